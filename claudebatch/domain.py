@@ -1,0 +1,200 @@
+"""The words of claudebatch: what a prompt, a call, a reply and an outcome are.
+
+Everything here is frozen plain data. No I/O, no clock, no third-party package.
+Money is an `int` of pico-dollars (`Pico`): the finest price of the table, times the 1.1 of
+`inference_geo`, is still a whole number of them, and sums of integers are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias
+
+Pico: TypeAlias = int
+PICO_PER_USD: int = 10**12
+
+Source = Literal["api", "cache", "duplicate"]
+
+
+def to_usd(amount: Pico) -> Decimal:
+    """The exact dollars of *amount*, without trailing zeros and never in exponent form."""
+    dollars = Decimal(amount).scaleb(-12).normalize()
+    return dollars if dollars.as_tuple().exponent <= 0 else dollars.quantize(Decimal(1))  # type: ignore[operator]
+
+
+def from_usd(dollars: Decimal) -> Pico:
+    """*dollars* in pico-dollars; a fraction of one is rounded up, so that a price is never understated."""
+    exact = dollars.scaleb(12)
+    whole = int(exact)
+    return whole + 1 if exact > whole else whole
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What the API says it counted, under the API's own names (tokens; searches for web_search_requests).
+
+    `input_tokens` are only those after the last cache breakpoint; the prompt's whole length is `total_input`.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    ephemeral_5m_input_tokens: int = 0
+    ephemeral_1h_input_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    web_search_requests: int = 0
+    inference_geo: str | None = None
+    speed: str | None = None
+
+    @property
+    def cache_creation_input_tokens(self) -> int:
+        """Tokens written to the prompt cache, whatever their time to live."""
+        return self.ephemeral_5m_input_tokens + self.ephemeral_1h_input_tokens
+
+    @property
+    def total_input(self) -> int:
+        """Every token of the prompt, cached or not."""
+        return self.input_tokens + self.cache_creation_input_tokens + self.cache_read_input_tokens
+
+    @property
+    def limited_input(self) -> int:
+        """What counts against input tokens per minute: cache reads are free."""
+        return self.input_tokens + self.cache_creation_input_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One input line, whatever its shape was, as Messages API parameters."""
+
+    id: str
+    params: Mapping[str, Any]
+    """Every Messages parameter except `model`; defaults are already merged in."""
+    model: str | None = None
+    """The line's own model, if it names one."""
+    tags: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Values of the line's `metadata` that rules may look at."""
+    digest: bytes = b""
+    """SHA-256 of the line's own content: equal content, equal digest, whatever the defaults are."""
+    has_own_id: bool = True
+    file: str = ""
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many tokens a request takes: expected (for pace and estimates) and at most (for money)."""
+
+    input_tokens: int
+    """Expected input tokens."""
+    input_bound: int
+    """Never fewer than the API will count."""
+    output_tokens: int
+    """Expected output tokens."""
+    output_bound: int
+    """`max_tokens`: the API never produces more."""
+    web_searches_bound: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Which model a prompt goes to first, which rule said so, and who comes next if that one cannot."""
+
+    model: str
+    rule: str
+    """The rule's name; `line`, `--model` or `default` where no rule decided."""
+    fallbacks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A prompt on its way to one model."""
+
+    row: int
+    """The row's number in the run's journal."""
+    prompt: Prompt
+    route: Route
+    model: str
+    body: bytes
+    """The request as JSON, keys sorted, `model` included: what is sent, and what the cache key is made of."""
+    size: Size
+    deadline_s: float = 600.0
+    """How long one attempt may take in all."""
+
+
+@dataclass(frozen=True, slots=True)
+class LimitReading:
+    """What the `anthropic-ratelimit-*` headers of one answer say about one limit."""
+
+    limit: int | None = None
+    remaining: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limit headers of one answer; a gateway may have stripped any of them."""
+
+    requests: LimitReading = LimitReading()
+    input_tokens: LimitReading = LimitReading()
+    output_tokens: LimitReading = LimitReading()
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer that we hold in full."""
+
+    message: bytes
+    """The API's message, as compact JSON on one line."""
+    model: str
+    """The model that answered, as the API names it."""
+    text: str
+    """All text blocks, joined."""
+    stop_reason: str | None
+    usage: Usage
+    request_id: str | None = None
+    source: Source = "api"
+    cost: Pico = 0
+    """What this reply cost us now: 0 for a cached or shared one."""
+    cost_known: bool = True
+    attempts: int = 1
+    attempt_id: int | None = None
+    """The journal's number of the attempt that brought it; None for an answer from the cache."""
+    latency_ms: int = 0
+    simulated: bool = False
+    limits: Limits | None = None
+    asked_first: str | None = None
+    """The model that was asked before this one stood in for it; None when the first one answered."""
+    fallback_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a row has no answer, in the words of the results file."""
+
+    type: str
+    message: str
+    status: int | None = None
+    request_id: str | None = None
+    retryable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """A row that has its answer."""
+
+    call: Call
+    reply: Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A row that was tried and has none."""
+
+    call: Call
+    failure: Failure
+    attempts: int
+    latency_ms: int
+
+
+Outcome: TypeAlias = Succeeded | Failed

@@ -1,0 +1,166 @@
+"""Every error that claudebatch raises on purpose, with the facts that its callers decide on.
+
+Three families:
+
+* `ClaudebatchError`: something the user can mend; carries the exit code and the fix.
+* `AttemptError`: one HTTP attempt went wrong; carries whether it may be retried, when, and whether it may be billed.
+* `StopRun`: no further row can succeed either; carries why the run stops and with which exit code.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The process's exit codes, as `--help` and the README publish them."""
+
+    OK = 0
+    ROWS_FAILED = 1
+    USAGE = 2
+    BUDGET = 3
+    AUTH = 4
+    UNAVAILABLE = 5
+    LOCAL_IO = 6
+    LOCKED = 7
+    INTERNAL = 70
+    HANGUP = 129
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class ClaudebatchError(Exception):
+    """Something the user can mend. *fix* is the sentence that says how."""
+
+    exit_code = ExitCode.USAGE
+
+    def __init__(self, message: str, *, fix: str | None = None, exit_code: ExitCode | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+
+class ConfigError(ClaudebatchError):
+    """The configuration cannot be used; nothing was sent."""
+
+
+class CredentialError(ClaudebatchError):
+    """No credential, or one that is refused."""
+
+    exit_code = ExitCode.AUTH
+
+
+class LockedError(ClaudebatchError):
+    """Another live run holds the output."""
+
+    exit_code = ExitCode.LOCKED
+
+
+class StorageError(ClaudebatchError):
+    """A file of ours cannot be read or written."""
+
+    exit_code = ExitCode.LOCAL_IO
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong with one input line, in the words that are shown."""
+
+    reason: str
+    fix: str
+
+
+class BadRow(Exception):
+    """An input line that will not be sent, with every problem found on it."""
+
+    def __init__(self, *problems: Problem) -> None:
+        super().__init__("; ".join(p.reason for p in problems))
+        self.problems = problems
+
+
+class AttemptError(Exception):
+    """One attempt failed.
+
+    retryable      another attempt at the same model may succeed
+    may_be_billed  the API may have done the work although we hold no answer
+    retry_after    seconds the API asked us to wait, None when it did not say
+    unavailable    the model (not the row) is at fault: counts for the breaker, and a fallback may help
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        type: str,
+        status: int | None = None,
+        request_id: str | None = None,
+        retryable: bool = False,
+        may_be_billed: bool = False,
+        retry_after: float | None = None,
+        unavailable: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.type = type
+        self.status = status
+        self.request_id = request_id
+        self.retryable = retryable
+        self.may_be_billed = may_be_billed
+        self.retry_after = retry_after
+        self.unavailable = unavailable
+        self.attempts = 1
+        """How many attempts were made for this call; raised by the retry layer."""
+
+
+class RateLimited(AttemptError):
+    """A 429 that passes: the whole pool waits, and the attempt does not count."""
+
+
+class NotServed(AttemptError):
+    """This model cannot serve this row (retired, too long for its window); another model may."""
+
+
+class CircuitOpen(AttemptError):
+    """The pool's breaker is open; nothing was sent. `retry_after` says when a probe may go."""
+
+
+class StopRun(Exception):
+    """The whole run must stop: rows in flight finish, nothing new is sent."""
+
+    exit_code = ExitCode.INTERNAL
+
+    def __init__(self, message: str, *, fix: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.fix = fix
+
+
+class BudgetExhausted(StopRun):
+    """Nothing more fits under the cap."""
+
+    exit_code = ExitCode.BUDGET
+
+
+class AccountRefused(StopRun):
+    """The API refuses the account, not the row: key, permission, billing, spend limit."""
+
+    exit_code = ExitCode.AUTH
+
+
+class ApiUnavailable(StopRun):
+    """No model of the chain has answered for longer than the longest outage the run accepts."""
+
+    exit_code = ExitCode.UNAVAILABLE
+
+
+class JournalFailed(StopRun):
+    """The journal cannot be written: nothing may be sent that is not written down first."""
+
+    exit_code = ExitCode.LOCAL_IO
+
+
+class Draining(Exception):
+    """Raised out of every wait once the run is being stopped; the row stays to be done."""
