@@ -152,6 +152,8 @@ class Reply:
     """All text blocks, joined."""
     stop_reason: str | None
     usage: Usage
+    raw_usage: bytes = b"{}"
+    """The message's `usage` object as the API wrote it."""
     request_id: str | None = None
     source: Source = "api"
     cost: Pico = 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from typing import Any
 
 from claudebatch.errors import Draining
 
@@ -45,6 +47,22 @@ class Drain:
         finally:
             timer.cancel()
             self._sleepers.discard(woken)
+
+    async def guard(self, waiting: Awaitable[Any]) -> None:
+        """Wait for *waiting*; when the drain starts or has started, cancel it and raise `Draining`."""
+        task = asyncio.ensure_future(waiting)
+        stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._sleepers.add(stopped)
+        try:
+            self.check()
+            await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                stopped.result()
+            await task
+        finally:
+            self._sleepers.discard(stopped)
+            stopped.cancel()
+            task.cancel()
 
 
 def _wake(sleeper: asyncio.Future[None]) -> None:

@@ -126,6 +126,17 @@ class NotServed(AttemptError):
 class CircuitOpen(AttemptError):
     """The pool's breaker is open; nothing was sent. `retry_after` says when a probe may go."""
 
+    def __init__(self, pool: str, *, retry_after: float, open_for_s: float) -> None:
+        super().__init__(
+            f"{pool} keeps failing; the next try is in {retry_after:.0f} s",
+            type="circuit_open",
+            retryable=True,
+            retry_after=retry_after,
+            unavailable=True,
+        )
+        self.open_for_s = open_for_s
+        """Seconds since the pool last served anything."""
+
 
 class StopRun(Exception):
     """The whole run must stop: rows in flight finish, nothing new is sent."""
@@ -136,12 +147,6 @@ class StopRun(Exception):
         super().__init__(message)
         self.message = message
         self.fix = fix
-
-
-class BudgetExhausted(StopRun):
-    """Nothing more fits under the cap."""
-
-    exit_code = ExitCode.BUDGET
 
 
 class AccountRefused(StopRun):
@@ -160,6 +165,10 @@ class JournalFailed(StopRun):
     """The journal cannot be written: nothing may be sent that is not written down first."""
 
     exit_code = ExitCode.LOCAL_IO
+
+
+class BudgetExhausted(Exception):
+    """This row's worst case can never fit under the cap; the row stays to be done."""
 
 
 class Draining(Exception):

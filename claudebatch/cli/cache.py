@@ -1,0 +1,64 @@
+"""`claudebatch cache`: look at the response cache, or empty it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from claudebatch.config import environment
+from claudebatch.config.paths import Paths
+from claudebatch.errors import ClaudebatchError
+from claudebatch.stores import response_cache
+from claudebatch.ui.format import counted
+from claudebatch.ui.json_events import json_line
+from claudebatch.ui.sanitise import visible
+from claudebatch.ui.tables import cache_json, render_cache
+from claudebatch.ui.terminal import Terminal
+
+app = typer.Typer(help="Look at the response cache, or empty it.", no_args_is_help=True)
+"""The sub-commands of `cache`; the main app mounts it."""
+
+
+@app.command()
+def stats(json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
+    """Show how many answers the response cache holds, and how large it is."""
+    found = response_cache.describe(_paths().cache_dir, size_limit=0, ttl_s=None)
+    if json:
+        sys.stdout.write(json_line(cache_json(found)))
+        return
+    _stdout().say_all(render_cache(found))
+
+
+@app.command()
+def path() -> None:
+    """Print the folder of the response cache."""
+    _stdout().say(str(_paths().cache_dir))
+
+
+@app.command()
+def clear(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Drop every cached answer; asking for it again will cost money again."""
+    folder = _paths().cache_dir
+    if not yes and not _confirmed(str(folder)):
+        raise typer.Exit(0)
+    dropped = response_cache.clear(folder)
+    Terminal(sys.stderr, environment()).say(f"{counted(dropped, 'cached answer')} dropped from {folder}")
+
+
+def _confirmed(folder: str) -> bool:
+    if not sys.stdin.isatty():
+        raise ClaudebatchError(
+            f"every cached answer in {folder} would be dropped, and nobody is here to be asked",
+            fix="claudebatch cache clear --yes",
+        )
+    return typer.confirm(f"Drop every cached answer in {visible(folder)}?", err=True)
+
+
+def _paths() -> Paths:
+    return Paths.from_environment(environment())
+
+
+def _stdout() -> Terminal:
+    return Terminal(sys.stdout, environment(), must_write=True)

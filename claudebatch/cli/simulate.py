@@ -1,0 +1,184 @@
+"""`claudebatch simulate`: a Messages API on this machine, to rehearse against without a key or a cent."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from claudebatch.domain import Pico, Usage
+from claudebatch.errors import ClaudebatchError, ExitCode
+from claudebatch.models import Catalog
+from claudebatch.prices import PriceBook, UnknownPrice
+
+if TYPE_CHECKING:
+    from claudebatch.simulator import SimulatorSettings
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """The command line, as given."""
+
+    port: int
+    latency: str
+    rpm: int | None
+    itpm: int | None
+    otpm: int | None
+    burst_seconds: float
+    faults: tuple[str, ...]
+    script: tuple[str, ...]
+    seed: int
+    max_concurrency: int | None
+    use_all_max_tokens: bool
+    strip_headers: bool
+    retry_after: bool
+
+
+def simulate(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any free one.")] = 0,
+    latency: Annotated[
+        str, typer.Option(help="fixed:SECONDS, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA.")
+    ] = "lognormal:0.25,0.4",
+    rpm: Annotated[int | None, typer.Option(help="Requests per minute, per pool of models.")] = None,
+    itpm: Annotated[int | None, typer.Option(help="Input tokens per minute, per pool.")] = None,
+    otpm: Annotated[int | None, typer.Option(help="Output tokens per minute, per pool.")] = None,
+    burst_seconds: Annotated[float, typer.Option(help="Seconds of allowance that a full bucket holds.")] = 60.0,
+    fault: Annotated[
+        list[str] | None, typer.Option(help="NAME=PROBABILITY, such as 529=0.02 or cut=0.01; may be repeated.")
+    ] = None,
+    script: Annotated[str, typer.Option(help="Faults of the first requests, such as ok,529,reset.")] = "",
+    seed: Annotated[int, typer.Option(help="Another seed gives other answers, latencies and faults.")] = 0,
+    max_concurrency: Annotated[int | None, typer.Option(help="More requests in flight than this get a 429.")] = None,
+    use_all_max_tokens: Annotated[
+        bool, typer.Option("--use-all-max-tokens", help="Every answer spends all of its max_tokens.")
+    ] = False,
+    strip_headers: Annotated[
+        bool, typer.Option("--strip-headers", help="Leave the anthropic-ratelimit headers out.")
+    ] = False,
+    retry_after: Annotated[
+        bool, typer.Option("--retry-after/--no-retry-after", help="Whether a 429 says when to come back.")
+    ] = True,
+) -> None:
+    """Serve a simulated Claude API on 127.0.0.1 until Ctrl-C. Nothing leaves this machine and nothing is billed.
+
+    Examples:
+
+        claudebatch simulate --port 8099
+
+        claudebatch simulate --port 8099 --rpm 600 --itpm 200000 --burst-seconds 1
+
+        claudebatch simulate --port 8099 --fault 529=0.05 --fault reset=0.02 --latency fixed:0
+    """
+    words = tuple(word.strip() for word in script.split(",") if word.strip())
+    wanted = _Wanted(
+        port=port,
+        latency=latency,
+        rpm=rpm,
+        itpm=itpm,
+        otpm=otpm,
+        burst_seconds=burst_seconds,
+        faults=tuple(fault or ()),
+        script=words,
+        seed=seed,
+        max_concurrency=max_concurrency,
+        use_all_max_tokens=use_all_max_tokens,
+        strip_headers=strip_headers,
+        retry_after=retry_after,
+    )
+    asyncio.run(_serve(wanted))
+
+
+async def _serve(wanted: _Wanted) -> None:
+    # The simulator is loaded only by the commands that simulate: every other start stays light.
+    from claudebatch.simulator import Simulator  # noqa: PLC0415
+
+    catalog = Catalog.load()
+    simulator = Simulator(
+        _settings(wanted),
+        bill=_bill(PriceBook.load(at=_wall())),
+        pool_of=catalog.pool_of,
+        now=time.monotonic,  # noqa: TID251 - a command is where time comes in
+        wall=_wall,
+        rng=random.Random(wanted.seed),
+        known=catalog.known,
+    )
+    stopped = asyncio.Event()
+    _on_signals(stopped.set)
+    url = await _start(simulator.start, wanted.port)
+    try:
+        typer.echo(f"listening on {url}")
+        typer.echo(_how_to_use(url), err=True)
+        await stopped.wait()
+    finally:
+        await simulator.stop()
+
+
+def _settings(wanted: _Wanted) -> SimulatorSettings:
+    from claudebatch.simulator import Allowance, SimulatorSettings, parse_faults  # noqa: PLC0415 - see _serve
+
+    return SimulatorSettings(
+        latency=wanted.latency,
+        limits=Allowance(wanted.rpm, wanted.itpm, wanted.otpm, wanted.burst_seconds),
+        faults=parse_faults(wanted.faults),
+        script=wanted.script,
+        seed=wanted.seed,
+        max_concurrency=wanted.max_concurrency,
+        use_all_max_tokens=wanted.use_all_max_tokens,
+        strip_headers=wanted.strip_headers,
+        retry_after=wanted.retry_after,
+    )
+
+
+def _bill(prices: PriceBook) -> Callable[[str, Usage], Pico]:
+    """The book's prices; a model without one is billed nothing, which is said once."""
+    unpriced: set[str] = set()
+
+    def bill(model: str, usage: Usage) -> Pico:
+        try:
+            return prices.cost(model, usage)
+        except UnknownPrice:
+            if model not in unpriced:
+                unpriced.add(model)
+                typer.echo(f"warning: no price is known for {model}: /__stats bills it at $0", err=True)
+            return 0
+
+    return bill
+
+
+async def _start(start: Callable[[int], Awaitable[str]], port: int) -> str:
+    try:
+        return await start(port)
+    except OSError as error:
+        raise ClaudebatchError(
+            f"cannot listen on 127.0.0.1:{port}: {error.strerror or error}",
+            fix="choose another port, or leave --port out for any free one",
+            exit_code=ExitCode.LOCAL_IO,
+        ) from error
+
+
+def _on_signals(stop: Callable[[], None]) -> None:
+    """Ctrl-C and SIGTERM end the simulator in good order; where loops know no signals, Ctrl-C still interrupts."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):
+            loop.add_signal_handler(number, stop)
+
+
+def _wall() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251 - a command is where time comes in
+
+
+def _how_to_use(url: str) -> str:
+    return (
+        "In another terminal:\n"
+        f"  ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=simulated claudebatch run prompts.jsonl\n"
+        f"What it saw: {url}/__stats    Stop: Ctrl-C"
+    )

@@ -1,0 +1,83 @@
+"""What the headers of an answer say, read in one pass and trusted in nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from claudebatch.domain import LimitReading, Limits
+
+SIMULATED_HEADER = b"x-claudebatch-simulated"
+_LIMIT = b"anthropic-ratelimit-"
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderFacts:
+    """The headers that decisions use."""
+
+    request_id: str | None
+    retry_after: float | None
+    should_retry: bool | None
+    limits: Limits | None
+    simulated: bool
+
+
+def read_headers(raw: Iterable[tuple[bytes, bytes]], *, now: datetime) -> HeaderFacts:
+    """The facts in *raw* headers; anything missing or malformed is None."""
+    request_id: str | None = None
+    should_retry: bool | None = None
+    waits: dict[bytes, bytes] = {}
+    limits: dict[bytes, bytes] = {}
+    simulated = False
+    for cased, value in raw:
+        name = cased.lower()
+        if name.startswith(_LIMIT):
+            limits[name[len(_LIMIT) :]] = value
+        elif name == b"request-id":
+            request_id = value.decode("latin-1")
+        elif name in (b"retry-after", b"retry-after-ms"):
+            waits[name] = value
+        elif name == b"x-should-retry":
+            should_retry = {b"true": True, b"false": False}.get(value.lower())
+        elif name == SIMULATED_HEADER:
+            simulated = True
+    return HeaderFacts(request_id, _retry_after(waits, now), should_retry, _limits(limits), simulated)
+
+
+def _limits(found: dict[bytes, bytes]) -> Limits | None:
+    if not found:
+        return None
+    requests, inputs, outputs = (
+        LimitReading(_whole(found.get(kind + b"-limit")), _whole(found.get(kind + b"-remaining")))
+        for kind in (b"requests", b"input-tokens", b"output-tokens")
+    )
+    return Limits(requests, inputs, outputs)
+
+
+def _whole(value: bytes | None) -> int | None:
+    return int(value) if value is not None and value.isdigit() and len(value) < 16 else None
+
+
+def _retry_after(waits: dict[bytes, bytes], now: datetime) -> float | None:
+    in_ms = _seconds(waits.get(b"retry-after-ms"), now)
+    if in_ms is not None:
+        return in_ms / 1000
+    return _seconds(waits.get(b"retry-after"), now)
+
+
+def _seconds(value: bytes | None, now: datetime) -> float | None:
+    if value is None:
+        return None
+    text = value.decode("latin-1")
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(text)
+        except ValueError:
+            return None
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now.timestamp()
+    return seconds if math.isfinite(seconds) and seconds > 0 else None

@@ -1,0 +1,127 @@
+"""One attempt at the Messages API through the official SDK.
+
+Documented options only, chosen for what they cost: the aiohttp transport, no OpenTelemetry, the request as the
+bytes that we hold already, the response as the bytes that came. The SDK's own retries are off: it would sleep
+inside our slots, hide requests from the limiter, and retry spend limits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from claudebatch.clients import classify
+from claudebatch.clients.headers import HeaderFacts, read_headers
+from claudebatch.domain import Call, Reply
+from claudebatch.errors import ConfigError, CredentialError
+from claudebatch.messages import BadAnswer, parse_message
+
+if TYPE_CHECKING:
+    from anthropic import APIStatusError, AsyncAnthropic
+
+API_VERSION = "2026-10-21"
+"""Sent with every request and part of every cache key, so that the two cannot disagree."""
+_PATH = "/v1/messages"
+_CONNECT_S = 10.0
+# The default of 5 s means a new TLS handshake for every request of a slow run.
+_KEEPALIVE_S = 60.0
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+
+
+class SdkClient:
+    """The innermost handler. Make it inside a running event loop; close it when done."""
+
+    def __init__(
+        self,
+        *,
+        api_key: str | None,
+        base_url: str | None,
+        concurrency: int,
+        now: Callable[[], float],
+        wall: Callable[[], datetime],
+    ) -> None:
+        # Heavy (a second, 86 MB): nothing but sending may import it.
+        import anthropic  # noqa: PLC0415
+        import httpx2  # noqa: PLC0415
+
+        self._now = now
+        self._wall = wall
+        self._status_error = anthropic.APIStatusError
+        self._connection_error = anthropic.APIConnectionError
+        self._never_sent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+        self._response = httpx2.Response
+        try:
+            self._client: AsyncAnthropic = anthropic.AsyncAnthropic(
+                api_key=api_key,
+                base_url=base_url,
+                max_retries=0,
+                open_telemetry=False,
+                default_headers={"anthropic-version": API_VERSION},
+                http_client=anthropic.DefaultAioHttpClient(
+                    # Our own deadline bounds every attempt; a time-out of the connection pool would only lose rows.
+                    timeout=httpx2.Timeout(None, connect=_CONNECT_S),
+                    limits=httpx2.Limits(
+                        max_connections=max(1000, concurrency),
+                        max_keepalive_connections=max(100, concurrency),
+                        keepalive_expiry=_KEEPALIVE_S,
+                    ),
+                    follow_redirects=False,
+                ),
+            )
+        except (anthropic.AnthropicError, ValueError) as error:
+            raise CredentialError(f"the SDK refuses the credentials: {error}", fix="set ANTHROPIC_API_KEY") from error
+        _check_base_url(str(self._client.base_url))
+
+    async def __call__(self, call: Call) -> Reply:
+        """Send *call* once. Raises `AttemptError`, or `StopRun` when the account is refused."""
+        started = self._now()
+        try:
+            async with asyncio.timeout(call.deadline_s):
+                response = await self._client.post(_PATH, content=call.body, cast_to=self._response)
+        except self._status_error as error:
+            raise self._refusal(error) from error
+        except self._connection_error as error:
+            cause = error.__cause__
+            sent = not isinstance(cause, self._never_sent)
+            raise classify.connection_failed(f"no answer: {cause or error}", sent=sent) from error
+        except TimeoutError as error:
+            raise classify.timed_out(call.deadline_s) from error
+        headers = self._headers(response.headers.raw)
+        try:
+            reply = parse_message(response.content, request_id=headers.request_id)
+        except BadAnswer as error:
+            raise classify.bad_answer(str(error), headers) from error
+        return replace(
+            reply,
+            latency_ms=round((self._now() - started) * 1000),
+            limits=headers.limits,
+            simulated=headers.simulated,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    def _headers(self, raw: list[tuple[bytes, bytes]]) -> HeaderFacts:
+        return read_headers(raw, now=self._wall())
+
+    def _refusal(self, error: APIStatusError) -> Exception:
+        return classify.from_status(
+            error.status_code,
+            type=error.type,
+            code=error.error_code,
+            message=error.api_message or error.message,
+            headers=self._headers(error.response.headers.raw),
+        )
+
+
+def _check_base_url(url: str) -> None:
+    parts = urlsplit(url)
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        raise ConfigError(
+            f"{parts.scheme}://{parts.hostname} would send the key in the clear", fix="use an https base URL"
+        )

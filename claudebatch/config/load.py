@@ -1,0 +1,100 @@
+"""The one configuration of a run: flags over the file over the defaults, and where each value came from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import msgspec
+
+from claudebatch.config.paths import Paths
+from claudebatch.config.schema import Config
+from claudebatch.errors import ConfigError
+
+_PROJECT_FILE = "claudebatch.yaml"
+_CAPITAL = re.compile("^(Expected|Object)")
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration and the file it came from, if any."""
+
+    config: Config
+    path: Path | None
+    origins: Mapping[str, str]
+    """Top-level key → `file:line` or the flag that set it; keys at their default are missing."""
+
+
+def load(explicit: Path | None, flags: Mapping[str, Any], *, env: Mapping[str, str], folder: Path) -> Loaded:
+    """The configuration of the file *explicit*, else of claudebatch.yaml in *folder*, else of the user's own file.
+
+    *flags* that are None are not set. Raises `ConfigError` with file, line, reason and fix.
+    """
+    path = explicit or _found(folder, env)
+    data: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    if path is not None:
+        # 50 ms that a run without a file need not pay.
+        from claudebatch.config.yaml_file import read_yaml  # noqa: PLC0415
+
+        file = read_yaml(path)
+        _check_keys(file.data, Config, "", file.where)
+        data = file.data
+        origins = {key: file.where(key) for key in data}
+    given = {name: value for name, value in flags.items() if value is not None}
+    config = _converted(data, lambda key: origins.get(key.split(".")[0], "") if path is None else file.where(key))
+    origins |= {name: "--" + name.replace("_", "-") for name in given}
+    return Loaded(_checked(msgspec.structs.replace(config, **given), origins), path, origins)
+
+
+def _found(folder: Path, env: Mapping[str, str]) -> Path | None:
+    named = env.get("CLAUDEBATCH_CONFIG")
+    if named:
+        return Path(named)
+    places = (folder / _PROJECT_FILE, Paths.from_environment(env).user_config)
+    return next((place for place in places if place.is_file()), None)
+
+
+def _converted(data: dict[str, Any], where: Any) -> Config:
+    try:
+        return msgspec.convert(data, Config)
+    except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at `$.")
+        key = path.rstrip("`").replace("[...]", "").replace("[", ".").replace("]", "")
+        reason = reason[0].lower() + reason[1:].replace("`", "") if _CAPITAL.match(reason) else reason
+        raise ConfigError(f"{where(key)}: {key}: {reason}", fix="see config.example.yaml") from error
+
+
+def _check_keys(data: Any, section: Any, prefix: str, where: Any) -> None:
+    """Refuse keys that do not exist, with the nearest that does: msgspec names the first one only by its path."""
+    hints = get_type_hints(section)
+    for key, value in data.items():
+        name = f"{prefix}{key}"
+        if key not in hints:
+            raise ConfigError(f'{where(name)}: there is no setting "{name}"', fix=_nearest(str(key), hints))
+        kind = hints[key]
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
+            _check_keys(value, kind, name + ".", where)
+
+
+def _nearest(key: str, known: Mapping[str, Any]) -> str:
+    # 10 ms of import that only a misspelt key needs.
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    close = get_close_matches(key[:80], list(known), n=1)
+    return f'did you mean "{close[0]}"?' if close else f"known here: {', '.join(sorted(known))}"
+
+
+def _checked(config: Config, origins: Mapping[str, str]) -> Config:
+    def refuse(key: str, reason: str, fix: str) -> None:
+        raise ConfigError(f"{origins.get(key, key)}: {key} {reason}, got {getattr(config, key)}", fix=fix)
+
+    for key in ("max_tokens", "concurrency"):
+        if getattr(config, key) < 1:
+            refuse(key, "must be a whole number above 0", f"try {key}: {getattr(Config(), key)}")
+    if config.budget is not None and not (config.budget.is_finite() and config.budget > 0):
+        refuse("budget", "must be an amount of dollars above 0", "try --budget 5 or --budget 2.50")
+    return config

@@ -1,0 +1,100 @@
+"""The configuration: every key, its type and its default. config.example.yaml explains each of them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A mapping whose keys are all known."""
+
+
+class PoolLimits(_Section):
+    """Limits of one pool; a missing one is none."""
+
+    requests_per_minute: float | None = None
+    input_tokens_per_minute: float | None = None
+    output_tokens_per_minute: float | None = None
+
+
+class LimitsSection(_Section):
+    """Rate limits: a tier's defaults, and pools that differ from it."""
+
+    tier: Literal["start", "build", "scale", "none"] = "start"
+    pools: dict[str, PoolLimits] = {}
+
+
+class CacheSection(_Section):
+    """The response cache."""
+
+    enabled: bool = True
+    ttl: str | float | None = "30d"
+    size: str | int = "2GB"
+    keep_max_tokens: bool = False
+    keep_refusals: bool = False
+
+
+class RetrySection(_Section):
+    """Retries of one call at one model."""
+
+    max_attempts: int = 6
+    base_s: float = 1.0
+    cap_s: float = 60.0
+    max_wait_s: float = 600.0
+
+
+class BreakerSection(_Section):
+    """When a pool that keeps failing is left alone."""
+
+    minimum_calls: int = 20
+    failure_rate: float = 0.5
+    window_s: float = 30.0
+    wait_open_s: float = 10.0
+    probes: int = 3
+
+
+class MonitorSection(_Section):
+    """When money leaves fast enough to say so."""
+
+    factor: float = 3.0
+    floor_usd_per_minute: Decimal = Decimal("0.10")
+
+
+class SimulateSection(_Section):
+    """How the built-in simulator behaves under --simulate."""
+
+    latency: str | None = None
+    faults: dict[str, float] = {}
+    requests_per_minute: int | None = None
+    input_tokens_per_minute: int | None = None
+    output_tokens_per_minute: int | None = None
+    burst_seconds: float = 60.0
+    seed: int = 0
+
+
+class Config(_Section):
+    """Everything that a run can be told, flags applied."""
+
+    model: str = "claude-sonnet-5-5"
+    max_tokens: int = 8192
+    system: str | None = None
+    concurrency: int = 64
+    budget: Decimal | None = None
+    on_bad_row: Literal["stop", "skip"] = "stop"
+    expected_output_tokens: int | None = None
+    max_outage: str | float = "15m"
+    attempt_deadline: str | float = "10m"
+    confirm_above: Decimal = Decimal(5)
+    routes: list[dict[str, Any]] = []
+    fallbacks: dict[str, list[str]] = {}
+    limits: LimitsSection = LimitsSection()
+    cache: CacheSection = CacheSection()
+    retry: RetrySection = RetrySection()
+    breaker: BreakerSection = BreakerSection()
+    monitor: MonitorSection = MonitorSection()
+    prices: dict[str, dict[str, Any]] = {}
+    models: dict[str, dict[str, Any]] = {}
+    simulate: SimulateSection = SimulateSection()

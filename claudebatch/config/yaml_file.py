@@ -1,0 +1,67 @@
+"""A YAML file as plain data, with the line of every key. PyYAML's safe loader only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from claudebatch.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class YamlFile:
+    """The content of one file, and on which line each dotted key stands."""
+
+    path: Path
+    data: dict[str, Any]
+    lines: dict[str, int]
+
+    def where(self, key: str) -> str:
+        """`file:line` of *key*, or of the nearest key above it."""
+        while key and key not in self.lines:
+            key = key.rpartition(".")[0]
+        return f"{self.path}:{self.lines[key]}" if key else str(self.path)
+
+
+def read_yaml(path: Path) -> YamlFile:
+    """The mapping in the file at *path*; raises `ConfigError` naming file and line."""
+    try:
+        loader = yaml.SafeLoader(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise ConfigError(f"{path}: cannot read the configuration: {reason}", fix="check -c/--config") from error
+    try:
+        node = loader.get_single_node()
+        lines = dict(_lines(path, node)) if node is not None else {}
+        data = loader.construct_document(node) if node is not None else {}
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise ConfigError(f"{path}:{line}: {error.problem or 'not YAML'}", fix="mend this line") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}", fix="mend the file") from error
+    finally:
+        loader.dispose()
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: the top level must be a mapping", fix="see config.example.yaml")
+    return YamlFile(path, data, lines)
+
+
+def _lines(path: Path, node: yaml.Node, prefix: str = "") -> Iterator[tuple[str, int]]:
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            name = f"{prefix}{key.value}" if isinstance(key, yaml.ScalarNode) else prefix + "?"
+            line = key.start_mark.line + 1
+            if name in seen:
+                raise ConfigError(f'{path}:{line}: "{name}" stands here twice', fix="keep one of them")
+            seen.add(name)
+            yield name, line
+            yield from _lines(path, value, name + ".")
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield f"{prefix}{index}", item.start_mark.line + 1
+            yield from _lines(path, item, f"{prefix}{index}.")

@@ -1,0 +1,201 @@
+"""The parameters that a line may carry beside its prompt, and what each of them may hold.
+
+One check per parameter; a check names what it saw and how to mend it. What a *model* refuses is not decided
+here: the line does not know yet which model will answer it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeAlias
+
+from claudebatch.errors import Problem
+from claudebatch.inputs.messages import check_system_blocks
+from claudebatch.inputs.problems import MAX_PROBLEMS, member, shown, wrong
+from claudebatch.jsonl import encode
+from claudebatch.models import EFFORTS, THINKING_KINDS
+
+Check: TypeAlias = Callable[[str, Any], Sequence[Problem]]
+
+MAX_TOKENS_LIMIT = 1_000_000
+"""No model writes more than 300,000 tokens; a typo of several digits should not reach the budget."""
+
+
+def _text(name: str, value: Any) -> Sequence[Problem]:
+    if isinstance(value, str) and value:
+        return ()
+    return (wrong(name, "a string that is not empty", value, "write it in quotes, or leave it out"),)
+
+
+def _object(name: str, value: Any) -> Sequence[Problem]:
+    if isinstance(value, dict):
+        return ()
+    return (wrong(name, "an object", value, "write it in braces, or leave it out"),)
+
+
+def one_of(*options: str) -> Check:
+    """A check for one of *options*."""
+
+    def check(name: str, value: Any) -> Sequence[Problem]:
+        if value in options:
+            return ()
+        return (wrong(name, "one of " + ", ".join(options), value, "choose one, or leave it out"),)
+
+    return check
+
+
+def _kind(name: str, value: Any, kinds: Collection[str]) -> Sequence[Problem]:
+    """An object whose `type` is one of *kinds*."""
+    if not isinstance(value, dict):
+        example = next(iter(kinds))
+        return (wrong(name, 'an object with a "type"', value, f'write {{"type": "{example}"}}, or leave it out'),)
+    return one_of(*kinds)(f"{name}.type", value.get("type"))
+
+
+def _max_tokens(name: str, value: Any) -> Sequence[Problem]:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        return (wrong(name, "a whole number above 0", value, "write a number such as 1024, or leave it out"),)
+    if value > MAX_TOKENS_LIMIT:
+        return (wrong(name, f"at most {MAX_TOKENS_LIMIT}", value, "no model writes that much: lower it"),)
+    return ()
+
+
+def _stop_sequences(name: str, value: Any) -> Sequence[Problem]:
+    if isinstance(value, list) and all(isinstance(text, str) and text for text in value):
+        return ()
+    return (wrong(name, "a list of strings that are not empty", value, 'write ["END"], or leave it out'),)
+
+
+def _stream(name: str, value: Any) -> Sequence[Problem]:
+    if value is False:
+        return ()
+    return (Problem(f'"{name}" is {shown(value)}', "remove it: claudebatch decides itself when to stream"),)
+
+
+def _system(name: str, value: Any) -> Sequence[Problem]:
+    if isinstance(value, str):
+        return ()
+    if isinstance(value, list):
+        return check_system_blocks(name, value)
+    return (wrong(name, "a string or a list of text blocks", value, "write it in quotes, or leave it out"),)
+
+
+def _tools(name: str, value: Any) -> Sequence[Problem]:
+    if not isinstance(value, list):
+        return (wrong(name, "a list of tools", value, 'write [{"name": …, "input_schema": …}], or leave it out'),)
+    found = (problem for n, tool in enumerate(value) for problem in _tool(f"{name}[{n}]", tool))
+    return list(islice(found, MAX_PROBLEMS))
+
+
+def _tool(where: str, tool: Any) -> Sequence[Problem]:
+    """Tools that Anthropic defines are known by their `type` alone, so only custom ones are looked into."""
+    fix = 'write {"name": "…", "description": "…", "input_schema": {"type": "object", …}}'
+    if not isinstance(tool, dict):
+        return (wrong(where, "an object", tool, fix),)
+    kind = tool.get("type")
+    if kind == "function":
+        return (Problem(f'"{where}" is an OpenAI tool', fix),)
+    if isinstance(kind, str) and kind != "custom":
+        return ()
+    if not isinstance(tool.get("input_schema"), dict):
+        return (wrong(f"{where}.input_schema", "an object", tool.get("input_schema"), fix),)
+    return _text(f"{where}.name", tool.get("name"))
+
+
+def _tool_choice(name: str, value: Any) -> Sequence[Problem]:
+    found = _kind(name, value, ("auto", "any", "tool", "none"))
+    return found or (_text(f"{name}.name", value.get("name")) if value["type"] == "tool" else ())
+
+
+def _thinking(name: str, value: Any) -> Sequence[Problem]:
+    found = _kind(name, value, THINKING_KINDS)
+    if found or value["type"] != "enabled":
+        return found
+    return _max_tokens(f"{name}.budget_tokens", value.get("budget_tokens"))
+
+
+def _output_config(name: str, value: Any) -> Sequence[Problem]:
+    found = list(_object(name, value))
+    if found:
+        return found
+    if value.get("effort") is not None:
+        found += one_of(*EFFORTS)(f"{name}.effort", value["effort"])
+    if value.get("format") is not None:
+        found += _format(f"{name}.format", value["format"])
+    return found
+
+
+def _format(name: str, value: Any) -> Sequence[Problem]:
+    return _kind(name, value, ("json_schema",)) or _object(f"{name}.schema", value.get("schema"))
+
+
+def _cache_control(name: str, value: Any) -> Sequence[Problem]:
+    found = _kind(name, value, ("ephemeral",))
+    if found or value.get("ttl") is None:
+        return found
+    return one_of("5m", "1h")(f"{name}.ttl", value["ttl"])
+
+
+def _container(name: str, value: Any) -> Sequence[Problem]:
+    return () if isinstance(value, dict) else _text(name, value)
+
+
+def _metadata(name: str, value: Any) -> Sequence[Problem]:
+    found = _object(name, value)
+    if found:
+        return found
+    faults = (problem for key, item in value.items() for problem in _metadata_value(member(name, key), item))
+    return list(islice(faults, MAX_PROBLEMS))
+
+
+def _metadata_value(where: str, value: Any) -> Sequence[Problem]:
+    if where == "metadata.user_id" and not isinstance(value, str | None):
+        return (wrong(where, "a string", value, "the API takes it as text: write it in quotes"),)
+    if isinstance(value, dict | list):
+        return (wrong(where, "a string, a number or true/false", value, "rules compare plain values: flatten it"),)
+    return ()
+
+
+CHECKS: Mapping[str, Check] = {
+    "cache_control": _cache_control,
+    "container": _container,
+    "diagnostics": _object,
+    "inference_geo": _text,
+    "max_tokens": _max_tokens,
+    "metadata": _metadata,
+    "model": _text,
+    "output_config": _output_config,
+    "service_tier": one_of("auto", "standard_only"),
+    "speed": one_of("standard", "fast"),
+    "stop_sequences": _stop_sequences,
+    "stream": _stream,
+    "system": _system,
+    "thinking": _thinking,
+    "tool_choice": _tool_choice,
+    "tools": _tools,
+}
+"""Every parameter that a line may carry; `messages` is the content and is checked as such."""
+
+_SAMPLING = (
+    "is no longer a parameter: since API version 2026-10-21 every model answers 400 to it, even at its default",
+    "remove it; say in the prompt how the answer should be",
+)
+_HEADER = ("is a header of the whole run, not a field of a line", "remove it")
+REFUSED: Mapping[str, tuple[str, str]] = {
+    "temperature": _SAMPLING,
+    "top_p": _SAMPLING,
+    "top_k": _SAMPLING,
+    "user_profile_id": _HEADER,
+    "workspace_id": _HEADER,
+}
+"""Fields refused by name: why, and what to do instead."""
+
+
+def attributes_of(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The values of checked *metadata* that rules look at and that are not sent: all but `user_id`."""
+    return {
+        key: value if isinstance(value, str) else encode(value).decode()
+        for key, value in metadata.items()
+        if value is not None and key != "user_id"
+    }

@@ -1,0 +1,78 @@
+"""What is wrong with an input line, in words that say what was seen and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from claudebatch.errors import Problem
+from claudebatch.jsonl import encode
+from claudebatch.models import closest
+
+MAX_SHOWN = 60
+"""Characters of a user's value that a message repeats."""
+
+MAX_PROBLEMS = 20
+"""Problems of one kind that are listed for one line: a hostile line cannot make a million of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class BadLine:
+    """An input line that will not be sent."""
+
+    file: str
+    line: int
+    problems: tuple[Problem, ...]
+
+
+def format_bad_line(bad: BadLine) -> str:
+    """One `file:line: reason: fix` for each problem; not yet safe for a terminal."""
+    return "\n".join(f"{bad.file}:{bad.line}: {problem.reason}: {problem.fix}" for problem in bad.problems)
+
+
+def wrong(name: str, expected: str, value: Any, fix: str) -> Problem:
+    """The problem of a field *name* that holds *value* instead of what is *expected*."""
+    return Problem(f'"{name}" must be {expected}, got {shown(value)}', fix)
+
+
+def unknown(name: str, known: Iterable[str], otherwise: str) -> Problem:
+    """The problem of a field that nobody knows, with the nearest *known* name, or else the fix *otherwise*."""
+    near = nearest(name, known)
+    return Problem(f"unknown field {shown(name)}", f'did you mean "{near}"?' if near else otherwise)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The *known* name that *name* was probably meant to be. A long name is no typo and costs no search."""
+    return closest(name, known) if len(name) <= MAX_SHOWN else None
+
+
+def shown(value: Any) -> str:
+    """*value* as a message repeats it: scalars as JSON, cut when long; containers by kind and size."""
+    if isinstance(value, dict):
+        return f"an object with {_count(len(value), 'field')}" if value else "an empty object"
+    if isinstance(value, list):
+        return f"a list of {_count(len(value), 'item')}" if value else "an empty list"
+    if isinstance(value, str):
+        cut = value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…"
+        return encode(cut).decode()
+    text = encode(value).decode()
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+def member(name: str, key: str) -> str:
+    """The path of *name*'s member *key*, whatever a user's key is made of."""
+    return f"{name}.{shown(key)[1:-1]}"
+
+
+def until_many(items: Iterable[Any], problems: list[Problem]) -> Iterator[tuple[int, Any]]:
+    """*items* with their numbers, until looking at them has added `MAX_PROBLEMS` to *problems*."""
+    limit = len(problems) + MAX_PROBLEMS
+    for number, item in enumerate(items):
+        if len(problems) >= limit:
+            return
+        yield number, item
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,105 @@
+"""The lines of the results file: one JSON object per row, its fields stable and documented in docs/results-format.md.
+
+A line is kept in two parts, a head and the API's message: the journal stores the message once, however many rows
+share it, and puts the same line together again byte for byte.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from claudebatch.domain import Failed, Outcome, Succeeded, to_usd
+
+
+class _Succeeded(msgspec.Struct):
+    id: str
+    status: str
+    text: str
+    model: str
+    requested_model: str
+    route: str
+    source: str
+    stop_reason: str | None
+    usage: msgspec.Raw
+    cost_usd: str | None
+    attempts: int
+    latency_ms: int
+    request_id: str | None
+    fallback_reason: str | msgspec.UnsetType = msgspec.UNSET
+    simulated: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+class _Error(msgspec.Struct):
+    type: str
+    status: int | None
+    message: str
+    request_id: str | None
+    retryable: bool
+
+
+class _Failed(msgspec.Struct):
+    id: str
+    status: str
+    model: str
+    requested_model: str
+    route: str
+    attempts: int
+    latency_ms: int
+    error: _Error
+    simulated: bool | msgspec.UnsetType = msgspec.UNSET
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def head(outcome: Outcome, *, simulated: bool = False) -> bytes:
+    """The result line of *outcome* up to its message, without the closing brace."""
+    mark = True if simulated else msgspec.UNSET
+    call = outcome.call
+    if isinstance(outcome, Succeeded):
+        reply = outcome.reply
+        return _encode(
+            _Succeeded(
+                id=call.prompt.id,
+                status="succeeded",
+                text=reply.text,
+                model=reply.model,
+                requested_model=call.route.model,
+                route=call.route.rule,
+                source=reply.source,
+                stop_reason=reply.stop_reason,
+                usage=msgspec.Raw(reply.raw_usage),
+                cost_usd=str(to_usd(reply.cost)) if reply.cost_known else None,
+                attempts=reply.attempts,
+                latency_ms=reply.latency_ms,
+                request_id=reply.request_id,
+                fallback_reason=reply.fallback_reason if reply.fallback_reason is not None else msgspec.UNSET,
+                simulated=True if reply.simulated else mark,
+            )
+        )[:-1]
+    return _failed_head(outcome, mark)
+
+
+def _failed_head(outcome: Failed, mark: bool | msgspec.UnsetType) -> bytes:
+    call, failure = outcome.call, outcome.failure
+    error = _Error(failure.type, failure.status, failure.message, failure.request_id, failure.retryable)
+    return _encode(
+        _Failed(
+            id=call.prompt.id,
+            status="failed",
+            model=call.model,
+            requested_model=call.route.model,
+            route=call.route.rule,
+            attempts=outcome.attempts,
+            latency_ms=outcome.latency_ms,
+            error=error,
+            simulated=mark,
+        )
+    )[:-1]
+
+
+def line(first: bytes, message: bytes | None) -> bytes:
+    """The whole line, newline included, of a head and its message."""
+    if message is None:
+        return first + b"}\n"
+    return b'%b,"message":%b}\n' % (first, message)

@@ -1,0 +1,1 @@
+"""Which model a prompt goes to, and what the request to that model is."""

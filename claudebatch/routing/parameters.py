@@ -1,0 +1,171 @@
+"""Which parameters a model answers with a 400, found before any money moves.
+
+Only what depends on the model is looked at here; the shape of each parameter is the input's business, so a value
+of a wrong shape is passed over. For a model without facts nothing is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from claudebatch.errors import Problem
+from claudebatch.models import EFFORTS, Effort, ModelFacts
+
+OFF_KINDS = ("disabled", "between_tools")
+"""The spellings of `thinking.type` that ask for no thinking before the answer."""
+
+MIN_THINKING_BUDGET = 1_024
+
+_SAMPLING = ("temperature", "top_p", "top_k")
+
+
+def problems(params: Mapping[str, Any], facts: ModelFacts) -> tuple[Problem, ...]:
+    """Everything in *params* that the model of *facts* refuses, each with its fix."""
+    found = [*_sampling(params), *_max_tokens(params, facts), *_prefill(params, facts)]
+    if "thinking" in params:
+        found += _thinking(params, facts)
+    if "output_config" in params:
+        found += _effort(params, facts)
+    if "tool_choice" in params:
+        found += _forced_tools(params, facts)
+    if "speed" in params or "inference_geo" in params:
+        found += _serving(params, facts)
+    return tuple(found)
+
+
+def kind_of(params: Mapping[str, Any], key: str) -> str | None:
+    """The `type` of the object under *key*, if there is one."""
+    value = params.get(key)
+    kind = value.get("type") if isinstance(value, dict) else None
+    return kind if isinstance(kind, str) else None
+
+
+def effort_of(params: Mapping[str, Any]) -> Effort | None:
+    """The effort asked for, if it is one that exists."""
+    config = params.get("output_config")
+    effort = config.get("effort") if isinstance(config, dict) else None
+    return effort if effort in EFFORTS else None
+
+
+def forces_tools(params: Mapping[str, Any]) -> bool:
+    """Whether the answer must be a tool call."""
+    return kind_of(params, "tool_choice") in ("any", "tool")
+
+
+def is_prefill(params: Mapping[str, Any]) -> bool:
+    """Whether the conversation ends in an answer's beginning.
+
+    An assistant turn with a server tool's call is not one: sending it back is how a paused turn goes on.
+    """
+    messages = params.get("messages") or [None]
+    last = messages[-1]
+    if not isinstance(last, dict) or last.get("role") != "assistant":
+        return False
+    content = last.get("content")
+    blocks = content if isinstance(content, list) else []
+    return not any(isinstance(block, dict) and block.get("type") == "server_tool_use" for block in blocks)
+
+
+def above(effort: Effort, cap: Effort) -> bool:
+    """Whether *effort* is more than *cap*."""
+    return EFFORTS.index(effort) > EFFORTS.index(cap)
+
+
+def _sampling(params: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in _SAMPLING:
+        if name in params:
+            yield Problem(
+                f'"{name}" is answered with an error by every model, even at its default value',
+                "remove it; say in the prompt how the answer should be",
+            )
+
+
+def _max_tokens(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
+    most = params.get("max_tokens")
+    if isinstance(most, int) and most > facts.max_output:
+        yield Problem(
+            f'"max_tokens" is {most}, but {facts.id} writes at most {facts.max_output} tokens',
+            f"lower it to {facts.max_output}",
+        )
+
+
+def _prefill(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
+    if not facts.prefill and is_prefill(params):
+        yield Problem(
+            f'the last of "messages" is from the assistant: {facts.id} does not continue a begun answer',
+            "end with a user message, and ask for the beginning or the format in it or in the system prompt",
+        )
+
+
+def _thinking(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
+    kind, effort, cap = kind_of(params, "thinking"), effort_of(params), facts.effort_cap_without_thinking
+    if kind is None:
+        return
+    if kind not in facts.thinking:
+        yield Problem(f'{facts.id} does not accept "thinking" of type {kind}', _thinking_fix(kind, facts))
+    elif kind == "enabled":
+        yield from _budget(params)
+    elif kind in OFF_KINDS and cap is not None and effort is not None and above(effort, cap):
+        yield Problem(
+            f'{facts.id} accepts "thinking" of type {kind} only up to effort {cap}, got {effort}',
+            f"lower output_config.effort to {cap}, or leave thinking out",
+        )
+
+
+def _thinking_fix(kind: str, facts: ModelFacts) -> str:
+    if kind in OFF_KINDS:
+        off = next((other for other in OFF_KINDS if other in facts.thinking), None)
+        if off is not None:
+            return f'write {{"type": "{off}"}} for the least thinking, or leave it out'
+        return 'it always thinks: leave "thinking" out and write output_config.effort "low"'
+    if kind == "enabled":
+        return 'write {"type": "adaptive"} without a budget; output_config.effort says how much to think'
+    return 'write {"type": "enabled", "budget_tokens": 2048}, or leave it out'
+
+
+def _budget(params: Mapping[str, Any]) -> Iterator[Problem]:
+    budget, most = params["thinking"].get("budget_tokens"), params.get("max_tokens")
+    if not isinstance(budget, int) or budget < MIN_THINKING_BUDGET:
+        yield Problem(
+            f'"thinking.budget_tokens" must be at least {MIN_THINKING_BUDGET}, got {budget!r}',
+            f"raise it to {MIN_THINKING_BUDGET}, or leave thinking out",
+        )
+    elif isinstance(most, int) and budget >= most:
+        yield Problem(
+            f'"thinking.budget_tokens" is {budget}, but thinking counts towards "max_tokens", which is {most}',
+            "raise max_tokens above the budget, or lower the budget",
+        )
+    if forces_tools(params):
+        yield Problem(
+            'a forced "tool_choice" is refused while "thinking" is enabled',
+            'write "tool_choice" {"type": "auto"}, or leave thinking out',
+        )
+
+
+def _effort(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
+    effort = effort_of(params)
+    if effort is None or effort in facts.efforts:
+        return
+    if not facts.efforts:
+        yield Problem(f'{facts.id} knows no "effort"', "remove output_config.effort")
+        return
+    yield Problem(
+        f"{facts.id} does not accept effort {effort}",
+        f"use one of {', '.join(facts.efforts)}",
+    )
+
+
+def _forced_tools(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
+    if not facts.forced_tools and forces_tools(params):
+        yield Problem(
+            f'{facts.id} does not accept "tool_choice" of type {kind_of(params, "tool_choice")}',
+            'write {"type": "auto"} and ask for the tool in the prompt, or use output_config.format for JSON',
+        )
+
+
+def _serving(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
+    if params.get("speed") == "fast" and not facts.fast:
+        yield Problem(f'{facts.id} is not served with "speed" fast', "remove speed")
+    if params.get("inference_geo") is not None and not facts.inference_geo:
+        yield Problem(f'{facts.id} does not accept "inference_geo"', "remove it, or use Claude 4.6 or later")

@@ -1,0 +1,136 @@
+"""A row's parameters in the words of another model, for a hop of the fallback chain.
+
+Whatever the next model would refuse is respelt where it knows another spelling, weakened where it knows less, and
+dropped where it knows nothing of the kind. Lost on the way, knowingly: a forced tool call becomes an offered one,
+effort and `max_tokens` may shrink, `fast` and `inference_geo` go, and so do thinking blocks of earlier turns, which
+no model but their own can read. A row that cannot be said to the next model at all is `NotServed` by it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from claudebatch.errors import NotServed
+from claudebatch.models import EFFORTS, Effort, ModelFacts
+from claudebatch.routing.parameters import (
+    MIN_THINKING_BUDGET,
+    OFF_KINDS,
+    above,
+    effort_of,
+    forces_tools,
+    kind_of,
+    problems,
+)
+
+_THINKING_BLOCKS = ("thinking", "redacted_thinking")
+
+
+def remap(params: Mapping[str, Any], facts: ModelFacts) -> dict[str, Any]:
+    """*params*, written for another model, as the model of *facts* accepts them; raises `NotServed` if it cannot."""
+    mapped = dict(params)
+    _map_serving(mapped, facts)
+    _map_tools(mapped, facts)
+    _map_thinking(mapped, facts)
+    _map_effort(mapped, facts)
+    if "messages" in mapped:
+        mapped["messages"] = [kept for message in mapped["messages"] if (kept := _without_thinking(message))]
+    left = problems(mapped, facts)
+    if left:
+        raise NotServed(f"{facts.id} cannot take over: {left[0].reason}", type="not_served")
+    return mapped
+
+
+def _map_serving(mapped: dict[str, Any], facts: ModelFacts) -> None:
+    most = mapped.get("max_tokens")
+    if isinstance(most, int):
+        mapped["max_tokens"] = min(most, facts.max_output)
+    if not facts.fast:
+        mapped.pop("speed", None)
+    if not facts.inference_geo:
+        mapped.pop("inference_geo", None)
+
+
+def _map_tools(mapped: dict[str, Any], facts: ModelFacts) -> None:
+    if forces_tools(mapped) and not facts.forced_tools:
+        mapped["tool_choice"] = {k: v for k, v in mapped["tool_choice"].items() if k != "name"} | {"type": "auto"}
+
+
+def _map_thinking(mapped: dict[str, Any], facts: ModelFacts) -> None:
+    kind = kind_of(mapped, "thinking")
+    if kind is None:
+        return
+    thinking = _no_thinking(mapped, facts) if kind in OFF_KINDS else _some_thinking(mapped, facts)
+    if thinking is None:
+        del mapped["thinking"]
+    else:
+        mapped["thinking"] = thinking
+
+
+def _no_thinking(mapped: dict[str, Any], facts: ModelFacts) -> dict[str, Any] | None:
+    """The spelling of "do not think"; where there is none, the least effort stands for it."""
+    asked = kind_of(mapped, "thinking")
+    off = asked if asked in facts.thinking else next((kind for kind in OFF_KINDS if kind in facts.thinking), None)
+    effort, cap = effort_of(mapped), facts.effort_cap_without_thinking
+    if off is None:
+        _set_effort(mapped, "low")
+    elif cap is not None and effort is not None and above(effort, cap):
+        _set_effort(mapped, cap)
+    return None if off is None else {"type": off}
+
+
+def _some_thinking(mapped: dict[str, Any], facts: ModelFacts) -> dict[str, Any] | None:
+    """The spelling of "do think", kept if it can be; None leaves it to the model's default."""
+    asked: dict[str, Any] = mapped["thinking"]
+    shown = {"display": asked["display"]} if "display" in asked else {}
+    budget = _budget(mapped, facts) if "enabled" in facts.thinking else None
+    if "adaptive" in facts.thinking and (asked["type"] == "adaptive" or budget is None):
+        return {"type": "adaptive", **shown}
+    return None if budget is None else {"type": "enabled", "budget_tokens": budget, **shown}
+
+
+def _budget(mapped: Mapping[str, Any], facts: ModelFacts) -> int | None:
+    """Tokens to think with: as asked, else half of `max_tokens`; None where `enabled` would be refused.
+
+    Thinking left behind is why rows that answer a tool call get none: such a turn would have to begin with it.
+    """
+    if forces_tools(mapped) or _answers_tools(mapped):
+        return None
+    most = mapped.get("max_tokens", facts.max_output)
+    asked = mapped["thinking"].get("budget_tokens")
+    budget: int = min(max(asked or most // 2, MIN_THINKING_BUDGET), most - 1)
+    return budget if budget >= MIN_THINKING_BUDGET else None
+
+
+def _answers_tools(mapped: Mapping[str, Any]) -> bool:
+    last = (mapped.get("messages") or [None])[-1]
+    content = last.get("content") if isinstance(last, dict) else None
+    blocks = content if isinstance(content, list) else []
+    return any(isinstance(block, dict) and block.get("type") == "tool_result" for block in blocks)
+
+
+def _map_effort(mapped: dict[str, Any], facts: ModelFacts) -> None:
+    effort = effort_of(mapped)
+    if effort is None or effort in facts.efforts:
+        return
+    at_most = [level for level in facts.efforts if not above(level, effort)]
+    _set_effort(mapped, max(at_most, key=EFFORTS.index) if at_most else next(iter(facts.efforts), None))
+
+
+def _set_effort(mapped: dict[str, Any], effort: Effort | None) -> None:
+    config = {key: value for key, value in (mapped.get("output_config") or {}).items() if key != "effort"}
+    if effort is not None:
+        config["effort"] = effort
+    if config:
+        mapped["output_config"] = config
+    else:
+        mapped.pop("output_config", None)
+
+
+def _without_thinking(message: Any) -> Any:
+    """*message* without thinking blocks; None when nothing else was in it."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(content, list) or message.get("role") != "assistant":
+        return message
+    kept = [block for block in content if not (isinstance(block, dict) and block.get("type") in _THINKING_BLOCKS)]
+    return {**message, "content": kept} if kept else None

@@ -1,0 +1,59 @@
+"""From a prompt to the call that is sent: the route's model, the request's bytes, its size and its deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from claudebatch.domain import Call, Prompt
+from claudebatch.jsonl import encode
+from claudebatch.models import Catalog
+from claudebatch.routing.remap import remap
+from claudebatch.routing.router import Router
+from claudebatch.tokens import expected_input, measure
+
+
+def request_body(model: str, params: Mapping[str, Any]) -> bytes:
+    """The request as canonical JSON: equal requests are equal bytes, whatever the order of their fields was."""
+    return encode({**params, "model": model})
+
+
+def token_estimator(catalog: Catalog, model: str) -> Callable[[Prompt], int]:
+    """How rules measure a prompt: in tokens of one *model*, so that a rule means the same wherever it leads."""
+    facts = catalog.facts(model)
+    return lambda prompt: expected_input(prompt.params, request_body(facts.id, prompt.params), facts)
+
+
+class CallBuilder:
+    """Makes the calls of a run. Pure: the same prompt gives the same call."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        router: Router,
+        *,
+        expected_output: int | None = None,
+        deadline: Callable[[int], float],
+    ) -> None:
+        """*deadline* gives the seconds that one attempt with so many `max_tokens` may take."""
+        self._catalog = catalog
+        self._router = router
+        self._expected_output = expected_output
+        self._deadline = deadline
+
+    def first(self, row: int, prompt: Prompt) -> Call:
+        """The call to the model that *prompt* is routed to."""
+        route = self._router.route(prompt)
+        model, params = route.model, prompt.params
+        body = request_body(model, params)
+        size = measure(params, body, self._catalog.facts(model), expected_output=self._expected_output)
+        return Call(row, prompt, route, model, body, size, self._deadline(size.output_bound))
+
+    def hop(self, call: Call, model: str) -> Call:
+        """*call*'s row, asked of *model* instead; raises `NotServed` where that model cannot serve it."""
+        facts = self._catalog.facts(model)
+        params = remap(call.prompt.params, facts)
+        body = request_body(model, params)
+        size = measure(params, body, facts, expected_output=self._expected_output)
+        return replace(call, model=model, body=body, size=size, deadline_s=self._deadline(size.output_bound))

@@ -1,0 +1,59 @@
+"""The model of each prompt: its own, else the command's, else that of the first rule it meets, else the default."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from claudebatch.domain import Prompt, Route
+from claudebatch.routing.rules import Rule
+from claudebatch.routing.view import View
+
+
+class Router:
+    """Decides every route, purely.
+
+    The most specific wish wins: a line that names its model keeps it even under `--model` (*override*), because
+    who wrote the line knew the prompt; rules speak only where neither did.
+    """
+
+    def __init__(
+        self,
+        rules: Iterable[Rule],
+        default_model: str,
+        *,
+        fallbacks: Mapping[str, Sequence[str]],
+        override: str | None = None,
+        estimate_tokens: Callable[[Prompt], int],
+    ) -> None:
+        self._fallbacks = {model: _chain(model, chain) for model, chain in fallbacks.items()}
+        self._estimate = estimate_tokens
+        self._rules = tuple((rule.when, self._to(rule.model, rule.name)) for rule in rules)
+        self._default = self._to(default_model, "default")
+        self._override = None if override is None else self._to(override, "--model")
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Every model that this router itself names, fallbacks included, each once."""
+        routes = [*(route for _, route in self._rules), self._default, *([self._override] if self._override else [])]
+        chains = (model for pair in self._fallbacks.items() for model in (pair[0], *pair[1]))
+        return tuple(dict.fromkeys((*(route.model for route in routes), *chains)))
+
+    def route(self, prompt: Prompt) -> Route:
+        """Where *prompt* goes. Its tokens are estimated at most once, and only if a rule asks for them."""
+        if prompt.model is not None:
+            return self._to(prompt.model, "line")
+        if self._override is not None:
+            return self._override
+        if self._rules:
+            view = View(prompt, self._estimate)
+            for when, route in self._rules:
+                if when(view):
+                    return route
+        return self._default
+
+    def _to(self, model: str, rule: str) -> Route:
+        return Route(model, rule, self._fallbacks.get(model, ()))
+
+
+def _chain(model: str, fallbacks: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(other for other in fallbacks if other != model))

@@ -1,0 +1,195 @@
+"""The answers: valid Messages whose text and usage follow from the request alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from claudebatch.domain import Usage
+from claudebatch.simulator import wire
+from claudebatch.simulator.counting import forces_tool
+from claudebatch.simulator.directives import Directives
+from claudebatch.simulator.promptcache import CacheUse
+from claudebatch.simulator.schemas import instance_of
+from claudebatch.simulator.traits import Traits
+
+SHORTEST, LONGEST = 60, 400
+"""Output tokens of an ordinary answer."""
+CHARACTERS_PER_TOKEN = 3
+LONGEST_TEXT = 20_000
+"""`usage` tells how long an answer is; its text stops here, so that a rehearsal need not move gigabytes."""
+QUOTED = 48
+REFUSAL_TOKENS, EMPTY_TOKENS = 5, 9
+
+_FILLER = (
+    "This sentence only fills the space that a real answer would take, and is the same for every prompt of "
+    "this length. Nobody thought about your question; the tokens are counted as if somebody had. "
+)
+_FILLING = _FILLER * (LONGEST_TEXT // len(_FILLER) + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A Messages request that was read, checked and counted."""
+
+    body: wire.Body
+    model: str
+    traits: Traits
+    digest: bytes
+    """Of the canonical body without `stream`: equal questions, equal digests."""
+    directives: Directives
+    input_tokens: int
+    """All of them, cached or not."""
+    cache: CacheUse
+    started: float
+
+    @property
+    def stream(self) -> bool:
+        """Whether the client wants server-sent events."""
+        return bool(self.body.get("stream"))
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A Message, and what it is billed by."""
+
+    message: wire.Body
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    content: list[wire.Body]
+    stop_reason: str
+    output_tokens: int
+    stop_sequence: str | None = None
+    stop_details: wire.Body | None = None
+
+
+def compose(asked: Asked, number: int, *, use_all: bool) -> Answer:
+    """The answer to *asked*, as the *number*-th of this simulator; *use_all* spends all of `max_tokens`."""
+    ending = _ending(asked, use_all=use_all)
+    thinking = _thinking(asked, ending)
+    usage = Usage(
+        input_tokens=max(0, asked.input_tokens - asked.cache.read - asked.cache.written_5m - asked.cache.written_1h),
+        output_tokens=ending.output_tokens,
+        ephemeral_5m_input_tokens=asked.cache.written_5m,
+        ephemeral_1h_input_tokens=asked.cache.written_1h,
+        cache_read_input_tokens=asked.cache.read,
+        inference_geo=asked.body.get("inference_geo") or asked.traits.geo,
+        speed=asked.body.get("speed"),
+    )
+    message: wire.Body = {
+        "model": asked.model,
+        "id": f"msg_sim_{asked.digest.hex()[:12]}{number:010x}",
+        "type": "message",
+        "role": "assistant",
+        "content": [*thinking, *ending.content],
+        "stop_reason": ending.stop_reason,
+        "stop_sequence": ending.stop_sequence,
+        "stop_details": ending.stop_details,
+        "usage": usage_json(usage, ending.output_tokens // 5 if thinking else 0),
+    }
+    return Answer(message, usage)
+
+
+def usage_json(usage: Usage, thinking_tokens: int) -> wire.Body:
+    """*usage* under the API's names, in the API's order."""
+    counted: wire.Body = {
+        "input_tokens": usage.input_tokens,
+        "cache_creation_input_tokens": usage.cache_creation_input_tokens,
+        "cache_read_input_tokens": usage.cache_read_input_tokens,
+        "cache_creation": {
+            "ephemeral_5m_input_tokens": usage.ephemeral_5m_input_tokens,
+            "ephemeral_1h_input_tokens": usage.ephemeral_1h_input_tokens,
+        },
+        "output_tokens": usage.output_tokens,
+        "output_tokens_details": {"thinking_tokens": thinking_tokens},
+        "service_tier": "standard",
+        "inference_geo": usage.inference_geo,
+    }
+    if usage.speed is not None:
+        counted["speed"] = usage.speed
+    return counted
+
+
+def _ending(asked: Asked, *, use_all: bool) -> _Ending:
+    limit: int = asked.body["max_tokens"]
+    if asked.directives.refusal:
+        return _Ending([], "refusal", min(REFUSAL_TOKENS, limit), stop_details=_REFUSAL)
+    if limit == 0:
+        return _Ending([], "max_tokens", 0)
+    if asked.directives.empty:
+        return _Ending([], "end_turn", min(EMPTY_TOKENS, limit))
+    wanted = _wanted(asked, limit)
+    if use_all or asked.directives.max_tokens or wanted > limit:
+        return _Ending([_text_block(asked, limit)], "max_tokens", limit)
+    return _complete(asked, wanted)
+
+
+def _wanted(asked: Asked, limit: int) -> int:
+    if asked.directives.tokens is not None:
+        return max(1, asked.directives.tokens)
+    return SHORTEST + int.from_bytes(asked.digest[:4], "big") % (LONGEST - SHORTEST + 1)
+
+
+def _complete(asked: Asked, tokens: int) -> _Ending:
+    """An answer that was not cut by max_tokens."""
+    if forces_tool(asked.body) and asked.body.get("tools"):
+        return _Ending([_tool_block(asked)], "tool_use", tokens)
+    output_format = (asked.body.get("output_config") or {}).get("format")
+    if isinstance(output_format, dict) and output_format.get("type") == "json_schema":
+        value = wire.encode(instance_of(output_format.get("schema"))).decode()
+        return _Ending([{"type": "text", "text": value}], "end_turn", tokens)
+    block = _text_block(asked, tokens)
+    stop = _first_stop(block["text"], asked.body.get("stop_sequences") or ())
+    if stop is None:
+        return _Ending([block], "end_turn", tokens)
+    kept = block["text"][: block["text"].find(stop)]
+    produced = max(1, min(tokens, len(kept) // CHARACTERS_PER_TOKEN))
+    return _Ending([{"type": "text", "text": kept}] if kept else [], "stop_sequence", produced, stop_sequence=stop)
+
+
+def _first_stop(text: str, stops: Any) -> str | None:
+    places = [(text.find(stop), stop) for stop in stops if stop in text]
+    return min(places)[1] if places else None
+
+
+def _text_block(asked: Asked, tokens: int) -> wire.Body:
+    start = f"Simulated answer {asked.digest.hex()[:8]} to “{_question(asked.body)}”. "
+    length = min(tokens * CHARACTERS_PER_TOKEN, LONGEST_TEXT)
+    return {"type": "text", "text": start + _FILLING[: max(0, length - len(start))]}
+
+
+def _question(body: wire.Body) -> str:
+    """The first words of the last message."""
+    content = body["messages"][-1]["content"]
+    if isinstance(content, list):
+        content = next((block["text"] for block in content if block["type"] == "text"), content[0]["type"])
+    words = " ".join(content[: 2 * QUOTED].split())
+    return words if len(words) <= QUOTED else words[:QUOTED] + "…"
+
+
+def _tool_block(asked: Asked) -> wire.Body:
+    tools = asked.body["tools"]
+    wanted = asked.body["tool_choice"].get("name", tools[0]["name"])
+    schema = next((tool.get("input_schema") for tool in tools if tool["name"] == wanted), None)
+    value = instance_of(schema)
+    identity = f"toolu_sim_{asked.digest.hex()[:20]}"
+    return {"type": "tool_use", "id": identity, "name": wanted, "input": value if isinstance(value, dict) else {}}
+
+
+def _thinking(asked: Asked, ending: _Ending) -> list[wire.Body]:
+    """The empty thinking block that comes first, for a model that thinks and an answer that has content."""
+    request = asked.body.get("thinking")
+    on = asked.traits.thinks if request is None else request.get("type") != "disabled"
+    if not on or not ending.content:
+        return []
+    return [{"type": "thinking", "thinking": "", "signature": f"c2ltdWxhdGVk{asked.digest.hex()}"}]
+
+
+_REFUSAL: wire.Body = {
+    "type": "refusal",
+    "category": "general_harms",
+    "explanation": "Refused because the prompt asked the simulator to refuse.",
+}

@@ -1,0 +1,45 @@
+"""Time as it is injected, and the header lines that tell it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+from typing import TypeAlias
+
+Sleep: TypeAlias = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """The three ways to meet time: steady seconds, aware wall time, waiting."""
+
+    now: Callable[[], float]
+    wall: Callable[[], datetime]
+    sleep: Sleep
+
+
+class Letterhead:
+    """The lines that every answer carries: its date and its own request id."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        # Mutable state: how many answers there were, and the date line of one second.
+        self._number = 0
+        self._date_of = -1
+        self._date = b""
+
+    def next_id(self) -> str:
+        """An id that no other request has."""
+        self._number += 1
+        return f"req_sim_{self._number:012x}"
+
+    def lines(self, request_id: str) -> bytes:
+        """The date and the id as header lines."""
+        wall = self._clock.wall()
+        second = int(wall.timestamp())
+        if second != self._date_of:
+            self._date_of = second
+            self._date = f"date: {format_datetime(wall, usegmt=True)}\r\n".encode()
+        return b"%srequest-id: %s\r\n" % (self._date, request_id.encode())

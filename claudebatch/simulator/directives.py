@@ -1,0 +1,67 @@
+"""Words in a prompt that tell the simulator what to answer, so that a rehearsal can hold any ending.
+
+    [[simulate: refusal]]       200 with stop_reason refusal and no content
+    [[simulate: max_tokens]]    an answer that runs into max_tokens
+    [[simulate: empty]]         200 with `content: []` and stop_reason end_turn
+    [[simulate: tokens 500]]    an answer of exactly 500 output tokens (max_tokens still cuts it)
+    [[simulate: error 529]]     an error answer of that status, every time; nothing is billed
+    [[simulate: fault hang]]    any fault of faults.py, every time
+
+They may stand anywhere in the request. Several can be combined; one that nobody knows is a 400 that says so.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from claudebatch.simulator.faults import NAMES
+from claudebatch.simulator.problems import bad
+
+_MARK = b"[[simulate:"
+_PATTERN = re.compile(rb"\[\[simulate:([^\]\\]{0,80})\]\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Directives:
+    """What the prompt asks of the simulator."""
+
+    refusal: bool = False
+    max_tokens: bool = False
+    empty: bool = False
+    tokens: int | None = None
+    error: int | None = None
+    fault: str | None = None
+
+
+NONE = Directives()
+
+
+def read_directives(body: bytes) -> Directives:
+    """The directives in a request's raw body; raises a 400 for one that means nothing."""
+    if _MARK not in body:
+        return NONE
+    found = NONE
+    for match in _PATTERN.finditer(body):
+        found = _with(found, match[1].decode("utf-8", "replace").split())
+    return found
+
+
+def _with(found: Directives, words: list[str]) -> Directives:
+    match words:
+        case ["refusal"]:
+            return replace(found, refusal=True)
+        case ["max_tokens"]:
+            return replace(found, max_tokens=True)
+        case ["empty"]:
+            return replace(found, empty=True)
+        case ["tokens", number] if number.isdecimal():
+            return replace(found, tokens=int(number))
+        case ["error", number] if number.isdecimal() and 400 <= int(number) <= 599:
+            return replace(found, error=int(number))
+        case ["fault", name] if name in NAMES:
+            return replace(found, fault=name)
+    raise bad(
+        f"simulate: {' '.join(words)!r} is no directive; "
+        "known are refusal, max_tokens, empty, tokens N, error STATUS and fault NAME"
+    )

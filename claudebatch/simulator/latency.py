@@ -1,0 +1,65 @@
+"""How long a simulated answer takes, drawn from a distribution that is written as a short text."""
+
+from __future__ import annotations
+
+import math
+import random
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from claudebatch.errors import ConfigError
+
+Shape: TypeAlias = Literal["fixed", "uniform", "lognormal"]
+
+_FIX = "write fixed:SECONDS, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA, for example lognormal:0.25,0.4"
+_ARITY: dict[Shape, int] = {"fixed": 1, "uniform": 2, "lognormal": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A distribution of seconds."""
+
+    shape: Shape
+    first: float
+    second: float = 0.0
+
+    def draw(self, rng: random.Random) -> float:
+        """Seconds for one answer."""
+        match self.shape:
+            case "fixed":
+                return self.first
+            case "uniform":
+                return rng.uniform(self.first, self.second)
+            case "lognormal":
+                return rng.lognormvariate(math.log(self.first), self.second)
+
+
+def parse_latency(text: str) -> Latency:
+    """Read `fixed:0.1`, `uniform:0.1,0.5` or `lognormal:0.25,0.4`; raises `ConfigError`."""
+    name, _, rest = text.strip().partition(":")
+    shape = next((known for known in _ARITY if known == name), None)
+    if shape is None:
+        raise ConfigError(f'latency "{text}": there is no distribution "{name}"', fix=_FIX)
+    numbers = [_seconds(text, part) for part in rest.split(",")]
+    if len(numbers) != _ARITY[shape]:
+        raise ConfigError(f'latency "{text}": {shape} takes {_ARITY[shape]} numbers, got {len(numbers)}', fix=_FIX)
+    latency = Latency(shape, *numbers)
+    _check(text, latency)
+    return latency
+
+
+def _seconds(text: str, part: str) -> float:
+    try:
+        value = float(part)
+    except ValueError:
+        raise ConfigError(f'latency "{text}": "{part}" is not a number', fix=_FIX) from None
+    if not math.isfinite(value) or value < 0:
+        raise ConfigError(f'latency "{text}": "{part}" must be 0 or more', fix=_FIX)
+    return value
+
+
+def _check(text: str, latency: Latency) -> None:
+    if latency.shape == "uniform" and latency.first > latency.second:
+        raise ConfigError(f'latency "{text}": the low end is above the high end', fix=_FIX)
+    if latency.shape == "lognormal" and latency.first == 0:
+        raise ConfigError(f'latency "{text}": the median of a lognormal must be above 0', fix=_FIX)

@@ -1,0 +1,188 @@
+"""The API's rate limits: token buckets per pool, and the headers that tell of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from claudebatch.domain import Usage
+from claudebatch.simulator.problems import Refused
+from claudebatch.simulator.settings import Allowance, SimulatorSettings
+
+_FUZZ = 1e-9
+"""Floats that were refilled to 0.9999999999 hold a whole request."""
+
+
+class Bucket:
+    """An allowance per minute, refilled without a pause and never beyond what *burst_s* seconds bring."""
+
+    def __init__(self, per_minute: int, burst_s: float, now: float) -> None:
+        self.limit = per_minute
+        self.rate = per_minute / 60
+        # A bucket that cannot hold one request would refuse for ever.
+        self.capacity = max(1.0, self.rate * burst_s)
+        # Mutable state: the level, which may be below 0, and the moment it was right.
+        self._level = self.capacity
+        self._at = now
+
+    def level(self, now: float) -> float:
+        """What is in the bucket."""
+        if now > self._at:
+            self._level = min(self.capacity, self._level + (now - self._at) * self.rate)
+            self._at = now
+        return self._level
+
+    def take(self, units: float, now: float) -> None:
+        """Deduct *units*, into debt if need be; a negative number gives back."""
+        self._level = min(self.capacity, self.level(now) - units)
+
+    def wait_for(self, units: float, now: float) -> float:
+        """Seconds until *units* are in the bucket, or until it is full if it can never hold so many."""
+        missing = min(units, self.capacity) - self.level(now)
+        return missing / self.rate if missing > _FUZZ else 0.0
+
+    def full_in(self, now: float) -> float:
+        """Seconds until the bucket is full."""
+        return (self.capacity - self.level(now)) / self.rate
+
+
+class Gate(Protocol):
+    """What the server asks of a pool's limits."""
+
+    def admit(self, estimate: int, now: float) -> None:
+        """Take a request of about *estimate* input tokens, or raise its 429."""
+
+    def settle(self, estimate: int, usage: Usage, now: float) -> None:
+        """The answer begins: correct the estimate and take the output."""
+
+    def headers(self, now: float) -> bytes:
+        """The lines that tell what is left."""
+
+
+class PoolLimits:
+    """The three buckets of one pool."""
+
+    def __init__(self, allowance: Allowance, *, now: float, wall: Callable[[], datetime]) -> None:
+        self._wall = wall
+        self._requests = _bucket(allowance.rpm, allowance, now)
+        self._input = _bucket(allowance.itpm, allowance, now)
+        self._output = _bucket(allowance.otpm, allowance, now)
+
+    def admit(self, estimate: int, now: float) -> None:
+        """Take one request and its *estimate*, or raise a 429 that says which limit is in the way."""
+        waits = [
+            (bucket.wait_for(units, now), bucket.limit, name)
+            for bucket, units, name in (
+                (self._requests, 1, "requests"),
+                (self._input, estimate, "input tokens"),
+                (self._output, 1, "output tokens"),
+            )
+            if bucket is not None
+        ]
+        wait_s, limit, name = max(waits, default=(0.0, 0, ""))
+        if wait_s > 0:
+            raise _exceeded(wait_s, limit, name)
+        if self._requests is not None:
+            self._requests.take(1, now)
+        if self._input is not None:
+            self._input.take(estimate, now)
+
+    def settle(self, estimate: int, usage: Usage, now: float) -> None:
+        """Give back what the estimate took too much, and take the output that was really produced."""
+        if self._input is not None:
+            self._input.take(usage.limited_input - estimate, now)
+        if self._output is not None:
+            self._output.take(usage.output_tokens, now)
+
+    def headers(self, now: float) -> bytes:
+        """The `anthropic-ratelimit-*` lines: all twelve when all three limits are set."""
+        wall = self._wall()
+        readings: list[_Reading] = []
+        if self._requests is not None:
+            level = self._requests.level(now) + _FUZZ
+            left = max(0, math.floor(level))
+            readings.append(_Reading("requests", self._requests.limit, left, self._requests.full_in(now)))
+        tokens = [
+            _Reading(name, bucket.limit, _thousands(bucket.level(now)), bucket.full_in(now))
+            for name, bucket in (("input-tokens", self._input), ("output-tokens", self._output))
+            if bucket is not None
+        ]
+        if tokens:
+            readings.append(_together(tokens))
+        return b"".join(reading.lines(wall) for reading in readings + tokens)
+
+
+class NoLimits:
+    """The gate of a pool without limits."""
+
+    def admit(self, estimate: int, now: float) -> None:
+        """Let everything through."""
+
+    def settle(self, estimate: int, usage: Usage, now: float) -> None:
+        """Nothing to correct."""
+
+    def headers(self, now: float) -> bytes:
+        """No lines at all."""
+        return b""
+
+
+class Gates:
+    """The gate of every pool, made when its first request comes."""
+
+    def __init__(self, settings: SimulatorSettings, *, wall: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._wall = wall
+        # Pool -> its gate; grows by `gate` only.
+        self._gates: dict[str, Gate] = {}
+
+    def gate(self, pool: str, now: float) -> Gate:
+        """The gate in front of *pool*."""
+        found = self._gates.get(pool)
+        if found is None:
+            allowance = self._settings.pool_limits.get(pool, self._settings.limits)
+            found = NoLimits() if allowance.unlimited else PoolLimits(allowance, now=now, wall=self._wall)
+            self._gates[pool] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    name: str
+    limit: int
+    remaining: int
+    full_in_s: float
+
+    def lines(self, wall: datetime) -> bytes:
+        full_at = (wall + timedelta(seconds=self.full_in_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        start = f"anthropic-ratelimit-{self.name}"
+        lines = f"{start}-limit: {self.limit}\r\n{start}-remaining: {self.remaining}\r\n{start}-reset: {full_at}\r\n"
+        return lines.encode()
+
+
+def _together(tokens: list[_Reading]) -> _Reading:
+    """Input and output in one reading, as recorded answers add them up; the reset is the earlier one."""
+    return _Reading(
+        "tokens",
+        sum(reading.limit for reading in tokens),
+        sum(reading.remaining for reading in tokens),
+        min(reading.full_in_s for reading in tokens),
+    )
+
+
+def _bucket(per_minute: int | None, allowance: Allowance, now: float) -> Bucket | None:
+    return None if per_minute is None else Bucket(per_minute, allowance.burst_seconds, now)
+
+
+def _thousands(level: float) -> int:
+    return max(0, round(level / 1000) * 1000)
+
+
+def _exceeded(wait_s: float, limit: int, name: str) -> Refused:
+    message = (
+        f"This request would exceed your organization's rate limit of {limit:,} {name} per minute. "
+        "Please reduce the pace or try again later. (simulated)"
+    )
+    return Refused(429, message, retry_after_s=max(1, math.ceil(wait_s)), should_retry=True, limited=True)

@@ -1,0 +1,121 @@
+"""From the bytes of a request to a question that was understood, or to the refusal that the API would give."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from claudebatch.simulator import wire
+from claudebatch.simulator.answers import Asked
+from claudebatch.simulator.checks import VERSIONS, check_for_model, check_length, check_shape
+from claudebatch.simulator.counting import count_input
+from claudebatch.simulator.directives import read_directives
+from claudebatch.simulator.http import Request
+from claudebatch.simulator.problems import Refused, bad
+from claudebatch.simulator.promptcache import NO_CACHE, CacheUse, PromptCache
+from claudebatch.simulator.traits import MODELS, NEWEST, Traits
+
+REFUSED_KEY = "invalid"
+"""The one key that is not accepted."""
+
+
+class Desk:
+    """Reads requests as the API of 2026-10-21 does."""
+
+    def __init__(self, *, seed: int, cache: PromptCache, known: Callable[[str], bool] | None) -> None:
+        self._seed = seed
+        self._cache = cache
+        self._known = known
+        # Set from outside, by tests that want to see each decoded Messages body.
+        self.on_request: Callable[[dict[str, Any]], None] | None = None
+
+    def read(self, request: Request, now: float) -> Asked:
+        """The question of a Messages request; raises `Refused`."""
+        version = check_access(request)
+        decoded = _decode(request.body)
+        if self.on_request is not None and isinstance(decoded, dict):
+            self.on_request(decoded)
+        body = check_shape(decoded)
+        traits = self._traits(body["model"])
+        check_for_model(body, traits, version)
+        tokens = count_input(body, traits)
+        check_length(tokens, traits)
+        return Asked(
+            body=body,
+            model=body["model"],
+            traits=traits,
+            digest=self._digest(body),
+            directives=read_directives(request.body),
+            input_tokens=tokens,
+            cache=self._cache_use(request.body, body, traits, now),
+            started=now,
+        )
+
+    def count(self, request: Request) -> int:
+        """The input tokens that a count_tokens request asks about; raises `Refused`."""
+        version = check_access(request)
+        body = check_shape(_decode(request.body), counting=True)
+        traits = self._traits(body["model"])
+        check_for_model(body, traits, version)
+        return count_input(body, traits)
+
+    def _traits(self, model: str) -> Traits:
+        found = MODELS.get(model)
+        if found is None and self._known is not None and self._known(model):
+            return NEWEST
+        if found is None:
+            raise Refused(404, f"model: {model}")
+        return found
+
+    def _digest(self, body: wire.Body) -> bytes:
+        """Of the question alone: a stream asks nothing else than a plain request."""
+        question = {name: value for name, value in body.items() if name != "stream"} if "stream" in body else body
+        return wire.digest(wire.canonical(question), seed=self._seed)
+
+    def _cache_use(self, raw: bytes, body: wire.Body, traits: Traits, now: float) -> CacheUse:
+        # Most requests cache nothing: a look at the bytes spares them the walk through their blocks.
+        return self._cache.use(body, traits, now) if b'"cache_control"' in raw else NO_CACHE
+
+
+def check_access(request: Request) -> str:
+    """The API version of a request with a credential; raises a 401 or 400."""
+    kind, _, key = request.headers.get("authorization", "").partition(" ")
+    if kind.lower() != "bearer" or not key.strip():
+        raise Refused(401, "Authorization header is required: Bearer, and the API key")
+    if key.strip() == REFUSED_KEY:
+        raise Refused(401)
+    version = request.headers.get("anthropic-version")
+    if version is None:
+        raise bad("anthropic-version: header is required")
+    if version not in VERSIONS:
+        raise bad(f'anthropic-version: "{version}" is not a valid version')
+    return version
+
+
+def list_models() -> wire.Body:
+    """All models, on one page."""
+    data = [describe_model(model) for model in MODELS]
+    return {"data": data, "has_more": False, "first_id": data[0]["id"], "last_id": data[-1]["id"]}
+
+
+def describe_model(model: str) -> wire.Body:
+    """What `GET /v1/models/{id}` says; raises a 404."""
+    traits = MODELS.get(model)
+    if traits is None:
+        raise Refused(404, f"model: {model}")
+    return {
+        "type": "model",
+        "id": model,
+        "display_name": model.replace("-", " ").title() + " (simulated)",
+        "created_at": "2026-01-01T00:00:00Z",
+        "lifecycle": "active",
+        "max_input_tokens": traits.context_tokens,
+        "max_tokens": traits.output_tokens,
+    }
+
+
+def _decode(data: bytes) -> Any:
+    try:
+        return wire.decode(data)
+    except wire.NotJson as error:
+        raise bad(f"The request body is not valid JSON: {error}") from error

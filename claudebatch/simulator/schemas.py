@@ -1,0 +1,47 @@
+"""A small value that fits a JSON schema: what structured outputs and tool calls are filled with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+MAX_DEPTH = 12
+"""Schemas may not recurse; one that does is cut here instead of taking the simulator down."""
+
+_SCALARS: dict[str, Any] = {"string": "simulated", "integer": 1, "number": 1.5, "boolean": True, "null": None}
+
+
+def instance_of(schema: Any, root: Any = None, depth: int = 0) -> Any:
+    """The simplest value of *schema*, the same one every time; `None` where it cannot be told."""
+    if not isinstance(schema, dict) or depth > MAX_DEPTH:
+        return None
+    root = schema if root is None else root
+    for shortcut in ("const", "default"):
+        if shortcut in schema:
+            return schema[shortcut]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    if "$ref" in schema:
+        return instance_of(_resolve(schema["$ref"], root), root, depth + 1)
+    for union in ("anyOf", "oneOf", "allOf"):
+        if schema.get(union):
+            return instance_of(schema[union][0], root, depth + 1)
+    return _typed(schema, root, depth)
+
+
+def _typed(schema: dict[str, Any], root: Any, depth: int) -> Any:
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        kind = kind[0] if kind else None
+    if kind == "object" or "properties" in schema:
+        properties = schema.get("properties") or {}
+        return {name: instance_of(part, root, depth + 1) for name, part in properties.items()}
+    if kind == "array":
+        return [instance_of(schema.get("items"), root, depth + 1)] * int(bool(schema.get("minItems")))
+    return _SCALARS.get(str(kind))
+
+
+def _resolve(reference: Any, root: Any) -> Any:
+    found = root
+    for part in str(reference).removeprefix("#/").split("/"):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found

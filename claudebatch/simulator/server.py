@@ -1,0 +1,199 @@
+"""A Claude Messages API on loopback: for tests, drills, and rehearsals without a key or a cent.
+
+`Simulator` owns the socket and every connection on it; what is said on them is decided in the other files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any
+
+from claudebatch.drain import Drain
+from claudebatch.errors import ConfigError, Draining
+from claudebatch.simulator import wire
+from claudebatch.simulator.clock import Clock, Letterhead, Sleep
+from claudebatch.simulator.faults import FaultPlan
+from claudebatch.simulator.http import READ_BYTES, BadRequest, ClientLeft, Connection, Request, response_head
+from claudebatch.simulator.problems import Refused, bad
+from claudebatch.simulator.promptcache import PromptCache
+from claudebatch.simulator.reading import Desk, check_access, describe_model, list_models
+from claudebatch.simulator.serving import Bill, MessagesService, render_refusal
+from claudebatch.simulator.settings import SimulatorSettings
+from claudebatch.simulator.stats import Stats
+
+HOST = "127.0.0.1"
+BACKLOG = 1024
+"""Clients open hundreds of connections at once; the usual hundred would make the rest wait for a retransmit."""
+MESSAGES = "/v1/messages"
+COUNT_TOKENS = "/v1/messages/count_tokens"
+MODELS = "/v1/models"
+
+
+class Simulator:
+    """The API, simulated. Start it, point a client at the URL, stop it.
+
+    bill     what an answer costs: exact, because `/__stats` is compared with a ledger to the last digit
+    pool_of  which models share their limits; by default none do
+    sleep    every wait goes through it. The default ends all waits at `stop`. Do not pass a run's own
+             `Drain.sleep`: a run that drains still wants its answers in flight
+    known    models beyond the simulator's own table that are answered too, as the newest ones are
+    """
+
+    def __init__(
+        self,
+        settings: SimulatorSettings,
+        *,
+        bill: Bill,
+        now: Callable[[], float],
+        wall: Callable[[], datetime],
+        rng: random.Random,
+        pool_of: Callable[[str], str] = lambda model: model,
+        sleep: Sleep | None = None,
+        known: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._settings = settings
+        self._drain = Drain()
+        self._clock = Clock(now, wall, sleep if sleep is not None else self._drain.sleep)
+        self._plan = FaultPlan(settings.faults, settings.script, rng=rng)
+        self._stats = Stats(now())
+        self._letterhead = Letterhead(self._clock)
+        cache = PromptCache()
+        self._desk = Desk(seed=settings.seed, cache=cache, known=known)
+        self._service = MessagesService(
+            settings,
+            desk=self._desk,
+            cache=cache,
+            plan=self._plan,
+            stats=self._stats,
+            letterhead=self._letterhead,
+            bill=bill,
+            pool_of=pool_of,
+            clock=self._clock,
+            rng=rng,
+        )
+        # Mutable state: the listening socket and one task per connection; changed by `start`, `stop`, `_accept`.
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def on_request(self) -> Callable[[dict[str, Any]], None] | None:
+        """Told each decoded Messages body, valid or not, before it is answered."""
+        return self._desk.on_request
+
+    @on_request.setter
+    def on_request(self, told: Callable[[dict[str, Any]], None] | None) -> None:
+        self._desk.on_request = told
+
+    async def start(self, port: int = 0) -> str:
+        """Listen on *port* of loopback, any free one by default; returns the base URL."""
+        # asyncio switches Nagle's algorithm off by itself: an answer leaves with its one write.
+        self._server = await asyncio.start_server(self._accept, HOST, port, backlog=BACKLOG, limit=READ_BYTES)
+        return f"http://{HOST}:{self._server.sockets[0].getsockname()[1]}"
+
+    async def stop(self) -> None:
+        """Stop listening and end every connection, whatever is in flight on it."""
+        if self._server is None:
+            return
+        server, self._server = self._server, None
+        server.close()
+        self._drain.start("the simulator stops")
+        for task in tuple(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await server.wait_closed()
+
+    def stats(self) -> dict[str, Any]:
+        """What `GET /__stats` says."""
+        return self._stats.snapshot()
+
+    def reset_stats(self) -> None:
+        """What `POST /__reset` does."""
+        self._stats.reset(self._clock.now())
+
+    def set_faults(self, faults: Mapping[str, float], script: tuple[str, ...] = ()) -> None:
+        """What `POST /__faults` does: replace every fault and the rest of the script."""
+        self._plan.set(faults, script)
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = Connection(reader, writer, max_body_bytes=self._settings.max_body_bytes)
+        task = asyncio.get_running_loop().create_task(self._converse(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # A bug of ours must be seen, not end as a connection that closed for no reason.
+            task.get_loop().call_exception_handler({"message": "simulator: a connection failed", "exception": error})
+
+    async def _converse(self, connection: Connection) -> None:
+        try:
+            await self._serve_all(connection)
+            await connection.close()
+        except (ClientLeft, Draining):
+            pass
+        finally:
+            await connection.abort()
+
+    async def _serve_all(self, connection: Connection) -> None:
+        """Answer one request after the other for as long as there are any."""
+        try:
+            while (request := await connection.next_request()) is not None:
+                await self._serve(request, connection)
+                if connection.closing or not request.keep_alive:
+                    return
+        except BadRequest as error:
+            await connection.send(render_refusal(Refused(error.status, error.message), self._letterhead))
+
+    async def _serve(self, request: Request, connection: Connection) -> None:
+        if request.path == MESSAGES and request.method == "POST":
+            await self._service.serve(request, connection)
+            return
+        try:
+            body = wire.encode(self._other(request))
+        except Refused as refused:
+            await connection.send(render_refusal(refused, self._letterhead))
+            return
+        lines = self._letterhead.lines(self._letterhead.next_id())
+        await connection.send(response_head(200, lines, length=len(body)) + body)
+
+    def _other(self, request: Request) -> wire.Body:
+        """The answer of every endpoint that takes no time and no money."""
+        if request.path.startswith("/__"):
+            return self._control(request)
+        self._stats.other()
+        if (request.method, request.path) == ("POST", COUNT_TOKENS):
+            return {"input_tokens": self._desk.count(request)}
+        if request.method == "GET" and request.path == MODELS:
+            check_access(request)
+            return list_models()
+        if request.method == "GET" and request.path.startswith(MODELS + "/"):
+            check_access(request)
+            return describe_model(request.path.removeprefix(MODELS + "/"))
+        raise Refused(404, f"{request.method} {request.path} is no endpoint of the simulator")
+
+    def _control(self, request: Request) -> wire.Body:
+        match (request.method, request.path):
+            case ("GET", "/__stats"):
+                return self.stats()
+            case ("POST", "/__reset"):
+                self.reset_stats()
+                return self.stats()
+            case ("POST", "/__faults"):
+                return self._new_faults(request.body)
+        raise Refused(404, f"{request.method} {request.path} is no endpoint of the simulator")
+
+    def _new_faults(self, data: bytes) -> wire.Body:
+        """Take `{"529": 0.1, "script": ["ok", "reset"]}`; both parts are optional."""
+        try:
+            wanted = wire.decode(data)
+            script = wanted.pop("script", [])
+            self.set_faults(wanted, tuple(script))
+        except (wire.NotJson, AttributeError, TypeError) as error:
+            raise bad('faults: send {"NAME": PROBABILITY, "script": ["NAME", "ok"]}') from error
+        except ConfigError as error:
+            raise bad(f"faults: {error.message}") from error
+        return dict(self._plan.snapshot())

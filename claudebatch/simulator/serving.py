@@ -1,0 +1,208 @@
+"""One Messages request from its arrival to its last byte: the fault, the limits, the wait, the bill, the answer."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import TypeAlias
+
+from claudebatch.domain import Pico, Usage
+from claudebatch.simulator import sse, wire
+from claudebatch.simulator.answers import Answer, Asked, compose
+from claudebatch.simulator.clock import Clock, Letterhead
+from claudebatch.simulator.faults import BREAKING, REFUSING, FaultPlan, refusal
+from claudebatch.simulator.http import Connection, Request, chunk, response_head
+from claudebatch.simulator.latency import parse_latency
+from claudebatch.simulator.limits import Gate, Gates
+from claudebatch.simulator.problems import Refused
+from claudebatch.simulator.promptcache import PromptCache
+from claudebatch.simulator.reading import Desk
+from claudebatch.simulator.settings import SimulatorSettings
+from claudebatch.simulator.stats import Stats
+
+Bill: TypeAlias = Callable[[str, Usage], Pico]
+
+SLOW_FACTOR = 10
+EVENT_STREAM = b"text/event-stream; charset=utf-8"
+WEB_PAGE = b"<!doctype html><html><head><title>Bad gateway</title></head><body><h1>502</h1></body></html>"
+
+
+class MessagesService:
+    """Serves `POST /v1/messages`. The bill is written when the work begins, whoever is there at its end."""
+
+    def __init__(
+        self,
+        settings: SimulatorSettings,
+        *,
+        desk: Desk,
+        cache: PromptCache,
+        plan: FaultPlan,
+        stats: Stats,
+        letterhead: Letterhead,
+        bill: Bill,
+        pool_of: Callable[[str], str],
+        clock: Clock,
+        rng: random.Random,
+    ) -> None:
+        self._settings = settings
+        self._latency = parse_latency(settings.latency)
+        self._gates = Gates(settings, wall=clock.wall)
+        self._desk = desk
+        self._cache = cache
+        self._plan = plan
+        self._stats = stats
+        self._letterhead = letterhead
+        self._bill = bill
+        self._pool_of = pool_of
+        self._clock = clock
+        self._rng = rng
+        # How many answers there were: a number for the id of each. Changed by `_answer` only.
+        self._answers = 0
+
+    async def serve(self, request: Request, connection: Connection) -> None:
+        """Answer one request, or do to the connection what its fault says. Raises `ClientLeft`."""
+        now = self._clock.now()
+        self._stats.arrived(now)
+        gate: Gate | None = None
+        try:
+            fault = self._plan.draw()
+            asked = self._desk.read(request, now)
+            self._stats.asked(asked.model, asked.digest)
+            gate = self._gates.gate(self._pool_of(asked.model), now)
+            await self._befall(asked, asked.directives.fault or fault, gate, connection)
+        except Refused as refused:
+            await self._refuse(refused, gate, connection)
+        finally:
+            self._stats.left()
+
+    async def _befall(self, asked: Asked, fault: str | None, gate: Gate, connection: Connection) -> None:
+        """Let the fault have its way; without one, or with a late one, answer."""
+        if fault is not None:
+            self._stats.befell(fault)
+        if asked.directives.error is not None:
+            name = str(asked.directives.error)
+            raise self._refusal(name) if name in REFUSING else Refused(asked.directives.error)
+        if fault in REFUSING:
+            raise self._refusal(fault)
+        if fault in BREAKING:
+            await self._break(fault, connection)
+        else:
+            self._admit(asked, gate)
+            await self._answer(asked, fault, gate, connection)
+
+    def _refusal(self, name: str) -> Refused:
+        return refusal(name, retry_after=self._settings.retry_after)
+
+    def _admit(self, asked: Asked, gate: Gate) -> None:
+        """Pass the limits or raise a 429."""
+        most = self._settings.max_concurrency
+        if most is not None and self._stats.in_flight > most:
+            message = f"Number of concurrent connections has exceeded your rate limit of {most}. (simulated)"
+            raise Refused(429, message, retry_after_s=1, should_retry=True, limited=True)
+        gate.admit(asked.input_tokens, asked.started)
+
+    async def _refuse(self, refused: Refused, gate: Gate | None, connection: Connection) -> None:
+        if refused.limited:
+            self._stats.rate_limited()
+        if not self._settings.retry_after:
+            refused.retry_after_s = None
+        lines = self._limit_lines(gate) if refused.status == 429 else b""
+        self._stats.answered(refused.status)
+        await connection.send(render_refusal(refused, self._letterhead, lines))
+
+    def _limit_lines(self, gate: Gate | None) -> bytes:
+        if gate is None or self._settings.strip_headers:
+            return b""
+        return gate.headers(self._clock.now())
+
+    async def _break(self, fault: str, connection: Connection) -> None:
+        if fault == "reset":
+            connection.reset()
+            return
+        self._stats.answered(200)
+        page, content_type = (WEB_PAGE, b"text/html") if fault == "html" else (b"", b"application/json")
+        lines = self._letterhead.lines(self._letterhead.next_id())
+        await connection.send(response_head(200, lines, content_type=content_type, length=len(page)) + page)
+
+    async def _answer(self, asked: Asked, fault: str | None, gate: Gate, connection: Connection) -> None:
+        """Do the work and bill it, then try to deliver."""
+        self._answers += 1
+        answer = compose(asked, self._answers, use_all=self._settings.use_all_max_tokens)
+        cost = self._bill(asked.model, answer.usage)
+        self._stats.billed(answer.usage, cost)
+        delivered = False
+        try:
+            if fault == "hang":
+                await connection.wait_until_client_leaves()
+            else:
+                delivered = await self._deliver(asked, answer, fault, gate, connection)
+        finally:
+            if delivered:
+                self._stats.delivered(asked.digest)
+            else:
+                self._stats.undelivered(cost)
+
+    async def _deliver(
+        self, asked: Asked, answer: Answer, fault: str | None, gate: Gate, connection: Connection
+    ) -> bool:
+        """Send the answer after its latency; whether all of it went out."""
+        delay_s = self._latency.draw(self._rng) * (SLOW_FACTOR if fault == "slow" else 1)
+        # A stream begins half-way through the time that the whole answer takes.
+        await self._wait(delay_s / 2 if asked.stream else delay_s)
+        if connection.client_left:
+            return False
+        gate.settle(asked.input_tokens, answer.usage, self._clock.now())
+        self._cache.keep(asked.cache, asked.started)
+        self._stats.answered(200)
+        lines = self._letterhead.lines(self._letterhead.next_id()) + self._limit_lines(gate)
+        opening, rest = _stream(answer, lines) if asked.stream else _plain(answer, lines)
+        if asked.stream:
+            await connection.send(opening)
+            await self._wait(delay_s / 2)
+            opening = b""
+        return await self._ship(opening, rest, fault, connection)
+
+    async def _ship(self, opening: bytes, rest: bytes, fault: str | None, connection: Connection) -> bool:
+        match fault:
+            case "cut":
+                await connection.send(opening + rest[: len(rest) // 2])
+                await connection.close()
+                return False
+            case "drip":
+                await self._drip(opening, rest, connection)
+            case _:
+                await connection.send(opening + rest)
+        return True
+
+    async def _drip(self, opening: bytes, rest: bytes, connection: Connection) -> None:
+        if opening:
+            await connection.send(opening)
+        for place in range(len(rest)):
+            await connection.send(rest[place : place + 1])
+            await self._wait(self._settings.drip_s)
+
+    async def _wait(self, seconds: float) -> None:
+        # A sleep of nothing would still cost a turn of the loop.
+        if seconds > 0:
+            await self._clock.sleep(seconds)
+
+
+def render_refusal(refused: Refused, letterhead: Letterhead, lines: bytes = b"") -> bytes:
+    """A whole error answer."""
+    request_id = letterhead.next_id()
+    body = refused.body(request_id)
+    return (
+        response_head(refused.status, letterhead.lines(request_id) + refused.headers() + lines, length=len(body)) + body
+    )
+
+
+def _plain(answer: Answer, lines: bytes) -> tuple[bytes, bytes]:
+    body = wire.encode(answer.message)
+    return response_head(200, lines, length=len(body)), body
+
+
+def _stream(answer: Answer, lines: bytes) -> tuple[bytes, bytes]:
+    """The head with the first event, and everything after it."""
+    first, *others = sse.events(answer.message)
+    head = response_head(200, lines + b"cache-control: no-cache\r\n", content_type=EVENT_STREAM, length=None)
+    return head + chunk(first), b"".join(map(chunk, others)) + chunk(b"")

@@ -1,0 +1,77 @@
+"""How a simulator behaves: everything a rehearsal can choose, frozen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from claudebatch.errors import ConfigError
+from claudebatch.simulator.faults import check_faults
+from claudebatch.simulator.latency import parse_latency
+
+SIMULATE_LATENCY = "lognormal:0.25,0.4"
+"""What a rehearsal should feel like; the default of `--simulate`."""
+MEGABYTE = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """The limits of one pool of models; None is no limit."""
+
+    rpm: int | None = None
+    """Requests per minute."""
+    itpm: int | None = None
+    """Input tokens per minute; reads of the prompt cache are free."""
+    otpm: int | None = None
+    """Output tokens per minute."""
+    burst_seconds: float = 60.0
+    """How many seconds of allowance a full bucket holds."""
+
+    def __post_init__(self) -> None:
+        for name in ("rpm", "itpm", "otpm"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"simulator: {name} must be above 0, got {value}", fix="leave it out for no limit")
+        if not (math.isfinite(self.burst_seconds) and self.burst_seconds > 0):
+            raise ConfigError(f"simulator: burst_seconds must be above 0, got {self.burst_seconds}")
+
+    @property
+    def unlimited(self) -> bool:
+        """Whether nothing is limited."""
+        return self.rpm is None and self.itpm is None and self.otpm is None
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatorSettings:
+    """Without arguments: no limits, no faults, and answers after two milliseconds."""
+
+    latency: str = "fixed:0.002"
+    """See latency.py."""
+    limits: Allowance = Allowance()
+    """Of each pool."""
+    pool_limits: Mapping[str, Allowance] = field(default_factory=dict)
+    """Of single pools, instead of `limits`."""
+    faults: Mapping[str, float] = field(default_factory=dict)
+    """Probability by name; see faults.py."""
+    script: tuple[str, ...] = ()
+    """Faults of the first requests, in order; `ok` for none."""
+    seed: int = 0
+    """Another seed gives other answers."""
+    use_all_max_tokens: bool = False
+    """Every answer spends all of its `max_tokens`."""
+    strip_headers: bool = False
+    """Leave the rate-limit headers out, as some gateways do."""
+    retry_after: bool = True
+    """Whether a 429 says when to come back."""
+    max_concurrency: int | None = None
+    """More requests in flight than this get a 429."""
+    max_body_bytes: int = 32 * MEGABYTE
+    drip_s: float = 0.3
+    """Seconds between two bytes of a dripping body."""
+
+    def __post_init__(self) -> None:
+        parse_latency(self.latency)
+        check_faults(self.faults, self.script)
+        if self.max_concurrency is not None and self.max_concurrency <= 0:
+            raise ConfigError(f"simulator: max_concurrency must be above 0, got {self.max_concurrency}")

@@ -1,0 +1,69 @@
+"""The same Message as server-sent events, in the order in which the API sends them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from claudebatch.simulator import wire
+
+PIECE = 400
+"""Characters of text in one delta."""
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+
+def events(message: wire.Body) -> Iterator[bytes]:
+    """Every event of the stream that tells *message*."""
+    usage = message["usage"]
+    opening = {**message, "content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None}
+    opening["usage"] = {**usage, "output_tokens": min(1, usage["output_tokens"])}
+    yield _event({"type": "message_start", "message": opening})
+    yield PING
+    for index, block in enumerate(message["content"]):
+        yield from _block_events(index, block)
+    ending = {name: message[name] for name in ("stop_reason", "stop_sequence", "stop_details")}
+    counted = {name: usage[name] for name in _CLOSING_USAGE}
+    yield _event({"type": "message_delta", "delta": ending, "usage": counted})
+    yield _event({"type": "message_stop"})
+
+
+_CLOSING_USAGE = (
+    "input_tokens",
+    "cache_creation_input_tokens",
+    "cache_read_input_tokens",
+    "output_tokens",
+    "output_tokens_details",
+)
+
+
+def _block_events(index: int, block: wire.Body) -> Iterator[bytes]:
+    yield _event({"type": "content_block_start", "index": index, "content_block": _empty(block)})
+    for delta in _deltas(block):
+        yield _event({"type": "content_block_delta", "index": index, "delta": delta})
+    yield _event({"type": "content_block_stop", "index": index})
+
+
+def _empty(block: wire.Body) -> wire.Body:
+    match block["type"]:
+        case "text":
+            return {"type": "text", "text": ""}
+        case "thinking":
+            return {"type": "thinking", "thinking": "", "signature": ""}
+        case _:
+            return {**block, "input": {}}
+
+
+def _deltas(block: wire.Body) -> Iterator[wire.Body]:
+    match block["type"]:
+        case "text":
+            for start in range(0, len(block["text"]), PIECE):
+                yield {"type": "text_delta", "text": block["text"][start : start + PIECE]}
+        case "thinking":
+            yield {"type": "thinking_delta", "thinking": ""}
+            yield {"type": "signature_delta", "signature": block["signature"]}
+        case _:
+            yield {"type": "input_json_delta", "partial_json": wire.encode(block["input"]).decode()}
+
+
+def _event(value: wire.Body) -> bytes:
+    name: str = value["type"]
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), wire.encode(value))

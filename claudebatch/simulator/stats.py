@@ -1,0 +1,127 @@
+"""What the simulator saw: the judge's notes for tests, drills and users."""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from typing import Any
+
+from claudebatch.domain import Pico, Usage, to_usd
+
+SECONDS_KEPT = 3_600
+ANSWERED_KEPT = 250_000
+"""Questions remembered to notice that one is asked again; an older one is forgotten, so that memory is bounded."""
+
+
+class Stats:
+    """Counts Messages requests only; all numbers since the start or the last reset."""
+
+    def __init__(self, now: float) -> None:
+        self.reset(now)
+
+    def reset(self, now: float) -> None:
+        """Start from nothing; requests now in flight stay in flight."""
+        # Mutable state: changed by the methods below only.
+        self._since = now
+        self._in_flight: int = getattr(self, "_in_flight", 0)
+        self._max_in_flight = self._in_flight
+        self._requests = 0
+        self._others = 0
+        self._rate_limited = 0
+        self._by_status: Counter[str] = Counter()
+        self._by_model: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
+        self._tokens: Counter[str] = Counter()
+        self._billed: Pico = 0
+        self._undelivered: Pico = 0
+        self._undelivered_answers = 0
+        self._duplicates = 0
+        self._answered: OrderedDict[bytes, None] = OrderedDict()
+        self._per_second: OrderedDict[int, int] = OrderedDict()
+
+    @property
+    def in_flight(self) -> int:
+        """Messages requests being handled now."""
+        return self._in_flight
+
+    def arrived(self, now: float) -> None:
+        """A Messages request has come; `left` must follow."""
+        self._requests += 1
+        self._in_flight += 1
+        self._max_in_flight = max(self._max_in_flight, self._in_flight)
+        second = int(now - self._since)
+        self._per_second[second] = self._per_second.get(second, 0) + 1
+        if len(self._per_second) > SECONDS_KEPT:
+            self._per_second.popitem(last=False)
+
+    def left(self) -> None:
+        """A Messages request is over, however it ended."""
+        self._in_flight -= 1
+
+    def other(self) -> None:
+        """A request to another endpoint of the API has come."""
+        self._others += 1
+
+    def asked(self, model: str, digest: bytes) -> None:
+        """The request is valid."""
+        self._by_model[model] += 1
+        self._duplicates += digest in self._answered
+
+    def befell(self, fault: str) -> None:
+        """A fault was drawn."""
+        self._faults[fault] += 1
+
+    def answered(self, status: int) -> None:
+        """A status line was sent, or would have been."""
+        self._by_status[str(status)] += 1
+
+    def rate_limited(self) -> None:
+        """One of the limits refused a request."""
+        self._rate_limited += 1
+
+    def billed(self, usage: Usage, cost: Pico) -> None:
+        """The work is done, or as good as: it is paid for."""
+        self._billed += cost
+        for name in _TOKENS:
+            self._tokens[name] += getattr(usage, name)
+
+    def undelivered(self, cost: Pico) -> None:
+        """The client does not hold the answer that it pays for."""
+        self._undelivered += cost
+        self._undelivered_answers += 1
+
+    def delivered(self, digest: bytes) -> None:
+        """The whole answer to this question has left."""
+        self._answered[digest] = None
+        if len(self._answered) > ANSWERED_KEPT:
+            self._answered.popitem(last=False)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Everything, as `GET /__stats` tells it."""
+        return {
+            "requests": self._requests,
+            "other_requests": self._others,
+            "by_status": dict(sorted(self._by_status.items())),
+            "by_model": dict(sorted(self._by_model.items())),
+            "tokens": {name: self._tokens[name] for name in _TOKENS},
+            "billed_usd": str(to_usd(self._billed)),
+            "billed_pico": self._billed,
+            "billed_undelivered_usd": str(to_usd(self._undelivered)),
+            "billed_undelivered_pico": self._undelivered,
+            "undelivered": self._undelivered_answers,
+            "duplicates": self._duplicates,
+            "in_flight": self._in_flight,
+            "max_in_flight": self._max_in_flight,
+            "rate_limited": self._rate_limited,
+            "faults": dict(sorted(self._faults.items())),
+            "per_second": {str(second): count for second, count in self._per_second.items()},
+        }
+
+
+_TOKENS = (
+    "input_tokens",
+    "output_tokens",
+    "cache_creation_input_tokens",
+    "ephemeral_5m_input_tokens",
+    "ephemeral_1h_input_tokens",
+    "cache_read_input_tokens",
+)

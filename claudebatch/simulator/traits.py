@@ -1,0 +1,83 @@
+"""What each model accepts and how it answers by default, as the API's side of the wire knows it.
+
+Kept apart from the product's own model catalogue on purpose: the simulator is there to notice when that is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """One model's habits. The defaults are those of the newest models."""
+
+    thinks: bool = True
+    """Whether an empty thinking block comes first when the request says nothing of thinking."""
+    thinking: frozenset[str] = frozenset({"adaptive"})
+    """The spellings of `thinking.type` that are accepted."""
+    effort: bool = True
+    effort_capped: bool = False
+    """Whether thinking less than adaptively is refused together with an effort above high."""
+    prefill: bool = False
+    forced_tools: bool = False
+    sampling: bool = False
+    """Whether other than default sampling parameters are accepted under the API version of 2023."""
+    context_tokens: int = 1_000_000
+    output_tokens: int = 128_000
+    cacheable_tokens: int = 512
+    """The shortest prefix that the prompt cache keeps."""
+    bytes_per_token: float = 2.6
+    tool_tokens: tuple[int, int] = (290, 410)
+    """Hidden input tokens of a request with tools: tool_choice auto or none, any or tool."""
+    geo: str = "global"
+
+
+NEWEST = Traits()
+_SWITCHABLE = frozenset({"adaptive", "disabled"})
+_4_8 = Traits(thinks=False, thinking=_SWITCHABLE, forced_tools=True, cacheable_tokens=1024)
+_4_6 = replace(
+    _4_8,
+    thinking=_SWITCHABLE | {"enabled"},
+    sampling=True,
+    bytes_per_token=3.3,
+    tool_tokens=(497, 589),
+)
+_4_5 = replace(
+    _4_6,
+    thinking=frozenset({"enabled", "disabled"}),
+    tool_tokens=(496, 588),
+    prefill=True,
+    context_tokens=200_000,
+    output_tokens=64_000,
+    geo="not_available",
+)
+_SONNET_4_5 = replace(_4_5, effort=False)
+_HAIKU_4_5 = replace(_SONNET_4_5, cacheable_tokens=4096)
+_OPUS_4_5 = replace(_4_5, cacheable_tokens=4096)
+
+MODELS: dict[str, Traits] = {
+    "claude-fable-5-2": NEWEST,
+    "claude-mythos-5-2": NEWEST,
+    "claude-haiku-5-5": replace(NEWEST, thinking=_SWITCHABLE, forced_tools=True, effort_capped=True),
+    "claude-sonnet-5-5": replace(NEWEST, thinking=frozenset({"adaptive", "between_tools"}), effort_capped=True),
+    "claude-opus-5-5": NEWEST,
+    "claude-fable-5-1": NEWEST,
+    "claude-mythos-5-1": NEWEST,
+    "claude-opus-5": replace(NEWEST, thinking=_SWITCHABLE, forced_tools=True, effort_capped=True),
+    "claude-sonnet-5": replace(
+        NEWEST, thinking=_SWITCHABLE, forced_tools=True, cacheable_tokens=1024, tool_tokens=(354, 474)
+    ),
+    "claude-fable-5": replace(NEWEST, forced_tools=True),
+    "claude-mythos-5": replace(NEWEST, forced_tools=True),
+    "claude-opus-4-8": _4_8,
+    "claude-opus-4-7": replace(_4_8, cacheable_tokens=2048, tool_tokens=(675, 804)),
+    "claude-opus-4-6": replace(_4_6, cacheable_tokens=4096),
+    "claude-sonnet-4-6": _4_6,
+    "claude-haiku-4-5": _HAIKU_4_5,
+    "claude-haiku-4-5-20251001": _HAIKU_4_5,
+    "claude-opus-4-5": _OPUS_4_5,
+    "claude-opus-4-5-20251101": _OPUS_4_5,
+    "claude-sonnet-4-5": _SONNET_4_5,
+    "claude-sonnet-4-5-20250929": _SONNET_4_5,
+}

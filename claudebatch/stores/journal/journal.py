@@ -1,0 +1,180 @@
+"""Nothing is sent that is not written down first; nothing is shown that is not written down for good.
+
+Order, as restic keeps it: the attempt's intent with its worst case is committed, then it is sent; outcome, exact
+cost and body go into the same row in one commit; only then the output line is written. Records gather into groups:
+one commit, one fsync, some tens of records. The machine-wide ledger hears of holds before the journal and of
+settlements after it, so it may count too much for a while and never too little.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from claudebatch.domain import Pico
+from claudebatch.errors import JournalFailed
+from claudebatch.results import line
+from claudebatch.stores.groups import Groups
+from claudebatch.stores.journal.records import Intent, Outcome, Record, Result
+from claudebatch.stores.journal.schema import State
+
+Answer = TypeVar("Answer")
+
+# A group gathers this long: it adds 2 ms to answers that take seconds, and makes groups of tens instead of ones.
+_LINGER_S = 0.002
+
+_INTENT = "INSERT INTO attempts (attempt, row, model, worst, sent_ms) VALUES (?,?,?,?,?)"
+_OUTCOME = (
+    "UPDATE attempts SET state=?, cost=?, cost_known=?, input_tokens=?, cache_write_tokens=?, cache_read_tokens=?,"
+    " output_tokens=?, latency_ms=?, request_id=?, error=?, body=? WHERE attempt=?"
+)
+_RESULT = "INSERT INTO results (row, ok, head, attempt, body) VALUES (?,?,?,?,?)"
+
+
+class Output(Protocol):
+    """Where result lines go."""
+
+    def append(self, lines: list[bytes]) -> None:
+        """Write whole lines, in order."""
+        ...
+
+
+class Ledger(Protocol):
+    """The machine-wide account of spend."""
+
+    def apply(self, intents: list[Intent], outcomes: list[Outcome]) -> None:
+        """Add holds, and turn earlier holds into settlements, in one durable step."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The journal's sums over all sessions."""
+
+    attempts: int
+    spent: Pico
+    unknown: Pico
+    unknown_attempts: int
+    cost_known: bool
+
+
+class Journal:
+    """One run's journal while it goes on. All SQL runs in one thread; all methods are called on the event loop."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, *, output: Output, ledger: Ledger, on_failure: Callable[[str], None]
+    ) -> None:
+        self._connection = connection
+        self._output = output
+        self._ledger = ledger
+        self._on_failure = on_failure
+        # Mutable. `_settled` belongs to the writing thread: outcomes that the ledger has yet to hear of.
+        self._settled: list[Outcome] = []
+        (last,) = connection.execute("SELECT coalesce(max(attempt), 0) FROM attempts").fetchone()
+        self._last_attempt: int = last
+        self._groups: Groups[Record] = Groups(self._write, name="journal", linger_s=_LINGER_S)
+
+    async def begin(self, row: int, model: str, worst: Pico, sent_ms: int) -> int:
+        """Write an attempt down; when this returns, its number is durable and it may be sent."""
+        self._last_attempt += 1
+        attempt = self._last_attempt
+        await self._groups.ask(Intent(attempt, row, model, worst, sent_ms))
+        return attempt
+
+    def settle(self, outcome: Outcome) -> None:
+        """Write an attempt's outcome down, soon."""
+        self._groups.put(outcome)
+
+    async def finish(self, result: Result) -> None:
+        """Write a row's result down; when this returns, it is durable and its line is in the output."""
+        await self._groups.ask(result)
+
+    async def read(self, query: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """What *query* finds, after everything handed over before is written."""
+        return await self._groups.call(lambda: query(self._connection))
+
+    async def close(self) -> None:
+        """Write everything handed over, tell the ledger, stop the thread. The connection stays open."""
+        if self._groups.failure is None:
+            await self._groups.call(lambda: self._tell_ledger([]))
+        await self._groups.close()
+
+    def _write(self, group: list[Record]) -> None:
+        try:
+            self._commit(group)
+        except (sqlite3.Error, OSError) as error:
+            reason = f"the run's records cannot be written: {error}"
+            self._on_failure(reason)
+            raise JournalFailed(reason, fix="free some space or mend the disk, then run the same command") from error
+
+    def _commit(self, group: list[Record]) -> None:
+        intents = [record for record in group if type(record) is Intent]
+        outcomes = [record for record in group if type(record) is Outcome]
+        results = [record for record in group if type(record) is Result]
+        if intents:
+            self._tell_ledger(intents)
+        execute = self._connection.executemany
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            execute(_INTENT, intents)
+            execute(_OUTCOME, (outcome[:12] for outcome in outcomes))
+            execute(_RESULT, (result[:5] for result in results))
+            self._connection.execute("COMMIT")
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._settled += outcomes
+        if results:
+            self._output.append([line(result.head, result.message) for result in results])
+
+    def _tell_ledger(self, intents: list[Intent]) -> None:
+        if intents or self._settled:
+            self._ledger.apply(intents, self._settled)
+            self._settled = []
+
+
+def totals(connection: sqlite3.Connection) -> Totals:
+    """What all sessions of this run have spent."""
+    row = connection.execute(
+        "SELECT count(*), coalesce(sum(cost), 0), coalesce(sum(CASE WHEN state IN (?, ?) THEN worst END), 0),"
+        " coalesce(sum(state IN (?, ?)), 0), coalesce(min(cost_known), 1) FROM attempts",
+        (State.SENT, State.UNKNOWN, State.SENT, State.UNKNOWN),
+    ).fetchone()
+    return Totals(row[0], row[1], row[2], row[3], bool(row[4]))
+
+
+def give_up_on_sent(connection: sqlite3.Connection) -> int:
+    """Attempts of a dead session without an outcome become unknown, at their worst case; returns how many."""
+    cursor = connection.execute("UPDATE attempts SET state = ? WHERE state = ?", (State.UNKNOWN, State.SENT))
+    return cursor.rowcount
+
+
+def drop_superseded(connection: sqlite3.Connection) -> int:
+    """Forget a row's older results once it has a newer one; returns how many."""
+    return connection.execute(
+        "DELETE FROM results WHERE EXISTS (SELECT 1 FROM results x WHERE x.row = results.row AND x.n > results.n)"
+    ).rowcount
+
+
+def result_lines(connection: sqlite3.Connection, *, ordered: bool) -> Iterator[bytes]:
+    """The lines that the output holds: in order of arrival, or in the input's order."""
+    if ordered:
+        # Without it SQLite would sort whole messages.
+        connection.execute("CREATE INDEX IF NOT EXISTS rows_position ON rows(position)")
+    order = "r.position" if ordered else "x.n"
+    found = connection.execute(
+        "SELECT x.head, coalesce(x.body, a.body) FROM results x JOIN rows r ON r.row = x.row AND r.live"
+        f" LEFT JOIN attempts a ON a.attempt = x.attempt ORDER BY {order}"  # noqa: S608  # one of two constants
+    )
+    return (line(head, message) for head, message in found)
+
+
+def unshown_answers(connection: sqlite3.Connection) -> list[tuple[int, int]]:
+    """(row, attempt) of the answers that were paid for but whose result line was never written."""
+    return connection.execute(
+        "SELECT a.row, max(a.attempt) FROM attempts a JOIN rows r ON r.row = a.row AND r.live"
+        " WHERE a.state = ? AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok) GROUP BY a.row",
+        (State.ANSWERED,),
+    ).fetchall()

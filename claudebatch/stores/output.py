@@ -1,0 +1,131 @@
+"""The results file: derived from the journal, mended from the journal, never a second truth."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from claudebatch.errors import StorageError
+from claudebatch.stores.files import private_file, sync_dir
+
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What had to be done to make the file agree with the journal."""
+
+    torn: bool = False
+    """A last line was cut short."""
+    added: int = 0
+    """Lines that the journal had and the file had not."""
+    set_aside: Path | None = None
+    """Where the file went because somebody else had changed it."""
+
+
+class FileOutput:
+    """Appends whole lines to the results file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = os.open(private_file(path), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+
+    def append(self, lines: list[bytes]) -> None:
+        """Write *lines*, all of them or raise `OSError`."""
+        _write_all(self._descriptor, b"".join(lines))
+
+    def close(self) -> None:
+        """Make the file durable and close it."""
+        os.fsync(self._descriptor)
+        os.close(self._descriptor)
+
+
+class StreamOutput:
+    """Writes whole lines to standard output."""
+
+    def append(self, lines: list[bytes]) -> None:
+        """Write *lines*; raises `OSError` when nobody reads any more."""
+        _write_all(sys.stdout.fileno(), b"".join(lines))
+
+    def close(self) -> None:
+        """Nothing is buffered here."""
+
+
+def mend(path: Path, lines: Iterable[bytes], *, rewrite: bool) -> Repair:
+    """Make the file at *path* hold exactly *lines*.
+
+    A file that is a true beginning of them is completed. One that differs was changed by somebody: it is set aside,
+    not lost. With *rewrite* the old content is known to be out of date and simply replaced.
+    """
+    stream = iter(lines)
+    if rewrite or not path.exists():
+        return Repair(added=_replace(path, stream))
+    end, first = _agreement(path, stream)
+    rest = path.stat().st_size - end
+    if first is None and rest == 0:
+        return Repair()
+    with path.open("rb") as file:
+        file.seek(end)
+        tail = file.read(len(first) if first else rest)
+    if rest > len(tail) or not (first or b"").startswith(tail):
+        return Repair(set_aside=_set_aside(path))
+    return Repair(torn=bool(tail), added=_complete(path, end, chain([first or b""], stream)))
+
+
+def _agreement(path: Path, stream: Iterable[bytes]) -> tuple[int, bytes | None]:
+    """(bytes that agree, first line of *stream* that the file does not hold whole)."""
+    end = 0
+    with path.open("rb", buffering=_READ_BYTES) as file:
+        for line in stream:
+            if file.read(len(line)) != line:
+                return end, line
+            end += len(line)
+    return end, None
+
+
+def _complete(path: Path, end: int, lines: Iterable[bytes]) -> int:
+    added = 0
+    with path.open("r+b", buffering=_READ_BYTES) as file:
+        file.truncate(end)
+        file.seek(end)
+        for line in lines:
+            file.write(line)
+            added += 1
+        file.flush()
+        os.fsync(file.fileno())
+    return added
+
+
+def _replace(path: Path, lines: Iterable[bytes]) -> int:
+    fresh = path.with_name(path.name + ".new")
+    count = 0
+    try:
+        with private_file(fresh).open("wb", buffering=_READ_BYTES) as file:
+            for line in lines:
+                file.write(line)
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        sync_dir(path.parent)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot write the results: {error.strerror}", fix="free some space") from error
+    return count
+
+
+def _set_aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.edited-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

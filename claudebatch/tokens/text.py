@@ -1,0 +1,54 @@
+"""How many tokens a piece of UTF-8 is likely to be, from its bytes alone.
+
+Anthropic publishes no tokenizer. The rates below were measured over English prose, code, JSON, German, Russian,
+Arabic, Hindi, Chinese, Japanese and emoji; a count for one language mix is usually within a quarter of the truth.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+_ASCII_PER_TOKEN = {"new": 2.8, "old": 3.7}
+"""Between prose (3.1 and 4.3) and JSON (2.3 and 2.9)."""
+_EUROPEAN_PER_TOKEN = {"new": 2.3, "old": 3.6}
+"""ASCII letters of a text with accents: German, French, Polish."""
+_CYRILLIC_BYTES_PER_TOKEN = 5.4
+_MIDDLE_EASTERN_BYTES_PER_TOKEN = 2.9
+_THREE_BYTE_CHARS_PER_TOKEN = 1.05
+_FOUR_BYTE_CHARS_PER_TOKEN = 0.4
+_ACCENTED_SHARE = 200
+"""One accented letter in this many bytes makes a text European rather than English with a stray name in it."""
+
+_LATIN_LEADS = bytes(range(0xC2, 0xCC))
+_CYRILLIC_LEADS = bytes(range(0xCC, 0xD6))
+_MIDDLE_EASTERN_LEADS = bytes(range(0xD6, 0xE0))
+_THREE_BYTE_LEADS = bytes(range(0xE0, 0xF0))
+_FOUR_BYTE_LEADS = bytes(range(0xF0, 0xF8))
+
+
+def text_tokens(text: bytes, not_text: int, tokenizer: Literal["old", "new"]) -> float:
+    """Expected tokens of *text*, of which *not_text* ASCII bytes are JSON structure or base64 and count for nothing."""
+    if text.isascii():
+        return max(0, len(text) - not_text) / _ASCII_PER_TOKEN[tokenizer]
+    return _mixed(text, not_text, tokenizer)
+
+
+def _mixed(text: bytes, not_text: int, tokenizer: Literal["old", "new"]) -> float:
+    latin, cyrillic = _count(text, _LATIN_LEADS), _count(text, _CYRILLIC_LEADS)
+    eastern, three = _count(text, _MIDDLE_EASTERN_LEADS), _count(text, _THREE_BYTE_LEADS)
+    four = _count(text, _FOUR_BYTE_LEADS)
+    ascii_bytes = len(text) - 2 * (latin + cyrillic + eastern) - 3 * three - 4 * four - not_text
+    european = latin * _ACCENTED_SHARE > len(text)
+    rate = (_EUROPEAN_PER_TOKEN if european else _ASCII_PER_TOKEN)[tokenizer]
+    return (
+        max(0, ascii_bytes + 2 * latin) / rate
+        + 2 * cyrillic / _CYRILLIC_BYTES_PER_TOKEN
+        + 2 * eastern / _MIDDLE_EASTERN_BYTES_PER_TOKEN
+        + three / _THREE_BYTE_CHARS_PER_TOKEN
+        + four / _FOUR_BYTE_CHARS_PER_TOKEN
+    )
+
+
+def _count(text: bytes, leads: bytes) -> int:
+    """How many characters begin with one of *leads*; `translate` counts at memory speed."""
+    return len(text) - len(text.translate(None, leads))

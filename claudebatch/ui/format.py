@@ -1,0 +1,122 @@
+"""Numbers as people read them: short, never scientific; money from exact integers, never through a float."""
+
+from __future__ import annotations
+
+from claudebatch.domain import PICO_PER_USD, Pico, to_usd
+
+_PLACES_OF_A_DOLLAR = 12
+"""Decimal places of a pico-dollar."""
+
+
+def money(amount: Pico) -> str:
+    """*amount* rounded for reading: cents from a dollar up, four places below, two digits of the smallest sums."""
+    places = _places(abs(amount))
+    unit = 10 ** (_PLACES_OF_A_DOLLAR - places)
+    rounded = (abs(amount) + unit // 2) // unit * unit
+    return _dollars(rounded, 2 if rounded >= PICO_PER_USD else places, negative=amount < 0)
+
+
+def money_exact(amount: Pico) -> str:
+    """*amount* to its last digit: for caps, which the user wrote and nobody may round."""
+    digits = f"{abs(amount) % PICO_PER_USD:012d}".rstrip("0")
+    return _dollars(abs(amount), max(len(digits), 2), negative=amount < 0)
+
+
+def usd_string(amount: Pico) -> str:
+    """*amount* as an exact decimal string without a sign of currency, for JSON."""
+    return f"{to_usd(amount):f}"
+
+
+def _places(amount: Pico) -> int:
+    if amount == 0 or amount >= PICO_PER_USD:
+        return 2
+    if amount >= PICO_PER_USD // 10_000:
+        return 4
+    leading_zeros = _PLACES_OF_A_DOLLAR - len(str(amount))
+    return min(leading_zeros + 2, _PLACES_OF_A_DOLLAR)
+
+
+def _dollars(amount: Pico, places: int, *, negative: bool) -> str:
+    whole, rest = divmod(amount, PICO_PER_USD)
+    return f"{'-' if negative else ''}${whole:,}.{f'{rest:012d}'[:places]}"
+
+
+def count(number: int) -> str:
+    """1234567 → `1,234,567`."""
+    return f"{number:,}"
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 row`, `2 rows`, `2 retries`."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+
+
+def tokens(number: int) -> str:
+    """1234 → `1.2k`, 1234567 → `1.23M`; below ten thousand exact."""
+    if number < 10_000:
+        return f"{number:,}"
+    # The steps are those at which the rounded figure would need a fourth digit.
+    for limit, unit, suffix in ((999_500, 1e3, "k"), (999_500_000, 1e6, "M"), (999_500_000_000, 1e9, "G")):
+        if number < limit:
+            return _three_digits(number / unit) + suffix
+    return f"{number / 1e12:,.1f}T"
+
+
+def _three_digits(value: float) -> str:
+    for limit, places in ((9.995, 2), (99.95, 1)):
+        if value < limit:
+            text = f"{value:.{places}f}"
+            return text.rstrip("0").rstrip(".")
+    return f"{value:.0f}"
+
+
+def per_minute(rate: float) -> str:
+    """A rate beside its limit: short like `tokens`, with one decimal where whole numbers would say too little."""
+    if 0 < rate < 9.95:
+        return f"{rate:.1f}".removesuffix(".0")
+    return tokens(round(rate))
+
+
+def seconds(value: float) -> str:
+    """12.3 → `12 s`, 192 → `3 min 12 s`, 7500 → `2 h 5 min`."""
+    if value < 9.95:
+        return f"{max(value, 0.0):.1f} s".replace(".0 s", " s")
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return _pair(whole // 60, "min", whole % 60, "s")
+    minutes = round(value / 60)
+    if minutes < 48 * 60:
+        return _pair(minutes // 60, "h", minutes % 60, "min")
+    hours = round(value / 3600)
+    return _pair(hours // 24, "d", hours % 24, "h")
+
+
+def _pair(big: int, big_unit: str, small: int, small_unit: str) -> str:
+    return f"{big:,} {big_unit} {small} {small_unit}" if small else f"{big:,} {big_unit}"
+
+
+def milliseconds(value: int) -> str:
+    """850 → `850 ms`, 4500 → `4.5 s`."""
+    return f"{value} ms" if value < 1000 else seconds(value / 1000)
+
+
+def byte_size(number: int) -> str:
+    """1536 → `1.5 KiB`."""
+    size = float(number)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if size < 1023.5 or unit == "GiB":
+            break
+        size /= 1024
+    return f"{number:,} {unit}" if unit == "bytes" else f"{_three_digits(size)} {unit}"
+
+
+def percent(part: int, whole: int) -> str:
+    """How much of *whole* is *part*; never `100 %` before it is all, for 999,999 of a million is not done."""
+    return f"{part * 100 // whole} %" if whole > 0 else "0 %"
+
+
+def clip(text: str, width: int) -> str:
+    """*text* cut to *width* characters, with an ellipsis where something is missing."""
+    return text if len(text) <= width else text[: max(width - 1, 0)] + "…"

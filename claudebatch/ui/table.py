@@ -1,0 +1,36 @@
+"""Aligned columns in plain text, as good in a pipe as on a screen."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+
+from claudebatch.ui.sanitise import visible
+
+
+def cell_width(text: str) -> int:
+    """How many columns of a terminal *text* takes: wide characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(_cells(character) for character in text)
+
+
+def _cells(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def table(columns: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table; *columns* has one `<` (flush left) or `>` (flush right) for each column."""
+    cells = [[visible(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(cell_width(row[column]) for row in cells) for column in range(len(columns))]
+    return [_line(columns, row, widths) for row in cells]
+
+
+def _line(columns: str, row: Sequence[str], widths: Sequence[int]) -> str:
+    padded = []
+    for side, cell, width in zip(columns, row, widths, strict=True):
+        space = " " * (width - cell_width(cell))
+        padded.append(cell + space if side == "<" else space + cell)
+    return "  ".join(padded).rstrip()
