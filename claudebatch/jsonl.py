@@ -237,4 +237,7 @@ def _parser_words(text: str) -> str:
     if "truncated" in text:
         return "not valid JSON: it ends in the middle of a value"
     where = re.search(r"^JSON is malformed: (.*) \(byte (\d+)\)$", text)
-    return f"not valid JSON: {where[1]} at byte {int(where[2]) + 1}" if where else f"not valid JSON: {text}"
+    if where is None:
+        return f"not valid JSON: {text}"
+    past = 0 if where[1] == "trailing characters" else 1  # there the parser counts from 1, elsewhere from 0
+    return f"not valid JSON: {where[1]} at byte {int(where[2]) + past}"

@@ -84,7 +84,7 @@ class PriceBook:
 
     @classmethod
     def load(cls, overrides: Mapping[str, Mapping[str, Any]] | None = None, *, at: datetime) -> PriceBook:
-        """The book of the moment *at* (aware). *overrides*: model → {input, output, …} in dollars per million tokens."""
+        """The book of the moment *at* (aware). *overrides*: model → {input, …}, dollars per million tokens."""
         return cls({model: _override(model, raw) for model, raw in (overrides or {}).items()}, at=at)
 
     def rates(self, model: str) -> ModelRates:
@@ -159,21 +159,19 @@ def _find(model: str) -> ModelInfo | None:
 
 
 def _rates(prices: Any, *, above: bool) -> Rates:
-    def per_token(key: str, fallback: Decimal | None = None) -> Pico:
-        value = getattr(prices, key, None)
+    def dollars(key: str, otherwise: Decimal) -> Decimal:
+        value: Any = getattr(prices, key, None)
         if hasattr(value, "tiers"):
             value = value.tiers[0].price if above and value.tiers else value.base
-        return _per_token(value if value is not None else fallback or Decimal(0))
+        return otherwise if value is None else Decimal(value)
 
-    dollars_in = getattr(prices, "input_mtok", None)
-    dollars_in = dollars_in.base if hasattr(dollars_in, "base") else dollars_in or Decimal(0)
-    write_5m = dollars_in * Decimal("1.25")
+    dollars_in = dollars("input_mtok", Decimal(0))
     return Rates(
-        input=per_token("input_mtok"),
-        cache_write_5m=per_token("cache_write_mtok", write_5m),
-        cache_write_1h=per_token("cache_write_1h_mtok", dollars_in * 2),
-        cache_read=per_token("cache_read_mtok", dollars_in),
-        output=per_token("output_mtok"),
+        input=_per_token(dollars_in),
+        cache_write_5m=_per_token(dollars("cache_write_mtok", dollars_in * Decimal("1.25"))),
+        cache_write_1h=_per_token(dollars("cache_write_1h_mtok", dollars_in * 2)),
+        cache_read=_per_token(dollars("cache_read_mtok", dollars_in)),
+        output=_per_token(dollars("output_mtok", Decimal(0))),
     )
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from claudebatch.config import environment
+from claudebatch.config.load import load
 from claudebatch.config.paths import Paths
+from claudebatch.config.units import seconds, size
 from claudebatch.errors import ClaudebatchError
 from claudebatch.stores import response_cache
 from claudebatch.ui.format import counted
@@ -22,9 +25,16 @@ app = typer.Typer(help="Look at the response cache, or empty it.", no_args_is_he
 
 
 @app.command()
-def stats(json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False) -> None:
+def stats(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="The configuration that limits the cache.", show_default=False)
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
     """Show how many answers the response cache holds, and how large it is."""
-    found = response_cache.describe(_paths().cache_dir, size_limit=0, ttl_s=None)
+    limits = load(config, {}, env=environment(), folder=Path.cwd()).config.cache
+    ttl_s = None if limits.ttl is None else seconds("cache.ttl", limits.ttl)
+    found = response_cache.describe(_paths().cache_dir, size_limit=size("cache.size", limits.size), ttl_s=ttl_s)
     if json:
         sys.stdout.write(json_line(cache_json(found)))
         return

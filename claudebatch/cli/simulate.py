@@ -43,6 +43,7 @@ class _Wanted:
 
 
 def simulate(
+    *,
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any free one.")] = 0,
     latency: Annotated[
         str, typer.Option(help="fixed:SECONDS, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA.")

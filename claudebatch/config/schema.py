@@ -12,7 +12,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A mapping whose keys are all known."""
 
 
-class PoolLimits(_Section):
+class PoolLimits(_Section, frozen=True):
     """Limits of one pool; a missing one is none."""
 
     requests_per_minute: float | None = None
@@ -20,14 +20,14 @@ class PoolLimits(_Section):
     output_tokens_per_minute: float | None = None
 
 
-class LimitsSection(_Section):
+class LimitsSection(_Section, frozen=True):
     """Rate limits: a tier's defaults, and pools that differ from it."""
 
     tier: Literal["start", "build", "scale", "none"] = "start"
     pools: dict[str, PoolLimits] = {}
 
 
-class CacheSection(_Section):
+class CacheSection(_Section, frozen=True):
     """The response cache."""
 
     enabled: bool = True
@@ -37,7 +37,7 @@ class CacheSection(_Section):
     keep_refusals: bool = False
 
 
-class RetrySection(_Section):
+class RetrySection(_Section, frozen=True):
     """Retries of one call at one model."""
 
     max_attempts: int = 6
@@ -46,7 +46,7 @@ class RetrySection(_Section):
     max_wait_s: float = 600.0
 
 
-class BreakerSection(_Section):
+class BreakerSection(_Section, frozen=True):
     """When a pool that keeps failing is left alone."""
 
     minimum_calls: int = 20
@@ -56,14 +56,14 @@ class BreakerSection(_Section):
     probes: int = 3
 
 
-class MonitorSection(_Section):
+class MonitorSection(_Section, frozen=True):
     """When money leaves fast enough to say so."""
 
     factor: float = 3.0
     floor_usd_per_minute: Decimal = Decimal("0.10")
 
 
-class SimulateSection(_Section):
+class SimulateSection(_Section, frozen=True):
     """How the built-in simulator behaves under --simulate."""
 
     latency: str | None = None
@@ -75,7 +75,7 @@ class SimulateSection(_Section):
     seed: int = 0
 
 
-class Config(_Section):
+class Config(_Section, frozen=True):
     """Everything that a run can be told, flags applied."""
 
     model: str = "claude-sonnet-5-5"

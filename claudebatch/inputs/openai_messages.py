@@ -115,7 +115,7 @@ def _arguments(where: str, text: Any, problems: Problems) -> Any:
     return arguments
 
 
-_Part: TypeAlias = Callable[[str, dict[str, Any], Problems], "dict[str, Any] | None"]
+_Part: TypeAlias = Callable[[str, dict[str, Any], Problems], dict[str, Any]]
 
 
 def _spoken(where: str, content: Any, parts: Mapping[str, _Part], problems: Problems) -> Any:
@@ -135,24 +135,25 @@ def _content(where: str, content: Any, parts: Mapping[str, _Part], problems: Pro
     return [_block(f"{where}.content[{n}]", part, parts, problems) for n, part in until_many(content, problems)]
 
 
-def _block(where: str, part: Any, parts: Mapping[str, _Part], problems: Problems) -> dict[str, Any] | None:
+def _block(where: str, part: Any, parts: Mapping[str, _Part], problems: Problems) -> dict[str, Any]:
+    """The block that *part* becomes; an empty one, with *problems* added, where there is none."""
     kind = part.get("type") if isinstance(part, dict) else None
     translate = parts.get(kind) if isinstance(kind, str) else None
     if translate is None:
         fix = "use " + " or ".join(parts)
         problems.append(wrong(f"{where}.type", "a kind of part that can be translated", kind, fix))
-        return None
+        return {}
     return translate(where, part, problems)
 
 
-def _text(where: str, part: dict[str, Any], problems: Problems) -> dict[str, Any] | None:
+def _text(where: str, part: dict[str, Any], problems: Problems) -> dict[str, Any]:
     if not isinstance(part.get("text"), str):
         problems.append(wrong(f"{where}.text", "a string", part.get("text"), _TEXT_FIX))
-        return None
+        return {}
     return {"type": "text", "text": part["text"]}
 
 
-def _image(where: str, part: dict[str, Any], problems: Problems) -> dict[str, Any] | None:
+def _image(where: str, part: dict[str, Any], problems: Problems) -> dict[str, Any]:
     image = part.get("image_url")
     url = image.get("url") if isinstance(image, dict) else None
     if isinstance(image, dict) and image.get("detail") not in (None, "auto", "high"):
@@ -164,12 +165,12 @@ def _image(where: str, part: dict[str, Any], problems: Problems) -> dict[str, An
     if found is None or not isinstance(url, str):
         expected = "an https: address or a base64 data: address of a JPEG, PNG, GIF or WebP image"
         problems.append(wrong(f"{where}.image_url.url", expected, url, "the API reads no other images"))
-        return None
+        return {}
     source = {"type": "base64", "media_type": found[1].lower(), "data": url[found.end() :]}
     return {"type": "image", "source": source}
 
 
-def _file(where: str, part: dict[str, Any], problems: Problems) -> dict[str, Any] | None:
+def _file(where: str, part: dict[str, Any], problems: Problems) -> dict[str, Any]:
     file = part.get("file")
     data = file.get("file_data") if isinstance(file, dict) else None
     found = _PDF_DATA.match(data) if isinstance(data, str) else None
@@ -177,7 +178,7 @@ def _file(where: str, part: dict[str, Any], problems: Problems) -> dict[str, Any
         problems.append(
             wrong(f"{where}.file.file_data", "a base64 data: address of a PDF", data, "file ids are OpenAI's own")
         )
-        return None
+        return {}
     source = {"type": "base64", "media_type": "application/pdf", "data": data[found.end() :]}
     title = {"title": file["filename"]} if isinstance(file.get("filename"), str) else {}
     return {"type": "document", "source": source, **title}

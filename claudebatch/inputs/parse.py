@@ -11,7 +11,8 @@ from typing import Any
 
 from claudebatch.domain import Prompt
 from claudebatch.errors import BadRow, Problem
-from claudebatch.inputs.shapes import Found, json_line, text_line
+from claudebatch.inputs.found import Found
+from claudebatch.inputs.shapes import json_line, text_line
 from claudebatch.jsonl import MAX_LINE_BYTES, InvalidJson, decode, encode
 
 _ID_BYTES = 8

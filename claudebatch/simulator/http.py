@@ -82,6 +82,8 @@ class Connection:
         self._max_body_bytes = max_body_bytes
         # Bytes that came and belong to a request not yet taken; changed by the reading methods only.
         self._rest = b""
+        # Ends when the connection has; made by the first `close`.
+        self._closed: asyncio.Task[None] | None = None
 
     @property
     def closing(self) -> bool:
@@ -130,15 +132,21 @@ class Connection:
     async def close(self) -> None:
         """Send what is still to be sent, then close."""
         self._writer.close()
-        try:
-            await self._writer.wait_closed()
-        except ConnectionError:
-            return
+        if self._closed is None:
+            self._closed = asyncio.get_running_loop().create_task(self._until_closed())
+        # `wait_closed` awaits one future of asyncio's own: whoever is cancelled in it cancels it for all who wait.
+        await asyncio.wait([self._closed])
 
     async def abort(self) -> None:
         """Close now, whatever is still to be sent; nothing after an orderly close."""
         self._writer.transport.abort()
         await self.close()
+
+    async def _until_closed(self) -> None:
+        try:
+            await self._writer.wait_closed()
+        except ConnectionError:
+            return
 
     async def _head(self) -> bytes | None:
         """Everything up to the empty line; None when the client closed before a next request."""

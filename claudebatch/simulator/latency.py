@@ -42,7 +42,9 @@ def parse_latency(text: str) -> Latency:
         raise ConfigError(f'latency "{text}": there is no distribution "{name}"', fix=_FIX)
     numbers = [_seconds(text, part) for part in rest.split(",")]
     if len(numbers) != _ARITY[shape]:
-        raise ConfigError(f'latency "{text}": {shape} takes {_ARITY[shape]} numbers, got {len(numbers)}', fix=_FIX)
+        raise ConfigError(
+            f'latency "{text}": numbers needed for {shape}: {_ARITY[shape]}, got {len(numbers)}', fix=_FIX
+        )
     latency = Latency(shape, *numbers)
     _check(text, latency)
     return latency

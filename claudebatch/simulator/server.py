@@ -33,12 +33,12 @@ MODELS = "/v1/models"
 
 
 class Simulator:
-    """The API, simulated. Start it, point a client at the URL, stop it.
+    """The API, simulated. Start it, point a client at the URL, stop it; after a stop it may be started again.
 
     bill     what an answer costs: exact, because `/__stats` is compared with a ledger to the last digit
     pool_of  which models share their limits; by default none do
-    sleep    every wait goes through it. The default ends all waits at `stop`. Do not pass a run's own
-             `Drain.sleep`: a run that drains still wants its answers in flight
+    sleep    every wait goes through it. Do not pass a run's own `Drain.sleep`: a run that drains still wants
+             its answers in flight
     known    models beyond the simulator's own table that are answered too, as the newest ones are
     """
 
@@ -55,8 +55,7 @@ class Simulator:
         known: Callable[[str], bool] | None = None,
     ) -> None:
         self._settings = settings
-        self._drain = Drain()
-        self._clock = Clock(now, wall, sleep if sleep is not None else self._drain.sleep)
+        self._clock = Clock(now, wall, sleep if sleep is not None else Drain().sleep)
         self._plan = FaultPlan(settings.faults, settings.script, rng=rng)
         self._stats = Stats(now())
         self._letterhead = Letterhead(self._clock)
@@ -74,9 +73,10 @@ class Simulator:
             clock=self._clock,
             rng=rng,
         )
-        # Mutable state: the listening socket and one task per connection; changed by `start`, `stop`, `_accept`.
+        # Mutable state: the listening socket and the connections with their tasks; changed by `start`, `stop`,
+        # `_accept` and `_ended`.
         self._server: asyncio.Server | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: dict[asyncio.Task[None], Connection] = {}
 
     @property
     def on_request(self) -> Callable[[dict[str, Any]], None] | None:
@@ -99,10 +99,13 @@ class Simulator:
             return
         server, self._server = self._server, None
         server.close()
-        self._drain.start("the simulator stops")
-        for task in tuple(self._tasks):
+        open_now = dict(self._connections)
+        for task in open_now:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*open_now, return_exceptions=True)
+        # A task that was cancelled before its first step has closed nothing.
+        for connection in open_now.values():
+            await connection.abort()
         await server.wait_closed()
 
     def stats(self) -> dict[str, Any]:
@@ -118,13 +121,17 @@ class Simulator:
         self._plan.set(faults, script)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:
+            # Accepted in the very turn in which `stop` closed the socket.
+            writer.transport.abort()
+            return
         connection = Connection(reader, writer, max_body_bytes=self._settings.max_body_bytes)
         task = asyncio.get_running_loop().create_task(self._converse(connection))
-        self._tasks.add(task)
+        self._connections[task] = connection
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
+        del self._connections[task]
         if not task.cancelled() and (error := task.exception()) is not None:
             # A bug of ours must be seen, not end as a connection that closed for no reason.
             task.get_loop().call_exception_handler({"message": "simulator: a connection failed", "exception": error})

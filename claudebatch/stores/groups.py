@@ -46,8 +46,7 @@ class Groups(Generic[Item]):
         return await answered
 
     async def call(self, function: Callable[[], Answer]) -> Answer:
-        """Run *function* in the thread, after everything handed over so far."""
-        await self.drained()
+        """Run *function* in the thread, between two groups."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function)
 
     async def drained(self) -> None:
@@ -56,6 +55,11 @@ class Groups(Generic[Item]):
             if self._idle is None:
                 self._idle = asyncio.get_running_loop().create_future()
             await asyncio.shield(self._idle)
+
+    @property
+    def backlog(self) -> int:
+        """Items handed over and not yet sent to the thread."""
+        return len(self._items)
 
     async def close(self) -> None:
         """Finish what was handed over and end the thread."""

@@ -115,6 +115,7 @@ class DiskCacheStore:
 
     async def close(self) -> None:
         """Write what was handed over and close the database."""
+        await self._groups.drained()
         await self._groups.call(self._shut)
         await self._groups.close()
 
@@ -142,15 +143,16 @@ class DiskCacheStore:
         if not puts:
             return [_get(cache, key) for key, _ in group]
         with cache.transact(retry=True):
-            answers = [_get(cache, key) if value is None else self._set(cache, key, value) for key, value in group]
+            answers: list[bytes | None] = []
+            for key, value in group:
+                if value is not None:
+                    cache.set(key, _checksum(key, value) + value, expire=self._ttl_s, retry=True)
+                answers.append(_get(cache, key) if value is None else None)
         self._puts += puts
         if self._puts >= _CULL_EVERY:
             self._puts = 0
             cache.cull()
         return answers
-
-    def _set(self, cache: diskcache.Cache, key: str, value: bytes) -> None:
-        cache.set(key, _checksum(key, value) + value, expire=self._ttl_s, retry=True)
 
     def _opened(self) -> diskcache.Cache:
         if self._cache is None:

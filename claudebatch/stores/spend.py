@@ -15,7 +15,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal
 
-from claudebatch.domain import Pico
 from claudebatch.errors import StorageError
 from claudebatch.reports import SpendLine
 from claudebatch.stores.files import private_dir, private_file
@@ -36,7 +35,7 @@ _COLUMNS = (
     "attempts", "answers", "input_tokens", "cache_write_tokens", "cache_read_tokens", "output_tokens", "spent", "held",
 )  # fmt: skip
 _ADD = (
-    f"INSERT INTO spend (run, day, model, {', '.join(_COLUMNS)}) VALUES (?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608  # constants
+    f"INSERT INTO spend (run, day, model, {', '.join(_COLUMNS)}) VALUES (?,?,?,?,?,?,?,?,?,?,?)"  # constants
     f" ON CONFLICT DO UPDATE SET {', '.join(f'{c} = {c} + excluded.{c}' for c in _COLUMNS)}"
 )
 _REBUILD = """
@@ -117,7 +116,7 @@ class SpendReader:
         sums = ", ".join(f"sum({column})" for column in _COLUMNS)
         label, note = ("s.run", "min(r.started) || ' ' || min(r.output)") if what == "run" else (f"s.{what}", "''")
         query = (
-            f"SELECT {label}, {sums}, {note} FROM spend s LEFT JOIN runs r ON r.run = s.run"  # noqa: S608  # constants
+            f"SELECT {label}, {sums}, {note} FROM spend s LEFT JOIN runs r ON r.run = s.run"  # constants
             f" WHERE s.day >= ? GROUP BY {label} ORDER BY min(coalesce(r.started, s.day)), {label}"
         )
         try:
@@ -147,5 +146,3 @@ def _settle(line: list[int], outcome: Outcome) -> None:
 
 def _day(sent_ms: int) -> str:
     return datetime.fromtimestamp(sent_ms // 1000, UTC).date().isoformat()
-
-

@@ -24,8 +24,8 @@ _SCHEMA_BOUND = 1_000
 
 USUAL_ANSWER = 400
 """Output tokens of a usual answer without thinking."""
-_EFFORT_FACTOR = {"low": 0.75, "medium": 1.25, "high": 2.0, "xhigh": 4.0, "max": 8.0}
-"""A usual answer together with the thinking before it, in usual answers without."""
+_THINKING_ANSWER = {"low": 300, "medium": 500, "high": 800, "xhigh": 1_600, "max": 3_200}
+"""The same with the thinking before it, by effort."""
 
 
 def measure(params: Mapping[str, Any], body: bytes, facts: ModelFacts, *, expected_output: int | None = None) -> Size:
@@ -36,7 +36,7 @@ def measure(params: Mapping[str, Any], body: bytes, facts: ModelFacts, *, expect
     """
     tools = tool_size(params, facts) if "tools" in params else NO_TOOLS
     attached = Attachments(params, facts) if b'"image"' in body or b'"document"' in body else None
-    schema = _has_schema(params)
+    schema = "output_config" in params and _has_schema(params)
     max_tokens = params.get("max_tokens", facts.max_output)
     if expected_output is None:
         expected_output = _usual_output(params, facts)
@@ -89,4 +89,4 @@ def _usual_output(params: Mapping[str, Any], facts: ModelFacts) -> int:
         return USUAL_ANSWER
     config = params.get("output_config")
     effort = config.get("effort") if isinstance(config, dict) else None
-    return int(USUAL_ANSWER * _EFFORT_FACTOR.get(effort or facts.default_effort or "medium", 1.25))
+    return _THINKING_ANSWER.get(effort or facts.default_effort or "medium", USUAL_ANSWER)

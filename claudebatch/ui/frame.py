@@ -10,7 +10,7 @@ from typing import TypeAlias
 from claudebatch.ui import format as fmt
 from claudebatch.ui.tally import PoolTally, Tally
 
-PoolLimits: TypeAlias = tuple[int | None, int | None, int | None]
+PoolLimits: TypeAlias = tuple[float | None, float | None, float | None]
 """Requests, input tokens and output tokens per minute; None where there is no limit."""
 LimitsByPool: TypeAlias = Mapping[str, PoolLimits | None]
 
@@ -52,11 +52,11 @@ def plain_line(tally: Tally, limits: LimitsByPool, *, now: float) -> str:
 
 def _bar_row(tally: Tally, now: float, width: int) -> Row:
     eta = tally.eta_s(now)
-    numbers = f" {fmt.count(tally.done)}/{fmt.count(tally.rows)} rows  {fmt.percent(tally.done, tally.rows)}"
+    numbers = f"{fmt.count(tally.done)}/{fmt.count(tally.rows)} rows  {fmt.percent(tally.done, tally.rows)}"
     end = f"  ETA {fmt.seconds(ceil(eta))}" if eta is not None else ""
     mark = [Span("SIMULATED", "bold yellow"), Span(" ")] if tally.simulated else []
     taken = len(numbers) + len(end) + sum(len(span.text) for span in mark)
-    bar = _bar(tally.done, tally.rows, min(width - taken - 1, _LONGEST_BAR))
+    bar = _bar(tally.done, tally.rows, min(width - taken - 2, _LONGEST_BAR))
     return [*mark, *bar, Span(numbers, "bold"), Span(end)]
 
 
@@ -64,7 +64,7 @@ def _bar(done: int, total: int, width: int) -> Row:
     if width < 8 or total <= 0:
         return []
     filled = min(done * width // total, width)
-    return [Span("━" * filled, "green"), Span("─" * (width - filled), "dim")]
+    return [Span("━" * filled, "green"), Span("─" * (width - filled), "dim"), Span(" ")]
 
 
 def _counts_row(tally: Tally) -> Row:
@@ -117,10 +117,10 @@ def _pool_rows(tally: Tally, limits: LimitsByPool, now: float) -> list[Row]:
 
 
 def _pool_row(name: str, pool: PoolTally, limits: PoolLimits | None, now: float, width: int) -> Row:
-    row = [Span(fmt.clip(name, _POOL_NAME).ljust(width), "cyan"), Span(f"  {_rates(pool, limits, now)}")]
-    if pool.breaker != "closed":
+    row = [Span(fmt.clip(name, _POOL_NAME).ljust(width), "cyan")]
+    if pool.breaker != "closed":  # before the rates: a narrow terminal cuts the end of the line
         row += [Span("  "), Span(_BREAKER[pool.breaker], "bold red")]
-    return row
+    return [*row, Span(f"  {_rates(pool, limits, now)}")]
 
 
 _BREAKER = {"open": "paused: does not answer", "half-open": "probing"}
@@ -140,8 +140,8 @@ def _rates(pool: PoolTally, limits: PoolLimits | None, now: float) -> str:
     )
 
 
-def _of(rate: float, limit: int | None) -> str:
-    return fmt.per_minute(rate) if limit is None else f"{fmt.per_minute(rate)}/{fmt.tokens(limit)}"
+def _of(rate: float, limit: float | None) -> str:
+    return fmt.per_minute(rate) if limit is None else f"{fmt.per_minute(rate)}/{fmt.per_minute(limit)}"
 
 
 def _standing_row(tally: Tally, now: float) -> Row | None:
@@ -156,4 +156,6 @@ def _standing(tally: Tally, now: float) -> str | None:
     wait = tally.wait(now)
     if wait is None:
         return None
-    return f"waiting: {wait.reason} ({fmt.clip(wait.pool, _POOL_NAME)}): resumes in {fmt.seconds(ceil(wait.until - now))}"
+    return (
+        f"waiting: {wait.reason} ({fmt.clip(wait.pool, _POOL_NAME)}): resumes in {fmt.seconds(ceil(wait.until - now))}"
+    )

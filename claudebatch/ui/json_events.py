@@ -38,7 +38,7 @@ VERSION = 1
 
 def json_line(fields: dict[str, Any]) -> str:
     """*fields* as one line of printable ASCII."""
-    return json.dumps(fields, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f") + "\n"
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False) + "\n"
 
 
 class JsonEvents:

@@ -108,7 +108,9 @@ def _rows(summary: RunSummary) -> str:
 def _removed(summary: RunSummary) -> list[tuple[str, str]]:
     if not summary.removed:
         return []
-    results = "1 result whose row is" if summary.removed == 1 else f"{fmt.count(summary.removed)} results whose rows are"
+    results = (
+        "1 result whose row is" if summary.removed == 1 else f"{fmt.count(summary.removed)} results whose rows are"
+    )
     return [("removed", f"{results} no longer in the input")]
 
 

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from claudebatch.ui.sanitise import visible
-from tests.ui.hostile import HOSTILE, raw_controls
+
+Controls = Callable[[str], list[str]]
 
 
-@pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_is_shown_and_not_obeyed(text: str) -> None:
-    shown = visible(text)
+def test_hostile_text_is_shown_and_not_obeyed(hostile_text: str, raw_controls: Controls) -> None:
+    shown = visible(hostile_text)
     assert raw_controls(shown) == []
     assert "\n" not in shown
     assert "\r" not in shown
@@ -47,8 +48,8 @@ def test_harmless_text_is_left_alone(text: str) -> None:
     assert visible(text) == text
 
 
-@given(st.text(alphabet=st.characters()))
-def test_no_control_format_or_surrogate_character_ever_survives(text: str) -> None:
+@given(text=st.text(alphabet=st.characters()))
+def test_no_control_format_or_surrogate_character_ever_survives(raw_controls: Controls, text: str) -> None:
     assert raw_controls(visible(text)) == []
 
 

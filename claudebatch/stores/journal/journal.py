@@ -24,6 +24,8 @@ Answer = TypeVar("Answer")
 
 # A group gathers this long: it adds 2 ms to answers that take seconds, and makes groups of tens instead of ones.
 _LINGER_S = 0.002
+# So many results may be unwritten before finishing another one waits: it bounds memory, and what a crash re-derives.
+_BACKLOG = 1000
 
 _INTENT = "INSERT INTO attempts (attempt, row, model, worst, sent_ms) VALUES (?,?,?,?,?)"
 _OUTCOME = (
@@ -76,27 +78,33 @@ class Journal:
         self._last_attempt: int = last
         self._groups: Groups[Record] = Groups(self._write, name="journal", linger_s=_LINGER_S)
 
-    async def begin(self, row: int, model: str, worst: Pico, sent_ms: int) -> int:
-        """Write an attempt down; when this returns, its number is durable and it may be sent."""
+    def next_attempt(self) -> int:
+        """A number that no attempt of this run has had."""
         self._last_attempt += 1
-        attempt = self._last_attempt
+        return self._last_attempt
+
+    async def begin(self, attempt: int, row: int, model: str, worst: Pico, sent_ms: int) -> None:
+        """Write an attempt down; when this returns, it is durable and may be sent."""
         await self._groups.ask(Intent(attempt, row, model, worst, sent_ms))
-        return attempt
 
     def settle(self, outcome: Outcome) -> None:
         """Write an attempt's outcome down, soon."""
         self._groups.put(outcome)
 
     async def finish(self, result: Result) -> None:
-        """Write a row's result down; when this returns, it is durable and its line is in the output."""
-        await self._groups.ask(result)
+        """Write a row's result down, then its output line, soon; waits only while too much is still unwritten."""
+        if self._groups.backlog > _BACKLOG:
+            await self._groups.ask(result)
+        else:
+            self._groups.put(result)
 
     async def read(self, query: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """What *query* finds, after everything handed over before is written."""
+        """What *query* finds, between two groups of writes."""
         return await self._groups.call(lambda: query(self._connection))
 
     async def close(self) -> None:
         """Write everything handed over, tell the ledger, stop the thread. The connection stays open."""
+        await self._groups.drained()
         if self._groups.failure is None:
             await self._groups.call(lambda: self._tell_ledger([]))
         await self._groups.close()
@@ -166,7 +174,7 @@ def result_lines(connection: sqlite3.Connection, *, ordered: bool) -> Iterator[b
     order = "r.position" if ordered else "x.n"
     found = connection.execute(
         "SELECT x.head, coalesce(x.body, a.body) FROM results x JOIN rows r ON r.row = x.row AND r.live"
-        f" LEFT JOIN attempts a ON a.attempt = x.attempt ORDER BY {order}"  # noqa: S608  # one of two constants
+        f" LEFT JOIN attempts a ON a.attempt = x.attempt ORDER BY {order}"  # one of two constants
     )
     return (line(head, message) for head, message in found)
 

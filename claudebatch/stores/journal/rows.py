@@ -63,21 +63,15 @@ class IndexReport:
 def index_rows(connection: sqlite3.Connection, records: Iterable[RowRecord], *, limit: int | None) -> IndexReport:
     """Make the journal's rows those of *records*; with a *limit*, rows beyond that many are left as they are.
 
-    Everything happens in one transaction: a crash leaves the former index.
+    The caller's transaction decides whether it lasts: a crash or a refusal leaves the former index.
     """
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        _scan(connection, records)
-        _number_equals(connection)
-        twins = tuple(_drop_twins(connection))
-        changed, removed = _compare(connection, limit)
-        _merge(connection, limit)
-        (rows,) = connection.execute("SELECT count(*) FROM scan").fetchone()
-        connection.execute("DROP TABLE scan")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
+    _scan(connection, records)
+    _number_equals(connection)
+    twins = tuple(_drop_twins(connection))
+    changed, removed = _compare(connection, limit)
+    _merge(connection, limit)
+    (rows,) = connection.execute("SELECT count(*) FROM scan").fetchone()
+    connection.execute("DROP TABLE scan")
     return IndexReport(rows, twins, changed, removed)
 
 
@@ -117,7 +111,7 @@ def _number_equals(connection: sqlite3.Connection) -> None:
     connection.execute(
         "UPDATE scan SET id = scan.id || '-' || k.ordinal FROM"
         " (SELECT position, row_number() OVER (PARTITION BY id ORDER BY position) AS ordinal"
-        f"  FROM scan WHERE NOT own AND id IN ({again})) k"  # noqa: S608  # no value from outside in it
+        f"  FROM scan WHERE NOT own AND id IN ({again})) k"  # no value from outside in it
         " WHERE scan.position = k.position AND k.ordinal > 1"
     )
 
@@ -153,11 +147,12 @@ def _merge(connection: sqlite3.Connection, limit: int | None) -> None:
     # Positions start at 0 and skip dropped twins' numbers: only their order matters, and that `limit` cuts at them.
     fresh = "SELECT s.id, s.digest, s.lane, s.position - 1, s.source, s.line, s.offset, s.length FROM scan s"
     if known:
-        connection.execute("CREATE INDEX IF NOT EXISTS rows_id ON rows(id)")
         connection.execute("UPDATE rows SET live = 0 WHERE position < ? OR id IN (SELECT id FROM scan)", (_end(limit),))
         connection.execute(
             "UPDATE rows SET live = 1, lane = s.lane, position = s.position - 1, source = s.source, line = s.line,"
             " offset = s.offset, length = s.length FROM scan s WHERE s.id = rows.id AND s.digest = rows.digest"
         )
         fresh += " WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.id = s.id AND r.digest = s.digest)"
-    connection.execute(f"INSERT INTO rows ({columns}) {fresh} ORDER BY s.position")  # noqa: S608  # as above
+    connection.execute(f"INSERT INTO rows ({columns}) {fresh} ORDER BY s.position")  # as above
+    # After the first load: sorting once is cheaper than keeping an index of random ids up to date.
+    connection.execute("CREATE INDEX IF NOT EXISTS rows_id ON rows(id)")

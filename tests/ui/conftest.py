@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
-HOSTILE = (
+import pytest
+
+_HOSTILE = (
     "\x1b[2J\x1b[1;1H",  # clear the screen, go home
     "\x1b]0;owned\x07",  # set the title
     "\x1b]52;c;cm0gLXJm\x1b\\",  # set the clipboard
@@ -29,12 +32,28 @@ HOSTILE = (
     "[link=http://evil.test]x[/link]",
     ":boom:",
 )
-
 _OURS = re.compile(r"\x1b\[[0-9;]*[mABCDGHJK]|\x1b\[\?25[lh]|\r\n|\r|\n")
 """Colours, cursor movements, hide and show the cursor, ends of lines."""
 
 
-def raw_controls(written: str) -> list[str]:
-    """Characters of *written* that steer or hide and are none of our own sequences."""
+def _raw_controls(written: str) -> list[str]:
     rest = _OURS.sub("", written)
     return [c for c in rest if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} or c in "\ufe0f\U000e0100"]
+
+
+@pytest.fixture(scope="session")
+def raw_controls() -> Callable[[str], list[str]]:
+    """Gives the characters of a text that steer or hide and are none of our own sequences."""
+    return _raw_controls
+
+
+@pytest.fixture(scope="session")
+def hostile() -> tuple[str, ...]:
+    """All hostile texts at once."""
+    return _HOSTILE
+
+
+@pytest.fixture(params=_HOSTILE, ids=[f"hostile-{number}" for number in range(len(_HOSTILE))])
+def hostile_text(request: pytest.FixtureRequest) -> str:
+    """Each hostile text in turn."""
+    return str(request.param)

@@ -1,0 +1,22 @@
+"""The way in: `claudebatch` and `python -m claudebatch`."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    if sys.argv[1:] == ["--version"]:
+        # Answered before Typer is loaded: scripts ask this often.
+        from claudebatch import __version__  # noqa: PLC0415
+
+        sys.stdout.write(f"claudebatch {__version__}\n")
+        return
+    from claudebatch.cli.main import run_command_line  # noqa: PLC0415
+
+    sys.exit(run_command_line())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,225 @@
+"""What `run` sets in motion: the parts from outside (time, chance, terminal, network) put together once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from claudebatch.cli.display import Show, make_display
+from claudebatch.clients.sdk import API_VERSION, SdkClient
+from claudebatch.config import environment
+from claudebatch.config.credentials import require_credential
+from claudebatch.config.load import load
+from claudebatch.config.paths import Paths
+from claudebatch.config.schema import Config
+from claudebatch.config.units import seconds, size
+from claudebatch.domain import Call, Pico, Usage, from_usd, to_usd
+from claudebatch.engine.opening import open_run
+from claudebatch.engine.session import Session, Surroundings
+from claudebatch.errors import ClaudebatchError, ExitCode
+from claudebatch.events import Event
+from claudebatch.monitor import CostMonitor, SpikeDetector, SpikeSettings
+from claudebatch.planning.dry_run import Kept, estimate
+from claudebatch.planning.estimate import cost_of
+from claudebatch.planning.options import RunOptions
+from claudebatch.planning.workshop import Workshop
+from claudebatch.prices import UnknownPrice
+from claudebatch.reports import RunSummary
+from claudebatch.stack import allowances, key_of
+from claudebatch.stores.response_cache import DiskCacheStore
+from claudebatch.stores.run_dir import beside
+from claudebatch.ui.format import money
+from claudebatch.ui.json_events import json_line
+from claudebatch.ui.tables import estimate_json, render_estimate
+from claudebatch.ui.terminal import Terminal
+
+_now = time.monotonic  # noqa: TID251  # a command is where time comes in
+
+
+@dataclass(frozen=True, slots=True)
+class _Endpoint:
+    base_url: str | None
+    api_key: str | None
+
+
+def execute(
+    options: RunOptions, flags: Mapping[str, Any], *, config: Path | None, show: Show, dry_run: bool, yes: bool
+) -> int:
+    """Run or estimate; returns the exit code. Raises `ClaudebatchError` when nothing could be sent."""
+    env = environment()
+    if not (options.simulate or dry_run):
+        require_credential(env, home=Path.home())
+    settings = load(config, flags, env=env, folder=Path.cwd()).config
+    paths = Paths.from_environment(env, simulated=options.simulate)
+    workshop = Workshop.set_up(settings, override=options.model, text=options.text, at=_wall())
+    if dry_run:
+        return _estimate(options, workshop, paths, json=show.json)
+    display = make_display(show, env, _limits(workshop), now=_now, results_on_stdout=options.output_path is None)
+    emit = _audience(settings, display)
+    meter = _Meter(workshop)
+    with open_run(options, workshop, paths, stdin=sys.stdin.buffer, started=_wall(), emit=emit, each=meter.add) as run:
+        if not (yes or options.simulate or settings.budget is not None):
+            _confirm(meter.expected, from_usd(settings.confirm_above))
+        display.start()
+        try:
+            summary = asyncio.run(_go(options, workshop, run, paths, emit))
+        finally:
+            display.stop()
+        display.done(summary)
+    return summary.exit_code
+
+
+async def _go(
+    options: RunOptions, workshop: Workshop, run: Any, paths: Paths, emit: Callable[[Event], None]
+) -> RunSummary:
+    rng = random.Random()
+    async with _endpoint(options, workshop, rng) as endpoint:
+
+        def connect() -> SdkClient:
+            return SdkClient(
+                api_key=endpoint.api_key,
+                base_url=endpoint.base_url,
+                concurrency=workshop.config.concurrency * max(1, len(run.lanes)),
+                now=_now,
+                wall=_wall,
+            )
+
+        around = Surroundings(
+            paths=paths, connect=connect, api_version=API_VERSION, now=_now, wall=_wall, rng=rng, emit=emit
+        )
+        return await Session(options, workshop, run, around).go()
+
+
+@asynccontextmanager
+async def _endpoint(options: RunOptions, workshop: Workshop, rng: random.Random) -> AsyncIterator[_Endpoint]:
+    if not options.simulate:
+        yield _Endpoint(None, None)  # the SDK finds the key and the base URL where it always does
+        return
+    # Only a rehearsal loads the simulator.
+    from claudebatch.simulator import SIMULATE_LATENCY, Allowance, Simulator, SimulatorSettings  # noqa: PLC0415
+
+    wish = workshop.config.simulate
+    simulator = Simulator(
+        SimulatorSettings(
+            latency=wish.latency or SIMULATE_LATENCY,
+            limits=Allowance(
+                wish.requests_per_minute,
+                wish.input_tokens_per_minute,
+                wish.output_tokens_per_minute,
+                wish.burst_seconds,
+            ),
+            faults=wish.faults,
+            seed=wish.seed,
+        ),
+        bill=lambda model, usage: _bill(workshop, model, usage),
+        pool_of=workshop.catalog.pool_of,
+        now=_now,
+        wall=_wall,
+        rng=random.Random(wish.seed) if wish.seed else rng,
+    )
+    url = await simulator.start()
+    try:
+        yield _Endpoint(url, "simulated")
+    finally:
+        await simulator.stop()
+
+
+def _estimate(options: RunOptions, workshop: Workshop, paths: Paths, *, json: bool) -> int:
+    if "-" in options.inputs:
+        raise ClaudebatchError("a dry run of standard input would use it up", fix="write the prompts to a file first")
+    output = options.output_path
+    found = estimate(
+        workshop,
+        [Path(name) for name in options.inputs],
+        Kept(
+            journal=beside(output) / "journal.sqlite" if output is not None and not options.fresh else None,
+            key=lambda call: key_of(call, API_VERSION),
+            look_up=_look_up(options, workshop.config, paths),
+            retry_failed=options.retry_failed,
+        ),
+        limit=options.limit,
+        output=str(output) if output is not None else "-",
+    )
+    if json:
+        sys.stdout.write(json_line(estimate_json(found)))
+    else:
+        Terminal(sys.stdout, environment(), must_write=True).say_all(render_estimate(found))
+    return ExitCode.OK
+
+
+def _look_up(options: RunOptions, config: Config, paths: Paths) -> Callable[[Any], Any]:
+    cache = config.cache
+    if options.no_cache or not cache.enabled or not (paths.cache_dir / "cache.db").exists():
+        return lambda keys: [None] * len(keys)
+    store = DiskCacheStore(
+        paths.cache_dir,
+        size_limit=size("cache.size", cache.size),
+        ttl_s=None if cache.ttl is None else seconds("cache.ttl", cache.ttl),
+        notify=lambda _: None,
+    )
+    return store.look_up
+
+
+class _Meter:
+    """Adds up what the rows of an input may cost, for the question before an expensive run."""
+
+    def __init__(self, workshop: Workshop) -> None:
+        self._prices = workshop.prices
+        # Mutable: changed by `add` only.
+        self.expected: Pico = 0
+
+    def add(self, _: object, call: Call) -> None:
+        """Take in one more row."""
+        self.expected += cost_of(call, self._prices).expected
+
+
+def _confirm(expected: Pico, above: Pico) -> None:
+    if expected <= above:
+        return
+    what = f"this run is expected to cost about {money(expected)}"
+    if not sys.stdin.isatty():
+        raise ClaudebatchError(
+            f"{what}, more than the {money(above)} that goes without a question, and nobody is here to be asked",
+            fix=f"add --yes, or a cap: --budget {to_money(expected).quantize(to_usd(above)) + 1}",
+        )
+    if not typer.confirm(f"{what}. Go on?", err=True):
+        raise ClaudebatchError("not started", fix="look at it first with --dry-run, or set a cap with --budget")
+
+
+def _audience(config: Config, display: Callable[[Event], None]) -> Callable[[Event], None]:
+    spikes = SpikeSettings(factor=config.monitor.factor, floor=from_usd(config.monitor.floor_usd_per_minute))
+    monitor = CostMonitor(display, SpikeDetector(spikes), _now)
+
+    def emit(event: Event) -> None:
+        display(event)
+        monitor(event)
+
+    return emit
+
+
+def _limits(workshop: Workshop) -> dict[str, tuple[float | None, float | None, float | None]]:
+    return {
+        pool: (a.requests_per_minute, a.input_tokens_per_minute, a.output_tokens_per_minute)
+        for pool, a in allowances(workshop.config, workshop.catalog).items()
+    }
+
+
+def _bill(workshop: Workshop, model: str, usage: Usage) -> Pico:
+    try:
+        return workshop.prices.cost(model, usage)
+    except UnknownPrice:
+        return 0
+
+
+def _wall() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251  # a command is where time comes in

@@ -1,0 +1,220 @@
+"""The two ends of a session: an output file that agrees with the journal, and the summary."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sqlite3
+from collections.abc import Callable
+from decimal import ROUND_UP, Decimal
+from typing import Protocol
+
+from claudebatch.domain import Pico, from_usd, to_usd
+from claudebatch.engine.counts import Counts
+from claudebatch.engine.engine import Ended
+from claudebatch.engine.opening import OpenRun
+from claudebatch.errors import ExitCode
+from claudebatch.events import Notice
+from claudebatch.planning.options import RunOptions
+from claudebatch.planning.workshop import Workshop
+from claudebatch.reports import RunSummary
+from claudebatch.stores.journal.journal import drop_superseded, result_lines, totals
+from claudebatch.stores.output import FileOutput, Repair, StreamOutput, mend
+
+_ROWS = (
+    "SELECT count(*), coalesce(sum(ok = 1), 0), coalesce(sum(ok = 0), 0) FROM"
+    " (SELECT (SELECT x.ok FROM results x WHERE x.row = r.row ORDER BY x.n DESC LIMIT 1) AS ok"
+    " FROM rows r WHERE r.live AND r.position < ?)"
+)
+_CODES = {
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGTERM: ExitCode.TERMINATED,
+    signal.SIGHUP: ExitCode.HANGUP,
+}
+
+
+class Lines(Protocol):
+    """Where result lines go while the run goes on."""
+
+    def append(self, lines: list[bytes]) -> None:
+        """Write whole lines."""
+        ...
+
+    def close(self) -> None:
+        """Make them durable."""
+        ...
+
+
+class _Held:
+    """Lines that wait in the journal until they can be written in the input's order."""
+
+    def append(self, lines: list[bytes]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Closing:
+    """Knows the state of the run before the session, and compares at the end."""
+
+    def __init__(
+        self, options: RunOptions, run: OpenRun, workshop: Workshop, counts: Counts, *, started: float
+    ) -> None:
+        self._options = options
+        self._run = run
+        self._counts = counts
+        self._started = started
+        budget = workshop.config.budget
+        self.cap: Pico | None = None if budget is None else from_usd(budget)
+        self.rows, ok, failed = self._rows()
+        self.finished_before = ok if options.retry_failed else ok + failed
+
+    def prepare_output(self, emit: Callable[[Notice], None]) -> Lines:
+        """The output, mended until it holds exactly what the journal holds."""
+        journal, path, folder = self._run.folder.journal, self._run.output, self._run.folder
+        pending = self.finished_before < self.rows
+        if path is None:
+            return self._standard_output(journal)
+        in_order = bool(folder.meta("ordered"))
+        # New lines can only follow lines in order of arrival.
+        stale = bool(folder.meta("stale")) or self._run.changed_output or (in_order and pending)
+        if stale and in_order and pending:
+            in_order = False
+        folder.note(stale=stale, ordered=in_order)
+        repair = mend(path, result_lines(journal, ordered=in_order), rewrite=stale)
+        if repair.set_aside is not None:
+            mend(path, result_lines(journal, ordered=in_order), rewrite=True)
+        _tell(repair, str(path), emit, stale=stale)
+        folder.note(stale=self._options.retry_failed)
+        return FileOutput(path)
+
+    def sum_up(
+        self, ended: Ended, caught: signal.Signals | None, emit: Callable[[Notice], None], *, now: float
+    ) -> RunSummary:
+        """Put the output in its final form and say how the run stands. Raises what a worker crashed with."""
+        if ended.crashed is not None:
+            raise ended.crashed
+        self._finish_output()
+        rows, succeeded, failed = self._rows()
+        spent = totals(self._run.folder.journal)
+        pending = rows - succeeded - failed
+        code = self._exit_code(ended, caught, pending=pending, failed=failed)
+        counts = self._counts
+        return RunSummary(
+            run_id=self._run.run_id,
+            exit_code=code,
+            rows=rows,
+            succeeded=succeeded,
+            failed=failed,
+            finished_before=self.finished_before,
+            answered_now=counts.sources["api"],
+            cached_now=counts.sources["cache"],
+            shared_now=counts.sources["duplicate"],
+            pending=pending,
+            removed=0,
+            spent_now=spent.spent - self._spent_before,
+            spent=spent.spent,
+            unknown=spent.unknown,
+            unknown_attempts=spent.unknown_attempts,
+            cap=self.cap,
+            saved=counts.saved,
+            usage=counts.usage,
+            requests=counts.requests,
+            retries=counts.retries,
+            p50_ms=counts.percentile(0.5),
+            p95_ms=counts.percentile(0.95),
+            wall_s=now - self._started,
+            output=str(self._run.output) if self._run.output is not None else "-",
+            stop_reason=_stop_reason(ended, caught, pending),
+            next_command=self._next_command(code, ended),
+            failures=dict(counts.failures),
+            simulated=self._options.simulate,
+            cost_known=spent.cost_known,
+        )
+
+    def _rows(self) -> tuple[int, int, int]:
+        limit = 2**62 if self._options.limit is None else self._options.limit
+        journal = self._run.folder.journal
+        self._spent_before = getattr(self, "_spent_before", totals(journal).spent)
+        rows, ok, failed = journal.execute(_ROWS, (limit,)).fetchone()
+        return rows, ok, failed
+
+    def _standard_output(self, journal: sqlite3.Connection) -> Lines:
+        if self._options.ordered:
+            return _Held()
+        output = StreamOutput()
+        output.append(list(result_lines(journal, ordered=False)))
+        return output
+
+    def _finish_output(self) -> None:
+        folder, path = self._run.folder, self._run.output
+        superseded = drop_superseded(folder.journal) if self._options.retry_failed else 0
+        if path is None:
+            if self._options.ordered:
+                output = StreamOutput()
+                for line in result_lines(folder.journal, ordered=True):
+                    output.append([line])
+        elif self._options.ordered or superseded:
+            folder.note(stale=True)
+            mend(path, result_lines(folder.journal, ordered=self._options.ordered), rewrite=True)
+            folder.note(stale=False, ordered=self._options.ordered)
+        else:
+            folder.note(stale=False)
+
+    def _exit_code(self, ended: Ended, caught: signal.Signals | None, *, pending: int, failed: int) -> ExitCode:
+        codes = [ExitCode.OK]
+        if failed or pending:
+            codes.append(ExitCode.ROWS_FAILED)
+        if ended.over_budget is not None and pending:
+            codes.append(ExitCode.BUDGET)
+        if ended.stop is not None:
+            codes.append(ended.stop.exit_code)
+        if caught is not None and pending:
+            codes.append(_CODES[caught])
+        return max(codes)
+
+    def _next_command(self, code: ExitCode, ended: Ended) -> str | None:
+        again = list(self._options.command)
+        if code is ExitCode.OK:
+            if not self._options.simulate:
+                return "claudebatch spend"
+            return shlex.join(argument for argument in again if argument != "--simulate")
+        if code is ExitCode.ROWS_FAILED:
+            return shlex.join([*again, *(() if self._options.retry_failed else ("--retry-failed",))])
+        if code is ExitCode.BUDGET and self.cap is not None:
+            return shlex.join([*_without(again, "--budget"), "--budget", str(_doubled(self.cap))])
+        return shlex.join(argument for argument in again if argument != "--fresh")
+
+
+def _stop_reason(ended: Ended, caught: signal.Signals | None, pending: int) -> str | None:
+    if ended.stop is not None:
+        return f"{ended.stop.message} ({ended.stop.fix})" if ended.stop.fix else ended.stop.message
+    if caught is not None and pending:
+        return f"stopped by {caught.name}"
+    if ended.over_budget is not None:
+        return f"the cap is reached: {ended.over_budget}"
+    return None
+
+
+def _without(arguments: list[str], option: str) -> list[str]:
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        if not skip and argument != option and not argument.startswith(option + "="):
+            kept.append(argument)
+        skip = not skip and argument == option
+    return kept
+
+
+def _doubled(cap: Pico) -> Decimal:
+    return (to_usd(cap) * 2).quantize(Decimal("0.01"), rounding=ROUND_UP)
+
+
+def _tell(repair: Repair, path: str, emit: Callable[[Notice], None], *, stale: bool) -> None:
+    if repair.set_aside is not None:
+        emit(Notice(f"{path} had been changed; it was kept as {repair.set_aside} and written anew"))
+    elif repair.torn:
+        emit(Notice(f"{path} ended in a torn line; it was mended"))
+    elif repair.added and not stale:
+        emit(Notice(f"{path} lacked {repair.added} results; they were added from the run's journal"))

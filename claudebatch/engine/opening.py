@@ -1,0 +1,200 @@
+"""Opening a run: its folder, its lock, its input, its output; everything up to the first request."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from claudebatch.config.paths import Paths
+from claudebatch.domain import Call
+from claudebatch.errors import ClaudebatchError
+from claudebatch.events import Emit, Notice
+from claudebatch.planning.intake import Intake, fingerprint
+from claudebatch.planning.options import RunOptions
+from claudebatch.planning.workshop import Workshop
+from claudebatch.stores.files import private_dir, private_file
+from claudebatch.stores.journal import IndexReport, RowRecord, index_rows
+from claudebatch.stores.run_dir import RunDir, beside
+
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class OpenRun:
+    """A run that is locked, checked and indexed: ready to go on."""
+
+    run_id: str
+    folder: RunDir
+    files: tuple[Path, ...]
+    output: Path | None
+    """None: standard output."""
+    lanes: tuple[str, ...]
+    changed_output: bool
+    """Rows changed or left, so the results file is out of date."""
+    bad_rows: int
+    """Lines left out under `--on-bad-row skip`."""
+
+
+@contextmanager
+def open_run(
+    options: RunOptions,
+    workshop: Workshop,
+    paths: Paths,
+    *,
+    stdin: BinaryIO,
+    started: datetime,
+    emit: Emit,
+    each: Callable[[RowRecord, Call], None] | None = None,
+) -> Iterator[OpenRun]:
+    """The run that *options* name, made or resumed; unlocked again at the end. *each* sees every checked row.
+
+    Raises `LockedError`, `InvalidInput` and other `ClaudebatchError`s, with nothing sent.
+    """
+    spooled = _spooled(options, paths, stdin)
+    output = options.output_path
+    place = beside(output) if output is not None else paths.runs / _name(options, spooled)
+    folder = _open_folder(options, place, output, started, emit)
+    try:
+        files = _files(options, folder, spooled)
+        _refuse_overwriting(files, output)
+        report, lanes, bad_rows = _index(options, workshop, folder, files, emit, each)
+        yield OpenRun(
+            folder.meta("run_id"),
+            folder,
+            files,
+            output,
+            lanes,
+            report is not None and bool(report.changed or report.removed),
+            bad_rows,
+        )
+    finally:
+        folder.close()
+        if spooled is not None:
+            spooled.unlink(missing_ok=True)
+
+
+def _open_folder(options: RunOptions, place: Path, output: Path | None, started: datetime, emit: Emit) -> RunDir:
+    folder = RunDir.open(place, started=started, fresh=options.fresh)
+    try:
+        was_simulated = folder.meta("simulated")
+        if was_simulated is False and options.simulate:
+            raise ClaudebatchError(
+                f"{output or place} holds real answers; a simulated run would mix with them",
+                fix="write the rehearsal elsewhere with -o",
+            )
+        if was_simulated and not options.simulate:
+            emit(Notice("the simulated results of the rehearsal are replaced"))
+            folder.close()
+            folder = RunDir.open(place, started=started, fresh=True)
+            was_simulated = None
+            if output is not None:
+                output.unlink(missing_ok=True)
+        if was_simulated is None:
+            _begin(options, folder, output, started)
+    except BaseException:
+        folder.close()
+        raise
+    return folder
+
+
+def _begin(options: RunOptions, folder: RunDir, output: Path | None, started: datetime) -> None:
+    if output is not None and output.exists() and output.stat().st_size:
+        if not options.fresh:
+            raise ClaudebatchError(
+                f"{output} exists and is not the result of a run that can be resumed",
+                fix="write elsewhere with -o, or start over with --fresh (the old file is kept as .previous)",
+            )
+        output.replace(output.with_name(output.name + ".previous"))
+    run_id = f"{started:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    folder.note(run_id=run_id, simulated=options.simulate, started=started.isoformat(timespec="seconds"))
+
+
+def _index(
+    options: RunOptions,
+    workshop: Workshop,
+    folder: RunDir,
+    files: Sequence[Path],
+    emit: Emit,
+    each: Callable[[RowRecord, Call], None] | None,
+) -> tuple[IndexReport | None, tuple[str, ...], int]:
+    settings = msgspec.json.encode(msgspec.structs.replace(workshop.config, budget=None)).decode()
+    print_now = fingerprint(files, settings, *map(str, (options.model, options.limit, options.text, *files)))
+    if folder.meta("input") == print_now:
+        workshop.require_prices(set(folder.meta("models")))
+        return None, tuple(folder.meta("lanes")), folder.meta("bad_rows")
+    intake = Intake(workshop, files, limit=options.limit)
+    with _rolled_back_on_refusal(folder):
+        report = index_rows(folder.journal, intake.records(each), limit=options.limit)
+        intake.refuse(report.twins)
+        workshop.require_prices(intake.models)
+    lanes = tuple(sorted({workshop.catalog.pool_of(model) for model in intake.models}))
+    folder.note(input=print_now, models=sorted(intake.models), lanes=lanes, bad_rows=intake.bad_count)
+    _tell(report, intake.bad_count, emit)
+    return report, lanes, intake.bad_count
+
+
+@contextmanager
+def _rolled_back_on_refusal(folder: RunDir) -> Iterator[None]:
+    folder.journal.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        folder.journal.execute("ROLLBACK")
+        raise
+    folder.journal.execute("COMMIT")
+
+
+def _tell(report: IndexReport, bad_rows: int, emit: Emit) -> None:
+    if bad_rows:
+        emit(Notice(f"{bad_rows:,} bad lines are left out"))
+    if report.changed:
+        emit(Notice(f"{report.changed:,} rows changed since they were answered; they run again"))
+    if report.removed:
+        emit(Notice(f"{report.removed:,} answered rows are no longer in the input; their results are left out"))
+
+
+def _spooled(options: RunOptions, paths: Paths, stdin: BinaryIO) -> Path | None:
+    if "-" not in options.inputs or stdin.isatty():
+        return None
+    private_dir(paths.runs)
+    spool = private_file(paths.runs / f"stdin-{os.getpid()}.jsonl")
+    with spool.open("wb") as file:
+        shutil.copyfileobj(stdin, file, _READ_BYTES)
+    return spool
+
+
+def _name(options: RunOptions, spooled: Path | None) -> str:
+    # A run without a results file is known by what it reads.
+    if spooled is not None:
+        return fingerprint([spooled])[:16]
+    paths = "\0".join(str(Path(name).absolute()) for name in options.inputs)
+    return hashlib.sha256(paths.encode()).hexdigest()[:16]
+
+
+def _files(options: RunOptions, folder: RunDir, spooled: Path | None) -> tuple[Path, ...]:
+    if spooled is not None:
+        spooled.replace(folder.spool)
+    elif "-" in options.inputs and not folder.spool.exists():
+        raise ClaudebatchError(
+            "standard input is a terminal and there is nothing to resume",
+            fix="pipe the prompts in, or name a file",
+        )
+    return tuple(folder.spool if name == "-" else Path(name) for name in options.inputs)
+
+
+def _refuse_overwriting(files: Sequence[Path], output: Path | None) -> None:
+    if output is None:
+        return
+    for path in files:
+        if output.exists() and path.exists() and output.samefile(path):
+            raise ClaudebatchError(f"{path} is both input and output", fix="write elsewhere with -o")

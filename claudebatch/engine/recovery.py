@@ -1,0 +1,46 @@
+"""Answers that were paid for and never shown: a crash between an attempt's commit and its result's."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import replace
+
+from claudebatch.domain import Outcome, Succeeded
+from claudebatch.engine.feed import Sources
+from claudebatch.messages import BadAnswer, parse_message
+from claudebatch.stack import Money
+from claudebatch.stores.journal import RowRef
+from claudebatch.stores.journal.journal import unshown_answers
+
+_ROW = "SELECT row, source, line, offset, length, id, digest FROM rows WHERE row = ?"
+_ATTEMPT = "SELECT model, body, cost, cost_known, latency_ms, request_id FROM attempts WHERE attempt = ?"
+
+
+def recovered(connection: sqlite3.Connection, sources: Sources, money: Money) -> list[Outcome]:
+    """The outcomes of answers that the journal holds and the results do not."""
+    found = (_outcome(connection, sources, row, attempt) for row, attempt in unshown_answers(connection))
+    return [outcome for outcome in found if outcome is not None]
+
+
+def _outcome(connection: sqlite3.Connection, sources: Sources, row: int, attempt: int) -> Outcome | None:
+    call = sources.call(RowRef(*connection.execute(_ROW, (row,)).fetchone()))
+    model, body, cost, known, latency_ms, request_id = connection.execute(_ATTEMPT, (attempt,)).fetchone()
+    if call is None:
+        return None
+    try:
+        reply = parse_message(bytes(body), request_id=request_id)
+    except BadAnswer:
+        return None
+    first = None if model == call.model else call.model
+    return Succeeded(
+        call,
+        replace(
+            reply,
+            cost=cost,
+            cost_known=bool(known),
+            attempt_id=attempt,
+            latency_ms=latency_ms,
+            asked_first=first,
+            fallback_reason=None if first is None else "recovered",
+        ),
+    )

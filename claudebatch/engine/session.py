@@ -1,0 +1,251 @@
+"""One session of a run: from an open run to its summary."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import signal
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from claudebatch.config.paths import Paths
+from claudebatch.config.units import seconds, size
+from claudebatch.domain import Call, Outcome, Pico, Reply, Succeeded, from_usd
+from claudebatch.drain import Drain
+from claudebatch.engine.closing import Closing
+from claudebatch.engine.counts import Counts
+from claudebatch.engine.engine import Ended, Engine
+from claudebatch.engine.feed import Feed, Sources
+from claudebatch.engine.opening import OpenRun
+from claudebatch.engine.recovery import recovered
+from claudebatch.events import Emit, Notice, RunStarted
+from claudebatch.handler import Handler
+from claudebatch.planning.options import RunOptions
+from claudebatch.planning.workshop import Workshop
+from claudebatch.reports import RunSummary
+from claudebatch.results import head
+from claudebatch.stack import Money, Parts, build_stack
+from claudebatch.stores.attempt_log import JournalLog
+from claudebatch.stores.budget import RunBudget
+from claudebatch.stores.journal import Journal, RowRef, pending_rows
+from claudebatch.stores.journal.journal import give_up_on_sent, totals
+from claudebatch.stores.journal.records import Result
+from claudebatch.stores.response_cache import DiskCacheStore
+from claudebatch.stores.spend import SpendLedger
+
+_SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "the terminal was closed"}
+
+
+class Client(Handler, Protocol):
+    """The innermost handler, with connections to close."""
+
+    async def close(self) -> None:
+        """Close them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a session takes from outside; tests put their own in."""
+
+    paths: Paths
+    connect: Callable[[], Client]
+    """Makes the client, inside the running loop, once something is to be sent."""
+    api_version: str
+    now: Callable[[], float]
+    wall: Callable[[], datetime]
+    rng: random.Random
+    emit: Emit
+
+
+class Session:
+    """Does what is left of a run, and says how it ended."""
+
+    def __init__(self, options: RunOptions, workshop: Workshop, run: OpenRun, around: Surroundings) -> None:
+        self._options = options
+        self._workshop = workshop
+        self._run = run
+        self._around = around
+        self._counts = Counts()
+        self._drain = Drain()
+        self._money = Money(workshop.prices)
+        # Mutable: the first signal received, and the engine that it stops.
+        self._signal: signal.Signals | None = None
+        self._engine: Engine | None = None
+
+    async def go(self) -> RunSummary:
+        """Answer every pending row, or stop for a good reason. Raises only for what is a bug or a broken disk."""
+        options, run, around, config = self._options, self._run, self._around, self._workshop.config
+        connection = run.folder.journal
+        lost = give_up_on_sent(connection)
+        ledger = SpendLedger.open(
+            around.paths.ledger, run_id=run.run_id, output=self._output_name, started=around.wall()
+        )
+        before = totals(connection)
+        if before.attempts:
+            ledger.rebuild(connection)
+        if lost:
+            self._emit(Notice(f"{lost} requests were in flight when this run died; they count at their worst case"))
+        closing = Closing(options, run, self._workshop, self._counts, started=around.now())
+        output = closing.prepare_output(self._emit)
+        self._emit(
+            RunStarted(
+                run.run_id, closing.rows, closing.finished_before, before.spent,
+                from_usd(config.budget) if config.budget is not None else None, self._output_name, options.simulate,
+            )
+        )  # fmt: skip
+        journal = Journal(connection, output=output, ledger=ledger, on_failure=self._journal_failed)
+        try:
+            ended = await self._work(journal, RunBudget(closing.cap, spent=before.spent + before.unknown))
+        finally:
+            await journal.close()
+            output.close()
+            ledger.close()
+        return closing.sum_up(ended, self._signal, self._emit, now=around.now())
+
+    @property
+    def _output_name(self) -> str:
+        return str(self._run.output) if self._run.output is not None else "standard output"
+
+    async def _work(self, journal: Journal, purse: RunBudget) -> Ended:
+        run, workshop, around = self._run, self._workshop, self._around
+        self._loop = asyncio.get_running_loop()
+        cache = self._cache()
+        sources = Sources(run.files, workshop)
+        client = _Lazy(around.connect)
+        parts = Parts(
+            config=workshop.config,
+            catalog=workshop.catalog,
+            prices=workshop.prices,
+            builder=workshop.builder,
+            api_version=around.api_version,
+            cache=cache,
+            log=JournalLog(journal, wall=around.wall),
+            purse=purse,
+            drain=self._drain,
+            now=around.now,
+            rng=around.rng,
+            emit=self._emit,
+        )
+        finish = _finisher(journal, simulated=self._options.simulate)
+        self._engine = Engine(
+            build_stack(parts, client),
+            feeds=[Feed(lane, self._pending(journal), sources) for lane in run.lanes],
+            workers=workshop.config.concurrency,
+            finish=finish,
+            value_of=self._value_of,
+            drain=self._drain,
+            emit=self._emit,
+        )
+        try:
+            with self._signals():
+                for outcome in await journal.read(lambda connection: recovered(connection, sources, self._money)):
+                    await finish(outcome)
+                return await self._engine.run()
+        finally:
+            sources.close()
+            await client.close()
+            if cache is not None:
+                await cache.close()
+
+    def _pending(self, journal: Journal) -> Callable[[str, int, int], Awaitable[list[RowRef]]]:
+        limit, retry_failed = self._options.limit, self._options.retry_failed
+
+        def query(lane: str, after: int, count: int) -> Callable[[sqlite3.Connection], list[RowRef]]:
+            return lambda connection: pending_rows(
+                connection, lane, after, limit=limit, retry_failed=retry_failed, count=count
+            )
+
+        async def pending(lane: str, after: int, count: int) -> list[RowRef]:
+            return await journal.read(query(lane, after, count))
+
+        return pending
+
+    def _cache(self) -> DiskCacheStore | None:
+        settings = self._workshop.config.cache
+        if self._options.no_cache or not settings.enabled:
+            return None
+        return DiskCacheStore(
+            self._around.paths.cache_dir,
+            size_limit=size("cache.size", settings.size),
+            ttl_s=None if settings.ttl is None else seconds("cache.ttl", settings.ttl),
+            notify=self._notify,
+        )
+
+    def _value_of(self, call: Call, reply: Reply) -> Pico:
+        return self._money.cost(call, reply.usage) or 0
+
+    def _emit(self, event: object) -> None:
+        self._counts(event)  # type: ignore[arg-type]
+        self._around.emit(event)  # type: ignore[arg-type]
+
+    def _notify(self, text: str) -> None:
+        # Called in the cache's thread.
+        self._loop.call_soon_threadsafe(self._emit, Notice(text))
+
+    def _journal_failed(self, reason: str) -> None:
+        # Called in the journal's thread: nothing more may be sent, whatever the workers are waiting for.
+        self._loop.call_soon_threadsafe(self._drain.start, reason)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        caught = [number for number in _SIGNALS if _catch(self._loop, number, self._on_signal)]
+        try:
+            yield
+        finally:
+            for number in caught:
+                self._loop.remove_signal_handler(number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        engine = self._engine
+        if engine is None:
+            return
+        if self._signal is not None:
+            engine.abandon()
+            return
+        self._signal = number
+        engine.stop(_SIGNALS[number])
+
+
+class _Lazy:
+    """A client that is only made when something is to be sent: a run out of the cache never imports the SDK."""
+
+    def __init__(self, connect: Callable[[], Client]) -> None:
+        self._connect = connect
+        # Mutable: the client, once there is one.
+        self._client: Client | None = None
+
+    async def __call__(self, call: Call) -> Reply:
+        if self._client is None:
+            self._client = self._connect()
+        return await self._client(call)
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+
+def _finisher(journal: Journal, *, simulated: bool) -> Callable[[Outcome], Awaitable[None]]:
+    async def finish(outcome: Outcome) -> None:
+        first, row = head(outcome, simulated=simulated), outcome.call.row
+        if isinstance(outcome, Succeeded):
+            reply = outcome.reply
+            # The message lies in its attempt's row, however many results share it; a kept one has no attempt here.
+            body = reply.message if reply.attempt_id is None else None
+            await journal.finish(Result(row, True, first, reply.attempt_id, body, reply.message))
+        else:
+            await journal.finish(Result(row, False, first, None, None, None))
+
+    return finish
+
+
+def _catch(loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Callable[[signal.Signals], None]) -> bool:
+    try:
+        loop.add_signal_handler(number, handler, number)
+    except (NotImplementedError, RuntimeError, ValueError):
+        return False  # not the main thread, or a platform without: the default stays
+    return True

@@ -1,0 +1,122 @@
+"""From input files to checked rows: every line is parsed, routed and checked before any money moves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from claudebatch.domain import Call
+from claudebatch.errors import BadRow, ClaudebatchError, Problem
+from claudebatch.inputs import BadLine, parse_line
+from claudebatch.jsonl import Line, read_lines
+from claudebatch.planning.workshop import Workshop
+from claudebatch.routing.parameters import problems
+from claudebatch.stores.journal import RowRecord, Twin
+from claudebatch.tokens import unbounded_tools
+
+_MOST_KEPT = 1000
+_READ_BYTES = 1 << 20
+
+
+class InvalidInput(ClaudebatchError):
+    """Lines that cannot be sent, all of them at once."""
+
+    def __init__(self, bad: Sequence[BadLine], count: int) -> None:
+        plural = "line cannot be sent" if count == 1 else "lines cannot be sent"
+        super().__init__(f"{count:,} {plural}; nothing was sent", fix="mend them, or leave them out: --on-bad-row skip")
+        self.bad = bad
+        self.count = count
+
+
+class Intake:
+    """Reads the files once, line by line; collects what is wrong and what models are asked."""
+
+    def __init__(self, workshop: Workshop, files: Sequence[Path], *, limit: int | None) -> None:
+        self._workshop = workshop
+        self._files = files
+        self._limit = limit
+        # Mutable: what the pass over the files found.
+        self.bad: list[BadLine] = []
+        self.bad_count = 0
+        self.models: set[str] = set()
+
+    def records(self, each: Callable[[RowRecord, Call], None] | None = None) -> Iterator[RowRecord]:
+        """The rows that can be sent, in input order; *each* sees every one with its call."""
+        taken = 0
+        for source, path in enumerate(self._files):
+            for line in read_lines(path, text=self._workshop.defaults.text):
+                if self._limit is not None and taken >= self._limit:
+                    return
+                taken += 1
+                call = self._call(str(path), line)
+                if call is None:
+                    continue
+                record = self._record(source, line, call)
+                if each is not None:
+                    each(record, call)
+                yield record
+
+    def refuse(self, twins: Sequence[Twin] = ()) -> None:
+        """Raise `InvalidInput` if anything was wrong and bad rows stop the run."""
+        for twin in twins[:_MOST_KEPT]:
+            self._add(BadLine(str(self._files[twin.source]), twin.line, (self._taken(twin),)))
+        if self.bad_count and self._workshop.config.on_bad_row == "stop":
+            raise InvalidInput(self.bad, self.bad_count)
+
+    def _call(self, file: str, line: Line) -> Call | None:
+        try:
+            prompt = parse_line(line.data, self._workshop.defaults, file=file, line=line.number)
+            call = self._workshop.builder.first(0, prompt)
+            found = problems(prompt.params, self._workshop.catalog.facts(call.model)) + self._unbounded(call)
+            if not found:
+                self.models.add(call.model)
+                return call
+        except BadRow as error:
+            found = error.problems
+        self._add(BadLine(file, line.number, found))
+        return None
+
+    def _unbounded(self, call: Call) -> tuple[Problem, ...]:
+        if self._workshop.config.budget is None or "tools" not in call.prompt.params:
+            return ()
+        names = unbounded_tools(call.prompt.params)
+        return tuple(
+            Problem(f'under a cap the tool "{name}" must say how often it may run', 'give it "max_uses"')
+            for name in names
+        )
+
+    def _record(self, source: int, line: Line, call: Call) -> RowRecord:
+        prompt = call.prompt
+        return RowRecord(
+            prompt.id,
+            prompt.has_own_id,
+            prompt.digest,
+            self._workshop.catalog.pool_of(call.model),
+            source,
+            line.number,
+            line.offset,
+            line.length,
+        )
+
+    def _add(self, bad: BadLine) -> None:
+        self.bad_count += 1
+        if len(self.bad) < _MOST_KEPT:
+            self.bad.append(bad)
+
+    def _taken(self, twin: Twin) -> Problem:
+        first = f"{self._files[twin.first_source]}:{twin.first_line}"
+        return Problem(f'the id "{twin.id}" is taken by {first}', "give every row an id of its own, or none")
+
+
+def fingerprint(files: Sequence[Path], *settings: str) -> str:
+    """A digest of everything that the outcome of an intake depends on."""
+    digest = hashlib.sha256()
+    for setting in settings:
+        digest.update(setting.encode() + b"\0")
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(_READ_BYTES):
+                digest.update(block)
+        digest.update(b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,38 @@
+"""What one `run` was asked to do, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The command's flags that are no configuration; None and False mean: not given."""
+
+    inputs: tuple[str, ...]
+    """Paths of JSONL files, or `-` for standard input."""
+    output: str | None = None
+    """A path, `-` for standard output, or None for the default beside the first input."""
+    model: str | None = None
+    limit: int | None = None
+    text: bool = False
+    simulate: bool = False
+    fresh: bool = False
+    retry_failed: bool = False
+    no_cache: bool = False
+    ordered: bool = False
+    command: tuple[str, ...] = ()
+    """The command line as it was given, for the hint that resumes it."""
+
+    @property
+    def output_path(self) -> Path | None:
+        """Where results go; None is standard output."""
+        if self.output is not None:
+            return None if self.output == "-" else Path(self.output)
+        first = self.inputs[0]
+        if first == "-":
+            return None
+        path = Path(first)
+        stem = path.name.removesuffix(".jsonl")
+        return path.with_name(stem + ".results.jsonl")

@@ -1,0 +1,70 @@
+"""The pure parts that a dry run and a real run share: catalog, prices, routes, calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from claudebatch.config.schema import Config
+from claudebatch.config.units import seconds
+from claudebatch.errors import ConfigError
+from claudebatch.inputs import Defaults
+from claudebatch.models import Catalog
+from claudebatch.prices import PriceBook
+from claudebatch.routing.request import CallBuilder, token_estimator
+from claudebatch.routing.router import Router
+from claudebatch.routing.rules import parse_rules
+
+# The SDK's own expectation: 128,000 tokens of output take an hour.
+_S_PER_OUTPUT_TOKEN = 3600 / 128_000
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Everything that turns an input line into a priced call."""
+
+    config: Config
+    catalog: Catalog
+    prices: PriceBook
+    router: Router
+    builder: CallBuilder
+    defaults: Defaults
+
+    @classmethod
+    def set_up(cls, config: Config, *, override: str | None, text: bool, at: datetime) -> Workshop:
+        """The parts for *config*; *override* is `--model`. Raises `ConfigError`."""
+        catalog = Catalog.load(config.models)
+        router = Router(
+            parse_rules(config.routes, "routes"),
+            config.model,
+            fallbacks=config.fallbacks,
+            override=override,
+            estimate_tokens=token_estimator(catalog, config.model),
+        )
+        shortest = seconds("attempt_deadline", config.attempt_deadline)
+        builder = CallBuilder(
+            catalog,
+            router,
+            expected_output=config.expected_output_tokens,
+            deadline=lambda max_tokens: max(shortest, max_tokens * _S_PER_OUTPUT_TOKEN),
+        )
+        return cls(
+            config=config,
+            catalog=catalog,
+            prices=PriceBook.load(config.prices, at=at),
+            router=router,
+            builder=builder,
+            defaults=Defaults(max_tokens=config.max_tokens, system=config.system, text=text),
+        )
+
+    def require_prices(self, models: set[str]) -> None:
+        """Refuse a run under a cap that could ask a model without a price."""
+        if self.config.budget is None:
+            return
+        chains = {other for model in models for other in self.config.fallbacks.get(model, ())}
+        unknown = sorted(model for model in models | chains if not self.prices.knows(model))
+        if unknown:
+            raise ConfigError(
+                f"no price is known for {', '.join(unknown)}, and the run has a cap",
+                fix=f"add prices.{unknown[0]} to the configuration, choose another model, or drop the cap",
+            )

@@ -1,0 +1,152 @@
+"""The order of the layers, written once. Every claim about it is a test in tests/stack."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from claudebatch.config.schema import Config
+from claudebatch.config.schema import PoolLimits as Allowance
+from claudebatch.config.units import seconds
+from claudebatch.domain import Call, Pico, Usage
+from claudebatch.drain import Drain
+from claudebatch.events import Emit
+from claudebatch.handler import Handler, nest
+from claudebatch.jsonl import encode
+from claudebatch.layers.breaker import BreakerPolicy, CircuitBreaker
+from claudebatch.layers.budget import Budget
+from claudebatch.layers.fallback import Fallback
+from claudebatch.layers.rate_limit import RateLimit
+from claudebatch.layers.record import AttemptLog, Record
+from claudebatch.layers.response_cache import CachePolicy, CacheStore, ResponseCache, cache_key
+from claudebatch.layers.retry import Retry, RetryPolicy
+from claudebatch.messages import parse_message
+from claudebatch.models import Catalog
+from claudebatch.prices import PriceBook, UnknownPrice
+from claudebatch.routing.request import CallBuilder
+from claudebatch.stores.budget import RunBudget
+from claudebatch.stores.pool import LocalPool
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the layers are made of; tests put their own in."""
+
+    config: Config
+    catalog: Catalog
+    prices: PriceBook
+    builder: CallBuilder
+    api_version: str
+    cache: CacheStore | None
+    """None: nothing is looked up, kept or shared."""
+    log: AttemptLog
+    purse: RunBudget
+    drain: Drain
+    now: Callable[[], float]
+    rng: random.Random
+    emit: Emit
+
+
+def build_stack(parts: Parts, client: Handler) -> Handler:
+    """The whole stack around *client*, outermost layer first."""
+    config, emit, drain, rng = parts.config, parts.emit, parts.drain, parts.rng
+    money = Money(parts.prices)
+    pools = Pools(config, parts.catalog, now=parts.now)
+    return nest(
+        [
+            Fallback(
+                hop=parts.builder.hop,
+                sleep=drain.sleep,
+                rng=rng,
+                emit=emit,
+                max_outage_s=seconds("max_outage", config.max_outage),
+            ),
+            ResponseCache(
+                key=lambda call: key_of(call, parts.api_version),
+                store=parts.cache,
+                parse=parse_message,
+                policy=CachePolicy(config.cache.keep_max_tokens, config.cache.keep_refusals),
+                share=parts.cache is not None,
+            ),
+            Retry(_retry_policy(config), sleep=drain.sleep, rng=rng, emit=emit),
+            CircuitBreaker(_breaker_policy(config), pool_of=parts.catalog.pool_of, now=parts.now, emit=emit),
+            Budget(parts.purse, worst=money.worst),
+            RateLimit(pool_of=pools.of, waits=drain, rng=rng, emit=emit),
+            Record(parts.log, worst=money.worst, cost=money.cost, pool_of=parts.catalog.pool_of, emit=emit),
+        ],
+        client,
+    )
+
+
+def key_of(call: Call, api_version: str) -> str:
+    """The cache key of *call*."""
+    return cache_key(call, api_version=api_version, encode=encode)
+
+
+class Money:
+    """Prices as the layers ask for them. A model without a price is only let through where there is no cap."""
+
+    def __init__(self, prices: PriceBook) -> None:
+        self._prices = prices
+
+    def worst(self, call: Call) -> Pico:
+        """The most that one attempt can cost; 0 when nobody knows."""
+        try:
+            return self._prices.worst(call)
+        except UnknownPrice:
+            return 0
+
+    def cost(self, call: Call, usage: Usage) -> Pico | None:
+        """What an answer cost; None when nobody knows."""
+        try:
+            return self._prices.cost(call.model, usage)
+        except UnknownPrice:
+            return None
+
+
+class Pools:
+    """One `LocalPool` per pool of models, made when first used."""
+
+    def __init__(self, config: Config, catalog: Catalog, *, now: Callable[[], float]) -> None:
+        self._concurrency = config.concurrency
+        self._allowances = allowances(config, catalog)
+        self._catalog = catalog
+        self._now = now
+        # Mutable: filled as models are used.
+        self._pools: dict[str, LocalPool] = {}
+
+    def of(self, model: str) -> LocalPool:
+        """The pool that *model* belongs to."""
+        name = self._catalog.pool_of(model)
+        pool = self._pools.get(name)
+        if pool is None:
+            allowance = self._allowances.get(name, Allowance())
+            pool = self._pools[name] = LocalPool(name, allowance, concurrency=self._concurrency, now=self._now)
+        return pool
+
+
+def allowances(config: Config, catalog: Catalog) -> Mapping[str, Allowance]:
+    """Limits by pool: those of the tier, replaced by what the configuration says of single pools."""
+    tier = {} if config.limits.tier == "none" else catalog.tier(config.limits.tier)
+    of_tier = {
+        pool: Allowance(
+            requests_per_minute=limits.requests_per_minute,
+            input_tokens_per_minute=limits.input_tokens_per_minute,
+            output_tokens_per_minute=limits.output_tokens_per_minute,
+        )
+        for pool, limits in tier.items()
+    }
+    return {**of_tier, **config.limits.pools}
+
+
+def _retry_policy(config: Config) -> RetryPolicy:
+    retry = config.retry
+    return RetryPolicy(retry.max_attempts, retry.base_s, retry.cap_s, retry.max_wait_s)
+
+
+def _breaker_policy(config: Config) -> BreakerPolicy:
+    breaker = config.breaker
+    return BreakerPolicy(
+        breaker.minimum_calls, breaker.failure_rate, breaker.window_s, breaker.wait_open_s, breaker.probes
+    )

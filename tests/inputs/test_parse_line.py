@@ -1,0 +1,262 @@
+import json
+
+import pytest
+
+from claudebatch.errors import BadRow, Problem
+from claudebatch.inputs import BadLine, Defaults, format_bad_line, parse_line
+from claudebatch.inputs.fields import CHECKS
+
+DEFAULTS = Defaults(max_tokens=1000, system="Be brief.")
+PLAIN = Defaults(max_tokens=1000)
+
+
+def prompt_of(value, defaults=PLAIN):
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return parse_line(data, defaults, file="in.jsonl", line=7)
+
+
+def problems_of(value, defaults=PLAIN):
+    with pytest.raises(BadRow) as caught:
+        prompt_of(value, defaults)
+    return format_bad_line(BadLine("in.jsonl", 7, caught.value.problems)).split("\n")
+
+
+USER = [{"role": "user", "content": "Hi"}]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Hi",
+        *({key: "Hi"} for key in ("prompt", "input", "text", "question")),
+        {"messages": USER},
+        {"input": USER},
+        {"custom_id": "a", "params": {"messages": USER}},
+        {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": USER}},
+    ],
+    ids=json.dumps,
+)
+def test_every_shape_asks_the_same_question_and_has_the_same_digest(value):
+    prompt = prompt_of(value, DEFAULTS)
+    assert prompt.params == {"max_tokens": 1000, "system": "Be brief.", "messages": USER}
+    assert prompt.digest == prompt_of("Hi").digest
+    assert (prompt.file, prompt.line) == ("in.jsonl", 7)
+
+
+def test_in_text_mode_the_line_is_the_prompt():
+    prompt = prompt_of(b' {"prompt": "no"}\x00 ', Defaults(max_tokens=1, text=True))
+    assert prompt.params["messages"] == [{"role": "user", "content": ' {"prompt": "no"}\x00 '}]
+    assert problems_of(b"\xff", Defaults(max_tokens=1, text=True))
+
+
+FULL = {
+    "cache_control": {"type": "ephemeral", "ttl": "1h"},
+    "container": {"id": "c"},
+    "diagnostics": {"previous_message_id": "msg_1"},
+    "inference_geo": "us",
+    "max_tokens": 5,
+    "metadata": {"user_id": "u"},
+    "model": "claude-opus-5-5",
+    "output_config": {"effort": "low", "format": {"type": "json_schema", "schema": {}}},
+    "service_tier": "auto",
+    "speed": "fast",
+    "stop_sequences": ["x"],
+    "stream": False,
+    "system": [{"type": "text", "text": "s"}],
+    "thinking": {"type": "enabled", "budget_tokens": 1024},
+    "tool_choice": {"type": "tool", "name": "t"},
+    "tools": [{"name": "t", "input_schema": {}}, {"type": "web_search_20260318", "name": "web_search"}],
+}
+
+
+@pytest.mark.parametrize("wrap", [lambda p: p, lambda p: {"params": p}], ids=["messages", "params"])
+def test_a_lines_own_parameters_go_before_the_defaults(wrap):
+    assert FULL.keys() == CHECKS.keys()
+    prompt = prompt_of(wrap({"messages": USER, **FULL}), DEFAULTS)
+    sent = {name: value for name, value in FULL.items() if name not in ("model", "stream")}
+    assert prompt.params == {"messages": USER, **sent}
+    assert prompt.model == "claude-opus-5-5"
+
+
+def test_null_means_that_nothing_is_given():
+    nulls = dict.fromkeys([*FULL, "id", "tags"])
+    assert prompt_of({"prompt": "Hi", **nulls}, DEFAULTS) == prompt_of({"prompt": "Hi"}, DEFAULTS)
+    assert "is null" in problems_of({"prompt": None})[0]
+
+
+@pytest.mark.parametrize("empty", ["", []])
+def test_an_empty_system_means_none_at_all(empty):
+    prompt = prompt_of({"prompt": "Hi", "system": empty}, DEFAULTS)
+    assert "system" not in prompt.params
+    assert prompt.digest != prompt_of({"prompt": "Hi"}, DEFAULTS).digest
+
+
+def test_metadata_is_for_rules_and_only_user_id_is_sent():
+    prompt = prompt_of({"prompt": "Hi", "metadata": {"user_id": "u", "n": 1.5, "big": 2**70, "ok": True, "no": None}})
+    assert prompt.attributes == {"n": "1.5", "big": str(2**70), "ok": "true"}
+    assert prompt.params["metadata"] == {"user_id": "u"}
+    assert "metadata" not in prompt_of({"prompt": "Hi", "metadata": {"a": "b"}}).params
+
+
+def test_tags_are_one_string_or_a_list():
+    assert prompt_of({"prompt": "Hi", "tags": "a"}).tags == ("a",)
+    assert prompt_of({"custom_id": "x", "params": {"messages": USER}, "tags": ["a", "b"]}).tags == ("a", "b")
+    for bad in (1, [1], [""], "", {}):
+        assert '"tags" must be' in problems_of({"prompt": "Hi", "tags": bad})[0]
+
+
+def test_leading_system_messages_become_the_system_prompt():
+    one = {"role": "system", "content": "Be kind."}
+    late = [*USER, {"role": "system", "content": "Now be short."}]
+    prompt = prompt_of({"messages": [one, *late]}, DEFAULTS)
+    assert (prompt.params["system"], prompt.params["messages"]) == ("Be kind.", late)
+    two = {"role": "system", "content": [{"type": "text", "text": "And brief."}]}
+    blocks = [{"type": "text", "text": "Be kind."}, {"type": "text", "text": "And brief."}]
+    assert prompt_of({"messages": [one, two, *USER]}).params["system"] == blocks
+    assert "keep one of them" in problems_of({"system": "s", "messages": [one, *USER]})[0]
+
+
+def test_every_problem_of_a_line_is_told_with_its_place_its_shape_and_a_fix():
+    bad = {"prompt": 1, "max_tokens": "many", "modle": "x", "tags": 3, "id": [], "temperature": 0}
+    assert problems_of(bad) == [
+        'in.jsonl:7: "max_tokens" must be a whole number above 0, got "many" (in a "prompt" line): '
+        "write a number such as 1024, or leave it out",
+        'in.jsonl:7: unknown field "modle" (in a "prompt" line): did you mean "model"?',
+        'in.jsonl:7: "temperature" is no longer a parameter: since API version 2026-10-21 every model answers 400 to'
+        ' it, even at its default (in a "prompt" line): remove it; say in the prompt how the answer should be',
+        'in.jsonl:7: "prompt" must be a string, got 1 (in a "prompt" line): write it in quotes; conversations go into'
+        ' "messages"',
+        'in.jsonl:7: "id" must be a string or a number, got an empty list (in a "prompt" line): '
+        "write it in quotes, or leave it out",
+        'in.jsonl:7: "tags" must be a string or a list of strings, none of them empty, got 3 (in a "prompt" line): '
+        'write "tags": ["urgent"], or leave it out',
+    ]
+
+
+WRONG = [
+    ({"max_tokens": True}, "above 0, got true"),
+    ({"max_tokens": 0}, "above 0, got 0"),
+    ({"max_tokens": 10.0}, "above 0, got 10.0"),
+    ({"max_tokens": 2**64}, "at most 1000000"),
+    ({"model": ""}, '"model" must be a string'),
+    ({"system": 5}, '"system" must be a string or a list of text blocks'),
+    ({"system": [{"type": "image"}]}, "text blocks only"),
+    ({"tools": {}}, "a list of tools"),
+    ({"tools": [{"name": "t"}]}, '"tools[0].input_schema" must be an object'),
+    ({"tools": [{"type": "function", "function": {}}]}, "is an OpenAI tool"),
+    ({"tools": [{"type": [], "input_schema": {}}]}, '"tools[0].name" must be'),
+    ({"tool_choice": "auto"}, 'an object with a "type"'),
+    ({"tool_choice": {"type": "required"}}, "auto, any, tool, none"),
+    ({"tool_choice": {"type": "tool"}}, '"tool_choice.name"'),
+    ({"thinking": {"type": "on"}}, "adaptive, enabled, disabled, between_tools"),
+    ({"thinking": {"type": "enabled"}}, '"thinking.budget_tokens"'),
+    ({"output_config": {"effort": "maximum"}}, '"output_config.effort" must be one of low'),
+    ({"output_config": {"format": {"type": "json_object"}}}, '"output_config.format.type"'),
+    ({"output_config": {"format": {"type": "json_schema"}}}, '"output_config.format.schema" must be an object'),
+    ({"metadata": []}, '"metadata" must be an object'),
+    ({"metadata": {"user_id": 5}}, '"metadata.user_id" must be a string'),
+    ({"metadata": {"a\nb": {}}}, '"metadata.a\\nb" must be'),
+    ({"stop_sequences": "x"}, '"stop_sequences" must be a list'),
+    ({"stop_sequences": [""]}, '"stop_sequences" must be a list'),
+    ({"cache_control": {"type": "ephemeral", "ttl": "2h"}}, '"cache_control.ttl" must be one of 5m, 1h'),
+    ({"container": 5}, '"container" must be'),
+    ({"inference_geo": 5}, '"inference_geo" must be'),
+    ({"service_tier": "flex"}, "auto, standard_only"),
+    ({"speed": ["fast"]}, "standard, fast"),
+    ({"stream": True}, "decides itself when to stream"),
+    ({"stream": 0}, "decides itself when to stream"),
+    ({"top_k": None, "top_p": 1}, '"top_p" is no longer a parameter'),
+    ({"workspace_id": "w"}, "header of the whole run"),
+    ({"answer": "x"}, '"metadata" if rules should see it'),
+    ({"text": "x"}, '"prompt" and "text" are both there'),
+]
+
+
+@pytest.mark.parametrize(("fields", "reason"), WRONG, ids=lambda value: str(value)[:40])
+def test_a_wrong_field_is_told_in_clear_words(fields, reason):
+    (line,) = problems_of({"prompt": "Hi", **fields})
+    assert reason in line
+
+
+BAD_MESSAGES = [
+    ([], "a list of at least one user message, got an empty list"),
+    ("Hi", 'a list of at least one user message, got "Hi"'),
+    (["Hi"], '"messages[0]" must be an object'),
+    ([{"role": "assistant", "content": "x"}, *USER], '"messages[0]" is from the assistant'),
+    ([{"role": "tool", "content": "x"}], "OpenAI batch line"),
+    ([{"role": {}, "content": "x"}], '"messages[0].role" must be user, assistant or system'),
+    ([{"role": "user", "content": " \n"}], '"messages[0].content" is empty'),
+    ([{"role": "user", "content": []}], '"messages[0].content" is empty'),
+    ([{"role": "user"}], '"messages[0].content" must be a string or a list'),
+    ([{"role": "user", "content": "x", "name": "n"}], 'unknown field "name"'),
+    ([{"role": "user", "content": ["x"]}], '"messages[0].content[0]" must be an object with a "type"'),
+    ([{"role": "user", "content": [{"type": {}}]}], '"messages[0].content[0]" must be an object with a "type"'),
+    ([{"role": "user", "content": [{"type": "txt", "text": "x"}]}], 'did you mean "text"?'),
+    ([{"role": "user", "content": [{"type": "image_url"}]}], "OpenAI batch line"),
+    ([{"role": "user", "content": [{"type": "text", "text": 5}]}], '"messages[0].content[0].text" must be a string'),
+    ([{"role": "user", "content": [{"type": "text", "text": "x", "citations": [{}]}]}], "has citations"),
+    ([*USER, {"role": "assistant", "content": [{"type": "document"}]}, *USER], "document in an assistant message"),
+    ([{"role": "system", "content": [{"type": "image"}]}, *USER], "text blocks only"),
+    ([{"role": "system", "content": "x"}], "at least one user message"),
+    ([*USER, {"role": "system", "content": [{"type": "image"}]}], "text blocks only"),
+]
+
+
+@pytest.mark.parametrize(("messages", "reason"), BAD_MESSAGES, ids=lambda value: str(value)[:60])
+def test_a_conversation_that_the_api_cannot_read_is_refused(messages, reason):
+    (line,) = problems_of({"messages": messages})
+    assert reason in line
+    (line,) = problems_of({"params": {"messages": messages}})
+    assert reason in line
+    assert "(in an Anthropic batch line)" in line
+
+
+def test_what_blocks_hold_is_passed_through():
+    blocks = [
+        {"type": "image", "source": {"type": "file", "file_id": "f"}},
+        {"type": "document", "source": {"type": "text"}, "citations": {"enabled": True}},
+        {"type": "text", "text": "", "cache_control": {"anything": 1}, "citations": []},
+    ]
+    messages = [{"role": "user", "content": blocks}, {"role": "assistant", "content": ""}]
+    assert prompt_of({"messages": messages}).params["messages"] == messages
+
+
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ({}, "no prompt: the object is empty"),
+        ({"promt": "Hi"}, '"promt" looks like "prompt"'),
+        ({"foo": "Hi"}, 'no prompt: the line has only "foo"'),
+        (5, "the line is 5, not a prompt"),
+        (None, "the line is null, not a prompt"),
+        (USER, 'a list of 1 item, not a prompt (in a JSON line): write a string, {"prompt": "…"} or {"messages": […]}'),
+        ("", "the prompt is empty"),
+        ({"prompt": " "}, '"prompt" is empty'),
+        ({"prompt": USER}, 'conversations go into "messages"'),
+        ({"params": []}, '"params" must be an object'),
+        ({"params": {}}, '"messages" must be a list of at least one user message, got null'),
+        ({"params": {"messages": USER, "id": "x"}}, 'move it beside "params"'),
+        ({"params": {"messages": USER}, "model": "x"}, 'move it into "params"'),
+    ],
+    ids=str,
+)
+def test_a_line_without_a_prompt_says_what_was_seen(value, reason):
+    assert any(reason in line for line in problems_of(value))
+
+
+def test_a_hostile_line_has_a_bounded_list_of_problems():
+    assert len(problems_of({"prompt": "Hi", **{f"x{n}": 1 for n in range(5000)}})) == 21
+    assert len(problems_of({"messages": [5] * 5000})) == 20
+    assert len(problems_of({"prompt": "Hi", "tools": [5] * 5000})) == 20
+    assert len(problems_of({"body": {"messages": [5] * 5000}})) == 20
+    assert max(map(len, problems_of({"prompt": "Hi", "y" * 100_000: 1, "metadata": {"z" * 9999: []}}))) < 300
+
+
+def test_a_line_above_the_limit_is_a_bad_row():
+    (line,) = problems_of(b'"' + b"a" * 40_000_000 + b'"')
+    assert "longer than 40 MB" in line
+
+
+def test_a_bad_line_is_told_on_one_line_per_problem():
+    bad = BadLine("a.jsonl", 3, (Problem("r1", "f1"), Problem("r2", "f2")))
+    assert format_bad_line(bad) == "a.jsonl:3: r1: f1\na.jsonl:3: r2: f2"

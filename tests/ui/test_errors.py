@@ -1,0 +1,57 @@
+"""An error says what is wrong and what to do, and no text from outside can pass for ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from claudebatch.errors import ApiUnavailable, ConfigError, Problem
+from claudebatch.ui.errors import render_bad_rows, render_error
+
+
+@dataclass(frozen=True)
+class Line:
+    file: str
+    line: int
+    problems: tuple[Problem, ...]
+
+
+def test_an_error_has_its_fix_on_a_line_of_its_own() -> None:
+    assert render_error(ConfigError('a.yaml:3: there is no setting "modle"', fix='did you mean "model"?')) == [
+        'error: a.yaml:3: there is no setting "modle"',
+        '  hint: did you mean "model"?',
+    ]
+    assert render_error(ApiUnavailable("the API does not answer")) == ["error: the API does not answer"]
+
+
+def test_a_message_of_many_lines_cannot_forge_one_of_ours(hostile: tuple[str, ...]) -> None:
+    lines = render_error(ConfigError("".join(hostile), fix="a\nb"))
+    assert lines[0].startswith("error: ")
+    assert lines[-2:] == ["  hint: a", "        b"]
+    assert all(line.startswith("       ") for line in lines[1:-2])
+
+
+def test_errors_are_safe_to_print(hostile_text: str, raw_controls: Callable[[str], list[str]]) -> None:
+    lines = render_error(ConfigError(hostile_text, fix=hostile_text))
+    lines += render_bad_rows([Line(hostile_text, 1, (Problem(hostile_text, hostile_text),))])
+    assert raw_controls("\n".join(lines).replace("\t", "")) == []
+
+
+def test_bad_rows_are_shown_one_problem_a_line() -> None:
+    problem = Problem('"max_tokens" must be a whole number above 0, got "many"', "write a number such as 1024")
+    assert (
+        render_bad_rows([Line("prompts.jsonl", 17, (problem, problem))])
+        == ['prompts.jsonl:17: "max_tokens" must be a whole number above 0, got "many": write a number such as 1024']
+        * 2
+    )
+    assert render_bad_rows([]) == []
+
+
+def test_a_file_of_bad_rows_shows_twenty_and_counts_the_rest() -> None:
+    def lines() -> Iterator[Line]:
+        for number in range(100_000):
+            yield Line("p.jsonl", number + 1, (Problem("bad", "mend it"),))
+
+    found = render_bad_rows(lines())
+    assert len(found) == 21
+    assert found[-1] == "and 99,980 more problems"

@@ -1,0 +1,115 @@
+"""`spend` and `cache` in a home of their own: reports on stdout, talk on stderr, and no heavy import."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from claudebatch.stores.spend import SpendLedger
+
+_APP = """
+import sys, typer
+from claudebatch.cli import cache
+from claudebatch.cli.spend import spend
+from claudebatch.errors import ClaudebatchError
+from claudebatch.ui.errors import render_error
+app = typer.Typer()
+app.command()(spend)
+app.add_typer(cache.app, name="cache")
+try:
+    app(standalone_mode=False)
+except ClaudebatchError as error:
+    print(*render_error(error), sep="\\n", file=sys.stderr)
+    sys.exit(error.exit_code)
+finally:
+    heavy = sorted({"anthropic", "jinja2"} & set(sys.modules))
+    print("heavy:", *heavy, file=sys.stderr)
+"""
+
+
+class Home:
+    """A home folder, and the commands run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a command without a terminal."""
+        environment = {
+            "HOME": str(self.folder),
+            "CLAUDEBATCH_STATE_DIR": str(self.folder / "state"),
+            "CLAUDEBATCH_CACHE_DIR": str(self.folder / "cache"),
+            "PYTHONPATH": ":".join(sys.path),
+        }
+        command = [sys.executable, "-c", _APP, *arguments]
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return Home(tmp_path)
+
+
+def test_spend_reports_a_ledger_by_run_model_and_day(home: Home) -> None:
+    ledger = SpendLedger.open(
+        home.folder / "state" / "spend.sqlite",
+        run_id="r1",
+        output="a.jsonl",
+        started=datetime(2026, 11, 20, tzinfo=UTC),
+    )
+    ledger._change([("r1", "2026-11-20", "claude-haiku-5-5", 3, 2, 100, 0, 0, 20, 5_000_000_000, 10)], clear=False)
+    ledger.close()
+
+    by_run = home.run("spend", "--json")
+    assert json.loads(by_run.stdout)["lines"][0]["spent_usd"] == "0.005"
+    assert "claude-haiku-5-5" in home.run("spend", "--by", "model").stdout
+    assert "2026-11-20" in home.run("spend", "--by", "day", "--since", "2026-11-20").stdout
+    assert "2026-11-20" not in home.run("spend", "--by", "day", "--since", "2026-11-21").stdout
+    assert by_run.stderr == "heavy:\n"
+
+
+def test_spend_without_a_ledger_says_so_and_makes_no_file(home: Home) -> None:
+    done = home.run("spend")
+    assert (done.returncode, done.stdout) == (0, "Nothing is in the spend ledger yet.\n")
+    assert not (home.folder / "state").exists()
+
+
+def test_cache_stats_and_path_need_no_cache(home: Home) -> None:
+    stats = home.run("cache", "stats", "--json")
+    found = json.loads(stats.stdout)
+    assert (found["entries"], found["bytes_limit"], found["ttl_s"]) == (0, 2 * 2**30, 30 * 86400.0)
+    assert stats.stderr == "heavy:\n"
+    assert home.run("cache", "path").stdout == found["path"] + "\n"
+    assert not (home.folder / "cache").exists()
+
+
+def test_cache_stats_obeys_the_configuration(home: Home) -> None:
+    (home.folder / "claudebatch.yaml").write_text("cache:\n  size: 10MB\n  ttl: 1h\n")
+    assert home.run("cache", "stats").stdout.splitlines()[1:] == [
+        "answers  0, kept for 1 h",
+        "size     0 bytes of 10 MiB (0 %)",
+    ]
+
+
+def test_nobody_is_asked_where_nobody_is(home: Home) -> None:
+    refused = home.run("cache", "clear")
+    assert refused.returncode == 2
+    assert "hint: claudebatch cache clear --yes" in refused.stderr
+    assert refused.stdout == ""
+    done = home.run("cache", "clear", "--yes")
+    assert done.returncode == 0
+    assert "0 cached answers dropped" in done.stderr
