@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,7 @@ def _confirm(expected: Pico, above: Pico) -> None:
     if not sys.stdin.isatty():
         raise ClaudebatchError(
             f"{what}, more than the {money(above)} that goes without a question, and nobody is here to be asked",
-            fix=f"add --yes, or a cap: --budget {to_money(expected).quantize(to_usd(above)) + 1}",
+            fix=f"add --yes, or a cap: --budget {to_usd(expected).quantize(Decimal(1)) + 1}",
         )
     if not typer.confirm(f"{what}. Go on?", err=True):
         raise ClaudebatchError("not started", fix="look at it first with --dry-run, or set a cap with --budget")

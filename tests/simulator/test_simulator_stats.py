@@ -14,6 +14,7 @@ async def test_the_bill_is_the_sum_of_what_every_answer_says_it_used(serve, body
     stats = (await served.call("GET", "/__stats")).json
     assert stats["billed_pico"] == 7 * inputs + 11 * outputs
     assert Decimal(stats["billed_usd"]) == Decimal(stats["billed_pico"]) / 10**12
+    assert "E" not in stats["billed_usd"], "a fraction of a cent is written out"
     assert (stats["tokens"]["input_tokens"], stats["tokens"]["output_tokens"]) == (inputs, outputs)
     assert (stats["requests"], stats["by_model"]) == (50, {"claude-haiku-5-5": 50})
     assert stats["billed_undelivered_pico"] == stats["duplicates"] == stats["in_flight"] == 0
