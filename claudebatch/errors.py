@@ -134,6 +134,7 @@ class CircuitOpen(AttemptError):
             retry_after=retry_after,
             unavailable=True,
         )
+        self.pool = pool
         self.open_for_s = open_for_s
         """Seconds since the pool last served anything."""
 

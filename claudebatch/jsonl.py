@@ -94,11 +94,16 @@ def read_lines(path: Path, *, text: bool = False) -> Iterator[Line]:
 
     *text* says that lines are plain prompts, which may well begin with a bracket.
     """
+    check_file(path, text=text)
+    return _lines(path)
+
+
+def check_file(path: Path, *, text: bool = False) -> None:
+    """Refuse a file that cannot be JSON lines, or cannot be read at all, with a `ClaudebatchError`."""
     try:
         _check(path, text)
     except OSError as error:
         raise _unreadable(path, error) from error
-    return _lines(path)
 
 
 def read_at(file: int | HasFileno, offset: int, length: int) -> bytes:

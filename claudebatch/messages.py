@@ -5,6 +5,8 @@ The body itself is kept as the bytes that came, so nothing the API says is lost,
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from claudebatch.domain import Reply, Usage
@@ -51,8 +53,11 @@ _message = msgspec.json.Decoder(_Message)
 _usage = msgspec.json.Decoder(_Usage)
 
 
-def parse_message(body: bytes, *, request_id: str | None = None) -> Reply:
-    """The reply that *body*, one whole Messages API message, amounts to; raises `BadAnswer`."""
+def parse_message(body: bytes, **facts: Any) -> Reply:
+    """The reply that *body*, one whole Messages API message, amounts to; raises `BadAnswer`.
+
+    *facts* are fields of `Reply` that the body does not tell: request_id, latency_ms, limits, …
+    """
     try:
         message = _message.decode(body)
         usage = _usage.decode(message.usage)
@@ -69,7 +74,7 @@ def parse_message(body: bytes, *, request_id: str | None = None) -> Reply:
         stop_reason=message.stop_reason,
         usage=_flat(usage),
         raw_usage=bytes(message.usage),
-        request_id=request_id,
+        **facts,
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from claudebatch.domain import Failed, Outcome, Succeeded, to_usd
+from claudebatch.domain import Failed, Outcome, Succeeded, usd_text
 
 
 class _Succeeded(msgspec.Struct):
@@ -69,7 +69,7 @@ def head(outcome: Outcome, *, simulated: bool = False) -> bytes:
                 source=reply.source,
                 stop_reason=reply.stop_reason,
                 usage=msgspec.Raw(reply.raw_usage),
-                cost_usd=str(to_usd(reply.cost)) if reply.cost_known else None,
+                cost_usd=usd_text(reply.cost) if reply.cost_known else None,
                 attempts=reply.attempts,
                 latency_ms=reply.latency_ms,
                 request_id=reply.request_id,

@@ -13,7 +13,7 @@ from claudebatch.domain import Call, Pico, Usage
 from claudebatch.drain import Drain
 from claudebatch.events import Emit
 from claudebatch.handler import Handler, nest
-from claudebatch.jsonl import encode
+from claudebatch.jsonl import decode, encode
 from claudebatch.layers.breaker import BreakerPolicy, CircuitBreaker
 from claudebatch.layers.budget import Budget
 from claudebatch.layers.fallback import Fallback
@@ -81,7 +81,7 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
 
 def key_of(call: Call, api_version: str) -> str:
     """The cache key of *call*."""
-    return cache_key(call, api_version=api_version, encode=encode)
+    return cache_key(call, api_version=api_version, encode=encode, decode=decode)
 
 
 class Money:

@@ -77,7 +77,7 @@ def _seconds(value: bytes | None, now: datetime) -> float | None:
     except ValueError:
         try:
             date = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now.timestamp()
     return seconds if math.isfinite(seconds) and seconds > 0 else None

@@ -8,8 +8,7 @@ inside our slots, hide requests from the limiter, and retry spend limits.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -21,7 +20,7 @@ from claudebatch.errors import ConfigError, CredentialError
 from claudebatch.messages import BadAnswer, parse_message
 
 if TYPE_CHECKING:
-    from anthropic import APIStatusError, AsyncAnthropic
+    from anthropic import APIStatusError
 
 API_VERSION = "2026-10-21"
 """Sent with every request and part of every cache key, so that the two cannot disagree."""
@@ -45,17 +44,26 @@ class SdkClient:
         wall: Callable[[], datetime],
     ) -> None:
         # Heavy (a second, 86 MB): nothing but sending may import it.
+        import aiohttp  # noqa: PLC0415
         import anthropic  # noqa: PLC0415
         import httpx2  # noqa: PLC0415
+
+        from claudebatch.clients.lean import LeanAnthropic  # noqa: PLC0415
 
         self._now = now
         self._wall = wall
         self._status_error = anthropic.APIStatusError
         self._connection_error = anthropic.APIConnectionError
-        self._never_sent = (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout, httpx2.UnsupportedProtocol)
+        # Not httpx2.ConnectError: the transport calls a connection that was lost after sending by that name, too.
+        self._never_sent = (
+            aiohttp.ClientConnectorError,
+            aiohttp.ConnectionTimeoutError,
+            httpx2.PoolTimeout,
+            httpx2.UnsupportedProtocol,
+        )
         self._response = httpx2.Response
         try:
-            self._client: AsyncAnthropic = anthropic.AsyncAnthropic(
+            self._client = LeanAnthropic(
                 api_key=api_key,
                 base_url=base_url,
                 max_retries=0,
@@ -74,33 +82,35 @@ class SdkClient:
             )
         except (anthropic.AnthropicError, ValueError) as error:
             raise CredentialError(f"the SDK refuses the credentials: {error}", fix="set ANTHROPIC_API_KEY") from error
-        _check_base_url(str(self._client.base_url))
+        base = str(self._client.base_url)
+        _check_base_url(base)
+        # Absolute: the SDK then joins nothing, which is a twentieth of a call.
+        self._url = base.rstrip("/") + _PATH
 
     async def __call__(self, call: Call) -> Reply:
         """Send *call* once. Raises `AttemptError`, or `StopRun` when the account is refused."""
         started = self._now()
         try:
             async with asyncio.timeout(call.deadline_s):
-                response = await self._client.post(_PATH, content=call.body, cast_to=self._response)
+                response = await self._client.ask(self._url, call.body, self._response)
         except self._status_error as error:
             raise self._refusal(error) from error
         except self._connection_error as error:
-            cause = error.__cause__
-            sent = not isinstance(cause, self._never_sent)
-            raise classify.connection_failed(f"no answer: {cause or error}", sent=sent) from error
+            sent = not any(isinstance(cause, self._never_sent) for cause in _causes(error))
+            raise classify.connection_failed(f"no answer: {error.__cause__ or error}", sent=sent) from error
         except TimeoutError as error:
             raise classify.timed_out(call.deadline_s) from error
         headers = self._headers(response.headers.raw)
         try:
-            reply = parse_message(response.content, request_id=headers.request_id)
+            return parse_message(
+                response.content,
+                request_id=headers.request_id,
+                latency_ms=round((self._now() - started) * 1000),
+                limits=headers.limits,
+                simulated=headers.simulated,
+            )
         except BadAnswer as error:
             raise classify.bad_answer(str(error), headers) from error
-        return replace(
-            reply,
-            latency_ms=round((self._now() - started) * 1000),
-            limits=headers.limits,
-            simulated=headers.simulated,
-        )
 
     async def close(self) -> None:
         """Close the connections."""
@@ -117,6 +127,13 @@ class SdkClient:
             message=error.api_message or error.message,
             headers=self._headers(error.response.headers.raw),
         )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
 
 
 def _check_base_url(url: str) -> None:

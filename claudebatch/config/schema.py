@@ -98,3 +98,12 @@ class Config(_Section, frozen=True):
     prices: dict[str, dict[str, Any]] = {}
     models: dict[str, dict[str, Any]] = {}
     simulate: SimulateSection = SimulateSection()
+
+
+def settings_text(config: Config) -> str:
+    """*config* as one line of text that is equal when everything an intake depends on is equal.
+
+    Of the cap it depends on whether there is one: only then a row needs a bound and its model a price.
+    """
+    capped = None if config.budget is None else Decimal(1)
+    return msgspec.json.encode(msgspec.structs.replace(config, budget=capped)).decode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
@@ -16,6 +16,9 @@ from claudebatch.inputs import parse_line
 from claudebatch.jsonl import read_at
 from claudebatch.planning.workshop import Workshop
 from claudebatch.stores.journal import RowRef
+
+# Longer lines are read one by one when their turn comes: a chunk of them must not fill the memory.
+_BLOCK_BYTES = 1 << 16
 
 Pending: TypeAlias = Callable[[str, int, int], Awaitable[list[RowRef]]]
 """(lane, after, count) → the next *count* rows of *lane* after row number *after* that still need an answer."""
@@ -29,12 +32,26 @@ class Sources:
         self._descriptors = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in files]
         self._workshop = workshop
 
-    def call(self, ref: RowRef) -> Call | None:
-        """The call of one row; None when the line is no longer what was checked."""
+    def lines(self, refs: Sequence[RowRef]) -> list[bytes | None]:
+        """The lines of *refs*, in as few reads as they lie together; None for one better read when its turn comes."""
+        found: list[bytes | None] = []
+        for block in _blocks(refs):
+            start = block[0].offset
+            data = self._read(block[0].source, start, block[-1].offset + block[-1].length - start)
+            for ref in block:
+                begin = ref.offset - start
+                found.append(data[begin : begin + ref.length] if data is not None else None)
+        return found
+
+    def call(self, ref: RowRef, data: bytes | None) -> Call | None:
+        """The call of one row; None when its line is no longer what was checked."""
+        if data is None:
+            data = self._read(ref.source, ref.offset, ref.length, large=True)
+        if data is None:
+            return None
         try:
-            data = read_at(self._descriptors[ref.source], ref.offset, ref.length)
             prompt = parse_line(data, self._workshop.defaults, file=self._names[ref.source], line=ref.line)
-        except (BadRow, ClaudebatchError, OSError):
+        except BadRow:
             return None
         if prompt.digest != ref.digest:
             return None
@@ -42,10 +59,38 @@ class Sources:
             prompt = replace(prompt, id=ref.id)  # the ordinal among equals
         return self._workshop.builder.first(ref.row, prompt)
 
+    def _read(self, source: int, offset: int, length: int, *, large: bool = False) -> bytes | None:
+        if length > _BLOCK_BYTES and not large:
+            return None
+        try:
+            return read_at(self._descriptors[source], offset, length)
+        except (ClaudebatchError, OSError):
+            return None  # the file has become shorter
+
     def close(self) -> None:
         """Close the files."""
         for descriptor in self._descriptors:
             os.close(descriptor)
+
+
+def _blocks(refs: Sequence[RowRef]) -> Iterator[list[RowRef]]:
+    """Runs of rows that lie together in one file, of at most `_BLOCK_BYTES` unless a single row is longer."""
+    block: list[RowRef] = []
+    for ref in refs:
+        if block and not _together(block[0], block[-1], ref):
+            yield block
+            block = []
+        block.append(ref)
+    if block:
+        yield block
+
+
+def _together(first: RowRef, last: RowRef, ref: RowRef) -> bool:
+    return (
+        ref.source == first.source
+        and ref.offset >= last.offset
+        and ref.offset + ref.length - first.offset <= _BLOCK_BYTES
+    )
 
 
 class Feed:
@@ -58,7 +103,7 @@ class Feed:
         self._chunk = chunk
         self._refilling = asyncio.Lock()
         # Mutable: rows at hand, the last one fetched, and rows whose line changed under us.
-        self._rows: deque[RowRef] = deque()
+        self._rows: deque[tuple[RowRef, bytes | None]] = deque()
         self._last = 0
         self._ended = False
         self.changed = 0
@@ -70,7 +115,7 @@ class Feed:
                 if self._ended:
                     return None
                 await self._refill()
-            call = self._sources.call(self._rows.popleft())
+            call = self._sources.call(*self._rows.popleft())
             if call is not None:
                 return call
             self.changed += 1
@@ -81,6 +126,6 @@ class Feed:
                 return
             rows = await self._pending(self._lane, self._last, self._chunk)
             self._ended = len(rows) < self._chunk
-            self._rows.extend(rows)
+            self._rows.extend(zip(rows, self._sources.lines(rows), strict=True))
             if rows:
                 self._last = rows[-1].row

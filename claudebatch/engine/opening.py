@@ -13,12 +13,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
 from claudebatch.config.paths import Paths
+from claudebatch.config.schema import settings_text
 from claudebatch.domain import Call
 from claudebatch.errors import ClaudebatchError
 from claudebatch.events import Emit, Notice
+from claudebatch.jsonl import check_file
 from claudebatch.planning.intake import Intake, fingerprint
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
@@ -60,13 +60,13 @@ def open_run(
 
     Raises `LockedError`, `InvalidInput` and other `ClaudebatchError`s, with nothing sent.
     """
-    spooled = _spooled(options, paths, stdin)
     output = options.output_path
+    _check_inputs(options, output)  # before a folder is made or --fresh moves anything
+    spooled = _spooled(options, paths, stdin)
     place = beside(output) if output is not None else paths.runs / _name(options, spooled)
     folder = _open_folder(options, place, output, started, emit)
     try:
         files = _files(options, folder, spooled)
-        _refuse_overwriting(files, output)
         report, lanes, bad_rows = _index(options, workshop, folder, files, emit, each)
         yield OpenRun(
             folder.meta("run_id"),
@@ -115,7 +115,8 @@ def _begin(options: RunOptions, folder: RunDir, output: Path | None, started: da
                 fix="write elsewhere with -o, or start over with --fresh (the old file is kept as .previous)",
             )
         output.replace(output.with_name(output.name + ".previous"))
-    run_id = f"{started:%Y%m%dT%H%M%S}-{uuid.uuid4().hex[:6]}"
+    tail = uuid.uuid4().hex[:6]  # noqa: TID251  # a name that must differ from every other, whatever the seed
+    run_id = f"{started:%Y%m%dT%H%M%S}-{tail}"
     folder.note(run_id=run_id, simulated=options.simulate, started=started.isoformat(timespec="seconds"))
 
 
@@ -127,7 +128,7 @@ def _index(
     emit: Emit,
     each: Callable[[RowRecord, Call], None] | None,
 ) -> tuple[IndexReport | None, tuple[str, ...], int]:
-    settings = msgspec.json.encode(msgspec.structs.replace(workshop.config, budget=None)).decode()
+    settings = settings_text(workshop.config)
     print_now = fingerprint(files, settings, *map(str, (options.model, options.limit, options.text, *files)))
     if folder.meta("input") == print_now:
         workshop.require_prices(set(folder.meta("models")))
@@ -192,9 +193,8 @@ def _files(options: RunOptions, folder: RunDir, spooled: Path | None) -> tuple[P
     return tuple(folder.spool if name == "-" else Path(name) for name in options.inputs)
 
 
-def _refuse_overwriting(files: Sequence[Path], output: Path | None) -> None:
-    if output is None:
-        return
-    for path in files:
-        if output.exists() and path.exists() and output.samefile(path):
+def _check_inputs(options: RunOptions, output: Path | None) -> None:
+    for path in (Path(name) for name in options.inputs if name != "-"):
+        check_file(path, text=options.text)
+        if output is not None and output.exists() and output.samefile(path):
             raise ClaudebatchError(f"{path} is both input and output", fix="write elsewhere with -o")

@@ -23,7 +23,8 @@ def recovered(connection: sqlite3.Connection, sources: Sources, money: Money) ->
 
 
 def _outcome(connection: sqlite3.Connection, sources: Sources, row: int, attempt: int) -> Outcome | None:
-    call = sources.call(RowRef(*connection.execute(_ROW, (row,)).fetchone()))
+    ref = RowRef(*connection.execute(_ROW, (row,)).fetchone())
+    call = sources.call(ref, sources.lines([ref])[0])
     model, body, cost, known, latency_ms, request_id = connection.execute(_ATTEMPT, (attempt,)).fetchone()
     if call is None:
         return None
@@ -31,7 +32,6 @@ def _outcome(connection: sqlite3.Connection, sources: Sources, row: int, attempt
         reply = parse_message(bytes(body), request_id=request_id)
     except BadAnswer:
         return None
-    first = None if model == call.model else call.model
     return Succeeded(
         call,
         replace(
@@ -40,7 +40,6 @@ def _outcome(connection: sqlite3.Connection, sources: Sources, row: int, attempt
             cost_known=bool(known),
             attempt_id=attempt,
             latency_ms=latency_ms,
-            asked_first=first,
-            fallback_reason=None if first is None else "recovered",
+            fallback_reason=None if model == call.model else "recovered",
         ),
     )

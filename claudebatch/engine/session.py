@@ -6,11 +6,11 @@ import asyncio
 import random
 import signal
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from claudebatch.config.paths import Paths
 from claudebatch.config.units import seconds, size
@@ -219,10 +219,10 @@ class _Lazy:
         # Mutable: the client, once there is one.
         self._client: Client | None = None
 
-    async def __call__(self, call: Call) -> Reply:
+    def __call__(self, call: Call) -> Coroutine[Any, Any, Reply]:
         if self._client is None:
             self._client = self._connect()
-        return await self._client(call)
+        return self._client(call)
 
     async def close(self) -> None:
         if self._client is not None:

@@ -49,7 +49,7 @@ class Fallback:
             except CircuitOpen as error:
                 if error.open_for_s > self._max_outage_s:
                     raise ApiUnavailable(
-                        f"{call.model} has not answered for {error.open_for_s:.0f} s",
+                        f"no answer from {error.pool} for {error.open_for_s:.0f} s",
                         fix="wait until the API is back, then run the same command",
                     ) from error
                 wait_s = max(_SHORTEST_WAIT_S, error.retry_after or 0.0)
@@ -71,7 +71,7 @@ class Fallback:
             self._emit(FellBack(call.prompt.id, model, next_model, reason))
             try:
                 reply = await call_next(self._hop(call, next_model))
-                return replace(reply, asked_first=call.model, fallback_reason=first.type)
+                return replace(reply, fallback_reason=first.type)
             except AttemptError as error:
                 failures.append(error)
                 model = next_model
@@ -86,7 +86,12 @@ def _another_may_help(error: AttemptError) -> bool:
 
 def _most_hopeful(failures: list[AttemptError]) -> AttemptError:
     # A pool that is only shut for now will open again: then the row has not failed, it waits for the first to open.
+    # The chain is only out for as long as none of its pools has served anything.
     shut = [error for error in failures if isinstance(error, CircuitOpen)]
     if shut:
-        return min(shut, key=lambda error: error.retry_after or 0.0)
+        return CircuitOpen(
+            " or ".join(error.pool for error in shut),
+            retry_after=min(error.retry_after or 0.0 for error in shut),
+            open_for_s=min(error.open_for_s for error in shut),
+        )
     return failures[0] if isinstance(failures[-1], NotServed) else failures[-1]

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Protocol
 
 from claudebatch.domain import Call, Pico, Reply, Usage
-from claudebatch.errors import AttemptError
+from claudebatch.errors import AttemptError, ClaudebatchError, StopRun
 from claudebatch.events import AttemptFinished, AttemptStarted, Emit
 from claudebatch.handler import Handler
 
@@ -62,14 +61,17 @@ class Record:
         except AttemptError as error:
             self._failed(attempt, call, pool, error.type, worst, unknown=error.may_be_billed)
             raise
-        except asyncio.CancelledError:
-            self._failed(attempt, call, pool, "cancelled", worst, unknown=True)
-            raise
-        except Exception as error:
+        except (StopRun, ClaudebatchError) as error:
+            # The account was refused, or the client could not even be made.
             self._failed(attempt, call, pool, type(error).__name__, worst, unknown=False)
             raise
+        except BaseException as error:
+            # Called off, or a bug of ours: either way the request was sent, and may have been served.
+            name = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
+            self._failed(attempt, call, pool, name, worst, unknown=True)
+            raise
         cost = self._cost(call, reply.usage)
-        reply = replace(reply, cost=cost or 0, cost_known=cost is not None, attempt_id=attempt)
+        reply = reply.paid(cost, attempt)
         self._log.answered(attempt, call, reply, worst)
         self._emit(AttemptFinished(call.model, pool, reply.usage, reply.cost, None, unknown=False))
         return reply

@@ -6,6 +6,7 @@ Above limiter and budget: a hit is free and immediate. Below the fallback: the k
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -51,15 +52,15 @@ class CachePolicy:
         return True
 
 
-def cache_key(call: Call, *, api_version: str, encode: Callable[[Any], bytes]) -> str:
+def cache_key(call: Call, *, api_version: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]) -> str:
     """The digest of everything about *call* that changes its answer, its model included.
 
     `call.body` is canonical JSON (sorted keys, no spaces) and holds the model, so equal requests have equal bytes.
     """
     body = call.body
     if not NOT_IN_KEY.isdisjoint(call.prompt.params):
-        kept = {name: value for name, value in call.prompt.params.items() if name not in NOT_IN_KEY}
-        body = encode({**kept, "model": call.model})
+        # From the body, not from the prompt: a hop of the fallback chain may have had to say it differently.
+        body = encode({name: value for name, value in decode(body).items() if name not in NOT_IN_KEY})
     return hashlib.sha256(b"%d\n%b\n%b" % (KEY_VERSION, api_version.encode(), body)).hexdigest()
 
 
@@ -98,10 +99,10 @@ class ResponseCache:
                 return await self._ask(key, call, call_next)
             try:
                 shared = await asyncio.shield(leader)
-            except (asyncio.CancelledError, Draining):
-                if not leader.cancelled():
+            except asyncio.CancelledError:
+                if not leader.cancelled() or _called_off():
                     raise
-                continue  # the leader was called off, not its followers: the next one leads
+                continue  # the leader was called off, not this follower: the next one leads
             return replace(shared, source="duplicate", cost=0, attempts=0)
 
     async def _ask(self, key: str, call: Call, call_next: Handler) -> Reply:
@@ -121,11 +122,17 @@ class ResponseCache:
         if self._store is not None:
             kept = await self._store.get(key)
             if kept is not None:
-                return replace(self._parse(kept), source="cache", attempts=0)
+                with contextlib.suppress(ValueError):  # no message after all: a miss
+                    return replace(self._parse(kept), source="cache", attempts=0)
         reply = await call_next(call)
         if self._store is not None and self._policy.keeps(reply):
             self._store.put(key, reply.message)
         return reply
+
+
+def _called_off() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _fail(led: asyncio.Future[Reply], error: BaseException) -> None:

@@ -38,6 +38,8 @@ class Kept:
     look_up: Callable[[Sequence[str]], Sequence[bytes | None]]
     """The response cache's entries under some keys."""
     retry_failed: bool
+    simulated: bool = False
+    """Whether the run would be a rehearsal: real results do not finish its rows, nor its results a real run's."""
 
 
 def estimate(workshop: Workshop, files: Sequence[Path], kept: Kept, *, limit: int | None, output: str) -> Estimate:
@@ -90,6 +92,9 @@ class _Plan:
         if journal is None or not journal.exists():
             return set()
         self._connection.execute("ATTACH ? AS old", (f"{journal.absolute().as_uri()}?mode=ro",))
+        noted = self._connection.execute("SELECT value FROM old.meta WHERE key = 'simulated'").fetchone()
+        if noted is None or (noted[0] == "true") is not self._kept.simulated:
+            return set()
         found = self._connection.execute(
             "SELECT r.position FROM rows r JOIN old.rows q ON q.id = r.id AND q.digest = r.digest"
             " WHERE EXISTS (SELECT 1 FROM old.results x WHERE x.row = q.row AND (x.ok OR NOT ?))",

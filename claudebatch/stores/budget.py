@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass
 
-from claudebatch.domain import Pico, to_usd
+from claudebatch.domain import Pico, usd_text
 from claudebatch.errors import BudgetExhausted
 
 
@@ -98,5 +98,5 @@ class RunBudget:
     def _exhausted(self, amount: Pico) -> BudgetExhausted:
         left = max(0, (self._cap or 0) - self._spent)
         return BudgetExhausted(
-            f"the next request may cost up to ${to_usd(amount)}, and ${to_usd(left)} of the cap is left"
+            f"the next request may cost up to ${usd_text(amount)}, and ${usd_text(left)} of the cap is left"
         )

@@ -19,18 +19,22 @@ Answer = TypeVar("Answer")
 class Groups(Generic[Item]):
     """Hands items to *work* in order, one group at a time, in one thread of its own.
 
-    *work* gets a list of items and returns nothing, or one answer per item. *linger_s* lets a group gather
-    before it goes: a little latency for far fewer hand-overs.
+    *work* gets a list of items and returns nothing, or one answer per item. A group gathers for *linger_s*, or until
+    it has *enough* items: a little latency for far fewer hand-overs.
     """
 
-    def __init__(self, work: Callable[[list[Item]], list[Any] | None], *, name: str, linger_s: float = 0.0) -> None:
+    def __init__(
+        self, work: Callable[[list[Item]], list[Any] | None], *, name: str, linger_s: float, enough: int
+    ) -> None:
         self._work = work
         self._linger_s = linger_s
+        self._enough = enough
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         # Mutable, touched by the event loop only.
         self._items: list[Item] = []
         self._futures: list[asyncio.Future[Any] | None] = []
         self._busy = False
+        self._timer: asyncio.TimerHandle | None = None
         self._idle: asyncio.Future[None] | None = None
         self.failure: BaseException | None = None
         """The first thing that went wrong in *work*; every later item fails with it."""
@@ -74,12 +78,14 @@ class Groups(Generic[Item]):
         if not self._busy:
             self._busy = True
             loop = asyncio.get_running_loop()
-            if self._linger_s:
-                loop.call_later(self._linger_s, self._send, loop)
-            else:
-                loop.call_soon(self._send, loop)
+            self._timer = loop.call_later(self._linger_s, self._send, loop)
+        elif self._timer is not None and len(self._items) >= self._enough:
+            self._send(asyncio.get_running_loop())
 
     def _send(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         items, futures, self._items, self._futures = self._items, self._futures, [], []
         done = loop.run_in_executor(self._thread, self._work, items)
         done.add_done_callback(partial(self._done, loop, futures))
@@ -101,8 +107,10 @@ class Groups(Generic[Item]):
                 future.set_result(answers[index] if answers is not None else None)
         if failure is not None:
             self._fail(failure)
-        if self._items:
+        if len(self._items) >= self._enough or (self._items and self._idle is not None):
             self._send(loop)
+        elif self._items:
+            self._timer = loop.call_later(self._linger_s, self._send, loop)
         else:
             self._busy = False
             if self._idle is not None:

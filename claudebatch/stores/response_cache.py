@@ -24,6 +24,8 @@ _RAW, _BINARY = 1, 2
 _MIN_FILE_BYTES = 64 * 1024
 _CHECKSUM_BYTES = 16
 _CULL_EVERY = 256
+_LINGER_S = 0.02
+_ENOUGH = 32
 _SETTINGS = {
     # No automatic culling: the default drops entries silently at 1 GiB in the middle of a write. We cull ourselves.
     "eviction_policy": "least-recently-stored",
@@ -102,7 +104,9 @@ class DiskCacheStore:
         self._cache: diskcache.Cache | None = None
         self._broken = False
         self._puts = 0
-        self._groups: Groups[tuple[str, bytes | None]] = Groups(self._work, name="response-cache")
+        self._groups: Groups[tuple[str, bytes | None]] = Groups(
+            self._work, name="response-cache", linger_s=_LINGER_S, enough=_ENOUGH
+        )
 
     async def get(self, key: str) -> bytes | None:
         """What is kept under *key*; None when nothing sound is."""

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal
 
+from claudebatch.domain import Pico
 from claudebatch.errors import StorageError
 from claudebatch.reports import SpendLine
 from claudebatch.stores.files import private_dir, private_file
@@ -46,12 +47,27 @@ FROM attempts GROUP BY day, model
 """
 
 
+# A hold is written this many times as large as it must be: the next holds then need no write of their own. While a
+# run goes on the ledger shows that much more as held; when it ends, or is opened again, nothing of it is left.
+_AHEAD = 4
+
+
 class SpendLedger:
-    """One run's pen in the machine-wide ledger."""
+    """One run's pen in the machine-wide ledger.
+
+    Holds are written ahead, in larger sums than are needed at once, and settlements are gathered until the next
+    write: what is written as held is never less than what is in flight.
+    """
 
     def __init__(self, connection: sqlite3.Connection, run_id: str) -> None:
         self._connection = connection
         self._run_id = run_id
+        # Mutable, touched by the journal's thread only. By (day, model): what is written as held, what is held for
+        # attempts in flight or unknown, what has become free since the last write, and what the next write adds.
+        self._written: defaultdict[tuple[str, str], Pico] = defaultdict(int)
+        self._needed: defaultdict[tuple[str, str], Pico] = defaultdict(int)
+        self._freed: defaultdict[tuple[str, str], Pico] = defaultdict(int)
+        self._unwritten: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * (len(_COLUMNS) - 1))
 
     @classmethod
     def open(cls, path: Path, *, run_id: str, output: str, started: datetime) -> SpendLedger:
@@ -77,19 +93,36 @@ class SpendLedger:
         self._change([(self._run_id, *row) for row in found], clear=True)
 
     def apply(self, intents: Sequence[Intent], outcomes: Sequence[Outcome]) -> None:
-        """Add the holds of *intents* and turn those of *outcomes* into what they cost, in one durable step."""
-        added: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * len(_COLUMNS))
+        """Hear of *outcomes*, and make sure that the holds of *intents* are durable before they are sent."""
         for intent in intents:
-            line = added[_day(intent.sent_ms), intent.model]
-            line[0] += 1
-            line[7] += intent.worst
+            key = _day(intent.sent_ms), intent.model
+            self._unwritten[key][0] += 1
+            self._needed[key] += intent.worst
         for outcome in outcomes:
-            _settle(added[_day(outcome.sent_ms), outcome.model], outcome)
-        self._change([(self._run_id, *key, *line) for key, line in added.items()], clear=False)
+            key = _day(outcome.sent_ms), outcome.model
+            freed = _settle(self._unwritten[key], outcome)
+            self._needed[key] -= freed
+            self._freed[key] += freed
+        # A hold that is free again stands for its cost until that is written.
+        short = [key for key, needed in self._needed.items() if needed + self._freed[key] > self._written[key]]
+        if short:
+            self._write({key: self._needed[key] * _AHEAD for key in short})
 
     def close(self) -> None:
-        """Close the file."""
+        """Write what is left, hold only what is unknown, and close the file."""
+        self._write(dict(self._needed))
         self._connection.close()
+
+    def _write(self, held: Mapping[tuple[str, str], Pico]) -> None:
+        keys = {*held, *self._unwritten}
+        lines = []
+        for key in keys:
+            target = held.get(key, self._written[key])
+            lines.append((self._run_id, *key, *self._unwritten[key], target - self._written[key]))
+            self._written[key] = target
+        self._unwritten.clear()
+        self._freed.clear()
+        self._change(lines, clear=False)
 
     def _change(self, lines: Iterable[tuple[object, ...]], *, clear: bool) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -130,18 +163,19 @@ class SpendReader:
         return [SpendLine(*row) for row in found]
 
 
-def _settle(line: list[int], outcome: Outcome) -> None:
+def _settle(line: list[int], outcome: Outcome) -> Pico:
+    """Add what *outcome* cost to *line*; returns how much of its hold is free again."""
     if outcome.state == State.UNKNOWN:
-        return  # the hold stays
-    line[7] -= outcome.worst
+        return 0
     if outcome.simulated:
-        return
+        return outcome.worst
     line[1] += outcome.state == State.ANSWERED
     line[2] += outcome.input_tokens
     line[3] += outcome.cache_write_tokens
     line[4] += outcome.cache_read_tokens
     line[5] += outcome.output_tokens
     line[6] += outcome.cost
+    return outcome.worst
 
 
 def _day(sent_ms: int) -> str:

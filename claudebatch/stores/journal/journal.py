@@ -22,8 +22,9 @@ from claudebatch.stores.journal.schema import State
 
 Answer = TypeVar("Answer")
 
-# A group gathers this long: it adds 2 ms to answers that take seconds, and makes groups of tens instead of ones.
-_LINGER_S = 0.002
+# A group gathers this long: it adds some milliseconds to answers that take seconds, and makes groups of tens.
+_LINGER_S = 0.02
+_ENOUGH = 256
 # So many results may be unwritten before finishing another one waits: it bounds memory, and what a crash re-derives.
 _BACKLOG = 1000
 
@@ -76,7 +77,7 @@ class Journal:
         self._settled: list[Outcome] = []
         (last,) = connection.execute("SELECT coalesce(max(attempt), 0) FROM attempts").fetchone()
         self._last_attempt: int = last
-        self._groups: Groups[Record] = Groups(self._write, name="journal", linger_s=_LINGER_S)
+        self._groups: Groups[Record] = Groups(self._write, name="journal", linger_s=_LINGER_S, enough=_ENOUGH)
 
     def next_attempt(self) -> int:
         """A number that no attempt of this run has had."""

@@ -1,0 +1,124 @@
+"""Real sockets on loopback: the simulator, and a server that answers with exactly the bytes it is given."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from claudebatch.clients.sdk import SdkClient
+from claudebatch.domain import Call, Prompt, Route, Size, Usage
+from claudebatch.simulator import Simulator, SimulatorSettings
+
+KEY = "sk-ant-test"
+
+
+def make_call(text: str = "hi", *, deadline_s: float = 20.0, model: str = "claude-haiku-5-5", **params: Any) -> Call:
+    params = {"max_tokens": 512, "messages": [{"role": "user", "content": text}], **params}
+    body = json.dumps({"model": model, **params}, sort_keys=True, separators=(",", ":")).encode()
+    return Call(
+        row=1,
+        prompt=Prompt(id="a", params=params),
+        route=Route(model, "default"),
+        model=model,
+        body=body,
+        size=Size(10, 100, 100, 512),
+        deadline_s=deadline_s,
+    )
+
+
+@pytest.fixture
+def call() -> Callable[..., Call]:
+    """Builds a call."""
+    return make_call
+
+
+@pytest.fixture
+async def connect() -> AsyncIterator[Callable[..., SdkClient]]:
+    """Makes clients of a base URL, and closes them at the end."""
+    clients: list[SdkClient] = []
+
+    def make(url: str | None, *, api_key: str | None = KEY) -> SdkClient:
+        client = SdkClient(
+            api_key=api_key, base_url=url, concurrency=8, now=time.monotonic, wall=lambda: datetime.now(UTC)
+        )
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        await client.close()
+
+
+@pytest.fixture
+async def simulate() -> AsyncIterator[Callable[..., Any]]:
+    """Starts simulators that bill a pico-dollar per token."""
+    started: list[Simulator] = []
+
+    async def start(**settings: Any) -> tuple[Simulator, str]:
+        simulator = Simulator(
+            SimulatorSettings(**{"latency": "fixed:0", **settings}),
+            bill=_bill,
+            now=time.monotonic,
+            wall=lambda: datetime.now(UTC),
+            rng=random.Random(3),
+        )
+        started.append(simulator)
+        return simulator, await simulator.start()
+
+    yield start
+    for simulator in started:
+        await simulator.stop()
+
+
+def _bill(model: str, usage: Usage) -> int:
+    return usage.total_input + usage.output_tokens
+
+
+@dataclass
+class RawServer:
+    """Answers every request with *answer* and closes; keeps what it was sent."""
+
+    url: str = ""
+    answer: bytes = b""
+    heads: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+
+    def say(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        """Answer with a whole response."""
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        head = f"HTTP/1.1 {status} Whatever\r\ncontent-length: {len(body)}\r\nconnection: close\r\n{lines}\r\n"
+        self.answer = head.encode("latin-1") + body
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            length = next(
+                line.split(":")[1] for line in head.split("\r\n") if line.lower().startswith("content-length")
+            )
+            self.bodies.append(await reader.readexactly(int(length)))
+            self.heads.append(head)
+            writer.write(self.answer)
+            await writer.drain()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+@pytest.fixture
+async def raw() -> AsyncIterator[RawServer]:
+    """A running `RawServer`."""
+    server = RawServer()
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    yield server
+    listening.close()
+    await listening.wait_closed()

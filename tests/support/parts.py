@@ -1,0 +1,76 @@
+"""Real `Parts` for a real stack, with memory stores and the virtual clock."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+
+from claudebatch.config.schema import Config
+from claudebatch.domain import Call, Pico, Prompt
+from claudebatch.drain import Drain
+from claudebatch.events import Event
+from claudebatch.planning.workshop import Workshop
+from claudebatch.stack import Parts
+from tests.support.scripted import HAIKU, MemoryCache, MemoryLog, WatchedBudget
+from tests.support.virtual import now
+
+EventT = TypeVar("EventT")
+
+TODAY = datetime(2026, 11, 22, tzinfo=UTC)
+NO_LIMITS: Mapping[str, Any] = {"tier": "none"}
+
+
+@dataclass
+class Bench:
+    """Everything around one stack, open to inspection."""
+
+    workshop: Workshop
+    parts: Parts
+    cache: MemoryCache
+    log: MemoryLog
+    purse: WatchedBudget
+    drain: Drain
+    events: list[Event] = field(default_factory=list)
+
+    def call(self, text: str = "hello", *, row: int = 1, model: str | None = None, **params: Any) -> Call:
+        """The call that the run itself would make of a prompt."""
+        members = {"max_tokens": 100, "messages": [{"role": "user", "content": text}], **params}
+        return self.workshop.builder.first(row, Prompt(f"row-{row}", members, model=model, digest=text.encode()))
+
+    def worst(self, call: Call) -> Pico:
+        """The hold that one attempt at *call* takes."""
+        return self.workshop.prices.worst(call)
+
+    def told(self, kind: type[EventT]) -> list[EventT]:
+        """The events of one kind."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def make_bench(
+    *, cap: Pico | None = None, cached: bool = True, cache: MemoryCache | None = None, seed: int = 0, **config: Any
+) -> Bench:
+    """A bench in the running (virtual) loop. *config* is written as in YAML; without it there are no rate limits."""
+    settings = msgspec.convert({"model": HAIKU, "limits": NO_LIMITS, **config}, Config)
+    workshop = Workshop.set_up(settings, override=None, text=False, at=TODAY)
+    cache, log, purse, drain = cache or MemoryCache(), MemoryLog(), WatchedBudget(cap), Drain()
+    events: list[Event] = []
+    parts = Parts(
+        config=settings,
+        catalog=workshop.catalog,
+        prices=workshop.prices,
+        builder=workshop.builder,
+        api_version="2026-10-21",
+        cache=cache if cached else None,
+        log=log,
+        purse=purse,
+        drain=drain,
+        now=now,
+        rng=random.Random(seed),
+        emit=events.append,
+    )
+    return Bench(workshop, parts, cache, log, purse, drain, events)

@@ -1,0 +1,82 @@
+"""Time that jumps: an event loop whose clock moves to the next timer as soon as nothing else is to be done.
+
+180 prompts at 60 a minute take 179 seconds of this loop's time and no real one. Work in threads takes no time here
+and timers do not wait for it, so tests in virtual time use the memory stores of `tests.support.scripted`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import selectors
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+_PATIENCE_S = 5.0
+"""Real seconds that a thread may take to answer when no timer is set; nothing then means that all wait for ever."""
+
+
+class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # chosen by the platform
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is None:
+            events = super().select(_PATIENCE_S)
+            if not events:
+                raise RuntimeError("every task waits, and nothing will ever wake one")
+            return events
+        events = super().select(0)
+        if not events and timeout > 0:
+            self.seconds += timeout
+        return events
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop that starts at 0 and never sleeps."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+
+    def time(self) -> float:
+        """Virtual seconds since the loop was made."""
+        return self._jumping.seconds
+
+
+def now() -> float:
+    """The running loop's time: what the parts under test get as their clock."""
+    return asyncio.get_running_loop().time()
+
+
+def run_virtual(main: Coroutine[Any, Any, Result]) -> Result:
+    """Run *main* to its end on a new `VirtualLoop`."""
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main)
+
+
+def virtual(test: Callable[P, Coroutine[Any, Any, Result]]) -> Callable[P, Result]:
+    """Make an async test run in virtual time; goes below `@given` and `@pytest.mark.parametrize`."""
+
+    @functools.wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> Result:
+        return run_virtual(test(*args, **kwargs))
+
+    return run
+
+
+async def settled(turns: int = 50) -> None:
+    """Let everything run that can run without any time passing."""
+    for _ in range(turns):
+        await asyncio.sleep(0)
+
+
+async def cancelled(task: asyncio.Task[Any]) -> bool:
+    """Cancel *task*, wait for its end, and say whether it ended by that."""
+    task.cancel()
+    await asyncio.wait([task])
+    return task.cancelled()
