@@ -5,7 +5,7 @@ The body itself is kept as the bytes that came, so nothing the API says is lost,
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -16,20 +16,24 @@ class BadAnswer(ValueError):
     """A body that is no complete message."""
 
 
+# No answer counts fewer than none or more than a thousand windows; what says so may not become money.
+_Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
+
+
 class _Creation(msgspec.Struct):
-    ephemeral_5m_input_tokens: int | None = 0
-    ephemeral_1h_input_tokens: int | None = 0
+    ephemeral_5m_input_tokens: _Count | None = 0
+    ephemeral_1h_input_tokens: _Count | None = 0
 
 
 class _ServerTools(msgspec.Struct):
-    web_search_requests: int | None = 0
+    web_search_requests: _Count | None = 0
 
 
 class _Usage(msgspec.Struct):
-    input_tokens: int | None = 0
-    output_tokens: int | None = 0
-    cache_creation_input_tokens: int | None = 0
-    cache_read_input_tokens: int | None = 0
+    input_tokens: _Count | None = 0
+    output_tokens: _Count | None = 0
+    cache_creation_input_tokens: _Count | None = 0
+    cache_read_input_tokens: _Count | None = 0
     cache_creation: _Creation | None = None
     server_tool_use: _ServerTools | None = None
     inference_geo: str | None = None
@@ -59,10 +63,10 @@ def parse_message(body: bytes, **facts: Any) -> Reply:
     *facts* are fields of `Reply` that the body does not tell: request_id, latency_ms, limits, …
     """
     try:
+        if b"\n" in body or b"\r" in body:  # laid out by a gateway: a result is one line
+            body = msgspec.json.format(body, indent=-1)
         message = _message.decode(body)
         usage = _usage.decode(message.usage)
-        if b"\n" in body:
-            body = msgspec.json.format(body, indent=-1)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadAnswer(f"the body is no message: {error}") from error
     if message.type != "message":

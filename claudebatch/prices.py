@@ -125,7 +125,8 @@ class PriceBook:
         if b'"cache_control"' in body:
             input_rate = max(input_rate, rates.cache_write_1h if b'"1h"' in body else rates.cache_write_5m)
         tokens = size.input_bound * input_rate + size.output_bound * rates.output
-        if b'"inference_geo":"global"' not in body:
+        # Asked for, and still in the body after a hop; the body alone may hold the words elsewhere.
+        if call.prompt.params.get("inference_geo") != "global" or b'"inference_geo":"global"' not in body:
             tokens = _with_geo(tokens)
         return tokens + size.web_searches_bound * model.search
 

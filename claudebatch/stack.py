@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from claudebatch.config.schema import Config
@@ -37,7 +37,7 @@ class Parts:
     catalog: Catalog
     prices: PriceBook
     builder: CallBuilder
-    api_version: str
+    keys: Keys
     cache: CacheStore | None
     """None: nothing is looked up, kept or shared."""
     log: AttemptLog
@@ -63,25 +63,40 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
                 max_outage_s=seconds("max_outage", config.max_outage),
             ),
             ResponseCache(
-                key=lambda call: key_of(call, parts.api_version),
+                key=parts.keys,
                 store=parts.cache,
-                parse=parse_message,
+                parse=lambda message: parse_message(message, source="cache", attempts=0),
                 policy=CachePolicy(config.cache.keep_max_tokens, config.cache.keep_refusals),
                 share=parts.cache is not None,
             ),
             Retry(_retry_policy(config), sleep=drain.sleep, rng=rng, emit=emit),
             CircuitBreaker(_breaker_policy(config), pool_of=parts.catalog.pool_of, now=parts.now, emit=emit),
             Budget(parts.purse, worst=money.worst),
-            RateLimit(pool_of=pools.of, waits=drain, rng=rng, emit=emit),
+            RateLimit(pool_of=pools.of, waits=drain, max_pause_s=config.retry.max_wait_s, rng=rng, emit=emit),
             Record(parts.log, worst=money.worst, cost=money.cost, pool_of=parts.catalog.pool_of, emit=emit),
         ],
         client,
     )
 
 
-def key_of(call: Call, api_version: str) -> str:
-    """The cache key of *call*."""
-    return cache_key(call, api_version=api_version, encode=encode, decode=decode)
+class Keys:
+    """The cache keys of calls. Those made ahead are kept until they are asked for."""
+
+    def __init__(self, api_version: str) -> None:
+        self._api_version = api_version
+        # Mutable: keys made by `ahead` and not yet asked for, by row and model.
+        self._made: dict[tuple[int, str], str] = {}
+
+    def __call__(self, call: Call) -> str:
+        """The key of *call*."""
+        made = self._made.pop((call.row, call.model), None)
+        return made or cache_key(call, api_version=self._api_version, encode=encode, decode=decode)
+
+    def ahead(self, calls: Sequence[Call]) -> list[str]:
+        """The keys of *calls*, which will soon be asked for one by one."""
+        made = {(call.row, call.model): self(call) for call in calls}
+        self._made.update(made)
+        return list(made.values())
 
 
 class Money:

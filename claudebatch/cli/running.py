@@ -37,7 +37,7 @@ from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.prices import UnknownPrice
 from claudebatch.reports import RunSummary
-from claudebatch.stack import allowances, key_of
+from claudebatch.stack import Keys, allowances
 from claudebatch.stores.response_cache import DiskCacheStore
 from claudebatch.stores.run_dir import beside
 from claudebatch.ui.format import money
@@ -71,9 +71,15 @@ def execute(
     display = make_display(show, env, _limits(workshop), now=_now, results_on_stdout=options.output_path is None)
     emit = _audience(settings, display)
     meter = _Meter(workshop)
-    with open_run(options, workshop, paths, stdin=sys.stdin.buffer, started=_wall(), emit=emit, each=meter.add) as run:
-        if not (yes or options.simulate or settings.budget is not None):
-            _confirm(meter.expected, from_usd(settings.confirm_above))
+    agreed = yes or options.simulate or settings.budget is not None
+    each = None if agreed else meter.add
+    with open_run(options, workshop, paths, stdin=sys.stdin.buffer, started=_wall(), emit=emit, each=each) as run:
+        if meter.expected:
+            run.folder.note(expected=meter.expected, agreed=False)
+        if not (agreed or run.folder.meta("agreed")):
+            # Only a new look at the input adds the costs up; a run that was not agreed to must be asked about again.
+            _confirm(run.folder.meta("expected") or 0, from_usd(settings.confirm_above))
+            run.folder.note(agreed=True)
         display.start()
         try:
             summary = asyncio.run(_go(options, workshop, run, paths, emit))
@@ -150,7 +156,7 @@ def _estimate(options: RunOptions, workshop: Workshop, paths: Paths, *, json: bo
         [Path(name) for name in options.inputs],
         Kept(
             journal=beside(output) / "journal.sqlite" if output is not None and not options.fresh else None,
-            key=lambda call: key_of(call, API_VERSION),
+            key=Keys(API_VERSION),
             look_up=_look_up(options, workshop.config, paths),
             retry_failed=options.retry_failed,
             simulated=options.simulate,

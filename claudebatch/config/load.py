@@ -6,15 +6,17 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
 from claudebatch.config.paths import Paths
 from claudebatch.config.schema import Config
+from claudebatch.config.values import check_values
 from claudebatch.errors import ConfigError
 
 _PROJECT_FILE = "claudebatch.yaml"
+_NO_OPTION = "Invalid enum value"
 _CAPITAL = re.compile("^(Expected|Object)")
 
 
@@ -47,7 +49,9 @@ def load(explicit: Path | None, flags: Mapping[str, Any], *, env: Mapping[str, s
     given = {name: value for name, value in flags.items() if value is not None}
     config = _converted(data, lambda key: origins.get(key.split(".")[0], "") if path is None else file.where(key))
     origins |= {name: "--" + name.replace("_", "-") for name in given}
-    return Loaded(_checked(msgspec.structs.replace(config, **given), origins), path, origins)
+    config = msgspec.structs.replace(config, **given)
+    check_values(config, lambda key: file.where(key) if path is not None and key not in given else origins.get(key, ""))
+    return Loaded(config, path, origins)
 
 
 def _found(folder: Path, env: Mapping[str, str]) -> Path | None:
@@ -65,6 +69,8 @@ def _converted(data: dict[str, Any], where: Any) -> Config:
         reason, _, path = str(error).partition(" - at `$.")
         key = path.rstrip("`").replace("[...]", "").replace("[", ".").replace("]", "")
         reason = reason[0].lower() + reason[1:].replace("`", "") if _CAPITAL.match(reason) else reason
+        if reason.startswith(_NO_OPTION):
+            reason = f"must be {' or '.join(_options(key))}, got{reason.removeprefix(_NO_OPTION)}"
         raise ConfigError(f"{where(key)}: {key}: {reason}", fix="see config.example.yaml") from error
 
 
@@ -88,13 +94,8 @@ def _nearest(key: str, known: Mapping[str, Any]) -> str:
     return f'did you mean "{close[0]}"?' if close else f"known here: {', '.join(sorted(known))}"
 
 
-def _checked(config: Config, origins: Mapping[str, str]) -> Config:
-    def refuse(key: str, reason: str, fix: str) -> None:
-        raise ConfigError(f"{origins.get(key, key)}: {key} {reason}, got {getattr(config, key)}", fix=fix)
-
-    for key in ("max_tokens", "concurrency"):
-        if getattr(config, key) < 1:
-            refuse(key, "must be a whole number above 0", f"try {key}: {getattr(Config(), key)}")
-    if config.budget is not None and not (config.budget.is_finite() and config.budget > 0):
-        refuse("budget", "must be an amount of dollars above 0", "try --budget 5 or --budget 2.50")
-    return config
+def _options(key: str) -> list[str]:
+    kind: Any = Config
+    for part in key.split("."):
+        kind = get_type_hints(kind)[part]
+    return [str(option) for option in get_args(kind)]

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
+
+# What cannot be meant is refused with its file and line: a rate below zero would make a run wait for ever.
+Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
+Above0: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
+From0: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
+Share: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -15,9 +21,9 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 class PoolLimits(_Section, frozen=True):
     """Limits of one pool; a missing one is none."""
 
-    requests_per_minute: float | None = None
-    input_tokens_per_minute: float | None = None
-    output_tokens_per_minute: float | None = None
+    requests_per_minute: Above0 | None = None
+    input_tokens_per_minute: Above0 | None = None
+    output_tokens_per_minute: Above0 | None = None
 
 
 class LimitsSection(_Section, frozen=True):
@@ -40,26 +46,26 @@ class CacheSection(_Section, frozen=True):
 class RetrySection(_Section, frozen=True):
     """Retries of one call at one model."""
 
-    max_attempts: int = 6
-    base_s: float = 1.0
-    cap_s: float = 60.0
-    max_wait_s: float = 600.0
+    max_attempts: Count = 6
+    base_s: From0 = 1.0
+    cap_s: From0 = 60.0
+    max_wait_s: From0 = 600.0
 
 
 class BreakerSection(_Section, frozen=True):
     """When a pool that keeps failing is left alone."""
 
-    minimum_calls: int = 20
-    failure_rate: float = 0.5
-    window_s: float = 30.0
-    wait_open_s: float = 10.0
-    probes: int = 3
+    minimum_calls: Count = 20
+    failure_rate: Share = 0.5
+    window_s: Above0 = 30.0
+    wait_open_s: From0 = 10.0
+    probes: Count = 3
 
 
 class MonitorSection(_Section, frozen=True):
     """When money leaves fast enough to say so."""
 
-    factor: float = 3.0
+    factor: Above0 = 3.0
     floor_usd_per_minute: Decimal = Decimal("0.10")
 
 
@@ -78,13 +84,13 @@ class SimulateSection(_Section, frozen=True):
 class Config(_Section, frozen=True):
     """Everything that a run can be told, flags applied."""
 
-    model: str = "claude-sonnet-5-5"
+    model: Annotated[str, msgspec.Meta(min_length=1)] = "claude-sonnet-5-5"
     max_tokens: int = 8192
     system: str | None = None
     concurrency: int = 64
     budget: Decimal | None = None
     on_bad_row: Literal["stop", "skip"] = "stop"
-    expected_output_tokens: int | None = None
+    expected_output_tokens: Count | None = None
     max_outage: str | float = "15m"
     attempt_deadline: str | float = "10m"
     confirm_above: Decimal = Decimal(5)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from claudebatch.errors import ConfigError
+
+# Aliases of aliases can make a file of a few lines as large as one likes.
+_MOST_KEYS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +38,25 @@ def read_yaml(path: Path) -> YamlFile:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(f"{path}: cannot read the configuration: {reason}", fix="check -c/--config") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not YAML: {error}", fix="remove the character") from error
     try:
         node = loader.get_single_node()
-        lines = dict(_lines(path, node)) if node is not None else {}
+        lines = dict(islice(_lines(path, node), _MOST_KEYS + 1)) if node is not None else {}
+        if len(lines) > _MOST_KEYS:
+            raise ConfigError(f"{path}: more than {_MOST_KEYS:,} settings", fix="check what its aliases repeat")
         data = loader.construct_document(node) if node is not None else {}
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(f"{path}:{line}: {error.problem or 'not YAML'}", fix="mend this line") from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {error}", fix="mend the file") from error
+    except RecursionError as error:
+        raise ConfigError(f"{path}: nested too deep", fix="no setting needs more than a few levels") from error
     finally:
         loader.dispose()
+    if data is None:
+        data = {}
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: the top level must be a mapping", fix="see config.example.yaml")
     return YamlFile(path, data, lines)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import coroutine
 from typing import TypeAlias
 
 from claudebatch.domain import Call
@@ -19,7 +20,10 @@ from claudebatch.stores.journal import RowRef
 
 # Longer lines are read one by one when their turn comes: a chunk of them must not fill the memory.
 _BLOCK_BYTES = 1 << 16
+_ROWS_A_TURN = 32
 
+LookAhead: TypeAlias = Callable[[Sequence[Call]], Awaitable[None]]
+"""Told of calls that are about to be made."""
 Pending: TypeAlias = Callable[[str, int, int], Awaitable[list[RowRef]]]
 """(lane, after, count) → the next *count* rows of *lane* after row number *after* that still need an answer."""
 
@@ -43,10 +47,12 @@ class Sources:
                 found.append(data[begin : begin + ref.length] if data is not None else None)
         return found
 
+    def line(self, ref: RowRef) -> bytes | None:
+        """The line of *ref*, however long; None where the file has become shorter."""
+        return self._read(ref.source, ref.offset, ref.length, large=True)
+
     def call(self, ref: RowRef, data: bytes | None) -> Call | None:
         """The call of one row; None when its line is no longer what was checked."""
-        if data is None:
-            data = self._read(ref.source, ref.offset, ref.length, large=True)
         if data is None:
             return None
         try:
@@ -93,17 +99,32 @@ def _together(first: RowRef, last: RowRef, ref: RowRef) -> bool:
     )
 
 
-class Feed:
-    """Hands one lane's calls to its workers, in input order."""
+@coroutine
+def _turn() -> Generator[None, None, None]:
+    """Let the event loop run everything else that is ready once."""
+    yield
 
-    def __init__(self, lane: str, pending: Pending, sources: Sources, *, chunk: int = 256) -> None:
+
+class Feed:
+    """Hands one lane's calls to its workers, in input order.
+
+    *look_ahead* is told of a chunk of calls before the first of them is handed out, so that what is known about
+    them can be fetched for all at once.
+    """
+
+    def __init__(
+        self, lane: str, pending: Pending, sources: Sources, *, look_ahead: LookAhead, chunk: int = 256
+    ) -> None:
         self._lane = lane
         self._pending = pending
         self._sources = sources
+        self._look_ahead = look_ahead
         self._chunk = chunk
         self._refilling = asyncio.Lock()
-        # Mutable: rows at hand, the last one fetched, and rows whose line changed under us.
-        self._rows: deque[tuple[RowRef, bytes | None]] = deque()
+        # Mutable: calls at hand (or rows too long to be read ahead), the last row fetched, and how many rows were
+        # no longer what was checked.
+        self._ready: deque[Call | RowRef] = deque()
+        self._coming: asyncio.Future[tuple[list[Call | RowRef], bool]] | None = None
         self._last = 0
         self._ended = False
         self.changed = 0
@@ -111,21 +132,51 @@ class Feed:
     async def take(self) -> Call | None:
         """The next call; None when the lane has no more."""
         while True:
-            while not self._rows:
+            while not self._ready:
                 if self._ended:
                     return None
                 await self._refill()
-            call = self._sources.call(*self._rows.popleft())
-            if call is not None:
+            call = self._ready.popleft()
+            if len(self._ready) % _ROWS_A_TURN == 0:
+                # Rows out of the cache never wait for anything: let the fetching of the next chunk go on, too.
+                await _turn()
+            if isinstance(call, Call):
                 return call
+            read = self._sources.call(call, self._sources.line(call))
+            if read is not None:
+                return read
             self.changed += 1
+
+    async def close(self) -> None:
+        """Fetch no more; call it when nobody takes any more."""
+        coming, self._coming = self._coming, None
+        if coming is not None:
+            coming.cancel()
+            await asyncio.wait((coming,))
 
     async def _refill(self) -> None:
         async with self._refilling:
-            if self._rows or self._ended:
+            if self._ready or self._ended:
                 return
-            rows = await self._pending(self._lane, self._last, self._chunk)
-            self._ended = len(rows) < self._chunk
-            self._rows.extend(zip(rows, self._sources.lines(rows), strict=True))
-            if rows:
-                self._last = rows[-1].row
+            self._coming = self._coming or asyncio.ensure_future(self._fetch())
+            chunk, self._ended = await asyncio.shield(self._coming)
+            # The next chunk is fetched while this one is worked on.
+            self._coming = None if self._ended else asyncio.ensure_future(self._fetch())
+            self._ready.extend(chunk)
+
+    async def _fetch(self) -> tuple[list[Call | RowRef], bool]:
+        """The next chunk, and whether it is the last one."""
+        rows = await self._pending(self._lane, self._last, self._chunk)
+        if rows:
+            self._last = rows[-1].row
+        read = (self._read(row, data) for row, data in zip(rows, self._sources.lines(rows), strict=True))
+        chunk = [call for call in read if call is not None]
+        await self._look_ahead([call for call in chunk if isinstance(call, Call)])
+        return chunk, len(rows) < self._chunk
+
+    def _read(self, row: RowRef, data: bytes | None) -> Call | RowRef | None:
+        if data is None:
+            return row
+        call = self._sources.call(row, data)
+        self.changed += call is None
+        return call

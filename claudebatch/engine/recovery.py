@@ -24,7 +24,7 @@ def recovered(connection: sqlite3.Connection, sources: Sources, money: Money) ->
 
 def _outcome(connection: sqlite3.Connection, sources: Sources, row: int, attempt: int) -> Outcome | None:
     ref = RowRef(*connection.execute(_ROW, (row,)).fetchone())
-    call = sources.call(ref, sources.lines([ref])[0])
+    call = sources.call(ref, sources.line(ref))
     model, body, cost, known, latency_ms, request_id = connection.execute(_ATTEMPT, (attempt,)).fetchone()
     if call is None:
         return None

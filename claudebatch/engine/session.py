@@ -6,7 +6,7 @@ import asyncio
 import random
 import signal
 import sqlite3
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ from claudebatch.drain import Drain
 from claudebatch.engine.closing import Closing
 from claudebatch.engine.counts import Counts
 from claudebatch.engine.engine import Ended, Engine
-from claudebatch.engine.feed import Feed, Sources
+from claudebatch.engine.feed import Feed, LookAhead, Sources
 from claudebatch.engine.opening import OpenRun
 from claudebatch.engine.recovery import recovered
 from claudebatch.events import Emit, Notice, RunStarted
@@ -28,7 +28,7 @@ from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.reports import RunSummary
 from claudebatch.results import head
-from claudebatch.stack import Money, Parts, build_stack
+from claudebatch.stack import Keys, Money, Parts, build_stack
 from claudebatch.stores.attempt_log import JournalLog
 from claudebatch.stores.budget import RunBudget
 from claudebatch.stores.journal import Journal, RowRef, pending_rows
@@ -116,13 +116,14 @@ class Session:
         self._loop = asyncio.get_running_loop()
         cache = self._cache()
         sources = Sources(run.files, workshop)
+        keys = Keys(around.api_version)
         client = _Lazy(around.connect)
         parts = Parts(
             config=workshop.config,
             catalog=workshop.catalog,
             prices=workshop.prices,
             builder=workshop.builder,
-            api_version=around.api_version,
+            keys=keys,
             cache=cache,
             log=JournalLog(journal, wall=around.wall),
             purse=purse,
@@ -131,10 +132,12 @@ class Session:
             rng=around.rng,
             emit=self._emit,
         )
+        look_ahead = _look_ahead(cache, keys)
+        feeds = [Feed(lane, self._pending(journal), sources, look_ahead=look_ahead) for lane in run.lanes]
         finish = _finisher(journal, simulated=self._options.simulate)
         self._engine = Engine(
             build_stack(parts, client),
-            feeds=[Feed(lane, self._pending(journal), sources) for lane in run.lanes],
+            feeds=feeds,
             workers=workshop.config.concurrency,
             finish=finish,
             value_of=self._value_of,
@@ -145,8 +148,16 @@ class Session:
             with self._signals():
                 for outcome in await journal.read(lambda connection: recovered(connection, sources, self._money)):
                     await finish(outcome)
-                return await self._engine.run()
+                ended = await self._engine.run()
+            changed = sum(feed.changed for feed in feeds)
+            if changed:
+                self._emit(
+                    Notice(f"{changed:,} lines of the input changed during the run; their rows are left to be done")
+                )
+            return ended
         finally:
+            for feed in feeds:
+                await feed.close()
             sources.close()
             await client.close()
             if cache is not None:
@@ -227,6 +238,14 @@ class _Lazy:
     async def close(self) -> None:
         if self._client is not None:
             await self._client.close()
+
+
+def _look_ahead(cache: DiskCacheStore | None, keys: Keys) -> LookAhead:
+    async def look_ahead(calls: Sequence[Call]) -> None:
+        if cache is not None:
+            await cache.look_ahead(keys.ahead(calls))
+
+    return look_ahead
 
 
 def _finisher(journal: Journal, *, simulated: bool) -> Callable[[Outcome], Awaitable[None]]:

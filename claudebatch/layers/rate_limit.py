@@ -101,20 +101,25 @@ class RateLimit(Generic[BookedT]):
     """Waits for a slot, for tokens, for the end of a pause and for the pace of requests, in this order."""
 
     def __init__(
-        self, *, pool_of: Callable[[str], Pool[BookedT]], waits: Waits, rng: random.Random, emit: Emit
+        self,
+        *,
+        pool_of: Callable[[str], Pool[BookedT]],
+        waits: Waits,
+        max_pause_s: float,
+        rng: random.Random,
+        emit: Emit,
     ) -> None:
+        """*max_pause_s*: no `retry-after` pauses a pool for longer."""
         self._pool_of = pool_of
         self._waits = waits
+        self._max_pause_s = max_pause_s
         self._rng = rng
         self._emit = emit
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """Pass the call on when it may be sent."""
         pool = self._pool_of(call.model)
-        if pool.slots.locked():
-            await self._waits.guard(pool.slots.acquire())
-        else:
-            await pool.slots.acquire()
+        await self._take_slot(pool)
         try:
             booking = await pool.book(call.size)
             try:
@@ -128,17 +133,33 @@ class RateLimit(Generic[BookedT]):
         finally:
             pool.slots.release()
 
+    async def _take_slot(self, pool: Pool[BookedT]) -> None:
+        if not pool.slots.locked():
+            await pool.slots.acquire()
+            return
+        taking = asyncio.ensure_future(pool.slots.acquire())
+        try:
+            await self._waits.guard(taking)
+        except BaseException:
+            # Called off in the moment in which the slot was granted: nobody else would give it back.
+            if taking.done() and not taking.cancelled():
+                pool.slots.release()
+            raise
+
     async def _wait(self, pool: Pool[BookedT], booking: BookedT) -> None:
         if booking.wait_s > 0:
             self._tell(pool, booking.reason, booking.wait_s)
             await self._waits.sleep(booking.wait_s)
-        while (pause := pool.paused_for()) > 0:
-            self._tell(pool, "rate limited", pause)
-            await self._waits.sleep(pause)
-        if pool.ready():
-            await pool.start()
-        else:
-            await self._waits.guard(pool.start())
+        while True:
+            while (pause := pool.paused_for()) > 0:
+                self._tell(pool, "rate limited", pause)
+                await self._waits.sleep(pause)
+            if pool.ready():
+                await pool.start()
+            else:
+                await self._waits.guard(pool.start())
+            if pool.paused_for() <= 0:
+                break  # else a 429 came while this request queued: it waits with all the others
         self._waits.check()
 
     async def _arrived(self, pool: Pool[BookedT], booking: BookedT, reply: Reply) -> None:
@@ -152,7 +173,7 @@ class RateLimit(Generic[BookedT]):
             await pool.cancel(booking)
         if isinstance(error, RateLimited):
             # Up to a tenth longer than asked, so that many processes do not come back as one.
-            pool.pause((error.retry_after or _PAUSE_S) * (1 + 0.1 * self._rng.random()))
+            pool.pause(min(error.retry_after or _PAUSE_S, self._max_pause_s) * (1 + 0.1 * self._rng.random()))
 
     def _tell(self, pool: Pool[BookedT], reason: Any, seconds: float) -> None:
         if seconds >= _TOLD_FROM_S:

@@ -123,7 +123,7 @@ class ResponseCache:
             kept = await self._store.get(key)
             if kept is not None:
                 with contextlib.suppress(ValueError):  # no message after all: a miss
-                    return replace(self._parse(kept), source="cache", attempts=0)
+                    return self._parse(kept)
         reply = await call_next(call)
         if self._store is not None and self._policy.keeps(reply):
             self._store.put(key, reply.message)

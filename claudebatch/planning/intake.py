@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from claudebatch.domain import Call
+from claudebatch.domain import Call, Prompt
 from claudebatch.errors import BadRow, ClaudebatchError, Problem
 from claudebatch.inputs import BadLine, parse_line
 from claudebatch.jsonl import Line, read_lines
@@ -40,6 +40,7 @@ class Intake:
         self.bad: list[BadLine] = []
         self.bad_count = 0
         self.models: set[str] = set()
+        self._model = ""  # where the row at hand goes
 
     def records(self, each: Callable[[RowRecord, Call], None] | None = None) -> Iterator[RowRecord]:
         """The rows that can be sent, in input order; *each* sees every one with its call."""
@@ -49,12 +50,12 @@ class Intake:
                 if self._limit is not None and taken >= self._limit:
                     return
                 taken += 1
-                call = self._call(str(path), line)
-                if call is None:
+                prompt = self._prompt(str(path), line)
+                if prompt is None:
                     continue
-                record = self._record(source, line, call)
+                record = self._record(source, line, prompt)
                 if each is not None:
-                    each(record, call)
+                    each(record, self._workshop.builder.first(0, prompt))
                 yield record
 
     def refuse(self, twins: Sequence[Twin] = ()) -> None:
@@ -64,35 +65,34 @@ class Intake:
         if self.bad_count and self._workshop.config.on_bad_row == "stop":
             raise InvalidInput(self.bad, self.bad_count)
 
-    def _call(self, file: str, line: Line) -> Call | None:
+    def _prompt(self, file: str, line: Line) -> Prompt | None:
         try:
             prompt = parse_line(line.data, self._workshop.defaults, file=file, line=line.number)
-            call = self._workshop.builder.first(0, prompt)
-            found = problems(prompt.params, self._workshop.catalog.facts(call.model)) + self._unbounded(call)
+            self._model = self._workshop.router.route(prompt).model
+            found = problems(prompt.params, self._workshop.catalog.facts(self._model)) + self._unbounded(prompt)
             if not found:
-                self.models.add(call.model)
-                return call
+                self.models.add(self._model)
+                return prompt
         except BadRow as error:
             found = error.problems
         self._add(BadLine(file, line.number, found))
         return None
 
-    def _unbounded(self, call: Call) -> tuple[Problem, ...]:
-        if self._workshop.config.budget is None or "tools" not in call.prompt.params:
+    def _unbounded(self, prompt: Prompt) -> tuple[Problem, ...]:
+        if self._workshop.config.budget is None or "tools" not in prompt.params:
             return ()
-        names = unbounded_tools(call.prompt.params)
+        names = unbounded_tools(prompt.params)
         return tuple(
             Problem(f'under a cap the tool "{name}" must say how often it may run', 'give it "max_uses"')
             for name in names
         )
 
-    def _record(self, source: int, line: Line, call: Call) -> RowRecord:
-        prompt = call.prompt
+    def _record(self, source: int, line: Line, prompt: Prompt) -> RowRecord:
         return RowRecord(
             prompt.id,
             prompt.has_own_id,
             prompt.digest,
-            self._workshop.catalog.pool_of(call.model),
+            self._workshop.catalog.pool_of(self._model),
             source,
             line.number,
             line.offset,

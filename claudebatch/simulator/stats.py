@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import Any
 
-from claudebatch.domain import Pico, Usage, to_usd
+from claudebatch.domain import Pico, Usage, usd_text
 
 SECONDS_KEPT = 3_600
 ANSWERED_KEPT = 250_000
@@ -103,9 +103,9 @@ class Stats:
             "by_status": dict(sorted(self._by_status.items())),
             "by_model": dict(sorted(self._by_model.items())),
             "tokens": {name: self._tokens[name] for name in _TOKENS},
-            "billed_usd": f"{to_usd(self._billed):f}",
+            "billed_usd": usd_text(self._billed),
             "billed_pico": self._billed,
-            "billed_undelivered_usd": f"{to_usd(self._undelivered):f}",
+            "billed_undelivered_usd": usd_text(self._undelivered),
             "billed_undelivered_pico": self._undelivered,
             "undelivered": self._undelivered_answers,
             "duplicates": self._duplicates,

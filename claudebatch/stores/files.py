@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+from itertools import takewhile
 from pathlib import Path
 
 from claudebatch.errors import StorageError
 
 
 def private_dir(path: Path) -> Path:
-    """*path* as a folder of mode 0700, made with its parents if need be."""
+    """*path* as a folder, made if need be with its parents, each new one of mode 0700."""
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        missing = takewhile(lambda folder: not folder.is_dir(), (path, *path.parents))
+        for folder in reversed([*missing]):  # `parents=True` would leave the mode of parents to the umask
+            folder.mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{path}: cannot make this folder: {error.strerror}", fix="choose another place") from error
     return path

@@ -83,8 +83,11 @@ class LocalPool:
 
     async def start(self) -> None:
         """Wait for the pool's pace of requests; call it last, right before sending."""
-        if self._pace is not None:
-            await self._pace.acquire()
+        pace = None
+        while pace is not self._pace:  # replaced while this request queued at the old one: queue again
+            pace = self._pace
+            if pace is not None:
+                await pace.acquire()
 
     def paused_for(self) -> float:
         """Seconds until the pool may send again."""

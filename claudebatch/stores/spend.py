@@ -40,10 +40,11 @@ _ADD = (
     f" ON CONFLICT DO UPDATE SET {', '.join(f'{c} = {c} + excluded.{c}' for c in _COLUMNS)}"
 )
 _REBUILD = """
-SELECT date(sent_ms / 1000, 'unixepoch') AS day, model, count(*), sum(state = :answered),
-  coalesce(sum(input_tokens), 0), coalesce(sum(cache_write_tokens), 0), coalesce(sum(cache_read_tokens), 0),
-  coalesce(sum(output_tokens), 0), sum(cost), sum(CASE WHEN state IN (:sent, :unknown) THEN worst ELSE 0 END)
-FROM attempts GROUP BY day, model
+SELECT date(sent_ms / 1000, 'unixepoch') AS day, model, count(*), sum(real AND state = :answered),
+  coalesce(sum(real * input_tokens), 0), coalesce(sum(real * cache_write_tokens), 0),
+  coalesce(sum(real * cache_read_tokens), 0), coalesce(sum(real * output_tokens), 0), sum(real * cost),
+  sum(CASE WHEN state IN (:sent, :unknown) THEN worst ELSE 0 END)
+FROM (SELECT *, NOT simulated AS real FROM attempts) GROUP BY day, model
 """
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claudebatch.domain import PICO_PER_USD, Pico, to_usd
+from claudebatch.domain import PICO_PER_USD, Pico, usd_text
 
 _PLACES_OF_A_DOLLAR = 12
 """Decimal places of a pico-dollar."""
@@ -24,7 +24,7 @@ def money_exact(amount: Pico) -> str:
 
 def usd_string(amount: Pico) -> str:
     """*amount* as an exact decimal string without a sign of currency, for JSON."""
-    return f"{to_usd(amount):f}"
+    return usd_text(amount)
 
 
 def _places(amount: Pico) -> int:

@@ -51,7 +51,7 @@ class Shell:
         assert program == "claudebatch", f"an example may only call claudebatch: {command}"
         line = [sys.executable, "-m", "claudebatch", *arguments]
         if arguments[0] == "simulate":
-            return self._serve(line)
+            return self._serve([*line, "--port", "0"])  # the reader's port may be taken here
         done = subprocess.run(
             line,
             cwd=self.folder,

@@ -17,9 +17,9 @@ model: claude-sonnet-5-5
 limits:
   tier: none
   pools:
-    haiku-5-5: {requests_per_minute: 40000, input_tokens_per_minute: 60000000, output_tokens_per_minute: 60000000}
-    sonnet-5-5: {requests_per_minute: 40000, input_tokens_per_minute: 60000000, output_tokens_per_minute: 60000000}
-    opus-5-5: {requests_per_minute: 40000, input_tokens_per_minute: 60000000, output_tokens_per_minute: 60000000}
+    haiku-5.5: {requests_per_minute: 24000, input_tokens_per_minute: 60000000, output_tokens_per_minute: 60000000}
+    sonnet-5.5: {requests_per_minute: 24000, input_tokens_per_minute: 60000000, output_tokens_per_minute: 60000000}
+    opus-5.5: {requests_per_minute: 24000, input_tokens_per_minute: 60000000, output_tokens_per_minute: 60000000}
 retry: {base_s: 0.005, cap_s: 0.05}
 routes:
   - name: hard
@@ -29,7 +29,7 @@ routes:
     when: {input_tokens: {max: 60}, has_tools: false, has_schema: false}
     model: claude-haiku-5-5
 """
-LIMITS = Allowance(rpm=40_000, itpm=60_000_000, otpm=60_000_000, burst_seconds=1.0)
+LIMITS = Allowance(rpm=24_000, itpm=60_000_000, otpm=60_000_000, burst_seconds=1.0)
 FAULTS = {"529": 0.01, "500": 0.01, "reset": 0.01}
 
 TOOL = {"name": "lookup", "description": "Looks up.", "input_schema": {"type": "object", "properties": {}}}

@@ -7,6 +7,7 @@ own, for what only a process can show: signals, death, streams.
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import os
@@ -230,6 +231,13 @@ class Zygote:
                 return None
 
 
+class _Terminal(io.BytesIO):
+    """A standard input at which somebody sits and types nothing."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 class World:
     """Everything one test has: see the fixtures `world`, `serve` and `launch`."""
 
@@ -296,7 +304,9 @@ class World:
             return 0, 0
         return query(path, "SELECT coalesce(sum(spent), 0), coalesce(sum(held), 0) FROM spend")[0]  # type: ignore[return-value]
 
-    def claudebatch(self, *arguments: str, stdin: bytes = b"", umask: int = 0o022) -> Done:
+    def claudebatch(
+        self, *arguments: str, stdin: bytes = b"", terminal: bool = False, umask: int = 0o022
+    ) -> Done:
         """Run a command line in this process."""
         from claudebatch.__main__ import main
 
@@ -308,8 +318,9 @@ class World:
                 patch.setenv(name, value)
             patch.chdir(self.work)
             patch.setattr(sys, "argv", ["claudebatch", *arguments])
-            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+            patch.setattr(sys, "stdin", io.TextIOWrapper(_Terminal() if terminal else io.BytesIO(stdin)))
             before = os.umask(umask)
+            thresholds = gc.get_threshold()
             try:
                 main()
                 code = 0
@@ -317,6 +328,8 @@ class World:
                 code = int(leaving.code or 0)
             finally:
                 os.umask(before)
+                gc.set_threshold(*thresholds)
+                gc.unfreeze()
         out, err = self._capfd.readouterr()
         return Done(code, out, err)
 

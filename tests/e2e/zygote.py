@@ -49,7 +49,10 @@ def serve(link: socket.socket) -> None:
             os.read(waking, 4096)
             report_ended(link)
         if link in ready:
-            data, descriptors, _, _ = socket.recv_fds(link, 1 << 20, 3)
+            try:
+                data, descriptors, _, _ = socket.recv_fds(link, 1 << 20, 3)
+            except ConnectionResetError:
+                return  # whoever asked has left without hearing us out
             if not data:
                 return
             pid = os.fork()

@@ -25,7 +25,9 @@ POLICY = BreakerPolicy(minimum_calls=4, failure_rate=0.5, window_s=30, wait_open
 
 
 def layer(events: list[Event] | None = None) -> CircuitBreaker:
-    return CircuitBreaker(POLICY, pool_of=lambda model: model, now=now, emit=(events if events is not None else []).append)
+    return CircuitBreaker(
+        POLICY, pool_of=lambda model: model, now=now, emit=(events if events is not None else []).append
+    )
 
 
 async def outcome(breaker: CircuitBreaker, client: ScriptedClient, model: str = HAIKU) -> str:

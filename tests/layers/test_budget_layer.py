@@ -126,7 +126,12 @@ async def test_those_who_wait_are_refused_as_soon_as_they_can_never_fit():
     await settled()
     others = [asyncio.ensure_future(layer(purse, worst)(make_call(), ScriptedClient())) for worst in (50, 20, 21)]
     results = await asyncio.gather(first, *others, return_exceptions=True)
-    assert [type(result).__name__ for result in results] == ["AttemptError", "BudgetExhausted", "Reply", "BudgetExhausted"]
+    assert [type(result).__name__ for result in results] == [
+        "AttemptError",
+        "BudgetExhausted",
+        "Reply",
+        "BudgetExhausted",
+    ]
     assert now() == 5
 
 

@@ -34,7 +34,9 @@ TOKENS = Size(input_tokens=1000, input_bound=5000, output_tokens=500, output_bou
 class Limiter:
     """A layer over real pools with the same limits."""
 
-    def __init__(self, *, rpm: float | None = None, itpm: float | None = None, otpm: float | None = None, slots: int = 64):
+    def __init__(
+        self, *, rpm: float | None = None, itpm: float | None = None, otpm: float | None = None, slots: int = 64
+    ):
         self.drain = Drain()
         self.events: list[Event] = []
         allowance = PoolLimits(
@@ -42,7 +44,11 @@ class Limiter:
         )  # fmt: skip
         self.pools = {model: LocalPool(model, allowance, concurrency=slots, now=now) for model in (HAIKU, OPUS)}
         self.layer = RateLimit(
-            pool_of=self.pools.__getitem__, waits=self.drain, rng=random.Random(1), emit=self.events.append
+            pool_of=self.pools.__getitem__,
+            waits=self.drain,
+            max_pause_s=600,
+            rng=random.Random(1),
+            emit=self.events.append,
         )
 
     async def send(self, client: ScriptedClient, row: int = 1, model: str = HAIKU, size: Size = TOKENS) -> Reply:

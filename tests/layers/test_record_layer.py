@@ -121,6 +121,8 @@ async def test_many_at_once_keep_their_outcomes_apart():
         *(layer(make_call(row=row), client) for row in range(40)), return_exceptions=True
     )
     expected = {0: "overloaded_error", 1: "timeout"}
-    assert [entry.outcomes for entry in log.entries] == [[expected.get(e.call.row % 4, "answered")] for e in log.entries]
+    assert [entry.outcomes for entry in log.entries] == [
+        [expected.get(e.call.row % 4, "answered")] for e in log.entries
+    ]
     assert sum(isinstance(result, AttemptError) for result in results) == 20
     assert now() == pytest.approx(1.1)

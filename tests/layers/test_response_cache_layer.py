@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claudebatch.domain import Call
+from claudebatch.domain import Call, Reply
 from claudebatch.errors import AttemptError, Draining
 from claudebatch.jsonl import decode, encode
 from claudebatch.layers.response_cache import CachePolicy, ResponseCache, cache_key
@@ -41,8 +41,12 @@ def key(call: Call, api_version: str = "2026-10-21") -> str:
     return cache_key(call, api_version=api_version, encode=encode, decode=decode)
 
 
+def parse(kept: bytes) -> Reply:
+    return parse_message(kept, source="cache", attempts=0)
+
+
 def layer(store: MemoryCache | None = None, *, share: bool = True, **policy: bool) -> ResponseCache:
-    return ResponseCache(key=key, store=store, parse=parse_message, policy=CachePolicy(**policy), share=share)
+    return ResponseCache(key=key, store=store, parse=parse, policy=CachePolicy(**policy), share=share)
 
 
 # The key

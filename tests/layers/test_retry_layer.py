@@ -102,7 +102,10 @@ async def test_it_gives_the_first_answer_and_says_how_many_attempts_it_took():
     reply = await layer(make_call(), client)
     assert reply.attempts == 3
     assert slept == [1, 2]
-    assert events == [Retrying("claude-haiku-5-5", "overloaded_error", 1, 1), Retrying("claude-haiku-5-5", "timeout", 2, 2)]
+    assert events == [
+        Retrying("claude-haiku-5-5", "overloaded_error", 1, 1),
+        Retrying("claude-haiku-5-5", "timeout", 2, 2),
+    ]
 
 
 async def test_an_answer_at_once_is_passed_on_as_it_is():

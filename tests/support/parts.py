@@ -15,7 +15,7 @@ from claudebatch.domain import Call, Pico, Prompt
 from claudebatch.drain import Drain
 from claudebatch.events import Event
 from claudebatch.planning.workshop import Workshop
-from claudebatch.stack import Parts
+from claudebatch.stack import Keys, Parts
 from tests.support.scripted import HAIKU, MemoryCache, MemoryLog, WatchedBudget
 from tests.support.virtual import now
 
@@ -64,7 +64,7 @@ def make_bench(
         catalog=workshop.catalog,
         prices=workshop.prices,
         builder=workshop.builder,
-        api_version="2026-10-21",
+        keys=Keys("2026-10-21"),
         cache=cache if cached else None,
         log=log,
         purse=purse,

@@ -225,4 +225,3 @@ class WatchedBudget(RunBudget):
         before = len(self.ended)
         super().forfeit(hold)
         self.ended[before:] = ["forfeit"]
-

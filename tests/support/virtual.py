@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import math
 import selectors
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
@@ -18,11 +19,15 @@ Result = TypeVar("Result")
 _PATIENCE_S = 5.0
 """Real seconds that a thread may take to answer when no timer is set; nothing then means that all wait for ever."""
 
+_TURNS = 200
+"""So many turns of the loop take a microsecond: who polls for a moment that floats cannot tell from now gets there."""
+
 
 class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # chosen by the platform
     def __init__(self) -> None:
         super().__init__()
         self.seconds = 0.0
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
@@ -32,8 +37,15 @@ class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-t
             return events
         events = super().select(0)
         if not events and timeout > 0:
-            self.seconds += timeout
+            self._pass(timeout)
+        self._turns += 1
+        if self._turns >= _TURNS:
+            self._pass(max(1e-6, 4 * math.ulp(self.seconds)))
         return events
+
+    def _pass(self, seconds: float) -> None:
+        self.seconds += seconds
+        self._turns = 0
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

@@ -31,7 +31,7 @@ _BACKLOG = 1000
 _INTENT = "INSERT INTO attempts (attempt, row, model, worst, sent_ms) VALUES (?,?,?,?,?)"
 _OUTCOME = (
     "UPDATE attempts SET state=?, cost=?, cost_known=?, input_tokens=?, cache_write_tokens=?, cache_read_tokens=?,"
-    " output_tokens=?, latency_ms=?, request_id=?, error=?, body=? WHERE attempt=?"
+    " output_tokens=?, latency_ms=?, request_id=?, error=?, body=?, simulated=? WHERE attempt=?"
 )
 _RESULT = "INSERT INTO results (row, ok, head, attempt, body) VALUES (?,?,?,?,?)"
 
@@ -128,7 +128,7 @@ class Journal:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             execute(_INTENT, intents)
-            execute(_OUTCOME, (outcome[:12] for outcome in outcomes))
+            execute(_OUTCOME, ((*outcome[:11], outcome.simulated, outcome.attempt) for outcome in outcomes))
             execute(_RESULT, (result[:5] for result in results))
             self._connection.execute("COMMIT")
         except BaseException:

@@ -22,7 +22,8 @@ CREATE TABLE attempts (
   attempt INTEGER PRIMARY KEY, row INTEGER NOT NULL, model TEXT NOT NULL, worst INTEGER NOT NULL,
   sent_ms INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0, cost INTEGER NOT NULL DEFAULT 0,
   cost_known INTEGER NOT NULL DEFAULT 1, input_tokens INTEGER, cache_write_tokens INTEGER, cache_read_tokens INTEGER,
-  output_tokens INTEGER, latency_ms INTEGER, request_id TEXT, error TEXT, body BLOB);
+  output_tokens INTEGER, latency_ms INTEGER, request_id TEXT, error TEXT, body BLOB,
+  simulated INTEGER NOT NULL DEFAULT 0);
 -- One row per result line, in the order of the output file. `body` is set where no attempt holds the message.
 CREATE TABLE results (
   n INTEGER PRIMARY KEY, row INTEGER NOT NULL, ok INTEGER NOT NULL, head BLOB NOT NULL, attempt INTEGER, body BLOB);

@@ -1,0 +1,48 @@
+"""Values that have the right type and still cannot be meant, wherever they came from: the file or a flag."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from claudebatch.config.schema import Config
+from claudebatch.config.units import seconds, size
+from claudebatch.errors import ConfigError
+
+# Every pool has this many workers from the start: more would only fill the memory.
+_MOST_AT_ONCE = 10_000
+
+
+def check_values(config: Config, where: Callable[[str], str]) -> None:
+    """Raise `ConfigError` for the first impossible value; *where* gives the `file:line` or flag of a dotted key."""
+    defaults = Config()
+    if config.max_tokens < 1:
+        _refuse(where, "max_tokens", "must be a whole number above 0", config.max_tokens, defaults.max_tokens)
+    if not 1 <= config.concurrency <= _MOST_AT_ONCE:
+        reason = f"must be a whole number from 1 to {_MOST_AT_ONCE}"
+        _refuse(where, "concurrency", reason, config.concurrency, defaults.concurrency)
+    if config.budget is not None and not (config.budget.is_finite() and config.budget > 0):
+        reason = f"{_at(where, 'budget')} must be an amount of dollars above 0, got {config.budget}"
+        raise ConfigError(reason, fix="try --budget 5 or --budget 2.50")
+    _check_dollars(where, "confirm_above", config.confirm_above, defaults.confirm_above)
+    floor = "monitor.floor_usd_per_minute"
+    _check_dollars(where, floor, config.monitor.floor_usd_per_minute, defaults.monitor.floor_usd_per_minute)
+    seconds(_at(where, "max_outage"), config.max_outage)
+    seconds(_at(where, "attempt_deadline"), config.attempt_deadline)
+    size(_at(where, "cache.size"), config.cache.size)
+    if config.cache.ttl is not None:
+        seconds(_at(where, "cache.ttl"), config.cache.ttl)
+
+
+def _check_dollars(where: Callable[[str], str], key: str, value: Decimal, usual: Decimal) -> None:
+    if not (value.is_finite() and value >= 0):
+        _refuse(where, key, "must be an amount of dollars from 0", value, usual)
+
+
+def _refuse(where: Callable[[str], str], key: str, reason: str, value: object, usual: object) -> None:
+    raise ConfigError(f"{_at(where, key)} {reason}, got {value}", fix=f"try {key.rpartition('.')[2]}: {usual}")
+
+
+def _at(where: Callable[[str], str], key: str) -> str:
+    place = where(key)
+    return f"{place}: {key}" if place else key

@@ -1,0 +1,240 @@
+"""The configuration: read or refused, each refusal with file, line, reason and fix."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claudebatch.config.load import load
+from claudebatch.config.schema import Config
+from claudebatch.errors import ConfigError, ExitCode
+
+
+@pytest.fixture
+def file(tmp_path):
+    """Writes a configuration."""
+
+    def write(text):
+        path = tmp_path / "c.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def read(path, **flags):
+    return load(path, flags, env={}, folder=Path("/nonexistent"))
+
+
+def refusal(path, **flags):
+    with pytest.raises(ConfigError) as caught:
+        read(path, **flags)
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert caught.value.fix
+    return caught.value
+
+
+def test_no_file_and_no_flags_are_the_defaults():
+    found = read(None)
+    assert (found.config, found.path, found.origins) == (Config(), None, {})
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "\ufeff# nothing\n", "{}\n", "---\n"])
+def test_an_empty_file_is_the_defaults(file, text):
+    assert read(file(text)).config == Config()
+
+
+def test_a_value_comes_from_the_file_and_a_flag_wins_over_it(file):
+    path = file("model: claude-haiku-5-5\n\nmax_tokens: 100\nbudget: 2.50\n")
+    found = read(path, max_tokens=7, concurrency=None, system="Be brief.")
+    config = found.config
+    assert (config.model, config.max_tokens, config.system) == ("claude-haiku-5-5", 7, "Be brief.")
+    assert (config.budget, config.concurrency) == (Decimal("2.50"), 64)
+    assert found.origins == {
+        "model": f"{path}:1",
+        "max_tokens": "--max-tokens",
+        "budget": f"{path}:4",
+        "system": "--system",
+    }
+
+
+def test_dollars_are_exact_however_they_are_written(file):
+    for text in ("0.1", "'0.1'", "1e-1"):
+        assert read(file(f"budget: {text}\n")).config.budget == Decimal("0.1")
+
+
+def test_the_nearest_file_wins(tmp_path):
+    home, folder = tmp_path / "home", tmp_path / "work"
+    user = home / "claudebatch" / "config.yaml"
+    user.parent.mkdir(parents=True)
+    folder.mkdir()
+    env = {}
+
+    def model():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_CONFIG_HOME", str(home))
+            return load(None, {}, env=env, folder=folder).config.model
+
+    assert model() == Config().model
+    user.write_text("model: of-the-user\n")
+    assert model() == "of-the-user"
+    (folder / "claudebatch.yaml").write_text("model: of-the-project\n")
+    assert model() == "of-the-project"
+    (tmp_path / "named.yaml").write_text("model: of-the-environment\n")
+    env["CLAUDEBATCH_CONFIG"] = str(tmp_path / "named.yaml")
+    assert model() == "of-the-environment"
+    (tmp_path / "flag.yaml").write_text("model: of-the-flag\n")
+    assert load(tmp_path / "flag.yaml", {}, env=env, folder=folder).config.model == "of-the-flag"
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "reason", "fix"),
+    [
+        ("modle: x\n", 1, 'there is no setting "modle"', 'did you mean "model"?'),
+        ("\n\ncache:\n  sise: 3\n", 4, 'there is no setting "cache.sise"', 'did you mean "size"?'),
+        ("zzzz: 1\n", 1, 'there is no setting "zzzz"', "known here: attempt_deadline, "),
+        ("api_key: sk-ant-1\n", 1, 'there is no setting "api_key"', "known here"),
+        ("base_url: http://x\n", 1, 'there is no setting "base_url"', ""),
+        ("1: 2\n", 1, 'there is no setting "1"', "known here"),
+        ("model: a\nbudget: 1\nmodel: b\n", 3, '"model" stands here twice', "keep one"),
+        ("cache:\n  size: 1\n  size: 2\n", 3, '"cache.size" stands here twice', "keep one"),
+        ("model: 5\n", 1, "model: expected str, got int", ""),
+        ("model: ''\n", 1, "model: expected str of length >= 1", ""),
+        ("max_tokens: many\n", 1, "max_tokens: expected int, got str", ""),
+        ("max_tokens: 0\n", 1, "max_tokens must be a whole number above 0, got 0", "try max_tokens: 8192"),
+        ("max_tokens: 1.5\n", 1, "max_tokens: expected int, got float", ""),
+        ("max_tokens: true\n", 1, "max_tokens: expected int, got bool", ""),
+        ("concurrency: -3\n", 1, "concurrency must be a whole number from 1 to 10000, got -3", "try concurrency: 64"),
+        ("concurrency: 1000000\n", 1, "from 1 to 10000, got 1000000", ""),
+        ("budget: -5\n", 1, "budget must be an amount of dollars above 0, got -5", "--budget 2.50"),
+        ("budget: .nan\n", 1, "got NaN", ""),
+        ("budget: .inf\n", 1, "got Infinity", ""),
+        ("budget: cheap\n", 1, "budget: Invalid decimal string", ""),
+        ("confirm_above: -1\n", 1, "confirm_above must be an amount of dollars from 0, got -1", "try confirm_above: 5"),
+        ("confirm_above: .nan\n", 1, "got NaN", ""),
+        ("monitor:\n  floor_usd_per_minute: .nan\n", 2, "monitor.floor_usd_per_minute must be", "0.10"),
+        ("monitor: {factor: 0}\n", 1, "monitor.factor: expected float > 0.0", ""),
+        ("on_bad_row: maybe\n", 1, "on_bad_row: must be stop or skip, got 'maybe'", ""),
+        ("limits: {tier: gold}\n", 1, "must be start or build or scale or none, got 'gold'", ""),
+        ("limits:\n  pools:\n    haiku-5.5:\n      requests_per_minute: -5\n", 2, "expected float > 0.0", ""),
+        ("limits: {pools: {haiku-5.5: {requests_per_minute: 0}}}\n", 1, "expected float > 0.0", ""),
+        ("limits: {pools: {haiku-5.5: {input_tokens_per_minute: .nan}}}\n", 1, "expected float > 0.0", ""),
+        ("limits: {pools: {haiku-5.5: {rpm: 5}}}\n", 1, "unknown field rpm", ""),
+        ("retry: {max_attempts: 0}\n", 1, "retry.max_attempts: expected int >= 1", ""),
+        ("retry: {base_s: -1}\n", 1, "retry.base_s: expected float >= 0.0", ""),
+        ("breaker: {failure_rate: 7}\n", 1, "breaker.failure_rate: expected float <= 1.0", ""),
+        ("breaker: {probes: 0}\n", 1, "breaker.probes: expected int >= 1", ""),
+        ("model: x\nmax_outage: soon\n", 2, "max_outage: not a duration such as 90s", "write a duration"),
+        ("attempt_deadline: -5\n", 1, "attempt_deadline: not a duration", ""),
+        ("cache:\n  ttl: never\n", 2, "cache.ttl: not a duration", ""),
+        ("cache:\n  size: big\n", 2, "cache.size: not a size such as 2GB: 'big'", ""),
+        ("cache: null\n", 1, "cache: expected object, got null", ""),
+        ("routes: {}\n", 1, "routes: expected array, got object", ""),
+        ("routes:\n  - name: a\n  - 5\n", 3, "routes.1: expected object, got int", ""),
+        ("fallbacks: {a: b}\n", 1, "fallbacks: expected array, got str", ""),
+        ("a: b: c\n", 1, "mapping values are not allowed here", "mend this line"),
+        ("model: x\n\tbudget: 1\n", 2, "", ""),
+        ("model: a\n---\nmodel: b\n", 2, "another document", ""),
+        ("model: *nope\n", 1, "undefined alias", ""),
+        ("? [a, b]\n: 1\n", 1, "unhashable key", ""),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_where_it_stands(file, text, line, reason, fix):
+    path = file(text)
+    error = refusal(path)
+    assert error.message.startswith(f"{path}:{line}: ")
+    assert reason in error.message
+    assert fix in error.fix
+
+
+@pytest.mark.parametrize("text", ["- a\n", "hello\n", "5\n"])
+def test_the_top_level_must_be_a_mapping(file, text):
+    assert "the top level must be a mapping" in refusal(file(text)).message
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "model: !!python/object/apply:os.system ['touch {trap}']\n",
+        "model: !!python/name:os.system\n",
+        "model: !!python/module:os\n",
+        "model: !!python/object/new:os.system ['touch {trap}']\n",
+        "model: !mine x\n",
+        "!!python/object/apply:os.system ['touch {trap}']\n",
+    ],
+)
+def test_a_tag_that_would_run_code_is_refused_and_runs_nothing(file, tmp_path, text):
+    trap = tmp_path / "trap"
+    error = refusal(file(text.replace("{trap}", str(trap))))
+    assert "could not determine a constructor" in error.message
+    assert not trap.exists()
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a: &x [*x]\n", "a: &x {b: *x}\n", "[" * 5000, "{a: " * 3000, BOMB],
+    ids=["list in itself", "mapping in itself", "deep list", "deep mapping", "bomb"],
+)
+def test_a_file_that_never_ends_is_refused_in_a_moment(file, text):
+    assert "nested too deep" in (found := refusal(file(text)).message) or "more than 100,000 settings" in found
+
+
+def test_merge_keys_and_aliases_work_as_in_any_yaml(file):
+    config = read(file("cache: &c {ttl: 1h}\nretry:\n  base_s: 2\nmodels: {x: &m {pool: p}, y: *m}\n")).config
+    assert (config.cache.ttl, config.retry.base_s) == ("1h", 2.0)
+    assert config.models["x"] == config.models["y"] == {"pool": "p"}
+    assert read(file("cache:\n  <<: {ttl: 1h}\n  size: 1MB\n")).config.cache.ttl == "1h"
+
+
+def test_a_file_that_cannot_be_read_says_why(tmp_path):
+    missing = refusal(tmp_path / "none.yaml")
+    assert "cannot read the configuration: No such file" in missing.message
+    assert "cannot read the configuration: Is a directory" in refusal(tmp_path).message
+    binary = tmp_path / "b.yaml"
+    binary.write_bytes(b"\xff\xfe\x00model")
+    assert "it is not UTF-8 text" in refusal(binary).message
+
+
+def test_a_flag_that_cannot_be_meant_is_named_as_the_flag(file):
+    path = file("concurrency: 5\n")
+    assert refusal(path, concurrency=10**8).message.startswith("--concurrency: concurrency must be")
+    assert refusal(None, max_outage="soon").message.startswith("--max-outage: max_outage: not a duration")
+    assert refusal(None, budget=Decimal("-1")).message.startswith("--budget: budget must be")
+
+
+@given(st.text(max_size=200))
+def test_no_text_breaks_the_reader(tmp_path_factory, text):
+    path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
+    path.write_text(text, encoding="utf-8", errors="replace", newline="")
+    try:
+        read(path)
+    except ConfigError as error:
+        assert str(path) in error.message
+
+
+TREES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*Config.__struct_fields__, "x"]), inner),
+    max_leaves=8,
+)
+
+
+@given(st.dictionaries(st.sampled_from(Config.__struct_fields__), TREES, max_size=4))
+def test_no_value_of_a_known_setting_breaks_the_reader(tmp_path_factory, tree):
+    import yaml
+
+    path = tmp_path_factory.getbasetemp() / "fuzz.yaml"
+    path.write_text(yaml.safe_dump(tree), encoding="utf-8")
+    try:
+        read(path)
+    except ConfigError as error:
+        assert str(path) in error.message

@@ -1,0 +1,103 @@
+"""The README says what is true: its examples are run again, its picture and its tables are compared with the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from claudebatch.config.load import load
+from claudebatch.errors import ExitCode
+from tests.docs.console import Shell, alike, blocks, examples
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+EXAMPLES = list(examples(README))
+
+
+@pytest.fixture(scope="module")
+def printed(shell: Shell) -> list[str]:
+    """What each example prints, in the README's order and in one folder: later ones build on earlier ones."""
+    return [shell.run(example.command) for example in EXAMPLES]
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)), ids=[example.command for example in EXAMPLES])
+def test_an_example_prints_what_the_readme_shows(number, printed, shell):
+    home = shell.env["HOME"]
+    assert alike(printed[number], home) == alike(EXAMPLES[number].output, home)
+
+
+def test_every_command_has_an_example():
+    shown = {example.command.split()[1] for example in EXAMPLES if example.command.startswith("claudebatch ")}
+    assert shown == {"run", "spend", "cache", "simulate"}
+
+
+def test_the_readme_is_short_enough_to_be_read():
+    assert len(README.splitlines()) <= 250
+
+
+@pytest.mark.parametrize("needed", ["--simulate", "pytest"])
+def test_both_set_up_commands_are_one_line_and_install_from_locks_only(needed):
+    (command,) = (block for block in blocks(README, "sh") if needed in block)
+    assert command.count("\n") == 1
+    for install in re.findall(r"pip install ([^&]*)", command):
+        assert ".lock" in install or ("--no-deps" in install and "--no-build-isolation" in install)
+
+
+def test_the_first_two_sh_blocks_are_the_main_job_and_the_test_suite():
+    main_job, test_suite = blocks(README, "sh")
+    assert main_job.strip().endswith("claudebatch run sample_inputs/prompts.jsonl --simulate")
+    assert test_suite.strip().endswith("pytest -q")
+
+
+def layers_of_the_code() -> list[str]:
+    tree = ast.parse((ROOT / "claudebatch/stack.py").read_text())
+    (nested,) = (
+        node.args[0]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "nest"
+    )
+    return [layer.func.id for layer in nested.elts]
+
+
+def test_the_picture_shows_the_layers_in_the_order_of_build_stack():
+    (picture,) = (block for block in blocks(README, "text") if "journal" in block)
+    assert re.findall(r"^ ([A-Z]\w+) {2,}", picture, re.MULTILINE) == layers_of_the_code()
+
+
+def test_the_design_explains_the_layers_in_the_order_of_build_stack():
+    design = (ROOT / "docs/design.md").read_text()
+    assert re.findall(r"^\| ([A-Z]\w+) \|", design, re.MULTILINE) == layers_of_the_code()
+
+
+def codes(table: str) -> set[int]:
+    cells = re.findall(r"^\| (\d[\d, ]*) \|", table, re.MULTILINE)
+    return {int(number) for cell in cells for number in cell.split(",")}
+
+
+def test_the_exit_codes_of_the_readme_are_those_of_the_code():
+    assert codes(README) == set(map(int, ExitCode))
+
+
+def test_the_page_on_exit_codes_names_each_code_as_the_code_does():
+    page = (ROOT / "docs/exit-codes.md").read_text()
+    assert dict(re.findall(r"^\| (\d+) \| `(\w+)` \|", page, re.MULTILINE)) == {str(int(c)): c.name for c in ExitCode}
+
+
+def test_the_configuration_of_the_readme_can_be_loaded(tmp_path):
+    (written,) = blocks(README, "yaml")
+    (tmp_path / "claudebatch.yaml").write_text(written)
+    config = load(None, {}, env={"HOME": str(tmp_path)}, folder=tmp_path).config
+    assert (config.budget, config.limits.tier, len(config.routes)) == (5, "build", 2)
+
+
+OPTIONS = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--no-deps", "--no-build-isolation"})
+
+
+def test_every_option_that_the_readme_names_exists():
+    source = "".join(path.read_text() for path in (ROOT / "claudebatch/cli").glob("*.py"))
+    declared = set(re.findall(r'"(--[a-z-]+)', source))
+    declared |= {"--" + name.replace("_", "-") for name in re.findall(r"^    (\w+): Annotated", source, re.MULTILINE)}
+    assert set(OPTIONS) <= declared | {"--help"}

@@ -1,0 +1,162 @@
+"""The cap is never passed, whatever is in flight; what is left can be done later."""
+
+from __future__ import annotations
+
+import random
+import shlex
+from decimal import Decimal
+
+import pytest
+
+from claudebatch.domain import from_usd
+from tests.e2e.world import prompts
+
+RUN = ("run", "in.jsonl", "-o", "out.jsonl")
+HAIKU = "claude-haiku-5-5"
+
+
+def money(world, api, cap):
+    """(billed, settled, unknown), with every promise about them checked."""
+    billed, settled = api.stats()["billed_pico"], world.settled()
+    unknown = world.query("SELECT coalesce(sum(worst), 0) FROM attempts WHERE state IN (0, 3)")[0][0]
+    assert settled <= billed <= settled + unknown <= from_usd(Decimal(cap))
+    return billed, settled, unknown
+
+
+def next_command(done):
+    (line,) = [line for line in done.err.splitlines() if line.startswith("next ")]
+    return shlex.split(line.removeprefix("next "))[1:]
+
+
+def test_a_cap_that_is_reached_ends_with_3_and_the_command_that_goes_on(world, serve):
+    api = serve(use_all_max_tokens=True)
+    world.write("in.jsonl", prompts(40, max_tokens=1000))
+    done = world.claudebatch(*RUN, "--budget", "0.10")
+    assert done.code == 3
+    billed, settled, unknown = money(world, api, "0.10")
+    assert (settled, unknown) == (billed, 0)
+    answered = len(world.results())
+    assert 5 <= answered < 40
+    assert f"{answered} ok · 0 failed · {40 - answered} pending of 40" in done.err
+    assert "stopped   the cap is reached" in done.err
+    assert "of $0.10" in done.err
+
+    again = world.claudebatch(*RUN, "--budget", "0.10")
+    assert again.code == 3
+    assert api.stats()["billed_pico"] <= from_usd(Decimal("0.10")), "earlier sessions count"
+
+    command = next_command(done)
+    assert command == [*RUN, "--budget", "0.20"]
+    while (done := world.claudebatch(*command)).code == 3:
+        money(world, api, command[-1])
+        command = next_command(done)
+    assert done.code == 0
+    assert len(world.results()) == 40
+    assert api.requests == 40, "nothing was asked twice on the way"
+    assert world.settled() == api.stats()["billed_pico"] == world.ledger()[0]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_cap_holds_whatever_the_prompts_the_faults_and_the_order(world, serve, seed):
+    rng = random.Random(seed)
+    api = serve(
+        use_all_max_tokens=True,
+        faults={"529": 0.05, "reset": 0.05, "cut": 0.05, "empty": 0.03},
+        latency="uniform:0.001,0.02",
+    )
+    rows = [
+        {
+            "id": n,
+            "prompt": "x" * rng.randint(1, 4000) + str(n),
+            "max_tokens": rng.choice([50, 300, 2000]),
+            "model": rng.choice([HAIKU, "claude-sonnet-5-5", "claude-opus-5-5"]),
+        }
+        for n in range(60)
+    ]
+    world.write("in.jsonl", rows)
+    cap = rng.choice(["0.02", "0.08", "0.30"])
+    done = world.claudebatch(*RUN, "--budget", cap)
+    assert done.code in (0, 3), done.err
+    money(world, api, cap)
+    assert world.ledger()[0] == world.settled()
+
+
+def test_a_row_that_can_never_fit_does_not_keep_smaller_ones_from_being_done(world, api):
+    rows = [{"id": "huge", "prompt": "x", "max_tokens": 100_000}, *prompts(5, max_tokens=100)]
+    world.write("in.jsonl", rows)
+    done = world.claudebatch(*RUN, "--budget", "0.05")
+    assert done.code == 3
+    assert sorted(world.results()) == [f"row-{n}" for n in range(5)]
+    assert "the next request may cost up to $1." in done.err
+
+
+def test_cached_answers_need_no_money(world, api):
+    world.write("in.jsonl", prompts(10, max_tokens=1000))
+    world.claudebatch(*RUN)
+    done = world.claudebatch("run", "in.jsonl", "-o", "other.jsonl", "--budget", "0.000001")
+    assert (done.code, api.requests) == (0, 10)
+
+
+def test_an_answer_that_was_lost_counts_at_its_worst_case(world, serve):
+    api = serve(script=("cut", "cut"), use_all_max_tokens=True)
+    world.write("in.jsonl", prompts(1, max_tokens=1000))
+    done = world.claudebatch(*RUN)
+    assert done.code == 0
+    billed, settled, unknown = money(world, api, "1")
+    assert billed == 3 * settled, "the simulator billed three answers and delivered one"
+    assert unknown >= 2 * settled
+    assert "2 requests ended without an answer and may be billed" in done.err
+    assert world.ledger() == (settled, unknown)
+
+
+def test_a_model_without_a_price_is_refused_under_a_cap_before_anything_is_sent(world, api):
+    world.write("in.jsonl", [*prompts(2), {"id": "x", "prompt": "y", "model": "claude-unheard-of-9"}])
+    done = world.claudebatch(*RUN, "--budget", "5")
+    assert (done.code, api.requests) == (2, 0)
+    assert "no price is known for claude-unheard-of-9, and the run has a cap" in done.err
+    assert "add prices.claude-unheard-of-9 to the configuration" in done.err
+
+
+def test_a_fallback_without_a_price_is_refused_under_a_cap_too(world, api):
+    world.configure(f"fallbacks: {{{HAIKU}: [claude-unheard-of-9]}}\n")
+    world.write("in.jsonl", prompts(2, model=HAIKU))
+    done = world.claudebatch(*RUN, "--budget", "5")
+    assert (done.code, api.requests) == (2, 0)
+    assert "claude-unheard-of-9" in done.err
+
+
+def test_a_price_from_the_configuration_is_as_good_as_any(world, api):
+    world.configure(f"prices: {{{HAIKU}: {{input: 1000, output: 1000}}}}\n")
+    world.write("in.jsonl", prompts(3, model=HAIKU, max_tokens=10_000))
+    assert world.claudebatch(*RUN, "--budget", "1").code == 3
+    assert api.requests == 0
+
+
+class TestBeforeAnExpensiveRun:
+    """Nobody is asked where nobody is; and a no is a no the second time, too."""
+
+    ROWS = prompts(600, model="claude-opus-5-5", max_tokens=8000)
+
+    def test_it_is_not_started_without_yes_or_a_cap(self, world, api):
+        world.write("in.jsonl", self.ROWS)
+        for _ in range(2):
+            done = world.claudebatch(*RUN)
+            assert (done.code, api.requests) == (2, 0)
+            assert "more than the $5.00 that goes without a question" in done.err
+            assert "add --yes, or a cap: --budget " in done.err
+
+    def test_the_fix_it_offers_works(self, world, api):
+        world.write("in.jsonl", self.ROWS)
+        done = world.claudebatch(*RUN)
+        cap = done.err.split("--budget ")[1].split()[0]
+        assert world.claudebatch(*RUN, "--budget", cap, "-n", "3").code == 0
+        assert world.claudebatch(*RUN, "--yes", "-n", "5").code == 0
+        assert api.requests == 5
+
+    def test_rehearsals_and_cheap_runs_are_not_asked_about(self, world, api):
+        world.configure("simulate: {latency: 'fixed:0'}\n")
+        world.write("in.jsonl", self.ROWS)
+        assert world.claudebatch(*RUN, "-n", "5").code == 0
+        assert world.claudebatch("run", "in.jsonl", "-o", "rehearsal.jsonl", "--simulate").code == 0
+        world.configure("confirm_above: 1000\n")
+        assert world.claudebatch(*RUN).code == 0

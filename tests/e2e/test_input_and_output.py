@@ -1,0 +1,261 @@
+"""Where prompts come from and where results go: files, standard input, standard output, order, bad rows."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.e2e.world import prompts
+
+RUN = ("run", "in.jsonl", "-o", "out.jsonl")
+
+
+def lines(count):
+    return "".join(json.dumps(row) + "\n" for row in prompts(count)).encode()
+
+
+def test_results_on_standard_output_are_json_and_nothing_else(world, api):
+    world.write("in.jsonl", prompts(20))
+    done = world.claudebatch("run", "in.jsonl", "-o", "-")
+    assert done.code == 0
+    assert sorted(line["id"] for line in done.lines) == sorted(f"row-{n}" for n in range(20))
+    assert "20 ok" in done.err
+
+
+def test_results_on_standard_output_are_written_again_without_a_request(world, api):
+    world.write("in.jsonl", prompts(3))
+    first = world.claudebatch("run", "in.jsonl", "-o", "-")
+    again = world.claudebatch("run", "in.jsonl", "-o", "-")
+    assert (again.code, again.out, api.requests) == (0, first.out, 3)
+
+
+def test_ordered_results_on_standard_output_are_in_the_inputs_order(world, serve):
+    serve(latency="uniform:0.001,0.05")
+    world.write("in.jsonl", prompts(30))
+    done = world.claudebatch("run", "in.jsonl", "-o", "-", "--ordered")
+    assert [line["id"] for line in done.lines] == [f"row-{n}" for n in range(30)]
+
+
+def test_ordered_results_in_a_file_are_in_the_inputs_order_also_after_an_unordered_session(world, serve):
+    api = serve(latency="uniform:0.001,0.05")
+    world.write("in.jsonl", prompts(30))
+    assert world.claudebatch(*RUN, "-n", "20").code == 0
+    assert list(world.results()) != [f"row-{n}" for n in range(20)], "they came as they were finished"
+    assert world.claudebatch(*RUN, "--ordered").code == 0
+    assert list(world.results()) == [f"row-{n}" for n in range(30)]
+    before = world.path("out.jsonl").read_bytes()
+    assert world.claudebatch(*RUN, "--ordered").code == 0
+    assert world.claudebatch(*RUN).code == 0
+    assert (world.path("out.jsonl").read_bytes(), api.requests) == (before, 30)
+
+
+def test_an_ordered_run_can_go_on_unordered_and_the_other_way_round(world, api):
+    world.write("in.jsonl", prompts(8))
+    for count, more in (("2", ["--ordered"]), ("4", []), ("6", ["--ordered"]), ("8", [])):
+        assert world.claudebatch(*RUN, "-n", count, *more).code == 0
+        assert len(world.results()) == int(count)
+    assert api.requests == 8
+
+
+def test_standard_input_without_o_answers_on_standard_output(world, api):
+    done = world.claudebatch("run", "-", stdin=b'{"prompt": "hi"}\n')
+    assert done.code == 0
+    assert [line["status"] for line in done.lines] == ["succeeded"]
+    again = world.claudebatch("run", "-", stdin=b'{"prompt": "hi"}\n')
+    assert (again.out, api.requests) == (done.out, 1), "the same prompts piped in again are the same run"
+    other = world.claudebatch("run", "-", stdin=b'{"prompt": "ho"}\n')
+    assert len(other.lines) == 1
+    assert api.requests == 2
+
+
+def test_standard_input_with_o_is_kept_so_that_the_run_can_go_on(world, api):
+    first = world.claudebatch("run", "-", "-o", "out.jsonl", "-n", "2", stdin=lines(5))
+    assert (first.code, first.out) == (0, "")
+    spooled = world.path("out.jsonl.claudebatch") / "input.jsonl"
+    assert spooled.read_bytes() == lines(5)
+    assert world.claudebatch("run", "-", "-o", "out.jsonl", stdin=lines(5)).code == 0
+    assert api.requests == 5
+    assert len(world.results()) == 5
+    assert world.claudebatch("run", "-", "-o", "out.jsonl", terminal=True).code == 0
+    assert api.requests == 5, "at a terminal there is nothing to read: the kept prompts go on"
+    leftover = [path for path in world.files() if path.name.startswith("stdin-")]
+    assert leftover == []
+
+
+def test_standard_input_that_is_a_terminal_is_not_waited_for(world, api):
+    for more in ((), ("-o", "out.jsonl")):
+        done = world.claudebatch("run", "-", *more, terminal=True)
+        assert (done.code, api.requests) == (2, 0)
+        assert "standard input is a terminal and there is nothing to resume" in done.err
+
+
+def test_several_inputs_are_one_run(world, api):
+    world.write("a.jsonl", [{"id": "a", "prompt": "1"}, "plain"])
+    world.write("b.jsonl", [{"id": "b", "prompt": "2"}, "plain"])
+    done = world.claudebatch("run", "a.jsonl", "b.jsonl", "-", "-o", "out.jsonl", stdin=b'{"id": "c", "prompt": "3"}')
+    assert done.code == 0
+    results = world.results()
+    assert {"a", "b", "c"} < set(results)
+    assert len(results) == 5
+    (first, second) = sorted(set(results) - {"a", "b", "c"})
+    assert second == first + "-2", "equal lines without an id are told apart"
+    assert api.requests == 4
+
+
+def test_an_id_that_two_files_use_is_refused_with_both_places(world, api):
+    world.write("a.jsonl", [{"id": 1, "prompt": "1"}])
+    world.write("b.jsonl", ["x", {"id": "1", "prompt": "2"}])
+    done = world.claudebatch("run", "a.jsonl", "b.jsonl", "-o", "out.jsonl")
+    assert (done.code, api.requests) == (2, 0)
+    assert 'b.jsonl:2: the id "1" is taken by a.jsonl:1: ' in done.err
+
+
+def test_text_lines_are_prompts_as_they_stand(world, api):
+    world.path("in.txt").write_text('What is "this"?\n\n{"prompt": 1}\n')
+    assert world.claudebatch("run", "in.txt", "-o", "out.jsonl", "--text").code == 0
+    assert sorted(api.asked()) == ['What is "this"?', '{"prompt": 1}']
+
+
+BAD = [
+    b'{"prompt": "good", "id": "good"}',
+    b'{"prompt": "x", "temperature": 0.5}',
+    b'{"prompt": "x", "colour": "red"}',
+    b"{broken",
+    b'{"id": "nothing"}',
+    b'{"prompt": "x", "max_tokens": "many"}',
+    b'{"prompt": "x", "model": "claude-opus-5-5", "thinking": {"type": "disabled"}}',
+    b'{"prompt": "x", "max_tokens": -1, "tools": 5}',
+    b'{"id": "good", "prompt": "twin"}',
+    b'\xff\xfe',
+    b'{"prompt": "y", "id": "fine"}',
+]
+
+
+def test_bad_rows_are_all_reported_with_place_reason_and_fix_and_nothing_is_sent(world, api):
+    world.path("in.jsonl").write_bytes(b"\n".join(BAD))
+    done = world.claudebatch(*RUN)
+    assert (done.code, done.out, api.requests) == (2, "", 0)
+    told = [line.split(": ") for line in done.err.splitlines() if line.startswith("in.jsonl:")]
+    assert [place.partition(":")[2] for place, *_ in told] == ["2", "3", "4", "5", "6", "7", "8", "8", "10", "9"]
+    assert all(reason and fix for _, reason, *_, fix in told)
+    assert "9 lines cannot be sent; nothing was sent" in done.err
+    assert "--on-bad-row skip" in done.err
+    assert not world.path("out.jsonl").exists()
+
+
+def test_skipped_bad_rows_are_counted_and_the_rest_is_done(world, api):
+    world.path("in.jsonl").write_bytes(b"\n".join(BAD))
+    done = world.claudebatch(*RUN, "--on-bad-row", "skip")
+    assert "9 bad lines are left out" in done.err
+    assert sorted(world.results()) == ["fine", "good"]
+    assert sorted(api.asked()) == ["good", "y"]
+    assert done.code == 0
+    assert world.claudebatch(*RUN, "--on-bad-row", "skip").code == 0
+    assert api.requests == 2
+
+
+def test_an_input_that_is_mended_runs(world, api):
+    world.path("in.jsonl").write_bytes(b'"one"\n{broken\n')
+    assert world.claudebatch(*RUN).code == 2
+    world.path("in.jsonl").write_bytes(b'"one"\n"two"\n')
+    assert world.claudebatch(*RUN).code == 0
+    assert api.requests == 2
+
+
+def test_an_empty_input_is_no_error(world, api):
+    for content in (b"", b"\n\n", b"\xef\xbb\xbf"):
+        world.path("in.jsonl").write_bytes(content)
+        done = world.claudebatch(*RUN)
+        assert done.code == 0
+        assert "0 ok · 0 failed · 0 pending of 0" in done.err
+    assert api.requests == 0
+
+
+class TestNothingIsPaidForTwice:
+    def test_fifty_equal_prompts_are_one_request(self, world, api):
+        world.write("in.jsonl", [{"id": n, "prompt": "the same"} for n in range(50)])
+        done = world.claudebatch(*RUN)
+        assert (done.code, api.requests) == (0, 1)
+        results = world.results()
+        assert len(results) == 50
+        assert len({line["text"] for line in results.values()}) == 1
+        assert sorted({line["source"] for line in results.values()}) in (["api", "cache"], ["api", "duplicate"], ["api", "cache", "duplicate"])
+        assert sum(line["source"] == "api" for line in results.values()) == 1
+        assert [line["cost_usd"] for line in results.values() if line["source"] != "api"] == ["0"] * 49
+        assert "saved" in done.err
+
+    def test_a_failure_is_shared_too(self, world, api):
+        world.write("in.jsonl", [{"id": n, "prompt": "[[simulate: error 400]]"} for n in range(20)])
+        assert world.claudebatch(*RUN, "-j", "20").code == 1
+        assert api.requests == 1
+        assert len(world.results()) == 20
+
+    def test_without_the_cache_every_row_is_sent(self, world, api):
+        world.write("in.jsonl", [{"id": n, "prompt": "the same"} for n in range(10)])
+        assert world.claudebatch(*RUN, "--no-cache").code == 0
+        assert api.requests == 10
+        assert not (world.home / "cache").exists()
+        assert world.claudebatch("run", "in.jsonl", "-o", "other.jsonl").code == 0
+        assert api.requests == 11, "and nothing was kept"
+
+    def test_another_run_over_the_same_prompts_costs_nothing(self, world, api):
+        world.write("in.jsonl", prompts(10))
+        world.claudebatch(*RUN)
+        done = world.claudebatch("run", "in.jsonl", "-o", "other.jsonl")
+        assert (done.code, api.requests) == (0, 10)
+        assert "10 cached" in done.err
+        first, other = world.results(), world.results("other.jsonl")
+        assert {line["source"] for line in other.values()} == {"cache"}
+        for id_, line in other.items():
+            assert (line["text"], line["message"]) == (first[id_]["text"], first[id_]["message"])
+            assert (line["cost_usd"], line["attempts"]) == ("0", 0)
+        assert world.settled("other.jsonl") == 0
+        assert world.ledger()[0] == api.stats()["billed_pico"]
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            ["-m", "claude-haiku-5-5"],
+            ["-s", "Be brief."],
+            ["--max-tokens", "1000"],
+        ],
+        ids=lambda more: more[0],
+    )
+    def test_what_changes_the_answer_misses_the_cache(self, world, api, more):
+        world.write("in.jsonl", prompts(2))
+        world.claudebatch(*RUN)
+        assert world.claudebatch("run", "in.jsonl", "-o", "other.jsonl", *more).code == 0
+        assert api.requests == 4
+
+    @pytest.mark.parametrize("ending", ["max_tokens", "refusal"])
+    def test_cut_offs_and_refusals_are_results_and_are_not_kept(self, world, api, ending):
+        world.write("in.jsonl", [{"id": "a", "prompt": f"[[simulate: {ending}]]"}])
+        assert world.claudebatch(*RUN).code == 0
+        line = world.results()["a"]
+        assert (line["status"], line["stop_reason"]) == ("succeeded", ending)
+        assert world.claudebatch("run", "in.jsonl", "-o", "other.jsonl").code == 0
+        assert api.requests == 2
+
+    def test_cut_offs_and_refusals_are_kept_where_the_configuration_says_so(self, world, api):
+        world.configure("cache: {keep_max_tokens: true, keep_refusals: true}\n")
+        world.write("in.jsonl", ["[[simulate: max_tokens]]", "[[simulate: refusal]]"])
+        world.claudebatch(*RUN)
+        world.claudebatch("run", "in.jsonl", "-o", "other.jsonl")
+        assert api.requests == 2
+
+    def test_an_emptied_cache_is_paid_for_again(self, world, api):
+        world.write("in.jsonl", prompts(3))
+        world.claudebatch(*RUN)
+        cleared = world.claudebatch("cache", "clear", "--yes")
+        assert "3 cached answers dropped" in cleared.err
+        world.claudebatch("run", "in.jsonl", "-o", "other.jsonl")
+        assert api.requests == 6
+
+    def test_a_damaged_cache_costs_the_saving_and_not_the_run(self, world, api):
+        world.write("in.jsonl", prompts(3))
+        world.claudebatch(*RUN)
+        (world.home / "cache" / "responses" / "cache.db").write_bytes(b"\x00garbage" * 1000)
+        done = world.claudebatch("run", "in.jsonl", "-o", "other.jsonl")
+        assert (done.code, api.requests) == (0, 6)
+        assert "was damaged; it was moved to" in done.err

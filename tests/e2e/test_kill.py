@@ -1,0 +1,120 @@
+"""kill -9 at random moments, then the same command until it is done.
+
+The simulator is the judge: it knows how often each prompt was asked and answered, and what all of it cost.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+
+
+from tests.e2e.world import PATIENCE_S, prompts
+
+RUN = ("run", "in.jsonl", "-o", "out.jsonl", "-q", "-j", "8")
+DEATHS = 20
+CONCURRENCY = 8
+
+
+def test_twenty_deaths_at_random_moments_lose_nothing_and_pay_for_nothing_twice(processes, serve):
+    world, rng = processes, random.Random(20261122)
+    rows = prompts(600, max_tokens=500)
+    api = serve(latency="uniform:0.02,0.08")
+    world.write("in.jsonl", rows)
+    deaths = 0
+    while deaths < DEATHS:
+        process = world.launch(*RUN)
+        if deaths % 4:  # between the first and the hundredth answer of this session
+            seen = api.requests
+            world.until(lambda before=seen: api.requests > before or not process.running)
+            time.sleep(rng.uniform(0.0, 0.3))
+        else:  # anywhere, start-up and recovery included
+            time.sleep(rng.uniform(0.0, 0.2))
+        process.send(signal.SIGKILL)
+        code = process.wait().code
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL, process.err
+        deaths += 1
+        check_output_so_far(world)
+    assert deaths == DEATHS, "the run was done before it had died often enough: give it more rows"
+
+    done = world.launch(*RUN).wait()
+    assert done.code == 0, done.err
+    check_results(world, rows)
+    check_requests(world, api)
+    check_money(world, api)
+    before, seen = world.path("out.jsonl").read_bytes(), api.requests
+    assert world.launch(*RUN).wait().code == 0
+    assert (world.path("out.jsonl").read_bytes(), api.requests) == (before, seen)
+
+
+def check_output_so_far(world):
+    """Whole lines are never wrong, not even right after a death."""
+    path = world.path("out.jsonl")
+    if path.exists():
+        whole = path.read_bytes().split(b"\n")[:-1]
+        ids = [json.loads(line)["id"] for line in whole]
+        assert len(ids) == len(set(ids))
+
+
+def check_results(world, rows):
+    results = world.results()
+    assert sorted(results) == sorted(row["id"] for row in rows)
+    for id_, line in results.items():
+        assert line["status"] == "succeeded"
+        assert f"“{id_}”" in line["text"], "each row has its own answer"
+    assert world.query("PRAGMA integrity_check") == [("ok",)]
+
+
+def check_requests(world, api):
+    """A prompt is asked again only for an attempt whose outcome died with the process."""
+    attempts = Counter()
+    for id_, state in world.query("SELECT r.id, a.state FROM attempts a JOIN rows r ON r.row = a.row"):
+        attempts[id_, state] += 1
+    assert {state for _, state in attempts} <= {1, 3}, "answered, or unknown: nothing failed"
+    results = world.results()
+    for id_, asked in api.asked().items():
+        if results[id_]["source"] == "cache":
+            # It reached the response cache, and death came before the journal: not asked again, still unknown.
+            assert (attempts[id_, 1], attempts[id_, 3] > 0) == (0, True)
+        else:
+            assert attempts[id_, 1] == 1, "one answer was received, kept and used"
+        assert asked - 1 <= attempts[id_, 3], f"{id_} was asked again although its answer had been received"
+    unknown = sum(count for (_, state), count in attempts.items() if state == 3)
+    assert unknown <= DEATHS * CONCURRENCY
+    assert api.requests <= len(api.asked()) + unknown
+    assert api.stats()["duplicates"] <= unknown
+
+
+def check_money(world, api):
+    billed, settled = api.stats()["billed_pico"], world.settled()
+    (unknown,) = world.query("SELECT coalesce(sum(worst), 0) FROM attempts WHERE state = 3")[0]
+    assert settled <= billed <= settled + unknown
+    spent, held = world.ledger()
+    assert (spent, held) == (settled, unknown)
+
+
+def test_a_process_started_the_usual_way_survives_its_death_too(world, serve):
+    """The same, once without the zygote: `python -m claudebatch` as a user starts it."""
+    api = serve(latency="uniform:0.02,0.08")
+    rows = prompts(120)
+    world.write("in.jsonl", rows)
+    command = [sys.executable, "-m", "claudebatch", *RUN]
+    environment = {**world.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+
+    with subprocess.Popen(command, cwd=world.work, env=environment, stdin=subprocess.DEVNULL) as process:
+        world.until(lambda: api.requests > 0)
+        time.sleep(0.3)
+        os.kill(process.pid, signal.SIGKILL)
+        assert process.wait(PATIENCE_S) == -signal.SIGKILL
+    assert world.claudebatch(*RUN).code == 0
+    check_results(world, rows)
+    check_requests(world, api)
+    check_money(world, api)

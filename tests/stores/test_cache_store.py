@@ -1,0 +1,327 @@
+"""DiskCacheStore: bytes and nothing else; whatever is wrong with it is a miss and never costs a run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pickle
+import random
+import sqlite3
+import stat
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import diskcache
+import pytest
+
+from claudebatch.stores import response_cache
+from claudebatch.stores.bytes_disk import BytesDisk, RefusedEntry
+from claudebatch.stores.response_cache import DiskCacheStore, clear, describe
+
+LARGE = b"x" * 100_000
+"""Kept in a file of its own."""
+GB = 2**30
+
+
+class Kept:
+    """Opens stores on one folder, one after the other, as runs do."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notices: list[str] = []
+        self._open: list[DiskCacheStore] = []
+
+    def store(self, *, size_limit: int = GB, ttl_s: float | None = None) -> DiskCacheStore:
+        store = DiskCacheStore(self.path, size_limit=size_limit, ttl_s=ttl_s, notify=self.notices.append)
+        self._open.append(store)
+        return store
+
+    async def close(self) -> None:
+        while self._open:
+            await self._open.pop().close()
+
+    async def keep(self, **entries: bytes) -> None:
+        store = self.store()
+        for key, value in entries.items():
+            store.put(key, value)
+        await self.close()
+
+    async def find(self, *keys: str) -> list[bytes | None]:
+        store = self.store()
+        found = await asyncio.gather(*(store.get(key) for key in keys))
+        await self.close()
+        return found
+
+    def sql(self, query: str, *values: Any) -> list[Any]:
+        with sqlite3.connect(self.path / "cache.db", isolation_level=None) as connection:
+            found = connection.execute(query, values).fetchall()
+        connection.close()
+        return found
+
+    def files(self) -> list[Path]:
+        return list(self.path.rglob("*.val"))
+
+
+@pytest.fixture
+async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
+    kept = Kept(tmp_path / "responses")
+    yield kept
+    await kept.close()
+
+
+async def test_what_is_put_is_found_by_this_run_and_the_next(kept: Kept):
+    store = kept.store()
+    assert await store.get("a") is None
+    store.put("a", b"1")
+    store.put("b", LARGE)
+    store.put("a", b"2")
+    assert [await store.get(key) for key in "abc"] == [b"2", LARGE, None]
+    await kept.close()
+    assert await kept.find("a", "b", "c") == [b"2", LARGE, None]
+    assert kept.notices == []
+
+
+async def test_many_at_once_get_each_their_own(kept: Kept):
+    await kept.keep(**{f"k{n}": b"%d" % n for n in range(300)})
+    wanted = random.Random(1).choices(range(600), k=1000)
+    assert await kept.find(*(f"k{n}" for n in wanted)) == [b"%d" % n if n < 300 else None for n in wanted]
+
+
+async def test_what_was_looked_up_ahead_is_found_without_asking_again(kept: Kept, monkeypatch: pytest.MonkeyPatch):
+    await kept.keep(a=b"1", b=b"2")
+    store = kept.store()
+    await store.look_ahead(["a", "b", "c"])
+    monkeypatch.setattr(store, "_work", None)
+    assert [await store.get(key) for key in "abc"] == [b"1", b"2", None]
+
+
+async def test_what_is_put_after_or_during_a_look_ahead_is_found_all_the_same(kept: Kept):
+    store = kept.store()
+    await store.look_ahead(["a", "b"])
+    store.put("a", b"1")
+    looking = asyncio.ensure_future(store.look_ahead(["a", "b", "c"]))
+    await asyncio.sleep(0)
+    store.put("b", b"2")
+    await looking
+    assert [await store.get(key) for key in ("a", "b", "c", "a", "b")] == [b"1", b"2", None, b"1", b"2"]
+    store.put("c", b"3")
+    await store.look_ahead(["c"])
+    assert await store.get("c") == b"3"
+
+
+async def test_look_up_answers_without_an_event_loop(kept: Kept):
+    await kept.keep(a=b"1")
+    store = kept.store()
+    assert store.look_up(["a", "b"]) == [b"1", None]
+
+
+async def test_files_are_for_their_owner_only_whatever_the_umask(kept: Kept):
+    former = os.umask(0)
+    try:
+        store = kept.store()
+        store.put("a", b"1")
+        store.put("b", LARGE)
+        await store.get("a")
+        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [kept.path, *kept.path.rglob("*")]}
+    finally:
+        os.umask(former)
+    assert len(kept.files()) == 1 and len(modes) >= 5
+    assert {oct(mode) for path, mode in modes.items() if path.is_dir()} == {"0o700"}
+    assert {oct(mode) for path, mode in modes.items() if path.is_file()} == {"0o600"}
+
+
+# What may not be in it
+
+
+class Boom:
+    """Writes a file when unpickled."""
+
+    def __init__(self, mark: Path) -> None:
+        self.mark = mark
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.mark),)
+
+
+@pytest.mark.parametrize("value", ["text", 7, 1.5, None, bytearray(b"x"), {"a": 1}, Boom(Path("x"))], ids=repr)
+def test_nothing_but_bytes_goes_in(tmp_path: Path, value: Any):
+    with diskcache.Cache(str(tmp_path), disk=BytesDisk) as cache, pytest.raises(RefusedEntry):
+        cache["key"] = value
+
+
+@pytest.mark.parametrize("key", [7, 1.5, None, b"bytes", ("a", 1)], ids=repr)
+def test_nothing_but_text_is_a_key(tmp_path: Path, key: Any):
+    with diskcache.Cache(str(tmp_path), disk=BytesDisk) as cache:
+        with pytest.raises(RefusedEntry):
+            cache[key] = b"value"
+        with pytest.raises(RefusedEntry):
+            cache.get(key)
+
+
+@pytest.mark.parametrize("mode", [0, 3, 4, 5, -1])
+@pytest.mark.parametrize("where", ["in the database", "in a file"])
+async def test_a_planted_pickle_is_a_miss_and_runs_no_code(kept: Kept, tmp_path: Path, mode: int, where: str):
+    await kept.keep(planted=b"1", sound=b"2")
+    mark, bomb = tmp_path / "mark", pickle.dumps(Boom(tmp_path / "mark"))
+    if where == "in a file":
+        (kept.path / "aa").mkdir()
+        (kept.path / "aa" / "bomb.val").write_bytes(bomb)
+        kept.sql("UPDATE Cache SET mode = ?, filename = 'aa/bomb.val', value = NULL WHERE key = 'planted'", mode)
+    else:
+        kept.sql("UPDATE Cache SET mode = ?, value = ? WHERE key = 'planted'", mode, bomb)
+    assert await kept.find("planted", "sound") == [None, b"2"]
+    assert not mark.exists()
+    assert kept.notices == []
+
+
+async def test_a_planted_pickle_as_a_key_runs_no_code(kept: Kept, tmp_path: Path):
+    await kept.keep(a=b"1", b=b"2")
+    bomb = pickle.dumps(Boom(tmp_path / "mark"))
+    kept.sql("UPDATE Cache SET key = ?, raw = 0 WHERE key = 'b'", bomb)
+    assert await kept.find("a", "b") == [b"1", None]
+    describe(kept.path, size_limit=GB, ttl_s=None)
+    clear(kept.path)
+    assert not (tmp_path / "mark").exists()
+
+
+@pytest.mark.parametrize("value", ["text", 5, 1.5, None])
+async def test_a_planted_value_of_another_type_is_a_miss(kept: Kept, value: Any):
+    await kept.keep(planted=b"1")
+    kept.sql("UPDATE Cache SET value = ? WHERE key = 'planted'", value)
+    assert await kept.find("planted") == [None]
+
+
+@pytest.mark.parametrize("filename", ["../x", "aa/../../x", "{tmp}/x", "", ".", "link.val", "missing.val"])
+async def test_a_planted_file_name_is_a_miss_and_its_file_is_neither_read_nor_removed(
+    kept: Kept, tmp_path: Path, filename: str
+):
+    outside = tmp_path / "x"
+    value = response_cache._checksum("planted", b"stolen") + b"stolen"
+    outside.write_bytes(value)
+    await kept.keep(planted=LARGE)
+    (kept.path / "link.val").symlink_to(outside)
+    kept.sql("UPDATE Cache SET filename = ? WHERE key = 'planted'", filename.format(tmp=tmp_path))
+    assert await kept.find("planted") == [None]
+    store = kept.store()
+    store.put("planted", b"new")
+    assert await store.get("planted") == b"new"
+    await kept.close()
+    kept.sql("UPDATE Cache SET filename = ? WHERE key = 'planted'", filename.format(tmp=tmp_path))
+    clear(kept.path)
+    assert outside.read_bytes() == value
+
+
+async def test_an_entry_of_one_key_does_not_answer_another(kept: Kept):
+    await kept.keep(a=b"answer of a", b=b"answer of b")
+    kept.sql("UPDATE Cache SET value = (SELECT value FROM Cache WHERE key = 'a') WHERE key = 'b'")
+    assert await kept.find("a", "b") == [b"answer of a", None]
+
+
+# Damage
+
+
+@pytest.mark.parametrize("key", ["small", "large"])
+async def test_a_flipped_byte_is_a_miss_wherever_it_is(kept: Kept, key: str):
+    await kept.keep(small=b"0123456789", large=LARGE)
+    if key == "small":
+        ((sound,),) = kept.sql("SELECT value FROM Cache WHERE key = 'small'")
+        where = range(len(sound))
+    else:
+        sound = kept.files()[0].read_bytes()
+        where = range(0, len(sound), 9973)
+    for position in where:
+        damaged = bytearray(sound)
+        damaged[position] ^= 0x40
+        if key == "small":
+            kept.sql("UPDATE Cache SET value = ? WHERE key = 'small'", bytes(damaged))
+        else:
+            kept.files()[0].write_bytes(damaged)
+        assert await kept.find(key) == [None], position
+
+
+@pytest.mark.parametrize("what", ["cut short", "emptied", "gone", "a folder"])
+async def test_a_large_entry_whose_file_is_damaged_is_a_miss(kept: Kept, what: str):
+    await kept.keep(large=LARGE, small=b"1")
+    (file,) = kept.files()
+    file.unlink()
+    if what == "a folder":
+        file.mkdir()
+    elif what != "gone":
+        file.write_bytes(b"" if what == "emptied" else LARGE[:5000])
+    assert await kept.find("large", "small") == [None, b"1"]
+
+
+@pytest.mark.parametrize("damage", ["header", "middle", "rubbish"])
+async def test_a_damaged_database_is_moved_aside_and_started_anew(kept: Kept, damage: str):
+    await kept.keep(**{f"k{n}": b"v" * 500 for n in range(200)})
+    database = kept.path / "cache.db"
+    kept.sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    data = bytearray(database.read_bytes())
+    if damage == "header":
+        data[:16] = bytes(16)
+    elif damage == "middle":
+        data[4096:] = os.urandom(len(data) - 4096)
+    else:
+        data = bytearray(b"no database at all" * 1000)
+    database.write_bytes(data)
+    store = kept.store()
+    assert await store.get("k1") is None
+    store.put("new", b"1")
+    assert await store.get("new") == b"1"
+    await kept.close()
+    assert len(kept.notices) == 1 and "was damaged" in kept.notices[0]
+    assert kept.path.with_name("responses.damaged-1").is_dir()
+    assert await kept.find("new") == [b"1"]
+
+
+async def test_a_cache_that_cannot_be_opened_is_switched_off_with_one_notice(kept: Kept):
+    kept.path.parent.joinpath("responses").write_bytes(b"a file where the folder should be")
+    store = kept.store()
+    assert await store.get("a") is None
+    store.put("a", b"1")
+    assert await store.get("a") is None
+    await kept.close()
+    assert len(kept.notices) == 1 and "off for this run" in kept.notices[0]
+
+
+# Age and size
+
+
+async def test_an_entry_past_its_time_is_a_miss(kept: Kept):
+    store = kept.store(ttl_s=3600)
+    store.put("a", b"1")
+    assert await store.get("a") == b"1"
+    kept.sql("UPDATE Cache SET expire_time = ?", time.time() - 1)
+    assert await store.get("a") is None
+
+
+async def test_without_a_time_to_live_nothing_expires(kept: Kept):
+    await kept.keep(a=b"1")
+    assert kept.sql("SELECT expire_time FROM Cache") == [(None,)]
+
+
+async def test_beyond_its_size_the_oldest_entries_go_and_their_files_with_them(kept: Kept):
+    store = kept.store(size_limit=2_500_000)
+    for number in range(300):
+        store.put(f"k{number}", b"%6d" % number + LARGE)
+        if number % 50 == 0:
+            await store.get("nothing")
+    await kept.close()
+    numbers = sorted(int(key[1:]) for (key,) in kept.sql("SELECT key FROM Cache"))
+    assert numbers == list(range(numbers[0], 300)), "the oldest went first"
+    assert len(kept.files()) == len(numbers) < 200
+
+
+async def test_statistics_and_clearing(kept: Kept):
+    empty = describe(kept.path, size_limit=GB, ttl_s=60)
+    assert (empty.entries, empty.bytes_used) == (0, 0)
+    assert clear(kept.path) == 0
+    assert not kept.path.exists(), "looking does not make it"
+    await kept.keep(a=b"1", b=LARGE)
+    full = describe(kept.path, size_limit=GB, ttl_s=60)
+    assert full.entries == 2 and full.bytes_used > len(LARGE)
+    assert clear(kept.path) == 2
+    assert kept.files() == []
+    assert await kept.find("a", "b") == [None, None]

@@ -1,0 +1,110 @@
+"""Journals with rows in them, and records to write into them."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from claudebatch.stores.journal import Journal, RowRecord, State, index_rows, open_journal
+from claudebatch.stores.journal.records import Intent, Outcome, Result
+
+NOON_MS = 1_795_348_800_000
+"""2026-11-22, 12:00 UTC."""
+
+
+def record(text: str, *, id: str | None = None, lane: str = "haiku", line: int = 1, source: int = 0) -> RowRecord:
+    """A checked line; without an id of its own it is known by its digest, as in a run."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return RowRecord(id or digest.hex()[:16], id is not None, digest, lane, source, line, 100 * line, len(text))
+
+
+def index(connection: sqlite3.Connection, *records: RowRecord, limit: int | None = None):
+    """Index *records*, in one transaction as in a run."""
+    connection.execute("BEGIN IMMEDIATE")
+    report = index_rows(connection, records, limit=limit)
+    connection.execute("COMMIT")
+    return report
+
+
+def outcome(
+    attempt: int,
+    state: State = State.ANSWERED,
+    *,
+    cost: int = 7,
+    worst: int = 100,
+    body: bytes | None = None,
+    model: str = "claude-haiku-5-5",
+    sent_ms: int = NOON_MS,
+    tokens: tuple[int, int, int, int] = (1, 2, 3, 4),
+    simulated: bool = False,
+) -> Outcome:
+    """What became of *attempt*; a failed or unknown one has no cost and no tokens."""
+    if state is not State.ANSWERED:
+        cost, tokens, body = 0, (0, 0, 0, 0), None
+    error = None if state is State.ANSWERED else "overloaded_error"
+    return Outcome(state, cost, True, *tokens, 50, None, error, body, attempt, model, worst, sent_ms, simulated)
+
+
+def succeeded(row: int, attempt: int | None, message: bytes = b'{"m":1}') -> Result:
+    """A row's good result; its message lies in its attempt's row, or in its own where it has no attempt."""
+    return Result(row, True, b'{"id":"%d"' % row, attempt, None if attempt else message, message)
+
+
+def failed(row: int) -> Result:
+    """A row's bad result."""
+    return Result(row, False, b'{"id":"%d","status":"failed"' % row, None, None, None)
+
+
+@dataclass
+class Lines:
+    """An `Output` in a list."""
+
+    written: list[bytes] = field(default_factory=list)
+    on_append: object = None
+
+    def append(self, lines: list[bytes]) -> None:
+        """Keep *lines*."""
+        if callable(self.on_append):
+            self.on_append()
+        self.written += lines
+
+
+@dataclass
+class NoLedger:
+    """A `Ledger` that only notes what it is told, and when."""
+
+    told: list[tuple[list[int], list[int]]] = field(default_factory=list)
+
+    def apply(self, intents: Iterable[Intent], outcomes: Iterable[Outcome]) -> None:
+        """Note the attempts' numbers."""
+        self.told.append(([i.attempt for i in intents], [o.attempt for o in outcomes]))
+
+
+@dataclass
+class Desk:
+    """An open journal with all that it writes to."""
+
+    connection: sqlite3.Connection
+    journal: Journal
+    output: Lines
+    ledger: NoLedger
+    failures: list[str]
+    closed: bool = False
+
+    async def close(self) -> None:
+        """Close the journal, once; its connection stays open to be looked into."""
+        if not self.closed:
+            self.closed = True
+            await self.journal.close()
+
+
+def open_desk(path: Path, *, rows: int = 20) -> Desk:
+    """A journal at *path* with *rows* indexed rows; call inside a running loop."""
+    connection = open_journal(path)
+    index(connection, *(record(f"row {row}", id=f"row-{row}", line=row) for row in range(1, rows + 1)))
+    output, ledger, failures = Lines(), NoLedger(), []
+    journal = Journal(connection, output=output, ledger=ledger, on_failure=failures.append)
+    return Desk(connection, journal, output, ledger, failures)
