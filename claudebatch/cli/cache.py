@@ -31,7 +31,14 @@ def stats(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Show how many answers the response cache holds, and how large it is."""
+    """Show how many answers the response cache holds, and how large it is.
+
+    Examples:
+
+        claudebatch cache stats
+
+        claudebatch cache stats --json
+    """
     limits = load(config, {}, env=environment(), folder=Path.cwd()).config.cache
     ttl_s = None if limits.ttl is None else seconds("cache.ttl", limits.ttl)
     found = response_cache.describe(_paths().cache_dir, size_limit=size("cache.size", limits.size), ttl_s=ttl_s)
@@ -43,13 +50,25 @@ def stats(
 
 @app.command()
 def path() -> None:
-    """Print the folder of the response cache."""
+    """Print the folder of the response cache.
+
+    Example:
+
+        claudebatch cache path
+    """
     _stdout().say(str(_paths().cache_dir))
 
 
 @app.command()
 def clear(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
-    """Drop every cached answer; asking for it again will cost money again."""
+    """Drop every cached answer; asking for it again will cost money again.
+
+    Examples:
+
+        claudebatch cache clear
+
+        claudebatch cache clear --yes
+    """
     folder = _paths().cache_dir
     if not yes and not _confirmed(str(folder)):
         raise typer.Exit(0)

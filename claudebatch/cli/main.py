@@ -36,9 +36,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
-app.command()(run)
+app.command(epilog=_EPILOG)(run)
 app.command()(spend)
 app.add_typer(cache.app, name="cache")
 app.command()(simulate)

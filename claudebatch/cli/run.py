@@ -28,6 +28,12 @@ def _dollars(text: str) -> Decimal:
     return amount
 
 
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < len(text) < 20 and int(text) > 0):
+        raise typer.BadParameter(f"{text!r} is not a whole number above 0; try 100")
+    return int(text)
+
+
 def run(
     inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="JSONL files of prompts, or - for stdin.")],
     output: Annotated[
@@ -41,14 +47,19 @@ def run(
         str | None, typer.Option("--model", "-m", help="Model for rows that name none; wins over the rules.")
     ] = None,
     system: Annotated[str | None, typer.Option("--system", "-s", help="System prompt of rows without one.")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="max_tokens of rows without one.")] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(parser=_whole, metavar="N", help="max_tokens of rows without one.")
+    ] = None,
     budget: Annotated[
         Decimal | None, typer.Option(parser=_dollars, metavar="USD", help="Cap of the whole run, never passed.")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option("--concurrency", "-j", min=1, help="Requests in flight per pool of models.")
+        int | None,
+        typer.Option("--concurrency", "-j", parser=_whole, metavar="N", help="Requests in flight per pool of models."),
     ] = None,
-    limit: Annotated[int | None, typer.Option("--limit", "-n", min=1, help="Only the first N rows.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", parser=_whole, metavar="N", help="Only the first N rows.")
+    ] = None,
     text: Annotated[bool, typer.Option("--text", help="Every input line is a prompt itself, not JSON.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the cost, send nothing.")] = False,
     simulate: Annotated[

@@ -38,6 +38,7 @@ from claudebatch.planning.workshop import Workshop
 from claudebatch.prices import UnknownPrice
 from claudebatch.reports import RunSummary
 from claudebatch.stack import Keys, allowances
+from claudebatch.stores.output import check_place
 from claudebatch.stores.response_cache import DiskCacheStore
 from claudebatch.stores.run_dir import beside
 from claudebatch.ui.format import money
@@ -151,6 +152,8 @@ def _estimate(options: RunOptions, workshop: Workshop, paths: Paths, *, json: bo
     if "-" in options.inputs:
         raise ClaudebatchError("a dry run of standard input would use it up", fix="write the prompts to a file first")
     output = options.output_path
+    if output is not None:
+        check_place(output)
     found = estimate(
         workshop,
         [Path(name) for name in options.inputs],

@@ -11,17 +11,21 @@ from claudebatch.errors import ConfigError
 
 # Every pool has this many workers from the start: more would only fill the memory.
 _MOST_AT_ONCE = 10_000
+# No model writes that much, and nobody spends that much: a typo of many digits must not become arithmetic.
+_MOST_TOKENS = 1_000_000
+_MOST_DOLLARS = 10**9
 
 
 def check_values(config: Config, where: Callable[[str], str]) -> None:
     """Raise `ConfigError` for the first impossible value; *where* gives the `file:line` or flag of a dotted key."""
     defaults = Config()
-    if config.max_tokens < 1:
-        _refuse(where, "max_tokens", "must be a whole number above 0", config.max_tokens, defaults.max_tokens)
+    if not 1 <= config.max_tokens <= _MOST_TOKENS:
+        reason = f"must be a whole number from 1 to {_MOST_TOKENS}"
+        _refuse(where, "max_tokens", reason, config.max_tokens, defaults.max_tokens)
     if not 1 <= config.concurrency <= _MOST_AT_ONCE:
         reason = f"must be a whole number from 1 to {_MOST_AT_ONCE}"
         _refuse(where, "concurrency", reason, config.concurrency, defaults.concurrency)
-    if config.budget is not None and not (config.budget.is_finite() and config.budget > 0):
+    if config.budget is not None and not (config.budget.is_finite() and 0 < config.budget <= _MOST_DOLLARS):
         reason = f"{_at(where, 'budget')} must be an amount of dollars above 0, got {config.budget}"
         raise ConfigError(reason, fix="try --budget 5 or --budget 2.50")
     _check_dollars(where, "confirm_above", config.confirm_above, defaults.confirm_above)
@@ -35,12 +39,14 @@ def check_values(config: Config, where: Callable[[str], str]) -> None:
 
 
 def _check_dollars(where: Callable[[str], str], key: str, value: Decimal, usual: Decimal) -> None:
-    if not (value.is_finite() and value >= 0):
+    if not (value.is_finite() and 0 <= value <= _MOST_DOLLARS):
         _refuse(where, key, "must be an amount of dollars from 0", value, usual)
 
 
 def _refuse(where: Callable[[str], str], key: str, reason: str, value: object, usual: object) -> None:
-    raise ConfigError(f"{_at(where, key)} {reason}, got {value}", fix=f"try {key.rpartition('.')[2]}: {usual}")
+    raise ConfigError(
+        f"{_at(where, key)} {reason}, got {str(value)[:40]}", fix=f"try {key.rpartition('.')[2]}: {usual}"
+    )
 
 
 def _at(where: Callable[[str], str], key: str) -> str:

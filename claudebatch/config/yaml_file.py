@@ -53,6 +53,9 @@ def read_yaml(path: Path) -> YamlFile:
         raise ConfigError(f"{path}: not YAML: {error}", fix="mend the file") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: nested too deep", fix="no setting needs more than a few levels") from error
+    except (ValueError, LookupError, AttributeError) as error:
+        # PyYAML's own constructors stumble over values such as the date 2026-99-99.
+        raise ConfigError(f"{path}: a value that YAML cannot read: {error}", fix="put it in quotes") from error
     finally:
         loader.dispose()
     if data is None:

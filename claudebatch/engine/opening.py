@@ -24,6 +24,7 @@ from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.stores.files import private_dir, private_file
 from claudebatch.stores.journal import IndexReport, RowRecord, index_rows
+from claudebatch.stores.output import check_place
 from claudebatch.stores.run_dir import RunDir, beside
 
 _READ_BYTES = 1 << 20
@@ -194,6 +195,8 @@ def _files(options: RunOptions, folder: RunDir, spooled: Path | None) -> tuple[P
 
 
 def _check_inputs(options: RunOptions, output: Path | None) -> None:
+    if output is not None:
+        check_place(output)
     for path in (Path(name) for name in options.inputs if name != "-"):
         check_file(path, text=options.text)
         if output is not None and output.exists() and output.samefile(path):

@@ -35,4 +35,4 @@ class RunOptions:
             return None
         path = Path(first)
         stem = path.name.removesuffix(".jsonl")
-        return path.with_name(stem + ".results.jsonl")
+        return path.parent / (stem + ".results.jsonl")

@@ -34,6 +34,7 @@ class Workshop:
     def set_up(cls, config: Config, *, override: str | None, text: bool, at: datetime) -> Workshop:
         """The parts for *config*; *override* is `--model`. Raises `ConfigError`."""
         catalog = Catalog.load(config.models)
+        _check_pools(config, catalog)
         router = Router(
             parse_rules(config.routes, "routes"),
             config.model,
@@ -68,3 +69,16 @@ class Workshop:
                 f"no price is known for {', '.join(unknown)}, and the run has a cap",
                 fix=f"add prices.{unknown[0]} to the configuration, choose another model, or drop the cap",
             )
+
+
+def _check_pools(config: Config, catalog: Catalog) -> None:
+    """Refuse limits under a name that is nearly a pool's: they would limit nothing."""
+    spelt = {_plain(pool): pool for pool in catalog.tier("start")}
+    for name in config.limits.pools:
+        pool = catalog.pool_of(name) if catalog.known(name) else spelt.get(_plain(name), name)
+        if pool != name:
+            raise ConfigError(f'limits.pools: there is no pool "{name}"', fix=f'did you mean "{pool}"?')
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace(".", "-").replace("_", "-")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from claudebatch.errors import StorageError
+from claudebatch.errors import ClaudebatchError, StorageError
 from claudebatch.stores.files import private_file, sync_dir
 
 _READ_BYTES = 1 << 20
@@ -53,6 +53,14 @@ class StreamOutput:
 
     def close(self) -> None:
         """Nothing is buffered here."""
+
+
+def check_place(path: Path) -> None:
+    """Refuse results anywhere but in a file: `--fresh` would move a folder or a device out of the way."""
+    if path.is_dir():
+        raise ClaudebatchError(f"{path} is a folder, results need a file", fix="name a file in it with -o")
+    if path.exists() and not path.is_file():
+        raise ClaudebatchError(f"{path} is not a regular file", fix="use -o - to write results to standard output")
 
 
 def mend(path: Path, lines: Iterable[bytes], *, rewrite: bool) -> Repair:

@@ -105,7 +105,7 @@ def test_the_nearest_file_wins(tmp_path):
         ("model: 5\n", 1, "model: expected str, got int", ""),
         ("model: ''\n", 1, "model: expected str of length >= 1", ""),
         ("max_tokens: many\n", 1, "max_tokens: expected int, got str", ""),
-        ("max_tokens: 0\n", 1, "max_tokens must be a whole number above 0, got 0", "try max_tokens: 8192"),
+        ("max_tokens: 0\n", 1, "max_tokens must be a whole number from 1 to 1000000, got 0", "try max_tokens: 8192"),
         ("max_tokens: 1.5\n", 1, "max_tokens: expected int, got float", ""),
         ("max_tokens: true\n", 1, "max_tokens: expected int, got bool", ""),
         ("concurrency: -3\n", 1, "concurrency must be a whole number from 1 to 10000, got -3", "try concurrency: 64"),
@@ -113,6 +113,9 @@ def test_the_nearest_file_wins(tmp_path):
         ("budget: -5\n", 1, "budget must be an amount of dollars above 0, got -5", "--budget 2.50"),
         ("budget: .nan\n", 1, "got NaN", ""),
         ("budget: .inf\n", 1, "got Infinity", ""),
+        ("budget: 1e999999999\n", 1, "budget must be an amount", ""),
+        ("confirm_above: 1e999999999\n", 1, "confirm_above must be an amount", ""),
+        (f"max_tokens: {'9' * 4000}\n", 1, "from 1 to 1000000, got 999", ""),
         ("budget: cheap\n", 1, "budget: Invalid decimal string", ""),
         ("confirm_above: -1\n", 1, "confirm_above must be an amount of dollars from 0, got -1", "try confirm_above: 5"),
         ("confirm_above: .nan\n", 1, "got NaN", ""),
@@ -188,6 +191,16 @@ def test_a_file_that_never_ends_is_refused_in_a_moment(file, text):
     assert "nested too deep" in (found := refusal(file(text)).message) or "more than 100,000 settings" in found
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["2026-99-99", "2026-01-01T99:00:00Z", "0x_", "9" * 5000, "!!int x", "!!float x", "!!bool x", "!!timestamp x"],
+)
+def test_a_value_that_yaml_itself_stumbles_over_is_an_error_and_no_crash(file, value):
+    error = refusal(file(f"model: {value}\n"))
+    assert "a value that YAML cannot read" in error.message
+    assert "put it in quotes" in error.fix
+
+
 def test_merge_keys_and_aliases_work_as_in_any_yaml(file):
     config = read(file("cache: &c {ttl: 1h}\nretry:\n  base_s: 2\nmodels: {x: &m {pool: p}, y: *m}\n")).config
     assert (config.cache.ttl, config.retry.base_s) == ("1h", 2.0)
@@ -223,7 +236,9 @@ def test_no_text_breaks_the_reader(tmp_path_factory, text):
 
 TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*Config.__struct_fields__, "x"]), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*Config.__struct_fields__, "x"]), inner)
+    ),
     max_leaves=8,
 )
 

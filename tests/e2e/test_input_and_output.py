@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 
@@ -127,7 +128,7 @@ BAD = [
     b'{"prompt": "x", "model": "claude-opus-5-5", "thinking": {"type": "disabled"}}',
     b'{"prompt": "x", "max_tokens": -1, "tools": 5}',
     b'{"id": "good", "prompt": "twin"}',
-    b'\xff\xfe',
+    b"\xff\xfe",
     b'{"prompt": "y", "id": "fine"}',
 ]
 
@@ -163,6 +164,16 @@ def test_an_input_that_is_mended_runs(world, api):
     assert api.requests == 2
 
 
+@pytest.mark.parametrize("name", ["sonnet-5-5", "Sonnet-5.5", "claude-sonnet-5-5"])
+def test_limits_for_a_pool_that_does_not_exist_are_refused_and_not_ignored(world, api, name):
+    world.path("claudebatch.yaml").write_text(f"limits: {{pools: {{{name}: {{requests_per_minute: 5}}}}}}\n")
+    world.write("in.jsonl", prompts(1))
+    done = world.claudebatch(*RUN)
+    assert (done.code, api.requests) == (2, 0)
+    assert f'there is no pool "{name}"' in done.err
+    assert 'did you mean "sonnet-5.5"?' in done.err
+
+
 def test_an_empty_input_is_no_error(world, api):
     for content in (b"", b"\n\n", b"\xef\xbb\xbf"):
         world.path("in.jsonl").write_bytes(content)
@@ -180,7 +191,11 @@ class TestNothingIsPaidForTwice:
         results = world.results()
         assert len(results) == 50
         assert len({line["text"] for line in results.values()}) == 1
-        assert sorted({line["source"] for line in results.values()}) in (["api", "cache"], ["api", "duplicate"], ["api", "cache", "duplicate"])
+        assert sorted({line["source"] for line in results.values()}) in (
+            ["api", "cache"],
+            ["api", "duplicate"],
+            ["api", "cache", "duplicate"],
+        )
         assert sum(line["source"] == "api" for line in results.values()) == 1
         assert [line["cost_usd"] for line in results.values() if line["source"] != "api"] == ["0"] * 49
         assert "saved" in done.err
@@ -259,3 +274,30 @@ class TestNothingIsPaidForTwice:
         done = world.claudebatch("run", "in.jsonl", "-o", "other.jsonl")
         assert (done.code, api.requests) == (0, 6)
         assert "was damaged; it was moved to" in done.err
+
+
+@pytest.mark.parametrize("more", [(), ("--fresh",), ("--dry-run",)], ids=str)
+def test_results_are_only_written_to_files(world, api, more):
+    world.write("in.jsonl", prompts(1))
+    world.path("folder").mkdir()
+    os.mkfifo(world.path("fifo"))
+    before = world.files()
+    for output, reason in (
+        (".", "folder"),
+        ("..", "folder"),
+        ("/", "folder"),
+        ("", "folder"),
+        ("folder", "folder"),
+        ("fifo", "regular"),
+    ):
+        done = world.claudebatch("run", "in.jsonl", "-o", output, *more)
+        assert (done.code, api.requests) == (2, 0)
+        assert reason in done.err
+        assert "-o" in done.err
+    assert world.files() == before
+
+
+def test_folders_on_the_way_to_the_results_are_made(world, api):
+    world.write("in.jsonl", prompts(1))
+    assert world.claudebatch("run", "in.jsonl", "-o", "new/folder/out.jsonl").code == 0
+    assert len(world.results("new/folder/out.jsonl")) == 1

@@ -14,7 +14,6 @@ import sys
 import time
 from collections import Counter
 
-
 from tests.e2e.world import PATIENCE_S, prompts
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl", "-q", "-j", "8")
@@ -32,7 +31,7 @@ def test_twenty_deaths_at_random_moments_lose_nothing_and_pay_for_nothing_twice(
         process = world.launch(*RUN)
         if deaths % 4:  # between the first and the hundredth answer of this session
             seen = api.requests
-            world.until(lambda before=seen: api.requests > before or not process.running)
+            world.until(lambda before=seen, it=process: api.requests > before or not it.running)
             time.sleep(rng.uniform(0.0, 0.3))
         else:  # anywhere, start-up and recovery included
             time.sleep(rng.uniform(0.0, 0.2))

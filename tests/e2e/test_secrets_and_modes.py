@@ -12,7 +12,11 @@ from tests.e2e.world import prompts
 
 CANARY = "sk-ant-CANARY-9f3b/7c+21d~5e8"
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
-ROWS = [*prompts(4), {"id": "bad", "prompt": "[[simulate: error 400]]"}, {"id": "no", "prompt": "[[simulate: refusal]]"}]
+ROWS = [
+    *prompts(4),
+    {"id": "bad", "prompt": "[[simulate: error 400]]"},
+    {"id": "no", "prompt": "[[simulate: refusal]]"},
+]
 
 
 def spellings():
@@ -91,9 +95,7 @@ def modes(world, before):
 
 def wrong(found, world):
     return {
-        name: oct(mode)
-        for name, mode in found.items()
-        if mode != (0o700 if (world.folder / name).is_dir() else 0o600)
+        name: oct(mode) for name, mode in found.items() if mode != (0o700 if (world.folder / name).is_dir() else 0o600)
     }
 
 

@@ -19,7 +19,9 @@ def no_traceback(done):
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=lambda value: str(value)
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=lambda value: str(value),
 )
 def test_one_signal_drains_and_the_same_command_goes_on(processes, serve, number, code):
     world = processes
@@ -42,7 +44,9 @@ def test_one_signal_drains_and_the_same_command_goes_on(processes, serve, number
     assert api.stats()["billed_pico"] == world.settled() == world.ledger()[0]
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=lambda value: str(value))
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=lambda value: str(value)
+)
 def test_a_second_signal_does_not_wait_and_counts_what_was_in_flight_as_unknown(processes, serve, number, code):
     world = processes
     api = serve(script=("ok",) * 2 + ("hang",) * 4)
@@ -82,9 +86,7 @@ def test_a_signal_while_the_input_is_read_loses_nothing_either(processes, api):
 
 def test_a_signal_while_everybody_waits_for_the_rate_limit_ends_the_wait(processes, serve):
     world = processes
-    world.path("claudebatch.yaml").write_text(
-        "limits: {tier: none, pools: {sonnet-5.5: {requests_per_minute: 1}}}\n"
-    )
+    world.path("claudebatch.yaml").write_text("limits: {tier: none, pools: {sonnet-5.5: {requests_per_minute: 1}}}\n")
     api = serve()
     world.write("in.jsonl", prompts(8))
     process = world.launch(*RUN)
@@ -100,7 +102,7 @@ def test_a_signal_while_everybody_waits_for_the_rate_limit_ends_the_wait(process
 def test_a_signal_during_an_outage_ends_the_wait_for_the_next_probe(processes, serve):
     world = processes
     world.configure("breaker: {minimum_calls: 4, wait_open_s: 600}\n")
-    api = serve(faults={"529": 1.0})
+    serve(faults={"529": 1.0})
     world.write("in.jsonl", prompts(20))
     process = world.launch(*RUN)
     world.until(lambda: "does not answer" in process.err)

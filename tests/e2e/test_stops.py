@@ -117,7 +117,10 @@ def test_an_outage_of_one_model_is_anothers_work(world, serve):
 
 def test_a_model_that_is_gone_fails_its_rows_or_falls_back(world, api):
     world.configure("fallbacks: {claude-sonnet-9: [claude-haiku-5-5]}\n")
-    world.write("in.jsonl", [{"id": "a", "prompt": "x", "model": "claude-opus-9"}, {"id": "b", "prompt": "y", "model": "claude-sonnet-9"}])
+    world.write(
+        "in.jsonl",
+        [{"id": "a", "prompt": "x", "model": "claude-opus-9"}, {"id": "b", "prompt": "y", "model": "claude-sonnet-9"}],
+    )
     done = world.claudebatch(*RUN)
     assert done.code == 1
     results = world.results()

@@ -304,9 +304,7 @@ class World:
             return 0, 0
         return query(path, "SELECT coalesce(sum(spent), 0), coalesce(sum(held), 0) FROM spend")[0]  # type: ignore[return-value]
 
-    def claudebatch(
-        self, *arguments: str, stdin: bytes = b"", terminal: bool = False, umask: int = 0o022
-    ) -> Done:
+    def claudebatch(self, *arguments: str, stdin: bytes = b"", terminal: bool = False, umask: int = 0o022) -> Done:
         """Run a command line in this process."""
         from claudebatch.__main__ import main
 
@@ -333,7 +331,9 @@ class World:
         out, err = self._capfd.readouterr()
         return Done(code, out, err)
 
-    def launch(self, *arguments: str, stdin: int | None = None, stdout: int | None = None, umask: int = 0o022) -> Process:
+    def launch(
+        self, *arguments: str, stdin: int | None = None, stdout: int | None = None, umask: int = 0o022
+    ) -> Process:
         """Start a command line in a process of its own."""
         assert self._zygote is not None, "ask for the fixture `processes`"
         self._launched += 1

@@ -4,64 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-import pickle
 import random
-import sqlite3
 import stat
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import diskcache
 import pytest
 
-from claudebatch.stores import response_cache
-from claudebatch.stores.bytes_disk import BytesDisk, RefusedEntry
-from claudebatch.stores.response_cache import DiskCacheStore, clear, describe
-
-LARGE = b"x" * 100_000
-"""Kept in a file of its own."""
-GB = 2**30
-
-
-class Kept:
-    """Opens stores on one folder, one after the other, as runs do."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.notices: list[str] = []
-        self._open: list[DiskCacheStore] = []
-
-    def store(self, *, size_limit: int = GB, ttl_s: float | None = None) -> DiskCacheStore:
-        store = DiskCacheStore(self.path, size_limit=size_limit, ttl_s=ttl_s, notify=self.notices.append)
-        self._open.append(store)
-        return store
-
-    async def close(self) -> None:
-        while self._open:
-            await self._open.pop().close()
-
-    async def keep(self, **entries: bytes) -> None:
-        store = self.store()
-        for key, value in entries.items():
-            store.put(key, value)
-        await self.close()
-
-    async def find(self, *keys: str) -> list[bytes | None]:
-        store = self.store()
-        found = await asyncio.gather(*(store.get(key) for key in keys))
-        await self.close()
-        return found
-
-    def sql(self, query: str, *values: Any) -> list[Any]:
-        with sqlite3.connect(self.path / "cache.db", isolation_level=None) as connection:
-            found = connection.execute(query, values).fetchall()
-        connection.close()
-        return found
-
-    def files(self) -> list[Path]:
-        return list(self.path.rglob("*.val"))
+from claudebatch.stores.response_cache import clear, describe
+from tests.support.caches import GB, LARGE, Kept
 
 
 @pytest.fixture
@@ -111,6 +65,25 @@ async def test_what_is_put_after_or_during_a_look_ahead_is_found_all_the_same(ke
     assert await store.get("c") == b"3"
 
 
+async def test_what_is_put_while_a_look_ahead_comes_back_empty_is_found(kept: Kept, monkeypatch: pytest.MonkeyPatch):
+    store, looked, go = kept.store(), threading.Event(), threading.Event()
+    look_up = store.look_up
+
+    def slowly(keys: Any) -> Any:
+        found = look_up(keys)
+        looked.set()
+        assert go.wait(20)
+        return found
+
+    monkeypatch.setattr(store, "look_up", slowly)
+    looking = asyncio.ensure_future(store.look_ahead(["a", "b"]))
+    assert await asyncio.to_thread(looked.wait, 20)
+    store.put("a", b"1")
+    go.set()
+    await looking
+    assert [await store.get(key) for key in "ab"] == [b"1", None]
+
+
 async def test_look_up_answers_without_an_event_loop(kept: Kept):
     await kept.keep(a=b"1")
     store = kept.store()
@@ -130,93 +103,6 @@ async def test_files_are_for_their_owner_only_whatever_the_umask(kept: Kept):
     assert len(kept.files()) == 1 and len(modes) >= 5
     assert {oct(mode) for path, mode in modes.items() if path.is_dir()} == {"0o700"}
     assert {oct(mode) for path, mode in modes.items() if path.is_file()} == {"0o600"}
-
-
-# What may not be in it
-
-
-class Boom:
-    """Writes a file when unpickled."""
-
-    def __init__(self, mark: Path) -> None:
-        self.mark = mark
-
-    def __reduce__(self) -> Any:
-        return os.mkdir, (str(self.mark),)
-
-
-@pytest.mark.parametrize("value", ["text", 7, 1.5, None, bytearray(b"x"), {"a": 1}, Boom(Path("x"))], ids=repr)
-def test_nothing_but_bytes_goes_in(tmp_path: Path, value: Any):
-    with diskcache.Cache(str(tmp_path), disk=BytesDisk) as cache, pytest.raises(RefusedEntry):
-        cache["key"] = value
-
-
-@pytest.mark.parametrize("key", [7, 1.5, None, b"bytes", ("a", 1)], ids=repr)
-def test_nothing_but_text_is_a_key(tmp_path: Path, key: Any):
-    with diskcache.Cache(str(tmp_path), disk=BytesDisk) as cache:
-        with pytest.raises(RefusedEntry):
-            cache[key] = b"value"
-        with pytest.raises(RefusedEntry):
-            cache.get(key)
-
-
-@pytest.mark.parametrize("mode", [0, 3, 4, 5, -1])
-@pytest.mark.parametrize("where", ["in the database", "in a file"])
-async def test_a_planted_pickle_is_a_miss_and_runs_no_code(kept: Kept, tmp_path: Path, mode: int, where: str):
-    await kept.keep(planted=b"1", sound=b"2")
-    mark, bomb = tmp_path / "mark", pickle.dumps(Boom(tmp_path / "mark"))
-    if where == "in a file":
-        (kept.path / "aa").mkdir()
-        (kept.path / "aa" / "bomb.val").write_bytes(bomb)
-        kept.sql("UPDATE Cache SET mode = ?, filename = 'aa/bomb.val', value = NULL WHERE key = 'planted'", mode)
-    else:
-        kept.sql("UPDATE Cache SET mode = ?, value = ? WHERE key = 'planted'", mode, bomb)
-    assert await kept.find("planted", "sound") == [None, b"2"]
-    assert not mark.exists()
-    assert kept.notices == []
-
-
-async def test_a_planted_pickle_as_a_key_runs_no_code(kept: Kept, tmp_path: Path):
-    await kept.keep(a=b"1", b=b"2")
-    bomb = pickle.dumps(Boom(tmp_path / "mark"))
-    kept.sql("UPDATE Cache SET key = ?, raw = 0 WHERE key = 'b'", bomb)
-    assert await kept.find("a", "b") == [b"1", None]
-    describe(kept.path, size_limit=GB, ttl_s=None)
-    clear(kept.path)
-    assert not (tmp_path / "mark").exists()
-
-
-@pytest.mark.parametrize("value", ["text", 5, 1.5, None])
-async def test_a_planted_value_of_another_type_is_a_miss(kept: Kept, value: Any):
-    await kept.keep(planted=b"1")
-    kept.sql("UPDATE Cache SET value = ? WHERE key = 'planted'", value)
-    assert await kept.find("planted") == [None]
-
-
-@pytest.mark.parametrize("filename", ["../x", "aa/../../x", "{tmp}/x", "", ".", "link.val", "missing.val"])
-async def test_a_planted_file_name_is_a_miss_and_its_file_is_neither_read_nor_removed(
-    kept: Kept, tmp_path: Path, filename: str
-):
-    outside = tmp_path / "x"
-    value = response_cache._checksum("planted", b"stolen") + b"stolen"
-    outside.write_bytes(value)
-    await kept.keep(planted=LARGE)
-    (kept.path / "link.val").symlink_to(outside)
-    kept.sql("UPDATE Cache SET filename = ? WHERE key = 'planted'", filename.format(tmp=tmp_path))
-    assert await kept.find("planted") == [None]
-    store = kept.store()
-    store.put("planted", b"new")
-    assert await store.get("planted") == b"new"
-    await kept.close()
-    kept.sql("UPDATE Cache SET filename = ? WHERE key = 'planted'", filename.format(tmp=tmp_path))
-    clear(kept.path)
-    assert outside.read_bytes() == value
-
-
-async def test_an_entry_of_one_key_does_not_answer_another(kept: Kept):
-    await kept.keep(a=b"answer of a", b=b"answer of b")
-    kept.sql("UPDATE Cache SET value = (SELECT value FROM Cache WHERE key = 'a') WHERE key = 'b'")
-    assert await kept.find("a", "b") == [b"answer of a", None]
 
 
 # Damage

@@ -219,6 +219,17 @@ async def test_when_it_cannot_be_written_the_run_is_told_and_nothing_more_begins
     assert count == (1,), "what failed was rolled back"
 
 
+async def test_a_group_is_written_whole_or_not_at_all(desk: Desk):
+    attempt = await sent(desk, 1)
+    desk.connection.execute("CREATE TRIGGER t BEFORE INSERT ON results BEGIN SELECT raise(ABORT, 'disk'); END")
+    desk.journal.settle(outcome(attempt))
+    await desk.journal.finish(succeeded(1, attempt))
+    await desk.close()
+    assert desk.failures and desk.output.written == []
+    assert desk.connection.execute("SELECT state FROM attempts").fetchall() == [(State.SENT,)]
+    assert not desk.connection.in_transaction
+
+
 async def test_finishing_waits_once_too_much_is_unwritten(desk: Desk):
     for _ in range(3000):
         await desk.journal.finish(failed(1))
