@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from claudebatch.events import Event
+from claudebatch.events import Event, Notice, Retrying, Waiting
 from claudebatch.reports import RunSummary
 from claudebatch.ui.frame import LimitsByPool
 from claudebatch.ui.json_events import JsonEvents
@@ -40,6 +40,30 @@ class _Silent:
         pass
 
 
+class _Talkative:
+    """`-v`: also tells every retry and every longer wait, as notices of the display beneath."""
+
+    def __init__(self, display: Progress) -> None:
+        self._display = display
+
+    def start(self) -> None:
+        self._display.start()
+
+    def __call__(self, event: Event) -> None:
+        self._display(event)
+        if isinstance(event, Retrying):
+            what = f"{event.model}: {event.error}, attempt {event.attempt}; again in {event.seconds:.1f} s"
+            self._display(Notice(what))
+        elif isinstance(event, Waiting):
+            self._display(Notice(f"{event.pool}: waits {event.seconds:.1f} s: {event.reason}"))
+
+    def stop(self) -> None:
+        self._display.stop()
+
+    def done(self, summary: RunSummary) -> None:
+        self._display.done(summary)
+
+
 def make_display(
     show: Show, env: Mapping[str, str], limits: LimitsByPool, *, now: Callable[[], float], results_on_stdout: bool
 ) -> Progress:
@@ -49,4 +73,5 @@ def make_display(
     if show.quiet > 1:
         return _Silent()
     terminal = Terminal(sys.stderr, env)
-    return choose(terminal, now=now, limits=limits, quiet=bool(show.quiet), progress=show.progress)
+    display = choose(terminal, now=now, limits=limits, quiet=bool(show.quiet), progress=show.progress)
+    return _Talkative(display) if show.verbose else display

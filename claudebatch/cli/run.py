@@ -81,7 +81,12 @@ def run(
     quiet: Annotated[
         int, typer.Option("--quiet", "-q", count=True, help="Only errors and one line; -qq: nothing.")
     ] = 0,
-    verbose: Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more.")] = 0,
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, help="Also tell every retry and every wait, and which files are used."
+        ),
+    ] = 0,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress display.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before an expensive run.")] = False,
 ) -> None:

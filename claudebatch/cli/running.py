@@ -7,7 +7,7 @@ import gc
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,7 +21,7 @@ from claudebatch.cli.display import Show, make_display
 from claudebatch.clients.sdk import API_VERSION, SdkClient
 from claudebatch.config import environment
 from claudebatch.config.credentials import require_credential
-from claudebatch.config.load import load
+from claudebatch.config.load import Loaded, load
 from claudebatch.config.paths import Paths
 from claudebatch.config.schema import Config
 from claudebatch.config.units import seconds, size
@@ -29,7 +29,7 @@ from claudebatch.domain import Call, Pico, Usage, from_usd, to_usd
 from claudebatch.engine.opening import open_run
 from claudebatch.engine.session import Session, Surroundings
 from claudebatch.errors import ClaudebatchError, ExitCode
-from claudebatch.events import Event
+from claudebatch.events import Event, Notice
 from claudebatch.monitor import CostMonitor, SpikeDetector, SpikeSettings
 from claudebatch.planning.dry_run import Kept, estimate
 from claudebatch.planning.estimate import cost_of
@@ -64,13 +64,17 @@ def execute(
     env = environment()
     if not (options.simulate or dry_run):
         require_credential(env, home=Path.home())
-    settings = load(config, flags, env=env, folder=Path.cwd()).config
+    loaded = load(config, flags, env=env, folder=Path.cwd())
+    settings = loaded.config
     paths = Paths.from_environment(env, simulated=options.simulate)
     workshop = Workshop.set_up(settings, override=options.model, text=options.text, at=_wall())
     if dry_run:
         return _estimate(options, workshop, paths, json=show.json)
     display = make_display(show, env, _limits(workshop), now=_now, results_on_stdout=options.output_path is None)
     emit = _audience(settings, display)
+    if show.verbose:
+        for fact in _facts(loaded, paths, options):
+            emit(Notice(fact))
     meter = _Meter(workshop)
     agreed = yes or options.simulate or settings.budget is not None
     each = None if agreed else meter.add
@@ -211,6 +215,17 @@ def _confirm(expected: Pico, above: Pico) -> None:
         )
     if not typer.confirm(f"{what}. Go on?", err=True):
         raise ClaudebatchError("not started", fix="look at it first with --dry-run, or set a cap with --budget")
+
+
+def _facts(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:
+    """Which files a run uses, and where its settings come from: what `-v` begins with."""
+    yield f"configuration: {loaded.path or 'none; every setting is at its default or a flag'}"
+    for key, origin in loaded.origins.items():
+        yield f"  {key} from {origin}"
+    yield f"response cache: {paths.cache_dir if not options.no_cache else 'off'}"
+    yield f"spend ledger: {paths.ledger}"
+    if options.output_path is not None:
+        yield f"journal: {beside(options.output_path)}"
 
 
 def _audience(config: Config, display: Callable[[Event], None]) -> Callable[[Event], None]:

@@ -37,7 +37,11 @@ from claudebatch.stores.journal.records import Result
 from claudebatch.stores.response_cache import DiskCacheStore
 from claudebatch.stores.spend import SpendLedger
 
-_SIGNALS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "the terminal was closed"}
+_SIGNALS = {
+    signal.SIGINT: "interrupted (Ctrl-C again stops at once)",
+    signal.SIGTERM: "terminated",
+    signal.SIGHUP: "the terminal was closed",
+}
 
 
 class Client(Handler, Protocol):

@@ -24,7 +24,7 @@ CONCURRENCY = 8
 def test_twenty_deaths_at_random_moments_lose_nothing_and_pay_for_nothing_twice(processes, serve):
     world, rng = processes, random.Random(20261122)
     rows = prompts(600, max_tokens=500)
-    api = serve(latency="uniform:0.02,0.08")
+    api = serve(latency="uniform:0.02,0.06")
     world.write("in.jsonl", rows)
     deaths = 0
     while deaths < DEATHS:
@@ -32,7 +32,7 @@ def test_twenty_deaths_at_random_moments_lose_nothing_and_pay_for_nothing_twice(
         if deaths % 4:  # between the first and the hundredth answer of this session
             seen = api.requests
             world.until(lambda before=seen, it=process: api.requests > before or not it.running)
-            time.sleep(rng.uniform(0.0, 0.3))
+            time.sleep(rng.uniform(0.0, 0.2))
         else:  # anywhere, start-up and recovery included
             time.sleep(rng.uniform(0.0, 0.2))
         process.send(signal.SIGKILL)

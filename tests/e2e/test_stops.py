@@ -62,7 +62,7 @@ def test_without_a_key_nothing_is_even_read(world, api, key):
     assert not world.path("out.jsonl.claudebatch").exists()
 
 
-OUTAGE = "breaker: {minimum_calls: 4, wait_open_s: 0.2, window_s: 5}\n"
+OUTAGE = "breaker: {minimum_calls: 4, wait_open_s: 0.1, window_s: 5}\n"
 
 
 @pytest.mark.parametrize("fault", ["529", "reset", "refused"])
@@ -74,13 +74,13 @@ def test_an_outage_ends_with_5_and_few_requests_and_goes_on_when_it_is_over(worl
     if fault == "refused":
         with socket.create_server(("127.0.0.1", 0)) as gone:
             world.environment["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{gone.getsockname()[1]}"
-    done = world.claudebatch(*RUN, "-j", "8", "--max-outage", "0.7s")
+    done = world.claudebatch(*RUN, "-j", "8", "--max-outage", "0.4s")
     assert done.code == 5, done.err
     assert "no answer from sonnet-5.5 for " in done.err
     assert "wait until the API is back, then run the same command" in done.err
     assert "0 ok · 0 failed · 100 pending of 100" in done.err
     assert "does not answer: paused" in done.err
-    # 8 at once before the breaker opens, some of them twice, then at most three probes every 0.2 s.
+    # 8 at once before the breaker opens, some of them twice, then at most three probes every 0.1 s.
     assert api.requests <= 16 + 3 * 12
     assert world.settled() == 0
 
