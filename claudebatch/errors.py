@@ -168,6 +168,12 @@ class JournalFailed(StopRun):
     exit_code = ExitCode.LOCAL_IO
 
 
+class OutputFailed(StopRun):
+    """The results cannot be written: the journal keeps what comes in, and nothing new is sent."""
+
+    exit_code = ExitCode.LOCAL_IO
+
+
 class BudgetExhausted(Exception):
     """This row's worst case can never fit under the cap; the row stays to be done."""
 

@@ -74,7 +74,10 @@ class Closing:
         """The output, mended until it holds exactly what the journal holds."""
         journal, path, folder = self._run.folder.journal, self._run.output, self._run.folder
         pending = self.finished_before < self.rows
+        if folder.meta("stale"):
+            drop_superseded(journal)  # a session with --retry-failed died before it could
         if path is None:
+            folder.note(stale=self._options.retry_failed)
             return self._standard_output(journal)
         in_order = bool(folder.meta("ordered"))
         # New lines can only follow lines in order of arrival.
@@ -151,6 +154,7 @@ class Closing:
         folder, path = self._run.folder, self._run.output
         superseded = drop_superseded(folder.journal) if self._options.retry_failed else 0
         if path is None:
+            folder.note(stale=False)
             if self._options.ordered:
                 output = StreamOutput()
                 for line in result_lines(folder.journal, ordered=True):
@@ -175,7 +179,8 @@ class Closing:
         return max(codes)
 
     def _next_command(self, code: ExitCode, ended: Ended) -> str | None:
-        again = list(self._options.command)
+        # Never --fresh: it would ask and pay for everything again.
+        again = [argument for argument in self._options.command if argument != "--fresh"]
         if code is ExitCode.OK:
             if not self._options.simulate:
                 return "claudebatch spend"
@@ -184,7 +189,7 @@ class Closing:
             return shlex.join([*again, *(() if self._options.retry_failed else ("--retry-failed",))])
         if code is ExitCode.BUDGET and self.cap is not None:
             return shlex.join([*_without(again, "--budget"), "--budget", str(_doubled(self.cap))])
-        return shlex.join(argument for argument in again if argument != "--fresh")
+        return shlex.join(again)
 
 
 def _stop_reason(ended: Ended, caught: signal.Signals | None, pending: int) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
@@ -185,13 +186,25 @@ def _name(options: RunOptions, spooled: Path | None) -> str:
 
 def _files(options: RunOptions, folder: RunDir, spooled: Path | None) -> tuple[Path, ...]:
     if spooled is not None:
-        spooled.replace(folder.spool)
+        _move(spooled, folder.spool)
     elif "-" in options.inputs and not folder.spool.exists():
         raise ClaudebatchError(
             "standard input is a terminal and there is nothing to resume",
             fix="pipe the prompts in, or name a file",
         )
     return tuple(folder.spool if name == "-" else Path(name) for name in options.inputs)
+
+
+def _move(spooled: Path, place: Path) -> None:
+    try:
+        spooled.replace(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # The results lie on another disk than our state.
+        fresh = private_file(place.with_name(place.name + ".new"))
+        shutil.copyfile(spooled, fresh)
+        fresh.replace(place)
 
 
 def _check_inputs(options: RunOptions, output: Path | None) -> None:

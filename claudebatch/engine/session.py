@@ -16,12 +16,13 @@ from claudebatch.config.paths import Paths
 from claudebatch.config.units import seconds, size
 from claudebatch.domain import Call, Outcome, Pico, Reply, Succeeded, from_usd
 from claudebatch.drain import Drain
-from claudebatch.engine.closing import Closing
+from claudebatch.engine.closing import Closing, Lines
 from claudebatch.engine.counts import Counts
 from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.feed import Feed, LookAhead, Sources
 from claudebatch.engine.opening import OpenRun
 from claudebatch.engine.recovery import recovered
+from claudebatch.errors import JournalFailed, OutputFailed
 from claudebatch.events import Emit, Notice, RunStarted
 from claudebatch.handler import Handler
 from claudebatch.planning.options import RunOptions
@@ -107,8 +108,9 @@ class Session:
             ended = await self._work(journal, RunBudget(closing.cap, spent=before.spent + before.unknown))
         finally:
             await journal.close()
-            output.close()
-            ledger.close()
+            _close(journal, output, ledger)
+        if ended.stop is None:
+            ended.stop = journal.failure
         return closing.sum_up(ended, self._signal, self._emit, now=around.now())
 
     @property
@@ -152,6 +154,7 @@ class Session:
             with self._signals():
                 for outcome in await journal.read(lambda connection: recovered(connection, sources, self._money)):
                     await finish(outcome)
+                await journal.flush()  # else their rows would still be pending, and be asked again
                 ended = await self._engine.run()
             changed = sum(feed.changed for feed in feeds)
             if changed:
@@ -242,6 +245,17 @@ class _Lazy:
     async def close(self) -> None:
         if self._client is not None:
             await self._client.close()
+
+
+def _close(journal: Journal, output: Lines, ledger: SpendLedger) -> None:
+    try:
+        output.close()
+    except OSError as error:
+        journal.fail(OutputFailed(f"the results cannot be written: {error}", fix="free some space or mend the disk"))
+    try:
+        ledger.close()
+    except sqlite3.Error as error:
+        journal.fail(JournalFailed(f"the spend ledger cannot be written: {error}", fix="mend the disk"))
 
 
 def _look_ahead(cache: DiskCacheStore | None, keys: Keys) -> LookAhead:

@@ -120,10 +120,11 @@ class SpendLedger:
         for key in keys:
             target = held.get(key, self._written[key])
             lines.append((self._run_id, *key, *self._unwritten[key], target - self._written[key]))
-            self._written[key] = target
+        self._change(lines, clear=False)
+        # Only now: after a write that failed, the ledger must not take for written what is not.
+        self._written.update({key: held[key] for key in held})
         self._unwritten.clear()
         self._freed.clear()
-        self._change(lines, clear=False)
 
     def _change(self, lines: Iterable[tuple[object, ...]], *, clear: bool) -> None:
         self._connection.execute("BEGIN IMMEDIATE")
@@ -133,7 +134,8 @@ class SpendLedger:
             self._connection.executemany(_ADD, lines)
             self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                self._connection.execute("ROLLBACK")
             raise
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import sqlite3
 from decimal import Decimal
 
 import pytest
@@ -128,6 +130,20 @@ def test_a_torn_line_is_said_to_be_mended(world, api):
     path = world.path("out.jsonl")
     path.write_bytes(path.read_bytes()[:-10])
     assert "ended in a torn line; it was mended" in world.claudebatch(*RUN).err
+
+
+def test_an_answer_that_was_received_and_not_yet_shown_is_shown_and_not_asked_again(world, api):
+    """What is left when death comes between the commit of an answer and that of its result."""
+    world.write("in.jsonl", prompts(4))
+    world.claudebatch(*RUN, "--no-cache")
+    before = world.path("out.jsonl").read_bytes()
+    journal = sqlite3.connect(world.path("out.jsonl.claudebatch") / "journal.sqlite")
+    with contextlib.closing(journal), journal:
+        journal.execute("DELETE FROM results WHERE n > 2")
+    world.path("out.jsonl").write_bytes(b"".join(before.splitlines(keepends=True)[:2]))
+    again = world.claudebatch(*RUN, "--no-cache")
+    assert (again.code, api.requests) == (0, 4)
+    assert world.path("out.jsonl").read_bytes() == before
 
 
 def test_a_deleted_output_is_written_again_without_a_request(world, api):

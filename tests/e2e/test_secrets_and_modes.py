@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import stat
+from types import SimpleNamespace
 from urllib.parse import quote
 
 import pytest
@@ -114,6 +115,15 @@ def test_every_file_is_0600_and_every_folder_0700_whatever_the_umask(world, api,
     assert len(found) >= 10
     found.pop("work/out.jsonl.edited-1", None)
     assert wrong(found, world) == {}
+
+
+def test_files_are_made_private_and_not_only_by_the_umask(world, api, monkeypatch):
+    """Whoever uses the parts without our command line has a umask of their own."""
+    monkeypatch.setattr("claudebatch.cli.main.os", SimpleNamespace(umask=lambda _: 0))
+    world.write("in.jsonl", [*ROWS, {"id": "big", "prompt": "x" * 200_000}])
+    before = set(world.files())
+    assert world.claudebatch(*RUN, umask=0).code == 1
+    assert wrong(modes(world, before), world) == {}
 
 
 def test_files_stay_private_while_the_run_goes_on(processes, serve):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from claudebatch.domain import Pico
-from claudebatch.errors import JournalFailed
+from claudebatch.errors import JournalFailed, OutputFailed, StopRun
 from claudebatch.results import line
 from claudebatch.stores.groups import Groups
 from claudebatch.stores.journal.records import Intent, Outcome, Record, Result
@@ -27,6 +27,8 @@ _LINGER_S = 0.02
 _ENOUGH = 256
 # So many results may be unwritten before finishing another one waits: it bounds memory, and what a crash re-derives.
 _BACKLOG = 1000
+
+_FIX = "free some space or mend the disk, then run the same command"
 
 _INTENT = "INSERT INTO attempts (attempt, row, model, worst, sent_ms) VALUES (?,?,?,?,?)"
 _OUTCOME = (
@@ -73,8 +75,12 @@ class Journal:
         self._output = output
         self._ledger = ledger
         self._on_failure = on_failure
-        # Mutable. `_settled` belongs to the writing thread: outcomes that the ledger has yet to hear of.
+        # Mutable, and the writing thread's: outcomes that the ledger has yet to hear of, and records that could not
+        # be written and are tried again with the next ones.
         self._settled: list[Outcome] = []
+        self._unwritten: list[Record] = []
+        self.failure: StopRun | None = None
+        """Why nothing may be sent any more. What was sent is written down all the same, wherever that is possible."""
         (last,) = connection.execute("SELECT coalesce(max(attempt), 0) FROM attempts").fetchone()
         self._last_attempt: int = last
         self._groups: Groups[Record] = Groups(self._write, name="journal", linger_s=_LINGER_S, enough=_ENOUGH)
@@ -86,7 +92,9 @@ class Journal:
 
     async def begin(self, attempt: int, row: int, model: str, worst: Pico, sent_ms: int) -> None:
         """Write an attempt down; when this returns, it is durable and may be sent."""
-        await self._groups.ask(Intent(attempt, row, model, worst, sent_ms))
+        written = await self._groups.ask(Intent(attempt, row, model, worst, sent_ms))
+        if not written and self.failure is not None:
+            raise self.failure
 
     def settle(self, outcome: Outcome) -> None:
         """Write an attempt's outcome down, soon."""
@@ -103,20 +111,42 @@ class Journal:
         """What *query* finds, between two groups of writes."""
         return await self._groups.call(lambda: query(self._connection))
 
+    async def flush(self) -> None:
+        """Wait until everything handed over is written: then `read` sees it."""
+        await self._groups.drained()
+
     async def close(self) -> None:
         """Write everything handed over, tell the ledger, stop the thread. The connection stays open."""
         await self._groups.drained()
-        if self._groups.failure is None:
-            await self._groups.call(lambda: self._tell_ledger([]))
+        await self._groups.call(self._finish)
         await self._groups.close()
 
-    def _write(self, group: list[Record]) -> None:
+    def _finish(self) -> None:
+        if self._unwritten:
+            self._write([])
         try:
-            self._commit(group)
+            self._tell_ledger([])
         except (sqlite3.Error, OSError) as error:
-            reason = f"the run's records cannot be written: {error}"
-            self._on_failure(reason)
-            raise JournalFailed(reason, fix="free some space or mend the disk, then run the same command") from error
+            self.fail(JournalFailed(f"the spend ledger cannot be written: {error}", fix=_FIX))
+
+    def fail(self, failure: StopRun) -> None:
+        """Let nothing be sent any more; the first reason is kept."""
+        if self.failure is None:
+            self.failure = failure
+            self._on_failure(failure.message)
+
+    def _write(self, group: list[Record]) -> list[bool]:
+        """Whether each of *group* is durable. Answers that were paid for are not given up because one write failed."""
+        may_begin = self.failure is None
+        records = self._unwritten + [record for record in group if may_begin or type(record) is not Intent]
+        try:
+            self._commit(records)
+        except (sqlite3.Error, OSError) as error:
+            self._unwritten = [record for record in records if type(record) is not Intent]
+            self.fail(JournalFailed(f"the run's records cannot be written: {error}", fix=_FIX))
+            return [False] * len(group)
+        self._unwritten = []
+        return [may_begin or type(record) is not Intent for record in group]
 
     def _commit(self, group: list[Record]) -> None:
         intents = [record for record in group if type(record) is Intent]
@@ -132,16 +162,24 @@ class Journal:
             execute(_RESULT, (result[:5] for result in results))
             self._connection.execute("COMMIT")
         except BaseException:
-            self._connection.execute("ROLLBACK")
+            if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                self._connection.execute("ROLLBACK")
             raise
         self._settled += outcomes
-        if results:
+        if results and self.failure is None:
+            self._show(results)
+
+    def _show(self, results: list[Result]) -> None:
+        try:
             self._output.append([line(result.head, result.message) for result in results])
+        except OSError as error:
+            # The next session shows them. A line after a lost one would be out of order: no more of them.
+            self.fail(OutputFailed(f"the results cannot be written: {error}", fix=_FIX))
 
     def _tell_ledger(self, intents: list[Intent]) -> None:
         if intents or self._settled:
-            self._ledger.apply(intents, self._settled)
-            self._settled = []
+            settled, self._settled = self._settled, []
+            self._ledger.apply(intents, settled)
 
 
 def totals(connection: sqlite3.Connection) -> Totals:
