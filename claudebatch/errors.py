@@ -177,6 +177,11 @@ class OutputFailed(StopRun):
 class BudgetExhausted(Exception):
     """This row's worst case can never fit under the cap; the row stays to be done."""
 
+    def __init__(self, message: str, *, needed: int = 0) -> None:
+        super().__init__(message)
+        self.needed = needed
+        """The smallest cap, in pico-dollars, that this row would fit under."""
+
 
 class Draining(Exception):
     """Raised out of every wait once the run is being stopped; the row stays to be done."""

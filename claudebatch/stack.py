@@ -82,15 +82,15 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
 class Keys:
     """The cache keys of calls. Those made ahead are kept until they are asked for."""
 
-    def __init__(self, api_version: str) -> None:
-        self._api_version = api_version
+    def __init__(self, scope: str) -> None:
+        self._scope = scope
         # Mutable: keys made by `ahead` and not yet asked for, by row and model.
         self._made: dict[tuple[int, str], str] = {}
 
     def __call__(self, call: Call) -> str:
         """The key of *call*."""
         made = self._made.pop((call.row, call.model), None)
-        return made or cache_key(call, api_version=self._api_version, encode=encode, decode=decode)
+        return made or cache_key(call, scope=self._scope, encode=encode, decode=decode)
 
     def ahead(self, calls: Sequence[Call]) -> list[str]:
         """The keys of *calls*, which will soon be asked for one by one."""

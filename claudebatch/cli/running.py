@@ -9,11 +9,12 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import typer
 
@@ -47,6 +48,7 @@ from claudebatch.ui.tables import estimate_json, render_estimate
 from claudebatch.ui.terminal import Terminal
 
 _now = time.monotonic  # noqa: TID251  # a command is where time comes in
+_API_HOST = "api.anthropic.com"
 # A row leaves next to no cycles behind; a few thousand rows between two looks at the young objects are enough.
 _GC_THRESHOLDS = (50_000, 20, 100)
 
@@ -62,6 +64,7 @@ def execute(
 ) -> int:
     """Run or estimate; returns the exit code. Raises `ClaudebatchError` when nothing could be sent."""
     env = environment()
+    options = replace(options, base_url=env.get("ANTHROPIC_BASE_URL") or None)
     if not (options.simulate or dry_run):
         require_credential(env, home=Path.home())
     loaded = load(config, flags, env=env, folder=Path.cwd())
@@ -113,7 +116,7 @@ async def _go(
             )
 
         around = Surroundings(
-            paths=paths, connect=connect, api_version=API_VERSION, now=_now, wall=_wall, rng=rng, emit=emit
+            paths=paths, connect=connect, key_scope=_key_scope(options), now=_now, wall=_wall, rng=rng, emit=emit
         )
         return await Session(options, workshop, run, around).go()
 
@@ -163,7 +166,7 @@ def _estimate(options: RunOptions, workshop: Workshop, paths: Paths, *, json: bo
         [Path(name) for name in options.inputs],
         Kept(
             journal=beside(output) / "journal.sqlite" if output is not None and not options.fresh else None,
-            key=Keys(API_VERSION),
+            key=Keys(_key_scope(options)),
             look_up=_look_up(options, workshop.config, paths),
             retry_failed=options.retry_failed,
             simulated=options.simulate,
@@ -176,6 +179,12 @@ def _estimate(options: RunOptions, workshop: Workshop, paths: Paths, *, json: bo
     else:
         Terminal(sys.stdout, environment(), must_write=True).say_all(render_estimate(found))
     return ExitCode.OK
+
+
+def _key_scope(options: RunOptions) -> str:
+    """What cached answers belong to: the API's version, and the address that answered if it is not the API's own."""
+    own = options.base_url is None or options.simulate or urlsplit(options.base_url).hostname == _API_HOST
+    return API_VERSION if own else f"{API_VERSION} {options.base_url}"
 
 
 def _look_up(options: RunOptions, config: Config, paths: Paths) -> Callable[[Any], Any]:

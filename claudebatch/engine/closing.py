@@ -92,9 +92,7 @@ class Closing:
         folder.note(stale=self._options.retry_failed)
         return FileOutput(path)
 
-    def sum_up(
-        self, ended: Ended, caught: signal.Signals | None, emit: Callable[[Notice], None], *, now: float
-    ) -> RunSummary:
+    def sum_up(self, ended: Ended, caught: signal.Signals | None, *, simulated: bool, now: float) -> RunSummary:
         """Put the output in its final form and say how the run stands. Raises what a worker crashed with."""
         if ended.crashed is not None:
             raise ended.crashed
@@ -115,7 +113,7 @@ class Closing:
             cached_now=counts.sources["cache"],
             shared_now=counts.sources["duplicate"],
             pending=pending,
-            removed=0,
+            removed=self._run.removed,
             spent_now=spent.spent - self._spent_before,
             spent=spent.spent,
             unknown=spent.unknown,
@@ -132,7 +130,7 @@ class Closing:
             stop_reason=_stop_reason(ended, caught, pending),
             next_command=self._next_command(code, ended),
             failures=dict(counts.failures),
-            simulated=self._options.simulate,
+            simulated=simulated,
             cost_known=spent.cost_known,
         )
 
@@ -187,8 +185,9 @@ class Closing:
             return shlex.join(argument for argument in again if argument != "--simulate")
         if code is ExitCode.ROWS_FAILED:
             return shlex.join([*again, *(() if self._options.retry_failed else ("--retry-failed",))])
-        if code is ExitCode.BUDGET and self.cap is not None:
-            return shlex.join([*_without(again, "--budget"), "--budget", str(_doubled(self.cap))])
+        if code is ExitCode.BUDGET and ended.over_budget is not None and self.cap is not None:
+            enough = max(self.cap * 2, ended.over_budget.needed)
+            return shlex.join([*_without(again, "--budget"), "--budget", str(_in_cents(enough))])
         return shlex.join(again)
 
 
@@ -212,8 +211,8 @@ def _without(arguments: list[str], option: str) -> list[str]:
     return kept
 
 
-def _doubled(cap: Pico) -> Decimal:
-    return (to_usd(cap) * 2).quantize(Decimal("0.01"), rounding=ROUND_UP)
+def _in_cents(amount: Pico) -> Decimal:
+    return to_usd(amount).quantize(Decimal("0.01"), rounding=ROUND_UP)
 
 
 def _tell(repair: Repair, path: str, emit: Callable[[Notice], None], *, stale: bool) -> None:

@@ -41,6 +41,7 @@ class Engine:
         finish: Finish,
         value_of: Callable[[Call, Reply], Pico],
         drain: Drain,
+        now: Callable[[], float],
         emit: Emit,
     ) -> None:
         """*workers* per lane; *value_of* says what a reply would have cost had it been paid for."""
@@ -50,6 +51,7 @@ class Engine:
         self._finish = finish
         self._value_of = value_of
         self._drain = drain
+        self._now = now
         self._emit = emit
         # Mutable: what the workers meet.
         self._ended = Ended()
@@ -89,10 +91,11 @@ class Engine:
             raise
 
     async def _one(self, call: Call) -> None:
+        began = self._now()
         try:
             reply = await self._handler(call)
         except AttemptError as error:
-            await self._failed(call, error)
+            await self._failed(call, error, round((self._now() - began) * 1000))
         except BudgetExhausted as error:
             # The row stays to be done. Later rows may be smaller, or cached and free.
             self._ended.over_budget = self._ended.over_budget or error
@@ -106,10 +109,10 @@ class Engine:
         saved = 0 if reply.source == "api" else self._value_of(call, reply)
         self._emit(RowFinished(call.prompt.id, reply.model, reply.source, True, None, reply.latency_ms, saved))
 
-    async def _failed(self, call: Call, error: AttemptError) -> None:
+    async def _failed(self, call: Call, error: AttemptError, latency_ms: int) -> None:
         failure = Failure(error.type, error.message, error.status, error.request_id, error.retryable)
-        await self._finish(Failed(call, failure, error.attempts, 0))
-        self._emit(RowFinished(call.prompt.id, call.model, "api", False, error.type, 0, 0))
+        await self._finish(Failed(call, failure, error.attempts, latency_ms))
+        self._emit(RowFinished(call.prompt.id, call.model, "api", False, error.type, latency_ms, 0))
 
     def _note(self, stop: StopRun) -> None:
         kept = self._ended.stop

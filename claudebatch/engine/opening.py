@@ -43,6 +43,8 @@ class OpenRun:
     lanes: tuple[str, ...]
     changed_output: bool
     """Rows changed or left, so the results file is out of date."""
+    removed: int
+    """Rows that an earlier session answered and the input no longer holds, seen now for the first time."""
     bad_rows: int
     """Lines left out under `--on-bad-row skip`."""
 
@@ -77,6 +79,7 @@ def open_run(
             output,
             lanes,
             report is not None and bool(report.changed or report.removed),
+            report.removed if report is not None else 0,
             bad_rows,
         )
     finally:
@@ -88,25 +91,35 @@ def open_run(
 def _open_folder(options: RunOptions, place: Path, output: Path | None, started: datetime, emit: Emit) -> RunDir:
     folder = RunDir.open(place, started=started, fresh=options.fresh)
     try:
-        was_simulated = folder.meta("simulated")
-        if was_simulated is False and options.simulate:
+        begun = folder.meta("simulated") is not None
+        answered = folder.has_attempts()
+        rehearsed = _was_rehearsal(options, folder)
+        if answered and options.simulate and not rehearsed:
             raise ClaudebatchError(
                 f"{output or place} holds real answers; a simulated run would mix with them",
                 fix="write the rehearsal elsewhere with -o",
             )
-        if was_simulated and not options.simulate:
+        if answered and rehearsed and not options.simulate:
             emit(Notice("the simulated results of the rehearsal are replaced"))
             folder.close()
             folder = RunDir.open(place, started=started, fresh=True)
-            was_simulated = None
+            begun = False
             if output is not None:
                 output.unlink(missing_ok=True)
-        if was_simulated is None:
+        if begun:
+            folder.note(simulated=options.simulate)
+        else:
             _begin(options, folder, output, started)
     except BaseException:
         folder.close()
         raise
     return folder
+
+
+def _was_rehearsal(options: RunOptions, folder: RunDir) -> bool:
+    """Whether what the folder holds was made up: by --simulate, or by a simulator that is not asked any more."""
+    simulator = folder.meta("simulator")
+    return bool(folder.meta("simulated")) or (simulator is not None and simulator != options.base_url)
 
 
 def _begin(options: RunOptions, folder: RunDir, output: Path | None, started: datetime) -> None:

@@ -60,7 +60,8 @@ class Surroundings:
     paths: Paths
     connect: Callable[[], Client]
     """Makes the client, inside the running loop, once something is to be sent."""
-    api_version: str
+    key_scope: str
+    """What cached answers belong to; part of every key."""
     now: Callable[[], float]
     wall: Callable[[], datetime]
     rng: random.Random
@@ -78,9 +79,10 @@ class Session:
         self._counts = Counts()
         self._drain = Drain()
         self._money = Money(workshop.prices)
-        # Mutable: the first signal received, and the engine that it stops.
+        # Mutable: the first signal received, the engine that it stops, and whether answers turned out to be made up.
         self._signal: signal.Signals | None = None
         self._engine: Engine | None = None
+        self._met_simulator = run.folder.meta("simulator") is not None
 
     async def go(self) -> RunSummary:
         """Answer every pending row, or stop for a good reason. Raises only for what is a bug or a broken disk."""
@@ -111,7 +113,8 @@ class Session:
             _close(journal, output, ledger)
         if ended.stop is None:
             ended.stop = journal.failure
-        return closing.sum_up(ended, self._signal, self._emit, now=around.now())
+        simulated = options.simulate or run.folder.meta("simulator") is not None
+        return closing.sum_up(ended, self._signal, simulated=simulated, now=around.now())
 
     @property
     def _output_name(self) -> str:
@@ -122,7 +125,7 @@ class Session:
         self._loop = asyncio.get_running_loop()
         cache = self._cache()
         sources = Sources(run.files, workshop)
-        keys = Keys(around.api_version)
+        keys = Keys(around.key_scope)
         client = _Lazy(around.connect)
         parts = Parts(
             config=workshop.config,
@@ -140,13 +143,14 @@ class Session:
         )
         look_ahead = _look_ahead(cache, keys)
         feeds = [Feed(lane, self._pending(journal), sources, look_ahead=look_ahead) for lane in run.lanes]
-        finish = _finisher(journal, simulated=self._options.simulate)
+        finish = self._finisher(journal)
         self._engine = Engine(
             build_stack(parts, client),
             feeds=feeds,
             workers=workshop.config.concurrency,
             finish=finish,
             value_of=self._value_of,
+            now=around.now,
             drain=self._drain,
             emit=self._emit,
         )
@@ -169,6 +173,29 @@ class Session:
             await client.close()
             if cache is not None:
                 await cache.close()
+
+    def _finisher(self, journal: Journal) -> Callable[[Outcome], Awaitable[None]]:
+        simulated = self._options.simulate
+
+        async def finish(outcome: Outcome) -> None:
+            first, row = head(outcome, simulated=simulated), outcome.call.row
+            if not isinstance(outcome, Succeeded):
+                await journal.finish(Result(row, False, first, None, None, None))
+                return
+            reply = outcome.reply
+            if reply.simulated and not simulated and not self._met_simulator:
+                self._met_simulator = True
+                await journal.read(self._note_simulator)
+            # The message lies in its attempt's row, however many results share it; a kept one has no attempt here.
+            body = reply.message if reply.attempt_id is None else None
+            await journal.finish(Result(row, True, first, reply.attempt_id, body, reply.message))
+
+        return finish
+
+    def _note_simulator(self, _: sqlite3.Connection) -> None:
+        # So that a later run against the real API does not take these answers for its own.
+        self._run.folder.note(simulator=self._options.base_url)
+        self._notify("the API at this base URL is a simulator: its answers are made up and cost nothing")
 
     def _pending(self, journal: Journal) -> Callable[[str, int, int], Awaitable[list[RowRef]]]:
         limit, retry_failed = self._options.limit, self._options.retry_failed
@@ -264,20 +291,6 @@ def _look_ahead(cache: DiskCacheStore | None, keys: Keys) -> LookAhead:
             await cache.look_ahead(keys.ahead(calls))
 
     return look_ahead
-
-
-def _finisher(journal: Journal, *, simulated: bool) -> Callable[[Outcome], Awaitable[None]]:
-    async def finish(outcome: Outcome) -> None:
-        first, row = head(outcome, simulated=simulated), outcome.call.row
-        if isinstance(outcome, Succeeded):
-            reply = outcome.reply
-            # The message lies in its attempt's row, however many results share it; a kept one has no attempt here.
-            body = reply.message if reply.attempt_id is None else None
-            await journal.finish(Result(row, True, first, reply.attempt_id, body, reply.message))
-        else:
-            await journal.finish(Result(row, False, first, None, None, None))
-
-    return finish
 
 
 def _catch(loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Callable[[signal.Signals], None]) -> bool:

@@ -52,7 +52,7 @@ class CachePolicy:
         return True
 
 
-def cache_key(call: Call, *, api_version: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]) -> str:
+def cache_key(call: Call, *, scope: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]) -> str:
     """The digest of everything about *call* that changes its answer, its model included.
 
     `call.body` is canonical JSON (sorted keys, no spaces) and holds the model, so equal requests have equal bytes.
@@ -61,7 +61,7 @@ def cache_key(call: Call, *, api_version: str, encode: Callable[[Any], bytes], d
     if not NOT_IN_KEY.isdisjoint(call.prompt.params):
         # From the body, not from the prompt: a hop of the fallback chain may have had to say it differently.
         body = encode({name: value for name, value in decode(body).items() if name not in NOT_IN_KEY})
-    return hashlib.sha256(b"%d\n%b\n%b" % (KEY_VERSION, api_version.encode(), body)).hexdigest()
+    return hashlib.sha256(b"%d\n%b\n%b" % (KEY_VERSION, scope.encode(), body)).hexdigest()
 
 
 class ResponseCache:

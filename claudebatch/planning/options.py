@@ -22,6 +22,8 @@ class RunOptions:
     retry_failed: bool = False
     no_cache: bool = False
     ordered: bool = False
+    base_url: str | None = None
+    """Where requests go, when it is not the API's own address."""
     command: tuple[str, ...] = ()
     """The command line as it was given, for the hint that resumes it."""
 

@@ -98,5 +98,6 @@ class RunBudget:
     def _exhausted(self, amount: Pico) -> BudgetExhausted:
         left = max(0, (self._cap or 0) - self._spent)
         return BudgetExhausted(
-            f"the next request may cost up to ${usd_text(amount)}, and ${usd_text(left)} of the cap is left"
+            f"the next request may cost up to ${usd_text(amount)}, and ${usd_text(left)} of the cap is left",
+            needed=self._spent + amount,
         )

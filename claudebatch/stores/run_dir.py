@@ -71,6 +71,11 @@ class RunDir:
         found = self.journal.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
         return json.loads(found[0]) if found else None
 
+    def has_attempts(self) -> bool:
+        """Whether anything was ever sent for this run, or answered for it out of the cache."""
+        found = self.journal.execute("SELECT EXISTS (SELECT 1 FROM attempts) OR EXISTS (SELECT 1 FROM results)")
+        return bool(found.fetchone()[0])
+
     def note(self, **values: Any) -> None:
         """Note *values*, durably and together."""
         self.journal.execute("BEGIN IMMEDIATE")

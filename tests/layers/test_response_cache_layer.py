@@ -37,8 +37,8 @@ FIELDS: dict[str, Any] = {
 }
 
 
-def key(call: Call, api_version: str = "2026-10-21") -> str:
-    return cache_key(call, api_version=api_version, encode=encode, decode=decode)
+def key(call: Call, scope: str = "2026-10-21") -> str:
+    return cache_key(call, scope=scope, encode=encode, decode=decode)
 
 
 def parse(kept: bytes) -> Reply:
