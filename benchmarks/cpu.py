@@ -21,11 +21,11 @@ from harness import claudebatch, lean_server, run_and_measure, write_prompts
 SMALL, LARGE, IN_FLIGHT = 500, 5500, 64
 
 
-async def bare_loop(path: Path) -> None:
+async def bare_loop(lines: list[str]) -> None:
     """The same prompts through `messages.create`, 64 at a time, aiohttp transport, nothing else."""
     import anthropic
 
-    rows = iter([json.loads(line) for line in path.read_text().splitlines()])
+    rows = iter([json.loads(line) for line in lines])
     async with anthropic.AsyncAnthropic(http_client=anthropic.DefaultAioHttpClient()) as client:
 
         async def work() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
     parser.add_argument("--bare", type=Path, help=argparse.SUPPRESS)
     wanted = parser.parse_args()
     if wanted.bare:
-        asyncio.run(bare_loop(wanted.bare))
+        asyncio.run(bare_loop(wanted.bare.read_text().splitlines()))
         return
     with tempfile.TemporaryDirectory() as name, lean_server(Path(name)) as env:
         found = [measure(Path(name), env, str(turn)) for turn in range(wanted.repeats)]

@@ -27,7 +27,7 @@ def write_prompts(path: Path, count: int, *, distinct: int | None = None, salt: 
     with path.open("w") as file:
         for number in range(count):
             about = number % (distinct or count)
-            prompt = f"Question {salt}-{about}: what is the shortest way from A to B, and why is it not the fastest one?"
+            prompt = f"Question {salt}-{about}: what is the shortest way from A to B, and why not the fastest?"
             file.write(json.dumps({"id": f"row-{number}", "prompt": prompt, "max_tokens": 1000}) + "\n")
 
 

@@ -40,7 +40,7 @@ def main() -> None:
     for count, used in ((wanted.small, small), (wanted.large, large)):
         print(f"{count:>9,} rows: {used.wall_s:6.1f} s wall, {used.cpu_s:6.1f} s CPU, peak {used.peak_mb:.0f} MB")
     rows = wanted.large - wanted.small
-    print(f"{rows / (large.wall_s - small.wall_s):,.0f} rows/s · memory × {large.peak_mb / small.peak_mb:.2f}")
+    print(f"{rows / (large.wall_s - small.wall_s):,.0f} rows/s · memory x {large.peak_mb / small.peak_mb:.2f}")
 
 
 if __name__ == "__main__":

@@ -71,10 +71,11 @@ def parse_message(body: bytes, **facts: Any) -> Reply:
         raise BadAnswer(f"the body is no message: {error}") from error
     if message.type != "message":
         raise BadAnswer(f'the body is a "{message.type}", not a message')
+    texts = [block.text for block in message.content if block.type == "text" and block.text]
     return Reply(
         message=body,
         model=message.model,
-        text="".join(block.text for block in message.content if block.type == "text" and block.text),
+        text=texts[0] if len(texts) == 1 else "".join(texts),
         stop_reason=message.stop_reason,
         usage=_flat(usage),
         raw_usage=bytes(message.usage),

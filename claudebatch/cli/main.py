@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import sys
 import traceback
 from pathlib import Path
@@ -17,7 +18,7 @@ from claudebatch.cli.simulate import simulate
 from claudebatch.cli.spend import spend
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
-from claudebatch.errors import ClaudebatchError, ExitCode, StopRun
+from claudebatch.errors import ClaudebatchError, ExitCode, StopRun, StorageError
 from claudebatch.stores.files import private_dir
 from claudebatch.ui.errors import render_bad_rows, render_error
 from claudebatch.ui.terminal import Terminal
@@ -69,6 +70,10 @@ def run_command_line() -> int:
     except KeyboardInterrupt:
         _stderr().say("interrupted; nothing was lost")
         return ExitCode.INTERRUPTED
+    except (OSError, sqlite3.Error) as error:
+        return _tell(
+            StorageError(f"a file cannot be read or written: {error}", fix="mend the disk, then run the same command")
+        )
     except Exception as error:  # noqa: BLE001  # the last resort: no traceback, no prompt, no key on the screen
         return _crash(error)
     return ExitCode.OK

@@ -122,11 +122,16 @@ class SdkClient:
     def _refusal(self, error: APIStatusError) -> Exception:
         return classify.from_status(
             error.status_code,
-            type=error.type,
-            code=error.error_code,
-            message=error.api_message or error.message,
+            type=_text(error.type),
+            code=_text(error.error_code),
+            message=_text(error.api_message) or _text(error.message) or "",
             headers=self._headers(error.response.headers.raw),
         )
+
+
+def _text(value: object) -> str | None:
+    """*value* as the API means it; None where a gateway says something else. Half characters become `?`."""
+    return value.encode(errors="replace").decode() if isinstance(value, str) else None
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import ROUND_UP, Decimal
 from typing import Protocol
 
@@ -13,7 +13,7 @@ from claudebatch.domain import Pico, from_usd, to_usd
 from claudebatch.engine.counts import Counts
 from claudebatch.engine.engine import Ended
 from claudebatch.engine.opening import OpenRun
-from claudebatch.errors import ExitCode
+from claudebatch.errors import ExitCode, StorageError
 from claudebatch.events import Notice
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
@@ -144,9 +144,7 @@ class Closing:
     def _standard_output(self, journal: sqlite3.Connection) -> Lines:
         if self._options.ordered:
             return _Held()
-        output = StreamOutput()
-        output.append(list(result_lines(journal, ordered=False)))
-        return output
+        return _to_standard_output(result_lines(journal, ordered=False))
 
     def _finish_output(self) -> None:
         folder, path = self._run.folder, self._run.output
@@ -154,9 +152,7 @@ class Closing:
         if path is None:
             folder.note(stale=False)
             if self._options.ordered:
-                output = StreamOutput()
-                for line in result_lines(folder.journal, ordered=True):
-                    output.append([line])
+                _to_standard_output(result_lines(folder.journal, ordered=True))
         elif self._options.ordered or superseded:
             folder.note(stale=True)
             mend(path, result_lines(folder.journal, ordered=self._options.ordered), rewrite=True)
@@ -189,6 +185,18 @@ class Closing:
             enough = max(self.cap * 2, ended.over_budget.needed)
             return shlex.join([*_without(again, "--budget"), "--budget", str(_in_cents(enough))])
         return shlex.join(again)
+
+
+def _to_standard_output(lines: Iterable[bytes]) -> StreamOutput:
+    output = StreamOutput()
+    try:
+        for line in lines:
+            output.append([line])
+    except OSError as error:
+        raise StorageError(
+            f"the results cannot be written: {error.strerror}", fix="run the same command again: nothing is lost"
+        ) from error
+    return output
 
 
 def _stop_reason(ended: Ended, caught: signal.Signals | None, pending: int) -> str | None:

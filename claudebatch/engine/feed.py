@@ -11,7 +11,7 @@ from pathlib import Path
 from types import coroutine
 from typing import TypeAlias
 
-from claudebatch.domain import Call
+from claudebatch.domain import Call, Prompt
 from claudebatch.errors import BadRow, ClaudebatchError
 from claudebatch.inputs import parse_line
 from claudebatch.jsonl import read_at
@@ -53,6 +53,15 @@ class Sources:
 
     def call(self, ref: RowRef, data: bytes | None) -> Call | None:
         """The call of one row; None when its line is no longer what was checked."""
+        prompt = self._prompt(ref, data)
+        return None if prompt is None else self._workshop.builder.first(ref.row, prompt)
+
+    def unmeasured_call(self, ref: RowRef, data: bytes | None) -> Call | None:
+        """As `call`, of size 0: for looking its answer up, not for sending."""
+        prompt = self._prompt(ref, data)
+        return None if prompt is None else self._workshop.builder.unmeasured(ref.row, prompt)
+
+    def _prompt(self, ref: RowRef, data: bytes | None) -> Prompt | None:
         if data is None:
             return None
         try:
@@ -62,8 +71,8 @@ class Sources:
         if prompt.digest != ref.digest:
             return None
         if prompt.id != ref.id:
-            prompt = replace(prompt, id=ref.id)  # the ordinal among equals
-        return self._workshop.builder.first(ref.row, prompt)
+            return replace(prompt, id=ref.id)  # the ordinal among equals
+        return prompt
 
     def _read(self, source: int, offset: int, length: int, *, large: bool = False) -> bytes | None:
         if length > _BLOCK_BYTES and not large:

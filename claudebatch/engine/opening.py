@@ -25,6 +25,7 @@ from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.stores.files import private_dir, private_file
 from claudebatch.stores.journal import IndexReport, RowRecord, index_rows
+from claudebatch.stores.journal.journal import drop_simulated
 from claudebatch.stores.output import check_place
 from claudebatch.stores.run_dir import RunDir, beside
 
@@ -68,7 +69,11 @@ def open_run(
     _check_inputs(options, output)  # before a folder is made or --fresh moves anything
     spooled = _spooled(options, paths, stdin)
     place = beside(output) if output is not None else paths.runs / _name(options, spooled)
-    folder = _open_folder(options, place, output, started, emit)
+    try:
+        folder = _open_folder(options, place, output, started, emit)
+    except BaseException:
+        _drop(spooled)
+        raise
     try:
         files = _files(options, folder, spooled)
         report, lanes, bad_rows = _index(options, workshop, folder, files, emit, each)
@@ -84,8 +89,7 @@ def open_run(
         )
     finally:
         folder.close()
-        if spooled is not None:
-            spooled.unlink(missing_ok=True)
+        _drop(spooled)
 
 
 def _open_folder(options: RunOptions, place: Path, output: Path | None, started: datetime, emit: Emit) -> RunDir:
@@ -101,11 +105,14 @@ def _open_folder(options: RunOptions, place: Path, output: Path | None, started:
             )
         if answered and rehearsed and not options.simulate:
             emit(Notice("the simulated results of the rehearsal are replaced"))
-            folder.close()
-            folder = RunDir.open(place, started=started, fresh=True)
-            begun = False
-            if output is not None:
-                output.unlink(missing_ok=True)
+            if drop_simulated(folder.journal):
+                folder.note(simulator=None, stale=True)  # real answers stood beside them
+            else:
+                folder.close()
+                folder = RunDir.open(place, started=started, fresh=True)
+                begun = False
+                if output is not None:
+                    output.unlink(missing_ok=True)
         if begun:
             folder.note(simulated=options.simulate)
         else:
@@ -153,8 +160,10 @@ def _index(
         report = index_rows(folder.journal, intake.records(each), limit=options.limit)
         intake.refuse(report.twins)
         workshop.require_prices(intake.models)
-    lanes = tuple(sorted({workshop.catalog.pool_of(model) for model in intake.models}))
-    folder.note(input=print_now, models=sorted(intake.models), lanes=lanes, bad_rows=intake.bad_count)
+        lanes = tuple(sorted({workshop.catalog.pool_of(model) for model in intake.models}))
+        folder.note(input=print_now, models=sorted(intake.models), lanes=lanes, bad_rows=intake.bad_count)
+        if report.changed or report.removed:
+            folder.note(stale=True)  # even if this run goes no further, the results file is out of date now
     _tell(report, intake.bad_count, emit)
     return report, lanes, intake.bad_count
 
@@ -206,6 +215,11 @@ def _files(options: RunOptions, folder: RunDir, spooled: Path | None) -> tuple[P
             fix="pipe the prompts in, or name a file",
         )
     return tuple(folder.spool if name == "-" else Path(name) for name in options.inputs)
+
+
+def _drop(spooled: Path | None) -> None:
+    if spooled is not None:
+        spooled.unlink(missing_ok=True)
 
 
 def _move(spooled: Path, place: Path) -> None:

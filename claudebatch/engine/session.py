@@ -22,6 +22,7 @@ from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.feed import Feed, LookAhead, Sources
 from claudebatch.engine.opening import OpenRun
 from claudebatch.engine.recovery import recovered
+from claudebatch.engine.replay import Replay
 from claudebatch.errors import JournalFailed, OutputFailed
 from claudebatch.events import Emit, Notice, RunStarted
 from claudebatch.handler import Handler
@@ -38,6 +39,7 @@ from claudebatch.stores.journal.records import Result
 from claudebatch.stores.response_cache import DiskCacheStore
 from claudebatch.stores.spend import SpendLedger
 
+_REPLAYED_AT_ONCE = 500
 _SIGNALS = {
     signal.SIGINT: "interrupted (Ctrl-C again stops at once)",
     signal.SIGTERM: "terminated",
@@ -158,6 +160,8 @@ class Session:
             with self._signals():
                 for outcome in await journal.read(lambda connection: recovered(connection, sources, self._money)):
                     await finish(outcome)
+                if cache is not None:
+                    await self._replay(journal, cache, sources, keys)
                 await journal.flush()  # else their rows would still be pending, and be asked again
                 ended = await self._engine.run()
             changed = sum(feed.changed for feed in feeds)
@@ -173,6 +177,26 @@ class Session:
             await client.close()
             if cache is not None:
                 await cache.close()
+
+    async def _replay(self, journal: Journal, cache: DiskCacheStore, sources: Sources, keys: Keys) -> None:
+        replay = Replay(
+            sources,
+            key=keys,
+            look_up=cache.look_up,
+            value_of=self._value_of,
+            simulated=self._options.simulate,
+        )
+        for lane in self._run.lanes:
+            after = 0
+            while not self._drain.started:
+                rows = await self._pending(journal)(lane, after, _REPLAYED_AT_ONCE)
+                kept = await journal.read(replay.step_over(rows))
+                for row in kept:
+                    await journal.finish(row.result)
+                    self._emit(row.event)
+                if not kept:
+                    break
+                after = rows[-1].row
 
     def _finisher(self, journal: Journal) -> Callable[[Outcome], Awaitable[None]]:
         simulated = self._options.simulate

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from claudebatch.domain import Call, Prompt
+from claudebatch.domain import Call, Prompt, Size
 from claudebatch.jsonl import encode
 from claudebatch.models import Catalog
 from claudebatch.routing.remap import remap
@@ -23,6 +23,9 @@ def token_estimator(catalog: Catalog, model: str) -> Callable[[Prompt], int]:
     """How rules measure a prompt: in tokens of one *model*, so that a rule means the same wherever it leads."""
     facts = catalog.facts(model)
     return lambda prompt: expected_input(prompt.params, request_body(facts.id, prompt.params), facts)
+
+
+_NO_SIZE = Size(0, 0, 0, 0)
 
 
 class CallBuilder:
@@ -49,6 +52,11 @@ class CallBuilder:
         body = request_body(model, params)
         size = measure(params, body, self._catalog.facts(model), expected_output=self._expected_output)
         return Call(row, prompt, route, model, body, size, self._deadline(size.output_bound))
+
+    def unmeasured(self, row: int, prompt: Prompt) -> Call:
+        """The same call as `first` makes, but of size 0: enough for its cache key, and twice as fast."""
+        route = self._router.route(prompt)
+        return Call(row, prompt, route, route.model, request_body(route.model, prompt.params), _NO_SIZE)
 
     def hop(self, call: Call, model: str) -> Call:
         """*call*'s row, asked of *model* instead; raises `NotServed` where that model cannot serve it."""

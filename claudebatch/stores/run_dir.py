@@ -77,11 +77,14 @@ class RunDir:
         return bool(found.fetchone()[0])
 
     def note(self, **values: Any) -> None:
-        """Note *values*, durably and together."""
-        self.journal.execute("BEGIN IMMEDIATE")
+        """Note *values*, durably and together; inside a transaction of the caller, with all that it does."""
+        own = not self.journal.in_transaction
+        if own:
+            self.journal.execute("BEGIN IMMEDIATE")
         rows = [(key, json.dumps(value)) for key, value in values.items()]
         self.journal.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", rows)
-        self.journal.execute("COMMIT")
+        if own:
+            self.journal.execute("COMMIT")
 
     def close(self) -> None:
         """Close the journal and let go of the lock."""

@@ -155,7 +155,8 @@ def _limited(world, count, *arguments):
         "import resource, sys; from claudebatch.__main__ import main;"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({count}, {count})); main()"
     )
-    environment = {**world.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # Truncated .pyc files would outlive the test.
+    environment = {**world.environment, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=world.work, env=environment, capture_output=True, text=True,
         stdin=subprocess.DEVNULL, timeout=60,
