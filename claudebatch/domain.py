@@ -10,10 +10,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar, dataclass_transform
 
 Pico: TypeAlias = int
 PICO_PER_USD: int = 10**12
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(field,))
+def value(cls: type[T]) -> type[T]:
+    """A dataclass with slots that the type checker holds frozen, and that is made three times as fast for it.
+
+    For what is made for every row. A truly frozen dataclass sets each field through `object.__setattr__`, which
+    took an eighth of the time of a row that comes out of the cache.
+    """
+    return dataclass(slots=True, unsafe_hash=True)(cls)
+
 
 Source = Literal["api", "cache", "duplicate"]
 
@@ -37,7 +50,7 @@ def from_usd(dollars: Decimal) -> Pico:
     return whole + 1 if exact > whole else whole
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Usage:
     """What the API says it counted, under the API's own names (tokens; searches for web_search_requests).
 
@@ -69,7 +82,7 @@ class Usage:
         return self.input_tokens + self.cache_creation_input_tokens
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Prompt:
     """One input line, whatever its shape was, as Messages API parameters."""
 
@@ -88,7 +101,7 @@ class Prompt:
     line: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Size:
     """How many tokens a request takes: expected (for pace and estimates) and at most (for money)."""
 
@@ -103,7 +116,7 @@ class Size:
     web_searches_bound: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Route:
     """Which model a prompt goes to first, which rule said so, and who comes next if that one cannot."""
 
@@ -113,7 +126,7 @@ class Route:
     fallbacks: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Call:
     """A prompt on its way to one model."""
 
@@ -129,7 +142,7 @@ class Call:
     """How long one attempt may take in all."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class LimitReading:
     """What the `anthropic-ratelimit-*` headers of one answer say about one limit."""
 
@@ -137,7 +150,7 @@ class LimitReading:
     remaining: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Limits:
     """The limit headers of one answer; a gateway may have stripped any of them."""
 
@@ -146,7 +159,7 @@ class Limits:
     output_tokens: LimitReading = LimitReading()
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Reply:
     """An answer that we hold in full."""
 
@@ -199,7 +212,7 @@ class Reply:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failure:
     """Why a row has no answer, in the words of the results file."""
 
@@ -210,7 +223,7 @@ class Failure:
     retryable: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Succeeded:
     """A row that has its answer."""
 
@@ -218,7 +231,7 @@ class Succeeded:
     reply: Reply
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Failed:
     """A row that was tried and has none."""
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from claudebatch.domain import Pico, Source, Usage
+from claudebatch.domain import Pico, Source, Usage, value
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class RunStarted:
     simulated: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AttemptStarted:
     """One request is about to leave."""
 
@@ -35,7 +35,7 @@ class AttemptStarted:
     pool: str
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class AttemptFinished:
     """One request has come back, well or badly."""
 
@@ -50,7 +50,7 @@ class AttemptFinished:
     """The API may have billed it although we hold no answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class RowFinished:
     """A row has its result, and the result is durable."""
 

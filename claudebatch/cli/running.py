@@ -28,7 +28,8 @@ from claudebatch.config.schema import Config
 from claudebatch.config.units import seconds, size
 from claudebatch.domain import Call, Pico, Usage, from_usd, to_usd
 from claudebatch.engine.opening import open_run
-from claudebatch.engine.session import Session, Surroundings
+from claudebatch.engine.outside import Surroundings
+from claudebatch.engine.session import Session
 from claudebatch.errors import ClaudebatchError, ExitCode
 from claudebatch.events import Event, Notice
 from claudebatch.monitor import CostMonitor, SpikeDetector, SpikeSettings

@@ -25,7 +25,7 @@ from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.stores.files import private_dir, private_file
 from claudebatch.stores.journal import IndexReport, RowRecord, index_rows
-from claudebatch.stores.journal.journal import drop_simulated
+from claudebatch.stores.journal.journal import drop_simulated, holds_real_answers
 from claudebatch.stores.output import check_place
 from claudebatch.stores.run_dir import RunDir, beside
 
@@ -98,15 +98,18 @@ def _open_folder(options: RunOptions, place: Path, output: Path | None, started:
         begun = folder.meta("simulated") is not None
         answered = folder.has_attempts()
         rehearsed = _was_rehearsal(options, folder)
-        if answered and options.simulate and not rehearsed:
+        # A run that met a simulator on its way holds both.
+        mixed = not folder.meta("simulated") and holds_real_answers(folder.journal)
+        if answered and options.simulate and (mixed or not rehearsed):
             raise ClaudebatchError(
                 f"{output or place} holds real answers; a simulated run would mix with them",
                 fix="write the rehearsal elsewhere with -o",
             )
         if answered and rehearsed and not options.simulate:
             emit(Notice("the simulated results of the rehearsal are replaced"))
-            if drop_simulated(folder.journal):
-                folder.note(simulator=None, stale=True)  # real answers stood beside them
+            if mixed:
+                drop_simulated(folder.journal)
+                folder.note(simulator=None, stale=True)
             else:
                 folder.close()
                 folder = RunDir.open(place, started=started, fresh=True)

@@ -27,7 +27,7 @@ class Kept(NamedTuple):
 
 
 class Replay:
-    """One step at a time; every step runs in the journal's thread."""
+    """One step at a time; every step runs in the cache's thread, while the journal writes down the one before."""
 
     def __init__(
         self,
@@ -44,11 +44,8 @@ class Replay:
         self._value_of = value_of
         self._simulated = simulated
 
-    def step_over(self, rows: Sequence[RowRef]) -> Callable[[object], list[Kept]]:
-        """A query for the journal's thread: those of *rows* whose answers are kept, ready to be written and told."""
-        return lambda _: self._step(rows)
-
-    def _step(self, rows: Sequence[RowRef]) -> list[Kept]:
+    def step(self, rows: Sequence[RowRef]) -> list[Kept]:
+        """Those of *rows* whose answers are kept, ready to be written down and told."""
         lines = zip(rows, self._sources.lines(rows), strict=True)
         calls = [call for row, data in lines if (call := self._sources.unmeasured_call(row, data)) is not None]
         found = self._look_up([self._key(call) for call in calls])

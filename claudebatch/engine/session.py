@@ -3,16 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import signal
 import sqlite3
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
-from claudebatch.config.paths import Paths
 from claudebatch.config.units import seconds, size
 from claudebatch.domain import Call, Outcome, Pico, Reply, Succeeded, from_usd
 from claudebatch.drain import Drain
@@ -21,11 +15,12 @@ from claudebatch.engine.counts import Counts
 from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.feed import Feed, LookAhead, Sources
 from claudebatch.engine.opening import OpenRun
+from claudebatch.engine.outside import LazyClient, Surroundings
 from claudebatch.engine.recovery import recovered
 from claudebatch.engine.replay import Replay
+from claudebatch.engine.signals import Signals
 from claudebatch.errors import JournalFailed, OutputFailed
-from claudebatch.events import Emit, Notice, RunStarted
-from claudebatch.handler import Handler
+from claudebatch.events import Notice, RunStarted
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.reports import RunSummary
@@ -40,34 +35,6 @@ from claudebatch.stores.response_cache import DiskCacheStore
 from claudebatch.stores.spend import SpendLedger
 
 _REPLAYED_AT_ONCE = 500
-_SIGNALS = {
-    signal.SIGINT: "interrupted (Ctrl-C again stops at once)",
-    signal.SIGTERM: "terminated",
-    signal.SIGHUP: "the terminal was closed",
-}
-
-
-class Client(Handler, Protocol):
-    """The innermost handler, with connections to close."""
-
-    async def close(self) -> None:
-        """Close them."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What a session takes from outside; tests put their own in."""
-
-    paths: Paths
-    connect: Callable[[], Client]
-    """Makes the client, inside the running loop, once something is to be sent."""
-    key_scope: str
-    """What cached answers belong to; part of every key."""
-    now: Callable[[], float]
-    wall: Callable[[], datetime]
-    rng: random.Random
-    emit: Emit
 
 
 class Session:
@@ -81,9 +48,8 @@ class Session:
         self._counts = Counts()
         self._drain = Drain()
         self._money = Money(workshop.prices)
-        # Mutable: the first signal received, the engine that it stops, and whether answers turned out to be made up.
-        self._signal: signal.Signals | None = None
-        self._engine: Engine | None = None
+        self._signals = Signals()
+        # Mutable: whether answers turned out to be made up.
         self._met_simulator = run.folder.meta("simulator") is not None
 
     async def go(self) -> RunSummary:
@@ -116,7 +82,7 @@ class Session:
         if ended.stop is None:
             ended.stop = journal.failure
         simulated = options.simulate or run.folder.meta("simulator") is not None
-        return closing.sum_up(ended, self._signal, simulated=simulated, now=around.now())
+        return closing.sum_up(ended, self._signals.first, simulated=simulated, now=around.now())
 
     @property
     def _output_name(self) -> str:
@@ -128,7 +94,7 @@ class Session:
         cache = self._cache()
         sources = Sources(run.files, workshop)
         keys = Keys(around.key_scope)
-        client = _Lazy(around.connect)
+        client = LazyClient(around.connect)
         parts = Parts(
             config=workshop.config,
             catalog=workshop.catalog,
@@ -146,7 +112,7 @@ class Session:
         look_ahead = _look_ahead(cache, keys)
         feeds = [Feed(lane, self._pending(journal), sources, look_ahead=look_ahead) for lane in run.lanes]
         finish = self._finisher(journal)
-        self._engine = Engine(
+        engine = Engine(
             build_stack(parts, client),
             feeds=feeds,
             workers=workshop.config.concurrency,
@@ -157,13 +123,14 @@ class Session:
             emit=self._emit,
         )
         try:
-            with self._signals():
+            with self._signals.caught_by(self._loop, engine):
                 for outcome in await journal.read(lambda connection: recovered(connection, sources, self._money)):
                     await finish(outcome)
+                await journal.flush()  # else their rows would still be pending, and be answered again
                 if cache is not None:
                     await self._replay(journal, cache, sources, keys)
-                await journal.flush()  # else their rows would still be pending, and be asked again
-                ended = await self._engine.run()
+                    await journal.flush()
+                ended = await engine.run()
             changed = sum(feed.changed for feed in feeds)
             if changed:
                 self._emit(
@@ -190,7 +157,7 @@ class Session:
             after = 0
             while not self._drain.started:
                 rows = await self._pending(journal)(lane, after, _REPLAYED_AT_ONCE)
-                kept = await journal.read(replay.step_over(rows))
+                kept = await cache.run(partial(replay.step, rows))
                 for row in kept:
                     await journal.finish(row.result)
                     self._emit(row.event)
@@ -260,43 +227,6 @@ class Session:
         # Called in the journal's thread: nothing more may be sent, whatever the workers are waiting for.
         self._loop.call_soon_threadsafe(self._drain.start, reason)
 
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        caught = [number for number in _SIGNALS if _catch(self._loop, number, self._on_signal)]
-        try:
-            yield
-        finally:
-            for number in caught:
-                self._loop.remove_signal_handler(number)
-
-    def _on_signal(self, number: signal.Signals) -> None:
-        engine = self._engine
-        if engine is None:
-            return
-        if self._signal is not None:
-            engine.abandon()
-            return
-        self._signal = number
-        engine.stop(_SIGNALS[number])
-
-
-class _Lazy:
-    """A client that is only made when something is to be sent: a run out of the cache never imports the SDK."""
-
-    def __init__(self, connect: Callable[[], Client]) -> None:
-        self._connect = connect
-        # Mutable: the client, once there is one.
-        self._client: Client | None = None
-
-    def __call__(self, call: Call) -> Coroutine[Any, Any, Reply]:
-        if self._client is None:
-            self._client = self._connect()
-        return self._client(call)
-
-    async def close(self) -> None:
-        if self._client is not None:
-            await self._client.close()
-
 
 def _close(journal: Journal, output: Lines, ledger: SpendLedger) -> None:
     try:
@@ -315,11 +245,3 @@ def _look_ahead(cache: DiskCacheStore | None, keys: Keys) -> LookAhead:
             await cache.look_ahead(keys.ahead(calls))
 
     return look_ahead
-
-
-def _catch(loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Callable[[signal.Signals], None]) -> bool:
-    try:
-        loop.add_signal_handler(number, handler, number)
-    except (NotImplementedError, RuntimeError, ValueError):
-        return False  # not the main thread, or a platform without: the default stays
-    return True

@@ -11,6 +11,7 @@ import hashlib
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import diskcache
 
@@ -18,6 +19,8 @@ from claudebatch.reports import CacheStats
 from claudebatch.stores.bytes_disk import BytesDisk, RefusedEntry
 from claudebatch.stores.files import private_dir, private_file
 from claudebatch.stores.groups import Groups
+
+Answer = TypeVar("Answer")
 
 _MIN_FILE_BYTES = 64 * 1024
 _CHECKSUM_BYTES = 16
@@ -77,6 +80,10 @@ class DiskCacheStore:
             return self._ahead.pop(key)
         found: bytes | None = await self._groups.ask((key, None))
         return found
+
+    async def run(self, work: Callable[[], Answer]) -> Answer:
+        """Do *work* in the cache's thread, where `look_up` may be called."""
+        return await self._groups.call(work)
 
     async def look_ahead(self, keys: Sequence[str]) -> None:
         """Fetch what is kept under *keys*, all at once, for the `get`s that will follow."""

@@ -32,7 +32,7 @@ def test_death_at_a_system_call(world, serve, call):
     environment = {**world.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"
     options = ("--no-cache", "--ordered", "-j", "8")
-    for number in (1, 3, 9, 14, 23, 40):
+    for number in (1, 9, 23):
         subprocess.run(
             ["strace", "-f", "-qq", "-o", os.devnull, f"--trace={call}", f"--inject={call}:signal=KILL:when={number}",
              sys.executable, "-m", "claudebatch", *RUN, *options],
@@ -80,14 +80,18 @@ def test_kept_answers_come_under_a_cap_that_is_used_up(world, api):
 
 @pytest.mark.parametrize("fault", ["cut", "529", "404", "html", "reset"])
 def test_equal_rows_share_a_failure_and_the_cap_holds(world, serve, fault):
-    world.configure("fallbacks: {claude-sonnet-5-5: [claude-haiku-5-5]}\nbreaker: {minimum_calls: 5, wait_open_s: 0.1}\n")
+    world.configure(
+        "fallbacks: {claude-sonnet-5-5: [claude-haiku-5-5]}\nbreaker: {minimum_calls: 5, wait_open_s: 0.1}\n"
+    )
     api = serve(faults={fault: 0.5})
     rows = [{"id": f"r{n}", "prompt": f"p{n % 9}", "max_tokens": 200} for n in range(60)]
     world.write("in.jsonl", rows)
     for _ in range(4):
         done = world.claudebatch(*RUN, "--budget", "0.02", "--retry-failed", "--max-outage", "3s")
         assert done.code in (0, 1, 3, 5), done.err
-        (total,) = world.query("SELECT sum(cost) + sum(CASE WHEN state IN (0, 3) THEN worst ELSE 0 END) FROM attempts")[0]
+        (total,) = world.query("SELECT sum(cost) + sum(CASE WHEN state IN (0, 3) THEN worst ELSE 0 END) FROM attempts")[
+            0
+        ]
         assert (total or 0) <= 0.02 * 10**12
         assert api.stats()["billed_pico"] <= 0.02 * 10**12
         money_agrees(world, api)

@@ -205,18 +205,20 @@ def drop_superseded(connection: sqlite3.Connection) -> int:
     ).rowcount
 
 
-def drop_simulated(connection: sqlite3.Connection) -> bool:
-    """Forget what a simulator answered, if there are real answers beside it; returns whether there are."""
+def holds_real_answers(connection: sqlite3.Connection) -> bool:
+    """Whether any answer came from the API itself."""
     real = "SELECT 1 FROM attempts WHERE state = ? AND NOT simulated LIMIT 1"
-    if connection.execute(real, (State.ANSWERED,)).fetchone() is None:
-        return False
+    return connection.execute(real, (State.ANSWERED,)).fetchone() is not None
+
+
+def drop_simulated(connection: sqlite3.Connection) -> None:
+    """Forget what a simulator answered, and keep the real answers beside it."""
     connection.execute("BEGIN IMMEDIATE")
     # The last field of a head; of failures only the head says who refused.
     mark = b',"simulated":true'
     connection.execute("DELETE FROM results WHERE substr(head, ?) = ?", (-len(mark), mark))
     connection.execute("DELETE FROM attempts WHERE simulated")
     connection.execute("COMMIT")
-    return True
 
 
 def result_lines(connection: sqlite3.Connection, *, ordered: bool) -> Iterator[bytes]:

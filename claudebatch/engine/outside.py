@@ -1,0 +1,57 @@
+"""What a session takes from outside: time, chance, places, listeners, and the way to the API."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from claudebatch.config.paths import Paths
+from claudebatch.domain import Call, Reply
+from claudebatch.events import Emit
+from claudebatch.handler import Handler
+
+
+class Client(Handler, Protocol):
+    """The innermost handler, with connections to close."""
+
+    async def close(self) -> None:
+        """Close them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a session takes from outside; tests put their own in."""
+
+    paths: Paths
+    connect: Callable[[], Client]
+    """Makes the client, inside the running loop, once something is to be sent."""
+    key_scope: str
+    """What cached answers belong to; part of every key."""
+    now: Callable[[], float]
+    wall: Callable[[], datetime]
+    rng: random.Random
+    emit: Emit
+
+
+class LazyClient:
+    """A client that is only made when something is to be sent: a run out of the cache never imports the SDK."""
+
+    def __init__(self, connect: Callable[[], Client]) -> None:
+        self._connect = connect
+        # Mutable: the client, once there is one.
+        self._client: Client | None = None
+
+    def __call__(self, call: Call) -> Coroutine[Any, Any, Reply]:
+        """The reply to *call*."""
+        if self._client is None:
+            self._client = self._connect()
+        return self._client(call)
+
+    async def close(self) -> None:
+        """Close the client, if there ever was one."""
+        if self._client is not None:
+            await self._client.close()
