@@ -34,7 +34,7 @@ from claudebatch.stores.journal.records import Result
 from claudebatch.stores.response_cache import DiskCacheStore
 from claudebatch.stores.spend import SpendLedger
 
-_REPLAYED_AT_ONCE = 500
+_REPLAYED_AT_ONCE = 1000
 
 
 class Session:

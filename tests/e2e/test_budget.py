@@ -135,7 +135,7 @@ def test_a_price_from_the_configuration_is_as_good_as_any(world, api):
 class TestBeforeAnExpensiveRun:
     """Nobody is asked where nobody is; and a no is a no the second time, too."""
 
-    ROWS = prompts(600, model="claude-opus-5-5", max_tokens=8000)
+    ROWS = prompts(300, model="claude-fable-5-2", max_tokens=8000)
 
     def test_it_is_not_started_without_yes_or_a_cap(self, world, api):
         world.write("in.jsonl", self.ROWS)

@@ -23,7 +23,7 @@ CONCURRENCY = 8
 
 def test_twenty_deaths_at_random_moments_lose_nothing_and_pay_for_nothing_twice(processes, serve):
     world, rng = processes, random.Random(20261122)
-    rows = prompts(600, max_tokens=500)
+    rows = prompts(500, max_tokens=500)
     api = serve(latency="uniform:0.02,0.06")
     world.write("in.jsonl", rows)
     deaths = 0

@@ -25,7 +25,7 @@ def no_traceback(done):
 )
 def test_one_signal_drains_and_the_same_command_goes_on(processes, serve, number, code):
     world = processes
-    api = serve(latency="fixed:0.3")
+    api = serve(latency="fixed:0.15")
     world.write("in.jsonl", prompts(20))
     process = world.launch(*RUN, "-j", "4")
     world.until(lambda: api.requests == 4)

@@ -93,7 +93,7 @@ def test_an_outage_ends_with_5_and_few_requests_and_goes_on_when_it_is_over(worl
 
 def test_an_outage_that_ends_in_time_costs_no_row(world, serve):
     world.configure("breaker: {minimum_calls: 4, wait_open_s: 0.05, window_s: 5}\n")
-    api = serve(script=("529",) * 16)
+    api = serve(script=("529",) * 8)
     world.write("in.jsonl", prompts(40))
     done = world.claudebatch(*RUN, "-j", "8", "--max-outage", "20s")
     assert done.code == 0, done.err

@@ -76,7 +76,7 @@ def test_results_that_cannot_be_written_end_with_6(processes, serve, count):
 
 def test_a_retry_that_died_leaves_one_line_a_row(processes, serve):
     world = processes
-    api = serve(script=("404",) * 20, latency="fixed:0.05")
+    serve(script=("404",) * 20, latency="fixed:0.05")
     world.write("in.jsonl", prompts(20))
     assert world.claudebatch(*RUN).code == 1
     process = world.launch(*RUN, "--retry-failed", "-j", "2")

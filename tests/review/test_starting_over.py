@@ -1,4 +1,4 @@
-"""Attacks on the start: --fresh with an input that is refused, folders that cannot be written, ends of standard input."""
+"""Attacks on the start: --fresh with an input that is refused, files that are damaged, an empty pipe."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ Answer = TypeVar("Answer")
 
 # A group gathers this long: it adds some milliseconds to answers that take seconds, and makes groups of tens.
 _LINGER_S = 0.02
-_ENOUGH = 256
+_ENOUGH = 512
 # So many results may be unwritten before finishing another one waits: it bounds memory, and what a crash re-derives.
 _BACKLOG = 1000
 
