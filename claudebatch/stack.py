@@ -52,6 +52,7 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
     """The whole stack around *client*, outermost layer first."""
     config, emit, drain, rng = parts.config, parts.emit, parts.drain, parts.rng
     money = Money(parts.prices)
+    max_outage_s = seconds("max_outage", config.max_outage)
     pools = Pools(config, parts.catalog, now=parts.now)
     return nest(
         [
@@ -60,7 +61,7 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
                 sleep=drain.sleep,
                 rng=rng,
                 emit=emit,
-                max_outage_s=seconds("max_outage", config.max_outage),
+                max_outage_s=max_outage_s,
             ),
             ResponseCache(
                 key=parts.keys,
@@ -72,7 +73,14 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
             Retry(_retry_policy(config), sleep=drain.sleep, rng=rng, emit=emit),
             CircuitBreaker(_breaker_policy(config), pool_of=parts.catalog.pool_of, now=parts.now, emit=emit),
             Budget(parts.purse, worst=money.worst),
-            RateLimit(pool_of=pools.of, waits=drain, max_pause_s=config.retry.max_wait_s, rng=rng, emit=emit),
+            RateLimit(
+                pool_of=pools.of,
+                waits=drain,
+                max_pause_s=config.retry.max_wait_s,
+                max_outage_s=max_outage_s,
+                rng=rng,
+                emit=emit,
+            ),
             Record(parts.log, worst=money.worst, cost=money.cost, pool_of=parts.catalog.pool_of, emit=emit),
         ],
         client,

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from claudebatch.domain import Call, Limits, Reply, Size, Usage
-from claudebatch.errors import AttemptError, RateLimited
+from claudebatch.errors import ApiUnavailable, AttemptError, RateLimited
 from claudebatch.events import Emit, Waiting
 from claudebatch.handler import Handler
 
@@ -68,6 +68,14 @@ class Pool(Protocol[BookedT]):
         """Send nothing for *seconds*."""
         ...
 
+    def limited_for(self) -> float:
+        """Seconds since the first 429 after the last answer; 0 when an answer came last."""
+        ...
+
+    def served(self) -> None:
+        """An answer came."""
+        ...
+
     async def settle(self, booking: BookedT, usage: Usage) -> None:
         """Replace the estimate by what was counted."""
         ...
@@ -106,13 +114,16 @@ class RateLimit(Generic[BookedT]):
         pool_of: Callable[[str], Pool[BookedT]],
         waits: Waits,
         max_pause_s: float,
+        max_outage_s: float,
         rng: random.Random,
         emit: Emit,
     ) -> None:
-        """*max_pause_s*: no `retry-after` pauses a pool for longer."""
+        """*max_pause_s*: no `retry-after` pauses a pool for longer. *max_outage_s*: nothing but 429s for longer is an
+        outage, and `ApiUnavailable` stops the run."""
         self._pool_of = pool_of
         self._waits = waits
         self._max_pause_s = max_pause_s
+        self._max_outage_s = max_outage_s
         self._rng = rng
         self._emit = emit
 
@@ -163,6 +174,7 @@ class RateLimit(Generic[BookedT]):
         self._waits.check()
 
     async def _arrived(self, pool: Pool[BookedT], booking: BookedT, reply: Reply) -> None:
+        pool.served()
         await pool.settle(booking, reply.usage)
         if reply.limits is not None:
             pool.learn(reply.limits)
@@ -174,6 +186,11 @@ class RateLimit(Generic[BookedT]):
         if isinstance(error, RateLimited):
             # Up to a tenth longer than asked, so that many processes do not come back as one.
             pool.pause(min(error.retry_after or _PAUSE_S, self._max_pause_s) * (1 + 0.1 * self._rng.random()))
+            if pool.limited_for() > self._max_outage_s:
+                raise ApiUnavailable(
+                    f"{pool.name} has answered nothing but 429s for {pool.limited_for():.0f} s",
+                    fix="wait until the limit is free again, then run the same command",
+                ) from error
 
     def _tell(self, pool: Pool[BookedT], reason: Any, seconds: float) -> None:
         if seconds >= _TOLD_FROM_S:

@@ -64,6 +64,7 @@ class LocalPool:
         self._input = _bucket(allowance.input_tokens_per_minute, moment)
         self._output = _bucket(allowance.output_tokens_per_minute, moment)
         self._paused_until = moment
+        self._limited_since: float | None = None
         self.slots = asyncio.Semaphore(concurrency)
         """How many requests may be in flight."""
 
@@ -95,7 +96,18 @@ class LocalPool:
 
     def pause(self, seconds: float) -> None:
         """Send nothing for *seconds*."""
-        self._paused_until = max(self._paused_until, self._now() + seconds)
+        moment = self._now()
+        self._paused_until = max(self._paused_until, moment + seconds)
+        if self._limited_since is None:
+            self._limited_since = moment
+
+    def limited_for(self) -> float:
+        """Seconds since the first pause after the last answer; 0 when an answer came last."""
+        return 0.0 if self._limited_since is None else self._now() - self._limited_since
+
+    def served(self) -> None:
+        """An answer came."""
+        self._limited_since = None
 
     async def settle(self, booking: Booking, usage: Usage) -> None:
         """Replace what was estimated by what the API counted."""

@@ -185,7 +185,6 @@ def test_a_full_disk_ends_with_6_and_nothing_is_lost(world, serve, size):
         assert unknown <= 8
 
 
-@pytest.mark.xfail(strict=True, reason="a pool that answers nothing but 429s is no outage yet: known, reported")
 def test_429_for_ever_ends_as_an_outage(processes, serve):
     world = processes
     serve(faults={"429": 1.0})

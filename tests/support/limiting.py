@@ -39,6 +39,7 @@ class Limiter:
             pool_of=self.pools.__getitem__,
             waits=self.drain,
             max_pause_s=600,
+            max_outage_s=900.0,
             rng=random.Random(1),
             emit=self.events.append,
         )
