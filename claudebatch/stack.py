@@ -22,7 +22,7 @@ from claudebatch.layers.record import AttemptLog, Record
 from claudebatch.layers.response_cache import CachePolicy, CacheStore, ResponseCache, cache_key
 from claudebatch.layers.retry import Retry, RetryPolicy
 from claudebatch.messages import parse_message
-from claudebatch.models import Catalog
+from claudebatch.models import Catalog, PoolLimits
 from claudebatch.prices import PriceBook, UnknownPrice
 from claudebatch.routing.request import CallBuilder
 from claudebatch.stores.budget import RunBudget
@@ -134,6 +134,7 @@ class Pools:
     def __init__(self, config: Config, catalog: Catalog, *, now: Callable[[], float]) -> None:
         self._concurrency = config.concurrency
         self._allowances = allowances(config, catalog)
+        self._tier = config.limits.tier
         self._catalog = catalog
         self._now = now
         # Mutable: filled as models are used.
@@ -144,23 +145,27 @@ class Pools:
         name = self._catalog.pool_of(model)
         pool = self._pools.get(name)
         if pool is None:
-            allowance = self._allowances.get(name, Allowance())
+            allowance = self._allowances.get(name) or self._unlisted(name)
             pool = self._pools[name] = LocalPool(name, allowance, concurrency=self._concurrency, now=self._now)
         return pool
+
+    def _unlisted(self, pool: str) -> Allowance:
+        # A model that nobody has facts about is paced like the slowest one of the tier, not let loose.
+        return Allowance() if self._tier == "none" else _allowance(self._catalog.limits(self._tier, pool))
+
+
+def _allowance(limits: PoolLimits) -> Allowance:
+    return Allowance(
+        requests_per_minute=limits.requests_per_minute,
+        input_tokens_per_minute=limits.input_tokens_per_minute,
+        output_tokens_per_minute=limits.output_tokens_per_minute,
+    )
 
 
 def allowances(config: Config, catalog: Catalog) -> Mapping[str, Allowance]:
     """Limits by pool: those of the tier, replaced by what the configuration says of single pools."""
     tier = {} if config.limits.tier == "none" else catalog.tier(config.limits.tier)
-    of_tier = {
-        pool: Allowance(
-            requests_per_minute=limits.requests_per_minute,
-            input_tokens_per_minute=limits.input_tokens_per_minute,
-            output_tokens_per_minute=limits.output_tokens_per_minute,
-        )
-        for pool, limits in tier.items()
-    }
-    return {**of_tier, **config.limits.pools}
+    return {**{pool: _allowance(limits) for pool, limits in tier.items()}, **config.limits.pools}
 
 
 def _retry_policy(config: Config) -> RetryPolicy:

@@ -21,10 +21,11 @@ from claudebatch.reports import RunSummary
 from claudebatch.stores.journal.journal import drop_superseded, result_lines, totals
 from claudebatch.stores.output import FileOutput, Repair, StreamOutput, mend
 
+# Rows of the input, those with an answer, and those with a failure and no answer.
 _ROWS = (
-    "SELECT count(*), coalesce(sum(ok = 1), 0), coalesce(sum(ok = 0), 0) FROM"
-    " (SELECT (SELECT x.ok FROM results x WHERE x.row = r.row ORDER BY x.n DESC LIMIT 1) AS ok"
-    " FROM rows r WHERE r.live AND r.position < ?)"
+    "SELECT (SELECT count(*) FROM rows WHERE live AND position < :end), coalesce(sum(ok), 0), coalesce(sum(NOT ok), 0)"
+    " FROM (SELECT max(x.ok) AS ok FROM results x JOIN rows r ON r.row = x.row WHERE r.live AND r.position < :end"
+    " GROUP BY x.row)"
 )
 _CODES = {
     signal.SIGINT: ExitCode.INTERRUPTED,
@@ -138,7 +139,7 @@ class Closing:
         limit = 2**62 if self._options.limit is None else self._options.limit
         journal = self._run.folder.journal
         self._spent_before = getattr(self, "_spent_before", totals(journal).spent)
-        rows, ok, failed = journal.execute(_ROWS, (limit,)).fetchone()
+        rows, ok, failed = journal.execute(_ROWS, {"end": limit}).fetchone()
         return rows, ok, failed
 
     def _standard_output(self, journal: sqlite3.Connection) -> Lines:
