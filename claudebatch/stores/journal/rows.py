@@ -147,6 +147,8 @@ def _merge(connection: sqlite3.Connection, limit: int | None) -> None:
     # Positions start at 0 and skip dropped twins' numbers: only their order matters, and that `limit` cuts at them.
     fresh = "SELECT s.id, s.digest, s.lane, s.position - 1, s.source, s.line, s.offset, s.length FROM scan s"
     if known:
+        # Only now: most inputs are looked at once, and an index of random ids is a tenth of that look.
+        connection.execute("CREATE INDEX IF NOT EXISTS rows_id ON rows(id)")
         connection.execute("UPDATE rows SET live = 0 WHERE position < ? OR id IN (SELECT id FROM scan)", (_end(limit),))
         connection.execute(
             "UPDATE rows SET live = 1, lane = s.lane, position = s.position - 1, source = s.source, line = s.line,"
@@ -154,5 +156,3 @@ def _merge(connection: sqlite3.Connection, limit: int | None) -> None:
         )
         fresh += " WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.id = s.id AND r.digest = s.digest)"
     connection.execute(f"INSERT INTO rows ({columns}) {fresh} ORDER BY s.position")  # as above
-    # After the first load: sorting once is cheaper than keeping an index of random ids up to date.
-    connection.execute("CREATE INDEX IF NOT EXISTS rows_id ON rows(id)")
