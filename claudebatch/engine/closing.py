@@ -68,6 +68,7 @@ class Closing:
         self._started = started
         budget = workshop.config.budget
         self.cap: Pico | None = None if budget is None else from_usd(budget)
+        self._spent_before = totals(run.folder.journal).spent
         self.rows, ok, failed = self._rows()
         self.finished_before = ok if options.retry_failed else ok + failed
 
@@ -138,7 +139,6 @@ class Closing:
     def _rows(self) -> tuple[int, int, int]:
         limit = 2**62 if self._options.limit is None else self._options.limit
         journal = self._run.folder.journal
-        self._spent_before = getattr(self, "_spent_before", totals(journal).spent)
         rows, ok, failed = journal.execute(_ROWS, {"end": limit}).fetchone()
         return rows, ok, failed
 
