@@ -38,6 +38,8 @@ def to_usd(amount: Pico) -> Decimal:
 
 def usd_text(amount: Pico) -> str:
     """The exact dollars of *amount* as people and programs read them: no exponent, no zeros at the end."""
+    if not amount:
+        return "0"
     whole, rest = divmod(abs(amount), PICO_PER_USD)
     sign = "-" if amount < 0 else ""
     return f"{sign}{whole}.{rest:012d}".rstrip("0").rstrip(".") if rest else f"{sign}{whole}"

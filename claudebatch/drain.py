@@ -1,12 +1,25 @@
-"""One switch that stops every wait in the program."""
+"""One switch that stops every wait in the program, and a queue whose waits it stops."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any
+from collections import deque
+from typing import Protocol
 
 from claudebatch.errors import Draining
+
+
+class Bell:
+    """Wakes the one sleeper that hangs on it, if there is one."""
+
+    def __init__(self) -> None:
+        # Mutable: set by `Drain.sleep`, by whoever sleeps last.
+        self.sleeper: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """End the wait early."""
+        if self.sleeper is not None:
+            _wake(self.sleeper)
 
 
 class Drain:
@@ -35,34 +48,70 @@ class Drain:
         if self.reason is not None:
             raise Draining(self.reason)
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait *seconds*; raises `Draining` at once when the drain starts or has started."""
-        self.check()
+    async def sleep(self, seconds: float, bell: Bell | None = None) -> None:
+        """Wait *seconds* or until *bell* rings; raises `Draining` at once when the drain starts or has started."""
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[None] = loop.create_future()
-        self._sleepers.add(woken)
         timer = loop.call_later(seconds, _wake, woken)
+        if bell is not None:
+            bell.sleeper = woken
         try:
-            await woken
+            await self.until(woken)
         finally:
             timer.cancel()
-            self._sleepers.discard(woken)
 
-    async def guard(self, waiting: Awaitable[Any]) -> None:
-        """Wait for *waiting*; when the drain starts or has started, cancel it and raise `Draining`."""
-        task = asyncio.ensure_future(waiting)
-        stopped: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._sleepers.add(stopped)
+    async def until(self, awaited: asyncio.Future[None]) -> None:
+        """Wait for *awaited*; raises `Draining` at once when the drain starts or has started."""
+        self.check()
+        self._sleepers.add(awaited)
         try:
-            self.check()
-            await asyncio.wait((task, stopped), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                stopped.result()
-            await task
+            await awaited
         finally:
-            self._sleepers.discard(stopped)
-            stopped.cancel()
-            task.cancel()
+            self._sleepers.discard(awaited)
+
+
+class Waits(Protocol):
+    """What `Turn` asks of a `Drain`."""
+
+    async def until(self, awaited: asyncio.Future[None]) -> None:
+        """Wait for *awaited* or raise `Draining`."""
+        ...
+
+
+class Turn:
+    """A place for one, first come first served; `async with` it. The drain ends the wait for it."""
+
+    def __init__(self, waits: Waits) -> None:
+        self._waits = waits
+        # Mutable: whether somebody has it, and who waits, in order.
+        self._taken = False
+        self._queue: deque[asyncio.Future[None]] = deque()
+
+    async def __aenter__(self) -> None:
+        if not self._taken:
+            self._taken = True
+            return
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._queue.append(mine)
+        try:
+            await self._waits.until(mine)
+        except BaseException:
+            if mine in self._queue:
+                self._queue.remove(mine)
+            else:
+                self._pass_on()  # granted in the moment in which it was called off
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._queue:
+            following = self._queue.popleft()
+            if not following.done():
+                following.set_result(None)
+                return
+        self._taken = False
 
 
 def _wake(sleeper: asyncio.Future[None]) -> None:

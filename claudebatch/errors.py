@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any, Literal
 
 
 class ExitCode(IntEnum):
@@ -113,10 +114,22 @@ class AttemptError(Exception):
         self.unavailable = unavailable
         self.attempts = 1
         """How many attempts were made for this call; raised by the retry layer."""
+        self.handed_over = False
+        """The retry layer would try again, but another model of the chain may be quicker."""
+
+
+LimitKind = Literal["rate", "ramp", "concurrency"]
 
 
 class RateLimited(AttemptError):
-    """A 429 that passes: the whole pool waits, and the attempt does not count."""
+    """A 429 that passes: the whole pool waits, and the attempt does not count.
+
+    kind  rate: a limit per minute; ramp: usage grew too fast; concurrency: too many requests in flight
+    """
+
+    def __init__(self, message: str, *, kind: LimitKind = "rate", **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.kind: LimitKind = kind
 
 
 class NotServed(AttemptError):

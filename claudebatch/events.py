@@ -9,7 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from claudebatch.domain import Pico, Source, Usage, value
+from claudebatch.domain import Call, Pico, Reply, Source, Usage, value
+
+WaitReason: TypeAlias = Literal[
+    "requests per minute",
+    "input tokens per minute",
+    "output tokens per minute",
+    "requests in flight",
+    "first answer",
+    "gentle start",
+    "rate limited",
+    "circuit open",
+    "retry budget",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +60,18 @@ class AttemptFinished:
     """The error's type; None for an answer."""
     unknown: bool
     """The API may have billed it although we hold no answer."""
+    call: Call | None = None
+    """What was sent."""
+    reply: Reply | None = None
+    """The answer, if there was one."""
+    attempt: int = 0
+    """Its number in the run's journal."""
+    latency_ms: int = 0
+    status: int | None = None
+    """The HTTP status of an error; None where none came."""
+    request_id: str | None = None
+    retry_after: float | None = None
+    """Seconds that the API asked us to wait."""
 
 
 @value
@@ -66,11 +90,18 @@ class RowFinished:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A request waits, why, and for how long."""
+    """A pool sends nothing more for a while, and why.
+
+    The limiter tells it of the request at the head of its pool's queue only: those behind wait for that one. The sum
+    over all waits is the time that the pool stood still. Of one pool, the last one told holds.
+    """
 
     pool: str
-    reason: Literal["requests per minute", "input tokens per minute", "output tokens per minute", "rate limited"]
+    reason: WaitReason
     seconds: float
+    """From now."""
+    id: str = ""
+    """The row that waits, where it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +112,8 @@ class Retrying:
     error: str
     attempt: int
     seconds: float
+    id: str = ""
+    """The row, where it is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +132,24 @@ class BreakerChanged:
 
     pool: str
     state: Literal["closed", "open", "half-open"]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsSeen:
+    """The limits in force of a pool were learned or have changed; None: unknown."""
+
+    pool: str
+    requests_per_minute: float | None
+    input_tokens_per_minute: float | None
+    output_tokens_per_minute: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyChanged:
+    """A pool may have another number of requests in flight."""
+
+    pool: str
+    limit: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +183,8 @@ Event: TypeAlias = (
     | Retrying
     | FellBack
     | BreakerChanged
+    | LimitsSeen
+    | ConcurrencyChanged
     | SpendSpike
     | Notice
     | DrainStarted

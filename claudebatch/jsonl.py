@@ -9,12 +9,12 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
 
 import msgspec
 
+from claudebatch.domain import value
 from claudebatch.errors import ClaudebatchError, ExitCode
 
 MAX_LINE_BYTES: Final = 40_000_000
@@ -36,6 +36,7 @@ _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_A_NUMBER = re.compile(rb"(?<![\w\"])-?(?:NaN|Infinity)(?![\w\"])")
 
 _ENCODER = msgspec.json.Encoder(order="sorted")
+_IN_ORDER = msgspec.json.Encoder()
 _DECODER = msgspec.json.Decoder()
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
@@ -44,7 +45,7 @@ class InvalidJson(ValueError):
     """The bytes are not one JSON value that could be sent on exactly; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class Line:
     """One line that is not blank. `read_at(file, offset, length)` gives its `data` again."""
 
@@ -67,6 +68,11 @@ class HasFileno(Protocol):
 def encode(value: object) -> bytes:
     """*value* as compact JSON with sorted keys: equal values give equal bytes. Floats must be finite."""
     return _ENCODER.encode(value)
+
+
+def encode_in_order(value: object) -> bytes:
+    """*value* as compact JSON with its keys as they come. Lone surrogates raise `UnicodeEncodeError`."""
+    return _IN_ORDER.encode(value)
 
 
 def decode(data: bytes) -> Any:

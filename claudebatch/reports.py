@@ -10,6 +10,15 @@ from claudebatch.errors import ExitCode
 
 
 @dataclass(frozen=True, slots=True)
+class Bound:
+    """What held a pool up, and for how many seconds of the session in all."""
+
+    pool: str
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class RunSummary:
     """How a run ended. Counts of rows are over the whole input unless they say `now`."""
 
@@ -52,6 +61,8 @@ class RunSummary:
     failures: Mapping[str, int] = field(default_factory=dict)
     """Failed rows of this session by error type."""
     simulated: bool = False
+    bound_by: tuple[Bound, ...] = ()
+    """What the pools stood still for in this session, the longest first."""
     cost_known: bool = True
     """False when a model without a known price answered: then `spent` is a lower bound."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from claudebatch.domain import Failed, Outcome, Succeeded, usd_text
+from claudebatch.domain import Failed, Outcome, Reply, Route, Succeeded, usd_text
 
 
 class _Succeeded(msgspec.Struct):
@@ -54,30 +54,34 @@ _encode = msgspec.json.Encoder().encode
 
 def head(outcome: Outcome, *, simulated: bool = False) -> bytes:
     """The result line of *outcome* up to its message, without the closing brace."""
-    mark = True if simulated else msgspec.UNSET
     call = outcome.call
     if isinstance(outcome, Succeeded):
-        reply = outcome.reply
-        return _encode(
-            _Succeeded(
-                id=call.prompt.id,
-                status="succeeded",
-                text=reply.text,
-                model=reply.model,
-                requested_model=call.route.model,
-                route=call.route.rule,
-                source=reply.source,
-                stop_reason=reply.stop_reason,
-                usage=msgspec.Raw(reply.raw_usage),
-                cost_usd=usd_text(reply.cost) if reply.cost_known else None,
-                attempts=reply.attempts,
-                latency_ms=reply.latency_ms,
-                request_id=reply.request_id,
-                fallback_reason=reply.fallback_reason if reply.fallback_reason is not None else msgspec.UNSET,
-                simulated=True if reply.simulated else mark,
-            )
-        )[:-1]
-    return _failed_head(outcome, mark)
+        return answer_head(call.prompt.id, call.route, outcome.reply, simulated=simulated)
+    return _failed_head(outcome, True if simulated else msgspec.UNSET)
+
+
+def answer_head(id: str, route: Route, reply: Reply, *, simulated: bool = False) -> bytes:
+    """As `head`, of the row *id* that *reply* answers."""
+    # By position, in the order of the fields: this runs for every row, and names take half as long again.
+    return _encode(
+        _Succeeded(
+            id,
+            "succeeded",
+            reply.text,
+            reply.model,
+            route.model,
+            route.rule,
+            reply.source,
+            reply.stop_reason,
+            msgspec.Raw(reply.raw_usage),
+            usd_text(reply.cost) if reply.cost_known else None,
+            reply.attempts,
+            reply.latency_ms,
+            reply.request_id,
+            reply.fallback_reason if reply.fallback_reason is not None else msgspec.UNSET,
+            True if reply.simulated or simulated else msgspec.UNSET,
+        )
+    )[:-1]
 
 
 def _failed_head(outcome: Failed, mark: bool | msgspec.UnsetType) -> bytes:

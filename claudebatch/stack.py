@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from claudebatch.config.schema import Config
-from claudebatch.config.schema import PoolLimits as Allowance
-from claudebatch.config.units import seconds
+from claudebatch.config.units import seconds, share
 from claudebatch.domain import Call, Pico, Usage
 from claudebatch.drain import Drain
 from claudebatch.events import Emit
@@ -20,13 +19,14 @@ from claudebatch.layers.fallback import Fallback
 from claudebatch.layers.rate_limit import RateLimit
 from claudebatch.layers.record import AttemptLog, Record
 from claudebatch.layers.response_cache import CachePolicy, CacheStore, ResponseCache, cache_key
-from claudebatch.layers.retry import Retry, RetryPolicy
+from claudebatch.layers.retry import Retry, RetryBudgetPolicy, RetryPolicy
 from claudebatch.messages import parse_message
-from claudebatch.models import Catalog, PoolLimits
+from claudebatch.models import Catalog
+from claudebatch.pace.learned import Learned
+from claudebatch.pools import MOST_IN_FLIGHT, Pools
 from claudebatch.prices import PriceBook, UnknownPrice
 from claudebatch.routing.request import CallBuilder
 from claudebatch.stores.budget import RunBudget
-from claudebatch.stores.pool import LocalPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Parts:
     now: Callable[[], float]
     rng: random.Random
     emit: Emit
+    most_in_flight: int = MOST_IN_FLIGHT
+    """Of each pool, where the configuration leaves it open."""
 
 
 def build_stack(parts: Parts, client: Handler) -> Handler:
@@ -53,7 +55,7 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
     config, emit, drain, rng = parts.config, parts.emit, parts.drain, parts.rng
     money = Money(parts.prices)
     max_outage_s = seconds("max_outage", config.max_outage)
-    pools = Pools(config, parts.catalog, now=parts.now)
+    pools = Pools(config, parts.catalog, most_in_flight=parts.most_in_flight, now=parts.now)
     return nest(
         [
             Fallback(
@@ -62,6 +64,7 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
                 rng=rng,
                 emit=emit,
                 max_outage_s=max_outage_s,
+                unwanted=frozenset(config.fallback_on),
             ),
             ResponseCache(
                 key=parts.keys,
@@ -70,18 +73,36 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
                 policy=CachePolicy(config.cache.keep_max_tokens, config.cache.keep_refusals),
                 share=parts.cache is not None,
             ),
-            Retry(_retry_policy(config), sleep=drain.sleep, rng=rng, emit=emit),
-            CircuitBreaker(_breaker_policy(config), pool_of=parts.catalog.pool_of, now=parts.now, emit=emit),
+            Retry(
+                _retry_policy(config),
+                _retry_budget(config),
+                pool_of=parts.catalog.pool_of,
+                sleep=drain.sleep,
+                now=parts.now,
+                rng=rng,
+                emit=emit,
+            ),
+            CircuitBreaker(
+                _breaker_policy(config), pool_of=parts.catalog.pool_of, now=parts.now, emit=emit, back=pools.restart
+            ),
             Budget(parts.purse, worst=money.worst),
             RateLimit(
                 pool_of=pools.of,
+                sizes=Learned(),
                 waits=drain,
                 max_pause_s=config.retry.max_wait_s,
                 max_outage_s=max_outage_s,
                 rng=rng,
                 emit=emit,
             ),
-            Record(parts.log, worst=money.worst, cost=money.cost, pool_of=parts.catalog.pool_of, emit=emit),
+            Record(
+                parts.log,
+                worst=money.worst,
+                cost=money.cost,
+                pool_of=parts.catalog.pool_of,
+                now=parts.now,
+                emit=emit,
+            ),
         ],
         client,
     )
@@ -128,53 +149,23 @@ class Money:
             return None
 
 
-class Pools:
-    """One `LocalPool` per pool of models, made when first used."""
-
-    def __init__(self, config: Config, catalog: Catalog, *, now: Callable[[], float]) -> None:
-        self._concurrency = config.concurrency
-        self._allowances = allowances(config, catalog)
-        self._tier = config.limits.tier
-        self._catalog = catalog
-        self._now = now
-        # Mutable: filled as models are used.
-        self._pools: dict[str, LocalPool] = {}
-
-    def of(self, model: str) -> LocalPool:
-        """The pool that *model* belongs to."""
-        name = self._catalog.pool_of(model)
-        pool = self._pools.get(name)
-        if pool is None:
-            allowance = self._allowances.get(name) or self._unlisted(name)
-            pool = self._pools[name] = LocalPool(name, allowance, concurrency=self._concurrency, now=self._now)
-        return pool
-
-    def _unlisted(self, pool: str) -> Allowance:
-        # A model that nobody has facts about is paced like the slowest one of the tier, not let loose.
-        return Allowance() if self._tier == "none" else _allowance(self._catalog.limits(self._tier, pool))
-
-
-def _allowance(limits: PoolLimits) -> Allowance:
-    return Allowance(
-        requests_per_minute=limits.requests_per_minute,
-        input_tokens_per_minute=limits.input_tokens_per_minute,
-        output_tokens_per_minute=limits.output_tokens_per_minute,
-    )
-
-
-def allowances(config: Config, catalog: Catalog) -> Mapping[str, Allowance]:
-    """Limits by pool: those of the tier, replaced by what the configuration says of single pools."""
-    tier = {} if config.limits.tier == "none" else catalog.tier(config.limits.tier)
-    return {**{pool: _allowance(limits) for pool, limits in tier.items()}, **config.limits.pools}
-
-
 def _retry_policy(config: Config) -> RetryPolicy:
     retry = config.retry
     return RetryPolicy(retry.max_attempts, retry.base_s, retry.cap_s, retry.max_wait_s)
 
 
+def _retry_budget(config: Config) -> RetryBudgetPolicy:
+    return RetryBudgetPolicy(share("retry.budget", config.retry.budget), config.retry.budget_floor_per_s)
+
+
 def _breaker_policy(config: Config) -> BreakerPolicy:
     breaker = config.breaker
     return BreakerPolicy(
-        breaker.minimum_calls, breaker.failure_rate, breaker.window_s, breaker.wait_open_s, breaker.probes
+        minimum_calls=breaker.minimum_calls,
+        failure_rate=breaker.failure_rate,
+        slow_call=breaker.slow_call,
+        slow_call_rate=breaker.slow_call_rate,
+        window_s=breaker.window_s,
+        wait_open_s=breaker.wait_open_s,
+        probes=breaker.probes,
     )

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 
-from claudebatch.events import Event, Notice, Retrying, Waiting
+from claudebatch.events import Event, Notice
 from claudebatch.reports import RunSummary
+from claudebatch.stores.log_file import open_log
 from claudebatch.ui.frame import LimitsByPool
 from claudebatch.ui.json_events import JsonEvents
+from claudebatch.ui.log_lines import HEAD, LogLines
 from claudebatch.ui.progress import Progress, choose
+from claudebatch.ui.run_log import RunLog
 from claudebatch.ui.terminal import Terminal
+from claudebatch.ui.verbose import told
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,10 +29,12 @@ class Show:
     quiet: int = 0
     verbose: int = 0
     progress: bool = True
+    log: Path | None = None
+    log_prompts: bool = False
 
 
 class _Silent:
-    """Says nothing at all: `-qq`."""
+    """Says nothing at all: `-qq`, and a run without a log."""
 
     def start(self) -> None:
         pass
@@ -41,21 +50,20 @@ class _Silent:
 
 
 class _Talkative:
-    """`-v`: also tells every retry and every longer wait, as notices of the display beneath."""
+    """`-v` and `-vv`: tell more of the events, as notices of the display beneath."""
 
-    def __init__(self, display: Progress) -> None:
+    def __init__(self, display: Progress, *, requests: bool) -> None:
         self._display = display
+        self._requests = requests
 
     def start(self) -> None:
         self._display.start()
 
     def __call__(self, event: Event) -> None:
         self._display(event)
-        if isinstance(event, Retrying):
-            what = f"{event.model}: {event.error}, attempt {event.attempt}; again in {event.seconds:.1f} s"
-            self._display(Notice(what))
-        elif isinstance(event, Waiting):
-            self._display(Notice(f"{event.pool}: waits {event.seconds:.1f} s: {event.reason}"))
+        words = told(event, requests=self._requests)
+        if words is not None:
+            self._display(Notice(words))
 
     def stop(self) -> None:
         self._display.stop()
@@ -74,4 +82,22 @@ def make_display(
         return _Silent()
     terminal = Terminal(sys.stderr, env)
     display = choose(terminal, now=now, limits=limits, quiet=bool(show.quiet), progress=show.progress)
-    return _Talkative(display) if show.verbose else display
+    return _Talkative(display, requests=show.verbose > 1) if show.verbose else display
+
+
+@contextmanager
+def logged(
+    show: Show, display: Progress, *, now: Callable[[], float], wall: Callable[[], datetime], taken: Iterable[Path]
+) -> Iterator[Progress]:
+    """The log that *show* asks for, written and closed at the end; *taken* are files that it must not be."""
+    if show.log is None:
+        yield _Silent()
+        return
+    file = open_log(show.log, head=HEAD, taken=taken)
+    lines = LogLines(now=now, wall=wall, prompts=show.log_prompts)
+    log = RunLog(file, lines, warn=lambda text: display(Notice(text)))
+    log.start()
+    try:
+        yield log
+    finally:
+        log.stop()

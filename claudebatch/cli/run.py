@@ -84,9 +84,16 @@ def run(
     verbose: Annotated[
         int,
         typer.Option(
-            "--verbose", "-v", count=True, help="Also tell every retry and every wait, and which files are used."
+            "--verbose", "-v", count=True, help="Also tell waits, retries, limits and files; -vv: every request."
         ),
     ] = 0,
+    log: Annotated[
+        Path | None,
+        typer.Option("--log", metavar="FILE", help="Append a JSON line per request to FILE; never the key."),
+    ] = None,
+    log_prompts: Annotated[
+        bool, typer.Option("--log-prompts", help="Also write prompts and answers to the log.")
+    ] = False,
     no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress display.")] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before an expensive run.")] = False,
 ) -> None:
@@ -102,6 +109,8 @@ def run(
 
         echo '{"prompt": "hi"}' | claudebatch run -
     """
+    if log_prompts and log is None:
+        raise typer.BadParameter("--log-prompts says what is in the log; name one with --log FILE")
     # The machinery of a run: `--help` need not wait for it.
     from claudebatch.cli.display import Show  # noqa: PLC0415
     from claudebatch.cli.running import execute  # noqa: PLC0415
@@ -128,5 +137,5 @@ def run(
         "on_bad_row": on_bad_row.value if on_bad_row else None,
         "max_outage": max_outage,
     }
-    show = Show(json=json, quiet=quiet, verbose=verbose, progress=not no_progress)
+    show = Show(json=json, quiet=quiet, verbose=verbose, progress=not no_progress, log=log, log_prompts=log_prompts)
     raise typer.Exit(execute(options, flags, config=config, show=show, dry_run=dry_run, yes=yes))

@@ -7,7 +7,7 @@ import gc
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,11 +18,13 @@ from urllib.parse import urlsplit
 
 import typer
 
-from claudebatch.cli.display import Show, make_display
+from claudebatch.cli.audience import audience, facts, limits, taken
+from claudebatch.cli.display import Show, logged, make_display
 from claudebatch.clients.sdk import API_VERSION, SdkClient
 from claudebatch.config import environment
 from claudebatch.config.credentials import require_credential
-from claudebatch.config.load import Loaded, load
+from claudebatch.config.load import load
+from claudebatch.config.machine import connections
 from claudebatch.config.paths import Paths
 from claudebatch.config.schema import Config
 from claudebatch.config.units import seconds, size
@@ -32,19 +34,20 @@ from claudebatch.engine.outside import Surroundings
 from claudebatch.engine.session import Session
 from claudebatch.errors import ClaudebatchError, ExitCode
 from claudebatch.events import Event, Notice
-from claudebatch.monitor import CostMonitor, SpikeDetector, SpikeSettings
 from claudebatch.planning.dry_run import Kept, estimate
 from claudebatch.planning.estimate import cost_of
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
+from claudebatch.pools import slots
 from claudebatch.prices import UnknownPrice
 from claudebatch.reports import RunSummary
-from claudebatch.stack import Keys, allowances
+from claudebatch.stack import Keys
 from claudebatch.stores.output import check_place
 from claudebatch.stores.response_cache import DiskCacheStore
 from claudebatch.stores.run_dir import beside
 from claudebatch.ui.format import money
 from claudebatch.ui.json_events import json_line
+from claudebatch.ui.progress import Progress
 from claudebatch.ui.tables import estimate_json, render_estimate
 from claudebatch.ui.terminal import Terminal
 
@@ -74,15 +77,31 @@ def execute(
     workshop = Workshop.set_up(settings, override=options.model, text=options.text, at=_wall())
     if dry_run:
         return _estimate(options, workshop, paths, json=show.json)
-    display = make_display(show, env, _limits(workshop), now=_now, results_on_stdout=options.output_path is None)
-    emit = _audience(settings, display)
-    if show.verbose:
-        for fact in _facts(loaded, paths, options):
-            emit(Notice(fact))
+    display = make_display(show, env, limits(workshop), now=_now, results_on_stdout=options.output_path is None)
+    with logged(show, display, now=_now, wall=_wall, taken=taken(options, loaded, paths)) as log:
+        emit = audience(settings, display, log, now=_now)
+        if show.verbose:
+            for fact in facts(loaded, paths, options):
+                emit(Notice(fact))
+        return _perform(options, workshop, paths, display, log, emit, yes=yes)
+
+
+def _perform(
+    options: RunOptions,
+    workshop: Workshop,
+    paths: Paths,
+    display: Progress,
+    log: Progress,
+    emit: Callable[[Event], None],
+    *,
+    yes: bool,
+) -> int:
+    settings = workshop.config
     meter = _Meter(workshop)
     agreed = yes or options.simulate or settings.budget is not None
     each = None if agreed else meter.add
-    with open_run(options, workshop, paths, stdin=sys.stdin.buffer, started=_wall(), emit=emit, each=each) as run:
+    scope, stdin = _key_scope(options), sys.stdin.buffer
+    with open_run(options, workshop, paths, stdin=stdin, started=_wall(), emit=emit, key_scope=scope, each=each) as run:
         if meter.expected:
             run.folder.note(expected=meter.expected, agreed=False)
         if not (agreed or run.folder.meta("agreed")):
@@ -92,7 +111,9 @@ def execute(
         display.start()
         try:
             summary = asyncio.run(_go(options, workshop, run, paths, emit))
+            log.done(summary)
         finally:
+            log.stop()  # before the display: its last write may be worth a warning
             display.stop()
         display.done(summary)
     return summary.exit_code
@@ -105,19 +126,29 @@ async def _go(
     # What is loaded now stays: looking at it again and again for garbage would be a sixth of the run's CPU time.
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
+    lanes = max(1, len(run.lanes))
+    in_flight = connections(slots(workshop.config)[1] * lanes)
     async with _endpoint(options, workshop, rng) as endpoint:
 
         def connect() -> SdkClient:
             return SdkClient(
                 api_key=endpoint.api_key,
                 base_url=endpoint.base_url,
-                concurrency=workshop.config.concurrency * max(1, len(run.lanes)),
+                concurrency=in_flight,
+                idle_timeout_s=seconds("idle_timeout", workshop.config.idle_timeout),
                 now=_now,
                 wall=_wall,
             )
 
         around = Surroundings(
-            paths=paths, connect=connect, key_scope=_key_scope(options), now=_now, wall=_wall, rng=rng, emit=emit
+            paths=paths,
+            connect=connect,
+            key_scope=_key_scope(options),
+            now=_now,
+            wall=_wall,
+            rng=rng,
+            emit=emit,
+            most_in_flight=max(1, in_flight // lanes),
         )
         return await Session(options, workshop, run, around).go()
 
@@ -225,35 +256,6 @@ def _confirm(expected: Pico, above: Pico) -> None:
         )
     if not typer.confirm(f"{what}. Go on?", err=True):
         raise ClaudebatchError("not started", fix="look at it first with --dry-run, or set a cap with --budget")
-
-
-def _facts(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:
-    """Which files a run uses, and where its settings come from: what `-v` begins with."""
-    yield f"configuration: {loaded.path or 'none; every setting is at its default or a flag'}"
-    for key, origin in loaded.origins.items():
-        yield f"  {key} from {origin}"
-    yield f"response cache: {paths.cache_dir if not options.no_cache else 'off'}"
-    yield f"spend ledger: {paths.ledger}"
-    if options.output_path is not None:
-        yield f"journal: {beside(options.output_path)}"
-
-
-def _audience(config: Config, display: Callable[[Event], None]) -> Callable[[Event], None]:
-    spikes = SpikeSettings(factor=config.monitor.factor, floor=from_usd(config.monitor.floor_usd_per_minute))
-    monitor = CostMonitor(display, SpikeDetector(spikes), _now)
-
-    def emit(event: Event) -> None:
-        display(event)
-        monitor(event)
-
-    return emit
-
-
-def _limits(workshop: Workshop) -> dict[str, tuple[float | None, float | None, float | None]]:
-    return {
-        pool: (a.requests_per_minute, a.input_tokens_per_minute, a.output_tokens_per_minute)
-        for pool, a in allowances(workshop.config, workshop.catalog).items()
-    }
 
 
 def _bill(workshop: Workshop, model: str, usage: Usage) -> Pico:

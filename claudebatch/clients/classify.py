@@ -1,13 +1,13 @@
 """What every way to fail means: one table, from the SDK's errors to ours.
 
-Branches on status and on `error_code`, not on the message, whose wording can change; the two exceptions are 400s
-that mean the whole account and have no code of their own.
+Branches on status and on `error_code`, not on the message, whose wording can change. The exceptions have no code of
+their own: 400s that mean the whole account, a 400 about the model's window, and a 429 about concurrency.
 """
 
 from __future__ import annotations
 
 from claudebatch.clients.headers import HeaderFacts
-from claudebatch.errors import AccountRefused, AttemptError, NotServed, RateLimited, StopRun
+from claudebatch.errors import AccountRefused, AttemptError, LimitKind, NotServed, RateLimited, StopRun
 
 _CONSOLE = "https://platform.claude.com/settings"
 _SPEND_CODES = {"enforced_spend_limit_reached", "contract_spend_limit_reached"}
@@ -16,6 +16,8 @@ _ACCOUNT_400 = (
     "You have reached your specified workspace API usage limits",
     "Your credit balance is too low",
 )
+# Another model may have a longer window. Two wordings: the prompt alone, and the prompt with its `max_tokens`.
+_TOO_LONG_400 = ("prompt is too long", "input length and `max_tokens` exceed context limit")
 _FIXES = {
     400: f"raise the limit or add credit at {_CONSOLE}/billing, then run the same command",
     401: f"check the key (ANTHROPIC_API_KEY) at {_CONSOLE}/keys, then run the same command",
@@ -25,6 +27,8 @@ _FIXES = {
 }
 _TYPES = {401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error",
           413: "request_too_large", 429: "rate_limit_error", 504: "timeout_error", 529: "overloaded_error"}  # fmt: skip
+# What an `error` event says instead of a status.
+_STATUSES = {word: status for status, word in _TYPES.items()} | {"invalid_request_error": 400, "conflict_error": 409}
 
 
 def from_status(
@@ -37,6 +41,7 @@ def from_status(
     if status == 429:
         return RateLimited(
             message,
+            kind=_limit_kind(code, message),
             type=code or kind,
             status=status,
             request_id=headers.request_id,
@@ -44,7 +49,8 @@ def from_status(
             retry_after=headers.retry_after,
         )
     retryable = status in (408, 409) or status >= 500
-    return (NotServed if status == 404 else AttemptError)(
+    other_model = status == 404 or (status == 400 and message.startswith(_TOO_LONG_400))
+    return (NotServed if other_model else AttemptError)(
         message,
         type=kind,
         status=status,
@@ -63,15 +69,48 @@ def _refuses_account(status: int, code: str | None, message: str) -> bool:
     return status in (401, 402, 403) or (status == 429 and code in _SPEND_CODES)
 
 
+def _limit_kind(code: str | None, message: str) -> LimitKind:
+    if code == "ramp_limit_exceeded":
+        return "ramp"
+    # There is no code for it: "Number of concurrent connections has exceeded your rate limit".
+    return "concurrency" if "concurrent" in message.lower() else "rate"
+
+
+def redirected(status: int, location: str | None, headers: HeaderFacts) -> AttemptError:
+    """A redirect, which is never followed: it could carry the key to anybody."""
+    return AttemptError(
+        f"the server sends us elsewhere ({location or 'it does not say where'}), and redirects are not followed with"
+        " a key; set ANTHROPIC_BASE_URL to the address that answers itself",
+        type="redirected",
+        status=status,
+        request_id=headers.request_id,
+    )
+
+
+def stream_failed(
+    *, type: str | None, code: str | None, message: str, request_id: str | None
+) -> AttemptError | StopRun:
+    """An `error` event in a stream that had begun with a 200: what its status would have meant, but maybe billed."""
+    status = _STATUSES.get(type or "", 500)
+    # The head came with the 200: what it says of waits and retries is not about this error.
+    head = HeaderFacts(request_id, None, None, None, simulated=False)
+    error = from_status(status, type=type, code=code, message=message, headers=head)
+    if isinstance(error, AttemptError):
+        error.status = 200
+        error.may_be_billed = True
+    return error
+
+
 def connection_failed(message: str, *, sent: bool) -> AttemptError:
     """No answer at all; *sent*: the request may have arrived."""
     return AttemptError(message, type="connection_error", retryable=True, may_be_billed=sent, unavailable=True)
 
 
-def timed_out(seconds: float) -> AttemptError:
-    """The attempt lived longer than it may."""
+def timed_out(seconds: float, *, silent: bool = False) -> AttemptError:
+    """The attempt lived longer than it may; *silent*: nothing came for so long in the middle of an answer."""
+    what = "the answer fell silent for" if silent else "no whole answer within"
     return AttemptError(
-        f"no whole answer within {seconds:.0f} s",
+        f"{what} {seconds:g} s",
         type="timeout",
         retryable=True,
         may_be_billed=True,
@@ -79,12 +118,12 @@ def timed_out(seconds: float) -> AttemptError:
     )
 
 
-def bad_answer(message: str, headers: HeaderFacts) -> AttemptError:
-    """A 200 whose body is no message: a proxy's page, a cut body."""
+def bad_answer(message: str, status: int, headers: HeaderFacts) -> AttemptError:
+    """A success whose body is no message: a proxy's page, a cut body."""
     return AttemptError(
         message,
         type="bad_answer",
-        status=200,
+        status=status,
         request_id=headers.request_id,
         retryable=True,
         may_be_billed=True,

@@ -64,7 +64,7 @@ def _whole(value: bytes | None) -> int | None:
 def _retry_after(waits: dict[bytes, bytes], now: datetime) -> float | None:
     in_ms = _seconds(waits.get(b"retry-after-ms"), now)
     if in_ms is not None:
-        return in_ms / 1000
+        return in_ms / 1000 or None  # the smallest floats there are become 0
     return _seconds(waits.get(b"retry-after"), now)
 
 

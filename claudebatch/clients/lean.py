@@ -5,9 +5,12 @@ Imports `anthropic`: a second of CPU. Only `sdk.py` imports this, and only once 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import anthropic
+import httpx2
+
+_STREAM = anthropic.AsyncStream[Any]
 
 
 class LeanAnthropic(anthropic.AsyncAnthropic):
@@ -22,11 +25,18 @@ class LeanAnthropic(anthropic.AsyncAnthropic):
         # Mutable: set by the first request, only copied after.
         self._template: Any = None
 
-    async def ask(self, url: str, body: bytes, cast_to: Any) -> Any:
-        """The raw response to *body*, posted to *url*, always the same one; raises the SDK's errors."""
+    async def ask(self, url: str, body: bytes) -> httpx2.Response:
+        """The response to *body*, posted to *url*, always the same one; raises the SDK's errors.
+
+        Its own body is still to be read, by the caller: the SDK would read whatever comes, for as long as it comes.
+        """
+        response: Any  # the SDK's types do not know that a `Response` comes back as it is, streamed or not
         if self._template is None:
-            return await self.post(url, content=body, cast_to=cast_to)
-        return await super().request(cast_to, self._template.model_copy(update={"content": body}))
+            response = await self.post(url, content=body, cast_to=httpx2.Response, stream=True, stream_cls=_STREAM)
+        else:
+            options = self._template.model_copy(update={"content": body})
+            response = await super().request(httpx2.Response, options, stream=True, stream_cls=_STREAM)
+        return cast("httpx2.Response", response)
 
     async def request(self, cast_to: Any, options: Any, **more: Any) -> Any:
         """As the SDK does it; keeps the options of the first call."""

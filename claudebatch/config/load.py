@@ -97,5 +97,6 @@ def _nearest(key: str, known: Mapping[str, Any]) -> str:
 def _options(key: str) -> list[str]:
     kind: Any = Config
     for part in key.split("."):
-        kind = get_type_hints(kind)[part]
+        # An item of a list stands under its number.
+        kind = get_args(kind)[0] if part.isdigit() else get_type_hints(kind)[part]
     return [str(option) for option in get_args(kind)]

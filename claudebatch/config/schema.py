@@ -27,9 +27,10 @@ class PoolLimits(_Section, frozen=True):
 
 
 class LimitsSection(_Section, frozen=True):
-    """Rate limits: a tier's defaults, and pools that differ from it."""
+    """Rate limits: a tier's defaults, pools that differ from it, and what is left to others."""
 
-    tier: Literal["start", "build", "scale", "none"] = "start"
+    tier: Literal["auto", "start", "build", "scale", "none"] = "auto"
+    headroom: str | float = "0%"
     pools: dict[str, PoolLimits] = {}
 
 
@@ -44,12 +45,14 @@ class CacheSection(_Section, frozen=True):
 
 
 class RetrySection(_Section, frozen=True):
-    """Retries of one call at one model."""
+    """Retries of one call at one model, and how many a pool may have."""
 
-    max_attempts: Count = 6
+    max_attempts: Count = 8
     base_s: From0 = 1.0
     cap_s: From0 = 60.0
     max_wait_s: From0 = 600.0
+    budget: str | float = "20%"
+    budget_floor_per_s: Above0 = 1.0
 
 
 class BreakerSection(_Section, frozen=True):
@@ -57,6 +60,8 @@ class BreakerSection(_Section, frozen=True):
 
     minimum_calls: Count = 20
     failure_rate: Share = 0.5
+    slow_call: Share = 0.9
+    slow_call_rate: Share = 1.0
     window_s: Above0 = 30.0
     wait_open_s: From0 = 10.0
     probes: Count = 3
@@ -87,15 +92,17 @@ class Config(_Section, frozen=True):
     model: Annotated[str, msgspec.Meta(min_length=1)] = "claude-sonnet-5-5"
     max_tokens: int = 8192
     system: str | None = None
-    concurrency: int = 64
+    concurrency: int | Literal["auto"] = "auto"
     budget: Decimal | None = None
     on_bad_row: Literal["stop", "skip"] = "stop"
     expected_output_tokens: Count | None = None
     max_outage: str | float = "15m"
     attempt_deadline: str | float = "10m"
+    idle_timeout: str | float = "90s"
     confirm_above: Decimal = Decimal(5)
     routes: list[dict[str, Any]] = []
     fallbacks: dict[str, list[str]] = {}
+    fallback_on: list[Literal["refusal", "model_context_window_exceeded"]] = []
     limits: LimitsSection = LimitsSection()
     cache: CacheSection = CacheSection()
     retry: RetrySection = RetrySection()

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them."""
+"""Durations, sizes and shares as people write them."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import re
 from claudebatch.errors import ConfigError
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
+_SHARE = "a share from 0% to 100%, such as 20%"
 _BYTES = {"": 1, "B": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30, "TB": 2**40}
 
 
@@ -21,8 +22,16 @@ def size(where: str, value: str | int) -> int:
     return int(_parse(where, value, {unit.lower(): factor for unit, factor in _BYTES.items()}, "a size such as 2GB"))
 
 
+def share(where: str, value: str | float) -> float:
+    """`"20%"` or `0.2` as 0.2; raises `ConfigError` below 0 and above 1."""
+    found = _parse(where, value, {"%": 0.01, "": 1.0}, _SHARE)
+    if found > 1.0:
+        raise ConfigError(f"{where}: not {_SHARE}: {value!r}", fix=f"write {_SHARE}")
+    return found
+
+
 def _parse(where: str, value: str | float, units: dict[str, float] | dict[str, int], what: str) -> float:
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*", str(value).lower())
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*|%)\s*", str(value).lower())
     if not found or found[2] not in units or not math.isfinite(float(found[1])):
         raise ConfigError(f"{where}: not {what}: {value!r}", fix=f"write {what}")
     return float(found[1]) * units[found[2]]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from claudebatch.config.schema import Config
-from claudebatch.config.units import seconds, size
+from claudebatch.config.units import seconds, share, size
 from claudebatch.errors import ConfigError
 
 # Every pool has this many workers from the start: more would only fill the memory.
@@ -22,8 +22,8 @@ def check_values(config: Config, where: Callable[[str], str]) -> None:
     if not 1 <= config.max_tokens <= _MOST_TOKENS:
         reason = f"must be a whole number from 1 to {_MOST_TOKENS}"
         _refuse(where, "max_tokens", reason, config.max_tokens, defaults.max_tokens)
-    if not 1 <= config.concurrency <= _MOST_AT_ONCE:
-        reason = f"must be a whole number from 1 to {_MOST_AT_ONCE}"
+    if config.concurrency != "auto" and not 1 <= config.concurrency <= _MOST_AT_ONCE:
+        reason = f"must be auto or a whole number from 1 to {_MOST_AT_ONCE}"
         _refuse(where, "concurrency", reason, config.concurrency, defaults.concurrency)
     if config.budget is not None and not (config.budget.is_finite() and 0 < config.budget <= _MOST_DOLLARS):
         reason = f"{_at(where, 'budget')} must be an amount of dollars above 0, got {config.budget}"
@@ -33,6 +33,11 @@ def check_values(config: Config, where: Callable[[str], str]) -> None:
     _check_dollars(where, floor, config.monitor.floor_usd_per_minute, defaults.monitor.floor_usd_per_minute)
     seconds(_at(where, "max_outage"), config.max_outage)
     seconds(_at(where, "attempt_deadline"), config.attempt_deadline)
+    if seconds(_at(where, "idle_timeout"), config.idle_timeout) <= 0:
+        _refuse(where, "idle_timeout", "must be above 0", config.idle_timeout, defaults.idle_timeout)
+    share(_at(where, "retry.budget"), config.retry.budget)
+    if share(_at(where, "limits.headroom"), config.limits.headroom) >= 1:
+        _refuse(where, "limits.headroom", "must leave something to use", config.limits.headroom, "10%")
     size(_at(where, "cache.size"), config.cache.size)
     if config.cache.ttl is not None:
         seconds(_at(where, "cache.ttl"), config.cache.ttl)

@@ -128,6 +128,7 @@ class Closing:
             p50_ms=counts.percentile(0.5),
             p95_ms=counts.percentile(0.95),
             wall_s=now - self._started,
+            bound_by=counts.bound_by(now),
             output=str(self._run.output) if self._run.output is not None else "-",
             stop_reason=_stop_reason(ended, caught, pending),
             next_command=self._next_command(code, ended),

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 
 from claudebatch.domain import Usage
-from claudebatch.events import AttemptFinished, AttemptStarted, Event, Retrying, RowFinished
+from claudebatch.events import AttemptFinished, AttemptStarted, Event, Retrying, RowFinished, Waiting
+from claudebatch.reports import Bound
+from claudebatch.standing import Standing
 
 # Buckets one per cent wide: percentiles of a million latencies in a few hundred numbers.
 _STEP = math.log(1.01)
@@ -15,7 +18,8 @@ _STEP = math.log(1.01)
 class Counts:
     """Subscribes to events; every number is of this session."""
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._standing = Standing(now)
         # Mutable: changed by `__call__` only.
         self.sources: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
@@ -34,14 +38,22 @@ class Counts:
             self._attempt(event)  # type: ignore[arg-type]
         elif kind is AttemptStarted:
             self.requests += 1
+            self._standing.started(event.pool)  # type: ignore[union-attr]
         elif kind is Retrying:
             self.retries += 1
+        elif kind is Waiting:
+            self._standing.waiting(event)  # type: ignore[arg-type]
 
     @property
     def usage(self) -> Usage:
         """Tokens of this session's answers from the API."""
         fresh, out, short, long, read = self._tokens
         return Usage(fresh, out, short, long, read)
+
+    def bound_by(self, now: float) -> tuple[Bound, ...]:
+        """What each pool stood still for, the longest first."""
+        stood = self._standing.stood(now)
+        return tuple(Bound(*key, stood[key]) for key in sorted(stood, key=lambda key: -stood[key]))
 
     def percentile(self, share: float) -> int:
         """The latency in milliseconds that *share* of the answers stayed below, to one per cent."""

@@ -44,27 +44,44 @@ class Engine:
         now: Callable[[], float],
         emit: Emit,
     ) -> None:
-        """*workers* per lane; *value_of* says what a reply would have cost had it been paid for."""
+        """*workers* per lane to begin with; *value_of* says what a reply would have cost had it been paid for."""
         self._handler = handler
-        self._feeds = feeds
-        self._workers = workers
+        self._feeds = {feed.lane: feed for feed in feeds}
         self._finish = finish
         self._value_of = value_of
         self._drain = drain
         self._now = now
         self._emit = emit
-        # Mutable: what the workers meet.
+        # Mutable: what the workers meet, how many each lane should have, and who they are.
         self._ended = Ended()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._wanted = dict.fromkeys(self._feeds, workers)
+        self._working = dict.fromkeys(self._feeds, 0)
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> Ended:
         """Work until every lane is empty or the run is stopped."""
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._work(feed)) for feed in self._feeds for _ in range(self._workers)]
-        for done in await asyncio.gather(*self._tasks, return_exceptions=True):
-            if isinstance(done, BaseException) and not isinstance(done, asyncio.CancelledError):
-                self._ended.crashed = self._ended.crashed or done
+        for lane in self._feeds:
+            self._fill(lane)
+        while self._tasks:
+            done, _ = await asyncio.wait(self._tasks)
+            self._tasks -= done  # others may have come meanwhile
+            for task in done:
+                crash = None if task.cancelled() else task.exception()
+                self._ended.crashed = self._ended.crashed or crash
         return self._ended
+
+    def resize(self, lane: str, in_flight: int) -> None:
+        """*lane* may have so many requests in flight: as many workers, and one whose request is next in line."""
+        if lane in self._feeds:
+            self._wanted[lane] = in_flight + 1
+            if self._tasks:
+                self._fill(lane)
+
+    def _fill(self, lane: str) -> None:
+        loop = asyncio.get_running_loop()
+        while self._working[lane] < self._wanted[lane]:
+            self._working[lane] += 1
+            self._tasks.add(loop.create_task(self._work(lane)))
 
     def stop(self, reason: str) -> None:
         """Send nothing new; let what is in flight finish."""
@@ -77,9 +94,14 @@ class Engine:
         for task in self._tasks:
             task.cancel()
 
-    async def _work(self, feed: Feed) -> None:
+    async def _work(self, lane: str) -> None:
+        feed = self._feeds[lane]
         try:
-            while not self._drain.started and (call := await feed.take()) is not None:
+            while not self._drain.started and self._working[lane] <= self._wanted[lane]:
+                call = await feed.take()
+                if call is None:
+                    self._wanted[lane] = 0  # no more workers for an empty lane
+                    break
                 await self._one(call)
         except StopRun as stop:
             self._note(stop)
@@ -89,6 +111,8 @@ class Engine:
             # A bug in one row must not leave the others running on unseen.
             self.stop(f"internal error: {type(crash).__name__}")
             raise
+        finally:
+            self._working[lane] -= 1
 
     async def _one(self, call: Call) -> None:
         began = self._now()

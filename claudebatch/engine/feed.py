@@ -56,11 +56,6 @@ class Sources:
         prompt = self._prompt(ref, data)
         return None if prompt is None else self._workshop.builder.first(ref.row, prompt)
 
-    def unmeasured_call(self, ref: RowRef, data: bytes | None) -> Call | None:
-        """As `call`, of size 0: for looking its answer up, not for sending."""
-        prompt = self._prompt(ref, data)
-        return None if prompt is None else self._workshop.builder.unmeasured(ref.row, prompt)
-
     def _prompt(self, ref: RowRef, data: bytes | None) -> Prompt | None:
         if data is None:
             return None
@@ -124,7 +119,7 @@ class Feed:
     def __init__(
         self, lane: str, pending: Pending, sources: Sources, *, look_ahead: LookAhead, chunk: int = 256
     ) -> None:
-        self._lane = lane
+        self.lane = lane
         self._pending = pending
         self._sources = sources
         self._look_ahead = look_ahead
@@ -175,7 +170,7 @@ class Feed:
 
     async def _fetch(self) -> tuple[list[Call | RowRef], bool]:
         """The next chunk, and whether it is the last one."""
-        rows = await self._pending(self._lane, self._last, self._chunk)
+        rows = await self._pending(self.lane, self._last, self._chunk)
         if rows:
             self._last = rows[-1].row
         read = (self._read(row, data) for row, data in zip(rows, self._sources.lines(rows), strict=True))

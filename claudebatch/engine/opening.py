@@ -14,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from claudebatch import __version__
 from claudebatch.config.paths import Paths
 from claudebatch.config.schema import settings_text
 from claudebatch.domain import Call
@@ -23,6 +24,7 @@ from claudebatch.jsonl import check_file
 from claudebatch.planning.intake import Intake, fingerprint
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
+from claudebatch.stack import Keys
 from claudebatch.stores.files import private_dir, private_file
 from claudebatch.stores.journal import IndexReport, RowRecord, index_rows
 from claudebatch.stores.journal.journal import drop_simulated, holds_real_answers
@@ -59,9 +61,12 @@ def open_run(
     stdin: BinaryIO,
     started: datetime,
     emit: Emit,
+    key_scope: str,
     each: Callable[[RowRecord, Call], None] | None = None,
 ) -> Iterator[OpenRun]:
-    """The run that *options* name, made or resumed; unlocked again at the end. *each* sees every checked row.
+    """The run that *options* name, made or resumed; unlocked again at the end.
+
+    *each* sees every checked row; *key_scope* is what cached answers belong to.
 
     Raises `LockedError`, `InvalidInput` and other `ClaudebatchError`s, with nothing sent.
     """
@@ -76,7 +81,7 @@ def open_run(
         raise
     try:
         files = _files(options, folder, spooled)
-        report, lanes, bad_rows = _index(options, workshop, folder, files, emit, each)
+        report, lanes, bad_rows = _index(options, workshop, folder, files, emit, key_scope, each)
         yield OpenRun(
             folder.meta("run_id"),
             folder,
@@ -151,14 +156,17 @@ def _index(
     folder: RunDir,
     files: Sequence[Path],
     emit: Emit,
+    key_scope: str,
     each: Callable[[RowRecord, Call], None] | None,
 ) -> tuple[IndexReport | None, tuple[str, ...], int]:
     settings = settings_text(workshop.config)
-    print_now = fingerprint(files, settings, *map(str, (options.model, options.limit, options.text, *files)))
+    cached = workshop.config.cache.enabled and not options.no_cache
+    made_by = (__version__, key_scope, cached, options.model, options.limit, options.text)
+    print_now = fingerprint(files, settings, *map(str, (*made_by, *files)))
     if folder.meta("input") == print_now:
         workshop.require_prices(set(folder.meta("models")))
         return None, tuple(folder.meta("lanes")), folder.meta("bad_rows")
-    intake = Intake(workshop, files, limit=options.limit)
+    intake = Intake(workshop, files, limit=options.limit, key=Keys(key_scope) if cached else None)
     with _rolled_back_on_refusal(folder):
         report = index_rows(folder.journal, intake.records(each), limit=options.limit)
         intake.refuse(report.twins)

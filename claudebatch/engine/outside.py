@@ -35,6 +35,8 @@ class Surroundings:
     wall: Callable[[], datetime]
     rng: random.Random
     emit: Emit
+    most_in_flight: int
+    """Requests of one lane, where the configuration leaves it open."""
 
 
 class LazyClient:

@@ -7,16 +7,22 @@ has asked before costs one step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
-from claudebatch.domain import Call, Pico, Reply, Succeeded
-from claudebatch.engine.feed import Sources
-from claudebatch.events import RowFinished
+from claudebatch.domain import Pico, Route, Usage
+from claudebatch.events import Emit, RowFinished
 from claudebatch.messages import BadAnswer, parse_message
-from claudebatch.results import head
-from claudebatch.stores.journal import RowRef
+from claudebatch.results import answer_head
+from claudebatch.stores.journal import RowKey
 from claudebatch.stores.journal.records import Result
+
+_AT_ONCE = 1000
+
+Pending: TypeAlias = Callable[[int, int], Awaitable[list[RowKey]]]
+"""(after, count) → the next *count* rows of a lane after row number *after* that still need an answer."""
 
 
 class Kept(NamedTuple):
@@ -31,34 +37,57 @@ class Replay:
 
     def __init__(
         self,
-        sources: Sources,
         *,
-        key: Callable[[Call], str],
         look_up: Callable[[Sequence[str]], Sequence[bytes | None]],
-        value_of: Callable[[Call, Reply], Pico],
+        value_of: Callable[[str, Usage], Pico],
         simulated: bool,
     ) -> None:
-        self._sources = sources
-        self._key = key
+        """*value_of* tells what an answer of a model with so much usage would have cost."""
         self._look_up = look_up
         self._value_of = value_of
         self._simulated = simulated
 
-    def step(self, rows: Sequence[RowRef]) -> list[Kept]:
+    async def lane(
+        self,
+        pending: Pending,
+        *,
+        run: Callable[[Callable[[], list[Kept]]], Awaitable[list[Kept]]],
+        finish: Callable[[Sequence[Result]], Awaitable[None]],
+        emit: Emit,
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Do a lane's rows out of the cache, step by step, until a step finds nothing or the session is *stopped*.
+
+        *run* runs a step in the cache's thread. The journal fetches the rows of the next step meanwhile, and then
+        writes down what came out of this one.
+        """
+        coming = asyncio.ensure_future(pending(0, _AT_ONCE))
+        try:
+            while not stopped() and (rows := await coming):
+                coming = asyncio.ensure_future(pending(rows[-1].row, _AT_ONCE))
+                kept = await run(partial(self.step, rows))
+                if not kept:
+                    break
+                await finish([row.result for row in kept])
+                for row in kept:
+                    emit(row.event)
+        finally:
+            coming.cancel()
+            await asyncio.wait((coming,))
+
+    def step(self, rows: Sequence[RowKey]) -> list[Kept]:
         """Those of *rows* whose answers are kept, ready to be written down and told."""
-        lines = zip(rows, self._sources.lines(rows), strict=True)
-        calls = [call for row, data in lines if (call := self._sources.unmeasured_call(row, data)) is not None]
-        found = self._look_up([self._key(call) for call in calls])
-        kept = (self._kept(call, value) for call, value in zip(calls, found, strict=True) if value is not None)
+        found = self._look_up([row.key.hex() for row in rows])
+        kept = (self._kept(row, value) for row, value in zip(rows, found, strict=True) if value is not None)
         return [row for row in kept if row is not None]
 
-    def _kept(self, call: Call, value: bytes) -> Kept | None:
+    def _kept(self, row: RowKey, value: bytes) -> Kept | None:
         try:
             reply = parse_message(value, source="cache", attempts=0)
         except BadAnswer:
             return None  # no message: the lane will find it missing, and ask
-        first = head(Succeeded(call, reply), simulated=self._simulated)
+        first = answer_head(row.id, Route(row.model, row.rule), reply, simulated=self._simulated)
         return Kept(
-            Result(call.row, True, first, None, reply.message, reply.message),
-            RowFinished(call.prompt.id, reply.model, "cache", True, None, 0, self._value_of(call, reply)),
+            Result(row.row, True, first, None, reply.message, reply.message),
+            RowFinished(row.id, reply.model, "cache", True, None, 0, self._value_of(row.model, reply.usage)),
         )

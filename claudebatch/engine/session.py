@@ -6,9 +6,10 @@ import asyncio
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import TypeVar
 
 from claudebatch.config.units import seconds, size
-from claudebatch.domain import Call, Outcome, Pico, Reply, Succeeded, from_usd
+from claudebatch.domain import Call, Outcome, Pico, Reply, Succeeded, Usage, from_usd
 from claudebatch.drain import Drain
 from claudebatch.engine.closing import Closing, Lines
 from claudebatch.engine.counts import Counts
@@ -20,21 +21,22 @@ from claudebatch.engine.recovery import recovered
 from claudebatch.engine.replay import Replay
 from claudebatch.engine.signals import Signals
 from claudebatch.errors import JournalFailed, OutputFailed
-from claudebatch.events import Notice, RunStarted
+from claudebatch.events import ConcurrencyChanged, Notice, RunStarted
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
+from claudebatch.pools import slots
 from claudebatch.reports import RunSummary
 from claudebatch.results import head
 from claudebatch.stack import Keys, Money, Parts, build_stack
 from claudebatch.stores.attempt_log import JournalLog
 from claudebatch.stores.budget import RunBudget
-from claudebatch.stores.journal import Journal, RowRef, pending_rows
+from claudebatch.stores.journal import Journal, RowKey, RowRef, pending_keys, pending_rows
 from claudebatch.stores.journal.journal import give_up_on_sent, totals
 from claudebatch.stores.journal.records import Result
 from claudebatch.stores.response_cache import DiskCacheStore
 from claudebatch.stores.spend import SpendLedger
 
-_REPLAYED_AT_ONCE = 1000
+Row = TypeVar("Row", RowKey, RowRef)
 
 
 class Session:
@@ -45,11 +47,12 @@ class Session:
         self._workshop = workshop
         self._run = run
         self._around = around
-        self._counts = Counts()
+        self._counts = Counts(around.now)
         self._drain = Drain()
         self._money = Money(workshop.prices)
         self._signals = Signals()
-        # Mutable: whether answers turned out to be made up.
+        # Mutable: the engine once there is one, and whether answers turned out to be made up.
+        self._engine: Engine | None = None
         self._met_simulator = run.folder.meta("simulator") is not None
 
     async def go(self) -> RunSummary:
@@ -108,27 +111,29 @@ class Session:
             now=around.now,
             rng=around.rng,
             emit=self._emit,
+            most_in_flight=around.most_in_flight,
         )
         look_ahead = _look_ahead(cache, keys)
-        feeds = [Feed(lane, self._pending(journal), sources, look_ahead=look_ahead) for lane in run.lanes]
+        feeds = [Feed(lane, self._pending(journal, pending_rows), sources, look_ahead=look_ahead) for lane in run.lanes]
         finish = self._finisher(journal)
         engine = Engine(
             build_stack(parts, client),
             feeds=feeds,
-            workers=workshop.config.concurrency,
+            workers=slots(workshop.config, around.most_in_flight)[0] + 1,
             finish=finish,
             value_of=self._value_of,
             now=around.now,
             drain=self._drain,
             emit=self._emit,
         )
+        self._engine = engine
         try:
             with self._signals.caught_by(self._loop, engine):
                 for outcome in await journal.read(lambda connection: recovered(connection, sources, self._money)):
                     await finish(outcome)
                 await journal.flush()  # else their rows would still be pending, and be answered again
                 if cache is not None:
-                    await self._replay(journal, cache, sources, keys)
+                    await self._replay(journal, cache)
                     await journal.flush()
                 ended = await engine.run()
             changed = sum(feed.changed for feed in feeds)
@@ -145,25 +150,17 @@ class Session:
             if cache is not None:
                 await cache.close()
 
-    async def _replay(self, journal: Journal, cache: DiskCacheStore, sources: Sources, keys: Keys) -> None:
-        replay = Replay(
-            sources,
-            key=keys,
-            look_up=cache.look_up,
-            value_of=self._value_of,
-            simulated=self._options.simulate,
-        )
+    async def _replay(self, journal: Journal, cache: DiskCacheStore) -> None:
+        replay = Replay(look_up=cache.look_up, value_of=self._worth, simulated=self._options.simulate)
+        pending = self._pending(journal, pending_keys)
         for lane in self._run.lanes:
-            after = 0
-            while not self._drain.started:
-                rows = await self._pending(journal)(lane, after, _REPLAYED_AT_ONCE)
-                kept = await cache.run(partial(replay.step, rows))
-                for row in kept:
-                    await journal.finish(row.result)
-                    self._emit(row.event)
-                if not kept:
-                    break
-                after = rows[-1].row
+            await replay.lane(
+                partial(pending, lane),
+                run=cache.run,
+                finish=journal.finish_all,
+                emit=self._emit,
+                stopped=lambda: self._drain.started,
+            )
 
     def _finisher(self, journal: Journal) -> Callable[[Outcome], Awaitable[None]]:
         simulated = self._options.simulate
@@ -188,16 +185,15 @@ class Session:
         self._run.folder.note(simulator=self._options.base_url)
         self._notify("the API at this base URL is a simulator: its answers are made up and cost nothing")
 
-    def _pending(self, journal: Journal) -> Callable[[str, int, int], Awaitable[list[RowRef]]]:
+    def _pending(
+        self, journal: Journal, rows: Callable[..., list[Row]]
+    ) -> Callable[[str, int, int], Awaitable[list[Row]]]:
         limit, retry_failed = self._options.limit, self._options.retry_failed
 
-        def query(lane: str, after: int, count: int) -> Callable[[sqlite3.Connection], list[RowRef]]:
-            return lambda connection: pending_rows(
-                connection, lane, after, limit=limit, retry_failed=retry_failed, count=count
+        async def pending(lane: str, after: int, count: int) -> list[Row]:
+            return await journal.read(
+                lambda connection: rows(connection, lane, after, limit=limit, retry_failed=retry_failed, count=count)
             )
-
-        async def pending(lane: str, after: int, count: int) -> list[RowRef]:
-            return await journal.read(query(lane, after, count))
 
         return pending
 
@@ -213,9 +209,15 @@ class Session:
         )
 
     def _value_of(self, call: Call, reply: Reply) -> Pico:
-        return self._money.cost(call, reply.usage) or 0
+        return self._worth(call.model, reply.usage)
+
+    def _worth(self, model: str, usage: Usage) -> Pico:
+        prices = self._workshop.prices
+        return prices.cost(model, usage) if prices.knows(model) else 0
 
     def _emit(self, event: object) -> None:
+        if isinstance(event, ConcurrencyChanged) and self._engine is not None:
+            self._engine.resize(event.pool, event.limit)
         self._counts(event)  # type: ignore[arg-type]
         self._around.emit(event)  # type: ignore[arg-type]
 

@@ -42,16 +42,17 @@ def parse_line(data: bytes, defaults: Defaults, *, file: str, line: int) -> Prom
     if found.problems:
         raise BadRow(*(Problem(f"{p.reason} (in {found.shape})", p.fix) for p in found.problems))
     digest = _digest(found)
+    own_id = found.id
     return Prompt(
-        id=digest[:_ID_BYTES].hex() if found.id is None else found.id,
-        params=_with_defaults(found.params, defaults),
-        model=found.model,
-        tags=found.tags,
-        attributes=found.attributes,
-        digest=digest,
-        has_own_id=found.id is not None,
-        file=file,
-        line=line,
+        digest[:_ID_BYTES].hex() if own_id is None else own_id,
+        _with_defaults(found.params, defaults),
+        found.model,
+        found.tags,
+        found.attributes,
+        digest,
+        own_id is not None,
+        file,
+        line,
     )
 
 

@@ -1,41 +1,41 @@
-"""No 429s: every attempt waits for its pool's pace, and a 429 that comes all the same pauses the whole pool."""
+"""No 429s: every attempt waits for its turn in its pool, and a 429 that comes all the same halts the whole pool."""
 
 from __future__ import annotations
 
-import asyncio
 import random
-from collections.abc import Awaitable, Callable
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from claudebatch.domain import Call, Limits, Reply, Size, Usage
-from claudebatch.errors import ApiUnavailable, AttemptError, RateLimited
-from claudebatch.events import Emit, Waiting
+from claudebatch.domain import Call, Limits, Reply, Usage
+from claudebatch.drain import Bell, Turn
+from claudebatch.drain import Waits as TurnWaits
+from claudebatch.errors import ApiUnavailable, AttemptError, LimitKind, RateLimited
+from claudebatch.events import ConcurrencyChanged, Emit, LimitsSeen, Waiting
 from claudebatch.handler import Handler
+from claudebatch.pace.pace import Need, Wait
 
 # Without a `retry-after`, a pool that met a 429 waits this long: a tenth of a minute refills a tenth of a bucket.
 _PAUSE_S = 5.0
-# Waits shorter than this are the pace itself and no news.
-_TOLD_FROM_S = 1.0
+
+BookingT = TypeVar("BookingT")
 
 
-class Booked(Protocol):
-    """What was taken from a pool."""
+class InForce(Protocol):
+    """What limits a pool."""
 
     @property
-    def wait_s(self) -> float:
-        """Seconds until it may be used."""
+    def limits(self) -> tuple[float | None, float | None, float | None]:
+        """Requests, input and output tokens per minute."""
         ...
 
     @property
-    def reason(self) -> Any:
-        """Which limit says so."""
+    def in_flight(self) -> int:
+        """How many requests may be in flight."""
         ...
 
 
-BookedT = TypeVar("BookedT", bound=Booked)
-
-
-class Pool(Protocol[BookedT]):
+class Pool(Protocol[BookingT]):
     """Models that share limits."""
 
     @property
@@ -44,60 +44,52 @@ class Pool(Protocol[BookedT]):
         ...
 
     @property
-    def slots(self) -> asyncio.Semaphore:
-        """How many requests may be in flight."""
+    def in_force(self) -> InForce:
+        """What limits it now."""
         ...
 
-    async def book(self, size: Size) -> BookedT:
-        """Take the tokens of a request."""
+    async def book(self, need: Need) -> BookingT | Wait:
+        """Take what a request needs, or say when to ask again."""
         ...
 
-    def ready(self) -> bool:
-        """Whether `start` would not wait."""
+    async def depart(self) -> None:
+        """Pass the last gate before sending."""
         ...
 
-    async def start(self) -> None:
-        """Wait for the pace of requests."""
+    async def settle(self, booking: BookingT, usage: Usage, limits: Limits | None) -> None:
+        """An answer came."""
         ...
 
-    def paused_for(self) -> float:
-        """Seconds until the pool may send again."""
+    async def cancel(self, booking: BookingT, *, counted: bool) -> None:
+        """No answer came."""
         ...
 
-    def pause(self, seconds: float) -> None:
-        """Send nothing for *seconds*."""
+    async def refuse(self, booking: BookingT, kind: LimitKind, wait_s: float) -> None:
+        """A 429 came."""
         ...
 
     def limited_for(self) -> float:
         """Seconds since the first 429 after the last answer; 0 when an answer came last."""
         ...
 
-    def served(self) -> None:
-        """An answer came."""
+
+class Sizes(Protocol):
+    """What requests take: expected before, learned after."""
+
+    def expect(self, call: Call) -> Need:
+        """What *call* will take."""
         ...
 
-    async def settle(self, booking: BookedT, usage: Usage) -> None:
-        """Replace the estimate by what was counted."""
-        ...
-
-    async def cancel(self, booking: BookedT) -> None:
-        """Give the booking back."""
-        ...
-
-    def learn(self, limits: Limits) -> None:
-        """Take over the limits an answer states."""
+    def learn(self, call: Call, usage: Usage) -> None:
+        """*call* took *usage*."""
         ...
 
 
-class Waits(Protocol):
+class Waits(TurnWaits, Protocol):
     """Waits that the end of the run ends: `Drain` in production."""
 
-    async def sleep(self, seconds: float) -> None:
-        """Wait *seconds* or raise `Draining`."""
-        ...
-
-    async def guard(self, waiting: Awaitable[Any]) -> None:
-        """Wait for *waiting* or raise `Draining`."""
+    async def sleep(self, seconds: float, bell: Bell | None = None) -> None:
+        """Wait *seconds*, or until *bell* rings, or raise `Draining`."""
         ...
 
     def check(self) -> None:
@@ -105,13 +97,24 @@ class Waits(Protocol):
         ...
 
 
-class RateLimit(Generic[BookedT]):
-    """Waits for a slot, for tokens, for the end of a pause and for the pace of requests, in this order."""
+@dataclass(slots=True)
+class _Door:
+    """Where the requests of one pool stand in line. Only the first of them looks when it may go."""
+
+    turn: Turn
+    bell: Bell
+    told: tuple[object, int]
+    """What was last told of the limits in force."""
+
+
+class RateLimit(Generic[BookingT]):
+    """Requests of a pool leave one after the other, in the order in which they came, each when all limits allow it."""
 
     def __init__(
         self,
         *,
-        pool_of: Callable[[str], Pool[BookedT]],
+        pool_of: Callable[[str], Pool[BookingT]],
+        sizes: Sizes,
         waits: Waits,
         max_pause_s: float,
         max_outage_s: float,
@@ -121,77 +124,77 @@ class RateLimit(Generic[BookedT]):
         """*max_pause_s*: no `retry-after` pauses a pool for longer. *max_outage_s*: nothing but 429s for longer is an
         outage, and `ApiUnavailable` stops the run."""
         self._pool_of = pool_of
+        self._sizes = sizes
         self._waits = waits
         self._max_pause_s = max_pause_s
         self._max_outage_s = max_outage_s
         self._rng = rng
         self._emit = emit
+        # Mutable: one door per pool, made when the pool is first used.
+        self._doors: dict[str, _Door] = {}
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """Pass the call on when it may be sent."""
         pool = self._pool_of(call.model)
-        await self._take_slot(pool)
+        door = self._doors.get(pool.name) or self._door(pool)
+        booking = await self._booked(pool, door, call)
         try:
-            booking = await pool.book(call.size)
-            try:
-                await self._wait(pool, booking)
-                reply = await call_next(call)
-            except BaseException as error:
-                await self._back(pool, booking, error)
-                raise
-            await self._arrived(pool, booking, reply)
+            self._waits.check()
+            reply = await call_next(call)
+        except BaseException as error:
+            await self._failed(pool, booking, error)
+            raise
+        else:
+            self._sizes.learn(call, reply.usage)
+            await pool.settle(booking, reply.usage, reply.limits)
             return reply
         finally:
-            pool.slots.release()
+            door.bell.ring()
+            self._tell_limits(pool, door)
 
-    async def _take_slot(self, pool: Pool[BookedT]) -> None:
-        if not pool.slots.locked():
-            await pool.slots.acquire()
+    async def _booked(self, pool: Pool[BookingT], door: _Door, call: Call) -> BookingT:
+        async with door.turn:
+            while True:
+                booking = await pool.book(self._sizes.expect(call))
+                if not isinstance(booking, Wait):
+                    break
+                self._tell_limits(pool, door)
+                self._emit(Waiting(pool.name, booking.reason, booking.seconds, call.prompt.id))
+                await self._waits.sleep(booking.seconds, door.bell)
+            try:
+                await pool.depart()
+            except BaseException:
+                await pool.cancel(booking, counted=False)
+                raise
+            return booking
+
+    async def _failed(self, pool: Pool[BookingT], booking: BookingT, error: BaseException) -> None:
+        if not isinstance(error, RateLimited):
+            # An attempt that may be billed may have been counted too: what it took is not given back.
+            await pool.cancel(booking, counted=isinstance(error, AttemptError) and error.may_be_billed)
             return
-        taking = asyncio.ensure_future(pool.slots.acquire())
-        try:
-            await self._waits.guard(taking)
-        except BaseException:
-            # Called off in the moment in which the slot was granted: nobody else would give it back.
-            if taking.done() and not taking.cancelled():
-                pool.slots.release()
-            raise
+        # Up to a tenth longer than asked, so that many processes do not come back as one.
+        wait_s = min(error.retry_after or _PAUSE_S, self._max_pause_s) * (1 + 0.1 * self._rng.random())
+        await pool.refuse(booking, error.kind, wait_s)
+        if pool.limited_for() > self._max_outage_s:
+            raise ApiUnavailable(
+                f"{pool.name} has answered nothing but 429s for {pool.limited_for():.0f} s",
+                fix="wait until the limit is free again, then run the same command",
+            ) from error
 
-    async def _wait(self, pool: Pool[BookedT], booking: BookedT) -> None:
-        if booking.wait_s > 0:
-            self._tell(pool, booking.reason, booking.wait_s)
-            await self._waits.sleep(booking.wait_s)
-        while True:
-            while (pause := pool.paused_for()) > 0:
-                self._tell(pool, "rate limited", pause)
-                await self._waits.sleep(pause)
-            if pool.ready():
-                await pool.start()
-            else:
-                await self._waits.guard(pool.start())
-            if pool.paused_for() <= 0:
-                break  # else a 429 came while this request queued: it waits with all the others
-        self._waits.check()
+    def _door(self, pool: Pool[BookingT]) -> _Door:
+        now = pool.in_force
+        door = self._doors[pool.name] = _Door(Turn(self._waits), Bell(), (now.limits, now.in_flight))
+        self._emit(ConcurrencyChanged(pool.name, now.in_flight))
+        return door
 
-    async def _arrived(self, pool: Pool[BookedT], booking: BookedT, reply: Reply) -> None:
-        pool.served()
-        await pool.settle(booking, reply.usage)
-        if reply.limits is not None:
-            pool.learn(reply.limits)
-
-    async def _back(self, pool: Pool[BookedT], booking: BookedT, error: BaseException) -> None:
-        # An attempt that may be billed may have been counted too: what it took is not given back.
-        if not (isinstance(error, AttemptError) and error.may_be_billed):
-            await pool.cancel(booking)
-        if isinstance(error, RateLimited):
-            # Up to a tenth longer than asked, so that many processes do not come back as one.
-            pool.pause(min(error.retry_after or _PAUSE_S, self._max_pause_s) * (1 + 0.1 * self._rng.random()))
-            if pool.limited_for() > self._max_outage_s:
-                raise ApiUnavailable(
-                    f"{pool.name} has answered nothing but 429s for {pool.limited_for():.0f} s",
-                    fix="wait until the limit is free again, then run the same command",
-                ) from error
-
-    def _tell(self, pool: Pool[BookedT], reason: Any, seconds: float) -> None:
-        if seconds >= _TOLD_FROM_S:
-            self._emit(Waiting(pool.name, reason, seconds))
+    def _tell_limits(self, pool: Pool[BookingT], door: _Door) -> None:
+        now = pool.in_force
+        limits, in_flight = door.told
+        if now.limits == limits and now.in_flight == in_flight:
+            return
+        door.told = (now.limits, now.in_flight)
+        if now.limits != limits:
+            self._emit(LimitsSeen(pool.name, *now.limits))
+        if now.in_flight != in_flight:
+            self._emit(ConcurrencyChanged(pool.name, now.in_flight))

@@ -42,12 +42,14 @@ class Record:
         worst: Callable[[Call], Pico],
         cost: Callable[[Call, Usage], Pico | None],
         pool_of: Callable[[str], str],
+        now: Callable[[], float],
         emit: Emit,
     ) -> None:
         self._log = log
         self._worst = worst
         self._cost = cost
         self._pool_of = pool_of
+        self._now = now
         self._emit = emit
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
@@ -56,26 +58,60 @@ class Record:
         pool = self._pool_of(call.model)
         attempt = await self._log.begin(call, worst)
         self._emit(AttemptStarted(call.model, pool))
+        sent = self._now()
         try:
             reply = await call_next(call)
-        except AttemptError as error:
-            self._failed(attempt, call, pool, error.type, worst, unknown=error.may_be_billed)
-            raise
-        except (StopRun, ClaudebatchError) as error:
-            # The account was refused, or the client could not even be made.
-            self._failed(attempt, call, pool, type(error).__name__, worst, unknown=False)
-            raise
         except BaseException as error:
-            # Called off, or a bug of ours: either way the request was sent, and may have been served.
-            name = "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__
-            self._failed(attempt, call, pool, name, worst, unknown=True)
+            self._failed(attempt, call, pool, error, worst, sent)
             raise
         cost = self._cost(call, reply.usage)
         reply = reply.paid(cost, attempt)
         self._log.answered(attempt, call, reply, worst)
-        self._emit(AttemptFinished(call.model, pool, reply.usage, reply.cost, None, unknown=False))
+        self._emit(
+            AttemptFinished(
+                call.model,
+                pool,
+                reply.usage,
+                reply.cost,
+                None,
+                False,
+                call,
+                reply,
+                attempt,
+                reply.latency_ms,
+                None,
+                reply.request_id,
+            )
+        )
         return reply
 
-    def _failed(self, attempt: int, call: Call, pool: str, error: str, worst: Pico, *, unknown: bool) -> None:
-        self._log.failed(attempt, call, error, worst, unknown=unknown)
-        self._emit(AttemptFinished(call.model, pool, None, worst if unknown else 0, error, unknown=unknown))
+    def _failed(self, attempt: int, call: Call, pool: str, error: BaseException, worst: Pico, sent: float) -> None:
+        name, unknown = _verdict(error)
+        self._log.failed(attempt, call, name, worst, unknown=unknown)
+        known = error if isinstance(error, AttemptError) else None
+        self._emit(
+            AttemptFinished(
+                call.model,
+                pool,
+                None,
+                worst if unknown else 0,
+                name,
+                unknown,
+                call,
+                attempt=attempt,
+                latency_ms=round((self._now() - sent) * 1000),
+                status=known.status if known else None,
+                request_id=known.request_id if known else None,
+                retry_after=known.retry_after if known else None,
+            )
+        )
+
+
+def _verdict(error: BaseException) -> tuple[str, bool]:
+    """What an error is called, and whether the request may be billed all the same."""
+    if isinstance(error, AttemptError):
+        return error.type, error.may_be_billed
+    if isinstance(error, StopRun | ClaudebatchError):
+        return type(error).__name__, False  # the account was refused, or the client could not even be made
+    # Called off, or a bug of ours: either way the request was sent, and may have been served.
+    return "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__, True

@@ -50,9 +50,11 @@ def estimate(workshop: Workshop, files: Sequence[Path], kept: Kept, *, limit: in
             connection.executescript("PRAGMA synchronous=OFF;" + _TABLE)
             plan = _Plan(connection, workshop, kept)
             intake = Intake(workshop, files, limit=limit)
+            connection.execute("BEGIN")  # one for all: a commit for each row would take longer than the row
             report = index_rows(connection, intake.records(plan.add), limit=None)
             intake.refuse(report.twins)
             plan.flush()
+            connection.execute("COMMIT")
             return _sum_up(connection, plan.finished(), workshop, output)
         finally:
             connection.close()
@@ -129,7 +131,7 @@ def _sum_up(connection: sqlite3.Connection, finished: set[int], workshop: Worksh
     sums: defaultdict[tuple[str, str], _Sum] = defaultdict(_Sum)
     rows = duplicates = 0
     query = (
-        "SELECT p.position, model, rule, repeated, cached, input, output, low, expected, worst, known"
+        "SELECT p.position, p.model, p.rule, repeated, cached, input, output, low, expected, worst, known"
         " FROM plan p JOIN rows r ON r.position = p.position ORDER BY p.position"
     )
     # Summed here and not by SQLite: its sums of 64-bit integers fail at nine million dollars.

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from claudebatch.domain import Call, Prompt
+from claudebatch.domain import Call, Prompt, Route
 from claudebatch.errors import BadRow, ClaudebatchError, Problem
 from claudebatch.inputs import BadLine, parse_line
 from claudebatch.jsonl import Line, read_lines
@@ -32,15 +32,19 @@ class InvalidInput(ClaudebatchError):
 class Intake:
     """Reads the files once, line by line; collects what is wrong and what models are asked."""
 
-    def __init__(self, workshop: Workshop, files: Sequence[Path], *, limit: int | None) -> None:
+    def __init__(
+        self, workshop: Workshop, files: Sequence[Path], *, limit: int | None, key: Callable[[Call], str] | None = None
+    ) -> None:
+        """*key* gives what a call's answer is kept under; None: no row is looked up."""
         self._workshop = workshop
+        self._key = key
         self._files = files
         self._limit = limit
         # Mutable: what the pass over the files found.
         self.bad: list[BadLine] = []
         self.bad_count = 0
         self.models: set[str] = set()
-        self._model = ""  # where the row at hand goes
+        self._route = Route("", "")  # of the row at hand
 
     def records(self, each: Callable[[RowRecord, Call], None] | None = None) -> Iterator[RowRecord]:
         """The rows that can be sent, in input order; *each* sees every one with its call."""
@@ -68,10 +72,11 @@ class Intake:
     def _prompt(self, file: str, line: Line) -> Prompt | None:
         try:
             prompt = parse_line(line.data, self._workshop.defaults, file=file, line=line.number)
-            self._model = self._workshop.router.route(prompt).model
-            found = problems(prompt.params, self._workshop.catalog.facts(self._model)) + self._unbounded(prompt)
+            self._route = self._workshop.router.route(prompt)
+            model = self._route.model
+            found = problems(prompt.params, self._workshop.catalog.facts(model)) + self._unbounded(prompt)
             if not found:
-                self.models.add(self._model)
+                self.models.add(model)
                 return prompt
         except BadRow as error:
             found = error.problems
@@ -88,15 +93,21 @@ class Intake:
         )
 
     def _record(self, source: int, line: Line, prompt: Prompt) -> RowRecord:
+        model, key = self._route.model, b""
+        if self._key is not None:
+            key = bytes.fromhex(self._key(self._workshop.builder.unmeasured(prompt, self._route)))
         return RowRecord(
             prompt.id,
             prompt.has_own_id,
             prompt.digest,
-            self._workshop.catalog.pool_of(self._model),
+            self._workshop.catalog.pool_of(model),
             source,
             line.number,
             line.offset,
             line.length,
+            model,
+            self._route.rule,
+            key,
         )
 
     def _add(self, bad: BadLine) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from claudebatch.domain import Call, Prompt, Size
+from claudebatch.domain import Call, Prompt, Route, Size
 from claudebatch.jsonl import encode
 from claudebatch.models import Catalog
 from claudebatch.routing.remap import remap
@@ -53,10 +53,10 @@ class CallBuilder:
         size = measure(params, body, self._catalog.facts(model), expected_output=self._expected_output)
         return Call(row, prompt, route, model, body, size, self._deadline(size.output_bound))
 
-    def unmeasured(self, row: int, prompt: Prompt) -> Call:
+    @staticmethod
+    def unmeasured(prompt: Prompt, route: Route) -> Call:
         """The same call as `first` makes, but of size 0: enough for its cache key, and twice as fast."""
-        route = self._router.route(prompt)
-        return Call(row, prompt, route, route.model, request_body(route.model, prompt.params), _NO_SIZE)
+        return Call(0, prompt, route, route.model, request_body(route.model, prompt.params), _NO_SIZE)
 
     def hop(self, call: Call, model: str) -> Call:
         """*call*'s row, asked of *model* instead; raises `NotServed` where that model cannot serve it."""

@@ -16,6 +16,12 @@ Late faults befall a request that is served, and is billed like any other:
     drip           the body comes a byte at a time
     cut            half of the body, then the connection closes
     hang           no answer for as long as the client stays
+
+Late faults of streamed answers only; a plain answer to such a request comes as ever:
+
+    stream_error   half of the events, then an `error` event: overloaded
+    stream_open    every event but the last, and a proper end of the body: no `message_stop`
+    stream_hang    half of the events, then silence for as long as the client stays
 """
 
 from __future__ import annotations
@@ -30,7 +36,7 @@ from claudebatch.simulator.problems import Refused
 
 REFUSING = frozenset({"529", "500", "503", "429", "401", "402", "403", "404", "spend_limit", "credit", "spend_400"})
 BREAKING = frozenset({"reset", "html", "empty"})
-LATE = frozenset({"slow", "drip", "cut", "hang"})
+LATE = frozenset({"slow", "drip", "cut", "hang", "stream_error", "stream_open", "stream_hang"})
 NAMES = REFUSING | BREAKING | LATE
 OK = "ok"
 """The word of a script for a request that nothing befalls."""

@@ -155,14 +155,16 @@ class MessagesService:
         self._cache.keep(asked.cache, asked.started)
         self._stats.answered(200)
         lines = self._letterhead.lines(self._letterhead.next_id()) + self._limit_lines(gate)
-        opening, rest = _stream(answer, lines) if asked.stream else _plain(answer, lines)
+        opening, rest = _stream(answer, lines, fault) if asked.stream else _plain(answer, lines)
         if asked.stream:
             await connection.send(opening)
             await self._wait(delay_s / 2)
             opening = b""
-        return await self._ship(opening, rest, fault, connection)
+        return await self._ship(opening, rest, fault, connection, streamed=asked.stream)
 
-    async def _ship(self, opening: bytes, rest: bytes, fault: str | None, connection: Connection) -> bool:
+    async def _ship(
+        self, opening: bytes, rest: bytes, fault: str | None, connection: Connection, *, streamed: bool
+    ) -> bool:
         match fault:
             case "cut":
                 await connection.send(opening + rest[: len(rest) // 2])
@@ -170,6 +172,11 @@ class MessagesService:
                 return False
             case "drip":
                 await self._drip(opening, rest, connection)
+            case "stream_error" | "stream_open" | "stream_hang" if streamed:
+                await connection.send(opening + rest)
+                if fault == "stream_hang":
+                    await connection.wait_until_client_leaves()
+                return False
             case _:
                 await connection.send(opening + rest)
         return True
@@ -201,8 +208,9 @@ def _plain(answer: Answer, lines: bytes) -> tuple[bytes, bytes]:
     return response_head(200, lines, length=len(body)), body
 
 
-def _stream(answer: Answer, lines: bytes) -> tuple[bytes, bytes]:
+def _stream(answer: Answer, lines: bytes, fault: str | None) -> tuple[bytes, bytes]:
     """The head with the first event, and everything after it."""
-    first, *others = sse.events(answer.message)
+    first, *others = sse.befallen(answer.message, fault)
     head = response_head(200, lines + b"cache-control: no-cache\r\n", content_type=EVENT_STREAM, length=None)
-    return head + chunk(first), b"".join(map(chunk, others)) + chunk(b"")
+    end = b"" if fault == "stream_hang" else chunk(b"")
+    return head + chunk(first), b"".join(map(chunk, others)) + end

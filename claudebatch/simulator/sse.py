@@ -26,6 +26,24 @@ def events(message: wire.Body) -> Iterator[bytes]:
     yield _event({"type": "message_stop"})
 
 
+def befallen(message: wire.Body, fault: str | None) -> list[bytes]:
+    """The events that *fault* lets through, and its own."""
+    whole = list(events(message))
+    half = whole[: (len(whole) + 1) // 2]
+    match fault:
+        case "stream_open":
+            return whole[:-1]
+        case "stream_error":
+            return [*half, _event(_OVERLOADED)]
+        case "stream_hang":
+            return half
+    return whole
+
+
+_OVERLOADED: wire.Body = {
+    "type": "error",
+    "error": {"details": None, "type": "overloaded_error", "message": "Overloaded"},
+}
 _CLOSING_USAGE = (
     "input_tokens",
     "cache_creation_input_tokens",

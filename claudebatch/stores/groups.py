@@ -7,7 +7,7 @@ while the thread is busy goes over as the next group: the busier, the larger.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -41,12 +41,17 @@ class Groups(Generic[Item]):
 
     def put(self, item: Item) -> None:
         """Hand *item* over and do not wait. A failure shows in `failure` and in the next wait."""
-        self._add(item, None)
+        self._add((item,), None)
+
+    def put_all(self, items: Sequence[Item]) -> None:
+        """As `put`, of many at once."""
+        if items:
+            self._add(items, None)
 
     async def ask(self, item: Item) -> Any:
         """Hand *item* over and wait until its group is done; returns its answer."""
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._add(item, answered)
+        self._add((item,), answered)
         return await answered
 
     async def call(self, function: Callable[[], Answer]) -> Answer:
@@ -70,16 +75,18 @@ class Groups(Generic[Item]):
         await self.drained()
         self._thread.shutdown(wait=True)
 
-    def _add(self, item: Item, answered: asyncio.Future[Any] | None) -> None:
+    def _add(self, items: Sequence[Item], answered: asyncio.Future[Any] | None) -> None:
+        # The last of them is the one that may be waited for.
         if self.failure is not None:
             raise self.failure
-        self._items.append(item)
+        self._items += items
+        self._futures += [None] * (len(items) - 1)
         self._futures.append(answered)
         if not self._busy:
             self._busy = True
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._linger_s, self._send, loop)
-        elif self._timer is not None and len(self._items) >= self._enough:
+        if self._timer is not None and len(self._items) >= self._enough:
             self._send(asyncio.get_running_loop())
 
     def _send(self, loop: asyncio.AbstractEventLoop) -> None:

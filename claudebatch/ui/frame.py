@@ -7,11 +7,10 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TypeAlias
 
+from claudebatch.standing import Wait
 from claudebatch.ui import format as fmt
-from claudebatch.ui.tally import PoolTally, Tally
+from claudebatch.ui.tally import PoolLimits, PoolTally, Tally
 
-PoolLimits: TypeAlias = tuple[float | None, float | None, float | None]
-"""Requests, input tokens and output tokens per minute; None where there is no limit."""
 LimitsByPool: TypeAlias = Mapping[str, PoolLimits | None]
 
 _POOLS_SHOWN = 4
@@ -34,8 +33,7 @@ def live_frame(tally: Tally, limits: LimitsByPool, *, now: float, width: int) ->
     """The lines of the live display."""
     rows = [_bar_row(tally, now, width), _counts_row(tally), _money_row(tally, now)]
     rows += _pool_rows(tally, limits, now)
-    standing = _standing_row(tally, now)
-    return [*rows, standing] if standing else rows
+    return rows + [[Span(text, "yellow")] for text in _standing(tally, now)]
 
 
 def plain_line(tally: Tally, limits: LimitsByPool, *, now: float) -> str:
@@ -45,9 +43,8 @@ def plain_line(tally: Tally, limits: LimitsByPool, *, now: float) -> str:
     parts += [_pace(name, pool, limits.get(name), now) for name, pool in sorted(tally.pools.items())]
     parts.append(f"{fmt.seconds(int(tally.elapsed_s(now)))} elapsed")
     parts += [f"ETA {fmt.seconds(ceil(eta))}" for eta in (tally.eta_s(now),) if eta is not None]
-    standing = _standing(tally, now)
     mark = "SIMULATED: " if tally.simulated else ""
-    return mark + ", ".join([*parts, standing] if standing else parts)
+    return mark + ", ".join([*parts, *_standing(tally, now)])
 
 
 def _bar_row(tally: Tally, now: float, width: int) -> Row:
@@ -132,7 +129,7 @@ def _pace(name: str, pool: PoolTally, limits: PoolLimits | None, now: float) -> 
 
 
 def _rates(pool: PoolTally, limits: PoolLimits | None, now: float) -> str:
-    requests, inputs, outputs = limits or (None, None, None)
+    requests, inputs, outputs = pool.in_force(limits)
     return (
         f"{_of(pool.requests.per_minute(now), requests)} req/min"
         f" · {_of(pool.input_tokens.per_minute(now), inputs)} in"
@@ -144,18 +141,18 @@ def _of(rate: float, limit: float | None) -> str:
     return fmt.per_minute(rate) if limit is None else f"{fmt.per_minute(rate)}/{fmt.per_minute(limit)}"
 
 
-def _standing_row(tally: Tally, now: float) -> Row | None:
-    standing = _standing(tally, now)
-    return [Span(standing, "yellow")] if standing else None
-
-
-def _standing(tally: Tally, now: float) -> str | None:
-    """Why less happens than could."""
+def _standing(tally: Tally, now: float) -> list[str]:
+    """Why less happens than could, and until when."""
     if tally.draining is not None:
-        return f"stopping: {tally.draining}; {fmt.counted(tally.in_flight, 'request')} in flight"
-    wait = tally.wait(now)
-    if wait is None:
-        return None
-    return (
-        f"waiting: {wait.reason} ({fmt.clip(wait.pool, _POOL_NAME)}): resumes in {fmt.seconds(ceil(wait.until - now))}"
-    )
+        return [f"stopping: {tally.draining}; {fmt.counted(tally.in_flight, 'request')} in flight"]
+    return [_waits(wait, now) for wait in tally.waits(now)[:_POOLS_SHOWN]]
+
+
+def _waits(wait: Wait, now: float) -> str:
+    pool, left = fmt.clip(wait.pool, _POOL_NAME), fmt.seconds(ceil(wait.until - now))
+    if wait.reason == "circuit open":
+        return f"{pool} does not answer: next try in {left}"
+    return f"{pool} waits: {_REASONS.get(wait.reason, wait.reason)}, resumes in {left}"
+
+
+_REASONS = {"rate limited": "rate limited (429)"}

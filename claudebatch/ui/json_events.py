@@ -4,16 +4,20 @@ Every object has `v` (1), `event`, and `t` (seconds since the display was starte
 or removed, while `v` is 1; readers skip events and fields that they do not know. Dollars are exact decimal strings.
 Everything outside printable ASCII is escaped (`\u001b`), so that the lines are safe to look at and ids stay exact.
 
-start       run_id, rows, finished_before, spent_usd, cap_usd (null: none), output, simulated
-progress    rows, done (earlier sessions included), succeeded, failed, cached, shared (this session), in_flight,
-            requests, retries, fallbacks, spent_usd (earlier sessions included), saved_usd, unknown_attempts,
-            eta_s (null: nobody can say), draining (null, or why the run stops),
-            waiting (null, or {pool, reason, seconds}),
-            pools: {name: {breaker, in_flight, rpm, itpm, otpm, rpm_limit, itpm_limit, otpm_limit (null: none)}}.
-            At most one every *interval* seconds, and one last before `done`.
-row_failed  id, model, error, latency_ms. One for every row that failed.
-notice      kind (notice, fallback, breaker, spend_spike, drain), text
-done        the fields of `summary_json`: how the run ended, its exit_code and next_command
+start        run_id, rows, finished_before, spent_usd, cap_usd (null: none), output, simulated
+progress     rows, done (earlier sessions included), succeeded, failed, cached, shared (this session), in_flight,
+             requests, retries, fallbacks, spent_usd (earlier sessions included), saved_usd, unknown_attempts,
+             eta_s (null: nobody can say), draining (null, or why the run stops),
+             waiting (null, or {pool, reason, seconds}: what moves again first),
+             pools: {name: {breaker, in_flight, concurrency (null: not told), waiting (null, or {reason, seconds}),
+             rpm, itpm, otpm, rpm_limit, itpm_limit, otpm_limit (null: none known)}}.
+             At most one every *interval* seconds, and one last before `done`.
+row_failed   id, model, error, latency_ms. One for every row that failed.
+limits       pool, requests_per_minute, input_tokens_per_minute, output_tokens_per_minute (null: unknown).
+             When the limits in force of a pool are learned, and when they change.
+concurrency  pool, limit: how many requests the pool may have in flight from now on
+notice       kind (notice, fallback, breaker, spend_spike, drain), text
+done         the fields of `summary_json`: how the run ended, its exit_code and next_command
 """
 
 from __future__ import annotations
@@ -21,12 +25,14 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any, TextIO
 
-from claudebatch.events import Event, RowFinished, RunStarted
+from claudebatch.events import ConcurrencyChanged, Event, LimitsSeen, RowFinished, RunStarted
 from claudebatch.reports import RunSummary
+from claudebatch.standing import Wait
 from claudebatch.ui.format import usd_string
-from claudebatch.ui.frame import LimitsByPool, PoolLimits
+from claudebatch.ui.frame import LimitsByPool
 from claudebatch.ui.notices import Notices
 from claudebatch.ui.summary import summary_json
 from claudebatch.ui.tally import PoolTally, Tally
@@ -78,6 +84,10 @@ class JsonEvents:
                 self._write("row_failed", _row_failed(event))
         elif isinstance(event, RunStarted):
             self._write("start", _start(event))
+        elif isinstance(event, LimitsSeen):
+            self._write("limits", asdict(event))
+        elif isinstance(event, ConcurrencyChanged):
+            self._write("concurrency", asdict(event))
         else:
             line = self._notices(event)
             if line is not None:
@@ -110,7 +120,8 @@ class JsonEvents:
 
     def _progress(self, now: float) -> dict[str, Any]:
         tally = self.tally
-        wait, eta_s = tally.wait(now), tally.eta_s(now)
+        waits, eta_s = {wait.pool: wait for wait in tally.waits(now)}, tally.eta_s(now)
+        first = next(iter(waits.values()), None)
         return {
             "rows": tally.rows,
             "done": tally.done,
@@ -127,15 +138,17 @@ class JsonEvents:
             "unknown_attempts": tally.unknown_attempts,
             "eta_s": None if eta_s is None else round(eta_s, 1),
             "draining": tally.draining,
-            "waiting": wait and {"pool": wait.pool, "reason": wait.reason, "seconds": round(wait.until - now, 1)},
-            "pools": {name: self._pool(name, pool, now) for name, pool in list(tally.pools.items())},
+            "waiting": first and {"pool": first.pool, **_wait(first, now)},
+            "pools": {name: self._pool(name, pool, waits.get(name), now) for name, pool in list(tally.pools.items())},
         }
 
-    def _pool(self, name: str, pool: PoolTally, now: float) -> dict[str, Any]:
-        limits: PoolLimits = self._limits.get(name) or (None, None, None)
+    def _pool(self, name: str, pool: PoolTally, wait: Wait | None, now: float) -> dict[str, Any]:
+        limits = pool.in_force(self._limits.get(name))
         return {
             "breaker": pool.breaker,
             "in_flight": pool.in_flight,
+            "concurrency": pool.concurrency,
+            "waiting": wait and _wait(wait, now),
             "rpm": round(pool.requests.per_minute(now), 1),
             "itpm": round(pool.input_tokens.per_minute(now)),
             "otpm": round(pool.output_tokens.per_minute(now)),
@@ -143,6 +156,10 @@ class JsonEvents:
             "itpm_limit": limits[1],
             "otpm_limit": limits[2],
         }
+
+
+def _wait(wait: Wait, now: float) -> dict[str, Any]:
+    return {"reason": wait.reason, "seconds": round(wait.until - now, 1)}
 
 
 def _start(event: RunStarted) -> dict[str, Any]:

@@ -9,6 +9,10 @@ from claudebatch.reports import RunSummary
 from claudebatch.ui import format as fmt
 
 _FAILURES_SHOWN = 5
+# A pool that stood still for less, or for less of the run, did not bind it.
+_BOUND_FROM_S = 5.0
+_BOUND_FROM_SHARE = 0.1
+_BOUND_BY = {"rate limited": "429s", "circuit open": "the open breaker", "retry budget": "the retry budget"}
 
 
 def render_summary(summary: RunSummary) -> list[str]:
@@ -16,12 +20,12 @@ def render_summary(summary: RunSummary) -> list[str]:
     lines = [
         *_headline(summary),
         ("rows", _rows(summary)),
-        *_removed(summary),
         ("answers", _answers(summary)),
         ("spent", _spent(summary)),
         *_unknown(summary),
         ("tokens", _tokens(summary.usage)),
         ("requests", _requests(summary)),
+        *_pace(summary),
         *_failures(summary),
         ("output", summary.output),
         *([("next", summary.next_command)] if summary.next_command else []),
@@ -69,6 +73,10 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "p50_ms": summary.p50_ms,
         "p95_ms": summary.p95_ms,
         "wall_s": round(summary.wall_s, 3),
+        "bound_by": [
+            {"pool": bound.pool, "reason": bound.reason, "seconds": round(bound.seconds, 3)}
+            for bound in summary.bound_by
+        ],
         "failures": dict(summary.failures),
         "output": summary.output,
         "stop_reason": summary.stop_reason,
@@ -102,16 +110,9 @@ def _rows(summary: RunSummary) -> str:
     text = f"{' · '.join(parts)} of {fmt.count(summary.rows)}"
     if summary.finished_before:
         text += f" ({fmt.count(summary.finished_before)} finished before)"
+    if summary.removed:
+        text += f"; {fmt.counted(summary.removed, 'answered row')} no longer in the input"
     return text
-
-
-def _removed(summary: RunSummary) -> list[tuple[str, str]]:
-    if not summary.removed:
-        return []
-    results = (
-        "1 result whose row is" if summary.removed == 1 else f"{fmt.count(summary.removed)} results whose rows are"
-    )
-    return [("removed", f"{results} no longer in the input")]
 
 
 def _answers(summary: RunSummary) -> str:
@@ -159,6 +160,16 @@ def _requests(summary: RunSummary) -> str:
     if summary.answered_now:
         parts.append(f"p50 {fmt.milliseconds(summary.p50_ms)}, p95 {fmt.milliseconds(summary.p95_ms)}")
     return " · ".join([*parts, f"{fmt.seconds(summary.wall_s)} in all"])
+
+
+def _pace(summary: RunSummary) -> list[tuple[str, str]]:
+    """What bound the run, if anything did for long."""
+    most = summary.bound_by[0] if summary.bound_by else None
+    if most is None or most.seconds < max(_BOUND_FROM_S, _BOUND_FROM_SHARE * summary.wall_s):
+        return []
+    share = fmt.percent(round(most.seconds * 100), round(summary.wall_s * 100))
+    what = _BOUND_BY.get(most.reason, most.reason)
+    return [("pace", f"bound by {what} of {most.pool} for {fmt.seconds(most.seconds)} ({share} of the time)")]
 
 
 def _failures(summary: RunSummary) -> list[tuple[str, str]]:

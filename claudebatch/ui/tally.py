@@ -8,42 +8,35 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from claudebatch.domain import Pico
 from claudebatch.events import (
     AttemptFinished,
     AttemptStarted,
     BreakerChanged,
+    ConcurrencyChanged,
     DrainStarted,
     Event,
     FellBack,
+    LimitsSeen,
     Retrying,
     RowFinished,
     RunStarted,
     Waiting,
 )
+from claudebatch.standing import WORTH_A_WORD_S, Standing, Wait
 from claudebatch.ui.rates import LastMinute
 
-_SHORTEST_WAIT_S = 1.0
-"""Pacing makes every request wait a little; only what lasts is worth a word."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Wait:
-    """The next thing that will move again, when, and why it does not now."""
-
-    until: float
-    pool: str
-    reason: str
+PoolLimits: TypeAlias = tuple[float | None, float | None, float | None]
+"""Requests, input tokens and output tokens per minute; None where no limit is known."""
 
 
 class PoolTally:
     """What one pool does."""
 
-    __slots__ = ("breaker", "in_flight", "input_tokens", "output_tokens", "requests")
+    __slots__ = ("breaker", "concurrency", "in_flight", "input_tokens", "limits", "output_tokens", "requests")
 
     def __init__(self) -> None:
         # Mutable state, changed by `Tally` only.
@@ -52,6 +45,16 @@ class PoolTally:
         self.input_tokens = LastMinute()
         self.output_tokens = LastMinute()
         self.breaker: Literal["closed", "open", "half-open"] = "closed"
+        self.concurrency: int | None = None
+        """How many requests may be in flight, once that was told."""
+        self.limits: PoolLimits = (None, None, None)
+        """What the API was seen to allow."""
+
+    def in_force(self, configured: PoolLimits | None) -> PoolLimits:
+        """The limits that count: those seen, else those of the configuration."""
+        requests, inputs, outputs = self.limits
+        others = configured or (None, None, None)
+        return (requests or others[0], inputs or others[1], outputs or others[2])
 
 
 class Tally:
@@ -73,7 +76,8 @@ class Tally:
         self.requests = self.retries = self.fallbacks = self.unknown_attempts = 0
         self.pools: dict[str, PoolTally] = {}
         self.draining: str | None = None
-        self._waits: list[Wait] = []
+        self._standing = Standing(now)
+        self._retries: list[Wait] = []
         self._rows = LastMinute()
         self._count: dict[type[Any], Callable[[Any], None]] = {
             RunStarted: self._run_started,
@@ -84,6 +88,8 @@ class Tally:
             Retrying: self._retrying,
             FellBack: self._fell_back,
             BreakerChanged: self._breaker_changed,
+            LimitsSeen: self._limits_seen,
+            ConcurrencyChanged: self._concurrency_changed,
             DrainStarted: self._drain_started,
         }
 
@@ -135,11 +141,12 @@ class Tally:
             return None
         return left / pace * 60.0
 
-    def wait(self, now: float) -> Wait | None:
-        """What stands still and moves again first; None while everything is about to move."""
-        waits = [wait for wait in tuple(self._waits) if wait.until > now]
-        first = min(waits, default=None)
-        return first if first is not None and first.until - now >= _SHORTEST_WAIT_S else None
+    def waits(self, now: float) -> list[Wait]:
+        """What stands still, first what moves again first. A retry only counts while nothing is in flight."""
+        waits = self._standing.waits(now)
+        if not waits and not self.in_flight:
+            waits = sorted(wait for wait in tuple(self._retries) if wait.until - now >= WORTH_A_WORD_S)[:1]
+        return waits
 
     def _run_started(self, event: RunStarted) -> None:
         self.run = event
@@ -156,6 +163,7 @@ class Tally:
         pool.in_flight += 1
         pool.requests.add(1, self._now())
         self.requests += 1
+        self._standing.started(event.pool)
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
         pool = self._pool(event.pool)
@@ -182,18 +190,16 @@ class Tally:
             self.shared += 1
 
     def _waiting(self, event: Waiting) -> None:
-        self._wait_until(event.pool, event.reason, event.seconds)
+        self._pool(event.pool)  # its limits are shown, though nothing was sent yet
+        self._standing.waiting(event)
 
     def _retrying(self, event: Retrying) -> None:
+        """Note the wait; each row that waits is in the heap once, so that it never outgrows what may be in flight."""
         self.retries += 1
-        self._wait_until(event.model, f"retrying after {event.error}", event.seconds)
-
-    def _wait_until(self, pool: str, reason: str, seconds: float) -> None:
-        """Note one wait; each waiting request is in the heap once, so that it never outgrows what is in flight."""
         now = self._now()
-        while self._waits and self._waits[0].until <= now:
-            heappop(self._waits)
-        heappush(self._waits, Wait(now + seconds, pool, reason))
+        while self._retries and self._retries[0].until <= now:
+            heappop(self._retries)
+        heappush(self._retries, Wait(now + event.seconds, event.model, f"retrying after {event.error}", now))
 
     def _fell_back(self, event: FellBack) -> None:
         self.fallbacks += 1
@@ -201,6 +207,14 @@ class Tally:
     def _breaker_changed(self, event: BreakerChanged) -> None:
         self._pool(event.pool).breaker = event.state
 
+    def _limits_seen(self, event: LimitsSeen) -> None:
+        limits = (event.requests_per_minute, event.input_tokens_per_minute, event.output_tokens_per_minute)
+        self._pool(event.pool).limits = limits
+
+    def _concurrency_changed(self, event: ConcurrencyChanged) -> None:
+        self._pool(event.pool).concurrency = event.limit
+
     def _drain_started(self, event: DrainStarted) -> None:
         self.draining = event.reason
-        self._waits.clear()
+        self._standing.clear()
+        self._retries.clear()

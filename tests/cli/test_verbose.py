@@ -1,27 +1,49 @@
-"""`-v` says which files a run uses, where settings come from, and every retry and wait."""
+"""`-v` says which files a run uses, and every retry, wait and limit in words; `-vv` every request, too."""
 
 from __future__ import annotations
 
-import sys
+import pytest
 
 from claudebatch.cli.display import Show, make_display
-from claudebatch.events import Retrying, Waiting
+from claudebatch.domain import Usage
+from claudebatch.events import AttemptFinished, ConcurrencyChanged, LimitsSeen, Retrying, Waiting
+from tests.support.scripted import make_call, make_reply
+
+HAIKU = "claude-haiku-5-5"
+ANSWER = make_reply()
+EVENTS = [
+    Retrying(HAIKU, "overloaded_error", 2, 1.5, "row-7"),
+    Waiting("haiku-5.5", "input tokens per minute", 12.0),
+    Waiting("haiku-5.5", "requests per minute", 0.06),
+    LimitsSeen("haiku-5.5", 50, None, 8000),
+    LimitsSeen("local", None, None, None),
+    ConcurrencyChanged("haiku-5.5", 1),
+    AttemptFinished(HAIKU, "haiku-5.5", Usage(1, 1), 10**9, None, False, make_call(), ANSWER, 1, 850),
+    AttemptFinished(HAIKU, "haiku-5.5", None, 0, "overloaded_error", False, make_call(), None, 2, 12, 529),
+    AttemptFinished(HAIKU, "haiku-5.5", None, 10**10, "timeout", True, make_call(), None, 3, 600_000),
+]
+FLOW = [
+    "claude-haiku-5-5 (row-7): overloaded_error, attempt 2; again in 1.5 s",
+    "haiku-5.5: waits 12.0 s: input tokens per minute",
+    "haiku-5.5: the API allows 50 requests, 8,000 output tokens a minute",
+    "local: no limit is known",
+    "haiku-5.5: up to 1 request in flight",
+]
+REQUESTS = [
+    "row-1: claude-haiku-5-5 answered in 850 ms for $0.0010",
+    "row-1: claude-haiku-5-5: overloaded_error (529) after 12 ms",
+    "row-1: claude-haiku-5-5: timeout after 10 min; may be billed $0.0100",
+]
 
 
-def told(capsys, show: Show) -> str:
+def told(capsys, show: Show) -> list[str]:
     display = make_display(show, {"TERM": "dumb"}, {}, now=lambda: 0.0, results_on_stdout=False)
-    display(Retrying("claude-haiku-5-5", "overloaded_error", 2, 1.5))
-    display(Waiting("haiku-5.5", "input tokens per minute", 12.0))
+    for event in EVENTS:
+        display(event)
     display.stop()
-    assert sys.stdout is not None
-    return capsys.readouterr().err
+    return capsys.readouterr().err.splitlines()
 
 
-def test_verbose_tells_every_retry_and_wait(capsys):
-    said = told(capsys, Show(verbose=1))
-    assert "claude-haiku-5-5: overloaded_error, attempt 2; again in 1.5 s" in said
-    assert "haiku-5.5: waits 12.0 s: input tokens per minute" in said
-
-
-def test_without_verbose_retries_are_only_counted(capsys):
-    assert "again in" not in told(capsys, Show())
+@pytest.mark.parametrize(("verbose", "lines"), [(0, []), (1, FLOW), (2, FLOW + REQUESTS), (3, FLOW + REQUESTS)])
+def test_each_level_tells_more(capsys, verbose, lines):
+    assert told(capsys, Show(verbose=verbose)) == lines

@@ -6,10 +6,11 @@ import asyncio
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from claudebatch.clients.sdk import SdkClient
 from claudebatch.domain import Call, Prompt, Route, Size, Usage
 from claudebatch.simulator import Simulator, SimulatorSettings
+from tests.clients.wire import WireServer, wire_server
 
 KEY = "sk-ant-test"
 
@@ -30,7 +32,7 @@ def make_call(text: str = "hi", *, deadline_s: float = 20.0, model: str = "claud
         route=Route(model, "default"),
         model=model,
         body=body,
-        size=Size(10, 100, 100, 512),
+        size=Size(10, 100, 100, params["max_tokens"]),
         deadline_s=deadline_s,
     )
 
@@ -41,14 +43,31 @@ def call() -> Callable[..., Call]:
     return make_call
 
 
+@pytest.fixture(scope="session")
+def trust() -> Iterator[None]:
+    """Reads the certificates of this machine once, not for each of some hundred clients."""
+    import httpx2
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(httpx2, "create_ssl_context", cache(httpx2.create_ssl_context))
+        yield
+
+
 @pytest.fixture
-async def connect() -> AsyncIterator[Callable[..., SdkClient]]:
+async def connect(trust: None) -> AsyncIterator[Callable[..., SdkClient]]:
     """Makes clients of a base URL, and closes them at the end."""
     clients: list[SdkClient] = []
 
-    def make(url: str | None, *, api_key: str | None = KEY) -> SdkClient:
+    def make(
+        url: str | None, *, api_key: str | None = KEY, concurrency: int = 8, idle_timeout_s: float = 15.0
+    ) -> SdkClient:
         client = SdkClient(
-            api_key=api_key, base_url=url, concurrency=8, now=time.monotonic, wall=lambda: datetime.now(UTC)
+            api_key=api_key,
+            base_url=url,
+            concurrency=concurrency,
+            idle_timeout_s=idle_timeout_s,
+            now=time.monotonic,
+            wall=lambda: datetime.now(UTC),
         )
         clients.append(client)
         return client
@@ -122,3 +141,10 @@ async def raw() -> AsyncIterator[RawServer]:
     yield server
     listening.close()
     await listening.wait_closed()
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[WireServer]:
+    """A server for bytes of every kind."""
+    async with wire_server() as server:
+        yield server

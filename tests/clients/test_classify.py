@@ -136,6 +136,6 @@ def test_a_timeout_may_be_billed_and_a_request_that_never_left_is_not():
 
 
 def test_a_200_that_is_no_message_may_be_billed():
-    error = classify.bad_answer("a web page", facts(request_id="req_3"))
+    error = classify.bad_answer("a web page", 200, facts(request_id="req_3"))
     assert (error.type, error.status, error.request_id) == ("bad_answer", 200, "req_3")
     assert (error.retryable, error.may_be_billed, error.unavailable) == (True, True, True)

@@ -55,6 +55,7 @@ def test_milliseconds_win_over_seconds_where_they_can_be_read():
     assert read(retry_after="7", retry_after_ms="1500").retry_after == 1.5
     assert read(retry_after="7", retry_after_ms="x").retry_after == 7.0
     assert read(retry_after_ms="250").retry_after == 0.25
+    assert read(retry_after_ms="1e-321").retry_after is None
 
 
 def test_without_headers_nothing_is_known():

@@ -92,6 +92,8 @@ async def test_every_recorded_error_is_understood(name, raw, connect, call):
 def meaning(name, status):
     if status == 401 or name == "err_400_credit":
         return AccountRefused
+    if name == "err_400_prompt_too_long":
+        return NotServed
     return {404: NotServed, 429: RateLimited}.get(status, AttemptError)
 
 

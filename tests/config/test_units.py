@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them."""
+"""Durations, sizes and shares as people write them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claudebatch.config.units import seconds, size
+from claudebatch.config.units import seconds, share, size
 from claudebatch.errors import ConfigError
 
 
@@ -32,6 +32,20 @@ def test_a_duration_is_seconds(value, expected):
 )  # fmt: skip
 def test_a_size_is_bytes_in_powers_of_1024(value, expected):
     assert size("x", value) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("20%", 0.2), ("0%", 0.0), (" 12.5 % ", 0.125), ("100%", 1.0), (0.2, 0.2), ("1", 1.0), (0, 0.0)]
+)
+def test_a_share_is_a_number_from_0_to_1(value, expected):
+    assert share("x", value) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("value", ["101%", 1.5, "20", "-5%", "%", "5%%", "some", None, True, "20s"])
+def test_no_share_is_more_than_all_or_less_than_nothing(value):
+    with pytest.raises(ConfigError, match="retry.budget: not a share from 0% to 100%") as caught:
+        share("retry.budget", value)
+    assert "20%" in caught.value.fix
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,33 @@ def test_a_lane_whose_first_step_finds_nothing_still_finds_what_comes_later(worl
     assert [world.results("other.jsonl")[row["id"]]["source"] for row in rows[-40:]] == ["cache"] * 40
 
 
+def test_a_row_out_of_the_cache_is_the_same_line_whether_it_is_looked_up_ahead_of_the_lanes_or_in_them(world, api):
+    rows = prompts(1001)
+    world.write("in.jsonl", rows[-1:])
+    world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "--yes")
+    world.claudebatch("run", "in.jsonl", "-o", "ahead.jsonl", "--yes")
+    world.write("in.jsonl", rows)
+    world.claudebatch("run", "in.jsonl", "-o", "lane.jsonl", "--yes")
+    (ahead,) = world.results("ahead.jsonl").values()
+    assert ahead["source"] == "cache"
+    assert world.results("lane.jsonl")[ahead["id"]] == ahead
+
+
+def test_rows_are_looked_up_under_the_keys_of_this_session_not_of_an_earlier_one(world, api):
+    def keys() -> set[bytes]:
+        return {key for (key,) in world.query("SELECT key FROM rows")}
+
+    world.write("in.jsonl", prompts(3))
+    run = ("run", "in.jsonl", "--budget", "0.000001", "-o", "out.jsonl")
+    assert world.claudebatch(*run, "--no-cache").code == 3
+    assert keys() == {b""}, "without a cache nothing has a key"
+    world.claudebatch(*run)
+    first = keys()
+    world.claudebatch(*run, "-m", "claude-opus-5-5")
+    assert len(first) == len(keys()) == 3
+    assert first.isdisjoint(keys())
+
+
 def test_cached_rows_are_answered_under_a_cap_that_has_nothing_left(world, api):
     world.write("in.jsonl", prompts(5))
     world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "--yes")

@@ -1,5 +1,6 @@
 """Whatever a line holds, it is a prompt that can be sent exactly, or a bad row: nothing else may come out."""
 
+import itertools
 import json
 import random
 
@@ -8,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claudebatch.domain import Prompt
-from claudebatch.errors import BadRow
-from claudebatch.inputs import BadLine, Defaults, format_bad_line, parse_line
+from claudebatch.errors import BadRow, Problem
+from claudebatch.inputs import BadLine, Defaults, format_bad_line, parse_line, shapes
 from claudebatch.inputs.fields import CHECKS, REFUSED
 from claudebatch.inputs.messages import BLOCKS
 from claudebatch.inputs.openai_body import TRANSLATED, WITHOUT_EQUAL
@@ -90,6 +91,26 @@ LINES = ANY | PARAMETERS | PARAMETERS.map(lambda p: {"params": p}) | PARAMETERS.
 @given(LINES)
 def test_any_json_value_is_a_prompt_or_a_bad_row(value):
     outcome(json.dumps(value).encode())
+
+
+def read(data: bytes) -> Prompt | tuple[Problem, ...]:
+    try:
+        return parse_line(data, JSON_MODE, file="f", line=1)
+    except BadRow as bad:
+        return bad.problems
+
+
+ODD = ["", " ", "\u2028", "x", "x" * 512, "x" * 513, None, 0, 1, -1, 1.0, True, 10**6, 10**6 + 1, 2**70, [], {}, ["x"]]
+PLAIN = ["prompt", "id", "max_tokens", "custom_id", "text", "model"]
+
+
+def test_the_short_way_for_plain_lines_says_what_the_long_way_says(monkeypatch):
+    pairs = itertools.product(itertools.combinations(PLAIN, 2), itertools.product(ODD, repeat=2))
+    lines = [json.dumps({"prompt": "Hi", **dict(zip(*pair, strict=True))}).encode() for pair in pairs]
+    short = [read(line) for line in lines]
+    monkeypatch.setattr(shapes, "_plain", lambda fields: None)
+    for line, said in zip(lines, short, strict=True):
+        assert read(line) == said
 
 
 def invented(rng: random.Random, depth: int = 0):

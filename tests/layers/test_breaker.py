@@ -2,193 +2,250 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import itertools
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
+import pytest
 
-from claudebatch.layers.breaker import Breaker, BreakerPolicy
+from claudebatch.layers.breaker import Breaker, BreakerPolicy, Ticket
 
 POLICY = BreakerPolicy(minimum_calls=4, failure_rate=0.5, window_s=30, wait_open_s=10, probes=3)
 
 
-def closed() -> Breaker:
-    return Breaker(POLICY, now=0)
+ROWS = itertools.count(1000)
+
+
+def closed(policy: BreakerPolicy = POLICY) -> Breaker:
+    return Breaker(policy, now=0)
+
+
+def called(breaker: Breaker, *verdicts: str, at: float = 0, row: int | None = None) -> None:
+    """One call after the other, each of a row of its own unless they are all of *row*."""
+    for verdict in verdicts:
+        ticket = breaker.admits(at)
+        assert ticket is not None
+        breaker.record(ticket, verdict, at, row=next(ROWS) if row is None else row)
 
 
 def opened(at: float = 0) -> Breaker:
     breaker = Breaker(POLICY, now=at)
-    for ticket in [breaker.admits(at) for _ in range(4)]:
-        breaker.record(ticket, False, at)
+    called(breaker, *["failed"] * 4, at=at)
     assert breaker.state == "open"
     return breaker
 
 
-def probed(at: float = 10) -> tuple[Breaker, list[int]]:
-    breaker = opened()
-    tickets = [breaker.admits(at) for _ in range(3)]
-    assert breaker.state == "half-open"
-    return breaker, tickets
-
-
 def test_it_stays_closed_below_the_minimum_of_calls():
     breaker = closed()
-    for _ in range(3):
-        breaker.record(breaker.admits(0), False, 0)
+    called(breaker, "failed", "failed", "failed")
     assert breaker.state == "closed"
 
 
 def test_it_opens_at_the_failure_rate_and_not_below():
     breaker = closed()
-    for ok in (True, True, True, False, False):
-        breaker.record(breaker.admits(0), ok, 0)
-        assert breaker.state == "closed"
-    breaker.record(breaker.admits(0), False, 0)
+    called(breaker, "served", "served", "served", "failed", "failed")
+    assert breaker.state == "closed"
+    called(breaker, "failed")
     assert breaker.state == "open"
 
 
 def test_a_success_never_opens_it():
     breaker = closed()
-    tickets = [breaker.admits(0) for _ in range(4)]
-    for ticket, ok in zip(tickets, (False, False, False, True), strict=True):
-        breaker.record(ticket, ok, 0)
+    called(breaker, "failed", "failed", "failed", "served")
     assert breaker.state == "closed"
 
 
-def test_failures_are_forgotten_after_the_window():
+@pytest.mark.parametrize("good", [0, 3, 1000])
+@pytest.mark.parametrize(("minimum", "rate"), [(4, 0.5), (20, 0.5), (20, 0.9), (7, 1.0)])
+def test_the_minimum_of_failures_in_a_row_opens_it_however_good_the_time_before_was(good, minimum, rate):
+    breaker = closed(BreakerPolicy(minimum_calls=minimum, failure_rate=rate))
+    called(breaker, *["served"] * good)
+    for row in range(minimum):
+        if breaker.state == "closed":
+            called(breaker, "failed", row=row)
+    assert breaker.state == "open"
+
+
+def test_old_failures_are_forgotten_once_there_are_enough_newer_calls():
+    breaker = closed()
+    called(breaker, "failed", "failed", "failed")
+    called(breaker, "served", "served", "served", at=31)
+    called(breaker, "failed", at=31)
+    assert breaker.state == "closed", "one in four: the first three are too old"
+
+
+def test_a_pool_that_is_asked_once_a_minute_opens_as_well():
+    breaker = closed()
+    for minute in range(4):
+        called(breaker, "failed", at=60 * minute, row=minute)
+    assert breaker.state == "open"
+
+
+def test_time_outs_that_come_in_last_do_not_open_it_when_what_was_sent_after_them_was_served():
+    breaker = closed()
+    hanging = [breaker.admits(0) for _ in range(4)]
+    called(breaker, *["served"] * 8, at=50)
+    for row, ticket in enumerate(hanging):
+        breaker.record(ticket, "failed", 60, row=row)
+    assert breaker.state == "closed", "all that was sent after them was served"
+    hanging = [breaker.admits(61) for _ in range(4)]
+    for row, ticket in enumerate(hanging):
+        breaker.record(ticket, "failed", 121, row=row)
+    assert breaker.state == "open", "nothing was sent after these"
+
+
+def test_failures_that_come_in_first_do_not_open_it_when_what_was_sent_with_them_was_served_before():
+    breaker = closed()
+    out: list[list[Ticket]] = []
+    for second in range(30):
+        out.append([breaker.admits(second) for _ in range(8)])
+        failing = out[-1][:2] if second > 8 else []
+        for row, ticket in enumerate(failing):
+            breaker.record(ticket, "failed", second + 0.1, row=row)
+        for row, ticket in enumerate(out[second - 3][len(failing) :] if second >= 3 else []):
+            breaker.record(ticket, "served", second + 0.2, row=row)
+    assert breaker.state == "closed", "a quarter fails, at once; the others take three seconds"
+
+
+def test_one_bad_row_never_opens_it():
+    breaker = closed()
+    called(breaker, *["failed"] * 50, row=1)
+    assert breaker.state == "closed", "nobody knows whether it is the row or the pool"
+    called(breaker, "failed", row=2)
+    assert breaker.state == "open"
+
+
+def test_rows_that_fail_again_while_others_are_served_say_nothing_of_the_pool():
     breaker = closed()
     for _ in range(3):
-        breaker.record(breaker.admits(0), False, 0)
-    breaker.record(breaker.admits(31), False, 31)
+        for row in range(3):
+            called(breaker, "failed", row=row)
+        called(breaker, *["served"] * 7, row=9)
+    for _ in range(20):
+        for row in range(3):
+            called(breaker, "failed", row=row)
+    assert breaker.state == "closed", "at the end of a run they may be all that is left"
+    called(breaker, *["failed"] * 4)
+    assert breaker.state == "open", "rows that had not failed before are believed"
+
+
+def test_a_bad_row_as_a_probe_neither_closes_nor_opens_it():
+    breaker = closed()
+    called(breaker, "failed", row=9)
+    called(breaker, "served", row=8)
+    called(breaker, "failed", row=9)
+    called(breaker, "failed", "failed")
+    assert breaker.state == "open"
+    breaker.record(breaker.admits(10), "failed", 11, row=9)
+    assert breaker.state == "half-open" and breaker.opens_in(11) == 9
+    breaker.record(breaker.admits(20), "failed", 21, row=7)
+    assert breaker.state == "open"
+
+
+def test_a_bad_row_that_has_left_the_window_is_no_second_witness():
+    breaker = closed()
+    called(breaker, "failed", row=2)
+    called(breaker, *["served"] * 8, row=3)
+    called(breaker, *["failed"] * 8, row=1)
     assert breaker.state == "closed"
+
+
+def test_calls_that_are_all_slow_or_failed_open_it():
+    breaker = closed()
+    called(breaker, "slow", "slow", "failed")
+    assert breaker.state == "closed" and breaker.served_at == 0
+    called(breaker, "slow", at=7)
+    assert breaker.state == "open"
+    assert breaker.served_at == 7, "a slow answer is an answer"
+
+
+def test_one_quick_answer_is_enough_to_forgive_slow_ones():
+    breaker = closed()
+    called(breaker, "served", *["slow"] * 6)
+    assert breaker.state == "closed"
+    strict = closed(BreakerPolicy(minimum_calls=4, slow_call_rate=0.5))
+    called(strict, "served", "served", "slow", "slow")
+    assert strict.state == "open"
 
 
 def test_open_it_admits_nobody_until_the_wait_is_over():
     breaker = opened(at=5)
     assert breaker.admits(5) is None and breaker.admits(14.9) is None
     assert breaker.opens_in(5) == 10 and breaker.opens_in(14) == 1 and breaker.opens_in(20) == 0
+    assert breaker.state == "open"
     assert breaker.admits(15) is not None
     assert breaker.state == "half-open"
 
 
-def test_half_open_it_admits_three_probes_and_no_more():
-    breaker, _ = probed()
-    assert [breaker.admits(10 + seconds) for seconds in range(100)] == [None] * 100
+def test_half_open_one_probe_goes_per_wait_and_three_in_all():
+    breaker = opened()
+    admitted = [at for at in range(100) if breaker.admits(at) is not None]
+    assert admitted == [10, 20, 30]
     assert breaker.opens_in(50) == 1
 
 
-def test_it_closes_when_every_probe_was_served():
-    breaker, tickets = probed()
-    for ticket in tickets:
+def test_once_a_probe_was_served_the_others_may_go_at_once():
+    breaker = opened()
+    first = breaker.admits(10)
+    breaker.record(first, "served", 11, row=1)
+    assert breaker.opens_in(11) == 0
+    others = [breaker.admits(11), breaker.admits(11)]
+    assert None not in others and breaker.admits(11) is None
+    for ticket, verdict in zip(others, ("slow", "served"), strict=True):
         assert breaker.state == "half-open"
-        breaker.record(ticket, True, 11)
-    assert breaker.state == "closed" and breaker.served_at == 11
+        breaker.record(ticket, verdict, 12, row=1)
+    assert breaker.state == "closed" and breaker.served_at == 12, "a slow probe is one that was served"
 
 
 def test_one_failed_probe_opens_it_again_for_the_whole_wait():
-    breaker, tickets = probed()
-    breaker.record(tickets[0], True, 11)
-    breaker.record(tickets[1], False, 12)
+    breaker = opened()
+    breaker.record(breaker.admits(10), "served", 11, row=1)
+    tickets = [breaker.admits(11), breaker.admits(11)]
+    breaker.record(tickets[0], "failed", 12, row=1)
     assert breaker.state == "open" and breaker.opens_in(12) == 10
     assert breaker.admits(21.9) is None and breaker.admits(22) is not None
 
 
-def test_a_probe_that_says_nothing_makes_room_for_another():
-    breaker, tickets = probed()
-    breaker.forget(tickets[0])
-    assert breaker.admits(11) is not None
-    assert breaker.admits(11) is None
+def test_a_probe_that_was_never_sent_makes_room_for_another_at_once():
+    breaker = opened()
+    breaker.forget(breaker.admits(10), sent=False)
+    assert breaker.admits(10.5) is not None
+    assert breaker.admits(10.5) is None
+
+
+def test_a_probe_that_says_nothing_makes_room_for_another_after_the_wait():
+    breaker = opened()
+    breaker.forget(breaker.admits(10), sent=True)
+    assert breaker.admits(19.9) is None
+    assert breaker.admits(20) is not None
 
 
 def test_a_late_answer_of_the_time_before_it_opened_decides_nothing():
     breaker = closed()
     early = [breaker.admits(0) for _ in range(6)]
-    for ticket in early[:4]:
-        breaker.record(ticket, False, 0)
-    breaker.record(early[4], True, 5)
+    for row, ticket in enumerate(early[:4]):
+        breaker.record(ticket, "failed", 0, row=row)
+    breaker.record(early[4], "served", 5, row=4)
     assert breaker.state == "open", "a late success does not close it"
     assert breaker.served_at == 5, "but it was served"
     breaker.admits(10)
-    breaker.record(early[5], False, 11)
+    breaker.record(early[5], "failed", 11, row=5)
     assert breaker.state == "half-open", "a late failure does not open it again"
 
 
 def test_a_late_probe_of_an_earlier_half_open_time_takes_no_place_in_the_next():
-    breaker, tickets = probed()
-    breaker.record(tickets[0], False, 11)
-    again = [breaker.admits(30) for _ in range(3)]
-    breaker.forget(tickets[1])
-    breaker.record(tickets[2], True, 30)
-    assert None not in again and breaker.admits(30) is None
+    breaker = opened()
+    tickets = [breaker.admits(at) for at in (10, 20, 30)]
+    breaker.record(tickets[0], "failed", 31, row=1)
+    again = breaker.admits(41)
+    breaker.forget(tickets[1], sent=False)
+    breaker.record(tickets[2], "served", 41, row=1)
+    assert again is not None and breaker.admits(41) is None
+    assert breaker.state == "half-open"
 
 
-@dataclass
-class Model:
-    """What may be said about a breaker from outside, whatever is done to it in whatever order."""
-
-    breaker: Breaker
-    now: float = 0.0
-    out: list[tuple[int, str]] = field(default_factory=list)
-    failures: int = 0
-
-    def ask(self) -> None:
-        opens_in, before = self.breaker.opens_in(self.now), self.breaker.state
-        ticket = self.breaker.admits(self.now)
-        if before == "open":
-            assert (ticket is not None) == (opens_in == 0), "it says when it opens"
-        if before == "closed":
-            assert ticket is not None
-        if ticket is not None:
-            self.out.append((ticket, self.breaker.state))
-        probes = [ticket for ticket, state in self.out if state == "half-open" and ticket == self._newest()]
-        if self.breaker.state == "half-open":
-            assert len(probes) <= POLICY.probes
-
-    def back(self, which: int, what: str) -> None:
-        if not self.out:
-            return
-        ticket, admitted_in = self.out.pop(which % len(self.out))
-        before = self.breaker.state
-        if what == "forget":
-            self.breaker.forget(ticket)
-            assert self.breaker.state == before
-            return
-        self.breaker.record(ticket, what == "ok", self.now)
-        after = self.breaker.state
-        if before != after:
-            assert admitted_in == before, "only calls of this state change it"
-            assert after in {"closed": ("open",), "half-open": ("open", "closed"), "open": ()}[before]
-            assert (after == "closed") == (what == "ok"), "a failure opens, a success closes"
-        if what == "ok":
-            assert self.breaker.served_at == self.now
-
-    def _newest(self) -> int:
-        return max(ticket for ticket, _ in self.out)
-
-
-_STEPS = st.lists(
-    st.one_of(
-        st.just(("ask",)),
-        st.tuples(st.just("back"), st.integers(0, 7), st.sampled_from(["ok", "failed", "failed", "forget"])),
-        st.tuples(st.just("wait"), st.sampled_from([0.0, 1.0, 5.0, 10.0, 31.0])),
-    ),
-    max_size=80,
-)
-
-
-@settings(max_examples=400, deadline=None)
-@given(_STEPS)
-def test_whatever_the_interleaving_it_keeps_its_promises(steps):
-    model = Model(closed())
-    for step in steps:
-        if step[0] == "ask":
-            model.ask()
-        elif step[0] == "back":
-            model.back(step[1], step[2])
-        else:
-            model.now += step[1]
-    # It is never stuck: once everything is back, a while later it admits again.
-    while model.out:
-        model.back(0, "forget")
-    model.now += POLICY.wait_open_s
-    assert model.breaker.admits(model.now) is not None
+def test_closed_again_it_begins_with_a_clean_window():
+    breaker = opened()
+    for ticket in (breaker.admits(10), breaker.admits(20), breaker.admits(30)):
+        breaker.record(ticket, "served", 30, row=1)
+    assert breaker.state == "closed"
+    called(breaker, "failed", "failed", "failed", at=31)
+    assert breaker.state == "closed"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from typing import Any
 
 import pytest
 
 from claudebatch.errors import AccountRefused, AttemptError, BudgetExhausted, CircuitOpen, Draining, NotServed
-from claudebatch.events import BreakerChanged, Event
+from claudebatch.events import BreakerChanged, Event, Waiting
 from claudebatch.layers.breaker import BreakerPolicy, CircuitBreaker
 from tests.support.scripted import (
     HAIKU,
@@ -15,6 +17,7 @@ from tests.support.scripted import (
     ScriptedClient,
     bad_request,
     make_call,
+    make_reply,
     overloaded,
     rate_limited,
     timed_out,
@@ -30,9 +33,13 @@ def layer(events: list[Event] | None = None) -> CircuitBreaker:
     )
 
 
-async def outcome(breaker: CircuitBreaker, client: ScriptedClient, model: str = HAIKU) -> str:
+ROWS = itertools.count()
+
+
+async def outcome(breaker: CircuitBreaker, client: ScriptedClient, model: str = HAIKU, **call: Any) -> str:
+    """How a call ends, of another row every time unless *call* says which."""
     try:
-        await breaker(make_call(model=model), client)
+        await breaker(make_call(model=model, **{"row": next(ROWS), **call}), client)
     except Exception as error:
         return type(error).__name__
     return "ok"
@@ -44,7 +51,7 @@ async def test_it_opens_after_a_bad_run_and_then_sends_nothing():
     breaker, client = layer(events), ScriptedClient(lambda call, before: overloaded())
     assert [await outcome(breaker, client) for _ in range(7)] == ["AttemptError"] * 4 + ["CircuitOpen"] * 3
     assert len(client.sent) == 4
-    assert events == [BreakerChanged(HAIKU, "open")]
+    assert events == [BreakerChanged(HAIKU, "open"), Waiting(HAIKU, "circuit open", 10.0)]
 
 
 @virtual
@@ -105,25 +112,49 @@ async def test_at_most_three_probes_go_while_hundreds_wait():
     breaker, client = layer(), ScriptedClient(lambda call, before: overloaded() if before < 4 else None, takes_s=2)
     await asyncio.gather(*(outcome(breaker, client) for _ in range(4)))
     await asyncio.sleep(10)
-    results = await asyncio.gather(*(outcome(breaker, client) for _ in range(300)))
-    assert results.count("ok") == 3 and results.count("CircuitOpen") == 297
+    first = await asyncio.gather(*(outcome(breaker, client) for _ in range(300)))
+    assert first.count("ok") == 1 and first.count("CircuitOpen") == 299
+    others = await asyncio.gather(*(outcome(breaker, client) for _ in range(300)))
+    assert others.count("ok") == 2 and others.count("CircuitOpen") == 298
     assert await outcome(breaker, client) == "ok", "all three were served: it is closed"
 
 
 @virtual
-async def test_the_way_back_is_told_step_by_step():
+async def test_the_way_back_is_told_step_by_step_and_once_each():
     events: list[Event] = []
-    breaker = layer(events)
-    client = ScriptedClient(lambda call, before: overloaded() if before < 5 else None)
-    for _ in range(4):
-        await outcome(breaker, client)
+    back: list[str] = []
+    breaker = CircuitBreaker(POLICY, pool_of=lambda model: model, now=now, emit=events.append, back=back.append)
+    client = ScriptedClient(lambda call, before: overloaded() if before < 65 else None, takes_s=1)
+    await asyncio.gather(*(outcome(breaker, client) for _ in range(64)))
     for _ in range(2):
         await asyncio.sleep(10)
         for _ in range(3):
             await outcome(breaker, client)
     assert [event.state for event in events if isinstance(event, BreakerChanged)] == [
         "open", "half-open", "open", "half-open", "closed",
-    ]  # fmt: skip
+    ], "64 calls that come back as failures are one opening"  # fmt: skip
+    assert [event for event in events if isinstance(event, Waiting)] == [Waiting(HAIKU, "circuit open", 10.0)] * 2
+    assert back == [HAIKU], "so that its pace can start gently"
+
+
+@virtual
+async def test_answers_that_nearly_miss_their_deadline_open_it():
+    breaker = layer()
+    slow = ScriptedClient(lambda call, before: make_reply(latency_ms=540_000))
+    for _ in range(4):
+        assert await outcome(breaker, slow, deadline_s=601.0) == "ok", "nine tenths of its deadline, but for a little"
+    assert await outcome(breaker, slow, deadline_s=600.0) == "ok", "the others were quick"
+    for _ in range(7):
+        await outcome(breaker, slow, deadline_s=600.0)
+    assert await outcome(breaker, slow) == "CircuitOpen", "now the whole window is slow"
+
+
+@virtual
+async def test_one_bad_row_never_opens_it_however_often_it_fails():
+    breaker, client = layer(), ScriptedClient(lambda call, before: overloaded() if call.row == -1 else None)
+    for _ in range(50):
+        assert await outcome(breaker, client, row=-1) == "AttemptError"
+    assert await outcome(breaker, client) == "ok"
 
 
 @virtual
@@ -131,12 +162,23 @@ async def test_a_probe_that_is_called_off_makes_room_for_another():
     breaker, client = layer(), ScriptedClient(lambda call, before: overloaded() if before < 4 else None, takes_s=1)
     await asyncio.gather(*(outcome(breaker, client) for _ in range(4)))
     await asyncio.sleep(10)
-    probes = [asyncio.ensure_future(breaker(make_call(), client)) for _ in range(3)]
+    probe = asyncio.ensure_future(breaker(make_call(), client))
     await settled()
     assert await outcome(breaker, client) == "CircuitOpen"
-    for probe in probes:
-        assert await cancelled(probe)
-    assert await asyncio.gather(*(outcome(breaker, client) for _ in range(3))) == ["ok"] * 3
+    assert await cancelled(probe)
+    assert await outcome(breaker, client) == "ok"
+
+
+@virtual
+async def test_probes_that_find_no_money_do_not_keep_it_shut():
+    breaker = layer()
+    for _ in range(4):
+        await outcome(breaker, ScriptedClient([overloaded()]))
+    await asyncio.sleep(10)
+    assert [await outcome(breaker, ScriptedClient([BudgetExhausted("cap")])) for _ in range(5)] == [
+        "BudgetExhausted"
+    ] * 5
+    assert await outcome(breaker, ScriptedClient()) == "ok"
 
 
 @virtual
@@ -151,9 +193,10 @@ async def test_a_late_answer_is_still_an_answer_and_does_not_close_it():
     assert await outcome(breaker, quick) == "CircuitOpen"
 
 
+@pytest.mark.parametrize("takes_s", [0.0, 0.5, 25.0], ids=["at once", "quick", "slow to fail"])
 @virtual
-async def test_an_outage_of_fifteen_minutes_gets_three_probes_in_ten_seconds_at_most():
-    breaker, client = layer(), ScriptedClient(lambda call, before: overloaded(), takes_s=0.5)
+async def test_an_outage_of_fifteen_minutes_gets_one_probe_in_ten_seconds_at_most(takes_s):
+    breaker, client = layer(), ScriptedClient(lambda call, before: overloaded(), takes_s=takes_s)
 
     async def insist() -> None:
         while now() < 900:
@@ -161,6 +204,7 @@ async def test_an_outage_of_fifteen_minutes_gets_three_probes_in_ten_seconds_at_
             await asyncio.sleep(1)
 
     await asyncio.gather(*(insist() for _ in range(64)))
-    probes = [at for at in client.times if at > 1]
-    assert len(client.times) - len(probes) <= 20 + 64
-    assert len(probes) <= 90 * 3
+    probes = client.times[64:]
+    assert client.times[63] == 0.0
+    assert all(later - earlier >= 10 for earlier, later in zip(probes, probes[1:], strict=False))
+    assert 40 < len(probes) <= 90

@@ -11,7 +11,7 @@ from claudebatch.domain import Call, Reply
 from claudebatch.errors import AccountRefused, AttemptError, CredentialError, JournalFailed
 from claudebatch.events import AttemptFinished, AttemptStarted, Event
 from claudebatch.layers.record import Record
-from tests.support.scripted import MemoryLog, ScriptedClient, bad_request, make_call, overloaded, timed_out
+from tests.support.scripted import MemoryLog, ScriptedClient, bad_request, make_call, make_reply, overloaded, timed_out
 from tests.support.virtual import cancelled, now, settled, virtual
 
 WORST, COST = 900, 250
@@ -23,6 +23,7 @@ def record(log: MemoryLog, events: list[Event] | None = None, *, cost: int | Non
         worst=lambda call: WORST,
         cost=lambda call, usage: cost,
         pool_of=lambda model: "haiku",
+        now=now,
         emit=(events if events is not None else []).append,
     )
 
@@ -50,13 +51,29 @@ async def test_an_attempt_that_cannot_be_written_down_is_not_sent():
 @virtual
 async def test_an_answer_is_priced_numbered_and_written_down_once():
     log, events = MemoryLog(), []
-    reply = await record(log, events)(make_call(), ScriptedClient())
+    call = make_call()
+    answer = make_reply(latency_ms=850, request_id="req_1")
+    reply = await record(log, events)(call, ScriptedClient([answer]))
     assert (reply.cost, reply.cost_known, reply.attempt_id) == (COST, True, 1)
     assert (log.entries[0].outcomes, log.entries[0].cost) == (["answered"], COST)
-    assert events == [
-        AttemptStarted("claude-haiku-5-5", "haiku"),
-        AttemptFinished("claude-haiku-5-5", "haiku", reply.usage, COST, None, unknown=False),
-    ]
+    started, finished = events
+    assert started == AttemptStarted("claude-haiku-5-5", "haiku")
+    assert (finished.model, finished.pool, finished.usage) == ("claude-haiku-5-5", "haiku", reply.usage)
+    assert (finished.cost, finished.error, finished.unknown) == (COST, None, False)
+    assert (finished.call, finished.reply, finished.attempt) == (call, reply, 1)
+    assert (finished.latency_ms, finished.request_id) == (850, "req_1")
+
+
+@virtual
+async def test_a_failed_attempt_tells_what_the_api_said_and_how_long_it_took():
+    log, events = MemoryLog(), []
+    call = make_call()
+    error = AttemptError("no", type="overloaded_error", status=529, request_id="req_1", retry_after=7.0)
+    with pytest.raises(AttemptError):
+        await record(log, events)(call, ScriptedClient([error], takes_s=1.5))
+    told = events[-1]
+    assert (told.status, told.request_id, told.retry_after) == (529, "req_1", 7.0)
+    assert (told.call, told.reply, told.attempt, told.latency_ms) == (call, None, 1, 1500)
 
 
 @virtual

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from claudebatch.errors import AccountRefused, AttemptError, BudgetExhausted, CircuitOpen, Draining, NotServed
 from claudebatch.events import Event, Retrying
-from claudebatch.layers.retry import Retry, RetryPolicy
+from claudebatch.layers.retry import Retry, RetryBudgetPolicy, RetryPolicy
 from tests.support.scripted import (
     ScriptedClient,
     bad_request,
@@ -43,7 +45,12 @@ def retry(policy: RetryPolicy, events: list[Event], rng: random.Random | None = 
     async def sleep(seconds: float) -> None:
         slept.append(seconds)
 
-    return Retry(policy, sleep=sleep, rng=rng or Highest(), emit=events.append), slept
+    return make_layer(policy, sleep=sleep, rng=rng or Highest(), emit=events.append), slept
+
+
+def make_layer(policy: RetryPolicy = RetryPolicy(), **how: Any) -> Retry:  # noqa: B008
+    parts = {"sleep": asyncio.sleep, "now": lambda: 0.0, "rng": random.Random(0), "emit": lambda event: None, **how}
+    return Retry(policy, RetryBudgetPolicy(saved=1000), pool_of=lambda model: model, **parts)
 
 
 @pytest.mark.parametrize(
@@ -58,18 +65,18 @@ def test_the_backoff_doubles_up_to_its_cap(attempt: int, longest_s: float):
 @pytest.mark.parametrize(
     ("error", "attempt", "gives_up"),
     [
-        (overloaded(), 5, False),
-        (overloaded(), 6, True),
-        (overloaded(), 7, True),
-        (timed_out(), 5, False),
+        (overloaded(), 7, False),
+        (overloaded(), 8, True),
+        (overloaded(), 9, True),
+        (timed_out(), 7, False),
         (bad_request(), 1, True),
         (NotServed("gone", type="not_found_error", status=404), 1, True),
         (rate_limited(), 0, False),
     ],
-    ids=["529 at 5", "529 at 6", "529 at 7", "timeout", "400", "404", "429"],
+    ids=["529 at 7", "529 at 8", "529 at 9", "timeout", "400", "404", "429"],
 )
 def test_only_what_passes_is_tried_again_and_only_so_often(error: AttemptError, attempt: int, gives_up: bool):
-    delay = RetryPolicy(max_attempts=6).delay(attempt, error, random.Random(1))
+    delay = RetryPolicy().delay(attempt, error, random.Random(1))
     assert (delay is None) is gives_up
 
 
@@ -90,6 +97,27 @@ def test_a_wait_is_never_shorter_than_asked_and_its_jitter_is_full(attempt, base
     assert delay <= max(0.05, honoured + min(cap_s, base_s * 2 ** (attempt - 1)))
 
 
+@pytest.mark.parametrize(
+    ("asked", "waits"),
+    [
+        (None, (0.05, 1)),
+        (0.0, (0.05, 1)),
+        (-30.0, (0.05, 1)),
+        (float("nan"), (0.05, 1)),
+        (0.3, (0.3, 1.3)),
+        (30.0, (30, 31)),
+        (600.0, (600, 601)),
+        (1e9, (600, 601)),
+        (float("inf"), (600, 601)),
+    ],
+)
+def test_whatever_the_api_asks_for_the_wait_is_no_shorter_nor_without_end(asked, waits):
+    for rng in (Lowest(), Highest()):
+        delay = RetryPolicy(max_wait_s=600).delay(1, overloaded(retry_after=asked), rng)
+        assert waits[0] <= delay <= waits[1]
+    assert RetryPolicy().delay(1, overloaded(retry_after=asked), Highest()) >= 1, "nor is the backoff cut short"
+
+
 def test_the_draws_fill_the_whole_range():
     draws = [RetryPolicy(base_s=8).delay(1, overloaded(), random.Random(seed)) for seed in range(400)]
     assert min(draws) < 0.8 and max(draws) > 7.2
@@ -103,8 +131,8 @@ async def test_it_gives_the_first_answer_and_says_how_many_attempts_it_took():
     assert reply.attempts == 3
     assert slept == [1, 2]
     assert events == [
-        Retrying("claude-haiku-5-5", "overloaded_error", 1, 1),
-        Retrying("claude-haiku-5-5", "timeout", 2, 2),
+        Retrying("claude-haiku-5-5", "overloaded_error", 1, 1, "row-1"),
+        Retrying("claude-haiku-5-5", "timeout", 2, 2, "row-1"),
     ]
 
 
@@ -156,15 +184,12 @@ async def test_a_drain_during_the_wait_ends_the_call():
 
     client = ScriptedClient([overloaded()])
     with pytest.raises(Draining):
-        await Retry(RetryPolicy(), sleep=sleep, rng=random.Random(0), emit=lambda event: None)(make_call(), client)
+        await make_layer(sleep=sleep)(make_call(), client)
     assert len(client.sent) == 1
 
 
 @virtual
 async def test_retry_after_is_kept_to_the_second():
-    import asyncio
-
     client = ScriptedClient([overloaded(retry_after=30.0), None])
-    layer = Retry(RetryPolicy(), sleep=asyncio.sleep, rng=random.Random(3), emit=lambda event: None)
-    await layer(make_call(), client)
+    await make_layer()(make_call(), client)
     assert 30.0 <= now() <= 31.0

@@ -50,6 +50,39 @@ async def test_every_item_gets_its_own_answer_and_all_go_in_order():
     await handed.close()
 
 
+async def test_many_that_are_put_at_once_go_over_at_once_and_in_their_place():
+    worker = Worker()
+    handed = groups(worker, linger_s=PATIENCE_S, enough=3)
+    handed.put(1)
+    handed.put_all([])
+    handed.put_all([2, 3, 4])
+    await handed.drained()
+    assert worker.groups == [[1, 2, 3, 4]]
+    handed.put_all([5, 6])
+    answer = await handed.ask(7)
+    assert (answer, worker.items) == (70, list(range(1, 8)))
+    await handed.close()
+
+
+async def test_many_that_are_enough_do_not_wait_for_more():
+    handed = groups(Worker(), linger_s=3600, enough=3)
+    handed.put_all([1, 2, 3])
+    assert handed.backlog == 0
+    await handed.close()
+
+
+async def test_many_at_once_are_refused_after_a_failure_and_none_of_them_is_done():
+    worker = Worker()
+    worker.fails_at = 1
+    handed = groups(worker)
+    handed.put(1)
+    await handed.drained()
+    with pytest.raises(OSError, match="cannot write 1"):
+        handed.put_all([2, 3])
+    await handed.close()
+    assert worker.items == []
+
+
 async def test_what_is_put_goes_in_the_same_order_as_what_is_asked():
     worker = Worker()
     handed = groups(worker)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from claudebatch.errors import JournalFailed, OutputFailed, StorageError
+from claudebatch.results import line
 from claudebatch.stores.journal import State, open_journal
 from claudebatch.stores.journal.journal import (
     drop_superseded,
@@ -99,6 +100,27 @@ async def test_the_lines_written_are_those_the_journal_puts_together_again(desk:
     ]
     in_order = [line[7:8] for line in result_lines(desk.connection, ordered=True)]
     assert in_order == [b"1", b"2", b"3", b"4", b"5", b"6"]
+
+
+@pytest.mark.parametrize("count", [1, 499, 500, 501, 1203])
+async def test_many_results_at_once_are_written_down_and_shown_in_their_order(desk: Desk, count: int):
+    results = [succeeded(n, None, b'{"n":%d}' % n) if n % 7 else failed(n) for n in range(1, count + 1)]
+    await desk.journal.finish_all([])
+    await desk.journal.finish_all(results)
+    await desk.journal.flush()
+    found = desk.connection.execute("SELECT row, ok, head, attempt, body FROM results ORDER BY n").fetchall()
+    assert found == [result[:5] for result in results]
+    assert desk.output.written == [line(result.head, result.message) for result in results]
+
+
+async def test_many_results_wait_for_those_before_them_so_that_they_do_not_pile_up(desk: Desk):
+    unwritten: list[int] = []
+    for start in range(0, 10_000, 1000):
+        await desk.journal.finish_all([succeeded(row, None) for row in range(start, start + 1000)])
+        unwritten.append(start + 1000 - len(desk.output.written))
+    await desk.journal.flush()
+    assert len(desk.output.written) == 10_000
+    assert max(unwritten) <= 3000
 
 
 async def test_totals_count_what_is_paid_and_what_may_be(desk: Desk):

@@ -10,7 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claudebatch.stores.journal import RowRecord, RowRef, index_rows, open_journal, pending_rows, schema
+from claudebatch.stores.journal import (
+    RowKey,
+    RowRecord,
+    RowRef,
+    index_rows,
+    open_journal,
+    pending_keys,
+    pending_rows,
+    schema,
+)
 from tests.support.journals import index, record
 
 
@@ -62,6 +71,42 @@ def test_a_row_says_where_its_line_lies(journal):
     index(journal, one)
     (row,) = pending(journal, "opus")
     assert row == RowRef(row.row, 2, 17, 12_345, 678, "x", b"d" * 32)
+
+
+def test_a_row_says_what_its_answer_is_kept_under_and_a_new_look_mends_it(journal):
+    def looked_at(model: str, rule: str, key: bytes) -> list[RowKey]:
+        index(journal, record("x", line=1)._replace(model=model, rule=rule, key=key))
+        return pending_keys(journal, "haiku", 0, limit=None, retry_failed=False, count=9)
+
+    id_ = record("x").id
+    assert looked_at("small", "default", b"1") == [RowKey(1, id_, "small", "default", b"1")]
+    assert looked_at("large", "hard", b"2") == [RowKey(1, id_, "large", "hard", b"2")]
+
+
+def test_rows_are_looked_up_in_the_order_and_in_the_number_that_they_are_asked_in(journal):
+    index(journal, *lines(*"abcdef"), record("other", lane="opus", line=7))
+    answer(journal, "b")
+    answer(journal, "d", ok=False)
+    for limit, retry in ((None, False), (None, True), (3, True)):
+        asked = pending_rows(journal, "haiku", 1, limit=limit, retry_failed=retry, count=3)
+        looked_up = pending_keys(journal, "haiku", 1, limit=limit, retry_failed=retry, count=3)
+        assert [row[:2] for row in looked_up] == [(row.row, row.id) for row in asked]
+
+
+def test_a_first_look_needs_no_second_table_and_a_later_one_leaves_none(journal):
+    tables = "SELECT name FROM temp.sqlite_master"
+    made: list[str] = []
+
+    def noted(action: int, name: str, *_: object) -> int:
+        if action == sqlite3.SQLITE_CREATE_TEMP_TABLE:
+            made.append(name)
+        return sqlite3.SQLITE_OK
+
+    journal.set_authorizer(noted)
+    index(journal, *lines("a", "b"))
+    assert made == []
+    index(journal, *lines("a", "c"))
+    assert made and journal.execute(tables).fetchall() == []
 
 
 def test_rows_are_pending_in_their_own_lane_only(journal):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 from claudebatch.config.schema import PoolLimits
-from claudebatch.domain import Reply, Size
+from claudebatch.domain import Call, Reply, Size, Usage
 from claudebatch.drain import Drain
 from claudebatch.events import Event, Waiting
 from claudebatch.layers.rate_limit import RateLimit
+from claudebatch.pace.pace import Need, Pace
+from claudebatch.pace.slots import Slots
 from claudebatch.stores.pool import LocalPool
 from tests.support.scripted import (
     HAIKU,
@@ -23,20 +26,50 @@ from tests.support.virtual import now
 TOKENS = Size(input_tokens=1000, input_bound=5000, output_tokens=500, output_bound=8000)
 
 
+class AsStated:
+    """Expects what a call's size says and learns nothing: for tests of the pace alone."""
+
+    def expect(self, call: Call) -> Need:
+        return Need(call.size.input_tokens, call.size.output_tokens)
+
+    def learn(self, call: Call, usage: Usage) -> None:
+        pass
+
+
+def make_pool(name: str = HAIKU, *, slots: int = 64, most: int | None = None, **limits: Any) -> LocalPool:
+    """A pool with limits under their names in the configuration; `cautious`, `ceiling` and `share` as in `Pace`."""
+    settings = {key: limits.pop(key) for key in ("cautious", "ceiling", "share") if key in limits}
+    return LocalPool(name, Pace(PoolLimits(**limits), now=now(), **settings), Slots(slots, most or slots), now=now)
+
+
 class Limiter:
     """A layer over real pools with the same limits."""
 
     def __init__(
-        self, *, rpm: float | None = None, itpm: float | None = None, otpm: float | None = None, slots: int = 64
+        self,
+        *,
+        rpm: float | None = None,
+        itpm: float | None = None,
+        otpm: float | None = None,
+        slots: int = 64,
+        **settings: Any,
     ):
         self.drain = Drain()
         self.events: list[Event] = []
-        allowance = PoolLimits(
-            requests_per_minute=rpm, input_tokens_per_minute=itpm, output_tokens_per_minute=otpm
-        )  # fmt: skip
-        self.pools = {model: LocalPool(model, allowance, concurrency=slots, now=now) for model in (HAIKU, OPUS)}
+        self.pools = {
+            model: make_pool(
+                model,
+                slots=slots,
+                requests_per_minute=rpm,
+                input_tokens_per_minute=itpm,
+                output_tokens_per_minute=otpm,
+                **settings,
+            )
+            for model in (HAIKU, OPUS)
+        }
         self.layer = RateLimit(
             pool_of=self.pools.__getitem__,
+            sizes=AsStated(),
             waits=self.drain,
             max_pause_s=600,
             max_outage_s=900.0,
@@ -52,6 +85,9 @@ class Limiter:
 
     def told(self, reason: str) -> list[Waiting]:
         return [event for event in self.events if isinstance(event, Waiting) and event.reason == reason]
+
+    def in_flight(self, model: str = HAIKU) -> int:
+        return self.pools[model]._slots.in_flight
 
 
 def used(input_tokens: int, output_tokens: int, **more: int) -> Reply:

@@ -15,7 +15,9 @@ from claudebatch.events import (
     AttemptFinished,
     AttemptStarted,
     BreakerChanged,
+    ConcurrencyChanged,
     DrainStarted,
+    LimitsSeen,
     Notice,
     RowFinished,
     RunStarted,
@@ -115,6 +117,8 @@ def test_a_run_from_start_to_done() -> None:
     assert pools["haiku"] == {
         "breaker": "open",
         "in_flight": 0,
+        "concurrency": None,
+        "waiting": {"reason": "rate limited", "seconds": 12.0},
         "rpm": 12.0,
         "itpm": 1200,
         "otpm": 240,
@@ -124,6 +128,27 @@ def test_a_run_from_start_to_done() -> None:
     }
     assert (drain["kind"], last["draining"]) == ("drain", "interrupted")
     assert (done["event"], done["exit_code"], done["spent_usd"]) == ("done", 0, "0")
+
+
+def test_limits_and_concurrency_have_their_events_and_enter_progress() -> None:
+    display, _, lines = _display()
+    display(STARTED)
+    display(LimitsSeen("haiku", 50.0, None, 8000.0))
+    display(ConcurrencyChanged("haiku", 12))
+    display.tick()
+    _, limits, concurrency, progress = lines()
+    assert limits == {
+        "v": 1,
+        "event": "limits",
+        "t": 0.0,
+        "pool": "haiku",
+        "requests_per_minute": 50.0,
+        "input_tokens_per_minute": None,
+        "output_tokens_per_minute": 8000.0,
+    }
+    assert concurrency == {"v": 1, "event": "concurrency", "t": 0.0, "pool": "haiku", "limit": 12}
+    pool = progress["pools"]["haiku"]
+    assert (pool["rpm_limit"], pool["itpm_limit"], pool["otpm_limit"], pool["concurrency"]) == (50.0, None, 8000.0, 12)
 
 
 def test_progress_is_written_at_most_once_an_interval() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 
 import pytest
@@ -15,6 +16,7 @@ from claudebatch.events import (
     DrainStarted,
     Event,
     FellBack,
+    LimitsSeen,
     Notice,
     RowFinished,
     RunStarted,
@@ -80,8 +82,39 @@ def test_the_live_display_says_how_far_how_much_how_fast_and_why_it_waits() -> N
         "$1.25 of $5.00 (24 %) · $0.5000 saved · 30 s elapsed",
         "haiku-5-5  325/1,000 req/min · 602k/2M in · 120k/400k out tok/min",
         "local      paused: does not answer  0 req/min · 0 in · 0 out tok/min",
-        "waiting: input tokens per minute (haiku-5-5): resumes in 12 s",
+        "haiku-5-5 waits: input tokens per minute, resumes in 12 s",
     ]
+
+
+def _waits(display: PlainProgress, now: float) -> list[str]:
+    rows = live_frame(display.tally, LIMITS, now=now, width=80)
+    return ["".join(span.text for span in row) for row in rows if row[0].style == "yellow"]
+
+
+def test_every_wait_counts_down_and_is_gone_when_it_is_over() -> None:
+    clock = Clock()
+    display, _ = _plain(clock)
+    display(RunStarted("r", 2000, 200, 0, 5 * PICO_PER_USD, "out.jsonl", False))
+    display(Waiting("haiku-5-5", "rate limited", 12.0))
+    display(Waiting("local", "circuit open", 20.0))
+    assert _waits(display, 0.0) == [
+        "haiku-5-5 waits: rate limited (429), resumes in 12 s",
+        "local does not answer: next try in 20 s",
+    ]
+    assert _waits(display, 4.3)[0] == "haiku-5-5 waits: rate limited (429), resumes in 8 s"
+    assert _waits(display, 12.0) == ["local does not answer: next try in 8 s"]
+    clock.now = 15.0
+    display(AttemptStarted("local", "local"))
+    assert _waits(display, 15.0) == []
+
+
+def test_the_rates_stand_beside_the_limits_that_were_seen() -> None:
+    clock = Clock()
+    display, _ = _plain(clock)
+    _play(display, clock, [*_events(), LimitsSeen("haiku-5-5", 50, None, 8000)])
+    rows = live_frame(display.tally, LIMITS, now=clock.now, width=80)
+    line = next(row for row in rows if row[0].text.startswith("haiku"))
+    assert re.search(r" \d+/50 req/min · \d+k/2M in · \d+k/8,000 out tok/min$", "".join(span.text for span in line))
 
 
 def test_a_simulated_run_says_so_in_every_frame() -> None:
@@ -110,7 +143,7 @@ def test_without_a_terminal_one_line_every_thirty_seconds() -> None:
         "400/2,000 rows (20 %), 199 ok, 1 failed, 200 from earlier, 50 cached, $1.25 of $5.00,"
         " haiku-5-5 325/1,000 req/min · 602k/2M in · 120k/400k out tok/min,"
         " local (paused: does not answer) 0 req/min · 0 in · 0 out tok/min,"
-        " 30 s elapsed, ETA 3 min 59 s, waiting: input tokens per minute (haiku-5-5): resumes in 12 s",
+        " 30 s elapsed, ETA 3 min 59 s, haiku-5-5 waits: input tokens per minute, resumes in 12 s",
     ]
     clock.now += 29
     display.tick()

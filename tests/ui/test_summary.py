@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from claudebatch.domain import PICO_PER_USD, Usage
 from claudebatch.errors import ExitCode
-from claudebatch.reports import RunSummary
+from claudebatch.reports import Bound, RunSummary
 from claudebatch.ui.json_events import json_line
 from claudebatch.ui.summary import final_line, render_summary, summary_json
 
@@ -45,6 +45,7 @@ EVERYTHING = RunSummary(
     stop_reason="the cap of $5.00 leaves no room for another request",
     next_command="claudebatch run prompts.jsonl --budget 10",
     failures={"invalid_request_error": 2, "timeout": 1},
+    bound_by=(Bound("sonnet-5.5", "output tokens per minute", 180.0), Bound("haiku-5.5", "rate limited", 20.0)),
     simulated=True,
 )
 SIMPLE = replace(
@@ -72,6 +73,7 @@ SIMPLE = replace(
     stop_reason=None,
     next_command=None,
     failures={},
+    bound_by=(),
     simulated=False,
 )
 
@@ -80,13 +82,14 @@ def test_a_run_that_has_everything_to_tell_takes_twelve_lines() -> None:
     assert render_summary(EVERYTHING) == [
         "SIMULATED every answer is made up; nothing was sent to the API and nothing was paid",
         "stopped   the cap of $5.00 leaves no room for another request",
-        "rows      400 ok · 3 failed · 1,597 pending of 2,000 (200 finished before)",
-        "removed   2 results whose rows are no longer in the input",
+        "rows      400 ok · 3 failed · 1,597 pending of 2,000 (200 finished before);"
+        " 2 answered rows no longer in the input",
         "answers   150 from the API · 47 cached · 3 shared · $0.0500 saved",
         "spent     $4.99 of $5.00 ($0.3333 in this session)",
         "unknown   up to $0.0123 more: 2 requests ended without an answer and may be billed",
         "tokens    174k in (50k read from the prompt cache, 1,000 written to it) · 45.7k out",
         "requests  170 · 1 retry · p50 900 ms, p95 4.5 s · 3 min 12 s in all",
+        "pace      bound by output tokens per minute of sonnet-5.5 for 3 min (93 % of the time)",
         "failures  2 invalid_request_error · 1 timeout",
         "output    out.jsonl",
         "next      claudebatch run prompts.jsonl --budget 10",
@@ -109,6 +112,20 @@ def test_spend_without_a_known_price_is_a_lower_bound() -> None:
     assert line == "spent     at least $0.0123; a model without a known price answered"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "wall_s", "reason", "line"),
+    [
+        (6.0, 60.0, "rate limited", "pace      bound by 429s of sonnet-5.5 for 6 s (10 % of the time)"),
+        (6.0, 6.0, "circuit open", "pace      bound by the open breaker of sonnet-5.5 for 6 s (100 % of the time)"),
+        (4.9, 5.0, "rate limited", None),
+        (6.0, 61.0, "rate limited", None),
+    ],
+)
+def test_a_limit_is_named_only_if_it_bound_the_run_for_long(seconds, wall_s, reason, line) -> None:
+    summary = replace(SIMPLE, wall_s=wall_s, bound_by=(Bound("sonnet-5.5", reason, seconds),))
+    assert [found for found in render_summary(summary) if found.startswith("pace")] == ([line] if line else [])
+
+
 def test_many_kinds_of_failures_stay_on_one_line() -> None:
     kinds = {f"kind-{number}": number + 1 for number in range(40)}
     lines = render_summary(replace(EVERYTHING, failures=kinds))
@@ -122,6 +139,7 @@ def test_many_kinds_of_failures_stay_on_one_line() -> None:
         exit_code=st.sampled_from(ExitCode),
         usage=st.builds(Usage, *(st.integers(0, 10**12) for _ in range(6))),
         failures=st.dictionaries(st.text(), st.integers(1)),
+        bound_by=st.lists(st.builds(Bound, seconds=st.floats(0, 1e9)), max_size=3).map(tuple),
         wall_s=st.floats(0, 1e9),
     )
 )

@@ -9,8 +9,10 @@ from claudebatch.events import (
     AttemptFinished,
     AttemptStarted,
     BreakerChanged,
+    ConcurrencyChanged,
     DrainStarted,
     FellBack,
+    LimitsSeen,
     Retrying,
     RowFinished,
     RunStarted,
@@ -123,36 +125,36 @@ def test_nobody_knows_the_time_left_of_a_run_that_stops() -> None:
     assert tally.eta_s(clock.now) is None
 
 
-def test_the_wait_that_ends_first_is_named_until_it_ends() -> None:
+def test_every_pool_that_waits_is_named_until_its_wait_ends() -> None:
     clock = Clock()
     tally = Tally(clock)
     tally(Waiting("a", "input tokens per minute", 30.0))
     tally(Waiting("b", "rate limited", 12.0))
-    first = tally.wait(clock.now)
-    assert first is not None
-    assert (first.pool, first.reason, first.until - clock.now) == ("b", "rate limited", 12.0)
+    waits = tally.waits(clock.now)
+    assert [(wait.pool, wait.reason, wait.until - clock.now) for wait in waits] == [
+        ("b", "rate limited", 12.0),
+        ("a", "input tokens per minute", 30.0),
+    ]
     clock.now += 13
-    second = tally.wait(clock.now)
-    assert second is not None
-    assert second.pool == "a"
+    assert [wait.pool for wait in tally.waits(clock.now)] == ["a"]
     clock.now += 30
-    assert tally.wait(clock.now) is None
+    assert tally.waits(clock.now) == []
 
 
 def test_ordinary_pacing_is_no_wait() -> None:
     clock = Clock()
     tally = Tally(clock)
     tally(Waiting("a", "requests per minute", 0.06))
-    assert tally.wait(clock.now) is None
+    assert tally.waits(clock.now) == []
 
 
-def test_waits_that_are_over_are_not_kept() -> None:
+def test_retries_that_are_over_are_not_kept() -> None:
     clock = Clock()
     tally = Tally(clock)
     for _ in range(1000):
-        tally(Waiting("a", "requests per minute", 0.5))
+        tally(Retrying("m", "overloaded_error", 1, 0.5))
         clock.now += 1
-    assert len(tally._waits) <= 2
+    assert len(tally._retries) <= 2
 
 
 def test_retries_fallbacks_and_breakers_are_seen() -> None:
@@ -162,6 +164,37 @@ def test_retries_fallbacks_and_breakers_are_seen() -> None:
     tally(FellBack("id", "m", "n", "overloaded_error"))
     tally(BreakerChanged("p", "open"))
     assert (tally.retries, tally.fallbacks, tally.pools["p"].breaker) == (1, 1, "open")
-    wait = tally.wait(clock.now)
-    assert wait is not None
-    assert wait.reason == "retrying after overloaded_error"
+    assert [wait.reason for wait in tally.waits(clock.now)] == ["retrying after overloaded_error"]
+
+
+def test_a_retry_is_no_reason_to_wait_while_something_is_in_flight() -> None:
+    clock = Clock()
+    tally = Tally(clock)
+    tally(AttemptStarted("m", "p"))
+    tally(Retrying("m", "overloaded_error", 1, 4.0))
+    assert tally.waits(clock.now) == []
+
+
+def test_a_pool_that_waits_before_its_first_request_is_shown_with_its_limits() -> None:
+    tally = Tally(Clock())
+    tally(Waiting("a", "output tokens per minute", 12.0))
+    assert list(tally.pools) == ["a"]
+
+
+def test_a_run_that_stops_waits_for_nothing() -> None:
+    clock = Clock()
+    tally = Tally(clock)
+    tally(Waiting("a", "rate limited", 12.0))
+    tally(Retrying("m", "overloaded_error", 1, 4.0))
+    tally(DrainStarted("interrupted"))
+    assert tally.waits(clock.now) == []
+
+
+def test_limits_that_were_seen_count_before_the_configured_ones() -> None:
+    tally = Tally(Clock())
+    tally(LimitsSeen("p", 50, None, 8000))
+    tally(ConcurrencyChanged("p", 12))
+    pool = tally.pools["p"]
+    assert pool.in_force((1000, 2_000_000, 400_000)) == (50, 2_000_000, 8000)
+    assert pool.in_force(None) == (50, None, 8000)
+    assert pool.concurrency == 12

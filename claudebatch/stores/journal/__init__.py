@@ -1,12 +1,22 @@
 """The run's journal: written before anything is sent and before anything is shown."""
 
 from claudebatch.stores.journal.journal import Journal, Totals
-from claudebatch.stores.journal.rows import IndexReport, RowRecord, RowRef, Twin, index_rows, pending_rows
+from claudebatch.stores.journal.rows import (
+    IndexReport,
+    RowKey,
+    RowRecord,
+    RowRef,
+    Twin,
+    index_rows,
+    pending_keys,
+    pending_rows,
+)
 from claudebatch.stores.journal.schema import State, open_journal
 
 __all__ = [
     "IndexReport",
     "Journal",
+    "RowKey",
     "RowRecord",
     "RowRef",
     "State",
@@ -14,5 +24,6 @@ __all__ = [
     "Twin",
     "index_rows",
     "open_journal",
+    "pending_keys",
     "pending_rows",
 ]

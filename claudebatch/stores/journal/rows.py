@@ -9,10 +9,23 @@ from itertools import islice
 from typing import NamedTuple
 
 _CHUNK = 2000
+# No value from outside is in any statement of this file.
+_COLUMNS = "id, own, digest, lane, source, line, offset, length, model, rule, key"
+_REF = "r.row, r.source, r.line, r.offset, r.length, r.id, r.digest"
+_KEY = "r.row, r.id, r.model, r.rule, r.key"
+_PENDING = (
+    "SELECT {} FROM rows r WHERE r.row > ? AND r.lane = ? AND r.live AND r.position < ?"
+    " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND (x.ok OR NOT ?))"
+    " ORDER BY r.row LIMIT ?"
+)
+_SCAN = (
+    "CREATE TEMP TABLE scan (position INTEGER PRIMARY KEY, id TEXT, own INTEGER, digest BLOB, lane TEXT,"
+    " source INTEGER, line INTEGER, offset INTEGER, length INTEGER, model TEXT, rule TEXT, key BLOB)"
+)
 
 
 class RowRecord(NamedTuple):
-    """One checked line of the input, in input order."""
+    """One checked line of the input, in input order; the order of fields is that of the columns."""
 
     id: str
     has_own_id: bool
@@ -22,6 +35,12 @@ class RowRecord(NamedTuple):
     line: int
     offset: int
     length: int
+    model: str = ""
+    """The model that the row goes to first."""
+    rule: str = ""
+    """The rule that said so."""
+    key: bytes = b""
+    """What its answer is kept under in the response cache; empty where nothing is looked up."""
 
 
 class RowRef(NamedTuple):
@@ -34,6 +53,16 @@ class RowRef(NamedTuple):
     length: int
     id: str
     digest: bytes
+
+
+class RowKey(NamedTuple):
+    """What a row needs to be answered out of the response cache."""
+
+    row: int
+    id: str
+    model: str
+    rule: str
+    key: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +94,20 @@ def index_rows(connection: sqlite3.Connection, records: Iterable[RowRecord], *, 
 
     The caller's transaction decides whether it lasts: a crash or a refusal leaves the former index.
     """
-    _scan(connection, records)
-    _number_equals(connection)
-    twins = tuple(_drop_twins(connection))
-    changed, removed = _compare(connection, limit)
-    _merge(connection, limit)
-    (rows,) = connection.execute("SELECT count(*) FROM scan").fetchone()
-    connection.execute("DROP TABLE scan")
+    (known,) = connection.execute("SELECT EXISTS (SELECT 1 FROM rows)").fetchone()
+    if known:
+        connection.execute(_SCAN)
+    table = "temp.scan" if known else "rows"  # most inputs are looked at once: their rows need no second table
+    _take_in(connection, table, records)
+    if known:
+        connection.execute("CREATE INDEX temp.scan_id ON scan(id)")
+    twins = _number_and_drop(connection, table)
+    changed, removed = (0, 0)
+    if known:
+        changed, removed = _compare(connection, limit)
+        _merge(connection, limit)
+    (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    connection.execute("DROP TABLE IF EXISTS temp.scan")
     return IndexReport(rows, twins, changed, removed)
 
 
@@ -79,50 +115,57 @@ def pending_rows(
     connection: sqlite3.Connection, lane: str, after: int, *, limit: int | None, retry_failed: bool, count: int
 ) -> list[RowRef]:
     """The next *count* rows of *lane* after row number *after* that still need an answer."""
-    found = connection.execute(
-        "SELECT r.row, r.source, r.line, r.offset, r.length, r.id, r.digest FROM rows r"
-        " WHERE r.row > ? AND r.lane = ? AND r.live AND r.position < ?"
-        " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND (x.ok OR NOT ?))"
-        " ORDER BY r.row LIMIT ?",
-        (after, lane, _end(limit), retry_failed, count),
-    )
-    return [RowRef(*row) for row in found]
+    found = connection.execute(_PENDING.format(_REF), (after, lane, _end(limit), retry_failed, count))
+    return [RowRef._make(row) for row in found.fetchall()]
+
+
+def pending_keys(
+    connection: sqlite3.Connection, lane: str, after: int, *, limit: int | None, retry_failed: bool, count: int
+) -> list[RowKey]:
+    """The same rows as `pending_rows`, as their answers are looked up."""
+    found = connection.execute(_PENDING.format(_KEY), (after, lane, _end(limit), retry_failed, count))
+    return [RowKey._make(row) for row in found.fetchall()]
 
 
 def _end(limit: int | None) -> int:
     return 2**62 if limit is None else limit
 
 
-def _scan(connection: sqlite3.Connection, records: Iterable[RowRecord]) -> None:
-    connection.execute(
-        "CREATE TEMP TABLE scan (position INTEGER PRIMARY KEY, id TEXT, own INTEGER, digest BLOB, lane TEXT,"
-        " source INTEGER, line INTEGER, offset INTEGER, length INTEGER)"
-    )
-    insert = "INSERT INTO scan (id, own, digest, lane, source, line, offset, length) VALUES (?,?,?,?,?,?,?,?)"
-    stream = iter(records)
+def _take_in(connection: sqlite3.Connection, table: str, records: Iterable[RowRecord]) -> None:
+    insert = f"INSERT INTO {table} (position, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+    # A twin's position is left empty when it is dropped: only the order matters, and that `limit` cuts at it.
+    stream = ((position, *record) for position, record in enumerate(records))
     while chunk := list(islice(stream, _CHUNK)):
         connection.executemany(insert, chunk)
-    connection.execute("CREATE INDEX scan_id ON scan(id)")
 
 
-def _number_equals(connection: sqlite3.Connection) -> None:
+def _number_and_drop(connection: sqlite3.Connection, table: str) -> tuple[Twin, ...]:
+    """Make the ids of *table* differ from each other: equal lines are numbered, lines with a taken id left out."""
+    again = f"SELECT 1 FROM {table} GROUP BY id HAVING count(*) > 1 LIMIT 1"
+    if connection.execute(again).fetchone() is None:
+        return ()
+    _number_equals(connection, table)
+    return tuple(_drop_twins(connection, table))
+
+
+def _number_equals(connection: sqlite3.Connection, table: str) -> None:
     # Equal lines without an id of their own: the second becomes <digest>-2, wherever it stands in the file.
-    again = "SELECT id FROM scan WHERE NOT own GROUP BY id HAVING count(*) > 1"
+    again = f"SELECT id FROM {table} WHERE NOT own GROUP BY id HAVING count(*) > 1"
     connection.execute(
-        "UPDATE scan SET id = scan.id || '-' || k.ordinal FROM"
-        " (SELECT position, row_number() OVER (PARTITION BY id ORDER BY position) AS ordinal"
-        f"  FROM scan WHERE NOT own AND id IN ({again})) k"  # no value from outside in it
-        " WHERE scan.position = k.position AND k.ordinal > 1"
+        f"UPDATE {table} AS s SET id = s.id || '-' || k.ordinal FROM"
+        " (SELECT rowid AS place, row_number() OVER (PARTITION BY id ORDER BY rowid) AS ordinal"
+        f"  FROM {table} WHERE NOT own AND id IN ({again})) k"
+        " WHERE s.rowid = k.place AND k.ordinal > 1"
     )
 
 
-def _drop_twins(connection: sqlite3.Connection) -> Iterator[Twin]:
+def _drop_twins(connection: sqlite3.Connection, table: str) -> Iterator[Twin]:
     found = connection.execute(
-        "SELECT s.id, s.source, s.line, f.source, f.line, s.position FROM scan s"
-        " JOIN (SELECT id, min(position) AS first FROM scan GROUP BY id HAVING count(*) > 1) d ON d.id = s.id"
-        " JOIN scan f ON f.position = d.first WHERE s.position > d.first ORDER BY s.position"
+        f"SELECT s.id, s.source, s.line, f.source, f.line, s.rowid FROM {table} s"
+        f" JOIN (SELECT id, min(rowid) AS first FROM {table} GROUP BY id HAVING count(*) > 1) d ON d.id = s.id"
+        f" JOIN {table} f ON f.rowid = d.first WHERE s.rowid > d.first ORDER BY s.rowid"
     ).fetchall()
-    connection.executemany("DELETE FROM scan WHERE position = ?", ((row[5],) for row in found))
+    connection.executemany(f"DELETE FROM {table} WHERE rowid = ?", ((row[5],) for row in found))
     for row in found:
         yield Twin(*row[:5])
 
@@ -142,17 +185,12 @@ def _compare(connection: sqlite3.Connection, limit: int | None) -> tuple[int, in
 
 
 def _merge(connection: sqlite3.Connection, limit: int | None) -> None:
-    (known,) = connection.execute("SELECT count(*) FROM rows").fetchone()
-    columns = "id, digest, lane, position, source, line, offset, length"
-    # Positions start at 0 and skip dropped twins' numbers: only their order matters, and that `limit` cuts at them.
-    fresh = "SELECT s.id, s.digest, s.lane, s.position - 1, s.source, s.line, s.offset, s.length FROM scan s"
-    if known:
-        # Only now: most inputs are looked at once, and an index of random ids is a tenth of that look.
-        connection.execute("CREATE INDEX IF NOT EXISTS rows_id ON rows(id)")
-        connection.execute("UPDATE rows SET live = 0 WHERE position < ? OR id IN (SELECT id FROM scan)", (_end(limit),))
-        connection.execute(
-            "UPDATE rows SET live = 1, lane = s.lane, position = s.position - 1, source = s.source, line = s.line,"
-            " offset = s.offset, length = s.length FROM scan s WHERE s.id = rows.id AND s.digest = rows.digest"
-        )
-        fresh += " WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.id = s.id AND r.digest = s.digest)"
-    connection.execute(f"INSERT INTO rows ({columns}) {fresh} ORDER BY s.position")  # as above
+    # Only now: an index of random ids is a tenth of a first look.
+    connection.execute("CREATE INDEX IF NOT EXISTS rows_id ON rows(id)")
+    connection.execute("UPDATE rows SET live = 0 WHERE position < ? OR id IN (SELECT id FROM scan)", (_end(limit),))
+    moved = ", ".join(f"{name} = s.{name}" for name in ("position", *_COLUMNS.split(", ")) if name != "id")
+    connection.execute(f"UPDATE rows SET live = 1, {moved} FROM scan s WHERE s.id = rows.id AND s.digest = rows.digest")
+    connection.execute(
+        f"INSERT INTO rows (position, {_COLUMNS}) SELECT position, {_COLUMNS} FROM scan s"
+        " WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.id = s.id AND r.digest = s.digest) ORDER BY position"
+    )

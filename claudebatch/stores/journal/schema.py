@@ -11,12 +11,14 @@ from claudebatch.stores.files import private_file
 
 VERSION = 1
 
+_PAGE_BYTES = 16_384
+
 _TABLES = """
 -- One row per distinct (id, content) ever seen in the input; `live` says whether the input still holds it.
 CREATE TABLE rows (
-  row INTEGER PRIMARY KEY, id TEXT NOT NULL, digest BLOB NOT NULL, lane TEXT NOT NULL, position INTEGER NOT NULL,
-  source INTEGER NOT NULL, line INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
-  live INTEGER NOT NULL DEFAULT 1);
+  row INTEGER PRIMARY KEY, position INTEGER NOT NULL, id TEXT NOT NULL, own INTEGER NOT NULL, digest BLOB NOT NULL,
+  lane TEXT NOT NULL, source INTEGER NOT NULL, line INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
+  model TEXT NOT NULL, rule TEXT NOT NULL, key BLOB NOT NULL, live INTEGER NOT NULL DEFAULT 1);
 -- One row per HTTP attempt, written before it is sent. Money in pico-dollars, times in Unix milliseconds.
 CREATE TABLE attempts (
   attempt INTEGER PRIMARY KEY, row INTEGER NOT NULL, model TEXT NOT NULL, worst INTEGER NOT NULL,
@@ -27,7 +29,7 @@ CREATE TABLE attempts (
 -- One row per result line, in the order of the output file. `body` is set where no attempt holds the message.
 CREATE TABLE results (
   n INTEGER PRIMARY KEY, row INTEGER NOT NULL, ok INTEGER NOT NULL, head BLOB NOT NULL, attempt INTEGER, body BLOB);
-CREATE INDEX results_row ON results(row);
+CREATE INDEX results_row ON results(row, ok);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value);
 """
 
@@ -51,9 +53,11 @@ def open_journal(path: Path) -> sqlite3.Connection:
     private_file(path)
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        # FULL: a commit that returned survives the power cut. WAL: one fsync a commit.
+        # FULL: a commit that returned survives the power cut. WAL: one fsync a commit. An answer of two kilobytes
+        # leaves half a page of 4 KiB empty, and everything is written twice: once into the WAL, once out of it.
         connection.executescript(
-            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA temp_store=FILE; PRAGMA cache_size=-8000;"
+            f"PRAGMA page_size={_PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+            " PRAGMA temp_store=FILE; PRAGMA cache_size=-8000;"
         )
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:

@@ -1,0 +1,67 @@
+"""Who hears of a run: its display, its log and the cost monitor; and what they are told before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from claudebatch.config.load import Loaded
+from claudebatch.config.paths import Paths
+from claudebatch.config.schema import Config
+from claudebatch.domain import from_usd
+from claudebatch.events import Emit, Event
+from claudebatch.monitor import CostMonitor, SpikeDetector, SpikeSettings
+from claudebatch.planning.options import RunOptions
+from claudebatch.planning.workshop import Workshop
+from claudebatch.pools import allowances
+from claudebatch.stores.output import check_place
+from claudebatch.stores.run_dir import beside
+from claudebatch.ui.frame import LimitsByPool
+
+
+def audience(config: Config, *listeners: Emit, now: Callable[[], float]) -> Emit:
+    """Tells every listener, and the monitor, which tells the listeners what it finds."""
+    spikes = SpikeSettings(factor=config.monitor.factor, floor=from_usd(config.monitor.floor_usd_per_minute))
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    monitor = CostMonitor(tell, SpikeDetector(spikes), now)
+
+    def emit(event: Event) -> None:
+        tell(event)
+        monitor(event)
+
+    return emit
+
+
+def limits(workshop: Workshop) -> LimitsByPool:
+    """The limits that a display shows until others are seen."""
+    return {
+        pool: (a.requests_per_minute, a.input_tokens_per_minute, a.output_tokens_per_minute)
+        for pool, a in allowances(workshop.config, workshop.catalog).items()
+    }
+
+
+def facts(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:
+    """Which files a run uses, and where its settings come from: what `-v` begins with."""
+    yield f"configuration: {loaded.path or 'none; every setting is at its default or a flag'}"
+    for key, origin in loaded.origins.items():
+        yield f"  {key} from {origin}"
+    yield f"response cache: {paths.cache_dir if not options.no_cache else 'off'}"
+    yield f"spend ledger: {paths.ledger}"
+    if options.output_path is not None:
+        yield f"journal: {beside(options.output_path)}"
+
+
+def taken(options: RunOptions, loaded: Loaded, paths: Paths) -> list[Path]:
+    """Files and folders of ours and of the user's, which a log must not be written into."""
+    output = options.output_path
+    results = []
+    if output is not None:
+        check_place(output)  # a folder has no name beside which a run could lie
+        results = [output, beside(output)]
+    inputs = [Path(name) for name in options.inputs if name != "-"]
+    others = [paths.ledger, paths.runs, paths.cache_dir, *([loaded.path] if loaded.path else [])]
+    return [*inputs, *results, *others]

@@ -1,0 +1,28 @@
+"""What this machine lets a process have."""
+
+from __future__ import annotations
+
+_OWN_FILES = 48
+"""Journal, output, cache, ledger, log, inputs, and what Python and SQLite open for a moment."""
+
+
+def connections(wanted: int) -> int:
+    """How many of *wanted* connections the limit on open files leaves room for; at least 1.
+
+    The soft limit is raised as far as is needed and allowed: it is often 256 or 1,024, and the hard one far above.
+    """
+    try:
+        import resource  # noqa: PLC0415  # not everywhere there is one
+    except ImportError:
+        return wanted
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + _OWN_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        raised = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
+            soft = raised
+        except (OSError, ValueError):
+            pass  # then with what there is
+        return max(1, min(wanted, soft - _OWN_FILES))
+    return wanted

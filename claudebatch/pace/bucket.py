@@ -1,0 +1,176 @@
+"""Our picture of one of the API's token buckets: never ahead of it, and as close behind as its headers allow.
+
+The API refills each limit without a pause up to a capacity that it does not tell (a minute's allowance, or a
+second's), and refuses what does not fit. The picture is a token bucket of the same rate that starts empty, so it
+holds less than the API's as long as both take the same at the same time: what it grants is never refused. When
+an answer states what remains, the distance between the two is known, and all but a reserve is closed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+_ROOM_S = 0.5
+"""Seconds of allowance that may be saved up blindly: half of the smallest bucket that the API is said to use ("60 RPM
+might be enforced as 1 request per second")."""
+_RESERVE_S = 0.5
+"""How far behind the API's bucket ours stays once that is known: late packets and small errors come out of this."""
+_BLIND_MARGIN = 0.015
+"""How much slower than the stated rate we are where no header shows the distance, so that jitter adds up to nothing."""
+_KNOWN_FROM = 4
+"""Headers count in steps (one request, 1,000 tokens); a bucket that never shows this many of them tells us nothing."""
+_SPREAD_FROM_S = 1.0
+_SPREAD_S = 5.0
+"""What is saved up at the API beyond `_SPREAD_FROM_S` is spent over about `_SPREAD_S`: headers may be some seconds old,
+and usage must not jump."""
+_HASTE = 1.05
+"""Departures may catch up on the rate by this factor and no faster: after a pause, no second sees a stampede."""
+_CATCH_UP_S = 0.1
+"""A departure that a busy loop delayed by up to this much loses no pace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Where the picture stood right after a booking, to hold its answer's headers against."""
+
+    level: float
+    shifted: float
+
+
+class Bucket:
+    """*per_minute* units a minute. Levels are in units, moments and waits in seconds of one monotonic clock."""
+
+    def __init__(
+        self,
+        per_minute: float,
+        *,
+        now: float,
+        level: float = 0.0,
+        step: float = 1.0,
+        room_s: float = _ROOM_S,
+        spaced: bool = False,
+        share: float = 1.0,
+    ) -> None:
+        """*level*: units in it to begin with. *step*: the headers' `remaining` is a multiple of this. *room_s*: seconds
+        of allowance that it may hold at least. *spaced*: departures never bunch. *share*: as in `set_rate`."""
+        self._step = step
+        self._spaced = spaced
+        # Mutable, changed by the methods below only. The level may be negative: what was taken and not refilled yet.
+        self._per_s = per_minute / 60
+        self._share = share
+        self._room_s = room_s
+        self._most_seen = 0.0
+        self._level = min(level, self._capacity())
+        self._at = now
+        self._shifted = 0.0
+        self._free_at = now
+
+    @property
+    def per_minute(self) -> float:
+        """Units a minute."""
+        return self._per_s * 60
+
+    @property
+    def top_per_s(self) -> float:
+        """Units a second that are never passed, whatever is saved up."""
+        return self._per_s * _HASTE + self._most_seen / _SPREAD_S
+
+    @property
+    def known(self) -> bool:
+        """Whether headers have shown enough to tell how far behind the API's bucket this one is."""
+        return self._most_seen >= _KNOWN_FROM * self._step
+
+    def mark(self, now: float) -> Mark:
+        """Where it stands."""
+        self._fill(now)
+        return Mark(self._level, self._shifted)
+
+    def wait_for(self, units: float, now: float) -> float:
+        """Seconds until *units* may be taken; more than it can hold may be taken from a full one, alone."""
+        self._fill(now)
+        missing = min(units, self._capacity()) - self._level
+        return max(0.0, missing / self._rate(), self._free_at - now)
+
+    def take(self, units: float, now: float) -> Mark:
+        """Take *units*; call it when `wait_for` is over."""
+        self._fill(now)
+        saved = max(0.0, self._level - self._per_s * max(_SPREAD_FROM_S, self._room_s))
+        self._level -= units
+        if saved or self._spaced:
+            speed = self._rate() * _HASTE + saved / _SPREAD_S
+            self._free_at = max(self._free_at, now - _CATCH_UP_S) + units / speed
+        return Mark(self._level, self._shifted)
+
+    def give_back(self, units: float, now: float) -> None:
+        """Return what was taken too much; a negative number takes what was taken too little."""
+        self._fill(now)
+        self._level = min(self._capacity(), self._level + units)
+
+    def observe(self, mark: Mark, remaining: float, now: float, *, ahead: tuple[float, float] | None = None) -> float:
+        """An answer says that *remaining* were left; returns by how much that moved the picture.
+
+        When it counted is not known: at the earliest right after its request was admitted (*mark*), at the latest now.
+        Both moments give a distance between the API's bucket and this one; the smaller one is safe to close. *ahead*:
+        what was taken here and not yet there, at both moments; the picture is then only raised.
+        """
+        self._fill(now)
+        self._most_seen = max(self._most_seen, remaining)
+        if not self.known:
+            return 0.0
+        ahead_then, ahead_now = ahead or (0.0, 0.0)
+        then = remaining - ahead_then - (mark.level + self._shifted - mark.shifted)
+        latest = remaining - ahead_now - self._level
+        reserve, error = self._reserve(), self._step if self._step > 1 else 0.0
+        # An empty bucket may be in debt by any amount.
+        if remaining > 0 and (behind := min(then, latest) - error) > reserve:
+            return self.shift(min(behind - reserve, self._may_raise()))
+        if ahead is None and (behind := max(then, latest) + error) < reserve / 2:
+            # Somebody else takes from it, or our estimates are too low.
+            return self.shift(behind - reserve)
+        return 0.0
+
+    def shift(self, units: float) -> float:
+        """Move the picture by *units*, which nobody took or gave; returns them."""
+        self._level += units
+        self._shifted += units
+        return units
+
+    def refused(self, now: float) -> None:
+        """The API did not admit what this bucket granted: it is empty, and what was believed of it was not true."""
+        self._fill(now)
+        self.shift(min(0.0, -self._level))
+        self._most_seen = 0.0
+        self._room_s = min(self._room_s, _ROOM_S)
+
+    def set_rate(self, per_minute: float, now: float, *, share: float = 1.0) -> None:
+        """From *now* on, *per_minute* units a minute; the API's bucket holds as many seconds of it as before.
+
+        *share*: that is this share of what the API would allow; below 1, the rest stays for others, saved up or not.
+        """
+        self._fill(now)
+        self._most_seen *= per_minute / 60 / self._per_s
+        self._per_s = per_minute / 60
+        self._share = share
+        self._level = min(self._level, self._capacity())
+
+    def _may_raise(self) -> float:
+        # What we leave to others comes back as "remaining": only what was saved up before us may be spent.
+        return inf if self._share >= 1 else max(0.0, self._most_seen * self._share - self._shifted)
+
+    def _rate(self) -> float:
+        return self._per_s if self.known else self._per_s * (1 - _BLIND_MARGIN)
+
+    def _reserve(self) -> float:
+        return min(self._most_seen / 2, self._per_s * _RESERVE_S)
+
+    def _capacity(self) -> float:
+        blind = self._per_s * self._room_s
+        # One step more than was ever seen: headers are rounded, and only a full bucket admits what is larger.
+        return max(blind, self._most_seen + self._step - self._reserve()) if self.known else blind
+
+    def _fill(self, now: float) -> None:
+        if now > self._at:
+            level = self._level + (now - self._at) * self._rate()
+            self._level = max(self._level, min(self._capacity(), level))
+            self._at = now

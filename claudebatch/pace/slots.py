@@ -1,0 +1,71 @@
+"""How many requests a pool may have in flight: as many as are put to use, fewer when the API says it is too many."""
+
+from __future__ import annotations
+
+from math import inf
+
+_USED = 0.8
+"""Only who uses this share of what there is gets more: a number that nobody tried out says nothing."""
+_SHRINK = 0.8
+_GROW_EVERY_S = 1.0
+_COOL_DOWN_S = 10.0
+"""After a refusal, answers to what was sent before it still come in; they say nothing about the new number."""
+
+
+class Slots:
+    """Additive increase, multiplicative decrease (D. Chiu, R. Jain, 1989), with a slow start that doubles.
+
+    Until the API first refuses a request for being one too many, every answer adds a slot and a full house doubles once
+    a second, as long as answers come; after that a whole round of answers adds one.
+    """
+
+    def __init__(self, start: int, most: int) -> None:
+        self._most = most
+        # Mutable, changed by the methods below only. The limit grows by fractions once it was refused.
+        self._limit = float(min(start, most))
+        self._doubling = True
+        self._cool_until = -inf
+        self._grown_at = -inf
+        self._answered_since = False
+        self.in_flight = 0
+
+    @property
+    def limit(self) -> int:
+        """How many may be in flight now."""
+        return int(self._limit)
+
+    def wait(self, now: float) -> float:
+        """Seconds until one more may be sent even if none comes back; `inf` when only that will help."""
+        if self.in_flight < self.limit:
+            return 0.0
+        if not (self._doubling and self._answered_since) or self.limit >= self._most:
+            return inf
+        if (seconds := self._grown_at + _GROW_EVERY_S - now) > 0:
+            return seconds
+        self._grow(self._limit, now)
+        return 0.0
+
+    def take(self) -> None:
+        """One more is in flight."""
+        self.in_flight += 1
+
+    def free(self, now: float, *, answered: bool) -> None:
+        """One has come back."""
+        used, self.in_flight = self.in_flight, self.in_flight - 1
+        if not answered or now < self._cool_until:
+            return
+        self._answered_since = True
+        if used >= _USED * self._limit:
+            self._limit = min(float(self._most), self._limit + (1.0 if self._doubling else 1.0 / self._limit))
+
+    def crowded(self, now: float) -> None:
+        """The API refused one for being one too many."""
+        self._doubling = False
+        if now >= self._cool_until:
+            self._limit = max(1.0, float(int(min(self._limit, float(self.in_flight)) * _SHRINK)))
+            self._cool_until = now + _COOL_DOWN_S
+
+    def _grow(self, by: float, now: float) -> None:
+        self._limit = min(float(self._most), self._limit + by)
+        self._grown_at = now
+        self._answered_since = False

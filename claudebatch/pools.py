@@ -1,0 +1,88 @@
+"""The pools of a run: which limits each one starts with, and how many requests it may have in flight."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from claudebatch.config.schema import Config
+from claudebatch.config.schema import PoolLimits as Allowance
+from claudebatch.config.units import share
+from claudebatch.models import Catalog, PoolLimits
+from claudebatch.pace.pace import Pace
+from claudebatch.pace.slots import Slots
+from claudebatch.stores.pool import LocalPool
+
+MOST_IN_FLIGHT = 1000
+_FIRST_IN_FLIGHT = 64
+_AUTO_TIER = "start"
+"""Under `limits: auto`, the pace of the lowest published tier until answers tell the account's own, and where a gateway
+strips their headers."""
+
+
+class Pools:
+    """One `LocalPool` per pool of models, made when first used."""
+
+    def __init__(
+        self, config: Config, catalog: Catalog, *, now: Callable[[], float], most_in_flight: int = MOST_IN_FLIGHT
+    ) -> None:
+        self._config = config
+        self._allowances = allowances(config, catalog)
+        self._share = 1.0 - share("limits.headroom", config.limits.headroom)
+        self._slots = slots(config, most_in_flight)
+        self._catalog = catalog
+        self._now = now
+        # Mutable: filled as models are used.
+        self._pools: dict[str, LocalPool] = {}
+
+    def of(self, model: str) -> LocalPool:
+        """The pool that *model* belongs to."""
+        name = self._catalog.pool_of(model)
+        pool = self._pools.get(name)
+        if pool is None:
+            pool = self._pools[name] = LocalPool(name, self._pace(name), Slots(*self._slots), now=self._now)
+        return pool
+
+    def restart(self, pool: str) -> None:
+        """*pool* was away: it comes back gently."""
+        if pool in self._pools:
+            self._pools[pool].restart()
+
+    def _pace(self, pool: str) -> Pace:
+        limits = self._config.limits
+        chosen = limits.pools.get(pool)
+        return Pace(
+            chosen or self._allowances.get(pool) or _unlisted(self._config, self._catalog, pool),
+            now=self._now(),
+            cautious=chosen is None and limits.tier == "auto",
+            ceiling=chosen is not None,
+            share=self._share,
+        )
+
+
+def slots(config: Config, most: int = MOST_IN_FLIGHT) -> tuple[int, int]:
+    """Requests in flight of a pool: at first, and at most."""
+    chosen = config.concurrency
+    return (min(_FIRST_IN_FLIGHT, most), most) if chosen == "auto" else (chosen, chosen)
+
+
+def allowances(config: Config, catalog: Catalog) -> Mapping[str, Allowance]:
+    """Limits by pool: those of the tier, replaced by what the configuration says of single pools."""
+    tier = {} if config.limits.tier == "none" else catalog.tier(_tier(config))
+    return {**{pool: _allowance(limits) for pool, limits in tier.items()}, **config.limits.pools}
+
+
+def _unlisted(config: Config, catalog: Catalog, pool: str) -> Allowance:
+    # A model that nobody has facts about is paced like the slowest one of the tier, not let loose.
+    return Allowance() if config.limits.tier == "none" else _allowance(catalog.limits(_tier(config), pool))
+
+
+def _tier(config: Config) -> str:
+    return _AUTO_TIER if config.limits.tier == "auto" else config.limits.tier
+
+
+def _allowance(limits: PoolLimits) -> Allowance:
+    return Allowance(
+        requests_per_minute=limits.requests_per_minute,
+        input_tokens_per_minute=limits.input_tokens_per_minute,
+        output_tokens_per_minute=limits.output_tokens_per_minute,
+    )

@@ -1,0 +1,162 @@
+"""Plays one case: the engine's workers over the whole stack, before the far end of `tests.scenarios.api`, in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+from typing import Any
+
+from claudebatch.domain import Call, Failed, Outcome, Size
+from claudebatch.engine.engine import Ended, Engine
+from claudebatch.events import BreakerChanged, ConcurrencyChanged, Event
+from claudebatch.pools import slots
+from claudebatch.simulator.latency import parse_latency
+from claudebatch.stack import build_stack
+from claudebatch.tokens.size import USUAL_ANSWER
+from tests.scenarios.api import Api, Seen
+from tests.scenarios.scenario import Case, Server
+from tests.support.parts import Bench, make_bench
+from tests.support.scripted import HAIKU
+from tests.support.virtual import now, run_virtual
+
+POOL = "haiku-5.5"
+_SAMPLE = 1000
+
+
+@dataclass
+class Played:
+    """A run that is over."""
+
+    case: Case
+    seen: Seen
+    ended: Ended
+    rows: int
+    took_s: float
+    finished: int = 0
+    failed: int = 0
+    breaker: list[tuple[float, str]] = field(default_factory=list)
+    """When it changed, and to what."""
+
+
+def play(case: Case) -> Played:
+    """Run *case* to its end, in no real time to speak of."""
+    return run_virtual(_Play(case).run())
+
+
+class _Play:
+    def __init__(self, case: Case) -> None:
+        rng = random.Random(case.name)
+        self.case = case
+        self.api_rng, self.rng = random.Random(rng.random()), rng
+        self.tokens = _tokens(case, rng)
+
+    async def run(self) -> Played:
+        case = self.case
+        bench = make_bench(cached=False, seed=self.rng.randrange(1000), **_config(case))
+        api = Api(case.server, self._counted, rng=self.api_rng)
+        played = Played(case, api.seen, Ended(), len(self.tokens), 0.0)
+        engine = self._engine(bench, api, played)
+        others = [asyncio.ensure_future(self._other(api))] if case.server.others_take else []
+        played.ended = await engine.run()
+        played.took_s = now()
+        for other in others:
+            other.cancel()
+        assert bench.purse.held == 0, "nothing is left behind"
+        return played
+
+    def _engine(self, bench: Bench, api: Api, played: Played) -> Engine:
+        async def finish(outcome: Outcome) -> None:
+            played.finished += 1
+            played.failed += isinstance(outcome, Failed)
+
+        def emit(event: Event) -> None:
+            if isinstance(event, ConcurrencyChanged):
+                engine.resize(event.pool, event.limit)
+            elif isinstance(event, BreakerChanged):
+                played.breaker.append((now(), event.state))
+
+        parts = replace(bench.parts, emit=emit)
+        engine = Engine(
+            build_stack(parts, api),
+            feeds=[_Lane(self._calls(bench))],  # type: ignore[list-item]
+            workers=slots(parts.config)[0],
+            finish=finish,
+            value_of=lambda call, reply: 0,
+            drain=bench.drain,
+            now=now,
+            emit=emit,
+        )
+        return engine
+
+    def _calls(self, bench: Bench) -> Iterator[Call]:
+        call = bench.call("hello", model=HAIKU, max_tokens=100_000)
+        for row, (estimated, _) in enumerate(self.tokens):
+            yield replace(call, row=row, size=Size(estimated, 8 * estimated, USUAL_ANSWER, 100_000))
+
+    def _counted(self, row: int) -> tuple[int, int]:
+        estimated, produced = self.tokens[row]
+        return max(1, round(estimated * self.case.rows.counted)), produced
+
+    async def _other(self, api: Api) -> None:
+        inputs, outputs = zip(*self.tokens[:_SAMPLE], strict=True)
+        await api.other_user(round(fmean(inputs)), round(fmean(outputs)))
+
+
+class _Lane:
+    """A lane that holds its calls in memory."""
+
+    lane = POOL
+
+    def __init__(self, calls: Iterator[Call]) -> None:
+        self._calls = calls
+
+    async def take(self) -> Call | None:
+        """The next one."""
+        return next(self._calls, None)
+
+
+def _config(case: Case) -> dict[str, Any]:
+    server = case.server
+    told = {
+        name: limit
+        for name, limit in (
+            ("requests_per_minute", server.rpm),
+            ("input_tokens_per_minute", server.itpm),
+            ("output_tokens_per_minute", server.otpm),
+        )
+        if limit
+    }
+    config = {"limits": {"tier": "none", "pools": {POOL: told}}, **case.client}
+    if "pools" not in config["limits"] and "tier" not in config["limits"]:
+        config["limits"] = {**config["limits"], "tier": "none", "pools": {POOL: told}}
+    return config
+
+
+def _tokens(case: Case, rng: random.Random) -> list[tuple[int, int]]:
+    """The tokens of each row as the client estimates its input and as the API will count its output."""
+    rows = case.rows
+    inputs, outputs = parse_latency(rows.input), parse_latency(rows.output)
+    made: list[tuple[int, int]] = []
+    total_in = total_out = 0.0
+    while not _enough(case, (len(made), total_in, total_out)):
+        huge = rows.huge_every and len(made) % rows.huge_every == rows.huge_every - 1
+        made.append((rows.huge if huge else max(1, round(inputs.draw(rng))), max(1, round(outputs.draw(rng)))))
+        total_in, total_out = total_in + made[-1][0] * rows.counted, total_out + made[-1][1]
+    return made
+
+
+def _enough(case: Case, totals: tuple[float, float, float]) -> bool:
+    if case.rows.count is not None:
+        return totals[0] >= case.rows.count
+    return any(
+        limit is not None and total >= limit / 60 * (case.rows.for_s + case.server.burst_s)
+        for limit, total in zip(limits_of(case.server), totals, strict=True)
+    )
+
+
+def limits_of(server: Server) -> tuple[int | None, int | None, int | None]:
+    """Requests, input and output tokens per minute."""
+    return server.rpm, server.itpm, server.otpm

@@ -1,0 +1,117 @@
+"""What a scenario file says: an API, rows, a client's configuration, and the ranges in which the outcome must lie.
+
+`vary` multiplies: one case for each choice along every axis, and each choice is a patch of the file. `more` holds further
+choices along the same axes, for `python -m tests.scenarios --all`. `except` widens a range for some cases and says why.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+import yaml
+
+Range: TypeAlias = tuple[float | None, float | None]
+"""At least, at most; None: any."""
+Patch: TypeAlias = Mapping[str, Any]
+
+
+class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A typing error in a scenario is an error."""
+
+
+class Window(_Part, frozen=True):
+    """Seconds after the start, and what the API does then."""
+
+    since: float
+    until: float
+    does: Literal["429", "529", "reset"]
+    retry_after: float | None = None
+
+
+class Change(_Part, frozen=True):
+    """From *at* on, the limits are so many times the first ones."""
+
+    at: float
+    times: float
+
+
+class Server(_Part, frozen=True):
+    """The API."""
+
+    rpm: int | None = None
+    itpm: int | None = None
+    otpm: int | None = None
+    burst_s: float = 60.0
+    latency: str = "fixed:1"
+    travel: str = "fixed:0"
+    """How long a request is on its way."""
+    headers: Literal["end", "start", "none", "always full", "always empty", "ten times the limit"] = "end"
+    """end, start: of the answer."""
+    stale_s: float = 0.0
+    retry_after: bool = True
+    max_concurrency: int | None = None
+    changes: list[Change] = []
+    windows: list[Window] = []
+    faults: dict[Literal["529", "reset", "hang"], float] = {}
+    others_take: float = 0.0
+    """Another user's share of every limit."""
+
+
+class Rows(_Part, frozen=True):
+    """What is asked."""
+
+    for_s: float = 0.0
+    """So many rows that the limits allow no less than this time."""
+    count: int | None = None
+    input: str = "fixed:100"
+    """Tokens that the client estimates, as a latency is written."""
+    output: str = "fixed:100"
+    counted: float = 1.0
+    """What the API counts, as a multiple of the estimate."""
+    huge_every: int = 0
+    """Every so many rows, one takes *huge* input tokens."""
+    huge: int = 0
+
+
+class Case(_Part, frozen=True):
+    """One run."""
+
+    name: str
+    server: Server
+    rows: Rows
+    client: dict[str, Any]
+    """As in the configuration file. Without `limits`, it is told the API's own."""
+    expect: dict[str, Range]
+
+
+def cases(path: Path, *, more: bool = False) -> Iterator[Case]:
+    """The cases of one file; *more*: those of `more` as well."""
+    told: dict[str, Any] = yaml.safe_load(path.read_text())
+    assert told.pop("says"), "a scenario says what it shows"
+    exceptions = told.pop("except", [])
+    axes: dict[str, dict[str, Patch]] = told.pop("vary", {})
+    further: dict[str, dict[str, Patch]] = told.pop("more", {})
+    if more:
+        axes = {axis: {**choices, **further.get(axis, {})} for axis, choices in axes.items()}
+    for choice in itertools.product(*(choices.items() for choices in axes.values())):
+        names = [str(name) for name, _ in choice]
+        made: Patch = {"server": {}, "rows": {}, "client": {}, "expect": {}, **told}
+        for _, patch in choice:
+            made = _patched(made, patch or {})
+        for exception in exceptions:
+            assert exception["because"]
+            if set(map(str, exception["when"])) <= set(names):
+                made = _patched(made, {"expect": exception["expect"]})
+        yield msgspec.convert({**made, "name": ", ".join([path.stem, *names])}, Case)
+
+
+def _patched(base: Patch, patch: Patch) -> dict[str, Any]:
+    both = {
+        key: _patched(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        for key, value in patch.items()
+    }
+    return {**base, **both}
