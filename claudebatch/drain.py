@@ -96,10 +96,10 @@ class Turn:
         try:
             await self._waits.until(mine)
         except BaseException:
-            if mine in self._queue:
-                self._queue.remove(mine)
-            else:
+            if mine.done() and not mine.cancelled() and mine.exception() is None:
                 self._pass_on()  # granted in the moment in which it was called off
+            elif mine in self._queue:
+                self._queue.remove(mine)
             raise
 
     async def __aexit__(self, *_: object) -> None:

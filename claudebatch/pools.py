@@ -26,8 +26,6 @@ class Pools:
         self, config: Config, catalog: Catalog, *, now: Callable[[], float], most_in_flight: int = MOST_IN_FLIGHT
     ) -> None:
         self._config = config
-        self._allowances = allowances(config, catalog)
-        self._share = 1.0 - share("limits.headroom", config.limits.headroom)
         self._slots = slots(config, most_in_flight)
         self._catalog = catalog
         self._now = now
@@ -39,7 +37,8 @@ class Pools:
         name = self._catalog.pool_of(model)
         pool = self._pools.get(name)
         if pool is None:
-            pool = self._pools[name] = LocalPool(name, self._pace(name), Slots(*self._slots), now=self._now)
+            pace = make_pace(self._config, self._catalog, name, now=self._now())
+            pool = self._pools[name] = LocalPool(name, pace, Slots(*self._slots), now=self._now)
         return pool
 
     def restart(self, pool: str) -> None:
@@ -47,16 +46,18 @@ class Pools:
         if pool in self._pools:
             self._pools[pool].restart()
 
-    def _pace(self, pool: str) -> Pace:
-        limits = self._config.limits
-        chosen = limits.pools.get(pool)
-        return Pace(
-            chosen or self._allowances.get(pool) or _unlisted(self._config, self._catalog, pool),
-            now=self._now(),
-            cautious=chosen is None and limits.tier == "auto",
-            ceiling=chosen is not None,
-            share=self._share,
-        )
+
+def make_pace(config: Config, catalog: Catalog, pool: str, *, now: float) -> Pace:
+    """How fast *pool* may be asked, beginning *now*."""
+    limits = config.limits
+    chosen = limits.pools.get(pool)
+    return Pace(
+        chosen or allowances(config, catalog).get(pool) or _unlisted(config, catalog, pool),
+        now=now,
+        cautious=chosen is None and limits.tier == "auto",
+        ceiling=chosen is not None,
+        share=1.0 - share("limits.headroom", limits.headroom),
+    )
 
 
 def slots(config: Config, most: int = MOST_IN_FLIGHT) -> tuple[int, int]:

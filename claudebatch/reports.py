@@ -95,6 +95,11 @@ class Estimate:
     lines: tuple[EstimateLine, ...]
     cap: Pico | None
     output: str
+    seconds: float = 0.0
+    """How long it would take at the limits in force."""
+    bound_by: str | None = None
+    """What it would wait for most; None: for nothing but answers."""
+    bound_pool: str | None = None
 
     @property
     def low(self) -> Pico:

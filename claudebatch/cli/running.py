@@ -35,6 +35,7 @@ from claudebatch.engine.session import Session
 from claudebatch.errors import ClaudebatchError, ExitCode
 from claudebatch.events import Event, Notice
 from claudebatch.planning.dry_run import Kept, estimate
+from claudebatch.planning.duration import ApiModel
 from claudebatch.planning.estimate import cost_of
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
@@ -205,12 +206,24 @@ def _estimate(options: RunOptions, workshop: Workshop, paths: Paths, *, json: bo
         ),
         limit=options.limit,
         output=str(output) if output is not None else "-",
+        api=_api_model(options, workshop.config),
     )
     if json:
         sys.stdout.write(json_line(estimate_json(found)))
     else:
         Terminal(sys.stdout, environment(), must_write=True).say_all(render_estimate(found))
     return ExitCode.OK
+
+
+def _api_model(options: RunOptions, config: Config) -> ApiModel:
+    if not options.simulate:
+        return ApiModel()
+    from claudebatch.simulator import SIMULATE_LATENCY, parse_latency  # noqa: PLC0415
+
+    wish = config.simulate
+    mean_s = parse_latency(wish.latency or SIMULATE_LATENCY).mean
+    limits = (wish.requests_per_minute, wish.input_tokens_per_minute, wish.output_tokens_per_minute)
+    return ApiModel(lambda output_tokens: mean_s, wish.burst_seconds, lambda pool: limits)
 
 
 def _key_scope(options: RunOptions) -> str:

@@ -23,6 +23,8 @@ Verdict: TypeAlias = Literal["served", "slow", "failed"]
 _LOOK_AGAIN_S = 1.0
 # Rows that fail one after the other without an end take no memory for it.
 _ROWS_REMEMBERED = 10_000
+# Calls out that are no older may still be served. An outage is seen this much later at most.
+_YOUNG_S = 5.0
 _AT = itemgetter(0)
 
 
@@ -33,8 +35,7 @@ class BreakerPolicy:
     minimum_calls: int = 20
     failure_rate: float = 0.5
     slow_call: float = 0.9
-    """A call is slow from this share of its deadline on. Of the deadline, and no number of seconds, because it grows
-    with the longest answer that the row allows: half an hour may be a good time for one."""
+    """A call is slow from this share of its deadline on, which grows with the longest answer that the row allows."""
     slow_call_rate: float = 1.0
     """Calls that were slow or failed. The default says: not one that was neither."""
     window_s: float = 30.0
@@ -65,7 +66,7 @@ class _Window:
 
     def __init__(self, policy: BreakerPolicy) -> None:
         self._policy = policy
-        # Mutable, changed by `add` only: the calls in order, and what they come to.
+        # Mutable, changed by `add` only.
         self._calls: list[tuple[float, int, Verdict]] = []
         self._verdicts: Counter[Verdict] = Counter()
         self._bad_rows: Counter[int] = Counter()
@@ -78,17 +79,19 @@ class _Window:
         while self._too_long(now):
             self._drop()
 
+    @property
+    def bad(self) -> int:
+        return self._verdicts["failed"] + self._verdicts["slow"]
+
     def is_bad(self) -> bool:
         policy, calls, failed = self._policy, len(self._calls), self._verdicts["failed"]
-        slow = failed + self._verdicts["slow"]
-        too_many = failed >= policy.failure_rate * calls or slow >= policy.slow_call_rate * calls
+        too_many = failed >= policy.failure_rate * calls or self.bad >= policy.slow_call_rate * calls
         return too_many and calls >= policy.minimum_calls and len(self._bad_rows) >= policy.bad_rows
 
     def _too_long(self, now: float) -> bool:
         calls, policy = self._calls, self._policy
-        if len(calls) <= policy.minimum_calls:
-            return False
-        return len(calls) > policy.window_calls or calls[0][0] < now - policy.window_s
+        enough = len(calls) > policy.minimum_calls
+        return enough and (len(calls) > policy.window_calls or calls[0][0] < now - policy.window_s)
 
     def _drop(self) -> None:
         _, row, verdict = self._calls.pop(0)
@@ -112,19 +115,21 @@ class Breaker:
         self.state: State = "closed"
         self._generation = 0
         # The same calls in the order in which they came back, and in that in which they began; see `_is_bad`.
-        self._back, self._begun = _Window(policy), _Window(policy)
+        self._by_return, self._by_start = _Window(policy), _Window(policy)
+        # Closed: how many calls are out, by when they began.
+        self._out: Counter[float] = Counter()
         self._probe_at = now
-        self._probes_out = 0
-        self._probes_won = 0
-        self._served = 0
-        # What had been served when each of these rows last failed; below zero: it has failed while others were served.
-        self._failing: dict[int, int] = {}
+        self._probes_out = self._probes_won = 0
+        # When the last served call began, and when each row last failed (-inf: while others were served).
+        self._good_at = -math.inf
+        self._failing: dict[int, float] = {}
         self.served_at = now
         """When the pool last served anything."""
 
     def admits(self, now: float) -> Ticket | None:
         """Ask to send now: a ticket to give back with the outcome, or None while the pool is left alone."""
         if self.state == "closed":
+            self._out[now] += 1
             return Ticket(self._generation, now)
         if self.opens_in(now) > 0:
             return None
@@ -144,20 +149,21 @@ class Breaker:
 
     def record(self, ticket: Ticket, verdict: Verdict, now: float, row: int) -> None:
         """A call came back. One that was admitted before the last change of state decides nothing any more."""
-        rows_own = self._is_rows_own(verdict, row)
+        rows_own = self._is_rows_own(verdict, ticket.began, now, row)
         if verdict != "failed":
             self.served_at = now
         if ticket.generation != self._generation:
             return
+        self._is_back(ticket)
         if rows_own and (self.state == "closed" or verdict == "failed"):
             self.forget(ticket, sent=True)
         elif self.state == "half-open":
             self._record_probe(verdict, now)
         else:
-            self._back.add(verdict, now, now, row)
-            self._begun.add(verdict, ticket.began, now, row)
+            self._by_return.add(verdict, now, now, row)
+            self._by_start.add(verdict, ticket.began, now, row)
             # Its own call must be a bad one: a good one is no reason to leave the pool alone.
-            if verdict != "served" and self._is_bad():
+            if verdict != "served" and self._is_bad(now):
                 self._open(now)
 
     def forget(self, ticket: Ticket, *, sent: bool) -> None:
@@ -165,24 +171,26 @@ class Breaker:
 
         One that was never *sent* makes room for another probe at once.
         """
-        if ticket.generation == self._generation and self.state == "half-open":
+        if ticket.generation != self._generation:
+            return
+        self._is_back(ticket)
+        if self.state == "half-open":
             self._probes_out -= 1
             if not sent:
                 self._probe_at = -math.inf
 
-    def _is_rows_own(self, verdict: Verdict, row: int) -> bool:
-        """Whether a call says more of its row than of the pool: the row failed before, and others were served since.
+    def _is_rows_own(self, verdict: Verdict, began: float, now: float, row: int) -> bool:
+        """Whether a call says more of its row than of the pool: it had failed, and what others sent after was served.
 
         Without this, bad rows that are all that is left at the end of a run would look like an outage, for ever.
         """
-        before = self._failing.pop(row, self._served)
-        again = before < self._served
+        again = self._failing.pop(row, math.inf) < self._good_at
         if verdict == "failed":
-            self._failing[row] = -1 if again else self._served
+            self._failing[row] = -math.inf if again else now
             if len(self._failing) > _ROWS_REMEMBERED:
                 del self._failing[next(iter(self._failing))]
         else:
-            self._served += 1
+            self._good_at = max(self._good_at, began)
         return again
 
     def _record_probe(self, verdict: Verdict, now: float) -> None:
@@ -195,13 +203,21 @@ class Breaker:
         if self._probes_won >= self._policy.probes:
             self._become("closed")
 
-    def _is_bad(self) -> bool:
+    def _is_back(self, ticket: Ticket) -> None:
+        self._out[ticket.began] -= 1
+        if self._out[ticket.began] <= 0:  # a probe was never in it
+            del self._out[ticket.began]
+
+    def _is_bad(self, now: float) -> bool:
         """Whether the pool fails now, in whichever order its last calls are looked at.
 
         As they come back, time-outs are all that is left at the end of a run, though they tell of the moment ten
         minutes ago when they were sent. As they began, the last ones seem to fail: failures are the first to come back.
+        At the beginning they are all that has come back: more must have failed than are out and may still be served.
         """
-        return self._back.is_bad() and self._begun.is_bad()
+        if not (self._by_return.is_bad() and self._by_start.is_bad()):
+            return False
+        return self._by_return.bad >= sum(n for began, n in self._out.items() if began > now - _YOUNG_S)
 
     def _open(self, now: float) -> None:
         self._probe_at = now + self._policy.wait_open_s
@@ -210,12 +226,9 @@ class Breaker:
     def _become(self, state: State) -> None:
         self.state = state
         self._generation += 1
-        self._back, self._begun = _Window(self._policy), _Window(self._policy)
+        self._by_return, self._by_start = _Window(self._policy), _Window(self._policy)
         self._probes_out = self._probes_won = 0
-
-
-def _nobody(pool: str) -> None:
-    """Nobody wants to know that *pool* is back."""
+        self._out.clear()
 
 
 class CircuitBreaker:
@@ -231,7 +244,7 @@ class CircuitBreaker:
         pool_of: Callable[[str], str],
         now: Callable[[], float],
         emit: Emit,
-        back: Callable[[str], None] = _nobody,
+        back: Callable[[str], None] = lambda pool: None,
     ) -> None:
         self._policy = policy
         self._pool_of = pool_of
@@ -247,11 +260,10 @@ class CircuitBreaker:
         breaker = self._breakers.get(pool)
         if breaker is None:
             breaker = self._breakers[pool] = Breaker(self._policy, now=self._now())
-        before = breaker.state
-        ticket = breaker.admits(self._now())
+        before, moment = breaker.state, self._now()
+        ticket = breaker.admits(moment)
         self._tell(pool, breaker, before)
         if ticket is None:
-            moment = self._now()
             raise CircuitOpen(pool, retry_after=breaker.opens_in(moment), open_for_s=moment - breaker.served_at)
         return await self._watch(pool, breaker, ticket, call, call_next)
 

@@ -161,6 +161,7 @@ class RateLimit(Generic[BookingT]):
                 self._tell_limits(pool, door)
                 self._emit(Waiting(pool.name, booking.reason, booking.seconds, call.prompt.id))
                 await self._waits.sleep(booking.seconds, door.bell)
+            self._tell_limits(pool, door)
             try:
                 await pool.depart()
             except BaseException:

@@ -86,8 +86,9 @@ class RetryBudget:
         """Seconds, at most, that a retry would wait which is booked now."""
         return self.wait(self._booked + 1, now)
 
-    def book(self) -> int:
+    def book(self, now: float) -> int:
         """Join the line; the number is this retry's turn."""
+        self._earn(0.0, now)
         self._booked += 1
         return self._booked
 
@@ -175,7 +176,7 @@ class Retry:
 
     async def _turn(self, call: Call, budget: RetryBudget) -> int:
         """Wait until the budget allows one more retry, and return its turn."""
-        turn, told = budget.book(), False
+        turn, told = budget.book(self._now()), False
         try:
             while (wait_s := budget.wait(turn, self._now())) > 0:
                 if not told:

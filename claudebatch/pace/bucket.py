@@ -11,11 +11,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+from claudebatch.pace.others import Others
+from claudebatch.pace.peaks import Peaks
+
 _ROOM_S = 0.5
 """Seconds of allowance that may be saved up blindly: half of the smallest bucket that the API is said to use ("60 RPM
 might be enforced as 1 request per second")."""
 _RESERVE_S = 0.5
 """How far behind the API's bucket ours stays once that is known: late packets and small errors come out of this."""
+_RESERVE_MOST_S = 8.0
+"""Every refusal doubles the reserve, up to this: headers may be older than we think, or somebody else is in a hurry."""
 _BLIND_MARGIN = 0.015
 """How much slower than the stated rate we are where no header shows the distance, so that jitter adds up to nothing."""
 _KNOWN_FROM = 4
@@ -24,10 +29,16 @@ _SPREAD_FROM_S = 1.0
 _SPREAD_S = 5.0
 """What is saved up at the API beyond `_SPREAD_FROM_S` is spent over about `_SPREAD_S`: headers may be some seconds old,
 and usage must not jump."""
-_HASTE = 1.05
+_GRAIN_S = 0.005
+"""Levels that differ by less are one and the same when the highest of a time is looked for."""
+_LONGEST_S = 60.0
+"""No limit is published that would save up more than a minute."""
+_HASTE = 1.04
 """Departures may catch up on the rate by this factor and no faster: after a pause, no second sees a stampede."""
-_CATCH_UP_S = 0.1
+_CATCH_UP_S = 0.05
 """A departure that a busy loop delayed by up to this much loses no pace."""
+_CALM_S = 60.0
+"""After the pool was away, what is saved up stays where it is for so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +47,8 @@ class Mark:
 
     level: float
     shifted: float
+    peaks: int = 0
+    unbound: float = 0.0
 
 
 class Bucket:
@@ -50,21 +63,34 @@ class Bucket:
         step: float = 1.0,
         room_s: float = _ROOM_S,
         spaced: bool = False,
+        shared: bool = True,
         share: float = 1.0,
     ) -> None:
         """*level*: units in it to begin with. *step*: the headers' `remaining` is a multiple of this. *room_s*: seconds
-        of allowance that it may hold at least. *spaced*: departures never bunch. *share*: as in `set_rate`."""
+        of allowance that it may hold at least. *spaced*: departures never bunch. *shared*: what others take may be
+        learned. *share*: as in `set_rate`."""
         self._step = step
+        # Requests left are counted down, tokens left are rounded to the nearest thousand.
+        self._rounding = step / 2 if step > 1 else 0.0
         self._spaced = spaced
+        self._shared = shared
         # Mutable, changed by the methods below only. The level may be negative: what was taken and not refilled yet.
         self._per_s = per_minute / 60
         self._share = share
         self._room_s = room_s
+        self._reserve_s = _RESERVE_S
         self._most_seen = 0.0
         self._level = min(level, self._capacity())
         self._at = now
         self._shifted = 0.0
         self._free_at = now
+        self._calm_until = -inf
+        self._others = Others(now)
+        self._last = (now, 0.0)
+        self._peaks = Peaks()
+        # As if it could hold any amount and headers had never moved it; the most of that; the most that the API held.
+        self._unbound = self._most_unbound = 0.0
+        self._most_held = 0.0
 
     @property
     def per_minute(self) -> float:
@@ -84,51 +110,80 @@ class Bucket:
     def mark(self, now: float) -> Mark:
         """Where it stands."""
         self._fill(now)
-        return Mark(self._level, self._shifted)
+        return self._mark()
 
     def wait_for(self, units: float, now: float) -> float:
-        """Seconds until *units* may be taken; more than it can hold may be taken from a full one, alone."""
+        """Seconds until *units* may be taken; more than it can hold may be taken alone, when the API's is full."""
         self._fill(now)
-        missing = min(units, self._capacity()) - self._level
+        missing = min(units, self._full()) - self._level
         return max(0.0, missing / self._rate(), self._free_at - now)
 
     def take(self, units: float, now: float) -> Mark:
         """Take *units*; call it when `wait_for` is over."""
         self._fill(now)
-        saved = max(0.0, self._level - self._per_s * max(_SPREAD_FROM_S, self._room_s))
-        self._level -= units
+        self._note_peak()
+        held = min(self._level, self._capacity())
+        saved = max(0.0, held - self._per_s * max(_SPREAD_FROM_S, self._room_s))
+        self._level = held - units
+        self._last = (now, units)
+        self._unbound -= units
         if saved or self._spaced:
-            speed = self._rate() * _HASTE + saved / _SPREAD_S
+            speed = self._rate() * _HASTE + (saved / _SPREAD_S if now >= self._calm_until else 0.0)
             self._free_at = max(self._free_at, now - _CATCH_UP_S) + units / speed
-        return Mark(self._level, self._shifted)
+        return self._mark()
 
-    def give_back(self, units: float, now: float) -> None:
-        """Return what was taken too much; a negative number takes what was taken too little."""
+    def give_back(self, units: float, now: float, mark: Mark | None = None) -> None:
+        """Return what was taken too much; a negative number takes what was taken too little.
+
+        *mark*: the API took what it took at that moment, so this bucket may be no fuller than if it had then taken the
+        right number: what would have run over since is lost.
+        """
         self._fill(now)
-        self._level = min(self._capacity(), self._level + units)
+        if mark is not None:
+            room = self._capacity() - self._peak_since(mark)
+            self.shift(min(units, max(0.0, room)))
+            self._unbound += units
+            self._most_unbound = max(self._most_unbound, self._unbound)
+            return
+        self._note_peak()
+        level = min(self._level, self._capacity()) if units < 0 else self._level
+        self._level = min(self._full(), level + units)
+        self._unbound += units
+        self._most_unbound = max(self._most_unbound, self._unbound)
 
     def observe(self, mark: Mark, remaining: float, now: float, *, ahead: tuple[float, float] | None = None) -> float:
         """An answer says that *remaining* were left; returns by how much that moved the picture.
 
         When it counted is not known: at the earliest right after its request was admitted (*mark*), at the latest now.
-        Both moments give a distance between the API's bucket and this one; the smaller one is safe to close. *ahead*:
-        what was taken here and not yet there, at both moments; the picture is then only raised.
+        Every moment of that time gives a distance between the API's bucket and this one; the smallest is safe to close.
+        *ahead*: what was taken here and not yet there, at both ends of it; the picture is then only raised.
         """
         self._fill(now)
-        self._most_seen = max(self._most_seen, remaining)
+        self._see(mark, remaining)
         if not self.known:
             return 0.0
+        moved = self._follow(mark, remaining, now, ahead)
+        if ahead is None and self._shared:
+            self._others.moved(moved, now, rate=self._per_s)
+        return moved
+
+    def _follow(self, mark: Mark, remaining: float, now: float, ahead: tuple[float, float] | None) -> float:
         ahead_then, ahead_now = ahead or (0.0, 0.0)
         then = remaining - ahead_then - (mark.level + self._shifted - mark.shifted)
         latest = remaining - ahead_now - self._level
-        reserve, error = self._reserve(), self._step if self._step > 1 else 0.0
+        reserve, error = self._reserve(), self._rounding
+        least = min(then, latest if ahead else remaining - self._peak_since(mark))
         # An empty bucket may be in debt by any amount.
-        if remaining > 0 and (behind := min(then, latest) - error) > reserve:
+        if remaining > 0 and (behind := least - error) > reserve:
             return self.shift(min(behind - reserve, self._may_raise()))
         if ahead is None and (behind := max(then, latest) + error) < reserve / 2:
             # Somebody else takes from it, or our estimates are too low.
             return self.shift(behind - reserve)
         return 0.0
+
+    def calm(self, now: float) -> None:
+        """Spend nothing of what is saved up for a while."""
+        self._calm_until = now + _CALM_S
 
     def shift(self, units: float) -> float:
         """Move the picture by *units*, which nobody took or gave; returns them."""
@@ -140,8 +195,11 @@ class Bucket:
         """The API did not admit what this bucket granted: it is empty, and what was believed of it was not true."""
         self._fill(now)
         self.shift(min(0.0, -self._level))
-        self._most_seen = 0.0
+        self._most_seen = self._most_held = 0.0
+        self._most_unbound = self._unbound
         self._room_s = min(self._room_s, _ROOM_S)
+        self._reserve_s = min(2 * self._reserve_s, _RESERVE_MOST_S)
+        self._calm_until = now + _CALM_S
 
     def set_rate(self, per_minute: float, now: float, *, share: float = 1.0) -> None:
         """From *now* on, *per_minute* units a minute; the API's bucket holds as many seconds of it as before.
@@ -150,27 +208,58 @@ class Bucket:
         """
         self._fill(now)
         self._most_seen *= per_minute / 60 / self._per_s
+        self._most_held *= per_minute / 60 / self._per_s
+        self._most_unbound = self._unbound
         self._per_s = per_minute / 60
         self._share = share
-        self._level = min(self._level, self._capacity())
+        last_at, units = self._last
+        # Had this been the rate when the last one left, no more than this could be there now.
+        self._level = min(self._level, self._capacity() - units + (now - last_at) * self._rate(), self._capacity())
+
+    def _mark(self) -> Mark:
+        return Mark(self._level, self._shifted, self._peaks.count, self._unbound)
+
+    def _see(self, mark: Mark, remaining: float) -> None:
+        self._most_seen = max(self._most_seen, remaining)
+        if remaining > 0:
+            # What was taken since it held the most is gone from what remains.
+            gone = self._most_unbound - max(mark.unbound, self._unbound)
+            held = min(remaining + gone, self._per_s / self._share * _LONGEST_S)
+            self._most_held = max(self._most_held, held)
+
+    def _note_peak(self) -> None:
+        # Right before it falls. Shifts move all levels alike.
+        self._peaks.note(min(self._level, self._capacity()) - self._shifted, self._per_s * _GRAIN_S)
+
+    def _peak_since(self, mark: Mark) -> float:
+        self._note_peak()
+        return self._peaks.since(mark.peaks) + self._shifted
 
     def _may_raise(self) -> float:
         # What we leave to others comes back as "remaining": only what was saved up before us may be spent.
         return inf if self._share >= 1 else max(0.0, self._most_seen * self._share - self._shifted)
 
     def _rate(self) -> float:
-        return self._per_s if self.known else self._per_s * (1 - _BLIND_MARGIN)
+        return self._per_s - self._others.per_s if self.known else self._per_s * (1 - _BLIND_MARGIN)
 
     def _reserve(self) -> float:
-        return min(self._most_seen / 2, self._per_s * _RESERVE_S)
+        return min(self._most_seen / 2, self._per_s * self._reserve_s)
 
     def _capacity(self) -> float:
+        """What it surely holds when it is full."""
         blind = self._per_s * self._room_s
-        # One step more than was ever seen: headers are rounded, and only a full bucket admits what is larger.
-        return max(blind, self._most_seen + self._step - self._reserve()) if self.known else blind
+        return max(blind, self._most_seen - self._rounding - self._reserve()) if self.known else blind
+
+    def _full(self) -> float:
+        """How far it must fill for the API's bucket to be surely full: only then that admits more than it can hold."""
+        blind = self._per_s * self._room_s
+        most = max(self._most_seen, self._most_held) + self._step
+        return max(blind, most - self._reserve()) if self.known else blind
 
     def _fill(self, now: float) -> None:
         if now > self._at:
             level = self._level + (now - self._at) * self._rate()
-            self._level = max(self._level, min(self._capacity(), level))
+            self._level = max(self._level, min(self._full(), level))
+            self._unbound += (now - self._at) * self._per_s / self._share
+            self._most_unbound = max(self._most_unbound, self._unbound)
             self._at = now

@@ -8,11 +8,10 @@ from collections import deque
 from claudebatch.domain import Call, Usage
 from claudebatch.pace.pace import Need
 
-_FIRST_FACTOR = 1.5
+_FIRST_FACTOR = 1.25
 """Until answers say better, estimates lean this far to the high side: they may be a third too low."""
 _PRIOR_WEIGHT = 3
 """The first guess counts like so many answers."""
-_ABOVE_MEAN = 1.01
 _MEMORY = 200
 """So many answers are remembered, in a run whose rows may change their kind on the way."""
 _QUANTILE = 0.7
@@ -74,7 +73,7 @@ class _Ratio:
         answers = len(self._pairs)
         weight = max(0, _PRIOR_WEIGHT - answers / _PRIOR_WEIGHT) * self._estimated / answers
         known = self._estimated + weight
-        self.factor = (self._counted + _FIRST_FACTOR * weight) / known * _ABOVE_MEAN if known else _FIRST_FACTOR
+        self.factor = (self._counted + _FIRST_FACTOR * weight) / known if known else _FIRST_FACTOR
 
 
 class _Lengths:

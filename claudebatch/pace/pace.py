@@ -30,6 +30,8 @@ _PRODUCED_S = 0.9
 for it; and of its smallest bucket so much is thought to be there."""
 _PROBE_GAP_S = 5.0
 """While a pool answers nothing but 429s, it is asked this often at most."""
+_SHORTEST_S = 1e-6
+"""A wait that floats cannot tell from none would be asked for again for ever."""
 _NO_MARK = Mark(0.0, 0.0)
 
 
@@ -106,7 +108,9 @@ class Pace:
         # and one of what was produced. A request leaves when both let it.
         self._output = Bucket(otpm, now=now, step=_TOKEN_STEP, share=share, room_s=_BOOKED_S) if otpm else None
         self._produced = (
-            Bucket(otpm, now=now, step=_TOKEN_STEP, share=share, room_s=_PRODUCED_S, level=inf) if otpm else None
+            Bucket(otpm, now=now, step=_TOKEN_STEP, share=share, room_s=_PRODUCED_S, level=inf, shared=False)
+            if otpm
+            else None
         )
         self._in_flight = 0.0
         self._ramp_at = now if any(self.limits) else -inf
@@ -144,7 +148,7 @@ class Pace:
         ):
             if bucket is not None and (seconds := bucket.wait_for(units, now)) > longest:
                 longest, why = seconds, reason
-        return Wait(longest, why) if longest > 0 else None
+        return Wait(max(longest, _SHORTEST_S), why) if longest > 0 else None
 
     def take(self, need: Need, now: float) -> Booking:
         """Book a request that leaves now."""
@@ -168,7 +172,7 @@ class Pace:
         self._return(booking, usage.limited_input, usage.output_tokens, now)
         if self._limited_since is not None and booking.at > self._limited_at:
             self._limited_since = None
-            self._ramp_at = now
+            self.restart(now)
         if self._cautious:
             self._cautious = False
             self._ramp_at = now
@@ -189,13 +193,16 @@ class Pace:
         self._limited_at = now
         if self._limited_since is None:
             self._limited_since = now
-            for bucket in (self._requests, self._input, self._output):
+            for bucket in (self._requests, self._input, self._output, self._produced):
                 if bucket is not None:
                     bucket.refused(now)
 
     def restart(self, now: float) -> None:
         """Start as gently as at the beginning: the pool was away."""
         self._ramp_at = now
+        for bucket in (self._requests, self._input, self._output):
+            if bucket is not None:
+                bucket.calm(now)
 
     def limited_for(self, now: float) -> float:
         """Seconds since the first 429 after the last answer; 0 when an answer came last."""
@@ -204,7 +211,7 @@ class Pace:
     def _return(self, booking: Booking, input_tokens: float, output_tokens: float, now: float) -> None:
         self._in_flight = max(0.0, self._in_flight - booking.need.output_tokens)
         if self._input:
-            self._input.give_back(booking.need.input_tokens - input_tokens, now)
+            self._input.give_back(booking.need.input_tokens - input_tokens, now, booking.input)
         if self._output:
             self._output.give_back(booking.need.output_tokens - output_tokens, now)
         if self._produced:

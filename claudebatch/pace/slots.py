@@ -8,6 +8,8 @@ _USED = 0.8
 """Only who uses this share of what there is gets more: a number that nobody tried out says nothing."""
 _SHRINK = 0.8
 _GROW_EVERY_S = 1.0
+_UNPROVEN = 512
+"""Answers may take half a minute, and the pace alone keeps the number small: until so many no answer is asked for."""
 _COOL_DOWN_S = 10.0
 """After a refusal, answers to what was sent before it still come in; they say nothing about the new number."""
 
@@ -38,7 +40,8 @@ class Slots:
         """Seconds until one more may be sent even if none comes back; `inf` when only that will help."""
         if self.in_flight < self.limit:
             return 0.0
-        if not (self._doubling and self._answered_since) or self.limit >= self._most:
+        proven = self._answered_since or self._limit < _UNPROVEN
+        if not (self._doubling and proven) or self.limit >= self._most:
             return inf
         if (seconds := self._grown_at + _GROW_EVERY_S - now) > 0:
             return seconds

@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from claudebatch.domain import Call, Pico, from_usd
+from claudebatch.domain import Call, Pico, Prompt, Route, Size, from_usd
+from claudebatch.planning.duration import ApiModel, Durations
 from claudebatch.planning.estimate import cost_of
 from claudebatch.planning.intake import Intake
 from claudebatch.planning.workshop import Workshop
@@ -21,6 +22,7 @@ from claudebatch.reports import Estimate, EstimateLine
 from claudebatch.stores.journal import RowRecord, index_rows, open_journal
 
 _CHUNK = 500
+_NO_PROMPT = Prompt("", {})
 _TABLE = """
 CREATE TEMP TABLE plan (position INTEGER PRIMARY KEY, key TEXT, repeated INTEGER, cached INTEGER, model TEXT, rule TEXT,
   input INTEGER, output INTEGER, low INTEGER, expected INTEGER, worst INTEGER, known INTEGER);
@@ -42,7 +44,15 @@ class Kept:
     """Whether the run would be a rehearsal: real results do not finish its rows, nor its results a real run's."""
 
 
-def estimate(workshop: Workshop, files: Sequence[Path], kept: Kept, *, limit: int | None, output: str) -> Estimate:
+def estimate(
+    workshop: Workshop,
+    files: Sequence[Path],
+    kept: Kept,
+    *,
+    limit: int | None,
+    output: str,
+    api: ApiModel,
+) -> Estimate:
     """What a run over *files* would do and cost. Raises `InvalidInput` as the run itself would."""
     with tempfile.TemporaryDirectory(prefix="claudebatch-") as folder:
         connection = open_journal(Path(folder) / "plan.sqlite")
@@ -55,7 +65,7 @@ def estimate(workshop: Workshop, files: Sequence[Path], kept: Kept, *, limit: in
             intake.refuse(report.twins)
             plan.flush()
             connection.execute("COMMIT")
-            return _sum_up(connection, plan.finished(), workshop, output)
+            return _sum_up(connection, plan.finished(), workshop, output, api)
         finally:
             connection.close()
 
@@ -127,9 +137,12 @@ class _Sum:
     known: bool = True
 
 
-def _sum_up(connection: sqlite3.Connection, finished: set[int], workshop: Workshop, output: str) -> Estimate:
+def _sum_up(
+    connection: sqlite3.Connection, finished: set[int], workshop: Workshop, output: str, api: ApiModel
+) -> Estimate:
     sums: defaultdict[tuple[str, str], _Sum] = defaultdict(_Sum)
     rows = duplicates = 0
+    durations = Durations(workshop.config, workshop.catalog, api)
     query = (
         "SELECT p.position, p.model, p.rule, repeated, cached, input, output, low, expected, worst, known"
         " FROM plan p JOIN rows r ON r.position = p.position ORDER BY p.position"
@@ -147,6 +160,7 @@ def _sum_up(connection: sqlite3.Connection, finished: set[int], workshop: Worksh
             duplicates += 1
         else:
             _add(line, *numbers)
+            durations.add(_call(model, rule, numbers[0], numbers[1]))
     lines = tuple(
         EstimateLine(
             model, rule, s.rows, s.cached, s.input_tokens, s.output_tokens, s.low, s.expected, s.worst, s.known
@@ -154,7 +168,24 @@ def _sum_up(connection: sqlite3.Connection, finished: set[int], workshop: Worksh
         for (model, rule), s in sums.items()
     )
     cap = workshop.config.budget
-    return Estimate(rows, len(finished), duplicates, lines, from_usd(cap) if cap is not None else None, output)
+    longest = durations.longest()
+    return Estimate(
+        rows,
+        len(finished),
+        duplicates,
+        lines,
+        from_usd(cap) if cap is not None else None,
+        output,
+        seconds=longest.seconds if longest else 0.0,
+        bound_by=longest.reason if longest else None,
+        bound_pool=longest.pool if longest else None,
+    )
+
+
+def _call(model: str, rule: str, input_tokens: int, output_tokens: int) -> Call:
+    """A row of the plan, as the pace sees it."""
+    size = Size(input_tokens, input_tokens, output_tokens, output_tokens)
+    return Call(0, _NO_PROMPT, Route(model, rule), model, b"", size)
 
 
 def _add(line: _Sum, inputs: int, outputs: int, low: Pico, expected: Pico, worst: Pico, known: bool) -> None:

@@ -23,6 +23,17 @@ class Latency:
     first: float
     second: float = 0.0
 
+    @property
+    def mean(self) -> float:
+        """Seconds on average."""
+        match self.shape:
+            case "fixed":
+                return self.first
+            case "uniform":
+                return (self.first + self.second) / 2
+            case "lognormal":
+                return self.first * math.exp(self.second**2 / 2)
+
     def draw(self, rng: random.Random) -> float:
         """Seconds for one answer."""
         match self.shape:

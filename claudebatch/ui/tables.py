@@ -18,6 +18,8 @@ def render_estimate(estimate: Estimate) -> list[str]:
         body.append(_estimate_total(estimate))
     lines = [_estimate_rows(estimate)]
     lines += table("<<>>>>>>>", header, body) if body else []
+    if body:
+        lines.append(_time(estimate))
     lines.append(_against_cap(estimate))
     return [*lines, f"Nothing was sent. Results would go to {estimate.output}"]
 
@@ -35,6 +37,9 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
         "worst_usd": fmt.usd_string(estimate.worst) if known else None,
         "cap_usd": None if estimate.cap is None else fmt.usd_string(estimate.cap),
         "worst_exceeds_cap": estimate.cap is not None and (not known or estimate.worst > estimate.cap),
+        "seconds": round(estimate.seconds, 1),
+        "bound_by": estimate.bound_by,
+        "bound_pool": estimate.bound_pool,
         "output": estimate.output,
     }
 
@@ -112,6 +117,13 @@ def _estimate_total(estimate: Estimate) -> tuple[str, ...]:
 
 def _counts(rows: int, cached: int, input_tokens: int, output_tokens: int) -> tuple[str, str, str, str]:
     return fmt.count(rows), fmt.count(cached), fmt.tokens(input_tokens), fmt.tokens(output_tokens)
+
+
+def _time(estimate: Estimate) -> str:
+    what = f"About {fmt.seconds(estimate.seconds)}" if estimate.seconds >= 1 else "Less than a second"
+    if estimate.bound_by is None:
+        return f"{what}, waiting for answers only."
+    return f"{what}, bound by {estimate.bound_by} of {estimate.bound_pool}."
 
 
 def _against_cap(estimate: Estimate) -> str:

@@ -35,7 +35,8 @@ def test_a_size_is_bytes_in_powers_of_1024(value, expected):
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [("20%", 0.2), ("0%", 0.0), (" 12.5 % ", 0.125), ("100%", 1.0), (0.2, 0.2), ("1", 1.0), (0, 0.0)]
+    ("value", "expected"),
+    [("20%", 0.2), ("0%", 0.0), (" 12.5 % ", 0.125), ("100%", 1.0), (0.2, 0.2), ("1", 1.0), (0, 0.0)],
 )
 def test_a_share_is_a_number_from_0_to_1(value, expected):
     assert share("x", value) == pytest.approx(expected)
@@ -43,7 +44,7 @@ def test_a_share_is_a_number_from_0_to_1(value, expected):
 
 @pytest.mark.parametrize("value", ["101%", 1.5, "20", "-5%", "%", "5%%", "some", None, True, "20s"])
 def test_no_share_is_more_than_all_or_less_than_nothing(value):
-    with pytest.raises(ConfigError, match="retry.budget: not a share from 0% to 100%") as caught:
+    with pytest.raises(ConfigError, match=r"retry\.budget: not a share from 0% to 100%") as caught:
         share("retry.budget", value)
     assert "20%" in caught.value.fix
 

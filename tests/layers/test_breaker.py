@@ -94,15 +94,27 @@ def test_time_outs_that_come_in_last_do_not_open_it_when_what_was_sent_after_the
 
 def test_failures_that_come_in_first_do_not_open_it_when_what_was_sent_with_them_was_served_before():
     breaker = closed()
-    out: list[list[Ticket]] = []
-    for second in range(30):
-        out.append([breaker.admits(second) for _ in range(8)])
-        failing = out[-1][:2] if second > 8 else []
-        for row, ticket in enumerate(failing):
-            breaker.record(ticket, "failed", second + 0.1, row=row)
-        for row, ticket in enumerate(out[second - 3][len(failing) :] if second >= 3 else []):
-            breaker.record(ticket, "served", second + 0.2, row=row)
-    assert breaker.state == "closed", "a quarter fails, at once; the others take three seconds"
+    out: list[Ticket] = []
+    for number in range(100):
+        at = 3.0 * number
+        ticket = breaker.admits(at)
+        if number > 40 and number % 4 == 0:
+            breaker.record(ticket, "failed", at + 0.1, row=number)
+        else:
+            out.append(ticket)
+        while out and out[0].began <= at - 60:
+            breaker.record(out.pop(0), "served", at + 0.2, row=-number)
+        assert breaker.state == "closed", "a quarter fails, at once; the others take a minute"
+
+
+def test_quick_failures_at_the_beginning_do_not_open_it_while_most_calls_may_still_be_served():
+    breaker = closed()
+    out = [breaker.admits(0) for _ in range(20)]
+    for row, ticket in enumerate(out[:9]):
+        breaker.record(ticket, "failed", 0.1, row=row)
+    assert breaker.state == "closed", "failures are the first to come back, and 11 may be served"
+    breaker.record(out[9], "failed", 5.0, row=9)
+    assert breaker.state == "open", "they are no longer young"
 
 
 def test_one_bad_row_never_opens_it():
@@ -115,28 +127,39 @@ def test_one_bad_row_never_opens_it():
 
 def test_rows_that_fail_again_while_others_are_served_say_nothing_of_the_pool():
     breaker = closed()
-    for _ in range(3):
+    for second in range(3):
         for row in range(3):
-            called(breaker, "failed", row=row)
-        called(breaker, *["served"] * 7, row=9)
-    for _ in range(20):
+            called(breaker, "failed", at=second, row=row)
+        called(breaker, *["served"] * 7, at=second + 0.5, row=9)
+    for second in range(3, 23):
         for row in range(3):
-            called(breaker, "failed", row=row)
+            called(breaker, "failed", at=second, row=row)
     assert breaker.state == "closed", "at the end of a run they may be all that is left"
-    called(breaker, *["failed"] * 4)
+    called(breaker, *["failed"] * 4, at=23)
     assert breaker.state == "open", "rows that had not failed before are believed"
+
+
+def test_what_was_sent_before_a_failure_and_is_served_after_it_does_not_put_the_blame_on_the_row():
+    breaker = closed()
+    early = [breaker.admits(0) for _ in range(3)]
+    called(breaker, "failed", at=1, row=1)
+    called(breaker, "failed", at=1, row=2)
+    for row, ticket in enumerate(early):
+        breaker.record(ticket, "served", 2, row=10 + row)
+    called(breaker, "failed", at=3, row=1)
+    assert breaker.state == "open", "an outage began at second 1"
 
 
 def test_a_bad_row_as_a_probe_neither_closes_nor_opens_it():
     breaker = closed()
     called(breaker, "failed", row=9)
-    called(breaker, "served", row=8)
-    called(breaker, "failed", row=9)
-    called(breaker, "failed", "failed")
+    called(breaker, "served", at=1, row=8)
+    called(breaker, "failed", at=2, row=9)
+    called(breaker, "failed", "failed", at=2)
     assert breaker.state == "open"
-    breaker.record(breaker.admits(10), "failed", 11, row=9)
-    assert breaker.state == "half-open" and breaker.opens_in(11) == 9
-    breaker.record(breaker.admits(20), "failed", 21, row=7)
+    breaker.record(breaker.admits(12), "failed", 13, row=9)
+    assert breaker.state == "half-open" and breaker.opens_in(13) == 9
+    breaker.record(breaker.admits(22), "failed", 23, row=7)
     assert breaker.state == "open"
 
 
@@ -225,6 +248,7 @@ def test_a_late_answer_of_the_time_before_it_opened_decides_nothing():
         breaker.record(ticket, "failed", 0, row=row)
     breaker.record(early[4], "served", 5, row=4)
     assert breaker.state == "open", "a late success does not close it"
+    assert not breaker._out, "they are waited for no more"
     assert breaker.served_at == 5, "but it was served"
     breaker.admits(10)
     breaker.record(early[5], "failed", 11, row=5)
@@ -249,3 +273,9 @@ def test_closed_again_it_begins_with_a_clean_window():
     assert breaker.state == "closed"
     called(breaker, "failed", "failed", "failed", at=31)
     assert breaker.state == "closed"
+
+
+def test_an_endless_row_of_bad_rows_takes_no_memory():
+    breaker = closed(BreakerPolicy(minimum_calls=20_000))
+    called(breaker, *["failed"] * 10_500)
+    assert len(breaker._failing) == 10_000

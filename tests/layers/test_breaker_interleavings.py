@@ -15,7 +15,13 @@ from claudebatch.layers.breaker import Breaker, BreakerPolicy, Ticket
 
 MOST_CALLS = 6
 WAIT_S = 10.0
-_ELSEWHERE = {"_policy", "_generation", "_back", "_begun", "_failing", "_served", "served_at"}
+ENDS = {
+    "closed": ("served", "failed", "slow", "forgotten"),
+    "half-open": ("served", "failed", "forgotten", "unsent"),
+    "late": ("served", "failed", "unsent"),
+}
+"""How calls can end that make a difference, by the state of the breaker; late: of an earlier era."""
+_ELSEWHERE = {"_policy", "_generation", "_by_return", "_by_start", "_failing", "_good_at", "_out", "served_at"}
 
 
 @dataclass
@@ -35,13 +41,13 @@ class Walk:
     """Of the probes of this era."""
     heard: list[tuple[float, int, str]] = field(default_factory=list)
     """When they began, row and verdict of the calls of this era."""
-    failing: dict[int, bool] = field(default_factory=dict)
-    """Rows whose last call failed, and whether others were served since (or at an earlier such time)."""
+    failing: dict[int, tuple[float, bool]] = field(default_factory=dict)
+    """Rows whose last call failed: when, and whether what began after it was served (or at an earlier such time)."""
     probed_at: float | None = None
     opened_at: float = 0.0
 
     def key(self) -> object:
-        """Equal for walks that must go on alike: calls of earlier eras differ in nothing, moments only by their distance.
+        """Equal for walks that must go on alike: calls of earlier eras differ in nothing, moments by their distance.
 
         What the onlooker has heard stands for the windows, and everything else that the breaker knows is in the key.
         """
@@ -49,7 +55,17 @@ class Walk:
         known["_probe_at"] -= self.now
         probed = None if self.probed_at is None else self.now - self.probed_at
         here = sorted(row for _, era, row in self.out if era == self.era)
-        seen = (tuple(sorted(self.failing.items())), self.begun, self.won, self.lost, self._told(), probed, self.now - self.opened_at, self.now)
+        failing = sorted((row, self.now - at, again) for row, (at, again) in self.failing.items())
+        seen = (
+            tuple(failing),
+            self.begun,
+            self.won,
+            self.lost,
+            self._told(),
+            probed,
+            self.now - self.opened_at,
+            self.now,
+        )
         return (*known.values(), *seen, *here, len(self.out))
 
     def _told(self) -> object:
@@ -59,13 +75,14 @@ class Walk:
         """A walk of its own from here on."""
         other = copy.copy(self)
         other.breaker = copy.copy(self.breaker)
-        for order in ("_back", "_begun"):
+        for order in ("_by_return", "_by_start"):
             window = copy.copy(getattr(self.breaker, order))
             setattr(other.breaker, order, window)
             for name, value in vars(window).items():
                 if isinstance(value, list | Counter):
                     setattr(window, name, value.copy())
         other.out, other.heard, other.failing = self.out[:], self.heard[:], dict(self.failing)
+        other.breaker._out = self.breaker._out.copy()
         other.breaker._failing = dict(self.breaker._failing)
         return other
 
@@ -104,9 +121,11 @@ class Walk:
             if verdict == "unsent" and era == self.era:
                 self.probed_at = None
             return
-        rows_own = self._is_rows_own(verdict, row)
+        rows_own = self._is_rows_own(verdict, ticket.began, row)
         self.breaker.record(ticket, verdict, self.now, row)
-        assert self.breaker.served_at == (served_at if verdict == "failed" else self.now), "every answer counts as served"
+        assert self.breaker.served_at == (served_at if verdict == "failed" else self.now), (
+            "every answer counts as served"
+        )
         if era != self.era:
             assert self.breaker.state == before, "who went before the last change decides nothing"
             return
@@ -116,12 +135,12 @@ class Walk:
         self._judge(before, verdict, (ticket.began, row, verdict))
         self._note(before)
 
-    def _is_rows_own(self, verdict: str, row: int) -> bool:
-        again = self.failing.pop(row, False)
+    def _is_rows_own(self, verdict: str, began: float, row: int) -> bool:
+        _, again = self.failing.pop(row, (0.0, False))
         if verdict == "failed":
-            self.failing[row] = again
+            self.failing[row] = self.now, again
         else:
-            self.failing = dict.fromkeys(self.failing, True)
+            self.failing = {other: (at, bad or began > at) for other, (at, bad) in self.failing.items()}
         return again
 
     def _judge(self, before: str, verdict: str, call: tuple[float, int, str]) -> None:
@@ -136,7 +155,10 @@ class Walk:
             assert after == ("open" if verdict != "served" and self._is_bad() else "closed")
 
     def _is_bad(self) -> bool:
-        return self._looks_bad(self.heard) and self._looks_bad(sorted(self.heard, key=lambda call: call[0]))
+        young = sum(era == self.era for _, era, _ in self.out)
+        bad = sum(verdict != "served" for *_, verdict in self.heard[-self.policy.window_calls :])
+        by_start = sorted(self.heard, key=lambda call: call[0])
+        return self._looks_bad(self.heard) and self._looks_bad(by_start) and bad >= young
 
     def _looks_bad(self, calls: list[tuple[float, int, str]]) -> bool:
         heard = calls[-self.policy.window_calls :]
@@ -164,7 +186,8 @@ def steps(walk: Walk) -> list[tuple[str, int, str]]:
     # Of calls that cannot be told apart, one is enough.
     alike = {row if era == walk.era else None: which for which, (_, era, row) in enumerate(walk.out)}
     for which in alike.values():
-        found += [("end", which, verdict) for verdict in ("served", "failed", "slow", "forgotten", "unsent")]
+        late = walk.out[which][1] != walk.era
+        found += [("end", which, verdict) for verdict in ENDS["late" if late else walk.breaker.state]]
     return found
 
 

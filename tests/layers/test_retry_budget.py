@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import random
 
 import pytest
@@ -23,18 +24,18 @@ def spent(policy: RetryBudgetPolicy = POLICY) -> RetryBudget:
     """A budget whose savings are used up at second 0."""
     budget = RetryBudget(policy, now=0.0)
     for _ in range(int(policy.saved)):
-        assert budget.wait(budget.book(), 0.0) == 0
+        assert budget.wait(budget.book(0.0), 0.0) == 0
     return budget
 
 
 def test_what_is_saved_goes_at_once_and_the_next_ones_at_the_lowest_rate():
     budget = spent()
-    assert [budget.wait(budget.book(), 0.0) for _ in range(3)] == [1, 2, 3]
+    assert [budget.wait(budget.book(0.0), 0.0) for _ in range(3)] == [1, 2, 3]
 
 
 def test_five_answers_pay_for_one_retry():
     budget = spent()
-    first, second = budget.book(), budget.book()
+    first, second = budget.book(0.0), budget.book(0.0)
     for _ in range(5):
         budget.answered(0.0)
     assert (budget.wait(first, 0.0), budget.wait(second, 0.0)) == (pytest.approx(0), pytest.approx(1))
@@ -44,29 +45,29 @@ def test_an_hour_of_answers_saves_no_more_than_a_few_retries():
     budget = RetryBudget(POLICY, now=0.0)
     for second in range(3600):
         budget.answered(second)
-    waits = [budget.wait(budget.book(), 3599.0) for _ in range(12)]
+    waits = [budget.wait(budget.book(3599.0), 3599.0) for _ in range(12)]
     assert waits == [0] * 10 + [1, 2]
 
 
 def test_one_that_leaves_the_line_lets_the_next_move_up():
     budget = spent()
-    first, second, third = budget.book(), budget.book(), budget.book()
+    first, second, third = budget.book(0.0), budget.book(0.0), budget.book(0.0)
     budget.give_back(second)
     assert (budget.wait(first, 0.0), budget.wait(third, 0.0)) == (1, 2)
-    assert budget.wait(budget.book(), 0.0) == 3
+    assert budget.wait(budget.book(0.0), 0.0) == 3
 
 
 def test_places_given_back_save_up_no_further_retries():
     budget = RetryBudget(POLICY, now=0.0)
     for _ in range(5):
-        budget.give_back(budget.book())
-    assert [budget.wait(budget.book(), 100.0) for _ in range(11)] == [0] * 10 + [1]
+        budget.give_back(budget.book(0.0))
+    assert [budget.wait(budget.book(100.0), 100.0) for _ in range(11)] == [0] * 10 + [1]
 
 
 def test_the_line_is_as_long_as_the_wait_of_who_joins_it():
     budget = spent()
     for _ in range(4):
-        assert budget.line(0.5) == budget.wait(budget.book(), 0.5)
+        assert budget.line(0.5) == budget.wait(budget.book(0.5), 0.5)
 
 
 _STEPS = st.lists(
@@ -88,7 +89,7 @@ def test_whatever_happens_no_more_go_than_were_earned_and_the_first_goes_first(s
         if isinstance(step, float):
             at += step
         elif step == "book":
-            line.append(budget.book())
+            line.append(budget.book(at))
         elif step == "answer":
             budget.answered(at)
             answers += 1
@@ -127,7 +128,7 @@ async def test_a_storm_of_failures_is_retried_one_by_one_and_none_is_dropped():
     assert {reply.attempts for reply in replies} == {2}
     retries = client.times[64:]
     assert len([at for at in retries if at < 0.5]) == 10, "what was saved"
-    assert all(later >= earlier for earlier, later in zip(retries, retries[1:], strict=False))
+    assert all(later >= earlier for earlier, later in itertools.pairwise(retries))
     assert 30 < now() < 54, "the others at one a second, and one more for five answers"
     waits = [event for event in events if isinstance(event, Waiting)]
     assert {(wait.pool, wait.reason) for wait in waits} == {(HAIKU, "retry budget")}

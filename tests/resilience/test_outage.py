@@ -1,7 +1,8 @@
-"""R12, R13: an API that is gone is left alone, asked now and then, and waited for; what it costs is a handful of requests."""
+"""R12, R13: an API that is gone is left alone, asked now and then, and waited for."""
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 
@@ -35,7 +36,7 @@ def down(make: Callable[[], Exception], since: float, until: float = float("inf"
 
 
 def gaps(times: list[float]) -> list[float]:
-    return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
 @pytest.fixture
@@ -54,7 +55,9 @@ def openings(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("since", [0.0, GOES_DOWN_AT], ids=["from the start", "after good times"])
-@pytest.mark.parametrize(("limits", "workers"), [({"tier": "none"}, 64), ({"tier": "start"}, 64), ({"tier": "none"}, 5)])
+@pytest.mark.parametrize(
+    ("limits", "workers"), [({"tier": "none"}, 64), ({"tier": "start"}, 64), ({"tier": "none"}, 5)]
+)
 def test_an_outage_of_a_quarter_of_an_hour_gets_few_requests_and_costs_no_row(openings, kind, since, limits, workers):
     @virtual
     async def outage() -> None:
@@ -121,7 +124,8 @@ async def test_an_overloaded_model_hands_rows_over_when_its_retries_stand_in_lin
     ran = await run(3000, fate, model=OPUS, fallbacks={OPUS: [SONNET]})
     assert len(ran.succeeded) == 3000
     models = [outcome.reply.model for outcome in ran.succeeded]
-    assert models.count(SONNET) > 300 and models.count(OPUS) > 300
+    assert models.count(SONNET) > 100 and models.count(OPUS) > 2000
+    assert ran.states() == [], "a quarter is no outage, and that failures are quick makes it none"
     answered = models.count(OPUS)
     retries = len(ran.bench.told(Retrying))
     assert retries <= 10 + 0.2 * answered + 1.0 * ran.wall_s + 64

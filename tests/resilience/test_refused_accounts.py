@@ -1,4 +1,4 @@
-"""R16: where the account is refused, nothing more is sent than what is on its way; what is one row's fault fails one row."""
+"""R16: where the account is refused, nothing leaves any more; what is one row's fault fails one row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The far end of a scenario, in virtual time: the simulator's own token buckets, and what else may happen to a request."""
+"""The far end of a scenario, in virtual time: the simulator's own token buckets, and what else befalls requests."""
 
 from __future__ import annotations
 
@@ -44,11 +44,12 @@ class Seen:
     came: list[float] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
     """The row of each request that came."""
-    admitted: list[float] = field(default_factory=list)
+    admitted: list[tuple[float, int]] = field(default_factory=list)
+    """When a request was let in, and its input tokens."""
     refused: list[tuple[float, float | None]] = field(default_factory=list)
     """When each 429 was sent, and the `retry-after` it carried."""
-    counted: list[tuple[float, int, int]] = field(default_factory=list)
-    """When tokens were counted: input, output."""
+    produced: list[tuple[float, int]] = field(default_factory=list)
+    """When an answer was ready, and its output tokens."""
     most_in_flight: int = 0
 
 
@@ -110,12 +111,12 @@ class Api:
             self._current().admit(counted_input, now())
         except Refused as refused:
             await self._refuse(refused.message, refused.retry_after_s)
-        self.seen.admitted.append(now())
+        self.seen.admitted.append((now(), counted_input))
         at_start = self._say() if self._server.headers == "start" else None
         await asyncio.sleep(self._latency.draw(self._rng))
         usage = Usage(input_tokens=counted_input, output_tokens=counted_output)
         self._current().settle(counted_input, usage, now())
-        self.seen.counted.append((now(), counted_input, counted_output))
+        self.seen.produced.append((now(), counted_output))
         limits = at_start if self._server.headers == "start" else self._say()
         return make_answer(usage, limits, now() - began)
 
@@ -166,7 +167,9 @@ class Api:
         pairs = [(name, value) for name, _, value in (line.partition(b": ") for line in lines)]
         limits = read_headers(pairs, now=TODAY).limits
         if limits is not None and self._server.headers not in ("start", "end"):
-            limits = Limits(*(self._lie(reading) for reading in (limits.requests, limits.input_tokens, limits.output_tokens)))
+            limits = Limits(
+                *(self._lie(reading) for reading in (limits.requests, limits.input_tokens, limits.output_tokens))
+            )
         if not self._server.stale_s:
             return limits
         self._said.append((now(), limits))
@@ -199,6 +202,4 @@ def make_answer(usage: Usage, limits: Limits | None, took_s: float) -> Reply:
 def _buckets(server: Server, times: float) -> Buckets:
     rpm, itpm, otpm = (round(limit * times) if limit else None for limit in (server.rpm, server.itpm, server.otpm))
     began = now()
-    return Buckets(
-        Allowance(rpm, itpm, otpm, server.burst_s), now=began, wall=lambda: TODAY + timedelta(seconds=now())
-    )
+    return Buckets(Allowance(rpm, itpm, otpm, server.burst_s), now=began, wall=lambda: TODAY + timedelta(seconds=now()))

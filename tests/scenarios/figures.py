@@ -5,14 +5,12 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from math import exp
 from typing import TypeAlias
 
 from tests.scenarios.play import Played, limits_of
 from tests.scenarios.scenario import Case
 
-_WIDEST_PROBES_S = 5.0
-_AFTER_S = 2.0
-"""Requests that were under way when trouble began or ended belong to neither side."""
 Timed: TypeAlias = Sequence[tuple[float, float]]
 """(when, how many units), in order."""
 
@@ -33,20 +31,21 @@ def share(played: Played) -> float:
     Requests and input count when they are admitted, from the first one on; output when it is produced, from the first
     answer on and until the last admission.
     """
-    admitted = played.seen.admitted
-    began, last = admitted[0], admitted[-1]
-    output = [(at, tokens) for at, _, tokens in played.seen.counted if at <= last]
-    rpm, itpm, otpm = limits_of(played.case.server)
-    shares = [
-        _least_s(played.case, limit, units) / (last - since)
-        for limit, units, since in (
-            (rpm, len(admitted), began),
-            (itpm, sum(tokens for _, tokens, _ in played.seen.counted), began),
-            (otpm, sum(tokens for _, tokens in output), output[0][0] if output else began),
-        )
-        if limit and last > since
-    ]
-    return max(shares)
+    last = played.seen.admitted[-1][0]
+    return max(
+        _least_s(played.case, limit, _sum(timed)) / (last - timed[0][0])
+        for limit, timed in _counted(played, last)
+        if last > timed[0][0]
+    )
+
+
+def of_refill(played: Played) -> float:
+    """What was admitted or produced after the first answer, over what the binding limit brings in that time."""
+    since, last = played.seen.produced[0][0], played.seen.admitted[-1][0]
+    return max(
+        _sum([(at, units) for at, units in timed if at > since]) / (limit / 60 * (last - since))
+        for limit, timed in _counted(played, last)
+    )
 
 
 def finished(played: Played) -> float:
@@ -72,29 +71,25 @@ def busiest_second_after(played: Played) -> float:
 
 def busiest_minute(played: Played) -> float:
     """Most of any limit's units in any minute after the first, over the limit."""
-    seen, (rpm, itpm, otpm) = played.seen, limits_of(played.case.server)
     return max(
         _most_in([(at, units) for at, units in timed if at >= 60], 60.0) / limit
-        for limit, timed in (
-            (rpm, _ones(seen.admitted)),
-            (itpm, [(at, tokens) for at, tokens, _ in seen.counted]),
-            (otpm, [(at, tokens) for at, _, tokens in seen.counted]),
-        )
-        if limit
+        for limit, timed in _counted(played, played.took_s)
     )
 
 
 def probes_in_5_s(played: Played) -> float:
-    """Most requests in any five seconds of trouble."""
-    return max(
-        _most_in(_ones([at for at in played.seen.came if since <= at < until]), _WIDEST_PROBES_S)
-        for since, until in _troubles(played)
-    )
+    """Most requests in any five seconds of trouble, once the client could know of it."""
+    return _most_probes(played, 5.0, known_after_s=2.0)
+
+
+def probes_in_10_s(played: Played) -> float:
+    """Most requests in any ten seconds of trouble, once the requests that stood in line when it began are gone."""
+    return _most_probes(played, 10.0 - 1e-6, known_after_s=20.0)
 
 
 def requests_in_trouble(played: Played) -> float:
     """Requests that came while the API was in trouble."""
-    return sum(since - _AFTER_S <= at < until for at in played.seen.came for since, until in _troubles(played))
+    return sum(window.since <= at < window.until for at in played.seen.came for window in played.case.server.windows)
 
 
 def early(played: Played) -> float:
@@ -112,6 +107,15 @@ def longest_gap_s(played: Played) -> float:
 def most_in_flight(played: Played) -> float:
     """Requests in flight at once."""
     return played.seen.most_in_flight
+
+
+def of_the_slots(played: Played) -> float:
+    """Requests in flight on average from a tenth of the run to nine tenths, over those that the API allows."""
+    ends = [at for at, _ in played.seen.produced]
+    first, last = len(ends) // 10, len(ends) * 9 // 10
+    slots = played.case.server.max_concurrency or 1
+    usual_s = 3.0 * exp(0.4**2 / 2)
+    return (last - first) / (ends[last] - ends[first]) * usual_s / slots
 
 
 def opened_after_s(played: Played) -> float:
@@ -142,11 +146,28 @@ def overtaken(played: Played) -> float:
 FIGURES: dict[str, Callable[[Played], float]] = {
     figure.__name__: figure
     for figure in (
-        refused, refused_share, share, finished, requests_per_row, busiest_second, busiest_second_after, busiest_minute,
-        probes_in_5_s, requests_in_trouble, early, longest_gap_s, most_in_flight, opened_after_s, exit_code, took_s,
+        refused,
+        refused_share,
+        share,
+        of_refill,
+        finished,
+        requests_per_row,
+        busiest_second,
+        busiest_second_after,
+        busiest_minute,
+        probes_in_5_s,
+        probes_in_10_s,
+        requests_in_trouble,
+        early,
+        longest_gap_s,
+        most_in_flight,
+        of_the_slots,
+        opened_after_s,
+        exit_code,
+        took_s,
         overtaken,
     )
-}  # fmt: skip
+}
 
 
 def _least_s(case: Case, limit: float, units: float) -> float:
@@ -161,9 +182,27 @@ def _least_s(case: Case, limit: float, units: float) -> float:
     return at + max(0.0, left) / per_s
 
 
-def _troubles(played: Played) -> list[tuple[float, float]]:
-    """When the API was in trouble, and the client could know it."""
-    return [(window.since + _AFTER_S, window.until) for window in played.case.server.windows]
+def _counted(played: Played, until: float) -> list[tuple[float, Timed]]:
+    """Each limit of the API, and what counted against it."""
+    admitted, produced = played.seen.admitted, played.seen.produced
+    rpm, itpm, otpm = limits_of(played.case.server)
+    found: list[tuple[float | None, Timed]] = [
+        (rpm, [(at, 1.0) for at, _ in admitted]),
+        (itpm, admitted),
+        (otpm, [(at, tokens) for at, tokens in produced if at <= until]),
+    ]
+    return [(limit, timed) for limit, timed in found if limit and timed]
+
+
+def _most_probes(played: Played, seconds: float, *, known_after_s: float) -> float:
+    return max(
+        _most_in(_ones([at for at in played.seen.came if window.since + known_after_s <= at < window.until]), seconds)
+        for window in played.case.server.windows
+    )
+
+
+def _sum(timed: Timed) -> float:
+    return sum(units for _, units in timed)
 
 
 def _ones(times: Sequence[float]) -> Timed:

@@ -1,4 +1,4 @@
-"""Plays one case: the engine's workers over the whole stack, before the far end of `tests.scenarios.api`, in virtual time."""
+"""Plays one case in virtual time: the engine over the whole stack, before the far end of `tests.scenarios.api`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What a scenario file says: an API, rows, a client's configuration, and the ranges in which the outcome must lie.
 
-`vary` multiplies: one case for each choice along every axis, and each choice is a patch of the file. `more` holds further
-choices along the same axes, for `python -m tests.scenarios --all`. `except` widens a range for some cases and says why.
+`vary` multiplies: one case for each choice along every axis, and each choice is a patch of the file. `more` holds
+further choices along the same axes, for `python -m tests.scenarios --all`. `except` widens a range for some cases and
+says why.
 """
 
 from __future__ import annotations

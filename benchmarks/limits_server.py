@@ -1,0 +1,62 @@
+"""The built-in simulator with limits, in a process of its own, with a stop-watch: when requests came.
+
+    python benchmarks/limits_server.py '{"rpm": 6000, "burst_seconds": 1}'
+
+Prints its URL and serves until its standard input ends; then prints what it saw as one line of JSON. Keys in
+`x-api-key` are as good as those in `authorization`: some of the clients compared here send the former.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from claudebatch.models import Catalog
+from claudebatch.simulator import Allowance, Simulator, SimulatorSettings
+from claudebatch.simulator.http import Connection, Request
+
+LATENCY = "lognormal:0.5,0.4"
+
+
+class TimedSimulator(Simulator):
+    """Keeps when Messages requests came."""
+
+    came: list[float]
+
+    async def _serve(self, request: Request, connection: Connection) -> None:
+        headers = {"authorization": f"Bearer {request.headers.get('x-api-key', '')}", **request.headers}
+        if request.path == "/v1/messages":
+            self.came.append(time.monotonic())
+        await super()._serve(replace(request, headers=headers), connection)
+
+
+async def serve(limits: Mapping[str, Any]) -> None:
+    """Serve until standard input ends."""
+    server = TimedSimulator(
+        SimulatorSettings(latency=LATENCY, limits=Allowance(**limits)),
+        bill=lambda model, usage: 0,
+        pool_of=Catalog.load().pool_of,
+        now=time.monotonic,
+        wall=lambda: datetime.now(UTC),
+        rng=random.Random(1),
+        known=lambda model: True,
+    )
+    server.came = []
+    print(await server.start(), flush=True)
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+    seen = server.stats()
+    await server.stop()
+    came = sorted(server.came)
+    took_s = came[-1] - came[0] if came else 0.0
+    print(json.dumps({**seen, "took_s": took_s}), flush=True)
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(json.loads(sys.argv[1])))

@@ -1,0 +1,169 @@
+"""How long a run will take and what it waits for: the decisions of its pools, driven over its rows without waiting."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from math import inf
+
+from claudebatch.config.schema import Config
+from claudebatch.domain import Call, LimitReading, Limits, Usage
+from claudebatch.models import Catalog
+from claudebatch.pace.learned import Learned
+from claudebatch.pace.pace import Booking, Wait
+from claudebatch.pace.slots import Slots
+from claudebatch.pools import make_pace, slots
+
+_DRIVEN = 20_000
+"""Rows of a pool that are driven one by one; what comes after them goes on as the second half of them did."""
+_TOKEN_STEP = 1000
+
+_FIRST_TOKEN_S = 1.0
+_TOKENS_PER_S = 60.0
+
+
+def usual_latency(output_tokens: int) -> float:
+    """Seconds that an answer of so many tokens may take; a rule of thumb, models differ by a factor of three."""
+    return _FIRST_TOKEN_S + output_tokens / _TOKENS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class ApiModel:
+    """What is taken to be true of the API that will answer."""
+
+    latency_s: Callable[[int], float] = usual_latency
+    """Seconds that an answer of so many output tokens takes."""
+    burst_s: float = 60.0
+    """Seconds of allowance in its full buckets: recorded answers of fresh accounts show a whole minute remaining."""
+    limits: Callable[[str], tuple[float | None, float | None, float | None]] | None = None
+    """Requests, input and output tokens per minute of a pool; None: as configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """How long a run takes in all, and the limit that its slowest pool waits for most."""
+
+    seconds: float
+    pool: str
+    reason: str | None
+    """None: it waits for nothing but answers."""
+
+
+class Durations:
+    """Takes the rows that will be sent, in their order; lanes do not wait for each other, so the slowest one counts."""
+
+    def __init__(self, config: Config, catalog: Catalog, api: ApiModel) -> None:
+        self._config = config
+        self._catalog = catalog
+        self._api = api
+        # Mutable: one drive per pool.
+        self._drives: dict[str, _Drive] = {}
+
+    def add(self, call: Call) -> None:
+        """Send the next row."""
+        pool = self._catalog.pool_of(call.model)
+        drive = self._drives.get(pool)
+        if drive is None:
+            drive = self._drives[pool] = _Drive(self._config, self._catalog, pool, self._api)
+        drive.add(call)
+
+    def longest(self) -> Duration | None:
+        """The slowest pool's; None where nothing is to be sent."""
+        found = [Duration(drive.seconds(), pool, drive.bound_by()) for pool, drive in self._drives.items()]
+        return max(found, key=lambda duration: duration.seconds, default=None)
+
+
+class _Drive:
+    """One pool's run in a time of its own."""
+
+    def __init__(self, config: Config, catalog: Catalog, pool: str, api: ApiModel) -> None:
+        # Mutable, changed by the methods below only.
+        self._pace = make_pace(config, catalog, pool, now=0.0)
+        self._slots = Slots(*slots(config))
+        self._learned = Learned()
+        self._latency_s = api.latency_s
+        limits = api.limits(pool) if api.limits else self._pace.limits
+        self._levels = [_Level(per_minute, api.burst_s) if per_minute else None for per_minute in limits]
+        self._now = 0.0
+        self._half_at = 0.0
+        self._last = 0.0
+        self._rows = 0
+        self._waited: defaultdict[str, float] = defaultdict(float)
+        self._out: list[tuple[float, int, Booking, Call]] = []
+
+    def add(self, call: Call) -> None:
+        self._rows += 1
+        if self._rows > _DRIVEN:
+            return
+        while (wait := self._wait(call)) is not None:
+            until = min(self._now + wait.seconds, self._out[0][0] if self._out else inf)
+            self._waited[wait.reason] += until - self._now
+            self._now = until
+            self._answer()
+        self._send(call)
+        if self._rows == _DRIVEN // 2:
+            self._half_at = self._now
+
+    def seconds(self) -> float:
+        beyond = max(0, self._rows - _DRIVEN)
+        return self._last + beyond * (self._now - self._half_at) / (_DRIVEN / 2)
+
+    def bound_by(self) -> str | None:
+        reason, waited = max(self._waited.items(), key=lambda item: item[1], default=(None, 0.0))
+        return reason if waited > self._now / 10 else None
+
+    def _wait(self, call: Call) -> Wait | None:
+        wait = self._pace.wait(self._learned.expect(call), self._now)
+        if wait is None and (seconds := self._slots.wait(self._now)) > 0:
+            return Wait(seconds, "requests in flight")
+        return wait
+
+    def _send(self, call: Call) -> None:
+        self._slots.take()
+        booking = self._pace.take(self._learned.expect(call), self._now)
+        for level, units in zip(self._levels[:2], (1, call.size.input_tokens), strict=True):
+            if level is not None:
+                level.take(units, self._now)
+        answered_at = self._now + self._latency_s(call.size.output_tokens)
+        self._last = max(self._last, answered_at)
+        heappush(self._out, (answered_at, self._rows, booking, call))
+
+    def _answer(self) -> None:
+        while self._out and self._out[0][0] <= self._now:
+            at, _, booking, call = heappop(self._out)
+            output = self._levels[2]
+            if output is not None:
+                output.take(call.size.output_tokens, at)
+            usage = Usage(call.size.input_tokens, call.size.output_tokens)
+            self._learned.learn(call, usage)
+            self._slots.free(at, answered=True)
+            self._pace.settle(booking, usage, self._headers(at), at)
+
+    def _headers(self, now: float) -> Limits:
+        requests, inputs, outputs = self._levels
+        return Limits(
+            requests.reading(now, 1) if requests else LimitReading(),
+            inputs.reading(now, _TOKEN_STEP) if inputs else LimitReading(),
+            outputs.reading(now, _TOKEN_STEP) if outputs else LimitReading(),
+        )
+
+
+class _Level:
+    """What is left of one of the API's limits."""
+
+    def __init__(self, per_minute: float, burst_s: float) -> None:
+        self._per_minute = per_minute
+        self._capacity = max(1.0, per_minute / 60 * burst_s)
+        # Mutable: the level at the moment `_at`.
+        self._left = self._capacity
+        self._at = 0.0
+
+    def take(self, units: float, now: float) -> None:
+        self._left = min(self._capacity, self._left + (now - self._at) * self._per_minute / 60) - units
+        self._at = now
+
+    def reading(self, now: float, step: int) -> LimitReading:
+        self.take(0, now)
+        return LimitReading(round(self._per_minute), max(0, int(self._left / step)) * step)
