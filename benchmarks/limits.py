@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-IDEAL_S = 25
+IDEAL_S = 40
 """So long the limits alone hold up each case."""
 _PATIENCE_S = 240
 _WORDS = "What is the shortest way from here to there, and why is it never the fastest one? "

@@ -223,7 +223,7 @@ def _api_model(options: RunOptions, config: Config) -> ApiModel:
     wish = config.simulate
     mean_s = parse_latency(wish.latency or SIMULATE_LATENCY).mean
     limits = (wish.requests_per_minute, wish.input_tokens_per_minute, wish.output_tokens_per_minute)
-    return ApiModel(lambda output_tokens: mean_s, wish.burst_seconds, lambda pool: limits)
+    return ApiModel(lambda output_tokens: mean_s, wish.burst_seconds, limits=lambda pool: limits)
 
 
 def _key_scope(options: RunOptions) -> str:

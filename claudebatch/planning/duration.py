@@ -20,6 +20,8 @@ _DRIVEN = 20_000
 """Rows of a pool that are driven one by one; what comes after them goes on as the second half of them did."""
 _TOKEN_STEP = 1000
 
+_STARTING = ("first answer", "gentle start")
+"""Only short runs wait for these most, and nothing can be done about them."""
 _FIRST_TOKEN_S = 1.0
 _TOKENS_PER_S = 60.0
 
@@ -37,6 +39,8 @@ class ApiModel:
     """Seconds that an answer of so many output tokens takes."""
     burst_s: float = 60.0
     """Seconds of allowance in its full buckets: recorded answers of fresh accounts show a whole minute remaining."""
+    start_s: float = 1.5
+    """From the command to the first request: most of it loads the SDK."""
     limits: Callable[[str], tuple[float | None, float | None, float | None]] | None = None
     """Requests, input and output tokens per minute of a pool; None: as configured."""
 
@@ -71,7 +75,8 @@ class Durations:
 
     def longest(self) -> Duration | None:
         """The slowest pool's; None where nothing is to be sent."""
-        found = [Duration(drive.seconds(), pool, drive.bound_by()) for pool, drive in self._drives.items()]
+        start_s = self._api.start_s
+        found = [Duration(start_s + drive.seconds(), pool, drive.bound_by()) for pool, drive in self._drives.items()]
         return max(found, key=lambda duration: duration.seconds, default=None)
 
 
@@ -112,7 +117,7 @@ class _Drive:
 
     def bound_by(self) -> str | None:
         reason, waited = max(self._waited.items(), key=lambda item: item[1], default=(None, 0.0))
-        return reason if waited > self._now / 10 else None
+        return reason if waited > self._last / 4 and reason not in _STARTING else None
 
     def _wait(self, call: Call) -> Wait | None:
         wait = self._pace.wait(self._learned.expect(call), self._now)

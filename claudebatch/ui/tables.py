@@ -120,7 +120,7 @@ def _counts(rows: int, cached: int, input_tokens: int, output_tokens: int) -> tu
 
 
 def _time(estimate: Estimate) -> str:
-    what = f"About {fmt.seconds(estimate.seconds)}" if estimate.seconds >= 1 else "Less than a second"
+    what = f"About {fmt.seconds(estimate.seconds)}"
     if estimate.bound_by is None:
         return f"{what}, waiting for answers only."
     return f"{what}, bound by {estimate.bound_by} of {estimate.bound_pool}."

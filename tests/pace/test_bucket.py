@@ -73,12 +73,12 @@ def test_a_clock_that_steps_back_gives_nothing() -> None:
     assert bucket.wait_for(100, 100) == waited
 
 
-def test_what_headers_show_is_taken_over_but_for_half_a_second_and_one_step() -> None:
+def test_what_headers_show_is_taken_over_but_for_half_a_second_and_the_rounding() -> None:
     bucket = Bucket(60_000, now=0, step=1000)
     assert not bucket.known
     assert seen(bucket, 30_000, 0) > 0
     assert bucket.known
-    assert bucket.mark(0).level == pytest.approx(30_000 - 1000 - 500)
+    assert bucket.mark(0).level == pytest.approx(30_000 - 500 - 500)
     assert seen(bucket, 29_500, 0) == 0, "as it thought"
 
 
@@ -100,7 +100,7 @@ def test_an_empty_bucket_never_raises_the_picture_for_it_may_be_in_debt(remainin
 def test_less_than_was_thought_lowers_it_for_somebody_else_takes_too() -> None:
     bucket = Bucket(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
-    assert seen(bucket, 10_000, 0) == pytest.approx(10_000 - 28_500 + 1000 - 500)
+    assert seen(bucket, 10_000, 0) == pytest.approx(10_000 - 29_000 + 500 - 500)
 
 
 @pytest.mark.parametrize("remaining", [29_000, 19_000], ids=["before", "after"])
@@ -118,13 +118,13 @@ def test_with_something_ahead_it_is_only_raised() -> None:
     seen(bucket, 30_000, 0)
     assert bucket.observe(bucket.take(0, 0), 1000, 0, ahead=(0.0, 0.0)) == 0
     low = Bucket(60_000, now=0, step=1000)
-    assert low.observe(low.take(0, 0), 30_000, 0, ahead=(20_000.0, 5000.0)) == pytest.approx(30_000 - 20_000 - 1500)
+    assert low.observe(low.take(0, 0), 30_000, 0, ahead=(20_000.0, 5000.0)) == pytest.approx(30_000 - 20_000 - 1000)
 
 
 def test_what_was_saved_up_is_spent_over_some_seconds() -> None:
     bucket = Bucket(6000, now=0, level=1, spaced=True)
     seen(bucket, 6000, 0)
-    assert bucket.top_per_s == pytest.approx(105 + 6000 / 5)
+    assert bucket.top_per_s == pytest.approx(104 + 6000 / 5)
     at = 0.0
     for _ in range(3000):
         at += bucket.wait_for(1, at) + 1e-9
@@ -166,6 +166,33 @@ def test_after_a_refusal_no_more_than_half_a_second_is_saved_up() -> None:
     bucket.refused(100)
     bucket.take(500, 200)
     assert bucket.wait_for(500, 200) == pytest.approx(0.5 / RATE)
+
+
+def test_every_refusal_doubles_the_distance_that_is_kept_up_to_eight_seconds() -> None:
+    bucket, kept = Bucket(60_000, now=0, step=1000), []
+    for _ in range(7):
+        seen(bucket, 60_000, 0)
+        kept.append(60_000 - 500 - bucket.mark(0).level)
+        bucket.refused(0)
+    assert kept == pytest.approx([500, 1000, 2000, 4000, 8000, 8000, 8000])
+
+
+def test_what_comes_back_after_the_api_was_full_is_lost_there_too() -> None:
+    late, soon = Bucket(60_000, now=0), Bucket(60_000, now=0)
+    for bucket, answer_s in ((late, 30), (soon, 0.1)):
+        mark = bucket.take(400, 100)
+        bucket.give_back(300, 100 + answer_s, mark)
+    assert late.mark(130).level == pytest.approx(500), "it was full long before"
+    assert soon.mark(100.1).level == pytest.approx(500 - 100 + 100 * RATE, abs=1)
+
+
+def test_after_an_absence_what_is_saved_up_stays_where_it_is_for_a_minute() -> None:
+    bucket = Bucket(6000, now=0, level=1, spaced=True)
+    seen(bucket, 6000, 0)
+    bucket.calm(0)
+    assert waits(bucket, *[1] * 20)[10:] == pytest.approx([1 / 104] * 10, rel=0.05)
+    bucket.take(1, 61)
+    assert bucket.wait_for(1, 61) < 0.5 / 104
 
 
 def test_a_new_rate_counts_from_now_on() -> None:

@@ -28,6 +28,7 @@ class Sent:
     """A request, and what the API said remained once it had said so."""
 
     mark: Mark
+    too_much: float
     remaining: float | None = None
 
 
@@ -55,23 +56,24 @@ class Beside:
         if what == "idle":
             self.at += 90 * size**4
         elif what == "send":
-            self.send(1.0 if self.step == 1 else 1 + 2 * self.api.capacity * size**3)
+            units = 1.0 if self.step == 1 else 1 + 2 * self.api.capacity * size**3
+            self.send(units, too_much=0.0 if self.step == 1 else units * (size * 7 % 1) / 2)
         elif what == "state" and self.in_flight:
             self._any(size).remaining = self.remaining()
         elif what == "arrive" and self.in_flight:
             self._arrive(self._any(size))
 
-    def send(self, units: float) -> None:
-        """Wait for the picture's grant, as the pool does, and hold it against the API."""
+    def send(self, units: float, *, too_much: float = 0.0) -> None:
+        """Wait for the picture's grant, as the pool does, and hold it against the API. *too_much*: of the estimate."""
         for _ in range(100):
-            if (seconds := self.bucket.wait_for(units, self.at)) <= 0:
+            if (seconds := self.bucket.wait_for(units + too_much, self.at)) <= 0:
                 break
             self.at += max(seconds, 1e-9)
         else:
             raise AssertionError("it waits for ever")
         refused_for = self.api.wait_for(units, self.at)
         assert refused_for == 0, f"{units} at {self.at}: {self.api.level(self.at)} of {self.api.capacity} left"
-        self.in_flight.append(Sent(self.bucket.take(units, self.at)))
+        self.in_flight.append(Sent(self.bucket.take(units + too_much, self.at), too_much))
         self.api.take(units, self.at)
         self.uses.append((self.at, units))
 
@@ -90,6 +92,8 @@ class Beside:
 
     def _arrive(self, sent: Sent) -> None:
         self.in_flight.remove(sent)
+        if sent.too_much:
+            self.bucket.give_back(sent.too_much, self.at, sent.mark)
         if sent.remaining is not None:  # a gateway strips headers
             self.bucket.observe(sent.mark, sent.remaining, self.at)
 

@@ -48,7 +48,7 @@ def test_a_free_one_waits_for_nothing_and_a_full_house_for_an_answer() -> None:
 
 
 def test_a_full_house_doubles_once_a_second_as_long_as_answers_come() -> None:
-    slots, sizes = filled(64), []
+    slots, sizes = filled(600, 10_000), []
     assert slots.wait(0) == inf, "nobody answered yet"
     for second in range(1, 4):
         swap(slots, second)
@@ -60,7 +60,16 @@ def test_a_full_house_doubles_once_a_second_as_long_as_answers_come() -> None:
         swap(slots, second + 0.25)
         fill(slots)
         assert slots.wait(second + 0.25) == pytest.approx(0.75)
-    assert sizes == [130, 264, 532], "one for each answer, and twice as many"
+    assert sizes == [1202, 2408, 4820], "one for each answer, and twice as many"
+
+
+def test_up_to_512_it_doubles_without_an_answer_for_those_may_take_half_a_minute() -> None:
+    slots, sizes = filled(64), []
+    for second in range(6):
+        slots.wait(second)
+        fill(slots)
+        sizes.append(slots.limit)
+    assert sizes == [128, 256, 512, 512, 512, 512]
 
 
 def test_there_are_never_more_than_the_most() -> None:
@@ -80,9 +89,9 @@ def test_only_who_uses_four_in_five_gets_more(used: int, limit: int) -> None:
 
 
 def test_what_is_not_answered_says_nothing() -> None:
-    slots = filled(10)
+    slots = filled(600)
     swap(slots, 1, answered=False)
-    assert slots.limit == 10 and slots.wait(1) == inf
+    assert slots.limit == 600 and slots.wait(1) == inf
 
 
 @pytest.mark.parametrize("start", [1, 7, 64])

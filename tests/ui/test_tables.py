@@ -21,7 +21,7 @@ from claudebatch.ui.tables import (
 CENT = PICO_PER_USD // 100
 SHORT = EstimateLine("claude-haiku-5-5", "short", 1500, 90, 1_234_567, 345_678, 12 * CENT, 50 * CENT, 210 * CENT)
 HARD = EstimateLine("claude-opus-5-5", "hard", 270, 0, 98_765, 54_321, 90 * CENT, 120 * CENT, 410 * CENT)
-ESTIMATE = Estimate(2000, 200, 30, (SHORT, HARD), 5 * PICO_PER_USD, "out.jsonl")
+ESTIMATE = Estimate(2000, 200, 30, (SHORT, HARD), 5 * PICO_PER_USD, "out.jsonl", 200.0, "requests per minute", "haiku-5.5")
 
 
 def test_an_estimate_shows_the_routes_the_totals_and_where_the_cap_stands() -> None:
@@ -31,6 +31,7 @@ def test_an_estimate_shows_the_routes_the_totals_and_where_the_cap_stands() -> N
         "claude-haiku-5-5  short  1,500      90  1.23M    346k  $0.1200   $0.5000  $2.10",
         "claude-opus-5-5   hard     270       0  98.8k   54.3k  $0.9000     $1.20  $4.10",
         "total                    1,770      90  1.33M    400k    $1.02     $1.70  $6.20",
+        "About 3 min 20 s, bound by requests per minute of haiku-5.5.",
         "The cap of $5.00 is $1.20 below the worst case: the run may stop early, and would never pass it.",
         "Nothing was sent. Results would go to out.jsonl",
     ]
@@ -55,9 +56,15 @@ def test_an_unknown_price_is_never_shown_as_nothing() -> None:
     lines = render_estimate(estimate)
     assert "unknown" in lines[3]
     assert "$2.10 + unknown" in lines[4]
-    assert "cannot be kept" in lines[5]
+    assert "cannot be kept" in lines[6]
     found = estimate_json(estimate)
     assert (found["worst_usd"], found["routes"][1]["worst_usd"], found["worst_exceeds_cap"]) == (None, None, True)
+
+
+def test_the_time_is_told_with_what_it_is_spent_on() -> None:
+    assert "About 12 s, waiting for answers only." in render_estimate(replace(ESTIMATE, seconds=12.0, bound_by=None))
+    found = estimate_json(ESTIMATE)
+    assert (found["seconds"], found["bound_by"], found["bound_pool"]) == (200.0, "requests per minute", "haiku-5.5")
 
 
 def test_an_estimate_of_nothing_has_no_table() -> None:
