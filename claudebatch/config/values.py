@@ -38,6 +38,12 @@ def check_values(config: Config, where: Callable[[str], str]) -> None:
     share(_at(where, "retry.budget"), config.retry.budget)
     if share(_at(where, "limits.headroom"), config.limits.headroom) >= 1:
         _refuse(where, "limits.headroom", "must leave something to use", config.limits.headroom, "10%")
+    if config.cache.keep_refusals and "refusal" in config.fallback_on:
+        raise ConfigError(
+            f"{_at(where, 'cache.keep_refusals')}: a refusal that is kept would be served, and fallback_on asks another"
+            " model instead",
+            fix="choose one of the two",
+        )
     size(_at(where, "cache.size"), config.cache.size)
     if config.cache.ttl is not None:
         seconds(_at(where, "cache.ttl"), config.cache.ttl)

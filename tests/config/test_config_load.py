@@ -53,7 +53,7 @@ def test_a_value_comes_from_the_file_and_a_flag_wins_over_it(file):
     found = read(path, max_tokens=7, concurrency=None, system="Be brief.")
     config = found.config
     assert (config.model, config.max_tokens, config.system) == ("claude-haiku-5-5", 7, "Be brief.")
-    assert (config.budget, config.concurrency) == (Decimal("2.50"), 64)
+    assert (config.budget, config.concurrency) == (Decimal("2.50"), "auto")
     assert found.origins == {
         "model": f"{path}:1",
         "max_tokens": "--max-tokens",
@@ -108,7 +108,15 @@ def test_the_nearest_file_wins(tmp_path):
         ("max_tokens: 0\n", 1, "max_tokens must be a whole number from 1 to 1000000, got 0", "try max_tokens: 8192"),
         ("max_tokens: 1.5\n", 1, "max_tokens: expected int, got float", ""),
         ("max_tokens: true\n", 1, "max_tokens: expected int, got bool", ""),
-        ("concurrency: -3\n", 1, "concurrency must be a whole number from 1 to 10000, got -3", "try concurrency: 64"),
+        ("concurrency: -3\n", 1, "concurrency must be auto or a whole number from 1 to 10000", "try concurrency: auto"),
+        ("concurrency: many\n", 1, "concurrency: ", ""),
+        ("limits:\n  headroom: 100%\n", 2, "limits.headroom must leave something to use", ""),
+        (
+            "fallback_on: [refusal]\ncache:\n  keep_refusals: true\n",
+            3,
+            "cache.keep_refusals: a refusal that is kept would be served",
+            "choose one",
+        ),
         ("concurrency: 1000000\n", 1, "from 1 to 10000, got 1000000", ""),
         ("budget: -5\n", 1, "budget must be an amount of dollars above 0, got -5", "--budget 2.50"),
         ("budget: .nan\n", 1, "got NaN", ""),
@@ -135,7 +143,7 @@ def test_the_nearest_file_wins(tmp_path):
             "write a share",
         ),
         ("retry: {budget: -1}\n", 1, "retry.budget: not a share", ""),
-        ("limits: {tier: gold}\n", 1, "must be start or build or scale or none, got 'gold'", ""),
+        ("limits: {tier: gold}\n", 1, "must be auto or start or build or scale or none, got 'gold'", ""),
         ("limits:\n  pools:\n    haiku-5.5:\n      requests_per_minute: -5\n", 2, "expected float > 0.0", ""),
         ("limits: {pools: {haiku-5.5: {requests_per_minute: 0}}}\n", 1, "expected float > 0.0", ""),
         ("limits: {pools: {haiku-5.5: {input_tokens_per_minute: .nan}}}\n", 1, "expected float > 0.0", ""),

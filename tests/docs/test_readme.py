@@ -90,7 +90,7 @@ def test_the_configuration_of_the_readme_can_be_loaded(tmp_path):
     (written,) = blocks(README, "yaml")
     (tmp_path / "claudebatch.yaml").write_text(written)
     config = load(None, {}, env={"HOME": str(tmp_path)}, folder=tmp_path).config
-    assert (config.budget, config.limits.tier, len(config.routes)) == (5, "build", 2)
+    assert (config.budget, config.limits.headroom, len(config.routes)) == (5, "10%", 2)
 
 
 OPTIONS = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--no-deps", "--no-build-isolation"})

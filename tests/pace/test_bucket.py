@@ -224,3 +224,10 @@ def test_peaks_that_hardly_differ_are_kept_as_one_that_is_never_too_low() -> Non
         peaks.note(-number / 1000, 0.5)
     assert all(-n / 1000 <= peaks.since(n) < -n / 1000 + 0.5 for n in range(0, 10_000, 97))
     assert len(peaks._kept) <= 21
+
+
+def test_after_a_lower_rate_what_has_just_left_is_paid_at_that_rate() -> None:
+    bucket = Bucket(60_000, now=0)
+    bucket.take(500, 1000)
+    bucket.set_rate(6000, 1000.1)
+    assert bucket.wait_for(50, 1000.1) == pytest.approx(4.9 / RATE, rel=0.01)

@@ -11,7 +11,6 @@ from claudebatch.domain import Call, Route, Size, Usage
 from claudebatch.pace.learned import Learned
 from tests.support.scripted import HAIKU, OPUS, make_call
 
-
 FIRST = 1.25
 """Of the guess, until answers say better."""
 

@@ -56,8 +56,10 @@ class Beside:
         if what == "idle":
             self.at += 90 * size**4
         elif what == "send":
-            units = 1.0 if self.step == 1 else 1 + 2 * self.api.capacity * size**3
-            self.send(units, too_much=0.0 if self.step == 1 else units * (size * 7 % 1) / 2)
+            self.send(1.0 if self.step == 1 else 1 + 2 * self.api.capacity * size**3)
+        elif what == "guess":
+            units = 1 + 0.2 * self.api.capacity * size**3
+            self.send(units, too_much=units * (size * 7 % 1) / 2)
         elif what == "state" and self.in_flight:
             self._any(size).remaining = self.remaining()
         elif what == "arrive" and self.in_flight:
@@ -116,12 +118,21 @@ def test_what_it_grants_the_api_admits_whatever_headers_say_and_whenever_they_co
         both.act(what, size)
 
 
-@UNITS
+@settings(max_examples=300, deadline=None)
+@given(per_minute=RATES, burst_s=BURSTS, story=STEPS)
+def test_nor_are_estimates_that_were_too_high_and_come_back(per_minute: int, burst_s: float, story: list[Step]) -> None:
+    both = Beside(per_minute, burst_s, 1000.0)
+    for what, size in story:
+        both.act("guess" if what == "send" else what, size)
+
+
+@pytest.mark.parametrize("kind", ["send", "guess", "requests"])
 @pytest.mark.parametrize("seed", range(40))
-def test_nor_is_it_refused_in_long_stories(step: float, seed: int) -> None:
-    rng = random.Random(seed)
-    both = Beside(rng.choice([60, 1000, 6000, 30_000, 240_000, 4_000_000]), rng.choice([1.0, 5.0, 60.0]), step)
-    kinds = [*rng.choice([["send"] * 6, ["send"] * 3 + ["idle"], ["send"] * 20]), "idle", "state", "arrive"]
+def test_nor_is_it_refused_in_long_stories(kind: str, seed: int) -> None:
+    rng, send = random.Random(seed), "guess" if kind == "guess" else "send"
+    rate, burst_s = rng.choice([60, 1000, 6000, 30_000, 240_000, 4_000_000]), rng.choice([1.0, 5.0, 60.0])
+    both = Beside(rate, burst_s, 1.0 if kind == "requests" else 1000.0)
+    kinds = [*rng.choice([[send] * 6, [send] * 3 + ["idle"], [send] * 20]), "idle", "state", "arrive"]
     for _ in range(400):
         both.act(rng.choice(kinds), rng.random() * rng.choice([1, 1, 0.5, 0.2]))
 

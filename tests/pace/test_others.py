@@ -39,7 +39,7 @@ def test_one_answer_is_no_reason() -> None:
 def test_the_picture_slows_down_with_them_and_comes_back_when_they_leave() -> None:
     bucket, api = Bucket(6000, now=0, step=1, level=1, spaced=True), ApiBucket(6000, 5.0, 0)
     left: list[float] = []
-    at = refused = 0.0
+    at = refused = moved = 0.0
     while at < 180:
         at += max(bucket.wait_for(1, at), 1e-6)
         if len(left) % 2 and at < 90:
@@ -47,8 +47,10 @@ def test_the_picture_slows_down_with_them_and_comes_back_when_they_leave() -> No
         mark = bucket.take(1, at)
         refused += api.wait_for(1, at) > 0
         api.take(1, at)
-        bucket.observe(mark, max(0, int(api.level(at))), at)
+        by = bucket.observe(mark, max(0, int(api.level(at))), at)
+        moved += abs(by) if 60 < at < 90 else 0.0
         left.append(at)
     assert refused == 0
+    assert moved < 300, "once they are known the picture is right: a thousand of theirs need no correction"
     assert sum(60 < moment < 90 for moment in left) == pytest.approx(2000, rel=0.05), "two of ours for one of theirs"
     assert sum(150 < moment < 180 for moment in left) == pytest.approx(3000, rel=0.05)

@@ -110,6 +110,14 @@ def test_who_was_away_comes_back_as_gently() -> None:
     assert len(times) <= 6
 
 
+def test_who_was_away_leaves_what_is_saved_up_alone_for_a_minute() -> None:
+    away = pace(requests_per_minute=6000)
+    away.settle(leave(away, NOW_RAMPED)[0], USED, stated(left=5999), NOW_RAMPED)
+    away.restart(NOW_RAMPED)
+    times = departures(away, NOW_RAMPED + 12, at=NOW_RAMPED)
+    assert sum(at >= NOW_RAMPED + 11 for at in times) <= 110
+
+
 # Tokens
 
 
