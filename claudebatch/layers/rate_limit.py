@@ -18,6 +18,9 @@ from claudebatch.pace.pace import Need, Wait
 # Without a `retry-after`, a pool that met a 429 waits this long: a tenth of a minute refills a tenth of a bucket.
 _PAUSE_S = 5.0
 
+# Past the end of the patience, not on it.
+_MOMENT_S = 0.001
+
 BookingT = TypeVar("BookingT")
 
 
@@ -160,7 +163,7 @@ class RateLimit(Generic[BookingT]):
                     break
                 self._tell_limits(pool, door)
                 self._emit(Waiting(pool.name, booking.reason, booking.seconds, call.prompt.id))
-                await self._waits.sleep(booking.seconds, door.bell)
+                await self._waits.sleep(min(booking.seconds, self._patience_s(pool)), door.bell)
             self._tell_limits(pool, door)
             try:
                 await pool.depart()
@@ -177,11 +180,17 @@ class RateLimit(Generic[BookingT]):
         # Up to a tenth longer than asked, so that many processes do not come back as one.
         wait_s = min(error.retry_after or _PAUSE_S, self._max_pause_s) * (1 + 0.1 * self._rng.random())
         await pool.refuse(booking, error.kind, wait_s)
-        if pool.limited_for() > self._max_outage_s:
+        self._patience_s(pool)
+
+    def _patience_s(self, pool: Pool[BookingT]) -> float:
+        """Seconds until *pool* has answered nothing but 429s for too long; raises `ApiUnavailable` after that."""
+        limited_s = pool.limited_for()
+        if limited_s > self._max_outage_s:
             raise ApiUnavailable(
-                f"{pool.name} has answered nothing but 429s for {pool.limited_for():.0f} s",
+                f"{pool.name} has answered nothing but 429s for {limited_s:.0f} s",
                 fix="wait until the limit is free again, then run the same command",
-            ) from error
+            )
+        return self._max_outage_s - limited_s + _MOMENT_S
 
     def _door(self, pool: Pool[BookingT]) -> _Door:
         now = pool.in_force

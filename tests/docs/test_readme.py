@@ -49,7 +49,7 @@ def test_both_set_up_commands_are_one_line_and_install_from_locks_only(needed):
 def test_the_first_two_sh_blocks_are_the_main_job_and_the_test_suite():
     main_job, test_suite = blocks(README, "sh")
     assert main_job.strip().endswith("claudebatch run sample_inputs/prompts.jsonl --simulate")
-    assert test_suite.strip().endswith("pytest -q")
+    assert test_suite.strip().endswith("pytest -q -n auto")
 
 
 def layers_of_the_code() -> list[str]:

@@ -120,3 +120,14 @@ async def test_every_wait_says_why_for_how_long_and_who():
     assert [(told.pool, told.id) for told in limiter.told("rate limited")] == [(HAIKU, "row-7")]
     waits = [event for event in limiter.events if isinstance(event, Waiting)]
     assert waits and all(told.seconds > 0 for told in waits)
+
+
+@virtual
+async def test_the_end_of_the_patience_is_not_slept_through():
+    limiter, client = Limiter(), ScriptedClient(lambda call, before: rate_limited(600.0))
+    for _ in range(2):
+        with pytest.raises(RateLimited):
+            await limiter.send(client)
+    with pytest.raises(ApiUnavailable):
+        await limiter.send(client)
+    assert now() == pytest.approx(900, abs=0.1), "and not when the second pause of ten minutes is over"
