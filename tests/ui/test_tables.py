@@ -21,7 +21,9 @@ from claudebatch.ui.tables import (
 CENT = PICO_PER_USD // 100
 SHORT = EstimateLine("claude-haiku-5-5", "short", 1500, 90, 1_234_567, 345_678, 12 * CENT, 50 * CENT, 210 * CENT)
 HARD = EstimateLine("claude-opus-5-5", "hard", 270, 0, 98_765, 54_321, 90 * CENT, 120 * CENT, 410 * CENT)
-ESTIMATE = Estimate(2000, 200, 30, (SHORT, HARD), 5 * PICO_PER_USD, "out.jsonl", 200.0, "requests per minute", "haiku-5.5")
+ESTIMATE = Estimate(
+    2000, 200, 30, (SHORT, HARD), 5 * PICO_PER_USD, "out.jsonl", 200.0, "requests per minute", "haiku-5.5"
+)
 
 
 def test_an_estimate_shows_the_routes_the_totals_and_where_the_cap_stands() -> None:
