@@ -8,6 +8,7 @@ an answer states what remains, the distance between the two is known, and all bu
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from math import inf
 
@@ -29,6 +30,8 @@ _SPREAD_FROM_S = 1.0
 _SPREAD_S = 5.0
 """What is saved up at the API beyond `_SPREAD_FROM_S` is spent over about `_SPREAD_S`: headers may be some seconds old,
 and usage must not jump."""
+_STALE_S = 6.0
+"""Headers may be older than the answer that brings them: by up to this they still raise nothing that is not there."""
 _GRAIN_S = 0.005
 """Levels that differ by less are one and the same when the highest of a time is looked for."""
 _LONGEST_S = 60.0
@@ -88,6 +91,8 @@ class Bucket:
         self._others = Others(now)
         self._last = (now, 0.0)
         self._peaks = Peaks()
+        # When requests left in the last `_STALE_S`, and how many peaks had been noted by then.
+        self._noted: deque[tuple[float, int]] = deque()
         # As if it could hold any amount and headers had never moved it; the most of that; the most that the API held.
         self._unbound = self._most_unbound = 0.0
         self._most_held = 0.0
@@ -122,6 +127,7 @@ class Bucket:
         """Take *units*; call it when `wait_for` is over."""
         self._fill(now)
         self._note_peak()
+        self._note_departure(now)
         held = min(self._level, self._capacity())
         saved = max(0.0, held - self._per_s * max(_SPREAD_FROM_S, self._room_s))
         self._level = held - units
@@ -172,7 +178,7 @@ class Bucket:
         then = remaining - ahead_then - (mark.level + self._shifted - mark.shifted)
         latest = remaining - ahead_now - self._level
         reserve, error = self._reserve(), self._rounding
-        least = min(then, latest if ahead else remaining - self._peak_since(mark))
+        least = min(then, latest if ahead else remaining - self._peak_since(mark, stale=True))
         # An empty bucket may be in debt by any amount.
         if remaining > 0 and (behind := least - error) > reserve:
             return self.shift(min(behind - reserve, self._may_raise()))
@@ -231,9 +237,15 @@ class Bucket:
         # Right before it falls. Shifts move all levels alike.
         self._peaks.note(min(self._level, self._capacity()) - self._shifted, self._per_s * _GRAIN_S)
 
-    def _peak_since(self, mark: Mark) -> float:
+    def _note_departure(self, now: float) -> None:
+        self._noted.append((now, self._peaks.count))
+        while len(self._noted) > 1 and self._noted[1][0] <= now - _STALE_S:
+            self._noted.popleft()
+
+    def _peak_since(self, mark: Mark, *, stale: bool = False) -> float:
         self._note_peak()
-        return self._peaks.since(mark.peaks) + self._shifted
+        count = min(mark.peaks, self._noted[0][1] - 1) if stale and self._noted else mark.peaks
+        return self._peaks.since(count) + self._shifted
 
     def _may_raise(self) -> float:
         # What we leave to others comes back as "remaining": only what was saved up before us may be spent.

@@ -6,9 +6,11 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from math import inf
+from math import inf, nextafter
+from typing import TypeAlias
 
 from claudebatch.config.schema import Config
+from claudebatch.config.units import share
 from claudebatch.domain import Call, LimitReading, Limits, Usage
 from claudebatch.models import Catalog
 from claudebatch.pace.learned import Learned
@@ -19,6 +21,9 @@ from claudebatch.pools import make_pace, slots
 _DRIVEN = 20_000
 """Rows of a pool that are driven one by one; what comes after them goes on as the second half of them did."""
 _TOKEN_STEP = 1000
+
+Rates: TypeAlias = tuple[float | None, float | None, float | None]
+"""Requests, input and output tokens per minute; None where there is no limit."""
 
 _STARTING = ("first answer", "gentle start")
 """Only short runs wait for these most, and nothing can be done about them."""
@@ -41,7 +46,7 @@ class ApiModel:
     """Seconds of allowance in its full buckets: recorded answers of fresh accounts show a whole minute remaining."""
     start_s: float = 1.5
     """From the command to the first request: most of it loads the SDK."""
-    limits: Callable[[str], tuple[float | None, float | None, float | None]] | None = None
+    limits: Callable[[str], Rates] | None = None
     """Requests, input and output tokens per minute of a pool; None: as configured."""
 
 
@@ -89,7 +94,7 @@ class _Drive:
         self._slots = Slots(*slots(config))
         self._learned = Learned()
         self._latency_s = api.latency_s
-        limits = api.limits(pool) if api.limits else self._pace.limits
+        limits = api.limits(pool) if api.limits else _whole(self._pace.limits, config)
         self._levels = [_Level(per_minute, api.burst_s) if per_minute else None for per_minute in limits]
         self._now = 0.0
         self._half_at = 0.0
@@ -104,6 +109,8 @@ class _Drive:
             return
         while (wait := self._wait(call)) is not None:
             until = min(self._now + wait.seconds, self._out[0][0] if self._out else inf)
+            # After centuries at next to no limit a short wait is below what a float can add: time goes on all the same.
+            until = max(until, nextafter(self._now, inf))
             self._waited[wait.reason] += until - self._now
             self._now = until
             self._answer()
@@ -153,6 +160,13 @@ class _Drive:
             inputs.reading(now, _TOKEN_STEP) if inputs else LimitReading(),
             outputs.reading(now, _TOKEN_STEP) if outputs else LimitReading(),
         )
+
+
+def _whole(limits: Rates, config: Config) -> Rates:
+    """The API's own limits, of which *limits* are our share."""
+    ours = 1.0 - share("limits.headroom", config.limits.headroom)
+    requests, inputs, outputs = (per_minute / ours if per_minute else None for per_minute in limits)
+    return requests, inputs, outputs
 
 
 class _Level:

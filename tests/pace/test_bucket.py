@@ -92,9 +92,18 @@ def test_a_bucket_that_never_shows_four_steps_tells_nothing() -> None:
 def test_an_empty_bucket_never_raises_the_picture_for_it_may_be_in_debt(remaining: int) -> None:
     bucket = Bucket(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
-    mark = bucket.take(50_000, 0)
-    raised = bucket.observe(mark, remaining, 0)
+    bucket.take(50_000, 0)
+    marks = [bucket.take(1, now) for now in (1, 10)]  # so long ago that no header may be of before it
+    raised = bucket.observe(marks[-1], remaining, 10)
     assert (raised > 0) is (remaining > 0)
+
+
+def test_a_header_that_may_be_of_before_a_large_request_raises_nothing() -> None:
+    bucket = Bucket(60_000, now=0, step=1000)
+    seen(bucket, 30_000, 0)
+    bucket.take(20_000, 1)
+    mark = bucket.take(1, 2)
+    assert bucket.observe(mark, 30_000, 2) == 0, "as if the twenty thousand were still there"
 
 
 def test_less_than_was_thought_lowers_it_for_somebody_else_takes_too() -> None:

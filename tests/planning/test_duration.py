@@ -121,3 +121,16 @@ def test_means_of_the_simulators_latencies_are_what_they_draw():
     for text in ("fixed:2", "uniform:1,3", "lognormal:1,0.5"):
         latency = parse_latency(text)
         assert fmean(latency.draw(rng) for _ in range(20_000)) == pytest.approx(latency.mean, rel=0.02)
+
+
+def test_a_headroom_is_taken_off_the_limits_once():
+    rows = [call(outputs=500)] * 1000
+    tenth = {"requests_per_minute": 100, "input_tokens_per_minute": 200_000, "output_tokens_per_minute": 40_000}
+    lower = told({"limits": {"tier": "none", "pools": {POOL: tenth}}}, rows, ApiModel())
+    found = told({"limits": {"tier": "start", "headroom": "90%"}}, rows, ApiModel())
+    assert found.seconds == pytest.approx(lower.seconds, rel=0.15)
+
+
+def test_next_to_no_limit_is_told_in_centuries_and_not_driven_for_ever():
+    config = {"limits": {"tier": "none", "pools": {POOL: {"requests_per_minute": 1e-7}}}}
+    assert told(config, [call()] * 100, ApiModel(burst_s=1.0)).seconds == pytest.approx(99 * 60 / 1e-7, rel=0.05)
