@@ -16,7 +16,7 @@ _INPUT: WaitReason = "input tokens per minute"
 _OUTPUT: WaitReason = "output tokens per minute"
 _TOKEN_STEP = 1000.0
 """Token headers are rounded to the nearest thousand (all 484 recorded ones are)."""
-_FIRST_PER_S = 5.0
+_FIRST_PER_S = 10.0
 _DOUBLING_S = 0.5
 _RAMPED_S = 8.0
 """Steep growth of usage is refused by itself (`ramp_limit_exceeded`): requests start at a few a second, and twice as

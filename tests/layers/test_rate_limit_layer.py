@@ -141,7 +141,7 @@ async def test_tokens_used_beyond_the_estimate_are_paid_by_the_next():
 
 @pytest.mark.parametrize(
     ("make", "after"),
-    [(overloaded, 0.1), (bad_request, 0.1), (timed_out, 1 / BLIND)],
+    [(overloaded, 0.05), (bad_request, 0.05), (timed_out, 1 / BLIND)],
     ids=["529: not counted", "400: not counted", "timeout: may have been"],
 )
 @virtual
@@ -203,5 +203,5 @@ async def test_before_the_first_answer_one_request_a_second_leaves():
 async def test_a_pool_starts_gently_and_says_so():
     limiter, client = Limiter(rpm=60_000), ScriptedClient()
     await limiter.send_all(client, 300)
-    assert sum(at < 0.5 for at in client.times) <= 5
+    assert sum(at < 0.5 for at in client.times) <= 8
     assert limiter.told("gentle start")
