@@ -23,7 +23,7 @@ class Pools:
     """One `LocalPool` per pool of models, made when first used."""
 
     def __init__(
-        self, config: Config, catalog: Catalog, *, now: Callable[[], float], most_in_flight: int = MOST_IN_FLIGHT
+        self, config: Config, catalog: Catalog, *, now: Callable[[], float], most_in_flight: int | None = None
     ) -> None:
         self._config = config
         self._slots = slots(config, most_in_flight)
@@ -60,10 +60,13 @@ def make_pace(config: Config, catalog: Catalog, pool: str, *, now: float) -> Pac
     )
 
 
-def slots(config: Config, most: int = MOST_IN_FLIGHT) -> tuple[int, int]:
-    """Requests in flight of a pool: at first, and at most."""
-    chosen = config.concurrency
-    return (min(_FIRST_IN_FLIGHT, most), most) if chosen == "auto" else (chosen, chosen)
+def slots(config: Config, most: int | None = None) -> tuple[int, int]:
+    """Requests in flight of a pool: at first, and at most; never more than *most*, which the machine may set."""
+    if config.concurrency == "auto":
+        most = MOST_IN_FLIGHT if most is None else most
+        return min(_FIRST_IN_FLIGHT, most), most
+    chosen = config.concurrency if most is None else min(config.concurrency, most)
+    return chosen, chosen
 
 
 def allowances(config: Config, catalog: Catalog) -> Mapping[str, Allowance]:

@@ -23,7 +23,7 @@ from claudebatch.layers.retry import Retry, RetryBudgetPolicy, RetryPolicy
 from claudebatch.messages import parse_message
 from claudebatch.models import Catalog
 from claudebatch.pace.learned import Learned
-from claudebatch.pools import MOST_IN_FLIGHT, Pools
+from claudebatch.pools import Pools
 from claudebatch.prices import PriceBook, UnknownPrice
 from claudebatch.routing.request import CallBuilder
 from claudebatch.stores.budget import RunBudget
@@ -46,8 +46,8 @@ class Parts:
     now: Callable[[], float]
     rng: random.Random
     emit: Emit
-    most_in_flight: int = MOST_IN_FLIGHT
-    """Of each pool, where the configuration leaves it open."""
+    most_in_flight: int | None = None
+    """Of each pool, whatever the configuration says; None: as it says."""
 
 
 def build_stack(parts: Parts, client: Handler) -> Handler:

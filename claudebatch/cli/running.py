@@ -128,7 +128,10 @@ async def _go(
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     lanes = max(1, len(run.lanes))
-    in_flight = connections(slots(workshop.config)[1] * lanes)
+    wanted = slots(workshop.config)[1] * lanes
+    in_flight = connections(wanted)
+    if in_flight < wanted and workshop.config.concurrency != "auto":
+        emit(Notice(f"only {in_flight // lanes} requests in flight per pool: more files may not be open (ulimit -n)"))
     async with _endpoint(options, workshop, rng) as endpoint:
 
         def connect() -> SdkClient:

@@ -9,8 +9,9 @@ import msgspec
 
 # What cannot be meant is refused with its file and line: a rate below zero would make a run wait for ever.
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
-Above0: TypeAlias = Annotated[float, msgspec.Meta(gt=0)]
-From0: TypeAlias = Annotated[float, msgspec.Meta(ge=0)]
+# Nor has anything an end that is infinite: arithmetic with it would be no number.
+Above0: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
+From0: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 Share: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=1)]
 
 

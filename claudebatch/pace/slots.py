@@ -64,7 +64,10 @@ class Slots:
     def crowded(self, now: float) -> None:
         """The API refused one for being one too many."""
         self._doubling = False
-        if now >= self._cool_until:
+        if now < self._cool_until:
+            # One of many that were too many at once: those that are left are what fits.
+            self._limit = max(1.0, min(self._limit, float(self.in_flight - 1)))
+        else:
             self._limit = max(1.0, float(int(min(self._limit, float(self.in_flight)) * _SHRINK)))
             self._cool_until = now + _COOL_DOWN_S
 

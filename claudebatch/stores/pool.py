@@ -63,10 +63,10 @@ class LocalPool:
     async def depart(self) -> None:
         """Pass the gate, right before sending."""
         top = self._pace.top_per_s
-        if top is None:
-            return
+        if top is None or top * _PERIOD_S < 1:
+            return  # so slow that the pace itself leaves room enough, and nobody should wait here for long
         if self._gate is None or abs(top - self._gate_per_s) > _SAME_SPEED * self._gate_per_s:
-            at_once = max(1.0, top * _PERIOD_S)
+            at_once = top * _PERIOD_S
             self._gate, self._gate_per_s = AsyncLimiter(at_once, at_once / top), top
         await self._gate.acquire()
 

@@ -121,6 +121,7 @@ def test_the_nearest_file_wins(tmp_path):
         ("budget: -5\n", 1, "budget must be an amount of dollars above 0, got -5", "--budget 2.50"),
         ("budget: .nan\n", 1, "got NaN", ""),
         ("budget: .inf\n", 1, "got Infinity", ""),
+        ("limits: {pools: {opus-5.5: {requests_per_minute: .inf}}}\n", 1, "expected float <= ", ""),
         ("budget: 1e999999999\n", 1, "budget must be an amount", ""),
         ("confirm_above: 1e999999999\n", 1, "confirm_above must be an amount", ""),
         (f"max_tokens: {'9' * 4000}\n", 1, "from 1 to 1000000, got 999", ""),

@@ -109,16 +109,16 @@ def test_a_refusal_takes_a_fifth_of_what_was_in_flight() -> None:
     assert few.limit == 40, "what was not used did not crowd anything"
 
 
-def test_refusals_of_one_moment_count_once() -> None:
+def test_after_many_refusals_at_once_as_many_may_be_in_flight_as_were_let_in() -> None:
     slots = filled(100)
     for _ in range(30):
         slots.crowded(5)
         slots.free(5, answered=False)
-    assert slots.limit == 80
+    assert slots.limit == 70, "and not 100 x 0.8 to the power of thirty"
     for _ in range(10):
         slots.take()
     slots.crowded(15.1)
-    assert slots.limit == 64
+    assert slots.limit == 56
 
 
 def test_answers_to_what_was_sent_before_a_refusal_change_nothing() -> None:

@@ -11,7 +11,7 @@ from claudebatch.config.schema import Config
 from claudebatch.domain import LimitReading, Limits, Usage
 from claudebatch.models import Catalog
 from claudebatch.pace.pace import Booking, Need, Wait
-from claudebatch.pools import MOST_IN_FLIGHT, Pools
+from claudebatch.pools import MOST_IN_FLIGHT, Pools, slots
 from claudebatch.stores.pool import LocalPool
 from tests.support.scripted import HAIKU, OPUS
 from tests.support.virtual import now, virtual
@@ -94,4 +94,11 @@ async def test_a_pool_that_was_away_comes_back_gently_and_one_that_was_never_use
     made.restart(pool.name)
     await pool.book(NEED)
     wait = await pool.book(NEED)
-    assert isinstance(wait, Wait) and wait.seconds == pytest.approx(0.2)
+    assert isinstance(wait, Wait) and wait.seconds == pytest.approx(0.1)
+
+
+def test_no_more_are_in_flight_than_the_machine_lets() -> None:
+    assert slots(Config(concurrency=200), 16) == (16, 16)
+    assert slots(Config(concurrency=8), 16) == (8, 8)
+    assert slots(Config(), 16) == (16, 16)
+    assert slots(Config(concurrency=5000)) == (5000, 5000), "what was asked for, where nothing stands against it"
