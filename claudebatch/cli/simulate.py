@@ -7,7 +7,6 @@ import random
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
@@ -166,11 +165,10 @@ async def _start(start: Callable[[int], Awaitable[str]], port: int) -> str:
 
 
 def _on_signals(stop: Callable[[], None]) -> None:
-    """Ctrl-C and SIGTERM end the simulator in good order; where loops know no signals, Ctrl-C still interrupts."""
+    """Ctrl-C and SIGTERM end the simulator in good order."""
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):
-            loop.add_signal_handler(number, stop)
+        loop.add_signal_handler(number, stop)
 
 
 def _wall() -> datetime:

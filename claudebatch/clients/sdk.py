@@ -200,6 +200,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _check_base_url(url: str) -> None:
     parts = urlsplit(url)
+    if not parts.hostname:
+        raise ConfigError(f'"{url}" is no base URL', fix="write it whole, as in https://api.anthropic.com")
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         raise ConfigError(
             f"{parts.scheme}://{parts.hostname} would send the key in the clear", fix="use an https base URL"

@@ -1,8 +1,8 @@
 """Rows whose answers are kept already, done in large steps before the first request.
 
 They would come out of the response cache in the lanes as well, each through the whole stack and two threads: that
-costs twice as much. A lane is left to its workers as soon as a whole step finds nothing, so that an input nobody
-has asked before costs one step.
+costs more than twice as much. A lane is left to its workers as soon as a whole step finds nothing, so that an input
+nobody has asked before costs one step.
 """
 
 from __future__ import annotations

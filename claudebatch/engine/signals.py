@@ -38,8 +38,8 @@ class Signals:
     def _catch(self, loop: asyncio.AbstractEventLoop, number: signal.Signals) -> bool:
         try:
             loop.add_signal_handler(number, self._on_signal, number)
-        except (NotImplementedError, RuntimeError, ValueError):
-            return False  # not the main thread, or a platform without: the default stays
+        except (RuntimeError, ValueError):
+            return False  # not the main thread: the default stays
         return True
 
     def _on_signal(self, number: signal.Signals) -> None:

@@ -148,12 +148,10 @@ class Bucket:
         if mark is not None:
             room = self._capacity() - self._peak_since(mark)
             self.shift(min(units, max(0.0, room)))
-            self._unbound += units
-            self._most_unbound = max(self._most_unbound, self._unbound)
-            return
-        self._note_peak()
-        level = min(self._level, self._capacity()) if units < 0 else self._level
-        self._level = min(self._full(), level + units)
+        else:
+            self._note_peak()
+            level = min(self._level, self._capacity()) if units < 0 else self._level
+            self._level = min(self._full(), level + units)
         self._unbound += units
         self._most_unbound = max(self._most_unbound, self._unbound)
 
@@ -205,7 +203,7 @@ class Bucket:
         self._most_unbound = self._unbound
         self._room_s = min(self._room_s, _ROOM_S)
         self._reserve_s = min(2 * self._reserve_s, _RESERVE_MOST_S)
-        self._calm_until = now + _CALM_S
+        self.calm(now)
 
     def set_rate(self, per_minute: float, now: float, *, share: float = 1.0) -> None:
         """From *now* on, *per_minute* units a minute; the API's bucket holds as many seconds of it as before.

@@ -10,6 +10,7 @@ _SHRINK = 0.8
 _GROW_EVERY_S = 1.0
 _UNPROVEN = 512
 """Answers may take half a minute, and the pace alone keeps the number small: until so many no answer is asked for."""
+_SHUT_S = 1.0
 _COOL_DOWN_S = 10.0
 """After a refusal, answers to what was sent before it still come in; they say nothing about the new number."""
 
@@ -18,7 +19,8 @@ class Slots:
     """Additive increase, multiplicative decrease (D. Chiu, R. Jain, 1989), with a slow start that doubles.
 
     Until the API first refuses a request for being one too many, every answer adds a slot and a full house doubles once
-    a second, as long as answers come; after that a whole round of answers adds one.
+    a second, beyond `_UNPROVEN` only while answers come; after that a whole round of answers adds one. The slot of a
+    refused request stays shut for a moment, or until an answer makes room: else the next one would be refused at once.
     """
 
     def __init__(self, start: int, most: int) -> None:
@@ -29,6 +31,8 @@ class Slots:
         self._cool_until = -inf
         self._grown_at = -inf
         self._answered_since = False
+        self._shut_until = -inf
+        self._refused_since: float | None = None
         self.in_flight = 0
 
     @property
@@ -39,7 +43,7 @@ class Slots:
     def wait(self, now: float) -> float:
         """Seconds until one more may be sent even if none comes back; `inf` when only that will help."""
         if self.in_flight < self.limit:
-            return 0.0
+            return max(0.0, self._shut_until - now)
         proven = self._answered_since or self._limit < _UNPROVEN
         if not (self._doubling and proven) or self.limit >= self._most:
             return inf
@@ -55,6 +59,8 @@ class Slots:
     def free(self, now: float, *, answered: bool) -> None:
         """One has come back."""
         used, self.in_flight = self.in_flight, self.in_flight - 1
+        if answered:
+            self._shut_until, self._refused_since = -inf, None
         if not answered or now < self._cool_until:
             return
         self._answered_since = True
@@ -64,12 +70,19 @@ class Slots:
     def crowded(self, now: float) -> None:
         """The API refused one for being one too many."""
         self._doubling = False
+        self._shut_until = now + _SHUT_S
+        if self._refused_since is None:
+            self._refused_since = now
         if now < self._cool_until:
             # One of many that were too many at once: those that are left are what fits.
             self._limit = max(1.0, min(self._limit, float(self.in_flight - 1)))
         else:
             self._limit = max(1.0, float(int(min(self._limit, float(self.in_flight)) * _SHRINK)))
             self._cool_until = now + _COOL_DOWN_S
+
+    def refused_for(self, now: float) -> float:
+        """Seconds since the first such refusal after the last answer; 0 when an answer came last."""
+        return 0.0 if self._refused_since is None else now - self._refused_since
 
     def _grow(self, by: float, now: float) -> None:
         self._limit = min(float(self._most), self._limit + by)

@@ -94,7 +94,8 @@ class LocalPool:
 
     def limited_for(self) -> float:
         """Seconds since the first 429 after the last answer; 0 when an answer came last."""
-        return self._pace.limited_for(self._now())
+        moment = self._now()
+        return max(self._pace.limited_for(moment), self._slots.refused_for(moment))
 
     def restart(self) -> None:
         """The pool was away: it comes back gently."""

@@ -233,6 +233,13 @@ async def test_the_key_is_never_sent_in_the_clear_over_a_network(connect, url):
         connect(url)
 
 
+@pytest.mark.parametrize("url", ["example.test", "api.anthropic.com/", "https://", "nowhere"])
+async def test_what_is_no_base_url_is_refused_with_the_way_to_write_one(connect, url):
+    with pytest.raises(ConfigError, match="is no base URL") as refused:
+        connect(url)
+    assert "https://" in (refused.value.fix or "")
+
+
 @pytest.mark.parametrize("url", ["https://example.test", "http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"])
 async def test_https_and_loopback_may_carry_the_key(connect, url):
     assert isinstance(connect(url), SdkClient)

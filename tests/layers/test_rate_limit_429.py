@@ -131,3 +131,25 @@ async def test_the_end_of_the_patience_is_not_slept_through():
     with pytest.raises(ApiUnavailable):
         await limiter.send(client)
     assert now() == pytest.approx(900, abs=0.1), "and not when the second pause of ten minutes is over"
+
+
+@virtual
+async def test_an_api_that_takes_no_request_at_all_is_asked_once_a_second_and_ends_the_run_in_time():
+    limiter = Limiter(slots=64)
+    sent: list[float] = []
+
+    async def client(call: Call) -> Reply:
+        sent.append(now())
+        raise crowded()
+
+    async def try_on(row: int) -> None:
+        for _ in range(1000):
+            try:
+                await limiter.layer(make_call(row=row), client)
+            except RateLimited:
+                continue
+
+    ended = await asyncio.gather(*(try_on(row) for row in range(64)), return_exceptions=True)
+    assert all(isinstance(end, ApiUnavailable) for end in ended)
+    assert now() == pytest.approx(900, abs=2)
+    assert len(sent) <= 64 + 901

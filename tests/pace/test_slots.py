@@ -174,3 +174,25 @@ def test_whatever_happens_it_stays_between_one_and_the_most(
             slots.free(at, answered=False)
         assert 1 <= slots.limit <= start + more
         assert slots.in_flight >= 0
+
+
+def test_a_refused_slot_stays_shut_for_a_second_or_until_an_answer_makes_room() -> None:
+    slots = refused(10, at=5.0)
+    while slots.in_flight >= slots.limit:
+        slots.free(5.0, answered=False)
+    assert slots.wait(5.4) == pytest.approx(0.6)
+    assert slots.wait(6.0) == 0
+    slots.crowded(7.0)
+    slots.free(7.0, answered=False)
+    slots.free(7.1, answered=False)
+    assert slots.wait(7.1) == pytest.approx(0.9)
+    slots.free(7.2, answered=True)
+    assert slots.wait(7.2) == 0
+
+
+def test_how_long_it_is_refused_counts_from_the_first_refusal_after_the_last_answer() -> None:
+    slots = refused(10, at=5.0)
+    slots.crowded(8.0)
+    assert slots.refused_for(15.0) == 10
+    slots.free(16.0, answered=True)
+    assert slots.refused_for(17.0) == 0
