@@ -7,61 +7,43 @@ import gc
 import random
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import typer
 
 from claudebatch.cli.audience import audience, facts, limits, taken
 from claudebatch.cli.display import Show, logged, make_display
-from claudebatch.clients.sdk import API_VERSION, SdkClient
+from claudebatch.cli.dry_run import tell_estimate
+from claudebatch.cli.endpoint import endpoint, key_scope
+from claudebatch.clients.sdk import SdkClient
 from claudebatch.config import environment
 from claudebatch.config.credentials import require_credential
 from claudebatch.config.load import load
 from claudebatch.config.machine import connections
 from claudebatch.config.paths import Paths
-from claudebatch.config.schema import Config
-from claudebatch.config.units import seconds, size
-from claudebatch.domain import Call, Pico, Usage, from_usd, to_usd
+from claudebatch.config.units import seconds
+from claudebatch.domain import Call, Pico, from_usd, to_usd
 from claudebatch.engine.opening import open_run
 from claudebatch.engine.outside import Surroundings
 from claudebatch.engine.session import Session
-from claudebatch.errors import ClaudebatchError, ExitCode
+from claudebatch.errors import ClaudebatchError
 from claudebatch.events import Event, Notice
-from claudebatch.planning.dry_run import Kept, estimate
-from claudebatch.planning.duration import ApiModel
 from claudebatch.planning.estimate import cost_of
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.pools import slots
-from claudebatch.prices import UnknownPrice
 from claudebatch.reports import RunSummary
-from claudebatch.stack import Keys
-from claudebatch.stores.output import check_place
-from claudebatch.stores.response_cache import DiskCacheStore
-from claudebatch.stores.run_dir import beside
 from claudebatch.ui.format import money
-from claudebatch.ui.json_events import json_line
 from claudebatch.ui.progress import Progress
-from claudebatch.ui.tables import estimate_json, render_estimate
-from claudebatch.ui.terminal import Terminal
 
 _now = time.monotonic  # noqa: TID251  # a command is where time comes in
-_API_HOST = "api.anthropic.com"
 # A row leaves next to no cycles behind; a few thousand rows between two looks at the young objects are enough.
 _GC_THRESHOLDS = (50_000, 20, 100)
-
-
-@dataclass(frozen=True, slots=True)
-class _Endpoint:
-    base_url: str | None
-    api_key: str | None
 
 
 def execute(
@@ -77,7 +59,7 @@ def execute(
     paths = Paths.from_environment(env, simulated=options.simulate)
     workshop = Workshop.set_up(settings, override=options.model, text=options.text, at=_wall())
     if dry_run:
-        return _estimate(options, workshop, paths, json=show.json)
+        return tell_estimate(options, workshop, paths, json=show.json)
     display = make_display(show, env, limits(workshop), now=_now, results_on_stdout=options.output_path is None)
     with logged(show, display, now=_now, wall=_wall, taken=taken(options, loaded, paths)) as log:
         emit = audience(settings, display, log, now=_now)
@@ -101,7 +83,7 @@ def _perform(
     meter = _Meter(workshop)
     agreed = yes or options.simulate or settings.budget is not None
     each = None if agreed else meter.add
-    scope, stdin = _key_scope(options), sys.stdin.buffer
+    scope, stdin = key_scope(options), sys.stdin.buffer
     with open_run(options, workshop, paths, stdin=stdin, started=_wall(), emit=emit, key_scope=scope, each=each) as run:
         if meter.expected:
             run.folder.note(expected=meter.expected, agreed=False)
@@ -132,12 +114,12 @@ async def _go(
     in_flight = connections(wanted)
     if in_flight < wanted and workshop.config.concurrency != "auto":
         emit(Notice(f"only {in_flight // lanes} requests in flight per pool: more files may not be open (ulimit -n)"))
-    async with _endpoint(options, workshop, rng) as endpoint:
+    async with endpoint(options, workshop, now=_now, wall=_wall, rng=rng) as api:
 
         def connect() -> SdkClient:
             return SdkClient(
-                api_key=endpoint.api_key,
-                base_url=endpoint.base_url,
+                api_key=api.api_key,
+                base_url=api.base_url,
                 concurrency=in_flight,
                 idle_timeout_s=seconds("idle_timeout", workshop.config.idle_timeout),
                 now=_now,
@@ -147,7 +129,7 @@ async def _go(
         around = Surroundings(
             paths=paths,
             connect=connect,
-            key_scope=_key_scope(options),
+            key_scope=key_scope(options),
             now=_now,
             wall=_wall,
             rng=rng,
@@ -155,97 +137,6 @@ async def _go(
             most_in_flight=max(1, in_flight // lanes),
         )
         return await Session(options, workshop, run, around).go()
-
-
-@asynccontextmanager
-async def _endpoint(options: RunOptions, workshop: Workshop, rng: random.Random) -> AsyncIterator[_Endpoint]:
-    if not options.simulate:
-        yield _Endpoint(None, None)  # the SDK finds the key and the base URL where it always does
-        return
-    # Only a rehearsal loads the simulator.
-    from claudebatch.simulator import SIMULATE_LATENCY, Allowance, Simulator, SimulatorSettings  # noqa: PLC0415
-
-    wish = workshop.config.simulate
-    simulator = Simulator(
-        SimulatorSettings(
-            latency=wish.latency or SIMULATE_LATENCY,
-            limits=Allowance(
-                wish.requests_per_minute,
-                wish.input_tokens_per_minute,
-                wish.output_tokens_per_minute,
-                wish.burst_seconds,
-            ),
-            faults=wish.faults,
-            seed=wish.seed,
-        ),
-        bill=lambda model, usage: _bill(workshop, model, usage),
-        pool_of=workshop.catalog.pool_of,
-        now=_now,
-        wall=_wall,
-        rng=random.Random(wish.seed) if wish.seed else rng,
-    )
-    url = await simulator.start()
-    try:
-        yield _Endpoint(url, "simulated")
-    finally:
-        await simulator.stop()
-
-
-def _estimate(options: RunOptions, workshop: Workshop, paths: Paths, *, json: bool) -> int:
-    if "-" in options.inputs:
-        raise ClaudebatchError("a dry run of standard input would use it up", fix="write the prompts to a file first")
-    output = options.output_path
-    if output is not None:
-        check_place(output)
-    found = estimate(
-        workshop,
-        [Path(name) for name in options.inputs],
-        Kept(
-            journal=beside(output) / "journal.sqlite" if output is not None and not options.fresh else None,
-            key=Keys(_key_scope(options)),
-            look_up=_look_up(options, workshop.config, paths),
-            retry_failed=options.retry_failed,
-            simulated=options.simulate,
-        ),
-        limit=options.limit,
-        output=str(output) if output is not None else "-",
-        api=_api_model(options, workshop.config),
-    )
-    if json:
-        sys.stdout.write(json_line(estimate_json(found)))
-    else:
-        Terminal(sys.stdout, environment(), must_write=True).say_all(render_estimate(found))
-    return ExitCode.OK
-
-
-def _api_model(options: RunOptions, config: Config) -> ApiModel:
-    if not options.simulate:
-        return ApiModel()
-    from claudebatch.simulator import SIMULATE_LATENCY, parse_latency  # noqa: PLC0415
-
-    wish = config.simulate
-    mean_s = parse_latency(wish.latency or SIMULATE_LATENCY).mean
-    limits = (wish.requests_per_minute, wish.input_tokens_per_minute, wish.output_tokens_per_minute)
-    return ApiModel(lambda output_tokens: mean_s, wish.burst_seconds, limits=lambda pool: limits)
-
-
-def _key_scope(options: RunOptions) -> str:
-    """What cached answers belong to: the API's version, and the address that answered if it is not the API's own."""
-    own = options.base_url is None or options.simulate or urlsplit(options.base_url).hostname == _API_HOST
-    return API_VERSION if own else f"{API_VERSION} {options.base_url}"
-
-
-def _look_up(options: RunOptions, config: Config, paths: Paths) -> Callable[[Any], Any]:
-    cache = config.cache
-    if options.no_cache or not cache.enabled or not (paths.cache_dir / "cache.db").exists():
-        return lambda keys: [None] * len(keys)
-    store = DiskCacheStore(
-        paths.cache_dir,
-        size_limit=size("cache.size", cache.size),
-        ttl_s=None if cache.ttl is None else seconds("cache.ttl", cache.ttl),
-        notify=lambda _: None,
-    )
-    return store.look_up
 
 
 class _Meter:
@@ -272,13 +163,6 @@ def _confirm(expected: Pico, above: Pico) -> None:
         )
     if not typer.confirm(f"{what}. Go on?", err=True):
         raise ClaudebatchError("not started", fix="look at it first with --dry-run, or set a cap with --budget")
-
-
-def _bill(workshop: Workshop, model: str, usage: Usage) -> Pico:
-    try:
-        return workshop.prices.cost(model, usage)
-    except UnknownPrice:
-        return 0
 
 
 def _wall() -> datetime:
