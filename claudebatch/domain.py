@@ -67,6 +67,7 @@ class Usage:
     web_search_requests: int = 0
     inference_geo: str | None = None
     speed: str | None = None
+    service_tier: str | None = None
 
     @property
     def cache_creation_input_tokens(self) -> int:
@@ -128,6 +129,26 @@ class Route:
     fallbacks: tuple[str, ...] = ()
 
 
+class Hold:
+    """Money set aside for one attempt, and what those below the budget know of the attempt. It is ended once."""
+
+    __slots__ = ("amount", "cost", "day", "ended", "sent", "worst")
+
+    def __init__(self, amount: Pico, worst: Pico, day: str = "") -> None:
+        """*amount* is set aside; *worst* is the most that the attempt can cost, and no less."""
+        self.amount = amount
+        self.worst = worst
+        self.day = day
+        """The UTC day that it counts for, whenever it is sent; empty where no day is watched."""
+        # Mutable: set by whoever sends the attempt; errors cannot tell it, for a cancellation comes from outside.
+        self.sent = False
+        """Whether it may have left."""
+        self.cost: Pico | None = None
+        """What it turned out to cost; None: nobody has said so."""
+        # Mutable: set by the purse, once.
+        self.ended = False
+
+
 @value
 class Call:
     """A prompt on its way to one model."""
@@ -142,6 +163,25 @@ class Call:
     size: Size
     deadline_s: float = 600.0
     """How long one attempt may take in all."""
+    hold: Hold | None = field(default=None, compare=False, repr=False)
+    """The money that is set aside for this attempt, where there is a budget."""
+
+    @property
+    def day(self) -> str:
+        """The UTC day whose money it takes; empty where no day is watched."""
+        return self.hold.day if self.hold is not None else ""
+
+    def under(self, hold: Hold) -> Call:
+        """This call, with its money set aside. Written out, as `Reply.paid` is: it runs for every attempt."""
+        return Call(self.row, self.prompt, self.route, self.model, self.body, self.size, self.deadline_s, hold)
+
+
+def asks_for_fast(call: Call) -> bool:
+    """Whether *call* asks for fast mode: its prompt does, and a hop to another model left it in.
+
+    The body alone may hold the words elsewhere, in an example of a tool's input for one.
+    """
+    return call.prompt.params.get("speed") == "fast" and b'"speed":"fast"' in call.body
 
 
 @value

@@ -1,8 +1,9 @@
-"""One switch that stops every wait in the program, and a queue whose waits it stops."""
+"""One switch that stops every wait in the program or holds up what would be sent, and a queue whose waits it stops."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from typing import Protocol
 
@@ -26,9 +27,10 @@ class Drain:
     """Once started, every `sleep` that waits or begins raises `Draining`; requests in flight are left alone."""
 
     def __init__(self) -> None:
-        # Mutable state, changed by `start` only.
+        # Mutable state, changed by `start`; `_paused_until`, in the loop's time, by `pause` only.
         self.reason: str | None = None
         self._sleepers: set[asyncio.Future[None]] = set()
+        self._paused_until = -math.inf
 
     @property
     def started(self) -> bool:
@@ -42,6 +44,14 @@ class Drain:
             for sleeper in tuple(self._sleepers):
                 if not sleeper.done():
                     sleeper.set_exception(Draining(reason))
+
+    def pause(self, seconds: float) -> None:
+        """Nothing is to be sent for so long, from now; a longer pause that was asked for before stays."""
+        self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
+
+    def paused_s(self) -> float:
+        """Seconds until the pause is over; 0 where there is none."""
+        return max(0.0, self._paused_until - asyncio.get_running_loop().time())
 
     def check(self) -> None:
         """Raise `Draining` once the drain has started."""

@@ -175,6 +175,12 @@ class ApiUnavailable(StopRun):
     exit_code = ExitCode.UNAVAILABLE
 
 
+class SpendStopped(StopRun):
+    """Spend has left its usual level, and the user wants the run to stop then."""
+
+    exit_code = ExitCode.BUDGET
+
+
 class JournalFailed(StopRun):
     """The journal cannot be written: nothing may be sent that is not written down first."""
 
@@ -188,12 +194,22 @@ class OutputFailed(StopRun):
 
 
 class BudgetExhausted(Exception):
-    """This row's worst case can never fit under the cap; the row stays to be done."""
+    """This row's worst case can never fit under a cap; the row stays to be done."""
 
-    def __init__(self, message: str, *, needed: int = 0) -> None:
+    def __init__(
+        self, message: str, *, needed: int = 0, left: int = 0, limit: int = 0, cap: str = "run", fix: str = ""
+    ) -> None:
         super().__init__(message)
+        self.limit = limit
+        """The cap, in pico-dollars."""
         self.needed = needed
         """The smallest cap, in pico-dollars, that this row would fit under."""
+        self.left = left
+        """Pico-dollars that are left of the cap."""
+        self.cap = cap
+        """Which one: the run's own, or that of a day, a month or a tag."""
+        self.fix = fix
+        """How to go on, where the cap is not the run's own."""
 
 
 class Draining(Exception):

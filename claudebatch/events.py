@@ -21,6 +21,7 @@ WaitReason: TypeAlias = Literal[
     "rate limited",
     "circuit open",
     "retry budget",
+    "spending paused",
 ]
 
 
@@ -37,6 +38,8 @@ class RunStarted:
     cap: Pico | None
     output: str
     simulated: bool
+    unknown_before: Pico = 0
+    """Worst cases of earlier attempts whose outcome nobody knows; not in `spent_before`."""
 
 
 @value
@@ -154,10 +157,40 @@ class ConcurrencyChanged:
 
 @dataclass(frozen=True, slots=True)
 class SpendSpike:
-    """Money leaves faster than the run's own past made likely."""
+    """Money leaves faster, or a row costs more, than the run's own past made likely."""
 
-    usd_per_minute: float
-    usual_usd_per_minute: float
+    measure: Literal["per minute", "per row"]
+    usd: float
+    usual_usd: float
+    action: Literal["warn", "pause", "stop"] = "warn"
+    """What is done about it, besides telling."""
+    pause_s: float = 0.0
+    """For so long nothing is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapAlert:
+    """So much of a cap is used that the user wanted to hear of it."""
+
+    scope: str
+    """As in `CapUsed`."""
+    percent: int
+    """The level that was passed; 100 also where less is left than the next request may cost."""
+    cap: Pico
+    used: Pico
+
+
+@dataclass(frozen=True, slots=True)
+class CapUsed:
+    """How much of one cap is used up. Told by whoever keeps the cap, as often as it likes: alerts are made of it."""
+
+    scope: str
+    """Which cap: `run`, `day`, `month`, `tag NAME`, `tag NAME per day`, …; as people read it."""
+    cap: Pico
+    used: Pico
+    """What counts against it for good: costs, and worst cases of unknown outcomes. Not what is merely held."""
+    full: bool = False
+    """The next request was refused: as good as all of it, though less than the last request's worst case is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +219,8 @@ Event: TypeAlias = (
     | LimitsSeen
     | ConcurrencyChanged
     | SpendSpike
+    | CapUsed
+    | CapAlert
     | Notice
     | DrainStarted
 )

@@ -20,13 +20,17 @@ class BadAnswer(ValueError):
 _Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 
 
+# Dearer than tokens: more would not fit where money is kept.
+_Searches = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
+
+
 class _Creation(msgspec.Struct, gc=False):
     ephemeral_5m_input_tokens: _Count | None = 0
     ephemeral_1h_input_tokens: _Count | None = 0
 
 
 class _ServerTools(msgspec.Struct, gc=False):
-    web_search_requests: _Count | None = 0
+    web_search_requests: _Searches | None = 0
 
 
 class _Usage(msgspec.Struct, gc=False):
@@ -38,6 +42,7 @@ class _Usage(msgspec.Struct, gc=False):
     server_tool_use: _ServerTools | None = None
     inference_geo: str | None = None
     speed: str | None = None
+    service_tier: str | None = None
 
 
 class _Block(msgspec.Struct, gc=False):
@@ -97,4 +102,5 @@ def _flat(usage: _Usage) -> Usage:
         (tools.web_search_requests or 0) if tools else 0,
         usage.inference_geo,
         usage.speed,
+        usage.service_tier,
     )

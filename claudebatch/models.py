@@ -7,8 +7,9 @@ configuration may correct or add any of them without waiting for a release.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
+from datetime import date
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -73,6 +74,15 @@ class ModelFacts:
     retires_at: str | None = None
     """The announced day of retirement, as YYYY-MM-DD."""
 
+    def days_left(self, on: date) -> int | None:
+        """Days from *on* until it retires, 0 or fewer once it has; None: nothing is announced."""
+        return None if self.retires_at is None else (date.fromisoformat(self.retires_at) - on).days
+
+    def retired(self, on: date) -> bool:
+        """Whether it is not served any more on the day *on*."""
+        left = self.days_left(on)
+        return left is not None and left <= 0
+
 
 @dataclass(frozen=True, slots=True)
 class PoolLimits:
@@ -109,11 +119,26 @@ class Catalog:
             self._by_name.update(dict.fromkeys((facts.id, *facts.aliases), facts))
 
     @classmethod
-    def load(cls, overrides: Mapping[str, Mapping[str, Any]] = MappingProxyType({})) -> Catalog:
-        """The facts we ship, corrected by *overrides*: model id -> fields of `ModelFacts`, as YAML spells them."""
+    def load(
+        cls,
+        overrides: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        where: Callable[[str], str] = lambda key: "",
+    ) -> Catalog:
+        """The facts we ship, corrected by *overrides*: model id -> fields of `ModelFacts`, as YAML spells them.
+
+        *where* gives the `file:line` of a dotted key, for errors.
+        """
         shipped = cls(_models(), _limits())
-        changed = [_override(shipped, model, raw) for model, raw in overrides.items()]
+        changed = [_override(shipped, model, raw, where) for model, raw in overrides.items()]
         return cls((*_models(), *changed), _limits()) if changed else shipped
+
+    def __iter__(self) -> Iterator[ModelFacts]:
+        """Every model that has facts, once, in the order in which they are listed."""
+        return iter(dict.fromkeys(self._by_name.values()))
+
+    def current(self, on: date) -> tuple[ModelFacts, ...]:
+        """The models of this list that are not retired on the day *on*."""
+        return tuple(facts for facts in self if not facts.retired(on))
 
     def facts(self, model: str) -> ModelFacts:
         """The facts about *model*, or about its family where *model* is a dated id; permissive ones if unknown."""
@@ -144,18 +169,29 @@ class Catalog:
         return pools.get(pool) or min(pools.values(), key=lambda limits: limits.input_tokens_per_minute)
 
 
-def _override(shipped: Catalog, model: str, raw: Mapping[str, Any]) -> ModelFacts:
-    where = f"models.{model}"
+def _override(shipped: Catalog, model: str, raw: Mapping[str, Any], where: Callable[[str], str]) -> ModelFacts:
+    key = f"models.{model}"
+    place = where(key)
+    name = f"{place}: {key}" if place else key
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"{where} must be a mapping of facts, got {raw!r}", fix=f"give fields such as {_FIELDS[0]}")
-    for key in raw:
-        if key not in _FIELDS:
-            raise ConfigError(f"{where} has no fact called {key!r}", fix=did_you_mean(str(key), _FIELDS, "facts"))
+        raise ConfigError(f"{name} must be a mapping of facts, got {raw!r}", fix=f"give fields such as {_FIELDS[0]}")
+    for fact in raw:
+        if fact not in _FIELDS:
+            raise ConfigError(f"{name} has no fact called {fact!r}", fix=did_you_mean(str(fact), _FIELDS, "facts"))
     known = replace(shipped.facts(model), id=model) if shipped.known(model) else ModelFacts(model, model)
     try:
-        return msgspec.convert({**msgspec.to_builtins(known), **raw}, ModelFacts)
+        facts = msgspec.convert({**msgspec.to_builtins(known), **msgspec.to_builtins(dict(raw))}, ModelFacts)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{where}: {error}", fix="correct the value, or remove it to use the shipped fact") from error
+        raise ConfigError(f"{name}: {error}", fix="correct the value, or remove it to use the shipped fact") from error
+    _check_date(f"{name}.retires_at", facts.retires_at)
+    return facts
+
+
+def _check_date(name: str, value: str | None) -> None:
+    try:
+        date.fromisoformat("2026-11-30" if value is None else value)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {value!r} is no day", fix="write it as 2026-11-30") from error
 
 
 @cache

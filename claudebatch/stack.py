@@ -10,11 +10,12 @@ from claudebatch.config.schema import Config
 from claudebatch.config.units import seconds, share
 from claudebatch.domain import Call, Pico, Usage
 from claudebatch.drain import Drain
+from claudebatch.errors import NotServed
 from claudebatch.events import Emit
 from claudebatch.handler import Handler, nest
 from claudebatch.jsonl import decode, encode
 from claudebatch.layers.breaker import BreakerPolicy, CircuitBreaker
-from claudebatch.layers.budget import Budget
+from claudebatch.layers.budget import Budget, Count, Purse, Tighter, UsualCost
 from claudebatch.layers.fallback import Fallback
 from claudebatch.layers.rate_limit import RateLimit
 from claudebatch.layers.record import AttemptLog, Record
@@ -26,7 +27,7 @@ from claudebatch.pace.learned import Learned
 from claudebatch.pools import Pools
 from claudebatch.prices import PriceBook, UnknownPrice
 from claudebatch.routing.request import CallBuilder
-from claudebatch.stores.budget import RunBudget
+from claudebatch.tokens.counted import CountedBounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +42,21 @@ class Parts:
     cache: CacheStore | None
     """None: nothing is looked up, kept or shared."""
     log: AttemptLog
-    purse: RunBudget
+    purse: Purse
     drain: Drain
     now: Callable[[], float]
     rng: random.Random
     emit: Emit
     most_in_flight: int | None = None
     """Of each pool, whatever the configuration says; None: as it says."""
+    count: Count | None = None
+    """Has the input of a call counted, free of charge, where that may let it fit under the cap."""
 
 
 def build_stack(parts: Parts, client: Handler) -> Handler:
     """The whole stack around *client*, outermost layer first."""
     config, emit, drain, rng = parts.config, parts.emit, parts.drain, parts.rng
-    money = Money(parts.prices)
+    money = Money(parts.prices, capped=config.capped)
     max_outage_s = seconds("max_outage", config.max_outage)
     pools = Pools(config, parts.catalog, most_in_flight=parts.most_in_flight, now=parts.now)
     return nest(
@@ -85,7 +88,13 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
             CircuitBreaker(
                 _breaker_policy(config), pool_of=parts.catalog.pool_of, now=parts.now, emit=emit, back=pools.restart
             ),
-            Budget(parts.purse, worst=money.worst),
+            Budget(
+                parts.purse,
+                worst=money.worst,
+                emit=emit,
+                usual=UsualCost() if config.caps.mode == "expected" else None,
+                tighter=Tighter(parts.count, CountedBounds(), waits=drain, emit=emit) if parts.count else None,
+            ),
             RateLimit(
                 pool_of=pools.of,
                 sizes=Learned(),
@@ -131,15 +140,21 @@ class Keys:
 class Money:
     """Prices as the layers ask for them. A model without a price is only let through where there is no cap."""
 
-    def __init__(self, prices: PriceBook) -> None:
+    def __init__(self, prices: PriceBook, *, capped: bool = False) -> None:
         self._prices = prices
+        self._capped = capped
 
     def worst(self, call: Call) -> Pico:
-        """The most that one attempt can cost; 0 when nobody knows."""
+        """The most that one attempt can cost; 0 when nobody knows. Under a cap that is `NotServed` instead."""
         try:
             return self._prices.worst(call)
-        except UnknownPrice:
-            return 0
+        except UnknownPrice as error:
+            if not self._capped:
+                return 0
+            # The intake has looked at every model; a hop may still ask one for what has no price there.
+            raise NotServed(
+                f"no price is known for this request at {call.model}, and the run has a cap", type="unknown_price"
+            ) from error
 
     def cost(self, call: Call, usage: Usage) -> Pico | None:
         """What an answer cost; None when nobody knows."""

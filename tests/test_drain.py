@@ -129,3 +129,17 @@ async def test_ended_rung_and_cancelled_in_the_same_moment_it_makes_no_noise():
     gc.collect()
     await settled()
     assert noise == []
+
+
+@virtual
+async def test_a_pause_is_over_after_as_long_as_asked_and_a_shorter_one_does_not_cut_it():
+    drain = Drain()
+    assert drain.paused_s() == 0
+    drain.pause(60)
+    await drain.sleep(20)
+    assert drain.paused_s() == pytest.approx(40)
+    drain.pause(5)
+    assert drain.paused_s() == pytest.approx(40)
+    drain.pause(100)
+    await drain.sleep(100)
+    assert drain.paused_s() == 0

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import date
 
 import pytest
 
@@ -122,6 +123,32 @@ def test_a_wrong_override_is_refused_with_its_place_and_a_fix(fields, reason, fi
         Catalog.load({"claude-opus-5": fields})
     assert reason in caught.value.message
     assert caught.value.fix is not None and fix in caught.value.fix
+
+
+def test_every_model_is_listed_once_whatever_its_names(catalog):
+    listed = [facts.id for facts in catalog]
+    assert len(listed) == len(set(listed))
+    assert set(listed) == {catalog.facts(model).id for model in SDK_IDS}
+
+
+def test_a_model_is_current_up_to_the_day_before_it_retires(catalog):
+    sonnet = catalog.facts("claude-sonnet-4-5")
+    for day, left in (
+        (date(2026, 11, 22), 8),
+        (date(2026, 11, 29), 1),
+        (date(2026, 11, 30), 0),
+        (date(2027, 1, 1), -32),
+    ):
+        assert sonnet.days_left(day) == left
+        assert sonnet.retired(day) is (left <= 0)
+        assert (sonnet in catalog.current(day)) is (left > 0)
+    assert catalog.facts("claude-opus-5-5").days_left(date(2099, 1, 1)) is None
+    assert "claude-mythos-preview" not in {facts.id for facts in catalog.current(date(2026, 11, 22))}
+
+
+def test_a_wrong_override_is_named_with_file_and_line():
+    with pytest.raises(ConfigError, match=r"^c\.yaml:3: models\.claude-opus-5 has no fact called 'x'"):
+        Catalog.load({"claude-opus-5": {"x": 1}}, lambda key: {"models.claude-opus-5": "c.yaml:3"}[key])
 
 
 def test_the_tiers_are_those_of_the_documentation(catalog):

@@ -1,16 +1,13 @@
-"""Who hears of a run: its display, its log and the cost monitor; and what they are told before it starts."""
+"""Who hears of a run: its display and its log; and what they are told before it starts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from claudebatch.config.load import Loaded
 from claudebatch.config.paths import Paths
-from claudebatch.config.schema import Config
-from claudebatch.domain import from_usd
 from claudebatch.events import Emit, Event
-from claudebatch.monitor import CostMonitor, SpikeDetector, SpikeSettings
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.pools import allowances
@@ -19,21 +16,14 @@ from claudebatch.stores.run_dir import beside
 from claudebatch.ui.frame import LimitsByPool
 
 
-def audience(config: Config, *listeners: Emit, now: Callable[[], float]) -> Emit:
-    """Tells every listener, and the monitor, which tells the listeners what it finds."""
-    spikes = SpikeSettings(factor=config.monitor.factor, floor=from_usd(config.monitor.floor_usd_per_minute))
+def audience(*listeners: Emit) -> Emit:
+    """Tells every listener."""
 
     def tell(event: Event) -> None:
         for listener in listeners:
             listener(event)
 
-    monitor = CostMonitor(tell, SpikeDetector(spikes), now)
-
-    def emit(event: Event) -> None:
-        tell(event)
-        monitor(event)
-
-    return emit
+    return tell
 
 
 def limits(workshop: Workshop) -> LimitsByPool:

@@ -14,10 +14,10 @@ from claudebatch.config.paths import Paths
 from claudebatch.config.units import seconds, size
 from claudebatch.errors import ClaudebatchError
 from claudebatch.stores import response_cache
+from claudebatch.ui.cache_tables import cache_json, render_cache
 from claudebatch.ui.format import counted
 from claudebatch.ui.json_events import json_line
 from claudebatch.ui.sanitise import visible
-from claudebatch.ui.tables import cache_json, render_cache
 from claudebatch.ui.terminal import Terminal
 
 app = typer.Typer(help="Look at the response cache, or empty it.", no_args_is_help=True)

@@ -4,34 +4,51 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from claudebatch.cli.counting import counter
 from claudebatch.cli.endpoint import api_model, key_scope
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.config.schema import Config
 from claudebatch.config.units import seconds, size
-from claudebatch.errors import ClaudebatchError, ExitCode
-from claudebatch.planning.dry_run import Kept, estimate
+from claudebatch.domain import from_usd
+from claudebatch.errors import ClaudebatchError, ExitCode, StorageError
+from claudebatch.planning.dry_run import Questions, estimate
+from claudebatch.planning.forecast import Forecast
+from claudebatch.planning.history import History
 from claudebatch.planning.options import RunOptions
+from claudebatch.planning.plan import Kept
 from claudebatch.planning.workshop import Workshop
 from claudebatch.stack import Keys
+from claudebatch.stores.ledger.history import past_answers
 from claudebatch.stores.output import check_place
 from claudebatch.stores.response_cache import DiskCacheStore
 from claudebatch.stores.run_dir import beside
+from claudebatch.ui.estimate_tables import estimate_json, render_estimate
 from claudebatch.ui.json_events import json_line
-from claudebatch.ui.tables import estimate_json, render_estimate
 from claudebatch.ui.terminal import Terminal
 
 
-def tell_estimate(options: RunOptions, workshop: Workshop, paths: Paths, *, json: bool) -> int:
+def tell_estimate(
+    options: RunOptions,
+    workshop: Workshop,
+    paths: Paths,
+    *,
+    now: Callable[[], float],
+    wall: Callable[[], datetime],
+    json: bool,
+) -> int:
     """Print what the run would do and cost; returns the exit code. Raises `ClaudebatchError` as the run would."""
     if "-" in options.inputs:
         raise ClaudebatchError("a dry run of standard input would use it up", fix="write the prompts to a file first")
     output = options.output_path
     if output is not None:
         check_place(output)
+    cap = workshop.config.caps.run
     found = estimate(
         workshop,
         [Path(name) for name in options.inputs],
@@ -42,15 +59,35 @@ def tell_estimate(options: RunOptions, workshop: Workshop, paths: Paths, *, json
             retry_failed=options.retry_failed,
             simulated=options.simulate,
         ),
+        Questions(
+            history=history(options, workshop, paths),
+            api=api_model(options, workshop.config),
+            today=wall().date(),
+            count=counter(options, workshop, now=now, wall=wall) if options.count_rows else None,
+            count_rows=options.count_rows or 0,
+        ),
         limit=options.limit,
+        cap=from_usd(cap) if cap is not None else None,
         output=str(output) if output is not None else "-",
-        api=api_model(options, workshop.config),
     )
     if json:
         sys.stdout.write(json_line(estimate_json(found)))
     else:
         Terminal(sys.stdout, environment(), must_write=True).say_all(render_estimate(found))
     return ExitCode.OK
+
+
+def forecast(options: RunOptions, workshop: Workshop, paths: Paths) -> Forecast:
+    """What rows of this run are expected to take."""
+    said = workshop.config.expected_output_tokens is not None
+    return Forecast(workshop.prices, history(options, workshop, paths), configured_output=said)
+
+
+def history(options: RunOptions, workshop: Workshop, paths: Paths) -> History:
+    """What the answers of earlier runs say; nothing where the ledger cannot be read."""
+    with suppress(StorageError):
+        return History(past_answers(paths.ledger, input_name=options.input_name, tag=workshop.config.tag or ""))
+    return History()
 
 
 def _look_up(options: RunOptions, config: Config, paths: Paths) -> Callable[[Any], Any]:

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from claudebatch.clients.sdk import API_VERSION
+from claudebatch.clients.sdk import API_VERSION, SdkClient
+from claudebatch.config import environment
+from claudebatch.config.credentials import secrets
 from claudebatch.config.schema import Config
+from claudebatch.config.units import seconds
 from claudebatch.domain import Pico, Usage
 from claudebatch.planning.duration import ApiModel
 from claudebatch.planning.options import RunOptions
@@ -68,6 +71,21 @@ async def endpoint(
         yield Endpoint(url, "simulated")
     finally:
         await simulator.stop()
+
+
+def client_for(
+    api: Endpoint, workshop: Workshop, *, concurrency: int, now: Callable[[], float], wall: Callable[[], datetime]
+) -> SdkClient:
+    """A client for *api*. Make it inside a running event loop."""
+    return SdkClient(
+        api_key=api.api_key,
+        base_url=api.base_url,
+        concurrency=concurrency,
+        idle_timeout_s=seconds("idle_timeout", workshop.config.idle_timeout),
+        now=now,
+        wall=wall,
+        secrets=secrets(environment()),
+    )
 
 
 def api_model(options: RunOptions, config: Config) -> ApiModel:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sqlite3
 import sys
 import traceback
 from pathlib import Path
-from typing import Annotated
+from typing import IO, Annotated, Protocol, runtime_checkable
 
 import typer
 
 from claudebatch import __version__
-from claudebatch.cli import cache
+from claudebatch.cli import cache, runs
+from claudebatch.cli.doctor import doctor
+from claudebatch.cli.estimate import estimate
+from claudebatch.cli.guards import check_words, guarded
+from claudebatch.cli.models import models
 from claudebatch.cli.run import run
 from claudebatch.cli.simulate import simulate
 from claudebatch.cli.spend import spend
+from claudebatch.clients.secrets import Secrets
 from claudebatch.config import environment
+from claudebatch.config.credentials import secrets
 from claudebatch.config.paths import Paths
 from claudebatch.errors import ClaudebatchError, ExitCode, StopRun, StorageError
-from claudebatch.stores.files import private_dir
-from claudebatch.ui.errors import render_bad_rows, render_error
+from claudebatch.stores.files import new_file, private_dir
+from claudebatch.ui.errors import render_bad_rows, render_error, render_usage
+from claudebatch.ui.sanitise import visible
 from claudebatch.ui.terminal import Terminal
 
 _EPILOG = (
@@ -40,9 +48,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 app.command(epilog=_EPILOG)(run)
+app.command()(estimate)
+app.command()(models)
 app.command()(spend)
+app.add_typer(runs.app, name="runs")
 app.add_typer(cache.app, name="cache")
 app.command()(simulate)
+app.command()(doctor)
 
 
 @app.callback()
@@ -56,27 +68,49 @@ def _options(
 
 def run_command_line() -> int:
     """Run the command that `sys.argv` names; returns the exit code and never raises."""
-    os.umask(0o077)  # whatever a library creates, nobody else may read
-    try:
-        app()
-    except SystemExit as leaving:
-        return leaving.code if isinstance(leaving.code, int) else ExitCode.OK
-    except (ClaudebatchError, StopRun) as error:
-        return _tell(error)
-    except BrokenPipeError:
-        # Whoever read our output has left; the interpreter must not complain while it closes it.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.LOCAL_IO
-    except KeyboardInterrupt:
-        _stderr().say("interrupted; nothing was lost")
-        return ExitCode.INTERRUPTED
-    except (OSError, sqlite3.Error) as error:
-        return _tell(
-            StorageError(f"a file cannot be read or written: {error}", fix="mend the disk, then run the same command")
-        )
-    except Exception as error:  # noqa: BLE001  # the last resort: no traceback, no prompt, no key on the screen
-        return _crash(error)
-    return ExitCode.OK
+    with guarded(environment(), _crash):
+        try:
+            check_words(sys.argv[1:], environment())
+            code = app(prog_name=app.info.name, standalone_mode=False)
+        except SystemExit as leaving:
+            code = leaving.code
+        except (ClaudebatchError, StopRun) as error:
+            return _tell(error)
+        except BrokenPipeError:
+            return _reader_has_left()
+        except (KeyboardInterrupt, typer.Abort):
+            _stderr().say("interrupted; nothing was lost")
+            return ExitCode.INTERRUPTED
+        except (OSError, sqlite3.Error) as error:
+            reason = f"a file cannot be read or written: {error}"
+            return _tell(StorageError(reason, fix="mend the disk, then run the same command"))
+        except Exception as error:  # noqa: BLE001  # the last resort: no traceback, no prompt, no key on the screen
+            return _refuse(error) if isinstance(error, Complaint) else _crash(error)
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+@runtime_checkable
+class Complaint(Protocol):
+    """A usage error of the option parser; which class that is differs between its versions."""
+
+    exit_code: int
+
+    def show(self, file: IO[str]) -> None:
+        """Write usage and error to *file*."""
+        ...
+
+
+def _refuse(error: Complaint) -> int:
+    told = io.StringIO()
+    error.show(told)
+    _stderr().say_all(render_usage(told.getvalue()))
+    return error.exit_code
+
+
+def _reader_has_left() -> int:
+    # The interpreter must not complain either, while it closes what nobody reads.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return ExitCode.LOCAL_IO
 
 
 def _tell(error: ClaudebatchError | StopRun) -> int:
@@ -88,13 +122,11 @@ def _tell(error: ClaudebatchError | StopRun) -> int:
     return error.exit_code
 
 
-def _crash(error: Exception) -> int:
+def _crash(error: BaseException) -> int:
     place = "not written"
     try:
         folder = private_dir(Paths.from_environment(environment()).ledger.parent)
-        file = folder / f"crash-{os.getpid()}.txt"
-        file.write_text(_redacted(error))
-        place = str(file)
+        place = str(new_file(folder, "crash-", ".txt", _redacted(error)))
     except (OSError, ClaudebatchError):
         pass
     _stderr().say_all(
@@ -106,7 +138,8 @@ def _crash(error: Exception) -> int:
         style="error",
     )
     if environment().get("CLAUDEBATCH_DEBUG"):
-        traceback.print_exception(error)
+        words = Secrets(secrets(environment())).hide("".join(traceback.format_exception(error)))
+        _stderr().say_all(visible(words, keep_newlines=True).splitlines())
     return ExitCode.INTERNAL
 
 

@@ -18,30 +18,33 @@ import typer
 
 from claudebatch.cli.audience import audience, facts, limits, taken
 from claudebatch.cli.display import Show, logged, make_display
-from claudebatch.cli.dry_run import tell_estimate
-from claudebatch.cli.endpoint import endpoint, key_scope
+from claudebatch.cli.dry_run import forecast, tell_estimate
+from claudebatch.cli.endpoint import client_for, endpoint, key_scope
+from claudebatch.cli.hooks import Hooks, make_hooks
+from claudebatch.clients.address import check_base_url
 from claudebatch.clients.sdk import SdkClient
 from claudebatch.config import environment
 from claudebatch.config.credentials import require_credential
 from claudebatch.config.load import load
 from claudebatch.config.machine import connections
 from claudebatch.config.paths import Paths
-from claudebatch.config.units import seconds
 from claudebatch.domain import Call, Pico, from_usd, to_usd
 from claudebatch.engine.opening import open_run
 from claudebatch.engine.outside import Surroundings
 from claudebatch.engine.session import Session
-from claudebatch.errors import ClaudebatchError
+from claudebatch.errors import ClaudebatchError, ExitCode, OutputFailed
 from claudebatch.events import Event, Notice
-from claudebatch.planning.estimate import cost_of
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.pools import slots
 from claudebatch.reports import RunSummary
 from claudebatch.ui.format import money
+from claudebatch.ui.json_events import JsonEvents
 from claudebatch.ui.progress import Progress
 
 _now = time.monotonic  # noqa: TID251  # a command is where time comes in
+_READER_LEFT = "whoever read the events (--json) has left"
+_READER_FIX = "run the same command again, with a reader that stays"
 # A row leaves next to no cycles behind; a few thousand rows between two looks at the young objects are enough.
 _GC_THRESHOLDS = (50_000, 20, 100)
 
@@ -52,21 +55,24 @@ def execute(
     """Run or estimate; returns the exit code. Raises `ClaudebatchError` when nothing could be sent."""
     env = environment()
     options = replace(options, base_url=env.get("ANTHROPIC_BASE_URL") or None)
-    if not (options.simulate or dry_run):
+    if options.base_url is not None and not options.simulate:
+        check_base_url(options.base_url)  # before it is noted or shown anywhere
+    if not options.simulate and (options.count_rows or not dry_run):
         require_credential(env, home=Path.home())
     loaded = load(config, flags, env=env, folder=Path.cwd())
     settings = loaded.config
     paths = Paths.from_environment(env, simulated=options.simulate)
     workshop = Workshop.set_up(settings, override=options.model, text=options.text, at=_wall())
     if dry_run:
-        return tell_estimate(options, workshop, paths, json=show.json)
+        return tell_estimate(options, workshop, paths, now=_now, wall=_wall, json=show.json)
     display = make_display(show, env, limits(workshop), now=_now, results_on_stdout=options.output_path is None)
     with logged(show, display, now=_now, wall=_wall, taken=taken(options, loaded, paths)) as log:
-        emit = audience(settings, display, log, now=_now)
+        hooks = make_hooks(settings.alerts, env, wall=_wall, warn=lambda text: emit(Notice(text)))
+        emit = audience(display, log, hooks)
         if show.verbose:
             for fact in facts(loaded, paths, options):
                 emit(Notice(fact))
-        return _perform(options, workshop, paths, display, log, emit, yes=yes)
+        return _perform(options, workshop, paths, display, log, hooks, emit, yes=yes)
 
 
 def _perform(
@@ -75,13 +81,15 @@ def _perform(
     paths: Paths,
     display: Progress,
     log: Progress,
+    hooks: Hooks,
     emit: Callable[[Event], None],
     *,
     yes: bool,
 ) -> int:
     settings = workshop.config
-    meter = _Meter(workshop)
-    agreed = yes or options.simulate or settings.budget is not None
+    expect = forecast(options, workshop, paths).cost_of
+    meter = _Meter(expect)
+    agreed = yes or options.simulate or settings.caps.run is not None
     each = None if agreed else meter.add
     scope, stdin = key_scope(options), sys.stdin.buffer
     with open_run(options, workshop, paths, stdin=stdin, started=_wall(), emit=emit, key_scope=scope, each=each) as run:
@@ -93,17 +101,25 @@ def _perform(
             run.folder.note(agreed=True)
         display.start()
         try:
-            summary = asyncio.run(_go(options, workshop, run, paths, emit))
+            summary = asyncio.run(_go(options, workshop, run, paths, emit, expect, display))
             log.done(summary)
         finally:
+            hooks.close()
             log.stop()  # before the display: its last write may be worth a warning
             display.stop()
         display.done(summary)
-    return summary.exit_code
+    lost = isinstance(display, JsonEvents) and display.lost
+    return max(summary.exit_code, ExitCode.LOCAL_IO) if lost else summary.exit_code
 
 
 async def _go(
-    options: RunOptions, workshop: Workshop, run: Any, paths: Paths, emit: Callable[[Event], None]
+    options: RunOptions,
+    workshop: Workshop,
+    run: Any,
+    paths: Paths,
+    emit: Callable[[Event], None],
+    expect: Callable[[Call], Pico],
+    display: Progress,
 ) -> RunSummary:
     rng = random.Random()
     # What is loaded now stays: looking at it again and again for garbage would be a sixth of the run's CPU time.
@@ -117,14 +133,7 @@ async def _go(
     async with endpoint(options, workshop, now=_now, wall=_wall, rng=rng) as api:
 
         def connect() -> SdkClient:
-            return SdkClient(
-                api_key=api.api_key,
-                base_url=api.base_url,
-                concurrency=in_flight,
-                idle_timeout_s=seconds("idle_timeout", workshop.config.idle_timeout),
-                now=_now,
-                wall=_wall,
-            )
+            return client_for(api, workshop, concurrency=in_flight, now=_now, wall=_wall)
 
         around = Surroundings(
             paths=paths,
@@ -135,21 +144,27 @@ async def _go(
             rng=rng,
             emit=emit,
             most_in_flight=max(1, in_flight // lanes),
+            expect=expect,
         )
-        return await Session(options, workshop, run, around).go()
+        session = Session(options, workshop, run, around)
+        if isinstance(display, JsonEvents):
+            # Events are data: without a reader the run stops, as it does when its results find none.
+            loop, gone = asyncio.get_running_loop(), OutputFailed(_READER_LEFT, fix=_READER_FIX)
+            display.on_lost = lambda: loop.call_soon_threadsafe(session.halt, gone)
+        return await session.go()
 
 
 class _Meter:
     """Adds up what the rows of an input may cost, for the question before an expensive run."""
 
-    def __init__(self, workshop: Workshop) -> None:
-        self._prices = workshop.prices
+    def __init__(self, expect: Callable[[Call], Pico]) -> None:
+        self._expect = expect
         # Mutable: changed by `add` only.
         self.expected: Pico = 0
 
     def add(self, _: object, call: Call) -> None:
         """Take in one more row."""
-        self.expected += cost_of(call, self._prices).expected
+        self.expected += self._expect(call)
 
 
 def _confirm(expected: Pico, above: Pico) -> None:

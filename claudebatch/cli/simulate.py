@@ -17,6 +17,7 @@ from claudebatch.domain import Pico, Usage
 from claudebatch.errors import ClaudebatchError, ExitCode
 from claudebatch.models import Catalog
 from claudebatch.prices import PriceBook, UnknownPrice
+from claudebatch.ui.sanitise import visible
 
 if TYPE_CHECKING:
     from claudebatch.simulator import SimulatorSettings
@@ -147,7 +148,7 @@ def _bill(prices: PriceBook) -> Callable[[str, Usage], Pico]:
         except UnknownPrice:
             if model not in unpriced:
                 unpriced.add(model)
-                typer.echo(f"warning: no price is known for {model}: /__stats bills it at $0", err=True)
+                typer.echo(f"warning: no price is known for {visible(model)}: /__stats bills it at $0", err=True)
             return 0
 
     return bill

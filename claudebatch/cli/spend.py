@@ -1,19 +1,23 @@
-"""`claudebatch spend`: what was spent, by run, model or day."""
+"""`claudebatch spend`: what was spent, by run, model, day, tag or route."""
 
 from __future__ import annotations
 
 import sys
-from datetime import datetime
+from datetime import date
 from enum import StrEnum
 from typing import Annotated
 
 import typer
 
+from claudebatch.cli.days import first_day
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
-from claudebatch.stores.spend import SpendReader
+from claudebatch.errors import ClaudebatchError
+from claudebatch.stores.ledger.report import SpendReader
 from claudebatch.ui.json_events import json_line
-from claudebatch.ui.tables import render_spend, spend_json
+from claudebatch.ui.sanitise import visible
+from claudebatch.ui.spend_data import spend_csv, spend_json
+from claudebatch.ui.spend_tables import render_spend, spend_markdown
 from claudebatch.ui.terminal import Terminal
 
 
@@ -23,29 +27,68 @@ class By(StrEnum):
     run = "run"
     model = "model"
     day = "day"
+    tag = "tag"
+    route = "route"
+
+
+class Format(StrEnum):
+    """How the report is written."""
+
+    table = "table"
+    json = "json"
+    csv = "csv"
+    md = "md"
 
 
 def spend(
-    by: Annotated[By, typer.Option(help="One line per run, model or day.")] = By.run,
+    by: Annotated[By, typer.Option(help="One line per run, model, day, tag or route.")] = By.run,
     since: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only from this day on (UTC).", show_default=False)
+        date | None,
+        typer.Option(
+            parser=first_day,
+            metavar="DAY",
+            help="Only from this day on (UTC): 2026-11-01, or 7d for the last seven days.",
+            show_default=False,
+        ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")] = False,
+    format: Annotated[Format | None, typer.Option(help="A table, JSON, CSV or Markdown.", show_default="table")] = None,
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    raw_csv: Annotated[
+        bool, typer.Option("--raw-csv", help="CSV without the ' before what a spreadsheet would calculate.")
+    ] = False,
 ) -> None:
-    """Show what was spent on this machine, by run, model or day (UTC).
+    """Show what was spent on this machine, what the cache and routing saved, and what is unknown.
 
     Examples:
 
         claudebatch spend
 
-        claudebatch spend --by model --since 2026-11-01
+        claudebatch spend --by model --since 7d
 
-        claudebatch spend --by day --json
+        claudebatch spend --by day --since 2026-11-01 --format csv
     """
+    wanted = _format(format, json=json, raw_csv=raw_csv)
     environ = environment()
-    reader = SpendReader(Paths.from_environment(environ).ledger)
-    lines = reader.by(by.value, since=since.date() if since else None)
-    if json:
+    lines = SpendReader(Paths.from_environment(environ).ledger).by(by.value, since=since)
+    if wanted is Format.json:
         sys.stdout.write(json_line(spend_json(lines, by.value)))
         return
-    Terminal(sys.stdout, environ, must_write=True).say_all(render_spend(lines, by.value))
+    terminal = Terminal(sys.stdout, environ, must_write=True)
+    if wanted is Format.csv:
+        text = spend_csv(lines, raw=raw_csv)
+        # A file gets every character as it is; a screen must not obey them.
+        sys.stdout.write(visible(text.replace("\r\n", "\n"), keep_newlines=True) if terminal.is_terminal else text)
+    elif wanted is Format.md:
+        terminal.say_all(spend_markdown(lines, by.value))
+    else:
+        width = terminal.width if terminal.is_terminal else 0
+        terminal.say_all(render_spend(lines, by.value, width=width, plain=terminal.stream.plain))
+
+
+def _format(format: Format | None, *, json: bool, raw_csv: bool) -> Format:
+    asked = {*((format,) if format else ()), *((Format.json,) if json else ()), *((Format.csv,) if raw_csv else ())}
+    if len(asked) > 1:
+        raise ClaudebatchError(
+            f"the report cannot be {' and '.join(sorted(asked))} at once", fix="give one of --format, --json, --raw-csv"
+        )
+    return asked.pop() if asked else Format.table

@@ -32,6 +32,11 @@ class Patience:
         self.silent = False
         """Whether the limit now in force is the one on silence."""
 
+    def postpone(self, seconds: float) -> None:
+        """Let the attempt end so much later: the process stood still for that long."""
+        self._end += seconds
+        self._limit.reschedule((self._limit.when() or 0.0) + seconds)
+
     def heard(self) -> None:
         """Something came: the silence begins anew."""
         gap_ends = self._loop.time() + self._idle_s

@@ -10,16 +10,19 @@ Long answers are asked for as streams, which are never silent for long, and come
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from claudebatch.clients import classify
+from claudebatch.clients import classify, counting
+from claudebatch.clients.address import DIRECT_IN_THE_CLEAR, check_base_url
+from claudebatch.clients.awake import Awake
 from claudebatch.clients.fold import StreamFailed
 from claudebatch.clients.headers import HeaderFacts, read_headers
-from claudebatch.domain import Call, Reply
-from claudebatch.errors import ConfigError, CredentialError
+from claudebatch.clients.secrets import Secrets
+from claudebatch.domain import Call, Reply, asks_for_fast
+from claudebatch.errors import AttemptError, CredentialError, StopRun
 from claudebatch.messages import BadAnswer, parse_message
 
 if TYPE_CHECKING:
@@ -40,8 +43,10 @@ STREAM_ABOVE = 16_384
 A plain one is silent until its end: at 50 tokens a second five and a half minutes for so many, and gateways drop
 connections that are silent for six. The API itself wants a stream from ten minutes on, 21,333 tokens by its count.
 """
+_FAST_MODE: Mapping[str, str] = MappingProxyType({"anthropic-beta": "fast-mode-2026-02-01"})
+_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 _LONGEST_MESSAGE = 2000
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_LONGEST_TYPE = 100
 
 
 class SdkClient:
@@ -56,7 +61,9 @@ class SdkClient:
         idle_timeout_s: float,
         now: Callable[[], float],
         wall: Callable[[], datetime],
+        secrets: Iterable[str] = (),
     ) -> None:
+        """*secrets*: what must be in no error, whoever quotes it; the key itself need not be among them."""
         # Heavy (a second, 86 MB): nothing but sending may import it.
         import aiohttp  # noqa: PLC0415
         import anthropic  # noqa: PLC0415
@@ -81,6 +88,7 @@ class SdkClient:
         # What the transport raises while a body is read; the SDK wraps only what comes before.
         self._lost = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
         self._patience = body.Patience
+        self._awake = Awake()
         self._read_message = body.read_message
         try:
             self._client = LeanAnthropic(
@@ -98,34 +106,84 @@ class SdkClient:
                         keepalive_expiry=_KEEPALIVE_S,
                     ),
                     follow_redirects=False,
+                    mounts=DIRECT_IN_THE_CLEAR,
                     event_hooks={"response": [body.cut_error_body]},
                 ),
             )
         except (anthropic.AnthropicError, ValueError) as error:
-            raise CredentialError(f"the SDK refuses the credentials: {error}", fix="set ANTHROPIC_API_KEY") from error
+            reason = Secrets(secrets).hide(str(error))
+            raise CredentialError(f"the SDK refuses the credentials: {reason}", fix="set ANTHROPIC_API_KEY") from error
+        self._hide = Secrets((*secrets, self._client.api_key or "", self._client.auth_token or "")).hide
         base = str(self._client.base_url)
-        _check_base_url(base)
+        check_base_url(base)
         # Absolute: the SDK then joins nothing, which is a twentieth of a call.
         self._url = base.rstrip("/") + _PATH
+        self._count_url = base.rstrip("/") + counting.PATH
 
     async def __call__(self, call: Call) -> Reply:
         """Send *call* once. Raises `AttemptError`, or `StopRun` when the account is refused."""
+        try:
+            return await self._attempt(call)
+        except (AttemptError, StopRun) as error:
+            self._cleanse(error)
+            raise
+
+    async def count(self, call: Call) -> int | None:
+        """Input tokens of *call* as the API counts them, free of charge; None where it cannot. Raises as a call does.
+
+        An estimate, with a rate limit of its own: thousands a minute.
+        """
+        try:
+            return await self._counted(call)
+        except (AttemptError, StopRun) as error:
+            self._cleanse(error)
+            raise
+
+    def _cleanse(self, error: AttemptError | StopRun) -> None:
+        """Hide secrets: words of the server's, or of libraries that speak of our request, may quote one."""
+        error.message = self._hide(error.message)
+        if isinstance(error, AttemptError):
+            error.type = self._hide(error.type)[:_LONGEST_TYPE]
+            error.request_id = error.request_id and self._hide(error.request_id)
+
+    async def _counted(self, call: Call) -> int | None:
+        try:
+            async with asyncio.timeout(counting.DEADLINE_S):
+                response = await self._client.count(self._count_url, counting.count_body(call))
+                return counting.counted(await response.aread())
+        except TimeoutError as error:
+            raise classify.timed_out(counting.DEADLINE_S) from error
+        except self._status_error as error:
+            refusal = self._refusal(error)
+            if isinstance(refusal, AttemptError) and error.status_code in counting.NOT_COUNTED:
+                return None
+            raise refusal from error
+        except (self._connection_error, *self._lost) as error:
+            raise classify.connection_failed(f"no count: {error.__cause__ or error}", sent=False) from error
+        except BadAnswer as error:
+            raise classify.bad_answer(str(error), 200, self._headers([])) from error
+
+    async def _attempt(self, call: Call) -> Reply:
         started = self._now()
         patience: Patience | None = None
         try:
             async with asyncio.timeout(call.deadline_s) as limit:
-                response = await self._ask(call)
                 patience = self._patience(limit, self._idle_timeout_s)
+                self._awake.watch(patience)
+                response = await self._ask(call)
                 headers = self._headers(response.headers.raw)
                 message = await self._read(response, patience, headers)
         except TimeoutError as error:
             if patience is not None and patience.silent:
                 raise classify.timed_out(self._idle_timeout_s, silent=True) from error
             raise classify.timed_out(call.deadline_s) from error
+        finally:
+            if patience is not None:
+                self._awake.leave(patience)
         try:
             return parse_message(
                 message,
-                request_id=headers.request_id,
+                request_id=headers.request_id and self._hide(headers.request_id),
                 latency_ms=round((self._now() - started) * 1000),
                 limits=headers.limits,
                 simulated=headers.simulated,
@@ -136,7 +194,7 @@ class SdkClient:
     async def _ask(self, call: Call) -> httpx2.Response:
         """A response whose head says success and whose body is still to come."""
         try:
-            return await self._client.ask(self._url, on_the_wire(call))
+            return await self._client.ask(self._url, on_the_wire(call), headers_of(call))
         except self._status_error as error:
             raise self._refusal(error) from error
         except self._connection_error as error:
@@ -157,6 +215,7 @@ class SdkClient:
 
     async def close(self) -> None:
         """Close the connections."""
+        self._awake.stop()
         await self._client.close()
 
     def _headers(self, raw: list[tuple[bytes, bytes]]) -> HeaderFacts:
@@ -182,6 +241,11 @@ def on_the_wire(call: Call) -> bytes:
     return call.body[:-1] + b',"stream":true}'
 
 
+def headers_of(call: Call) -> Mapping[str, str]:
+    """What this one request needs besides the usual headers: some models serve fast mode only to those who name it."""
+    return _FAST_MODE if asks_for_fast(call) else _NO_HEADERS
+
+
 def _clipped(message: str) -> str:
     return message if len(message) <= _LONGEST_MESSAGE else message[:_LONGEST_MESSAGE] + "…"
 
@@ -196,13 +260,3 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
     while cause is not None:
         yield cause
         cause = cause.__cause__
-
-
-def _check_base_url(url: str) -> None:
-    parts = urlsplit(url)
-    if not parts.hostname:
-        raise ConfigError(f'"{url}" is no base URL', fix="write it whole, as in https://api.anthropic.com")
-    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
-        raise ConfigError(
-            f"{parts.scheme}://{parts.hostname} would send the key in the clear", fix="use an https base URL"
-        )

@@ -5,32 +5,80 @@ The SDK resolves it; we only look for the sources it knows, because it fails at 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from claudebatch.errors import CredentialError
 
 _SINGLE = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE")
 _HEADERS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 _TOKEN = ("ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE")
+_CUSTOM = "ANTHROPIC_CUSTOM_HEADERS"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FEDERATION = ("ANTHROPIC_FEDERATION_RULE_ID", "ANTHROPIC_ORGANIZATION_ID")
 
 
 def require_credential(env: Mapping[str, str], *, home: Path) -> None:
     """Raise `CredentialError` when the SDK would find no credential."""
+    credential_source(env, home=home)
+
+
+def credential_source(env: Mapping[str, str], *, home: Path) -> str:
+    """Where the SDK will find its credential: a variable's name or a folder; raises `CredentialError`."""
     for name in _HEADERS:
         # Refused here: an HTTP library would name the whole header, key included, in its error.
         value = env.get(name, "")
         if not (value.isascii() and value.isprintable()):
             raise CredentialError(f"{name} holds a character that no key has", fix="copy the key again, without breaks")
-    if any(env.get(name) for name in _SINGLE):
-        return
-    if any(env.get(name) for name in _TOKEN) and all(env.get(name) for name in _FEDERATION):
-        return
+    _check_custom_headers(env)
+    single = next((name for name in _SINGLE if env.get(name)), None)
+    if single is not None:
+        return single
+    token = next((name for name in _TOKEN if env.get(name)), None)
+    if token is not None and all(env.get(name) for name in _FEDERATION):
+        return token
     profiles = Path(env.get("ANTHROPIC_CONFIG_DIR") or home / ".config" / "anthropic")
     if profiles.is_dir() and any(profiles.iterdir()):
-        return
+        return str(profiles)
     raise CredentialError(
         "no API key: ANTHROPIC_API_KEY is not set",
         fix="export ANTHROPIC_API_KEY=… (from platform.claude.com), or rehearse without one: add --simulate",
     )
+
+
+def secrets(env: Mapping[str, str]) -> tuple[str, ...]:
+    """What in *env* nobody may read in an error: keys, tokens, added headers' values, passwords of proxies."""
+    named = (*_HEADERS, "ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_WEBHOOK_SIGNING_KEY")
+    values = [env.get(name, "") for name in named]
+    for _, value in _custom_headers(env):
+        scheme, _, rest = value.partition(" ")
+        values += [value, rest] if scheme.lower() in ("bearer", "basic") else [value]
+    values += _proxy_passwords(env)
+    return tuple(value for value in values if value)
+
+
+def _proxy_passwords(env: Mapping[str, str]) -> Iterator[str]:
+    for name in env:
+        if name.upper() in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+            with suppress(ValueError):
+                yield urlsplit(env[name]).password or ""
+
+
+def _custom_headers(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Name and value, as the SDK reads them: lines without a colon are none."""
+    for line in env.get(_CUSTOM, "").split("\n"):
+        name, colon, value = line.partition(":")
+        if colon:
+            yield name.strip(), value.strip()
+
+
+def _check_custom_headers(env: Mapping[str, str]) -> None:
+    # Refused here for the same reason; sent, each would fail anew at every try of every row.
+    for number, (name, value) in enumerate(_custom_headers(env), start=1):
+        if not _HEADER_NAME.fullmatch(name):
+            raise CredentialError(f"{_CUSTOM}: header {number} has a name that is none", fix="write Name: value")
+        if not (value.isascii() and value.isprintable()):
+            raise CredentialError(f"{_CUSTOM}: header {number} holds a character that no header has", fix="remove it")

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_type_hints
 
 import msgspec
 
 from claudebatch.config.paths import Paths
-from claudebatch.config.schema import Config
+from claudebatch.config.schema import BudgetSection, Config
 from claudebatch.config.values import check_values
 from claudebatch.errors import ConfigError
 
 _PROJECT_FILE = "claudebatch.yaml"
+# A project's file is used because it lies there, whoever wrote it. These settings could act against whoever starts a
+# run in its folder, so they count only in a file that its user has named, or in the user's own. Key → what it would do.
+_NOT_FROM_A_PROJECT: Mapping[str, str] = {
+    "alerts.webhook": "it would send what this run spends to a stranger",
+    "alerts.command": "it would run a program",
+}
 _NO_OPTION = "Invalid enum value"
 _CAPITAL = re.compile("^(Expected|Object)")
 
@@ -44,11 +51,15 @@ def load(explicit: Path | None, flags: Mapping[str, Any], *, env: Mapping[str, s
 
         file = read_yaml(path)
         _check_keys(file.data, Config, "", file.where)
+        if path == folder / _PROJECT_FILE and explicit is None and not env.get("CLAUDEBATCH_CONFIG"):
+            _check_project(file.data, file.where, Paths.from_environment(env).user_config)
         data = file.data
         origins = {key: file.where(key) for key in data}
     given = {name: value for name, value in flags.items() if value is not None}
     config = _converted(data, lambda key: origins.get(key.split(".")[0], "") if path is None else file.where(key))
     origins |= {name: "--" + name.replace("_", "-") for name in given}
+    if "budget" in given and isinstance(config.budget, BudgetSection):
+        given["budget"] = msgspec.structs.replace(config.budget, run=given["budget"])  # the other caps stay
     config = msgspec.structs.replace(config, **given)
     check_values(config, lambda key: file.where(key) if path is not None and key not in given else origins.get(key, ""))
     return Loaded(config, path, origins)
@@ -60,6 +71,19 @@ def _found(folder: Path, env: Mapping[str, str]) -> Path | None:
         return Path(named)
     places = (folder / _PROJECT_FILE, Paths.from_environment(env).user_config)
     return next((place for place in places if place.is_file()), None)
+
+
+def _check_project(data: dict[str, Any], where: Callable[[str], str], own: Path) -> None:
+    """Refuse what a file that was merely found may not set. Where nothing is set (null, an empty list), nothing is."""
+    for key, harm in _NOT_FROM_A_PROJECT.items():
+        value: Any = data
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value not in (None, [], {}):
+            raise ConfigError(
+                f"{where(key)}: {key} may not be set by a file that was only found in this folder: {harm}",
+                fix=f"if it is yours, name the file with -c, or put the setting into {own}",
+            )
 
 
 def _converted(data: dict[str, Any], where: Any) -> Config:
@@ -81,9 +105,15 @@ def _check_keys(data: Any, section: Any, prefix: str, where: Any) -> None:
         name = f"{prefix}{key}"
         if key not in hints:
             raise ConfigError(f'{where(name)}: there is no setting "{name}"', fix=_nearest(str(key), hints))
-        kind = hints[key]
-        if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(value, dict):
+        kind = _struct(hints[key])
+        if kind is not None and isinstance(value, dict):
             _check_keys(value, kind, name + ".", where)
+
+
+def _struct(hint: Any) -> type[msgspec.Struct] | None:
+    """The section that *hint* allows, alone or among others."""
+    kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)), None)
 
 
 def _nearest(key: str, known: Mapping[str, Any]) -> str:
@@ -98,5 +128,5 @@ def _options(key: str) -> list[str]:
     kind: Any = Config
     for part in key.split("."):
         # An item of a list stands under its number.
-        kind = get_args(kind)[0] if part.isdigit() else get_type_hints(kind)[part]
+        kind = get_args(kind)[0] if part.isdigit() else get_type_hints(_struct(kind) or kind)[part]
     return [str(option) for option in get_args(kind)]

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 _OWN_FILES = 48
 """Journal, output, cache, ledger, log, inputs, and what Python and SQLite open for a moment."""
+
+
+def no_core_dumps() -> None:
+    """Keep the memory of this process, which holds the key, out of files if it dies of a signal."""
+    try:
+        import resource  # noqa: PLC0415  # not everywhere there is one
+    except ImportError:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def connections(wanted: int) -> int:

@@ -13,6 +13,7 @@ Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 Above0: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
 From0: TypeAlias = Annotated[float, msgspec.Meta(ge=0, le=1e12)]
 Share: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=1)]
+Percent: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100)]
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,10 +70,41 @@ class BreakerSection(_Section, frozen=True):
 
 
 class MonitorSection(_Section, frozen=True):
-    """When money leaves fast enough to say so."""
+    """When money leaves so much faster than usual that something is done about it, and what."""
 
     factor: Above0 = 3.0
+    deviations: From0 = 4.0
     floor_usd_per_minute: Decimal = Decimal("0.10")
+    on_spike: Literal["warn", "pause", "stop"] = "warn"
+    pause: str | float = "5m"
+
+
+class AlertsSection(_Section, frozen=True):
+    """How much of a cap must be used for an alert, and who hears of alerts besides screen and log."""
+
+    at_percent: tuple[Percent, ...] = (50, 80, 100)
+    webhook: str | None = None
+    command: list[str] | None = None
+    timeout: str | float = "5s"
+
+
+class TagCaps(_Section, frozen=True):
+    """Dollars that all runs of one tag may spend."""
+
+    total: Decimal | None = None
+    day: Decimal | None = None
+    month: Decimal | None = None
+
+
+class BudgetSection(_Section, frozen=True):
+    """Dollars that may be spent: by this run, and by all runs of this machine in a day, in a month, under a tag."""
+
+    run: Decimal | None = None
+    day: Decimal | None = None
+    month: Decimal | None = None
+    tags: dict[str, Decimal | TagCaps] = {}
+    mode: Literal["strict", "expected"] = "strict"
+    overshoot: str | float = "10%"
 
 
 class SimulateSection(_Section, frozen=True):
@@ -94,12 +126,14 @@ class Config(_Section, frozen=True):
     max_tokens: int = 8192
     system: str | None = None
     concurrency: int | Literal["auto"] = "auto"
-    budget: Decimal | None = None
+    budget: Decimal | BudgetSection | None = None
+    tag: str | None = None
     on_bad_row: Literal["stop", "skip"] = "stop"
     expected_output_tokens: Count | None = None
     max_outage: str | float = "15m"
     attempt_deadline: str | float = "10m"
     idle_timeout: str | float = "90s"
+    grace: str | float = "30s"
     confirm_above: Decimal = Decimal(5)
     routes: list[dict[str, Any]] = []
     fallbacks: dict[str, list[str]] = {}
@@ -109,15 +143,35 @@ class Config(_Section, frozen=True):
     retry: RetrySection = RetrySection()
     breaker: BreakerSection = BreakerSection()
     monitor: MonitorSection = MonitorSection()
+    alerts: AlertsSection = AlertsSection()
     prices: dict[str, dict[str, Any]] = {}
     models: dict[str, dict[str, Any]] = {}
     simulate: SimulateSection = SimulateSection()
+
+    @property
+    def caps(self) -> BudgetSection:
+        """The budget, whichever way it was written; dollars alone are the cap of the run."""
+        return self.budget if isinstance(self.budget, BudgetSection) else BudgetSection(run=self.budget)
+
+    @property
+    def tag_caps(self) -> TagCaps:
+        """The caps of this run's tag."""
+        found = self.caps.tags.get(self.tag) if self.tag else None
+        return found if isinstance(found, TagCaps) else TagCaps(total=found)
+
+    @property
+    def capped(self) -> bool:
+        """Whether a cap concerns this run: then its models need prices, and the tools that the API runs a bound."""
+        caps = self.caps
+        return caps.run is not None or caps.day is not None or caps.month is not None or self.tag_caps != TagCaps()
 
 
 def settings_text(config: Config) -> str:
     """*config* as one line of text that is equal when everything an intake depends on is equal.
 
-    Of the cap it depends on whether there is one: only then a row needs a bound and its model a price.
+    Of the cap it depends on whether there is one: only then a row needs a bound and its model a price. Of who watches
+    the money it does not depend at all, and a webhook's address, which may be a secret, is not to lie in run folders.
     """
-    capped = None if config.budget is None else Decimal(1)
-    return msgspec.json.encode(msgspec.structs.replace(config, budget=capped)).decode()
+    capped = Decimal(1) if config.capped else None
+    watched = {"monitor": MonitorSection(), "alerts": AlertsSection()}
+    return msgspec.json.encode(msgspec.structs.replace(config, budget=capped, tag=None, **watched)).decode()

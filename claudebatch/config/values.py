@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+from claudebatch.config.alerts import check_alerts
+from claudebatch.config.budget import MOST_DOLLARS, check_budget
 from claudebatch.config.schema import Config
 from claudebatch.config.units import seconds, share, size
 from claudebatch.errors import ConfigError
+from claudebatch.models import Catalog
+from claudebatch.prices import parse_overrides
 
 # Every pool has this many workers from the start: more would only fill the memory.
 _MOST_AT_ONCE = 10_000
-# No model writes that much, and nobody spends that much: a typo of many digits must not become arithmetic.
+# No model writes that much: a typo of many digits must not become arithmetic.
 _MOST_TOKENS = 1_000_000
-_MOST_DOLLARS = 10**9
 
 
 def check_values(config: Config, where: Callable[[str], str]) -> None:
@@ -25,9 +28,7 @@ def check_values(config: Config, where: Callable[[str], str]) -> None:
     if config.concurrency != "auto" and not 1 <= config.concurrency <= _MOST_AT_ONCE:
         reason = f"must be auto or a whole number from 1 to {_MOST_AT_ONCE}"
         _refuse(where, "concurrency", reason, config.concurrency, defaults.concurrency)
-    if config.budget is not None and not (config.budget.is_finite() and 0 < config.budget <= _MOST_DOLLARS):
-        reason = f"{_at(where, 'budget')} must be an amount of dollars above 0, got {config.budget}"
-        raise ConfigError(reason, fix="try --budget 5 or --budget 2.50")
+    check_budget(config, lambda key: _at(where, key))
     _check_dollars(where, "confirm_above", config.confirm_above, defaults.confirm_above)
     floor = "monitor.floor_usd_per_minute"
     _check_dollars(where, floor, config.monitor.floor_usd_per_minute, defaults.monitor.floor_usd_per_minute)
@@ -35,6 +36,8 @@ def check_values(config: Config, where: Callable[[str], str]) -> None:
     seconds(_at(where, "attempt_deadline"), config.attempt_deadline)
     if seconds(_at(where, "idle_timeout"), config.idle_timeout) <= 0:
         _refuse(where, "idle_timeout", "must be above 0", config.idle_timeout, defaults.idle_timeout)
+    seconds(_at(where, "grace"), config.grace)
+    check_alerts(config.alerts, config.monitor, lambda key: _at(where, key))
     share(_at(where, "retry.budget"), config.retry.budget)
     if share(_at(where, "limits.headroom"), config.limits.headroom) >= 1:
         _refuse(where, "limits.headroom", "must leave something to use", config.limits.headroom, "10%")
@@ -44,13 +47,16 @@ def check_values(config: Config, where: Callable[[str], str]) -> None:
             " model instead",
             fix="choose one of the two",
         )
+    parse_overrides(config.prices, where)
+    if config.models:
+        Catalog.load(config.models, where)
     size(_at(where, "cache.size"), config.cache.size)
     if config.cache.ttl is not None:
         seconds(_at(where, "cache.ttl"), config.cache.ttl)
 
 
 def _check_dollars(where: Callable[[str], str], key: str, value: Decimal, usual: Decimal) -> None:
-    if not (value.is_finite() and 0 <= value <= _MOST_DOLLARS):
+    if not (value.is_finite() and 0 <= value <= MOST_DOLLARS):
         _refuse(where, key, "must be an amount of dollars from 0", value, usual)
 
 

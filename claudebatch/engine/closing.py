@@ -13,12 +13,12 @@ from claudebatch.domain import Pico, from_usd, to_usd
 from claudebatch.engine.counts import Counts
 from claudebatch.engine.engine import Ended
 from claudebatch.engine.opening import OpenRun
-from claudebatch.errors import ExitCode, StorageError
+from claudebatch.errors import BudgetExhausted, ExitCode, SpendStopped, StorageError
 from claudebatch.events import Notice
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.reports import RunSummary
-from claudebatch.stores.journal.journal import drop_superseded, result_lines, totals
+from claudebatch.stores.journal.queries import drop_superseded, result_lines, totals
 from claudebatch.stores.output import FileOutput, Repair, StreamOutput, mend
 
 # Rows of the input, those with an answer, and those with a failure and no answer.
@@ -66,7 +66,7 @@ class Closing:
         self._run = run
         self._counts = counts
         self._started = started
-        budget = workshop.config.budget
+        budget = workshop.config.caps.run
         self.cap: Pico | None = None if budget is None else from_usd(budget)
         self._spent_before = totals(run.folder.journal).spent
         self.rows, ok, failed = self._rows()
@@ -102,6 +102,8 @@ class Closing:
         rows, succeeded, failed = self._rows()
         spent = totals(self._run.folder.journal)
         pending = rows - succeeded - failed
+        if isinstance(ended.stop, SpendStopped) and not pending:
+            ended.stop = None  # it came with the last row: there was nothing left to stop
         code = self._exit_code(ended, caught, pending=pending, failed=failed)
         counts = self._counts
         return RunSummary(
@@ -118,6 +120,7 @@ class Closing:
             removed=self._run.removed,
             spent_now=spent.spent - self._spent_before,
             spent=spent.spent,
+            expected_now=counts.expected,
             unknown=spent.unknown,
             unknown_attempts=spent.unknown_attempts,
             cap=self.cap,
@@ -183,8 +186,8 @@ class Closing:
             return shlex.join(argument for argument in again if argument != "--simulate")
         if code is ExitCode.ROWS_FAILED:
             return shlex.join([*again, *(() if self._options.retry_failed else ("--retry-failed",))])
-        if code is ExitCode.BUDGET and ended.over_budget is not None and self.cap is not None:
-            enough = max(self.cap * 2, ended.over_budget.needed)
+        if code is ExitCode.BUDGET and _of_run(ended.over_budget) and self.cap is not None:
+            enough = max(self.cap * 2, ended.over_budget.needed if ended.over_budget else 0)
             return shlex.join([*_without(again, "--budget"), "--budget", str(_in_cents(enough))])
         return shlex.join(again)
 
@@ -207,8 +210,14 @@ def _stop_reason(ended: Ended, caught: signal.Signals | None, pending: int) -> s
     if caught is not None and pending:
         return f"stopped by {caught.name}"
     if ended.over_budget is not None:
-        return f"the cap is reached: {ended.over_budget}"
+        fix = ended.over_budget.fix
+        return f"the cap is reached: {ended.over_budget}{f' ({fix})' if fix else ''}"
     return None
+
+
+def _of_run(over: BudgetExhausted | None) -> bool:
+    """Whether a larger cap of the run's own lets it go on."""
+    return over is not None and over.cap == "run"
 
 
 def _without(arguments: list[str], option: str) -> list[str]:

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable
 
-from claudebatch.domain import Usage
+from claudebatch.domain import Call, Pico, Usage
 from claudebatch.events import AttemptFinished, AttemptStarted, Event, Retrying, RowFinished, Waiting
 from claudebatch.reports import Bound
 from claudebatch.standing import Standing
@@ -18,14 +18,18 @@ _STEP = math.log(1.01)
 class Counts:
     """Subscribes to events; every number is of this session."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], expect: Callable[[Call], Pico] | None = None) -> None:
+        """*expect* gives what a call was expected to cost."""
         self._standing = Standing(now)
+        self._expect = expect
         # Mutable: changed by `__call__` only.
         self.sources: Counter[str] = Counter()
         self.failures: Counter[str] = Counter()
         self.requests = 0
         self.retries = 0
         self.saved = 0
+        self.expected: Pico = 0
+        """What this session's answers from the API were expected to cost."""
         self._tokens = [0, 0, 0, 0, 0]
         self._latencies: Counter[int] = Counter()
 
@@ -74,6 +78,8 @@ class Counts:
             self._latencies[round(math.log(event.latency_ms + 1) / _STEP)] += 1
 
     def _attempt(self, event: AttemptFinished) -> None:
+        if event.reply is not None and event.call is not None and self._expect is not None:
+            self.expected += self._expect(event.call)
         if (usage := event.usage) is not None:
             tokens = self._tokens
             tokens[0] += usage.input_tokens

@@ -89,6 +89,10 @@ class Engine:
             self._drain.start(reason)
             self._emit(DrainStarted(reason))
 
+    def halt(self, stop: StopRun) -> None:
+        """Stop for a reason from outside the rows."""
+        self._note(stop)
+
     def abandon(self) -> None:
         """Do not wait for what is in flight either."""
         for task in self._tasks:

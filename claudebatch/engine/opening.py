@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
+import shlex
 import shutil
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -25,9 +25,9 @@ from claudebatch.planning.intake import Intake, fingerprint
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.stack import Keys
-from claudebatch.stores.files import private_dir, private_file
+from claudebatch.stores.files import new_file, private_dir, private_file, sync_dir
 from claudebatch.stores.journal import IndexReport, RowRecord, index_rows
-from claudebatch.stores.journal.journal import drop_simulated, holds_real_answers
+from claudebatch.stores.journal.queries import drop_simulated, holds_real_answers
 from claudebatch.stores.output import check_place
 from claudebatch.stores.run_dir import RunDir, beside
 
@@ -50,6 +50,15 @@ class OpenRun:
     """Rows that an earlier session answered and the input no longer holds, seen now for the first time."""
     bad_rows: int
     """Lines left out under `--on-bad-row skip`."""
+
+    def begin(self) -> None:
+        """Take the place of the run before, if this one starts over; until now nothing of it was touched."""
+        self.folder.take_over()
+        if self.folder.meta("set_aside"):
+            if self.output is not None and self.output.exists():
+                self.output.rename(_previous(self.output))
+                sync_dir(self.output.parent)
+            self.folder.note(set_aside=False)
 
 
 @contextmanager
@@ -80,8 +89,11 @@ def open_run(
         _drop(spooled)
         raise
     try:
+        _fix_tag(folder, workshop.config.tag or "")
         files = _files(options, folder, spooled)
         report, lanes, bad_rows = _index(options, workshop, folder, files, emit, key_scope, each)
+        for warning in workshop.warnings(set(folder.meta("models")), started.date()):
+            emit(Notice(warning))
         yield OpenRun(
             folder.meta("run_id"),
             folder,
@@ -103,6 +115,7 @@ def _open_folder(options: RunOptions, place: Path, output: Path | None, started:
         begun = folder.meta("simulated") is not None
         answered = folder.has_attempts()
         rehearsed = _was_rehearsal(options, folder)
+        replaced = False
         # A run that met a simulator on its way holds both.
         mixed = not folder.meta("simulated") and holds_real_answers(folder.journal)
         if answered and options.simulate and (mixed or not rehearsed):
@@ -116,15 +129,13 @@ def _open_folder(options: RunOptions, place: Path, output: Path | None, started:
                 drop_simulated(folder.journal)
                 folder.note(simulator=None, stale=True)
             else:
-                folder.close()
-                folder = RunDir.open(place, started=started, fresh=True)
+                folder.start_over()
                 begun = False
-                if output is not None:
-                    output.unlink(missing_ok=True)
+                replaced = True
         if begun:
             folder.note(simulated=options.simulate)
         else:
-            _begin(options, folder, output, started)
+            _begin(options, folder, output, started, replaced=replaced)
     except BaseException:
         folder.close()
         raise
@@ -137,17 +148,42 @@ def _was_rehearsal(options: RunOptions, folder: RunDir) -> bool:
     return bool(folder.meta("simulated")) or (simulator is not None and simulator != options.base_url)
 
 
-def _begin(options: RunOptions, folder: RunDir, output: Path | None, started: datetime) -> None:
-    if output is not None and output.exists() and output.stat().st_size:
-        if not options.fresh:
-            raise ClaudebatchError(
-                f"{output} exists and is not the result of a run that can be resumed",
-                fix="write elsewhere with -o, or start over with --fresh (the old file is kept as .previous)",
-            )
-        output.replace(output.with_name(output.name + ".previous"))
+def _begin(options: RunOptions, folder: RunDir, output: Path | None, started: datetime, *, replaced: bool) -> None:
+    """Note who the run is; *replaced*: what the results file holds was a rehearsal, and is written over."""
+    there = output is not None and output.exists() and output.stat().st_size > 0
+    if there and not (options.fresh or replaced):
+        raise ClaudebatchError(
+            f"{output} exists and is not the result of a run that can be resumed",
+            fix="write elsewhere with -o, or start over with --fresh (the old file is kept as .previous)",
+        )
     tail = uuid.uuid4().hex[:6]  # noqa: TID251  # a name that must differ from every other, whatever the seed
     run_id = f"{started:%Y%m%dT%H%M%S}-{tail}"
-    folder.note(run_id=run_id, simulated=options.simulate, started=started.isoformat(timespec="seconds"))
+    folder.note(
+        run_id=run_id,
+        simulated=options.simulate,
+        started=started.isoformat(timespec="seconds"),
+        set_aside=there and not replaced,
+        stale=replaced,
+    )
+
+
+def _fix_tag(folder: RunDir, tag: str) -> None:
+    """A run keeps the tag of its first session: what it spent has counted against the caps of that one."""
+    known = folder.meta("tag") or ""
+    if folder.has_attempts() and known != tag:
+        raise ClaudebatchError(
+            f'this run began with the tag "{known}"' if known else "this run began without a tag",
+            fix=f"add --tag {shlex.quote(known)}" if known else "leave out --tag, or start over with --fresh",
+        )
+    folder.note(tag=tag)
+
+
+def _previous(output: Path) -> Path:
+    place, number = output.with_name(output.name + ".previous"), 1
+    while place.exists():
+        number += 1
+        place = output.with_name(f"{output.name}.previous-{number}")
+    return place
 
 
 def _index(
@@ -203,7 +239,8 @@ def _spooled(options: RunOptions, paths: Paths, stdin: BinaryIO) -> Path | None:
     if "-" not in options.inputs or stdin.isatty():
         return None
     private_dir(paths.runs)
-    spool = private_file(paths.runs / f"stdin-{os.getpid()}.jsonl")
+    # Under a name of its own: processes of two containers may share this folder and have one number.
+    spool = new_file(paths.runs, "stdin-", ".jsonl", "")
     with spool.open("wb") as file:
         shutil.copyfileobj(stdin, file, _READ_BYTES)
     return spool

@@ -9,13 +9,17 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from claudebatch.config.paths import Paths
-from claudebatch.domain import Call, Reply
+from claudebatch.domain import Call, Pico, Reply
 from claudebatch.events import Emit
 from claudebatch.handler import Handler
 
 
 class Client(Handler, Protocol):
     """The innermost handler, with connections to close."""
+
+    async def count(self, call: Call) -> int | None:
+        """Input tokens of *call* as the API counts them; None where it cannot."""
+        ...
 
     async def close(self) -> None:
         """Close them."""
@@ -37,6 +41,8 @@ class Surroundings:
     emit: Emit
     most_in_flight: int
     """Requests of one lane, where the configuration leaves it open."""
+    expect: Callable[[Call], Pico]
+    """What a call was expected to cost before the session began; 0 where nobody knows."""
 
 
 class LazyClient:
@@ -49,9 +55,16 @@ class LazyClient:
 
     def __call__(self, call: Call) -> Coroutine[Any, Any, Reply]:
         """The reply to *call*."""
+        return self._made()(call)
+
+    def count(self, call: Call) -> Coroutine[Any, Any, int | None]:
+        """Input tokens of *call*."""
+        return self._made().count(call)
+
+    def _made(self) -> Client:
         if self._client is None:
             self._client = self._connect()
-        return self._client(call)
+        return self._client
 
     async def close(self) -> None:
         """Close the client, if there ever was one."""

@@ -10,7 +10,7 @@ from claudebatch.engine.feed import Sources
 from claudebatch.messages import BadAnswer, parse_message
 from claudebatch.stack import Money
 from claudebatch.stores.journal import RowRef
-from claudebatch.stores.journal.journal import unshown_answers
+from claudebatch.stores.journal.queries import unshown_answers
 
 _ROW = "SELECT row, source, line, offset, length, id, digest FROM rows WHERE row = ?"
 _ATTEMPT = "SELECT model, body, cost, cost_known, latency_ms, request_id FROM attempts WHERE attempt = ?"

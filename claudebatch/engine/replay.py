@@ -18,6 +18,7 @@ from claudebatch.messages import BadAnswer, parse_message
 from claudebatch.results import answer_head
 from claudebatch.stores.journal import RowKey
 from claudebatch.stores.journal.records import Result
+from claudebatch.stores.journal.schema import Came
 
 _AT_ONCE = 1000
 
@@ -41,11 +42,13 @@ class Replay:
         look_up: Callable[[Sequence[str]], Sequence[bytes | None]],
         value_of: Callable[[str, Usage], Pico],
         simulated: bool,
+        today: Callable[[], str],
     ) -> None:
-        """*value_of* tells what an answer of a model with so much usage would have cost."""
+        """*value_of* tells what an answer of a model with so much usage would have cost; *today* is the UTC day."""
         self._look_up = look_up
         self._value_of = value_of
         self._simulated = simulated
+        self._today = today
 
     async def lane(
         self,
@@ -77,17 +80,18 @@ class Replay:
 
     def step(self, rows: Sequence[RowKey]) -> list[Kept]:
         """Those of *rows* whose answers are kept, ready to be written down and told."""
-        found = self._look_up([row.key.hex() for row in rows])
-        kept = (self._kept(row, value) for row, value in zip(rows, found, strict=True) if value is not None)
+        found, day = self._look_up([row.key.hex() for row in rows]), self._today()
+        kept = (self._kept(row, value, day) for row, value in zip(rows, found, strict=True) if value is not None)
         return [row for row in kept if row is not None]
 
-    def _kept(self, row: RowKey, value: bytes) -> Kept | None:
+    def _kept(self, row: RowKey, value: bytes, day: str) -> Kept | None:
         try:
             reply = parse_message(value, source="cache", attempts=0)
         except BadAnswer:
             return None  # no message: the lane will find it missing, and ask
         first = answer_head(row.id, Route(row.model, row.rule), reply, simulated=self._simulated)
+        message, saved = reply.message, self._value_of(row.model, reply.usage)
         return Kept(
-            Result(row.row, True, first, None, reply.message, reply.message),
-            RowFinished(row.id, reply.model, "cache", True, None, 0, self._value_of(row.model, reply.usage)),
+            Result(row.row, True, first, None, message, Came.CACHE, saved, day, message, row.model, row.rule),
+            RowFinished(row.id, reply.model, "cache", True, None, 0, saved),
         )

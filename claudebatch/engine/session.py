@@ -9,32 +9,39 @@ from functools import partial
 from typing import TypeVar
 
 from claudebatch.config.units import seconds, size
-from claudebatch.domain import Call, Outcome, Pico, Reply, Succeeded, Usage, from_usd
+from claudebatch.domain import Call, Outcome, Pico, Reply, Succeeded, Usage
 from claudebatch.drain import Drain
 from claudebatch.engine.closing import Closing, Lines
 from claudebatch.engine.counts import Counts
 from claudebatch.engine.engine import Ended, Engine
+from claudebatch.engine.entry import entry, tell_end
 from claudebatch.engine.feed import Feed, LookAhead, Sources
 from claudebatch.engine.opening import OpenRun
 from claudebatch.engine.outside import LazyClient, Surroundings
+from claudebatch.engine.purse import SessionPurse, shared_caps
 from claudebatch.engine.recovery import recovered
 from claudebatch.engine.replay import Replay
 from claudebatch.engine.signals import Signals
-from claudebatch.errors import JournalFailed, OutputFailed
+from claudebatch.errors import JournalFailed, OutputFailed, StopRun
 from claudebatch.events import ConcurrencyChanged, Notice, RunStarted
+from claudebatch.layers.budget import Purse
+from claudebatch.monitor import watch
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.pools import slots
+from claudebatch.prices import UnknownPrice
 from claudebatch.reports import RunSummary
 from claudebatch.results import head
 from claudebatch.stack import Keys, Money, Parts, build_stack
 from claudebatch.stores.attempt_log import JournalLog
-from claudebatch.stores.budget import RunBudget
 from claudebatch.stores.journal import Journal, RowKey, RowRef, pending_keys, pending_rows
-from claudebatch.stores.journal.journal import give_up_on_sent, totals
-from claudebatch.stores.journal.records import Result
+from claudebatch.stores.journal.queries import give_up_on_sent, totals
+from claudebatch.stores.journal.records import Result, utc_day
+from claudebatch.stores.journal.rescue import Rescue, absorb
+from claudebatch.stores.journal.schema import CAME_FROM, Came
+from claudebatch.stores.kept_after import KeptAfter
+from claudebatch.stores.ledger import SpendLedger
 from claudebatch.stores.response_cache import DiskCacheStore
-from claudebatch.stores.spend import SpendLedger
 
 Row = TypeVar("Row", RowKey, RowRef)
 
@@ -47,25 +54,34 @@ class Session:
         self._workshop = workshop
         self._run = run
         self._around = around
-        self._counts = Counts(around.now)
+        self._counts = Counts(around.now, around.expect)
         self._drain = Drain()
         self._money = Money(workshop.prices)
-        self._signals = Signals()
+        self._signals = Signals(grace_s=seconds("grace", workshop.config.grace))
+        self._watch = watch(
+            workshop.config, self._emit, now=around.now, pause=self._drain.pause, stop=self.halt
+        )  # fmt: skip
         # Mutable: the engine once there is one, and whether answers turned out to be made up.
         self._engine: Engine | None = None
         self._met_simulator = run.folder.meta("simulator") is not None
 
     async def go(self) -> RunSummary:
         """Answer every pending row, or stop for a good reason. Raises only for what is a bug or a broken disk."""
-        options, run, around, config = self._options, self._run, self._around, self._workshop.config
+        options, run, around = self._options, self._run, self._around
+        run.begin()
         connection = run.folder.journal
+        absorb(run.folder.path, run.run_id, connection)
         lost = give_up_on_sent(connection)
+        config = self._workshop.config
+        caps = shared_caps(config, rehearsal=options.simulate)
         ledger = SpendLedger.open(
-            around.paths.ledger, run_id=run.run_id, output=self._output_name, started=around.wall()
+            around.paths.ledger,
+            entry(run, options, self._workshop, self._output_name),
+            rehearsal=options.simulate,
+            purse=bool(caps),
         )
         before = totals(connection)
-        if before.attempts:
-            ledger.rebuild(connection)
+        ledger.rebuild(connection)  # a run that died before its first request may have left a hold, too
         if lost:
             self._emit(Notice(f"{lost} requests were in flight when this run died; they count at their worst case"))
         closing = Closing(options, run, self._workshop, self._counts, started=around.now())
@@ -73,25 +89,33 @@ class Session:
         self._emit(
             RunStarted(
                 run.run_id, closing.rows, closing.finished_before, before.spent,
-                from_usd(config.budget) if config.budget is not None else None, self._output_name, options.simulate,
+                closing.cap, self._output_name, options.simulate,
+                before.unknown,
             )
         )  # fmt: skip
-        journal = Journal(connection, output=output, ledger=ledger, on_failure=self._journal_failed)
+        rescue = Rescue(run.folder.path, run.run_id)
+        journal = Journal(connection, output=output, ledger=ledger, on_failure=self._journal_failed, rescue=rescue.save)
+        purse = SessionPurse(config, run.run_id, before, around, self._drain)
         try:
-            ended = await self._work(journal, RunBudget(closing.cap, spent=before.spent + before.unknown))
+            money = await purse.open(caps, journal, today=self._today, emit=self._emit)
+            ended = await self._work(journal, money)
         finally:
             await journal.close()
+            rescue.close()
             _close(journal, output, ledger)
+            await purse.close(told=journal.failure is None)
         if ended.stop is None:
             ended.stop = journal.failure
         simulated = options.simulate or run.folder.meta("simulator") is not None
-        return closing.sum_up(ended, self._signals.first, simulated=simulated, now=around.now())
+        summary = closing.sum_up(ended, self._signals.first, simulated=simulated, now=around.now())
+        tell_end(around.paths.ledger, summary, around.wall().isoformat(timespec="seconds"))
+        return summary
 
     @property
     def _output_name(self) -> str:
         return str(self._run.output) if self._run.output is not None else "standard output"
 
-    async def _work(self, journal: Journal, purse: RunBudget) -> Ended:
+    async def _work(self, journal: Journal, purse: Purse) -> Ended:
         run, workshop, around = self._run, self._workshop, self._around
         self._loop = asyncio.get_running_loop()
         cache = self._cache()
@@ -104,9 +128,10 @@ class Session:
             prices=workshop.prices,
             builder=workshop.builder,
             keys=keys,
-            cache=cache,
-            log=JournalLog(journal, wall=around.wall),
+            cache=KeptAfter(cache, after=journal.after) if cache is not None else None,
+            log=JournalLog(journal, wall=around.wall, price_version=workshop.prices.version),
             purse=purse,
+            count=client.count,
             drain=self._drain,
             now=around.now,
             rng=around.rng,
@@ -148,10 +173,13 @@ class Session:
             sources.close()
             await client.close()
             if cache is not None:
+                await journal.flush()  # some answers wait for it
                 await cache.close()
 
     async def _replay(self, journal: Journal, cache: DiskCacheStore) -> None:
-        replay = Replay(look_up=cache.look_up, value_of=self._worth, simulated=self._options.simulate)
+        replay = Replay(
+            look_up=cache.look_up, value_of=self._worth, simulated=self._options.simulate, today=self._today
+        )
         pending = self._pending(journal, pending_keys)
         for lane in self._run.lanes:
             await replay.lane(
@@ -168,17 +196,31 @@ class Session:
         async def finish(outcome: Outcome) -> None:
             first, row = head(outcome, simulated=simulated), outcome.call.row
             if not isinstance(outcome, Succeeded):
-                await journal.finish(Result(row, False, first, None, None, None))
+                await journal.finish(Result(row, False, first, None, None, Came.API, 0, "", None))
                 return
             reply = outcome.reply
-            if reply.simulated and not simulated and not self._met_simulator:
+            if self._made_up(reply) and not self._met_simulator:
                 self._met_simulator = True
                 await journal.read(self._note_simulator)
             # The message lies in its attempt's row, however many results share it; a kept one has no attempt here.
             body = reply.message if reply.attempt_id is None else None
-            await journal.finish(Result(row, True, first, reply.attempt_id, body, reply.message))
+            came, saved, day = CAME_FROM[reply.source], 0, ""
+            if came:
+                saved, day = 0 if self._made_up(reply) else self._value_of(outcome.call, reply), self._today()
+            route = outcome.call.route
+            await journal.finish(
+                Result(
+                    row, True, first, reply.attempt_id, body, came, saved, day, reply.message, route.model, route.rule
+                )
+            )
 
         return finish
+
+    def _made_up(self, reply: Reply) -> bool:
+        return reply.simulated and not self._options.simulate
+
+    def _today(self) -> str:
+        return utc_day(int(self._around.wall().timestamp() * 1000))
 
     def _note_simulator(self, _: sqlite3.Connection) -> None:
         # So that a later run against the real API does not take these answers for its own.
@@ -212,14 +254,22 @@ class Session:
         return self._worth(call.model, reply.usage)
 
     def _worth(self, model: str, usage: Usage) -> Pico:
-        prices = self._workshop.prices
-        return prices.cost(model, usage) if prices.knows(model) else 0
+        try:
+            return self._workshop.prices.cost(model, usage)
+        except UnknownPrice:
+            return 0
 
     def _emit(self, event: object) -> None:
         if isinstance(event, ConcurrencyChanged) and self._engine is not None:
             self._engine.resize(event.pool, event.limit)
         self._counts(event)  # type: ignore[arg-type]
         self._around.emit(event)  # type: ignore[arg-type]
+        self._watch(event)  # type: ignore[arg-type]
+
+    def halt(self, stop: StopRun) -> None:
+        """Send nothing new, for a reason from outside; what is in flight may finish."""
+        if self._engine is not None:
+            self._engine.halt(stop)
 
     def _notify(self, text: str) -> None:
         # Called in the cache's thread.

@@ -19,10 +19,13 @@ _REASONS = {
 class Signals:
     """Turns signals into calls of the engine while it works."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, grace_s: float) -> None:
+        """*grace_s*: how long what is in flight may take after the first one."""
+        self._grace_s = grace_s
         # Mutable: the first signal that came, and the engine that it stops.
         self.first: signal.Signals | None = None
         self._engine: Engine | None = None
+        self._end: asyncio.TimerHandle | None = None
 
     @contextmanager
     def caught_by(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> Iterator[None]:
@@ -32,10 +35,14 @@ class Signals:
         try:
             yield
         finally:
+            if self._end is not None:
+                self._end.cancel()
             for number in caught:
                 loop.remove_signal_handler(number)
 
     def _catch(self, loop: asyncio.AbstractEventLoop, number: signal.Signals) -> bool:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            return False  # nohup, or a shell's background: whoever started us wants it so
         try:
             loop.add_signal_handler(number, self._on_signal, number)
         except (RuntimeError, ValueError):
@@ -50,3 +57,4 @@ class Signals:
             return
         self.first = number
         self._engine.stop(_REASONS[number])
+        self._end = asyncio.get_running_loop().call_later(self._grace_s, self._engine.abandon)

@@ -99,6 +99,10 @@ class Waits(TurnWaits, Protocol):
         """Raise `Draining` once the run is being stopped."""
         ...
 
+    def paused_s(self) -> float:
+        """Seconds for which nothing is to be sent; 0: send."""
+        ...
+
 
 @dataclass(slots=True)
 class _Door:
@@ -158,6 +162,7 @@ class RateLimit(Generic[BookingT]):
     async def _booked(self, pool: Pool[BookingT], door: _Door, call: Call) -> BookingT:
         async with door.turn:
             while True:
+                await self._paused(pool, call)
                 booking = await pool.book(self._sizes.expect(call))
                 if not isinstance(booking, Wait):
                     break
@@ -171,6 +176,11 @@ class RateLimit(Generic[BookingT]):
                 await pool.cancel(booking, counted=False)
                 raise
             return booking
+
+    async def _paused(self, pool: Pool[BookingT], call: Call) -> None:
+        while (seconds := self._waits.paused_s()) > 0:
+            self._emit(Waiting(pool.name, "spending paused", seconds, call.prompt.id))
+            await self._waits.sleep(seconds + _MOMENT_S)
 
     async def _failed(self, pool: Pool[BookingT], booking: BookingT, error: BaseException) -> None:
         if not isinstance(error, RateLimited):

@@ -23,11 +23,13 @@ class AttemptLog(Protocol):
         """Write an attempt down; when this returns, its number is durable."""
         ...
 
-    def answered(self, attempt: int, call: Call, reply: Reply, worst: Pico) -> None:
+    def answered(self, attempt: int, reply: Reply) -> None:
         """Write its answer and exact cost down."""
         ...
 
-    def failed(self, attempt: int, call: Call, error: str, worst: Pico, *, unknown: bool) -> None:
+    def failed(
+        self, attempt: int, error: str, *, unknown: bool, status: int | None = None, request_id: str | None = None
+    ) -> None:
         """Write down that it brought no answer; *unknown*: it may be billed all the same."""
         ...
 
@@ -57,6 +59,8 @@ class Record:
         worst = self._worst(call)
         pool = self._pool_of(call.model)
         attempt = await self._log.begin(call, worst)
+        if call.hold is not None:
+            call.hold.sent = True
         self._emit(AttemptStarted(call.model, pool))
         sent = self._now()
         try:
@@ -66,7 +70,9 @@ class Record:
             raise
         cost = self._cost(call, reply.usage)
         reply = reply.paid(cost, attempt)
-        self._log.answered(attempt, call, reply, worst)
+        if call.hold is not None:
+            call.hold.cost = reply.cost
+        self._log.answered(attempt, reply)
         self._emit(
             AttemptFinished(
                 call.model,
@@ -87,8 +93,11 @@ class Record:
 
     def _failed(self, attempt: int, call: Call, pool: str, error: BaseException, worst: Pico, sent: float) -> None:
         name, unknown = _verdict(error)
-        self._log.failed(attempt, call, name, worst, unknown=unknown)
+        if call.hold is not None and not unknown:
+            call.hold.cost = 0
         known = error if isinstance(error, AttemptError) else None
+        status, request_id = (known.status, known.request_id) if known else (None, None)
+        self._log.failed(attempt, name, unknown=unknown, status=status, request_id=request_id)
         self._emit(
             AttemptFinished(
                 call.model,
@@ -100,8 +109,8 @@ class Record:
                 call,
                 attempt=attempt,
                 latency_ms=round((self._now() - sent) * 1000),
-                status=known.status if known else None,
-                request_id=known.request_id if known else None,
+                status=status,
+                request_id=request_id,
                 retry_after=known.retry_after if known else None,
             )
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from claudebatch.domain import Call, Prompt, Route
 from claudebatch.errors import BadRow, ClaudebatchError, Problem
@@ -74,7 +75,7 @@ class Intake:
             prompt = parse_line(line.data, self._workshop.defaults, file=file, line=line.number)
             self._route = self._workshop.router.route(prompt)
             model = self._route.model
-            found = problems(prompt.params, self._workshop.catalog.facts(model)) + self._unbounded(prompt)
+            found = problems(prompt.params, self._workshop.catalog.facts(model)) + self._uncappable(prompt)
             if not found:
                 self.models.add(model)
                 return prompt
@@ -83,14 +84,20 @@ class Intake:
         self._add(BadLine(file, line.number, found))
         return None
 
-    def _unbounded(self, prompt: Prompt) -> tuple[Problem, ...]:
-        if self._workshop.config.budget is None or "tools" not in prompt.params:
+    def _uncappable(self, prompt: Prompt) -> tuple[Problem, ...]:
+        """What keeps the cost of a request from having an upper bound, where there is a cap."""
+        params = prompt.params
+        if not self._workshop.config.capped or not ("tools" in params or "speed" in params):
             return ()
-        names = unbounded_tools(prompt.params)
-        return tuple(
-            Problem(f'under a cap the tool "{name}" must say how often it may run', 'give it "max_uses"')
-            for name in names
-        )
+        return (*_unbounded(params), *self._unpriced_speed(params))
+
+    def _unpriced_speed(self, params: Mapping[str, Any]) -> Iterator[Problem]:
+        model, prices = self._route.model, self._workshop.prices
+        if params.get("speed") == "fast" and prices.knows(model) and not prices.knows_fast(model):
+            yield Problem(
+                f"under a cap fast mode of {model} needs a price, and none is known",
+                f'remove "speed", or add prices.{model}.fast to the configuration',
+            )
 
     def _record(self, source: int, line: Line, prompt: Prompt) -> RowRecord:
         model, key = self._route.model, b""
@@ -118,6 +125,11 @@ class Intake:
     def _taken(self, twin: Twin) -> Problem:
         first = f"{self._files[twin.first_source]}:{twin.first_line}"
         return Problem(f'the id "{twin.id}" is taken by {first}', "give every row an id of its own, or none")
+
+
+def _unbounded(params: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in unbounded_tools(params):
+        yield Problem(f'under a cap the tool "{name}" must say how often it may run', 'give it "max_uses"')
 
 
 def fingerprint(files: Sequence[Path], *settings: str) -> str:

@@ -24,8 +24,15 @@ class RunOptions:
     ordered: bool = False
     base_url: str | None = None
     """Where requests go, when it is not the API's own address."""
+    count_rows: int | None = None
+    """Of a dry run: so many rows of each model are counted by the API."""
     command: tuple[str, ...] = ()
     """The command line as it was given, for the hint that resumes it."""
+
+    @property
+    def input_name(self) -> str:
+        """How the spend ledger calls what is read."""
+        return " ".join(self.inputs)
 
     @property
     def output_path(self) -> Path | None:

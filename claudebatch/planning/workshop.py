@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 from claudebatch.config.schema import Config
 from claudebatch.config.units import seconds
@@ -60,15 +61,42 @@ class Workshop:
 
     def require_prices(self, models: set[str]) -> None:
         """Refuse a run under a cap that could ask a model without a price."""
-        if self.config.budget is None:
+        if not self.config.capped:
             return
-        chains = {other for model in models for other in self.config.fallbacks.get(model, ())}
-        unknown = sorted(model for model in models | chains if not self.prices.knows(model))
+        unknown = self.unpriced(models)
         if unknown:
             raise ConfigError(
                 f"no price is known for {', '.join(unknown)}, and the run has a cap",
                 fix=f"add prices.{unknown[0]} to the configuration, choose another model, or drop the cap",
             )
+
+    def warnings(self, models: set[str], on: date) -> list[str]:
+        """What a user should know before *models* are asked on the day *on*."""
+        unpriced = [
+            f"no price is known for {model}: what it costs counts as unknown" for model in self.unpriced(models)
+        ]
+        return [*unpriced, *retirements(self.catalog, self.with_fallbacks(models), on)]
+
+    def unpriced(self, models: set[str]) -> list[str]:
+        """Those of *models* and of their fallbacks that have no price."""
+        return sorted(model for model in self.with_fallbacks(models) if not self.prices.knows(model))
+
+    def with_fallbacks(self, models: set[str]) -> set[str]:
+        """*models* and all that may answer in their place."""
+        return models | {other for model in models for other in self.config.fallbacks.get(model, ())}
+
+
+def retirements(catalog: Catalog, models: Iterable[str], on: date) -> list[str]:
+    """A warning for each of *models* that is retired or will be."""
+    told = []
+    for model in sorted(set(models)):
+        facts = catalog.facts(model)
+        left = facts.days_left(on)
+        if left is not None and left > 0:
+            told.append(f"{model} will be retired on {facts.retires_at}, in {left} days")
+        elif left is not None:
+            told.append(f"{model} was retired on {facts.retires_at}: requests to it fail")
+    return told
 
 
 def _check_pools(config: Config, catalog: Catalog) -> None:

@@ -17,6 +17,9 @@ OFF_KINDS = ("disabled", "between_tools")
 
 MIN_THINKING_BUDGET = 1_024
 
+_MOST_USES = 1_000
+"""Of all tools of a request. What more would cost at worst is no sum that anybody means, or that a file can hold."""
+
 _SAMPLING = ("temperature", "top_p", "top_k")
 
 
@@ -29,6 +32,8 @@ def problems(params: Mapping[str, Any], facts: ModelFacts) -> tuple[Problem, ...
         found += _effort(params, facts)
     if "tool_choice" in params:
         found += _forced_tools(params, facts)
+    if "tools" in params:
+        found += _uses(params)
     if "speed" in params or "inference_geo" in params:
         found += _serving(params, facts)
     return tuple(found)
@@ -161,6 +166,17 @@ def _forced_tools(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Prob
         yield Problem(
             f'{facts.id} does not accept "tool_choice" of type {kind_of(params, "tool_choice")}',
             'write {"type": "auto"} and ask for the tool in the prompt, or use output_config.format for JSON',
+        )
+
+
+def _uses(params: Mapping[str, Any]) -> Iterator[Problem]:
+    tools = params["tools"] if isinstance(params["tools"], list) else []
+    allowed = [tool.get("max_uses") for tool in tools if isinstance(tool, dict)]
+    total = sum(uses for uses in allowed if type(uses) is int)
+    if total > _MOST_USES:
+        yield Problem(
+            f'the tools may run {total} times by their "max_uses", and may read the prompt as often',
+            f"lower them: {_MOST_USES:,} in all is the most",
         )
 
 

@@ -38,6 +38,13 @@ class Router:
         chains = (model for pair in self._fallbacks.items() for model in (pair[0], *pair[1]))
         return tuple(dict.fromkeys((*(route.model for route in routes), *chains)))
 
+    @property
+    def first_choices(self) -> tuple[str, ...]:
+        """The models that it can choose for a prompt, without those that are only fallen back to, each once."""
+        if self._override is not None:
+            return (self._override.model,)
+        return tuple(dict.fromkeys((*(route.model for _, route in self._rules), self._default.model)))
+
     def route(self, prompt: Prompt) -> Route:
         """Where *prompt* goes. Its tokens are estimated at most once, and only if a rule asks for them."""
         if prompt.model is not None:

@@ -186,6 +186,8 @@ class Simulator:
         match (request.method, request.path):
             case ("GET", "/__stats"):
                 return self.stats()
+            case ("GET", "/__log"):
+                return {"events": self._stats.log.snapshot()}
             case ("POST", "/__reset"):
                 self.reset_stats()
                 return self.stats()

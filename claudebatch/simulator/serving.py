@@ -67,7 +67,7 @@ class MessagesService:
         try:
             fault = self._plan.draw()
             asked = self._desk.read(request, now)
-            self._stats.asked(asked.model, asked.digest)
+            self._stats.asked(asked.model, asked.digest, asked.body)
             gate = self._gates.gate(self._pool_of(asked.model), now)
             await self._befall(asked, asked.directives.fault or fault, gate, connection)
         except Refused as refused:
@@ -138,9 +138,9 @@ class MessagesService:
                 delivered = await self._deliver(asked, answer, fault, gate, connection)
         finally:
             if delivered:
-                self._stats.delivered(asked.digest)
+                self._stats.delivered(asked.digest, cost)
             else:
-                self._stats.undelivered(cost)
+                self._stats.undelivered(asked.digest, cost)
 
     async def _deliver(
         self, asked: Asked, answer: Answer, fault: str | None, gate: Gate, connection: Connection

@@ -6,6 +6,8 @@ from collections import Counter, OrderedDict
 from typing import Any
 
 from claudebatch.domain import Pico, Usage, usd_text
+from claudebatch.simulator import wire
+from claudebatch.simulator.log import RequestLog
 
 SECONDS_KEPT = 3_600
 ANSWERED_KEPT = 250_000
@@ -37,6 +39,7 @@ class Stats:
         self._duplicates = 0
         self._answered: OrderedDict[bytes, None] = OrderedDict()
         self._per_second: OrderedDict[int, int] = OrderedDict()
+        self.log = RequestLog()
 
     @property
     def in_flight(self) -> int:
@@ -61,10 +64,11 @@ class Stats:
         """A request to another endpoint of the API has come."""
         self._others += 1
 
-    def asked(self, model: str, digest: bytes) -> None:
+    def asked(self, model: str, digest: bytes, body: wire.Body) -> None:
         """The request is valid."""
         self._by_model[model] += 1
         self._duplicates += digest in self._answered
+        self.log.asked(digest, body)
 
     def befell(self, fault: str) -> None:
         """A fault was drawn."""
@@ -84,13 +88,15 @@ class Stats:
         for name in _TOKENS:
             self._tokens[name] += getattr(usage, name)
 
-    def undelivered(self, cost: Pico) -> None:
+    def undelivered(self, digest: bytes, cost: Pico) -> None:
         """The client does not hold the answer that it pays for."""
         self._undelivered += cost
         self._undelivered_answers += 1
+        self.log.answered(digest, cost, delivered=False)
 
-    def delivered(self, digest: bytes) -> None:
+    def delivered(self, digest: bytes, cost: Pico) -> None:
         """The whole answer to this question has left."""
+        self.log.answered(digest, cost, delivered=True)
         self._answered[digest] = None
         if len(self._answered) > ANSWERED_KEPT:
             self._answered.popitem(last=False)

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
 
-from claudebatch.domain import Pico, usd_text
+from claudebatch.domain import Hold, Pico, usd_text
+from claudebatch.drain import Drain, Waits
 from claudebatch.errors import BudgetExhausted
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Money set aside for one attempt."""
-
-    amount: Pico
 
 
 class RunBudget:
@@ -22,14 +15,21 @@ class RunBudget:
 
     A hold that does not fit now but may once others are settled waits its turn, first come, first served. One that
     can never fit is refused with `BudgetExhausted`.
+
+    Holds may be smaller than the worst case of their attempts. Then the worst cases of all that is in flight, together
+    with what is spent, stay within *cap* and *overshoot*: that is the most by which the cap can be passed.
     """
 
-    def __init__(self, cap: Pico | None, *, spent: Pico) -> None:
+    def __init__(self, cap: Pico | None, *, spent: Pico, overshoot: Pico = 0, waits: Waits | None = None) -> None:
+        """*spent* in earlier sessions; *waits* are those that the end of the run ends."""
         self._cap = cap
-        # Mutable, changed by the methods below only.
+        self._most = None if cap is None else cap + overshoot
+        self._waits = waits or Drain()
+        # Mutable, changed by the methods below only. `_worst` is what is held, at its worst case.
         self._spent = spent
         self._held = 0
-        self._waiting: deque[tuple[Pico, asyncio.Future[None]]] = deque()
+        self._worst = 0
+        self._waiting: deque[tuple[Hold, asyncio.Future[None]]] = deque()
 
     @property
     def held(self) -> Pico:
@@ -41,24 +41,24 @@ class RunBudget:
         """Money spent or forfeited, earlier sessions included."""
         return self._spent
 
-    async def hold(self, amount: Pico) -> Hold:
+    async def hold(self, amount: Pico, worst: Pico) -> Hold:
         """Set *amount* aside; raises `BudgetExhausted` when it can never fit under the cap."""
-        if self._cap is None:
-            self._held += amount
-            return Hold(amount)
-        if self._spent + amount > self._cap:
-            raise self._exhausted(amount)
-        if self._waiting or self._spent + self._held + amount > self._cap:
-            await self._wait(amount)
+        hold = Hold(amount, worst)
+        if not self._possible(hold):
+            raise self._exhausted(hold)
+        if self._waiting or not self._fits(hold):
+            await self._wait(hold)
         else:
-            self._held += amount
-        return Hold(amount)
+            self._take(hold)
+        return hold
 
     def settle(self, hold: Hold, cost: Pico) -> None:
         """The attempt cost *cost*; the rest of the hold is free again."""
-        self._held -= hold.amount
+        if hold.ended:
+            raise RuntimeError("a hold was ended twice")  # a bug: the cap would be wrong from here on
+        hold.ended = True
         self._spent += cost
-        self._wake()
+        self._put_back(hold)
 
     def release(self, hold: Hold) -> None:
         """The attempt cost nothing."""
@@ -66,38 +66,62 @@ class RunBudget:
 
     def forfeit(self, hold: Hold) -> None:
         """Nobody knows what the attempt cost: it counts as its worst case for good."""
-        self.settle(hold, hold.amount)
+        self.settle(hold, hold.worst)
 
-    async def _wait(self, amount: Pico) -> None:
+    def _possible(self, hold: Hold) -> bool:
+        """Whether *hold* fits once nothing else is held."""
+        if self._cap is None or self._most is None:
+            return True
+        return self._spent + hold.amount <= self._cap and self._spent + hold.worst <= self._most
+
+    def _fits(self, hold: Hold) -> bool:
+        if self._cap is None or self._most is None:
+            return True
+        committed = self._spent + self._held + hold.amount
+        return committed <= self._cap and self._spent + self._worst + hold.worst <= self._most
+
+    def _take(self, hold: Hold) -> None:
+        self._held += hold.amount
+        self._worst += hold.worst
+
+    def _put_back(self, hold: Hold) -> None:
+        self._held -= hold.amount
+        self._worst -= hold.worst
+        self._wake()
+
+    async def _wait(self, hold: Hold) -> None:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((amount, turn))
+        self._waiting.append((hold, turn))
         try:
-            await turn
-        except asyncio.CancelledError:
+            await self._waits.until(turn)
+        except BaseException:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._held -= amount  # granted in the moment of the cancellation
-            self._wake()
+                self._put_back(hold)  # granted in the moment in which it was called off
+            else:
+                turn.cancel()
+                self._wake()
             raise
 
     def _wake(self) -> None:
-        cap = self._cap
-        while self._waiting and cap is not None:
-            amount, turn = self._waiting[0]
+        while self._waiting:
+            hold, turn = self._waiting[0]
             if turn.done():
                 self._waiting.popleft()
-            elif self._spent + amount > cap:
+            elif not self._possible(hold):
                 self._waiting.popleft()
-                turn.set_exception(self._exhausted(amount))
-            elif self._spent + self._held + amount <= cap:
+                turn.set_exception(self._exhausted(hold))
+            elif self._fits(hold):
                 self._waiting.popleft()
-                self._held += amount
+                self._take(hold)
                 turn.set_result(None)
             else:
                 return
 
-    def _exhausted(self, amount: Pico) -> BudgetExhausted:
+    def _exhausted(self, hold: Hold) -> BudgetExhausted:
         left = max(0, (self._cap or 0) - self._spent)
         return BudgetExhausted(
-            f"the next request may cost up to ${usd_text(amount)}, and ${usd_text(left)} of the cap is left",
-            needed=self._spent + amount,
+            f"the next request may cost up to ${usd_text(hold.worst)}, and ${usd_text(left)} of the cap is left",
+            needed=self._spent + hold.worst,
+            left=left,
+            limit=self._cap or 0,
         )

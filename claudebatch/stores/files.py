@@ -1,33 +1,66 @@
-"""Files that only their owner can read, and never through somebody else's link."""
+"""Files that only their owner can read, and never through somebody else's link or in somebody else's folder."""
 
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 from itertools import takewhile
 from pathlib import Path
 
 from claudebatch.errors import StorageError
 
+_OTHERS_WRITE = 0o022
+_ELSEWHERE = "name one that is not there yet: it is made, for you alone"
+
 
 def private_dir(path: Path) -> Path:
-    """*path* as a folder, made if need be with its parents, each new one of mode 0700."""
+    """*path* as a folder of ours, made if need be with its parents, each new one of mode 0700.
+
+    Refuses a folder that belongs to somebody else or that others may write to: what lies in it could be anybody's.
+    """
     try:
-        missing = takewhile(lambda folder: not folder.is_dir(), (path, *path.parents))
-        for folder in reversed([*missing]):  # `parents=True` would leave the mode of parents to the umask
+        missing = [*takewhile(lambda folder: not folder.is_dir(), (path, *path.parents))]
+        for folder in reversed(missing):  # `parents=True` would leave the mode of parents to the umask
             folder.mkdir(mode=0o700, exist_ok=True)
+        # New ones as well: somebody may have been quicker.
+        for folder in missing or (path,):
+            _check_folder(folder)
     except OSError as error:
         raise StorageError(f"{path}: cannot make this folder: {error.strerror}", fix="choose another place") from error
     return path
 
 
 def private_file(path: Path) -> Path:
-    """*path* as a file of mode 0600, made empty if it is not there. Refuses a symbolic link."""
+    """*path* as a file of mode 0600, made empty if it is not there; refuses what `open_private` refuses."""
+    os.close(open_private(path, os.O_RDWR))
+    return path
+
+
+def open_private(path: Path, flags: int) -> int:
+    """A descriptor of the file at *path*, made with mode 0600 if it is not there.
+
+    Refuses a symbolic link, what is no regular file, and a file of somebody else, who could read what comes into it.
+    """
     try:
-        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+        file = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
     except OSError as error:
         reason = f"{path}: cannot open this file: {error.strerror}"
         raise StorageError(reason, fix="check its folder, its owner and the free space") from error
-    return path
+    facts = os.fstat(file)
+    if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid():
+        return file
+    os.close(file)
+    why = "belongs to somebody else" if stat.S_ISREG(facts.st_mode) else "is not a regular file"
+    raise StorageError(f"{path} {why}", fix="remove it, or choose another place")
+
+
+def new_file(folder: Path, prefix: str, suffix: str, text: str) -> Path:
+    """A file in *folder* that was not there before, of mode 0600, with *text* in it; raises `OSError`."""
+    descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+    return Path(name)
 
 
 def sync_dir(path: Path) -> None:
@@ -37,3 +70,13 @@ def sync_dir(path: Path) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def _check_folder(path: Path) -> None:
+    own, facts, link = os.geteuid(), path.stat(), path.lstat()
+    if facts.st_uid != own or (stat.S_ISLNK(link.st_mode) and link.st_uid not in (own, 0)):
+        raise StorageError(f"{path} belongs to somebody else; nothing is kept there", fix=_ELSEWHERE)
+    if facts.st_mode & _OTHERS_WRITE:
+        raise StorageError(
+            f"{path}: others may write to this folder; nothing is kept there", fix=f"chmod 700 {path}, or {_ELSEWHERE}"
+        )

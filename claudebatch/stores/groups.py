@@ -33,6 +33,7 @@ class Groups(Generic[Item]):
         # Mutable, touched by the event loop only.
         self._items: list[Item] = []
         self._futures: list[asyncio.Future[Any] | None] = []
+        self._after: list[Callable[[], None]] = []
         self._busy = False
         self._timer: asyncio.TimerHandle | None = None
         self._idle: asyncio.Future[None] | None = None
@@ -47,6 +48,13 @@ class Groups(Generic[Item]):
         """As `put`, of many at once."""
         if items:
             self._add(items, None)
+
+    def after(self, then: Callable[[], None]) -> None:
+        """Call *then* on the event loop when everything handed over so far was worked on, well or not."""
+        if self._busy:
+            self._after.append(then)
+        else:
+            then()
 
     async def ask(self, item: Item) -> Any:
         """Hand *item* over and wait until its group is done; returns its answer."""
@@ -94,13 +102,15 @@ class Groups(Generic[Item]):
             self._timer.cancel()
             self._timer = None
         items, futures, self._items, self._futures = self._items, self._futures, [], []
+        after, self._after = self._after, []
         done = loop.run_in_executor(self._thread, self._work, items)
-        done.add_done_callback(partial(self._done, loop, futures))
+        done.add_done_callback(partial(self._done, loop, futures, after))
 
     def _done(
         self,
         loop: asyncio.AbstractEventLoop,
         futures: list[asyncio.Future[Any] | None],
+        after: list[Callable[[], None]],
         done: asyncio.Future[list[Any] | None],
     ) -> None:
         failure = done.exception()
@@ -114,6 +124,11 @@ class Groups(Generic[Item]):
                 future.set_result(answers[index] if answers is not None else None)
         if failure is not None:
             self._fail(failure)
+        if not self._items:  # no later group comes that they could belong to
+            after += self._after
+            self._after = []
+        for then in after:
+            then()
         if len(self._items) >= self._enough or (self._items and self._idle is not None):
             self._send(loop)
         elif self._items:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable
@@ -9,7 +10,9 @@ from pathlib import Path
 
 from claudebatch.errors import ClaudebatchError, StorageError
 
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_OTHER_KINDS = {errno.EISDIR: "is a folder", errno.ELOOP: "is a link", errno.ENXIO: "is not a regular file"}
+"""What the system says of a name that can never be a log: a wrong command. Anything else may pass: a wrong disk."""
 
 
 def open_log(path: Path, *, head: bytes, taken: Iterable[Path]) -> int:
@@ -18,6 +21,8 @@ def open_log(path: Path, *, head: bytes, taken: Iterable[Path]) -> int:
     Refuses the files and folders in *taken* and what lies in them, symbolic links, other people's files, and
     any file that has content which does not begin with *head*: whatever it is, it is no log.
     """
+    if str(path) == "-":
+        raise ClaudebatchError("a log needs a file, - is none", fix="--log FILE, or --json for events on stdout")
     place = _resolved(path)
     for other in taken:
         if place.is_relative_to(_resolved(other)):
@@ -25,6 +30,8 @@ def open_log(path: Path, *, head: bytes, taken: Iterable[Path]) -> int:
     try:
         file = os.open(path, _FLAGS, 0o600)
     except OSError as error:
+        if error.errno in _OTHER_KINDS:
+            raise _refused(path, _OTHER_KINDS[error.errno]) from error
         raise StorageError(f"{path}: cannot open this log: {error.strerror}", fix="name another file") from error
     try:
         _check(file, path, head)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sys
 from collections.abc import Iterable
@@ -9,8 +10,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from claudebatch.errors import ClaudebatchError, StorageError
-from claudebatch.stores.files import private_file, sync_dir
+from claudebatch.errors import ClaudebatchError, LockedError, StorageError
+from claudebatch.letters import json_for_eyes
+from claudebatch.stores.files import open_private, private_file, sync_dir
 
 _READ_BYTES = 1 << 20
 
@@ -32,7 +34,15 @@ class FileOutput:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._descriptor = os.open(private_file(path), os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+        self._descriptor = open_private(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            # The run's folder is locked already. This is for the file that has two names, or whose folder is moved away.
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._descriptor)
+            raise LockedError(f"{path}: another run writes these results", fix="wait for it or stop it") from error
+        except OSError:
+            pass  # this file system has no such locks
 
     def append(self, lines: list[bytes]) -> None:
         """Write *lines*, all of them or raise `OSError`."""
@@ -45,11 +55,12 @@ class FileOutput:
 
 
 class StreamOutput:
-    """Writes whole lines to standard output."""
+    """Writes whole lines to standard output; to a terminal so that no answer can steer it."""
 
     def append(self, lines: list[bytes]) -> None:
         """Write *lines*; raises `OSError` when nobody reads any more."""
-        _write_all(sys.stdout.fileno(), b"".join(lines))
+        descriptor, data = sys.stdout.fileno(), b"".join(lines)
+        _write_all(descriptor, json_for_eyes(data) if os.isatty(descriptor) else data)
 
     def close(self) -> None:
         """Nothing is buffered here."""
@@ -59,6 +70,8 @@ def check_place(path: Path) -> None:
     """Refuse results anywhere but in a file: `--fresh` would move a folder or a device out of the way."""
     if path.is_dir():
         raise ClaudebatchError(f"{path} is a folder, results need a file", fix="name a file in it with -o")
+    if path.is_symlink():
+        raise ClaudebatchError(f"{path} is a link, and results go through none", fix="name the file itself with -o")
     if path.exists() and not path.is_file():
         raise ClaudebatchError(f"{path} is not a regular file", fix="use -o - to write results to standard output")
 

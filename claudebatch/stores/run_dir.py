@@ -5,21 +5,21 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import socket
 import sqlite3
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-from filelock import FileLock, Timeout
+from typing import Any, Literal
 
 from claudebatch.errors import LockedError, StorageError
 from claudebatch.stores.files import private_dir, private_file
+from claudebatch.stores.folder_lock import FolderLock
 from claudebatch.stores.journal import open_journal
+from claudebatch.stores.journal.successor import JOURNAL, discard_successor, open_successor, succeed
 
 SUFFIX = ".claudebatch"
+_JUST_STARTED = "a process that has just started"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +34,44 @@ class Owner:
 class RunDir:
     """One run's folder, locked for this process while it is open."""
 
-    def __init__(self, path: Path, lock: FileLock, journal: sqlite3.Connection) -> None:
+    def __init__(self, path: Path, lock: FolderLock, journal: sqlite3.Connection, *, succeeds: bool = False) -> None:
         self.path = path
-        self.journal = journal
         self._lock = lock
+        # Mutable: the journal, and whether it has yet to take the place of an older one; changed by `start_over`
+        # and `take_over`.
+        self.journal = journal
+        self._succeeds = succeeds
 
     @classmethod
     def open(cls, path: Path, *, started: datetime, fresh: bool) -> RunDir:
-        """Lock the folder at *path*, made if need be; *fresh* empties it first.
+        """Lock the folder at *path*, made if need be; *fresh* starts over, whatever it holds: see `take_over`.
 
         Raises `LockedError` naming the live run that holds it, `StorageError` when it cannot be used.
         """
-        private_dir(path)
-        lock = FileLock(private_file(path / "lock"), blocking=False)
+        if path.is_symlink():
+            raise StorageError(f"{path} is a link; a run is kept behind none", fix="remove it, or write elsewhere")
+        lock = FolderLock(private_dir(path))
+        if not lock.acquire():
+            raise _locked(path)
         try:
-            lock.acquire()
-        except Timeout as error:
-            raise _locked(path) from error
-        try:
+            _sign(path, started)
             if fresh:
-                _empty(path)
-            owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": started.isoformat(timespec="seconds")}
-            private_file(path / "owner.json").write_text(json.dumps(owner))
+                return cls(path, lock, open_successor(path), succeeds=True)
+            return cls(path, lock, open_journal(path / JOURNAL))
+        except BaseException:
+            _unsign(path)
+            lock.release()
+            raise
+
+    @classmethod
+    def take(cls, path: Path) -> RunDir | Literal["alive"] | None:
+        """The folder at *path* of a run that has ended or died, locked; None where there is no run any more."""
+        if path.is_symlink() or not (path / "journal.sqlite").is_file():
+            return None
+        lock = FolderLock(private_dir(path))
+        if not lock.acquire(patience_s=0.0):
+            return "alive"
+        try:
             return cls(path, lock, open_journal(path / "journal.sqlite"))
         except BaseException:
             lock.release()
@@ -86,12 +102,50 @@ class RunDir:
         if own:
             self.journal.execute("COMMIT")
 
-    def close(self) -> None:
-        """Close the journal and let go of the lock."""
+    def start_over(self) -> None:
+        """Begin a new journal; the old one stays what it is until `take_over`."""
         self.journal.close()
+        self.journal = open_successor(self.path)
+        self._succeeds = True
+
+    def take_over(self) -> None:
+        """Let a journal that was begun anew take the place of the old one, in one step that lasts."""
+        if self._succeeds:
+            self.journal = succeed(self.path, self.journal)
+            self._succeeds = False
+
+    def erase(self) -> None:
+        """Close, and remove what runs put into their folder; a folder that holds nothing else is removed, too."""
+        self.journal.close()
+        for entry in self.path.iterdir():
+            if entry.name in _MADE_HERE or entry.name.startswith("journal.sqlite"):
+                entry.unlink()
         with contextlib.suppress(OSError):
-            (self.path / "owner.json").unlink()
+            self.path.rmdir()
         self._lock.release()
+
+    def close(self) -> None:
+        """Close the journal and let go of the lock; a new journal that never took over is gone."""
+        self.journal.close()
+        if self._succeeds:
+            discard_successor(self.path)
+        _unsign(self.path)
+        self._lock.release()
+
+
+_MADE_HERE = ("lock", "owner.json", "owner.json.new", "input.jsonl", "input.jsonl.new")
+
+
+def owner(path: Path) -> Owner | None:
+    """Who has signed the folder at *path*; None if nobody has, or who did is dead.
+
+    Good for telling, and only that: the lock is what decides.
+    """
+    try:
+        found = Owner(**json.loads((path / "owner.json").read_text()))
+        return found if found.host != socket.gethostname() or _lives(found.pid) else None
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def beside(output: Path) -> Path:
@@ -99,25 +153,39 @@ def beside(output: Path) -> Path:
     return output.with_name(output.name + SUFFIX)
 
 
+def _sign(path: Path, started: datetime) -> None:
+    """Say who holds the folder, at once and whole: who comes second reads it."""
+    owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": started.isoformat(timespec="seconds")}
+    fresh = private_file(path / "owner.json.new")
+    fresh.write_text(json.dumps(owner))
+    fresh.replace(path / "owner.json")
+
+
+def _unsign(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        (path / "owner.json").unlink()
+
+
 def _locked(path: Path) -> LockedError:
     try:
         owner = Owner(**json.loads((path / "owner.json").read_text()))
         who = f"process {owner.pid} on {owner.host}, started {owner.since}"
+        if owner.host == socket.gethostname() and not _lives(owner.pid):
+            who = _JUST_STARTED  # it has the lock, and has not written its name over that of a dead one yet
     except (OSError, ValueError, TypeError):
-        who = "a process that has just started"
+        who = _JUST_STARTED
     return LockedError(
         f"{path}: another run holds this output: {who}", fix="wait for it or stop it, or write elsewhere with -o"
     )
 
 
-def _empty(path: Path) -> None:
+def _lives(pid: int) -> bool:
     try:
-        for entry in path.iterdir():
-            if entry.name in ("lock", "owner.json"):
-                continue
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
-    except OSError as error:
-        raise StorageError(f"{path}: cannot start over: {error.strerror}", fix="remove the folder by hand") from error
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OverflowError:
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -5,6 +5,7 @@ are true upper bounds or the request is named by `unbounded_tools`.
 """
 
 from claudebatch.tokens.size import expected_input, measure
+from claudebatch.tokens.text import token_ratio
 from claudebatch.tokens.tools import unbounded_tools
 
-__all__ = ["expected_input", "measure", "unbounded_tools"]
+__all__ = ["expected_input", "measure", "token_ratio", "unbounded_tools"]

@@ -42,10 +42,10 @@ class Attachments:
                     self._add_image(source)
                 case {"type": "document", "source": source}:
                     self._add_document(source, block.get("citations"))
-                case {"type": "tool_result", "content": inner}:
-                    self._walk(inner)
-                case {"type": "web_fetch_tool_result", "content": {"content": fetched}}:
-                    self._walk([fetched])
+                case {"content": list() as inner}:
+                    self._walk(inner)  # results of tools, ours or the API's
+                case {"content": dict() as inner}:
+                    self._walk([inner])
 
     def _add_image(self, source: Any) -> None:
         self.images += 1

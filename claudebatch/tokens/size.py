@@ -8,7 +8,7 @@ from typing import Any
 from claudebatch.domain import Size
 from claudebatch.models import ModelFacts
 from claudebatch.tokens.attachments import Attachments
-from claudebatch.tokens.text import text_tokens
+from claudebatch.tokens.text import longest, text_tokens
 from claudebatch.tokens.tools import NO_TOOLS, tool_size
 
 _REQUEST_BYTES = 60
@@ -32,7 +32,8 @@ def measure(params: Mapping[str, Any], body: bytes, facts: ModelFacts, *, expect
     """The size of the request *params*, whose canonical JSON is *body*, for the model of *facts*.
 
     A byte-level tokenizer never makes more tokens than there are bytes, and JSON never shortens text, so the body's
-    length bounds its text. `expected_output` replaces the guess at the answer's length.
+    length bounds its text, once it is as long as Unicode can make it. `expected_output` replaces the guess at the
+    answer's length.
     """
     tools = tool_size(params, facts) if "tools" in params else NO_TOOLS
     attached = Attachments(params, facts) if b'"image"' in body or b'"document"' in body else None
@@ -68,11 +69,11 @@ def _bound(body: bytes, facts: ModelFacts, attached: Attachments | None, added: 
     """With server tools the whole window for every round; otherwise never more than the window, which is refused."""
     if rounds > 1:
         return facts.context_window * rounds
-    if attached is None:
-        return min(facts.context_window, len(body) + _FRAME_BOUND + added)
-    if attached.fills_window:
+    if attached is not None and attached.fills_window:
         return facts.context_window
-    tokens = len(body) - attached.base64_bytes + attached.images * facts.image_tokens_max
+    tokens = len(body) if body.isascii() else longest(body)
+    if attached is not None:
+        tokens += attached.images * facts.image_tokens_max - attached.base64_bytes
     return min(facts.context_window, tokens + _FRAME_BOUND + added)
 
 

@@ -6,7 +6,9 @@ Arabic, Hindi, Chinese, Japanese and emoji; a count for one language mix is usua
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Literal
+from unicodedata import is_normalized, normalize
 
 _ASCII_PER_TOKEN = {"new": 2.8, "old": 3.7}
 """Between prose (3.1 and 4.3) and JSON (2.3 and 2.9)."""
@@ -26,11 +28,33 @@ _THREE_BYTE_LEADS = bytes(range(0xE0, 0xF0))
 _FOUR_BYTE_LEADS = bytes(range(0xF0, 0xF8))
 
 
+def token_ratio(known: Literal["old", "new"], wanted: Literal["old", "new"]) -> float:
+    """How many tokens of the tokenizer *wanted* one token of *known* is, in ordinary text."""
+    return _ASCII_PER_TOKEN[known] / _ASCII_PER_TOKEN[wanted]
+
+
 def text_tokens(text: bytes, not_text: int, tokenizer: Literal["old", "new"]) -> float:
     """Expected tokens of *text*, of which *not_text* ASCII bytes are JSON structure or base64 and count for nothing."""
     if text.isascii():
         return max(0, len(text) - not_text) / _ASCII_PER_TOKEN[tokenizer]
     return _mixed(text, not_text, tokenizer)
+
+
+def longest(text: bytes) -> int:
+    """The most bytes that *text* has in any of Unicode's forms.
+
+    The one tokenizer that Anthropic ever published brought text into that form first, in which a single character may
+    become a phrase of eighteen. Nobody says whether the present ones do.
+    """
+    words = text.decode(errors="replace")
+    if is_normalized("NFKC", words):
+        return len(text)
+    # Character by character, and what would shrink as it is: never less than the whole or a part of it in any form.
+    return len(text) + sum(
+        times * max(0, len(normalize("NFKD", char).encode()) - len(char.encode()))
+        for char, times in Counter(words).items()
+        if not char.isascii()
+    )
 
 
 def _mixed(text: bytes, not_text: int, tokenizer: Literal["old", "new"]) -> float:

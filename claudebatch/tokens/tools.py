@@ -68,6 +68,11 @@ def unbounded_tools(params: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def has_server_tools(params: Mapping[str, Any]) -> bool:
+    """Whether the API itself runs one of the tools; a type that we do not know is taken for one."""
+    return any(isinstance(tool, dict) and _is_server_tool(tool) for tool in params.get("tools") or ())
+
+
 def _is_server_tool(tool: Mapping[str, Any]) -> bool:
     kind = tool.get("type")
     return kind is not None and kind != "custom" and not str(kind).startswith(_CLIENT_TYPES)

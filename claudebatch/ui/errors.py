@@ -41,6 +41,13 @@ def render_error(error: ClaudebatchError | StopRun) -> list[str]:
     return lines + _indented("  hint: ", error.fix) if error.fix else lines
 
 
+def render_usage(text: str) -> list[str]:
+    """What the option parser says in *text*: usage and help as they are, then `error:` and the user's own words."""
+    usage, found, complaint = text.partition("Error: ")
+    lines = visible(usage, keep_newlines=True).splitlines()
+    return lines + _indented("error: ", complaint) if found else lines
+
+
 def render_bad_rows(bad: Iterable[BadLine], *, shown: int = BAD_ROWS_SHOWN) -> list[str]:
     """One `file:line: reason: fix` per problem, *shown* of them, then how many more there are."""
     problems = ((line, problem) for line in bad for problem in line.problems)

@@ -16,7 +16,8 @@ row_failed   id, model, error, latency_ms. One for every row that failed.
 limits       pool, requests_per_minute, input_tokens_per_minute, output_tokens_per_minute (null: unknown).
              When the limits in force of a pool are learned, and when they change.
 concurrency  pool, limit: how many requests the pool may have in flight from now on
-notice       kind (notice, fallback, breaker, spend_spike, drain), text
+alert        kind (cap or spike), its fields as in docs/alerts.md, text
+notice       kind (notice, fallback, breaker, drain), text
 done         the fields of `summary_json`: how the run ended, its exit_code and next_command
 """
 
@@ -28,9 +29,10 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, TextIO
 
-from claudebatch.events import ConcurrencyChanged, Event, LimitsSeen, RowFinished, RunStarted
+from claudebatch.events import CapAlert, ConcurrencyChanged, Event, LimitsSeen, RowFinished, RunStarted, SpendSpike
 from claudebatch.reports import RunSummary
 from claudebatch.standing import Wait
+from claudebatch.ui.alerts import alert_json
 from claudebatch.ui.format import usd_string
 from claudebatch.ui.frame import LimitsByPool
 from claudebatch.ui.notices import Notices
@@ -44,7 +46,7 @@ VERSION = 1
 
 def json_line(fields: dict[str, Any]) -> str:
     """*fields* as one line of printable ASCII."""
-    return json.dumps(fields, separators=(",", ":"), allow_nan=False) + "\n"
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f") + "\n"
 
 
 class JsonEvents:
@@ -59,13 +61,15 @@ class JsonEvents:
         limits: LimitsByPool | None = None,
         own_thread: bool = True,
     ) -> None:
-        self._stream = SafeStream(stream)
+        self._stream = SafeStream(stream, on_broken=self._lost)
         self._now = now
         self._interval = interval
         self._limits = limits or {}
         self._notices = Notices()
         self._ticker = Ticker(self.tick, interval_s=max(interval, 0.1)) if own_thread else None
         self._one_at_a_time = threading.Lock()  # the ticker writes too, and lines must not mix
+        self.on_lost: Callable[[], object] | None = None
+        """Called once, maybe in another thread, when whoever read the events has left."""
         # Mutable state. `tally` changes with events, the others with `start` and `tick`.
         self.tally = Tally(now)
         self._began = self._due = now()
@@ -88,6 +92,8 @@ class JsonEvents:
             self._write("limits", asdict(event))
         elif isinstance(event, ConcurrencyChanged):
             self._write("concurrency", asdict(event))
+        elif isinstance(event, CapAlert | SpendSpike):
+            self._write("alert", alert_json(event))
         else:
             line = self._notices(event)
             if line is not None:
@@ -111,6 +117,15 @@ class JsonEvents:
         if self.tally.run is not None:
             self._write("progress", self._progress(self._now()))
         self._write("done", summary_json(summary))
+
+    @property
+    def lost(self) -> bool:
+        """Whether events found no reader."""
+        return self._stream.broken
+
+    def _lost(self) -> None:
+        if self.on_lost is not None:
+            self.on_lost()
 
     def _write(self, event: str, fields: dict[str, Any]) -> None:
         head = {"v": VERSION, "event": event, "t": round(self._now() - self._began, 3)}

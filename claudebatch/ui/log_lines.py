@@ -16,6 +16,7 @@ from typing import Any
 from claudebatch.events import (
     AttemptFinished,
     BreakerChanged,
+    CapAlert,
     ConcurrencyChanged,
     DrainStarted,
     Event,
@@ -30,6 +31,7 @@ from claudebatch.events import (
 from claudebatch.jsonl import encode_in_order
 from claudebatch.reports import RunSummary
 from claudebatch.standing import WORTH_A_WORD_S
+from claudebatch.ui.alerts import alert_json
 from claudebatch.ui.format import usd_string
 from claudebatch.ui.summary import summary_json, usage_json
 
@@ -59,7 +61,8 @@ class LogLines:
             BreakerChanged: lambda event: self._line("breaker", asdict(event)),
             LimitsSeen: lambda event: self._line("limits", asdict(event)),
             ConcurrencyChanged: lambda event: self._line("concurrency", asdict(event)),
-            SpendSpike: lambda event: self._line("spend_spike", asdict(event)),
+            SpendSpike: lambda event: self._line("alert", alert_json(event)),
+            CapAlert: lambda event: self._line("alert", alert_json(event)),
             Notice: lambda event: self._line("notice", asdict(event)),
             DrainStarted: lambda event: self._line("drain", asdict(event)),
         }
@@ -156,7 +159,8 @@ def _encoded(value: object) -> str:
     try:
         return _ascii(encode_in_order(value))
     except UnicodeEncodeError:
-        return _slowly(value)  # half a character, of which the fast encoder wants to know nothing
+        # Half a character, of which the fast encoder wants to know nothing.
+        return _slowly(value).replace("\x7f", "\\u007f")
 
 
 def _ascii(json: bytes) -> str:

@@ -10,14 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from claudebatch.events import BreakerChanged, DrainStarted, Event, FellBack, Notice, RowFinished, SpendSpike
+from claudebatch.events import BreakerChanged, CapAlert, DrainStarted, Event, FellBack, Notice, RowFinished, SpendSpike
+from claudebatch.ui.alerts import alert_text
 from claudebatch.ui.format import clip
 
 _FAILURES_SHOWN = 5
 _LONGEST_WORD = 120
 """Characters of an id or a reason that are shown: one that is ten megabytes long is still one line."""
 
-Kind = Literal["notice", "row_failed", "fallback", "breaker", "spend_spike", "drain"]
+Kind = Literal["notice", "row_failed", "fallback", "breaker", "alert", "drain"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Line:
     @property
     def style(self) -> str | None:
         """The style of `Terminal.say`: what the user may have to act on stands out."""
-        return "warning" if self.kind in ("breaker", "spend_spike", "drain") else None
+        return "warning" if self.kind in ("breaker", "alert", "drain") else None
 
 
 class Notices:
@@ -46,7 +47,8 @@ class Notices:
             RowFinished: self._row_finished,
             FellBack: self._fell_back,
             BreakerChanged: self._breaker_changed,
-            SpendSpike: _spend_spike,
+            SpendSpike: _alert,
+            CapAlert: _alert,
             DrainStarted: lambda event: Line("drain", f"stopping: {event.reason}; requests in flight may finish"),
         }
 
@@ -84,6 +86,5 @@ class Notices:
         return None
 
 
-def _spend_spike(event: SpendSpike) -> Line:
-    text = f"spending ${event.usd_per_minute:,.2f} a minute; usual for this run: ${event.usual_usd_per_minute:,.2f}"
-    return Line("spend_spike", text)
+def _alert(event: CapAlert | SpendSpike) -> Line:
+    return Line("alert", alert_text(event))

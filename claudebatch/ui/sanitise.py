@@ -9,18 +9,10 @@ from __future__ import annotations
 
 import re
 
-# Ranges instead of `unicodedata.category`, so that every Python version hides the same characters.
-_HIDDEN = (
-    "\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: cursor, colours, clipboard, bell
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5"  # soft hyphen, joiners, the Arabic mark, fillers: no width at all
-    "\u180b-\u180f\u200b-\u200f"  # Mongolian selectors; zero-width space and joiners, direction marks
-    "\u2028-\u202e\u2060-\u206f"  # separators of lines and paragraphs; bidi embeddings, overrides and isolates
-    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"  # fillers, variation selectors, byte order mark, annotations
-    "\ud800-\udfff"  # lone surrogates: no encoder takes them, the write would fail
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"  # invisible controls; tags spell hidden text
-)
-_EVERYTHING = re.compile(f"[{_HIDDEN}]")
-_BUT_NEWLINES = re.compile(f"(?![\n\t])[{_HIDDEN}]")
+from claudebatch.letters import HIDDEN
+
+_EVERYTHING = re.compile(f"[{HIDDEN}]")
+_BUT_NEWLINES = re.compile(f"(?![\n\t])[{HIDDEN}]")
 _SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
 
 

@@ -62,6 +62,7 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "shared_now": summary.shared_now,
         "spent_usd": fmt.usd_string(summary.spent),
         "spent_now_usd": fmt.usd_string(summary.spent_now),
+        "expected_now_usd": fmt.usd_string(summary.expected_now),
         "unknown_usd": fmt.usd_string(summary.unknown),
         "unknown_attempts": summary.unknown_attempts,
         "cap_usd": None if summary.cap is None else fmt.usd_string(summary.cap),
@@ -128,8 +129,19 @@ def _spent(summary: RunSummary) -> str:
     if summary.cap is not None:
         text += f" of {fmt.money_exact(summary.cap)}"
     if summary.spent_now != summary.spent:
-        text += f" ({fmt.money(summary.spent_now)} in this session)"
+        text += f" ({fmt.money(summary.spent_now)} in this session{_expected(summary)})"
+    else:
+        text += _expected(summary)
     return text if summary.cost_known else f"{text}; a model without a known price answered"
+
+
+def _expected(summary: RunSummary) -> str:
+    """The estimate beside it: of the same answers, made before they came."""
+    if not (summary.expected_now and summary.spent_now and summary.cost_known):
+        return ""
+    off = round((summary.spent_now - summary.expected_now) * 100 / summary.expected_now)
+    how = f"{fmt.count(abs(off))} % {'more' if off > 0 else 'less'} than" if off else "as in"
+    return f", {how} the estimate of {fmt.money(summary.expected_now)}"
 
 
 def _at_least(summary: RunSummary) -> str:

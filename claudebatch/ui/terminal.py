@@ -27,8 +27,11 @@ _PLAIN_LETTERS = str.maketrans({"·": "|", "…": "...", "→": "->", "━": "="
 class SafeStream:
     """A text stream whose writes never raise (but with *must_write*); the first real failure silences it for good."""
 
-    def __init__(self, stream: TextIO, *, must_write: bool = False) -> None:
+    def __init__(
+        self, stream: TextIO, *, must_write: bool = False, on_broken: Callable[[], None] | None = None
+    ) -> None:
         self._stream = stream
+        self._on_broken = on_broken
         self._must_write = must_write
         # Mutable state, set by the first failed write.
         self.broken = False
@@ -37,6 +40,15 @@ class SafeStream:
     def encoding(self) -> str:
         """The stream's encoding; rich asks for it."""
         return getattr(self._stream, "encoding", None) or "utf-8"
+
+    @property
+    def plain(self) -> bool:
+        """Whether it has ASCII letters at most: then bars are drawn of those."""
+        try:
+            "█▁".encode(self.encoding)
+        except (UnicodeEncodeError, LookupError):
+            return True
+        return False
 
     def isatty(self) -> bool:
         """Whether a terminal is behind it; a closed stream is none."""
@@ -71,6 +83,8 @@ class SafeStream:
             if self._must_write:
                 raise
             self.broken = True
+            if self._on_broken is not None:
+                self._on_broken()
 
 
 def _encodable(text: str, encoding: str) -> str:

@@ -74,7 +74,7 @@ def test_run_says_which_option_which_value_and_what_to_do(refused, tmp_path, arg
         (("run", "."), ["directory"]),
         (("run", "-", "--dry-run"), ["standard input", "write the prompts to a file first"]),
         (("spend", "--by", "hour"), ["--by", "'hour'", "run", "model", "day"]),
-        (("spend", "--since", "yesterday"), ["--since", "'yesterday'", "%Y-%m-%d"]),
+        (("spend", "--since", "yesterday"), ["--since", "'yesterday'", "2026-11-01"]),
         (("simulate", "--port", "99999"), ["--port", "less than or equal to 65535"]),
         (("cache", "drop"), ["drop"]),
     ],

@@ -48,8 +48,14 @@ def run(monkeypatch, capsys):
 def test_every_command_is_here():
     assert {path for path, _ in COMMANDS} == {
         ("run",),
+        ("estimate",),
+        ("models",),
         ("spend",),
         ("simulate",),
+        ("runs", "list"),
+        ("runs", "show"),
+        ("runs", "settle"),
+        ("runs", "purge"),
         ("cache", "stats"),
         ("cache", "path"),
         ("cache", "clear"),

@@ -61,6 +61,17 @@ async def test_the_body_is_sent_as_it_is_and_the_key_as_a_bearer(raw, connect, c
     assert lines["anthropic-version"] == API_VERSION
 
 
+async def test_fast_mode_is_named_in_the_headers_of_those_requests_that_ask_for_it_and_of_no_other(raw, connect, call):
+    tool = {"name": "drive", "input_schema": {"type": "object"}, "input_examples": [{"speed": "fast"}]}
+    wanted = [call(speed="fast"), call(), call(speed="fast"), call(speed="standard"), call(tools=[tool])]
+    client = connect(raw.url)
+    for each in wanted:
+        raw.say(200, {"content-type": "application/json"}, MESSAGE)
+        await client(each)
+    named = ["anthropic-beta: fast-mode-2026-02-01" in head.lower() for head in raw.heads]
+    assert named == [True, False, True, False, False]
+
+
 def test_the_api_version_is_the_one_that_the_installed_sdk_sends_itself():
     assert anthropic.Anthropic(api_key="x").default_headers["anthropic-version"] == API_VERSION
 

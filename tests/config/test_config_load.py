@@ -96,7 +96,7 @@ def test_the_nearest_file_wins(tmp_path):
     [
         ("modle: x\n", 1, 'there is no setting "modle"', 'did you mean "model"?'),
         ("\n\ncache:\n  sise: 3\n", 4, 'there is no setting "cache.sise"', 'did you mean "size"?'),
-        ("zzzz: 1\n", 1, 'there is no setting "zzzz"', "known here: attempt_deadline, "),
+        ("zzzz: 1\n", 1, 'there is no setting "zzzz"', "known here: alerts, attempt_deadline, "),
         ("api_key: sk-ant-1\n", 1, 'there is no setting "api_key"', "known here"),
         ("base_url: http://x\n", 1, 'there is no setting "base_url"', ""),
         ("1: 2\n", 1, 'there is no setting "1"', "known here"),
@@ -156,6 +156,7 @@ def test_the_nearest_file_wins(tmp_path):
         ("model: x\nmax_outage: soon\n", 2, "max_outage: not a duration such as 90s", "write a duration"),
         ("attempt_deadline: -5\n", 1, "attempt_deadline: not a duration", ""),
         ("idle_timeout: soon\n", 1, "idle_timeout: not a duration such as 90s", "write a duration"),
+        ("grace: -1\n", 1, "grace: not a duration", ""),
         ("model: x\nidle_timeout: 0\n", 2, "idle_timeout must be above 0, got 0", "try idle_timeout: 90s"),
         ("cache:\n  ttl: never\n", 2, "cache.ttl: not a duration", ""),
         ("cache:\n  size: big\n", 2, "cache.size: not a size such as 2GB: 'big'", ""),

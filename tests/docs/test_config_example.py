@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -78,7 +79,7 @@ def test_the_examples_in_its_comments_are_valid(tmp_path):
     config = loaded(file)
     assert len(parse_rules(config.routes, "routes")) == 2
     assert Catalog.load(config.models).pool_of("claude-opus-6") == "opus-6"
-    assert PriceBook(PriceBook.load(config.prices, at=None)._known, at=None).knows("claude-opus-6")
+    assert PriceBook.load(config.prices, at=datetime(2026, 11, 22, tzinfo=UTC)).knows_fast("claude-opus-6")
     assert config.limits.pools["opus-5.5"].requests_per_minute == 50
 
 

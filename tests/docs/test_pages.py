@@ -10,10 +10,11 @@ import pytest
 
 from claudebatch.domain import Call, Failed, Failure, Prompt, Reply, Route, Size, Succeeded, Usage
 from claudebatch.events import RunStarted
-from claudebatch.reports import RunSummary
+from claudebatch.reports import Basis, Elsewhere, Estimate, EstimateLine, RunSummary
 from claudebatch.results import head, line
 from claudebatch.simulator import FAULT_NAMES
 from claudebatch.ui import json_events, tally
+from claudebatch.ui.estimate_tables import estimate_json
 from claudebatch.ui.summary import summary_json
 from tests.docs.console import blocks
 
@@ -102,3 +103,12 @@ def test_the_protocols_in_the_code_and_in_the_docs_name_the_same_events():
 def test_every_fault_of_the_simulator_is_explained():
     rows = re.findall(r"^\| ((?:`\w+` ?)+)\|", page("simulator.md"), re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == FAULT_NAMES
+
+
+def test_every_field_of_an_estimate_is_explained():
+    basis = Basis("history", 1, 1.0, 0.1, 1, 2)
+    line = EstimateLine("m", "r", 1, 0, 1, 1, 0, 0, 0, inputs=basis, outputs=basis)
+    found = estimate_json(Estimate(1, 0, 0, (line,), None, "o", elsewhere=(Elsewhere("m", 1, 1),)))
+    (route,), (other,) = found["routes"], found["elsewhere"]
+    names = [*found, *route, *other, *route["input_basis"]]
+    assert [name for name in names if f"`{name}`" not in page("estimate.md")] == []

@@ -62,6 +62,11 @@ class Process:
         return Done(code, self._out.read_text(), self.err)
 
     @property
+    def out(self) -> bytes:
+        """Standard output so far."""
+        return self._out.read_bytes()
+
+    @property
     def err(self) -> str:
         """Standard error so far."""
         return self._err.read_text()
@@ -86,7 +91,13 @@ class Zygote:
         assert self._heard(PATIENCE_S, "ready")
 
     def start(
-        self, arguments: Iterable[str], environment: Mapping[str, str], folder: Path, streams: list[int], umask: int
+        self,
+        arguments: Iterable[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        streams: list[int],
+        umask: int,
+        ignore: Iterable[int] = (),
     ) -> int:
         """Fork; returns the process's id."""
         wanted = {
@@ -94,6 +105,7 @@ class Zygote:
             "environment": dict(environment),
             "folder": str(folder),
             "umask": umask,
+            "ignore": [int(number) for number in ignore],
         }
         socket.send_fds(self._link, [json.dumps(wanted).encode()], streams)
         pid = self._heard(PATIENCE_S, "pid")

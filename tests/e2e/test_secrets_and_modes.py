@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import stat
 from types import SimpleNamespace
-from urllib.parse import quote
 
 import pytest
 
 from tests.e2e.world import prompts
+from tests.support import canary
+from tests.support.canary import CANARY
 
-CANARY = "sk-ant-CANARY-9f3b/7c+21d~5e8"
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
 ROWS = [
     *prompts(4),
@@ -20,20 +20,9 @@ ROWS = [
 ]
 
 
-def spellings():
-    plain = CANARY.encode()
-    yield plain
-    yield plain[:-6]  # cut off by some limit
-    yield quote(CANARY, safe="").encode()
-    yield from (base64.b64encode(b"x" * shift + plain)[4:-4] for shift in range(3))
-    yield plain.hex().encode()
-
-
 def leaks(world, *texts):
     """Where the key is found in what was written or said."""
-    written = [(str(path), path.read_bytes()) for path in world.files() if path.is_file()]
-    said = [(f"text {number}", text.encode()) for number, text in enumerate(texts)]
-    return [name for name, data in [*written, *said] if any(spelling in data for spelling in spellings())]
+    return canary.leaks(world.files(), *texts)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +108,7 @@ def test_every_file_is_0600_and_every_folder_0700_whatever_the_umask(world, api,
 
 def test_files_are_made_private_and_not_only_by_the_umask(world, api, monkeypatch):
     """Whoever uses the parts without our command line has a umask of their own."""
-    monkeypatch.setattr("claudebatch.cli.main.os", SimpleNamespace(umask=lambda _: 0))
+    monkeypatch.setattr("claudebatch.cli.guards.os", SimpleNamespace(umask=lambda _: 0))
     world.write("in.jsonl", [*ROWS, {"id": "big", "prompt": "x" * 200_000}])
     before = set(world.files())
     assert world.claudebatch(*RUN, umask=0).code == 1

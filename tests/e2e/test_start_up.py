@@ -60,6 +60,7 @@ def test_nothing_that_sends_is_loaded_to_estimate_or_report(loaded, world):
     assert "genai_prices" in dry
     assert not dry & {"anthropic", "aiohttp", "claudebatch.simulator"}
     assert not loaded("spend") & (_SENDING | {"genai_prices"})
+    assert not loaded("models") & {"anthropic", "aiohttp", "claudebatch.simulator"}
     assert not loaded("cache", "stats") & (_SENDING | {"genai_prices"})
 
 

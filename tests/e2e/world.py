@@ -98,11 +98,13 @@ class World:
         return int(self.query("SELECT coalesce(sum(cost), 0) FROM attempts", output=output)[0][0])
 
     def ledger(self) -> tuple[int, int]:
-        """(spent, held) of the machine-wide ledger."""
+        """(spent, unknown or held) of the machine-wide ledger."""
         path = self.home / "state" / "spend.sqlite"
         if not path.exists():
             return 0, 0
-        return query(path, "SELECT coalesce(sum(spent), 0), coalesce(sum(held), 0) FROM spend")[0]  # type: ignore[return-value]
+        ((spent, unknown),) = query(path, "SELECT coalesce(sum(spent), 0), coalesce(sum(unknown), 0) FROM spend")
+        ((held,),) = query(path, "SELECT coalesce(sum(amount), 0) FROM holds")
+        return spent, unknown + held
 
     def claudebatch(self, *arguments: str, stdin: bytes = b"", terminal: bool = False, umask: int = 0o022) -> Done:
         """Run a command line in this process."""
@@ -132,9 +134,15 @@ class World:
         return Done(code, out, err)
 
     def launch(
-        self, *arguments: str, stdin: int | None = None, stdout: int | None = None, umask: int = 0o022
+        self,
+        *arguments: str,
+        stdin: int | None = None,
+        stdout: int | None = None,
+        stderr: int | None = None,
+        umask: int = 0o022,
+        ignore: Iterable[int] = (),
     ) -> Process:
-        """Start a command line in a process of its own."""
+        """Start a command line in a process of its own, which ignores the signals *ignore* from its birth."""
         assert self._zygote is not None, "ask for the fixture `processes`"
         self._launched += 1
         out, err = (self.folder / f"{name}-{self._launched}" for name in ("stdout", "stderr"))
@@ -142,9 +150,9 @@ class World:
             streams = [
                 nothing.fileno() if stdin is None else stdin,
                 out_file.fileno() if stdout is None else stdout,
-                err_file.fileno(),
+                err_file.fileno() if stderr is None else stderr,
             ]
-            pid = self._zygote.start(arguments, self.environment, self.work, streams, umask)
+            pid = self._zygote.start(arguments, self.environment, self.work, streams, umask, ignore)
         process = Process(self._zygote, pid, out, err)
         self.processes.append(process)
         return process

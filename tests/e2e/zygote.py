@@ -91,6 +91,8 @@ def become(wanted: dict[str, Any], descriptors: list[int]) -> None:
     )
     os.chdir(wanted["folder"])
     os.umask(wanted["umask"])
+    for number in wanted["ignore"]:
+        signal.signal(number, signal.SIG_IGN)
     os.environ.clear()
     os.environ.update(wanted["environment"])
     sys.argv = ["claudebatch", *wanted["arguments"]]

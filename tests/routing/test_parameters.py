@@ -87,13 +87,24 @@ def test_what_the_api_accepts_is_not_refused(model, params):
     assert reasons(model, **params) == []
 
 
+def uses(*numbers):
+    return [{"type": "web_search_20250305", "name": f"search{n}", "max_uses": n} for n in numbers]
+
+
+@pytest.mark.parametrize(("numbers", "refused"), [((1_000,), 0), ((400, 600), 0), ((400, 601), 1), ((10**15,), 1)])
+def test_more_uses_of_tools_than_anybody_means_are_refused(numbers, refused):
+    assert len(reasons("claude-opus-5-5", tools=uses(*numbers))) == refused
+
+
 def test_all_problems_of_a_row_are_found_at_once():
     found = reasons("claude-sonnet-5-5", temperature=1, thinking=DISABLED, tool_choice=FORCED, messages=PREFILL)
     assert len(found) == 4
 
 
 @pytest.mark.parametrize("value", [None, 7, "x", [], {}, {"type": None}, {"type": []}])
-@pytest.mark.parametrize("name", ["thinking", "output_config", "tool_choice", "messages", "max_tokens", "speed"])
+@pytest.mark.parametrize(
+    "name", ["thinking", "output_config", "tool_choice", "messages", "max_tokens", "speed", "tools"]
+)
 def test_a_value_of_a_wrong_shape_is_left_to_the_input(name, value):
     reasons("claude-sonnet-4-5", **{name: value if name != "messages" else [value]})
 

@@ -58,7 +58,7 @@ async def test_requests_are_counted_by_second(serve, body):
 def test_the_notes_do_not_grow_without_bound():
     stats = Stats(0.0)
     for number in range(ANSWERED_KEPT + 10):
-        stats.delivered(number.to_bytes(8, "big"))
+        stats.delivered(number.to_bytes(8, "big"), 0)
     for second in range(SECONDS_KEPT + 10):
         stats.arrived(float(second))
     assert len(stats._answered) == ANSWERED_KEPT

@@ -198,3 +198,35 @@ async def test_a_function_runs_between_two_groups_in_the_same_thread():
     await handed.ask(1)
     assert {await handed.call(lambda: threading.current_thread().name)} == worker.threads
     await handed.close()
+
+
+async def test_what_comes_after_is_called_when_everything_before_it_was_worked_on():
+    worker = Worker()
+    handed = groups(worker, linger_s=0.001)
+    called: list[list[Any]] = []
+    handed.after(lambda: called.append([*worker.items]))
+    assert called == [[]], "nothing was handed over: at once"
+    worker.open.clear()
+    handed.put(1)
+    handed.after(lambda: called.append([*worker.items]))
+    await asyncio.sleep(0.02)  # the group is in the thread
+    handed.after(lambda: called.append([*worker.items]))
+    handed.put(2)
+    handed.after(lambda: called.append([*worker.items]))
+    assert len(called) == 1
+    worker.open.set()
+    await handed.drained()
+    assert called[1] == [1] and called[2] == called[3] == [1, 2]
+    await handed.close()
+
+
+async def test_what_comes_after_is_called_even_when_the_work_fails():
+    worker = Worker()
+    worker.fails_at = 1
+    handed = groups(worker)
+    called: list[int] = []
+    handed.put(1)
+    handed.after(lambda: called.append(1))
+    await handed.drained()
+    assert called == [1]
+    await handed.close()

@@ -11,21 +11,19 @@ import pytest
 from claudebatch.errors import JournalFailed, OutputFailed, StorageError
 from claudebatch.results import line
 from claudebatch.stores.journal import State, open_journal
-from claudebatch.stores.journal.journal import (
+from claudebatch.stores.journal.queries import (
     drop_superseded,
     give_up_on_sent,
     result_lines,
     totals,
     unshown_answers,
 )
-from tests.support.journals import NOON_MS, Desk, failed, index, open_desk, outcome, record, succeeded
-
-MODEL = "claude-haiku-5-5"
+from tests.support.journals import Desk, failed, index, intent, open_desk, outcome, record, succeeded
 
 
 async def sent(desk: Desk, row: int, worst: int = 100) -> int:
     attempt = desk.journal.next_attempt()
-    await desk.journal.begin(attempt, row, MODEL, worst, NOON_MS)
+    await desk.journal.begin(intent(attempt, row=row, worst=worst))
     return attempt
 
 
@@ -108,8 +106,9 @@ async def test_many_results_at_once_are_written_down_and_shown_in_their_order(de
     await desk.journal.finish_all([])
     await desk.journal.finish_all(results)
     await desk.journal.flush()
-    found = desk.connection.execute("SELECT row, ok, head, attempt, body FROM results ORDER BY n").fetchall()
-    assert found == [result[:5] for result in results]
+    columns = "row, ok, head, attempt, body, source, saved, day"
+    found = desk.connection.execute(f"SELECT {columns} FROM results ORDER BY n").fetchall()
+    assert found == [result[:8] for result in results]
     assert desk.output.written == [line(result.head, result.message) for result in results]
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
-from claudebatch.errors import ClaudebatchError, ExitCode, StorageError
+from claudebatch.errors import ClaudebatchError, ExitCode
 from claudebatch.stores.log_file import open_log
 
 HEAD = b'{"v":1,'
@@ -77,21 +78,27 @@ def test_somebody_elses_link_is_not_followed(path, tmp_path):
     target = tmp_path / "precious"
     target.write_bytes(b"")
     path.symlink_to(target)
-    with pytest.raises(StorageError):
-        append(path, b"overwritten")
+    assert refused(path).exit_code is ExitCode.USAGE
     assert target.read_bytes() == b""
 
 
 def test_what_is_no_regular_file_is_refused_and_nobody_waits_for_it(path, tmp_path):
     os.mkfifo(path)
     assert "is not a regular file" in refused(path).message
-    assert refused(tmp_path).exit_code is ExitCode.LOCAL_IO
+    assert "is a folder" in refused(tmp_path).message
+    assert refused(tmp_path).exit_code is ExitCode.USAGE
 
 
 def test_somebody_elses_file_is_refused(path, monkeypatch):
     append(path, HEAD)
     monkeypatch.setattr("claudebatch.stores.log_file.os.geteuid", lambda: os.getuid() + 1)
     assert "belongs to somebody else" in refused(path).message
+
+
+def test_standard_output_is_no_log_and_no_file_is_made_of_that_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "--json" in refused(Path("-")).fix
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path):

@@ -108,21 +108,56 @@ def test_what_is_noted_is_there_the_next_time(place: Path):
     folder.close()
 
 
-def test_starting_over_empties_the_folder_and_nothing_beside_it(place: Path, tmp_path: Path):
+def test_starting_over_changes_nothing_until_it_takes_over(place: Path):
     folder = opened(place)
     folder.note(run_id="old")
     folder.spool.write_text("prompts")
-    (place / "more").mkdir()
-    (place / "more" / "file").write_text("x")
-    precious = tmp_path / "precious"
-    precious.mkdir()
-    (precious / "file").write_text("precious")
-    (place / "link").symlink_to(precious)
     folder.close()
     folder = opened(place, fresh=True)
     assert folder.meta("run_id") is None
-    assert {entry.name.split("-")[0] for entry in place.iterdir()} == {"lock", "owner.json", "journal.sqlite"}
-    assert (precious / "file").read_text() == "precious"
+    folder.note(run_id="new")
+    folder.close()
+    folder = opened(place)
+    assert (folder.meta("run_id"), folder.spool.read_text()) == ("old", "prompts")
+    assert not [*place.glob("*.new*")], "what never took over is gone"
+    folder.close()
+
+
+def test_a_run_that_starts_over_takes_the_place_of_the_old_one(place: Path):
+    folder = opened(place)
+    folder.note(run_id="old")
+    folder.start_over()
+    folder.note(run_id="new")
+    folder.take_over()
+    folder.note(more=1)
+    folder.close()
+    folder = opened(place)
+    assert (folder.meta("run_id"), folder.meta("more")) == ("new", 1)
+    folder.close()
+
+
+def test_the_log_of_a_dead_session_is_not_taken_for_that_of_its_successor(place: Path):
+    opened(place).close()
+    dead = "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('PRAGMA wal_autocheckpoint=0');"
+    dead += "c.execute(\"INSERT INTO meta VALUES ('run_id', '1')\"); c.commit(); os._exit(0)"
+    subprocess.run([sys.executable, "-c", dead, str(place / "journal.sqlite")], check=True)
+    assert (place / "journal.sqlite-wal").stat().st_size
+    folder = opened(place, fresh=True)
+    folder.take_over()
+    assert folder.meta("run_id") is None
+    assert folder.journal.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    folder.close()
+
+
+def test_a_journal_that_is_damaged_can_be_started_over(place: Path):
+    opened(place).close()
+    (place / "journal.sqlite").write_bytes(b"no database" * 1000)
+    folder = opened(place, fresh=True)
+    folder.note(run_id="new")
+    folder.take_over()
+    folder.close()
+    folder = opened(place)
+    assert folder.meta("run_id") == "new"
     folder.close()
 
 
@@ -161,14 +196,15 @@ def test_everything_in_it_is_for_its_owner_only_whatever_the_umask(place: Path):
 
 def test_a_planted_link_is_not_followed(place: Path, tmp_path: Path):
     (tmp_path / "precious").write_text("precious")
-    for name in ("lock", "owner.json", "journal.sqlite"):
+    for name in ("lock", "owner.json.new", "journal.sqlite"):
         place.mkdir(exist_ok=True)
         (place / name).symlink_to(tmp_path / "precious")
         with pytest.raises(StorageError):
             opened(place)
         (place / name).unlink()
+    (place / "owner.json").symlink_to(tmp_path / "precious")
+    opened(place).close()  # put in its place, not written through it
     assert (tmp_path / "precious").read_text() == "precious"
-    opened(place).close()
 
 
 def test_of_many_that_start_at_once_exactly_one_gets_it(place: Path):

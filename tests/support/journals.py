@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from claudebatch.stores.journal import Journal, RowRecord, State, index_rows, open_journal
-from claudebatch.stores.journal.records import Intent, Outcome, Result
+from claudebatch.stores.journal.records import Intent, Outcome, Result, utc_day
+from claudebatch.stores.journal.schema import Came
 
 NOON_MS = 1_795_348_800_000
 """2026-11-22, 12:00 UTC."""
@@ -43,19 +44,31 @@ def outcome(
 ) -> Outcome:
     """What became of *attempt*; a failed or unknown one has no cost and no tokens."""
     if state is not State.ANSWERED:
-        cost, tokens, body = 0, (0, 0, 0, 0), None
+        cost, tokens, body, simulated = 0, (0, 0, 0, 0), None, False
     error = None if state is State.ANSWERED else "overloaded_error"
-    return Outcome(state, cost, True, *tokens, 50, None, error, body, attempt, model, worst, sent_ms, simulated)
+    fresh, written, read, out = tokens
+    return Outcome(
+        state, cost, True, fresh, written, 0, read, out, 0, "standard", None, None, "p1", 50, None, None, error, body,
+        simulated, attempt, intent(attempt, worst=worst, model=model, sent_ms=sent_ms),
+    )  # fmt: skip
+
+
+def intent(
+    attempt: int, *, row: int = 1, worst: int = 100, model: str = "claude-haiku-5-5", sent_ms: int = NOON_MS
+) -> Intent:
+    """An attempt that is about to be sent."""
+    return Intent(attempt, row, model, worst, sent_ms, utc_day(sent_ms), "default", 10, 20, 30, f"row-{row}")
 
 
 def succeeded(row: int, attempt: int | None, message: bytes = b'{"m":1}') -> Result:
     """A row's good result; its message lies in its attempt's row, or in its own where it has no attempt."""
-    return Result(row, True, b'{"id":"%d"' % row, attempt, None if attempt else message, message)
+    came, own = (Came.API, None) if attempt else (Came.CACHE, message)
+    return Result(row, True, b'{"id":"%d"' % row, attempt, own, came, 0, "2026-11-22", message)
 
 
 def failed(row: int) -> Result:
     """A row's bad result."""
-    return Result(row, False, b'{"id":"%d","status":"failed"' % row, None, None, None)
+    return Result(row, False, b'{"id":"%d","status":"failed"' % row, None, None, Came.API, 0, "", None)
 
 
 @dataclass
@@ -81,6 +94,9 @@ class NoLedger:
     def apply(self, intents: Iterable[Intent], outcomes: Iterable[Outcome]) -> None:
         """Note the attempts' numbers."""
         self.told.append(([i.attempt for i in intents], [o.attempt for o in outcomes]))
+
+    def keep(self, results: Iterable[Result]) -> None:
+        """Results cost nothing here."""
 
 
 @dataclass

@@ -52,12 +52,18 @@ class Bench:
 
 
 def make_bench(
-    *, cap: Pico | None = None, cached: bool = True, cache: MemoryCache | None = None, seed: int = 0, **config: Any
+    *,
+    cap: Pico | None = None,
+    overshoot: Pico = 0,
+    cached: bool = True,
+    cache: MemoryCache | None = None,
+    seed: int = 0,
+    **config: Any,
 ) -> Bench:
     """A bench in the running (virtual) loop. *config* is written as in YAML; without it there are no rate limits."""
     settings = msgspec.convert({"model": HAIKU, "limits": NO_LIMITS, **config}, Config)
     workshop = Workshop.set_up(settings, override=None, text=False, at=TODAY)
-    cache, log, purse, drain = cache or MemoryCache(), MemoryLog(), WatchedBudget(cap), Drain()
+    cache, log, purse, drain = cache or MemoryCache(), MemoryLog(), WatchedBudget(cap, overshoot=overshoot), Drain()
     events: list[Event] = []
     parts = Parts(
         config=settings,

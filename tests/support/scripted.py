@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from claudebatch.domain import Call, Pico, Prompt, Reply, Route, Size
+from claudebatch.domain import Call, Hold, Pico, Prompt, Reply, Route, Size
 from claudebatch.errors import AttemptError, RateLimited
 from claudebatch.jsonl import encode
 from claudebatch.messages import parse_message
-from claudebatch.stores.budget import Hold, RunBudget
+from claudebatch.stores.budget import RunBudget
 from tests.support.virtual import now
 
 HAIKU, SONNET, OPUS = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"
@@ -177,13 +177,15 @@ class MemoryLog:
         self.entries.append(Entry(call, worst, now()))
         return len(self.entries)
 
-    def answered(self, attempt: int, call: Call, reply: Reply, worst: Pico) -> None:
+    def answered(self, attempt: int, reply: Reply) -> None:
         """Note the answer."""
         entry = self.entries[attempt - 1]
         entry.outcomes.append("answered")
         entry.cost = reply.cost
 
-    def failed(self, attempt: int, call: Call, error: str, worst: Pico, *, unknown: bool) -> None:
+    def failed(
+        self, attempt: int, error: str, *, unknown: bool, status: int | None = None, request_id: str | None = None
+    ) -> None:
         """Note the failure."""
         entry = self.entries[attempt - 1]
         entry.outcomes.append(error)
@@ -193,17 +195,17 @@ class MemoryLog:
 class WatchedBudget(RunBudget):
     """A real `RunBudget` that counts what is done with each hold and how high it ever stood."""
 
-    def __init__(self, cap: Pico | None, *, spent: Pico = 0) -> None:
-        super().__init__(cap, spent=spent)
+    def __init__(self, cap: Pico | None, *, spent: Pico = 0, **settings: Any) -> None:
+        super().__init__(cap, spent=spent, **settings)
         self.asked: list[Pico] = []
         self.ended: list[str] = []
         self.granted = 0
         self.highest: Pico = spent
 
-    async def hold(self, amount: Pico) -> Hold:
+    async def hold(self, amount: Pico, worst: Pico) -> Hold:
         """As `RunBudget`, counted."""
         self.asked.append(amount)
-        hold = await super().hold(amount)
+        hold = await super().hold(amount, worst)
         self.granted += 1
         self.highest = max(self.highest, self.spent + self.held)
         return hold

@@ -1,59 +1,28 @@
-"""Text that attacks a terminal, and what our own output may contain of such characters."""
+"""Text that attacks a terminal, for every test of the display."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Callable
 
 import pytest
 
-_HOSTILE = (
-    "\x1b[2J\x1b[1;1H",  # clear the screen, go home
-    "\x1b]0;owned\x07",  # set the title
-    "\x1b]52;c;cm0gLXJm\x1b\\",  # set the clipboard
-    "\x1b]8;;http://evil.test\x1b\\click\x1b]8;;\x1b\\",  # a link that lies
-    "\x1bP+q544e\x1b\\",  # DCS
-    "\x9b31m\x9d0;x\x9c\x90q\x9c",  # CSI, OSC, DCS as single C1 characters
-    "done\rerror",
-    "abc\b\b\bxyz",
-    "a\nerror: forged",
-    "a\tb\x0bc\x0cd\x07\x00",
-    "\x7f",
-    "\u202eexe.txt\u202c",
-    "\u2066a\u2067b\u2068c\u2069\u200e\u200f\u061c",
-    "pay\u200bpal\u200c\u200d\u2060\ufeff\u00ad",
-    "\u2028\u2029\x85",
-    "\U000e0041\U000e0042",  # tags: invisible text
-    "x\ufe0f\U000e0100",
-    "\ud800 lone \udfff",
-    "[/foo]",
-    "[bold red]x[/]",
-    "[link=http://evil.test]x[/link]",
-    ":boom:",
-)
-_OURS = re.compile(r"\x1b\[[0-9;]*[mABCDGHJK]|\x1b\[\?25[lh]|\r\n|\r|\n")
-"""Colours, cursor movements, hide and show the cursor, ends of lines."""
-
-
-def _raw_controls(written: str) -> list[str]:
-    rest = _OURS.sub("", written)
-    return [c for c in rest if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} or c in "\ufe0f\U000e0100"]
+from tests.support import hostile
+from tests.support.hostile import HOSTILE
 
 
 @pytest.fixture(scope="session")
 def raw_controls() -> Callable[[str], list[str]]:
     """Gives the characters of a text that steer or hide and are none of our own sequences."""
-    return _raw_controls
+    return hostile.raw_controls
 
 
-@pytest.fixture(scope="session")
-def hostile() -> tuple[str, ...]:
+@pytest.fixture(scope="session", name="hostile")
+def every_hostile_text() -> tuple[str, ...]:
     """All hostile texts at once."""
-    return _HOSTILE
+    return HOSTILE
 
 
-@pytest.fixture(params=_HOSTILE, ids=[f"hostile-{number}" for number in range(len(_HOSTILE))])
+@pytest.fixture(params=HOSTILE, ids=[f"hostile-{number}" for number in range(len(HOSTILE))])
 def hostile_text(request: pytest.FixtureRequest) -> str:
     """Each hostile text in turn."""
     return str(request.param)

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from claudebatch.domain import Usage
+from claudebatch.domain import PICO_PER_USD, Usage
 from claudebatch.errors import ExitCode
 from claudebatch.events import (
     AttemptFinished,
     AttemptStarted,
     BreakerChanged,
+    CapAlert,
     ConcurrencyChanged,
     DrainStarted,
     Event,
@@ -53,7 +54,8 @@ EVENTS: list[Event] = [
     BreakerChanged("haiku", "open"),
     LimitsSeen("haiku", 50.0, None, 8000.0),
     ConcurrencyChanged("haiku", 12),
-    SpendSpike(3.2, 0.4),
+    SpendSpike("per minute", 3.2, 0.4),
+    CapAlert("run", 80, 5 * PICO_PER_USD, 4 * PICO_PER_USD),
     Notice("the cache was moved aside"),
     DrainStarted("interrupted"),
 ]

@@ -209,10 +209,10 @@ def test_a_breaker_that_probes_is_told_when_it_opens_and_when_it_closes() -> Non
 
 def test_the_other_notices_have_their_words() -> None:
     notices = Notices()
-    spike = notices(SpendSpike(3.2, 0.4))
+    spike = notices(SpendSpike("per minute", 3.2, 0.4))
     drain = notices(DrainStarted("interrupted"))
     assert spike is not None
-    assert spike.text == "spending $3.20 a minute; usual for this run: $0.40"
+    assert spike.text == "spending $3.20 per minute; usual for this run: $0.4000"
     assert drain is not None
     assert drain.text == "stopping: interrupted; requests in flight may finish"
     assert notices(RowFinished("a", "m", "api", True, None, 1, 0)) is None

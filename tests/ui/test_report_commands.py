@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from claudebatch.stores.spend import SpendLedger
+from claudebatch.stores.ledger import RunEntry, SpendLedger
+from tests.support.journals import intent, outcome
 
 _APP = """
 import sys, typer
@@ -65,13 +66,12 @@ def home(tmp_path: Path) -> Home:
 
 
 def test_spend_reports_a_ledger_by_run_model_and_day(home: Home) -> None:
+    sent_ms = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp() * 1000)
     ledger = SpendLedger.open(
-        home.folder / "state" / "spend.sqlite",
-        run_id="r1",
-        output="a.jsonl",
-        started=datetime(2026, 11, 20, tzinfo=UTC),
+        home.folder / "state" / "spend.sqlite", RunEntry("r1", "a.jsonl", "2026-11-20T00:00:00+00:00")
     )
-    ledger._change([("r1", "2026-11-20", "claude-haiku-5-5", 3, 2, 100, 0, 0, 20, 5_000_000_000, 10)], clear=False)
+    ledger.apply([intent(1, sent_ms=sent_ms)], [])
+    ledger.apply([], [outcome(1, cost=5_000_000_000, sent_ms=sent_ms)])
     ledger.close()
 
     by_run = home.run("spend", "--json")

@@ -6,6 +6,7 @@ import io
 import json
 from dataclasses import fields, replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -107,6 +108,27 @@ def test_a_simple_run_is_told_simply() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"expected_now": 12_345_000_000}, "spent     $0.0123, as in the estimate of $0.0123"),
+        ({"expected_now": 10_000_000_000}, "spent     $0.0123, 23 % more than the estimate of $0.0100"),
+        ({"expected_now": 24_690_000_000}, "spent     $0.0123, 50 % less than the estimate of $0.0247"),
+        (
+            {"expected_now": 10_000_000_000, "spent": PICO_PER_USD},
+            "spent     $1.00 ($0.0123 in this session, 23 % more than the estimate of $0.0100)",
+        ),
+        ({"expected_now": 10_000_000_000, "spent_now": 0, "spent": 0}, "spent     $0.00"),
+        (
+            {"expected_now": 10_000_000_000, "cost_known": False},
+            "spent     at least $0.0123; a model without a known price answered",
+        ),
+    ],
+)
+def test_the_estimate_stands_beside_what_the_same_answers_cost(change: dict[str, Any], says: str) -> None:
+    assert says in render_summary(replace(SIMPLE, **change))
+
+
 def test_spend_without_a_known_price_is_a_lower_bound() -> None:
     [line] = [line for line in render_summary(replace(SIMPLE, cost_known=False)) if line.startswith("spent")]
     assert line == "spent     at least $0.0123; a model without a known price answered"
@@ -162,7 +184,7 @@ def test_quiet_says_it_in_one_line() -> None:
 @pytest.mark.parametrize("summary", [EVERYTHING, SIMPLE])
 def test_the_json_has_every_field_and_exact_dollars(summary: RunSummary) -> None:
     found = json.loads(json_line(summary_json(summary)))
-    money = {"spent", "spent_now", "unknown", "cap", "saved"}
+    money = {"spent", "spent_now", "expected_now", "unknown", "cap", "saved"}
     assert set(found) == {f"{f.name}_usd" if f.name in money else f.name for f in fields(RunSummary)}
     assert Decimal(found["spent_usd"]) * PICO_PER_USD == summary.spent
     assert found["exit_code"] == int(summary.exit_code)

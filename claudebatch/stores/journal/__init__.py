@@ -1,6 +1,7 @@
 """The run's journal: written before anything is sent and before anything is shown."""
 
-from claudebatch.stores.journal.journal import Journal, Totals
+from claudebatch.stores.journal.journal import Journal
+from claudebatch.stores.journal.queries import Totals
 from claudebatch.stores.journal.rows import (
     IndexReport,
     RowKey,

@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from claudebatch.domain import Pico
 
+_MS_PER_DAY = 86_400_000
+
 
 class Intent(NamedTuple):
-    """An attempt that is about to be sent, at its worst case."""
+    """An attempt that is about to be sent, at its worst case; the order of fields is that of the columns."""
 
     attempt: int
     row: int
     model: str
     worst: Pico
     sent_ms: int
+    day: str
+    """The UTC day whose money it takes."""
+    rule: str = ""
+    input_estimate: int = 0
+    """Input tokens, as they were expected."""
+    output_estimate: int = 0
+    output_bound: int = 0
+    """Its `max_tokens`."""
+    id: str = ""
+    """The row's id: the journal has it in its table of rows, the spend ledger needs it told."""
 
 
 class Outcome(NamedTuple):
@@ -24,19 +38,24 @@ class Outcome(NamedTuple):
     cost: Pico
     cost_known: bool
     input_tokens: int
-    cache_write_tokens: int
+    cache_write_5m_tokens: int
+    cache_write_1h_tokens: int
     cache_read_tokens: int
     output_tokens: int
+    web_searches: int
+    tier: str | None
+    geo: str | None
+    speed: str | None
+    price_version: str
     latency_ms: int
+    status: int | None
     request_id: str | None
     error: str | None
     body: bytes | None
-    attempt: int
-    # Not columns: what the spend ledger needs to undo the hold.
-    model: str
-    worst: Pico
-    sent_ms: int
     simulated: bool
+    attempt: int
+    # Not a column: what the spend ledger needs to undo the hold and to write the attempt down.
+    intent: Intent
 
 
 class Result(NamedTuple):
@@ -47,8 +66,36 @@ class Result(NamedTuple):
     head: bytes
     attempt: int | None
     body: bytes | None
+    source: int
+    """Where the answer came from: a member of `schema.Came`."""
+    saved: Pico
+    """What an answer would have cost that cost nothing."""
+    day: str
+    """The UTC day of an answer that cost nothing; empty of every other result."""
+    # Not columns: the message for the output line, wherever it is stored, and whose sums `saved` belongs to.
     message: bytes | None
-    """The message for the output line, wherever it is stored."""
+    model: str = ""
+    rule: str = ""
 
 
 Record = Intent | Outcome | Result
+
+INTENT = (
+    "INSERT INTO attempts (attempt, row, model, worst, sent_ms, day, rule, input_estimate, output_estimate,"
+    " output_bound) VALUES (?,?,?,?,?,?,?,?,?,?)"
+)
+OUTCOME = (
+    "UPDATE attempts SET state=?, cost=?, cost_known=?, input_tokens=?, cache_write_5m_tokens=?,"
+    " cache_write_1h_tokens=?, cache_read_tokens=?, output_tokens=?, web_searches=?, tier=?, geo=?, speed=?,"
+    " price_version=?, latency_ms=?, status=?, request_id=?, error=?, body=?, simulated=? WHERE attempt=?"
+)
+
+
+def utc_day(ms: int) -> str:
+    """The UTC day of the moment *ms* (Unix milliseconds), as 2026-11-22."""
+    return _day(ms // _MS_PER_DAY)
+
+
+@lru_cache(maxsize=64)
+def _day(number: int) -> str:
+    return datetime.fromtimestamp(number * 86_400, UTC).date().isoformat()

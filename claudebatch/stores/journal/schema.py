@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from enum import IntEnum
 from pathlib import Path
 
 from claudebatch.errors import StorageError
 from claudebatch.stores.files import private_file
 
-VERSION = 1
+VERSION = 2
 
 _PAGE_BYTES = 16_384
 
@@ -22,16 +23,39 @@ CREATE TABLE rows (
 -- One row per HTTP attempt, written before it is sent. Money in pico-dollars, times in Unix milliseconds.
 CREATE TABLE attempts (
   attempt INTEGER PRIMARY KEY, row INTEGER NOT NULL, model TEXT NOT NULL, worst INTEGER NOT NULL,
-  sent_ms INTEGER NOT NULL, state INTEGER NOT NULL DEFAULT 0, cost INTEGER NOT NULL DEFAULT 0,
-  cost_known INTEGER NOT NULL DEFAULT 1, input_tokens INTEGER, cache_write_tokens INTEGER, cache_read_tokens INTEGER,
-  output_tokens INTEGER, latency_ms INTEGER, request_id TEXT, error TEXT, body BLOB,
-  simulated INTEGER NOT NULL DEFAULT 0);
--- One row per result line, in the order of the output file. `body` is set where no attempt holds the message.
+  sent_ms INTEGER NOT NULL, day TEXT NOT NULL DEFAULT '', rule TEXT NOT NULL DEFAULT '',
+  input_estimate INTEGER NOT NULL DEFAULT 0, output_estimate INTEGER NOT NULL DEFAULT 0,
+  output_bound INTEGER NOT NULL DEFAULT 0, state INTEGER NOT NULL DEFAULT 0, cost INTEGER NOT NULL DEFAULT 0,
+  cost_known INTEGER NOT NULL DEFAULT 1, input_tokens INTEGER NOT NULL DEFAULT 0,
+  cache_write_5m_tokens INTEGER NOT NULL DEFAULT 0, cache_write_1h_tokens INTEGER NOT NULL DEFAULT 0,
+  cache_read_tokens INTEGER NOT NULL DEFAULT 0, output_tokens INTEGER NOT NULL DEFAULT 0,
+  web_searches INTEGER NOT NULL DEFAULT 0, tier TEXT, geo TEXT, speed TEXT, price_version TEXT NOT NULL DEFAULT '',
+  latency_ms INTEGER NOT NULL DEFAULT 0, status INTEGER, request_id TEXT, error TEXT,
+  simulated INTEGER NOT NULL DEFAULT 0, body BLOB);
+-- One row per result line, in the order of the output file. `body` is set where no attempt holds the message; `saved`
+-- is what an answer would have cost that cost nothing.
 CREATE TABLE results (
-  n INTEGER PRIMARY KEY, row INTEGER NOT NULL, ok INTEGER NOT NULL, head BLOB NOT NULL, attempt INTEGER, body BLOB);
+  n INTEGER PRIMARY KEY, row INTEGER NOT NULL, ok INTEGER NOT NULL, head BLOB NOT NULL, attempt INTEGER, body BLOB,
+  source INTEGER NOT NULL DEFAULT 0, saved INTEGER NOT NULL DEFAULT 0, day TEXT NOT NULL DEFAULT '');
 CREATE INDEX results_row ON results(row, ok);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value);
 """
+
+# Version 1 did not note what the spend ledger tells of an attempt.
+_FROM_1 = """
+ALTER TABLE attempts RENAME TO old_attempts;
+ALTER TABLE results ADD COLUMN source INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE results ADD COLUMN saved INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE results ADD COLUMN day TEXT NOT NULL DEFAULT '';
+{attempts}
+INSERT INTO attempts (attempt, row, model, worst, sent_ms, day, rule, state, cost, cost_known, input_tokens,
+    cache_write_5m_tokens, cache_read_tokens, output_tokens, latency_ms, request_id, error, simulated, body)
+  SELECT a.attempt, a.row, a.model, a.worst, a.sent_ms, date(a.sent_ms / 1000, 'unixepoch'), coalesce(r.rule, ''),
+    a.state, a.cost, a.cost_known, coalesce(a.input_tokens, 0), coalesce(a.cache_write_tokens, 0),
+    coalesce(a.cache_read_tokens, 0), coalesce(a.output_tokens, 0), coalesce(a.latency_ms, 0), a.request_id, a.error,
+    a.simulated, a.body FROM old_attempts a LEFT JOIN rows r ON r.row = a.row;
+DROP TABLE old_attempts;
+""".format(attempts=next(part for part in _TABLES.split(";") if "CREATE TABLE attempts" in part) + ";")
 
 
 class State(IntEnum):
@@ -46,6 +70,22 @@ class State(IntEnum):
     """May be billed although we hold no answer: counts at its worst case."""
     PARTIAL = 4
     """Cut off after its usage was known: counts at that."""
+    SETTLED = 5
+    """Was unknown, until the user said what it cost."""
+
+
+class Came(IntEnum):
+    """Where the answer of a result came from."""
+
+    API = 0
+    """Or it is a failure."""
+    CACHE = 1
+    DUPLICATE = 2
+    """Another row's request in flight."""
+
+
+CAME_FROM: Mapping[str, Came] = {"api": Came.API, "cache": Came.CACHE, "duplicate": Came.DUPLICATE}
+"""A reply's source, as the journal writes it."""
 
 
 def open_journal(path: Path) -> sqlite3.Connection:
@@ -62,6 +102,8 @@ def open_journal(path: Path) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
             connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={VERSION}; COMMIT;")
+        elif version == 1:
+            connection.executescript(f"BEGIN IMMEDIATE; {_FROM_1} PRAGMA user_version={VERSION}; COMMIT;")
     except sqlite3.Error as error:
         raise StorageError(
             f"{path}: the journal cannot be opened: {error}", fix="check the disk, or start over with --fresh"

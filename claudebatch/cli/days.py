@@ -1,0 +1,36 @@
+"""Days and ages as people write them: `7d`, `2w`, `2026-11-01`."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime, timedelta
+
+import typer
+
+_AGE = re.compile(r"(\d{1,5})([dw])")
+
+
+def today() -> date:
+    """The UTC day."""
+    return datetime.now(UTC).date()  # noqa: TID251  # a command is where time comes in
+
+
+def days(text: str) -> int:
+    """`30d` → 30, `2w` → 14."""
+    found = _AGE.fullmatch(text.strip())
+    if found is None:
+        raise typer.BadParameter(f"{text!r} is no number of days: try 30d or 2w")
+    return int(found[1]) * (7 if found[2] == "w" else 1)
+
+
+def first_day(text: str) -> date:
+    """The first day that *text* speaks of: `2026-11-01` itself; of `7d` the first of the last seven, today included."""
+    if _AGE.fullmatch(text.strip()):
+        try:
+            return today() - timedelta(days=max(0, days(text) - 1))
+        except OverflowError:
+            return date.min
+    try:
+        return date.fromisoformat(text.strip())
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is no day: try 7d or 2026-11-01") from error

@@ -1,0 +1,49 @@
+"""`claudebatch models`: what each model costs, how fast it may be asked, what it accepts."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from claudebatch.config import environment
+from claudebatch.config.load import load
+from claudebatch.planning.known_models import known_models
+from claudebatch.ui.json_events import json_line
+from claudebatch.ui.model_tables import models_json, render_models
+from claudebatch.ui.terminal import Terminal
+
+
+def models(
+    model: Annotated[
+        str | None, typer.Argument(help="Only this model, or those with this in their name.", show_default=False)
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", help="The configuration with prices, limits and facts.", show_default=False),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")] = False,
+) -> None:
+    """Show the models, what they cost and how old the prices are, their limits, and what they accept.
+
+    Sends nothing: all of it comes with the program, corrected by the configuration.
+
+    Examples:
+
+        claudebatch models
+
+        claudebatch models claude-haiku-5-5
+
+        claudebatch models opus --json
+    """
+    environ = environment()
+    settings = load(config, {}, env=environ, folder=Path.cwd()).config
+    at = datetime.now(UTC)  # noqa: TID251  # a command is where time comes in
+    report = known_models(settings, model, at=at)
+    if json:
+        sys.stdout.write(json_line(models_json(report)))
+        return
+    Terminal(sys.stdout, environ, must_write=True).say_all(render_models(report))

@@ -1,0 +1,82 @@
+"""The options that several commands have in common."""
+
+from __future__ import annotations
+
+from decimal import Decimal, InvalidOperation
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+
+class OnBadRow(StrEnum):
+    """What a line that cannot be sent does to the run."""
+
+    stop = "stop"
+    skip = "skip"
+
+
+def _dollars(text: str) -> Decimal:
+    try:
+        amount = Decimal(text.removeprefix("$"))
+    except InvalidOperation:
+        amount = Decimal(-1)
+    if not amount.is_finite() or amount <= 0:
+        raise typer.BadParameter(f"{text!r} is not an amount of dollars above 0; try --budget 5 or --budget 2.50")
+    return amount
+
+
+def _whole(text: str) -> int:
+    if not (text.isascii() and text.isdecimal() and 0 < len(text) < 20 and int(text) > 0):
+        raise typer.BadParameter(f"{text!r} is not a whole number above 0; try 100")
+    return int(text)
+
+
+Inputs: TypeAlias = Annotated[
+    list[str], typer.Argument(metavar="INPUT...", help="JSONL files of prompts, or - for stdin.")
+]
+Output: TypeAlias = Annotated[
+    str | None, typer.Option("--output", "-o", metavar="OUT", help="Results file; - for stdout.", show_default=False)
+]
+ConfigFile: TypeAlias = Annotated[
+    Path | None, typer.Option("--config", "-c", help="YAML configuration.", show_default=False)
+]
+Model: TypeAlias = Annotated[
+    str | None, typer.Option("--model", "-m", help="Model for rows that name none; wins over the rules.")
+]
+System: TypeAlias = Annotated[str | None, typer.Option("--system", "-s", help="System prompt of rows without one.")]
+MaxTokens: TypeAlias = Annotated[
+    int | None, typer.Option(parser=_whole, metavar="N", help="max_tokens of rows without one.")
+]
+Budget: TypeAlias = Annotated[
+    Decimal | None, typer.Option(parser=_dollars, metavar="USD", help="Cap of the whole run, never passed.")
+]
+Tag: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="NAME", help="What the run belongs to, for caps and reports.")
+]
+Concurrency: TypeAlias = Annotated[
+    int | None,
+    typer.Option("--concurrency", "-j", parser=_whole, metavar="N", help="Requests in flight per pool of models."),
+]
+Limit: TypeAlias = Annotated[
+    int | None, typer.Option("--limit", "-n", parser=_whole, metavar="N", help="Only the first N rows.")
+]
+Text: TypeAlias = Annotated[bool, typer.Option("--text", help="Every input line is a prompt itself, not JSON.")]
+Simulate: TypeAlias = Annotated[
+    bool, typer.Option("--simulate", help="Rehearse on the built-in API: no key, no network, no cost.")
+]
+Fresh: TypeAlias = Annotated[bool, typer.Option("--fresh", help="Start over; old results are kept as .previous.")]
+RetryFailed: TypeAlias = Annotated[bool, typer.Option("--retry-failed", help="Also try rows again that failed.")]
+NoCache: TypeAlias = Annotated[
+    bool, typer.Option("--no-cache", help="Neither use nor fill the response cache; equal rows are all sent.")
+]
+BadRows: TypeAlias = Annotated[
+    OnBadRow | None, typer.Option(help="A line that cannot be sent: stop before sending, or skip it.")
+]
+CountRows: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--count", parser=_whole, metavar="K", help="Let the API count K rows of each model (free; needs a key)."
+    ),
+]

@@ -1,0 +1,51 @@
+"""What the spend ledger is told of a run: who it is when a session begins, how it stands when one ends."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from claudebatch.engine.opening import OpenRun
+from claudebatch.errors import StorageError
+from claudebatch.planning.options import RunOptions
+from claudebatch.planning.workshop import Workshop
+from claudebatch.prices import PriceBook
+from claudebatch.reports import RunSummary
+from claudebatch.stores.ledger import Dearest, RunEntry, note_end
+
+
+def entry(run: OpenRun, options: RunOptions, workshop: Workshop, output: str) -> RunEntry:
+    """The run that is open, as the ledger knows it."""
+    return RunEntry(
+        run=run.run_id,
+        output=output,
+        started=run.folder.meta("started"),
+        folder=str(run.folder.path.absolute()),
+        input=options.input_name,
+        tag=workshop.config.tag or "",
+        price_version=workshop.prices.version,
+        dearest=_dearest(workshop.router.first_choices, workshop.prices),
+    )
+
+
+def tell_end(ledger: Path, summary: RunSummary, ended: str) -> None:
+    """Note how the run of *summary* stands at *ended*. The sums are in already, so a failure is no reason to fail."""
+    try:
+        note_end(
+            ledger, summary.run_id, ended=ended, rows=summary.rows, succeeded=summary.succeeded,
+            failed=summary.failed, exit_code=summary.exit_code,
+        )  # fmt: skip
+    except (sqlite3.Error, StorageError):
+        return
+
+
+def _dearest(models: tuple[str, ...], prices: PriceBook) -> Dearest | None:
+    """The dearest of *models*; None where there is no choice, or none with a price."""
+    known = [(prices.rates(model), model) for model in models if prices.knows(model)]
+    if len(models) < 2 or not known:
+        return None
+    rates, model = max(known, key=lambda pair: (pair[0].base.output, pair[0].base.input))
+    base = rates.base
+    return Dearest(
+        model, base.input, base.cache_write_5m, base.cache_write_1h, base.cache_read, base.output, rates.search
+    )

@@ -1,0 +1,71 @@
+"""The ledger's tables, how its file is opened, and how an older form of it becomes this one.
+
+A rollback journal, not WAL: several runs write the file at once, which SQLite before 3.51.3 does not survive in WAL
+mode. Money is in whole pico-dollars, times in Unix milliseconds, days are UTC.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from claudebatch.errors import StorageError
+from claudebatch.stores.files import private_dir, private_file
+from claudebatch.stores.ledger.migrate import bring_up_to_date
+from claudebatch.stores.ledger.tables import VERSION
+
+_BUSY_S = 30.0
+
+
+def open_ledger(path: Path) -> sqlite3.Connection:
+    """The ledger at *path* to write in, made or brought to its present form if need be; raises `StorageError`.
+
+    The connection commits every statement unless the caller begins a transaction, and may change threads.
+    """
+    private_dir(path.parent)
+    private_file(path)
+    try:
+        connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            connection.executescript("PRAGMA journal_mode=PERSIST; PRAGMA synchronous=FULL;")
+            bring_up_to_date(connection, path)
+        except BaseException:
+            connection.close()
+            raise
+    except sqlite3.Error as error:
+        raise StorageError(
+            f"{path}: the spend ledger cannot be opened: {error}", fix="move the file away; resumed runs rebuild it"
+        ) from error
+    return connection
+
+
+def read_ledger(path: Path) -> sqlite3.Connection | None:
+    """The ledger at *path* to read only, None where there is none yet; raises `StorageError`.
+
+    One of an older form is brought to the present one first.
+    """
+    if not path.exists():
+        return None
+    try:
+        connection = _read_only(path)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == VERSION:
+            return connection
+        connection.close()
+    except sqlite3.Error as error:
+        raise unreadable(path, error) from error
+    open_ledger(path).close()
+    return _read_only(path)
+
+
+def unreadable(path: Path, error: sqlite3.Error) -> StorageError:
+    """What a failing look into the ledger at *path* is raised as."""
+    return StorageError(
+        f"{path}: the spend ledger cannot be read: {error}", fix="move the file away; resumed runs rebuild it"
+    )
+
+
+def _read_only(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+    )

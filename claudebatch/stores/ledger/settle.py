@@ -1,0 +1,70 @@
+"""Dead runs: what they set aside becomes what they spent, as their journals tell it."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from claudebatch.stores.journal.queries import decide_unknown, give_up_on_sent
+from claudebatch.stores.ledger.rebuild import rebuild
+from claudebatch.stores.ledger.tables import DROP_HOLDS
+from claudebatch.stores.run_dir import RunDir
+
+Verdict: TypeAlias = Literal["billed", "free"]
+"""What the user found out about attempts whose outcome nobody knew."""
+
+_HELD_BECOMES_UNKNOWN = (
+    "INSERT INTO spend (run, day, model, rule, unknown) SELECT run, day, '', '', amount FROM holds"
+    " WHERE run = ? AND amount > 0 ON CONFLICT DO UPDATE SET unknown = unknown + excluded.unknown"
+)
+_DECIDE_ATTEMPTS = "UPDATE attempts SET cost = worst * ?, state = 5 WHERE run = ? AND state = 3"
+_DECIDE_SUMS = "UPDATE spend SET spent = spent + unknown * ?, unknown = 0, unknown_attempts = 0 WHERE run = ?"
+
+
+def settle_dead(ledger: sqlite3.Connection, run: str, *, verdict: Verdict | None = None) -> bool:
+    """Bring *run* in *ledger* to what its journal says and hold nothing for it; False while the run is alive.
+
+    What it never sent is free again; what it sent without hearing of it is unknown, or what *verdict* says, which its
+    journal notes first. Without its journal, all that it held counts as unknown. Must not be called inside a
+    transaction of *ledger*. Raises `StorageError`.
+    """
+    folder = _folder(ledger, run)
+    found = RunDir.take(folder) if folder is not None else None
+    if found == "alive":
+        return False
+    if found is None:
+        without_journal(ledger, run, verdict)
+        return True
+    try:
+        if found.meta("run_id") != run:  # another run has taken its place
+            without_journal(ledger, run, verdict)
+            return True
+        give_up_on_sent(found.journal)
+        if verdict is not None:
+            decide_unknown(found.journal, billed=verdict == "billed")
+        rebuild(ledger, run, found.journal, rehearsal=bool(found.meta("simulated")))
+    finally:
+        found.close()
+    return True
+
+
+def _folder(ledger: sqlite3.Connection, run: str) -> Path | None:
+    found = ledger.execute("SELECT folder FROM runs WHERE run = ?", (run,)).fetchone()
+    return Path(found[0]) if found and found[0] else None
+
+
+def without_journal(ledger: sqlite3.Connection, run: str, verdict: Verdict | None) -> None:
+    """Bring a run that has no journal any more to rest: all that it held is unknown, or what *verdict* says."""
+    ledger.execute("BEGIN IMMEDIATE")
+    try:
+        ledger.execute(_HELD_BECOMES_UNKNOWN, (run,))
+        ledger.execute(DROP_HOLDS, (run,))
+        if verdict is not None:
+            ledger.execute(_DECIDE_ATTEMPTS, (verdict == "billed", run))
+            ledger.execute(_DECIDE_SUMS, (verdict == "billed", run))
+        ledger.execute("COMMIT")
+    except BaseException:
+        if ledger.in_transaction:
+            ledger.execute("ROLLBACK")
+        raise

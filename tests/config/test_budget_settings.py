@@ -1,0 +1,80 @@
+"""The budget in the configuration: dollars, or several caps; what cannot be meant is refused with its place."""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from claudebatch.config.load import load
+from claudebatch.config.schema import BudgetSection, Config, TagCaps, settings_text
+from claudebatch.errors import ConfigError
+
+EXAMPLE = (Path(__file__).parents[2] / "config.example.yaml").read_text()
+
+
+def read(tmp_path: Path, text: str, **flags: object) -> Config:
+    file = tmp_path / "claudebatch.yaml"
+    file.write_text(text)
+    return load(file, flags, env={}, folder=tmp_path).config
+
+
+def test_dollars_alone_are_the_cap_of_the_run(tmp_path):
+    config = read(tmp_path, "budget: 2.50\n")
+    assert (config.caps, config.capped) == (BudgetSection(run=Decimal("2.50")), True)
+    assert not read(tmp_path, "").capped
+
+
+def test_the_flag_sets_the_cap_of_the_run_and_leaves_the_others(tmp_path):
+    config = read(tmp_path, "budget: {day: 20, run: 1}\n", budget=Decimal(3))
+    assert (config.caps.run, config.caps.day) == (3, 20)
+
+
+def test_the_example_in_the_comments_is_valid(tmp_path):
+    block = re.search(r"^budget: null\n((?:#  .*\n)+)", EXAMPLE, re.MULTILINE)
+    text = "budget:\n" + "".join(line.removeprefix("#") + "\n" for line in block[1].splitlines())
+    caps = read(tmp_path, text).caps
+    assert (caps.run, caps.day, caps.month, caps.mode, caps.overshoot) == (5, 20, 200, "strict", "10%")
+    assert caps.tags == {"client-a": 50, "client-b": TagCaps(day=Decimal(5), month=Decimal(60), total=Decimal(300))}
+
+
+@pytest.mark.parametrize(
+    ("tag", "capped", "total"), [("a", True, 5), ("b", True, None), ("c", False, None), (None, False, None)]
+)
+def test_the_caps_of_a_tag_concern_the_runs_that_have_it(tmp_path, tag, capped, total):
+    config = read(tmp_path, "budget: {tags: {a: 5, b: {day: 2}}}\n", tag=tag)
+    assert (config.capped, config.tag_caps.total) == (capped, total)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("budget: 0\n", "yaml:1: budget must be an amount of dollars above 0 and at most 4,000,000, got 0"),
+        ("budget: .inf\n", "yaml:1: budget must be an amount of dollars above 0"),
+        ("budget: 1e99\n", "yaml:1: budget must be an amount of dollars above 0"),
+        ("budget:\n  day: -1\n", "yaml:2: budget.day must be an amount of dollars above 0 and at most 4,000,000, got -1"),
+        ("budget:\n  tags:\n    a: 0\n", "yaml:3: budget.tags.a must be"),
+        ("budget:\n  tags:\n    a:\n      month: 0\n", "yaml:4: budget.tags.a.month must be"),
+        ("budget:\n  dya: 1\n", 'yaml:2: there is no setting "budget.dya"'),
+        ("budget:\n  mode: loose\n", "yaml:2: budget.mode: "),
+        ("budget:\n  overshoot: 120%\n", "yaml:2: budget.overshoot: not a share"),
+        ("budget: [1]\n", "yaml:1: budget: "),
+        ("budget: yes\n", "yaml:1: budget: "),
+        ("tag: ''\n", "yaml:1: tag: a tag has 1 to 64"),
+        ("tag: ' a'\n", "yaml:1: tag: a tag has 1 to 64"),
+        ('tag: "a\\eb"\n', "yaml:1: tag: a tag has 1 to 64"),
+        ("budget: {tags: {'': 1}}\n", "budget.tags.: a tag has 1 to 64"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_its_place(tmp_path, text, said):
+    with pytest.raises(ConfigError) as refused:
+        read(tmp_path, text)
+    assert said in refused.value.message
+    assert refused.value.fix
+
+
+def test_an_intake_depends_on_whether_there_is_a_cap_and_not_on_which(tmp_path):
+    texts = [settings_text(read(tmp_path, text)) for text in ("budget: 1\n", "budget: {day: 7}\n", "tag: a\n", "")]
+    assert texts[0] == texts[1] != texts[2] == texts[3]
