@@ -45,6 +45,14 @@ def facts(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:
         yield f"journal: {beside(options.output_path)}"
 
 
+def doubts(loaded: Loaded) -> Iterator[str]:
+    """What a file that nobody named decides about money: whoever wrote it, the cap is kept in its prices."""
+    for key in ("prices", "confirm_above"):
+        if loaded.merely_found and ":" in loaded.origins.get(key, ""):
+            place = loaded.origins[key]
+            yield f"{key} from {place}, a file that was only found in this folder; -c names one on purpose"
+
+
 def taken(options: RunOptions, loaded: Loaded, paths: Paths) -> list[Path]:
     """Files and folders of ours and of the user's, which a log must not be written into."""
     output = options.output_path

@@ -70,6 +70,8 @@ def tell_estimate(
         cap=from_usd(cap) if cap is not None else None,
         output=str(output) if output is not None else "-",
     )
+    warnings = workshop.warnings({line.model for line in found.lines}, wall().date())
+    Terminal(sys.stderr, environment()).say_all(f"warning: {warning}" for warning in warnings)
     if json:
         sys.stdout.write(json_line(estimate_json(found)))
     else:

@@ -16,7 +16,7 @@ from typing import Any
 
 import typer
 
-from claudebatch.cli.audience import audience, facts, limits, taken
+from claudebatch.cli.audience import audience, doubts, facts, limits, taken
 from claudebatch.cli.display import Show, logged, make_display
 from claudebatch.cli.dry_run import forecast, tell_estimate
 from claudebatch.cli.endpoint import client_for, endpoint, key_scope
@@ -69,6 +69,8 @@ def execute(
     with logged(show, display, now=_now, wall=_wall, taken=taken(options, loaded, paths)) as log:
         hooks = make_hooks(settings.alerts, env, wall=_wall, warn=lambda text: emit(Notice(text)))
         emit = audience(display, log, hooks)
+        for doubt in doubts(loaded):
+            emit(Notice(doubt))
         if show.verbose:
             for fact in facts(loaded, paths, options):
                 emit(Notice(fact))

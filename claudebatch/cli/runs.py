@@ -26,7 +26,9 @@ from claudebatch.ui.json_events import json_line
 from claudebatch.ui.runs_tables import money_of, render_run, render_runs, run_fields, run_json, runs_json
 from claudebatch.ui.terminal import Terminal
 
-app = typer.Typer(help="List the runs of this machine, look at one, settle, rebuild or purge them.", no_args_is_help=True)
+app = typer.Typer(
+    help="List the runs of this machine, look at one, settle, rebuild or purge them.", no_args_is_help=True
+)
 """The sub-commands of `runs`; the main app mounts it."""
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")]

@@ -38,6 +38,7 @@ class _Wanted:
     seed: int
     max_concurrency: int | None
     use_all_max_tokens: bool
+    adversarial: bool
     strip_headers: bool
     retry_after: bool
 
@@ -60,6 +61,9 @@ def simulate(
     max_concurrency: Annotated[int | None, typer.Option(help="More requests in flight than this get a 429.")] = None,
     use_all_max_tokens: Annotated[
         bool, typer.Option("--use-all-max-tokens", help="Every answer spends all of its max_tokens.")
+    ] = False,
+    adversarial: Annotated[
+        bool, typer.Option("--adversarial", help="Every request is billed at the most that it can cost.")
     ] = False,
     strip_headers: Annotated[
         bool, typer.Option("--strip-headers", help="Leave the anthropic-ratelimit headers out.")
@@ -91,6 +95,7 @@ def simulate(
         seed=seed,
         max_concurrency=max_concurrency,
         use_all_max_tokens=use_all_max_tokens,
+        adversarial=adversarial,
         strip_headers=strip_headers,
         retry_after=retry_after,
     )
@@ -133,6 +138,7 @@ def _settings(wanted: _Wanted) -> SimulatorSettings:
         seed=wanted.seed,
         max_concurrency=wanted.max_concurrency,
         use_all_max_tokens=wanted.use_all_max_tokens,
+        adversarial=wanted.adversarial,
         strip_headers=wanted.strip_headers,
         retry_after=wanted.retry_after,
     )

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
+from claudebatch.config.foreign import belongs_elsewhere
 from claudebatch.config.paths import Paths
 from claudebatch.config.schema import BudgetSection, Config
 from claudebatch.config.values import check_values
@@ -35,6 +36,8 @@ class Loaded:
     path: Path | None
     origins: Mapping[str, str]
     """Top-level key → `file:line` or the flag that set it; keys at their default are missing."""
+    merely_found: bool = False
+    """Nobody named the file: it lies in the current folder, whoever wrote it."""
 
 
 def load(explicit: Path | None, flags: Mapping[str, Any], *, env: Mapping[str, str], folder: Path) -> Loaded:
@@ -42,7 +45,7 @@ def load(explicit: Path | None, flags: Mapping[str, Any], *, env: Mapping[str, s
 
     *flags* that are None are not set. Raises `ConfigError` with file, line, reason and fix.
     """
-    path = explicit or _found(folder, env)
+    path, merely_found = explicit or _found(folder, env), False
     data: dict[str, Any] = {}
     origins: dict[str, str] = {}
     if path is not None:
@@ -51,7 +54,8 @@ def load(explicit: Path | None, flags: Mapping[str, Any], *, env: Mapping[str, s
 
         file = read_yaml(path)
         _check_keys(file.data, Config, "", file.where)
-        if path == folder / _PROJECT_FILE and explicit is None and not env.get("CLAUDEBATCH_CONFIG"):
+        merely_found = path == folder / _PROJECT_FILE and explicit is None and not env.get("CLAUDEBATCH_CONFIG")
+        if merely_found:
             _check_project(file.data, file.where, Paths.from_environment(env).user_config)
         data = file.data
         origins = {key: file.where(key) for key in data}
@@ -62,7 +66,7 @@ def load(explicit: Path | None, flags: Mapping[str, Any], *, env: Mapping[str, s
         given["budget"] = msgspec.structs.replace(config.budget, run=given["budget"])  # the other caps stay
     config = msgspec.structs.replace(config, **given)
     check_values(config, lambda key: file.where(key) if path is not None and key not in given else origins.get(key, ""))
-    return Loaded(config, path, origins)
+    return Loaded(config, path, origins, merely_found)
 
 
 def _found(folder: Path, env: Mapping[str, str]) -> Path | None:
@@ -104,7 +108,8 @@ def _check_keys(data: Any, section: Any, prefix: str, where: Any) -> None:
     for key, value in data.items():
         name = f"{prefix}{key}"
         if key not in hints:
-            raise ConfigError(f'{where(name)}: there is no setting "{name}"', fix=_nearest(str(key), hints))
+            fix = (None if prefix else belongs_elsewhere(str(key))) or _nearest(str(key), hints)
+            raise ConfigError(f'{where(name)}: there is no setting "{name}"', fix=fix)
         kind = _struct(hints[key])
         if kind is not None and isinstance(value, dict):
             _check_keys(value, kind, name + ".", where)

@@ -14,6 +14,7 @@ from claudebatch.errors import ConfigError
 
 # Aliases of aliases can make a file of a few lines as large as one likes.
 _MOST_KEYS = 100_000
+_MOST_BYTES = 10_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class YamlFile:
 def read_yaml(path: Path) -> YamlFile:
     """The mapping in the file at *path*; raises `ConfigError` naming file and line."""
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8-sig"))
+        loader = yaml.SafeLoader(_text(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(f"{path}: cannot read the configuration: {reason}", fix="check -c/--config") from error
@@ -63,6 +64,14 @@ def read_yaml(path: Path) -> YamlFile:
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: the top level must be a mapping", fix="see config.example.yaml")
     return YamlFile(path, data, lines)
+
+
+def _text(path: Path) -> str:
+    with path.open("rb") as file:  # maybe a pipe, or /dev/zero
+        raw = file.read(_MOST_BYTES + 1)
+    if len(raw) > _MOST_BYTES:
+        raise ConfigError(f"{path}: more than {_MOST_BYTES:,} bytes", fix="check -c/--config")
+    return raw.decode("utf-8-sig")
 
 
 def _lines(path: Path, node: yaml.Node, prefix: str = "") -> Iterator[tuple[str, int]]:

@@ -13,6 +13,7 @@ from claudebatch.domain import Pico, from_usd, to_usd
 from claudebatch.engine.counts import Counts
 from claudebatch.engine.engine import Ended
 from claudebatch.engine.opening import OpenRun
+from claudebatch.engine.purse import overshoot
 from claudebatch.errors import BudgetExhausted, ExitCode, SpendStopped, StorageError
 from claudebatch.events import Notice
 from claudebatch.planning.options import RunOptions
@@ -68,6 +69,7 @@ class Closing:
         self._started = started
         budget = workshop.config.caps.run
         self.cap: Pico | None = None if budget is None else from_usd(budget)
+        self._overshoot = overshoot(workshop.config)
         self._spent_before = totals(run.folder.journal).spent
         self.rows, ok, failed = self._rows()
         self.finished_before = ok if options.retry_failed else ok + failed
@@ -138,6 +140,7 @@ class Closing:
             failures=dict(counts.failures),
             simulated=simulated,
             cost_known=spent.cost_known,
+            overshoot=self._overshoot,
         )
 
     def _rows(self) -> tuple[int, int, int]:

@@ -12,6 +12,13 @@ from claudebatch.planning.workshop import Workshop
 from claudebatch.prices import PriceBook
 from claudebatch.reports import RunSummary
 from claudebatch.stores.ledger import Dearest, RunEntry, note_end
+from claudebatch.stores.ledger.settle import settle_replaced
+
+
+def begin(run: OpenRun, ledger: Path) -> None:
+    """Take the place of the run before, if this one starts over, and leave nothing of that one held."""
+    settle_replaced(ledger, run.folder)
+    run.begin()
 
 
 def entry(run: OpenRun, options: RunOptions, workshop: Workshop, output: str) -> RunEntry:

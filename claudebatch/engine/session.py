@@ -14,7 +14,7 @@ from claudebatch.drain import Drain
 from claudebatch.engine.closing import Closing, Lines
 from claudebatch.engine.counts import Counts
 from claudebatch.engine.engine import Ended, Engine
-from claudebatch.engine.entry import entry, tell_end
+from claudebatch.engine.entry import begin, entry, tell_end
 from claudebatch.engine.feed import Feed, LookAhead, Sources
 from claudebatch.engine.opening import OpenRun
 from claudebatch.engine.outside import LazyClient, Surroundings
@@ -68,7 +68,7 @@ class Session:
     async def go(self) -> RunSummary:
         """Answer every pending row, or stop for a good reason. Raises only for what is a bug or a broken disk."""
         options, run, around = self._options, self._run, self._around
-        run.begin()
+        begin(run, around.paths.ledger)
         connection = run.folder.journal
         absorb(run.folder.path, run.run_id, connection)
         lost = give_up_on_sent(connection)

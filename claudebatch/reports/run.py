@@ -67,3 +67,5 @@ class RunSummary:
     """What this session's answers from the API were expected to cost, before it began; 0: nobody knows."""
     cost_known: bool = True
     """False when a model without a known price answered: then `spent` is a lower bound."""
+    overshoot: Pico = 0
+    """By how much the cap may be passed, as the configuration allows; 0: by nothing."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from claudebatch.simulator import wire
+from claudebatch.simulator.adversary import at_its_dearest, most_input
 from claudebatch.simulator.answers import Asked
 from claudebatch.simulator.checks import VERSIONS, check_for_model, check_length, check_shape
 from claudebatch.simulator.counting import count_input
@@ -22,8 +23,11 @@ REFUSED_KEY = "invalid"
 class Desk:
     """Reads requests as the API of 2026-10-21 does."""
 
-    def __init__(self, *, seed: int, cache: PromptCache, known: Callable[[str], bool] | None) -> None:
+    def __init__(
+        self, *, seed: int, cache: PromptCache, known: Callable[[str], bool] | None, adversarial: bool = False
+    ) -> None:
         self._seed = seed
+        self._adversarial = adversarial
         self._cache = cache
         self._known = known
         # Set from outside, by tests that want to see each decoded Messages body.
@@ -40,7 +44,7 @@ class Desk:
         check_for_model(body, traits, version)
         tokens = count_input(body, traits)
         check_length(tokens, traits)
-        return Asked(
+        asked = Asked(
             body=body,
             model=body["model"],
             traits=traits,
@@ -50,6 +54,7 @@ class Desk:
             cache=self._cache_use(request.body, body, traits, now),
             started=now,
         )
+        return at_its_dearest(asked) if self._adversarial else asked
 
     def count(self, request: Request) -> int:
         """The input tokens that a count_tokens request asks about; raises `Refused`."""
@@ -57,7 +62,7 @@ class Desk:
         body = check_shape(_decode(request.body), counting=True)
         traits = self._traits(body["model"])
         check_for_model(body, traits, version)
-        return count_input(body, traits)
+        return most_input(body) if self._adversarial else count_input(body, traits)
 
     def _traits(self, model: str) -> Traits:
         found = MODELS.get(model)

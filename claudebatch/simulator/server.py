@@ -60,7 +60,7 @@ class Simulator:
         self._stats = Stats(now())
         self._letterhead = Letterhead(self._clock)
         cache = PromptCache()
-        self._desk = Desk(seed=settings.seed, cache=cache, known=known)
+        self._desk = Desk(seed=settings.seed, cache=cache, known=known, adversarial=settings.adversarial)
         self._service = MessagesService(
             settings,
             desk=self._desk,

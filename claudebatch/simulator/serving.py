@@ -127,7 +127,7 @@ class MessagesService:
     async def _answer(self, asked: Asked, fault: str | None, gate: Gate, connection: Connection) -> None:
         """Do the work and bill it, then try to deliver."""
         self._answers += 1
-        answer = compose(asked, self._answers, use_all=self._settings.use_all_max_tokens)
+        answer = compose(asked, self._answers, use_all=self._settings.use_all_max_tokens or self._settings.adversarial)
         cost = self._bill(asked.model, answer.usage)
         self._stats.billed(answer.usage, cost)
         delivered = False

@@ -60,6 +60,8 @@ class SimulatorSettings:
     """Another seed gives other answers."""
     use_all_max_tokens: bool = False
     """Every answer spends all of its `max_tokens`."""
+    adversarial: bool = False
+    """That, and every request is billed at the most that it can cost; see adversary.py."""
     strip_headers: bool = False
     """Leave the rate-limit headers out, as some gateways do."""
     retry_after: bool = True

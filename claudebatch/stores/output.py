@@ -36,7 +36,7 @@ class FileOutput:
         self.path = path
         self._descriptor = open_private(path, os.O_WRONLY | os.O_APPEND)
         try:
-            # The run's folder is locked already. This is for the file that has two names, or whose folder is moved away.
+            # The run's folder is locked already: this is for a file of two names, or whose folder is moved away.
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._descriptor)

@@ -16,7 +16,9 @@ from claudebatch.errors import LockedError, StorageError
 from claudebatch.stores.files import private_dir, private_file
 from claudebatch.stores.folder_lock import FolderLock
 from claudebatch.stores.journal import open_journal
+from claudebatch.stores.journal.rescue import RESCUE
 from claudebatch.stores.journal.successor import JOURNAL, discard_successor, open_successor, succeed
+from claudebatch.stores.run_notes import read_note
 
 SUFFIX = ".claudebatch"
 _JUST_STARTED = "a process that has just started"
@@ -83,9 +85,8 @@ class RunDir:
         return self.path / "input.jsonl"
 
     def meta(self, key: str) -> Any:
-        """What was noted under *key*; None if nothing was."""
-        found = self.journal.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
-        return json.loads(found[0]) if found else None
+        """What was noted under *key*; None if nothing was. Raises `StorageError` for a damaged note."""
+        return read_note(self.journal, self.path, key)
 
     def has_attempts(self) -> bool:
         """Whether anything was ever sent for this run, or answered for it out of the cache."""
@@ -107,6 +108,12 @@ class RunDir:
         self.journal.close()
         self.journal = open_successor(self.path)
         self._succeeds = True
+
+    def predecessor(self) -> RunDir | None:
+        """The run that this one is about to replace, under this one's lock: only its journal is to be closed."""
+        if not self._succeeds or not (self.path / JOURNAL).is_file():
+            return None
+        return RunDir(self.path, self._lock, open_journal(self.path / JOURNAL))
 
     def take_over(self) -> None:
         """Let a journal that was begun anew take the place of the old one, in one step that lasts."""
@@ -133,7 +140,7 @@ class RunDir:
         self._lock.release()
 
 
-_MADE_HERE = ("lock", "owner.json", "owner.json.new", "input.jsonl", "input.jsonl.new")
+_MADE_HERE = ("lock", "owner.json", "owner.json.new", "input.jsonl", "input.jsonl.new", RESCUE)
 
 
 def owner(path: Path) -> Owner | None:
@@ -172,7 +179,7 @@ def _locked(path: Path) -> LockedError:
         who = f"process {owner.pid} on {owner.host}, started {owner.since}"
         if owner.host == socket.gethostname() and not _lives(owner.pid):
             who = _JUST_STARTED  # it has the lock, and has not written its name over that of a dead one yet
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         who = _JUST_STARTED
     return LockedError(
         f"{path}: another run holds this output: {who}", fix="wait for it or stop it, or write elsewhere with -o"

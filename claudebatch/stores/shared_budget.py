@@ -12,6 +12,7 @@ import sqlite3
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from claudebatch.domain import Hold, Pico, usd_text
@@ -26,8 +27,8 @@ Answer = TypeVar("Answer")
 
 _FIRST_WAIT_S = 0.02
 _LONGEST_WAIT_S = 1.0
-_IDLE_S = 0.5
-"""What nobody has needed for so long goes back."""
+_IDLE_S = 1.0
+"""So often others are told what was spent, and get back what is not needed: they may be waiting to hear of it."""
 _BETWEEN_SETTLING_S = 2.0
 _TOLD_AFTER_S = 5.0
 
@@ -75,6 +76,7 @@ class SharedBudget:
         self._waiting: deque[tuple[Hold, asyncio.Future[None]]] = deque()
         self._clerk: asyncio.Task[None] | None = None
         self._failure: BaseException | None = None
+        self._unheard = False
         self._blocked_since: float | None = None
         self._looked_for_dead = float("-inf")
         self._told = False
@@ -97,9 +99,9 @@ class SharedBudget:
         """The attempt cost *cost*."""
         self._own.settle(hold, cost)
         self._allotment.end(hold, cost)
+        self._unheard = True
         self._hand_out()
-        if self._waiting or self._allotment.unused():
-            self._call_clerk()
+        self._call_clerk()
 
     def release(self, hold: Hold) -> None:
         """The attempt cost nothing."""
@@ -117,6 +119,8 @@ class SharedBudget:
         try:
             if not clear:
                 await self._give_back(self._allotment.free())
+            with suppress(sqlite3.Error):  # what was spent since the last look; not worth an error at the end
+                await self.begin()
             await self._ask(lambda: self._book.close(clear=clear))
         finally:
             self._thread.shutdown(wait=True)
@@ -161,9 +165,10 @@ class SharedBudget:
     async def _work(self) -> None:
         try:
             await self._serve()
-            while self._allotment.unused():
+            while self._unheard or self._allotment.unused():
                 await self._waits.sleep(_IDLE_S, self._bell)
                 if not self._waiting:
+                    self._unheard = False
                     await self._flush()
                     await self._give_back(self._allotment.unused())
                 await self._serve()

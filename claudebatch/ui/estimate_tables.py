@@ -8,9 +8,11 @@ from claudebatch.reports import Basis, Elsewhere, Estimate, EstimateLine
 from claudebatch.ui import format as fmt
 from claudebatch.ui.table import table
 
+_BY_RULE = "Rules of thumb may be off by a factor of two; after a first run its answers count instead."
+
 
 def render_estimate(estimate: Estimate) -> list[str]:
-    """What `--dry-run` prints: the rows, a table of routes, and how the worst case stands to the cap."""
+    """What `--dry-run` prints: the rows, a table of routes, how the worst case stands to the cap, then the details."""
     header = ("model", "rule", "rows", "cached", "input", "output", "low", "expected", "worst")
     body = [_estimate_row(line) for line in estimate.lines]
     if len(body) > 1:
@@ -18,9 +20,11 @@ def render_estimate(estimate: Estimate) -> list[str]:
     lines = [_estimate_rows(estimate)]
     if body:
         lines += table("<<>>>>>>>", header, body)
-        lines += [_time(estimate), *_sources(estimate), *_elsewhere(estimate)]
-    lines.append(_against_cap(estimate))
-    return [*lines, f"{_sent(estimate)} Results would go to {estimate.output}"]
+        lines.append(_time(estimate))
+    lines += [_against_cap(estimate), f"{_sent(estimate)} Results would go to {estimate.output}"]
+    for more in (_sources(estimate), _elsewhere(estimate)):
+        lines += ["", *more] if more else []
+    return lines
 
 
 def estimate_json(estimate: Estimate) -> dict[str, Any]:
@@ -110,10 +114,12 @@ def _sources(estimate: Estimate) -> list[str]:
     lines = [line for line in estimate.lines if line.input_tokens]
     if not lines:
         return []
+    if all(line.inputs.method == line.outputs.method == "rule" for line in lines):
+        return [_BY_RULE]
     header = ("tokens of", "rule", "input", "output")
-    found = ["", *table("<<<<", header, [(line.model, line.rule, _input(line), _output(line)) for line in lines])]
+    found = table("<<<<", header, [(line.model, line.rule, _input(line), _output(line)) for line in lines])
     if any(line.outputs.method == "rule" for line in lines):
-        found.append("Rules of thumb may be off by a factor of two. After a first run its answers count instead.")
+        found.append(_BY_RULE)
     return found
 
 
@@ -156,7 +162,7 @@ def _elsewhere(estimate: Estimate) -> list[str]:
     rows = [(other.model, fmt.money(other.expected), fmt.money(other.batch)) for other in _newest(estimate)]
     if _prices_known(estimate):
         rows.insert(0, ("as it is", fmt.money(estimate.expected), fmt.money(estimate.batch)))
-    return ["", *table("<>>", ("all rows on", "expected", "Batches API"), rows), ""]
+    return table("<>>", ("all rows on", "expected", "Batches API"), rows)
 
 
 def _newest(estimate: Estimate) -> list[Elsewhere]:

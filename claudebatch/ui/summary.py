@@ -66,6 +66,7 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "unknown_usd": fmt.usd_string(summary.unknown),
         "unknown_attempts": summary.unknown_attempts,
         "cap_usd": None if summary.cap is None else fmt.usd_string(summary.cap),
+        "overshoot_usd": fmt.usd_string(summary.overshoot),
         "saved_usd": fmt.usd_string(summary.saved),
         "cost_known": summary.cost_known,
         "usage": usage_json(summary.usage),
@@ -128,6 +129,8 @@ def _spent(summary: RunSummary) -> str:
     text = _at_least(summary) + fmt.money(summary.spent)
     if summary.cap is not None:
         text += f" of {fmt.money_exact(summary.cap)}"
+        if summary.overshoot:
+            text += f", which {fmt.money_exact(summary.overshoot)} may pass"
     if summary.spent_now != summary.spent:
         text += f" ({fmt.money(summary.spent_now)} in this session{_expected(summary)})"
     else:

@@ -53,6 +53,7 @@ def test_every_command_is_here():
         ("spend",),
         ("simulate",),
         ("runs", "list"),
+        ("runs", "rebuild"),
         ("runs", "show"),
         ("runs", "settle"),
         ("runs", "purge"),

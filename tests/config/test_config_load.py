@@ -97,7 +97,7 @@ def test_the_nearest_file_wins(tmp_path):
         ("modle: x\n", 1, 'there is no setting "modle"', 'did you mean "model"?'),
         ("\n\ncache:\n  sise: 3\n", 4, 'there is no setting "cache.sise"', 'did you mean "size"?'),
         ("zzzz: 1\n", 1, 'there is no setting "zzzz"', "known here: alerts, attempt_deadline, "),
-        ("api_key: sk-ant-1\n", 1, 'there is no setting "api_key"', "known here"),
+        ("api_key: sk-ant-1\n", 1, 'there is no setting "api_key"', "ANTHROPIC_API_KEY"),
         ("base_url: http://x\n", 1, 'there is no setting "base_url"', ""),
         ("1: 2\n", 1, 'there is no setting "1"', "known here"),
         ("model: a\nbudget: 1\nmodel: b\n", 3, '"model" stands here twice', "keep one"),

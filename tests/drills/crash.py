@@ -1,7 +1,7 @@
 """`python -m tests.drills.crash`: kill -9 at every durable system call of small runs, and the simulator's log as judge.
 
-Without options: 300 deaths, seeded. `--all`: every call of every scenario alone, then each with two more deaths during the
-resume, then deaths at random moments; prints a table. Exit code 1 when a promise was broken.
+Without options: 300 deaths, seeded. `--all`: every call of every scenario alone, every fifth with two more deaths
+during the resume, then deaths at random moments. Prints a table. Exit code 1 when a promise was broken.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import json
 import random
 import shutil
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tests.drills import kernel, troupe
+from tests.drills import kernel, page, troupe
 from tests.drills.case import Death, Theatre
 from tests.drills.scenarios import SCENARIOS, Scenario, named, weighted
 from tests.drills.tally import Tally
@@ -26,6 +28,9 @@ from tests.drills.tally import Tally
 LONGEST_CHAIN = 4
 SESSION_S = 0.3
 """About what an undisturbed session lasts: deaths at random moments fall within it."""
+NESTED_STEP = 5
+ROUNDS = 10
+"""Something is wrong when so many have not brought the deaths that were wanted."""
 SLACK = 20
 """Sessions differ by some calls: so many numbers beyond those of one undisturbed session are tried as well."""
 INSIDE_STEPS = 330
@@ -46,7 +51,9 @@ def sample(count: int, lengths: dict[str, int], rng: random.Random, *, by: str) 
     tasks, scenarios = [], [scenario for scenario in weighted() if scenario.name in lengths]
     while count > 0:
         scenario = rng.choice(scenarios)
-        deaths = tuple(_death(lengths[scenario.name], rng, by) for _ in range(min(count, rng.randint(1, LONGEST_CHAIN))))
+        deaths = tuple(
+            _death(lengths[scenario.name], rng, by) for _ in range(min(count, rng.randint(1, LONGEST_CHAIN)))
+        )
         tasks.append(Task(scenario.name, deaths))
         count -= len(deaths)
     return tasks
@@ -71,8 +78,8 @@ def every_call(lengths: dict[str, int], *, by: str) -> Iterator[Task]:
 
 
 def nested(lengths: dict[str, int], rng: random.Random, *, by: str) -> Iterator[Task]:
-    """Every call again, and two more deaths while the run is resumed."""
-    for task in every_call(lengths, by=by):
+    """Every fifth call again, and two more deaths while the run is resumed."""
+    for task in islice(every_call(lengths, by=by), rng.randrange(NESTED_STEP), None, NESTED_STEP):
         more = tuple(_death(lengths[task.scenario], rng, by) for _ in range(2))
         yield Task(task.scenario, (*task.deaths, *more))
 
@@ -84,7 +91,10 @@ def _programme(
     if options.all:
         yield [*every_call(lengths, by=options.by), *nested(lengths, rng, by=options.by)]
     wanted = tally.deaths + options.runs
-    while (missing := wanted - tally.deaths) > 0:
+    for _ in range(ROUNDS):
+        missing = wanted - tally.deaths
+        if missing <= 0 or tally.problems:
+            return
         yield sample(missing + missing // 4 + 1, lengths, rng, by="moment" if options.all else options.by)
 
 
@@ -112,14 +122,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for tasks in _programme(options, lengths, rng, tally):
             for verdict in troupe.play_all(tasks, player, options.workers):
                 tally.add(verdict)
+                if options.all and tally.cases % 100 == 0:
+                    print(f"{tally.cases:,} cases, {len(tally.problems):,} problems", file=sys.stderr, flush=True)
         theatre.close()
     finally:
         troupe.clear(place)
     figures = tally.figures(time.monotonic() - began)
     print(tally.table())
+    tell(figures, options, "crash")
+    return 1 if tally.problems else 0
+
+
+def tell(figures: dict[str, Any], options: argparse.Namespace, drill: str) -> None:
+    """Write the figures wherever they are wanted."""
     if options.json:
         Path(options.json).write_text(json.dumps(figures, indent=1) + "\n")
-    return 1 if tally.problems else 0
+    if options.record:
+        page.record(f"{drill} --all" if options.all else drill, figures)
 
 
 def _lengths(theatre: Theatre, options: argparse.Namespace) -> dict[str, int]:
@@ -129,7 +148,7 @@ def _lengths(theatre: Theatre, options: argparse.Namespace) -> dict[str, int]:
 
 
 def _player(theatre: Theatre, place: Path, number: int) -> tuple[Callable[[Task], dict[str, Any]], Callable[[], None]]:
-    own = theatre.another(place / f"worker-{number}")
+    own = theatre.another(Path(tempfile.mkdtemp(prefix=f"worker-{number}-", dir=place)))
 
     def play(task: Task) -> dict[str, Any]:
         scenario: Scenario = named(task.scenario)
@@ -140,13 +159,16 @@ def _player(theatre: Theatre, place: Path, number: int) -> tuple[Callable[[Task]
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.drills.crash", description=__doc__)
-    parser.add_argument("--runs", type=int, default=300, metavar="N", help="deaths (with --all: those at random moments)")
+    parser.add_argument(
+        "--runs", type=int, default=300, metavar="N", help="deaths (with --all: those at random moments)"
+    )
     parser.add_argument("--all", action="store_true", help="every durable call of every scenario")
     parser.add_argument("--scenario", choices=[scenario.name for scenario in SCENARIOS], help="only this one")
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--by", choices=("auto", "kernel", "strace", "inside"), default="auto", help="what kills")
     parser.add_argument("--workers", type=int, default=troupe.workers())
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
+    parser.add_argument("--record", action="store_true", help="keep them as the last ones, for docs/reliability.md")
     return parser.parse_args(arguments)
 
 

@@ -1,15 +1,15 @@
 """`python -m tests.drills.disk`: the Nth call about each file fails, once or for ever; nothing received may be lost.
 
-Without options: a seeded sample over every file, kind of failure and both modes, a file size limit, and damaged caches.
-`--all`: every call. Exit code 1 when a promise was broken. It needs the kernel's help (see kernel.py) and says so without.
+Without options: a seeded sample over every file, kind of failure and both modes, a file size limit, and damaged
+caches. `--all`: every call. Exit code 1 when a promise was broken. It needs the kernel's help (see kernel.py).
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -18,11 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from tests.drills import kernel, troupe
+from tests.drills.crash import tell
 from tests.drills.damage import Damage, damages
 from tests.drills.disk_case import Bench
 from tests.drills.faults import FILES, KINDS, Fault
 from tests.drills.tally import Tally
 
+DAMAGES = 4
+"""Of each kind."""
 LIMITS = (600, 2_000, 4_096, 20_000, 65_536, 100_000, 150_000, 200_000, 300_000)
 """Bytes beyond which no file may grow: from next to nothing to a little before the end."""
 
@@ -56,21 +59,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench = Bench(place / "calm")
         lengths = bench.lengths()
         faults = every_fault(lengths) if options.all else sample(lengths, rng, options.rounds)
-        tasks: list[Fault | int | Damage] = [*faults, *LIMITS, *damages(rng, 200 if options.all else 10)]
+        tasks: list[Fault | int | Damage] = [*faults, *LIMITS, *damages(rng, 200 if options.all else DAMAGES)]
         tally = Tally(means="kernel", seed=options.seed)
         for verdict in troupe.play_all(tasks, partial(_player, bench, place), options.workers):
             tally.add(verdict)
+            if options.all and tally.cases % 100 == 0:
+                print(
+                    f"{tally.cases:,} of {len(tasks):,} cases, {len(tally.problems):,} problems",
+                    file=sys.stderr,
+                    flush=True,
+                )
         bench.close()
     finally:
         troupe.clear(place)
     print(tally.table())
-    if options.json:
-        Path(options.json).write_text(json.dumps(tally.disk_figures(time.monotonic() - began), indent=1) + "\n")
+    tell(tally.figures(time.monotonic() - began), options, "disk")
     return 1 if tally.problems else 0
 
 
 def _player(bench: Bench, place: Path, number: int) -> tuple[Callable[[Any], dict[str, Any]], Callable[[], None]]:
-    own = bench.another(place / f"worker-{number}")
+    own = bench.another(Path(tempfile.mkdtemp(prefix=f"worker-{number}-", dir=place)))
 
     def play(task: Fault | int | Damage) -> dict[str, Any]:
         if isinstance(task, Fault):
@@ -89,6 +97,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--workers", type=int, default=troupe.workers())
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
+    parser.add_argument("--record", action="store_true", help="keep them as the last ones, for docs/reliability.md")
     return parser.parse_args(arguments)
 
 

@@ -12,8 +12,9 @@ from tests.drills.processes import Point, Word
 FILES = ("output", "journal", "ledger", "cache", "log")
 KINDS = ("ENOSPC", "EIO", "EROFS", "short")
 _BY_NAME = (
-    ("journal.sqlite", "journal"), ("out.jsonl.claudebatch", "journal"), ("spend.sqlite", "ledger"), ("state", "ledger"),
-    ("cache.db", "cache"), ("responses", "cache"), ("run.log", "log"), ("out.jsonl", "output"), ("work", "output"),
+    ("journal.sqlite", "journal"), ("out.jsonl.claudebatch", "journal"), ("spend.sqlite", "ledger"),
+    ("state", "ledger"), ("cache.db", "cache"), ("responses", "cache"), ("run.log", "log"),
+    ("out.jsonl", "output"), ("work", "output"),
 )  # fmt: skip
 _WRITES = ("write", "pwrite64", "writev", "pwritev")
 

@@ -1,7 +1,7 @@
 """What must hold after every death. The evidence is the simulator's own log, held against what lies on the disk.
 
-An answer counts as received when its commit has returned. Between its last byte and that commit lie some milliseconds in
-which the request still counts as in flight: a process that dies there has not had the time to write anything down.
+An answer counts as received when its commit has returned. Between its last byte and that commit lie some
+milliseconds in which the request still counts as in flight: who dies there had no time to write anything down.
 """
 
 from __future__ import annotations

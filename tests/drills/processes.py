@@ -185,6 +185,7 @@ def _supervise(gate: kernel.Gate, pid: int, decide: Decide, points: list[Point],
 def _be(command: Command, prepare: Callable[[], object]) -> None:
     """In the child: never returns."""
     code = 70
+    kernel.die_with_parent()
     try:
         files = [os.open(command.streams / name, os.O_RDWR | os.O_CREAT | os.O_TRUNC * (name != "stdin"), 0o600)
                  for name in STREAMS]  # fmt: skip
@@ -208,7 +209,7 @@ def _be(command: Command, prepare: Callable[[], object]) -> None:
 
 
 def _wait_for_tracer(waiting: int) -> None:
-    kernel.libc.prctl(kernel._SET_PTRACER, kernel.ctypes.c_long(kernel._ANY), 0, 0, 0)
+    kernel.let_anybody_trace()
     os.read(waiting, 1)
     os.close(waiting)
 

@@ -1,4 +1,4 @@
-"""Where a case plays: a folder, an environment, a simulated API in a process of its own, and eyes that leave no trace."""
+"""Where a case plays: a folder, an environment, a simulated API in its own process, and eyes that leave no trace."""
 
 from __future__ import annotations
 
@@ -31,7 +31,11 @@ class Api:
         for name in ("work", "home"):
             (folder / name).mkdir(parents=True)
         (folder / "stdin").touch()
-        environment = {"PATH": os.environ["PATH"], "HOME": str(folder / "home"), "XDG_CONFIG_HOME": str(folder / "home")}
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(folder / "home"),
+            "XDG_CONFIG_HOME": str(folder / "home"),
+        }
         simulator_http.MARK, mark = b"", simulator_http.MARK
         try:
             self._pid = start(Command(["simulate", *options], environment, folder / "work", folder))

@@ -49,21 +49,9 @@ class Tally:
             "killed_by": self._means,
             "seed": self._seed,
             **{name: self._sum(name) for name in _COLUMNS},
+            "struck": self.deaths + self._struck,
             "kinds_of_places": len(self._places),
             "answers_lost": self._about("is lost"),
-            "answers_asked_again": self._about("asked again"),
-            "seconds": round(seconds),
-        }
-
-    def disk_figures(self, seconds: float) -> dict[str, Any]:
-        """The same of a disk drill."""
-        return {
-            "seed": self._seed,
-            "cases": self.cases,
-            "faults_that_struck": self._struck,
-            "requests": self._sum("requests"),
-            "resends": self._sum("resends"),
-            "problems": len(self.problems),
             "answers_asked_again": self._about("asked again"),
             "seconds": round(seconds),
         }

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+from tests.drills import kernel
 from tests.e2e.zygote import preload
 
 Task = TypeVar("Task")
@@ -20,6 +21,8 @@ Player = Callable[[Task], dict[str, Any]]
 
 _PIPE_BYTES = 1 << 20
 _NUMBER_BYTES = 4
+_TOLD = 10
+"""Problems of a case; one line about it must fit into a pipe in one piece."""
 
 
 def workers() -> int:
@@ -51,11 +54,14 @@ def play_all(
         pids.append(pid)
     os.close(queue)
     os.close(writing)
+    played = 0
     with os.fdopen(reading, "rb") as told:
         for line in told:
+            played += 1
             yield json.loads(line)
     for pid in pids:
         os.waitpid(pid, 0)
+    assert played == len(tasks), f"{played} of {len(tasks)} cases were played: a worker has died"
 
 
 def _queue(count: int) -> int:
@@ -76,6 +82,7 @@ def _work(
     told: int,
 ) -> None:
     code = 1
+    kernel.die_with_parent()
     try:
         play, close = player(number)
         while turn := os.read(queue, _NUMBER_BYTES):
@@ -84,12 +91,15 @@ def _work(
                 found = play(task)
             except Exception as error:
                 traceback.print_exc(file=sys.stderr)
-                found = {"scenario": str(task), "problems": [f"{task}: {type(error).__name__}: {error}"]}
-            with os.fdopen(os.dup(told), "wb", buffering=0) as file:
-                file.write(json.dumps(found).encode() + b"\n")
+                found = {"scenario": "broken", "problems": [f"{task}: {type(error).__name__}: {error}"]}
+            found["problems"] = [problem[:200] for problem in found["problems"]][:_TOLD]
+            os.write(told, json.dumps(found).encode() + b"\n")  # below PIPE_BUF it stays in one piece
         close()
         code = 0
+    except BaseException:
+        traceback.print_exc(file=sys.stderr)
     finally:
+        sys.stderr.flush()
         os._exit(code)
 
 

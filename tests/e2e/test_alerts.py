@@ -78,7 +78,8 @@ def test_a_level_is_not_told_again_when_the_run_is_resumed(world: World, hooks: 
 
 @pytest.mark.usefixtures("api")
 def test_caps_that_runs_share_have_alerts_too_and_a_later_run_only_those_that_are_left(world: World) -> None:
-    world.path("c.yaml").write_text("limits: {tier: none}\nbudget: {day: 0.06, tags: {night: 0.5}}\n", encoding="utf-8")
+    budget = "budget: {day: 0.034, tags: {night: 0.5}}"
+    world.path("c.yaml").write_text(f"limits: {{tier: none}}\n{budget}\n", encoding="utf-8")
     told = []
     for name in ("first", "second"):
         world.write(f"{name}.jsonl", prompts(20, max_tokens=100))
@@ -86,11 +87,18 @@ def test_caps_that_runs_share_have_alerts_too_and_a_later_run_only_those_that_ar
             "run", f"{name}.jsonl", "-o", f"{name}.out.jsonl", "-c", "c.yaml", "--tag", "night", "--no-cache", "--json",
             "-j", "2",
         )  # fmt: skip
-        print(done.out[-1500:], done.err)
         told.append([(alert["scope"], alert["percent"]) for alert in events(done.out, "alert")])
     first, second = told
     assert first == [("day", 50)]
     assert second == [("day", 80), ("day", 100)]
+
+
+@pytest.mark.usefixtures("api")
+def test_a_level_of_a_shared_cap_that_the_last_answer_passes_is_told(world: World) -> None:
+    world.path("c.yaml").write_text("limits: {tier: none}\nbudget: {day: 0.0018}\n", encoding="utf-8")
+    world.write("in.jsonl", prompts(1, max_tokens=100))
+    done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "-c", "c.yaml", "--json")
+    assert [(alert["scope"], alert["percent"]) for alert in events(done.out, "alert")] == [("day", 50)]
 
 
 def test_on_the_screen_an_alert_is_a_line(world: World, hooks: Path) -> None:

@@ -168,3 +168,13 @@ def test_a_ledger_that_cannot_be_read_leaves_the_rules_of_thumb(world):
     state.mkdir()
     (state / "spend.sqlite").write_bytes(b"no database at all" * 100)
     assert estimate(world, "in.jsonl")["routes"][0]["output_basis"] == {"method": "rule"}
+
+
+def test_models_without_a_price_and_those_about_to_be_retired_are_told_beside_the_estimate(world):
+    world.write("in.jsonl", letters(1)[:5])
+    done = world.claudebatch("estimate", "in.jsonl", "-m", "claude-sonnet-4-5", "--json")
+    assert "claude-sonnet-4-5" in done.err
+    assert json.loads(done.out)["rows"] == 5
+    done = world.claudebatch("estimate", "in.jsonl", "-m", "claude-nobody-1")
+    assert "no price is known for claude-nobody-1" in done.err
+    assert "unknown" in done.out

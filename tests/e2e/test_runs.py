@@ -92,6 +92,18 @@ def test_a_dead_run_is_known_as_such_and_settling_it_is_exact(died, processes):
     assert listed(world)[0]["spend"]["held_usd"] == "0"
 
 
+def test_starting_over_settles_the_dead_run_that_it_replaces(died, processes, serve):
+    world = processes
+    died.send(signal.SIGKILL)
+    died.wait()
+    sent = int(world.query("SELECT sum(worst) FROM attempts")[0][0])
+    assert world.ledger()[1] > sent
+    api = serve()
+    assert world.claudebatch(*RUN, "--fresh").code == 0
+    assert world.ledger() == (api.stats()["billed_pico"], sent)
+    assert sorted(run["state"] for run in listed(world)) == ["died", "finished"]
+
+
 def test_a_live_run_is_never_purged(died, processes):
     world = processes
     refused = world.claudebatch("runs", "purge", "out.jsonl", "--yes")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -87,5 +88,16 @@ def test_one_that_does_not_end_is_killed_with_its_children(tmp_path: Path) -> No
     process, child = map(int, target.read_text().split())
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
-    stat = Path(f"/proc/{child}/stat")
-    assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
+    for _ in range(1000):  # a moment until the kernel has put it away
+        if not alive(child):
+            break
+        time.sleep(0.01)
+    assert not alive(child)
+
+
+def alive(process: int) -> bool:
+    """One that has died and was not asked about by its parent yet is a zombie, and not alive."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -64,3 +64,24 @@ def test_a_journal_written_while_the_index_changed_hands_stays_whole(world, api)
     world.write("in.jsonl", prompts(2))
     assert world.claudebatch(*RUN).code == 6
     assert world.query("SELECT count(*) FROM rows WHERE live") == [(3,)]
+
+
+def test_a_refused_fresh_start_leaves_a_run_that_can_be_resumed(world, api):
+    world.write("in.jsonl", prompts(3))
+    assert world.claudebatch(*RUN, "--no-cache").code == 0
+    before = world.path("out.jsonl").read_bytes()
+    world.path("in.jsonl").write_text("{broken\n")
+    assert world.claudebatch(*RUN, "--fresh", "--no-cache").code == 2
+    world.write("in.jsonl", prompts(3))
+    assert world.claudebatch(*RUN, "--no-cache").code == 0
+    assert (world.path("out.jsonl").read_bytes(), api.requests) == (before, 3)
+
+
+def test_results_that_were_set_aside_are_never_overwritten(world, api):
+    world.write("in.jsonl", prompts(2))
+    kept = []
+    for _ in range(3):
+        assert world.claudebatch(*RUN, "--fresh", "--no-cache").code == 0
+        kept.append(world.path("out.jsonl").read_bytes())
+    assert world.path("out.jsonl.previous").read_bytes() == kept[0]
+    assert world.path("out.jsonl.previous-2").read_bytes() == kept[1]

@@ -129,16 +129,10 @@ def test_an_address_with_a_secret_in_it_or_without_tls_is_refused_before_anythin
 
 @pytest.mark.parametrize(
     "headers",
-    [
-        f"x-key: {GATEWAY}\x01",
-        f"x-key: {GATEWAY}é",
-        f"x key: {GATEWAY}",
-        f": {GATEWAY}",
-        f"x-key\t: a\nb\x00: {GATEWAY}",
-    ],
+    [f"x-key: {GATEWAY}\x01", f"x-key: {GATEWAY}é", f"x key: {GATEWAY}", f": {GATEWAY}", f"x-a: b\nb\x02: {GATEWAY}"],
 )
 def test_a_header_that_cannot_be_sent_is_refused_before_anything_is_and_not_shown(guarded, stranger, headers):
-    guarded.environment["ANTHROPIC_CUSTOM_HEADERS"] = headers.replace("\x00", "\x02")
+    guarded.environment["ANTHROPIC_CUSTOM_HEADERS"] = headers
     guarded.write("in.jsonl", prompts(1))
     done = guarded.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "-vv")
     assert done.code == 4
@@ -146,9 +140,7 @@ def test_a_header_that_cannot_be_sent_is_refused_before_anything_is_and_not_show
     assert (leaks(guarded.files(), done.out, done.err, secrets=ALL), stranger.asked) == ([], [])
 
 
-@pytest.mark.parametrize(
-    "where", ["claudebatch.clients.sdk.SdkClient.__call__", "claudebatch.engine.session.Session.go"]
-)
+@pytest.mark.parametrize("where", ["clients.sdk.SdkClient.__call__", "engine.session.Session.go"])
 @pytest.mark.parametrize("debug", ["", "1"])
 def test_a_crash_tells_of_itself_without_the_key_and_raw_text(guarded, monkeypatch, where, debug):
     guarded.write("in.jsonl", prompts(1))
@@ -157,7 +149,7 @@ def test_a_crash_tells_of_itself_without_the_key_and_raw_text(guarded, monkeypat
     def broken(*_, **__):
         raise RuntimeError(f"\x1b]0;owned\x07 {CANARY} {GATEWAY} https://user:{PASSWORD}@host")
 
-    monkeypatch.setattr(where, broken)
+    monkeypatch.setattr(f"claudebatch.{where}", broken)
     done = guarded.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "-vv")
     assert done.code == 70
     assert ("Traceback" in done.err) == bool(debug)

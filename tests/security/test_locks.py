@@ -9,6 +9,8 @@ import signal
 import socket
 import sqlite3
 import time
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +31,15 @@ def holder(processes, serve):
     world.first = world.launch(*RUN)
     world.until(lambda: world.api.requests == 3)
     return world
+
+
+def opened(pid):
+    """The files that *pid* has open."""
+    found = []
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.append(os.readlink(entry))
+    return found
 
 
 def refused(world, *command):
@@ -157,7 +168,7 @@ def test_a_ledger_that_somebody_else_writes_is_waited_for_and_never_damaged(proc
     other = sqlite3.connect(world.home / "state/spend.sqlite", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     process = world.launch("run", "in.jsonl", "-o", "second.jsonl", "--no-cache")
-    world.until(lambda: world.path("second.jsonl.claudebatch/lock").exists())
+    world.until(lambda: any("spend.sqlite" in name for name in opened(process.pid)), what="the ledger is opened")
     assert process.running
     assert api.requests == 3, "nothing is sent that cannot be booked"
     other.execute("ROLLBACK")

@@ -98,3 +98,21 @@ def test_a_file_that_is_no_ledger_is_an_error_that_says_which(tmp_path):
     (tmp_path / "spend.sqlite").write_bytes(b"no database" * 200)
     with pytest.raises(StorageError, match="spend ledger cannot be read"):
         outputs(tmp_path)
+
+
+def test_nobody_waits_for_a_ledger_that_is_being_written(ledger, tmp_path):
+    add_run(ledger, "2026-11-20", 3)
+    ledger.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(StorageError, match="locked"):
+        outputs(tmp_path)
+    ledger.execute("ROLLBACK")
+    assert len(outputs(tmp_path)) == 3
+
+
+def test_a_ledger_of_another_form_is_left_as_it_is(ledger, tmp_path):
+    add_run(ledger, "2026-11-20", 3)
+    for version in (0, 99):
+        ledger.execute(f"PRAGMA user_version={version}")
+        before = sorted(tmp_path.iterdir())
+        assert outputs(tmp_path) == []
+        assert sorted(tmp_path.iterdir()) == before

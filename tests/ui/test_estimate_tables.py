@@ -66,21 +66,30 @@ def test_an_estimate_shows_the_routes_the_totals_where_the_numbers_come_from_and
         "claude-opus-5-5   hard     270       0  98.8k   54.3k  $0.9000     $1.20  $4.10",
         "total                    1,770      90  1.33M    400k    $1.02     $1.70  $6.20",
         "About 3 min 20 s, bound by requests per minute of haiku-5.5.",
+        "The cap of $5.00 is $1.20 below the worst case: the run may stop early, and would never pass it.",
+        "Nothing was sent but 20 rows to be counted, which is free. Results would go to out.jsonl",
         "",
         "tokens of         rule   input                                           output",
         "claude-haiku-5-5  short  3.00 bytes each, learned from 400"
         "               80 to 12k in 8 of 10 (sum ± 5.0 %), learned from 400 answers",
         "claude-opus-5-5   hard   2.80 bytes each (sum ± 1.2 %), 20 rows counted  a rule of thumb",
-        "Rules of thumb may be off by a factor of two. After a first run its answers count instead.",
+        "Rules of thumb may be off by a factor of two; after a first run its answers count instead.",
         "",
         "all rows on       expected  Batches API",
         "as it is             $1.70      $0.8500",
         "claude-haiku-5-5   $0.5500      $0.2700",
         "claude-opus-5-5      $3.00        $1.50",
-        "",
-        "The cap of $5.00 is $1.20 below the worst case: the run may stop early, and would never pass it.",
-        "Nothing was sent but 20 rows to be counted, which is free. Results would go to out.jsonl",
     ]
+
+
+def test_rules_of_thumb_alone_need_no_table() -> None:
+    guessed = replace(HARD, inputs=Basis("rule"))
+    lines = render_estimate(replace(ESTIMATE, lines=(guessed,), elsewhere=()))
+    assert lines[-2:] == [
+        "",
+        "Rules of thumb may be off by a factor of two; after a first run its answers count instead.",
+    ]
+    assert len(lines) == 8
 
 
 def test_as_json_every_number_says_where_it_comes_from() -> None:
@@ -111,7 +120,7 @@ def test_as_json_every_number_says_where_it_comes_from() -> None:
 )
 def test_the_cap_is_compared_exactly(cap: int | None, says: str) -> None:
     estimate = replace(ESTIMATE, cap=cap)
-    assert render_estimate(estimate)[-2].startswith(says)
+    assert render_estimate(estimate)[6].startswith(says)
     assert estimate_json(estimate)["worst_exceeds_cap"] is ("below" in says)
 
 
@@ -120,7 +129,7 @@ def test_an_unknown_price_is_never_shown_as_nothing() -> None:
     lines = render_estimate(estimate)
     assert "unknown" in lines[3]
     assert "$2.10 + unknown" in lines[4]
-    assert "cannot be kept" in lines[-2]
+    assert "cannot be kept" in lines[6]
     assert not any(line.startswith("as it is") for line in lines)
     found = estimate_json(estimate)
     assert (found["worst_usd"], found["routes"][1]["worst_usd"], found["worst_exceeds_cap"]) == (None, None, True)

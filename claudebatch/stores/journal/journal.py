@@ -129,8 +129,7 @@ class Journal:
         await self._groups.drained()
 
     async def flush_ledger(self) -> None:
-        """Have everything that came of attempts until now written into the ledger."""
-        await self._groups.drained()
+        """Have what is known to have come of attempts written into the ledger; not what is still being handed over."""
         await self._groups.call(self._flush_ledger)
 
     async def close(self) -> None:

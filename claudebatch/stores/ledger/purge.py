@@ -6,9 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from claudebatch.errors import StorageError
-from claudebatch.stores.journal.queries import give_up_on_sent
-from claudebatch.stores.ledger.rebuild import rebuild
-from claudebatch.stores.ledger.settle import without_journal
+from claudebatch.stores.ledger.settle import settle_taken, without_journal
 from claudebatch.stores.run_dir import SUFFIX, RunDir
 
 
@@ -23,8 +21,7 @@ def purge(ledger: sqlite3.Connection, run: str, folder: str, *, places: Path, fo
         return False
     if found is not None and found.meta("run_id") == run:
         try:
-            give_up_on_sent(found.journal)
-            rebuild(ledger, run, found.journal, rehearsal=bool(found.meta("simulated")))
+            settle_taken(ledger, run, found)
         except BaseException:
             found.close()
             raise
@@ -48,6 +45,9 @@ def _ours(folder: Path, places: Path) -> Path:
 
 
 def _forget(ledger: sqlite3.Connection, run: str, *, sums: bool) -> None:
+    # Neither the free pages of the file nor its rollback journal keep what was deleted.
+    ledger.execute("PRAGMA secure_delete = ON")
+    ledger.execute("PRAGMA journal_size_limit = 0")
     ledger.execute("BEGIN IMMEDIATE")
     try:
         ledger.execute("DELETE FROM attempts WHERE run = ?", (run,))

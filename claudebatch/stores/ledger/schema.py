@@ -15,6 +15,7 @@ from claudebatch.stores.ledger.migrate import bring_up_to_date
 from claudebatch.stores.ledger.tables import VERSION
 
 _BUSY_S = 30.0
+_IN_PASSING_S = 0.3
 
 
 def open_ledger(path: Path) -> sqlite3.Connection:
@@ -39,23 +40,26 @@ def open_ledger(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def read_ledger(path: Path) -> sqlite3.Connection | None:
+def read_ledger(path: Path, *, in_passing: bool = False) -> sqlite3.Connection | None:
     """The ledger at *path* to read only, None where there is none yet; raises `StorageError`.
 
-    One of an older form is brought to the present one first.
+    One of an older form is brought to the present one first. *in_passing*: for what a command can do without, it
+    neither waits for a writer nor changes the file; another form is as good as none.
     """
     if not path.exists():
         return None
     try:
-        connection = _read_only(path)
+        connection = _read_only(path, _IN_PASSING_S if in_passing else _BUSY_S)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == VERSION:
             return connection
         connection.close()
     except sqlite3.Error as error:
         raise unreadable(path, error) from error
+    if in_passing:
+        return None
     open_ledger(path).close()
-    return _read_only(path)
+    return _read_only(path, _BUSY_S)
 
 
 def unreadable(path: Path, error: sqlite3.Error) -> StorageError:
@@ -65,7 +69,11 @@ def unreadable(path: Path, error: sqlite3.Error) -> StorageError:
     )
 
 
-def _read_only(path: Path) -> sqlite3.Connection:
+def _read_only(path: Path, patience_s: float) -> sqlite3.Connection:
     return sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S, isolation_level=None, check_same_thread=False
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        timeout=patience_s,
+        isolation_level=None,
+        check_same_thread=False,
     )

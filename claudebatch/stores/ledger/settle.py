@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from claudebatch.errors import StorageError
 from claudebatch.stores.journal.queries import decide_unknown, give_up_on_sent
+from claudebatch.stores.journal.rescue import absorb
 from claudebatch.stores.ledger.rebuild import rebuild
+from claudebatch.stores.ledger.schema import open_ledger
 from claudebatch.stores.ledger.tables import DROP_HOLDS
 from claudebatch.stores.run_dir import RunDir
 
@@ -40,13 +44,34 @@ def settle_dead(ledger: sqlite3.Connection, run: str, *, verdict: Verdict | None
         if found.meta("run_id") != run:  # another run has taken its place
             without_journal(ledger, run, verdict)
             return True
-        give_up_on_sent(found.journal)
-        if verdict is not None:
-            decide_unknown(found.journal, billed=verdict == "billed")
-        rebuild(ledger, run, found.journal, rehearsal=bool(found.meta("simulated")))
+        settle_taken(ledger, run, found, verdict=verdict)
     finally:
         found.close()
     return True
+
+
+def settle_taken(ledger: sqlite3.Connection, run: str, folder: RunDir, *, verdict: Verdict | None = None) -> None:
+    """As `settle_dead`, of a *run* whose *folder* is open already."""
+    absorb(folder.path, run, folder.journal)
+    give_up_on_sent(folder.journal)
+    if verdict is not None:
+        decide_unknown(folder.journal, billed=verdict == "billed")
+    rebuild(ledger, run, folder.journal, rehearsal=bool(folder.meta("simulated")))
+
+
+def settle_replaced(path: Path, folder: RunDir) -> None:
+    """Before the run in *folder* is started over: settle the old one in the ledger at *path*, as far as that goes.
+
+    Afterwards nothing could tell what it never sent. Raises nothing: a damaged run must not stand in the way.
+    """
+    with suppress(StorageError, sqlite3.Error):
+        old = folder.predecessor()
+        if old is None:
+            return
+        with closing(old.journal), closing(open_ledger(path)) as ledger:
+            run = old.meta("run_id")
+            if ledger.execute("SELECT 1 FROM runs WHERE run = ?", (run,)).fetchone():
+                settle_taken(ledger, run, old)
 
 
 def _folder(ledger: sqlite3.Connection, run: str) -> Path | None:

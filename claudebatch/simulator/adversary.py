@@ -1,0 +1,35 @@
+"""The API at its dearest, for tests of caps: a token for every byte, everything newly cached, the dearest region.
+
+What a request can cost at most is worked out by the product from its bytes; here the same bytes are billed so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from claudebatch.simulator import wire
+from claudebatch.simulator.answers import Asked
+from claudebatch.simulator.promptcache import CacheUse
+
+_FRAME_TOKENS = 256
+"""What is added to every request, at its most."""
+
+
+def most_input(body: wire.Body) -> int:
+    """The tokens of *body*, one for every byte."""
+    return len(wire.canonical({name: value for name, value in body.items() if name != "stream"})) + _FRAME_TOKENS
+
+
+def at_its_dearest(asked: Asked) -> Asked:
+    """*asked*, billed for as much input as its bytes can amount to."""
+    tokens = min(asked.traits.context_tokens, max(most_input(asked.body), asked.input_tokens))
+    return replace(
+        asked, input_tokens=tokens, cache=_all_written(asked, tokens), traits=replace(asked.traits, geo="us")
+    )
+
+
+def _all_written(asked: Asked, tokens: int) -> CacheUse:
+    marked = wire.canonical(asked.body)
+    if b'"cache_control"' not in marked:
+        return asked.cache
+    return CacheUse(written_1h=tokens) if b'"1h"' in marked else CacheUse(written_5m=tokens)

@@ -1,0 +1,53 @@
+"""An answer that is cut off anywhere is charged at its worst case, never refunded: it may be billed in full."""
+
+from __future__ import annotations
+
+import pytest
+
+from claudebatch.clients.sdk import STREAM_ABOVE
+from claudebatch.domain import Reply
+from claudebatch.errors import AttemptError
+from claudebatch.layers.budget import Budget
+from tests.clients.test_wire_streams import CHUNKED
+from tests.clients.wire import BODY, STREAM_HEAD, WHOLE, events, http
+from tests.support.scripted import WatchedBudget
+
+WORST = 1000
+STREAM = events(*WHOLE)
+
+
+async def charged(connect, wire, call, **params):
+    """What one attempt left of the purse, and whether it was answered."""
+    purse = WatchedBudget(10 * WORST)
+    client = connect(wire.url)
+    try:
+        reply = await Budget(purse, worst=lambda call: WORST)(call(**params), client)
+    except AttemptError as error:
+        assert error.may_be_billed, error
+        return purse.spent, None
+    assert purse.held == 0
+    return purse.spent, reply
+
+
+@pytest.mark.parametrize("at", range(0, len(STREAM), 7))
+async def test_a_stream_cut_at_any_byte_is_charged_whole_or_is_whole(at, wire, connect, call):
+    wire.does(STREAM_HEAD, STREAM[:at])
+    spent, reply = await charged(connect, wire, call, max_tokens=STREAM_ABOVE + 1)
+    assert (spent == WORST) is (reply is None)
+    if reply is not None:
+        assert b"message_stop" in STREAM[:at], "only an answer whose end came is an answer"
+
+
+async def test_a_stream_cut_after_each_of_its_events_is_charged_whole_but_for_the_last(wire, connect, call):
+    for count in range(len(WHOLE) + 1):
+        wire.does(CHUNKED, b"%x\r\n" % len(events(*WHOLE[:count])) + events(*WHOLE[:count]) + b"\r\n" if count else b"")
+        spent, reply = await charged(connect, wire, call, max_tokens=STREAM_ABOVE + 1)
+        whole = count == len(WHOLE)
+        assert (spent == WORST, isinstance(reply, Reply)) == (not whole, whole), count
+
+
+@pytest.mark.parametrize("missing", [1, 2, 10, 50, len(BODY)])
+async def test_a_plain_answer_that_lacks_its_end_is_charged_whole(missing, wire, connect, call):
+    whole = http(200, BODY, "content-type: application/json")
+    wire.does(whole[:-missing])
+    assert await charged(connect, wire, call) == (WORST, None)

@@ -1,0 +1,111 @@
+"""What somebody else put among our files runs no code, reaches no other file, and lies to nobody unseen."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from tests.e2e.world import prompts
+
+RUN = ("run", "in.jsonl", "-o", "out.jsonl")
+
+
+@pytest.fixture
+def ran(world, api):
+    """A world in which a run has ended."""
+    world.write("in.jsonl", prompts(3))
+    assert world.claudebatch(*RUN).code == 0
+    return world
+
+
+def spoil(path, *statements):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        for statement in statements:
+            connection.execute(statement)
+
+
+def journal(world):
+    return world.path("out.jsonl.claudebatch/journal.sqlite")
+
+
+HOSTILE_SQL = [
+    "CREATE TRIGGER evil AFTER INSERT ON meta BEGIN SELECT load_extension('/tmp/evil.so'); END",
+    "CREATE TRIGGER evil AFTER INSERT ON attempts BEGIN SELECT writefile('owned', 'x'); END",
+    "CREATE TRIGGER evil BEFORE UPDATE ON attempts BEGIN SELECT readfile('/etc/passwd'); END",
+    "CREATE VIEW evil AS SELECT load_extension('x')",
+]
+
+
+@pytest.mark.parametrize("sql", HOSTILE_SQL)
+def test_code_in_a_planted_journal_does_not_run(ran, sql):
+    spoil(journal(ran), sql)
+    ran.write("in.jsonl", prompts(5))
+    done = ran.claudebatch(*RUN)
+    assert done.code in (0, 6), done.err
+    assert "Traceback" not in done.err
+    assert not ran.path("owned").exists()
+
+
+@pytest.mark.parametrize("key", ["lanes", "models", "bad_rows", "run_id", "simulated", "input", "started", "ordered"])
+@pytest.mark.parametrize("value", ["'{'", "'\"x\"'", "'[1,2]'", "'null'", "x'ff'", "'1e999'", "'{\"a\":{}}'", "'-1'"])
+def test_planted_notes_of_a_run_end_in_an_error_of_ours_and_not_in_a_crash(ran, key, value):
+    spoil(journal(ran), f"INSERT OR REPLACE INTO meta VALUES ('{key}', {value})")
+    done = ran.claudebatch(*RUN)
+    assert done.code != 70, done.err
+    assert "Traceback" not in done.err
+
+
+def test_the_ledger_cannot_send_a_purge_anywhere(ran):
+    precious = ran.folder / "precious"
+    precious.mkdir(0o700)
+    for name in ("journal.sqlite", "lock", "input.jsonl", "letters.txt"):
+        (precious / name).write_bytes(journal(ran).read_bytes() if "journal" in name else b"precious")
+    other = ran.folder / "precious.claudebatch"
+    other.mkdir(0o700)
+    (other / "letters.txt").write_bytes(b"precious")
+    for place in (precious, other, ran.home, ran.work, ran.work / ".." / "precious", "/"):
+        spoil(ran.home / "state/spend.sqlite", f"UPDATE runs SET folder = '{place}'")
+        done = ran.claudebatch("runs", "purge", "out.jsonl", "--yes")
+        assert done.code in (0, 2, 6), done.err
+        assert "Traceback" not in done.err
+    assert len([*precious.iterdir()]) == 4
+    assert (other / "letters.txt").read_bytes() == b"precious"
+    assert ran.path("out.jsonl").exists()
+
+
+def test_a_purge_removes_everything_of_a_run_but_its_results(ran):
+    done = ran.claudebatch("runs", "purge", "out.jsonl", "--yes")
+    assert done.code == 0, done.err
+    assert not ran.path("out.jsonl.claudebatch").exists()
+    assert ran.path("out.jsonl").exists()
+    kept = [path for path in ran.home.rglob("*") if path.is_file() and "cache" not in str(path)]
+    assert [path for path in kept if b"row-1" in path.read_bytes()] == []
+
+
+def test_an_answer_that_was_changed_in_the_cache_is_asked_again(ran, api):
+    cache = ran.home / "cache/responses/cache.db"
+    spoil(cache, "UPDATE Cache SET value = CAST(replace(CAST(value AS TEXT), 'text', 'evil') AS BLOB)")
+    assert ran.claudebatch("run", "in.jsonl", "-o", "again.jsonl").code == 0
+    assert api.requests == 6
+    assert "evil" not in ran.path("again.jsonl").read_text()
+
+
+def test_an_owner_file_of_nonsense_says_nothing_and_steers_nothing(processes, serve):
+    world = processes
+    serve(script=("hang",) * 9)
+    world.write("in.jsonl", prompts(1))
+    first = world.launch(*RUN)
+    place = world.path("out.jsonl.claudebatch/owner.json")
+    world.until(place.exists)
+    for text in (
+        '{"pid":1e99,"host":"h","since":"s"}',
+        '{"pid":"\\u001b[2J","host":"\\u202e","since":"\\u009b"}',
+        "[" * 9999,
+    ):
+        place.write_text(text)
+        done = world.launch(*RUN).wait()
+        assert done.code == 7, done.err
+        assert "\x1b" not in done.err
+    assert first.running
