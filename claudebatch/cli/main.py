@@ -69,24 +69,45 @@ def _options(
 def run_command_line() -> int:
     """Run the command that `sys.argv` names; returns the exit code and never raises."""
     with guarded(environment(), _crash):
-        try:
-            check_words(sys.argv[1:], environment())
-            code = app(prog_name=app.info.name, standalone_mode=False)
-        except SystemExit as leaving:
-            code = leaving.code
-        except (ClaudebatchError, StopRun) as error:
-            return _tell(error)
-        except BrokenPipeError:
-            return _reader_has_left()
-        except (KeyboardInterrupt, typer.Abort):
-            _stderr().say("interrupted; nothing was lost")
-            return ExitCode.INTERRUPTED
-        except (OSError, sqlite3.Error) as error:
-            reason = f"a file cannot be read or written: {error}"
-            return _tell(StorageError(reason, fix="mend the disk, then run the same command"))
-        except Exception as error:  # noqa: BLE001  # the last resort: no traceback, no prompt, no key on the screen
-            return _refuse(error) if isinstance(error, Complaint) else _crash(error)
+        return _written(_run())
+
+
+def _run() -> int:
+    try:
+        check_words(sys.argv[1:], environment())
+        code = app(prog_name=app.info.name, standalone_mode=False)
+    except SystemExit as leaving:
+        # The option parser makes a 1 of it when nobody reads.
+        code = ExitCode.LOCAL_IO if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
+    except (ClaudebatchError, StopRun) as error:
+        return _tell(error)
+    except BrokenPipeError:
+        return ExitCode.LOCAL_IO
+    except (KeyboardInterrupt, typer.Abort):
+        _stderr().say("interrupted; nothing was lost")
+        return ExitCode.INTERRUPTED
+    except (OSError, sqlite3.Error) as error:
+        return _tell(_disk(error))
+    except Exception as error:  # noqa: BLE001  # the last resort: no traceback, no prompt, no key on the screen
+        return _refuse(error) if isinstance(error, Complaint) else _crash(error)
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _written(code: int) -> int:
+    """*code*, once the last words are out; 6 if they cannot be. The interpreter would make a 120 of it, too late."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        if not isinstance(error, BrokenPipeError):
+            _tell(_disk(error))
+        code = max(code, ExitCode.LOCAL_IO)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _disk(error: Exception) -> StorageError:
+    reason = f"a file cannot be read or written: {error}"
+    return StorageError(reason, fix="mend the disk, then run the same command")
 
 
 @runtime_checkable
@@ -105,12 +126,6 @@ def _refuse(error: Complaint) -> int:
     error.show(told)
     _stderr().say_all(render_usage(told.getvalue()))
     return error.exit_code
-
-
-def _reader_has_left() -> int:
-    # The interpreter must not complain either, while it closes what nobody reads.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ExitCode.LOCAL_IO
 
 
 def _tell(error: ClaudebatchError | StopRun) -> int:

@@ -43,8 +43,9 @@ def _cap(alert: CapAlert) -> str:
     used = f"{fmt.money(alert.used)} of {fmt.money_exact(alert.cap)}"
     if alert.percent < 100:
         return f"{alert.percent} % of {cap} is used: {used}"
-    rest = "" if alert.used >= alert.cap else "; the next request may cost more than is left"
-    return f"{cap} is used up: {used}{rest}"
+    if alert.used >= alert.cap:
+        return f"{cap} is used up: {used}"
+    return f"what is left of {cap} may not be enough for the next request: {used} is used"
 
 
 def _spike(alert: SpendSpike) -> str:

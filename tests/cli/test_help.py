@@ -51,6 +51,7 @@ def test_every_command_is_here():
         ("estimate",),
         ("models",),
         ("spend",),
+        ("doctor",),
         ("simulate",),
         ("runs", "list"),
         ("runs", "rebuild"),

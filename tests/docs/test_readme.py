@@ -6,6 +6,7 @@ import ast
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from claudebatch.config.load import load
@@ -31,7 +32,8 @@ def test_an_example_prints_what_the_readme_shows(number, printed, shell):
 
 def test_every_command_has_an_example():
     shown = {example.command.split()[1] for example in EXAMPLES if example.command.startswith("claudebatch ")}
-    assert shown == {"run", "spend", "cache", "simulate"}
+    assert shown == {"run", "estimate", "spend", "runs", "cache", "simulate"}
+    assert all(f"`claudebatch {name}`" in README for name in shown | {"models", "doctor"})
 
 
 def test_the_readme_is_short_enough_to_be_read():
@@ -90,7 +92,9 @@ def test_the_configuration_of_the_readme_can_be_loaded(tmp_path):
     (written,) = blocks(README, "yaml")
     (tmp_path / "claudebatch.yaml").write_text(written)
     config = load(None, {}, env={"HOME": str(tmp_path)}, folder=tmp_path).config
-    assert (config.budget, config.limits.headroom, len(config.routes)) == (5, "10%", 2)
+    budget = msgspec.structs.asdict(config.budget)
+    assert (budget["run"], budget["day"], config.monitor.on_spike) == (5, 20, "pause")
+    assert (config.limits.headroom, len(config.routes)) == ("10%", 2)
 
 
 OPTIONS = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--no-deps", "--no-build-isolation"})

@@ -20,7 +20,7 @@ def test_the_page_quotes_the_drills_own_figures():
 def test_no_figure_is_of_a_drill_that_found_something(drill):
     found = figures()[drill]
     assert found["problems"] == found["answers_lost"] == found["answers_asked_again"] == 0
-    assert found["struck"] >= 100
+    assert found["struck"] >= 50
 
 
 def test_the_page_says_how_many_kinds_of_run_are_killed():

@@ -59,7 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bench = Bench(place / "calm")
         lengths = bench.lengths()
         faults = every_fault(lengths) if options.all else sample(lengths, rng, options.rounds)
-        tasks: list[Fault | int | Damage] = [*faults, *LIMITS, *damages(rng, 200 if options.all else DAMAGES)]
+        tasks: list[Fault | int | Damage] = [*faults, *LIMITS, *damages(rng, 30 if options.all else DAMAGES)]
         tally = Tally(means="kernel", seed=options.seed)
         for verdict in troupe.play_all(tasks, partial(_player, bench, place), options.workers):
             tally.add(verdict)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 FIGURES = Path(__file__).with_name("figures.json")
+PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
+START, END = "<!-- figures -->\n", "<!-- end of figures -->"
 _COLUMNS = (
     ("cases", "cases"), ("processes killed or faults", "struck"), ("sessions", "sessions"), ("requests", "requests"),
     ("sent again", "resends"), ("answers lost", "answers_lost"), ("answers asked again", "answers_asked_again"),
@@ -21,8 +23,12 @@ def figures() -> dict[str, dict[str, Any]]:
 
 
 def record(drill: str, found: dict[str, Any]) -> None:
-    """Keep *found* as the last figures of *drill*."""
+    """Keep *found* as the last figures of *drill*, and show them on the page."""
     FIGURES.write_text(json.dumps(dict(sorted({**figures(), drill: found}.items())), indent=1) + "\n")
+
+    text = PAGE.read_text()
+    before, _, rest = text.partition(START)
+    PAGE.write_text(before + START + table() + "\n" + END + rest.partition(END)[2])
 
 
 def table() -> str:

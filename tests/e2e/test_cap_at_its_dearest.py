@@ -84,3 +84,15 @@ def test_what_cannot_be_counted_keeps_its_bound(world, serve):
     world.write("in.jsonl", [{"id": 1, "max_tokens": 10, "messages": [{"role": "user", "content": content}]}])
     assert world.claudebatch(*RUN, "--budget", "0.50").code == 3
     assert (api.requests, api.stats()["other_requests"]) == (0, 0)
+
+
+def test_expected_costs_say_by_how_much_the_cap_may_be_passed_before_and_after(world, serve):
+    api = serve(adversarial=True)
+    world.configure("budget: {run: 0.10, mode: expected, overshoot: 20%}\n")
+    world.write("in.jsonl", prompts(60, model=SONNET, max_tokens=500))
+    done = world.claudebatch(*RUN)
+    assert done.code == 3, done.err
+    assert "the cap may be passed by up to $0.02" in done.err
+    assert "of $0.10, which $0.02 may pass" in done.err
+    assert billed(api) <= from_usd(Decimal("0.12"))
+    assert world.claudebatch(*RUN, "--json").lines[-1]["overshoot_usd"] == "0.02"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.house.files import ROOT, name, python_files
+from tests.house.files import ROOT, name, python_files, tree
 
 BANNED = {
     "a clock": (
@@ -40,6 +41,16 @@ BANNED = {
         "import shelve",
         "import yaml\nyaml.load('')",
         "import yaml\nyaml.unsafe_load('')",
+    ),
+    "a file of a name that others can guess": (
+        "import tempfile\ntempfile.mktemp()",
+        "from tempfile import mktemp\nmktemp",
+    ),
+    "loading code by name": ("import importlib\nimportlib.import_module('x')", "import runpy"),
+    "a library of C": ("import ctypes",),
+    "the network without its door": (
+        "import urllib.request\nurllib.request.urlopen('https://x')",
+        "from urllib.request import urlopen\nurlopen",
     ),
 }
 SNIPPETS = [(what, code) for what, codes in BANNED.items() for code in codes]
@@ -70,6 +81,33 @@ def test_library_code_cannot_use(what, code):
     assert "TID251" in codes_of(code, "claudebatch/engine/new.py"), f"{what} is not banned"
 
 
+@pytest.mark.parametrize(
+    ("code", "rule"),
+    [
+        ("eval('1')", "S307"),
+        ("exec('x = 1')", "S102"),
+        ("import os\nos.system('true')", "S605"),
+        ("import subprocess\nsubprocess.run('true', shell=True, check=True)", "S602"),
+        ("import os\nos.chmod('x', 0o777)", "S103"),
+        ("import ssl\nssl._create_unverified_context()", "S323"),
+    ],
+)
+def test_running_text_as_code_and_opening_what_is_closed_is_refused(code, rule):
+    assert rule in codes_of(code, "claudebatch/engine/new.py")
+
+
+def test_nothing_is_compiled_or_imported_by_name():
+    """`compile` and `__import__` have no rule of ruff's."""
+    named = {
+        f"{name(path)}: {node.func.id}"
+        for path in python_files("claudebatch")
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        if node.func.id in ("eval", "exec", "compile", "__import__", "globals", "input")
+    }
+    assert named == set()
+
+
 def test_config_may_read_the_environment():
     assert "TID251" not in codes_of("import os\nos.environ['A']", "claudebatch/config/__init__.py")
 
@@ -84,6 +122,7 @@ def test_relative_imports_and_prints_are_refused_too():
 
 
 LIFTED = {
+    "claudebatch/cli/doctor.py": "where time comes in",
     "claudebatch/cli/days.py": "where time comes in",
     "claudebatch/cli/models.py": "where time comes in",
     "claudebatch/cli/running.py": "where time comes in",

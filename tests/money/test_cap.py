@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from math import ceil
 from typing import Any
 
@@ -11,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claudebatch.domain import Call
-from claudebatch.errors import AttemptError, RateLimited
-from claudebatch.stack import build_stack
+from claudebatch.errors import AttemptError, NotServed, RateLimited
+from claudebatch.stack import Money, build_stack
 from tests.support.parts import Bench, make_bench
 from tests.support.scripted import HAIKU, OPUS, SONNET, overloaded, rate_limited, timed_out
 from tests.support.spender import Dearest, spend
@@ -54,6 +55,15 @@ async def test_of_equal_rows_as_many_are_answered_as_the_cap_holds_and_as_fast_a
     assert found.billed >= cap - one + (cap % one == 0), "the share used is at least 1 - hold / cap"
     assert found.seconds == ceil(affordable / 64), "64 in flight as long as the money lasts"
     assert found.most_in_flight == min(64, affordable)
+
+
+@virtual
+async def test_a_request_without_a_price_is_not_served_under_a_cap_and_free_of_holds_without_one():
+    bench = make_bench()
+    call = replace(bench.call(), model="claude-unheard-of-9")
+    assert Money(bench.workshop.prices).worst(call) == 0
+    with pytest.raises(NotServed, match="no price is known for this request at claude-unheard-of-9"):
+        Money(bench.workshop.prices, capped=True).worst(call)
 
 
 _ROW = st.tuples(

@@ -235,6 +235,18 @@ async def test_the_budget_is_exact_after_a_hundred_thousand_cancelled_attempts()
     purse.release(hold)
 
 
+@virtual
+async def test_what_is_expected_stays_under_the_cap_even_where_the_worst_would_fit_under_the_overshoot():
+    purse = RunBudget(100, spent=0, overshoot=100)
+    first = await purse.hold(60, 70)
+    second = asyncio.ensure_future(purse.hold(60, 70))
+    await settled()
+    assert not second.done(), "120 of 100, though 140 of 200 at worst"
+    purse.settle(first, 40)
+    purse.release(await second)
+    assert (purse.spent, purse.held) == (40, 0)
+
+
 def test_an_error_that_says_it_may_be_billed_is_believed_without_a_record_below():
     async def below(call: Call) -> Reply:
         raise AttemptError("lost", type="timeout", may_be_billed=True)

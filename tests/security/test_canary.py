@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from urllib.parse import quote
 
@@ -170,6 +172,23 @@ def test_a_crash_never_writes_into_a_file_that_is_there(guarded, monkeypatch):
     assert precious.read_text() == "precious"
     (crash,) = [path for path in state.glob("crash-*") if not path.is_symlink()]
     assert crash.stat().st_mode & 0o777 == 0o600
+
+
+def test_libraries_that_are_told_to_log_everything_log_nothing(guarded, stranger):
+    guarded.write("in.jsonl", [{"id": "a", "prompt": "400 a prompt of my own"}])
+    done = subprocess.run(
+        [sys.executable, "-m", "claudebatch", "run", "in.jsonl", "-o", "out.jsonl", "-vv"],
+        cwd=guarded.work,
+        env={**guarded.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONASYNCIODEBUG": "1"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, len(stranger.asked)) == (1, 1)
+    told = done.stderr.decode()
+    assert ("DEBUG" in told, "a prompt of my own" in told) == (False, False), told
+    assert leaks(guarded.files(), told, secrets=ALL) == []
 
 
 def test_the_process_list_and_the_environment_of_children_do_not_have_it(processes, stranger):

@@ -7,7 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from tests.e2e.world import prompts
+from claudebatch.errors import StorageError
+from claudebatch.stores.run_notes import read_note
+from tests.e2e.world import prompts, query
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
 
@@ -48,13 +50,29 @@ def test_code_in_a_planted_journal_does_not_run(ran, sql):
     assert not ran.path("owned").exists()
 
 
-@pytest.mark.parametrize("key", ["lanes", "models", "bad_rows", "run_id", "simulated", "input", "started", "ordered"])
-@pytest.mark.parametrize("value", ["'{'", "'\"x\"'", "'[1,2]'", "'null'", "x'ff'", "'1e999'", "'{\"a\":{}}'", "'-1'"])
-def test_planted_notes_of_a_run_end_in_an_error_of_ours_and_not_in_a_crash(ran, key, value):
+KEYS = ("lanes", "models", "bad_rows", "run_id", "simulated", "input", "started", "ordered", "agreed", "expected")
+NONSENSE = ("{", "[1,2]", "", b"\xff", "1e999", '{"a":{}}', "-1", "[" * 9999, 7)
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("value", NONSENSE, ids=lambda value: repr(value)[:12])
+def test_a_planted_note_of_a_run_is_an_error_of_ours(tmp_path, key, value):
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value)")
+        connection.execute("INSERT INTO meta VALUES (?, ?)", (key, value))
+        with pytest.raises(StorageError, match=key) as caught:
+            read_note(connection, tmp_path, key)
+    assert caught.value.fix
+
+
+@pytest.mark.parametrize(("key", "value"), [("lanes", "'null'"), ("models", "'[1]'"), ("run_id", "'-1'")])
+def test_a_run_with_planted_notes_ends_with_6_and_starts_over_with_fresh(ran, key, value):
     spoil(journal(ran), f"INSERT OR REPLACE INTO meta VALUES ('{key}', {value})")
     done = ran.claudebatch(*RUN)
-    assert done.code != 70, done.err
-    assert "Traceback" not in done.err
+    assert done.code == 6, done.err
+    assert f'note "{key}" is damaged' in done.err
+    assert "--fresh" in done.err
+    assert ran.claudebatch(*RUN, "--fresh").code == 0
 
 
 def test_the_ledger_cannot_send_a_purge_anywhere(ran):
@@ -65,11 +83,11 @@ def test_the_ledger_cannot_send_a_purge_anywhere(ran):
     other = ran.folder / "precious.claudebatch"
     other.mkdir(0o700)
     (other / "letters.txt").write_bytes(b"precious")
-    for place in (precious, other, ran.home, ran.work, ran.work / ".." / "precious", "/"):
+    ((run,),) = query(ran.home / "state/spend.sqlite", "SELECT run FROM runs")
+    for place in (precious, ran.home, ran.work, ran.work / ".." / "precious", "/", other):
         spoil(ran.home / "state/spend.sqlite", f"UPDATE runs SET folder = '{place}'")
-        done = ran.claudebatch("runs", "purge", "out.jsonl", "--yes")
-        assert done.code in (0, 2, 6), done.err
-        assert "Traceback" not in done.err
+        done = ran.claudebatch("runs", "purge", run, "--yes")
+        assert done.code == (0 if place == other else 6), done.err
     assert len([*precious.iterdir()]) == 4
     assert (other / "letters.txt").read_bytes() == b"precious"
     assert ran.path("out.jsonl").exists()

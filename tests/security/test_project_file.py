@@ -92,7 +92,7 @@ def test_no_file_of_variables_is_read(world, stranger, name):
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("!!python/object/apply:os.system ['touch owned']", "not YAML"),
+        ("!!python/object/apply:os.system ['touch owned']", "could not determine a constructor"),
         ("model: !!python/object/new:os.system ['touch owned']", "could not determine a constructor"),
         ("model: !!python/name:os.system", "could not determine a constructor"),
         ("a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n" * 1, "there is no setting"),
@@ -105,7 +105,7 @@ def test_a_file_that_is_made_to_harm_its_reader_is_refused(world, text, words):
     project(world, text)
     done = world.claudebatch(*RUN, "--simulate")
     assert done.code == 2
-    assert words in done.err or "claudebatch.yaml" in done.err
+    assert words in done.err
     assert not world.path("owned").exists()
     assert "\x1b" not in done.err
 

@@ -13,7 +13,6 @@ from claudebatch.stores.journal.records import INTENT
 from claudebatch.stores.journal.rescue import RESCUE, Rescue, absorb
 from tests.support.journals import intent, outcome
 
-
 BODY = b'{"text":"caf\xc3\xa9 \\n"}'
 
 

@@ -11,92 +11,17 @@ from typing import Any
 import pytest
 
 from claudebatch.domain import Hold
-from claudebatch.drain import Drain
 from claudebatch.errors import BudgetExhausted, Draining, JournalFailed
-from claudebatch.events import CapUsed, Event
-from claudebatch.stores.budget import RunBudget
-from claudebatch.stores.ledger import open_ledger
-from claudebatch.stores.ledger.caps import CapBook, SharedCap
-from claudebatch.stores.shared_budget import SharedBudget
+from claudebatch.events import CapUsed
+from claudebatch.stores.ledger.caps import SharedCap
 from tests.support.cancellation import cuts
-from tests.support.virtual import now, settled, virtual
-
-DAY, NEXT = "2026-11-30", "2026-12-01"
-
-
-class Run:
-    """A run with a purse, and a pen that writes what it spent when it is asked to."""
-
-    def __init__(self, ledger: Path, name: str, *caps: SharedCap, own: int | None = None) -> None:
-        self.day, self.name, self.ledger, self.drain = DAY, name, ledger, Drain()
-        self.events: list[Event] = []
-        self.flushed = 0
-        self.dead: list[list[str]] = []
-        self._unwritten: list[tuple[str, int]] = []
-        open_ledger(ledger).close()
-        self.book = CapBook.open(ledger, name, caps)
-        self.purse = SharedBudget(
-            RunBudget(own, spent=0, waits=self.drain),
-            self.book,
-            today=lambda: self.day,
-            now=now,
-            waits=self.drain,
-            emit=self.events.append,
-            flush=self.flush,
-            settle_dead=self._settle_dead,
-        )
-        self.looked = asyncio.Event()
-        self._loop = asyncio.get_running_loop()
-
-    def _settle_dead(self, runs: list[str]) -> None:
-        self.dead.append(runs)
-        self._loop.call_soon_threadsafe(self.looked.set)
-
-    def settle(self, hold: Hold, cost: int) -> None:
-        self._unwritten.append((hold.day, cost))
-        self.purse.settle(hold, cost)
-
-    async def flush(self) -> None:
-        self.flushed += 1
-        connection = open_ledger(self.ledger)
-        connection.execute("BEGIN IMMEDIATE")
-        for day, cost in self._unwritten:
-            connection.execute(
-                "INSERT INTO spend (run, day, model, rule, spent) VALUES (?,?,'m','r',?)"
-                " ON CONFLICT DO UPDATE SET spent = spent + excluded.spent",
-                (self.name, day, cost),
-            )
-            connection.execute("UPDATE holds SET amount = amount - ? WHERE run = ? AND day = ?", (cost, self.name, day))
-        connection.execute("COMMIT")
-        connection.close()
-        self._unwritten.clear()
-
-    async def close(self) -> None:
-        await self.flush()
-        await self.purse.close(clear=True)
-
-    def in_file(self, what: str = "amount", table: str = "holds", day: str = DAY) -> int:
-        connection = sqlite3.connect(self.ledger)
-        (found,) = connection.execute(
-            f"SELECT coalesce(sum({what}), 0) FROM {table} WHERE run = ? AND day = ?", (self.name, day)
-        ).fetchone()
-        connection.close()
-        return int(found)
+from tests.support.purses import DAY, NEXT, Run, attempt, cap
+from tests.support.virtual import settled, virtual
 
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Path:
     return tmp_path / "spend.sqlite"
-
-
-def cap(limit: int, span: Any = "day", **facts: Any) -> SharedCap:
-    return SharedCap(span, limit, span, **facts)
-
-
-async def attempt(run: Run, worst: int, cost: int, takes_s: float = 1.0) -> None:
-    hold = await run.purse.hold(worst, worst)
-    await asyncio.sleep(takes_s)
-    run.settle(hold, cost)
 
 
 @virtual

@@ -7,21 +7,20 @@ into the journal when the run is opened again.
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-import msgspec
-
 from claudebatch.stores.files import private_file
-from claudebatch.stores.journal.records import OUTCOME, Outcome
+from claudebatch.stores.journal.records import OUTCOME, Intent, Outcome
 
 RESCUE = "rescue"
 _ROOM_BYTES = 2 << 20
 """Answers of a few thousand characters each, for some hundred requests in flight."""
-_decoder = msgspec.json.Decoder(Outcome)
 
 
 class Rescue:
@@ -40,7 +39,7 @@ class Rescue:
         """Write *outcomes* down; whether they are durable."""
         if self._descriptor is None:
             return False
-        lines = [self._head, *map(msgspec.json.encode, outcomes), b""]
+        lines = [self._head, *map(_encoded, outcomes), b""]
         try:
             _write(self._descriptor, b"\n".join(lines))
             os.fsync(self._descriptor)
@@ -79,8 +78,20 @@ def _outcomes(data: bytes, run_id: bytes) -> Iterator[Outcome]:
     if head != run_id:
         return  # of a run that was started over since
     for line in lines[:-1]:
-        with suppress(msgspec.DecodeError):
-            yield _decoder.decode(line)
+        with suppress(ValueError, TypeError):  # torn
+            yield _decoded(line)
+
+
+def _encoded(outcome: Outcome) -> bytes:
+    body = None if outcome.body is None else base64.b64encode(outcome.body).decode()
+    return json.dumps(outcome._replace(body=body)).encode()  # type: ignore[arg-type]  # text for a moment
+
+
+def _decoded(line: bytes) -> Outcome:
+    *fields, intent = json.loads(line)
+    outcome = Outcome._make([*fields, Intent._make(intent)])
+    body = None if outcome.body is None else base64.b64decode(outcome.body, validate=True)
+    return outcome._replace(body=body)
 
 
 def _take(descriptor: int) -> None:

@@ -1,0 +1,89 @@
+"""A run's hand in shared caps, with a pen that writes what it spent when it is asked to."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+from claudebatch.domain import Hold
+from claudebatch.drain import Drain
+from claudebatch.events import Event
+from claudebatch.stores.budget import RunBudget
+from claudebatch.stores.ledger import open_ledger
+from claudebatch.stores.ledger.caps import CapBook, SharedCap
+from claudebatch.stores.shared_budget import SharedBudget
+from tests.support.virtual import now
+
+DAY, NEXT = "2026-11-30", "2026-12-01"
+
+
+class Run:
+    """A run with a purse, and a pen that writes what it spent when it is asked to."""
+
+    def __init__(self, ledger: Path, name: str, *caps: SharedCap, own: int | None = None) -> None:
+        self.day, self.name, self.ledger, self.drain = DAY, name, ledger, Drain()
+        self.events: list[Event] = []
+        self.flushed = 0
+        self.dead: list[list[str]] = []
+        self._unwritten: list[tuple[str, int]] = []
+        open_ledger(ledger).close()
+        self.book = CapBook.open(ledger, name, caps)
+        self.purse = SharedBudget(
+            RunBudget(own, spent=0, waits=self.drain),
+            self.book,
+            today=lambda: self.day,
+            now=now,
+            waits=self.drain,
+            emit=self.events.append,
+            flush=self.flush,
+            settle_dead=self._settle_dead,
+        )
+        self.looked = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+
+    def _settle_dead(self, runs: list[str]) -> None:
+        self.dead.append(runs)
+        self._loop.call_soon_threadsafe(self.looked.set)
+
+    def settle(self, hold: Hold, cost: int) -> None:
+        self._unwritten.append((hold.day, cost))
+        self.purse.settle(hold, cost)
+
+    async def flush(self) -> None:
+        self.flushed += 1
+        connection = open_ledger(self.ledger)
+        connection.execute("BEGIN IMMEDIATE")
+        for day, cost in self._unwritten:
+            connection.execute(
+                "INSERT INTO spend (run, day, model, rule, spent) VALUES (?,?,'m','r',?)"
+                " ON CONFLICT DO UPDATE SET spent = spent + excluded.spent",
+                (self.name, day, cost),
+            )
+            connection.execute("UPDATE holds SET amount = amount - ? WHERE run = ? AND day = ?", (cost, self.name, day))
+        connection.execute("COMMIT")
+        connection.close()
+        self._unwritten.clear()
+
+    async def close(self) -> None:
+        await self.flush()
+        await self.purse.close(clear=True)
+
+    def in_file(self, what: str = "amount", table: str = "holds", day: str = DAY) -> int:
+        connection = sqlite3.connect(self.ledger)
+        (found,) = connection.execute(
+            f"SELECT coalesce(sum({what}), 0) FROM {table} WHERE run = ? AND day = ?", (self.name, day)
+        ).fetchone()
+        connection.close()
+        return int(found)
+
+
+def cap(limit: int, span: Any = "day", **facts: Any) -> SharedCap:
+    return SharedCap(span, limit, span, **facts)
+
+
+async def attempt(run: Run, worst: int, cost: int, takes_s: float = 1.0) -> None:
+    hold = await run.purse.hold(worst, worst)
+    await asyncio.sleep(takes_s)
+    run.settle(hold, cost)
