@@ -24,4 +24,4 @@ def test_no_figure_is_of_a_drill_that_found_something(drill):
 
 
 def test_the_page_says_how_many_kinds_of_run_are_killed():
-    assert len(SCENARIOS) == 8 and "eight kinds of run" in PAGE
+    assert len(SCENARIOS) == 9 and "nine kinds of run" in PAGE

@@ -45,6 +45,12 @@ def _plain(count: int) -> Callable[[Stage, Judge, Callable[[Step], None]], None]
     return before
 
 
+def _shared(stage: Stage, _: Judge, __: Callable[[Step], None]) -> None:
+    stage.write("in.jsonl", rows(5))
+    with (stage.work / "claudebatch.yaml").open("a") as config:
+        config.write("budget: {day: 5}\n")
+
+
 def _edited(stage: Stage, judge: Judge, do: Callable[[Step], None]) -> None:
     stage.write("in.jsonl", rows(5))
     do(Step((*RUN, "--ordered")))
@@ -87,6 +93,7 @@ SCENARIOS = (
     Scenario("ordered", Step(ORDERED), _plain(6), weight=5),
     Scenario("without the cache", Step((*ORDERED, "--no-cache")), _plain(6), weight=3),
     Scenario("under a cap", Step((*ORDERED, "--budget", "5")), _plain(5), weight=2),
+    Scenario("under a shared cap", Step(ORDERED), _shared, weight=2),
     Scenario("piped input", Step(("run", "-", *ORDERED[2:]), stdin=_piped(4)), _nothing),
     Scenario("an edited input", Step(ORDERED), _edited),
     Scenario("--fresh", Step(FRESH, again=FRESH[:-1]), _finished),

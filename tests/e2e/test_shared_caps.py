@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import time
 from decimal import Decimal
 
@@ -79,25 +80,27 @@ def test_a_rehearsal_takes_nothing_of_a_shared_cap(world, api):
     assert world.claudebatch("run", "in.jsonl", "-o", "out.jsonl").code == 3
 
 
-def race(world, api, cap, *, kill=0):
-    world.configure(f"budget: {{day: {cap}}}\n")
-    world.write("in.jsonl", ROWS)
-    running = [
-        world.launch("run", "in.jsonl", "-o", f"{number}.jsonl", "--no-cache", "--no-progress") for number in range(8)
+def launch(world, cap, numbers):
+    if numbers.start == 0:
+        world.configure(f"budget: {{day: {cap}}}\n")
+        world.write("in.jsonl", ROWS)
+    return [
+        world.launch("run", "in.jsonl", "-o", f"{number}.jsonl", "--no-cache", "--no-progress") for number in numbers
     ]
-    if kill:
-        end = time.monotonic() + PATIENCE_S
-        while api.requests < 10 and time.monotonic() < end:
-            time.sleep(0.005)
-        for process in running[:kill]:
-            process.send(signal.SIGKILL)
-    return [process.wait() for process in running]
+
+
+def holders(world):
+    path = world.home / "state" / "spend.sqlite"
+    try:
+        return query(path, "SELECT count(*) FROM holds WHERE amount > 0")[0][0] if path.exists() else 0
+    except sqlite3.OperationalError:  # it is being made
+        return 0
 
 
 def test_eight_processes_never_pass_one_cap_together(processes, serve):
     world, cap = processes, from_usd(Decimal("0.10"))
     api = serve(use_all_max_tokens=True, latency="uniform:0.001,0.01")
-    done = race(world, api, "0.10")
+    done = [process.wait() for process in launch(world, "0.10", range(8))]
     assert [one.code for one in done] == [3] * 8, [one.err for one in done]
     largest = max(
         worst
@@ -109,11 +112,19 @@ def test_eight_processes_never_pass_one_cap_together(processes, serve):
 
 
 def test_what_dead_processes_held_is_settled_by_those_that_need_it(processes, serve):
-    world, cap = processes, from_usd(Decimal("0.40"))
-    api = serve(use_all_max_tokens=True, latency="uniform:0.01,0.03")
-    done = race(world, api, "0.40", kill=4)
-    assert [one.code for one in done[4:]] == [3] * 4, [one.err for one in done]
-    assert [one.code for one in done[:4]] == [-9] * 4
+    world, cap = processes, from_usd(Decimal("1.00"))
+    api = serve(use_all_max_tokens=True, latency="fixed:0.5")
+    doomed = launch(world, "1.00", range(2))  # the cap has room for both: neither settles the other
+    end = time.monotonic() + PATIENCE_S
+    while holders(world) < 2 and time.monotonic() < end:
+        time.sleep(0.002)
+    for process in doomed:
+        process.send(signal.SIGKILL)
+    assert [process.wait().code for process in doomed] == [-9] * 2
+    assert holders(world) >= 2, "they died with money in their hands"
+    done = [process.wait() for process in launch(world, "1.00", range(4, 8))]
+    codes = {one.code for one in done}
+    assert 3 in codes and codes <= {0, 3}, [one.err for one in done]
     spent, unknown = world.ledger()
     assert billed(api) <= spent + unknown <= cap
     # What was in flight when they died counts at its worst case; all the rest was there for the others.

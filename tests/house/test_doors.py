@@ -22,8 +22,8 @@ DOORS = {
     "yaml": {"config"},
     # JSON is spoken in several rooms, each of which turns bytes into words of its own: streamed events (clients), the
     # configuration's types (config), input lines (jsonl), the API's messages (messages), facts about models (models),
-    # result lines (results), answers saved from a full disk (stores), and the other side of the wire (simulator).
-    "msgspec": {"clients", "config", "jsonl", "messages", "models", "results", "simulator", "stores"},
+    # result lines (results), and the other side of the wire (simulator).
+    "msgspec": {"clients", "config", "jsonl", "messages", "models", "results", "simulator"},
 }
 MAY_BE_CLOSED = {"aiohttp"}
 """Doors that need not be used: the SDK's transport may be built with or without its own package's name."""
