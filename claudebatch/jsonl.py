@@ -175,7 +175,8 @@ def _check(path: Path, text: bool) -> None:
     if not text and head.removeprefix(_BOM).lstrip().startswith(b"["):
         raise ClaudebatchError(
             f"{path} is a JSON array, not JSON lines",
-            fix=f"write one value per line: jq -c '.[]' {path} > {path.stem}.lines.jsonl (or add --text for plain prompts)",
+            fix=f"write one value per line: jq -c '.[]' {path} > {path.stem}.lines.jsonl"
+            " (or add --text for plain prompts)",
         )
 
 

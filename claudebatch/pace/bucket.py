@@ -18,7 +18,7 @@ from claudebatch.pace.peaks import Peaks
 _ROOM_S = 0.5
 """Seconds of allowance that may be saved up blindly: half of the smallest bucket that the API is said to use ("60 RPM
 might be enforced as 1 request per second")."""
-_RESERVE_S = 0.5
+RESERVE_S = 0.5
 """How far behind the API's bucket ours stays once that is known: late packets and small errors come out of this."""
 _RESERVE_MOST_S = 8.0
 """Every refusal doubles the reserve, up to this: headers may be older than we think, or somebody else is in a hurry."""
@@ -68,10 +68,11 @@ class Bucket:
         spaced: bool = False,
         shared: bool = True,
         share: float = 1.0,
+        reserve_s: float = RESERVE_S,
     ) -> None:
         """*level*: units in it to begin with. *step*: the headers' `remaining` is a multiple of this. *room_s*: seconds
         of allowance that it may hold at least. *spaced*: departures never bunch. *shared*: what others take may be
-        learned. *share*: as in `set_rate`."""
+        learned. *share*: as in `set_rate`. *reserve_s*: how far it stays behind the API's once that is known."""
         self._step = step
         # Requests left are counted down, tokens left are rounded to the nearest thousand.
         self._rounding = step / 2 if step > 1 else 0.0
@@ -80,12 +81,14 @@ class Bucket:
         # Mutable, changed by the methods below only. The level may be negative: what was taken and not refilled yet.
         self._per_s = per_minute / 60
         self._share = share
-        self._room_s = room_s
-        self._reserve_s = _RESERVE_S
+        self._room_s = self._room_most_s = room_s
+        self._reserve_s = reserve_s
         self._most_seen = 0.0
         self._level = min(level, self._capacity())
         self._at = now
         self._shifted = 0.0
+        self._slack = 0.0
+        self._drained_per_s = 0.0
         self._free_at = now
         self._calm_until = -inf
         self._others = Others(now)
@@ -112,6 +115,11 @@ class Bucket:
         """Whether headers have shown enough to tell how far behind the API's bucket this one is."""
         return self._most_seen >= _KNOWN_FROM * self._step
 
+    @property
+    def full(self) -> float:
+        """Units that it holds when the API's is surely full."""
+        return self._full()
+
     def mark(self, now: float) -> Mark:
         """Where it stands."""
         self._fill(now)
@@ -120,8 +128,9 @@ class Bucket:
     def wait_for(self, units: float, now: float) -> float:
         """Seconds until *units* may be taken; more than it can hold may be taken alone, when the API's is full."""
         self._fill(now)
-        missing = min(units, self._full()) - self._level
-        return max(0.0, missing / self._rate(), self._free_at - now)
+        missing, gained = min(units, self._full()) - self._level, self._rate() - self._drained_per_s
+        filled_in = (missing / gained if gained > 0 else _LONGEST_S) if missing > 0 else 0.0
+        return max(filled_in, self._free_at - now)
 
     def take(self, units: float, now: float) -> Mark:
         """Take *units*; call it when `wait_for` is over."""
@@ -139,12 +148,11 @@ class Bucket:
         return self._mark()
 
     def give_back(self, units: float, now: float, mark: Mark | None = None) -> None:
-        """Return what was taken too much; a negative number takes what was taken too little.
-
-        *mark*: the API took what it took at that moment, so this bucket may be no fuller than if it had then taken the
-        right number: what would have run over since is lost.
-        """
+        """Return what was taken too much; a negative number takes what was taken too little. *mark*: the API took
+        what it took then, so this may be no fuller than with the right number taken: what would run over is lost."""
         self._fill(now)
+        if units > 0:
+            self._free_at -= units / (self._rate() * _HASTE)
         if mark is not None:
             room = self._capacity() - self._peak_since(mark)
             self.shift(min(units, max(0.0, room)))
@@ -154,6 +162,22 @@ class Bucket:
             self._level = min(self._full(), level + units)
         self._unbound += units
         self._most_unbound = max(self._most_unbound, self._unbound)
+
+    def drain(self, units: float, now: float, *, then_per_s: float) -> None:
+        """Take *units* evenly since the last call of any method, and from *now* on so many a second."""
+        if now > self._at:
+            self._drained_per_s = units / (now - self._at)
+        self._fill(now)
+        self._note_peak()
+        self._drained_per_s = then_per_s
+
+    def ease(self, *, room_s: float, slack: float, spaced: bool) -> None:
+        """Change *room_s* and *spaced*, and be slower than the rate by the share *slack*."""
+        self._room_s, self._slack, self._spaced = min(room_s, self._room_most_s), slack, spaced
+
+    def keep_behind(self, seconds: float) -> None:
+        """Stay at least so far behind the API's."""
+        self._reserve_s = max(self._reserve_s, seconds)
 
     def observe(self, mark: Mark, remaining: float, now: float, *, ahead: tuple[float, float] | None = None) -> float:
         """An answer says that *remaining* were left; returns by how much that moved the picture.
@@ -201,15 +225,13 @@ class Bucket:
         self.shift(min(0.0, -self._level))
         self._most_seen = self._most_held = 0.0
         self._most_unbound = self._unbound
-        self._room_s = min(self._room_s, _ROOM_S)
+        self._room_s = self._room_most_s = min(self._room_s, _ROOM_S)
         self._reserve_s = min(2 * self._reserve_s, _RESERVE_MOST_S)
         self.calm(now)
 
     def set_rate(self, per_minute: float, now: float, *, share: float = 1.0) -> None:
-        """From *now* on, *per_minute* units a minute; the API's bucket holds as many seconds of it as before.
-
-        *share*: that is this share of what the API would allow; below 1, the rest stays for others, saved up or not.
-        """
+        """From *now* on, *per_minute* units a minute; the API's bucket holds as many seconds of it as before. *share*:
+        it is this share of what the API would allow; below 1, the rest stays for others, saved up or not."""
         self._fill(now)
         self._most_seen *= per_minute / 60 / self._per_s
         self._most_held *= per_minute / 60 / self._per_s
@@ -250,7 +272,8 @@ class Bucket:
         return inf if self._share >= 1 else max(0.0, self._most_seen * self._share - self._shifted)
 
     def _rate(self) -> float:
-        return self._per_s - self._others.per_s if self.known else self._per_s * (1 - _BLIND_MARGIN)
+        slack = max(self._slack, 0.0 if self.known else _BLIND_MARGIN)
+        return self._per_s * (1 - slack) - (self._others.per_s if self.known else 0.0)
 
     def _reserve(self) -> float:
         return min(self._most_seen / 2, self._per_s * self._reserve_s)
@@ -268,8 +291,9 @@ class Bucket:
 
     def _fill(self, now: float) -> None:
         if now > self._at:
-            level = self._level + (now - self._at) * self._rate()
-            self._level = max(self._level, min(self._full(), level))
-            self._unbound += (now - self._at) * self._per_s / self._share
+            seconds = now - self._at
+            level = self._level + seconds * (self._rate() - self._drained_per_s)
+            self._level = min(level, max(self._level, self._full()))
+            self._unbound += seconds * (self._per_s / self._share - self._drained_per_s)
             self._most_unbound = max(self._most_unbound, self._unbound)
             self._at = now

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, insort
 from collections import deque
 
 from claudebatch.domain import Call, Usage
@@ -14,10 +13,6 @@ _PRIOR_WEIGHT = 3
 """The first guess counts like so many answers."""
 _MEMORY = 200
 """So many answers are remembered, in a run whose rows may change their kind on the way."""
-_QUANTILE = 0.7
-"""Of the outputs seen. Lengths of answers are skewed: this is a little above their mean, and what was booked too much
-comes back with the answer."""
-_ENOUGH = 10
 
 
 class Learned:
@@ -33,9 +28,8 @@ class Learned:
         ratio = self._inputs.get(call.model)
         factor = ratio.factor if ratio else _FIRST_FACTOR
         lengths = self._outputs.get((call.model, call.route.rule))
-        usual = lengths.usual if lengths else None
-        if usual is None:
-            usual = call.size.output_tokens * _FIRST_FACTOR
+        guess = call.size.output_tokens * _FIRST_FACTOR
+        usual = lengths.mean(guess) if lengths else guess
         return Need(call.size.input_tokens * factor, min(usual, call.size.output_bound))
 
     def learn(self, call: Call, usage: Usage) -> None:
@@ -71,29 +65,34 @@ class _Ratio:
             self._estimated -= estimated
             self._counted -= counted
         answers = len(self._pairs)
-        weight = max(0, _PRIOR_WEIGHT - answers / _PRIOR_WEIGHT) * self._estimated / answers
+        weight = _weight(answers) * self._estimated / answers
         known = self._estimated + weight
         self.factor = (self._counted + _FIRST_FACTOR * weight) / known if known else _FIRST_FACTOR
 
 
 class _Lengths:
-    """The output lengths of the last answers, in order of arrival and of length."""
+    """The output lengths of the last answers."""
 
-    __slots__ = ("_recent", "_sorted")
+    __slots__ = ("_recent", "_sum")
 
     def __init__(self) -> None:
         # Mutable, changed by `add` only.
         self._recent: deque[int] = deque()
-        self._sorted: list[int] = []
+        self._sum = 0
 
-    @property
-    def usual(self) -> float | None:
-        """The quantile that is booked; None while there are too few to tell."""
-        count = len(self._sorted)
-        return float(self._sorted[int(count * _QUANTILE)]) if count >= _ENOUGH else None
+    def mean(self, guess: float) -> float:
+        """Their mean, and while they are few, of *guess* as well."""
+        answers = len(self._recent)
+        weight = _weight(answers)
+        return (self._sum + guess * weight) / (answers + weight)
 
     def add(self, length: int) -> None:
         self._recent.append(length)
-        insort(self._sorted, length)
+        self._sum += length
         if len(self._recent) > _MEMORY:
-            del self._sorted[bisect_left(self._sorted, self._recent.popleft())]
+            self._sum -= self._recent.popleft()
+
+
+def _weight(answers: int) -> float:
+    """So many answers the first guess is worth; less and less with each that came."""
+    return max(0.0, _PRIOR_WEIGHT - answers / _PRIOR_WEIGHT)

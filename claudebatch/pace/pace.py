@@ -9,6 +9,7 @@ from typing import Protocol
 from claudebatch.domain import LimitReading, Limits, Usage
 from claudebatch.events import WaitReason
 from claudebatch.pace.bucket import Bucket, Mark
+from claudebatch.pace.output import Output, OutputBooking
 
 _GENTLE: WaitReason = "gentle start"
 _REQUESTS: WaitReason = "requests per minute"
@@ -24,10 +25,6 @@ many are let go after each `_DOUBLING_S`, until after `_RAMPED_S` the limits alo
 _BLIND_GAP_S = 1.0
 """Under `limits: auto`, requests leave this far apart until the first answer tells the limits: 60 a minute is below
 every published tier."""
-_BOOKED_S = 5.0
-_PRODUCED_S = 0.9
-"""Answers come back in clumps. While a clump keeps the API's bucket below zero, so much output may be booked to make up
-for it; and of its smallest bucket so much is thought to be there."""
 _PROBE_GAP_S = 5.0
 """While a pool answers nothing but 429s, it is asked this often at most."""
 _SHORTEST_S = 1e-6
@@ -78,10 +75,7 @@ class Booking:
     at: float
     requests: Mark
     input: Mark
-    output: Mark
-    produced: Mark
-    in_flight: float
-    """Output tokens booked and not yet produced, this request's own included."""
+    output: OutputBooking | None
 
 
 class Pace:
@@ -104,15 +98,7 @@ class Pace:
         )  # fmt: skip
         self._requests = Bucket(rpm, now=now, level=1.0, spaced=True, share=share) if rpm else None
         self._input = Bucket(itpm, now=now, step=_TOKEN_STEP, share=share) if itpm else None
-        # Output counts when it is produced, long after its request was admitted: two pictures, one of what was booked
-        # and one of what was produced. A request leaves when both let it.
-        self._output = Bucket(otpm, now=now, step=_TOKEN_STEP, share=share, room_s=_BOOKED_S) if otpm else None
-        self._produced = (
-            Bucket(otpm, now=now, step=_TOKEN_STEP, share=share, room_s=_PRODUCED_S, level=inf, shared=False)
-            if otpm
-            else None
-        )
-        self._in_flight = 0.0
+        self._output = Output(otpm, now=now, share=share) if otpm else None
         self._ramp_at = now if any(self.limits) else -inf
         self._last_at = -inf
         self._paused_until = now
@@ -144,7 +130,6 @@ class Pace:
             (self._requests, 1.0, _REQUESTS),
             (self._input, need.input_tokens, _INPUT),
             (self._output, need.output_tokens, _OUTPUT),
-            (self._produced, 1.0, _OUTPUT),
         ):
             if bucket is not None and (seconds := bucket.wait_for(units, now)) > longest:
                 longest, why = seconds, reason
@@ -152,16 +137,13 @@ class Pace:
 
     def take(self, need: Need, now: float) -> Booking:
         """Book a request that leaves now."""
-        self._in_flight += need.output_tokens
         self._last_at = now
         return Booking(
             need,
             now,
             self._requests.take(1.0, now) if self._requests else _NO_MARK,
             self._input.take(need.input_tokens, now) if self._input else _NO_MARK,
-            self._output.take(need.output_tokens, now) if self._output else _NO_MARK,
-            self._produced.mark(now) if self._produced else _NO_MARK,
-            self._in_flight,
+            self._output.take(need.output_tokens, now) if self._output else None,
         )
 
     def settle(self, booking: Booking, usage: Usage, limits: Limits | None, now: float) -> bool:
@@ -169,7 +151,7 @@ class Pace:
 
         Returns whether the limits in force changed.
         """
-        self._return(booking, usage.limited_input, usage.output_tokens, now)
+        self._return(booking, usage.limited_input, usage.output_tokens, now, answered=True)
         if self._limited_since is not None and booking.at > self._limited_at:
             self._limited_since = None
             self.restart(now)
@@ -193,7 +175,7 @@ class Pace:
         self._limited_at = now
         if self._limited_since is None:
             self._limited_since = now
-            for bucket in (self._requests, self._input, self._output, self._produced):
+            for bucket in (self._requests, self._input, self._output):
                 if bucket is not None:
                     bucket.refused(now)
 
@@ -208,14 +190,13 @@ class Pace:
         """Seconds since the first 429 after the last answer; 0 when an answer came last."""
         return 0.0 if self._limited_since is None else now - self._limited_since
 
-    def _return(self, booking: Booking, input_tokens: float, output_tokens: float, now: float) -> None:
-        self._in_flight = max(0.0, self._in_flight - booking.need.output_tokens)
+    def _return(
+        self, booking: Booking, input_tokens: float, output_tokens: float, now: float, *, answered: bool = False
+    ) -> None:
         if self._input:
             self._input.give_back(booking.need.input_tokens - input_tokens, now, booking.input)
-        if self._output:
-            self._output.give_back(booking.need.output_tokens - output_tokens, now)
-        if self._produced:
-            self._produced.give_back(-output_tokens, now)
+        if self._output and booking.output:
+            self._output.settle(booking.output, output_tokens, now, answered=answered)
 
     def _ramp_gap(self, now: float) -> float:
         """Seconds between two departures while the pool starts, or starts again."""
@@ -230,23 +211,19 @@ class Pace:
                 (self._requests, limits.requests, allowance.requests_per_minute),
                 (self._input, limits.input_tokens, allowance.input_tokens_per_minute),
                 (self._output, limits.output_tokens, allowance.output_tokens_per_minute),
-                (self._produced, limits.output_tokens, allowance.output_tokens_per_minute),
             )
         ]
         if self._requests and limits.requests.remaining is not None:
             self._requests.observe(booking.requests, limits.requests.remaining, now)
         if self._input and limits.input_tokens.remaining is not None:
             self._input.observe(booking.input, limits.input_tokens.remaining, now)
-        if self._output and self._produced and limits.output_tokens.remaining is not None:
-            left = limits.output_tokens.remaining
-            moved = self._produced.observe(booking.produced, left, now)
-            if moved < 0:
-                self._output.shift(moved)
-            else:
-                self._output.observe(booking.output, left, now, ahead=(booking.in_flight, self._in_flight))
+        if self._output and booking.output and limits.output_tokens.remaining is not None:
+            self._output.observe(booking.output, limits.output_tokens.remaining, now)
         return any(changed)
 
-    def _take_over(self, bucket: Bucket | None, reading: LimitReading, chosen: float | None, now: float) -> bool:
+    def _take_over(
+        self, bucket: Bucket | Output | None, reading: LimitReading, chosen: float | None, now: float
+    ) -> bool:
         if bucket is None or not reading.limit:
             return False
         ours = min(reading.limit * self._share, chosen or 0.0) if self._ceiling else reading.limit * self._share

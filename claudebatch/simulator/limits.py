@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from heapq import heappop, heappush
 from typing import Protocol
 
 from claudebatch.domain import Usage
@@ -24,20 +25,35 @@ class Bucket:
         self.rate = per_minute / 60
         # A bucket that cannot hold one request would refuse for ever.
         self.capacity = max(1.0, self.rate * burst_s)
-        # Mutable state: the level, which may be below 0, and the moment it was right.
+        # Mutable state: the level, which may be below 0, the moment it was right, and what drains it: until when
+        # and how much a second, the earliest end first.
         self._level = self.capacity
         self._at = now
+        self._drains: list[tuple[float, float]] = []
+        self._drained_per_s = 0.0
 
     def level(self, now: float) -> float:
         """What is in the bucket."""
-        if now > self._at:
-            self._level = min(self.capacity, self._level + (now - self._at) * self.rate)
-            self._at = now
+        while self._drains and self._drains[0][0] <= now:
+            until, per_s = heappop(self._drains)
+            self._pass(until)
+            # Floats that do not quite cancel out must not go on for ever.
+            self._drained_per_s = self._drained_per_s - per_s if self._drains else 0.0
+        self._pass(now)
         return self._level
 
     def take(self, units: float, now: float) -> None:
         """Deduct *units*, into debt if need be; a negative number gives back."""
         self._level = min(self.capacity, self.level(now) - units)
+
+    def drain(self, units: float, seconds: float, now: float) -> None:
+        """Deduct *units* evenly over the next *seconds*."""
+        if seconds <= 0:
+            self.take(units, now)
+            return
+        self.level(now)
+        heappush(self._drains, (now + seconds, units / seconds))
+        self._drained_per_s += units / seconds
 
     def wait_for(self, units: float, now: float) -> float:
         """Seconds until *units* are in the bucket, or until it is full if it can never hold so many."""
@@ -48,6 +64,12 @@ class Bucket:
         """Seconds until the bucket is full."""
         return (self.capacity - self.level(now)) / self.rate
 
+    def _pass(self, until: float) -> None:
+        if until > self._at:
+            gained = (until - self._at) * (self.rate - self._drained_per_s)
+            self._level = min(self.capacity, self._level + gained)
+            self._at = until
+
 
 class Gate(Protocol):
     """What the server asks of a pool's limits."""
@@ -55,8 +77,11 @@ class Gate(Protocol):
     def admit(self, estimate: int, now: float) -> None:
         """Take a request of about *estimate* input tokens, or raise its 429."""
 
+    def produce(self, tokens: int, seconds: float, now: float) -> None:
+        """The work begins: so much output comes about in the next *seconds*."""
+
     def settle(self, estimate: int, usage: Usage, now: float) -> None:
-        """The answer begins: correct the estimate and take the output."""
+        """The answer begins: correct the estimate."""
 
     def headers(self, now: float) -> bytes:
         """The lines that tell what is left."""
@@ -70,6 +95,7 @@ class PoolLimits:
         self._requests = _bucket(allowance.rpm, allowance, now)
         self._input = _bucket(allowance.itpm, allowance, now)
         self._output = _bucket(allowance.otpm, allowance, now)
+        self._output_at_end = allowance.output_at_end
 
     def admit(self, estimate: int, now: float) -> None:
         """Take one request and its *estimate*, or raise a 429 that says which limit is in the way."""
@@ -90,11 +116,16 @@ class PoolLimits:
         if self._input is not None:
             self._input.take(estimate, now)
 
+    def produce(self, tokens: int, seconds: float, now: float) -> None:
+        """Take the output while it is produced: in real time, as the API's documentation has it."""
+        if self._output is not None and not self._output_at_end:
+            self._output.drain(tokens, seconds, now)
+
     def settle(self, estimate: int, usage: Usage, now: float) -> None:
-        """Give back what the estimate took too much, and take the output that was really produced."""
+        """Give back what the estimate took too much."""
         if self._input is not None:
             self._input.take(usage.limited_input - estimate, now)
-        if self._output is not None:
+        if self._output is not None and self._output_at_end:
             self._output.take(usage.output_tokens, now)
 
     def headers(self, now: float) -> bytes:
@@ -120,6 +151,9 @@ class NoLimits:
 
     def admit(self, estimate: int, now: float) -> None:
         """Let everything through."""
+
+    def produce(self, tokens: int, seconds: float, now: float) -> None:
+        """Nothing to take."""
 
     def settle(self, estimate: int, usage: Usage, now: float) -> None:
         """Nothing to correct."""

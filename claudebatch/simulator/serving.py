@@ -147,6 +147,7 @@ class MessagesService:
     ) -> bool:
         """Send the answer after its latency; whether all of it went out."""
         delay_s = self._latency.draw(self._rng) * (SLOW_FACTOR if fault == "slow" else 1)
+        gate.produce(answer.usage.output_tokens, delay_s, self._clock.now())
         # A stream begins half-way through the time that the whole answer takes.
         await self._wait(delay_s / 2 if asked.stream else delay_s)
         if connection.client_left:

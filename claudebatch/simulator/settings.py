@@ -27,6 +27,8 @@ class Allowance:
     """Output tokens per minute."""
     burst_seconds: float = 60.0
     """How many seconds of allowance a full bucket holds."""
+    output_at_end: bool = False
+    """Output counts all at once when its answer is ready, rather than in real time, while it is produced."""
 
     def __post_init__(self) -> None:
         for name in ("rpm", "itpm", "otpm"):

@@ -40,6 +40,7 @@ class Judge:
     def retire(self, ids: Iterable[str], *, new_run: bool = False) -> None:
         """What answers these rows now is out of date: they are asked anew, or gone, and rightly."""
         for id_ in ids:
+            self._may_resend -= id_ in self._asked and id_ not in self._known
             self._retired.add(self._known.pop(id_, ""))
             self._asked.discard(id_)
         if new_run:

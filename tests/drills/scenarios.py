@@ -72,11 +72,12 @@ def _rehearsed(stage: Stage, judge: Judge, do: Callable[[Step], None]) -> None:
     judge.retire((f"row-{n}" for n in range(4)), new_run=True)
 
 
-def _failed(stage: Stage, _: Judge, do: Callable[[Step], None]) -> None:
+def _failed(stage: Stage, judge: Judge, do: Callable[[Step], None]) -> None:
     stage.write("in.jsonl", rows(5))
     stage.api.script("ok", "404", "ok", "404")
     do(Step((*RUN, "--ordered", "-j", "1"), code=1))
     stage.api.script()
+    judge.retire(["row-1", "row-3"])
 
 
 def _piped(count: int) -> bytes:

@@ -167,13 +167,13 @@ def test_the_request_itself_is_never_given_back() -> None:
     assert wait and wait.seconds == pytest.approx(1, abs=0.1)
 
 
-def test_output_is_held_back_by_what_was_booked_and_by_what_was_produced() -> None:
+def test_output_is_held_back_by_what_was_booked_and_by_what_came() -> None:
     booked = pace(output_tokens_per_minute=60_000)
     booked.take(Need(0, 5000), NOW_RAMPED)
     assert why(booked, NOW_RAMPED, Need(0, 100)) == "output tokens per minute", "five seconds' worth is on its way"
-    produced = pace(output_tokens_per_minute=60_000)
-    produced.settle(produced.take(Need(0, 10), NOW_RAMPED), Usage(output_tokens=1900), None, NOW_RAMPED)
-    wait = produced.wait(Need(0, 10), NOW_RAMPED)
+    came = pace(output_tokens_per_minute=60_000)
+    came.settle(came.take(Need(0, 10), NOW_RAMPED), Usage(output_tokens=1900), None, NOW_RAMPED)
+    wait = came.wait(Need(0, 10), NOW_RAMPED)
     assert wait and wait.seconds == pytest.approx(1, rel=0.1), "the API's smallest bucket would be a second below zero"
 
 
@@ -221,21 +221,24 @@ def test_what_answers_say_is_left_is_put_to_use() -> None:
 def test_what_others_take_of_the_output_slows_us_down() -> None:
     ours = pace(output_tokens_per_minute=60_000)
     first, second = leave(ours, NOW_RAMPED)[0], leave(ours, NOW_RAMPED)[0]
-    ours.settle(first, USED, stated(output_left=59_000), NOW_RAMPED)
-    assert why(ours, NOW_RAMPED, Need(0, 20_000)) is None
-    ours.settle(second, USED, stated(output_left=0), NOW_RAMPED)
-    assert why(ours, NOW_RAMPED, Need(0, 2000)) == "output tokens per minute"
+    at = NOW_RAMPED + 2
+    ours.settle(first, USED, stated(output_left=59_000), at)
+    assert why(ours, at, Need(0, 20_000)) is None
+    ours.settle(second, USED, stated(output_left=0), at)
+    assert why(ours, at, Need(0, 2000)) == "output tokens per minute"
 
 
 def test_what_is_on_its_way_is_not_booked_twice_when_headers_do_not_show_it_yet() -> None:
-    ours = pace(output_tokens_per_minute=60_000)
-    first = ours.take(Need(0, 40_000), NOW_RAMPED)
-    second = ours.take(Need(0, 500), NOW_RAMPED)
-    ours.settle(second, Usage(output_tokens=500), stated(output_left=59_000), NOW_RAMPED)
-    assert why(ours, NOW_RAMPED, Need(0, 15_000)) is None
-    assert why(ours, NOW_RAMPED, Need(0, 25_000)) == "output tokens per minute", "40,000 will come"
-    ours.settle(first, Usage(output_tokens=100), None, NOW_RAMPED)
-    assert why(ours, NOW_RAMPED, Need(0, 25_000)) is None
+    ours, at = pace(output_tokens_per_minute=60_000), NOW_RAMPED
+    ours.settle(leave(ours, at)[0], USED, stated(output_left=59_000), at + 1)
+    first = ours.take(Need(0, 40_000), at + 1)
+    second = ours.take(Need(0, 500), at + 1)
+    at += 8
+    ours.settle(second, USED, stated(output_left=59_000), at)
+    assert why(ours, at, Need(0, 15_000)) is None
+    assert why(ours, at, Need(0, 30_000)) == "output tokens per minute", "40,000 will come"
+    ours.settle(first, Usage(output_tokens=100), None, at)
+    assert why(ours, at, Need(0, 30_000)) is None
 
 
 def test_while_the_output_of_others_keeps_it_below_zero_not_even_a_short_answer_is_asked_for() -> None:

@@ -35,6 +35,7 @@ class Buckets(PoolLimits):
                              (self._output, before._output)):  # fmt: skip
             if ours is not None and theirs is not None:
                 ours.take(ours.capacity - theirs.level(at), at)
+                ours._drains, ours._drained_per_s = theirs._drains, theirs._drained_per_s
 
 
 @dataclass
@@ -48,6 +49,8 @@ class Seen:
     """When a request was let in, and its input tokens."""
     refused: list[tuple[float, float | None]] = field(default_factory=list)
     """When each 429 was sent, and the `retry-after` it carried."""
+    made: list[tuple[float, float, int]] = field(default_factory=list)
+    """From when to when an answer was produced, and its output tokens."""
     produced: list[tuple[float, int]] = field(default_factory=list)
     """When an answer was ready, and its output tokens."""
     most_in_flight: int = 0
@@ -99,6 +102,7 @@ class Api:
             await asyncio.sleep(max(0.0, due - now()))
             while not self._admits(input_tokens):
                 await asyncio.sleep(_OTHER_TRIES_AGAIN_S)
+            self._buckets.produce(output_tokens, 0.0, now())
             self._buckets.settle(input_tokens, usage, now())
 
     async def _serve(self, call: Call, began: float) -> Reply:
@@ -113,7 +117,10 @@ class Api:
             await self._refuse(refused.message, refused.retry_after_s)
         self.seen.admitted.append((now(), counted_input))
         at_start = self._say() if self._server.headers == "start" else None
-        await asyncio.sleep(self._latency.draw(self._rng))
+        latency_s = self._latency.draw(self._rng)
+        self._current().produce(counted_output, latency_s, now())
+        self.seen.made.append((now(), now() + latency_s, counted_output))
+        await asyncio.sleep(latency_s)
         usage = Usage(input_tokens=counted_input, output_tokens=counted_output)
         self._current().settle(counted_input, usage, now())
         self.seen.produced.append((now(), counted_output))
@@ -202,4 +209,5 @@ def make_answer(usage: Usage, limits: Limits | None, took_s: float) -> Reply:
 def _buckets(server: Server, times: float) -> Buckets:
     rpm, itpm, otpm = (round(limit * times) if limit else None for limit in (server.rpm, server.itpm, server.otpm))
     began = now()
-    return Buckets(Allowance(rpm, itpm, otpm, server.burst_s), now=began, wall=lambda: TODAY + timedelta(seconds=now()))
+    allowance = Allowance(rpm, itpm, otpm, server.burst_s, server.output_at_end)
+    return Buckets(allowance, now=began, wall=lambda: TODAY + timedelta(seconds=now()))

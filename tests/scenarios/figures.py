@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from math import exp
+from math import ceil, exp
 from typing import TypeAlias
 
 from tests.scenarios.play import Played, limits_of
@@ -13,6 +13,8 @@ from tests.scenarios.scenario import Case
 
 Timed: TypeAlias = Sequence[tuple[float, float]]
 """(when, how many units), in order."""
+
+_SLICE_S = 0.25
 
 
 def refused(played: Played) -> float:
@@ -28,8 +30,9 @@ def refused_share(played: Played) -> float:
 def share(played: Played) -> float:
     """Of the ideal speed: the time that the limits allow for what was admitted, over the time it took.
 
-    Requests and input count when they are admitted, from the first one on; output when it is produced, from the first
-    answer on and until the last admission.
+    Requests, input and output that counts while it is produced are held against the time from the first admission to
+    the last one; so whoever does not know how long answers take loses half of an answer's time at first, when less and
+    less of what it asked for is still to come. Output that counts at its end cannot count before the first answer.
     """
     last = played.seen.admitted[-1][0]
     return max(
@@ -184,14 +187,29 @@ def _least_s(case: Case, limit: float, units: float) -> float:
 
 def _counted(played: Played, until: float) -> list[tuple[float, Timed]]:
     """Each limit of the API, and what counted against it."""
-    admitted, produced = played.seen.admitted, played.seen.produced
+    admitted = played.seen.admitted
     rpm, itpm, otpm = limits_of(played.case.server)
     found: list[tuple[float | None, Timed]] = [
         (rpm, [(at, 1.0) for at, _ in admitted]),
         (itpm, admitted),
-        (otpm, [(at, tokens) for at, tokens in produced if at <= until]),
+        (otpm, _output(played, until)),
     ]
     return [(limit, timed) for limit, timed in found if limit and timed]
+
+
+def _output(played: Played, until: float) -> Timed:
+    if played.case.server.output_at_end:
+        return [(at, tokens) for at, tokens in played.seen.produced if at <= until]
+    begin = played.seen.made[0][0]
+    slices = [piece for made in played.seen.made for piece in _sliced(*made)]
+    return [(begin, 0.0), *sorted((at, tokens) for at, tokens in slices if at <= until)]
+
+
+def _sliced(since: float, until: float, tokens: int) -> Iterator[tuple[float, float]]:
+    """An answer in pieces of at most `_SLICE_S`, each at its end."""
+    count = max(1, ceil((until - since) / _SLICE_S))
+    for piece in range(1, count + 1):
+        yield since + (until - since) * piece / count, tokens / count
 
 
 def _most_probes(played: Played, seconds: float, *, known_after_s: float) -> float:

@@ -93,8 +93,9 @@ class _Play:
 
     def _calls(self, bench: Bench) -> Iterator[Call]:
         call = bench.call("hello", model=HAIKU, max_tokens=100_000)
+        expected = self.case.rows.expected_output or USUAL_ANSWER
         for row, (estimated, _) in enumerate(self.tokens):
-            yield replace(call, row=row, size=Size(estimated, 8 * estimated, USUAL_ANSWER, 100_000))
+            yield replace(call, row=row, size=Size(estimated, 8 * estimated, expected, 100_000))
 
     def _counted(self, row: int) -> tuple[int, int]:
         estimated, produced = self.tokens[row]

@@ -53,6 +53,8 @@ class Server(_Part, frozen=True):
     headers: Literal["end", "start", "none", "always full", "always empty", "ten times the limit"] = "end"
     """end, start: of the answer."""
     stale_s: float = 0.0
+    output_at_end: bool = False
+    """Output counts all at once when its answer is ready, rather than while it is produced."""
     retry_after: bool = True
     max_concurrency: int | None = None
     changes: list[Change] = []
@@ -71,6 +73,8 @@ class Rows(_Part, frozen=True):
     input: str = "fixed:100"
     """Tokens that the client estimates, as a latency is written."""
     output: str = "fixed:100"
+    expected_output: int | None = None
+    """Tokens of output that the client expects of each row at first; None: of a usual answer."""
     counted: float = 1.0
     """What the API counts, as a multiple of the estimate."""
     huge_every: int = 0

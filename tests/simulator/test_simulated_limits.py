@@ -103,6 +103,38 @@ async def test_output_is_charged_as_it_is_produced_and_max_tokens_does_not_count
     assert (await served.ask(body(prompt))).status == 200
 
 
+def test_output_counts_while_it_is_produced_and_the_bucket_is_never_fuller_than_full_meanwhile():
+    bucket = Bucket(600, 5, now=0.0)
+    bucket.drain(100, 20, 0.0)
+    assert bucket.level(10.0) == 50, "five a second go, ten come"
+    bucket.drain(200, 5, 10.0)
+    assert bucket.level(15.0) == pytest.approx(50 - 5 * 35)
+    bucket.drain(40, 0, 15.0)
+    assert bucket.level(15.0) == pytest.approx(-165)
+    assert bucket.level(20.0) == pytest.approx(-165 + 5 * 5), "the first one ends at 20"
+    assert bucket.level(30.0) == pytest.approx(-40)
+    assert bucket.level(1000.0) == 50
+    later = Bucket(600, 5, now=0.0)
+    later.drain(100, 20, 0.0)
+    later.drain(200, 5, 10.0)
+    later.take(40, 15.0)
+    assert later.level(30.0) == pytest.approx(-40), "however seldom one looks"
+
+
+@pytest.mark.parametrize(("at_end", "wait_s"), [(False, 16), (True, 26)])
+async def test_output_counts_in_real_time_or_all_at_once_at_the_end(serve, body, at_end, wait_s):
+    async def sleep(seconds):
+        served.now.seconds += seconds
+
+    served = await serve(
+        limits=Allowance(otpm=600, burst_seconds=5, output_at_end=at_end), latency="fixed:10", sleep=sleep
+    )
+    assert (await served.ask(body("[[simulate: tokens 300]]"))).status == 200
+    refused = await served.ask(body())
+    # 300 less 100 that were refilled meanwhile; or a full bucket's refill was lost, and 300 come at once.
+    assert (refused.status, int(refused.headers["retry-after"])) == (429, wait_s)
+
+
 async def test_models_of_one_pool_share_a_limit_and_others_do_not(serve, body):
     served = await serve(
         limits=Allowance(rpm=1),

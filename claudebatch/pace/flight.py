@@ -1,0 +1,108 @@
+"""Answers on their way: how much output they will hold, how long they take, and how much of it is produced by now.
+
+What is on its way is what is produced a second times the seconds that it takes (J. Little, 1961). So what is on its
+way, divided by the mean latency, tells how fast output is being produced now, long before any of these answers comes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from math import inf
+
+_MEMORY = 200
+"""So many answers tell the mean latency."""
+_FORGOTTEN = 3.0
+"""After so many mean latencies an answer produces no more: its connection hangs, or it is among the slowest few."""
+_SHORTEST_S = 1e-3
+
+
+@dataclass(slots=True, eq=False)
+class Underway:
+    """One answer on its way; the fields are for `Flight` alone."""
+
+    tokens: float
+    at: float
+    began: float
+    produced: float | None = None
+    """What it had produced when it was forgotten."""
+
+
+class Flight:
+    """Each answer is taken to be produced evenly over the mean latency of the last ones."""
+
+    def __init__(self, now: float) -> None:
+        # Mutable, changed by the methods below only. A turn is one mean latency; until that is known, a second.
+        self.tokens = 0.0
+        """Output on its way, what is produced already and not yet received included."""
+        self._turns = 0.0
+        self._at = now
+        self._underway: dict[Underway, None] = {}
+        self._latencies: deque[tuple[float, float]] = deque()
+        self._weight = self._weighted_s = 0.0
+
+    @property
+    def latency_s(self) -> float | None:
+        """Seconds that a token's answer takes on average; None until the first answer."""
+        return max(_SHORTEST_S, self._weighted_s / self._weight) if self._latencies else None
+
+    @property
+    def per_s(self) -> float:
+        """Tokens that are being produced a second; 0 until anything is known."""
+        return self.tokens / self.latency_s if self.latency_s is not None else 0.0
+
+    @property
+    def forgets_in_s(self) -> float:
+        """Seconds until the oldest one is taken to produce no more."""
+        if not self._underway or self.latency_s is None:
+            return inf
+        return (next(iter(self._underway)).began + _FORGOTTEN - self._turns) * self.latency_s
+
+    def produce(self, now: float) -> float:
+        """Time passes: the tokens that were produced since the last call; 0 until anything is known."""
+        turns = max(0.0, now - self._at) / (self.latency_s or 1.0)
+        self._turns += turns
+        self._at = max(self._at, now)
+        if self.latency_s is None:
+            return 0.0
+        produced = self.tokens * turns
+        while self._underway and (late := self._turns - _FORGOTTEN - (oldest := next(iter(self._underway))).began) > 0:
+            produced -= oldest.tokens * late
+            self._forget(oldest, _FORGOTTEN)
+        return max(0.0, produced)
+
+    def depart(self, tokens: float, now: float) -> Underway:
+        """A request leaves that expects *tokens*; call `produce` first, here and below."""
+        answer = Underway(tokens, now, self._turns)
+        self._underway[answer] = None
+        self.tokens += tokens
+        return answer
+
+    def end(self, answer: Underway) -> float | None:
+        """It comes no more, or has come: how much of it was taken to be produced; None if nothing was known of that."""
+        if answer.produced is None:
+            self._forget(answer, self._turns - answer.began)
+        return answer.produced if self._latencies else None
+
+    def learn(self, answer: Underway, tokens: float, now: float) -> None:
+        """It has come, with *tokens*."""
+        first, weight = not self._latencies, max(1.0, tokens)
+        self._remember(weight, weight * (now - answer.at))
+        if first:
+            self._turns /= self.latency_s or 1.0
+            for other in self._underway:
+                other.began /= self.latency_s or 1.0
+
+    def _remember(self, weight: float, weighted_s: float) -> None:
+        self._latencies.append((weight, weighted_s))
+        self._weight += weight
+        self._weighted_s += weighted_s
+        if len(self._latencies) > _MEMORY:
+            weight, weighted_s = self._latencies.popleft()
+            self._weight -= weight
+            self._weighted_s -= weighted_s
+
+    def _forget(self, answer: Underway, turns: float) -> None:
+        del self._underway[answer]
+        answer.produced = answer.tokens * turns
+        self.tokens = self.tokens - answer.tokens if self._underway else 0.0

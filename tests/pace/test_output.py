@@ -1,0 +1,114 @@
+"""Output: when the next request may leave, where the limit of output tokens binds. Whole runs: tests/scenarios."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from math import inf
+
+import pytest
+
+from claudebatch.pace.output import Output, OutputBooking
+from claudebatch.simulator.limits import Bucket as ApiBucket
+
+RATE = 60_000
+"""A thousand tokens a second."""
+
+
+@dataclass
+class Beside:
+    """The pace of output beside the API's bucket, one answer after the other as fast as it lets them go."""
+
+    burst_s: float
+    at_end: bool
+    latency_s: float
+    spread: float = 0.0
+    """Of latencies, from fixed (0) to twice as long and next to nothing (1)."""
+    tokens: int = 500
+    at: float = 0.0
+    answers: list[tuple[float, int, OutputBooking, int]] = field(default_factory=list)
+    left: list[float] = field(default_factory=list)
+    sent: int = 0
+
+    def __post_init__(self) -> None:
+        self.api = ApiBucket(RATE, self.burst_s, 0.0)
+        self.output = Output(RATE, now=0.0, share=1.0)
+        self.rng = random.Random(7)
+
+    def run(self, until: float) -> None:
+        """Send until then, and hold each request against the API."""
+        while self.at < until:
+            wait = self.output.wait_for(self.tokens, self.at)
+            if wait > 0:
+                self._pass(self.at + max(wait, 1e-6))
+                continue
+            assert self.api.level(self.at) >= 1, f"refused at {self.at}"
+            self._send()
+
+    def _send(self) -> None:
+        tokens = round(self.tokens * self.rng.uniform(0.7, 1.3))
+        latency_s = self.latency_s * (1 + self.spread * self.rng.uniform(-0.95, 0.95))
+        if not self.at_end:
+            self.api.drain(tokens, latency_s, self.at)
+        self.sent += 1
+        self.left.append(self.at)
+        heappush(self.answers, (self.at + latency_s, self.sent, self.output.take(self.tokens, self.at), tokens))
+
+    def _pass(self, until: float) -> None:
+        """To that moment, or the next answer."""
+        if not self.answers or self.answers[0][0] > until:
+            self.at = until
+            return
+        self.at, _, booking, tokens = heappop(self.answers)
+        if self.at_end:
+            self.api.take(tokens, self.at)
+        self.output.settle(booking, tokens, self.at, answered=True)
+        self.output.observe(booking, max(0, round(self.api.level(self.at) / 1000) * 1000), self.at)
+
+
+@pytest.mark.parametrize("at_end", [False, True], ids=["as produced", "at its end"])
+@pytest.mark.parametrize("spread", [0.0, 0.9], ids=["fixed", "spread"])
+@pytest.mark.parametrize("latency_s", [0.2, 3.0, 30.0])
+@pytest.mark.parametrize("burst_s", [5.0, 60.0])
+def test_it_is_never_refused_and_keeps_up_with_the_limit(
+    burst_s: float, latency_s: float, spread: float, at_end: bool
+) -> None:
+    both = Beside(burst_s, at_end, latency_s, spread)
+    both.run(600 + latency_s)
+    asked = sum(at >= 2 * latency_s for at in both.left) * both.tokens / (600 - latency_s) / (RATE / 60)
+    least = 0.87 if (burst_s, latency_s) == (5.0, 30.0) else 0.97
+    assert least <= asked <= 1.13, "of the rate, and what was saved up"
+
+
+def test_long_answers_leave_one_by_one_even_after_a_pause() -> None:
+    both = Beside(60.0, at_end=False, latency_s=30.0)
+    both.run(200)
+    ends = both.at
+    while both.answers:
+        both._pass(inf)
+    begin = both.at
+    assert begin > ends + 20
+    both.run(begin + 1)
+    assert len(both.left) - both.left.index(next(at for at in both.left if at >= begin)) <= 2 + 2 * 60 / 5 + 1
+
+
+def test_a_request_larger_than_the_bucket_leaves_when_it_is_full_and_nothing_is_on_its_way() -> None:
+    output = Output(RATE, now=0.0, share=1.0)
+    assert 0 < output.wait_for(1_000_000, 0.0) <= 6
+    assert output.wait_for(1_000_000, 6.0) == 0
+
+
+def test_an_answer_that_never_comes_does_not_keep_the_others_waiting_for_ever() -> None:
+    both = Beside(60.0, at_end=False, latency_s=1.0)
+    both.run(20)
+    both.output.take(50_000, both.at)
+    waits = both.output.wait_for(500, both.at + 60)
+    assert waits == 0
+
+
+def test_what_is_cancelled_before_anything_came_leaves_no_trace() -> None:
+    output = Output(RATE, now=0.0, share=1.0)
+    for _ in range(50):
+        output.settle(output.take(5000, 100.0), 0, 100.0, answered=False)
+    assert output.wait_for(900, 101.0) == 0
