@@ -205,7 +205,7 @@ class BudgetExhausted(Exception):
         self.needed = needed
         """The smallest cap, in pico-dollars, that this row would fit under."""
         self.left = left
-        """Pico-dollars that are left of the cap."""
+        """Pico-dollars that are left of the cap; below 0 where more was spent before the cap was lowered."""
         self.cap = cap
         """Which one: the run's own, or that of a day, a month or a tag."""
         self.fix = fix

@@ -101,8 +101,16 @@ def _written(code: int) -> int:
         if not isinstance(error, BrokenPipeError):
             _tell(_disk(error))
         code = max(code, ExitCode.LOCAL_IO)
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence(sys.stdout)
+    try:
+        sys.stderr.flush()
+    except OSError:
+        _silence(sys.stderr)  # a terminal that was closed: talk that nobody hears changes no result
     return code
+
+
+def _silence(stream: IO[str]) -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _disk(error: Exception) -> StorageError:

@@ -117,7 +117,9 @@ def settle(
     if json:
         sys.stdout.write(json_line(runs_json(after)))
         return
-    _stdout().say_all([f"{run.run}: {money_of(run.spend)}" for run in after] or ["There is nothing to settle."])
+    open_before = {run.run for run in wanted if run.spend.unknown or run.spend.held}
+    lines = [f"{run.run}: {_undecided(run, verdict, open_before)}{money_of(run.spend)}" for run in after]
+    _stdout().say_all(lines or ["There is nothing to settle."])
 
 
 @app.command()
@@ -163,6 +165,11 @@ def _wanted(register: RunRegister, names: list[str] | None, all: bool) -> list[R
     if bool(names) == all:
         raise ClaudebatchError("which runs?", fix="name some, or give --all; `claudebatch runs list` shows them")
     return [register.find(name) for name in names] if names else register.runs()
+
+
+def _undecided(run: RunLine, verdict: Verdict | None, open_before: set[str]) -> str:
+    """Says that a verdict found nothing to decide: what was decided before stays."""
+    return "no request is without an outcome, nothing was changed; " if verdict and run.run not in open_before else ""
 
 
 def _to_purge(register: RunRegister, names: list[str] | None, age: int | None) -> list[RunLine]:

@@ -79,10 +79,10 @@ def spend(
         # A file gets every character as it is; a screen must not obey them.
         sys.stdout.write(visible(text.replace("\r\n", "\n"), keep_newlines=True) if terminal.is_terminal else text)
     elif wanted is Format.md:
-        terminal.say_all(spend_markdown(lines, by.value))
+        terminal.say_all(spend_markdown(lines, by.value, since=since))
     else:
         width = terminal.width if terminal.is_terminal else 0
-        terminal.say_all(render_spend(lines, by.value, width=width, plain=terminal.stream.plain))
+        terminal.say_all(render_spend(lines, by.value, since=since, width=width, plain=terminal.stream.plain))
 
 
 def _format(format: Format | None, *, json: bool, raw_csv: bool) -> Format:

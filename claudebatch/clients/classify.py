@@ -101,17 +101,28 @@ def stream_failed(
     return error
 
 
-def connection_failed(message: str, *, sent: bool) -> AttemptError:
-    """No answer at all; *sent*: the request may have arrived."""
-    return AttemptError(message, type="connection_error", retryable=True, may_be_billed=sent, unavailable=True)
+def connection_failed(message: str, *, sent: bool, head: HeaderFacts | None = None) -> AttemptError:
+    """No whole answer; *sent*: the request may have arrived. *head*: that of the answer that broke off."""
+    return AttemptError(
+        message,
+        type="connection_error",
+        request_id=head.request_id if head else None,
+        retryable=True,
+        may_be_billed=sent,
+        unavailable=True,
+    )
 
 
-def timed_out(seconds: float, *, silent: bool = False) -> AttemptError:
-    """The attempt lived longer than it may; *silent*: nothing came for so long in the middle of an answer."""
+def timed_out(seconds: float, *, silent: bool = False, head: HeaderFacts | None = None) -> AttemptError:
+    """The attempt lived longer than it may; *silent*: nothing came for so long in the middle of an answer.
+
+    *head*: that of the answer, where it had begun.
+    """
     what = "the answer fell silent for" if silent else "no whole answer within"
     return AttemptError(
         f"{what} {seconds:g} s",
         type="timeout",
+        request_id=head.request_id if head else None,
         retryable=True,
         may_be_billed=True,
         unavailable=True,

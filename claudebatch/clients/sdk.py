@@ -166,6 +166,7 @@ class SdkClient:
     async def _attempt(self, call: Call) -> Reply:
         started = self._now()
         patience: Patience | None = None
+        headers: HeaderFacts | None = None
         try:
             async with asyncio.timeout(call.deadline_s) as limit:
                 patience = self._patience(limit, self._idle_timeout_s)
@@ -175,8 +176,8 @@ class SdkClient:
                 message = await self._read(response, patience, headers)
         except TimeoutError as error:
             if patience is not None and patience.silent:
-                raise classify.timed_out(self._idle_timeout_s, silent=True) from error
-            raise classify.timed_out(call.deadline_s) from error
+                raise classify.timed_out(self._idle_timeout_s, silent=True, head=headers) from error
+            raise classify.timed_out(call.deadline_s, head=headers) from error
         finally:
             if patience is not None:
                 self._awake.leave(patience)
@@ -211,7 +212,7 @@ class SdkClient:
                 type=error.type, code=error.code, message=_clipped(error.message), request_id=headers.request_id
             ) from error
         except self._lost as error:
-            raise classify.connection_failed(f"the answer broke off: {error}", sent=True) from error
+            raise classify.connection_failed(f"the answer broke off: {error}", sent=True, head=headers) from error
 
     async def close(self) -> None:
         """Close the connections."""

@@ -18,7 +18,7 @@ from claudebatch.stores.budget import RunBudget
 from claudebatch.stores.journal import Journal, Totals
 from claudebatch.stores.ledger import open_ledger
 from claudebatch.stores.ledger.caps import CapBook, SharedCap
-from claudebatch.stores.ledger.settle import settle_dead
+from claudebatch.stores.ledger.settle import settle_for_others
 from claudebatch.stores.shared_budget import SharedBudget
 
 
@@ -99,4 +99,4 @@ class SessionPurse:
 def _settle_dead(ledger: Path, runs: list[str]) -> None:
     with closing(open_ledger(ledger)) as connection:
         for run in runs:
-            settle_dead(connection, run)
+            settle_for_others(connection, run)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -31,12 +32,43 @@ class Command:
         self._words = list(words)
         self._env = without_credentials(env, secrets)
         self._timeout_s = timeout_s
+        # Mutable, under the lock: what runs now, and whether the end of the run has come.
+        self._lock = threading.Lock()
+        self._running: subprocess.Popen[bytes] | None = None
+        self._over = False
 
     def deliver(self, payload: bytes) -> None:
         """Run it; raises `DeliveryFailed` unless it ends in time and with exit code 0."""
+        process = self._start()
+        try:
+            process.communicate(payload, timeout=self._timeout_s)
+        except subprocess.TimeoutExpired as error:
+            raise DeliveryFailed(f"it had not ended after {self._timeout_s:g} s") from error
+        finally:
+            with self._lock:
+                self._running = None
+                _end(process)
+        if process.returncode != 0:
+            raise DeliveryFailed(f"it ended with code {process.returncode}")
+
+    def abandon(self) -> None:
+        """Kill it if it runs, and start it no more: nothing of a run outlives it."""
+        with self._lock:
+            self._over = True
+            if self._running is not None:
+                _end(self._running)
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._over:
+                raise DeliveryFailed("the run has ended before it had taken all")
+            self._running = self._popen()
+            return self._running
+
+    def _popen(self) -> subprocess.Popen[bytes]:
         try:
             # A session of its own: Ctrl-C is meant for the run, and one that takes too long is ended with its children.
-            process = subprocess.Popen(  # noqa: S603  # the user's own words, and no shell
+            return subprocess.Popen(  # noqa: S603  # the user's own words, and no shell
                 self._words,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
@@ -46,14 +78,6 @@ class Command:
             )
         except (OSError, ValueError) as error:
             raise DeliveryFailed(getattr(error, "strerror", None) or "it cannot be started") from error
-        try:
-            process.communicate(payload, timeout=self._timeout_s)
-        except subprocess.TimeoutExpired as error:
-            raise DeliveryFailed(f"it had not ended after {self._timeout_s:g} s") from error
-        finally:
-            _end(process)
-        if process.returncode != 0:
-            raise DeliveryFailed(f"it ended with code {process.returncode}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -25,6 +25,10 @@ class Outlet(Protocol):
         """Hand *payload* over, in seconds; raises `DeliveryFailed`."""
         ...
 
+    def abandon(self) -> None:
+        """Leave nothing behind of what is being handed over, and take no more; may be called from another thread."""
+        ...
+
 
 class Outbox:
     """A queue in front of one outlet. Its first failure is told, the others are not."""
@@ -55,10 +59,11 @@ class Outbox:
             return
         try:
             self._waiting.put_nowait(None)
-        except queue.Full:
-            return  # that was told when there was no room for an alert
+        except queue.Full:  # so many will not be taken in time, and that was told
+            patience_s = 0
         self._thread.join(patience_s)
         if self._thread.is_alive():
+            self._outlet.abandon()
             self._failed("the run has ended before it had taken all")
 
     def _work(self) -> None:

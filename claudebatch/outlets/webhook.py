@@ -51,6 +51,9 @@ class Webhook:
             redirect = ", and redirects are not followed" if 300 <= status < 400 else ""
             raise DeliveryFailed(f"it answered {status}{redirect}")
 
+    def abandon(self) -> None:
+        """A request ends with the process: there is nothing else to leave behind."""
+
     def _connection(self) -> http.client.HTTPConnection:
         if self._secure:
             context = ssl.create_default_context()

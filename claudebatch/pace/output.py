@@ -75,7 +75,7 @@ class Output:
     def wait_for(self, tokens: float, now: float) -> float:
         """Seconds until a request may leave whose answer is expected to have *tokens*."""
         self._produce(now)
-        margin = min(self.per_minute / 60 * self._doubt_s(), self._streamed.full * _MARGIN_SHARE) + self._dip()
+        margin = min(self.per_minute / 60 * self._doubt_s(), self._streamed.full * _MARGIN_SHARE)
         return max(
             self._booked.wait_for(tokens, now),
             self._arrived.wait_for(1.0, now),
@@ -156,11 +156,6 @@ class Output:
         """Seconds of allowance by which the pictures may be wrong."""
         rounding_s = min(_ROUNDING_MOST_S, _STEP / 2 / (self.per_minute / 60))
         return min(_DOUBT_MOST_S, _DOUBT_S + rounding_s + _DOUBT_PER_S * (self._flight.latency_s or 0.0))
-
-    def _dip(self) -> float:
-        """By how much the level will fall while more is produced than refilled, until those on their way have come."""
-        excess = self._flight.per_s - self.per_minute / 60
-        return excess**2 * (self._flight.latency_s or 0.0) / (2 * self._flight.per_s) if excess > 0 else 0.0
 
     def _ahead(self) -> float:
         """What is on its way beyond what is refilled while it comes: the API has not counted it yet, and will."""

@@ -86,6 +86,7 @@ def estimate(
             bound_by=longest.reason if longest else None,
             bound_pool=longest.pool if longest else None,
             batch=sums.batch,
+            bad_rows=plan.bad_rows,
             elsewhere=comparison.of(sums.weights),
         )
 

@@ -72,6 +72,8 @@ class Plan:
         # Mutable: the rows of the chunk that gathers, and how many rows there were.
         self._chunk: list[tuple[int, str, Call]] = []
         self._count = 0
+        self.bad_rows = 0
+        """Lines left out under `--on-bad-row skip`."""
 
     def fill(self, limit: int | None) -> None:
         """Read the files. Raises `InvalidInput` as the run itself would."""
@@ -80,6 +82,9 @@ class Plan:
         report = index_rows(self._connection, intake.records(self._add), limit=None)
         intake.refuse(report.twins)
         self._flush()
+        self.bad_rows = intake.bad_count
+        if report.twins:
+            self._connection.execute("DELETE FROM plan WHERE position NOT IN (SELECT position FROM rows)")
         self._connection.execute("COMMIT")
         self._mark_finished()
 

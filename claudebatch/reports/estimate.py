@@ -86,6 +86,8 @@ class Estimate:
     """The expected dollars of the same routes on the Batches API."""
     elsewhere: tuple[Elsewhere, ...] = ()
     """The cheapest first."""
+    bad_rows: int = 0
+    """Lines that cannot be sent and are left out."""
 
     @property
     def low(self) -> Pico:

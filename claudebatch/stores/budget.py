@@ -118,9 +118,10 @@ class RunBudget:
                 return
 
     def _exhausted(self, hold: Hold) -> BudgetExhausted:
-        left = max(0, (self._cap or 0) - self._spent)
+        left = (self._cap or 0) - self._spent
+        of_it = f"${usd_text(max(0, left))} of the cap is left"
         return BudgetExhausted(
-            f"the next request may cost up to ${usd_text(hold.worst)}, and ${usd_text(left)} of the cap is left",
+            f"the next request may cost up to ${usd_text(hold.worst)}, and {of_it}",
             needed=self._spent + hold.worst,
             left=left,
             limit=self._cap or 0,

@@ -262,10 +262,10 @@ class SharedBudget:
 
 
 def _exhausted(hold: Hold, cap: SharedCap, gone: Pico) -> BudgetExhausted:
-    left = max(0, cap.limit - gone)
+    left = cap.limit - gone
     when = {"day": " or run the same command tomorrow (days are UTC)", "month": " or run it again next month"}
     return BudgetExhausted(
-        f"the next request may cost up to ${usd_text(hold.worst)}, and ${usd_text(left)} of the cap of"
+        f"the next request may cost up to ${usd_text(hold.worst)}, and ${usd_text(max(0, left))} of the cap of"
         f" {'the ' if cap.tag is None else ''}{cap.name} is left",
         needed=gone + hold.worst,
         left=left,

@@ -34,6 +34,7 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
         "rows": estimate.rows,
         "finished": estimate.finished,
         "duplicates": estimate.duplicates,
+        "bad_rows": estimate.bad_rows,
         "routes": [_estimate_line_json(line) for line in estimate.lines],
         "low_usd": fmt.usd_string(estimate.low) if known else None,
         "expected_usd": fmt.usd_string(estimate.expected) if known else None,
@@ -75,6 +76,8 @@ def _estimate_rows(estimate: Estimate) -> str:
         text += f", {fmt.count(estimate.finished)} finished before"
     if estimate.duplicates:
         text += f", {fmt.counted(estimate.duplicates, 'duplicate')} (sent once)"
+    if estimate.bad_rows:
+        text += f", {fmt.counted(estimate.bad_rows, 'bad line')} left out"
     return text
 
 

@@ -11,18 +11,20 @@ from claudebatch.ui.bars import bar, sparkline
 from claudebatch.ui.sanitise import visible
 from claudebatch.ui.table import cell_width, table
 
-_NOTHING = "Nothing is in the spend ledger yet."
 _BAR_CELLS = 12
 _MOST_DAYS = 60
 
 
-def render_spend(lines: Sequence[SpendLine], title: str, *, width: int = 0, plain: bool = False) -> list[str]:
+def render_spend(
+    lines: Sequence[SpendLine], title: str, *, since: date | None = None, width: int = 0, plain: bool = False
+) -> list[str]:
     """One row per run, model, day, tag or route (*title* names them), the total, and what there is to say of it.
 
-    A *width* above 0 is that of a terminal: bars are drawn where they fit. *plain*: of ASCII letters.
+    *since* is the first day that was asked for. A *width* above 0 is that of a terminal: bars are drawn where they
+    fit. *plain*: of ASCII letters.
     """
     if not lines:
-        return [_NOTHING]
+        return [_nothing(since)]
     total = spend_sum(lines)
     found = table(*_cells(lines, total, title))
     if width and len(lines) > 1:
@@ -32,15 +34,19 @@ def render_spend(lines: Sequence[SpendLine], title: str, *, width: int = 0, plai
     return found + _remarks(total)
 
 
-def spend_markdown(lines: Sequence[SpendLine], title: str) -> list[str]:
+def spend_markdown(lines: Sequence[SpendLine], title: str, *, since: date | None = None) -> list[str]:
     """The same as a Markdown table and a list."""
     if not lines:
-        return [_NOTHING]
+        return [_nothing(since)]
     total = spend_sum(lines)
     columns, header, body = _cells(lines, total, title)
     rule = ["---" if side == "<" else "---:" for side in columns]
     rows = [_markdown_row(row) for row in (header, rule, *body)]
     return [*rows, "", *(f"- {remark}" for remark in _remarks(total))]
+
+
+def _nothing(since: date | None) -> str:
+    return f"Nothing was spent since {since}." if since else "Nothing is in the spend ledger yet."
 
 
 def _cells(

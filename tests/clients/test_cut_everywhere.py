@@ -9,7 +9,7 @@ from claudebatch.domain import Reply
 from claudebatch.errors import AttemptError
 from claudebatch.layers.budget import Budget
 from tests.clients.test_wire_streams import CHUNKED
-from tests.clients.wire import BODY, STREAM_HEAD, WHOLE, events, http
+from tests.clients.wire import BODY, HANG, STREAM_HEAD, WHOLE, events, http
 from tests.support.scripted import WatchedBudget
 
 WORST = 1000
@@ -51,3 +51,12 @@ async def test_a_plain_answer_that_lacks_its_end_is_charged_whole(missing, wire,
     whole = http(200, BODY, "content-type: application/json")
     wire.does(whole[:-missing])
     assert await charged(connect, wire, call) == (WORST, None)
+
+
+@pytest.mark.parametrize("lasts", [False, True], ids=["broken off", "silent"])
+async def test_an_answer_without_an_end_keeps_the_id_by_which_it_can_be_looked_up(lasts, wire, connect, call):
+    script = [HANG] if lasts else []
+    wire.does(http(200, BODY, "content-type: application/json", "request-id: req_lost")[:-10], *script)
+    with pytest.raises(AttemptError) as lost:
+        await connect(wire.url)(call(deadline_s=1.0))
+    assert (lost.value.type, lost.value.request_id) == ("timeout" if lasts else "connection_error", "req_lost")

@@ -101,6 +101,21 @@ def test_a_level_of_a_shared_cap_that_the_last_answer_passes_is_told(world: Worl
     assert [(alert["scope"], alert["percent"]) for alert in events(done.out, "alert")] == [("day", 50)]
 
 
+@pytest.mark.usefixtures("api")
+@pytest.mark.parametrize("scope", ["run", "day"])
+def test_a_cap_below_what_was_spent_already_is_no_news(world: World, scope: str) -> None:
+    world.write("in.jsonl", prompts(20, max_tokens=100))
+    told = []
+    for cap in ("0.02", "0.005"):
+        text = f"limits: {{tier: none}}\nbudget: {{{scope}: {cap}}}\n"
+        world.path("c.yaml").write_text(text, encoding="utf-8")
+        done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "-c", "c.yaml", "--json", "-j", "2")
+        assert done.code == 3
+        told.append([alert["text"] for alert in events(done.out, "alert")])
+    assert told[0] and told[1] == []
+    assert "and $0 of the cap" in events(done.out, "done")[0]["stop_reason"]
+
+
 def test_on_the_screen_an_alert_is_a_line(world: World, hooks: Path) -> None:
     done = capped(world, 60, "--budget", "0.03", "-j", "2")
     assert "50 % of this run's cap is used: $0.01" in done.err

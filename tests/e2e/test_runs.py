@@ -72,6 +72,10 @@ def test_what_the_user_found_out_goes_into_the_journal_first_and_stays(world, lo
     expected = settled + unknown if billed else settled
     assert world.settled() == expected
     assert world.ledger() == (expected, 0)
+    for other in ("billed", "free"):
+        again = world.claudebatch("runs", "settle", "out.jsonl", "--as", other)
+        assert (again.code, "nothing was changed" in again.out) == (0, True)
+    assert "nothing was changed" not in done.out
     assert world.claudebatch(*RUN).code == 0, "the next session believes it"
     assert world.ledger() == (expected, 0)
 

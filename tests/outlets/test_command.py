@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -93,6 +94,32 @@ def test_one_that_does_not_end_is_killed_with_its_children(tmp_path: Path) -> No
             break
         time.sleep(0.01)
     assert not alive(child)
+
+
+def test_at_the_end_of_the_run_it_is_killed_and_started_no_more(tmp_path: Path) -> None:
+    target, failures = tmp_path / "pid", []
+    words = ["/bin/sh", "-c", 'echo $$ > "$0.new"; mv "$0.new" "$0"; exec sleep 60', str(target)]
+    command = Command(words, env={"PATH": os.environ["PATH"]}, timeout_s=60)
+
+    def deliver() -> None:
+        try:
+            command.deliver(BODY)
+        except DeliveryFailed as error:
+            failures.append(str(error))
+
+    thread = threading.Thread(target=deliver)
+    thread.start()
+    for _ in range(3000):
+        if target.exists():
+            break
+        time.sleep(0.01)
+    command.abandon()
+    thread.join(30)
+    assert not alive(int(target.read_text()))
+    target.unlink()
+    deliver()
+    assert not target.exists()
+    assert len(failures) == 2
 
 
 def alive(process: int) -> bool:

@@ -19,6 +19,10 @@ class Taker:
         self.hang.set()
         self.busy = threading.Event()
         self.took: list[bytes] = []
+        self.abandoned = False
+
+    def abandon(self) -> None:
+        self.abandoned = True
 
     def deliver(self, payload: bytes) -> None:
         self.busy.set()
@@ -36,6 +40,7 @@ def test_all_are_delivered_in_order_by_the_end() -> None:
         box.post(b"%d" % n)
     box.close(30)
     assert taker.took == [b"%d" % n for n in range(50)]
+    assert not taker.abandoned
     assert warned == []
 
 
@@ -64,6 +69,7 @@ def test_one_that_hangs_holds_up_nobody_and_what_finds_no_room_is_left_out() -> 
         box.post(b"more")
     assert ["some were left out" in text for text in warned] == [True]
     box.close(0.0)
+    assert taker.abandoned
     taker.hang.set()
 
 
@@ -75,6 +81,7 @@ def test_the_end_waits_only_so_long() -> None:
     box.post(b"first")
     assert taker.busy.wait(30)
     box.close(0.05)
+    assert taker.abandoned, "nothing of it outlives the run"
     assert ["the run has ended" in text for text in warned] == [True]
     taker.hang.set()
 

@@ -143,8 +143,28 @@ def test_a_file_that_is_no_ledger_is_refused_with_a_fix(path: Path):
     with pytest.raises(StorageError) as caught:
         ledger(path)
     assert caught.value.fix
+    assert "move the file away" in caught.value.fix
     with pytest.raises(StorageError):
         SpendReader(path).by("run")
+
+
+def test_a_file_that_is_only_busy_is_not_to_be_moved_away(path: Path, monkeypatch: pytest.MonkeyPatch):
+    ledger(path).close()
+    monkeypatch.setattr(schema, "_BUSY_S", 0.0)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        for look in (lambda: ledger(path), lambda: SpendReader(path).by("run")):
+            with pytest.raises(StorageError, match="is locked") as caught:
+                look()
+            assert "wait" in caught.value.fix and "move" not in caught.value.fix
+
+
+def test_a_damaged_file_is_named(path: Path):
+    ledger(path).close()
+    whole = path.read_bytes()
+    path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    with pytest.raises(StorageError, match=r"spend\.sqlite.*malformed"):
+        ledger(path)
 
 
 def test_the_file_is_for_its_owner_only_and_keeps_a_rollback_journal(path: Path):

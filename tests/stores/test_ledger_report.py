@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from contextlib import closing, suppress
 from datetime import date
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from claudebatch.reports import SpendLine
 from claudebatch.stores.journal.records import Result
 from claudebatch.stores.journal.schema import Came, State
-from claudebatch.stores.ledger import Dearest, RunEntry, SpendLedger, SpendReader
+from claudebatch.stores.ledger import Dearest, RunEntry, SpendLedger, SpendReader, report
 from tests.support.journals import NOON_MS, intent, outcome
 
 DAY_MS = 86_400_000
@@ -61,6 +62,21 @@ def test_every_question_adds_up_to_the_same(path: Path):
         sums = [sum(getattr(line, name) for line in lines) for name in ("spent", "unknown", "held", "attempts")]
         assert sums[0] == 160 and sums[1] == 100 and sums[3] == 5, what
         assert sums[2] >= 300, what
+
+
+def test_money_that_is_settled_while_one_looks_is_counted_once(path: Path, monkeypatch: pytest.MonkeyPatch):
+    find = report._dicts
+
+    def found(*arguments):
+        rows = find(*arguments)
+        with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, timeout=0)) as other:  # it is locked
+            other.executescript("BEGIN IMMEDIATE; UPDATE spend SET spent = spent + 300 WHERE run = 'b'; COMMIT;")
+            other.executescript("DELETE FROM holds;")
+        return rows
+
+    before = {label: line.spent + line.held for label, line in by(path, "tag").items()}
+    monkeypatch.setattr(report, "_dicts", found)
+    assert {label: line.spent + line.held for label, line in by(path, "tag").items()} == before
 
 
 def test_each_label_has_its_own(path: Path):

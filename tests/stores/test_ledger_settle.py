@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -129,6 +130,22 @@ def test_a_journal_that_cannot_be_added_up_is_an_error_and_no_crash(run: Dead):
     with pytest.raises(StorageError, match=r"journal\.sqlite.*damaged"):
         run.settle()
     assert run.money()[2] >= 400
+
+
+@pytest.mark.parametrize("trouble", ["PRAGMA user_version = 99", "UPDATE attempts SET cost = 'much', state = 1"])
+def test_a_journal_that_cannot_be_read_is_no_trouble_of_those_who_need_its_money(run: Dead, trouble: str):
+    run.live.journal.execute(trouble)
+    run.die()
+    held = run.money()[2]
+    with closing(open_ledger(run.path)) as ledger:
+        settle_for_others(ledger, run.run)
+    assert run.money() == (0, held, 0)
+    with closing(sqlite3.connect(run.folder / "journal.sqlite", isolation_level=None)) as journal:
+        journal.execute(f"PRAGMA user_version = {VERSION}")
+        journal.execute("UPDATE attempts SET cost = 7, state = 1 WHERE attempt = 1")
+        journal.execute("UPDATE attempts SET cost = 0, state = 2 WHERE attempt = 2")
+        journal.execute("UPDATE attempts SET cost = 0, state = 0 WHERE attempt = 3")
+    assert run.settle() and run.money() == (7, 100, 0), "once it can be read, it is believed"
 
 
 def test_purging_settles_first_and_keeps_the_sums(run: Dead):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
 from claudebatch.domain import PICO_PER_USD
 from claudebatch.reports import SpendLine
@@ -37,6 +38,7 @@ def test_what_is_unknown_held_saved_or_without_a_price_is_said_in_words() -> Non
 def test_one_line_needs_no_total_and_none_needs_no_table() -> None:
     assert len(render_spend(SPEND[:1], "day")) == 2
     assert render_spend([], "day") == ["Nothing is in the spend ledger yet."]
+    assert render_spend([], "day", since=date(2026, 11, 1)) == ["Nothing was spent since 2026-11-01."]
 
 
 def test_spend_as_json_is_exact() -> None:

@@ -16,7 +16,7 @@ from claudebatch.stores.journal.records import Intent, Outcome, Result
 from claudebatch.stores.journal.schema import Came, State
 from claudebatch.stores.ledger.rebuild import rebuild
 from claudebatch.stores.ledger.runs import ENTER, RunEntry, entered
-from claudebatch.stores.ledger.schema import open_ledger
+from claudebatch.stores.ledger.schema import open_ledger, unusable
 from claudebatch.stores.ledger.tables import ADD_ATTEMPT, ADD_SUMS, DROP_HOLDS, SET_HOLD, SUMS, TAKE_FROM_HOLD
 
 # A hold is written this many times as large as it must be: the next holds then need no write of their own. While a
@@ -64,6 +64,9 @@ class SpendLedger:
         connection = open_ledger(path)
         try:
             connection.execute(ENTER, entered(entry))
+        except sqlite3.Error as error:
+            connection.close()
+            raise unusable(path, error, "written") from error
         except BaseException:
             connection.close()
             raise

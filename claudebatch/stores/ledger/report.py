@@ -53,23 +53,30 @@ class SpendReader:
         Holds have no model and no route: there they are a line without a label.
         """
         asked = {"first": since.isoformat() if since else "", "run": run}
-        groups = [_Group(_label(row, what), row["started"], _line(row, what)) for row in self._rows(_SPEND, asked)]
-        groups += [_Group(_label(row, what), row["started"], _held(row, what)) for row in self._rows(_HOLDS, asked)]
+        spent, held = self._rows(asked)
+        groups = [_Group(_label(row, what), row["started"], _line(row, what)) for row in spent]
+        groups += [_Group(_label(row, what), row["started"], _held(row, what)) for row in held]
         return _summed(groups, by_day=what == "day")
 
-    def _rows(self, query: str, asked: dict[str, str | None]) -> list[dict[str, Any]]:
+    def _rows(self, asked: dict[str, str | None]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """What was spent and what is held, as of one moment: else money that is settled in between is in neither."""
         try:
             connection = read_ledger(self._path)
             if connection is None:
-                return []
+                return [], []
             try:
-                cursor = connection.execute(query, asked)
-                names = [column[0] for column in cursor.description]
-                return [dict(zip(names, row, strict=True)) for row in cursor]
+                connection.execute("BEGIN")
+                return _dicts(connection, _SPEND, asked), _dicts(connection, _HOLDS, asked)
             finally:
                 connection.close()
         except sqlite3.Error as error:
             raise unreadable(self._path, error) from error
+
+
+def _dicts(connection: sqlite3.Connection, query: str, asked: dict[str, str | None]) -> list[dict[str, Any]]:
+    cursor = connection.execute(query, asked)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
 
 
 def _summed(groups: list[_Group], *, by_day: bool) -> list[SpendLine]:

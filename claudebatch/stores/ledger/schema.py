@@ -16,6 +16,18 @@ from claudebatch.stores.ledger.tables import VERSION
 
 _BUSY_S = 30.0
 _IN_PASSING_S = 0.3
+_MOVE = "move the file away; resumed runs rebuild it, and until then caps of a day, month or tag count from 0"
+_WAIT = "another program keeps it locked: close that one or wait, then run the same command"
+_LOOK = "check its folder, its owner and the free space, then run the same command"
+# A file that is only busy must not be moved away: the caps would forget what was spent.
+_FIXES = {
+    **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), _WAIT),
+    **dict.fromkeys(
+        (sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
+         sqlite3.SQLITE_CANTOPEN),
+        _LOOK,
+    ),
+}  # fmt: skip
 
 
 def open_ledger(path: Path) -> sqlite3.Connection:
@@ -34,9 +46,7 @@ def open_ledger(path: Path) -> sqlite3.Connection:
             connection.close()
             raise
     except sqlite3.Error as error:
-        raise StorageError(
-            f"{path}: the spend ledger cannot be opened: {error}", fix="move the file away; resumed runs rebuild it"
-        ) from error
+        raise unusable(path, error, "opened") from error
     return connection
 
 
@@ -64,9 +74,14 @@ def read_ledger(path: Path, *, in_passing: bool = False) -> sqlite3.Connection |
 
 def unreadable(path: Path, error: sqlite3.Error) -> StorageError:
     """What a failing look into the ledger at *path* is raised as."""
-    return StorageError(
-        f"{path}: the spend ledger cannot be read: {error}", fix="move the file away; resumed runs rebuild it"
-    )
+    return unusable(path, error, "read")
+
+
+def unusable(path: Path, error: sqlite3.Error, done: str) -> StorageError:
+    """What a failure at the ledger at *path* is raised as; *done* is what cannot be."""
+    # The lower byte is the kind of error; what Python itself raises has none.
+    fix = _FIXES.get((getattr(error, "sqlite_errorcode", None) or 0) & 0xFF, _MOVE)
+    return StorageError(f"{path}: the spend ledger cannot be {done}: {error}", fix=fix)
 
 
 def _read_only(path: Path, patience_s: float) -> sqlite3.Connection:

@@ -50,6 +50,17 @@ def settle_dead(ledger: sqlite3.Connection, run: str, *, verdict: Verdict | None
     return True
 
 
+def settle_for_others(ledger: sqlite3.Connection, run: str) -> None:
+    """As `settle_dead`, for whoever needs the money: a journal that cannot be used is the trouble of its own run.
+
+    All that such a run held counts as unknown, until its journal is mended and it is settled or resumed.
+    """
+    try:
+        settle_dead(ledger, run)
+    except (StorageError, sqlite3.Error):
+        without_journal(ledger, run, None)
+
+
 def settle_taken(ledger: sqlite3.Connection, run: str, folder: RunDir, *, verdict: Verdict | None = None) -> None:
     """As `settle_dead`, of a *run* whose *folder* is open already."""
     absorb(folder.path, run, folder.journal)
