@@ -16,7 +16,7 @@ from claudebatch.cli import days
 from claudebatch.cli.rebuild import rebuild
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
-from claudebatch.errors import ClaudebatchError, LockedError
+from claudebatch.errors import ClaudebatchError, LockedError, StorageError
 from claudebatch.reports import RunLine
 from claudebatch.stores.ledger import open_ledger, settle_dead
 from claudebatch.stores.ledger.purge import purge as purge_run
@@ -106,20 +106,29 @@ def settle(
     """
     register = RunRegister(_paths().ledger)
     wanted = _wanted(register, runs, all)
-    settled = []
+    settled, failures = [], []
     with _writing() as ledger:
         for run in wanted:
-            if settle_dead(ledger, run.run, verdict=verdict.value if verdict else None):
-                settled.append(run.run)
-            elif not all:
-                raise _alive(run)
+            try:
+                if settle_dead(ledger, run.run, verdict=verdict.value if verdict else None):
+                    settled.append(run.run)
+                elif not all:
+                    raise _alive(run)
+            except StorageError as failure:  # of one run: the others have books of their own
+                failures.append(failure)
     after = [run for run in register.runs() if run.run in settled]
     if json:
         sys.stdout.write(json_line(runs_json(after)))
-        return
-    open_before = {run.run for run in wanted if run.spend.unknown or run.spend.held}
-    lines = [f"{run.run}: {_undecided(run, verdict, open_before)}{money_of(run.spend)}" for run in after]
-    _stdout().say_all(lines or ["There is nothing to settle."])
+    else:
+        nothing = [] if failures else ["There is nothing to settle."]
+        _stdout().say_all(_settled(after, wanted, verdict) or nothing)
+    if failures:
+        raise failures[0]
+
+
+def _settled(after: list[RunLine], before: list[RunLine], verdict: Verdict | None) -> list[str]:
+    open_before = {run.run for run in before if run.spend.unknown or run.spend.held}
+    return [f"{run.run}: {_undecided(run, verdict, open_before)}{money_of(run.spend)}" for run in after]
 
 
 @app.command()

@@ -118,7 +118,12 @@ def test_the_nearest_file_wins(tmp_path):
             "choose one",
         ),
         ("concurrency: 1000000\n", 1, "from 1 to 10000, got 1000000", ""),
-        ("budget: -5\n", 1, "budget must be an amount of dollars above 0 and at most 4,000,000, got -5", "--budget 2.50"),
+        (
+            "budget: -5\n",
+            1,
+            "budget must be an amount of dollars above 0 and at most 4,000,000, got -5",
+            "--budget 2.50",
+        ),
         ("budget: .nan\n", 1, "got NaN", ""),
         ("budget: .inf\n", 1, "got Infinity", ""),
         ("limits: {pools: {opus-5.5: {requests_per_minute: .inf}}}\n", 1, "expected float <= ", ""),

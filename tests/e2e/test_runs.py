@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -153,6 +155,18 @@ def test_what_cannot_be_meant_is_refused_with_a_hint(world, arguments, says):
     done = world.claudebatch("runs", *arguments)
     assert done.code == 2 and says in done.err
     assert done.out == ""
+
+
+def test_one_run_whose_journal_cannot_be_read_does_not_keep_the_others_from_being_settled(world, api):
+    world.write("in.jsonl", prompts(2))
+    for name in ("a", "b", "c"):
+        assert world.claudebatch("run", "in.jsonl", "-o", f"{name}.jsonl").code == 0
+    ids = {run["output"]: run["run"] for run in listed(world)}
+    with closing(sqlite3.connect(world.path("b.jsonl.claudebatch") / "journal.sqlite")) as journal:
+        journal.execute("PRAGMA user_version = 99")
+    done = world.claudebatch("runs", "settle", "--all")
+    assert (done.code, "newer claudebatch" in done.err) == (6, True)
+    assert sorted(line.partition(":")[0] for line in done.out.splitlines()) == sorted((ids["a.jsonl"], ids["c.jsonl"]))
 
 
 def test_a_ledger_that_is_not_there_is_no_error(world):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from claudebatch.reports import SpendLine
 from claudebatch.stores.journal import State, open_journal
 from claudebatch.stores.journal.queries import give_up_on_sent
 from claudebatch.stores.journal.records import INTENT, OUTCOME, Intent, Outcome
-from claudebatch.stores.ledger import RunEntry, SpendLedger, SpendReader
+from claudebatch.stores.ledger import RunEntry, SpendLedger, SpendReader, schema
 from tests.support.journals import NOON_MS, intent, outcome
 
 DAY_MS = 86_400_000
@@ -162,7 +163,7 @@ def test_a_file_that_is_only_busy_is_not_to_be_moved_away(path: Path, monkeypatc
 def test_a_damaged_file_is_named(path: Path):
     ledger(path).close()
     whole = path.read_bytes()
-    path.write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    path.write_bytes(whole[:4096] + b"\xff" * 4096 + whole[8192:])  # the table of runs
     with pytest.raises(StorageError, match=r"spend\.sqlite.*malformed"):
         ledger(path)
 

@@ -11,9 +11,10 @@ import pytest
 
 from claudebatch.errors import StorageError
 from claudebatch.stores.journal.records import INTENT, OUTCOME
-from claudebatch.stores.journal.schema import State
+from claudebatch.stores.journal.schema import VERSION, State
 from claudebatch.stores.ledger import RunEntry, SpendLedger, SpendReader, open_ledger, settle_dead
 from claudebatch.stores.ledger.purge import purge
+from claudebatch.stores.ledger.settle import settle_for_others
 from claudebatch.stores.run_dir import RunDir
 from tests.support.journals import intent, outcome
 
