@@ -165,7 +165,9 @@ def _elsewhere(estimate: Estimate) -> list[str]:
     rows = [(other.model, fmt.money(other.expected), fmt.money(other.batch)) for other in _newest(estimate)]
     if _prices_known(estimate):
         rows.insert(0, ("as it is", fmt.money(estimate.expected), fmt.money(estimate.batch)))
-    return table("<>>", ("all rows on", "expected", "Batches API"), rows)
+    # What is answered already is paid for, by whichever model: it is in none of these sums.
+    partly = estimate.finished or any(line.cached for line in estimate.lines)
+    return table("<>>", ("the other rows on" if partly else "all rows on", "expected", "Batches API"), rows)
 
 
 def _newest(estimate: Estimate) -> list[Elsewhere]:

@@ -9,7 +9,8 @@ import pytest
 from tests.drills.page import figures, table
 from tests.drills.scenarios import SCENARIOS
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reliability.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "reliability.md").read_text()
 
 
 def test_the_page_quotes_the_drills_own_figures():
@@ -25,3 +26,8 @@ def test_no_figure_is_of_a_drill_that_found_something(drill):
 
 def test_the_page_says_how_many_kinds_of_run_are_killed():
     assert len(SCENARIOS) == 9 and "nine kinds of run" in PAGE
+
+
+def test_the_readme_counts_the_deaths_that_the_drill_has_told():
+    deaths = figures()["crash --all"]["struck"]
+    assert f"Killed {deaths:,} times" in (ROOT / "README.md").read_text()

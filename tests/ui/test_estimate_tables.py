@@ -75,11 +75,16 @@ def test_an_estimate_shows_the_routes_the_totals_where_the_numbers_come_from_and
         "claude-opus-5-5   hard   2.80 bytes each (sum ± 1.2 %), 20 rows counted  a rule of thumb",
         "Rules of thumb may be off by a factor of two; after a first run its answers count instead.",
         "",
-        "all rows on       expected  Batches API",
-        "as it is             $1.70      $0.8500",
-        "claude-haiku-5-5   $0.5500      $0.2700",
-        "claude-opus-5-5      $3.00        $1.50",
+        "the other rows on  expected  Batches API",
+        "as it is              $1.70      $0.8500",
+        "claude-haiku-5-5    $0.5500      $0.2700",
+        "claude-opus-5-5       $3.00        $1.50",
     ]
+
+
+def test_the_other_models_are_asked_for_all_rows_only_where_nothing_is_answered_yet() -> None:
+    fresh = replace(ESTIMATE, finished=0, lines=tuple(replace(line, cached=0) for line in ESTIMATE.lines))
+    assert any(line.startswith("all rows on") for line in render_estimate(fresh))
 
 
 def test_rules_of_thumb_alone_need_no_table() -> None:
