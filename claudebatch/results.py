@@ -50,6 +50,7 @@ class _Failed(msgspec.Struct):
 
 
 _encode = msgspec.json.Encoder().encode
+_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
 def head(outcome: Outcome, *, simulated: bool = False) -> bytes:
@@ -107,3 +108,12 @@ def line(first: bytes, message: bytes | None) -> bytes:
     if message is None:
         return first + b"}\n"
     return b'%b,"message":%b}\n' % (first, message)
+
+
+def parts(text: bytes) -> tuple[bytes, bytes | None]:
+    """(head, message) of a whole line, as `line` put it together; raises `ValueError` for what is no such line."""
+    members = _members(text)
+    if bytes(members.get("status", b"")) != b'"succeeded"' or not text.endswith(b"}\n"):
+        return text.removesuffix(b"}\n"), None
+    message = bytes(members["message"])
+    return text.removesuffix(b',"message":%b}\n' % message), message

@@ -13,10 +13,12 @@ from typing import Annotated
 import typer
 
 from claudebatch.cli import days
+from claudebatch.cli.check import check
+from claudebatch.cli.failures import Failures
 from claudebatch.cli.rebuild import rebuild
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
-from claudebatch.errors import ClaudebatchError, LockedError, StorageError
+from claudebatch.errors import ClaudebatchError, LockedError
 from claudebatch.reports import RunLine
 from claudebatch.stores.ledger import open_ledger, settle_dead
 from claudebatch.stores.ledger.purge import purge as purge_run
@@ -36,6 +38,7 @@ _Runs = Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Ids, 
 
 
 app.command()(rebuild)
+app.command()(check)
 
 
 class Verdict(StrEnum):
@@ -106,24 +109,21 @@ def settle(
     """
     register = RunRegister(_paths().ledger)
     wanted = _wanted(register, runs, all)
-    settled, failures = [], []
+    settled, failures = [], Failures()
     with _writing() as ledger:
         for run in wanted:
-            try:
+            with failures.kept(run.folder or run.run):
                 if settle_dead(ledger, run.run, verdict=verdict.value if verdict else None):
                     settled.append(run.run)
                 elif not all:
                     raise _alive(run)
-            except StorageError as failure:  # of one run: the others have books of their own
-                failures.append(failure)
     after = [run for run in register.runs() if run.run in settled]
     if json:
         sys.stdout.write(json_line(runs_json(after)))
     else:
-        nothing = [] if failures else ["There is nothing to settle."]
+        nothing = [] if failures.met else ["There is nothing to settle."]
         _stdout().say_all(_settled(after, wanted, verdict) or nothing)
-    if failures:
-        raise failures[0]
+    failures.tell()
 
 
 def _settled(after: list[RunLine], before: list[RunLine], verdict: Verdict | None) -> list[str]:
@@ -157,17 +157,19 @@ def purge(
     wanted = _to_purge(RunRegister(_paths().ledger), runs, older_than)
     if wanted and not yes and not _confirmed(wanted, forget=forget):
         raise typer.Exit(0)
-    purged = []
+    purged, failures = [], Failures()
     with _writing() as ledger:
         for run in wanted:
-            if purge_run(ledger, run.run, run.folder, places=_paths().runs, forget=forget):
-                purged.append(run)
-            elif runs:
-                raise _alive(run)
+            with failures.kept(run.folder or run.run):
+                if purge_run(ledger, run.run, run.folder, places=_paths().runs, forget=forget):
+                    purged.append(run)
+                elif runs:
+                    raise _alive(run)
     if json:
         sys.stdout.write(json_line({"purged": [run_fields(run) for run in purged]}))
-        return
-    _stdout().say(f"{counted(len(purged), 'run')} purged")
+    else:
+        _stdout().say(f"{counted(len(purged), 'run')} purged")
+    failures.tell()
 
 
 def _wanted(register: RunRegister, names: list[str] | None, all: bool) -> list[RunLine]:

@@ -11,9 +11,10 @@ from claudebatch.messages import BadAnswer, parse_message
 from claudebatch.stack import Money
 from claudebatch.stores.journal import RowRef
 from claudebatch.stores.journal.queries import unshown_answers
+from claudebatch.stores.journal.seals import body_digest, damaged, is_sound
 
 _ROW = "SELECT row, source, line, offset, length, id, digest FROM rows WHERE row = ?"
-_ATTEMPT = "SELECT model, body, cost, cost_known, latency_ms, request_id FROM attempts WHERE attempt = ?"
+_ATTEMPT = "SELECT model, body, cost, cost_known, latency_ms, request_id, digest FROM attempts WHERE attempt = ?"
 
 
 def recovered(connection: sqlite3.Connection, sources: Sources, money: Money) -> list[Outcome]:
@@ -25,7 +26,9 @@ def recovered(connection: sqlite3.Connection, sources: Sources, money: Money) ->
 def _outcome(connection: sqlite3.Connection, sources: Sources, row: int, attempt: int) -> Outcome | None:
     ref = RowRef(*connection.execute(_ROW, (row,)).fetchone())
     call = sources.call(ref, sources.line(ref))
-    model, body, cost, known, latency_ms, request_id = connection.execute(_ATTEMPT, (attempt,)).fetchone()
+    model, body, cost, known, latency_ms, request_id, digest = connection.execute(_ATTEMPT, (attempt,)).fetchone()
+    if body_digest(body) != digest or not is_sound(connection, attempt):
+        raise damaged(connection, f"the answer to row {row}")
     if call is None:
         return None
     try:

@@ -97,6 +97,17 @@ def mend(path: Path, lines: Iterable[bytes], *, rewrite: bool) -> Repair:
     return Repair(torn=bool(tail), added=_complete(path, end, chain([first or b""], stream)))
 
 
+def difference(path: Path, lines: Iterable[bytes]) -> str | None:
+    """How the file at *path* differs from *lines*; None: it holds exactly them. Changes nothing."""
+    if not path.is_file():
+        return "is not there"
+    end, first = _agreement(path, lines)
+    rest = path.stat().st_size - end
+    if first is None:
+        return f"holds {rest:,} bytes more than its run has written" if rest else None
+    return f"differs from byte {end:,} on" if rest else "ends too early"
+
+
 def _agreement(path: Path, stream: Iterable[bytes]) -> tuple[int, bytes | None]:
     """(bytes that agree, first line of *stream* that the file does not hold whole)."""
     end = 0

@@ -37,12 +37,13 @@ def rebuild_output(folder: Path, output: Path) -> Rebuilt:
     if run == "alive":
         raise LockedError(f"{output}: its run is going on", fix="wait for it or stop it, then try again")
     try:
-        return _rebuild(run, output)
+        return rebuild_taken(run, output)
     finally:
         run.close()
 
 
-def _rebuild(run: RunDir, output: Path) -> Rebuilt:
+def rebuild_taken(run: RunDir, output: Path) -> Rebuilt:
+    """As `rebuild_output`, of a *run* that is open already."""
     if run.meta("set_aside"):
         raise ClaudebatchError(f"{output} still holds the results of the run before", fix=_CONTINUE)
     if run.meta("stale"):

@@ -16,7 +16,8 @@ from claudebatch.errors import StorageError
 from claudebatch.reports import SpendLine
 from claudebatch.stores.journal import State, open_journal
 from claudebatch.stores.journal.queries import give_up_on_sent
-from claudebatch.stores.journal.records import INTENT, OUTCOME, Intent, Outcome
+from claudebatch.stores.journal.records import Intent, Outcome
+from claudebatch.stores.journal.writing import write_intents, write_outcomes
 from claudebatch.stores.ledger import RunEntry, SpendLedger, SpendReader, schema
 from tests.support.journals import NOON_MS, intent, outcome
 
@@ -278,8 +279,8 @@ def _journal(folder: Path) -> sqlite3.Connection:
 def _write_down(journal: sqlite3.Connection, intents: list[Intent], outcomes: list[Outcome]) -> None:
     """As a run does it, without its thread."""
     journal.execute("BEGIN")
-    journal.executemany(INTENT, [i[:10] for i in intents])
-    journal.executemany(OUTCOME, [o[:20] for o in outcomes])
+    write_intents(journal, intents)
+    write_outcomes(journal, outcomes)
     journal.execute("COMMIT")
 
 

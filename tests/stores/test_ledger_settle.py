@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from claudebatch.errors import StorageError
-from claudebatch.stores.journal.records import INTENT, OUTCOME
 from claudebatch.stores.journal.schema import VERSION, State
+from claudebatch.stores.journal.writing import write_intents, write_outcomes
 from claudebatch.stores.ledger import RunEntry, SpendLedger, SpendReader, open_ledger, settle_dead
 from claudebatch.stores.ledger.purge import purge
 from claudebatch.stores.ledger.settle import settle_for_others
@@ -32,8 +32,8 @@ class Dead:
         self.live.note(run_id=run, simulated=False)
         pen = SpendLedger.open(self.path, RunEntry(run, "out.jsonl", STARTED.isoformat(), folder=str(self.folder)))
         pen.apply([intent(number) for number in (1, 2, 3, 4)], [])
-        self.live.journal.executemany(INTENT, [intent(number)[:10] for number in (1, 2, 3)])
-        self.live.journal.executemany(OUTCOME, [outcome(1, cost=7)[:20], outcome(2, State.FAILED)[:20]])
+        write_intents(self.live.journal, [intent(number) for number in (1, 2, 3)])
+        write_outcomes(self.live.journal, [outcome(1, cost=7), outcome(2, State.FAILED)])
         self.pen = pen
 
     def die(self) -> None:

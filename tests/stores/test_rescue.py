@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from claudebatch.stores.journal import State, open_journal
-from claudebatch.stores.journal.records import INTENT
 from claudebatch.stores.journal.rescue import RESCUE, Rescue, absorb
+from claudebatch.stores.journal.writing import write_intents
 from tests.support.journals import intent, outcome
 
 BODY = b'{"text":"caf\xc3\xa9 \\n"}'
@@ -19,7 +19,7 @@ BODY = b'{"text":"caf\xc3\xa9 \\n"}'
 @pytest.fixture
 def journal(tmp_path: Path):
     connection = open_journal(tmp_path / "journal.sqlite")
-    connection.executemany(INTENT, [intent(1)[:10], intent(2)[:10]])
+    write_intents(connection, [intent(1), intent(2)])
     yield connection
     connection.close()
 

@@ -9,13 +9,14 @@ settlements after it, so it may count too much for a while and never too little.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from claudebatch.errors import JournalFailed, OutputFailed, StopRun
 from claudebatch.results import line
 from claudebatch.stores.groups import Groups
-from claudebatch.stores.journal.records import INTENT, OUTCOME, Intent, Outcome, Record, Result
+from claudebatch.stores.journal.records import Intent, Outcome, Record, Result
+from claudebatch.stores.journal.writing import write_intents, write_outcomes, write_results
 
 Answer = TypeVar("Answer")
 
@@ -27,12 +28,6 @@ _BACKLOG = 1000
 
 _READER_FIX = "run the same command again, with a reader that stays"
 _FIX = "free some space or mend the disk, then run the same command"
-
-_RESULT = "INSERT INTO results (row, ok, head, attempt, body, source, saved, day) VALUES (?,?,?,?,?,?,?,?)"
-# Python lets go of its lock and takes it again for every statement; while another thread is busy that costs more
-# than the insert itself.
-_RESULTS_A_STATEMENT = 500
-_RESULTS = _RESULT + ",(?,?,?,?,?,?,?,?)" * (_RESULTS_A_STATEMENT - 1)
 
 
 class Output(Protocol):
@@ -173,14 +168,11 @@ class Journal:
         results = [record for record in group if type(record) is Result]
         if intents:
             self._tell_ledger(intents)
-        execute = self._connection.executemany
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            execute(INTENT, (intent[:10] for intent in intents))
-            execute(OUTCOME, (outcome[:20] for outcome in outcomes))
-            whole = len(results) - len(results) % _RESULTS_A_STATEMENT
-            execute(_RESULTS, _statements(results[:whole]))
-            execute(_RESULT, (result[:8] for result in results[whole:]))
+            write_intents(self._connection, intents)
+            write_outcomes(self._connection, outcomes)
+            write_results(self._connection, results)
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
@@ -216,10 +208,3 @@ def _not_written(error: OSError) -> OutputFailed:
     if isinstance(error, BrokenPipeError):
         return OutputFailed("whoever read the results has left", fix=_READER_FIX)
     return OutputFailed(f"the results cannot be written: {error}", fix=_FIX)
-
-
-def _statements(results: list[Result]) -> Iterator[list[object]]:
-    """The values of *results*, a statement's worth at a time."""
-    for start in range(0, len(results), _RESULTS_A_STATEMENT):
-        some = results[start : start + _RESULTS_A_STATEMENT]
-        yield [field for result in some for field in result[:8]]

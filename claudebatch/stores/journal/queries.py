@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from claudebatch.domain import Pico
 from claudebatch.results import line
 from claudebatch.stores.journal.schema import State
+from claudebatch.stores.journal.seals import RESULT_FIELDS, body_digest, damaged, is_sound, reseal, result_seal
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,18 +35,26 @@ def totals(connection: sqlite3.Connection) -> Totals:
 
 def give_up_on_sent(connection: sqlite3.Connection) -> int:
     """Attempts of a dead session without an outcome become unknown, at their worst case; returns how many."""
-    cursor = connection.execute("UPDATE attempts SET state = ? WHERE state = ?", (State.UNKNOWN, State.SENT))
-    return cursor.rowcount
+    return _change(connection, State.SENT, State.UNKNOWN)
 
 
 def decide_unknown(connection: sqlite3.Connection, *, billed: bool) -> int:
     """Unknown attempts cost their worst case from now on, or nothing, because the user says so; returns how many."""
-    cost = "worst" if billed else "0"
-    cursor = connection.execute(
-        f"UPDATE attempts SET state = ?, cost = {cost} WHERE state = ?",  # one of two constants
-        (State.SETTLED, State.UNKNOWN),
-    )
-    return cursor.rowcount
+    return _change(connection, State.UNKNOWN, State.SETTLED, cost="worst" if billed else "0")
+
+
+def _change(connection: sqlite3.Connection, before: State, after: State, *, cost: str = "cost") -> int:
+    own = not connection.in_transaction
+    if own:
+        connection.execute("BEGIN IMMEDIATE")
+    which = [attempt for (attempt,) in connection.execute("SELECT attempt FROM attempts WHERE state = ?", (before,))]
+    # One of three constants. What is damaged is not sealed anew: it stays found.
+    sound = [attempt for attempt in which if is_sound(connection, attempt)]
+    connection.execute(f"UPDATE attempts SET state = ?, cost = {cost} WHERE state = ?", (after, before))
+    reseal(connection, sound)
+    if own:
+        connection.execute("COMMIT")
+    return len(which)
 
 
 def drop_superseded(connection: sqlite3.Connection) -> int:
@@ -72,16 +81,28 @@ def drop_simulated(connection: sqlite3.Connection) -> None:
 
 
 def result_lines(connection: sqlite3.Connection, *, ordered: bool) -> Iterator[bytes]:
-    """The lines that the output holds: in order of arrival, or in the input's order."""
+    """The lines that the output holds: in order of arrival, or in the input's order.
+
+    Raises `StorageError` at the first that is not as it was written.
+    """
     if ordered:
         # Without it SQLite would sort whole messages.
         connection.execute("CREATE INDEX IF NOT EXISTS rows_position ON rows(position)")
     order = "r.position" if ordered else "x.n"
+    fields = ", ".join(f"x.{name}" for name in RESULT_FIELDS)
     found = connection.execute(
-        "SELECT x.head, coalesce(x.body, a.body) FROM results x JOIN rows r ON r.row = x.row AND r.live"
+        f"SELECT {fields}, x.seal, a.body, a.digest FROM results x JOIN rows r ON r.row = x.row AND r.live"
         f" LEFT JOIN attempts a ON a.attempt = x.attempt ORDER BY {order}"  # one of two constants
     )
-    return (line(head, message) for head, message in found)
+    try:
+        for *result, seal, body, digest in found:
+            row, ok, head, _, own, *_ = result
+            message = body if own is None else own
+            if result_seal(result) != seal or (own is None and body_digest(body) != digest) or (ok and message is None):
+                raise damaged(connection, f"the result of row {row}")
+            yield line(head, message)
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # bytes that are no text any more, or no row
+        raise damaged(connection, f"a result ({error})") from error
 
 
 def unshown_answers(connection: sqlite3.Connection) -> list[tuple[int, int]]:

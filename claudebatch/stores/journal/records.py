@@ -12,7 +12,7 @@ _MS_PER_DAY = 86_400_000
 
 
 class Intent(NamedTuple):
-    """An attempt that is about to be sent, at its worst case; the order of fields is that of the columns."""
+    """An attempt that is about to be sent, at its worst case; the order of fields is that of `seals.ATTEMPT_FIELDS`."""
 
     attempt: int
     row: int
@@ -32,7 +32,7 @@ class Intent(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of an attempt; the order of fields is that of the statement that writes it."""
+    """What became of an attempt; the order of fields is that of the statement that writes it (`writing`)."""
 
     state: int
     cost: Pico
@@ -79,16 +79,6 @@ class Result(NamedTuple):
 
 
 Record = Intent | Outcome | Result
-
-INTENT = (
-    "INSERT INTO attempts (attempt, row, model, worst, sent_ms, day, rule, input_estimate, output_estimate,"
-    " output_bound) VALUES (?,?,?,?,?,?,?,?,?,?)"
-)
-OUTCOME = (
-    "UPDATE attempts SET state=?, cost=?, cost_known=?, input_tokens=?, cache_write_5m_tokens=?,"
-    " cache_write_1h_tokens=?, cache_read_tokens=?, output_tokens=?, web_searches=?, tier=?, geo=?, speed=?,"
-    " price_version=?, latency_ms=?, status=?, request_id=?, error=?, body=?, simulated=? WHERE attempt=?"
-)
 
 
 def utc_day(ms: int) -> str:

@@ -16,7 +16,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from claudebatch.stores.files import private_file
-from claudebatch.stores.journal.records import OUTCOME, Intent, Outcome
+from claudebatch.stores.journal.records import Intent, Outcome
+from claudebatch.stores.journal.writing import write_outcomes
 
 RESCUE = "rescue"
 _ROOM_BYTES = 2 << 20
@@ -67,7 +68,7 @@ def absorb(folder: Path, run_id: str, journal: sqlite3.Connection) -> int:
         return 0
     outcomes = list(_outcomes(data, run_id.encode()))
     journal.execute("BEGIN IMMEDIATE")
-    journal.executemany(OUTCOME, (outcome[:20] for outcome in outcomes))
+    write_outcomes(journal, outcomes)
     journal.execute("COMMIT")
     path.unlink(missing_ok=True)  # done twice it would change nothing
     return len(outcomes)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from claudebatch.errors import StorageError
 from claudebatch.stores.files import private_file
+from claudebatch.stores.journal.seals import seal_all
 
-VERSION = 2
+VERSION = 3
 
 _PAGE_BYTES = 16_384
 
@@ -20,7 +21,8 @@ CREATE TABLE rows (
   row INTEGER PRIMARY KEY, position INTEGER NOT NULL, id TEXT NOT NULL, own INTEGER NOT NULL, digest BLOB NOT NULL,
   lane TEXT NOT NULL, source INTEGER NOT NULL, line INTEGER NOT NULL, offset INTEGER NOT NULL, length INTEGER NOT NULL,
   model TEXT NOT NULL, rule TEXT NOT NULL, key BLOB NOT NULL, live INTEGER NOT NULL DEFAULT 1);
--- One row per HTTP attempt, written before it is sent. Money in pico-dollars, times in Unix milliseconds.
+-- One row per HTTP attempt, written before it is sent. Money in pico-dollars, times in Unix milliseconds. `digest` is
+-- that of the body, `seal` that of all columns (seals.py).
 CREATE TABLE attempts (
   attempt INTEGER PRIMARY KEY, row INTEGER NOT NULL, model TEXT NOT NULL, worst INTEGER NOT NULL,
   sent_ms INTEGER NOT NULL, day TEXT NOT NULL DEFAULT '', rule TEXT NOT NULL DEFAULT '',
@@ -31,17 +33,18 @@ CREATE TABLE attempts (
   cache_read_tokens INTEGER NOT NULL DEFAULT 0, output_tokens INTEGER NOT NULL DEFAULT 0,
   web_searches INTEGER NOT NULL DEFAULT 0, tier TEXT, geo TEXT, speed TEXT, price_version TEXT NOT NULL DEFAULT '',
   latency_ms INTEGER NOT NULL DEFAULT 0, status INTEGER, request_id TEXT, error TEXT,
-  simulated INTEGER NOT NULL DEFAULT 0, body BLOB);
+  simulated INTEGER NOT NULL DEFAULT 0, digest BLOB, seal BLOB NOT NULL DEFAULT x'', body BLOB);
 -- One row per result line, in the order of the output file. `body` is set where no attempt holds the message; `saved`
 -- is what an answer would have cost that cost nothing.
 CREATE TABLE results (
   n INTEGER PRIMARY KEY, row INTEGER NOT NULL, ok INTEGER NOT NULL, head BLOB NOT NULL, attempt INTEGER, body BLOB,
-  source INTEGER NOT NULL DEFAULT 0, saved INTEGER NOT NULL DEFAULT 0, day TEXT NOT NULL DEFAULT '');
+  source INTEGER NOT NULL DEFAULT 0, saved INTEGER NOT NULL DEFAULT 0, day TEXT NOT NULL DEFAULT '',
+  seal BLOB NOT NULL DEFAULT x'');
 CREATE INDEX results_row ON results(row, ok);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value);
 """
 
-# Version 1 did not note what the spend ledger tells of an attempt.
+# Version 1 did not note what the spend ledger tells of an attempt, version 2 had no seals.
 _FROM_1 = """
 ALTER TABLE attempts RENAME TO old_attempts;
 ALTER TABLE results ADD COLUMN source INTEGER NOT NULL DEFAULT 0;
@@ -55,7 +58,13 @@ INSERT INTO attempts (attempt, row, model, worst, sent_ms, day, rule, state, cos
     coalesce(a.cache_read_tokens, 0), coalesce(a.output_tokens, 0), coalesce(a.latency_ms, 0), a.request_id, a.error,
     a.simulated, a.body FROM old_attempts a LEFT JOIN rows r ON r.row = a.row;
 DROP TABLE old_attempts;
+ALTER TABLE results ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
 """.format(attempts=next(part for part in _TABLES.split(";") if "CREATE TABLE attempts" in part) + ";")
+_FROM_2 = """
+ALTER TABLE attempts ADD COLUMN digest BLOB;
+ALTER TABLE attempts ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
+ALTER TABLE results ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
+"""
 
 
 class State(IntEnum):
@@ -102,12 +111,22 @@ def open_journal(path: Path) -> sqlite3.Connection:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         if version == 0:
             connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={VERSION}; COMMIT;")
-        elif version == 1:
-            connection.executescript(f"BEGIN IMMEDIATE; {_FROM_1} PRAGMA user_version={VERSION}; COMMIT;")
-    except sqlite3.Error as error:
+        elif version < VERSION:
+            _bring_up_to_date(connection, _FROM_1 if version == 1 else _FROM_2)
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged name is no text
         raise StorageError(
             f"{path}: the journal cannot be opened: {error}", fix="check the disk, or start over with --fresh"
         ) from error
     if version > VERSION:
         raise StorageError(f"{path}: this journal is from a newer claudebatch", fix="update claudebatch")
     return connection
+
+
+def _bring_up_to_date(connection: sqlite3.Connection, script: str) -> None:
+    # Statement by statement: `executescript` would commit what came before it.
+    connection.execute("BEGIN IMMEDIATE")
+    for statement in script.split(";"):
+        connection.execute(statement)
+    seal_all(connection)
+    connection.execute(f"PRAGMA user_version={VERSION}")
+    connection.execute("COMMIT")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from itertools import zip_longest
 
 from claudebatch.errors import StorageError
 from claudebatch.stores.journal.schema import Came, State
@@ -46,22 +47,24 @@ _FROM = {name: f"a.{name}" for name in ATTEMPT} | {
 }
 _DETAILS = (
     f"SELECT {', '.join(_FROM[name] for name in ATTEMPT)} FROM attempts a LEFT JOIN rows r ON r.row = a.row"
-    f" WHERE a.{_WHICH}"
+    f" WHERE a.{_WHICH} ORDER BY a.attempt"
 )
 _AT_ONCE = 1000
 
 
-def rebuild(ledger: sqlite3.Connection, run: str, journal: sqlite3.Connection, *, rehearsal: bool) -> None:
+def rebuild(
+    ledger: sqlite3.Connection, run: str, journal: sqlite3.Connection, *, rehearsal: bool, anew: bool = False
+) -> None:
     """Replace what *ledger* says of *run* by what its *journal* says, and hold nothing for it, in one transaction.
 
-    Attempts of the journal that have no outcome yet are left out: the caller has given them up before. What agrees
-    already is left as it is, so that a long run is opened again at once.
+    Attempts of the journal that have no outcome yet are left out: the caller has given them up before. Where the sums
+    agree already all is left as it is, unless *anew*, so that a long run is opened again at once.
     """
     parameters = {**_PARAMETERS, "rehearsal": rehearsal}
     sums = _sums(journal, parameters)
     ledger.execute("BEGIN IMMEDIATE")
     try:
-        if _said(ledger, run) != sums:
+        if anew or _said(ledger, run) != sums:
             ledger.execute("DELETE FROM spend WHERE run = ?", (run,))
             ledger.execute("DELETE FROM attempts WHERE run = ?", (run,))
             ledger.executemany(ADD_SUMS, ((run, *key, *line) for key, line in sums.items()))
@@ -72,6 +75,14 @@ def rebuild(ledger: sqlite3.Connection, run: str, journal: sqlite3.Connection, *
         if ledger.in_transaction:
             ledger.execute("ROLLBACK")
         raise
+
+
+def agrees(ledger: sqlite3.Connection, run: str, journal: sqlite3.Connection, *, rehearsal: bool) -> bool:
+    """Whether *ledger* says of *run* exactly what its *journal* says, in every sum and every attempt."""
+    parameters = {**_PARAMETERS, "rehearsal": rehearsal}
+    said = ledger.execute(f"SELECT run, {', '.join(ATTEMPT)} FROM attempts WHERE run = ? ORDER BY attempt", (run,))
+    pairs = zip_longest(said, _details(journal, run, parameters))
+    return _said(ledger, run) == _sums(journal, parameters) and all(a == b for a, b in pairs)
 
 
 def _sums(journal: sqlite3.Connection, parameters: dict[str, int]) -> dict[tuple[str, ...], list[int]]:

@@ -1,0 +1,156 @@
+"""A run looked through and mended: its journal, its results file, and what the spend ledger says of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from claudebatch.errors import ClaudebatchError, LockedError, StorageError
+from claudebatch.stores.copies import FoundCopies, LookUp
+from claudebatch.stores.journal.audit import Audit, audit
+from claudebatch.stores.journal.queries import result_lines
+from claudebatch.stores.journal.restore import Restored, restore
+from claudebatch.stores.ledger import open_ledger
+from claudebatch.stores.ledger.rebuild import agrees, rebuild
+from claudebatch.stores.output import difference
+from claudebatch.stores.rebuilding import rebuild_taken
+from claudebatch.stores.response_cache import DiskCacheStore
+from claudebatch.stores.run_dir import RunDir
+
+_SENT = "SELECT EXISTS (SELECT 1 FROM attempts WHERE state = 0)"
+_ENDED = (
+    "SELECT ended IS NOT NULL AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.run = r.run AND h.amount > 0)"
+    " FROM runs r WHERE run = ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found of one run."""
+
+    run: str
+    folder: Path
+    output: Path | None
+    audit: Audit
+    results: str | None
+    """How the results file differs from the journal; None: it does not, or need not agree."""
+    ledger_agrees: bool
+    """True as well where the ledger need not agree: it does not know the run, or the run is not settled."""
+    restored: Restored | None = None
+    """What became of the damage in the journal, where it was mended."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether everything is as it was written."""
+        return self.audit.sound and self.results is None and self.ledger_agrees
+
+
+class Places(NamedTuple):
+    """Where copies of what a journal holds may lie."""
+
+    ledger: Path
+    cache: Path
+    """The folder of the response cache."""
+
+
+def check_run(folder: Path, output: Path | None, places: Callable[[bool], Places]) -> Checked:
+    """Look through the run in *folder*, whose results are *output*; changes nothing.
+
+    *places* are told whether the run is a rehearsal. Raises `LockedError` while the run goes on, `StorageError` where
+    its journal cannot be opened at all.
+    """
+    with _taken(folder) as run, _ledger(places(_rehearsal(run)).ledger) as ledger:
+        return _look(run, output, ledger)
+
+
+def repair_run(folder: Path, output: Path | None, places: Callable[[bool], Places]) -> Checked:
+    """As `check_run`, and mend what is damaged; what is returned was found before.
+
+    Raises `StorageError` where SQLite itself finds the file broken: nothing that is in it can be relied on then.
+    """
+    with _taken(folder) as run:
+        ledger_at, cache = places(_rehearsal(run))
+        with _ledger(ledger_at) as ledger:
+            found = _look(run, output, ledger)
+            if found.audit.structure is not None:
+                raise _beyond_repair(folder, found.audit.structure)
+            return found if found.sound else _mended(run, found, output, ledger, cache)
+
+
+def _mended(
+    run: RunDir, found: Checked, output: Path | None, ledger: sqlite3.Connection | None, cache: Path
+) -> Checked:
+    copies = FoundCopies(run.journal, found.audit, output=output, look_up=_kept_in(cache), ledger=ledger, run=found.run)
+    restored = restore(run.journal, found.audit, copies)
+    if output is not None and not run.meta("set_aside"):
+        rebuild_taken(run, output)
+    if ledger is not None and _settled(ledger, run, found.run):
+        rebuild(ledger, found.run, run.journal, rehearsal=_rehearsal(run), anew=True)
+    return replace(found, restored=restored)
+
+
+@contextmanager
+def _taken(folder: Path) -> Iterator[RunDir]:
+    run = RunDir.take(folder)
+    if run is None:
+        raise ClaudebatchError(f"{folder} holds no run", fix="name a results file, or see `claudebatch runs list`")
+    if run == "alive":
+        raise LockedError(f"{folder}: the run is going on", fix="wait for it or stop it, then try again")
+    with closing(run):
+        yield run
+
+
+@contextmanager
+def _ledger(path: Path) -> Iterator[sqlite3.Connection | None]:
+    if not path.exists():
+        yield None
+        return
+    with closing(open_ledger(path)) as ledger:
+        yield ledger
+
+
+def _kept_in(cache: Path) -> LookUp:
+    """The answers in the response cache; nothing where there is none, or it is damaged as well."""
+    if not (cache / "cache.db").exists():
+        return lambda keys: [None] * len(keys)
+    return DiskCacheStore(cache, size_limit=2**40, ttl_s=None, notify=lambda _: None).look_up
+
+
+def _rehearsal(run: RunDir) -> bool:
+    return bool(run.meta("simulated"))
+
+
+def _look(run: RunDir, output: Path | None, ledger: sqlite3.Connection | None) -> Checked:
+    found = audit(run.journal)
+    name = run.meta("run_id") if found.structure is None else run.path.name
+    results = None
+    agree = True
+    if found.sound:
+        results = _difference(run, output)
+        if ledger is not None and _settled(ledger, run, name):
+            agree = agrees(ledger, name, run.journal, rehearsal=_rehearsal(run))
+    return Checked(name, run.path, output, found, results, agree)
+
+
+def _difference(run: RunDir, output: Path | None) -> str | None:
+    if output is None or run.meta("stale") or run.meta("set_aside"):
+        return None  # its next session writes it anew
+    return difference(output, result_lines(run.journal, ordered=bool(run.meta("ordered"))))
+
+
+def _settled(ledger: sqlite3.Connection, run: RunDir, name: str) -> bool:
+    """Whether the ledger has been told all of it: not of a run that died, whose next session or settling tells."""
+    (sent,) = run.journal.execute(_SENT).fetchone()
+    known = ledger.execute(_ENDED, (name,)).fetchone()
+    return not sent and known is not None and bool(known[0])
+
+
+def _beyond_repair(folder: Path, why: str) -> StorageError:
+    return StorageError(
+        f"{folder}: SQLite cannot read the journal any more: {why}",
+        fix="restore the folder from a copy, or start over with --fresh: answers in the response cache cost nothing",
+    )

@@ -1,0 +1,89 @@
+"""Where parts of a journal lie a second time: its results file, the response cache, the spend ledger."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from claudebatch.jsonl import decode, raw_members
+from claudebatch.results import parts
+from claudebatch.stores.journal.audit import Audit
+from claudebatch.stores.journal.seals import ATTEMPT_FIELDS
+
+_LEDGER = tuple(name for name in ATTEMPT_FIELDS if name not in ("simulated", "digest"))
+_ROWS = (
+    "SELECT r.row, r.id, r.key FROM rows r WHERE r.row IN (SELECT row FROM attempts WHERE attempt = :number"
+    " UNION SELECT row FROM results WHERE attempt = :number)"
+)
+_ROW_OF_RESULT = "SELECT r.row, r.id, r.key FROM rows r JOIN results x ON x.row = r.row WHERE x.n = :number"
+
+LookUp = Callable[[Sequence[str]], Sequence[bytes | None]]
+"""What the response cache keeps under keys."""
+
+
+class FoundCopies:
+    """The copies of what an `Audit` found damaged, looked up once."""
+
+    def __init__(
+        self,
+        journal: sqlite3.Connection,
+        damage: Audit,
+        *,
+        output: Path | None,
+        look_up: LookUp,
+        ledger: sqlite3.Connection | None,
+        run: str,
+    ) -> None:
+        """*output* is the run's results file, *ledger* where the run may be known as *run*."""
+        rows = [
+            found
+            for query, numbers in ((_ROWS, damage.bad_answers), (_ROW_OF_RESULT, damage.bad_results))
+            for number in numbers
+            for found in journal.execute(query, {"number": number})
+        ]
+        row_of = {str(name): row for row, name, _ in rows}
+        self._lines: defaultdict[int, list[bytes]] = defaultdict(list)
+        for name, line in _lines_of(output, row_of):
+            self._lines[row_of[name]].append(line)
+        keys = {row: bytes(key).hex() for row, _, key in rows if key}
+        self._kept = dict(zip(keys, look_up(list(keys.values())), strict=True))
+        self._ledger, self._run = ledger, run
+
+    def lines(self, row: int) -> Iterable[bytes]:
+        """Result lines of *row*."""
+        return self._lines.get(row, ())
+
+    def messages(self, row: int) -> Iterator[bytes]:
+        """Answers to *row*."""
+        for line in self.lines(row):
+            message = parts(line)[1]
+            if message is not None:
+                yield message
+        kept = self._kept.get(row)
+        if kept is not None:
+            yield kept
+
+    def record(self, attempt: int) -> Mapping[str, object] | None:
+        """What the ledger says of *attempt*."""
+        if self._ledger is None:
+            return None
+        found = self._ledger.execute(
+            f"SELECT {', '.join(_LEDGER)} FROM attempts WHERE run = ? AND attempt = ?", (self._run, attempt)
+        ).fetchone()
+        return None if found is None else dict(zip(_LEDGER, found, strict=True))
+
+
+def _lines_of(output: Path | None, wanted: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
+    """(id, line) of the lines of *output* that have one of the *wanted* ids."""
+    if output is None or not wanted:
+        return
+    with suppress(OSError), output.open("rb") as file:
+        for line in file:
+            with suppress(ValueError, KeyError):  # damaged as well
+                name = decode(raw_members(line)["id"])
+                if name in wanted:
+                    parts(line)
+                    yield name, line
