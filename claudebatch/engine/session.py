@@ -16,6 +16,7 @@ from claudebatch.engine.counts import Counts
 from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.entry import begin, entry, tell_end
 from claudebatch.engine.feed import Feed, LookAhead, Sources
+from claudebatch.engine.finishing import Finishing
 from claudebatch.engine.opening import OpenRun
 from claudebatch.engine.outside import LazyClient, Surroundings
 from claudebatch.engine.purse import SessionPurse, shared_caps
@@ -35,7 +36,7 @@ from claudebatch.results import head
 from claudebatch.stack import Keys, Money, Parts, build_stack
 from claudebatch.stores.attempt_log import JournalLog
 from claudebatch.stores.journal import Journal, RowKey, RowRef, pending_keys, pending_rows
-from claudebatch.stores.journal.queries import give_up_on_sent, totals
+from claudebatch.stores.journal.queries import give_up_on_sent, leave_out_unknown, totals
 from claudebatch.stores.journal.records import Result, utc_day
 from claudebatch.stores.journal.rescue import Rescue, absorb
 from claudebatch.stores.journal.schema import CAME_FROM, Came
@@ -61,9 +62,11 @@ class Session:
         self._watch = watch(
             workshop.config, self._emit, now=around.now, pause=self._drain.pause, stop=self.halt
         )  # fmt: skip
-        # Mutable: the engine once there is one, and whether answers turned out to be made up.
+        self._finishing = Finishing(
+            options, run.folder, workshop.prices, wall=around.wall, notify=self._notify
+        )  # fmt: skip
+        # Mutable: the engine, once there is one.
         self._engine: Engine | None = None
-        self._met_simulator = run.folder.meta("simulator") is not None
 
     async def go(self) -> RunSummary:
         """Answer every pending row, or stop for a good reason. Raises only for what is a bug or a broken disk."""
@@ -84,6 +87,8 @@ class Session:
         ledger.rebuild(connection)  # a run that died before its first request may have left a hold, too
         if lost:
             self._emit(Notice(f"{lost} requests were in flight when this run died; they count at their worst case"))
+        if options.unknown == "skip":
+            self._leave_out(connection)
         closing = Closing(options, run, self._workshop, self._counts, started=around.now())
         output = closing.prepare_output(self._emit)
         self._emit(
@@ -97,7 +102,7 @@ class Session:
         journal = Journal(connection, output=output, ledger=ledger, on_failure=self._journal_failed, rescue=rescue.save)
         purse = SessionPurse(config, run.run_id, before, around, self._drain)
         try:
-            money = await purse.open(caps, journal, today=self._today, emit=self._emit)
+            money = await purse.open(caps, journal, today=self._finishing.today, emit=self._emit)
             ended = await self._work(journal, money)
         finally:
             await journal.close()
@@ -110,6 +115,11 @@ class Session:
         summary = closing.sum_up(ended, self._signals.first, simulated=simulated, now=around.now())
         tell_end(around.paths.ledger, summary, around.wall().isoformat(timespec="seconds"))
         return summary
+
+    def _leave_out(self, connection: sqlite3.Connection) -> None:
+        left = leave_out_unknown(connection)
+        if left:
+            self._emit(Notice(f"{left} rows whose requests may have been billed are not asked again: --unknown skip"))
 
     @property
     def _output_name(self) -> str:
@@ -137,16 +147,17 @@ class Session:
             rng=around.rng,
             emit=self._emit,
             most_in_flight=around.most_in_flight,
+            before=around.before,
         )
         look_ahead = _look_ahead(cache, keys)
         feeds = [Feed(lane, self._pending(journal, pending_rows), sources, look_ahead=look_ahead) for lane in run.lanes]
-        finish = self._finisher(journal)
+        finish = self._finishing.into(journal)
         engine = Engine(
             build_stack(parts, client),
             feeds=feeds,
             workers=slots(workshop.config, around.most_in_flight)[0] + 1,
             finish=finish,
-            value_of=self._value_of,
+            value_of=self._finishing.value_of,
             now=around.now,
             drain=self._drain,
             emit=self._emit,
@@ -178,7 +189,10 @@ class Session:
 
     async def _replay(self, journal: Journal, cache: DiskCacheStore) -> None:
         replay = Replay(
-            look_up=cache.look_up, value_of=self._worth, simulated=self._options.simulate, today=self._today
+            look_up=cache.look_up,
+            value_of=self._finishing.worth,
+            simulated=self._options.simulate,
+            today=self._finishing.today,
         )
         pending = self._pending(journal, pending_keys)
         for lane in self._run.lanes:
@@ -190,52 +204,14 @@ class Session:
                 stopped=lambda: self._drain.started,
             )
 
-    def _finisher(self, journal: Journal) -> Callable[[Outcome], Awaitable[None]]:
-        simulated = self._options.simulate
-
-        async def finish(outcome: Outcome) -> None:
-            first, row = head(outcome, simulated=simulated), outcome.call.row
-            if not isinstance(outcome, Succeeded):
-                await journal.finish(Result(row, False, first, None, None, Came.API, 0, "", None))
-                return
-            reply = outcome.reply
-            if self._made_up(reply) and not self._met_simulator:
-                self._met_simulator = True
-                await journal.read(self._note_simulator)
-            # The message lies in its attempt's row, however many results share it; a kept one has no attempt here.
-            body = reply.message if reply.attempt_id is None else None
-            came, saved, day = CAME_FROM[reply.source], 0, ""
-            if came:
-                saved, day = 0 if self._made_up(reply) else self._value_of(outcome.call, reply), self._today()
-            route = outcome.call.route
-            await journal.finish(
-                Result(
-                    row, True, first, reply.attempt_id, body, came, saved, day, reply.message, route.model, route.rule
-                )
-            )
-
-        return finish
-
-    def _made_up(self, reply: Reply) -> bool:
-        return reply.simulated and not self._options.simulate
-
-    def _today(self) -> str:
-        return utc_day(int(self._around.wall().timestamp() * 1000))
-
-    def _note_simulator(self, _: sqlite3.Connection) -> None:
-        # So that a later run against the real API does not take these answers for its own.
-        self._run.folder.note(simulator=self._options.base_url)
-        self._notify("the API at this base URL is a simulator: its answers are made up and cost nothing")
-
     def _pending(
         self, journal: Journal, rows: Callable[..., list[Row]]
     ) -> Callable[[str, int, int], Awaitable[list[Row]]]:
         limit, retry_failed = self._options.limit, self._options.retry_failed
+        query = partial(rows, limit=limit, retry_failed=retry_failed, left_out=self._options.unknown == "skip")
 
         async def pending(lane: str, after: int, count: int) -> list[Row]:
-            return await journal.read(
-                lambda connection: rows(connection, lane, after, limit=limit, retry_failed=retry_failed, count=count)
-            )
+            return await journal.read(lambda connection: query(connection, lane, after, count=count))
 
         return pending
 
@@ -249,15 +225,6 @@ class Session:
             ttl_s=None if settings.ttl is None else seconds("cache.ttl", settings.ttl),
             notify=self._notify,
         )
-
-    def _value_of(self, call: Call, reply: Reply) -> Pico:
-        return self._worth(call.model, reply.usage)
-
-    def _worth(self, model: str, usage: Usage) -> Pico:
-        try:
-            return self._workshop.prices.cost(model, usage)
-        except UnknownPrice:
-            return 0
 
     def _emit(self, event: object) -> None:
         if isinstance(event, ConcurrencyChanged) and self._engine is not None:

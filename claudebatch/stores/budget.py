@@ -119,10 +119,14 @@ class RunBudget:
 
     def _exhausted(self, hold: Hold) -> BudgetExhausted:
         left = (self._cap or 0) - self._spent
-        of_it = f"${usd_text(max(0, left))} of the cap is left"
         return BudgetExhausted(
-            f"the next request may cost up to ${usd_text(hold.worst)}, and {of_it}",
+            f"the next request may cost up to ${usd_text(hold.worst)}, and {left_of('the cap', left)}",
             needed=self._spent + hold.worst,
             left=left,
             limit=self._cap or 0,
         )
+
+
+def left_of(cap: str, left: Pico) -> str:
+    """How much is *left* of a cap, in words; below 0 where it was lowered under what had been spent."""
+    return f"${usd_text(left)} of {cap} is left" if left >= 0 else f"{cap} is passed already, by ${usd_text(-left)}"

@@ -20,7 +20,7 @@ from claudebatch.drain import Bell
 from claudebatch.errors import BudgetExhausted, Draining, JournalFailed, StopRun
 from claudebatch.events import CapUsed, Emit, Notice
 from claudebatch.stores.allotment import AHEAD, Allotment
-from claudebatch.stores.budget import RunBudget
+from claudebatch.stores.budget import RunBudget, left_of
 from claudebatch.stores.ledger.caps import CapBook, SharedCap, Taken, Use
 
 Answer = TypeVar("Answer")
@@ -264,9 +264,9 @@ class SharedBudget:
 def _exhausted(hold: Hold, cap: SharedCap, gone: Pico) -> BudgetExhausted:
     left = cap.limit - gone
     when = {"day": " or run the same command tomorrow (days are UTC)", "month": " or run it again next month"}
+    name = f"the cap of {'the ' if cap.tag is None else ''}{cap.name}"
     return BudgetExhausted(
-        f"the next request may cost up to ${usd_text(hold.worst)}, and ${usd_text(max(0, left))} of the cap of"
-        f" {'the ' if cap.tag is None else ''}{cap.name} is left",
+        f"the next request may cost up to ${usd_text(hold.worst)}, and {left_of(name, left)}",
         needed=gone + hold.worst,
         left=left,
         cap=cap.name,

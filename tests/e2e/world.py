@@ -32,7 +32,7 @@ retry: {base_s: 0.005, cap_s: 0.05}
 
 
 class _Terminal(io.BytesIO):
-    """A standard input at which somebody sits and types nothing."""
+    """A standard input at which somebody sits and types what is in it."""
 
     def isatty(self) -> bool:
         return True
@@ -118,7 +118,7 @@ class World:
                 patch.setenv(name, value)
             patch.chdir(self.work)
             patch.setattr(sys, "argv", ["claudebatch", *arguments])
-            patch.setattr(sys, "stdin", io.TextIOWrapper(_Terminal() if terminal else io.BytesIO(stdin)))
+            patch.setattr(sys, "stdin", io.TextIOWrapper(_Terminal(stdin) if terminal else io.BytesIO(stdin)))
             before = os.umask(umask)
             thresholds = gc.get_threshold()
             try:

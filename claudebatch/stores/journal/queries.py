@@ -38,6 +38,26 @@ def give_up_on_sent(connection: sqlite3.Connection) -> int:
     return _change(connection, State.SENT, State.UNKNOWN)
 
 
+_UNDECIDED = (
+    " FROM attempts a JOIN rows r ON r.row = a.row AND r.live WHERE a.state IN (?, ?)"
+    " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok)"
+)
+
+
+def undecided(connection: sqlite3.Connection) -> tuple[int, Pico]:
+    """(rows, worst case of their requests) of the rows without an answer that may have been billed for one."""
+    query = f"SELECT count(DISTINCT a.row), coalesce(sum(a.worst), 0){_UNDECIDED}"
+    rows, worst = connection.execute(query, (State.SENT, State.UNKNOWN)).fetchone()
+    return rows, worst
+
+
+def leave_out_unknown(connection: sqlite3.Connection) -> int:
+    """Have `pending_rows` leave the rows of `undecided` out while *connection* is open; returns how many."""
+    connection.execute("CREATE TEMP TABLE left_out (row INTEGER PRIMARY KEY)")
+    into = f"INSERT INTO temp.left_out SELECT DISTINCT a.row{_UNDECIDED}"
+    return connection.execute(into, (State.SENT, State.UNKNOWN)).rowcount
+
+
 def decide_unknown(connection: sqlite3.Connection, *, billed: bool) -> int:
     """Unknown attempts cost their worst case from now on, or nothing, because the user says so; returns how many."""
     return _change(connection, State.UNKNOWN, State.SETTLED, cost="worst" if billed else "0")

@@ -15,9 +15,10 @@ _REF = "r.row, r.source, r.line, r.offset, r.length, r.id, r.digest"
 _KEY = "r.row, r.id, r.model, r.rule, r.key"
 _PENDING = (
     "SELECT {} FROM rows r WHERE r.row > ? AND r.lane = ? AND r.live AND r.position < ?"
-    " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND (x.ok OR NOT ?))"
+    " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND (x.ok OR NOT ?)){}"
     " ORDER BY r.row LIMIT ?"
 )
+_NOT_LEFT_OUT = " AND r.row NOT IN (SELECT row FROM temp.left_out)"
 _SCAN = (
     "CREATE TEMP TABLE scan (position INTEGER PRIMARY KEY, id TEXT, own INTEGER, digest BLOB, lane TEXT,"
     " source INTEGER, line INTEGER, offset INTEGER, length INTEGER, model TEXT, rule TEXT, key BLOB)"
@@ -112,18 +113,37 @@ def index_rows(connection: sqlite3.Connection, records: Iterable[RowRecord], *, 
 
 
 def pending_rows(
-    connection: sqlite3.Connection, lane: str, after: int, *, limit: int | None, retry_failed: bool, count: int
+    connection: sqlite3.Connection,
+    lane: str,
+    after: int,
+    *,
+    limit: int | None,
+    retry_failed: bool,
+    count: int,
+    left_out: bool = False,
 ) -> list[RowRef]:
-    """The next *count* rows of *lane* after row number *after* that still need an answer."""
-    found = connection.execute(_PENDING.format(_REF), (after, lane, _end(limit), retry_failed, count))
+    """The next *count* rows of *lane* after row number *after* that still need an answer.
+
+    *left_out*: without those of `queries.leave_out_unknown`.
+    """
+    query = _PENDING.format(_REF, _NOT_LEFT_OUT if left_out else "")
+    found = connection.execute(query, (after, lane, _end(limit), retry_failed, count))
     return [RowRef._make(row) for row in found.fetchall()]
 
 
 def pending_keys(
-    connection: sqlite3.Connection, lane: str, after: int, *, limit: int | None, retry_failed: bool, count: int
+    connection: sqlite3.Connection,
+    lane: str,
+    after: int,
+    *,
+    limit: int | None,
+    retry_failed: bool,
+    count: int,
+    left_out: bool = False,
 ) -> list[RowKey]:
     """The same rows as `pending_rows`, as their answers are looked up."""
-    found = connection.execute(_PENDING.format(_KEY), (after, lane, _end(limit), retry_failed, count))
+    query = _PENDING.format(_KEY, _NOT_LEFT_OUT if left_out else "")
+    found = connection.execute(query, (after, lane, _end(limit), retry_failed, count))
     return [RowKey._make(row) for row in found.fetchall()]
 
 

@@ -1,4 +1,7 @@
-"""An older form of the ledger becomes the present one: in one transaction, after a copy was put aside."""
+"""An older form of the ledger becomes the present one: in one transaction, after a copy was put aside.
+
+Views hold nothing: they are no part of the version, and are made anew wherever their text is another one.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ _FROM_UNVERSIONED = (
 def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     """Make the ledger of *connection*, at *path*, one of the present version; raises `StorageError` at a newer one."""
     version = _version(connection)
-    if version == VERSION:
+    if version == VERSION and _views(connection) == VIEWS:
         return
     if version > VERSION:
         raise StorageError(f"{path}: this spend ledger is from a newer claudebatch", fix="update claudebatch")
@@ -48,16 +51,32 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     version = _version(connection)  # another process may have done it while this one waited for its turn
-    if version >= VERSION:
-        return
+    if version < VERSION:
+        _upgrade_tables(connection, path, version)
+    if version <= VERSION:
+        _renew_views(connection)
+
+
+def _upgrade_tables(connection: sqlite3.Connection, path: Path, version: int) -> None:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table'").fetchone()
     if tables:
         _put_copy_aside(path, version)
         _run(connection, _FROM_UNVERSIONED)
     else:
         _run(connection, TABLES.split(";"))
-    _run(connection, VIEWS.split(";"))
     connection.execute(f"PRAGMA user_version={VERSION}")
+
+
+def _renew_views(connection: sqlite3.Connection) -> None:
+    there = _views(connection)
+    if there != VIEWS:
+        _run(connection, [*(f"DROP VIEW {name}" for name in there), *VIEWS.values()])
+
+
+def _views(connection: sqlite3.Connection) -> dict[str, str]:
+    """Those of our views that are there; others are the user's own."""
+    found = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'view'")
+    return {name: text for name, text in found if name in VIEWS}
 
 
 def _run(connection: sqlite3.Connection, statements: tuple[str, ...] | list[str]) -> None:
