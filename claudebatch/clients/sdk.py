@@ -70,7 +70,7 @@ class SdkClient:
         import httpx2  # noqa: PLC0415
 
         from claudebatch.clients import body  # noqa: PLC0415
-        from claudebatch.clients.lean import LeanAnthropic  # noqa: PLC0415
+        from claudebatch.clients.lean import LeanAnthropic, LeanHttp  # noqa: PLC0415
 
         self._now = now
         self._wall = wall
@@ -97,7 +97,7 @@ class SdkClient:
                 max_retries=0,
                 open_telemetry=False,
                 default_headers={"anthropic-version": API_VERSION},
-                http_client=anthropic.DefaultAioHttpClient(
+                http_client=LeanHttp(
                     # Our own deadline bounds every attempt; a time-out of the connection pool would only lose rows.
                     timeout=httpx2.Timeout(None, connect=_CONNECT_S),
                     limits=httpx2.Limits(
