@@ -56,7 +56,8 @@ class Theatre:
     def __init__(self, place: Path, *, supervised: bool) -> None:
         self._place = place
         self._supervised = supervised
-        self.api = Api(place / "api", "--latency", "uniform:0.001,0.004")
+        # A seed of its own: the ids of its messages must differ from those that a rehearsal makes up.
+        self.api = Api(place / "api", "--latency", "uniform:0.001,0.004", "--seed", "7")
         self._calm: dict[str, Calm] = {}
 
     def calm(self, scenario: Scenario) -> Calm:

@@ -19,7 +19,7 @@ from claudebatch.jsonl import decode
 from claudebatch.planning.workshop import Workshop
 from claudebatch.stores.response_cache import DiskCacheStore
 from tests.drills.inside import Ended, command
-from tests.drills.mutate import mutated
+from tests.support.mutate import mutated
 
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
 CODES = {int(code) for code in ExitCode} - {ExitCode.INTERNAL}

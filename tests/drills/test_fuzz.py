@@ -8,7 +8,7 @@ import pytest
 
 from tests.drills.fuzz import drill
 from tests.drills.fuzz_targets import TARGETS
-from tests.drills.mutate import mutated
+from tests.support.mutate import mutated
 
 CASES = {"lines": 3000, "config": 60, "cache": 20, "ledger": 12, "journal": 12, "files": 25}
 

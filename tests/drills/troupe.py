@@ -26,8 +26,8 @@ _TOLD = 10
 
 
 def workers() -> int:
-    """A session mostly waits; two for every core keep them all busy."""
-    return 2 * (os.cpu_count() or 1)
+    """A session mostly waits; four for every core keep them all busy."""
+    return 4 * (os.cpu_count() or 1)
 
 
 def scratch() -> Path:
