@@ -11,8 +11,12 @@ def main() -> None:
         # Answered before Typer is loaded: scripts ask this often.
         from claudebatch import __version__  # noqa: PLC0415
 
-        sys.stdout.write(f"claudebatch {__version__}\n")
-        return
+        try:
+            sys.stdout.write(f"claudebatch {__version__}\n")
+            sys.stdout.flush()
+            return
+        except OSError:
+            pass  # the long way says what is wrong with it
     from claudebatch.cli.main import run_command_line  # noqa: PLC0415
 
     sys.exit(run_command_line())
