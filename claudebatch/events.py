@@ -22,6 +22,7 @@ WaitReason: TypeAlias = Literal[
     "circuit open",
     "retry budget",
     "spending paused",
+    "money",
 ]
 
 
@@ -102,7 +103,7 @@ class Waiting:
     pool: str
     reason: WaitReason
     seconds: float
-    """From now."""
+    """From now; infinite: nobody can say."""
     id: str = ""
     """The row that waits, where it is known."""
 

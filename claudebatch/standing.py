@@ -13,7 +13,7 @@ from claudebatch.events import Waiting
 
 WORTH_A_WORD_S = 1.0
 """Pacing makes every request wait a little; only what lasts is worth a word."""
-_OF_ROWS = {"retry budget"}
+_OF_ROWS = {"retry budget", "money"}
 """Reasons that hold up rows and not their pool."""
 
 

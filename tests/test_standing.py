@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import pytest
 
 from claudebatch.events import Waiting
@@ -65,6 +67,19 @@ def test_a_row_that_waits_is_no_reason_of_a_pool_that_waits_already(standing, cl
     clock.now += 6
     standing.waiting(Waiting("p", "retry budget", 9.0))
     assert reasons(standing, clock.now) == ["retry budget"]
+
+
+def test_a_wait_for_money_lasts_until_its_end_is_told_and_gives_way_to_that_of_a_pool(standing, clock):
+    standing.waiting(Waiting("p", "money", inf))
+    clock.now += 1000
+    assert reasons(standing, clock.now) == ["money"]
+    standing.waiting(Waiting("p", "money", 0.0))
+    assert reasons(standing, clock.now) == []
+    standing.waiting(Waiting("p", "money", inf))
+    standing.waiting(Waiting("p", "rate limited", 5.0))
+    standing.waiting(Waiting("p", "money", 0.0))
+    assert reasons(standing, clock.now) == ["rate limited"]
+    assert standing.stood(clock.now + 9) == {("p", "money"): 1000.0, ("p", "rate limited"): 5.0}
 
 
 def test_a_request_that_leaves_ends_the_wait_early(standing, clock):

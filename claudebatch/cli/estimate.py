@@ -2,50 +2,33 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated
 
 import typer
 
-from claudebatch.cli.options import (
-    BadRows,
-    Budget,
-    Concurrency,
-    ConfigFile,
-    CountRows,
-    Fresh,
-    Inputs,
-    Limit,
-    MaxTokens,
-    Model,
-    NoCache,
-    Output,
-    RetryFailed,
-    Simulate,
-    System,
-    Tag,
-    Text,
-)
+from claudebatch.cli import options
+from claudebatch.cli.given import config_flags, run_options
 
 
 def estimate(
-    inputs: Inputs,
-    output: Output = None,
-    config: ConfigFile = None,
-    model: Model = None,
-    system: System = None,
-    max_tokens: MaxTokens = None,
-    budget: Budget = None,
-    tag: Tag = None,
-    concurrency: Concurrency = None,
-    limit: Limit = None,
-    text: Text = False,
-    count: CountRows = None,
-    simulate: Simulate = False,
-    fresh: Fresh = False,
-    retry_failed: RetryFailed = False,
-    no_cache: NoCache = False,
-    on_bad_row: BadRows = None,
+    inputs: options.Inputs,
+    output: options.Output = None,
+    config: options.ConfigFile = None,
+    model: options.Model = None,
+    system: options.System = None,
+    max_tokens: options.MaxTokens = None,
+    budget: options.Budget = None,
+    tag: options.Tag = None,
+    concurrency: options.Concurrency = None,
+    limit: options.Limit = None,
+    text: options.Text = False,
+    count_rows: options.CountRows = None,
+    simulate: options.Simulate = False,
+    fresh: options.Fresh = False,
+    retry_failed: options.RetryFailed = False,
+    no_cache: options.NoCache = False,
+    on_bad_row: options.BadRows = None,
+    fail_on_empty: options.FailOnEmpty = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")] = False,
 ) -> None:
     """Say what a run of INPUT would do, take and cost. Sends nothing, unless --count asks for it.
@@ -56,30 +39,10 @@ def estimate(
 
         claudebatch estimate prompts.jsonl --count 100 --json
     """
+    given = locals()
     # The machinery of a run: `--help` need not wait for it.
     from claudebatch.cli.display import Show  # noqa: PLC0415
     from claudebatch.cli.running import execute  # noqa: PLC0415
-    from claudebatch.planning.options import RunOptions  # noqa: PLC0415
 
-    options = RunOptions(
-        inputs=tuple(inputs),
-        output=output,
-        model=model,
-        limit=limit,
-        text=text,
-        simulate=simulate,
-        fresh=fresh,
-        retry_failed=retry_failed,
-        no_cache=no_cache,
-        count_rows=count,
-        command=("claudebatch", *sys.argv[1:]),
-    )
-    flags = {
-        "system": system,
-        "max_tokens": max_tokens,
-        "budget": budget,
-        "tag": tag,
-        "concurrency": concurrency,
-        "on_bad_row": on_bad_row.value if on_bad_row else None,
-    }
-    raise typer.Exit(execute(options, flags, config=config, show=Show(json=json), dry_run=True, yes=True))
+    asked, flags = run_options(given), config_flags(given)
+    raise typer.Exit(execute(asked, flags, config=config, show=Show(json=json), dry_run=True, yes=True))

@@ -17,6 +17,14 @@ class OnBadRow(StrEnum):
     skip = "skip"
 
 
+class Unknown(StrEnum):
+    """What is done about rows that an earlier session may have been billed for without an answer."""
+
+    retry = "retry"
+    skip = "skip"
+    ask = "ask"
+
+
 def _dollars(text: str) -> Decimal:
     try:
         amount = Decimal(text.removeprefix("$"))
@@ -28,9 +36,19 @@ def _dollars(text: str) -> Decimal:
 
 
 def _whole(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and 0 < len(text) < 20 and int(text) > 0):
+    if not (_is_whole(text) and int(text) > 0):
         raise typer.BadParameter(f"{text!r} is not a whole number above 0; try 100")
     return int(text)
+
+
+def _whole_from_0(text: str) -> int:
+    if not _is_whole(text):
+        raise typer.BadParameter(f"{text!r} is not a whole number from 0; try 10")
+    return int(text)
+
+
+def _is_whole(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and 0 < len(text) < 20
 
 
 Inputs: TypeAlias = Annotated[
@@ -73,6 +91,12 @@ NoCache: TypeAlias = Annotated[
 ]
 BadRows: TypeAlias = Annotated[
     OnBadRow | None, typer.Option(help="A line that cannot be sent: stop before sending, or skip it.")
+]
+FailOnEmpty: TypeAlias = Annotated[
+    bool, typer.Option("--fail-on-empty", help="An input without a row is an error: exit 2 instead of 0.")
+]
+MaxFailures: TypeAlias = Annotated[
+    int | None, typer.Option(parser=_whole_from_0, metavar="N", help="Up to N failed rows still exit 0.")
 ]
 CountRows: TypeAlias = Annotated[
     int | None,

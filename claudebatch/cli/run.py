@@ -2,56 +2,45 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from claudebatch.cli.options import (
-    BadRows,
-    Budget,
-    Concurrency,
-    ConfigFile,
-    CountRows,
-    Fresh,
-    Inputs,
-    Limit,
-    MaxTokens,
-    Model,
-    NoCache,
-    Output,
-    RetryFailed,
-    Simulate,
-    System,
-    Tag,
-    Text,
-)
+from claudebatch.cli import options
+from claudebatch.cli.given import config_flags, run_options
 
 
 def run(
-    inputs: Inputs,
-    output: Output = None,
-    config: ConfigFile = None,
-    model: Model = None,
-    system: System = None,
-    max_tokens: MaxTokens = None,
-    budget: Budget = None,
-    tag: Tag = None,
-    concurrency: Concurrency = None,
-    limit: Limit = None,
-    text: Text = False,
+    inputs: options.Inputs,
+    output: options.Output = None,
+    config: options.ConfigFile = None,
+    model: options.Model = None,
+    system: options.System = None,
+    max_tokens: options.MaxTokens = None,
+    budget: options.Budget = None,
+    tag: options.Tag = None,
+    concurrency: options.Concurrency = None,
+    limit: options.Limit = None,
+    text: options.Text = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the cost, send nothing.")] = False,
-    count: CountRows = None,
-    simulate: Simulate = False,
-    fresh: Fresh = False,
-    retry_failed: RetryFailed = False,
-    no_cache: NoCache = False,
+    count_rows: options.CountRows = None,
+    simulate: options.Simulate = False,
+    fresh: options.Fresh = False,
+    retry_failed: options.RetryFailed = False,
+    no_cache: options.NoCache = False,
     ordered: Annotated[bool, typer.Option("--ordered", help="At the end, put results in input order.")] = False,
-    on_bad_row: BadRows = None,
+    on_bad_row: options.BadRows = None,
+    fail_on_empty: options.FailOnEmpty = False,
+    max_failures: options.MaxFailures = None,
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Failed rows, however many, still exit 0.")] = False,
     max_outage: Annotated[
         str | None, typer.Option(metavar="TIME", help="Stop (exit 5) once the API has not answered for so long.")
     ] = None,
+    unknown: Annotated[
+        options.Unknown,
+        typer.Option(help="Rows whose request was sent and never answered: ask again, leave them out, or be asked."),
+    ] = options.Unknown.retry,
     json: Annotated[bool, typer.Option("--json", help="Events as JSON lines on stdout (stderr with -o -).")] = False,
     quiet: Annotated[
         int, typer.Option("--quiet", "-q", count=True, help="Only errors and one line; -qq: nothing.")
@@ -84,37 +73,15 @@ def run(
 
         echo '{"prompt": "hi"}' | claudebatch run -
     """
+    given = locals()
     if log_prompts and log is None:
         raise typer.BadParameter("--log-prompts says what is in the log; name one with --log FILE")
-    if count is not None and not dry_run:
+    if count_rows is not None and not dry_run:
         raise typer.BadParameter("--count belongs to a dry run: add --dry-run, or use claudebatch estimate")
     # The machinery of a run: `--help` need not wait for it.
     from claudebatch.cli.display import Show  # noqa: PLC0415
     from claudebatch.cli.running import execute  # noqa: PLC0415
-    from claudebatch.planning.options import RunOptions  # noqa: PLC0415
 
-    options = RunOptions(
-        inputs=tuple(inputs),
-        output=output,
-        model=model,
-        limit=limit,
-        text=text,
-        simulate=simulate,
-        fresh=fresh,
-        retry_failed=retry_failed,
-        no_cache=no_cache,
-        ordered=ordered,
-        count_rows=count,
-        command=("claudebatch", *sys.argv[1:]),
-    )
-    flags = {
-        "system": system,
-        "max_tokens": max_tokens,
-        "budget": budget,
-        "tag": tag,
-        "concurrency": concurrency,
-        "on_bad_row": on_bad_row.value if on_bad_row else None,
-        "max_outage": max_outage,
-    }
     show = Show(json=json, quiet=quiet, verbose=verbose, progress=not no_progress, log=log, log_prompts=log_prompts)
-    raise typer.Exit(execute(options, flags, config=config, show=show, dry_run=dry_run, yes=yes))
+    asked, flags = run_options(given), config_flags(given)
+    raise typer.Exit(execute(asked, flags, config=config, show=show, dry_run=dry_run, yes=yes))

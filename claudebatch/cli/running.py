@@ -20,7 +20,9 @@ from claudebatch.cli.audience import audience, doubts, facts, limits, taken
 from claudebatch.cli.display import Show, logged, make_display
 from claudebatch.cli.dry_run import forecast, tell_estimate
 from claudebatch.cli.endpoint import client_for, endpoint, key_scope
+from claudebatch.cli.given import require_rows
 from claudebatch.cli.hooks import Hooks, make_hooks
+from claudebatch.cli.unknown import decided
 from claudebatch.clients.address import check_base_url
 from claudebatch.clients.sdk import SdkClient
 from claudebatch.config import environment
@@ -34,10 +36,13 @@ from claudebatch.engine.outside import Surroundings
 from claudebatch.engine.session import Session
 from claudebatch.errors import ClaudebatchError, ExitCode, OutputFailed
 from claudebatch.events import Event, Notice
+from claudebatch.planning.forecast import Forecast
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.pools import slots
 from claudebatch.reports import RunSummary
+from claudebatch.stores.ledger.schema import wait_for_ledger
+from claudebatch.ui.errors import LEDGER_LOCKED
 from claudebatch.ui.format import money
 from claudebatch.ui.json_events import JsonEvents
 from claudebatch.ui.progress import Progress
@@ -89,21 +94,24 @@ def _perform(
     yes: bool,
 ) -> int:
     settings = workshop.config
-    expect = forecast(options, workshop, paths).cost_of
-    meter = _Meter(expect)
+    known = forecast(options, workshop, paths)
+    meter = _Meter(known.cost_of)
     agreed = yes or options.simulate or settings.caps.run is not None
     each = None if agreed else meter.add
     scope, stdin = key_scope(options), sys.stdin.buffer
     with open_run(options, workshop, paths, stdin=stdin, started=_wall(), emit=emit, key_scope=scope, each=each) as run:
+        require_rows(options, bool(run.lanes))
         if meter.expected:
             run.folder.note(expected=meter.expected, agreed=False)
         if not (agreed or run.folder.meta("agreed")):
             # Only a new look at the input adds the costs up; a run that was not agreed to must be asked about again.
             _confirm(run.folder.meta("expected") or 0, from_usd(settings.confirm_above))
             run.folder.note(agreed=True)
+        options = decided(options, run)
         display.start()
         try:
-            summary = asyncio.run(_go(options, workshop, run, paths, emit, expect, display))
+            wait_for_ledger(paths.ledger, lambda: emit(Notice(LEDGER_LOCKED)))
+            summary = asyncio.run(_go(options, workshop, run, paths, emit, known, display))
             log.done(summary)
         finally:
             hooks.close()
@@ -120,7 +128,7 @@ async def _go(
     run: Any,
     paths: Paths,
     emit: Callable[[Event], None],
-    expect: Callable[[Call], Pico],
+    known: Forecast,
     display: Progress,
 ) -> RunSummary:
     rng = random.Random()
@@ -146,7 +154,8 @@ async def _go(
             rng=rng,
             emit=emit,
             most_in_flight=max(1, in_flight // lanes),
-            expect=expect,
+            expect=known.cost_of,
+            before=known,
         )
         session = Session(options, workshop, run, around)
         if isinstance(display, JsonEvents):

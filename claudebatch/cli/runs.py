@@ -23,6 +23,7 @@ from claudebatch.reports import RunLine
 from claudebatch.stores.ledger import open_ledger, settle_dead
 from claudebatch.stores.ledger.purge import purge as purge_run
 from claudebatch.stores.ledger.register import RunRegister
+from claudebatch.ui.errors import LEDGER_LOCKED
 from claudebatch.ui.format import counted
 from claudebatch.ui.json_events import json_line
 from claudebatch.ui.runs_tables import money_of, render_run, render_runs, run_fields, run_json, runs_json
@@ -58,7 +59,7 @@ def list_runs(json: _Json = False) -> None:
 
         claudebatch runs list --json
     """
-    runs = RunRegister(_paths().ledger).runs()
+    runs = _register().runs()
     if json:
         sys.stdout.write(json_line(runs_json(runs)))
         return
@@ -78,7 +79,7 @@ def show(
 
         claudebatch runs show 20261122T1204 --json
     """
-    register = RunRegister(_paths().ledger)
+    register = _register()
     details = register.details(register.find(run))
     if json:
         sys.stdout.write(json_line(run_json(details)))
@@ -107,7 +108,7 @@ def settle(
 
         claudebatch runs settle prompts.results.jsonl --as free
     """
-    register = RunRegister(_paths().ledger)
+    register = _register()
     wanted = _wanted(register, runs, all)
     settled, failures = [], Failures()
     with _writing() as ledger:
@@ -154,7 +155,7 @@ def purge(
 
         claudebatch runs purge prompts.results.jsonl --yes
     """
-    wanted = _to_purge(RunRegister(_paths().ledger), runs, older_than)
+    wanted = _to_purge(_register(), runs, older_than)
     if wanted and not yes and not _confirmed(wanted, forget=forget):
         raise typer.Exit(0)
     purged, failures = [], Failures()
@@ -206,9 +207,17 @@ def _alive(run: RunLine) -> LockedError:
     return LockedError(f"{run.run} is going on", fix="wait for it or stop it, then try again")
 
 
+def _register() -> RunRegister:
+    return RunRegister(_paths().ledger, waits=_waits)
+
+
+def _waits() -> None:
+    Terminal(sys.stderr, environment()).say(LEDGER_LOCKED)
+
+
 @contextmanager
 def _writing() -> Iterator[sqlite3.Connection]:
-    connection = open_ledger(_paths().ledger)
+    connection = open_ledger(_paths().ledger, waits=_waits)
     try:
         yield connection
     finally:

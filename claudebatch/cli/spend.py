@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import date
 from enum import StrEnum
 from typing import Annotated
@@ -13,7 +14,9 @@ from claudebatch.cli.days import first_day
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.errors import ClaudebatchError
+from claudebatch.reports import SpendLine
 from claudebatch.stores.ledger.report import SpendReader
+from claudebatch.ui.errors import LEDGER_LOCKED
 from claudebatch.ui.json_events import json_line
 from claudebatch.ui.sanitise import visible
 from claudebatch.ui.spend_data import spend_csv, spend_json
@@ -53,6 +56,9 @@ def spend(
     ] = None,
     format: Annotated[Format | None, typer.Option(help="A table, JSON, CSV or Markdown.", show_default="table")] = None,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    simulate: Annotated[
+        bool, typer.Option("--simulate", help="Of rehearsals, which have a ledger of their own.")
+    ] = False,
     raw_csv: Annotated[
         bool, typer.Option("--raw-csv", help="CSV without the ' before what a spreadsheet would calculate.")
     ] = False,
@@ -69,9 +75,11 @@ def spend(
     """
     wanted = _format(format, json=json, raw_csv=raw_csv)
     environ = environment()
-    lines = SpendReader(Paths.from_environment(environ).ledger).by(by.value, since=since)
+    paths = Paths.from_environment(environ, simulated=simulate)
+    waits = Terminal(sys.stderr, environ)
+    lines = SpendReader(paths.ledger, waits=lambda: waits.say(LEDGER_LOCKED)).by(by.value, since=since)
     if wanted is Format.json:
-        sys.stdout.write(json_line(spend_json(lines, by.value)))
+        sys.stdout.write(json_line(spend_json(lines, by.value, simulated=simulate)))
         return
     terminal = Terminal(sys.stdout, environ, must_write=True)
     if wanted is Format.csv:
@@ -79,10 +87,20 @@ def spend(
         # A file gets every character as it is; a screen must not obey them.
         sys.stdout.write(visible(text.replace("\r\n", "\n"), keep_newlines=True) if terminal.is_terminal else text)
     elif wanted is Format.md:
-        terminal.say_all(spend_markdown(lines, by.value, since=since))
+        terminal.say_all([*spend_markdown(lines, by.value, since=since), *_of_rehearsals(environ, simulate, lines)])
     else:
         width = terminal.width if terminal.is_terminal else 0
         terminal.say_all(render_spend(lines, by.value, since=since, width=width, plain=terminal.stream.plain))
+        terminal.say_all(_of_rehearsals(environ, simulate, lines))
+
+
+def _of_rehearsals(environ: Mapping[str, str], simulate: bool, lines: Sequence[SpendLine]) -> list[str]:
+    """What else there is to say of them: that their sums are play money, or where they are to be found."""
+    if simulate:
+        return ["SIMULATED: nothing of this was paid."] if lines else []
+    if lines or not Paths.from_environment(environ, simulated=True).ledger.exists():
+        return []
+    return ["Rehearsals have a ledger of their own: claudebatch spend --simulate"]
 
 
 def _format(format: Format | None, *, json: bool, raw_csv: bool) -> Format:

@@ -5,7 +5,6 @@ Imports `anthropic`: a second of CPU. Only `sdk.py` imports this, and only once 
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, cast
@@ -69,9 +68,6 @@ class LeanAnthropic(anthropic.AsyncAnthropic):
         # Mutable: where `ask` asks, and the options of its first request, only copied after.
         self._url = ""
         self._template: Any = None
-        # For keys of requests that no other request has; the SDK would draw a UUID for each.
-        self._series = uuid.uuid4().hex  # noqa: TID251  # must differ from every other process, whatever the seed
-        self._asked = 0
 
     async def ask(self, url: str, body: bytes, headers: Mapping[str, str] = _NONE) -> httpx2.Response:
         """The response to *body*, posted to *url*, always the same one; raises the SDK's errors.
@@ -92,9 +88,7 @@ class LeanAnthropic(anthropic.AsyncAnthropic):
                 stream_cls=_STREAM,
             )
         else:
-            self._asked += 1
-            update = {"content": body, "headers": headers, "idempotency_key": f"{self._series}-{self._asked}"}
-            options = self._template.model_copy(update=update)
+            options = self._template.model_copy(update={"content": body, "headers": headers})
             response = await super().request(httpx2.Response, options, stream=True, stream_cls=_STREAM)
         return cast("httpx2.Response", response)
 

@@ -11,6 +11,7 @@ from typing import Any, get_args, get_type_hints
 
 import msgspec
 
+from claudebatch.config.dollars import read_dollars
 from claudebatch.config.foreign import belongs_elsewhere
 from claudebatch.config.paths import Paths
 from claudebatch.config.schema import BudgetSection, Config
@@ -57,7 +58,7 @@ def load(explicit: Path | None, flags: Mapping[str, Any], *, env: Mapping[str, s
         merely_found = path == folder / _PROJECT_FILE and explicit is None and not env.get("CLAUDEBATCH_CONFIG")
         if merely_found:
             _check_project(file.data, file.where, Paths.from_environment(env).user_config)
-        data = file.data
+        data = read_dollars(file.data, Config, "", file.where)
         origins = {key: file.where(key) for key in data}
     given = {name: value for name, value in flags.items() if value is not None}
     config = _converted(data, lambda key: origins.get(key.split(".")[0], "") if path is None else file.where(key))

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import platformdirs
 
+from claudebatch.stores.files import CACHE_DIR, STATE_DIR
+
 _APP = "claudebatch"
 
 
@@ -26,8 +28,8 @@ class Paths:
     @classmethod
     def from_environment(cls, env: Mapping[str, str], *, simulated: bool = False) -> Paths:
         """The platform's usual places, or those of CLAUDEBATCH_CACHE_DIR and CLAUDEBATCH_STATE_DIR."""
-        cache = Path(env.get("CLAUDEBATCH_CACHE_DIR") or platformdirs.user_cache_dir(_APP))
-        state = Path(env.get("CLAUDEBATCH_STATE_DIR") or platformdirs.user_state_dir(_APP))
+        cache = Path(env.get(CACHE_DIR) or platformdirs.user_cache_dir(_APP))
+        state = Path(env.get(STATE_DIR) or platformdirs.user_state_dir(_APP))
         if simulated:
             cache, state = cache / "simulated", state / "simulated"
         return cls(

@@ -136,7 +136,8 @@ class Closing:
             bound_by=counts.bound_by(now),
             output=str(self._run.output) if self._run.output is not None else "-",
             stop_reason=_stop_reason(ended, caught, pending),
-            next_command=self._next_command(code, ended),
+            failures_accepted=bool(failed) and self._options.accepts(failed),
+            next_command=self._next_command(code, ended, failed=failed),
             failures=dict(counts.failures),
             simulated=simulated,
             cost_known=spent.cost_known,
@@ -170,7 +171,7 @@ class Closing:
 
     def _exit_code(self, ended: Ended, caught: signal.Signals | None, *, pending: int, failed: int) -> ExitCode:
         codes = [ExitCode.OK]
-        if failed or pending:
+        if pending or not self._options.accepts(failed):
             codes.append(ExitCode.ROWS_FAILED)
         if ended.over_budget is not None and pending:
             codes.append(ExitCode.BUDGET)
@@ -180,14 +181,16 @@ class Closing:
             codes.append(_CODES[caught])
         return max(codes)
 
-    def _next_command(self, code: ExitCode, ended: Ended) -> str | None:
+    def _next_command(self, code: ExitCode, ended: Ended, *, failed: int) -> str | None:
         # Never --fresh: it would ask and pay for everything again.
         again = [argument for argument in self._options.command if argument != "--fresh"]
-        if code is ExitCode.OK:
+        if code is ExitCode.OK and not failed:
             if not self._options.simulate:
                 return "claudebatch spend"
             return shlex.join(argument for argument in again if argument != "--simulate")
-        if code is ExitCode.ROWS_FAILED:
+        if code is ExitCode.ROWS_FAILED and self._options.unknown != "retry":
+            return shlex.join(_without(again, "--unknown"))
+        if code in (ExitCode.OK, ExitCode.ROWS_FAILED):
             return shlex.join([*again, *(() if self._options.retry_failed else ("--retry-failed",))])
         if code is ExitCode.BUDGET and _of_run(ended.over_budget) and self.cap is not None:
             enough = max(self.cap * 2, ended.over_budget.needed if ended.over_budget else 0)

@@ -25,7 +25,7 @@ from claudebatch.planning.intake import Intake, fingerprint
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.stack import Keys
-from claudebatch.stores.files import new_file, private_dir, private_file, sync_dir
+from claudebatch.stores.files import STATE_DIR, new_file, private_dir, private_file, sync_dir
 from claudebatch.stores.journal import IndexReport, RowRecord, index_rows
 from claudebatch.stores.journal.queries import drop_simulated, holds_real_answers
 from claudebatch.stores.output import check_place
@@ -238,7 +238,7 @@ def _tell(report: IndexReport, bad_rows: int, emit: Emit) -> None:
 def _spooled(options: RunOptions, paths: Paths, stdin: BinaryIO) -> Path | None:
     if "-" not in options.inputs or stdin.isatty():
         return None
-    private_dir(paths.runs)
+    private_dir(paths.runs, named_by=STATE_DIR)
     # Under a name of its own: processes of two containers may share this folder and have one number.
     spool = new_file(paths.runs, "stdin-", ".jsonl", "")
     with spool.open("wb") as file:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from claudebatch.config.units import seconds, size
-from claudebatch.domain import Call, Outcome, Pico, Reply, Succeeded, Usage
+from claudebatch.domain import Call
 from claudebatch.drain import Drain
 from claudebatch.engine.closing import Closing, Lines
 from claudebatch.engine.counts import Counts
@@ -30,16 +30,12 @@ from claudebatch.monitor import watch
 from claudebatch.planning.options import RunOptions
 from claudebatch.planning.workshop import Workshop
 from claudebatch.pools import slots
-from claudebatch.prices import UnknownPrice
 from claudebatch.reports import RunSummary
-from claudebatch.results import head
 from claudebatch.stack import Keys, Money, Parts, build_stack
 from claudebatch.stores.attempt_log import JournalLog
 from claudebatch.stores.journal import Journal, RowKey, RowRef, pending_keys, pending_rows
 from claudebatch.stores.journal.queries import give_up_on_sent, leave_out_unknown, totals
-from claudebatch.stores.journal.records import Result, utc_day
 from claudebatch.stores.journal.rescue import Rescue, absorb
-from claudebatch.stores.journal.schema import CAME_FROM, Came
 from claudebatch.stores.kept_after import KeptAfter
 from claudebatch.stores.ledger import SpendLedger
 from claudebatch.stores.response_cache import DiskCacheStore

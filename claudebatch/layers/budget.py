@@ -9,6 +9,8 @@ below, while it is out, or after its answer came, and looks the same every time.
 
 from __future__ import annotations
 
+import asyncio
+import math
 from bisect import bisect_left, insort
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable
@@ -17,13 +19,15 @@ from typing import Protocol
 from claudebatch.domain import Call, Hold, Pico, Reply, usd_text
 from claudebatch.drain import Turn, Waits
 from claudebatch.errors import AttemptError, BudgetExhausted
-from claudebatch.events import CapUsed, Emit, Notice, nobody
+from claudebatch.events import CapUsed, Emit, Notice, Waiting, nobody
 from claudebatch.handler import Handler
 
 _QUANTILE = 0.95
 _MARGIN = 1.1
 _ENOUGH = 20
 _MEMORY = 200
+_LASTS_S = 1.0
+"""A wait for money of less is not worth a word."""
 
 
 class Purse(Protocol):
@@ -92,6 +96,7 @@ class Budget:
         emit: Emit = nobody,
         usual: Usual | None = None,
         tighter: Tighter | None = None,
+        pool_of: Callable[[str], str] = str,
     ) -> None:
         """*usual*: hold what attempts usually cost instead of the worst case. *tighter*: see there."""
         self._purse = purse
@@ -99,6 +104,7 @@ class Budget:
         self._emit = emit
         self._usual = usual
         self._tighter = tighter
+        self._waits = MoneyWaits(pool_of, emit)
         # Mutable: whether it was told that an answer cost more than its worst case, and which caps are full.
         self._told = False
         self._full: set[str] = set()
@@ -117,17 +123,25 @@ class Budget:
 
     async def _held(self, call: Call) -> tuple[Call, Hold]:
         try:
-            return call, await self._purse.hold(self._amount(call), self._worst(call))
+            return call, await self._hold(call)
         except BudgetExhausted as error:
             smaller = await self._tighter.tightened(call, error.left, self._amount) if self._tighter else None
             if smaller is None:
                 self._tell_full(error)
                 raise
         try:
-            return smaller, await self._purse.hold(self._amount(smaller), self._worst(smaller))
+            return smaller, await self._hold(smaller)
         except BudgetExhausted as error:
             self._tell_full(error)
             raise
+
+    async def _hold(self, call: Call) -> Hold:
+        amount, worst = self._amount(call), self._worst(call)
+        timer = self._waits.begins(call)
+        try:
+            return await self._purse.hold(amount, worst)
+        finally:
+            self._waits.ends(call, timer)
 
     def _amount(self, call: Call) -> Pico:
         worst = self._worst(call)
@@ -160,6 +174,50 @@ class Budget:
                     f" ${usd_text(hold.worst)}: please report it; the difference counts against the cap"
                 )
             )
+
+
+class MoneyWaits:
+    """Tells that rows of a pool wait for money, once that lasts: of one row at a time, as long as any does.
+
+    What they wait for is what requests in flight hold, here or in other runs: nobody can say how long that takes.
+    """
+
+    def __init__(self, pool_of: Callable[[str], str], emit: Emit) -> None:
+        self._pool_of = pool_of
+        self._emit = emit
+        # Mutable: by pool, the calls whose wait lasts, by their identity and in order; the first was told of.
+        self._lasting: dict[str, dict[int, Call]] = {}
+
+    def begins(self, call: Call) -> asyncio.TimerHandle:
+        """*call* asks for money; what is returned is to be handed to `ends`."""
+        return asyncio.get_running_loop().call_later(_LASTS_S, self._lasts, call)
+
+    def ends(self, call: Call, timer: asyncio.TimerHandle) -> None:
+        """*call* has its money, or will not get it."""
+        timer.cancel()
+        if not self._lasting:
+            return
+        pool = self._pool_of(call.model)
+        waiting = self._lasting.get(pool, {})
+        told = next(iter(waiting), None) == id(call)
+        waiting.pop(id(call), None)
+        if not told:
+            return
+        if waiting:
+            self._tell(pool, next(iter(waiting.values())), math.inf)
+        else:
+            del self._lasting[pool]
+            self._tell(pool, call, 0.0)
+
+    def _lasts(self, call: Call) -> None:
+        pool = self._pool_of(call.model)
+        waiting = self._lasting.setdefault(pool, {})
+        waiting[id(call)] = call
+        if len(waiting) == 1:
+            self._tell(pool, call, math.inf)
+
+    def _tell(self, pool: str, call: Call, seconds: float) -> None:
+        self._emit(Waiting(pool, "money", seconds, call.prompt.id))
 
 
 class UsualCost:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from claudebatch.domain import Call, Pico
 from claudebatch.models import ModelFacts
@@ -25,6 +26,14 @@ def weight(expected: Expected) -> float:
     return expected.usage.total_input + _OUTPUT_WEIGHT * expected.output_tokens
 
 
+class Group(NamedTuple):
+    """Rows of one model that are alike to another one."""
+
+    model: str
+    cached: bool
+    """Their answers are kept, from this model: another one would be asked for new ones."""
+
+
 class Comparison:
     """Adds up, row by row of a sample, what each of some models would cost."""
 
@@ -32,33 +41,39 @@ class Comparison:
         self._models = [facts for facts in models if workshop.prices.knows(facts.id)]
         self._forecast = forecast
         self._workshop = workshop
-        # Mutable, added to by `add`: by the rows' own model, their weight; by other and own model, expected and batch.
-        self._weights: defaultdict[str, float] = defaultdict(float)
-        self._sums: defaultdict[tuple[str, str], list[Pico]] = defaultdict(lambda: [0, 0])
+        # Mutable, added to by `add`: by group of rows, their weight; by other model and group, expected and batch.
+        self._weights: defaultdict[Group, float] = defaultdict(float)
+        self._sums: defaultdict[tuple[str, Group], list[Pico]] = defaultdict(lambda: [0, 0])
 
-    def add(self, call: Call) -> None:
+    def add(self, call: Call, *, cached: bool = False) -> None:
         """Take in a row of the sample."""
         own = asked(call)
-        self._weights[own.model] += weight(self._forecast.expect(own))
+        group = Group(own.model, cached)
+        self._weights[group] += weight(self._forecast.expect(own))
         for facts in self._models:
-            self._add(call, own, facts)
+            if not (cached and facts.id == own.model):
+                self._add(call, own, facts, self._sums[facts.id, group])
 
-    def of(self, totals: Mapping[str, float]) -> tuple[Elsewhere, ...]:
-        """What all rows would cost, the cheapest first. *totals*: the weight of each model's rows, sampled or not."""
+    def of(self, totals: Mapping[Group, float]) -> tuple[Elsewhere, ...]:
+        """What all rows would cost, the cheapest first. *totals*: the weight of each group's rows, sampled or not.
+
+        Nothing is compared where nothing would be sent.
+        """
+        if all(group.cached for group in totals):
+            return ()
         found, lines = [], set()
         for facts in self._models:
             newest = facts.line is None or facts.line not in lines
             lines.add(facts.line)
             expected, batch = (self._all(facts.id, place, totals) for place in (0, 1))
             found.append(Elsewhere(facts.id, expected, batch, newest))
-        return tuple(sorted(found, key=lambda other: (other.expected, other.model))) if totals else ()
+        return tuple(sorted(found, key=lambda other: (other.expected, other.model)))
 
-    def _add(self, call: Call, own: Asked, facts: ModelFacts) -> None:
+    def _add(self, call: Call, own: Asked, facts: ModelFacts, sums: list[Pico]) -> None:
         as_it_is = own.model == facts.id and (own.speed != "fast" or self._workshop.prices.knows_fast(own.model))
         there = own if as_it_is else self._moved(call, own, facts)
         known = self._workshop.catalog.facts(own.model).tokenizer
         expected = self._forecast.expect(there, like=own, longer=token_ratio(known, facts.tokenizer))
-        sums = self._sums[facts.id, own.model]
         sums[0] += self._forecast.cost(there, expected)
         sums[1] += self._forecast.batch_cost(there, expected)
 
@@ -69,10 +84,10 @@ class Comparison:
         sizes = (size.input_tokens, size.output_tokens, own.output_bound)
         return Asked(facts.id, own.rule, *sizes, own.caches, own.searches, own.geo)
 
-    def _all(self, model: str, place: int, totals: Mapping[str, float]) -> Pico:
+    def _all(self, model: str, place: int, totals: Mapping[Group, float]) -> Pico:
         """The sums of the sample, for all rows."""
         return sum(
-            round(self._sums[model, own][place] * (total / self._weights[own]))
-            for own, total in totals.items()
-            if self._weights[own]
+            round(self._sums[model, group][place] * (total / self._weights[group]))
+            for group, total in totals.items()
+            if self._weights[group]
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from claudebatch.domain import Call, Pico, Prompt, Route, Size
-from claudebatch.planning.compare import SAMPLE, Comparison, weight
+from claudebatch.planning.compare import SAMPLE, Comparison, Group, weight
 from claudebatch.planning.counting import CountedRow, counted
 from claudebatch.planning.duration import ApiModel, Durations
 from claudebatch.planning.forecast import Asked, Counted, Expected, Forecast
@@ -24,7 +24,7 @@ from claudebatch.planning.history import History
 from claudebatch.planning.plan import Kept, Plan, Standing, planned
 from claudebatch.planning.workshop import Workshop
 from claudebatch.prices import UnknownPrice
-from claudebatch.reports import Estimate, EstimateLine
+from claudebatch.reports import Elsewhere, Estimate, EstimateLine
 
 Count: TypeAlias = Callable[[Iterable[Call]], Iterable[CountedRow]]
 """Asks the API how many tokens calls are; leaves those out that it cannot count."""
@@ -66,13 +66,12 @@ def estimate(
             configured_output=workshop.config.expected_output_tokens is not None,
             counted=sizes,
         )
-        sums = _Sums(forecast, Durations(workshop.config, workshop.catalog, questions.api))
+        sums = _Sums(forecast, Durations(workshop.config, workshop.catalog, questions.api, before=forecast))
         for row in plan.sent():
             sums.add(*row)
+        for asked in plan.cached():
+            sums.weigh(asked, forecast.expect(asked), cached=True)
         comparison = Comparison(workshop.catalog.current(questions.today), forecast, workshop)
-        for positions in plan.sample(SAMPLE, random.Random(_SEED)).values():
-            for call in plan.calls(positions):
-                comparison.add(call)
         rows, finished, standings = plan.standings()
         longest = sums.durations.longest()
         return Estimate(
@@ -87,8 +86,17 @@ def estimate(
             bound_pool=longest.pool if longest else None,
             batch=sums.batch,
             bad_rows=plan.bad_rows,
-            elsewhere=comparison.of(sums.weights),
+            elsewhere=_compared(plan, comparison, sums),
         )
+
+
+def _compared(plan: Plan, comparison: Comparison, sums: _Sums) -> tuple[Elsewhere, ...]:
+    """What the rows would cost at other models, out of a sample of them."""
+    for cached in (False, True):
+        for positions in plan.sample(SAMPLE, random.Random(_SEED), cached=cached).values():
+            for call in plan.calls(positions):
+                comparison.add(call, cached=cached)
+    return comparison.of(sums.weights)
 
 
 def _counts(plan: Plan, questions: Questions) -> dict[str, Counted]:
@@ -125,7 +133,7 @@ class _Sums:
         # Mutable, changed by `add` only.
         self.durations = durations
         self.batch: Pico = 0
-        self.weights: defaultdict[str, float] = defaultdict(float)
+        self.weights: defaultdict[Group, float] = defaultdict(float)
         self._lines: defaultdict[tuple[str, str], _Line] = defaultdict(_Line)
 
     def add(self, request: Asked, worst: Pico | None, request_bytes: int) -> None:
@@ -140,13 +148,17 @@ class _Sums:
         line.output_low += short.output_tokens
         line.output_tokens += expected.output_tokens
         line.output_bound += request.output_bound
-        self.weights[request.model] += weight(expected)
+        self.weigh(request, expected)
         self.durations.add(_call(request, tokens, round(expected.output_tokens)))
         if worst is None:
             line.known = False
         else:
             line.worst += worst
             self._price(line, request, short, expected)
+
+    def weigh(self, request: Asked, expected: Expected, *, cached: bool = False) -> None:
+        """Add to the size of all rows that are like this one."""
+        self.weights[Group(request.model, cached)] += weight(expected)
 
     def line(self, standing: Standing) -> EstimateLine:
         """One route of the report."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,18 @@ class RunOptions:
     """Where requests go, when it is not the API's own address."""
     count_rows: int | None = None
     """Of a dry run: so many rows of each model are counted by the API."""
+    unknown: Literal["retry", "skip", "ask"] = "retry"
+    """What is done about rows whose requests may have been billed although no answer came."""
+    fail_on_empty: bool = False
+    exit_zero: bool = False
+    max_failures: int | None = None
+    """So many failed rows still let the run end with 0."""
     command: tuple[str, ...] = ()
     """The command line as it was given, for the hint that resumes it."""
+
+    def accepts(self, failed: int) -> bool:
+        """Whether a finished run of which *failed* rows failed ends with 0."""
+        return self.exit_zero or failed <= (self.max_failures or 0)
 
     @property
     def input_name(self) -> str:

@@ -34,6 +34,7 @@ UPDATE plan SET finished = 1 WHERE position IN (
   WHERE EXISTS (SELECT 1 FROM old.results x WHERE x.row = q.row AND (x.ok OR NOT ?)))
 """
 _SENT = "NOT finished AND NOT cached AND NOT repeated"
+_CACHED = "NOT finished AND cached AND NOT repeated"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,11 +109,18 @@ class Plan:
         for worst, length, *fields in self._connection.execute(query):
             yield Asked(*fields), worst, length
 
-    def sample(self, most: int, rng: random.Random) -> dict[str, list[int]]:
-        """Positions of at most *most* rows of each model that will be sent, by chance and in order."""
+    def cached(self) -> Iterator[Asked]:
+        """The rows whose answers the cache holds, each request once."""
+        for fields in self._connection.execute(f"SELECT {_ASKED} FROM plan WHERE {_CACHED}"):  # noqa: S608  # constants
+            yield Asked(*fields)
+
+    def sample(self, most: int, rng: random.Random, *, cached: bool = False) -> dict[str, list[int]]:
+        """Positions of at most *most* rows of each model that will be sent, by chance and in order; or of those
+        *cached*."""
         found: defaultdict[str, list[int]] = defaultdict(list)
         seen: defaultdict[str, int] = defaultdict(int)
-        for position, model in self._connection.execute(f"SELECT position, model FROM plan WHERE {_SENT}"):  # noqa: S608
+        query = f"SELECT position, model FROM plan WHERE {_CACHED if cached else _SENT}"  # noqa: S608  # constants
+        for position, model in self._connection.execute(query):
             kept = found[model]
             seen[model] += 1
             if len(kept) < most:

@@ -55,7 +55,7 @@ class EstimateLine:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """What the same rows would cost if one model answered all of them."""
+    """What the same rows would cost if one model answered all of them, those included that are cached from another."""
 
     model: str
     expected: Pico

@@ -60,6 +60,8 @@ class RunSummary:
     next_command: str | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
     """Failed rows of this session by error type."""
+    failures_accepted: bool = False
+    """Rows failed, and as many as the user accepts: they alone make no exit code other than 0."""
     simulated: bool = False
     bound_by: tuple[Bound, ...] = ()
     """What the pools stood still for in this session, the longest first."""

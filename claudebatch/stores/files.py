@@ -11,13 +11,15 @@ from pathlib import Path
 from claudebatch.errors import StorageError
 
 _OTHERS_WRITE = 0o022
-_ELSEWHERE = "name one that is not there yet: it is made, for you alone"
+STATE_DIR, CACHE_DIR = "CLAUDEBATCH_STATE_DIR", "CLAUDEBATCH_CACHE_DIR"
+"""The variables of the environment that name the folders of all runs."""
 
 
-def private_dir(path: Path) -> Path:
+def private_dir(path: Path, *, named_by: str | None = None) -> Path:
     """*path* as a folder of ours, made if need be with its parents, each new one of mode 0700.
 
     Refuses a folder that belongs to somebody else or that others may write to: what lies in it could be anybody's.
+    *named_by* is the variable that can name another one.
     """
     try:
         missing = [*takewhile(lambda folder: not folder.is_dir(), (path, *path.parents))]
@@ -25,9 +27,10 @@ def private_dir(path: Path) -> Path:
             folder.mkdir(mode=0o700, exist_ok=True)
         # New ones as well: somebody may have been quicker.
         for folder in missing or (path,):
-            _check_folder(folder)
+            _check_folder(folder, named_by)
     except OSError as error:
-        raise StorageError(f"{path}: cannot make this folder: {error.strerror}", fix="choose another place") from error
+        fix = f"choose another place: set {named_by}" if named_by else "choose another place"
+        raise StorageError(f"{path}: cannot make this folder: {error.strerror}", fix=fix) from error
     return path
 
 
@@ -72,11 +75,12 @@ def sync_dir(path: Path) -> None:
         os.close(folder)
 
 
-def _check_folder(path: Path) -> None:
+def _check_folder(path: Path, named_by: str | None) -> None:
+    elsewhere = f"name one{f' in {named_by}' if named_by else ''} that is not there yet: it is made, for you alone"
     own, facts, link = os.geteuid(), path.stat(), path.lstat()
     if facts.st_uid != own or (stat.S_ISLNK(link.st_mode) and link.st_uid not in (own, 0)):
-        raise StorageError(f"{path} belongs to somebody else; nothing is kept there", fix=_ELSEWHERE)
+        raise StorageError(f"{path} belongs to somebody else; nothing is kept there", fix=elsewhere)
     if facts.st_mode & _OTHERS_WRITE:
         raise StorageError(
-            f"{path}: others may write to this folder; nothing is kept there", fix=f"chmod 700 {path}, or {_ELSEWHERE}"
+            f"{path}: others may write to this folder; nothing is kept there", fix=f"chmod 700 {path}, or {elsewhere}"
         )

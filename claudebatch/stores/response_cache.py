@@ -17,7 +17,7 @@ import diskcache
 
 from claudebatch.reports import CacheStats
 from claudebatch.stores.bytes_disk import BytesDisk, RefusedEntry
-from claudebatch.stores.files import private_dir, private_file
+from claudebatch.stores.files import CACHE_DIR, private_dir, private_file
 from claudebatch.stores.groups import Groups
 
 Answer = TypeVar("Answer")
@@ -196,7 +196,7 @@ def clear(path: Path) -> int:
 
 
 def _open(path: Path, size_limit: int) -> diskcache.Cache:
-    private_dir(path)
+    private_dir(path, named_by=CACHE_DIR)
     private_file(path / "cache.db")  # SQLite gives -wal and -shm the mode of the database
     return diskcache.Cache(str(path), disk=BytesDisk, size_limit=size_limit, **_SETTINGS)
 

@@ -11,6 +11,7 @@ from claudebatch.ui.format import counted
 from claudebatch.ui.sanitise import visible
 
 BAD_ROWS_SHOWN = 20
+LEDGER_LOCKED = "waiting for the spend ledger, which another program keeps locked: half a minute at most"
 
 
 class BadLine(Protocol):

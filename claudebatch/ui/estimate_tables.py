@@ -10,6 +10,8 @@ from claudebatch.ui.table import table
 
 _BY_RULE = "Rules of thumb may be off by a factor of two; after a first run its answers count instead."
 
+_KEPT = "Cached answers are free as it is; another model is asked for answers of its own."
+
 
 def render_estimate(estimate: Estimate) -> list[str]:
     """What `--dry-run` prints: the rows, a table of routes, how the worst case stands to the cap, then the details."""
@@ -165,9 +167,10 @@ def _elsewhere(estimate: Estimate) -> list[str]:
     rows = [(other.model, fmt.money(other.expected), fmt.money(other.batch)) for other in _newest(estimate)]
     if _prices_known(estimate):
         rows.insert(0, ("as it is", fmt.money(estimate.expected), fmt.money(estimate.batch)))
-    # What is answered already is paid for, by whichever model: it is in none of these sums.
-    partly = estimate.finished or any(line.cached for line in estimate.lines)
-    return table("<>>", ("the other rows on" if partly else "all rows on", "expected", "Batches API"), rows)
+    # What is finished stays so, whichever model the others are asked of: it is in none of these sums.
+    header = ("the other rows on" if estimate.finished else "all rows on", "expected", "Batches API")
+    kept = any(line.cached for line in estimate.lines)
+    return [*table("<>>", header, rows), *([_KEPT] if kept else [])]
 
 
 def _newest(estimate: Estimate) -> list[Elsewhere]:

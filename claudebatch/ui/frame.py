@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, isinf
 from typing import TypeAlias
 
 from claudebatch.standing import Wait
@@ -16,6 +16,8 @@ LimitsByPool: TypeAlias = Mapping[str, PoolLimits | None]
 _POOLS_SHOWN = 4
 _POOL_NAME = 24
 _LONGEST_BAR = 40
+UNTIL_MONEY = "until requests in flight, here or in other runs, are answered"
+"""How long who waits for money waits: the only answer there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +151,16 @@ def _standing(tally: Tally, now: float) -> list[str]:
 
 
 def _waits(wait: Wait, now: float) -> str:
-    pool, left = fmt.clip(wait.pool, _POOL_NAME), fmt.seconds(ceil(wait.until - now))
+    pool, reason = fmt.clip(wait.pool, _POOL_NAME), _REASONS.get(wait.reason, wait.reason)
+    if isinf(wait.until):
+        return f"{pool} waits: {reason}"
+    left = fmt.seconds(ceil(wait.until - now))
     if wait.reason == "circuit open":
         return f"{pool} does not answer: next try in {left}"
-    return f"{pool} waits: {_REASONS.get(wait.reason, wait.reason)}, resumes in {left}"
+    return f"{pool} waits: {reason}, resumes in {left}"
 
 
-_REASONS = {"rate limited": "rate limited (429)"}
+_REASONS = {
+    "rate limited": "rate limited (429)",
+    "money": f"money, {UNTIL_MONEY}",
+}

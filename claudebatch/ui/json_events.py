@@ -8,7 +8,7 @@ start        run_id, rows, finished_before, spent_usd, cap_usd (null: none), out
 progress     rows, done (earlier sessions included), succeeded, failed, cached, shared (this session), in_flight,
              requests, retries, fallbacks, spent_usd (earlier sessions included), saved_usd, unknown_attempts,
              eta_s (null: nobody can say), draining (null, or why the run stops),
-             waiting (null, or {pool, reason, seconds}: what moves again first),
+             waiting (null, or {pool, reason, seconds (null: nobody can say)}: what moves again first),
              pools: {name: {breaker, in_flight, concurrency (null: not told), waiting (null, or {reason, seconds}),
              rpm, itpm, otpm, rpm_limit, itpm_limit, otpm_limit (null: none known)}}.
              At most one every *interval* seconds, and one last before `done`.
@@ -27,6 +27,7 @@ import json
 import threading
 from collections.abc import Callable
 from dataclasses import asdict
+from math import isinf
 from typing import Any, TextIO
 
 from claudebatch.events import CapAlert, ConcurrencyChanged, Event, LimitsSeen, RowFinished, RunStarted, SpendSpike
@@ -174,7 +175,7 @@ class JsonEvents:
 
 
 def _wait(wait: Wait, now: float) -> dict[str, Any]:
-    return {"reason": wait.reason, "seconds": round(wait.until - now, 1)}
+    return {"reason": wait.reason, "seconds": None if isinf(wait.until) else round(wait.until - now, 1)}
 
 
 def _start(event: RunStarted) -> dict[str, Any]:

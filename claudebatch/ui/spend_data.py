@@ -14,9 +14,10 @@ from claudebatch.ui.format import usd_string
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def spend_json(lines: Sequence[SpendLine], title: str) -> dict[str, Any]:
+def spend_json(lines: Sequence[SpendLine], title: str, *, simulated: bool = False) -> dict[str, Any]:
     """`by`, one object per line and the total; dollars as exact decimal strings."""
-    return {"by": title, "lines": [spend_fields(line) for line in lines], "total": spend_fields(spend_sum(lines))}
+    total = spend_fields(spend_sum(lines))
+    return {"by": title, "simulated": simulated, "lines": [spend_fields(line) for line in lines], "total": total}
 
 
 def spend_csv(lines: Sequence[SpendLine], *, raw: bool) -> str:

@@ -12,7 +12,12 @@ _FAILURES_SHOWN = 5
 # A pool that stood still for less, or for less of the run, did not bind it.
 _BOUND_FROM_S = 5.0
 _BOUND_FROM_SHARE = 0.1
-_BOUND_BY = {"rate limited": "429s", "circuit open": "the open breaker", "retry budget": "the retry budget"}
+_BOUND_BY = {
+    "rate limited": "429s",
+    "circuit open": "the open breaker",
+    "retry budget": "the retry budget",
+    "money": "money set aside for requests in flight",
+}
 
 
 def render_summary(summary: RunSummary) -> list[str]:
@@ -80,6 +85,7 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
             for bound in summary.bound_by
         ],
         "failures": dict(summary.failures),
+        "failures_accepted": summary.failures_accepted,
         "output": summary.output,
         "stop_reason": summary.stop_reason,
         "next_command": summary.next_command,
@@ -107,7 +113,8 @@ def _headline(summary: RunSummary) -> list[tuple[str, str]]:
 
 
 def _rows(summary: RunSummary) -> str:
-    parts = [f"{fmt.count(summary.succeeded)} ok", f"{fmt.count(summary.failed)} failed"]
+    accepted = " (accepted)" if summary.failures_accepted else ""
+    parts = [f"{fmt.count(summary.succeeded)} ok", f"{fmt.count(summary.failed)} failed{accepted}"]
     parts.append(f"{fmt.count(summary.pending)} pending")
     text = f"{' · '.join(parts)} of {fmt.count(summary.rows)}"
     if summary.finished_before:

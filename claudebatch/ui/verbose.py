@@ -5,6 +5,7 @@ from __future__ import annotations
 from claudebatch.events import AttemptFinished, ConcurrencyChanged, Event, LimitsSeen, Retrying, Waiting
 from claudebatch.standing import WORTH_A_WORD_S
 from claudebatch.ui import format as fmt
+from claudebatch.ui.frame import UNTIL_MONEY
 
 _LONGEST_WORD = 120
 
@@ -17,13 +18,18 @@ def told(event: Event, *, requests: bool) -> str | None:
         row = f" ({_clip(event.id)})" if event.id else ""
         return f"{event.model}{row}: {event.error}, attempt {event.attempt}; again in {event.seconds:.1f} s"
     if isinstance(event, Waiting):
-        long = event.seconds >= WORTH_A_WORD_S
-        return f"{event.pool}: waits {event.seconds:.1f} s: {event.reason}" if long else None
+        return _wait(event) if event.seconds >= WORTH_A_WORD_S else None
     if isinstance(event, LimitsSeen):
         return _limits(event)
     if isinstance(event, ConcurrencyChanged):
         return f"{event.pool}: up to {fmt.counted(event.limit, 'request')} in flight"
     return None
+
+
+def _wait(event: Waiting) -> str:
+    if event.reason == "money":
+        return f"{event.pool} ({_clip(event.id)}): waits for money, {UNTIL_MONEY}"
+    return f"{event.pool}: waits {event.seconds:.1f} s: {event.reason}"
 
 
 def _limits(event: LimitsSeen) -> str:

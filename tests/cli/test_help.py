@@ -54,6 +54,7 @@ def test_every_command_is_here():
         ("doctor",),
         ("simulate",),
         ("runs", "list"),
+        ("runs", "check"),
         ("runs", "rebuild"),
         ("runs", "show"),
         ("runs", "settle"),

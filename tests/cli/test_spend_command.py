@@ -29,11 +29,13 @@ def spend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return run
 
 
-def write(folder: Path, run: str, *, tag: str = "", days_ago: int = 0, cost: int = 10**10) -> None:
+def write(
+    folder: Path, run: str, *, tag: str = "", days_ago: int = 0, cost: int = 10**10, state: str = "state"
+) -> None:
     sent = datetime.now(UTC) - timedelta(days=days_ago)
     ms = int(sent.timestamp() * 1000)
     entry = RunEntry(run, f"{run}.jsonl", sent.isoformat(timespec="seconds"), tag=tag)
-    pen = SpendLedger.open(folder / "state" / "spend.sqlite", entry)
+    pen = SpendLedger.open(folder / state / "spend.sqlite", entry)
     pen.apply([intent(1, sent_ms=ms)], [outcome(1, cost=cost, sent_ms=ms)])
     pen.close()
 
@@ -82,6 +84,23 @@ def test_a_day_that_is_none_is_a_usage_error(spend, since: str):
 def test_two_formats_at_once_are_refused(spend):
     done = spend("--json", "--format", "csv")
     assert done.exit_code != 0 and done.stdout == ""
+
+
+def test_where_only_rehearsals_were_made_the_report_says_where_they_are(spend, tmp_path: Path):
+    for number in range(2):
+        write(tmp_path, f"rehearsal-{number}", cost=10**12, state="state/simulated")
+    hint = "Rehearsals have a ledger of their own: claudebatch spend --simulate"
+    assert spend().stdout.splitlines() == ["Nothing is in the spend ledger yet.", hint]
+    assert hint in spend("--since", "7d", "--format", "md").stdout
+    told = spend("--simulate").stdout
+    assert "$2.00" in told and told.splitlines()[-1] == "SIMULATED: nothing of this was paid."
+    assert spend("--simulate", "--format", "md").stdout.splitlines()[-1] == "SIMULATED: nothing of this was paid."
+    found = json.loads(spend("--simulate", "--json").stdout)
+    assert (found["simulated"], found["total"]["spent_usd"]) == (True, "2")
+    write(tmp_path, "real")
+    real = spend().stdout
+    assert "real" in real and "ehears" not in real and "SIMULATED" not in real
+    assert json.loads(spend("--json").stdout)["simulated"] is False
 
 
 def test_every_format_says_nothing_of_nothing(spend, tmp_path: Path):

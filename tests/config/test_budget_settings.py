@@ -27,6 +27,35 @@ def test_dollars_alone_are_the_cap_of_the_run(tmp_path):
     assert not read(tmp_path, "").capped
 
 
+def test_a_dollar_sign_may_stand_wherever_an_amount_stands(tmp_path):
+    for text in ("budget: $2.50\n", 'budget: "$ 2.50"\n'):
+        assert read(tmp_path, text).caps.run == Decimal("2.50")
+    caps = read(tmp_path, "budget: {day: $5, tags: {a: $6, b: {month: $7, day: 8}}}\n").caps
+    assert (caps.day, caps.tags) == (5, {"a": Decimal(6), "b": TagCaps(month=Decimal(7), day=Decimal(8))})
+    config = read(tmp_path, "confirm_above: $10\nmonitor: {floor_usd_per_minute: $0.20}\n")
+    assert (config.confirm_above, config.monitor.floor_usd_per_minute) == (10, Decimal("0.20"))
+    assert read(tmp_path, "system: $5\ntag: $6\n").system == "$5", "elsewhere it is a letter like any other"
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("budget: 5 dollars", "budget", "5 dollars"),
+        ("budget: $1,000", "budget", "$1,000"),
+        ("budget: $", "budget", "$"),
+        ("budget: true", "budget", "True"),
+        ("budget: {day: five}", "budget.day", "five"),
+        ("budget: {tags: {a: {total: [1]}}}", "budget.tags.a.total", "[1]"),
+        ("confirm_above: much", "confirm_above", "much"),
+    ],
+)
+def test_what_is_no_amount_is_told_with_its_place_and_an_example(tmp_path, text, key, value):
+    with pytest.raises(ConfigError) as refused:
+        read(tmp_path, text)
+    assert refused.value.message.endswith(f"claudebatch.yaml:1: {key}: '{value}' is not an amount of dollars")
+    assert refused.value.fix == "write a number such as 5 or 2.50"
+
+
 def test_the_flag_sets_the_cap_of_the_run_and_leaves_the_others(tmp_path):
     config = read(tmp_path, "budget: {day: 20, run: 1}\n", budget=Decimal(3))
     assert (config.caps.run, config.caps.day) == (3, 20)

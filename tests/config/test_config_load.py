@@ -130,7 +130,7 @@ def test_the_nearest_file_wins(tmp_path):
         ("budget: 1e999999999\n", 1, "budget must be an amount", ""),
         ("confirm_above: 1e999999999\n", 1, "confirm_above must be an amount", ""),
         (f"max_tokens: {'9' * 4000}\n", 1, "from 1 to 1000000, got 999", ""),
-        ("budget: cheap\n", 1, "budget: Invalid decimal string", ""),
+        ("budget: cheap\n", 1, "budget: 'cheap' is not an amount of dollars", "such as 5"),
         ("confirm_above: -1\n", 1, "confirm_above must be an amount of dollars from 0, got -1", "try confirm_above: 5"),
         ("confirm_above: .nan\n", 1, "got NaN", ""),
         ("monitor:\n  floor_usd_per_minute: .nan\n", 2, "monitor.floor_usd_per_minute must be", "0.10"),

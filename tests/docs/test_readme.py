@@ -103,6 +103,6 @@ OPTIONS = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--no-d
 def test_every_option_that_the_readme_names_exists():
     source = "".join(path.read_text() for path in (ROOT / "claudebatch/cli").glob("*.py"))
     declared = set(re.findall(r'"(--[a-z-]+)', source))
-    names = re.findall(r"^    (\w+): (?:Annotated|[A-Z]\w+ = )", source, re.MULTILINE)
+    names = re.findall(r"^    (\w+): (?:Annotated|(?:options\.)?[A-Z]\w+ = )", source, re.MULTILINE)
     declared |= {"--" + name.replace("_", "-") for name in names}
     assert set(OPTIONS) <= declared | {"--help"}

@@ -113,7 +113,7 @@ def test_a_cap_below_what_was_spent_already_is_no_news(world: World, scope: str)
         assert done.code == 3
         told.append([alert["text"] for alert in events(done.out, "alert")])
     assert told[0] and told[1] == []
-    assert "and $0 of the cap" in events(done.out, "done")[0]["stop_reason"]
+    assert "is passed already, by $0.0" in events(done.out, "done")[0]["stop_reason"]
 
 
 def test_on_the_screen_an_alert_is_a_line(world: World, hooks: Path) -> None:

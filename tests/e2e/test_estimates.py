@@ -162,6 +162,25 @@ def test_what_other_models_and_batches_would_cost(world, serve):
     assert off(str(prices["claude-sonnet-5-5"]), actual["spent_usd"]) < Decimal("0.1")
 
 
+def test_another_model_would_have_to_answer_what_the_cache_answers_as_it_is(world, serve):
+    serve()
+    everything = letters(1)
+    world.write("some.jsonl", everything[: len(everything) // 2])
+    run(world, "some.jsonl", "-m", "claude-haiku-5-5")
+    world.write("in.jsonl", everything)
+    haiku = ("-m", "claude-haiku-5-5")
+    half, whole = (estimate(world, "in.jsonl", *haiku, *more) for more in ((), ("--no-cache",)))
+    half_at, whole_at = (
+        {other["model"]: other["expected_usd"] for other in told["elsewhere"]} for told in (half, whole)
+    )
+    assert half_at.pop("claude-haiku-5-5") == half["expected_usd"]
+    assert whole_at.pop("claude-haiku-5-5") == whole["expected_usd"] != half["expected_usd"]
+    assert [off(half_at[model], whole_at[model]) < Decimal("0.001") for model in whole_at] == [True] * len(whole_at)
+    done = world.claudebatch("estimate", "in.jsonl", *haiku)
+    assert "all rows on" in done.out
+    assert "another model is asked for answers of its own" in done.out
+
+
 def test_a_ledger_that_cannot_be_read_leaves_the_rules_of_thumb(world):
     world.write("in.jsonl", letters(1)[:5])
     state = world.home / "state"

@@ -6,6 +6,7 @@ import json
 import signal
 import sqlite3
 from contextlib import closing
+from datetime import date
 
 import pytest
 
@@ -157,16 +158,49 @@ def test_what_cannot_be_meant_is_refused_with_a_hint(world, arguments, says):
     assert done.out == ""
 
 
-def test_one_run_whose_journal_cannot_be_read_does_not_keep_the_others_from_being_settled(world, api):
+@pytest.fixture
+def damaged(world, api):
+    """Four runs, of which `b` has a journal from the future, and `c` one that is no database; their ids by name."""
     world.write("in.jsonl", prompts(2))
-    for name in ("a", "b", "c"):
+    for name in ("a", "b", "c", "d"):
         assert world.claudebatch("run", "in.jsonl", "-o", f"{name}.jsonl").code == 0
-    ids = {run["output"]: run["run"] for run in listed(world)}
     with closing(sqlite3.connect(world.path("b.jsonl.claudebatch") / "journal.sqlite")) as journal:
         journal.execute("PRAGMA user_version = 99")
+    journal_file = world.path("c.jsonl.claudebatch") / "journal.sqlite"
+    journal_file.write_bytes(b"no database" * 1000)
+    return {run["output"].removesuffix(".jsonl"): run["run"] for run in listed(world)}
+
+
+def names_both(done):
+    errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    assert [sum(f"{name}.jsonl.claudebatch" in line for line in errors) for name in "abcd"] == [0, 1, 1, 0], done.err
+    return True
+
+
+def test_runs_whose_journals_cannot_be_read_do_not_keep_the_others_from_being_settled(world, damaged):
     done = world.claudebatch("runs", "settle", "--all")
-    assert (done.code, "newer claudebatch" in done.err) == (6, True)
-    assert sorted(line.partition(":")[0] for line in done.out.splitlines()) == sorted((ids["a.jsonl"], ids["c.jsonl"]))
+    assert (done.code, names_both(done)) == (6, True)
+    assert sorted(line.partition(":")[0] for line in done.out.splitlines()) == sorted((damaged["a"], damaged["d"]))
+
+
+@pytest.mark.parametrize("how", ["by name", "by age"])
+def test_nor_do_they_keep_the_others_from_being_purged(world, damaged, how, monkeypatch):
+    monkeypatch.setattr("claudebatch.cli.days.today", lambda: date(2999, 1, 1))
+    which = [f"{name}.jsonl" for name in "abcd"] if how == "by name" else ["--older-than", "30d"]
+    done = world.claudebatch("runs", "purge", *which, "--yes", "--json")
+    assert (done.code, names_both(done)) == (6, True)
+    (told,) = done.lines
+    assert sorted(run["run"] for run in told["purged"]) == sorted((damaged["a"], damaged["d"]))
+    assert [world.path(f"{name}.jsonl.claudebatch").exists() for name in "abcd"] == [False, True, True, False]
+
+
+def test_a_run_that_goes_on_does_not_keep_the_others_from_being_purged(died, processes, serve):
+    world = processes
+    serve()
+    assert world.claudebatch("run", "in.jsonl", "-o", "other.jsonl").code == 0
+    done = world.claudebatch("runs", "purge", "out.jsonl", "other.jsonl", "--yes")
+    assert (done.code, done.out) == (7, "1 run purged\n")
+    assert world.path("out.jsonl.claudebatch").exists() and not world.path("other.jsonl.claudebatch").exists()
 
 
 def test_a_ledger_that_is_not_there_is_no_error(world):

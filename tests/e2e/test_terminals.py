@@ -95,7 +95,7 @@ def test_a_run_that_stood_still_longer_than_its_deadlines_takes_the_answers_that
     assert api.requests == 8, "no answer was thrown away and asked for again"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(6))
 def test_signals_at_any_moment_end_in_a_code_of_the_table_and_lose_nothing(processes, serve, seed):
     world, rng = processes, random.Random(seed)
     api = serve(latency="uniform:0.01,0.05")

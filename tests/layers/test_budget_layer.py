@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import replace
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -12,9 +13,11 @@ from hypothesis import strategies as st
 
 from claudebatch.domain import Call, Reply
 from claudebatch.errors import AccountRefused, BudgetExhausted, Draining
+from claudebatch.events import Event, Waiting
 from claudebatch.layers.budget import Budget
 from tests.support.cancellation import cuts
 from tests.support.scripted import (
+    HAIKU,
     ScriptedClient,
     WatchedBudget,
     bad_request,
@@ -80,6 +83,21 @@ async def test_what_can_never_fit_is_refused_and_not_sent():
     assert (client.sent, purse.granted, purse.ended) == ([], 0, [])
 
 
+@pytest.mark.parametrize(
+    ("spent", "words"),
+    [
+        (950, "and $0.00000000005 of the cap is left"),
+        (1000, "and $0 of the cap is left"),
+        (1250, "and the cap is passed already, by $0.00000000025"),
+    ],
+)
+@virtual
+async def test_a_refusal_says_how_the_cap_stands_also_where_it_was_lowered_below_what_was_spent(spent, words):
+    with pytest.raises(BudgetExhausted) as refused:
+        await layer(WatchedBudget(1000, spent=spent))(make_call(), ScriptedClient())
+    assert str(refused.value) == f"the next request may cost up to $0.0000000001, {words}"
+
+
 @virtual
 async def test_what_fits_exactly_is_sent():
     client = ScriptedClient()
@@ -100,6 +118,57 @@ async def test_what_may_fit_later_waits_for_the_others_to_be_settled():
     await asyncio.gather(*(layer(purse)(make_call(row=row), client) for row in range(8)))
     assert client.most_in_flight == 2
     assert (len(client.sent), purse.spent, purse.highest <= 200) == (8, 80, True)
+
+
+def waits(events: list[Event]) -> list[float]:
+    told = [event for event in events if isinstance(event, Waiting)]
+    assert {(event.pool, event.reason) for event in told} <= {("pool of " + HAIKU, "money")}
+    return [event.seconds for event in told]
+
+
+def telling(events: list[Event], purse: WatchedBudget) -> Budget:
+    return Budget(purse, worst=lambda call: WORST, emit=events.append, pool_of=lambda model: "pool of " + model)
+
+
+@virtual
+async def test_who_waits_for_money_is_told_of_once_that_lasts_one_row_at_a_time_until_nobody_does():
+    events: list[Event] = []
+    budget = telling(events, WatchedBudget(100))
+    client = ScriptedClient(lambda call, before: make_reply(cost=0), takes_s=5)
+    rows = []
+    for row in range(4):
+        rows.append(asyncio.ensure_future(budget(make_call(row=row), client)))
+        await asyncio.sleep(0.1)
+    for moment, told in ((1.0, 0), (1.2, 1), (4.9, 1), (5.1, 2), (10.1, 3), (15.1, 4), (20.1, 4)):
+        await asyncio.sleep(moment - now())
+        assert len(events) == told, moment
+    await asyncio.gather(*rows)
+    assert waits(events) == [inf, inf, inf, 0]
+
+
+@virtual
+async def test_what_waits_for_less_than_a_second_is_not_told_of():
+    events: list[Event] = []
+    budget = telling(events, WatchedBudget(100))
+    client = ScriptedClient(lambda call, before: make_reply(cost=0), takes_s=0.4)
+    await asyncio.gather(*(budget(make_call(row=row), client) for row in range(3)))
+    assert events == []
+
+
+@pytest.mark.parametrize("end", ["called off", "refused"])
+@virtual
+async def test_a_wait_for_money_that_is_told_of_ends_however_it_ends(end):
+    events: list[Event] = []
+    budget = telling(events, WatchedBudget(150))
+    first = asyncio.ensure_future(budget(make_call(row=0), ScriptedClient([timed_out()], takes_s=5)))
+    second = asyncio.ensure_future(budget(make_call(row=1), ScriptedClient()))
+    await asyncio.sleep(2)
+    assert waits(events) == [inf]
+    if end == "called off":
+        assert await cancelled(second)
+    results = await asyncio.gather(first, second, return_exceptions=True)
+    assert type(results[1]) is (asyncio.CancelledError if end == "called off" else BudgetExhausted)
+    assert waits(events) == [inf, 0]
 
 
 @virtual
@@ -165,7 +234,7 @@ async def test_cancelled_at_any_moment_a_hold_is_ended_exactly_once():
 
 
 @virtual
-async def test_the_budget_is_exact_after_two_thousand_cancelled_attempts():
+async def test_the_budget_is_exact_after_ten_thousand_cancelled_attempts():
     purse, rng = WatchedBudget(1000, spent=123), random.Random(7)
 
     async def one(row: int) -> None:
@@ -174,7 +243,7 @@ async def test_the_budget_is_exact_after_two_thousand_cancelled_attempts():
         await asyncio.sleep(rng.random() * 3)
         await cancelled(task)
 
-    await asyncio.gather(*(one(row) for row in range(2_000)))
+    await asyncio.gather(*(one(row) for row in range(10_000)))
     assert (purse.spent, purse.held, len(purse.ended)) == (123, 0, purse.granted)
     await layer(purse, 877)(make_call(), ScriptedClient([make_reply(cost=877)]))
     assert purse.spent == 1000

@@ -14,7 +14,7 @@ from claudebatch.prices import PriceBook
 from tests.e2e.world import query
 from tests.money.mixed import HAIKU, different, rows
 
-COUNT = int(os.environ.get("BILL_ROWS", "1000"))
+COUNT = int(os.environ.get("BILL_ROWS", "2000"))
 RUN = ("run", "in.jsonl", "-o", "out.jsonl", "--yes")
 BOOK = PriceBook.load(at=datetime(2026, 11, 22, tzinfo=UTC))
 REFUSED = {"529": 0.02, "500": 0.01, "503": 0.01}

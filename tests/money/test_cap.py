@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from math import ceil
+from math import ceil, inf
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from claudebatch.domain import Call
 from claudebatch.errors import AttemptError, NotServed, RateLimited
+from claudebatch.events import Waiting
 from claudebatch.stack import Money, build_stack
 from tests.support.parts import Bench, make_bench
 from tests.support.scripted import HAIKU, OPUS, SONNET, overloaded, rate_limited, timed_out
@@ -55,6 +56,18 @@ async def test_of_equal_rows_as_many_are_answered_as_the_cap_holds_and_as_fast_a
     assert found.billed >= cap - one + (cap % one == 0), "the share used is at least 1 - hold / cap"
     assert found.seconds == ceil(affordable / 64), "64 in flight as long as the money lasts"
     assert found.most_in_flight == min(64, affordable)
+
+
+@virtual
+async def test_rows_that_wait_for_money_say_so_by_the_name_of_their_pool_until_they_have_it():
+    probe = make_bench()
+    bench = make_bench(cap=probe.worst(probe.call("row 0")) * 3 // 2, cached=False)
+    await spend(bench, Dearest(bench, takes_s=3), [bench.call(f"row {n}", row=n) for n in range(2)])
+    waits = [event for event in bench.events if isinstance(event, Waiting)]
+    assert [(event.pool, event.reason, event.seconds) for event in waits] == [
+        ("haiku-5.5", "money", inf),
+        ("haiku-5.5", "money", 0.0),
+    ]
 
 
 @virtual

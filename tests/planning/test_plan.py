@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from claudebatch.config.schema import Config
-from claudebatch.planning.compare import Comparison, weight
+from claudebatch.planning.compare import Comparison, Group, weight
 from claudebatch.planning.forecast import Forecast, asked
 from claudebatch.planning.history import History
 from claudebatch.planning.plan import Kept, Plan, planned
@@ -59,6 +59,8 @@ def test_a_sample_is_drawn_of_each_model_and_only_of_rows_that_will_be_sent(tmp_
         everything = plan.sample(100, random.Random(1))
         assert everything[HAIKU] == list(range(29)), "without the row in the cache and the twin"
         assert plan.models() == {HAIKU: 29, SONNET: 20}
+        assert plan.sample(100, random.Random(1), cached=True) == {HAIKU: [29]}
+        assert [row.model for row in plan.cached()] == [HAIKU]
 
 
 def test_rows_are_read_again_as_they_were_and_left_out_where_they_changed(tmp_path):
@@ -77,10 +79,10 @@ def test_what_another_model_would_cost_is_exact_for_small_files_and_near_for_sam
     prompts = [*rows(300), *[{**row, "id": f"s{n}", "model": SONNET} for n, row in enumerate(rows(300))]]
     shop = workshop()
     forecast = Forecast(shop.prices, History())
-    totals: Counter[str] = Counter()
+    totals: Counter[Group] = Counter()
     with plan_of(tmp_path / "in.jsonl", prompts) as plan:
         for row, _, _ in plan.sent():
-            totals[row.model] += weight(forecast.expect(row))  # type: ignore[assignment]
+            totals[Group(row.model, False)] += weight(forecast.expect(row))  # type: ignore[assignment]
         comparison = Comparison(shop.catalog.current(TODAY.date()), forecast, shop)
         for positions in plan.sample(round(300 * share), random.Random(2)).values():
             for call in plan.calls(positions):
@@ -93,6 +95,24 @@ def test_what_another_model_would_cost_is_exact_for_small_files_and_near_for_sam
     assert found[HAIKU].batch == pytest.approx(batch, rel=near)
     assert found[HAIKU].newest
     assert not found["claude-haiku-4-5"].newest
+
+
+def test_a_cached_row_is_free_at_its_own_model_and_asked_anew_of_any_other(tmp_path):
+    shop = workshop()
+    forecast = Forecast(shop.prices, History())
+    comparison = Comparison(shop.catalog.current(TODAY.date()), forecast, shop)
+    with plan_of(tmp_path / "in.jsonl", rows(4)) as plan:
+        calls = list(plan.calls(range(4)))
+    for number, call in enumerate(calls):
+        comparison.add(call, cached=number > 0)
+    sizes = [weight(forecast.expect(asked(call))) for call in calls]
+    totals = {Group(HAIKU, False): sizes[0], Group(HAIKU, True): sum(sizes[1:])}
+    found = {other.model: other.expected for other in comparison.of(totals)}
+    assert found[HAIKU] == forecast.cost_of(calls[0])
+    with plan_of(tmp_path / "all.jsonl", rows(4), model=SONNET) as plan:
+        everything = sum(forecast.cost_of(call) for call in plan.calls(range(4)))
+    assert found[SONNET] == pytest.approx(everything, rel=1e-6)
+    assert comparison.of({Group(HAIKU, True): sum(sizes)}) == (), "nothing would be sent"
 
 
 def test_rows_without_anything_to_send_have_nothing_to_compare(tmp_path):

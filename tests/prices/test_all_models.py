@@ -8,7 +8,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from genai_prices import calc_price, extract_usage
 from genai_prices.data_snapshot import find_provider_by_id, get_snapshot
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,11 +15,14 @@ from hypothesis import strategies as st
 from claudebatch.domain import Call, Prompt, Route, Size, Usage, to_usd
 from claudebatch.jsonl import encode
 from claudebatch.prices import PriceBook
+from tests.prices.theirs import theirs
 
 _PROVIDER = find_provider_by_id(get_snapshot().providers, "anthropic")
 assert _PROVIDER is not None
 # The oldest models have no price for cached tokens, which they never knew.
 MODELS = [model.id for model in _PROVIDER.models if model.id not in ("claude-2", "claude-v1")]
+# They have no price for what these never did.
+WITHOUT_SEARCHES = ("claude-3-haiku", "claude-3-opus-latest", "claude-3-sonnet")
 DAYS = (datetime(2026, 1, 15, tzinfo=UTC), datetime(2026, 11, 22, tzinfo=UTC))
 BOOKS = {day: PriceBook.load(at=day) for day in DAYS}
 
@@ -36,28 +38,11 @@ _USAGES = st.builds(
 )
 
 
-def theirs(model: str, usage: Usage, day: datetime) -> Decimal:
-    answer = {
-        "model": model,
-        "usage": {
-            "input_tokens": usage.input_tokens,
-            "output_tokens": usage.output_tokens,
-            "cache_creation_input_tokens": usage.cache_creation_input_tokens,
-            "cache_read_input_tokens": usage.cache_read_input_tokens,
-            "cache_creation": {
-                "ephemeral_5m_input_tokens": usage.ephemeral_5m_input_tokens,
-                "ephemeral_1h_input_tokens": usage.ephemeral_1h_input_tokens,
-            },
-        },
-    }
-    found = extract_usage(answer, provider_id="anthropic").usage
-    return calc_price(found, model, provider_id="anthropic", genai_request_timestamp=day).total_price
-
-
 @settings(max_examples=300, deadline=None)
 @given(model=st.sampled_from(MODELS), day=st.sampled_from(DAYS), usage=_USAGES)
 def test_our_sums_are_their_sums(model: str, day: datetime, usage: Usage):
-    usage = replace(usage, web_search_requests=0)
+    if model in WITHOUT_SEARCHES:
+        usage = replace(usage, web_search_requests=0)
     assert to_usd(BOOKS[day].cost(model, usage)) == theirs(model, usage, day)
 
 
@@ -72,7 +57,7 @@ def test_on_either_side_of_a_threshold_our_sums_are_their_sums(model: str, total
 
 @settings(max_examples=200, deadline=None)
 @given(model=st.sampled_from(MODELS), usage=_USAGES)
-def test_from_the_us_tokens_cost_exactly_a_tenth_more(model: str, usage: Usage):
+def test_from_the_us_tokens_cost_exactly_a_tenth_more_and_searches_do_not(model: str, usage: Usage):
     book = BOOKS[DAYS[1]]
     plain = replace(usage, web_search_requests=0)
     us = book.cost(model, replace(plain, inference_geo="us"))
@@ -80,6 +65,8 @@ def test_from_the_us_tokens_cost_exactly_a_tenth_more(model: str, usage: Usage):
     assert exact <= us < exact + 1, "rounded up to a whole pico-dollar, if at all"
     searches = book.cost(model, replace(usage, inference_geo="us")) - us
     assert searches == book.cost(model, usage) - book.cost(model, plain)
+    assert to_usd(searches) == usage.web_search_requests * Decimal("0.01")
+    assert book.cost(model, replace(usage, inference_geo="global")) == book.cost(model, usage)
 
 
 def params_for(usage: Usage) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from claudebatch.errors import ClaudebatchError, LockedError, StorageError
-from claudebatch.stores.files import new_file, open_private, private_dir, private_file
+from claudebatch.stores.files import CACHE_DIR, new_file, open_private, private_dir, private_file
 from claudebatch.stores.output import FileOutput
 from tests.e2e.world import prompts
 
@@ -218,3 +218,26 @@ def test_a_refusal_says_what_to_do(tmp_path, stranger_owned):
     with pytest.raises(ClaudebatchError) as caught:
         private_dir(tmp_path)
     assert "name one that is not there yet" in caught.value.fix
+
+
+@pytest.mark.parametrize("more", [(*RUN, "--no-cache"), ("run", "-", "--no-cache")], ids=["ledger", "piped input"])
+def test_a_refusal_of_our_state_folder_names_the_variable_that_names_another(world, api, more):
+    world.write("in.jsonl", prompts(1))
+    state = world.home / "state"
+    state.mkdir()
+    state.chmod(0o777)
+    if more != (*RUN, "--no-cache"):
+        (state / "runs").mkdir()
+        (state / "runs").chmod(0o777)
+    done = world.claudebatch(*more, stdin=b'"hi"\n')
+    assert done.code == 6
+    assert "name one in CLAUDEBATCH_STATE_DIR that is not there yet" in done.err
+    world.environment["CLAUDEBATCH_STATE_DIR"] = "/dev/null/here"
+    done = world.claudebatch(*more, stdin=b'"hi"\n')
+    assert (done.code, "choose another place: set CLAUDEBATCH_STATE_DIR" in done.err) == (6, True)
+
+
+def test_a_refusal_of_the_cache_folder_names_the_variable_of_that_one(tmp_path, stranger_owned):
+    with pytest.raises(StorageError) as caught:
+        private_dir(tmp_path, named_by=CACHE_DIR)
+    assert caught.value.fix == "name one in CLAUDEBATCH_CACHE_DIR that is not there yet: it is made, for you alone"

@@ -144,6 +144,7 @@ def test_sums_are_there_by_run_day_model_route_and_tag(path: Path):
     assert view(path, "SELECT run, dollars, unknown_dollars, held_dollars > 0 FROM v_spend_by_run") == [
         ("a", 60 / PICO, 0, 0),
         ("b", 100 / PICO, 100 / PICO, 0),
+        ("c", 0, 0, 1),
     ]
     assert view(path, "SELECT day, dollars FROM v_spend_by_day") == [
         ("2026-11-22", 140 / PICO),
@@ -157,6 +158,19 @@ def test_sums_are_there_by_run_day_model_route_and_tag(path: Path):
     assert view(path, "SELECT tag, saved_by_cache_dollars FROM v_spend_by_tag") == [("", 16 / PICO), ("nightly", 0)]
     assert view(path, "SELECT run, row_id, worst_dollars FROM v_unknown") == [("b", "row-1", 100 / PICO)]
     assert view(path, "SELECT run, output, dollars >= 3e-10 FROM v_holds") == [("c", "c.jsonl", 1)]
+
+
+def test_a_run_and_a_day_of_which_money_is_only_held_are_in_the_views_of_sums(tmp_path: Path):
+    path = tmp_path / "spend.sqlite"
+    pen = SpendLedger.open(path, entry("a"))
+    pen.apply([intent(1)], [])
+    assert view(path, "SELECT run, output, attempts, input_tokens, dollars, cached_rows FROM v_spend_by_run") == [
+        ("a", "a.jsonl", 0, 0, 0, 0)
+    ]
+    ((held,),) = view(path, "SELECT held_dollars FROM v_spend_by_run")
+    assert held >= 100 / PICO
+    assert view(path, "SELECT day, answers, held_dollars FROM v_spend_by_day") == [("2026-11-22", 0, held)]
+    pen.close()
 
 
 def test_every_view_and_column_is_documented(path: Path):

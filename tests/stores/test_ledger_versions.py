@@ -53,6 +53,13 @@ def tables(path: Path) -> set[str]:
     return found
 
 
+def views(path: Path) -> dict[str, str]:
+    connection = sqlite3.connect(path)
+    found = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'view'").fetchall())
+    connection.close()
+    return found
+
+
 def test_the_form_without_a_version_keeps_its_runs_its_sums_and_what_it_held(old: Path):
     lines = {line.label: line for line in SpendReader(old).by("run")}
     one, other = lines["r1"], lines["r2"]
@@ -105,6 +112,24 @@ def test_several_processes_that_meet_an_older_form_change_it_once(old: Path):
         thread.join()
     assert failures == []
     assert sum(line.spent for line in SpendReader(old).by("run")) == 850
+
+
+def test_views_of_another_form_are_made_anew_and_nothing_else_is_touched(path: Path):
+    connection = open_ledger(path)
+    fresh = views(path)
+    for view in ("v_unknown", "v_spend_by_run", "v_spend_by_day"):
+        connection.execute(f"DROP VIEW {view}")
+    connection.execute("CREATE VIEW v_spend_by_run AS SELECT run FROM spend")
+    connection.execute("CREATE VIEW mine AS SELECT run FROM v_spend_by_run")
+    connection.execute("INSERT INTO holds VALUES ('r', '2026-11-22', 7)")
+    connection.close()
+    open_ledger(path).close()
+    assert views(path) == {**fresh, "mine": "CREATE VIEW mine AS SELECT run FROM v_spend_by_run"}
+    after = path.read_bytes()
+    open_ledger(path).close()
+    assert path.read_bytes() == after, "views that are as they should be are left alone"
+    assert [line.held for line in SpendReader(path).by("run")] == [7]
+    assert not list(path.parent.glob("*.bak")), "views hold nothing that a copy could save"
 
 
 @pytest.mark.parametrize("look", [open_ledger, read_ledger, lambda path: SpendReader(path).by("run")])

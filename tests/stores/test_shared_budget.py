@@ -69,6 +69,17 @@ async def test_one_that_can_never_fit_is_refused_with_the_cap_that_is_full(ledge
 
 
 @virtual
+async def test_a_cap_that_was_lowered_below_what_is_spent_is_told_as_passed(ledger):
+    before = Run(ledger, "before", cap(1000))
+    await attempt(before, 900, 900)
+    await before.close()
+    run = Run(ledger, "me", cap(500))
+    with pytest.raises(BudgetExhausted, match=r"and the cap of the day is passed already, by \$0\.0000000004$"):
+        await run.purse.hold(1, 1)
+    await run.close()
+
+
+@virtual
 async def test_one_that_others_are_in_the_way_of_waits_until_they_give_back(ledger):
     first, second = Run(ledger, "first", cap(1000)), Run(ledger, "second", cap(1000))
     order: list[str] = []

@@ -79,12 +79,16 @@ def test_an_estimate_shows_the_routes_the_totals_where_the_numbers_come_from_and
         "as it is              $1.70      $0.8500",
         "claude-haiku-5-5    $0.5500      $0.2700",
         "claude-opus-5-5       $3.00        $1.50",
+        "Cached answers are free as it is; another model is asked for answers of its own.",
     ]
 
 
-def test_the_other_models_are_asked_for_all_rows_only_where_nothing_is_answered_yet() -> None:
+def test_the_other_models_are_asked_for_all_rows_unless_some_are_finished() -> None:
+    lines = render_estimate(replace(ESTIMATE, finished=0))
+    assert any(line.startswith("all rows on") for line in lines)
+    assert any("Cached answers" in line for line in lines)
     fresh = replace(ESTIMATE, finished=0, lines=tuple(replace(line, cached=0) for line in ESTIMATE.lines))
-    assert any(line.startswith("all rows on") for line in render_estimate(fresh))
+    assert not any("Cached answers" in line for line in render_estimate(fresh))
 
 
 def test_rules_of_thumb_alone_need_no_table() -> None:

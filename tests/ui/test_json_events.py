@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import pytest
@@ -53,6 +54,17 @@ def _summary() -> RunSummary:
     return RunSummary(
         "r", ExitCode.OK, 0, **zeros, **money, cap=None, usage=Usage(), p50_ms=0, p95_ms=0, wall_s=0.0, output="o"
     )
+
+
+def test_a_wait_of_which_nobody_knows_the_end_has_no_seconds() -> None:
+    display, clock, lines = _display()
+    display(STARTED)
+    display(Waiting("haiku", "money", inf))
+    clock.now += 3
+    display.tick()
+    progress = lines()[-1]
+    assert progress["waiting"] == {"pool": "haiku", "reason": "money", "seconds": None}
+    assert progress["pools"]["haiku"]["waiting"] == {"reason": "money", "seconds": None}
 
 
 def test_a_run_from_start_to_done() -> None:

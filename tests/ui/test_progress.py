@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Callable
+from math import inf
 
 import pytest
 
@@ -23,7 +24,7 @@ from claudebatch.events import (
     SpendSpike,
     Waiting,
 )
-from claudebatch.ui.frame import live_frame
+from claudebatch.ui.frame import live_frame, plain_line
 from claudebatch.ui.live import LiveProgress
 from claudebatch.ui.notices import Notices
 from claudebatch.ui.progress import PlainProgress, Quiet, choose
@@ -106,6 +107,18 @@ def test_every_wait_counts_down_and_is_gone_when_it_is_over() -> None:
     clock.now = 15.0
     display(AttemptStarted("local", "local"))
     assert _waits(display, 15.0) == []
+
+
+def test_who_waits_for_money_is_told_why_and_until_when_though_nobody_knows_the_time() -> None:
+    clock = Clock()
+    display, _ = _plain(clock)
+    display(RunStarted("r", 2000, 200, 0, 5 * PICO_PER_USD, "out.jsonl", False))
+    display(Waiting("haiku-5-5", "money", inf))
+    said = ["haiku-5-5 waits: money, until requests in flight, here or in other runs, are answered"]
+    assert _waits(display, 1000.0) == said
+    assert plain_line(display.tally, LIMITS, now=1000.0).endswith(said[0])
+    display(Waiting("haiku-5-5", "money", 0.0))
+    assert _waits(display, 1000.0) == []
 
 
 def test_the_rates_stand_beside_the_limits_that_were_seen() -> None:

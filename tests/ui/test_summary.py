@@ -139,6 +139,12 @@ def test_spend_without_a_known_price_is_a_lower_bound() -> None:
     [
         (6.0, 60.0, "rate limited", "pace      bound by 429s of sonnet-5.5 for 6 s (10 % of the time)"),
         (6.0, 6.0, "circuit open", "pace      bound by the open breaker of sonnet-5.5 for 6 s (100 % of the time)"),
+        (
+            6.0,
+            6.0,
+            "money",
+            "pace      bound by money set aside for requests in flight of sonnet-5.5 for 6 s (100 % of the time)",
+        ),
         (4.9, 5.0, "rate limited", None),
         (6.0, 61.0, "rate limited", None),
     ],

@@ -12,13 +12,11 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-import msgspec
-
 from claudebatch.errors import StorageError
+from claudebatch.jsonl import encode_in_order
 from claudebatch.stores.journal.records import Intent
 
 _SEAL_BYTES = 16
-_encode = msgspec.json.Encoder().encode
 
 _INTENT = (
     "attempt", "row", "model", "worst", "sent_ms", "day", "rule", "input_estimate", "output_estimate", "output_bound",
@@ -52,14 +50,14 @@ def intent_seal(intent: Intent) -> bytes:
 
 def attempt_seal(fields: Sequence[object]) -> bytes:
     """The seal of the attempt whose `ATTEMPT_FIELDS` are *fields*, as they are in the table."""
-    return hashlib.sha256(_encode(fields)).digest()[:_SEAL_BYTES]
+    return hashlib.sha256(encode_in_order(fields)).digest()[:_SEAL_BYTES]
 
 
 def result_seal(fields: Sequence[object]) -> bytes:
     """The seal of the result whose `RESULT_FIELDS` are *fields*, as they are in the table."""
     row, ok, head, attempt, body, source, saved, day = fields
     text = head if isinstance(head, bytes) else b"?"
-    small = _encode((row, ok, attempt, source, saved, day, len(text), body is None))
+    small = encode_in_order((row, ok, attempt, source, saved, day, len(text), body is None))
     return hashlib.sha256(b"".join((small, text, body if isinstance(body, bytes) else b""))).digest()[:_SEAL_BYTES]
 
 

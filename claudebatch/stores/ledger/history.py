@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from claudebatch.stores.journal.schema import State
-from claudebatch.stores.ledger.schema import read_ledger, unreadable
+from claudebatch.stores.ledger.schema import glance_at_ledger, unreadable
 
 _MOST_RUNS = 30
 _MOST_ANSWERS = 12_000
@@ -47,7 +47,7 @@ class PastAnswer(NamedTuple):
 def past_answers(path: Path, *, input_name: str = "", tag: str = "") -> Iterator[tuple[int, PastAnswer]]:
     """Answers that the ledger at *path* knows, each with how far its run is from this one: 0 the same input, 1 the
     same tag, 2 any other. The nearest come first, of those the newest. Raises `StorageError`."""
-    connection = read_ledger(path, in_passing=True)
+    connection = glance_at_ledger(path)
     if connection is None:
         return
     try:

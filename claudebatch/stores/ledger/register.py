@@ -11,7 +11,7 @@ from typing import Any
 from claudebatch.errors import ClaudebatchError, ExitCode
 from claudebatch.reports import RunDetails, RunLine, RunState, SpendLine, UnknownAttempt
 from claudebatch.stores.ledger.report import SpendReader
-from claudebatch.stores.ledger.schema import read_ledger, unreadable
+from claudebatch.stores.ledger.schema import Waits, nobody_told, read_ledger, unreadable
 from claudebatch.stores.run_dir import SUFFIX, owner
 
 _RUNS = "SELECT * FROM runs ORDER BY started DESC, rowid DESC"
@@ -25,12 +25,14 @@ _FINISHED = (ExitCode.OK, ExitCode.ROWS_FAILED)
 class RunRegister:
     """The runs of the ledger at *path*, read only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, waits: Waits = nobody_told) -> None:
+        """*waits* is called where somebody else keeps the file locked."""
         self._path = path
+        self._waits = waits
 
     def runs(self) -> list[RunLine]:
         """All runs, the newest first. Nothing where there is no ledger yet."""
-        spend = {line.label: line for line in SpendReader(self._path).by("run")}
+        spend = {line.label: line for line in SpendReader(self._path, waits=self._waits).by("run")}
         with self._reading() as connection:
             found = _dicts(connection, _RUNS) if connection is not None else []
         return [_run_line(row, spend.get(row["run"], SpendLine(row["run"]))) for row in found]
@@ -53,7 +55,7 @@ class RunRegister:
 
     def details(self, run: RunLine) -> RunDetails:
         """*run* in full."""
-        models = SpendReader(self._path).by("model", run=run.run)
+        models = SpendReader(self._path, waits=self._waits).by("model", run=run.run)
         with self._reading() as connection:
             unknown = connection.execute(_UNKNOWN, (run.run,)).fetchall() if connection is not None else []
         return RunDetails(run, tuple(models), tuple(UnknownAttempt(*row) for row in unknown))
@@ -61,7 +63,7 @@ class RunRegister:
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
         try:
-            connection = read_ledger(self._path)
+            connection = read_ledger(self._path, waits=self._waits)
             try:
                 yield connection
             finally:

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 from claudebatch.domain import Pico
 from claudebatch.reports import SpendLine, spend_sum
-from claudebatch.stores.ledger.schema import read_ledger, unreadable
+from claudebatch.stores.ledger.schema import Waits, nobody_told, read_ledger, unreadable
 
 By: TypeAlias = Literal["run", "model", "day", "tag", "route"]
 
@@ -44,8 +44,10 @@ class _Group(NamedTuple):
 class SpendReader:
     """The ledger, read only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, waits: Waits = nobody_told) -> None:
+        """*waits* is called where somebody else keeps the file locked."""
         self._path = path
+        self._waits = waits
 
     def by(self, what: By, *, since: date | None = None, run: str | None = None) -> list[SpendLine]:
         """Spend of all runs or of one *run*, by *what*, oldest first; days are UTC. Nothing where there is no ledger.
@@ -61,7 +63,7 @@ class SpendReader:
     def _rows(self, asked: dict[str, str | None]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """What was spent and what is held, as of one moment: else money that is settled in between is in neither."""
         try:
-            connection = read_ledger(self._path)
+            connection = read_ledger(self._path, waits=self._waits)
             if connection is None:
                 return [], []
             try:
