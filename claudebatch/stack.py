@@ -23,7 +23,7 @@ from claudebatch.layers.response_cache import CachePolicy, CacheStore, ResponseC
 from claudebatch.layers.retry import Retry, RetryBudgetPolicy, RetryPolicy
 from claudebatch.messages import parse_message
 from claudebatch.models import Catalog
-from claudebatch.pace.learned import Learned
+from claudebatch.pace.learned import Experience, Learned
 from claudebatch.pools import Pools
 from claudebatch.prices import PriceBook, UnknownPrice
 from claudebatch.routing.request import CallBuilder
@@ -51,6 +51,8 @@ class Parts:
     """Of each pool, whatever the configuration says; None: as it says."""
     count: Count | None = None
     """Has the input of a call counted, free of charge, where that may let it fit under the cap."""
+    before: Experience | None = None
+    """What earlier runs tell of what requests take."""
 
 
 def build_stack(parts: Parts, client: Handler) -> Handler:
@@ -94,10 +96,11 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
                 emit=emit,
                 usual=UsualCost() if config.caps.mode == "expected" else None,
                 tighter=Tighter(parts.count, CountedBounds(), waits=drain, emit=emit) if parts.count else None,
+                pool_of=parts.catalog.pool_of,
             ),
             RateLimit(
                 pool_of=pools.of,
-                sizes=Learned(),
+                sizes=Learned(parts.before),
                 waits=drain,
                 max_pause_s=config.retry.max_wait_s,
                 max_outage_s=max_outage_s,

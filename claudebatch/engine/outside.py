@@ -12,6 +12,7 @@ from claudebatch.config.paths import Paths
 from claudebatch.domain import Call, Pico, Reply
 from claudebatch.events import Emit
 from claudebatch.handler import Handler
+from claudebatch.pace.learned import Experience
 
 
 class Client(Handler, Protocol):
@@ -43,6 +44,8 @@ class Surroundings:
     """Requests of one lane, where the configuration leaves it open."""
     expect: Callable[[Call], Pico]
     """What a call was expected to cost before the session began; 0 where nobody knows."""
+    before: Experience | None = None
+    """What earlier runs tell of what requests take."""
 
 
 class LazyClient:

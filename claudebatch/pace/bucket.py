@@ -69,11 +69,14 @@ class Bucket:
         shared: bool = True,
         share: float = 1.0,
         reserve_s: float = RESERVE_S,
+        known_from: int = _KNOWN_FROM,
     ) -> None:
         """*level*: units in it to begin with. *step*: the headers' `remaining` is a multiple of this. *room_s*: seconds
         of allowance that it may hold at least. *spaced*: departures never bunch. *shared*: what others take may be
-        learned. *share*: as in `set_rate`. *reserve_s*: how far it stays behind the API's once that is known."""
+        learned. *share*: as in `set_rate`. *reserve_s*: how far it stays behind the API's once that is known.
+        *known_from*: it is once headers have shown so many steps."""
         self._step = step
+        self._known_from = known_from * step
         # Requests left are counted down, tokens left are rounded to the nearest thousand.
         self._rounding = step / 2 if step > 1 else 0.0
         self._spaced = spaced
@@ -84,7 +87,7 @@ class Bucket:
         self._room_s = self._room_most_s = room_s
         self._reserve_s = reserve_s
         self._most_seen = 0.0
-        self._level = min(level, self._capacity())
+        self._level = min(level, self.surely)
         self._at = now
         self._shifted = 0.0
         self._slack = 0.0
@@ -113,12 +116,13 @@ class Bucket:
     @property
     def known(self) -> bool:
         """Whether headers have shown enough to tell how far behind the API's bucket this one is."""
-        return self._most_seen >= _KNOWN_FROM * self._step
+        return self._most_seen >= self._known_from
 
     @property
-    def full(self) -> float:
-        """Units that it holds when the API's is surely full."""
-        return self._full()
+    def surely(self) -> float:
+        """Units that it surely holds when it is full."""
+        blind = self._per_s * self._room_s
+        return max(blind, self._most_seen - self._rounding - self._reserve()) if self.known else blind
 
     def mark(self, now: float) -> Mark:
         """Where it stands."""
@@ -137,7 +141,7 @@ class Bucket:
         self._fill(now)
         self._note_peak()
         self._note_departure(now)
-        held = min(self._level, self._capacity())
+        held = min(self._level, self.surely)
         saved = max(0.0, held - self._per_s * max(_SPREAD_FROM_S, self._room_s))
         self._level = held - units
         self._last = (now, units)
@@ -154,11 +158,11 @@ class Bucket:
         if units > 0:
             self._free_at -= units / (self._rate() * _HASTE)
         if mark is not None:
-            room = self._capacity() - self._peak_since(mark)
+            room = self.surely - self._peak_since(mark)
             self.shift(min(units, max(0.0, room)))
         else:
             self._note_peak()
-            level = min(self._level, self._capacity()) if units < 0 else self._level
+            level = min(self._level, self.surely) if units < 0 else self._level
             self._level = min(self._full(), level + units)
         self._unbound += units
         self._most_unbound = max(self._most_unbound, self._unbound)
@@ -169,6 +173,8 @@ class Bucket:
             self._drained_per_s = units / (now - self._at)
         self._fill(now)
         self._note_peak()
+        if self._most_seen < _KNOWN_FROM * self._step:
+            self._level = min(self._level, self.surely)  # what else it may hold is less than headers can say
         self._drained_per_s = then_per_s
 
     def ease(self, *, room_s: float, slack: float, spaced: bool) -> None:
@@ -240,7 +246,7 @@ class Bucket:
         self._share = share
         last_at, units = self._last
         # Had this been the rate when the last one left, no more than this could be there now.
-        self._level = min(self._level, self._capacity() - units + (now - last_at) * self._rate(), self._capacity())
+        self._level = min(self._level, self.surely - units + (now - last_at) * self._rate(), self.surely)
 
     def _mark(self) -> Mark:
         return Mark(self._level, self._shifted, self._peaks.count, self._unbound)
@@ -255,7 +261,7 @@ class Bucket:
 
     def _note_peak(self) -> None:
         # Right before it falls. Shifts move all levels alike.
-        self._peaks.note(min(self._level, self._capacity()) - self._shifted, self._per_s * _GRAIN_S)
+        self._peaks.note(min(self._level, self.surely) - self._shifted, self._per_s * _GRAIN_S)
 
     def _note_departure(self, now: float) -> None:
         self._noted.append((now, self._peaks.count))
@@ -277,11 +283,6 @@ class Bucket:
 
     def _reserve(self) -> float:
         return min(self._most_seen / 2, self._per_s * self._reserve_s)
-
-    def _capacity(self) -> float:
-        """What it surely holds when it is full."""
-        blind = self._per_s * self._room_s
-        return max(blind, self._most_seen - self._rounding - self._reserve()) if self.known else blind
 
     def _full(self) -> float:
         """How far it must fill for the API's bucket to be surely full: only then that admits more than it can hold."""

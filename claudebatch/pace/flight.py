@@ -66,7 +66,7 @@ class Flight:
         if self.latency_s is None:
             return 0.0
         produced = self.tokens * turns
-        while self._underway and (late := self._turns - _FORGOTTEN - (oldest := next(iter(self._underway))).began) > 0:
+        while self._underway and (late := self._turns - _FORGOTTEN - (oldest := next(iter(self._underway))).began) >= 0:
             produced -= oldest.tokens * late
             self._forget(oldest, _FORGOTTEN)
         return max(0.0, produced)

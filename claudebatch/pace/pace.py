@@ -9,22 +9,21 @@ from typing import Protocol
 from claudebatch.domain import LimitReading, Limits, Usage
 from claudebatch.events import WaitReason
 from claudebatch.pace.bucket import Bucket, Mark
+from claudebatch.pace.input import Input, InputBooking
 from claudebatch.pace.output import Output, OutputBooking
 
 _GENTLE: WaitReason = "gentle start"
 _REQUESTS: WaitReason = "requests per minute"
 _INPUT: WaitReason = "input tokens per minute"
 _OUTPUT: WaitReason = "output tokens per minute"
-_TOKEN_STEP = 1000.0
-"""Token headers are rounded to the nearest thousand (all 484 recorded ones are)."""
 _FIRST_PER_S = 10.0
 _DOUBLING_S = 0.5
 _RAMPED_S = 8.0
 """Steep growth of usage is refused by itself (`ramp_limit_exceeded`): requests start at a few a second, and twice as
 many are let go after each `_DOUBLING_S`, until after `_RAMPED_S` the limits alone decide."""
-_BLIND_GAP_S = 1.0
-"""Under `limits: auto`, requests leave this far apart until the first answer tells the limits: 60 a minute is below
-every published tier."""
+_BLIND_GAP_S = 1.25
+"""Under `limits: auto`, requests leave this far apart until the first answer tells the limits: 48 a minute is below
+every tier that ever was published."""
 _PROBE_GAP_S = 5.0
 """While a pool answers nothing but 429s, it is asked this often at most."""
 _SHORTEST_S = 1e-6
@@ -57,6 +56,8 @@ class Need:
 
     input_tokens: float
     output_tokens: float
+    input_most: float = 0.0
+    """Tokens of input that it may take where *input_tokens* may be far too low; 0: that is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,7 @@ class Booking:
     need: Need
     at: float
     requests: Mark
-    input: Mark
+    input: InputBooking | None
     output: OutputBooking | None
 
 
@@ -97,7 +98,7 @@ class Pace:
             )
         )  # fmt: skip
         self._requests = Bucket(rpm, now=now, level=1.0, spaced=True, share=share) if rpm else None
-        self._input = Bucket(itpm, now=now, step=_TOKEN_STEP, share=share) if itpm else None
+        self._input = Input(itpm, now=now, share=share) if itpm else None
         self._output = Output(otpm, now=now, share=share) if otpm else None
         self._ramp_at = now if any(self.limits) else -inf
         self._last_at = -inf
@@ -128,11 +129,14 @@ class Pace:
         longest, why = self._last_at + self._ramp_gap(now) - now, _GENTLE
         for bucket, units, reason in (
             (self._requests, 1.0, _REQUESTS),
-            (self._input, need.input_tokens, _INPUT),
             (self._output, need.output_tokens, _OUTPUT),
         ):
             if bucket is not None and (seconds := bucket.wait_for(units, now)) > longest:
                 longest, why = seconds, reason
+        if self._input is not None:
+            seconds = self._input.wait_for(need.input_tokens, now, most=need.input_most)
+            if seconds > longest:
+                longest, why = seconds, _INPUT
         return Wait(max(longest, _SHORTEST_S), why) if longest > 0 else None
 
     def take(self, need: Need, now: float) -> Booking:
@@ -142,7 +146,7 @@ class Pace:
             need,
             now,
             self._requests.take(1.0, now) if self._requests else _NO_MARK,
-            self._input.take(need.input_tokens, now) if self._input else _NO_MARK,
+            self._input.take(need.input_tokens, now, most=need.input_most) if self._input else None,
             self._output.take(need.output_tokens, now) if self._output else None,
         )
 
@@ -193,8 +197,8 @@ class Pace:
     def _return(
         self, booking: Booking, input_tokens: float, output_tokens: float, now: float, *, answered: bool = False
     ) -> None:
-        if self._input:
-            self._input.give_back(booking.need.input_tokens - input_tokens, now, booking.input)
+        if self._input and booking.input:
+            self._input.settle(booking.input, input_tokens, now)
         if self._output and booking.output:
             self._output.settle(booking.output, output_tokens, now, answered=answered)
 
@@ -215,14 +219,14 @@ class Pace:
         ]
         if self._requests and limits.requests.remaining is not None:
             self._requests.observe(booking.requests, limits.requests.remaining, now)
-        if self._input and limits.input_tokens.remaining is not None:
+        if self._input and booking.input and limits.input_tokens.remaining is not None:
             self._input.observe(booking.input, limits.input_tokens.remaining, now)
         if self._output and booking.output and limits.output_tokens.remaining is not None:
             self._output.observe(booking.output, limits.output_tokens.remaining, now)
         return any(changed)
 
     def _take_over(
-        self, bucket: Bucket | Output | None, reading: LimitReading, chosen: float | None, now: float
+        self, bucket: Bucket | Input | Output | None, reading: LimitReading, chosen: float | None, now: float
     ) -> bool:
         if bucket is None or not reading.limit:
             return False

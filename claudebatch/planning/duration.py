@@ -13,7 +13,7 @@ from claudebatch.config.schema import Config
 from claudebatch.config.units import share
 from claudebatch.domain import Call, LimitReading, Limits, Usage
 from claudebatch.models import Catalog
-from claudebatch.pace.learned import Learned
+from claudebatch.pace.learned import Experience, Learned
 from claudebatch.pace.pace import Booking, Wait
 from claudebatch.pace.slots import Slots
 from claudebatch.pools import make_pace, slots
@@ -63,7 +63,9 @@ class Duration:
 class Durations:
     """Takes the rows that will be sent, in their order; lanes do not wait for each other, so the slowest one counts."""
 
-    def __init__(self, config: Config, catalog: Catalog, api: ApiModel) -> None:
+    def __init__(self, config: Config, catalog: Catalog, api: ApiModel, *, before: Experience | None = None) -> None:
+        """*before* has corrected the sizes of the rows already, where it knows their model."""
+        self._before = _Corrected(before) if before is not None else None
         self._config = config
         self._catalog = catalog
         self._api = api
@@ -75,7 +77,7 @@ class Durations:
         pool = self._catalog.pool_of(call.model)
         drive = self._drives.get(pool)
         if drive is None:
-            drive = self._drives[pool] = _Drive(self._config, self._catalog, pool, self._api)
+            drive = self._drives[pool] = _Drive(self._config, self._catalog, pool, self._api, self._before)
         drive.add(call)
 
     def longest(self) -> Duration | None:
@@ -88,11 +90,11 @@ class Durations:
 class _Drive:
     """One pool's run in a time of its own."""
 
-    def __init__(self, config: Config, catalog: Catalog, pool: str, api: ApiModel) -> None:
+    def __init__(self, config: Config, catalog: Catalog, pool: str, api: ApiModel, before: Experience | None) -> None:
         # Mutable, changed by the methods below only.
         self._pace = make_pace(config, catalog, pool, now=0.0)
         self._slots = Slots(*slots(config))
-        self._learned = Learned()
+        self._learned = Learned(before)
         self._latency_s = api.latency_s
         limits = api.limits(pool) if api.limits else _whole(self._pace.limits, config)
         self._levels = [_Level(per_minute, api.burst_s) if per_minute else None for per_minute in limits]
@@ -167,6 +169,21 @@ def _whole(limits: Rates, config: Config) -> Rates:
     ours = 1.0 - share("limits.headroom", config.limits.headroom)
     requests, inputs, outputs = (per_minute / ours if per_minute else None for per_minute in limits)
     return requests, inputs, outputs
+
+
+class _Corrected:
+    """What earlier runs tell, after it was put into the sizes of rows."""
+
+    def __init__(self, before: Experience) -> None:
+        self._before = before
+
+    def input_factor(self, model: str) -> float | None:
+        """1 where anything is known."""
+        return None if self._before.input_factor(model) is None else 1.0
+
+    def mean_output(self, model: str, rule: str, bound: int) -> float | None:
+        """The row says it."""
+        return None
 
 
 class _Level:

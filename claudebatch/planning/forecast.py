@@ -133,6 +133,17 @@ class Forecast:
         except UnknownPrice:
             return 0
 
+    def input_factor(self, model: str) -> float | None:
+        """Tokens that *model* counted for each estimated one, however billed; None where nothing was learned."""
+        inputs = self._history.inputs(model)
+        return inputs.total if inputs is not None else None
+
+    def mean_output(self, model: str, rule: str, bound: int) -> float | None:
+        """The mean length of this route's answers that are cut at *bound*; None where nothing was learned or the user
+        said it."""
+        habits = self._history.habits(model, rule)
+        return None if self._configured or habits is None else habits.lengths.mean(bound)
+
     def learned_output(self, model: str, rule: str) -> bool:
         """Whether the lengths of this route's answers are known from experience."""
         return not self._configured and self._history.habits(model, rule) is not None

@@ -85,3 +85,11 @@ def test_a_clock_that_steps_back_produces_nothing() -> None:
     flight.depart(100.0, 10.0)
     assert flight.produce(5.0) == 0.0
     assert flight.produce(11.0) == pytest.approx(10)
+
+
+def test_at_the_very_moment_that_was_told_the_oldest_one_is_forgotten() -> None:
+    """Else that moment would be no wait at all, and a request would leave whatever is being produced."""
+    flight = known(10.0)
+    flight.depart(100.0, 10.0)
+    flight.produce(10.0 + flight.forgets_in_s)
+    assert flight.forgets_in_s == inf

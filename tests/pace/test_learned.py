@@ -8,6 +8,7 @@ import pytest
 
 from claudebatch.domain import Call, Route, Size, Usage
 from claudebatch.pace.learned import Learned
+from claudebatch.pace.pace import Need
 from tests.support.scripted import HAIKU, OPUS, make_call
 
 FIRST = 1.25
@@ -30,6 +31,18 @@ def after(*usages: Usage, of: Call | None = None) -> Learned:
     for usage in usages:
         learned.learn(of or call(), usage)
     return learned
+
+
+class Before:
+    """Earlier runs that knew one model and one rule."""
+
+    def input_factor(self, model: str) -> float | None:
+        """Haiku's."""
+        return 0.8 if model == HAIKU else None
+
+    def mean_output(self, model: str, rule: str, bound: int) -> float | None:
+        """The default rule's."""
+        return min(300.0, bound) if (model, rule) == (HAIKU, "default") else None
 
 
 def test_at_first_it_expects_more_than_the_guess() -> None:
@@ -100,3 +113,27 @@ def test_only_the_last_two_hundred_answers_are_remembered() -> None:
 def test_requests_without_any_input_teach_nothing_and_break_nothing() -> None:
     learned = after(*[used(0, 0)] * 20, of=call(estimate=0))
     assert learned.expect(call()).input_tokens == 1000 * FIRST
+
+
+def test_what_earlier_runs_counted_is_expected_at_first_and_half_as_much_again_thought_possible() -> None:
+    need = Learned(Before()).expect(call())
+    assert need == Need(pytest.approx(1000 * 0.8 * 1.02), 300 * FIRST, pytest.approx(1000 * 0.8 * 1.5))
+
+
+def test_what_earlier_runs_do_not_know_is_expected_as_without_them() -> None:
+    learned = Learned(Before())
+    assert learned.expect(call(OPUS)) == Learned().expect(call(OPUS))
+    assert learned.expect(call(rule="essays")).output_tokens == 500 * FIRST
+    assert Learned().expect(call()).input_most == 0
+
+
+@pytest.mark.parametrize("truth", [0.7, 1.0, 1.5])
+def test_within_nine_answers_earlier_runs_have_no_say_any_more(truth: float) -> None:
+    learned = Learned(Before())
+    most = []
+    for _ in range(9):
+        most.append(learned.expect(call()).input_most)
+        learned.learn(call(), used(round(800 * truth), 50))
+    need = learned.expect(call())
+    assert (need.input_tokens, need.output_tokens, need.input_most) == (pytest.approx(800 * truth), 50, 0)
+    assert all(tokens >= 800 * truth - 1e-6 for tokens in most), "never too low on the way"

@@ -112,3 +112,34 @@ def test_what_is_cancelled_before_anything_came_leaves_no_trace() -> None:
     for _ in range(50):
         output.settle(output.take(5000, 100.0), 0, 100.0, answered=False)
     assert output.wait_for(900, 101.0) == 0
+
+
+def test_a_bucket_that_headers_show_as_one_thousand_or_none_is_used_all_the_same() -> None:
+    output = Output(10_000, now=0.0, share=1.0)
+    booking = output.take(60, 1.0)
+    output.settle(booking, 60, 4.0, answered=True)
+    output.observe(booking, 1000, 4.0)
+    assert output._streamed.surely == pytest.approx(1000 - 500 - 0.25 * 10_000 / 60), "none of it by rounding up"
+
+
+def test_the_last_header_of_a_small_bucket_is_believed() -> None:
+    output = Output(400_000, now=0.0, share=1.0)
+    bookings = [output.take(100, 0.1 * number) for number in range(10)]
+    for number, booking in enumerate(bookings):
+        output.settle(booking, 100, 2.0 + number / 10, answered=True)
+        output.observe(booking, 6000, 2.0 + number / 10)
+    output._streamed.give_back(-5500, 3.0)
+    low = output.take(100, 3.0)
+    assert output._streamed.mark(4.5).level > 4000
+    output.observe(low, 0, 4.5)
+    assert output._streamed.mark(4.5).level <= 500, (
+        "though as little was left when it was asked for, and it may say that"
+    )
+
+
+def test_the_larger_the_answers_for_a_small_bucket_the_more_must_be_left_in_it() -> None:
+    small, large = Output(400_000, now=0.0, share=1.0), Output(400_000, now=0.0, share=1.0)
+    for output, burst_s in ((small, 1), (large, 60)):
+        output.observe(output.take(10, 0.0), round(400 * burst_s / 60) * 1000, 1.0)
+    assert small._margin(10) < small._margin(500) < small._margin(1500)
+    assert large._margin(10) == large._margin(1500)

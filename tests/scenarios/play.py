@@ -17,7 +17,7 @@ from claudebatch.simulator.latency import parse_latency
 from claudebatch.stack import build_stack
 from claudebatch.tokens.size import USUAL_ANSWER
 from tests.scenarios.api import Api, Seen
-from tests.scenarios.scenario import Case, Server
+from tests.scenarios.scenario import Case, Rows, Server
 from tests.support.parts import Bench, make_bench
 from tests.support.scripted import HAIKU
 from tests.support.virtual import now, run_virtual
@@ -41,14 +41,14 @@ class Played:
     """When it changed, and to what."""
 
 
-def play(case: Case) -> Played:
-    """Run *case* to its end, in no real time to speak of."""
-    return run_virtual(_Play(case).run())
+def play(case: Case, seed: int = 0) -> Played:
+    """Run *case* to its end, in no real time to speak of; each *seed* draws other rows and other times."""
+    return run_virtual(_Play(case, seed).run())
 
 
 class _Play:
-    def __init__(self, case: Case) -> None:
-        rng = random.Random(case.name)
+    def __init__(self, case: Case, seed: int) -> None:
+        rng = random.Random(f"{case.name} {seed}" if seed else case.name)
         self.case = case
         self.api_rng, self.rng = random.Random(rng.random()), rng
         self.tokens = _tokens(case, rng)
@@ -78,7 +78,7 @@ class _Play:
             elif isinstance(event, BreakerChanged):
                 played.breaker.append((now(), event.state))
 
-        parts = replace(bench.parts, emit=emit)
+        parts = replace(bench.parts, emit=emit, before=_Before(self.case.rows))
         engine = Engine(
             build_stack(parts, api),
             feeds=[_Lane(self._calls(bench))],  # type: ignore[list-item]
@@ -104,6 +104,21 @@ class _Play:
     async def _other(self, api: Api) -> None:
         inputs, outputs = zip(*self.tokens[:_SAMPLE], strict=True)
         await api.other_user(round(fmean(inputs)), round(fmean(outputs)))
+
+
+class _Before:
+    """What earlier runs tell."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+
+    def input_factor(self, model: str) -> float | None:
+        """Of every model."""
+        return self._rows.remembered
+
+    def mean_output(self, model: str, rule: str, bound: int) -> float | None:
+        """Of every route."""
+        return self._rows.remembered_output
 
 
 class _Lane:

@@ -77,6 +77,10 @@ class Rows(_Part, frozen=True):
     """Tokens of output that the client expects of each row at first; None: of a usual answer."""
     counted: float = 1.0
     """What the API counts, as a multiple of the estimate."""
+    remembered: float | None = None
+    """What earlier runs say that it counts; None: there were none."""
+    remembered_output: float | None = None
+    """The mean length of the answers of earlier runs."""
     huge_every: int = 0
     """Every so many rows, one takes *huge* input tokens."""
     huge: int = 0

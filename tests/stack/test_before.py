@@ -14,7 +14,7 @@ from tests.support.scripted import HAIKU, make_reply
 from tests.support.virtual import run_virtual
 
 LIMITS = {"tier": "none", "pools": {"haiku-5.5": {"input_tokens_per_minute": 60_000}}}
-TEXT = "a word and another " * 400
+TEXT = "a word and another " * 40
 
 
 class Before:
