@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from claudebatch.config.units import seconds, size
-from claudebatch.domain import Call
+from claudebatch.domain import Call, Pico, usd_text
 from claudebatch.drain import Drain
 from claudebatch.engine.closing import Closing, Lines
 from claudebatch.engine.counts import Counts
@@ -82,7 +82,7 @@ class Session:
         before = totals(connection)
         ledger.rebuild(connection)  # a run that died before its first request may have left a hold, too
         if lost:
-            self._emit(Notice(f"{lost} requests were in flight when this run died; they count at their worst case"))
+            self._tell_lost(lost, before.unknown)
         if options.unknown == "skip":
             self._leave_out(connection)
         closing = Closing(options, run, self._workshop, self._counts, started=around.now())
@@ -111,6 +111,15 @@ class Session:
         summary = closing.sum_up(ended, self._signals.first, simulated=simulated, now=around.now())
         tell_end(around.paths.ledger, summary, around.wall().isoformat(timespec="seconds"))
         return summary
+
+    def _tell_lost(self, lost: int, unknown: Pico) -> None:
+        were = "1 request was" if lost == 1 else f"{lost} requests were"
+        self._emit(
+            Notice(
+                f"{were} in flight when this run died and may be billed;"
+                f" what nobody knows of counts at its worst case, ${usd_text(unknown)}"
+            )
+        )
 
     def _leave_out(self, connection: sqlite3.Connection) -> None:
         left = leave_out_unknown(connection)
