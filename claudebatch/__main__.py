@@ -17,9 +17,13 @@ def main() -> None:
             return
         except OSError:
             pass  # the long way says what is wrong with it
-    from claudebatch.cli.main import run_command_line  # noqa: PLC0415
+    try:
+        from claudebatch.cli.main import run_command_line  # noqa: PLC0415
 
-    sys.exit(run_command_line())
+        code = run_command_line()
+    except KeyboardInterrupt:  # before the command could listen for it, or when it was over
+        code = 130
+    sys.exit(code)
 
 
 if __name__ == "__main__":

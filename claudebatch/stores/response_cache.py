@@ -15,6 +15,7 @@ from typing import TypeVar
 
 import diskcache
 
+from claudebatch.errors import StorageError
 from claudebatch.reports import CacheStats
 from claudebatch.stores.bytes_disk import BytesDisk, RefusedEntry
 from claudebatch.stores.files import CACHE_DIR, private_dir, private_file
@@ -137,9 +138,11 @@ class DiskCacheStore:
         cache = self._opened()
         puts = [(key, value) for key, value in group if value is not None]
         if puts:
-            with cache.transact(retry=True):
+            # No `retry`: diskcache takes every error at the beginning of a transaction for a lock, and would try again
+            # for ever on a disk that is broken. For a lock SQLite itself waits.
+            with cache.transact():
                 for key, value in puts:
-                    cache.set(key, _checksum(key, value) + value, expire=self._ttl_s, retry=True)
+                    cache.set(key, _checksum(key, value) + value, expire=self._ttl_s)
             self._puts += len(puts)
         if self._puts >= _CULL_EVERY:
             self._puts = 0
@@ -185,12 +188,17 @@ def describe(path: Path, *, size_limit: int, ttl_s: float | None) -> CacheStats:
 
 
 def clear(path: Path) -> int:
-    """Drop every entry of the cache at *path*; returns how many there were."""
+    """Drop every entry of the cache at *path*; returns how many there were. Raises `StorageError`."""
     if not (path / "cache.db").exists():
         return 0
     cache = _open(path, 2**40)
     try:
-        return int(cache.clear(retry=True))
+        return int(cache.clear())
+    except diskcache.Timeout as error:
+        raise StorageError(
+            f"{path}: the response cache cannot be emptied: it stays locked, or its disk is broken",
+            fix="wait until no run uses it, or remove the folder",
+        ) from error
     finally:
         cache.close()
 

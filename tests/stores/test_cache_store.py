@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import sqlite3
 import stat
 import threading
 import time
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -211,3 +213,18 @@ async def test_statistics_and_clearing(kept: Kept):
     assert clear(kept.path) == 2
     assert kept.files() == []
     assert await kept.find("a", "b") == [None, None]
+
+
+async def test_a_cache_in_which_nothing_can_be_written_any_more_is_given_up_and_not_tried_for_ever(
+    kept: Kept, tmp_path: Path
+):
+    store = kept.store()
+    store.put("a", b"1")
+    assert await store.get("a") == b"1"
+    await store.run(lambda: store._cache._con.execute("PRAGMA busy_timeout = 20"))  # what takes a minute otherwise
+    with closing(sqlite3.connect(tmp_path / "responses" / "cache.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        store.put("b", b"2")
+        async with asyncio.timeout(20):
+            assert await store.get("b") is None
+    assert [notice for notice in kept.notices if "off for this run" in notice] != []
