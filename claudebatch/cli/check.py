@@ -18,6 +18,7 @@ from claudebatch.stores.health import damage
 from claudebatch.stores.journal.restore import Restored
 from claudebatch.stores.ledger.register import RunRegister
 from claudebatch.stores.run_dir import SUFFIX, beside
+from claudebatch.ui.errors import LEDGER_LOCKED
 from claudebatch.ui.format import counted
 from claudebatch.ui.json_events import json_line
 from claudebatch.ui.terminal import Terminal
@@ -47,8 +48,11 @@ def check(
 
         claudebatch runs check prompts.results.jsonl --repair
     """
-    checked, failures = [], Failures()
+    checked, failures, gone = [], Failures(), 0
     for folder, output in _places(runs or []):
+        if not runs and not folder.is_dir():  # moved, or removed by hand: that is no damage
+            gone += 1
+            continue
         with failures.kept(str(folder)):
             try:
                 checked.append((repair_run if repair else check_run)(folder, output, _copies))
@@ -61,15 +65,19 @@ def check(
         sys.stdout.write(json_line({"runs": [_fields(found) for found in checked]}))
     else:
         lines = [line for found in checked for line in _lines(found)]
-        Terminal(sys.stdout, environment(), must_write=True).say_all(lines or ["There is no run to check."])
+        if gone:
+            lines.append(f"{counted(gone, 'run')} without a folder: moved or removed, nothing to check")
+        nothing = [] if failures.met else ["There is no run to check."]
+        Terminal(sys.stdout, environment(), must_write=True).say_all(lines or nothing)
     failures.tell()
     _end(checked, repaired=repair)
 
 
 def _places(names: list[str]) -> Iterator[tuple[Path, Path | None]]:
     """The folder and the results file of each of *names*, of every run there is if there are none."""
-    register = RunRegister(_paths().ledger)
-    found = [run.folder for run in register.runs() if run.folder] if not names else []
+    register = RunRegister(_paths().ledger, waits=_waits)
+    rehearsed = RunRegister(_copies(True).ledger, waits=_waits)
+    found = [run.folder for some in (register, rehearsed) for run in some.runs() if run.folder] if not names else []
     for name in names:
         beside_it = beside(Path(name))
         here = beside_it if beside_it.is_dir() else Path(name)
@@ -163,7 +171,11 @@ def _fields(found: Checked) -> dict[str, object]:
 
 def _copies(rehearsal: bool) -> Places:
     paths = Paths.from_environment(environment(), simulated=rehearsal)
-    return Places(paths.ledger, paths.cache_dir)
+    return Places(paths.ledger, paths.cache_dir, _waits)
+
+
+def _waits() -> None:
+    Terminal(sys.stderr, environment()).say(LEDGER_LOCKED)
 
 
 def _paths() -> Paths:

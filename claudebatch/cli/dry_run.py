@@ -11,7 +11,6 @@ from typing import Any
 
 from claudebatch.cli.counting import counter
 from claudebatch.cli.endpoint import api_model, key_scope
-from claudebatch.cli.given import require_rows
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.config.schema import Config
@@ -71,7 +70,7 @@ def tell_estimate(
         cap=from_usd(cap) if cap is not None else None,
         output=str(output) if output is not None else "-",
     )
-    require_rows(options, found.rows > 0)
+    options.require_rows(found.rows > 0)
     warnings = workshop.warnings({line.model for line in found.lines}, wall().date())
     Terminal(sys.stderr, environment()).say_all(f"warning: {warning}" for warning in warnings)
     if json:

@@ -11,7 +11,6 @@ from dataclasses import fields
 from enum import Enum
 from typing import Any
 
-from claudebatch.errors import ClaudebatchError
 from claudebatch.planning.options import RunOptions
 
 _CONFIGURED = ("system", "max_tokens", "budget", "tag", "concurrency", "on_bad_row", "max_outage")
@@ -29,12 +28,3 @@ def config_flags(given: Mapping[str, Any]) -> dict[str, Any]:
     """What of *given* wins over the configuration; None: was not said."""
     values = {name: given.get(name) for name in _CONFIGURED}
     return {name: value.value if isinstance(value, Enum) else value for name, value in values.items()}
-
-
-def require_rows(options: RunOptions, any_rows: bool) -> None:
-    """Raise `ClaudebatchError` where there is no row and *options* call that an error."""
-    if options.fail_on_empty and not any_rows:
-        raise ClaudebatchError(
-            f"{options.input_name}: no row to send, and --fail-on-empty is given; nothing was sent",
-            fix="look at what should have written the prompts",
-        )

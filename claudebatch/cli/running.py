@@ -20,7 +20,6 @@ from claudebatch.cli.audience import audience, doubts, facts, limits, taken
 from claudebatch.cli.display import Show, logged, make_display
 from claudebatch.cli.dry_run import forecast, tell_estimate
 from claudebatch.cli.endpoint import client_for, endpoint, key_scope
-from claudebatch.cli.given import require_rows
 from claudebatch.cli.hooks import Hooks, make_hooks
 from claudebatch.cli.unknown import decided
 from claudebatch.clients.address import check_base_url
@@ -100,7 +99,6 @@ def _perform(
     each = None if agreed else meter.add
     scope, stdin = key_scope(options), sys.stdin.buffer
     with open_run(options, workshop, paths, stdin=stdin, started=_wall(), emit=emit, key_scope=scope, each=each) as run:
-        require_rows(options, bool(run.lanes))
         if meter.expected:
             run.folder.note(expected=meter.expected, agreed=False)
         if not (agreed or run.folder.meta("agreed")):

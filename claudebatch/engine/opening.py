@@ -27,7 +27,7 @@ from claudebatch.planning.workshop import Workshop
 from claudebatch.stack import Keys
 from claudebatch.stores.files import STATE_DIR, new_file, private_dir, private_file, sync_dir
 from claudebatch.stores.journal import IndexReport, RowRecord, index_rows
-from claudebatch.stores.journal.queries import drop_simulated, holds_real_answers
+from claudebatch.stores.journal.queries import drop_simulated, holds_real_answers, live_rows
 from claudebatch.stores.output import check_place
 from claudebatch.stores.run_dir import RunDir, beside
 
@@ -199,16 +199,22 @@ def _index(
     cached = workshop.config.cache.enabled and not options.no_cache
     made_by = (__version__, key_scope, cached, options.model, options.limit, options.text)
     print_now = fingerprint(files, settings, *map(str, (*made_by, *files)))
-    if folder.meta("input") == print_now:
+    # The index has no checksums; rows that fell out of it would be missed by nobody.
+    if folder.meta("input") == print_now and folder.meta("rows") == live_rows(folder.journal):
+        options.require_rows(bool(folder.meta("lanes")))
         workshop.require_prices(set(folder.meta("models")))
         return None, tuple(folder.meta("lanes")), folder.meta("bad_rows")
     intake = Intake(workshop, files, limit=options.limit, key=Keys(key_scope) if cached else None)
     with _rolled_back_on_refusal(folder):
         report = index_rows(folder.journal, intake.records(each), limit=options.limit)
         intake.refuse(report.twins)
+        options.require_rows(bool(intake.models))
         workshop.require_prices(intake.models)
         lanes = tuple(sorted({workshop.catalog.pool_of(model) for model in intake.models}))
-        folder.note(input=print_now, models=sorted(intake.models), lanes=lanes, bad_rows=intake.bad_count)
+        folder.note(
+            input=print_now, rows=live_rows(folder.journal), models=sorted(intake.models), lanes=lanes,
+            bad_rows=intake.bad_count,
+        )  # fmt: skip
         if report.changed or report.removed:
             folder.note(stale=True)  # even if this run goes no further, the results file is out of date now
     _tell(report, intake.bad_count, emit)

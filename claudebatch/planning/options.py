@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from claudebatch.errors import ClaudebatchError
+
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
@@ -39,6 +41,14 @@ class RunOptions:
     def accepts(self, failed: int) -> bool:
         """Whether a finished run of which *failed* rows failed ends with 0."""
         return self.exit_zero or failed <= (self.max_failures or 0)
+
+    def require_rows(self, any_rows: bool) -> None:
+        """Raise `ClaudebatchError` where there is no row and that is to be an error."""
+        if self.fail_on_empty and not any_rows:
+            raise ClaudebatchError(
+                f"{self.input_name}: no row to send, and --fail-on-empty is given; nothing was sent",
+                fix="look at what should have written the prompts",
+            )
 
     @property
     def input_name(self) -> str:

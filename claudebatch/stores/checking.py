@@ -16,7 +16,8 @@ from claudebatch.stores.journal.queries import result_lines
 from claudebatch.stores.journal.restore import Restored, restore
 from claudebatch.stores.ledger import open_ledger
 from claudebatch.stores.ledger.rebuild import agrees, rebuild
-from claudebatch.stores.output import difference
+from claudebatch.stores.ledger.schema import nobody_told
+from claudebatch.stores.output import check_place, difference
 from claudebatch.stores.rebuilding import rebuild_taken
 from claudebatch.stores.response_cache import DiskCacheStore
 from claudebatch.stores.run_dir import RunDir
@@ -55,6 +56,8 @@ class Places(NamedTuple):
     ledger: Path
     cache: Path
     """The folder of the response cache."""
+    waits: Callable[[], object] = nobody_told
+    """Told where the ledger is locked by somebody else."""
 
 
 def check_run(folder: Path, output: Path | None, places: Callable[[bool], Places]) -> Checked:
@@ -63,7 +66,7 @@ def check_run(folder: Path, output: Path | None, places: Callable[[bool], Places
     *places* are told whether the run is a rehearsal. Raises `LockedError` while the run goes on, `StorageError` where
     its journal cannot be opened at all.
     """
-    with _taken(folder) as run, _ledger(places(_rehearsal(run)).ledger) as ledger:
+    with _taken(folder) as run, _ledger(places(_rehearsal(run))) as ledger:
         return _look(run, output, ledger)
 
 
@@ -72,13 +75,15 @@ def repair_run(folder: Path, output: Path | None, places: Callable[[bool], Place
 
     Raises `StorageError` where SQLite itself finds the file broken: nothing that is in it can be relied on then.
     """
+    if output is not None:
+        check_place(output)
     with _taken(folder) as run:
-        ledger_at, cache = places(_rehearsal(run))
-        with _ledger(ledger_at) as ledger:
+        place = places(_rehearsal(run))
+        with _ledger(place) as ledger:
             found = _look(run, output, ledger)
             if found.audit.structure is not None:
                 raise _beyond_repair(folder, found.audit.structure)
-            return found if found.sound else _mended(run, found, output, ledger, cache)
+            return found if found.sound else _mended(run, found, output, ledger, place.cache)
 
 
 def _mended(
@@ -86,6 +91,7 @@ def _mended(
 ) -> Checked:
     copies = FoundCopies(run.journal, found.audit, output=output, look_up=_kept_in(cache), ledger=ledger, run=found.run)
     restored = restore(run.journal, found.audit, copies)
+    run.note(input="")  # the next session looks at its input anew: the index of rows has no checksums
     if output is not None and not run.meta("set_aside"):
         rebuild_taken(run, output)
     if ledger is not None and _settled(ledger, run, found.run):
@@ -105,11 +111,11 @@ def _taken(folder: Path) -> Iterator[RunDir]:
 
 
 @contextmanager
-def _ledger(path: Path) -> Iterator[sqlite3.Connection | None]:
-    if not path.exists():
+def _ledger(place: Places) -> Iterator[sqlite3.Connection | None]:
+    if not place.ledger.exists():
         yield None
         return
-    with closing(open_ledger(path)) as ledger:
+    with closing(open_ledger(place.ledger, waits=place.waits)) as ledger:
         yield ledger
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,14 +40,20 @@ class FoundCopies:
         """*output* is the run's results file, *ledger* where the run may be known as *run*."""
         rows = [
             found
-            for query, numbers in ((_ROWS, damage.bad_answers), (_ROW_OF_RESULT, damage.bad_results))
+            for query, numbers in (
+                (_ROWS, (*damage.bad_answers, *damage.bad_records)),
+                (_ROW_OF_RESULT, damage.bad_results),
+            )
             for number in numbers
             for found in journal.execute(query, {"number": number})
         ]
-        row_of = {str(name): row for row, name, _ in rows}
+        rows_of: defaultdict[str, set[int]] = defaultdict(set)  # an edited line leaves two rows of one id
+        for row, name, _ in rows:
+            rows_of[str(name)].add(row)
         self._lines: defaultdict[int, list[bytes]] = defaultdict(list)
-        for name, line in _lines_of(output, row_of):
-            self._lines[row_of[name]].append(line)
+        for name, line in _lines_of(output, rows_of):
+            for row in rows_of[name]:
+                self._lines[row].append(line)
         keys = {row: bytes(key).hex() for row, _, key in rows if key}
         self._kept = dict(zip(keys, look_up(list(keys.values())), strict=True))
         self._ledger, self._run = ledger, run
@@ -75,8 +81,15 @@ class FoundCopies:
         ).fetchone()
         return None if found is None else dict(zip(_LEDGER, found, strict=True))
 
+    def records(self) -> Iterator[Mapping[str, object]]:
+        """What the ledger says of all attempts."""
+        if self._ledger is not None:
+            query = f"SELECT {', '.join(_LEDGER)} FROM attempts WHERE run = ?"
+            for found in self._ledger.execute(query, (self._run,)):
+                yield dict(zip(_LEDGER, found, strict=True))
 
-def _lines_of(output: Path | None, wanted: Mapping[str, int]) -> Iterator[tuple[str, bytes]]:
+
+def _lines_of(output: Path | None, wanted: Collection[str]) -> Iterator[tuple[str, bytes]]:
     """(id, line) of the lines of *output* that have one of the *wanted* ids."""
     if output is None or not wanted:
         return

@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from claudebatch.errors import LockedError, StorageError
+from claudebatch.errors import ClaudebatchError, LockedError, StorageError
 from claudebatch.stores.files import private_dir, private_file
 from claudebatch.stores.folder_lock import FolderLock
 from claudebatch.stores.journal import open_journal
@@ -156,7 +156,9 @@ def owner(path: Path) -> Owner | None:
 
 
 def beside(output: Path) -> Path:
-    """The run folder of the results file *output*."""
+    """The run folder of the results file *output*; raises `ClaudebatchError` where that can be none."""
+    if not output.name:
+        raise ClaudebatchError(f'"{output}" is no results file', fix="name one, or see `claudebatch runs list`")
     return output.with_name(output.name + SUFFIX)
 
 

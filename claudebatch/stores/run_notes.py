@@ -40,6 +40,7 @@ _KINDS: dict[str, Callable[[object], bool]] = {
     "set_aside": _flag,
     "lanes": _words,
     "models": _words,
+    "rows": _count,
     "bad_rows": _count,
     "expected": _count,
 }

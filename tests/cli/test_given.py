@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from claudebatch.cli.estimate import estimate
-from claudebatch.cli.given import config_flags, require_rows, run_options
+from claudebatch.cli.given import config_flags, run_options
 from claudebatch.cli.options import OnBadRow
 from claudebatch.cli.run import run
 from claudebatch.config.schema import Config
@@ -43,7 +43,7 @@ def test_values_are_taken_by_their_names(monkeypatch):
 
 
 def test_no_row_is_an_error_only_where_it_is_called_one():
-    require_rows(RunOptions(("in.jsonl",)), False)
-    require_rows(RunOptions(("in.jsonl",), fail_on_empty=True), True)
+    RunOptions(("in.jsonl",)).require_rows(False)
+    RunOptions(("in.jsonl",), fail_on_empty=True).require_rows(True)
     with pytest.raises(ClaudebatchError, match=r"in\.jsonl: no row"):
-        require_rows(RunOptions(("in.jsonl",), fail_on_empty=True), False)
+        RunOptions(("in.jsonl",), fail_on_empty=True).require_rows(False)

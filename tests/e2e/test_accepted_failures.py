@@ -128,6 +128,7 @@ def test_an_input_that_was_emptied_by_mistake_costs_nothing_that_was_answered(wo
     for more in ((), ("--fresh",)):
         world.path("in.jsonl").write_text("")
         assert world.claudebatch(*RUN, "--fail-on-empty", *more).code == 2
+        assert world.claudebatch("runs", "rebuild", "out.jsonl").code == 0
         assert world.path("out.jsonl").read_bytes() == before
         world.write("in.jsonl", prompts(3))
         assert world.claudebatch(*RUN, "--fail-on-empty").code == 0

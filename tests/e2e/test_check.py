@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 from contextlib import closing
@@ -59,15 +60,46 @@ def test_what_is_damaged_is_told_shown_to_nobody_and_mended(world, api, done, st
     damage(world, statement)
     found = checked(world, code=6)
     assert (found["sound"], found[field]) == (False, [n] if field == "damaged_results" else numbers)
-    if field != "damaged_records":
-        again = world.claudebatch(*RUN)
-        assert again.code == 6 and "runs check --repair" in again.err, again.err
+    again = world.claudebatch(*RUN)
+    assert again.code == 6 and "runs check --repair" in again.err, again.err
     mended = checked(world, "--repair", code=0)
     assert (mended["restored"], mended["lost_rows"], mended["unsure_requests"]) == (1, [], [])
     assert checked(world, code=0)["sound"] is True
     assert world.path("out.jsonl").read_bytes() == done
     assert world.claudebatch(*RUN).code == 0
     assert api.requests == 5
+
+
+@pytest.mark.parametrize("damage_done", ["cost = 0", "simulated = 1", "worst = 0, state = 0"])
+@pytest.mark.parametrize("command", [RUN, ("runs", "settle", "out.jsonl", "--as", "free")], ids=["run", "settle"])
+def test_a_damaged_amount_never_takes_the_place_of_what_the_ledger_knows(world, api, done, damage_done, command):
+    before = world.ledger()
+    damage(world, f"UPDATE attempts SET {damage_done} WHERE attempt = 2")
+    assert world.claudebatch(*command).code == 6
+    assert world.ledger() == before
+    assert checked(world, "--repair", code=0)["unsure_requests"] == []
+    assert world.claudebatch(*RUN).code == 0
+    assert (world.ledger(), world.path("out.jsonl").read_bytes(), api.requests) == (before, done, 5)
+
+
+def test_an_answer_comes_out_of_the_line_of_any_row_that_shares_it(world, api):
+    rows = prompts(3)
+    world.write("in.jsonl", [*rows, rows[0] | {"id": "twin"}])
+    assert world.claudebatch(*RUN).code == 0
+    world.write("in.jsonl", [*rows[1:], rows[0] | {"id": "twin"}])  # the row that was asked is gone
+    assert world.claudebatch(*RUN).code == 0
+    shutil.rmtree(world.home / "cache")
+    ((attempt,),) = world.query("SELECT attempt FROM results x JOIN rows r USING (row) WHERE r.id = 'twin'")
+    damage(world, f"UPDATE attempts SET body = x'0000' WHERE attempt = {attempt}")
+    assert checked(world, "--repair", code=0)["restored"] == 1
+    assert world.claudebatch(*RUN).code == 0
+    assert api.requests == 3
+
+
+def test_a_row_that_fell_out_of_the_index_comes_back_with_its_answer(world, api, done):
+    damage(world, "UPDATE rows SET live = 0 WHERE row = 3")
+    assert world.claudebatch(*RUN).code == 0
+    assert (sorted(world.path("out.jsonl").read_bytes().splitlines()), api.requests) == (sorted(done.splitlines()), 5)
 
 
 def test_an_answer_comes_out_of_the_response_cache_where_the_results_are_gone_too(world, api, done):
@@ -163,7 +195,30 @@ def test_a_rehearsal_is_checked_against_books_of_its_own(world, api):
     assert checked(world, code=6)["ledger_agrees"] is False
 
 
-def test_what_is_no_run_is_refused(world, api):
-    told = world.claudebatch("runs", "check", "nothing.jsonl")
+def test_rehearsals_are_among_all_runs_and_runs_that_were_moved_are_no_damage(world, api, done):
+    assert world.claudebatch("run", "in.jsonl", "-o", "played.jsonl", "--simulate", "-q").code == 0
+    world.path("out.jsonl.claudebatch").rename(world.path("elsewhere"))
+    told = world.claudebatch("runs", "check")
+    assert told.code == 0, told.err
+    assert "played.jsonl: 5 requests" in told.out
+    assert "1 run without a folder" in told.out
+
+
+@pytest.mark.parametrize("place", ["folder", "fifo", "link"])
+def test_results_that_are_no_file_are_not_repaired(world, api, done, place):
+    path = world.path("out.jsonl")
+    path.unlink()
+    if place == "folder":
+        path.mkdir()
+    elif place == "fifo":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(world.path("in.jsonl"))
+    assert world.claudebatch("runs", "check", "out.jsonl", "--repair").code == 2
+
+
+@pytest.mark.parametrize("name", ["nothing.jsonl", ".", "/", ""])
+def test_what_is_no_run_is_refused(world, api, name):
+    told = world.claudebatch("runs", "check", name)
     assert told.code == 2, told.err
     assert world.claudebatch("runs", "check").code == 0

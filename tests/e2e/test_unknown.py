@@ -71,3 +71,19 @@ def test_what_the_cache_holds_is_left_out_as_well_and_comes_later_for_nothing(di
     assert (done.code, api.requests) == (1, 5), done.err
     assert died.claudebatch(*RUN, "-q").code == 0
     assert api.requests == 5
+
+
+def test_a_row_with_the_same_request_is_left_out_as_well(processes, serve):
+    world = processes
+    slow = serve(latency="fixed:60")
+    rows = prompts(3)
+    world.write("in.jsonl", [*rows, rows[0] | {"id": "twin"}])
+    process = world.launch(*RUN, "-q")
+    world.until(lambda: slow.requests == 2)
+    process.send(signal.SIGKILL)
+    process.wait()
+    api = serve()
+    assert world.claudebatch(*RUN, "--unknown", "skip", "-q").code == 1
+    assert api.requests == 1
+    assert world.claudebatch(*RUN, "-q").code == 0
+    assert (api.requests, len(world.results())) == (3, 4)

@@ -4,51 +4,23 @@ from __future__ import annotations
 
 import random
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from claudebatch.errors import StorageError
 from claudebatch.results import line, parts
-from claudebatch.stores.journal import State, open_journal
+from claudebatch.stores.journal import open_journal
 from claudebatch.stores.journal.audit import audit
 from claudebatch.stores.journal.queries import decide_unknown, give_up_on_sent, result_lines, totals
-from claudebatch.stores.journal.records import Result
-from claudebatch.stores.journal.restore import restore
 from claudebatch.stores.journal.seals import ATTEMPT_FIELDS, RESULT_FIELDS, attempt_seal, result_seal, seal_all
-from tests.support.journals import Desk, failed, intent, open_desk, outcome, succeeded
+from tests.support.small_journal import a_small_run
 
 CONTENT = (
     f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal, body FROM attempts ORDER BY attempt",
     f"SELECT n, {', '.join(RESULT_FIELDS)}, seal FROM results ORDER BY n",
 )
-
-
-async def a_small_run(path: Path) -> None:
-    """Answers, a failure, an unknown one, an answer that two rows share, one out of the cache."""
-    desk = open_desk(path)
-    for row in range(1, 6):
-        await _sent(desk, row)
-        message = b'{"answer":%d}' % (row * 1_000_003)
-        desk.journal.settle(outcome(row, cost=7 * row, body=message)._replace(intent=intent(row, row=row)))
-        await desk.journal.finish(_good(row, row, message))
-    await _sent(desk, 6)
-    desk.journal.settle(outcome(6, State.FAILED)._replace(intent=intent(6, row=6)))
-    await desk.journal.finish(failed(6))
-    await _sent(desk, 7)
-    await desk.journal.finish(_good(8, 1, b'{"answer":1000003}'))
-    await desk.journal.finish(_good(9, None, b'{"cached":9}'))
-    await desk.close()
-    desk.connection.close()
-
-
-def _good(row: int, attempt: int | None, message: bytes) -> Result:
-    return succeeded(row, attempt, message)._replace(head=b'{"id":"%d","status":"succeeded"' % row)
-
-
-async def _sent(desk: Desk, row: int) -> None:
-    await desk.journal.begin(intent(desk.journal.next_attempt(), row=row))
 
 
 @pytest.fixture
@@ -157,98 +129,6 @@ async def test_a_journal_without_seals_gets_them(journal: sqlite3.Connection):
     assert not audit(journal).sound
     seal_all(journal)
     assert audit(journal).sound
-
-
-class Copies:
-    """Copies in dictionaries; nothing but what is put there."""
-
-    def __init__(
-        self,
-        *,
-        lines: Mapping[int, bytes] | None = None,
-        messages: Mapping[int, bytes] | None = None,
-        records: Mapping[int, Mapping[str, object]] | None = None,
-    ) -> None:
-        self._lines, self._messages, self._records = lines or {}, messages or {}, records or {}
-
-    def lines(self, row: int) -> Sequence[bytes]:
-        return [self._lines[row]] if row in self._lines else []
-
-    def messages(self, row: int) -> Sequence[bytes]:
-        return [self._messages[row]] if row in self._messages else []
-
-    def record(self, attempt: int) -> Mapping[str, object] | None:
-        return self._records.get(attempt)
-
-
-async def test_an_answer_comes_back_only_from_a_copy_with_its_checksum(journal: sqlite3.Connection):
-    journal.execute("UPDATE attempts SET body = x'00' WHERE attempt IN (2, 3)")
-    copies = Copies(messages={2: b'{"answer":2000006}', 3: b'{"answer":"edited"}'})
-    done = restore(journal, audit(journal), copies)
-    assert (done.restored, done.lost, done.unsure) == (1, [3], [])
-    assert audit(journal).sound
-    assert [row for (row,) in journal.execute("SELECT row FROM results ORDER BY n")] == [1, 2, 4, 5, 6, 8, 9]
-    assert totals(journal).spent == 7 * 15, "a lost answer stays paid for"
-
-
-async def test_all_rows_that_shared_a_lost_answer_are_asked_again(journal: sqlite3.Connection):
-    journal.execute("UPDATE attempts SET body = NULL WHERE attempt = 1")
-    assert sorted(restore(journal, audit(journal), Copies()).lost) == [1, 8]
-    assert audit(journal).sound
-
-
-async def test_amounts_come_back_only_where_the_seal_confirms_them(journal: sqlite3.Connection):
-    true = _record(journal, 2)
-    journal.execute("UPDATE attempts SET cost = 1, output_tokens = 0 WHERE attempt IN (2, 3)")
-    copies = Copies(records={2: true, 3: _record(journal, 3) | {"cost": 999}})
-    done = restore(journal, audit(journal), copies)
-    assert (done.restored, done.unsure) == (1, [3])
-    assert _record(journal, 2) == true
-    assert _record(journal, 3)["cost"] == 999, "never less than anybody says"
-    assert audit(journal).sound
-
-
-@pytest.mark.parametrize(("attempt", "state"), [(3, State.ANSWERED), (6, State.UNKNOWN)])
-async def test_a_request_whose_state_nobody_knows_counts_at_its_most(
-    journal: sqlite3.Connection, attempt: int, state: State
-):
-    journal.execute("UPDATE attempts SET state = 4, worst = -5 WHERE attempt = ?", (attempt,))
-    copies = Copies(records={attempt: _record(journal, attempt) | {"worst": 300}})
-    assert restore(journal, audit(journal), copies).unsure == [attempt]
-    assert (_record(journal, attempt)["state"], _record(journal, attempt)["worst"]) == (state, 300)
-    assert audit(journal).sound
-
-
-async def test_a_record_whose_seal_is_damaged_is_believed_where_the_ledger_says_the_same(journal: sqlite3.Connection):
-    journal.execute("UPDATE attempts SET seal = x'00' WHERE attempt IN (2, 3)")
-    done = restore(journal, audit(journal), Copies(records={2: _record(journal, 2)}))
-    assert (done.restored, done.unsure) == (1, [3])
-
-
-async def test_a_damaged_digest_is_told_from_a_damaged_answer(journal: sqlite3.Connection):
-    journal.execute("UPDATE attempts SET digest = x'00' WHERE attempt = 2")
-    done = restore(journal, audit(journal), Copies())
-    assert (done.restored, done.lost) == (1, [])
-    assert audit(journal).sound
-
-
-async def test_a_result_comes_back_from_its_line_or_goes(journal: sqlite3.Connection):
-    lines = dict(zip((1, 2, 3, 4, 5, 6, 8, 9), result_lines(journal, ordered=False), strict=True))
-    journal.execute('UPDATE results SET head = CAST(\'{"id":"9"\' AS BLOB) WHERE row IN (2, 6, 8)')
-    journal.execute("UPDATE results SET body = x'00' WHERE row = 9")
-    copies = Copies(lines={row: text for row, text in lines.items() if row in (6, 9)})
-    done = restore(journal, audit(journal), copies)
-    assert (done.restored, done.lost) == (2, [])
-    assert audit(journal).sound
-    left = [row for (row,) in journal.execute("SELECT row FROM results ORDER BY n")]
-    assert left == [1, 3, 4, 5, 6, 9], "the others' answers lie in their requests and are shown by the next session"
-
-
-def _record(journal: sqlite3.Connection, attempt: int) -> dict[str, object]:
-    """What the ledger would say."""
-    names = [name for name in ATTEMPT_FIELDS if name not in ("simulated", "digest")]
-    found = journal.execute(f"SELECT {', '.join(names)} FROM attempts WHERE attempt = ?", (attempt,)).fetchone()
-    return dict(zip(names, found, strict=True))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -58,12 +58,12 @@ def audit(journal: sqlite3.Connection) -> Audit:
                 attempts += 1
                 if body_digest(body) != fields[-1]:
                     answers.append(fields[0])
-                if attempt_seal(fields) != seal:
+                if not fits(fields, seal, attempt_seal):
                     records.append(fields[0])
             for *fields, seal, n, attempt, row in journal.execute(_RESULTS):
                 lines += 1
                 orphan = row is None or (fields[3] is not None and attempt is None)
-                if orphan or result_seal(fields) != seal:
+                if orphan or not fits(fields, seal, result_seal):
                     results.append(n)
                 numbered = numbered and type(n) is int
             # A bit in the text of a table's own definition can do that.
@@ -73,11 +73,27 @@ def audit(journal: sqlite3.Connection) -> Audit:
     return Audit(structure, attempts, lines, tuple(answers), tuple(records), tuple(results))
 
 
+def unsound(journal: sqlite3.Connection) -> Iterator[int]:
+    """The attempts whose amounts, or other fields, are not as they were written; their answers are not looked at."""
+    with any_text(journal):
+        for *fields, seal in journal.execute(f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal FROM attempts"):
+            if not fits(fields, seal, attempt_seal):
+                yield fields[0]
+
+
+def fits(fields: Sequence[object], seal: object, seal_of: Callable[[Sequence[object]], bytes]) -> bool:
+    """Whether *seal* is that of *fields*; never of what is no text any more."""
+    try:
+        return seal_of(fields) == seal
+    except UnicodeEncodeError:
+        return False
+
+
 @contextmanager
 def any_text(journal: sqlite3.Connection) -> Iterator[None]:
     """Let *journal* be read although some of its text may be none any more."""
     before = journal.text_factory
-    journal.text_factory = lambda data: data.decode("utf-8", "replace")
+    journal.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     try:
         yield
     finally:

@@ -52,10 +52,18 @@ def undecided(connection: sqlite3.Connection) -> tuple[int, Pico]:
 
 
 def leave_out_unknown(connection: sqlite3.Connection) -> int:
-    """Have `pending_rows` leave the rows of `undecided` out while *connection* is open; returns how many."""
+    """Have `pending_rows` leave the rows of `undecided` out while *connection* is open; returns how many.
+
+    With them go the rows whose request is the same: asking for those would ask for it again.
+    """
     connection.execute("CREATE TEMP TABLE left_out (row INTEGER PRIMARY KEY)")
     into = f"INSERT INTO temp.left_out SELECT DISTINCT a.row{_UNDECIDED}"
-    return connection.execute(into, (State.SENT, State.UNKNOWN)).rowcount
+    left = connection.execute(into, (State.SENT, State.UNKNOWN)).rowcount
+    connection.execute(
+        "INSERT OR IGNORE INTO temp.left_out SELECT row FROM rows WHERE length(key) > 0"
+        " AND key IN (SELECT r.key FROM rows r JOIN temp.left_out l ON l.row = r.row)"
+    )
+    return left
 
 
 def decide_unknown(connection: sqlite3.Connection, *, billed: bool) -> int:
@@ -75,6 +83,12 @@ def _change(connection: sqlite3.Connection, before: State, after: State, *, cost
     if own:
         connection.execute("COMMIT")
     return len(which)
+
+
+def live_rows(connection: sqlite3.Connection) -> int:
+    """How many rows the input holds."""
+    (count,) = connection.execute("SELECT count(*) FROM rows WHERE live = 1").fetchone()
+    return int(count)
 
 
 def drop_superseded(connection: sqlite3.Connection) -> int:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from itertools import zip_longest
 
 from claudebatch.errors import StorageError
+from claudebatch.stores.journal.audit import unsound
 from claudebatch.stores.journal.schema import Came, State
+from claudebatch.stores.journal.seals import damaged
 from claudebatch.stores.ledger.tables import ADD_ATTEMPT, ADD_SUMS, ATTEMPT, DROP_HOLDS, SUMS
 
 _OF_ATTEMPTS = {
@@ -65,6 +67,7 @@ def rebuild(
     ledger.execute("BEGIN IMMEDIATE")
     try:
         if anew or _said(ledger, run) != sums:
+            _require_sound(journal)
             ledger.execute("DELETE FROM spend WHERE run = ?", (run,))
             ledger.execute("DELETE FROM attempts WHERE run = ?", (run,))
             ledger.executemany(ADD_SUMS, ((run, *key, *line) for key, line in sums.items()))
@@ -103,6 +106,12 @@ def _damaged(journal: sqlite3.Connection) -> StorageError:
         f"{path}: this run's records are damaged: what it spent cannot be added up",
         fix="restore the folder from a copy, or start over with --fresh",
     )
+
+
+def _require_sound(journal: sqlite3.Connection) -> None:
+    """Raise `StorageError` rather than let a damaged amount replace a sound one."""
+    for attempt in unsound(journal):
+        raise damaged(journal, f"what is written down of request {attempt}")
 
 
 def _said(ledger: sqlite3.Connection, run: str) -> dict[tuple[str, ...], list[int]] | None:
