@@ -205,7 +205,9 @@ def _history(attempts) -> list[tuple[list[Intent], list[Outcome]]]:
         if state is not None:
             cost = round(worst * share)
             groups[begun + later][1].append(
-                outcome(number, state, cost=cost, worst=worst, model=model, sent_ms=sent_ms, simulated=simulated)
+                outcome(
+                    number, state, row=number, cost=cost, worst=worst, model=model, sent_ms=sent_ms, simulated=simulated
+                )
             )
     return groups
 

@@ -34,6 +34,7 @@ def outcome(
     attempt: int,
     state: State = State.ANSWERED,
     *,
+    row: int = 1,
     cost: int = 7,
     worst: int = 100,
     body: bytes | None = None,
@@ -49,7 +50,7 @@ def outcome(
     fresh, written, read, out = tokens
     return Outcome(
         state, cost, True, fresh, written, 0, read, out, 0, "standard", None, None, "p1", 50, None, None, error, body,
-        simulated, attempt, intent(attempt, worst=worst, model=model, sent_ms=sent_ms),
+        simulated, attempt, intent(attempt, row=row, worst=worst, model=model, sent_ms=sent_ms),
     )  # fmt: skip
 
 
