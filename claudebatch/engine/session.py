@@ -33,7 +33,7 @@ from claudebatch.pools import slots
 from claudebatch.reports import RunSummary
 from claudebatch.stack import Keys, Money, Parts, build_stack
 from claudebatch.stores.attempt_log import JournalLog
-from claudebatch.stores.journal import Journal, RowKey, RowRef, pending_keys, pending_rows
+from claudebatch.stores.journal import Journal, RowKey, RowRef, Wanted, pending_keys, pending_rows
 from claudebatch.stores.journal.queries import give_up_on_sent, leave_out_unknown, totals
 from claudebatch.stores.journal.rescue import Rescue, absorb
 from claudebatch.stores.kept_after import KeptAfter
@@ -212,11 +212,11 @@ class Session:
     def _pending(
         self, journal: Journal, rows: Callable[..., list[Row]]
     ) -> Callable[[str, int, int], Awaitable[list[Row]]]:
-        limit, retry_failed = self._options.limit, self._options.retry_failed
-        query = partial(rows, limit=limit, retry_failed=retry_failed, left_out=self._options.unknown == "skip")
+        options = self._options
+        wanted = Wanted(options.limit, options.retry_failed, options.unknown == "skip")
 
         async def pending(lane: str, after: int, count: int) -> list[Row]:
-            return await journal.read(lambda connection: query(connection, lane, after, count=count))
+            return await journal.read(lambda connection: rows(connection, wanted, lane, after, count))
 
         return pending
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from claudebatch.errors import ClaudebatchError, LockedError, StorageError
 from claudebatch.stores.copies import FoundCopies, LookUp
-from claudebatch.stores.journal.audit import Audit, audit
+from claudebatch.stores.journal.audit import Audit, any_text, audit
 from claudebatch.stores.journal.queries import result_lines
 from claudebatch.stores.journal.restore import Restored, restore
 from claudebatch.stores.ledger import open_ledger
@@ -89,7 +89,10 @@ def repair_run(folder: Path, output: Path | None, places: Callable[[bool], Place
 def _mended(
     run: RunDir, found: Checked, output: Path | None, ledger: sqlite3.Connection | None, cache: Path
 ) -> Checked:
-    copies = FoundCopies(run.journal, found.audit, output=output, look_up=_kept_in(cache), ledger=ledger, run=found.run)
+    with any_text(run.journal):
+        copies = FoundCopies(
+            run.journal, found.audit, output=output, look_up=_kept_in(cache), ledger=ledger, run=found.run
+        )
     restored = restore(run.journal, found.audit, copies)
     run.note(input="")  # the next session looks at its input anew: the index of rows has no checksums
     if output is not None and not run.meta("set_aside"):

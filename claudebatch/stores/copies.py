@@ -54,7 +54,7 @@ class FoundCopies:
         for name, line in _lines_of(output, rows_of):
             for row in rows_of[name]:
                 self._lines[row].append(line)
-        keys = {row: bytes(key).hex() for row, _, key in rows if key}
+        keys = {row: key.hex() for row, _, key in rows if key and isinstance(key, bytes)}
         self._kept = dict(zip(keys, look_up(list(keys.values())), strict=True))
         self._ledger, self._run = ledger, run
 

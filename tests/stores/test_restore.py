@@ -11,7 +11,7 @@ import pytest
 
 from claudebatch.stores.journal import State, open_journal
 from claudebatch.stores.journal.audit import audit
-from claudebatch.stores.journal.queries import result_lines, totals
+from claudebatch.stores.journal.queries import result_lines, totals, unshown_answers
 from claudebatch.stores.journal.restore import restore
 from claudebatch.stores.journal.seals import ATTEMPT_FIELDS, RESULT_FIELDS
 from tests.support.small_journal import a_small_run
@@ -220,3 +220,12 @@ async def test_a_result_comes_back_from_its_line_or_goes(journal: sqlite3.Connec
     assert audit(journal).sound
     left = [row for (row,) in journal.execute("SELECT row FROM results ORDER BY n")]
     assert left == [1, 3, 4, 5, 6, 9]
+
+
+async def test_an_answer_of_which_nobody_knows_the_row_becomes_no_other_rows(journal: sqlite3.Connection):
+    journal.execute("DELETE FROM results WHERE row IN (2, 3)")  # a crash came before their lines
+    journal.execute("UPDATE attempts SET row = 10, cost = 1, latency_ms = 77 WHERE attempt = 2")
+    before = totals(journal).spent
+    assert restore(journal, audit(journal), Copies()).unsure == [2]
+    assert unshown_answers(journal) == [(3, 3)], "row 10 has never been asked"
+    assert totals(journal).spent >= before

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ from claudebatch.stores.journal.seals import (
     RESULT_FIELDS,
     attempt_seal,
     body_digest,
+    fits,
     result_seal,
 )
 
@@ -79,14 +80,6 @@ def unsound(journal: sqlite3.Connection) -> Iterator[int]:
         for *fields, seal in journal.execute(f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal FROM attempts"):
             if not fits(fields, seal, attempt_seal):
                 yield fields[0]
-
-
-def fits(fields: Sequence[object], seal: object, seal_of: Callable[[Sequence[object]], bytes]) -> bool:
-    """Whether *seal* is that of *fields*; never of what is no text any more."""
-    try:
-        return seal_of(fields) == seal
-    except UnicodeEncodeError:
-        return False
 
 
 @contextmanager

@@ -76,9 +76,10 @@ def _change(connection: sqlite3.Connection, before: State, after: State, *, cost
     if own:
         connection.execute("BEGIN IMMEDIATE")
     which = [attempt for (attempt,) in connection.execute("SELECT attempt FROM attempts WHERE state = ?", (before,))]
-    # One of three constants. What is damaged is not sealed anew: it stays found.
+    # What is damaged is not sealed anew: it stays found.
     sound = [attempt for attempt in which if is_sound(connection, attempt)]
-    connection.execute(f"UPDATE attempts SET state = ?, cost = {cost} WHERE state = ?", (after, before))
+    query = f"UPDATE attempts SET state = ?, cost = {cost} WHERE state = ?"  # one of three constants
+    connection.execute(query, (after, before))
     reseal(connection, sound)
     if own:
         connection.execute("COMMIT")

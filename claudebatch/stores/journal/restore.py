@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from claudebatch.results import parts
-from claudebatch.stores.journal.audit import Audit, any_text, fits
+from claudebatch.stores.journal.audit import Audit, any_text
 from claudebatch.stores.journal.correct import corrected, corrected_body
 from claudebatch.stores.journal.schema import State
 from claudebatch.stores.journal.seals import (
@@ -20,6 +20,7 @@ from claudebatch.stores.journal.seals import (
     RESULT_FIELDS,
     attempt_seal,
     body_digest,
+    fits,
     result_seal,
 )
 
@@ -106,7 +107,7 @@ def _record(journal: sqlite3.Connection, attempt: int, copies: Copies, done: Res
         done.restored += 1
         return _write(journal, attempt, mended)
     done.unsure.append(attempt)
-    return _write(journal, attempt, _at_most(here, copy or {}, body))
+    return _write(journal, attempt, _at_most(here, copy or {}, body, _rows_answered(journal, attempt)))
 
 
 def _candidates(
@@ -122,13 +123,30 @@ def _candidates(
                 yield [whole[name] for name in ATTEMPT_FIELDS]
 
 
-def _at_most(here: Mapping[str, object], copy: Mapping[str, object], body: object) -> list[object]:
-    """The fields of an attempt of which nobody knows what they were, so that no cap ever counts too little."""
+def _rows_answered(journal: sqlite3.Connection, attempt: int) -> list[int]:
+    """The rows whose results say, under seals of their own, that *attempt* answered them."""
+    query = f"SELECT {', '.join(RESULT_FIELDS)}, seal FROM results WHERE attempt = ?"
+    found = journal.execute(query, (attempt,)).fetchall()
+    return [fields[0] for *fields, seal in found if fits(fields, seal, result_seal)]
+
+
+def _at_most(
+    here: Mapping[str, object], copy: Mapping[str, object], body: object, answered: Sequence[int]
+) -> list[object]:
+    """The fields of an attempt of which nobody knows what they were, so that no cap ever counts too little.
+
+    Nobody knows either which row it was for: its answer stays that of the rows *answered*, and becomes no other's.
+    """
     mended = {name: _plain(name, value) for name, value in {**here, **copy}.items()}
     known = [value for source in (here, copy) for name in ("cost", "worst") if _is_amount(value := source.get(name))]
     mended["worst"] = max((value for value in known if isinstance(value, int)), default=0)
     mended["cost"] = mended["worst"] if isinstance(body, bytes) else 0
-    mended["state"] = State.ANSWERED if isinstance(body, bytes) else State.UNKNOWN
+    if not isinstance(body, bytes):
+        mended["state"] = State.UNKNOWN
+    elif answered:
+        mended.update(state=State.ANSWERED, row=mended["row"] if mended["row"] in answered else answered[0])
+    else:
+        mended["state"] = State.SETTLED
     mended["simulated"] = 0
     return [mended[name] for name in ATTEMPT_FIELDS]
 

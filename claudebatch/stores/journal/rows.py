@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _CHUNK = 2000
 # No value from outside is in any statement of this file.
@@ -66,6 +66,16 @@ class RowKey(NamedTuple):
     key: bytes
 
 
+class Wanted(NamedTuple):
+    """Which rows are to be answered."""
+
+    limit: int | None = None
+    """Only the first so many of the input."""
+    retry_failed: bool = False
+    left_out: bool = False
+    """Without those of `queries.leave_out_unknown`."""
+
+
 @dataclass(frozen=True, slots=True)
 class Twin:
     """A row whose id an earlier row already has."""
@@ -112,39 +122,21 @@ def index_rows(connection: sqlite3.Connection, records: Iterable[RowRecord], *, 
     return IndexReport(rows, twins, changed, removed)
 
 
-def pending_rows(
-    connection: sqlite3.Connection,
-    lane: str,
-    after: int,
-    *,
-    limit: int | None,
-    retry_failed: bool,
-    count: int,
-    left_out: bool = False,
-) -> list[RowRef]:
-    """The next *count* rows of *lane* after row number *after* that still need an answer.
-
-    *left_out*: without those of `queries.leave_out_unknown`.
-    """
-    query = _PENDING.format(_REF, _NOT_LEFT_OUT if left_out else "")
-    found = connection.execute(query, (after, lane, _end(limit), retry_failed, count))
-    return [RowRef._make(row) for row in found.fetchall()]
+def pending_rows(connection: sqlite3.Connection, wanted: Wanted, lane: str, after: int, count: int) -> list[RowRef]:
+    """The next *count* rows of *lane* after row number *after* that still need an answer."""
+    return [RowRef._make(row) for row in _pending(connection, _REF, wanted, lane, after, count)]
 
 
-def pending_keys(
-    connection: sqlite3.Connection,
-    lane: str,
-    after: int,
-    *,
-    limit: int | None,
-    retry_failed: bool,
-    count: int,
-    left_out: bool = False,
-) -> list[RowKey]:
+def pending_keys(connection: sqlite3.Connection, wanted: Wanted, lane: str, after: int, count: int) -> list[RowKey]:
     """The same rows as `pending_rows`, as their answers are looked up."""
-    query = _PENDING.format(_KEY, _NOT_LEFT_OUT if left_out else "")
-    found = connection.execute(query, (after, lane, _end(limit), retry_failed, count))
-    return [RowKey._make(row) for row in found.fetchall()]
+    return [RowKey._make(row) for row in _pending(connection, _KEY, wanted, lane, after, count)]
+
+
+def _pending(
+    connection: sqlite3.Connection, columns: str, wanted: Wanted, lane: str, after: int, count: int
+) -> list[tuple[Any, ...]]:
+    query = _PENDING.format(columns, _NOT_LEFT_OUT if wanted.left_out else "")
+    return connection.execute(query, (after, lane, _end(wanted.limit), wanted.retry_failed, count)).fetchall()
 
 
 def _end(limit: int | None) -> int:

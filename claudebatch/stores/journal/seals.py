@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import shlex
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from claudebatch.errors import StorageError
@@ -61,6 +61,14 @@ def result_seal(fields: Sequence[object]) -> bytes:
     return hashlib.sha256(b"".join((small, text, body if isinstance(body, bytes) else b""))).digest()[:_SEAL_BYTES]
 
 
+def fits(fields: Sequence[object], seal: object, seal_of: Callable[[Sequence[object]], bytes]) -> bool:
+    """Whether *seal* is that of *fields*; never of what is no text any more."""
+    try:
+        return seal_of(fields) == seal
+    except UnicodeEncodeError:
+        return False
+
+
 def damaged(journal: sqlite3.Connection, what: str) -> StorageError:
     """What a damaged row is raised as, before anybody is shown it or it is paid for again."""
     path = Path(journal.execute("SELECT file FROM pragma_database_list WHERE name = 'main'").fetchone()[0])
@@ -75,7 +83,7 @@ def is_sound(journal: sqlite3.Connection, attempt: int) -> bool:
         *fields, seal = journal.execute(f"{_ATTEMPT} WHERE attempt = ?", (attempt,)).fetchone()
     except sqlite3.Error:  # bytes that are no text any more
         return False
-    return attempt_seal(fields) == bytes(seal)
+    return fits(fields, seal, attempt_seal)
 
 
 def reseal(journal: sqlite3.Connection, attempts: Iterable[int]) -> None:

@@ -64,10 +64,11 @@ def rebuild(
     """
     parameters = {**_PARAMETERS, "rehearsal": rehearsal}
     sums = _sums(journal, parameters)
+    if anew or _said(ledger, run) != sums:
+        _require_sound(journal)  # before the ledger is locked: it may take seconds
     ledger.execute("BEGIN IMMEDIATE")
     try:
         if anew or _said(ledger, run) != sums:
-            _require_sound(journal)
             ledger.execute("DELETE FROM spend WHERE run = ?", (run,))
             ledger.execute("DELETE FROM attempts WHERE run = ?", (run,))
             ledger.executemany(ADD_SUMS, ((run, *key, *line) for key, line in sums.items()))
@@ -110,7 +111,8 @@ def _damaged(journal: sqlite3.Connection) -> StorageError:
 
 def _require_sound(journal: sqlite3.Connection) -> None:
     """Raise `StorageError` rather than let a damaged amount replace a sound one."""
-    for attempt in unsound(journal):
+    attempt = next(unsound(journal), None)
+    if attempt is not None:
         raise damaged(journal, f"what is written down of request {attempt}")
 
 
