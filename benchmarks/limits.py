@@ -52,7 +52,8 @@ class Seen:
     answered: int
     limited: int
     input_tokens: int
-    output_tokens: int
+    output_tokens: float
+    """Produced by the time of the last request."""
     took_s: float
     """From the first request to the last."""
     exit_code: int = 0
@@ -78,10 +79,15 @@ def write_rows(path: Path, case: Case) -> None:
             file.write(json.dumps({"id": f"row-{row}", "prompt": prompt, "max_tokens": 1000}) + "\n")
 
 
-def drive(case: Case, command: list[str], env: dict[str, str]) -> Seen:
+def drive(case: Case, command: list[str], env: dict[str, str], latency: str | None = None) -> Seen:
     """Run *command* against a new server with the limits of *case*; its URL is in ANTHROPIC_BASE_URL."""
     limits = {case.limit.lower(): case.per_minute, "burst_seconds": case.burst_s}
-    server = [sys.executable, str(Path(__file__).with_name("limits_server.py")), json.dumps(limits)]
+    server = [
+        sys.executable,
+        str(Path(__file__).with_name("limits_server.py")),
+        json.dumps(limits),
+        *([latency] if latency else []),
+    ]
     with subprocess.Popen(server, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as api:
         assert api.stdin is not None and api.stdout is not None
         url = api.stdout.readline().strip()
@@ -94,7 +100,7 @@ def drive(case: Case, command: list[str], env: dict[str, str]) -> Seen:
         seen["by_status"].get("200", 0),
         seen["rate_limited"],
         seen["tokens"]["input_tokens"],
-        seen["tokens"]["output_tokens"],
+        seen["produced"],
         seen["took_s"],
         exit_code,
     )

@@ -1,8 +1,9 @@
 """The built-in simulator with limits, in a process of its own, with a stop-watch: when requests came.
 
-    python benchmarks/limits_server.py '{"rpm": 6000, "burst_seconds": 1}'
+    python benchmarks/limits_server.py '{"rpm": 6000, "burst_seconds": 1}' [LATENCY]
 
-Prints its URL and serves until its standard input ends; then prints what it saw as one line of JSON. Keys in
+Prints its URL and serves until its standard input ends; then prints what it saw as one line of JSON: with the output
+that had been produced when the last request came, which is what can be held against the time until then. Keys in
 `x-api-key` are as good as those in `authorization`: some of the clients compared here send the former.
 """
 
@@ -21,8 +22,22 @@ from typing import Any
 from claudebatch.models import Catalog
 from claudebatch.simulator import Allowance, Simulator, SimulatorSettings
 from claudebatch.simulator.http import Connection, Request
+from claudebatch.simulator.limits import PoolLimits
 
 LATENCY = "lognormal:0.5,0.4"
+_made: list[tuple[float, float, int]] = []
+"""When each answer was begun, for how many seconds it was produced, and its tokens."""
+_produce = PoolLimits.produce
+
+
+def _note(limits: PoolLimits, tokens: int, seconds: float, now: float) -> None:
+    _made.append((now, seconds, tokens))
+    _produce(limits, tokens, seconds, now)
+
+
+def produced_by(moment: float) -> float:
+    """Tokens of output that had been produced then."""
+    return sum(tokens * min(1.0, (moment - at) / seconds) for at, seconds, tokens in _made if at < moment)
 
 
 class TimedSimulator(Simulator):
@@ -37,10 +52,11 @@ class TimedSimulator(Simulator):
         await super()._serve(replace(request, headers=headers), connection)
 
 
-async def serve(limits: Mapping[str, Any]) -> None:
+async def serve(limits: Mapping[str, Any], latency: str = LATENCY) -> None:
     """Serve until standard input ends."""
+    PoolLimits.produce = _note  # type: ignore[method-assign]
     server = TimedSimulator(
-        SimulatorSettings(latency=LATENCY, limits=Allowance(**limits)),
+        SimulatorSettings(latency=latency, limits=Allowance(**limits)),
         bill=lambda model, usage: 0,
         pool_of=Catalog.load().pool_of,
         now=time.monotonic,
@@ -55,8 +71,9 @@ async def serve(limits: Mapping[str, Any]) -> None:
     await server.stop()
     came = sorted(server.came)
     took_s = came[-1] - came[0] if came else 0.0
-    print(json.dumps({**seen, "took_s": took_s}), flush=True)
+    output = produced_by(came[-1]) if came else 0.0
+    print(json.dumps({**seen, "took_s": took_s, "produced": output}), flush=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(json.loads(sys.argv[1])))
+    asyncio.run(serve(json.loads(sys.argv[1]), *sys.argv[2:]))

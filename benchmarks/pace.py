@@ -1,6 +1,6 @@
 """429s, share of the ideal speed and requests a row of whole runs against limits, over real sockets.
 
-    python benchmarks/pace.py [RPM|ITPM|OTPM] [--burst 1|5|60]
+    python benchmarks/pace.py [RPM|ITPM|OTPM] [--burst 1|5|60] [--latency lognormal:3,0.6]
 
 Each case starts the built-in simulator with one limit and a bucket of so many seconds of it, and runs the command
 itself with its cache off, told the same limit. The ideal is the bucket's own lower bound: the time that it takes to let
@@ -23,7 +23,7 @@ _LIMITS = {
 }
 
 
-def measure(case: Case, folder: Path) -> str:
+def measure(case: Case, folder: Path, latency: str | None) -> str:
     """The figures of one case."""
     rows, config = folder / "rows.jsonl", folder / "config.yaml"
     write_rows(rows, case)
@@ -31,7 +31,7 @@ def measure(case: Case, folder: Path) -> str:
     config.write_text(f"limits: {{tier: none, pools: {{haiku-5.5: {pool}}}}}\nmodel: claude-haiku-5-5\n")
     own = {"CLAUDEBATCH_CACHE_DIR": str(folder / "cache"), "CLAUDEBATCH_STATE_DIR": str(folder / "state")}
     run = claudebatch("run", str(rows), "-c", str(config), "--no-cache", "--yes", "-qq")
-    return line(case, drive(case, run, own))
+    return line(case, drive(case, run, own, latency))
 
 
 def main() -> None:
@@ -39,11 +39,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("limit", nargs="?", choices=list(_LIMITS))
     parser.add_argument("--burst", type=int, choices=(1, 5, 60))
+    parser.add_argument("--latency", help="of answers; see docs/simulator.md")
     wanted = parser.parse_args()
     for case in CASES:
         if wanted.limit in (None, case.limit) and wanted.burst in (None, case.burst_s):
             with tempfile.TemporaryDirectory() as name:
-                print(measure(case, Path(name)), flush=True)
+                print(measure(case, Path(name), wanted.latency), flush=True)
 
 
 if __name__ == "__main__":

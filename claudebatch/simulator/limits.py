@@ -83,6 +83,9 @@ class Gate(Protocol):
     def settle(self, estimate: int, usage: Usage, now: float) -> None:
         """The answer begins: correct the estimate."""
 
+    def finish(self, tokens: int, now: float) -> None:
+        """So much output is ready."""
+
     def headers(self, now: float) -> bytes:
         """The lines that tell what is left."""
 
@@ -125,8 +128,11 @@ class PoolLimits:
         """Give back what the estimate took too much."""
         if self._input is not None:
             self._input.take(usage.limited_input - estimate, now)
+
+    def finish(self, tokens: int, now: float) -> None:
+        """Take the output now, if that is how it counts."""
         if self._output is not None and self._output_at_end:
-            self._output.take(usage.output_tokens, now)
+            self._output.take(tokens, now)
 
     def headers(self, now: float) -> bytes:
         """The `anthropic-ratelimit-*` lines: all twelve when all three limits are set."""
@@ -157,6 +163,9 @@ class NoLimits:
 
     def settle(self, estimate: int, usage: Usage, now: float) -> None:
         """Nothing to correct."""
+
+    def finish(self, tokens: int, now: float) -> None:
+        """Nothing to take."""
 
     def headers(self, now: float) -> bytes:
         """No lines at all."""

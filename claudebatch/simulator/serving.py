@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from typing import TypeAlias
@@ -10,7 +11,7 @@ from claudebatch.domain import Pico, Usage
 from claudebatch.simulator import sse, wire
 from claudebatch.simulator.answers import Answer, Asked, compose
 from claudebatch.simulator.clock import Clock, Letterhead
-from claudebatch.simulator.faults import BREAKING, REFUSING, FaultPlan, refusal
+from claudebatch.simulator.faults import BREAKING, LATE, REFUSING, FaultPlan, refusal
 from claudebatch.simulator.http import Connection, Request, chunk, response_head
 from claudebatch.simulator.latency import parse_latency
 from claudebatch.simulator.limits import Gate, Gates
@@ -23,6 +24,9 @@ from claudebatch.simulator.stats import Stats
 Bill: TypeAlias = Callable[[str, Usage], Pico]
 
 SLOW_FACTOR = 10
+_NO_TOKENS = 1e-6
+_FRAME_S = 0.05
+"""Events of a stream that are due within so long leave together, or a little less."""
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 WEB_PAGE = b"<!doctype html><html><head><title>Bad gateway</title></head><body><h1>502</h1></body></html>"
 
@@ -148,20 +152,46 @@ class MessagesService:
         """Send the answer after its latency; whether all of it went out."""
         delay_s = self._latency.draw(self._rng) * (SLOW_FACTOR if fault == "slow" else 1)
         gate.produce(answer.usage.output_tokens, delay_s, self._clock.now())
-        # A stream begins half-way through the time that the whole answer takes.
-        await self._wait(delay_s / 2 if asked.stream else delay_s)
-        if connection.client_left:
-            return False
+        if not asked.stream:
+            await self._wait(delay_s)
+            if connection.client_left:
+                return False
+            gate.finish(answer.usage.output_tokens, self._clock.now())
+        lines = self._begin(asked, answer, gate)
+        if not asked.stream:
+            return await self._ship(*_plain(answer, lines), fault, connection, streamed=False)
+        opening, coming = _stream(answer, lines, fault)
+        await connection.send(opening)
+        if fault in LATE and fault != "slow":
+            await self._wait(delay_s)
+        else:
+            await self._grow(coming, delay_s, connection)
+            coming = []
+        gate.finish(answer.usage.output_tokens, self._clock.now())
+        return await self._ship(b"", b"".join(event.data for event in coming), fault, connection, streamed=True)
+
+    def _begin(self, asked: Asked, answer: Answer, gate: Gate) -> bytes:
+        """The answer begins: the lines of its head."""
         gate.settle(asked.input_tokens, answer.usage, self._clock.now())
         self._cache.keep(asked.cache, asked.started)
         self._stats.answered(200)
-        lines = self._letterhead.lines(self._letterhead.next_id()) + self._limit_lines(gate)
-        opening, rest = _stream(answer, lines, fault) if asked.stream else _plain(answer, lines)
-        if asked.stream:
-            await connection.send(opening)
-            await self._wait(delay_s / 2)
-            opening = b""
-        return await self._ship(opening, rest, fault, connection, streamed=asked.stream)
+        return self._letterhead.lines(self._letterhead.next_id()) + self._limit_lines(gate)
+
+    async def _grow(self, coming: list[sse.Event], seconds: float, connection: Connection) -> None:
+        """Send each event when as many tokens as there are up to it have been produced, evenly over *seconds*."""
+        frames = max(1, min(len(coming), math.ceil(seconds / _FRAME_S)))
+        per_frame = sum(event.tokens for event in coming) / frames
+        made, sent = 0.0, 0
+        for frame in range(1, frames + 1):
+            await self._wait(seconds / frames)
+            due = len(coming) if frame == frames else sent
+            # Below the mark, not on it: what ends an answer has no tokens, and comes when its time is over.
+            while due < len(coming) and made + coming[due].tokens < per_frame * frame - _NO_TOKENS:
+                made += coming[due].tokens
+                due += 1
+            if due > sent:
+                await connection.send(b"".join(event.data for event in coming[sent:due]))
+                sent = due
 
     async def _ship(
         self, opening: bytes, rest: bytes, fault: str | None, connection: Connection, *, streamed: bool
@@ -209,9 +239,9 @@ def _plain(answer: Answer, lines: bytes) -> tuple[bytes, bytes]:
     return response_head(200, lines, length=len(body)), body
 
 
-def _stream(answer: Answer, lines: bytes, fault: str | None) -> tuple[bytes, bytes]:
-    """The head with the first event, and everything after it."""
+def _stream(answer: Answer, lines: bytes, fault: str | None) -> tuple[bytes, list[sse.Event]]:
+    """The head with the first event, and all that comes after it, in chunks."""
     first, *others = sse.befallen(answer.message, fault)
     head = response_head(200, lines + b"cache-control: no-cache\r\n", content_type=EVENT_STREAM, length=None)
-    end = b"" if fault == "stream_hang" else chunk(b"")
-    return head + chunk(first), b"".join(map(chunk, others)) + end
+    coming = [sse.Event(chunk(event.data), event.tokens) for event in others]
+    return head + chunk(first.data), coming if fault == "stream_hang" else [*coming, sse.Event(chunk(b""))]

@@ -3,30 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from claudebatch.simulator import wire
 
-PIECE = 400
+PIECE = 40
 """Characters of text in one delta."""
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
-def events(message: wire.Body) -> Iterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event, and the tokens, roughly, that are produced for it."""
+
+    data: bytes
+    tokens: float = 0.0
+
+
+def events(message: wire.Body) -> Iterator[Event]:
     """Every event of the stream that tells *message*."""
     usage = message["usage"]
     opening = {**message, "content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None}
     opening["usage"] = {**usage, "output_tokens": min(1, usage["output_tokens"])}
     yield _event({"type": "message_start", "message": opening})
-    yield PING
+    yield Event(PING)
+    thought = usage["output_tokens_details"]["thinking_tokens"]
+    written = sum(_length(delta) for block in message["content"] for delta in _deltas(block))
+    per_character = (usage["output_tokens"] - thought) / written if written else 0.0
     for index, block in enumerate(message["content"]):
-        yield from _block_events(index, block)
+        yield from _block_events(index, block, thought, per_character)
     ending = {name: message[name] for name in ("stop_reason", "stop_sequence", "stop_details")}
     counted = {name: usage[name] for name in _CLOSING_USAGE}
     yield _event({"type": "message_delta", "delta": ending, "usage": counted})
     yield _event({"type": "message_stop"})
 
 
-def befallen(message: wire.Body, fault: str | None) -> list[bytes]:
+def befallen(message: wire.Body, fault: str | None) -> list[Event]:
     """The events that *fault* lets through, and its own."""
     whole = list(events(message))
     half = whole[: (len(whole) + 1) // 2]
@@ -53,10 +65,12 @@ _CLOSING_USAGE = (
 )
 
 
-def _block_events(index: int, block: wire.Body) -> Iterator[bytes]:
+def _block_events(index: int, block: wire.Body, thought: int, per_character: float) -> Iterator[Event]:
     yield _event({"type": "content_block_start", "index": index, "content_block": _empty(block)})
     for delta in _deltas(block):
-        yield _event({"type": "content_block_delta", "index": index, "delta": delta})
+        # All thoughts are one: the signature comes at their end.
+        tokens = thought if delta["type"] == "signature_delta" else _length(delta) * per_character
+        yield _event({"type": "content_block_delta", "index": index, "delta": delta}, tokens)
     yield _event({"type": "content_block_stop", "index": index})
 
 
@@ -82,6 +96,11 @@ def _deltas(block: wire.Body) -> Iterator[wire.Body]:
             yield {"type": "input_json_delta", "partial_json": wire.encode(block["input"]).decode()}
 
 
-def _event(value: wire.Body) -> bytes:
+def _length(delta: wire.Body) -> int:
+    """Characters of it that the model shows."""
+    return len(delta.get("text", "")) + len(delta.get("partial_json", ""))
+
+
+def _event(value: wire.Body, tokens: float = 0.0) -> Event:
     name: str = value["type"]
-    return b"event: %s\ndata: %s\n\n" % (name.encode(), wire.encode(value))
+    return Event(b"event: %s\ndata: %s\n\n" % (name.encode(), wire.encode(value)), tokens)
