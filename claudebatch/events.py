@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from claudebatch.domain import Call, Pico, Reply, Source, Usage, value
+from claudebatch.domain import Call, Pico, Reply, Source, Usage
+from claudebatch.value import value
 
 WaitReason: TypeAlias = Literal[
     "requests per minute",

@@ -14,8 +14,8 @@ from typing import Any, BinaryIO, Final, Protocol
 
 import msgspec
 
-from claudebatch.domain import value
 from claudebatch.errors import ClaudebatchError, ExitCode
+from claudebatch.value import value
 
 MAX_LINE_BYTES: Final = 40_000_000
 """The API refuses requests over 32 MB; the rest is room for white space and escapes."""

@@ -33,6 +33,10 @@ class _ServerTools(msgspec.Struct, gc=False):
     web_search_requests: _Searches | None = 0
 
 
+class _OutputDetails(msgspec.Struct, gc=False):
+    thinking_tokens: _Count | None = 0
+
+
 class _Usage(msgspec.Struct, gc=False):
     input_tokens: _Count | None = 0
     output_tokens: _Count | None = 0
@@ -40,6 +44,7 @@ class _Usage(msgspec.Struct, gc=False):
     cache_read_input_tokens: _Count | None = 0
     cache_creation: _Creation | None = None
     server_tool_use: _ServerTools | None = None
+    output_tokens_details: _OutputDetails | None = None
     inference_geo: str | None = None
     speed: str | None = None
     service_tier: str | None = None
@@ -88,7 +93,7 @@ def _text(content: list[_Block]) -> str:
 
 
 def _flat(usage: _Usage) -> Usage:
-    creation, tools = usage.cache_creation, usage.server_tool_use
+    creation, tools, details = usage.cache_creation, usage.server_tool_use, usage.output_tokens_details
     written_1h = (creation.ephemeral_1h_input_tokens or 0) if creation else 0
     # Without a breakdown every write is a 5-minute one; with one, the total still rules.
     written_5m = (usage.cache_creation_input_tokens or 0) - written_1h
@@ -103,4 +108,5 @@ def _flat(usage: _Usage) -> Usage:
         usage.inference_geo,
         usage.speed,
         usage.service_tier,
+        (details.thinking_tokens or 0) if details else 0,
     )

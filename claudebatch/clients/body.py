@@ -13,6 +13,7 @@ import httpx2
 
 from claudebatch.clients.fold import Fold
 from claudebatch.clients.sse import EventReader
+from claudebatch.domain import Watch
 from claudebatch.messages import BadAnswer
 
 MAX_BYTES = 32 * 2**20
@@ -63,27 +64,50 @@ class _Plain:
 class _Streamed:
     """A body of events that add up to the message."""
 
-    def __init__(self) -> None:
+    def __init__(self, watch: Watch | None) -> None:
         self._reader = EventReader()
         self._fold = Fold()
+        self._watch = watch
+        # Mutable, changed by `_tell` only: what the watch knows.
+        self._told = 0
+        self._told_read = self._told_hidden = False
 
     def take(self, piece: bytes) -> bool:
         """Take the next piece; whether the message is complete. Raises `BadAnswer` and `StreamFailed`."""
-        for data in self._reader.feed(piece):
-            self._fold.take(data)
-            if self._fold.done:
-                return True
-        return False
+        try:
+            for data in self._reader.feed(piece):
+                self._fold.take(data)
+                if self._fold.done:
+                    break
+        finally:
+            if self._watch is not None:
+                self._tell(self._watch)
+        return self._fold.done
+
+    def _tell(self, watch: Watch) -> None:
+        """Once for all events that came together."""
+        if self._fold.read is not None and not self._told_read:
+            self._told_read = True
+            watch.read(self._fold.read)
+        if self._fold.hides and not self._told_hidden:
+            self._told_hidden = True
+            watch.hides()
+        if self._fold.grown > self._told:
+            watch.showed(self._fold.grown - self._told)
+            self._told = self._fold.grown
 
     def message(self) -> bytes:
         return self._fold.message()
 
 
-async def read_message(response: httpx2.Response, patience: Patience) -> bytes:
-    """The message in *response*, plain or streamed. Raises `BadAnswer`, `StreamFailed`, and errors of `httpx2`."""
+async def read_message(response: httpx2.Response, patience: Patience, watch: Watch | None = None) -> bytes:
+    """The message in *response*, plain or streamed; *watch* sees a streamed one grow.
+
+    Raises `BadAnswer`, `StreamFailed`, and errors of `httpx2`.
+    """
     body: _Plain | _Streamed = _Plain()
     if response.headers.get("content-type", "").startswith("text/event-stream"):
-        body = _Streamed()
+        body = _Streamed(watch)
         # From its head on a stream is never silent: the API sends a ping now and then, even while the model thinks.
         patience.heard()
     try:

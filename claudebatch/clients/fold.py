@@ -50,6 +50,8 @@ _encoder = msgspec.json.Encoder()
 
 # Comes whole, and replaces what was there; so the SDK has it, too.
 _WHOLE = "signature"
+_SHOWN = ("text", "tool_use")
+"""Blocks that come as they are produced."""
 
 
 class Fold:
@@ -63,6 +65,12 @@ class Fold:
         self._open: dict[str, Any] | None = None
         self._pieces: dict[str, list[str]] = {}
         self.done = False
+        self.read: int | None = None
+        """Tokens of input that count against their limit; None until the message has begun."""
+        self.grown = 0
+        """Bytes of UTF-8 of all that the model has written and shows."""
+        self.hides = False
+        """Whether the block that is open, or one before it, holds what is not shown as it is counted: thoughts."""
 
     def take(self, data: bytes) -> None:
         """Take the next event in. Raises `BadAnswer` for one that cannot come here, `StreamFailed` for an error."""
@@ -101,6 +109,10 @@ class Fold:
         if self._message is not None or event.message is None or event.message.get("content"):
             raise _unexpected(event)
         self._message = event.message
+        usage = event.message.get("usage")
+        if isinstance(usage, dict):
+            counts = [usage.get(name) for name in ("input_tokens", "cache_creation_input_tokens")]
+            self.read = sum(count for count in counts if isinstance(count, int) and count > 0)
 
     def _begin_block(self, event: _Event) -> None:
         in_turn = self._message is not None and self._open is None and event.index == len(self._content)
@@ -108,6 +120,7 @@ class Fold:
             raise _unexpected(event)
         self._open = event.content_block
         self._pieces = {}
+        self.hides = self.hides or self._open.get("type") not in _SHOWN
 
     def _grow(self, event: _Event) -> None:
         block = self._block(event)
@@ -118,6 +131,8 @@ class Fold:
                 block["citations"] = [*(block.get("citations") or ()), value]
             elif isinstance(value, str) and name != _WHOLE:
                 self._pieces.setdefault(name, []).append(value)
+                if block.get("type") in _SHOWN:
+                    self.grown += len(value) if value.isascii() else len(value.encode())
             else:
                 block[name] = value
 

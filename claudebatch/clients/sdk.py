@@ -4,7 +4,8 @@ Documented options only, chosen for what they cost: the aiohttp transport, no Op
 bytes that we hold already, the response as the bytes that came. The SDK's own retries are off: it would sleep
 inside our slots, hide requests from the limiter, and retry spend limits.
 
-Long answers are asked for as streams, which are never silent for long, and come out as the same message.
+Long answers are asked for as streams, which are never silent for long, and so are those that somebody wants to see
+grow; they come out as the same message.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from claudebatch.clients.awake import Awake
 from claudebatch.clients.fold import StreamFailed
 from claudebatch.clients.headers import HeaderFacts, read_headers
 from claudebatch.clients.secrets import Secrets
-from claudebatch.domain import Call, Reply, asks_for_fast
+from claudebatch.domain import Call, Reply, Watch, asks_for_fast
 from claudebatch.errors import AttemptError, CredentialError, StopRun
 from claudebatch.messages import BadAnswer, parse_message
 
@@ -173,7 +174,9 @@ class SdkClient:
                 self._awake.watch(patience)
                 response = await self._ask(call)
                 headers = self._headers(response.headers.raw)
-                message = await self._read(response, patience, headers)
+                if call.watch is not None:
+                    call.watch.began(headers.limits)
+                message = await self._read(response, patience, headers, call.watch)
         except TimeoutError as error:
             if patience is not None and patience.silent:
                 raise classify.timed_out(self._idle_timeout_s, silent=True, head=headers) from error
@@ -202,9 +205,11 @@ class SdkClient:
             sent = not any(isinstance(cause, self._never_sent) for cause in _causes(error))
             raise classify.connection_failed(f"no answer: {error.__cause__ or error}", sent=sent) from error
 
-    async def _read(self, response: httpx2.Response, patience: Patience, headers: HeaderFacts) -> bytes:
+    async def _read(
+        self, response: httpx2.Response, patience: Patience, headers: HeaderFacts, watch: Watch | None
+    ) -> bytes:
         try:
-            return await self._read_message(response, patience)
+            return await self._read_message(response, patience, watch)
         except BadAnswer as error:
             raise classify.bad_answer(str(error), response.status_code, headers) from error
         except StreamFailed as error:
@@ -237,7 +242,8 @@ class SdkClient:
 
 def on_the_wire(call: Call) -> bytes:
     """The body to send. `stream` is in it only here: it changes how an answer comes, never which."""
-    if call.size.output_bound <= STREAM_ABOVE:
+    watched = call.watch is not None and call.size.output_bound > 0  # a request for no output may not be a stream
+    if call.size.output_bound <= STREAM_ABOVE and not watched:
         return call.body
     return call.body[:-1] + b',"stream":true}'
 

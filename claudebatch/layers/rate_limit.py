@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from claudebatch.domain import Call, Limits, Reply, Usage
+from claudebatch.domain import Call, Limits, Reply, Usage, Watch
 from claudebatch.drain import Bell, Turn
 from claudebatch.drain import Waits as TurnWaits
 from claudebatch.errors import ApiUnavailable, AttemptError, LimitKind, RateLimited
@@ -38,6 +38,25 @@ class InForce(Protocol):
         ...
 
 
+class Watcher(Watch, Protocol):
+    """Sees one answer grow."""
+
+    @property
+    def heard(self) -> bool:
+        """Whether its head came, and was made use of."""
+        ...
+
+    @property
+    def shown(self) -> int:
+        """Bytes that it has grown by."""
+        ...
+
+    @property
+    def hidden(self) -> bool:
+        """Whether it has grown by more than that."""
+        ...
+
+
 class Pool(Protocol[BookingT]):
     """Models that share limits."""
 
@@ -57,6 +76,10 @@ class Pool(Protocol[BookingT]):
 
     async def depart(self) -> None:
         """Pass the last gate before sending."""
+        ...
+
+    def watch(self, booking: BookingT) -> Watcher | None:
+        """Who wants to see the answer grow; None: nobody. Not awaited: an answer grows many times a second."""
         ...
 
     async def settle(self, booking: BookingT, usage: Usage, limits: Limits | None) -> None:
@@ -83,8 +106,12 @@ class Sizes(Protocol):
         """What *call* will take."""
         ...
 
-    def learn(self, call: Call, usage: Usage) -> None:
-        """*call* took *usage*."""
+    def read(self, call: Call, input_tokens: int) -> None:
+        """*call*'s prompt counted so many tokens; its answer is still to come."""
+        ...
+
+    def learn(self, call: Call, usage: Usage, *, shown: int = 0, read: bool = False) -> None:
+        """*call* took *usage*, for an answer of *shown* bytes (0: nobody knows); *read*: its input is told already."""
         ...
 
 
@@ -112,6 +139,47 @@ class _Door:
     bell: Bell
     told: tuple[object, int]
     """What was last told of the limits in force."""
+
+
+class _Eyes:
+    """Tells the pool, whoever expects sizes, and who stands in line, what is seen of one answer."""
+
+    def __init__(self, call: Call, watcher: Watcher, sizes: Sizes, bell: Bell) -> None:
+        self._call = call
+        self._watcher = watcher
+        self._sizes = sizes
+        self._bell = bell
+        # Mutable: set by `read`, once.
+        self.has_read = False
+
+    @property
+    def heard(self) -> bool:
+        """Whether the head came."""
+        return self._watcher.heard
+
+    def shown(self, usage: Usage) -> int:
+        """Bytes of text that came of the tokens that were not thought; 0: nobody knows how many those were."""
+        return 0 if self._watcher.hidden and not usage.thinking_tokens else self._watcher.shown
+
+    def began(self, limits: Limits | None) -> None:
+        """The head of the response came."""
+        self._watcher.began(limits)
+        self._bell.ring()
+
+    def read(self, input_tokens: int) -> None:
+        """The prompt is read."""
+        self.has_read = True
+        self._watcher.read(input_tokens)
+        self._sizes.read(self._call, input_tokens)
+        self._bell.ring()
+
+    def showed(self, size: int) -> None:
+        """The answer has grown."""
+        self._watcher.showed(size)
+
+    def hides(self) -> None:
+        """It grows by what is not shown."""
+        self._watcher.hides()
 
 
 class RateLimit(Generic[BookingT]):
@@ -145,15 +213,21 @@ class RateLimit(Generic[BookingT]):
         pool = self._pool_of(call.model)
         door = self._doors.get(pool.name) or self._door(pool)
         booking = await self._booked(pool, door, call)
+        watcher = pool.watch(booking)
+        eyes = _Eyes(call, watcher, self._sizes, door.bell) if watcher is not None else None
         try:
             self._waits.check()
-            reply = await call_next(call)
+            reply = await call_next(call if eyes is None else call.watched(eyes))
         except BaseException as error:
             await self._failed(pool, booking, error)
             raise
         else:
-            self._sizes.learn(call, reply.usage)
-            await pool.settle(booking, reply.usage, reply.limits)
+            if eyes is None:
+                self._sizes.learn(call, reply.usage)
+            else:
+                self._sizes.learn(call, reply.usage, shown=eyes.shown(reply.usage), read=eyes.has_read)
+            # What the head of a watched response said is no news at its end.
+            await pool.settle(booking, reply.usage, None if eyes is not None and eyes.heard else reply.limits)
             return reply
         finally:
             door.bell.ring()

@@ -8,12 +8,10 @@ an answer states what remains, the distance between the two is known, and all bu
 
 from __future__ import annotations
 
-from collections import deque
-from dataclasses import dataclass
 from math import inf
 
 from claudebatch.pace.others import Others
-from claudebatch.pace.peaks import Peaks
+from claudebatch.pace.peaks import Mark, Peaks
 
 _ROOM_S = 0.5
 """Seconds of allowance that may be saved up blindly: half of the smallest bucket that the API is said to use ("60 RPM
@@ -30,8 +28,6 @@ _SPREAD_FROM_S = 1.0
 _SPREAD_S = 5.0
 """What is saved up at the API beyond `_SPREAD_FROM_S` is spent over about `_SPREAD_S`: headers may be some seconds old,
 and usage must not jump."""
-_STALE_S = 6.0
-"""Headers may be older than the answer that brings them: by up to this they still raise nothing that is not there."""
 _GRAIN_S = 0.005
 """Levels that differ by less are one and the same when the highest of a time is looked for."""
 _LONGEST_S = 60.0
@@ -42,16 +38,6 @@ _CATCH_UP_S = 0.05
 """A departure that a busy loop delayed by up to this much loses no pace."""
 _CALM_S = 60.0
 """After the pool was away, what is saved up stays where it is for so long."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """Where the picture stood right after a booking, to hold its answer's headers against."""
-
-    level: float
-    shifted: float
-    peaks: int = 0
-    unbound: float = 0.0
 
 
 class Bucket:
@@ -70,11 +56,13 @@ class Bucket:
         share: float = 1.0,
         reserve_s: float = RESERVE_S,
         known_from: int = _KNOWN_FROM,
+        blind_margin: float = _BLIND_MARGIN,
     ) -> None:
         """*level*: units in it to begin with. *step*: the headers' `remaining` is a multiple of this. *room_s*: seconds
         of allowance that it may hold at least. *spaced*: departures never bunch. *shared*: what others take may be
         learned. *share*: as in `set_rate`. *reserve_s*: how far it stays behind the API's once that is known.
-        *known_from*: it is once headers have shown so many steps."""
+        *known_from*: it is once headers have shown so many steps. *blind_margin*: of the rate, until then."""
+        self._blind_margin = blind_margin
         self._step = step
         self._known_from = known_from * step
         # Requests left are counted down, tokens left are rounded to the nearest thousand.
@@ -97,8 +85,6 @@ class Bucket:
         self._others = Others(now)
         self._last = (now, 0.0)
         self._peaks = Peaks()
-        # When requests left in the last `_STALE_S`, and how many peaks had been noted by then.
-        self._noted: deque[tuple[float, int]] = deque()
         # As if it could hold any amount and headers had never moved it; the most of that; the most that the API held.
         self._unbound = self._most_unbound = 0.0
         self._most_held = 0.0
@@ -124,6 +110,16 @@ class Bucket:
         blind = self._per_s * self._room_s
         return max(blind, self._most_seen - self._rounding - self._reserve()) if self.known else blind
 
+    @property
+    def behind(self) -> float:
+        """Units by which it stays behind the API's once that is known."""
+        return self._reserve()
+
+    @property
+    def gains_per_s(self) -> float:
+        """Units a second by which it fills now, less what is drained."""
+        return self._rate() - self._drained_per_s
+
     def mark(self, now: float) -> Mark:
         """Where it stands."""
         self._fill(now)
@@ -132,7 +128,7 @@ class Bucket:
     def wait_for(self, units: float, now: float) -> float:
         """Seconds until *units* may be taken; more than it can hold may be taken alone, when the API's is full."""
         self._fill(now)
-        missing, gained = min(units, self._full()) - self._level, self._rate() - self._drained_per_s
+        missing, gained = min(units, self._full()) - self._level, self.gains_per_s
         filled_in = (missing / gained if gained > 0 else _LONGEST_S) if missing > 0 else 0.0
         return max(filled_in, self._free_at - now)
 
@@ -140,7 +136,7 @@ class Bucket:
         """Take *units*; call it when `wait_for` is over."""
         self._fill(now)
         self._note_peak()
-        self._note_departure(now)
+        self._peaks.leave(now)
         held = min(self._level, self.surely)
         saved = max(0.0, held - self._per_s * max(_SPREAD_FROM_S, self._room_s))
         self._level = held - units
@@ -158,7 +154,7 @@ class Bucket:
         if units > 0:
             self._free_at -= units / (self._rate() * _HASTE)
         if mark is not None:
-            room = self.surely - self._peak_since(mark)
+            room = self.surely - self.peak_since(mark)
             self.shift(min(units, max(0.0, room)))
         else:
             self._note_peak()
@@ -167,15 +163,18 @@ class Bucket:
         self._unbound += units
         self._most_unbound = max(self._most_unbound, self._unbound)
 
-    def drain(self, units: float, now: float, *, then_per_s: float) -> None:
-        """Take *units* evenly since the last call of any method, and from *now* on so many a second."""
+    def drains(self, per_s: float) -> None:
+        """From the last call of any method on, so many units a second are taken."""
+        self._note_peak()
+        self._drained_per_s = per_s
+
+    def drain(self, units: float, now: float) -> None:
+        """Take *units* evenly since the last call of any method."""
         if now > self._at:
             self._drained_per_s = units / (now - self._at)
         self._fill(now)
-        self._note_peak()
         if self._most_seen < _KNOWN_FROM * self._step:
             self._level = min(self._level, self.surely)  # what else it may hold is less than headers can say
-        self._drained_per_s = then_per_s
 
     def ease(self, *, room_s: float, slack: float, spaced: bool) -> None:
         """Change *room_s* and *spaced*, and be slower than the rate by the share *slack*."""
@@ -206,7 +205,7 @@ class Bucket:
         then = remaining - ahead_then - (mark.level + self._shifted - mark.shifted)
         latest = remaining - ahead_now - self._level
         reserve, error = self._reserve(), self._rounding
-        least = min(then, latest if ahead else remaining - self._peak_since(mark, stale=True))
+        least = min(then, latest if ahead else remaining - self.peak_since(mark, stale=True))
         # An empty bucket may be in debt by any amount.
         if remaining > 0 and (behind := least - error) > reserve:
             return self.shift(min(behind - reserve, self._may_raise()))
@@ -218,6 +217,10 @@ class Bucket:
     def calm(self, now: float) -> None:
         """Spend nothing of what is saved up for a while."""
         self._calm_until = now + _CALM_S
+
+    def calms(self, now: float) -> bool:
+        """Whether that while is not over."""
+        return now < self._calm_until
 
     def shift(self, units: float) -> float:
         """Move the picture by *units*, which nobody took or gave; returns them."""
@@ -263,22 +266,17 @@ class Bucket:
         # Right before it falls. Shifts move all levels alike.
         self._peaks.note(min(self._level, self.surely) - self._shifted, self._per_s * _GRAIN_S)
 
-    def _note_departure(self, now: float) -> None:
-        self._noted.append((now, self._peaks.count))
-        while len(self._noted) > 1 and self._noted[1][0] <= now - _STALE_S:
-            self._noted.popleft()
-
-    def _peak_since(self, mark: Mark, *, stale: bool = False) -> float:
+    def peak_since(self, mark: Mark, *, stale: bool = False) -> float:
+        """The highest level since then; *stale*: or since a header was true that is as old as they get."""
         self._note_peak()
-        count = min(mark.peaks, self._noted[0][1] - 1) if stale and self._noted else mark.peaks
-        return self._peaks.since(count) + self._shifted
+        return self._peaks.since(mark.peaks, stale=stale) + self._shifted
 
     def _may_raise(self) -> float:
         # What we leave to others comes back as "remaining": only what was saved up before us may be spent.
         return inf if self._share >= 1 else max(0.0, self._most_seen * self._share - self._shifted)
 
     def _rate(self) -> float:
-        slack = max(self._slack, 0.0 if self.known else _BLIND_MARGIN)
+        slack = max(self._slack, 0.0 if self.known else self._blind_margin)
         return self._per_s * (1 - slack) - (self._others.per_s if self.known else 0.0)
 
     def _reserve(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from math import inf
+from math import inf, sqrt
 
 _MEMORY = 200
 """So many answers tell the mean latency."""
@@ -40,11 +40,14 @@ class Flight:
         self._underway: dict[Underway, None] = {}
         self._latencies: deque[tuple[float, float]] = deque()
         self._weight = self._weighted_s = 0.0
+        self._guessed_s: float | None = None
+        # Of those on their way: the turn in which each left, times its tokens.
+        self._began = 0.0
 
     @property
     def latency_s(self) -> float | None:
-        """Seconds that a token's answer takes on average; None until the first answer."""
-        return max(_SHORTEST_S, self._weighted_s / self._weight) if self._latencies else None
+        """Seconds that a token's answer takes on average; None until the first answer, or a guess."""
+        return max(_SHORTEST_S, self._weighted_s / self._weight) if self._latencies else self._guessed_s
 
     @property
     def per_s(self) -> float:
@@ -57,6 +60,34 @@ class Flight:
         if not self._underway or self.latency_s is None:
             return inf
         return (next(iter(self._underway)).began + _FORGOTTEN - self._turns) * self.latency_s
+
+    @property
+    def produced(self) -> float:
+        """Tokens that those on their way are taken to have by now; call `produce` first."""
+        return max(0.0, self.tokens * self._turns - self._began) if self.latency_s is not None else 0.0
+
+    @property
+    def doubt(self) -> float:
+        """Tokens by which that may be too low: each answer by chance as much as it is, three standard deviations of the
+        sum, and all of them by a tenth."""
+        return self.produced * (3.0 / sqrt(len(self._underway)) + 0.1) if self._underway else 0.0
+
+    @property
+    def guessed(self) -> bool:
+        """Whether no answer has told yet how long they take."""
+        return not self._latencies
+
+    @property
+    def answers(self) -> int:
+        """How many are on their way."""
+        return len(self._underway)
+
+    def guess(self, latency_s: float) -> None:
+        """Until the first answer tells: answers may take so long."""
+        first = self.latency_s is None
+        self._guessed_s = max(_SHORTEST_S, latency_s)
+        if first:
+            self._rescale(self._guessed_s)
 
     def produce(self, now: float) -> float:
         """Time passes: the tokens that were produced since the last call; 0 until anything is known."""
@@ -76,22 +107,28 @@ class Flight:
         answer = Underway(tokens, now, self._turns)
         self._underway[answer] = None
         self.tokens += tokens
+        self._began += tokens * self._turns
         return answer
 
     def end(self, answer: Underway) -> float | None:
         """It comes no more, or has come: how much of it was taken to be produced; None if nothing was known of that."""
         if answer.produced is None:
             self._forget(answer, self._turns - answer.began)
-        return answer.produced if self._latencies else None
+        return answer.produced if self.latency_s is not None else None
 
     def learn(self, answer: Underway, tokens: float, now: float) -> None:
         """It has come, with *tokens*."""
-        first, weight = not self._latencies, max(1.0, tokens)
+        first, weight = self.latency_s is None, max(1.0, tokens)
         self._remember(weight, weight * (now - answer.at))
         if first:
-            self._turns /= self.latency_s or 1.0
-            for other in self._underway:
-                other.began /= self.latency_s or 1.0
+            self._rescale(self.latency_s or 1.0)
+
+    def _rescale(self, turn_s: float) -> None:
+        """Turns were seconds; from now on they take *turn_s*."""
+        self._turns /= turn_s
+        self._began /= turn_s
+        for other in self._underway:
+            other.began /= turn_s
 
     def _remember(self, weight: float, weighted_s: float) -> None:
         self._latencies.append((weight, weighted_s))
@@ -106,3 +143,4 @@ class Flight:
         del self._underway[answer]
         answer.produced = answer.tokens * turns
         self.tokens = self.tokens - answer.tokens if self._underway else 0.0
+        self._began = self._began - answer.tokens * answer.began if self._underway else 0.0

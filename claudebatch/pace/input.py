@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from claudebatch.pace.bucket import Bucket, Mark
+from claudebatch.pace.bucket import Bucket
+from claudebatch.pace.peaks import Mark
 
 _STEP = 1000.0
 """As in `pace`: what headers say is rounded to this."""

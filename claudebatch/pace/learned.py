@@ -16,6 +16,8 @@ _DOUBT = 1.5
 """But these rows may be of another kind: so many times as much may be counted for them."""
 _PRIOR_WEIGHT = 3
 """The first guess counts like so many answers."""
+_FIRST_TOKENS_PER_BYTE = 0.4
+"""Of an answer's text: English has 0.32, German and JSON 0.43."""
 _MEMORY = 200
 """So many answers are remembered, in a run whose rows may change their kind on the way."""
 
@@ -40,6 +42,7 @@ class Learned:
         # Mutable, changed by the methods below only.
         self._inputs: dict[str, _Ratio] = {}
         self._outputs: dict[tuple[str, str], _Lengths] = {}
+        self._densities: dict[tuple[str, str], _Ratio] = {}
 
     def expect(self, call: Call) -> Need:
         """What *call* will count against the limits of its pool."""
@@ -48,11 +51,23 @@ class Learned:
         lengths = self._outputs.get((call.model, call.route.rule)) or self._lengths(call)
         usual = lengths.mean(size.output_tokens * _FIRST_FACTOR)
         most = size.input_tokens * ratio.most if ratio.most else 0.0
-        return Need(size.input_tokens * ratio.factor, min(usual, size.output_bound), most)
+        density = self._densities.get((call.model, call.route.rule))
+        per_byte = density.factor if density is not None else _FIRST_TOKENS_PER_BYTE
+        return Need(
+            size.input_tokens * ratio.factor, min(usual, size.output_bound), most, per_byte, proven=ratio.proven
+        )
 
-    def learn(self, call: Call, usage: Usage) -> None:
-        """*call* took this."""
-        (self._inputs.get(call.model) or self._ratio(call.model)).add(call.size.input_tokens, usage.limited_input)
+    def read(self, call: Call, input_tokens: int) -> None:
+        """*call*'s prompt counted as so many tokens; its answer is still to come, and is told as *read*."""
+        (self._inputs.get(call.model) or self._ratio(call.model)).add(call.size.input_tokens, input_tokens)
+
+    def learn(self, call: Call, usage: Usage, *, shown: int = 0, read: bool = False) -> None:
+        """*call* took this; *shown*: for an answer that has so many bytes besides thoughts."""
+        if shown:
+            density = self._densities.setdefault((call.model, call.route.rule), _Ratio(_FIRST_TOKENS_PER_BYTE, 0.0))
+            density.add(shown, max(0, usage.output_tokens - usage.thinking_tokens))
+        if not read:
+            self.read(call, usage.limited_input)
         (self._outputs.get((call.model, call.route.rule)) or self._lengths(call)).add(usage.output_tokens)
 
     def _ratio(self, model: str) -> _Ratio:
@@ -71,7 +86,7 @@ class Learned:
 class _Ratio:
     """Counted tokens per estimated one, over the last answers; *first* and *most* are guesses for the first ones."""
 
-    __slots__ = ("_counted", "_estimated", "_first", "_first_most", "_pairs", "factor", "most")
+    __slots__ = ("_counted", "_estimated", "_first", "_first_most", "_pairs", "factor", "most", "proven")
 
     def __init__(self, first: float, most: float) -> None:
         """*most*: it may be so much; 0 where *first* leans to the high side itself."""
@@ -79,6 +94,7 @@ class _Ratio:
         # Mutable, changed by `add` only.
         self._pairs: deque[tuple[int, int]] = deque()
         self._estimated = self._counted = 0
+        self.proven = False
         self.factor = first
         self.most = most
 
@@ -92,6 +108,7 @@ class _Ratio:
             self._counted -= counted
         answers = len(self._pairs)
         weight = _weight(answers) * self._estimated / answers
+        self.proven = weight == 0
         known = self._estimated + weight
         self.factor = (self._counted + self._first * weight) / known if known else self._first
         self.most = (self._counted + self._first_most * weight) / known if weight and self._first_most else 0.0

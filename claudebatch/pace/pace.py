@@ -8,9 +8,10 @@ from typing import Protocol
 
 from claudebatch.domain import LimitReading, Limits, Usage
 from claudebatch.events import WaitReason
-from claudebatch.pace.bucket import Bucket, Mark
+from claudebatch.pace.bucket import Bucket
 from claudebatch.pace.input import Input, InputBooking
 from claudebatch.pace.output import Output, OutputBooking
+from claudebatch.pace.peaks import Mark
 
 _GENTLE: WaitReason = "gentle start"
 _REQUESTS: WaitReason = "requests per minute"
@@ -58,6 +59,10 @@ class Need:
     output_tokens: float
     input_most: float = 0.0
     """Tokens of input that it may take where *input_tokens* may be far too low; 0: that is not."""
+    tokens_per_byte: float = 0.0
+    """Tokens of output for each byte of an answer."""
+    proven: bool = True
+    """Whether answers have told what such prompts count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,13 @@ class Wait:
 
     seconds: float
     reason: WaitReason
+
+
+@dataclass(slots=True, eq=False)
+class Reading:
+    """A prompt whose tokens of input are told when its answer begins."""
+
+    told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,13 @@ class Booking:
     requests: Mark
     input: InputBooking | None
     output: OutputBooking | None
+    reading: Reading | None = None
+    """None: what the prompt counts is told soon enough when its answer is over."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether the answer is to be seen while it comes: by `began`, `read`, `showed` and `hides`."""
+        return self.reading is not None or (self.output is not None and self.output.watched)
 
 
 class Pace:
@@ -105,6 +124,7 @@ class Pace:
         self._paused_until = now
         self._limited_since: float | None = None
         self._limited_at = now
+        self._waits_for_input = False
 
     @property
     def top_per_s(self) -> float | None:
@@ -137,17 +157,24 @@ class Pace:
             seconds = self._input.wait_for(need.input_tokens, now, most=need.input_most)
             if seconds > longest:
                 longest, why = seconds, _INPUT
+        if longest > 0:
+            self._waits_for_input = why == _INPUT
+            if why == _OUTPUT and self._output is not None:
+                self._output.bound()
         return Wait(max(longest, _SHORTEST_S), why) if longest > 0 else None
 
     def take(self, need: Need, now: float) -> Booking:
         """Book a request that leaves now."""
         self._last_at = now
+        reading = Reading() if self._waits_for_input and not need.proven else None
+        self._waits_for_input = False
         return Booking(
             need,
             now,
             self._requests.take(1.0, now) if self._requests else _NO_MARK,
             self._input.take(need.input_tokens, now, most=need.input_most) if self._input else None,
             self._output.take(need.output_tokens, now) if self._output else None,
+            reading,
         )
 
     def settle(self, booking: Booking, usage: Usage, limits: Limits | None, now: float) -> bool:
@@ -163,6 +190,26 @@ class Pace:
             self._cautious = False
             self._ramp_at = now
         return limits is not None and self._learn(booking, limits, now)
+
+    def began(self, booking: Booking, limits: Limits | None, now: float) -> bool:
+        """A watched answer begins, and its headers are of now; leave them out when it is settled. Returns as that."""
+        return limits is not None and self._learn(booking, limits, now)
+
+    def read(self, booking: Booking, input_tokens: int, now: float) -> None:
+        """The prompt of a watched answer counted so many tokens: long before it is over."""
+        if self._input and booking.input and booking.reading is not None and not booking.reading.told:
+            booking.reading.told = True
+            self._input.settle(booking.input, input_tokens, now)
+
+    def showed(self, booking: Booking, size: float, now: float) -> None:
+        """A watched answer has grown by *size* bytes."""
+        if self._output and booking.output:
+            self._output.showed(booking.output, size * booking.need.tokens_per_byte, now)
+
+    def hides(self, booking: Booking) -> None:
+        """A watched answer grows by what is not shown."""
+        if self._output and booking.output:
+            self._output.hides(booking.output)
 
     def cancel(self, booking: Booking, now: float, *, counted: bool) -> None:
         """No answer came; *counted*: the API may have counted its tokens all the same. The request itself is not given
@@ -197,7 +244,7 @@ class Pace:
     def _return(
         self, booking: Booking, input_tokens: float, output_tokens: float, now: float, *, answered: bool = False
     ) -> None:
-        if self._input and booking.input:
+        if self._input and booking.input and not (booking.reading is not None and booking.reading.told):
             self._input.settle(booking.input, input_tokens, now)
         if self._output and booking.output:
             self._output.settle(booking.output, output_tokens, now, answered=answered)

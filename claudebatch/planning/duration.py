@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from heapq import heappop, heappush
-from math import inf, nextafter
+from math import ceil, inf, nextafter
 from typing import TypeAlias
 
 from claudebatch.config.schema import Config
@@ -27,6 +27,9 @@ Rates: TypeAlias = tuple[float | None, float | None, float | None]
 
 _STARTING = ("first answer", "gentle start")
 """Only short runs wait for these most, and nothing can be done about them."""
+_PIECE_S = 1.5
+_FEWEST_PIECES = 4
+"""Answers that the pace watches are taken to come in pieces of so many seconds, and in no fewer than so many."""
 _FIRST_TOKEN_S = 1.0
 _TOKENS_PER_S = 60.0
 
@@ -87,6 +90,17 @@ class Durations:
         return max(found, key=lambda duration: duration.seconds, default=None)
 
 
+@dataclass(slots=True, eq=False)
+class _Coming:
+    """One answer on its way, in pieces."""
+
+    booking: Booking
+    call: Call
+    piece_s: float
+    pieces: int
+    came: int = 0
+
+
 class _Drive:
     """One pool's run in a time of its own."""
 
@@ -103,7 +117,8 @@ class _Drive:
         self._last = 0.0
         self._rows = 0
         self._waited: defaultdict[str, float] = defaultdict(float)
-        self._out: list[tuple[float, int, Booking, Call]] = []
+        self._events = 0
+        self._out: list[tuple[float, int, _Coming]] = []
 
     def add(self, call: Call) -> None:
         self._rows += 1
@@ -140,20 +155,47 @@ class _Drive:
         for level, units in zip(self._levels[:2], (1, call.size.input_tokens), strict=True):
             if level is not None:
                 level.take(units, self._now)
-        answered_at = self._now + self._latency_s(call.size.output_tokens)
-        self._last = max(self._last, answered_at)
-        heappush(self._out, (answered_at, self._rows, booking, call))
+        seconds = self._latency_s(call.size.output_tokens)
+        pieces = max(_FEWEST_PIECES, ceil(seconds / _PIECE_S)) if booking.watched else 1
+        if booking.watched:
+            self._pace.began(booking, self._headers(self._now), self._now)
+            self._produce(call.size.output_tokens / max(seconds, _PIECE_S / _FEWEST_PIECES))
+        self._last = max(self._last, self._now + seconds)
+        self._expect(_Coming(booking, call, seconds / pieces, pieces), self._now)
+
+    def _produce(self, per_s: float) -> None:
+        """From now on so many tokens a second more are produced."""
+        if (output := self._levels[2]) is not None:
+            output.take(0, self._now)
+            output.drained_per_s += per_s
+
+    def _expect(self, coming: _Coming, now: float) -> None:
+        """Its next piece, or the whole of it."""
+        self._events += 1
+        heappush(self._out, (now + coming.piece_s, self._events, coming))
 
     def _answer(self) -> None:
         while self._out and self._out[0][0] <= self._now:
-            at, _, booking, call = heappop(self._out)
-            output = self._levels[2]
-            if output is not None:
-                output.take(call.size.output_tokens, at)
-            usage = Usage(call.size.input_tokens, call.size.output_tokens)
-            self._learned.learn(call, usage)
-            self._slots.free(at, answered=True)
-            self._pace.settle(booking, usage, self._headers(at), at)
+            at, _, coming = heappop(self._out)
+            booking, tokens = coming.booking, coming.call.size.output_tokens / coming.pieces
+            coming.came += 1
+            if booking.watched and booking.need.tokens_per_byte:
+                self._pace.showed(booking, tokens / booking.need.tokens_per_byte, at)
+            if coming.came < coming.pieces:
+                self._expect(coming, at)
+            else:
+                self._settle(coming, at)
+
+    def _settle(self, coming: _Coming, at: float) -> None:
+        call, booking = coming.call, coming.booking
+        if (output := self._levels[2]) is not None:
+            output.take(0 if booking.watched else call.size.output_tokens, at)
+        if booking.watched:
+            self._produce(-call.size.output_tokens / max(coming.piece_s * coming.pieces, _PIECE_S / _FEWEST_PIECES))
+        usage = Usage(call.size.input_tokens, call.size.output_tokens)
+        self._learned.learn(call, usage)
+        self._slots.free(at, answered=True)
+        self._pace.settle(booking, usage, None if booking.watched else self._headers(at), at)
 
     def _headers(self, now: float) -> Limits:
         requests, inputs, outputs = self._levels
@@ -195,9 +237,12 @@ class _Level:
         # Mutable: the level at the moment `_at`.
         self._left = self._capacity
         self._at = 0.0
+        self.drained_per_s = 0.0
+        """What is produced while time passes; may be set after `take`."""
 
     def take(self, units: float, now: float) -> None:
-        self._left = min(self._capacity, self._left + (now - self._at) * self._per_minute / 60) - units
+        gained = (now - self._at) * (self._per_minute / 60 - self.drained_per_s)
+        self._left = min(self._capacity, self._left + gained) - units
         self._at = now
 
     def reading(self, now: float, step: int) -> LimitReading:

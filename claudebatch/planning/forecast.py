@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from claudebatch.domain import Call, Pico, Usage, value
+from claudebatch.domain import Call, Pico, Usage
 from claudebatch.planning.history import ENOUGH, Habits, History, Inputs
 from claudebatch.prices import PriceBook, UnknownPrice
 from claudebatch.reports import Basis
+from claudebatch.value import value
 
 # Where nothing was learned: answers may be short, and the input estimate, which leans to the high side, too high.
 _LOW_INPUT = 0.8

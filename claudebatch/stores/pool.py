@@ -32,6 +32,40 @@ class InForce:
     in_flight: int
 
 
+class Watcher:
+    """Tells a pool's pace what is seen of one answer."""
+
+    __slots__ = ("_booking", "_now", "_pace", "heard", "hidden", "shown")
+
+    def __init__(self, pace: Pace, booking: Booking, now: Callable[[], float]) -> None:
+        self._pace = pace
+        self._booking = booking
+        self._now = now
+        # Mutable, changed by the methods below only: whether its head came, how many bytes, and whether there is more.
+        self.heard = False
+        self.shown = 0
+        self.hidden = False
+
+    def began(self, limits: Limits | None) -> None:
+        """The head of the response came."""
+        self.heard = True
+        self._pace.began(self._booking, limits, self._now())
+
+    def read(self, input_tokens: int) -> None:
+        """The prompt counted so many tokens."""
+        self._pace.read(self._booking, input_tokens, self._now())
+
+    def showed(self, size: int) -> None:
+        """The answer has grown by *size* bytes."""
+        self.shown += size
+        self._pace.showed(self._booking, size, self._now())
+
+    def hides(self) -> None:
+        """The answer grows by what is not shown."""
+        self.hidden = True
+        self._pace.hides(self._booking)
+
+
 class LocalPool:
     """One pool's pace and its requests in flight, shared by all lanes of this process."""
 
@@ -69,6 +103,10 @@ class LocalPool:
             at_once = top * _PERIOD_S
             self._gate, self._gate_per_s = AsyncLimiter(at_once, at_once / top), top
         await self._gate.acquire()
+
+    def watch(self, booking: Booking) -> Watcher | None:
+        """Who wants to see the answer grow; None: nobody."""
+        return Watcher(self._pace, booking, self._now) if booking.watched else None
 
     async def settle(self, booking: Booking, usage: Usage, limits: Limits | None) -> None:
         """An answer came: what was expected becomes what was counted, and what its headers say is learned."""

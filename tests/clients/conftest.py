@@ -18,6 +18,7 @@ import pytest
 from claudebatch.clients.sdk import SdkClient
 from claudebatch.domain import Call, Prompt, Route, Size, Usage
 from claudebatch.simulator import Simulator, SimulatorSettings
+from tests.clients.seen import Seen
 from tests.clients.wire import WireServer, wire_server
 
 KEY = "sk-ant-test"
@@ -148,3 +149,9 @@ async def wire() -> AsyncIterator[WireServer]:
     """A server for bytes of every kind."""
     async with wire_server() as server:
         yield server
+
+
+@pytest.fixture
+def seen() -> Seen:
+    """A watch that has seen nothing yet."""
+    return Seen()

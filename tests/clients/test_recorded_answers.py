@@ -38,6 +38,7 @@ def replay(raw, case):
 def test_there_is_something_to_replay():
     assert len(MESSAGES) >= 15
     assert len(ERRORS) >= 15
+    assert parse_message(json.dumps(CASES["thinking"]["body"]).encode()).usage.thinking_tokens > 0
 
 
 @pytest.mark.parametrize("name", MESSAGES)
@@ -61,6 +62,7 @@ def check_usage(reply, told):
     assert json.loads(reply.raw_usage) == told
     assert (usage.input_tokens, usage.output_tokens) == (told["input_tokens"], told["output_tokens"])
     assert (usage.cache_creation_input_tokens, usage.cache_read_input_tokens) == (written, read)
+    assert usage.thinking_tokens == (told.get("output_tokens_details") or {}).get("thinking_tokens", 0)
     assert usage.total_input == told["input_tokens"] + written + read
     assert usage.limited_input == told["input_tokens"] + written
     for kind in ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"):

@@ -22,8 +22,8 @@ class Act:
 HANG: Final = Act("keep the connection open and say no more")
 RESET: Final = Act("reset the connection")
 AT_ONCE: Final = Act("do not read the request first")
-Step: TypeAlias = bytes | float | Act
-"""Bytes are sent, a number is a pause in seconds. At the end of its steps the server closes."""
+Step: TypeAlias = bytes | float | asyncio.Event | Act
+"""Bytes are sent, a number is a pause in seconds, an event is waited for. At the end of its steps the server closes."""
 
 
 @dataclass
@@ -76,6 +76,8 @@ class WireServer:
                 self.sent = start
         elif isinstance(step, float):
             await asyncio.sleep(step)
+        elif isinstance(step, asyncio.Event):
+            await step.wait()
         elif step is RESET:
             raw = writer.get_extra_info("socket")
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

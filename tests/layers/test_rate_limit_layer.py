@@ -11,7 +11,7 @@ from claudebatch.domain import Call, LimitReading, Limits, Reply, Size, Usage
 from claudebatch.errors import AttemptError
 from claudebatch.events import ConcurrencyChanged, LimitsSeen
 from claudebatch.pace.pace import Need
-from tests.support.limiting import Limiter, used
+from tests.support.limiting import AsStated, Limiter, used
 from tests.support.scripted import HAIKU, OPUS, ScriptedClient, bad_request, make_reply, overloaded, timed_out
 from tests.support.virtual import now, virtual
 
@@ -110,7 +110,7 @@ async def test_who_waits_asks_again_with_what_was_learned_meanwhile():
         def expect(self, call: Call) -> Need:
             return Need(self.tokens, 0)
 
-        def learn(self, call: Call, usage: Usage) -> None:
+        def learn(self, call: Call, usage: Usage, *, shown: int = 0, read: bool = False) -> None:
             self.tokens, self.learned = 100.0, self.learned + 1
 
     limiter.layer._sizes = sizes = Learning()
@@ -205,3 +205,94 @@ async def test_a_pool_starts_gently_and_says_so():
     await limiter.send_all(client, 300)
     assert sum(at < 0.5 for at in client.times) <= 8
     assert limiter.told("gentle start")
+
+
+# Watching
+
+
+class Streaming(ScriptedClient):
+    """Shows what it answers to who watches: its head, and *shown* bytes, after thoughts if it *hides* some."""
+
+    def __init__(self, *, shown: int = 1000, hides: bool = False, limits: Limits | None = None, thinking: int = 0,
+                 reads: int = 10):  # fmt: skip
+        super().__init__(takes_s=1.0)
+        self.shown, self.hides, self.limits, self.thinking = shown, hides, limits, thinking
+        self.watched: list[bool] = []
+        self.reads = reads
+
+    async def __call__(self, call: Call) -> Reply:
+        self.watched.append(call.watch is not None)
+        if call.watch is not None:
+            call.watch.began(self.limits)
+            call.watch.read(self.reads)
+            if self.hides:
+                call.watch.hides()
+            call.watch.showed(self.shown)
+        await super().__call__(call)
+        usage = {"output_tokens": 500, "output_tokens_details": {"thinking_tokens": self.thinking}}
+        return make_reply(usage=usage, limits=self.limits)
+
+
+class Counted(AsStated):
+    def __init__(self) -> None:
+        self.shown: list[int] = []
+
+    def learn(self, call: Call, usage: Usage, *, shown: int = 0, read: bool = False) -> None:
+        self.shown.append(shown)
+
+
+@virtual
+async def test_answers_are_watched_while_the_limit_of_output_binds():
+    limiter, client = Limiter(otpm=30_000), Streaming()
+    await limiter.send_all(client, 20)
+    assert client.watched == [False] + [True] * 19, "the first one always waits: nothing is booked ahead at the start"
+    limiter, client = Limiter(rpm=60, otpm=30_000_000), Streaming()
+    await limiter.send_all(client, 20)
+    assert not any(client.watched), "requests bind"
+
+
+@virtual
+async def test_what_the_head_of_a_watched_answer_says_is_used_at_once_and_once():
+    limiter, client = Limiter(otpm=30_000), Streaming(limits=Limits(output_tokens=LimitReading(60_000, 1000)))
+    pool, settled = limiter.pools[HAIKU], []
+    settle = pool._pace.settle
+    pool._pace.settle = lambda booking, usage, limits, at: settled.append(limits) or settle(booking, usage, limits, at)
+    await limiter.send_all(client, 20)
+    told = [event for event in limiter.events if isinstance(event, LimitsSeen)]
+    assert told == [LimitsSeen(HAIKU, None, None, 60_000)]
+    assert settled.count(None) == client.watched.count(True) > 10
+
+
+@pytest.mark.parametrize(
+    ("hides", "thinking", "learned"), [(False, 0, 1000), (True, 0, 0), (True, 100, 1000)],
+    ids=["all is shown", "nobody knows how much was hidden", "the answer says how much was hidden"],
+)  # fmt: skip
+@virtual
+async def test_the_length_of_texts_is_learned_where_their_tokens_are_known(hides: bool, thinking: int, learned: int):
+    limiter, client = Limiter(otpm=30_000), Streaming(hides=hides, thinking=thinking)
+    limiter.layer._sizes = sizes = Counted()
+    await limiter.send_all(client, 20)
+    assert sorted(set(sizes.shown)) == sorted({0, learned})
+
+
+@virtual
+async def test_what_prompts_count_is_learned_when_the_first_answers_begin_and_who_waits_asks_again_at_once():
+    limiter, client = Limiter(itpm=60_000), Streaming(reads=100)
+
+    class Reading(AsStated):
+        tokens, proven, learned = 30_000.0, False, 0
+
+        def expect(self, call: Call) -> Need:
+            return Need(self.tokens, 0, proven=self.proven)
+
+        def read(self, call: Call, input_tokens: int) -> None:
+            self.tokens, self.proven = float(input_tokens), True
+
+        def learn(self, call: Call, usage: Usage, *, shown: int = 0, read: bool = False) -> None:
+            self.learned += not read
+
+    limiter.layer._sizes = sizes = Reading()
+    await limiter.send_all(client, 20)
+    assert client.watched == [True] + [False] * 19
+    assert sizes.learned == 19, "of the first one it is known already"
+    assert client.times[-1] - client.times[0] < 4, "thirty seconds for the second one, were it not for what was read"

@@ -93,3 +93,35 @@ def test_at_the_very_moment_that_was_told_the_oldest_one_is_forgotten() -> None:
     flight.depart(100.0, 10.0)
     flight.produce(10.0 + flight.forgets_in_s)
     assert flight.forgets_in_s == inf
+
+
+def test_a_guess_serves_until_the_first_answer_tells() -> None:
+    flight = Flight(0.0)
+    first, second = flight.depart(100.0, 0.0), flight.depart(100.0, 0.0)
+    flight.produce(2.0)
+    flight.guess(10.0)
+    assert (flight.latency_s, flight.guessed, flight.produced) == (10.0, True, pytest.approx(40))
+    flight.guess(20.0)
+    assert flight.produce(4.0) == pytest.approx(20)
+    flight.end(first)
+    flight.learn(first, 100.0, 4.0)
+    assert (flight.latency_s, flight.guessed) == (4.0, False)
+    flight.guess(50.0)
+    assert flight.latency_s == 4.0
+    assert flight.end(second) == pytest.approx(30), "and what was thought so far stays thought"
+
+
+def test_what_those_on_their_way_have_by_now_is_kept_in_one_sum() -> None:
+    flight = known(10.0)
+    answers = []
+    for second in range(10, 20):
+        flight.produce(float(second))
+        answers.append(flight.depart(100.0, float(second)))
+    flight.produce(20.0)
+    assert flight.produced == pytest.approx(sum(10 * (20 - second) for second in range(10, 20)))
+    flight.end(answers[0])
+    assert flight.produced == pytest.approx(450) and flight.answers == 9
+    assert 450 < flight.doubt < 3 * 450, "chance evens out"
+    for answer in answers[1:]:
+        flight.end(answer)
+    assert (flight.produced, flight.doubt) == (0.0, 0.0)

@@ -117,7 +117,9 @@ def test_requests_without_any_input_teach_nothing_and_break_nothing() -> None:
 
 def test_what_earlier_runs_counted_is_expected_at_first_and_half_as_much_again_thought_possible() -> None:
     need = Learned(Before()).expect(call())
-    assert need == Need(pytest.approx(1000 * 0.8 * 1.02), 300 * FIRST, pytest.approx(1000 * 0.8 * 1.5))
+    assert need == Need(
+        pytest.approx(1000 * 0.8 * 1.02), 300 * FIRST, pytest.approx(1000 * 0.8 * 1.5), 0.4, proven=False
+    )
 
 
 def test_what_earlier_runs_do_not_know_is_expected_as_without_them() -> None:
@@ -137,3 +139,26 @@ def test_within_nine_answers_earlier_runs_have_no_say_any_more(truth: float) -> 
     need = learned.expect(call())
     assert (need.input_tokens, need.output_tokens, need.input_most) == (pytest.approx(800 * truth), 50, 0)
     assert all(tokens >= 800 * truth - 1e-6 for tokens in most), "never too low on the way"
+
+
+def test_tokens_are_told_by_the_length_of_the_text_as_in_the_last_answers_of_the_route() -> None:
+    learned = Learned()
+    assert learned.expect(call()).tokens_per_byte == 0.4
+    for _ in range(20):
+        learned.learn(call(), Usage(output_tokens=350, thinking_tokens=150), shown=1000)
+    assert learned.expect(call()).tokens_per_byte == pytest.approx(0.2), "thoughts have no text"
+    assert learned.expect(call(rule="essays")).tokens_per_byte == 0.4
+    learned.learn(call(), Usage(output_tokens=5000), shown=0)
+    assert learned.expect(call()).tokens_per_byte == pytest.approx(0.2), "nobody saw that one"
+
+
+def test_what_a_prompt_counts_is_learned_when_it_is_read_and_not_once_more_when_it_is_answered() -> None:
+    learned = Learned()
+    assert not learned.expect(call()).proven
+    for _ in range(9):
+        learned.read(call(), 700)
+    assert learned.expect(call()).proven and learned.expect(call()).input_tokens == pytest.approx(700)
+    learned.learn(call(), used(9000, 50), read=True)
+    assert learned.expect(call()).input_tokens == pytest.approx(700)
+    learned.learn(call(), used(9000, 50))
+    assert learned.expect(call()).input_tokens > 1000

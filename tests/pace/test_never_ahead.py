@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claudebatch.pace.bucket import Bucket, Mark
+from claudebatch.pace.bucket import Bucket
+from claudebatch.pace.peaks import Mark
 from claudebatch.simulator.limits import Bucket as ApiBucket
 
 Step: TypeAlias = tuple[str, float]

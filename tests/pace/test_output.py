@@ -119,7 +119,7 @@ def test_a_bucket_that_headers_show_as_one_thousand_or_none_is_used_all_the_same
     booking = output.take(60, 1.0)
     output.settle(booking, 60, 4.0, answered=True)
     output.observe(booking, 1000, 4.0)
-    assert output._streamed.surely == pytest.approx(1000 - 500 - 0.25 * 10_000 / 60), "none of it by rounding up"
+    assert output._produced.bucket.surely == pytest.approx(1000 - 500 - 0.25 * 10_000 / 60), "none of it by rounding up"
 
 
 def test_the_last_header_of_a_small_bucket_is_believed() -> None:
@@ -128,11 +128,11 @@ def test_the_last_header_of_a_small_bucket_is_believed() -> None:
     for number, booking in enumerate(bookings):
         output.settle(booking, 100, 2.0 + number / 10, answered=True)
         output.observe(booking, 6000, 2.0 + number / 10)
-    output._streamed.give_back(-5500, 3.0)
+    output._produced.bucket.give_back(-5500, 3.0)
     low = output.take(100, 3.0)
-    assert output._streamed.mark(4.5).level > 4000
+    assert output._produced.bucket.mark(4.5).level > 4000
     output.observe(low, 0, 4.5)
-    assert output._streamed.mark(4.5).level <= 500, (
+    assert output._produced.bucket.mark(4.5).level <= 500, (
         "though as little was left when it was asked for, and it may say that"
     )
 
@@ -143,3 +143,63 @@ def test_the_larger_the_answers_for_a_small_bucket_the_more_must_be_left_in_it()
         output.observe(output.take(10, 0.0), round(400 * burst_s / 60) * 1000, 1.0)
     assert small._margin(10) < small._margin(500) < small._margin(1500)
     assert large._margin(10) == large._margin(1500)
+
+
+# Watching
+
+
+def bound(latency_s: float | None = 3.0) -> Output:
+    """It binds; an answer has told how long they take."""
+    output = Output(RATE, now=0.0, share=1.0)
+    if latency_s is not None:
+        output.settle(output.take(100, 0.0), 100, latency_s, answered=True)
+    for at in (99.0, 100.0):
+        output.bound()
+        output.settle(output.take(1, at), 1, at, answered=False)
+    return output
+
+
+def test_answers_are_watched_while_the_limit_binds_and_for_a_minute_after() -> None:
+    assert not Output(RATE, now=0.0, share=1.0).take(100, 0.0).watched
+    assert bound(None).take(100, 100.0).watched, "nobody knows yet how long answers take"
+    once = Output(RATE, now=0.0, share=1.0)
+    once.bound()
+    assert not once.take(100, 0.0).watched, "the first one may always have to wait"
+    output = bound()
+    assert output.take(100, 159.0).watched and not output.take(100, 161.0).watched
+
+
+def test_answers_that_take_no_time_are_not_watched() -> None:
+    assert not bound(0.2).take(100, 100.0).watched
+
+
+def test_who_sees_everything_need_not_wait_until_an_answer_would_be_paid_for() -> None:
+    watched, unwatched = bound(), Output(RATE, now=0.0, share=1.0)
+    unwatched.settle(unwatched.take(100, 0.0), 100, 3.0, answered=True)
+    for output in (watched, unwatched):
+        for at in range(8):
+            booking = output.take(3000, 100.0 + at / 100)
+            output.showed(booking, 3.0, 101.0)
+    assert unwatched.wait_for(3000, 101.0) > 10
+    assert watched.wait_for(3000, 101.0) == 0
+
+
+def test_an_api_that_counts_at_the_end_is_found_out_by_its_headers_and_answers_are_watched_no_more() -> None:
+    output = bound()
+    for number in range(10):
+        at = 100 + number / 10
+        booking = output.take(1000, at)
+        output.showed(booking, 900.0, at + 0.05)
+        output.observe(booking, 5000, at + 0.06)
+    assert output._counting.at_end
+    assert not output.take(1000, 101.0).watched
+
+
+def test_a_refusal_that_only_that_explains_teaches_it_and_costs_no_trust_in_the_limit() -> None:
+    output = bound()
+    output._arrived.give_back(-5000, 100.0)
+    reserve = output._arrived.behind
+    output.refused(100.0)
+    assert output._counting.at_end and output._arrived.behind == reserve
+    output.refused(100.1)
+    assert output._produced.bucket.mark(100.1).level <= 0, "the next one is about the limit"

@@ -53,6 +53,12 @@ CASES: dict[str, tuple[Server, Rows, dict[str, object], str | None]] = {
     "output": (
         Server(otpm=400_000, burst_s=60, latency="fixed:3"),
         Rows(count=2000, output="fixed:400"), {}, "output tokens per minute"),
+    "output, one second": (
+        Server(otpm=400_000, burst_s=1, latency="fixed:3"),
+        Rows(count=2000, output="fixed:400"), {}, "output tokens per minute"),
+    "output, one second, long answers": (
+        Server(otpm=100_000, burst_s=1, latency="fixed:20"),
+        Rows(count=400, output="fixed:800"), {}, "output tokens per minute"),
     "nothing but answers": (
         Server(rpm=1000, latency="fixed:5"), Rows(count=20), {"concurrency": 64}, None),
     "few at once": (

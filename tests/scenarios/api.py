@@ -7,10 +7,11 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import ceil, log
 
 from claudebatch.clients import classify
 from claudebatch.clients.headers import HeaderFacts, read_headers
-from claudebatch.domain import Call, LimitReading, Limits, Reply, Usage
+from claudebatch.domain import Call, LimitReading, Limits, Reply, Usage, Watch
 from claudebatch.errors import AttemptError, StopRun
 from claudebatch.simulator.latency import parse_latency
 from claudebatch.simulator.limits import PoolLimits
@@ -24,6 +25,9 @@ from tests.support.virtual import now
 _REFUSED_AFTER_S = 0.05
 _OTHER_TRIES_AGAIN_S = 0.1
 _PLAIN = make_reply()
+_DENSITY_SPREAD = 0.05
+_PIECE_S = 1.5
+_FEWEST_PIECES = 8
 
 
 class Buckets(PoolLimits):
@@ -63,6 +67,7 @@ class Api:
         self._server = server
         self._count = count
         self._rng = rng
+        self._texts = random.Random(1)  # of its own: whether answers are watched changes nothing else
         self._latency = parse_latency(server.latency)
         self._travel = parse_latency(server.travel)
         self.seen = Seen()
@@ -104,6 +109,7 @@ class Api:
                 await asyncio.sleep(_OTHER_TRIES_AGAIN_S)
             self._buckets.produce(output_tokens, 0.0, now())
             self._buckets.settle(input_tokens, usage, now())
+            self._buckets.finish(output_tokens, now())
 
     async def _serve(self, call: Call, began: float) -> Reply:
         await self._meet_trouble(call, began)
@@ -120,12 +126,40 @@ class Api:
         latency_s = self._latency.draw(self._rng)
         self._current().produce(counted_output, latency_s, now())
         self.seen.made.append((now(), now() + latency_s, counted_output))
-        await asyncio.sleep(latency_s)
-        usage = Usage(input_tokens=counted_input, output_tokens=counted_output)
+        await self._come(call.watch, counted_input, counted_output, latency_s)
+        usage = Usage(counted_input, counted_output, thinking_tokens=round(self._server.thinks * counted_output))
         self._current().settle(counted_input, usage, now())
+        self._current().finish(counted_output, now())
         self.seen.produced.append((now(), counted_output))
         limits = at_start if self._server.headers == "start" else self._say()
         return make_answer(usage, limits, now() - began)
+
+    async def _come(self, watch: Watch | None, input_tokens: int, tokens: int, seconds: float) -> None:
+        """Be produced for so long, and be seen by *watch*."""
+        server = self._server
+        if watch is None or server.streams == "not":
+            await asyncio.sleep(seconds)
+            if watch is not None:
+                watch.began(self._say())
+            return
+        watch.began(self._say())
+        watch.read(input_tokens)
+        if server.thinks:
+            watch.hides()
+            await asyncio.sleep(seconds * server.thinks)
+        shown = round(tokens * (1 - server.thinks))
+        size = round(shown * self._texts.lognormvariate(log(server.bytes_per_token), _DENSITY_SPREAD))
+        if server.streams == "late":
+            await asyncio.sleep(seconds * (1 - server.thinks))
+            watch.showed(size)
+            return
+        await self._write(watch, size, seconds * (1 - server.thinks))
+
+    async def _write(self, watch: Watch, size: int, seconds: float) -> None:
+        pieces = max(_FEWEST_PIECES, ceil(seconds / _PIECE_S))
+        for piece in range(pieces):
+            await asyncio.sleep(seconds / pieces)
+            watch.showed(size * (piece + 1) // pieces - size * piece // pieces)
 
     async def _meet_trouble(self, call: Call, began: float) -> None:
         window = next((window for window in self._server.windows if window.since <= now() < window.until), None)

@@ -53,6 +53,12 @@ class Server(_Part, frozen=True):
     headers: Literal["end", "start", "none", "always full", "always empty", "ten times the limit"] = "end"
     """end, start: of the answer."""
     stale_s: float = 0.0
+    streams: Literal["evenly", "late", "not"] = "evenly"
+    """How a streamed answer comes. Late: all its text at the end, as through a gateway that keeps it back; not: as a
+    plain answer does, its head at the end as well."""
+    thinks: float = 0.0
+    """So much of each answer are thoughts, which come first and are not shown."""
+    bytes_per_token: float = 3.1
     output_at_end: bool = False
     """Output counts all at once when its answer is ready, rather than while it is produced."""
     retry_after: bool = True

@@ -32,7 +32,10 @@ class AsStated:
     def expect(self, call: Call) -> Need:
         return Need(call.size.input_tokens, call.size.output_tokens)
 
-    def learn(self, call: Call, usage: Usage) -> None:
+    def read(self, call: Call, input_tokens: int) -> None:
+        pass
+
+    def learn(self, call: Call, usage: Usage, *, shown: int = 0, read: bool = False) -> None:
         pass
 
 

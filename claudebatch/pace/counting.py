@@ -1,0 +1,62 @@
+"""How the API counts output: while it is produced, as its documentation has it, or all at once when an answer is ready.
+
+The documentation is believed until headers or a refusal contradict it. Where the bucket holds little, the two ways of
+counting leave different amounts in it at nearly any moment; whoever counts both ways uses three quarters of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+_DOUBTED = -1.0
+_REFUTED = -2.0
+_MOST = 4.0
+"""A header that only one way of counting explains counts for at most 1."""
+_TOLERANCE_SHARE = 0.1
+_PLAIN_SHARE = 0.25
+"""Of what the bucket holds: a picture that is wrong by no more than the first explains the header, and one that is
+wrong by the second more than that does not at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What is left by one way of counting: *level*, or more by up to *behind*."""
+
+    level: float
+    behind: float
+
+    def off(self, remaining: float, *, step: float, holds: float) -> float:
+        """Whether a header of *remaining*, rounded to *step*, contradicts it: from 0 to 1."""
+        above = self.level - (remaining + step / 2)
+        below = (remaining - step / 2) - (self.level + self.behind) if remaining > 0 else 0.0
+        return min(1.0, max(0.0, max(above, below) / holds - _TOLERANCE_SHARE) / _PLAIN_SHARE)
+
+
+class Counting:
+    """Weighs what headers say against both pictures."""
+
+    def __init__(self) -> None:
+        # Mutable, changed by the methods below only: above 0 for while it is produced, below for at its end.
+        self._score = 0.0
+
+    @property
+    def doubted(self) -> bool:
+        """It may count when its answer is ready."""
+        return self._score <= _DOUBTED
+
+    @property
+    def at_end(self) -> bool:
+        """It surely does."""
+        return self._score <= _REFUTED
+
+    def weigh(self, remaining: float, *, produced: Guess, arrived: Guess, step: float, holds: float) -> None:
+        """A header says that *remaining* are left of a bucket that holds so much."""
+        apart = arrived.off(remaining, step=step, holds=holds) - produced.off(remaining, step=step, holds=holds)
+        self._score = max(-_MOST, min(_MOST, self._score + apart))
+
+    def explains(self, *, produced: float, arrived: float) -> bool:
+        """A request met a 429, with so much left by either way of counting: whether that is a matter of counting."""
+        if self.at_end or not arrived < 1 <= produced:
+            return False
+        self._score = -_MOST
+        return True
