@@ -14,10 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from claudebatch.pace.bucket import RESERVE_S, Bucket
+from claudebatch.pace.bucket import Bucket
 from claudebatch.pace.counting import Counting, Guess
 from claudebatch.pace.peaks import Mark
-from claudebatch.pace.produced import SMALLEST_S, STEP, Produced, Production
+from claudebatch.pace.produced import STEP, Produced, Production, smallest
 
 _ROOM_S = 5.0
 """So much may be made up for after answers that came together kept the API's bucket below zero; of answers that take
@@ -77,17 +77,7 @@ class Output:
     def __init__(self, per_minute: float, *, now: float, share: float) -> None:
         self._booked = Bucket(per_minute, now=now, step=STEP, share=share, room_s=_ROOM_S, spaced=True, known_from=1)
         self._produced = Produced(per_minute, now=now, share=share)
-        self._arrived = Bucket(
-            per_minute,
-            now=now,
-            step=STEP,
-            share=share,
-            level=inf,
-            room_s=SMALLEST_S,
-            shared=False,
-            reserve_s=RESERVE_S,
-            known_from=1,
-        )
+        self._arrived = smallest(per_minute, now=now, share=share)
         self._counting = Counting()
         # Mutable: what is booked and has not come, however long ago; whether headers come at all; whether the next
         # request has waited for this limit, how many did before it in a row, and when it was last enough of them.

@@ -18,7 +18,7 @@ from claudebatch.pace.sight import Growing, Sight
 
 STEP = 1000.0
 """As in `pace`: what headers say is rounded to this."""
-SMALLEST_S = 0.9
+_SMALLEST_S = 0.9
 """Of its smallest bucket so much is thought to be there."""
 _BEHIND_S = 0.25
 """What headers raise it to stays so far below what they say."""
@@ -65,22 +65,26 @@ class Production:
         return self.view.growing if self.view is not None else None
 
 
+def smallest(per_minute: float, *, now: float, share: float, **more: float) -> Bucket:
+    """A picture of the smallest bucket that the API may have for output, full at first; *more* as in `Bucket`."""
+    return Bucket(
+        per_minute,
+        now=now,
+        step=STEP,
+        share=share,
+        level=inf,
+        room_s=_SMALLEST_S,
+        shared=False,
+        known_from=1,
+        **more,  # type: ignore[arg-type]
+    )
+
+
 class Produced:
     """*per_minute* output tokens a minute. Levels are in tokens, moments and waits in seconds of one clock."""
 
     def __init__(self, per_minute: float, *, now: float, share: float) -> None:
-        self.bucket = Bucket(
-            per_minute,
-            now=now,
-            step=STEP,
-            share=share,
-            level=inf,
-            room_s=SMALLEST_S,
-            shared=False,
-            reserve_s=_BEHIND_S,
-            known_from=1,
-            blind_margin=0.0,
-        )
+        self.bucket = smallest(per_minute, now=now, share=share, reserve_s=_BEHIND_S, blind_margin=0.0)
         """Full at first, as the API's is, and as small as that may be."""
         self._flight = Flight(now)
         self._sight = Sight(now)
