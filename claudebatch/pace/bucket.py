@@ -12,14 +12,13 @@ from math import inf
 
 from claudebatch.pace.others import Others
 from claudebatch.pace.peaks import Mark, Peaks
+from claudebatch.pace.trust import Trust
 
 _ROOM_S = 0.5
 """Seconds of allowance that may be saved up blindly: half of the smallest bucket that the API is said to use ("60 RPM
 might be enforced as 1 request per second")."""
 RESERVE_S = 0.5
 """How far behind the API's bucket ours stays once that is known: late packets and small errors come out of this."""
-_RESERVE_MOST_S = 8.0
-"""Every refusal doubles the reserve, up to this: headers may be older than we think, or somebody else is in a hurry."""
 _BLIND_MARGIN = 0.015
 """How much slower than the stated rate we are where no header shows the distance, so that jitter adds up to nothing."""
 _KNOWN_FROM = 4
@@ -72,8 +71,7 @@ class Bucket:
         # Mutable, changed by the methods below only. The level may be negative: what was taken and not refilled yet.
         self._per_s = per_minute / 60
         self._share = share
-        self._room_s = self._room_most_s = room_s
-        self._reserve_s = reserve_s
+        self._trust = Trust(reserve_s=reserve_s, room_s=room_s, least_room_s=_ROOM_S)
         self._most_seen = 0.0
         self._level = min(level, self.surely)
         self._at = now
@@ -107,7 +105,7 @@ class Bucket:
     @property
     def surely(self) -> float:
         """Units that it surely holds when it is full."""
-        blind = self._per_s * self._room_s
+        blind = self._per_s * self._trust.room_s
         return max(blind, self._most_seen - self._rounding - self._reserve()) if self.known else blind
 
     @property
@@ -138,7 +136,7 @@ class Bucket:
         self._note_peak()
         self._peaks.leave(now)
         held = min(self._level, self.surely)
-        saved = max(0.0, held - self._per_s * max(_SPREAD_FROM_S, self._room_s))
+        saved = max(0.0, held - self._per_s * max(_SPREAD_FROM_S, self._trust.room_s))
         self._level = held - units
         self._last = (now, units)
         self._unbound -= units
@@ -178,11 +176,12 @@ class Bucket:
 
     def ease(self, *, room_s: float, slack: float, spaced: bool) -> None:
         """Change *room_s* and *spaced*, and be slower than the rate by the share *slack*."""
-        self._room_s, self._slack, self._spaced = min(room_s, self._room_most_s), slack, spaced
+        self._trust.leave_room(room_s)
+        self._slack, self._spaced = slack, spaced
 
     def keep_behind(self, seconds: float) -> None:
         """Stay at least so far behind the API's."""
-        self._reserve_s = max(self._reserve_s, seconds)
+        self._trust.keep_behind(seconds)
 
     def observe(self, mark: Mark, remaining: float, now: float, *, ahead: tuple[float, float] | None = None) -> float:
         """An answer says that *remaining* were left; returns by how much that moved the picture.
@@ -234,8 +233,7 @@ class Bucket:
         self.shift(min(0.0, -self._level))
         self._most_seen = self._most_held = 0.0
         self._most_unbound = self._unbound
-        self._room_s = self._room_most_s = min(self._room_s, _ROOM_S)
-        self._reserve_s = min(2 * self._reserve_s, _RESERVE_MOST_S)
+        self._trust.refused(now)
         self.calm(now)
 
     def set_rate(self, per_minute: float, now: float, *, share: float = 1.0) -> None:
@@ -280,16 +278,17 @@ class Bucket:
         return self._per_s * (1 - slack) - (self._others.per_s if self.known else 0.0)
 
     def _reserve(self) -> float:
-        return min(self._most_seen / 2, self._per_s * self._reserve_s)
+        return min(self._most_seen / 2, self._per_s * self._trust.reserve_s)
 
     def _full(self) -> float:
         """How far it must fill for the API's bucket to be surely full: only then that admits more than it can hold."""
-        blind = self._per_s * self._room_s
+        blind = self._per_s * self._trust.room_s
         most = max(self._most_seen, self._most_held) + self._step
         return max(blind, most - self._reserve()) if self.known else blind
 
     def _fill(self, now: float) -> None:
         if now > self._at:
+            self._trust.pass_time(now)
             seconds = now - self._at
             level = self._level + seconds * (self._rate() - self._drained_per_s)
             self._level = min(level, max(self._level, self._full()))

@@ -25,7 +25,8 @@ class Underway:
     at: float
     began: float
     produced: float | None = None
-    """What it had produced when it was forgotten."""
+    """What it was taken to have produced when it came, or was forgotten."""
+    forgotten: bool = False
 
 
 class Flight:
@@ -100,6 +101,7 @@ class Flight:
         while self._underway and (late := self._turns - _FORGOTTEN - (oldest := next(iter(self._underway))).began) >= 0:
             produced -= oldest.tokens * late
             self._forget(oldest, _FORGOTTEN)
+            oldest.forgotten = True
         return max(0.0, produced)
 
     def depart(self, tokens: float, now: float) -> Underway:

@@ -50,7 +50,7 @@ _BINDS_S = 60.0
 """So long after so many requests in a row waited for this limit, answers are watched. One always does: nothing is
 booked ahead at the start."""
 _FEW_S = 2.0
-_QUICK_S = 0.75
+_QUICK_S = 0.125
 """Of answers that take less, nothing needs to be seen."""
 
 

@@ -26,11 +26,14 @@ _SMALL_S = 2.0
 _UNSEEN_SHARE = 0.15
 """Of what the bucket holds: no more may have been produced unseen, to hold headers against this picture."""
 _LEFT_SHARE = 0.5
+_LEFT_S = 0.5
+_LEFT_PER_S = 0.7
 _LEFT_MOST_S = 2.5
 _AHEAD_S = 1.0
 _AHEAD_MOST_S = 5.0
-"""In sight of the answers, a request leaves if so much of the bucket, or so many seconds of it, will be left in as long
-as answers take: as the bucket lasts, but for these bounds, where that is longer."""
+"""In sight of the answers, a request leaves if so much of the bucket, or so many seconds of it, the more the longer
+answers take, will be left in as long as answers take: as the bucket lasts, but for these bounds, where that is longer.
+"""
 _LOW_SHARE = 0.15
 """And so much of that bucket, or of those seconds, must be left now, besides what may be wrong."""
 _FIRST_UNSEEN = 2
@@ -126,7 +129,8 @@ class Produced:
         level, gains_per_s = self.bucket.mark(now).level, self.bucket.gains_per_s
         holds_s = self.bucket.surely / self._per_s
         ahead_s = max(self._flight.latency_s or 0.0, _AHEAD_S, min(holds_s, _AHEAD_MOST_S))
-        usable = min(self.bucket.surely, _LEFT_MOST_S / _LEFT_SHARE * self._per_s)
+        left_s = min(_LEFT_MOST_S, _LEFT_S + _LEFT_PER_S * (self._flight.latency_s or 0.0))
+        usable = min(self.bucket.surely, left_s / _LEFT_SHARE * self._per_s)
         low = _LOW_SHARE * usable + self._flight.doubt + self._sight.doubt
         left = max(low, level if calm else _LEFT_SHARE * usable)
         if self._flight.guessed and self._flight.answers > max(_FIRST_UNSEEN, self._sight.answers):
@@ -210,11 +214,12 @@ class Produced:
     def _correct(self, production: Production, units: float, now: float) -> None:
         """An answer was thought to have *units* more than it has.
 
-        When it was seen, what a header has put right since it left is not put right again; and where no header has,
-        what would have run over is lost.
+        If it was seen, or was so late that it was forgotten, what a header has put right since it left is not put right
+        again; and where no header has, what would have run over is lost. The others are off by chance, both ways.
         """
         left_at = production.answer.at
-        if production.growing is not None and units > 0 and now > left_at:
+        far = production.growing is not None or production.answer.forgotten
+        if far and units > 0 and now > left_at:
             if self._told_at > left_at:
                 units *= (now - self._told_at) / (now - left_at)
             else:

@@ -170,7 +170,7 @@ def test_answers_are_watched_while_the_limit_binds_and_for_a_minute_after() -> N
 
 
 def test_answers_that_take_no_time_are_not_watched() -> None:
-    assert not bound(0.2).take(100, 100.0).watched
+    assert not bound(0.1).take(100, 100.0).watched
 
 
 def test_who_sees_everything_need_not_wait_until_an_answer_would_be_paid_for() -> None:

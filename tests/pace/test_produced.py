@@ -150,6 +150,18 @@ def test_what_ran_over_meanwhile_is_not_given_back() -> None:
     assert produced.bucket.mark(110.0).level <= max(level, produced.bucket.surely)
 
 
+def test_nor_of_one_that_nobody_watched_and_that_came_so_late_that_it_was_forgotten() -> None:
+    produced = Produced(RATE, now=0.0, share=1.0)
+    late = produced.depart(800, 0.0, watched=False)
+    produced.end(produced.depart(10, 0.0, watched=False), 10, 1.0, answered=True)
+    produced.produce(10.0)
+    assert produced.bucket.mark(10.0).level == pytest.approx(900), "three times what it has, and long made up for"
+    other = produced.depart(500, 10.0, watched=True)
+    produced.showed(other, 500.0, 10.0)
+    produced.end(late, 800, 10.0, answered=True)
+    assert produced.bucket.mark(10.0).level == pytest.approx(400)
+
+
 def test_what_a_header_has_put_right_is_not_given_back() -> None:
     def after(*, told: bool) -> float:
         produced = Produced(600_000, now=0.0, share=1.0)

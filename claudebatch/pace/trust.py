@@ -1,0 +1,60 @@
+"""How much is believed of a bucket of the API: less after each refusal, and again as much when that is long ago."""
+
+from __future__ import annotations
+
+from math import inf
+
+_MOST_S = 8.0
+"""Every refusal doubles the reserve, up to this: headers may be older than we think, or somebody else is in a hurry."""
+_FORGIVEN_S = 300.0
+"""One refusal is forgotten after so long, of a pool that met two in all after twice as long, and so on: whatever is
+wrong for good is tried less and less often."""
+_DOUBLINGS = 10
+
+
+class Trust:
+    """*reserve_s*: seconds of allowance that the picture stays behind the API's bucket. *room_s*: seconds of it that
+    may be saved up blindly; *least_room_s*: after a refusal."""
+
+    def __init__(self, *, reserve_s: float, room_s: float, least_room_s: float) -> None:
+        self._least_room_s = least_room_s
+        self._room_most_s = room_s
+        # Mutable, changed by the methods below only: refusals not yet forgotten, and all of them.
+        self._base_s = reserve_s
+        self._room_s = room_s
+        self._refusals = self._in_all = 0
+        self._forgets_at = inf
+
+    @property
+    def reserve_s(self) -> float:
+        """How far to stay behind."""
+        return min(self._base_s * 2.0**self._refusals, max(self._base_s, _MOST_S))
+
+    @property
+    def room_s(self) -> float:
+        """What may be saved up blindly."""
+        return min(self._room_s, self._least_room_s) if self._refusals else self._room_s
+
+    def keep_behind(self, seconds: float) -> None:
+        """Stay at least so far behind."""
+        self._base_s = max(self._base_s, seconds)
+
+    def leave_room(self, seconds: float) -> None:
+        """No more may be saved up than so much, nor more than at first."""
+        self._room_s = min(seconds, self._room_most_s)
+
+    def refused(self, now: float) -> None:
+        """A request that was granted met a 429."""
+        self._refusals = min(self._refusals + 1, _DOUBLINGS)
+        self._in_all = min(self._in_all + 1, _DOUBLINGS)
+        self._forgets_at = now + self._patience_s
+
+    def pass_time(self, now: float) -> None:
+        """It is *now*."""
+        while now >= self._forgets_at:
+            self._refusals -= 1
+            self._forgets_at = self._forgets_at + self._patience_s if self._refusals else inf
+
+    @property
+    def _patience_s(self) -> float:
+        return _FORGIVEN_S * 2.0 ** (self._in_all - 1)
