@@ -6,15 +6,17 @@ way, divided by the mean latency, tells how fast output is being produced now, l
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from math import inf, sqrt
 
-_MEMORY = 200
-"""So many answers tell the mean latency."""
+from claudebatch.pace.speeds import Speeds
+
 _FORGOTTEN = 3.0
 """After so many mean latencies an answer produces no more: its connection hangs, or it is among the slowest few."""
 _SHORTEST_S = 1e-3
+_SIGMAS = 3.0
+_BIAS = 0.1
+"""What was produced unseen is off by chance, and all of it by this share of what one answer is off."""
 
 
 @dataclass(slots=True, eq=False)
@@ -30,7 +32,8 @@ class Underway:
 
 
 class Flight:
-    """Each answer is taken to be produced evenly over the mean latency of the last ones."""
+    """Each answer is taken to be produced evenly over the mean latency of the last ones, each weighted by what was
+    expected of it: where all are produced at one speed, that comes to their speed, however long they are."""
 
     def __init__(self, now: float) -> None:
         # Mutable, changed by the methods below only. A turn is one mean latency; until that is known, a second.
@@ -39,8 +42,7 @@ class Flight:
         self._turns = 0.0
         self._at = now
         self._underway: dict[Underway, None] = {}
-        self._latencies: deque[tuple[float, float]] = deque()
-        self._weight = self._weighted_s = 0.0
+        self._speeds = Speeds()
         self._guessed_s: float | None = None
         # Of those on their way: the turn in which each left, times its tokens.
         self._began = 0.0
@@ -48,7 +50,8 @@ class Flight:
     @property
     def latency_s(self) -> float | None:
         """Seconds that a token's answer takes on average; None until the first answer, or a guess."""
-        return max(_SHORTEST_S, self._weighted_s / self._weight) if self._latencies else self._guessed_s
+        latency_s = self._speeds.latency_s
+        return self._guessed_s if latency_s is None else latency_s
 
     @property
     def per_s(self) -> float:
@@ -69,14 +72,16 @@ class Flight:
 
     @property
     def doubt(self) -> float:
-        """Tokens by which that may be too low: each answer by chance as much as it is, three standard deviations of the
-        sum, and all of them by a tenth."""
-        return self.produced * (3.0 / sqrt(len(self._underway)) + 0.1) if self._underway else 0.0
+        """Tokens by which that may be too low: each answer by chance, as far as the speeds of the last ones differ,
+        three standard deviations of the sum; and all of them by a tenth of that."""
+        if not self._underway:
+            return 0.0
+        return self.produced * self._speeds.spread * (_SIGMAS / sqrt(len(self._underway)) + _BIAS)
 
     @property
     def guessed(self) -> bool:
         """Whether no answer has told yet how long they take."""
-        return not self._latencies
+        return self._speeds.latency_s is None
 
     @property
     def answers(self) -> int:
@@ -120,8 +125,8 @@ class Flight:
 
     def learn(self, answer: Underway, tokens: float, now: float) -> None:
         """It has come, with *tokens*."""
-        first, weight = self.latency_s is None, max(1.0, tokens)
-        self._remember(weight, weight * (now - answer.at))
+        first = self.latency_s is None
+        self._speeds.add(answer.tokens, tokens, now - answer.at)
         if first:
             self._rescale(self.latency_s or 1.0)
 
@@ -131,15 +136,6 @@ class Flight:
         self._began /= turn_s
         for other in self._underway:
             other.began /= turn_s
-
-    def _remember(self, weight: float, weighted_s: float) -> None:
-        self._latencies.append((weight, weighted_s))
-        self._weight += weight
-        self._weighted_s += weighted_s
-        if len(self._latencies) > _MEMORY:
-            weight, weighted_s = self._latencies.popleft()
-            self._weight -= weight
-            self._weighted_s -= weighted_s
 
     def _forget(self, answer: Underway, turns: float) -> None:
         del self._underway[answer]

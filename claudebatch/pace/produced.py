@@ -107,8 +107,8 @@ class Produced:
 
     @property
     def sees(self) -> bool:
-        """Whether next to all that is produced is seen."""
-        known = self._flight.latency_s is not None
+        """Whether next to all that is produced is seen, and known for what it is."""
+        known = self._flight.latency_s is not None and self._sight.proven
         return known and self._flight.produced <= _UNSEEN_SHARE * self.bucket.surely
 
     def guess(self, now: float) -> Guess:

@@ -11,6 +11,8 @@ _FIRST_SPREAD = 0.1
 """Tokens are told by the length of texts until an answer is over; so far that is off at first, until answers tell."""
 _SPREAD_MEMORY = 100
 _SIGMAS = 3.0
+_PROVEN = 9
+"""So many answers tell what a text comes to: as many as it takes until the first guess of it has no weight."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,6 +45,7 @@ class Sight:
         # What they had when they were last heard of, added up, and added up in squares; how far it is off, in squares.
         self._shown = self._squares = 0.0
         self._spread = _FIRST_SPREAD**2
+        self._over = 0
         self._running: dict[Growing, None] = {}
         self._at = now
 
@@ -56,6 +59,11 @@ class Sight:
         """Tokens by which all that was seen may be off: `_SIGMAS` standard deviations of the sum, where each answer is
         off by chance, and all of them by what the mean of the last ones is off."""
         return _SIGMAS * sqrt(self._spread * max(0.0, self._squares + self._shown**2 / _SPREAD_MEMORY))
+
+    @property
+    def proven(self) -> bool:
+        """Whether enough of them are over to tell what texts come to."""
+        return self._over >= _PROVEN
 
     @property
     def stops_in_s(self) -> float:
@@ -111,6 +119,7 @@ class Sight:
 
     def learn(self, thought: float, tokens: float) -> None:
         """One that was taken to have produced so much had *tokens*."""
+        self._over += 1
         off = min(1.0, abs(thought - tokens) / max(1.0, tokens))
         self._spread += (off**2 - self._spread) / _SPREAD_MEMORY
 

@@ -184,15 +184,31 @@ def test_who_sees_everything_need_not_wait_until_an_answer_would_be_paid_for() -
     assert watched.wait_for(3000, 101.0) == 0
 
 
-def test_an_api_that_counts_at_the_end_is_found_out_by_its_headers_and_answers_are_watched_no_more() -> None:
-    output = bound()
+def show_ten_that_seem_not_to_count(output: Output) -> None:
     for number in range(10):
-        at = 100 + number / 10
+        at = 101 + number / 10
         booking = output.take(1000, at)
         output.showed(booking, 900.0, at + 0.05)
         output.observe(booking, 5000, at + 0.06)
+
+
+def test_an_api_that_counts_at_the_end_is_found_out_by_its_headers_and_answers_are_watched_no_more() -> None:
+    output = bound()
+    for number in range(9):
+        booking = output.take(1, 100.0 + number / 10)
+        output.showed(booking, 1.0, 100.05 + number / 10)
+        output.settle(booking, 1, 100.06 + number / 10, answered=True)
+    output.settle(output.take(100, 100.0), 300, 103.0, answered=True)
+    show_ten_that_seem_not_to_count(output)
     assert output._counting.at_end
-    assert not output.take(1000, 101.0).watched
+    assert not output.take(1000, 102.0).watched
+
+
+def test_before_answers_have_told_what_texts_come_to_no_header_is_held_against_the_documentation() -> None:
+    output = bound()
+    show_ten_that_seem_not_to_count(output)
+    assert not output._counting.doubted
+    assert output.take(1000, 102.0).watched
 
 
 def test_a_refusal_that_only_that_explains_teaches_it_and_costs_no_trust_in_the_limit() -> None:

@@ -194,6 +194,18 @@ def test_until_the_first_answer_is_over_no_more_go_unseen_than_are_seen() -> Non
     assert produced.seen_wait(1.7, calm=False) == 0
 
 
+@pytest.mark.parametrize(("latency_s", "goes"), [(0.5, True), (1.5, False), (10.0, False)])
+def test_the_longer_answers_take_the_more_is_left_of_a_bucket_that_holds_more(latency_s: float, goes: bool) -> None:
+    produced, now = Produced(RATE, now=0.0, share=1.0), latency_s
+    first = produced.depart(100, 0.0, watched=False)
+    produced.end(first, 100, now, answered=True)
+    produced.observe(first, 60_000, now)
+    steady = produced.depart(100, now, watched=True)
+    produced.showed(steady, RATE / 60, now + 1)
+    produced.bucket.shift(1300 - produced.bucket.mark(now + 1).level)
+    assert (produced.seen_wait(now + 1, calm=False) == 0) is goes
+
+
 def test_calm_means_that_nothing_is_spent_of_what_is_saved_up() -> None:
     produced = known()
     one = produced.depart(1000, 100.0, watched=True)

@@ -124,6 +124,8 @@ class Api:
         self.seen.admitted.append((now(), counted_input))
         at_start = self._say() if self._server.headers == "start" else None
         latency_s = self._latency.draw(self._rng)
+        if self._server.of_a_token:
+            latency_s *= counted_output
         self._current().produce(counted_output, latency_s, now())
         self.seen.made.append((now(), now() + latency_s, counted_output))
         await self._come(call.watch, counted_input, counted_output, latency_s)

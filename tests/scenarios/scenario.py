@@ -48,6 +48,8 @@ class Server(_Part, frozen=True):
     otpm: int | None = None
     burst_s: float = 60.0
     latency: str = "fixed:1"
+    of_a_token: bool = False
+    """The latency is that of each token: long answers take long."""
     travel: str = "fixed:0"
     """How long a request is on its way."""
     headers: Literal["end", "start", "none", "always full", "always empty", "ten times the limit"] = "end"
