@@ -18,14 +18,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from claudebatch.domain import PICO_PER_USD
+from claudebatch.domain import PICO_PER_USD, Call
 from claudebatch.drain import Drain
 from claudebatch.errors import BudgetExhausted
 from claudebatch.stores.budget import RunBudget
 from claudebatch.stores.ledger import RunEntry, SpendLedger
 from claudebatch.stores.ledger.caps import CapBook, SharedCap
 from claudebatch.stores.shared_budget import SharedBudget
-from tests.support.parts import make_bench
+from tests.support.parts import Bench, make_bench
 from tests.support.spender import Dearest, spend
 from tests.support.virtual import run_virtual
 
@@ -38,7 +38,7 @@ async def one_cap(times: float, *, mixed: bool) -> str:
     rng = random.Random(7)
     probe = make_bench()
 
-    def rows(bench):
+    def rows(bench: Bench) -> list[Call]:
         sizes = [rng.randrange(50, 2000) if mixed else 1000 for _ in range(1300)]
         return [bench.call(f"row {1000 + n}", row=n, max_tokens=most) for n, most in enumerate(sizes)]
 
@@ -134,7 +134,8 @@ async def _hold(ledger: Path, name: str, seed: int, bill: str) -> None:
 
 def race(repeats: int) -> None:
     """Eight processes on one cap, again and again; half of them are killed on the way."""
-    over, used = 0, []
+    over = 0
+    used: list[float] = []
     for repeat in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             ledger, bill = Path(folder) / "spend.sqlite", str(Path(folder) / "bill")

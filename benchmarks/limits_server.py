@@ -54,7 +54,7 @@ class TimedSimulator(Simulator):
 
 async def serve(limits: Mapping[str, Any], latency: str = LATENCY) -> None:
     """Serve until standard input ends."""
-    PoolLimits.produce = _note  # type: ignore[method-assign]
+    PoolLimits.produce = _note  # type: ignore[method-assign, assignment]
     server = TimedSimulator(
         SimulatorSettings(latency=latency, limits=Allowance(**limits)),
         bill=lambda model, usage: 0,

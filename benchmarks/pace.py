@@ -23,7 +23,7 @@ _LIMITS = {
 }
 
 
-def measure(case: Case, folder: Path, latency: str | None) -> str:
+def measure(case: Case, folder: Path, latency: str | None = None) -> str:
     """The figures of one case."""
     rows, config = folder / "rows.jsonl", folder / "config.yaml"
     write_rows(rows, case)
