@@ -9,9 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 _DOUBTED = -1.0
-_REFUTED = -2.0
+_REFUTED = -1.9
 _MOST = 4.0
 """A header that only one way of counting explains counts for at most 1."""
+_KEPT = 0.95
+"""So much of it is left after the next one: pictures that are a little too low for long add up to nothing."""
 _TOLERANCE_SHARE = 0.1
 _PLAIN_SHARE = 0.25
 """Of what the bucket holds: a picture that is wrong by no more than the first explains the header, and one that is
@@ -52,7 +54,7 @@ class Counting:
     def weigh(self, remaining: float, *, produced: Guess, arrived: Guess, step: float, holds: float) -> None:
         """A header says that *remaining* are left of a bucket that holds so much."""
         apart = arrived.off(remaining, step=step, holds=holds) - produced.off(remaining, step=step, holds=holds)
-        self._score = max(-_MOST, min(_MOST, self._score + apart))
+        self._score = max(-_MOST, min(_MOST, _KEPT * self._score + apart))
 
     def explains(self, *, produced: float, arrived: float) -> bool:
         """A request met a 429, with so much left by either way of counting: whether that is a matter of counting."""

@@ -31,6 +31,14 @@ def test_headers_that_both_ways_explain_say_nothing() -> None:
     assert not weighed(5000, produced=2000, arrived=2600, times=100, behind=2000).doubted, "pictures stay behind"
 
 
+def test_slight_contradictions_now_and_then_never_add_up() -> None:
+    counting = weighed(3000, produced=1400, arrived=1400, times=1)
+    for header in range(1000):
+        level = 900 if header % 10 == 0 else 1400
+        counting.weigh(3000, produced=Guess(level, 1000), arrived=Guess(1800, 2000), step=1000, holds=3600)
+    assert -1 < counting._score < 0, "a picture is too low at times, for that is the safe side"
+
+
 def test_an_empty_bucket_may_be_in_debt() -> None:
     assert not weighed(0, produced=-50_000, arrived=-9000, times=100).doubted
 
