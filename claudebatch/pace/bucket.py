@@ -19,7 +19,7 @@ _ROOM_S = 0.5
 might be enforced as 1 request per second")."""
 RESERVE_S = 0.5
 """How far behind the API's bucket ours stays once that is known: late packets and small errors come out of this."""
-_BLIND_MARGIN = 0.015
+BLIND_MARGIN = 0.015
 """How much slower than the stated rate we are where no header shows the distance, so that jitter adds up to nothing."""
 _KNOWN_FROM = 4
 """Headers count in steps (one request, 1,000 tokens); a bucket that never shows this many of them tells us nothing."""
@@ -55,7 +55,7 @@ class Bucket:
         share: float = 1.0,
         reserve_s: float = RESERVE_S,
         known_from: int = _KNOWN_FROM,
-        blind_margin: float = _BLIND_MARGIN,
+        blind_margin: float = BLIND_MARGIN,
     ) -> None:
         """*level*: units in it to begin with. *step*: the headers' `remaining` is a multiple of this. *room_s*: seconds
         of allowance that it may hold at least. *spaced*: departures never bunch. *shared*: what others take may be

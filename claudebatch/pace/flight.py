@@ -9,11 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf, sqrt
 
-from claudebatch.pace.speeds import Speeds
+from claudebatch.pace.speeds import SHORTEST_S, Speeds
 
 _FORGOTTEN = 3.0
 """After so many mean latencies an answer produces no more: its connection hangs, or it is among the slowest few."""
-_SHORTEST_S = 1e-3
 _SIGMAS = 3.0
 _BIAS = 0.1
 """What was produced unseen is off by chance, and all of it by this share of what one answer is off."""
@@ -91,7 +90,7 @@ class Flight:
     def guess(self, latency_s: float) -> None:
         """Until the first answer tells: answers may take so long."""
         first = self.latency_s is None
-        self._guessed_s = max(_SHORTEST_S, latency_s)
+        self._guessed_s = max(SHORTEST_S, latency_s)
         if first:
             self._rescale(self._guessed_s)
 

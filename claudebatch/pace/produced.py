@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 
-from claudebatch.pace.bucket import Bucket
+from claudebatch.pace.bucket import BLIND_MARGIN, RESERVE_S, Bucket
 from claudebatch.pace.counting import Guess
 from claudebatch.pace.flight import Flight, Underway
 from claudebatch.pace.peaks import Mark
@@ -68,8 +68,15 @@ class Production:
         return self.view.growing if self.view is not None else None
 
 
-def smallest(per_minute: float, *, now: float, share: float, **more: float) -> Bucket:
-    """A picture of the smallest bucket that the API may have for output, full at first; *more* as in `Bucket`."""
+def smallest(
+    per_minute: float,
+    *,
+    now: float,
+    share: float,
+    reserve_s: float = RESERVE_S,
+    blind_margin: float = BLIND_MARGIN,
+) -> Bucket:
+    """A picture of the smallest bucket that the API may have for output, full at first; arguments as of `Bucket`."""
     return Bucket(
         per_minute,
         now=now,
@@ -78,8 +85,9 @@ def smallest(per_minute: float, *, now: float, share: float, **more: float) -> B
         level=inf,
         room_s=_SMALLEST_S,
         shared=False,
+        reserve_s=reserve_s,
         known_from=1,
-        **more,  # type: ignore[arg-type]
+        blind_margin=blind_margin,
     )
 
 

@@ -10,7 +10,8 @@ from collections import deque
 from math import sqrt
 
 _MEMORY = 200
-_SHORTEST_S = 1e-3
+SHORTEST_S = 1e-3
+"""Nothing is taken to come sooner."""
 _DOUBTERS = 5.0
 """At first so many answers are thought to have been off by as much as they are."""
 
@@ -27,7 +28,7 @@ class Speeds:
     @property
     def latency_s(self) -> float | None:
         """Seconds that an expected token's answer takes on average; None until one came."""
-        return max(_SHORTEST_S, self._expected_s / self._expected) if self._last else None
+        return max(SHORTEST_S, self._expected_s / self._expected) if self._last else None
 
     @property
     def spread(self) -> float:
@@ -40,7 +41,7 @@ class Speeds:
 
     def add(self, expected: float, tokens: float, seconds: float) -> None:
         """An answer from which so many tokens were *expected* has come."""
-        self._last.append((max(1.0, expected), tokens, max(_SHORTEST_S, seconds)))
+        self._last.append((max(1.0, expected), tokens, max(SHORTEST_S, seconds)))
         self._count(*self._last[-1], 1.0)
         if len(self._last) > _MEMORY:
             self._count(*self._last.popleft(), -1.0)

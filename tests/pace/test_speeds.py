@@ -71,5 +71,5 @@ def test_of_answers_at_one_speed_the_flight_knows_what_is_produced_though_long_o
     expected = [flight.depart(500.0, now) for _ in range(10)]
     assert flight.per_s == pytest.approx(10 * 50, rel=0.15), "whatever was expected of each"
     flight.produce(now + 4)
-    assert flight.doubt < 0.2 * flight.produced, "ten times as much before answers have told"
+    assert flight.doubt < 0.2 * flight.produced, "before answers have told, as much as all of it"
     assert len(expected) == flight.answers

@@ -53,14 +53,14 @@ def test_after_a_long_sleep_all_of_them_are() -> None:
     assert doubted.reserve_s == 0.5
 
 
-@pytest.mark.parametrize(("first", "later"), [(0.5, 1.25), (9.0, 9.0)])
-def test_a_larger_distance_that_was_asked_for_counts(first: float, later: float) -> None:
+@pytest.mark.parametrize(("first", "later", "refused"), [(0.5, 1.25, 2.5), (9.0, 9.0, 9.0)])
+def test_a_larger_distance_that_was_asked_for_counts(first: float, later: float, refused: float) -> None:
     doubted = trust(first)
     doubted.keep_behind(1.25)
     doubted.keep_behind(1.0)
     assert doubted.reserve_s == later
     doubted.refused(0.0)
-    assert doubted.reserve_s == pytest.approx(max(first, 2 * later if later < 4 else 8.0))
+    assert doubted.reserve_s == refused
 
 
 def test_room_is_never_more_than_at_first() -> None:
