@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from claudebatch.domain import PICO_PER_USD
-from claudebatch.monitor.spikes import SpikeDetector, SpikeSettings
+from claudebatch.alerts.spend_spikes import SpikeDetector, SpikeSettings
+from claudebatch.core.domain import PICO_PER_USD
 
 CENT = PICO_PER_USD // 100
 HOUR_S = 3600.0

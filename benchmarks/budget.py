@@ -18,13 +18,13 @@ import tempfile
 import time
 from pathlib import Path
 
-from claudebatch.domain import PICO_PER_USD, Call
-from claudebatch.drain import Drain
-from claudebatch.errors import BudgetExhausted
-from claudebatch.stores.budget import RunBudget
-from claudebatch.stores.ledger import RunEntry, SpendLedger
-from claudebatch.stores.ledger.caps import CapBook, SharedCap
-from claudebatch.stores.shared_budget import SharedBudget
+from claudebatch.core.domain import PICO_PER_USD, Call
+from claudebatch.core.drain import Drain
+from claudebatch.core.errors import BudgetExhausted
+from claudebatch.layers.budget.run_budget import RunBudget
+from claudebatch.layers.budget.shared_budget import SharedBudget
+from claudebatch.storage.ledger import RunEntry, SpendLedger
+from claudebatch.storage.ledger.shared_caps import CapBook, SharedCap
 from tests.support.parts import Bench, make_bench
 from tests.support.spender import Dearest, spend
 from tests.support.virtual import run_virtual

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import random
 
-from claudebatch.planning.history import Lengths
+from claudebatch.estimate.history import Lengths
 
 FILES = 400
 CASES = ((200, 400, 0.5), (200, 400, 0.7), (1000, 4000, 0.7), (1000, 4000, 1.0), (10_000, 4000, 1.0))

@@ -19,7 +19,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from claudebatch.models import Catalog
+from claudebatch.models.catalog import Catalog
 from claudebatch.simulator import Allowance, Simulator, SimulatorSettings
 from claudebatch.simulator.http import Connection, Request
 from claudebatch.simulator.limits import PoolLimits

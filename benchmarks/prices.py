@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from claudebatch.domain import Call, Prompt, Route, Size
-from claudebatch.jsonl import encode
-from claudebatch.messages import parse_message
-from claudebatch.prices import PriceBook
+from claudebatch.core.domain import Call, Prompt, Route, Size
+from claudebatch.core.jsonl import encode
+from claudebatch.core.message import parse_message
+from claudebatch.models.prices import PriceBook
 
 ROUNDS, CALLS = 7, 20_000
 MODELS = ("claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5")

@@ -12,12 +12,12 @@ from claudebatch.config import environment
 from claudebatch.config.load import load
 from claudebatch.config.paths import Paths
 from claudebatch.config.units import seconds, size
-from claudebatch.errors import ClaudebatchError
-from claudebatch.stores import response_cache
-from claudebatch.ui.cache_tables import cache_json, render_cache
+from claudebatch.core.errors import ClaudebatchError
+from claudebatch.layers.response_cache import disk_store
 from claudebatch.ui.format import counted
-from claudebatch.ui.json_events import json_line
+from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.sanitise import visible
+from claudebatch.ui.tables.cache_tables import cache_json, render_cache
 from claudebatch.ui.terminal import Terminal
 
 app = typer.Typer(help="Look at the response cache, or empty it.", no_args_is_help=True)
@@ -41,7 +41,7 @@ def stats(
     """
     limits = load(config, {}, env=environment(), folder=Path.cwd()).config.cache
     ttl_s = None if limits.ttl is None else seconds("cache.ttl", limits.ttl)
-    found = response_cache.describe(_paths().cache_dir, size_limit=size("cache.size", limits.size), ttl_s=ttl_s)
+    found = disk_store.describe(_paths().cache_dir, size_limit=size("cache.size", limits.size), ttl_s=ttl_s)
     if json:
         sys.stdout.write(json_line(cache_json(found)))
         return
@@ -72,7 +72,7 @@ def clear(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
     folder = _paths().cache_dir
     if not yes and not _confirmed(str(folder)):
         raise typer.Exit(0)
-    dropped = response_cache.clear(folder)
+    dropped = disk_store.clear(folder)
     Terminal(sys.stderr, environment()).say(f"{counted(dropped, 'cached answer')} dropped from {folder}")
 
 

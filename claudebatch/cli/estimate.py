@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from claudebatch.cli import options
-from claudebatch.cli.given import config_flags, run_options
+from claudebatch.cli.wiring.run_arguments import config_flags, run_options
 
 
 def estimate(
@@ -41,8 +41,8 @@ def estimate(
     """
     given = locals()
     # The machinery of a run: `--help` need not wait for it.
-    from claudebatch.cli.display import Show  # noqa: PLC0415
-    from claudebatch.cli.running import execute  # noqa: PLC0415
+    from claudebatch.cli.wiring.display import Show  # noqa: PLC0415
+    from claudebatch.cli.wiring.launch import execute  # noqa: PLC0415
 
     asked, flags = run_options(given), config_flags(given)
     raise typer.Exit(execute(asked, flags, config=config, show=Show(json=json), dry_run=True, yes=True))

@@ -13,20 +13,21 @@ from typing import IO, Annotated, Protocol, runtime_checkable
 import typer
 
 from claudebatch import __version__
-from claudebatch.cli import cache, runs
-from claudebatch.cli.doctor import doctor
+from claudebatch.cli import cache
+from claudebatch.cli.doctor.command import doctor
 from claudebatch.cli.estimate import estimate
-from claudebatch.cli.guards import check_words, guarded
 from claudebatch.cli.models import models
+from claudebatch.cli.process_guard import check_words, guarded
 from claudebatch.cli.run import run
+from claudebatch.cli.runs import commands as runs
 from claudebatch.cli.simulate import simulate
 from claudebatch.cli.spend import spend
-from claudebatch.clients.secrets import Secrets
+from claudebatch.clients.redaction import Secrets
 from claudebatch.config import environment
 from claudebatch.config.credentials import secrets
 from claudebatch.config.paths import Paths
-from claudebatch.errors import ClaudebatchError, ExitCode, StopRun, StorageError
-from claudebatch.stores.files import new_file, private_dir
+from claudebatch.core.errors import ClaudebatchError, ExitCode, StopRun, StorageError
+from claudebatch.storage.private_files import new_file, private_dir
 from claudebatch.ui.errors import render_bad_rows, render_error, render_usage
 from claudebatch.ui.sanitise import visible
 from claudebatch.ui.terminal import Terminal

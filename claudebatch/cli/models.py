@@ -11,9 +11,9 @@ import typer
 
 from claudebatch.config import environment
 from claudebatch.config.load import load
-from claudebatch.planning.known_models import known_models
-from claudebatch.ui.json_events import json_line
-from claudebatch.ui.model_tables import models_json, render_models
+from claudebatch.estimate.known_models import known_models
+from claudebatch.ui.machine.json_events import json_line
+from claudebatch.ui.tables.model_tables import models_json, render_models
 from claudebatch.ui.terminal import Terminal
 
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from claudebatch.cli import options
-from claudebatch.cli.given import config_flags, run_options
+from claudebatch.cli.wiring.run_arguments import config_flags, run_options
 
 
 def run(
@@ -79,8 +79,8 @@ def run(
     if count_rows is not None and not dry_run:
         raise typer.BadParameter("--count belongs to a dry run: add --dry-run, or use claudebatch estimate")
     # The machinery of a run: `--help` need not wait for it.
-    from claudebatch.cli.display import Show  # noqa: PLC0415
-    from claudebatch.cli.running import execute  # noqa: PLC0415
+    from claudebatch.cli.wiring.display import Show  # noqa: PLC0415
+    from claudebatch.cli.wiring.launch import execute  # noqa: PLC0415
 
     show = Show(json=json, quiet=quiet, verbose=verbose, progress=not no_progress, log=log, log_prompts=log_prompts)
     asked, flags = run_options(given), config_flags(given)

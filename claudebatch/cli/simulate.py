@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from claudebatch.domain import Pico, Usage
-from claudebatch.errors import ClaudebatchError, ExitCode
-from claudebatch.models import Catalog
-from claudebatch.prices import PriceBook, UnknownPrice
+from claudebatch.core.domain import Pico, Usage
+from claudebatch.core.errors import ClaudebatchError, ExitCode
+from claudebatch.models.catalog import Catalog
+from claudebatch.models.prices import PriceBook, UnknownPrice
 from claudebatch.ui.sanitise import visible
 
 if TYPE_CHECKING:

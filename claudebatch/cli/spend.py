@@ -10,17 +10,17 @@ from typing import Annotated
 
 import typer
 
-from claudebatch.cli.days import first_day
+from claudebatch.cli.dates import first_day
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
-from claudebatch.errors import ClaudebatchError
-from claudebatch.reports import SpendLine
-from claudebatch.stores.ledger.report import SpendReader
+from claudebatch.core.errors import ClaudebatchError
+from claudebatch.core.reports import SpendLine
+from claudebatch.storage.ledger.spend_report import SpendReader
 from claudebatch.ui.errors import LEDGER_LOCKED
-from claudebatch.ui.json_events import json_line
+from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.sanitise import visible
-from claudebatch.ui.spend_data import spend_csv, spend_json
-from claudebatch.ui.spend_tables import render_spend, spend_markdown
+from claudebatch.ui.tables.spend_data import spend_csv, spend_json
+from claudebatch.ui.tables.spend_tables import render_spend, spend_markdown
 from claudebatch.ui.terminal import Terminal
 
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from claudebatch.config.schema import AlertsSection, MonitorSection
+from claudebatch.config.sections import AlertsSection, MonitorSection
 from claudebatch.config.units import seconds
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 
 _LONGEST_S = 60.0
 

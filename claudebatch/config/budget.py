@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
-from claudebatch.config.schema import BudgetSection, Config, TagCaps
+from claudebatch.config.sections import BudgetSection, Config, TagCaps
 from claudebatch.config.units import share
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 
 # A typo of many digits must not become arithmetic; and 64 bits hold nine million dollars.
 MOST_DOLLARS = 4_000_000

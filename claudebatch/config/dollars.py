@@ -9,7 +9,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 
 
 def read_dollars(value: Any, hint: Any, key: str, where: Callable[[str], str]) -> Any:

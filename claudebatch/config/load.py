@@ -14,9 +14,9 @@ import msgspec
 from claudebatch.config.dollars import read_dollars
 from claudebatch.config.foreign import belongs_elsewhere
 from claudebatch.config.paths import Paths
-from claudebatch.config.schema import BudgetSection, Config
+from claudebatch.config.sections import BudgetSection, Config
 from claudebatch.config.values import check_values
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 
 _PROJECT_FILE = "claudebatch.yaml"
 # A project's file is used because it lies there, whoever wrote it. These settings could act against whoever starts a

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import platformdirs
 
-from claudebatch.stores.files import CACHE_DIR, STATE_DIR
+from claudebatch.storage.private_files import CACHE_DIR, STATE_DIR
 
 _APP = "claudebatch"
 

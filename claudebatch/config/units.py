@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
 _SHARE = "a share from 0% to 100%, such as 20%"

@@ -7,11 +7,11 @@ from decimal import Decimal
 
 from claudebatch.config.alerts import check_alerts
 from claudebatch.config.budget import MOST_DOLLARS, check_budget
-from claudebatch.config.schema import Config
+from claudebatch.config.sections import Config
 from claudebatch.config.units import seconds, share, size
-from claudebatch.errors import ConfigError
-from claudebatch.models import Catalog
-from claudebatch.prices import parse_overrides
+from claudebatch.core.errors import ConfigError
+from claudebatch.models.catalog import Catalog
+from claudebatch.models.prices import parse_overrides
 
 # Every pool has this many workers from the start: more would only fill the memory.
 _MOST_AT_ONCE = 10_000

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 
 # Aliases of aliases can make a file of a few lines as large as one likes.
 _MOST_KEYS = 100_000

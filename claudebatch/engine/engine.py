@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from claudebatch.domain import Call, Failed, Failure, Outcome, Pico, Reply, Succeeded
-from claudebatch.drain import Drain
-from claudebatch.engine.feed import Feed
-from claudebatch.errors import AttemptError, BudgetExhausted, Draining, StopRun
-from claudebatch.events import DrainStarted, Emit, RowFinished
-from claudebatch.handler import Handler
+from claudebatch.core.domain import Call, Failed, Failure, Outcome, Pico, Reply, Succeeded
+from claudebatch.core.drain import Drain
+from claudebatch.core.errors import AttemptError, BudgetExhausted, Draining, StopRun
+from claudebatch.core.events import DrainStarted, Emit, RowFinished
+from claudebatch.core.handler import Handler
+from claudebatch.engine.row_feed import Feed
 
 Finish: TypeAlias = Callable[[Outcome], Awaitable[None]]
 """Writes an outcome down for good, soon; raises `StopRun` when that has become impossible."""

@@ -5,13 +5,13 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 
-from claudebatch.domain import Outcome, Succeeded
-from claudebatch.engine.feed import Sources
-from claudebatch.messages import BadAnswer, parse_message
-from claudebatch.stack import Money
-from claudebatch.stores.journal import RowRef
-from claudebatch.stores.journal.queries import unshown_answers
-from claudebatch.stores.journal.seals import body_digest, damaged, is_sound
+from claudebatch.core.domain import Outcome, Succeeded
+from claudebatch.core.message import BadAnswer, parse_message
+from claudebatch.engine.row_feed import Sources
+from claudebatch.setup.stack import Money
+from claudebatch.storage.journal import RowRef
+from claudebatch.storage.journal.checksums import body_digest, damaged, is_sound
+from claudebatch.storage.journal.queries import unshown_answers
 
 _ROW = "SELECT row, source, line, offset, length, id, digest FROM rows WHERE row = ?"
 _ATTEMPT = "SELECT model, body, cost, cost_known, latency_ms, request_id, digest FROM attempts WHERE attempt = ?"

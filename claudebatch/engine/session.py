@@ -8,37 +8,37 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 
+from claudebatch.alerts import watch
 from claudebatch.config.units import seconds, size
-from claudebatch.domain import Call, Pico, usd_text
-from claudebatch.drain import Drain
-from claudebatch.engine.closing import Closing, Lines
-from claudebatch.engine.counts import Counts
+from claudebatch.core.domain import Call, Pico, usd_text
+from claudebatch.core.drain import Drain
+from claudebatch.core.errors import JournalFailed, OutputFailed, StopRun
+from claudebatch.core.events import ConcurrencyChanged, Notice, RunStarted
+from claudebatch.core.reports import RunSummary
+from claudebatch.engine.cached_rows import Replay
+from claudebatch.engine.dependencies import LazyClient, Surroundings
 from claudebatch.engine.engine import Ended, Engine
-from claudebatch.engine.entry import begin, entry, tell_end
-from claudebatch.engine.feed import Feed, LookAhead, Sources
-from claudebatch.engine.finishing import Finishing
-from claudebatch.engine.opening import OpenRun
-from claudebatch.engine.outside import LazyClient, Surroundings
-from claudebatch.engine.purse import SessionPurse, shared_caps
+from claudebatch.engine.finish_row import Finishing
+from claudebatch.engine.ledger_entry import begin, entry, tell_end
+from claudebatch.engine.open_run import OpenRun
 from claudebatch.engine.recovery import recovered
-from claudebatch.engine.replay import Replay
+from claudebatch.engine.row_feed import Feed, LookAhead, Sources
+from claudebatch.engine.run_stats import Counts
+from claudebatch.engine.session_budget import SessionPurse, shared_caps
 from claudebatch.engine.signals import Signals
-from claudebatch.errors import JournalFailed, OutputFailed, StopRun
-from claudebatch.events import ConcurrencyChanged, Notice, RunStarted
-from claudebatch.layers.budget import Purse
-from claudebatch.monitor import watch
-from claudebatch.planning.options import RunOptions
-from claudebatch.planning.workshop import Workshop
-from claudebatch.pools import slots
-from claudebatch.reports import RunSummary
-from claudebatch.stack import Keys, Money, Parts, build_stack
-from claudebatch.stores.attempt_log import JournalLog
-from claudebatch.stores.journal import Journal, RowKey, RowRef, Wanted, pending_keys, pending_rows
-from claudebatch.stores.journal.queries import give_up_on_sent, leave_out_unknown, totals
-from claudebatch.stores.journal.rescue import Rescue, absorb
-from claudebatch.stores.kept_after import KeptAfter
-from claudebatch.stores.ledger import SpendLedger
-from claudebatch.stores.response_cache import DiskCacheStore
+from claudebatch.engine.summary import Closing, Lines
+from claudebatch.layers.budget.layer import Purse
+from claudebatch.layers.record.journal_log import JournalLog
+from claudebatch.layers.response_cache.disk_store import DiskCacheStore
+from claudebatch.layers.response_cache.write_behind import KeptAfter
+from claudebatch.setup.pools import slots
+from claudebatch.setup.run_options import RunOptions
+from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.stack import Keys, Money, Parts, build_stack
+from claudebatch.storage.journal import Journal, RowKey, RowRef, Wanted, pending_keys, pending_rows
+from claudebatch.storage.journal.queries import give_up_on_sent, leave_out_unknown, totals
+from claudebatch.storage.journal.rescue import Rescue, absorb
+from claudebatch.storage.ledger import SpendLedger
 
 Row = TypeVar("Row", RowKey, RowRef)
 

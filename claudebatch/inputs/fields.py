@@ -10,11 +10,11 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
-from claudebatch.errors import Problem
+from claudebatch.core.errors import Problem
+from claudebatch.core.jsonl import encode
 from claudebatch.inputs.messages import check_system_blocks
 from claudebatch.inputs.problems import MAX_PROBLEMS, member, shown, wrong
-from claudebatch.jsonl import encode
-from claudebatch.models import EFFORTS, THINKING_KINDS
+from claudebatch.models.catalog import EFFORTS, THINKING_KINDS
 
 Check: TypeAlias = Callable[[str, Any], Sequence[Problem]]
 

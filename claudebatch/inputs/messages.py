@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any
 
-from claudebatch.errors import Problem
+from claudebatch.core.errors import Problem
 from claudebatch.inputs.problems import MAX_PROBLEMS, nearest, shown, wrong
 
 ROLES = ("user", "assistant", "system")

@@ -10,12 +10,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from claudebatch.errors import Problem
+from claudebatch.core.errors import Problem
+from claudebatch.core.jsonl import encode
 from claudebatch.inputs.fields import CHECKS, REFUSED, one_of
 from claudebatch.inputs.openai_messages import translate_messages
 from claudebatch.inputs.openai_tools import translate_choice, translate_functions, translate_tools
 from claudebatch.inputs.problems import MAX_PROBLEMS, member, shown, unknown, until_many, wrong
-from claudebatch.jsonl import encode
 
 NEUTRAL: Mapping[str, Any] = {
     "frequency_penalty": 0,

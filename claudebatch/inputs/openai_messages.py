@@ -10,9 +10,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
-from claudebatch.errors import Problem
+from claudebatch.core.errors import Problem
+from claudebatch.core.jsonl import InvalidJson, decode
 from claudebatch.inputs.problems import MAX_PROBLEMS, shown, until_many, wrong
-from claudebatch.jsonl import InvalidJson, decode
 
 Problems: TypeAlias = list[Problem]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from claudebatch.errors import Problem
+from claudebatch.core.errors import Problem
 from claudebatch.inputs.problems import MAX_PROBLEMS, shown, until_many, wrong
 
 _TOOL_FIX = 'write {"type": "function", "function": {"name": …, "parameters": …}}'

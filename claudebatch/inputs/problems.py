@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from claudebatch.errors import Problem
-from claudebatch.jsonl import encode
-from claudebatch.models import closest
+from claudebatch.core.errors import Problem
+from claudebatch.core.jsonl import encode
+from claudebatch.models.catalog import closest
 
 MAX_SHOWN = 60
 """Characters of a user's value that a message repeats."""

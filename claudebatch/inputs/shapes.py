@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from claudebatch.errors import Problem
+from claudebatch.core.errors import Problem
 from claudebatch.inputs.fields import CHECKS, MAX_TOKENS_LIMIT, REFUSED, attributes_of
-from claudebatch.inputs.found import LABELS, MAX_ID_LENGTH, Found, take_labels
 from claudebatch.inputs.messages import (
     check_messages,
     check_system_messages,
@@ -16,6 +15,7 @@ from claudebatch.inputs.messages import (
     user_turn,
 )
 from claudebatch.inputs.openai_body import translate
+from claudebatch.inputs.parsed_line import LABELS, MAX_ID_LENGTH, Found, take_labels
 from claudebatch.inputs.problems import MAX_PROBLEMS, nearest, shown, unknown, wrong
 
 PROMPTS = frozenset({"prompt", "input", "text", "question"})

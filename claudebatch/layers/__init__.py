@@ -1,1 +1,1 @@
-"""The layers around the client, one failure mode each. No layer knows another; `stack.build_stack` nests them."""
+"""The layers around the client, one failure mode each, one folder each. No layer knows another."""

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-from claudebatch.errors import ConfigError
-from claudebatch.jsonl import encode
-from claudebatch.models import did_you_mean
-from claudebatch.routing.view import View
+from claudebatch.core.errors import ConfigError
+from claudebatch.core.jsonl import encode
+from claudebatch.models.catalog import did_you_mean
+from claudebatch.routing.prompt_view import View
 
 Condition: TypeAlias = Callable[[View], bool]
 """Whether a prompt meets it."""

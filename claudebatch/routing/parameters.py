@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from claudebatch.errors import Problem
-from claudebatch.models import EFFORTS, Effort, ModelFacts
+from claudebatch.core.errors import Problem
+from claudebatch.models.catalog import EFFORTS, Effort, ModelFacts
 
 OFF_KINDS = ("disabled", "between_tools")
 """The spellings of `thinking.type` that ask for no thinking before the answer."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from claudebatch.errors import NotServed
-from claudebatch.models import EFFORTS, Effort, ModelFacts
+from claudebatch.core.errors import NotServed
+from claudebatch.models.catalog import EFFORTS, Effort, ModelFacts
 from claudebatch.routing.parameters import (
     MIN_THINKING_BUDGET,
     OFF_KINDS,

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from claudebatch.domain import Call, Prompt, Route, Size
-from claudebatch.jsonl import encode
-from claudebatch.models import Catalog
+from claudebatch.core.domain import Call, Prompt, Route, Size
+from claudebatch.core.jsonl import encode
+from claudebatch.models.catalog import Catalog
+from claudebatch.models.tokens import expected_input, measure
 from claudebatch.routing.remap import remap
 from claudebatch.routing.router import Router
-from claudebatch.tokens import expected_input, measure
 
 
 def request_body(model: str, params: Mapping[str, Any]) -> bytes:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from claudebatch.domain import Prompt, Route
+from claudebatch.core.domain import Prompt, Route
+from claudebatch.routing.prompt_view import View
 from claudebatch.routing.rules import Rule
-from claudebatch.routing.view import View
 
 
 class Router:

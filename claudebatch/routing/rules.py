@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from claudebatch.errors import ConfigError
-from claudebatch.models import did_you_mean
+from claudebatch.core.errors import ConfigError
+from claudebatch.models.catalog import did_you_mean
 from claudebatch.routing.conditions import Condition, parse_condition
 
 RESERVED_NAMES = ("line", "--model", "default")

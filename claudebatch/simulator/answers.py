@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from claudebatch.domain import Usage
+from claudebatch.core.domain import Usage
 from claudebatch.simulator import wire
-from claudebatch.simulator.counting import forces_tool
 from claudebatch.simulator.directives import Directives
+from claudebatch.simulator.input_count import forces_tool
 from claudebatch.simulator.promptcache import CacheUse
 from claudebatch.simulator.schemas import instance_of
 from claudebatch.simulator.traits import Traits

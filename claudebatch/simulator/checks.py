@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from claudebatch.simulator.counting import forces_tool
+from claudebatch.simulator.input_count import forces_tool
 from claudebatch.simulator.problems import bad
 from claudebatch.simulator.traits import Traits
 from claudebatch.simulator.wire import Body

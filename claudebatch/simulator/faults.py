@@ -31,7 +31,7 @@ import random
 from collections import deque
 from collections.abc import Iterable, Mapping
 
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 from claudebatch.simulator.problems import Refused
 
 REFUSING = frozenset({"529", "500", "503", "429", "401", "402", "403", "404", "spend_limit", "credit", "spend_400"})

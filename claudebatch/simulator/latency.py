@@ -7,7 +7,7 @@ import random
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 
 Shape: TypeAlias = Literal["fixed", "uniform", "lognormal"]
 

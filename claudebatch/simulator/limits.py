@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from heapq import heappop, heappush
 from typing import Protocol
 
-from claudebatch.domain import Usage
+from claudebatch.core.domain import Usage
 from claudebatch.simulator.problems import Refused
 from claudebatch.simulator.settings import Allowance, SimulatorSettings
 

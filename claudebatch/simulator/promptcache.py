@@ -13,7 +13,7 @@ from hashlib import blake2b
 from typing import Any
 
 from claudebatch.simulator import wire
-from claudebatch.simulator.counting import FRAME_BYTES, forces_tool, tokens_of, weigh
+from claudebatch.simulator.input_count import FRAME_BYTES, forces_tool, tokens_of, weigh
 from claudebatch.simulator.problems import bad
 from claudebatch.simulator.traits import Traits
 

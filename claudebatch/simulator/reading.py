@@ -9,9 +9,9 @@ from claudebatch.simulator import wire
 from claudebatch.simulator.adversary import at_its_dearest, most_input
 from claudebatch.simulator.answers import Asked
 from claudebatch.simulator.checks import VERSIONS, check_for_model, check_length, check_shape
-from claudebatch.simulator.counting import count_input
 from claudebatch.simulator.directives import read_directives
 from claudebatch.simulator.http import Request
+from claudebatch.simulator.input_count import count_input
 from claudebatch.simulator.problems import Refused, bad
 from claudebatch.simulator.promptcache import NO_CACHE, CacheUse, PromptCache
 from claudebatch.simulator.traits import MODELS, NEWEST, Traits

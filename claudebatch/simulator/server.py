@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from claudebatch.drain import Drain
-from claudebatch.errors import ConfigError, Draining
+from claudebatch.core.drain import Drain
+from claudebatch.core.errors import ConfigError, Draining
 from claudebatch.simulator import wire
 from claudebatch.simulator.clock import Clock, Letterhead, Sleep
 from claudebatch.simulator.faults import FaultPlan

@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 from typing import TypeAlias
 
-from claudebatch.domain import Pico, Usage
+from claudebatch.core.domain import Pico, Usage
 from claudebatch.simulator import sse, wire
 from claudebatch.simulator.answers import Answer, Asked, compose
 from claudebatch.simulator.clock import Clock, Letterhead

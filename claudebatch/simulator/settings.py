@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 from claudebatch.simulator.faults import check_faults
 from claudebatch.simulator.latency import parse_latency
 

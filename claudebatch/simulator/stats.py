@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import Any
 
-from claudebatch.domain import Pico, Usage, usd_text
+from claudebatch.core.domain import Pico, Usage, usd_text
 from claudebatch.simulator import wire
-from claudebatch.simulator.log import RequestLog
+from claudebatch.simulator.request_log import RequestLog
 
 SECONDS_KEPT = 3_600
 ANSWERED_KEPT = 250_000

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Protocol
 
-from claudebatch.errors import ClaudebatchError, Problem, StopRun
+from claudebatch.core.errors import ClaudebatchError, Problem, StopRun
 from claudebatch.ui.format import counted
 from claudebatch.ui.sanitise import visible
 

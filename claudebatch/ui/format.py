@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from claudebatch.domain import PICO_PER_USD, Pico, usd_text
+from claudebatch.core.domain import PICO_PER_USD, Pico, usd_text
 
 _PLACES_OF_A_DOLLAR = 12
 """Decimal places of a pico-dollar."""

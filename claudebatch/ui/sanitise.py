@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from claudebatch.letters import HIDDEN
+from claudebatch.core.control_chars import HIDDEN
 
 _EVERYTHING = re.compile(f"[{HIDDEN}]")
 _BUT_NEWLINES = re.compile(f"(?![\n\t])[{HIDDEN}]")

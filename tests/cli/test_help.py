@@ -12,7 +12,7 @@ import typer.main
 from claudebatch import __version__
 from claudebatch.__main__ import main
 from claudebatch.cli.main import app
-from claudebatch.errors import ExitCode
+from claudebatch.core.errors import ExitCode
 
 
 def leaves(command, path=()):

@@ -15,14 +15,14 @@ import msgspec
 import pytest
 
 from claudebatch.__main__ import main
-from claudebatch.config.schema import Config
-from claudebatch.models import Catalog
-from claudebatch.planning.known_models import known_models
-from claudebatch.planning.workshop import retirements
-from claudebatch.prices.bundled import own_table
-from claudebatch.reports.models import ModelsReport
-from claudebatch.ui.model_tables import models_json, render_models
-from tests.prices.published import ABOVE, HAIKU, KINDS, PUBLISHED, THRESHOLD
+from claudebatch.config.sections import Config
+from claudebatch.core.reports.models import ModelsReport
+from claudebatch.estimate.known_models import known_models
+from claudebatch.models.catalog import Catalog
+from claudebatch.models.prices.bundled import own_table
+from claudebatch.setup.run_setup import retirements
+from claudebatch.ui.tables.model_tables import models_json, render_models
+from tests.models.prices.published import ABOVE, HAIKU, KINDS, PUBLISHED, THRESHOLD
 
 TODAY = datetime(2026, 11, 22, tzinfo=UTC)
 CONFIG = """\

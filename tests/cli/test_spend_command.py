@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from claudebatch.cli.main import app
-from claudebatch.stores.ledger import RunEntry, SpendLedger
+from claudebatch.storage.ledger import RunEntry, SpendLedger
 from tests.support.journals import intent, outcome
 
 NASTY = ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "\tx", "\rx", "plain", "a|b", "\x1b[2J"]

@@ -6,9 +6,9 @@ from math import inf
 
 import pytest
 
-from claudebatch.cli.display import Show, make_display
-from claudebatch.domain import Usage
-from claudebatch.events import AttemptFinished, ConcurrencyChanged, LimitsSeen, Retrying, Waiting
+from claudebatch.cli.wiring.display import Show, make_display
+from claudebatch.core.domain import Usage
+from claudebatch.core.events import AttemptFinished, ConcurrencyChanged, LimitsSeen, Retrying, Waiting
 from tests.support.scripted import make_call, make_reply
 
 HAIKU = "claude-haiku-5-5"

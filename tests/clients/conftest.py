@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from claudebatch.clients.sdk import SdkClient
-from claudebatch.domain import Call, Prompt, Route, Size, Usage
+from claudebatch.clients.client import SdkClient
+from claudebatch.core.domain import Call, Prompt, Route, Size, Usage
 from claudebatch.simulator import Simulator, SimulatorSettings
 from tests.clients.seen import Seen
 from tests.clients.wire import WireServer, wire_server

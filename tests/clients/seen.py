@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from claudebatch.domain import Limits
+from claudebatch.core.domain import Limits
 
 BEGAN, HIDES = "began", "hides"
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from claudebatch.clients.sdk import STREAM_ABOVE
-from claudebatch.domain import Reply
-from claudebatch.errors import AttemptError
-from claudebatch.layers.budget import Budget
+from claudebatch.clients.client import STREAM_ABOVE
+from claudebatch.core.domain import Reply
+from claudebatch.core.errors import AttemptError
+from claudebatch.layers.budget.layer import Budget
 from tests.clients.test_wire_streams import CHUNKED
 from tests.clients.wire import BODY, HANG, STREAM_HEAD, WHOLE, events, http
 from tests.support.scripted import WatchedBudget

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from claudebatch.errors import AccountRefused, AttemptError, NotServed, RateLimited
-from claudebatch.messages import BadAnswer, parse_message
+from claudebatch.core.errors import AccountRefused, AttemptError, NotServed, RateLimited
+from claudebatch.core.message import BadAnswer, parse_message
 
 RECORDED = Path(__file__).parents[2].parent / "shared" / "recorded"
 if not RECORDED.is_dir():

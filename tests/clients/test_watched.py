@@ -7,8 +7,8 @@ import json
 
 import pytest
 
-from claudebatch.clients.sdk import STREAM_ABOVE
-from claudebatch.domain import LimitReading, Limits
+from claudebatch.clients.client import STREAM_ABOVE
+from claudebatch.core.domain import LimitReading, Limits
 from tests.clients.seen import BEGAN, HIDES
 from tests.clients.test_wire_table import ending
 from tests.clients.wire import (

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from claudebatch.clients.sdk import STREAM_ABOVE
-from claudebatch.errors import AttemptError
+from claudebatch.clients.client import STREAM_ABOVE
+from claudebatch.core.errors import AttemptError
 from tests.clients.seen import BEGAN, HIDES
 from tests.clients.test_watched import LIMIT_LINES, LIMITS
 from tests.clients.test_wire_streams import CUT, error

@@ -11,9 +11,9 @@ import os
 import random
 import warnings
 
-from claudebatch.clients.sdk import STREAM_ABOVE
-from claudebatch.domain import Reply
-from claudebatch.errors import AttemptError, StopRun
+from claudebatch.clients.client import STREAM_ABOVE
+from claudebatch.core.domain import Reply
+from claudebatch.core.errors import AttemptError, StopRun
 from tests.clients.wire import BODY, STREAM_HEAD, WHOLE, block, events, head, http, refusal
 from tests.support.mutate import mutated
 

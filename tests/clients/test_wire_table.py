@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from claudebatch.errors import AccountRefused, AttemptError, NotServed, RateLimited
+from claudebatch.core.errors import AccountRefused, AttemptError, NotServed, RateLimited
 from tests.clients.wire import AT_ONCE, BODY, RESET, Step, head, http, refusal
 
 JSON = "content-type: application/json"

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from claudebatch.config.load import load
-from claudebatch.config.schema import Config, settings_text
-from claudebatch.errors import ConfigError
+from claudebatch.config.sections import Config, settings_text
+from claudebatch.core.errors import ConfigError
 
 HOOK = "https://alerts.example.com/T0/secret-part"
 

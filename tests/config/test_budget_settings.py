@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from claudebatch.config.load import load
-from claudebatch.config.schema import BudgetSection, Config, TagCaps, settings_text
-from claudebatch.errors import ConfigError
+from claudebatch.config.sections import BudgetSection, Config, TagCaps, settings_text
+from claudebatch.core.errors import ConfigError
 
 EXAMPLE = (Path(__file__).parents[2] / "config.example.yaml").read_text()
 

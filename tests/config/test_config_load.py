@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudebatch.config.load import load
-from claudebatch.config.schema import Config
-from claudebatch.errors import ConfigError, ExitCode
+from claudebatch.config.sections import Config
+from claudebatch.core.errors import ConfigError, ExitCode
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from claudebatch.config.credentials import require_credential
-from claudebatch.errors import CredentialError, ExitCode
+from claudebatch.core.errors import CredentialError, ExitCode
 
 FEDERATED = {"ANTHROPIC_FEDERATION_RULE_ID": "r", "ANTHROPIC_ORGANIZATION_ID": "o"}
 

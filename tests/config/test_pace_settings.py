@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from claudebatch.config.load import load
-from claudebatch.config.schema import Config
-from claudebatch.errors import ConfigError
+from claudebatch.config.sections import Config
+from claudebatch.core.errors import ConfigError
 
 
 def read(tmp_path: Path, text: str, **flags: object) -> Config:

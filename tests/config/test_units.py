@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudebatch.config.units import seconds, share, size
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ import random
 import time
 from datetime import UTC, datetime
 
-from claudebatch.models import Catalog
-from claudebatch.prices import PriceBook
+from claudebatch.models.catalog import Catalog
+from claudebatch.models.prices import PriceBook
 from claudebatch.simulator import Simulator, SimulatorSettings, http
 
 

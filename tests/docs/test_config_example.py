@@ -12,10 +12,10 @@ import pytest
 import yaml
 
 from claudebatch.config.load import load
-from claudebatch.config.schema import Config
-from claudebatch.errors import ConfigError
-from claudebatch.models import Catalog
-from claudebatch.prices import PriceBook
+from claudebatch.config.sections import Config
+from claudebatch.core.errors import ConfigError
+from claudebatch.models.catalog import Catalog
+from claudebatch.models.prices import PriceBook
 from claudebatch.routing.rules import parse_rules
 from claudebatch.simulator import SIMULATE_LATENCY
 

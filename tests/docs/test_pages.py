@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from claudebatch.domain import Call, Failed, Failure, Prompt, Reply, Route, Size, Succeeded, Usage
-from claudebatch.events import RunStarted
-from claudebatch.reports import Basis, Elsewhere, Estimate, EstimateLine, RunSummary
-from claudebatch.results import head, line
+from claudebatch.core.domain import Call, Failed, Failure, Prompt, Reply, Route, Size, Succeeded, Usage
+from claudebatch.core.events import RunStarted
+from claudebatch.core.reports import Basis, Elsewhere, Estimate, EstimateLine, RunSummary
+from claudebatch.core.result_lines import head, line
 from claudebatch.simulator import FAULT_NAMES
-from claudebatch.ui import json_events, tally
-from claudebatch.ui.estimate_tables import estimate_json
-from claudebatch.ui.summary import summary_json
+from claudebatch.ui.live import tally
+from claudebatch.ui.machine import json_events
+from claudebatch.ui.tables.estimate_tables import estimate_json
+from claudebatch.ui.tables.run_summary import summary_json
 from tests.docs.console import blocks
 
 ROOT = Path(__file__).parents[2]

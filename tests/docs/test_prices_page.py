@@ -8,8 +8,8 @@ from pathlib import Path
 
 import yaml
 
-from claudebatch.prices import PriceBook
-from claudebatch.prices.overrides import MOST_PER_MTOK, MOST_PER_SEARCH
+from claudebatch.models.prices import PriceBook
+from claudebatch.models.prices.overrides import MOST_PER_MTOK, MOST_PER_SEARCH
 from tests.docs.console import Shell, blocks, examples
 
 PAGE = (Path(__file__).parents[2] / "docs" / "prices.md").read_text()

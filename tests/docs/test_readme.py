@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from claudebatch.config.load import load
-from claudebatch.errors import ExitCode
+from claudebatch.core.errors import ExitCode
 from tests.docs.console import Shell, alike, blocks, examples
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +55,7 @@ def test_the_first_two_sh_blocks_are_the_main_job_and_the_test_suite():
 
 
 def layers_of_the_code() -> list[str]:
-    tree = ast.parse((ROOT / "claudebatch/stack.py").read_text())
+    tree = ast.parse((ROOT / "claudebatch/setup/stack.py").read_text())
     (nested,) = (
         node.args[0]
         for node in ast.walk(tree)
@@ -101,7 +101,7 @@ OPTIONS = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--no-d
 
 
 def test_every_option_that_the_readme_names_exists():
-    source = "".join(path.read_text() for path in (ROOT / "claudebatch/cli").glob("*.py"))
+    source = "".join(path.read_text() for path in (ROOT / "claudebatch/cli").rglob("*.py"))
     declared = set(re.findall(r'"(--[a-z-]+)', source))
     names = re.findall(r"^    (\w+): (?:Annotated|(?:options\.)?[A-Z]\w+ = )", source, re.MULTILINE)
     declared |= {"--" + name.replace("_", "-") for name in names}

@@ -11,7 +11,7 @@ from tests.drills import processes
 from tests.drills.judge import Judge, stable
 from tests.drills.processes import Ended, Point, Word
 from tests.drills.scenarios import IN_FLIGHT, Scenario, Step
-from tests.drills.stage import Api, Seen, Stage
+from tests.drills.workspace import Api, Seen, Stage
 
 
 @dataclass(frozen=True)

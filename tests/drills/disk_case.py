@@ -14,7 +14,7 @@ from tests.drills.damage import Damage, ruin
 from tests.drills.faults import FILES, Disk, Fault, file_of
 from tests.drills.processes import Ended
 from tests.drills.scenarios import IN_FLIGHT, rows
-from tests.drills.stage import Api, Stage
+from tests.drills.workspace import Api, Stage
 
 ROWS = 6
 MAX_TOKENS = 1000

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Protocol
 
 from claudebatch.config.load import load
-from claudebatch.domain import Call
-from claudebatch.errors import BadRow, ClaudebatchError, ExitCode
+from claudebatch.core.domain import Call
+from claudebatch.core.errors import BadRow, ClaudebatchError, ExitCode
+from claudebatch.core.jsonl import decode
 from claudebatch.inputs import parse_line
-from claudebatch.jsonl import decode
-from claudebatch.planning.workshop import Workshop
-from claudebatch.stores.response_cache import DiskCacheStore
-from tests.drills.inside import Ended, command
+from claudebatch.layers.response_cache.disk_store import DiskCacheStore
+from claudebatch.setup.run_setup import Workshop
+from tests.drills.injected import Ended, command
 from tests.support.mutate import mutated
 
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from tests.drills.stage import Seen
+from tests.drills.workspace import Seen
 
 _VOLATILE = re.compile(rb'"latency_ms":\d+|"request_id":"[^"]*"|"id":"msg_[^"]*"')
 """What the API and the clock give differently every time: two numbers of its own, and how long it took."""

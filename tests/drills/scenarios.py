@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.drills.judge import Judge
-from tests.drills.stage import Stage
+from tests.drills.workspace import Stage
 
 IN_FLIGHT = 3
 RUN = ("run", "in.jsonl", "-o", "out.jsonl", "-q", "-j", str(IN_FLIGHT), "--yes")

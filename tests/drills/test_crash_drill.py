@@ -12,7 +12,7 @@ import pytest
 
 from tests.drills import kernel
 from tests.drills.judge import Judge, stable
-from tests.drills.stage import Seen
+from tests.drills.workspace import Seen
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 600

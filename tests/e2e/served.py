@@ -13,9 +13,9 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from typing import Any
 
-from claudebatch.domain import Pico, Usage
-from claudebatch.models import Catalog
-from claudebatch.prices import PriceBook
+from claudebatch.core.domain import Pico, Usage
+from claudebatch.models.catalog import Catalog
+from claudebatch.models.prices import PriceBook
 from claudebatch.simulator import Simulator, SimulatorSettings
 
 PATIENCE_S = 60.0

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from claudebatch import monitor
+from claudebatch import alerts
+from claudebatch.alerts.spend_spikes import SpikeSettings
+from claudebatch.core.errors import SpendStopped
+from claudebatch.core.events import AttemptFinished, Emit, Event
 from claudebatch.engine import session
-from claudebatch.errors import SpendStopped
-from claudebatch.events import AttemptFinished, Emit, Event
-from claudebatch.monitor.spikes import SpikeSettings
+from tests.alerts.sinks.receiver import Receiver
 from tests.e2e.world import World, prompts
-from tests.outlets.receiver import Receiver
 
 LATE = "import time; time.sleep(0.5); import sys; open(sys.argv[1], 'ab').write(sys.stdin.buffer.read())"
 KEEP = "import sys; open(sys.argv[1], 'ab').write(sys.stdin.buffer.read())"
@@ -167,7 +167,7 @@ def test_a_configuration_that_lies_in_the_folder_runs_no_command(world: World) -
 @pytest.fixture
 def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows of five requests, however quickly they come."""
-    monkeypatch.setattr(monitor, "SpikeSettings", partial(SpikeSettings, window_s=0.0, window_costs=5))
+    monkeypatch.setattr(alerts, "SpikeSettings", partial(SpikeSettings, window_s=0.0, window_costs=5))
 
 
 def spiking(world: World, on_spike: str, *more: str) -> Any:

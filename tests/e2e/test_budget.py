@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 
-from claudebatch.domain import from_usd
+from claudebatch.core.domain import from_usd
 from tests.e2e.world import prompts
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from claudebatch.domain import from_usd
+from claudebatch.core.domain import from_usd
 from tests.e2e.world import prompts
 
 HAIKU, SONNET = "claude-haiku-5-5", "claude-sonnet-5-5"

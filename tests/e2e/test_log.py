@@ -100,7 +100,7 @@ def test_a_dry_run_logs_nothing(world, api):
 
 @pytest.mark.parametrize("more", [(), ("-v",), ("--json",)], ids=str)
 def test_a_log_on_a_full_disk_costs_one_warning_and_no_row(world, api, monkeypatch, more):
-    monkeypatch.setattr("claudebatch.cli.display.open_log", lambda *_, **__: os.open("/dev/full", os.O_WRONLY))
+    monkeypatch.setattr("claudebatch.cli.wiring.display.open_log", lambda *_, **__: os.open("/dev/full", os.O_WRONLY))
     world.write("in.jsonl", prompts(30))
     done = world.claudebatch(*RUN, *more)
     assert (done.code, len(world.results())) == (0, 30)
@@ -108,8 +108,8 @@ def test_a_log_on_a_full_disk_costs_one_warning_and_no_row(world, api, monkeypat
 
 
 def test_a_log_whose_last_write_fails_is_told_of_before_the_summary(world, api, monkeypatch):
-    monkeypatch.setattr("claudebatch.cli.display.open_log", lambda *_, **__: os.open("/dev/full", os.O_WRONLY))
-    monkeypatch.setattr("claudebatch.ui.run_log._INTERVAL_S", 3600)
+    monkeypatch.setattr("claudebatch.cli.wiring.display.open_log", lambda *_, **__: os.open("/dev/full", os.O_WRONLY))
+    monkeypatch.setattr("claudebatch.ui.machine.run_log._INTERVAL_S", 3600)
     world.write("in.jsonl", prompts(1))
     before, _, after = world.claudebatch(*RUN).err.partition("the log cannot be written")
     assert "rows " not in before
@@ -118,7 +118,7 @@ def test_a_log_whose_last_write_fails_is_told_of_before_the_summary(world, api, 
 
 def test_a_log_that_is_closed_under_us_costs_one_warning_and_no_row(world, api, monkeypatch):
     # A descriptor that takes no write: EBADF.
-    monkeypatch.setattr("claudebatch.cli.display.open_log", lambda *_, **__: os.open("/dev/null", os.O_RDONLY))
+    monkeypatch.setattr("claudebatch.cli.wiring.display.open_log", lambda *_, **__: os.open("/dev/null", os.O_RDONLY))
     world.write("in.jsonl", prompts(30))
     done = world.claudebatch(*RUN)
     assert (done.code, len(world.results())) == (0, 30)
@@ -140,7 +140,7 @@ def test_the_log_is_whole_and_private_after_a_signal(processes, serve):
 
 
 def test_the_log_is_whole_after_a_crash_of_the_run(world, api, monkeypatch):
-    from claudebatch.clients.sdk import SdkClient
+    from claudebatch.clients.client import SdkClient
 
     ask = SdkClient.__call__
 

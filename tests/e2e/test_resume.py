@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import pytest
 
-from claudebatch.domain import to_usd
+from claudebatch.core.domain import to_usd
 from tests.e2e.world import prompts
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")

@@ -185,7 +185,7 @@ def test_runs_whose_journals_cannot_be_read_do_not_keep_the_others_from_being_se
 
 @pytest.mark.parametrize("how", ["by name", "by age"])
 def test_nor_do_they_keep_the_others_from_being_purged(world, damaged, how, monkeypatch):
-    monkeypatch.setattr("claudebatch.cli.days.today", lambda: date(2999, 1, 1))
+    monkeypatch.setattr("claudebatch.cli.dates.today", lambda: date(2999, 1, 1))
     which = [f"{name}.jsonl" for name in "abcd"] if how == "by name" else ["--older-than", "30d"]
     done = world.claudebatch("runs", "purge", *which, "--yes", "--json")
     assert (done.code, names_both(done)) == (6, True)

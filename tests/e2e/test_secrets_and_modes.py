@@ -56,7 +56,7 @@ def test_the_key_is_in_no_crash_file_and_the_crash_has_no_prompt_either(world, a
     def broken(*_, **__):
         raise RuntimeError(f"{CANARY} a secret of my own")
 
-    monkeypatch.setattr("claudebatch.clients.sdk.SdkClient.__call__", broken)
+    monkeypatch.setattr("claudebatch.clients.client.SdkClient.__call__", broken)
     done = world.claudebatch(*RUN)
     assert done.code == 70
     assert "error: internal error: RuntimeError" in done.err
@@ -108,7 +108,7 @@ def test_every_file_is_0600_and_every_folder_0700_whatever_the_umask(world, api,
 
 def test_files_are_made_private_and_not_only_by_the_umask(world, api, monkeypatch):
     """Whoever uses the parts without our command line has a umask of their own."""
-    monkeypatch.setattr("claudebatch.cli.guards.os", SimpleNamespace(umask=lambda _: 0))
+    monkeypatch.setattr("claudebatch.cli.process_guard.os", SimpleNamespace(umask=lambda _: 0))
     world.write("in.jsonl", [*ROWS, {"id": "big", "prompt": "x" * 200_000}])
     before = set(world.files())
     assert world.claudebatch(*RUN, umask=0).code == 1

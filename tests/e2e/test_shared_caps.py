@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 
-from claudebatch.domain import from_usd
+from claudebatch.core.domain import from_usd
 from tests.e2e.world import PATIENCE_S, prompts, query
 
 HAIKU = "claude-haiku-5-5"

@@ -6,8 +6,8 @@ import json
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from claudebatch.domain import Usage, to_usd
-from claudebatch.prices import PriceBook
+from claudebatch.core.domain import Usage, to_usd
+from claudebatch.models.prices import PriceBook
 from tests.e2e.world import prompts
 
 OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-5-5"

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from decimal import Decimal
 
-from claudebatch.domain import to_usd
+from claudebatch.core.domain import to_usd
 from claudebatch.inputs import Defaults, parse_line
 from claudebatch.simulator import Allowance
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from claudebatch.domain import Call, Outcome, Reply
-from claudebatch.drain import Drain
+from claudebatch.core.domain import Call, Outcome, Reply
+from claudebatch.core.drain import Drain
 from claudebatch.engine.engine import Ended, Engine
 from tests.support.scripted import make_call, make_reply
 from tests.support.virtual import now, virtual

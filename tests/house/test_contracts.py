@@ -14,10 +14,18 @@ from tests.house.files import PACKAGE, ROOT
 TIERS = "The tiers of the house"
 BREACHES = {
     "a room that is on no list": ("helpers.py", '"""Odds and ends."""', TIERS),
-    "a layer that knows a store": ("layers/budget.py", "import claudebatch.stores.pool", TIERS),
-    "a layer that knows another": ("layers/budget.py", "import claudebatch.layers.retry", "No layer knows another"),
-    "a store that knows the configuration": ("stores/pool.py", "import claudebatch.config.schema", TIERS),
-    "a display that asks the engine": ("ui/live.py", "import claudebatch.engine.feed", "The display knows words only"),
+    "a layer that knows a store": ("layers/budget.py", "import claudebatch.layers.rate_limit.local_pool", TIERS),
+    "a layer that knows another": (
+        "layers/budget.py",
+        "import claudebatch.layers.retry.layer",
+        "No layer knows another",
+    ),
+    "a store that knows the configuration": ("stores/pool.py", "import claudebatch.config.sections", TIERS),
+    "a display that asks the engine": (
+        "ui/live.py",
+        "import claudebatch.engine.row_feed",
+        "The display knows words only",
+    ),
     "an engine that knows the simulator": (
         "engine/feed.py",
         "import claudebatch.simulator.http",

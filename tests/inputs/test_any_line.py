@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claudebatch.domain import Prompt
-from claudebatch.errors import BadRow, Problem
+from claudebatch.core.domain import Prompt
+from claudebatch.core.errors import BadRow, Problem
+from claudebatch.core.jsonl import decode, encode
 from claudebatch.inputs import BadLine, Defaults, format_bad_line, parse_line, shapes
 from claudebatch.inputs.fields import CHECKS, REFUSED
 from claudebatch.inputs.messages import BLOCKS
 from claudebatch.inputs.openai_body import TRANSLATED, WITHOUT_EQUAL
-from claudebatch.jsonl import decode, encode
 
 JSON_MODE = Defaults(max_tokens=1000, system="S")
 TEXT_MODE = Defaults(max_tokens=1000, text=True)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claudebatch.errors import BadRow
+from claudebatch.core.errors import BadRow
 from claudebatch.inputs import Defaults, parse_line
 
 PLAIN = Defaults(max_tokens=1000)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claudebatch.errors import BadRow
+from claudebatch.core.errors import BadRow
 from claudebatch.inputs import Defaults, parse_line
 from claudebatch.inputs.openai_body import NEUTRAL, TRANSLATED, WITHOUT_EQUAL
 

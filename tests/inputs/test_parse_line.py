@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from claudebatch.errors import BadRow, Problem
+from claudebatch.core.errors import BadRow, Problem
 from claudebatch.inputs import BadLine, Defaults, format_bad_line, parse_line
 from claudebatch.inputs.fields import CHECKS
 

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from claudebatch.core.jsonl import read_lines
 from claudebatch.inputs import Defaults, parse_line
 from claudebatch.inputs.fields import CHECKS, REFUSED
 from claudebatch.inputs.openai_body import NEUTRAL, TRANSLATED, WITHOUT_EQUAL
-from claudebatch.jsonl import read_lines
 
 ROOT = Path(__file__).parents[2]
 SAMPLES = sorted((ROOT / "sample_inputs").glob("*.jsonl"))

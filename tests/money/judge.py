@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from claudebatch.domain import Pico, Usage
+from claudebatch.core.domain import Pico, Usage
 from tests.e2e.served import Served
-from tests.prices.published import PUBLISHED, dollars
+from tests.models.prices.published import PUBLISHED, dollars
 
 
 class Judge(Served):

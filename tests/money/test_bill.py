@@ -9,8 +9,8 @@ import os
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from claudebatch.domain import Usage, to_usd
-from claudebatch.prices import PriceBook
+from claudebatch.core.domain import Usage, to_usd
+from claudebatch.models.prices import PriceBook
 from tests.e2e.world import query
 from tests.money.mixed import HAIKU, different, rows
 

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claudebatch.domain import Call
-from claudebatch.errors import AttemptError, NotServed, RateLimited
-from claudebatch.events import Waiting
-from claudebatch.stack import Money, build_stack
+from claudebatch.core.domain import Call
+from claudebatch.core.errors import AttemptError, NotServed, RateLimited
+from claudebatch.core.events import Waiting
+from claudebatch.setup.stack import Money, build_stack
 from tests.support.parts import Bench, make_bench
 from tests.support.scripted import HAIKU, OPUS, SONNET, overloaded, rate_limited, timed_out
 from tests.support.spender import Dearest, spend

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from claudebatch.domain import Hold
-from claudebatch.stores.attempt_log import JournalLog
-from claudebatch.stores.journal import Journal, open_journal
-from claudebatch.stores.ledger import RunEntry, SpendLedger, open_ledger
+from claudebatch.core.domain import Hold
+from claudebatch.layers.record.journal_log import JournalLog
+from claudebatch.storage.journal import Journal, open_journal
+from claudebatch.storage.ledger import RunEntry, SpendLedger, open_ledger
 from tests.support.journals import Lines
 from tests.support.scripted import make_call, make_reply
 

@@ -12,11 +12,11 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from claudebatch.domain import Call, Hold, Reply
-from claudebatch.errors import AttemptError, BudgetExhausted, Draining
-from claudebatch.layers.budget import Budget
-from claudebatch.layers.record import Record
-from claudebatch.stores.budget import RunBudget
+from claudebatch.core.domain import Call, Hold, Reply
+from claudebatch.core.errors import AttemptError, BudgetExhausted, Draining
+from claudebatch.layers.budget.layer import Budget
+from claudebatch.layers.budget.run_budget import RunBudget
+from claudebatch.layers.record.layer import Record
 from tests.support.cancellation import cuts
 from tests.support.scripted import (
     MemoryLog,

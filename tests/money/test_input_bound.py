@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claudebatch.domain import Size
-from claudebatch.jsonl import encode
-from claudebatch.models import Catalog
-from claudebatch.tokens import measure
-from claudebatch.tokens.text import longest
+from claudebatch.core.domain import Size
+from claudebatch.core.jsonl import encode
+from claudebatch.models.catalog import Catalog
+from claudebatch.models.tokens import measure
+from claudebatch.models.tokens.text import longest
 
 FACTS = Catalog.load().facts("claude-sonnet-5-5")
 

@@ -8,9 +8,9 @@ from decimal import Decimal
 
 import pytest
 
-from claudebatch.domain import Usage
-from claudebatch.prices import PriceBook
-from claudebatch.prices.bundled import OwnTable
+from claudebatch.core.domain import Usage
+from claudebatch.models.prices import PriceBook
+from claudebatch.models.prices.bundled import OwnTable
 from tests.e2e.world import prompts, query
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
@@ -27,7 +27,7 @@ def costs(world):
 @pytest.fixture
 def gap(monkeypatch):
     """What our own table has is missing: every model that the simulator serves has a price else."""
-    monkeypatch.setattr("claudebatch.prices.book.own_table", lambda: OwnTable("2026-11-22", "0", {}))
+    monkeypatch.setattr("claudebatch.models.prices.book.own_table", lambda: OwnTable("2026-11-22", "0", {}))
 
 
 @pytest.mark.usefixtures("gap")

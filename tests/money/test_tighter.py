@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from claudebatch.domain import Call, Reply, Size
-from claudebatch.errors import AccountRefused, AttemptError, BudgetExhausted, Draining
-from claudebatch.events import CapUsed, Event, Notice
-from claudebatch.layers.budget import Budget, Tighter, UsualCost
-from claudebatch.tokens.counted import MARGIN, MARGIN_TOKENS, CountedBounds, countable
+from claudebatch.core.domain import Call, Reply, Size
+from claudebatch.core.errors import AccountRefused, AttemptError, BudgetExhausted, Draining
+from claudebatch.core.events import CapUsed, Event, Notice
+from claudebatch.layers.budget.layer import Budget, Tighter, UsualCost
+from claudebatch.models.tokens.counted import MARGIN, MARGIN_TOKENS, CountedBounds, countable
 from tests.support.cancellation import cuts
 from tests.support.parts import make_bench
 from tests.support.scripted import ScriptedClient, WatchedBudget, make_call, make_reply

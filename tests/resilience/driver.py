@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from claudebatch.clients import classify
+from claudebatch.clients import error_table
 from claudebatch.clients.headers import HeaderFacts
-from claudebatch.domain import Call, Failed, Outcome, Reply, Succeeded
+from claudebatch.core.domain import Call, Failed, Outcome, Reply, Succeeded
+from claudebatch.core.errors import AttemptError, StopRun
+from claudebatch.core.events import BreakerChanged
 from claudebatch.engine.engine import Ended, Engine
-from claudebatch.errors import AttemptError, StopRun
-from claudebatch.events import BreakerChanged
-from claudebatch.stack import build_stack
+from claudebatch.setup.stack import build_stack
 from tests.support.parts import Bench, make_bench
 from tests.support.scripted import make_reply
 from tests.support.virtual import now
@@ -29,22 +29,22 @@ def status_error(status: int, **facts: Any) -> AttemptError | StopRun:
     """The error that the client makes of an answer with *status*."""
     headers = HeaderFacts("req_1", facts.pop("retry_after", None), facts.pop("should_retry", None), None, False)
     told = {"type": None, "code": None, "message": "no", **facts}
-    return classify.from_status(status, headers=headers, **told)
+    return error_table.from_status(status, headers=headers, **told)
 
 
 def refused() -> AttemptError:
     """Nobody listens, or no name, or no trust: nothing was sent."""
-    return classify.connection_failed("refused", sent=False)
+    return error_table.connection_failed("refused", sent=False)
 
 
 def reset() -> AttemptError:
     """The connection broke under the request."""
-    return classify.connection_failed("reset", sent=True)
+    return error_table.connection_failed("reset", sent=True)
 
 
 def hangs(call: Call) -> Happening:
     """Nothing comes until the client's own deadline."""
-    return call.deadline_s, classify.timed_out(call.deadline_s)
+    return call.deadline_s, error_table.timed_out(call.deadline_s)
 
 
 class Api:

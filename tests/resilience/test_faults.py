@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from claudebatch.domain import Call
+from claudebatch.core.domain import Call
 from tests.resilience.driver import Fate, Happening, hangs, latency, reset, run, status_error
 from tests.support.virtual import virtual
 

@@ -8,10 +8,10 @@ from collections.abc import Callable
 
 import pytest
 
-from claudebatch.domain import Call
-from claudebatch.errors import ExitCode
-from claudebatch.events import BreakerChanged, Retrying, Waiting
-from claudebatch.layers import breaker as breaker_layer
+from claudebatch.core.domain import Call
+from claudebatch.core.errors import ExitCode
+from claudebatch.core.events import BreakerChanged, Retrying, Waiting
+from claudebatch.layers.circuit_breaker import layer as breaker_layer
 from tests.resilience.driver import Fate, Happening, latency, refused, reset, run, status_error
 from tests.support.scripted import OPUS, SONNET
 from tests.support.virtual import now, virtual

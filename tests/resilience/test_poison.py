@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 import pytest
 
-from claudebatch.domain import Call
+from claudebatch.core.domain import Call
 from tests.resilience.driver import Fate, Happening, Ran, hangs, latency, run, status_error
 from tests.support.virtual import virtual
 

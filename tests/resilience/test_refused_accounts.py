@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from claudebatch.domain import Call
-from claudebatch.errors import ExitCode
-from claudebatch.events import Retrying
+from claudebatch.core.domain import Call
+from claudebatch.core.errors import ExitCode
+from claudebatch.core.events import Retrying
 from tests.resilience.driver import Happening, run, status_error
 from tests.support.virtual import virtual
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from claudebatch.models import Catalog
+from claudebatch.models.catalog import Catalog
 from claudebatch.routing.parameters import problems
 
 CATALOG = Catalog.load()

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from claudebatch.errors import NotServed
-from claudebatch.models import EFFORTS, THINKING_KINDS, Catalog
+from claudebatch.core.errors import NotServed
+from claudebatch.models.catalog import EFFORTS, THINKING_KINDS, Catalog
 from claudebatch.routing.parameters import is_prefill, problems
 from claudebatch.routing.remap import remap
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from claudebatch.models import EFFORTS, Catalog, ModelFacts
+from claudebatch.models.catalog import EFFORTS, Catalog, ModelFacts
 from claudebatch.routing.parameters import problems
 from claudebatch.routing.remap import remap
 from tests.support.sdk_types import check_body

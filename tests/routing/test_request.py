@@ -3,13 +3,13 @@
 import msgspec
 import pytest
 
-from claudebatch.domain import Prompt
-from claudebatch.errors import NotServed
-from claudebatch.models import Catalog
+from claudebatch.core.domain import Prompt
+from claudebatch.core.errors import NotServed
+from claudebatch.models.catalog import Catalog
+from claudebatch.models.tokens import measure
 from claudebatch.routing.request import CallBuilder, request_body, token_estimator
 from claudebatch.routing.router import Router
 from claudebatch.routing.rules import parse_rules
-from claudebatch.tokens import measure
 
 CATALOG = Catalog.load()
 HAIKU, SONNET, OLD_HAIKU = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from claudebatch.domain import Prompt, Route
+from claudebatch.core.domain import Prompt, Route
 from claudebatch.routing.router import Router
 from claudebatch.routing.rules import parse_rules
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from claudebatch.domain import Prompt
-from claudebatch.models import Catalog, ModelFacts
+from claudebatch.core.domain import Prompt
+from claudebatch.models.catalog import Catalog, ModelFacts
 from claudebatch.routing.conditions import _PARSERS
 from claudebatch.routing.request import token_estimator
 from claudebatch.routing.router import Router

@@ -2,11 +2,11 @@
 
 import pytest
 
-from claudebatch.domain import Prompt
-from claudebatch.errors import ConfigError
+from claudebatch.core.domain import Prompt
+from claudebatch.core.errors import ConfigError
 from claudebatch.routing.conditions import parse_condition
+from claudebatch.routing.prompt_view import View
 from claudebatch.routing.rules import Rule, parse_rules
-from claudebatch.routing.view import View
 
 
 def prompt(content="hello", *, tags=(), attributes=None, messages=None, **params):

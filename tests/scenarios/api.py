@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from math import ceil, log
 
-from claudebatch.clients import classify
+from claudebatch.clients import error_table
 from claudebatch.clients.headers import HeaderFacts, read_headers
-from claudebatch.domain import Call, LimitReading, Limits, Reply, Usage, Watch
-from claudebatch.errors import AttemptError, StopRun
+from claudebatch.core.domain import Call, LimitReading, Limits, Reply, Usage, Watch
+from claudebatch.core.errors import AttemptError, StopRun
 from claudebatch.simulator.latency import parse_latency
 from claudebatch.simulator.limits import PoolLimits
 from claudebatch.simulator.problems import Refused
@@ -173,14 +173,16 @@ class Api:
             if drawn < 0:
                 if fault == "hang":
                     await asyncio.sleep(began + call.deadline_s - now())
-                    raise classify.timed_out(call.deadline_s)
+                    raise error_table.timed_out(call.deadline_s)
                 await self._trouble(Window(0, 0, fault))
 
     async def _trouble(self, window: Window) -> None:
         if window.does == "429":
             await self._refuse("This request would exceed your organization's rate limit.", window.retry_after)
         await asyncio.sleep(_REFUSED_AFTER_S)
-        raise classify.connection_failed("reset", sent=True) if window.does == "reset" else error_of(529, "Overloaded")
+        raise (
+            error_table.connection_failed("reset", sent=True) if window.does == "reset" else error_of(529, "Overloaded")
+        )
 
     async def _refuse(self, message: str, retry_after: float | None) -> None:
         await asyncio.sleep(_REFUSED_AFTER_S)
@@ -232,7 +234,7 @@ class Api:
 def error_of(status: int, message: str, retry_after: float | None = None) -> AttemptError | StopRun:
     """What the client makes of an error answer."""
     facts = HeaderFacts("req_1", retry_after, None, None, simulated=False)
-    return classify.from_status(status, type=None, code=None, message=message, headers=facts)
+    return error_table.from_status(status, type=None, code=None, message=message, headers=facts)
 
 
 def make_answer(usage: Usage, limits: Limits | None, took_s: float) -> Reply:

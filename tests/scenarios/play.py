@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from statistics import fmean
 from typing import Any
 
-from claudebatch.domain import Call, Failed, Outcome, Size
+from claudebatch.core.domain import Call, Failed, Outcome, Size
+from claudebatch.core.events import BreakerChanged, ConcurrencyChanged, Event
 from claudebatch.engine.engine import Ended, Engine
-from claudebatch.events import BreakerChanged, ConcurrencyChanged, Event
-from claudebatch.pools import slots
+from claudebatch.models.tokens.size import USUAL_ANSWER
+from claudebatch.setup.pools import slots
+from claudebatch.setup.stack import build_stack
 from claudebatch.simulator.latency import parse_latency
-from claudebatch.stack import build_stack
-from claudebatch.tokens.size import USUAL_ANSWER
 from tests.scenarios.api import Api, Seen
 from tests.scenarios.scenario import Case, Rows, Server
 from tests.support.parts import Bench, make_bench

@@ -167,7 +167,7 @@ def test_a_crash_never_writes_into_a_file_that_is_there(guarded, monkeypatch):
     precious.write_text("precious")
     for name in (f"crash-{os.getpid()}.txt", f"crash-{os.getpid()}-1.txt"):
         (state / name).symlink_to(precious)
-    monkeypatch.setattr("claudebatch.cli.running.Session", None)
+    monkeypatch.setattr("claudebatch.cli.wiring.launch.Session", None)
     assert guarded.claudebatch("run", "in.jsonl", "-o", "out.jsonl", umask=0).code == 70
     assert precious.read_text() == "precious"
     (crash,) = [path for path in state.glob("crash-*") if not path.is_symlink()]

@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from claudebatch.errors import StorageError
-from claudebatch.stores.run_notes import read_note
+from claudebatch.core.errors import StorageError
+from claudebatch.storage.run_meta import read_note
 from tests.e2e.world import prompts, query
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")

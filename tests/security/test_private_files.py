@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from claudebatch.errors import ClaudebatchError, LockedError, StorageError
-from claudebatch.stores.files import CACHE_DIR, new_file, open_private, private_dir, private_file
-from claudebatch.stores.output import FileOutput
+from claudebatch.core.errors import ClaudebatchError, LockedError, StorageError
+from claudebatch.storage.private_files import CACHE_DIR, new_file, open_private, private_dir, private_file
+from claudebatch.storage.results_file import FileOutput
 from tests.e2e.world import prompts
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
@@ -29,7 +29,7 @@ def anybody():
 @pytest.fixture
 def stranger_owned(monkeypatch):
     """From now on everything that is there belongs to somebody else."""
-    monkeypatch.setattr("claudebatch.stores.files.os.geteuid", lambda: os.getuid() + 1)
+    monkeypatch.setattr("claudebatch.storage.private_files.os.geteuid", lambda: os.getuid() + 1)
 
 
 def mode(path):

@@ -7,10 +7,10 @@ from urllib.parse import quote
 
 import pytest
 
-from claudebatch.clients.address import check_base_url
-from claudebatch.clients.secrets import Secrets
+from claudebatch.clients.base_url import check_base_url
+from claudebatch.clients.redaction import Secrets
 from claudebatch.config.credentials import secrets
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 from tests.e2e.world import prompts
 from tests.security.stranger import Stranger
 from tests.support.canary import CANARY, spellings

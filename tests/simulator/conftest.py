@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from claudebatch.domain import Pico, Usage
+from claudebatch.core.domain import Pico, Usage
 from claudebatch.simulator import Simulator, SimulatorSettings
 
 PATIENCE_S = 20

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from claudebatch.simulator.log import EVENTS_KEPT, RequestLog
+from claudebatch.simulator.request_log import EVENTS_KEPT, RequestLog
 
 
 async def log_of(served):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 from claudebatch.simulator import FAULT_NAMES, SimulatorSettings, parse_faults
 
 

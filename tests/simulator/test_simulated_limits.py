@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 from claudebatch.simulator import Allowance, SimulatorSettings
 from claudebatch.simulator.limits import Bucket
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from claudebatch.models import Catalog
+from claudebatch.models.catalog import Catalog
 from claudebatch.simulator.traits import MODELS
 
 USER = {"role": "user", "content": "Hello"}

@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from claudebatch.errors import ConfigError
+from claudebatch.core.errors import ConfigError
 from claudebatch.simulator import SIMULATE_LATENCY, SimulatorSettings, parse_latency
 
 

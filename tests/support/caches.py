@@ -7,7 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from claudebatch.stores.response_cache import DiskCacheStore
+from claudebatch.layers.response_cache.disk_store import DiskCacheStore
 
 LARGE = b"x" * 100_000
 """Kept in a file of its own."""

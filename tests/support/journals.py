@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from claudebatch.stores.journal import Journal, RowRecord, State, index_rows, open_journal
-from claudebatch.stores.journal.records import Intent, Outcome, Result, utc_day
-from claudebatch.stores.journal.schema import Came
+from claudebatch.storage.journal import Journal, RowRecord, State, index_rows, open_journal
+from claudebatch.storage.journal.records import Intent, Outcome, Result, utc_day
+from claudebatch.storage.journal.schema import Came
 
 NOON_MS = 1_795_348_800_000
 """2026-11-22, 12:00 UTC."""

@@ -6,14 +6,14 @@ import asyncio
 import random
 from typing import Any
 
-from claudebatch.config.schema import PoolLimits
-from claudebatch.domain import Call, Reply, Size, Usage
-from claudebatch.drain import Drain
-from claudebatch.events import Event, Waiting
-from claudebatch.layers.rate_limit import RateLimit
-from claudebatch.pace.pace import Need, Pace
-from claudebatch.pace.slots import Slots
-from claudebatch.stores.pool import LocalPool
+from claudebatch.config.sections import PoolLimits
+from claudebatch.core.domain import Call, Reply, Size, Usage
+from claudebatch.core.drain import Drain
+from claudebatch.core.events import Event, Waiting
+from claudebatch.layers.rate_limit.concurrency import Slots
+from claudebatch.layers.rate_limit.layer import RateLimit
+from claudebatch.layers.rate_limit.limiter import Need, Pace
+from claudebatch.layers.rate_limit.local_pool import LocalPool
 from tests.support.scripted import (
     HAIKU,
     OPUS,

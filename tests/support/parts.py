@@ -10,12 +10,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from claudebatch.config.schema import Config
-from claudebatch.domain import Call, Pico, Prompt
-from claudebatch.drain import Drain
-from claudebatch.events import Event
-from claudebatch.planning.workshop import Workshop
-from claudebatch.stack import Keys, Parts
+from claudebatch.config.sections import Config
+from claudebatch.core.domain import Call, Pico, Prompt
+from claudebatch.core.drain import Drain
+from claudebatch.core.events import Event
+from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.stack import Keys, Parts
 from tests.support.scripted import HAIKU, MemoryCache, MemoryLog, WatchedBudget
 from tests.support.virtual import now
 

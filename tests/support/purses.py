@@ -7,13 +7,13 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
-from claudebatch.domain import Hold
-from claudebatch.drain import Drain
-from claudebatch.events import Event
-from claudebatch.stores.budget import RunBudget
-from claudebatch.stores.ledger import open_ledger
-from claudebatch.stores.ledger.caps import CapBook, SharedCap
-from claudebatch.stores.shared_budget import SharedBudget
+from claudebatch.core.domain import Hold
+from claudebatch.core.drain import Drain
+from claudebatch.core.events import Event
+from claudebatch.layers.budget.run_budget import RunBudget
+from claudebatch.layers.budget.shared_budget import SharedBudget
+from claudebatch.storage.ledger import open_ledger
+from claudebatch.storage.ledger.shared_caps import CapBook, SharedCap
 from tests.support.virtual import now
 
 DAY, NEXT = "2026-11-30", "2026-12-01"

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from claudebatch.domain import Call, Hold, Pico, Prompt, Reply, Route, Size
-from claudebatch.errors import AttemptError, RateLimited
-from claudebatch.jsonl import encode
-from claudebatch.messages import parse_message
-from claudebatch.stores.budget import RunBudget
+from claudebatch.core.domain import Call, Hold, Pico, Prompt, Reply, Route, Size
+from claudebatch.core.errors import AttemptError, RateLimited
+from claudebatch.core.jsonl import encode
+from claudebatch.core.message import parse_message
+from claudebatch.layers.budget.run_budget import RunBudget
 from tests.support.virtual import now
 
 HAIKU, SONNET, OPUS = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"

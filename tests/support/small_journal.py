@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from claudebatch.stores.journal import State
-from claudebatch.stores.journal.records import Result
+from claudebatch.storage.journal import State
+from claudebatch.storage.journal.records import Result
 from tests.support.journals import Desk, failed, intent, open_desk, outcome, succeeded
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from claudebatch.domain import Call, Pico, Reply
-from claudebatch.errors import AttemptError, BudgetExhausted
-from claudebatch.stack import build_stack
+from claudebatch.core.domain import Call, Pico, Reply
+from claudebatch.core.errors import AttemptError, BudgetExhausted
+from claudebatch.setup.stack import build_stack
 from tests.support.parts import Bench
 from tests.support.scripted import make_reply
 from tests.support.virtual import now

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from claudebatch.errors import ApiUnavailable, ConfigError, Problem
+from claudebatch.core.errors import ApiUnavailable, ConfigError, Problem
 from claudebatch.ui.errors import render_bad_rows, render_error
 
 

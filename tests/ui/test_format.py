@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claudebatch.domain import PICO_PER_USD, from_usd
+from claudebatch.core.domain import PICO_PER_USD, from_usd
 from claudebatch.ui import format as fmt
 
 

@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from claudebatch.stores.ledger import RunEntry, SpendLedger
+from claudebatch.storage.ledger import RunEntry, SpendLedger
 from tests.support.journals import intent, outcome
 
 _APP = """
 import sys, typer
 from claudebatch.cli import cache
 from claudebatch.cli.spend import spend
-from claudebatch.errors import ClaudebatchError
+from claudebatch.core.errors import ClaudebatchError
 from claudebatch.ui.errors import render_error
 app = typer.Typer()
 app.command()(spend)

@@ -1,0 +1,138 @@
+"""`claudebatch doctor`: is everything in order for a run?"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from claudebatch.cli.doctor import machine
+from claudebatch.clients.base_url import check_base_url
+from claudebatch.config import environment
+from claudebatch.config.credentials import secrets
+from claudebatch.config.load import Loaded, load
+from claudebatch.config.machine import connections
+from claudebatch.config.paths import Paths
+from claudebatch.core.drain import Drain
+from claudebatch.core.errors import ClaudebatchError, ExitCode
+from claudebatch.core.reports.finding import Finding
+from claudebatch.models.prices import PriceBook
+from claudebatch.setup.pools import slots
+from claudebatch.ui.machine.json_events import json_line
+from claudebatch.ui.tables.doctor_findings import findings_json, render_findings
+from claudebatch.ui.terminal import Terminal
+
+_now = time.monotonic  # noqa: TID251  # a command is where time comes in
+
+
+def doctor(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="YAML configuration.", show_default=False)
+    ] = None,
+    drill: Annotated[
+        bool,
+        typer.Option("--drill", help="Also kill a rehearsed run twice, on the disk of the current folder (seconds)."),
+    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Ask the API nothing.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Look at key, network, clock, limits, prices, disk and files; ends with 0 when a run can start.
+
+    Asks the API one question, which is free: the token count of two letters.
+
+    Examples:
+
+        claudebatch doctor
+
+        claudebatch doctor --offline --drill
+    """
+    env = environment()
+    findings = [*_look(config, env, offline=offline)]
+    if drill:
+        findings.append(asyncio.run(_drill(env)))
+    if json:
+        sys.stdout.write(json_line(findings_json(findings)))
+    else:
+        Terminal(sys.stdout, env, must_write=True).say_all(render_findings(findings))
+    raise typer.Exit(max((finding.exit_code for finding in findings), default=ExitCode.OK))
+
+
+def _look(config: Path | None, env: Mapping[str, str], *, offline: bool) -> Iterator[Finding]:
+    yield machine.versions()
+    loaded = load(config, {}, env=env, folder=Path.cwd())
+    yield Finding("config", "ok", str(loaded.path) if loaded.path else "none: every setting is at its default")
+    yield machine.credential(env, home=Path.home())
+    if not offline:
+        yield from _ask(env, loaded)
+    yield _prices(loaded)
+    paths = Paths.from_environment(env)
+    yield from machine.folder("this folder", Path.cwd(), now=_now, private=False)
+    yield from machine.folder("state", paths.ledger.parent, now=_now, private=True)
+    yield from machine.folder("cache", paths.cache_dir, now=_now, private=True)
+    yield machine.database("ledger", paths.ledger, fix="move it away: resumed runs rebuild their part")
+    yield machine.database("responses", paths.cache_dir / "cache.db", fix="nothing: the next run starts a new one")
+    wanted = slots(loaded.config)[1]
+    yield machine.open_files(wanted, connections(wanted))
+
+
+def _ask(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
+    # The SDK behind it takes a second to load.
+    from claudebatch.cli.doctor.api import judged  # noqa: PLC0415
+    from claudebatch.clients.probe import reach  # noqa: PLC0415
+
+    if not machine.has_credential(env, home=Path.home()):
+        return
+    try:
+        if env.get("ANTHROPIC_BASE_URL"):
+            check_base_url(env["ANTHROPIC_BASE_URL"])
+        found = asyncio.run(
+            reach(
+                api_key=None,
+                base_url=None,
+                model=loaded.config.model,
+                now=_now,
+                wall=_wall,
+                secrets=secrets(env),
+            )
+        )
+    except ClaudebatchError as error:
+        yield Finding("api", "failure", error.message, fix=error.fix, exit_code=error.exit_code)
+        return
+    yield from judged(found, wall=_wall())
+
+
+def _prices(loaded: Loaded) -> Finding:
+    book = PriceBook.load(loaded.config.prices, at=_wall())
+    if not book.knows(loaded.config.model):
+        return Finding(
+            "prices", "warning", f"{loaded.config.model} has no price", fix=f"set prices.{loaded.config.model}"
+        )
+    return Finding("prices", "ok", book.version)
+
+
+async def _drill(env: Mapping[str, str]) -> Finding:
+    # Only a drill loads the simulator.
+    from claudebatch.cli.doctor.drill import LATENCY, Asked, drill  # noqa: PLC0415
+    from claudebatch.simulator import Simulator, SimulatorSettings  # noqa: PLC0415
+
+    simulator = Simulator(
+        SimulatorSettings(latency=LATENCY), bill=lambda _model, _usage: 0, now=_now, wall=_wall, rng=random.Random()
+    )
+    asked = Asked()
+    simulator.on_request = asked
+    url = await simulator.start()
+    try:
+        return await drill(Path.cwd(), url, asked, env, Drain().sleep)
+    finally:
+        await simulator.stop()
+
+
+def _wall() -> datetime:
+    return datetime.now(UTC)  # noqa: TID251  # a command is where time comes in

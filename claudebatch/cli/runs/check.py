@@ -1,0 +1,182 @@
+"""`claudebatch runs check`: whether runs are as they were written, and what is damaged mended."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from claudebatch.cli.wiring.failures import Failures
+from claudebatch.config import environment
+from claudebatch.config.paths import Paths
+from claudebatch.core.errors import ExitCode, LockedError, StorageError
+from claudebatch.engine.check_run import Checked, Places, check_run, repair_run
+from claudebatch.storage.health import damage
+from claudebatch.storage.journal.repair import Restored
+from claudebatch.storage.ledger.run_index import RunRegister
+from claudebatch.storage.run_folder import SUFFIX, beside
+from claudebatch.ui.errors import LEDGER_LOCKED
+from claudebatch.ui.format import counted
+from claudebatch.ui.machine.json_events import json_line
+from claudebatch.ui.terminal import Terminal
+
+_NAMED = 10
+"""So many damaged rows are named by their numbers."""
+
+
+def check(
+    runs: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="RUN...", help="Ids, their beginnings, results files or folders; all runs if none."),
+    ] = None,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Mend what is damaged; an answer that is nowhere is asked again.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Look whether every answer and every amount on the disk is as it was written. Exit code 6 if not.
+
+    What is damaged is only brought back from copies whose checksum fits: the results file, the response cache, the
+    spend ledger.
+
+    Examples:
+
+        claudebatch runs check
+
+        claudebatch runs check prompts.results.jsonl --repair
+    """
+    checked, failures, gone = [], Failures(), 0
+    for folder, output in _places(runs or []):
+        if not runs and not folder.is_dir():  # moved, or removed by hand: that is no damage
+            gone += 1
+            continue
+        with failures.kept(str(folder)):
+            try:
+                checked.append((repair_run if repair else check_run)(folder, output, _copies))
+            except LockedError:
+                if runs:
+                    raise
+    with failures.kept("the spend ledger"):
+        _check_ledger(_paths().ledger)
+    if json:
+        sys.stdout.write(json_line({"runs": [_fields(found) for found in checked]}))
+    else:
+        lines = [line for found in checked for line in _lines(found)]
+        if gone:
+            lines.append(f"{counted(gone, 'run')} without a folder: moved or removed, nothing to check")
+        nothing = [] if failures.met else ["There is no run to check."]
+        Terminal(sys.stdout, environment(), must_write=True).say_all(lines or nothing)
+    failures.tell()
+    _end(checked, repaired=repair)
+
+
+def _places(names: list[str]) -> Iterator[tuple[Path, Path | None]]:
+    """The folder and the results file of each of *names*, of every run there is if there are none."""
+    register = RunRegister(_paths().ledger, waits=_waits)
+    rehearsed = RunRegister(_copies(True).ledger, waits=_waits)
+    found = [run.folder for some in (register, rehearsed) for run in some.runs() if run.folder] if not names else []
+    for name in names:
+        beside_it = beside(Path(name))
+        here = beside_it if beside_it.is_dir() else Path(name)
+        found.append(str(here) if here.is_dir() else register.find(name).folder)
+    for folder in dict.fromkeys(found):
+        results = folder.removesuffix(SUFFIX)
+        yield Path(folder), Path(results) if results != folder else None
+
+
+def _check_ledger(path: Path) -> None:
+    found = damage(path) if path.exists() else None
+    if found is not None:
+        raise StorageError(
+            f"{path}: the spend ledger is damaged: {found}",
+            fix="move it away: every run that is resumed or settled enters itself again",
+        )
+
+
+def _end(checked: Sequence[Checked], *, repaired: bool) -> None:
+    bad = [found for found in checked if not found.sound]
+    if bad and not repaired:
+        raise StorageError(
+            f"{counted(len(bad), 'run is', 'runs are')} not as written",
+            fix="claudebatch runs check --repair mends what can be mended",
+        )
+    if any(found.restored is not None and (found.restored.lost or found.restored.unsure) for found in bad):
+        raise typer.Exit(ExitCode.LOCAL_IO)
+
+
+def _lines(found: Checked) -> list[str]:
+    looked = found.audit
+    name = str(found.output) if found.output is not None else found.run
+    if found.sound:
+        counts = f"{counted(looked.attempts, 'request')} and {counted(looked.results, 'result')}"
+        return [f"{name}: {counts} are as they were written"]
+    lines = [f"{name}: {what}" for what in _damage(found)]
+    if found.restored is not None:
+        lines.append(f"{name}: {_mended(found.restored)}")
+    return lines
+
+
+def _damage(found: Checked) -> Iterator[str]:
+    looked = found.audit
+    if looked.structure is not None:
+        yield f"its journal is damaged: {looked.structure}"
+    for numbers, noun in (
+        (looked.bad_answers, ("answer is", "answers are")),
+        (looked.bad_records, ("request's record is", "requests' records are")),
+        (looked.bad_results, ("result is", "results are")),
+    ):
+        if numbers:
+            some = ", ".join(map(str, numbers[:_NAMED])) + (", ..." if len(numbers) > _NAMED else "")
+            yield f"{counted(len(numbers), *noun)} damaged: {some}"
+    if found.results is not None:
+        yield f"the results file {found.results}"
+    if not found.ledger_agrees:
+        yield "the spend ledger says something else than its journal"
+
+
+def _mended(restored: Restored) -> str:
+    told = [f"{restored.restored:,} brought back" if restored.restored else "mended"]
+    if restored.lost:
+        told.append(
+            f"{counted(len(restored.lost), 'answer')} lost: the run's command asks again, and pays again,"
+            " for what no cache holds"
+        )
+    if restored.unsure:
+        told.append(f"{counted(len(restored.unsure), 'request')} counted at the most that is known of it")
+    return "; ".join(told)
+
+
+def _fields(found: Checked) -> dict[str, object]:
+    looked, restored = found.audit, found.restored
+    return {
+        "run": found.run,
+        "folder": str(found.folder),
+        "sound": found.sound,
+        "requests": looked.attempts,
+        "results": looked.results,
+        "journal_error": looked.structure,
+        "damaged_answers": looked.bad_answers,
+        "damaged_records": looked.bad_records,
+        "damaged_results": looked.bad_results,
+        "results_file": found.results,
+        "ledger_agrees": found.ledger_agrees,
+        "restored": restored.restored if restored else None,
+        "lost_rows": restored.lost if restored else None,
+        "unsure_requests": restored.unsure if restored else None,
+    }
+
+
+def _copies(rehearsal: bool) -> Places:
+    paths = Paths.from_environment(environment(), simulated=rehearsal)
+    return Places(paths.ledger, paths.cache_dir, _waits)
+
+
+def _waits() -> None:
+    Terminal(sys.stderr, environment()).say(LEDGER_LOCKED)
+
+
+def _paths() -> Paths:
+    return Paths.from_environment(environment())

@@ -1,0 +1,232 @@
+"""`claudebatch runs`: the runs of this machine: list them, look at one, settle, rebuild or purge them."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from claudebatch.cli import dates
+from claudebatch.cli.runs.check import check
+from claudebatch.cli.runs.rebuild import rebuild
+from claudebatch.cli.wiring.failures import Failures
+from claudebatch.config import environment
+from claudebatch.config.paths import Paths
+from claudebatch.core.errors import ClaudebatchError, LockedError
+from claudebatch.core.reports import RunLine
+from claudebatch.storage.ledger import open_ledger, settle_dead
+from claudebatch.storage.ledger.purge import purge as purge_run
+from claudebatch.storage.ledger.run_index import RunRegister
+from claudebatch.ui.errors import LEDGER_LOCKED
+from claudebatch.ui.format import counted
+from claudebatch.ui.machine.json_events import json_line
+from claudebatch.ui.tables.runs_tables import money_of, render_run, render_runs, run_fields, run_json, runs_json
+from claudebatch.ui.terminal import Terminal
+
+app = typer.Typer(
+    help="List the runs of this machine, look at one, settle, rebuild or purge them.", no_args_is_help=True
+)
+"""The sub-commands of `runs`; the main app mounts it."""
+
+_Json = Annotated[bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")]
+_Runs = Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Ids, their beginnings, or results files.")]
+
+
+app.command()(rebuild)
+app.command()(check)
+
+
+class Verdict(StrEnum):
+    """What became of requests without an outcome."""
+
+    billed = "billed"
+    free = "free"
+
+
+@app.command("list")
+def list_runs(json: _Json = False) -> None:
+    """List all runs, the newest first: how they stand and what they spent.
+
+    Examples:
+
+        claudebatch runs list
+
+        claudebatch runs list --json
+    """
+    runs = _register().runs()
+    if json:
+        sys.stdout.write(json_line(runs_json(runs)))
+        return
+    _stdout().say_all(render_runs(runs))
+
+
+@app.command()
+def show(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of it, or its results file.")],
+    json: _Json = False,
+) -> None:
+    """Show one run: its rows, its cost by model, and every request whose outcome nobody knows.
+
+    Examples:
+
+        claudebatch runs show prompts.results.jsonl
+
+        claudebatch runs show 20261122T1204 --json
+    """
+    register = _register()
+    details = register.details(register.find(run))
+    if json:
+        sys.stdout.write(json_line(run_json(details)))
+        return
+    _stdout().say_all(render_run(details))
+
+
+@app.command()
+def settle(
+    runs: _Runs = None,
+    all: Annotated[bool, typer.Option("--all", help="Every run that is not going on.")] = False,
+    verdict: Annotated[
+        Verdict | None,
+        typer.Option("--as", help="What the Console says of requests without an outcome.", show_default=False),
+    ] = None,
+    json: _Json = False,
+) -> None:
+    """Take what dead runs held back into the books, as their journals tell it.
+
+    What was never sent is free again; what was sent without an outcome stays unknown, and counts against every cap,
+    until you say with --as whether it was billed (then at its worst case) or not.
+
+    Examples:
+
+        claudebatch runs settle --all
+
+        claudebatch runs settle prompts.results.jsonl --as free
+    """
+    register = _register()
+    wanted = _wanted(register, runs, all)
+    settled, failures = [], Failures()
+    with _writing() as ledger:
+        for run in wanted:
+            with failures.kept(run.folder or run.run):
+                if settle_dead(ledger, run.run, verdict=verdict.value if verdict else None):
+                    settled.append(run.run)
+                elif not all:
+                    raise _alive(run)
+    after = [run for run in register.runs() if run.run in settled]
+    if json:
+        sys.stdout.write(json_line(runs_json(after)))
+    else:
+        nothing = [] if failures.met else ["There is nothing to settle."]
+        _stdout().say_all(_settled(after, wanted, verdict) or nothing)
+    failures.tell()
+
+
+def _settled(after: list[RunLine], before: list[RunLine], verdict: Verdict | None) -> list[str]:
+    open_before = {run.run for run in before if run.spend.unknown or run.spend.held}
+    return [f"{run.run}: {_undecided(run, verdict, open_before)}{money_of(run.spend)}" for run in after]
+
+
+@app.command()
+def purge(
+    runs: _Runs = None,
+    older_than: Annotated[
+        int | None,
+        typer.Option("--older-than", parser=dates.days, metavar="AGE", help="Of 30d, or 2w.", show_default=False),
+    ] = None,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="What they spent as well: reports and caps no longer count it.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    json: _Json = False,
+) -> None:
+    """Remove runs' folders, with their answers, and their requests from the ledger. Results files stay.
+
+    A run that was purged cannot be resumed. What it spent stays in the sums, but for --forget.
+
+    Examples:
+
+        claudebatch runs purge --older-than 30d
+
+        claudebatch runs purge prompts.results.jsonl --yes
+    """
+    wanted = _to_purge(_register(), runs, older_than)
+    if wanted and not yes and not _confirmed(wanted, forget=forget):
+        raise typer.Exit(0)
+    purged, failures = [], Failures()
+    with _writing() as ledger:
+        for run in wanted:
+            with failures.kept(run.folder or run.run):
+                if purge_run(ledger, run.run, run.folder, places=_paths().runs, forget=forget):
+                    purged.append(run)
+                elif runs:
+                    raise _alive(run)
+    if json:
+        sys.stdout.write(json_line({"purged": [run_fields(run) for run in purged]}))
+    else:
+        _stdout().say(f"{counted(len(purged), 'run')} purged")
+    failures.tell()
+
+
+def _wanted(register: RunRegister, names: list[str] | None, all: bool) -> list[RunLine]:
+    if bool(names) == all:
+        raise ClaudebatchError("which runs?", fix="name some, or give --all; `claudebatch runs list` shows them")
+    return [register.find(name) for name in names] if names else register.runs()
+
+
+def _undecided(run: RunLine, verdict: Verdict | None, open_before: set[str]) -> str:
+    """Says that a verdict found nothing to decide: what was decided before stays."""
+    return "no request is without an outcome, nothing was changed; " if verdict and run.run not in open_before else ""
+
+
+def _to_purge(register: RunRegister, names: list[str] | None, age: int | None) -> list[RunLine]:
+    if bool(names) == (age is not None):
+        raise ClaudebatchError("which runs?", fix="name some, or give --older-than 30d")
+    if names:
+        return [register.find(name) for name in names]
+    before = (dates.today() - timedelta(days=min(age or 0, 36_500))).isoformat()
+    return [run for run in register.runs() if run.folder and (run.ended or run.started)[:10] < before]
+
+
+def _confirmed(runs: list[RunLine], *, forget: bool) -> bool:
+    what = f"{counted(len(runs), 'run')} would lose their answers and their requests, and could not be resumed"
+    if forget:
+        what += "; caps and reports would no longer count what they spent"
+    if not sys.stdin.isatty():
+        raise ClaudebatchError(f"{what}, and nobody is here to be asked", fix="add --yes")
+    Terminal(sys.stderr, environment()).say_all(render_runs(runs))
+    return typer.confirm(f"{what}. Go on?", err=True)
+
+
+def _alive(run: RunLine) -> LockedError:
+    return LockedError(f"{run.run} is going on", fix="wait for it or stop it, then try again")
+
+
+def _register() -> RunRegister:
+    return RunRegister(_paths().ledger, waits=_waits)
+
+
+def _waits() -> None:
+    Terminal(sys.stderr, environment()).say(LEDGER_LOCKED)
+
+
+@contextmanager
+def _writing() -> Iterator[sqlite3.Connection]:
+    connection = open_ledger(_paths().ledger, waits=_waits)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _paths() -> Paths:
+    return Paths.from_environment(environment())
+
+
+def _stdout() -> Terminal:
+    return Terminal(sys.stdout, environment(), must_write=True)

@@ -1,0 +1,79 @@
+"""`claudebatch runs rebuild`: the results file again, out of the run's journal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from claudebatch.config import environment
+from claudebatch.config.paths import Paths
+from claudebatch.core.errors import ClaudebatchError
+from claudebatch.storage.ledger.run_index import RunRegister
+from claudebatch.storage.rebuild_results import Rebuilt, rebuild_output
+from claudebatch.storage.run_folder import SUFFIX, beside
+from claudebatch.ui.format import counted
+from claudebatch.ui.machine.json_events import json_line
+from claudebatch.ui.terminal import Terminal
+
+
+def rebuild(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of it, or its results file.")],
+    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+) -> None:
+    """Write a run's results file again, out of its journal: deleted, torn or edited, nothing is asked or paid again.
+
+    A file that somebody has changed is kept beside it, as .edited-1.
+
+    Examples:
+
+        claudebatch runs rebuild prompts.results.jsonl
+    """
+    rebuilt = rebuild_output(*_places(run))
+    if json:
+        sys.stdout.write(json_line(_fields(rebuilt)))
+    else:
+        Terminal(sys.stdout, environment(), must_write=True).say_all(_lines(rebuilt))
+
+
+def _places(name: str) -> tuple[Path, Path]:
+    """The run's folder and its results file."""
+    folder = beside(Path(name))
+    if folder.is_dir():  # needs no ledger: it may have been lost as well
+        return folder, Path(name)
+    found = RunRegister(Paths.from_environment(environment()).ledger).find(name)
+    if not found.folder.endswith(SUFFIX):
+        raise ClaudebatchError(
+            f"{found.run} wrote its results to {found.output}, not to a file",
+            fix="run its command again: what was answered is printed again and costs nothing",
+        )
+    return Path(found.folder), Path(found.folder.removesuffix(SUFFIX))
+
+
+def _lines(rebuilt: Rebuilt) -> list[str]:
+    repair = rebuilt.repair
+    done = "nothing was wrong with it"
+    if repair.set_aside is not None:
+        done = f"what was there is kept as {repair.set_aside}"
+    elif repair.torn:
+        done = f"a torn line was mended, {repair.added} were added"
+    elif repair.added:
+        done = f"{repair.added} were written"
+    lines = [f"{rebuilt.output}: {counted(rebuilt.results, 'result')}; {done}"]
+    if rebuilt.unshown:
+        lines.append(f"{counted(rebuilt.unshown, 'more answer')} will be added when the run's command is run again")
+    return lines
+
+
+def _fields(rebuilt: Rebuilt) -> dict[str, object]:
+    repair = rebuilt.repair
+    return {
+        "output": str(rebuilt.output),
+        "results": rebuilt.results,
+        "added": repair.added,
+        "torn": repair.torn,
+        "set_aside": str(repair.set_aside) if repair.set_aside is not None else None,
+        "unshown": rebuilt.unshown,
+    }

@@ -1,0 +1,72 @@
+"""Alerts that leave the program: to the webhook and the command that the user has named, if any."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import PurePath
+from typing import Any
+
+from claudebatch.alerts.sinks.outbox import Outbox, Outlet
+from claudebatch.config.credentials import secrets
+from claudebatch.config.sections import AlertsSection
+from claudebatch.config.units import seconds
+from claudebatch.core.events import CapAlert, Event, RunStarted, SpendSpike
+from claudebatch.ui.live.alert_text import alert_json
+from claudebatch.ui.machine.json_events import json_line
+
+VERSION = 1
+_LONGEST_END_S = 10.0
+"""How long the end of a run waits for an alert that is not handed over."""
+
+
+class Hooks:
+    """Subscriber of events: hands alerts over, with the run that they are about."""
+
+    def __init__(self, boxes: Sequence[Outbox], *, wall: Callable[[], datetime], patience_s: float) -> None:
+        self._boxes = boxes
+        self._wall = wall
+        self._patience_s = min(patience_s, _LONGEST_END_S)
+        # Mutable: which run it is, once it has started.
+        self._run: dict[str, Any] = {"run": None, "output": None, "simulated": False}
+
+    def __call__(self, event: Event) -> None:
+        """Hand *event* over if it is an alert."""
+        if isinstance(event, RunStarted):
+            # Only the file's name: where it lies says something of the machine.
+            name = PurePath(event.output).name
+            self._run = {"run": event.run_id, "output": name, "simulated": event.simulated}
+        elif isinstance(event, CapAlert | SpendSpike) and self._boxes:
+            moment = self._wall().isoformat(timespec="seconds").replace("+00:00", "Z")
+            head = {"v": VERSION, "event": "alert", "time": moment, **self._run}
+            payload = json_line(head | alert_json(event)).encode("ascii")
+            for box in self._boxes:
+                box.post(payload)
+
+    def close(self) -> None:
+        """Wait a few seconds for what is not handed over yet."""
+        for box in self._boxes:
+            box.close(self._patience_s)
+
+
+def make_hooks(
+    alerts: AlertsSection, env: Mapping[str, str], *, wall: Callable[[], datetime], warn: Callable[[str], None]
+) -> Hooks:
+    """The hooks that *alerts* names; *warn* is called at most once for each, and from another thread."""
+    timeout_s = seconds("alerts.timeout", alerts.timeout)
+    boxes = [Outbox(outlet, warn=warn) for outlet in _outlets(alerts, env, timeout_s)]
+    return Hooks(boxes, wall=wall, patience_s=timeout_s)
+
+
+def _outlets(alerts: AlertsSection, env: Mapping[str, str], timeout_s: float) -> list[Outlet]:
+    found: list[Outlet] = []
+    # HTTP and processes are loaded by those who want them.
+    if alerts.webhook is not None:
+        from claudebatch.alerts.sinks.webhook import Webhook  # noqa: PLC0415
+
+        found.append(Webhook(alerts.webhook, timeout_s=timeout_s))
+    if alerts.command is not None:
+        from claudebatch.alerts.sinks.command import Command  # noqa: PLC0415
+
+        found.append(Command(alerts.command, env=env, secrets=secrets(env), timeout_s=timeout_s))
+    return found

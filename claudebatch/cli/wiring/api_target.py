@@ -1,0 +1,113 @@
+"""Where requests go: to the API, or under `--simulate` to the built-in one, started for this run alone."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlsplit
+
+from claudebatch.clients.client import API_VERSION, SdkClient
+from claudebatch.config import environment
+from claudebatch.config.credentials import secrets
+from claudebatch.config.sections import Config
+from claudebatch.config.units import seconds
+from claudebatch.core.domain import Pico, Usage
+from claudebatch.estimate.duration import ApiModel
+from claudebatch.models.prices import UnknownPrice
+from claudebatch.setup.run_options import RunOptions
+from claudebatch.setup.run_setup import Workshop
+
+_API_HOST = "api.anthropic.com"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address and its key; None: where the SDK finds them."""
+
+    base_url: str | None
+    api_key: str | None
+
+
+@asynccontextmanager
+async def endpoint(
+    options: RunOptions,
+    workshop: Workshop,
+    *,
+    now: Callable[[], float],
+    wall: Callable[[], datetime],
+    rng: random.Random,
+) -> AsyncIterator[Endpoint]:
+    """Where this run's requests go, as long as it lasts."""
+    if not options.simulate:
+        yield Endpoint(None, None)  # the SDK finds the key and the base URL where it always does
+        return
+    # Only a rehearsal loads the simulator.
+    from claudebatch.simulator import SIMULATE_LATENCY, Allowance, Simulator, SimulatorSettings  # noqa: PLC0415
+
+    wish = workshop.config.simulate
+    simulator = Simulator(
+        SimulatorSettings(
+            latency=wish.latency or SIMULATE_LATENCY,
+            limits=Allowance(
+                wish.requests_per_minute,
+                wish.input_tokens_per_minute,
+                wish.output_tokens_per_minute,
+                wish.burst_seconds,
+            ),
+            faults=wish.faults,
+            seed=wish.seed,
+        ),
+        bill=lambda model, usage: _bill(workshop, model, usage),
+        pool_of=workshop.catalog.pool_of,
+        now=now,
+        wall=wall,
+        rng=random.Random(wish.seed) if wish.seed else rng,
+    )
+    url = await simulator.start()
+    try:
+        yield Endpoint(url, "simulated")
+    finally:
+        await simulator.stop()
+
+
+def client_for(
+    api: Endpoint, workshop: Workshop, *, concurrency: int, now: Callable[[], float], wall: Callable[[], datetime]
+) -> SdkClient:
+    """A client for *api*. Make it inside a running event loop."""
+    return SdkClient(
+        api_key=api.api_key,
+        base_url=api.base_url,
+        concurrency=concurrency,
+        idle_timeout_s=seconds("idle_timeout", workshop.config.idle_timeout),
+        now=now,
+        wall=wall,
+        secrets=secrets(environment()),
+    )
+
+
+def api_model(options: RunOptions, config: Config) -> ApiModel:
+    """How the API would behave that *options* name, for an estimate of the time."""
+    if not options.simulate:
+        return ApiModel()
+    from claudebatch.simulator import SIMULATE_LATENCY, parse_latency  # noqa: PLC0415
+
+    wish = config.simulate
+    mean_s = parse_latency(wish.latency or SIMULATE_LATENCY).mean
+    limits = (wish.requests_per_minute, wish.input_tokens_per_minute, wish.output_tokens_per_minute)
+    return ApiModel(lambda output_tokens: mean_s, wish.burst_seconds, limits=lambda pool: limits)
+
+
+def key_scope(options: RunOptions) -> str:
+    """What cached answers belong to: the API's version, and the address that answered if it is not the API's own."""
+    own = options.base_url is None or options.simulate or urlsplit(options.base_url).hostname == _API_HOST
+    return API_VERSION if own else f"{API_VERSION} {options.base_url}"
+
+
+def _bill(workshop: Workshop, model: str, usage: Usage) -> Pico:
+    try:
+        return workshop.prices.cost(model, usage)
+    except UnknownPrice:
+        return 0

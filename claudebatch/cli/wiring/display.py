@@ -1,0 +1,103 @@
+"""Which display a run gets, from its flags and its streams."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from claudebatch.core.events import Event, Notice
+from claudebatch.core.reports import RunSummary
+from claudebatch.storage.log_file import open_log
+from claudebatch.ui.live.frame import LimitsByPool
+from claudebatch.ui.live.progress import Progress, choose
+from claudebatch.ui.live.verbose import told
+from claudebatch.ui.machine.json_events import JsonEvents
+from claudebatch.ui.machine.log_lines import HEAD, LogLines
+from claudebatch.ui.machine.run_log import RunLog
+from claudebatch.ui.terminal import Terminal
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """How much a run says of itself."""
+
+    json: bool = False
+    quiet: int = 0
+    verbose: int = 0
+    progress: bool = True
+    log: Path | None = None
+    log_prompts: bool = False
+
+
+class _Silent:
+    """Says nothing at all: `-qq`, and a run without a log."""
+
+    def start(self) -> None:
+        pass
+
+    def __call__(self, event: Event) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def done(self, summary: RunSummary) -> None:
+        pass
+
+
+class _Talkative:
+    """`-v` and `-vv`: tell more of the events, as notices of the display beneath."""
+
+    def __init__(self, display: Progress, *, requests: bool) -> None:
+        self._display = display
+        self._requests = requests
+
+    def start(self) -> None:
+        self._display.start()
+
+    def __call__(self, event: Event) -> None:
+        self._display(event)
+        words = told(event, requests=self._requests)
+        if words is not None:
+            self._display(Notice(words))
+
+    def stop(self) -> None:
+        self._display.stop()
+
+    def done(self, summary: RunSummary) -> None:
+        self._display.done(summary)
+
+
+def make_display(
+    show: Show, env: Mapping[str, str], limits: LimitsByPool, *, now: Callable[[], float], results_on_stdout: bool
+) -> Progress:
+    """The display that *show* asks for. Events as JSON are data: they go to stdout, unless results do."""
+    if show.json:
+        return JsonEvents(sys.stderr if results_on_stdout else sys.stdout, now, limits=limits)
+    if show.quiet > 1:
+        return _Silent()
+    terminal = Terminal(sys.stderr, env)
+    display = choose(terminal, now=now, limits=limits, quiet=bool(show.quiet), progress=show.progress)
+    return _Talkative(display, requests=show.verbose > 1) if show.verbose else display
+
+
+@contextmanager
+def logged(
+    show: Show, display: Progress, *, now: Callable[[], float], wall: Callable[[], datetime], taken: Iterable[Path]
+) -> Iterator[Progress]:
+    """The log that *show* asks for, written and closed at the end; *taken* are files that it must not be."""
+    if show.log is None:
+        yield _Silent()
+        return
+    file = open_log(show.log, head=HEAD, taken=taken)
+    lines = LogLines(now=now, wall=wall, prompts=show.log_prompts)
+    log = RunLog(file, lines, warn=lambda text: display(Notice(text)))
+    log.start()
+    try:
+        yield log
+    finally:
+        log.stop()

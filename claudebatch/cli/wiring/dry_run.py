@@ -1,0 +1,106 @@
+"""What `run --dry-run` sets in motion."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from claudebatch.cli.wiring.api_target import api_model, key_scope
+from claudebatch.cli.wiring.count_sample import counter
+from claudebatch.config import environment
+from claudebatch.config.paths import Paths
+from claudebatch.config.sections import Config
+from claudebatch.config.units import seconds, size
+from claudebatch.core.domain import from_usd
+from claudebatch.core.errors import ClaudebatchError, ExitCode, StorageError
+from claudebatch.estimate.estimate import Questions, estimate
+from claudebatch.estimate.forecast import Forecast
+from claudebatch.estimate.history import History
+from claudebatch.estimate.scratch_index import Kept
+from claudebatch.layers.response_cache.disk_store import DiskCacheStore
+from claudebatch.setup.run_options import RunOptions
+from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.stack import Keys
+from claudebatch.storage.ledger.past_answers import past_answers
+from claudebatch.storage.results_file import check_place
+from claudebatch.storage.run_folder import beside
+from claudebatch.ui.machine.json_events import json_line
+from claudebatch.ui.tables.estimate_tables import estimate_json, render_estimate
+from claudebatch.ui.terminal import Terminal
+
+
+def tell_estimate(
+    options: RunOptions,
+    workshop: Workshop,
+    paths: Paths,
+    *,
+    now: Callable[[], float],
+    wall: Callable[[], datetime],
+    json: bool,
+) -> int:
+    """Print what the run would do and cost; returns the exit code. Raises `ClaudebatchError` as the run would."""
+    if "-" in options.inputs:
+        raise ClaudebatchError("a dry run of standard input would use it up", fix="write the prompts to a file first")
+    output = options.output_path
+    if output is not None:
+        check_place(output)
+    cap = workshop.config.caps.run
+    found = estimate(
+        workshop,
+        [Path(name) for name in options.inputs],
+        Kept(
+            journal=beside(output) / "journal.sqlite" if output is not None and not options.fresh else None,
+            key=Keys(key_scope(options)),
+            look_up=_look_up(options, workshop.config, paths),
+            retry_failed=options.retry_failed,
+            simulated=options.simulate,
+        ),
+        Questions(
+            history=history(options, workshop, paths),
+            api=api_model(options, workshop.config),
+            today=wall().date(),
+            count=counter(options, workshop, now=now, wall=wall) if options.count_rows else None,
+            count_rows=options.count_rows or 0,
+        ),
+        limit=options.limit,
+        cap=from_usd(cap) if cap is not None else None,
+        output=str(output) if output is not None else "-",
+    )
+    options.require_rows(found.rows > 0)
+    warnings = workshop.warnings({line.model for line in found.lines}, wall().date())
+    Terminal(sys.stderr, environment()).say_all(f"warning: {warning}" for warning in warnings)
+    if json:
+        sys.stdout.write(json_line(estimate_json(found)))
+    else:
+        Terminal(sys.stdout, environment(), must_write=True).say_all(render_estimate(found))
+    return ExitCode.OK
+
+
+def forecast(options: RunOptions, workshop: Workshop, paths: Paths) -> Forecast:
+    """What rows of this run are expected to take."""
+    said = workshop.config.expected_output_tokens is not None
+    return Forecast(workshop.prices, history(options, workshop, paths), configured_output=said)
+
+
+def history(options: RunOptions, workshop: Workshop, paths: Paths) -> History:
+    """What the answers of earlier runs say; nothing where the ledger cannot be read."""
+    with suppress(StorageError):
+        return History(past_answers(paths.ledger, input_name=options.input_name, tag=workshop.config.tag or ""))
+    return History()
+
+
+def _look_up(options: RunOptions, config: Config, paths: Paths) -> Callable[[Any], Any]:
+    cache = config.cache
+    if options.no_cache or not cache.enabled or not (paths.cache_dir / "cache.db").exists():
+        return lambda keys: [None] * len(keys)
+    store = DiskCacheStore(
+        paths.cache_dir,
+        size_limit=size("cache.size", cache.size),
+        ttl_s=None if cache.ttl is None else seconds("cache.ttl", cache.ttl),
+        notify=lambda _: None,
+    )
+    return store.look_up

@@ -1,0 +1,42 @@
+"""What goes wrong with one of several runs is told, and keeps nobody from the others."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from claudebatch.config import environment
+from claudebatch.core.errors import ClaudebatchError, StorageError
+from claudebatch.ui.errors import render_error
+from claudebatch.ui.terminal import Terminal
+
+
+class Failures:
+    """Collects the failures of a command that works on several runs, one after the other."""
+
+    def __init__(self) -> None:
+        # Mutable: changed by `kept` only.
+        self.met: list[ClaudebatchError] = []
+
+    @contextmanager
+    def kept(self, where: str) -> Iterator[None]:
+        """Keep what fails within this block, which works on one run alone: that of the folder *where*."""
+        try:
+            yield
+        except ClaudebatchError as failure:
+            self.met.append(failure)
+        except (OSError, sqlite3.Error) as failure:
+            reason = f"{where}: a file cannot be read or written: {failure}"
+            self.met.append(StorageError(reason, fix="mend the disk, then run the same command"))
+
+    def tell(self) -> None:
+        """Tell all of them, and end the command with the gravest; nothing, where nothing failed."""
+        if not self.met:
+            return
+        *others, gravest = sorted(self.met, key=lambda failure: failure.exit_code)
+        terminal = Terminal(sys.stderr, environment())
+        for failure in others:
+            terminal.say_all(render_error(failure), style="error")
+        raise gravest

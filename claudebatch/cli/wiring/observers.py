@@ -1,0 +1,65 @@
+"""Who hears of a run: its display and its log; and what they are told before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from claudebatch.config.load import Loaded
+from claudebatch.config.paths import Paths
+from claudebatch.core.events import Emit, Event
+from claudebatch.setup.pools import allowances
+from claudebatch.setup.run_options import RunOptions
+from claudebatch.setup.run_setup import Workshop
+from claudebatch.storage.results_file import check_place
+from claudebatch.storage.run_folder import beside
+from claudebatch.ui.live.frame import LimitsByPool
+
+
+def audience(*listeners: Emit) -> Emit:
+    """Tells every listener."""
+
+    def tell(event: Event) -> None:
+        for listener in listeners:
+            listener(event)
+
+    return tell
+
+
+def limits(workshop: Workshop) -> LimitsByPool:
+    """The limits that a display shows until others are seen."""
+    return {
+        pool: (a.requests_per_minute, a.input_tokens_per_minute, a.output_tokens_per_minute)
+        for pool, a in allowances(workshop.config, workshop.catalog).items()
+    }
+
+
+def facts(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:
+    """Which files a run uses, and where its settings come from: what `-v` begins with."""
+    yield f"configuration: {loaded.path or 'none; every setting is at its default or a flag'}"
+    for key, origin in loaded.origins.items():
+        yield f"  {key} from {origin}"
+    yield f"response cache: {paths.cache_dir if not options.no_cache else 'off'}"
+    yield f"spend ledger: {paths.ledger}"
+    if options.output_path is not None:
+        yield f"journal: {beside(options.output_path)}"
+
+
+def doubts(loaded: Loaded) -> Iterator[str]:
+    """What a file that nobody named decides about money: whoever wrote it, the cap is kept in its prices."""
+    for key in ("prices", "confirm_above"):
+        if loaded.merely_found and ":" in loaded.origins.get(key, ""):
+            place = loaded.origins[key]
+            yield f"{key} from {place}, a file that was only found in this folder; -c names one on purpose"
+
+
+def taken(options: RunOptions, loaded: Loaded, paths: Paths) -> list[Path]:
+    """Files and folders of ours and of the user's, which a log must not be written into."""
+    output = options.output_path
+    results = []
+    if output is not None:
+        check_place(output)  # a folder has no name beside which a run could lie
+        results = [output, beside(output)]
+    inputs = [Path(name) for name in options.inputs if name != "-"]
+    others = [paths.ledger, paths.runs, paths.cache_dir, *([loaded.path] if loaded.path else [])]
+    return [*inputs, *results, *others]

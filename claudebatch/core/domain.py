@@ -1,0 +1,300 @@
+"""The words of claudebatch: what a prompt, a call, a reply and an outcome are.
+
+Everything here is frozen plain data. No I/O, no clock, no third-party package.
+Money is an `int` of pico-dollars (`Pico`): the finest price of the table, times the 1.1 of
+`inference_geo`, is still a whole number of them, and sums of integers are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field, replace
+from decimal import Decimal
+from typing import Any, Literal, Protocol, TypeAlias
+
+from claudebatch.core.frozen import value
+
+Pico: TypeAlias = int
+PICO_PER_USD: int = 10**12
+
+Source = Literal["api", "cache", "duplicate"]
+
+
+def to_usd(amount: Pico) -> Decimal:
+    """The exact dollars of *amount*."""
+    return Decimal(amount).scaleb(-12)
+
+
+def usd_text(amount: Pico) -> str:
+    """The exact dollars of *amount* as people and programs read them: no exponent, no zeros at the end."""
+    if not amount:
+        return "0"
+    whole, rest = divmod(abs(amount), PICO_PER_USD)
+    sign = "-" if amount < 0 else ""
+    return f"{sign}{whole}.{rest:012d}".rstrip("0").rstrip(".") if rest else f"{sign}{whole}"
+
+
+def from_usd(dollars: Decimal) -> Pico:
+    """*dollars* in pico-dollars; a fraction of one is rounded up, so that a price is never understated."""
+    exact = dollars.scaleb(12)
+    whole = int(exact)
+    return whole + 1 if exact > whole else whole
+
+
+@value
+class Usage:
+    """What the API says it counted, under the API's own names (tokens; searches for web_search_requests).
+
+    `input_tokens` are only those after the last cache breakpoint; the prompt's whole length is `total_input`.
+    """
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    ephemeral_5m_input_tokens: int = 0
+    ephemeral_1h_input_tokens: int = 0
+    cache_read_input_tokens: int = 0
+    web_search_requests: int = 0
+    inference_geo: str | None = None
+    speed: str | None = None
+    service_tier: str | None = None
+    thinking_tokens: int = 0
+    """Of `output_tokens`, those that the model thought with."""
+
+    @property
+    def cache_creation_input_tokens(self) -> int:
+        """Tokens written to the prompt cache, whatever their time to live."""
+        return self.ephemeral_5m_input_tokens + self.ephemeral_1h_input_tokens
+
+    @property
+    def total_input(self) -> int:
+        """Every token of the prompt, cached or not."""
+        return self.input_tokens + self.cache_creation_input_tokens + self.cache_read_input_tokens
+
+    @property
+    def limited_input(self) -> int:
+        """What counts against input tokens per minute: cache reads are free."""
+        return self.input_tokens + self.cache_creation_input_tokens
+
+
+@value
+class Prompt:
+    """One input line, whatever its shape was, as Messages API parameters."""
+
+    id: str
+    params: Mapping[str, Any]
+    """Every Messages parameter except `model`; defaults are already merged in."""
+    model: str | None = None
+    """The line's own model, if it names one."""
+    tags: tuple[str, ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    """Values of the line's `metadata` that rules may look at."""
+    digest: bytes = b""
+    """SHA-256 of the line's own content: equal content, equal digest, whatever the defaults are."""
+    has_own_id: bool = True
+    file: str = ""
+    line: int = 0
+
+
+@value
+class Size:
+    """How many tokens a request takes: expected (for pace and estimates) and at most (for money)."""
+
+    input_tokens: int
+    """Expected input tokens."""
+    input_bound: int
+    """Never fewer than the API will count."""
+    output_tokens: int
+    """Expected output tokens."""
+    output_bound: int
+    """`max_tokens`: the API never produces more."""
+    web_searches_bound: int = 0
+
+
+@value
+class Route:
+    """Which model a prompt goes to first, which rule said so, and who comes next if that one cannot."""
+
+    model: str
+    rule: str
+    """The rule's name; `line`, `--model` or `default` where no rule decided."""
+    fallbacks: tuple[str, ...] = ()
+
+
+class Hold:
+    """Money set aside for one attempt, and what those below the budget know of the attempt. It is ended once."""
+
+    __slots__ = ("amount", "cost", "day", "ended", "sent", "worst")
+
+    def __init__(self, amount: Pico, worst: Pico, day: str = "") -> None:
+        """*amount* is set aside; *worst* is the most that the attempt can cost, and no less."""
+        self.amount = amount
+        self.worst = worst
+        self.day = day
+        """The UTC day that it counts for, whenever it is sent; empty where no day is watched."""
+        # Mutable: set by whoever sends the attempt; errors cannot tell it, for a cancellation comes from outside.
+        self.sent = False
+        """Whether it may have left."""
+        self.cost: Pico | None = None
+        """What it turned out to cost; None: nobody has said so."""
+        # Mutable: set by the purse, once.
+        self.ended = False
+
+
+class Watch(Protocol):
+    """Is told of an answer while it comes, by whoever sends; so it asks for a stream."""
+
+    def began(self, limits: Limits | None) -> None:
+        """The head of the response came: the request was let in, and its headers are of now."""
+
+    def read(self, input_tokens: int) -> None:
+        """The prompt is read: so many tokens of it count against the limit of input."""
+
+    def showed(self, size: int) -> None:
+        """The answer has grown by *size* bytes of UTF-8, as the model wrote them."""
+
+    def hides(self) -> None:
+        """From now on it grows by what is not shown, or not as it is counted: the model thinks."""
+
+
+@value
+class Call:
+    """A prompt on its way to one model."""
+
+    row: int
+    """The row's number in the run's journal."""
+    prompt: Prompt
+    route: Route
+    model: str
+    body: bytes
+    """The request as JSON, keys sorted, `model` included: what is sent, and what the cache key is made of."""
+    size: Size
+    deadline_s: float = 600.0
+    """How long one attempt may take in all."""
+    hold: Hold | None = field(default=None, compare=False, repr=False)
+    """The money that is set aside for this attempt, where there is a budget."""
+    watch: Watch | None = field(default=None, compare=False, repr=False)
+    """Who wants to see the answer grow; None: nobody."""
+
+    @property
+    def day(self) -> str:
+        """The UTC day whose money it takes; empty where no day is watched."""
+        return self.hold.day if self.hold is not None else ""
+
+    def under(self, hold: Hold) -> Call:
+        """This call, with its money set aside. Written out, as `Reply.paid` is: it runs for every attempt."""
+        own = (self.row, self.prompt, self.route, self.model, self.body, self.size, self.deadline_s)
+        return Call(*own, hold, self.watch)
+
+    def watched(self, watch: Watch) -> Call:
+        """This call, whose answer *watch* sees grow."""
+        return replace(self, watch=watch)
+
+
+def asks_for_fast(call: Call) -> bool:
+    """Whether *call* asks for fast mode: its prompt does, and a hop to another model left it in.
+
+    The body alone may hold the words elsewhere, in an example of a tool's input for one.
+    """
+    return call.prompt.params.get("speed") == "fast" and b'"speed":"fast"' in call.body
+
+
+@value
+class LimitReading:
+    """What the `anthropic-ratelimit-*` headers of one answer say about one limit."""
+
+    limit: int | None = None
+    remaining: int | None = None
+
+
+@value
+class Limits:
+    """The limit headers of one answer; a gateway may have stripped any of them."""
+
+    requests: LimitReading = LimitReading()
+    input_tokens: LimitReading = LimitReading()
+    output_tokens: LimitReading = LimitReading()
+
+
+@value
+class Reply:
+    """An answer that we hold in full."""
+
+    message: bytes
+    """The API's message, as compact JSON on one line."""
+    model: str
+    """The model that answered, as the API names it."""
+    text: str
+    """All text blocks, joined."""
+    stop_reason: str | None
+    usage: Usage
+    raw_usage: bytes = b"{}"
+    """The message's `usage` object as the API wrote it."""
+    request_id: str | None = None
+    source: Source = "api"
+    cost: Pico = 0
+    """What this reply cost us now: 0 for a cached or shared one."""
+    cost_known: bool = True
+    attempts: int = 1
+    attempt_id: int | None = None
+    """The journal's number of the attempt that brought it; None for an answer from the cache."""
+    latency_ms: int = 0
+    simulated: bool = False
+    limits: Limits | None = None
+    fallback_reason: str | None = None
+    """Why the model that was asked first did not answer; None when it did."""
+
+    def paid(self, cost: Pico | None, attempt_id: int) -> Reply:
+        """This reply with its cost (None: nobody knows) and the attempt that brought it.
+
+        Written out because it runs for every answer: `dataclasses.replace` takes three times as long.
+        """
+        return Reply(
+            self.message,
+            self.model,
+            self.text,
+            self.stop_reason,
+            self.usage,
+            self.raw_usage,
+            self.request_id,
+            self.source,
+            cost or 0,
+            cost is not None,
+            self.attempts,
+            attempt_id,
+            self.latency_ms,
+            self.simulated,
+            self.limits,
+            self.fallback_reason,
+        )
+
+
+@value
+class Failure:
+    """Why a row has no answer, in the words of the results file."""
+
+    type: str
+    message: str
+    status: int | None = None
+    request_id: str | None = None
+    retryable: bool = False
+
+
+@value
+class Succeeded:
+    """A row that has its answer."""
+
+    call: Call
+    reply: Reply
+
+
+@value
+class Failed:
+    """A row that was tried and has none."""
+
+    call: Call
+    failure: Failure
+    attempts: int
+    latency_ms: int
+
+
+Outcome: TypeAlias = Succeeded | Failed

@@ -1,0 +1,233 @@
+"""What the run tells the outside, as frozen events through one injected `emit`.
+
+Progress, the JSON event stream, the cost monitor and logs subscribe; no layer knows any of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from claudebatch.core.domain import Call, Pico, Reply, Source, Usage
+from claudebatch.core.frozen import value
+
+WaitReason: TypeAlias = Literal[
+    "requests per minute",
+    "input tokens per minute",
+    "output tokens per minute",
+    "requests in flight",
+    "first answer",
+    "gentle start",
+    "rate limited",
+    "circuit open",
+    "retry budget",
+    "spending paused",
+    "money",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """The input is checked and the first prompt is about to be sent."""
+
+    run_id: str
+    rows: int
+    """Rows of the input, finished ones included."""
+    finished_before: int
+    """Rows whose results an earlier session already holds."""
+    spent_before: Pico
+    cap: Pico | None
+    output: str
+    simulated: bool
+    unknown_before: Pico = 0
+    """Worst cases of earlier attempts whose outcome nobody knows; not in `spent_before`."""
+
+
+@value
+class AttemptStarted:
+    """One request is about to leave."""
+
+    model: str
+    pool: str
+
+
+@value
+class AttemptFinished:
+    """One request has come back, well or badly."""
+
+    model: str
+    pool: str
+    usage: Usage | None
+    cost: Pico
+    """Settled cost; the worst case when `unknown`."""
+    error: str | None
+    """The error's type; None for an answer."""
+    unknown: bool
+    """The API may have billed it although we hold no answer."""
+    call: Call | None = None
+    """What was sent."""
+    reply: Reply | None = None
+    """The answer, if there was one."""
+    attempt: int = 0
+    """Its number in the run's journal."""
+    latency_ms: int = 0
+    status: int | None = None
+    """The HTTP status of an error; None where none came."""
+    request_id: str | None = None
+    retry_after: float | None = None
+    """Seconds that the API asked us to wait."""
+
+
+@value
+class RowFinished:
+    """A row has its result, and the result is durable."""
+
+    id: str
+    model: str
+    source: Source
+    ok: bool
+    error: str | None
+    latency_ms: int
+    saved: Pico
+    """What the answer would have cost had it not come from the cache or a shared request."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A pool sends nothing more for a while, and why.
+
+    The limiter tells it of the request at the head of its pool's queue only: those behind wait for that one. The sum
+    over all waits is the time that the pool stood still. Of one pool, the last one told holds.
+    """
+
+    pool: str
+    reason: WaitReason
+    seconds: float
+    """From now; infinite: nobody can say."""
+    id: str = ""
+    """The row that waits, where it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retrying:
+    """An attempt failed and the same call will be tried again."""
+
+    model: str
+    error: str
+    attempt: int
+    seconds: float
+    id: str = ""
+    """The row, where it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class FellBack:
+    """A row moves on to the next model of its chain."""
+
+    id: str
+    model: str
+    next_model: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BreakerChanged:
+    """A pool's circuit breaker opened, probes, or closed again."""
+
+    pool: str
+    state: Literal["closed", "open", "half-open"]
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsSeen:
+    """The limits in force of a pool were learned or have changed; None: unknown."""
+
+    pool: str
+    requests_per_minute: float | None
+    input_tokens_per_minute: float | None
+    output_tokens_per_minute: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ConcurrencyChanged:
+    """A pool may have another number of requests in flight."""
+
+    pool: str
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpendSpike:
+    """Money leaves faster, or a row costs more, than the run's own past made likely."""
+
+    measure: Literal["per minute", "per row"]
+    usd: float
+    usual_usd: float
+    action: Literal["warn", "pause", "stop"] = "warn"
+    """What is done about it, besides telling."""
+    pause_s: float = 0.0
+    """For so long nothing is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class CapAlert:
+    """So much of a cap is used that the user wanted to hear of it."""
+
+    scope: str
+    """As in `CapUsed`."""
+    percent: int
+    """The level that was passed; 100 also where less is left than the next request may cost."""
+    cap: Pico
+    used: Pico
+
+
+@dataclass(frozen=True, slots=True)
+class CapUsed:
+    """How much of one cap is used up. Told by whoever keeps the cap, as often as it likes: alerts are made of it."""
+
+    scope: str
+    """Which cap: `run`, `day`, `month`, `tag NAME`, `tag NAME per day`, …; as people read it."""
+    cap: Pico
+    used: Pico
+    """What counts against it for good: costs, and worst cases of unknown outcomes. Not what is merely held."""
+    full: bool = False
+    """The next request was refused: as good as all of it, though less than the last request's worst case is left."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something the user should know that is no error: a cache moved aside, a repaired output."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DrainStarted:
+    """Nothing new is sent any more; what is in flight may finish."""
+
+    reason: str
+
+
+Event: TypeAlias = (
+    RunStarted
+    | AttemptStarted
+    | AttemptFinished
+    | RowFinished
+    | Waiting
+    | Retrying
+    | FellBack
+    | BreakerChanged
+    | LimitsSeen
+    | ConcurrencyChanged
+    | SpendSpike
+    | CapUsed
+    | CapAlert
+    | Notice
+    | DrainStarted
+)
+Emit: TypeAlias = Callable[[Event], None]
+
+
+def nobody(event: Event) -> None:
+    """An `Emit` that tells no one."""

@@ -1,0 +1,255 @@
+"""JSON lines, as bytes: read a file line by line in constant memory, and encode and decode one value.
+
+A line ends at the byte ``\\n`` and nowhere else: `str.splitlines` would cut a prompt that holds U+2028 in two.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Final, Protocol
+
+import msgspec
+
+from claudebatch.core.errors import ClaudebatchError, ExitCode
+from claudebatch.core.frozen import value
+
+MAX_LINE_BYTES: Final = 40_000_000
+"""The API refuses requests over 32 MB; the rest is room for white space and escapes."""
+
+MAX_DEPTH: Final = 200
+"""Deepest nesting accepted, so that what was decoded can be encoded again from any depth of the stack."""
+
+_CHUNK = 1 << 20
+_BOM = b"\xef\xbb\xbf"
+_PACKED = {
+    b"\x1f\x8b": "gzip",
+    b"\x28\xb5\x2f\xfd": "zstd",
+    b"PK\x03\x04": "zip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\x00": "xz",
+}
+_LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_NOT_A_NUMBER = re.compile(rb"(?<![\w\"])-?(?:NaN|Infinity)(?![\w\"])")
+
+_ENCODER = msgspec.json.Encoder(order="sorted")
+_IN_ORDER = msgspec.json.Encoder()
+_DECODER = msgspec.json.Decoder()
+_MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class InvalidJson(ValueError):
+    """The bytes are not one JSON value that could be sent on exactly; the text says why."""
+
+
+@value
+class Line:
+    """One line that is not blank. `read_at(file, offset, length)` gives its `data` again."""
+
+    number: int
+    """Counted from 1, blank lines included."""
+    offset: int
+    length: int
+    data: bytes
+    """Without BOM and line end; cut just above `MAX_LINE_BYTES`, which tells that the line is too long."""
+
+
+class HasFileno(Protocol):
+    """An open file."""
+
+    def fileno(self) -> int:
+        """The file descriptor."""
+        ...
+
+
+def encode(value: object) -> bytes:
+    """*value* as compact JSON with sorted keys: equal values give equal bytes. Floats must be finite."""
+    return _ENCODER.encode(value)
+
+
+def encode_in_order(value: object) -> bytes:
+    """*value* as compact JSON with its keys as they come. Lone surrogates raise `UnicodeEncodeError`."""
+    return _IN_ORDER.encode(value)
+
+
+def decode(data: bytes) -> Any:
+    """The JSON value in *data*; NaN, lone surrogates, bad UTF-8 and what is nested too deep raise `InvalidJson`.
+
+    Of a key that is given twice, the last one counts.
+    """
+    try:
+        value = _DECODER.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidJson(_why(data, error)) from error
+    # Counting brackets is fast and never too low, so the walk is left to lines that may need it.
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _too_deep(value):
+        raise InvalidJson(f"nested more than {MAX_DEPTH} levels deep")
+    return value
+
+
+def raw_members(data: bytes) -> dict[str, bytes]:
+    """The members of a JSON object with each value's own text, so that `1.50` stays `1.50`."""
+    return {name: bytes(raw) for name, raw in _MEMBERS.decode(data).items()}
+
+
+def read_lines(path: Path, *, text: bool = False) -> Iterator[Line]:
+    """Every line of *path* that is not blank; a file that cannot be JSON lines is refused before the first.
+
+    *text* says that lines are plain prompts, which may well begin with a bracket.
+    """
+    check_file(path, text=text)
+    return _lines(path)
+
+
+def check_file(path: Path, *, text: bool = False) -> None:
+    """Refuse a file that cannot be JSON lines, or cannot be read at all, with a `ClaudebatchError`."""
+    try:
+        _check(path, text)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def read_at(file: int | HasFileno, offset: int, length: int) -> bytes:
+    """The *length* bytes at *offset*, without moving the file's position: safe from any thread."""
+    descriptor = file if isinstance(file, int) else file.fileno()
+    data = os.pread(descriptor, length, offset)
+    while len(data) < length:
+        more = os.pread(descriptor, length - len(data), offset + len(data))
+        if not more:
+            raise ClaudebatchError(
+                f"the input ends before byte {offset + length}: it was changed while it was read",
+                fix="leave the input alone during a run, then run the same command again",
+            )
+        data += more
+    return data
+
+
+def _lines(path: Path) -> Iterator[Line]:
+    try:
+        with path.open("rb", buffering=_CHUNK) as file:
+            yield from _split(file)
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _split(file: BinaryIO) -> Iterator[Line]:
+    offset = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
+    file.seek(offset)
+    number = 0
+    while raw := file.readline(MAX_LINE_BYTES + 2):
+        number += 1
+        data = raw[:-1] if raw.endswith(b"\n") else raw
+        data = data[:-1] if data.endswith(b"\r") else data
+        if len(data) > MAX_LINE_BYTES:
+            data = data[: MAX_LINE_BYTES + 1]
+            yield Line(number, offset, len(data), data)
+            offset += len(raw) + (0 if raw.endswith(b"\n") else _skip_line(file))
+            continue
+        if data and not data.isspace():
+            yield Line(number, offset, len(data), data)
+        offset += len(raw)
+
+
+def _skip_line(file: BinaryIO) -> int:
+    """Read on to the next line, holding one chunk at a time; the number of bytes skipped."""
+    skipped = 0
+    while chunk := file.readline(_CHUNK):
+        skipped += len(chunk)
+        if chunk.endswith(b"\n"):
+            break
+    return skipped
+
+
+def _check(path: Path, text: bool) -> None:
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise ClaudebatchError(f"{path} is a directory", fix=f"name the files in it, such as {path}/*.jsonl")
+    if not stat.S_ISREG(mode):
+        raise ClaudebatchError(f"{path} is not a regular file", fix="use - to read from standard input")
+    with path.open("rb") as file:
+        head = file.read(4096)
+    _check_head(path, head)
+    if not text and head.removeprefix(_BOM).lstrip().startswith(b"["):
+        raise ClaudebatchError(
+            f"{path} is a JSON array, not JSON lines",
+            fix=f"write one value per line: jq -c '.[]' {path} > {path.stem}.lines.jsonl"
+            " (or add --text for plain prompts)",
+        )
+
+
+def _check_head(path: Path, head: bytes) -> None:
+    for magic, name in _PACKED.items():
+        if head.startswith(magic):
+            raise ClaudebatchError(f"{path} is compressed ({name})", fix="decompress it first")
+    if _is_utf16(head):
+        raise ClaudebatchError(
+            f"{path} is UTF-16, not UTF-8",
+            fix=f"convert it: iconv -f UTF-16 -t UTF-8 {path} > {path.stem}.utf8{path.suffix}",
+        )
+
+
+def _is_utf16(head: bytes) -> bool:
+    """By its BOM, or by Latin characters two bytes wide."""
+    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return True
+    wide = [byte == 0 for byte in head[:4]]
+    return wide in ([False, True, False, True], [True, False, True, False])
+
+
+def _unreadable(path: Path, error: OSError) -> ClaudebatchError:
+    if isinstance(error, FileNotFoundError):
+        return ClaudebatchError(f"{path} does not exist", fix="check the name and the folder")
+    if isinstance(error, PermissionError):
+        return ClaudebatchError(f"{path} may not be read", fix="give yourself read permission (chmod u+r)")
+    reason = error.strerror or type(error).__name__
+    return ClaudebatchError(f"{path} cannot be read: {reason}", fix="check the disk", exit_code=ExitCode.LOCAL_IO)
+
+
+def _too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(MAX_DEPTH + 1):
+        level = [child for node in level for child in _children(node)]
+        if not level:
+            return False
+    return True
+
+
+def _children(node: Any) -> Any:
+    if isinstance(node, dict):
+        return node.values()
+    return node if isinstance(node, list) else ()
+
+
+def _why(data: bytes, error: Exception) -> str:
+    """What is wrong with *data*, in better words than the parser's own."""
+    if isinstance(error, RecursionError):
+        return f"nested more than {MAX_DEPTH} levels deep"
+    try:
+        data.decode()
+    except UnicodeDecodeError as bad:
+        return f"not valid UTF-8 at byte {bad.start + 1}"
+    if isinstance(error, msgspec.ValidationError):
+        return "not valid JSON: a number in it is too large"
+    if _LONE_SURROGATE.search(data) and _has_lone_surrogate(data):
+        return "not valid JSON: it holds half of a surrogate pair, which is no character"
+    if _NOT_A_NUMBER.search(data):
+        return "not valid JSON: NaN and Infinity are no JSON numbers"
+    return _parser_words(str(error))
+
+
+def _has_lone_surrogate(data: bytes) -> bool:
+    pairs_gone = re.sub(rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}", b"", data)
+    return _LONE_SURROGATE.search(pairs_gone) is not None
+
+
+def _parser_words(text: str) -> str:
+    if "truncated" in text:
+        return "not valid JSON: it ends in the middle of a value"
+    where = re.search(r"^JSON is malformed: (.*) \(byte (\d+)\)$", text)
+    if where is None:
+        return f"not valid JSON: {text}"
+    past = 0 if where[1] == "trailing characters" else 1  # there the parser counts from 1, elsewhere from 0
+    return f"not valid JSON: {where[1]} at byte {int(where[2]) + past}"

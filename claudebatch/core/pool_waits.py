@@ -1,0 +1,83 @@
+"""Which pools stand still, why and until when, and for how long each of them did in all.
+
+Waits overlap: while the head of a pool's queue waits, so do all the requests behind it. So a pool has one wait at a
+time, the last one told, and the sum over its waits is the time of the run in which it stood still.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from claudebatch.core.events import Waiting
+
+WORTH_A_WORD_S = 1.0
+"""Pacing makes every request wait a little; only what lasts is worth a word."""
+_OF_ROWS = {"retry budget", "money"}
+"""Reasons that hold up rows and not their pool."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Wait:
+    """What moves again, when, and why it does not now."""
+
+    until: float
+    pool: str
+    reason: str
+    since: float
+
+
+class Standing:
+    """Keeps the waits of all pools; another thread may read it."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        # Mutable, changed by the methods below only: one wait per pool, and the seconds by pool and reason.
+        self._waits: dict[str, Wait] = {}
+        self._stood: dict[tuple[str, str], float] = {}
+
+    def waiting(self, event: Waiting) -> None:
+        """Take a wait in: it replaces the one of its pool, but a row's never one that the pool has."""
+        now = self._now()
+        before = self._waits.get(event.pool)
+        if before is not None:
+            if event.reason in _OF_ROWS and before.reason not in _OF_ROWS and before.until > now:
+                return
+            self._end(before, now)
+        self._waits[event.pool] = Wait(now + event.seconds, event.pool, event.reason, now)
+
+    def started(self, pool: str) -> None:
+        """A request of *pool* has left.
+
+        One that leaves right after a wait was told had been let go before: the wait is that of the next in the queue.
+        """
+        wait = self._waits.get(pool)
+        if wait is not None and (now := self._now()) - wait.since >= WORTH_A_WORD_S:
+            self._end(self._waits.pop(pool), now)
+
+    def clear(self) -> None:
+        """Nobody waits any more."""
+        now = self._now()
+        for pool in list(self._waits):
+            self._end(self._waits.pop(pool), now)
+
+    def waits(self, now: float) -> list[Wait]:
+        """What stands still now and is worth a word; what moves again first comes first."""
+        told = list(self._waits.values())
+        return sorted(wait for wait in told if wait.until > now and wait.until - wait.since >= WORTH_A_WORD_S)
+
+    def stood(self, now: float) -> dict[tuple[str, str], float]:
+        """Seconds until *now* in which each pool stood still, by pool and reason."""
+        found = dict(self._stood)
+        for wait in list(self._waits.values()):
+            key = (wait.pool, wait.reason)
+            found[key] = found.get(key, 0.0) + _lasted(wait, now)
+        return found
+
+    def _end(self, wait: Wait, now: float) -> None:
+        key = (wait.pool, wait.reason)
+        self._stood[key] = self._stood.get(key, 0.0) + _lasted(wait, now)
+
+
+def _lasted(wait: Wait, now: float) -> float:
+    return max(0.0, min(now, wait.until) - wait.since)

@@ -1,0 +1,23 @@
+"""What a run, an estimate, the ledger and the cache say of themselves, as plain data for any display."""
+
+from claudebatch.core.reports.cache import CacheStats
+from claudebatch.core.reports.estimate import Basis, Elsewhere, Estimate, EstimateLine
+from claudebatch.core.reports.run import Bound, RunSummary
+from claudebatch.core.reports.runs import RunDetails, RunLine, RunState, UnknownAttempt
+from claudebatch.core.reports.spend import SpendLine, spend_sum
+
+__all__ = [
+    "Basis",
+    "Bound",
+    "CacheStats",
+    "Elsewhere",
+    "Estimate",
+    "EstimateLine",
+    "RunDetails",
+    "RunLine",
+    "RunState",
+    "RunSummary",
+    "SpendLine",
+    "UnknownAttempt",
+    "spend_sum",
+]

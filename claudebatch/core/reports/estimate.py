@@ -1,0 +1,105 @@
+"""What a run would do and cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from claudebatch.core.domain import Pico
+
+
+@dataclass(frozen=True, slots=True)
+class Basis:
+    """Where a number of tokens comes from."""
+
+    method: Literal["counted", "history", "configured", "rule"]
+    """By the API's own count of a sample, by answers of earlier runs, by the configuration, by a rule of thumb."""
+    sample: int = 0
+    """Rows or answers that it rests on."""
+    factor: float | None = None
+    """Of input: tokens for each one that the built-in rule expects."""
+    error: float | None = None
+    """The standard error of the sum, as a share of it, as far as chance in the sample makes it."""
+    low: int | None = None
+    """Of output: one answer in ten was shorter than this."""
+    high: int | None = None
+    """Of output: one answer in ten was longer than this."""
+
+
+_RULE = Basis("rule")
+
+
+@dataclass(frozen=True, slots=True)
+class EstimateLine:
+    """One route of a dry run: the rows that one rule sends to one model."""
+
+    model: str
+    rule: str
+    rows: int
+    cached: int
+    input_tokens: int
+    output_tokens: int
+    low: Pico
+    expected: Pico
+    worst: Pico
+    price_known: bool = True
+    output_low: int = 0
+    """Output tokens, if answers are short."""
+    output_worst: int = 0
+    """Output tokens, if every answer uses all of its `max_tokens`."""
+    request_bytes: int = 0
+    """The requests as they are sent."""
+    inputs: Basis = _RULE
+    outputs: Basis = _RULE
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What the same rows would cost if one model answered all of them, those included that are cached from another."""
+
+    model: str
+    expected: Pico
+    batch: Pico
+    """The same on the Batches API."""
+    newest: bool = True
+    """Whether it is the newest model of its line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a run would do and cost, with nothing sent."""
+
+    rows: int
+    finished: int
+    """Rows whose results an earlier session already holds."""
+    duplicates: int
+    """Rows whose request equals an earlier row's: sent once."""
+    lines: tuple[EstimateLine, ...]
+    cap: Pico | None
+    output: str
+    seconds: float = 0.0
+    """How long it would take at the limits in force."""
+    bound_by: str | None = None
+    """What it would wait for most; None: for nothing but answers."""
+    bound_pool: str | None = None
+    batch: Pico = 0
+    """The expected dollars of the same routes on the Batches API."""
+    elsewhere: tuple[Elsewhere, ...] = ()
+    """The cheapest first."""
+    bad_rows: int = 0
+    """Lines that cannot be sent and are left out."""
+
+    @property
+    def low(self) -> Pico:
+        """If answers are short."""
+        return sum(line.low for line in self.lines)
+
+    @property
+    def expected(self) -> Pico:
+        """If answers are of usual length."""
+        return sum(line.expected for line in self.lines)
+
+    @property
+    def worst(self) -> Pico:
+        """If every answer uses all of its `max_tokens` and no estimate of input is too high."""
+        return sum(line.worst for line in self.lines)

@@ -1,0 +1,20 @@
+"""What `doctor` finds: one thing looked at, in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from claudebatch.core.errors import ExitCode
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; *fix* says what to do where it is not in order."""
+
+    name: str
+    state: Literal["ok", "note", "warning", "failure"]
+    text: str
+    fix: str | None = None
+    exit_code: ExitCode = ExitCode.OK
+    """Of a failure: the code with which a run would end for it."""

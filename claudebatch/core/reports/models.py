@@ -1,0 +1,98 @@
+"""What is known of the models: prices, limits, and what each accepts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+from claudebatch.core.domain import Pico
+
+
+@dataclass(frozen=True, slots=True)
+class TokenPrices:
+    """Pico-dollars for a million tokens, by kind of token."""
+
+    input: Pico
+    cache_write_5m: Pico
+    cache_write_1h: Pico
+    cache_read: Pico
+    output: Pico
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPrices:
+    """What one model costs, and who says so."""
+
+    source: str
+    """genai-prices, claudebatch (our own table) or configuration."""
+    standard: TokenPrices
+    threshold: int | None
+    above: TokenPrices | None
+    """The whole request's prices where its prompt is longer than *threshold* tokens."""
+    fast: TokenPrices | None
+    search: Pico
+    """One web search."""
+
+
+@dataclass(frozen=True, slots=True)
+class TierLimits:
+    """What one pool may do in a minute; None: no limit."""
+
+    requests: float | None
+    input_tokens: float | None
+    output_tokens: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLine:
+    """One model."""
+
+    id: str
+    aliases: tuple[str, ...]
+    is_default: bool
+    """Whether the configuration's `model` is this one."""
+    known: bool
+    """Whether there are facts about it; else those shown are guesses that refuse nothing."""
+    changed: tuple[str, ...]
+    """Facts that the configuration sets."""
+    prices: ModelPrices | None
+    """None: nobody knows."""
+    pool: str
+    shares_with: tuple[str, ...]
+    """The other models of its pool."""
+    limits: TierLimits
+    """Those that a run under this configuration starts with."""
+    tiers: Mapping[str, TierLimits]
+    """The published ones, by tier."""
+    context_window: int
+    max_output: int
+    thinking: tuple[str, ...]
+    thinking_default: str
+    efforts: tuple[str, ...]
+    default_effort: str | None
+    effort_cap_without_thinking: str | None
+    min_cacheable_prefix: int
+    prefill: bool
+    forced_tools: bool
+    inference_geo: bool
+    retires_at: str | None
+    days_left: int | None
+    """Days until it retires; 0 or fewer when it is retired. None: nothing is announced."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelsReport:
+    """All models, or those that were asked for, and how old the prices are."""
+
+    models: tuple[ModelLine, ...]
+    price_source: str
+    """Name and version of the data that most prices come from."""
+    price_version: str
+    """As the ledger notes it beside each attempt."""
+    checked: str
+    """The day on which this release's prices were held against the published ones, as YYYY-MM-DD."""
+    checked_with: str
+    """The version of the data that they were then."""
+    tier: str
+    on: date

@@ -1,0 +1,73 @@
+"""How a run ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from claudebatch.core.domain import Pico, Usage
+from claudebatch.core.errors import ExitCode
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What held a pool up, and for how many seconds of the session in all."""
+
+    pool: str
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """How a run ended. Counts of rows are over the whole input unless they say `now`."""
+
+    run_id: str
+    exit_code: ExitCode
+    rows: int
+    succeeded: int
+    failed: int
+    finished_before: int
+    """Rows whose results an earlier session already held."""
+    answered_now: int
+    """Rows of this session answered by the API."""
+    cached_now: int
+    """Rows of this session answered by the response cache."""
+    shared_now: int
+    """Rows of this session that shared another row's request in flight."""
+    pending: int
+    removed: int
+    """Results in the journal whose rows are no longer in the input."""
+    spent_now: Pico
+    spent: Pico
+    """Settled dollars of every session of this run."""
+    unknown: Pico
+    """Worst case of the attempts whose outcome nobody knows; counted against the cap, maybe billed."""
+    unknown_attempts: int
+    cap: Pico | None
+    saved: Pico
+    """What the cached and shared answers of this session would have cost."""
+    usage: Usage
+    """Tokens of this session's answers from the API."""
+    requests: int
+    retries: int
+    p50_ms: int
+    p95_ms: int
+    wall_s: float
+    output: str
+    stop_reason: str | None = None
+    """Why the run stopped early; None when it reached the end."""
+    next_command: str | None = None
+    failures: Mapping[str, int] = field(default_factory=dict)
+    """Failed rows of this session by error type."""
+    failures_accepted: bool = False
+    """Rows failed, and as many as the user accepts: they alone make no exit code other than 0."""
+    simulated: bool = False
+    bound_by: tuple[Bound, ...] = ()
+    """What the pools stood still for in this session, the longest first."""
+    expected_now: Pico = 0
+    """What this session's answers from the API were expected to cost, before it began; 0: nobody knows."""
+    cost_known: bool = True
+    """False when a model without a known price answered: then `spent` is a lower bound."""
+    overshoot: Pico = 0
+    """By how much the cap may be passed, as the configuration allows; 0: by nothing."""

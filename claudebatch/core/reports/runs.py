@@ -1,0 +1,55 @@
+"""The runs that the ledger knows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from claudebatch.core.domain import Pico
+from claudebatch.core.reports.spend import SpendLine
+
+RunState: TypeAlias = Literal["running", "finished", "stopped", "died"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunLine:
+    """One run: what it is, how it stands and what it spent."""
+
+    run: str
+    state: RunState
+    """`finished`: every row has its result; `stopped`: it ended early and can be resumed; `died`: without a word."""
+    tag: str
+    output: str
+    folder: str
+    """Its own folder; empty when it was purged or never known."""
+    started: str
+    ended: str | None
+    """When its last session ended; None while it runs, and of a run that died."""
+    rows: int | None
+    succeeded: int | None
+    failed: int | None
+    exit_code: int | None
+    spend: SpendLine
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownAttempt:
+    """A request whose outcome nobody knows: what one needs to look it up."""
+
+    attempt: int
+    id: str
+    sent_ms: int
+    model: str
+    worst: Pico
+    error: str | None
+    status: int | None
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunDetails:
+    """One run in full."""
+
+    run: RunLine
+    models: tuple[SpendLine, ...]
+    unknown: tuple[UnknownAttempt, ...]

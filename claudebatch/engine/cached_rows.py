@@ -1,0 +1,97 @@
+"""Rows whose answers are kept already, done in large steps before the first request.
+
+They would come out of the response cache in the lanes as well, each through the whole stack and two threads: that
+costs more than twice as much. A lane is left to its workers as soon as a whole step finds nothing, so that an input
+nobody has asked before costs one step.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import NamedTuple, TypeAlias
+
+from claudebatch.core.domain import Pico, Route, Usage
+from claudebatch.core.events import Emit, RowFinished
+from claudebatch.core.message import BadAnswer, parse_message
+from claudebatch.core.result_lines import answer_head
+from claudebatch.storage.journal import RowKey
+from claudebatch.storage.journal.records import Result
+from claudebatch.storage.journal.schema import Came
+
+_AT_ONCE = 1000
+
+Pending: TypeAlias = Callable[[int, int], Awaitable[list[RowKey]]]
+"""(after, count) → the next *count* rows of a lane after row number *after* that still need an answer."""
+
+
+class Kept(NamedTuple):
+    """One row that is done without a request."""
+
+    result: Result
+    event: RowFinished
+
+
+class Replay:
+    """One step at a time; every step runs in the cache's thread, while the journal writes down the one before."""
+
+    def __init__(
+        self,
+        *,
+        look_up: Callable[[Sequence[str]], Sequence[bytes | None]],
+        value_of: Callable[[str, Usage], Pico],
+        simulated: bool,
+        today: Callable[[], str],
+    ) -> None:
+        """*value_of* tells what an answer of a model with so much usage would have cost; *today* is the UTC day."""
+        self._look_up = look_up
+        self._value_of = value_of
+        self._simulated = simulated
+        self._today = today
+
+    async def lane(
+        self,
+        pending: Pending,
+        *,
+        run: Callable[[Callable[[], list[Kept]]], Awaitable[list[Kept]]],
+        finish: Callable[[Sequence[Result]], Awaitable[None]],
+        emit: Emit,
+        stopped: Callable[[], bool],
+    ) -> None:
+        """Do a lane's rows out of the cache, step by step, until a step finds nothing or the session is *stopped*.
+
+        *run* runs a step in the cache's thread. The journal fetches the rows of the next step meanwhile, and then
+        writes down what came out of this one.
+        """
+        coming = asyncio.ensure_future(pending(0, _AT_ONCE))
+        try:
+            while not stopped() and (rows := await coming):
+                coming = asyncio.ensure_future(pending(rows[-1].row, _AT_ONCE))
+                kept = await run(partial(self.step, rows))
+                if not kept:
+                    break
+                await finish([row.result for row in kept])
+                for row in kept:
+                    emit(row.event)
+        finally:
+            coming.cancel()
+            await asyncio.wait((coming,))
+
+    def step(self, rows: Sequence[RowKey]) -> list[Kept]:
+        """Those of *rows* whose answers are kept, ready to be written down and told."""
+        found, day = self._look_up([row.key.hex() for row in rows]), self._today()
+        kept = (self._kept(row, value, day) for row, value in zip(rows, found, strict=True) if value is not None)
+        return [row for row in kept if row is not None]
+
+    def _kept(self, row: RowKey, value: bytes, day: str) -> Kept | None:
+        try:
+            reply = parse_message(value, source="cache", attempts=0)
+        except BadAnswer:
+            return None  # no message: the lane will find it missing, and ask
+        first = answer_head(row.id, Route(row.model, row.rule), reply, simulated=self._simulated)
+        message, saved = reply.message, self._value_of(row.model, reply.usage)
+        return Kept(
+            Result(row.row, True, first, None, message, Came.CACHE, saved, day, message, row.model, row.rule),
+            RowFinished(row.id, reply.model, "cache", True, None, 0, saved),
+        )

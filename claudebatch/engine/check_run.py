@@ -1,0 +1,165 @@
+"""A run looked through and mended: its journal, its results file, and what the spend ledger says of it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from claudebatch.core.errors import ClaudebatchError, LockedError, StorageError
+from claudebatch.layers.response_cache.disk_store import DiskCacheStore
+from claudebatch.storage.journal.audit import Audit, any_text, audit
+from claudebatch.storage.journal.copies import FoundCopies, LookUp
+from claudebatch.storage.journal.queries import result_lines
+from claudebatch.storage.journal.repair import Restored, restore
+from claudebatch.storage.ledger import open_ledger
+from claudebatch.storage.ledger.rebuild import agrees, rebuild
+from claudebatch.storage.ledger.schema import nobody_told
+from claudebatch.storage.rebuild_results import rebuild_taken
+from claudebatch.storage.results_file import check_place, difference
+from claudebatch.storage.run_folder import RunDir
+
+_SENT = "SELECT EXISTS (SELECT 1 FROM attempts WHERE state = 0)"
+_ENDED = (
+    "SELECT ended IS NOT NULL AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.run = r.run AND h.amount > 0)"
+    " FROM runs r WHERE run = ?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found of one run."""
+
+    run: str
+    folder: Path
+    output: Path | None
+    audit: Audit
+    results: str | None
+    """How the results file differs from the journal; None: it does not, or need not agree."""
+    ledger_agrees: bool
+    """True as well where the ledger need not agree: it does not know the run, or the run is not settled."""
+    restored: Restored | None = None
+    """What became of the damage in the journal, where it was mended."""
+
+    @property
+    def sound(self) -> bool:
+        """Whether everything is as it was written."""
+        return self.audit.sound and self.results is None and self.ledger_agrees
+
+
+class Places(NamedTuple):
+    """Where copies of what a journal holds may lie."""
+
+    ledger: Path
+    cache: Path
+    """The folder of the response cache."""
+    waits: Callable[[], object] = nobody_told
+    """Told where the ledger is locked by somebody else."""
+
+
+def check_run(folder: Path, output: Path | None, places: Callable[[bool], Places]) -> Checked:
+    """Look through the run in *folder*, whose results are *output*; changes nothing.
+
+    *places* are told whether the run is a rehearsal. Raises `LockedError` while the run goes on, `StorageError` where
+    its journal cannot be opened at all.
+    """
+    with _taken(folder) as run, _ledger(places(_rehearsal(run))) as ledger:
+        return _look(run, output, ledger)
+
+
+def repair_run(folder: Path, output: Path | None, places: Callable[[bool], Places]) -> Checked:
+    """As `check_run`, and mend what is damaged; what is returned was found before.
+
+    Raises `StorageError` where SQLite itself finds the file broken: nothing that is in it can be relied on then.
+    """
+    if output is not None:
+        check_place(output)
+    with _taken(folder) as run:
+        place = places(_rehearsal(run))
+        with _ledger(place) as ledger:
+            found = _look(run, output, ledger)
+            if found.audit.structure is not None:
+                raise _beyond_repair(folder, found.audit.structure)
+            return found if found.sound else _mended(run, found, output, ledger, place.cache)
+
+
+def _mended(
+    run: RunDir, found: Checked, output: Path | None, ledger: sqlite3.Connection | None, cache: Path
+) -> Checked:
+    with any_text(run.journal):
+        copies = FoundCopies(
+            run.journal, found.audit, output=output, look_up=_kept_in(cache), ledger=ledger, run=found.run
+        )
+    restored = restore(run.journal, found.audit, copies)
+    run.note(input="")  # the next session looks at its input anew: the index of rows has no checksums
+    if output is not None and not run.meta("set_aside"):
+        rebuild_taken(run, output)
+    if ledger is not None and _settled(ledger, run, found.run):
+        rebuild(ledger, found.run, run.journal, rehearsal=_rehearsal(run), anew=True)
+    return replace(found, restored=restored)
+
+
+@contextmanager
+def _taken(folder: Path) -> Iterator[RunDir]:
+    run = RunDir.take(folder)
+    if run is None:
+        raise ClaudebatchError(f"{folder} holds no run", fix="name a results file, or see `claudebatch runs list`")
+    if run == "alive":
+        raise LockedError(f"{folder}: the run is going on", fix="wait for it or stop it, then try again")
+    with closing(run):
+        yield run
+
+
+@contextmanager
+def _ledger(place: Places) -> Iterator[sqlite3.Connection | None]:
+    if not place.ledger.exists():
+        yield None
+        return
+    with closing(open_ledger(place.ledger, waits=place.waits)) as ledger:
+        yield ledger
+
+
+def _kept_in(cache: Path) -> LookUp:
+    """The answers in the response cache; nothing where there is none, or it is damaged as well."""
+    if not (cache / "cache.db").exists():
+        return lambda keys: [None] * len(keys)
+    return DiskCacheStore(cache, size_limit=2**40, ttl_s=None, notify=lambda _: None).look_up
+
+
+def _rehearsal(run: RunDir) -> bool:
+    return bool(run.meta("simulated"))
+
+
+def _look(run: RunDir, output: Path | None, ledger: sqlite3.Connection | None) -> Checked:
+    found = audit(run.journal)
+    name = run.meta("run_id") if found.structure is None else run.path.name
+    results = None
+    agree = True
+    if found.sound:
+        results = _difference(run, output)
+        if ledger is not None and _settled(ledger, run, name):
+            agree = agrees(ledger, name, run.journal, rehearsal=_rehearsal(run))
+    return Checked(name, run.path, output, found, results, agree)
+
+
+def _difference(run: RunDir, output: Path | None) -> str | None:
+    if output is None or run.meta("stale") or run.meta("set_aside"):
+        return None  # its next session writes it anew
+    return difference(output, result_lines(run.journal, ordered=bool(run.meta("ordered"))))
+
+
+def _settled(ledger: sqlite3.Connection, run: RunDir, name: str) -> bool:
+    """Whether the ledger has been told all of it: not of a run that died, whose next session or settling tells."""
+    (sent,) = run.journal.execute(_SENT).fetchone()
+    known = ledger.execute(_ENDED, (name,)).fetchone()
+    return not sent and known is not None and bool(known[0])
+
+
+def _beyond_repair(folder: Path, why: str) -> StorageError:
+    return StorageError(
+        f"{folder}: SQLite cannot read the journal any more: {why}",
+        fix="restore the folder from a copy, or start over with --fresh: answers in the response cache cost nothing",
+    )

@@ -1,0 +1,75 @@
+"""What a session takes from outside: time, chance, places, listeners, and the way to the API."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from claudebatch.config.paths import Paths
+from claudebatch.core.domain import Call, Pico, Reply
+from claudebatch.core.events import Emit
+from claudebatch.core.handler import Handler
+from claudebatch.layers.rate_limit.usage_estimates import Experience
+
+
+class Client(Handler, Protocol):
+    """The innermost handler, with connections to close."""
+
+    async def count(self, call: Call) -> int | None:
+        """Input tokens of *call* as the API counts them; None where it cannot."""
+        ...
+
+    async def close(self) -> None:
+        """Close them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a session takes from outside; tests put their own in."""
+
+    paths: Paths
+    connect: Callable[[], Client]
+    """Makes the client, inside the running loop, once something is to be sent."""
+    key_scope: str
+    """What cached answers belong to; part of every key."""
+    now: Callable[[], float]
+    wall: Callable[[], datetime]
+    rng: random.Random
+    emit: Emit
+    most_in_flight: int
+    """Requests of one lane, where the configuration leaves it open."""
+    expect: Callable[[Call], Pico]
+    """What a call was expected to cost before the session began; 0 where nobody knows."""
+    before: Experience | None = None
+    """What earlier runs tell of what requests take."""
+
+
+class LazyClient:
+    """A client that is only made when something is to be sent: a run out of the cache never imports the SDK."""
+
+    def __init__(self, connect: Callable[[], Client]) -> None:
+        self._connect = connect
+        # Mutable: the client, once there is one.
+        self._client: Client | None = None
+
+    def __call__(self, call: Call) -> Coroutine[Any, Any, Reply]:
+        """The reply to *call*."""
+        return self._made()(call)
+
+    def count(self, call: Call) -> Coroutine[Any, Any, int | None]:
+        """Input tokens of *call*."""
+        return self._made().count(call)
+
+    def _made(self) -> Client:
+        if self._client is None:
+            self._client = self._connect()
+        return self._client
+
+    async def close(self) -> None:
+        """Close the client, if there ever was one."""
+        if self._client is not None:
+            await self._client.close()

@@ -1,0 +1,101 @@
+"""How a row ends: its outcome becomes a result of the journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Protocol
+
+from claudebatch.core.domain import Call, Outcome, Pico, Reply, Succeeded, Usage
+from claudebatch.core.result_lines import head
+from claudebatch.models.prices import PriceBook, UnknownPrice
+from claudebatch.setup.run_options import RunOptions
+from claudebatch.storage.journal.records import Result, utc_day
+from claudebatch.storage.journal.schema import CAME_FROM, Came
+from claudebatch.storage.run_folder import RunDir
+
+_MADE_UP = "the API at this base URL is a simulator: its answers are made up and cost nothing"
+
+
+class Results(Protocol):
+    """The journal, as far as finishing rows goes."""
+
+    async def finish(self, result: Result) -> None:
+        """Write a row's result down."""
+        ...
+
+    async def read(self, query: Callable[[sqlite3.Connection], None]) -> None:
+        """Do *query* between two groups of writes."""
+        ...
+
+
+class Finishing:
+    """Finishes the rows of one session."""
+
+    def __init__(
+        self,
+        options: RunOptions,
+        folder: RunDir,
+        prices: PriceBook,
+        *,
+        wall: Callable[[], datetime],
+        notify: Callable[[str], None],
+    ) -> None:
+        """*notify* is called in the journal's thread."""
+        self._options = options
+        self._folder = folder
+        self._prices = prices
+        self._wall = wall
+        self._notify = notify
+        # Mutable: whether answers turned out to be made up.
+        self._met_simulator = folder.meta("simulator") is not None
+
+    def into(self, journal: Results) -> Callable[[Outcome], Awaitable[None]]:
+        """What finishes a row in *journal*."""
+
+        async def finish(outcome: Outcome) -> None:
+            first, row = head(outcome, simulated=self._options.simulate), outcome.call.row
+            if not isinstance(outcome, Succeeded):
+                await journal.finish(Result(row, False, first, None, None, Came.API, 0, "", None))
+                return
+            reply = outcome.reply
+            if self._made_up(reply) and not self._met_simulator:
+                self._met_simulator = True
+                await journal.read(self._note_simulator)
+            # The message lies in its attempt's row, however many results share it; a kept one has no attempt here.
+            body = reply.message if reply.attempt_id is None else None
+            came, saved, day = CAME_FROM[reply.source], 0, ""
+            if came:
+                saved, day = 0 if self._made_up(reply) else self.value_of(outcome.call, reply), self.today()
+            route = outcome.call.route
+            await journal.finish(
+                Result(
+                    row, True, first, reply.attempt_id, body, came, saved, day, reply.message, route.model, route.rule
+                )
+            )
+
+        return finish
+
+    def today(self) -> str:
+        """The UTC day."""
+        return utc_day(int(self._wall().timestamp() * 1000))
+
+    def value_of(self, call: Call, reply: Reply) -> Pico:
+        """What *reply* would have cost if it had been asked for *call*."""
+        return self.worth(call.model, reply.usage)
+
+    def worth(self, model: str, usage: Usage) -> Pico:
+        """What *usage* of *model* costs; 0 where no price is known."""
+        try:
+            return self._prices.cost(model, usage)
+        except UnknownPrice:
+            return 0
+
+    def _made_up(self, reply: Reply) -> bool:
+        return reply.simulated and not self._options.simulate
+
+    def _note_simulator(self, _: sqlite3.Connection) -> None:
+        # So that a later run against the real API does not take these answers for its own.
+        self._folder.note(simulator=self._options.base_url)
+        self._notify(_MADE_UP)

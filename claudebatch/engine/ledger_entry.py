@@ -1,0 +1,58 @@
+"""What the spend ledger is told of a run: who it is when a session begins, how it stands when one ends."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from claudebatch.core.errors import StorageError
+from claudebatch.core.reports import RunSummary
+from claudebatch.engine.open_run import OpenRun
+from claudebatch.models.prices import PriceBook
+from claudebatch.setup.run_options import RunOptions
+from claudebatch.setup.run_setup import Workshop
+from claudebatch.storage.ledger import Dearest, RunEntry, note_end
+from claudebatch.storage.ledger.settle import settle_replaced
+
+
+def begin(run: OpenRun, ledger: Path) -> None:
+    """Take the place of the run before, if this one starts over, and leave nothing of that one held."""
+    settle_replaced(ledger, run.folder)
+    run.begin()
+
+
+def entry(run: OpenRun, options: RunOptions, workshop: Workshop, output: str) -> RunEntry:
+    """The run that is open, as the ledger knows it."""
+    return RunEntry(
+        run=run.run_id,
+        output=output,
+        started=run.folder.meta("started"),
+        folder=str(run.folder.path.absolute()),
+        input=options.input_name,
+        tag=workshop.config.tag or "",
+        price_version=workshop.prices.version,
+        dearest=_dearest(workshop.router.first_choices, workshop.prices),
+    )
+
+
+def tell_end(ledger: Path, summary: RunSummary, ended: str) -> None:
+    """Note how the run of *summary* stands at *ended*. The sums are in already, so a failure is no reason to fail."""
+    try:
+        note_end(
+            ledger, summary.run_id, ended=ended, rows=summary.rows, succeeded=summary.succeeded,
+            failed=summary.failed, exit_code=summary.exit_code,
+        )  # fmt: skip
+    except (sqlite3.Error, StorageError):
+        return
+
+
+def _dearest(models: tuple[str, ...], prices: PriceBook) -> Dearest | None:
+    """The dearest of *models*; None where there is no choice, or none with a price."""
+    known = [(prices.rates(model), model) for model in models if prices.knows(model)]
+    if len(models) < 2 or not known:
+        return None
+    rates, model = max(known, key=lambda pair: (pair[0].base.output, pair[0].base.input))
+    base = rates.base
+    return Dearest(
+        model, base.input, base.cache_write_5m, base.cache_write_1h, base.cache_read, base.output, rates.search
+    )

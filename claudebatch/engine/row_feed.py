@@ -1,0 +1,186 @@
+"""The rows of one lane, a chunk at a time, read again from the input when their turn comes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import coroutine
+from typing import TypeAlias
+
+from claudebatch.core.domain import Call, Prompt
+from claudebatch.core.errors import BadRow, ClaudebatchError
+from claudebatch.core.jsonl import read_at
+from claudebatch.inputs import parse_line
+from claudebatch.setup.run_setup import Workshop
+from claudebatch.storage.journal import RowRef
+
+# Longer lines are read one by one when their turn comes: a chunk of them must not fill the memory.
+_BLOCK_BYTES = 1 << 16
+_ROWS_A_TURN = 32
+
+LookAhead: TypeAlias = Callable[[Sequence[Call]], Awaitable[None]]
+"""Told of calls that are about to be made."""
+Pending: TypeAlias = Callable[[str, int, int], Awaitable[list[RowRef]]]
+"""(lane, after, count) → the next *count* rows of *lane* after row number *after* that still need an answer."""
+
+
+class Sources:
+    """The input files, open for reading at any place."""
+
+    def __init__(self, files: Sequence[Path], workshop: Workshop) -> None:
+        self._names = [str(path) for path in files]
+        self._descriptors = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in files]
+        self._workshop = workshop
+
+    def lines(self, refs: Sequence[RowRef]) -> list[bytes | None]:
+        """The lines of *refs*, in as few reads as they lie together; None for one better read when its turn comes."""
+        found: list[bytes | None] = []
+        for block in _blocks(refs):
+            start = block[0].offset
+            data = self._read(block[0].source, start, block[-1].offset + block[-1].length - start)
+            for ref in block:
+                begin = ref.offset - start
+                found.append(data[begin : begin + ref.length] if data is not None else None)
+        return found
+
+    def line(self, ref: RowRef) -> bytes | None:
+        """The line of *ref*, however long; None where the file has become shorter."""
+        return self._read(ref.source, ref.offset, ref.length, large=True)
+
+    def call(self, ref: RowRef, data: bytes | None) -> Call | None:
+        """The call of one row; None when its line is no longer what was checked."""
+        prompt = self._prompt(ref, data)
+        return None if prompt is None else self._workshop.builder.first(ref.row, prompt)
+
+    def _prompt(self, ref: RowRef, data: bytes | None) -> Prompt | None:
+        if data is None:
+            return None
+        try:
+            prompt = parse_line(data, self._workshop.defaults, file=self._names[ref.source], line=ref.line)
+        except BadRow:
+            return None
+        if prompt.digest != ref.digest:
+            return None
+        if prompt.id != ref.id:
+            return replace(prompt, id=ref.id)  # the ordinal among equals
+        return prompt
+
+    def _read(self, source: int, offset: int, length: int, *, large: bool = False) -> bytes | None:
+        if length > _BLOCK_BYTES and not large:
+            return None
+        try:
+            return read_at(self._descriptors[source], offset, length)
+        except (ClaudebatchError, OSError):
+            return None  # the file has become shorter
+
+    def close(self) -> None:
+        """Close the files."""
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+
+
+def _blocks(refs: Sequence[RowRef]) -> Iterator[list[RowRef]]:
+    """Runs of rows that lie together in one file, of at most `_BLOCK_BYTES` unless a single row is longer."""
+    block: list[RowRef] = []
+    for ref in refs:
+        if block and not _together(block[0], block[-1], ref):
+            yield block
+            block = []
+        block.append(ref)
+    if block:
+        yield block
+
+
+def _together(first: RowRef, last: RowRef, ref: RowRef) -> bool:
+    return (
+        ref.source == first.source
+        and ref.offset >= last.offset
+        and ref.offset + ref.length - first.offset <= _BLOCK_BYTES
+    )
+
+
+@coroutine
+def _turn() -> Generator[None, None, None]:
+    """Let the event loop run everything else that is ready once."""
+    yield
+
+
+class Feed:
+    """Hands one lane's calls to its workers, in input order.
+
+    *look_ahead* is told of a chunk of calls before the first of them is handed out, so that what is known about
+    them can be fetched for all at once.
+    """
+
+    def __init__(
+        self, lane: str, pending: Pending, sources: Sources, *, look_ahead: LookAhead, chunk: int = 256
+    ) -> None:
+        self.lane = lane
+        self._pending = pending
+        self._sources = sources
+        self._look_ahead = look_ahead
+        self._chunk = chunk
+        self._refilling = asyncio.Lock()
+        # Mutable: calls at hand (or rows too long to be read ahead), the last row fetched, and how many rows were
+        # no longer what was checked.
+        self._ready: deque[Call | RowRef] = deque()
+        self._coming: asyncio.Future[tuple[list[Call | RowRef], bool]] | None = None
+        self._last = 0
+        self._ended = False
+        self.changed = 0
+
+    async def take(self) -> Call | None:
+        """The next call; None when the lane has no more."""
+        while True:
+            while not self._ready:
+                if self._ended:
+                    return None
+                await self._refill()
+            call = self._ready.popleft()
+            if len(self._ready) % _ROWS_A_TURN == 0:
+                # Rows out of the cache never wait for anything: let the fetching of the next chunk go on, too.
+                await _turn()
+            if isinstance(call, Call):
+                return call
+            read = self._sources.call(call, self._sources.line(call))
+            if read is not None:
+                return read
+            self.changed += 1
+
+    async def close(self) -> None:
+        """Fetch no more; call it when nobody takes any more."""
+        coming, self._coming = self._coming, None
+        if coming is not None:
+            coming.cancel()
+            await asyncio.wait((coming,))
+
+    async def _refill(self) -> None:
+        async with self._refilling:
+            if self._ready or self._ended:
+                return
+            self._coming = self._coming or asyncio.ensure_future(self._fetch())
+            chunk, self._ended = await asyncio.shield(self._coming)
+            # The next chunk is fetched while this one is worked on.
+            self._coming = None if self._ended else asyncio.ensure_future(self._fetch())
+            self._ready.extend(chunk)
+
+    async def _fetch(self) -> tuple[list[Call | RowRef], bool]:
+        """The next chunk, and whether it is the last one."""
+        rows = await self._pending(self.lane, self._last, self._chunk)
+        if rows:
+            self._last = rows[-1].row
+        read = (self._read(row, data) for row, data in zip(rows, self._sources.lines(rows), strict=True))
+        chunk = [call for call in read if call is not None]
+        await self._look_ahead([call for call in chunk if isinstance(call, Call)])
+        return chunk, len(rows) < self._chunk
+
+    def _read(self, row: RowRef, data: bytes | None) -> Call | RowRef | None:
+        if data is None:
+            return row
+        call = self._sources.call(row, data)
+        self.changed += call is None
+        return call

@@ -1,0 +1,102 @@
+"""The money of one session: the run's own cap, and those that it shares with all other runs of this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from claudebatch.config.sections import Config
+from claudebatch.config.units import share
+from claudebatch.core.domain import Pico, from_usd, usd_text
+from claudebatch.core.drain import Drain
+from claudebatch.core.events import Emit, Notice
+from claudebatch.engine.dependencies import Surroundings
+from claudebatch.layers.budget.run_budget import RunBudget
+from claudebatch.layers.budget.shared_budget import SharedBudget
+from claudebatch.storage.journal import Journal, Totals
+from claudebatch.storage.ledger import open_ledger
+from claudebatch.storage.ledger.settle import settle_for_others
+from claudebatch.storage.ledger.shared_caps import CapBook, SharedCap
+
+
+def shared_caps(config: Config, *, rehearsal: bool) -> tuple[SharedCap, ...]:
+    """The caps that a run under *config* shares with others; a rehearsal costs nothing and has none."""
+    if rehearsal:
+        return ()
+    caps, tagged, tag = config.caps, config.tag_caps, config.tag
+    at = f"budget.tags.{tag}"
+    wanted: list[tuple[str, Decimal | None, Literal["day", "month", "total"], str | None, str]] = [
+        ("day", caps.day, "day", None, "budget.day"),
+        ("month", caps.month, "month", None, "budget.month"),
+        (f"tag {tag}", tagged.total, "total", tag, at),
+        (f"tag {tag} per day", tagged.day, "day", tag, at),
+        (f"tag {tag} per month", tagged.month, "month", tag, at),
+    ]
+    return tuple(
+        SharedCap(name, from_usd(dollars), span, of, setting)
+        for name, dollars, span, of, setting in wanted
+        if dollars is not None
+    )
+
+
+def overshoot(config: Config) -> Pico:
+    """The most by which the run's own cap may be passed, as `budget.mode` has it."""
+    if config.caps.run is None or config.caps.mode == "strict":
+        return 0
+    return int(from_usd(config.caps.run) * Decimal(str(share("budget.overshoot", config.caps.overshoot))))
+
+
+class SessionPurse:
+    """The purse that the layers draw from, opened and closed with the session."""
+
+    def __init__(self, config: Config, run_id: str, before: Totals, around: Surroundings, drain: Drain) -> None:
+        """*before*: what earlier sessions of the run have spent."""
+        cap = config.caps.run
+        self._around = around
+        self._drain = drain
+        self._run_id = run_id
+        self._overshoot = overshoot(config)
+        self.own = RunBudget(
+            None if cap is None else from_usd(cap),
+            spent=before.spent + before.unknown,
+            overshoot=self._overshoot,
+            waits=drain,
+        )
+        # Mutable: set by `open`.
+        self._shared: SharedBudget | None = None
+
+    async def open(
+        self, caps: tuple[SharedCap, ...], journal: Journal, *, today: Callable[[], str], emit: Emit
+    ) -> RunBudget | SharedBudget:
+        """The purse under the run's own cap and *caps*."""
+        if self._overshoot:
+            emit(Notice(f"budget.mode is expected: the cap may be passed by up to ${usd_text(self._overshoot)}"))
+        if not caps:
+            return self.own
+        path = self._around.paths.ledger
+        self._shared = SharedBudget(
+            self.own,
+            CapBook.open(path, self._run_id, caps),
+            today=today,
+            now=self._around.now,
+            waits=self._drain,
+            emit=emit,
+            flush=journal.flush_ledger,
+            settle_dead=lambda runs: _settle_dead(path, runs),
+        )
+        await self._shared.begin()
+        return self._shared
+
+    async def close(self, *, told: bool) -> None:
+        """Give back what is left; *told*: the ledger has heard of all that was spent."""
+        if self._shared is not None:
+            await self._shared.close(clear=told and not self.own.held)
+
+
+def _settle_dead(ledger: Path, runs: list[str]) -> None:
+    with closing(open_ledger(ledger)) as connection:
+        for run in runs:
+            settle_for_others(connection, run)

@@ -1,0 +1,249 @@
+"""The two ends of a session: an output file that agrees with the journal, and the summary."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sqlite3
+from collections.abc import Callable, Iterable
+from decimal import ROUND_UP, Decimal
+from typing import Protocol
+
+from claudebatch.core.domain import Pico, from_usd, to_usd
+from claudebatch.core.errors import BudgetExhausted, ExitCode, SpendStopped, StorageError
+from claudebatch.core.events import Notice
+from claudebatch.core.reports import RunSummary
+from claudebatch.engine.engine import Ended
+from claudebatch.engine.open_run import OpenRun
+from claudebatch.engine.run_stats import Counts
+from claudebatch.engine.session_budget import overshoot
+from claudebatch.setup.run_options import RunOptions
+from claudebatch.setup.run_setup import Workshop
+from claudebatch.storage.journal.queries import drop_superseded, result_lines, totals
+from claudebatch.storage.results_file import FileOutput, Repair, StreamOutput, mend
+
+# Rows of the input, those with an answer, and those with a failure and no answer.
+_ROWS = (
+    "SELECT (SELECT count(*) FROM rows WHERE live AND position < :end), coalesce(sum(ok), 0), coalesce(sum(NOT ok), 0)"
+    " FROM (SELECT max(x.ok) AS ok FROM results x JOIN rows r ON r.row = x.row WHERE r.live AND r.position < :end"
+    " GROUP BY x.row)"
+)
+_CODES = {
+    signal.SIGINT: ExitCode.INTERRUPTED,
+    signal.SIGTERM: ExitCode.TERMINATED,
+    signal.SIGHUP: ExitCode.HANGUP,
+}
+
+
+class Lines(Protocol):
+    """Where result lines go while the run goes on."""
+
+    def append(self, lines: list[bytes]) -> None:
+        """Write whole lines."""
+        ...
+
+    def close(self) -> None:
+        """Make them durable."""
+        ...
+
+
+class _Held:
+    """Lines that wait in the journal until they can be written in the input's order."""
+
+    def append(self, lines: list[bytes]) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class Closing:
+    """Knows the state of the run before the session, and compares at the end."""
+
+    def __init__(
+        self, options: RunOptions, run: OpenRun, workshop: Workshop, counts: Counts, *, started: float
+    ) -> None:
+        self._options = options
+        self._run = run
+        self._counts = counts
+        self._started = started
+        budget = workshop.config.caps.run
+        self.cap: Pico | None = None if budget is None else from_usd(budget)
+        self._overshoot = overshoot(workshop.config)
+        self._spent_before = totals(run.folder.journal).spent
+        self.rows, ok, failed = self._rows()
+        self.finished_before = ok if options.retry_failed else ok + failed
+
+    def prepare_output(self, emit: Callable[[Notice], None]) -> Lines:
+        """The output, mended until it holds exactly what the journal holds."""
+        journal, path, folder = self._run.folder.journal, self._run.output, self._run.folder
+        pending = self.finished_before < self.rows
+        if folder.meta("stale"):
+            drop_superseded(journal)  # a session with --retry-failed died before it could
+        if path is None:
+            folder.note(stale=self._options.retry_failed)
+            return self._standard_output(journal)
+        in_order = bool(folder.meta("ordered"))
+        # New lines can only follow lines in order of arrival.
+        stale = bool(folder.meta("stale")) or self._run.changed_output or (in_order and pending)
+        if stale and in_order and pending:
+            in_order = False
+        folder.note(stale=stale, ordered=in_order)
+        repair = mend(path, result_lines(journal, ordered=in_order), rewrite=stale)
+        if repair.set_aside is not None:
+            mend(path, result_lines(journal, ordered=in_order), rewrite=True)
+        _tell(repair, str(path), emit, stale=stale)
+        folder.note(stale=self._options.retry_failed)
+        return FileOutput(path)
+
+    def sum_up(self, ended: Ended, caught: signal.Signals | None, *, simulated: bool, now: float) -> RunSummary:
+        """Put the output in its final form and say how the run stands. Raises what a worker crashed with."""
+        if ended.crashed is not None:
+            raise ended.crashed
+        self._finish_output()
+        rows, succeeded, failed = self._rows()
+        spent = totals(self._run.folder.journal)
+        pending = rows - succeeded - failed
+        if isinstance(ended.stop, SpendStopped) and not pending:
+            ended.stop = None  # it came with the last row: there was nothing left to stop
+        code = self._exit_code(ended, caught, pending=pending, failed=failed)
+        counts = self._counts
+        return RunSummary(
+            run_id=self._run.run_id,
+            exit_code=code,
+            rows=rows,
+            succeeded=succeeded,
+            failed=failed,
+            finished_before=self.finished_before,
+            answered_now=counts.sources["api"],
+            cached_now=counts.sources["cache"],
+            shared_now=counts.sources["duplicate"],
+            pending=pending,
+            removed=self._run.removed,
+            spent_now=spent.spent - self._spent_before,
+            spent=spent.spent,
+            expected_now=counts.expected,
+            unknown=spent.unknown,
+            unknown_attempts=spent.unknown_attempts,
+            cap=self.cap,
+            saved=counts.saved,
+            usage=counts.usage,
+            requests=counts.requests,
+            retries=counts.retries,
+            p50_ms=counts.percentile(0.5),
+            p95_ms=counts.percentile(0.95),
+            wall_s=now - self._started,
+            bound_by=counts.bound_by(now),
+            output=str(self._run.output) if self._run.output is not None else "-",
+            stop_reason=_stop_reason(ended, caught, pending),
+            failures_accepted=bool(failed) and self._options.accepts(failed),
+            next_command=self._next_command(code, ended, failed=failed),
+            failures=dict(counts.failures),
+            simulated=simulated,
+            cost_known=spent.cost_known,
+            overshoot=self._overshoot,
+        )
+
+    def _rows(self) -> tuple[int, int, int]:
+        limit = 2**62 if self._options.limit is None else self._options.limit
+        journal = self._run.folder.journal
+        rows, ok, failed = journal.execute(_ROWS, {"end": limit}).fetchone()
+        return rows, ok, failed
+
+    def _standard_output(self, journal: sqlite3.Connection) -> Lines:
+        if self._options.ordered:
+            return _Held()
+        return _to_standard_output(result_lines(journal, ordered=False))
+
+    def _finish_output(self) -> None:
+        folder, path = self._run.folder, self._run.output
+        superseded = drop_superseded(folder.journal) if self._options.retry_failed else 0
+        if path is None:
+            folder.note(stale=False)
+            if self._options.ordered:
+                _to_standard_output(result_lines(folder.journal, ordered=True))
+        elif self._options.ordered or superseded:
+            folder.note(stale=True)
+            mend(path, result_lines(folder.journal, ordered=self._options.ordered), rewrite=True)
+            folder.note(stale=False, ordered=self._options.ordered)
+        else:
+            folder.note(stale=False)
+
+    def _exit_code(self, ended: Ended, caught: signal.Signals | None, *, pending: int, failed: int) -> ExitCode:
+        codes = [ExitCode.OK]
+        if pending or not self._options.accepts(failed):
+            codes.append(ExitCode.ROWS_FAILED)
+        if ended.over_budget is not None and pending:
+            codes.append(ExitCode.BUDGET)
+        if ended.stop is not None:
+            codes.append(ended.stop.exit_code)
+        if caught is not None and pending:
+            codes.append(_CODES[caught])
+        return max(codes)
+
+    def _next_command(self, code: ExitCode, ended: Ended, *, failed: int) -> str | None:
+        # Never --fresh: it would ask and pay for everything again.
+        again = [argument for argument in self._options.command if argument != "--fresh"]
+        if code is ExitCode.OK and not failed:
+            if not self._options.simulate:
+                return "claudebatch spend"
+            return shlex.join(argument for argument in again if argument != "--simulate")
+        if code is ExitCode.ROWS_FAILED and self._options.unknown != "retry":
+            return shlex.join(_without(again, "--unknown"))
+        if code in (ExitCode.OK, ExitCode.ROWS_FAILED):
+            return shlex.join([*again, *(() if self._options.retry_failed else ("--retry-failed",))])
+        if code is ExitCode.BUDGET and _of_run(ended.over_budget) and self.cap is not None:
+            enough = max(self.cap * 2, ended.over_budget.needed if ended.over_budget else 0)
+            return shlex.join([*_without(again, "--budget"), "--budget", str(_in_cents(enough))])
+        return shlex.join(again)
+
+
+def _to_standard_output(lines: Iterable[bytes]) -> StreamOutput:
+    output = StreamOutput()
+    try:
+        for line in lines:
+            output.append([line])
+    except OSError as error:
+        raise StorageError(
+            f"the results cannot be written: {error.strerror}", fix="run the same command again: nothing is lost"
+        ) from error
+    return output
+
+
+def _stop_reason(ended: Ended, caught: signal.Signals | None, pending: int) -> str | None:
+    if ended.stop is not None:
+        return f"{ended.stop.message} ({ended.stop.fix})" if ended.stop.fix else ended.stop.message
+    if caught is not None and pending:
+        return f"stopped by {caught.name}"
+    if ended.over_budget is not None:
+        fix = ended.over_budget.fix
+        return f"the cap is reached: {ended.over_budget}{f' ({fix})' if fix else ''}"
+    return None
+
+
+def _of_run(over: BudgetExhausted | None) -> bool:
+    """Whether a larger cap of the run's own lets it go on."""
+    return over is not None and over.cap == "run"
+
+
+def _without(arguments: list[str], option: str) -> list[str]:
+    kept: list[str] = []
+    skip = False
+    for argument in arguments:
+        if not skip and argument != option and not argument.startswith(option + "="):
+            kept.append(argument)
+        skip = not skip and argument == option
+    return kept
+
+
+def _in_cents(amount: Pico) -> Decimal:
+    return to_usd(amount).quantize(Decimal("0.01"), rounding=ROUND_UP)
+
+
+def _tell(repair: Repair, path: str, emit: Callable[[Notice], None], *, stale: bool) -> None:
+    if repair.set_aside is not None:
+        emit(Notice(f"{path} had been changed; it was kept as {repair.set_aside} and written anew"))
+    elif repair.torn:
+        emit(Notice(f"{path} ended in a torn line; it was mended"))
+    elif repair.added and not stale:
+        emit(Notice(f"{path} lacked {repair.added} results; they were added from the run's journal"))

@@ -1,0 +1,93 @@
+"""What the same rows would cost if one other model answered all of them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from claudebatch.core.domain import Call, Pico
+from claudebatch.core.reports import Elsewhere
+from claudebatch.estimate.forecast import Asked, Expected, Forecast, asked
+from claudebatch.models.catalog import ModelFacts
+from claudebatch.models.tokens import measure, token_ratio
+from claudebatch.routing.request import request_body
+from claudebatch.setup.run_setup import Workshop
+
+SAMPLE = 300
+"""Rows of each model that are measured for every other one. What they cost there for each token that they take here
+differs little from row to row: the sums of such a sample are within a few per cent, those of a smaller file exact."""
+_OUTPUT_WEIGHT = 5
+"""A token of output costs so much more than one of input, at every current model."""
+
+
+def weight(expected: Expected) -> float:
+    """How large a row is, whatever its model's prices are."""
+    return expected.usage.total_input + _OUTPUT_WEIGHT * expected.output_tokens
+
+
+class Group(NamedTuple):
+    """Rows of one model that are alike to another one."""
+
+    model: str
+    cached: bool
+    """Their answers are kept, from this model: another one would be asked for new ones."""
+
+
+class Comparison:
+    """Adds up, row by row of a sample, what each of some models would cost."""
+
+    def __init__(self, models: Sequence[ModelFacts], forecast: Forecast, workshop: Workshop) -> None:
+        self._models = [facts for facts in models if workshop.prices.knows(facts.id)]
+        self._forecast = forecast
+        self._workshop = workshop
+        # Mutable, added to by `add`: by group of rows, their weight; by other model and group, expected and batch.
+        self._weights: defaultdict[Group, float] = defaultdict(float)
+        self._sums: defaultdict[tuple[str, Group], list[Pico]] = defaultdict(lambda: [0, 0])
+
+    def add(self, call: Call, *, cached: bool = False) -> None:
+        """Take in a row of the sample."""
+        own = asked(call)
+        group = Group(own.model, cached)
+        self._weights[group] += weight(self._forecast.expect(own))
+        for facts in self._models:
+            if not (cached and facts.id == own.model):
+                self._add(call, own, facts, self._sums[facts.id, group])
+
+    def of(self, totals: Mapping[Group, float]) -> tuple[Elsewhere, ...]:
+        """What all rows would cost, the cheapest first. *totals*: the weight of each group's rows, sampled or not.
+
+        Nothing is compared where nothing would be sent.
+        """
+        if all(group.cached for group in totals):
+            return ()
+        found, lines = [], set()
+        for facts in self._models:
+            newest = facts.line is None or facts.line not in lines
+            lines.add(facts.line)
+            expected, batch = (self._all(facts.id, place, totals) for place in (0, 1))
+            found.append(Elsewhere(facts.id, expected, batch, newest))
+        return tuple(sorted(found, key=lambda other: (other.expected, other.model)))
+
+    def _add(self, call: Call, own: Asked, facts: ModelFacts, sums: list[Pico]) -> None:
+        as_it_is = own.model == facts.id and (own.speed != "fast" or self._workshop.prices.knows_fast(own.model))
+        there = own if as_it_is else self._moved(call, own, facts)
+        known = self._workshop.catalog.facts(own.model).tokenizer
+        expected = self._forecast.expect(there, like=own, longer=token_ratio(known, facts.tokenizer))
+        sums[0] += self._forecast.cost(there, expected)
+        sums[1] += self._forecast.batch_cost(there, expected)
+
+    def _moved(self, call: Call, own: Asked, facts: ModelFacts) -> Asked:
+        """The same row, asked of the model of *facts* at standard speed."""
+        params, usual = call.prompt.params, self._workshop.config.expected_output_tokens
+        size = measure(params, request_body(facts.id, params), facts, expected_output=usual)
+        sizes = (size.input_tokens, size.output_tokens, own.output_bound)
+        return Asked(facts.id, own.rule, *sizes, own.caches, own.searches, own.geo)
+
+    def _all(self, model: str, place: int, totals: Mapping[Group, float]) -> Pico:
+        """The sums of the sample, for all rows."""
+        return sum(
+            round(self._sums[model, group][place] * (total / self._weights[group]))
+            for group, total in totals.items()
+            if self._weights[group]
+        )

@@ -1,0 +1,43 @@
+"""How far the built-in rule for input tokens is off, by the API's own count of some rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import sqrt
+from typing import NamedTuple
+
+from claudebatch.estimate.forecast import Counted
+
+
+class CountedRow(NamedTuple):
+    """One row of a sample."""
+
+    model: str
+    estimated: int
+    """Input tokens by the built-in rule."""
+    counted: int
+    """Input tokens by the API's count."""
+
+
+def counted(pairs: Sequence[tuple[int, int]], rows: int) -> Counted | None:
+    """What (estimated, counted) tokens of a random sample of *rows* rows say; None where the sample is empty.
+
+    The ratio of sums, with the usual standard error of a ratio estimate: it is exact where all rows were counted.
+    """
+    estimated = sum(pair[0] for pair in pairs)
+    if not estimated:
+        return None
+    factor = sum(pair[1] for pair in pairs) / estimated
+    return Counted(factor, _error(pairs, rows, factor) if factor else 0.0, len(pairs))
+
+
+def _error(pairs: Sequence[tuple[int, int]], rows: int, factor: float) -> float:
+    """The standard error of *factor*, as a share of it."""
+    sample = len(pairs)
+    if sample >= rows:
+        return 0.0
+    if sample < 2:
+        return 1.0  # one row says nothing about the spread
+    squares = sum((count - factor * estimate) ** 2 for estimate, count in pairs)
+    mean = sum(count for _, count in pairs) / sample
+    return sqrt((1 - sample / rows) * squares / (sample - 1) / sample) / mean

@@ -1,0 +1,250 @@
+"""How long a run will take and what it waits for: the decisions of its pools, driven over its rows without waiting."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from math import ceil, inf, nextafter
+from typing import TypeAlias
+
+from claudebatch.config.sections import Config
+from claudebatch.config.units import share
+from claudebatch.core.domain import Call, LimitReading, Limits, Usage
+from claudebatch.layers.rate_limit.concurrency import Slots
+from claudebatch.layers.rate_limit.limiter import Booking, Wait
+from claudebatch.layers.rate_limit.usage_estimates import Experience, Learned
+from claudebatch.models.catalog import Catalog
+from claudebatch.setup.pools import make_pace, slots
+
+_DRIVEN = 20_000
+"""Rows of a pool that are driven one by one; what comes after them goes on as the second half of them did."""
+_TOKEN_STEP = 1000
+
+Rates: TypeAlias = tuple[float | None, float | None, float | None]
+"""Requests, input and output tokens per minute; None where there is no limit."""
+
+_STARTING = ("first answer", "gentle start")
+"""Only short runs wait for these most, and nothing can be done about them."""
+_PIECE_S = 1.5
+_FEWEST_PIECES = 4
+"""Answers that the pace watches are taken to come in pieces of so many seconds, and in no fewer than so many."""
+_FIRST_TOKEN_S = 1.0
+_TOKENS_PER_S = 60.0
+
+
+def usual_latency(output_tokens: int) -> float:
+    """Seconds that an answer of so many tokens may take; a rule of thumb, models differ by a factor of three."""
+    return _FIRST_TOKEN_S + output_tokens / _TOKENS_PER_S
+
+
+@dataclass(frozen=True, slots=True)
+class ApiModel:
+    """What is taken to be true of the API that will answer."""
+
+    latency_s: Callable[[int], float] = usual_latency
+    """Seconds that an answer of so many output tokens takes."""
+    burst_s: float = 60.0
+    """Seconds of allowance in its full buckets: recorded answers of fresh accounts show a whole minute remaining."""
+    start_s: float = 1.5
+    """From the command to the first request: most of it loads the SDK."""
+    limits: Callable[[str], Rates] | None = None
+    """Requests, input and output tokens per minute of a pool; None: as configured."""
+
+
+@dataclass(frozen=True, slots=True)
+class Duration:
+    """How long a run takes in all, and the limit that its slowest pool waits for most."""
+
+    seconds: float
+    pool: str
+    reason: str | None
+    """None: it waits for nothing but answers."""
+
+
+class Durations:
+    """Takes the rows that will be sent, in their order; lanes do not wait for each other, so the slowest one counts."""
+
+    def __init__(self, config: Config, catalog: Catalog, api: ApiModel, *, before: Experience | None = None) -> None:
+        """*before* has corrected the sizes of the rows already, where it knows their model."""
+        self._before = _Corrected(before) if before is not None else None
+        self._config = config
+        self._catalog = catalog
+        self._api = api
+        # Mutable: one drive per pool.
+        self._drives: dict[str, _Drive] = {}
+
+    def add(self, call: Call) -> None:
+        """Send the next row."""
+        pool = self._catalog.pool_of(call.model)
+        drive = self._drives.get(pool)
+        if drive is None:
+            drive = self._drives[pool] = _Drive(self._config, self._catalog, pool, self._api, self._before)
+        drive.add(call)
+
+    def longest(self) -> Duration | None:
+        """The slowest pool's; None where nothing is to be sent."""
+        start_s = self._api.start_s
+        found = [Duration(start_s + drive.seconds(), pool, drive.bound_by()) for pool, drive in self._drives.items()]
+        return max(found, key=lambda duration: duration.seconds, default=None)
+
+
+@dataclass(slots=True, eq=False)
+class _Coming:
+    """One answer on its way, in pieces."""
+
+    booking: Booking
+    call: Call
+    piece_s: float
+    pieces: int
+    came: int = 0
+
+
+class _Drive:
+    """One pool's run in a time of its own."""
+
+    def __init__(self, config: Config, catalog: Catalog, pool: str, api: ApiModel, before: Experience | None) -> None:
+        # Mutable, changed by the methods below only.
+        self._pace = make_pace(config, catalog, pool, now=0.0)
+        self._slots = Slots(*slots(config))
+        self._learned = Learned(before)
+        self._latency_s = api.latency_s
+        limits = api.limits(pool) if api.limits else _whole(self._pace.limits, config)
+        self._levels = [_Level(per_minute, api.burst_s) if per_minute else None for per_minute in limits]
+        self._now = 0.0
+        self._half_at = 0.0
+        self._last = 0.0
+        self._rows = 0
+        self._waited: defaultdict[str, float] = defaultdict(float)
+        self._events = 0
+        self._out: list[tuple[float, int, _Coming]] = []
+
+    def add(self, call: Call) -> None:
+        self._rows += 1
+        if self._rows > _DRIVEN:
+            return
+        while (wait := self._wait(call)) is not None:
+            until = min(self._now + wait.seconds, self._out[0][0] if self._out else inf)
+            # After centuries at next to no limit a short wait is below what a float can add: time goes on all the same.
+            until = max(until, nextafter(self._now, inf))
+            self._waited[wait.reason] += until - self._now
+            self._now = until
+            self._answer()
+        self._send(call)
+        if self._rows == _DRIVEN // 2:
+            self._half_at = self._now
+
+    def seconds(self) -> float:
+        beyond = max(0, self._rows - _DRIVEN)
+        return self._last + beyond * (self._now - self._half_at) / (_DRIVEN / 2)
+
+    def bound_by(self) -> str | None:
+        reason, waited = max(self._waited.items(), key=lambda item: item[1], default=(None, 0.0))
+        return reason if waited > self._last / 4 and reason not in _STARTING else None
+
+    def _wait(self, call: Call) -> Wait | None:
+        wait = self._pace.wait(self._learned.expect(call), self._now)
+        if wait is None and (seconds := self._slots.wait(self._now)) > 0:
+            return Wait(seconds, "requests in flight")
+        return wait
+
+    def _send(self, call: Call) -> None:
+        self._slots.take()
+        booking = self._pace.take(self._learned.expect(call), self._now)
+        for level, units in zip(self._levels[:2], (1, call.size.input_tokens), strict=True):
+            if level is not None:
+                level.take(units, self._now)
+        seconds = self._latency_s(call.size.output_tokens)
+        pieces = max(_FEWEST_PIECES, ceil(seconds / _PIECE_S)) if booking.watched else 1
+        if booking.watched:
+            self._pace.began(booking, self._headers(self._now), self._now)
+            self._produce(call.size.output_tokens / max(seconds, _PIECE_S / _FEWEST_PIECES))
+        self._last = max(self._last, self._now + seconds)
+        self._expect(_Coming(booking, call, seconds / pieces, pieces), self._now)
+
+    def _produce(self, per_s: float) -> None:
+        """From now on so many tokens a second more are produced."""
+        if (output := self._levels[2]) is not None:
+            output.take(0, self._now)
+            output.drained_per_s += per_s
+
+    def _expect(self, coming: _Coming, now: float) -> None:
+        """Its next piece, or the whole of it."""
+        self._events += 1
+        heappush(self._out, (now + coming.piece_s, self._events, coming))
+
+    def _answer(self) -> None:
+        while self._out and self._out[0][0] <= self._now:
+            at, _, coming = heappop(self._out)
+            booking, tokens = coming.booking, coming.call.size.output_tokens / coming.pieces
+            coming.came += 1
+            if booking.watched and booking.need.tokens_per_byte:
+                self._pace.showed(booking, tokens / booking.need.tokens_per_byte, at)
+            if coming.came < coming.pieces:
+                self._expect(coming, at)
+            else:
+                self._settle(coming, at)
+
+    def _settle(self, coming: _Coming, at: float) -> None:
+        call, booking = coming.call, coming.booking
+        if (output := self._levels[2]) is not None:
+            output.take(0 if booking.watched else call.size.output_tokens, at)
+        if booking.watched:
+            self._produce(-call.size.output_tokens / max(coming.piece_s * coming.pieces, _PIECE_S / _FEWEST_PIECES))
+        usage = Usage(call.size.input_tokens, call.size.output_tokens)
+        self._learned.learn(call, usage)
+        self._slots.free(at, answered=True)
+        self._pace.settle(booking, usage, None if booking.watched else self._headers(at), at)
+
+    def _headers(self, now: float) -> Limits:
+        requests, inputs, outputs = self._levels
+        return Limits(
+            requests.reading(now, 1) if requests else LimitReading(),
+            inputs.reading(now, _TOKEN_STEP) if inputs else LimitReading(),
+            outputs.reading(now, _TOKEN_STEP) if outputs else LimitReading(),
+        )
+
+
+def _whole(limits: Rates, config: Config) -> Rates:
+    """The API's own limits, of which *limits* are our share."""
+    ours = 1.0 - share("limits.headroom", config.limits.headroom)
+    requests, inputs, outputs = (per_minute / ours if per_minute else None for per_minute in limits)
+    return requests, inputs, outputs
+
+
+class _Corrected:
+    """What earlier runs tell, after it was put into the sizes of rows."""
+
+    def __init__(self, before: Experience) -> None:
+        self._before = before
+
+    def input_factor(self, model: str) -> float | None:
+        """1 where anything is known."""
+        return None if self._before.input_factor(model) is None else 1.0
+
+    def mean_output(self, model: str, rule: str, bound: int) -> float | None:
+        """The row says it."""
+        return None
+
+
+class _Level:
+    """What is left of one of the API's limits."""
+
+    def __init__(self, per_minute: float, burst_s: float) -> None:
+        self._per_minute = per_minute
+        self._capacity = max(1.0, per_minute / 60 * burst_s)
+        # Mutable: the level at the moment `_at`.
+        self._left = self._capacity
+        self._at = 0.0
+        self.drained_per_s = 0.0
+        """What is produced while time passes; may be set after `take`."""
+
+    def take(self, units: float, now: float) -> None:
+        gained = (now - self._at) * (self._per_minute / 60 - self.drained_per_s)
+        self._left = min(self._capacity, self._left + gained) - units
+        self._at = now
+
+    def reading(self, now: float, step: int) -> LimitReading:
+        self.take(0, now)
+        return LimitReading(round(self._per_minute), max(0, int(self._left / step)) * step)

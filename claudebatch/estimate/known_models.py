@@ -1,0 +1,125 @@
+"""What `claudebatch models` tells: facts, prices and limits of every model, the configuration applied."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from claudebatch.config.sections import Config
+from claudebatch.config.sections import PoolLimits as Allowance
+from claudebatch.core.errors import ClaudebatchError
+from claudebatch.core.reports.models import ModelLine, ModelPrices, ModelsReport, TierLimits, TokenPrices
+from claudebatch.models.catalog import Catalog, ModelFacts, PoolLimits
+from claudebatch.models.prices import PriceBook, Rates
+from claudebatch.models.prices.bundled import genai_version, own_table
+from claudebatch.setup.pools import allowances
+
+_TIERS = ("start", "build", "scale")
+_MTOK = 10**6
+_NO_LIMITS = Allowance()
+
+
+def known_models(config: Config, asked: str | None, *, at: datetime) -> ModelsReport:
+    """Every model, or those whose name is or holds *asked*. Raises `ClaudebatchError` where there is none."""
+    desk = _Desk(config, at)
+    own = own_table()
+    return ModelsReport(
+        models=tuple(desk.line(facts) for facts in desk.chosen(asked)),
+        price_source=f"genai-prices {genai_version()}",
+        price_version=desk.prices.version,
+        checked=own.checked,
+        checked_with=own.checked_with,
+        tier=config.limits.tier,
+        on=at.date(),
+    )
+
+
+class _Desk:
+    """Everything that there is to know, at hand."""
+
+    def __init__(self, config: Config, at: datetime) -> None:
+        self._config = config
+        self._today = at.date()
+        self._catalog = Catalog.load(config.models)
+        self._allowed = allowances(config, self._catalog)
+        self.prices = PriceBook.load(config.prices, at=at)
+
+    def chosen(self, asked: str | None) -> list[ModelFacts]:
+        """The facts about the models to show."""
+        listed = {facts.id for facts in self._catalog}
+        # A price may be set for a model without facts, or for one snapshot.
+        priced = {model: self._named(model) for model in self._config.prices if model not in listed}
+        known = [*self._catalog, *priced.values()]
+        if asked is None:
+            return known
+        if asked in priced:
+            return [priced[asked]]
+        if self._catalog.known(asked) or self.prices.knows(asked):
+            return [self._catalog.facts(asked)]
+        found = [facts for facts in known if asked.lower() in facts.id]
+        if not found:
+            meant = self._catalog.suggest(asked)
+            fix = f"did you mean {meant!r}?" if meant else "claudebatch models lists them all"
+            raise ClaudebatchError(f"there is no model {asked!r}", fix=fix)
+        return found
+
+    def _named(self, model: str) -> ModelFacts:
+        return replace(self._catalog.facts(model), id=model, aliases=())
+
+    def line(self, facts: ModelFacts) -> ModelLine:
+        """All about one model."""
+        catalog, pool = self._catalog, facts.pool
+        return ModelLine(
+            id=facts.id,
+            aliases=facts.aliases,
+            is_default=catalog.facts(self._config.model).id == facts.id,
+            known=catalog.known(facts.id),
+            changed=tuple(self._config.models.get(facts.id, ())),
+            prices=self._prices(facts.id),
+            pool=pool,
+            shares_with=tuple(o.id for o in catalog.current(self._today) if o.pool == pool and o.id != facts.id),
+            limits=_limits(self._allowed.get(pool)),
+            tiers={tier: _limits(catalog.limits(tier, pool)) for tier in _TIERS},
+            context_window=facts.context_window,
+            max_output=facts.max_output,
+            thinking=facts.thinking,
+            thinking_default=facts.thinking_default,
+            efforts=facts.efforts,
+            default_effort=facts.default_effort,
+            effort_cap_without_thinking=facts.effort_cap_without_thinking,
+            min_cacheable_prefix=facts.min_cacheable_prefix,
+            prefill=facts.prefill,
+            forced_tools=facts.forced_tools,
+            inference_geo=facts.inference_geo,
+            retires_at=facts.retires_at,
+            days_left=facts.days_left(self._today),
+        )
+
+    def _prices(self, model: str) -> ModelPrices | None:
+        source = self.prices.source(model)
+        if source is None:
+            return None
+        rates = self.prices.rates(model)
+        return ModelPrices(
+            source=source,
+            standard=_per_mtok(rates.base),
+            threshold=rates.threshold,
+            above=None if rates.above is None else _per_mtok(rates.above),
+            fast=None if rates.fast is None else _per_mtok(rates.fast),
+            search=rates.search,
+        )
+
+
+def _limits(limits: PoolLimits | Allowance | None) -> TierLimits:
+    limits = limits or _NO_LIMITS
+    return TierLimits(limits.requests_per_minute, limits.input_tokens_per_minute, limits.output_tokens_per_minute)
+
+
+def _per_mtok(rates: Rates) -> TokenPrices:
+    return TokenPrices(
+        input=rates.input * _MTOK,
+        cache_write_5m=rates.cache_write_5m * _MTOK,
+        cache_write_1h=rates.cache_write_1h * _MTOK,
+        cache_read=rates.cache_read * _MTOK,
+        output=rates.output * _MTOK,
+    )

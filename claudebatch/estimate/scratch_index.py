@@ -1,0 +1,203 @@
+"""The rows of an input as a dry run sees them: in a database that is thrown away, so a million take no memory."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import tempfile
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from claudebatch.core.domain import Call, Pico
+from claudebatch.core.errors import BadRow, ClaudebatchError
+from claudebatch.core.jsonl import read_at
+from claudebatch.estimate.forecast import Asked, asked
+from claudebatch.inputs import parse_line
+from claudebatch.models.prices import UnknownPrice
+from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.validate_input import Intake
+from claudebatch.storage.journal import RowRecord, index_rows, open_journal
+
+_CHUNK = 500
+_ASKED = "model, rule, input, output, bound, caches, searches, geo, speed"
+_TABLE = f"""
+CREATE TEMP TABLE plan (position INTEGER PRIMARY KEY, repeated INTEGER, cached INTEGER, worst INTEGER, bytes INTEGER,
+  {_ASKED}, finished INTEGER NOT NULL DEFAULT 0);
+CREATE TEMP TABLE seen (key TEXT PRIMARY KEY) WITHOUT ROWID;
+"""
+_FINISHED = """
+UPDATE plan SET finished = 1 WHERE position IN (
+  SELECT r.position FROM rows r JOIN old.rows q ON q.id = r.id AND q.digest = r.digest
+  WHERE EXISTS (SELECT 1 FROM old.results x WHERE x.row = q.row AND (x.ok OR NOT ?)))
+"""
+_SENT = "NOT finished AND NOT cached AND NOT repeated"
+_CACHED = "NOT finished AND cached AND NOT repeated"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What earlier runs left behind, for looking up only."""
+
+    journal: Path | None
+    """This run's journal, if an earlier session made one."""
+    key: Callable[[Call], str]
+    look_up: Callable[[Sequence[str]], Sequence[bytes | None]]
+    """The response cache's entries under some keys."""
+    retry_failed: bool
+    simulated: bool = False
+    """Whether the run would be a rehearsal: real results do not finish its rows, nor its results a real run's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How many rows of one route there are, and how many need no request."""
+
+    model: str
+    rule: str
+    rows: int
+    cached: int
+    duplicates: int
+
+
+class Plan:
+    """The rows of some files. Made by `planned`, which throws it away."""
+
+    def __init__(self, connection: sqlite3.Connection, workshop: Workshop, files: Sequence[Path], kept: Kept) -> None:
+        self._connection = connection
+        self._workshop = workshop
+        self._files = files
+        self._kept = kept
+        # Mutable: the rows of the chunk that gathers, and how many rows there were.
+        self._chunk: list[tuple[int, str, Call]] = []
+        self._count = 0
+        self.bad_rows = 0
+        """Lines left out under `--on-bad-row skip`."""
+
+    def fill(self, limit: int | None) -> None:
+        """Read the files. Raises `InvalidInput` as the run itself would."""
+        intake = Intake(self._workshop, self._files, limit=limit)
+        self._connection.execute("BEGIN")  # one for all: a commit for each row would take longer than the row
+        report = index_rows(self._connection, intake.records(self._add), limit=None)
+        intake.refuse(report.twins)
+        self._flush()
+        self.bad_rows = intake.bad_count
+        if report.twins:
+            self._connection.execute("DELETE FROM plan WHERE position NOT IN (SELECT position FROM rows)")
+        self._connection.execute("COMMIT")
+        self._mark_finished()
+
+    def standings(self) -> tuple[int, int, list[Standing]]:
+        """All rows, those finished, and of the others how each route stands, in the order of their first rows."""
+        rows, finished = self._connection.execute("SELECT count(*), coalesce(sum(finished), 0) FROM plan").fetchone()
+        routes = self._connection.execute(
+            "SELECT model, rule, count(*), sum(cached), sum(repeated AND NOT cached) FROM plan WHERE NOT finished"
+            " GROUP BY model, rule ORDER BY min(position)"
+        )
+        return rows, finished, [Standing(*route) for route in routes]
+
+    def models(self) -> dict[str, int]:
+        """How many rows of each model will be sent."""
+        query = f"SELECT model, count(*) FROM plan WHERE {_SENT} GROUP BY model"  # noqa: S608
+        return dict(self._connection.execute(query).fetchall())
+
+    def sent(self) -> Iterator[tuple[Asked, Pico | None, int]]:
+        """The rows that will be sent, in order: what they ask, their worst case (None: no price), their bytes."""
+        query = f"SELECT worst, bytes, {_ASKED} FROM plan WHERE {_SENT} ORDER BY position"  # noqa: S608  # constants
+        for worst, length, *fields in self._connection.execute(query):
+            yield Asked(*fields), worst, length
+
+    def cached(self) -> Iterator[Asked]:
+        """The rows whose answers the cache holds, each request once."""
+        for fields in self._connection.execute(f"SELECT {_ASKED} FROM plan WHERE {_CACHED}"):  # noqa: S608  # constants
+            yield Asked(*fields)
+
+    def sample(self, most: int, rng: random.Random, *, cached: bool = False) -> dict[str, list[int]]:
+        """Positions of at most *most* rows of each model that will be sent, by chance and in order; or of those
+        *cached*."""
+        found: defaultdict[str, list[int]] = defaultdict(list)
+        seen: defaultdict[str, int] = defaultdict(int)
+        query = f"SELECT position, model FROM plan WHERE {_CACHED if cached else _SENT}"  # noqa: S608  # constants
+        for position, model in self._connection.execute(query):
+            kept = found[model]
+            seen[model] += 1
+            if len(kept) < most:
+                kept.append(position)
+            elif (place := rng.randrange(seen[model])) < most:  # an injected generator
+                kept[place] = position
+        return {model: sorted(positions) for model, positions in found.items()}
+
+    def calls(self, positions: Iterable[int]) -> Iterator[Call]:
+        """The calls of some rows, read again from the files; without those that have changed meanwhile."""
+        query = "SELECT source, line, offset, length, digest FROM rows WHERE position = ?"
+        for position in positions:
+            source, line, offset, length, digest = self._connection.execute(query, (position,)).fetchone()
+            call = self._call(self._files[source], line, offset, length)
+            if call is not None and call.prompt.digest == digest:
+                yield call
+
+    def _call(self, path: Path, line: int, offset: int, length: int) -> Call | None:
+        try:
+            with path.open("rb") as file:
+                data = read_at(file.fileno(), offset, length)
+            prompt = parse_line(data, self._workshop.defaults, file=str(path), line=line)
+        except (BadRow, ClaudebatchError, OSError):
+            return None
+        return self._workshop.builder.first(0, prompt)
+
+    def _add(self, _: RowRecord, call: Call) -> None:
+        self._chunk.append((self._count, self._kept.key(call), call))
+        self._count += 1
+        if len(self._chunk) >= _CHUNK:
+            self._flush()
+
+    def _flush(self) -> None:
+        chunk, self._chunk = self._chunk, []
+        if not chunk:
+            return
+        found = self._kept.look_up([key for _, key, _ in chunk])
+        for (position, key, call), value in zip(chunk, found, strict=True):
+            new = self._connection.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount
+            self._write(position, call, repeated=not new, cached=value is not None)
+
+    def _write(self, position: int, call: Call, *, repeated: bool, cached: bool) -> None:
+        a = asked(call)
+        self._connection.execute(
+            "INSERT INTO plan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
+            (
+                position, repeated, cached, self._worst(call), len(call.body), a.model, a.rule, a.input_estimate,
+                a.output_estimate, a.output_bound, a.caches, a.searches, a.geo, a.speed,
+            ),
+        )  # fmt: skip
+
+    def _worst(self, call: Call) -> Pico | None:
+        try:
+            return self._workshop.prices.worst(call)
+        except UnknownPrice:
+            return None
+
+    def _mark_finished(self) -> None:
+        """Mark the rows whose result an earlier session holds."""
+        journal = self._kept.journal
+        if journal is None or not journal.exists():
+            return
+        self._connection.execute("ATTACH ? AS old", (f"{journal.absolute().as_uri()}?mode=ro",))
+        noted = self._connection.execute("SELECT value FROM old.meta WHERE key = 'simulated'").fetchone()
+        if noted is not None and (noted[0] == "true") is self._kept.simulated:
+            self._connection.execute(_FINISHED, (self._kept.retry_failed,))
+
+
+@contextmanager
+def planned(workshop: Workshop, files: Sequence[Path], kept: Kept, *, limit: int | None) -> Iterator[Plan]:
+    """The plan of *files*. Raises `InvalidInput` as the run itself would."""
+    with tempfile.TemporaryDirectory(prefix="claudebatch-") as folder:
+        connection = open_journal(Path(folder) / "plan.sqlite")
+        try:
+            connection.executescript("PRAGMA synchronous=OFF;" + _TABLE)
+            plan = Plan(connection, workshop, files, kept)
+            plan.fill(limit)
+            yield plan
+        finally:
+            connection.close()

@@ -1,0 +1,1 @@
+"""Never spend more than the cap."""

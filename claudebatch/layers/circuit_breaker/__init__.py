@@ -1,0 +1,1 @@
+"""A model that keeps failing is left alone."""

@@ -1,0 +1,1 @@
+"""No 429s: how fast each pool of models may be asked."""

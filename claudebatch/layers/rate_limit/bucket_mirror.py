@@ -1,0 +1,297 @@
+"""Our picture of one of the API's token buckets: never ahead of it, and as close behind as its headers allow.
+
+The API refills each limit without a pause up to a capacity that it does not tell (a minute's allowance, or a
+second's), and refuses what does not fit. The picture is a token bucket of the same rate that starts empty, so it
+holds less than the API's as long as both take the same at the same time: what it grants is never refused. When
+an answer states what remains, the distance between the two is known, and all but a reserve is closed.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from claudebatch.layers.rate_limit.other_consumers import Others
+from claudebatch.layers.rate_limit.peak_levels import Mark, Peaks
+from claudebatch.layers.rate_limit.safety_margin import Trust
+
+_ROOM_S = 0.5
+"""Seconds of allowance that may be saved up blindly: half of the smallest bucket that the API is said to use ("60 RPM
+might be enforced as 1 request per second")."""
+RESERVE_S = 0.5
+"""How far behind the API's bucket ours stays once that is known: late packets and small errors come out of this."""
+BLIND_MARGIN = 0.015
+"""How much slower than the stated rate we are where no header shows the distance, so that jitter adds up to nothing."""
+_KNOWN_FROM = 4
+"""Headers count in steps (one request, 1,000 tokens); a bucket that never shows this many of them tells us nothing."""
+_SPREAD_FROM_S = 1.0
+_SPREAD_S = 5.0
+"""What is saved up at the API beyond `_SPREAD_FROM_S` is spent over about `_SPREAD_S`: headers may be some seconds old,
+and usage must not jump."""
+_GRAIN_S = 0.005
+"""Levels that differ by less are one and the same when the highest of a time is looked for."""
+_LONGEST_S = 60.0
+"""No limit is published that would save up more than a minute."""
+_HASTE = 1.04
+"""Departures may catch up on the rate by this factor and no faster: after a pause, no second sees a stampede."""
+_CATCH_UP_S = 0.05
+"""A departure that a busy loop delayed by up to this much loses no pace."""
+_CALM_S = 60.0
+"""After the pool was away, what is saved up stays where it is for so long."""
+
+
+class Bucket:
+    """*per_minute* units a minute. Levels are in units, moments and waits in seconds of one monotonic clock."""
+
+    def __init__(
+        self,
+        per_minute: float,
+        *,
+        now: float,
+        level: float = 0.0,
+        step: float = 1.0,
+        room_s: float = _ROOM_S,
+        spaced: bool = False,
+        shared: bool = True,
+        share: float = 1.0,
+        reserve_s: float = RESERVE_S,
+        known_from: int = _KNOWN_FROM,
+        blind_margin: float = BLIND_MARGIN,
+    ) -> None:
+        """*level*: units in it to begin with. *step*: the headers' `remaining` is a multiple of this. *room_s*: seconds
+        of allowance that it may hold at least. *spaced*: departures never bunch. *shared*: what others take may be
+        learned. *share*: as in `set_rate`. *reserve_s*: how far it stays behind the API's once that is known.
+        *known_from*: it is once headers have shown so many steps. *blind_margin*: of the rate, until then."""
+        self._blind_margin = blind_margin
+        self._step = step
+        self._known_from = known_from * step
+        # Requests left are counted down, tokens left are rounded to the nearest thousand.
+        self._rounding = step / 2 if step > 1 else 0.0
+        self._spaced = spaced
+        self._shared = shared
+        # Mutable, changed by the methods below only. The level may be negative: what was taken and not refilled yet.
+        self._per_s = per_minute / 60
+        self._share = share
+        self._trust = Trust(reserve_s=reserve_s, room_s=room_s, least_room_s=_ROOM_S)
+        self._most_seen = 0.0
+        self._level = min(level, self.surely)
+        self._at = now
+        self._shifted = 0.0
+        self._slack = 0.0
+        self._drained_per_s = 0.0
+        self._free_at = now
+        self._calm_until = -inf
+        self._others = Others(now)
+        self._last = (now, 0.0)
+        self._peaks = Peaks()
+        # As if it could hold any amount and headers had never moved it; the most of that; the most that the API held.
+        self._unbound = self._most_unbound = 0.0
+        self._most_held = 0.0
+
+    @property
+    def per_minute(self) -> float:
+        """Units a minute."""
+        return self._per_s * 60
+
+    @property
+    def top_per_s(self) -> float:
+        """Units a second that are never passed, whatever is saved up."""
+        return self._per_s * _HASTE + self._most_seen / _SPREAD_S
+
+    @property
+    def known(self) -> bool:
+        """Whether headers have shown enough to tell how far behind the API's bucket this one is."""
+        return self._most_seen >= self._known_from
+
+    @property
+    def surely(self) -> float:
+        """Units that it surely holds when it is full."""
+        blind = self._per_s * self._trust.room_s
+        return max(blind, self._most_seen - self._rounding - self._reserve()) if self.known else blind
+
+    @property
+    def behind(self) -> float:
+        """Units by which it stays behind the API's once that is known."""
+        return self._reserve()
+
+    @property
+    def gains_per_s(self) -> float:
+        """Units a second by which it fills now, less what is drained."""
+        return self._rate() - self._drained_per_s
+
+    def mark(self, now: float) -> Mark:
+        """Where it stands."""
+        self._fill(now)
+        return self._mark()
+
+    def wait_for(self, units: float, now: float) -> float:
+        """Seconds until *units* may be taken; more than it can hold may be taken alone, when the API's is full."""
+        self._fill(now)
+        missing, gained = min(units, self._full()) - self._level, self.gains_per_s
+        filled_in = (missing / gained if gained > 0 else _LONGEST_S) if missing > 0 else 0.0
+        return max(filled_in, self._free_at - now)
+
+    def take(self, units: float, now: float) -> Mark:
+        """Take *units*; call it when `wait_for` is over."""
+        self._fill(now)
+        self._note_peak()
+        self._peaks.leave(now)
+        held = min(self._level, self.surely)
+        saved = max(0.0, held - self._per_s * max(_SPREAD_FROM_S, self._trust.room_s))
+        self._level = held - units
+        self._last = (now, units)
+        self._unbound -= units
+        if saved or self._spaced:
+            speed = self._rate() * _HASTE + (saved / _SPREAD_S if now >= self._calm_until else 0.0)
+            self._free_at = max(self._free_at, now - _CATCH_UP_S) + units / speed
+        return self._mark()
+
+    def give_back(self, units: float, now: float, mark: Mark | None = None) -> None:
+        """Return what was taken too much; a negative number takes what was taken too little. *mark*: the API took
+        what it took then, so this may be no fuller than with the right number taken: what would run over is lost."""
+        self._fill(now)
+        if units > 0:
+            self._free_at -= units / (self._rate() * _HASTE)
+        if mark is not None:
+            room = self.surely - self.peak_since(mark)
+            self.shift(min(units, max(0.0, room)))
+        else:
+            self._note_peak()
+            level = min(self._level, self.surely) if units < 0 else self._level
+            self._level = min(self._full(), level + units)
+        self._unbound += units
+        self._most_unbound = max(self._most_unbound, self._unbound)
+
+    def drains(self, per_s: float) -> None:
+        """From the last call of any method on, so many units a second are taken."""
+        self._note_peak()
+        self._drained_per_s = per_s
+
+    def drain(self, units: float, now: float) -> None:
+        """Take *units* evenly since the last call of any method."""
+        if now > self._at:
+            self._drained_per_s = units / (now - self._at)
+        self._fill(now)
+        if self._most_seen < _KNOWN_FROM * self._step:
+            self._level = min(self._level, self.surely)  # what else it may hold is less than headers can say
+
+    def ease(self, *, room_s: float, slack: float, spaced: bool) -> None:
+        """Change *room_s* and *spaced*, and be slower than the rate by the share *slack*."""
+        self._trust.leave_room(room_s)
+        self._slack, self._spaced = slack, spaced
+
+    def keep_behind(self, seconds: float) -> None:
+        """Stay at least so far behind the API's."""
+        self._trust.keep_behind(seconds)
+
+    def observe(self, mark: Mark, remaining: float, now: float, *, ahead: tuple[float, float] | None = None) -> float:
+        """An answer says that *remaining* were left; returns by how much that moved the picture.
+
+        When it counted is not known: at the earliest right after its request was admitted (*mark*), at the latest now.
+        Every moment of that time gives a distance between the API's bucket and this one; the smallest is safe to close.
+        *ahead*: what was taken here and not yet there, at both ends of it; the picture is then only raised.
+        """
+        self._fill(now)
+        self._see(mark, remaining)
+        if not self.known:
+            return 0.0
+        moved = self._follow(mark, remaining, now, ahead)
+        if ahead is None and self._shared:
+            self._others.moved(moved, now, rate=self._per_s)
+        return moved
+
+    def _follow(self, mark: Mark, remaining: float, now: float, ahead: tuple[float, float] | None) -> float:
+        ahead_then, ahead_now = ahead or (0.0, 0.0)
+        then = remaining - ahead_then - (mark.level + self._shifted - mark.shifted)
+        latest = remaining - ahead_now - self._level
+        reserve, error = self._reserve(), self._rounding
+        least = min(then, latest if ahead else remaining - self.peak_since(mark, stale=True))
+        # An empty bucket may be in debt by any amount.
+        if remaining > 0 and (behind := least - error) > reserve:
+            return self.shift(min(behind - reserve, self._may_raise()))
+        if ahead is None and (behind := max(then, latest) + error) < reserve / 2:
+            # Somebody else takes from it, or our estimates are too low.
+            return self.shift(behind - reserve)
+        return 0.0
+
+    def calm(self, now: float) -> None:
+        """Spend nothing of what is saved up for a while."""
+        self._calm_until = now + _CALM_S
+
+    def calms(self, now: float) -> bool:
+        """Whether that while is not over."""
+        return now < self._calm_until
+
+    def shift(self, units: float) -> float:
+        """Move the picture by *units*, which nobody took or gave; returns them."""
+        self._level += units
+        self._shifted += units
+        return units
+
+    def refused(self, now: float) -> None:
+        """The API did not admit what this bucket granted: it is empty, and what was believed of it was not true."""
+        self._fill(now)
+        self.shift(min(0.0, -self._level))
+        self._most_seen = self._most_held = 0.0
+        self._most_unbound = self._unbound
+        self._trust.refused(now)
+        self.calm(now)
+
+    def set_rate(self, per_minute: float, now: float, *, share: float = 1.0) -> None:
+        """From *now* on, *per_minute* units a minute; the API's bucket holds as many seconds of it as before. *share*:
+        it is this share of what the API would allow; below 1, the rest stays for others, saved up or not."""
+        self._fill(now)
+        self._most_seen *= per_minute / 60 / self._per_s
+        self._most_held *= per_minute / 60 / self._per_s
+        self._most_unbound = self._unbound
+        self._per_s = per_minute / 60
+        self._share = share
+        last_at, units = self._last
+        # Had this been the rate when the last one left, no more than this could be there now.
+        self._level = min(self._level, self.surely - units + (now - last_at) * self._rate(), self.surely)
+
+    def _mark(self) -> Mark:
+        return Mark(self._level, self._shifted, self._peaks.count, self._unbound)
+
+    def _see(self, mark: Mark, remaining: float) -> None:
+        self._most_seen = max(self._most_seen, remaining)
+        if remaining > 0:
+            # What was taken since it held the most is gone from what remains.
+            gone = self._most_unbound - max(mark.unbound, self._unbound)
+            held = min(remaining + gone, self._per_s / self._share * _LONGEST_S)
+            self._most_held = max(self._most_held, held)
+
+    def _note_peak(self) -> None:
+        # Right before it falls. Shifts move all levels alike.
+        self._peaks.note(min(self._level, self.surely) - self._shifted, self._per_s * _GRAIN_S)
+
+    def peak_since(self, mark: Mark, *, stale: bool = False) -> float:
+        """The highest level since then; *stale*: or since a header was true that is as old as they get."""
+        self._note_peak()
+        return self._peaks.since(mark.peaks, stale=stale) + self._shifted
+
+    def _may_raise(self) -> float:
+        # What we leave to others comes back as "remaining": only what was saved up before us may be spent.
+        return inf if self._share >= 1 else max(0.0, self._most_seen * self._share - self._shifted)
+
+    def _rate(self) -> float:
+        slack = max(self._slack, 0.0 if self.known else self._blind_margin)
+        return self._per_s * (1 - slack) - (self._others.per_s if self.known else 0.0)
+
+    def _reserve(self) -> float:
+        return min(self._most_seen / 2, self._per_s * self._trust.reserve_s)
+
+    def _full(self) -> float:
+        """How far it must fill for the API's bucket to be surely full: only then that admits more than it can hold."""
+        blind = self._per_s * self._trust.room_s
+        most = max(self._most_seen, self._most_held) + self._step
+        return max(blind, most - self._reserve()) if self.known else blind
+
+    def _fill(self, now: float) -> None:
+        if now > self._at:
+            self._trust.pass_time(now)
+            seconds = now - self._at
+            level = self._level + seconds * (self._rate() - self._drained_per_s)
+            self._level = min(level, max(self._level, self._full()))
+            self._unbound += seconds * (self._per_s / self._share - self._drained_per_s)
+            self._most_unbound = max(self._most_unbound, self._unbound)
+            self._at = now

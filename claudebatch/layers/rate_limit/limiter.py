@@ -1,0 +1,284 @@
+"""When a pool's next request may leave: three limits, a gentle start, and what a 429 changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Protocol
+
+from claudebatch.core.domain import LimitReading, Limits, Usage
+from claudebatch.core.events import WaitReason
+from claudebatch.layers.rate_limit.bucket_mirror import Bucket
+from claudebatch.layers.rate_limit.input_limit import Input, InputBooking
+from claudebatch.layers.rate_limit.output.output_limit import Output, OutputBooking
+from claudebatch.layers.rate_limit.peak_levels import Mark
+
+_GENTLE: WaitReason = "gentle start"
+_REQUESTS: WaitReason = "requests per minute"
+_INPUT: WaitReason = "input tokens per minute"
+_OUTPUT: WaitReason = "output tokens per minute"
+_FIRST_PER_S = 10.0
+_DOUBLING_S = 0.5
+_RAMPED_S = 8.0
+"""Steep growth of usage is refused by itself (`ramp_limit_exceeded`): requests start at a few a second, and twice as
+many are let go after each `_DOUBLING_S`, until after `_RAMPED_S` the limits alone decide."""
+_BLIND_GAP_S = 1.25
+"""Under `limits: auto`, requests leave this far apart until the first answer tells the limits: 48 a minute is below
+every tier that ever was published."""
+_PROBE_GAP_S = 5.0
+"""While a pool answers nothing but 429s, it is asked this often at most."""
+_SHORTEST_S = 1e-6
+"""A wait that floats cannot tell from none would be asked for again for ever."""
+_NO_MARK = Mark(0.0, 0.0)
+
+
+class Allowance(Protocol):
+    """The rates of one pool; None where there is no limit."""
+
+    @property
+    def requests_per_minute(self) -> float | None:
+        """RPM."""
+        ...
+
+    @property
+    def input_tokens_per_minute(self) -> float | None:
+        """ITPM: uncached input and cache writes."""
+        ...
+
+    @property
+    def output_tokens_per_minute(self) -> float | None:
+        """OTPM: tokens really produced."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a request is expected to take, in tokens."""
+
+    input_tokens: float
+    output_tokens: float
+    input_most: float = 0.0
+    """Tokens of input that it may take where *input_tokens* may be far too low; 0: that is not."""
+    tokens_per_byte: float = 0.0
+    """Tokens of output for each byte of an answer."""
+    proven: bool = True
+    """Whether answers have told what such prompts count."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Not yet: ask again in *seconds*."""
+
+    seconds: float
+    reason: WaitReason
+
+
+@dataclass(slots=True, eq=False)
+class Reading:
+    """A prompt whose tokens of input are told when its answer begins."""
+
+    told: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """What was taken for one request, and where the buckets stood then."""
+
+    need: Need
+    at: float
+    requests: Mark
+    input: InputBooking | None
+    output: OutputBooking | None
+    reading: Reading | None = None
+    """None: what the prompt counts is told soon enough when its answer is over."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether the answer is to be seen while it comes: by `began`, `read`, `showed` and `hides`."""
+        return self.reading is not None or (self.output is not None and self.output.watched)
+
+
+class Pace:
+    """One pool's limits. Take only what `wait` lets through; give each booking back exactly once, by `settle`."""
+
+    def __init__(self, allowance: Allowance, *, now: float, cautious: bool = False, ceiling: bool = False,
+                 share: float = 1.0) -> None:  # fmt: skip
+        """*cautious*: the limits are a guess until an answer states them. *ceiling*: they were chosen, and no answer
+        raises them. *share*: so much of each limit is ours to use."""
+        self._share = share
+        self._cautious = cautious
+        self._ceiling = ceiling
+        self._allowance = allowance
+        # Mutable, changed by the methods below only.
+        rpm, itpm, otpm = (
+            per_minute * share if per_minute else None
+            for per_minute in (
+                allowance.requests_per_minute, allowance.input_tokens_per_minute, allowance.output_tokens_per_minute
+            )
+        )  # fmt: skip
+        self._requests = Bucket(rpm, now=now, level=1.0, spaced=True, share=share) if rpm else None
+        self._input = Input(itpm, now=now, share=share) if itpm else None
+        self._output = Output(otpm, now=now, share=share) if otpm else None
+        self._ramp_at = now if any(self.limits) else -inf
+        self._last_at = -inf
+        self._paused_until = now
+        self._limited_since: float | None = None
+        self._limited_at = now
+        self._waits_for_input = False
+
+    @property
+    def top_per_s(self) -> float | None:
+        """Requests a second that never leave faster; None without a limit on requests."""
+        return self._requests.top_per_s if self._requests else None
+
+    @property
+    def limits(self) -> tuple[float | None, float | None, float | None]:
+        """Requests, input and output tokens per minute in force; None where there is no limit."""
+        rpm, itpm, otpm = (
+            bucket.per_minute if bucket else None for bucket in (self._requests, self._input, self._output)
+        )
+        return rpm, itpm, otpm
+
+    def wait(self, need: Need, now: float) -> Wait | None:
+        """None: it may leave now, by `take`."""
+        if self._limited_since is not None:
+            until = max(self._paused_until, self._last_at + _PROBE_GAP_S)
+            return Wait(until - now, "rate limited") if until > now else None
+        if self._cautious and (blind := self._last_at + _BLIND_GAP_S - now) > 0:
+            return Wait(blind, "first answer")
+        longest, why = self._last_at + self._ramp_gap(now) - now, _GENTLE
+        for bucket, units, reason in (
+            (self._requests, 1.0, _REQUESTS),
+            (self._output, need.output_tokens, _OUTPUT),
+        ):
+            if bucket is not None and (seconds := bucket.wait_for(units, now)) > longest:
+                longest, why = seconds, reason
+        if self._input is not None:
+            seconds = self._input.wait_for(need.input_tokens, now, most=need.input_most)
+            if seconds > longest:
+                longest, why = seconds, _INPUT
+        if longest > 0:
+            self._waits_for_input = why == _INPUT
+            if why == _OUTPUT and self._output is not None:
+                self._output.bound()
+        return Wait(max(longest, _SHORTEST_S), why) if longest > 0 else None
+
+    def take(self, need: Need, now: float) -> Booking:
+        """Book a request that leaves now."""
+        self._last_at = now
+        reading = Reading() if self._waits_for_input and not need.proven else None
+        self._waits_for_input = False
+        return Booking(
+            need,
+            now,
+            self._requests.take(1.0, now) if self._requests else _NO_MARK,
+            self._input.take(need.input_tokens, now, most=need.input_most) if self._input else None,
+            self._output.take(need.output_tokens, now) if self._output else None,
+            reading,
+        )
+
+    def settle(self, booking: Booking, usage: Usage, limits: Limits | None, now: float) -> bool:
+        """An answer came: replace what was expected by what was counted, and learn from its headers.
+
+        Returns whether the limits in force changed.
+        """
+        self._return(booking, usage.limited_input, usage.output_tokens, now, answered=True)
+        if self._limited_since is not None and booking.at > self._limited_at:
+            self._limited_since = None
+            self.restart(now)
+        if self._cautious:
+            self._cautious = False
+            self._ramp_at = now
+        return limits is not None and self._learn(booking, limits, now)
+
+    def began(self, booking: Booking, limits: Limits | None, now: float) -> bool:
+        """A watched answer begins, and its headers are of now; leave them out when it is settled. Returns as that."""
+        return limits is not None and self._learn(booking, limits, now)
+
+    def read(self, booking: Booking, input_tokens: int, now: float) -> None:
+        """The prompt of a watched answer counted so many tokens: long before it is over."""
+        if self._input and booking.input and booking.reading is not None and not booking.reading.told:
+            booking.reading.told = True
+            self._input.settle(booking.input, input_tokens, now)
+
+    def showed(self, booking: Booking, size: float, now: float) -> None:
+        """A watched answer has grown by *size* bytes."""
+        if self._output and booking.output:
+            self._output.showed(booking.output, size * booking.need.tokens_per_byte, now)
+
+    def hides(self, booking: Booking) -> None:
+        """A watched answer grows by what is not shown."""
+        if self._output and booking.output:
+            self._output.hides(booking.output)
+
+    def cancel(self, booking: Booking, now: float, *, counted: bool) -> None:
+        """No answer came; *counted*: the API may have counted its tokens all the same. The request itself is not given
+        back: whether a refused one counts is nowhere said."""
+        if counted:
+            self._return(booking, booking.need.input_tokens, booking.need.output_tokens, now)
+        else:
+            self._return(booking, 0, 0, now)
+
+    def refused(self, booking: Booking, wait_s: float, now: float) -> None:
+        """A 429: nothing leaves for *wait_s*, then one request at a time until one is answered."""
+        self.cancel(booking, now, counted=False)
+        self._paused_until = max(self._paused_until, now + wait_s)
+        self._limited_at = now
+        if self._limited_since is None:
+            self._limited_since = now
+            for bucket in (self._requests, self._input, self._output):
+                if bucket is not None:
+                    bucket.refused(now)
+
+    def restart(self, now: float) -> None:
+        """Start as gently as at the beginning: the pool was away."""
+        self._ramp_at = now
+        for bucket in (self._requests, self._input, self._output):
+            if bucket is not None:
+                bucket.calm(now)
+
+    def limited_for(self, now: float) -> float:
+        """Seconds since the first 429 after the last answer; 0 when an answer came last."""
+        return 0.0 if self._limited_since is None else now - self._limited_since
+
+    def _return(
+        self, booking: Booking, input_tokens: float, output_tokens: float, now: float, *, answered: bool = False
+    ) -> None:
+        if self._input and booking.input and not (booking.reading is not None and booking.reading.told):
+            self._input.settle(booking.input, input_tokens, now)
+        if self._output and booking.output:
+            self._output.settle(booking.output, output_tokens, now, answered=answered)
+
+    def _ramp_gap(self, now: float) -> float:
+        """Seconds between two departures while the pool starts, or starts again."""
+        age = now - self._ramp_at
+        return -inf if age > _RAMPED_S else 2.0 ** (-age / _DOUBLING_S) / _FIRST_PER_S
+
+    def _learn(self, booking: Booking, limits: Limits, now: float) -> bool:
+        allowance = self._allowance
+        changed = [
+            self._take_over(bucket, reading, chosen, now)
+            for bucket, reading, chosen in (
+                (self._requests, limits.requests, allowance.requests_per_minute),
+                (self._input, limits.input_tokens, allowance.input_tokens_per_minute),
+                (self._output, limits.output_tokens, allowance.output_tokens_per_minute),
+            )
+        ]
+        if self._requests and limits.requests.remaining is not None:
+            self._requests.observe(booking.requests, limits.requests.remaining, now)
+        if self._input and booking.input and limits.input_tokens.remaining is not None:
+            self._input.observe(booking.input, limits.input_tokens.remaining, now)
+        if self._output and booking.output and limits.output_tokens.remaining is not None:
+            self._output.observe(booking.output, limits.output_tokens.remaining, now)
+        return any(changed)
+
+    def _take_over(
+        self, bucket: Bucket | Input | Output | None, reading: LimitReading, chosen: float | None, now: float
+    ) -> bool:
+        if bucket is None or not reading.limit:
+            return False
+        ours = min(reading.limit * self._share, chosen or 0.0) if self._ceiling else reading.limit * self._share
+        if abs(ours - bucket.per_minute) <= 1e-9 * ours:
+            return False
+        bucket.set_rate(ours, now, share=ours / reading.limit)
+        return True

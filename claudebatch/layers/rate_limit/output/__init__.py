@@ -1,0 +1,1 @@
+"""The limit of output tokens, which count while an answer is produced."""

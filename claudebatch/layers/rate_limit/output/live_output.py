@@ -1,0 +1,246 @@
+"""The API's bucket if output counts while it is produced, as its documentation has it ("in real time").
+
+An answer that nobody watches is taken to be produced evenly over the mean latency (`Flight`). One that is watched is
+followed by what it shows (`Sight`): then this picture is wrong by little, and how fast all answers go on together tells
+what will be left in a while. With as much sight even a bucket of one second, two or three answers, is used in full.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import inf
+
+from claudebatch.layers.rate_limit.bucket_mirror import BLIND_MARGIN, RESERVE_S, Bucket
+from claudebatch.layers.rate_limit.output.accounting import Guess
+from claudebatch.layers.rate_limit.output.in_flight import Flight, Underway
+from claudebatch.layers.rate_limit.output.streamed import Growing, Sight
+from claudebatch.layers.rate_limit.peak_levels import Mark
+
+STEP = 1000.0
+"""As in `pace`: what headers say is rounded to this."""
+_SMALLEST_S = 0.9
+"""Of its smallest bucket so much is thought to be there."""
+_BEHIND_S = 0.25
+"""What headers raise it to stays so far below what they say."""
+_SMALL_S = 2.0
+_UNSEEN_SHARE = 0.15
+"""Of what the bucket holds: no more may have been produced unseen, to hold headers against this picture."""
+_LEFT_SHARE = 0.5
+_LEFT_S = 0.5
+_LEFT_PER_S = 0.7
+_LEFT_MOST_S = 2.5
+_AHEAD_S = 1.0
+_AHEAD_MOST_S = 5.0
+"""In sight of the answers, a request leaves if so much of the bucket, or so many seconds of it, the more the longer
+answers take, will be left in as long as answers take: as the bucket lasts, but for these bounds, where that is longer.
+"""
+_LOW_SHARE = 0.15
+"""And so much of that bucket, or of those seconds, must be left now, besides what may be wrong."""
+_FIRST_UNSEEN = 2
+"""Until the first answer is over, no more than these are on their way unseen, or as many as are seen: a doubling."""
+_LOOK_AGAIN_S = 0.25
+_RUSH = 20.0
+"""Where less is produced than may be, requests leave so many times as fast as in the long run, and no faster."""
+
+
+@dataclass(slots=True, eq=False)
+class View:
+    """What is seen of one answer; the fields are for `Produced` alone."""
+
+    growing: Growing | None = None
+    hides: bool = False
+    marks: list[tuple[float, Mark]] = field(default_factory=list)
+    """Where the picture stood when the answer was seen, each time when it was out twice as long as the time before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Production:
+    """One answer that is being produced, and where the picture stood when its request left."""
+
+    answer: Underway
+    mark: Mark
+    view: View | None
+    """None: nobody watches it."""
+
+    @property
+    def growing(self) -> Growing | None:
+        """What is in sight of it."""
+        return self.view.growing if self.view is not None else None
+
+
+def smallest(
+    per_minute: float,
+    *,
+    now: float,
+    share: float,
+    reserve_s: float = RESERVE_S,
+    blind_margin: float = BLIND_MARGIN,
+) -> Bucket:
+    """A picture of the smallest bucket that the API may have for output, full at first; arguments as of `Bucket`."""
+    return Bucket(
+        per_minute,
+        now=now,
+        step=STEP,
+        share=share,
+        level=inf,
+        room_s=_SMALLEST_S,
+        shared=False,
+        reserve_s=reserve_s,
+        known_from=1,
+        blind_margin=blind_margin,
+    )
+
+
+class Produced:
+    """*per_minute* output tokens a minute. Levels are in tokens, moments and waits in seconds of one clock."""
+
+    def __init__(self, per_minute: float, *, now: float, share: float) -> None:
+        self.bucket = smallest(per_minute, now=now, share=share, reserve_s=_BEHIND_S, blind_margin=0.0)
+        """Full at first, as the API's is, and as small as that may be."""
+        self._flight = Flight(now)
+        self._sight = Sight(now)
+        # Mutable, changed by the methods below only: when the next request may leave, and the last header that told.
+        self._free_at = now
+        self._told_at = -inf
+
+    @property
+    def latency_s(self) -> float | None:
+        """Seconds that a token's answer takes on average; None until anything is known."""
+        return self._flight.latency_s
+
+    @property
+    def small(self) -> bool:
+        """Whether the bucket holds no more than a few answers, for all that is known."""
+        return self.bucket.surely < _SMALL_S * self._per_s
+
+    @property
+    def sees(self) -> bool:
+        """Whether next to all that is produced is seen, and known for what it is."""
+        known = self._flight.latency_s is not None and self._sight.proven
+        return known and self._flight.produced <= _UNSEEN_SHARE * self.bucket.surely
+
+    def guess(self, now: float) -> Guess:
+        """What is left."""
+        return Guess(self.bucket.mark(now).level, self.bucket.behind)
+
+    def unseen_wait_for(self, margin: float, now: float) -> float:
+        """Seconds until *margin* is left, with which a request may leave even if nothing is seen."""
+        self.produce(now)
+        if not self._flight.tokens and not self._sight.answers:
+            return 0.0
+        return min(self.bucket.wait_for(margin, now), self._flight.forgets_in_s, self._sight.stops_in_s)
+
+    def seen_wait(self, now: float, *, calm: bool) -> float:
+        """Seconds until one more may leave in sight of what is produced, or until to look again. *calm*: and spend
+        nothing of what is saved up."""
+        self.produce(now)
+        level, gains_per_s = self.bucket.mark(now).level, self.bucket.gains_per_s
+        holds_s = self.bucket.surely / self._per_s
+        ahead_s = max(self._flight.latency_s or 0.0, _AHEAD_S, min(holds_s, _AHEAD_MOST_S))
+        left_s = min(_LEFT_MOST_S, _LEFT_S + _LEFT_PER_S * (self._flight.latency_s or 0.0))
+        usable = min(self.bucket.surely, left_s / _LEFT_SHARE * self._per_s)
+        low = _LOW_SHARE * usable + self._flight.doubt + self._sight.doubt
+        left = max(low, level if calm else _LEFT_SHARE * usable)
+        if self._flight.guessed and self._flight.answers > max(_FIRST_UNSEEN, self._sight.answers):
+            return _LOOK_AGAIN_S
+        if level >= low and level + gains_per_s * ahead_s >= left:
+            return max(0.0, self._free_at - now)
+        if gains_per_s <= 0:
+            return _LOOK_AGAIN_S
+        return min(_LOOK_AGAIN_S, max((low - level) / gains_per_s, (left - level) / gains_per_s - ahead_s))
+
+    def depart(self, tokens: float, now: float, *, watched: bool) -> Production:
+        """A request leaves whose answer is expected to have *tokens*."""
+        self.produce(now)
+        self._free_at = now + tokens / (self._per_s * _RUSH)
+        production = Production(self._flight.depart(tokens, now), self.bucket.mark(now), View() if watched else None)
+        self.produce(now)
+        return production
+
+    def showed(self, production: Production, tokens: float, now: float) -> None:
+        """An answer has grown by about so many *tokens*."""
+        view, left_at = production.view, production.answer.at
+        if view is None:
+            return
+        self.produce(now)
+        if view.growing is None:
+            thought = self._flight.end(production.answer) or 0.0
+            hidden = thought if view.hides else 0.0
+            view.growing = self._sight.appear(hidden, tokens, left_at, now, hides=view.hides)
+            more = hidden + tokens - thought
+        else:
+            more = self._sight.show(view.growing, tokens, now)
+            if self._sight.mean_per_s:
+                self._flight.guess(production.answer.tokens / self._sight.mean_per_s)
+        self.bucket.give_back(-more, now)
+        self._go_on()
+        if now - left_at >= 2 * (view.marks[-1][0] - left_at if view.marks else 0.0):
+            view.marks.append((now, self.bucket.mark(now)))
+
+    def hides(self, production: Production) -> None:
+        """An answer grows by what nobody sees."""
+        if production.view is not None:
+            production.view.hides = True
+
+    def end(self, production: Production, tokens: float, now: float, *, answered: bool) -> None:
+        """An answer had *tokens*; *answered*: and took as long as answers take."""
+        self.produce(now)
+        growing = production.growing
+        thought = self._sight.end(growing, now) if growing is not None else self._flight.end(production.answer)
+        if answered:
+            self._flight.learn(production.answer, tokens, now)
+            if growing is not None and thought is not None:
+                self._sight.learn(thought, tokens)
+        if thought is not None:
+            self._correct(production, thought - tokens, now)
+        self._go_on()
+
+    def observe(self, production: Production, remaining: float, now: float) -> float:
+        """An answer says that *remaining* were left; returns by how much that moved the picture."""
+        self.produce(now)
+        moved = self.bucket.observe(production.mark, remaining, now)
+        if self.bucket.known and self.bucket.surely > STEP:
+            self._told_at = now
+        if self.small:
+            # A few answers empty it: the last header is believed, and one that is older only makes us more careful.
+            self.bucket.shift(min(0.0, remaining + STEP / 2 - self.bucket.mark(now).level))
+        return moved
+
+    def produce(self, now: float) -> None:
+        """Time passes."""
+        produced = self._flight.produce(now) + self._sight.produce(now)
+        self.bucket.drain(produced, now)
+        self._go_on()
+
+    def _go_on(self) -> None:
+        self.bucket.drains(self._flight.per_s + self._sight.per_s)
+
+    @property
+    def _per_s(self) -> float:
+        return self.bucket.per_minute / 60
+
+    def _correct(self, production: Production, units: float, now: float) -> None:
+        """An answer was thought to have *units* more than it has.
+
+        If it was seen, or was so late that it was forgotten, what a header has put right since it left is not put right
+        again; and where no header has, what would have run over is lost. The others are off by chance, both ways.
+        """
+        left_at = production.answer.at
+        far = production.growing is not None or production.answer.forgotten
+        if far and units > 0 and now > left_at:
+            if self._told_at > left_at:
+                units *= (now - self._told_at) / (now - left_at)
+            else:
+                units -= min(units, self._lost(production, units, now))
+        self.bucket.give_back(units, now)
+
+    def _lost(self, production: Production, units: float, now: float) -> float:
+        """What would have run over if *units* less had been taken, evenly, since it left."""
+        left_at, surely = production.answer.at, self.bucket.surely
+        stood = [(left_at, production.mark), *(production.view.marks if production.view is not None else ())]
+        ends = [*(at for at, _ in stood[1:]), now]
+        over: list[float] = [
+            self.bucket.peak_since(mark) + units * (end - left_at) / (now - left_at) - surely
+            for (_, mark), end in zip(stood, ends, strict=True)
+        ]
+        return max(0.0, *over)

@@ -1,0 +1,223 @@
+"""The limit of output tokens, which count while they are produced: long after their request was admitted.
+
+Three pictures of the API's bucket:
+*booked*: each answer counts whole when its request leaves. It sets the pace, the same for any latency.
+*produced*: each answer counts while it is produced, as the API says that it does.
+*arrived*: each answer counts when it comes, for an API that counts it then, all at once.
+A request leaves when all of them let it; the last two only look whether the API's bucket can be empty now, and where it
+holds little, a few answers are enough for that. So while this limit binds, answers are watched as they come: whoever
+sees what is being produced needs no other picture.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+
+from claudebatch.layers.rate_limit.bucket_mirror import Bucket
+from claudebatch.layers.rate_limit.output.accounting import Counting, Guess
+from claudebatch.layers.rate_limit.output.live_output import STEP, Produced, Production, smallest
+from claudebatch.layers.rate_limit.peak_levels import Mark
+
+_ROOM_S = 5.0
+"""So much may be made up for after answers that came together kept the API's bucket below zero; of answers that take
+longer than a second, the less the longer they take."""
+_DOUBT_S = 0.8
+_DOUBT_PER_S = 0.08
+_DOUBT_MOST_S = 3.0
+_ROUNDING_MOST_S = 1.0
+"""Seconds of allowance by which the pictures may be wrong: the longer answers take, the later a mistake about them
+shows, and headers are rounded. So much is kept behind the API's bucket, and so much must be left by the picture in
+which what is produced is a guess."""
+_MARGIN_SHARE = 0.25
+_MARGIN_LUMPS = 1.1
+_MARGIN_MOST_SHARE = 0.7
+"""But never more than this share of what the bucket holds must be left; of a small one, and so many answers more."""
+_SLACK = 0.02
+_SLACK_MOST = 0.15
+_SLACK_LUMPS = 0.4
+_SLACK_FROM_S = 0.2
+"""A small bucket cannot make up for such mistakes, nor one that no header has shown: there we stay
+below the rate, by `_SLACK` times the square of the seconds that answers take. One long answer that is produced fast
+empties such a bucket: so at least by `_SLACK_LUMPS` times its share of what is held, times the seconds that answers
+take beyond `_SLACK_FROM_S`. `_SLACK_MOST` is the most."""
+_SPACED_FROM_S = 2.0
+"""Where answers take longer, requests leave one by one at the rate and never to catch up, because what leaves together
+comes together, and too late to learn from it."""
+
+_BINDS_AFTER = 2
+_BINDS_S = 60.0
+"""So long after so many requests in a row waited for this limit, answers are watched. One always does: nothing is
+booked ahead at the start."""
+_FEW_S = 2.0
+_QUICK_S = 0.125
+"""Of answers that take less, nothing needs to be seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputBooking:
+    """What was taken for one answer, and where the pictures stood then."""
+
+    tokens: float
+    booked: Mark
+    produced: Production
+    arrived: Mark
+    ahead: float
+    """What was on its way then beyond what is refilled while it comes."""
+
+    @property
+    def watched(self) -> bool:
+        """Whether the answer is to be seen while it comes."""
+        return self.produced.view is not None
+
+
+class Output:
+    """*per_minute* output tokens a minute; the methods are those of `Bucket`."""
+
+    def __init__(self, per_minute: float, *, now: float, share: float) -> None:
+        self._booked = Bucket(per_minute, now=now, step=STEP, share=share, room_s=_ROOM_S, spaced=True, known_from=1)
+        self._produced = Produced(per_minute, now=now, share=share)
+        self._arrived = smallest(per_minute, now=now, share=share)
+        self._counting = Counting()
+        # Mutable: what is booked and has not come, however long ago; whether headers come at all; whether the next
+        # request has waited for this limit, how many did before it in a row, and when it was last enough of them.
+        self._out = 0.0
+        self._told = False
+        self._waited = False
+        self._waiters = 0
+        self._bound_at = -inf
+
+    @property
+    def per_minute(self) -> float:
+        """Tokens a minute."""
+        return self._booked.per_minute
+
+    def wait_for(self, tokens: float, now: float) -> float:
+        """Seconds until a request may leave whose answer is expected to have *tokens*."""
+        arrived = self._arrived.wait_for(1.0, now)
+        produced = 0.0 if self._counting.at_end else self._produced.unseen_wait_for(self._margin(tokens), now)
+        unseen = max(self._booked.wait_for(tokens, now), arrived, produced)
+        if unseen <= 0 or not self._watching(now) or self._produced.latency_s is None:
+            return unseen
+        seen = self._produced.seen_wait(now, calm=self._booked.calms(now))
+        return min(unseen, max(seen, arrived if self._counting.doubted else 0.0))
+
+    def bound(self) -> None:
+        """The next request waits for this limit, and for no other as long."""
+        self._waited = True
+
+    def take(self, tokens: float, now: float) -> OutputBooking:
+        """It leaves."""
+        self._out += tokens
+        self._waiters, self._waited = self._waiters + 1 if self._waited else 0, False
+        if self._waiters >= _BINDS_AFTER:
+            self._bound_at = now
+        return OutputBooking(
+            tokens,
+            self._booked.take(tokens, now),
+            self._produced.depart(tokens, now, watched=self._watching(now)),
+            self._arrived.mark(now),
+            self._ahead(),
+        )
+
+    def showed(self, booking: OutputBooking, tokens: float, now: float) -> None:
+        """The answer has grown by about so many *tokens*."""
+        self._produced.showed(booking.produced, tokens, now)
+
+    def hides(self, booking: OutputBooking) -> None:
+        """The answer grows by what nobody sees."""
+        self._produced.hides(booking.produced)
+
+    def settle(self, booking: OutputBooking, tokens: float, now: float, *, answered: bool) -> None:
+        """It had *tokens*; *answered*: and took as long as answers take."""
+        self._out = max(0.0, self._out - booking.tokens)
+        self._produced.end(booking.produced, tokens, now, answered=answered)
+        if answered:
+            self._ease(self._produced.latency_s or 0.0, booking.tokens)
+        self._booked.give_back(booking.tokens - tokens, now, booking.booked)
+        self._arrived.give_back(-tokens, now)
+
+    def observe(self, booking: OutputBooking, remaining: float, now: float) -> None:
+        """An answer says that *remaining* were left."""
+        self._produced.produce(now)
+        self._told = True
+        if booking.watched and self._produced.sees and self._produced.bucket.known:
+            self._counting.weigh(
+                remaining,
+                produced=self._produced.guess(now),
+                arrived=Guess(self._arrived.mark(now).level, self._arrived.behind),
+                step=STEP,
+                holds=min(self._produced.bucket.surely, _FEW_S * self.per_minute / 60),
+            )
+        self._booked.keep_behind(self._doubt_s())
+        self._arrived.observe(booking.arrived, remaining, now, ahead=(0.0, 0.0))
+        moved = self._produced.observe(booking.produced, remaining, now)
+        # Less is left than either way of counting explains.
+        taken = max(moved, remaining - self._arrived.mark(now).level)
+        if taken < 0:
+            self._booked.shift(taken)
+        else:
+            self._booked.observe(booking.booked, remaining, now, ahead=(booking.ahead, self._ahead()))
+
+    def calm(self, now: float) -> None:
+        """Spend nothing of what is saved up for a while."""
+        self._booked.calm(now)
+
+    def refused(self, now: float) -> None:
+        """The API did not admit what was granted."""
+        self._produced.produce(now)
+        if self._counting.explains(
+            produced=self._produced.bucket.mark(now).level, arrived=self._arrived.mark(now).level
+        ):
+            return
+        for picture in self._pictures:
+            picture.refused(now)
+
+    def set_rate(self, per_minute: float, now: float, *, share: float = 1.0) -> None:
+        """From *now* on, *per_minute* tokens a minute."""
+        self._produced.produce(now)
+        for picture in self._pictures:
+            picture.set_rate(per_minute, now, share=share)
+
+    @property
+    def _pictures(self) -> tuple[Bucket, ...]:
+        return self._booked, self._produced.bucket, self._arrived
+
+    def _watching(self, now: float) -> bool:
+        latency_s = self._produced.latency_s
+        return (
+            now - self._bound_at < _BINDS_S
+            and (latency_s is None or latency_s > _QUICK_S)
+            and not self._counting.at_end
+        )
+
+    def _lump(self, tokens: float) -> float:
+        """The share of an answer of *tokens* in what a small bucket holds; 0 where none was told to be small."""
+        small = self._told and self._produced.small
+        return tokens / self._produced.bucket.surely if small else 0.0
+
+    def _margin(self, tokens: float) -> float:
+        """What must be left of what is being produced, before *tokens* are asked for."""
+        surely = self._produced.bucket.surely
+        share = _MARGIN_SHARE + _MARGIN_LUMPS * self._lump(tokens)
+        return min(self.per_minute / 60 * self._doubt_s(), surely * min(share, _MARGIN_MOST_SHARE))
+
+    def _ease(self, latency_s: float, tokens: float) -> None:
+        self._booked.ease(
+            room_s=max(1.0, _ROOM_S / max(1.0, latency_s)),
+            slack=self._slack(latency_s, tokens) if self._produced.small else 0.0,
+            spaced=latency_s > _SPACED_FROM_S,
+        )
+
+    def _slack(self, latency_s: float, tokens: float) -> float:
+        lumps = _SLACK_LUMPS * self._lump(tokens) * (latency_s - _SLACK_FROM_S)
+        return min(_SLACK_MOST, max(_SLACK * latency_s**2, lumps))
+
+    def _doubt_s(self) -> float:
+        """Seconds of allowance by which the pictures may be wrong."""
+        rounding_s = min(_ROUNDING_MOST_S, STEP / 2 / (self.per_minute / 60))
+        return min(_DOUBT_MOST_S, _DOUBT_S + rounding_s + _DOUBT_PER_S * (self._produced.latency_s or 0.0))
+
+    def _ahead(self) -> float:
+        """What is on its way beyond what is refilled while it comes: the API has not counted it yet, and will."""
+        return max(0.0, self._out - self.per_minute / 60 * (self._produced.latency_s or 0.0))

@@ -1,0 +1,1 @@
+"""Nothing is sent that is not written down first."""

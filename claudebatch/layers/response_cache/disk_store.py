@@ -1,0 +1,244 @@
+"""Answers kept on disk under the digest of their request, in diskcache, as bytes and nothing else.
+
+diskcache pickles what it does not know and unpickles on read (CVE-2025-69872). `BytesDisk` refuses every other
+mode, for keys and values, on write and on read. Every entry carries its own checksum, so a damaged or planted one
+is a miss. Any failure of the cache is a miss: it never costs a run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+import diskcache
+
+from claudebatch.core.errors import StorageError
+from claudebatch.core.reports import CacheStats
+from claudebatch.layers.response_cache.bytes_disk import BytesDisk, RefusedEntry
+from claudebatch.storage.batch_writer import Groups
+from claudebatch.storage.private_files import CACHE_DIR, private_dir, private_file
+
+Answer = TypeVar("Answer")
+
+_MIN_FILE_BYTES = 64 * 1024
+_CHECKSUM_BYTES = 16
+_CULL_EVERY = 256
+_LINGER_S = 0.02
+_ENOUGH = 32
+_BUSY_S = 30.0
+_KEYS_A_QUERY = 250
+_SELECT = (
+    "SELECT key, mode, filename, value FROM Cache WHERE raw = 1 AND key IN ({})"
+    " AND (expire_time IS NULL OR expire_time > (julianday('now') - 2440587.5) * 86400)"
+)
+_SETTINGS = {
+    # No automatic culling: the default drops entries silently at 1 GiB in the middle of a write. We cull ourselves.
+    "eviction_policy": "least-recently-stored",
+    "cull_limit": 0,
+    "statistics": 0,
+    # The defaults map 64 MiB and keep 32 MiB of pages: memory that grows with the cache and not with the work.
+    "sqlite_mmap_size": 0,
+    "sqlite_cache_size": 512,
+    "disk_min_file_size": _MIN_FILE_BYTES,
+}
+
+
+class DiskCacheStore:
+    """The response cache's store: grouped look-ups and grouped writes in one thread, off the event loop."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        size_limit: int,
+        ttl_s: float | None,
+        notify: Callable[[str], None],
+    ) -> None:
+        self._path = path
+        self._size_limit = size_limit
+        self._ttl_s = ttl_s
+        self._notify = notify
+        # Mutable, touched by the cache's thread only.
+        self._cache: diskcache.Cache | None = None
+        self._reader: sqlite3.Connection | None = None
+        self._broken = False
+        self._puts = 0
+        # Mutable, touched by the event loop only: what `look_ahead` found and nobody has asked for yet.
+        self._ahead: dict[str, bytes | None] = {}
+        # Likewise: look-aheads under way, and what was put meanwhile and they may have missed.
+        self._looking = 0
+        self._put_meanwhile: set[str] = set()
+        self._groups: Groups[tuple[str, bytes | None]] = Groups(
+            self._work, name="response-cache", linger_s=_LINGER_S, enough=_ENOUGH
+        )
+
+    async def get(self, key: str) -> bytes | None:
+        """What is kept under *key*; None when nothing sound is."""
+        if key in self._ahead:
+            return self._ahead.pop(key)
+        found: bytes | None = await self._groups.ask((key, None))
+        return found
+
+    async def run(self, work: Callable[[], Answer]) -> Answer:
+        """Do *work* in the cache's thread, where `look_up` may be called."""
+        return await self._groups.call(work)
+
+    async def look_ahead(self, keys: Sequence[str]) -> None:
+        """Fetch what is kept under *keys*, all at once, for the `get`s that will follow."""
+        self._looking += 1
+        try:
+            if self._groups.backlog:
+                await self._groups.ask(("", None))  # it is answered when all that was put before it is written
+            found = await self._groups.call(lambda: self.look_up(keys))
+        finally:
+            self._looking -= 1
+        pairs = zip(keys, found, strict=True)
+        self._ahead.update((key, value) for key, value in pairs if key not in self._put_meanwhile)
+        if not self._looking:
+            self._put_meanwhile.clear()
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep *value* under *key*, soon and without waiting."""
+        self._ahead.pop(key, None)  # what was found ahead, or not found, is out of date
+        if self._looking:
+            self._put_meanwhile.add(key)
+        self._groups.put((key, value))
+
+    async def close(self) -> None:
+        """Write what was handed over and close the database."""
+        await self._groups.drained()
+        await self._groups.call(self._shut)
+        await self._groups.close()
+
+    def look_up(self, keys: Iterable[str]) -> list[bytes | None]:
+        """What is kept under *keys*, at once, for callers without an event loop."""
+        return self._work([(key, None) for key in keys])
+
+    def _shut(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+        if self._cache is not None:
+            self._cache.close()
+
+    def _work(self, group: list[tuple[str, bytes | None]]) -> list[bytes | None]:
+        if self._broken:
+            return [None] * len(group)
+        try:
+            return self._answer(group)
+        except sqlite3.DatabaseError as error:
+            return self._start_anew(error, group)
+        except Exception as error:  # noqa: BLE001  # a cache may be slow, full or planted: it may not cost the run
+            self._give_up(error)
+            return [None] * len(group)
+
+    def _answer(self, group: list[tuple[str, bytes | None]]) -> list[bytes | None]:
+        cache = self._opened()
+        puts = [(key, value) for key, value in group if value is not None]
+        if puts:
+            # No `retry`: diskcache takes every error at the beginning of a transaction for a lock, and would try again
+            # for ever on a disk that is broken. For a lock SQLite itself waits.
+            with cache.transact():
+                for key, value in puts:
+                    cache.set(key, _checksum(key, value) + value, expire=self._ttl_s)
+            self._puts += len(puts)
+        if self._puts >= _CULL_EVERY:
+            self._puts = 0
+            cache.cull()
+        found = _find(cache, self._reader, [key for key, value in group if value is None])
+        return [found.get(key) if value is None else None for key, value in group]
+
+    def _opened(self) -> diskcache.Cache:
+        if self._cache is None:
+            self._cache = _open(self._path, self._size_limit)
+            self._reader = sqlite3.connect(self._path / "cache.db", timeout=_BUSY_S, check_same_thread=False)
+        return self._cache
+
+    def _start_anew(self, error: Exception, group: list[tuple[str, bytes | None]]) -> list[bytes | None]:
+        # Locked or full is no damage; a damaged file answers nothing ever again.
+        if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
+            self._give_up(error)
+            return [None] * len(group)
+        self._shut()
+        self._cache = self._reader = None
+        aside = _move_aside(self._path)
+        self._notify(f"the response cache was damaged; it was moved to {aside} and started anew")
+        try:
+            return self._answer(group)
+        except Exception as second:  # noqa: BLE001  # as in _work
+            self._give_up(second)
+            return [None] * len(group)
+
+    def _give_up(self, error: Exception) -> None:
+        self._broken = True
+        self._notify(f"the response cache is off for this run: {type(error).__name__}: {error}")
+
+
+def describe(path: Path, *, size_limit: int, ttl_s: float | None) -> CacheStats:
+    """What the cache at *path* holds; all zeros where there is none."""
+    if not (path / "cache.db").exists():
+        return CacheStats(str(path), 0, 0, size_limit, ttl_s)
+    cache = _open(path, size_limit)
+    try:
+        return CacheStats(str(path), len(cache), cache.volume(), size_limit, ttl_s)
+    finally:
+        cache.close()
+
+
+def clear(path: Path) -> int:
+    """Drop every entry of the cache at *path*; returns how many there were. Raises `StorageError`."""
+    if not (path / "cache.db").exists():
+        return 0
+    cache = _open(path, 2**40)
+    try:
+        return int(cache.clear())
+    except diskcache.Timeout as error:
+        raise StorageError(
+            f"{path}: the response cache cannot be emptied: it stays locked, or its disk is broken",
+            fix="wait until no run uses it, or remove the folder",
+        ) from error
+    finally:
+        cache.close()
+
+
+def _open(path: Path, size_limit: int) -> diskcache.Cache:
+    private_dir(path, named_by=CACHE_DIR)
+    private_file(path / "cache.db")  # SQLite gives -wal and -shm the mode of the database
+    return diskcache.Cache(str(path), disk=BytesDisk, size_limit=size_limit, **_SETTINGS)
+
+
+def _move_aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.damaged-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def _find(cache: diskcache.Cache, reader: sqlite3.Connection | None, keys: list[str]) -> dict[str, bytes]:
+    """The sound entries under *keys*. One query for all: asking diskcache key by key takes three times as long."""
+    found: dict[str, bytes] = {}
+    if reader is None:
+        return found
+    for start in range(0, len(keys), _KEYS_A_QUERY):
+        some = keys[start : start + _KEYS_A_QUERY]
+        rows = reader.execute(_SELECT.format(",".join("?" * len(some))), some)
+        for key, mode, filename, value in rows:
+            stored = _fetch(cache, mode, filename, value)
+            if stored is not None and stored[:_CHECKSUM_BYTES] == _checksum(key, stored[_CHECKSUM_BYTES:]):
+                found[key] = stored[_CHECKSUM_BYTES:]
+    return found
+
+
+def _fetch(cache: diskcache.Cache, mode: int, filename: str | None, value: object) -> bytes | None:
+    try:
+        stored: bytes = cache.disk.fetch(mode, filename, value, False)
+    except (RefusedEntry, OSError):
+        return None  # planted, or its file is gone: a miss
+    return stored
+
+
+def _checksum(key: str, value: bytes) -> bytes:
+    return hashlib.sha256(key.encode() + value).digest()[:_CHECKSUM_BYTES]

@@ -1,0 +1,143 @@
+"""No answer is paid for twice: kept answers come from the store, equal requests in flight share one.
+
+Above limiter and budget: a hit is free and immediate. Below the fallback: the key holds the model that answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from claudebatch.core.domain import Call, Reply
+from claudebatch.core.errors import Draining
+from claudebatch.core.handler import Handler
+
+# Raised by one whenever the meaning of a key or of a stored value changes: old entries are then simply missed.
+KEY_VERSION = 1
+# Fields of a request that do not change its answer: who asks, how fast, and over which transport.
+NOT_IN_KEY = frozenset({"metadata", "service_tier", "stream"})
+
+
+class CacheStore(Protocol):
+    """Bytes under text keys."""
+
+    async def get(self, key: str) -> bytes | None:
+        """What is kept under *key*; None when nothing sound is."""
+        ...
+
+    def put(self, key: str, value: bytes) -> None:
+        """Keep *value* under *key*, without waiting."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """Which answers are kept. Errors never are: only replies pass here."""
+
+    keep_max_tokens: bool = False
+    keep_refusals: bool = False
+
+    def keeps(self, reply: Reply) -> bool:
+        """Whether *reply* may answer a later equal request."""
+        if reply.simulated:
+            return False
+        if reply.stop_reason in ("max_tokens", "model_context_window_exceeded", "pause_turn"):
+            return self.keep_max_tokens
+        if reply.stop_reason == "refusal":
+            return self.keep_refusals
+        return True
+
+
+def cache_key(call: Call, *, scope: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]) -> str:
+    """The digest of everything about *call* that changes its answer, its model included.
+
+    `call.body` is canonical JSON (sorted keys, no spaces) and holds the model, so equal requests have equal bytes.
+    """
+    body = call.body
+    if not NOT_IN_KEY.isdisjoint(call.prompt.params):
+        # From the body, not from the prompt: a hop of the fallback chain may have had to say it differently.
+        body = encode({name: value for name, value in decode(body).items() if name not in NOT_IN_KEY})
+    return hashlib.sha256(b"%d\n%b\n%b" % (KEY_VERSION, scope.encode(), body)).hexdigest()
+
+
+class ResponseCache:
+    """Answers from the store, or asks once and lets everybody with the same key share the reply.
+
+    store          None: nothing is looked up or kept
+    share          whether equal requests in flight share one answer
+    """
+
+    def __init__(
+        self,
+        *,
+        key: Callable[[Call], str],
+        store: CacheStore | None,
+        parse: Callable[[bytes], Reply],
+        policy: CachePolicy,
+        share: bool = True,
+    ) -> None:
+        self._key = key
+        self._store = store
+        self._parse = parse
+        self._policy = policy
+        self._share = share
+        # Mutable: requests in flight by key, changed by `_ask` only.
+        self._in_flight: dict[str, asyncio.Future[Reply]] = {}
+
+    async def __call__(self, call: Call, call_next: Handler) -> Reply:
+        """The kept, the shared or a new reply."""
+        if not self._share:
+            return await call_next(call)
+        key = self._key(call)
+        while True:
+            leader = self._in_flight.get(key)
+            if leader is None:
+                return await self._ask(key, call, call_next)
+            try:
+                shared = await asyncio.shield(leader)
+            except asyncio.CancelledError:
+                if not leader.cancelled() or _called_off():
+                    raise
+                continue  # the leader was called off, not this follower: the next one leads
+            return replace(shared, source="duplicate", cost=0, attempts=0)
+
+    async def _ask(self, key: str, call: Call, call_next: Handler) -> Reply:
+        led: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._in_flight[key] = led
+        try:
+            reply = await self._kept_or_new(key, call, call_next)
+        except BaseException as error:
+            _fail(led, error)
+            raise
+        finally:
+            del self._in_flight[key]
+        led.set_result(reply)
+        return reply
+
+    async def _kept_or_new(self, key: str, call: Call, call_next: Handler) -> Reply:
+        if self._store is not None:
+            kept = await self._store.get(key)
+            if kept is not None:
+                with contextlib.suppress(ValueError):  # no message after all: a miss
+                    return self._parse(kept)
+        reply = await call_next(call)
+        if self._store is not None and self._policy.keeps(reply):
+            self._store.put(key, reply.message)
+        return reply
+
+
+def _called_off() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _fail(led: asyncio.Future[Reply], error: BaseException) -> None:
+    if isinstance(error, Exception) and not isinstance(error, Draining):
+        led.set_exception(error)
+        led.exception()  # nobody may be waiting: then it is not "never retrieved"
+    else:
+        led.cancel()

@@ -1,0 +1,1 @@
+"""What fails for the moment is tried again."""

@@ -1,0 +1,1 @@
+"""What is known of Claude's models: facts, limits, prices, tokens."""

@@ -1,0 +1,208 @@
+"""What each Claude model accepts, how long its window is, and which limits it shares.
+
+The facts are data (`data/models.json`, `data/limits.json`): they change several times a year, so a user's
+configuration may correct or add any of them without waiting for a release.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import date
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+import msgspec
+
+from claudebatch.core.errors import ConfigError
+
+ThinkingKind: TypeAlias = Literal["adaptive", "enabled", "disabled", "between_tools"]
+Effort: TypeAlias = Literal["low", "medium", "high", "xhigh", "max"]
+
+THINKING_KINDS: tuple[ThinkingKind, ...] = ("adaptive", "enabled", "disabled", "between_tools")
+EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
+"""From the least to the most."""
+
+_LONGEST_WORD = 100
+"""Comparing words takes time by the square of their length, and a line may name a model of a megabyte."""
+
+_DATED = re.compile(r"-\d{8}$")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What one model is and what it accepts; the defaults are those of a model we know nothing about."""
+
+    id: str
+    pool: str
+    """The models with the same pool share their limits."""
+    aliases: tuple[str, ...] = ()
+    line: str | None = None
+    tokenizer: Literal["old", "new"] = "new"
+    context_window: int = 1_000_000
+    max_output: int = 1_000_000
+    """Largest `max_tokens`. The default refuses nothing that could be meant: no model writes more than its window."""
+    image_tokens_max: int = 4_784
+    image_edge_max: int = 2_576
+    """Larger images are scaled down to this many pixels on their long edge."""
+    thinking: tuple[ThinkingKind, ...] = THINKING_KINDS
+    """Every `thinking.type` it accepts."""
+    thinking_default: Literal["on", "off", "always"] = "on"
+    """What it does when `thinking` is left out; `always` cannot be turned off."""
+    effort_cap_without_thinking: Effort | None = None
+    """Above this effort `disabled` and `between_tools` are refused; None refuses nothing."""
+    efforts: tuple[Effort, ...] = EFFORTS
+    """Every `output_config.effort` it accepts; none when it knows no effort."""
+    default_effort: Effort | None = "high"
+    prefill: bool = True
+    """Whether the last message may be the assistant's."""
+    forced_tools: bool = True
+    """Whether `tool_choice` may be `any` or `tool`."""
+    fast: bool = True
+    """Whether `speed: fast` is served."""
+    inference_geo: bool = True
+    min_cacheable_prefix: int = 512
+    """Fewer tokens than this are silently not cached by the API."""
+    tool_overhead: int = 354
+    """Tokens of the hidden prompt that comes with any `tools`."""
+    forced_tool_overhead: int = 474
+    """The same under a forced `tool_choice`."""
+    retires_at: str | None = None
+    """The announced day of retirement, as YYYY-MM-DD."""
+
+    def days_left(self, on: date) -> int | None:
+        """Days from *on* until it retires, 0 or fewer once it has; None: nothing is announced."""
+        return None if self.retires_at is None else (date.fromisoformat(self.retires_at) - on).days
+
+    def retired(self, on: date) -> bool:
+        """Whether it is not served any more on the day *on*."""
+        left = self.days_left(on)
+        return left is not None and left <= 0
+
+
+@dataclass(frozen=True, slots=True)
+class PoolLimits:
+    """What one pool of models may do in a minute."""
+
+    requests_per_minute: int
+    input_tokens_per_minute: int
+    output_tokens_per_minute: int
+
+
+_FIELDS = tuple(f.name for f in fields(ModelFacts) if f.name != "id")
+
+
+def closest(word: str, options: Iterable[str]) -> str | None:
+    """The one of *options* that *word* was probably meant to be."""
+    matches = get_close_matches(word[:_LONGEST_WORD], tuple(options), n=1)
+    return matches[0] if matches else None
+
+
+def did_you_mean(word: str, options: Iterable[str], what: str) -> str:
+    """The fix for an unknown *word*: its nearest neighbour among *options*, else all of them."""
+    options = tuple(options)
+    meant = closest(word, options)
+    return f"did you mean {meant!r}?" if meant else f"the {what} are: {', '.join(options)}"
+
+
+class Catalog:
+    """Every model we have facts about. Asking for any other one is answered as well, with permissive facts."""
+
+    def __init__(self, models: Iterable[ModelFacts], tiers: Mapping[str, Mapping[str, PoolLimits]]) -> None:
+        self._tiers = tiers
+        self._by_name: dict[str, ModelFacts] = {}
+        for facts in models:
+            self._by_name.update(dict.fromkeys((facts.id, *facts.aliases), facts))
+
+    @classmethod
+    def load(
+        cls,
+        overrides: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        where: Callable[[str], str] = lambda key: "",
+    ) -> Catalog:
+        """The facts we ship, corrected by *overrides*: model id -> fields of `ModelFacts`, as YAML spells them.
+
+        *where* gives the `file:line` of a dotted key, for errors.
+        """
+        shipped = cls(_models(), _limits())
+        changed = [_override(shipped, model, raw, where) for model, raw in overrides.items()]
+        return cls((*_models(), *changed), _limits()) if changed else shipped
+
+    def __iter__(self) -> Iterator[ModelFacts]:
+        """Every model that has facts, once, in the order in which they are listed."""
+        return iter(dict.fromkeys(self._by_name.values()))
+
+    def current(self, on: date) -> tuple[ModelFacts, ...]:
+        """The models of this list that are not retired on the day *on*."""
+        return tuple(facts for facts in self if not facts.retired(on))
+
+    def facts(self, model: str) -> ModelFacts:
+        """The facts about *model*, or about its family where *model* is a dated id; permissive ones if unknown."""
+        return self._by_name.get(model) or self._by_name.get(_DATED.sub("", model)) or ModelFacts(model, model)
+
+    def known(self, model: str) -> bool:
+        """Whether we have facts about *model*."""
+        return model in self._by_name or _DATED.sub("", model) in self._by_name
+
+    def suggest(self, model: str) -> str | None:
+        """The model that a misspelt name probably means."""
+        return closest(model.strip().lower().replace(".", "-").replace("_", "-"), self._by_name)
+
+    def pool_of(self, model: str) -> str:
+        """The pool whose limits *model* shares; its own id when unknown."""
+        return self.facts(model).pool
+
+    def tier(self, name: str) -> Mapping[str, PoolLimits]:
+        """Pool -> limits of one usage tier (start, build or scale)."""
+        found = self._tiers.get(name.lower())
+        if found is None:
+            raise ConfigError(f"unknown tier {name!r}", fix=did_you_mean(name.lower(), self._tiers, "tiers"))
+        return found
+
+    def limits(self, tier: str, pool: str) -> PoolLimits:
+        """The limits of one pool; the tier's lowest ones for a pool it does not list."""
+        pools = self.tier(tier)
+        return pools.get(pool) or min(pools.values(), key=lambda limits: limits.input_tokens_per_minute)
+
+
+def _override(shipped: Catalog, model: str, raw: Mapping[str, Any], where: Callable[[str], str]) -> ModelFacts:
+    key = f"models.{model}"
+    place = where(key)
+    name = f"{place}: {key}" if place else key
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{name} must be a mapping of facts, got {raw!r}", fix=f"give fields such as {_FIELDS[0]}")
+    for fact in raw:
+        if fact not in _FIELDS:
+            raise ConfigError(f"{name} has no fact called {fact!r}", fix=did_you_mean(str(fact), _FIELDS, "facts"))
+    known = replace(shipped.facts(model), id=model) if shipped.known(model) else ModelFacts(model, model)
+    try:
+        facts = msgspec.convert({**msgspec.to_builtins(known), **msgspec.to_builtins(dict(raw))}, ModelFacts)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{name}: {error}", fix="correct the value, or remove it to use the shipped fact") from error
+    _check_date(f"{name}.retires_at", facts.retires_at)
+    return facts
+
+
+def _check_date(name: str, value: str | None) -> None:
+    try:
+        date.fromisoformat("2026-11-30" if value is None else value)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {value!r} is no day", fix="write it as 2026-11-30") from error
+
+
+@cache
+def _models() -> tuple[ModelFacts, ...]:
+    return msgspec.json.decode(_read("models.json"), type=tuple[ModelFacts, ...])
+
+
+@cache
+def _limits() -> Mapping[str, Mapping[str, PoolLimits]]:
+    return msgspec.json.decode(_read("limits.json"), type=dict[str, dict[str, PoolLimits]])
+
+
+def _read(name: str) -> bytes:
+    return Path(__file__).with_name("data").joinpath(name).read_bytes()  # importlib.resources costs 17 ms of start-up

@@ -1,0 +1,71 @@
+"""What the images and documents of a request add to it, wherever they stand: messages, tool results, documents.
+
+A document that is not plain text is bounded by the whole context window: the pages of a PDF, the content of an
+uploaded file or of a URL, and the cuts that citations make are known to the API alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from claudebatch.models.catalog import ModelFacts
+from claudebatch.models.tokens.images import image_tokens
+
+_PDF_BYTES_PER_PAGE = 60_000
+_PDF_PAGE_TOKENS = 3_500
+"""A page is read as text (1,500 to 3,000 tokens) and as an image."""
+_UNSEEN_DOCUMENT_TOKENS = 10 * _PDF_PAGE_TOKENS
+
+
+class Attachments:
+    """The sums over every image and document of one request."""
+
+    def __init__(self, params: Mapping[str, Any], facts: ModelFacts) -> None:
+        self._facts = facts
+        # Mutable state, added to by the walk below, which ends in this constructor.
+        self.base64_bytes = 0
+        """Bytes of the body that are no text."""
+        self.tokens = 0
+        """Expected tokens."""
+        self.images = 0
+        self.fills_window = False
+        """Whether some document's size cannot be known."""
+        for message in params.get("messages") or ():
+            if isinstance(message, dict):
+                self._walk(message.get("content"))
+
+    def _walk(self, content: Any) -> None:
+        for block in content if isinstance(content, list) else ():
+            match block:
+                case {"type": "image", "source": source}:
+                    self._add_image(source)
+                case {"type": "document", "source": source}:
+                    self._add_document(source, block.get("citations"))
+                case {"content": list() as inner}:
+                    self._walk(inner)  # results of tools, ours or the API's
+                case {"content": dict() as inner}:
+                    self._walk([inner])
+
+    def _add_image(self, source: Any) -> None:
+        self.images += 1
+        self.tokens += image_tokens(source, self._facts)
+        self.base64_bytes += _base64_length(source)
+
+    def _add_document(self, source: Any, citations: Any) -> None:
+        kind = source.get("type") if isinstance(source, dict) else None
+        if kind == "content":
+            self._walk(source.get("content"))
+        elif kind == "base64":
+            length = _base64_length(source)
+            self.base64_bytes += length
+            self.tokens += _PDF_PAGE_TOKENS * (1 + length * 3 // 4 // _PDF_BYTES_PER_PAGE)
+        elif kind != "text":
+            self.tokens += _UNSEEN_DOCUMENT_TOKENS
+        cited = isinstance(citations, dict) and bool(citations.get("enabled"))
+        self.fills_window = self.fills_window or cited or kind not in ("content", "text")
+
+
+def _base64_length(source: Any) -> int:
+    data = source.get("data") if isinstance(source, dict) and source.get("type") == "base64" else None
+    return len(data) if isinstance(data, str) and data.isascii() else 0

@@ -1,0 +1,88 @@
+"""What tools add to a request: hidden prompts, and a server's loop that reads the whole prompt again.
+
+Tools that the API itself runs (web search, web fetch, code execution, tool search) are sampled in a loop within one
+request, and every round counts the prompt anew, together with all that the tools brought in. Nothing of that is
+known beforehand, so a round is bounded by the whole context window. Only `max_uses` bounds the rounds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from claudebatch.models.catalog import ModelFacts
+
+UNLIMITED_USES = 100
+"""Stands in for a missing `max_uses` and bounds nothing: `unbounded_tools` names such tools, for a cap to refuse."""
+
+_CLIENT_TYPES = ("bash_", "text_editor_", "memory_", "computer_", "browser_")
+"""Anthropic's own tools that the caller runs; a type we do not know is taken for a server tool, the costlier kind."""
+_CLIENT_TOOL_TOKENS = 700
+_CLIENT_TOOL_BOUND = 8_000
+_OVERHEAD_BOUND = 2_000
+"""More than twice the largest hidden tool prompt on record (804); those of the 5.5 models are not published."""
+_SERVER_TOOL_TOKENS = 10_000
+"""A usual round of search results or a fetched page."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolSize:
+    """What the tools of one request add to its input."""
+
+    tokens: int = 0
+    bound: int = 0
+    rounds: int = 1
+    """How often the prompt may be read: 1 without server tools."""
+    web_searches: int = 0
+
+
+NO_TOOLS = ToolSize()
+
+
+def tool_size(params: Mapping[str, Any], facts: ModelFacts) -> ToolSize:
+    """What `tools` and `tool_choice` add."""
+    tools = [tool for tool in params.get("tools") or () if isinstance(tool, dict)]
+    if not tools:
+        return NO_TOOLS
+    client = sum(1 for tool in tools if str(tool.get("type", "")).startswith(_CLIENT_TYPES))
+    server = [tool for tool in tools if _is_server_tool(tool)]
+    choice = params.get("tool_choice")
+    forced = isinstance(choice, dict) and choice.get("type") in ("any", "tool")
+    overhead = facts.forced_tool_overhead if forced else facts.tool_overhead
+    return ToolSize(
+        tokens=overhead + client * _CLIENT_TOOL_TOKENS + len(server) * _SERVER_TOOL_TOKENS,
+        bound=max(_OVERHEAD_BOUND, overhead) + client * _CLIENT_TOOL_BOUND,
+        rounds=1 + sum(_uses(tool) for tool in server),
+        web_searches=sum(_uses(tool) for tool in server if str(tool["type"]).startswith("web_search")),
+    )
+
+
+def unbounded_tools(params: Mapping[str, Any]) -> list[str]:
+    """The names of the server tools that nothing bounds: under a cap they need a `max_uses`, or cannot run."""
+    tools: Sequence[Any] = params.get("tools") or ()
+    return [
+        str(tool.get("name") or tool["type"])
+        for tool in tools
+        if isinstance(tool, dict) and _is_server_tool(tool) and _max_uses(tool) is None
+    ]
+
+
+def has_server_tools(params: Mapping[str, Any]) -> bool:
+    """Whether the API itself runs one of the tools; a type that we do not know is taken for one."""
+    return any(isinstance(tool, dict) and _is_server_tool(tool) for tool in params.get("tools") or ())
+
+
+def _is_server_tool(tool: Mapping[str, Any]) -> bool:
+    kind = tool.get("type")
+    return kind is not None and kind != "custom" and not str(kind).startswith(_CLIENT_TYPES)
+
+
+def _uses(tool: Mapping[str, Any]) -> int:
+    uses = _max_uses(tool)
+    return UNLIMITED_USES if uses is None else uses
+
+
+def _max_uses(tool: Mapping[str, Any]) -> int | None:
+    uses = tool.get("max_uses")
+    return uses if type(uses) is int and uses >= 0 else None

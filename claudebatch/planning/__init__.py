@@ -1,1 +1,0 @@
-"""What is decided before anything is sent: the checked input, the routes, the estimate."""

@@ -1,0 +1,1 @@
+"""What a run and an estimate both need: options, settings, checked input, the stack of layers."""

@@ -1,0 +1,68 @@
+"""What one `run` was asked to do, frozen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from claudebatch.core.errors import ClaudebatchError
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """The command's flags that are no configuration; None and False mean: not given."""
+
+    inputs: tuple[str, ...]
+    """Paths of JSONL files, or `-` for standard input."""
+    output: str | None = None
+    """A path, `-` for standard output, or None for the default beside the first input."""
+    model: str | None = None
+    limit: int | None = None
+    text: bool = False
+    simulate: bool = False
+    fresh: bool = False
+    retry_failed: bool = False
+    no_cache: bool = False
+    ordered: bool = False
+    base_url: str | None = None
+    """Where requests go, when it is not the API's own address."""
+    count_rows: int | None = None
+    """Of a dry run: so many rows of each model are counted by the API."""
+    unknown: Literal["retry", "skip", "ask"] = "retry"
+    """What is done about rows whose requests may have been billed although no answer came."""
+    fail_on_empty: bool = False
+    exit_zero: bool = False
+    max_failures: int | None = None
+    """So many failed rows still let the run end with 0."""
+    command: tuple[str, ...] = ()
+    """The command line as it was given, for the hint that resumes it."""
+
+    def accepts(self, failed: int) -> bool:
+        """Whether a finished run of which *failed* rows failed ends with 0."""
+        return self.exit_zero or failed <= (self.max_failures or 0)
+
+    def require_rows(self, any_rows: bool) -> None:
+        """Raise `ClaudebatchError` where there is no row and that is to be an error."""
+        if self.fail_on_empty and not any_rows:
+            raise ClaudebatchError(
+                f"{self.input_name}: no row to send, and --fail-on-empty is given; nothing was sent",
+                fix="look at what should have written the prompts",
+            )
+
+    @property
+    def input_name(self) -> str:
+        """How the spend ledger calls what is read."""
+        return " ".join(self.inputs)
+
+    @property
+    def output_path(self) -> Path | None:
+        """Where results go; None is standard output."""
+        if self.output is not None:
+            return None if self.output == "-" else Path(self.output)
+        first = self.inputs[0]
+        if first == "-":
+            return None
+        path = Path(first)
+        stem = path.name.removesuffix(".jsonl")
+        return path.parent / (stem + ".results.jsonl")

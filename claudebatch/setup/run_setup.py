@@ -1,0 +1,112 @@
+"""The pure parts that a dry run and a real run share: catalog, prices, routes, calls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from claudebatch.config.sections import Config
+from claudebatch.config.units import seconds
+from claudebatch.core.errors import ConfigError
+from claudebatch.inputs import Defaults
+from claudebatch.models.catalog import Catalog
+from claudebatch.models.prices import PriceBook
+from claudebatch.routing.request import CallBuilder, token_estimator
+from claudebatch.routing.router import Router
+from claudebatch.routing.rules import parse_rules
+
+# The SDK's own expectation: 128,000 tokens of output take an hour.
+_S_PER_OUTPUT_TOKEN = 3600 / 128_000
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """Everything that turns an input line into a priced call."""
+
+    config: Config
+    catalog: Catalog
+    prices: PriceBook
+    router: Router
+    builder: CallBuilder
+    defaults: Defaults
+
+    @classmethod
+    def set_up(cls, config: Config, *, override: str | None, text: bool, at: datetime) -> Workshop:
+        """The parts for *config*; *override* is `--model`. Raises `ConfigError`."""
+        catalog = Catalog.load(config.models)
+        _check_pools(config, catalog)
+        router = Router(
+            parse_rules(config.routes, "routes"),
+            config.model,
+            fallbacks=config.fallbacks,
+            override=override,
+            estimate_tokens=token_estimator(catalog, config.model),
+        )
+        shortest = seconds("attempt_deadline", config.attempt_deadline)
+        builder = CallBuilder(
+            catalog,
+            router,
+            expected_output=config.expected_output_tokens,
+            deadline=lambda max_tokens: max(shortest, max_tokens * _S_PER_OUTPUT_TOKEN),
+        )
+        return cls(
+            config=config,
+            catalog=catalog,
+            prices=PriceBook.load(config.prices, at=at),
+            router=router,
+            builder=builder,
+            defaults=Defaults(max_tokens=config.max_tokens, system=config.system, text=text),
+        )
+
+    def require_prices(self, models: set[str]) -> None:
+        """Refuse a run under a cap that could ask a model without a price."""
+        if not self.config.capped:
+            return
+        unknown = self.unpriced(models)
+        if unknown:
+            raise ConfigError(
+                f"no price is known for {', '.join(unknown)}, and the run has a cap",
+                fix=f"add prices.{unknown[0]} to the configuration, choose another model, or drop the cap",
+            )
+
+    def warnings(self, models: set[str], on: date) -> list[str]:
+        """What a user should know before *models* are asked on the day *on*."""
+        unpriced = [
+            f"no price is known for {model}: what it costs counts as unknown" for model in self.unpriced(models)
+        ]
+        return [*unpriced, *retirements(self.catalog, self.with_fallbacks(models), on)]
+
+    def unpriced(self, models: set[str]) -> list[str]:
+        """Those of *models* and of their fallbacks that have no price."""
+        return sorted(model for model in self.with_fallbacks(models) if not self.prices.knows(model))
+
+    def with_fallbacks(self, models: set[str]) -> set[str]:
+        """*models* and all that may answer in their place."""
+        return models | {other for model in models for other in self.config.fallbacks.get(model, ())}
+
+
+def retirements(catalog: Catalog, models: Iterable[str], on: date) -> list[str]:
+    """A warning for each of *models* that is retired or will be."""
+    told = []
+    for model in sorted(set(models)):
+        facts = catalog.facts(model)
+        left = facts.days_left(on)
+        if left is not None and left > 0:
+            told.append(f"{model} will be retired on {facts.retires_at}, in {left} days")
+        elif left is not None:
+            told.append(f"{model} was retired on {facts.retires_at}: requests to it fail")
+    return told
+
+
+def _check_pools(config: Config, catalog: Catalog) -> None:
+    """Refuse limits under a name that is nearly a pool's: they would limit nothing."""
+    spelt = {_plain(pool): pool for pool in catalog.tier("start")}
+    for name in config.limits.pools:
+        pool = catalog.pool_of(name) if catalog.known(name) else spelt.get(_plain(name), name)
+        if pool != name:
+            raise ConfigError(f'limits.pools: there is no pool "{name}"', fix=f'did you mean "{pool}"?')
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace(".", "-").replace("_", "-")

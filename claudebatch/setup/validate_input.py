@@ -1,0 +1,145 @@
+"""From input files to checked rows: every line is parsed, routed and checked before any money moves."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from claudebatch.core.domain import Call, Prompt, Route
+from claudebatch.core.errors import BadRow, ClaudebatchError, Problem
+from claudebatch.core.jsonl import Line, read_lines
+from claudebatch.inputs import BadLine, parse_line
+from claudebatch.models.tokens import unbounded_tools
+from claudebatch.routing.parameters import problems
+from claudebatch.setup.run_setup import Workshop
+from claudebatch.storage.journal import RowRecord, Twin
+
+_MOST_KEPT = 1000
+_READ_BYTES = 1 << 20
+
+
+class InvalidInput(ClaudebatchError):
+    """Lines that cannot be sent, all of them at once."""
+
+    def __init__(self, bad: Sequence[BadLine], count: int) -> None:
+        plural = "line cannot be sent" if count == 1 else "lines cannot be sent"
+        super().__init__(f"{count:,} {plural}; nothing was sent", fix="mend them, or leave them out: --on-bad-row skip")
+        self.bad = bad
+        self.count = count
+
+
+class Intake:
+    """Reads the files once, line by line; collects what is wrong and what models are asked."""
+
+    def __init__(
+        self, workshop: Workshop, files: Sequence[Path], *, limit: int | None, key: Callable[[Call], str] | None = None
+    ) -> None:
+        """*key* gives what a call's answer is kept under; None: no row is looked up."""
+        self._workshop = workshop
+        self._key = key
+        self._files = files
+        self._limit = limit
+        # Mutable: what the pass over the files found.
+        self.bad: list[BadLine] = []
+        self.bad_count = 0
+        self.models: set[str] = set()
+        self._route = Route("", "")  # of the row at hand
+
+    def records(self, each: Callable[[RowRecord, Call], None] | None = None) -> Iterator[RowRecord]:
+        """The rows that can be sent, in input order; *each* sees every one with its call."""
+        taken = 0
+        for source, path in enumerate(self._files):
+            for line in read_lines(path, text=self._workshop.defaults.text):
+                if self._limit is not None and taken >= self._limit:
+                    return
+                taken += 1
+                prompt = self._prompt(str(path), line)
+                if prompt is None:
+                    continue
+                record = self._record(source, line, prompt)
+                if each is not None:
+                    each(record, self._workshop.builder.first(0, prompt))
+                yield record
+
+    def refuse(self, twins: Sequence[Twin] = ()) -> None:
+        """Raise `InvalidInput` if anything was wrong and bad rows stop the run."""
+        for twin in twins[:_MOST_KEPT]:
+            self._add(BadLine(str(self._files[twin.source]), twin.line, (self._taken(twin),)))
+        if self.bad_count and self._workshop.config.on_bad_row == "stop":
+            raise InvalidInput(self.bad, self.bad_count)
+
+    def _prompt(self, file: str, line: Line) -> Prompt | None:
+        try:
+            prompt = parse_line(line.data, self._workshop.defaults, file=file, line=line.number)
+            self._route = self._workshop.router.route(prompt)
+            model = self._route.model
+            found = problems(prompt.params, self._workshop.catalog.facts(model)) + self._uncappable(prompt)
+            if not found:
+                self.models.add(model)
+                return prompt
+        except BadRow as error:
+            found = error.problems
+        self._add(BadLine(file, line.number, found))
+        return None
+
+    def _uncappable(self, prompt: Prompt) -> tuple[Problem, ...]:
+        """What keeps the cost of a request from having an upper bound, where there is a cap."""
+        params = prompt.params
+        if not self._workshop.config.capped or not ("tools" in params or "speed" in params):
+            return ()
+        return (*_unbounded(params), *self._unpriced_speed(params))
+
+    def _unpriced_speed(self, params: Mapping[str, Any]) -> Iterator[Problem]:
+        model, prices = self._route.model, self._workshop.prices
+        if params.get("speed") == "fast" and prices.knows(model) and not prices.knows_fast(model):
+            yield Problem(
+                f"under a cap fast mode of {model} needs a price, and none is known",
+                f'remove "speed", or add prices.{model}.fast to the configuration',
+            )
+
+    def _record(self, source: int, line: Line, prompt: Prompt) -> RowRecord:
+        model, key = self._route.model, b""
+        if self._key is not None:
+            key = bytes.fromhex(self._key(self._workshop.builder.unmeasured(prompt, self._route)))
+        return RowRecord(
+            prompt.id,
+            prompt.has_own_id,
+            prompt.digest,
+            self._workshop.catalog.pool_of(model),
+            source,
+            line.number,
+            line.offset,
+            line.length,
+            model,
+            self._route.rule,
+            key,
+        )
+
+    def _add(self, bad: BadLine) -> None:
+        self.bad_count += 1
+        if len(self.bad) < _MOST_KEPT:
+            self.bad.append(bad)
+
+    def _taken(self, twin: Twin) -> Problem:
+        first = f"{self._files[twin.first_source]}:{twin.first_line}"
+        return Problem(f'the id "{twin.id}" is taken by {first}', "give every row an id of its own, or none")
+
+
+def _unbounded(params: Mapping[str, Any]) -> Iterator[Problem]:
+    for name in unbounded_tools(params):
+        yield Problem(f'under a cap the tool "{name}" must say how often it may run', 'give it "max_uses"')
+
+
+def fingerprint(files: Sequence[Path], *settings: str) -> str:
+    """A digest of everything that the outcome of an intake depends on."""
+    digest = hashlib.sha256()
+    for setting in settings:
+        digest.update(setting.encode() + b"\0")
+    for path in files:
+        with path.open("rb") as file:
+            while block := file.read(_READ_BYTES):
+                digest.update(block)
+        digest.update(b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,63 @@
+"""The lock of a run's folder: freed by the death of its holder, whatever becomes of the files in the folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from claudebatch.storage.private_files import private_file
+
+PATIENCE_S = 0.3
+"""Who comes second waits so long: the first has then said who it is, or is gone if it was about to end."""
+_LOOK_EVERY_S = 0.05
+
+
+class FolderLock:
+    """A lock file in the folder, and the folder itself.
+
+    Whoever removes or replaces the lock file of a live run would let a second run in beside it. The folder is locked
+    as well, where the file system can do that (NFS cannot): a lock is on the thing, not on its name.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._file = FileLock(private_file(folder / "lock"))
+        # Mutable: the open folder, while it is held.
+        self._descriptor: int | None = None
+
+    def acquire(self, *, patience_s: float = PATIENCE_S) -> bool:
+        """Take the lock; False if somebody else still has it after *patience_s*."""
+        try:
+            self._file.acquire(timeout=patience_s, poll_interval=_LOOK_EVERY_S)
+        except Timeout:
+            return False
+        try:
+            free = self._lock_folder()
+        except BaseException:
+            self.release()
+            raise
+        if not free:
+            self.release()
+        return free
+
+    def _lock_folder(self) -> bool:
+        self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            pass  # this file system locks no folders; the file is locked
+        return True
+
+    def release(self) -> None:
+        """Let go of it."""
+        if self._descriptor is not None:
+            with suppress(OSError):
+                os.close(self._descriptor)
+            self._descriptor = None
+        self._file.release()

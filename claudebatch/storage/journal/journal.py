@@ -1,0 +1,210 @@
+"""Nothing is sent that is not written down first; nothing is shown that is not written down for good.
+
+Order, as restic keeps it: the attempt's intent with its worst case is committed, then it is sent; outcome, exact
+cost and body go into the same row in one commit; only then the output line is written. Records gather into groups:
+one commit, one fsync, some tens of records. The machine-wide ledger hears of holds before the journal and of
+settlements after it, so it may count too much for a while and never too little.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from claudebatch.core.errors import JournalFailed, OutputFailed, StopRun
+from claudebatch.core.result_lines import line
+from claudebatch.storage.batch_writer import Groups
+from claudebatch.storage.journal.records import Intent, Outcome, Record, Result
+from claudebatch.storage.journal.statements import write_intents, write_outcomes, write_results
+
+Answer = TypeVar("Answer")
+
+# A group gathers this long: it adds some milliseconds to answers that take seconds, and makes groups of tens.
+_LINGER_S = 0.02
+_ENOUGH = 512
+# So many results may be unwritten before finishing another one waits: it bounds memory, and what a crash re-derives.
+_BACKLOG = 1000
+
+_READER_FIX = "run the same command again, with a reader that stays"
+_FIX = "free some space or mend the disk, then run the same command"
+
+
+class Output(Protocol):
+    """Where result lines go."""
+
+    def append(self, lines: list[bytes]) -> None:
+        """Write whole lines, in order."""
+        ...
+
+
+class Ledger(Protocol):
+    """The machine-wide account of spend."""
+
+    def apply(self, intents: list[Intent], outcomes: list[Outcome]) -> None:
+        """Add holds, durably; turn earlier holds into settlements, soon."""
+        ...
+
+    def keep(self, results: list[Result]) -> None:
+        """Hear of results, some of which cost nothing, without writing anything."""
+        ...
+
+    def flush(self) -> None:
+        """Write everything heard of."""
+        ...
+
+
+class Journal:
+    """One run's journal while it goes on. All SQL runs in one thread; all methods are called on the event loop."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        *,
+        output: Output,
+        ledger: Ledger,
+        on_failure: Callable[[str], None],
+        rescue: Callable[[list[Outcome]], object] | None = None,
+    ) -> None:
+        """*rescue* takes outcomes that could not be written to the end."""
+        self._connection = connection
+        self._output = output
+        self._ledger = ledger
+        self._on_failure = on_failure
+        self._rescue = rescue
+        # Mutable, and the writing thread's: outcomes that the ledger has yet to hear of, and records that could not
+        # be written and are tried again with the next ones.
+        self._settled: list[Outcome] = []
+        self._unwritten: list[Record] = []
+        self.failure: StopRun | None = None
+        """Why nothing may be sent any more. What was sent is written down all the same, wherever that is possible."""
+        (last,) = connection.execute("SELECT coalesce(max(attempt), 0) FROM attempts").fetchone()
+        self._last_attempt: int = last
+        self._groups: Groups[Record] = Groups(self._write, name="journal", linger_s=_LINGER_S, enough=_ENOUGH)
+
+    def next_attempt(self) -> int:
+        """A number that no attempt of this run has had."""
+        self._last_attempt += 1
+        return self._last_attempt
+
+    async def begin(self, intent: Intent) -> None:
+        """Write an attempt down; when this returns, it is durable and may be sent."""
+        written = await self._groups.ask(intent)
+        if not written and self.failure is not None:
+            raise self.failure
+
+    def settle(self, outcome: Outcome) -> None:
+        """Write an attempt's outcome down, soon."""
+        self._groups.put(outcome)
+
+    def after(self, then: Callable[[], None]) -> None:
+        """Call *then* once what was handed over so far is written down, or could not be."""
+        self._groups.after(then)
+
+    async def finish(self, result: Result) -> None:
+        """Write a row's result down, then its output line, soon; waits only while too much is still unwritten."""
+        if self._groups.backlog > _BACKLOG:
+            await self._groups.ask(result)
+        else:
+            self._groups.put(result)
+
+    async def finish_all(self, results: Sequence[Result]) -> None:
+        """As `finish`, for many rows in one hand-over; waits while those before them are still unwritten."""
+        if results and self._groups.backlog:
+            await self._groups.ask(results[0])
+            results = results[1:]
+        self._groups.put_all(results)
+
+    async def read(self, query: Callable[[sqlite3.Connection], Answer]) -> Answer:
+        """What *query* finds, between two groups of writes."""
+        return await self._groups.call(lambda: query(self._connection))
+
+    async def flush(self) -> None:
+        """Wait until everything handed over is written: then `read` sees it."""
+        await self._groups.drained()
+
+    async def flush_ledger(self) -> None:
+        """Have what is known to have come of attempts written into the ledger; not what is still being handed over."""
+        await self._groups.call(self._flush_ledger)
+
+    async def close(self) -> None:
+        """Write everything handed over, tell the ledger, stop the thread. The connection stays open."""
+        await self._groups.drained()
+        await self._groups.call(self._finish)
+        await self._groups.close()
+
+    def _finish(self) -> None:
+        if self._unwritten:
+            self._write([])
+        if self._unwritten and self._rescue is not None:
+            self._rescue([record for record in self._unwritten if type(record) is Outcome])
+        try:
+            self._tell_ledger([])
+        except (sqlite3.Error, OSError) as error:
+            self.fail(JournalFailed(f"the spend ledger cannot be written: {error}", fix=_FIX))
+
+    def fail(self, failure: StopRun) -> None:
+        """Let nothing be sent any more; the first reason is kept."""
+        if self.failure is None:
+            self.failure = failure
+            self._on_failure(failure.message)
+
+    def _write(self, group: list[Record]) -> list[bool]:
+        """Whether each of *group* is durable. Answers that were paid for are not given up because one write failed."""
+        may_begin = self.failure is None
+        records = self._unwritten + [record for record in group if may_begin or type(record) is not Intent]
+        try:
+            self._commit(records)
+        except (sqlite3.Error, OSError) as error:
+            self._unwritten = [record for record in records if type(record) is not Intent]
+            self.fail(JournalFailed(f"the run's records cannot be written: {error}", fix=_FIX))
+            return [False] * len(group)
+        self._unwritten = []
+        return [may_begin or type(record) is not Intent for record in group]
+
+    def _commit(self, group: list[Record]) -> None:
+        intents = [record for record in group if type(record) is Intent]
+        outcomes = [record for record in group if type(record) is Outcome]
+        results = [record for record in group if type(record) is Result]
+        if intents:
+            self._tell_ledger(intents)
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            write_intents(self._connection, intents)
+            write_outcomes(self._connection, outcomes)
+            write_results(self._connection, results)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
+                self._connection.execute("ROLLBACK")
+            raise
+        self._settled += outcomes
+        if results:
+            self._ledger.keep(results)
+        if results and self.failure is None:
+            self._show(results)
+
+    def _show(self, results: list[Result]) -> None:
+        try:
+            self._output.append([line(result.head, result.message) for result in results])
+        except OSError as error:
+            # The next session shows them. A line after a lost one would be out of order: no more of them.
+            self.fail(_not_written(error))
+
+    def _flush_ledger(self) -> None:
+        try:
+            self._tell_ledger([])
+            self._ledger.flush()
+        except (sqlite3.Error, OSError) as error:
+            self.fail(JournalFailed(f"the spend ledger cannot be written: {error}", fix=_FIX))
+
+    def _tell_ledger(self, intents: list[Intent]) -> None:
+        if intents or self._settled:
+            settled, self._settled = self._settled, []
+            self._ledger.apply(intents, settled)
+
+
+def _not_written(error: OSError) -> OutputFailed:
+    if isinstance(error, BrokenPipeError):
+        return OutputFailed("whoever read the results has left", fix=_READER_FIX)
+    return OutputFailed(f"the results cannot be written: {error}", fix=_FIX)

@@ -1,0 +1,250 @@
+"""What is damaged in a journal, as it was written again; else given up, in the open.
+
+Only what a checksum confirms goes back: a copy out of the results file, the response cache or the spend ledger, or
+the row itself with one byte put right. No copy is believed because it looks the same.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from claudebatch.core.result_lines import parts
+from claudebatch.storage.journal.audit import Audit, any_text
+from claudebatch.storage.journal.bit_repair import corrected, corrected_body
+from claudebatch.storage.journal.checksums import (
+    ATTEMPT_FIELDS,
+    RESULT_FIELDS,
+    attempt_seal,
+    body_digest,
+    fits,
+    result_seal,
+)
+from claudebatch.storage.journal.schema import State
+
+_MAX_AMOUNT = 2**62
+_TEXTS = frozenset({"model", "day", "rule", "price_version"})
+_MAYBE_TEXTS = frozenset({"tier", "geo", "speed", "request_id", "error"})
+_SELECT = f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal, body FROM attempts WHERE attempt = ?"
+# An answer that is not there any more, or whose row is not.
+_DANGLING = (
+    "SELECT n, row FROM results x WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.row = x.row) OR (ok AND body IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.attempt = x.attempt AND a.body IS NOT NULL))"
+)
+_STILL_OPEN = (
+    "SELECT 1 FROM rows r WHERE r.row = ? AND r.live"
+    " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND x.ok)"
+    " AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.row = r.row AND a.state = ?)"
+)
+
+
+class Copies(Protocol):
+    """Where else parts of a journal may lie."""
+
+    def lines(self, row: int) -> Iterable[bytes]:
+        """Result lines of *row*, newline included."""
+        ...
+
+    def messages(self, row: int) -> Iterable[bytes]:
+        """Answers to *row*."""
+        ...
+
+    def record(self, attempt: int) -> Mapping[str, object] | None:
+        """The columns of *attempt*."""
+        ...
+
+    def records(self) -> Iterable[Mapping[str, object]]:
+        """All attempts there are copies of."""
+        ...
+
+
+@dataclass(slots=True)
+class Restored:
+    """What became of what was damaged."""
+
+    restored: int = 0
+    """Answers, amounts and result lines that are as they were written again."""
+    lost: list[int] = field(default_factory=list)
+    """Rows whose answer is nowhere any more: they will be asked again."""
+    unsure: list[int] = field(default_factory=list)
+    """Attempts whose amounts nothing confirms; they count at the most that is known."""
+
+
+def restore(journal: sqlite3.Connection, found: Audit, copies: Copies) -> Restored:
+    """Mend what *found* says is damaged, in one transaction."""
+    done = Restored()
+    journal.execute("BEGIN IMMEDIATE")
+    try:
+        with any_text(journal):
+            attempts = [_record(journal, attempt, copies, done) for attempt in found.bad_records]
+            _missing(journal, copies, done)
+            for attempt in dict.fromkeys((*found.bad_answers, *attempts)):
+                _answer(journal, attempt, copies, done)
+            for n in found.bad_results:
+                _result(journal, n, copies, done)
+            _drop_dangling(journal, done)
+            done.lost = [row for row in dict.fromkeys(done.lost) if _is_open(journal, row)]
+        journal.execute("COMMIT")
+    except BaseException:
+        journal.execute("ROLLBACK")
+        raise
+    return done
+
+
+def _record(journal: sqlite3.Connection, attempt: int, copies: Copies, done: Restored) -> int:
+    """Mend the fields of an attempt; returns its number, which may be what was damaged."""
+    *fields, seal, body = journal.execute(_SELECT, (attempt,)).fetchone()
+    here = dict(zip(ATTEMPT_FIELDS, fields, strict=True))
+    copy = copies.record(attempt)
+    for candidate in _candidates(here, copy, body, copies):
+        if fits(candidate, seal, attempt_seal):
+            done.restored += 1
+            return _write(journal, attempt, candidate)
+    mended = corrected(fields, seal, attempt_seal)
+    if mended is not None:
+        done.restored += 1
+        return _write(journal, attempt, mended)
+    done.unsure.append(attempt)
+    return _write(journal, attempt, _at_most(here, copy or {}, body, _rows_answered(journal, attempt)))
+
+
+def _candidates(
+    here: Mapping[str, object], copy: Mapping[str, object] | None, body: object, copies: Copies
+) -> Iterator[list[object]]:
+    digests = [body_digest(body), here["digest"]]
+    if isinstance(here["row"], int):
+        digests += [body_digest(message) for message in copies.messages(here["row"])]
+    for known in (dict(here), {**here, **(copy or {})}):
+        for digest in digests:
+            for simulated in (0, 1):
+                whole = known | {"digest": digest, "simulated": simulated}
+                yield [whole[name] for name in ATTEMPT_FIELDS]
+
+
+def _rows_answered(journal: sqlite3.Connection, attempt: int) -> list[int]:
+    """The rows whose results say, under seals of their own, that *attempt* answered them."""
+    query = f"SELECT {', '.join(RESULT_FIELDS)}, seal FROM results WHERE attempt = ?"
+    found = journal.execute(query, (attempt,)).fetchall()
+    return [fields[0] for *fields, seal in found if fits(fields, seal, result_seal)]
+
+
+def _at_most(
+    here: Mapping[str, object], copy: Mapping[str, object], body: object, answered: Sequence[int]
+) -> list[object]:
+    """The fields of an attempt of which nobody knows what they were, so that no cap ever counts too little.
+
+    Nobody knows either which row it was for: its answer stays that of the rows *answered*, and becomes no other's.
+    """
+    mended = {name: _plain(name, value) for name, value in {**here, **copy}.items()}
+    known = [value for source in (here, copy) for name in ("cost", "worst") if _is_amount(value := source.get(name))]
+    mended["worst"] = max((value for value in known if isinstance(value, int)), default=0)
+    mended["cost"] = mended["worst"] if isinstance(body, bytes) else 0
+    if not isinstance(body, bytes):
+        mended["state"] = State.UNKNOWN
+    elif answered:
+        mended.update(state=State.ANSWERED, row=mended["row"] if mended["row"] in answered else answered[0])
+    else:
+        mended["state"] = State.SETTLED
+    mended["simulated"] = 0
+    return [mended[name] for name in ATTEMPT_FIELDS]
+
+
+def _plain(name: str, value: object) -> object:
+    """*value* if it is of the kind that the column *name* holds."""
+    if name in _TEXTS or name in _MAYBE_TEXTS:
+        sound = isinstance(value, str) and value.isprintable()
+        return value if sound else "" if name in _TEXTS else None
+    if name == "digest":
+        return value if isinstance(value, bytes) else None
+    return value if _is_amount(value) else None if name == "status" else 0
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value < _MAX_AMOUNT
+
+
+def _write(journal: sqlite3.Connection, attempt: int, fields: Sequence[object]) -> int:
+    changed = ", ".join(f"{name} = ?" for name in ATTEMPT_FIELDS)
+    seal = attempt_seal(fields)
+    journal.execute(f"UPDATE attempts SET {changed}, seal = ? WHERE attempt = ?", (*fields, seal, attempt))
+    (number,) = fields[:1]
+    return number if isinstance(number, int) else attempt
+
+
+def _missing(journal: sqlite3.Connection, copies: Copies, done: Restored) -> None:
+    """Attempts that the ledger knows and the journal does not: what they cost stays spent."""
+    there = {attempt for (attempt,) in journal.execute("SELECT attempt FROM attempts")}
+    for copy in copies.records():
+        attempt = copy["attempt"]
+        if attempt not in there and isinstance(attempt, int):
+            fields = [{**copy, "digest": None, "simulated": 0, "state": State.SETTLED}[name] for name in ATTEMPT_FIELDS]
+            marks = ",".join("?" * (len(ATTEMPT_FIELDS) + 1))
+            journal.execute(
+                f"INSERT INTO attempts ({', '.join(ATTEMPT_FIELDS)}, seal) VALUES ({marks})",
+                (*fields, attempt_seal(fields)),
+            )
+            done.unsure.append(attempt)
+
+
+def _answer(journal: sqlite3.Connection, attempt: int, copies: Copies, done: Restored) -> None:
+    *fields, _, body = journal.execute(_SELECT, (attempt,)).fetchone()
+    here = dict(zip(ATTEMPT_FIELDS, fields, strict=True))
+    digest = here["digest"]
+    if body_digest(body) == digest:
+        return  # its record was what was damaged
+    sharing = [row for (row,) in journal.execute("SELECT row FROM results WHERE attempt = ?", (attempt,))]
+    if isinstance(here["row"], int):
+        sharing.append(here["row"])
+    copied = (message for row in dict.fromkeys(sharing) for message in copies.messages(row))
+    found = next((message for message in copied if body_digest(message) == digest), None)
+    found = found if found is not None else corrected_body(body, digest)
+    if found is not None:
+        journal.execute("UPDATE attempts SET body = ? WHERE attempt = ?", (found, attempt))
+        done.restored += 1
+        return
+    # It stays paid for. The rows that it answered are asked again.
+    journal.execute("UPDATE attempts SET body = NULL WHERE attempt = ?", (attempt,))
+    _write(journal, attempt, [{**here, "digest": None, "state": State.SETTLED}[name] for name in ATTEMPT_FIELDS])
+    done.lost += sharing
+
+
+def _result(journal: sqlite3.Connection, n: int, copies: Copies, done: Restored) -> None:
+    *fields, seal = journal.execute(
+        f"SELECT {', '.join(RESULT_FIELDS)}, seal FROM results WHERE n = ?", (n,)
+    ).fetchone()
+    if fits(fields, seal, result_seal):
+        return  # it is sound itself: what it stands for is gone
+    row, _, head, attempt, body, *_ = fields
+    for copy in copies.lines(row):
+        first, message = parts(copy)
+        for one_head in (head, first):
+            for one_body in (body, None if attempt is not None else message):
+                candidate = [*fields[:2], one_head, attempt, one_body, *fields[5:]]
+                if fits(candidate, seal, result_seal):
+                    _write_result(journal, n, candidate, done)
+                    return
+    mended = corrected(fields, seal, result_seal)
+    if mended is not None:
+        _write_result(journal, n, mended, done)
+        return
+    journal.execute("DELETE FROM results WHERE n = ?", (n,))
+    done.lost.append(row)
+
+
+def _write_result(journal: sqlite3.Connection, n: int, fields: Sequence[object], done: Restored) -> None:
+    changed = ", ".join(f"{name} = ?" for name in RESULT_FIELDS)
+    journal.execute(f"UPDATE results SET {changed}, seal = ? WHERE n = ?", (*fields, result_seal(fields), n))
+    done.restored += 1
+
+
+def _drop_dangling(journal: sqlite3.Connection, done: Restored) -> None:
+    for n, row in journal.execute(_DANGLING).fetchall():
+        journal.execute("DELETE FROM results WHERE n = ?", (n,))
+        done.lost.append(row)
+
+
+def _is_open(journal: sqlite3.Connection, row: int) -> bool:
+    """Whether *row* has no answer, and none in the journal that its next session will show."""
+    return journal.execute(_STILL_OPEN, (row, State.ANSWERED)).fetchone() is not None

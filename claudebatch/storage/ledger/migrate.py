@@ -1,0 +1,103 @@
+"""An older form of the ledger becomes the present one: in one transaction, after a copy was put aside.
+
+Views hold nothing: they are no part of the version, and are made anew wherever their text is another one.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from claudebatch.core.errors import StorageError
+from claudebatch.storage.ledger.tables import TABLES, VERSION
+from claudebatch.storage.ledger.views import VIEWS
+from claudebatch.storage.private_files import private_file, sync_dir
+
+# The form before versions: sums by run, day and model, and one figure for what was held or unknown. What it held goes
+# on counting as held: the run's journal says what became of it, when that run is opened again or settled.
+_FROM_UNVERSIONED = (
+    "ALTER TABLE runs RENAME TO old_runs",
+    "ALTER TABLE spend RENAME TO old_spend",
+    *(statement for statement in TABLES.split(";") if statement.strip()),
+    # It did not tell how runs ended, either: those that hold nothing ended somehow.
+    "INSERT INTO runs (run, output, folder, started, ended) SELECT run, output,"
+    " CASE WHEN output LIKE '/%' THEN output || '.claudebatch' ELSE '' END, started,"
+    " CASE WHEN run NOT IN (SELECT run FROM old_spend WHERE held > 0) THEN started END FROM old_runs",
+    "INSERT INTO spend (run, day, model, rule, attempts, answers, input_tokens, cache_write_5m_tokens,"
+    " cache_read_tokens, output_tokens, spent) SELECT run, day, model, '', attempts, answers, input_tokens,"
+    " cache_write_tokens, cache_read_tokens, output_tokens, spent FROM old_spend",
+    "INSERT INTO holds SELECT run, day, sum(held) FROM old_spend GROUP BY run, day HAVING sum(held) > 0",
+    "DROP TABLE old_runs",
+    "DROP TABLE old_spend",
+)
+
+
+def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
+    """Make the ledger of *connection*, at *path*, one of the present version; raises `StorageError` at a newer one."""
+    version = _version(connection)
+    if version == VERSION and _views(connection) == VIEWS:
+        return
+    if version > VERSION:
+        raise StorageError(f"{path}: this spend ledger is from a newer claudebatch", fix="update claudebatch")
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        _upgrade(connection, path)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
+    version = _version(connection)  # another process may have done it while this one waited for its turn
+    if version < VERSION:
+        _upgrade_tables(connection, path, version)
+    if version <= VERSION:
+        _renew_views(connection)
+
+
+def _upgrade_tables(connection: sqlite3.Connection, path: Path, version: int) -> None:
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table'").fetchone()
+    if tables:
+        _put_copy_aside(path, version)
+        _run(connection, _FROM_UNVERSIONED)
+    else:
+        _run(connection, TABLES.split(";"))
+    connection.execute(f"PRAGMA user_version={VERSION}")
+
+
+def _renew_views(connection: sqlite3.Connection) -> None:
+    there = _views(connection)
+    if there != VIEWS:
+        _run(connection, [*(f"DROP VIEW {name}" for name in there), *VIEWS.values()])
+
+
+def _views(connection: sqlite3.Connection) -> dict[str, str]:
+    """Those of our views that are there; others are the user's own."""
+    found = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'view'")
+    return {name: text for name, text in found if name in VIEWS}
+
+
+def _run(connection: sqlite3.Connection, statements: tuple[str, ...] | list[str]) -> None:
+    # Not `executescript`: it would commit the transaction first.
+    for statement in statements:
+        connection.execute(statement)
+
+
+def _put_copy_aside(path: Path, version: int) -> None:
+    """Copy the file as it is now; whoever calls holds the lock for writing."""
+    place = path.with_name(f"{path.name}.v{version}.bak")
+    fresh = private_file(place.with_name(place.name + ".new"))
+    source, copy = sqlite3.connect(path), sqlite3.connect(fresh)
+    try:
+        source.backup(copy)
+    finally:
+        source.close()
+        copy.close()
+    fresh.replace(place)
+    sync_dir(place.parent)
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

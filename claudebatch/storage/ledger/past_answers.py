@@ -1,0 +1,81 @@
+"""What answers took before: an even sample of the newest runs, for estimates to learn from."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from claudebatch.storage.journal.schema import State
+from claudebatch.storage.ledger.schema import glance_at_ledger, unreadable
+
+_MOST_RUNS = 30
+_MOST_ANSWERS = 12_000
+_OF_A_RUN = 4_000
+"""Attempts that are read of one run; of a longer one they are taken in blocks from all over it."""
+_BLOCKS = 50
+_COLUMNS = (
+    "model, rule, input_estimate, input_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cache_read_tokens,"
+    " output_tokens, web_searches, geo"
+)
+# Most alike first: the same input, then the same tag, then whatever was run last.
+_RUNS = (
+    "SELECT run, CASE WHEN input <> '' AND input = :input THEN 0 WHEN tag <> '' AND tag = :tag THEN 1 ELSE 2 END AS far"
+    " FROM runs ORDER BY far, started DESC, run DESC LIMIT :most"
+)
+_SPAN = "SELECT coalesce(min(attempt), 0), coalesce(max(attempt), -1) FROM attempts WHERE run = ?"
+_ANSWERS = f"SELECT {_COLUMNS} FROM attempts WHERE run = ? AND attempt BETWEEN ? AND ? AND state = {State.ANSWERED:d}"
+
+
+class PastAnswer(NamedTuple):
+    """One answer of an earlier run; the order of fields is that of the columns."""
+
+    model: str
+    rule: str
+    input_estimate: int
+    """What its input was expected to be, before anything was learned."""
+    input_tokens: int
+    cache_write_5m_tokens: int
+    cache_write_1h_tokens: int
+    cache_read_tokens: int
+    output_tokens: int
+    web_searches: int
+    geo: str | None
+
+
+def past_answers(path: Path, *, input_name: str = "", tag: str = "") -> Iterator[tuple[int, PastAnswer]]:
+    """Answers that the ledger at *path* knows, each with how far its run is from this one: 0 the same input, 1 the
+    same tag, 2 any other. The nearest come first, of those the newest. Raises `StorageError`."""
+    connection = glance_at_ledger(path)
+    if connection is None:
+        return
+    try:
+        runs = connection.execute(_RUNS, {"input": input_name, "tag": tag, "most": _MOST_RUNS}).fetchall()
+        left = _MOST_ANSWERS
+        for run, far in runs:
+            for row in _sample(connection, run):
+                yield far, PastAnswer._make(row)
+                left -= 1
+            if left <= 0:
+                return
+    except sqlite3.Error as error:
+        raise unreadable(path, error) from error
+    finally:
+        connection.close()
+
+
+def _sample(connection: sqlite3.Connection, run: str) -> Iterator[tuple[Any, ...]]:
+    for first, last in _blocks(connection, run):
+        yield from connection.execute(_ANSWERS, (run, first, last))
+
+
+def _blocks(connection: sqlite3.Connection, run: str) -> list[tuple[int, int]]:
+    """First and last numbers of the attempts to read."""
+    first, last = connection.execute(_SPAN, (run,)).fetchone()
+    if last - first < _OF_A_RUN:
+        return [(first, last)]
+    length = _OF_A_RUN // _BLOCKS
+    step = (last - first + 1 - length) / (_BLOCKS - 1)
+    starts = [first + round(number * step) for number in range(_BLOCKS)]
+    return [(start, start + length - 1) for start in starts]

@@ -1,0 +1,62 @@
+"""A run is forgotten: its folder with the answers in it, and what the ledger knows of its single requests."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from claudebatch.core.errors import StorageError
+from claudebatch.storage.ledger.settle import settle_taken, without_journal
+from claudebatch.storage.run_folder import SUFFIX, RunDir
+
+
+def purge(ledger: sqlite3.Connection, run: str, folder: str, *, places: Path, forget: bool) -> bool:
+    """Remove *run*'s *folder* and its requests from *ledger*; False, and nothing is touched, while the run is alive.
+
+    Its sums are brought to what its journal says, and stay, because caps and reports count on them, unless *forget*.
+    Only a folder of ours is removed (beside its results, or in *places*), and in it only what we made; never results.
+    """
+    found = RunDir.take(_ours(Path(folder), places)) if folder else None
+    if found == "alive":
+        return False
+    if found is not None and found.meta("run_id") == run:
+        try:
+            settle_taken(ledger, run, found)
+        except BaseException:
+            found.close()
+            raise
+        found.erase()
+    else:
+        if found is not None:  # another run has taken its place
+            found.close()
+        without_journal(ledger, run, None)
+    # Last: whoever was interrupted can purge again.
+    _forget(ledger, run, sums=forget)
+    return True
+
+
+def _ours(folder: Path, places: Path) -> Path:
+    if folder.name.endswith(SUFFIX) or folder.parent == places:
+        return folder
+    raise StorageError(
+        f"{folder}: the spend ledger calls this a run's folder, which it is not; nothing was removed",
+        fix="remove it yourself if it is one",
+    )
+
+
+def _forget(ledger: sqlite3.Connection, run: str, *, sums: bool) -> None:
+    # Neither the free pages of the file nor its rollback journal keep what was deleted.
+    ledger.execute("PRAGMA secure_delete = ON")
+    ledger.execute("PRAGMA journal_size_limit = 0")
+    ledger.execute("BEGIN IMMEDIATE")
+    try:
+        ledger.execute("DELETE FROM attempts WHERE run = ?", (run,))
+        ledger.execute("UPDATE runs SET folder = '', ended = coalesce(ended, started) WHERE run = ?", (run,))
+        if sums:
+            ledger.execute("DELETE FROM spend WHERE run = ?", (run,))
+            ledger.execute("DELETE FROM runs WHERE run = ?", (run,))
+        ledger.execute("COMMIT")
+    except BaseException:
+        if ledger.in_transaction:
+            ledger.execute("ROLLBACK")
+        raise

@@ -1,0 +1,130 @@
+"""A run's part of the ledger, put together again from its journal."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from itertools import zip_longest
+
+from claudebatch.core.errors import StorageError
+from claudebatch.storage.journal.audit import unsound
+from claudebatch.storage.journal.checksums import damaged
+from claudebatch.storage.journal.schema import Came, State
+from claudebatch.storage.ledger.tables import ADD_ATTEMPT, ADD_SUMS, ATTEMPT, DROP_HOLDS, SUMS
+
+_OF_ATTEMPTS = {
+    "attempts": "count(*)",
+    "answers": "sum(state = :answered)",
+    "unknown_attempts": "sum(state = :unknown)",
+    "unpriced": "sum(NOT cost_known)",
+    "spent": "sum(cost)",
+    "unknown": "sum(CASE WHEN state = :unknown THEN worst ELSE 0 END)",
+    "cached": "0",
+    "shared": "0",
+    "saved_cache": "0",
+}
+_OF_RESULTS = {
+    "cached": "sum(x.source = :cache)",
+    "shared": "sum(x.source = :duplicate)",
+    "saved_cache": "sum(x.saved)",
+}
+_PARAMETERS = {
+    "answered": State.ANSWERED,
+    "unknown": State.UNKNOWN,
+    "sent": State.SENT,
+    "cache": Came.CACHE,
+    "duplicate": Came.DUPLICATE,
+}
+_WHICH = "state <> :sent AND (:rehearsal OR NOT simulated)"
+_ATTEMPT_SUMS = (
+    f"SELECT day, model, rule, {', '.join(_OF_ATTEMPTS.get(name, f'sum({name})') for name in SUMS)}"
+    f" FROM attempts WHERE {_WHICH} GROUP BY day, model, rule"
+)
+_RESULT_SUMS = (
+    f"SELECT x.day, r.model, r.rule, {', '.join(_OF_RESULTS.get(name, '0') for name in SUMS)}"
+    " FROM results x JOIN rows r ON r.row = x.row WHERE x.source IN (:cache, :duplicate) GROUP BY 1, 2, 3"
+)
+_FROM = {name: f"a.{name}" for name in ATTEMPT} | {
+    "id": "coalesce(r.id, '')",
+}
+_DETAILS = (
+    f"SELECT {', '.join(_FROM[name] for name in ATTEMPT)} FROM attempts a LEFT JOIN rows r ON r.row = a.row"
+    f" WHERE a.{_WHICH} ORDER BY a.attempt"
+)
+_AT_ONCE = 1000
+
+
+def rebuild(
+    ledger: sqlite3.Connection, run: str, journal: sqlite3.Connection, *, rehearsal: bool, anew: bool = False
+) -> None:
+    """Replace what *ledger* says of *run* by what its *journal* says, and hold nothing for it, in one transaction.
+
+    Attempts of the journal that have no outcome yet are left out: the caller has given them up before. Where the sums
+    agree already all is left as it is, unless *anew*, so that a long run is opened again at once.
+    """
+    parameters = {**_PARAMETERS, "rehearsal": rehearsal}
+    sums = _sums(journal, parameters)
+    if anew or _said(ledger, run) != sums:
+        _require_sound(journal)  # before the ledger is locked: it may take seconds
+    ledger.execute("BEGIN IMMEDIATE")
+    try:
+        if anew or _said(ledger, run) != sums:
+            ledger.execute("DELETE FROM spend WHERE run = ?", (run,))
+            ledger.execute("DELETE FROM attempts WHERE run = ?", (run,))
+            ledger.executemany(ADD_SUMS, ((run, *key, *line) for key, line in sums.items()))
+            ledger.executemany(ADD_ATTEMPT, _details(journal, run, parameters))
+        ledger.execute(DROP_HOLDS, (run,))
+        ledger.execute("COMMIT")
+    except BaseException:
+        if ledger.in_transaction:
+            ledger.execute("ROLLBACK")
+        raise
+
+
+def agrees(ledger: sqlite3.Connection, run: str, journal: sqlite3.Connection, *, rehearsal: bool) -> bool:
+    """Whether *ledger* says of *run* exactly what its *journal* says, in every sum and every attempt."""
+    parameters = {**_PARAMETERS, "rehearsal": rehearsal}
+    said = ledger.execute(f"SELECT run, {', '.join(ATTEMPT)} FROM attempts WHERE run = ? ORDER BY attempt", (run,))
+    pairs = zip_longest(said, _details(journal, run, parameters))
+    return _said(ledger, run) == _sums(journal, parameters) and all(a == b for a, b in pairs)
+
+
+def _sums(journal: sqlite3.Connection, parameters: dict[str, int]) -> dict[tuple[str, ...], list[int]]:
+    found = journal.execute(_ATTEMPT_SUMS, parameters).fetchall()
+    found += journal.execute(_RESULT_SUMS, parameters).fetchall()
+    sums: dict[tuple[str, ...], list[int]] = {}
+    for day, model, rule, *line in found:
+        before = sums.get((day, model, rule), [0] * len(SUMS))
+        if not all(type(value) is int for value in line):
+            raise _damaged(journal)
+        sums[day, model, rule] = [a + b for a, b in zip(before, line, strict=True)]
+    return sums
+
+
+def _damaged(journal: sqlite3.Connection) -> StorageError:
+    path = journal.execute("SELECT file FROM pragma_database_list WHERE name = 'main'").fetchone()[0]
+    return StorageError(
+        f"{path}: this run's records are damaged: what it spent cannot be added up",
+        fix="restore the folder from a copy, or start over with --fresh",
+    )
+
+
+def _require_sound(journal: sqlite3.Connection) -> None:
+    """Raise `StorageError` rather than let a damaged amount replace a sound one."""
+    attempt = next(unsound(journal), None)
+    if attempt is not None:
+        raise damaged(journal, f"what is written down of request {attempt}")
+
+
+def _said(ledger: sqlite3.Connection, run: str) -> dict[tuple[str, ...], list[int]] | None:
+    """The sums that the ledger has; None when its details are not of as many attempts."""
+    found = ledger.execute(f"SELECT day, model, rule, {', '.join(SUMS)} FROM spend WHERE run = ?", (run,))
+    sums: dict[tuple[str, ...], list[int]] = {(day, model, rule): line for day, model, rule, *line in found}
+    (details,) = ledger.execute("SELECT count(*) FROM attempts WHERE run = ?", (run,)).fetchone()
+    return sums if details == sum(line[0] for line in sums.values()) else None
+
+
+def _details(journal: sqlite3.Connection, run: str, parameters: dict[str, int]) -> Iterator[tuple[object, ...]]:
+    cursor = journal.execute(_DETAILS, parameters)
+    while some := cursor.fetchmany(_AT_ONCE):
+        yield from ((run, *values) for values in some)

@@ -1,0 +1,171 @@
+"""The ledger's tables, how its file is opened, and how an older form of it becomes this one.
+
+A rollback journal, not WAL: several runs write the file at once, which SQLite before 3.51.3 does not survive in WAL
+mode. Money is in whole pico-dollars, times in Unix milliseconds, days are UTC.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from math import ceil
+from pathlib import Path
+from typing import TypeAlias, TypeVar
+
+from claudebatch.core.errors import StorageError
+from claudebatch.storage.ledger.migrate import bring_up_to_date
+from claudebatch.storage.ledger.tables import VERSION
+from claudebatch.storage.private_files import STATE_DIR, private_dir, private_file
+
+_BUSY_S = 30.0
+_SLICE_S = 1.0
+"""SQLite waits in one piece, deaf to Ctrl-C: who waits for the file to be opened does so in slices."""
+_IN_PASSING_S = 0.3
+_MOVE = "move the file away; resumed runs rebuild it, and until then caps of a day, month or tag count from 0"
+_WAIT = "another program keeps it locked: close that one or wait, then run the same command"
+_LOOK = "check its folder, its owner and the free space, then run the same command"
+# A file that is only busy must not be moved away: the caps would forget what was spent.
+_FIXES = {
+    **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), _WAIT),
+    **dict.fromkeys(
+        (sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
+         sqlite3.SQLITE_CANTOPEN),
+        _LOOK,
+    ),
+}  # fmt: skip
+
+
+Waits: TypeAlias = Callable[[], object]
+"""Tells that the file is locked by somebody else, and waited for."""
+Found = TypeVar("Found")
+
+
+def nobody_told() -> None:
+    """A `Waits` that tells no one."""
+
+
+def open_ledger(path: Path, *, waits: Waits = nobody_told, patience_s: float = _BUSY_S) -> sqlite3.Connection:
+    """The ledger at *path* to write in, made or brought to its present form if need be; raises `StorageError`.
+
+    Waits for *patience_s* while another program keeps it locked; *waits* is called once when that takes a second. The
+    connection commits every statement unless the caller begins a transaction, and may change threads.
+    """
+    private_dir(path.parent, named_by=STATE_DIR)
+    private_file(path)
+    try:
+        return _patiently(lambda slice_s: _opened(path, slice_s), patience_s, waits)
+    except sqlite3.Error as error:
+        raise unusable(path, error, "opened") from error
+
+
+def _patiently(make: Callable[[float], Found], patience_s: float, waits: Waits) -> Found:
+    """What *make* gives within so many seconds as it is given, tried again while the file is locked."""
+    slices = ceil(patience_s / _SLICE_S)
+    tried = 0
+    while True:
+        try:
+            return make(min(_SLICE_S, patience_s))
+        except sqlite3.Error as error:
+            tried += 1
+            if tried >= slices or not _is(error, sqlite3.SQLITE_BUSY):
+                raise
+        if tried == 1:
+            waits()
+
+
+def _opened(path: Path, patience_s: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, timeout=patience_s, isolation_level=None, check_same_thread=False)
+    try:
+        connection.executescript("PRAGMA journal_mode=PERSIST; PRAGMA synchronous=FULL;")
+        bring_up_to_date(connection, path)
+    except BaseException:
+        connection.close()
+        raise
+    return _patient(connection)
+
+
+def _patient(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """*connection*, with the patience of one that is open: somebody else's commit takes its time."""
+    connection.execute(f"PRAGMA busy_timeout={round(_BUSY_S * 1000)}")
+    return connection
+
+
+def read_ledger(path: Path, *, waits: Waits = nobody_told) -> sqlite3.Connection | None:
+    """The ledger at *path* to read only, None where there is none yet; raises `StorageError`.
+
+    Waits for a locked one as `open_ledger` does. One of an older form is brought to the present one first.
+    """
+    if not path.exists():
+        return None
+    try:
+        found = _patiently(lambda slice_s: _of_this_form(path, slice_s), _BUSY_S, waits)
+    except sqlite3.Error as error:
+        # A writer died in the middle of a commit: whoever opens the file to write in undoes that.
+        if not _is(error, sqlite3.SQLITE_READONLY):
+            raise unreadable(path, error) from error
+        found = None
+    if found is None:
+        open_ledger(path, waits=waits).close()
+        return _read_only(path, _BUSY_S)
+    return _patient(found)
+
+
+def glance_at_ledger(path: Path) -> sqlite3.Connection | None:
+    """As `read_ledger`, for what a command can do without: it neither waits for a writer nor changes the file.
+
+    One of another form is as good as none.
+    """
+    if not path.exists():
+        return None
+    try:
+        return _of_this_form(path, _IN_PASSING_S)
+    except sqlite3.Error as error:
+        raise unreadable(path, error) from error
+
+
+def wait_for_ledger(path: Path, waits: Waits) -> None:
+    """Wait until nobody keeps the ledger at *path* locked, as `open_ledger` does; raises `StorageError`."""
+    open_ledger(path, waits=waits).close()
+
+
+def unreadable(path: Path, error: sqlite3.Error) -> StorageError:
+    """What a failing look into the ledger at *path* is raised as."""
+    return unusable(path, error, "read")
+
+
+def unusable(path: Path, error: sqlite3.Error, done: str) -> StorageError:
+    """What a failure at the ledger at *path* is raised as; *done* is what cannot be."""
+    fix = _FIXES.get(_kind(error), _MOVE)
+    return StorageError(f"{path}: the spend ledger cannot be {done}: {error}", fix=fix)
+
+
+def _is(error: sqlite3.Error, kind: int) -> bool:
+    return _kind(error) == kind
+
+
+def _kind(error: sqlite3.Error) -> int:
+    """The lower byte is the kind of error; what Python itself raises has none."""
+    return (getattr(error, "sqlite_errorcode", None) or 0) & 0xFF
+
+
+def _of_this_form(path: Path, patience_s: float) -> sqlite3.Connection | None:
+    connection = _read_only(path, patience_s)
+    try:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == VERSION:
+            return connection
+    except BaseException:
+        connection.close()
+        raise
+    connection.close()
+    return None
+
+
+def _read_only(path: Path, patience_s: float) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro",
+        uri=True,
+        timeout=patience_s,
+        isolation_level=None,
+        check_same_thread=False,
+    )

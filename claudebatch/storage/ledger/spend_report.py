@@ -1,0 +1,144 @@
+"""The ledger, read only: what was spent, by run, model, day, tag or route."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import defaultdict
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+from claudebatch.core.domain import Pico
+from claudebatch.core.reports import SpendLine, spend_sum
+from claudebatch.storage.ledger.schema import Waits, nobody_told, read_ledger, unreadable
+
+By: TypeAlias = Literal["run", "model", "day", "tag", "route"]
+
+# Sums are made in Python: whole numbers of any size. A line each of a run, day, model and rule is little.
+_SPEND = """
+SELECT s.*, coalesce(r.tag, '') AS tag, coalesce(r.output, '') AS output, coalesce(r.started, s.day) AS started,
+  r.dearest, r.dearest_input, r.dearest_write_5m, r.dearest_write_1h, r.dearest_read, r.dearest_output, r.dearest_search
+FROM spend s LEFT JOIN runs r ON r.run = s.run WHERE s.day >= :first AND (:run IS NULL OR s.run = :run)
+ORDER BY 1, 2, 3, 4
+"""
+_HOLDS = """
+SELECT h.run, h.day, h.amount, '' AS model, '' AS rule, coalesce(r.tag, '') AS tag, coalesce(r.output, '') AS output,
+  coalesce(r.started, h.day) AS started
+FROM holds h LEFT JOIN runs r ON r.run = h.run
+WHERE h.day >= :first AND h.amount <> 0 AND (:run IS NULL OR h.run = :run)
+ORDER BY 1, 2
+"""
+# Who named the model for a row, or for all of them, left nothing to be routed.
+_NOT_ROUTED = ("line", "--model")
+
+
+class _Group(NamedTuple):
+    """Some of the ledger's lines under one label."""
+
+    label: str
+    first: str
+    """When it begins, for the order."""
+    line: SpendLine
+
+
+class SpendReader:
+    """The ledger, read only."""
+
+    def __init__(self, path: Path, *, waits: Waits = nobody_told) -> None:
+        """*waits* is called where somebody else keeps the file locked."""
+        self._path = path
+        self._waits = waits
+
+    def by(self, what: By, *, since: date | None = None, run: str | None = None) -> list[SpendLine]:
+        """Spend of all runs or of one *run*, by *what*, oldest first; days are UTC. Nothing where there is no ledger.
+
+        Holds have no model and no route: there they are a line without a label.
+        """
+        asked = {"first": since.isoformat() if since else "", "run": run}
+        spent, held = self._rows(asked)
+        groups = [_Group(_label(row, what), row["started"], _line(row, what)) for row in spent]
+        groups += [_Group(_label(row, what), row["started"], _held(row, what)) for row in held]
+        return _summed(groups, by_day=what == "day")
+
+    def _rows(self, asked: dict[str, str | None]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """What was spent and what is held, as of one moment: else money that is settled in between is in neither."""
+        try:
+            connection = read_ledger(self._path, waits=self._waits)
+            if connection is None:
+                return [], []
+            try:
+                connection.execute("BEGIN")
+                return _dicts(connection, _SPEND, asked), _dicts(connection, _HOLDS, asked)
+            finally:
+                connection.close()
+        except sqlite3.Error as error:
+            raise unreadable(self._path, error) from error
+
+
+def _dicts(connection: sqlite3.Connection, query: str, asked: dict[str, str | None]) -> list[dict[str, Any]]:
+    cursor = connection.execute(query, asked)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor]
+
+
+def _summed(groups: list[_Group], *, by_day: bool) -> list[SpendLine]:
+    by_label: defaultdict[str, list[_Group]] = defaultdict(list)
+    for group in groups:
+        by_label[group.label].append(group)
+    order = sorted(by_label, key=lambda label: (label if by_day else min(g.first for g in by_label[label]), label))
+    lines = []
+    for label in order:
+        notes = dict.fromkeys(group.line.note for group in by_label[label] if group.line.note)
+        lines.append(spend_sum((group.line for group in by_label[label]), label, ", ".join(notes)))
+    return lines
+
+
+def _label(row: dict[str, Any], what: By) -> str:
+    return str(row["rule" if what == "route" else what])
+
+
+def _note(row: dict[str, Any], what: By) -> str:
+    if what == "run":
+        return f"{row['started']} {row['output']}"
+    return row["model"] if what == "route" else ""
+
+
+def _line(row: dict[str, Any], what: By) -> SpendLine:
+    return SpendLine(
+        "",
+        row["attempts"],
+        row["answers"],
+        row["input_tokens"],
+        row["cache_write_5m_tokens"] + row["cache_write_1h_tokens"],
+        row["cache_read_tokens"],
+        row["output_tokens"],
+        row["spent"],
+        row["unknown"],
+        _note(row, what),
+        unknown_attempts=row["unknown_attempts"],
+        web_searches=row["web_searches"],
+        unpriced=row["unpriced"],
+        cached=row["cached"],
+        shared=row["shared"],
+        saved_cache=row["saved_cache"],
+        saved_routing=_saved_routing(row),
+    )
+
+
+def _held(row: dict[str, Any], what: By) -> SpendLine:
+    return SpendLine("", held=row["amount"], note=_note(row, what))
+
+
+def _saved_routing(row: dict[str, Any]) -> Pico:
+    """What the answers would have cost more at the run's dearest model, of as many tokens."""
+    if not row["dearest"] or row["model"] == row["dearest"] or row["rule"] in _NOT_ROUTED or row["unpriced"]:
+        return 0
+    there = (
+        row["input_tokens"] * row["dearest_input"]
+        + row["cache_write_5m_tokens"] * row["dearest_write_5m"]
+        + row["cache_write_1h_tokens"] * row["dearest_write_1h"]
+        + row["cache_read_tokens"] * row["dearest_read"]
+        + row["output_tokens"] * row["dearest_output"]
+        + row["web_searches"] * row["dearest_search"]
+    )
+    return int(max(0, there - row["spent"]))

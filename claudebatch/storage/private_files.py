@@ -1,0 +1,86 @@
+"""Files that only their owner can read, and never through somebody else's link or in somebody else's folder."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from itertools import takewhile
+from pathlib import Path
+
+from claudebatch.core.errors import StorageError
+
+_OTHERS_WRITE = 0o022
+STATE_DIR, CACHE_DIR = "CLAUDEBATCH_STATE_DIR", "CLAUDEBATCH_CACHE_DIR"
+"""The variables of the environment that name the folders of all runs."""
+
+
+def private_dir(path: Path, *, named_by: str | None = None) -> Path:
+    """*path* as a folder of ours, made if need be with its parents, each new one of mode 0700.
+
+    Refuses a folder that belongs to somebody else or that others may write to: what lies in it could be anybody's.
+    *named_by* is the variable that can name another one.
+    """
+    try:
+        missing = [*takewhile(lambda folder: not folder.is_dir(), (path, *path.parents))]
+        for folder in reversed(missing):  # `parents=True` would leave the mode of parents to the umask
+            folder.mkdir(mode=0o700, exist_ok=True)
+        # New ones as well: somebody may have been quicker.
+        for folder in missing or (path,):
+            _check_folder(folder, named_by)
+    except OSError as error:
+        fix = f"choose another place: set {named_by}" if named_by else "choose another place"
+        raise StorageError(f"{path}: cannot make this folder: {error.strerror}", fix=fix) from error
+    return path
+
+
+def private_file(path: Path) -> Path:
+    """*path* as a file of mode 0600, made empty if it is not there; refuses what `open_private` refuses."""
+    os.close(open_private(path, os.O_RDWR))
+    return path
+
+
+def open_private(path: Path, flags: int) -> int:
+    """A descriptor of the file at *path*, made with mode 0600 if it is not there.
+
+    Refuses a symbolic link, what is no regular file, and a file of somebody else, who could read what comes into it.
+    """
+    try:
+        file = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        reason = f"{path}: cannot open this file: {error.strerror}"
+        raise StorageError(reason, fix="check its folder, its owner and the free space") from error
+    facts = os.fstat(file)
+    if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid():
+        return file
+    os.close(file)
+    why = "belongs to somebody else" if stat.S_ISREG(facts.st_mode) else "is not a regular file"
+    raise StorageError(f"{path} {why}", fix="remove it, or choose another place")
+
+
+def new_file(folder: Path, prefix: str, suffix: str, text: str) -> Path:
+    """A file in *folder* that was not there before, of mode 0600, with *text* in it; raises `OSError`."""
+    descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
+    with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
+        file.write(text)
+    return Path(name)
+
+
+def sync_dir(path: Path) -> None:
+    """Make a rename or a new file in *path* durable."""
+    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _check_folder(path: Path, named_by: str | None) -> None:
+    elsewhere = f"name one{f' in {named_by}' if named_by else ''} that is not there yet: it is made, for you alone"
+    own, facts, link = os.geteuid(), path.stat(), path.lstat()
+    if facts.st_uid != own or (stat.S_ISLNK(link.st_mode) and link.st_uid not in (own, 0)):
+        raise StorageError(f"{path} belongs to somebody else; nothing is kept there", fix=elsewhere)
+    if facts.st_mode & _OTHERS_WRITE:
+        raise StorageError(
+            f"{path}: others may write to this folder; nothing is kept there", fix=f"chmod 700 {path}, or {elsewhere}"
+        )

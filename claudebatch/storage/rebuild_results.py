@@ -1,0 +1,57 @@
+"""The results file again, out of the run's journal alone: no input, no configuration, no request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from claudebatch.core.errors import ClaudebatchError, LockedError
+from claudebatch.storage.journal.queries import drop_superseded, result_lines, unshown_answers
+from claudebatch.storage.results_file import Repair, check_place, mend
+from claudebatch.storage.run_folder import RunDir
+
+_CONTINUE = "run the command of this run again: it goes on where it stopped"
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuilt:
+    """What was done."""
+
+    output: Path
+    results: int
+    """Lines that the file holds now."""
+    repair: Repair
+    unshown: int
+    """Answers in the journal whose line is only made by the run's next session: a crash came in between."""
+
+
+def rebuild_output(folder: Path, output: Path) -> Rebuilt:
+    """Make the results file *output* hold exactly what the journal in *folder* holds.
+
+    A file that differs is set aside, never lost. Raises `LockedError` while the run goes on.
+    """
+    check_place(output)
+    run = RunDir.take(folder)
+    if run is None:
+        raise ClaudebatchError(f"{folder} holds no run", fix="name a results file, or see `claudebatch runs list`")
+    if run == "alive":
+        raise LockedError(f"{output}: its run is going on", fix="wait for it or stop it, then try again")
+    try:
+        return rebuild_taken(run, output)
+    finally:
+        run.close()
+
+
+def rebuild_taken(run: RunDir, output: Path) -> Rebuilt:
+    """As `rebuild_output`, of a *run* that is open already."""
+    if run.meta("set_aside"):
+        raise ClaudebatchError(f"{output} still holds the results of the run before", fix=_CONTINUE)
+    if run.meta("stale"):
+        drop_superseded(run.journal)
+    ordered = bool(run.meta("ordered"))
+    repair = mend(output, result_lines(run.journal, ordered=ordered), rewrite=bool(run.meta("stale")))
+    if repair.set_aside is not None:
+        mend(output, result_lines(run.journal, ordered=ordered), rewrite=True)
+    run.note(stale=False)
+    results = sum(1 for _ in result_lines(run.journal, ordered=ordered))
+    return Rebuilt(output, results, repair, len(unshown_answers(run.journal)))

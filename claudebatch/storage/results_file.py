@@ -1,0 +1,163 @@
+"""The results file: derived from the journal, mended from the journal, never a second truth."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from claudebatch.core.control_chars import json_for_eyes
+from claudebatch.core.errors import ClaudebatchError, LockedError, StorageError
+from claudebatch.storage.private_files import open_private, private_file, sync_dir
+
+_READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What had to be done to make the file agree with the journal."""
+
+    torn: bool = False
+    """A last line was cut short."""
+    added: int = 0
+    """Lines that the journal had and the file had not."""
+    set_aside: Path | None = None
+    """Where the file went because somebody else had changed it."""
+
+
+class FileOutput:
+    """Appends whole lines to the results file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._descriptor = open_private(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            # The run's folder is locked already: this is for a file of two names, or whose folder is moved away.
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._descriptor)
+            raise LockedError(f"{path}: another run writes these results", fix="wait for it or stop it") from error
+        except OSError:
+            pass  # this file system has no such locks
+
+    def append(self, lines: list[bytes]) -> None:
+        """Write *lines*, all of them or raise `OSError`."""
+        _write_all(self._descriptor, b"".join(lines))
+
+    def close(self) -> None:
+        """Make the file durable and close it."""
+        os.fsync(self._descriptor)
+        os.close(self._descriptor)
+
+
+class StreamOutput:
+    """Writes whole lines to standard output; to a terminal so that no answer can steer it."""
+
+    def append(self, lines: list[bytes]) -> None:
+        """Write *lines*; raises `OSError` when nobody reads any more."""
+        descriptor, data = sys.stdout.fileno(), b"".join(lines)
+        _write_all(descriptor, json_for_eyes(data) if os.isatty(descriptor) else data)
+
+    def close(self) -> None:
+        """Nothing is buffered here."""
+
+
+def check_place(path: Path) -> None:
+    """Refuse results anywhere but in a file: `--fresh` would move a folder or a device out of the way."""
+    if path.is_dir():
+        raise ClaudebatchError(f"{path} is a folder, results need a file", fix="name a file in it with -o")
+    if path.is_symlink():
+        raise ClaudebatchError(f"{path} is a link, and results go through none", fix="name the file itself with -o")
+    if path.exists() and not path.is_file():
+        raise ClaudebatchError(f"{path} is not a regular file", fix="use -o - to write results to standard output")
+
+
+def mend(path: Path, lines: Iterable[bytes], *, rewrite: bool) -> Repair:
+    """Make the file at *path* hold exactly *lines*.
+
+    A file that is a true beginning of them is completed. One that differs was changed by somebody: it is set aside,
+    not lost. With *rewrite* the old content is known to be out of date and simply replaced.
+    """
+    stream = iter(lines)
+    if rewrite or not path.exists():
+        return Repair(added=_replace(path, stream))
+    end, first = _agreement(path, stream)
+    rest = path.stat().st_size - end
+    if first is None and rest == 0:
+        return Repair()
+    with path.open("rb") as file:
+        file.seek(end)
+        tail = file.read(len(first) if first else rest)
+    if rest > len(tail) or not (first or b"").startswith(tail):
+        return Repair(set_aside=_set_aside(path))
+    return Repair(torn=bool(tail), added=_complete(path, end, chain([first or b""], stream)))
+
+
+def difference(path: Path, lines: Iterable[bytes]) -> str | None:
+    """How the file at *path* differs from *lines*; None: it holds exactly them. Changes nothing."""
+    if not path.is_file():
+        return "is not there"
+    end, first = _agreement(path, lines)
+    rest = path.stat().st_size - end
+    if first is None:
+        return f"holds {rest:,} bytes more than its run has written" if rest else None
+    return f"differs from byte {end:,} on" if rest else "ends too early"
+
+
+def _agreement(path: Path, stream: Iterable[bytes]) -> tuple[int, bytes | None]:
+    """(bytes that agree, first line of *stream* that the file does not hold whole)."""
+    end = 0
+    with path.open("rb", buffering=_READ_BYTES) as file:
+        for line in stream:
+            if file.read(len(line)) != line:
+                return end, line
+            end += len(line)
+    return end, None
+
+
+def _complete(path: Path, end: int, lines: Iterable[bytes]) -> int:
+    added = 0
+    with path.open("r+b", buffering=_READ_BYTES) as file:
+        file.truncate(end)
+        file.seek(end)
+        for line in lines:
+            file.write(line)
+            added += 1
+        file.flush()
+        os.fsync(file.fileno())
+    return added
+
+
+def _replace(path: Path, lines: Iterable[bytes]) -> int:
+    fresh = path.with_name(path.name + ".new")
+    count = 0
+    try:
+        with private_file(fresh).open("wb", buffering=_READ_BYTES) as file:
+            for line in lines:
+                file.write(line)
+                count += 1
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+        sync_dir(path.parent)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot write the results: {error.strerror}", fix="free some space") from error
+    return count
+
+
+def _set_aside(path: Path) -> Path:
+    number = 1
+    while (aside := path.with_name(f"{path.name}.edited-{number}")).exists():
+        number += 1
+    path.rename(aside)
+    return aside
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,61 @@
+"""What a run has noted about itself, read so that a damaged or planted note is an error and not a surprise."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from claudebatch.core.errors import StorageError
+
+
+def _words(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) for word in value)
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+def _count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+
+
+_KINDS: dict[str, Callable[[object], bool]] = {
+    "run_id": _text,
+    "started": _text,
+    "input": _text,
+    "tag": _text,
+    "simulator": lambda value: value is None or isinstance(value, str),
+    "simulated": _flag,
+    "stale": _flag,
+    "ordered": _flag,
+    "agreed": _flag,
+    "set_aside": _flag,
+    "lanes": _words,
+    "models": _words,
+    "rows": _count,
+    "bad_rows": _count,
+    "expected": _count,
+}
+
+
+def read_note(journal: sqlite3.Connection, folder: Path, key: str) -> Any:
+    """What *journal* has noted under *key*; None if nothing was. Raises `StorageError` for what nobody here notes."""
+    found = journal.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+    if found is None:
+        return None
+    try:
+        value = json.loads(found[0])
+        sound = _KINDS[key](value) if key in _KINDS else True
+    except (ValueError, TypeError, RecursionError):
+        sound = False
+    if not sound:
+        raise StorageError(f'{folder}: the run\'s note "{key}" is damaged', fix="start over with --fresh")
+    return value

@@ -1,1 +1,0 @@
-"""What is kept on disk or in memory: journal, spend ledger, response cache, pools, budget. Fits what layers ask for."""

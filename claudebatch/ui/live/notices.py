@@ -1,0 +1,99 @@
+"""Which events deserve a line of their own, and its words.
+
+A fault that hits every row must not print a line per row: the first few failed rows and the first fallback of each
+kind are shown, the rest is only counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from claudebatch.core.events import (
+    BreakerChanged,
+    CapAlert,
+    DrainStarted,
+    Event,
+    FellBack,
+    Notice,
+    RowFinished,
+    SpendSpike,
+)
+from claudebatch.ui.format import clip
+from claudebatch.ui.live.alert_text import alert_text
+
+_FAILURES_SHOWN = 5
+_LONGEST_WORD = 120
+"""Characters of an id or a reason that are shown: one that is ten megabytes long is still one line."""
+
+Kind = Literal["notice", "row_failed", "fallback", "breaker", "alert", "drain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of talk, not yet sanitised."""
+
+    kind: Kind
+    text: str
+
+    @property
+    def style(self) -> str | None:
+        """The style of `Terminal.say`: what the user may have to act on stands out."""
+        return "warning" if self.kind in ("breaker", "alert", "drain") else None
+
+
+class Notices:
+    """Turns events into lines, or into None when they are not worth one."""
+
+    def __init__(self) -> None:
+        # Mutable state, changed by `__call__` only: what was said already.
+        self._failures = 0
+        self._fallbacks: set[tuple[str, str]] = set()
+        self._open: set[str] = set()
+        self._words: dict[type[Any], Callable[[Any], Line | None]] = {
+            Notice: lambda event: Line("notice", clip(event.text, 1000)),
+            RowFinished: self._row_finished,
+            FellBack: self._fell_back,
+            BreakerChanged: self._breaker_changed,
+            SpendSpike: _alert,
+            CapAlert: _alert,
+            DrainStarted: lambda event: Line("drain", f"stopping: {event.reason}; requests in flight may finish"),
+        }
+
+    def __call__(self, event: Event) -> Line | None:
+        """The line that *event* deserves, if any."""
+        words = self._words.get(type(event))
+        return None if words is None else words(event)
+
+    def _row_finished(self, event: RowFinished) -> Line | None:
+        if event.ok:
+            return None
+        self._failures += 1
+        if self._failures > _FAILURES_SHOWN:
+            return None
+        last = "; more are only counted" if self._failures == _FAILURES_SHOWN else ""
+        text = f"failed: {clip(event.id, _LONGEST_WORD)}: {clip(event.error or 'unknown', _LONGEST_WORD)}{last}"
+        return Line("row_failed", text)
+
+    def _fell_back(self, event: FellBack) -> Line | None:
+        hop = (event.model, event.next_model)
+        if hop in self._fallbacks:
+            return None
+        self._fallbacks.add(hop)
+        reason = clip(event.reason, _LONGEST_WORD)
+        return Line("fallback", f"{event.next_model} stands in for {event.model}: {reason}")
+
+    def _breaker_changed(self, event: BreakerChanged) -> Line | None:
+        """Opening and closing are news; the probes between are not."""
+        if event.state == "open" and event.pool not in self._open:
+            self._open.add(event.pool)
+            return Line("breaker", f"{event.pool} does not answer: paused, with a probe now and then")
+        if event.state == "closed" and event.pool in self._open:
+            self._open.discard(event.pool)
+            return Line("breaker", f"{event.pool} answers again")
+        return None
+
+
+def _alert(event: CapAlert | SpendSpike) -> Line:
+    return Line("alert", alert_text(event))

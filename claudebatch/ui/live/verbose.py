@@ -1,0 +1,56 @@
+"""What `-v` says beyond the notices: every wait, retry and limit in words; and with `-vv` every request."""
+
+from __future__ import annotations
+
+from claudebatch.core.events import AttemptFinished, ConcurrencyChanged, Event, LimitsSeen, Retrying, Waiting
+from claudebatch.core.pool_waits import WORTH_A_WORD_S
+from claudebatch.ui import format as fmt
+from claudebatch.ui.live.frame import UNTIL_MONEY
+
+_LONGEST_WORD = 120
+
+
+def told(event: Event, *, requests: bool) -> str | None:
+    """The sentence for *event*, if it deserves one; those of single *requests* on demand."""
+    if isinstance(event, AttemptFinished):
+        return _attempt(event) if requests else None
+    if isinstance(event, Retrying):
+        row = f" ({_clip(event.id)})" if event.id else ""
+        return f"{event.model}{row}: {event.error}, attempt {event.attempt}; again in {event.seconds:.1f} s"
+    if isinstance(event, Waiting):
+        return _wait(event) if event.seconds >= WORTH_A_WORD_S else None
+    if isinstance(event, LimitsSeen):
+        return _limits(event)
+    if isinstance(event, ConcurrencyChanged):
+        return f"{event.pool}: up to {fmt.counted(event.limit, 'request')} in flight"
+    return None
+
+
+def _wait(event: Waiting) -> str:
+    if event.reason == "money":
+        return f"{event.pool} ({_clip(event.id)}): waits for money, {UNTIL_MONEY}"
+    return f"{event.pool}: waits {event.seconds:.1f} s: {event.reason}"
+
+
+def _limits(event: LimitsSeen) -> str:
+    named = (
+        (event.requests_per_minute, "requests"),
+        (event.input_tokens_per_minute, "input tokens"),
+        (event.output_tokens_per_minute, "output tokens"),
+    )
+    known = [f"{fmt.per_minute(limit)} {what}" for limit, what in named if limit is not None]
+    return f"{event.pool}: the API allows {', '.join(known)} a minute" if known else f"{event.pool}: no limit is known"
+
+
+def _attempt(event: AttemptFinished) -> str:
+    row = _clip(event.call.prompt.id) if event.call else "?"
+    took = fmt.milliseconds(event.latency_ms)
+    if event.error is None:
+        return f"{row}: {event.model} answered in {took} for {fmt.money(event.cost)}"
+    status = f" ({event.status})" if event.status else ""
+    billed = f"; may be billed {fmt.money(event.cost)}" if event.unknown else ""
+    return f"{row}: {event.model}: {_clip(event.error)}{status} after {took}{billed}"
+
+
+def _clip(text: str) -> str:
+    return fmt.clip(text, _LONGEST_WORD)

@@ -1,0 +1,1 @@
+"""What programs read: the `--json` events and the log file."""

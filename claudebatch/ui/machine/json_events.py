@@ -1,0 +1,194 @@
+r"""`--json`: what happens in a run, as one JSON object per line. This page is the protocol, version 1.
+
+Every object has `v` (1), `event`, and `t` (seconds since the display was started). Fields are added, never renamed
+or removed, while `v` is 1; readers skip events and fields that they do not know. Dollars are exact decimal strings.
+Everything outside printable ASCII is escaped (`\u001b`), so that the lines are safe to look at and ids stay exact.
+
+start        run_id, rows, finished_before, spent_usd, cap_usd (null: none), output, simulated
+progress     rows, done (earlier sessions included), succeeded, failed, cached, shared (this session), in_flight,
+             requests, retries, fallbacks, spent_usd (earlier sessions included), saved_usd, unknown_attempts,
+             eta_s (null: nobody can say), draining (null, or why the run stops),
+             waiting (null, or {pool, reason, seconds (null: nobody can say)}: what moves again first),
+             pools: {name: {breaker, in_flight, concurrency (null: not told), waiting (null, or {reason, seconds}),
+             rpm, itpm, otpm, rpm_limit, itpm_limit, otpm_limit (null: none known)}}.
+             At most one every *interval* seconds, and one last before `done`.
+row_failed   id, model, error, latency_ms. One for every row that failed.
+limits       pool, requests_per_minute, input_tokens_per_minute, output_tokens_per_minute (null: unknown).
+             When the limits in force of a pool are learned, and when they change.
+concurrency  pool, limit: how many requests the pool may have in flight from now on
+alert        kind (cap or spike), its fields as in docs/alerts.md, text
+notice       kind (notice, fallback, breaker, drain), text
+done         the fields of `summary_json`: how the run ended, its exit_code and next_command
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import asdict
+from math import isinf
+from typing import Any, TextIO
+
+from claudebatch.core.events import CapAlert, ConcurrencyChanged, Event, LimitsSeen, RowFinished, RunStarted, SpendSpike
+from claudebatch.core.pool_waits import Wait
+from claudebatch.core.reports import RunSummary
+from claudebatch.ui.format import usd_string
+from claudebatch.ui.live.alert_text import alert_json
+from claudebatch.ui.live.frame import LimitsByPool
+from claudebatch.ui.live.notices import Notices
+from claudebatch.ui.live.tally import PoolTally, Tally
+from claudebatch.ui.live.ticker import Ticker
+from claudebatch.ui.tables.run_summary import summary_json
+from claudebatch.ui.terminal import SafeStream
+
+VERSION = 1
+
+
+def json_line(fields: dict[str, Any]) -> str:
+    """*fields* as one line of printable ASCII."""
+    return json.dumps(fields, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f") + "\n"
+
+
+class JsonEvents:
+    """Writes the protocol above; *interval* is the fewest seconds between two `progress` lines."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        now: Callable[[], float],
+        interval: float = 1.0,
+        *,
+        limits: LimitsByPool | None = None,
+        own_thread: bool = True,
+    ) -> None:
+        self._stream = SafeStream(stream, on_broken=self._lost)
+        self._now = now
+        self._interval = interval
+        self._limits = limits or {}
+        self._notices = Notices()
+        self._ticker = Ticker(self.tick, interval_s=max(interval, 0.1)) if own_thread else None
+        self._one_at_a_time = threading.Lock()  # the ticker writes too, and lines must not mix
+        self.on_lost: Callable[[], object] | None = None
+        """Called once, maybe in another thread, when whoever read the events has left."""
+        # Mutable state. `tally` changes with events, the others with `start` and `tick`.
+        self.tally = Tally(now)
+        self._began = self._due = now()
+
+    def start(self) -> None:
+        """Begin to count the time; without a thread of its own, whoever made it calls `tick`."""
+        self._began = self._due = self._now()
+        if self._ticker is not None:
+            self._ticker.start()
+
+    def __call__(self, event: Event) -> None:
+        """Count *event*, and write it if the protocol has a line for it."""
+        self.tally(event)
+        if isinstance(event, RowFinished):
+            if not event.ok:
+                self._write("row_failed", _row_failed(event))
+        elif isinstance(event, RunStarted):
+            self._write("start", _start(event))
+        elif isinstance(event, LimitsSeen):
+            self._write("limits", asdict(event))
+        elif isinstance(event, ConcurrencyChanged):
+            self._write("concurrency", asdict(event))
+        elif isinstance(event, CapAlert | SpendSpike):
+            self._write("alert", alert_json(event))
+        else:
+            line = self._notices(event)
+            if line is not None:
+                self._write("notice", {"kind": line.kind, "text": line.text})
+
+    def tick(self) -> None:
+        """Write `progress` if it is due."""
+        now = self._now()
+        if now >= self._due and self.tally.run is not None:
+            self._due = now + self._interval
+            self._write("progress", self._progress(now))
+
+    def stop(self) -> None:
+        """Write no more `progress`."""
+        if self._ticker is not None:
+            self._ticker.stop()
+
+    def done(self, summary: RunSummary) -> None:
+        """Stop, and write the last `progress` and `done`."""
+        self.stop()
+        if self.tally.run is not None:
+            self._write("progress", self._progress(self._now()))
+        self._write("done", summary_json(summary))
+
+    @property
+    def lost(self) -> bool:
+        """Whether events found no reader."""
+        return self._stream.broken
+
+    def _lost(self) -> None:
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def _write(self, event: str, fields: dict[str, Any]) -> None:
+        head = {"v": VERSION, "event": event, "t": round(self._now() - self._began, 3)}
+        with self._one_at_a_time:
+            self._stream.write(json_line(head | fields))
+            self._stream.flush()
+
+    def _progress(self, now: float) -> dict[str, Any]:
+        tally = self.tally
+        waits, eta_s = {wait.pool: wait for wait in tally.waits(now)}, tally.eta_s(now)
+        first = next(iter(waits.values()), None)
+        return {
+            "rows": tally.rows,
+            "done": tally.done,
+            "succeeded": tally.succeeded,
+            "failed": tally.failed,
+            "cached": tally.cached,
+            "shared": tally.shared,
+            "in_flight": tally.in_flight,
+            "requests": tally.requests,
+            "retries": tally.retries,
+            "fallbacks": tally.fallbacks,
+            "spent_usd": usd_string(tally.spent),
+            "saved_usd": usd_string(tally.saved),
+            "unknown_attempts": tally.unknown_attempts,
+            "eta_s": None if eta_s is None else round(eta_s, 1),
+            "draining": tally.draining,
+            "waiting": first and {"pool": first.pool, **_wait(first, now)},
+            "pools": {name: self._pool(name, pool, waits.get(name), now) for name, pool in list(tally.pools.items())},
+        }
+
+    def _pool(self, name: str, pool: PoolTally, wait: Wait | None, now: float) -> dict[str, Any]:
+        limits = pool.in_force(self._limits.get(name))
+        return {
+            "breaker": pool.breaker,
+            "in_flight": pool.in_flight,
+            "concurrency": pool.concurrency,
+            "waiting": wait and _wait(wait, now),
+            "rpm": round(pool.requests.per_minute(now), 1),
+            "itpm": round(pool.input_tokens.per_minute(now)),
+            "otpm": round(pool.output_tokens.per_minute(now)),
+            "rpm_limit": limits[0],
+            "itpm_limit": limits[1],
+            "otpm_limit": limits[2],
+        }
+
+
+def _wait(wait: Wait, now: float) -> dict[str, Any]:
+    return {"reason": wait.reason, "seconds": None if isinf(wait.until) else round(wait.until - now, 1)}
+
+
+def _start(event: RunStarted) -> dict[str, Any]:
+    return {
+        "run_id": event.run_id,
+        "rows": event.rows,
+        "finished_before": event.finished_before,
+        "spent_usd": usd_string(event.spent_before),
+        "cap_usd": None if event.cap is None else usd_string(event.cap),
+        "output": event.output,
+        "simulated": event.simulated,
+    }
+
+
+def _row_failed(event: RowFinished) -> dict[str, Any]:
+    return {"id": event.id, "model": event.model, "error": event.error, "latency_ms": event.latency_ms}

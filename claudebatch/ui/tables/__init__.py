@@ -1,0 +1,1 @@
+"""What is shown at the end: summaries, reports and tables, as text and as data."""

@@ -1,0 +1,207 @@
+"""Models, their prices and limits as aligned text, and the same as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import date
+from typing import Any
+
+from claudebatch.core.domain import Pico
+from claudebatch.core.reports.models import ModelLine, ModelPrices, ModelsReport, TierLimits, TokenPrices
+from claudebatch.ui import format as fmt
+from claudebatch.ui.tables.table import table
+
+_HEADER = ("model", "input", "output", "cache read", "window", "answer", "pool", "limits per minute", "")
+_COLUMNS = "<>>>>><<<"
+_STALE_DAYS = 60
+"""Prices changed six times in five months of 2026."""
+
+
+def render_models(report: ModelsReport) -> list[str]:
+    """One line per model; all about it where there is only one."""
+    if len(report.models) == 1:
+        return [*_details(report.models[0]), "", *_age(report)]
+    rows = [_row(line) for line in report.models]
+    return [
+        *table(_COLUMNS, _HEADER, rows),
+        "",
+        "Dollars per million tokens; limits: requests / input / output tokens, as a run starts"
+        f" (limits.tier: {report.tier}).",
+        *_age(report),
+        "All about one of them: claudebatch models NAME",
+    ]
+
+
+def models_json(report: ModelsReport) -> dict[str, Any]:
+    """The fields of *report*; dollars as exact decimal strings, per million tokens but for a search."""
+    return {
+        "price_source": report.price_source,
+        "price_version": report.price_version,
+        "prices_checked_on": report.checked,
+        "prices_checked_with": f"genai-prices {report.checked_with}",
+        "tier": report.tier,
+        "models": [_line_json(line) for line in report.models],
+    }
+
+
+def _age(report: ModelsReport) -> Iterator[str]:
+    text = f"Prices: {report.price_source}, held against the published ones on {report.checked}"
+    if not report.price_source.endswith(f" {report.checked_with}"):
+        text += f" (version {report.checked_with} was: newer prices may be right, and nobody has looked)"
+    days = (report.on - date.fromisoformat(report.checked)).days
+    if days > _STALE_DAYS:
+        text += f", {fmt.counted(days, 'day')} ago: look for a newer release"
+    own = [line for line in report.models if line.prices is not None and line.prices.source == "configuration"]
+    if own:
+        text += f"; {fmt.counted(len(own), 'model')} priced by the configuration"
+    yield text + "."
+
+
+def _row(line: ModelLine) -> tuple[str, ...]:
+    prices = line.prices.standard if line.prices is not None else None
+    return (
+        line.id,
+        *(
+            (_usd(prices.input), _usd(prices.output), _usd(prices.cache_read))
+            if prices is not None
+            else ("unknown", "unknown", "unknown")
+        ),
+        _window(line.context_window),
+        _window(line.max_output),
+        line.pool,
+        _limits(line.limits),
+        "; ".join(_remarks(line)),
+    )
+
+
+def _remarks(line: ModelLine) -> Iterator[str]:
+    if line.is_default:
+        yield "the default"
+    if line.retires_at is not None:
+        yield _retirement(line)
+    if line.prices is not None:
+        if line.prices.source == "configuration":
+            yield "price set by the configuration"
+        if line.prices.above is not None:
+            yield f"prompts above {line.prices.threshold:,}: {_pair(line.prices.above)}"
+        if line.prices.fast is not None:
+            yield f"fast: {_pair(line.prices.fast)}"
+    if line.changed:
+        yield f"{', '.join(line.changed)} set by the configuration"
+
+
+def _details(line: ModelLine) -> list[str]:
+    facts = [*_price_lines(line.prices), *_limit_lines(line), *_fact_lines(line)]
+    width = max(len(name) for name, _ in facts)
+    title = line.id + (f" ({', '.join(line.aliases)})" if line.aliases else "")
+    return [title, *(f"  {name:<{width}}  {text}" for name, text in facts)]
+
+
+def _price_lines(prices: ModelPrices | None) -> Iterator[tuple[str, str]]:
+    if prices is None:
+        yield "price", "unknown: under a cap it is not asked, without one its answers count as unknown"
+        return
+    yield "price", _all(prices.standard) + "  (dollars per million tokens)"
+    if prices.above is not None:
+        yield f"above {prices.threshold:,}", f"{_all(prices.above)}  (all of a request with a longer prompt)"
+    if prices.fast is not None:
+        yield "fast mode", _all(prices.fast)
+    yield "also", f"{_usd(prices.search)} a web search · batch: half · inference_geo us: a tenth more"
+    yield "says who", prices.source
+
+
+def _limit_lines(line: ModelLine) -> Iterator[tuple[str, str]]:
+    yield "pool", line.pool + (f", shared with {', '.join(line.shares_with)}" if line.shares_with else "")
+    yield "limits", f"{_limits(line.limits)}  (requests / input / output tokens a minute, as a run starts)"
+    for tier, limits in line.tiers.items():
+        yield f"  {tier}", _limits(limits)
+
+
+def _fact_lines(line: ModelLine) -> Iterator[tuple[str, str]]:
+    if not line.known:
+        yield "facts", "none; what follows refuses nothing"
+    yield "window", f"{_window(line.context_window)} tokens, {_window(line.max_output)} of them in an answer"
+    yield "caching", f"from {line.min_cacheable_prefix:,} tokens of prefix"
+    yield "thinking", _thinking(line)
+    yield "effort", _effort(line)
+    no = [name for name, takes in _takes(line) if not takes]
+    if no:
+        yield "refuses", ", ".join(no)
+    if line.changed:
+        yield "set", f"{', '.join(line.changed)} (by the configuration)"
+    if line.retires_at is not None:
+        yield "retires", _retirement(line)
+
+
+def _thinking(line: ModelLine) -> str:
+    text = f"{', '.join(line.thinking)}; left out, it is {line.thinking_default}"
+    cap = line.effort_cap_without_thinking
+    return text if cap is None else f"{text}; without it, effort goes up to {cap}"
+
+
+def _effort(line: ModelLine) -> str:
+    return f"{', '.join(line.efforts)}; left out, it is {line.default_effort}" if line.efforts else "not accepted"
+
+
+def _takes(line: ModelLine) -> tuple[tuple[str, bool], ...]:
+    return (
+        ("a begun answer as the last message", line.prefill),
+        ("tool_choice any and tool", line.forced_tools),
+        ("inference_geo", line.inference_geo),
+    )
+
+
+def _retirement(line: ModelLine) -> str:
+    if line.days_left is not None and line.days_left > 0:
+        return f"ends {line.retires_at}, in {fmt.counted(line.days_left, 'day')}"
+    return f"retired {line.retires_at}"
+
+
+def _all(prices: TokenPrices) -> str:
+    return (
+        f"input {_usd(prices.input)} · output {_usd(prices.output)} · cache read {_usd(prices.cache_read)}"
+        f" · cache write {_usd(prices.cache_write_5m)} for 5m, {_usd(prices.cache_write_1h)} for 1h"
+    )
+
+
+def _pair(prices: TokenPrices) -> str:
+    return f"{_usd(prices.input)} / {_usd(prices.output)}"
+
+
+def _usd(amount: Pico) -> str:
+    return fmt.money_exact(amount)
+
+
+def _window(tokens: int) -> str:
+    return fmt.tokens(tokens)
+
+
+def _limits(limits: TierLimits) -> str:
+    amounts = (limits.requests, limits.input_tokens, limits.output_tokens)
+    if not any(amounts):
+        return "none"
+    return " / ".join("-" if amount is None else fmt.per_minute(amount) for amount in amounts)
+
+
+def _line_json(line: ModelLine) -> dict[str, Any]:
+    prices = line.prices
+    return {
+        **asdict(line),
+        "limits": asdict(line.limits),
+        "tiers": {tier: asdict(limits) for tier, limits in line.tiers.items()},
+        "prices": None
+        if prices is None
+        else {
+            "source": prices.source,
+            "standard": _prices_json(prices.standard),
+            "threshold": prices.threshold,
+            "above": None if prices.above is None else _prices_json(prices.above),
+            "fast": None if prices.fast is None else _prices_json(prices.fast),
+            "search": fmt.usd_string(prices.search),
+        },
+    }
+
+
+def _prices_json(prices: TokenPrices) -> dict[str, str]:
+    return {kind: fmt.usd_string(amount) for kind, amount in asdict(prices).items()}

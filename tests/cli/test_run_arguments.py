@@ -1,0 +1,49 @@
+"""What `run` and `estimate` are given reaches the run: as an option of it, or as configuration."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from decimal import Decimal
+
+import pytest
+
+from claudebatch.cli.estimate import estimate
+from claudebatch.cli.options import OnBadRow
+from claudebatch.cli.run import run
+from claudebatch.cli.wiring.run_arguments import config_flags, run_options
+from claudebatch.config.sections import Config
+from claudebatch.core.errors import ClaudebatchError
+from claudebatch.setup.run_options import RunOptions
+
+GIVEN = {"inputs": ["a.jsonl", "b.jsonl"], "output": "-", "limit": 5, "text": True, "budget": Decimal(5), "yes": True}
+OF_THE_COMMAND = {"config", "dry_run", "yes", "json", "quiet", "verbose", "log", "log_prompts", "no_progress"}
+NOBODY_GIVES = {"base_url", "command"}
+
+
+def test_every_parameter_is_an_option_of_the_run_or_configuration_or_the_commands_own():
+    options, flags = {field.name for field in fields(RunOptions)} - NOBODY_GIVES, set(config_flags({}))
+    assert flags <= set(Config.__struct_fields__)
+    assert not options & flags
+    assert set(inspect.signature(run).parameters) == options | flags | OF_THE_COMMAND
+    assert set(inspect.signature(estimate).parameters) <= options | flags | OF_THE_COMMAND
+
+
+def test_values_are_taken_by_their_names(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/somewhere/claudebatch", "run", "a.jsonl"])
+    assert run_options(GIVEN) == RunOptions(
+        inputs=("a.jsonl", "b.jsonl"), output="-", limit=5, text=True, command=("claudebatch", "run", "a.jsonl")
+    )
+    flags = config_flags({**GIVEN, "on_bad_row": OnBadRow.skip})
+    assert {name: value for name, value in flags.items() if value is not None} == {
+        "budget": Decimal(5),
+        "on_bad_row": "skip",
+    }
+    assert type(flags["on_bad_row"]) is str
+
+
+def test_no_row_is_an_error_only_where_it_is_called_one():
+    RunOptions(("in.jsonl",)).require_rows(False)
+    RunOptions(("in.jsonl",), fail_on_empty=True).require_rows(True)
+    with pytest.raises(ClaudebatchError, match=r"in\.jsonl: no row"):
+        RunOptions(("in.jsonl",), fail_on_empty=True).require_rows(False)

@@ -1,0 +1,281 @@
+"""Breaker: the state machine of one pool, without clock or network."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from claudebatch.layers.circuit_breaker.layer import Breaker, BreakerPolicy, Ticket
+
+POLICY = BreakerPolicy(minimum_calls=4, failure_rate=0.5, window_s=30, wait_open_s=10, probes=3)
+
+
+ROWS = itertools.count(1000)
+
+
+def closed(policy: BreakerPolicy = POLICY) -> Breaker:
+    return Breaker(policy, now=0)
+
+
+def called(breaker: Breaker, *verdicts: str, at: float = 0, row: int | None = None) -> None:
+    """One call after the other, each of a row of its own unless they are all of *row*."""
+    for verdict in verdicts:
+        ticket = breaker.admits(at)
+        assert ticket is not None
+        breaker.record(ticket, verdict, at, row=next(ROWS) if row is None else row)
+
+
+def opened(at: float = 0) -> Breaker:
+    breaker = Breaker(POLICY, now=at)
+    called(breaker, *["failed"] * 4, at=at)
+    assert breaker.state == "open"
+    return breaker
+
+
+def test_it_stays_closed_below_the_minimum_of_calls():
+    breaker = closed()
+    called(breaker, "failed", "failed", "failed")
+    assert breaker.state == "closed"
+
+
+def test_it_opens_at_the_failure_rate_and_not_below():
+    breaker = closed()
+    called(breaker, "served", "served", "served", "failed", "failed")
+    assert breaker.state == "closed"
+    called(breaker, "failed")
+    assert breaker.state == "open"
+
+
+def test_a_success_never_opens_it():
+    breaker = closed()
+    called(breaker, "failed", "failed", "failed", "served")
+    assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize("good", [0, 3, 1000])
+@pytest.mark.parametrize(("minimum", "rate"), [(4, 0.5), (20, 0.5), (20, 0.9), (7, 1.0)])
+def test_the_minimum_of_failures_in_a_row_opens_it_however_good_the_time_before_was(good, minimum, rate):
+    breaker = closed(BreakerPolicy(minimum_calls=minimum, failure_rate=rate))
+    called(breaker, *["served"] * good)
+    for row in range(minimum):
+        if breaker.state == "closed":
+            called(breaker, "failed", row=row)
+    assert breaker.state == "open"
+
+
+def test_old_failures_are_forgotten_once_there_are_enough_newer_calls():
+    breaker = closed()
+    called(breaker, "failed", "failed", "failed")
+    called(breaker, "served", "served", "served", at=31)
+    called(breaker, "failed", at=31)
+    assert breaker.state == "closed", "one in four: the first three are too old"
+
+
+def test_a_pool_that_is_asked_once_a_minute_opens_as_well():
+    breaker = closed()
+    for minute in range(4):
+        called(breaker, "failed", at=60 * minute, row=minute)
+    assert breaker.state == "open"
+
+
+def test_time_outs_that_come_in_last_do_not_open_it_when_what_was_sent_after_them_was_served():
+    breaker = closed()
+    hanging = [breaker.admits(0) for _ in range(4)]
+    called(breaker, *["served"] * 8, at=50)
+    for row, ticket in enumerate(hanging):
+        breaker.record(ticket, "failed", 60, row=row)
+    assert breaker.state == "closed", "all that was sent after them was served"
+    hanging = [breaker.admits(61) for _ in range(4)]
+    for row, ticket in enumerate(hanging):
+        breaker.record(ticket, "failed", 121, row=row)
+    assert breaker.state == "open", "nothing was sent after these"
+
+
+def test_failures_that_come_in_first_do_not_open_it_when_what_was_sent_with_them_was_served_before():
+    breaker = closed()
+    out: list[Ticket] = []
+    for number in range(100):
+        at = 3.0 * number
+        ticket = breaker.admits(at)
+        if number > 40 and number % 4 == 0:
+            breaker.record(ticket, "failed", at + 0.1, row=number)
+        else:
+            out.append(ticket)
+        while out and out[0].began <= at - 60:
+            breaker.record(out.pop(0), "served", at + 0.2, row=-number)
+        assert breaker.state == "closed", "a quarter fails, at once; the others take a minute"
+
+
+def test_quick_failures_at_the_beginning_do_not_open_it_while_most_calls_may_still_be_served():
+    breaker = closed()
+    out = [breaker.admits(0) for _ in range(20)]
+    for row, ticket in enumerate(out[:9]):
+        breaker.record(ticket, "failed", 0.1, row=row)
+    assert breaker.state == "closed", "failures are the first to come back, and 11 may be served"
+    breaker.record(out[9], "failed", 5.0, row=9)
+    assert breaker.state == "open", "they are no longer young"
+
+
+def test_one_bad_row_never_opens_it():
+    breaker = closed()
+    called(breaker, *["failed"] * 50, row=1)
+    assert breaker.state == "closed", "nobody knows whether it is the row or the pool"
+    called(breaker, "failed", row=2)
+    assert breaker.state == "open"
+
+
+def test_rows_that_fail_again_while_others_are_served_say_nothing_of_the_pool():
+    breaker = closed()
+    for second in range(3):
+        for row in range(3):
+            called(breaker, "failed", at=second, row=row)
+        called(breaker, *["served"] * 7, at=second + 0.5, row=9)
+    for second in range(3, 23):
+        for row in range(3):
+            called(breaker, "failed", at=second, row=row)
+    assert breaker.state == "closed", "at the end of a run they may be all that is left"
+    called(breaker, *["failed"] * 4, at=23)
+    assert breaker.state == "open", "rows that had not failed before are believed"
+
+
+def test_what_was_sent_before_a_failure_and_is_served_after_it_does_not_put_the_blame_on_the_row():
+    breaker = closed()
+    early = [breaker.admits(0) for _ in range(3)]
+    called(breaker, "failed", at=1, row=1)
+    called(breaker, "failed", at=1, row=2)
+    for row, ticket in enumerate(early):
+        breaker.record(ticket, "served", 2, row=10 + row)
+    called(breaker, "failed", at=3, row=1)
+    assert breaker.state == "open", "an outage began at second 1"
+
+
+def test_a_bad_row_as_a_probe_neither_closes_nor_opens_it():
+    breaker = closed()
+    called(breaker, "failed", row=9)
+    called(breaker, "served", at=1, row=8)
+    called(breaker, "failed", at=2, row=9)
+    called(breaker, "failed", "failed", at=2)
+    assert breaker.state == "open"
+    breaker.record(breaker.admits(12), "failed", 13, row=9)
+    assert breaker.state == "half-open" and breaker.opens_in(13) == 9
+    breaker.record(breaker.admits(22), "failed", 23, row=7)
+    assert breaker.state == "open"
+
+
+def test_a_bad_row_that_has_left_the_window_is_no_second_witness():
+    breaker = closed()
+    called(breaker, "failed", row=2)
+    called(breaker, *["served"] * 8, row=3)
+    called(breaker, *["failed"] * 8, row=1)
+    assert breaker.state == "closed"
+
+
+def test_calls_that_are_all_slow_or_failed_open_it():
+    breaker = closed()
+    called(breaker, "slow", "slow", "failed")
+    assert breaker.state == "closed" and breaker.served_at == 0
+    called(breaker, "slow", at=7)
+    assert breaker.state == "open"
+    assert breaker.served_at == 7, "a slow answer is an answer"
+
+
+def test_one_quick_answer_is_enough_to_forgive_slow_ones():
+    breaker = closed()
+    called(breaker, "served", *["slow"] * 6)
+    assert breaker.state == "closed"
+    strict = closed(BreakerPolicy(minimum_calls=4, slow_call_rate=0.5))
+    called(strict, "served", "served", "slow", "slow")
+    assert strict.state == "open"
+
+
+def test_open_it_admits_nobody_until_the_wait_is_over():
+    breaker = opened(at=5)
+    assert breaker.admits(5) is None and breaker.admits(14.9) is None
+    assert breaker.opens_in(5) == 10 and breaker.opens_in(14) == 1 and breaker.opens_in(20) == 0
+    assert breaker.state == "open"
+    assert breaker.admits(15) is not None
+    assert breaker.state == "half-open"
+
+
+def test_half_open_one_probe_goes_per_wait_and_three_in_all():
+    breaker = opened()
+    admitted = [at for at in range(100) if breaker.admits(at) is not None]
+    assert admitted == [10, 20, 30]
+    assert breaker.opens_in(50) == 1
+
+
+def test_once_a_probe_was_served_the_others_may_go_at_once():
+    breaker = opened()
+    first = breaker.admits(10)
+    breaker.record(first, "served", 11, row=1)
+    assert breaker.opens_in(11) == 0
+    others = [breaker.admits(11), breaker.admits(11)]
+    assert None not in others and breaker.admits(11) is None
+    for ticket, verdict in zip(others, ("slow", "served"), strict=True):
+        assert breaker.state == "half-open"
+        breaker.record(ticket, verdict, 12, row=1)
+    assert breaker.state == "closed" and breaker.served_at == 12, "a slow probe is one that was served"
+
+
+def test_one_failed_probe_opens_it_again_for_the_whole_wait():
+    breaker = opened()
+    breaker.record(breaker.admits(10), "served", 11, row=1)
+    tickets = [breaker.admits(11), breaker.admits(11)]
+    breaker.record(tickets[0], "failed", 12, row=1)
+    assert breaker.state == "open" and breaker.opens_in(12) == 10
+    assert breaker.admits(21.9) is None and breaker.admits(22) is not None
+
+
+def test_a_probe_that_was_never_sent_makes_room_for_another_at_once():
+    breaker = opened()
+    breaker.forget(breaker.admits(10), sent=False)
+    assert breaker.admits(10.5) is not None
+    assert breaker.admits(10.5) is None
+
+
+def test_a_probe_that_says_nothing_makes_room_for_another_after_the_wait():
+    breaker = opened()
+    breaker.forget(breaker.admits(10), sent=True)
+    assert breaker.admits(19.9) is None
+    assert breaker.admits(20) is not None
+
+
+def test_a_late_answer_of_the_time_before_it_opened_decides_nothing():
+    breaker = closed()
+    early = [breaker.admits(0) for _ in range(6)]
+    for row, ticket in enumerate(early[:4]):
+        breaker.record(ticket, "failed", 0, row=row)
+    breaker.record(early[4], "served", 5, row=4)
+    assert breaker.state == "open", "a late success does not close it"
+    assert not breaker._out, "they are waited for no more"
+    assert breaker.served_at == 5, "but it was served"
+    breaker.admits(10)
+    breaker.record(early[5], "failed", 11, row=5)
+    assert breaker.state == "half-open", "a late failure does not open it again"
+
+
+def test_a_late_probe_of_an_earlier_half_open_time_takes_no_place_in_the_next():
+    breaker = opened()
+    tickets = [breaker.admits(at) for at in (10, 20, 30)]
+    breaker.record(tickets[0], "failed", 31, row=1)
+    again = breaker.admits(41)
+    breaker.forget(tickets[1], sent=False)
+    breaker.record(tickets[2], "served", 41, row=1)
+    assert again is not None and breaker.admits(41) is None
+    assert breaker.state == "half-open"
+
+
+def test_closed_again_it_begins_with_a_clean_window():
+    breaker = opened()
+    for ticket in (breaker.admits(10), breaker.admits(20), breaker.admits(30)):
+        breaker.record(ticket, "served", 30, row=1)
+    assert breaker.state == "closed"
+    called(breaker, "failed", "failed", "failed", at=31)
+    assert breaker.state == "closed"
+
+
+def test_an_endless_row_of_bad_rows_takes_no_memory():
+    breaker = closed(BreakerPolicy(minimum_calls=20_000))
+    called(breaker, *["failed"] * 10_500)
+    assert len(breaker._failing) == 10_000

@@ -1,0 +1,291 @@
+"""What the order of the layers promises, each claim as a plain async function over the real `build_stack`.
+
+`test_stack_claims` shows that they hold; `test_stack_mutations` shows that none of them holds by accident.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from claudebatch.core.domain import Call, Reply
+from claudebatch.core.errors import AttemptError, BudgetExhausted, Draining
+from claudebatch.core.events import FellBack, Retrying
+from claudebatch.core.handler import Handler
+from claudebatch.setup.stack import build_stack
+from tests.support.parts import make_bench
+from tests.support.scripted import (
+    HAIKU,
+    OPUS,
+    SONNET,
+    MemoryCache,
+    ScriptedClient,
+    make_reply,
+    overloaded,
+    rate_limited,
+    timed_out,
+)
+from tests.support.virtual import now
+
+Claim: TypeAlias = Callable[[], Awaitable[None]]
+
+HASTE = {"base_s": 0.01, "cap_s": 0.01, "max_attempts": 6}
+"""Retries that hardly wait, so that whatever else makes them wait shows."""
+PATIENT_BREAKER = {"minimum_calls": 10_000}
+CHAIN = {HAIKU: [SONNET]}
+
+
+def rpm(requests_per_minute: float, *pools: str) -> dict[str, Any]:
+    """Limits of the named pools and no others."""
+    return {"tier": "none", "pools": {pool: {"requests_per_minute": requests_per_minute} for pool in pools}}
+
+
+async def results(calls: list[Call], stack: Handler) -> list[Any]:
+    """Replies and errors of *calls*, all made at once."""
+    return await asyncio.gather(*(stack(call) for call in calls), return_exceptions=True)
+
+
+def haiku_fails(call: Call, before: int) -> Exception | None:
+    return overloaded() if call.model == HAIKU else None
+
+
+async def a_cache_hit_takes_no_money_no_capacity_and_no_network() -> None:
+    bench = make_bench(cap=10**12, limits=rpm(1, "haiku-5.5"))
+    client = ScriptedClient()
+    stack = build_stack(bench.parts, client)
+    first = await stack(bench.call(row=1))
+    holds, attempts, began = len(bench.purse.asked), len(bench.log.entries), now()
+    hits = [await stack(bench.call(row=row)) for row in range(2, 202)]
+    assert {(hit.source, hit.cost, hit.message) for hit in hits} == {("cache", 0, first.message)}
+    assert (len(bench.purse.asked), len(bench.log.entries), len(client.sent)) == (holds, attempts, 1) == (1, 1, 1)
+    assert now() - began < 1, "at one request a minute they would take three hours"
+
+
+async def a_cache_hit_is_served_when_the_money_is_gone_and_the_pool_is_shut() -> None:
+    cache, healthy = MemoryCache(), ScriptedClient()
+    first = make_bench(cache=cache)
+    await build_stack(first.parts, healthy)(first.call("kept"))
+    bench = make_bench(cap=0, cache=cache)
+    assert (await build_stack(bench.parts, healthy)(bench.call("kept"))).source == "cache"
+    bench = make_bench(cache=cache, breaker={"minimum_calls": 1}, retry={"max_attempts": 1})
+    stack = build_stack(bench.parts, ScriptedClient(lambda call, before: overloaded()))
+    await results([bench.call("other")], stack)
+    began = now()
+    assert (await stack(bench.call("kept"))).source == "cache"
+    assert now() - began < 1
+
+
+async def the_model_that_answers_is_in_the_cache_key() -> None:
+    bench, client = make_bench(), ScriptedClient()
+    stack = build_stack(bench.parts, client)
+    replies = [await stack(bench.call("same", model=model)) for model in (HAIKU, OPUS, HAIKU, OPUS)]
+    assert [reply.model for reply in replies] == [HAIKU, OPUS, HAIKU, OPUS]
+    assert [reply.source for reply in replies] == ["api", "api", "cache", "cache"]
+
+
+async def equal_calls_of_two_models_in_flight_are_two_calls() -> None:
+    bench, client = make_bench(), ScriptedClient(takes_s=1)
+    calls = [bench.call("same", row=row, model=(HAIKU, OPUS)[row % 2]) for row in range(10)]
+    replies = await results(calls, build_stack(bench.parts, client))
+    assert [reply.model for reply in replies] == [call.model for call in calls]
+    assert len(client.sent) == 2
+
+
+async def an_answer_of_a_fallback_is_kept_as_its_own_and_not_as_the_first_models() -> None:
+    bench = make_bench(fallbacks=CHAIN, retry={"max_attempts": 1}, breaker=PATIENT_BREAKER)
+    client = ScriptedClient(lambda call, before: overloaded() if call.model == HAIKU and before == 0 else None)
+    stack = build_stack(bench.parts, client)
+    stood_in = await stack(bench.call(row=1))
+    assert (stood_in.model, stood_in.fallback_reason) == (SONNET, "overloaded_error")
+    again = await stack(bench.call(row=2))
+    assert (again.model, again.source) == (HAIKU, "api"), "the first model is asked, now that it serves"
+    assert (await stack(bench.call(row=3, model=SONNET))).source == "cache"
+
+
+async def fifty_equal_calls_in_flight_are_one_call() -> None:
+    bench, client = make_bench(cap=10**12), ScriptedClient(takes_s=1)
+    replies = await results([bench.call(row=row) for row in range(50)], build_stack(bench.parts, client))
+    assert (len(client.sent), len(bench.purse.asked)) == (1, 1)
+    assert [reply.source for reply in replies] == ["api"] + ["duplicate"] * 49
+
+
+async def equal_calls_share_one_row_of_retries() -> None:
+    bench = make_bench(retry={**HASTE, "max_attempts": 3}, breaker=PATIENT_BREAKER)
+    client = ScriptedClient(lambda call, before: overloaded(), takes_s=1)
+    failed = await results([bench.call(row=row) for row in range(50)], build_stack(bench.parts, client))
+    assert len(client.sent) == 3, "fifty rows are no reason to ask a struggling model fifty times"
+    assert len(bench.told(Retrying)) == 2
+    assert all(isinstance(error, AttemptError) and error.attempts == 3 for error in failed)
+
+
+async def a_retry_asks_the_breaker_too() -> None:
+    bench = make_bench(retry=HASTE, breaker={"minimum_calls": 4, "wait_open_s": 10})
+    client = ScriptedClient(lambda call, before: overloaded())
+    stack = build_stack(bench.parts, client)
+    waiting = [asyncio.ensure_future(stack(bench.call(f"row {row}", row=row))) for row in range(4)]
+    await asyncio.sleep(9)
+    assert len(client.sent) == 4, "it opened at the fourth failure, and nothing went out after that"
+    bench.drain.start("enough")
+    assert all(isinstance(end, Draining) for end in await asyncio.gather(*waiting, return_exceptions=True))
+
+
+async def a_shut_pool_takes_no_money() -> None:
+    bench = make_bench(
+        cap=10**12, fallbacks=CHAIN, retry={"max_attempts": 1}, breaker={"minimum_calls": 1, "wait_open_s": 60}
+    )
+    client = ScriptedClient(haiku_fails)
+    stack = build_stack(bench.parts, client)
+    await stack(bench.call("opens it"))
+    bench.purse.asked.clear()
+    reply = await stack(call := bench.call("finds it shut"))
+    assert (reply.model, reply.fallback_reason) == (SONNET, "circuit_open")
+    assert bench.purse.asked == [bench.worst(bench.workshop.builder.hop(call, SONNET))]
+
+
+async def every_attempt_has_its_own_hold_and_an_unknown_one_stays_charged() -> None:
+    bench, client = make_bench(cap=10**12, retry=HASTE), ScriptedClient([timed_out(), overloaded(), timed_out(), None])
+    call = bench.call()
+    reply = await build_stack(bench.parts, client)(call)
+    worst = bench.worst(call)
+    assert reply.attempts == 4
+    assert bench.purse.asked == [worst] * 4
+    assert bench.purse.ended == ["forfeit", "release", "forfeit", "settle"]
+    assert (bench.purse.spent, bench.purse.held) == (2 * worst + reply.cost, 0)
+    assert [entry.unknown for entry in bench.log.entries] == [True, False, True, False]
+
+
+async def a_retry_that_no_longer_fits_under_the_cap_is_not_sent() -> None:
+    bench = make_bench(retry=HASTE)
+    worst = bench.worst(bench.call())
+    bench = make_bench(cap=2 * worst - 1, retry=HASTE)
+    client = ScriptedClient([timed_out(), None])
+    (refused,) = await results([bench.call()], build_stack(bench.parts, client))
+    assert isinstance(refused, BudgetExhausted)
+    assert (len(client.sent), bench.purse.spent) == (1, worst)
+
+
+async def a_refused_budget_takes_no_capacity() -> None:
+    cap = make_bench().worst(make_bench().call()) * 2
+    bench = make_bench(cap=cap, limits=rpm(6, "haiku-5.5"))
+    client = ScriptedClient()
+    stack = build_stack(bench.parts, client)
+    refused = await results([bench.call(f"row {row}", max_tokens=100_000) for row in range(20)], stack)
+    assert all(isinstance(error, BudgetExhausted) for error in refused)
+    await stack(bench.call("small"))
+    assert client.times == [0.0], "nobody before it took a turn"
+
+
+async def retries_keep_to_the_pace() -> None:
+    bench = make_bench(limits=rpm(60, "haiku-5.5"), retry=HASTE, breaker=PATIENT_BREAKER)
+    client = ScriptedClient(lambda call, before: overloaded() if before < 15 else None)
+    await results([bench.call(f"row {row}", row=row) for row in range(5)], build_stack(bench.parts, client))
+    gaps = [b - a for a, b in zip(client.times, client.times[1:], strict=False)]
+    assert len(client.sent) == 20 and min(gaps) > 0.999
+
+
+async def a_429_makes_everybody_wait_and_costs_nobody_an_attempt() -> None:
+    bench = make_bench(retry={**HASTE, "max_attempts": 1})
+    client = ScriptedClient(lambda call, before: rate_limited(30.0) if before < 3 else None, takes_s=1)
+    stack = build_stack(bench.parts, client)
+    met = asyncio.ensure_future(results([bench.call(f"row {row}", row=row) for row in range(3)], stack))
+    await asyncio.sleep(5)
+    later = await stack(bench.call("came later", row=4))
+    assert all(isinstance(reply, Reply) for reply in [*await met, later])
+    assert len(client.times) == 7 and all(at >= 31 for at in client.times[3:])
+
+
+async def a_request_is_written_down_when_it_leaves_and_not_while_it_waits() -> None:
+    bench, client = make_bench(limits=rpm(6, "haiku-5.5")), ScriptedClient()
+    stack = build_stack(bench.parts, client)
+    waiting = [asyncio.ensure_future(stack(bench.call(f"row {row}", row=row))) for row in range(5)]
+    await asyncio.sleep(25)
+    assert [entry.begun_at for entry in bench.log.entries] == client.times and len(client.sent) == 3
+    bench.drain.start("interrupted")
+    ends = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(end).__name__ for end in ends] == ["Reply"] * 3 + ["Draining"] * 2
+    assert len(bench.log.entries) == 3, "what never left may not count as money that is gone"
+    assert bench.purse.held == 0
+
+
+async def a_hop_has_its_own_key_pool_price_and_hold() -> None:
+    bench = make_bench(
+        cap=10**12, fallbacks=CHAIN, limits=rpm(1, "haiku-5.5"), retry={"max_attempts": 1}, breaker=PATIENT_BREAKER
+    )
+    client = ScriptedClient(haiku_fails)
+    stack = build_stack(bench.parts, client)
+    call = bench.call()
+    hop = bench.workshop.builder.hop(call, SONNET)
+    reply = await stack(call)
+    assert [sent.call.model for sent in client.sent] == [HAIKU, SONNET]
+    assert now() == 0, "the first model's pace is not the second's"
+    assert bench.purse.asked == [bench.worst(call), bench.worst(hop)] and bench.worst(call) != bench.worst(hop)
+    assert reply.cost == bench.workshop.prices.cost(SONNET, reply.usage)
+    assert [entry.call.model for entry in bench.log.entries] == [HAIKU, SONNET]
+    assert [(event.model, event.next_model) for event in bench.told(FellBack)] == [(HAIKU, SONNET)]
+    assert len(bench.cache.kept) == 1
+    assert (await stack(bench.call(model=SONNET))).source == "cache"
+
+
+async def a_hop_that_no_longer_fits_under_the_cap_is_not_sent() -> None:
+    config: dict[str, Any] = {"fallbacks": CHAIN, "retry": {"max_attempts": 1}, "breaker": PATIENT_BREAKER}
+    cap = make_bench().worst(make_bench().call())
+    bench = make_bench(cap=cap, **config)
+    client = ScriptedClient(haiku_fails)
+    (refused,) = await results([bench.call()], build_stack(bench.parts, client))
+    assert isinstance(refused, BudgetExhausted)
+    assert len(client.sent) == 1 and bench.purse.spent == 0
+
+
+async def whatever_goes_wrong_the_cap_holds_and_every_hold_ends_once() -> None:
+    rng = random.Random(11)
+    worst = make_bench().worst(make_bench().call())
+    bench = make_bench(cap=30 * worst, fallbacks=CHAIN, retry={**HASTE, "max_attempts": 3}, concurrency=8)
+    bill = 0
+
+    def script(call: Call, before: int) -> Reply | Exception | None:
+        nonlocal bill
+        end = rng.choice(["answer", "answer", "529", "429", "timeout", "full"])
+        reply = make_reply(model=call.model, usage={"output_tokens": 100 if end == "full" else 20})
+        if end in ("answer", "full", "timeout"):
+            bill += bench.workshop.prices.cost(call.model, reply.usage)
+            assert bill <= 30 * worst
+        errors = {"529": overloaded(), "429": rate_limited(1.0), "timeout": timed_out()}
+        return errors.get(end, replace(reply, cost=0))
+
+    stack = build_stack(bench.parts, ScriptedClient(script, takes_s=0.5))
+    ends = await results([bench.call(f"row {row % 150}", row=row) for row in range(200)], stack)
+    unexpected = [end for end in ends if not isinstance(end, Reply | AttemptError | BudgetExhausted)]
+    assert unexpected == []
+    assert any(isinstance(end, BudgetExhausted) for end in ends)
+    assert bench.purse.highest <= 30 * worst and bench.purse.spent >= bill
+    assert (bench.purse.held, len(bench.purse.ended)) == (0, bench.purse.granted)
+    assert all(len(entry.outcomes) == 1 for entry in bench.log.entries)
+    assert len(bench.log.entries) == bench.purse.granted, "every hold stands for one attempt"
+
+
+CLAIMS: dict[str, Claim] = {
+    claim.__name__: claim
+    for claim in (
+        a_cache_hit_takes_no_money_no_capacity_and_no_network,
+        a_cache_hit_is_served_when_the_money_is_gone_and_the_pool_is_shut,
+        the_model_that_answers_is_in_the_cache_key,
+        equal_calls_of_two_models_in_flight_are_two_calls,
+        an_answer_of_a_fallback_is_kept_as_its_own_and_not_as_the_first_models,
+        fifty_equal_calls_in_flight_are_one_call,
+        equal_calls_share_one_row_of_retries,
+        a_retry_asks_the_breaker_too,
+        a_shut_pool_takes_no_money,
+        every_attempt_has_its_own_hold_and_an_unknown_one_stays_charged,
+        a_retry_that_no_longer_fits_under_the_cap_is_not_sent,
+        a_refused_budget_takes_no_capacity,
+        retries_keep_to_the_pace,
+        a_429_makes_everybody_wait_and_costs_nobody_an_attempt,
+        a_request_is_written_down_when_it_leaves_and_not_while_it_waits,
+        a_hop_has_its_own_key_pool_price_and_hold,
+        a_hop_that_no_longer_fits_under_the_cap_is_not_sent,
+        whatever_goes_wrong_the_cap_holds_and_every_hold_ends_once,
+    )
+}

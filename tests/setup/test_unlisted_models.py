@@ -1,0 +1,32 @@
+"""A model that nobody has facts about is paced all the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from claudebatch.config.sections import Config, LimitsSection
+from claudebatch.models.catalog import Catalog
+from claudebatch.setup.pools import Pools
+
+UNKNOWN = "claude-of-tomorrow-9"
+
+
+def limits_of(model: str, **limits: str) -> tuple[float | None, float | None, float | None]:
+    config = Config(limits=LimitsSection(**limits))
+    return Pools(config, Catalog.load(), now=lambda: 0.0).of(model).in_force.limits
+
+
+@pytest.mark.parametrize("tier", ["auto", "start", "build", "scale"])
+def test_an_unlisted_model_is_paced_by_the_tier_like_its_slowest(tier: str):
+    found = limits_of(UNKNOWN, tier=tier)
+    assert None not in found
+    assert all(a <= b for a, b in zip(found, limits_of("claude-haiku-5-5", tier=tier), strict=True))
+
+
+def test_headroom_is_taken_off_all_limits():
+    whole, most = limits_of(UNKNOWN), limits_of(UNKNOWN, headroom="10%")
+    assert most == pytest.approx([0.9 * limit for limit in whole])
+
+
+def test_without_limits_nothing_is_paced():
+    assert limits_of(UNKNOWN, tier="none") == (None, None, None)

@@ -1,0 +1,237 @@
+"""What the displays say, letter by letter, without a terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from math import inf
+
+import pytest
+
+from claudebatch.core.domain import PICO_PER_USD, Usage
+from claudebatch.core.events import (
+    AttemptFinished,
+    AttemptStarted,
+    BreakerChanged,
+    DrainStarted,
+    Event,
+    FellBack,
+    LimitsSeen,
+    Notice,
+    RowFinished,
+    RunStarted,
+    SpendSpike,
+    Waiting,
+)
+from claudebatch.ui.live.frame import live_frame, plain_line
+from claudebatch.ui.live.live import LiveProgress
+from claudebatch.ui.live.notices import Notices
+from claudebatch.ui.live.progress import PlainProgress, Quiet, choose
+from claudebatch.ui.terminal import Terminal
+
+LIMITS = {"haiku-5-5": (1000, 2_000_000, 400_000), "local": None}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _events(simulated: bool = False) -> list[Event]:
+    """Half a minute of a run: 150 answers, one failure, 50 from the cache."""
+    events: list[Event] = [RunStarted("r", 2000, 200, 0, 5 * PICO_PER_USD, "out.jsonl", simulated)]
+    for number in range(150):
+        events.append(AttemptStarted("claude-haiku-5-5", "haiku-5-5"))
+        usage = Usage(input_tokens=2000, output_tokens=400)
+        events.append(AttemptFinished("claude-haiku-5-5", "haiku-5-5", usage, PICO_PER_USD // 120, None, False))
+        error = "invalid_request_error" if number == 7 else None
+        events.append(RowFinished(f"row-{number}", "claude-haiku-5-5", "api", error is None, error, 900, 0))
+    events += [RowFinished("c", "m", "cache", True, None, 0, PICO_PER_USD // 100) for _ in range(50)]
+    events += [AttemptStarted("claude-haiku-5-5", "haiku-5-5")] * 12
+    events += [BreakerChanged("local", "open"), Waiting("haiku-5-5", "input tokens per minute", 12.0)]
+    return events
+
+
+def _play(display: Callable[[Event], None], clock: Clock, events: list[Event]) -> None:
+    for event in events:
+        display(event)
+        clock.now += 30 / len(events)
+    clock.now = 30.0
+
+
+def _plain(clock: Clock) -> tuple[PlainProgress, io.StringIO]:
+    stream = io.StringIO()
+    return PlainProgress(Terminal(stream, {}), now=clock, limits=LIMITS, own_thread=False), stream
+
+
+def _frame(width: int, simulated: bool = False) -> list[str]:
+    clock = Clock()
+    display, _ = _plain(clock)
+    _play(display, clock, _events(simulated))
+    rows = live_frame(display.tally, LIMITS, now=clock.now, width=width)
+    return ["".join(span.text for span in row) for row in rows]
+
+
+def test_the_live_display_says_how_far_how_much_how_fast_and_why_it_waits() -> None:
+    assert _frame(80) == [
+        "━━━━━━━━──────────────────────────────── 400/2,000 rows  20 %  ETA 3 min 59 s",
+        "199 ok · 1 failed · 200 from earlier · 50 cached · 12 in flight",
+        "$1.25 of $5.00 (24 %) · $0.5000 saved · 30 s elapsed",
+        "haiku-5-5  325/1,000 req/min · 602k/2M in · 120k/400k out tok/min",
+        "local      paused: does not answer  0 req/min · 0 in · 0 out tok/min",
+        "haiku-5-5 waits: input tokens per minute, resumes in 12 s",
+    ]
+
+
+def _waits(display: PlainProgress, now: float) -> list[str]:
+    rows = live_frame(display.tally, LIMITS, now=now, width=80)
+    return ["".join(span.text for span in row) for row in rows if row[0].style == "yellow"]
+
+
+def test_every_wait_counts_down_and_is_gone_when_it_is_over() -> None:
+    clock = Clock()
+    display, _ = _plain(clock)
+    display(RunStarted("r", 2000, 200, 0, 5 * PICO_PER_USD, "out.jsonl", False))
+    display(Waiting("haiku-5-5", "rate limited", 12.0))
+    display(Waiting("local", "circuit open", 20.0))
+    assert _waits(display, 0.0) == [
+        "haiku-5-5 waits: rate limited (429), resumes in 12 s",
+        "local does not answer: next try in 20 s",
+    ]
+    assert _waits(display, 4.3)[0] == "haiku-5-5 waits: rate limited (429), resumes in 8 s"
+    assert _waits(display, 12.0) == ["local does not answer: next try in 8 s"]
+    clock.now = 15.0
+    display(AttemptStarted("local", "local"))
+    assert _waits(display, 15.0) == []
+
+
+def test_who_waits_for_money_is_told_why_and_until_when_though_nobody_knows_the_time() -> None:
+    clock = Clock()
+    display, _ = _plain(clock)
+    display(RunStarted("r", 2000, 200, 0, 5 * PICO_PER_USD, "out.jsonl", False))
+    display(Waiting("haiku-5-5", "money", inf))
+    said = ["haiku-5-5 waits: money, until requests in flight, here or in other runs, are answered"]
+    assert _waits(display, 1000.0) == said
+    assert plain_line(display.tally, LIMITS, now=1000.0).endswith(said[0])
+    display(Waiting("haiku-5-5", "money", 0.0))
+    assert _waits(display, 1000.0) == []
+
+
+def test_the_rates_stand_beside_the_limits_that_were_seen() -> None:
+    clock = Clock()
+    display, _ = _plain(clock)
+    _play(display, clock, [*_events(), LimitsSeen("haiku-5-5", 50, None, 8000)])
+    rows = live_frame(display.tally, LIMITS, now=clock.now, width=80)
+    line = next(row for row in rows if row[0].text.startswith("haiku"))
+    assert re.search(r" \d+/50 req/min · \d+k/2M in · \d+k/8,000 out tok/min$", "".join(span.text for span in line))
+
+
+def test_a_simulated_run_says_so_in_every_frame() -> None:
+    assert _frame(80, simulated=True)[0].startswith("SIMULATED ")
+
+
+@pytest.mark.parametrize("width", [20, 40, 60])
+def test_a_narrow_terminal_loses_the_bar_first(width: int) -> None:
+    first = _frame(width)[0]
+    assert "400/2,000 rows  20 %  ETA 3 min 59 s" in first
+    assert ("━" in first) is (width == 60)
+    assert len(first) <= max(width, 42)
+
+
+def test_without_a_terminal_one_line_every_thirty_seconds() -> None:
+    clock = Clock()
+    display, stream = _plain(clock)
+    display.start()
+    _play(display, clock, _events())
+    display.tick()
+    display.tick()
+    lines = stream.getvalue().splitlines()
+    assert lines == [
+        "failed: row-7: invalid_request_error",
+        "local does not answer: paused, with a probe now and then",
+        "400/2,000 rows (20 %), 199 ok, 1 failed, 200 from earlier, 50 cached, $1.25 of $5.00,"
+        " haiku-5-5 325/1,000 req/min · 602k/2M in · 120k/400k out tok/min,"
+        " local (paused: does not answer) 0 req/min · 0 in · 0 out tok/min,"
+        " 30 s elapsed, ETA 3 min 59 s, haiku-5-5 waits: input tokens per minute, resumes in 12 s",
+    ]
+    clock.now += 29
+    display.tick()
+    assert len(stream.getvalue().splitlines()) == len(lines)
+    clock.now += 1
+    display.tick()
+    assert len(stream.getvalue().splitlines()) == len(lines) + 1
+
+
+def test_without_progress_only_notices_are_said() -> None:
+    clock, stream = Clock(), io.StringIO()
+    display = choose(Terminal(stream, {}), now=clock, progress=False)
+    display(RunStarted("r", 5, 0, 0, None, "o", False))
+    display(Notice("the cache was moved aside"))
+    clock.now += 100
+    display.stop()
+    assert stream.getvalue() == "the cache was moved aside\n"
+
+
+def test_quiet_says_nothing_while_it_runs() -> None:
+    stream = io.StringIO()
+    display = choose(Terminal(stream, {}), now=Clock(), quiet=True)
+    assert isinstance(display, Quiet)
+    display.start()
+    display(Notice("x"))
+    display.stop()
+    assert stream.getvalue() == ""
+
+
+def test_only_a_terminal_that_can_be_animated_gets_the_live_display() -> None:
+    class Tty(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    clock = Clock()
+    assert isinstance(choose(Terminal(Tty(), {"TERM": "xterm"}), now=clock), LiveProgress)
+    assert isinstance(choose(Terminal(Tty(), {"TERM": "dumb"}), now=clock), PlainProgress)
+    assert isinstance(choose(Terminal(io.StringIO(), {"FORCE_COLOR": "1"}), now=clock), PlainProgress)
+    assert isinstance(choose(Terminal(Tty(), {"TERM": "xterm"}), now=clock, progress=False), PlainProgress)
+
+
+def test_a_fault_of_every_row_does_not_print_every_row() -> None:
+    notices = Notices()
+    lines = [notices(RowFinished(f"r{n}", "m", "api", False, "api_error", 1, 0)) for n in range(100)]
+    said = [line.text for line in lines if line]
+    assert said[0] == "failed: r0: api_error"
+    assert said[-1] == "failed: r4: api_error; more are only counted"
+    assert len(said) == 5
+
+
+def test_a_fallback_is_told_once_for_each_pair_of_models() -> None:
+    notices = Notices()
+    said = [notices(FellBack(f"r{n}", "opus", "sonnet", "overloaded_error")) for n in range(3)]
+    assert [line.text if line else None for line in said] == ["sonnet stands in for opus: overloaded_error", None, None]
+
+
+def test_a_breaker_that_probes_is_told_when_it_opens_and_when_it_closes() -> None:
+    notices = Notices()
+    states = ("open", "half-open", "open", "half-open", "closed", "closed", "open")
+    said = [notices(BreakerChanged("p", state)) for state in states]  # type: ignore[arg-type]
+    assert [bool(line) for line in said] == [True, False, False, False, True, False, True]
+
+
+def test_the_other_notices_have_their_words() -> None:
+    notices = Notices()
+    spike = notices(SpendSpike("per minute", 3.2, 0.4))
+    drain = notices(DrainStarted("interrupted"))
+    assert spike is not None
+    assert spike.text == "spending $3.20 per minute; usual for this run: $0.4000"
+    assert drain is not None
+    assert drain.text == "stopping: interrupted; requests in flight may finish"
+    assert notices(RowFinished("a", "m", "api", True, None, 1, 0)) is None
+
+
+def test_an_endless_id_is_one_line() -> None:
+    line = Notices()(RowFinished("x" * 10**6, "m", "api", False, "e" * 10**6, 1, 0))
+    assert line is not None
+    assert len(line.text) < 400
