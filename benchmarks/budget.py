@@ -23,8 +23,8 @@ from claudebatch.core.drain import Drain
 from claudebatch.core.errors import BudgetExhausted
 from claudebatch.layers.budget.run_budget import RunBudget
 from claudebatch.layers.budget.shared_budget import SharedBudget
-from claudebatch.storage.ledger import RunEntry, SpendLedger
-from claudebatch.storage.ledger.shared_caps import CapBook, SharedCap
+from claudebatch.storage.ledger import LedgerWriter, RunEntry
+from claudebatch.storage.ledger.shared_caps import SharedCap, SharedCaps
 from tests.support.parts import Bench, make_bench
 from tests.support.spender import Dearest, spend
 from tests.support.virtual import run_virtual
@@ -62,7 +62,7 @@ async def shared_holds(count: int = 5000) -> str:
     """How long a hold takes under caps on disk, 64 at a time."""
     with tempfile.TemporaryDirectory() as folder:
         ledger = Path(folder) / "spend.sqlite"
-        SpendLedger.open(ledger, RunEntry("me", "out", "now"), purse=True).close()
+        LedgerWriter.open(ledger, RunEntry("me", "out", "now"), purse=True).close()
         caps = [SharedCap("day", 10**15, "day"), SharedCap("month", 10**16, "month")]
         drain = Drain()
 
@@ -70,7 +70,7 @@ async def shared_holds(count: int = 5000) -> str:
             return None
 
         purse = SharedBudget(
-            RunBudget(None, spent=0, waits=drain), CapBook.open(ledger, "me", caps), today=lambda: DAY,
+            RunBudget(None, spent=0, waits=drain), SharedCaps.open(ledger, "me", caps), today=lambda: DAY,
             now=time.monotonic, waits=drain, emit=lambda event: None, flush=flush, settle_dead=lambda runs: None,
         )  # fmt: skip
         waits: list[float] = []
@@ -110,7 +110,7 @@ async def _hold(ledger: Path, name: str, seed: int, bill: str) -> None:
         return None
 
     purse = SharedBudget(
-        RunBudget(None, spent=0, waits=drain), CapBook.open(ledger, name, [SharedCap("day", 100_000, "day")]),
+        RunBudget(None, spent=0, waits=drain), SharedCaps.open(ledger, name, [SharedCap("day", 100_000, "day")]),
         today=lambda: DAY, now=time.monotonic, waits=drain, emit=lambda event: None, flush=flush,
         settle_dead=lambda runs: None,
     )  # fmt: skip
@@ -139,7 +139,7 @@ def race(repeats: int) -> None:
     for repeat in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             ledger, bill = Path(folder) / "spend.sqlite", str(Path(folder) / "bill")
-            SpendLedger.open(ledger, RunEntry("first", "out", "now"), purse=True).close()
+            LedgerWriter.open(ledger, RunEntry("first", "out", "now"), purse=True).close()
             context = multiprocessing.get_context("fork")
             running = [
                 context.Process(target=holder, args=(ledger, f"run {n}", repeat * 8 + n, bill)) for n in range(8)

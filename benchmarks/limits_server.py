@@ -20,17 +20,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from claudebatch.models.catalog import Catalog
-from claudebatch.simulator import Allowance, Simulator, SimulatorSettings
+from claudebatch.simulator import SimulatedAllowance, Simulator, SimulatorSettings
 from claudebatch.simulator.http import Connection, Request
-from claudebatch.simulator.limits import PoolLimits
+from claudebatch.simulator.limits import SimulatedLimits
 
 LATENCY = "lognormal:0.5,0.4"
 _made: list[tuple[float, float, int]] = []
 """When each answer was begun, for how many seconds it was produced, and its tokens."""
-_produce = PoolLimits.produce
+_produce = SimulatedLimits.produce
 
 
-def _note(limits: PoolLimits, tokens: int, seconds: float, now: float) -> None:
+def _note(limits: SimulatedLimits, tokens: int, seconds: float, now: float) -> None:
     _made.append((now, seconds, tokens))
     _produce(limits, tokens, seconds, now)
 
@@ -54,9 +54,9 @@ class TimedSimulator(Simulator):
 
 async def serve(limits: Mapping[str, Any], latency: str = LATENCY) -> None:
     """Serve until standard input ends."""
-    PoolLimits.produce = _note  # type: ignore[method-assign, assignment]
+    SimulatedLimits.produce = _note  # type: ignore[method-assign, assignment]
     server = TimedSimulator(
-        SimulatorSettings(latency=latency, limits=Allowance(**limits)),
+        SimulatorSettings(latency=latency, limits=SimulatedAllowance(**limits)),
         bill=lambda model, usage: 0,
         pool_of=Catalog.load().pool_of,
         now=time.monotonic,

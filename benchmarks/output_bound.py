@@ -22,7 +22,7 @@ from statistics import fmean
 
 from claudebatch.engine.engine import Ended
 from claudebatch.simulator.latency import parse_latency
-from claudebatch.simulator.limits import Bucket
+from claudebatch.simulator.limits import SimulatedBucket
 from tests.scenarios import play as scenarios
 from tests.scenarios.api import Seen
 from tests.scenarios.figures import FIGURES
@@ -44,7 +44,7 @@ class World:
     case: Case
     rows: Sequence[tuple[int, float]]
     """Output tokens and latency of each."""
-    api: Bucket
+    api: SimulatedBucket
     seen: Seen = field(default_factory=Seen)
     out: list[tuple[float, float]] = field(default_factory=list)
     """When each answer on its way ends, and its tokens a second; at its end: its tokens."""
@@ -115,7 +115,7 @@ def _lowest(world: World, at: float, level: float, mine: tuple[float, float]) ->
 def drive(case: Case, rows: Sequence[tuple[int, float]], rule: Rule) -> float:
     """The share of the ideal; no request is refused."""
     limit = case.server.otpm or 0
-    world = World(case, rows, Bucket(limit, case.server.burst_s, 0.0))
+    world = World(case, rows, SimulatedBucket(limit, case.server.burst_s, 0.0))
     tick = fmean(tokens for tokens, _ in rows) / (limit / 60) / _LOOKS_PER_ROW
     at = 0.0
     while len(world.seen.admitted) < len(rows):

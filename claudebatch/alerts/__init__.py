@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from claudebatch.alerts.cap_levels import CapWatch
-from claudebatch.alerts.spend_monitor import CostMonitor
+from claudebatch.alerts.spend_monitor import SpendMonitor
 from claudebatch.alerts.spend_spikes import SpikeDetector, SpikeSettings
 from claudebatch.config.sections import Config
 from claudebatch.config.units import seconds
@@ -29,7 +29,7 @@ def watch(
     wish = config.monitor
     settings = SpikeSettings(factor=wish.factor, deviations=wish.deviations, floor=from_usd(wish.floor_usd_per_minute))
     caps = CapWatch(emit, config.alerts.at_percent)
-    spikes = CostMonitor(
+    spikes = SpendMonitor(
         emit,
         SpikeDetector(settings),
         now,

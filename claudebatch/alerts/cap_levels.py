@@ -12,7 +12,7 @@ RUN = "run"
 _NEVER: Pico = 2**200
 
 
-class Levels:
+class CapLevels:
     """What was told of one cap; pure."""
 
     def __init__(self, cap: Pico, percents: Iterable[int], *, used: Pico) -> None:
@@ -63,7 +63,7 @@ class CapWatch:
         self._emit = emit
         self._percents = tuple(percents)
         # Mutable: the caps heard of in this session, and the run's own use.
-        self._levels: dict[str, Levels] = {}
+        self._levels: dict[str, CapLevels] = {}
         self._run = _Run(0, _NEVER)
 
     def __call__(self, event: Event) -> None:
@@ -82,7 +82,7 @@ class CapWatch:
     def _heard(self, scope: str, cap: Pico, used: Pico, *, full: bool) -> None:
         levels = self._levels.get(scope)
         if levels is None or levels.cap != cap:
-            levels = self._levels[scope] = Levels(cap, self._percents, used=used)
+            levels = self._levels[scope] = CapLevels(cap, self._percents, used=used)
         percent = levels.passed(used, full=full)
         if scope == RUN:
             self._run.alert_at = levels.next_at

@@ -19,7 +19,7 @@ from claudebatch.core.events import AttemptFinished, Emit, Event, SpendSpike
 OnSpike: TypeAlias = Literal["warn", "pause", "stop"]
 
 
-class CostMonitor:
+class SpendMonitor:
     """Subscriber of events: emits `SpendSpike`, after *pause* or before *stop* was called, if that is wanted."""
 
     def __init__(

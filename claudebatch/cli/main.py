@@ -22,7 +22,7 @@ from claudebatch.cli.run import run
 from claudebatch.cli.runs import commands as runs
 from claudebatch.cli.simulate import simulate
 from claudebatch.cli.spend import spend
-from claudebatch.clients.redaction import Secrets
+from claudebatch.clients.redaction import Redactor
 from claudebatch.config import environment
 from claudebatch.config.credentials import secrets
 from claudebatch.config.paths import Paths
@@ -167,7 +167,7 @@ def _crash(error: BaseException) -> int:
         style="error",
     )
     if environment().get("CLAUDEBATCH_DEBUG"):
-        words = Secrets(secrets(environment())).hide("".join(traceback.format_exception(error)))
+        words = Redactor(secrets(environment())).hide("".join(traceback.format_exception(error)))
         _stderr().say_all(visible(words, keep_newlines=True).splitlines())
     return ExitCode.INTERNAL
 

@@ -128,11 +128,11 @@ async def _serve(wanted: _Wanted) -> None:
 
 
 def _settings(wanted: _Wanted) -> SimulatorSettings:
-    from claudebatch.simulator import Allowance, SimulatorSettings, parse_faults  # noqa: PLC0415 - see _serve
+    from claudebatch.simulator import SimulatedAllowance, SimulatorSettings, parse_faults  # noqa: PLC0415 - see _serve
 
     return SimulatorSettings(
         latency=wanted.latency,
-        limits=Allowance(wanted.rpm, wanted.itpm, wanted.otpm, wanted.burst_seconds),
+        limits=SimulatedAllowance(wanted.rpm, wanted.itpm, wanted.otpm, wanted.burst_seconds),
         faults=parse_faults(wanted.faults),
         script=wanted.script,
         seed=wanted.seed,

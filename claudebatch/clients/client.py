@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 from claudebatch.clients import count_tokens, error_table
 from claudebatch.clients.base_url import DIRECT_IN_THE_CLEAR, check_base_url
 from claudebatch.clients.headers import HeaderFacts, read_headers
-from claudebatch.clients.redaction import Secrets
+from claudebatch.clients.redaction import Redactor
 from claudebatch.clients.stream_assembler import StreamFailed
-from claudebatch.clients.suspend_guard import Awake
-from claudebatch.core.domain import Call, Reply, Watch, asks_for_fast
+from claudebatch.clients.suspend_guard import SuspendGuard
+from claudebatch.core.domain import AnswerObserver, Call, Reply, asks_for_fast
 from claudebatch.core.errors import AttemptError, CredentialError, StopRun
 from claudebatch.core.message import BadAnswer, parse_message
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import httpx2
     from anthropic import APIStatusError
 
-    from claudebatch.clients.response_body import Patience
+    from claudebatch.clients.response_body import ReadTimeout
 
 API_VERSION = "2026-10-21"
 """Sent with every request and part of every cache key, so that the two cannot disagree."""
@@ -50,7 +50,7 @@ _LONGEST_MESSAGE = 2000
 _LONGEST_TYPE = 100
 
 
-class SdkClient:
+class ClaudeClient:
     """The innermost handler. Make it inside a running event loop; close it when done."""
 
     def __init__(
@@ -71,7 +71,7 @@ class SdkClient:
         import httpx2  # noqa: PLC0415
 
         from claudebatch.clients import response_body  # noqa: PLC0415
-        from claudebatch.clients.fast_transport import LeanAnthropic, LeanHttp  # noqa: PLC0415
+        from claudebatch.clients.fast_transport import FastAnthropic, FastHttp  # noqa: PLC0415
 
         self._now = now
         self._wall = wall
@@ -88,17 +88,17 @@ class SdkClient:
         )
         # What the transport raises while a body is read; the SDK wraps only what comes before.
         self._lost = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
-        self._patience = response_body.Patience
-        self._awake = Awake()
+        self._patience = response_body.ReadTimeout
+        self._awake = SuspendGuard()
         self._read_message = response_body.read_message
         try:
-            self._client = LeanAnthropic(
+            self._client = FastAnthropic(
                 api_key=api_key,
                 base_url=base_url,
                 max_retries=0,
                 open_telemetry=False,
                 default_headers={"anthropic-version": API_VERSION},
-                http_client=LeanHttp(
+                http_client=FastHttp(
                     # Our own deadline bounds every attempt; a time-out of the connection pool would only lose rows.
                     timeout=httpx2.Timeout(None, connect=_CONNECT_S),
                     limits=httpx2.Limits(
@@ -112,9 +112,9 @@ class SdkClient:
                 ),
             )
         except (anthropic.AnthropicError, ValueError) as error:
-            reason = Secrets(secrets).hide(str(error))
+            reason = Redactor(secrets).hide(str(error))
             raise CredentialError(f"the SDK refuses the credentials: {reason}", fix="set ANTHROPIC_API_KEY") from error
-        self._hide = Secrets((*secrets, self._client.api_key or "", self._client.auth_token or "")).hide
+        self._hide = Redactor((*secrets, self._client.api_key or "", self._client.auth_token or "")).hide
         base = str(self._client.base_url)
         check_base_url(base)
         # Absolute: the SDK then joins nothing, which is a twentieth of a call.
@@ -166,7 +166,7 @@ class SdkClient:
 
     async def _attempt(self, call: Call) -> Reply:
         started = self._now()
-        patience: Patience | None = None
+        patience: ReadTimeout | None = None
         headers: HeaderFacts | None = None
         try:
             async with asyncio.timeout(call.deadline_s) as limit:
@@ -206,7 +206,7 @@ class SdkClient:
             raise error_table.connection_failed(f"no answer: {error.__cause__ or error}", sent=sent) from error
 
     async def _read(
-        self, response: httpx2.Response, patience: Patience, headers: HeaderFacts, watch: Watch | None
+        self, response: httpx2.Response, patience: ReadTimeout, headers: HeaderFacts, watch: AnswerObserver | None
     ) -> bytes:
         try:
             return await self._read_message(response, patience, watch)

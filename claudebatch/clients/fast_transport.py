@@ -18,7 +18,7 @@ _NONE: Mapping[str, str] = MappingProxyType({})
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
-class LeanHttp(anthropic.DefaultAioHttpClient):
+class FastHttp(anthropic.DefaultAioHttpClient):
     """The SDK's HTTP client, which puts requests together without merging defaults that never change.
 
     `build_request` is a public method; its own work is a twentieth of a call. Everything but a body with headers, as
@@ -56,7 +56,7 @@ class LeanHttp(anthropic.DefaultAioHttpClient):
         )
 
 
-class LeanAnthropic(anthropic.AsyncAnthropic):
+class FastAnthropic(anthropic.AsyncAnthropic):
     """Posts bytes to one URL. The request options that `post` builds for the first call serve all later ones.
 
     Building them is a tenth of a call: the SDK resolves every default of a pydantic model anew. They pass through

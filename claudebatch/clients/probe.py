@@ -10,7 +10,7 @@ from email.utils import parsedate_to_datetime
 from claudebatch.clients.base_url import DIRECT_IN_THE_CLEAR, check_base_url
 from claudebatch.clients.client import API_VERSION
 from claudebatch.clients.headers import read_headers
-from claudebatch.clients.redaction import Secrets
+from claudebatch.clients.redaction import Redactor
 from claudebatch.core.domain import Limits
 from claudebatch.core.errors import CredentialError
 
@@ -18,7 +18,7 @@ _PATIENCE_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
-class Reached:
+class ProbeResult:
     """What came back."""
 
     url: str
@@ -40,12 +40,12 @@ async def reach(
     now: Callable[[], float],
     wall: Callable[[], datetime],
     secrets: Iterable[str] = (),
-) -> Reached:
+) -> ProbeResult:
     """Ask for the token count of two letters, which is free. Raises `ConfigError` or `CredentialError`.
 
     None of the *secrets* is in what comes back, whoever quotes it.
     """
-    hide = Secrets(secrets).hide
+    hide = Redactor(secrets).hide
     # Heavy (a second): only a command that sends something pays for it.
     import anthropic  # noqa: PLC0415
 
@@ -76,7 +76,7 @@ async def reach(
         except anthropic.APIConnectionError as error:
             wrong = f"{type(error.__cause__ or error).__name__}: {error.__cause__ or error}"
         facts = read_headers(raw, now=wall())
-        return Reached(url, status, wrong and hide(wrong), now() - begun, _date(raw), facts.limits, facts.simulated)
+        return ProbeResult(url, status, wrong and hide(wrong), now() - begun, _date(raw), facts.limits, facts.simulated)
 
 
 def _date(raw: list[tuple[bytes, bytes]]) -> datetime | None:

@@ -13,7 +13,7 @@ _USERINFO = re.compile(r"(?<=://)[^/\s@]*@")
 _HIDDEN = "[hidden]"
 
 
-class Secrets:
+class Redactor:
     """Knows the secrets of this process and finds them in texts: plain, URL-encoded or in base64."""
 
     def __init__(self, values: Iterable[str]) -> None:

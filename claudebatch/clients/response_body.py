@@ -12,8 +12,8 @@ from contextlib import aclosing
 import httpx2
 
 from claudebatch.clients.sse import EventReader
-from claudebatch.clients.stream_assembler import Fold
-from claudebatch.core.domain import Watch
+from claudebatch.clients.stream_assembler import StreamAssembler
+from claudebatch.core.domain import AnswerObserver
 from claudebatch.core.message import BadAnswer
 
 MAX_BYTES = 32 * 2**20
@@ -22,7 +22,7 @@ _MAX_ERROR_BYTES = 2**18
 _ENCODING = "content-encoding"
 
 
-class Patience:
+class ReadTimeout:
     """Ends an attempt at its deadline, and earlier once an answer that had begun falls silent."""
 
     def __init__(self, limit: asyncio.Timeout, idle_s: float) -> None:
@@ -64,9 +64,9 @@ class _Plain:
 class _Streamed:
     """A body of events that add up to the message."""
 
-    def __init__(self, watch: Watch | None) -> None:
+    def __init__(self, watch: AnswerObserver | None) -> None:
         self._reader = EventReader()
-        self._fold = Fold()
+        self._fold = StreamAssembler()
         self._watch = watch
         # Mutable, changed by `_tell` only: what the watch knows.
         self._told = 0
@@ -84,7 +84,7 @@ class _Streamed:
                 self._tell(self._watch)
         return self._fold.done
 
-    def _tell(self, watch: Watch) -> None:
+    def _tell(self, watch: AnswerObserver) -> None:
         """Once for all events that came together."""
         if self._fold.read is not None and not self._told_read:
             self._told_read = True
@@ -100,7 +100,7 @@ class _Streamed:
         return self._fold.message()
 
 
-async def read_message(response: httpx2.Response, patience: Patience, watch: Watch | None = None) -> bytes:
+async def read_message(response: httpx2.Response, patience: ReadTimeout, watch: AnswerObserver | None = None) -> bytes:
     """The message in *response*, plain or streamed; *watch* sees a streamed one grow.
 
     Raises `BadAnswer`, `StreamFailed`, and errors of `httpx2`.
@@ -119,7 +119,7 @@ async def read_message(response: httpx2.Response, patience: Patience, watch: Wat
     return body.message()
 
 
-async def _read(response: httpx2.Response, patience: Patience, body: _Plain | _Streamed) -> None:
+async def _read(response: httpx2.Response, patience: ReadTimeout, body: _Plain | _Streamed) -> None:
     """Give *body* the pieces of *response* until it has enough."""
     left = MAX_BYTES
     pieces = _decoded(response)

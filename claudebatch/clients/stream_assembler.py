@@ -54,7 +54,7 @@ _SHOWN = ("text", "tool_use")
 """Blocks that come as they are produced."""
 
 
-class Fold:
+class StreamAssembler:
     """Takes the data of one event after the other; `done` once the message is complete."""
 
     def __init__(self) -> None:

@@ -22,7 +22,7 @@ class Postponable(Protocol):
         ...
 
 
-class Awake:
+class SuspendGuard:
     """A heartbeat of the event loop while anything is watched. Make it inside a running loop."""
 
     def __init__(self) -> None:

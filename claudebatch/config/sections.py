@@ -20,7 +20,7 @@ class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A mapping whose keys are all known."""
 
 
-class PoolLimits(_Section, frozen=True):
+class PoolLimitsSection(_Section, frozen=True):
     """Limits of one pool; a missing one is none."""
 
     requests_per_minute: Above0 | None = None
@@ -33,7 +33,7 @@ class LimitsSection(_Section, frozen=True):
 
     tier: Literal["auto", "start", "build", "scale", "none"] = "auto"
     headroom: str | float = "0%"
-    pools: dict[str, PoolLimits] = {}
+    pools: dict[str, PoolLimitsSection] = {}
 
 
 class CacheSection(_Section, frozen=True):

@@ -140,7 +140,7 @@ class Hold:
         self.ended = False
 
 
-class Watch(Protocol):
+class AnswerObserver(Protocol):
     """Is told of an answer while it comes, by whoever sends; so it asks for a stream."""
 
     def began(self, limits: Limits | None) -> None:
@@ -172,7 +172,7 @@ class Call:
     """How long one attempt may take in all."""
     hold: Hold | None = field(default=None, compare=False, repr=False)
     """The money that is set aside for this attempt, where there is a budget."""
-    watch: Watch | None = field(default=None, compare=False, repr=False)
+    watch: AnswerObserver | None = field(default=None, compare=False, repr=False)
     """Who wants to see the answer grow; None: nobody."""
 
     @property
@@ -185,7 +185,7 @@ class Call:
         own = (self.row, self.prompt, self.route, self.model, self.body, self.size, self.deadline_s)
         return Call(*own, hold, self.watch)
 
-    def watched(self, watch: Watch) -> Call:
+    def watched(self, watch: AnswerObserver) -> Call:
         """This call, whose answer *watch* sees grow."""
         return replace(self, watch=watch)
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from claudebatch.core.errors import Draining
 
 
-class Bell:
+class WakeUp:
     """Wakes the one sleeper that hangs on it, if there is one."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Drain:
         if self.reason is not None:
             raise Draining(self.reason)
 
-    async def sleep(self, seconds: float, bell: Bell | None = None) -> None:
+    async def sleep(self, seconds: float, bell: WakeUp | None = None) -> None:
         """Wait *seconds* or until *bell* rings; raises `Draining` at once when the drain starts or has started."""
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[None] = loop.create_future()
@@ -80,18 +80,18 @@ class Drain:
             self._sleepers.discard(awaited)
 
 
-class Waits(Protocol):
-    """What `Turn` asks of a `Drain`."""
+class SleepsUntilDrain(Protocol):
+    """What `FifoTurn` asks of a `Drain`."""
 
     async def until(self, awaited: asyncio.Future[None]) -> None:
         """Wait for *awaited* or raise `Draining`."""
         ...
 
 
-class Turn:
+class FifoTurn:
     """A place for one, first come first served; `async with` it. The drain ends the wait for it."""
 
-    def __init__(self, waits: Waits) -> None:
+    def __init__(self, waits: SleepsUntilDrain) -> None:
         self._waits = waits
         # Mutable: whether somebody has it, and who waits, in order.
         self._taken = False

@@ -46,7 +46,7 @@ class InvalidJson(ValueError):
 
 
 @value
-class Line:
+class InputLine:
     """One line that is not blank. `read_at(file, offset, length)` gives its `data` again."""
 
     number: int
@@ -95,7 +95,7 @@ def raw_members(data: bytes) -> dict[str, bytes]:
     return {name: bytes(raw) for name, raw in _MEMBERS.decode(data).items()}
 
 
-def read_lines(path: Path, *, text: bool = False) -> Iterator[Line]:
+def read_lines(path: Path, *, text: bool = False) -> Iterator[InputLine]:
     """Every line of *path* that is not blank; a file that cannot be JSON lines is refused before the first.
 
     *text* says that lines are plain prompts, which may well begin with a bracket.
@@ -127,7 +127,7 @@ def read_at(file: int | HasFileno, offset: int, length: int) -> bytes:
     return data
 
 
-def _lines(path: Path) -> Iterator[Line]:
+def _lines(path: Path) -> Iterator[InputLine]:
     try:
         with path.open("rb", buffering=_CHUNK) as file:
             yield from _split(file)
@@ -135,7 +135,7 @@ def _lines(path: Path) -> Iterator[Line]:
         raise _unreadable(path, error) from error
 
 
-def _split(file: BinaryIO) -> Iterator[Line]:
+def _split(file: BinaryIO) -> Iterator[InputLine]:
     offset = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
     file.seek(offset)
     number = 0
@@ -145,11 +145,11 @@ def _split(file: BinaryIO) -> Iterator[Line]:
         data = data[:-1] if data.endswith(b"\r") else data
         if len(data) > MAX_LINE_BYTES:
             data = data[: MAX_LINE_BYTES + 1]
-            yield Line(number, offset, len(data), data)
+            yield InputLine(number, offset, len(data), data)
             offset += len(raw) + (0 if raw.endswith(b"\n") else _skip_line(file))
             continue
         if data and not data.isspace():
-            yield Line(number, offset, len(data), data)
+            yield InputLine(number, offset, len(data), data)
         offset += len(raw)
 
 

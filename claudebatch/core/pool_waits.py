@@ -18,7 +18,7 @@ _OF_ROWS = {"retry budget", "money"}
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Wait:
+class PoolWait:
     """What moves again, when, and why it does not now."""
 
     until: float
@@ -27,13 +27,13 @@ class Wait:
     since: float
 
 
-class Standing:
+class PoolWaits:
     """Keeps the waits of all pools; another thread may read it."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
         # Mutable, changed by the methods below only: one wait per pool, and the seconds by pool and reason.
-        self._waits: dict[str, Wait] = {}
+        self._waits: dict[str, PoolWait] = {}
         self._stood: dict[tuple[str, str], float] = {}
 
     def waiting(self, event: Waiting) -> None:
@@ -44,7 +44,7 @@ class Standing:
             if event.reason in _OF_ROWS and before.reason not in _OF_ROWS and before.until > now:
                 return
             self._end(before, now)
-        self._waits[event.pool] = Wait(now + event.seconds, event.pool, event.reason, now)
+        self._waits[event.pool] = PoolWait(now + event.seconds, event.pool, event.reason, now)
 
     def started(self, pool: str) -> None:
         """A request of *pool* has left.
@@ -61,7 +61,7 @@ class Standing:
         for pool in list(self._waits):
             self._end(self._waits.pop(pool), now)
 
-    def waits(self, now: float) -> list[Wait]:
+    def waits(self, now: float) -> list[PoolWait]:
         """What stands still now and is worth a word; what moves again first comes first."""
         told = list(self._waits.values())
         return sorted(wait for wait in told if wait.until > now and wait.until - wait.since >= WORTH_A_WORD_S)
@@ -74,10 +74,10 @@ class Standing:
             found[key] = found.get(key, 0.0) + _lasted(wait, now)
         return found
 
-    def _end(self, wait: Wait, now: float) -> None:
+    def _end(self, wait: PoolWait, now: float) -> None:
         key = (wait.pool, wait.reason)
         self._stood[key] = self._stood.get(key, 0.0) + _lasted(wait, now)
 
 
-def _lasted(wait: Wait, now: float) -> float:
+def _lasted(wait: PoolWait, now: float) -> float:
     return max(0.0, min(now, wait.until) - wait.since)

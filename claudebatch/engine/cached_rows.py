@@ -17,8 +17,8 @@ from claudebatch.core.events import Emit, RowFinished
 from claudebatch.core.message import BadAnswer, parse_message
 from claudebatch.core.result_lines import answer_head
 from claudebatch.storage.journal import RowKey
-from claudebatch.storage.journal.records import Result
-from claudebatch.storage.journal.schema import Came
+from claudebatch.storage.journal.records import ResultRecord
+from claudebatch.storage.journal.schema import AnswerSource
 
 _AT_ONCE = 1000
 
@@ -26,14 +26,14 @@ Pending: TypeAlias = Callable[[int, int], Awaitable[list[RowKey]]]
 """(after, count) → the next *count* rows of a lane after row number *after* that still need an answer."""
 
 
-class Kept(NamedTuple):
+class CachedRow(NamedTuple):
     """One row that is done without a request."""
 
-    result: Result
+    result: ResultRecord
     event: RowFinished
 
 
-class Replay:
+class CachedRows:
     """One step at a time; every step runs in the cache's thread, while the journal writes down the one before."""
 
     def __init__(
@@ -54,8 +54,8 @@ class Replay:
         self,
         pending: Pending,
         *,
-        run: Callable[[Callable[[], list[Kept]]], Awaitable[list[Kept]]],
-        finish: Callable[[Sequence[Result]], Awaitable[None]],
+        run: Callable[[Callable[[], list[CachedRow]]], Awaitable[list[CachedRow]]],
+        finish: Callable[[Sequence[ResultRecord]], Awaitable[None]],
         emit: Emit,
         stopped: Callable[[], bool],
     ) -> None:
@@ -78,20 +78,22 @@ class Replay:
             coming.cancel()
             await asyncio.wait((coming,))
 
-    def step(self, rows: Sequence[RowKey]) -> list[Kept]:
+    def step(self, rows: Sequence[RowKey]) -> list[CachedRow]:
         """Those of *rows* whose answers are kept, ready to be written down and told."""
         found, day = self._look_up([row.key.hex() for row in rows]), self._today()
         kept = (self._kept(row, value, day) for row, value in zip(rows, found, strict=True) if value is not None)
         return [row for row in kept if row is not None]
 
-    def _kept(self, row: RowKey, value: bytes, day: str) -> Kept | None:
+    def _kept(self, row: RowKey, value: bytes, day: str) -> CachedRow | None:
         try:
             reply = parse_message(value, source="cache", attempts=0)
         except BadAnswer:
             return None  # no message: the lane will find it missing, and ask
         first = answer_head(row.id, Route(row.model, row.rule), reply, simulated=self._simulated)
         message, saved = reply.message, self._value_of(row.model, reply.usage)
-        return Kept(
-            Result(row.row, True, first, None, message, Came.CACHE, saved, day, message, row.model, row.rule),
+        return CachedRow(
+            ResultRecord(
+                row.row, True, first, None, message, AnswerSource.CACHE, saved, day, message, row.model, row.rule
+            ),
             RowFinished(row.id, reply.model, "cache", True, None, 0, saved),
         )

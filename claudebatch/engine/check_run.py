@@ -11,16 +11,16 @@ from typing import NamedTuple
 
 from claudebatch.core.errors import ClaudebatchError, LockedError, StorageError
 from claudebatch.layers.response_cache.disk_store import DiskCacheStore
-from claudebatch.storage.journal.audit import Audit, any_text, audit
+from claudebatch.storage.journal.audit import JournalAudit, any_text, audit
 from claudebatch.storage.journal.copies import FoundCopies, LookUp
 from claudebatch.storage.journal.queries import result_lines
-from claudebatch.storage.journal.repair import Restored, restore
+from claudebatch.storage.journal.repair import RepairReport, restore
 from claudebatch.storage.ledger import open_ledger
 from claudebatch.storage.ledger.rebuild import agrees, rebuild
 from claudebatch.storage.ledger.schema import nobody_told
 from claudebatch.storage.rebuild_results import rebuild_taken
 from claudebatch.storage.results_file import check_place, difference
-from claudebatch.storage.run_folder import RunDir
+from claudebatch.storage.run_folder import RunFolder
 
 _SENT = "SELECT EXISTS (SELECT 1 FROM attempts WHERE state = 0)"
 _ENDED = (
@@ -30,18 +30,18 @@ _ENDED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedRun:
     """What was found of one run."""
 
     run: str
     folder: Path
     output: Path | None
-    audit: Audit
+    audit: JournalAudit
     results: str | None
     """How the results file differs from the journal; None: it does not, or need not agree."""
     ledger_agrees: bool
     """True as well where the ledger need not agree: it does not know the run, or the run is not settled."""
-    restored: Restored | None = None
+    restored: RepairReport | None = None
     """What became of the damage in the journal, where it was mended."""
 
     @property
@@ -50,7 +50,7 @@ class Checked:
         return self.audit.sound and self.results is None and self.ledger_agrees
 
 
-class Places(NamedTuple):
+class RunPlaces(NamedTuple):
     """Where copies of what a journal holds may lie."""
 
     ledger: Path
@@ -60,7 +60,7 @@ class Places(NamedTuple):
     """Told where the ledger is locked by somebody else."""
 
 
-def check_run(folder: Path, output: Path | None, places: Callable[[bool], Places]) -> Checked:
+def check_run(folder: Path, output: Path | None, places: Callable[[bool], RunPlaces]) -> CheckedRun:
     """Look through the run in *folder*, whose results are *output*; changes nothing.
 
     *places* are told whether the run is a rehearsal. Raises `LockedError` while the run goes on, `StorageError` where
@@ -70,7 +70,7 @@ def check_run(folder: Path, output: Path | None, places: Callable[[bool], Places
         return _look(run, output, ledger)
 
 
-def repair_run(folder: Path, output: Path | None, places: Callable[[bool], Places]) -> Checked:
+def repair_run(folder: Path, output: Path | None, places: Callable[[bool], RunPlaces]) -> CheckedRun:
     """As `check_run`, and mend what is damaged; what is returned was found before.
 
     Raises `StorageError` where SQLite itself finds the file broken: nothing that is in it can be relied on then.
@@ -87,8 +87,8 @@ def repair_run(folder: Path, output: Path | None, places: Callable[[bool], Place
 
 
 def _mended(
-    run: RunDir, found: Checked, output: Path | None, ledger: sqlite3.Connection | None, cache: Path
-) -> Checked:
+    run: RunFolder, found: CheckedRun, output: Path | None, ledger: sqlite3.Connection | None, cache: Path
+) -> CheckedRun:
     with any_text(run.journal):
         copies = FoundCopies(
             run.journal, found.audit, output=output, look_up=_kept_in(cache), ledger=ledger, run=found.run
@@ -103,8 +103,8 @@ def _mended(
 
 
 @contextmanager
-def _taken(folder: Path) -> Iterator[RunDir]:
-    run = RunDir.take(folder)
+def _taken(folder: Path) -> Iterator[RunFolder]:
+    run = RunFolder.take(folder)
     if run is None:
         raise ClaudebatchError(f"{folder} holds no run", fix="name a results file, or see `claudebatch runs list`")
     if run == "alive":
@@ -114,7 +114,7 @@ def _taken(folder: Path) -> Iterator[RunDir]:
 
 
 @contextmanager
-def _ledger(place: Places) -> Iterator[sqlite3.Connection | None]:
+def _ledger(place: RunPlaces) -> Iterator[sqlite3.Connection | None]:
     if not place.ledger.exists():
         yield None
         return
@@ -129,11 +129,11 @@ def _kept_in(cache: Path) -> LookUp:
     return DiskCacheStore(cache, size_limit=2**40, ttl_s=None, notify=lambda _: None).look_up
 
 
-def _rehearsal(run: RunDir) -> bool:
+def _rehearsal(run: RunFolder) -> bool:
     return bool(run.meta("simulated"))
 
 
-def _look(run: RunDir, output: Path | None, ledger: sqlite3.Connection | None) -> Checked:
+def _look(run: RunFolder, output: Path | None, ledger: sqlite3.Connection | None) -> CheckedRun:
     found = audit(run.journal)
     name = run.meta("run_id") if found.structure is None else run.path.name
     results = None
@@ -142,16 +142,16 @@ def _look(run: RunDir, output: Path | None, ledger: sqlite3.Connection | None) -
         results = _difference(run, output)
         if ledger is not None and _settled(ledger, run, name):
             agree = agrees(ledger, name, run.journal, rehearsal=_rehearsal(run))
-    return Checked(name, run.path, output, found, results, agree)
+    return CheckedRun(name, run.path, output, found, results, agree)
 
 
-def _difference(run: RunDir, output: Path | None) -> str | None:
+def _difference(run: RunFolder, output: Path | None) -> str | None:
     if output is None or run.meta("stale") or run.meta("set_aside"):
         return None  # its next session writes it anew
     return difference(output, result_lines(run.journal, ordered=bool(run.meta("ordered"))))
 
 
-def _settled(ledger: sqlite3.Connection, run: RunDir, name: str) -> bool:
+def _settled(ledger: sqlite3.Connection, run: RunFolder, name: str) -> bool:
     """Whether the ledger has been told all of it: not of a run that died, whose next session or settling tells."""
     (sent,) = run.journal.execute(_SENT).fetchone()
     known = ledger.execute(_ENDED, (name,)).fetchone()

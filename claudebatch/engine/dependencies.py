@@ -12,7 +12,7 @@ from claudebatch.config.paths import Paths
 from claudebatch.core.domain import Call, Pico, Reply
 from claudebatch.core.events import Emit
 from claudebatch.core.handler import Handler
-from claudebatch.layers.rate_limit.usage_estimates import Experience
+from claudebatch.layers.rate_limit.usage_estimates import PastUsage
 
 
 class Client(Handler, Protocol):
@@ -28,7 +28,7 @@ class Client(Handler, Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class RunDependencies:
     """What a session takes from outside; tests put their own in."""
 
     paths: Paths
@@ -44,7 +44,7 @@ class Surroundings:
     """Requests of one lane, where the configuration leaves it open."""
     expect: Callable[[Call], Pico]
     """What a call was expected to cost before the session began; 0 where nobody knows."""
-    before: Experience | None = None
+    before: PastUsage | None = None
     """What earlier runs tell of what requests take."""
 
 

@@ -12,7 +12,7 @@ from claudebatch.core.drain import Drain
 from claudebatch.core.errors import AttemptError, BudgetExhausted, Draining, StopRun
 from claudebatch.core.events import DrainStarted, Emit, RowFinished
 from claudebatch.core.handler import Handler
-from claudebatch.engine.row_feed import Feed
+from claudebatch.engine.row_feed import RowFeed
 
 Finish: TypeAlias = Callable[[Outcome], Awaitable[None]]
 """Writes an outcome down for good, soon; raises `StopRun` when that has become impossible."""
@@ -36,7 +36,7 @@ class Engine:
         self,
         handler: Handler,
         *,
-        feeds: Sequence[Feed],
+        feeds: Sequence[RowFeed],
         workers: int,
         finish: Finish,
         value_of: Callable[[Call, Reply], Pico],

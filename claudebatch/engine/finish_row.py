@@ -11,9 +11,9 @@ from claudebatch.core.domain import Call, Outcome, Pico, Reply, Succeeded, Usage
 from claudebatch.core.result_lines import head
 from claudebatch.models.prices import PriceBook, UnknownPrice
 from claudebatch.setup.run_options import RunOptions
-from claudebatch.storage.journal.records import Result, utc_day
-from claudebatch.storage.journal.schema import CAME_FROM, Came
-from claudebatch.storage.run_folder import RunDir
+from claudebatch.storage.journal.records import ResultRecord, utc_day
+from claudebatch.storage.journal.schema import ANSWER_SOURCES, AnswerSource
+from claudebatch.storage.run_folder import RunFolder
 
 _MADE_UP = "the API at this base URL is a simulator: its answers are made up and cost nothing"
 
@@ -21,7 +21,7 @@ _MADE_UP = "the API at this base URL is a simulator: its answers are made up and
 class Results(Protocol):
     """The journal, as far as finishing rows goes."""
 
-    async def finish(self, result: Result) -> None:
+    async def finish(self, result: ResultRecord) -> None:
         """Write a row's result down."""
         ...
 
@@ -30,13 +30,13 @@ class Results(Protocol):
         ...
 
 
-class Finishing:
+class RowFinisher:
     """Finishes the rows of one session."""
 
     def __init__(
         self,
         options: RunOptions,
-        folder: RunDir,
+        folder: RunFolder,
         prices: PriceBook,
         *,
         wall: Callable[[], datetime],
@@ -57,7 +57,7 @@ class Finishing:
         async def finish(outcome: Outcome) -> None:
             first, row = head(outcome, simulated=self._options.simulate), outcome.call.row
             if not isinstance(outcome, Succeeded):
-                await journal.finish(Result(row, False, first, None, None, Came.API, 0, "", None))
+                await journal.finish(ResultRecord(row, False, first, None, None, AnswerSource.API, 0, "", None))
                 return
             reply = outcome.reply
             if self._made_up(reply) and not self._met_simulator:
@@ -65,12 +65,12 @@ class Finishing:
                 await journal.read(self._note_simulator)
             # The message lies in its attempt's row, however many results share it; a kept one has no attempt here.
             body = reply.message if reply.attempt_id is None else None
-            came, saved, day = CAME_FROM[reply.source], 0, ""
+            came, saved, day = ANSWER_SOURCES[reply.source], 0, ""
             if came:
                 saved, day = 0 if self._made_up(reply) else self.value_of(outcome.call, reply), self.today()
             route = outcome.call.route
             await journal.finish(
-                Result(
+                ResultRecord(
                     row, True, first, reply.attempt_id, body, came, saved, day, reply.message, route.model, route.rule
                 )
             )

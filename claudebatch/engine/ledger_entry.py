@@ -10,7 +10,7 @@ from claudebatch.core.reports import RunSummary
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.models.prices import PriceBook
 from claudebatch.setup.run_options import RunOptions
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.ledger import Dearest, RunEntry, note_end
 from claudebatch.storage.ledger.settle import settle_replaced
 
@@ -21,7 +21,7 @@ def begin(run: OpenRun, ledger: Path) -> None:
     run.begin()
 
 
-def entry(run: OpenRun, options: RunOptions, workshop: Workshop, output: str) -> RunEntry:
+def entry(run: OpenRun, options: RunOptions, workshop: RunSetup, output: str) -> RunEntry:
     """The run that is open, as the ledger knows it."""
     return RunEntry(
         run=run.run_id,

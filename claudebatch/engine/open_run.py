@@ -22,14 +22,14 @@ from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.events import Emit, Notice
 from claudebatch.core.jsonl import check_file
 from claudebatch.setup.run_options import RunOptions
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
 from claudebatch.setup.validate_input import Intake, fingerprint
 from claudebatch.storage.journal import IndexReport, RowRecord, index_rows
 from claudebatch.storage.journal.queries import drop_simulated, holds_real_answers, live_rows
 from claudebatch.storage.private_files import STATE_DIR, new_file, private_dir, private_file, sync_dir
 from claudebatch.storage.results_file import check_place
-from claudebatch.storage.run_folder import RunDir, beside
+from claudebatch.storage.run_folder import RunFolder, beside
 
 _READ_BYTES = 1 << 20
 
@@ -39,7 +39,7 @@ class OpenRun:
     """A run that is locked, checked and indexed: ready to go on."""
 
     run_id: str
-    folder: RunDir
+    folder: RunFolder
     files: tuple[Path, ...]
     output: Path | None
     """None: standard output."""
@@ -64,7 +64,7 @@ class OpenRun:
 @contextmanager
 def open_run(
     options: RunOptions,
-    workshop: Workshop,
+    workshop: RunSetup,
     paths: Paths,
     *,
     stdin: BinaryIO,
@@ -109,8 +109,8 @@ def open_run(
         _drop(spooled)
 
 
-def _open_folder(options: RunOptions, place: Path, output: Path | None, started: datetime, emit: Emit) -> RunDir:
-    folder = RunDir.open(place, started=started, fresh=options.fresh)
+def _open_folder(options: RunOptions, place: Path, output: Path | None, started: datetime, emit: Emit) -> RunFolder:
+    folder = RunFolder.open(place, started=started, fresh=options.fresh)
     try:
         begun = folder.meta("simulated") is not None
         answered = folder.has_attempts()
@@ -142,13 +142,13 @@ def _open_folder(options: RunOptions, place: Path, output: Path | None, started:
     return folder
 
 
-def _was_rehearsal(options: RunOptions, folder: RunDir) -> bool:
+def _was_rehearsal(options: RunOptions, folder: RunFolder) -> bool:
     """Whether what the folder holds was made up: by --simulate, or by a simulator that is not asked any more."""
     simulator = folder.meta("simulator")
     return bool(folder.meta("simulated")) or (simulator is not None and simulator != options.base_url)
 
 
-def _begin(options: RunOptions, folder: RunDir, output: Path | None, started: datetime, *, replaced: bool) -> None:
+def _begin(options: RunOptions, folder: RunFolder, output: Path | None, started: datetime, *, replaced: bool) -> None:
     """Note who the run is; *replaced*: what the results file holds was a rehearsal, and is written over."""
     there = output is not None and output.exists() and output.stat().st_size > 0
     if there and not (options.fresh or replaced):
@@ -167,7 +167,7 @@ def _begin(options: RunOptions, folder: RunDir, output: Path | None, started: da
     )
 
 
-def _fix_tag(folder: RunDir, tag: str) -> None:
+def _fix_tag(folder: RunFolder, tag: str) -> None:
     """A run keeps the tag of its first session: what it spent has counted against the caps of that one."""
     known = folder.meta("tag") or ""
     if folder.has_attempts() and known != tag:
@@ -188,8 +188,8 @@ def _previous(output: Path) -> Path:
 
 def _index(
     options: RunOptions,
-    workshop: Workshop,
-    folder: RunDir,
+    workshop: RunSetup,
+    folder: RunFolder,
     files: Sequence[Path],
     emit: Emit,
     key_scope: str,
@@ -222,7 +222,7 @@ def _index(
 
 
 @contextmanager
-def _rolled_back_on_refusal(folder: RunDir) -> Iterator[None]:
+def _rolled_back_on_refusal(folder: RunFolder) -> Iterator[None]:
     folder.journal.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -260,7 +260,7 @@ def _name(options: RunOptions, spooled: Path | None) -> str:
     return hashlib.sha256(paths.encode()).hexdigest()[:16]
 
 
-def _files(options: RunOptions, folder: RunDir, spooled: Path | None) -> tuple[Path, ...]:
+def _files(options: RunOptions, folder: RunFolder, spooled: Path | None) -> tuple[Path, ...]:
     if spooled is not None:
         _move(spooled, folder.spool)
     elif "-" in options.inputs and not folder.spool.exists():

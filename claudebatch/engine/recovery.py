@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from claudebatch.core.domain import Outcome, Succeeded
 from claudebatch.core.message import BadAnswer, parse_message
-from claudebatch.engine.row_feed import Sources
+from claudebatch.engine.row_feed import InputSources
 from claudebatch.setup.stack import Money
 from claudebatch.storage.journal import RowRef
 from claudebatch.storage.journal.checksums import body_digest, damaged, is_sound
@@ -17,13 +17,13 @@ _ROW = "SELECT row, source, line, offset, length, id, digest FROM rows WHERE row
 _ATTEMPT = "SELECT model, body, cost, cost_known, latency_ms, request_id, digest FROM attempts WHERE attempt = ?"
 
 
-def recovered(connection: sqlite3.Connection, sources: Sources, money: Money) -> list[Outcome]:
+def recovered(connection: sqlite3.Connection, sources: InputSources, money: Money) -> list[Outcome]:
     """The outcomes of answers that the journal holds and the results do not."""
     found = (_outcome(connection, sources, row, attempt) for row, attempt in unshown_answers(connection))
     return [outcome for outcome in found if outcome is not None]
 
 
-def _outcome(connection: sqlite3.Connection, sources: Sources, row: int, attempt: int) -> Outcome | None:
+def _outcome(connection: sqlite3.Connection, sources: InputSources, row: int, attempt: int) -> Outcome | None:
     ref = RowRef(*connection.execute(_ROW, (row,)).fetchone())
     call = sources.call(ref, sources.line(ref))
     model, body, cost, known, latency_ms, request_id, digest = connection.execute(_ATTEMPT, (attempt,)).fetchone()

@@ -15,7 +15,7 @@ from claudebatch.core.domain import Call, Prompt
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.jsonl import read_at
 from claudebatch.inputs import parse_line
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal import RowRef
 
 # Longer lines are read one by one when their turn comes: a chunk of them must not fill the memory.
@@ -28,10 +28,10 @@ Pending: TypeAlias = Callable[[str, int, int], Awaitable[list[RowRef]]]
 """(lane, after, count) → the next *count* rows of *lane* after row number *after* that still need an answer."""
 
 
-class Sources:
+class InputSources:
     """The input files, open for reading at any place."""
 
-    def __init__(self, files: Sequence[Path], workshop: Workshop) -> None:
+    def __init__(self, files: Sequence[Path], workshop: RunSetup) -> None:
         self._names = [str(path) for path in files]
         self._descriptors = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in files]
         self._workshop = workshop
@@ -109,7 +109,7 @@ def _turn() -> Generator[None, None, None]:
     yield
 
 
-class Feed:
+class RowFeed:
     """Hands one lane's calls to its workers, in input order.
 
     *look_ahead* is told of a chunk of calls before the first of them is handed out, so that what is known about
@@ -117,7 +117,7 @@ class Feed:
     """
 
     def __init__(
-        self, lane: str, pending: Pending, sources: Sources, *, look_ahead: LookAhead, chunk: int = 256
+        self, lane: str, pending: Pending, sources: InputSources, *, look_ahead: LookAhead, chunk: int = 256
     ) -> None:
         self.lane = lane
         self._pending = pending

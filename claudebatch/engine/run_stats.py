@@ -8,19 +8,19 @@ from collections.abc import Callable
 
 from claudebatch.core.domain import Call, Pico, Usage
 from claudebatch.core.events import AttemptFinished, AttemptStarted, Event, Retrying, RowFinished, Waiting
-from claudebatch.core.pool_waits import Standing
+from claudebatch.core.pool_waits import PoolWaits
 from claudebatch.core.reports import Bound
 
 # Buckets one per cent wide: percentiles of a million latencies in a few hundred numbers.
 _STEP = math.log(1.01)
 
 
-class Counts:
+class RunCounts:
     """Subscribes to events; every number is of this session."""
 
     def __init__(self, now: Callable[[], float], expect: Callable[[Call], Pico] | None = None) -> None:
         """*expect* gives what a call was expected to cost."""
-        self._standing = Standing(now)
+        self._standing = PoolWaits(now)
         self._expect = expect
         # Mutable: changed by `__call__` only.
         self.sources: Counter[str] = Counter()

@@ -15,30 +15,30 @@ from claudebatch.core.drain import Drain
 from claudebatch.core.errors import JournalFailed, OutputFailed, StopRun
 from claudebatch.core.events import ConcurrencyChanged, Notice, RunStarted
 from claudebatch.core.reports import RunSummary
-from claudebatch.engine.cached_rows import Replay
-from claudebatch.engine.dependencies import LazyClient, Surroundings
+from claudebatch.engine.cached_rows import CachedRows
+from claudebatch.engine.dependencies import LazyClient, RunDependencies
 from claudebatch.engine.engine import Ended, Engine
-from claudebatch.engine.finish_row import Finishing
+from claudebatch.engine.finish_row import RowFinisher
 from claudebatch.engine.ledger_entry import begin, entry, tell_end
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.engine.recovery import recovered
-from claudebatch.engine.row_feed import Feed, LookAhead, Sources
-from claudebatch.engine.run_stats import Counts
-from claudebatch.engine.session_budget import SessionPurse, shared_caps
+from claudebatch.engine.row_feed import InputSources, LookAhead, RowFeed
+from claudebatch.engine.run_stats import RunCounts
+from claudebatch.engine.session_budget import SessionBudget, shared_caps
 from claudebatch.engine.signals import Signals
-from claudebatch.engine.summary import Closing, Lines
-from claudebatch.layers.budget.layer import Purse
+from claudebatch.engine.summary import Lines, SummaryBuilder
+from claudebatch.layers.budget.layer import BudgetStore
 from claudebatch.layers.record.journal_log import JournalLog
 from claudebatch.layers.response_cache.disk_store import DiskCacheStore
-from claudebatch.layers.response_cache.write_behind import KeptAfter
+from claudebatch.layers.response_cache.write_behind import WriteBehind
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys, Money, Parts, build_stack
-from claudebatch.storage.journal import Journal, RowKey, RowRef, Wanted, pending_keys, pending_rows
+from claudebatch.storage.journal import Journal, RowFilter, RowKey, RowRef, pending_keys, pending_rows
 from claudebatch.storage.journal.queries import give_up_on_sent, leave_out_unknown, totals
 from claudebatch.storage.journal.rescue import Rescue, absorb
-from claudebatch.storage.ledger import SpendLedger
+from claudebatch.storage.ledger import LedgerWriter
 
 Row = TypeVar("Row", RowKey, RowRef)
 
@@ -46,19 +46,19 @@ Row = TypeVar("Row", RowKey, RowRef)
 class Session:
     """Does what is left of a run, and says how it ended."""
 
-    def __init__(self, options: RunOptions, workshop: Workshop, run: OpenRun, around: Surroundings) -> None:
+    def __init__(self, options: RunOptions, workshop: RunSetup, run: OpenRun, around: RunDependencies) -> None:
         self._options = options
         self._workshop = workshop
         self._run = run
         self._around = around
-        self._counts = Counts(around.now, around.expect)
+        self._counts = RunCounts(around.now, around.expect)
         self._drain = Drain()
         self._money = Money(workshop.prices)
         self._signals = Signals(grace_s=seconds("grace", workshop.config.grace))
         self._watch = watch(
             workshop.config, self._emit, now=around.now, pause=self._drain.pause, stop=self.halt
         )  # fmt: skip
-        self._finishing = Finishing(
+        self._finishing = RowFinisher(
             options, run.folder, workshop.prices, wall=around.wall, notify=self._notify
         )  # fmt: skip
         # Mutable: the engine, once there is one.
@@ -73,7 +73,7 @@ class Session:
         lost = give_up_on_sent(connection)
         config = self._workshop.config
         caps = shared_caps(config, rehearsal=options.simulate)
-        ledger = SpendLedger.open(
+        ledger = LedgerWriter.open(
             around.paths.ledger,
             entry(run, options, self._workshop, self._output_name),
             rehearsal=options.simulate,
@@ -85,7 +85,7 @@ class Session:
             self._tell_lost(lost, before.unknown)
         if options.unknown == "skip":
             self._leave_out(connection)
-        closing = Closing(options, run, self._workshop, self._counts, started=around.now())
+        closing = SummaryBuilder(options, run, self._workshop, self._counts, started=around.now())
         output = closing.prepare_output(self._emit)
         self._emit(
             RunStarted(
@@ -96,7 +96,7 @@ class Session:
         )  # fmt: skip
         rescue = Rescue(run.folder.path, run.run_id)
         journal = Journal(connection, output=output, ledger=ledger, on_failure=self._journal_failed, rescue=rescue.save)
-        purse = SessionPurse(config, run.run_id, before, around, self._drain)
+        purse = SessionBudget(config, run.run_id, before, around, self._drain)
         try:
             money = await purse.open(caps, journal, today=self._finishing.today, emit=self._emit)
             ended = await self._work(journal, money)
@@ -130,11 +130,11 @@ class Session:
     def _output_name(self) -> str:
         return str(self._run.output) if self._run.output is not None else "standard output"
 
-    async def _work(self, journal: Journal, purse: Purse) -> Ended:
+    async def _work(self, journal: Journal, purse: BudgetStore) -> Ended:
         run, workshop, around = self._run, self._workshop, self._around
         self._loop = asyncio.get_running_loop()
         cache = self._cache()
-        sources = Sources(run.files, workshop)
+        sources = InputSources(run.files, workshop)
         keys = Keys(around.key_scope)
         client = LazyClient(around.connect)
         parts = Parts(
@@ -143,7 +143,7 @@ class Session:
             prices=workshop.prices,
             builder=workshop.builder,
             keys=keys,
-            cache=KeptAfter(cache, after=journal.after) if cache is not None else None,
+            cache=WriteBehind(cache, after=journal.after) if cache is not None else None,
             log=JournalLog(journal, wall=around.wall, price_version=workshop.prices.version),
             purse=purse,
             count=client.count,
@@ -155,7 +155,9 @@ class Session:
             before=around.before,
         )
         look_ahead = _look_ahead(cache, keys)
-        feeds = [Feed(lane, self._pending(journal, pending_rows), sources, look_ahead=look_ahead) for lane in run.lanes]
+        feeds = [
+            RowFeed(lane, self._pending(journal, pending_rows), sources, look_ahead=look_ahead) for lane in run.lanes
+        ]
         finish = self._finishing.into(journal)
         engine = Engine(
             build_stack(parts, client),
@@ -193,7 +195,7 @@ class Session:
                 await cache.close()
 
     async def _replay(self, journal: Journal, cache: DiskCacheStore) -> None:
-        replay = Replay(
+        replay = CachedRows(
             look_up=cache.look_up,
             value_of=self._finishing.worth,
             simulated=self._options.simulate,
@@ -213,7 +215,7 @@ class Session:
         self, journal: Journal, rows: Callable[..., list[Row]]
     ) -> Callable[[str, int, int], Awaitable[list[Row]]]:
         options = self._options
-        wanted = Wanted(options.limit, options.retry_failed, options.unknown == "skip")
+        wanted = RowFilter(options.limit, options.retry_failed, options.unknown == "skip")
 
         async def pending(lane: str, after: int, count: int) -> list[Row]:
             return await journal.read(lambda connection: rows(connection, wanted, lane, after, count))
@@ -252,7 +254,7 @@ class Session:
         self._loop.call_soon_threadsafe(self._drain.start, reason)
 
 
-def _close(journal: Journal, output: Lines, ledger: SpendLedger) -> None:
+def _close(journal: Journal, output: Lines, ledger: LedgerWriter) -> None:
     try:
         output.close()
     except OSError as error:

@@ -13,13 +13,13 @@ from claudebatch.config.units import share
 from claudebatch.core.domain import Pico, from_usd, usd_text
 from claudebatch.core.drain import Drain
 from claudebatch.core.events import Emit, Notice
-from claudebatch.engine.dependencies import Surroundings
+from claudebatch.engine.dependencies import RunDependencies
 from claudebatch.layers.budget.run_budget import RunBudget
 from claudebatch.layers.budget.shared_budget import SharedBudget
 from claudebatch.storage.journal import Journal, Totals
 from claudebatch.storage.ledger import open_ledger
 from claudebatch.storage.ledger.settle import settle_for_others
-from claudebatch.storage.ledger.shared_caps import CapBook, SharedCap
+from claudebatch.storage.ledger.shared_caps import SharedCap, SharedCaps
 
 
 def shared_caps(config: Config, *, rehearsal: bool) -> tuple[SharedCap, ...]:
@@ -49,10 +49,10 @@ def overshoot(config: Config) -> Pico:
     return int(from_usd(config.caps.run) * Decimal(str(share("budget.overshoot", config.caps.overshoot))))
 
 
-class SessionPurse:
+class SessionBudget:
     """The purse that the layers draw from, opened and closed with the session."""
 
-    def __init__(self, config: Config, run_id: str, before: Totals, around: Surroundings, drain: Drain) -> None:
+    def __init__(self, config: Config, run_id: str, before: Totals, around: RunDependencies, drain: Drain) -> None:
         """*before*: what earlier sessions of the run have spent."""
         cap = config.caps.run
         self._around = around
@@ -79,7 +79,7 @@ class SessionPurse:
         path = self._around.paths.ledger
         self._shared = SharedBudget(
             self.own,
-            CapBook.open(path, self._run_id, caps),
+            SharedCaps.open(path, self._run_id, caps),
             today=today,
             now=self._around.now,
             waits=self._drain,

@@ -15,12 +15,12 @@ from claudebatch.core.events import Notice
 from claudebatch.core.reports import RunSummary
 from claudebatch.engine.engine import Ended
 from claudebatch.engine.open_run import OpenRun
-from claudebatch.engine.run_stats import Counts
+from claudebatch.engine.run_stats import RunCounts
 from claudebatch.engine.session_budget import overshoot
 from claudebatch.setup.run_options import RunOptions
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal.queries import drop_superseded, result_lines, totals
-from claudebatch.storage.results_file import FileOutput, Repair, StreamOutput, mend
+from claudebatch.storage.results_file import FileOutput, OutputRepair, StreamOutput, mend
 
 # Rows of the input, those with an answer, and those with a failure and no answer.
 _ROWS = (
@@ -57,11 +57,11 @@ class _Held:
         pass
 
 
-class Closing:
+class SummaryBuilder:
     """Knows the state of the run before the session, and compares at the end."""
 
     def __init__(
-        self, options: RunOptions, run: OpenRun, workshop: Workshop, counts: Counts, *, started: float
+        self, options: RunOptions, run: OpenRun, workshop: RunSetup, counts: RunCounts, *, started: float
     ) -> None:
         self._options = options
         self._run = run
@@ -240,7 +240,7 @@ def _in_cents(amount: Pico) -> Decimal:
     return to_usd(amount).quantize(Decimal("0.01"), rounding=ROUND_UP)
 
 
-def _tell(repair: Repair, path: str, emit: Callable[[Notice], None], *, stale: bool) -> None:
+def _tell(repair: OutputRepair, path: str, emit: Callable[[Notice], None], *, stale: bool) -> None:
     if repair.set_aside is not None:
         emit(Notice(f"{path} had been changed; it was kept as {repair.set_aside} and written anew"))
     elif repair.torn:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from claudebatch.core.domain import Call, Pico
 from claudebatch.core.reports import Elsewhere
-from claudebatch.estimate.forecast import Asked, Expected, Forecast, asked
+from claudebatch.estimate.forecast import Expected, Forecast, RequestShape, asked
 from claudebatch.models.catalog import ModelFacts
 from claudebatch.models.tokens import measure, token_ratio
 from claudebatch.routing.request import request_body
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 
 SAMPLE = 300
 """Rows of each model that are measured for every other one. What they cost there for each token that they take here
@@ -37,7 +37,7 @@ class Group(NamedTuple):
 class Comparison:
     """Adds up, row by row of a sample, what each of some models would cost."""
 
-    def __init__(self, models: Sequence[ModelFacts], forecast: Forecast, workshop: Workshop) -> None:
+    def __init__(self, models: Sequence[ModelFacts], forecast: Forecast, workshop: RunSetup) -> None:
         self._models = [facts for facts in models if workshop.prices.knows(facts.id)]
         self._forecast = forecast
         self._workshop = workshop
@@ -69,7 +69,7 @@ class Comparison:
             found.append(Elsewhere(facts.id, expected, batch, newest))
         return tuple(sorted(found, key=lambda other: (other.expected, other.model)))
 
-    def _add(self, call: Call, own: Asked, facts: ModelFacts, sums: list[Pico]) -> None:
+    def _add(self, call: Call, own: RequestShape, facts: ModelFacts, sums: list[Pico]) -> None:
         as_it_is = own.model == facts.id and (own.speed != "fast" or self._workshop.prices.knows_fast(own.model))
         there = own if as_it_is else self._moved(call, own, facts)
         known = self._workshop.catalog.facts(own.model).tokenizer
@@ -77,12 +77,12 @@ class Comparison:
         sums[0] += self._forecast.cost(there, expected)
         sums[1] += self._forecast.batch_cost(there, expected)
 
-    def _moved(self, call: Call, own: Asked, facts: ModelFacts) -> Asked:
+    def _moved(self, call: Call, own: RequestShape, facts: ModelFacts) -> RequestShape:
         """The same row, asked of the model of *facts* at standard speed."""
         params, usual = call.prompt.params, self._workshop.config.expected_output_tokens
         size = measure(params, request_body(facts.id, params), facts, expected_output=usual)
         sizes = (size.input_tokens, size.output_tokens, own.output_bound)
-        return Asked(facts.id, own.rule, *sizes, own.caches, own.searches, own.geo)
+        return RequestShape(facts.id, own.rule, *sizes, own.caches, own.searches, own.geo)
 
     def _all(self, model: str, place: int, totals: Mapping[Group, float]) -> Pico:
         """The sums of the sample, for all rows."""

@@ -12,9 +12,9 @@ from typing import TypeAlias
 from claudebatch.config.sections import Config
 from claudebatch.config.units import share
 from claudebatch.core.domain import Call, LimitReading, Limits, Usage
-from claudebatch.layers.rate_limit.concurrency import Slots
-from claudebatch.layers.rate_limit.limiter import Booking, Wait
-from claudebatch.layers.rate_limit.usage_estimates import Experience, Learned
+from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
+from claudebatch.layers.rate_limit.limiter import MustWait, PoolBooking
+from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstimates
 from claudebatch.models.catalog import Catalog
 from claudebatch.setup.pools import make_pace, slots
 
@@ -66,7 +66,7 @@ class Duration:
 class Durations:
     """Takes the rows that will be sent, in their order; lanes do not wait for each other, so the slowest one counts."""
 
-    def __init__(self, config: Config, catalog: Catalog, api: ApiModel, *, before: Experience | None = None) -> None:
+    def __init__(self, config: Config, catalog: Catalog, api: ApiModel, *, before: PastUsage | None = None) -> None:
         """*before* has corrected the sizes of the rows already, where it knows their model."""
         self._before = _Corrected(before) if before is not None else None
         self._config = config
@@ -94,7 +94,7 @@ class Durations:
 class _Coming:
     """One answer on its way, in pieces."""
 
-    booking: Booking
+    booking: PoolBooking
     call: Call
     piece_s: float
     pieces: int
@@ -104,11 +104,11 @@ class _Coming:
 class _Drive:
     """One pool's run in a time of its own."""
 
-    def __init__(self, config: Config, catalog: Catalog, pool: str, api: ApiModel, before: Experience | None) -> None:
+    def __init__(self, config: Config, catalog: Catalog, pool: str, api: ApiModel, before: PastUsage | None) -> None:
         # Mutable, changed by the methods below only.
         self._pace = make_pace(config, catalog, pool, now=0.0)
-        self._slots = Slots(*slots(config))
-        self._learned = Learned(before)
+        self._slots = ConcurrencyLimit(*slots(config))
+        self._learned = UsageEstimates(before)
         self._latency_s = api.latency_s
         limits = api.limits(pool) if api.limits else _whole(self._pace.limits, config)
         self._levels = [_Level(per_minute, api.burst_s) if per_minute else None for per_minute in limits]
@@ -143,10 +143,10 @@ class _Drive:
         reason, waited = max(self._waited.items(), key=lambda item: item[1], default=(None, 0.0))
         return reason if waited > self._last / 4 and reason not in _STARTING else None
 
-    def _wait(self, call: Call) -> Wait | None:
+    def _wait(self, call: Call) -> MustWait | None:
         wait = self._pace.wait(self._learned.expect(call), self._now)
         if wait is None and (seconds := self._slots.wait(self._now)) > 0:
-            return Wait(seconds, "requests in flight")
+            return MustWait(seconds, "requests in flight")
         return wait
 
     def _send(self, call: Call) -> None:
@@ -216,7 +216,7 @@ def _whole(limits: Rates, config: Config) -> Rates:
 class _Corrected:
     """What earlier runs tell, after it was put into the sizes of rows."""
 
-    def __init__(self, before: Experience) -> None:
+    def __init__(self, before: PastUsage) -> None:
         self._before = before
 
     def input_factor(self, model: str) -> float | None:

@@ -20,11 +20,11 @@ from claudebatch.core.reports import Elsewhere, Estimate, EstimateLine
 from claudebatch.estimate.compare_models import SAMPLE, Comparison, Group, weight
 from claudebatch.estimate.counted_sample import CountedRow, counted
 from claudebatch.estimate.duration import ApiModel, Durations
-from claudebatch.estimate.forecast import Asked, Counted, Expected, Forecast
+from claudebatch.estimate.forecast import Counted, Expected, Forecast, RequestShape
 from claudebatch.estimate.history import History
-from claudebatch.estimate.scratch_index import Kept, Plan, Standing, planned
+from claudebatch.estimate.scratch_index import EarlierResults, RouteTotals, ScratchIndex, planned
 from claudebatch.models.prices import UnknownPrice
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 
 Count: TypeAlias = Callable[[Iterable[Call]], Iterable[CountedRow]]
 """Asks the API how many tokens calls are; leaves those out that it cannot count."""
@@ -35,7 +35,7 @@ _SEED = 20_261_122
 
 
 @dataclass(frozen=True, slots=True)
-class Questions:
+class EstimateOptions:
     """What an estimate goes by, beside the rows themselves."""
 
     history: History
@@ -48,10 +48,10 @@ class Questions:
 
 
 def estimate(
-    workshop: Workshop,
+    workshop: RunSetup,
     files: Sequence[Path],
-    kept: Kept,
-    questions: Questions,
+    kept: EarlierResults,
+    questions: EstimateOptions,
     *,
     limit: int | None,
     cap: Pico | None,
@@ -90,7 +90,7 @@ def estimate(
         )
 
 
-def _compared(plan: Plan, comparison: Comparison, sums: _Sums) -> tuple[Elsewhere, ...]:
+def _compared(plan: ScratchIndex, comparison: Comparison, sums: _Sums) -> tuple[Elsewhere, ...]:
     """What the rows would cost at other models, out of a sample of them."""
     for cached in (False, True):
         for positions in plan.sample(SAMPLE, random.Random(_SEED), cached=cached).values():
@@ -99,7 +99,7 @@ def _compared(plan: Plan, comparison: Comparison, sums: _Sums) -> tuple[Elsewher
     return comparison.of(sums.weights)
 
 
-def _counts(plan: Plan, questions: Questions) -> dict[str, Counted]:
+def _counts(plan: ScratchIndex, questions: EstimateOptions) -> dict[str, Counted]:
     """How the API counts a sample of each model's rows."""
     if questions.count is None:
         return {}
@@ -136,7 +136,7 @@ class _Sums:
         self.weights: defaultdict[Group, float] = defaultdict(float)
         self._lines: defaultdict[tuple[str, str], _Line] = defaultdict(_Line)
 
-    def add(self, request: Asked, worst: Pico | None, request_bytes: int) -> None:
+    def add(self, request: RequestShape, worst: Pico | None, request_bytes: int) -> None:
         """Take in the next row."""
         line = self._lines[request.model, request.rule]
         expected = self._forecast.expect(request)
@@ -156,11 +156,11 @@ class _Sums:
             line.worst += worst
             self._price(line, request, short, expected)
 
-    def weigh(self, request: Asked, expected: Expected, *, cached: bool = False) -> None:
+    def weigh(self, request: RequestShape, expected: Expected, *, cached: bool = False) -> None:
         """Add to the size of all rows that are like this one."""
         self.weights[Group(request.model, cached)] += weight(expected)
 
-    def line(self, standing: Standing) -> EstimateLine:
+    def line(self, standing: RouteTotals) -> EstimateLine:
         """One route of the report."""
         sums = self._lines[standing.model, standing.rule]
         return EstimateLine(
@@ -181,7 +181,7 @@ class _Sums:
             outputs=self._forecast.output_basis(standing.model, standing.rule, sums.rows),
         )
 
-    def _price(self, line: _Line, request: Asked, short: Expected, expected: Expected) -> None:
+    def _price(self, line: _Line, request: RequestShape, short: Expected, expected: Expected) -> None:
         try:
             line.low += self._forecast.cost(request, short)
             line.expected += self._forecast.cost(request, expected)
@@ -190,7 +190,7 @@ class _Sums:
             line.known = False
 
 
-def _call(request: Asked, input_tokens: int, output_tokens: int) -> Call:
+def _call(request: RequestShape, input_tokens: int, output_tokens: int) -> Call:
     """A row of the plan, as the pace sees it."""
     size = Size(input_tokens, input_tokens, output_tokens, output_tokens)
     return Call(0, _NO_PROMPT, Route(request.model, request.rule), request.model, b"", size)

@@ -23,7 +23,7 @@ _STEP = 1000
 
 
 @value
-class Asked:
+class RequestShape:
     """What a forecast looks at in a request."""
 
     model: str
@@ -59,10 +59,10 @@ class Counted:
     rows: int
 
 
-def asked(call: Call) -> Asked:
+def asked(call: Call) -> RequestShape:
     """*call*, as a forecast sees it."""
     size, params = call.size, call.prompt.params
-    return Asked(
+    return RequestShape(
         call.model,
         call.route.rule,
         size.input_tokens,
@@ -94,7 +94,7 @@ class Forecast:
         # Mutable: how each route counts, filled as routes are asked for.
         self._routes: dict[tuple[str, str], tuple[Inputs, Habits | None]] = {}
 
-    def expect(self, request: Asked, *, like: Asked | None = None, longer: float = 1.0) -> Expected:
+    def expect(self, request: RequestShape, *, like: RequestShape | None = None, longer: float = 1.0) -> Expected:
         """What *request* takes. Where nothing is known of its own route: what rows *like* this one do, whose answers
         have so many times as many tokens here."""
         inputs, habits = self._route(request.model, request.rule)
@@ -107,7 +107,7 @@ class Forecast:
         output = min(self._mean(request, habits) * longer, request.output_bound)
         return Expected(_usage(request, inputs, habits), output, searches)
 
-    def at_least(self, request: Asked) -> Expected:
+    def at_least(self, request: RequestShape) -> Expected:
         """What *request* takes if its input counts as little, and its answer is as short, as those of one in ten."""
         inputs, habits = self._route(request.model, request.rule)
         if self._configured or habits is None:
@@ -116,12 +116,12 @@ class Forecast:
             output = min(habits.lengths.quantile(_SHORT), request.output_bound)
         return Expected(_usage(request, inputs.scaled(inputs.low), habits), output)
 
-    def cost(self, request: Asked, expected: Expected) -> Pico:
+    def cost(self, request: RequestShape, expected: Expected) -> Pico:
         """What *request* costs if it takes *expected*; raises `UnknownPrice`."""
         searches = round(expected.web_searches * self._prices.rates(request.model).search)
         return _linear(self._prices.cost, request.model, expected.usage, expected.output_tokens) + searches
 
-    def batch_cost(self, request: Asked, expected: Expected) -> Pico:
+    def batch_cost(self, request: RequestShape, expected: Expected) -> Pico:
         """What it costs on the Batches API; raises `UnknownPrice`."""
         searches = round(expected.web_searches * self._prices.rates(request.model).search)
         return _linear(self._prices.batch_cost, request.model, expected.usage, expected.output_tokens) + searches
@@ -186,7 +186,7 @@ class Forecast:
             found = self._routes[model, rule] = inputs, habits
         return found
 
-    def _mean(self, request: Asked, habits: Habits | None) -> float:
+    def _mean(self, request: RequestShape, habits: Habits | None) -> float:
         if self._configured or habits is None:
             return request.output_estimate
         return habits.lengths.mean(request.output_bound)
@@ -211,7 +211,7 @@ def _with_output(usage: Usage, tokens: int) -> Usage:
     )
 
 
-def _usage(request: Asked, inputs: Inputs, habits: Habits | None) -> Usage:
+def _usage(request: RequestShape, inputs: Inputs, habits: Habits | None) -> Usage:
     geo = request.geo or (habits.geo if habits is not None else None)
     estimate = request.input_estimate
     if not request.caches:

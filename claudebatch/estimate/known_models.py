@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from claudebatch.config.sections import Config
-from claudebatch.config.sections import PoolLimits as Allowance
+from claudebatch.config.sections import Config, PoolLimitsSection
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.core.reports.models import ModelLine, ModelPrices, ModelsReport, TierLimits, TokenPrices
-from claudebatch.models.catalog import Catalog, ModelFacts, PoolLimits
+from claudebatch.core.reports.models import ModelLine, ModelPrices, ModelsReport, TierLimitsLine, TokenPrices
+from claudebatch.models.catalog import Catalog, ModelFacts, TierLimits
 from claudebatch.models.prices import PriceBook, Rates
 from claudebatch.models.prices.bundled import genai_version, own_table
 from claudebatch.setup.pools import allowances
 
 _TIERS = ("start", "build", "scale")
 _MTOK = 10**6
-_NO_LIMITS = Allowance()
+_NO_LIMITS = PoolLimitsSection()
 
 
 def known_models(config: Config, asked: str | None, *, at: datetime) -> ModelsReport:
@@ -110,9 +109,9 @@ class _Desk:
         )
 
 
-def _limits(limits: PoolLimits | Allowance | None) -> TierLimits:
+def _limits(limits: TierLimits | PoolLimitsSection | None) -> TierLimitsLine:
     limits = limits or _NO_LIMITS
-    return TierLimits(limits.requests_per_minute, limits.input_tokens_per_minute, limits.output_tokens_per_minute)
+    return TierLimitsLine(limits.requests_per_minute, limits.input_tokens_per_minute, limits.output_tokens_per_minute)
 
 
 def _per_mtok(rates: Rates) -> TokenPrices:

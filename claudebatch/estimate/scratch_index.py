@@ -14,10 +14,10 @@ from pathlib import Path
 from claudebatch.core.domain import Call, Pico
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.jsonl import read_at
-from claudebatch.estimate.forecast import Asked, asked
+from claudebatch.estimate.forecast import RequestShape, asked
 from claudebatch.inputs import parse_line
 from claudebatch.models.prices import UnknownPrice
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.validate_input import Intake
 from claudebatch.storage.journal import RowRecord, index_rows, open_journal
 
@@ -38,7 +38,7 @@ _CACHED = "NOT finished AND cached AND NOT repeated"
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class EarlierResults:
     """What earlier runs left behind, for looking up only."""
 
     journal: Path | None
@@ -52,7 +52,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RouteTotals:
     """How many rows of one route there are, and how many need no request."""
 
     model: str
@@ -62,10 +62,12 @@ class Standing:
     duplicates: int
 
 
-class Plan:
+class ScratchIndex:
     """The rows of some files. Made by `planned`, which throws it away."""
 
-    def __init__(self, connection: sqlite3.Connection, workshop: Workshop, files: Sequence[Path], kept: Kept) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, workshop: RunSetup, files: Sequence[Path], kept: EarlierResults
+    ) -> None:
         self._connection = connection
         self._workshop = workshop
         self._files = files
@@ -89,30 +91,30 @@ class Plan:
         self._connection.execute("COMMIT")
         self._mark_finished()
 
-    def standings(self) -> tuple[int, int, list[Standing]]:
+    def standings(self) -> tuple[int, int, list[RouteTotals]]:
         """All rows, those finished, and of the others how each route stands, in the order of their first rows."""
         rows, finished = self._connection.execute("SELECT count(*), coalesce(sum(finished), 0) FROM plan").fetchone()
         routes = self._connection.execute(
             "SELECT model, rule, count(*), sum(cached), sum(repeated AND NOT cached) FROM plan WHERE NOT finished"
             " GROUP BY model, rule ORDER BY min(position)"
         )
-        return rows, finished, [Standing(*route) for route in routes]
+        return rows, finished, [RouteTotals(*route) for route in routes]
 
     def models(self) -> dict[str, int]:
         """How many rows of each model will be sent."""
         query = f"SELECT model, count(*) FROM plan WHERE {_SENT} GROUP BY model"  # noqa: S608
         return dict(self._connection.execute(query).fetchall())
 
-    def sent(self) -> Iterator[tuple[Asked, Pico | None, int]]:
+    def sent(self) -> Iterator[tuple[RequestShape, Pico | None, int]]:
         """The rows that will be sent, in order: what they ask, their worst case (None: no price), their bytes."""
         query = f"SELECT worst, bytes, {_ASKED} FROM plan WHERE {_SENT} ORDER BY position"  # noqa: S608  # constants
         for worst, length, *fields in self._connection.execute(query):
-            yield Asked(*fields), worst, length
+            yield RequestShape(*fields), worst, length
 
-    def cached(self) -> Iterator[Asked]:
+    def cached(self) -> Iterator[RequestShape]:
         """The rows whose answers the cache holds, each request once."""
         for fields in self._connection.execute(f"SELECT {_ASKED} FROM plan WHERE {_CACHED}"):  # noqa: S608  # constants
-            yield Asked(*fields)
+            yield RequestShape(*fields)
 
     def sample(self, most: int, rng: random.Random, *, cached: bool = False) -> dict[str, list[int]]:
         """Positions of at most *most* rows of each model that will be sent, by chance and in order; or of those
@@ -190,13 +192,15 @@ class Plan:
 
 
 @contextmanager
-def planned(workshop: Workshop, files: Sequence[Path], kept: Kept, *, limit: int | None) -> Iterator[Plan]:
+def planned(
+    workshop: RunSetup, files: Sequence[Path], kept: EarlierResults, *, limit: int | None
+) -> Iterator[ScratchIndex]:
     """The plan of *files*. Raises `InvalidInput` as the run itself would."""
     with tempfile.TemporaryDirectory(prefix="claudebatch-") as folder:
         connection = open_journal(Path(folder) / "plan.sqlite")
         try:
             connection.executescript("PRAGMA synchronous=OFF;" + _TABLE)
-            plan = Plan(connection, workshop, files, kept)
+            plan = ScratchIndex(connection, workshop, files, kept)
             plan.fill(limit)
             yield plan
         finally:

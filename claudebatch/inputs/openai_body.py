@@ -53,7 +53,7 @@ WITHOUT_EQUAL: Mapping[str, str] = {
 
 
 @dataclass(slots=True)
-class Translation:
+class OpenAiTranslation:
     """What a body becomes; `params` is whole only when there are no `problems`."""
 
     params: dict[str, Any] = field(default_factory=dict)
@@ -74,9 +74,9 @@ class Translation:
             self.problems.append(Problem(f'"{name}" contradicts another field for {parameter}', "keep one of them"))
 
 
-def translate(body: dict[str, Any]) -> Translation:
+def translate(body: dict[str, Any]) -> OpenAiTranslation:
     """*body* as Messages API parameters, with everything that stands in the way."""
-    out = Translation()
+    out = OpenAiTranslation()
     strange = 0
     for name, value in body.items():
         translator = TRANSLATED.get(name)
@@ -104,7 +104,7 @@ def _refusal(name: str, value: Any) -> Problem:
     return unknown(name, [*TRANSLATED, *WITHOUT_EQUAL], "remove it, or use an Anthropic batch line")
 
 
-_Translator: TypeAlias = Callable[[str, Any, Translation], None]
+_Translator: TypeAlias = Callable[[str, Any, OpenAiTranslation], None]
 
 
 def _as(parameter: str) -> _Translator:
@@ -112,7 +112,7 @@ def _as(parameter: str) -> _Translator:
     return lambda name, value, out: out.check(name, value, parameter)
 
 
-def _model(name: str, value: Any, out: Translation) -> None:
+def _model(name: str, value: Any, out: OpenAiTranslation) -> None:
     if isinstance(value, str) and "claude" in value.lower():
         out.set(name, "model", value)
         return
@@ -120,22 +120,22 @@ def _model(name: str, value: Any, out: Translation) -> None:
     out.problems.append(Problem(f'"{name}" is {shown(value)}, which is no Claude model', fix))
 
 
-def _messages(_: str, value: Any, out: Translation) -> None:
+def _messages(_: str, value: Any, out: OpenAiTranslation) -> None:
     out.messages = translate_messages(value, out.problems)
 
 
-def _stop(name: str, value: Any, out: Translation) -> None:
+def _stop(name: str, value: Any, out: OpenAiTranslation) -> None:
     out.check(name, [value] if isinstance(value, str) else value, "stop_sequences")
 
 
-def _user(name: str, value: Any, out: Translation) -> None:
+def _user(name: str, value: Any, out: OpenAiTranslation) -> None:
     if isinstance(value, str):
         out.set(name, "metadata", {"user_id": value})
     else:
         out.problems.append(wrong(name, "a string", value, "write it in quotes, or leave it out"))
 
 
-def _metadata(name: str, value: Any, out: Translation) -> None:
+def _metadata(name: str, value: Any, out: OpenAiTranslation) -> None:
     if not isinstance(value, dict):
         out.problems.append(wrong(name, "an object", value, "write it in braces, or leave it out"))
         return
@@ -146,7 +146,7 @@ def _metadata(name: str, value: Any, out: Translation) -> None:
             out.attributes[key] = item if isinstance(item, str) else encode(item).decode()
 
 
-def _service_tier(name: str, value: Any, out: Translation) -> None:
+def _service_tier(name: str, value: Any, out: OpenAiTranslation) -> None:
     known = {"auto": "auto", "default": "standard_only"}
     tier = known.get(value) if isinstance(value, str) else None
     if tier is not None:
@@ -155,14 +155,14 @@ def _service_tier(name: str, value: Any, out: Translation) -> None:
     out.problems.extend(one_of(*known)(name, value))
 
 
-def _effort(name: str, value: Any, out: Translation) -> None:
+def _effort(name: str, value: Any, out: OpenAiTranslation) -> None:
     found = one_of("low", "medium", "high", "xhigh")(name, value)
     out.problems.extend(found)
     if not found:
         out.params.setdefault("output_config", {})["effort"] = value
 
 
-def _response_format(name: str, value: Any, out: Translation) -> None:
+def _response_format(name: str, value: Any, out: OpenAiTranslation) -> None:
     kind = value.get("type") if isinstance(value, dict) else value
     if kind == "text":
         return
@@ -184,7 +184,7 @@ def _response_format(name: str, value: Any, out: Translation) -> None:
 def _translated(function: Callable[[str, Any, list[Problem]], Any], parameter: str) -> _Translator:
     """The field becomes *parameter* by way of *function*, which gives None where it cannot."""
 
-    def translator(name: str, value: Any, out: Translation) -> None:
+    def translator(name: str, value: Any, out: OpenAiTranslation) -> None:
         result = function(name, value, out.problems)
         if result is not None:
             out.set(name, parameter, result)
@@ -192,12 +192,12 @@ def _translated(function: Callable[[str, Any, list[Problem]], Any], parameter: s
     return translator
 
 
-def _parallel(name: str, value: Any, out: Translation) -> None:
+def _parallel(name: str, value: Any, out: OpenAiTranslation) -> None:
     if not isinstance(value, bool):
         out.problems.append(wrong(name, "true or false", value, "leave it out for the default, true"))
 
 
-def _one_call_at_a_time(out: Translation) -> None:
+def _one_call_at_a_time(out: OpenAiTranslation) -> None:
     choice = out.params.get("tool_choice", {"type": "auto"})
     if choice["type"] != "none":
         out.params["tool_choice"] = {**choice, "disable_parallel_tool_use": True}

@@ -12,7 +12,7 @@ from typing import Any
 from claudebatch.core.domain import Prompt
 from claudebatch.core.errors import BadRow, Problem
 from claudebatch.core.jsonl import MAX_LINE_BYTES, InvalidJson, decode, encode
-from claudebatch.inputs.parsed_line import Found
+from claudebatch.inputs.parsed_line import ParsedLine
 from claudebatch.inputs.shapes import json_line, text_line
 
 _ID_BYTES = 8
@@ -56,7 +56,7 @@ def parse_line(data: bytes, defaults: Defaults, *, file: str, line: int) -> Prom
     )
 
 
-def _read(data: bytes, *, text: bool) -> Found:
+def _read(data: bytes, *, text: bool) -> ParsedLine:
     if len(data) > MAX_LINE_BYTES:
         megabytes = MAX_LINE_BYTES // 1_000_000
         raise BadRow(Problem(f"the line is longer than {megabytes} MB", "the API takes 32 MB: shorten the prompt"))
@@ -85,7 +85,7 @@ def _json_fix(data: bytes, reason: str) -> str:
     return "write one JSON value per line, or use --text if each line is a prompt as it stands"
 
 
-def _digest(found: Found) -> bytes:
+def _digest(found: ParsedLine) -> bytes:
     """The hash of all that the line itself says, but for its id."""
     return sha256(encode((found.params, found.model, found.tags, found.attributes))).digest()
 

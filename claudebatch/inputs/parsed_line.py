@@ -14,7 +14,7 @@ LABELS = frozenset({"id", "custom_id", "tags"})
 
 
 @dataclass(slots=True)
-class Found:
+class ParsedLine:
     """What one line says; good for a prompt only when there are no `problems`."""
 
     shape: str
@@ -28,7 +28,7 @@ class Found:
     problems: list[Problem] = field(default_factory=list)
 
 
-def take_labels(found: Found, fields: dict[str, Any], data: bytes) -> None:
+def take_labels(found: ParsedLine, fields: dict[str, Any], data: bytes) -> None:
     """Set the id and the tags that the object *fields*, decoded from *data*, carries."""
     given = [name for name in ("id", "custom_id") if name in fields]
     if len(given) == 2 and fields["id"] != fields["custom_id"]:
@@ -39,7 +39,7 @@ def take_labels(found: Found, fields: dict[str, Any], data: bytes) -> None:
         _take_tags(found, fields["tags"])
 
 
-def _take_id(found: Found, name: str, value: Any, data: bytes) -> None:
+def _take_id(found: ParsedLine, name: str, value: Any, data: bytes) -> None:
     """A number's own text is its id: `1.50` and `1.5` are two ids, and 20 digits stay 20 digits."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = raw_members(data)[name].decode()
@@ -52,7 +52,7 @@ def _take_id(found: Found, name: str, value: Any, data: bytes) -> None:
         found.id = value
 
 
-def _take_tags(found: Found, value: Any) -> None:
+def _take_tags(found: ParsedLine, value: Any) -> None:
     tags = [value] if isinstance(value, str) else value
     if isinstance(tags, list) and all(isinstance(tag, str) and tag for tag in tags):
         found.tags = tuple(tags)

@@ -15,7 +15,7 @@ from claudebatch.inputs.messages import (
     user_turn,
 )
 from claudebatch.inputs.openai_body import translate
-from claudebatch.inputs.parsed_line import LABELS, MAX_ID_LENGTH, Found, take_labels
+from claudebatch.inputs.parsed_line import LABELS, MAX_ID_LENGTH, ParsedLine, take_labels
 from claudebatch.inputs.problems import MAX_PROBLEMS, nearest, shown, unknown, wrong
 
 PROMPTS = frozenset({"prompt", "input", "text", "question"})
@@ -27,14 +27,14 @@ _PLAIN_SHAPE = 'a "prompt" line'
 _ELSEWHERE = 'remove it, or move it into "metadata" if rules should see it'
 
 
-def text_line(prompt: str, shape: str = "a text line") -> Found:
+def text_line(prompt: str, shape: str = "a text line") -> ParsedLine:
     """A line that is nothing but its prompt."""
-    found = Found(shape)
+    found = ParsedLine(shape)
     _take_prompt(found, "the prompt", prompt)
     return found
 
 
-def json_line(value: Any, data: bytes) -> Found:
+def json_line(value: Any, data: bytes) -> ParsedLine:
     """What the decoded *value* of the line *data* says."""
     if isinstance(value, str):
         return text_line(value, "a JSON string line")
@@ -42,7 +42,7 @@ def json_line(value: Any, data: bytes) -> Found:
         problem = Problem(
             f"the line is {shown(value)}, not a prompt", 'write a string, {"prompt": "…"} or {"messages": […]}'
         )
-        return Found("a JSON line", problems=[problem])
+        return ParsedLine("a JSON line", problems=[problem])
     plain = _plain(value)
     if plain is not None:
         return plain
@@ -51,7 +51,7 @@ def json_line(value: Any, data: bytes) -> Found:
     if len(content) == 1:
         (key,) = content
         shape, read = _SHAPES[key]
-        found = Found(shape)
+        found = ParsedLine(shape)
         read(found, given, key)
     else:
         found = _no_single_content(value, given, content)
@@ -60,7 +60,7 @@ def json_line(value: Any, data: bytes) -> Found:
     return found
 
 
-def _plain(fields: dict[str, Any]) -> Found | None:
+def _plain(fields: dict[str, Any]) -> ParsedLine | None:
     """The line of a sound prompt and little else; None for any that has to be looked at field by field.
 
     Says nothing that the long way would not say: it is there because most of a million lines are like this.
@@ -77,7 +77,7 @@ def _plain(fields: dict[str, Any]) -> Found | None:
         if type(most) is not int or not 0 < most <= MAX_TOKENS_LIMIT:
             return None
         params["max_tokens"] = most
-    return Found(_PLAIN_SHAPE, params, own_id)
+    return ParsedLine(_PLAIN_SHAPE, params, own_id)
 
 
 def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
@@ -87,8 +87,8 @@ def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _no_single_content(value: dict[str, Any], given: dict[str, Any], content: Collection[str]) -> Found:
-    found = Found("a JSON object line")
+def _no_single_content(value: dict[str, Any], given: dict[str, Any], content: Collection[str]) -> ParsedLine:
+    found = ParsedLine("a JSON object line")
     if content:
         names = " and ".join(f'"{name}"' for name in sorted(content))
         found.problems.append(Problem(f"{names} are both there", "keep the one that is the prompt"))
@@ -110,7 +110,7 @@ def _no_content(value: dict[str, Any]) -> Problem:
     return Problem(f"no prompt: {', '.join(seen)}", "; ".join(fixes) or usual)
 
 
-def _read_prompt(found: Found, fields: dict[str, Any], key: str) -> None:
+def _read_prompt(found: ParsedLine, fields: dict[str, Any], key: str) -> None:
     value = fields[key]
     _take_parameters(found, fields, key, _FLAT_FIELDS)
     if key == "input" and isinstance(value, list):
@@ -119,12 +119,12 @@ def _read_prompt(found: Found, fields: dict[str, Any], key: str) -> None:
         _take_prompt(found, f'"{key}"', value)
 
 
-def _read_messages(found: Found, fields: dict[str, Any], key: str) -> None:
+def _read_messages(found: ParsedLine, fields: dict[str, Any], key: str) -> None:
     _take_parameters(found, fields, key, _FLAT_FIELDS)
     _take_messages(found, key, fields[key])
 
 
-def _read_anthropic(found: Found, fields: dict[str, Any], key: str) -> None:
+def _read_anthropic(found: ParsedLine, fields: dict[str, Any], key: str) -> None:
     params = fields[key]
     _refuse_unknown(found, fields.keys() - LABELS - {key}, LABELS | {key}, 'move it into "params", or remove it')
     if not isinstance(params, dict):
@@ -135,7 +135,7 @@ def _read_anthropic(found: Found, fields: dict[str, Any], key: str) -> None:
     _take_messages(found, "messages", params.get("messages"))
 
 
-def _read_openai(found: Found, fields: dict[str, Any], key: str) -> None:
+def _read_openai(found: ParsedLine, fields: dict[str, Any], key: str) -> None:
     known = LABELS | {key, "method", "url"}
     _refuse_unknown(found, fields.keys() - known, known, 'move it into "body", or remove it')
     body, url = fields[key], fields.get("url", "/v1/chat/completions")
@@ -150,7 +150,7 @@ def _read_openai(found: Found, fields: dict[str, Any], key: str) -> None:
         found.problems.append(wrong(key, "an object", body, 'write {"messages": […]}'))
 
 
-def _take_translation(found: Found, body: dict[str, Any]) -> None:
+def _take_translation(found: ParsedLine, body: dict[str, Any]) -> None:
     translation = translate(body)
     found.problems += translation.problems
     found.attributes = translation.attributes
@@ -160,7 +160,7 @@ def _take_translation(found: Found, body: dict[str, Any]) -> None:
         _take_messages(found, "messages", translation.messages)
 
 
-def _take_prompt(found: Found, name: str, value: Any) -> None:
+def _take_prompt(found: ParsedLine, name: str, value: Any) -> None:
     if not isinstance(value, str):
         fix = 'write it in quotes; conversations go into "messages"'
         found.problems.append(Problem(f"{name} must be a string, got {shown(value)}", fix))
@@ -172,7 +172,7 @@ def _take_prompt(found: Found, name: str, value: Any) -> None:
         found.params["messages"] = user_turn(value)
 
 
-def _take_messages(found: Found, name: str, value: Any) -> None:
+def _take_messages(found: ParsedLine, name: str, value: Any) -> None:
     """Set the conversation, its leading system messages moved to where the API wants them."""
     leading, rest = split_system(value) if isinstance(value, list) else ([], value)
     if not leading:
@@ -190,7 +190,7 @@ def _take_messages(found: Found, name: str, value: Any) -> None:
         found.params["system"] = joined_system(leading)
 
 
-def _take_parameters(found: Found, fields: dict[str, Any], content: str, known: frozenset[str]) -> None:
+def _take_parameters(found: ParsedLine, fields: dict[str, Any], content: str, known: frozenset[str]) -> None:
     """Check and set every parameter among *fields*; the *content* and labels, where *known*, are read elsewhere."""
     strange: list[str] = []
     for name, value in fields.items():
@@ -206,7 +206,7 @@ def _take_parameters(found: Found, fields: dict[str, Any], content: str, known: 
         _sort_out(found)
 
 
-def _sort_out(found: Found) -> None:
+def _sort_out(found: ParsedLine) -> None:
     """Take out of checked parameters what is not sent as it stands."""
     found.params.pop("stream", None)
     found.model = found.params.pop("model", None)
@@ -217,7 +217,7 @@ def _sort_out(found: Found) -> None:
             found.params["metadata"] = {"user_id": metadata["user_id"]}
 
 
-def _refuse_unknown(found: Found, names: Collection[str], known: Iterable[str], otherwise: str) -> None:
+def _refuse_unknown(found: ParsedLine, names: Collection[str], known: Iterable[str], otherwise: str) -> None:
     for name in sorted(names)[:MAX_PROBLEMS]:
         if name in REFUSED:
             reason, fix = REFUSED[name]
@@ -230,7 +230,7 @@ def _refuse_unknown(found: Found, names: Collection[str], known: Iterable[str], 
         found.problems.append(Problem(f"{len(names) - MAX_PROBLEMS} more unknown fields", otherwise))
 
 
-_Reader: TypeAlias = Callable[[Found, dict[str, Any], str], None]
+_Reader: TypeAlias = Callable[[ParsedLine, dict[str, Any], str], None]
 _SHAPES: Mapping[str, tuple[str, _Reader]] = {
     **{name: (f'a "{name}" line', _read_prompt) for name in PROMPTS},
     "messages": ('a "messages" line', _read_messages),

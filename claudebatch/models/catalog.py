@@ -85,7 +85,7 @@ class ModelFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class PoolLimits:
+class TierLimits:
     """What one pool of models may do in a minute."""
 
     requests_per_minute: int
@@ -112,7 +112,7 @@ def did_you_mean(word: str, options: Iterable[str], what: str) -> str:
 class Catalog:
     """Every model we have facts about. Asking for any other one is answered as well, with permissive facts."""
 
-    def __init__(self, models: Iterable[ModelFacts], tiers: Mapping[str, Mapping[str, PoolLimits]]) -> None:
+    def __init__(self, models: Iterable[ModelFacts], tiers: Mapping[str, Mapping[str, TierLimits]]) -> None:
         self._tiers = tiers
         self._by_name: dict[str, ModelFacts] = {}
         for facts in models:
@@ -156,14 +156,14 @@ class Catalog:
         """The pool whose limits *model* shares; its own id when unknown."""
         return self.facts(model).pool
 
-    def tier(self, name: str) -> Mapping[str, PoolLimits]:
+    def tier(self, name: str) -> Mapping[str, TierLimits]:
         """Pool -> limits of one usage tier (start, build or scale)."""
         found = self._tiers.get(name.lower())
         if found is None:
             raise ConfigError(f"unknown tier {name!r}", fix=did_you_mean(name.lower(), self._tiers, "tiers"))
         return found
 
-    def limits(self, tier: str, pool: str) -> PoolLimits:
+    def limits(self, tier: str, pool: str) -> TierLimits:
         """The limits of one pool; the tier's lowest ones for a pool it does not list."""
         pools = self.tier(tier)
         return pools.get(pool) or min(pools.values(), key=lambda limits: limits.input_tokens_per_minute)
@@ -200,8 +200,8 @@ def _models() -> tuple[ModelFacts, ...]:
 
 
 @cache
-def _limits() -> Mapping[str, Mapping[str, PoolLimits]]:
-    return msgspec.json.decode(_read("limits.json"), type=dict[str, dict[str, PoolLimits]])
+def _limits() -> Mapping[str, Mapping[str, TierLimits]]:
+    return msgspec.json.decode(_read("limits.json"), type=dict[str, dict[str, TierLimits]])
 
 
 def _read(name: str) -> bytes:

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 from claudebatch.core.errors import ConfigError
 from claudebatch.core.jsonl import encode
 from claudebatch.models.catalog import did_you_mean
-from claudebatch.routing.prompt_view import View
+from claudebatch.routing.prompt_view import PromptView
 
-Condition: TypeAlias = Callable[[View], bool]
+Condition: TypeAlias = Callable[[PromptView], bool]
 """Whether a prompt meets it."""
 
 
@@ -34,7 +34,7 @@ def parse_condition(raw: Any, where: str) -> Condition:
 
 
 def _all(tests: tuple[Condition, ...]) -> Condition:
-    def test(view: View) -> bool:
+    def test(view: PromptView) -> bool:
         for holds in tests:  # noqa: SIM110 - half the time of all(), and this runs for every prompt
             if not holds(view):
                 return False
@@ -96,7 +96,7 @@ def _metadata(raw: Any, where: str) -> Condition:
         raise ConfigError(f"{where} must be a mapping, got {raw!r}", fix="write {key: value} or {key: [value, value]}")
     wanted = {str(key): _strings(value, f"{where}.{key}") for key, value in raw.items()}
 
-    def test(view: View) -> bool:
+    def test(view: PromptView) -> bool:
         attributes = view.prompt.attributes
         return all(attributes.get(key) in values for key, values in wanted.items())
 

@@ -8,7 +8,7 @@ from typing import Any
 from claudebatch.core.domain import Prompt
 
 
-class View:
+class PromptView:
     """What conditions may ask of one prompt. Lives for one `route`."""
 
     __slots__ = ("_estimate", "_kinds", "_text", "_tokens", "params", "prompt")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from claudebatch.core.domain import Prompt, Route
-from claudebatch.routing.prompt_view import View
+from claudebatch.routing.prompt_view import PromptView
 from claudebatch.routing.rules import Rule
 
 
@@ -52,7 +52,7 @@ class Router:
         if self._override is not None:
             return self._override
         if self._rules:
-            view = View(prompt, self._estimate)
+            view = PromptView(prompt, self._estimate)
             for when, route in self._rules:
                 if when(view):
                     return route

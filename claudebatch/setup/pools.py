@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from claudebatch.config.sections import Config
-from claudebatch.config.sections import PoolLimits as Allowance
+from claudebatch.config.sections import PoolLimitsSection
 from claudebatch.config.units import share
-from claudebatch.layers.rate_limit.concurrency import Slots
-from claudebatch.layers.rate_limit.limiter import Pace
+from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
+from claudebatch.layers.rate_limit.limiter import PoolLimiter
 from claudebatch.layers.rate_limit.local_pool import LocalPool
-from claudebatch.models.catalog import Catalog, PoolLimits
+from claudebatch.models.catalog import Catalog, TierLimits
 
 MOST_IN_FLIGHT = 1000
 _FIRST_IN_FLIGHT = 64
@@ -38,7 +38,7 @@ class Pools:
         pool = self._pools.get(name)
         if pool is None:
             pace = make_pace(self._config, self._catalog, name, now=self._now())
-            pool = self._pools[name] = LocalPool(name, pace, Slots(*self._slots), now=self._now)
+            pool = self._pools[name] = LocalPool(name, pace, ConcurrencyLimit(*self._slots), now=self._now)
         return pool
 
     def restart(self, pool: str) -> None:
@@ -47,11 +47,11 @@ class Pools:
             self._pools[pool].restart()
 
 
-def make_pace(config: Config, catalog: Catalog, pool: str, *, now: float) -> Pace:
+def make_pace(config: Config, catalog: Catalog, pool: str, *, now: float) -> PoolLimiter:
     """How fast *pool* may be asked, beginning *now*."""
     limits = config.limits
     chosen = limits.pools.get(pool)
-    return Pace(
+    return PoolLimiter(
         chosen or allowances(config, catalog).get(pool) or _unlisted(config, catalog, pool),
         now=now,
         cautious=chosen is None and limits.tier == "auto",
@@ -69,23 +69,23 @@ def slots(config: Config, most: int | None = None) -> tuple[int, int]:
     return chosen, chosen
 
 
-def allowances(config: Config, catalog: Catalog) -> Mapping[str, Allowance]:
+def allowances(config: Config, catalog: Catalog) -> Mapping[str, PoolLimitsSection]:
     """Limits by pool: those of the tier, replaced by what the configuration says of single pools."""
     tier = {} if config.limits.tier == "none" else catalog.tier(_tier(config))
     return {**{pool: _allowance(limits) for pool, limits in tier.items()}, **config.limits.pools}
 
 
-def _unlisted(config: Config, catalog: Catalog, pool: str) -> Allowance:
+def _unlisted(config: Config, catalog: Catalog, pool: str) -> PoolLimitsSection:
     # A model that nobody has facts about is paced like the slowest one of the tier, not let loose.
-    return Allowance() if config.limits.tier == "none" else _allowance(catalog.limits(_tier(config), pool))
+    return PoolLimitsSection() if config.limits.tier == "none" else _allowance(catalog.limits(_tier(config), pool))
 
 
 def _tier(config: Config) -> str:
     return _AUTO_TIER if config.limits.tier == "auto" else config.limits.tier
 
 
-def _allowance(limits: PoolLimits) -> Allowance:
-    return Allowance(
+def _allowance(limits: TierLimits) -> PoolLimitsSection:
+    return PoolLimitsSection(
         requests_per_minute=limits.requests_per_minute,
         input_tokens_per_minute=limits.input_tokens_per_minute,
         output_tokens_per_minute=limits.output_tokens_per_minute,

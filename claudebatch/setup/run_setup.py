@@ -21,7 +21,7 @@ _S_PER_OUTPUT_TOKEN = 3600 / 128_000
 
 
 @dataclass(frozen=True, slots=True)
-class Workshop:
+class RunSetup:
     """Everything that turns an input line into a priced call."""
 
     config: Config
@@ -32,7 +32,7 @@ class Workshop:
     defaults: Defaults
 
     @classmethod
-    def set_up(cls, config: Config, *, override: str | None, text: bool, at: datetime) -> Workshop:
+    def set_up(cls, config: Config, *, override: str | None, text: bool, at: datetime) -> RunSetup:
         """The parts for *config*; *override* is `--model`. Raises `ConfigError`."""
         catalog = Catalog.load(config.models)
         _check_pools(config, catalog)

@@ -15,11 +15,11 @@ from claudebatch.core.events import Emit
 from claudebatch.core.handler import Handler, nest
 from claudebatch.core.jsonl import decode, encode
 from claudebatch.core.message import parse_message
-from claudebatch.layers.budget.layer import Budget, Count, Purse, Tighter, UsualCost
+from claudebatch.layers.budget.layer import Budget, BudgetStore, Count, InputCounter, UsualCost
 from claudebatch.layers.circuit_breaker.layer import BreakerPolicy, CircuitBreaker
 from claudebatch.layers.fallback.layer import Fallback
 from claudebatch.layers.rate_limit.layer import RateLimit
-from claudebatch.layers.rate_limit.usage_estimates import Experience, Learned
+from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstimates
 from claudebatch.layers.record.layer import AttemptLog, Record
 from claudebatch.layers.response_cache.layer import CachePolicy, CacheStore, ResponseCache, cache_key
 from claudebatch.layers.retry.layer import Retry, RetryBudgetPolicy, RetryPolicy
@@ -42,7 +42,7 @@ class Parts:
     cache: CacheStore | None
     """None: nothing is looked up, kept or shared."""
     log: AttemptLog
-    purse: Purse
+    purse: BudgetStore
     drain: Drain
     now: Callable[[], float]
     rng: random.Random
@@ -51,7 +51,7 @@ class Parts:
     """Of each pool, whatever the configuration says; None: as it says."""
     count: Count | None = None
     """Has the input of a call counted, free of charge, where that may let it fit under the cap."""
-    before: Experience | None = None
+    before: PastUsage | None = None
     """What earlier runs tell of what requests take."""
 
 
@@ -95,12 +95,12 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
                 worst=money.worst,
                 emit=emit,
                 usual=UsualCost() if config.caps.mode == "expected" else None,
-                tighter=Tighter(parts.count, CountedBounds(), waits=drain, emit=emit) if parts.count else None,
+                tighter=InputCounter(parts.count, CountedBounds(), waits=drain, emit=emit) if parts.count else None,
                 pool_of=parts.catalog.pool_of,
             ),
             RateLimit(
                 pool_of=pools.of,
-                sizes=Learned(parts.before),
+                sizes=UsageEstimates(parts.before),
                 waits=drain,
                 max_pause_s=config.retry.max_wait_s,
                 max_outage_s=max_outage_s,

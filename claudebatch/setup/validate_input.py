@@ -9,12 +9,12 @@ from typing import Any
 
 from claudebatch.core.domain import Call, Prompt, Route
 from claudebatch.core.errors import BadRow, ClaudebatchError, Problem
-from claudebatch.core.jsonl import Line, read_lines
+from claudebatch.core.jsonl import InputLine, read_lines
 from claudebatch.inputs import BadLine, parse_line
 from claudebatch.models.tokens import unbounded_tools
 from claudebatch.routing.parameters import problems
-from claudebatch.setup.run_setup import Workshop
-from claudebatch.storage.journal import RowRecord, Twin
+from claudebatch.setup.run_setup import RunSetup
+from claudebatch.storage.journal import DuplicateId, RowRecord
 
 _MOST_KEPT = 1000
 _READ_BYTES = 1 << 20
@@ -34,7 +34,7 @@ class Intake:
     """Reads the files once, line by line; collects what is wrong and what models are asked."""
 
     def __init__(
-        self, workshop: Workshop, files: Sequence[Path], *, limit: int | None, key: Callable[[Call], str] | None = None
+        self, workshop: RunSetup, files: Sequence[Path], *, limit: int | None, key: Callable[[Call], str] | None = None
     ) -> None:
         """*key* gives what a call's answer is kept under; None: no row is looked up."""
         self._workshop = workshop
@@ -63,14 +63,14 @@ class Intake:
                     each(record, self._workshop.builder.first(0, prompt))
                 yield record
 
-    def refuse(self, twins: Sequence[Twin] = ()) -> None:
+    def refuse(self, twins: Sequence[DuplicateId] = ()) -> None:
         """Raise `InvalidInput` if anything was wrong and bad rows stop the run."""
         for twin in twins[:_MOST_KEPT]:
             self._add(BadLine(str(self._files[twin.source]), twin.line, (self._taken(twin),)))
         if self.bad_count and self._workshop.config.on_bad_row == "stop":
             raise InvalidInput(self.bad, self.bad_count)
 
-    def _prompt(self, file: str, line: Line) -> Prompt | None:
+    def _prompt(self, file: str, line: InputLine) -> Prompt | None:
         try:
             prompt = parse_line(line.data, self._workshop.defaults, file=file, line=line.number)
             self._route = self._workshop.router.route(prompt)
@@ -99,7 +99,7 @@ class Intake:
                 f'remove "speed", or add prices.{model}.fast to the configuration',
             )
 
-    def _record(self, source: int, line: Line, prompt: Prompt) -> RowRecord:
+    def _record(self, source: int, line: InputLine, prompt: Prompt) -> RowRecord:
         model, key = self._route.model, b""
         if self._key is not None:
             key = bytes.fromhex(self._key(self._workshop.builder.unmeasured(prompt, self._route)))
@@ -122,7 +122,7 @@ class Intake:
         if len(self.bad) < _MOST_KEPT:
             self.bad.append(bad)
 
-    def _taken(self, twin: Twin) -> Problem:
+    def _taken(self, twin: DuplicateId) -> Problem:
         first = f"{self._files[twin.first_source]}:{twin.first_line}"
         return Problem(f'the id "{twin.id}" is taken by {first}', "give every row an id of its own, or none")
 

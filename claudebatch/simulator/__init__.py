@@ -10,13 +10,13 @@ from claudebatch.simulator.faults import NAMES as FAULT_NAMES
 from claudebatch.simulator.faults import parse_faults
 from claudebatch.simulator.latency import Latency, parse_latency
 from claudebatch.simulator.server import Simulator
-from claudebatch.simulator.settings import SIMULATE_LATENCY, Allowance, SimulatorSettings
+from claudebatch.simulator.settings import SIMULATE_LATENCY, SimulatedAllowance, SimulatorSettings
 
 __all__ = [
     "FAULT_NAMES",
     "SIMULATE_LATENCY",
-    "Allowance",
     "Latency",
+    "SimulatedAllowance",
     "Simulator",
     "SimulatorSettings",
     "parse_faults",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from claudebatch.simulator import wire
-from claudebatch.simulator.answers import Asked
+from claudebatch.simulator.answers import ParsedRequest
 from claudebatch.simulator.promptcache import CacheUse
 
 _FRAME_TOKENS = 256
@@ -20,7 +20,7 @@ def most_input(body: wire.Body) -> int:
     return len(wire.canonical({name: value for name, value in body.items() if name != "stream"})) + _FRAME_TOKENS
 
 
-def at_its_dearest(asked: Asked) -> Asked:
+def at_its_dearest(asked: ParsedRequest) -> ParsedRequest:
     """*asked*, billed for as much input as its bytes can amount to."""
     tokens = min(asked.traits.context_tokens, max(most_input(asked.body), asked.input_tokens))
     return replace(
@@ -28,7 +28,7 @@ def at_its_dearest(asked: Asked) -> Asked:
     )
 
 
-def _all_written(asked: Asked, tokens: int) -> CacheUse:
+def _all_written(asked: ParsedRequest, tokens: int) -> CacheUse:
     marked = wire.canonical(asked.body)
     if b'"cache_control"' not in marked:
         return asked.cache

@@ -29,7 +29,7 @@ _FILLING = _FILLER * (LONGEST_TEXT // len(_FILLER) + 1)
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ParsedRequest:
     """A Messages request that was read, checked and counted."""
 
     body: wire.Body
@@ -66,7 +66,7 @@ class _Ending:
     stop_details: wire.Body | None = None
 
 
-def compose(asked: Asked, number: int, *, use_all: bool) -> Answer:
+def compose(asked: ParsedRequest, number: int, *, use_all: bool) -> Answer:
     """The answer to *asked*, as the *number*-th of this simulator; *use_all* spends all of `max_tokens`."""
     ending = _ending(asked, use_all=use_all)
     thinking = _thinking(asked, ending)
@@ -113,7 +113,7 @@ def usage_json(usage: Usage, thinking_tokens: int) -> wire.Body:
     return counted
 
 
-def _ending(asked: Asked, *, use_all: bool) -> _Ending:
+def _ending(asked: ParsedRequest, *, use_all: bool) -> _Ending:
     limit: int = asked.body["max_tokens"]
     if asked.directives.refusal:
         return _Ending([], "refusal", min(REFUSAL_TOKENS, limit), stop_details=_REFUSAL)
@@ -127,13 +127,13 @@ def _ending(asked: Asked, *, use_all: bool) -> _Ending:
     return _complete(asked, wanted)
 
 
-def _wanted(asked: Asked, limit: int) -> int:
+def _wanted(asked: ParsedRequest, limit: int) -> int:
     if asked.directives.tokens is not None:
         return max(1, asked.directives.tokens)
     return SHORTEST + int.from_bytes(asked.digest[:4], "big") % (LONGEST - SHORTEST + 1)
 
 
-def _complete(asked: Asked, tokens: int) -> _Ending:
+def _complete(asked: ParsedRequest, tokens: int) -> _Ending:
     """An answer that was not cut by max_tokens."""
     if forces_tool(asked.body) and asked.body.get("tools"):
         return _Ending([_tool_block(asked)], "tool_use", tokens)
@@ -155,7 +155,7 @@ def _first_stop(text: str, stops: Any) -> str | None:
     return min(places)[1] if places else None
 
 
-def _text_block(asked: Asked, tokens: int) -> wire.Body:
+def _text_block(asked: ParsedRequest, tokens: int) -> wire.Body:
     start = f"Simulated answer {asked.digest.hex()[:8]} to “{_question(asked.body)}”. "
     length = min(tokens * CHARACTERS_PER_TOKEN, LONGEST_TEXT)
     return {"type": "text", "text": start + _FILLING[: max(0, length - len(start))]}
@@ -170,7 +170,7 @@ def _question(body: wire.Body) -> str:
     return words if len(words) <= QUOTED else words[:QUOTED] + "…"
 
 
-def _tool_block(asked: Asked) -> wire.Body:
+def _tool_block(asked: ParsedRequest) -> wire.Body:
     tools = asked.body["tools"]
     wanted = asked.body["tool_choice"].get("name", tools[0]["name"])
     schema = next((tool.get("input_schema") for tool in tools if tool["name"] == wanted), None)
@@ -179,7 +179,7 @@ def _tool_block(asked: Asked) -> wire.Body:
     return {"type": "tool_use", "id": identity, "name": wanted, "input": value if isinstance(value, dict) else {}}
 
 
-def _thinking(asked: Asked, ending: _Ending) -> list[wire.Body]:
+def _thinking(asked: ParsedRequest, ending: _Ending) -> list[wire.Body]:
     """The empty thinking block that comes first, for a model that thinks and an answer that has content."""
     request = asked.body.get("thinking")
     on = asked.traits.thinks if request is None else request.get("type") != "disabled"

@@ -20,7 +20,7 @@ class Clock:
     sleep: Sleep
 
 
-class Letterhead:
+class ResponseHeaders:
     """The lines that every answer carries: its date and its own request id."""
 
     def __init__(self, clock: Clock) -> None:

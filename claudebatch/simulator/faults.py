@@ -32,7 +32,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from claudebatch.core.errors import ConfigError
-from claudebatch.simulator.problems import Refused
+from claudebatch.simulator.problems import RefusedRequest
 
 REFUSING = frozenset({"529", "500", "503", "429", "401", "402", "403", "404", "spend_limit", "credit", "spend_400"})
 BREAKING = frozenset({"reset", "html", "empty"})
@@ -104,20 +104,20 @@ def parse_faults(texts: Iterable[str]) -> dict[str, float]:
     return faults
 
 
-def refusal(fault: str, *, retry_after: bool) -> Refused:
+def refusal(fault: str, *, retry_after: bool) -> RefusedRequest:
     """The error answer of a fault in `REFUSING`."""
     match fault:
         case "429":
-            return Refused(429, should_retry=True, retry_after_s=1 if retry_after else None)
+            return RefusedRequest(429, should_retry=True, retry_after_s=1 if retry_after else None)
         case "spend_limit":
             message = "You have reached your organization's enforced monthly spend limit. (simulated)"
-            return Refused(429, message, error_code="enforced_spend_limit_reached")
+            return RefusedRequest(429, message, error_code="enforced_spend_limit_reached")
         case "credit":
-            return Refused(400, _CREDIT)
+            return RefusedRequest(400, _CREDIT)
         case "spend_400":
-            return Refused(400, _SPEND)
+            return RefusedRequest(400, _SPEND)
         case _:
-            return Refused(int(fault))
+            return RefusedRequest(int(fault))
 
 
 _CREDIT = (

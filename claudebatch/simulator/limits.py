@@ -10,14 +10,14 @@ from heapq import heappop, heappush
 from typing import Protocol
 
 from claudebatch.core.domain import Usage
-from claudebatch.simulator.problems import Refused
-from claudebatch.simulator.settings import Allowance, SimulatorSettings
+from claudebatch.simulator.problems import RefusedRequest
+from claudebatch.simulator.settings import SimulatedAllowance, SimulatorSettings
 
 _FUZZ = 1e-9
 """Floats that were refilled to 0.9999999999 hold a whole request."""
 
 
-class Bucket:
+class SimulatedBucket:
     """An allowance per minute, refilled without a pause and never beyond what *burst_s* seconds bring."""
 
     def __init__(self, per_minute: int, burst_s: float, now: float) -> None:
@@ -90,10 +90,10 @@ class Gate(Protocol):
         """The lines that tell what is left."""
 
 
-class PoolLimits:
+class SimulatedLimits:
     """The three buckets of one pool."""
 
-    def __init__(self, allowance: Allowance, *, now: float, wall: Callable[[], datetime]) -> None:
+    def __init__(self, allowance: SimulatedAllowance, *, now: float, wall: Callable[[], datetime]) -> None:
         self._wall = wall
         self._requests = _bucket(allowance.rpm, allowance, now)
         self._input = _bucket(allowance.itpm, allowance, now)
@@ -186,7 +186,7 @@ class Gates:
         found = self._gates.get(pool)
         if found is None:
             allowance = self._settings.pool_limits.get(pool, self._settings.limits)
-            found = NoLimits() if allowance.unlimited else PoolLimits(allowance, now=now, wall=self._wall)
+            found = NoLimits() if allowance.unlimited else SimulatedLimits(allowance, now=now, wall=self._wall)
             self._gates[pool] = found
         return found
 
@@ -215,17 +215,17 @@ def _together(tokens: list[_Reading]) -> _Reading:
     )
 
 
-def _bucket(per_minute: int | None, allowance: Allowance, now: float) -> Bucket | None:
-    return None if per_minute is None else Bucket(per_minute, allowance.burst_seconds, now)
+def _bucket(per_minute: int | None, allowance: SimulatedAllowance, now: float) -> SimulatedBucket | None:
+    return None if per_minute is None else SimulatedBucket(per_minute, allowance.burst_seconds, now)
 
 
 def _thousands(level: float) -> int:
     return max(0, round(level / 1000) * 1000)
 
 
-def _exceeded(wait_s: float, limit: int, name: str) -> Refused:
+def _exceeded(wait_s: float, limit: int, name: str) -> RefusedRequest:
     message = (
         f"This request would exceed your organization's rate limit of {limit:,} {name} per minute. "
         "Please reduce the pace or try again later. (simulated)"
     )
-    return Refused(429, message, retry_after_s=max(1, math.ceil(wait_s)), should_retry=True, limited=True)
+    return RefusedRequest(429, message, retry_after_s=max(1, math.ceil(wait_s)), should_retry=True, limited=True)

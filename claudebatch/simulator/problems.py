@@ -36,7 +36,7 @@ MESSAGES = {
 }
 
 
-class Refused(Exception):
+class RefusedRequest(Exception):
     """A request that gets an error instead of an answer; nothing is billed."""
 
     def __init__(
@@ -78,6 +78,6 @@ class Refused(Exception):
         return wire.encode({"type": "error", "error": error, "request_id": request_id})
 
 
-def bad(message: str) -> Refused:
+def bad(message: str) -> RefusedRequest:
     """A 400 about the request itself."""
-    return Refused(400, message)
+    return RefusedRequest(400, message)

@@ -7,12 +7,12 @@ from typing import Any
 
 from claudebatch.simulator import wire
 from claudebatch.simulator.adversary import at_its_dearest, most_input
-from claudebatch.simulator.answers import Asked
+from claudebatch.simulator.answers import ParsedRequest
 from claudebatch.simulator.checks import VERSIONS, check_for_model, check_length, check_shape
 from claudebatch.simulator.directives import read_directives
 from claudebatch.simulator.http import Request
 from claudebatch.simulator.input_count import count_input
-from claudebatch.simulator.problems import Refused, bad
+from claudebatch.simulator.problems import RefusedRequest, bad
 from claudebatch.simulator.promptcache import NO_CACHE, CacheUse, PromptCache
 from claudebatch.simulator.traits import MODELS, NEWEST, Traits
 
@@ -20,7 +20,7 @@ REFUSED_KEY = "invalid"
 """The one key that is not accepted."""
 
 
-class Desk:
+class RequestReader:
     """Reads requests as the API of 2026-10-21 does."""
 
     def __init__(
@@ -33,8 +33,8 @@ class Desk:
         # Set from outside, by tests that want to see each decoded Messages body.
         self.on_request: Callable[[dict[str, Any]], None] | None = None
 
-    def read(self, request: Request, now: float) -> Asked:
-        """The question of a Messages request; raises `Refused`."""
+    def read(self, request: Request, now: float) -> ParsedRequest:
+        """The question of a Messages request; raises `RefusedRequest`."""
         version = check_access(request)
         decoded = _decode(request.body)
         if self.on_request is not None and isinstance(decoded, dict):
@@ -44,7 +44,7 @@ class Desk:
         check_for_model(body, traits, version)
         tokens = count_input(body, traits)
         check_length(tokens, traits)
-        asked = Asked(
+        asked = ParsedRequest(
             body=body,
             model=body["model"],
             traits=traits,
@@ -57,7 +57,7 @@ class Desk:
         return at_its_dearest(asked) if self._adversarial else asked
 
     def count(self, request: Request) -> int:
-        """The input tokens that a count_tokens request asks about; raises `Refused`."""
+        """The input tokens that a count_tokens request asks about; raises `RefusedRequest`."""
         version = check_access(request)
         body = check_shape(_decode(request.body), counting=True)
         traits = self._traits(body["model"])
@@ -69,7 +69,7 @@ class Desk:
         if found is None and self._known is not None and self._known(model):
             return NEWEST
         if found is None:
-            raise Refused(404, f"model: {model}")
+            raise RefusedRequest(404, f"model: {model}")
         return found
 
     def _digest(self, body: wire.Body) -> bytes:
@@ -86,9 +86,9 @@ def check_access(request: Request) -> str:
     """The API version of a request with a credential; raises a 401 or 400."""
     kind, _, key = request.headers.get("authorization", "").partition(" ")
     if kind.lower() != "bearer" or not key.strip():
-        raise Refused(401, "Authorization header is required: Bearer, and the API key")
+        raise RefusedRequest(401, "Authorization header is required: Bearer, and the API key")
     if key.strip() == REFUSED_KEY:
-        raise Refused(401)
+        raise RefusedRequest(401)
     version = request.headers.get("anthropic-version")
     if version is None:
         raise bad("anthropic-version: header is required")
@@ -107,7 +107,7 @@ def describe_model(model: str) -> wire.Body:
     """What `GET /v1/models/{id}` says; raises a 404."""
     traits = MODELS.get(model)
     if traits is None:
-        raise Refused(404, f"model: {model}")
+        raise RefusedRequest(404, f"model: {model}")
     return {
         "type": "model",
         "id": model,

@@ -14,12 +14,12 @@ from typing import Any
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import ConfigError, Draining
 from claudebatch.simulator import wire
-from claudebatch.simulator.clock import Clock, Letterhead, Sleep
+from claudebatch.simulator.clock import Clock, ResponseHeaders, Sleep
 from claudebatch.simulator.faults import FaultPlan
 from claudebatch.simulator.http import READ_BYTES, BadRequest, ClientLeft, Connection, Request, response_head
-from claudebatch.simulator.problems import Refused, bad
+from claudebatch.simulator.problems import RefusedRequest, bad
 from claudebatch.simulator.promptcache import PromptCache
-from claudebatch.simulator.reading import Desk, check_access, describe_model, list_models
+from claudebatch.simulator.reading import RequestReader, check_access, describe_model, list_models
 from claudebatch.simulator.serving import Bill, MessagesService, render_refusal
 from claudebatch.simulator.settings import SimulatorSettings
 from claudebatch.simulator.stats import Stats
@@ -58,9 +58,9 @@ class Simulator:
         self._clock = Clock(now, wall, sleep if sleep is not None else Drain().sleep)
         self._plan = FaultPlan(settings.faults, settings.script, rng=rng)
         self._stats = Stats(now())
-        self._letterhead = Letterhead(self._clock)
+        self._letterhead = ResponseHeaders(self._clock)
         cache = PromptCache()
-        self._desk = Desk(seed=settings.seed, cache=cache, known=known, adversarial=settings.adversarial)
+        self._desk = RequestReader(seed=settings.seed, cache=cache, known=known, adversarial=settings.adversarial)
         self._service = MessagesService(
             settings,
             desk=self._desk,
@@ -153,7 +153,7 @@ class Simulator:
                 if connection.closing or not request.keep_alive:
                     return
         except BadRequest as error:
-            await connection.send(render_refusal(Refused(error.status, error.message), self._letterhead))
+            await connection.send(render_refusal(RefusedRequest(error.status, error.message), self._letterhead))
 
     async def _serve(self, request: Request, connection: Connection) -> None:
         if request.path == MESSAGES and request.method == "POST":
@@ -161,7 +161,7 @@ class Simulator:
             return
         try:
             body = wire.encode(self._other(request))
-        except Refused as refused:
+        except RefusedRequest as refused:
             await connection.send(render_refusal(refused, self._letterhead))
             return
         lines = self._letterhead.lines(self._letterhead.next_id())
@@ -180,7 +180,7 @@ class Simulator:
         if request.method == "GET" and request.path.startswith(MODELS + "/"):
             check_access(request)
             return describe_model(request.path.removeprefix(MODELS + "/"))
-        raise Refused(404, f"{request.method} {request.path} is no endpoint of the simulator")
+        raise RefusedRequest(404, f"{request.method} {request.path} is no endpoint of the simulator")
 
     def _control(self, request: Request) -> wire.Body:
         match (request.method, request.path):
@@ -193,7 +193,7 @@ class Simulator:
                 return self.stats()
             case ("POST", "/__faults"):
                 return self._new_faults(request.body)
-        raise Refused(404, f"{request.method} {request.path} is no endpoint of the simulator")
+        raise RefusedRequest(404, f"{request.method} {request.path} is no endpoint of the simulator")
 
     def _new_faults(self, data: bytes) -> wire.Body:
         """Take `{"529": 0.1, "script": ["ok", "reset"]}`; both parts are optional."""

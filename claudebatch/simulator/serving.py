@@ -9,15 +9,15 @@ from typing import TypeAlias
 
 from claudebatch.core.domain import Pico, Usage
 from claudebatch.simulator import sse, wire
-from claudebatch.simulator.answers import Answer, Asked, compose
-from claudebatch.simulator.clock import Clock, Letterhead
+from claudebatch.simulator.answers import Answer, ParsedRequest, compose
+from claudebatch.simulator.clock import Clock, ResponseHeaders
 from claudebatch.simulator.faults import BREAKING, LATE, REFUSING, FaultPlan, refusal
 from claudebatch.simulator.http import Connection, Request, chunk, response_head
 from claudebatch.simulator.latency import parse_latency
 from claudebatch.simulator.limits import Gate, Gates
-from claudebatch.simulator.problems import Refused
+from claudebatch.simulator.problems import RefusedRequest
 from claudebatch.simulator.promptcache import PromptCache
-from claudebatch.simulator.reading import Desk
+from claudebatch.simulator.reading import RequestReader
 from claudebatch.simulator.settings import SimulatorSettings
 from claudebatch.simulator.stats import Stats
 
@@ -38,11 +38,11 @@ class MessagesService:
         self,
         settings: SimulatorSettings,
         *,
-        desk: Desk,
+        desk: RequestReader,
         cache: PromptCache,
         plan: FaultPlan,
         stats: Stats,
-        letterhead: Letterhead,
+        letterhead: ResponseHeaders,
         bill: Bill,
         pool_of: Callable[[str], str],
         clock: Clock,
@@ -74,18 +74,18 @@ class MessagesService:
             self._stats.asked(asked.model, asked.digest, asked.body)
             gate = self._gates.gate(self._pool_of(asked.model), now)
             await self._befall(asked, asked.directives.fault or fault, gate, connection)
-        except Refused as refused:
+        except RefusedRequest as refused:
             await self._refuse(refused, gate, connection)
         finally:
             self._stats.left()
 
-    async def _befall(self, asked: Asked, fault: str | None, gate: Gate, connection: Connection) -> None:
+    async def _befall(self, asked: ParsedRequest, fault: str | None, gate: Gate, connection: Connection) -> None:
         """Let the fault have its way; without one, or with a late one, answer."""
         if fault is not None:
             self._stats.befell(fault)
         if asked.directives.error is not None:
             name = str(asked.directives.error)
-            raise self._refusal(name) if name in REFUSING else Refused(asked.directives.error)
+            raise self._refusal(name) if name in REFUSING else RefusedRequest(asked.directives.error)
         if fault in REFUSING:
             raise self._refusal(fault)
         if fault in BREAKING:
@@ -94,18 +94,18 @@ class MessagesService:
             self._admit(asked, gate)
             await self._answer(asked, fault, gate, connection)
 
-    def _refusal(self, name: str) -> Refused:
+    def _refusal(self, name: str) -> RefusedRequest:
         return refusal(name, retry_after=self._settings.retry_after)
 
-    def _admit(self, asked: Asked, gate: Gate) -> None:
+    def _admit(self, asked: ParsedRequest, gate: Gate) -> None:
         """Pass the limits or raise a 429."""
         most = self._settings.max_concurrency
         if most is not None and self._stats.in_flight > most:
             message = f"Number of concurrent connections has exceeded your rate limit of {most}. (simulated)"
-            raise Refused(429, message, retry_after_s=1, should_retry=True, limited=True)
+            raise RefusedRequest(429, message, retry_after_s=1, should_retry=True, limited=True)
         gate.admit(asked.input_tokens, asked.started)
 
-    async def _refuse(self, refused: Refused, gate: Gate | None, connection: Connection) -> None:
+    async def _refuse(self, refused: RefusedRequest, gate: Gate | None, connection: Connection) -> None:
         if refused.limited:
             self._stats.rate_limited()
         if not self._settings.retry_after:
@@ -128,7 +128,7 @@ class MessagesService:
         lines = self._letterhead.lines(self._letterhead.next_id())
         await connection.send(response_head(200, lines, content_type=content_type, length=len(page)) + page)
 
-    async def _answer(self, asked: Asked, fault: str | None, gate: Gate, connection: Connection) -> None:
+    async def _answer(self, asked: ParsedRequest, fault: str | None, gate: Gate, connection: Connection) -> None:
         """Do the work and bill it, then try to deliver."""
         self._answers += 1
         answer = compose(asked, self._answers, use_all=self._settings.use_all_max_tokens or self._settings.adversarial)
@@ -147,7 +147,7 @@ class MessagesService:
                 self._stats.undelivered(asked.digest, cost)
 
     async def _deliver(
-        self, asked: Asked, answer: Answer, fault: str | None, gate: Gate, connection: Connection
+        self, asked: ParsedRequest, answer: Answer, fault: str | None, gate: Gate, connection: Connection
     ) -> bool:
         """Send the answer after its latency; whether all of it went out."""
         delay_s = self._latency.draw(self._rng) * (SLOW_FACTOR if fault == "slow" else 1)
@@ -170,14 +170,14 @@ class MessagesService:
         gate.finish(answer.usage.output_tokens, self._clock.now())
         return await self._ship(b"", b"".join(event.data for event in coming), fault, connection, streamed=True)
 
-    def _begin(self, asked: Asked, answer: Answer, gate: Gate) -> bytes:
+    def _begin(self, asked: ParsedRequest, answer: Answer, gate: Gate) -> bytes:
         """The answer begins: the lines of its head."""
         gate.settle(asked.input_tokens, answer.usage, self._clock.now())
         self._cache.keep(asked.cache, asked.started)
         self._stats.answered(200)
         return self._letterhead.lines(self._letterhead.next_id()) + self._limit_lines(gate)
 
-    async def _grow(self, coming: list[sse.Event], seconds: float, connection: Connection) -> None:
+    async def _grow(self, coming: list[sse.StreamEvent], seconds: float, connection: Connection) -> None:
         """Send each event when as many tokens as there are up to it have been produced, evenly over *seconds*."""
         frames = max(1, min(len(coming), math.ceil(seconds / _FRAME_S)))
         per_frame = sum(event.tokens for event in coming) / frames
@@ -225,7 +225,7 @@ class MessagesService:
             await self._clock.sleep(seconds)
 
 
-def render_refusal(refused: Refused, letterhead: Letterhead, lines: bytes = b"") -> bytes:
+def render_refusal(refused: RefusedRequest, letterhead: ResponseHeaders, lines: bytes = b"") -> bytes:
     """A whole error answer."""
     request_id = letterhead.next_id()
     body = refused.body(request_id)
@@ -239,9 +239,9 @@ def _plain(answer: Answer, lines: bytes) -> tuple[bytes, bytes]:
     return response_head(200, lines, length=len(body)), body
 
 
-def _stream(answer: Answer, lines: bytes, fault: str | None) -> tuple[bytes, list[sse.Event]]:
+def _stream(answer: Answer, lines: bytes, fault: str | None) -> tuple[bytes, list[sse.StreamEvent]]:
     """The head with the first event, and all that comes after it, in chunks."""
     first, *others = sse.befallen(answer.message, fault)
     head = response_head(200, lines + b"cache-control: no-cache\r\n", content_type=EVENT_STREAM, length=None)
-    coming = [sse.Event(chunk(event.data), event.tokens) for event in others]
-    return head + chunk(first.data), coming if fault == "stream_hang" else [*coming, sse.Event(chunk(b""))]
+    coming = [sse.StreamEvent(chunk(event.data), event.tokens) for event in others]
+    return head + chunk(first.data), coming if fault == "stream_hang" else [*coming, sse.StreamEvent(chunk(b""))]

@@ -16,7 +16,7 @@ MEGABYTE = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class Allowance:
+class SimulatedAllowance:
     """The limits of one pool of models; None is no limit."""
 
     rpm: int | None = None
@@ -50,9 +50,9 @@ class SimulatorSettings:
 
     latency: str = "fixed:0.002"
     """See latency.py."""
-    limits: Allowance = Allowance()
+    limits: SimulatedAllowance = SimulatedAllowance()
     """Of each pool."""
-    pool_limits: Mapping[str, Allowance] = field(default_factory=dict)
+    pool_limits: Mapping[str, SimulatedAllowance] = field(default_factory=dict)
     """Of single pools, instead of `limits`."""
     faults: Mapping[str, float] = field(default_factory=dict)
     """Probability by name; see faults.py."""

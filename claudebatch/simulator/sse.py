@@ -13,20 +13,20 @@ PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
 @dataclass(frozen=True, slots=True)
-class Event:
+class StreamEvent:
     """One event, and the tokens, roughly, that are produced for it."""
 
     data: bytes
     tokens: float = 0.0
 
 
-def events(message: wire.Body) -> Iterator[Event]:
+def events(message: wire.Body) -> Iterator[StreamEvent]:
     """Every event of the stream that tells *message*."""
     usage = message["usage"]
     opening = {**message, "content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None}
     opening["usage"] = {**usage, "output_tokens": min(1, usage["output_tokens"])}
     yield _event({"type": "message_start", "message": opening})
-    yield Event(PING)
+    yield StreamEvent(PING)
     thought = usage["output_tokens_details"]["thinking_tokens"]
     written = sum(_length(delta) for block in message["content"] for delta in _deltas(block))
     per_character = (usage["output_tokens"] - thought) / written if written else 0.0
@@ -38,7 +38,7 @@ def events(message: wire.Body) -> Iterator[Event]:
     yield _event({"type": "message_stop"})
 
 
-def befallen(message: wire.Body, fault: str | None) -> list[Event]:
+def befallen(message: wire.Body, fault: str | None) -> list[StreamEvent]:
     """The events that *fault* lets through, and its own."""
     whole = list(events(message))
     half = whole[: (len(whole) + 1) // 2]
@@ -65,7 +65,7 @@ _CLOSING_USAGE = (
 )
 
 
-def _block_events(index: int, block: wire.Body, thought: int, per_character: float) -> Iterator[Event]:
+def _block_events(index: int, block: wire.Body, thought: int, per_character: float) -> Iterator[StreamEvent]:
     yield _event({"type": "content_block_start", "index": index, "content_block": _empty(block)})
     for delta in _deltas(block):
         # All thoughts are one: the signature comes at their end.
@@ -101,6 +101,6 @@ def _length(delta: wire.Body) -> int:
     return len(delta.get("text", "")) + len(delta.get("partial_json", ""))
 
 
-def _event(value: wire.Body, tokens: float = 0.0) -> Event:
+def _event(value: wire.Body, tokens: float = 0.0) -> StreamEvent:
     name: str = value["type"]
-    return Event(b"event: %s\ndata: %s\n\n" % (name.encode(), wire.encode(value)), tokens)
+    return StreamEvent(b"event: %s\ndata: %s\n\n" % (name.encode(), wire.encode(value)), tokens)

@@ -16,7 +16,7 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 
-class Groups(Generic[Item]):
+class BatchWriter(Generic[Item]):
     """Hands items to *work* in order, one group at a time, in one thread of its own.
 
     *work* gets a list of items and returns nothing, or one answer per item. A group gathers for *linger_s*, or until

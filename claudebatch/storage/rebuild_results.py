@@ -7,31 +7,31 @@ from pathlib import Path
 
 from claudebatch.core.errors import ClaudebatchError, LockedError
 from claudebatch.storage.journal.queries import drop_superseded, result_lines, unshown_answers
-from claudebatch.storage.results_file import Repair, check_place, mend
-from claudebatch.storage.run_folder import RunDir
+from claudebatch.storage.results_file import OutputRepair, check_place, mend
+from claudebatch.storage.run_folder import RunFolder
 
 _CONTINUE = "run the command of this run again: it goes on where it stopped"
 
 
 @dataclass(frozen=True, slots=True)
-class Rebuilt:
+class RebuiltOutput:
     """What was done."""
 
     output: Path
     results: int
     """Lines that the file holds now."""
-    repair: Repair
+    repair: OutputRepair
     unshown: int
     """Answers in the journal whose line is only made by the run's next session: a crash came in between."""
 
 
-def rebuild_output(folder: Path, output: Path) -> Rebuilt:
+def rebuild_output(folder: Path, output: Path) -> RebuiltOutput:
     """Make the results file *output* hold exactly what the journal in *folder* holds.
 
     A file that differs is set aside, never lost. Raises `LockedError` while the run goes on.
     """
     check_place(output)
-    run = RunDir.take(folder)
+    run = RunFolder.take(folder)
     if run is None:
         raise ClaudebatchError(f"{folder} holds no run", fix="name a results file, or see `claudebatch runs list`")
     if run == "alive":
@@ -42,7 +42,7 @@ def rebuild_output(folder: Path, output: Path) -> Rebuilt:
         run.close()
 
 
-def rebuild_taken(run: RunDir, output: Path) -> Rebuilt:
+def rebuild_taken(run: RunFolder, output: Path) -> RebuiltOutput:
     """As `rebuild_output`, of a *run* that is open already."""
     if run.meta("set_aside"):
         raise ClaudebatchError(f"{output} still holds the results of the run before", fix=_CONTINUE)
@@ -54,4 +54,4 @@ def rebuild_taken(run: RunDir, output: Path) -> Rebuilt:
         mend(output, result_lines(run.journal, ordered=ordered), rewrite=True)
     run.note(stale=False)
     results = sum(1 for _ in result_lines(run.journal, ordered=ordered))
-    return Rebuilt(output, results, repair, len(unshown_answers(run.journal)))
+    return RebuiltOutput(output, results, repair, len(unshown_answers(run.journal)))

@@ -18,7 +18,7 @@ _READ_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Repair:
+class OutputRepair:
     """What had to be done to make the file agree with the journal."""
 
     torn: bool = False
@@ -76,7 +76,7 @@ def check_place(path: Path) -> None:
         raise ClaudebatchError(f"{path} is not a regular file", fix="use -o - to write results to standard output")
 
 
-def mend(path: Path, lines: Iterable[bytes], *, rewrite: bool) -> Repair:
+def mend(path: Path, lines: Iterable[bytes], *, rewrite: bool) -> OutputRepair:
     """Make the file at *path* hold exactly *lines*.
 
     A file that is a true beginning of them is completed. One that differs was changed by somebody: it is set aside,
@@ -84,17 +84,17 @@ def mend(path: Path, lines: Iterable[bytes], *, rewrite: bool) -> Repair:
     """
     stream = iter(lines)
     if rewrite or not path.exists():
-        return Repair(added=_replace(path, stream))
+        return OutputRepair(added=_replace(path, stream))
     end, first = _agreement(path, stream)
     rest = path.stat().st_size - end
     if first is None and rest == 0:
-        return Repair()
+        return OutputRepair()
     with path.open("rb") as file:
         file.seek(end)
         tail = file.read(len(first) if first else rest)
     if rest > len(tail) or not (first or b"").startswith(tail):
-        return Repair(set_aside=_set_aside(path))
-    return Repair(torn=bool(tail), added=_complete(path, end, chain([first or b""], stream)))
+        return OutputRepair(set_aside=_set_aside(path))
+    return OutputRepair(torn=bool(tail), added=_complete(path, end, chain([first or b""], stream)))
 
 
 def difference(path: Path, lines: Iterable[bytes]) -> str | None:

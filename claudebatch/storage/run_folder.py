@@ -25,7 +25,7 @@ _JUST_STARTED = "a process that has just started"
 
 
 @dataclass(frozen=True, slots=True)
-class Owner:
+class FolderOwner:
     """The process that holds a run's lock."""
 
     pid: int
@@ -33,7 +33,7 @@ class Owner:
     since: str
 
 
-class RunDir:
+class RunFolder:
     """One run's folder, locked for this process while it is open."""
 
     def __init__(self, path: Path, lock: FolderLock, journal: sqlite3.Connection, *, succeeds: bool = False) -> None:
@@ -45,7 +45,7 @@ class RunDir:
         self._succeeds = succeeds
 
     @classmethod
-    def open(cls, path: Path, *, started: datetime, fresh: bool) -> RunDir:
+    def open(cls, path: Path, *, started: datetime, fresh: bool) -> RunFolder:
         """Lock the folder at *path*, made if need be; *fresh* starts over, whatever it holds: see `take_over`.
 
         Raises `LockedError` naming the live run that holds it, `StorageError` when it cannot be used.
@@ -66,7 +66,7 @@ class RunDir:
             raise
 
     @classmethod
-    def take(cls, path: Path) -> RunDir | Literal["alive"] | None:
+    def take(cls, path: Path) -> RunFolder | Literal["alive"] | None:
         """The folder at *path* of a run that has ended or died, locked; None where there is no run any more."""
         if path.is_symlink() or not (path / "journal.sqlite").is_file():
             return None
@@ -109,11 +109,11 @@ class RunDir:
         self.journal = open_successor(self.path)
         self._succeeds = True
 
-    def predecessor(self) -> RunDir | None:
+    def predecessor(self) -> RunFolder | None:
         """The run that this one is about to replace, under this one's lock: only its journal is to be closed."""
         if not self._succeeds or not (self.path / JOURNAL).is_file():
             return None
-        return RunDir(self.path, self._lock, open_journal(self.path / JOURNAL))
+        return RunFolder(self.path, self._lock, open_journal(self.path / JOURNAL))
 
     def take_over(self) -> None:
         """Let a journal that was begun anew take the place of the old one, in one step that lasts."""
@@ -143,13 +143,13 @@ class RunDir:
 _MADE_HERE = ("lock", "owner.json", "owner.json.new", "input.jsonl", "input.jsonl.new", RESCUE)
 
 
-def owner(path: Path) -> Owner | None:
+def owner(path: Path) -> FolderOwner | None:
     """Who has signed the folder at *path*; None if nobody has, or who did is dead.
 
     Good for telling, and only that: the lock is what decides.
     """
     try:
-        found = Owner(**json.loads((path / "owner.json").read_text()))
+        found = FolderOwner(**json.loads((path / "owner.json").read_text()))
         return found if found.host != socket.gethostname() or _lives(found.pid) else None
     except (OSError, ValueError, TypeError):
         return None
@@ -177,7 +177,7 @@ def _unsign(path: Path) -> None:
 
 def _locked(path: Path) -> LockedError:
     try:
-        owner = Owner(**json.loads((path / "owner.json").read_text()))
+        owner = FolderOwner(**json.loads((path / "owner.json").read_text()))
         who = f"process {owner.pid} on {owner.host}, started {owner.since}"
         if owner.host == socket.gethostname() and not _lives(owner.pid):
             who = _JUST_STARTED  # it has the lock, and has not written its name over that of a dead one yet

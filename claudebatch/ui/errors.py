@@ -14,7 +14,7 @@ BAD_ROWS_SHOWN = 20
 LEDGER_LOCKED = "waiting for the spend ledger, which another program keeps locked: half a minute at most"
 
 
-class BadLine(Protocol):
+class BadLineText(Protocol):
     """An input line that will not be sent, as the reader of inputs reports it."""
 
     @property
@@ -49,7 +49,7 @@ def render_usage(text: str) -> list[str]:
     return lines + _indented("error: ", complaint) if found else lines
 
 
-def render_bad_rows(bad: Iterable[BadLine], *, shown: int = BAD_ROWS_SHOWN) -> list[str]:
+def render_bad_rows(bad: Iterable[BadLineText], *, shown: int = BAD_ROWS_SHOWN) -> list[str]:
     """One `file:line: reason: fix` per problem, *shown* of them, then how many more there are."""
     problems = ((line, problem) for line in bad for problem in line.problems)
     lines = [

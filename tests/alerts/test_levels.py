@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claudebatch.alerts.cap_levels import CapWatch, Levels
+from claudebatch.alerts.cap_levels import CapLevels, CapWatch
 from claudebatch.core.domain import PICO_PER_USD
 from claudebatch.core.events import AttemptFinished, CapAlert, CapUsed, Event, RunStarted
 
@@ -131,7 +131,7 @@ def test_a_cap_that_is_raised_is_another_cap():
 
 
 def test_a_share_of_the_cap_that_is_no_whole_number_is_passed_above_it():
-    levels = Levels(3, (50,), used=0)
+    levels = CapLevels(3, (50,), used=0)
     assert levels.next_at == 2
     assert [levels.passed(used) for used in (1, 2)] == [None, 50]
 
@@ -151,7 +151,7 @@ def test_no_levels_no_alerts():
     st.integers(0, 10**15),
 )
 def test_each_level_is_told_at_most_once_in_order_and_exactly_when_it_is_passed(cap, costs, percents, before):
-    levels, used, told = Levels(cap, percents, used=before), before, []
+    levels, used, told = CapLevels(cap, percents, used=before), before, []
     for cost in costs:
         due = used + cost >= levels.next_at
         used += cost

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from claudebatch.cli.main import app
-from claudebatch.storage.ledger import RunEntry, SpendLedger
+from claudebatch.storage.ledger import LedgerWriter, RunEntry
 from tests.support.journals import intent, outcome
 
 NASTY = ['=HYPERLINK("http://x")', "+1", "-1", "@SUM(A1)", "\tx", "\rx", "plain", "a|b", "\x1b[2J"]
@@ -35,7 +35,7 @@ def write(
     sent = datetime.now(UTC) - timedelta(days=days_ago)
     ms = int(sent.timestamp() * 1000)
     entry = RunEntry(run, f"{run}.jsonl", sent.isoformat(timespec="seconds"), tag=tag)
-    pen = SpendLedger.open(folder / state / "spend.sqlite", entry)
+    pen = LedgerWriter.open(folder / state / "spend.sqlite", entry)
     pen.apply([intent(1, sent_ms=ms)], [outcome(1, cost=cost, sent_ms=ms)])
     pen.close()
 

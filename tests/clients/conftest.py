@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from claudebatch.clients.client import SdkClient
+from claudebatch.clients.client import ClaudeClient
 from claudebatch.core.domain import Call, Prompt, Route, Size, Usage
 from claudebatch.simulator import Simulator, SimulatorSettings
 from tests.clients.seen import Seen
@@ -55,14 +55,14 @@ def trust() -> Iterator[None]:
 
 
 @pytest.fixture
-async def connect(trust: None) -> AsyncIterator[Callable[..., SdkClient]]:
+async def connect(trust: None) -> AsyncIterator[Callable[..., ClaudeClient]]:
     """Makes clients of a base URL, and closes them at the end."""
-    clients: list[SdkClient] = []
+    clients: list[ClaudeClient] = []
 
     def make(
         url: str | None, *, api_key: str | None = KEY, concurrency: int = 8, idle_timeout_s: float = 15.0
-    ) -> SdkClient:
-        client = SdkClient(
+    ) -> ClaudeClient:
+        client = ClaudeClient(
             api_key=api_key,
             base_url=url,
             concurrency=concurrency,

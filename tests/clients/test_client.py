@@ -9,7 +9,7 @@ import socket
 import anthropic
 import pytest
 
-from claudebatch.clients.client import API_VERSION, SdkClient
+from claudebatch.clients.client import API_VERSION, ClaudeClient
 from claudebatch.core.errors import AccountRefused, AttemptError, ConfigError, NotServed, RateLimited
 
 KEY = "sk-ant-test"
@@ -39,9 +39,9 @@ async def test_an_answer_becomes_a_reply_with_everything_that_decisions_need(sim
 
 
 async def test_limits_in_the_headers_come_with_the_reply(simulate, connect, call):
-    from claudebatch.simulator import Allowance
+    from claudebatch.simulator import SimulatedAllowance
 
-    _, url = await simulate(limits=Allowance(rpm=600, itpm=50_000, otpm=10_000))
+    _, url = await simulate(limits=SimulatedAllowance(rpm=600, itpm=50_000, otpm=10_000))
     limits = (await connect(url)(call())).limits
     assert (limits.requests.limit, limits.input_tokens.limit, limits.output_tokens.limit) == (600, 50_000, 10_000)
     assert limits.requests.remaining == 599
@@ -253,7 +253,7 @@ async def test_what_is_no_base_url_is_refused_with_the_way_to_write_one(connect,
 
 @pytest.mark.parametrize("url", ["https://example.test", "http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"])
 async def test_https_and_loopback_may_carry_the_key(connect, url):
-    assert isinstance(connect(url), SdkClient)
+    assert isinstance(connect(url), ClaudeClient)
 
 
 async def test_an_idle_connection_that_the_server_closed_leaves_the_bill_open(raw, connect, call):

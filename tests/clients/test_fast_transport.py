@@ -8,7 +8,7 @@ import anthropic
 import httpx2
 import pytest
 
-from claudebatch.clients.fast_transport import LeanAnthropic, LeanHttp
+from claudebatch.clients.fast_transport import FastAnthropic, FastHttp
 
 URL = "http://127.0.0.1:9/v1/messages"
 PATIENCE = httpx2.Timeout(7.0, connect=3.0)
@@ -23,7 +23,7 @@ def facts(request: httpx2.Request) -> tuple[Any, ...]:
 async def pair():
     """The lean client, and the one that it stands for, with the same settings."""
     settings = {"headers": {"X-Ours": "1", "User-Agent": "us"}, "timeout": httpx2.Timeout(9.0)}
-    lean, usual = LeanHttp(**settings), anthropic.DefaultAioHttpClient(**settings)
+    lean, usual = FastHttp(**settings), anthropic.DefaultAioHttpClient(**settings)
     yield lean, usual
     await lean.aclose()
     await usual.aclose()
@@ -69,8 +69,8 @@ async def test_later_requests_differ_from_the_first_in_body_and_own_headers_only
     async def note(request: httpx2.Request) -> None:
         requests.append(request)
 
-    http = LeanHttp(event_hooks={"request": [note]})
-    async with LeanAnthropic(api_key="k", base_url="http://127.0.0.1:9", max_retries=0, http_client=http) as client:
+    http = FastHttp(event_hooks={"request": [note]})
+    async with FastAnthropic(api_key="k", base_url="http://127.0.0.1:9", max_retries=0, http_client=http) as client:
         client._idempotency_header = "idempotency-key"  # as the SDK has it for other APIs
         for number in range(3):
             with pytest.raises(anthropic.APIConnectionError):

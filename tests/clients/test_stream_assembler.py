@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from claudebatch.clients.sse import EventReader
-from claudebatch.clients.stream_assembler import Fold
+from claudebatch.clients.stream_assembler import StreamAssembler
 from claudebatch.core.message import BadAnswer, parse_message
 from tests.clients.wire import DELTA, MESSAGE, START, STOP, WHOLE, block, text
 
@@ -16,7 +16,7 @@ RECORDED = Path(__file__).parents[2].parent / "shared" / "recorded"
 
 
 def fold(*events) -> dict:
-    folding = Fold()
+    folding = StreamAssembler()
     for event in events:
         folding.take(json.dumps(event).encode())
     return json.loads(folding.message())
@@ -69,7 +69,7 @@ def test_a_tools_input_is_read_once_it_is_whole(kind):
 
 
 def test_numbers_of_a_tools_input_stay_as_the_model_wrote_them():
-    folding = Fold()
+    folding = StreamAssembler()
     start = {"type": "tool_use", "id": "t", "name": "n", "input": {}}
     call = block(
         0, start, *deltas("input_json_delta", "partial_json", '{"n":12345678901234567890', '123,"x":1.50,"y":1e400}')
@@ -163,7 +163,7 @@ def test_no_event_but_a_piece_of_text_may_be_missing(place):
 
 def test_long_texts_are_joined_once():
     """32,000 pieces, each of them copied into what was there, would be a second of the event loop."""
-    folding = Fold()
+    folding = StreamAssembler()
     for event in (START, *text(*("word " for _ in range(32_000)))[:-1]):
         folding.take(json.dumps(event).encode())
     assert len(folding._pieces["text"]) == 32_000
@@ -185,7 +185,7 @@ def test_recorded_streams_add_up_as_the_sdk_adds_them(name):
     if not RECORDED.is_dir():
         pytest.skip("the recorded answers are not here")
     stream = json.loads((RECORDED / f"{name}.json").read_text(encoding="utf-8"))["body"].encode()
-    folding = Fold()
+    folding = StreamAssembler()
     for data in EventReader().feed(stream if stream.endswith(b"\n\n") else stream + b"\n\n"):
         folding.take(data)
     assert folding.done

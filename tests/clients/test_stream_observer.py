@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from claudebatch.clients.stream_assembler import Fold
+from claudebatch.clients.stream_assembler import StreamAssembler
 from claudebatch.core.message import BadAnswer
 from tests.clients.test_stream_assembler import deltas
 from tests.clients.wire import DELTA, START, STOP, WHOLE, block, text
@@ -14,7 +14,7 @@ from tests.clients.wire import DELTA, START, STOP, WHOLE, block, text
 
 def grown(*events) -> list[tuple[int, bool]]:
     """How much had grown, and whether anything was hidden, after each of *events*."""
-    folding = Fold()
+    folding = StreamAssembler()
     found = []
     for event in events:
         folding.take(json.dumps(event).encode())
@@ -70,7 +70,7 @@ def test_only_text_and_our_own_tools_hide_nothing_and_what_was_hidden_once_stays
 
 
 def test_what_cannot_come_here_grows_nothing():
-    folding = Fold()
+    folding = StreamAssembler()
     for event in (START, *text("Hello")[:-1]):
         folding.take(json.dumps(event).encode())
     for wrong in ({**WHOLE[2], "index": 1}, {**WHOLE[1], "content_block": {"type": "thinking"}}):
@@ -90,7 +90,7 @@ def test_what_cannot_come_here_grows_nothing():
     ],
 )
 def test_what_the_prompt_counts_is_known_when_the_message_begins(usage, read):
-    fold = Fold()
+    fold = StreamAssembler()
     assert fold.read is None
     fold.take(json.dumps({"type": "message_start", "message": {"content": [], "usage": usage}}).encode())
     assert fold.read == read

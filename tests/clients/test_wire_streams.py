@@ -62,9 +62,9 @@ async def test_streamed_and_plain_answers_of_one_request_are_the_same(simulate, 
 
 
 async def test_a_stream_brings_the_facts_of_its_head(simulate, connect, call):
-    from claudebatch.simulator import Allowance
+    from claudebatch.simulator import SimulatedAllowance
 
-    _, url = await simulate(limits=Allowance(rpm=600))
+    _, url = await simulate(limits=SimulatedAllowance(rpm=600))
     reply = await connect(url)(call(max_tokens=LONG))
     assert reply.limits.requests.limit == 600
     assert reply.request_id.startswith("req_")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from claudebatch.core.drain import Bell, Drain
+from claudebatch.core.drain import Drain, WakeUp
 from claudebatch.core.errors import Draining
 from tests.support.cancellation import cuts
 from tests.support.virtual import now, settled, virtual
@@ -27,7 +27,7 @@ async def test_sleep_waits_for_as_long_as_asked():
 @virtual
 async def test_starting_ends_every_wait_at_once_with_the_reason():
     drain = Drain()
-    sleeping = [asyncio.ensure_future(drain.sleep(1000 + number, Bell())) for number in range(100)]
+    sleeping = [asyncio.ensure_future(drain.sleep(1000 + number, WakeUp())) for number in range(100)]
     awaiting = [asyncio.ensure_future(drain.until(pending())) for _ in range(100)]
     await asyncio.sleep(5)
     drain.start("interrupted")
@@ -43,7 +43,7 @@ async def test_once_started_no_wait_begins():
     assert not drain.started
     drain.start("interrupted")
     assert drain.started
-    for wait in (drain.sleep(0), drain.sleep(10), drain.sleep(10, Bell()), drain.until(pending())):
+    for wait in (drain.sleep(0), drain.sleep(10), drain.sleep(10, WakeUp()), drain.until(pending())):
         with pytest.raises(Draining):
             await wait
     with pytest.raises(Draining):
@@ -61,9 +61,9 @@ async def test_the_first_reason_is_kept():
 
 @virtual
 async def test_a_bell_ends_the_sleep_that_hangs_on_it_and_no_other():
-    drain, bell = Drain(), Bell()
+    drain, bell = Drain(), WakeUp()
     bell.ring()
-    rung, other = (asyncio.ensure_future(drain.sleep(60, each)) for each in (bell, Bell()))
+    rung, other = (asyncio.ensure_future(drain.sleep(60, each)) for each in (bell, WakeUp()))
     await asyncio.sleep(5)
     bell.ring()
     bell.ring()
@@ -101,7 +101,7 @@ async def test_what_came_true_in_the_moment_of_the_drain_counts():
 @virtual
 async def test_cancelled_at_any_moment_a_wait_leaves_nothing_behind():
     for cut in cuts():
-        drain, bell = Drain(), Bell()
+        drain, bell = Drain(), WakeUp()
         before = asyncio.all_tasks()
         result = await cut.run(drain.sleep(1, bell))
         assert isinstance(result, asyncio.CancelledError) is cut.reached, cut
@@ -115,7 +115,7 @@ async def test_cancelled_at_any_moment_a_wait_leaves_nothing_behind():
 async def test_ended_rung_and_cancelled_in_the_same_moment_it_makes_no_noise():
     noise: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: noise.append(context))
-    drain, bell, done = Drain(), Bell(), pending()
+    drain, bell, done = Drain(), WakeUp(), pending()
     tasks = [asyncio.ensure_future(wait) for wait in (drain.sleep(10), drain.sleep(10, bell), drain.until(done))]
     await settled()
     done.set_result(None)

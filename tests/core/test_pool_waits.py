@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from claudebatch.core.events import Waiting
-from claudebatch.core.pool_waits import Standing
+from claudebatch.core.pool_waits import PoolWaits
 
 
 class Clock:
@@ -23,11 +23,11 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def standing(clock: Clock) -> Standing:
-    return Standing(clock)
+def standing(clock: Clock) -> PoolWaits:
+    return PoolWaits(clock)
 
 
-def reasons(standing: Standing, now: float) -> list[str]:
+def reasons(standing: PoolWaits, now: float) -> list[str]:
     return [wait.reason for wait in standing.waits(now)]
 
 

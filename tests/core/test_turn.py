@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from claudebatch.core.drain import Drain, Turn
+from claudebatch.core.drain import Drain, FifoTurn
 from claudebatch.core.errors import Draining
 from tests.support.cancellation import cuts
 from tests.support.virtual import now, settled, virtual
@@ -18,7 +18,7 @@ class Visitors:
 
     def __init__(self, drain: Drain | None = None, *, stay_s: float = 1.0) -> None:
         self.drain = drain or Drain()
-        self.turn = Turn(self.drain)
+        self.turn = FifoTurn(self.drain)
         self.stay_s = stay_s
         self.came: list[int] = []
         self.inside = 0

@@ -20,7 +20,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tests.drills import kernel, page, troupe
+from tests.drills import kernel, page, worker_pool
 from tests.drills.case import Death, Theatre
 from tests.drills.scenarios import SCENARIOS, Scenario, named, weighted
 from tests.drills.tally import Tally
@@ -112,7 +112,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     options.by = means(options.by)
     began = time.monotonic()
-    place = troupe.ready()
+    place = worker_pool.ready()
     try:
         theatre = Theatre(place / "calm", supervised=kernel.available())
         lengths = _lengths(theatre, options)
@@ -120,13 +120,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rng = random.Random(options.seed)
         player = partial(_player, theatre, place)
         for tasks in _programme(options, lengths, rng, tally):
-            for verdict in troupe.play_all(tasks, player, options.workers):
+            for verdict in worker_pool.play_all(tasks, player, options.workers):
                 tally.add(verdict)
                 if options.all and tally.cases % 100 == 0:
                     print(f"{tally.cases:,} cases, {len(tally.problems):,} problems", file=sys.stderr, flush=True)
         theatre.close()
     finally:
-        troupe.clear(place)
+        worker_pool.clear(place)
     figures = tally.figures(time.monotonic() - began)
     print(tally.table())
     tell(figures, options, "crash")
@@ -166,7 +166,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--scenario", choices=[scenario.name for scenario in SCENARIOS], help="only this one")
     parser.add_argument("--seed", type=int, default=20261122)
     parser.add_argument("--by", choices=("auto", "kernel", "strace", "inside"), default="auto", help="what kills")
-    parser.add_argument("--workers", type=int, default=troupe.workers())
+    parser.add_argument("--workers", type=int, default=worker_pool.workers())
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--record", action="store_true", help="keep them as the last ones, for docs/reliability.md")
     return parser.parse_args(arguments)

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.drills import kernel, troupe
+from tests.drills import kernel, worker_pool
 from tests.drills.crash import tell
 from tests.drills.damage import Damage, damages
 from tests.drills.disk_case import Bench
@@ -54,14 +54,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("skipped: this kernel does not let a process decide on another's system calls (Linux 5.5 or later)")
         return 0
     began, rng = time.monotonic(), random.Random(options.seed)
-    place = troupe.ready()
+    place = worker_pool.ready()
     try:
         bench = Bench(place / "calm")
         lengths = bench.lengths()
         faults = every_fault(lengths) if options.all else sample(lengths, rng, options.rounds)
         tasks: list[Fault | int | Damage] = [*faults, *LIMITS, *damages(rng, 30 if options.all else DAMAGES)]
         tally = Tally(means="kernel", seed=options.seed)
-        for verdict in troupe.play_all(tasks, partial(_player, bench, place), options.workers):
+        for verdict in worker_pool.play_all(tasks, partial(_player, bench, place), options.workers):
             tally.add(verdict)
             if options.all and tally.cases % 100 == 0:
                 print(
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 )
         bench.close()
     finally:
-        troupe.clear(place)
+        worker_pool.clear(place)
     print(tally.table())
     tell(tally.figures(time.monotonic() - began), options, "disk")
     return 1 if tally.problems else 0
@@ -95,7 +95,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--all", action="store_true", help="every call about every file, and more damage")
     parser.add_argument("--rounds", type=int, default=1, help="of the sample")
     parser.add_argument("--seed", type=int, default=20261122)
-    parser.add_argument("--workers", type=int, default=troupe.workers())
+    parser.add_argument("--workers", type=int, default=worker_pool.workers())
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
     parser.add_argument("--record", action="store_true", help="keep them as the last ones, for docs/reliability.md")
     return parser.parse_args(arguments)

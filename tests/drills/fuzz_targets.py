@@ -17,7 +17,7 @@ from claudebatch.core.errors import BadRow, ClaudebatchError, ExitCode
 from claudebatch.core.jsonl import decode
 from claudebatch.inputs import parse_line
 from claudebatch.layers.response_cache.disk_store import DiskCacheStore
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 from tests.drills.injected import Ended, command
 from tests.support.mutate import mutated
 
@@ -56,10 +56,10 @@ class Target(Protocol):
         ...
 
 
-def workshop(text: bool = False) -> Workshop:
+def workshop(text: bool = False) -> RunSetup:
     """The parts of a run at their defaults."""
     config = load(None, {}, env={}, folder=Path("/nonexistent")).config
-    return Workshop.set_up(config, override=None, text=text, at=WHEN)
+    return RunSetup.set_up(config, override=None, text=text, at=WHEN)
 
 
 @contextmanager
@@ -101,7 +101,7 @@ def config(folder: Path) -> Iterator[Target]:
         place.write_bytes(data)
         try:
             found = load(place, {}, env={}, folder=folder).config
-            Workshop.set_up(found, override=None, text=False, at=WHEN)
+            RunSetup.set_up(found, override=None, text=False, at=WHEN)
         except ClaudebatchError as error:
             assert error.message, data
 

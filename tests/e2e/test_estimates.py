@@ -9,7 +9,7 @@ from decimal import Decimal
 
 import pytest
 
-from claudebatch.simulator.reading import Desk
+from claudebatch.simulator.reading import RequestReader
 
 ROWS = 240
 WORDS = ("price", "order", "customer", "late", "refund", "box", "Zürich", "delivery", "again", "please")
@@ -30,13 +30,13 @@ def letters(seed: int) -> list[dict[str, str]]:
 def counts(monkeypatch) -> list[bytes]:
     """The bodies whose tokens the simulated API counted."""
     seen: list[bytes] = []
-    count = Desk.count
+    count = RequestReader.count
 
     def counted(desk, request) -> int:
         seen.append(request.body)
         return count(desk, request)
 
-    monkeypatch.setattr(Desk, "count", counted)
+    monkeypatch.setattr(RequestReader, "count", counted)
     return seen
 
 

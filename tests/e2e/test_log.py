@@ -140,16 +140,16 @@ def test_the_log_is_whole_and_private_after_a_signal(processes, serve):
 
 
 def test_the_log_is_whole_after_a_crash_of_the_run(world, api, monkeypatch):
-    from claudebatch.clients.client import SdkClient
+    from claudebatch.clients.client import ClaudeClient
 
-    ask = SdkClient.__call__
+    ask = ClaudeClient.__call__
 
     async def broken(self, call):
         if call.prompt.id == "row-7":
             raise RuntimeError("a bug")
         return await ask(self, call)
 
-    monkeypatch.setattr(SdkClient, "__call__", broken)
+    monkeypatch.setattr(ClaudeClient, "__call__", broken)
     world.write("in.jsonl", prompts(8))
     assert world.claudebatch(*RUN, "-j", "1").code == 70
     told = lines(world, "attempt")

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 from claudebatch.core.domain import to_usd
 from claudebatch.inputs import Defaults, parse_line
-from claudebatch.simulator import Allowance
+from claudebatch.simulator import SimulatedAllowance
 
 COUNT = 2000
 HAIKU, SONNET, OPUS = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"
@@ -29,7 +29,7 @@ routes:
     when: {input_tokens: {max: 60}, has_tools: false, has_schema: false}
     model: claude-haiku-5-5
 """
-LIMITS = Allowance(rpm=24_000, itpm=60_000_000, otpm=60_000_000, burst_seconds=1.0)
+LIMITS = SimulatedAllowance(rpm=24_000, itpm=60_000_000, otpm=60_000_000, burst_seconds=1.0)
 FAULTS = {"529": 0.01, "500": 0.01, "reset": 0.01}
 
 TOOL = {"name": "lookup", "description": "Looks up.", "input_schema": {"type": "object", "properties": {}}}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claudebatch.core.events import AttemptStarted, Waiting
 from claudebatch.core.reports import Bound
-from claudebatch.engine.run_stats import Counts
+from claudebatch.engine.run_stats import RunCounts
 
 
 class Clock:
@@ -16,7 +16,7 @@ class Clock:
 
 def test_what_bound_the_run_is_counted_by_pool_and_reason():
     clock = Clock()
-    counts = Counts(clock)
+    counts = RunCounts(clock)
     counts(Waiting("haiku-5.5", "rate limited", 3.0))
     counts(Waiting("sonnet-5.5", "output tokens per minute", 60.0))
     clock.now = 40.0

@@ -7,22 +7,22 @@ from decimal import Decimal
 import pytest
 
 from claudebatch.core.domain import Usage, from_usd
-from claudebatch.estimate.forecast import Asked, Counted, Forecast
+from claudebatch.estimate.forecast import Counted, Forecast, RequestShape
 from claudebatch.estimate.history import History
 from claudebatch.models.prices import PriceBook, UnknownPrice
 from tests.estimate.test_history import HAIKU, SONNET, answer
 from tests.support.parts import TODAY, make_bench
 
 PRICES = PriceBook.load(at=TODAY)
-ROW = Asked(HAIKU, "short", 100, 400, 8192)
-CACHING = Asked(HAIKU, "short", 100, 400, 8192, caches=True)
+ROW = RequestShape(HAIKU, "short", 100, 400, 8192)
+CACHING = RequestShape(HAIKU, "short", 100, 400, 8192, caches=True)
 
 
 def forecast(*answers, **more) -> Forecast:
     return Forecast(PRICES, History((0, one) for one in answers), **more)
 
 
-def cost(found: Forecast, row: Asked) -> int:
+def cost(found: Forecast, row: RequestShape) -> int:
     return found.cost(row, found.expect(row))
 
 
@@ -50,7 +50,7 @@ def test_a_mean_that_is_no_whole_number_is_not_rounded():
 
 def test_no_answer_is_expected_to_pass_max_tokens():
     found = forecast(*[answer(100)] * 10, *[answer(5000)] * 10)
-    short = Asked(HAIKU, "short", 100, 400, 60)
+    short = RequestShape(HAIKU, "short", 100, 400, 60)
     assert found.expect(short).output_tokens == 60
     assert found.at_least(short).output_tokens == 60
 
@@ -89,7 +89,7 @@ def test_the_surcharge_of_the_place_where_answers_were_made_is_expected_again():
 
 def test_searches_are_expected_of_rows_that_may_search():
     found = forecast(*[answer(web_searches=2)] * 10, *[answer(web_searches=1)] * 10)
-    searching = Asked(HAIKU, "short", 100, 400, 8192, searches=True)
+    searching = RequestShape(HAIKU, "short", 100, 400, 8192, searches=True)
     assert cost(found, searching) - cost(found, ROW) == from_usd(Decimal("0.015"))  # one and a half
 
 
@@ -100,7 +100,7 @@ def test_the_batches_api_costs_half():
 
 def test_a_row_at_another_model_takes_what_it_takes_at_its_own_until_that_one_is_known():
     found = forecast(*[answer(100)] * 20)
-    there = Asked(SONNET, "short", 100, 800, 8192)
+    there = RequestShape(SONNET, "short", 100, 800, 8192)
     expected = found.expect(there, like=ROW, longer=1.5)
     assert (expected.usage.total_input, expected.output_tokens) == (90, 150)
     known = forecast(*[answer(100)] * 20, *[answer(700, model=SONNET, input_tokens=80)] * 20)
@@ -109,7 +109,7 @@ def test_a_row_at_another_model_takes_what_it_takes_at_its_own_until_that_one_is
 
 
 def test_a_model_without_a_price_has_no_cost():
-    found, row = forecast(), Asked("claude-nobody-1", "short", 100, 400, 8192)
+    found, row = forecast(), RequestShape("claude-nobody-1", "short", 100, 400, 8192)
     with pytest.raises(UnknownPrice):
         cost(found, row)
 

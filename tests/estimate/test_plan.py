@@ -16,21 +16,23 @@ from claudebatch.config.sections import Config
 from claudebatch.estimate.compare_models import Comparison, Group, weight
 from claudebatch.estimate.forecast import Forecast, asked
 from claudebatch.estimate.history import History
-from claudebatch.estimate.scratch_index import Kept, Plan, planned
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.estimate.scratch_index import EarlierResults, ScratchIndex, planned
+from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
 from tests.estimate.test_history import HAIKU, SONNET
 from tests.support.parts import TODAY
 
-NOTHING_KEPT = Kept(None, Keys("v"), lambda keys: [None] * len(keys), retry_failed=False)
+NOTHING_KEPT = EarlierResults(None, Keys("v"), lambda keys: [None] * len(keys), retry_failed=False)
 
 
-def workshop(**config: object) -> Workshop:
-    return Workshop.set_up(msgspec.convert({"model": HAIKU, **config}, Config), override=None, text=False, at=TODAY)
+def workshop(**config: object) -> RunSetup:
+    return RunSetup.set_up(msgspec.convert({"model": HAIKU, **config}, Config), override=None, text=False, at=TODAY)
 
 
 @contextmanager
-def plan_of(path: Path, prompts: list[dict], kept: Kept = NOTHING_KEPT, **config: object) -> Iterator[Plan]:
+def plan_of(
+    path: Path, prompts: list[dict], kept: EarlierResults = NOTHING_KEPT, **config: object
+) -> Iterator[ScratchIndex]:
     path.write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
     with planned(workshop(**config), [path], kept, limit=None) as plan:
         yield plan
@@ -53,7 +55,9 @@ def test_a_sample_is_drawn_of_each_model_and_only_of_rows_that_will_be_sent(tmp_
     for number, prompt in enumerate(prompts):
         prompt["id"] = str(number)
     prompts += [{**prompts[0], "id": "twin"}]
-    cached = Kept(None, lambda call: str(call.body), lambda keys: [b"" if "29 " in k else None for k in keys], False)
+    cached = EarlierResults(
+        None, lambda call: str(call.body), lambda keys: [b"" if "29 " in k else None for k in keys], False
+    )
     with plan_of(tmp_path / "in.jsonl", prompts, cached) as plan:
         assert {m: len(p) for m, p in plan.sample(25, random.Random(1)).items()} == {HAIKU: 25, SONNET: 20}
         everything = plan.sample(100, random.Random(1))

@@ -9,7 +9,7 @@ import pytest
 from claudebatch.core.domain import Hold
 from claudebatch.layers.record.journal_log import JournalLog
 from claudebatch.storage.journal import Journal, open_journal
-from claudebatch.storage.ledger import RunEntry, SpendLedger, open_ledger
+from claudebatch.storage.ledger import LedgerWriter, RunEntry, open_ledger
 from tests.support.journals import Lines
 from tests.support.scripted import make_call, make_reply
 
@@ -21,7 +21,7 @@ MIDNIGHT = datetime(2026, 12, 1, 0, 0, 1, tzinfo=UTC)
 @pytest.mark.parametrize("answered", [True, False])
 async def test_held_before_midnight_and_sent_after_it_counts_for_the_day_of_the_hold(tmp_path, hold, day, answered):
     connection = open_journal(tmp_path / "journal.sqlite")
-    ledger = SpendLedger.open(tmp_path / "spend.sqlite", RunEntry("me", "out", "now"), purse=True)
+    ledger = LedgerWriter.open(tmp_path / "spend.sqlite", RunEntry("me", "out", "now"), purse=True)
     journal = Journal(connection, output=Lines(), ledger=ledger, on_failure=print)
     log = JournalLog(journal, wall=lambda: MIDNIGHT)
     call = make_call()

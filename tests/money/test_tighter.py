@@ -11,7 +11,7 @@ import pytest
 from claudebatch.core.domain import Call, Reply, Size
 from claudebatch.core.errors import AccountRefused, AttemptError, BudgetExhausted, Draining
 from claudebatch.core.events import CapUsed, Event, Notice
-from claudebatch.layers.budget.layer import Budget, Tighter, UsualCost
+from claudebatch.layers.budget.layer import Budget, InputCounter, UsualCost
 from claudebatch.models.tokens.counted import MARGIN, MARGIN_TOKENS, CountedBounds, countable
 from tests.support.cancellation import cuts
 from tests.support.parts import make_bench
@@ -43,7 +43,7 @@ def worst(call: Call) -> int:
 
 def layer(purse: WatchedBudget, counter: Counter, events: list[Event] | None = None, drain: Any = None) -> Budget:
     emit = (events if events is not None else []).append
-    tighter = Tighter(counter, CountedBounds(), waits=drain or make_bench().drain, emit=emit)
+    tighter = InputCounter(counter, CountedBounds(), waits=drain or make_bench().drain, emit=emit)
     return Budget(purse, worst=worst, emit=emit, tighter=tighter)
 
 

@@ -5,7 +5,7 @@ import pytest
 from claudebatch.core.domain import Prompt
 from claudebatch.core.errors import ConfigError
 from claudebatch.routing.conditions import parse_condition
-from claudebatch.routing.prompt_view import View
+from claudebatch.routing.prompt_view import PromptView
 from claudebatch.routing.rules import Rule, parse_rules
 
 
@@ -15,7 +15,7 @@ def prompt(content="hello", *, tags=(), attributes=None, messages=None, **params
 
 
 def holds(when, line, tokens=100):
-    return parse_condition(when, "when")(View(line, lambda _: tokens))
+    return parse_condition(when, "when")(PromptView(line, lambda _: tokens))
 
 
 IMAGE = {"type": "image", "source": {"type": "url", "url": "https://example.com/a.png"}}
@@ -90,9 +90,9 @@ def test_tokens_are_estimated_once_and_only_when_nothing_cheaper_decides():
         return 100
 
     when = parse_condition({"input_tokens": {"max": 500}, "tags": "a", "any": [{"input_tokens": {"min": 5}}]}, "when")
-    assert not when(View(prompt(), estimate))
+    assert not when(PromptView(prompt(), estimate))
     assert asked == []
-    assert when(View(prompt(tags=("a",)), estimate))
+    assert when(PromptView(prompt(tags=("a",)), estimate))
     assert len(asked) == 1
 
 

@@ -11,12 +11,12 @@ from math import ceil, log
 
 from claudebatch.clients import error_table
 from claudebatch.clients.headers import HeaderFacts, read_headers
-from claudebatch.core.domain import Call, LimitReading, Limits, Reply, Usage, Watch
+from claudebatch.core.domain import AnswerObserver, Call, LimitReading, Limits, Reply, Usage
 from claudebatch.core.errors import AttemptError, StopRun
 from claudebatch.simulator.latency import parse_latency
-from claudebatch.simulator.limits import PoolLimits
-from claudebatch.simulator.problems import Refused
-from claudebatch.simulator.settings import Allowance
+from claudebatch.simulator.limits import SimulatedLimits
+from claudebatch.simulator.problems import RefusedRequest
+from claudebatch.simulator.settings import SimulatedAllowance
 from tests.scenarios.scenario import Server, Window
 from tests.support.parts import TODAY
 from tests.support.scripted import make_reply
@@ -30,7 +30,7 @@ _PIECE_S = 1.5
 _FEWEST_PIECES = 8
 
 
-class Buckets(PoolLimits):
+class Buckets(SimulatedLimits):
     """The simulator's buckets, whose limits may change while levels stay."""
 
     def take_over(self, before: Buckets, at: float) -> None:
@@ -119,7 +119,7 @@ class Api:
             await self._refuse(f"Number of concurrent connections has exceeded your rate limit of {most}.", 1)
         try:
             self._current().admit(counted_input, now())
-        except Refused as refused:
+        except RefusedRequest as refused:
             await self._refuse(refused.message, refused.retry_after_s)
         self.seen.admitted.append((now(), counted_input))
         at_start = self._say() if self._server.headers == "start" else None
@@ -136,7 +136,7 @@ class Api:
         limits = at_start if self._server.headers == "start" else self._say()
         return make_answer(usage, limits, now() - began)
 
-    async def _come(self, watch: Watch | None, input_tokens: int, tokens: int, seconds: float) -> None:
+    async def _come(self, watch: AnswerObserver | None, input_tokens: int, tokens: int, seconds: float) -> None:
         """Be produced for so long, and be seen by *watch*."""
         server = self._server
         if watch is None or server.streams == "not":
@@ -157,7 +157,7 @@ class Api:
             return
         await self._write(watch, size, seconds * (1 - server.thinks))
 
-    async def _write(self, watch: Watch, size: int, seconds: float) -> None:
+    async def _write(self, watch: AnswerObserver, size: int, seconds: float) -> None:
         pieces = max(_FEWEST_PIECES, ceil(seconds / _PIECE_S))
         for piece in range(pieces):
             await asyncio.sleep(seconds / pieces)
@@ -193,7 +193,7 @@ class Api:
     def _admits(self, input_tokens: int) -> bool:
         try:
             self._current().admit(input_tokens, now())
-        except Refused:
+        except RefusedRequest:
             return False
         return True
 
@@ -247,5 +247,5 @@ def make_answer(usage: Usage, limits: Limits | None, took_s: float) -> Reply:
 def _buckets(server: Server, times: float) -> Buckets:
     rpm, itpm, otpm = (round(limit * times) if limit else None for limit in (server.rpm, server.itpm, server.otpm))
     began = now()
-    allowance = Allowance(rpm, itpm, otpm, server.burst_s, server.output_at_end)
+    allowance = SimulatedAllowance(rpm, itpm, otpm, server.burst_s, server.output_at_end)
     return Buckets(allowance, now=began, wall=lambda: TODAY + timedelta(seconds=now()))

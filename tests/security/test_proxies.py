@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from claudebatch.clients.base_url import check_base_url
-from claudebatch.clients.redaction import Secrets
+from claudebatch.clients.redaction import Redactor
 from claudebatch.config.credentials import secrets
 from claudebatch.core.errors import ConfigError
 from tests.e2e.world import prompts
@@ -63,7 +63,7 @@ def test_addresses_that_do_not_are_refused(url):
 
 
 def test_secrets_are_found_in_every_spelling():
-    hide = Secrets([CANARY]).hide
+    hide = Redactor([CANARY]).hide
     words = [quote(CANARY, safe=""), *(base64.b64encode(f"{'x' * n}{CANARY}:y".encode()).decode() for n in range(6))]
     for word in (CANARY, *words, *(word.replace("+", "-").replace("/", "_") for word in words)):
         assert not any(spelling in hide(f"before {word} after").encode() for spelling in spellings())
@@ -73,7 +73,7 @@ def test_secrets_are_found_in_every_spelling():
 
 
 def test_short_words_are_no_secrets():
-    assert Secrets(["prod", ""]).hide("a prod text") == "a prod text"
+    assert Redactor(["prod", ""]).hide("a prod text") == "a prod text"
 
 
 def test_what_is_secret_in_an_environment():

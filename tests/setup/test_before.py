@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from claudebatch.core.domain import Call, Reply
 from claudebatch.core.events import Waiting
-from claudebatch.layers.rate_limit.usage_estimates import Experience
+from claudebatch.layers.rate_limit.usage_estimates import PastUsage
 from claudebatch.setup.stack import build_stack
 from tests.support.parts import make_bench
 from tests.support.scripted import HAIKU, make_reply
@@ -29,7 +29,7 @@ class Before:
         return 50.0
 
 
-def first_wait_s(before: Experience | None) -> float:
+def first_wait_s(before: PastUsage | None) -> float:
     async def go() -> float:
         bench = make_bench(cached=False, limits=LIMITS)
 

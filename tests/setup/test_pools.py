@@ -9,14 +9,14 @@ import pytest
 
 from claudebatch.config.sections import Config
 from claudebatch.core.domain import LimitReading, Limits, Usage
-from claudebatch.layers.rate_limit.limiter import Booking, Need, Wait
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage, MustWait, PoolBooking
 from claudebatch.layers.rate_limit.local_pool import LocalPool
 from claudebatch.models.catalog import Catalog
 from claudebatch.setup.pools import MOST_IN_FLIGHT, Pools, slots
 from tests.support.scripted import HAIKU, OPUS
 from tests.support.virtual import now, virtual
 
-NEED = Need(0, 0)
+NEED = ExpectedUsage(0, 0)
 CHOSEN = {"haiku-5.5": {"requests_per_minute": 600}}
 
 
@@ -27,7 +27,7 @@ def pools(*, most: int = MOST_IN_FLIGHT, **config: object) -> Pools:
 async def seen(pool: LocalPool, rpm: int) -> float | None:
     """The requests a minute in force once an answer has stated *rpm*."""
     booking = await pool.book(NEED)
-    assert isinstance(booking, Booking)
+    assert isinstance(booking, PoolBooking)
     await pool.settle(booking, Usage(), Limits(requests=LimitReading(rpm)))
     return pool.in_force.limits[0]
 
@@ -37,7 +37,7 @@ async def test_nothing_configured_starts_as_the_lowest_tier_48_requests_a_minute
     pool, lowest = pools().of(HAIKU), pools(limits={"tier": "start"}).of(HAIKU)
     assert pool.in_force.limits == lowest.in_force.limits
     await pool.book(NEED)
-    assert await pool.book(NEED) == Wait(1.25, "first answer")
+    assert await pool.book(NEED) == MustWait(1.25, "first answer")
     await asyncio.sleep(1.25)
     assert await seen(pool, 123_456) == 123_456
 
@@ -47,7 +47,7 @@ async def test_a_tier_that_was_named_waits_for_no_answer_and_follows_them_too():
     pool = pools(limits={"tier": "build"}).of(HAIKU)
     await pool.book(NEED)
     wait = await pool.book(NEED)
-    assert isinstance(wait, Wait) and wait.reason == "gentle start"
+    assert isinstance(wait, MustWait) and wait.reason == "gentle start"
     await asyncio.sleep(1)
     assert await seen(pool, 123_456) == 123_456
 
@@ -94,7 +94,7 @@ async def test_a_pool_that_was_away_comes_back_gently_and_one_that_was_never_use
     made.restart(pool.name)
     await pool.book(NEED)
     wait = await pool.book(NEED)
-    assert isinstance(wait, Wait) and wait.seconds == pytest.approx(0.1)
+    assert isinstance(wait, MustWait) and wait.seconds == pytest.approx(0.1)
 
 
 def test_no_more_are_in_flight_than_the_machine_lets() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from claudebatch.simulator import Allowance
+from claudebatch.simulator import SimulatedAllowance
 from claudebatch.simulator.sse import PIECE
 from tests.simulator.conftest import Now, Served
 
@@ -163,7 +163,7 @@ async def test_a_stream_that_will_not_end_well_begins_like_any_other_and_goes_on
 
 
 async def test_the_headers_of_a_stream_are_of_the_moment_at_which_it_was_let_in(slow, begin, time):
-    served = await slow("fixed:10", limits=Allowance(rpm=60, itpm=60_000, otpm=6_000))
+    served = await slow("fixed:10", limits=SimulatedAllowance(rpm=60, itpm=60_000, otpm=6_000))
     prompt = "[[simulate: tokens 5000]] " + "x" * 26_000
     first = await begin(served, prompt, max_tokens=8_000)
     assert (first.left("requests"), first.left("output-tokens")) == (59, 6_000), "nothing is written yet"
@@ -176,7 +176,7 @@ async def test_the_headers_of_a_stream_are_of_the_moment_at_which_it_was_let_in(
 
 
 async def test_a_plain_answers_headers_are_of_its_end(slow, body, time):
-    served = await slow("fixed:10", limits=Allowance(otpm=6_000))
+    served = await slow("fixed:10", limits=SimulatedAllowance(otpm=6_000))
     asking = asyncio.create_task(served.ask(body("[[simulate: tokens 5000]]", max_tokens=8_000)))
     await served.until(lambda: time.asked)
     await time.pass_(10)
@@ -229,7 +229,7 @@ async def test_a_stream_shorter_than_a_frame_comes_whole_at_its_end(slow, begin,
 async def test_a_streams_output_counts_when_it_is_ready_or_as_it_is_written(
     slow, begin, time, at_end, meanwhile, wait_s
 ):
-    served = await slow("fixed:10", limits=Allowance(otpm=600, burst_seconds=5, output_at_end=at_end))
+    served = await slow("fixed:10", limits=SimulatedAllowance(otpm=600, burst_seconds=5, output_at_end=at_end))
     stream = await begin(served)
 
     async def probe() -> Stream:
@@ -261,7 +261,7 @@ async def test_a_client_that_leaves_before_the_end_ends_the_work(slow, begin, ti
 
 @pytest.mark.parametrize("prompt", [LONG, SHORT])
 async def test_the_last_event_comes_when_the_time_is_over_and_who_leaves_then_has_the_answer(slow, begin, time, prompt):
-    served = await slow("fixed:60", limits=Allowance(otpm=1, output_at_end=True))
+    served = await slow("fixed:60", limits=SimulatedAllowance(otpm=1, output_at_end=True))
     stream = await begin(served, prompt)
     for _ in range(600):
         await time.pass_(0.1)

@@ -9,13 +9,15 @@ from typing import Any
 
 import pytest
 
-from claudebatch.storage.batch_writer import Groups
+from claudebatch.storage.batch_writer import BatchWriter
 
 PATIENCE_S = 20
 
 
-def groups(work: Callable[[list[Any]], list[Any] | None], *, linger_s: float = 0.0, enough: int = 100) -> Groups[Any]:
-    return Groups(work, name="test", linger_s=linger_s, enough=enough)
+def groups(
+    work: Callable[[list[Any]], list[Any] | None], *, linger_s: float = 0.0, enough: int = 100
+) -> BatchWriter[Any]:
+    return BatchWriter(work, name="test", linger_s=linger_s, enough=enough)
 
 
 class Worker:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from claudebatch.core.errors import StorageError
-from claudebatch.storage.results_file import FileOutput, Repair, StreamOutput, mend
+from claudebatch.storage.results_file import FileOutput, OutputRepair, StreamOutput, mend
 
 LINES = [b'{"id":"1","text":"a"}\n', b'{"id":"2","text":"b\\n"}\n', b"{}\n", '{"id":"3","text":"é\u2028"}\n'.encode()]
 WHOLE = b"".join(LINES)
@@ -20,7 +20,7 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "out.jsonl"
 
 
-def mended(file: Path, *, rewrite: bool = False) -> Repair:
+def mended(file: Path, *, rewrite: bool = False) -> OutputRepair:
     return mend(file, iter(LINES), rewrite=rewrite)
 
 
@@ -31,12 +31,12 @@ def test_cut_at_any_byte_the_file_is_completed_to_the_byte(file: Path, length: i
     assert file.read_bytes() == WHOLE
     whole_lines = WHOLE[:length].count(b"\n")
     at_line_end = WHOLE[:length].endswith(b"\n") or length == 0
-    assert repair == Repair(torn=not at_line_end, added=len(LINES) - whole_lines)
-    assert mended(file) == Repair(), "mending twice does nothing"
+    assert repair == OutputRepair(torn=not at_line_end, added=len(LINES) - whole_lines)
+    assert mended(file) == OutputRepair(), "mending twice does nothing"
 
 
 def test_a_deleted_file_is_rebuilt(file: Path):
-    assert mended(file) == Repair(added=4)
+    assert mended(file) == OutputRepair(added=4)
     assert file.read_bytes() == WHOLE
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
@@ -83,7 +83,7 @@ def test_files_set_aside_before_are_kept(file: Path):
 
 def test_a_rewrite_replaces_what_is_known_to_be_out_of_date(file: Path):
     file.write_bytes(b"old order\n" * 100)
-    assert mended(file, rewrite=True) == Repair(added=4)
+    assert mended(file, rewrite=True) == OutputRepair(added=4)
     assert file.read_bytes() == WHOLE
     assert [path.name for path in file.parent.iterdir()] == ["out.jsonl"], "nothing is left beside it"
 
@@ -102,7 +102,7 @@ def test_a_rewrite_that_fails_leaves_the_old_file(file: Path):
 
 def test_without_lines_only_an_empty_file_agrees(file: Path):
     file.write_bytes(b"")
-    assert mend(file, [], rewrite=False) == Repair()
+    assert mend(file, [], rewrite=False) == OutputRepair()
     file.write_bytes(b"mine\n")
     assert mend(file, [], rewrite=False).set_aside is not None
 
@@ -110,7 +110,7 @@ def test_without_lines_only_an_empty_file_agrees(file: Path):
 def test_lines_longer_than_a_buffer_are_mended_as_well(file: Path):
     lines = [b"a" * 3_000_000 + b"\n", b"b" * 2_000_000 + b"\n"]
     file.write_bytes(b"".join(lines)[:4_000_000])
-    assert mend(file, lines, rewrite=False) == Repair(torn=True, added=1)
+    assert mend(file, lines, rewrite=False) == OutputRepair(torn=True, added=1)
     assert file.read_bytes() == b"".join(lines)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from claudebatch.core.errors import ExitCode, LockedError, StorageError
-from claudebatch.storage.run_folder import RunDir, beside
+from claudebatch.storage.run_folder import RunFolder, beside
 
 STARTED = datetime(2026, 11, 22, 12, 30, 5, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]
@@ -34,8 +34,8 @@ def place(tmp_path: Path) -> Path:
     return beside(tmp_path / "out.jsonl")
 
 
-def opened(place: Path, *, fresh: bool = False) -> RunDir:
-    return RunDir.open(place, started=STARTED, fresh=fresh)
+def opened(place: Path, *, fresh: bool = False) -> RunFolder:
+    return RunFolder.open(place, started=STARTED, fresh=fresh)
 
 
 @pytest.fixture

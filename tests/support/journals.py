@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from claudebatch.storage.journal import Journal, RowRecord, State, index_rows, open_journal
-from claudebatch.storage.journal.records import Intent, Outcome, Result, utc_day
-from claudebatch.storage.journal.schema import Came
+from claudebatch.storage.journal import AttemptState, Journal, RowRecord, index_rows, open_journal
+from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, ResultRecord, utc_day
+from claudebatch.storage.journal.schema import AnswerSource
 
 NOON_MS = 1_795_348_800_000
 """2026-11-22, 12:00 UTC."""
@@ -32,7 +32,7 @@ def index(connection: sqlite3.Connection, *records: RowRecord, limit: int | None
 
 def outcome(
     attempt: int,
-    state: State = State.ANSWERED,
+    state: AttemptState = AttemptState.ANSWERED,
     *,
     row: int = 1,
     cost: int = 7,
@@ -42,13 +42,13 @@ def outcome(
     sent_ms: int = NOON_MS,
     tokens: tuple[int, int, int, int] = (1, 2, 3, 4),
     simulated: bool = False,
-) -> Outcome:
+) -> AttemptRecord:
     """What became of *attempt*; a failed or unknown one has no cost and no tokens."""
-    if state is not State.ANSWERED:
+    if state is not AttemptState.ANSWERED:
         cost, tokens, body, simulated = 0, (0, 0, 0, 0), None, False
-    error = None if state is State.ANSWERED else "overloaded_error"
+    error = None if state is AttemptState.ANSWERED else "overloaded_error"
     fresh, written, read, out = tokens
-    return Outcome(
+    return AttemptRecord(
         state, cost, True, fresh, written, 0, read, out, 0, "standard", None, None, "p1", 50, None, None, error, body,
         simulated, attempt, intent(attempt, row=row, worst=worst, model=model, sent_ms=sent_ms),
     )  # fmt: skip
@@ -56,20 +56,20 @@ def outcome(
 
 def intent(
     attempt: int, *, row: int = 1, worst: int = 100, model: str = "claude-haiku-5-5", sent_ms: int = NOON_MS
-) -> Intent:
+) -> AttemptIntent:
     """An attempt that is about to be sent."""
-    return Intent(attempt, row, model, worst, sent_ms, utc_day(sent_ms), "default", 10, 20, 30, f"row-{row}")
+    return AttemptIntent(attempt, row, model, worst, sent_ms, utc_day(sent_ms), "default", 10, 20, 30, f"row-{row}")
 
 
-def succeeded(row: int, attempt: int | None, message: bytes = b'{"m":1}') -> Result:
+def succeeded(row: int, attempt: int | None, message: bytes = b'{"m":1}') -> ResultRecord:
     """A row's good result; its message lies in its attempt's row, or in its own where it has no attempt."""
-    came, own = (Came.API, None) if attempt else (Came.CACHE, message)
-    return Result(row, True, b'{"id":"%d"' % row, attempt, own, came, 0, "2026-11-22", message)
+    came, own = (AnswerSource.API, None) if attempt else (AnswerSource.CACHE, message)
+    return ResultRecord(row, True, b'{"id":"%d"' % row, attempt, own, came, 0, "2026-11-22", message)
 
 
-def failed(row: int) -> Result:
+def failed(row: int) -> ResultRecord:
     """A row's bad result."""
-    return Result(row, False, b'{"id":"%d","status":"failed"' % row, None, None, Came.API, 0, "", None)
+    return ResultRecord(row, False, b'{"id":"%d","status":"failed"' % row, None, None, AnswerSource.API, 0, "", None)
 
 
 @dataclass
@@ -92,11 +92,11 @@ class NoLedger:
 
     told: list[tuple[list[int], list[int]]] = field(default_factory=list)
 
-    def apply(self, intents: Iterable[Intent], outcomes: Iterable[Outcome]) -> None:
+    def apply(self, intents: Iterable[AttemptIntent], outcomes: Iterable[AttemptRecord]) -> None:
         """Note the attempts' numbers."""
         self.told.append(([i.attempt for i in intents], [o.attempt for o in outcomes]))
 
-    def keep(self, results: Iterable[Result]) -> None:
+    def keep(self, results: Iterable[ResultRecord]) -> None:
         """Results cost nothing here."""
 
 

@@ -6,13 +6,13 @@ import asyncio
 import random
 from typing import Any
 
-from claudebatch.config.sections import PoolLimits
+from claudebatch.config.sections import PoolLimitsSection
 from claudebatch.core.domain import Call, Reply, Size, Usage
 from claudebatch.core.drain import Drain
 from claudebatch.core.events import Event, Waiting
-from claudebatch.layers.rate_limit.concurrency import Slots
+from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 from claudebatch.layers.rate_limit.layer import RateLimit
-from claudebatch.layers.rate_limit.limiter import Need, Pace
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolLimiter
 from claudebatch.layers.rate_limit.local_pool import LocalPool
 from tests.support.scripted import (
     HAIKU,
@@ -29,8 +29,8 @@ TOKENS = Size(input_tokens=1000, input_bound=5000, output_tokens=500, output_bou
 class AsStated:
     """Expects what a call's size says and learns nothing: for tests of the pace alone."""
 
-    def expect(self, call: Call) -> Need:
-        return Need(call.size.input_tokens, call.size.output_tokens)
+    def expect(self, call: Call) -> ExpectedUsage:
+        return ExpectedUsage(call.size.input_tokens, call.size.output_tokens)
 
     def read(self, call: Call, input_tokens: int) -> None:
         pass
@@ -40,9 +40,14 @@ class AsStated:
 
 
 def make_pool(name: str = HAIKU, *, slots: int = 64, most: int | None = None, **limits: Any) -> LocalPool:
-    """A pool with limits under their names in the configuration; `cautious`, `ceiling` and `share` as in `Pace`."""
+    """A pool with limits under their names in the configuration; `cautious`, `ceiling` and `share` as in `PoolLimiter`."""
     settings = {key: limits.pop(key) for key in ("cautious", "ceiling", "share") if key in limits}
-    return LocalPool(name, Pace(PoolLimits(**limits), now=now(), **settings), Slots(slots, most or slots), now=now)
+    return LocalPool(
+        name,
+        PoolLimiter(PoolLimitsSection(**limits), now=now(), **settings),
+        ConcurrencyLimit(slots, most or slots),
+        now=now,
+    )
 
 
 class Limiter:

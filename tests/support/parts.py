@@ -14,7 +14,7 @@ from claudebatch.config.sections import Config
 from claudebatch.core.domain import Call, Pico, Prompt
 from claudebatch.core.drain import Drain
 from claudebatch.core.events import Event
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys, Parts
 from tests.support.scripted import HAIKU, MemoryCache, MemoryLog, WatchedBudget
 from tests.support.virtual import now
@@ -29,7 +29,7 @@ NO_LIMITS: Mapping[str, Any] = {"tier": "none"}
 class Bench:
     """Everything around one stack, open to inspection."""
 
-    workshop: Workshop
+    workshop: RunSetup
     parts: Parts
     cache: MemoryCache
     log: MemoryLog
@@ -62,7 +62,7 @@ def make_bench(
 ) -> Bench:
     """A bench in the running (virtual) loop. *config* is written as in YAML; without it there are no rate limits."""
     settings = msgspec.convert({"model": HAIKU, "limits": NO_LIMITS, **config}, Config)
-    workshop = Workshop.set_up(settings, override=None, text=False, at=TODAY)
+    workshop = RunSetup.set_up(settings, override=None, text=False, at=TODAY)
     cache, log, purse, drain = cache or MemoryCache(), MemoryLog(), WatchedBudget(cap, overshoot=overshoot), Drain()
     events: list[Event] = []
     parts = Parts(

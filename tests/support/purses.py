@@ -13,7 +13,7 @@ from claudebatch.core.events import Event
 from claudebatch.layers.budget.run_budget import RunBudget
 from claudebatch.layers.budget.shared_budget import SharedBudget
 from claudebatch.storage.ledger import open_ledger
-from claudebatch.storage.ledger.shared_caps import CapBook, SharedCap
+from claudebatch.storage.ledger.shared_caps import SharedCap, SharedCaps
 from tests.support.virtual import now
 
 DAY, NEXT = "2026-11-30", "2026-12-01"
@@ -29,7 +29,7 @@ class Run:
         self.dead: list[list[str]] = []
         self._unwritten: list[tuple[str, int]] = []
         open_ledger(ledger).close()
-        self.book = CapBook.open(ledger, name, caps)
+        self.book = SharedCaps.open(ledger, name, caps)
         self.purse = SharedBudget(
             RunBudget(own, spent=0, waits=self.drain),
             self.book,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from claudebatch.storage.journal import State
-from claudebatch.storage.journal.records import Result
+from claudebatch.storage.journal import AttemptState
+from claudebatch.storage.journal.records import ResultRecord
 from tests.support.journals import Desk, failed, intent, open_desk, outcome, succeeded
 
 
@@ -18,7 +18,7 @@ async def a_small_run(path: Path) -> None:
         desk.journal.settle(outcome(row, cost=7 * row, body=message)._replace(intent=intent(row, row=row)))
         await desk.journal.finish(_good(row, row, message))
     await _sent(desk, 6)
-    desk.journal.settle(outcome(6, State.FAILED)._replace(intent=intent(6, row=6)))
+    desk.journal.settle(outcome(6, AttemptState.FAILED)._replace(intent=intent(6, row=6)))
     await desk.journal.finish(failed(6))
     await _sent(desk, 7)
     await desk.journal.finish(_good(8, 1, b'{"answer":1000003}'))
@@ -27,7 +27,7 @@ async def a_small_run(path: Path) -> None:
     desk.connection.close()
 
 
-def _good(row: int, attempt: int | None, message: bytes) -> Result:
+def _good(row: int, attempt: int | None, message: bytes) -> ResultRecord:
     return succeeded(row, attempt, message)._replace(head=b'{"id":"%d","status":"succeeded"' % row)
 
 

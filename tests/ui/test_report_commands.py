@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from claudebatch.storage.ledger import RunEntry, SpendLedger
+from claudebatch.storage.ledger import LedgerWriter, RunEntry
 from tests.support.journals import intent, outcome
 
 _APP = """
@@ -67,7 +67,7 @@ def home(tmp_path: Path) -> Home:
 
 def test_spend_reports_a_ledger_by_run_model_and_day(home: Home) -> None:
     sent_ms = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp() * 1000)
-    ledger = SpendLedger.open(
+    ledger = LedgerWriter.open(
         home.folder / "state" / "spend.sqlite", RunEntry("r1", "a.jsonl", "2026-11-20T00:00:00+00:00")
     )
     ledger.apply([intent(1, sent_ms=sent_ms)], [])

@@ -20,7 +20,7 @@ _SHORTEST_SECRET = 8
 """A value this short in another variable is a coincidence."""
 
 
-class Command:
+class CommandSink:
     """A program that takes alerts."""
 
     name = "command"

@@ -13,7 +13,7 @@ _MOST_WAITING = 100
 """Alerts are few; where so many wait, nobody takes them."""
 
 
-class Outlet(Protocol):
+class AlertSink(Protocol):
     """Somebody who takes alerts."""
 
     @property
@@ -30,10 +30,10 @@ class Outlet(Protocol):
         ...
 
 
-class Outbox:
+class AlertOutbox:
     """A queue in front of one outlet. Its first failure is told, the others are not."""
 
-    def __init__(self, outlet: Outlet, *, warn: Callable[[str], None], most_waiting: int = _MOST_WAITING) -> None:
+    def __init__(self, outlet: AlertSink, *, warn: Callable[[str], None], most_waiting: int = _MOST_WAITING) -> None:
         """*warn* is called at most once, and from another thread."""
         self._outlet = outlet
         self._warn = warn

@@ -16,7 +16,7 @@ from claudebatch.alerts.sinks.failure import DeliveryFailed
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "claudebatch", "Connection": "close"}
 
 
-class Webhook:
+class WebhookSink:
     """An address that takes alerts; *url* was checked by the configuration."""
 
     name = "webhook"

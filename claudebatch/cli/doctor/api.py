@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from claudebatch.clients.probe import Reached
+from claudebatch.clients.probe import ProbeResult
 from claudebatch.core.domain import LimitReading
 from claudebatch.core.errors import ExitCode
 from claudebatch.core.reports.finding import Finding
@@ -14,7 +14,7 @@ from claudebatch.core.reports.finding import Finding
 _SKEW_S = 120.0
 
 
-def judged(reached: Reached, *, wall: datetime) -> Iterator[Finding]:
+def judged(reached: ProbeResult, *, wall: datetime) -> Iterator[Finding]:
     """What *reached* means for a run."""
     host = urlsplit(reached.url).hostname or ""
     yield _answer(reached, host)
@@ -27,7 +27,7 @@ def judged(reached: Reached, *, wall: datetime) -> Iterator[Finding]:
     yield _limits(reached)
 
 
-def _answer(reached: Reached, host: str) -> Finding:
+def _answer(reached: ProbeResult, host: str) -> Finding:
     took = f"{reached.seconds * 1000:,.0f} ms"
     match reached.status:
         case None:
@@ -74,7 +74,7 @@ def _clock(server: datetime, wall: datetime) -> Finding:
     )
 
 
-def _limits(reached: Reached) -> Finding:
+def _limits(reached: ProbeResult) -> Finding:
     limits = reached.limits
     if limits is None:
         return Finding("limits", "note", "not told with this answer; a run learns them from its first one")

@@ -119,13 +119,13 @@ def _prices(loaded: Loaded) -> Finding:
 
 async def _drill(env: Mapping[str, str]) -> Finding:
     # Only a drill loads the simulator.
-    from claudebatch.cli.doctor.drill import LATENCY, Asked, drill  # noqa: PLC0415
+    from claudebatch.cli.doctor.drill import LATENCY, DrillRequests, drill  # noqa: PLC0415
     from claudebatch.simulator import Simulator, SimulatorSettings  # noqa: PLC0415
 
     simulator = Simulator(
         SimulatorSettings(latency=LATENCY), bill=lambda _model, _usage: 0, now=_now, wall=_wall, rng=random.Random()
     )
-    asked = Asked()
+    asked = DrillRequests()
     simulator.on_request = asked
     url = await simulator.start()
     try:

@@ -32,12 +32,12 @@ _PATIENCE_S = 60.0
 _LOOK_S = 0.005
 
 
-class Failed(Exception):
+class DrillFailed(Exception):
     """The drill found that something does not hold."""
 
 
 @dataclass(slots=True)
-class Asked:
+class DrillRequests:
     """What the simulator was asked: the judge's own book."""
 
     prompts: Counter[str] = field(default_factory=Counter)
@@ -48,7 +48,7 @@ class Asked:
 
 
 async def drill(
-    place: Path, url: str, asked: Asked, env: Mapping[str, str], sleep: Callable[[float], Awaitable[None]]
+    place: Path, url: str, asked: DrillRequests, env: Mapping[str, str], sleep: Callable[[float], Awaitable[None]]
 ) -> Finding:
     """Run, kill, resume in a folder of its own under *place*, thrown away after; *url* is the simulator's."""
     try:
@@ -59,7 +59,7 @@ async def drill(
         )
     try:
         deaths, again = await _Drill(folder, url, asked, env, sleep).go()
-    except Failed as error:
+    except DrillFailed as error:
         return Finding(
             "drill",
             "failure",
@@ -79,7 +79,12 @@ async def drill(
 
 class _Drill:
     def __init__(
-        self, folder: Path, url: str, asked: Asked, env: Mapping[str, str], sleep: Callable[[float], Awaitable[None]]
+        self,
+        folder: Path,
+        url: str,
+        asked: DrillRequests,
+        env: Mapping[str, str],
+        sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self._folder = folder
         self._asked = asked
@@ -98,7 +103,7 @@ class _Drill:
         )
 
     async def go(self) -> tuple[int, int]:
-        """(deaths, requests that were sent twice); raises `Failed`."""
+        """(deaths, requests that were sent twice); raises `DrillFailed`."""
         kept: list[str] = []
         deaths = 0
         for share in _DEATHS_AT:
@@ -109,7 +114,7 @@ class _Drill:
             self._settled = {row: self._asked.prompts[row] for row in answered}
         code = await self._finish()
         if code != 0:
-            raise Failed(f"the run that was taken up again ended with exit code {code}")
+            raise DrillFailed(f"the run that was taken up again ended with exit code {code}")
         self._check(self._still_there(kept), deaths)
         return deaths, self._asked.prompts.total() - ROWS
 
@@ -120,13 +125,13 @@ class _Drill:
                 while len(self._asked.prompts) < ROWS * share and process.returncode is None:
                     await self._sleep(_LOOK_S)
         except TimeoutError as error:
-            raise Failed(f"the run did nothing for {_PATIENCE_S:.0f} s") from error
+            raise DrillFailed(f"the run did nothing for {_PATIENCE_S:.0f} s") from error
         finally:
             if process.returncode is None:
                 process.send_signal(signal.SIGKILL)
             await process.wait()
         if process.returncode not in (0, -signal.SIGKILL):
-            raise Failed(f"a run ended by itself with exit code {process.returncode}")
+            raise DrillFailed(f"a run ended by itself with exit code {process.returncode}")
         return int(process.returncode == -signal.SIGKILL)
 
     async def _finish(self) -> int:
@@ -137,7 +142,7 @@ class _Drill:
         except TimeoutError as error:
             process.kill()
             await process.wait()
-            raise Failed(f"the run was not done within {_PATIENCE_S:.0f} s") from error
+            raise DrillFailed(f"the run was not done within {_PATIENCE_S:.0f} s") from error
 
     async def _start(self) -> asyncio.subprocess.Process:
         command = ("-m", "claudebatch", "run", "in.jsonl", "-o", "out.jsonl", "-qq", "--ordered", "-j", str(IN_FLIGHT))
@@ -147,20 +152,20 @@ class _Drill:
         )
 
     def _still_there(self, kept: list[str]) -> list[str]:
-        """The whole lines of the output; raises `Failed` when one of *kept* is gone or changed."""
+        """The whole lines of the output; raises `DrillFailed` when one of *kept* is gone or changed."""
         text = self._output.read_text() if self._output.exists() else ""
         lines = text[: text.rfind("\n") + 1].splitlines()
         lost = set(kept) - set(lines)
         if lost:
-            raise Failed(f"{len(lost)} results that were written are gone or changed")
+            raise DrillFailed(f"{len(lost)} results that were written are gone or changed")
         return lines
 
     def _check(self, lines: list[str], deaths: int) -> None:
         if [json.loads(line)["id"] for line in lines] != [str(row) for row in range(ROWS)]:
-            raise Failed(f"{len(lines)} results for {ROWS} rows, or not in order")
+            raise DrillFailed(f"{len(lines)} results for {ROWS} rows, or not in order")
         twice = [row for row, count in self._settled.items() if self._asked.prompts[row] != count]
         if twice:
-            raise Failed(f"{len(twice)} rows were asked for again although their results were written")
+            raise DrillFailed(f"{len(twice)} rows were asked for again although their results were written")
         again = self._asked.prompts.total() - ROWS
         if again > deaths * IN_FLIGHT:
-            raise Failed(f"{again} requests were sent twice, and at most {deaths * IN_FLIGHT} were in flight")
+            raise DrillFailed(f"{again} requests were sent twice, and at most {deaths * IN_FLIGHT} were in flight")

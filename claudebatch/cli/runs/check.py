@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
-from claudebatch.cli.wiring.failures import Failures
+from claudebatch.cli.wiring.failures import CollectedFailures
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ExitCode, LockedError, StorageError
-from claudebatch.engine.check_run import Checked, Places, check_run, repair_run
+from claudebatch.engine.check_run import CheckedRun, RunPlaces, check_run, repair_run
 from claudebatch.storage.health import damage
-from claudebatch.storage.journal.repair import Restored
+from claudebatch.storage.journal.repair import RepairReport
 from claudebatch.storage.ledger.run_index import RunRegister
 from claudebatch.storage.run_folder import SUFFIX, beside
 from claudebatch.ui.errors import LEDGER_LOCKED
@@ -48,7 +48,7 @@ def check(
 
         claudebatch runs check prompts.results.jsonl --repair
     """
-    checked, failures, gone = [], Failures(), 0
+    checked, failures, gone = [], CollectedFailures(), 0
     for folder, output in _places(runs or []):
         if not runs and not folder.is_dir():  # moved, or removed by hand: that is no damage
             gone += 1
@@ -96,7 +96,7 @@ def _check_ledger(path: Path) -> None:
         )
 
 
-def _end(checked: Sequence[Checked], *, repaired: bool) -> None:
+def _end(checked: Sequence[CheckedRun], *, repaired: bool) -> None:
     bad = [found for found in checked if not found.sound]
     if bad and not repaired:
         raise StorageError(
@@ -107,7 +107,7 @@ def _end(checked: Sequence[Checked], *, repaired: bool) -> None:
         raise typer.Exit(ExitCode.LOCAL_IO)
 
 
-def _lines(found: Checked) -> list[str]:
+def _lines(found: CheckedRun) -> list[str]:
     looked = found.audit
     name = str(found.output) if found.output is not None else found.run
     if found.sound:
@@ -119,7 +119,7 @@ def _lines(found: Checked) -> list[str]:
     return lines
 
 
-def _damage(found: Checked) -> Iterator[str]:
+def _damage(found: CheckedRun) -> Iterator[str]:
     looked = found.audit
     if looked.structure is not None:
         yield f"its journal is damaged: {looked.structure}"
@@ -137,7 +137,7 @@ def _damage(found: Checked) -> Iterator[str]:
         yield "the spend ledger says something else than its journal"
 
 
-def _mended(restored: Restored) -> str:
+def _mended(restored: RepairReport) -> str:
     told = [f"{restored.restored:,} brought back" if restored.restored else "mended"]
     if restored.lost:
         told.append(
@@ -149,7 +149,7 @@ def _mended(restored: Restored) -> str:
     return "; ".join(told)
 
 
-def _fields(found: Checked) -> dict[str, object]:
+def _fields(found: CheckedRun) -> dict[str, object]:
     looked, restored = found.audit, found.restored
     return {
         "run": found.run,
@@ -169,9 +169,9 @@ def _fields(found: Checked) -> dict[str, object]:
     }
 
 
-def _copies(rehearsal: bool) -> Places:
+def _copies(rehearsal: bool) -> RunPlaces:
     paths = Paths.from_environment(environment(), simulated=rehearsal)
-    return Places(paths.ledger, paths.cache_dir, _waits)
+    return RunPlaces(paths.ledger, paths.cache_dir, _waits)
 
 
 def _waits() -> None:

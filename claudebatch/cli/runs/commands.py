@@ -15,7 +15,7 @@ import typer
 from claudebatch.cli import dates
 from claudebatch.cli.runs.check import check
 from claudebatch.cli.runs.rebuild import rebuild
-from claudebatch.cli.wiring.failures import Failures
+from claudebatch.cli.wiring.failures import CollectedFailures
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError, LockedError
@@ -42,7 +42,7 @@ app.command()(rebuild)
 app.command()(check)
 
 
-class Verdict(StrEnum):
+class VerdictOption(StrEnum):
     """What became of requests without an outcome."""
 
     billed = "billed"
@@ -92,7 +92,7 @@ def settle(
     runs: _Runs = None,
     all: Annotated[bool, typer.Option("--all", help="Every run that is not going on.")] = False,
     verdict: Annotated[
-        Verdict | None,
+        VerdictOption | None,
         typer.Option("--as", help="What the Console says of requests without an outcome.", show_default=False),
     ] = None,
     json: _Json = False,
@@ -110,7 +110,7 @@ def settle(
     """
     register = _register()
     wanted = _wanted(register, runs, all)
-    settled, failures = [], Failures()
+    settled, failures = [], CollectedFailures()
     with _writing() as ledger:
         for run in wanted:
             with failures.kept(run.folder or run.run):
@@ -127,7 +127,7 @@ def settle(
     failures.tell()
 
 
-def _settled(after: list[RunLine], before: list[RunLine], verdict: Verdict | None) -> list[str]:
+def _settled(after: list[RunLine], before: list[RunLine], verdict: VerdictOption | None) -> list[str]:
     open_before = {run.run for run in before if run.spend.unknown or run.spend.held}
     return [f"{run.run}: {_undecided(run, verdict, open_before)}{money_of(run.spend)}" for run in after]
 
@@ -158,7 +158,7 @@ def purge(
     wanted = _to_purge(_register(), runs, older_than)
     if wanted and not yes and not _confirmed(wanted, forget=forget):
         raise typer.Exit(0)
-    purged, failures = [], Failures()
+    purged, failures = [], CollectedFailures()
     with _writing() as ledger:
         for run in wanted:
             with failures.kept(run.folder or run.run):
@@ -179,7 +179,7 @@ def _wanted(register: RunRegister, names: list[str] | None, all: bool) -> list[R
     return [register.find(name) for name in names] if names else register.runs()
 
 
-def _undecided(run: RunLine, verdict: Verdict | None, open_before: set[str]) -> str:
+def _undecided(run: RunLine, verdict: VerdictOption | None, open_before: set[str]) -> str:
     """Says that a verdict found nothing to decide: what was decided before stays."""
     return "no request is without an outcome, nothing was changed; " if verdict and run.run not in open_before else ""
 

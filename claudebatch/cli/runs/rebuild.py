@@ -12,7 +12,7 @@ from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.storage.ledger.run_index import RunRegister
-from claudebatch.storage.rebuild_results import Rebuilt, rebuild_output
+from claudebatch.storage.rebuild_results import RebuiltOutput, rebuild_output
 from claudebatch.storage.run_folder import SUFFIX, beside
 from claudebatch.ui.format import counted
 from claudebatch.ui.machine.json_events import json_line
@@ -52,7 +52,7 @@ def _places(name: str) -> tuple[Path, Path]:
     return Path(found.folder), Path(found.folder.removesuffix(SUFFIX))
 
 
-def _lines(rebuilt: Rebuilt) -> list[str]:
+def _lines(rebuilt: RebuiltOutput) -> list[str]:
     repair = rebuilt.repair
     done = "nothing was wrong with it"
     if repair.set_aside is not None:
@@ -67,7 +67,7 @@ def _lines(rebuilt: Rebuilt) -> list[str]:
     return lines
 
 
-def _fields(rebuilt: Rebuilt) -> dict[str, object]:
+def _fields(rebuilt: RebuiltOutput) -> dict[str, object]:
     repair = rebuilt.repair
     return {
         "output": str(rebuilt.output),

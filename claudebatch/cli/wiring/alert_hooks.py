@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
-from claudebatch.alerts.sinks.outbox import Outbox, Outlet
+from claudebatch.alerts.sinks.outbox import AlertOutbox, AlertSink
 from claudebatch.config.credentials import secrets
 from claudebatch.config.sections import AlertsSection
 from claudebatch.config.units import seconds
@@ -20,10 +20,10 @@ _LONGEST_END_S = 10.0
 """How long the end of a run waits for an alert that is not handed over."""
 
 
-class Hooks:
+class AlertHooks:
     """Subscriber of events: hands alerts over, with the run that they are about."""
 
-    def __init__(self, boxes: Sequence[Outbox], *, wall: Callable[[], datetime], patience_s: float) -> None:
+    def __init__(self, boxes: Sequence[AlertOutbox], *, wall: Callable[[], datetime], patience_s: float) -> None:
         self._boxes = boxes
         self._wall = wall
         self._patience_s = min(patience_s, _LONGEST_END_S)
@@ -51,22 +51,22 @@ class Hooks:
 
 def make_hooks(
     alerts: AlertsSection, env: Mapping[str, str], *, wall: Callable[[], datetime], warn: Callable[[str], None]
-) -> Hooks:
+) -> AlertHooks:
     """The hooks that *alerts* names; *warn* is called at most once for each, and from another thread."""
     timeout_s = seconds("alerts.timeout", alerts.timeout)
-    boxes = [Outbox(outlet, warn=warn) for outlet in _outlets(alerts, env, timeout_s)]
-    return Hooks(boxes, wall=wall, patience_s=timeout_s)
+    boxes = [AlertOutbox(outlet, warn=warn) for outlet in _outlets(alerts, env, timeout_s)]
+    return AlertHooks(boxes, wall=wall, patience_s=timeout_s)
 
 
-def _outlets(alerts: AlertsSection, env: Mapping[str, str], timeout_s: float) -> list[Outlet]:
-    found: list[Outlet] = []
+def _outlets(alerts: AlertsSection, env: Mapping[str, str], timeout_s: float) -> list[AlertSink]:
+    found: list[AlertSink] = []
     # HTTP and processes are loaded by those who want them.
     if alerts.webhook is not None:
-        from claudebatch.alerts.sinks.webhook import Webhook  # noqa: PLC0415
+        from claudebatch.alerts.sinks.webhook import WebhookSink  # noqa: PLC0415
 
-        found.append(Webhook(alerts.webhook, timeout_s=timeout_s))
+        found.append(WebhookSink(alerts.webhook, timeout_s=timeout_s))
     if alerts.command is not None:
-        from claudebatch.alerts.sinks.command import Command  # noqa: PLC0415
+        from claudebatch.alerts.sinks.command import CommandSink  # noqa: PLC0415
 
-        found.append(Command(alerts.command, env=env, secrets=secrets(env), timeout_s=timeout_s))
+        found.append(CommandSink(alerts.command, env=env, secrets=secrets(env), timeout_s=timeout_s))
     return found

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from claudebatch.clients.client import API_VERSION, SdkClient
+from claudebatch.clients.client import API_VERSION, ClaudeClient
 from claudebatch.config import environment
 from claudebatch.config.credentials import secrets
 from claudebatch.config.sections import Config
@@ -18,13 +18,13 @@ from claudebatch.core.domain import Pico, Usage
 from claudebatch.estimate.duration import ApiModel
 from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.run_options import RunOptions
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 
 _API_HOST = "api.anthropic.com"
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class ApiTarget:
     """An address and its key; None: where the SDK finds them."""
 
     base_url: str | None
@@ -34,24 +34,24 @@ class Endpoint:
 @asynccontextmanager
 async def endpoint(
     options: RunOptions,
-    workshop: Workshop,
+    workshop: RunSetup,
     *,
     now: Callable[[], float],
     wall: Callable[[], datetime],
     rng: random.Random,
-) -> AsyncIterator[Endpoint]:
+) -> AsyncIterator[ApiTarget]:
     """Where this run's requests go, as long as it lasts."""
     if not options.simulate:
-        yield Endpoint(None, None)  # the SDK finds the key and the base URL where it always does
+        yield ApiTarget(None, None)  # the SDK finds the key and the base URL where it always does
         return
     # Only a rehearsal loads the simulator.
-    from claudebatch.simulator import SIMULATE_LATENCY, Allowance, Simulator, SimulatorSettings  # noqa: PLC0415
+    from claudebatch.simulator import SIMULATE_LATENCY, SimulatedAllowance, Simulator, SimulatorSettings  # noqa: PLC0415
 
     wish = workshop.config.simulate
     simulator = Simulator(
         SimulatorSettings(
             latency=wish.latency or SIMULATE_LATENCY,
-            limits=Allowance(
+            limits=SimulatedAllowance(
                 wish.requests_per_minute,
                 wish.input_tokens_per_minute,
                 wish.output_tokens_per_minute,
@@ -68,16 +68,16 @@ async def endpoint(
     )
     url = await simulator.start()
     try:
-        yield Endpoint(url, "simulated")
+        yield ApiTarget(url, "simulated")
     finally:
         await simulator.stop()
 
 
 def client_for(
-    api: Endpoint, workshop: Workshop, *, concurrency: int, now: Callable[[], float], wall: Callable[[], datetime]
-) -> SdkClient:
+    api: ApiTarget, workshop: RunSetup, *, concurrency: int, now: Callable[[], float], wall: Callable[[], datetime]
+) -> ClaudeClient:
     """A client for *api*. Make it inside a running event loop."""
-    return SdkClient(
+    return ClaudeClient(
         api_key=api.api_key,
         base_url=api.base_url,
         concurrency=concurrency,
@@ -106,7 +106,7 @@ def key_scope(options: RunOptions) -> str:
     return API_VERSION if own else f"{API_VERSION} {options.base_url}"
 
 
-def _bill(workshop: Workshop, model: str, usage: Usage) -> Pico:
+def _bill(workshop: RunSetup, model: str, usage: Usage) -> Pico:
     try:
         return workshop.prices.cost(model, usage)
     except UnknownPrice:

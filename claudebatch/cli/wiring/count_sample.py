@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 
 from claudebatch.cli.wiring.api_target import client_for, endpoint
-from claudebatch.clients.client import SdkClient
+from claudebatch.clients.client import ClaudeClient
 from claudebatch.core.domain import Call
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import AttemptError, ClaudebatchError, ExitCode
 from claudebatch.estimate.counted_sample import CountedRow
 from claudebatch.models.tokens.counted import countable
 from claudebatch.setup.run_options import RunOptions
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 
 _AT_ONCE = 8
 _TRIES = 4
@@ -25,7 +25,7 @@ _FIRST_WAIT_S = 0.5
 
 
 def counter(
-    options: RunOptions, workshop: Workshop, *, now: Callable[[], float], wall: Callable[[], datetime]
+    options: RunOptions, workshop: RunSetup, *, now: Callable[[], float], wall: Callable[[], datetime]
 ) -> Callable[[Iterable[Call]], list[CountedRow]]:
     """Asks the API how many tokens calls are, leaving out those that it cannot count. Raises `ClaudebatchError`."""
     return lambda calls: asyncio.run(_count(iter(calls), options, workshop, now, wall))
@@ -34,7 +34,7 @@ def counter(
 async def _count(
     calls: Iterator[Call],
     options: RunOptions,
-    workshop: Workshop,
+    workshop: RunSetup,
     now: Callable[[], float],
     wall: Callable[[], datetime],
 ) -> list[CountedRow]:
@@ -59,7 +59,7 @@ async def _count(
     return found
 
 
-async def _work(calls: Iterator[Call], client: SdkClient, found: list[CountedRow]) -> None:
+async def _work(calls: Iterator[Call], client: ClaudeClient, found: list[CountedRow]) -> None:
     # The workers draw from one iterator, which reads one row at a time: only so many are in memory as are asked.
     for call in calls:
         tokens = await _ask(client, call) if countable(call) else None
@@ -67,7 +67,7 @@ async def _work(calls: Iterator[Call], client: SdkClient, found: list[CountedRow
             found.append(CountedRow(call.model, call.size.input_tokens, tokens))
 
 
-async def _ask(client: SdkClient, call: Call) -> int | None:
+async def _ask(client: ClaudeClient, call: Call) -> int | None:
     for attempt in range(_TRIES):
         try:
             return await client.count(call)

@@ -17,13 +17,13 @@ from claudebatch.config.sections import Config
 from claudebatch.config.units import seconds, size
 from claudebatch.core.domain import from_usd
 from claudebatch.core.errors import ClaudebatchError, ExitCode, StorageError
-from claudebatch.estimate.estimate import Questions, estimate
+from claudebatch.estimate.estimate import EstimateOptions, estimate
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
-from claudebatch.estimate.scratch_index import Kept
+from claudebatch.estimate.scratch_index import EarlierResults
 from claudebatch.layers.response_cache.disk_store import DiskCacheStore
 from claudebatch.setup.run_options import RunOptions
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
 from claudebatch.storage.ledger.past_answers import past_answers
 from claudebatch.storage.results_file import check_place
@@ -35,7 +35,7 @@ from claudebatch.ui.terminal import Terminal
 
 def tell_estimate(
     options: RunOptions,
-    workshop: Workshop,
+    workshop: RunSetup,
     paths: Paths,
     *,
     now: Callable[[], float],
@@ -52,14 +52,14 @@ def tell_estimate(
     found = estimate(
         workshop,
         [Path(name) for name in options.inputs],
-        Kept(
+        EarlierResults(
             journal=beside(output) / "journal.sqlite" if output is not None and not options.fresh else None,
             key=Keys(key_scope(options)),
             look_up=_look_up(options, workshop.config, paths),
             retry_failed=options.retry_failed,
             simulated=options.simulate,
         ),
-        Questions(
+        EstimateOptions(
             history=history(options, workshop, paths),
             api=api_model(options, workshop.config),
             today=wall().date(),
@@ -80,13 +80,13 @@ def tell_estimate(
     return ExitCode.OK
 
 
-def forecast(options: RunOptions, workshop: Workshop, paths: Paths) -> Forecast:
+def forecast(options: RunOptions, workshop: RunSetup, paths: Paths) -> Forecast:
     """What rows of this run are expected to take."""
     said = workshop.config.expected_output_tokens is not None
     return Forecast(workshop.prices, history(options, workshop, paths), configured_output=said)
 
 
-def history(options: RunOptions, workshop: Workshop, paths: Paths) -> History:
+def history(options: RunOptions, workshop: RunSetup, paths: Paths) -> History:
     """What the answers of earlier runs say; nothing where the ledger cannot be read."""
     with suppress(StorageError):
         return History(past_answers(paths.ledger, input_name=options.input_name, tag=workshop.config.tag or ""))

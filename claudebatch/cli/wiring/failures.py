@@ -13,7 +13,7 @@ from claudebatch.ui.errors import render_error
 from claudebatch.ui.terminal import Terminal
 
 
-class Failures:
+class CollectedFailures:
     """Collects the failures of a command that works on several runs, one after the other."""
 
     def __init__(self) -> None:

@@ -16,14 +16,14 @@ from typing import Any
 
 import typer
 
-from claudebatch.cli.wiring.alert_hooks import Hooks, make_hooks
+from claudebatch.cli.wiring.alert_hooks import AlertHooks, make_hooks
 from claudebatch.cli.wiring.api_target import client_for, endpoint, key_scope
 from claudebatch.cli.wiring.ask_unknown import decided
 from claudebatch.cli.wiring.display import Show, logged, make_display
 from claudebatch.cli.wiring.dry_run import forecast, tell_estimate
 from claudebatch.cli.wiring.observers import audience, doubts, facts, limits, taken
 from claudebatch.clients.base_url import check_base_url
-from claudebatch.clients.client import SdkClient
+from claudebatch.clients.client import ClaudeClient
 from claudebatch.config import environment
 from claudebatch.config.credentials import require_credential
 from claudebatch.config.load import load
@@ -33,13 +33,13 @@ from claudebatch.core.domain import Call, Pico, from_usd, to_usd
 from claudebatch.core.errors import ClaudebatchError, ExitCode, OutputFailed
 from claudebatch.core.events import Event, Notice
 from claudebatch.core.reports import RunSummary
-from claudebatch.engine.dependencies import Surroundings
+from claudebatch.engine.dependencies import RunDependencies
 from claudebatch.engine.open_run import open_run
 from claudebatch.engine.session import Session
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.ledger.schema import wait_for_ledger
 from claudebatch.ui.errors import LEDGER_LOCKED
 from claudebatch.ui.format import money
@@ -66,7 +66,7 @@ def execute(
     loaded = load(config, flags, env=env, folder=Path.cwd())
     settings = loaded.config
     paths = Paths.from_environment(env, simulated=options.simulate)
-    workshop = Workshop.set_up(settings, override=options.model, text=options.text, at=_wall())
+    workshop = RunSetup.set_up(settings, override=options.model, text=options.text, at=_wall())
     if dry_run:
         return tell_estimate(options, workshop, paths, now=_now, wall=_wall, json=show.json)
     display = make_display(show, env, limits(workshop), now=_now, results_on_stdout=options.output_path is None)
@@ -83,11 +83,11 @@ def execute(
 
 def _perform(
     options: RunOptions,
-    workshop: Workshop,
+    workshop: RunSetup,
     paths: Paths,
     display: Progress,
     log: Progress,
-    hooks: Hooks,
+    hooks: AlertHooks,
     emit: Callable[[Event], None],
     *,
     yes: bool,
@@ -122,7 +122,7 @@ def _perform(
 
 async def _go(
     options: RunOptions,
-    workshop: Workshop,
+    workshop: RunSetup,
     run: Any,
     paths: Paths,
     emit: Callable[[Event], None],
@@ -140,10 +140,10 @@ async def _go(
         emit(Notice(f"only {in_flight // lanes} requests in flight per pool: more files may not be open (ulimit -n)"))
     async with endpoint(options, workshop, now=_now, wall=_wall, rng=rng) as api:
 
-        def connect() -> SdkClient:
+        def connect() -> ClaudeClient:
             return client_for(api, workshop, concurrency=in_flight, now=_now, wall=_wall)
 
-        around = Surroundings(
+        around = RunDependencies(
             paths=paths,
             connect=connect,
             key_scope=key_scope(options),

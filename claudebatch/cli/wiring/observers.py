@@ -10,7 +10,7 @@ from claudebatch.config.paths import Paths
 from claudebatch.core.events import Emit, Event
 from claudebatch.setup.pools import allowances
 from claudebatch.setup.run_options import RunOptions
-from claudebatch.setup.run_setup import Workshop
+from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.results_file import check_place
 from claudebatch.storage.run_folder import beside
 from claudebatch.ui.live.frame import LimitsByPool
@@ -26,7 +26,7 @@ def audience(*listeners: Emit) -> Emit:
     return tell
 
 
-def limits(workshop: Workshop) -> LimitsByPool:
+def limits(workshop: RunSetup) -> LimitsByPool:
     """The limits that a display shows until others are seen."""
     return {
         pool: (a.requests_per_minute, a.input_tokens_per_minute, a.output_tokens_per_minute)

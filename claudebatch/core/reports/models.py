@@ -36,7 +36,7 @@ class ModelPrices:
 
 
 @dataclass(frozen=True, slots=True)
-class TierLimits:
+class TierLimitsLine:
     """What one pool may do in a minute; None: no limit."""
 
     requests: float | None
@@ -61,9 +61,9 @@ class ModelLine:
     pool: str
     shares_with: tuple[str, ...]
     """The other models of its pool."""
-    limits: TierLimits
+    limits: TierLimitsLine
     """Those that a run under this configuration starts with."""
-    tiers: Mapping[str, TierLimits]
+    tiers: Mapping[str, TierLimitsLine]
     """The published ones, by tier."""
     context_window: int
     max_output: int

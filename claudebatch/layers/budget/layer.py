@@ -17,7 +17,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from claudebatch.core.domain import Call, Hold, Pico, Reply, usd_text
-from claudebatch.core.drain import Turn, Waits
+from claudebatch.core.drain import FifoTurn, SleepsUntilDrain
 from claudebatch.core.errors import AttemptError, BudgetExhausted
 from claudebatch.core.events import CapUsed, Emit, Notice, Waiting, nobody
 from claudebatch.core.handler import Handler
@@ -30,7 +30,7 @@ _LASTS_S = 1.0
 """A wait for money of less is not worth a word."""
 
 
-class Purse(Protocol):
+class BudgetStore(Protocol):
     """Where holds are kept: in this process, or in one that several share."""
 
     async def hold(self, amount: Pico, worst: Pico) -> Hold:
@@ -53,7 +53,7 @@ class Purse(Protocol):
         ...
 
 
-class Usual(Protocol):
+class CostPredictor(Protocol):
     """How much of its worst case an attempt usually costs, learned from those before."""
 
     def amount(self, call: Call, worst: Pico) -> Pico:
@@ -65,7 +65,7 @@ class Usual(Protocol):
         ...
 
 
-class Bounds(Protocol):
+class InputBounds(Protocol):
     """Lower bounds on the input of calls, from counts of it."""
 
     def hoped(self, call: Call) -> Call | None:
@@ -90,12 +90,12 @@ class Budget:
 
     def __init__(
         self,
-        purse: Purse,
+        purse: BudgetStore,
         *,
         worst: Callable[[Call], Pico],
         emit: Emit = nobody,
-        usual: Usual | None = None,
-        tighter: Tighter | None = None,
+        usual: CostPredictor | None = None,
+        tighter: InputCounter | None = None,
         pool_of: Callable[[str], str] = str,
     ) -> None:
         """*usual*: hold what attempts usually cost instead of the worst case. *tighter*: see there."""
@@ -104,7 +104,7 @@ class Budget:
         self._emit = emit
         self._usual = usual
         self._tighter = tighter
-        self._waits = MoneyWaits(pool_of, emit)
+        self._waits = BudgetWaitReporter(pool_of, emit)
         # Mutable: whether it was told that an answer cost more than its worst case, and which caps are full.
         self._told = False
         self._full: set[str] = set()
@@ -176,7 +176,7 @@ class Budget:
             )
 
 
-class MoneyWaits:
+class BudgetWaitReporter:
     """Tells that rows of a pool wait for money, once that lasts: of one row at a time, as long as any does.
 
     What they wait for is what requests in flight hold, here or in other runs: nobody can say how long that takes.
@@ -248,16 +248,16 @@ class UsualCost:
             del in_order[bisect_left(in_order, recent.popleft())]
 
 
-class Tighter:
+class InputCounter:
     """Has the input counted where only its bound, one token a byte, keeps a call from fitting under the cap.
 
     Counts are free and have a limit of their own, far above one after the other.
     """
 
-    def __init__(self, count: Count, bounds: Bounds, *, waits: Waits, emit: Emit) -> None:
+    def __init__(self, count: Count, bounds: InputBounds, *, waits: SleepsUntilDrain, emit: Emit) -> None:
         self._count = count
         self._bounds = bounds
-        self._turn = Turn(waits)
+        self._turn = FifoTurn(waits)
         self._emit = emit
         # Mutable: whether it was told that counts are used.
         self._told = False

@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 
 from claudebatch.core.domain import Hold, Pico, usd_text
-from claudebatch.core.drain import Drain, Waits
+from claudebatch.core.drain import Drain, SleepsUntilDrain
 from claudebatch.core.errors import BudgetExhausted
 
 
@@ -20,7 +20,9 @@ class RunBudget:
     with what is spent, stay within *cap* and *overshoot*: that is the most by which the cap can be passed.
     """
 
-    def __init__(self, cap: Pico | None, *, spent: Pico, overshoot: Pico = 0, waits: Waits | None = None) -> None:
+    def __init__(
+        self, cap: Pico | None, *, spent: Pico, overshoot: Pico = 0, waits: SleepsUntilDrain | None = None
+    ) -> None:
         """*spent* in earlier sessions; *waits* are those that the end of the run ends."""
         self._cap = cap
         self._most = None if cap is None else cap + overshoot

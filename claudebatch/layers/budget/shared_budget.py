@@ -16,12 +16,12 @@ from contextlib import suppress
 from typing import Protocol, TypeVar
 
 from claudebatch.core.domain import Hold, Pico, usd_text
-from claudebatch.core.drain import Bell
+from claudebatch.core.drain import WakeUp
 from claudebatch.core.errors import BudgetExhausted, Draining, JournalFailed, StopRun
 from claudebatch.core.events import CapUsed, Emit, Notice
 from claudebatch.layers.budget.allotment import AHEAD, Allotment
 from claudebatch.layers.budget.run_budget import RunBudget, left_of
-from claudebatch.storage.ledger.shared_caps import CapBook, SharedCap, Taken, Use
+from claudebatch.storage.ledger.shared_caps import CapsTaken, CapUse, SharedCap, SharedCaps
 
 Answer = TypeVar("Answer")
 
@@ -33,10 +33,10 @@ _BETWEEN_SETTLING_S = 2.0
 _TOLD_AFTER_S = 5.0
 
 
-class Waits(Protocol):
+class WakeableWaits(Protocol):
     """Waits that the end of the run ends."""
 
-    async def sleep(self, seconds: float, bell: Bell | None = None) -> None:
+    async def sleep(self, seconds: float, bell: WakeUp | None = None) -> None:
         """Wait *seconds*, or until *bell* rings, or raise `Draining`."""
         ...
 
@@ -51,11 +51,11 @@ class SharedBudget:
     def __init__(
         self,
         own: RunBudget,
-        book: CapBook,
+        book: SharedCaps,
         *,
         today: Callable[[], str],
         now: Callable[[], float],
-        waits: Waits,
+        waits: WakeableWaits,
         emit: Emit,
         flush: Callable[[], Awaitable[None]],
         settle_dead: Callable[[list[str]], None],
@@ -70,7 +70,7 @@ class SharedBudget:
         self._flush = flush
         self._settle_dead = settle_dead
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="caps")
-        self._bell = Bell()
+        self._bell = WakeUp()
         # Mutable, touched by the event loop only: what is taken, who waits, who serves them, and why nobody is served.
         self._allotment = Allotment()
         self._waiting: deque[tuple[Hold, asyncio.Future[None]]] = deque()
@@ -199,7 +199,7 @@ class SharedBudget:
         if bug is not None:
             self._fail(bug)  # else they would wait for ever
 
-    async def _take(self, head: Hold) -> Taken:
+    async def _take(self, head: Hold) -> CapsTaken:
         day = self._today()
         await self._give_back(self._allotment.free(but=day))
         free, drawn = self._allotment.of(day)
@@ -210,7 +210,7 @@ class SharedBudget:
         self._tell(taken)
         return taken
 
-    async def _blocked(self, head: Hold, taken: Taken, wait_s: float) -> float:
+    async def _blocked(self, head: Hold, taken: CapsTaken, wait_s: float) -> float:
         """Refuse what can never fit; wait a while for what may. Returns how long to wait the next time."""
         short = next((use for use in taken.uses if self._gone(use, taken) + head.worst > use.cap.limit), None)
         if short is not None:
@@ -243,11 +243,11 @@ class SharedBudget:
         if amounts:
             await self._ask(lambda: self._book.give_back(amounts))
 
-    def _gone(self, use: Use, taken: Taken) -> Pico:
+    def _gone(self, use: CapUse, taken: CapsTaken) -> Pico:
         """What is gone of a cap for good, with what this run has spent and the ledger has yet to hear of."""
         return use.gone + self._allotment.unheard(taken.own, *use.cap.days(self._today()))
 
-    def _tell(self, taken: Taken) -> None:
+    def _tell(self, taken: CapsTaken) -> None:
         for use in taken.uses:
             self._emit(CapUsed(use.cap.name, use.cap.limit, self._gone(use, taken)))
 

@@ -15,8 +15,8 @@ from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import BreakerChanged, Emit, Waiting
 from claudebatch.core.handler import Handler
 
-State: TypeAlias = Literal["closed", "open", "half-open"]
-Verdict: TypeAlias = Literal["served", "slow", "failed"]
+BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
+BreakerVerdict: TypeAlias = Literal["served", "slow", "failed"]
 """What a call says about its pool; slow: served all the same."""
 
 # While every probe is out nobody knows when they come back.
@@ -67,11 +67,11 @@ class _Window:
     def __init__(self, policy: BreakerPolicy) -> None:
         self._policy = policy
         # Mutable, changed by `add` only.
-        self._calls: list[tuple[float, int, Verdict]] = []
-        self._verdicts: Counter[Verdict] = Counter()
+        self._calls: list[tuple[float, int, BreakerVerdict]] = []
+        self._verdicts: Counter[BreakerVerdict] = Counter()
         self._bad_rows: Counter[int] = Counter()
 
-    def add(self, verdict: Verdict, at: float, now: float, row: int) -> None:
+    def add(self, verdict: BreakerVerdict, at: float, now: float, row: int) -> None:
         insort(self._calls, (at, row, verdict), key=_AT)
         self._verdicts[verdict] += 1
         if verdict != "served":
@@ -112,7 +112,7 @@ class Breaker:
     def __init__(self, policy: BreakerPolicy, *, now: float) -> None:
         self._policy = policy
         # Mutable, changed by the methods below only.
-        self.state: State = "closed"
+        self.state: BreakerState = "closed"
         self._generation = 0
         # The same calls in the order in which they came back, and in that in which they began; see `_is_bad`.
         self._by_return, self._by_start = _Window(policy), _Window(policy)
@@ -147,7 +147,7 @@ class Breaker:
             return _LOOK_AGAIN_S
         return 0.0 if self._probes_won else max(0.0, self._probe_at - now)
 
-    def record(self, ticket: Ticket, verdict: Verdict, now: float, row: int) -> None:
+    def record(self, ticket: Ticket, verdict: BreakerVerdict, now: float, row: int) -> None:
         """A call came back. One that was admitted before the last change of state decides nothing any more."""
         rows_own = self._is_rows_own(verdict, ticket.began, now, row)
         if verdict != "failed":
@@ -179,7 +179,7 @@ class Breaker:
             if not sent:
                 self._probe_at = -math.inf
 
-    def _is_rows_own(self, verdict: Verdict, began: float, now: float, row: int) -> bool:
+    def _is_rows_own(self, verdict: BreakerVerdict, began: float, now: float, row: int) -> bool:
         """Whether a call says more of its row than of the pool: it had failed, and what others sent after was served.
 
         Without this, bad rows that are all that is left at the end of a run would look like an outage, for ever.
@@ -193,7 +193,7 @@ class Breaker:
             self._good_at = max(self._good_at, began)
         return again
 
-    def _record_probe(self, verdict: Verdict, now: float) -> None:
+    def _record_probe(self, verdict: BreakerVerdict, now: float) -> None:
         self._probes_out -= 1
         if verdict == "failed":
             self._open(now)
@@ -223,7 +223,7 @@ class Breaker:
         self._probe_at = now + self._policy.wait_open_s
         self._become("open")
 
-    def _become(self, state: State) -> None:
+    def _become(self, state: BreakerState) -> None:
         self.state = state
         self._generation += 1
         self._by_return, self._by_start = _Window(self._policy), _Window(self._policy)
@@ -283,13 +283,13 @@ class CircuitBreaker:
         self._record(pool, breaker, ticket, "slow" if slow else "served", call)
         return reply
 
-    def _record(self, pool: str, breaker: Breaker, ticket: Ticket, verdict: Verdict, call: Call) -> None:
+    def _record(self, pool: str, breaker: Breaker, ticket: Ticket, verdict: BreakerVerdict, call: Call) -> None:
         # Not the state in which the call was admitted: many calls out must not tell one opening many times.
         before = breaker.state
         breaker.record(ticket, verdict, self._now(), call.row)
         self._tell(pool, breaker, before)
 
-    def _tell(self, pool: str, breaker: Breaker, before: State) -> None:
+    def _tell(self, pool: str, breaker: Breaker, before: BreakerState) -> None:
         if before == breaker.state:
             return
         self._emit(BreakerChanged(pool, breaker.state))

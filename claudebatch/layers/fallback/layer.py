@@ -19,7 +19,7 @@ from claudebatch.core.handler import Handler
 _SPREAD = 0.5
 _SHORTEST_WAIT_S = 0.05
 
-End: TypeAlias = Reply | AttemptError | BudgetExhausted
+FallbackEnd: TypeAlias = Reply | AttemptError | BudgetExhausted
 """How one model of a chain ended that did not settle the row: an unwanted answer, or why there is none."""
 
 
@@ -74,7 +74,7 @@ class Fallback:
         return reply
 
     async def _others(self, call: Call, first: Reply | AttemptError, call_next: Handler) -> Reply:
-        ends: list[End] = [first]
+        ends: list[FallbackEnd] = [first]
         model = call.model
         for next_model in call.route.fallbacks:
             self._emit(FellBack(call.prompt.id, model, next_model, _reason(ends[-1])))
@@ -91,7 +91,7 @@ class Fallback:
                 ends.append(reply)
         return await self._settle(call, ends, call_next)
 
-    async def _settle(self, call: Call, ends: list[End], call_next: Handler) -> Reply:
+    async def _settle(self, call: Call, ends: list[FallbackEnd], call_next: Handler) -> Reply:
         """What becomes of a row that no model of its chain has served as it should; *ends* in the chain's order."""
         for end in ends:
             # An answer that is paid for and was not bettered: nothing is waited for, not even a pool that is only shut.
@@ -112,13 +112,13 @@ def _another_may_help(error: AttemptError | BudgetExhausted) -> bool:
     return isinstance(error, NotServed | BudgetExhausted) or error.unavailable
 
 
-def _reason(end: End) -> str:
+def _reason(end: FallbackEnd) -> str:
     if isinstance(end, BudgetExhausted):
         return "budget"
     return end.stop_reason or "" if isinstance(end, Reply) else end.type
 
 
-def _with_history(reply: Reply, ends: list[End]) -> Reply:
+def _with_history(reply: Reply, ends: list[FallbackEnd]) -> Reply:
     """*reply*, the row's answer, with why the first model's was not, and with what all answers of the row cost."""
     others = [end for end in ends if isinstance(end, Reply) and end is not reply]
     return replace(

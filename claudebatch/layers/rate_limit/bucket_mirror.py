@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from math import inf
 
-from claudebatch.layers.rate_limit.other_consumers import Others
-from claudebatch.layers.rate_limit.peak_levels import Mark, Peaks
-from claudebatch.layers.rate_limit.safety_margin import Trust
+from claudebatch.layers.rate_limit.other_consumers import OtherConsumers
+from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot, PeakLevels
+from claudebatch.layers.rate_limit.safety_margin import SafetyMargin
 
 _ROOM_S = 0.5
 """Seconds of allowance that may be saved up blindly: half of the smallest bucket that the API is said to use ("60 RPM
@@ -39,7 +39,7 @@ _CALM_S = 60.0
 """After the pool was away, what is saved up stays where it is for so long."""
 
 
-class Bucket:
+class BucketMirror:
     """*per_minute* units a minute. Levels are in units, moments and waits in seconds of one monotonic clock."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Bucket:
         # Mutable, changed by the methods below only. The level may be negative: what was taken and not refilled yet.
         self._per_s = per_minute / 60
         self._share = share
-        self._trust = Trust(reserve_s=reserve_s, room_s=room_s, least_room_s=_ROOM_S)
+        self._trust = SafetyMargin(reserve_s=reserve_s, room_s=room_s, least_room_s=_ROOM_S)
         self._most_seen = 0.0
         self._level = min(level, self.surely)
         self._at = now
@@ -80,9 +80,9 @@ class Bucket:
         self._drained_per_s = 0.0
         self._free_at = now
         self._calm_until = -inf
-        self._others = Others(now)
+        self._others = OtherConsumers(now)
         self._last = (now, 0.0)
-        self._peaks = Peaks()
+        self._peaks = PeakLevels()
         # As if it could hold any amount and headers had never moved it; the most of that; the most that the API held.
         self._unbound = self._most_unbound = 0.0
         self._most_held = 0.0
@@ -118,7 +118,7 @@ class Bucket:
         """Units a second by which it fills now, less what is drained."""
         return self._rate() - self._drained_per_s
 
-    def mark(self, now: float) -> Mark:
+    def mark(self, now: float) -> BucketSnapshot:
         """Where it stands."""
         self._fill(now)
         return self._mark()
@@ -130,7 +130,7 @@ class Bucket:
         filled_in = (missing / gained if gained > 0 else _LONGEST_S) if missing > 0 else 0.0
         return max(filled_in, self._free_at - now)
 
-    def take(self, units: float, now: float) -> Mark:
+    def take(self, units: float, now: float) -> BucketSnapshot:
         """Take *units*; call it when `wait_for` is over."""
         self._fill(now)
         self._note_peak()
@@ -145,7 +145,7 @@ class Bucket:
             self._free_at = max(self._free_at, now - _CATCH_UP_S) + units / speed
         return self._mark()
 
-    def give_back(self, units: float, now: float, mark: Mark | None = None) -> None:
+    def give_back(self, units: float, now: float, mark: BucketSnapshot | None = None) -> None:
         """Return what was taken too much; a negative number takes what was taken too little. *mark*: the API took
         what it took then, so this may be no fuller than with the right number taken: what would run over is lost."""
         self._fill(now)
@@ -183,7 +183,9 @@ class Bucket:
         """Stay at least so far behind the API's."""
         self._trust.keep_behind(seconds)
 
-    def observe(self, mark: Mark, remaining: float, now: float, *, ahead: tuple[float, float] | None = None) -> float:
+    def observe(
+        self, mark: BucketSnapshot, remaining: float, now: float, *, ahead: tuple[float, float] | None = None
+    ) -> float:
         """An answer says that *remaining* were left; returns by how much that moved the picture.
 
         When it counted is not known: at the earliest right after its request was admitted (*mark*), at the latest now.
@@ -199,7 +201,7 @@ class Bucket:
             self._others.moved(moved, now, rate=self._per_s)
         return moved
 
-    def _follow(self, mark: Mark, remaining: float, now: float, ahead: tuple[float, float] | None) -> float:
+    def _follow(self, mark: BucketSnapshot, remaining: float, now: float, ahead: tuple[float, float] | None) -> float:
         ahead_then, ahead_now = ahead or (0.0, 0.0)
         then = remaining - ahead_then - (mark.level + self._shifted - mark.shifted)
         latest = remaining - ahead_now - self._level
@@ -249,10 +251,10 @@ class Bucket:
         # Had this been the rate when the last one left, no more than this could be there now.
         self._level = min(self._level, self.surely - units + (now - last_at) * self._rate(), self.surely)
 
-    def _mark(self) -> Mark:
-        return Mark(self._level, self._shifted, self._peaks.count, self._unbound)
+    def _mark(self) -> BucketSnapshot:
+        return BucketSnapshot(self._level, self._shifted, self._peaks.count, self._unbound)
 
-    def _see(self, mark: Mark, remaining: float) -> None:
+    def _see(self, mark: BucketSnapshot, remaining: float) -> None:
         self._most_seen = max(self._most_seen, remaining)
         if remaining > 0:
             # What was taken since it held the most is gone from what remains.
@@ -264,7 +266,7 @@ class Bucket:
         # Right before it falls. Shifts move all levels alike.
         self._peaks.note(min(self._level, self.surely) - self._shifted, self._per_s * _GRAIN_S)
 
-    def peak_since(self, mark: Mark, *, stale: bool = False) -> float:
+    def peak_since(self, mark: BucketSnapshot, *, stale: bool = False) -> float:
         """The highest level since then; *stale*: or since a header was true that is as old as they get."""
         self._note_peak()
         return self._peaks.since(mark.peaks, stale=stale) + self._shifted

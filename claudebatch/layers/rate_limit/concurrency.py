@@ -15,7 +15,7 @@ _COOL_DOWN_S = 10.0
 """After a refusal, answers to what was sent before it still come in; they say nothing about the new number."""
 
 
-class Slots:
+class ConcurrencyLimit:
     """Additive increase, multiplicative decrease (D. Chiu, R. Jain, 1989), with a slow start that doubles.
 
     Until the API first refuses a request for being one too many, every answer adds a slot and a full house doubles once

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from claudebatch.layers.rate_limit.bucket_mirror import Bucket
-from claudebatch.layers.rate_limit.peak_levels import Mark
+from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
+from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
 
 _STEP = 1000.0
 """As in `pace`: what headers say is rounded to this."""
@@ -24,21 +24,21 @@ class InputBooking:
     """What was taken for one request, and where the picture stood then."""
 
     tokens: float
-    mark: Mark
+    mark: BucketSnapshot
     most: float
     """It was expected to take no more than this; 0: nothing was told."""
-    surely: Bucket | None
+    surely: BucketMirror | None
     """The second picture, if there was one, from which the most was taken."""
 
 
-class Input:
-    """*per_minute* input tokens a minute; the methods are those of `Bucket`."""
+class InputLimit:
+    """*per_minute* input tokens a minute; the methods are those of `BucketMirror`."""
 
     def __init__(self, per_minute: float, *, now: float, share: float) -> None:
-        self._expected = Bucket(per_minute, now=now, step=_STEP, share=share)
+        self._expected = BucketMirror(per_minute, now=now, step=_STEP, share=share)
         # Mutable, changed by the methods below only. The second picture is there while requests are out of which nobody
         # knows what they take, which are counted.
-        self._surely: Bucket | None = None
+        self._surely: BucketMirror | None = None
         self._out = 0
         self._share = share
 
@@ -94,5 +94,5 @@ class Input:
         if self._surely is not None:
             self._surely.set_rate(per_minute, now, share=share)
 
-    def _full(self, now: float) -> Bucket:
-        return Bucket(self.per_minute, now=now, level=inf, room_s=_HELD_S, share=self._share, shared=False)
+    def _full(self, now: float) -> BucketMirror:
+        return BucketMirror(self.per_minute, now=now, level=inf, room_s=_HELD_S, share=self._share, shared=False)

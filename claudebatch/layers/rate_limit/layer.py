@@ -7,13 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from claudebatch.core.domain import Call, Limits, Reply, Usage, Watch
-from claudebatch.core.drain import Bell, Turn
-from claudebatch.core.drain import Waits as TurnWaits
+from claudebatch.core.domain import AnswerObserver, Call, Limits, Reply, Usage
+from claudebatch.core.drain import FifoTurn, SleepsUntilDrain, WakeUp
 from claudebatch.core.errors import ApiUnavailable, AttemptError, LimitKind, RateLimited
 from claudebatch.core.events import ConcurrencyChanged, Emit, LimitsSeen, Waiting
 from claudebatch.core.handler import Handler
-from claudebatch.layers.rate_limit.limiter import Need, Wait
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage, MustWait
 
 # Without a `retry-after`, a pool that met a 429 waits this long: a tenth of a minute refills a tenth of a bucket.
 _PAUSE_S = 5.0
@@ -24,7 +23,7 @@ _MOMENT_S = 0.001
 BookingT = TypeVar("BookingT")
 
 
-class InForce(Protocol):
+class EffectiveLimits(Protocol):
     """What limits a pool."""
 
     @property
@@ -38,7 +37,7 @@ class InForce(Protocol):
         ...
 
 
-class Watcher(Watch, Protocol):
+class AnswerTracker(AnswerObserver, Protocol):
     """Sees one answer grow."""
 
     @property
@@ -57,7 +56,7 @@ class Watcher(Watch, Protocol):
         ...
 
 
-class Pool(Protocol[BookingT]):
+class LimiterPool(Protocol[BookingT]):
     """Models that share limits."""
 
     @property
@@ -66,11 +65,11 @@ class Pool(Protocol[BookingT]):
         ...
 
     @property
-    def in_force(self) -> InForce:
+    def in_force(self) -> EffectiveLimits:
         """What limits it now."""
         ...
 
-    async def book(self, need: Need) -> BookingT | Wait:
+    async def book(self, need: ExpectedUsage) -> BookingT | MustWait:
         """Take what a request needs, or say when to ask again."""
         ...
 
@@ -78,7 +77,7 @@ class Pool(Protocol[BookingT]):
         """Pass the last gate before sending."""
         ...
 
-    def watch(self, booking: BookingT) -> Watcher | None:
+    def watch(self, booking: BookingT) -> AnswerTracker | None:
         """Who wants to see the answer grow; None: nobody. Not awaited: an answer grows many times a second."""
         ...
 
@@ -99,10 +98,10 @@ class Pool(Protocol[BookingT]):
         ...
 
 
-class Sizes(Protocol):
+class UsageLearner(Protocol):
     """What requests take: expected before, learned after."""
 
-    def expect(self, call: Call) -> Need:
+    def expect(self, call: Call) -> ExpectedUsage:
         """What *call* will take."""
         ...
 
@@ -115,10 +114,10 @@ class Sizes(Protocol):
         ...
 
 
-class Waits(TurnWaits, Protocol):
+class PausableWaits(SleepsUntilDrain, Protocol):
     """Waits that the end of the run ends: `Drain` in production."""
 
-    async def sleep(self, seconds: float, bell: Bell | None = None) -> None:
+    async def sleep(self, seconds: float, bell: WakeUp | None = None) -> None:
         """Wait *seconds*, or until *bell* rings, or raise `Draining`."""
         ...
 
@@ -132,19 +131,19 @@ class Waits(TurnWaits, Protocol):
 
 
 @dataclass(slots=True)
-class _Door:
+class _PoolQueue:
     """Where the requests of one pool stand in line. Only the first of them looks when it may go."""
 
-    turn: Turn
-    bell: Bell
+    turn: FifoTurn
+    bell: WakeUp
     told: tuple[object, int]
     """What was last told of the limits in force."""
 
 
-class _Eyes:
+class _LiveUsage:
     """Tells the pool, whoever expects sizes, and who stands in line, what is seen of one answer."""
 
-    def __init__(self, call: Call, watcher: Watcher, sizes: Sizes, bell: Bell) -> None:
+    def __init__(self, call: Call, watcher: AnswerTracker, sizes: UsageLearner, bell: WakeUp) -> None:
         self._call = call
         self._watcher = watcher
         self._sizes = sizes
@@ -188,9 +187,9 @@ class RateLimit(Generic[BookingT]):
     def __init__(
         self,
         *,
-        pool_of: Callable[[str], Pool[BookingT]],
-        sizes: Sizes,
-        waits: Waits,
+        pool_of: Callable[[str], LimiterPool[BookingT]],
+        sizes: UsageLearner,
+        waits: PausableWaits,
         max_pause_s: float,
         max_outage_s: float,
         rng: random.Random,
@@ -206,7 +205,7 @@ class RateLimit(Generic[BookingT]):
         self._rng = rng
         self._emit = emit
         # Mutable: one door per pool, made when the pool is first used.
-        self._doors: dict[str, _Door] = {}
+        self._doors: dict[str, _PoolQueue] = {}
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """Pass the call on when it may be sent."""
@@ -214,7 +213,7 @@ class RateLimit(Generic[BookingT]):
         door = self._doors.get(pool.name) or self._door(pool)
         booking = await self._booked(pool, door, call)
         watcher = pool.watch(booking)
-        eyes = _Eyes(call, watcher, self._sizes, door.bell) if watcher is not None else None
+        eyes = _LiveUsage(call, watcher, self._sizes, door.bell) if watcher is not None else None
         try:
             self._waits.check()
             reply = await call_next(call if eyes is None else call.watched(eyes))
@@ -233,12 +232,12 @@ class RateLimit(Generic[BookingT]):
             door.bell.ring()
             self._tell_limits(pool, door)
 
-    async def _booked(self, pool: Pool[BookingT], door: _Door, call: Call) -> BookingT:
+    async def _booked(self, pool: LimiterPool[BookingT], door: _PoolQueue, call: Call) -> BookingT:
         async with door.turn:
             while True:
                 await self._paused(pool, call)
                 booking = await pool.book(self._sizes.expect(call))
-                if not isinstance(booking, Wait):
+                if not isinstance(booking, MustWait):
                     break
                 self._tell_limits(pool, door)
                 self._emit(Waiting(pool.name, booking.reason, booking.seconds, call.prompt.id))
@@ -251,12 +250,12 @@ class RateLimit(Generic[BookingT]):
                 raise
             return booking
 
-    async def _paused(self, pool: Pool[BookingT], call: Call) -> None:
+    async def _paused(self, pool: LimiterPool[BookingT], call: Call) -> None:
         while (seconds := self._waits.paused_s()) > 0:
             self._emit(Waiting(pool.name, "spending paused", seconds, call.prompt.id))
             await self._waits.sleep(seconds + _MOMENT_S)
 
-    async def _failed(self, pool: Pool[BookingT], booking: BookingT, error: BaseException) -> None:
+    async def _failed(self, pool: LimiterPool[BookingT], booking: BookingT, error: BaseException) -> None:
         if not isinstance(error, RateLimited):
             # An attempt that may be billed may have been counted too: what it took is not given back.
             await pool.cancel(booking, counted=isinstance(error, AttemptError) and error.may_be_billed)
@@ -266,7 +265,7 @@ class RateLimit(Generic[BookingT]):
         await pool.refuse(booking, error.kind, wait_s)
         self._patience_s(pool)
 
-    def _patience_s(self, pool: Pool[BookingT]) -> float:
+    def _patience_s(self, pool: LimiterPool[BookingT]) -> float:
         """Seconds until *pool* has answered nothing but 429s for too long; raises `ApiUnavailable` after that."""
         limited_s = pool.limited_for()
         if limited_s > self._max_outage_s:
@@ -276,13 +275,13 @@ class RateLimit(Generic[BookingT]):
             )
         return self._max_outage_s - limited_s + _MOMENT_S
 
-    def _door(self, pool: Pool[BookingT]) -> _Door:
+    def _door(self, pool: LimiterPool[BookingT]) -> _PoolQueue:
         now = pool.in_force
-        door = self._doors[pool.name] = _Door(Turn(self._waits), Bell(), (now.limits, now.in_flight))
+        door = self._doors[pool.name] = _PoolQueue(FifoTurn(self._waits), WakeUp(), (now.limits, now.in_flight))
         self._emit(ConcurrencyChanged(pool.name, now.in_flight))
         return door
 
-    def _tell_limits(self, pool: Pool[BookingT], door: _Door) -> None:
+    def _tell_limits(self, pool: LimiterPool[BookingT], door: _PoolQueue) -> None:
         now = pool.in_force
         limits, in_flight = door.told
         if now.limits == limits and now.in_flight == in_flight:

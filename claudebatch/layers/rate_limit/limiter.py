@@ -8,10 +8,10 @@ from typing import Protocol
 
 from claudebatch.core.domain import LimitReading, Limits, Usage
 from claudebatch.core.events import WaitReason
-from claudebatch.layers.rate_limit.bucket_mirror import Bucket
-from claudebatch.layers.rate_limit.input_limit import Input, InputBooking
-from claudebatch.layers.rate_limit.output.output_limit import Output, OutputBooking
-from claudebatch.layers.rate_limit.peak_levels import Mark
+from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
+from claudebatch.layers.rate_limit.input_limit import InputBooking, InputLimit
+from claudebatch.layers.rate_limit.output.output_limit import OutputBooking, OutputLimit
+from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
 
 _GENTLE: WaitReason = "gentle start"
 _REQUESTS: WaitReason = "requests per minute"
@@ -29,10 +29,10 @@ _PROBE_GAP_S = 5.0
 """While a pool answers nothing but 429s, it is asked this often at most."""
 _SHORTEST_S = 1e-6
 """A wait that floats cannot tell from none would be asked for again for ever."""
-_NO_MARK = Mark(0.0, 0.0)
+_NO_MARK = BucketSnapshot(0.0, 0.0)
 
 
-class Allowance(Protocol):
+class PoolAllowance(Protocol):
     """The rates of one pool; None where there is no limit."""
 
     @property
@@ -52,7 +52,7 @@ class Allowance(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Need:
+class ExpectedUsage:
     """What a request is expected to take, in tokens."""
 
     input_tokens: float
@@ -66,7 +66,7 @@ class Need:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class MustWait:
     """Not yet: ask again in *seconds*."""
 
     seconds: float
@@ -74,22 +74,22 @@ class Wait:
 
 
 @dataclass(slots=True, eq=False)
-class Reading:
+class PoolLimitReading:
     """A prompt whose tokens of input are told when its answer begins."""
 
     told: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Booking:
+class PoolBooking:
     """What was taken for one request, and where the buckets stood then."""
 
-    need: Need
+    need: ExpectedUsage
     at: float
-    requests: Mark
+    requests: BucketSnapshot
     input: InputBooking | None
     output: OutputBooking | None
-    reading: Reading | None = None
+    reading: PoolLimitReading | None = None
     """None: what the prompt counts is told soon enough when its answer is over."""
 
     @property
@@ -98,10 +98,10 @@ class Booking:
         return self.reading is not None or (self.output is not None and self.output.watched)
 
 
-class Pace:
+class PoolLimiter:
     """One pool's limits. Take only what `wait` lets through; give each booking back exactly once, by `settle`."""
 
-    def __init__(self, allowance: Allowance, *, now: float, cautious: bool = False, ceiling: bool = False,
+    def __init__(self, allowance: PoolAllowance, *, now: float, cautious: bool = False, ceiling: bool = False,
                  share: float = 1.0) -> None:  # fmt: skip
         """*cautious*: the limits are a guess until an answer states them. *ceiling*: they were chosen, and no answer
         raises them. *share*: so much of each limit is ours to use."""
@@ -116,9 +116,9 @@ class Pace:
                 allowance.requests_per_minute, allowance.input_tokens_per_minute, allowance.output_tokens_per_minute
             )
         )  # fmt: skip
-        self._requests = Bucket(rpm, now=now, level=1.0, spaced=True, share=share) if rpm else None
-        self._input = Input(itpm, now=now, share=share) if itpm else None
-        self._output = Output(otpm, now=now, share=share) if otpm else None
+        self._requests = BucketMirror(rpm, now=now, level=1.0, spaced=True, share=share) if rpm else None
+        self._input = InputLimit(itpm, now=now, share=share) if itpm else None
+        self._output = OutputLimit(otpm, now=now, share=share) if otpm else None
         self._ramp_at = now if any(self.limits) else -inf
         self._last_at = -inf
         self._paused_until = now
@@ -139,13 +139,13 @@ class Pace:
         )
         return rpm, itpm, otpm
 
-    def wait(self, need: Need, now: float) -> Wait | None:
+    def wait(self, need: ExpectedUsage, now: float) -> MustWait | None:
         """None: it may leave now, by `take`."""
         if self._limited_since is not None:
             until = max(self._paused_until, self._last_at + _PROBE_GAP_S)
-            return Wait(until - now, "rate limited") if until > now else None
+            return MustWait(until - now, "rate limited") if until > now else None
         if self._cautious and (blind := self._last_at + _BLIND_GAP_S - now) > 0:
-            return Wait(blind, "first answer")
+            return MustWait(blind, "first answer")
         longest, why = self._last_at + self._ramp_gap(now) - now, _GENTLE
         for bucket, units, reason in (
             (self._requests, 1.0, _REQUESTS),
@@ -161,14 +161,14 @@ class Pace:
             self._waits_for_input = why == _INPUT
             if why == _OUTPUT and self._output is not None:
                 self._output.bound()
-        return Wait(max(longest, _SHORTEST_S), why) if longest > 0 else None
+        return MustWait(max(longest, _SHORTEST_S), why) if longest > 0 else None
 
-    def take(self, need: Need, now: float) -> Booking:
+    def take(self, need: ExpectedUsage, now: float) -> PoolBooking:
         """Book a request that leaves now."""
         self._last_at = now
-        reading = Reading() if self._waits_for_input and not need.proven else None
+        reading = PoolLimitReading() if self._waits_for_input and not need.proven else None
         self._waits_for_input = False
-        return Booking(
+        return PoolBooking(
             need,
             now,
             self._requests.take(1.0, now) if self._requests else _NO_MARK,
@@ -177,7 +177,7 @@ class Pace:
             reading,
         )
 
-    def settle(self, booking: Booking, usage: Usage, limits: Limits | None, now: float) -> bool:
+    def settle(self, booking: PoolBooking, usage: Usage, limits: Limits | None, now: float) -> bool:
         """An answer came: replace what was expected by what was counted, and learn from its headers.
 
         Returns whether the limits in force changed.
@@ -191,27 +191,27 @@ class Pace:
             self._ramp_at = now
         return limits is not None and self._learn(booking, limits, now)
 
-    def began(self, booking: Booking, limits: Limits | None, now: float) -> bool:
+    def began(self, booking: PoolBooking, limits: Limits | None, now: float) -> bool:
         """A watched answer begins, and its headers are of now; leave them out when it is settled. Returns as that."""
         return limits is not None and self._learn(booking, limits, now)
 
-    def read(self, booking: Booking, input_tokens: int, now: float) -> None:
+    def read(self, booking: PoolBooking, input_tokens: int, now: float) -> None:
         """The prompt of a watched answer counted so many tokens: long before it is over."""
         if self._input and booking.input and booking.reading is not None and not booking.reading.told:
             booking.reading.told = True
             self._input.settle(booking.input, input_tokens, now)
 
-    def showed(self, booking: Booking, size: float, now: float) -> None:
+    def showed(self, booking: PoolBooking, size: float, now: float) -> None:
         """A watched answer has grown by *size* bytes."""
         if self._output and booking.output:
             self._output.showed(booking.output, size * booking.need.tokens_per_byte, now)
 
-    def hides(self, booking: Booking) -> None:
+    def hides(self, booking: PoolBooking) -> None:
         """A watched answer grows by what is not shown."""
         if self._output and booking.output:
             self._output.hides(booking.output)
 
-    def cancel(self, booking: Booking, now: float, *, counted: bool) -> None:
+    def cancel(self, booking: PoolBooking, now: float, *, counted: bool) -> None:
         """No answer came; *counted*: the API may have counted its tokens all the same. The request itself is not given
         back: whether a refused one counts is nowhere said."""
         if counted:
@@ -219,7 +219,7 @@ class Pace:
         else:
             self._return(booking, 0, 0, now)
 
-    def refused(self, booking: Booking, wait_s: float, now: float) -> None:
+    def refused(self, booking: PoolBooking, wait_s: float, now: float) -> None:
         """A 429: nothing leaves for *wait_s*, then one request at a time until one is answered."""
         self.cancel(booking, now, counted=False)
         self._paused_until = max(self._paused_until, now + wait_s)
@@ -242,7 +242,7 @@ class Pace:
         return 0.0 if self._limited_since is None else now - self._limited_since
 
     def _return(
-        self, booking: Booking, input_tokens: float, output_tokens: float, now: float, *, answered: bool = False
+        self, booking: PoolBooking, input_tokens: float, output_tokens: float, now: float, *, answered: bool = False
     ) -> None:
         if self._input and booking.input and not (booking.reading is not None and booking.reading.told):
             self._input.settle(booking.input, input_tokens, now)
@@ -254,7 +254,7 @@ class Pace:
         age = now - self._ramp_at
         return -inf if age > _RAMPED_S else 2.0 ** (-age / _DOUBLING_S) / _FIRST_PER_S
 
-    def _learn(self, booking: Booking, limits: Limits, now: float) -> bool:
+    def _learn(self, booking: PoolBooking, limits: Limits, now: float) -> bool:
         allowance = self._allowance
         changed = [
             self._take_over(bucket, reading, chosen, now)
@@ -273,7 +273,11 @@ class Pace:
         return any(changed)
 
     def _take_over(
-        self, bucket: Bucket | Input | Output | None, reading: LimitReading, chosen: float | None, now: float
+        self,
+        bucket: BucketMirror | InputLimit | OutputLimit | None,
+        reading: LimitReading,
+        chosen: float | None,
+        now: float,
     ) -> bool:
         if bucket is None or not reading.limit:
             return False

@@ -14,8 +14,8 @@ from aiolimiter import AsyncLimiter
 
 from claudebatch.core.domain import Limits, Usage
 from claudebatch.core.errors import LimitKind
-from claudebatch.layers.rate_limit.concurrency import Slots
-from claudebatch.layers.rate_limit.limiter import Booking, Need, Pace, Wait
+from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage, MustWait, PoolBooking, PoolLimiter
 
 _PERIOD_S = 0.1
 _LOOK_AGAIN_S = 60.0
@@ -25,19 +25,19 @@ _SAME_SPEED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class InForce:
+class PoolState:
     """What limits a pool now: requests, input and output tokens per minute (None: not limited), requests in flight."""
 
     limits: tuple[float | None, float | None, float | None]
     in_flight: int
 
 
-class Watcher:
+class LocalTracker:
     """Tells a pool's pace what is seen of one answer."""
 
     __slots__ = ("_booking", "_now", "_pace", "heard", "hidden", "shown")
 
-    def __init__(self, pace: Pace, booking: Booking, now: Callable[[], float]) -> None:
+    def __init__(self, pace: PoolLimiter, booking: PoolBooking, now: Callable[[], float]) -> None:
         self._pace = pace
         self._booking = booking
         self._now = now
@@ -69,7 +69,7 @@ class Watcher:
 class LocalPool:
     """One pool's pace and its requests in flight, shared by all lanes of this process."""
 
-    def __init__(self, name: str, pace: Pace, slots: Slots, *, now: Callable[[], float]) -> None:
+    def __init__(self, name: str, pace: PoolLimiter, slots: ConcurrencyLimit, *, now: Callable[[], float]) -> None:
         self.name = name
         self._pace = pace
         self._slots = slots
@@ -79,18 +79,18 @@ class LocalPool:
         self._gate_per_s = 0.0
 
     @property
-    def in_force(self) -> InForce:
+    def in_force(self) -> PoolState:
         """What limits it now."""
-        return InForce(self._pace.limits, self._slots.limit)
+        return PoolState(self._pace.limits, self._slots.limit)
 
-    async def book(self, need: Need) -> Booking | Wait:
+    async def book(self, need: ExpectedUsage) -> PoolBooking | MustWait:
         """Take what a request needs, all of it or nothing; else say when to ask again."""
         moment = self._now()
         wait = self._pace.wait(need, moment)
         if wait is not None:
             return wait
         if (seconds := self._slots.wait(moment)) > 0:
-            return Wait(min(seconds, _LOOK_AGAIN_S), "requests in flight")
+            return MustWait(min(seconds, _LOOK_AGAIN_S), "requests in flight")
         self._slots.take()
         return self._pace.take(need, moment)
 
@@ -104,23 +104,23 @@ class LocalPool:
             self._gate, self._gate_per_s = AsyncLimiter(at_once, at_once / top), top
         await self._gate.acquire()
 
-    def watch(self, booking: Booking) -> Watcher | None:
+    def watch(self, booking: PoolBooking) -> LocalTracker | None:
         """Who wants to see the answer grow; None: nobody."""
-        return Watcher(self._pace, booking, self._now) if booking.watched else None
+        return LocalTracker(self._pace, booking, self._now) if booking.watched else None
 
-    async def settle(self, booking: Booking, usage: Usage, limits: Limits | None) -> None:
+    async def settle(self, booking: PoolBooking, usage: Usage, limits: Limits | None) -> None:
         """An answer came: what was expected becomes what was counted, and what its headers say is learned."""
         moment = self._now()
         self._slots.free(moment, answered=True)
         self._pace.settle(booking, usage, limits, moment)
 
-    async def cancel(self, booking: Booking, *, counted: bool) -> None:
+    async def cancel(self, booking: PoolBooking, *, counted: bool) -> None:
         """No answer came; *counted*: the API may have counted the request all the same."""
         moment = self._now()
         self._slots.free(moment, answered=False)
         self._pace.cancel(booking, moment, counted=counted)
 
-    async def refuse(self, booking: Booking, kind: LimitKind, wait_s: float) -> None:
+    async def refuse(self, booking: PoolBooking, kind: LimitKind, wait_s: float) -> None:
         """A 429 came. Too many in flight means fewer in flight; the other kinds pause the pool for *wait_s*."""
         moment = self._now()
         if kind == "concurrency":

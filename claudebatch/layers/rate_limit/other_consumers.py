@@ -8,7 +8,7 @@ _MOST = 0.95
 """Of the rate: what they take may change at any time, so a little is always tried."""
 
 
-class Others:
+class OtherConsumers:
     """An integral controller: it rests where the picture need not be moved any more."""
 
     def __init__(self, now: float) -> None:

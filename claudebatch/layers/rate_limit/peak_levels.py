@@ -11,7 +11,7 @@ _STALE_S = 6.0
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class BucketSnapshot:
     """Where the picture stood right after a booking, to hold its answer's headers against."""
 
     level: float
@@ -20,7 +20,7 @@ class Mark:
     unbound: float = 0.0
 
 
-class Peaks:
+class PeakLevels:
     """Levels in the order in which they were noted. Only those are kept that no later one reached."""
 
     def __init__(self) -> None:

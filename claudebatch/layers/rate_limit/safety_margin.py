@@ -12,7 +12,7 @@ wrong for good is tried less and less often."""
 _DOUBLINGS = 10
 
 
-class Trust:
+class SafetyMargin:
     """*reserve_s*: seconds of allowance that the picture stays behind the API's bucket. *room_s*: seconds of it that
     may be saved up blindly; *least_room_s*: after a refusal."""
 

@@ -6,7 +6,7 @@ from collections import deque
 from typing import Protocol
 
 from claudebatch.core.domain import Call, Usage
-from claudebatch.layers.rate_limit.limiter import Need
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage
 
 _FIRST_FACTOR = 1.25
 """Until answers say better, estimates lean this far to the high side: they may be a third too low."""
@@ -22,7 +22,7 @@ _MEMORY = 200
 """So many answers are remembered, in a run whose rows may change their kind on the way."""
 
 
-class Experience(Protocol):
+class PastUsage(Protocol):
     """What earlier runs tell; None where they tell nothing."""
 
     def input_factor(self, model: str) -> float | None:
@@ -34,17 +34,17 @@ class Experience(Protocol):
         ...
 
 
-class Learned:
+class UsageEstimates:
     """Expects of each call what calls like it took: in this run, and while those are few, in earlier ones."""
 
-    def __init__(self, before: Experience | None = None) -> None:
+    def __init__(self, before: PastUsage | None = None) -> None:
         self._before = before
         # Mutable, changed by the methods below only.
         self._inputs: dict[str, _Ratio] = {}
         self._outputs: dict[tuple[str, str], _Lengths] = {}
         self._densities: dict[tuple[str, str], _Ratio] = {}
 
-    def expect(self, call: Call) -> Need:
+    def expect(self, call: Call) -> ExpectedUsage:
         """What *call* will count against the limits of its pool."""
         size = call.size
         ratio = self._inputs.get(call.model) or self._ratio(call.model)
@@ -53,7 +53,7 @@ class Learned:
         most = size.input_tokens * ratio.most if ratio.most else 0.0
         density = self._densities.get((call.model, call.route.rule))
         per_byte = density.factor if density is not None else _FIRST_TOKENS_PER_BYTE
-        return Need(
+        return ExpectedUsage(
             size.input_tokens * ratio.factor, min(usual, size.output_bound), most, per_byte, proven=ratio.proven
         )
 

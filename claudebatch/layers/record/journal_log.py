@@ -7,8 +7,8 @@ from collections.abc import Callable
 from datetime import datetime
 
 from claudebatch.core.domain import Call, Pico, Reply
-from claudebatch.storage.journal import Journal, State
-from claudebatch.storage.journal.records import Intent, Outcome, utc_day
+from claudebatch.storage.journal import AttemptState, Journal
+from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, utc_day
 
 
 class JournalLog:
@@ -20,7 +20,7 @@ class JournalLog:
         self._wall = wall
         self._price_version = price_version
         # Mutable: the attempts in flight as they were written down, by number.
-        self._begun: dict[int, Intent] = {}
+        self._begun: dict[int, AttemptIntent] = {}
 
     async def begin(self, call: Call, worst: Pico) -> int:
         """Write an attempt down; when this returns, its number is durable."""
@@ -38,8 +38,8 @@ class JournalLog:
         """Write its answer and exact cost down."""
         usage = reply.usage
         self._journal.settle(
-            Outcome(
-                State.ANSWERED,
+            AttemptRecord(
+                AttemptState.ANSWERED,
                 reply.cost,
                 reply.cost_known,
                 usage.input_tokens,
@@ -68,18 +68,18 @@ class JournalLog:
     ) -> None:
         """Write down that it brought no answer; *unknown*: it may be billed all the same."""
         intent = self._begun.pop(attempt)
-        state = State.UNKNOWN if unknown else State.FAILED
+        state = AttemptState.UNKNOWN if unknown else AttemptState.FAILED
         latency_ms = self._now_ms() - intent.sent_ms
         self._journal.settle(
-            Outcome(
+            AttemptRecord(
                 state, 0, True, 0, 0, 0, 0, 0, 0, None, None, None, self._price_version, latency_ms, status,
                 request_id, error, None, False, attempt, intent,
             )
         )  # fmt: skip
 
-    def _intent(self, attempt: int, call: Call, worst: Pico) -> Intent:
+    def _intent(self, attempt: int, call: Call, worst: Pico) -> AttemptIntent:
         sent_ms, size = self._now_ms(), call.size
-        return Intent(
+        return AttemptIntent(
             attempt,
             call.row,
             call.model,

@@ -18,7 +18,7 @@ import diskcache
 from claudebatch.core.errors import StorageError
 from claudebatch.core.reports import CacheStats
 from claudebatch.layers.response_cache.bytes_disk import BytesDisk, RefusedEntry
-from claudebatch.storage.batch_writer import Groups
+from claudebatch.storage.batch_writer import BatchWriter
 from claudebatch.storage.private_files import CACHE_DIR, private_dir, private_file
 
 Answer = TypeVar("Answer")
@@ -71,7 +71,7 @@ class DiskCacheStore:
         # Likewise: look-aheads under way, and what was put meanwhile and they may have missed.
         self._looking = 0
         self._put_meanwhile: set[str] = set()
-        self._groups: Groups[tuple[str, bytes | None]] = Groups(
+        self._groups: BatchWriter[tuple[str, bytes | None]] = BatchWriter(
             self._work, name="response-cache", linger_s=_LINGER_S, enough=_ENOUGH
         )
 

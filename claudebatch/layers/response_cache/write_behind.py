@@ -11,7 +11,7 @@ from functools import partial
 from typing import Protocol
 
 
-class Cache(Protocol):
+class SlowCache(Protocol):
     """What keeps the answers: see `DiskCacheStore`."""
 
     async def get(self, key: str) -> bytes | None:
@@ -23,10 +23,10 @@ class Cache(Protocol):
         ...
 
 
-class KeptAfter:
+class WriteBehind:
     """A cache whose writes wait for the journal; those that wait are found all the same."""
 
-    def __init__(self, cache: Cache, *, after: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(self, cache: SlowCache, *, after: Callable[[Callable[[], None]], None]) -> None:
         """*after* calls what it is given once everything is written down that was handed over before."""
         self._cache = cache
         self._after = after

@@ -3,28 +3,28 @@
 from claudebatch.storage.journal.journal import Journal
 from claudebatch.storage.journal.queries import Totals
 from claudebatch.storage.journal.rows import (
+    DuplicateId,
     IndexReport,
+    RowFilter,
     RowKey,
     RowRecord,
     RowRef,
-    Twin,
-    Wanted,
     index_rows,
     pending_keys,
     pending_rows,
 )
-from claudebatch.storage.journal.schema import State, open_journal
+from claudebatch.storage.journal.schema import AttemptState, open_journal
 
 __all__ = [
+    "AttemptState",
+    "DuplicateId",
     "IndexReport",
     "Journal",
+    "RowFilter",
     "RowKey",
     "RowRecord",
     "RowRef",
-    "State",
     "Totals",
-    "Twin",
-    "Wanted",
     "index_rows",
     "open_journal",
     "pending_keys",

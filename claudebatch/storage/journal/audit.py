@@ -24,7 +24,7 @@ _RESULTS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Audit:
+class JournalAudit:
     """What is not as it was written."""
 
     structure: str | None
@@ -45,7 +45,7 @@ class Audit:
         return not (self.structure or self.bad_answers or self.bad_records or self.bad_results)
 
 
-def audit(journal: sqlite3.Connection) -> Audit:
+def audit(journal: sqlite3.Connection) -> JournalAudit:
     """Look at every row of *journal*. Takes some 10 us for each."""
     structure: str | None = None
     answers: list[int] = []
@@ -71,7 +71,7 @@ def audit(journal: sqlite3.Connection) -> Audit:
             structure = _structure(journal) if numbered else "the results have lost their numbers"
         except (sqlite3.Error, ValueError) as error:  # a damaged name of a column is no text either
             structure = str(error)
-    return Audit(structure, attempts, lines, tuple(answers), tuple(records), tuple(results))
+    return JournalAudit(structure, attempts, lines, tuple(answers), tuple(records), tuple(results))
 
 
 def unsound(journal: sqlite3.Connection) -> Iterator[int]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from claudebatch.core.errors import StorageError
 from claudebatch.core.jsonl import encode_in_order
-from claudebatch.storage.journal.records import Intent
+from claudebatch.storage.journal.records import AttemptIntent
 
 _SEAL_BYTES = 16
 
@@ -43,7 +43,7 @@ def body_digest(body: object) -> bytes | None:
     return hashlib.sha256(body).digest()[:_SEAL_BYTES]
 
 
-def intent_seal(intent: Intent) -> bytes:
+def intent_seal(intent: AttemptIntent) -> bytes:
     """The seal of an attempt that is on its way."""
     return attempt_seal(intent[:10] + _UNTOLD)
 

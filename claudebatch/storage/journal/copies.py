@@ -10,7 +10,7 @@ from pathlib import Path
 
 from claudebatch.core.jsonl import decode, raw_members
 from claudebatch.core.result_lines import parts
-from claudebatch.storage.journal.audit import Audit
+from claudebatch.storage.journal.audit import JournalAudit
 from claudebatch.storage.journal.checksums import ATTEMPT_FIELDS
 
 _LEDGER = tuple(name for name in ATTEMPT_FIELDS if name not in ("simulated", "digest"))
@@ -25,12 +25,12 @@ LookUp = Callable[[Sequence[str]], Sequence[bytes | None]]
 
 
 class FoundCopies:
-    """The copies of what an `Audit` found damaged, looked up once."""
+    """The copies of what an `JournalAudit` found damaged, looked up once."""
 
     def __init__(
         self,
         journal: sqlite3.Connection,
-        damage: Audit,
+        damage: JournalAudit,
         *,
         output: Path | None,
         look_up: LookUp,

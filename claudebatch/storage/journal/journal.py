@@ -14,8 +14,8 @@ from typing import Protocol, TypeVar
 
 from claudebatch.core.errors import JournalFailed, OutputFailed, StopRun
 from claudebatch.core.result_lines import line
-from claudebatch.storage.batch_writer import Groups
-from claudebatch.storage.journal.records import Intent, Outcome, Record, Result
+from claudebatch.storage.batch_writer import BatchWriter
+from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, Record, ResultRecord
 from claudebatch.storage.journal.statements import write_intents, write_outcomes, write_results
 
 Answer = TypeVar("Answer")
@@ -30,7 +30,7 @@ _READER_FIX = "run the same command again, with a reader that stays"
 _FIX = "free some space or mend the disk, then run the same command"
 
 
-class Output(Protocol):
+class ResultsOutput(Protocol):
     """Where result lines go."""
 
     def append(self, lines: list[bytes]) -> None:
@@ -38,14 +38,14 @@ class Output(Protocol):
         ...
 
 
-class Ledger(Protocol):
+class LedgerSink(Protocol):
     """The machine-wide account of spend."""
 
-    def apply(self, intents: list[Intent], outcomes: list[Outcome]) -> None:
+    def apply(self, intents: list[AttemptIntent], outcomes: list[AttemptRecord]) -> None:
         """Add holds, durably; turn earlier holds into settlements, soon."""
         ...
 
-    def keep(self, results: list[Result]) -> None:
+    def keep(self, results: list[ResultRecord]) -> None:
         """Hear of results, some of which cost nothing, without writing anything."""
         ...
 
@@ -61,10 +61,10 @@ class Journal:
         self,
         connection: sqlite3.Connection,
         *,
-        output: Output,
-        ledger: Ledger,
+        output: ResultsOutput,
+        ledger: LedgerSink,
         on_failure: Callable[[str], None],
-        rescue: Callable[[list[Outcome]], object] | None = None,
+        rescue: Callable[[list[AttemptRecord]], object] | None = None,
     ) -> None:
         """*rescue* takes outcomes that could not be written to the end."""
         self._connection = connection
@@ -74,26 +74,26 @@ class Journal:
         self._rescue = rescue
         # Mutable, and the writing thread's: outcomes that the ledger has yet to hear of, and records that could not
         # be written and are tried again with the next ones.
-        self._settled: list[Outcome] = []
+        self._settled: list[AttemptRecord] = []
         self._unwritten: list[Record] = []
         self.failure: StopRun | None = None
         """Why nothing may be sent any more. What was sent is written down all the same, wherever that is possible."""
         (last,) = connection.execute("SELECT coalesce(max(attempt), 0) FROM attempts").fetchone()
         self._last_attempt: int = last
-        self._groups: Groups[Record] = Groups(self._write, name="journal", linger_s=_LINGER_S, enough=_ENOUGH)
+        self._groups: BatchWriter[Record] = BatchWriter(self._write, name="journal", linger_s=_LINGER_S, enough=_ENOUGH)
 
     def next_attempt(self) -> int:
         """A number that no attempt of this run has had."""
         self._last_attempt += 1
         return self._last_attempt
 
-    async def begin(self, intent: Intent) -> None:
+    async def begin(self, intent: AttemptIntent) -> None:
         """Write an attempt down; when this returns, it is durable and may be sent."""
         written = await self._groups.ask(intent)
         if not written and self.failure is not None:
             raise self.failure
 
-    def settle(self, outcome: Outcome) -> None:
+    def settle(self, outcome: AttemptRecord) -> None:
         """Write an attempt's outcome down, soon."""
         self._groups.put(outcome)
 
@@ -101,14 +101,14 @@ class Journal:
         """Call *then* once what was handed over so far is written down, or could not be."""
         self._groups.after(then)
 
-    async def finish(self, result: Result) -> None:
+    async def finish(self, result: ResultRecord) -> None:
         """Write a row's result down, then its output line, soon; waits only while too much is still unwritten."""
         if self._groups.backlog > _BACKLOG:
             await self._groups.ask(result)
         else:
             self._groups.put(result)
 
-    async def finish_all(self, results: Sequence[Result]) -> None:
+    async def finish_all(self, results: Sequence[ResultRecord]) -> None:
         """As `finish`, for many rows in one hand-over; waits while those before them are still unwritten."""
         if results and self._groups.backlog:
             await self._groups.ask(results[0])
@@ -137,7 +137,7 @@ class Journal:
         if self._unwritten:
             self._write([])
         if self._unwritten and self._rescue is not None:
-            self._rescue([record for record in self._unwritten if type(record) is Outcome])
+            self._rescue([record for record in self._unwritten if type(record) is AttemptRecord])
         try:
             self._tell_ledger([])
         except (sqlite3.Error, OSError) as error:
@@ -152,20 +152,20 @@ class Journal:
     def _write(self, group: list[Record]) -> list[bool]:
         """Whether each of *group* is durable. Answers that were paid for are not given up because one write failed."""
         may_begin = self.failure is None
-        records = self._unwritten + [record for record in group if may_begin or type(record) is not Intent]
+        records = self._unwritten + [record for record in group if may_begin or type(record) is not AttemptIntent]
         try:
             self._commit(records)
         except (sqlite3.Error, OSError) as error:
-            self._unwritten = [record for record in records if type(record) is not Intent]
+            self._unwritten = [record for record in records if type(record) is not AttemptIntent]
             self.fail(JournalFailed(f"the run's records cannot be written: {error}", fix=_FIX))
             return [False] * len(group)
         self._unwritten = []
-        return [may_begin or type(record) is not Intent for record in group]
+        return [may_begin or type(record) is not AttemptIntent for record in group]
 
     def _commit(self, group: list[Record]) -> None:
-        intents = [record for record in group if type(record) is Intent]
-        outcomes = [record for record in group if type(record) is Outcome]
-        results = [record for record in group if type(record) is Result]
+        intents = [record for record in group if type(record) is AttemptIntent]
+        outcomes = [record for record in group if type(record) is AttemptRecord]
+        results = [record for record in group if type(record) is ResultRecord]
         if intents:
             self._tell_ledger(intents)
         self._connection.execute("BEGIN IMMEDIATE")
@@ -184,7 +184,7 @@ class Journal:
         if results and self.failure is None:
             self._show(results)
 
-    def _show(self, results: list[Result]) -> None:
+    def _show(self, results: list[ResultRecord]) -> None:
         try:
             self._output.append([line(result.head, result.message) for result in results])
         except OSError as error:
@@ -198,7 +198,7 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             self.fail(JournalFailed(f"the spend ledger cannot be written: {error}", fix=_FIX))
 
-    def _tell_ledger(self, intents: list[Intent]) -> None:
+    def _tell_ledger(self, intents: list[AttemptIntent]) -> None:
         if intents or self._settled:
             settled, self._settled = self._settled, []
             self._ledger.apply(intents, settled)

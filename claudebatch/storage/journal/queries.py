@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from claudebatch.core.domain import Pico
 from claudebatch.core.result_lines import line
 from claudebatch.storage.journal.checksums import RESULT_FIELDS, body_digest, damaged, is_sound, reseal, result_seal
-from claudebatch.storage.journal.schema import State
+from claudebatch.storage.journal.schema import AttemptState
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,14 @@ def totals(connection: sqlite3.Connection) -> Totals:
     row = connection.execute(
         "SELECT count(*), coalesce(sum(cost), 0), coalesce(sum(CASE WHEN state IN (?, ?) THEN worst END), 0),"
         " coalesce(sum(state IN (?, ?)), 0), coalesce(min(cost_known), 1) FROM attempts",
-        (State.SENT, State.UNKNOWN, State.SENT, State.UNKNOWN),
+        (AttemptState.SENT, AttemptState.UNKNOWN, AttemptState.SENT, AttemptState.UNKNOWN),
     ).fetchone()
     return Totals(row[0], row[1], row[2], row[3], bool(row[4]))
 
 
 def give_up_on_sent(connection: sqlite3.Connection) -> int:
     """Attempts of a dead session without an outcome become unknown, at their worst case; returns how many."""
-    return _change(connection, State.SENT, State.UNKNOWN)
+    return _change(connection, AttemptState.SENT, AttemptState.UNKNOWN)
 
 
 _UNDECIDED = (
@@ -47,7 +47,7 @@ _UNDECIDED = (
 def undecided(connection: sqlite3.Connection) -> tuple[int, Pico]:
     """(rows, worst case of their requests) of the rows without an answer that may have been billed for one."""
     query = f"SELECT count(DISTINCT a.row), coalesce(sum(a.worst), 0){_UNDECIDED}"
-    rows, worst = connection.execute(query, (State.SENT, State.UNKNOWN)).fetchone()
+    rows, worst = connection.execute(query, (AttemptState.SENT, AttemptState.UNKNOWN)).fetchone()
     return rows, worst
 
 
@@ -58,7 +58,7 @@ def leave_out_unknown(connection: sqlite3.Connection) -> int:
     """
     connection.execute("CREATE TEMP TABLE left_out (row INTEGER PRIMARY KEY)")
     into = f"INSERT INTO temp.left_out SELECT DISTINCT a.row{_UNDECIDED}"
-    left = connection.execute(into, (State.SENT, State.UNKNOWN)).rowcount
+    left = connection.execute(into, (AttemptState.SENT, AttemptState.UNKNOWN)).rowcount
     connection.execute(
         "INSERT OR IGNORE INTO temp.left_out SELECT row FROM rows WHERE length(key) > 0"
         " AND key IN (SELECT r.key FROM rows r JOIN temp.left_out l ON l.row = r.row)"
@@ -68,10 +68,10 @@ def leave_out_unknown(connection: sqlite3.Connection) -> int:
 
 def decide_unknown(connection: sqlite3.Connection, *, billed: bool) -> int:
     """Unknown attempts cost their worst case from now on, or nothing, because the user says so; returns how many."""
-    return _change(connection, State.UNKNOWN, State.SETTLED, cost="worst" if billed else "0")
+    return _change(connection, AttemptState.UNKNOWN, AttemptState.SETTLED, cost="worst" if billed else "0")
 
 
-def _change(connection: sqlite3.Connection, before: State, after: State, *, cost: str = "cost") -> int:
+def _change(connection: sqlite3.Connection, before: AttemptState, after: AttemptState, *, cost: str = "cost") -> int:
     own = not connection.in_transaction
     if own:
         connection.execute("BEGIN IMMEDIATE")
@@ -102,7 +102,7 @@ def drop_superseded(connection: sqlite3.Connection) -> int:
 def holds_real_answers(connection: sqlite3.Connection) -> bool:
     """Whether any answer came from the API itself."""
     real = "SELECT 1 FROM attempts WHERE state = ? AND NOT simulated LIMIT 1"
-    return connection.execute(real, (State.ANSWERED,)).fetchone() is not None
+    return connection.execute(real, (AttemptState.ANSWERED,)).fetchone() is not None
 
 
 def drop_simulated(connection: sqlite3.Connection) -> None:
@@ -145,5 +145,5 @@ def unshown_answers(connection: sqlite3.Connection) -> list[tuple[int, int]]:
     return connection.execute(
         "SELECT a.row, max(a.attempt) FROM attempts a JOIN rows r ON r.row = a.row AND r.live"
         " WHERE a.state = ? AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok) GROUP BY a.row",
-        (State.ANSWERED,),
+        (AttemptState.ANSWERED,),
     ).fetchall()

@@ -11,7 +11,7 @@ from claudebatch.core.domain import Pico
 _MS_PER_DAY = 86_400_000
 
 
-class Intent(NamedTuple):
+class AttemptIntent(NamedTuple):
     """An attempt that is about to be sent, at its worst case; the order of fields is that of `seals.ATTEMPT_FIELDS`."""
 
     attempt: int
@@ -31,7 +31,7 @@ class Intent(NamedTuple):
     """The row's id: the journal has it in its table of rows, the spend ledger needs it told."""
 
 
-class Outcome(NamedTuple):
+class AttemptRecord(NamedTuple):
     """What became of an attempt; the order of fields is that of the statement that writes it (`writing`)."""
 
     state: int
@@ -55,10 +55,10 @@ class Outcome(NamedTuple):
     simulated: bool
     attempt: int
     # Not a column: what the spend ledger needs to undo the hold and to write the attempt down.
-    intent: Intent
+    intent: AttemptIntent
 
 
-class Result(NamedTuple):
+class ResultRecord(NamedTuple):
     """A row's result line; `body` where no attempt of this run holds the message."""
 
     row: int
@@ -78,7 +78,7 @@ class Result(NamedTuple):
     rule: str = ""
 
 
-Record = Intent | Outcome | Result
+Record = AttemptIntent | AttemptRecord | ResultRecord
 
 
 def utc_day(ms: int) -> str:

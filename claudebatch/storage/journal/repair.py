@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from claudebatch.core.result_lines import parts
-from claudebatch.storage.journal.audit import Audit, any_text
+from claudebatch.storage.journal.audit import JournalAudit, any_text
 from claudebatch.storage.journal.bit_repair import corrected, corrected_body
 from claudebatch.storage.journal.checksums import (
     ATTEMPT_FIELDS,
@@ -22,7 +22,7 @@ from claudebatch.storage.journal.checksums import (
     fits,
     result_seal,
 )
-from claudebatch.storage.journal.schema import State
+from claudebatch.storage.journal.schema import AttemptState
 
 _MAX_AMOUNT = 2**62
 _TEXTS = frozenset({"model", "day", "rule", "price_version"})
@@ -40,7 +40,7 @@ _STILL_OPEN = (
 )
 
 
-class Copies(Protocol):
+class RecordCopies(Protocol):
     """Where else parts of a journal may lie."""
 
     def lines(self, row: int) -> Iterable[bytes]:
@@ -61,7 +61,7 @@ class Copies(Protocol):
 
 
 @dataclass(slots=True)
-class Restored:
+class RepairReport:
     """What became of what was damaged."""
 
     restored: int = 0
@@ -72,9 +72,9 @@ class Restored:
     """Attempts whose amounts nothing confirms; they count at the most that is known."""
 
 
-def restore(journal: sqlite3.Connection, found: Audit, copies: Copies) -> Restored:
+def restore(journal: sqlite3.Connection, found: JournalAudit, copies: RecordCopies) -> RepairReport:
     """Mend what *found* says is damaged, in one transaction."""
-    done = Restored()
+    done = RepairReport()
     journal.execute("BEGIN IMMEDIATE")
     try:
         with any_text(journal):
@@ -93,7 +93,7 @@ def restore(journal: sqlite3.Connection, found: Audit, copies: Copies) -> Restor
     return done
 
 
-def _record(journal: sqlite3.Connection, attempt: int, copies: Copies, done: Restored) -> int:
+def _record(journal: sqlite3.Connection, attempt: int, copies: RecordCopies, done: RepairReport) -> int:
     """Mend the fields of an attempt; returns its number, which may be what was damaged."""
     *fields, seal, body = journal.execute(_SELECT, (attempt,)).fetchone()
     here = dict(zip(ATTEMPT_FIELDS, fields, strict=True))
@@ -111,7 +111,7 @@ def _record(journal: sqlite3.Connection, attempt: int, copies: Copies, done: Res
 
 
 def _candidates(
-    here: Mapping[str, object], copy: Mapping[str, object] | None, body: object, copies: Copies
+    here: Mapping[str, object], copy: Mapping[str, object] | None, body: object, copies: RecordCopies
 ) -> Iterator[list[object]]:
     digests = [body_digest(body), here["digest"]]
     if isinstance(here["row"], int):
@@ -142,11 +142,11 @@ def _at_most(
     mended["worst"] = max((value for value in known if isinstance(value, int)), default=0)
     mended["cost"] = mended["worst"] if isinstance(body, bytes) else 0
     if not isinstance(body, bytes):
-        mended["state"] = State.UNKNOWN
+        mended["state"] = AttemptState.UNKNOWN
     elif answered:
-        mended.update(state=State.ANSWERED, row=mended["row"] if mended["row"] in answered else answered[0])
+        mended.update(state=AttemptState.ANSWERED, row=mended["row"] if mended["row"] in answered else answered[0])
     else:
-        mended["state"] = State.SETTLED
+        mended["state"] = AttemptState.SETTLED
     mended["simulated"] = 0
     return [mended[name] for name in ATTEMPT_FIELDS]
 
@@ -173,13 +173,15 @@ def _write(journal: sqlite3.Connection, attempt: int, fields: Sequence[object]) 
     return number if isinstance(number, int) else attempt
 
 
-def _missing(journal: sqlite3.Connection, copies: Copies, done: Restored) -> None:
+def _missing(journal: sqlite3.Connection, copies: RecordCopies, done: RepairReport) -> None:
     """Attempts that the ledger knows and the journal does not: what they cost stays spent."""
     there = {attempt for (attempt,) in journal.execute("SELECT attempt FROM attempts")}
     for copy in copies.records():
         attempt = copy["attempt"]
         if attempt not in there and isinstance(attempt, int):
-            fields = [{**copy, "digest": None, "simulated": 0, "state": State.SETTLED}[name] for name in ATTEMPT_FIELDS]
+            fields = [
+                {**copy, "digest": None, "simulated": 0, "state": AttemptState.SETTLED}[name] for name in ATTEMPT_FIELDS
+            ]
             marks = ",".join("?" * (len(ATTEMPT_FIELDS) + 1))
             journal.execute(
                 f"INSERT INTO attempts ({', '.join(ATTEMPT_FIELDS)}, seal) VALUES ({marks})",
@@ -188,7 +190,7 @@ def _missing(journal: sqlite3.Connection, copies: Copies, done: Restored) -> Non
             done.unsure.append(attempt)
 
 
-def _answer(journal: sqlite3.Connection, attempt: int, copies: Copies, done: Restored) -> None:
+def _answer(journal: sqlite3.Connection, attempt: int, copies: RecordCopies, done: RepairReport) -> None:
     *fields, _, body = journal.execute(_SELECT, (attempt,)).fetchone()
     here = dict(zip(ATTEMPT_FIELDS, fields, strict=True))
     digest = here["digest"]
@@ -206,11 +208,11 @@ def _answer(journal: sqlite3.Connection, attempt: int, copies: Copies, done: Res
         return
     # It stays paid for. The rows that it answered are asked again.
     journal.execute("UPDATE attempts SET body = NULL WHERE attempt = ?", (attempt,))
-    _write(journal, attempt, [{**here, "digest": None, "state": State.SETTLED}[name] for name in ATTEMPT_FIELDS])
+    _write(journal, attempt, [{**here, "digest": None, "state": AttemptState.SETTLED}[name] for name in ATTEMPT_FIELDS])
     done.lost += sharing
 
 
-def _result(journal: sqlite3.Connection, n: int, copies: Copies, done: Restored) -> None:
+def _result(journal: sqlite3.Connection, n: int, copies: RecordCopies, done: RepairReport) -> None:
     *fields, seal = journal.execute(
         f"SELECT {', '.join(RESULT_FIELDS)}, seal FROM results WHERE n = ?", (n,)
     ).fetchone()
@@ -233,13 +235,13 @@ def _result(journal: sqlite3.Connection, n: int, copies: Copies, done: Restored)
     done.lost.append(row)
 
 
-def _write_result(journal: sqlite3.Connection, n: int, fields: Sequence[object], done: Restored) -> None:
+def _write_result(journal: sqlite3.Connection, n: int, fields: Sequence[object], done: RepairReport) -> None:
     changed = ", ".join(f"{name} = ?" for name in RESULT_FIELDS)
     journal.execute(f"UPDATE results SET {changed}, seal = ? WHERE n = ?", (*fields, result_seal(fields), n))
     done.restored += 1
 
 
-def _drop_dangling(journal: sqlite3.Connection, done: Restored) -> None:
+def _drop_dangling(journal: sqlite3.Connection, done: RepairReport) -> None:
     for n, row in journal.execute(_DANGLING).fetchall():
         journal.execute("DELETE FROM results WHERE n = ?", (n,))
         done.lost.append(row)
@@ -247,4 +249,4 @@ def _drop_dangling(journal: sqlite3.Connection, done: Restored) -> None:
 
 def _is_open(journal: sqlite3.Connection, row: int) -> bool:
     """Whether *row* has no answer, and none in the journal that its next session will show."""
-    return journal.execute(_STILL_OPEN, (row, State.ANSWERED)).fetchone() is not None
+    return journal.execute(_STILL_OPEN, (row, AttemptState.ANSWERED)).fetchone() is not None

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from claudebatch.storage.journal.records import Intent, Outcome
+from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord
 from claudebatch.storage.journal.statements import write_outcomes
 from claudebatch.storage.private_files import private_file
 
@@ -36,7 +36,7 @@ class Rescue:
             self._descriptor = os.open(private_file(self._path), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             _take(self._descriptor)
 
-    def save(self, outcomes: Sequence[Outcome]) -> bool:
+    def save(self, outcomes: Sequence[AttemptRecord]) -> bool:
         """Write *outcomes* down; whether they are durable."""
         if self._descriptor is None:
             return False
@@ -74,7 +74,7 @@ def absorb(folder: Path, run_id: str, journal: sqlite3.Connection) -> int:
     return len(outcomes)
 
 
-def _outcomes(data: bytes, run_id: bytes) -> Iterator[Outcome]:
+def _outcomes(data: bytes, run_id: bytes) -> Iterator[AttemptRecord]:
     head, *lines = data.partition(b"\0")[0].split(b"\n")
     if head != run_id:
         return  # of a run that was started over since
@@ -83,14 +83,14 @@ def _outcomes(data: bytes, run_id: bytes) -> Iterator[Outcome]:
             yield _decoded(line)
 
 
-def _encoded(outcome: Outcome) -> bytes:
+def _encoded(outcome: AttemptRecord) -> bytes:
     body = None if outcome.body is None else base64.b64encode(outcome.body).decode()
     return json.dumps(outcome._replace(body=body)).encode()  # type: ignore[arg-type]  # text for a moment
 
 
-def _decoded(line: bytes) -> Outcome:
+def _decoded(line: bytes) -> AttemptRecord:
     *fields, intent = json.loads(line)
-    outcome = Outcome._make([*fields, Intent._make(intent)])
+    outcome = AttemptRecord._make([*fields, AttemptIntent._make(intent)])
     body = None if outcome.body is None else base64.b64decode(outcome.body, validate=True)
     return outcome._replace(body=body)
 

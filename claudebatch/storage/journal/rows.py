@@ -66,7 +66,7 @@ class RowKey(NamedTuple):
     key: bytes
 
 
-class Wanted(NamedTuple):
+class RowFilter(NamedTuple):
     """Which rows are to be answered."""
 
     limit: int | None = None
@@ -77,7 +77,7 @@ class Wanted(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
+class DuplicateId:
     """A row whose id an earlier row already has."""
 
     id: str
@@ -92,7 +92,7 @@ class IndexReport:
     """What a new look at the input found."""
 
     rows: int
-    twins: tuple[Twin, ...]
+    twins: tuple[DuplicateId, ...]
     """Rows with an id that is taken; they were left out."""
     changed: int
     """Rows whose content changed since an earlier session answered them; they run again."""
@@ -122,18 +122,18 @@ def index_rows(connection: sqlite3.Connection, records: Iterable[RowRecord], *, 
     return IndexReport(rows, twins, changed, removed)
 
 
-def pending_rows(connection: sqlite3.Connection, wanted: Wanted, lane: str, after: int, count: int) -> list[RowRef]:
+def pending_rows(connection: sqlite3.Connection, wanted: RowFilter, lane: str, after: int, count: int) -> list[RowRef]:
     """The next *count* rows of *lane* after row number *after* that still need an answer."""
     return [RowRef._make(row) for row in _pending(connection, _REF, wanted, lane, after, count)]
 
 
-def pending_keys(connection: sqlite3.Connection, wanted: Wanted, lane: str, after: int, count: int) -> list[RowKey]:
+def pending_keys(connection: sqlite3.Connection, wanted: RowFilter, lane: str, after: int, count: int) -> list[RowKey]:
     """The same rows as `pending_rows`, as their answers are looked up."""
     return [RowKey._make(row) for row in _pending(connection, _KEY, wanted, lane, after, count)]
 
 
 def _pending(
-    connection: sqlite3.Connection, columns: str, wanted: Wanted, lane: str, after: int, count: int
+    connection: sqlite3.Connection, columns: str, wanted: RowFilter, lane: str, after: int, count: int
 ) -> list[tuple[Any, ...]]:
     query = _PENDING.format(columns, _NOT_LEFT_OUT if wanted.left_out else "")
     return connection.execute(query, (after, lane, _end(wanted.limit), wanted.retry_failed, count)).fetchall()
@@ -151,7 +151,7 @@ def _take_in(connection: sqlite3.Connection, table: str, records: Iterable[RowRe
         connection.executemany(insert, chunk)
 
 
-def _number_and_drop(connection: sqlite3.Connection, table: str) -> tuple[Twin, ...]:
+def _number_and_drop(connection: sqlite3.Connection, table: str) -> tuple[DuplicateId, ...]:
     """Make the ids of *table* differ from each other: equal lines are numbered, lines with a taken id left out."""
     again = f"SELECT 1 FROM {table} GROUP BY id HAVING count(*) > 1 LIMIT 1"
     if connection.execute(again).fetchone() is None:
@@ -171,7 +171,7 @@ def _number_equals(connection: sqlite3.Connection, table: str) -> None:
     )
 
 
-def _drop_twins(connection: sqlite3.Connection, table: str) -> Iterator[Twin]:
+def _drop_twins(connection: sqlite3.Connection, table: str) -> Iterator[DuplicateId]:
     found = connection.execute(
         f"SELECT s.id, s.source, s.line, f.source, f.line, s.rowid FROM {table} s"
         f" JOIN (SELECT id, min(rowid) AS first FROM {table} GROUP BY id HAVING count(*) > 1) d ON d.id = s.id"
@@ -179,7 +179,7 @@ def _drop_twins(connection: sqlite3.Connection, table: str) -> Iterator[Twin]:
     ).fetchall()
     connection.executemany(f"DELETE FROM {table} WHERE rowid = ?", ((row[5],) for row in found))
     for row in found:
-        yield Twin(*row[:5])
+        yield DuplicateId(*row[:5])
 
 
 def _compare(connection: sqlite3.Connection, limit: int | None) -> tuple[int, int]:

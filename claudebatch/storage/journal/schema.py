@@ -67,7 +67,7 @@ ALTER TABLE results ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
 """
 
 
-class State(IntEnum):
+class AttemptState(IntEnum):
     """What became of an attempt."""
 
     SENT = 0
@@ -83,7 +83,7 @@ class State(IntEnum):
     """Was unknown, until the user said what it cost."""
 
 
-class Came(IntEnum):
+class AnswerSource(IntEnum):
     """Where the answer of a result came from."""
 
     API = 0
@@ -93,7 +93,11 @@ class Came(IntEnum):
     """Another row's request in flight."""
 
 
-CAME_FROM: Mapping[str, Came] = {"api": Came.API, "cache": Came.CACHE, "duplicate": Came.DUPLICATE}
+ANSWER_SOURCES: Mapping[str, AnswerSource] = {
+    "api": AnswerSource.API,
+    "cache": AnswerSource.CACHE,
+    "duplicate": AnswerSource.DUPLICATE,
+}
 """A reply's source, as the journal writes it."""
 
 

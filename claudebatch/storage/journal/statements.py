@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
 from claudebatch.storage.journal.checksums import attempt_seal, body_digest, intent_seal, result_seal
-from claudebatch.storage.journal.records import Intent, Outcome, Result
+from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, ResultRecord
 
 _INTENT = (
     "INSERT INTO attempts (attempt, row, model, worst, sent_ms, day, rule, input_estimate, output_estimate,"
@@ -25,36 +25,36 @@ _RESULTS_A_STATEMENT = 500
 _RESULTS = _RESULT + ",(?,?,?,?,?,?,?,?,?)" * (_RESULTS_A_STATEMENT - 1)
 
 
-def write_intents(journal: sqlite3.Connection, intents: Iterable[Intent]) -> None:
+def write_intents(journal: sqlite3.Connection, intents: Iterable[AttemptIntent]) -> None:
     """Write attempts down that are about to be sent."""
     journal.executemany(_INTENT, ((*intent[:10], intent_seal(intent)) for intent in intents))
 
 
-def write_outcomes(journal: sqlite3.Connection, outcomes: Iterable[Outcome]) -> None:
+def write_outcomes(journal: sqlite3.Connection, outcomes: Iterable[AttemptRecord]) -> None:
     """Write down what became of attempts that were written down before."""
     journal.executemany(_OUTCOME, map(_outcome_row, outcomes))
 
 
-def write_results(journal: sqlite3.Connection, results: Sequence[Result]) -> None:
+def write_results(journal: sqlite3.Connection, results: Sequence[ResultRecord]) -> None:
     """Write result lines down, in order."""
     whole = len(results) - len(results) % _RESULTS_A_STATEMENT
     journal.executemany(_RESULTS, _statements(results[:whole]))
     journal.executemany(_RESULT, map(_result_row, results[whole:]))
 
 
-def _outcome_row(outcome: Outcome) -> tuple[object, ...]:
+def _outcome_row(outcome: AttemptRecord) -> tuple[object, ...]:
     digest = body_digest(outcome.body)
     fields = (*outcome[:2], int(outcome.cost_known), *outcome[3:17], int(outcome.simulated), digest)
     seal = attempt_seal((*outcome.intent[:10], *fields))
     return *outcome[:19], digest, seal, outcome.attempt
 
 
-def _result_row(result: Result) -> tuple[object, ...]:
+def _result_row(result: ResultRecord) -> tuple[object, ...]:
     row, ok, *rest = result[:8]
     return *result[:8], result_seal((row, int(ok), *rest))
 
 
-def _statements(results: Sequence[Result]) -> Iterator[list[object]]:
+def _statements(results: Sequence[ResultRecord]) -> Iterator[list[object]]:
     """The values of *results*, a statement's worth at a time."""
     for start in range(0, len(results), _RESULTS_A_STATEMENT):
         yield [field for result in results[start : start + _RESULTS_A_STATEMENT] for field in _result_row(result)]

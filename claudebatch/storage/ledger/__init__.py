@@ -6,16 +6,16 @@ opened again or settled; until then it may count too much, never too little: hol
 
 from claudebatch.storage.ledger.run_entry import Dearest, RunEntry, note_end
 from claudebatch.storage.ledger.schema import open_ledger, read_ledger
-from claudebatch.storage.ledger.settle import Verdict, settle_dead
+from claudebatch.storage.ledger.settle import SettleVerdict, settle_dead
 from claudebatch.storage.ledger.spend_report import SpendReader
-from claudebatch.storage.ledger.writer import SpendLedger
+from claudebatch.storage.ledger.writer import LedgerWriter
 
 __all__ = [
     "Dearest",
+    "LedgerWriter",
     "RunEntry",
-    "SpendLedger",
+    "SettleVerdict",
     "SpendReader",
-    "Verdict",
     "note_end",
     "open_ledger",
     "read_ledger",

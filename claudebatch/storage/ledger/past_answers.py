@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from claudebatch.storage.journal.schema import State
+from claudebatch.storage.journal.schema import AttemptState
 from claudebatch.storage.ledger.schema import glance_at_ledger, unreadable
 
 _MOST_RUNS = 30
@@ -25,7 +25,9 @@ _RUNS = (
     " FROM runs ORDER BY far, started DESC, run DESC LIMIT :most"
 )
 _SPAN = "SELECT coalesce(min(attempt), 0), coalesce(max(attempt), -1) FROM attempts WHERE run = ?"
-_ANSWERS = f"SELECT {_COLUMNS} FROM attempts WHERE run = ? AND attempt BETWEEN ? AND ? AND state = {State.ANSWERED:d}"
+_ANSWERS = (
+    f"SELECT {_COLUMNS} FROM attempts WHERE run = ? AND attempt BETWEEN ? AND ? AND state = {AttemptState.ANSWERED:d}"
+)
 
 
 class PastAnswer(NamedTuple):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from claudebatch.core.errors import StorageError
 from claudebatch.storage.ledger.settle import settle_taken, without_journal
-from claudebatch.storage.run_folder import SUFFIX, RunDir
+from claudebatch.storage.run_folder import SUFFIX, RunFolder
 
 
 def purge(ledger: sqlite3.Connection, run: str, folder: str, *, places: Path, forget: bool) -> bool:
@@ -16,7 +16,7 @@ def purge(ledger: sqlite3.Connection, run: str, folder: str, *, places: Path, fo
     Its sums are brought to what its journal says, and stay, because caps and reports count on them, unless *forget*.
     Only a folder of ours is removed (beside its results, or in *places*), and in it only what we made; never results.
     """
-    found = RunDir.take(_ours(Path(folder), places)) if folder else None
+    found = RunFolder.take(_ours(Path(folder), places)) if folder else None
     if found == "alive":
         return False
     if found is not None and found.meta("run_id") == run:

@@ -9,7 +9,7 @@ from itertools import zip_longest
 from claudebatch.core.errors import StorageError
 from claudebatch.storage.journal.audit import unsound
 from claudebatch.storage.journal.checksums import damaged
-from claudebatch.storage.journal.schema import Came, State
+from claudebatch.storage.journal.schema import AnswerSource, AttemptState
 from claudebatch.storage.ledger.tables import ADD_ATTEMPT, ADD_SUMS, ATTEMPT, DROP_HOLDS, SUMS
 
 _OF_ATTEMPTS = {
@@ -29,11 +29,11 @@ _OF_RESULTS = {
     "saved_cache": "sum(x.saved)",
 }
 _PARAMETERS = {
-    "answered": State.ANSWERED,
-    "unknown": State.UNKNOWN,
-    "sent": State.SENT,
-    "cache": Came.CACHE,
-    "duplicate": Came.DUPLICATE,
+    "answered": AttemptState.ANSWERED,
+    "unknown": AttemptState.UNKNOWN,
+    "sent": AttemptState.SENT,
+    "cache": AnswerSource.CACHE,
+    "duplicate": AnswerSource.DUPLICATE,
 }
 _WHICH = "state <> :sent AND (:rehearsal OR NOT simulated)"
 _ATTEMPT_SUMS = (

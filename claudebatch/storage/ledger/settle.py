@@ -13,9 +13,9 @@ from claudebatch.storage.journal.rescue import absorb
 from claudebatch.storage.ledger.rebuild import rebuild
 from claudebatch.storage.ledger.schema import open_ledger
 from claudebatch.storage.ledger.tables import DROP_HOLDS
-from claudebatch.storage.run_folder import RunDir
+from claudebatch.storage.run_folder import RunFolder
 
-Verdict: TypeAlias = Literal["billed", "free"]
+SettleVerdict: TypeAlias = Literal["billed", "free"]
 """What the user found out about attempts whose outcome nobody knew."""
 
 _HELD_BECOMES_UNKNOWN = (
@@ -26,7 +26,7 @@ _DECIDE_ATTEMPTS = "UPDATE attempts SET cost = worst * ?, state = 5 WHERE run = 
 _DECIDE_SUMS = "UPDATE spend SET spent = spent + unknown * ?, unknown = 0, unknown_attempts = 0 WHERE run = ?"
 
 
-def settle_dead(ledger: sqlite3.Connection, run: str, *, verdict: Verdict | None = None) -> bool:
+def settle_dead(ledger: sqlite3.Connection, run: str, *, verdict: SettleVerdict | None = None) -> bool:
     """Bring *run* in *ledger* to what its journal says and hold nothing for it; False while the run is alive.
 
     What it never sent is free again; what it sent without hearing of it is unknown, or what *verdict* says, which its
@@ -34,7 +34,7 @@ def settle_dead(ledger: sqlite3.Connection, run: str, *, verdict: Verdict | None
     transaction of *ledger*. Raises `StorageError`.
     """
     folder = _folder(ledger, run)
-    found = RunDir.take(folder) if folder is not None else None
+    found = RunFolder.take(folder) if folder is not None else None
     if found == "alive":
         return False
     if found is None:
@@ -61,7 +61,9 @@ def settle_for_others(ledger: sqlite3.Connection, run: str) -> None:
         without_journal(ledger, run, None)
 
 
-def settle_taken(ledger: sqlite3.Connection, run: str, folder: RunDir, *, verdict: Verdict | None = None) -> None:
+def settle_taken(
+    ledger: sqlite3.Connection, run: str, folder: RunFolder, *, verdict: SettleVerdict | None = None
+) -> None:
     """As `settle_dead`, of a *run* whose *folder* is open already."""
     absorb(folder.path, run, folder.journal)
     give_up_on_sent(folder.journal)
@@ -70,7 +72,7 @@ def settle_taken(ledger: sqlite3.Connection, run: str, folder: RunDir, *, verdic
     rebuild(ledger, run, folder.journal, rehearsal=bool(folder.meta("simulated")))
 
 
-def settle_replaced(path: Path, folder: RunDir) -> None:
+def settle_replaced(path: Path, folder: RunFolder) -> None:
     """Before the run in *folder* is started over: settle the old one in the ledger at *path*, as far as that goes.
 
     Afterwards nothing could tell what it never sent. Raises nothing: a damaged run must not stand in the way.
@@ -90,7 +92,7 @@ def _folder(ledger: sqlite3.Connection, run: str) -> Path | None:
     return Path(found[0]) if found and found[0] else None
 
 
-def without_journal(ledger: sqlite3.Connection, run: str, verdict: Verdict | None) -> None:
+def without_journal(ledger: sqlite3.Connection, run: str, verdict: SettleVerdict | None) -> None:
     """Bring a run that has no journal any more to rest: all that it held is unknown, or what *verdict* says."""
     ledger.execute("BEGIN IMMEDIATE")
     try:

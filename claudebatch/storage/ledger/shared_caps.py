@@ -47,7 +47,7 @@ class SharedCap:
 
 
 @dataclass(frozen=True, slots=True)
-class Use:
+class CapUse:
     """How much of a cap is used."""
 
     cap: SharedCap
@@ -63,17 +63,17 @@ class Use:
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class CapsTaken:
     """What came of asking for money."""
 
     amount: Pico
     """0: not even the least that was asked for is there."""
-    uses: tuple[Use, ...]
+    uses: tuple[CapUse, ...]
     own: Mapping[str, Pico]
     """What the ledger says that this run holds, by day."""
 
 
-class CapBook:
+class SharedCaps:
     """One run's hand in the caps. Touched by one thread at a time."""
 
     def __init__(self, connection: sqlite3.Connection, run: str, caps: Sequence[SharedCap]) -> None:
@@ -82,14 +82,14 @@ class CapBook:
         self._caps = tuple(caps)
         # Mutable: what was last found, as long as nobody else writes the file.
         self._seen: tuple[str, int] | None = None
-        self._uses: tuple[Use, ...] = ()
+        self._uses: tuple[CapUse, ...] = ()
 
     @classmethod
-    def open(cls, path: Path, run: str, caps: Sequence[SharedCap]) -> CapBook:
+    def open(cls, path: Path, run: str, caps: Sequence[SharedCap]) -> SharedCaps:
         """The caps in the ledger at *path*; raises `StorageError`."""
         return cls(open_ledger(path), run, caps)
 
-    def take(self, day: str, *, least: Pico, wish: Pico, ahead: Pico = 0) -> Taken:
+    def take(self, day: str, *, least: Pico, wish: Pico, ahead: Pico = 0) -> CapsTaken:
         """Hold *wish* for this run on *day*, or as much of it as there is, or nothing if that is less than *least*.
 
         Where plenty is left, up to *ahead* more.
@@ -98,10 +98,10 @@ class CapBook:
             uses = self._look(day)
             room = min(use.room for use in uses)
             if room < least:
-                return Taken(0, uses, self._own())
+                return CapsTaken(0, uses, self._own())
             amount = min(wish, room) + max(0, min(ahead, (room - wish) // _AHEAD_SHARE))
             self._add(day, amount)
-            return Taken(amount, self._uses, self._own())
+            return CapsTaken(amount, self._uses, self._own())
 
     def give_back(self, amounts: Mapping[str, Pico]) -> None:
         """Hold so much less, by day."""
@@ -109,10 +109,10 @@ class CapBook:
             for day, amount in amounts.items():
                 self._add(day, -amount)
 
-    def uses(self, day: str) -> Taken:
+    def uses(self, day: str) -> CapsTaken:
         """How the caps stand."""
         with self._writing():
-            return Taken(0, self._look(day), self._own())
+            return CapsTaken(0, self._look(day), self._own())
 
     def holders(self) -> list[str]:
         """Other runs that hold money, dead or alive."""
@@ -139,15 +139,15 @@ class CapBook:
                 self._connection.execute("ROLLBACK")
             raise
 
-    def _look(self, day: str) -> tuple[Use, ...]:
+    def _look(self, day: str) -> tuple[CapUse, ...]:
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if self._seen != (day, version):
             self._uses = tuple(self._use(cap, day) for cap in self._caps)
             self._seen = (day, version)
         return self._uses
 
-    def _use(self, cap: SharedCap, day: str) -> Use:
-        return Use(cap, self._sum("spend", "spent + unknown", cap, day), self._sum("holds", "amount", cap, day))
+    def _use(self, cap: SharedCap, day: str) -> CapUse:
+        return CapUse(cap, self._sum("spend", "spent + unknown", cap, day), self._sum("holds", "amount", cap, day))
 
     def _sum(self, table: str, what: str, cap: SharedCap, day: str) -> Pico:
         source = table if cap.tag is None else f"runs r CROSS JOIN {table} USING (run)"
@@ -161,7 +161,7 @@ class CapBook:
     def _add(self, day: str, change: Pico) -> None:
         self._connection.execute(ADD_HOLD, (self._run, day, change))
         self._uses = tuple(
-            Use(use.cap, use.gone, use.held + change) if _covers(use.cap, self._seen, day) else use
+            CapUse(use.cap, use.gone, use.held + change) if _covers(use.cap, self._seen, day) else use
             for use in self._uses
         )
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from claudebatch.core.domain import Pico
-from claudebatch.storage.journal.records import Intent, Outcome, Result
-from claudebatch.storage.journal.schema import Came, State
+from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, ResultRecord
+from claudebatch.storage.journal.schema import AnswerSource, AttemptState
 from claudebatch.storage.ledger.rebuild import rebuild
 from claudebatch.storage.ledger.run_entry import ENTER, RunEntry, entered
 from claudebatch.storage.ledger.schema import open_ledger, unusable
@@ -32,7 +32,7 @@ Key = tuple[str, str, str]
 """Day, model and rule: what one line of sums is of."""
 
 
-class SpendLedger:
+class LedgerWriter:
     """Writes one run into the ledger. Touched by one thread at a time: the journal's, while the run goes on.
 
     Holds are written ahead, in larger sums than are needed at once, and outcomes are gathered until the next write:
@@ -52,11 +52,11 @@ class SpendLedger:
         self._written: defaultdict[str, Pico] = defaultdict(int)
         self._needed: defaultdict[str, Pico] = defaultdict(int)
         self._freed: defaultdict[str, Pico] = defaultdict(int)
-        self._outcomes: list[Outcome] = []
+        self._outcomes: list[AttemptRecord] = []
         self._sums: defaultdict[Key, list[int]] = defaultdict(lambda: [0] * len(SUMS))
 
     @classmethod
-    def open(cls, path: Path, entry: RunEntry, *, rehearsal: bool = False, purse: bool = False) -> SpendLedger:
+    def open(cls, path: Path, entry: RunEntry, *, rehearsal: bool = False, purse: bool = False) -> LedgerWriter:
         """The ledger at *path*, with the run of *entry* entered; raises `StorageError`.
 
         Of a *rehearsal* simulated answers count at what they pretend to cost; otherwise they are left out.
@@ -76,7 +76,7 @@ class SpendLedger:
         """Make the ledger say of this run what its journal says, and hold nothing for it."""
         rebuild(self._connection, self._run_id, journal, rehearsal=self._rehearsal)
 
-    def apply(self, intents: Sequence[Intent], outcomes: Sequence[Outcome]) -> None:
+    def apply(self, intents: Sequence[AttemptIntent], outcomes: Sequence[AttemptRecord]) -> None:
         """Hear of *outcomes*, and make sure that the holds of *intents* are durable before they are sent."""
         for intent in intents:
             self._needed[intent.day] += intent.worst
@@ -91,12 +91,12 @@ class SpendLedger:
         if (short and not self._purse) or len(self._outcomes) >= _ENOUGH:
             self._write({day: self._needed[day] * _AHEAD for day in short})
 
-    def keep(self, results: Iterable[Result]) -> None:
+    def keep(self, results: Iterable[ResultRecord]) -> None:
         """Hear of results, some of which cost nothing; they are written with what follows."""
         for result in results:
             if result.source:  # not asked of the API
                 line = self._sums[result.day, result.model, result.rule]
-                line[_CACHED if result.source == Came.CACHE else _SHARED] += 1
+                line[_CACHED if result.source == AnswerSource.CACHE else _SHARED] += 1
                 line[_SAVED] += result.saved
 
     def flush(self) -> None:
@@ -144,7 +144,7 @@ class SpendLedger:
             raise
 
 
-def attempt_values(run: str, outcome: Outcome) -> tuple[object, ...]:
+def attempt_values(run: str, outcome: AttemptRecord) -> tuple[object, ...]:
     """The line of *outcome* in the table `attempts`."""
     (
         state, cost, cost_known, fresh, write_5m, write_1h, read, out, searches, tier, geo, speed, price_version,
@@ -157,12 +157,12 @@ def attempt_values(run: str, outcome: Outcome) -> tuple[object, ...]:
     )  # fmt: skip
 
 
-def _count(line: list[int], outcome: Outcome) -> None:
+def _count(line: list[int], outcome: AttemptRecord) -> None:
     """Add *outcome* to the sums of *line*."""
     line[0] += 1
-    if outcome.state == State.ANSWERED:
+    if outcome.state == AttemptState.ANSWERED:
         line[1] += 1
-    elif outcome.state == State.UNKNOWN:
+    elif outcome.state == AttemptState.UNKNOWN:
         line[_UNKNOWN_ATTEMPTS] += 1
         line[_UNKNOWN] += outcome.intent.worst
     if not outcome.cost_known:

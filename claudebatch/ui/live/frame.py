@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import ceil, isinf
 from typing import TypeAlias
 
-from claudebatch.core.pool_waits import Wait
+from claudebatch.core.pool_waits import PoolWait
 from claudebatch.ui import format as fmt
 from claudebatch.ui.live.tally import PoolLimits, PoolTally, Tally
 
@@ -150,7 +150,7 @@ def _standing(tally: Tally, now: float) -> list[str]:
     return [_waits(wait, now) for wait in tally.waits(now)[:_POOLS_SHOWN]]
 
 
-def _waits(wait: Wait, now: float) -> str:
+def _waits(wait: PoolWait, now: float) -> str:
     pool, reason = fmt.clip(wait.pool, _POOL_NAME), _REASONS.get(wait.reason, wait.reason)
     if isinf(wait.until):
         return f"{pool} waits: {reason}"

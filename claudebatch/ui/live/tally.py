@@ -26,7 +26,7 @@ from claudebatch.core.events import (
     RunStarted,
     Waiting,
 )
-from claudebatch.core.pool_waits import WORTH_A_WORD_S, Standing, Wait
+from claudebatch.core.pool_waits import WORTH_A_WORD_S, PoolWait, PoolWaits
 from claudebatch.ui.live.rates import LastMinute
 
 PoolLimits: TypeAlias = tuple[float | None, float | None, float | None]
@@ -76,8 +76,8 @@ class Tally:
         self.requests = self.retries = self.fallbacks = self.unknown_attempts = 0
         self.pools: dict[str, PoolTally] = {}
         self.draining: str | None = None
-        self._standing = Standing(now)
-        self._retries: list[Wait] = []
+        self._standing = PoolWaits(now)
+        self._retries: list[PoolWait] = []
         self._rows = LastMinute()
         self._count: dict[type[Any], Callable[[Any], None]] = {
             RunStarted: self._run_started,
@@ -141,7 +141,7 @@ class Tally:
             return None
         return left / pace * 60.0
 
-    def waits(self, now: float) -> list[Wait]:
+    def waits(self, now: float) -> list[PoolWait]:
         """What stands still, first what moves again first. A retry only counts while nothing is in flight."""
         waits = self._standing.waits(now)
         if not waits and not self.in_flight:
@@ -199,7 +199,7 @@ class Tally:
         now = self._now()
         while self._retries and self._retries[0].until <= now:
             heappop(self._retries)
-        heappush(self._retries, Wait(now + event.seconds, event.model, f"retrying after {event.error}", now))
+        heappush(self._retries, PoolWait(now + event.seconds, event.model, f"retrying after {event.error}", now))
 
     def _fell_back(self, event: FellBack) -> None:
         self.fallbacks += 1

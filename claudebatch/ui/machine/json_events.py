@@ -31,7 +31,7 @@ from math import isinf
 from typing import Any, TextIO
 
 from claudebatch.core.events import CapAlert, ConcurrencyChanged, Event, LimitsSeen, RowFinished, RunStarted, SpendSpike
-from claudebatch.core.pool_waits import Wait
+from claudebatch.core.pool_waits import PoolWait
 from claudebatch.core.reports import RunSummary
 from claudebatch.ui.format import usd_string
 from claudebatch.ui.live.alert_text import alert_json
@@ -158,7 +158,7 @@ class JsonEvents:
             "pools": {name: self._pool(name, pool, waits.get(name), now) for name, pool in list(tally.pools.items())},
         }
 
-    def _pool(self, name: str, pool: PoolTally, wait: Wait | None, now: float) -> dict[str, Any]:
+    def _pool(self, name: str, pool: PoolTally, wait: PoolWait | None, now: float) -> dict[str, Any]:
         limits = pool.in_force(self._limits.get(name))
         return {
             "breaker": pool.breaker,
@@ -174,7 +174,7 @@ class JsonEvents:
         }
 
 
-def _wait(wait: Wait, now: float) -> dict[str, Any]:
+def _wait(wait: PoolWait, now: float) -> dict[str, Any]:
     return {"reason": wait.reason, "seconds": None if isinf(wait.until) else round(wait.until - now, 1)}
 
 

@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from claudebatch.core.domain import Pico
-from claudebatch.core.reports.models import ModelLine, ModelPrices, ModelsReport, TierLimits, TokenPrices
+from claudebatch.core.reports.models import ModelLine, ModelPrices, ModelsReport, TierLimitsLine, TokenPrices
 from claudebatch.ui import format as fmt
 from claudebatch.ui.tables.table import table
 
@@ -177,7 +177,7 @@ def _window(tokens: int) -> str:
     return fmt.tokens(tokens)
 
 
-def _limits(limits: TierLimits) -> str:
+def _limits(limits: TierLimitsLine) -> str:
     amounts = (limits.requests, limits.input_tokens, limits.output_tokens)
     if not any(amounts):
         return "none"

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from claudebatch.alerts.sinks.command import Command, without_credentials
+from claudebatch.alerts.sinks.command import CommandSink, without_credentials
 from claudebatch.alerts.sinks.failure import DeliveryFailed
 
 KEY = "sk-ant-api03-canary"
 BODY = b'{"text":"80 %"}\n'
 
 
-def python(code: str, *arguments: str, timeout_s: float = 30.0, env: dict[str, str] | None = None) -> Command:
+def python(code: str, *arguments: str, timeout_s: float = 30.0, env: dict[str, str] | None = None) -> CommandSink:
     given = {"PATH": os.environ["PATH"], **(env or {})}
-    return Command([sys.executable, "-c", code, *arguments], env=given, secrets=[KEY], timeout_s=timeout_s)
+    return CommandSink([sys.executable, "-c", code, *arguments], env=given, secrets=[KEY], timeout_s=timeout_s)
 
 
 def test_it_reads_the_alert(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_short_value_is_no_secret() -> None:
 )
 def test_one_that_fails_says_how(words: list[str], reason: str) -> None:
     with pytest.raises(DeliveryFailed, match=reason):
-        Command(words, env={}, timeout_s=30).deliver(BODY)
+        CommandSink(words, env={}, timeout_s=30).deliver(BODY)
 
 
 def test_one_that_does_not_read_is_no_failure() -> None:
@@ -85,7 +85,7 @@ def test_one_that_does_not_end_is_killed_with_its_children(tmp_path: Path) -> No
     target = tmp_path / "pids"
     words = ["/bin/sh", "-c", 'sleep 60 & echo $$ $! > "$0"; sleep 60', str(target)]
     with pytest.raises(DeliveryFailed, match="had not ended after 1 s"):
-        Command(words, env={"PATH": os.environ["PATH"]}, timeout_s=1).deliver(BODY)
+        CommandSink(words, env={"PATH": os.environ["PATH"]}, timeout_s=1).deliver(BODY)
     process, child = map(int, target.read_text().split())
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
@@ -99,7 +99,7 @@ def test_one_that_does_not_end_is_killed_with_its_children(tmp_path: Path) -> No
 def test_at_the_end_of_the_run_it_is_killed_and_started_no_more(tmp_path: Path) -> None:
     target, failures = tmp_path / "pid", []
     words = ["/bin/sh", "-c", 'echo $$ > "$0.new"; mv "$0.new" "$0"; exec sleep 60', str(target)]
-    command = Command(words, env={"PATH": os.environ["PATH"]}, timeout_s=60)
+    command = CommandSink(words, env={"PATH": os.environ["PATH"]}, timeout_s=60)
 
     def deliver() -> None:
         try:

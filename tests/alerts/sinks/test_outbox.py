@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 
 from claudebatch.alerts.sinks.failure import DeliveryFailed
-from claudebatch.alerts.sinks.outbox import Outbox
+from claudebatch.alerts.sinks.outbox import AlertOutbox
 
 
 class Taker:
@@ -35,7 +35,7 @@ class Taker:
 def test_all_are_delivered_in_order_by_the_end() -> None:
     warned: list[str] = []
     taker = Taker()
-    box = Outbox(taker, warn=warned.append)
+    box = AlertOutbox(taker, warn=warned.append)
     for n in range(50):
         box.post(b"%d" % n)
     box.close(30)
@@ -48,7 +48,7 @@ def test_failures_are_told_once_and_later_alerts_are_tried_all_the_same() -> Non
     for error in (DeliveryFailed("it answered 500"), RuntimeError("a bug")):
         warned: list[str] = []
         taker = Taker(error)
-        box = Outbox(taker, warn=warned.append)
+        box = AlertOutbox(taker, warn=warned.append)
         for n in range(5):
             box.post(b"%d" % n)
         box.close(30)
@@ -62,7 +62,7 @@ def test_one_that_hangs_holds_up_nobody_and_what_finds_no_room_is_left_out() -> 
     warned: list[str] = []
     taker = Taker()
     taker.hang.clear()
-    box = Outbox(taker, warn=warned.append, most_waiting=3)
+    box = AlertOutbox(taker, warn=warned.append, most_waiting=3)
     box.post(b"first")
     assert taker.busy.wait(30)
     for _ in range(100):
@@ -77,7 +77,7 @@ def test_the_end_waits_only_so_long() -> None:
     warned: list[str] = []
     taker = Taker()
     taker.hang.clear()
-    box = Outbox(taker, warn=warned.append)
+    box = AlertOutbox(taker, warn=warned.append)
     box.post(b"first")
     assert taker.busy.wait(30)
     box.close(0.05)
@@ -88,5 +88,5 @@ def test_the_end_waits_only_so_long() -> None:
 
 def test_without_an_alert_there_is_no_thread() -> None:
     before = threading.active_count()
-    Outbox(Taker(), warn=print).close(30)
+    AlertOutbox(Taker(), warn=print).close(30)
     assert threading.active_count() == before

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from claudebatch.alerts.sinks.failure import DeliveryFailed
-from claudebatch.alerts.sinks.webhook import Webhook
+from claudebatch.alerts.sinks.webhook import WebhookSink
 from tests.alerts.sinks.receiver import Receiver
 
 BODY = b'{"v":1,"text":"80 %"}\n'
 
 
 def post(receiver: Receiver, path: str = "/T0/secret?a=b", timeout_s: float = 5.0) -> None:
-    Webhook(receiver.url + path, timeout_s=timeout_s).deliver(BODY)
+    WebhookSink(receiver.url + path, timeout_s=timeout_s).deliver(BODY)
 
 
 def test_the_body_and_nothing_of_ours_besides_reaches_the_address() -> None:
@@ -73,7 +73,7 @@ def test_nobody_at_home() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(DeliveryFailed, match="refused"):
-        Webhook(f"http://127.0.0.1:{port}/secret", timeout_s=5).deliver(BODY)
+        WebhookSink(f"http://127.0.0.1:{port}/secret", timeout_s=5).deliver(BODY)
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate with openssl")
@@ -97,7 +97,7 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_alert(tmp_path: Path) -> 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "c", tmp_path / "k")
     with Receiver(tls=context) as receiver, pytest.raises(DeliveryFailed, match="TLS: CERTIFICATE_VERIFY_FAILED"):
-        Webhook(receiver.url.replace("http://", "https://"), timeout_s=5).deliver(BODY)
+        WebhookSink(receiver.url.replace("http://", "https://"), timeout_s=5).deliver(BODY)
     assert receiver.requests == []
 
 

@@ -10,16 +10,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from claudebatch.cli.doctor.api import judged
-from claudebatch.clients.probe import Reached, reach
+from claudebatch.clients.probe import ProbeResult, reach
 from claudebatch.core.domain import LimitReading, Limits
 from claudebatch.core.errors import ConfigError, ExitCode
 from claudebatch.simulator import Simulator, SimulatorSettings
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
-FINE = Reached("https://api.anthropic.com", 200, None, 0.1, NOW, None, False)
+FINE = ProbeResult("https://api.anthropic.com", 200, None, 0.1, NOW, None, False)
 
 
-def states(reached: Reached) -> dict[str, str]:
+def states(reached: ProbeResult) -> dict[str, str]:
     return {found.name: found.state for found in judged(reached, wall=NOW)}
 
 
@@ -63,7 +63,7 @@ def test_limits_that_were_told_are_shown() -> None:
     assert told == ["per minute: 1,000 requests (999 left), 2,000,000 input tokens"]
 
 
-async def ask(url: str) -> Reached:
+async def ask(url: str) -> ProbeResult:
     return await reach(
         api_key="k", base_url=url, model="claude-haiku-5-5", now=time.monotonic, wall=lambda: datetime.now(UTC)
     )

@@ -7,9 +7,9 @@ import random
 
 import pytest
 
-from claudebatch.config.sections import PoolLimits
+from claudebatch.config.sections import PoolLimitsSection
 from claudebatch.core.domain import LimitReading, Limits, Usage
-from claudebatch.layers.rate_limit.limiter import Booking, Need, Pace
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolBooking, PoolLimiter
 
 
 class Course:
@@ -18,14 +18,14 @@ class Course:
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         rng = self.rng
-        limits = PoolLimits(
+        limits = PoolLimitsSection(
             requests_per_minute=rng.choice([None, None, 6000]),
             input_tokens_per_minute=rng.choice([None, None, 100_000]),
             output_tokens_per_minute=rng.choice([10_000, 400_000]),
         )
-        self.pace = Pace(limits, now=0.0, cautious=rng.random() < 0.2, share=rng.choice([1.0, 0.9]))
+        self.pace = PoolLimiter(limits, now=0.0, cautious=rng.random() < 0.2, share=rng.choice([1.0, 0.9]))
         self.at = 0.0
-        self.out: list[Booking] = []
+        self.out: list[PoolBooking] = []
         self.watched = 0
 
     def play(self, steps: int) -> None:
@@ -35,9 +35,11 @@ class Course:
             )
             self.rng.choice([self._leave, self._leave, self._show, self._show, self._begin, self._hide, self._end])()
 
-    def _need(self) -> Need:
+    def _need(self) -> ExpectedUsage:
         rng = self.rng
-        return Need(rng.choice([0, 100, 50_000]), rng.choice([0, 1, 300, 5000]), 0.0, rng.choice([0.0, 0.2, 3.0]))
+        return ExpectedUsage(
+            rng.choice([0, 100, 50_000]), rng.choice([0, 1, 300, 5000]), 0.0, rng.choice([0.0, 0.2, 3.0])
+        )
 
     def _leave(self) -> None:
         need = self._need()
@@ -50,7 +52,7 @@ class Course:
             assert 0 < wait.seconds < math.inf
             self.at += wait.seconds
 
-    def _one(self) -> Booking | None:
+    def _one(self) -> PoolBooking | None:
         return self.rng.choice(self.out) if self.out else None
 
     def _show(self) -> None:
@@ -90,7 +92,7 @@ class Course:
         while self.out:
             self._end()
 
-    def waits(self, need: Need) -> float:
+    def waits(self, need: ExpectedUsage) -> float:
         """Until one may leave, asked as the limiter asks."""
         begin = self.at
         for _ in range(100_000):
@@ -107,7 +109,7 @@ def test_after_any_course_of_things_a_request_leaves_and_nothing_is_left_behind(
     course.play(400)
     course.finish()
     course.at += 24 * 3600
-    assert course.waits(Need(100, 100)) < 3600
+    assert course.waits(ExpectedUsage(100, 100)) < 3600
     output = course.pace._output
     assert output is not None
     flight, sight = output._produced._flight, output._produced._sight
@@ -128,4 +130,4 @@ def test_requests_that_hang_for_ever_do_not_stop_the_others(seed: int) -> None:
     course = Course(seed)
     course.play(400)
     course.at += 24 * 3600
-    assert course.waits(Need(100, 100)) < 24 * 3600
+    assert course.waits(ExpectedUsage(100, 100)) < 24 * 3600

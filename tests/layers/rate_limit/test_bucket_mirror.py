@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from claudebatch.layers.rate_limit.bucket_mirror import Bucket
-from claudebatch.layers.rate_limit.peak_levels import Peaks
+from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
+from claudebatch.layers.rate_limit.peak_levels import PeakLevels
 
 RATE = 0.985
 """Of the stated rate, while no header has shown anything."""
 
 
-def waits(bucket: Bucket, *units: float) -> list[float]:
+def waits(bucket: BucketMirror, *units: float) -> list[float]:
     """How long each of *units* waits, asked for one after the other from 0 on."""
     at, found = 0.0, []
     for each in units:
@@ -22,17 +22,17 @@ def waits(bucket: Bucket, *units: float) -> list[float]:
     return found
 
 
-def seen(bucket: Bucket, remaining: float, at: float) -> float:
+def seen(bucket: BucketMirror, remaining: float, at: float) -> float:
     """Let an answer say at once what remains; by how much that moved the picture."""
     return bucket.observe(bucket.mark(at), remaining, at)
 
 
 def test_it_starts_empty_so_that_no_minute_of_allowance_goes_out_at_once() -> None:
-    assert waits(Bucket(60_000, now=0), 1000, 1000) == pytest.approx([0.5, 1 / RATE], abs=0.02)
+    assert waits(BucketMirror(60_000, now=0), 1000, 1000) == pytest.approx([0.5, 1 / RATE], abs=0.02)
 
 
 def test_without_headers_it_is_a_little_slower_than_stated_and_saves_up_half_a_second() -> None:
-    bucket = Bucket(60_000, now=0)
+    bucket = BucketMirror(60_000, now=0)
     assert bucket.wait_for(100, 0) == pytest.approx(0.1 / RATE)
     assert bucket.wait_for(500, 1000) == 0
     bucket.take(500, 1000)
@@ -40,13 +40,13 @@ def test_without_headers_it_is_a_little_slower_than_stated_and_saves_up_half_a_s
 
 
 def test_a_request_above_what_it_holds_leaves_a_full_one_and_is_paid_for_in_full() -> None:
-    bucket = Bucket(60_000, now=0)
+    bucket = BucketMirror(60_000, now=0)
     bucket.take(50_000, 1000)
     assert bucket.wait_for(500, 1000) == pytest.approx(50 / RATE)
 
 
 def test_what_is_given_back_is_as_if_it_had_never_been_taken() -> None:
-    bucket = Bucket(60_000, now=0)
+    bucket = BucketMirror(60_000, now=0)
     before = bucket.wait_for(400, 0.1)
     bucket.take(10_000, 0.1)
     bucket.give_back(10_000, 0.1)
@@ -54,27 +54,27 @@ def test_what_is_given_back_is_as_if_it_had_never_been_taken() -> None:
 
 
 def test_giving_back_saves_up_no_more_than_a_rest_does() -> None:
-    bucket = Bucket(60_000, now=0)
+    bucket = BucketMirror(60_000, now=0)
     bucket.give_back(10**6, 0)
     bucket.take(500, 0)
     assert bucket.wait_for(500, 0) == pytest.approx(0.5 / RATE)
 
 
 def test_a_negative_return_is_debt_for_the_next() -> None:
-    bucket = Bucket(60_000, now=0)
+    bucket = BucketMirror(60_000, now=0)
     bucket.give_back(-9500, 1000)
     assert bucket.wait_for(500, 1000) == pytest.approx(9.5 / RATE)
 
 
 def test_a_clock_that_steps_back_gives_nothing() -> None:
-    bucket = Bucket(60_000, now=100)
+    bucket = BucketMirror(60_000, now=100)
     waited = bucket.wait_for(100, 100)
     bucket.mark(50)
     assert bucket.wait_for(100, 100) == waited
 
 
 def test_what_headers_show_is_taken_over_but_for_half_a_second_and_the_rounding() -> None:
-    bucket = Bucket(60_000, now=0, step=1000)
+    bucket = BucketMirror(60_000, now=0, step=1000)
     assert not bucket.known
     assert seen(bucket, 30_000, 0) > 0
     assert bucket.known
@@ -83,14 +83,14 @@ def test_what_headers_show_is_taken_over_but_for_half_a_second_and_the_rounding(
 
 
 def test_a_bucket_that_never_shows_four_steps_tells_nothing() -> None:
-    bucket = Bucket(60, now=0)
+    bucket = BucketMirror(60, now=0)
     assert [seen(bucket, remaining, 0) for remaining in (0, 1, 3)] == [0, 0, 0]
     assert not bucket.known
 
 
 @pytest.mark.parametrize("remaining", [0, 3000, 20_000])
 def test_an_empty_bucket_never_raises_the_picture_for_it_may_be_in_debt(remaining: int) -> None:
-    bucket = Bucket(60_000, now=0, step=1000)
+    bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
     bucket.take(50_000, 0)
     marks = [bucket.take(1, now) for now in (1, 10)]  # so long ago that no header may be of before it
@@ -99,7 +99,7 @@ def test_an_empty_bucket_never_raises_the_picture_for_it_may_be_in_debt(remainin
 
 
 def test_a_header_that_may_be_of_before_a_large_request_raises_nothing() -> None:
-    bucket = Bucket(60_000, now=0, step=1000)
+    bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
     bucket.take(20_000, 1)
     mark = bucket.take(1, 2)
@@ -107,14 +107,14 @@ def test_a_header_that_may_be_of_before_a_large_request_raises_nothing() -> None
 
 
 def test_less_than_was_thought_lowers_it_for_somebody_else_takes_too() -> None:
-    bucket = Bucket(60_000, now=0, step=1000)
+    bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
     assert seen(bucket, 10_000, 0) == pytest.approx(10_000 - 29_000 + 500 - 500)
 
 
 @pytest.mark.parametrize("remaining", [29_000, 19_000], ids=["before", "after"])
 def test_what_left_between_admission_and_answer_may_be_counted_or_not(remaining: int) -> None:
-    bucket = Bucket(60_000, now=0, step=1000)
+    bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
     mark = bucket.take(1000, 0)
     for _ in range(10):
@@ -123,15 +123,15 @@ def test_what_left_between_admission_and_answer_may_be_counted_or_not(remaining:
 
 
 def test_with_something_ahead_it_is_only_raised() -> None:
-    bucket = Bucket(60_000, now=0, step=1000)
+    bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
     assert bucket.observe(bucket.take(0, 0), 1000, 0, ahead=(0.0, 0.0)) == 0
-    low = Bucket(60_000, now=0, step=1000)
+    low = BucketMirror(60_000, now=0, step=1000)
     assert low.observe(low.take(0, 0), 30_000, 0, ahead=(20_000.0, 5000.0)) == pytest.approx(30_000 - 20_000 - 1000)
 
 
 def test_what_was_saved_up_is_spent_over_some_seconds() -> None:
-    bucket = Bucket(6000, now=0, level=1, spaced=True)
+    bucket = BucketMirror(6000, now=0, level=1, spaced=True)
     seen(bucket, 6000, 0)
     assert bucket.top_per_s == pytest.approx(104 + 6000 / 5)
     at = 0.0
@@ -142,17 +142,17 @@ def test_what_was_saved_up_is_spent_over_some_seconds() -> None:
 
 
 def test_tokens_that_were_saved_up_are_spread_too_and_others_are_not() -> None:
-    bucket = Bucket(60_000, now=0, step=1000)
+    bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 60_000, 0)
     bucket.take(10_000, 0)
     assert 0.5 < bucket.wait_for(1, 0) < 2
-    bare = Bucket(60_000, now=0)
+    bare = BucketMirror(60_000, now=0)
     bare.take(400, 1000)
     assert bare.wait_for(100, 1000) == 0
 
 
 def test_departures_never_bunch_where_that_is_asked_for() -> None:
-    bucket = Bucket(600, now=0, level=1, spaced=True)
+    bucket = BucketMirror(600, now=0, level=1, spaced=True)
     assert waits(bucket, *[1] * 5)[1:] == pytest.approx([0.1 / RATE] * 4, rel=0.2)
     bucket.take(1, 1000)
     bucket.take(1, 1000)
@@ -160,7 +160,7 @@ def test_departures_never_bunch_where_that_is_asked_for() -> None:
 
 
 def test_a_refusal_empties_it_and_what_was_believed_is_forgotten() -> None:
-    bucket = Bucket(60_000, now=0, step=1000)
+    bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
     bucket.refused(0)
     assert (bucket.known, bucket.mark(0).level) == (False, 0)
@@ -170,7 +170,7 @@ def test_a_refusal_empties_it_and_what_was_believed_is_forgotten() -> None:
 
 
 def test_after_a_refusal_no_more_than_half_a_second_is_saved_up() -> None:
-    bucket = Bucket(60_000, now=0, room_s=5.0)
+    bucket = BucketMirror(60_000, now=0, room_s=5.0)
     assert bucket.wait_for(5000, 100) == 0
     bucket.refused(100)
     bucket.take(500, 200)
@@ -178,7 +178,7 @@ def test_after_a_refusal_no_more_than_half_a_second_is_saved_up() -> None:
 
 
 def test_every_refusal_doubles_the_distance_that_is_kept_up_to_eight_seconds() -> None:
-    bucket, kept = Bucket(60_000, now=0, step=1000), []
+    bucket, kept = BucketMirror(60_000, now=0, step=1000), []
     for _ in range(7):
         seen(bucket, 60_000, 0)
         kept.append(60_000 - 500 - bucket.mark(0).level)
@@ -187,7 +187,7 @@ def test_every_refusal_doubles_the_distance_that_is_kept_up_to_eight_seconds() -
 
 
 def test_what_comes_back_after_the_api_was_full_is_lost_there_too() -> None:
-    late, soon = Bucket(60_000, now=0), Bucket(60_000, now=0)
+    late, soon = BucketMirror(60_000, now=0), BucketMirror(60_000, now=0)
     for bucket, answer_s in ((late, 30), (soon, 0.1)):
         mark = bucket.take(400, 100)
         bucket.give_back(300, 100 + answer_s, mark)
@@ -196,7 +196,7 @@ def test_what_comes_back_after_the_api_was_full_is_lost_there_too() -> None:
 
 
 def test_after_an_absence_what_is_saved_up_stays_where_it_is_for_a_minute() -> None:
-    bucket = Bucket(6000, now=0, level=1, spaced=True)
+    bucket = BucketMirror(6000, now=0, level=1, spaced=True)
     seen(bucket, 6000, 0)
     bucket.calm(0)
     assert waits(bucket, *[1] * 20)[10:] == pytest.approx([1 / 104] * 10, rel=0.05)
@@ -205,7 +205,7 @@ def test_after_an_absence_what_is_saved_up_stays_where_it_is_for_a_minute() -> N
 
 
 def test_a_new_rate_counts_from_now_on() -> None:
-    bucket = Bucket(60_000, now=0)
+    bucket = BucketMirror(60_000, now=0)
     bucket.take(1000, 1000)
     bucket.set_rate(600_000, 1000)
     assert bucket.per_minute == pytest.approx(600_000)
@@ -213,7 +213,7 @@ def test_a_new_rate_counts_from_now_on() -> None:
 
 
 def test_with_a_new_rate_the_api_holds_as_many_seconds_as_before() -> None:
-    bucket = Bucket(60_000, now=0, step=1000)
+    bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 60_000, 0)
     bucket.set_rate(6000, 0)
     assert bucket.mark(1000).level == pytest.approx(6000, rel=0.2)
@@ -221,14 +221,14 @@ def test_with_a_new_rate_the_api_holds_as_many_seconds_as_before() -> None:
 
 @pytest.mark.parametrize(("since", "highest"), [(0, 9), (1, 7), (2, 7), (3, 7), (4, 2), (5, 2)])
 def test_the_highest_since_any_moment_is_known(since: int, highest: float) -> None:
-    peaks = Peaks()
+    peaks = PeakLevels()
     for level in (9, 3, 5, 7, 1, 2):
         peaks.note(level, 0.0)
     assert peaks.since(since) == highest
 
 
 def test_peaks_that_hardly_differ_are_kept_as_one_that_is_never_too_low() -> None:
-    peaks = Peaks()
+    peaks = PeakLevels()
     for number in range(10_000):
         peaks.note(-number / 1000, 0.5)
     assert all(-n / 1000 <= peaks.since(n) < -n / 1000 + 0.5 for n in range(0, 10_000, 97))
@@ -236,7 +236,7 @@ def test_peaks_that_hardly_differ_are_kept_as_one_that_is_never_too_low() -> Non
 
 
 def test_after_a_lower_rate_what_has_just_left_is_paid_at_that_rate() -> None:
-    bucket = Bucket(60_000, now=0)
+    bucket = BucketMirror(60_000, now=0)
     bucket.take(500, 1000)
     bucket.set_rate(6000, 1000.1)
     assert bucket.wait_for(50, 1000.1) == pytest.approx(4.9 / RATE, rel=0.01)

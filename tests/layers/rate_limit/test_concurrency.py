@@ -8,29 +8,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claudebatch.layers.rate_limit.concurrency import Slots
+from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 
 
-def filled(start: int, most: int = 1000, *, used: int | None = None) -> Slots:
+def filled(start: int, most: int = 1000, *, used: int | None = None) -> ConcurrencyLimit:
     """*used* in flight, or all of them."""
-    slots = Slots(start, most)
+    slots = ConcurrencyLimit(start, most)
     for _ in range(start if used is None else used):
         slots.take()
     return slots
 
 
-def fill(slots: Slots) -> None:
+def fill(slots: ConcurrencyLimit) -> None:
     while slots.in_flight < slots.limit:
         slots.take()
 
 
-def swap(slots: Slots, now: float, *, answered: bool = True) -> None:
+def swap(slots: ConcurrencyLimit, now: float, *, answered: bool = True) -> None:
     """One comes back and another leaves."""
     slots.free(now, answered=answered)
     slots.take()
 
 
-def refused(start: int, *, at: float = 0.0) -> Slots:
+def refused(start: int, *, at: float = 0.0) -> ConcurrencyLimit:
     """A full house that met its first refusal."""
     slots = filled(start)
     slots.crowded(at)
@@ -162,7 +162,7 @@ def test_one_is_always_left() -> None:
 def test_whatever_happens_it_stays_between_one_and_the_most(
     start: int, more: int, story: list[tuple[str, float]]
 ) -> None:
-    slots, at = Slots(start, start + more), 0.0
+    slots, at = ConcurrencyLimit(start, start + more), 0.0
     for what, later in story:
         at += later
         if what == "take" and slots.wait(at) == 0:

@@ -6,8 +6,8 @@ from heapq import heappop, heappush
 
 import pytest
 
-from claudebatch.layers.rate_limit.input_limit import Input, InputBooking
-from claudebatch.simulator.limits import Bucket as ApiBucket
+from claudebatch.layers.rate_limit.input_limit import InputBooking, InputLimit
+from claudebatch.simulator.limits import SimulatedBucket as ApiBucket
 
 RATE = 60_000
 """A thousand tokens a second."""
@@ -17,7 +17,7 @@ MOST = 300.0
 
 def taken(counted: int, *, burst_s: float, latency_s: float, until: float, most: float = MOST) -> float:
     """Tokens that left by then, each request held against the API; answers tell from the ninth on."""
-    api, ours = ApiBucket(RATE, burst_s, 0.0), Input(RATE, now=0.0, share=1.0)
+    api, ours = ApiBucket(RATE, burst_s, 0.0), InputLimit(RATE, now=0.0, share=1.0)
     out: list[tuple[float, int, InputBooking]] = []
     at, sent, answered = 0.0, 0, 0
     while at < until:
@@ -55,7 +55,7 @@ def test_whose_answers_come_within_nine_seconds_loses_nothing_where_earlier_runs
 
 
 def test_the_second_picture_is_gone_when_all_that_took_from_it_are_answered() -> None:
-    ours = Input(RATE, now=0.0, share=1.0)
+    ours = InputLimit(RATE, now=0.0, share=1.0)
     first = ours.take(EXPECTED, 1.0, most=MOST)
     second = ours.take(EXPECTED, 1.3)
     ours.settle(first, 200, 2.0)
@@ -65,7 +65,7 @@ def test_the_second_picture_is_gone_when_all_that_took_from_it_are_answered() ->
 
 
 def test_a_limit_that_falls_holds_for_what_is_surely_there_as_well() -> None:
-    ours = Input(RATE, now=0.0, share=1.0)
+    ours = InputLimit(RATE, now=0.0, share=1.0)
     ours.take(EXPECTED, 1.0, most=3000.0)
     ours.set_rate(RATE / 4, 1.0)
     assert ours.wait_for(1.0, 1.0, most=1100.0) > 0, "4.5 seconds of it are 1,125 tokens, and none of them is sure"

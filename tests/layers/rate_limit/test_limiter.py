@@ -7,23 +7,23 @@ from typing import Any
 
 import pytest
 
-from claudebatch.config.sections import PoolLimits
+from claudebatch.config.sections import PoolLimitsSection
 from claudebatch.core.domain import LimitReading, Limits, Usage
-from claudebatch.layers.rate_limit.limiter import Booking, Need, Pace
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolBooking, PoolLimiter
 
-NEED = Need(1000, 500)
+NEED = ExpectedUsage(1000, 500)
 USED = Usage(input_tokens=1000, output_tokens=500)
 NOW_RAMPED = 100.0
 """Long after the gentle start."""
 
 
-def pace(**limits: Any) -> Pace:
-    """Limits under their names in the configuration; `cautious`, `ceiling` and `share` as in `Pace`."""
+def pace(**limits: Any) -> PoolLimiter:
+    """Limits under their names in the configuration; `cautious`, `ceiling` and `share` as in `PoolLimiter`."""
     settings = {key: limits.pop(key) for key in ("cautious", "ceiling", "share") if key in limits}
-    return Pace(PoolLimits(**limits), now=0.0, **settings)
+    return PoolLimiter(PoolLimitsSection(**limits), now=0.0, **settings)
 
 
-def leave(pace: Pace, at: float, need: Need = NEED) -> tuple[Booking, float]:
+def leave(pace: PoolLimiter, at: float, need: ExpectedUsage = NEED) -> tuple[PoolBooking, float]:
     """Wait as long as it says, then go."""
     for _ in range(100):
         wait = pace.wait(need, at)
@@ -33,7 +33,9 @@ def leave(pace: Pace, at: float, need: Need = NEED) -> tuple[Booking, float]:
     raise AssertionError("it waits for ever")
 
 
-def departures(pace: Pace, until: float, *, at: float = 0.0, answered: bool = False, need: Need = NEED) -> list[float]:
+def departures(
+    pace: PoolLimiter, until: float, *, at: float = 0.0, answered: bool = False, need: ExpectedUsage = NEED
+) -> list[float]:
     """When requests leave, one right after the other; *answered*: each at once."""
     found: list[float] = []
     while at < until:
@@ -45,7 +47,7 @@ def departures(pace: Pace, until: float, *, at: float = 0.0, answered: bool = Fa
     return found
 
 
-def why(pace: Pace, at: float, need: Need = NEED) -> str | None:
+def why(pace: PoolLimiter, at: float, need: ExpectedUsage = NEED) -> str | None:
     wait = pace.wait(need, at)
     return wait.reason if wait else None
 
@@ -62,7 +64,7 @@ def stated(*, requests: float | None = None, left: int | None = None, **tokens: 
 
 def test_without_limits_nothing_waits() -> None:
     free = pace()
-    assert [free.wait(Need(10**9, 10**9), 0) for _ in range(100)] == [None] * 100
+    assert [free.wait(ExpectedUsage(10**9, 10**9), 0) for _ in range(100)] == [None] * 100
     assert (free.limits, free.top_per_s) == ((None, None, None), None)
 
 
@@ -134,30 +136,30 @@ def test_who_was_away_leaves_what_is_saved_up_alone_for_a_minute() -> None:
 def test_the_scarcest_says_why(limits: dict[str, float], reason: str) -> None:
     scarce = pace(**limits)
     leave(scarce, NOW_RAMPED)
-    assert why(scarce, NOW_RAMPED, Need(1000, 2000)) == reason
+    assert why(scarce, NOW_RAMPED, ExpectedUsage(1000, 2000)) == reason
 
 
 def test_what_was_booked_too_much_comes_back_with_the_answer() -> None:
     tokens = pace(input_tokens_per_minute=60_000, output_tokens_per_minute=60_000)
-    booking = tokens.take(Need(30_000, 30_000), NOW_RAMPED)
+    booking = tokens.take(ExpectedUsage(30_000, 30_000), NOW_RAMPED)
     assert tokens.wait(NEED, NOW_RAMPED) is not None
     tokens.settle(booking, Usage(cache_read_input_tokens=10**6), None, NOW_RAMPED)
-    assert tokens.wait(Need(500, 500), NOW_RAMPED + 0.1) is None
+    assert tokens.wait(ExpectedUsage(500, 500), NOW_RAMPED + 0.1) is None
 
 
 def test_what_was_booked_too_little_is_paid_by_the_next() -> None:
     tokens = pace(input_tokens_per_minute=60_000)
-    booking = tokens.take(Need(0, 0), NOW_RAMPED)
+    booking = tokens.take(ExpectedUsage(0, 0), NOW_RAMPED)
     tokens.settle(booking, Usage(input_tokens=1000, ephemeral_5m_input_tokens=1500), None, NOW_RAMPED)
-    wait = tokens.wait(Need(500, 0), NOW_RAMPED)
+    wait = tokens.wait(ExpectedUsage(500, 0), NOW_RAMPED)
     assert wait and wait.seconds == pytest.approx(2.5, rel=0.05)
 
 
 @pytest.mark.parametrize(("counted", "waits"), [(False, False), (True, True)])
 def test_tokens_come_back_unless_they_may_have_been_counted(counted: bool, waits: bool) -> None:
     tokens = pace(input_tokens_per_minute=60_000, output_tokens_per_minute=60_000)
-    tokens.cancel(tokens.take(Need(9000, 9000), NOW_RAMPED), NOW_RAMPED, counted=counted)
-    assert (tokens.wait(Need(400, 400), NOW_RAMPED + 0.1) is not None) is waits
+    tokens.cancel(tokens.take(ExpectedUsage(9000, 9000), NOW_RAMPED), NOW_RAMPED, counted=counted)
+    assert (tokens.wait(ExpectedUsage(400, 400), NOW_RAMPED + 0.1) is not None) is waits
 
 
 def test_the_request_itself_is_never_given_back() -> None:
@@ -169,11 +171,13 @@ def test_the_request_itself_is_never_given_back() -> None:
 
 def test_output_is_held_back_by_what_was_booked_and_by_what_came() -> None:
     booked = pace(output_tokens_per_minute=60_000)
-    booked.take(Need(0, 5000), NOW_RAMPED)
-    assert why(booked, NOW_RAMPED, Need(0, 100)) == "output tokens per minute", "five seconds' worth is on its way"
+    booked.take(ExpectedUsage(0, 5000), NOW_RAMPED)
+    assert why(booked, NOW_RAMPED, ExpectedUsage(0, 100)) == "output tokens per minute", (
+        "five seconds' worth is on its way"
+    )
     came = pace(output_tokens_per_minute=60_000)
-    came.settle(came.take(Need(0, 10), NOW_RAMPED), Usage(output_tokens=1900), None, NOW_RAMPED)
-    wait = came.wait(Need(0, 10), NOW_RAMPED)
+    came.settle(came.take(ExpectedUsage(0, 10), NOW_RAMPED), Usage(output_tokens=1900), None, NOW_RAMPED)
+    wait = came.wait(ExpectedUsage(0, 10), NOW_RAMPED)
     assert wait and wait.seconds == pytest.approx(1, rel=0.1), "the API's smallest bucket would be a second below zero"
 
 
@@ -223,25 +227,25 @@ def test_what_others_take_of_the_output_slows_us_down() -> None:
     first, second = leave(ours, NOW_RAMPED)[0], leave(ours, NOW_RAMPED)[0]
     at = NOW_RAMPED + 2
     ours.settle(first, USED, stated(output_left=59_000), at)
-    assert why(ours, at, Need(0, 20_000)) is None
+    assert why(ours, at, ExpectedUsage(0, 20_000)) is None
     ours.settle(second, USED, stated(output_left=0), at)
-    assert why(ours, at, Need(0, 2000)) == "output tokens per minute"
+    assert why(ours, at, ExpectedUsage(0, 2000)) == "output tokens per minute"
 
 
 def test_what_is_on_its_way_is_not_booked_twice_when_headers_do_not_show_it_yet() -> None:
     ours, at = pace(output_tokens_per_minute=60_000), NOW_RAMPED
     ours.settle(leave(ours, at)[0], USED, stated(output_left=59_000), at + 1)
-    first = ours.take(Need(0, 40_000), at + 1)
-    second = ours.take(Need(0, 500), at + 1)
+    first = ours.take(ExpectedUsage(0, 40_000), at + 1)
+    second = ours.take(ExpectedUsage(0, 500), at + 1)
     at += 8
     ours.settle(second, USED, stated(output_left=59_000), at)
-    assert why(ours, at, Need(0, 15_000)) is None
-    assert why(ours, at, Need(0, 30_000)) == "output tokens per minute", "40,000 will come"
+    assert why(ours, at, ExpectedUsage(0, 15_000)) is None
+    assert why(ours, at, ExpectedUsage(0, 30_000)) == "output tokens per minute", "40,000 will come"
     ours.settle(first, Usage(output_tokens=100), None, at)
-    assert why(ours, at, Need(0, 30_000)) is None
+    assert why(ours, at, ExpectedUsage(0, 30_000)) is None
 
 
 def test_while_the_output_of_others_keeps_it_below_zero_not_even_a_short_answer_is_asked_for() -> None:
     ours = pace(output_tokens_per_minute=60_000)
-    ours.settle(ours.take(Need(0, 900), NOW_RAMPED), Usage(output_tokens=900), None, NOW_RAMPED)
-    assert why(ours, NOW_RAMPED, Need(0, 0)) == "output tokens per minute"
+    ours.settle(ours.take(ExpectedUsage(0, 900), NOW_RAMPED), Usage(output_tokens=900), None, NOW_RAMPED)
+    assert why(ours, NOW_RAMPED, ExpectedUsage(0, 0)) == "output tokens per minute"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from claudebatch.core.domain import Usage
-from claudebatch.layers.rate_limit.limiter import Need
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage
 from tests.layers.rate_limit.test_limiter import NEED, USED, departures, leave, pace, why
 
 AT = 100.0
@@ -76,7 +76,7 @@ def test_its_tokens_come_back_and_the_buckets_are_empty() -> None:
 
 def test_what_it_had_booked_is_no_debt_after_the_pause() -> None:
     refused = pace(input_tokens_per_minute=60_000, output_tokens_per_minute=60_000)
-    large = Need(300_000, 300_000)
+    large = ExpectedUsage(300_000, 300_000)
     refused.refused(refused.take(large, AT), 5.0, AT)
     probe, at = leave(refused, AT)
     refused.settle(probe, Usage(), None, at)

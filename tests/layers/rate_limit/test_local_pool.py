@@ -7,21 +7,21 @@ import asyncio
 import pytest
 
 from claudebatch.core.domain import LimitReading, Limits, Usage
-from claudebatch.layers.rate_limit.limiter import Booking, Need, Wait
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage, MustWait, PoolBooking
 from claudebatch.layers.rate_limit.local_pool import LocalPool
-from claudebatch.simulator.limits import Bucket as ApiBucket
+from claudebatch.simulator.limits import SimulatedBucket as ApiBucket
 from tests.support.limiting import make_pool
 from tests.support.virtual import now, virtual
 
-NEED = Need(1000, 500)
+NEED = ExpectedUsage(1000, 500)
 USED = Usage(input_tokens=1000, output_tokens=500)
 
 
-async def booked(pool: LocalPool, need: Need = NEED) -> Booking:
+async def booked(pool: LocalPool, need: ExpectedUsage = NEED) -> PoolBooking:
     """Book, waiting as long as it says."""
     for _ in range(1000):
         answer = await pool.book(need)
-        if isinstance(answer, Booking):
+        if isinstance(answer, PoolBooking):
             return answer
         await asyncio.sleep(answer.seconds)
     raise AssertionError("it waits for ever")
@@ -116,9 +116,9 @@ async def test_no_more_are_booked_than_there_are_slots():
     first = await booked(pool)
     await booked(pool)
     full = await pool.book(NEED)
-    assert full == Wait(60.0, "requests in flight"), "an answer rings before that"
+    assert full == MustWait(60.0, "requests in flight"), "an answer rings before that"
     await pool.settle(first, USED, None)
-    assert isinstance(await pool.book(NEED), Booking)
+    assert isinstance(await pool.book(NEED), PoolBooking)
 
 
 @virtual
@@ -127,7 +127,7 @@ async def test_a_full_house_that_may_grow_says_when():
     await pool.settle(await booked(pool), USED, None)
     sent = [await booked(pool) for _ in range(pool.in_force.in_flight)]
     assert len(sent) == 2
-    assert isinstance(await pool.book(NEED), Booking), "it doubles"
+    assert isinstance(await pool.book(NEED), PoolBooking), "it doubles"
     assert pool.in_force.in_flight == 4
 
 
@@ -135,11 +135,11 @@ async def test_a_full_house_that_may_grow_says_when():
 async def test_nothing_is_taken_where_one_of_all_says_no():
     pool = make_pool(slots=1, input_tokens_per_minute=60_000)
     await asyncio.sleep(10)
-    held = await booked(pool, Need(0, 0))
+    held = await booked(pool, ExpectedUsage(0, 0))
     for _ in range(100):
-        assert isinstance(await pool.book(Need(400, 0)), Wait)
+        assert isinstance(await pool.book(ExpectedUsage(400, 0)), MustWait)
     await pool.cancel(held, counted=False)
-    assert isinstance(await pool.book(Need(400, 0)), Booking)
+    assert isinstance(await pool.book(ExpectedUsage(400, 0)), PoolBooking)
 
 
 @pytest.mark.parametrize("end", ["settled", "cancelled", "counted", "refused", "crowded"])
@@ -166,17 +166,17 @@ async def test_too_many_in_flight_means_fewer_and_no_pause():
     sent = [await booked(pool) for _ in range(10)]
     await pool.refuse(sent[0], "concurrency", 20.0)
     assert (pool.in_force.in_flight, pool.limited_for()) == (8, 0)
-    assert await pool.book(NEED) == Wait(60.0, "requests in flight")
+    assert await pool.book(NEED) == MustWait(60.0, "requests in flight")
     for booking in sent[1:4]:
         await pool.settle(booking, USED, None)
-    assert isinstance(await pool.book(NEED), Booking)
+    assert isinstance(await pool.book(NEED), PoolBooking)
 
 
 @virtual
 async def test_any_other_429_pauses_the_pool_and_leaves_the_slots():
     pool = make_pool(slots=10)
     await pool.refuse(await booked(pool), "rate", 20.0)
-    assert await pool.book(NEED) == Wait(20.0, "rate limited")
+    assert await pool.book(NEED) == MustWait(20.0, "rate limited")
     assert pool.in_force.in_flight == 10
     await asyncio.sleep(21)
     assert pool.limited_for() == pytest.approx(21)

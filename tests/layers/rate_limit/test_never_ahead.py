@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claudebatch.layers.rate_limit.bucket_mirror import Bucket
-from claudebatch.layers.rate_limit.peak_levels import Mark
-from claudebatch.simulator.limits import Bucket as ApiBucket
+from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
+from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
+from claudebatch.simulator.limits import BucketMirror as ApiBucket
 
 Step: TypeAlias = tuple[str, float]
 """What happens next, and how much of it, from 0 to 1."""
@@ -28,7 +28,7 @@ STEPS = st.lists(
 class Sent:
     """A request, and what the API said remained once it had said so."""
 
-    mark: Mark
+    mark: BucketSnapshot
     too_much: float
     remaining: float | None = None
 
@@ -48,7 +48,7 @@ class Beside:
     def __post_init__(self) -> None:
         self.api = ApiBucket(self.per_minute, self.burst_s, self.at)
         ours, requests = self.per_minute * self.share, self.step == 1
-        self.bucket = Bucket(
+        self.bucket = BucketMirror(
             ours, now=self.at, step=self.step, share=self.share, level=float(requests), spaced=requests
         )
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from claudebatch.layers.rate_limit.bucket_mirror import Bucket
-from claudebatch.layers.rate_limit.other_consumers import Others
-from claudebatch.simulator.limits import Bucket as ApiBucket
+from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
+from claudebatch.layers.rate_limit.other_consumers import OtherConsumers
+from claudebatch.simulator.limits import BucketMirror as ApiBucket
 
 
-def watched(theirs: float, *, seconds: int, rate: float = 100.0) -> Others:
+def watched(theirs: float, *, seconds: int, rate: float = 100.0) -> OtherConsumers:
     """The picture sinks by what *theirs* a second is more than is known of them."""
-    others = Others(0.0)
+    others = OtherConsumers(0.0)
     for tenth in range(1, seconds * 10):
         others.moved(-(theirs - others.per_s) / 10, tenth / 10, rate=rate)
     return others
@@ -31,13 +31,13 @@ def test_it_is_never_below_nothing() -> None:
 
 
 def test_one_answer_is_no_reason() -> None:
-    others = Others(0.0)
+    others = OtherConsumers(0.0)
     others.moved(-1000, 0.1, rate=100)
     assert others.per_s == 0
 
 
 def test_the_picture_slows_down_with_them_and_comes_back_when_they_leave() -> None:
-    bucket, api = Bucket(6000, now=0, step=1, level=1, spaced=True), ApiBucket(6000, 5.0, 0)
+    bucket, api = BucketMirror(6000, now=0, step=1, level=1, spaced=True), ApiBucket(6000, 5.0, 0)
     left: list[float] = []
     at = refused = moved = 0.0
     while at < 180:

@@ -10,7 +10,7 @@ import pytest
 from claudebatch.core.domain import Call, LimitReading, Limits, Reply, Size, Usage
 from claudebatch.core.errors import AttemptError
 from claudebatch.core.events import ConcurrencyChanged, LimitsSeen
-from claudebatch.layers.rate_limit.limiter import Need
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage
 from tests.support.limiting import AsStated, Limiter, used
 from tests.support.scripted import HAIKU, OPUS, ScriptedClient, bad_request, make_reply, overloaded, timed_out
 from tests.support.virtual import now, virtual
@@ -107,8 +107,8 @@ async def test_who_waits_asks_again_with_what_was_learned_meanwhile():
         tokens = 30_000.0
         learned = 0
 
-        def expect(self, call: Call) -> Need:
-            return Need(self.tokens, 0)
+        def expect(self, call: Call) -> ExpectedUsage:
+            return ExpectedUsage(self.tokens, 0)
 
         def learn(self, call: Call, usage: Usage, *, shown: int = 0, read: bool = False) -> None:
             self.tokens, self.learned = 100.0, self.learned + 1
@@ -282,8 +282,8 @@ async def test_what_prompts_count_is_learned_when_the_first_answers_begin_and_wh
     class Reading(AsStated):
         tokens, proven, learned = 30_000.0, False, 0
 
-        def expect(self, call: Call) -> Need:
-            return Need(self.tokens, 0, proven=self.proven)
+        def expect(self, call: Call) -> ExpectedUsage:
+            return ExpectedUsage(self.tokens, 0, proven=self.proven)
 
         def read(self, call: Call, input_tokens: int) -> None:
             self.tokens, self.proven = float(input_tokens), True

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from claudebatch.layers.rate_limit.bucket_mirror import Bucket
-from claudebatch.layers.rate_limit.safety_margin import Trust
+from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
+from claudebatch.layers.rate_limit.safety_margin import SafetyMargin
 
 
-def trust(reserve_s: float = 0.5) -> Trust:
-    return Trust(reserve_s=reserve_s, room_s=5.0, least_room_s=0.5)
+def trust(reserve_s: float = 0.5) -> SafetyMargin:
+    return SafetyMargin(reserve_s=reserve_s, room_s=5.0, least_room_s=0.5)
 
 
 def test_a_refusal_is_forgotten_after_five_minutes_and_not_before() -> None:
@@ -73,7 +73,7 @@ def test_room_is_never_more_than_at_first() -> None:
 
 
 def test_a_bucket_forgets_a_refusal() -> None:
-    bucket = Bucket(60_000, now=0, step=1000, room_s=5.0)
+    bucket = BucketMirror(60_000, now=0, step=1000, room_s=5.0)
     bucket.refused(0)
     assert bucket.wait_for(5000, 290) == 0, "alone, when it is full"
     bucket.take(500, 290)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from claudebatch.core.domain import Call, Route, Size, Usage
-from claudebatch.layers.rate_limit.limiter import Need
-from claudebatch.layers.rate_limit.usage_estimates import Learned
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage
+from claudebatch.layers.rate_limit.usage_estimates import UsageEstimates
 from tests.support.scripted import HAIKU, OPUS, make_call
 
 FIRST = 1.25
@@ -26,8 +26,8 @@ def used(input_tokens: int = 1000, output_tokens: int = 500, **more: int) -> Usa
     return Usage(input_tokens=input_tokens, output_tokens=output_tokens, **more)
 
 
-def after(*usages: Usage, of: Call | None = None) -> Learned:
-    learned = Learned()
+def after(*usages: Usage, of: Call | None = None) -> UsageEstimates:
+    learned = UsageEstimates()
     for usage in usages:
         learned.learn(of or call(), usage)
     return learned
@@ -46,12 +46,12 @@ class Before:
 
 
 def test_at_first_it_expects_more_than_the_guess() -> None:
-    need = Learned().expect(call())
+    need = UsageEstimates().expect(call())
     assert (need.input_tokens, need.output_tokens) == (1000 * FIRST, 500 * FIRST)
 
 
 def test_it_never_expects_more_output_than_is_allowed() -> None:
-    assert Learned().expect(call(guess=500, most=600)).output_tokens == 600
+    assert UsageEstimates().expect(call(guess=500, most=600)).output_tokens == 600
     assert after(*[used(output_tokens=5000)] * 20).expect(call(most=100)).output_tokens == 100
 
 
@@ -69,7 +69,7 @@ def test_the_first_answers_pull_it_down_step_by_step() -> None:
 
 
 def test_large_requests_weigh_more_than_small_ones() -> None:
-    learned = Learned()
+    learned = UsageEstimates()
     for _ in range(10):
         learned.learn(call(estimate=10), used(input_tokens=100))
         learned.learn(call(estimate=10_000), used(input_tokens=10_000))
@@ -116,22 +116,22 @@ def test_requests_without_any_input_teach_nothing_and_break_nothing() -> None:
 
 
 def test_what_earlier_runs_counted_is_expected_at_first_and_half_as_much_again_thought_possible() -> None:
-    need = Learned(Before()).expect(call())
-    assert need == Need(
+    need = UsageEstimates(Before()).expect(call())
+    assert need == ExpectedUsage(
         pytest.approx(1000 * 0.8 * 1.02), 300 * FIRST, pytest.approx(1000 * 0.8 * 1.5), 0.4, proven=False
     )
 
 
 def test_what_earlier_runs_do_not_know_is_expected_as_without_them() -> None:
-    learned = Learned(Before())
-    assert learned.expect(call(OPUS)) == Learned().expect(call(OPUS))
+    learned = UsageEstimates(Before())
+    assert learned.expect(call(OPUS)) == UsageEstimates().expect(call(OPUS))
     assert learned.expect(call(rule="essays")).output_tokens == 500 * FIRST
-    assert Learned().expect(call()).input_most == 0
+    assert UsageEstimates().expect(call()).input_most == 0
 
 
 @pytest.mark.parametrize("truth", [0.7, 1.0, 1.5])
 def test_within_nine_answers_earlier_runs_have_no_say_any_more(truth: float) -> None:
-    learned = Learned(Before())
+    learned = UsageEstimates(Before())
     most = []
     for _ in range(9):
         most.append(learned.expect(call()).input_most)
@@ -142,7 +142,7 @@ def test_within_nine_answers_earlier_runs_have_no_say_any_more(truth: float) -> 
 
 
 def test_tokens_are_told_by_the_length_of_the_text_as_in_the_last_answers_of_the_route() -> None:
-    learned = Learned()
+    learned = UsageEstimates()
     assert learned.expect(call()).tokens_per_byte == 0.4
     for _ in range(20):
         learned.learn(call(), Usage(output_tokens=350, thinking_tokens=150), shown=1000)
@@ -153,7 +153,7 @@ def test_tokens_are_told_by_the_length_of_the_text_as_in_the_last_answers_of_the
 
 
 def test_what_a_prompt_counts_is_learned_when_it_is_read_and_not_once_more_when_it_is_answered() -> None:
-    learned = Learned()
+    learned = UsageEstimates()
     assert not learned.expect(call()).proven
     for _ in range(9):
         learned.read(call(), 700)

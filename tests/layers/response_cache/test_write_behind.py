@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from claudebatch.layers.response_cache.write_behind import KeptAfter
+from claudebatch.layers.response_cache.write_behind import WriteBehind
 
 
 class Shelf:
@@ -22,7 +22,7 @@ class Shelf:
 
 async def test_an_answer_is_kept_after_the_journal_has_it_and_found_before():
     shelf, later = Shelf(), list[Callable[[], None]]()
-    cache = KeptAfter(shelf, after=later.append)
+    cache = WriteBehind(shelf, after=later.append)
     cache.put("a", b"1")
     assert (await cache.get("a"), shelf.kept) == (b"1", {})
     later.pop()()
@@ -32,7 +32,7 @@ async def test_an_answer_is_kept_after_the_journal_has_it_and_found_before():
 
 async def test_of_two_answers_to_one_question_the_newer_is_kept():
     shelf, later = Shelf(), list[Callable[[], None]]()
-    cache = KeptAfter(shelf, after=later.append)
+    cache = WriteBehind(shelf, after=later.append)
     cache.put("a", b"1")
     cache.put("a", b"2")
     for then in later:

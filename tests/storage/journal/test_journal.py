@@ -10,7 +10,7 @@ import pytest
 
 from claudebatch.core.errors import JournalFailed, OutputFailed, StorageError
 from claudebatch.core.result_lines import line
-from claudebatch.storage.journal import State, open_journal
+from claudebatch.storage.journal import AttemptState, open_journal
 from claudebatch.storage.journal.queries import (
     drop_superseded,
     give_up_on_sent,
@@ -55,7 +55,7 @@ async def desk(tmp_path: Path):
 async def test_an_intent_is_durable_when_begin_returns_and_the_ledger_knew_it_before(desk: Desk, tmp_path: Path):
     attempts = await asyncio.gather(*(sent(desk, row, worst=row) for row in range(1, 20)))
     found = seen_by_others(tmp_path / "journal.sqlite", "SELECT attempt, row, worst, state FROM attempts")
-    assert found == [(attempt, attempt, attempt, State.SENT) for attempt in attempts]
+    assert found == [(attempt, attempt, attempt, AttemptState.SENT) for attempt in attempts]
     assert sorted(number for intents, _ in desk.ledger.told for number in intents) == attempts
 
 
@@ -125,7 +125,7 @@ async def test_many_results_wait_for_those_before_them_so_that_they_do_not_pile_
 async def test_totals_count_what_is_paid_and_what_may_be(desk: Desk):
     await answered(desk, 1, cost=11)
     await answered(desk, 2, cost=31)
-    for row, state in ((3, State.FAILED), (4, State.UNKNOWN)):
+    for row, state in ((3, AttemptState.FAILED), (4, AttemptState.UNKNOWN)):
         desk.journal.settle(outcome(await sent(desk, row), state))
     await sent(desk, 5, worst=1000)
     await desk.close()
@@ -143,7 +143,7 @@ async def test_a_dead_sessions_requests_become_unknown_at_their_worst_case(desk:
     assert give_up_on_sent(desk.connection) == 0
     assert totals(desk.connection) == before
     states = desk.connection.execute("SELECT state FROM attempts ORDER BY attempt").fetchall()
-    assert states == [(State.ANSWERED,), (State.UNKNOWN,)]
+    assert states == [(AttemptState.ANSWERED,), (AttemptState.UNKNOWN,)]
 
 
 async def test_numbers_go_on_where_the_last_session_stopped(tmp_path: Path):
@@ -163,7 +163,7 @@ async def test_answers_that_were_paid_for_and_never_shown_are_found_once_each(de
     first, second = await answered(desk, 3, shown=False), await answered(desk, 3, shown=False)
     await answered(desk, 4, shown=False)
     await desk.journal.finish(failed(4))
-    desk.journal.settle(outcome(await sent(desk, 5), State.UNKNOWN))
+    desk.journal.settle(outcome(await sent(desk, 5), AttemptState.UNKNOWN))
     await desk.close()
     found = unshown_answers(desk.connection)
     assert found[:2] == [(2, unshown), (3, max(first, second))]
@@ -197,7 +197,9 @@ async def test_a_settlement_reaches_the_ledger_after_the_journal_and_at_the_late
     apply = desk.ledger.apply
 
     def check(intents, outcomes):
-        open_ones = {n for (n,) in seen_by_others(path, f"SELECT attempt FROM attempts WHERE state = {State.SENT}")}
+        open_ones = {
+            n for (n,) in seen_by_others(path, f"SELECT attempt FROM attempts WHERE state = {AttemptState.SENT}")
+        }
         told_too_early.extend(o.attempt for o in outcomes if o.attempt in open_ones)
         apply(intents, outcomes)
 
@@ -245,7 +247,7 @@ async def test_a_group_is_written_whole_or_not_at_all(desk: Desk):
     await desk.journal.finish(succeeded(1, attempt))
     await desk.close()
     assert desk.failures and desk.output.written == []
-    assert desk.connection.execute("SELECT state FROM attempts").fetchall() == [(State.SENT,)]
+    assert desk.connection.execute("SELECT state FROM attempts").fetchall() == [(AttemptState.SENT,)]
     assert not desk.connection.in_transaction
 
 
@@ -258,7 +260,7 @@ async def test_what_could_not_be_written_is_tried_again_with_what_follows(desk: 
     assert desk.failures
     desk.connection.execute("DROP TRIGGER t")
     await desk.close()
-    assert desk.connection.execute("SELECT state FROM attempts").fetchall() == [(State.ANSWERED,)]
+    assert desk.connection.execute("SELECT state FROM attempts").fetchall() == [(AttemptState.ANSWERED,)]
     assert desk.connection.execute("SELECT count(*) FROM results").fetchall() == [(1,)]
 
 

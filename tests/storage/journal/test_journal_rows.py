@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claudebatch.storage.journal import (
+    RowFilter,
     RowKey,
     RowRecord,
     RowRef,
-    Wanted,
     index_rows,
     open_journal,
     pending_keys,
@@ -35,7 +35,7 @@ def pending(journal: sqlite3.Connection, lane: str = "haiku", *, limit: int | No
     """All pending rows of *lane*, fetched in small steps as the feed does."""
     found: list[RowRef] = []
     after = 0
-    while step := pending_rows(journal, Wanted(limit, retry), lane, after, 2):
+    while step := pending_rows(journal, RowFilter(limit, retry), lane, after, 2):
         found += step
         after = step[-1].row
     return found
@@ -77,7 +77,7 @@ def test_a_row_says_where_its_line_lies(journal):
 def test_a_row_says_what_its_answer_is_kept_under_and_a_new_look_mends_it(journal):
     def looked_at(model: str, rule: str, key: bytes) -> list[RowKey]:
         index(journal, record("x", line=1)._replace(model=model, rule=rule, key=key))
-        return pending_keys(journal, Wanted(), "haiku", 0, 9)
+        return pending_keys(journal, RowFilter(), "haiku", 0, 9)
 
     id_ = record("x").id
     assert looked_at("small", "default", b"1") == [RowKey(1, id_, "small", "default", b"1")]
@@ -89,8 +89,8 @@ def test_rows_are_looked_up_in_the_order_and_in_the_number_that_they_are_asked_i
     answer(journal, "b")
     answer(journal, "d", ok=False)
     for limit, retry in ((None, False), (None, True), (3, True)):
-        asked = pending_rows(journal, Wanted(limit, retry), "haiku", 1, 3)
-        looked_up = pending_keys(journal, Wanted(limit, retry), "haiku", 1, 3)
+        asked = pending_rows(journal, RowFilter(limit, retry), "haiku", 1, 3)
+        looked_up = pending_keys(journal, RowFilter(limit, retry), "haiku", 1, 3)
         assert [row[:2] for row in looked_up] == [(row.row, row.id) for row in asked]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from claudebatch.storage.journal import open_journal
 from claudebatch.storage.journal.queries import result_lines, totals
-from claudebatch.storage.ledger import RunEntry, SpendLedger, SpendReader
+from claudebatch.storage.ledger import LedgerWriter, RunEntry, SpendReader
 from tests.support.journals import NOON_MS
 
 # As version 1 made it.
@@ -46,7 +46,7 @@ def test_a_journal_of_version_1_keeps_its_results_and_its_money(tmp_path: Path):
     assert (sums.attempts, sums.spent, sums.unknown, sums.unknown_attempts) == (3, 7, 100, 1)
     assert list(result_lines(journal, ordered=False)) == [b'{"id":"a","message":{}}\n']
     ledger = tmp_path / "spend.sqlite"
-    pen = SpendLedger.open(ledger, RunEntry("r", "out.jsonl", "2026-11-22"))
+    pen = LedgerWriter.open(ledger, RunEntry("r", "out.jsonl", "2026-11-22"))
     pen.rebuild(journal)
     pen.close()
     journal.close()

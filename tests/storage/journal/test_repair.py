@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from claudebatch.storage.journal import State, open_journal
+from claudebatch.storage.journal import AttemptState, open_journal
 from claudebatch.storage.journal.audit import audit
 from claudebatch.storage.journal.checksums import ATTEMPT_FIELDS, RESULT_FIELDS
 from claudebatch.storage.journal.queries import result_lines, totals, unshown_answers
@@ -189,9 +189,9 @@ async def test_a_request_of_which_nobody_knows_what_it_cost_never_costs_less(jou
     assert audit(journal).sound
 
 
-@pytest.mark.parametrize(("attempt", "state"), [(3, State.ANSWERED), (6, State.UNKNOWN)])
+@pytest.mark.parametrize(("attempt", "state"), [(3, AttemptState.ANSWERED), (6, AttemptState.UNKNOWN)])
 async def test_a_request_whose_state_nobody_knows_counts_at_its_most(
-    journal: sqlite3.Connection, attempt: int, state: State
+    journal: sqlite3.Connection, attempt: int, state: AttemptState
 ):
     copy = record(journal, attempt)
     journal.execute("UPDATE attempts SET state = 4, worst = -5 WHERE attempt = ?", (attempt,))

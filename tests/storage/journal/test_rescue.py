@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from claudebatch.storage.journal import State, open_journal
+from claudebatch.storage.journal import AttemptState, open_journal
 from claudebatch.storage.journal.rescue import RESCUE, Rescue, absorb
 from claudebatch.storage.journal.statements import write_intents
 from tests.support.journals import intent, outcome
@@ -33,7 +33,7 @@ def test_what_is_saved_is_in_the_journal_after_the_next_opening(tmp_path, journa
     assert rescue.save([outcome(2, cost=7, body=BODY)])
     rescue.close()
     assert absorb(tmp_path, "run-1", journal) == 1
-    assert states(journal) == [(1, State.SENT, None), (2, State.ANSWERED, BODY)]
+    assert states(journal) == [(1, AttemptState.SENT, None), (2, AttemptState.ANSWERED, BODY)]
     assert not (tmp_path / RESCUE).exists()
     assert absorb(tmp_path, "run-1", journal) == 0
 
@@ -43,7 +43,7 @@ def test_what_belongs_to_a_run_that_was_started_over_is_dropped(tmp_path, journa
     rescue.save([outcome(2)])
     rescue.close()
     assert absorb(tmp_path, "run-2", journal) == 0
-    assert [state for _, state, _ in states(journal)] == [State.SENT, State.SENT]
+    assert [state for _, state, _ in states(journal)] == [AttemptState.SENT, AttemptState.SENT]
     assert not (tmp_path / RESCUE).exists()
 
 
@@ -58,7 +58,7 @@ def test_a_session_that_needs_no_rescue_leaves_nothing(tmp_path):
 def test_a_crash_leaves_room_without_content_and_that_is_nothing(tmp_path, journal):
     Rescue(tmp_path, "run-1")
     assert absorb(tmp_path, "run-1", journal) == 0
-    assert [state for _, state, _ in states(journal)] == [State.SENT, State.SENT]
+    assert [state for _, state, _ in states(journal)] == [AttemptState.SENT, AttemptState.SENT]
 
 
 def test_a_line_that_is_torn_or_planted_is_left_out_and_the_others_count(tmp_path, journal):
@@ -68,7 +68,7 @@ def test_a_line_that_is_torn_or_planted_is_left_out_and_the_others_count(tmp_pat
     data = (tmp_path / RESCUE).read_bytes().partition(b"\0")[0]
     (tmp_path / RESCUE).write_bytes(data[:-5] + b"\n{}\n[1]\n")
     assert absorb(tmp_path, "run-1", journal) == 1
-    assert [state for _, state, _ in states(journal)] == [State.ANSWERED, State.SENT]
+    assert [state for _, state, _ in states(journal)] == [AttemptState.ANSWERED, AttemptState.SENT]
 
 
 def test_where_not_even_the_room_can_be_taken_the_run_goes_on(tmp_path, monkeypatch):

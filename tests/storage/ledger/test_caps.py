@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from claudebatch.storage.ledger import open_ledger
-from claudebatch.storage.ledger.shared_caps import CapBook, SharedCap
+from claudebatch.storage.ledger.shared_caps import SharedCap, SharedCaps
 
 DAY, NEXT, LATER = "2026-11-30", "2026-12-01", "2027-01-15"
 DAILY = SharedCap("day", 1000, "day")
@@ -35,7 +35,7 @@ def write(ledger: Path, *, run: str, day: str, spent: int = 0, unknown: int = 0,
 
 
 def used(ledger: Path, cap: SharedCap, day: str) -> tuple[int, int]:
-    book = CapBook.open(ledger, "me", [cap])
+    book = SharedCaps.open(ledger, "me", [cap])
     (use,) = book.uses(day).uses
     book.close(clear=False)
     return use.gone, use.held
@@ -56,7 +56,7 @@ def test_what_counts_for_a_cap_is_what_is_gone_and_held_in_its_span_and_under_it
 
 def test_all_that_is_wished_or_what_is_there_or_nothing_if_it_is_too_little(ledger):
     write(ledger, run="other", day=DAY, spent=300, held=200)
-    book = CapBook.open(ledger, "me", [DAILY])
+    book = SharedCaps.open(ledger, "me", [DAILY])
     assert book.take(DAY, least=100, wish=300).amount == 300
     assert book.take(DAY, least=100, wish=300).amount == 200
     refused = book.take(DAY, least=1, wish=300)
@@ -70,7 +70,7 @@ def test_all_that_is_wished_or_what_is_there_or_nothing_if_it_is_too_little(ledg
 
 
 def test_more_is_taken_ahead_only_where_plenty_is_left(ledger):
-    book = CapBook.open(ledger, "me", [SharedCap("day", 100_000, "day")])
+    book = SharedCaps.open(ledger, "me", [SharedCap("day", 100_000, "day")])
     assert book.take(DAY, least=100, wish=100, ahead=300).amount == 400
     write(ledger, run="other", day=DAY, held=98_000)
     assert book.take(DAY, least=100, wish=100, ahead=300).amount == 100 + (1600 - 100) // 16
@@ -79,14 +79,14 @@ def test_more_is_taken_ahead_only_where_plenty_is_left(ledger):
 
 def test_of_several_caps_the_tightest_counts(ledger):
     write(ledger, run="me", day=DAY, tag="x")
-    book = CapBook.open(ledger, "me", [DAILY, SharedCap("tag x", 400, "total", "x")])
+    book = SharedCaps.open(ledger, "me", [DAILY, SharedCap("tag x", 400, "total", "x")])
     assert book.take(DAY, least=1, wish=1000).amount == 400
     assert [use.held for use in book.take(DAY, least=1, wish=1).uses] == [400, 400]
     book.close(clear=False)
 
 
 def test_what_others_write_meanwhile_is_seen_at_once(ledger):
-    book = CapBook.open(ledger, "me", [DAILY])
+    book = SharedCaps.open(ledger, "me", [DAILY])
     assert book.take(DAY, least=100, wish=100).amount == 100
     write(ledger, run="other", day=DAY, spent=899)
     assert book.take(DAY, least=2, wish=2).amount == 0
@@ -101,7 +101,7 @@ def test_sums_beyond_sixty_four_bits_are_exact(ledger):
 
 
 def test_a_transaction_that_fails_takes_nothing(ledger):
-    book = CapBook.open(ledger, "me", [DAILY])
+    book = SharedCaps.open(ledger, "me", [DAILY])
     assert book.take(DAY, least=100, wish=100).amount == 100
     with pytest.raises((sqlite3.Error, OverflowError)):
         book.give_back({DAY: 50, NEXT: 2**64})
@@ -115,7 +115,7 @@ def test_threads_that_race_never_take_more_than_there_is(ledger):
     taken: list[int] = []
 
     def grab(name: str) -> None:
-        book = CapBook.open(ledger, name, [DAILY])
+        book = SharedCaps.open(ledger, name, [DAILY])
         while amount := book.take(DAY, least=1, wish=7).amount:
             taken.append(amount)
         book.close(clear=False)
@@ -132,7 +132,7 @@ def test_threads_that_race_never_take_more_than_there_is(ledger):
 def test_other_holders_are_named_and_ones_own_holds_are_not(ledger):
     write(ledger, run="other", day=DAY, held=5)
     write(ledger, run="done", day=DAY, spent=5)
-    book = CapBook.open(ledger, "me", [DAILY])
+    book = SharedCaps.open(ledger, "me", [DAILY])
     book.take(DAY, least=1, wish=1)
     assert book.holders() == ["other"]
     book.close(clear=False)

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claudebatch.storage.journal.schema import State
-from claudebatch.storage.ledger import RunEntry, SpendLedger
+from claudebatch.storage.journal.schema import AttemptState
+from claudebatch.storage.ledger import LedgerWriter, RunEntry
 from claudebatch.storage.ledger.tables import ADD_HOLD
 from tests.support.journals import intent, outcome
 
@@ -17,9 +17,9 @@ DAY = "2026-11-22"
 ENTRY = RunEntry("run-1", "out.jsonl", "2026-11-22T12:00:00+00:00")
 
 
-def pen_with(path: Path, taken: int) -> tuple[SpendLedger, sqlite3.Connection]:
+def pen_with(path: Path, taken: int) -> tuple[LedgerWriter, sqlite3.Connection]:
     """A pen whose purse has taken so much out of the caps, and the purse's own connection."""
-    pen = SpendLedger.open(path, ENTRY, purse=True)
+    pen = LedgerWriter.open(path, ENTRY, purse=True)
     pen._connection.execute("PRAGMA synchronous=OFF")
     purse = sqlite3.connect(path, isolation_level=None)
     purse.execute(ADD_HOLD, ("run-1", DAY, taken))
@@ -39,7 +39,7 @@ def money(connection: sqlite3.Connection) -> tuple[int, int]:
         st.tuples(
             st.integers(0, 1000),
             st.floats(0, 1),
-            st.sampled_from([State.ANSWERED, State.FAILED, State.UNKNOWN]),
+            st.sampled_from([AttemptState.ANSWERED, AttemptState.FAILED, AttemptState.UNKNOWN]),
             st.booleans(),
         ),
         max_size=12,
@@ -54,7 +54,7 @@ def test_whatever_it_writes_and_whenever_the_sum_stays_what_the_purse_has_taken(
         pen.apply([intent(number, worst=worst)], [])
         assert sum(money(purse)) == taken
         pen.apply([], [outcome(number, state, cost=cost, worst=worst)])
-        expected += {State.ANSWERED: cost, State.FAILED: 0, State.UNKNOWN: worst}[state]
+        expected += {AttemptState.ANSWERED: cost, AttemptState.FAILED: 0, AttemptState.UNKNOWN: worst}[state]
         if flush:
             pen.flush()
             assert money(purse)[0] == expected

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from claudebatch.core.errors import StorageError
-from claudebatch.storage.journal.schema import VERSION, State
+from claudebatch.storage.journal.schema import VERSION, AttemptState
 from claudebatch.storage.journal.statements import write_intents, write_outcomes
-from claudebatch.storage.ledger import RunEntry, SpendLedger, SpendReader, open_ledger, settle_dead
+from claudebatch.storage.ledger import LedgerWriter, RunEntry, SpendReader, open_ledger, settle_dead
 from claudebatch.storage.ledger.purge import purge
 from claudebatch.storage.ledger.settle import settle_for_others
-from claudebatch.storage.run_folder import RunDir
+from claudebatch.storage.run_folder import RunFolder
 from tests.support.journals import intent, outcome
 
 STARTED = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -28,12 +28,12 @@ class Dead:
         self.path = root / "state" / "spend.sqlite"
         self.folder = root / "out.jsonl.claudebatch"
         self.run = run
-        self.live = RunDir.open(self.folder, started=STARTED, fresh=False)
+        self.live = RunFolder.open(self.folder, started=STARTED, fresh=False)
         self.live.note(run_id=run, simulated=False)
-        pen = SpendLedger.open(self.path, RunEntry(run, "out.jsonl", STARTED.isoformat(), folder=str(self.folder)))
+        pen = LedgerWriter.open(self.path, RunEntry(run, "out.jsonl", STARTED.isoformat(), folder=str(self.folder)))
         pen.apply([intent(number) for number in (1, 2, 3, 4)], [])
         write_intents(self.live.journal, [intent(number) for number in (1, 2, 3)])
-        write_outcomes(self.live.journal, [outcome(1, cost=7), outcome(2, State.FAILED)])
+        write_outcomes(self.live.journal, [outcome(1, cost=7), outcome(2, AttemptState.FAILED)])
         self.pen = pen
 
     def die(self) -> None:
@@ -87,10 +87,10 @@ def test_a_verdict_is_in_the_journal_and_the_ledger(run: Dead, verdict, spent):
     run.die()
     assert run.settle(verdict)
     assert run.money() == (spent, 0, 0)
-    again = RunDir.open(run.folder, started=STARTED, fresh=False)
+    again = RunFolder.open(run.folder, started=STARTED, fresh=False)
     states = again.journal.execute("SELECT state, cost FROM attempts ORDER BY attempt").fetchall()
     again.close()
-    assert states == [(State.ANSWERED, 7), (State.FAILED, 0), (State.SETTLED, spent - 7)]
+    assert states == [(AttemptState.ANSWERED, 7), (AttemptState.FAILED, 0), (AttemptState.SETTLED, spent - 7)]
 
 
 def test_a_verdict_whose_ledger_could_not_be_written_is_not_lost(run: Dead):

@@ -14,11 +14,11 @@ from hypothesis import strategies as st
 
 from claudebatch.core.errors import StorageError
 from claudebatch.core.reports import SpendLine
-from claudebatch.storage.journal import State, open_journal
+from claudebatch.storage.journal import AttemptState, open_journal
 from claudebatch.storage.journal.queries import give_up_on_sent
-from claudebatch.storage.journal.records import Intent, Outcome
+from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord
 from claudebatch.storage.journal.statements import write_intents, write_outcomes
-from claudebatch.storage.ledger import RunEntry, SpendLedger, SpendReader, schema
+from claudebatch.storage.ledger import LedgerWriter, RunEntry, SpendReader, schema
 from tests.support.journals import NOON_MS, intent, outcome
 
 DAY_MS = 86_400_000
@@ -26,11 +26,11 @@ STARTED = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HAIKU, OPUS = "claude-haiku-5-5", "claude-opus-5-5"
 
 
-def ledger(path: Path, run: str = "run-1", output: str = "out.jsonl", started: datetime = STARTED) -> SpendLedger:
-    return SpendLedger.open(path, RunEntry(run, output, started.isoformat()))
+def ledger(path: Path, run: str = "run-1", output: str = "out.jsonl", started: datetime = STARTED) -> LedgerWriter:
+    return LedgerWriter.open(path, RunEntry(run, output, started.isoformat()))
 
 
-def hasty(path: Path) -> SpendLedger:
+def hasty(path: Path) -> LedgerWriter:
     """A ledger that does not wait for the disk, for the many examples below."""
     pen = ledger(path)
     pen._connection.execute("PRAGMA synchronous=OFF")
@@ -80,7 +80,7 @@ def test_a_settlement_replaces_the_hold_by_the_exact_cost_and_the_tokens(path: P
 def test_what_failed_costs_nothing_and_what_is_unknown_stays_held(path: Path):
     pen = ledger(path)
     pen.apply([intent(1), intent(2)], [])
-    pen.apply([], [outcome(1, State.FAILED), outcome(2, State.UNKNOWN)])
+    pen.apply([], [outcome(1, AttemptState.FAILED), outcome(2, AttemptState.UNKNOWN)])
     pen.close()
     line = lines(path)[HAIKU]
     assert (line.spent, line.unknown, line.attempts, line.answers) == (0, 100, 2, 0)
@@ -92,7 +92,7 @@ def test_a_simulated_answer_is_left_out_but_of_the_rehearsals_own_ledger(path: P
     pen.apply([], [outcome(1, cost=99, simulated=True)])
     pen.close()
     assert lines(path) == {} and held(path) == 0
-    rehearsed = SpendLedger.open(path, RunEntry("run-2", "out.jsonl", STARTED.isoformat()), rehearsal=True)
+    rehearsed = LedgerWriter.open(path, RunEntry("run-2", "out.jsonl", STARTED.isoformat()), rehearsal=True)
     rehearsed.apply([intent(1)], [])
     rehearsed.apply([], [outcome(1, cost=99, simulated=True)])
     rehearsed.close()
@@ -186,7 +186,9 @@ _ATTEMPTS = st.lists(
     st.tuples(
         st.integers(1, 1000),  # worst case
         st.floats(0, 1),  # share of it that it costs
-        st.sampled_from([State.ANSWERED, State.ANSWERED, State.FAILED, State.UNKNOWN, None]),  # None: no outcome
+        st.sampled_from(
+            [AttemptState.ANSWERED, AttemptState.ANSWERED, AttemptState.FAILED, AttemptState.UNKNOWN, None]
+        ),  # None: no outcome
         st.sampled_from([HAIKU, OPUS]),
         st.integers(0, 1),  # the day
         st.integers(0, 6),  # in which group the intent is written
@@ -197,8 +199,8 @@ _ATTEMPTS = st.lists(
 )
 
 
-def _history(attempts) -> list[tuple[list[Intent], list[Outcome]]]:
-    groups: list[tuple[list[Intent], list[Outcome]]] = [([], []) for _ in range(14)]
+def _history(attempts) -> list[tuple[list[AttemptIntent], list[AttemptRecord]]]:
+    groups: list[tuple[list[AttemptIntent], list[AttemptRecord]]] = [([], []) for _ in range(14)]
     for number, (worst, share, state, model, day, begun, later, simulated) in enumerate(attempts, 1):
         sent_ms = NOON_MS + day * DAY_MS
         groups[begun][0].append(intent(number, row=number, worst=worst, model=model, sent_ms=sent_ms))
@@ -225,7 +227,7 @@ def test_it_never_counts_too_little_and_rebuilt_from_the_journal_it_says_the_sam
         at_stake.update({i.attempt: i.worst for i in intents})
         # Of a settlement the ledger may hear late, so what is settled still counts as what it cost, at least.
         for done in outcomes:
-            if done.state is not State.UNKNOWN:
+            if done.state is not AttemptState.UNKNOWN:
                 at_stake[done.attempt] = _cost(done)
         assert counted(path) >= sum(at_stake.values())
         _write_down(journal, intents, outcomes)
@@ -255,7 +257,9 @@ def test_after_a_death_it_counts_too_much_at_most_until_it_is_rebuilt(tmp_path_f
             break  # killed: nothing of what it still held in memory is written
         dead.apply(intents, outcomes)
         at_stake.update({i.attempt: i.worst for i in intents})
-        at_stake.update({o.attempt: _cost(o) - at_stake[o.attempt] for o in outcomes if o.state is not State.UNKNOWN})
+        at_stake.update(
+            {o.attempt: _cost(o) - at_stake[o.attempt] for o in outcomes if o.state is not AttemptState.UNKNOWN}
+        )
         _write_down(journal, intents, outcomes)
     assert counted(path) >= sum(at_stake.values())
     dead._connection.close()
@@ -268,7 +272,7 @@ def test_after_a_death_it_counts_too_much_at_most_until_it_is_rebuilt(tmp_path_f
     assert counted(path) == sum(at_stake.values()) + 77
 
 
-def _cost(done: Outcome) -> int:
+def _cost(done: AttemptRecord) -> int:
     return 0 if done.simulated else done.cost
 
 
@@ -278,7 +282,7 @@ def _journal(folder: Path) -> sqlite3.Connection:
     return journal
 
 
-def _write_down(journal: sqlite3.Connection, intents: list[Intent], outcomes: list[Outcome]) -> None:
+def _write_down(journal: sqlite3.Connection, intents: list[AttemptIntent], outcomes: list[AttemptRecord]) -> None:
     """As a run does it, without its thread."""
     journal.execute("BEGIN")
     write_intents(journal, intents)

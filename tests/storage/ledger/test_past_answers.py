@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from claudebatch.core.errors import StorageError
-from claudebatch.storage.journal.schema import State
+from claudebatch.storage.journal.schema import AttemptState
 from claudebatch.storage.ledger import open_ledger
 from claudebatch.storage.ledger.past_answers import past_answers
 from claudebatch.storage.ledger.tables import ADD_ATTEMPT, ATTEMPT
@@ -32,7 +32,7 @@ def add_run(
     add_attempts(ledger, run, range(first, first + count))
 
 
-def add_attempts(ledger: sqlite3.Connection, run: str, numbers, *, state: State = State.ANSWERED) -> None:
+def add_attempts(ledger: sqlite3.Connection, run: str, numbers, *, state: AttemptState = AttemptState.ANSWERED) -> None:
     values = dict.fromkeys(ATTEMPT, 0) | {
         "id": "x",
         "day": "2026-11-22",
@@ -73,7 +73,9 @@ def test_runs_of_the_same_input_come_before_those_of_the_same_tag_and_those_befo
 
 def test_only_answers_count(ledger, tmp_path):
     add_run(ledger, "2026-11-20", 3)
-    for number, state in enumerate((State.SENT, State.FAILED, State.UNKNOWN, State.PARTIAL)):
+    for number, state in enumerate(
+        (AttemptState.SENT, AttemptState.FAILED, AttemptState.UNKNOWN, AttemptState.PARTIAL)
+    ):
         add_attempts(ledger, "2026-11-20", [50 + number], state=state)
     assert [output for _, output in outputs(tmp_path)] == [1, 2, 3]
 

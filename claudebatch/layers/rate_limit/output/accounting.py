@@ -21,7 +21,7 @@ wrong by the second more than that does not at all."""
 
 
 @dataclass(frozen=True, slots=True)
-class Guess:
+class CompetingLevels:
     """What is left by one way of counting: *level*, or more by up to *behind*."""
 
     level: float
@@ -34,7 +34,7 @@ class Guess:
         return min(1.0, max(0.0, max(above, below) / holds - _TOLERANCE_SHARE) / _PLAIN_SHARE)
 
 
-class Counting:
+class OutputAccounting:
     """Weighs what headers say against both pictures."""
 
     def __init__(self) -> None:
@@ -51,7 +51,9 @@ class Counting:
         """It surely does."""
         return self._score <= _REFUTED
 
-    def weigh(self, remaining: float, *, produced: Guess, arrived: Guess, step: float, holds: float) -> None:
+    def weigh(
+        self, remaining: float, *, produced: CompetingLevels, arrived: CompetingLevels, step: float, holds: float
+    ) -> None:
         """A header says that *remaining* are left of a bucket that holds so much."""
         apart = arrived.off(remaining, step=step, holds=holds) - produced.off(remaining, step=step, holds=holds)
         self._score = max(-_MOST, min(_MOST, _KEPT * self._score + apart))

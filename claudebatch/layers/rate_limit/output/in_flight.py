@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf, sqrt
 
-from claudebatch.layers.rate_limit.output.speeds import SHORTEST_S, Speeds
+from claudebatch.layers.rate_limit.output.speeds import SHORTEST_S, OutputSpeeds
 
 _FORGOTTEN = 3.0
 """After so many mean latencies an answer produces no more: its connection hangs, or it is among the slowest few."""
@@ -19,8 +19,8 @@ _BIAS = 0.1
 
 
 @dataclass(slots=True, eq=False)
-class Underway:
-    """One answer on its way; the fields are for `Flight` alone."""
+class InFlightAnswer:
+    """One answer on its way; the fields are for `InFlightOutput` alone."""
 
     tokens: float
     at: float
@@ -30,7 +30,7 @@ class Underway:
     forgotten: bool = False
 
 
-class Flight:
+class InFlightOutput:
     """Each answer is taken to be produced evenly over the mean latency of the last ones, each weighted by what was
     expected of it: where all are produced at one speed, that comes to their speed, however long they are."""
 
@@ -40,8 +40,8 @@ class Flight:
         """Output on its way, what is produced already and not yet received included."""
         self._turns = 0.0
         self._at = now
-        self._underway: dict[Underway, None] = {}
-        self._speeds = Speeds()
+        self._underway: dict[InFlightAnswer, None] = {}
+        self._speeds = OutputSpeeds()
         self._guessed_s: float | None = None
         # Of those on their way: the turn in which each left, times its tokens.
         self._began = 0.0
@@ -108,21 +108,21 @@ class Flight:
             oldest.forgotten = True
         return max(0.0, produced)
 
-    def depart(self, tokens: float, now: float) -> Underway:
+    def depart(self, tokens: float, now: float) -> InFlightAnswer:
         """A request leaves that expects *tokens*; call `produce` first, here and below."""
-        answer = Underway(tokens, now, self._turns)
+        answer = InFlightAnswer(tokens, now, self._turns)
         self._underway[answer] = None
         self.tokens += tokens
         self._began += tokens * self._turns
         return answer
 
-    def end(self, answer: Underway) -> float | None:
+    def end(self, answer: InFlightAnswer) -> float | None:
         """It comes no more, or has come: how much of it was taken to be produced; None if nothing was known of that."""
         if answer.produced is None:
             self._forget(answer, self._turns - answer.began)
         return answer.produced if self.latency_s is not None else None
 
-    def learn(self, answer: Underway, tokens: float, now: float) -> None:
+    def learn(self, answer: InFlightAnswer, tokens: float, now: float) -> None:
         """It has come, with *tokens*."""
         first = self.latency_s is None
         self._speeds.add(answer.tokens, tokens, now - answer.at)
@@ -136,7 +136,7 @@ class Flight:
         for other in self._underway:
             other.began /= turn_s
 
-    def _forget(self, answer: Underway, turns: float) -> None:
+    def _forget(self, answer: InFlightAnswer, turns: float) -> None:
         del self._underway[answer]
         answer.produced = answer.tokens * turns
         self.tokens = self.tokens - answer.tokens if self._underway else 0.0

@@ -1,7 +1,7 @@
 """The API's bucket if output counts while it is produced, as its documentation has it ("in real time").
 
-An answer that nobody watches is taken to be produced evenly over the mean latency (`Flight`). One that is watched is
-followed by what it shows (`Sight`): then this picture is wrong by little, and how fast all answers go on together tells
+An answer that nobody watches is taken to be produced evenly over the mean latency (`InFlightOutput`). One that is watched is
+followed by what it shows (`StreamedOutput`): then this picture is wrong by little, and how fast all answers go on together tells
 what will be left in a while. With as much sight even a bucket of one second, two or three answers, is used in full.
 """
 
@@ -10,11 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 
-from claudebatch.layers.rate_limit.bucket_mirror import BLIND_MARGIN, RESERVE_S, Bucket
-from claudebatch.layers.rate_limit.output.accounting import Guess
-from claudebatch.layers.rate_limit.output.in_flight import Flight, Underway
-from claudebatch.layers.rate_limit.output.streamed import Growing, Sight
-from claudebatch.layers.rate_limit.peak_levels import Mark
+from claudebatch.layers.rate_limit.bucket_mirror import BLIND_MARGIN, RESERVE_S, BucketMirror
+from claudebatch.layers.rate_limit.output.accounting import CompetingLevels
+from claudebatch.layers.rate_limit.output.in_flight import InFlightAnswer, InFlightOutput
+from claudebatch.layers.rate_limit.output.streamed import StreamedAnswer, StreamedOutput
+from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
 
 STEP = 1000.0
 """As in `pace`: what headers say is rounded to this."""
@@ -44,26 +44,26 @@ _RUSH = 20.0
 
 
 @dataclass(slots=True, eq=False)
-class View:
-    """What is seen of one answer; the fields are for `Produced` alone."""
+class AnswerView:
+    """What is seen of one answer; the fields are for `LiveOutput` alone."""
 
-    growing: Growing | None = None
+    growing: StreamedAnswer | None = None
     hides: bool = False
-    marks: list[tuple[float, Mark]] = field(default_factory=list)
+    marks: list[tuple[float, BucketSnapshot]] = field(default_factory=list)
     """Where the picture stood when the answer was seen, each time when it was out twice as long as the time before."""
 
 
 @dataclass(frozen=True, slots=True)
-class Production:
+class LiveAnswer:
     """One answer that is being produced, and where the picture stood when its request left."""
 
-    answer: Underway
-    mark: Mark
-    view: View | None
+    answer: InFlightAnswer
+    mark: BucketSnapshot
+    view: AnswerView | None
     """None: nobody watches it."""
 
     @property
-    def growing(self) -> Growing | None:
+    def growing(self) -> StreamedAnswer | None:
         """What is in sight of it."""
         return self.view.growing if self.view is not None else None
 
@@ -75,9 +75,9 @@ def smallest(
     share: float,
     reserve_s: float = RESERVE_S,
     blind_margin: float = BLIND_MARGIN,
-) -> Bucket:
-    """A picture of the smallest bucket that the API may have for output, full at first; arguments as of `Bucket`."""
-    return Bucket(
+) -> BucketMirror:
+    """A picture of the smallest bucket that the API may have for output, full at first; arguments as of `BucketMirror`."""
+    return BucketMirror(
         per_minute,
         now=now,
         step=STEP,
@@ -91,14 +91,14 @@ def smallest(
     )
 
 
-class Produced:
+class LiveOutput:
     """*per_minute* output tokens a minute. Levels are in tokens, moments and waits in seconds of one clock."""
 
     def __init__(self, per_minute: float, *, now: float, share: float) -> None:
         self.bucket = smallest(per_minute, now=now, share=share, reserve_s=_BEHIND_S, blind_margin=0.0)
         """Full at first, as the API's is, and as small as that may be."""
-        self._flight = Flight(now)
-        self._sight = Sight(now)
+        self._flight = InFlightOutput(now)
+        self._sight = StreamedOutput(now)
         # Mutable, changed by the methods below only: when the next request may leave, and the last header that told.
         self._free_at = now
         self._told_at = -inf
@@ -119,9 +119,9 @@ class Produced:
         known = self._flight.latency_s is not None and self._sight.proven
         return known and self._flight.produced <= _UNSEEN_SHARE * self.bucket.surely
 
-    def guess(self, now: float) -> Guess:
+    def guess(self, now: float) -> CompetingLevels:
         """What is left."""
-        return Guess(self.bucket.mark(now).level, self.bucket.behind)
+        return CompetingLevels(self.bucket.mark(now).level, self.bucket.behind)
 
     def unseen_wait_for(self, margin: float, now: float) -> float:
         """Seconds until *margin* is left, with which a request may leave even if nothing is seen."""
@@ -149,15 +149,17 @@ class Produced:
             return _LOOK_AGAIN_S
         return min(_LOOK_AGAIN_S, max((low - level) / gains_per_s, (left - level) / gains_per_s - ahead_s))
 
-    def depart(self, tokens: float, now: float, *, watched: bool) -> Production:
+    def depart(self, tokens: float, now: float, *, watched: bool) -> LiveAnswer:
         """A request leaves whose answer is expected to have *tokens*."""
         self.produce(now)
         self._free_at = now + tokens / (self._per_s * _RUSH)
-        production = Production(self._flight.depart(tokens, now), self.bucket.mark(now), View() if watched else None)
+        production = LiveAnswer(
+            self._flight.depart(tokens, now), self.bucket.mark(now), AnswerView() if watched else None
+        )
         self.produce(now)
         return production
 
-    def showed(self, production: Production, tokens: float, now: float) -> None:
+    def showed(self, production: LiveAnswer, tokens: float, now: float) -> None:
         """An answer has grown by about so many *tokens*."""
         view, left_at = production.view, production.answer.at
         if view is None:
@@ -177,12 +179,12 @@ class Produced:
         if now - left_at >= 2 * (view.marks[-1][0] - left_at if view.marks else 0.0):
             view.marks.append((now, self.bucket.mark(now)))
 
-    def hides(self, production: Production) -> None:
+    def hides(self, production: LiveAnswer) -> None:
         """An answer grows by what nobody sees."""
         if production.view is not None:
             production.view.hides = True
 
-    def end(self, production: Production, tokens: float, now: float, *, answered: bool) -> None:
+    def end(self, production: LiveAnswer, tokens: float, now: float, *, answered: bool) -> None:
         """An answer had *tokens*; *answered*: and took as long as answers take."""
         self.produce(now)
         growing = production.growing
@@ -195,7 +197,7 @@ class Produced:
             self._correct(production, thought - tokens, now)
         self._go_on()
 
-    def observe(self, production: Production, remaining: float, now: float) -> float:
+    def observe(self, production: LiveAnswer, remaining: float, now: float) -> float:
         """An answer says that *remaining* were left; returns by how much that moved the picture."""
         self.produce(now)
         moved = self.bucket.observe(production.mark, remaining, now)
@@ -219,7 +221,7 @@ class Produced:
     def _per_s(self) -> float:
         return self.bucket.per_minute / 60
 
-    def _correct(self, production: Production, units: float, now: float) -> None:
+    def _correct(self, production: LiveAnswer, units: float, now: float) -> None:
         """An answer was thought to have *units* more than it has.
 
         If it was seen, or was so late that it was forgotten, what a header has put right since it left is not put right
@@ -234,7 +236,7 @@ class Produced:
                 units -= min(units, self._lost(production, units, now))
         self.bucket.give_back(units, now)
 
-    def _lost(self, production: Production, units: float, now: float) -> float:
+    def _lost(self, production: LiveAnswer, units: float, now: float) -> float:
         """What would have run over if *units* less had been taken, evenly, since it left."""
         left_at, surely = production.answer.at, self.bucket.surely
         stood = [(left_at, production.mark), *(production.view.marks if production.view is not None else ())]

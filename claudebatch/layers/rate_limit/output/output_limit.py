@@ -14,10 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
-from claudebatch.layers.rate_limit.bucket_mirror import Bucket
-from claudebatch.layers.rate_limit.output.accounting import Counting, Guess
-from claudebatch.layers.rate_limit.output.live_output import STEP, Produced, Production, smallest
-from claudebatch.layers.rate_limit.peak_levels import Mark
+from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
+from claudebatch.layers.rate_limit.output.accounting import CompetingLevels, OutputAccounting
+from claudebatch.layers.rate_limit.output.live_output import STEP, LiveAnswer, LiveOutput, smallest
+from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
 
 _ROOM_S = 5.0
 """So much may be made up for after answers that came together kept the API's bucket below zero; of answers that take
@@ -59,9 +59,9 @@ class OutputBooking:
     """What was taken for one answer, and where the pictures stood then."""
 
     tokens: float
-    booked: Mark
-    produced: Production
-    arrived: Mark
+    booked: BucketSnapshot
+    produced: LiveAnswer
+    arrived: BucketSnapshot
     ahead: float
     """What was on its way then beyond what is refilled while it comes."""
 
@@ -71,14 +71,16 @@ class OutputBooking:
         return self.produced.view is not None
 
 
-class Output:
-    """*per_minute* output tokens a minute; the methods are those of `Bucket`."""
+class OutputLimit:
+    """*per_minute* output tokens a minute; the methods are those of `BucketMirror`."""
 
     def __init__(self, per_minute: float, *, now: float, share: float) -> None:
-        self._booked = Bucket(per_minute, now=now, step=STEP, share=share, room_s=_ROOM_S, spaced=True, known_from=1)
-        self._produced = Produced(per_minute, now=now, share=share)
+        self._booked = BucketMirror(
+            per_minute, now=now, step=STEP, share=share, room_s=_ROOM_S, spaced=True, known_from=1
+        )
+        self._produced = LiveOutput(per_minute, now=now, share=share)
         self._arrived = smallest(per_minute, now=now, share=share)
-        self._counting = Counting()
+        self._counting = OutputAccounting()
         # Mutable: what is booked and has not come, however long ago; whether headers come at all; whether the next
         # request has waited for this limit, how many did before it in a row, and when it was last enough of them.
         self._out = 0.0
@@ -145,7 +147,7 @@ class Output:
             self._counting.weigh(
                 remaining,
                 produced=self._produced.guess(now),
-                arrived=Guess(self._arrived.mark(now).level, self._arrived.behind),
+                arrived=CompetingLevels(self._arrived.mark(now).level, self._arrived.behind),
                 step=STEP,
                 holds=min(self._produced.bucket.surely, _FEW_S * self.per_minute / 60),
             )
@@ -180,7 +182,7 @@ class Output:
             picture.set_rate(per_minute, now, share=share)
 
     @property
-    def _pictures(self) -> tuple[Bucket, ...]:
+    def _pictures(self) -> tuple[BucketMirror, ...]:
         return self._booked, self._produced.bucket, self._arrived
 
     def _watching(self, now: float) -> bool:

@@ -16,7 +16,7 @@ _DOUBTERS = 5.0
 """At first so many answers are thought to have been off by as much as they are."""
 
 
-class Speeds:
+class OutputSpeeds:
     """Of the last `_MEMORY` answers."""
 
     def __init__(self) -> None:

@@ -16,8 +16,8 @@ _PROVEN = 9
 
 
 @dataclass(slots=True, eq=False)
-class Growing:
-    """One answer in sight; the fields are for `Sight` alone."""
+class StreamedAnswer:
+    """One answer in sight; the fields are for `StreamedOutput` alone."""
 
     tokens: float
     """What it had when it was last heard of."""
@@ -34,7 +34,7 @@ class Growing:
     running: bool = True
 
 
-class Sight:
+class StreamedOutput:
     """Each answer goes on as fast as it has come so far, until it shows more, stands still or ends."""
 
     def __init__(self, now: float) -> None:
@@ -46,7 +46,7 @@ class Sight:
         self._shown = self._squares = 0.0
         self._spread = _FIRST_SPREAD**2
         self._over = 0
-        self._running: dict[Growing, None] = {}
+        self._running: dict[StreamedAnswer, None] = {}
         self._at = now
 
     @property
@@ -83,17 +83,17 @@ class Sight:
             self._at = now
         return produced
 
-    def appear(self, hidden: float, shown: float, left_at: float, now: float, *, hides: bool) -> Growing:
+    def appear(self, hidden: float, shown: float, left_at: float, now: float, *, hides: bool) -> StreamedAnswer:
         """An answer that left at *left_at* is seen for the first time, with *shown* tokens after so many *hidden* ones,
         if it *hides* some; call `produce` first, here and below."""
         seconds = max(0.0, now - left_at)
-        answer = Growing(hidden + shown, shown, now, shown, now, seconds if hides else 0.0, 0.0, running=False)
+        answer = StreamedAnswer(hidden + shown, shown, now, shown, now, seconds if hides else 0.0, 0.0, running=False)
         self.answers += 1
         self._count(0.0, answer.tokens)
         self._run(answer, answer.tokens / seconds if seconds else 0.0)
         return answer
 
-    def show(self, answer: Growing, tokens: float, now: float) -> float:
+    def show(self, answer: StreamedAnswer, tokens: float, now: float) -> float:
         """It has shown *tokens* more since it was last heard of: by how much that is more than was thought."""
         thought, before = self._thought(answer, now), answer.tokens
         if answer.running:
@@ -108,7 +108,7 @@ class Sight:
         self._run(answer, per_s)
         return answer.tokens - thought
 
-    def end(self, answer: Growing, now: float) -> float:
+    def end(self, answer: StreamedAnswer, now: float) -> float:
         """It is over: what it was taken to have produced."""
         thought = self._thought(answer, now)
         if answer.running:
@@ -127,15 +127,15 @@ class Sight:
         self._shown = self._shown + after - before if self.answers else 0.0
         self._squares = self._squares + after**2 - before**2 if self.answers else 0.0
 
-    def _thought(self, answer: Growing, now: float) -> float:
+    def _thought(self, answer: StreamedAnswer, now: float) -> float:
         return answer.tokens + answer.per_s * min(now - answer.at, _STALE_S)
 
-    def _run(self, answer: Growing, per_s: float) -> None:
+    def _run(self, answer: StreamedAnswer, per_s: float) -> None:
         answer.per_s, answer.running = per_s, True
         self.per_s += per_s
         self._running[answer] = None
 
-    def _halt(self, answer: Growing) -> None:
+    def _halt(self, answer: StreamedAnswer) -> None:
         answer.running = False
         del self._running[answer]
         # Floats that do not quite cancel out must not go on for ever.

@@ -6,12 +6,12 @@ from math import inf
 
 import pytest
 
-from claudebatch.layers.rate_limit.output.in_flight import Flight
+from claudebatch.layers.rate_limit.output.in_flight import InFlightOutput
 
 
-def known(latency_s: float = 10.0, *, tokens: float = 100.0) -> Flight:
+def known(latency_s: float = 10.0, *, tokens: float = 100.0) -> InFlightOutput:
     """One answer has told how long answers take; none is on its way."""
-    flight = Flight(0.0)
+    flight = InFlightOutput(0.0)
     answer = flight.depart(tokens, 0.0)
     flight.produce(latency_s)
     flight.end(answer)
@@ -20,7 +20,7 @@ def known(latency_s: float = 10.0, *, tokens: float = 100.0) -> Flight:
 
 
 def test_before_the_first_answer_nothing_is_known_of_what_is_produced() -> None:
-    flight = Flight(0.0)
+    flight = InFlightOutput(0.0)
     answer = flight.depart(100.0, 0.0)
     assert (flight.latency_s, flight.per_s, flight.produce(5.0), flight.forgets_in_s) == (None, 0.0, 0.0, inf)
     assert flight.end(answer) is None
@@ -39,7 +39,7 @@ def test_what_is_on_its_way_is_produced_evenly_over_the_mean_latency() -> None:
 
 
 def test_when_the_first_answer_comes_the_others_have_been_produced_for_as_long_as_they_are_out() -> None:
-    flight = Flight(0.0)
+    flight = InFlightOutput(0.0)
     first = flight.depart(100.0, 0.0)
     flight.produce(5.0)
     second = flight.depart(100.0, 5.0)
@@ -51,7 +51,7 @@ def test_when_the_first_answer_comes_the_others_have_been_produced_for_as_long_a
 
 
 def test_long_answers_weigh_more() -> None:
-    flight = Flight(0.0)
+    flight = InFlightOutput(0.0)
     long, short = flight.depart(900.0, 0.0), flight.depart(100.0, 0.0)
     for answer, tokens, at in ((short, 100.0, 1.0), (long, 900.0, 11.0)):
         flight.produce(at)
@@ -96,7 +96,7 @@ def test_at_the_very_moment_that_was_told_the_oldest_one_is_forgotten() -> None:
 
 
 def test_a_guess_serves_until_the_first_answer_tells() -> None:
-    flight = Flight(0.0)
+    flight = InFlightOutput(0.0)
     first, second = flight.depart(100.0, 0.0), flight.depart(100.0, 0.0)
     flight.produce(2.0)
     flight.guess(10.0)

@@ -9,8 +9,8 @@ from math import inf
 
 import pytest
 
-from claudebatch.layers.rate_limit.output.live_output import Produced, Production
-from claudebatch.simulator.limits import Bucket as ApiBucket
+from claudebatch.layers.rate_limit.output.live_output import LiveAnswer, LiveOutput
+from claudebatch.simulator.limits import SimulatedBucket as ApiBucket
 
 RATE = 60_000
 """A thousand tokens a second."""
@@ -20,7 +20,7 @@ RATE = 60_000
 class Coming:
     at: float
     number: int
-    production: Production = field(compare=False)
+    production: LiveAnswer = field(compare=False)
     tokens: int = field(compare=False)
     piece_s: float = field(compare=False)
     left: int = field(compare=False)
@@ -32,7 +32,7 @@ class Beside:
     def __init__(self, *, latency_s: float = 3.0, told_as: float = 1.0, seed: int = 1) -> None:
         """*told_as*: what is shown is taken to be so many times as many tokens as it is, until an answer is over."""
         self.api = ApiBucket(RATE, 1.0, 0.0)
-        self.produced = Produced(RATE, now=0.0, share=1.0)
+        self.produced = LiveOutput(RATE, now=0.0, share=1.0)
         self.rng = random.Random(seed)
         self.latency_s, self.told_as = latency_s, told_as
         self.at, self.sent, self.full_s = 0.0, 0, 0.0
@@ -96,9 +96,9 @@ def test_in_sight_a_bucket_of_one_second_is_used_in_full_and_never_empty_for_a_r
     assert max(both.errors) <= 500, "less than what is left for such errors"
 
 
-def known(latency_s: float = 10.0) -> Produced:
+def known(latency_s: float = 10.0) -> LiveOutput:
     """One answer has told how long they take."""
-    produced = Produced(RATE, now=0.0, share=1.0)
+    produced = LiveOutput(RATE, now=0.0, share=1.0)
     produced.end(produced.depart(1000, 0.0, watched=True), 1000, latency_s, answered=True)
     produced.produce(100.0)
     return produced
@@ -151,7 +151,7 @@ def test_what_ran_over_meanwhile_is_not_given_back() -> None:
 
 
 def test_nor_of_one_that_nobody_watched_and_that_came_so_late_that_it_was_forgotten() -> None:
-    produced = Produced(RATE, now=0.0, share=1.0)
+    produced = LiveOutput(RATE, now=0.0, share=1.0)
     late = produced.depart(800, 0.0, watched=False)
     produced.end(produced.depart(10, 0.0, watched=False), 10, 1.0, answered=True)
     produced.produce(10.0)
@@ -164,7 +164,7 @@ def test_nor_of_one_that_nobody_watched_and_that_came_so_late_that_it_was_forgot
 
 def test_what_a_header_has_put_right_is_not_given_back() -> None:
     def after(*, told: bool) -> float:
-        produced = Produced(600_000, now=0.0, share=1.0)
+        produced = LiveOutput(600_000, now=0.0, share=1.0)
         first = produced.depart(1000, 0.0, watched=True)
         produced.observe(first, 10_000, 0.1)
         produced.end(first, 1000, 10.0, answered=True)
@@ -181,7 +181,7 @@ def test_what_a_header_has_put_right_is_not_given_back() -> None:
 
 
 def test_until_the_first_answer_is_over_no_more_go_unseen_than_are_seen() -> None:
-    produced = Produced(RATE, now=0.0, share=1.0)
+    produced = LiveOutput(RATE, now=0.0, share=1.0)
     first = [produced.depart(100, 0.0, watched=True) for _ in range(3)]
     for at in (0.5, 1.0):
         produced.showed(first[0], 10.0, at)
@@ -196,7 +196,7 @@ def test_until_the_first_answer_is_over_no_more_go_unseen_than_are_seen() -> Non
 
 @pytest.mark.parametrize(("latency_s", "goes"), [(0.5, True), (1.5, False), (10.0, False)])
 def test_the_longer_answers_take_the_more_is_left_of_a_bucket_that_holds_more(latency_s: float, goes: bool) -> None:
-    produced, now = Produced(RATE, now=0.0, share=1.0), latency_s
+    produced, now = LiveOutput(RATE, now=0.0, share=1.0), latency_s
     first = produced.depart(100, 0.0, watched=False)
     produced.end(first, 100, now, answered=True)
     produced.observe(first, 60_000, now)

@@ -10,8 +10,8 @@ from math import inf
 
 import pytest
 
-from claudebatch.layers.rate_limit.output.output_limit import Output, OutputBooking
-from claudebatch.simulator.limits import Bucket as ApiBucket
+from claudebatch.layers.rate_limit.output.output_limit import OutputBooking, OutputLimit
+from claudebatch.simulator.limits import SimulatedBucket as ApiBucket
 
 RATE = 60_000
 """A thousand tokens a second."""
@@ -34,7 +34,7 @@ class Beside:
 
     def __post_init__(self) -> None:
         self.api = ApiBucket(RATE, self.burst_s, 0.0)
-        self.output = Output(RATE, now=0.0, share=1.0)
+        self.output = OutputLimit(RATE, now=0.0, share=1.0)
         self.rng = random.Random(7)
 
     def run(self, until: float) -> None:
@@ -94,7 +94,7 @@ def test_where_answers_take_long_what_waited_leaves_one_by_one_and_not_to_catch_
 
 
 def test_a_request_larger_than_the_bucket_leaves_when_it_is_full_and_nothing_is_on_its_way() -> None:
-    output = Output(RATE, now=0.0, share=1.0)
+    output = OutputLimit(RATE, now=0.0, share=1.0)
     assert 0 < output.wait_for(1_000_000, 0.0) <= 6
     assert output.wait_for(1_000_000, 6.0) == 0
 
@@ -108,14 +108,14 @@ def test_an_answer_that_never_comes_does_not_keep_the_others_waiting_for_ever() 
 
 
 def test_what_is_cancelled_before_anything_came_leaves_no_trace() -> None:
-    output = Output(RATE, now=0.0, share=1.0)
+    output = OutputLimit(RATE, now=0.0, share=1.0)
     for _ in range(50):
         output.settle(output.take(5000, 100.0), 0, 100.0, answered=False)
     assert output.wait_for(900, 101.0) == 0
 
 
 def test_a_bucket_that_headers_show_as_one_thousand_or_none_is_used_all_the_same() -> None:
-    output = Output(10_000, now=0.0, share=1.0)
+    output = OutputLimit(10_000, now=0.0, share=1.0)
     booking = output.take(60, 1.0)
     output.settle(booking, 60, 4.0, answered=True)
     output.observe(booking, 1000, 4.0)
@@ -123,7 +123,7 @@ def test_a_bucket_that_headers_show_as_one_thousand_or_none_is_used_all_the_same
 
 
 def test_the_last_header_of_a_small_bucket_is_believed() -> None:
-    output = Output(400_000, now=0.0, share=1.0)
+    output = OutputLimit(400_000, now=0.0, share=1.0)
     bookings = [output.take(100, 0.1 * number) for number in range(10)]
     for number, booking in enumerate(bookings):
         output.settle(booking, 100, 2.0 + number / 10, answered=True)
@@ -138,7 +138,7 @@ def test_the_last_header_of_a_small_bucket_is_believed() -> None:
 
 
 def test_the_larger_the_answers_for_a_small_bucket_the_more_must_be_left_in_it() -> None:
-    small, large = Output(400_000, now=0.0, share=1.0), Output(400_000, now=0.0, share=1.0)
+    small, large = OutputLimit(400_000, now=0.0, share=1.0), OutputLimit(400_000, now=0.0, share=1.0)
     for output, burst_s in ((small, 1), (large, 60)):
         output.observe(output.take(10, 0.0), round(400 * burst_s / 60) * 1000, 1.0)
     assert small._margin(10) < small._margin(500) < small._margin(1500)
@@ -148,9 +148,9 @@ def test_the_larger_the_answers_for_a_small_bucket_the_more_must_be_left_in_it()
 # Watching
 
 
-def bound(latency_s: float | None = 3.0) -> Output:
+def bound(latency_s: float | None = 3.0) -> OutputLimit:
     """It binds; an answer has told how long they take."""
-    output = Output(RATE, now=0.0, share=1.0)
+    output = OutputLimit(RATE, now=0.0, share=1.0)
     if latency_s is not None:
         output.settle(output.take(100, 0.0), 100, latency_s, answered=True)
     for at in (99.0, 100.0):
@@ -160,9 +160,9 @@ def bound(latency_s: float | None = 3.0) -> Output:
 
 
 def test_answers_are_watched_while_the_limit_binds_and_for_a_minute_after() -> None:
-    assert not Output(RATE, now=0.0, share=1.0).take(100, 0.0).watched
+    assert not OutputLimit(RATE, now=0.0, share=1.0).take(100, 0.0).watched
     assert bound(None).take(100, 100.0).watched, "nobody knows yet how long answers take"
-    once = Output(RATE, now=0.0, share=1.0)
+    once = OutputLimit(RATE, now=0.0, share=1.0)
     once.bound()
     assert not once.take(100, 0.0).watched, "the first one may always have to wait"
     output = bound()
@@ -174,7 +174,7 @@ def test_answers_that_take_no_time_are_not_watched() -> None:
 
 
 def test_who_sees_everything_need_not_wait_until_an_answer_would_be_paid_for() -> None:
-    watched, unwatched = bound(), Output(RATE, now=0.0, share=1.0)
+    watched, unwatched = bound(), OutputLimit(RATE, now=0.0, share=1.0)
     unwatched.settle(unwatched.take(100, 0.0), 100, 3.0, answered=True)
     for output in (watched, unwatched):
         for at in range(8):
@@ -184,7 +184,7 @@ def test_who_sees_everything_need_not_wait_until_an_answer_would_be_paid_for() -
     assert watched.wait_for(3000, 101.0) == 0
 
 
-def show_ten_that_seem_not_to_count(output: Output) -> None:
+def show_ten_that_seem_not_to_count(output: OutputLimit) -> None:
     for number in range(10):
         at = 101 + number / 10
         booking = output.take(1000, at)

@@ -7,16 +7,16 @@ import statistics
 
 import pytest
 
-from claudebatch.layers.rate_limit.output.in_flight import Flight
-from claudebatch.layers.rate_limit.output.speeds import Speeds
+from claudebatch.layers.rate_limit.output.in_flight import InFlightOutput
+from claudebatch.layers.rate_limit.output.speeds import OutputSpeeds
 
 
 def test_before_any_answer_everything_is_possible() -> None:
-    assert (Speeds().latency_s, Speeds().spread) == (None, 1.0)
+    assert (OutputSpeeds().latency_s, OutputSpeeds().spread) == (None, 1.0)
 
 
 def test_the_spread_is_that_of_tokens_a_second_each_second_counted_once() -> None:
-    rng, speeds, seconds_of_speed = random.Random(3), Speeds(), []
+    rng, speeds, seconds_of_speed = random.Random(3), OutputSpeeds(), []
     for _ in range(200):
         tokens, seconds = rng.lognormvariate(6, 0.3), rng.randint(5, 9)
         speeds.add(400, tokens, seconds)
@@ -27,7 +27,7 @@ def test_the_spread_is_that_of_tokens_a_second_each_second_counted_once() -> Non
 
 
 def test_answers_of_one_speed_take_away_the_doubt_and_a_few_are_not_enough() -> None:
-    speeds = Speeds()
+    speeds = OutputSpeeds()
     spreads = []
     for length in range(200):
         speeds.add(400, 100 + length, (100 + length) / 50)
@@ -37,7 +37,7 @@ def test_answers_of_one_speed_take_away_the_doubt_and_a_few_are_not_enough() -> 
 
 
 def test_it_is_never_worse_than_knowing_nothing() -> None:
-    speeds = Speeds()
+    speeds = OutputSpeeds()
     for tokens in (1, 1, 10_000) * 20:
         speeds.add(400, tokens, 1.0)
     assert speeds.spread == 1.0
@@ -45,14 +45,14 @@ def test_it_is_never_worse_than_knowing_nothing() -> None:
 
 @pytest.mark.parametrize(("tokens", "seconds"), [(0, 0.0), (0, 3.0), (5, 0.0)])
 def test_empty_answers_and_clocks_that_stand_still_break_nothing(tokens: float, seconds: float) -> None:
-    speeds = Speeds()
+    speeds = OutputSpeeds()
     speeds.add(0, tokens, seconds)
     assert 0 <= speeds.spread <= 1
     assert speeds.latency_s is not None and speeds.latency_s > 0
 
 
 def test_only_the_last_two_hundred_count() -> None:
-    speeds = Speeds()
+    speeds = OutputSpeeds()
     for answer in range(400):
         speeds.add(100, 100, 1000.0 if answer < 200 else 2.0)
     assert speeds.latency_s == pytest.approx(2.0)
@@ -60,7 +60,7 @@ def test_only_the_last_two_hundred_count() -> None:
 
 
 def test_of_answers_at_one_speed_the_flight_knows_what_is_produced_though_long_ones_are_out_longer() -> None:
-    flight, rng, now = Flight(0.0), random.Random(1), 0.0
+    flight, rng, now = InFlightOutput(0.0), random.Random(1), 0.0
     for _ in range(200):
         tokens = rng.lognormvariate(6, 0.7)
         answer = flight.depart(500.0, now)

@@ -7,17 +7,19 @@ from math import inf
 
 import pytest
 
-from claudebatch.layers.rate_limit.output.streamed import Growing, Sight
+from claudebatch.layers.rate_limit.output.streamed import StreamedAnswer, StreamedOutput
 
 
-def seen(sight: Sight, shown: float = 10.0, *, left_at: float = 0.0, now: float = 1.0, hides: bool = False) -> Growing:
+def seen(
+    sight: StreamedOutput, shown: float = 10.0, *, left_at: float = 0.0, now: float = 1.0, hides: bool = False
+) -> StreamedAnswer:
     """One that is seen for the first time."""
     sight.produce(now)
     return sight.appear(0.0, shown, left_at, now, hides=hides)
 
 
 def test_an_answer_goes_on_as_fast_as_it_has_come() -> None:
-    sight = Sight(0.0)
+    sight = StreamedOutput(0.0)
     answer = seen(sight, 10.0)
     assert sight.per_s == 10.0, "since it left"
     assert sight.produce(1.5) == pytest.approx(5)
@@ -29,7 +31,7 @@ def test_an_answer_goes_on_as_fast_as_it_has_come() -> None:
 
 
 def test_who_shows_nothing_more_stands_still_after_two_seconds_however_late_that_is_noticed() -> None:
-    sight = Sight(0.0)
+    sight = StreamedOutput(0.0)
     answer = seen(sight, 10.0)
     assert sight.stops_in_s == 2.0
     assert sight.produce(100.0) == pytest.approx(20)
@@ -39,7 +41,7 @@ def test_who_shows_nothing_more_stands_still_after_two_seconds_however_late_that
 
 
 def test_others_go_on_when_one_stands_still() -> None:
-    sight = Sight(0.0)
+    sight = StreamedOutput(0.0)
     still, other = seen(sight, 10.0), seen(sight, 20.0)
     sight.produce(2.0)
     sight.show(other, 20.0, 2.0)
@@ -49,7 +51,7 @@ def test_others_go_on_when_one_stands_still() -> None:
 
 
 def test_a_model_thinks_as_fast_as_it_writes() -> None:
-    sight = Sight(0.0)
+    sight = StreamedOutput(0.0)
     sight.produce(4.0)
     answer = sight.appear(15.0, 5.0, 0.0, 4.0, hides=True)
     assert sight.show(answer, 10.0, 5.0) == pytest.approx((15 + 4 * 10) - (20 + 5)), (
@@ -60,8 +62,8 @@ def test_a_model_thinks_as_fast_as_it_writes() -> None:
 
 def test_all_of_them_together_are_worth_what_each_of_them_is() -> None:
     rng = random.Random(3)
-    sight, at, produced = Sight(0.0), 0.0, 0.0
-    out: list[Growing] = []
+    sight, at, produced = StreamedOutput(0.0), 0.0, 0.0
+    out: list[StreamedAnswer] = []
     for _ in range(2000):
         at += rng.expovariate(10)
         produced += sight.produce(at)
@@ -85,17 +87,17 @@ def test_all_of_them_together_are_worth_what_each_of_them_is() -> None:
 
 
 def test_doubt_follows_how_far_answers_turn_out_to_be_off() -> None:
-    sure, unsure = Sight(0.0), Sight(0.0)
+    sure, unsure = StreamedOutput(0.0), StreamedOutput(0.0)
     for sight, counted in ((sure, 100.0), (unsure, 150.0)):
         for _ in range(300):
             sight.learn(100.0, counted)
         seen(sight, 100.0)
-    assert seen(Sight(0.0), 100.0) and sure.doubt < 7, "thirty, to begin with"
+    assert seen(StreamedOutput(0.0), 100.0) and sure.doubt < 7, "thirty, to begin with"
     assert unsure.doubt == pytest.approx(100, rel=0.1), "three times a third"
 
 
 def test_many_small_answers_are_less_in_doubt_than_one_large_one() -> None:
-    many, one = Sight(0.0), Sight(0.0)
+    many, one = StreamedOutput(0.0), StreamedOutput(0.0)
     for _ in range(100):
         seen(many, 10.0)
     seen(one, 1000.0)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 
 from claudebatch.core.domain import Usage
-from claudebatch.layers.rate_limit.limiter import Booking, Need, Pace
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolBooking, PoolLimiter
 from tests.layers.rate_limit.test_limiter import NEED, NOW_RAMPED, USED, leave, pace, stated, why
 
 
-def watched_pace() -> Pace:
+def watched_pace() -> PoolLimiter:
     """Output binds it."""
     found = pace(output_tokens_per_minute=60_000)
     booking, at = leave(found, NOW_RAMPED)
@@ -24,7 +24,7 @@ def test_answers_are_watched_once_requests_waited_for_the_limit_of_output_tokens
     assert departing(pace(output_tokens_per_minute=60_000)).watched
 
 
-def departing(found: Pace, *, requests: int = 5) -> Booking:
+def departing(found: PoolLimiter, *, requests: int = 5) -> PoolBooking:
     at = NOW_RAMPED
     for _ in range(requests):
         booking, at = leave(found, at)
@@ -41,7 +41,7 @@ def test_the_head_of_a_watched_answer_teaches_what_the_limits_are() -> None:
 
 def test_bytes_count_as_the_tokens_that_they_are_expected_to_be() -> None:
     found = watched_pace()
-    booking = found.take(Need(0, 500, tokens_per_byte=0.25), NOW_RAMPED + 30)
+    booking = found.take(ExpectedUsage(0, 500, tokens_per_byte=0.25), NOW_RAMPED + 30)
     found.showed(booking, 400, NOW_RAMPED + 31)
     assert booking.output is not None and booking.output.produced.growing is not None
     assert booking.output.produced.growing.tokens == 100
@@ -55,7 +55,7 @@ def test_what_is_hidden_is_known_to_be() -> None:
     assert booking.output.produced.view.hides
 
 
-UNPROVEN = Need(1000, 500, proven=False)
+UNPROVEN = ExpectedUsage(1000, 500, proven=False)
 
 
 def test_while_nobody_knows_what_prompts_count_answers_are_watched_if_that_is_what_requests_wait_for() -> None:

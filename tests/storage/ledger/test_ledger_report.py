@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from claudebatch.core.reports import SpendLine
-from claudebatch.storage.journal.records import Result
-from claudebatch.storage.journal.schema import Came, State
-from claudebatch.storage.ledger import Dearest, RunEntry, SpendLedger, SpendReader, report
+from claudebatch.storage.journal.records import ResultRecord
+from claudebatch.storage.journal.schema import AnswerSource, AttemptState
+from claudebatch.storage.ledger import Dearest, LedgerWriter, RunEntry, SpendReader, report
 from tests.support.journals import NOON_MS, intent, outcome
 
 DAY_MS = 86_400_000
@@ -27,26 +27,26 @@ def entry(run: str, *, tag: str = "", dearest: Dearest | None = None, hour: int 
     return RunEntry(run, f"{run}.jsonl", f"2026-11-22T{hour:02}:00:00+00:00", tag=tag, dearest=dearest)
 
 
-def saved(came: Came, amount: int) -> Result:
-    return Result(1, True, b"{", None, b"{}", came, amount, "2026-11-22", b"{}", HAIKU, "default")
+def saved(came: AnswerSource, amount: int) -> ResultRecord:
+    return ResultRecord(1, True, b"{", None, b"{}", came, amount, "2026-11-22", b"{}", HAIKU, "default")
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A ledger with three runs: one over midnight, one tagged and routed, one that goes on."""
     path = tmp_path / "spend.sqlite"
-    one = SpendLedger.open(path, entry("a", hour=10))
+    one = LedgerWriter.open(path, entry("a", hour=10))
     for number, (sent_ms, model) in enumerate([(NOON_MS, HAIKU), (NOON_MS + DAY_MS, HAIKU), (NOON_MS, OPUS)], 1):
         mine = intent(number, model=model, sent_ms=sent_ms)
         one.apply([mine], [])
         one.apply([], [outcome(number, cost=number * 10, model=model, sent_ms=sent_ms)])
-    one.keep([saved(Came.CACHE, 11), saved(Came.DUPLICATE, 5), saved(Came.API, 0)])
+    one.keep([saved(AnswerSource.CACHE, 11), saved(AnswerSource.DUPLICATE, 5), saved(AnswerSource.API, 0)])
     one.close()
-    two = SpendLedger.open(path, entry("b", tag="nightly", dearest=DEAREST, hour=11))
+    two = LedgerWriter.open(path, entry("b", tag="nightly", dearest=DEAREST, hour=11))
     two.apply([intent(1), intent(2)], [])
-    two.apply([], [outcome(1, cost=100, tokens=(10, 1, 2, 4)), outcome(2, State.UNKNOWN)])
+    two.apply([], [outcome(1, cost=100, tokens=(10, 1, 2, 4)), outcome(2, AttemptState.UNKNOWN)])
     two.close()
-    three = SpendLedger.open(path, entry("c"))
+    three = LedgerWriter.open(path, entry("c"))
     three.apply([intent(1, worst=300)], [])
     three._connection.close()
     return path
@@ -107,7 +107,7 @@ def test_saved_by_routing_is_the_same_tokens_at_the_dearest_model_less_what_they
 @pytest.mark.parametrize("rule", ["line", "--model"])
 def test_whoever_named_the_model_was_not_routed(tmp_path: Path, rule: str):
     path = tmp_path / "spend.sqlite"
-    pen = SpendLedger.open(path, entry("a", dearest=DEAREST))
+    pen = LedgerWriter.open(path, entry("a", dearest=DEAREST))
     mine = intent(1)._replace(rule=rule)
     pen.apply([mine], [outcome(1)._replace(intent=mine)])
     pen.close()
@@ -116,7 +116,7 @@ def test_whoever_named_the_model_was_not_routed(tmp_path: Path, rule: str):
 
 def test_an_answer_without_a_price_saves_nothing_and_is_counted_apart(tmp_path: Path):
     path = tmp_path / "spend.sqlite"
-    pen = SpendLedger.open(path, entry("a", dearest=DEAREST))
+    pen = LedgerWriter.open(path, entry("a", dearest=DEAREST))
     pen.apply([intent(1)], [outcome(1)._replace(cost=0, cost_known=False)])
     pen.close()
     line = by(path, "run")["a"]
@@ -162,7 +162,7 @@ def test_sums_are_there_by_run_day_model_route_and_tag(path: Path):
 
 def test_a_run_and_a_day_of_which_money_is_only_held_are_in_the_views_of_sums(tmp_path: Path):
     path = tmp_path / "spend.sqlite"
-    pen = SpendLedger.open(path, entry("a"))
+    pen = LedgerWriter.open(path, entry("a"))
     pen.apply([intent(1)], [])
     assert view(path, "SELECT run, output, attempts, input_tokens, dollars, cached_rows FROM v_spend_by_run") == [
         ("a", "a.jsonl", 0, 0, 0, 0)
