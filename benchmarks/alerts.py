@@ -1,9 +1,11 @@
-"""How often the cost monitor cries wolf, and how often and how soon it tells a real spike.
+"""How often the cost monitor cries wolf, and how often and how soon it tells a real
+spike.
 
     python -m benchmarks.alerts [RUNS]
 
-Streams of costs in a run's own time, nothing is sent. A false alarm is any alert in an hour of spend that has no
-spike in it; a spike is told when an alert comes while it lasts. `factor alone` is the same without deviations.
+Streams of costs in a run's own time, nothing is sent. A false alarm is any alert in an
+hour of spend that has no spike in it; a spike is told when an alert comes while it
+lasts. `factor alone` is the same without deviations.
 """
 
 from __future__ import annotations
@@ -24,7 +26,9 @@ Stream = Iterator[tuple[float, int]]
 Make = Callable[[random.Random], Stream]
 
 
-def spend(rng: random.Random, per_s: Callable[[float], float], cost: Callable[[random.Random], float]) -> Stream:
+def spend(
+    rng: random.Random, per_s: Callable[[float], float], cost: Callable[[random.Random], float]
+) -> Stream:
     """Poisson arrivals at a rate that may change, each with its cost in cents."""
     now = 0.0
     while True:
@@ -63,12 +67,24 @@ CALM: dict[str, Make] = {
     "log-normal, sigma 1": lambda rng: spend(rng, lambda _: 1.0, lognormal(1.0)),
     "log-normal, sigma 1, 20 a second": lambda rng: spend(rng, lambda _: 20.0, lognormal(1.0)),
     "log-normal, sigma 1.5": lambda rng: spend(rng, lambda _: 1.0, lognormal(1.5)),
-    "two models, 1 in 10 rows 20 times as dear": lambda rng: spend(rng, lambda _: 1.0, mixed(0.1, 20)),
-    "two models, 1 in 50 rows 20 times as dear": lambda rng: spend(rng, lambda _: 1.0, mixed(0.02, 20)),
-    "ramp, twice as fast every 15 s, to 64 times": lambda rng: spend(rng, ramp(15, 64), lognormal(0.5)),
-    "ramp, twice as fast every 30 s, to 64 times": lambda rng: spend(rng, ramp(30, 64), lognormal(0.5)),
-    "ramp, twice as fast every 2 min, to 64 times": lambda rng: spend(rng, ramp(120, 64), lognormal(0.5)),
-    "ten calm minutes, then twice as fast every minute, to 16 times": lambda rng: spend(rng, late_ramp, lognormal(0.5)),
+    "two models, 1 in 10 rows 20 times as dear": lambda rng: spend(
+        rng, lambda _: 1.0, mixed(0.1, 20)
+    ),
+    "two models, 1 in 50 rows 20 times as dear": lambda rng: spend(
+        rng, lambda _: 1.0, mixed(0.02, 20)
+    ),
+    "ramp, twice as fast every 15 s, to 64 times": lambda rng: spend(
+        rng, ramp(15, 64), lognormal(0.5)
+    ),
+    "ramp, twice as fast every 30 s, to 64 times": lambda rng: spend(
+        rng, ramp(30, 64), lognormal(0.5)
+    ),
+    "ramp, twice as fast every 2 min, to 64 times": lambda rng: spend(
+        rng, ramp(120, 64), lognormal(0.5)
+    ),
+    "ten calm minutes, then twice as fast every minute, to 16 times": lambda rng: spend(
+        rng, late_ramp, lognormal(0.5)
+    ),
     "sparse: one answer in 5 min": lambda rng: spend(rng, lambda _: 1 / 300, lognormal(0.5)),
     "work and breaks": lambda rng: spend(rng, pauses, lognormal(0.5)),
 }
@@ -93,10 +109,15 @@ class Jump:
 
         if self.pace:
             return spend(rng, now_times, lognormal(self.sigma))
-        return ((now, int(cost * now_times(now))) for now, cost in spend(rng, lambda _: 1.0, lognormal(self.sigma)))
+        return (
+            (now, int(cost * now_times(now)))
+            for now, cost in spend(rng, lambda _: 1.0, lognormal(self.sigma))
+        )
 
 
-def first_alert(stream: Stream, settings: SpikeSettings, *, since_s: float = 0.0, until_s: float) -> float | None:
+def first_alert(
+    stream: Stream, settings: SpikeSettings, *, since_s: float = 0.0, until_s: float
+) -> float | None:
     """When the first alert from *since_s* on comes; None: none until *until_s*."""
     detector = SpikeDetector(settings)
     for row, (now, cost) in zip(count(), stream, strict=False):
@@ -136,9 +157,16 @@ FACTOR_ALONE = SpikeSettings(floor=0, deviations=0.0)
 
 def main(runs: int) -> None:
     """Print both tables."""
-    print(f"| an hour of spend, {runs} times | runs with a false alarm | factor alone |\n|---|---|---|")
+    print(
+        f"| an hour of spend, {runs} times | runs with a false alarm | factor alone "
+        f"|\n|---|---|---|"
+    )
     for name in CALM:
-        print(f"| {name} | {false_alarms(name, OURS, runs)} | {false_alarms(name, FACTOR_ALONE, runs)} |", flush=True)
+        print(
+            f"| {name} | {false_alarms(name, OURS, runs)} | "
+            f"{false_alarms(name, FACTOR_ALONE, runs)} |",
+            flush=True,
+        )
     print(f"\n| a jump, {runs} times | told | median time to tell |\n|---|---|---|")
     for name, jump in JUMPS.items():
         times = told(jump, OURS, runs)

@@ -1,9 +1,12 @@
-"""What the cap costs and what it leaves: caps from half a request to a thousand, 64 in flight; and shared caps on disk.
+"""What the cap costs and what it leaves: caps from half a request to a thousand, 64 in
+flight; and shared caps on disk.
 
     python -m benchmarks.budget              # both
-    python -m benchmarks.budget race 200     # eight processes on one cap, 200 times, with kill -9 of half of them
+    python -m benchmarks.budget race 200     # eight processes on one cap, 200 times,
+    with kill -9 of half of them
 
-The first part runs in virtual time against an API at which every answer costs the most that it can.
+The first part runs in virtual time against an API at which every answer costs the most
+that it can.
 """
 
 from __future__ import annotations
@@ -40,7 +43,9 @@ async def one_cap(times: float, *, mixed: bool) -> str:
 
     def rows(bench: Bench) -> list[Call]:
         sizes = [rng.randrange(50, 2000) if mixed else 1000 for _ in range(1300)]
-        return [bench.call(f"row {1000 + n}", row=n, max_tokens=most) for n, most in enumerate(sizes)]
+        return [
+            bench.call(f"row {1000 + n}", row=n, max_tokens=most) for n, most in enumerate(sizes)
+        ]
 
     one = probe.worst(probe.call("row 1000", max_tokens=1000))
     cap = int(one * times)
@@ -92,13 +97,16 @@ async def shared_holds(count: int = 5000) -> str:
         chosen = (sum(waits) / count, waits[count // 2], waits[-count // 20], waits[-1])
         mean, middle, late, most = (1000 * seconds for seconds in chosen)
         return (
-            f"shared caps: {count} holds, {mean:.3f} ms a hold on average, p50 {middle:.3f} ms, p95 {late:.2f} ms,"
+            f"shared caps: {count} holds, {mean:.3f} ms a hold on average, p50 {middle:.3f} ms, "
+            f"p95 {late:.2f} ms,"
             f" most {most:.1f} ms; {wall:.1f} s in all, {1e6 * cpu / count:.0f} µs of CPU a hold"
         )
 
 
 def holder(ledger: Path, name: str, seed: int, bill: str) -> None:
-    """A process that spends what it can of the cap, and writes each cost down where the judge sees it."""
+    """A process that spends what it can of the cap, and writes each cost down where the
+    judge sees it.
+    """
     asyncio.run(_hold(ledger, name, seed, bill))
 
 
@@ -142,7 +150,8 @@ def race(repeats: int) -> None:
             LedgerWriter.open(ledger, RunEntry("first", "out", "now"), purse=True).close()
             context = multiprocessing.get_context("fork")
             running = [
-                context.Process(target=holder, args=(ledger, f"run {n}", repeat * 8 + n, bill)) for n in range(8)
+                context.Process(target=holder, args=(ledger, f"run {n}", repeat * 8 + n, bill))
+                for n in range(8)
             ]
             for process in running:
                 process.start()

@@ -1,10 +1,12 @@
-"""Marginal CPU per request of a whole run, as a ratio to a bare loop over the SDK, measured in one run.
+"""Marginal CPU per request of a whole run, as a ratio to a bare loop over the SDK,
+measured in one run.
 
     python benchmarks/cpu.py [--repeats 3]
 
-Both ask the same lean server (no latency, no limits) in a process of its own. Marginal: the CPU time (user and system)
-of a process with 5,500 prompts less that of one with 500, over 5,000; so start-up does not count. The whole run is
-the command itself with its durable journal, ledger, response cache and results file.
+Both ask the same lean server (no latency, no limits) in a process of its own. Marginal:
+the CPU time (user and system) of a process with 5,500 prompts less that of one with
+500, over 5,000; so start-up does not count. The whole run is the command itself with
+its durable journal, ledger, response cache and results file.
 """
 
 from __future__ import annotations
@@ -22,7 +24,9 @@ SMALL, LARGE, IN_FLIGHT = 500, 5500, 64
 
 
 async def bare_loop(lines: list[str]) -> None:
-    """The same prompts through `messages.create`, 64 at a time, aiohttp transport, nothing else."""
+    """The same prompts through `messages.create`, 64 at a time, aiohttp transport,
+    nothing else.
+    """
     import anthropic
 
     rows = iter([json.loads(line) for line in lines])
@@ -49,7 +53,11 @@ def measure(folder: Path, env: dict[str, str], salt: str) -> tuple[float, float]
         path = folder / f"prompts-{salt}-{count}.jsonl"
         write_prompts(path, count, salt=f"{salt}-{count}")
         bare.append(run_and_measure([sys.executable, __file__, "--bare", str(path)], env).cpu_s)
-        whole.append(run_and_measure(claudebatch("run", str(path), "-c", str(config), "--yes", "-q"), env).cpu_s)
+        whole.append(
+            run_and_measure(
+                claudebatch("run", str(path), "-c", str(config), "--yes", "-q"), env
+            ).cpu_s
+        )
     return tuple((large - small) / (LARGE - SMALL) * 1000 for small, large in (bare, whole))  # type: ignore[return-value]
 
 
@@ -67,7 +75,10 @@ def main() -> None:
     for bare, whole in found:
         print(f"bare SDK loop {bare:.3f} ms · whole run {whole:.3f} ms · ratio {whole / bare:.3f}")
     best_bare, best_whole = min(bare for bare, _ in found), min(whole for _, whole in found)
-    print(f"best of {wanted.repeats}: {best_bare:.3f} ms · {best_whole:.3f} ms · ratio {best_whole / best_bare:.3f}")
+    print(
+        f"best of {wanted.repeats}: {best_bare:.3f} ms · {best_whole:.3f} ms · ratio "
+        f"{best_whole / best_bare:.3f}"
+    )
 
 
 if __name__ == "__main__":

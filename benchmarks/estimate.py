@@ -1,4 +1,5 @@
-"""How near an estimate from earlier answers comes: chance alone, with answers of log-normal length.
+"""How near an estimate from earlier answers comes: chance alone, with answers of
+log-normal length.
 
     python benchmarks/estimate.py
 
@@ -13,7 +14,13 @@ import random
 from claudebatch.estimate.history import Lengths
 
 FILES = 400
-CASES = ((200, 400, 0.5), (200, 400, 0.7), (1000, 4000, 0.7), (1000, 4000, 1.0), (10_000, 4000, 1.0))
+CASES = (
+    (200, 400, 0.5),
+    (200, 400, 0.7),
+    (1000, 4000, 0.7),
+    (1000, 4000, 1.0),
+    (10_000, 4000, 1.0),
+)
 MEDIAN_TOKENS, MAX_TOKENS = 180, 8192
 
 
@@ -29,7 +36,10 @@ def off(rng: random.Random, rows: int, seen: int, spread: float) -> float:
 
 def main() -> None:
     rng = random.Random(1)
-    print("| rows | learned from | spread | half of the files within | nine in ten within |\n|---|---|---|---|---|")
+    print(
+        "| rows | learned from | spread | half of the files within | nine in ten within "
+        "|\n|---|---|---|---|---|"
+    )
     for rows, seen, spread in CASES:
         found = sorted(off(rng, rows, seen, spread) for _ in range(FILES))
         half, most = found[FILES // 2], found[FILES * 9 // 10]

@@ -1,4 +1,6 @@
-"""What the benchmarks share: prompts, a lean server, a process of ours and what it used."""
+"""What the benchmarks share: prompts, a lean server, a process of ours and what it
+used.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,16 @@ class Used:
 
 
 def write_prompts(path: Path, count: int, *, distinct: int | None = None, salt: str = "") -> None:
-    """Write *count* rows of some 150 bytes, ids all different, with *distinct* different prompts."""
+    """Write *count* rows of some 150 bytes, ids all different, with *distinct*
+    different prompts.
+    """
     with path.open("w") as file:
         for number in range(count):
             about = number % (distinct or count)
             prompt = f"Question {salt}-{about}: what is the shortest way from A to B, and why not the fastest?"
-            file.write(json.dumps({"id": f"row-{number}", "prompt": prompt, "max_tokens": 1000}) + "\n")
+            file.write(
+                json.dumps({"id": f"row-{number}", "prompt": prompt, "max_tokens": 1000}) + "\n"
+            )
 
 
 def run_and_measure(command: list[str], env: dict[str, str]) -> Used:
@@ -38,7 +44,9 @@ def run_and_measure(command: list[str], env: dict[str, str]) -> Used:
     _, status, used = os.wait4(process.pid, 0)
     wall_s = time.perf_counter() - started
     if status:
-        raise SystemExit(f"{command}: {process.stderr.read().decode() if process.stderr else status}")
+        raise SystemExit(
+            f"{command}: {process.stderr.read().decode() if process.stderr else status}"
+        )
     return Used(used.ru_utime + used.ru_stime, wall_s, used.ru_maxrss / 1024)
 
 
@@ -49,7 +57,9 @@ def claudebatch(*arguments: str) -> list[str]:
 
 @contextmanager
 def lean_server(folder: Path) -> Iterator[dict[str, str]]:
-    """The environment that points at a lean server, with caches and ledgers under *folder*."""
+    """The environment that points at a lean server, with caches and ledgers under
+    *folder*.
+    """
     command = [sys.executable, str(Path(__file__).with_name("lean_server.py"))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:

@@ -1,8 +1,10 @@
-"""The cheapest server that the SDK accepts: one fixed answer to every request, so that only the client is measured.
+"""The cheapest server that the SDK accepts: one fixed answer to every request, so that
+only the client is measured.
 
     python benchmarks/lean_server.py       prints its URL and serves until it is stopped
 
-It does not say that it is simulated, so answers are kept in the response cache as real ones would be.
+It does not say that it is simulated, so answers are kept in the response cache as real
+ones would be.
 """
 
 from __future__ import annotations
@@ -23,7 +25,11 @@ _MESSAGE = {
 _LIMITS = "".join(
     f"anthropic-ratelimit-{kind}-{what}: {value}\r\n"
     for kind in ("requests", "tokens", "input-tokens", "output-tokens")
-    for what, value in (("limit", 10_000_000), ("remaining", 10_000_000), ("reset", "2026-11-22T12:00:00Z"))
+    for what, value in (
+        ("limit", 10_000_000),
+        ("remaining", 10_000_000),
+        ("reset", "2026-11-22T12:00:00Z"),
+    )
 )
 _BODY = json.dumps(_MESSAGE, separators=(",", ":")).encode()
 _HEAD = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nrequest-id: req_01\r\n{_LIMITS}"

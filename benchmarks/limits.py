@@ -1,4 +1,6 @@
-"""What the pace benchmarks share: the cases, a limited server, and what a client made of it."""
+"""What the pace benchmarks share: the cases, a limited server, and what a client made
+of it.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _WORDS = "What is the shortest way from here to there, and why is it never the f
 
 @dataclass(frozen=True)
 class Case:
-    """One limit, one size of the API's bucket, and rows that the limit holds up for `IDEAL_S`."""
+    """One limit, one size of the API's bucket, and rows that the limit holds up for
+    `IDEAL_S`.
+    """
 
     limit: str
     per_minute: int
@@ -39,8 +43,12 @@ class Case:
         return round(self.per_minute / 60 * (IDEAL_S + self.burst_s) / self.units_a_row)
 
     def ideal_s(self, seen: Seen) -> float:
-        """The least seconds in which the server's bucket, full at first, lets through what was sent."""
-        units = {"RPM": seen.answered, "ITPM": seen.input_tokens, "OTPM": seen.output_tokens}[self.limit]
+        """The least seconds in which the server's bucket, full at first, lets through
+        what was sent.
+        """
+        units = {"RPM": seen.answered, "ITPM": seen.input_tokens, "OTPM": seen.output_tokens}[
+            self.limit
+        ]
         return units / (self.per_minute / 60) - self.burst_s
 
 
@@ -76,11 +84,15 @@ def write_rows(path: Path, case: Case) -> None:
     with path.open("w") as file:
         for row in range(case.rows):
             prompt = f"[[simulate: tokens {case.answer_tokens}]] {row:06} {text}"
-            file.write(json.dumps({"id": f"row-{row}", "prompt": prompt, "max_tokens": 1000}) + "\n")
+            file.write(
+                json.dumps({"id": f"row-{row}", "prompt": prompt, "max_tokens": 1000}) + "\n"
+            )
 
 
 def drive(case: Case, command: list[str], env: dict[str, str], latency: str | None = None) -> Seen:
-    """Run *command* against a new server with the limits of *case*; its URL is in ANTHROPIC_BASE_URL."""
+    """Run *command* against a new server with the limits of *case*; its URL is in
+    ANTHROPIC_BASE_URL.
+    """
     limits = {case.limit.lower(): case.per_minute, "burst_seconds": case.burst_s}
     server = [
         sys.executable,
@@ -110,7 +122,8 @@ def line(case: Case, seen: Seen) -> str:
     """The figures of one run."""
     share = case.ideal_s(seen) / seen.took_s if seen.took_s else 0.0
     return (
-        f"{case.name}: {seen.limited} 429s · {share:.1%} of the ideal · {seen.requests / case.rows:.3f} requests a row"
+        f"{case.name}: {seen.limited} 429s · {share:.1%} of the ideal · "
+        f"{seen.requests / case.rows:.3f} requests a row"
         f" · {seen.answered} of {case.rows} rows answered · {seen.took_s:.1f} s"
         + (f" · exit code {seen.exit_code}" if seen.exit_code else "")
     )

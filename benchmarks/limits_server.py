@@ -1,10 +1,12 @@
-"""The built-in simulator with limits, in a process of its own, with a stop-watch: when requests came.
+"""The built-in simulator with limits, in a process of its own, with a stop-watch: when
+requests came.
 
     python benchmarks/limits_server.py '{"rpm": 6000, "burst_seconds": 1}' [LATENCY]
 
-Prints its URL and serves until its standard input ends; then prints what it saw as one line of JSON: with the output
-that had been produced when the last request came, which is what can be held against the time until then. Keys in
-`x-api-key` are as good as those in `authorization`: some of the clients compared here send the former.
+Prints its URL and serves until its standard input ends; then prints what it saw as one
+line of JSON: with the output that had been produced when the last request came, which
+is what can be held against the time until then. Keys in `x-api-key` are as good as
+those in `authorization`: some of the clients compared here send the former.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ def _note(limits: SimulatedLimits, tokens: int, seconds: float, now: float) -> N
 
 def produced_by(moment: float) -> float:
     """Tokens of output that had been produced then."""
-    return sum(tokens * min(1.0, (moment - at) / seconds) for at, seconds, tokens in _made if at < moment)
+    return sum(
+        tokens * min(1.0, (moment - at) / seconds) for at, seconds, tokens in _made if at < moment
+    )
 
 
 class TimedSimulator(Simulator):
@@ -46,7 +50,10 @@ class TimedSimulator(Simulator):
     came: list[float]
 
     async def _serve(self, request: Request, connection: Connection) -> None:
-        headers = {"authorization": f"Bearer {request.headers.get('x-api-key', '')}", **request.headers}
+        headers = {
+            "authorization": f"Bearer {request.headers.get('x-api-key', '')}",
+            **request.headers,
+        }
         if request.path == "/v1/messages":
             self.came.append(time.monotonic())
         await super()._serve(replace(request, headers=headers), connection)

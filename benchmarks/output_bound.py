@@ -1,13 +1,16 @@
-"""How much of a limit of output tokens anybody can use without a 429, where the API's bucket holds a few answers.
+"""How much of a limit of output tokens anybody can use without a 429, where the API's
+bucket holds a few answers.
 
     python -m benchmarks.output_bound [--seeds N] [WORD ...]
 
-Plays the cases of tests/scenarios/output_limit.yaml whose names hold every WORD with three clients, the same rows,
-latencies and buckets, and prints their shares of the ideal. *sight* sees the level of the API's bucket and how fast it
-falls at every moment, and knows mean length and latency beforehand; it does not know the answers to come. *all* knows
-length and latency of every answer beforehand, too. Both know when they would be refused, and wait. Each is the best, in
-each case, of some rules with other constants; a better rule may exist, so these are figures of what can be had and no
-proof that there is no more. The rows leave in their order, for all three.
+Plays the cases of tests/scenarios/output_limit.yaml whose names hold every WORD with
+three clients, the same rows, latencies and buckets, and prints their shares of the
+ideal. *sight* sees the level of the API's bucket and how fast it falls at every moment,
+and knows mean length and latency beforehand; it does not know the answers to come.
+*all* knows length and latency of every answer beforehand, too. Both know when they
+would be refused, and wait. Each is the best, in each case, of some rules with other
+constants; a better rule may exist, so these are figures of what can be had and no proof
+that there is no more. The rows leave in their order, for all three.
 """
 
 from __future__ import annotations
@@ -47,7 +50,9 @@ class World:
     api: SimulatedBucket
     seen: Seen = field(default_factory=Seen)
     out: list[tuple[float, float]] = field(default_factory=list)
-    """When each answer on its way ends, and its tokens a second; at its end: its tokens."""
+    """When each answer on its way ends, and its tokens a second; at its end: its
+    tokens.
+    """
 
     @property
     def at_end(self) -> bool:
@@ -78,7 +83,9 @@ Rule = Callable[[World, float, float], bool]
 
 
 def sight(ahead_s: float, left: float, mean: float, mean_s: float) -> Rule:
-    """Looks *ahead_s* ahead, as if all went on as it goes now, and leaves so many tokens."""
+    """Looks *ahead_s* ahead, as if all went on as it goes now, and leaves so many
+    tokens.
+    """
 
     def may(world: World, at: float, level: float) -> bool:
         falls = len(world.out) * mean / mean_s if world.at_end else world.api._drained_per_s
@@ -88,7 +95,9 @@ def sight(ahead_s: float, left: float, mean: float, mean_s: float) -> Rule:
 
 
 def everything(left: float) -> Rule:
-    """Sees all that will be in the bucket while the next answer comes, and leaves so many tokens."""
+    """Sees all that will be in the bucket while the next answer comes, and leaves so
+    many tokens.
+    """
 
     def may(world: World, at: float, level: float) -> bool:
         tokens, latency_s = world.rows[len(world.seen.admitted)]
@@ -156,7 +165,11 @@ def line(case: Case, seeds: int) -> str:
     mean = fmean(tokens for tokens, _ in drawn[0])
     mean_s = fmean(latency_s for _, latency_s in drawn[0])
     lefts = [share * holds for share in _LEFT_SHARES]
-    seeing = best(case, drawn, (sight(ahead * mean_s, left, mean, mean_s) for ahead in _AHEAD_SHARES for left in lefts))
+    seeing = best(
+        case,
+        drawn,
+        (sight(ahead * mean_s, left, mean, mean_s) for ahead in _AHEAD_SHARES for left in lefts),
+    )
     knowing = best(case, drawn, (everything(left) for left in (-holds, *lefts[:3])))
     played = [scenarios.play(case, seed) for seed in range(seeds)]
     ours = min(FIGURES["share"](one) for one in played)

@@ -1,10 +1,13 @@
-"""429s, share of the ideal speed and requests a row of whole runs against limits, over real sockets.
+"""429s, share of the ideal speed and requests a row of whole runs against limits, over
+real sockets.
 
-    python benchmarks/pace.py [RPM|ITPM|OTPM] [--burst 1|5|60] [--latency lognormal:3,0.6]
+    python benchmarks/pace.py [RPM|ITPM|OTPM] [--burst 1|5|60] [--latency
+    lognormal:3,0.6]
 
-Each case starts the built-in simulator with one limit and a bucket of so many seconds of it, and runs the command
-itself with its cache off, told the same limit. The ideal is the bucket's own lower bound: the time that it takes to let
-through what was sent, full at first. All nine cases take seven minutes.
+Each case starts the built-in simulator with one limit and a bucket of so many seconds
+of it, and runs the command itself with its cache off, told the same limit. The ideal is
+the bucket's own lower bound: the time that it takes to let through what was sent, full
+at first. All nine cases take seven minutes.
 """
 
 from __future__ import annotations
@@ -28,8 +31,13 @@ def measure(case: Case, folder: Path, latency: str | None = None) -> str:
     rows, config = folder / "rows.jsonl", folder / "config.yaml"
     write_rows(rows, case)
     pool = f"{{{_LIMITS[case.limit]}: {case.per_minute}}}"
-    config.write_text(f"limits: {{tier: none, pools: {{haiku-5.5: {pool}}}}}\nmodel: claude-haiku-5-5\n")
-    own = {"CLAUDEBATCH_CACHE_DIR": str(folder / "cache"), "CLAUDEBATCH_STATE_DIR": str(folder / "state")}
+    config.write_text(
+        f"limits: {{tier: none, pools: {{haiku-5.5: {pool}}}}}\nmodel: claude-haiku-5-5\n"
+    )
+    own = {
+        "CLAUDEBATCH_CACHE_DIR": str(folder / "cache"),
+        "CLAUDEBATCH_STATE_DIR": str(folder / "state"),
+    }
     run = claudebatch("run", str(rows), "-c", str(config), "--no-cache", "--yes", "-qq")
     return line(case, drive(case, run, own, latency))
 

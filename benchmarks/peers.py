@@ -1,15 +1,18 @@
-"""Other ways to send the same rows, on the same server with the same limit: 429s and share of the ideal, in one run.
+"""Other ways to send the same rows, on the same server with the same limit: 429s and
+share of the ideal, in one run.
 
     python benchmarks/peers.py [--lm-deluge PYTHON] [--litellm PYTHON] [--burst 1|60]
 
-PYTHON is the interpreter of a virtual environment with that package; it is no dependency of this project:
+PYTHON is the interpreter of a virtual environment with that package; it is no
+dependency of this project:
 
     python -m venv lm-deluge-env && lm-deluge-env/bin/pip install lm-deluge
     python -m venv litellm-env && litellm-env/bin/pip install litellm
 
-Without PYTHON a peer is left out. The SDK's own retries, and the SDK behind `AsyncLimiter(6000, 60)`, run in this
-environment. Everyone is told 6,000 requests a minute where there is a way to say so, and may have 200 requests in
-flight; what cannot be told it has what it comes with.
+Without PYTHON a peer is left out. The SDK's own retries, and the SDK behind
+`AsyncLimiter(6000, 60)`, run in this environment. Everyone is told 6,000 requests a
+minute where there is a way to say so, and may have 200 requests in flight; what cannot
+be told it has what it comes with.
 """
 
 from __future__ import annotations
@@ -50,12 +53,16 @@ async def sdk_retries(prompts: list[str]) -> None:
     """The SDK and its own retries, eight of them."""
     import anthropic
 
-    async with anthropic.AsyncAnthropic(http_client=anthropic.DefaultAioHttpClient(), max_retries=8) as client:
+    async with anthropic.AsyncAnthropic(
+        http_client=anthropic.DefaultAioHttpClient(), max_retries=8
+    ) as client:
         await ask_all(prompts, lambda prompt: _create(client, prompt))
 
 
 async def sdk_limiter(prompts: list[str]) -> None:
-    """The SDK with the retries that it comes with, behind the usual recipe for a rate limit."""
+    """The SDK with the retries that it comes with, behind the usual recipe for a rate
+    limit.
+    """
     import anthropic
     from aiolimiter import AsyncLimiter
 
@@ -91,7 +98,11 @@ async def litellm_router(prompts: list[str]) -> None:
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # else it downloads its price list
     from litellm import Router
 
-    model = {"model": f"anthropic/{MODEL}", "api_base": os.environ["ANTHROPIC_BASE_URL"], "rpm": RPM}
+    model = {
+        "model": f"anthropic/{MODEL}",
+        "api_base": os.environ["ANTHROPIC_BASE_URL"],
+        "rpm": RPM,
+    }
     router = Router([{"model_name": "peer", "litellm_params": model}], num_retries=8)
 
     async def ask(prompt: str) -> object:
@@ -126,7 +137,9 @@ def main() -> None:
     if wanted.peer:
         package, run = PEERS[wanted.peer]
         print(version(package), file=sys.stderr)
-        asyncio.run(run([json.loads(line)["prompt"] for line in wanted.rows.read_text().splitlines()]))
+        asyncio.run(
+            run([json.loads(line)["prompt"] for line in wanted.rows.read_text().splitlines()])
+        )
         return
     pythons = {"lm-deluge": wanted.lm_deluge, "litellm Router": wanted.litellm}
     for burst_s in [wanted.burst] if wanted.burst else [1, 60]:

@@ -1,4 +1,5 @@
-"""What it takes to price an answer: its `usage` read out of the body, and its cost; and a call's worst case.
+"""What it takes to price an answer: its `usage` read out of the body, and its cost; and
+a call's worst case.
 
 python benchmarks/prices.py
 """
@@ -32,14 +33,29 @@ USAGE = {
 def body(model: str) -> bytes:
     """An answer of some two thousand bytes."""
     text = {"type": "text", "text": "It depends on what is meant by it. " * 50}
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": model, "content": [text]}
+    message = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [text],
+    }
     return json.dumps({**message, "stop_reason": "end_turn", "usage": USAGE}).encode()
 
 
 def call(model: str) -> Call:
-    params = {"max_tokens": 1_000, "messages": [{"role": "user", "content": "why? " * 40}], "speed": "standard"}
+    params = {
+        "max_tokens": 1_000,
+        "messages": [{"role": "user", "content": "why? " * 40}],
+        "speed": "standard",
+    }
     return Call(
-        1, Prompt("a", params), Route(model, "default"), model, encode({**params, "model": model}), Size(1, 2, 3, 4)
+        1,
+        Prompt("a", params),
+        Route(model, "default"),
+        model,
+        encode({**params, "model": model}),
+        Size(1, 2, 3, 4),
     )
 
 

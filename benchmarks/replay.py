@@ -1,9 +1,11 @@
-"""How fast rows come out of the response cache, and how much memory an input of a million lines takes.
+"""How fast rows come out of the response cache, and how much memory an input of a
+million lines takes.
 
     python benchmarks/replay.py [--small 100000] [--large 1000000]
 
-The rows have different ids and a thousand different prompts, whose answers are in the cache: nothing is sent, and
-every row still gets its own journal entry and result line. Rows a second is marginal: the larger run less the smaller.
+The rows have different ids and a thousand different prompts, whose answers are in the
+cache: nothing is sent, and every row still gets its own journal entry and result line.
+Rows a second is marginal: the larger run less the smaller.
 """
 
 from __future__ import annotations
@@ -36,11 +38,20 @@ def main() -> None:
         fill = Path(name) / "fill.jsonl"
         write_prompts(fill, DISTINCT)
         run_and_measure(claudebatch("run", str(fill), "-c", str(config), "--yes", "-q"), env)
-        small, large = measure(Path(name), env, wanted.small), measure(Path(name), env, wanted.large)
+        small, large = (
+            measure(Path(name), env, wanted.small),
+            measure(Path(name), env, wanted.large),
+        )
     for count, used in ((wanted.small, small), (wanted.large, large)):
-        print(f"{count:>9,} rows: {used.wall_s:6.1f} s wall, {used.cpu_s:6.1f} s CPU, peak {used.peak_mb:.0f} MB")
+        print(
+            f"{count:>9,} rows: {used.wall_s:6.1f} s wall, {used.cpu_s:6.1f} s CPU, peak "
+            f"{used.peak_mb:.0f} MB"
+        )
     rows = wanted.large - wanted.small
-    print(f"{rows / (large.wall_s - small.wall_s):,.0f} rows/s · memory x {large.peak_mb / small.peak_mb:.2f}")
+    print(
+        f"{rows / (large.wall_s - small.wall_s):,.0f} rows/s · memory x "
+        f"{large.peak_mb / small.peak_mb:.2f}"
+    )
 
 
 if __name__ == "__main__":

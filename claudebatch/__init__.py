@@ -1,3 +1,5 @@
-"""claudebatch: a file of prompts in, a file of answers out, at the pace and price the account allows."""
+"""claudebatch: a file of prompts in, a file of answers out, at the pace and price the
+account allows.
+"""
 
 __version__ = "0.1.0"

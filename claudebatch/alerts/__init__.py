@@ -1,4 +1,6 @@
-"""Watches the money while a run goes on: how much of each cap is used, and whether spend has left its usual level."""
+"""Watches the money while a run goes on: how much of each cap is used, and whether
+spend has left its usual level.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,13 @@ def watch(
     pause: Callable[[float], None],
     stop: Callable[[SpendStopped], None],
 ) -> Emit:
-    """A subscriber of a run's events that emits alerts, and pauses or stops the run where *config* wants it."""
+    """A subscriber of a run's events that emits alerts, and pauses or stops the run
+    where *config* wants it.
+    """
     wish = config.monitor
-    settings = SpikeSettings(factor=wish.factor, deviations=wish.deviations, floor=from_usd(wish.floor_usd_per_minute))
+    settings = SpikeSettings(
+        factor=wish.factor, deviations=wish.deviations, floor=from_usd(wish.floor_usd_per_minute)
+    )
     caps = CapWatch(emit, config.alerts.at_percent)
     spikes = SpendMonitor(
         emit,

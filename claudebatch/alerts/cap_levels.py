@@ -1,4 +1,6 @@
-"""Alerts about caps: each level of each cap is told once, and none that was passed before the session."""
+"""Alerts about caps: each level of each cap is told once, and none that was passed
+before the session.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,14 @@ class CapLevels:
     """What was told of one cap; pure."""
 
     def __init__(self, cap: Pico, percents: Iterable[int], *, used: Pico) -> None:
-        """*used* of the cap are so when it is first heard of: the levels below are not told."""
+        """*used* of the cap are so when it is first heard of: the levels below are not
+        told.
+        """
         self.cap = cap
         self._percents = sorted(set(percents))
         self._at_first = used
-        # Mutable, changed by `passed` only: the highest level told, and what was used last.
+        # Mutable, changed by `passed` only: the highest level told, and what was used
+        # last.
         self._used = used
         self._told = self._level(used)
 
@@ -31,9 +36,11 @@ class CapLevels:
         return _NEVER if following is None else -(-self.cap * following // 100)
 
     def passed(self, used: Pico, *, full: bool = False) -> int | None:
-        """The highest level that *used* has reached and that was not told; None: nothing to tell.
+        """The highest level that *used* has reached and that was not told; None:
+        nothing to tell.
 
-        *full*: what is left is of no use. A session that finds a cap so, and spends nothing, has nothing to tell.
+        *full*: what is left is of no use. A session that finds a cap so, and spends
+        nothing, has nothing to tell.
         """
         if used * 2 < self._used:
             self._told = 0  # another day: its cap is all there again
@@ -45,7 +52,9 @@ class CapLevels:
         return level
 
     def _level(self, used: Pico) -> int:
-        return max((percent for percent in self._percents if used * 100 >= self.cap * percent), default=0)
+        return max(
+            (percent for percent in self._percents if used * 100 >= self.cap * percent), default=0
+        )
 
 
 @dataclass(slots=True)
@@ -57,7 +66,9 @@ class _Run:
 
 
 class CapWatch:
-    """Subscriber of events: emits `CapAlert` for the run's own cap, and for those that are told by `CapUsed`."""
+    """Subscriber of events: emits `CapAlert` for the run's own cap, and for those that
+    are told by `CapUsed`.
+    """
 
     def __init__(self, emit: Emit, percents: Iterable[int]) -> None:
         self._emit = emit

@@ -1,9 +1,11 @@
 """The cost monitor: tells a spike of spend, and does about it what the user wants done.
 
-The cap bounds what a run can spend; the monitor tells early that something is off: a prompt that makes answers ten
-times as long, a rule that sends everything to the big model, a storm of retries that are billed. It is also a circuit
-breaker on cost. `pause`: nothing is sent for a while, then one window of spend is a probe that is not judged, and
-from the next one on the run is paused again if spend is still odd. `stop`: the run drains and can be resumed.
+The cap bounds what a run can spend; the monitor tells early that something is off: a
+prompt that makes answers ten times as long, a rule that sends everything to the big
+model, a storm of retries that are billed. It is also a circuit breaker on cost.
+`pause`: nothing is sent for a while, then one window of spend is a probe that is not
+judged, and from the next one on the run is paused again if spend is still odd. `stop`:
+the run drains and can be resumed.
 """
 
 from __future__ import annotations
@@ -20,7 +22,9 @@ OnSpike: TypeAlias = Literal["warn", "pause", "stop"]
 
 
 class SpendMonitor:
-    """Subscriber of events: emits `SpendSpike`, after *pause* or before *stop* was called, if that is wanted."""
+    """Subscriber of events: emits `SpendSpike`, after *pause* or before *stop* was
+    called, if that is wanted.
+    """
 
     def __init__(
         self,

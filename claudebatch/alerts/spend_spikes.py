@@ -1,26 +1,35 @@
 """When spend has left its usual level: a pure detector over a stream of costs.
 
-**Windows.** Spend is cut into windows. A window ends with the first cost that finds it both *window_s* old and
-*window_costs* costs long, and spans from the cost that ended the one before, so that a steady stream of any rate
-gives equal windows: windows of clock time alone would hold one cost or none when spend is sparse, and cry at each.
-Two levels are taken of each window: dollars per minute, and dollars per row (what its answers cost, over the rows
-that they belong to; a worst case that brought no answer is money, but no row's price).
+**Windows.** Spend is cut into windows. A window ends with the first cost that finds it
+both *window_s* old and *window_costs* costs long, and spans from the cost that ended
+the one before, so that a steady stream of any rate gives equal windows: windows of
+clock time alone would hold one cost or none when spend is sparse, and cry at each. Two
+levels are taken of each window: dollars per minute, and dollars per row (what its
+answers cost, over the rows that they belong to; a worst case that brought no answer is
+money, but no row's price).
 
-**What is usual** is said by two robust statistics of the last *history* windows, in logarithms, because costs differ by
-factors: their **median** (location) and their **median absolute deviation** (spread, times 1.4826 to be a standard
-deviation). Both have the highest possible breakdown point: until half of the past is itself odd, a pause, an outage
-or an earlier spike does not move them (F. Hampel, "The influence curve and its role in robust estimation", JASA 69,
-1974; P. Rousseeuw, C. Croux, "Alternatives to the median absolute deviation", JASA 88, 1993). A window is odd when it
-is both *factor* times the median and *deviations* standard deviations above it: the factor alone would cry at every
-dear row of a mixed input, the deviations alone at a hair's breadth above a steady one. (B. Iglewicz, D. Hoaglin, "How
-to detect and handle outliers", 1993, take 3.5 for one look at one sample; a run is looked at thousands of times.)
+**What is usual** is said by two robust statistics of the last *history* windows, in
+logarithms, because costs differ by factors: their **median** (location) and their
+**median absolute deviation** (spread, times 1.4826 to be a standard deviation). Both
+have the highest possible breakdown point: until half of the past is itself odd, a
+pause, an outage or an earlier spike does not move them (F. Hampel, "The influence curve
+and its role in robust estimation", JASA 69, 1974; P. Rousseeuw, C. Croux, "Alternatives
+to the median absolute deviation", JASA 88, 1993). A window is odd when it is both
+*factor* times the median and *deviations* standard deviations above it: the factor
+alone would cry at every dear row of a mixed input, the deviations alone at a hair's
+breadth above a steady one. (B. Iglewicz, D. Hoaglin, "How to detect and handle
+outliers", 1993, take 3.5 for one look at one sample; a run is looked at thousands of
+times.)
 
-**Once is chance, growth is no spike.** A few dear rows may fall into one window, but hardly into two that follow each
-other: both must be odd. And a run that ramps up grows from window to window, while the median stays behind: both must
-also be *factor* times the lower one of the two windows before them. A jump always is; from then on this is not asked.
+**Once is chance, growth is no spike.** A few dear rows may fall into one window, but
+hardly into two that follow each other: both must be odd. And a run that ramps up grows
+from window to window, while the median stays behind: both must also be *factor* times
+the lower one of the two windows before them. A jump always is; from then on this is not
+asked.
 
-An alert is told once: the series stays silent until it has been usual again and *cool_down_s* have passed. A new
-level that lasts becomes the usual one once it fills half of the history.
+An alert is told once: the series stays silent until it has been usual again and
+*cool_down_s* have passed. A new level that lasts becomes the usual one once it fills
+half of the history.
 """
 
 from __future__ import annotations
@@ -36,7 +45,9 @@ from claudebatch.core.domain import PICO_PER_USD, Pico
 Measure: TypeAlias = Literal["per minute", "per row"]
 
 _TO_DEVIATION = 1.4826
-"""What the median absolute deviation of normally distributed values is multiplied by to be their standard deviation."""
+"""What the median absolute deviation of normally distributed values is multiplied by to
+be their standard deviation.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +82,8 @@ class _Series:
     def __init__(self, measure: Measure, settings: SpikeSettings) -> None:
         self._measure = measure
         self._settings = settings
-        # Mutable state: the logarithms of past levels and whether the last one was odd, changed by `judge`; whether
-        # and when to tell, by `rearm`, too.
+        # Mutable state: the logarithms of past levels and whether the last one was odd,
+        # changed by `judge`; whether and when to tell, by `rearm`, too.
         self._past: deque[float] = deque(maxlen=settings.history)
         self._odd = False
         self._armed = True
@@ -84,7 +95,9 @@ class _Series:
         self._quiet_until = -math.inf
 
     def judge(self, usd: float, now: float, *, worth_a_word: bool) -> Spike | None:
-        """The spike that a window of *usd* is, if it is one and not told yet; the window joins the past."""
+        """The spike that a window of *usd* is, if it is one and not told yet; the
+        window joins the past.
+        """
         level, past = math.log(usd), self._past
         known = len(past) >= self._settings.min_history
         usual = median(past) if known else level
@@ -112,8 +125,8 @@ class SpikeDetector:
 
     def __init__(self, settings: SpikeSettings | None = None) -> None:
         self._settings = settings or SpikeSettings()
-        # Mutable state, changed by `observe` and `interrupt` only: the window that is open, how many windows are not
-        # judged, and the past of both levels.
+        # Mutable state, changed by `observe` and `interrupt` only: the window that is
+        # open, how many windows are not judged, and the past of both levels.
         self._opened: float | None = None
         self._cost: Pico = 0
         self._costs = 0
@@ -124,12 +137,15 @@ class SpikeDetector:
         self._each = _Series("per row", self._settings)
 
     def observe(self, cost: Pico, now: float, *, row: int | None) -> Spike | None:
-        """Take note that *cost*, above 0, was spent at *now*; the spike that this reveals, if any.
+        """Take note that *cost*, above 0, was spent at *now*; the spike that this
+        reveals, if any.
 
         *row* got an answer for it; None: a worst case that brought none.
         """
         if self._opened is None:
-            self._opened = now  # the first cost only opens: a rate needs the time since the one before
+            self._opened = (
+                now  # the first cost only opens: a rate needs the time since the one before
+            )
             return None
         self._costs += 1
         self._cost += cost
@@ -142,9 +158,11 @@ class SpikeDetector:
         return self._end_window(now, age_s)
 
     def interrupt(self) -> None:
-        """Spending was held up: begin a new window, pass over the first full one, then tell what is odd anew.
+        """Spending was held up: begin a new window, pass over the first full one, then
+        tell what is odd anew.
 
-        What was saved up meanwhile leaves at once when sending goes on; that is no spike.
+        What was saved up meanwhile leaves at once when sending goes on; that is no
+        spike.
         """
         self._open(None)
         self._passed_over = 1
@@ -162,7 +180,9 @@ class SpikeDetector:
         faster = self._rate.judge(per_minute / PICO_PER_USD, now, worth_a_word=worth_a_word)
         dearer = None
         if rows:
-            dearer = self._each.judge(answers_cost / rows / PICO_PER_USD, now, worth_a_word=worth_a_word)
+            dearer = self._each.judge(
+                answers_cost / rows / PICO_PER_USD, now, worth_a_word=worth_a_word
+            )
         return faster or dearer  # one alert is enough, and the rate is what empties the purse
 
     def _open(self, now: float | None) -> None:

@@ -27,7 +27,10 @@ app = typer.Typer(help="Look at the response cache, or empty it.", no_args_is_he
 @app.command()
 def stats(
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="The configuration that limits the cache.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--config", "-c", help="The configuration that limits the cache.", show_default=False
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
@@ -41,7 +44,9 @@ def stats(
     """
     limits = load(config, {}, env=environment(), folder=Path.cwd()).config.cache
     ttl_s = None if limits.ttl is None else seconds("cache.ttl", limits.ttl)
-    found = disk_store.describe(_paths().cache_dir, size_limit=size("cache.size", limits.size), ttl_s=ttl_s)
+    found = disk_store.describe(
+        _paths().cache_dir, size_limit=size("cache.size", limits.size), ttl_s=ttl_s
+    )
     if json:
         sys.stdout.write(json_line(cache_json(found)))
         return
@@ -73,7 +78,9 @@ def clear(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
     if not yes and not _confirmed(str(folder)):
         raise typer.Exit(0)
     dropped = disk_store.clear(folder)
-    Terminal(sys.stderr, environment()).say(f"{counted(dropped, 'cached answer')} dropped from {folder}")
+    Terminal(sys.stderr, environment()).say(
+        f"{counted(dropped, 'cached answer')} dropped from {folder}"
+    )
 
 
 def _confirmed(folder: str) -> bool:

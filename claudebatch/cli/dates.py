@@ -24,7 +24,9 @@ def days(text: str) -> int:
 
 
 def first_day(text: str) -> date:
-    """The first day that *text* speaks of: `2026-11-01` itself; of `7d` the first of the last seven, today included."""
+    """The first day that *text* speaks of: `2026-11-01` itself; of `7d` the first of
+    the last seven, today included.
+    """
     if _AGE.fullmatch(text.strip()):
         try:
             return today() - timedelta(days=max(0, days(text) - 1))

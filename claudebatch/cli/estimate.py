@@ -29,9 +29,12 @@ def estimate(
     no_cache: options.NoCache = False,
     on_bad_row: options.BadRows = None,
     fail_on_empty: options.FailOnEmpty = False,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")
+    ] = False,
 ) -> None:
-    """Say what a run of INPUT would do, take and cost. Sends nothing, unless --count asks for it.
+    """Say what a run of INPUT would do, take and cost. Sends nothing, unless --count
+    asks for it.
 
     Examples:
 
@@ -45,4 +48,6 @@ def estimate(
     from claudebatch.cli.wiring.launch import execute  # noqa: PLC0415
 
     asked, flags = run_options(given), config_flags(given)
-    raise typer.Exit(execute(asked, flags, config=config, show=Show(json=json), dry_run=True, yes=True))
+    raise typer.Exit(
+        execute(asked, flags, config=config, show=Show(json=json), dry_run=True, yes=True)
+    )

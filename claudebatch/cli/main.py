@@ -33,15 +33,18 @@ from claudebatch.ui.sanitise import visible
 from claudebatch.ui.terminal import Terminal
 
 _EPILOG = (
-    "Exit codes: 0 every row has an answer · 1 some rows failed · 2 usage, config or input error, nothing sent · "
-    "3 budget cap reached, resumable · 4 authentication, permission or billing · 5 API unavailable, resumable · "
+    "Exit codes: 0 every row has an answer · 1 some rows failed · 2 usage, config or input "
+    "error, nothing sent · "
+    "3 budget cap reached, resumable · 4 authentication, permission or billing · 5 API "
+    "unavailable, resumable · "
     "6 local files failed, resumable · 7 another run holds the output · 70 internal error · "
     "129/130/143 stopped by a signal after draining. Any other non-zero code is a failure."
 )
 
 app = typer.Typer(
     name="claudebatch",
-    help="Run files of prompts through the Claude API: no 429s, nothing paid for twice, never past the cap.",
+    help="Run files of prompts through the Claude API: no 429s, nothing paid for twice, never "
+    "past the cap.",
     epilog=_EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -67,7 +70,10 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def _options(
     _: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_version, is_eager=True
+        ),
     ] = False,
 ) -> None: ...
 
@@ -84,7 +90,9 @@ def _run() -> int:
         code = app(prog_name=app.info.name, standalone_mode=False)
     except SystemExit as leaving:
         # The option parser makes a 1 of it when nobody reads.
-        code = ExitCode.LOCAL_IO if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
+        code = (
+            ExitCode.LOCAL_IO if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
+        )
     except (ClaudebatchError, StopRun) as error:
         return _tell(error)
     except BrokenPipeError:
@@ -100,7 +108,9 @@ def _run() -> int:
 
 
 def _written(code: int) -> int:
-    """*code*, once the last words are out; 6 if they cannot be. The interpreter would make a 120 of it, too late."""
+    """*code*, once the last words are out; 6 if they cannot be. The interpreter would
+    make a 120 of it, too late.
+    """
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -126,7 +136,9 @@ def _disk(error: Exception) -> StorageError:
 
 @runtime_checkable
 class Complaint(Protocol):
-    """A usage error of the option parser; which class that is differs between its versions."""
+    """A usage error of the option parser; which class that is differs between its
+    versions.
+    """
 
     exit_code: int
 
@@ -175,9 +187,13 @@ def _crash(error: BaseException) -> int:
 def _redacted(error: BaseException) -> str:
     # Frames only: the message of an exception may hold a prompt or a key.
     frames = traceback.extract_tb(error.__traceback__)
-    where = "\n".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
+    where = "\n".join(
+        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames
+    )
     cause = error.__cause__ or error.__context__
-    return f"claudebatch {__version__}\n{type(error).__name__}\n{where}\n" + (_redacted(cause) if cause else "")
+    return f"claudebatch {__version__}\n{type(error).__name__}\n{where}\n" + (
+        _redacted(cause) if cause else ""
+    )
 
 
 def _stderr() -> Terminal:

@@ -1,4 +1,6 @@
-"""`claudebatch models`: what each model costs, how fast it may be asked, what it accepts."""
+"""`claudebatch models`: what each model costs, how fast it may be asked, what it
+accepts.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +21,26 @@ from claudebatch.ui.terminal import Terminal
 
 def models(
     model: Annotated[
-        str | None, typer.Argument(help="Only this model, or those with this in their name.", show_default=False)
+        str | None,
+        typer.Argument(
+            help="Only this model, or those with this in their name.", show_default=False
+        ),
     ] = None,
     config: Annotated[
         Path | None,
-        typer.Option("--config", "-c", help="The configuration with prices, limits and facts.", show_default=False),
+        typer.Option(
+            "--config",
+            "-c",
+            help="The configuration with prices, limits and facts.",
+            show_default=False,
+        ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")
+    ] = False,
 ) -> None:
-    """Show the models, what they cost and how old the prices are, their limits, and what they accept.
+    """Show the models, what they cost and how old the prices are, their limits, and
+    what they accept.
 
     Sends nothing: all of it comes with the program, corrected by the configuration.
 

@@ -18,7 +18,9 @@ class OnBadRow(StrEnum):
 
 
 class Unknown(StrEnum):
-    """What is done about rows that an earlier session may have been billed for without an answer."""
+    """What is done about rows that an earlier session may have been billed for without
+    an answer.
+    """
 
     retry = "retry"
     skip = "skip"
@@ -31,7 +33,9 @@ def _dollars(text: str) -> Decimal:
     except InvalidOperation:
         amount = Decimal(-1)
     if not amount.is_finite() or amount <= 0:
-        raise typer.BadParameter(f"{text!r} is not an amount of dollars above 0; try --budget 5 or --budget 2.50")
+        raise typer.BadParameter(
+            f"{text!r} is not an amount of dollars above 0; try --budget 5 or --budget 2.50"
+        )
     return amount
 
 
@@ -55,52 +59,84 @@ Inputs: TypeAlias = Annotated[
     list[str], typer.Argument(metavar="INPUT...", help="JSONL files of prompts, or - for stdin.")
 ]
 Output: TypeAlias = Annotated[
-    str | None, typer.Option("--output", "-o", metavar="OUT", help="Results file; - for stdout.", show_default=False)
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="OUT", help="Results file; - for stdout.", show_default=False
+    ),
 ]
 ConfigFile: TypeAlias = Annotated[
     Path | None, typer.Option("--config", "-c", help="YAML configuration.", show_default=False)
 ]
 Model: TypeAlias = Annotated[
-    str | None, typer.Option("--model", "-m", help="Model for rows that name none; wins over the rules.")
+    str | None,
+    typer.Option("--model", "-m", help="Model for rows that name none; wins over the rules."),
 ]
-System: TypeAlias = Annotated[str | None, typer.Option("--system", "-s", help="System prompt of rows without one.")]
+System: TypeAlias = Annotated[
+    str | None, typer.Option("--system", "-s", help="System prompt of rows without one.")
+]
 MaxTokens: TypeAlias = Annotated[
     int | None, typer.Option(parser=_whole, metavar="N", help="max_tokens of rows without one.")
 ]
 Budget: TypeAlias = Annotated[
-    Decimal | None, typer.Option(parser=_dollars, metavar="USD", help="Cap of the whole run, never passed.")
+    Decimal | None,
+    typer.Option(parser=_dollars, metavar="USD", help="Cap of the whole run, never passed."),
 ]
 Tag: TypeAlias = Annotated[
     str | None, typer.Option(metavar="NAME", help="What the run belongs to, for caps and reports.")
 ]
 Concurrency: TypeAlias = Annotated[
     int | None,
-    typer.Option("--concurrency", "-j", parser=_whole, metavar="N", help="Requests in flight per pool of models."),
+    typer.Option(
+        "--concurrency",
+        "-j",
+        parser=_whole,
+        metavar="N",
+        help="Requests in flight per pool of models.",
+    ),
 ]
 Limit: TypeAlias = Annotated[
-    int | None, typer.Option("--limit", "-n", parser=_whole, metavar="N", help="Only the first N rows.")
+    int | None,
+    typer.Option("--limit", "-n", parser=_whole, metavar="N", help="Only the first N rows."),
 ]
-Text: TypeAlias = Annotated[bool, typer.Option("--text", help="Every input line is a prompt itself, not JSON.")]
+Text: TypeAlias = Annotated[
+    bool, typer.Option("--text", help="Every input line is a prompt itself, not JSON.")
+]
 Simulate: TypeAlias = Annotated[
-    bool, typer.Option("--simulate", help="Rehearse on the built-in API: no key, no network, no cost.")
+    bool,
+    typer.Option("--simulate", help="Rehearse on the built-in API: no key, no network, no cost."),
 ]
-Fresh: TypeAlias = Annotated[bool, typer.Option("--fresh", help="Start over; old results are kept as .previous.")]
-RetryFailed: TypeAlias = Annotated[bool, typer.Option("--retry-failed", help="Also try rows again that failed.")]
+Fresh: TypeAlias = Annotated[
+    bool, typer.Option("--fresh", help="Start over; old results are kept as .previous.")
+]
+RetryFailed: TypeAlias = Annotated[
+    bool, typer.Option("--retry-failed", help="Also try rows again that failed.")
+]
 NoCache: TypeAlias = Annotated[
-    bool, typer.Option("--no-cache", help="Neither use nor fill the response cache; equal rows are all sent.")
+    bool,
+    typer.Option(
+        "--no-cache", help="Neither use nor fill the response cache; equal rows are all sent."
+    ),
 ]
 BadRows: TypeAlias = Annotated[
-    OnBadRow | None, typer.Option(help="A line that cannot be sent: stop before sending, or skip it.")
+    OnBadRow | None,
+    typer.Option(help="A line that cannot be sent: stop before sending, or skip it."),
 ]
 FailOnEmpty: TypeAlias = Annotated[
-    bool, typer.Option("--fail-on-empty", help="An input without a row is an error: exit 2 instead of 0.")
+    bool,
+    typer.Option(
+        "--fail-on-empty", help="An input without a row is an error: exit 2 instead of 0."
+    ),
 ]
 MaxFailures: TypeAlias = Annotated[
-    int | None, typer.Option(parser=_whole_from_0, metavar="N", help="Up to N failed rows still exit 0.")
+    int | None,
+    typer.Option(parser=_whole_from_0, metavar="N", help="Up to N failed rows still exit 0."),
 ]
 CountRows: TypeAlias = Annotated[
     int | None,
     typer.Option(
-        "--count", parser=_whole, metavar="K", help="Let the API count K rows of each model (free; needs a key)."
+        "--count",
+        parser=_whole,
+        metavar="K",
+        help="Let the API count K rows of each model (free; needs a key).",
     ),
 ]

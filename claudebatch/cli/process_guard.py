@@ -1,4 +1,6 @@
-"""What stands around every command: nothing private is left behind, and nothing reaches the terminal raw."""
+"""What stands around every command: nothing private is left behind, and nothing reaches
+the terminal raw.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,15 @@ from claudebatch.core.errors import ClaudebatchError
 
 @contextmanager
 def guarded(env: Mapping[str, str], crashed: Callable[[BaseException], object]) -> Iterator[None]:
-    """Run a command within. *crashed* tells of errors in threads and finalisers, where nobody could catch them."""
+    """Run a command within. *crashed* tells of errors in threads and finalisers, where
+    nobody could catch them.
+    """
     os.umask(0o077)  # whatever a library creates, nobody else may read
     no_core_dumps()
     before = logging.root.manager.disable
     if not env.get("CLAUDEBATCH_DEBUG"):
-        # Libraries log what servers say, raw, and with ANTHROPIC_LOG=debug the prompts; --log and -vv are our words.
+        # Libraries log what servers say, raw, and with ANTHROPIC_LOG=debug the prompts;
+        # --log and -vv are our words.
         logging.disable()
     with _told(crashed):
         try:
@@ -32,7 +37,9 @@ def guarded(env: Mapping[str, str], crashed: Callable[[BaseException], object]) 
 
 
 def check_words(arguments: Sequence[str], env: Mapping[str, str]) -> None:
-    """Refuse names that no results line, journal or ledger could hold; raises `ClaudebatchError`."""
+    """Refuse names that no results line, journal or ledger could hold; raises
+    `ClaudebatchError`.
+    """
     for number, argument in enumerate(arguments, start=1):
         _check_word(f"argument {number}", argument, "rename the file, or pipe it in: run - < FILE")
     _check_word("the current folder", str(Path.cwd()), "rename it, or start from another one")

@@ -23,45 +23,70 @@ def run(
     concurrency: options.Concurrency = None,
     limit: options.Limit = None,
     text: options.Text = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, print the cost, send nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, print the cost, send nothing.")
+    ] = False,
     count_rows: options.CountRows = None,
     simulate: options.Simulate = False,
     fresh: options.Fresh = False,
     retry_failed: options.RetryFailed = False,
     no_cache: options.NoCache = False,
-    ordered: Annotated[bool, typer.Option("--ordered", help="At the end, put results in input order.")] = False,
+    ordered: Annotated[
+        bool, typer.Option("--ordered", help="At the end, put results in input order.")
+    ] = False,
     on_bad_row: options.BadRows = None,
     fail_on_empty: options.FailOnEmpty = False,
     max_failures: options.MaxFailures = None,
-    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Failed rows, however many, still exit 0.")] = False,
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Failed rows, however many, still exit 0.")
+    ] = False,
     max_outage: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Stop (exit 5) once the API has not answered for so long.")
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Stop (exit 5) once the API has not answered for so long."
+        ),
     ] = None,
     unknown: Annotated[
         options.Unknown,
-        typer.Option(help="Rows whose request was sent and never answered: ask again, leave them out, or be asked."),
+        typer.Option(
+            help="Rows whose request was sent and never answered: ask again, leave them out, or "
+            "be asked."
+        ),
     ] = options.Unknown.retry,
-    json: Annotated[bool, typer.Option("--json", help="Events as JSON lines on stdout (stderr with -o -).")] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Events as JSON lines on stdout (stderr with -o -).")
+    ] = False,
     quiet: Annotated[
-        int, typer.Option("--quiet", "-q", count=True, help="Only errors and one line; -qq: nothing.")
+        int,
+        typer.Option("--quiet", "-q", count=True, help="Only errors and one line; -qq: nothing."),
     ] = 0,
     verbose: Annotated[
         int,
         typer.Option(
-            "--verbose", "-v", count=True, help="Also tell waits, retries, limits and files; -vv: every request."
+            "--verbose",
+            "-v",
+            count=True,
+            help="Also tell waits, retries, limits and files; -vv: every request.",
         ),
     ] = 0,
     log: Annotated[
         Path | None,
-        typer.Option("--log", metavar="FILE", help="Append a JSON line per request to FILE; never the key."),
+        typer.Option(
+            "--log", metavar="FILE", help="Append a JSON line per request to FILE; never the key."
+        ),
     ] = None,
     log_prompts: Annotated[
         bool, typer.Option("--log-prompts", help="Also write prompts and answers to the log.")
     ] = False,
-    no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress display.")] = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before an expensive run.")] = False,
+    no_progress: Annotated[
+        bool, typer.Option("--no-progress", help="No progress display.")
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before an expensive run.")
+    ] = False,
 ) -> None:
-    """Send every prompt of INPUT to Claude and write one result line each. The same command again resumes.
+    """Send every prompt of INPUT to Claude and write one result line each. The same
+    command again resumes.
 
     Examples:
 
@@ -77,11 +102,20 @@ def run(
     if log_prompts and log is None:
         raise typer.BadParameter("--log-prompts says what is in the log; name one with --log FILE")
     if count_rows is not None and not dry_run:
-        raise typer.BadParameter("--count belongs to a dry run: add --dry-run, or use claudebatch estimate")
+        raise typer.BadParameter(
+            "--count belongs to a dry run: add --dry-run, or use claudebatch estimate"
+        )
     # The machinery of a run: `--help` need not wait for it.
     from claudebatch.cli.wiring.display import Show  # noqa: PLC0415
     from claudebatch.cli.wiring.launch import execute  # noqa: PLC0415
 
-    show = Show(json=json, quiet=quiet, verbose=verbose, progress=not no_progress, log=log, log_prompts=log_prompts)
+    show = Show(
+        json=json,
+        quiet=quiet,
+        verbose=verbose,
+        progress=not no_progress,
+        log=log,
+        log_prompts=log_prompts,
+    )
     asked, flags = run_options(given), config_flags(given)
     raise typer.Exit(execute(asked, flags, config=config, show=show, dry_run=dry_run, yes=yes))

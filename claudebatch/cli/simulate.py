@@ -1,4 +1,6 @@
-"""`claudebatch simulate`: a Messages API on this machine, to rehearse against without a key or a cent."""
+"""`claudebatch simulate`: a Messages API on this machine, to rehearse against without a
+key or a cent.
+"""
 
 from __future__ import annotations
 
@@ -45,34 +47,53 @@ class _Wanted:
 
 def simulate(
     *,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any free one.")] = 0,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any free one.")
+    ] = 0,
     latency: Annotated[
         str, typer.Option(help="fixed:SECONDS, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA.")
     ] = "lognormal:0.25,0.4",
-    rpm: Annotated[int | None, typer.Option(help="Requests per minute, per pool of models.")] = None,
+    rpm: Annotated[
+        int | None, typer.Option(help="Requests per minute, per pool of models.")
+    ] = None,
     itpm: Annotated[int | None, typer.Option(help="Input tokens per minute, per pool.")] = None,
     otpm: Annotated[int | None, typer.Option(help="Output tokens per minute, per pool.")] = None,
-    burst_seconds: Annotated[float, typer.Option(help="Seconds of allowance that a full bucket holds.")] = 60.0,
+    burst_seconds: Annotated[
+        float, typer.Option(help="Seconds of allowance that a full bucket holds.")
+    ] = 60.0,
     fault: Annotated[
-        list[str] | None, typer.Option(help="NAME=PROBABILITY, such as 529=0.02 or cut=0.01; may be repeated.")
+        list[str] | None,
+        typer.Option(help="NAME=PROBABILITY, such as 529=0.02 or cut=0.01; may be repeated."),
     ] = None,
-    script: Annotated[str, typer.Option(help="Faults of the first requests, such as ok,529,reset.")] = "",
-    seed: Annotated[int, typer.Option(help="Another seed gives other answers, latencies and faults.")] = 0,
-    max_concurrency: Annotated[int | None, typer.Option(help="More requests in flight than this get a 429.")] = None,
+    script: Annotated[
+        str, typer.Option(help="Faults of the first requests, such as ok,529,reset.")
+    ] = "",
+    seed: Annotated[
+        int, typer.Option(help="Another seed gives other answers, latencies and faults.")
+    ] = 0,
+    max_concurrency: Annotated[
+        int | None, typer.Option(help="More requests in flight than this get a 429.")
+    ] = None,
     use_all_max_tokens: Annotated[
-        bool, typer.Option("--use-all-max-tokens", help="Every answer spends all of its max_tokens.")
+        bool,
+        typer.Option("--use-all-max-tokens", help="Every answer spends all of its max_tokens."),
     ] = False,
     adversarial: Annotated[
-        bool, typer.Option("--adversarial", help="Every request is billed at the most that it can cost.")
+        bool,
+        typer.Option("--adversarial", help="Every request is billed at the most that it can cost."),
     ] = False,
     strip_headers: Annotated[
         bool, typer.Option("--strip-headers", help="Leave the anthropic-ratelimit headers out.")
     ] = False,
     retry_after: Annotated[
-        bool, typer.Option("--retry-after/--no-retry-after", help="Whether a 429 says when to come back.")
+        bool,
+        typer.Option(
+            "--retry-after/--no-retry-after", help="Whether a 429 says when to come back."
+        ),
     ] = True,
 ) -> None:
-    """Serve a simulated Claude API on 127.0.0.1 until Ctrl-C. Nothing leaves this machine and nothing is billed.
+    """Serve a simulated Claude API on 127.0.0.1 until Ctrl-C. Nothing leaves this
+    machine and nothing is billed.
 
     Examples:
 
@@ -80,7 +101,8 @@ def simulate(
 
         claudebatch simulate --port 8099 --rpm 600 --itpm 200000 --burst-seconds 1
 
-        claudebatch simulate --port 8099 --fault 529=0.05 --fault reset=0.02 --latency fixed:0
+        claudebatch simulate --port 8099 --fault 529=0.05 --fault reset=0.02 --latency
+        fixed:0
     """
     words = tuple(word.strip() for word in script.split(",") if word.strip())
     wanted = _Wanted(
@@ -103,7 +125,8 @@ def simulate(
 
 
 async def _serve(wanted: _Wanted) -> None:
-    # The simulator is loaded only by the commands that simulate: every other start stays light.
+    # The simulator is loaded only by the commands that simulate: every other start
+    # stays light.
     from claudebatch.simulator import Simulator  # noqa: PLC0415
 
     catalog = Catalog.load()
@@ -154,7 +177,10 @@ def _bill(prices: PriceBook) -> Callable[[str, Usage], Pico]:
         except UnknownPrice:
             if model not in unpriced:
                 unpriced.add(model)
-                typer.echo(f"warning: no price is known for {visible(model)}: /__stats bills it at $0", err=True)
+                typer.echo(
+                    f"warning: no price is known for {visible(model)}: /__stats bills it at $0",
+                    err=True,
+                )
             return 0
 
     return bill

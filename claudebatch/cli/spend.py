@@ -54,16 +54,22 @@ def spend(
             show_default=False,
         ),
     ] = None,
-    format: Annotated[Format | None, typer.Option(help="A table, JSON, CSV or Markdown.", show_default="table")] = None,
+    format: Annotated[
+        Format | None, typer.Option(help="A table, JSON, CSV or Markdown.", show_default="table")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Of rehearsals, which have a ledger of their own.")
     ] = False,
     raw_csv: Annotated[
-        bool, typer.Option("--raw-csv", help="CSV without the ' before what a spreadsheet would calculate.")
+        bool,
+        typer.Option(
+            "--raw-csv", help="CSV without the ' before what a spreadsheet would calculate."
+        ),
     ] = False,
 ) -> None:
-    """Show what was spent on this machine, what the cache and routing saved, and what is unknown.
+    """Show what was spent on this machine, what the cache and routing saved, and what
+    is unknown.
 
     Examples:
 
@@ -77,7 +83,9 @@ def spend(
     environ = environment()
     paths = Paths.from_environment(environ, simulated=simulate)
     waits = Terminal(sys.stderr, environ)
-    lines = SpendReader(paths.ledger, waits=lambda: waits.say(LEDGER_LOCKED)).by(by.value, since=since)
+    lines = SpendReader(paths.ledger, waits=lambda: waits.say(LEDGER_LOCKED)).by(
+        by.value, since=since
+    )
     if wanted is Format.json:
         sys.stdout.write(json_line(spend_json(lines, by.value, simulated=simulate)))
         return
@@ -85,17 +93,32 @@ def spend(
     if wanted is Format.csv:
         text = spend_csv(lines, raw=raw_csv)
         # A file gets every character as it is; a screen must not obey them.
-        sys.stdout.write(visible(text.replace("\r\n", "\n"), keep_newlines=True) if terminal.is_terminal else text)
+        sys.stdout.write(
+            visible(text.replace("\r\n", "\n"), keep_newlines=True)
+            if terminal.is_terminal
+            else text
+        )
     elif wanted is Format.md:
-        terminal.say_all([*spend_markdown(lines, by.value, since=since), *_of_rehearsals(environ, simulate, lines)])
+        terminal.say_all(
+            [
+                *spend_markdown(lines, by.value, since=since),
+                *_of_rehearsals(environ, simulate, lines),
+            ]
+        )
     else:
         width = terminal.width if terminal.is_terminal else 0
-        terminal.say_all(render_spend(lines, by.value, since=since, width=width, plain=terminal.stream.plain))
+        terminal.say_all(
+            render_spend(lines, by.value, since=since, width=width, plain=terminal.stream.plain)
+        )
         terminal.say_all(_of_rehearsals(environ, simulate, lines))
 
 
-def _of_rehearsals(environ: Mapping[str, str], simulate: bool, lines: Sequence[SpendLine]) -> list[str]:
-    """What else there is to say of them: that their sums are play money, or where they are to be found."""
+def _of_rehearsals(
+    environ: Mapping[str, str], simulate: bool, lines: Sequence[SpendLine]
+) -> list[str]:
+    """What else there is to say of them: that their sums are play money, or where they
+    are to be found.
+    """
     if simulate:
         return ["SIMULATED: nothing of this was paid."] if lines else []
     if lines or not Paths.from_environment(environ, simulated=True).ledger.exists():
@@ -104,9 +127,14 @@ def _of_rehearsals(environ: Mapping[str, str], simulate: bool, lines: Sequence[S
 
 
 def _format(format: Format | None, *, json: bool, raw_csv: bool) -> Format:
-    asked = {*((format,) if format else ()), *((Format.json,) if json else ()), *((Format.csv,) if raw_csv else ())}
+    asked = {
+        *((format,) if format else ()),
+        *((Format.json,) if json else ()),
+        *((Format.csv,) if raw_csv else ()),
+    }
     if len(asked) > 1:
         raise ClaudebatchError(
-            f"the report cannot be {' and '.join(sorted(asked))} at once", fix="give one of --format, --json, --raw-csv"
+            f"the report cannot be {' and '.join(sorted(asked))} at once",
+            fix="give one of --format, --json, --raw-csv",
         )
     return asked.pop() if asked else Format.table

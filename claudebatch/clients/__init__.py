@@ -1,1 +1,3 @@
-"""The innermost handler: one HTTP attempt at the Messages API. The only room that knows the `anthropic` SDK."""
+"""The innermost handler: one HTTP attempt at the Messages API. The only room that knows
+the `anthropic` SDK.
+"""

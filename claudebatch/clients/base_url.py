@@ -1,4 +1,6 @@
-"""The address that requests go to: one that keeps the key to itself, and no proxy that could read along."""
+"""The address that requests go to: one that keeps the key to itself, and no proxy that
+could read along.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,19 @@ _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _WHOLE = "write it whole, as in https://api.anthropic.com"
 
 DIRECT_IN_THE_CLEAR: Final[Mapping[str, None]] = {"http://": None}
-"""The `mounts` of an HTTP client whose plain requests never go through a proxy of the environment.
+"""The `mounts` of an HTTP client whose plain requests never go through a proxy of the
+environment.
 
-Only this machine is spoken to without TLS. `HTTP_PROXY` would carry key and prompts of such a request to wherever it
-points, in the clear; those of a rehearsal as well. A proxy for https sees a tunnel.
+Only this machine is spoken to without TLS. `HTTP_PROXY` would carry key and prompts of
+such a request to wherever it points, in the clear; those of a rehearsal as well. A
+proxy for https sees a tunnel.
 """
 
 
 def check_base_url(url: str) -> None:
-    """Refuse an address that is none, or that would give a secret away; raises `ConfigError`, which never shows one."""
+    """Refuse an address that is none, or that would give a secret away; raises
+    `ConfigError`, which never shows one.
+    """
     parts = _parts(url)
     if "@" in url:
         # It would be sent along with the key, shown in errors and kept in the journal.
@@ -34,7 +40,8 @@ def check_base_url(url: str) -> None:
         raise ConfigError(f'"{url}" is no base URL', fix=_WHOLE)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         raise ConfigError(
-            f"{parts.scheme}://{parts.hostname} would send the key in the clear", fix="use an https base URL"
+            f"{parts.scheme}://{parts.hostname} would send the key in the clear",
+            fix="use an https base URL",
         )
 
 

@@ -1,4 +1,6 @@
-"""What `count_tokens` is asked, and what it says: the input of a request, counted by the API, free of charge."""
+"""What `count_tokens` is asked, and what it says: the input of a request, counted by
+the API, free of charge.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,17 @@ DEADLINE_S = 60.0
 NOT_COUNTED = frozenset({400, 404, 413})
 """Statuses that mean: this request cannot be counted, or nothing is counted here."""
 _COUNTED = frozenset(
-    {"model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "cache_control", "speed"}
+    {
+        "model",
+        "messages",
+        "system",
+        "tools",
+        "tool_choice",
+        "thinking",
+        "output_config",
+        "cache_control",
+        "speed",
+    }
 )
 _MOST_BYTES = 65_536
 

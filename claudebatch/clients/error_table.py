@@ -1,13 +1,21 @@
 """What every way to fail means: one table, from the SDK's errors to ours.
 
-Branches on status and on `error_code`, not on the message, whose wording can change. The exceptions have no code of
-their own: 400s that mean the whole account, a 400 about the model's window, and a 429 about concurrency.
+Branches on status and on `error_code`, not on the message, whose wording can change.
+The exceptions have no code of their own: 400s that mean the whole account, a 400 about
+the model's window, and a 429 about concurrency.
 """
 
 from __future__ import annotations
 
 from claudebatch.clients.headers import HeaderFacts
-from claudebatch.core.errors import AccountRefused, AttemptError, LimitKind, NotServed, RateLimited, StopRun
+from claudebatch.core.errors import (
+    AccountRefused,
+    AttemptError,
+    LimitKind,
+    NotServed,
+    RateLimited,
+    StopRun,
+)
 
 _CONSOLE = "https://platform.claude.com/settings"
 _SPEND_CODES = {"enforced_spend_limit_reached", "contract_spend_limit_reached"}
@@ -16,19 +24,24 @@ _ACCOUNT_400 = (
     "You have reached your specified workspace API usage limits",
     "Your credit balance is too low",
 )
-# Another model may have a longer window. Two wordings: the prompt alone, and the prompt with its `max_tokens`.
+# Another model may have a longer window. Two wordings: the prompt alone, and the prompt
+# with its `max_tokens`.
 _TOO_LONG_400 = ("prompt is too long", "input length and `max_tokens` exceed context limit")
 _FIXES = {
     400: f"raise the limit or add credit at {_CONSOLE}/billing, then run the same command",
     401: f"check the key (ANTHROPIC_API_KEY) at {_CONSOLE}/keys, then run the same command",
     402: f"mend the billing at {_CONSOLE}/billing, then run the same command",
     403: f"check what the key may use at {_CONSOLE}/keys, then run the same command",
-    429: f"wait for the new month or raise the spend limit at {_CONSOLE}/limits, then run the same command",
+    429: f"wait for the new month or raise the spend limit at {_CONSOLE}/limits, then run the "
+    f"same command",
 }
 _TYPES = {401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error",
           413: "request_too_large", 429: "rate_limit_error", 504: "timeout_error", 529: "overloaded_error"}  # fmt: skip
 # What an `error` event says instead of a status.
-_STATUSES = {word: status for status, word in _TYPES.items()} | {"invalid_request_error": 400, "conflict_error": 409}
+_STATUSES = {word: status for status, word in _TYPES.items()} | {
+    "invalid_request_error": 400,
+    "conflict_error": 409,
+}
 
 
 def from_status(
@@ -36,7 +49,9 @@ def from_status(
 ) -> AttemptError | StopRun:
     """The error that an answer with an HTTP error *status* stands for."""
     if _refuses_account(status, code, message):
-        return AccountRefused(f"the API refuses this account: {status} {message}", fix=_FIXES[status])
+        return AccountRefused(
+            f"the API refuses this account: {status} {message}", fix=_FIXES[status]
+        )
     kind = type or _TYPES.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
     if status == 429:
         return RateLimited(
@@ -72,14 +87,16 @@ def _refuses_account(status: int, code: str | None, message: str) -> bool:
 def _limit_kind(code: str | None, message: str) -> LimitKind:
     if code == "ramp_limit_exceeded":
         return "ramp"
-    # There is no code for it: "Number of concurrent connections has exceeded your rate limit".
+    # There is no code for it: "Number of concurrent connections has exceeded your rate
+    # limit".
     return "concurrency" if "concurrent" in message.lower() else "rate"
 
 
 def redirected(status: int, location: str | None, headers: HeaderFacts) -> AttemptError:
     """A redirect, which is never followed: it could carry the key to anybody."""
     return AttemptError(
-        f"the server sends us elsewhere ({location or 'it does not say where'}), and redirects are not followed with"
+        f"the server sends us elsewhere ({location or 'it does not say where'}), and redirects "
+        f"are not followed with"
         " a key; set ANTHROPIC_BASE_URL to the address that answers itself",
         type="redirected",
         status=status,
@@ -90,9 +107,12 @@ def redirected(status: int, location: str | None, headers: HeaderFacts) -> Attem
 def stream_failed(
     *, type: str | None, code: str | None, message: str, request_id: str | None
 ) -> AttemptError | StopRun:
-    """An `error` event in a stream that had begun with a 200: what its status would have meant, but maybe billed."""
+    """An `error` event in a stream that had begun with a 200: what its status would
+    have meant, but maybe billed.
+    """
     status = _STATUSES.get(type or "", 500)
-    # The head came with the 200: what it says of waits and retries is not about this error.
+    # The head came with the 200: what it says of waits and retries is not about this
+    # error.
     head = HeaderFacts(request_id, None, None, None, simulated=False)
     error = from_status(status, type=type, code=code, message=message, headers=head)
     if isinstance(error, AttemptError):
@@ -102,7 +122,9 @@ def stream_failed(
 
 
 def connection_failed(message: str, *, sent: bool, head: HeaderFacts | None = None) -> AttemptError:
-    """No whole answer; *sent*: the request may have arrived. *head*: that of the answer that broke off."""
+    """No whole answer; *sent*: the request may have arrived. *head*: that of the answer
+    that broke off.
+    """
     return AttemptError(
         message,
         type="connection_error",
@@ -113,8 +135,11 @@ def connection_failed(message: str, *, sent: bool, head: HeaderFacts | None = No
     )
 
 
-def timed_out(seconds: float, *, silent: bool = False, head: HeaderFacts | None = None) -> AttemptError:
-    """The attempt lived longer than it may; *silent*: nothing came for so long in the middle of an answer.
+def timed_out(
+    seconds: float, *, silent: bool = False, head: HeaderFacts | None = None
+) -> AttemptError:
+    """The attempt lived longer than it may; *silent*: nothing came for so long in the
+    middle of an answer.
 
     *head*: that of the answer, where it had begun.
     """

@@ -1,6 +1,8 @@
-"""The SDK's client, asked the same thing over and over without rebuilding what never changes.
+"""The SDK's client, asked the same thing over and over without rebuilding what never
+changes.
 
-Imports `anthropic`: a second of CPU. Only `sdk.py` imports this, and only once something is to be sent.
+Imports `anthropic`: a second of CPU. Only `sdk.py` imports this, and only once
+something is to be sent.
 """
 
 from __future__ import annotations
@@ -19,13 +21,15 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class FastHttp(anthropic.DefaultAioHttpClient):
-    """The SDK's HTTP client, which puts requests together without merging defaults that never change.
+    """The SDK's HTTP client, which puts requests together without merging defaults that
+    never change.
 
-    `build_request` is a public method; its own work is a twentieth of a call. Everything but a body with headers, as
-    the SDK asks for it, goes the usual way.
+    `build_request` is a public method; its own work is a twentieth of a call.
+    Everything but a body with headers, as the SDK asks for it, goes the usual way.
     """
 
-    # Mutable: the headers that the SDK leaves to us, and the time-outs, as they were first asked for.
+    # Mutable: the headers that the SDK leaves to us, and the time-outs, as they were
+    # first asked for.
     _own: _Pairs | None = None
     _timeout: Any = None
     _extensions: Mapping[str, Any] = _NOTHING
@@ -41,10 +45,18 @@ class FastHttp(anthropic.DefaultAioHttpClient):
         **more: Any,
     ) -> httpx2.Request:
         """As httpx2 does it."""
-        if not isinstance(headers, httpx2.Headers) or not isinstance(timeout, httpx2.Timeout) or any(more.values()):
-            return super().build_request(method, url, headers=headers, content=content, timeout=timeout, **more)
+        if (
+            not isinstance(headers, httpx2.Headers)
+            or not isinstance(timeout, httpx2.Timeout)
+            or any(more.values())
+        ):
+            return super().build_request(
+                method, url, headers=headers, content=content, timeout=timeout, **more
+            )
         if self._own is None or timeout is not self._timeout:
-            self._own = [(name, value) for name, value in self.headers.raw if name.decode() not in headers]
+            self._own = [
+                (name, value) for name, value in self.headers.raw if name.decode() not in headers
+            ]
             self._timeout, self._extensions = timeout, {"timeout": timeout.as_dict()}
         return httpx2.Request(
             method,
@@ -57,26 +69,34 @@ class FastHttp(anthropic.DefaultAioHttpClient):
 
 
 class FastAnthropic(anthropic.AsyncAnthropic):
-    """Posts bytes to one URL. The request options that `post` builds for the first call serve all later ones.
+    """Posts bytes to one URL. The request options that `post` builds for the first call
+    serve all later ones.
 
-    Building them is a tenth of a call: the SDK resolves every default of a pydantic model anew. They pass through
-    `request`, a public method, which is where we keep the first ones.
+    Building them is a tenth of a call: the SDK resolves every default of a pydantic
+    model anew. They pass through `request`, a public method, which is where we keep the
+    first ones.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        # Mutable: where `ask` asks, and the options of its first request, only copied after.
+        # Mutable: where `ask` asks, and the options of its first request, only copied
+        # after.
         self._url = ""
         self._template: Any = None
 
-    async def ask(self, url: str, body: bytes, headers: Mapping[str, str] = _NONE) -> httpx2.Response:
-        """The response to *body*, posted to *url*, always the same one; raises the SDK's errors.
+    async def ask(
+        self, url: str, body: bytes, headers: Mapping[str, str] = _NONE
+    ) -> httpx2.Response:
+        """The response to *body*, posted to *url*, always the same one; raises the
+        SDK's errors.
 
         *headers* go with this one request only.
 
-        Its own body is still to be read, by the caller: the SDK would read whatever comes, for as long as it comes.
+        Its own body is still to be read, by the caller: the SDK would read whatever
+        comes, for as long as it comes.
         """
-        response: Any  # the SDK's types do not know that a `Response` comes back as it is, streamed or not
+        # the SDK's types do not know that a `Response` comes back as it is, streamed or not
+        response: Any
         if self._template is None:
             self._url = url
             response = await self.post(
@@ -89,16 +109,22 @@ class FastAnthropic(anthropic.AsyncAnthropic):
             )
         else:
             options = self._template.model_copy(update={"content": body, "headers": headers})
-            response = await super().request(httpx2.Response, options, stream=True, stream_cls=_STREAM)
+            response = await super().request(
+                httpx2.Response, options, stream=True, stream_cls=_STREAM
+            )
         return cast("httpx2.Response", response)
 
     async def count(self, url: str, body: bytes) -> httpx2.Response:
-        """The response to *body*, posted to another *url*, read in full; raises the SDK's errors."""
+        """The response to *body*, posted to another *url*, read in full; raises the
+        SDK's errors.
+        """
         return await self.post(url, content=body, cast_to=httpx2.Response)
 
     async def request(self, cast_to: Any, options: Any, **more: Any) -> Any:
         """As the SDK does it; keeps the options of the first call."""
         if self._template is None and options.url == self._url:
             # Parsed: else it would be for every request.
-            self._template = options.model_copy(update={"content": None, "url": httpx2.URL(options.url)})
+            self._template = options.model_copy(
+                update={"content": None, "url": httpx2.URL(options.url)}
+            )
         return await super().request(cast_to, options, **more)

@@ -44,7 +44,9 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]], *, now: datetime) -> Header
             should_retry = {b"true": True, b"false": False}.get(value.lower())
         elif name == SIMULATED_HEADER:
             simulated = True
-    return HeaderFacts(request_id, _retry_after(waits, now), should_retry, _limits(limits), simulated)
+    return HeaderFacts(
+        request_id, _retry_after(waits, now), should_retry, _limits(limits), simulated
+    )
 
 
 def _limits(found: dict[bytes, bytes]) -> Limits | None:

@@ -41,7 +41,8 @@ async def reach(
     wall: Callable[[], datetime],
     secrets: Iterable[str] = (),
 ) -> ProbeResult:
-    """Ask for the token count of two letters, which is free. Raises `ConfigError` or `CredentialError`.
+    """Ask for the token count of two letters, which is free. Raises `ConfigError` or
+    `CredentialError`.
 
     None of the *secrets* is in what comes back, whoever quotes it.
     """
@@ -57,11 +58,15 @@ async def reach(
             timeout=_PATIENCE_S,
             open_telemetry=False,
             default_headers={"anthropic-version": API_VERSION},
-            http_client=anthropic.DefaultAioHttpClient(follow_redirects=False, mounts=DIRECT_IN_THE_CLEAR),
+            http_client=anthropic.DefaultAioHttpClient(
+                follow_redirects=False, mounts=DIRECT_IN_THE_CLEAR
+            ),
         )
     except (anthropic.AnthropicError, ValueError) as error:
         reason = hide(str(error))
-        raise CredentialError(f"the SDK refuses the credentials: {reason}", fix="set ANTHROPIC_API_KEY") from error
+        raise CredentialError(
+            f"the SDK refuses the credentials: {reason}", fix="set ANTHROPIC_API_KEY"
+        ) from error
     async with client:
         url = str(client.base_url)
         check_base_url(url)
@@ -69,14 +74,28 @@ async def reach(
         status, wrong, raw = None, None, []
         try:
             asked = client.messages.with_raw_response
-            response = await asked.count_tokens(model=model, messages=[{"role": "user", "content": "hi"}])
+            response = await asked.count_tokens(
+                model=model, messages=[{"role": "user", "content": "hi"}]
+            )
             status, raw = response.status_code, response.headers.raw
         except anthropic.APIStatusError as error:
-            status, wrong, raw = error.status_code, str(error.type or error.status_code), error.response.headers.raw
+            status, wrong, raw = (
+                error.status_code,
+                str(error.type or error.status_code),
+                error.response.headers.raw,
+            )
         except anthropic.APIConnectionError as error:
             wrong = f"{type(error.__cause__ or error).__name__}: {error.__cause__ or error}"
         facts = read_headers(raw, now=wall())
-        return ProbeResult(url, status, wrong and hide(wrong), now() - begun, _date(raw), facts.limits, facts.simulated)
+        return ProbeResult(
+            url,
+            status,
+            wrong and hide(wrong),
+            now() - begun,
+            _date(raw),
+            facts.limits,
+            facts.simulated,
+        )
 
 
 def _date(raw: list[tuple[bytes, bytes]]) -> datetime | None:

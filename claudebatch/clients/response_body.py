@@ -1,6 +1,8 @@
-"""The body of an answer, read piece by piece: never more than fits an answer, never waiting for ever.
+"""The body of an answer, read piece by piece: never more than fits an answer, never
+waiting for ever.
 
-Imports `httpx2`, which only comes with the SDK: only `sdk.py` imports this, and only once something is to be sent.
+Imports `httpx2`, which only comes with the SDK: only `sdk.py` imports this, and only
+once something is to be sent.
 """
 
 from __future__ import annotations
@@ -17,13 +19,17 @@ from claudebatch.core.domain import AnswerObserver
 from claudebatch.core.message import BadAnswer
 
 MAX_BYTES = 32 * 2**20
-"""After decompression. The API takes no request above it, and no answer comes near it; a gzip bomb does."""
+"""After decompression. The API takes no request above it, and no answer comes near it;
+a gzip bomb does.
+"""
 _MAX_ERROR_BYTES = 2**18
 _ENCODING = "content-encoding"
 
 
 class ReadTimeout:
-    """Ends an attempt at its deadline, and earlier once an answer that had begun falls silent."""
+    """Ends an attempt at its deadline, and earlier once an answer that had begun falls
+    silent.
+    """
 
     def __init__(self, limit: asyncio.Timeout, idle_s: float) -> None:
         self._limit = limit
@@ -53,7 +59,9 @@ class _Plain:
         self._pieces: list[bytes] = []
 
     def take(self, piece: bytes) -> bool:
-        """Take the next piece; whether the message is complete, which only the end of the body tells."""
+        """Take the next piece; whether the message is complete, which only the end of
+        the body tells.
+        """
         self._pieces.append(piece)
         return False
 
@@ -73,7 +81,9 @@ class _Streamed:
         self._told_read = self._told_hidden = False
 
     def take(self, piece: bytes) -> bool:
-        """Take the next piece; whether the message is complete. Raises `BadAnswer` and `StreamFailed`."""
+        """Take the next piece; whether the message is complete. Raises `BadAnswer` and
+        `StreamFailed`.
+        """
         try:
             for data in self._reader.feed(piece):
                 self._fold.take(data)
@@ -100,7 +110,9 @@ class _Streamed:
         return self._fold.message()
 
 
-async def read_message(response: httpx2.Response, patience: ReadTimeout, watch: AnswerObserver | None = None) -> bytes:
+async def read_message(
+    response: httpx2.Response, patience: ReadTimeout, watch: AnswerObserver | None = None
+) -> bytes:
     """The message in *response*, plain or streamed; *watch* sees a streamed one grow.
 
     Raises `BadAnswer`, `StreamFailed`, and errors of `httpx2`.
@@ -108,7 +120,8 @@ async def read_message(response: httpx2.Response, patience: ReadTimeout, watch: 
     body: _Plain | _Streamed = _Plain()
     if response.headers.get("content-type", "").startswith("text/event-stream"):
         body = _Streamed(watch)
-        # From its head on a stream is never silent: the API sends a ping now and then, even while the model thinks.
+        # From its head on a stream is never silent: the API sends a ping now and then,
+        # even while the model thinks.
         patience.heard()
     try:
         await _read(response, patience, body)
@@ -132,7 +145,8 @@ async def _read(response: httpx2.Response, patience: ReadTimeout, body: _Plain |
             if body.take(piece):
                 return
     finally:
-        # Left half-way it would be closed by the garbage collector, in a task that nobody waits for.
+        # Left half-way it would be closed by the garbage collector, in a task that
+        # nobody waits for.
         if isinstance(pieces, AsyncGenerator):
             await pieces.aclose()
 
@@ -140,13 +154,16 @@ async def _read(response: httpx2.Response, patience: ReadTimeout, body: _Plain |
 def _decoded(response: httpx2.Response) -> AsyncIterator[bytes]:
     if _ENCODING in response.headers:
         return response.aiter_bytes()
-    # What is not compressed comes straight from the socket: three generators less for each answer.
+    # What is not compressed comes straight from the socket: three generators less for
+    # each answer.
     assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101  # told to the type checker
     return response.stream.__aiter__()
 
 
 async def cut_error_body(response: httpx2.Response) -> None:
-    """A hook of the transport: the body of an error, which the SDK reads itself, is cut where no error goes on."""
+    """A hook of the transport: the body of an error, which the SDK reads itself, is cut
+    where no error goes on.
+    """
     if response.is_success:
         return
     whole = httpx2.Response(response.status_code, headers=response.headers, stream=response.stream)

@@ -1,6 +1,7 @@
 """Server-sent events out of a body that comes in pieces of any size.
 
-Line ends are LF, CR LF or CR; comments, unknown fields and events without data mean nothing, as the standard has it.
+Line ends are LF, CR LF or CR; comments, unknown fields and events without data mean
+nothing, as the standard has it.
 """
 
 from __future__ import annotations
@@ -11,18 +12,23 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class EventReader:
-    """Feed it the bytes of one stream, in order; it gives the data of every event that is complete."""
+    """Feed it the bytes of one stream, in order; it gives the data of every event that
+    is complete.
+    """
 
     def __init__(self) -> None:
-        # Mutable, changed by `feed` only: the line and the event that have begun, whether the last byte was a CR
-        # whose LF may still come, and whether anything was read yet.
+        # Mutable, changed by `feed` only: the line and the event that have begun,
+        # whether the last byte was a CR whose LF may still come, and whether anything
+        # was read yet.
         self._line: list[bytes] = []
         self._data: list[bytes] = []
         self._after_cr = False
         self._begun = False
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """The data of each event that ends in *piece*. Take all of them before the next piece."""
+        """The data of each event that ends in *piece*. Take all of them before the next
+        piece.
+        """
         for line in self._lines(piece):
             if not line:
                 if self._data:

@@ -1,8 +1,10 @@
-"""The events of a streamed answer, folded back into the one message that a plain answer would have been.
+"""The events of a streamed answer, folded back into the one message that a plain answer
+would have been.
 
-Written by rules rather than by a list of types, so that blocks and members nobody knows yet are kept: strings of
-a delta are appended to the member of that name, the two deltas that go elsewhere are named below. The SDK's own
-accumulation builds typed objects, takes twenty times the CPU and drops what it does not know.
+Written by rules rather than by a list of types, so that blocks and members nobody knows
+yet are kept: strings of a delta are appended to the member of that name, the two deltas
+that go elsewhere are named below. The SDK's own accumulation builds typed objects,
+takes twenty times the CPU and drops what it does not know.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from claudebatch.core.message import BadAnswer
 
 
 class StreamFailed(Exception):
-    """The stream carried an `error` event: *type*, *code* and *message* are the API's own words."""
+    """The stream carried an `error` event: *type*, *code* and *message* are the API's
+    own words.
+    """
 
     def __init__(self, type: str | None, code: str | None, message: str) -> None:
         super().__init__(message)
@@ -58,22 +62,29 @@ class StreamAssembler:
     """Takes the data of one event after the other; `done` once the message is complete."""
 
     def __init__(self) -> None:
-        # Mutable, changed by `take` only: the message so far, its finished blocks, the one that is open with the
-        # pieces of its strings, and whether `message_stop` came.
+        # Mutable, changed by `take` only: the message so far, its finished blocks, the
+        # one that is open with the pieces of its strings, and whether `message_stop`
+        # came.
         self._message: dict[str, Any] | None = None
         self._content: list[dict[str, Any]] = []
         self._open: dict[str, Any] | None = None
         self._pieces: dict[str, list[str]] = {}
         self.done = False
         self.read: int | None = None
-        """Tokens of input that count against their limit; None until the message has begun."""
+        """Tokens of input that count against their limit; None until the message has
+        begun.
+        """
         self.grown = 0
         """Bytes of UTF-8 of all that the model has written and shows."""
         self.hides = False
-        """Whether the block that is open, or one before it, holds what is not shown as it is counted: thoughts."""
+        """Whether the block that is open, or one before it, holds what is not shown as
+        it is counted: thoughts.
+        """
 
     def take(self, data: bytes) -> None:
-        """Take the next event in. Raises `BadAnswer` for one that cannot come here, `StreamFailed` for an error."""
+        """Take the next event in. Raises `BadAnswer` for one that cannot come here,
+        `StreamFailed` for an error.
+        """
         try:
             event = _event.decode(data)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -97,7 +108,9 @@ class StreamAssembler:
                 pass
 
     def message(self) -> bytes:
-        """The whole message as JSON; raises `BadAnswer` while the stream has not said that it is."""
+        """The whole message as JSON; raises `BadAnswer` while the stream has not said
+        that it is.
+        """
         if not self.done or self._message is None:
             raise BadAnswer("the stream ended before the message did")
         try:
@@ -115,7 +128,9 @@ class StreamAssembler:
             self.read = sum(count for count in counts if isinstance(count, int) and count > 0)
 
     def _begin_block(self, event: _Event) -> None:
-        in_turn = self._message is not None and self._open is None and event.index == len(self._content)
+        in_turn = (
+            self._message is not None and self._open is None and event.index == len(self._content)
+        )
         if not in_turn or event.content_block is None:
             raise _unexpected(event)
         self._open = event.content_block
@@ -160,18 +175,33 @@ class StreamAssembler:
         usage = self._message.setdefault("usage", {})
         if not isinstance(usage, dict):
             raise _unexpected(event)
-        # Totals so far: they replace, but what is left out or null keeps what the start said.
-        usage.update({name: n for name, n in (event.usage or {}).items() if n is not None or name not in usage})
+        # Totals so far: they replace, but what is left out or null keeps what the start
+        # said.
+        usage.update(
+            {
+                name: n
+                for name, n in (event.usage or {}).items()
+                if n is not None or name not in usage
+            }
+        )
 
     def _finish(self) -> None:
         # Without its closing counts a message would be taken for cheaper than it was.
-        if self._message is None or self._open is not None or self._message.get("stop_reason") is None:
-            raise BadAnswer("the stream says that it is complete, and parts of the message are missing")
+        if (
+            self._message is None
+            or self._open is not None
+            or self._message.get("stop_reason") is None
+        ):
+            raise BadAnswer(
+                "the stream says that it is complete, and parts of the message are missing"
+            )
         self.done = True
 
 
 def _input(text: str) -> object:
-    """A tool's input as the model wrote it; where that breaks off, the text in the wrapping that the API knows."""
+    """A tool's input as the model wrote it; where that breaks off, the text in the
+    wrapping that the API knows.
+    """
     try:
         return _raw.decode(text)
     except msgspec.MsgspecError:

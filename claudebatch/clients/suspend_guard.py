@@ -1,7 +1,8 @@
 """Time in which the process stood still is nobody's delay: deadlines move on by it.
 
-Stopped with Ctrl-Z and resumed after ten minutes, every attempt in flight would be past its deadline in the very moment
-in which its answer, long since come, could be read: paid for and thrown away.
+Stopped with Ctrl-Z and resumed after ten minutes, every attempt in flight would be past
+its deadline in the very moment in which its answer, long since come, could be read:
+paid for and thrown away.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ class Postponable(Protocol):
 
 
 class SuspendGuard:
-    """A heartbeat of the event loop while anything is watched. Make it inside a running loop."""
+    """A heartbeat of the event loop while anything is watched. Make it inside a running
+    loop.
+    """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -51,9 +54,12 @@ class SuspendGuard:
         self._beat = self._loop.call_later(_BEAT_S, self._look)
 
     def _look(self) -> None:
-        # Timers that are due together run in the order of their moments: this one before any deadline that a standstill
-        # has passed, but for those of the beat in which it began.
-        late_s = self._loop.time() - (self._beat.when() if self._beat is not None else self._loop.time())
+        # Timers that are due together run in the order of their moments: this one
+        # before any deadline that a standstill has passed, but for those of the beat in
+        # which it began.
+        late_s = self._loop.time() - (
+            self._beat.when() if self._beat is not None else self._loop.time()
+        )
         self._beat = None
         if late_s > _STOOD_STILL_S:
             for limit in self._watched:

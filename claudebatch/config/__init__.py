@@ -1,4 +1,6 @@
-"""Where every setting comes from: flags, the YAML file, the environment. The only room that reads the environment."""
+"""Where every setting comes from: flags, the YAML file, the environment. The only room
+that reads the environment.
+"""
 
 from __future__ import annotations
 

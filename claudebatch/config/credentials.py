@@ -1,6 +1,7 @@
 """Whether there is a credential at all, asked before anything else and without the SDK.
 
-The SDK resolves it; we only look for the sources it knows, because it fails at the first request and not before.
+The SDK resolves it; we only look for the sources it knows, because it fails at the
+first request and not before.
 """
 
 from __future__ import annotations
@@ -27,12 +28,18 @@ def require_credential(env: Mapping[str, str], *, home: Path) -> None:
 
 
 def credential_source(env: Mapping[str, str], *, home: Path) -> str:
-    """Where the SDK will find its credential: a variable's name or a folder; raises `CredentialError`."""
+    """Where the SDK will find its credential: a variable's name or a folder; raises
+    `CredentialError`.
+    """
     for name in _HEADERS:
-        # Refused here: an HTTP library would name the whole header, key included, in its error.
+        # Refused here: an HTTP library would name the whole header, key included, in
+        # its error.
         value = env.get(name, "")
         if not (value.isascii() and value.isprintable()):
-            raise CredentialError(f"{name} holds a character that no key has", fix="copy the key again, without breaks")
+            raise CredentialError(
+                f"{name} holds a character that no key has",
+                fix="copy the key again, without breaks",
+            )
     _check_custom_headers(env)
     single = next((name for name in _SINGLE if env.get(name)), None)
     if single is not None:
@@ -45,12 +52,15 @@ def credential_source(env: Mapping[str, str], *, home: Path) -> str:
         return str(profiles)
     raise CredentialError(
         "no API key: ANTHROPIC_API_KEY is not set",
-        fix="export ANTHROPIC_API_KEY=… (from platform.claude.com), or rehearse without one: add --simulate",
+        fix="export ANTHROPIC_API_KEY=… (from platform.claude.com), or rehearse without one: add "
+        "--simulate",
     )
 
 
 def secrets(env: Mapping[str, str]) -> tuple[str, ...]:
-    """What in *env* nobody may read in an error: keys, tokens, added headers' values, passwords of proxies."""
+    """What in *env* nobody may read in an error: keys, tokens, added headers' values,
+    passwords of proxies.
+    """
     named = (*_HEADERS, "ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_WEBHOOK_SIGNING_KEY")
     values = [env.get(name, "") for name in named]
     for _, value in _custom_headers(env):
@@ -76,9 +86,14 @@ def _custom_headers(env: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _check_custom_headers(env: Mapping[str, str]) -> None:
-    # Refused here for the same reason; sent, each would fail anew at every try of every row.
+    # Refused here for the same reason; sent, each would fail anew at every try of every
+    # row.
     for number, (name, value) in enumerate(_custom_headers(env), start=1):
         if not _HEADER_NAME.fullmatch(name):
-            raise CredentialError(f"{_CUSTOM}: header {number} has a name that is none", fix="write Name: value")
+            raise CredentialError(
+                f"{_CUSTOM}: header {number} has a name that is none", fix="write Name: value"
+            )
         if not (value.isascii() and value.isprintable()):
-            raise CredentialError(f"{_CUSTOM}: header {number} holds a character that no header has", fix="remove it")
+            raise CredentialError(
+                f"{_CUSTOM}: header {number} holds a character that no header has", fix="remove it"
+            )

@@ -13,7 +13,8 @@ from claudebatch.core.errors import ConfigError
 
 
 def read_dollars(value: Any, hint: Any, key: str, where: Callable[[str], str]) -> Any:
-    """*value* of the setting *key*, whose type is *hint*, with every text in the place of an amount read as one.
+    """*value* of the setting *key*, whose type is *hint*, with every text in the place
+    of an amount read as one.
 
     Raises `ConfigError` for what is none; whatever else is wrong is left to the schema.
     """
@@ -21,12 +22,21 @@ def read_dollars(value: Any, hint: Any, key: str, where: Callable[[str], str]) -
         return value
     kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     if isinstance(value, dict):
-        return {name: read_dollars(inner, _hint(kinds, name), _join(key, name), where) for name, inner in value.items()}
-    return _amount(value, key, where) if Decimal in kinds and isinstance(value, str | bool | list) else value
+        return {
+            name: read_dollars(inner, _hint(kinds, name), _join(key, name), where)
+            for name, inner in value.items()
+        }
+    return (
+        _amount(value, key, where)
+        if Decimal in kinds and isinstance(value, str | bool | list)
+        else value
+    )
 
 
 def _hint(kinds: tuple[Any, ...], name: Any) -> Any:
-    """The type of the item *name* of a mapping that is one of *kinds*; None where the schema knows of none."""
+    """The type of the item *name* of a mapping that is one of *kinds*; None where the
+    schema knows of none.
+    """
     for kind in kinds:
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
             return get_type_hints(kind).get(name)
@@ -46,5 +56,6 @@ def _amount(value: str | bool | list[Any], key: str, where: Callable[[str], str]
     except InvalidOperation:
         pass
     raise ConfigError(
-        f"{where(key)}: {key}: {str(value)[:40]!r} is not an amount of dollars", fix="write a number such as 5 or 2.50"
+        f"{where(key)}: {key}: {str(value)[:40]!r} is not an amount of dollars",
+        fix="write a number such as 5 or 2.50",
     )

@@ -1,4 +1,6 @@
-"""Settings that other tools have in their files and this one has not, because a file is the wrong place for them."""
+"""Settings that other tools have in their files and this one has not, because a file is
+the wrong place for them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ _VARIABLE = (
     " ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_CUSTOM_HEADERS"
 )
 _NETWORK = "proxies and certificates come from the environment only: HTTPS_PROXY, SSL_CERT_FILE"
-_PLACE = "places are given with -o, or in the environment: CLAUDEBATCH_STATE_DIR, CLAUDEBATCH_CACHE_DIR"
+_PLACE = (
+    "places are given with -o, or in the environment: CLAUDEBATCH_STATE_DIR, CLAUDEBATCH_CACHE_DIR"
+)
 _PROGRAM = "the only program that a run can start is alerts.command, in your own configuration"
 _FIXES = {
     "api_key": _VARIABLE, "key": _VARIABLE, "auth_token": _VARIABLE, "token": _VARIABLE, "credentials": _VARIABLE,
@@ -27,5 +31,7 @@ _FIXES = {
 
 
 def belongs_elsewhere(key: str) -> str | None:
-    """Where *key*, which is no setting, is set instead; None for a word that means nothing here."""
+    """Where *key*, which is no setting, is set instead; None for a word that means
+    nothing here.
+    """
     return _FIXES.get(key.lower().replace("-", "_"))

@@ -1,4 +1,6 @@
-"""The one configuration of a run: flags over the file over the defaults, and where each value came from."""
+"""The one configuration of a run: flags over the file over the defaults, and where each
+value came from.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,9 @@ from claudebatch.config.values import check_values
 from claudebatch.core.errors import ConfigError
 
 _PROJECT_FILE = "claudebatch.yaml"
-# A project's file is used because it lies there, whoever wrote it. These settings could act against whoever starts a
-# run in its folder, so they count only in a file that its user has named, or in the user's own. Key → what it would do.
+# A project's file is used because it lies there, whoever wrote it. These settings could
+# act against whoever starts a run in its folder, so they count only in a file that its
+# user has named, or in the user's own. Key → what it would do.
 _NOT_FROM_A_PROJECT: Mapping[str, str] = {
     "alerts.webhook": "it would send what this run spends to a stranger",
     "alerts.command": "it would run a program",
@@ -36,15 +39,21 @@ class Loaded:
     config: Config
     path: Path | None
     origins: Mapping[str, str]
-    """Top-level key → `file:line` or the flag that set it; keys at their default are missing."""
+    """Top-level key → `file:line` or the flag that set it; keys at their default are
+    missing.
+    """
     merely_found: bool = False
     """Nobody named the file: it lies in the current folder, whoever wrote it."""
 
 
-def load(explicit: Path | None, flags: Mapping[str, Any], *, env: Mapping[str, str], folder: Path) -> Loaded:
-    """The configuration of the file *explicit*, else of claudebatch.yaml in *folder*, else of the user's own file.
+def load(
+    explicit: Path | None, flags: Mapping[str, Any], *, env: Mapping[str, str], folder: Path
+) -> Loaded:
+    """The configuration of the file *explicit*, else of claudebatch.yaml in *folder*,
+    else of the user's own file.
 
-    *flags* that are None are not set. Raises `ConfigError` with file, line, reason and fix.
+    *flags* that are None are not set. Raises `ConfigError` with file, line, reason and
+    fix.
     """
     path, merely_found = explicit or _found(folder, env), False
     data: dict[str, Any] = {}
@@ -55,18 +64,31 @@ def load(explicit: Path | None, flags: Mapping[str, Any], *, env: Mapping[str, s
 
         file = read_yaml(path)
         _check_keys(file.data, Config, "", file.where)
-        merely_found = path == folder / _PROJECT_FILE and explicit is None and not env.get("CLAUDEBATCH_CONFIG")
+        merely_found = (
+            path == folder / _PROJECT_FILE
+            and explicit is None
+            and not env.get("CLAUDEBATCH_CONFIG")
+        )
         if merely_found:
             _check_project(file.data, file.where, Paths.from_environment(env).user_config)
         data = read_dollars(file.data, Config, "", file.where)
         origins = {key: file.where(key) for key in data}
     given = {name: value for name, value in flags.items() if value is not None}
-    config = _converted(data, lambda key: origins.get(key.split(".")[0], "") if path is None else file.where(key))
+    config = _converted(
+        data, lambda key: origins.get(key.split(".")[0], "") if path is None else file.where(key)
+    )
     origins |= {name: "--" + name.replace("_", "-") for name in given}
     if "budget" in given and isinstance(config.budget, BudgetSection):
-        given["budget"] = msgspec.structs.replace(config.budget, run=given["budget"])  # the other caps stay
+        given["budget"] = msgspec.structs.replace(
+            config.budget, run=given["budget"]
+        )  # the other caps stay
     config = msgspec.structs.replace(config, **given)
-    check_values(config, lambda key: file.where(key) if path is not None and key not in given else origins.get(key, ""))
+    check_values(
+        config,
+        lambda key: (
+            file.where(key) if path is not None and key not in given else origins.get(key, "")
+        ),
+    )
     return Loaded(config, path, origins, merely_found)
 
 
@@ -79,14 +101,17 @@ def _found(folder: Path, env: Mapping[str, str]) -> Path | None:
 
 
 def _check_project(data: dict[str, Any], where: Callable[[str], str], own: Path) -> None:
-    """Refuse what a file that was merely found may not set. Where nothing is set (null, an empty list), nothing is."""
+    """Refuse what a file that was merely found may not set. Where nothing is set (null,
+    an empty list), nothing is.
+    """
     for key, harm in _NOT_FROM_A_PROJECT.items():
         value: Any = data
         for part in key.split("."):
             value = value.get(part) if isinstance(value, dict) else None
         if value not in (None, [], {}):
             raise ConfigError(
-                f"{where(key)}: {key} may not be set by a file that was only found in this folder: {harm}",
+                f"{where(key)}: {key} may not be set by a file that was only found in this "
+                f"folder: {harm}",
                 fix=f"if it is yours, name the file with -c, or put the setting into {own}",
             )
 
@@ -97,14 +122,20 @@ def _converted(data: dict[str, Any], where: Any) -> Config:
     except msgspec.ValidationError as error:
         reason, _, path = str(error).partition(" - at `$.")
         key = path.rstrip("`").replace("[...]", "").replace("[", ".").replace("]", "")
-        reason = reason[0].lower() + reason[1:].replace("`", "") if _CAPITAL.match(reason) else reason
+        reason = (
+            reason[0].lower() + reason[1:].replace("`", "") if _CAPITAL.match(reason) else reason
+        )
         if reason.startswith(_NO_OPTION):
             reason = f"must be {' or '.join(_options(key))}, got{reason.removeprefix(_NO_OPTION)}"
-        raise ConfigError(f"{where(key)}: {key}: {reason}", fix="see config.example.yaml") from error
+        raise ConfigError(
+            f"{where(key)}: {key}: {reason}", fix="see config.example.yaml"
+        ) from error
 
 
 def _check_keys(data: Any, section: Any, prefix: str, where: Any) -> None:
-    """Refuse keys that do not exist, with the nearest that does: msgspec names the first one only by its path."""
+    """Refuse keys that do not exist, with the nearest that does: msgspec names the
+    first one only by its path.
+    """
     hints = get_type_hints(section)
     for key, value in data.items():
         name = f"{prefix}{key}"
@@ -119,7 +150,10 @@ def _check_keys(data: Any, section: Any, prefix: str, where: Any) -> None:
 def _struct(hint: Any) -> type[msgspec.Struct] | None:
     """The section that *hint* allows, alone or among others."""
     kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)), None)
+    return next(
+        (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, msgspec.Struct)),
+        None,
+    )
 
 
 def _nearest(key: str, known: Mapping[str, Any]) -> str:

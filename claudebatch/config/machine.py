@@ -5,11 +5,15 @@ from __future__ import annotations
 from contextlib import suppress
 
 _OWN_FILES = 48
-"""Journal, output, cache, ledger, log, inputs, and what Python and SQLite open for a moment."""
+"""Journal, output, cache, ledger, log, inputs, and what Python and SQLite open for a
+moment.
+"""
 
 
 def no_core_dumps() -> None:
-    """Keep the memory of this process, which holds the key, out of files if it dies of a signal."""
+    """Keep the memory of this process, which holds the key, out of files if it dies of
+    a signal.
+    """
     try:
         import resource  # noqa: PLC0415  # not everywhere there is one
     except ImportError:
@@ -20,9 +24,11 @@ def no_core_dumps() -> None:
 
 
 def connections(wanted: int) -> int:
-    """How many of *wanted* connections the limit on open files leaves room for; at least 1.
+    """How many of *wanted* connections the limit on open files leaves room for; at
+    least 1.
 
-    The soft limit is raised as far as is needed and allowed: it is often 256 or 1,024, and the hard one far above.
+    The soft limit is raised as far as is needed and allowed: it is often 256 or 1,024,
+    and the hard one far above.
     """
     try:
         import resource  # noqa: PLC0415  # not everywhere there is one

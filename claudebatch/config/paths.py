@@ -15,19 +15,25 @@ _APP = "claudebatch"
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """Folders and files outside the run's own folder. Simulated runs have their own, all under `simulated`."""
+    """Folders and files outside the run's own folder. Simulated runs have their own,
+    all under `simulated`.
+    """
 
     cache_dir: Path
     """The response cache."""
     ledger: Path
     """The machine-wide spend ledger."""
     runs: Path
-    """Runs whose results go to standard output: they have no results file to lie beside."""
+    """Runs whose results go to standard output: they have no results file to lie
+    beside.
+    """
     user_config: Path
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str], *, simulated: bool = False) -> Paths:
-        """The platform's usual places, or those of CLAUDEBATCH_CACHE_DIR and CLAUDEBATCH_STATE_DIR."""
+        """The platform's usual places, or those of CLAUDEBATCH_CACHE_DIR and
+        CLAUDEBATCH_STATE_DIR.
+        """
         cache = Path(env.get(CACHE_DIR) or platformdirs.user_cache_dir(_APP))
         state = Path(env.get(STATE_DIR) or platformdirs.user_state_dir(_APP))
         if simulated:

@@ -1,4 +1,6 @@
-"""The configuration: every key, its type and its default. config.example.yaml explains each of them."""
+"""The configuration: every key, its type and its default. config.example.yaml explains
+each of them.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-# What cannot be meant is refused with its file and line: a rate below zero would make a run wait for ever.
+# What cannot be meant is refused with its file and line: a rate below zero would make a
+# run wait for ever.
 Count: TypeAlias = Annotated[int, msgspec.Meta(ge=1)]
 # Nor has anything an end that is infinite: arithmetic with it would be no number.
 Above0: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=1e12)]
@@ -29,7 +32,9 @@ class PoolLimitsSection(_Section, frozen=True):
 
 
 class LimitsSection(_Section, frozen=True):
-    """Rate limits: a tier's defaults, pools that differ from it, and what is left to others."""
+    """Rate limits: a tier's defaults, pools that differ from it, and what is left to
+    others.
+    """
 
     tier: Literal["auto", "start", "build", "scale", "none"] = "auto"
     headroom: str | float = "0%"
@@ -70,7 +75,9 @@ class BreakerSection(_Section, frozen=True):
 
 
 class MonitorSection(_Section, frozen=True):
-    """When money leaves so much faster than usual that something is done about it, and what."""
+    """When money leaves so much faster than usual that something is done about it, and
+    what.
+    """
 
     factor: Above0 = 3.0
     deviations: From0 = 4.0
@@ -80,7 +87,9 @@ class MonitorSection(_Section, frozen=True):
 
 
 class AlertsSection(_Section, frozen=True):
-    """How much of a cap must be used for an alert, and who hears of alerts besides screen and log."""
+    """How much of a cap must be used for an alert, and who hears of alerts besides
+    screen and log.
+    """
 
     at_percent: tuple[Percent, ...] = (50, 80, 100)
     webhook: str | None = None
@@ -97,7 +106,9 @@ class TagCaps(_Section, frozen=True):
 
 
 class BudgetSection(_Section, frozen=True):
-    """Dollars that may be spent: by this run, and by all runs of this machine in a day, in a month, under a tag."""
+    """Dollars that may be spent: by this run, and by all runs of this machine in a day,
+    in a month, under a tag.
+    """
 
     run: Decimal | None = None
     day: Decimal | None = None
@@ -150,8 +161,14 @@ class Config(_Section, frozen=True):
 
     @property
     def caps(self) -> BudgetSection:
-        """The budget, whichever way it was written; dollars alone are the cap of the run."""
-        return self.budget if isinstance(self.budget, BudgetSection) else BudgetSection(run=self.budget)
+        """The budget, whichever way it was written; dollars alone are the cap of the
+        run.
+        """
+        return (
+            self.budget
+            if isinstance(self.budget, BudgetSection)
+            else BudgetSection(run=self.budget)
+        )
 
     @property
     def tag_caps(self) -> TagCaps:
@@ -161,17 +178,28 @@ class Config(_Section, frozen=True):
 
     @property
     def capped(self) -> bool:
-        """Whether a cap concerns this run: then its models need prices, and the tools that the API runs a bound."""
+        """Whether a cap concerns this run: then its models need prices, and the tools
+        that the API runs a bound.
+        """
         caps = self.caps
-        return caps.run is not None or caps.day is not None or caps.month is not None or self.tag_caps != TagCaps()
+        return (
+            caps.run is not None
+            or caps.day is not None
+            or caps.month is not None
+            or self.tag_caps != TagCaps()
+        )
 
 
 def settings_text(config: Config) -> str:
-    """*config* as one line of text that is equal when everything an intake depends on is equal.
+    """*config* as one line of text that is equal when everything an intake depends on
+    is equal.
 
-    Of the cap it depends on whether there is one: only then a row needs a bound and its model a price. Of who watches
-    the money it does not depend at all, and a webhook's address, which may be a secret, is not to lie in run folders.
+    Of the cap it depends on whether there is one: only then a row needs a bound and its
+    model a price. Of who watches the money it does not depend at all, and a webhook's
+    address, which may be a secret, is not to lie in run folders.
     """
     capped = Decimal(1) if config.capped else None
     watched = {"monitor": MonitorSection(), "alerts": AlertsSection()}
-    return msgspec.json.encode(msgspec.structs.replace(config, budget=capped, tag=None, **watched)).decode()
+    return msgspec.json.encode(
+        msgspec.structs.replace(config, budget=capped, tag=None, **watched)
+    ).decode()

@@ -19,7 +19,14 @@ def seconds(where: str, value: str | float) -> float:
 
 def size(where: str, value: str | int) -> int:
     """`1048576`, `"500MB"`, `"2GB"` in bytes (powers of 1,024); raises `ConfigError`."""
-    return int(_parse(where, value, {unit.lower(): factor for unit, factor in _BYTES.items()}, "a size such as 2GB"))
+    return int(
+        _parse(
+            where,
+            value,
+            {unit.lower(): factor for unit, factor in _BYTES.items()},
+            "a size such as 2GB",
+        )
+    )
 
 
 def share(where: str, value: str | float) -> float:
@@ -30,7 +37,9 @@ def share(where: str, value: str | float) -> float:
     return found
 
 
-def _parse(where: str, value: str | float, units: dict[str, float] | dict[str, int], what: str) -> float:
+def _parse(
+    where: str, value: str | float, units: dict[str, float] | dict[str, int], what: str
+) -> float:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*|%)\s*", str(value).lower())
     if not found or found[2] not in units or not math.isfinite(float(found[1])):
         raise ConfigError(f"{where}: not {what}: {value!r}", fix=f"write {what}")

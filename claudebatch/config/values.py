@@ -1,4 +1,6 @@
-"""Values that have the right type and still cannot be meant, wherever they came from: the file or a flag."""
+"""Values that have the right type and still cannot be meant, wherever they came from:
+the file or a flag.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ _MOST_TOKENS = 1_000_000
 
 
 def check_values(config: Config, where: Callable[[str], str]) -> None:
-    """Raise `ConfigError` for the first impossible value; *where* gives the `file:line` or flag of a dotted key."""
+    """Raise `ConfigError` for the first impossible value; *where* gives the `file:line`
+    or flag of a dotted key.
+    """
     defaults = Config()
     if not 1 <= config.max_tokens <= _MOST_TOKENS:
         reason = f"must be a whole number from 1 to {_MOST_TOKENS}"
@@ -31,19 +35,26 @@ def check_values(config: Config, where: Callable[[str], str]) -> None:
     check_budget(config, lambda key: _at(where, key))
     _check_dollars(where, "confirm_above", config.confirm_above, defaults.confirm_above)
     floor = "monitor.floor_usd_per_minute"
-    _check_dollars(where, floor, config.monitor.floor_usd_per_minute, defaults.monitor.floor_usd_per_minute)
+    _check_dollars(
+        where, floor, config.monitor.floor_usd_per_minute, defaults.monitor.floor_usd_per_minute
+    )
     seconds(_at(where, "max_outage"), config.max_outage)
     seconds(_at(where, "attempt_deadline"), config.attempt_deadline)
     if seconds(_at(where, "idle_timeout"), config.idle_timeout) <= 0:
-        _refuse(where, "idle_timeout", "must be above 0", config.idle_timeout, defaults.idle_timeout)
+        _refuse(
+            where, "idle_timeout", "must be above 0", config.idle_timeout, defaults.idle_timeout
+        )
     seconds(_at(where, "grace"), config.grace)
     check_alerts(config.alerts, config.monitor, lambda key: _at(where, key))
     share(_at(where, "retry.budget"), config.retry.budget)
     if share(_at(where, "limits.headroom"), config.limits.headroom) >= 1:
-        _refuse(where, "limits.headroom", "must leave something to use", config.limits.headroom, "10%")
+        _refuse(
+            where, "limits.headroom", "must leave something to use", config.limits.headroom, "10%"
+        )
     if config.cache.keep_refusals and "refusal" in config.fallback_on:
         raise ConfigError(
-            f"{_at(where, 'cache.keep_refusals')}: a refusal that is kept would be served, and fallback_on asks another"
+            f"{_at(where, 'cache.keep_refusals')}: a refusal that is kept would be served, and "
+            f"fallback_on asks another"
             " model instead",
             fix="choose one of the two",
         )
@@ -60,9 +71,12 @@ def _check_dollars(where: Callable[[str], str], key: str, value: Decimal, usual:
         _refuse(where, key, "must be an amount of dollars from 0", value, usual)
 
 
-def _refuse(where: Callable[[str], str], key: str, reason: str, value: object, usual: object) -> None:
+def _refuse(
+    where: Callable[[str], str], key: str, reason: str, value: object, usual: object
+) -> None:
     raise ConfigError(
-        f"{_at(where, key)} {reason}, got {str(value)[:40]}", fix=f"try {key.rpartition('.')[2]}: {usual}"
+        f"{_at(where, key)} {reason}, got {str(value)[:40]}",
+        fix=f"try {key.rpartition('.')[2]}: {usual}",
     )
 
 

@@ -38,25 +38,35 @@ def read_yaml(path: Path) -> YamlFile:
         loader = yaml.SafeLoader(_text(path))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise ConfigError(f"{path}: cannot read the configuration: {reason}", fix="check -c/--config") from error
+        raise ConfigError(
+            f"{path}: cannot read the configuration: {reason}", fix="check -c/--config"
+        ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {error}", fix="remove the character") from error
     try:
         node = loader.get_single_node()
         lines = dict(islice(_lines(path, node), _MOST_KEYS + 1)) if node is not None else {}
         if len(lines) > _MOST_KEYS:
-            raise ConfigError(f"{path}: more than {_MOST_KEYS:,} settings", fix="check what its aliases repeat")
+            raise ConfigError(
+                f"{path}: more than {_MOST_KEYS:,} settings", fix="check what its aliases repeat"
+            )
         data = loader.construct_document(node) if node is not None else {}
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(f"{path}:{line}: {error.problem or 'not YAML'}", fix="mend this line") from error
+        raise ConfigError(
+            f"{path}:{line}: {error.problem or 'not YAML'}", fix="mend this line"
+        ) from error
     except yaml.YAMLError as error:
         raise ConfigError(f"{path}: not YAML: {error}", fix="mend the file") from error
     except RecursionError as error:
-        raise ConfigError(f"{path}: nested too deep", fix="no setting needs more than a few levels") from error
+        raise ConfigError(
+            f"{path}: nested too deep", fix="no setting needs more than a few levels"
+        ) from error
     except (ValueError, LookupError, AttributeError) as error:
         # PyYAML's own constructors stumble over values such as the date 2026-99-99.
-        raise ConfigError(f"{path}: a value that YAML cannot read: {error}", fix="put it in quotes") from error
+        raise ConfigError(
+            f"{path}: a value that YAML cannot read: {error}", fix="put it in quotes"
+        ) from error
     finally:
         loader.dispose()
     if data is None:
@@ -81,7 +91,9 @@ def _lines(path: Path, node: yaml.Node, prefix: str = "") -> Iterator[tuple[str,
             name = f"{prefix}{key.value}" if isinstance(key, yaml.ScalarNode) else prefix + "?"
             line = key.start_mark.line + 1
             if name in seen:
-                raise ConfigError(f'{path}:{line}: "{name}" stands here twice', fix="keep one of them")
+                raise ConfigError(
+                    f'{path}:{line}: "{name}" stands here twice', fix="keep one of them"
+                )
             seen.add(name)
             yield name, line
             yield from _lines(path, value, name + ".")

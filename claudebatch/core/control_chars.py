@@ -1,19 +1,27 @@
-"""Which characters steer a terminal or hide from the eye, and how JSON writes them without changing what it says."""
+"""Which characters steer a terminal or hide from the eye, and how JSON writes them
+without changing what it says.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-# Ranges instead of `unicodedata.category`, so that every Python version hides the same characters.
+# Ranges instead of `unicodedata.category`, so that every Python version hides the same
+# characters.
 HIDDEN: Final = (
     "\x00-\x1f\x7f-\x9f"  # C0, DEL and C1: cursor, colours, clipboard, bell
-    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5"  # soft hyphen, joiners, the Arabic mark, fillers: no width at all
-    "\u180b-\u180f\u200b-\u200f"  # Mongolian selectors; zero-width space and joiners, direction marks
-    "\u2028-\u202e\u2060-\u206f"  # separators of lines and paragraphs; bidi embeddings, overrides and isolates
-    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"  # fillers, variation selectors, byte order mark, annotations
+    # soft hyphen, joiners, the Arabic mark, fillers: no width at all
+    "\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5"
+    # Mongolian selectors; zero-width space and joiners, direction marks
+    "\u180b-\u180f\u200b-\u200f"
+    # separators of lines and paragraphs; bidi embeddings, overrides and isolates
+    "\u2028-\u202e\u2060-\u206f"
+    # fillers, variation selectors, byte order mark, annotations
+    "\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     "\ud800-\udfff"  # lone surrogates: no encoder takes them, the write would fail
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"  # invisible controls; tags spell hidden text
+    # invisible controls; tags spell hidden text
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
 """The inside of a regular expression's character class."""
 
@@ -21,9 +29,11 @@ _IN_JSON = re.compile(f"(?!\n)[{HIDDEN}]")
 
 
 def json_for_eyes(lines: bytes) -> bytes:
-    r"""JSON *lines* that say the same with every hidden character as its escape, such as `\u202e`.
+    r"""JSON *lines* that say the same with every hidden character as its escape, such
+    as `\u202e`.
 
-    JSON writes no such character outside its strings, and inside them the escape means the character.
+    JSON writes no such character outside its strings, and inside them the escape means
+    the character.
     """
     text = lines.decode(errors="replace")
     return (text if text.isascii() and "\x7f" not in text else _IN_JSON.sub(_escape, text)).encode()

@@ -1,7 +1,7 @@
 """The words of claudebatch: what a prompt, a call, a reply and an outcome are.
 
-Everything here is frozen plain data. No I/O, no clock, no third-party package.
-Money is an `int` of pico-dollars (`Pico`): the finest price of the table, times the 1.1 of
+Everything here is frozen plain data. No I/O, no clock, no third-party package. Money is
+an `int` of pico-dollars (`Pico`): the finest price of the table, times the 1.1 of
 `inference_geo`, is still a whole number of them, and sums of integers are exact.
 """
 
@@ -26,7 +26,9 @@ def to_usd(amount: Pico) -> Decimal:
 
 
 def usd_text(amount: Pico) -> str:
-    """The exact dollars of *amount* as people and programs read them: no exponent, no zeros at the end."""
+    """The exact dollars of *amount* as people and programs read them: no exponent, no
+    zeros at the end.
+    """
     if not amount:
         return "0"
     whole, rest = divmod(abs(amount), PICO_PER_USD)
@@ -35,7 +37,9 @@ def usd_text(amount: Pico) -> str:
 
 
 def from_usd(dollars: Decimal) -> Pico:
-    """*dollars* in pico-dollars; a fraction of one is rounded up, so that a price is never understated."""
+    """*dollars* in pico-dollars; a fraction of one is rounded up, so that a price is
+    never understated.
+    """
     exact = dollars.scaleb(12)
     whole = int(exact)
     return whole + 1 if exact > whole else whole
@@ -43,9 +47,11 @@ def from_usd(dollars: Decimal) -> Pico:
 
 @value
 class Usage:
-    """What the API says it counted, under the API's own names (tokens; searches for web_search_requests).
+    """What the API says it counted, under the API's own names (tokens; searches for
+    web_search_requests).
 
-    `input_tokens` are only those after the last cache breakpoint; the prompt's whole length is `total_input`.
+    `input_tokens` are only those after the last cache breakpoint; the prompt's whole
+    length is `total_input`.
     """
 
     input_tokens: int = 0
@@ -89,7 +95,9 @@ class Prompt:
     attributes: Mapping[str, str] = field(default_factory=dict)
     """Values of the line's `metadata` that rules may look at."""
     digest: bytes = b""
-    """SHA-256 of the line's own content: equal content, equal digest, whatever the defaults are."""
+    """SHA-256 of the line's own content: equal content, equal digest, whatever the
+    defaults are.
+    """
     has_own_id: bool = True
     file: str = ""
     line: int = 0
@@ -97,7 +105,9 @@ class Prompt:
 
 @value
 class Size:
-    """How many tokens a request takes: expected (for pace and estimates) and at most (for money)."""
+    """How many tokens a request takes: expected (for pace and estimates) and at most
+    (for money).
+    """
 
     input_tokens: int
     """Expected input tokens."""
@@ -112,7 +122,9 @@ class Size:
 
 @value
 class Route:
-    """Which model a prompt goes to first, which rule said so, and who comes next if that one cannot."""
+    """Which model a prompt goes to first, which rule said so, and who comes next if
+    that one cannot.
+    """
 
     model: str
     rule: str
@@ -121,17 +133,24 @@ class Route:
 
 
 class Hold:
-    """Money set aside for one attempt, and what those below the budget know of the attempt. It is ended once."""
+    """Money set aside for one attempt, and what those below the budget know of the
+    attempt. It is ended once.
+    """
 
     __slots__ = ("amount", "cost", "day", "ended", "sent", "worst")
 
     def __init__(self, amount: Pico, worst: Pico, day: str = "") -> None:
-        """*amount* is set aside; *worst* is the most that the attempt can cost, and no less."""
+        """*amount* is set aside; *worst* is the most that the attempt can cost, and no
+        less.
+        """
         self.amount = amount
         self.worst = worst
         self.day = day
-        """The UTC day that it counts for, whenever it is sent; empty where no day is watched."""
-        # Mutable: set by whoever sends the attempt; errors cannot tell it, for a cancellation comes from outside.
+        """The UTC day that it counts for, whenever it is sent; empty where no day is
+        watched.
+        """
+        # Mutable: set by whoever sends the attempt; errors cannot tell it, for a
+        # cancellation comes from outside.
         self.sent = False
         """Whether it may have left."""
         self.cost: Pico | None = None
@@ -144,7 +163,9 @@ class AnswerObserver(Protocol):
     """Is told of an answer while it comes, by whoever sends; so it asks for a stream."""
 
     def began(self, limits: Limits | None) -> None:
-        """The head of the response came: the request was let in, and its headers are of now."""
+        """The head of the response came: the request was let in, and its headers are of
+        now.
+        """
 
     def read(self, input_tokens: int) -> None:
         """The prompt is read: so many tokens of it count against the limit of input."""
@@ -153,7 +174,9 @@ class AnswerObserver(Protocol):
         """The answer has grown by *size* bytes of UTF-8, as the model wrote them."""
 
     def hides(self) -> None:
-        """From now on it grows by what is not shown, or not as it is counted: the model thinks."""
+        """From now on it grows by what is not shown, or not as it is counted: the model
+        thinks.
+        """
 
 
 @value
@@ -166,7 +189,9 @@ class Call:
     route: Route
     model: str
     body: bytes
-    """The request as JSON, keys sorted, `model` included: what is sent, and what the cache key is made of."""
+    """The request as JSON, keys sorted, `model` included: what is sent, and what the
+    cache key is made of.
+    """
     size: Size
     deadline_s: float = 600.0
     """How long one attempt may take in all."""
@@ -181,7 +206,9 @@ class Call:
         return self.hold.day if self.hold is not None else ""
 
     def under(self, hold: Hold) -> Call:
-        """This call, with its money set aside. Written out, as `Reply.paid` is: it runs for every attempt."""
+        """This call, with its money set aside. Written out, as `Reply.paid` is: it runs
+        for every attempt.
+        """
         own = (self.row, self.prompt, self.route, self.model, self.body, self.size, self.deadline_s)
         return Call(*own, hold, self.watch)
 
@@ -191,9 +218,11 @@ class Call:
 
 
 def asks_for_fast(call: Call) -> bool:
-    """Whether *call* asks for fast mode: its prompt does, and a hop to another model left it in.
+    """Whether *call* asks for fast mode: its prompt does, and a hop to another model
+    left it in.
 
-    The body alone may hold the words elsewhere, in an example of a tool's input for one.
+    The body alone may hold the words elsewhere, in an example of a tool's input for
+    one.
     """
     return call.prompt.params.get("speed") == "fast" and b'"speed":"fast"' in call.body
 
@@ -236,7 +265,9 @@ class Reply:
     cost_known: bool = True
     attempts: int = 1
     attempt_id: int | None = None
-    """The journal's number of the attempt that brought it; None for an answer from the cache."""
+    """The journal's number of the attempt that brought it; None for an answer from the
+    cache.
+    """
     latency_ms: int = 0
     simulated: bool = False
     limits: Limits | None = None
@@ -244,9 +275,11 @@ class Reply:
     """Why the model that was asked first did not answer; None when it did."""
 
     def paid(self, cost: Pico | None, attempt_id: int) -> Reply:
-        """This reply with its cost (None: nobody knows) and the attempt that brought it.
+        """This reply with its cost (None: nobody knows) and the attempt that brought
+        it.
 
-        Written out because it runs for every answer: `dataclasses.replace` takes three times as long.
+        Written out because it runs for every answer: `dataclasses.replace` takes three
+        times as long.
         """
         return Reply(
             self.message,

@@ -1,4 +1,6 @@
-"""One switch that stops every wait in the program or holds up what would be sent, and a queue whose waits it stops."""
+"""One switch that stops every wait in the program or holds up what would be sent, and a
+queue whose waits it stops.
+"""
 
 from __future__ import annotations
 
@@ -24,10 +26,13 @@ class WakeUp:
 
 
 class Drain:
-    """Once started, every `sleep` that waits or begins raises `Draining`; requests in flight are left alone."""
+    """Once started, every `sleep` that waits or begins raises `Draining`; requests in
+    flight are left alone.
+    """
 
     def __init__(self) -> None:
-        # Mutable state, changed by `start`; `_paused_until`, in the loop's time, by `pause` only.
+        # Mutable state, changed by `start`; `_paused_until`, in the loop's time, by
+        # `pause` only.
         self.reason: str | None = None
         self._sleepers: set[asyncio.Future[None]] = set()
         self._paused_until = -math.inf
@@ -46,7 +51,9 @@ class Drain:
                     sleeper.set_exception(Draining(reason))
 
     def pause(self, seconds: float) -> None:
-        """Nothing is to be sent for so long, from now; a longer pause that was asked for before stays."""
+        """Nothing is to be sent for so long, from now; a longer pause that was asked
+        for before stays.
+        """
         self._paused_until = max(self._paused_until, asyncio.get_running_loop().time() + seconds)
 
     def paused_s(self) -> float:
@@ -59,7 +66,9 @@ class Drain:
             raise Draining(self.reason)
 
     async def sleep(self, seconds: float, bell: WakeUp | None = None) -> None:
-        """Wait *seconds* or until *bell* rings; raises `Draining` at once when the drain starts or has started."""
+        """Wait *seconds* or until *bell* rings; raises `Draining` at once when the
+        drain starts or has started.
+        """
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(seconds, _wake, woken)
@@ -71,7 +80,9 @@ class Drain:
             timer.cancel()
 
     async def until(self, awaited: asyncio.Future[None]) -> None:
-        """Wait for *awaited*; raises `Draining` at once when the drain starts or has started."""
+        """Wait for *awaited*; raises `Draining` at once when the drain starts or has
+        started.
+        """
         self.check()
         self._sleepers.add(awaited)
         try:
@@ -89,7 +100,9 @@ class SleepsUntilDrain(Protocol):
 
 
 class FifoTurn:
-    """A place for one, first come first served; `async with` it. The drain ends the wait for it."""
+    """A place for one, first come first served; `async with` it. The drain ends the
+    wait for it.
+    """
 
     def __init__(self, waits: SleepsUntilDrain) -> None:
         self._waits = waits

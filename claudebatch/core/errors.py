@@ -1,10 +1,13 @@
-"""Every error that claudebatch raises on purpose, with the facts that its callers decide on.
+"""Every error that claudebatch raises on purpose, with the facts that its callers
+decide on.
 
 Three families:
 
 * `ClaudebatchError`: something the user can mend; carries the exit code and the fix.
-* `AttemptError`: one HTTP attempt went wrong; carries whether it may be retried, when, and whether it may be billed.
-* `StopRun`: no further row can succeed either; carries why the run stops and with which exit code.
+* `AttemptError`: one HTTP attempt went wrong; carries whether it may be retried, when,
+  and whether it may be billed.
+* `StopRun`: no further row can succeed either; carries why the run stops and with which
+  exit code.
 """
 
 from __future__ import annotations
@@ -36,7 +39,9 @@ class ClaudebatchError(Exception):
 
     exit_code = ExitCode.USAGE
 
-    def __init__(self, message: str, *, fix: str | None = None, exit_code: ExitCode | None = None) -> None:
+    def __init__(
+        self, message: str, *, fix: str | None = None, exit_code: ExitCode | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.fix = fix
@@ -85,10 +90,10 @@ class BadRow(Exception):
 class AttemptError(Exception):
     """One attempt failed.
 
-    retryable      another attempt at the same model may succeed
-    may_be_billed  the API may have done the work although we hold no answer
-    retry_after    seconds the API asked us to wait, None when it did not say
-    unavailable    the model (not the row) is at fault: counts for the breaker, and a fallback may help
+    retryable      another attempt at the same model may succeed may_be_billed  the API
+    may have done the work although we hold no answer retry_after    seconds the API
+    asked us to wait, None when it did not say unavailable    the model (not the row) is
+    at fault: counts for the breaker, and a fallback may help
     """
 
     def __init__(
@@ -115,7 +120,9 @@ class AttemptError(Exception):
         self.attempts = 1
         """How many attempts were made for this call; raised by the retry layer."""
         self.handed_over = False
-        """The retry layer would try again, but another model of the chain may be quicker."""
+        """The retry layer would try again, but another model of the chain may be
+        quicker.
+        """
 
 
 LimitKind = Literal["rate", "ramp", "concurrency"]
@@ -124,7 +131,8 @@ LimitKind = Literal["rate", "ramp", "concurrency"]
 class RateLimited(AttemptError):
     """A 429 that passes: the whole pool waits, and the attempt does not count.
 
-    kind  rate: a limit per minute; ramp: usage grew too fast; concurrency: too many requests in flight
+    kind  rate: a limit per minute; ramp: usage grew too fast; concurrency: too many
+    requests in flight
     """
 
     def __init__(self, message: str, *, kind: LimitKind = "rate", **facts: Any) -> None:
@@ -133,11 +141,15 @@ class RateLimited(AttemptError):
 
 
 class NotServed(AttemptError):
-    """This model cannot serve this row (retired, too long for its window); another model may."""
+    """This model cannot serve this row (retired, too long for its window); another
+    model may.
+    """
 
 
 class CircuitOpen(AttemptError):
-    """The pool's breaker is open; nothing was sent. `retry_after` says when a probe may go."""
+    """The pool's breaker is open; nothing was sent. `retry_after` says when a probe may
+    go.
+    """
 
     def __init__(self, pool: str, *, retry_after: float, open_for_s: float) -> None:
         super().__init__(
@@ -170,7 +182,9 @@ class AccountRefused(StopRun):
 
 
 class ApiUnavailable(StopRun):
-    """No model of the chain has answered for longer than the longest outage the run accepts."""
+    """No model of the chain has answered for longer than the longest outage the run
+    accepts.
+    """
 
     exit_code = ExitCode.UNAVAILABLE
 
@@ -182,13 +196,17 @@ class SpendStopped(StopRun):
 
 
 class JournalFailed(StopRun):
-    """The journal cannot be written: nothing may be sent that is not written down first."""
+    """The journal cannot be written: nothing may be sent that is not written down
+    first.
+    """
 
     exit_code = ExitCode.LOCAL_IO
 
 
 class OutputFailed(StopRun):
-    """The results cannot be written: the journal keeps what comes in, and nothing new is sent."""
+    """The results cannot be written: the journal keeps what comes in, and nothing new
+    is sent.
+    """
 
     exit_code = ExitCode.LOCAL_IO
 
@@ -197,7 +215,14 @@ class BudgetExhausted(Exception):
     """This row's worst case can never fit under a cap; the row stays to be done."""
 
     def __init__(
-        self, message: str, *, needed: int = 0, left: int = 0, limit: int = 0, cap: str = "run", fix: str = ""
+        self,
+        message: str,
+        *,
+        needed: int = 0,
+        left: int = 0,
+        limit: int = 0,
+        cap: str = "run",
+        fix: str = "",
     ) -> None:
         super().__init__(message)
         self.limit = limit
@@ -205,7 +230,9 @@ class BudgetExhausted(Exception):
         self.needed = needed
         """The smallest cap, in pico-dollars, that this row would fit under."""
         self.left = left
-        """Pico-dollars that are left of the cap; below 0 where more was spent before the cap was lowered."""
+        """Pico-dollars that are left of the cap; below 0 where more was spent before
+        the cap was lowered.
+        """
         self.cap = cap
         """Which one: the run's own, or that of a day, a month or a tag."""
         self.fix = fix

@@ -1,6 +1,7 @@
 """What the run tells the outside, as frozen events through one injected `emit`.
 
-Progress, the JSON event stream, the cost monitor and logs subscribe; no layer knows any of them.
+Progress, the JSON event stream, the cost monitor and logs subscribe; no layer knows any
+of them.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ class RunStarted:
     output: str
     simulated: bool
     unknown_before: Pico = 0
-    """Worst cases of earlier attempts whose outcome nobody knows; not in `spent_before`."""
+    """Worst cases of earlier attempts whose outcome nobody knows; not in
+    `spent_before`.
+    """
 
 
 @value
@@ -90,15 +93,18 @@ class RowFinished:
     error: str | None
     latency_ms: int
     saved: Pico
-    """What the answer would have cost had it not come from the cache or a shared request."""
+    """What the answer would have cost had it not come from the cache or a shared
+    request.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
     """A pool sends nothing more for a while, and why.
 
-    The limiter tells it of the request at the head of its pool's queue only: those behind wait for that one. The sum
-    over all waits is the time that the pool stood still. Of one pool, the last one told holds.
+    The limiter tells it of the request at the head of its pool's queue only: those
+    behind wait for that one. The sum over all waits is the time that the pool stood
+    still. Of one pool, the last one told holds.
     """
 
     pool: str
@@ -177,27 +183,39 @@ class CapAlert:
     scope: str
     """As in `CapUsed`."""
     percent: int
-    """The level that was passed; 100 also where less is left than the next request may cost."""
+    """The level that was passed; 100 also where less is left than the next request may
+    cost.
+    """
     cap: Pico
     used: Pico
 
 
 @dataclass(frozen=True, slots=True)
 class CapUsed:
-    """How much of one cap is used up. Told by whoever keeps the cap, as often as it likes: alerts are made of it."""
+    """How much of one cap is used up. Told by whoever keeps the cap, as often as it
+    likes: alerts are made of it.
+    """
 
     scope: str
-    """Which cap: `run`, `day`, `month`, `tag NAME`, `tag NAME per day`, …; as people read it."""
+    """Which cap: `run`, `day`, `month`, `tag NAME`, `tag NAME per day`, …; as people
+    read it.
+    """
     cap: Pico
     used: Pico
-    """What counts against it for good: costs, and worst cases of unknown outcomes. Not what is merely held."""
+    """What counts against it for good: costs, and worst cases of unknown outcomes. Not
+    what is merely held.
+    """
     full: bool = False
-    """The next request was refused: as good as all of it, though less than the last request's worst case is left."""
+    """The next request was refused: as good as all of it, though less than the last
+    request's worst case is left.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the user should know that is no error: a cache moved aside, a repaired output."""
+    """Something the user should know that is no error: a cache moved aside, a repaired
+    output.
+    """
 
     text: str
 

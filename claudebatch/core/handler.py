@@ -1,4 +1,5 @@
-"""The one abstraction: a handler turns a call into a reply, a layer stands in front of a handler.
+"""The one abstraction: a handler turns a call into a reply, a layer stands in front of
+a handler.
 
 The shape is tower's Service and Layer, reduced to two async callables.
 """

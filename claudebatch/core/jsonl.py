@@ -1,6 +1,8 @@
-"""JSON lines, as bytes: read a file line by line in constant memory, and encode and decode one value.
+"""JSON lines, as bytes: read a file line by line in constant memory, and encode and
+decode one value.
 
-A line ends at the byte ``\\n`` and nowhere else: `str.splitlines` would cut a prompt that holds U+2028 in two.
+A line ends at the byte ``\\n`` and nowhere else: `str.splitlines` would cut a prompt
+that holds U+2028 in two.
 """
 
 from __future__ import annotations
@@ -21,7 +23,9 @@ MAX_LINE_BYTES: Final = 40_000_000
 """The API refuses requests over 32 MB; the rest is room for white space and escapes."""
 
 MAX_DEPTH: Final = 200
-"""Deepest nesting accepted, so that what was decoded can be encoded again from any depth of the stack."""
+"""Deepest nesting accepted, so that what was decoded can be encoded again from any
+depth of the stack.
+"""
 
 _CHUNK = 1 << 20
 _BOM = b"\xef\xbb\xbf"
@@ -42,19 +46,25 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class InvalidJson(ValueError):
-    """The bytes are not one JSON value that could be sent on exactly; the text says why."""
+    """The bytes are not one JSON value that could be sent on exactly; the text says
+    why.
+    """
 
 
 @value
 class InputLine:
-    """One line that is not blank. `read_at(file, offset, length)` gives its `data` again."""
+    """One line that is not blank. `read_at(file, offset, length)` gives its `data`
+    again.
+    """
 
     number: int
     """Counted from 1, blank lines included."""
     offset: int
     length: int
     data: bytes
-    """Without BOM and line end; cut just above `MAX_LINE_BYTES`, which tells that the line is too long."""
+    """Without BOM and line end; cut just above `MAX_LINE_BYTES`, which tells that the
+    line is too long.
+    """
 
 
 class HasFileno(Protocol):
@@ -66,17 +76,22 @@ class HasFileno(Protocol):
 
 
 def encode(value: object) -> bytes:
-    """*value* as compact JSON with sorted keys: equal values give equal bytes. Floats must be finite."""
+    """*value* as compact JSON with sorted keys: equal values give equal bytes. Floats
+    must be finite.
+    """
     return _ENCODER.encode(value)
 
 
 def encode_in_order(value: object) -> bytes:
-    """*value* as compact JSON with its keys as they come. Lone surrogates raise `UnicodeEncodeError`."""
+    """*value* as compact JSON with its keys as they come. Lone surrogates raise
+    `UnicodeEncodeError`.
+    """
     return _IN_ORDER.encode(value)
 
 
 def decode(data: bytes) -> Any:
-    """The JSON value in *data*; NaN, lone surrogates, bad UTF-8 and what is nested too deep raise `InvalidJson`.
+    """The JSON value in *data*; NaN, lone surrogates, bad UTF-8 and what is nested too
+    deep raise `InvalidJson`.
 
     Of a key that is given twice, the last one counts.
     """
@@ -84,19 +99,23 @@ def decode(data: bytes) -> Any:
         value = _DECODER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJson(_why(data, error)) from error
-    # Counting brackets is fast and never too low, so the walk is left to lines that may need it.
+    # Counting brackets is fast and never too low, so the walk is left to lines that may
+    # need it.
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _too_deep(value):
         raise InvalidJson(f"nested more than {MAX_DEPTH} levels deep")
     return value
 
 
 def raw_members(data: bytes) -> dict[str, bytes]:
-    """The members of a JSON object with each value's own text, so that `1.50` stays `1.50`."""
+    """The members of a JSON object with each value's own text, so that `1.50` stays
+    `1.50`.
+    """
     return {name: bytes(raw) for name, raw in _MEMBERS.decode(data).items()}
 
 
 def read_lines(path: Path, *, text: bool = False) -> Iterator[InputLine]:
-    """Every line of *path* that is not blank; a file that cannot be JSON lines is refused before the first.
+    """Every line of *path* that is not blank; a file that cannot be JSON lines is
+    refused before the first.
 
     *text* says that lines are plain prompts, which may well begin with a bracket.
     """
@@ -105,7 +124,9 @@ def read_lines(path: Path, *, text: bool = False) -> Iterator[InputLine]:
 
 
 def check_file(path: Path, *, text: bool = False) -> None:
-    """Refuse a file that cannot be JSON lines, or cannot be read at all, with a `ClaudebatchError`."""
+    """Refuse a file that cannot be JSON lines, or cannot be read at all, with a
+    `ClaudebatchError`.
+    """
     try:
         _check(path, text)
     except OSError as error:
@@ -113,7 +134,9 @@ def check_file(path: Path, *, text: bool = False) -> None:
 
 
 def read_at(file: int | HasFileno, offset: int, length: int) -> bytes:
-    """The *length* bytes at *offset*, without moving the file's position: safe from any thread."""
+    """The *length* bytes at *offset*, without moving the file's position: safe from any
+    thread.
+    """
     descriptor = file if isinstance(file, int) else file.fileno()
     data = os.pread(descriptor, length, offset)
     while len(data) < length:
@@ -154,7 +177,9 @@ def _split(file: BinaryIO) -> Iterator[InputLine]:
 
 
 def _skip_line(file: BinaryIO) -> int:
-    """Read on to the next line, holding one chunk at a time; the number of bytes skipped."""
+    """Read on to the next line, holding one chunk at a time; the number of bytes
+    skipped.
+    """
     skipped = 0
     while chunk := file.readline(_CHUNK):
         skipped += len(chunk)
@@ -166,9 +191,13 @@ def _skip_line(file: BinaryIO) -> int:
 def _check(path: Path, text: bool) -> None:
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
-        raise ClaudebatchError(f"{path} is a directory", fix=f"name the files in it, such as {path}/*.jsonl")
+        raise ClaudebatchError(
+            f"{path} is a directory", fix=f"name the files in it, such as {path}/*.jsonl"
+        )
     if not stat.S_ISREG(mode):
-        raise ClaudebatchError(f"{path} is not a regular file", fix="use - to read from standard input")
+        raise ClaudebatchError(
+            f"{path} is not a regular file", fix="use - to read from standard input"
+        )
     with path.open("rb") as file:
         head = file.read(4096)
     _check_head(path, head)
@@ -203,9 +232,13 @@ def _unreadable(path: Path, error: OSError) -> ClaudebatchError:
     if isinstance(error, FileNotFoundError):
         return ClaudebatchError(f"{path} does not exist", fix="check the name and the folder")
     if isinstance(error, PermissionError):
-        return ClaudebatchError(f"{path} may not be read", fix="give yourself read permission (chmod u+r)")
+        return ClaudebatchError(
+            f"{path} may not be read", fix="give yourself read permission (chmod u+r)"
+        )
     reason = error.strerror or type(error).__name__
-    return ClaudebatchError(f"{path} cannot be read: {reason}", fix="check the disk", exit_code=ExitCode.LOCAL_IO)
+    return ClaudebatchError(
+        f"{path} cannot be read: {reason}", fix="check the disk", exit_code=ExitCode.LOCAL_IO
+    )
 
 
 def _too_deep(value: Any) -> bool:
@@ -251,5 +284,7 @@ def _parser_words(text: str) -> str:
     where = re.search(r"^JSON is malformed: (.*) \(byte (\d+)\)$", text)
     if where is None:
         return f"not valid JSON: {text}"
-    past = 0 if where[1] == "trailing characters" else 1  # there the parser counts from 1, elsewhere from 0
+    past = (
+        0 if where[1] == "trailing characters" else 1
+    )  # there the parser counts from 1, elsewhere from 0
     return f"not valid JSON: {where[1]} at byte {int(where[2]) + past}"

@@ -1,6 +1,8 @@
-"""What we read out of a Messages API answer: just the fields that decisions and the results file need.
+"""What we read out of a Messages API answer: just the fields that decisions and the
+results file need.
 
-The body itself is kept as the bytes that came, so nothing the API says is lost, known to us or not.
+The body itself is kept as the bytes that came, so nothing the API says is lost, known
+to us or not.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ class BadAnswer(ValueError):
     """A body that is no complete message."""
 
 
-# No answer counts fewer than none or more than a thousand windows; what says so may not become money.
+# No answer counts fewer than none or more than a thousand windows; what says so may not
+# become money.
 _Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 
 
@@ -68,9 +71,11 @@ _usage = msgspec.json.Decoder(_Usage)
 
 
 def parse_message(body: bytes, **facts: Any) -> Reply:
-    """The reply that *body*, one whole Messages API message, amounts to; raises `BadAnswer`.
+    """The reply that *body*, one whole Messages API message, amounts to; raises
+    `BadAnswer`.
 
-    *facts* are fields of `Reply` that the body does not tell: request_id, latency_ms, limits, …
+    *facts* are fields of `Reply` that the body does not tell: request_id, latency_ms,
+    limits, …
     """
     try:
         if b"\n" in body or b"\r" in body:  # laid out by a gateway: a result is one line
@@ -82,7 +87,15 @@ def parse_message(body: bytes, **facts: Any) -> Reply:
     if message.type != "message":
         raise BadAnswer(f'the body is a "{message.type}", not a message')
     raw_usage = bytes(message.usage)
-    return Reply(body, message.model, _text(message.content), message.stop_reason, _flat(usage), raw_usage, **facts)
+    return Reply(
+        body,
+        message.model,
+        _text(message.content),
+        message.stop_reason,
+        _flat(usage),
+        raw_usage,
+        **facts,
+    )
 
 
 def _text(content: list[_Block]) -> str:
@@ -93,9 +106,14 @@ def _text(content: list[_Block]) -> str:
 
 
 def _flat(usage: _Usage) -> Usage:
-    creation, tools, details = usage.cache_creation, usage.server_tool_use, usage.output_tokens_details
+    creation, tools, details = (
+        usage.cache_creation,
+        usage.server_tool_use,
+        usage.output_tokens_details,
+    )
     written_1h = (creation.ephemeral_1h_input_tokens or 0) if creation else 0
-    # Without a breakdown every write is a 5-minute one; with one, the total still rules.
+    # Without a breakdown every write is a 5-minute one; with one, the total still
+    # rules.
     written_5m = (usage.cache_creation_input_tokens or 0) - written_1h
     # By position: this runs for every row, and names take a third longer.
     return Usage(

@@ -1,7 +1,9 @@
-"""Which pools stand still, why and until when, and for how long each of them did in all.
+"""Which pools stand still, why and until when, and for how long each of them did in
+all.
 
-Waits overlap: while the head of a pool's queue waits, so do all the requests behind it. So a pool has one wait at a
-time, the last one told, and the sum over its waits is the time of the run in which it stood still.
+Waits overlap: while the head of a pool's queue waits, so do all the requests behind it.
+So a pool has one wait at a time, the last one told, and the sum over its waits is the
+time of the run in which it stood still.
 """
 
 from __future__ import annotations
@@ -32,12 +34,15 @@ class PoolWaits:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        # Mutable, changed by the methods below only: one wait per pool, and the seconds by pool and reason.
+        # Mutable, changed by the methods below only: one wait per pool, and the seconds
+        # by pool and reason.
         self._waits: dict[str, PoolWait] = {}
         self._stood: dict[tuple[str, str], float] = {}
 
     def waiting(self, event: Waiting) -> None:
-        """Take a wait in: it replaces the one of its pool, but a row's never one that the pool has."""
+        """Take a wait in: it replaces the one of its pool, but a row's never one that
+        the pool has.
+        """
         now = self._now()
         before = self._waits.get(event.pool)
         if before is not None:
@@ -49,7 +54,8 @@ class PoolWaits:
     def started(self, pool: str) -> None:
         """A request of *pool* has left.
 
-        One that leaves right after a wait was told had been let go before: the wait is that of the next in the queue.
+        One that leaves right after a wait was told had been let go before: the wait is
+        that of the next in the queue.
         """
         wait = self._waits.get(pool)
         if wait is not None and (now := self._now()) - wait.since >= WORTH_A_WORD_S:
@@ -62,9 +68,13 @@ class PoolWaits:
             self._end(self._waits.pop(pool), now)
 
     def waits(self, now: float) -> list[PoolWait]:
-        """What stands still now and is worth a word; what moves again first comes first."""
+        """What stands still now and is worth a word; what moves again first comes
+        first.
+        """
         told = list(self._waits.values())
-        return sorted(wait for wait in told if wait.until > now and wait.until - wait.since >= WORTH_A_WORD_S)
+        return sorted(
+            wait for wait in told if wait.until > now and wait.until - wait.since >= WORTH_A_WORD_S
+        )
 
     def stood(self, now: float) -> dict[tuple[str, str], float]:
         """Seconds until *now* in which each pool stood still, by pool and reason."""

@@ -1,7 +1,9 @@
-"""The lines of the results file: one JSON object per row, its fields stable and documented in docs/results-format.md.
+"""The lines of the results file: one JSON object per row, its fields stable and
+documented in docs/results-format.md.
 
-A line is kept in two parts, a head and the API's message: the journal stores the message once, however many rows
-share it, and puts the same line together again byte for byte.
+A line is kept in two parts, a head and the API's message: the journal stores the
+message once, however many rows share it, and puts the same line together again byte for
+byte.
 """
 
 from __future__ import annotations
@@ -63,7 +65,8 @@ def head(outcome: Outcome, *, simulated: bool = False) -> bytes:
 
 def answer_head(id: str, route: Route, reply: Reply, *, simulated: bool = False) -> bytes:
     """As `head`, of the row *id* that *reply* answers."""
-    # By position, in the order of the fields: this runs for every row, and names take half as long again.
+    # By position, in the order of the fields: this runs for every row, and names take
+    # half as long again.
     return _encode(
         _Succeeded(
             id,
@@ -87,7 +90,9 @@ def answer_head(id: str, route: Route, reply: Reply, *, simulated: bool = False)
 
 def _failed_head(outcome: Failed, mark: bool | msgspec.UnsetType) -> bytes:
     call, failure = outcome.call, outcome.failure
-    error = _Error(failure.type, failure.status, failure.message, failure.request_id, failure.retryable)
+    error = _Error(
+        failure.type, failure.status, failure.message, failure.request_id, failure.retryable
+    )
     return _encode(
         _Failed(
             id=call.prompt.id,
@@ -111,7 +116,9 @@ def line(first: bytes, message: bytes | None) -> bytes:
 
 
 def parts(text: bytes) -> tuple[bytes, bytes | None]:
-    """(head, message) of a whole line, as `line` put it together; raises `ValueError` for what is no such line."""
+    """(head, message) of a whole line, as `line` put it together; raises `ValueError`
+    for what is no such line.
+    """
     members = _members(text)
     if bytes(members.get("status", b"")) != b'"succeeded"' or not text.endswith(b"}\n"):
         return text.removesuffix(b"}\n"), None

@@ -1,1 +1,3 @@
-"""The engine: rows into lanes, lanes into the stack, outcomes into the journal; drain and resume."""
+"""The engine: rows into lanes, lanes into the stack, outcomes into the journal; drain
+and resume.
+"""

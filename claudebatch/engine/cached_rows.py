@@ -1,8 +1,9 @@
 """Rows whose answers are kept already, done in large steps before the first request.
 
-They would come out of the response cache in the lanes as well, each through the whole stack and two threads: that
-costs more than twice as much. A lane is left to its workers as soon as a whole step finds nothing, so that an input
-nobody has asked before costs one step.
+They would come out of the response cache in the lanes as well, each through the whole
+stack and two threads: that costs more than twice as much. A lane is left to its workers
+as soon as a whole step finds nothing, so that an input nobody has asked before costs
+one step.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ from claudebatch.storage.journal.schema import AnswerSource
 _AT_ONCE = 1000
 
 Pending: TypeAlias = Callable[[int, int], Awaitable[list[RowKey]]]
-"""(after, count) → the next *count* rows of a lane after row number *after* that still need an answer."""
+"""(after, count) → the next *count* rows of a lane after row number *after* that still
+need an answer.
+"""
 
 
 class CachedRow(NamedTuple):
@@ -34,7 +37,9 @@ class CachedRow(NamedTuple):
 
 
 class CachedRows:
-    """One step at a time; every step runs in the cache's thread, while the journal writes down the one before."""
+    """One step at a time; every step runs in the cache's thread, while the journal
+    writes down the one before.
+    """
 
     def __init__(
         self,
@@ -44,7 +49,9 @@ class CachedRows:
         simulated: bool,
         today: Callable[[], str],
     ) -> None:
-        """*value_of* tells what an answer of a model with so much usage would have cost; *today* is the UTC day."""
+        """*value_of* tells what an answer of a model with so much usage would have
+        cost; *today* is the UTC day.
+        """
         self._look_up = look_up
         self._value_of = value_of
         self._simulated = simulated
@@ -59,10 +66,11 @@ class CachedRows:
         emit: Emit,
         stopped: Callable[[], bool],
     ) -> None:
-        """Do a lane's rows out of the cache, step by step, until a step finds nothing or the session is *stopped*.
+        """Do a lane's rows out of the cache, step by step, until a step finds nothing
+        or the session is *stopped*.
 
-        *run* runs a step in the cache's thread. The journal fetches the rows of the next step meanwhile, and then
-        writes down what came out of this one.
+        *run* runs a step in the cache's thread. The journal fetches the rows of the
+        next step meanwhile, and then writes down what came out of this one.
         """
         coming = asyncio.ensure_future(pending(0, _AT_ONCE))
         try:
@@ -81,7 +89,11 @@ class CachedRows:
     def step(self, rows: Sequence[RowKey]) -> list[CachedRow]:
         """Those of *rows* whose answers are kept, ready to be written down and told."""
         found, day = self._look_up([row.key.hex() for row in rows]), self._today()
-        kept = (self._kept(row, value, day) for row, value in zip(rows, found, strict=True) if value is not None)
+        kept = (
+            self._kept(row, value, day)
+            for row, value in zip(rows, found, strict=True)
+            if value is not None
+        )
         return [row for row in kept if row is not None]
 
     def _kept(self, row: RowKey, value: bytes, day: str) -> CachedRow | None:
@@ -93,7 +105,17 @@ class CachedRows:
         message, saved = reply.message, self._value_of(row.model, reply.usage)
         return CachedRow(
             ResultRecord(
-                row.row, True, first, None, message, AnswerSource.CACHE, saved, day, message, row.model, row.rule
+                row.row,
+                True,
+                first,
+                None,
+                message,
+                AnswerSource.CACHE,
+                saved,
+                day,
+                message,
+                row.model,
+                row.rule,
             ),
             RowFinished(row.id, reply.model, "cache", True, None, 0, saved),
         )

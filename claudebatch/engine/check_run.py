@@ -1,4 +1,6 @@
-"""A run looked through and mended: its journal, its results file, and what the spend ledger says of it."""
+"""A run looked through and mended: its journal, its results file, and what the spend
+ledger says of it.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ from claudebatch.storage.run_folder import RunFolder
 
 _SENT = "SELECT EXISTS (SELECT 1 FROM attempts WHERE state = 0)"
 _ENDED = (
-    "SELECT ended IS NOT NULL AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.run = r.run AND h.amount > 0)"
+    "SELECT ended IS NOT NULL AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.run = r.run AND "
+    "h.amount > 0)"
     " FROM runs r WHERE run = ?"
 )
 
@@ -38,9 +41,13 @@ class CheckedRun:
     output: Path | None
     audit: JournalAudit
     results: str | None
-    """How the results file differs from the journal; None: it does not, or need not agree."""
+    """How the results file differs from the journal; None: it does not, or need not
+    agree.
+    """
     ledger_agrees: bool
-    """True as well where the ledger need not agree: it does not know the run, or the run is not settled."""
+    """True as well where the ledger need not agree: it does not know the run, or the
+    run is not settled.
+    """
     restored: RepairReport | None = None
     """What became of the damage in the journal, where it was mended."""
 
@@ -63,17 +70,20 @@ class RunPlaces(NamedTuple):
 def check_run(folder: Path, output: Path | None, places: Callable[[bool], RunPlaces]) -> CheckedRun:
     """Look through the run in *folder*, whose results are *output*; changes nothing.
 
-    *places* are told whether the run is a rehearsal. Raises `LockedError` while the run goes on, `StorageError` where
-    its journal cannot be opened at all.
+    *places* are told whether the run is a rehearsal. Raises `LockedError` while the run
+    goes on, `StorageError` where its journal cannot be opened at all.
     """
     with _taken(folder) as run, _ledger(places(_rehearsal(run))) as ledger:
         return _look(run, output, ledger)
 
 
-def repair_run(folder: Path, output: Path | None, places: Callable[[bool], RunPlaces]) -> CheckedRun:
+def repair_run(
+    folder: Path, output: Path | None, places: Callable[[bool], RunPlaces]
+) -> CheckedRun:
     """As `check_run`, and mend what is damaged; what is returned was found before.
 
-    Raises `StorageError` where SQLite itself finds the file broken: nothing that is in it can be relied on then.
+    Raises `StorageError` where SQLite itself finds the file broken: nothing that is in
+    it can be relied on then.
     """
     if output is not None:
         check_place(output)
@@ -87,14 +97,25 @@ def repair_run(folder: Path, output: Path | None, places: Callable[[bool], RunPl
 
 
 def _mended(
-    run: RunFolder, found: CheckedRun, output: Path | None, ledger: sqlite3.Connection | None, cache: Path
+    run: RunFolder,
+    found: CheckedRun,
+    output: Path | None,
+    ledger: sqlite3.Connection | None,
+    cache: Path,
 ) -> CheckedRun:
     with any_text(run.journal):
         copies = FoundCopies(
-            run.journal, found.audit, output=output, look_up=_kept_in(cache), ledger=ledger, run=found.run
+            run.journal,
+            found.audit,
+            output=output,
+            look_up=_kept_in(cache),
+            ledger=ledger,
+            run=found.run,
         )
     restored = restore(run.journal, found.audit, copies)
-    run.note(input="")  # the next session looks at its input anew: the index of rows has no checksums
+    run.note(
+        input=""
+    )  # the next session looks at its input anew: the index of rows has no checksums
     if output is not None and not run.meta("set_aside"):
         rebuild_taken(run, output)
     if ledger is not None and _settled(ledger, run, found.run):
@@ -106,9 +127,13 @@ def _mended(
 def _taken(folder: Path) -> Iterator[RunFolder]:
     run = RunFolder.take(folder)
     if run is None:
-        raise ClaudebatchError(f"{folder} holds no run", fix="name a results file, or see `claudebatch runs list`")
+        raise ClaudebatchError(
+            f"{folder} holds no run", fix="name a results file, or see `claudebatch runs list`"
+        )
     if run == "alive":
-        raise LockedError(f"{folder}: the run is going on", fix="wait for it or stop it, then try again")
+        raise LockedError(
+            f"{folder}: the run is going on", fix="wait for it or stop it, then try again"
+        )
     with closing(run):
         yield run
 
@@ -123,7 +148,9 @@ def _ledger(place: RunPlaces) -> Iterator[sqlite3.Connection | None]:
 
 
 def _kept_in(cache: Path) -> LookUp:
-    """The answers in the response cache; nothing where there is none, or it is damaged as well."""
+    """The answers in the response cache; nothing where there is none, or it is damaged
+    as well.
+    """
     if not (cache / "cache.db").exists():
         return lambda keys: [None] * len(keys)
     return DiskCacheStore(cache, size_limit=2**40, ttl_s=None, notify=lambda _: None).look_up
@@ -152,7 +179,9 @@ def _difference(run: RunFolder, output: Path | None) -> str | None:
 
 
 def _settled(ledger: sqlite3.Connection, run: RunFolder, name: str) -> bool:
-    """Whether the ledger has been told all of it: not of a run that died, whose next session or settling tells."""
+    """Whether the ledger has been told all of it: not of a run that died, whose next
+    session or settling tells.
+    """
     (sent,) = run.journal.execute(_SENT).fetchone()
     known = ledger.execute(_ENDED, (name,)).fetchone()
     return not sent and known is not None and bool(known[0])
@@ -161,5 +190,6 @@ def _settled(ledger: sqlite3.Connection, run: RunFolder, name: str) -> bool:
 def _beyond_repair(folder: Path, why: str) -> StorageError:
     return StorageError(
         f"{folder}: SQLite cannot read the journal any more: {why}",
-        fix="restore the folder from a copy, or start over with --fresh: answers in the response cache cost nothing",
+        fix="restore the folder from a copy, or start over with --fresh: answers in the response "
+        "cache cost nothing",
     )

@@ -1,4 +1,6 @@
-"""What a session takes from outside: time, chance, places, listeners, and the way to the API."""
+"""What a session takes from outside: time, chance, places, listeners, and the way to
+the API.
+"""
 
 from __future__ import annotations
 
@@ -43,13 +45,16 @@ class RunDependencies:
     most_in_flight: int
     """Requests of one lane, where the configuration leaves it open."""
     expect: Callable[[Call], Pico]
-    """What a call was expected to cost before the session began; 0 where nobody knows."""
+    """What a call was expected to cost before the session began; 0 where nobody knows.
+    """
     before: PastUsage | None = None
     """What earlier runs tell of what requests take."""
 
 
 class LazyClient:
-    """A client that is only made when something is to be sent: a run out of the cache never imports the SDK."""
+    """A client that is only made when something is to be sent: a run out of the cache
+    never imports the SDK.
+    """
 
     def __init__(self, connect: Callable[[], Client]) -> None:
         self._connect = connect

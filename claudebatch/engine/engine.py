@@ -1,4 +1,6 @@
-"""Lanes of workers: one lane per pool of models, so that no prompt queues behind another model's throttle."""
+"""Lanes of workers: one lane per pool of models, so that no prompt queues behind
+another model's throttle.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from claudebatch.core.handler import Handler
 from claudebatch.engine.row_feed import RowFeed
 
 Finish: TypeAlias = Callable[[Outcome], Awaitable[None]]
-"""Writes an outcome down for good, soon; raises `StopRun` when that has become impossible."""
+"""Writes an outcome down for good, soon; raises `StopRun` when that has become
+impossible.
+"""
 
 
 @dataclass(slots=True)
@@ -30,7 +34,9 @@ class Ended:
 
 
 class Engine:
-    """Drives every row of every lane through the stack, and every outcome into the journal."""
+    """Drives every row of every lane through the stack, and every outcome into the
+    journal.
+    """
 
     def __init__(
         self,
@@ -44,7 +50,9 @@ class Engine:
         now: Callable[[], float],
         emit: Emit,
     ) -> None:
-        """*workers* per lane to begin with; *value_of* says what a reply would have cost had it been paid for."""
+        """*workers* per lane to begin with; *value_of* says what a reply would have
+        cost had it been paid for.
+        """
         self._handler = handler
         self._feeds = {feed.lane: feed for feed in feeds}
         self._finish = finish
@@ -52,7 +60,8 @@ class Engine:
         self._drain = drain
         self._now = now
         self._emit = emit
-        # Mutable: what the workers meet, how many each lane should have, and who they are.
+        # Mutable: what the workers meet, how many each lane should have, and who they
+        # are.
         self._ended = Ended()
         self._wanted = dict.fromkeys(self._feeds, workers)
         self._working = dict.fromkeys(self._feeds, 0)
@@ -71,7 +80,9 @@ class Engine:
         return self._ended
 
     def resize(self, lane: str, in_flight: int) -> None:
-        """*lane* may have so many requests in flight: as many workers, and one whose request is next in line."""
+        """*lane* may have so many requests in flight: as many workers, and one whose
+        request is next in line.
+        """
         if lane in self._feeds:
             self._wanted[lane] = in_flight + 1
             if self._tasks:
@@ -135,10 +146,16 @@ class Engine:
     async def _succeeded(self, call: Call, reply: Reply) -> None:
         await self._finish(Succeeded(call, reply))
         saved = 0 if reply.source == "api" else self._value_of(call, reply)
-        self._emit(RowFinished(call.prompt.id, reply.model, reply.source, True, None, reply.latency_ms, saved))
+        self._emit(
+            RowFinished(
+                call.prompt.id, reply.model, reply.source, True, None, reply.latency_ms, saved
+            )
+        )
 
     async def _failed(self, call: Call, error: AttemptError, latency_ms: int) -> None:
-        failure = Failure(error.type, error.message, error.status, error.request_id, error.retryable)
+        failure = Failure(
+            error.type, error.message, error.status, error.request_id, error.retryable
+        )
         await self._finish(Failed(call, failure, error.attempts, latency_ms))
         self._emit(RowFinished(call.prompt.id, call.model, "api", False, error.type, latency_ms, 0))
 

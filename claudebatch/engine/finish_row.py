@@ -57,21 +57,37 @@ class RowFinisher:
         async def finish(outcome: Outcome) -> None:
             first, row = head(outcome, simulated=self._options.simulate), outcome.call.row
             if not isinstance(outcome, Succeeded):
-                await journal.finish(ResultRecord(row, False, first, None, None, AnswerSource.API, 0, "", None))
+                await journal.finish(
+                    ResultRecord(row, False, first, None, None, AnswerSource.API, 0, "", None)
+                )
                 return
             reply = outcome.reply
             if self._made_up(reply) and not self._met_simulator:
                 self._met_simulator = True
                 await journal.read(self._note_simulator)
-            # The message lies in its attempt's row, however many results share it; a kept one has no attempt here.
+            # The message lies in its attempt's row, however many results share it; a
+            # kept one has no attempt here.
             body = reply.message if reply.attempt_id is None else None
             came, saved, day = ANSWER_SOURCES[reply.source], 0, ""
             if came:
-                saved, day = 0 if self._made_up(reply) else self.value_of(outcome.call, reply), self.today()
+                saved, day = (
+                    0 if self._made_up(reply) else self.value_of(outcome.call, reply),
+                    self.today(),
+                )
             route = outcome.call.route
             await journal.finish(
                 ResultRecord(
-                    row, True, first, reply.attempt_id, body, came, saved, day, reply.message, route.model, route.rule
+                    row,
+                    True,
+                    first,
+                    reply.attempt_id,
+                    body,
+                    came,
+                    saved,
+                    day,
+                    reply.message,
+                    route.model,
+                    route.rule,
                 )
             )
 
@@ -96,6 +112,7 @@ class RowFinisher:
         return reply.simulated and not self._options.simulate
 
     def _note_simulator(self, _: sqlite3.Connection) -> None:
-        # So that a later run against the real API does not take these answers for its own.
+        # So that a later run against the real API does not take these answers for its
+        # own.
         self._folder.note(simulator=self._options.base_url)
         self._notify(_MADE_UP)

@@ -1,4 +1,6 @@
-"""What the spend ledger is told of a run: who it is when a session begins, how it stands when one ends."""
+"""What the spend ledger is told of a run: who it is when a session begins, how it
+stands when one ends.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from claudebatch.storage.ledger.settle import settle_replaced
 
 
 def begin(run: OpenRun, ledger: Path) -> None:
-    """Take the place of the run before, if this one starts over, and leave nothing of that one held."""
+    """Take the place of the run before, if this one starts over, and leave nothing of
+    that one held.
+    """
     settle_replaced(ledger, run.folder)
     run.begin()
 
@@ -36,7 +40,9 @@ def entry(run: OpenRun, options: RunOptions, workshop: RunSetup, output: str) ->
 
 
 def tell_end(ledger: Path, summary: RunSummary, ended: str) -> None:
-    """Note how the run of *summary* stands at *ended*. The sums are in already, so a failure is no reason to fail."""
+    """Note how the run of *summary* stands at *ended*. The sums are in already, so a
+    failure is no reason to fail.
+    """
     try:
         note_end(
             ledger, summary.run_id, ended=ended, rows=summary.rows, succeeded=summary.succeeded,
@@ -54,5 +60,11 @@ def _dearest(models: tuple[str, ...], prices: PriceBook) -> Dearest | None:
     rates, model = max(known, key=lambda pair: (pair[0].base.output, pair[0].base.input))
     base = rates.base
     return Dearest(
-        model, base.input, base.cache_write_5m, base.cache_write_1h, base.cache_read, base.output, rates.search
+        model,
+        base.input,
+        base.cache_write_5m,
+        base.cache_write_1h,
+        base.cache_read,
+        base.output,
+        rates.search,
     )

@@ -1,4 +1,6 @@
-"""Opening a run: its folder, its lock, its input, its output; everything up to the first request."""
+"""Opening a run: its folder, its lock, its input, its output; everything up to the
+first request.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,13 @@ from claudebatch.setup.stack import Keys
 from claudebatch.setup.validate_input import Intake, fingerprint
 from claudebatch.storage.journal import IndexReport, RowRecord, index_rows
 from claudebatch.storage.journal.queries import drop_simulated, holds_real_answers, live_rows
-from claudebatch.storage.private_files import STATE_DIR, new_file, private_dir, private_file, sync_dir
+from claudebatch.storage.private_files import (
+    STATE_DIR,
+    new_file,
+    private_dir,
+    private_file,
+    sync_dir,
+)
 from claudebatch.storage.results_file import check_place
 from claudebatch.storage.run_folder import RunFolder, beside
 
@@ -47,12 +55,16 @@ class OpenRun:
     changed_output: bool
     """Rows changed or left, so the results file is out of date."""
     removed: int
-    """Rows that an earlier session answered and the input no longer holds, seen now for the first time."""
+    """Rows that an earlier session answered and the input no longer holds, seen now for
+    the first time.
+    """
     bad_rows: int
     """Lines left out under `--on-bad-row skip`."""
 
     def begin(self) -> None:
-        """Take the place of the run before, if this one starts over; until now nothing of it was touched."""
+        """Take the place of the run before, if this one starts over; until now nothing
+        of it was touched.
+        """
         self.folder.take_over()
         if self.folder.meta("set_aside"):
             if self.output is not None and self.output.exists():
@@ -77,7 +89,8 @@ def open_run(
 
     *each* sees every checked row; *key_scope* is what cached answers belong to.
 
-    Raises `LockedError`, `InvalidInput` and other `ClaudebatchError`s, with nothing sent.
+    Raises `LockedError`, `InvalidInput` and other `ClaudebatchError`s, with nothing
+    sent.
     """
     output = options.output_path
     _check_inputs(options, output)  # before a folder is made or --fresh moves anything
@@ -109,7 +122,9 @@ def open_run(
         _drop(spooled)
 
 
-def _open_folder(options: RunOptions, place: Path, output: Path | None, started: datetime, emit: Emit) -> RunFolder:
+def _open_folder(
+    options: RunOptions, place: Path, output: Path | None, started: datetime, emit: Emit
+) -> RunFolder:
     folder = RunFolder.open(place, started=started, fresh=options.fresh)
     try:
         begun = folder.meta("simulated") is not None
@@ -143,18 +158,32 @@ def _open_folder(options: RunOptions, place: Path, output: Path | None, started:
 
 
 def _was_rehearsal(options: RunOptions, folder: RunFolder) -> bool:
-    """Whether what the folder holds was made up: by --simulate, or by a simulator that is not asked any more."""
+    """Whether what the folder holds was made up: by --simulate, or by a simulator that
+    is not asked any more.
+    """
     simulator = folder.meta("simulator")
-    return bool(folder.meta("simulated")) or (simulator is not None and simulator != options.base_url)
+    return bool(folder.meta("simulated")) or (
+        simulator is not None and simulator != options.base_url
+    )
 
 
-def _begin(options: RunOptions, folder: RunFolder, output: Path | None, started: datetime, *, replaced: bool) -> None:
-    """Note who the run is; *replaced*: what the results file holds was a rehearsal, and is written over."""
+def _begin(
+    options: RunOptions,
+    folder: RunFolder,
+    output: Path | None,
+    started: datetime,
+    *,
+    replaced: bool,
+) -> None:
+    """Note who the run is; *replaced*: what the results file holds was a rehearsal, and
+    is written over.
+    """
     there = output is not None and output.exists() and output.stat().st_size > 0
     if there and not (options.fresh or replaced):
         raise ClaudebatchError(
             f"{output} exists and is not the result of a run that can be resumed",
-            fix="write elsewhere with -o, or start over with --fresh (the old file is kept as .previous)",
+            fix="write elsewhere with -o, or start over with --fresh (the old file is kept as "
+            ".previous)",
         )
     tail = uuid.uuid4().hex[:6]  # noqa: TID251  # a name that must differ from every other, whatever the seed
     run_id = f"{started:%Y%m%dT%H%M%S}-{tail}"
@@ -168,12 +197,16 @@ def _begin(options: RunOptions, folder: RunFolder, output: Path | None, started:
 
 
 def _fix_tag(folder: RunFolder, tag: str) -> None:
-    """A run keeps the tag of its first session: what it spent has counted against the caps of that one."""
+    """A run keeps the tag of its first session: what it spent has counted against the
+    caps of that one.
+    """
     known = folder.meta("tag") or ""
     if folder.has_attempts() and known != tag:
         raise ClaudebatchError(
             f'this run began with the tag "{known}"' if known else "this run began without a tag",
-            fix=f"add --tag {shlex.quote(known)}" if known else "leave out --tag, or start over with --fresh",
+            fix=f"add --tag {shlex.quote(known)}"
+            if known
+            else "leave out --tag, or start over with --fresh",
         )
     folder.note(tag=tag)
 
@@ -216,7 +249,9 @@ def _index(
             bad_rows=intake.bad_count,
         )  # fmt: skip
         if report.changed or report.removed:
-            folder.note(stale=True)  # even if this run goes no further, the results file is out of date now
+            folder.note(
+                stale=True
+            )  # even if this run goes no further, the results file is out of date now
     _tell(report, intake.bad_count, emit)
     return report, lanes, intake.bad_count
 
@@ -238,14 +273,20 @@ def _tell(report: IndexReport, bad_rows: int, emit: Emit) -> None:
     if report.changed:
         emit(Notice(f"{report.changed:,} rows changed since they were answered; they run again"))
     if report.removed:
-        emit(Notice(f"{report.removed:,} answered rows are no longer in the input; their results are left out"))
+        emit(
+            Notice(
+                f"{report.removed:,} answered rows are no longer in the input; their results are "
+                f"left out"
+            )
+        )
 
 
 def _spooled(options: RunOptions, paths: Paths, stdin: BinaryIO) -> Path | None:
     if "-" not in options.inputs or stdin.isatty():
         return None
     private_dir(paths.runs, named_by=STATE_DIR)
-    # Under a name of its own: processes of two containers may share this folder and have one number.
+    # Under a name of its own: processes of two containers may share this folder and
+    # have one number.
     spool = new_file(paths.runs, "stdin-", ".jsonl", "")
     with spool.open("wb") as file:
         shutil.copyfileobj(stdin, file, _READ_BYTES)
@@ -294,4 +335,6 @@ def _check_inputs(options: RunOptions, output: Path | None) -> None:
     for path in (Path(name) for name in options.inputs if name != "-"):
         check_file(path, text=options.text)
         if output is not None and output.exists() and output.samefile(path):
-            raise ClaudebatchError(f"{path} is both input and output", fix="write elsewhere with -o")
+            raise ClaudebatchError(
+                f"{path} is both input and output", fix="write elsewhere with -o"
+            )

@@ -1,4 +1,6 @@
-"""Answers that were paid for and never shown: a crash between an attempt's commit and its result's."""
+"""Answers that were paid for and never shown: a crash between an attempt's commit and
+its result's.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,20 @@ _ATTEMPT = "SELECT model, body, cost, cost_known, latency_ms, request_id, digest
 
 def recovered(connection: sqlite3.Connection, sources: InputSources, money: Money) -> list[Outcome]:
     """The outcomes of answers that the journal holds and the results do not."""
-    found = (_outcome(connection, sources, row, attempt) for row, attempt in unshown_answers(connection))
+    found = (
+        _outcome(connection, sources, row, attempt) for row, attempt in unshown_answers(connection)
+    )
     return [outcome for outcome in found if outcome is not None]
 
 
-def _outcome(connection: sqlite3.Connection, sources: InputSources, row: int, attempt: int) -> Outcome | None:
+def _outcome(
+    connection: sqlite3.Connection, sources: InputSources, row: int, attempt: int
+) -> Outcome | None:
     ref = RowRef(*connection.execute(_ROW, (row,)).fetchone())
     call = sources.call(ref, sources.line(ref))
-    model, body, cost, known, latency_ms, request_id, digest = connection.execute(_ATTEMPT, (attempt,)).fetchone()
+    model, body, cost, known, latency_ms, request_id, digest = connection.execute(
+        _ATTEMPT, (attempt,)
+    ).fetchone()
     if body_digest(body) != digest or not is_sound(connection, attempt):
         raise damaged(connection, f"the answer to row {row}")
     if call is None:

@@ -1,4 +1,6 @@
-"""The rows of one lane, a chunk at a time, read again from the input when their turn comes."""
+"""The rows of one lane, a chunk at a time, read again from the input when their turn
+comes.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,17 @@ from claudebatch.inputs import parse_line
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal import RowRef
 
-# Longer lines are read one by one when their turn comes: a chunk of them must not fill the memory.
+# Longer lines are read one by one when their turn comes: a chunk of them must not fill
+# the memory.
 _BLOCK_BYTES = 1 << 16
 _ROWS_A_TURN = 32
 
 LookAhead: TypeAlias = Callable[[Sequence[Call]], Awaitable[None]]
 """Told of calls that are about to be made."""
 Pending: TypeAlias = Callable[[str, int, int], Awaitable[list[RowRef]]]
-"""(lane, after, count) → the next *count* rows of *lane* after row number *after* that still need an answer."""
+"""(lane, after, count) → the next *count* rows of *lane* after row number *after* that
+still need an answer.
+"""
 
 
 class InputSources:
@@ -37,7 +42,9 @@ class InputSources:
         self._workshop = workshop
 
     def lines(self, refs: Sequence[RowRef]) -> list[bytes | None]:
-        """The lines of *refs*, in as few reads as they lie together; None for one better read when its turn comes."""
+        """The lines of *refs*, in as few reads as they lie together; None for one
+        better read when its turn comes.
+        """
         found: list[bytes | None] = []
         for block in _blocks(refs):
             start = block[0].offset
@@ -60,7 +67,9 @@ class InputSources:
         if data is None:
             return None
         try:
-            prompt = parse_line(data, self._workshop.defaults, file=self._names[ref.source], line=ref.line)
+            prompt = parse_line(
+                data, self._workshop.defaults, file=self._names[ref.source], line=ref.line
+            )
         except BadRow:
             return None
         if prompt.digest != ref.digest:
@@ -84,7 +93,9 @@ class InputSources:
 
 
 def _blocks(refs: Sequence[RowRef]) -> Iterator[list[RowRef]]:
-    """Runs of rows that lie together in one file, of at most `_BLOCK_BYTES` unless a single row is longer."""
+    """Runs of rows that lie together in one file, of at most `_BLOCK_BYTES` unless a
+    single row is longer.
+    """
     block: list[RowRef] = []
     for ref in refs:
         if block and not _together(block[0], block[-1], ref):
@@ -112,12 +123,18 @@ def _turn() -> Generator[None, None, None]:
 class RowFeed:
     """Hands one lane's calls to its workers, in input order.
 
-    *look_ahead* is told of a chunk of calls before the first of them is handed out, so that what is known about
-    them can be fetched for all at once.
+    *look_ahead* is told of a chunk of calls before the first of them is handed out, so
+    that what is known about them can be fetched for all at once.
     """
 
     def __init__(
-        self, lane: str, pending: Pending, sources: InputSources, *, look_ahead: LookAhead, chunk: int = 256
+        self,
+        lane: str,
+        pending: Pending,
+        sources: InputSources,
+        *,
+        look_ahead: LookAhead,
+        chunk: int = 256,
     ) -> None:
         self.lane = lane
         self._pending = pending
@@ -125,8 +142,8 @@ class RowFeed:
         self._look_ahead = look_ahead
         self._chunk = chunk
         self._refilling = asyncio.Lock()
-        # Mutable: calls at hand (or rows too long to be read ahead), the last row fetched, and how many rows were
-        # no longer what was checked.
+        # Mutable: calls at hand (or rows too long to be read ahead), the last row
+        # fetched, and how many rows were no longer what was checked.
         self._ready: deque[Call | RowRef] = deque()
         self._coming: asyncio.Future[tuple[list[Call | RowRef], bool]] | None = None
         self._last = 0
@@ -142,7 +159,8 @@ class RowFeed:
                 await self._refill()
             call = self._ready.popleft()
             if len(self._ready) % _ROWS_A_TURN == 0:
-                # Rows out of the cache never wait for anything: let the fetching of the next chunk go on, too.
+                # Rows out of the cache never wait for anything: let the fetching of the
+                # next chunk go on, too.
                 await _turn()
             if isinstance(call, Call):
                 return call
@@ -173,7 +191,9 @@ class RowFeed:
         rows = await self._pending(self.lane, self._last, self._chunk)
         if rows:
             self._last = rows[-1].row
-        read = (self._read(row, data) for row, data in zip(rows, self._sources.lines(rows), strict=True))
+        read = (
+            self._read(row, data) for row, data in zip(rows, self._sources.lines(rows), strict=True)
+        )
         chunk = [call for call in read if call is not None]
         await self._look_ahead([call for call in chunk if isinstance(call, Call)])
         return chunk, len(rows) < self._chunk

@@ -7,18 +7,28 @@ from collections import Counter
 from collections.abc import Callable
 
 from claudebatch.core.domain import Call, Pico, Usage
-from claudebatch.core.events import AttemptFinished, AttemptStarted, Event, Retrying, RowFinished, Waiting
+from claudebatch.core.events import (
+    AttemptFinished,
+    AttemptStarted,
+    Event,
+    Retrying,
+    RowFinished,
+    Waiting,
+)
 from claudebatch.core.pool_waits import PoolWaits
 from claudebatch.core.reports import Bound
 
-# Buckets one per cent wide: percentiles of a million latencies in a few hundred numbers.
+# Buckets one per cent wide: percentiles of a million latencies in a few hundred
+# numbers.
 _STEP = math.log(1.01)
 
 
 class RunCounts:
     """Subscribes to events; every number is of this session."""
 
-    def __init__(self, now: Callable[[], float], expect: Callable[[Call], Pico] | None = None) -> None:
+    def __init__(
+        self, now: Callable[[], float], expect: Callable[[Call], Pico] | None = None
+    ) -> None:
         """*expect* gives what a call was expected to cost."""
         self._standing = PoolWaits(now)
         self._expect = expect
@@ -60,7 +70,9 @@ class RunCounts:
         return tuple(Bound(*key, stood[key]) for key in sorted(stood, key=lambda key: -stood[key]))
 
     def percentile(self, share: float) -> int:
-        """The latency in milliseconds that *share* of the answers stayed below, to one per cent."""
+        """The latency in milliseconds that *share* of the answers stayed below, to one
+        per cent.
+        """
         rank = share * self._latencies.total()
         for bucket in sorted(self._latencies):
             rank -= self._latencies[bucket]

@@ -35,7 +35,14 @@ from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys, Money, Parts, build_stack
-from claudebatch.storage.journal import Journal, RowFilter, RowKey, RowRef, pending_keys, pending_rows
+from claudebatch.storage.journal import (
+    Journal,
+    RowFilter,
+    RowKey,
+    RowRef,
+    pending_keys,
+    pending_rows,
+)
 from claudebatch.storage.journal.queries import give_up_on_sent, leave_out_unknown, totals
 from claudebatch.storage.journal.rescue import Rescue, absorb
 from claudebatch.storage.ledger import LedgerWriter
@@ -46,7 +53,9 @@ Row = TypeVar("Row", RowKey, RowRef)
 class Session:
     """Does what is left of a run, and says how it ended."""
 
-    def __init__(self, options: RunOptions, workshop: RunSetup, run: OpenRun, around: RunDependencies) -> None:
+    def __init__(
+        self, options: RunOptions, workshop: RunSetup, run: OpenRun, around: RunDependencies
+    ) -> None:
         self._options = options
         self._workshop = workshop
         self._run = run
@@ -65,7 +74,9 @@ class Session:
         self._engine: Engine | None = None
 
     async def go(self) -> RunSummary:
-        """Answer every pending row, or stop for a good reason. Raises only for what is a bug or a broken disk."""
+        """Answer every pending row, or stop for a good reason. Raises only for what is
+        a bug or a broken disk.
+        """
         options, run, around = self._options, self._run, self._around
         begin(run, around.paths.ledger)
         connection = run.folder.journal
@@ -80,7 +91,9 @@ class Session:
             purse=bool(caps),
         )
         before = totals(connection)
-        ledger.rebuild(connection)  # a run that died before its first request may have left a hold, too
+        ledger.rebuild(
+            connection
+        )  # a run that died before its first request may have left a hold, too
         if lost:
             self._tell_lost(lost, before.unknown)
         if options.unknown == "skip":
@@ -95,7 +108,13 @@ class Session:
             )
         )  # fmt: skip
         rescue = Rescue(run.folder.path, run.run_id)
-        journal = Journal(connection, output=output, ledger=ledger, on_failure=self._journal_failed, rescue=rescue.save)
+        journal = Journal(
+            connection,
+            output=output,
+            ledger=ledger,
+            on_failure=self._journal_failed,
+            rescue=rescue.save,
+        )
         purse = SessionBudget(config, run.run_id, before, around, self._drain)
         try:
             money = await purse.open(caps, journal, today=self._finishing.today, emit=self._emit)
@@ -124,7 +143,12 @@ class Session:
     def _leave_out(self, connection: sqlite3.Connection) -> None:
         left = leave_out_unknown(connection)
         if left:
-            self._emit(Notice(f"{left} rows whose requests may have been billed are not asked again: --unknown skip"))
+            self._emit(
+                Notice(
+                    f"{left} rows whose requests may have been billed are not asked again: "
+                    f"--unknown skip"
+                )
+            )
 
     @property
     def _output_name(self) -> str:
@@ -156,7 +180,8 @@ class Session:
         )
         look_ahead = _look_ahead(cache, keys)
         feeds = [
-            RowFeed(lane, self._pending(journal, pending_rows), sources, look_ahead=look_ahead) for lane in run.lanes
+            RowFeed(lane, self._pending(journal, pending_rows), sources, look_ahead=look_ahead)
+            for lane in run.lanes
         ]
         finish = self._finishing.into(journal)
         engine = Engine(
@@ -172,9 +197,13 @@ class Session:
         self._engine = engine
         try:
             with self._signals.caught_by(self._loop, engine):
-                for outcome in await journal.read(lambda connection: recovered(connection, sources, self._money)):
+                for outcome in await journal.read(
+                    lambda connection: recovered(connection, sources, self._money)
+                ):
                     await finish(outcome)
-                await journal.flush()  # else their rows would still be pending, and be answered again
+                await (
+                    journal.flush()
+                )  # else their rows would still be pending, and be answered again
                 if cache is not None:
                     await self._replay(journal, cache)
                     await journal.flush()
@@ -182,7 +211,10 @@ class Session:
             changed = sum(feed.changed for feed in feeds)
             if changed:
                 self._emit(
-                    Notice(f"{changed:,} lines of the input changed during the run; their rows are left to be done")
+                    Notice(
+                        f"{changed:,} lines of the input changed during the run; their rows are "
+                        f"left to be done"
+                    )
                 )
             return ended
         finally:
@@ -218,7 +250,9 @@ class Session:
         wanted = RowFilter(options.limit, options.retry_failed, options.unknown == "skip")
 
         async def pending(lane: str, after: int, count: int) -> list[Row]:
-            return await journal.read(lambda connection: rows(connection, wanted, lane, after, count))
+            return await journal.read(
+                lambda connection: rows(connection, wanted, lane, after, count)
+            )
 
         return pending
 
@@ -250,7 +284,8 @@ class Session:
         self._loop.call_soon_threadsafe(self._emit, Notice(text))
 
     def _journal_failed(self, reason: str) -> None:
-        # Called in the journal's thread: nothing more may be sent, whatever the workers are waiting for.
+        # Called in the journal's thread: nothing more may be sent, whatever the workers
+        # are waiting for.
         self._loop.call_soon_threadsafe(self._drain.start, reason)
 
 
@@ -258,11 +293,17 @@ def _close(journal: Journal, output: Lines, ledger: LedgerWriter) -> None:
     try:
         output.close()
     except OSError as error:
-        journal.fail(OutputFailed(f"the results cannot be written: {error}", fix="free some space or mend the disk"))
+        journal.fail(
+            OutputFailed(
+                f"the results cannot be written: {error}", fix="free some space or mend the disk"
+            )
+        )
     try:
         ledger.close()
     except sqlite3.Error as error:
-        journal.fail(JournalFailed(f"the spend ledger cannot be written: {error}", fix="mend the disk"))
+        journal.fail(
+            JournalFailed(f"the spend ledger cannot be written: {error}", fix="mend the disk")
+        )
 
 
 def _look_ahead(cache: DiskCacheStore | None, keys: Keys) -> LookAhead:

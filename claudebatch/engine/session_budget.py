@@ -1,4 +1,6 @@
-"""The money of one session: the run's own cap, and those that it shares with all other runs of this machine."""
+"""The money of one session: the run's own cap, and those that it shares with all other
+runs of this machine.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ from claudebatch.storage.ledger.shared_caps import SharedCap, SharedCaps
 
 
 def shared_caps(config: Config, *, rehearsal: bool) -> tuple[SharedCap, ...]:
-    """The caps that a run under *config* shares with others; a rehearsal costs nothing and has none."""
+    """The caps that a run under *config* shares with others; a rehearsal costs nothing
+    and has none.
+    """
     if rehearsal:
         return ()
     caps, tagged, tag = config.caps, config.tag_caps, config.tag
@@ -46,13 +50,17 @@ def overshoot(config: Config) -> Pico:
     """The most by which the run's own cap may be passed, as `budget.mode` has it."""
     if config.caps.run is None or config.caps.mode == "strict":
         return 0
-    return int(from_usd(config.caps.run) * Decimal(str(share("budget.overshoot", config.caps.overshoot))))
+    return int(
+        from_usd(config.caps.run) * Decimal(str(share("budget.overshoot", config.caps.overshoot)))
+    )
 
 
 class SessionBudget:
     """The purse that the layers draw from, opened and closed with the session."""
 
-    def __init__(self, config: Config, run_id: str, before: Totals, around: RunDependencies, drain: Drain) -> None:
+    def __init__(
+        self, config: Config, run_id: str, before: Totals, around: RunDependencies, drain: Drain
+    ) -> None:
         """*before*: what earlier sessions of the run have spent."""
         cap = config.caps.run
         self._around = around
@@ -73,7 +81,12 @@ class SessionBudget:
     ) -> RunBudget | SharedBudget:
         """The purse under the run's own cap and *caps*."""
         if self._overshoot:
-            emit(Notice(f"budget.mode is expected: the cap may be passed by up to ${usd_text(self._overshoot)}"))
+            emit(
+                Notice(
+                    f"budget.mode is expected: the cap may be passed by up to "
+                    f"${usd_text(self._overshoot)}"
+                )
+            )
         if not caps:
             return self.own
         path = self._around.paths.ledger

@@ -1,4 +1,6 @@
-"""Signals: the first one drains the run, the second stops it at once; nothing received is lost either way."""
+"""Signals: the first one drains the run, the second stops it at once; nothing received
+is lost either way.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The two ends of a session: an output file that agrees with the journal, and the summary."""
+"""The two ends of a session: an output file that agrees with the journal, and the
+summary.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,10 @@ from claudebatch.storage.results_file import FileOutput, OutputRepair, StreamOut
 
 # Rows of the input, those with an answer, and those with a failure and no answer.
 _ROWS = (
-    "SELECT (SELECT count(*) FROM rows WHERE live AND position < :end), coalesce(sum(ok), 0), coalesce(sum(NOT ok), 0)"
-    " FROM (SELECT max(x.ok) AS ok FROM results x JOIN rows r ON r.row = x.row WHERE r.live AND r.position < :end"
+    "SELECT (SELECT count(*) FROM rows WHERE live AND position < :end), coalesce(sum(ok), 0), "
+    "coalesce(sum(NOT ok), 0)"
+    " FROM (SELECT max(x.ok) AS ok FROM results x JOIN rows r ON r.row = x.row WHERE r.live AND "
+    "r.position < :end"
     " GROUP BY x.row)"
 )
 _CODES = {
@@ -61,7 +65,13 @@ class SummaryBuilder:
     """Knows the state of the run before the session, and compares at the end."""
 
     def __init__(
-        self, options: RunOptions, run: OpenRun, workshop: RunSetup, counts: RunCounts, *, started: float
+        self,
+        options: RunOptions,
+        run: OpenRun,
+        workshop: RunSetup,
+        counts: RunCounts,
+        *,
+        started: float,
     ) -> None:
         self._options = options
         self._run = run
@@ -96,8 +106,12 @@ class SummaryBuilder:
         folder.note(stale=self._options.retry_failed)
         return FileOutput(path)
 
-    def sum_up(self, ended: Ended, caught: signal.Signals | None, *, simulated: bool, now: float) -> RunSummary:
-        """Put the output in its final form and say how the run stands. Raises what a worker crashed with."""
+    def sum_up(
+        self, ended: Ended, caught: signal.Signals | None, *, simulated: bool, now: float
+    ) -> RunSummary:
+        """Put the output in its final form and say how the run stands. Raises what a
+        worker crashed with.
+        """
         if ended.crashed is not None:
             raise ended.crashed
         self._finish_output()
@@ -169,7 +183,9 @@ class SummaryBuilder:
         else:
             folder.note(stale=False)
 
-    def _exit_code(self, ended: Ended, caught: signal.Signals | None, *, pending: int, failed: int) -> ExitCode:
+    def _exit_code(
+        self, ended: Ended, caught: signal.Signals | None, *, pending: int, failed: int
+    ) -> ExitCode:
         codes = [ExitCode.OK]
         if pending or not self._options.accepts(failed):
             codes.append(ExitCode.ROWS_FAILED)
@@ -191,7 +207,9 @@ class SummaryBuilder:
         if code is ExitCode.ROWS_FAILED and self._options.unknown != "retry":
             return shlex.join(_without(again, "--unknown"))
         if code in (ExitCode.OK, ExitCode.ROWS_FAILED):
-            return shlex.join([*again, *(() if self._options.retry_failed else ("--retry-failed",))])
+            return shlex.join(
+                [*again, *(() if self._options.retry_failed else ("--retry-failed",))]
+            )
         if code is ExitCode.BUDGET and _of_run(ended.over_budget) and self.cap is not None:
             enough = max(self.cap * 2, ended.over_budget.needed if ended.over_budget else 0)
             return shlex.join([*_without(again, "--budget"), "--budget", str(_in_cents(enough))])
@@ -205,7 +223,8 @@ def _to_standard_output(lines: Iterable[bytes]) -> StreamOutput:
             output.append([line])
     except OSError as error:
         raise StorageError(
-            f"the results cannot be written: {error.strerror}", fix="run the same command again: nothing is lost"
+            f"the results cannot be written: {error.strerror}",
+            fix="run the same command again: nothing is lost",
         ) from error
     return output
 
@@ -246,4 +265,6 @@ def _tell(repair: OutputRepair, path: str, emit: Callable[[Notice], None], *, st
     elif repair.torn:
         emit(Notice(f"{path} ended in a torn line; it was mended"))
     elif repair.added and not stale:
-        emit(Notice(f"{path} lacked {repair.added} results; they were added from the run's journal"))
+        emit(
+            Notice(f"{path} lacked {repair.added} results; they were added from the run's journal")
+        )

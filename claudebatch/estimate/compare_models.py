@@ -15,8 +15,10 @@ from claudebatch.routing.request import request_body
 from claudebatch.setup.run_setup import RunSetup
 
 SAMPLE = 300
-"""Rows of each model that are measured for every other one. What they cost there for each token that they take here
-differs little from row to row: the sums of such a sample are within a few per cent, those of a smaller file exact."""
+"""Rows of each model that are measured for every other one. What they cost there for
+each token that they take here differs little from row to row: the sums of such a sample
+are within a few per cent, those of a smaller file exact.
+"""
 _OUTPUT_WEIGHT = 5
 """A token of output costs so much more than one of input, at every current model."""
 
@@ -31,17 +33,21 @@ class Group(NamedTuple):
 
     model: str
     cached: bool
-    """Their answers are kept, from this model: another one would be asked for new ones."""
+    """Their answers are kept, from this model: another one would be asked for new ones.
+    """
 
 
 class Comparison:
     """Adds up, row by row of a sample, what each of some models would cost."""
 
-    def __init__(self, models: Sequence[ModelFacts], forecast: Forecast, workshop: RunSetup) -> None:
+    def __init__(
+        self, models: Sequence[ModelFacts], forecast: Forecast, workshop: RunSetup
+    ) -> None:
         self._models = [facts for facts in models if workshop.prices.knows(facts.id)]
         self._forecast = forecast
         self._workshop = workshop
-        # Mutable, added to by `add`: by group of rows, their weight; by other model and group, expected and batch.
+        # Mutable, added to by `add`: by group of rows, their weight; by other model and
+        # group, expected and batch.
         self._weights: defaultdict[Group, float] = defaultdict(float)
         self._sums: defaultdict[tuple[str, Group], list[Pico]] = defaultdict(lambda: [0, 0])
 
@@ -55,7 +61,8 @@ class Comparison:
                 self._add(call, own, facts, self._sums[facts.id, group])
 
     def of(self, totals: Mapping[Group, float]) -> tuple[Elsewhere, ...]:
-        """What all rows would cost, the cheapest first. *totals*: the weight of each group's rows, sampled or not.
+        """What all rows would cost, the cheapest first. *totals*: the weight of each
+        group's rows, sampled or not.
 
         Nothing is compared where nothing would be sent.
         """
@@ -70,10 +77,14 @@ class Comparison:
         return tuple(sorted(found, key=lambda other: (other.expected, other.model)))
 
     def _add(self, call: Call, own: RequestShape, facts: ModelFacts, sums: list[Pico]) -> None:
-        as_it_is = own.model == facts.id and (own.speed != "fast" or self._workshop.prices.knows_fast(own.model))
+        as_it_is = own.model == facts.id and (
+            own.speed != "fast" or self._workshop.prices.knows_fast(own.model)
+        )
         there = own if as_it_is else self._moved(call, own, facts)
         known = self._workshop.catalog.facts(own.model).tokenizer
-        expected = self._forecast.expect(there, like=own, longer=token_ratio(known, facts.tokenizer))
+        expected = self._forecast.expect(
+            there, like=own, longer=token_ratio(known, facts.tokenizer)
+        )
         sums[0] += self._forecast.cost(there, expected)
         sums[1] += self._forecast.batch_cost(there, expected)
 

@@ -1,4 +1,6 @@
-"""How far the built-in rule for input tokens is off, by the API's own count of some rows."""
+"""How far the built-in rule for input tokens is off, by the API's own count of some
+rows.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +22,11 @@ class CountedRow(NamedTuple):
 
 
 def counted(pairs: Sequence[tuple[int, int]], rows: int) -> Counted | None:
-    """What (estimated, counted) tokens of a random sample of *rows* rows say; None where the sample is empty.
+    """What (estimated, counted) tokens of a random sample of *rows* rows say; None
+    where the sample is empty.
 
-    The ratio of sums, with the usual standard error of a ratio estimate: it is exact where all rows were counted.
+    The ratio of sums, with the usual standard error of a ratio estimate: it is exact
+    where all rows were counted.
     """
     estimated = sum(pair[0] for pair in pairs)
     if not estimated:

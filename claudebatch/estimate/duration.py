@@ -1,4 +1,6 @@
-"""How long a run will take and what it waits for: the decisions of its pools, driven over its rows without waiting."""
+"""How long a run will take and what it waits for: the decisions of its pools, driven
+over its rows without waiting.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ from claudebatch.models.catalog import Catalog
 from claudebatch.setup.pools import make_pace, slots
 
 _DRIVEN = 20_000
-"""Rows of a pool that are driven one by one; what comes after them goes on as the second half of them did."""
+"""Rows of a pool that are driven one by one; what comes after them goes on as the
+second half of them did.
+"""
 _TOKEN_STEP = 1000
 
 Rates: TypeAlias = tuple[float | None, float | None, float | None]
@@ -29,13 +33,17 @@ _STARTING = ("first answer", "gentle start")
 """Only short runs wait for these most, and nothing can be done about them."""
 _PIECE_S = 1.5
 _FEWEST_PIECES = 4
-"""Answers that the pace watches are taken to come in pieces of so many seconds, and in no fewer than so many."""
+"""Answers that the pace watches are taken to come in pieces of so many seconds, and in
+no fewer than so many.
+"""
 _FIRST_TOKEN_S = 1.0
 _TOKENS_PER_S = 60.0
 
 
 def usual_latency(output_tokens: int) -> float:
-    """Seconds that an answer of so many tokens may take; a rule of thumb, models differ by a factor of three."""
+    """Seconds that an answer of so many tokens may take; a rule of thumb, models differ
+    by a factor of three.
+    """
     return _FIRST_TOKEN_S + output_tokens / _TOKENS_PER_S
 
 
@@ -46,7 +54,9 @@ class ApiModel:
     latency_s: Callable[[int], float] = usual_latency
     """Seconds that an answer of so many output tokens takes."""
     burst_s: float = 60.0
-    """Seconds of allowance in its full buckets: recorded answers of fresh accounts show a whole minute remaining."""
+    """Seconds of allowance in its full buckets: recorded answers of fresh accounts show
+    a whole minute remaining.
+    """
     start_s: float = 1.5
     """From the command to the first request: most of it loads the SDK."""
     limits: Callable[[str], Rates] | None = None
@@ -64,10 +74,16 @@ class Duration:
 
 
 class Durations:
-    """Takes the rows that will be sent, in their order; lanes do not wait for each other, so the slowest one counts."""
+    """Takes the rows that will be sent, in their order; lanes do not wait for each
+    other, so the slowest one counts.
+    """
 
-    def __init__(self, config: Config, catalog: Catalog, api: ApiModel, *, before: PastUsage | None = None) -> None:
-        """*before* has corrected the sizes of the rows already, where it knows their model."""
+    def __init__(
+        self, config: Config, catalog: Catalog, api: ApiModel, *, before: PastUsage | None = None
+    ) -> None:
+        """*before* has corrected the sizes of the rows already, where it knows their
+        model.
+        """
         self._before = _Corrected(before) if before is not None else None
         self._config = config
         self._catalog = catalog
@@ -80,13 +96,18 @@ class Durations:
         pool = self._catalog.pool_of(call.model)
         drive = self._drives.get(pool)
         if drive is None:
-            drive = self._drives[pool] = _Drive(self._config, self._catalog, pool, self._api, self._before)
+            drive = self._drives[pool] = _Drive(
+                self._config, self._catalog, pool, self._api, self._before
+            )
         drive.add(call)
 
     def longest(self) -> Duration | None:
         """The slowest pool's; None where nothing is to be sent."""
         start_s = self._api.start_s
-        found = [Duration(start_s + drive.seconds(), pool, drive.bound_by()) for pool, drive in self._drives.items()]
+        found = [
+            Duration(start_s + drive.seconds(), pool, drive.bound_by())
+            for pool, drive in self._drives.items()
+        ]
         return max(found, key=lambda duration: duration.seconds, default=None)
 
 
@@ -104,14 +125,18 @@ class _Coming:
 class _Drive:
     """One pool's run in a time of its own."""
 
-    def __init__(self, config: Config, catalog: Catalog, pool: str, api: ApiModel, before: PastUsage | None) -> None:
+    def __init__(
+        self, config: Config, catalog: Catalog, pool: str, api: ApiModel, before: PastUsage | None
+    ) -> None:
         # Mutable, changed by the methods below only.
         self._pace = make_pace(config, catalog, pool, now=0.0)
         self._slots = ConcurrencyLimit(*slots(config))
         self._learned = UsageEstimates(before)
         self._latency_s = api.latency_s
         limits = api.limits(pool) if api.limits else _whole(self._pace.limits, config)
-        self._levels = [_Level(per_minute, api.burst_s) if per_minute else None for per_minute in limits]
+        self._levels = [
+            _Level(per_minute, api.burst_s) if per_minute else None for per_minute in limits
+        ]
         self._now = 0.0
         self._half_at = 0.0
         self._last = 0.0
@@ -126,7 +151,8 @@ class _Drive:
             return
         while (wait := self._wait(call)) is not None:
             until = min(self._now + wait.seconds, self._out[0][0] if self._out else inf)
-            # After centuries at next to no limit a short wait is below what a float can add: time goes on all the same.
+            # After centuries at next to no limit a short wait is below what a float can
+            # add: time goes on all the same.
             until = max(until, nextafter(self._now, inf))
             self._waited[wait.reason] += until - self._now
             self._now = until
@@ -191,7 +217,10 @@ class _Drive:
         if (output := self._levels[2]) is not None:
             output.take(0 if booking.watched else call.size.output_tokens, at)
         if booking.watched:
-            self._produce(-call.size.output_tokens / max(coming.piece_s * coming.pieces, _PIECE_S / _FEWEST_PIECES))
+            self._produce(
+                -call.size.output_tokens
+                / max(coming.piece_s * coming.pieces, _PIECE_S / _FEWEST_PIECES)
+            )
         usage = Usage(call.size.input_tokens, call.size.output_tokens)
         self._learned.learn(call, usage)
         self._slots.free(at, answered=True)

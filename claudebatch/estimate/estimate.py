@@ -1,7 +1,9 @@
-"""`run --dry-run`: the same checks, routes and keys as a real run, and nothing sent, written or imported for sending.
+"""`run --dry-run`: the same checks, routes and keys as a real run, and nothing sent,
+written or imported for sending.
 
-First the rows are put into a plan, then they are priced: what a sample shows, if the API is asked to count one, and
-what the comparison with other models needs, both come out of the plan.
+First the rows are put into a plan, then they are priced: what a sample shows, if the
+API is asked to count one, and what the comparison with other models needs, both come
+out of the plan.
 """
 
 from __future__ import annotations
@@ -57,7 +59,9 @@ def estimate(
     cap: Pico | None,
     output: str,
 ) -> Estimate:
-    """What a run over *files* would do and cost. Raises `InvalidInput` as the run itself would."""
+    """What a run over *files* would do and cost. Raises `InvalidInput` as the run
+    itself would.
+    """
     with planned(workshop, files, kept, limit=limit) as plan:
         sizes = _counts(plan, questions)
         forecast = Forecast(
@@ -66,7 +70,9 @@ def estimate(
             configured_output=workshop.config.expected_output_tokens is not None,
             counted=sizes,
         )
-        sums = _Sums(forecast, Durations(workshop.config, workshop.catalog, questions.api, before=forecast))
+        sums = _Sums(
+            forecast, Durations(workshop.config, workshop.catalog, questions.api, before=forecast)
+        )
         for row in plan.sent():
             sums.add(*row)
         for asked in plan.cached():
@@ -126,7 +132,9 @@ class _Line:
 
 
 class _Sums:
-    """Adds up the rows that will be sent. In Python: SQLite's sums of 64-bit integers fail at nine million dollars."""
+    """Adds up the rows that will be sent. In Python: SQLite's sums of 64-bit integers
+    fail at nine million dollars.
+    """
 
     def __init__(self, forecast: Forecast, durations: Durations) -> None:
         self._forecast = forecast
@@ -181,7 +189,9 @@ class _Sums:
             outputs=self._forecast.output_basis(standing.model, standing.rule, sums.rows),
         )
 
-    def _price(self, line: _Line, request: RequestShape, short: Expected, expected: Expected) -> None:
+    def _price(
+        self, line: _Line, request: RequestShape, short: Expected, expected: Expected
+    ) -> None:
         try:
             line.low += self._forecast.cost(request, short)
             line.expected += self._forecast.cost(request, expected)

@@ -1,6 +1,7 @@
 """What one row is expected to take and to cost, from what is known before it is sent.
 
-A dry run adds this up over a file; a run adds it up over the rows that are answered, to put it beside what they cost.
+A dry run adds this up over a file; a run adds it up over the rows that are answered, to
+put it beside what they cost.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from claudebatch.core.reports import Basis
 from claudebatch.estimate.history import ENOUGH, Habits, History, Inputs
 from claudebatch.models.prices import PriceBook, UnknownPrice
 
-# Where nothing was learned: answers may be short, and the input estimate, which leans to the high side, too high.
+# Where nothing was learned: answers may be short, and the input estimate, which leans
+# to the high side, too high.
 _LOW_INPUT = 0.8
 _LOW_OUTPUT = 0.5
 _BUILT_IN = Inputs(fresh=1.0, low=_LOW_INPUT)
@@ -42,7 +44,9 @@ class RequestShape:
 
 @value
 class Expected:
-    """What one request is expected to take: the input as it will be billed, and the output beside it."""
+    """What one request is expected to take: the input as it will be billed, and the
+    output beside it.
+    """
 
     usage: Usage
     output_tokens: float
@@ -76,7 +80,9 @@ def asked(call: Call) -> RequestShape:
 
 
 class Forecast:
-    """Expects of each request what requests like it took. Pure: made once, it does not learn."""
+    """Expects of each request what requests like it took. Pure: made once, it does not
+    learn.
+    """
 
     def __init__(
         self,
@@ -86,7 +92,9 @@ class Forecast:
         configured_output: bool = False,
         counted: Mapping[str, Counted] | None = None,
     ) -> None:
-        """*configured_output*: the user said how long answers are; *counted*: by model, what a sample showed."""
+        """*configured_output*: the user said how long answers are; *counted*: by model,
+        what a sample showed.
+        """
         self._prices = prices
         self._history = history
         self._configured = configured_output
@@ -94,9 +102,12 @@ class Forecast:
         # Mutable: how each route counts, filled as routes are asked for.
         self._routes: dict[tuple[str, str], tuple[Inputs, Habits | None]] = {}
 
-    def expect(self, request: RequestShape, *, like: RequestShape | None = None, longer: float = 1.0) -> Expected:
-        """What *request* takes. Where nothing is known of its own route: what rows *like* this one do, whose answers
-        have so many times as many tokens here."""
+    def expect(
+        self, request: RequestShape, *, like: RequestShape | None = None, longer: float = 1.0
+    ) -> Expected:
+        """What *request* takes. Where nothing is known of its own route: what rows
+        *like* this one do, whose answers have so many times as many tokens here.
+        """
         inputs, habits = self._route(request.model, request.rule)
         if like is None or habits is not None:
             longer = 1.0
@@ -108,7 +119,9 @@ class Forecast:
         return Expected(_usage(request, inputs, habits), output, searches)
 
     def at_least(self, request: RequestShape) -> Expected:
-        """What *request* takes if its input counts as little, and its answer is as short, as those of one in ten."""
+        """What *request* takes if its input counts as little, and its answer is as
+        short, as those of one in ten.
+        """
         inputs, habits = self._route(request.model, request.rule)
         if self._configured or habits is None:
             output = request.output_estimate * _LOW_OUTPUT
@@ -119,12 +132,18 @@ class Forecast:
     def cost(self, request: RequestShape, expected: Expected) -> Pico:
         """What *request* costs if it takes *expected*; raises `UnknownPrice`."""
         searches = round(expected.web_searches * self._prices.rates(request.model).search)
-        return _linear(self._prices.cost, request.model, expected.usage, expected.output_tokens) + searches
+        return (
+            _linear(self._prices.cost, request.model, expected.usage, expected.output_tokens)
+            + searches
+        )
 
     def batch_cost(self, request: RequestShape, expected: Expected) -> Pico:
         """What it costs on the Batches API; raises `UnknownPrice`."""
         searches = round(expected.web_searches * self._prices.rates(request.model).search)
-        return _linear(self._prices.batch_cost, request.model, expected.usage, expected.output_tokens) + searches
+        return (
+            _linear(self._prices.batch_cost, request.model, expected.usage, expected.output_tokens)
+            + searches
+        )
 
     def cost_of(self, call: Call) -> Pico:
         """The expected cost of *call*; 0 where its model has no price."""
@@ -135,13 +154,16 @@ class Forecast:
             return 0
 
     def input_factor(self, model: str) -> float | None:
-        """Tokens that *model* counted for each estimated one, however billed; None where nothing was learned."""
+        """Tokens that *model* counted for each estimated one, however billed; None
+        where nothing was learned.
+        """
         inputs = self._history.inputs(model)
         return inputs.total if inputs is not None else None
 
     def mean_output(self, model: str, rule: str, bound: int) -> float | None:
-        """The mean length of this route's answers that are cut at *bound*; None where nothing was learned or the user
-        said it."""
+        """The mean length of this route's answers that are cut at *bound*; None where
+        nothing was learned or the user said it.
+        """
         habits = self._history.habits(model, rule)
         return None if self._configured or habits is None else habits.lengths.mean(bound)
 
@@ -179,10 +201,14 @@ class Forecast:
         found = self._routes.get((model, rule))
         if found is None:
             habits = self._history.habits(model, rule)
-            inputs = habits.inputs if habits is not None else self._history.inputs(model) or _BUILT_IN
+            inputs = (
+                habits.inputs if habits is not None else self._history.inputs(model) or _BUILT_IN
+            )
             counted = self._counted.get(model)
             if counted is not None:
-                inputs = replace(inputs.scaled(counted.factor), low=counted.factor * (1 - 2 * counted.error))
+                inputs = replace(
+                    inputs.scaled(counted.factor), low=counted.factor * (1 - 2 * counted.error)
+                )
             found = self._routes[model, rule] = inputs, habits
         return found
 
@@ -193,7 +219,9 @@ class Forecast:
 
 
 def _linear(cost: Callable[[str, Usage], Pico], model: str, usage: Usage, output: float) -> Pico:
-    """What *usage* and so many tokens of output cost. A mean of 8.4 tokens is not rounded: it counts as 8.4."""
+    """What *usage* and so many tokens of output cost. A mean of 8.4 tokens is not
+    rounded: it counts as 8.4.
+    """
     without = cost(model, usage)
     return without + round((cost(model, _with_output(usage, _STEP)) - without) * output / _STEP)
 

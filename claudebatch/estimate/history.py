@@ -1,4 +1,6 @@
-"""What the user's own earlier answers say of those to come: how much input counts for, how long answers are."""
+"""What the user's own earlier answers say of those to come: how much input counts for,
+how long answers are.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +16,15 @@ from claudebatch.storage.ledger.past_answers import PastAnswer
 ENOUGH = 10
 """Fewer answers say less than the rules that are built in."""
 _NEAR_ENOUGH = 20
-"""Where there are answers of the same input or tag, those of other runs only fill them up to so many: a trial with
-the first rows of a file says more of it than thousands of answers to something else."""
+"""Where there are answers of the same input or tag, those of other runs only fill them
+up to so many: a trial with the first rows of a file says more of it than thousands of
+answers to something else.
+"""
 _MEMORY = 4_000
-"""So many answers of a route are remembered. Lengths of answers differ by a factor of ten within one file: their mean
-is known to two per cent from so many, and to six from two hundred."""
+"""So many answers of a route are remembered. Lengths of answers differ by a factor of
+ten within one file: their mean is known to two per cent from so many, and to six from
+two hundred.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +48,12 @@ class Inputs:
         """The same mix, of *total* tokens for each estimated one."""
         by = total / self.total if self.total else 0.0
         return Inputs(
-            self.fresh * by, self.write_5m * by, self.write_1h * by, self.read * by, self.low * by, self.answers
+            self.fresh * by,
+            self.write_5m * by,
+            self.write_1h * by,
+            self.read * by,
+            self.low * by,
+            self.answers,
         )
 
 
@@ -62,9 +73,11 @@ class Lengths:
         return (self._sums[below] + bound * (len(self._sorted) - below)) / len(self._sorted)
 
     def error(self, rows: int) -> float:
-        """The standard error, as a share, of what `mean` says of the sum of *rows* more answers.
+        """The standard error, as a share, of what `mean` says of the sum of *rows* more
+        answers.
 
-        Chance in these rows and chance in those that were seen; that the rows are of another kind is not in it.
+        Chance in these rows and chance in those that were seen; that the rows are of
+        another kind is not in it.
         """
         seen = len(self._sorted)
         mean = self._sums[-1] / seen
@@ -100,8 +113,12 @@ class History:
         for far, answer in answers:
             routes[answer.model, answer.rule].add(far, answer)
             models[answer.model].add(far, answer)
-        self._routes = {route: _habits(seen.answers) for route, seen in routes.items() if seen.enough}
-        self._models = {model: _inputs(seen.answers) for model, seen in models.items() if seen.enough}
+        self._routes = {
+            route: _habits(seen.answers) for route, seen in routes.items() if seen.enough
+        }
+        self._models = {
+            model: _inputs(seen.answers) for model, seen in models.items() if seen.enough
+        }
 
     def habits(self, model: str, rule: str) -> Habits | None:
         """What *rule*'s rows took at *model*; None where too few were seen."""
@@ -159,4 +176,9 @@ def _inputs(answers: Sequence[PastAnswer]) -> Inputs:
 
 
 def _counted(answer: PastAnswer) -> int:
-    return answer.input_tokens + answer.cache_write_5m_tokens + answer.cache_write_1h_tokens + answer.cache_read_tokens
+    return (
+        answer.input_tokens
+        + answer.cache_write_5m_tokens
+        + answer.cache_write_1h_tokens
+        + answer.cache_read_tokens
+    )

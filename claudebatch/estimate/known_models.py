@@ -1,4 +1,6 @@
-"""What `claudebatch models` tells: facts, prices and limits of every model, the configuration applied."""
+"""What `claudebatch models` tells: facts, prices and limits of every model, the
+configuration applied.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,13 @@ from datetime import datetime
 
 from claudebatch.config.sections import Config, PoolLimitsSection
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.core.reports.models import ModelLine, ModelPrices, ModelsReport, TierLimitsLine, TokenPrices
+from claudebatch.core.reports.models import (
+    ModelLine,
+    ModelPrices,
+    ModelsReport,
+    TierLimitsLine,
+    TokenPrices,
+)
 from claudebatch.models.catalog import Catalog, ModelFacts, TierLimits
 from claudebatch.models.prices import PriceBook, Rates
 from claudebatch.models.prices.bundled import genai_version, own_table
@@ -19,7 +27,9 @@ _NO_LIMITS = PoolLimitsSection()
 
 
 def known_models(config: Config, asked: str | None, *, at: datetime) -> ModelsReport:
-    """Every model, or those whose name is or holds *asked*. Raises `ClaudebatchError` where there is none."""
+    """Every model, or those whose name is or holds *asked*. Raises `ClaudebatchError`
+    where there is none.
+    """
     desk = _Desk(config, at)
     own = own_table()
     return ModelsReport(
@@ -76,7 +86,9 @@ class _Desk:
             changed=tuple(self._config.models.get(facts.id, ())),
             prices=self._prices(facts.id),
             pool=pool,
-            shares_with=tuple(o.id for o in catalog.current(self._today) if o.pool == pool and o.id != facts.id),
+            shares_with=tuple(
+                o.id for o in catalog.current(self._today) if o.pool == pool and o.id != facts.id
+            ),
             limits=_limits(self._allowed.get(pool)),
             tiers={tier: _limits(catalog.limits(tier, pool)) for tier in _TIERS},
             context_window=facts.context_window,
@@ -111,7 +123,9 @@ class _Desk:
 
 def _limits(limits: TierLimits | PoolLimitsSection | None) -> TierLimitsLine:
     limits = limits or _NO_LIMITS
-    return TierLimitsLine(limits.requests_per_minute, limits.input_tokens_per_minute, limits.output_tokens_per_minute)
+    return TierLimitsLine(
+        limits.requests_per_minute, limits.input_tokens_per_minute, limits.output_tokens_per_minute
+    )
 
 
 def _per_mtok(rates: Rates) -> TokenPrices:

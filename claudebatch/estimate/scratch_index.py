@@ -1,4 +1,6 @@
-"""The rows of an input as a dry run sees them: in a database that is thrown away, so a million take no memory."""
+"""The rows of an input as a dry run sees them: in a database that is thrown away, so a
+million take no memory.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,9 @@ class EarlierResults:
     """The response cache's entries under some keys."""
     retry_failed: bool
     simulated: bool = False
-    """Whether the run would be a rehearsal: real results do not finish its rows, nor its results a real run's."""
+    """Whether the run would be a rehearsal: real results do not finish its rows, nor
+    its results a real run's.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +70,11 @@ class ScratchIndex:
     """The rows of some files. Made by `planned`, which throws it away."""
 
     def __init__(
-        self, connection: sqlite3.Connection, workshop: RunSetup, files: Sequence[Path], kept: EarlierResults
+        self,
+        connection: sqlite3.Connection,
+        workshop: RunSetup,
+        files: Sequence[Path],
+        kept: EarlierResults,
     ) -> None:
         self._connection = connection
         self._workshop = workshop
@@ -81,21 +89,30 @@ class ScratchIndex:
     def fill(self, limit: int | None) -> None:
         """Read the files. Raises `InvalidInput` as the run itself would."""
         intake = Intake(self._workshop, self._files, limit=limit)
-        self._connection.execute("BEGIN")  # one for all: a commit for each row would take longer than the row
+        self._connection.execute(
+            "BEGIN"
+        )  # one for all: a commit for each row would take longer than the row
         report = index_rows(self._connection, intake.records(self._add), limit=None)
         intake.refuse(report.twins)
         self._flush()
         self.bad_rows = intake.bad_count
         if report.twins:
-            self._connection.execute("DELETE FROM plan WHERE position NOT IN (SELECT position FROM rows)")
+            self._connection.execute(
+                "DELETE FROM plan WHERE position NOT IN (SELECT position FROM rows)"
+            )
         self._connection.execute("COMMIT")
         self._mark_finished()
 
     def standings(self) -> tuple[int, int, list[RouteTotals]]:
-        """All rows, those finished, and of the others how each route stands, in the order of their first rows."""
-        rows, finished = self._connection.execute("SELECT count(*), coalesce(sum(finished), 0) FROM plan").fetchone()
+        """All rows, those finished, and of the others how each route stands, in the
+        order of their first rows.
+        """
+        rows, finished = self._connection.execute(
+            "SELECT count(*), coalesce(sum(finished), 0) FROM plan"
+        ).fetchone()
         routes = self._connection.execute(
-            "SELECT model, rule, count(*), sum(cached), sum(repeated AND NOT cached) FROM plan WHERE NOT finished"
+            "SELECT model, rule, count(*), sum(cached), sum(repeated AND NOT cached) FROM plan "
+            "WHERE NOT finished"
             " GROUP BY model, rule ORDER BY min(position)"
         )
         return rows, finished, [RouteTotals(*route) for route in routes]
@@ -106,7 +123,9 @@ class ScratchIndex:
         return dict(self._connection.execute(query).fetchall())
 
     def sent(self) -> Iterator[tuple[RequestShape, Pico | None, int]]:
-        """The rows that will be sent, in order: what they ask, their worst case (None: no price), their bytes."""
+        """The rows that will be sent, in order: what they ask, their worst case (None:
+        no price), their bytes.
+        """
         query = f"SELECT worst, bytes, {_ASKED} FROM plan WHERE {_SENT} ORDER BY position"  # noqa: S608  # constants
         for worst, length, *fields in self._connection.execute(query):
             yield RequestShape(*fields), worst, length
@@ -116,9 +135,12 @@ class ScratchIndex:
         for fields in self._connection.execute(f"SELECT {_ASKED} FROM plan WHERE {_CACHED}"):  # noqa: S608  # constants
             yield RequestShape(*fields)
 
-    def sample(self, most: int, rng: random.Random, *, cached: bool = False) -> dict[str, list[int]]:
-        """Positions of at most *most* rows of each model that will be sent, by chance and in order; or of those
-        *cached*."""
+    def sample(
+        self, most: int, rng: random.Random, *, cached: bool = False
+    ) -> dict[str, list[int]]:
+        """Positions of at most *most* rows of each model that will be sent, by chance
+        and in order; or of those *cached*.
+        """
         found: defaultdict[str, list[int]] = defaultdict(list)
         seen: defaultdict[str, int] = defaultdict(int)
         query = f"SELECT position, model FROM plan WHERE {_CACHED if cached else _SENT}"  # noqa: S608  # constants
@@ -132,10 +154,14 @@ class ScratchIndex:
         return {model: sorted(positions) for model, positions in found.items()}
 
     def calls(self, positions: Iterable[int]) -> Iterator[Call]:
-        """The calls of some rows, read again from the files; without those that have changed meanwhile."""
+        """The calls of some rows, read again from the files; without those that have
+        changed meanwhile.
+        """
         query = "SELECT source, line, offset, length, digest FROM rows WHERE position = ?"
         for position in positions:
-            source, line, offset, length, digest = self._connection.execute(query, (position,)).fetchone()
+            source, line, offset, length, digest = self._connection.execute(
+                query, (position,)
+            ).fetchone()
             call = self._call(self._files[source], line, offset, length)
             if call is not None and call.prompt.digest == digest:
                 yield call
@@ -186,7 +212,9 @@ class ScratchIndex:
         if journal is None or not journal.exists():
             return
         self._connection.execute("ATTACH ? AS old", (f"{journal.absolute().as_uri()}?mode=ro",))
-        noted = self._connection.execute("SELECT value FROM old.meta WHERE key = 'simulated'").fetchone()
+        noted = self._connection.execute(
+            "SELECT value FROM old.meta WHERE key = 'simulated'"
+        ).fetchone()
         if noted is not None and (noted[0] == "true") is self._kept.simulated:
             self._connection.execute(_FINISHED, (self._kept.retry_failed,))
 

@@ -1,6 +1,7 @@
 """Input lines, whatever their shape, become prompts: `parse_line` is the way in.
 
-What an input line may look like, and what is refused and why, is written down in docs/input-format.md.
+What an input line may look like, and what is refused and why, is written down in
+docs/input-format.md.
 """
 
 from claudebatch.inputs.parse_line import Defaults, parse_line

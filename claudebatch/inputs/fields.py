@@ -1,7 +1,8 @@
-"""The parameters that a line may carry beside its prompt, and what each of them may hold.
+"""The parameters that a line may carry beside its prompt, and what each of them may
+hold.
 
-One check per parameter; a check names what it saw and how to mend it. What a *model* refuses is not decided
-here: the line does not know yet which model will answer it.
+One check per parameter; a check names what it saw and how to mend it. What a *model*
+refuses is not decided here: the line does not know yet which model will answer it.
 """
 
 from __future__ import annotations
@@ -19,13 +20,17 @@ from claudebatch.models.catalog import EFFORTS, THINKING_KINDS
 Check: TypeAlias = Callable[[str, Any], Sequence[Problem]]
 
 MAX_TOKENS_LIMIT = 1_000_000
-"""No model writes more than 300,000 tokens; a typo of several digits should not reach the budget."""
+"""No model writes more than 300,000 tokens; a typo of several digits should not reach
+the budget.
+"""
 
 
 def _text(name: str, value: Any) -> Sequence[Problem]:
     if isinstance(value, str) and value:
         return ()
-    return (wrong(name, "a string that is not empty", value, "write it in quotes, or leave it out"),)
+    return (
+        wrong(name, "a string that is not empty", value, "write it in quotes, or leave it out"),
+    )
 
 
 def _object(name: str, value: Any) -> Sequence[Problem]:
@@ -49,28 +54,54 @@ def _kind(name: str, value: Any, kinds: Collection[str]) -> Sequence[Problem]:
     """An object whose `type` is one of *kinds*."""
     if not isinstance(value, dict):
         example = next(iter(kinds))
-        return (wrong(name, 'an object with a "type"', value, f'write {{"type": "{example}"}}, or leave it out'),)
+        return (
+            wrong(
+                name,
+                'an object with a "type"',
+                value,
+                f'write {{"type": "{example}"}}, or leave it out',
+            ),
+        )
     return one_of(*kinds)(f"{name}.type", value.get("type"))
 
 
 def _max_tokens(name: str, value: Any) -> Sequence[Problem]:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        return (wrong(name, "a whole number above 0", value, "write a number such as 1024, or leave it out"),)
+        return (
+            wrong(
+                name,
+                "a whole number above 0",
+                value,
+                "write a number such as 1024, or leave it out",
+            ),
+        )
     if value > MAX_TOKENS_LIMIT:
-        return (wrong(name, f"at most {MAX_TOKENS_LIMIT}", value, "no model writes that much: lower it"),)
+        return (
+            wrong(
+                name, f"at most {MAX_TOKENS_LIMIT}", value, "no model writes that much: lower it"
+            ),
+        )
     return ()
 
 
 def _stop_sequences(name: str, value: Any) -> Sequence[Problem]:
     if isinstance(value, list) and all(isinstance(text, str) and text for text in value):
         return ()
-    return (wrong(name, "a list of strings that are not empty", value, 'write ["END"], or leave it out'),)
+    return (
+        wrong(
+            name, "a list of strings that are not empty", value, 'write ["END"], or leave it out'
+        ),
+    )
 
 
 def _stream(name: str, value: Any) -> Sequence[Problem]:
     if value is False:
         return ()
-    return (Problem(f'"{name}" is {shown(value)}', "remove it: claudebatch decides itself when to stream"),)
+    return (
+        Problem(
+            f'"{name}" is {shown(value)}', "remove it: claudebatch decides itself when to stream"
+        ),
+    )
 
 
 def _system(name: str, value: Any) -> Sequence[Problem]:
@@ -78,18 +109,31 @@ def _system(name: str, value: Any) -> Sequence[Problem]:
         return ()
     if isinstance(value, list):
         return check_system_blocks(name, value)
-    return (wrong(name, "a string or a list of text blocks", value, "write it in quotes, or leave it out"),)
+    return (
+        wrong(
+            name, "a string or a list of text blocks", value, "write it in quotes, or leave it out"
+        ),
+    )
 
 
 def _tools(name: str, value: Any) -> Sequence[Problem]:
     if not isinstance(value, list):
-        return (wrong(name, "a list of tools", value, 'write [{"name": …, "input_schema": …}], or leave it out'),)
+        return (
+            wrong(
+                name,
+                "a list of tools",
+                value,
+                'write [{"name": …, "input_schema": …}], or leave it out',
+            ),
+        )
     found = (problem for n, tool in enumerate(value) for problem in _tool(f"{name}[{n}]", tool))
     return list(islice(found, MAX_PROBLEMS))
 
 
 def _tool(where: str, tool: Any) -> Sequence[Problem]:
-    """Tools that Anthropic defines are known by their `type` alone, so only custom ones are looked into."""
+    """Tools that Anthropic defines are known by their `type` alone, so only custom ones
+    are looked into.
+    """
     fix = 'write {"name": "…", "description": "…", "input_schema": {"type": "object", …}}'
     if not isinstance(tool, dict):
         return (wrong(where, "an object", tool, fix),)
@@ -145,7 +189,11 @@ def _metadata(name: str, value: Any) -> Sequence[Problem]:
     found = _object(name, value)
     if found:
         return found
-    faults = (problem for key, item in value.items() for problem in _metadata_value(member(name, key), item))
+    faults = (
+        problem
+        for key, item in value.items()
+        for problem in _metadata_value(member(name, key), item)
+    )
     return list(islice(faults, MAX_PROBLEMS))
 
 
@@ -153,7 +201,14 @@ def _metadata_value(where: str, value: Any) -> Sequence[Problem]:
     if where == "metadata.user_id" and not isinstance(value, str | None):
         return (wrong(where, "a string", value, "the API takes it as text: write it in quotes"),)
     if isinstance(value, dict | list):
-        return (wrong(where, "a string, a number or true/false", value, "rules compare plain values: flatten it"),)
+        return (
+            wrong(
+                where,
+                "a string, a number or true/false",
+                value,
+                "rules compare plain values: flatten it",
+            ),
+        )
     return ()
 
 
@@ -175,10 +230,13 @@ CHECKS: Mapping[str, Check] = {
     "tool_choice": _tool_choice,
     "tools": _tools,
 }
-"""Every parameter that a line may carry; `messages` is the content and is checked as such."""
+"""Every parameter that a line may carry; `messages` is the content and is checked as
+such.
+"""
 
 _SAMPLING = (
-    "is no longer a parameter: since API version 2026-10-21 every model answers 400 to it, even at its default",
+    "is no longer a parameter: since API version 2026-10-21 every model answers 400 to it, even "
+    "at its default",
     "remove it; say in the prompt how the answer should be",
 )
 _HEADER = ("is a header of the whole run, not a field of a line", "remove it")
@@ -193,7 +251,9 @@ REFUSED: Mapping[str, tuple[str, str]] = {
 
 
 def attributes_of(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """The values of checked *metadata* that rules look at and that are not sent: all but `user_id`."""
+    """The values of checked *metadata* that rules look at and that are not sent: all
+    but `user_id`.
+    """
     return {
         key: value if isinstance(value, str) else encode(value).decode()
         for key, value in metadata.items()

@@ -1,7 +1,7 @@
 """The conversation of a line: is it one that the Messages API can read?
 
-Checked is what a typo or another API's format gets wrong. What a block holds is passed through as it is,
-because the API knows more about blocks than any list here could.
+Checked is what a typo or another API's format gets wrong. What a block holds is passed
+through as it is, because the API knows more about blocks than any list here could.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ BLOCKS = frozenset(
 
 _SHAPE = 'write {"role": "user", "content": "…"}'
 _OPENAI_ROLES = frozenset({"developer", "tool", "function"})
-_OPENAI_LINE = (
-    'OpenAI messages go into an OpenAI batch line: {"custom_id": …, "url": "/v1/chat/completions", "body": …}'
+_OPENAI_LINE = 'OpenAI messages go into an OpenAI batch line: {"custom_id": …, "url": "/v1/chat/completions", "body": …}'
+_OPENAI_BLOCKS = frozenset(
+    {"image_url", "input_text", "input_image", "output_text", "input_audio", "input_file"}
 )
-_OPENAI_BLOCKS = frozenset({"image_url", "input_text", "input_image", "output_text", "input_audio", "input_file"})
 
 
 def user_turn(text: str) -> list[Any]:
@@ -51,7 +51,9 @@ def user_turn(text: str) -> list[Any]:
 
 
 def split_system(messages: list[Any]) -> tuple[list[Any], list[Any]]:
-    """The leading system messages and the rest: the API wants the former in `system`, users write them here."""
+    """The leading system messages and the rest: the API wants the former in `system`,
+    users write them here.
+    """
     leading = 0
     while leading < len(messages) and _role(messages[leading]) == "system":
         leading += 1
@@ -59,24 +61,37 @@ def split_system(messages: list[Any]) -> tuple[list[Any], list[Any]]:
 
 
 def joined_system(messages: Sequence[Any]) -> Any:
-    """The `system` parameter that says what well-formed system *messages* say, with no text added."""
+    """The `system` parameter that says what well-formed system *messages* say, with no
+    text added.
+    """
     if len(messages) == 1:
         return messages[0]["content"]
     return [block for message in messages for block in _as_blocks(message["content"])]
 
 
 def check_messages(name: str, value: Any, *, first: int = 0) -> list[Problem]:
-    """What is wrong with the conversation *value*, whose first message is number *first* of the line's list."""
+    """What is wrong with the conversation *value*, whose first message is number
+    *first* of the line's list.
+    """
     if not isinstance(value, list) or not value:
         return [wrong(name, "a list of at least one user message", value, _SHAPE)]
     if len(value) > MAX_MESSAGES:
-        return [Problem(f'"{name}" holds {len(value)} messages, the API takes {MAX_MESSAGES:,}', "shorten it")]
+        return [
+            Problem(
+                f'"{name}" holds {len(value)} messages, the API takes {MAX_MESSAGES:,}',
+                "shorten it",
+            )
+        ]
     return list(islice(_problems(name, value, first), MAX_PROBLEMS))
 
 
 def check_system_messages(name: str, messages: Sequence[Any]) -> list[Problem]:
     """What is wrong with system messages that stand before the conversation."""
-    found = (problem for n, message in enumerate(messages) for problem in _message(f"{name}[{n}]", message, last=False))
+    found = (
+        problem
+        for n, message in enumerate(messages)
+        for problem in _message(f"{name}[{n}]", message, last=False)
+    )
     return list(islice(found, MAX_PROBLEMS))
 
 
@@ -87,7 +102,9 @@ def check_system_blocks(name: str, blocks: list[Any]) -> list[Problem]:
 
 def _problems(name: str, messages: list[Any], first: int) -> Iterator[Problem]:
     if _role(messages[0]) == "assistant":
-        yield Problem(f'"{name}[{first}]" is from the assistant', "begin the conversation with a user message")
+        yield Problem(
+            f'"{name}[{first}]" is from the assistant', "begin the conversation with a user message"
+        )
     last = len(messages) - 1
     for number, message in enumerate(messages):
         yield from _message(f"{name}[{first + number}]", message, last=number == last)
@@ -100,17 +117,25 @@ def _message(where: str, message: Any, *, last: bool) -> Iterator[Problem]:
     role = message.get("role")
     if role not in ROLES:
         foreign = isinstance(role, str) and role in _OPENAI_ROLES
-        yield wrong(f"{where}.role", "user, assistant or system", role, _OPENAI_LINE if foreign else _SHAPE)
+        yield wrong(
+            f"{where}.role", "user, assistant or system", role, _OPENAI_LINE if foreign else _SHAPE
+        )
     for key in sorted(message.keys() - {"role", "content"}):
-        yield Problem(f'"{where}" has the unknown field {shown(key)}', "a message has role and content only")
-    yield from _content(f"{where}.content", role, message.get("content"), may_be_empty=last and role == "assistant")
+        yield Problem(
+            f'"{where}" has the unknown field {shown(key)}', "a message has role and content only"
+        )
+    yield from _content(
+        f"{where}.content", role, message.get("content"), may_be_empty=last and role == "assistant"
+    )
 
 
 def _content(where: str, role: Any, content: Any, *, may_be_empty: bool) -> Iterator[Problem]:
     if not isinstance(content, str | list):
         yield wrong(where, "a string or a list of blocks", content, _SHAPE)
     elif not may_be_empty and (not content or (isinstance(content, str) and content.isspace())):
-        yield Problem(f'"{where}" is empty', "the API refuses empty messages: give it text, or remove it")
+        yield Problem(
+            f'"{where}" is empty', "the API refuses empty messages: give it text, or remove it"
+        )
     elif isinstance(content, list):
         yield from _blocks(where, role, content)
 
@@ -133,13 +158,17 @@ def _block(where: str, role: Any, block: Any) -> Problem | None:
     if kind == "text":
         return _text_block(where, role, block)
     if kind == "document" and role == "assistant":
-        return Problem(f'"{where}" is a document in an assistant message', "move it into a user message")
+        return Problem(
+            f'"{where}" is a document in an assistant message', "move it into a user message"
+        )
     return None
 
 
 def _text_block(where: str, role: Any, block: dict[str, Any]) -> Problem | None:
     if not isinstance(block.get("text"), str):
-        return wrong(f"{where}.text", "a string", block.get("text"), 'write {"type": "text", "text": "…"}')
+        return wrong(
+            f"{where}.text", "a string", block.get("text"), 'write {"type": "text", "text": "…"}'
+        )
     if role == "user" and block.get("citations"):
         reason = f'"{where}" has citations, which the API refuses in user messages'
         return Problem(reason, "remove them; only answers carry citations")
@@ -149,7 +178,11 @@ def _text_block(where: str, role: Any, block: dict[str, Any]) -> Problem | None:
 def _unknown_block(where: str, kind: str) -> Problem:
     near = nearest(kind, BLOCKS)
     fix = (
-        _OPENAI_LINE if kind in _OPENAI_BLOCKS else f'did you mean "{near}"?' if near else "use text, image, document…"
+        _OPENAI_LINE
+        if kind in _OPENAI_BLOCKS
+        else f'did you mean "{near}"?'
+        if near
+        else "use text, image, document…"
     )
     return Problem(f'"{where}.type" is {shown(kind)}, which is no block of the Messages API', fix)
 

@@ -1,7 +1,8 @@
 """The body of an OpenAI batch line as Messages API parameters.
 
-What means the same is translated, what asks for nothing (`"n": 1`) is left out, and all the rest is refused by
-name: an answer to a question that was quietly changed on the way is worse than none.
+What means the same is translated, what asks for nothing (`"n": 1`) is left out, and all
+the rest is refused by name: an answer to a question that was quietly changed on the way
+is worse than none.
 """
 
 from __future__ import annotations
@@ -69,9 +70,13 @@ class OpenAiTranslation:
             self.set(name, parameter, value)
 
     def set(self, name: str, parameter: str, value: Any) -> None:
-        """Set *parameter* to *value*; two fields of a body that say different things contradict each other."""
+        """Set *parameter* to *value*; two fields of a body that say different things
+        contradict each other.
+        """
         if self.params.setdefault(parameter, value) != value:
-            self.problems.append(Problem(f'"{name}" contradicts another field for {parameter}', "keep one of them"))
+            self.problems.append(
+                Problem(f'"{name}" contradicts another field for {parameter}', "keep one of them")
+            )
 
 
 def translate(body: dict[str, Any]) -> OpenAiTranslation:
@@ -87,7 +92,9 @@ def translate(body: dict[str, Any]) -> OpenAiTranslation:
             if strange <= MAX_PROBLEMS:
                 out.problems.append(_refusal(name, value))
     if "messages" not in body:
-        out.problems.append(Problem('"body" has no "messages"', 'write [{"role": "user", "content": "…"}]'))
+        out.problems.append(
+            Problem('"body" has no "messages"', 'write [{"role": "user", "content": "…"}]')
+        )
     if body.get("parallel_tool_calls") is False:
         _one_call_at_a_time(out)
     return out
@@ -95,12 +102,18 @@ def translate(body: dict[str, Any]) -> OpenAiTranslation:
 
 def _is_neutral(name: str, value: Any) -> bool:
     neutral = NEUTRAL.get(name)
-    return name in NEUTRAL and value == neutral and isinstance(value, bool) == isinstance(neutral, bool)
+    return (
+        name in NEUTRAL
+        and value == neutral
+        and isinstance(value, bool) == isinstance(neutral, bool)
+    )
 
 
 def _refusal(name: str, value: Any) -> Problem:
     if name in WITHOUT_EQUAL:
-        return Problem(f'"{name}" ({shown(value)}) has no equal in the Messages API', WITHOUT_EQUAL[name])
+        return Problem(
+            f'"{name}" ({shown(value)}) has no equal in the Messages API', WITHOUT_EQUAL[name]
+        )
     return unknown(name, [*TRANSLATED, *WITHOUT_EQUAL], "remove it, or use an Anthropic batch line")
 
 
@@ -168,21 +181,30 @@ def _response_format(name: str, value: Any, out: OpenAiTranslation) -> None:
         return
     if kind != "json_schema":
         fix = 'use {"type": "json_schema", …}, or ask for JSON in the prompt'
-        out.problems.append(Problem(f'"{name}.type" is {shown(kind)}, which has no equal in the Messages API', fix))
+        out.problems.append(
+            Problem(f'"{name}.type" is {shown(kind)}, which has no equal in the Messages API', fix)
+        )
         return
     spec = value.get("json_schema")
     schema = spec.get("schema") if isinstance(spec, dict) else None
     if not isinstance(schema, dict):
-        out.problems.append(wrong(f"{name}.json_schema.schema", "an object", schema, "write the JSON schema there"))
+        out.problems.append(
+            wrong(f"{name}.json_schema.schema", "an object", schema, "write the JSON schema there")
+        )
     elif spec.get("description") is not None:
         reason = f'"{name}.json_schema.description" has no equal in the Messages API'
         out.problems.append(Problem(reason, "move it into the schema's own description"))
     else:
-        out.params.setdefault("output_config", {})["format"] = {"type": "json_schema", "schema": schema}
+        out.params.setdefault("output_config", {})["format"] = {
+            "type": "json_schema",
+            "schema": schema,
+        }
 
 
 def _translated(function: Callable[[str, Any, list[Problem]], Any], parameter: str) -> _Translator:
-    """The field becomes *parameter* by way of *function*, which gives None where it cannot."""
+    """The field becomes *parameter* by way of *function*, which gives None where it
+    cannot.
+    """
 
     def translator(name: str, value: Any, out: OpenAiTranslation) -> None:
         result = function(name, value, out.problems)
@@ -194,7 +216,9 @@ def _translated(function: Callable[[str, Any, list[Problem]], Any], parameter: s
 
 def _parallel(name: str, value: Any, out: OpenAiTranslation) -> None:
     if not isinstance(value, bool):
-        out.problems.append(wrong(name, "true or false", value, "leave it out for the default, true"))
+        out.problems.append(
+            wrong(name, "true or false", value, "leave it out for the default, true")
+        )
 
 
 def _one_call_at_a_time(out: OpenAiTranslation) -> None:

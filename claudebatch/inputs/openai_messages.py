@@ -1,7 +1,9 @@
-"""OpenAI chat messages in the words of the Messages API, where the meaning is the same; named refusals elsewhere.
+"""OpenAI chat messages in the words of the Messages API, where the meaning is the same;
+named refusals elsewhere.
 
-Leading `system` and `developer` messages become `system`, `tool_calls` become `tool_use` blocks, `tool`
-messages become `tool_result` blocks of one user message, and `image_url` and `file` parts become blocks.
+Leading `system` and `developer` messages become `system`, `tool_calls` become
+`tool_use` blocks, `tool` messages become `tool_result` blocks of one user message, and
+`image_url` and `file` parts become blocks.
 """
 
 from __future__ import annotations
@@ -29,9 +31,15 @@ _MEMBERS: Mapping[str, frozenset[str]] = {
 
 
 def translate_messages(value: Any, problems: Problems) -> list[Any] | None:
-    """The same conversation as Messages API messages; None, with *problems* added, where there is none."""
+    """The same conversation as Messages API messages; None, with *problems* added,
+    where there is none.
+    """
     if not isinstance(value, list) or not value:
-        problems.append(wrong("messages", "a list of at least one message", value, 'write [{"role": "user", …}]'))
+        problems.append(
+            wrong(
+                "messages", "a list of at least one message", value, 'write [{"role": "user", …}]'
+            )
+        )
         return None
     before = len(problems)
     translated: list[Any] = []
@@ -44,13 +52,19 @@ def _add(where: str, message: Any, translated: list[Any], problems: Problems) ->
     role = message.get("role") if isinstance(message, dict) else None
     if not isinstance(role, str) or role not in _MEMBERS:
         fix = (
-            "use tool_calls and the tool role" if role == "function" else "use system, developer, user, assistant, tool"
+            "use tool_calls and the tool role"
+            if role == "function"
+            else "use system, developer, user, assistant, tool"
         )
         problems.append(wrong(f"{where}.role", "a role that can be translated", role, fix))
         return
     given = {key: value for key, value in message.items() if value is not None}
     for key in sorted(given.keys() - _MEMBERS[role])[:MAX_PROBLEMS]:
-        problems.append(Problem(f'"{where}" has {shown(key)}, which has no equal in the Messages API', "remove it"))
+        problems.append(
+            Problem(
+                f'"{where}" has {shown(key)}, which has no equal in the Messages API', "remove it"
+            )
+        )
     if role == "tool":
         _add_result(where, given, translated, problems)
     elif role == "assistant":
@@ -58,14 +72,22 @@ def _add(where: str, message: Any, translated: list[Any], problems: Problems) ->
     else:
         spoken = "user" if role == "user" else "system"
         parts = _USER_PARTS if role == "user" else _TEXT_PARTS
-        translated.append({"role": spoken, "content": _spoken(where, given.get("content"), parts, problems)})
+        translated.append(
+            {"role": spoken, "content": _spoken(where, given.get("content"), parts, problems)}
+        )
 
 
-def _add_result(where: str, message: dict[str, Any], translated: list[Any], problems: Problems) -> None:
-    """Results of one turn share one user message: the API wants them all directly after the calls."""
+def _add_result(
+    where: str, message: dict[str, Any], translated: list[Any], problems: Problems
+) -> None:
+    """Results of one turn share one user message: the API wants them all directly after
+    the calls.
+    """
     call_id = message.get("tool_call_id")
     if not isinstance(call_id, str) or not call_id:
-        problems.append(wrong(f"{where}.tool_call_id", "a string", call_id, "name the call that it answers"))
+        problems.append(
+            wrong(f"{where}.tool_call_id", "a string", call_id, "name the call that it answers")
+        )
     content = _content(where, message.get("content"), _TEXT_PARTS, problems)
     block = {"type": "tool_result", "tool_use_id": call_id, "content": content}
     if translated and _is_results(translated[-1]):
@@ -83,26 +105,41 @@ def _said(where: str, message: dict[str, Any], problems: Problems) -> Any:
     """An assistant's text and calls."""
     calls = message.get("tool_calls", [])
     if not isinstance(calls, list):
-        problems.append(wrong(f"{where}.tool_calls", "a list", calls, "write a list, or leave it out"))
+        problems.append(
+            wrong(f"{where}.tool_calls", "a list", calls, "write a list, or leave it out")
+        )
         return []
     if not calls:
         return _spoken(where, message.get("content"), _TEXT_PARTS, problems)
     text = message.get("content") or []
     said = _content(where, text, _TEXT_PARTS, problems) if text else []
     blocks = [{"type": "text", "text": said}] if isinstance(said, str) else said
-    return blocks + [_call(f"{where}.tool_calls[{n}]", call, problems) for n, call in until_many(calls, problems)]
+    return blocks + [
+        _call(f"{where}.tool_calls[{n}]", call, problems) for n, call in until_many(calls, problems)
+    ]
 
 
 def _call(where: str, call: Any, problems: Problems) -> dict[str, Any]:
     function = call.get("function") if isinstance(call, dict) else None
     if not isinstance(function, dict) or call.get("type", "function") != "function":
-        problems.append(wrong(where, "a function call", call, 'write {"id": …, "type": "function", "function": …}'))
+        problems.append(
+            wrong(
+                where, "a function call", call, 'write {"id": …, "type": "function", "function": …}'
+            )
+        )
         return {}
     for name, value in (("id", call.get("id")), ("function.name", function.get("name"))):
         if not isinstance(value, str) or not value:
-            problems.append(wrong(f"{where}.{name}", "a string", value, "give it as the API answered it"))
+            problems.append(
+                wrong(f"{where}.{name}", "a string", value, "give it as the API answered it")
+            )
     arguments = _arguments(f"{where}.function.arguments", function.get("arguments"), problems)
-    return {"type": "tool_use", "id": call.get("id"), "name": function.get("name"), "input": arguments}
+    return {
+        "type": "tool_use",
+        "id": call.get("id"),
+        "name": function.get("name"),
+        "input": arguments,
+    }
 
 
 def _arguments(where: str, text: Any, problems: Problems) -> Any:
@@ -111,7 +148,9 @@ def _arguments(where: str, text: Any, problems: Problems) -> Any:
     except InvalidJson:
         arguments = None
     if not isinstance(arguments, dict):
-        problems.append(wrong(where, "a string that holds a JSON object", text, 'write "{}" for no arguments'))
+        problems.append(
+            wrong(where, "a string that holds a JSON object", text, 'write "{}" for no arguments')
+        )
     return arguments
 
 
@@ -121,7 +160,9 @@ _Part: TypeAlias = Callable[[str, dict[str, Any], Problems], dict[str, Any]]
 def _spoken(where: str, content: Any, parts: Mapping[str, _Part], problems: Problems) -> Any:
     """Content that may not be empty, as only the result of a tool may be."""
     if content in ("", []) or (isinstance(content, str) and content.isspace()):
-        problems.append(Problem(f'"{where}.content" is empty', "the API refuses empty messages: give it text"))
+        problems.append(
+            Problem(f'"{where}.content" is empty', "the API refuses empty messages: give it text")
+        )
     return _content(where, content, parts, problems)
 
 
@@ -130,13 +171,20 @@ def _content(where: str, content: Any, parts: Mapping[str, _Part], problems: Pro
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
-        problems.append(wrong(f"{where}.content", "a string or a list of parts", content, _TEXT_FIX))
+        problems.append(
+            wrong(f"{where}.content", "a string or a list of parts", content, _TEXT_FIX)
+        )
         return []
-    return [_block(f"{where}.content[{n}]", part, parts, problems) for n, part in until_many(content, problems)]
+    return [
+        _block(f"{where}.content[{n}]", part, parts, problems)
+        for n, part in until_many(content, problems)
+    ]
 
 
 def _block(where: str, part: Any, parts: Mapping[str, _Part], problems: Problems) -> dict[str, Any]:
-    """The block that *part* becomes; an empty one, with *problems* added, where there is none."""
+    """The block that *part* becomes; an empty one, with *problems* added, where there
+    is none.
+    """
     kind = part.get("type") if isinstance(part, dict) else None
     translate = parts.get(kind) if isinstance(kind, str) else None
     if translate is None:
@@ -164,7 +212,9 @@ def _image(where: str, part: dict[str, Any], problems: Problems) -> dict[str, An
     found = _IMAGE_DATA.match(url) if isinstance(url, str) else None
     if found is None or not isinstance(url, str):
         expected = "an https: address or a base64 data: address of a JPEG, PNG, GIF or WebP image"
-        problems.append(wrong(f"{where}.image_url.url", expected, url, "the API reads no other images"))
+        problems.append(
+            wrong(f"{where}.image_url.url", expected, url, "the API reads no other images")
+        )
         return {}
     source = {"type": "base64", "media_type": found[1].lower(), "data": url[found.end() :]}
     return {"type": "image", "source": source}
@@ -176,7 +226,12 @@ def _file(where: str, part: dict[str, Any], problems: Problems) -> dict[str, Any
     found = _PDF_DATA.match(data) if isinstance(data, str) else None
     if found is None or not isinstance(file, dict) or not isinstance(data, str):
         problems.append(
-            wrong(f"{where}.file.file_data", "a base64 data: address of a PDF", data, "file ids are OpenAI's own")
+            wrong(
+                f"{where}.file.file_data",
+                "a base64 data: address of a PDF",
+                data,
+                "file ids are OpenAI's own",
+            )
         )
         return {}
     source = {"type": "base64", "media_type": "application/pdf", "data": data[found.end() :]}

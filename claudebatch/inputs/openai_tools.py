@@ -24,16 +24,22 @@ def translate_tools(name: str, value: Any, problems: list[Problem]) -> list[Any]
             tools.append(_function(f"{where}.function", tool.get("function"), problems))
         else:
             kind = tool.get("type") if isinstance(tool, dict) else tool
-            problems.append(wrong(f"{where}.type", "function, the kind that can be translated", kind, _TOOL_FIX))
+            problems.append(
+                wrong(f"{where}.type", "function, the kind that can be translated", kind, _TOOL_FIX)
+            )
     return tools if len(problems) == before else None
 
 
 def translate_functions(name: str, value: Any, problems: list[Problem]) -> list[Any] | None:
     """`functions`: the older spelling, without the envelope."""
     if not isinstance(value, list):
-        problems.append(wrong(name, "a list of functions", value, 'write [{"name": …, "parameters": …}]'))
+        problems.append(
+            wrong(name, "a list of functions", value, 'write [{"name": …, "parameters": …}]')
+        )
         return None
-    return translate_tools("functions", [{"type": "function", "function": function} for function in value], problems)
+    return translate_tools(
+        "functions", [{"type": "function", "function": function} for function in value], problems
+    )
 
 
 def translate_choice(name: str, value: Any, problems: list[Problem]) -> dict[str, Any] | None:
@@ -44,21 +50,43 @@ def translate_choice(name: str, value: Any, problems: list[Problem]) -> dict[str
     chosen = function.get("name") if isinstance(function, dict) else None
     if isinstance(chosen, str) and chosen and value.get("type", "function") == "function":
         return {"type": "tool", "name": chosen}
-    problems.append(wrong(name, "auto, none, required or one function by name", value, "choose one, or leave it out"))
+    problems.append(
+        wrong(
+            name,
+            "auto, none, required or one function by name",
+            value,
+            "choose one, or leave it out",
+        )
+    )
     return None
 
 
 def _function(where: str, function: Any, problems: list[Problem]) -> dict[str, Any]:
-    if not isinstance(function, dict) or not isinstance(function.get("name"), str) or not function["name"]:
+    if (
+        not isinstance(function, dict)
+        or not isinstance(function.get("name"), str)
+        or not function["name"]
+    ):
         problems.append(wrong(where, "an object with a name", function, _TOOL_FIX))
         return {}
     schema = function.get("parameters")
     if schema is not None and not isinstance(schema, dict):
-        problems.append(wrong(f"{where}.parameters", "an object", schema, "write the JSON schema there"))
-    tool: dict[str, Any] = {"name": function["name"], "input_schema": schema or {"type": "object", "properties": {}}}
+        problems.append(
+            wrong(f"{where}.parameters", "an object", schema, "write the JSON schema there")
+        )
+    tool: dict[str, Any] = {
+        "name": function["name"],
+        "input_schema": schema or {"type": "object", "properties": {}},
+    }
     tool |= _described(where, function.get("description"), problems)
-    for key in sorted(function.keys() - {"name", "parameters", "description", "strict"})[:MAX_PROBLEMS]:
-        problems.append(Problem(f'"{where}" has {shown(key)}, which has no equal in the Messages API', "remove it"))
+    for key in sorted(function.keys() - {"name", "parameters", "description", "strict"})[
+        :MAX_PROBLEMS
+    ]:
+        problems.append(
+            Problem(
+                f'"{where}" has {shown(key)}, which has no equal in the Messages API', "remove it"
+            )
+        )
     return tool | ({"strict": True} if function.get("strict") is True else {})
 
 
@@ -66,5 +94,7 @@ def _described(where: str, description: Any, problems: list[Problem]) -> dict[st
     if description is None:
         return {}
     if not isinstance(description, str):
-        problems.append(wrong(f"{where}.description", "a string", description, "write it in quotes"))
+        problems.append(
+            wrong(f"{where}.description", "a string", description, "write it in quotes")
+        )
     return {"description": description}

@@ -1,6 +1,7 @@
 """One input line becomes one prompt, or the full list of what is wrong with it.
 
-Runs once or twice for each of a million lines, so a plain line costs one decode, one encode and one hash.
+Runs once or twice for each of a million lines, so a plain line costs one decode, one
+encode and one hash.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from claudebatch.inputs.parsed_line import ParsedLine
 from claudebatch.inputs.shapes import json_line, text_line
 
 _ID_BYTES = 8
-"""16 hex digits: among a million prompts, two share an id by chance once in 37 million runs."""
+"""16 hex digits: among a million prompts, two share an id by chance once in 37 million
+runs.
+"""
 
 _FIXES = {
     "UTF-8": "save the file as UTF-8",
@@ -37,7 +40,9 @@ class Defaults:
 
 
 def parse_line(data: bytes, defaults: Defaults, *, file: str, line: int) -> Prompt:
-    """The prompt that the line *data* asks; raises `BadRow` with every problem found, and nothing else."""
+    """The prompt that the line *data* asks; raises `BadRow` with every problem found,
+    and nothing else.
+    """
     found = _read(data, text=defaults.text)
     if found.problems:
         raise BadRow(*(Problem(f"{p.reason} (in {found.shape})", p.fix) for p in found.problems))
@@ -59,7 +64,11 @@ def parse_line(data: bytes, defaults: Defaults, *, file: str, line: int) -> Prom
 def _read(data: bytes, *, text: bool) -> ParsedLine:
     if len(data) > MAX_LINE_BYTES:
         megabytes = MAX_LINE_BYTES // 1_000_000
-        raise BadRow(Problem(f"the line is longer than {megabytes} MB", "the API takes 32 MB: shorten the prompt"))
+        raise BadRow(
+            Problem(
+                f"the line is longer than {megabytes} MB", "the API takes 32 MB: shorten the prompt"
+            )
+        )
     if text:
         return text_line(_text(data))
     try:
@@ -73,7 +82,9 @@ def _text(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise BadRow(Problem(f"not valid UTF-8 at byte {error.start + 1}", "save the file as UTF-8")) from error
+        raise BadRow(
+            Problem(f"not valid UTF-8 at byte {error.start + 1}", "save the file as UTF-8")
+        ) from error
 
 
 def _json_fix(data: bytes, reason: str) -> str:
@@ -91,7 +102,9 @@ def _digest(found: ParsedLine) -> bytes:
 
 
 def _with_defaults(own: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
-    """The line's own parameters before the defaults; an empty `system` means none at all."""
+    """The line's own parameters before the defaults; an empty `system` means none at
+    all.
+    """
     params = {"max_tokens": defaults.max_tokens, **own}
     if "system" not in own:
         if defaults.system:

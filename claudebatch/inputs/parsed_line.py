@@ -1,4 +1,6 @@
-"""What one line says, on its way to becoming a prompt, and the labels that every shape may carry."""
+"""What one line says, on its way to becoming a prompt, and the labels that every shape
+may carry.
+"""
 
 from __future__ import annotations
 
@@ -40,11 +42,15 @@ def take_labels(found: ParsedLine, fields: dict[str, Any], data: bytes) -> None:
 
 
 def _take_id(found: ParsedLine, name: str, value: Any, data: bytes) -> None:
-    """A number's own text is its id: `1.50` and `1.5` are two ids, and 20 digits stay 20 digits."""
+    """A number's own text is its id: `1.50` and `1.5` are two ids, and 20 digits stay
+    20 digits.
+    """
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = raw_members(data)[name].decode()
     if not isinstance(value, str) or not value:
-        found.problems.append(wrong(name, "a string or a number", value, "write it in quotes, or leave it out"))
+        found.problems.append(
+            wrong(name, "a string or a number", value, "write it in quotes, or leave it out")
+        )
     elif len(value) > MAX_ID_LENGTH:
         fix = f"the longest id has {MAX_ID_LENGTH}: shorten it"
         found.problems.append(Problem(f'"{name}" has {len(value)} characters', fix))
@@ -58,4 +64,6 @@ def _take_tags(found: ParsedLine, value: Any) -> None:
         found.tags = tuple(tags)
     else:
         fix = 'write "tags": ["urgent"], or leave it out'
-        found.problems.append(wrong("tags", "a string or a list of strings, none of them empty", value, fix))
+        found.problems.append(
+            wrong("tags", "a string or a list of strings, none of them empty", value, fix)
+        )

@@ -1,4 +1,6 @@
-"""What is wrong with an input line, in words that say what was seen and what to do about it."""
+"""What is wrong with an input line, in words that say what was seen and what to do
+about it.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ MAX_SHOWN = 60
 """Characters of a user's value that a message repeats."""
 
 MAX_PROBLEMS = 20
-"""Problems of one kind that are listed for one line: a hostile line cannot make a million of them."""
+"""Problems of one kind that are listed for one line: a hostile line cannot make a
+million of them.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +32,9 @@ class BadLine:
 
 def format_bad_line(bad: BadLine) -> str:
     """One `file:line: reason: fix` for each problem; not yet safe for a terminal."""
-    return "\n".join(f"{bad.file}:{bad.line}: {problem.reason}: {problem.fix}" for problem in bad.problems)
+    return "\n".join(
+        f"{bad.file}:{bad.line}: {problem.reason}: {problem.fix}" for problem in bad.problems
+    )
 
 
 def wrong(name: str, expected: str, value: Any, fix: str) -> Problem:
@@ -37,18 +43,24 @@ def wrong(name: str, expected: str, value: Any, fix: str) -> Problem:
 
 
 def unknown(name: str, known: Iterable[str], otherwise: str) -> Problem:
-    """The problem of a field that nobody knows, with the nearest *known* name, or else the fix *otherwise*."""
+    """The problem of a field that nobody knows, with the nearest *known* name, or else
+    the fix *otherwise*.
+    """
     near = nearest(name, known)
     return Problem(f"unknown field {shown(name)}", f'did you mean "{near}"?' if near else otherwise)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The *known* name that *name* was probably meant to be. A long name is no typo and costs no search."""
+    """The *known* name that *name* was probably meant to be. A long name is no typo and
+    costs no search.
+    """
     return closest(name, known) if len(name) <= MAX_SHOWN else None
 
 
 def shown(value: Any) -> str:
-    """*value* as a message repeats it: scalars as JSON, cut when long; containers by kind and size."""
+    """*value* as a message repeats it: scalars as JSON, cut when long; containers by
+    kind and size.
+    """
     if isinstance(value, dict):
         return f"an object with {_count(len(value), 'field')}" if value else "an empty object"
     if isinstance(value, list):
@@ -66,7 +78,9 @@ def member(name: str, key: str) -> str:
 
 
 def until_many(items: Iterable[Any], problems: list[Problem]) -> Iterator[tuple[int, Any]]:
-    """*items* with their numbers, until looking at them has added `MAX_PROBLEMS` to *problems*."""
+    """*items* with their numbers, until looking at them has added `MAX_PROBLEMS` to
+    *problems*.
+    """
     limit = len(problems) + MAX_PROBLEMS
     for number, item in enumerate(items):
         if len(problems) >= limit:

@@ -1,4 +1,6 @@
-"""The shapes that an input line may have, recognised line by line, and what each says in Messages parameters."""
+"""The shapes that an input line may have, recognised line by line, and what each says
+in Messages parameters.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +42,8 @@ def json_line(value: Any, data: bytes) -> ParsedLine:
         return text_line(value, "a JSON string line")
     if not isinstance(value, dict):
         problem = Problem(
-            f"the line is {shown(value)}, not a prompt", 'write a string, {"prompt": "…"} or {"messages": […]}'
+            f"the line is {shown(value)}, not a prompt",
+            'write a string, {"prompt": "…"} or {"messages": […]}',
         )
         return ParsedLine("a JSON line", problems=[problem])
     plain = _plain(value)
@@ -61,9 +64,11 @@ def json_line(value: Any, data: bytes) -> ParsedLine:
 
 
 def _plain(fields: dict[str, Any]) -> ParsedLine | None:
-    """The line of a sound prompt and little else; None for any that has to be looked at field by field.
+    """The line of a sound prompt and little else; None for any that has to be looked at
+    field by field.
 
-    Says nothing that the long way would not say: it is there because most of a million lines are like this.
+    Says nothing that the long way would not say: it is there because most of a million
+    lines are like this.
     """
     if not fields.keys() <= _PLAIN_FIELDS:
         return None
@@ -87,7 +92,9 @@ def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _no_single_content(value: dict[str, Any], given: dict[str, Any], content: Collection[str]) -> ParsedLine:
+def _no_single_content(
+    value: dict[str, Any], given: dict[str, Any], content: Collection[str]
+) -> ParsedLine:
     found = ParsedLine("a JSON object line")
     if content:
         names = " and ".join(f'"{name}"' for name in sorted(content))
@@ -95,7 +102,10 @@ def _no_single_content(value: dict[str, Any], given: dict[str, Any], content: Co
     else:
         found.problems.append(_no_content(value))
     _take_parameters(
-        found, {name: given[name] for name in given if name in CHECKS or name in REFUSED}, "", _FLAT_FIELDS
+        found,
+        {name: given[name] for name in given if name in CHECKS or name in REFUSED},
+        "",
+        _FLAT_FIELDS,
     )
     return found
 
@@ -106,7 +116,9 @@ def _no_content(value: dict[str, Any]) -> Problem:
     fixes = [f'{shown(name)} looks like "{meant}"' for name, meant in near.items() if meant]
     usual = 'write {"prompt": "…"}, {"messages": […]}, or a batch line with "params" or "body"'
     null = [f'"{name}" is null' for name in names if name in CONTENT]
-    seen = null or ["the line has only " + ", ".join(map(shown, names)) if names else "the object is empty"]
+    seen = null or [
+        "the line has only " + ", ".join(map(shown, names)) if names else "the object is empty"
+    ]
     return Problem(f"no prompt: {', '.join(seen)}", "; ".join(fixes) or usual)
 
 
@@ -126,9 +138,13 @@ def _read_messages(found: ParsedLine, fields: dict[str, Any], key: str) -> None:
 
 def _read_anthropic(found: ParsedLine, fields: dict[str, Any], key: str) -> None:
     params = fields[key]
-    _refuse_unknown(found, fields.keys() - LABELS - {key}, LABELS | {key}, 'move it into "params", or remove it')
+    _refuse_unknown(
+        found, fields.keys() - LABELS - {key}, LABELS | {key}, 'move it into "params", or remove it'
+    )
     if not isinstance(params, dict):
-        found.problems.append(wrong(key, "an object", params, 'write {"max_tokens": 1024, "messages": […]}'))
+        found.problems.append(
+            wrong(key, "an object", params, 'write {"max_tokens": 1024, "messages": […]}')
+        )
         return
     params = _without_nulls(params)
     _take_parameters(found, params, "messages", _BATCH_FIELDS)
@@ -140,10 +156,14 @@ def _read_openai(found: ParsedLine, fields: dict[str, Any], key: str) -> None:
     _refuse_unknown(found, fields.keys() - known, known, 'move it into "body", or remove it')
     body, url = fields[key], fields.get("url", "/v1/chat/completions")
     if url != "/v1/chat/completions":
-        found.problems.append(Problem(f'"url" is {shown(url)}', "only /v1/chat/completions lines are translated"))
+        found.problems.append(
+            Problem(f'"url" is {shown(url)}', "only /v1/chat/completions lines are translated")
+        )
         return
     if fields.get("method", "POST") != "POST":
-        found.problems.append(wrong("method", "POST", fields["method"], "write POST, or leave it out"))
+        found.problems.append(
+            wrong("method", "POST", fields["method"], "write POST, or leave it out")
+        )
     if isinstance(body, dict):
         _take_translation(found, _without_nulls(body))
     else:
@@ -166,14 +186,18 @@ def _take_prompt(found: ParsedLine, name: str, value: Any) -> None:
         found.problems.append(Problem(f"{name} must be a string, got {shown(value)}", fix))
     elif not value or value.isspace():
         found.problems.append(
-            Problem(f"{name} is empty", "the API refuses empty prompts: write one, or remove the line")
+            Problem(
+                f"{name} is empty", "the API refuses empty prompts: write one, or remove the line"
+            )
         )
     else:
         found.params["messages"] = user_turn(value)
 
 
 def _take_messages(found: ParsedLine, name: str, value: Any) -> None:
-    """Set the conversation, its leading system messages moved to where the API wants them."""
+    """Set the conversation, its leading system messages moved to where the API wants
+    them.
+    """
     leading, rest = split_system(value) if isinstance(value, list) else ([], value)
     if not leading:
         found.problems += check_messages(name, value)
@@ -190,8 +214,12 @@ def _take_messages(found: ParsedLine, name: str, value: Any) -> None:
         found.params["system"] = joined_system(leading)
 
 
-def _take_parameters(found: ParsedLine, fields: dict[str, Any], content: str, known: frozenset[str]) -> None:
-    """Check and set every parameter among *fields*; the *content* and labels, where *known*, are read elsewhere."""
+def _take_parameters(
+    found: ParsedLine, fields: dict[str, Any], content: str, known: frozenset[str]
+) -> None:
+    """Check and set every parameter among *fields*; the *content* and labels, where
+    *known*, are read elsewhere.
+    """
     strange: list[str] = []
     for name, value in fields.items():
         check = CHECKS.get(name)
@@ -217,7 +245,9 @@ def _sort_out(found: ParsedLine) -> None:
             found.params["metadata"] = {"user_id": metadata["user_id"]}
 
 
-def _refuse_unknown(found: ParsedLine, names: Collection[str], known: Iterable[str], otherwise: str) -> None:
+def _refuse_unknown(
+    found: ParsedLine, names: Collection[str], known: Iterable[str], otherwise: str
+) -> None:
     for name in sorted(names)[:MAX_PROBLEMS]:
         if name in REFUSED:
             reason, fix = REFUSED[name]
@@ -227,7 +257,9 @@ def _refuse_unknown(found: ParsedLine, names: Collection[str], known: Iterable[s
         else:
             found.problems.append(unknown(name, known, otherwise))
     if len(names) > MAX_PROBLEMS:
-        found.problems.append(Problem(f"{len(names) - MAX_PROBLEMS} more unknown fields", otherwise))
+        found.problems.append(
+            Problem(f"{len(names) - MAX_PROBLEMS} more unknown fields", otherwise)
+        )
 
 
 _Reader: TypeAlias = Callable[[ParsedLine, dict[str, Any], str], None]

@@ -1,1 +1,3 @@
-"""The layers around the client, one failure mode each, one folder each. No layer knows another."""
+"""The layers around the client, one failure mode each, one folder each. No layer knows
+another.
+"""

@@ -1,7 +1,8 @@
 """What each Claude model accepts, how long its window is, and which limits it shares.
 
-The facts are data (`data/models.json`, `data/limits.json`): they change several times a year, so a user's
-configuration may correct or add any of them without waiting for a release.
+The facts are data (`data/models.json`, `data/limits.json`): they change several times a
+year, so a user's configuration may correct or add any of them without waiting for a
+release.
 """
 
 from __future__ import annotations
@@ -28,14 +29,18 @@ EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
 """From the least to the most."""
 
 _LONGEST_WORD = 100
-"""Comparing words takes time by the square of their length, and a line may name a model of a megabyte."""
+"""Comparing words takes time by the square of their length, and a line may name a model
+of a megabyte.
+"""
 
 _DATED = re.compile(r"-\d{8}$")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What one model is and what it accepts; the defaults are those of a model we know nothing about."""
+    """What one model is and what it accepts; the defaults are those of a model we know
+    nothing about.
+    """
 
     id: str
     pool: str
@@ -45,7 +50,9 @@ class ModelFacts:
     tokenizer: Literal["old", "new"] = "new"
     context_window: int = 1_000_000
     max_output: int = 1_000_000
-    """Largest `max_tokens`. The default refuses nothing that could be meant: no model writes more than its window."""
+    """Largest `max_tokens`. The default refuses nothing that could be meant: no model
+    writes more than its window.
+    """
     image_tokens_max: int = 4_784
     image_edge_max: int = 2_576
     """Larger images are scaled down to this many pixels on their long edge."""
@@ -54,7 +61,9 @@ class ModelFacts:
     thinking_default: Literal["on", "off", "always"] = "on"
     """What it does when `thinking` is left out; `always` cannot be turned off."""
     effort_cap_without_thinking: Effort | None = None
-    """Above this effort `disabled` and `between_tools` are refused; None refuses nothing."""
+    """Above this effort `disabled` and `between_tools` are refused; None refuses
+    nothing.
+    """
     efforts: tuple[Effort, ...] = EFFORTS
     """Every `output_config.effort` it accepts; none when it knows no effort."""
     default_effort: Effort | None = "high"
@@ -75,7 +84,9 @@ class ModelFacts:
     """The announced day of retirement, as YYYY-MM-DD."""
 
     def days_left(self, on: date) -> int | None:
-        """Days from *on* until it retires, 0 or fewer once it has; None: nothing is announced."""
+        """Days from *on* until it retires, 0 or fewer once it has; None: nothing is
+        announced.
+        """
         return None if self.retires_at is None else (date.fromisoformat(self.retires_at) - on).days
 
     def retired(self, on: date) -> bool:
@@ -103,16 +114,22 @@ def closest(word: str, options: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, options: Iterable[str], what: str) -> str:
-    """The fix for an unknown *word*: its nearest neighbour among *options*, else all of them."""
+    """The fix for an unknown *word*: its nearest neighbour among *options*, else all of
+    them.
+    """
     options = tuple(options)
     meant = closest(word, options)
     return f"did you mean {meant!r}?" if meant else f"the {what} are: {', '.join(options)}"
 
 
 class Catalog:
-    """Every model we have facts about. Asking for any other one is answered as well, with permissive facts."""
+    """Every model we have facts about. Asking for any other one is answered as well,
+    with permissive facts.
+    """
 
-    def __init__(self, models: Iterable[ModelFacts], tiers: Mapping[str, Mapping[str, TierLimits]]) -> None:
+    def __init__(
+        self, models: Iterable[ModelFacts], tiers: Mapping[str, Mapping[str, TierLimits]]
+    ) -> None:
         self._tiers = tiers
         self._by_name: dict[str, ModelFacts] = {}
         for facts in models:
@@ -124,7 +141,8 @@ class Catalog:
         overrides: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
         where: Callable[[str], str] = lambda key: "",
     ) -> Catalog:
-        """The facts we ship, corrected by *overrides*: model id -> fields of `ModelFacts`, as YAML spells them.
+        """The facts we ship, corrected by *overrides*: model id -> fields of
+        `ModelFacts`, as YAML spells them.
 
         *where* gives the `file:line` of a dotted key, for errors.
         """
@@ -141,8 +159,14 @@ class Catalog:
         return tuple(facts for facts in self if not facts.retired(on))
 
     def facts(self, model: str) -> ModelFacts:
-        """The facts about *model*, or about its family where *model* is a dated id; permissive ones if unknown."""
-        return self._by_name.get(model) or self._by_name.get(_DATED.sub("", model)) or ModelFacts(model, model)
+        """The facts about *model*, or about its family where *model* is a dated id;
+        permissive ones if unknown.
+        """
+        return (
+            self._by_name.get(model)
+            or self._by_name.get(_DATED.sub("", model))
+            or ModelFacts(model, model)
+        )
 
     def known(self, model: str) -> bool:
         """Whether we have facts about *model*."""
@@ -160,29 +184,48 @@ class Catalog:
         """Pool -> limits of one usage tier (start, build or scale)."""
         found = self._tiers.get(name.lower())
         if found is None:
-            raise ConfigError(f"unknown tier {name!r}", fix=did_you_mean(name.lower(), self._tiers, "tiers"))
+            raise ConfigError(
+                f"unknown tier {name!r}", fix=did_you_mean(name.lower(), self._tiers, "tiers")
+            )
         return found
 
     def limits(self, tier: str, pool: str) -> TierLimits:
         """The limits of one pool; the tier's lowest ones for a pool it does not list."""
         pools = self.tier(tier)
-        return pools.get(pool) or min(pools.values(), key=lambda limits: limits.input_tokens_per_minute)
+        return pools.get(pool) or min(
+            pools.values(), key=lambda limits: limits.input_tokens_per_minute
+        )
 
 
-def _override(shipped: Catalog, model: str, raw: Mapping[str, Any], where: Callable[[str], str]) -> ModelFacts:
+def _override(
+    shipped: Catalog, model: str, raw: Mapping[str, Any], where: Callable[[str], str]
+) -> ModelFacts:
     key = f"models.{model}"
     place = where(key)
     name = f"{place}: {key}" if place else key
     if not isinstance(raw, Mapping):
-        raise ConfigError(f"{name} must be a mapping of facts, got {raw!r}", fix=f"give fields such as {_FIELDS[0]}")
+        raise ConfigError(
+            f"{name} must be a mapping of facts, got {raw!r}",
+            fix=f"give fields such as {_FIELDS[0]}",
+        )
     for fact in raw:
         if fact not in _FIELDS:
-            raise ConfigError(f"{name} has no fact called {fact!r}", fix=did_you_mean(str(fact), _FIELDS, "facts"))
-    known = replace(shipped.facts(model), id=model) if shipped.known(model) else ModelFacts(model, model)
+            raise ConfigError(
+                f"{name} has no fact called {fact!r}", fix=did_you_mean(str(fact), _FIELDS, "facts")
+            )
+    known = (
+        replace(shipped.facts(model), id=model)
+        if shipped.known(model)
+        else ModelFacts(model, model)
+    )
     try:
-        facts = msgspec.convert({**msgspec.to_builtins(known), **msgspec.to_builtins(dict(raw))}, ModelFacts)
+        facts = msgspec.convert(
+            {**msgspec.to_builtins(known), **msgspec.to_builtins(dict(raw))}, ModelFacts
+        )
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{name}: {error}", fix="correct the value, or remove it to use the shipped fact") from error
+        raise ConfigError(
+            f"{name}: {error}", fix="correct the value, or remove it to use the shipped fact"
+        ) from error
     _check_date(f"{name}.retires_at", facts.retires_at)
     return facts
 
@@ -205,4 +248,6 @@ def _limits() -> Mapping[str, Mapping[str, TierLimits]]:
 
 
 def _read(name: str) -> bytes:
-    return Path(__file__).with_name("data").joinpath(name).read_bytes()  # importlib.resources costs 17 ms of start-up
+    return (
+        Path(__file__).with_name("data").joinpath(name).read_bytes()
+    )  # importlib.resources costs 17 ms of start-up

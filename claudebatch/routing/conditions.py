@@ -1,4 +1,6 @@
-"""The conditions of routing rules, parsed from plain YAML mappings into tests on a prompt."""
+"""The conditions of routing rules, parsed from plain YAML mappings into tests on a
+prompt.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +19,26 @@ Condition: TypeAlias = Callable[[PromptView], bool]
 
 
 def parse_condition(raw: Any, where: str) -> Condition:
-    """The condition that *raw* spells: all of its keys must hold. *where* names it in errors."""
+    """The condition that *raw* spells: all of its keys must hold. *where* names it in
+    errors.
+    """
     if not isinstance(raw, Mapping) or not raw:
         raise ConfigError(
             f"{where} must be a mapping of conditions, got {raw!r}",
-            fix="give one such as {input_tokens: {max: 500}}; what no rule matches goes to the default model",
+            fix="give one such as {input_tokens: {max: 500}}; what no rule matches goes to the "
+            "default model",
         )
     for key in raw:
         if key not in _PARSERS:
             raise ConfigError(
-                f"{where} has no condition called {key!r}", fix=did_you_mean(str(key), _PARSERS, "conditions")
+                f"{where} has no condition called {key!r}",
+                fix=did_you_mean(str(key), _PARSERS, "conditions"),
             )
-    # Cheap tests come first, in the table's order, so that tokens are estimated only when nothing else decides.
-    tests = tuple(parse(raw[key], f"{where}.{key}") for key, parse in _PARSERS.items() if key in raw)
+    # Cheap tests come first, in the table's order, so that tokens are estimated only
+    # when nothing else decides.
+    tests = tuple(
+        parse(raw[key], f"{where}.{key}") for key, parse in _PARSERS.items() if key in raw
+    )
     return tests[0] if len(tests) == 1 else _all(tests)
 
 
@@ -62,10 +71,14 @@ def _bounds(raw: Any, where: str) -> tuple[int, float]:
         if key not in ("min", "max"):
             raise ConfigError(f"{where} has no bound called {key!r}", fix=fix)
         if type(bound) is not int or bound < 0:
-            raise ConfigError(f"{where}.{key} must be a whole number from 0 up, got {bound!r}", fix=fix)
+            raise ConfigError(
+                f"{where}.{key} must be a whole number from 0 up, got {bound!r}", fix=fix
+            )
     least, most = raw.get("min", 0), raw.get("max", float("inf"))
     if least > most:
-        raise ConfigError(f"{where} matches nothing: min {least} is above max {most}", fix="swap the two")
+        raise ConfigError(
+            f"{where} matches nothing: min {least} is above max {most}", fix="swap the two"
+        )
     return least, most
 
 
@@ -75,7 +88,10 @@ def _flag(attribute: str) -> Callable[[Any, str], Condition]:
 
     def parse(raw: Any, where: str) -> Condition:
         if not isinstance(raw, bool):
-            raise ConfigError(f"{where} must be true or false, got {raw!r}", fix="write true or false, without quotes")
+            raise ConfigError(
+                f"{where} must be true or false, got {raw!r}",
+                fix="write true or false, without quotes",
+            )
         return lambda view: read(view) is raw
 
     return parse
@@ -93,7 +109,10 @@ def _tags_all(raw: Any, where: str) -> Condition:
 
 def _metadata(raw: Any, where: str) -> Condition:
     if not isinstance(raw, Mapping) or not raw:
-        raise ConfigError(f"{where} must be a mapping, got {raw!r}", fix="write {key: value} or {key: [value, value]}")
+        raise ConfigError(
+            f"{where} must be a mapping, got {raw!r}",
+            fix="write {key: value} or {key: [value, value]}",
+        )
     wanted = {str(key): _strings(value, f"{where}.{key}") for key, value in raw.items()}
 
     def test(view: PromptView) -> bool:
@@ -105,7 +124,9 @@ def _metadata(raw: Any, where: str) -> Condition:
 
 def _pattern(raw: Any, where: str) -> Condition:
     if not isinstance(raw, str) or not raw:
-        raise ConfigError(f"{where} must be a regular expression, got {raw!r}", fix="write it in single quotes")
+        raise ConfigError(
+            f"{where} must be a regular expression, got {raw!r}", fix="write it in single quotes"
+        )
     try:
         search = re.compile(raw).search
     except re.error as error:
@@ -116,7 +137,9 @@ def _pattern(raw: Any, where: str) -> Condition:
 
 def _any(raw: Any, where: str) -> Condition:
     if not isinstance(raw, list) or not raw:
-        raise ConfigError(f"{where} must be a list of conditions, got {raw!r}", fix="write one condition per dash")
+        raise ConfigError(
+            f"{where} must be a list of conditions, got {raw!r}", fix="write one condition per dash"
+        )
     tests = tuple(parse_condition(item, f"{where}[{number}]") for number, item in enumerate(raw))
     return lambda view: any(test(view) for test in tests)
 
@@ -127,11 +150,17 @@ def _not(raw: Any, where: str) -> Condition:
 
 
 def _strings(raw: Any, where: str) -> frozenset[str]:
-    """One plain value or a list of them, numbers and true or false as a line's metadata spells them."""
+    """One plain value or a list of them, numbers and true or false as a line's metadata
+    spells them.
+    """
     values = raw if isinstance(raw, list) else [raw]
     if not values or not all(isinstance(value, str | int | float) for value in values):
-        raise ConfigError(f"{where} must be a value or a list of values, got {raw!r}", fix="write [first, second]")
-    return frozenset(value if isinstance(value, str) else encode(value).decode() for value in values)
+        raise ConfigError(
+            f"{where} must be a value or a list of values, got {raw!r}", fix="write [first, second]"
+        )
+    return frozenset(
+        value if isinstance(value, str) else encode(value).decode() for value in values
+    )
 
 
 _PARSERS: dict[str, Callable[[Any, str], Condition]] = {

@@ -1,7 +1,8 @@
 """Which parameters a model answers with a 400, found before any money moves.
 
-Only what depends on the model is looked at here; the shape of each parameter is the input's business, so a value
-of a wrong shape is passed over. For a model without facts nothing is refused.
+Only what depends on the model is looked at here; the shape of each parameter is the
+input's business, so a value of a wrong shape is passed over. For a model without facts
+nothing is refused.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ OFF_KINDS = ("disabled", "between_tools")
 MIN_THINKING_BUDGET = 1_024
 
 _MOST_USES = 1_000
-"""Of all tools of a request. What more would cost at worst is no sum that anybody means, or that a file can hold."""
+"""Of all tools of a request. What more would cost at worst is no sum that anybody
+means, or that a file can hold.
+"""
 
 _SAMPLING = ("temperature", "top_p", "top_k")
 
@@ -61,7 +64,8 @@ def forces_tools(params: Mapping[str, Any]) -> bool:
 def is_prefill(params: Mapping[str, Any]) -> bool:
     """Whether the conversation ends in an answer's beginning.
 
-    An assistant turn with a server tool's call is not one: sending it back is how a paused turn goes on.
+    An assistant turn with a server tool's call is not one: sending it back is how a
+    paused turn goes on.
     """
     messages = params.get("messages") or [None]
     last = messages[-1]
@@ -69,7 +73,9 @@ def is_prefill(params: Mapping[str, Any]) -> bool:
         return False
     content = last.get("content")
     blocks = content if isinstance(content, list) else []
-    return not any(isinstance(block, dict) and block.get("type") == "server_tool_use" for block in blocks)
+    return not any(
+        isinstance(block, dict) and block.get("type") == "server_tool_use" for block in blocks
+    )
 
 
 def above(effort: Effort, cap: Effort) -> bool:
@@ -98,17 +104,25 @@ def _max_tokens(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Proble
 def _prefill(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
     if not facts.prefill and is_prefill(params):
         yield Problem(
-            f'the last of "messages" is from the assistant: {facts.id} does not continue a begun answer',
-            "end with a user message, and ask for the beginning or the format in it or in the system prompt",
+            f'the last of "messages" is from the assistant: {facts.id} does not continue a begun '
+            f"answer",
+            "end with a user message, and ask for the beginning or the format in it or in the "
+            "system prompt",
         )
 
 
 def _thinking(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
-    kind, effort, cap = kind_of(params, "thinking"), effort_of(params), facts.effort_cap_without_thinking
+    kind, effort, cap = (
+        kind_of(params, "thinking"),
+        effort_of(params),
+        facts.effort_cap_without_thinking,
+    )
     if kind is None:
         return
     if kind not in facts.thinking:
-        yield Problem(f'{facts.id} does not accept "thinking" of type {kind}', _thinking_fix(kind, facts))
+        yield Problem(
+            f'{facts.id} does not accept "thinking" of type {kind}', _thinking_fix(kind, facts)
+        )
     elif kind == "enabled":
         yield from _budget(params)
     elif kind in OFF_KINDS and cap is not None and effort is not None and above(effort, cap):
@@ -138,7 +152,8 @@ def _budget(params: Mapping[str, Any]) -> Iterator[Problem]:
         )
     elif isinstance(most, int) and budget >= most:
         yield Problem(
-            f'"thinking.budget_tokens" is {budget}, but thinking counts towards "max_tokens", which is {most}',
+            f'"thinking.budget_tokens" is {budget}, but thinking counts towards "max_tokens", '
+            f"which is {most}",
             "raise max_tokens above the budget, or lower the budget",
         )
     if forces_tools(params):
@@ -165,7 +180,8 @@ def _forced_tools(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Prob
     if not facts.forced_tools and forces_tools(params):
         yield Problem(
             f'{facts.id} does not accept "tool_choice" of type {kind_of(params, "tool_choice")}',
-            'write {"type": "auto"} and ask for the tool in the prompt, or use output_config.format for JSON',
+            'write {"type": "auto"} and ask for the tool in the prompt, or use '
+            "output_config.format for JSON",
         )
 
 
@@ -175,7 +191,8 @@ def _uses(params: Mapping[str, Any]) -> Iterator[Problem]:
     total = sum(uses for uses in allowed if type(uses) is int)
     if total > _MOST_USES:
         yield Problem(
-            f'the tools may run {total} times by their "max_uses", and may read the prompt as often',
+            f'the tools may run {total} times by their "max_uses", and may read the prompt as '
+            f"often",
             f"lower them: {_MOST_USES:,} in all is the most",
         )
 
@@ -184,4 +201,6 @@ def _serving(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
     if params.get("speed") == "fast" and not facts.fast:
         yield Problem(f'{facts.id} is not served with "speed" fast', "remove speed")
     if params.get("inference_geo") is not None and not facts.inference_geo:
-        yield Problem(f'{facts.id} does not accept "inference_geo"', "remove it, or use Claude 4.6 or later")
+        yield Problem(
+            f'{facts.id} does not accept "inference_geo"', "remove it, or use Claude 4.6 or later"
+        )

@@ -1,4 +1,6 @@
-"""A prompt as rules see it: each thing is looked up once, and only if some rule asks for it."""
+"""A prompt as rules see it: each thing is looked up once, and only if some rule asks
+for it.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ class PromptView:
         return "document" in self._block_kinds()
 
     def _messages(self) -> Iterator[Mapping[str, Any]]:
-        return (message for message in self.params.get("messages") or () if isinstance(message, dict))
+        return (
+            message for message in self.params.get("messages") or () if isinstance(message, dict)
+        )
 
     def _texts(self) -> Iterator[str]:
         yield from _texts(self.params.get("system"))
@@ -77,12 +81,16 @@ class PromptView:
 
     def _block_kinds(self) -> frozenset[str]:
         if self._kinds is None:
-            self._kinds = frozenset(kind for message in self._messages() for kind in _kinds(message.get("content")))
+            self._kinds = frozenset(
+                kind for message in self._messages() for kind in _kinds(message.get("content"))
+            )
         return self._kinds
 
 
 def _texts(content: Any) -> Iterator[str]:
-    """The text of *content*, that of tool results, search results and plain-text documents included."""
+    """The text of *content*, that of tool results, search results and plain-text
+    documents included.
+    """
     if isinstance(content, str):
         yield content
     elif isinstance(content, list):
@@ -101,7 +109,10 @@ def _texts(content: Any) -> Iterator[str]:
 def _kinds(content: Any) -> Iterator[str]:
     for block in content if isinstance(content, list) else ():
         match block:
-            case {"type": "tool_result", "content": inner} | {"type": "document", "source": {"content": inner}}:
+            case {"type": "tool_result", "content": inner} | {
+                "type": "document",
+                "source": {"content": inner},
+            }:
                 yield str(block["type"])
                 yield from _kinds(inner)
             case {"type": str(kind)}:

@@ -1,9 +1,11 @@
 """A row's parameters in the words of another model, for a hop of the fallback chain.
 
-Whatever the next model would refuse is respelt where it knows another spelling, weakened where it knows less, and
-dropped where it knows nothing of the kind. Lost on the way, knowingly: a forced tool call becomes an offered one,
-effort and `max_tokens` may shrink, `fast` and `inference_geo` go, and so do thinking blocks of earlier turns, which
-no model but their own can read. A row that cannot be said to the next model at all is `NotServed` by it.
+Whatever the next model would refuse is respelt where it knows another spelling,
+weakened where it knows less, and dropped where it knows nothing of the kind. Lost on
+the way, knowingly: a forced tool call becomes an offered one, effort and `max_tokens`
+may shrink, `fast` and `inference_geo` go, and so do thinking blocks of earlier turns,
+which no model but their own can read. A row that cannot be said to the next model at
+all is `NotServed` by it.
 """
 
 from __future__ import annotations
@@ -27,14 +29,18 @@ _THINKING_BLOCKS = ("thinking", "redacted_thinking")
 
 
 def remap(params: Mapping[str, Any], facts: ModelFacts) -> dict[str, Any]:
-    """*params*, written for another model, as the model of *facts* accepts them; raises `NotServed` if it cannot."""
+    """*params*, written for another model, as the model of *facts* accepts them; raises
+    `NotServed` if it cannot.
+    """
     mapped = dict(params)
     _map_serving(mapped, facts)
     _map_tools(mapped, facts)
     _map_thinking(mapped, facts)
     _map_effort(mapped, facts)
     if "messages" in mapped:
-        mapped["messages"] = [kept for message in mapped["messages"] if (kept := _without_thinking(message))]
+        mapped["messages"] = [
+            kept for message in mapped["messages"] if (kept := _without_thinking(message))
+        ]
     left = problems(mapped, facts)
     if left:
         raise NotServed(f"{facts.id} cannot take over: {left[0].reason}", type="not_served")
@@ -53,7 +59,9 @@ def _map_serving(mapped: dict[str, Any], facts: ModelFacts) -> None:
 
 def _map_tools(mapped: dict[str, Any], facts: ModelFacts) -> None:
     if forces_tools(mapped) and not facts.forced_tools:
-        mapped["tool_choice"] = {k: v for k, v in mapped["tool_choice"].items() if k != "name"} | {"type": "auto"}
+        mapped["tool_choice"] = {k: v for k, v in mapped["tool_choice"].items() if k != "name"} | {
+            "type": "auto"
+        }
 
 
 def _map_thinking(mapped: dict[str, Any], facts: ModelFacts) -> None:
@@ -68,9 +76,15 @@ def _map_thinking(mapped: dict[str, Any], facts: ModelFacts) -> None:
 
 
 def _no_thinking(mapped: dict[str, Any], facts: ModelFacts) -> dict[str, Any] | None:
-    """The spelling of "do not think"; where there is none, the least effort stands for it."""
+    """The spelling of "do not think"; where there is none, the least effort stands for
+    it.
+    """
     asked = kind_of(mapped, "thinking")
-    off = asked if asked in facts.thinking else next((kind for kind in OFF_KINDS if kind in facts.thinking), None)
+    off = (
+        asked
+        if asked in facts.thinking
+        else next((kind for kind in OFF_KINDS if kind in facts.thinking), None)
+    )
     effort, cap = effort_of(mapped), facts.effort_cap_without_thinking
     if off is None:
         _set_effort(mapped, "low")
@@ -80,7 +94,9 @@ def _no_thinking(mapped: dict[str, Any], facts: ModelFacts) -> dict[str, Any] | 
 
 
 def _some_thinking(mapped: dict[str, Any], facts: ModelFacts) -> dict[str, Any] | None:
-    """The spelling of "do think", kept if it can be; None leaves it to the model's default."""
+    """The spelling of "do think", kept if it can be; None leaves it to the model's
+    default.
+    """
     asked: dict[str, Any] = mapped["thinking"]
     shown = {"display": asked["display"]} if "display" in asked else {}
     budget = _budget(mapped, facts) if "enabled" in facts.thinking else None
@@ -90,9 +106,11 @@ def _some_thinking(mapped: dict[str, Any], facts: ModelFacts) -> dict[str, Any] 
 
 
 def _budget(mapped: Mapping[str, Any], facts: ModelFacts) -> int | None:
-    """Tokens to think with: as asked, else half of `max_tokens`; None where `enabled` would be refused.
+    """Tokens to think with: as asked, else half of `max_tokens`; None where `enabled`
+    would be refused.
 
-    Thinking left behind is why rows that answer a tool call get none: such a turn would have to begin with it.
+    Thinking left behind is why rows that answer a tool call get none: such a turn would
+    have to begin with it.
     """
     if forces_tools(mapped) or _answers_tools(mapped):
         return None
@@ -114,11 +132,15 @@ def _map_effort(mapped: dict[str, Any], facts: ModelFacts) -> None:
     if effort is None or effort in facts.efforts:
         return
     at_most = [level for level in facts.efforts if not above(level, effort)]
-    _set_effort(mapped, max(at_most, key=EFFORTS.index) if at_most else next(iter(facts.efforts), None))
+    _set_effort(
+        mapped, max(at_most, key=EFFORTS.index) if at_most else next(iter(facts.efforts), None)
+    )
 
 
 def _set_effort(mapped: dict[str, Any], effort: Effort | None) -> None:
-    config = {key: value for key, value in (mapped.get("output_config") or {}).items() if key != "effort"}
+    config = {
+        key: value for key, value in (mapped.get("output_config") or {}).items() if key != "effort"
+    }
     if effort is not None:
         config["effort"] = effort
     if config:
@@ -132,5 +154,9 @@ def _without_thinking(message: Any) -> Any:
     content = message.get("content") if isinstance(message, dict) else None
     if not isinstance(content, list) or message.get("role") != "assistant":
         return message
-    kept = [block for block in content if not (isinstance(block, dict) and block.get("type") in _THINKING_BLOCKS)]
+    kept = [
+        block
+        for block in content
+        if not (isinstance(block, dict) and block.get("type") in _THINKING_BLOCKS)
+    ]
     return {**message, "content": kept} if kept else None

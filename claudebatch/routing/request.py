@@ -1,4 +1,6 @@
-"""From a prompt to the call that is sent: the route's model, the request's bytes, its size and its deadline."""
+"""From a prompt to the call that is sent: the route's model, the request's bytes, its
+size and its deadline.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +17,20 @@ from claudebatch.routing.router import Router
 
 
 def request_body(model: str, params: Mapping[str, Any]) -> bytes:
-    """The request as canonical JSON: equal requests are equal bytes, whatever the order of their fields was."""
+    """The request as canonical JSON: equal requests are equal bytes, whatever the order
+    of their fields was.
+    """
     return encode({**params, "model": model})
 
 
 def token_estimator(catalog: Catalog, model: str) -> Callable[[Prompt], int]:
-    """How rules measure a prompt: in tokens of one *model*, so that a rule means the same wherever it leads."""
+    """How rules measure a prompt: in tokens of one *model*, so that a rule means the
+    same wherever it leads.
+    """
     facts = catalog.facts(model)
-    return lambda prompt: expected_input(prompt.params, request_body(facts.id, prompt.params), facts)
+    return lambda prompt: expected_input(
+        prompt.params, request_body(facts.id, prompt.params), facts
+    )
 
 
 _NO_SIZE = Size(0, 0, 0, 0)
@@ -39,7 +47,9 @@ class CallBuilder:
         expected_output: int | None = None,
         deadline: Callable[[int], float],
     ) -> None:
-        """*deadline* gives the seconds that one attempt with so many `max_tokens` may take."""
+        """*deadline* gives the seconds that one attempt with so many `max_tokens` may
+        take.
+        """
         self._catalog = catalog
         self._router = router
         self._expected_output = expected_output
@@ -50,18 +60,28 @@ class CallBuilder:
         route = self._router.route(prompt)
         model, params = route.model, prompt.params
         body = request_body(model, params)
-        size = measure(params, body, self._catalog.facts(model), expected_output=self._expected_output)
+        size = measure(
+            params, body, self._catalog.facts(model), expected_output=self._expected_output
+        )
         return Call(row, prompt, route, model, body, size, self._deadline(size.output_bound))
 
     @staticmethod
     def unmeasured(prompt: Prompt, route: Route) -> Call:
-        """The same call as `first` makes, but of size 0: enough for its cache key, and twice as fast."""
-        return Call(0, prompt, route, route.model, request_body(route.model, prompt.params), _NO_SIZE)
+        """The same call as `first` makes, but of size 0: enough for its cache key, and
+        twice as fast.
+        """
+        return Call(
+            0, prompt, route, route.model, request_body(route.model, prompt.params), _NO_SIZE
+        )
 
     def hop(self, call: Call, model: str) -> Call:
-        """*call*'s row, asked of *model* instead; raises `NotServed` where that model cannot serve it."""
+        """*call*'s row, asked of *model* instead; raises `NotServed` where that model
+        cannot serve it.
+        """
         facts = self._catalog.facts(model)
         params = remap(call.prompt.params, facts)
         body = request_body(model, params)
         size = measure(params, body, facts, expected_output=self._expected_output)
-        return replace(call, model=model, body=body, size=size, deadline_s=self._deadline(size.output_bound))
+        return replace(
+            call, model=model, body=body, size=size, deadline_s=self._deadline(size.output_bound)
+        )

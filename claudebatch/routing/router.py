@@ -1,4 +1,6 @@
-"""The model of each prompt: its own, else the command's, else that of the first rule it meets, else the default."""
+"""The model of each prompt: its own, else the command's, else that of the first rule it
+meets, else the default.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +14,9 @@ from claudebatch.routing.rules import Rule
 class Router:
     """Decides every route, purely.
 
-    The most specific wish wins: a line that names its model keeps it even under `--model` (*override*), because
-    who wrote the line knew the prompt; rules speak only where neither did.
+    The most specific wish wins: a line that names its model keeps it even under
+    `--model` (*override*), because who wrote the line knew the prompt; rules speak only
+    where neither did.
     """
 
     def __init__(
@@ -34,19 +37,29 @@ class Router:
     @property
     def models(self) -> tuple[str, ...]:
         """Every model that this router itself names, fallbacks included, each once."""
-        routes = [*(route for _, route in self._rules), self._default, *([self._override] if self._override else [])]
+        routes = [
+            *(route for _, route in self._rules),
+            self._default,
+            *([self._override] if self._override else []),
+        ]
         chains = (model for pair in self._fallbacks.items() for model in (pair[0], *pair[1]))
         return tuple(dict.fromkeys((*(route.model for route in routes), *chains)))
 
     @property
     def first_choices(self) -> tuple[str, ...]:
-        """The models that it can choose for a prompt, without those that are only fallen back to, each once."""
+        """The models that it can choose for a prompt, without those that are only
+        fallen back to, each once.
+        """
         if self._override is not None:
             return (self._override.model,)
-        return tuple(dict.fromkeys((*(route.model for _, route in self._rules), self._default.model)))
+        return tuple(
+            dict.fromkeys((*(route.model for _, route in self._rules), self._default.model))
+        )
 
     def route(self, prompt: Prompt) -> Route:
-        """Where *prompt* goes. Its tokens are estimated at most once, and only if a rule asks for them."""
+        """Where *prompt* goes. Its tokens are estimated at most once, and only if a
+        rule asks for them.
+        """
         if prompt.model is not None:
             return self._to(prompt.model, "line")
         if self._override is not None:

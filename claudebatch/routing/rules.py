@@ -27,35 +27,51 @@ class Rule:
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], where: str) -> Rule:
-        """The rule that a plain mapping spells. *where* is its place in the configuration, for errors."""
+        """The rule that a plain mapping spells. *where* is its place in the
+        configuration, for errors.
+        """
         if not isinstance(raw, Mapping):
-            raise ConfigError(f"{where} must be a mapping, got {raw!r}", fix="write name, when and model")
+            raise ConfigError(
+                f"{where} must be a mapping, got {raw!r}", fix="write name, when and model"
+            )
         for key in raw:
             if key not in _KEYS:
                 raise ConfigError(
-                    f"{where} has no field called {key!r}", fix=did_you_mean(str(key), _KEYS, "fields of a rule")
+                    f"{where} has no field called {key!r}",
+                    fix=did_you_mean(str(key), _KEYS, "fields of a rule"),
                 )
         name = _text(raw, "name", where)
         if name in RESERVED_NAMES:
-            raise ConfigError(f"{where}: the name {name!r} is taken", fix="results use it where no rule decided")
+            raise ConfigError(
+                f"{where}: the name {name!r} is taken", fix="results use it where no rule decided"
+            )
         where = f"{where} ({name})"
-        return cls(name, parse_condition(raw.get("when"), f"{where}.when"), _text(raw, "model", where))
+        return cls(
+            name, parse_condition(raw.get("when"), f"{where}.when"), _text(raw, "model", where)
+        )
 
 
 def parse_rules(raw: Any, where: str) -> tuple[Rule, ...]:
     """The rules that a plain list spells, in its order; the names must differ."""
     if not isinstance(raw, Sequence) or isinstance(raw, str):
-        raise ConfigError(f"{where} must be a list of rules, got {raw!r}", fix="write one rule per dash")
+        raise ConfigError(
+            f"{where} must be a list of rules, got {raw!r}", fix="write one rule per dash"
+        )
     rules = tuple(Rule.parse(item, f"{where}[{number}]") for number, item in enumerate(raw))
     names = [rule.name for rule in rules]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigError(f"{where}: two rules are called {name!r}", fix="results tell rules by name: rename one")
+            raise ConfigError(
+                f"{where}: two rules are called {name!r}",
+                fix="results tell rules by name: rename one",
+            )
     return rules
 
 
 def _text(raw: Mapping[str, Any], key: str, where: str) -> str:
     value = raw.get(key)
     if not isinstance(value, str) or not value.strip():
-        raise ConfigError(f"{where}.{key} must be a text, got {value!r}", fix=f"every rule needs a {key}")
+        raise ConfigError(
+            f"{where}.{key} must be a text, got {value!r}", fix=f"every rule needs a {key}"
+        )
     return value

@@ -1,1 +1,3 @@
-"""What a run and an estimate both need: options, settings, checked input, the stack of layers."""
+"""What a run and an estimate both need: options, settings, checked input, the stack of
+layers.
+"""

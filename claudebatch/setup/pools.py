@@ -1,4 +1,6 @@
-"""The pools of a run: which limits each one starts with, and how many requests it may have in flight."""
+"""The pools of a run: which limits each one starts with, and how many requests it may
+have in flight.
+"""
 
 from __future__ import annotations
 
@@ -15,15 +17,21 @@ from claudebatch.models.catalog import Catalog, TierLimits
 MOST_IN_FLIGHT = 1000
 _FIRST_IN_FLIGHT = 64
 _AUTO_TIER = "start"
-"""Under `limits: auto`, the pace of the lowest published tier until answers tell the account's own, and where a gateway
-strips their headers."""
+"""Under `limits: auto`, the pace of the lowest published tier until answers tell the
+account's own, and where a gateway strips their headers.
+"""
 
 
 class Pools:
     """One `LocalPool` per pool of models, made when first used."""
 
     def __init__(
-        self, config: Config, catalog: Catalog, *, now: Callable[[], float], most_in_flight: int | None = None
+        self,
+        config: Config,
+        catalog: Catalog,
+        *,
+        now: Callable[[], float],
+        most_in_flight: int | None = None,
     ) -> None:
         self._config = config
         self._slots = slots(config, most_in_flight)
@@ -38,7 +46,9 @@ class Pools:
         pool = self._pools.get(name)
         if pool is None:
             pace = make_pace(self._config, self._catalog, name, now=self._now())
-            pool = self._pools[name] = LocalPool(name, pace, ConcurrencyLimit(*self._slots), now=self._now)
+            pool = self._pools[name] = LocalPool(
+                name, pace, ConcurrencyLimit(*self._slots), now=self._now
+            )
         return pool
 
     def restart(self, pool: str) -> None:
@@ -61,7 +71,9 @@ def make_pace(config: Config, catalog: Catalog, pool: str, *, now: float) -> Poo
 
 
 def slots(config: Config, most: int | None = None) -> tuple[int, int]:
-    """Requests in flight of a pool: at first, and at most; never more than *most*, which the machine may set."""
+    """Requests in flight of a pool: at first, and at most; never more than *most*,
+    which the machine may set.
+    """
     if config.concurrency == "auto":
         most = MOST_IN_FLIGHT if most is None else most
         return min(_FIRST_IN_FLIGHT, most), most
@@ -70,14 +82,21 @@ def slots(config: Config, most: int | None = None) -> tuple[int, int]:
 
 
 def allowances(config: Config, catalog: Catalog) -> Mapping[str, PoolLimitsSection]:
-    """Limits by pool: those of the tier, replaced by what the configuration says of single pools."""
+    """Limits by pool: those of the tier, replaced by what the configuration says of
+    single pools.
+    """
     tier = {} if config.limits.tier == "none" else catalog.tier(_tier(config))
     return {**{pool: _allowance(limits) for pool, limits in tier.items()}, **config.limits.pools}
 
 
 def _unlisted(config: Config, catalog: Catalog, pool: str) -> PoolLimitsSection:
-    # A model that nobody has facts about is paced like the slowest one of the tier, not let loose.
-    return PoolLimitsSection() if config.limits.tier == "none" else _allowance(catalog.limits(_tier(config), pool))
+    # A model that nobody has facts about is paced like the slowest one of the tier, not
+    # let loose.
+    return (
+        PoolLimitsSection()
+        if config.limits.tier == "none"
+        else _allowance(catalog.limits(_tier(config), pool))
+    )
 
 
 def _tier(config: Config) -> str:

@@ -16,7 +16,8 @@ class RunOptions:
     inputs: tuple[str, ...]
     """Paths of JSONL files, or `-` for standard input."""
     output: str | None = None
-    """A path, `-` for standard output, or None for the default beside the first input."""
+    """A path, `-` for standard output, or None for the default beside the first input.
+    """
     model: str | None = None
     limit: int | None = None
     text: bool = False
@@ -30,7 +31,9 @@ class RunOptions:
     count_rows: int | None = None
     """Of a dry run: so many rows of each model are counted by the API."""
     unknown: Literal["retry", "skip", "ask"] = "retry"
-    """What is done about rows whose requests may have been billed although no answer came."""
+    """What is done about rows whose requests may have been billed although no answer
+    came.
+    """
     fail_on_empty: bool = False
     exit_zero: bool = False
     max_failures: int | None = None
@@ -46,7 +49,8 @@ class RunOptions:
         """Raise `ClaudebatchError` where there is no row and that is to be an error."""
         if self.fail_on_empty and not any_rows:
             raise ClaudebatchError(
-                f"{self.input_name}: no row to send, and --fail-on-empty is given; nothing was sent",
+                f"{self.input_name}: no row to send, and --fail-on-empty is given; nothing was "
+                f"sent",
                 fix="look at what should have written the prompts",
             )
 

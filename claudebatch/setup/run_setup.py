@@ -67,23 +67,29 @@ class RunSetup:
         if unknown:
             raise ConfigError(
                 f"no price is known for {', '.join(unknown)}, and the run has a cap",
-                fix=f"add prices.{unknown[0]} to the configuration, choose another model, or drop the cap",
+                fix=f"add prices.{unknown[0]} to the configuration, choose another model, or "
+                f"drop the cap",
             )
 
     def warnings(self, models: set[str], on: date) -> list[str]:
         """What a user should know before *models* are asked on the day *on*."""
         unpriced = [
-            f"no price is known for {model}: what it costs counts as unknown" for model in self.unpriced(models)
+            f"no price is known for {model}: what it costs counts as unknown"
+            for model in self.unpriced(models)
         ]
         return [*unpriced, *retirements(self.catalog, self.with_fallbacks(models), on)]
 
     def unpriced(self, models: set[str]) -> list[str]:
         """Those of *models* and of their fallbacks that have no price."""
-        return sorted(model for model in self.with_fallbacks(models) if not self.prices.knows(model))
+        return sorted(
+            model for model in self.with_fallbacks(models) if not self.prices.knows(model)
+        )
 
     def with_fallbacks(self, models: set[str]) -> set[str]:
         """*models* and all that may answer in their place."""
-        return models | {other for model in models for other in self.config.fallbacks.get(model, ())}
+        return models | {
+            other for model in models for other in self.config.fallbacks.get(model, ())
+        }
 
 
 def retirements(catalog: Catalog, models: Iterable[str], on: date) -> list[str]:
@@ -105,7 +111,9 @@ def _check_pools(config: Config, catalog: Catalog) -> None:
     for name in config.limits.pools:
         pool = catalog.pool_of(name) if catalog.known(name) else spelt.get(_plain(name), name)
         if pool != name:
-            raise ConfigError(f'limits.pools: there is no pool "{name}"', fix=f'did you mean "{pool}"?')
+            raise ConfigError(
+                f'limits.pools: there is no pool "{name}"', fix=f'did you mean "{pool}"?'
+            )
 
 
 def _plain(name: str) -> str:

@@ -21,7 +21,12 @@ from claudebatch.layers.fallback.layer import Fallback
 from claudebatch.layers.rate_limit.layer import RateLimit
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstimates
 from claudebatch.layers.record.layer import AttemptLog, Record
-from claudebatch.layers.response_cache.layer import CachePolicy, CacheStore, ResponseCache, cache_key
+from claudebatch.layers.response_cache.layer import (
+    CachePolicy,
+    CacheStore,
+    ResponseCache,
+    cache_key,
+)
 from claudebatch.layers.retry.layer import Retry, RetryBudgetPolicy, RetryPolicy
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import PriceBook, UnknownPrice
@@ -50,7 +55,9 @@ class Parts:
     most_in_flight: int | None = None
     """Of each pool, whatever the configuration says; None: as it says."""
     count: Count | None = None
-    """Has the input of a call counted, free of charge, where that may let it fit under the cap."""
+    """Has the input of a call counted, free of charge, where that may let it fit under
+    the cap.
+    """
     before: PastUsage | None = None
     """What earlier runs tell of what requests take."""
 
@@ -88,14 +95,20 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
                 emit=emit,
             ),
             CircuitBreaker(
-                _breaker_policy(config), pool_of=parts.catalog.pool_of, now=parts.now, emit=emit, back=pools.restart
+                _breaker_policy(config),
+                pool_of=parts.catalog.pool_of,
+                now=parts.now,
+                emit=emit,
+                back=pools.restart,
             ),
             Budget(
                 parts.purse,
                 worst=money.worst,
                 emit=emit,
                 usual=UsualCost() if config.caps.mode == "expected" else None,
-                tighter=InputCounter(parts.count, CountedBounds(), waits=drain, emit=emit) if parts.count else None,
+                tighter=InputCounter(parts.count, CountedBounds(), waits=drain, emit=emit)
+                if parts.count
+                else None,
                 pool_of=parts.catalog.pool_of,
             ),
             RateLimit(
@@ -141,22 +154,28 @@ class Keys:
 
 
 class Money:
-    """Prices as the layers ask for them. A model without a price is only let through where there is no cap."""
+    """Prices as the layers ask for them. A model without a price is only let through
+    where there is no cap.
+    """
 
     def __init__(self, prices: PriceBook, *, capped: bool = False) -> None:
         self._prices = prices
         self._capped = capped
 
     def worst(self, call: Call) -> Pico:
-        """The most that one attempt can cost; 0 when nobody knows. Under a cap that is `NotServed` instead."""
+        """The most that one attempt can cost; 0 when nobody knows. Under a cap that is
+        `NotServed` instead.
+        """
         try:
             return self._prices.worst(call)
         except UnknownPrice as error:
             if not self._capped:
                 return 0
-            # The intake has looked at every model; a hop may still ask one for what has no price there.
+            # The intake has looked at every model; a hop may still ask one for what has
+            # no price there.
             raise NotServed(
-                f"no price is known for this request at {call.model}, and the run has a cap", type="unknown_price"
+                f"no price is known for this request at {call.model}, and the run has a cap",
+                type="unknown_price",
             ) from error
 
     def cost(self, call: Call, usage: Usage) -> Pico | None:
@@ -173,7 +192,9 @@ def _retry_policy(config: Config) -> RetryPolicy:
 
 
 def _retry_budget(config: Config) -> RetryBudgetPolicy:
-    return RetryBudgetPolicy(share("retry.budget", config.retry.budget), config.retry.budget_floor_per_s)
+    return RetryBudgetPolicy(
+        share("retry.budget", config.retry.budget), config.retry.budget_floor_per_s
+    )
 
 
 def _breaker_policy(config: Config) -> BreakerPolicy:

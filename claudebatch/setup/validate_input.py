@@ -1,4 +1,6 @@
-"""From input files to checked rows: every line is parsed, routed and checked before any money moves."""
+"""From input files to checked rows: every line is parsed, routed and checked before any
+money moves.
+"""
 
 from __future__ import annotations
 
@@ -25,16 +27,26 @@ class InvalidInput(ClaudebatchError):
 
     def __init__(self, bad: Sequence[BadLine], count: int) -> None:
         plural = "line cannot be sent" if count == 1 else "lines cannot be sent"
-        super().__init__(f"{count:,} {plural}; nothing was sent", fix="mend them, or leave them out: --on-bad-row skip")
+        super().__init__(
+            f"{count:,} {plural}; nothing was sent",
+            fix="mend them, or leave them out: --on-bad-row skip",
+        )
         self.bad = bad
         self.count = count
 
 
 class Intake:
-    """Reads the files once, line by line; collects what is wrong and what models are asked."""
+    """Reads the files once, line by line; collects what is wrong and what models are
+    asked.
+    """
 
     def __init__(
-        self, workshop: RunSetup, files: Sequence[Path], *, limit: int | None, key: Callable[[Call], str] | None = None
+        self,
+        workshop: RunSetup,
+        files: Sequence[Path],
+        *,
+        limit: int | None,
+        key: Callable[[Call], str] | None = None,
     ) -> None:
         """*key* gives what a call's answer is kept under; None: no row is looked up."""
         self._workshop = workshop
@@ -48,7 +60,9 @@ class Intake:
         self._route = Route("", "")  # of the row at hand
 
     def records(self, each: Callable[[RowRecord, Call], None] | None = None) -> Iterator[RowRecord]:
-        """The rows that can be sent, in input order; *each* sees every one with its call."""
+        """The rows that can be sent, in input order; *each* sees every one with its
+        call.
+        """
         taken = 0
         for source, path in enumerate(self._files):
             for line in read_lines(path, text=self._workshop.defaults.text):
@@ -75,7 +89,9 @@ class Intake:
             prompt = parse_line(line.data, self._workshop.defaults, file=file, line=line.number)
             self._route = self._workshop.router.route(prompt)
             model = self._route.model
-            found = problems(prompt.params, self._workshop.catalog.facts(model)) + self._uncappable(prompt)
+            found = problems(prompt.params, self._workshop.catalog.facts(model)) + self._uncappable(
+                prompt
+            )
             if not found:
                 self.models.add(model)
                 return prompt
@@ -85,7 +101,9 @@ class Intake:
         return None
 
     def _uncappable(self, prompt: Prompt) -> tuple[Problem, ...]:
-        """What keeps the cost of a request from having an upper bound, where there is a cap."""
+        """What keeps the cost of a request from having an upper bound, where there is a
+        cap.
+        """
         params = prompt.params
         if not self._workshop.config.capped or not ("tools" in params or "speed" in params):
             return ()
@@ -124,12 +142,16 @@ class Intake:
 
     def _taken(self, twin: DuplicateId) -> Problem:
         first = f"{self._files[twin.first_source]}:{twin.first_line}"
-        return Problem(f'the id "{twin.id}" is taken by {first}', "give every row an id of its own, or none")
+        return Problem(
+            f'the id "{twin.id}" is taken by {first}', "give every row an id of its own, or none"
+        )
 
 
 def _unbounded(params: Mapping[str, Any]) -> Iterator[Problem]:
     for name in unbounded_tools(params):
-        yield Problem(f'under a cap the tool "{name}" must say how often it may run', 'give it "max_uses"')
+        yield Problem(
+            f'under a cap the tool "{name}" must say how often it may run', 'give it "max_uses"'
+        )
 
 
 def fingerprint(files: Sequence[Path], *settings: str) -> str:

@@ -1,7 +1,8 @@
-"""A Messages API on loopback, hand-written on asyncio streams: valid answers, real limits, and every fault on demand.
+"""A Messages API on loopback, hand-written on asyncio streams: valid answers, real
+limits, and every fault on demand.
 
-Imported by nothing but the commands. See faults.py for what can go wrong and directives.py for the words in a
-prompt that choose an ending.
+Imported by nothing but the commands. See faults.py for what can go wrong and
+directives.py for the words in a prompt that choose an ending.
 """
 
 from __future__ import annotations

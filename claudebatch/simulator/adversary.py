@@ -1,6 +1,8 @@
-"""The API at its dearest, for tests of caps: a token for every byte, everything newly cached, the dearest region.
+"""The API at its dearest, for tests of caps: a token for every byte, everything newly
+cached, the dearest region.
 
-What a request can cost at most is worked out by the product from its bytes; here the same bytes are billed so.
+What a request can cost at most is worked out by the product from its bytes; here the
+same bytes are billed so.
 """
 
 from __future__ import annotations
@@ -17,14 +19,20 @@ _FRAME_TOKENS = 256
 
 def most_input(body: wire.Body) -> int:
     """The tokens of *body*, one for every byte."""
-    return len(wire.canonical({name: value for name, value in body.items() if name != "stream"})) + _FRAME_TOKENS
+    return (
+        len(wire.canonical({name: value for name, value in body.items() if name != "stream"}))
+        + _FRAME_TOKENS
+    )
 
 
 def at_its_dearest(asked: ParsedRequest) -> ParsedRequest:
     """*asked*, billed for as much input as its bytes can amount to."""
     tokens = min(asked.traits.context_tokens, max(most_input(asked.body), asked.input_tokens))
     return replace(
-        asked, input_tokens=tokens, cache=_all_written(asked, tokens), traits=replace(asked.traits, geo="us")
+        asked,
+        input_tokens=tokens,
+        cache=_all_written(asked, tokens),
+        traits=replace(asked.traits, geo="us"),
     )
 
 

@@ -17,12 +17,15 @@ SHORTEST, LONGEST = 60, 400
 """Output tokens of an ordinary answer."""
 CHARACTERS_PER_TOKEN = 3
 LONGEST_TEXT = 20_000
-"""`usage` tells how long an answer is; its text stops here, so that a rehearsal need not move gigabytes."""
+"""`usage` tells how long an answer is; its text stops here, so that a rehearsal need
+not move gigabytes.
+"""
 QUOTED = 48
 REFUSAL_TOKENS, EMPTY_TOKENS = 5, 9
 
 _FILLER = (
-    "This sentence only fills the space that a real answer would take, and is the same for every prompt of "
+    "This sentence only fills the space that a real answer would take, and is the same for every "
+    "prompt of "
     "this length. Nobody thought about your question; the tokens are counted as if somebody had. "
 )
 _FILLING = _FILLER * (LONGEST_TEXT // len(_FILLER) + 1)
@@ -67,11 +70,16 @@ class _Ending:
 
 
 def compose(asked: ParsedRequest, number: int, *, use_all: bool) -> Answer:
-    """The answer to *asked*, as the *number*-th of this simulator; *use_all* spends all of `max_tokens`."""
+    """The answer to *asked*, as the *number*-th of this simulator; *use_all* spends all
+    of `max_tokens`.
+    """
     ending = _ending(asked, use_all=use_all)
     thinking = _thinking(asked, ending)
     usage = Usage(
-        input_tokens=max(0, asked.input_tokens - asked.cache.read - asked.cache.written_5m - asked.cache.written_1h),
+        input_tokens=max(
+            0,
+            asked.input_tokens - asked.cache.read - asked.cache.written_5m - asked.cache.written_1h,
+        ),
         output_tokens=ending.output_tokens,
         ephemeral_5m_input_tokens=asked.cache.written_5m,
         ephemeral_1h_input_tokens=asked.cache.written_1h,
@@ -147,7 +155,12 @@ def _complete(asked: ParsedRequest, tokens: int) -> _Ending:
         return _Ending([block], "end_turn", tokens)
     kept = block["text"][: block["text"].find(stop)]
     produced = max(1, min(tokens, len(kept) // CHARACTERS_PER_TOKEN))
-    return _Ending([{"type": "text", "text": kept}] if kept else [], "stop_sequence", produced, stop_sequence=stop)
+    return _Ending(
+        [{"type": "text", "text": kept}] if kept else [],
+        "stop_sequence",
+        produced,
+        stop_sequence=stop,
+    )
 
 
 def _first_stop(text: str, stops: Any) -> str | None:
@@ -165,7 +178,9 @@ def _question(body: wire.Body) -> str:
     """The first words of the last message."""
     content = body["messages"][-1]["content"]
     if isinstance(content, list):
-        content = next((block["text"] for block in content if block["type"] == "text"), content[0]["type"])
+        content = next(
+            (block["text"] for block in content if block["type"] == "text"), content[0]["type"]
+        )
     words = " ".join(content[: 2 * QUOTED].split())
     return words if len(words) <= QUOTED else words[:QUOTED] + "…"
 
@@ -176,11 +191,18 @@ def _tool_block(asked: ParsedRequest) -> wire.Body:
     schema = next((tool.get("input_schema") for tool in tools if tool["name"] == wanted), None)
     value = instance_of(schema)
     identity = f"toolu_sim_{asked.digest.hex()[:20]}"
-    return {"type": "tool_use", "id": identity, "name": wanted, "input": value if isinstance(value, dict) else {}}
+    return {
+        "type": "tool_use",
+        "id": identity,
+        "name": wanted,
+        "input": value if isinstance(value, dict) else {},
+    }
 
 
 def _thinking(asked: ParsedRequest, ending: _Ending) -> list[wire.Body]:
-    """The empty thinking block that comes first, for a model that thinks and an answer that has content."""
+    """The empty thinking block that comes first, for a model that thinks and an answer
+    that has content.
+    """
     request = asked.body.get("thinking")
     on = asked.traits.thinks if request is None else request.get("type") != "disabled"
     if not on or not ending.content:

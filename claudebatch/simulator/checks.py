@@ -1,4 +1,6 @@
-"""What the API of 2026-10-21 refuses about a Messages body, with the texts of recorded refusals where there are any."""
+"""What the API of 2026-10-21 refuses about a Messages body, with the texts of recorded
+refusals where there are any.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,24 @@ VERSIONS = frozenset({OLD_VERSION, "2026-10-21"})
 SAMPLING = ("temperature", "top_p", "top_k")
 FIELDS = frozenset(
     {
-        *("max_tokens", "messages", "model", "stream", "stop_sequences", "system", "tools", "tool_choice"),
-        *("cache_control", "container", "diagnostics", "inference_geo", "metadata", "output_config"),
+        *(
+            "max_tokens",
+            "messages",
+            "model",
+            "stream",
+            "stop_sequences",
+            "system",
+            "tools",
+            "tool_choice",
+        ),
+        *(
+            "cache_control",
+            "container",
+            "diagnostics",
+            "inference_geo",
+            "metadata",
+            "output_config",
+        ),
         *("service_tier", "speed", "thinking"),
     }
 )
@@ -26,11 +44,17 @@ PREFILL = "This model does not support assistant message prefill. The conversati
 
 
 def check_shape(body: Any, *, counting: bool = False) -> Body:
-    """Refuse what no model accepts; *counting* spares `max_tokens`, which count_tokens does not take."""
+    """Refuse what no model accepts; *counting* spares `max_tokens`, which count_tokens
+    does not take.
+    """
     if not isinstance(body, dict):
         raise bad("Input should be a valid dictionary")
     if not isinstance(body.get("model"), str) or not body["model"]:
-        raise bad("model: Field required" if "model" not in body else "model: Input should be a valid string")
+        raise bad(
+            "model: Field required"
+            if "model" not in body
+            else "model: Input should be a valid string"
+        )
     if not counting:
         _check_max_tokens(body)
     _check_messages(body)
@@ -77,7 +101,11 @@ def _check_max_tokens(body: Body) -> None:
 def _check_messages(body: Body) -> None:
     messages = body.get("messages")
     if not isinstance(messages, list):
-        raise bad("messages: Field required" if messages is None else "messages: Input should be a valid list")
+        raise bad(
+            "messages: Field required"
+            if messages is None
+            else "messages: Input should be a valid list"
+        )
     if not messages:
         raise bad("messages: at least one message is required")
     for number, message in enumerate(messages):
@@ -90,7 +118,10 @@ def _check_message(number: int, message: Any) -> None:
     if message["role"] not in ROLES:
         raise bad(f"messages.{number}.role: Input should be 'user', 'assistant' or 'system'")
     if message.keys() - {"role", "content"}:
-        raise bad(f"messages.{number}.{min(message.keys() - {'role', 'content'})}: Extra inputs are not permitted")
+        raise bad(
+            f"messages.{number}.{min(message.keys() - {'role', 'content'})}: Extra inputs are "
+            f"not permitted"
+        )
     content = message["content"]
     if not isinstance(content, str | list):
         raise bad(f"messages.{number}.content: Input should be a valid string or list")
@@ -118,7 +149,10 @@ def _check_types(body: Body) -> None:
     for name, kind, word in _KINDS:
         if not isinstance(body.get(name), kind | None):
             raise bad(f"{name}: Input should be a valid {word}")
-    if not all(isinstance(tool, dict) and isinstance(tool.get("name"), str) for tool in body.get("tools") or ()):
+    if not all(
+        isinstance(tool, dict) and isinstance(tool.get("name"), str)
+        for tool in body.get("tools") or ()
+    ):
         raise bad("tools.0.name: Field required")
     if not all(isinstance(text, str) and text for text in body.get("stop_sequences") or ()):
         raise bad("stop_sequences: each stop sequence must be a non-empty string")
@@ -158,6 +192,8 @@ def _check_thinking(body: Body, traits: Traits) -> None:
     spelling = thinking.get("type")
     if spelling not in traits.thinking:
         allowed = ", ".join(sorted(traits.thinking))
-        raise bad(f"thinking.type: {spelling!r} is not supported by this model. Supported: {allowed}.")
+        raise bad(
+            f"thinking.type: {spelling!r} is not supported by this model. Supported: {allowed}."
+        )
     if traits.effort_capped and spelling != "adaptive" and effort in HIGH_EFFORTS:
         raise bad(f"thinking.type: {spelling!r} cannot be combined with effort {effort!r}.")

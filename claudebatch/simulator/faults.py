@@ -20,7 +20,8 @@ Late faults befall a request that is served, and is billed like any other:
 Late faults of streamed answers only; a plain answer to such a request comes as ever:
 
     stream_error   half of the events, then an `error` event: overloaded
-    stream_open    every event but the last, and a proper end of the body: no `message_stop`
+    stream_open    every event but the last, and a proper end of the body: no
+    `message_stop`
     stream_hang    half of the events, then silence for as long as the client stays
 """
 
@@ -34,7 +35,9 @@ from collections.abc import Iterable, Mapping
 from claudebatch.core.errors import ConfigError
 from claudebatch.simulator.problems import RefusedRequest
 
-REFUSING = frozenset({"529", "500", "503", "429", "401", "402", "403", "404", "spend_limit", "credit", "spend_400"})
+REFUSING = frozenset(
+    {"529", "500", "503", "429", "401", "402", "403", "404", "spend_limit", "credit", "spend_400"}
+)
 BREAKING = frozenset({"reset", "html", "empty"})
 LATE = frozenset({"slow", "drip", "cut", "hang", "stream_error", "stream_open", "stream_hang"})
 NAMES = REFUSING | BREAKING | LATE
@@ -43,9 +46,13 @@ OK = "ok"
 
 
 class FaultPlan:
-    """Says for each request which fault befalls it: the script's next word, then chance."""
+    """Says for each request which fault befalls it: the script's next word, then
+    chance.
+    """
 
-    def __init__(self, faults: Mapping[str, float], script: Iterable[str], *, rng: random.Random) -> None:
+    def __init__(
+        self, faults: Mapping[str, float], script: Iterable[str], *, rng: random.Random
+    ) -> None:
         self._rng = rng
         # Mutable state: `set` replaces both, `draw` consumes the script.
         self._chances: tuple[tuple[str, float], ...] = ()
@@ -53,7 +60,9 @@ class FaultPlan:
         self.set(faults, script)
 
     def set(self, faults: Mapping[str, float], script: Iterable[str] = ()) -> None:
-        """Replace all faults and what is left of the script; raises `ConfigError` and then changes nothing."""
+        """Replace all faults and what is left of the script; raises `ConfigError` and
+        then changes nothing.
+        """
         words = tuple(script)
         check_faults(faults, words)
         self._chances = tuple(faults.items())
@@ -83,9 +92,13 @@ def check_faults(faults: Mapping[str, float], script: Iterable[str]) -> None:
     for name, chance in faults.items():
         _known(name, NAMES)
         if isinstance(chance, bool) or not isinstance(chance, int | float) or not 0 <= chance <= 1:
-            raise ConfigError(f"fault {name}: {chance!r} is no probability", fix="give a number from 0 to 1")
+            raise ConfigError(
+                f"fault {name}: {chance!r} is no probability", fix="give a number from 0 to 1"
+            )
     if math.fsum(faults.values()) > 1 + 1e-9:
-        raise ConfigError("the probabilities of all faults are more than 1 together", fix="lower some of them")
+        raise ConfigError(
+            "the probabilities of all faults are more than 1 together", fix="lower some of them"
+        )
     for word in script:
         _known(word, NAMES | {OK})
 
@@ -99,7 +112,9 @@ def parse_faults(texts: Iterable[str]) -> dict[str, float]:
             faults[name.strip()] = float(chance)
         except ValueError:
             problem = f'"{chance}" is not a number' if equals else "the probability is missing"
-            raise ConfigError(f'fault "{text}": {problem}', fix="write NAME=PROBABILITY, as in 529=0.02") from None
+            raise ConfigError(
+                f'fault "{text}": {problem}', fix="write NAME=PROBABILITY, as in 529=0.02"
+            ) from None
     check_faults(faults, ())
     return faults
 
@@ -110,7 +125,9 @@ def refusal(fault: str, *, retry_after: bool) -> RefusedRequest:
         case "429":
             return RefusedRequest(429, should_retry=True, retry_after_s=1 if retry_after else None)
         case "spend_limit":
-            message = "You have reached your organization's enforced monthly spend limit. (simulated)"
+            message = (
+                "You have reached your organization's enforced monthly spend limit. (simulated)"
+            )
             return RefusedRequest(429, message, error_code="enforced_spend_limit_reached")
         case "credit":
             return RefusedRequest(400, _CREDIT)
@@ -129,4 +146,6 @@ _SPEND = "You have reached your specified API usage limits. You will regain acce
 
 def _known(name: str, names: Iterable[str]) -> None:
     if name not in names:
-        raise ConfigError(f'there is no fault "{name}"', fix="use one of: " + ", ".join(sorted(names)))
+        raise ConfigError(
+            f'there is no fault "{name}"', fix="use one of: " + ", ".join(sorted(names))
+        )

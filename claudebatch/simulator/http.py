@@ -1,6 +1,8 @@
-"""HTTP/1.1 on asyncio streams, as much of it as an API client uses, and as badly as a fault wants it.
+"""HTTP/1.1 on asyncio streams, as much of it as an API client uses, and as badly as a
+fault wants it.
 
-Requests of one connection are read one after the other, so answers of a pipelining client keep their order.
+Requests of one connection are read one after the other, so answers of a pipelining
+client keep their order.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ from http import HTTPStatus
 READ_BYTES = 2**18
 MAX_HEAD_BYTES = 2**16
 FLUSH_ABOVE_BYTES = 2**16
-"""Waiting for the socket costs a turn of the loop: only for what the kernel will not take at once."""
+"""Waiting for the socket costs a turn of the loop: only for what the kernel will not
+take at once.
+"""
 
 MARK = b"x-claudebatch-simulated: 1\r\n"
 JSON = b"application/json"
@@ -34,7 +38,9 @@ class BadRequest(Exception):
 
 
 class TooLarge(BadRequest):
-    """A body longer than the API takes; it was read and thrown away, so that the client sees the answer."""
+    """A body longer than the API takes; it was read and thrown away, so that the client
+    sees the answer.
+    """
 
     def __init__(self) -> None:
         super().__init__(413, "Request exceeds the maximum size")
@@ -56,11 +62,16 @@ class Request:
     keep_alive: bool
 
 
-def response_head(status: int, lines: bytes, *, content_type: bytes = JSON, length: int | None) -> bytes:
+def response_head(
+    status: int, lines: bytes, *, content_type: bytes = JSON, length: int | None
+) -> bytes:
     """The head of an answer; without *length* the body is chunked."""
-    size = b"transfer-encoding: chunked\r\n" if length is None else b"content-length: %d\r\n" % length
+    size = (
+        b"transfer-encoding: chunked\r\n" if length is None else b"content-length: %d\r\n" % length
+    )
     return (
-        b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\n" % (status, _REASONS.get(status, "Status").encode(), content_type)
+        b"HTTP/1.1 %d %s\r\ncontent-type: %s\r\n"
+        % (status, _REASONS.get(status, "Status").encode(), content_type)
         + size
         + MARK
         + lines
@@ -76,11 +87,14 @@ def chunk(data: bytes) -> bytes:
 class Connection:
     """One client's connection: requests come out, bytes go in."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, max_body_bytes: int) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, max_body_bytes: int
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._max_body_bytes = max_body_bytes
-        # Bytes that came and belong to a request not yet taken; changed by the reading methods only.
+        # Bytes that came and belong to a request not yet taken; changed by the reading
+        # methods only.
         self._rest = b""
         # Ends when the connection has; made by the first `close`.
         self._closed: asyncio.Task[None] | None = None
@@ -134,7 +148,8 @@ class Connection:
         self._writer.close()
         if self._closed is None:
             self._closed = asyncio.get_running_loop().create_task(self._until_closed())
-        # `wait_closed` awaits one future of asyncio's own: whoever is cancelled in it cancels it for all who wait.
+        # `wait_closed` awaits one future of asyncio's own: whoever is cancelled in it
+        # cancels it for all who wait.
         await asyncio.wait([self._closed])
 
     async def abort(self) -> None:
@@ -149,7 +164,9 @@ class Connection:
             return
 
     async def _head(self) -> bytes | None:
-        """Everything up to the empty line; None when the client closed before a next request."""
+        """Everything up to the empty line; None when the client closed before a next
+        request.
+        """
         while (end := self._rest.find(b"\r\n\r\n")) < 0:
             if len(self._rest) > MAX_HEAD_BYTES:
                 raise BadRequest(431, "the request's headers are too long")
@@ -170,7 +187,9 @@ class Connection:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         keep_alive = headers.get("connection", "").lower() != "close" and words[2] != "HTTP/1.0"
-        return Request(words[0], words[1].partition("?")[0], headers, await self._body(headers), keep_alive)
+        return Request(
+            words[0], words[1].partition("?")[0], headers, await self._body(headers), keep_alive
+        )
 
     async def _body(self, headers: Mapping[str, str]) -> bytes:
         if "transfer-encoding" in headers:

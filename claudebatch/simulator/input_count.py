@@ -1,4 +1,6 @@
-"""How many input tokens a request has: from its bytes, so that equal requests always count the same."""
+"""How many input tokens a request has: from its bytes, so that equal requests always
+count the same.
+"""
 
 from __future__ import annotations
 

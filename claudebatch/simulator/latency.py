@@ -1,4 +1,6 @@
-"""How long a simulated answer takes, drawn from a distribution that is written as a short text."""
+"""How long a simulated answer takes, drawn from a distribution that is written as a
+short text.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ class Latency:
 
 
 def parse_latency(text: str) -> Latency:
-    """Read `fixed:0.1`, `uniform:0.1,0.5` or `lognormal:0.25,0.4`; raises `ConfigError`."""
+    """Read `fixed:0.1`, `uniform:0.1,0.5` or `lognormal:0.25,0.4`; raises
+    `ConfigError`.
+    """
     name, _, rest = text.strip().partition(":")
     shape = next((known for known in _ARITY if known == name), None)
     if shape is None:
@@ -54,7 +58,8 @@ def parse_latency(text: str) -> Latency:
     numbers = [_seconds(text, part) for part in rest.split(",")]
     if len(numbers) != _ARITY[shape]:
         raise ConfigError(
-            f'latency "{text}": numbers needed for {shape}: {_ARITY[shape]}, got {len(numbers)}', fix=_FIX
+            f'latency "{text}": numbers needed for {shape}: {_ARITY[shape]}, got {len(numbers)}',
+            fix=_FIX,
         )
     latency = Latency(shape, *numbers)
     _check(text, latency)

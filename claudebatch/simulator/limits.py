@@ -18,15 +18,17 @@ _FUZZ = 1e-9
 
 
 class SimulatedBucket:
-    """An allowance per minute, refilled without a pause and never beyond what *burst_s* seconds bring."""
+    """An allowance per minute, refilled without a pause and never beyond what *burst_s*
+    seconds bring.
+    """
 
     def __init__(self, per_minute: int, burst_s: float, now: float) -> None:
         self.limit = per_minute
         self.rate = per_minute / 60
         # A bucket that cannot hold one request would refuse for ever.
         self.capacity = max(1.0, self.rate * burst_s)
-        # Mutable state: the level, which may be below 0, the moment it was right, and what drains it: until when
-        # and how much a second, the earliest end first.
+        # Mutable state: the level, which may be below 0, the moment it was right, and
+        # what drains it: until when and how much a second, the earliest end first.
         self._level = self.capacity
         self._at = now
         self._drains: list[tuple[float, float]] = []
@@ -56,7 +58,9 @@ class SimulatedBucket:
         self._drained_per_s += units / seconds
 
     def wait_for(self, units: float, now: float) -> float:
-        """Seconds until *units* are in the bucket, or until it is full if it can never hold so many."""
+        """Seconds until *units* are in the bucket, or until it is full if it can never
+        hold so many.
+        """
         missing = min(units, self.capacity) - self.level(now)
         return missing / self.rate if missing > _FUZZ else 0.0
 
@@ -93,7 +97,9 @@ class Gate(Protocol):
 class SimulatedLimits:
     """The three buckets of one pool."""
 
-    def __init__(self, allowance: SimulatedAllowance, *, now: float, wall: Callable[[], datetime]) -> None:
+    def __init__(
+        self, allowance: SimulatedAllowance, *, now: float, wall: Callable[[], datetime]
+    ) -> None:
         self._wall = wall
         self._requests = _bucket(allowance.rpm, allowance, now)
         self._input = _bucket(allowance.itpm, allowance, now)
@@ -101,7 +107,9 @@ class SimulatedLimits:
         self._output_at_end = allowance.output_at_end
 
     def admit(self, estimate: int, now: float) -> None:
-        """Take one request and its *estimate*, or raise a 429 that says which limit is in the way."""
+        """Take one request and its *estimate*, or raise a 429 that says which limit is
+        in the way.
+        """
         waits = [
             (bucket.wait_for(units, now), bucket.limit, name)
             for bucket, units, name in (
@@ -120,7 +128,9 @@ class SimulatedLimits:
             self._input.take(estimate, now)
 
     def produce(self, tokens: int, seconds: float, now: float) -> None:
-        """Take the output while it is produced: in real time, as the API's documentation has it."""
+        """Take the output while it is produced: in real time, as the API's
+        documentation has it.
+        """
         if self._output is not None and not self._output_at_end:
             self._output.drain(tokens, seconds, now)
 
@@ -141,7 +151,9 @@ class SimulatedLimits:
         if self._requests is not None:
             level = self._requests.level(now) + _FUZZ
             left = max(0, math.floor(level))
-            readings.append(_Reading("requests", self._requests.limit, left, self._requests.full_in(now)))
+            readings.append(
+                _Reading("requests", self._requests.limit, left, self._requests.full_in(now))
+            )
         tokens = [
             _Reading(name, bucket.limit, _thousands(bucket.level(now)), bucket.full_in(now))
             for name, bucket in (("input-tokens", self._input), ("output-tokens", self._output))
@@ -186,7 +198,11 @@ class Gates:
         found = self._gates.get(pool)
         if found is None:
             allowance = self._settings.pool_limits.get(pool, self._settings.limits)
-            found = NoLimits() if allowance.unlimited else SimulatedLimits(allowance, now=now, wall=self._wall)
+            found = (
+                NoLimits()
+                if allowance.unlimited
+                else SimulatedLimits(allowance, now=now, wall=self._wall)
+            )
             self._gates[pool] = found
         return found
 
@@ -206,7 +222,9 @@ class _Reading:
 
 
 def _together(tokens: list[_Reading]) -> _Reading:
-    """Input and output in one reading, as recorded answers add them up; the reset is the earlier one."""
+    """Input and output in one reading, as recorded answers add them up; the reset is
+    the earlier one.
+    """
     return _Reading(
         "tokens",
         sum(reading.limit for reading in tokens),
@@ -215,7 +233,9 @@ def _together(tokens: list[_Reading]) -> _Reading:
     )
 
 
-def _bucket(per_minute: int | None, allowance: SimulatedAllowance, now: float) -> SimulatedBucket | None:
+def _bucket(
+    per_minute: int | None, allowance: SimulatedAllowance, now: float
+) -> SimulatedBucket | None:
     return None if per_minute is None else SimulatedBucket(per_minute, allowance.burst_seconds, now)
 
 
@@ -228,4 +248,6 @@ def _exceeded(wait_s: float, limit: int, name: str) -> RefusedRequest:
         f"This request would exceed your organization's rate limit of {limit:,} {name} per minute. "
         "Please reduce the pace or try again later. (simulated)"
     )
-    return RefusedRequest(429, message, retry_after_s=max(1, math.ceil(wait_s)), should_retry=True, limited=True)
+    return RefusedRequest(
+        429, message, retry_after_s=max(1, math.ceil(wait_s)), should_retry=True, limited=True
+    )

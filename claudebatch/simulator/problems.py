@@ -1,4 +1,6 @@
-"""The API's refusals: which status, which error type, which headers, and the body that says so."""
+"""The API's refusals: which status, which error type, which headers, and the body that
+says so.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ TYPES = {
     529: "overloaded_error",
 }
 NEVER_RETRY = frozenset({400, 401, 404})
-"""Recorded answers of these statuses carry `x-should-retry: false`; of the others only 429 says anything."""
+"""Recorded answers of these statuses carry `x-should-retry: false`; of the others only
+429 says anything.
+"""
 
 MESSAGES = {
     400: "A simulated invalid request.",
@@ -28,7 +32,8 @@ MESSAGES = {
     403: "Your API key does not have permission to use the specified resource. (simulated)",
     404: "The requested resource could not be found. (simulated)",
     413: "Request exceeds the maximum size",
-    429: "This request would exceed your organization's rate limit. Please try again later. (simulated)",
+    429: "This request would exceed your organization's rate limit. Please try again later. "
+    "(simulated)",
     500: "Internal server error",
     503: "Service unavailable",
     504: "Request timed out",
@@ -62,18 +67,24 @@ class RefusedRequest(Exception):
         """The header lines that only this refusal carries."""
         lines = b""
         if self.should_retry is not None:
-            lines += b"x-should-retry: true\r\n" if self.should_retry else b"x-should-retry: false\r\n"
+            lines += (
+                b"x-should-retry: true\r\n" if self.should_retry else b"x-should-retry: false\r\n"
+            )
         if self.retry_after_s is not None:
             lines += b"retry-after: %d\r\n" % self.retry_after_s
         return lines
 
     def body(self, request_id: str) -> bytes:
         """The error as the API words it."""
-        error: dict[str, Any] = {"type": TYPES.get(self.status, "api_error"), "message": self.message}
+        error: dict[str, Any] = {
+            "type": TYPES.get(self.status, "api_error"),
+            "message": self.message,
+        }
         if self.error_code is not None:
             error["details"] = {"error_code": self.error_code}
         if self.status == 413:
-            # The edge answers this one, before the API sees the request: no `type`, no `request_id`.
+            # The edge answers this one, before the API sees the request: no `type`, no
+            # `request_id`.
             return wire.encode({"error": error})
         return wire.encode({"type": "error", "error": error, "request_id": request_id})
 

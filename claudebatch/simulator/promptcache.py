@@ -1,7 +1,9 @@
-"""The API's own prompt caching: which part of a prompt is written to it, which is read from it.
+"""The API's own prompt caching: which part of a prompt is written to it, which is read
+from it.
 
-An entry exists only from the moment the first answer begins: requests with one prefix that are sent together
-all write it, as at the real API. Only the breakpoints of the request itself are looked up.
+An entry exists only from the moment the first answer begins: requests with one prefix
+that are sent together all write it, as at the real API. Only the breakpoints of the
+request itself are looked up.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ class Breakpoint:
 
 @dataclass(frozen=True, slots=True)
 class CacheUse:
-    """Input tokens that one request writes and reads, and the prefixes it leaves behind."""
+    """Input tokens that one request writes and reads, and the prefixes it leaves
+    behind.
+    """
 
     written_5m: int = 0
     written_1h: int = 0
@@ -52,8 +56,12 @@ class PromptCache:
         self._expires: OrderedDict[bytes, float] = OrderedDict()
 
     def use(self, body: wire.Body, traits: Traits, now: float) -> CacheUse:
-        """What a request that starts *now* writes and reads; raises a 400 for too many breakpoints."""
-        points = tuple(point for point in _breakpoints(body, traits) if point.tokens >= traits.cacheable_tokens)
+        """What a request that starts *now* writes and reads; raises a 400 for too many
+        breakpoints.
+        """
+        points = tuple(
+            point for point in _breakpoints(body, traits) if point.tokens >= traits.cacheable_tokens
+        )
         read = max((p.tokens for p in points if self._expires.get(p.key, -1.0) > now), default=0)
         written = {"5m": 0, "1h": 0}
         reached = read
@@ -64,9 +72,13 @@ class PromptCache:
         return CacheUse(written["5m"], written["1h"], read, points)
 
     def keep(self, use: CacheUse, started: float) -> None:
-        """The answer has begun: its prefixes may be read from now on, for their time to live since *started*."""
+        """The answer has begun: its prefixes may be read from now on, for their time to
+        live since *started*.
+        """
         for point in use.kept:
-            self._expires[point.key] = max(started + TTL_S[point.ttl], self._expires.get(point.key, 0.0))
+            self._expires[point.key] = max(
+                started + TTL_S[point.ttl], self._expires.get(point.key, 0.0)
+            )
             self._expires.move_to_end(point.key)
         while len(self._expires) > MAX_ENTRIES:
             self._expires.popitem(last=False)
@@ -84,9 +96,14 @@ def _breakpoints(body: wire.Body, traits: Traits) -> list[Breakpoint]:
         weight += block_weight
         mark = _mark(block) or (body.get("cache_control") if number == len(parts) else None)
         if mark is not None:
-            found.append(Breakpoint(hasher.digest(), hidden + tokens_of(weight, traits), _ttl(mark)))
+            found.append(
+                Breakpoint(hasher.digest(), hidden + tokens_of(weight, traits), _ttl(mark))
+            )
     if len(found) > MAX_BREAKPOINTS:
-        raise bad(f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided. Found {len(found)}.")
+        raise bad(
+            f"A maximum of {MAX_BREAKPOINTS} blocks with cache_control may be provided. Found "
+            f"{len(found)}."
+        )
     return found
 
 
@@ -109,7 +126,11 @@ def _mark(block: Any) -> Any:
 
 
 def _without_mark(block: Any) -> Any:
-    return {k: v for k, v in block.items() if k != "cache_control"} if isinstance(block, dict) else block
+    return (
+        {k: v for k, v in block.items() if k != "cache_control"}
+        if isinstance(block, dict)
+        else block
+    )
 
 
 def _ttl(mark: Any) -> str:

@@ -1,4 +1,6 @@
-"""From the bytes of a request to a question that was understood, or to the refusal that the API would give."""
+"""From the bytes of a request to a question that was understood, or to the refusal that
+the API would give.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,12 @@ class RequestReader:
     """Reads requests as the API of 2026-10-21 does."""
 
     def __init__(
-        self, *, seed: int, cache: PromptCache, known: Callable[[str], bool] | None, adversarial: bool = False
+        self,
+        *,
+        seed: int,
+        cache: PromptCache,
+        known: Callable[[str], bool] | None,
+        adversarial: bool = False,
     ) -> None:
         self._seed = seed
         self._adversarial = adversarial
@@ -57,7 +64,9 @@ class RequestReader:
         return at_its_dearest(asked) if self._adversarial else asked
 
     def count(self, request: Request) -> int:
-        """The input tokens that a count_tokens request asks about; raises `RefusedRequest`."""
+        """The input tokens that a count_tokens request asks about; raises
+        `RefusedRequest`.
+        """
         version = check_access(request)
         body = check_shape(_decode(request.body), counting=True)
         traits = self._traits(body["model"])
@@ -74,11 +83,16 @@ class RequestReader:
 
     def _digest(self, body: wire.Body) -> bytes:
         """Of the question alone: a stream asks nothing else than a plain request."""
-        question = {name: value for name, value in body.items() if name != "stream"} if "stream" in body else body
+        question = (
+            {name: value for name, value in body.items() if name != "stream"}
+            if "stream" in body
+            else body
+        )
         return wire.digest(wire.canonical(question), seed=self._seed)
 
     def _cache_use(self, raw: bytes, body: wire.Body, traits: Traits, now: float) -> CacheUse:
-        # Most requests cache nothing: a look at the bytes spares them the walk through their blocks.
+        # Most requests cache nothing: a look at the bytes spares them the walk through
+        # their blocks.
         return self._cache.use(body, traits, now) if b'"cache_control"' in raw else NO_CACHE
 
 

@@ -1,4 +1,6 @@
-"""What was asked and what became of it, request by request: the judge's evidence in drills."""
+"""What was asked and what became of it, request by request: the judge's evidence in
+drills.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ TEXT_KEPT = 100
 
 
 class RequestLog:
-    """Two events a valid request: it was asked; its answer was written whole, or was billed and lost."""
+    """Two events a valid request: it was asked; its answer was written whole, or was
+    billed and lost.
+    """
 
     def __init__(self) -> None:
         # Mutable: changed by the methods below only.
@@ -25,7 +29,9 @@ class RequestLog:
         self._events.append({"event": "asked", "question": digest, "text": last_text(body)})
 
     def answered(self, digest: bytes, cost: Pico, *, delivered: bool) -> None:
-        """It was worked on and billed; *delivered*: every byte of the answer was written."""
+        """It was worked on and billed; *delivered*: every byte of the answer was
+        written.
+        """
         event = "delivered" if delivered else "undelivered"
         self._events.append({"event": event, "question": digest, "billed_pico": cost})
 

@@ -1,17 +1,29 @@
-"""A small value that fits a JSON schema: what structured outputs and tool calls are filled with."""
+"""A small value that fits a JSON schema: what structured outputs and tool calls are
+filled with.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 MAX_DEPTH = 12
-"""Schemas may not recurse; one that does is cut here instead of taking the simulator down."""
+"""Schemas may not recurse; one that does is cut here instead of taking the simulator
+down.
+"""
 
-_SCALARS: dict[str, Any] = {"string": "simulated", "integer": 1, "number": 1.5, "boolean": True, "null": None}
+_SCALARS: dict[str, Any] = {
+    "string": "simulated",
+    "integer": 1,
+    "number": 1.5,
+    "boolean": True,
+    "null": None,
+}
 
 
 def instance_of(schema: Any, root: Any = None, depth: int = 0) -> Any:
-    """The simplest value of *schema*, the same one every time; `None` where it cannot be told."""
+    """The simplest value of *schema*, the same one every time; `None` where it cannot
+    be told.
+    """
     if not isinstance(schema, dict) or depth > MAX_DEPTH:
         return None
     root = schema if root is None else root
@@ -36,7 +48,9 @@ def _typed(schema: dict[str, Any], root: Any, depth: int) -> Any:
         properties = schema.get("properties") or {}
         return {name: instance_of(part, root, depth + 1) for name, part in properties.items()}
     if kind == "array":
-        return [instance_of(schema.get("items"), root, depth + 1)] * int(bool(schema.get("minItems")))
+        return [instance_of(schema.get("items"), root, depth + 1)] * int(
+            bool(schema.get("minItems"))
+        )
     return _SCALARS.get(str(kind))
 
 

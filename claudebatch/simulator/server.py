@@ -1,6 +1,8 @@
-"""A Claude Messages API on loopback: for tests, drills, and rehearsals without a key or a cent.
+"""A Claude Messages API on loopback: for tests, drills, and rehearsals without a key or
+a cent.
 
-`Simulator` owns the socket and every connection on it; what is said on them is decided in the other files.
+`Simulator` owns the socket and every connection on it; what is said on them is decided
+in the other files.
 """
 
 from __future__ import annotations
@@ -16,7 +18,14 @@ from claudebatch.core.errors import ConfigError, Draining
 from claudebatch.simulator import wire
 from claudebatch.simulator.clock import Clock, ResponseHeaders, Sleep
 from claudebatch.simulator.faults import FaultPlan
-from claudebatch.simulator.http import READ_BYTES, BadRequest, ClientLeft, Connection, Request, response_head
+from claudebatch.simulator.http import (
+    READ_BYTES,
+    BadRequest,
+    ClientLeft,
+    Connection,
+    Request,
+    response_head,
+)
 from claudebatch.simulator.problems import RefusedRequest, bad
 from claudebatch.simulator.promptcache import PromptCache
 from claudebatch.simulator.reading import RequestReader, check_access, describe_model, list_models
@@ -26,20 +35,25 @@ from claudebatch.simulator.stats import Stats
 
 HOST = "127.0.0.1"
 BACKLOG = 1024
-"""Clients open hundreds of connections at once; the usual hundred would make the rest wait for a retransmit."""
+"""Clients open hundreds of connections at once; the usual hundred would make the rest
+wait for a retransmit.
+"""
 MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
 MODELS = "/v1/models"
 
 
 class Simulator:
-    """The API, simulated. Start it, point a client at the URL, stop it; after a stop it may be started again.
+    """The API, simulated. Start it, point a client at the URL, stop it; after a stop it
+    may be started again.
 
-    bill     what an answer costs: exact, because `/__stats` is compared with a ledger to the last digit
-    pool_of  which models share their limits; by default none do
-    sleep    every wait goes through it. Do not pass a run's own `Drain.sleep`: a run that drains still wants
+    bill     what an answer costs: exact, because `/__stats` is compared with a ledger
+    to the last digit pool_of  which models share their limits; by default none do sleep
+    every wait goes through it. Do not pass a run's own `Drain.sleep`: a run that drains
+    still wants
              its answers in flight
-    known    models beyond the simulator's own table that are answered too, as the newest ones are
+    known    models beyond the simulator's own table that are answered too, as the
+    newest ones are
     """
 
     def __init__(
@@ -60,7 +74,9 @@ class Simulator:
         self._stats = Stats(now())
         self._letterhead = ResponseHeaders(self._clock)
         cache = PromptCache()
-        self._desk = RequestReader(seed=settings.seed, cache=cache, known=known, adversarial=settings.adversarial)
+        self._desk = RequestReader(
+            seed=settings.seed, cache=cache, known=known, adversarial=settings.adversarial
+        )
         self._service = MessagesService(
             settings,
             desk=self._desk,
@@ -73,8 +89,8 @@ class Simulator:
             clock=self._clock,
             rng=rng,
         )
-        # Mutable state: the listening socket and the connections with their tasks; changed by `start`, `stop`,
-        # `_accept` and `_ended`.
+        # Mutable state: the listening socket and the connections with their tasks;
+        # changed by `start`, `stop`, `_accept` and `_ended`.
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], Connection] = {}
 
@@ -89,8 +105,11 @@ class Simulator:
 
     async def start(self, port: int = 0) -> str:
         """Listen on *port* of loopback, any free one by default; returns the base URL."""
-        # asyncio switches Nagle's algorithm off by itself: an answer leaves with its one write.
-        self._server = await asyncio.start_server(self._accept, HOST, port, backlog=BACKLOG, limit=READ_BYTES)
+        # asyncio switches Nagle's algorithm off by itself: an answer leaves with its
+        # one write.
+        self._server = await asyncio.start_server(
+            self._accept, HOST, port, backlog=BACKLOG, limit=READ_BYTES
+        )
         return f"http://{HOST}:{self._server.sockets[0].getsockname()[1]}"
 
     async def stop(self) -> None:
@@ -133,8 +152,11 @@ class Simulator:
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._connections[task]
         if not task.cancelled() and (error := task.exception()) is not None:
-            # A bug of ours must be seen, not end as a connection that closed for no reason.
-            task.get_loop().call_exception_handler({"message": "simulator: a connection failed", "exception": error})
+            # A bug of ours must be seen, not end as a connection that closed for no
+            # reason.
+            task.get_loop().call_exception_handler(
+                {"message": "simulator: a connection failed", "exception": error}
+            )
 
     async def _converse(self, connection: Connection) -> None:
         try:
@@ -153,7 +175,9 @@ class Simulator:
                 if connection.closing or not request.keep_alive:
                     return
         except BadRequest as error:
-            await connection.send(render_refusal(RefusedRequest(error.status, error.message), self._letterhead))
+            await connection.send(
+                render_refusal(RefusedRequest(error.status, error.message), self._letterhead)
+            )
 
     async def _serve(self, request: Request, connection: Connection) -> None:
         if request.path == MESSAGES and request.method == "POST":
@@ -180,7 +204,9 @@ class Simulator:
         if request.method == "GET" and request.path.startswith(MODELS + "/"):
             check_access(request)
             return describe_model(request.path.removeprefix(MODELS + "/"))
-        raise RefusedRequest(404, f"{request.method} {request.path} is no endpoint of the simulator")
+        raise RefusedRequest(
+            404, f"{request.method} {request.path} is no endpoint of the simulator"
+        )
 
     def _control(self, request: Request) -> wire.Body:
         match (request.method, request.path):
@@ -193,7 +219,9 @@ class Simulator:
                 return self.stats()
             case ("POST", "/__faults"):
                 return self._new_faults(request.body)
-        raise RefusedRequest(404, f"{request.method} {request.path} is no endpoint of the simulator")
+        raise RefusedRequest(
+            404, f"{request.method} {request.path} is no endpoint of the simulator"
+        )
 
     def _new_faults(self, data: bytes) -> wire.Body:
         """Take `{"529": 0.1, "script": ["ok", "reset"]}`; both parts are optional."""

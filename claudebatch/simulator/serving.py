@@ -1,4 +1,6 @@
-"""One Messages request from its arrival to its last byte: the fault, the limits, the wait, the bill, the answer."""
+"""One Messages request from its arrival to its last byte: the fault, the limits, the
+wait, the bill, the answer.
+"""
 
 from __future__ import annotations
 
@@ -28,11 +30,15 @@ _NO_TOKENS = 1e-6
 _FRAME_S = 0.05
 """Events of a stream that are due within so long leave together, or a little less."""
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
-WEB_PAGE = b"<!doctype html><html><head><title>Bad gateway</title></head><body><h1>502</h1></body></html>"
+WEB_PAGE = (
+    b"<!doctype html><html><head><title>Bad gateway</title></head><body><h1>502</h1></body></html>"
+)
 
 
 class MessagesService:
-    """Serves `POST /v1/messages`. The bill is written when the work begins, whoever is there at its end."""
+    """Serves `POST /v1/messages`. The bill is written when the work begins, whoever is
+    there at its end.
+    """
 
     def __init__(
         self,
@@ -60,11 +66,14 @@ class MessagesService:
         self._pool_of = pool_of
         self._clock = clock
         self._rng = rng
-        # How many answers there were: a number for the id of each. Changed by `_answer` only.
+        # How many answers there were: a number for the id of each. Changed by `_answer`
+        # only.
         self._answers = 0
 
     async def serve(self, request: Request, connection: Connection) -> None:
-        """Answer one request, or do to the connection what its fault says. Raises `ClientLeft`."""
+        """Answer one request, or do to the connection what its fault says. Raises
+        `ClientLeft`.
+        """
         now = self._clock.now()
         self._stats.arrived(now)
         gate: Gate | None = None
@@ -79,13 +88,17 @@ class MessagesService:
         finally:
             self._stats.left()
 
-    async def _befall(self, asked: ParsedRequest, fault: str | None, gate: Gate, connection: Connection) -> None:
+    async def _befall(
+        self, asked: ParsedRequest, fault: str | None, gate: Gate, connection: Connection
+    ) -> None:
         """Let the fault have its way; without one, or with a late one, answer."""
         if fault is not None:
             self._stats.befell(fault)
         if asked.directives.error is not None:
             name = str(asked.directives.error)
-            raise self._refusal(name) if name in REFUSING else RefusedRequest(asked.directives.error)
+            raise (
+                self._refusal(name) if name in REFUSING else RefusedRequest(asked.directives.error)
+            )
         if fault in REFUSING:
             raise self._refusal(fault)
         if fault in BREAKING:
@@ -105,7 +118,9 @@ class MessagesService:
             raise RefusedRequest(429, message, retry_after_s=1, should_retry=True, limited=True)
         gate.admit(asked.input_tokens, asked.started)
 
-    async def _refuse(self, refused: RefusedRequest, gate: Gate | None, connection: Connection) -> None:
+    async def _refuse(
+        self, refused: RefusedRequest, gate: Gate | None, connection: Connection
+    ) -> None:
         if refused.limited:
             self._stats.rate_limited()
         if not self._settings.retry_after:
@@ -124,14 +139,24 @@ class MessagesService:
             connection.reset()
             return
         self._stats.answered(200)
-        page, content_type = (WEB_PAGE, b"text/html") if fault == "html" else (b"", b"application/json")
+        page, content_type = (
+            (WEB_PAGE, b"text/html") if fault == "html" else (b"", b"application/json")
+        )
         lines = self._letterhead.lines(self._letterhead.next_id())
-        await connection.send(response_head(200, lines, content_type=content_type, length=len(page)) + page)
+        await connection.send(
+            response_head(200, lines, content_type=content_type, length=len(page)) + page
+        )
 
-    async def _answer(self, asked: ParsedRequest, fault: str | None, gate: Gate, connection: Connection) -> None:
+    async def _answer(
+        self, asked: ParsedRequest, fault: str | None, gate: Gate, connection: Connection
+    ) -> None:
         """Do the work and bill it, then try to deliver."""
         self._answers += 1
-        answer = compose(asked, self._answers, use_all=self._settings.use_all_max_tokens or self._settings.adversarial)
+        answer = compose(
+            asked,
+            self._answers,
+            use_all=self._settings.use_all_max_tokens or self._settings.adversarial,
+        )
         cost = self._bill(asked.model, answer.usage)
         self._stats.billed(answer.usage, cost)
         delivered = False
@@ -147,7 +172,12 @@ class MessagesService:
                 self._stats.undelivered(asked.digest, cost)
 
     async def _deliver(
-        self, asked: ParsedRequest, answer: Answer, fault: str | None, gate: Gate, connection: Connection
+        self,
+        asked: ParsedRequest,
+        answer: Answer,
+        fault: str | None,
+        gate: Gate,
+        connection: Connection,
     ) -> bool:
         """Send the answer after its latency; whether all of it went out."""
         delay_s = self._latency.draw(self._rng) * (SLOW_FACTOR if fault == "slow" else 1)
@@ -168,7 +198,9 @@ class MessagesService:
             await self._grow(coming, delay_s, connection)
             coming = []
         gate.finish(answer.usage.output_tokens, self._clock.now())
-        return await self._ship(b"", b"".join(event.data for event in coming), fault, connection, streamed=True)
+        return await self._ship(
+            b"", b"".join(event.data for event in coming), fault, connection, streamed=True
+        )
 
     def _begin(self, asked: ParsedRequest, answer: Answer, gate: Gate) -> bytes:
         """The answer begins: the lines of its head."""
@@ -177,15 +209,20 @@ class MessagesService:
         self._stats.answered(200)
         return self._letterhead.lines(self._letterhead.next_id()) + self._limit_lines(gate)
 
-    async def _grow(self, coming: list[sse.StreamEvent], seconds: float, connection: Connection) -> None:
-        """Send each event when as many tokens as there are up to it have been produced, evenly over *seconds*."""
+    async def _grow(
+        self, coming: list[sse.StreamEvent], seconds: float, connection: Connection
+    ) -> None:
+        """Send each event when as many tokens as there are up to it have been produced,
+        evenly over *seconds*.
+        """
         frames = max(1, min(len(coming), math.ceil(seconds / _FRAME_S)))
         per_frame = sum(event.tokens for event in coming) / frames
         made, sent = 0.0, 0
         for frame in range(1, frames + 1):
             await self._wait(seconds / frames)
             due = len(coming) if frame == frames else sent
-            # Below the mark, not on it: what ends an answer has no tokens, and comes when its time is over.
+            # Below the mark, not on it: what ends an answer has no tokens, and comes
+            # when its time is over.
             while due < len(coming) and made + coming[due].tokens < per_frame * frame - _NO_TOKENS:
                 made += coming[due].tokens
                 due += 1
@@ -194,7 +231,13 @@ class MessagesService:
                 sent = due
 
     async def _ship(
-        self, opening: bytes, rest: bytes, fault: str | None, connection: Connection, *, streamed: bool
+        self,
+        opening: bytes,
+        rest: bytes,
+        fault: str | None,
+        connection: Connection,
+        *,
+        streamed: bool,
     ) -> bool:
         match fault:
             case "cut":
@@ -225,12 +268,19 @@ class MessagesService:
             await self._clock.sleep(seconds)
 
 
-def render_refusal(refused: RefusedRequest, letterhead: ResponseHeaders, lines: bytes = b"") -> bytes:
+def render_refusal(
+    refused: RefusedRequest, letterhead: ResponseHeaders, lines: bytes = b""
+) -> bytes:
     """A whole error answer."""
     request_id = letterhead.next_id()
     body = refused.body(request_id)
     return (
-        response_head(refused.status, letterhead.lines(request_id) + refused.headers() + lines, length=len(body)) + body
+        response_head(
+            refused.status,
+            letterhead.lines(request_id) + refused.headers() + lines,
+            length=len(body),
+        )
+        + body
     )
 
 
@@ -242,6 +292,11 @@ def _plain(answer: Answer, lines: bytes) -> tuple[bytes, bytes]:
 def _stream(answer: Answer, lines: bytes, fault: str | None) -> tuple[bytes, list[sse.StreamEvent]]:
     """The head with the first event, and all that comes after it, in chunks."""
     first, *others = sse.befallen(answer.message, fault)
-    head = response_head(200, lines + b"cache-control: no-cache\r\n", content_type=EVENT_STREAM, length=None)
+    head = response_head(
+        200, lines + b"cache-control: no-cache\r\n", content_type=EVENT_STREAM, length=None
+    )
     coming = [sse.StreamEvent(chunk(event.data), event.tokens) for event in others]
-    return head + chunk(first.data), coming if fault == "stream_hang" else [*coming, sse.StreamEvent(chunk(b""))]
+    return head + chunk(first.data), coming if fault == "stream_hang" else [
+        *coming,
+        sse.StreamEvent(chunk(b"")),
+    ]

@@ -28,13 +28,18 @@ class SimulatedAllowance:
     burst_seconds: float = 60.0
     """How many seconds of allowance a full bucket holds."""
     output_at_end: bool = False
-    """Output counts all at once when its answer is ready, rather than in real time, while it is produced."""
+    """Output counts all at once when its answer is ready, rather than in real time,
+    while it is produced.
+    """
 
     def __post_init__(self) -> None:
         for name in ("rpm", "itpm", "otpm"):
             value = getattr(self, name)
             if value is not None and value <= 0:
-                raise ConfigError(f"simulator: {name} must be above 0, got {value}", fix="leave it out for no limit")
+                raise ConfigError(
+                    f"simulator: {name} must be above 0, got {value}",
+                    fix="leave it out for no limit",
+                )
         if not (math.isfinite(self.burst_seconds) and self.burst_seconds > 0):
             raise ConfigError(f"simulator: burst_seconds must be above 0, got {self.burst_seconds}")
 
@@ -63,7 +68,8 @@ class SimulatorSettings:
     use_all_max_tokens: bool = False
     """Every answer spends all of its `max_tokens`."""
     adversarial: bool = False
-    """That, and every request is billed at the most that it can cost; see adversary.py."""
+    """That, and every request is billed at the most that it can cost; see adversary.py.
+    """
     strip_headers: bool = False
     """Leave the rate-limit headers out, as some gateways do."""
     retry_after: bool = True
@@ -78,4 +84,6 @@ class SimulatorSettings:
         parse_latency(self.latency)
         check_faults(self.faults, self.script)
         if self.max_concurrency is not None and self.max_concurrency <= 0:
-            raise ConfigError(f"simulator: max_concurrency must be above 0, got {self.max_concurrency}")
+            raise ConfigError(
+                f"simulator: max_concurrency must be above 0, got {self.max_concurrency}"
+            )

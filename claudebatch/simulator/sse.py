@@ -23,7 +23,13 @@ class StreamEvent:
 def events(message: wire.Body) -> Iterator[StreamEvent]:
     """Every event of the stream that tells *message*."""
     usage = message["usage"]
-    opening = {**message, "content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None}
+    opening = {
+        **message,
+        "content": [],
+        "stop_reason": None,
+        "stop_sequence": None,
+        "stop_details": None,
+    }
     opening["usage"] = {**usage, "output_tokens": min(1, usage["output_tokens"])}
     yield _event({"type": "message_start", "message": opening})
     yield StreamEvent(PING)
@@ -65,7 +71,9 @@ _CLOSING_USAGE = (
 )
 
 
-def _block_events(index: int, block: wire.Body, thought: int, per_character: float) -> Iterator[StreamEvent]:
+def _block_events(
+    index: int, block: wire.Body, thought: int, per_character: float
+) -> Iterator[StreamEvent]:
     yield _event({"type": "content_block_start", "index": index, "content_block": _empty(block)})
     for delta in _deltas(block):
         # All thoughts are one: the signature comes at their end.

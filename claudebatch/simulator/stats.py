@@ -11,7 +11,9 @@ from claudebatch.simulator.request_log import RequestLog
 
 SECONDS_KEPT = 3_600
 ANSWERED_KEPT = 250_000
-"""Questions remembered to notice that one is asked again; an older one is forgotten, so that memory is bounded."""
+"""Questions remembered to notice that one is asked again; an older one is forgotten, so
+that memory is bounded.
+"""
 
 
 class Stats:

@@ -1,6 +1,8 @@
-"""What each model accepts and how it answers by default, as the API's side of the wire knows it.
+"""What each model accepts and how it answers by default, as the API's side of the wire
+knows it.
 
-Kept apart from the product's own model catalogue on purpose: the simulator is there to notice when that is wrong.
+Kept apart from the product's own model catalogue on purpose: the simulator is there to
+notice when that is wrong.
 """
 
 from __future__ import annotations
@@ -13,23 +15,31 @@ class Traits:
     """One model's habits. The defaults are those of the newest models."""
 
     thinks: bool = True
-    """Whether an empty thinking block comes first when the request says nothing of thinking."""
+    """Whether an empty thinking block comes first when the request says nothing of
+    thinking.
+    """
     thinking: frozenset[str] = frozenset({"adaptive"})
     """The spellings of `thinking.type` that are accepted."""
     effort: bool = True
     effort_capped: bool = False
-    """Whether thinking less than adaptively is refused together with an effort above high."""
+    """Whether thinking less than adaptively is refused together with an effort above
+    high.
+    """
     prefill: bool = False
     forced_tools: bool = False
     sampling: bool = False
-    """Whether other than default sampling parameters are accepted under the API version of 2023."""
+    """Whether other than default sampling parameters are accepted under the API version
+    of 2023.
+    """
     context_tokens: int = 1_000_000
     output_tokens: int = 128_000
     cacheable_tokens: int = 512
     """The shortest prefix that the prompt cache keeps."""
     bytes_per_token: float = 2.6
     tool_tokens: tuple[int, int] = (290, 410)
-    """Hidden input tokens of a request with tools: tool_choice auto or none, any or tool."""
+    """Hidden input tokens of a request with tools: tool_choice auto or none, any or
+    tool.
+    """
     geo: str = "global"
 
 
@@ -59,14 +69,22 @@ _OPUS_4_5 = replace(_4_5, cacheable_tokens=4096)
 MODELS: dict[str, Traits] = {
     "claude-fable-5-2": NEWEST,
     "claude-mythos-5-2": NEWEST,
-    "claude-haiku-5-5": replace(NEWEST, thinking=_SWITCHABLE, forced_tools=True, effort_capped=True),
-    "claude-sonnet-5-5": replace(NEWEST, thinking=frozenset({"adaptive", "between_tools"}), effort_capped=True),
+    "claude-haiku-5-5": replace(
+        NEWEST, thinking=_SWITCHABLE, forced_tools=True, effort_capped=True
+    ),
+    "claude-sonnet-5-5": replace(
+        NEWEST, thinking=frozenset({"adaptive", "between_tools"}), effort_capped=True
+    ),
     "claude-opus-5-5": NEWEST,
     "claude-fable-5-1": NEWEST,
     "claude-mythos-5-1": NEWEST,
     "claude-opus-5": replace(NEWEST, thinking=_SWITCHABLE, forced_tools=True, effort_capped=True),
     "claude-sonnet-5": replace(
-        NEWEST, thinking=_SWITCHABLE, forced_tools=True, cacheable_tokens=1024, tool_tokens=(354, 474)
+        NEWEST,
+        thinking=_SWITCHABLE,
+        forced_tools=True,
+        cacheable_tokens=1024,
+        tool_tokens=(354, 474),
     ),
     "claude-fable-5": replace(NEWEST, forced_tools=True),
     "claude-mythos-5": replace(NEWEST, forced_tools=True),

@@ -38,4 +38,6 @@ def decode(data: bytes) -> Any:
 
 def digest(data: bytes, *, seed: int = 0) -> bytes:
     """Sixteen bytes that stand for *data*; another *seed* gives others."""
-    return blake2b(data, digest_size=16, key=seed.to_bytes(16, "big", signed=True) if seed else b"").digest()
+    return blake2b(
+        data, digest_size=16, key=seed.to_bytes(16, "big", signed=True) if seed else b""
+    ).digest()

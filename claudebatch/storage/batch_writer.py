@@ -1,7 +1,9 @@
-"""Work for one thread, handed over in groups, so that the hand-over costs a fraction of the work.
+"""Work for one thread, handed over in groups, so that the hand-over costs a fraction of
+the work.
 
-A hop to a thread and back costs some 40 µs; a look-up or an insert costs 5. Whatever gathers on the event loop
-while the thread is busy goes over as the next group: the busier, the larger.
+A hop to a thread and back costs some 40 µs; a look-up or an insert costs 5. Whatever
+gathers on the event loop while the thread is busy goes over as the next group: the
+busier, the larger.
 """
 
 from __future__ import annotations
@@ -19,12 +21,18 @@ Answer = TypeVar("Answer")
 class BatchWriter(Generic[Item]):
     """Hands items to *work* in order, one group at a time, in one thread of its own.
 
-    *work* gets a list of items and returns nothing, or one answer per item. A group gathers for *linger_s*, or until
-    it has *enough* items: a little latency for far fewer hand-overs.
+    *work* gets a list of items and returns nothing, or one answer per item. A group
+    gathers for *linger_s*, or until it has *enough* items: a little latency for far
+    fewer hand-overs.
     """
 
     def __init__(
-        self, work: Callable[[list[Item]], list[Any] | None], *, name: str, linger_s: float, enough: int
+        self,
+        work: Callable[[list[Item]], list[Any] | None],
+        *,
+        name: str,
+        linger_s: float,
+        enough: int,
     ) -> None:
         self._work = work
         self._linger_s = linger_s
@@ -41,7 +49,9 @@ class BatchWriter(Generic[Item]):
         """The first thing that went wrong in *work*; every later item fails with it."""
 
     def put(self, item: Item) -> None:
-        """Hand *item* over and do not wait. A failure shows in `failure` and in the next wait."""
+        """Hand *item* over and do not wait. A failure shows in `failure` and in the
+        next wait.
+        """
         self._add((item,), None)
 
     def put_all(self, items: Sequence[Item]) -> None:
@@ -50,7 +60,9 @@ class BatchWriter(Generic[Item]):
             self._add(items, None)
 
     def after(self, then: Callable[[], None]) -> None:
-        """Call *then* on the event loop when everything handed over so far was worked on, well or not."""
+        """Call *then* on the event loop when everything handed over so far was worked
+        on, well or not.
+        """
         if self._busy:
             self._after.append(then)
         else:
@@ -140,7 +152,8 @@ class BatchWriter(Generic[Item]):
                 self._idle = None
 
     def _fail(self, failure: BaseException) -> None:
-        # What gathered meanwhile must not be written after something before it was lost.
+        # What gathered meanwhile must not be written after something before it was
+        # lost.
         self.failure = self.failure or failure
         waiting, self._items, self._futures = self._futures, [], []
         for future in waiting:

@@ -1,4 +1,6 @@
-"""The lock of a run's folder: freed by the death of its holder, whatever becomes of the files in the folder."""
+"""The lock of a run's folder: freed by the death of its holder, whatever becomes of the
+files in the folder.
+"""
 
 from __future__ import annotations
 
@@ -12,15 +14,18 @@ from filelock import FileLock, Timeout
 from claudebatch.storage.private_files import private_file
 
 PATIENCE_S = 0.3
-"""Who comes second waits so long: the first has then said who it is, or is gone if it was about to end."""
+"""Who comes second waits so long: the first has then said who it is, or is gone if it
+was about to end.
+"""
 _LOOK_EVERY_S = 0.05
 
 
 class FolderLock:
     """A lock file in the folder, and the folder itself.
 
-    Whoever removes or replaces the lock file of a live run would let a second run in beside it. The folder is locked
-    as well, where the file system can do that (NFS cannot): a lock is on the thing, not on its name.
+    Whoever removes or replaces the lock file of a live run would let a second run in
+    beside it. The folder is locked as well, where the file system can do that (NFS
+    cannot): a lock is on the thing, not on its name.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -45,7 +50,9 @@ class FolderLock:
         return free
 
     def _lock_folder(self) -> bool:
-        self._descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self._descriptor = os.open(
+            self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        )
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -9,12 +9,15 @@ _BUSY_S = 2.0
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with the database at *path*; None: nothing, or it is busy being written.
+    """What is wrong with the database at *path*; None: nothing, or it is busy being
+    written.
 
     Reads every page: seconds for gigabytes.
     """
     try:
-        connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S)
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S
+        )
         try:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         finally:

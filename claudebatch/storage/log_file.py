@@ -1,4 +1,6 @@
-"""Opening the file of `--log`: private from its first byte, and never a file that is something else."""
+"""Opening the file of `--log`: private from its first byte, and never a file that is
+something else.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +12,36 @@ from pathlib import Path
 
 from claudebatch.core.errors import ClaudebatchError, StorageError
 
-_FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_OTHER_KINDS = {errno.EISDIR: "is a folder", errno.ELOOP: "is a link", errno.ENXIO: "is not a regular file"}
-"""What the system says of a name that can never be a log: a wrong command. Anything else may pass: a wrong disk."""
+_FLAGS = (
+    os.O_RDWR
+    | os.O_APPEND
+    | os.O_CREAT
+    | os.O_NOFOLLOW
+    | os.O_NONBLOCK
+    | os.O_NOCTTY
+    | os.O_CLOEXEC
+)
+_OTHER_KINDS = {
+    errno.EISDIR: "is a folder",
+    errno.ELOOP: "is a link",
+    errno.ENXIO: "is not a regular file",
+}
+"""What the system says of a name that can never be a log: a wrong command. Anything
+else may pass: a wrong disk.
+"""
 
 
 def open_log(path: Path, *, head: bytes, taken: Iterable[Path]) -> int:
     """A descriptor that appends to *path*, made with mode 0600 if it is not there.
 
-    Refuses the files and folders in *taken* and what lies in them, symbolic links, other people's files, and
-    any file that has content which does not begin with *head*: whatever it is, it is no log.
+    Refuses the files and folders in *taken* and what lies in them, symbolic links,
+    other people's files, and any file that has content which does not begin with
+    *head*: whatever it is, it is no log.
     """
     if str(path) == "-":
-        raise ClaudebatchError("a log needs a file, - is none", fix="--log FILE, or --json for events on stdout")
+        raise ClaudebatchError(
+            "a log needs a file, - is none", fix="--log FILE, or --json for events on stdout"
+        )
     place = _resolved(path)
     for other in taken:
         if place.is_relative_to(_resolved(other)):
@@ -32,7 +51,9 @@ def open_log(path: Path, *, head: bytes, taken: Iterable[Path]) -> int:
     except OSError as error:
         if error.errno in _OTHER_KINDS:
             raise _refused(path, _OTHER_KINDS[error.errno]) from error
-        raise StorageError(f"{path}: cannot open this log: {error.strerror}", fix="name another file") from error
+        raise StorageError(
+            f"{path}: cannot open this log: {error.strerror}", fix="name another file"
+        ) from error
     try:
         _check(file, path, head)
     except BaseException:
@@ -59,4 +80,6 @@ def _resolved(path: Path) -> Path:
 
 
 def _refused(path: Path, why: str) -> ClaudebatchError:
-    return ClaudebatchError(f"{path} {why}; it cannot be the log", fix="name a file of its own with --log")
+    return ClaudebatchError(
+        f"{path} {why}; it cannot be the log", fix="name a file of its own with --log"
+    )

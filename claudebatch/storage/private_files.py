@@ -1,4 +1,6 @@
-"""Files that only their owner can read, and never through somebody else's link or in somebody else's folder."""
+"""Files that only their owner can read, and never through somebody else's link or in
+somebody else's folder.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +18,17 @@ STATE_DIR, CACHE_DIR = "CLAUDEBATCH_STATE_DIR", "CLAUDEBATCH_CACHE_DIR"
 
 
 def private_dir(path: Path, *, named_by: str | None = None) -> Path:
-    """*path* as a folder of ours, made if need be with its parents, each new one of mode 0700.
+    """*path* as a folder of ours, made if need be with its parents, each new one of
+    mode 0700.
 
-    Refuses a folder that belongs to somebody else or that others may write to: what lies in it could be anybody's.
-    *named_by* is the variable that can name another one.
+    Refuses a folder that belongs to somebody else or that others may write to: what
+    lies in it could be anybody's. *named_by* is the variable that can name another one.
     """
     try:
         missing = [*takewhile(lambda folder: not folder.is_dir(), (path, *path.parents))]
-        for folder in reversed(missing):  # `parents=True` would leave the mode of parents to the umask
+        for folder in reversed(
+            missing
+        ):  # `parents=True` would leave the mode of parents to the umask
             folder.mkdir(mode=0o700, exist_ok=True)
         # New ones as well: somebody may have been quicker.
         for folder in missing or (path,):
@@ -35,7 +40,9 @@ def private_dir(path: Path, *, named_by: str | None = None) -> Path:
 
 
 def private_file(path: Path) -> Path:
-    """*path* as a file of mode 0600, made empty if it is not there; refuses what `open_private` refuses."""
+    """*path* as a file of mode 0600, made empty if it is not there; refuses what
+    `open_private` refuses.
+    """
     os.close(open_private(path, os.O_RDWR))
     return path
 
@@ -43,10 +50,15 @@ def private_file(path: Path) -> Path:
 def open_private(path: Path, flags: int) -> int:
     """A descriptor of the file at *path*, made with mode 0600 if it is not there.
 
-    Refuses a symbolic link, what is no regular file, and a file of somebody else, who could read what comes into it.
+    Refuses a symbolic link, what is no regular file, and a file of somebody else, who
+    could read what comes into it.
     """
     try:
-        file = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
+        file = os.open(
+            path,
+            flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC,
+            0o600,
+        )
     except OSError as error:
         reason = f"{path}: cannot open this file: {error.strerror}"
         raise StorageError(reason, fix="check its folder, its owner and the free space") from error
@@ -59,7 +71,9 @@ def open_private(path: Path, flags: int) -> int:
 
 
 def new_file(folder: Path, prefix: str, suffix: str, text: str) -> Path:
-    """A file in *folder* that was not there before, of mode 0600, with *text* in it; raises `OSError`."""
+    """A file in *folder* that was not there before, of mode 0600, with *text* in it;
+    raises `OSError`.
+    """
     descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
         file.write(text)
@@ -82,5 +96,6 @@ def _check_folder(path: Path, named_by: str | None) -> None:
         raise StorageError(f"{path} belongs to somebody else; nothing is kept there", fix=elsewhere)
     if facts.st_mode & _OTHERS_WRITE:
         raise StorageError(
-            f"{path}: others may write to this folder; nothing is kept there", fix=f"chmod 700 {path}, or {elsewhere}"
+            f"{path}: others may write to this folder; nothing is kept there",
+            fix=f"chmod 700 {path}, or {elsewhere}",
         )

@@ -1,4 +1,6 @@
-"""The results file again, out of the run's journal alone: no input, no configuration, no request."""
+"""The results file again, out of the run's journal alone: no input, no configuration,
+no request.
+"""
 
 from __future__ import annotations
 
@@ -22,20 +24,27 @@ class RebuiltOutput:
     """Lines that the file holds now."""
     repair: OutputRepair
     unshown: int
-    """Answers in the journal whose line is only made by the run's next session: a crash came in between."""
+    """Answers in the journal whose line is only made by the run's next session: a crash
+    came in between.
+    """
 
 
 def rebuild_output(folder: Path, output: Path) -> RebuiltOutput:
     """Make the results file *output* hold exactly what the journal in *folder* holds.
 
-    A file that differs is set aside, never lost. Raises `LockedError` while the run goes on.
+    A file that differs is set aside, never lost. Raises `LockedError` while the run
+    goes on.
     """
     check_place(output)
     run = RunFolder.take(folder)
     if run is None:
-        raise ClaudebatchError(f"{folder} holds no run", fix="name a results file, or see `claudebatch runs list`")
+        raise ClaudebatchError(
+            f"{folder} holds no run", fix="name a results file, or see `claudebatch runs list`"
+        )
     if run == "alive":
-        raise LockedError(f"{output}: its run is going on", fix="wait for it or stop it, then try again")
+        raise LockedError(
+            f"{output}: its run is going on", fix="wait for it or stop it, then try again"
+        )
     try:
         return rebuild_taken(run, output)
     finally:
@@ -49,7 +58,9 @@ def rebuild_taken(run: RunFolder, output: Path) -> RebuiltOutput:
     if run.meta("stale"):
         drop_superseded(run.journal)
     ordered = bool(run.meta("ordered"))
-    repair = mend(output, result_lines(run.journal, ordered=ordered), rewrite=bool(run.meta("stale")))
+    repair = mend(
+        output, result_lines(run.journal, ordered=ordered), rewrite=bool(run.meta("stale"))
+    )
     if repair.set_aside is not None:
         mend(output, result_lines(run.journal, ordered=ordered), rewrite=True)
     run.note(stale=False)

@@ -1,4 +1,6 @@
-"""The results file: derived from the journal, mended from the journal, never a second truth."""
+"""The results file: derived from the journal, mended from the journal, never a second
+truth.
+"""
 
 from __future__ import annotations
 
@@ -36,11 +38,14 @@ class FileOutput:
         self.path = path
         self._descriptor = open_private(path, os.O_WRONLY | os.O_APPEND)
         try:
-            # The run's folder is locked already: this is for a file of two names, or whose folder is moved away.
+            # The run's folder is locked already: this is for a file of two names, or
+            # whose folder is moved away.
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._descriptor)
-            raise LockedError(f"{path}: another run writes these results", fix="wait for it or stop it") from error
+            raise LockedError(
+                f"{path}: another run writes these results", fix="wait for it or stop it"
+            ) from error
         except OSError:
             pass  # this file system has no such locks
 
@@ -55,7 +60,9 @@ class FileOutput:
 
 
 class StreamOutput:
-    """Writes whole lines to standard output; to a terminal so that no answer can steer it."""
+    """Writes whole lines to standard output; to a terminal so that no answer can steer
+    it.
+    """
 
     def append(self, lines: list[bytes]) -> None:
         """Write *lines*; raises `OSError` when nobody reads any more."""
@@ -67,20 +74,29 @@ class StreamOutput:
 
 
 def check_place(path: Path) -> None:
-    """Refuse results anywhere but in a file: `--fresh` would move a folder or a device out of the way."""
+    """Refuse results anywhere but in a file: `--fresh` would move a folder or a device
+    out of the way.
+    """
     if path.is_dir():
-        raise ClaudebatchError(f"{path} is a folder, results need a file", fix="name a file in it with -o")
+        raise ClaudebatchError(
+            f"{path} is a folder, results need a file", fix="name a file in it with -o"
+        )
     if path.is_symlink():
-        raise ClaudebatchError(f"{path} is a link, and results go through none", fix="name the file itself with -o")
+        raise ClaudebatchError(
+            f"{path} is a link, and results go through none", fix="name the file itself with -o"
+        )
     if path.exists() and not path.is_file():
-        raise ClaudebatchError(f"{path} is not a regular file", fix="use -o - to write results to standard output")
+        raise ClaudebatchError(
+            f"{path} is not a regular file", fix="use -o - to write results to standard output"
+        )
 
 
 def mend(path: Path, lines: Iterable[bytes], *, rewrite: bool) -> OutputRepair:
     """Make the file at *path* hold exactly *lines*.
 
-    A file that is a true beginning of them is completed. One that differs was changed by somebody: it is set aside,
-    not lost. With *rewrite* the old content is known to be out of date and simply replaced.
+    A file that is a true beginning of them is completed. One that differs was changed
+    by somebody: it is set aside, not lost. With *rewrite* the old content is known to
+    be out of date and simply replaced.
     """
     stream = iter(lines)
     if rewrite or not path.exists():
@@ -98,7 +114,9 @@ def mend(path: Path, lines: Iterable[bytes], *, rewrite: bool) -> OutputRepair:
 
 
 def difference(path: Path, lines: Iterable[bytes]) -> str | None:
-    """How the file at *path* differs from *lines*; None: it holds exactly them. Changes nothing."""
+    """How the file at *path* differs from *lines*; None: it holds exactly them. Changes
+    nothing.
+    """
     if not path.is_file():
         return "is not there"
     end, first = _agreement(path, lines)
@@ -145,7 +163,9 @@ def _replace(path: Path, lines: Iterable[bytes]) -> int:
         fresh.replace(path)
         sync_dir(path.parent)
     except OSError as error:
-        raise StorageError(f"{path}: cannot write the results: {error.strerror}", fix="free some space") from error
+        raise StorageError(
+            f"{path}: cannot write the results: {error.strerror}", fix="free some space"
+        ) from error
     return count
 
 

@@ -1,4 +1,6 @@
-"""The folder of one run, beside its results: journal, lock and, for piped input, the spooled prompts."""
+"""The folder of one run, beside its results: journal, lock and, for piped input, the
+spooled prompts.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,12 @@ from typing import Any, Literal
 from claudebatch.core.errors import ClaudebatchError, LockedError, StorageError
 from claudebatch.storage.folder_lock import FolderLock
 from claudebatch.storage.journal import open_journal
-from claudebatch.storage.journal.replacement import JOURNAL, discard_successor, open_successor, succeed
+from claudebatch.storage.journal.replacement import (
+    JOURNAL,
+    discard_successor,
+    open_successor,
+    succeed,
+)
 from claudebatch.storage.journal.rescue import RESCUE
 from claudebatch.storage.private_files import private_dir, private_file
 from claudebatch.storage.run_meta import read_note
@@ -36,22 +43,28 @@ class FolderOwner:
 class RunFolder:
     """One run's folder, locked for this process while it is open."""
 
-    def __init__(self, path: Path, lock: FolderLock, journal: sqlite3.Connection, *, succeeds: bool = False) -> None:
+    def __init__(
+        self, path: Path, lock: FolderLock, journal: sqlite3.Connection, *, succeeds: bool = False
+    ) -> None:
         self.path = path
         self._lock = lock
-        # Mutable: the journal, and whether it has yet to take the place of an older one; changed by `start_over`
-        # and `take_over`.
+        # Mutable: the journal, and whether it has yet to take the place of an older
+        # one; changed by `start_over` and `take_over`.
         self.journal = journal
         self._succeeds = succeeds
 
     @classmethod
     def open(cls, path: Path, *, started: datetime, fresh: bool) -> RunFolder:
-        """Lock the folder at *path*, made if need be; *fresh* starts over, whatever it holds: see `take_over`.
+        """Lock the folder at *path*, made if need be; *fresh* starts over, whatever it
+        holds: see `take_over`.
 
-        Raises `LockedError` naming the live run that holds it, `StorageError` when it cannot be used.
+        Raises `LockedError` naming the live run that holds it, `StorageError` when it
+        cannot be used.
         """
         if path.is_symlink():
-            raise StorageError(f"{path} is a link; a run is kept behind none", fix="remove it, or write elsewhere")
+            raise StorageError(
+                f"{path} is a link; a run is kept behind none", fix="remove it, or write elsewhere"
+            )
         lock = FolderLock(private_dir(path))
         if not lock.acquire():
             raise _locked(path)
@@ -67,7 +80,9 @@ class RunFolder:
 
     @classmethod
     def take(cls, path: Path) -> RunFolder | Literal["alive"] | None:
-        """The folder at *path* of a run that has ended or died, locked; None where there is no run any more."""
+        """The folder at *path* of a run that has ended or died, locked; None where
+        there is no run any more.
+        """
         if path.is_symlink() or not (path / "journal.sqlite").is_file():
             return None
         lock = FolderLock(private_dir(path))
@@ -85,16 +100,24 @@ class RunFolder:
         return self.path / "input.jsonl"
 
     def meta(self, key: str) -> Any:
-        """What was noted under *key*; None if nothing was. Raises `StorageError` for a damaged note."""
+        """What was noted under *key*; None if nothing was. Raises `StorageError` for a
+        damaged note.
+        """
         return read_note(self.journal, self.path, key)
 
     def has_attempts(self) -> bool:
-        """Whether anything was ever sent for this run, or answered for it out of the cache."""
-        found = self.journal.execute("SELECT EXISTS (SELECT 1 FROM attempts) OR EXISTS (SELECT 1 FROM results)")
+        """Whether anything was ever sent for this run, or answered for it out of the
+        cache.
+        """
+        found = self.journal.execute(
+            "SELECT EXISTS (SELECT 1 FROM attempts) OR EXISTS (SELECT 1 FROM results)"
+        )
         return bool(found.fetchone()[0])
 
     def note(self, **values: Any) -> None:
-        """Note *values*, durably and together; inside a transaction of the caller, with all that it does."""
+        """Note *values*, durably and together; inside a transaction of the caller, with
+        all that it does.
+        """
         own = not self.journal.in_transaction
         if own:
             self.journal.execute("BEGIN IMMEDIATE")
@@ -110,19 +133,25 @@ class RunFolder:
         self._succeeds = True
 
     def predecessor(self) -> RunFolder | None:
-        """The run that this one is about to replace, under this one's lock: only its journal is to be closed."""
+        """The run that this one is about to replace, under this one's lock: only its
+        journal is to be closed.
+        """
         if not self._succeeds or not (self.path / JOURNAL).is_file():
             return None
         return RunFolder(self.path, self._lock, open_journal(self.path / JOURNAL))
 
     def take_over(self) -> None:
-        """Let a journal that was begun anew take the place of the old one, in one step that lasts."""
+        """Let a journal that was begun anew take the place of the old one, in one step
+        that lasts.
+        """
         if self._succeeds:
             self.journal = succeed(self.path, self.journal)
             self._succeeds = False
 
     def erase(self) -> None:
-        """Close, and remove what runs put into their folder; a folder that holds nothing else is removed, too."""
+        """Close, and remove what runs put into their folder; a folder that holds
+        nothing else is removed, too.
+        """
         self.journal.close()
         for entry in self.path.iterdir():
             if entry.name in _MADE_HERE or entry.name.startswith("journal.sqlite"):
@@ -132,7 +161,9 @@ class RunFolder:
         self._lock.release()
 
     def close(self) -> None:
-        """Close the journal and let go of the lock; a new journal that never took over is gone."""
+        """Close the journal and let go of the lock; a new journal that never took over
+        is gone.
+        """
         self.journal.close()
         if self._succeeds:
             discard_successor(self.path)
@@ -156,15 +187,23 @@ def owner(path: Path) -> FolderOwner | None:
 
 
 def beside(output: Path) -> Path:
-    """The run folder of the results file *output*; raises `ClaudebatchError` where that can be none."""
+    """The run folder of the results file *output*; raises `ClaudebatchError` where that
+    can be none.
+    """
     if not output.name:
-        raise ClaudebatchError(f'"{output}" is no results file', fix="name one, or see `claudebatch runs list`")
+        raise ClaudebatchError(
+            f'"{output}" is no results file', fix="name one, or see `claudebatch runs list`"
+        )
     return output.with_name(output.name + SUFFIX)
 
 
 def _sign(path: Path, started: datetime) -> None:
     """Say who holds the folder, at once and whole: who comes second reads it."""
-    owner = {"pid": os.getpid(), "host": socket.gethostname(), "since": started.isoformat(timespec="seconds")}
+    owner = {
+        "pid": os.getpid(),
+        "host": socket.gethostname(),
+        "since": started.isoformat(timespec="seconds"),
+    }
     fresh = private_file(path / "owner.json.new")
     fresh.write_text(json.dumps(owner))
     fresh.replace(path / "owner.json")
@@ -180,11 +219,13 @@ def _locked(path: Path) -> LockedError:
         owner = FolderOwner(**json.loads((path / "owner.json").read_text()))
         who = f"process {owner.pid} on {owner.host}, started {owner.since}"
         if owner.host == socket.gethostname() and not _lives(owner.pid):
-            who = _JUST_STARTED  # it has the lock, and has not written its name over that of a dead one yet
+            # it has the lock, and has not written its name over that of a dead one yet
+            who = _JUST_STARTED
     except (OSError, ValueError, TypeError, RecursionError):
         who = _JUST_STARTED
     return LockedError(
-        f"{path}: another run holds this output: {who}", fix="wait for it or stop it, or write elsewhere with -o"
+        f"{path}: another run holds this output: {who}",
+        fix="wait for it or stop it, or write elsewhere with -o",
     )
 
 

@@ -1,4 +1,6 @@
-"""What a run has noted about itself, read so that a damaged or planted note is an error and not a surprise."""
+"""What a run has noted about itself, read so that a damaged or planted note is an error
+and not a surprise.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ _KINDS: dict[str, Callable[[object], bool]] = {
 
 
 def read_note(journal: sqlite3.Connection, folder: Path, key: str) -> Any:
-    """What *journal* has noted under *key*; None if nothing was. Raises `StorageError` for what nobody here notes."""
+    """What *journal* has noted under *key*; None if nothing was. Raises `StorageError`
+    for what nobody here notes.
+    """
     found = journal.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     if found is None:
         return None
@@ -57,5 +61,7 @@ def read_note(journal: sqlite3.Connection, folder: Path, key: str) -> Any:
     except (ValueError, TypeError, RecursionError):
         sound = False
     if not sound:
-        raise StorageError(f'{folder}: the run\'s note "{key}" is damaged', fix="start over with --fresh")
+        raise StorageError(
+            f'{folder}: the run\'s note "{key}" is damaged', fix="start over with --fresh"
+        )
     return value

@@ -1,4 +1,6 @@
-"""What people see: progress, summaries, tables, errors. Listens to events and plain reports; the only room with rich.
+"""What people see: progress, summaries, tables, errors. Listens to events and plain
+reports; the only room with rich.
 
-Nothing here decides anything about a run. Everything that is printed passes `sanitise.visible`.
+Nothing here decides anything about a run. Everything that is printed passes
+`sanitise.visible`.
 """

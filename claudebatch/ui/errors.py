@@ -11,7 +11,9 @@ from claudebatch.ui.format import counted
 from claudebatch.ui.sanitise import visible
 
 BAD_ROWS_SHOWN = 20
-LEDGER_LOCKED = "waiting for the spend ledger, which another program keeps locked: half a minute at most"
+LEDGER_LOCKED = (
+    "waiting for the spend ledger, which another program keeps locked: half a minute at most"
+)
 
 
 class BadLineText(Protocol):
@@ -36,21 +38,26 @@ class BadLineText(Protocol):
 def render_error(error: ClaudebatchError | StopRun) -> list[str]:
     """`error: what` and, if there is a fix, `  hint: fix`.
 
-    Further lines of a message are indented, so that no text from outside can pass for a line of ours.
+    Further lines of a message are indented, so that no text from outside can pass for a
+    line of ours.
     """
     lines = _indented("error: ", error.message)
     return lines + _indented("  hint: ", error.fix) if error.fix else lines
 
 
 def render_usage(text: str) -> list[str]:
-    """What the option parser says in *text*: usage and help as they are, then `error:` and the user's own words."""
+    """What the option parser says in *text*: usage and help as they are, then `error:`
+    and the user's own words.
+    """
     usage, found, complaint = text.partition("Error: ")
     lines = visible(usage, keep_newlines=True).splitlines()
     return lines + _indented("error: ", complaint) if found else lines
 
 
 def render_bad_rows(bad: Iterable[BadLineText], *, shown: int = BAD_ROWS_SHOWN) -> list[str]:
-    """One `file:line: reason: fix` per problem, *shown* of them, then how many more there are."""
+    """One `file:line: reason: fix` per problem, *shown* of them, then how many more
+    there are.
+    """
     problems = ((line, problem) for line in bad for problem in line.problems)
     lines = [
         visible(f"{line.file}:{line.line}: {problem.reason}: {problem.fix}")

@@ -1,4 +1,6 @@
-"""Numbers as people read them: short, never scientific; money from exact integers, never through a float."""
+"""Numbers as people read them: short, never scientific; money from exact integers,
+never through a float.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,9 @@ _PLACES_OF_A_DOLLAR = 12
 
 
 def money(amount: Pico) -> str:
-    """*amount* rounded for reading: cents from a dollar up, four places below, two digits of the smallest sums."""
+    """*amount* rounded for reading: cents from a dollar up, four places below, two
+    digits of the smallest sums.
+    """
     places = _places(abs(amount))
     unit = 10 ** (_PLACES_OF_A_DOLLAR - places)
     rounded = (abs(amount) + unit // 2) // unit * unit
@@ -56,7 +60,11 @@ def tokens(number: int) -> str:
     if number < 10_000:
         return f"{number:,}"
     # The steps are those at which the rounded figure would need a fourth digit.
-    for limit, unit, suffix in ((999_500, 1e3, "k"), (999_500_000, 1e6, "M"), (999_500_000_000, 1e9, "G")):
+    for limit, unit, suffix in (
+        (999_500, 1e3, "k"),
+        (999_500_000, 1e6, "M"),
+        (999_500_000_000, 1e9, "G"),
+    ):
         if number < limit:
             return _three_digits(number / unit) + suffix
     return f"{number / 1e12:,.1f}T"
@@ -71,7 +79,9 @@ def _three_digits(value: float) -> str:
 
 
 def per_minute(rate: float) -> str:
-    """A rate beside its limit: short like `tokens`, with one decimal where whole numbers would say too little."""
+    """A rate beside its limit: short like `tokens`, with one decimal where whole
+    numbers would say too little.
+    """
     if 0 < rate < 9.95:
         return f"{rate:.1f}".removesuffix(".0")
     return tokens(round(rate))
@@ -113,7 +123,9 @@ def byte_size(number: int) -> str:
 
 
 def percent(part: int, whole: int) -> str:
-    """How much of *whole* is *part*; never `100 %` before it is all, for 999,999 of a million is not done."""
+    """How much of *whole* is *part*; never `100 %` before it is all, for 999,999 of a
+    million is not done.
+    """
     return f"{part * 100 // whole} %" if whole > 0 else "0 %"
 
 

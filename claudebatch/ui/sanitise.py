@@ -1,8 +1,9 @@
-"""The one sanitiser of terminal output: what could steer a terminal or hide from the eye is shown as an escape.
+"""The one sanitiser of terminal output: what could steer a terminal or hide from the
+eye is shown as an escape.
 
-Ids, answers, API messages and file names come from strangers. Raw, they could move the cursor, set the clipboard
-(OSC 52), forge a line of ours, or reorder a file name (bidi controls). Data files keep the bytes exactly; only the
-screen passes through here.
+Ids, answers, API messages and file names come from strangers. Raw, they could move the
+cursor, set the clipboard (OSC 52), forge a line of ours, or reorder a file name (bidi
+controls). Data files keep the bytes exactly; only the screen passes through here.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ _SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
 
 
 def visible(text: str, *, keep_newlines: bool = False) -> str:
-    """*text* with every control or invisible character written out, like `\\x1b` or `\\u202e`.
+    """*text* with every control or invisible character written out, like `\\x1b` or
+    `\\u202e`.
 
-    With *keep_newlines*, line feeds and tabs stay. A backslash stays single: this is for eyes, not for decoding.
+    With *keep_newlines*, line feeds and tabs stay. A backslash stays single: this is
+    for eyes, not for decoding.
     """
     if text.isascii() and text.isprintable():
         return text

@@ -1,9 +1,12 @@
-"""A stream we talk to: is it a terminal, may it be animated, may it be coloured, how wide is it.
+"""A stream we talk to: is it a terminal, may it be animated, may it be coloured, how
+wide is it.
 
-Colour and animation are two questions. `NO_COLOR` takes the colour and leaves the progress; `FORCE_COLOR` colours a
-pipe and must not animate it: a log full of cursor movements is what rich makes of it when asked directly.
-Talk never fails: it is not worth a run. A closed terminal, a broken pipe or a full disk behind the stream silences
-it. Reports on stdout are data, whose loss must be known: those terminals are made with `must_write`.
+Colour and animation are two questions. `NO_COLOR` takes the colour and leaves the
+progress; `FORCE_COLOR` colours a pipe and must not animate it: a log full of cursor
+movements is what rich makes of it when asked directly. Talk never fails: it is not
+worth a run. A closed terminal, a broken pipe or a full disk behind the stream silences
+it. Reports on stdout are data, whose loss must be known: those terminals are made with
+`must_write`.
 """
 
 from __future__ import annotations
@@ -25,10 +28,16 @@ _PLAIN_LETTERS = str.maketrans({"·": "|", "…": "...", "→": "->", "━": "="
 
 
 class SafeStream:
-    """A text stream whose writes never raise (but with *must_write*); the first real failure silences it for good."""
+    """A text stream whose writes never raise (but with *must_write*); the first real
+    failure silences it for good.
+    """
 
     def __init__(
-        self, stream: TextIO, *, must_write: bool = False, on_broken: Callable[[], None] | None = None
+        self,
+        stream: TextIO,
+        *,
+        must_write: bool = False,
+        on_broken: Callable[[], None] | None = None,
     ) -> None:
         self._stream = stream
         self._on_broken = on_broken
@@ -101,7 +110,12 @@ class Terminal:
     """What is known about one output stream, and the only way to print on it."""
 
     def __init__(
-        self, stream: TextIO, environment: Mapping[str, str], *, colour: Colour = "auto", must_write: bool = False
+        self,
+        stream: TextIO,
+        environment: Mapping[str, str],
+        *,
+        colour: Colour = "auto",
+        must_write: bool = False,
     ) -> None:
         self._environment = environment
         self.stream = SafeStream(stream, must_write=must_write)
@@ -115,13 +129,18 @@ class Terminal:
             return colour == "always"
         if self._environment.get("NO_COLOR") or self.is_dumb:
             return False
-        if self._environment.get("FORCE_COLOR") or self._environment.get("CLICOLOR_FORCE", "0") != "0":
+        if (
+            self._environment.get("FORCE_COLOR")
+            or self._environment.get("CLICOLOR_FORCE", "0") != "0"
+        ):
             return True
         return self.is_terminal and self._environment.get("CLICOLOR") != "0"
 
     @property
     def width(self) -> int:
-        """Columns: the terminal's own, else `COLUMNS`, else 80. Asked anew each time, for windows change."""
+        """Columns: the terminal's own, else `COLUMNS`, else 80. Asked anew each time,
+        for windows change.
+        """
         try:
             columns = os.get_terminal_size(self.stream.fileno()).columns if self.is_terminal else 0
         except (OSError, ValueError):
@@ -142,7 +161,9 @@ class Terminal:
             self.stream.flush()
 
     def console(self) -> Console:
-        """A rich console on this stream that obeys what is decided here; the first call imports rich."""
+        """A rich console on this stream that obeys what is decided here; the first call
+        imports rich.
+        """
         from rich.console import Console  # noqa: PLC0415  # rich is heavy: only a live display pays for it
 
         return Console(

@@ -1,4 +1,6 @@
-"""False alarms and spikes that are told, over random streams: the short form of `python -m benchmarks.alerts`."""
+"""False alarms and spikes that are told, over random streams: the short form of `python
+-m benchmarks.alerts`.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,9 @@ from benchmarks.alerts import CALM, JUMPS, OURS, false_alarms, told
 
 PAGE = (Path(__file__).parents[2] / "docs/alerts.md").read_text(encoding="utf-8")
 HEAVY = {"log-normal, sigma 1.5", "two models, 1 in 50 rows 20 times as dear"}
-"""Streams with so heavy a tail that one hour in some has an alert: the page tells how many."""
+"""Streams with so heavy a tail that one hour in some has an alert: the page tells how
+many.
+"""
 RUNS = 4
 
 

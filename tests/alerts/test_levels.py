@@ -1,4 +1,6 @@
-"""Each level of each cap is told once, when it is passed, and none that was passed before the session."""
+"""Each level of each cap is told once, when it is passed, and none that was passed
+before the session.
+"""
 
 from __future__ import annotations
 
@@ -104,7 +106,11 @@ def test_every_cap_has_levels_of_its_own():
     watched.use(CAP // 2, "day")
     watched.use(CAP, "tag x")
     watched.pay(CAP)
-    assert [(alert.scope, alert.percent) for alert in watched.told] == [("day", 50), ("tag x", 100), ("run", 100)]
+    assert [(alert.scope, alert.percent) for alert in watched.told] == [
+        ("day", 50),
+        ("tag x", 100),
+        ("run", 100),
+    ]
 
 
 def test_what_others_had_used_before_is_not_told_as_news():
@@ -150,7 +156,9 @@ def test_no_levels_no_alerts():
     st.sets(st.integers(1, 100), max_size=6),
     st.integers(0, 10**15),
 )
-def test_each_level_is_told_at_most_once_in_order_and_exactly_when_it_is_passed(cap, costs, percents, before):
+def test_each_level_is_told_at_most_once_in_order_and_exactly_when_it_is_passed(
+    cap, costs, percents, before
+):
     levels, used, told = CapLevels(cap, percents, used=before), before, []
     for cost in costs:
         due = used + cost >= levels.next_at

@@ -1,4 +1,6 @@
-"""The cost monitor tells spikes of what attempts cost, and pauses or stops the run where that is wanted."""
+"""The cost monitor tells spikes of what attempts cost, and pauses or stops the run
+where that is wanted.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,14 @@ from claudebatch.alerts import watch
 from claudebatch.config.sections import AlertsSection, Config, MonitorSection
 from claudebatch.core.domain import PICO_PER_USD, Usage
 from claudebatch.core.errors import ExitCode, SpendStopped
-from claudebatch.core.events import AttemptFinished, AttemptStarted, CapAlert, Event, RunStarted, SpendSpike
+from claudebatch.core.events import (
+    AttemptFinished,
+    AttemptStarted,
+    CapAlert,
+    Event,
+    RunStarted,
+    SpendSpike,
+)
 from tests.support.scripted import make_call
 
 CENT = PICO_PER_USD // 100
@@ -28,7 +37,11 @@ class Watched:
         self._row = 0
         config = Config(monitor=MonitorSection(on_spike=on_spike, pause="5m", **more))  # type: ignore[arg-type]
         self.watch = watch(
-            config, self.told.append, now=lambda: self.now, pause=self.pauses.append, stop=self.stops.append
+            config,
+            self.told.append,
+            now=lambda: self.now,
+            pause=self.pauses.append,
+            stop=self.stops.append,
         )
 
     def spend(self, times: int, cost: int, every_s: float, error: str | None = None) -> None:
@@ -37,7 +50,11 @@ class Watched:
             self._row += 1
             self.watch(AttemptStarted(HAIKU, "p"))
             usage = None if error else Usage(1, 1)
-            self.watch(AttemptFinished(HAIKU, "p", usage, cost, error, bool(error), make_call(row=self._row)))
+            self.watch(
+                AttemptFinished(
+                    HAIKU, "p", usage, cost, error, bool(error), make_call(row=self._row)
+                )
+            )
 
 
 def spikes(told: list[Event]) -> list[str]:
@@ -59,7 +76,9 @@ def test_a_faster_pace_of_money_and_dearer_rows_are_both_told():
 
 
 def test_attempts_that_cost_nothing_do_not_thin_the_average():
-    """A storm of 529s costs nothing and must neither alert nor hide the price of the answers between them."""
+    """A storm of 529s costs nothing and must neither alert nor hide the price of the
+    answers between them.
+    """
     watched = Watched()
     for _ in range(2000):
         watched.spend(1, 0, 0.1, "overloaded_error")
@@ -68,7 +87,9 @@ def test_attempts_that_cost_nothing_do_not_thin_the_average():
 
 
 def test_what_is_paid_for_and_brings_nothing_is_a_spike_of_money():
-    """Time-outs that may be billed at their worst case, of every request from some moment on."""
+    """Time-outs that may be billed at their worst case, of every request from some
+    moment on.
+    """
     watched = Watched()
     watched.spend(400, CENT, 1.0)
     watched.spend(100, CENT * 10, 1.0, "timeout")
@@ -78,7 +99,9 @@ def test_what_is_paid_for_and_brings_nothing_is_a_spike_of_money():
 def test_a_worst_case_that_brought_no_answer_is_no_rows_price():
     watched = Watched()
     watched.spend(400, CENT, 1.0)
-    for _ in range(20):  # no faster than before, but of a fifth of the requests nobody knows what they cost
+    for _ in range(
+        20
+    ):  # no faster than before, but of a fifth of the requests nobody knows what they cost
         watched.spend(20, CENT, 10.0)
         watched.spend(5, CENT * 30, 0.0, "timeout")
     watched.spend(400, CENT * 5, 5.0)
@@ -93,9 +116,9 @@ def test_a_pause_is_asked_for_and_told():
     watched.spend(400, CENT, 1.0)
     watched.spend(100, CENT * 10, 1.0)
     assert watched.pauses == [300.0]
-    assert [(event.action, event.pause_s) for event in watched.told if isinstance(event, SpendSpike)] == [
-        ("pause", 300.0)
-    ]
+    assert [
+        (event.action, event.pause_s) for event in watched.told if isinstance(event, SpendSpike)
+    ] == [("pause", 300.0)]
 
 
 def test_what_was_in_flight_when_the_pause_began_is_no_reason_for_another():

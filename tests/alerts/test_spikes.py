@@ -47,12 +47,15 @@ def test_steady_spend_never_alerts_whatever_the_rate(cost: int, every_s: float, 
 
 @settings(max_examples=150, deadline=None)
 @given(cost=st.integers(1, 10**13), every_s=st.floats(1e-2, 1e3), dearer=st.booleans())
-def test_a_tenfold_jump_always_alerts_within_three_windows(cost: int, every_s: float, dearer: bool) -> None:
+def test_a_tenfold_jump_always_alerts_within_three_windows(
+    cost: int, every_s: float, dearer: bool
+) -> None:
     stream = Stream(NO_FLOOR)
     per_window = max(20, int(15.0 / every_s) + 1)
     assert stream.spend(per_window * 8, cost, every_s) == []
 
-    # The jump: ten times the cost at the same pace, or the same cost at ten times the pace.
+    # The jump: ten times the cost at the same pace, or the same cost at ten times the
+    # pace.
     jump = (cost * 10, every_s) if dearer else (cost, every_s / 10)
     told = stream.spend(3 * max(20, int(15.0 / jump[1]) + 1), *jump)
 
@@ -112,21 +115,28 @@ def test_dearer_answers_are_told_although_the_pace_of_money_is_the_same() -> Non
 def test_a_timeouts_worst_case_is_not_the_price_of_an_answer() -> None:
     stream = Stream()
     stream.spend(400, CENT, 1.0)
-    for _ in range(10):  # no faster than before, but a quarter of the requests end in a costly timeout
+    for _ in range(
+        10
+    ):  # no faster than before, but a quarter of the requests end in a costly timeout
         stream.spend(20, CENT, 10.0)
         stream.spend(5, CENT * 30, 0.0, answered=False)
     assert stream.spikes == []
 
 
 def test_random_spend_around_one_level_hardly_ever_alerts() -> None:
-    """Poisson arrivals and costs that differ by a factor of about three either way: one hour, 300 runs."""
+    """Poisson arrivals and costs that differ by a factor of about three either way: one
+    hour, 300 runs.
+    """
     alerts = 0
     for seed in range(300):
         rng = random.Random(seed)
         detector, now = SpikeDetector(NO_FLOOR), 0.0
         while now < 3600:
             now += rng.expovariate(1.0)
-            alerts += detector.observe(int(CENT * rng.lognormvariate(0, 0.5)), now, row=int(now * 1e6)) is not None
+            alerts += (
+                detector.observe(int(CENT * rng.lognormvariate(0, 0.5)), now, row=int(now * 1e6))
+                is not None
+            )
     assert alerts <= 1
 
 
@@ -139,7 +149,9 @@ def test_a_single_dear_window_is_chance_and_two_in_a_row_are_not() -> None:
 
 
 def test_a_row_with_two_answers_costs_what_both_cost() -> None:
-    """Each row is asked twice from here on: the price of an answer stays, that of a row doubles and more."""
+    """Each row is asked twice from here on: the price of an answer stays, that of a row
+    doubles and more.
+    """
     detector = SpikeDetector(SpikeSettings(factor=1.5, floor=0))
     told, now = [], 0.0
     for n in range(1200):
@@ -153,7 +165,9 @@ def test_a_row_with_two_answers_costs_what_both_cost() -> None:
     slow = SpikeDetector(SpikeSettings(factor=1.5, floor=0))
     told = [slow.observe(CENT, float(n), row=n if n < 600 else n // 2) for n in range(1200)]
     found = [spike for spike in told if spike is not None]
-    assert [(spike.measure, round(spike.usd / spike.usual_usd, 1)) for spike in found] == [("per row", 1.8)]
+    assert [(spike.measure, round(spike.usd / spike.usual_usd, 1)) for spike in found] == [
+        ("per row", 1.8)
+    ]
 
 
 def test_an_interruption_forgets_the_open_window_and_passes_over_the_next() -> None:

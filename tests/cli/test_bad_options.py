@@ -1,4 +1,6 @@
-"""A bad option names itself, what was given, and what to give instead; nothing is read or sent before."""
+"""A bad option names itself, what was given, and what to give instead; nothing is read
+or sent before.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,10 @@ def refused(monkeypatch, capsys, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--budget", "abc"), ["--budget", "'abc' is not an amount of dollars above 0", "try --budget 5"]),
+        (
+            ("--budget", "abc"),
+            ["--budget", "'abc' is not an amount of dollars above 0", "try --budget 5"],
+        ),
         (("--budget", "0"), ["'0' is not an amount", "--budget 2.50"]),
         (("--budget", "-3"), ["--budget", "'-3'"]),
         (("--budget", "nan"), ["'nan' is not an amount"]),

@@ -1,4 +1,6 @@
-"""What `--help` promises: every command by example, every exit code, and examples that are no lies."""
+"""What `--help` promises: every command by example, every exit code, and examples that
+are no lies.
+"""
 
 from __future__ import annotations
 
@@ -109,5 +111,9 @@ def test_without_a_command_there_is_help_and_no_hang(run):
 
 
 def test_no_option_takes_the_key():
-    names = {name for _, command in COMMANDS for parameter in command.params for name in parameter.opts}
-    assert not [name for name in names if "key" in name or "token" in name.replace("max-tokens", "")]
+    names = {
+        name for _, command in COMMANDS for parameter in command.params for name in parameter.opts
+    }
+    assert not [
+        name for name in names if "key" in name or "token" in name.replace("max-tokens", "")
+    ]

@@ -1,4 +1,6 @@
-"""`claudebatch models`: prices and their age, limits and facts, with what the configuration changed marked."""
+"""`claudebatch models`: prices and their age, limits and facts, with what the
+configuration changed marked.
+"""
 
 from __future__ import annotations
 
@@ -120,7 +122,11 @@ def test_part_of_a_name_finds_all_that_hold_it(run):
 
 
 @pytest.mark.parametrize(
-    ("name", "fix"), [("claude-opus-5.5", "did you mean 'claude-opus-5-5'?"), ("gpt-4o", "claudebatch models lists")]
+    ("name", "fix"),
+    [
+        ("claude-opus-5.5", "did you mean 'claude-opus-5-5'?"),
+        ("gpt-4o", "claudebatch models lists"),
+    ],
 )
 def test_a_model_that_does_not_exist_is_refused_with_a_fix(run, name, fix):
     code, out, err = run(name)
@@ -132,12 +138,23 @@ def test_a_model_that_does_not_exist_is_refused_with_a_fix(run, name, fix):
 def test_what_the_configuration_says_wins_and_is_marked(run):
     told = as_json(run("--json", config=CONFIG))
     new = told["claude-opus-6"]
-    assert (new["is_default"], new["known"], new["prices"]["source"]) == (True, False, "configuration")
+    assert (new["is_default"], new["known"], new["prices"]["source"]) == (
+        True,
+        False,
+        "configuration",
+    )
     assert new["prices"]["fast"]["output"] == "40"
     assert told["claude-opus-5-20260724"]["prices"]["standard"]["input"] == "3"
     assert told["claude-opus-5"]["prices"]["standard"]["input"] == "5"
-    assert (told["claude-haiku-4-5"]["max_output"], told["claude-haiku-4-5"]["changed"]) == (32_000, ["max_output"])
-    assert told["claude-opus-5-5"]["limits"] == {"requests": 50, "input_tokens": None, "output_tokens": None}
+    assert (told["claude-haiku-4-5"]["max_output"], told["claude-haiku-4-5"]["changed"]) == (
+        32_000,
+        ["max_output"],
+    )
+    assert told["claude-opus-5-5"]["limits"] == {
+        "requests": 50,
+        "input_tokens": None,
+        "output_tokens": None,
+    }
     assert told["claude-sonnet-5-5"]["limits"]["requests"] == 5_000
     text = run(config=CONFIG)[1]
     assert "price set by the configuration; fast: $8.00 / $40.00" in text
@@ -146,7 +163,9 @@ def test_what_the_configuration_says_wins_and_is_marked(run):
 
 
 def test_without_limits_there_are_none():
-    assert "limits     none" in "\n".join(render_models(report("claude-opus-5-5", limits={"tier": "none"})))
+    assert "limits     none" in "\n".join(
+        render_models(report("claude-opus-5-5", limits={"tier": "none"}))
+    )
 
 
 def test_models_that_share_their_limits_name_each_other():
@@ -157,7 +176,10 @@ def test_models_that_share_their_limits_name_each_other():
 
 
 def test_a_model_that_is_about_to_go_says_when():
-    told = {day: "\n".join(render_models(report("claude-sonnet-4-5", at=TODAY + timedelta(day)))) for day in (0, 7, 8)}
+    told = {
+        day: "\n".join(render_models(report("claude-sonnet-4-5", at=TODAY + timedelta(day))))
+        for day in (0, 7, 8)
+    }
     assert "ends 2026-11-30, in 8 days" in told[0]
     assert "ends 2026-11-30, in 1 day\n" in told[7]
     assert "retired 2026-11-30" in told[8]

@@ -1,4 +1,6 @@
-"""What `run` and `estimate` are given reaches the run: as an option of it, or as configuration."""
+"""What `run` and `estimate` are given reaches the run: as an option of it, or as
+configuration.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +18,33 @@ from claudebatch.config.sections import Config
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.setup.run_options import RunOptions
 
-GIVEN = {"inputs": ["a.jsonl", "b.jsonl"], "output": "-", "limit": 5, "text": True, "budget": Decimal(5), "yes": True}
-OF_THE_COMMAND = {"config", "dry_run", "yes", "json", "quiet", "verbose", "log", "log_prompts", "no_progress"}
+GIVEN = {
+    "inputs": ["a.jsonl", "b.jsonl"],
+    "output": "-",
+    "limit": 5,
+    "text": True,
+    "budget": Decimal(5),
+    "yes": True,
+}
+OF_THE_COMMAND = {
+    "config",
+    "dry_run",
+    "yes",
+    "json",
+    "quiet",
+    "verbose",
+    "log",
+    "log_prompts",
+    "no_progress",
+}
 NOBODY_GIVES = {"base_url", "command"}
 
 
 def test_every_parameter_is_an_option_of_the_run_or_configuration_or_the_commands_own():
-    options, flags = {field.name for field in fields(RunOptions)} - NOBODY_GIVES, set(config_flags({}))
+    options, flags = (
+        {field.name for field in fields(RunOptions)} - NOBODY_GIVES,
+        set(config_flags({})),
+    )
     assert flags <= set(Config.__struct_fields__)
     assert not options & flags
     assert set(inspect.signature(run).parameters) == options | flags | OF_THE_COMMAND
@@ -32,7 +54,11 @@ def test_every_parameter_is_an_option_of_the_run_or_configuration_or_the_command
 def test_values_are_taken_by_their_names(monkeypatch):
     monkeypatch.setattr("sys.argv", ["/somewhere/claudebatch", "run", "a.jsonl"])
     assert run_options(GIVEN) == RunOptions(
-        inputs=("a.jsonl", "b.jsonl"), output="-", limit=5, text=True, command=("claudebatch", "run", "a.jsonl")
+        inputs=("a.jsonl", "b.jsonl"),
+        output="-",
+        limit=5,
+        text=True,
+        command=("claudebatch", "run", "a.jsonl"),
     )
     flags = config_flags({**GIVEN, "on_bad_row": OnBadRow.skip})
     assert {name: value for name, value in flags.items() if value is not None} == {

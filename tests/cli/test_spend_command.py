@@ -1,4 +1,6 @@
-"""`claudebatch spend`: one report in four formats, and nothing in any of them that a program would run."""
+"""`claudebatch spend`: one report in four formats, and nothing in any of them that a
+program would run.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,13 @@ def spend(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def write(
-    folder: Path, run: str, *, tag: str = "", days_ago: int = 0, cost: int = 10**10, state: str = "state"
+    folder: Path,
+    run: str,
+    *,
+    tag: str = "",
+    days_ago: int = 0,
+    cost: int = 10**10,
+    state: str = "state",
 ) -> None:
     sent = datetime.now(UTC) - timedelta(days=days_ago)
     ms = int(sent.timestamp() * 1000)
@@ -43,7 +51,9 @@ def write(
 def test_csv_is_exact_and_no_spreadsheet_calculates_it(spend, tmp_path: Path):
     for number, tag in enumerate(NASTY):
         write(tmp_path, f"r{number}", tag=tag, cost=number + 1)
-    found = list(csv.DictReader(io.StringIO(spend("--by", "tag", "--format", "csv").stdout, newline="")))
+    found = list(
+        csv.DictReader(io.StringIO(spend("--by", "tag", "--format", "csv").stdout, newline=""))
+    )
     labels = {row["spent_usd"]: row["label"] for row in found}
     assert [labels[f"0.{number + 1:012d}".rstrip("0")][:1] for number in range(6)] == ["'"] * 6
     assert labels["0.000000000007"] == "plain"
@@ -54,7 +64,11 @@ def test_csv_is_exact_and_no_spreadsheet_calculates_it(spend, tmp_path: Path):
 def test_markdown_is_one_table_whatever_the_labels_hold(spend, tmp_path: Path):
     for number, tag in enumerate(NASTY):
         write(tmp_path, f"r{number}", tag=tag)
-    lines = [line for line in spend("--by", "tag", "--format", "md").stdout.splitlines() if line.startswith("|")]
+    lines = [
+        line
+        for line in spend("--by", "tag", "--format", "md").stdout.splitlines()
+        if line.startswith("|")
+    ]
     assert len(lines) == len(NASTY) + 3, "a header, its rule and a total"
     assert {line.replace("\\|", "").count("|") for line in lines} == {lines[0].count("|")}
     assert "a\\|b" in "".join(lines) and "\x1b" not in "".join(lines)
@@ -68,7 +82,9 @@ def test_a_table_shows_control_characters_and_does_not_obey_them(spend, tmp_path
 @pytest.mark.parametrize(
     ("since", "labels"), [("7d", {"now", "last"}), ("1d", {"now"}), ("2w", {"now", "last", "old"})]
 )
-def test_since_counts_days_back_from_today_and_takes_today_in(spend, tmp_path: Path, since: str, labels: set[str]):
+def test_since_counts_days_back_from_today_and_takes_today_in(
+    spend, tmp_path: Path, since: str, labels: set[str]
+):
     for run, ago in (("now", 0), ("last", 6), ("old", 7)):
         write(tmp_path, run, days_ago=ago)
     found = json.loads(spend("--since", since, "--json").stdout)
@@ -94,7 +110,10 @@ def test_where_only_rehearsals_were_made_the_report_says_where_they_are(spend, t
     assert hint in spend("--since", "7d", "--format", "md").stdout
     told = spend("--simulate").stdout
     assert "$2.00" in told and told.splitlines()[-1] == "SIMULATED: nothing of this was paid."
-    assert spend("--simulate", "--format", "md").stdout.splitlines()[-1] == "SIMULATED: nothing of this was paid."
+    assert (
+        spend("--simulate", "--format", "md").stdout.splitlines()[-1]
+        == "SIMULATED: nothing of this was paid."
+    )
     found = json.loads(spend("--simulate", "--json").stdout)
     assert (found["simulated"], found["total"]["spent_usd"]) == (True, "2")
     write(tmp_path, "real")

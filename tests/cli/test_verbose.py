@@ -1,4 +1,6 @@
-"""`-v` says which files a run uses, and every retry, wait and limit in words; `-vv` every request, too."""
+"""`-v` says which files a run uses, and every retry, wait and limit in words; `-vv`
+every request, too.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,13 @@ import pytest
 
 from claudebatch.cli.wiring.display import Show, make_display
 from claudebatch.core.domain import Usage
-from claudebatch.core.events import AttemptFinished, ConcurrencyChanged, LimitsSeen, Retrying, Waiting
+from claudebatch.core.events import (
+    AttemptFinished,
+    ConcurrencyChanged,
+    LimitsSeen,
+    Retrying,
+    Waiting,
+)
 from tests.support.scripted import make_call, make_reply
 
 HAIKU = "claude-haiku-5-5"
@@ -22,14 +30,21 @@ EVENTS = [
     LimitsSeen("haiku-5.5", 50, None, 8000),
     LimitsSeen("local", None, None, None),
     ConcurrencyChanged("haiku-5.5", 1),
-    AttemptFinished(HAIKU, "haiku-5.5", Usage(1, 1), 10**9, None, False, make_call(), ANSWER, 1, 850),
-    AttemptFinished(HAIKU, "haiku-5.5", None, 0, "overloaded_error", False, make_call(), None, 2, 12, 529),
-    AttemptFinished(HAIKU, "haiku-5.5", None, 10**10, "timeout", True, make_call(), None, 3, 600_000),
+    AttemptFinished(
+        HAIKU, "haiku-5.5", Usage(1, 1), 10**9, None, False, make_call(), ANSWER, 1, 850
+    ),
+    AttemptFinished(
+        HAIKU, "haiku-5.5", None, 0, "overloaded_error", False, make_call(), None, 2, 12, 529
+    ),
+    AttemptFinished(
+        HAIKU, "haiku-5.5", None, 10**10, "timeout", True, make_call(), None, 3, 600_000
+    ),
 ]
 FLOW = [
     "claude-haiku-5-5 (row-7): overloaded_error, attempt 2; again in 1.5 s",
     "haiku-5.5: waits 12.0 s: input tokens per minute",
-    "haiku-5.5 (row-3): waits for money, until requests in flight, here or in other runs, are answered",
+    "haiku-5.5 (row-3): waits for money, until requests in flight, here or in other runs, are "
+    "answered",
     "haiku-5.5: the API allows 50 requests, 8,000 output tokens a minute",
     "local: no limit is known",
     "haiku-5.5: up to 1 request in flight",
@@ -49,6 +64,8 @@ def told(capsys, show: Show) -> list[str]:
     return capsys.readouterr().err.splitlines()
 
 
-@pytest.mark.parametrize(("verbose", "lines"), [(0, []), (1, FLOW), (2, FLOW + REQUESTS), (3, FLOW + REQUESTS)])
+@pytest.mark.parametrize(
+    ("verbose", "lines"), [(0, []), (1, FLOW), (2, FLOW + REQUESTS), (3, FLOW + REQUESTS)]
+)
 def test_each_level_tells_more(capsys, verbose, lines):
     assert told(capsys, Show(verbose=verbose)) == lines

@@ -1,4 +1,6 @@
-"""Real sockets on loopback: the simulator, and a server that answers with exactly the bytes it is given."""
+"""Real sockets on loopback: the simulator, and a server that answers with exactly the
+bytes it is given.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ from tests.clients.wire import WireServer, wire_server
 KEY = "sk-ant-test"
 
 
-def make_call(text: str = "hi", *, deadline_s: float = 20.0, model: str = "claude-haiku-5-5", **params: Any) -> Call:
+def make_call(
+    text: str = "hi", *, deadline_s: float = 20.0, model: str = "claude-haiku-5-5", **params: Any
+) -> Call:
     params = {"max_tokens": 512, "messages": [{"role": "user", "content": text}], **params}
     body = json.dumps({"model": model, **params}, sort_keys=True, separators=(",", ":")).encode()
     return Call(
@@ -46,7 +50,9 @@ def call() -> Callable[..., Call]:
 
 @pytest.fixture(scope="session")
 def trust() -> Iterator[None]:
-    """Reads the certificates of this machine once, not for each of some hundred clients."""
+    """Reads the certificates of this machine once, not for each of some hundred
+    clients.
+    """
     import httpx2
 
     with pytest.MonkeyPatch.context() as patch:
@@ -60,7 +66,11 @@ async def connect(trust: None) -> AsyncIterator[Callable[..., ClaudeClient]]:
     clients: list[ClaudeClient] = []
 
     def make(
-        url: str | None, *, api_key: str | None = KEY, concurrency: int = 8, idle_timeout_s: float = 15.0
+        url: str | None,
+        *,
+        api_key: str | None = KEY,
+        concurrency: int = 8,
+        idle_timeout_s: float = 15.0,
     ) -> ClaudeClient:
         client = ClaudeClient(
             api_key=api_key,
@@ -122,7 +132,9 @@ class RawServer:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             length = next(
-                line.split(":")[1] for line in head.split("\r\n") if line.lower().startswith("content-length")
+                line.split(":")[1]
+                for line in head.split("\r\n")
+                if line.lower().startswith("content-length")
             )
             self.bodies.append(await reader.readexactly(int(length)))
             self.heads.append(head)

@@ -36,7 +36,9 @@ class Seen:
         return sum(what for what in self.told if isinstance(what, int))
 
     def after(self, count: int) -> asyncio.Event:
-        """Set once *count* things were told: a server that waits for it says no more before."""
+        """Set once *count* things were told: a server that waits for it says no more
+        before.
+        """
         return self._waited_for.setdefault(count, asyncio.Event())
 
     def _keep(self, what: str | int) -> None:

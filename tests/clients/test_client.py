@@ -1,4 +1,6 @@
-"""One attempt through the real SDK over real sockets: what is sent, and what every ending becomes."""
+"""One attempt through the real SDK over real sockets: what is sent, and what every
+ending becomes.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,13 @@ import anthropic
 import pytest
 
 from claudebatch.clients.client import API_VERSION, ClaudeClient
-from claudebatch.core.errors import AccountRefused, AttemptError, ConfigError, NotServed, RateLimited
+from claudebatch.core.errors import (
+    AccountRefused,
+    AttemptError,
+    ConfigError,
+    NotServed,
+    RateLimited,
+)
 
 KEY = "sk-ant-test"
 
@@ -22,11 +30,17 @@ async def ending(client, call):
         return error
 
 
-async def test_an_answer_becomes_a_reply_with_everything_that_decisions_need(simulate, connect, call):
+async def test_an_answer_becomes_a_reply_with_everything_that_decisions_need(
+    simulate, connect, call
+):
     simulator, url = await simulate()
     reply = await connect(url)(call("What is 1 + 1?"))
     message = json.loads(reply.message)
-    assert reply.text == "".join(block["text"] for block in message["content"] if block["type"] == "text") != ""
+    assert (
+        reply.text
+        == "".join(block["text"] for block in message["content"] if block["type"] == "text")
+        != ""
+    )
     assert message["content"][0]["type"] == "thinking", "the first block is not the text"
     assert (reply.model, reply.stop_reason, reply.source) == ("claude-haiku-5-5", "end_turn", "api")
     assert reply.usage.input_tokens == message["usage"]["input_tokens"]
@@ -43,7 +57,11 @@ async def test_limits_in_the_headers_come_with_the_reply(simulate, connect, call
 
     _, url = await simulate(limits=SimulatedAllowance(rpm=600, itpm=50_000, otpm=10_000))
     limits = (await connect(url)(call())).limits
-    assert (limits.requests.limit, limits.input_tokens.limit, limits.output_tokens.limit) == (600, 50_000, 10_000)
+    assert (limits.requests.limit, limits.input_tokens.limit, limits.output_tokens.limit) == (
+        600,
+        50_000,
+        10_000,
+    )
     assert limits.requests.remaining == 599
 
 
@@ -52,7 +70,10 @@ async def test_the_body_is_sent_as_it_is_and_the_key_as_a_bearer(raw, connect, c
     wanted = call("Grüße, 你好 \u2028")
     await connect(raw.url)(wanted)
     (head,) = raw.heads
-    lines = {name.lower(): value for name, _, value in (line.partition(": ") for line in head.split("\r\n")[1:])}
+    lines = {
+        name.lower(): value
+        for name, _, value in (line.partition(": ") for line in head.split("\r\n")[1:])
+    }
     assert head.startswith("POST /v1/messages HTTP/1.1\r\n")
     assert raw.bodies == [wanted.body]
     assert lines["authorization"] == f"Bearer {KEY}"
@@ -61,9 +82,21 @@ async def test_the_body_is_sent_as_it_is_and_the_key_as_a_bearer(raw, connect, c
     assert lines["anthropic-version"] == API_VERSION
 
 
-async def test_fast_mode_is_named_in_the_headers_of_those_requests_that_ask_for_it_and_of_no_other(raw, connect, call):
-    tool = {"name": "drive", "input_schema": {"type": "object"}, "input_examples": [{"speed": "fast"}]}
-    wanted = [call(speed="fast"), call(), call(speed="fast"), call(speed="standard"), call(tools=[tool])]
+async def test_fast_mode_is_named_in_the_headers_of_those_requests_that_ask_for_it_and_of_no_other(
+    raw, connect, call
+):
+    tool = {
+        "name": "drive",
+        "input_schema": {"type": "object"},
+        "input_examples": [{"speed": "fast"}],
+    }
+    wanted = [
+        call(speed="fast"),
+        call(),
+        call(speed="fast"),
+        call(speed="standard"),
+        call(tools=[tool]),
+    ]
     client = connect(raw.url)
     for each in wanted:
         raw.say(200, {"content-type": "application/json"}, MESSAGE)
@@ -76,13 +109,19 @@ def test_the_api_version_is_the_one_that_the_installed_sdk_sends_itself():
     assert anthropic.Anthropic(api_key="x").default_headers["anthropic-version"] == API_VERSION
 
 
-async def test_the_environment_gives_key_and_base_url_when_nobody_else_does(raw, connect, call, monkeypatch):
+async def test_the_environment_gives_key_and_base_url_when_nobody_else_does(
+    raw, connect, call, monkeypatch
+):
     monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-from-the-environment")
     monkeypatch.setenv("ANTHROPIC_BASE_URL", raw.url + "/")
     raw.say(200, {}, MESSAGE)
     await connect(None, api_key=None)(call())
-    assert "authorization: Bearer sk-ant-from-the-environment" in raw.heads[0].replace("Authorization", "authorization")
-    assert raw.heads[0].startswith("POST /v1/messages HTTP/1.1"), "a slash at the end of the base URL is not doubled"
+    assert "authorization: Bearer sk-ant-from-the-environment" in raw.heads[0].replace(
+        "Authorization", "authorization"
+    )
+    assert raw.heads[0].startswith("POST /v1/messages HTTP/1.1"), (
+        "a slash at the end of the base URL is not doubled"
+    )
 
 
 async def test_a_base_url_with_a_path_keeps_it(raw, connect, call):
@@ -150,9 +189,18 @@ async def test_what_the_model_or_the_network_does_wrong_is_tried_again(
 
 @pytest.mark.parametrize(
     ("fault", "status"),
-    [("401", 401), ("402", 402), ("403", 403), ("spend_limit", 429), ("credit", 400), ("spend_400", 400)],
+    [
+        ("401", 401),
+        ("402", 402),
+        ("403", 403),
+        ("spend_limit", 429),
+        ("credit", 400),
+        ("spend_400", 400),
+    ],
 )
-async def test_what_refuses_the_account_stops_the_run_after_one_request(simulate, connect, call, fault, status):
+async def test_what_refuses_the_account_stops_the_run_after_one_request(
+    simulate, connect, call, fault, status
+):
     simulator, url = await simulate(faults={fault: 1.0})
     error = await ending(connect(url), call())
     assert isinstance(error, AccountRefused)
@@ -178,8 +226,14 @@ async def test_a_429_says_when_to_come_back(simulate, connect, call):
 
 
 @pytest.mark.parametrize("told", [True, False])
-async def test_x_should_retry_is_heard_through_the_sdk_and_never_acted_on_by_it(raw, connect, call, told):
-    raw.say(400 if told else 529, {"x-should-retry": str(told).lower()}, b'{"type":"error","error":{"type":"x"}}')
+async def test_x_should_retry_is_heard_through_the_sdk_and_never_acted_on_by_it(
+    raw, connect, call, told
+):
+    raw.say(
+        400 if told else 529,
+        {"x-should-retry": str(told).lower()},
+        b'{"type":"error","error":{"type":"x"}}',
+    )
     error = await ending(connect(raw.url), call())
     assert error.retryable is told
     assert len(raw.heads) == 1
@@ -195,7 +249,9 @@ async def test_an_error_page_of_a_proxy_is_still_an_error_of_that_status(raw, co
 async def test_a_redirect_is_not_followed_with_the_key(raw, connect, call, status):
     with socket.create_server(("127.0.0.1", 0)) as elsewhere:
         elsewhere.setblocking(False)
-        raw.say(status, {"location": f"http://127.0.0.1:{elsewhere.getsockname()[1]}/v1/messages"}, b"")
+        raw.say(
+            status, {"location": f"http://127.0.0.1:{elsewhere.getsockname()[1]}/v1/messages"}, b""
+        )
         error = await ending(connect(raw.url), call())
         assert (error.status, error.retryable) == (status, False)
         with pytest.raises(BlockingIOError):
@@ -235,10 +291,17 @@ async def test_a_connection_that_was_refused_is_not_billed(connect, call):
 async def test_a_200_that_is_no_whole_message_is_never_a_success(raw, connect, call, body):
     raw.say(200, {"content-type": "application/json", "request-id": "req_5"}, body)
     error = await ending(connect(raw.url), call())
-    assert (error.type, error.retryable, error.may_be_billed, error.request_id) == ("bad_answer", True, True, "req_5")
+    assert (error.type, error.retryable, error.may_be_billed, error.request_id) == (
+        "bad_answer",
+        True,
+        True,
+        "req_5",
+    )
 
 
-@pytest.mark.parametrize("url", ["http://example.test", "http://10.0.0.1:8080", "http://localhost.example.test"])
+@pytest.mark.parametrize(
+    "url", ["http://example.test", "http://10.0.0.1:8080", "http://localhost.example.test"]
+)
 async def test_the_key_is_never_sent_in_the_clear_over_a_network(connect, url):
     with pytest.raises(ConfigError, match="would send the key in the clear"):
         connect(url)
@@ -251,13 +314,17 @@ async def test_what_is_no_base_url_is_refused_with_the_way_to_write_one(connect,
     assert "https://" in (refused.value.fix or "")
 
 
-@pytest.mark.parametrize("url", ["https://example.test", "http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"])
+@pytest.mark.parametrize(
+    "url", ["https://example.test", "http://localhost:1", "http://127.0.0.1:1", "http://[::1]:1"]
+)
 async def test_https_and_loopback_may_carry_the_key(connect, url):
     assert isinstance(connect(url), ClaudeClient)
 
 
 async def test_an_idle_connection_that_the_server_closed_leaves_the_bill_open(raw, connect, call):
-    """The transport reports a lost connection and a refused one by the same name; only the second is free."""
+    """The transport reports a lost connection and a refused one by the same name; only
+    the second is free.
+    """
     raw.answer = b""
     error = await ending(connect(raw.url), call())
     assert (error.type, error.may_be_billed) == ("connection_error", True)
@@ -271,5 +338,7 @@ async def test_a_server_that_speaks_no_tls_was_never_sent_anything(connect, call
 
     listening = await asyncio.start_server(plain, "127.0.0.1", 0)
     async with listening:
-        error = await ending(connect(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"), call())
+        error = await ending(
+            connect(f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}"), call()
+        )
     assert (error.type, error.may_be_billed) == ("connection_error", False)

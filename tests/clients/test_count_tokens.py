@@ -1,4 +1,6 @@
-"""Counting tokens: free of charge, of the same request, and none where the API gives none."""
+"""Counting tokens: free of charge, of the same request, and none where the API gives
+none.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ from tests.clients.wire import http, refusal
 JSON = "content-type: application/json"
 
 
-async def test_a_count_is_what_the_bill_will_say_and_may_come_before_between_and_after_answers(simulate, connect, call):
+async def test_a_count_is_what_the_bill_will_say_and_may_come_before_between_and_after_answers(
+    simulate, connect, call
+):
     _, url = await simulate()
     client = connect(url)
     asked = call("hello " * 50)
@@ -24,7 +28,13 @@ async def test_a_count_is_what_the_bill_will_say_and_may_come_before_between_and
 
 
 def test_only_what_the_input_is_made_of_is_asked_about(call):
-    asked = call(metadata={"user_id": "x"}, stop_sequences=["a"], inference_geo="us", system="s", service_tier="auto")
+    asked = call(
+        metadata={"user_id": "x"},
+        stop_sequences=["a"],
+        inference_geo="us",
+        system="s",
+        service_tier="auto",
+    )
     assert json.loads(count_body(asked)).keys() == {"model", "messages", "system"}
 
 

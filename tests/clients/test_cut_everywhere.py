@@ -1,4 +1,6 @@
-"""An answer that is cut off anywhere is charged at its worst case, never refunded: it may be billed in full."""
+"""An answer that is cut off anywhere is charged at its worst case, never refunded: it
+may be billed in full.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,16 @@ async def test_a_stream_cut_at_any_byte_is_charged_whole_or_is_whole(at, wire, c
         assert b"message_stop" in STREAM[:at], "only an answer whose end came is an answer"
 
 
-async def test_a_stream_cut_after_each_of_its_events_is_charged_whole_but_for_the_last(wire, connect, call):
+async def test_a_stream_cut_after_each_of_its_events_is_charged_whole_but_for_the_last(
+    wire, connect, call
+):
     for count in range(len(WHOLE) + 1):
-        wire.does(CHUNKED, b"%x\r\n" % len(events(*WHOLE[:count])) + events(*WHOLE[:count]) + b"\r\n" if count else b"")
+        wire.does(
+            CHUNKED,
+            b"%x\r\n" % len(events(*WHOLE[:count])) + events(*WHOLE[:count]) + b"\r\n"
+            if count
+            else b"",
+        )
         spent, reply = await charged(connect, wire, call, max_tokens=STREAM_ABOVE + 1)
         whole = count == len(WHOLE)
         assert (spent == WORST, isinstance(reply, Reply)) == (not whole, whole), count
@@ -54,9 +63,16 @@ async def test_a_plain_answer_that_lacks_its_end_is_charged_whole(missing, wire,
 
 
 @pytest.mark.parametrize("lasts", [False, True], ids=["broken off", "silent"])
-async def test_an_answer_without_an_end_keeps_the_id_by_which_it_can_be_looked_up(lasts, wire, connect, call):
+async def test_an_answer_without_an_end_keeps_the_id_by_which_it_can_be_looked_up(
+    lasts, wire, connect, call
+):
     script = [HANG] if lasts else []
-    wire.does(http(200, BODY, "content-type: application/json", "request-id: req_lost")[:-10], *script)
+    wire.does(
+        http(200, BODY, "content-type: application/json", "request-id: req_lost")[:-10], *script
+    )
     with pytest.raises(AttemptError) as lost:
         await connect(wire.url)(call(deadline_s=1.0))
-    assert (lost.value.type, lost.value.request_id) == ("timeout" if lasts else "connection_error", "req_lost")
+    assert (lost.value.type, lost.value.request_id) == (
+        "timeout" if lasts else "connection_error",
+        "req_lost",
+    )

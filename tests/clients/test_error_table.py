@@ -9,7 +9,14 @@ import pytest
 
 from claudebatch.clients import error_table
 from claudebatch.clients.headers import HeaderFacts
-from claudebatch.core.errors import AccountRefused, AttemptError, ExitCode, NotServed, RateLimited, StopRun
+from claudebatch.core.errors import (
+    AccountRefused,
+    AttemptError,
+    ExitCode,
+    NotServed,
+    RateLimited,
+    StopRun,
+)
 
 NOTHING = HeaderFacts(None, None, None, None, simulated=False)
 
@@ -24,18 +31,36 @@ class Case:
 
 def facts(**known: Any) -> HeaderFacts:
     return HeaderFacts(
-        known.get("request_id"), known.get("retry_after"), known.get("should_retry"), None, simulated=False
+        known.get("request_id"),
+        known.get("retry_after"),
+        known.get("should_retry"),
+        None,
+        simulated=False,
     )
 
 
 def error_of(case: Case, headers: HeaderFacts = NOTHING) -> AttemptError | StopRun:
-    return error_table.from_status(case.status, type=case.type, code=case.code, message=case.message, headers=headers)
+    return error_table.from_status(
+        case.status, type=case.type, code=case.code, message=case.message, headers=headers
+    )
 
 
 ACCOUNT = [
-    Case(400, "invalid_request_error", message="You have reached your specified API usage limits. You will regain…"),
-    Case(400, "invalid_request_error", message="You have reached your specified workspace API usage limits. You…"),
-    Case(400, "invalid_request_error", message="Your credit balance is too low to access the Anthropic API. Please…"),
+    Case(
+        400,
+        "invalid_request_error",
+        message="You have reached your specified API usage limits. You will regain…",
+    ),
+    Case(
+        400,
+        "invalid_request_error",
+        message="You have reached your specified workspace API usage limits. You…",
+    ),
+    Case(
+        400,
+        "invalid_request_error",
+        message="Your credit balance is too low to access the Anthropic API. Please…",
+    ),
     Case(400, "invalid_request_error", code="organization_on_hold"),
     Case(401, "authentication_error", message="invalid x-api-key"),
     Case(401),
@@ -47,7 +72,9 @@ ACCOUNT = [
 ]
 
 
-@pytest.mark.parametrize("case", ACCOUNT, ids=lambda case: f"{case.status}-{case.code or case.message[:40]}")
+@pytest.mark.parametrize(
+    "case", ACCOUNT, ids=lambda case: f"{case.status}-{case.code or case.message[:40]}"
+)
 def test_what_refuses_the_account_stops_the_run_and_names_the_page_that_mends_it(case):
     for should_retry in (None, True, False):
         error = error_of(case, facts(should_retry=should_retry, retry_after=3.0))
@@ -71,7 +98,12 @@ def test_what_refuses_the_account_stops_the_run_and_names_the_page_that_mends_it
 def test_a_429_that_passes_is_waited_out_and_blames_neither_row_nor_model(case, type_):
     error = error_of(case, facts(retry_after=16.0, request_id="req_1", should_retry=False))
     assert isinstance(error, RateLimited)
-    assert (error.type, error.status, error.retry_after, error.request_id) == (type_, 429, 16.0, "req_1")
+    assert (error.type, error.status, error.retry_after, error.request_id) == (
+        type_,
+        429,
+        16.0,
+        "req_1",
+    )
     assert (error.retryable, error.may_be_billed, error.unavailable) == (True, False, False)
 
 
@@ -82,8 +114,18 @@ ROW, AGAIN, GONE = "row", "again", "not served"
     ("case", "meaning", "type_", "may_be_billed"),
     [
         (Case(400, "invalid_request_error"), ROW, "invalid_request_error", False),
-        (Case(400, "invalid_request_error", code="image_dimensions_too_large"), ROW, "invalid_request_error", False),
-        (Case(400, "invalid_request_error", code="tool_name_conflict"), ROW, "invalid_request_error", False),
+        (
+            Case(400, "invalid_request_error", code="image_dimensions_too_large"),
+            ROW,
+            "invalid_request_error",
+            False,
+        ),
+        (
+            Case(400, "invalid_request_error", code="tool_name_conflict"),
+            ROW,
+            "invalid_request_error",
+            False,
+        ),
         (Case(400, message="…credit balance is too low…"), ROW, "invalid_request_error", False),
         (Case(404, "not_found_error", message="model: claude-9"), GONE, "not_found_error", False),
         (Case(404), GONE, "not_found_error", False),
@@ -91,7 +133,12 @@ ROW, AGAIN, GONE = "row", "again", "not served"
         (Case(409, "conflict_error"), AGAIN, "conflict_error", False),
         (Case(412), ROW, "invalid_request_error", False),
         (Case(413, None, message="<html>"), ROW, "request_too_large", False),
-        (Case(413, "request_too_large", code="request_body_too_large_after_decoding"), ROW, "request_too_large", False),
+        (
+            Case(413, "request_too_large", code="request_body_too_large_after_decoding"),
+            ROW,
+            "request_too_large",
+            False,
+        ),
         (Case(418), ROW, "invalid_request_error", False),
         (Case(422, "invalid_request_error"), ROW, "invalid_request_error", False),
         (Case(431), ROW, "invalid_request_error", False),
@@ -103,7 +150,12 @@ ROW, AGAIN, GONE = "row", "again", "not served"
         (Case(504, "timeout_error"), AGAIN, "timeout_error", True),
         (Case(504), AGAIN, "timeout_error", True),
         (Case(529, "overloaded_error"), AGAIN, "overloaded_error", False),
-        (Case(529, "overloaded_error", code="compaction_unavailable"), AGAIN, "overloaded_error", False),
+        (
+            Case(529, "overloaded_error", code="compaction_unavailable"),
+            AGAIN,
+            "overloaded_error",
+            False,
+        ),
         (Case(529), AGAIN, "overloaded_error", False),
     ],
     ids=str,
@@ -127,7 +179,12 @@ def test_x_should_retry_has_the_last_word(status, told):
 
 def test_a_timeout_may_be_billed_and_a_request_that_never_left_is_not():
     late = error_table.timed_out(600.0)
-    assert (late.type, late.retryable, late.may_be_billed, late.unavailable) == ("timeout", True, True, True)
+    assert (late.type, late.retryable, late.may_be_billed, late.unavailable) == (
+        "timeout",
+        True,
+        True,
+        True,
+    )
     assert "600 s" in late.message
     for sent in (True, False):
         lost = error_table.connection_failed("reset", sent=sent)

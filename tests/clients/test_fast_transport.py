@@ -16,7 +16,13 @@ PATIENCE = httpx2.Timeout(7.0, connect=3.0)
 
 def facts(request: httpx2.Request) -> tuple[Any, ...]:
     """All of *request* that matters on the wire."""
-    return request.method, str(request.url), sorted(request.headers.raw), request.content, request.extensions
+    return (
+        request.method,
+        str(request.url),
+        sorted(request.headers.raw),
+        request.content,
+        request.extensions,
+    )
 
 
 @pytest.fixture
@@ -32,27 +38,61 @@ async def pair():
 @pytest.mark.parametrize(
     "more",
     [
-        {"headers": httpx2.Headers({"x-api-key": "k", "user-agent": "them"}), "content": b"{}", "timeout": PATIENCE},
-        {"headers": httpx2.Headers({"x": "1"}), "content": b"{}", "timeout": PATIENCE, "files": None, "params": None},
-        {"headers": httpx2.Headers({"x": "1"}), "content": b"{}", "timeout": PATIENCE, "params": {"beta": "true"}},
-        {"headers": httpx2.Headers({"x": "1"}), "timeout": PATIENCE, "extensions": {"sni_hostname": "a-b"}},
+        {
+            "headers": httpx2.Headers({"x-api-key": "k", "user-agent": "them"}),
+            "content": b"{}",
+            "timeout": PATIENCE,
+        },
+        {
+            "headers": httpx2.Headers({"x": "1"}),
+            "content": b"{}",
+            "timeout": PATIENCE,
+            "files": None,
+            "params": None,
+        },
+        {
+            "headers": httpx2.Headers({"x": "1"}),
+            "content": b"{}",
+            "timeout": PATIENCE,
+            "params": {"beta": "true"},
+        },
+        {
+            "headers": httpx2.Headers({"x": "1"}),
+            "timeout": PATIENCE,
+            "extensions": {"sni_hostname": "a-b"},
+        },
         {"headers": httpx2.Headers({"x": "1"}), "content": b"{}"},
         {"headers": {"x": "1"}, "content": b"{}"},
         {"json": {"a": 1}},
     ],
-    ids=["as the SDK asks", "nothing more", "a query", "a server name", "its own time-outs", "a dict", "nothing given"],
+    ids=[
+        "as the SDK asks",
+        "nothing more",
+        "a query",
+        "a server name",
+        "its own time-outs",
+        "a dict",
+        "nothing given",
+    ],
 )
 async def test_a_request_is_the_same_as_when_nothing_is_kept(pair, more):
     lean, usual = pair
     for _ in range(2):
-        assert facts(lean.build_request("POST", URL, **more)) == facts(usual.build_request("POST", URL, **more))
+        assert facts(lean.build_request("POST", URL, **more)) == facts(
+            usual.build_request("POST", URL, **more)
+        )
 
 
 async def test_what_was_kept_for_one_request_is_not_in_the_next(pair):
     lean, usual = pair
-    for headers, patience in (({"accept": "a"}, PATIENCE), ({"accept": "b", "x": "1"}, httpx2.Timeout(1.0))):
+    for headers, patience in (
+        ({"accept": "a"}, PATIENCE),
+        ({"accept": "b", "x": "1"}, httpx2.Timeout(1.0)),
+    ):
         more = {"headers": httpx2.Headers(headers), "content": b"{}", "timeout": patience}
-        assert facts(lean.build_request("POST", URL, **more)) == facts(usual.build_request("POST", URL, **more))
+        assert facts(lean.build_request("POST", URL, **more)) == facts(
+            usual.build_request("POST", URL, **more)
+        )
 
 
 async def test_cookies_that_a_server_sets_are_sent_as_the_sdk_would(pair):
@@ -70,7 +110,9 @@ async def test_later_requests_differ_from_the_first_in_body_and_own_headers_only
         requests.append(request)
 
     http = FastHttp(event_hooks={"request": [note]})
-    async with FastAnthropic(api_key="k", base_url="http://127.0.0.1:9", max_retries=0, http_client=http) as client:
+    async with FastAnthropic(
+        api_key="k", base_url="http://127.0.0.1:9", max_retries=0, http_client=http
+    ) as client:
         client._idempotency_header = "idempotency-key"  # as the SDK has it for other APIs
         for number in range(3):
             with pytest.raises(anthropic.APIConnectionError):

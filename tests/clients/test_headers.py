@@ -17,7 +17,10 @@ NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 
 
 def read(**headers: str):
-    raw = [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
+    raw = [
+        (name.replace("_", "-").encode(), value.encode("latin-1"))
+        for name, value in headers.items()
+    ]
     return read_headers(raw, now=NOW)
 
 
@@ -30,7 +33,10 @@ def read(**headers: str):
         (" 5 ", 5.0),
         ("1000000000", 1e9),
         (format_datetime(NOW + timedelta(seconds=90), usegmt=True), 90.0),
-        (format_datetime((NOW + timedelta(seconds=30)).astimezone(timezone(timedelta(hours=5)))), 30.0),
+        (
+            format_datetime((NOW + timedelta(seconds=30)).astimezone(timezone(timedelta(hours=5)))),
+            30.0,
+        ),
         ("Sun, 22 Nov 2026 12:01:00", 60.0),
         # None of these says how long to wait.
         ("0", None),
@@ -60,12 +66,18 @@ def test_milliseconds_win_over_seconds_where_they_can_be_read():
 
 def test_without_headers_nothing_is_known():
     found = read()
-    assert (found.request_id, found.retry_after, found.should_retry, found.limits) == (None, None, None, None)
+    assert (found.request_id, found.retry_after, found.should_retry, found.limits) == (
+        None,
+        None,
+        None,
+        None,
+    )
     assert found.simulated is False
 
 
 @pytest.mark.parametrize(
-    ("value", "told"), [("true", True), ("false", False), ("TRUE", True), ("1", None), ("", None), ("maybe", None)]
+    ("value", "told"),
+    [("true", True), ("false", False), ("TRUE", True), ("1", None), ("", None), ("maybe", None)],
 )
 def test_x_should_retry_is_true_false_or_silent(value, told):
     assert read(x_should_retry=value).should_retry is told
@@ -87,12 +99,18 @@ def test_limits_are_read_by_kind():
         anthropic_ratelimit_tokens_limit="280000",
         anthropic_ratelimit_requests_reset="2026-11-22T12:00:45Z",
     )
-    assert found.limits == Limits(LimitReading(4000, 3999), LimitReading(200000, 0), LimitReading(None, 80000))
+    assert found.limits == Limits(
+        LimitReading(4000, 3999), LimitReading(200000, 0), LimitReading(None, 80000)
+    )
 
 
-@pytest.mark.parametrize("value", ["", "-1", "1.5", "many", "1e3", "\xb2", "9" * 16, " 5", "0x10", "5\x00"])
+@pytest.mark.parametrize(
+    "value", ["", "-1", "1.5", "many", "1e3", "\xb2", "9" * 16, " 5", "0x10", "5\x00"]
+)
 def test_a_malformed_limit_is_none(value):
-    found = read(anthropic_ratelimit_requests_limit=value, anthropic_ratelimit_requests_remaining="7")
+    found = read(
+        anthropic_ratelimit_requests_limit=value, anthropic_ratelimit_requests_remaining="7"
+    )
     assert found.limits == Limits(requests=LimitReading(None, 7))
 
 
@@ -119,7 +137,11 @@ def test_no_header_can_break_the_reading_or_make_us_wait_for_nonsense(raw):
     assert found.retry_after is None or (math.isfinite(found.retry_after) and found.retry_after > 0)
     assert found.should_retry in (None, True, False)
     if found.limits is not None:
-        for reading in (found.limits.requests, found.limits.input_tokens, found.limits.output_tokens):
+        for reading in (
+            found.limits.requests,
+            found.limits.input_tokens,
+            found.limits.output_tokens,
+        ):
             assert reading.limit is None or 0 <= reading.limit < 10**15
             assert reading.remaining is None or 0 <= reading.remaining < 10**15
 

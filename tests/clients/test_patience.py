@@ -1,4 +1,6 @@
-"""No attempt outlives its deadline, and none waits for an answer that has fallen silent, wherever the server stops."""
+"""No attempt outlives its deadline, and none waits for an answer that has fallen
+silent, wherever the server stops.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +51,9 @@ HANGS = {
 
 
 @pytest.mark.parametrize("name", HANGS)
-async def test_an_attempt_ends_at_its_deadline_whatever_the_server_still_does(name, wire, connect, call):
+async def test_an_attempt_ends_at_its_deadline_whatever_the_server_still_does(
+    name, wire, connect, call
+):
     steps, params = HANGS[name]
     wire.does(*steps)
     error = await within(5, connect(wire.url, idle_timeout_s=FAR), call(deadline_s=0.25, **params))
@@ -59,7 +63,9 @@ async def test_an_attempt_ends_at_its_deadline_whatever_the_server_still_does(na
 
 @pytest.mark.filterwarnings("ignore:Sending a large body directly")
 async def test_a_large_request_that_nobody_takes_ends_at_its_deadline(wire, connect, call):
-    """More than the socket's buffers hold: the request itself hangs half-way, before and after a head came."""
+    """More than the socket's buffers hold: the request itself hangs half-way, before
+    and after a head came.
+    """
     wanted = call("x" * 2**24, deadline_s=0.5)
     for steps in ((AT_ONCE, 10.0), (AT_ONCE, PLAIN, 10.0)):
         wire.does(*steps)
@@ -68,7 +74,9 @@ async def test_a_large_request_that_nobody_takes_ends_at_its_deadline(wire, conn
         assert error.type == "timeout", error.message
 
 
-async def test_a_connection_that_is_never_made_ends_at_its_deadline_and_is_not_taken_for_sent(connect, call):
+async def test_a_connection_that_is_never_made_ends_at_its_deadline_and_is_not_taken_for_sent(
+    connect, call
+):
     """A full queue of connections: the kernel leaves the next one unanswered."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
@@ -80,7 +88,9 @@ async def test_a_connection_that_is_never_made_ends_at_its_deadline_and_is_not_t
             with suppress(BlockingIOError):
                 one.connect(full.getsockname())
             waiting.append(one)
-        error = await within(5, connect(f"http://127.0.0.1:{full.getsockname()[1]}"), call(deadline_s=0.25))
+        error = await within(
+            5, connect(f"http://127.0.0.1:{full.getsockname()[1]}"), call(deadline_s=0.25)
+        )
         for one in waiting:
             one.close()
     assert (error.type, error.retryable, error.unavailable) == ("timeout", True, True)
@@ -95,7 +105,9 @@ SILENT = {
 
 
 @pytest.mark.parametrize("name", SILENT)
-async def test_an_answer_that_falls_silent_is_given_up_long_before_the_deadline(name, wire, connect, call):
+async def test_an_answer_that_falls_silent_is_given_up_long_before_the_deadline(
+    name, wire, connect, call
+):
     steps, params = SILENT[name]
     wire.does(*steps)
     error = await within(5, connect(wire.url, idle_timeout_s=0.2), call(deadline_s=FAR, **params))
@@ -155,7 +167,9 @@ def many_files():
 
 
 async def test_every_request_has_a_connection_when_it_is_sent(many_files, connect, call):
-    """More at once than the SDK's own pool has room for, and its transport's; nobody waits for a place in a pool."""
+    """More at once than the SDK's own pool has room for, and its transport's; nobody
+    waits for a place in a pool.
+    """
     at_once = 1100
     arrived = asyncio.Event()
 
@@ -170,6 +184,8 @@ async def test_every_request_has_a_connection_when_it_is_sent(many_files, connec
     serving: list[asyncio.StreamWriter] = []
     listening = await asyncio.start_server(serve, "127.0.0.1", 0, backlog=2048)
     async with listening:
-        client = connect(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", concurrency=at_once)
+        client = connect(
+            f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}", concurrency=at_once
+        )
         replies = await asyncio.gather(*(client(call()) for _ in range(at_once)))
     assert {reply.text for reply in replies} == {"Hello there"}

@@ -1,4 +1,6 @@
-"""Answers that the real API once gave, recorded, through the real SDK and our own parsing."""
+"""Answers that the real API once gave, recorded, through the real SDK and our own
+parsing.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,15 @@ if not RECORDED.is_dir():
     pytest.skip("the recorded answers are not here", allow_module_level=True)
 
 CASES: dict[str, dict[str, Any]] = {
-    path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RECORDED.glob("*.json"))
+    path.stem: json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted(RECORDED.glob("*.json"))
 }
 MESSAGES = [
     name
     for name, case in CASES.items()
-    if case["status"] == 200 and isinstance(case["body"], dict) and case["body"].get("type") == "message"
+    if case["status"] == 200
+    and isinstance(case["body"], dict)
+    and case["body"].get("type") == "message"
 ]
 ERRORS = [name for name, case in CASES.items() if case["status"] >= 400]
 # Said by the server about the bytes on its own wire.
@@ -29,7 +34,9 @@ NOT_REPLAYED = {"content-length", "content-encoding", "transfer-encoding", "conn
 
 
 def replay(raw, case):
-    headers = {name: value for name, value in case["headers"].items() if name.lower() not in NOT_REPLAYED}
+    headers = {
+        name: value for name, value in case["headers"].items() if name.lower() not in NOT_REPLAYED
+    }
     body = case["body"]
     raw.say(case["status"], headers, (body if isinstance(body, str) else json.dumps(body)).encode())
     return {name.lower(): value for name, value in headers.items()}
@@ -47,10 +54,14 @@ async def test_every_recorded_message_becomes_a_reply(name, raw, connect, call):
     headers = replay(raw, CASES[name])
     reply = await connect(raw.url)(call())
     assert json.loads(reply.message) == body
-    assert reply.text == "".join(block["text"] for block in body["content"] if block["type"] == "text")
+    assert reply.text == "".join(
+        block["text"] for block in body["content"] if block["type"] == "text"
+    )
     assert (reply.model, reply.stop_reason) == (body["model"], body["stop_reason"])
     assert reply.request_id == headers.get("request-id")
-    assert (reply.limits is not None) is any(name.startswith("anthropic-ratelimit") for name in headers)
+    assert (reply.limits is not None) is any(
+        name.startswith("anthropic-ratelimit") for name in headers
+    )
     assert not reply.simulated
     check_usage(reply, body["usage"])
     assert parse_message(json.dumps(body).encode()).usage == reply.usage
@@ -58,11 +69,19 @@ async def test_every_recorded_message_becomes_a_reply(name, raw, connect, call):
 
 def check_usage(reply, told):
     usage = reply.usage
-    written, read = told.get("cache_creation_input_tokens") or 0, told.get("cache_read_input_tokens") or 0
+    written, read = (
+        told.get("cache_creation_input_tokens") or 0,
+        told.get("cache_read_input_tokens") or 0,
+    )
     assert json.loads(reply.raw_usage) == told
-    assert (usage.input_tokens, usage.output_tokens) == (told["input_tokens"], told["output_tokens"])
+    assert (usage.input_tokens, usage.output_tokens) == (
+        told["input_tokens"],
+        told["output_tokens"],
+    )
     assert (usage.cache_creation_input_tokens, usage.cache_read_input_tokens) == (written, read)
-    assert usage.thinking_tokens == (told.get("output_tokens_details") or {}).get("thinking_tokens", 0)
+    assert usage.thinking_tokens == (told.get("output_tokens_details") or {}).get(
+        "thinking_tokens", 0
+    )
     assert usage.total_input == told["input_tokens"] + written + read
     assert usage.limited_input == told["input_tokens"] + written
     for kind in ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"):
@@ -83,11 +102,17 @@ async def test_every_recorded_error_is_understood(name, raw, connect, call):
     told = case["body"]["error"] if isinstance(case["body"], dict) else {}
     assert told.get("message", "") in error.message
     if isinstance(error, AttemptError):
-        assert (error.status, error.may_be_billed, error.unavailable) == (status, False, status >= 500)
+        assert (error.status, error.may_be_billed, error.unavailable) == (
+            status,
+            False,
+            status >= 500,
+        )
         assert error.type == told.get("type", error.type)
         assert error.request_id == headers.get("request-id")
         assert error.retryable is (status == 429 or status >= 500)
-        assert error.retry_after == (float(headers["retry-after"]) if "retry-after" in headers else None)
+        assert error.retry_after == (
+            float(headers["retry-after"]) if "retry-after" in headers else None
+        )
     assert len(raw.heads) == 1
 
 

@@ -1,4 +1,6 @@
-"""Events come out of a stream the same way wherever it is cut into pieces, and whatever its lines end with."""
+"""Events come out of a stream the same way wherever it is cut into pieces, and whatever
+its lines end with.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,9 @@ def test_an_event_is_given_as_soon_as_its_last_byte_is_there():
 
 
 def test_a_line_in_many_pieces_is_joined_once():
-    """Joined anew for each piece, thirty megabytes in pieces of 16 kB would be copied two thousand times."""
+    """Joined anew for each piece, thirty megabytes in pieces of 16 kB would be copied
+    two thousand times.
+    """
     reader = EventReader()
     for _ in range(2000):
         assert list(reader.feed(b"x" * 16_384)) == []

@@ -1,4 +1,6 @@
-"""The events of a stream add up to the message that a plain answer would have been, block for block."""
+"""The events of a stream add up to the message that a plain answer would have been,
+block for block.
+"""
 
 from __future__ import annotations
 
@@ -32,9 +34,16 @@ def deltas(kind, name, *pieces):
 
 def test_a_text_is_its_pieces():
     assert fold(*WHOLE) == MESSAGE
-    assert content(text("Grüße, ", "你好 \u2028", "")) == [{"type": "text", "text": "Grüße, 你好 \u2028"}]
+    assert content(text("Grüße, ", "你好 \u2028", "")) == [
+        {"type": "text", "text": "Grüße, 你好 \u2028"}
+    ]
     assert content(text()) == [{"type": "text", "text": ""}]
-    assert content(block(0, {"type": "text", "text": "He"}, *deltas("text_delta", "text", "llo")))[0]["text"] == "Hello"
+    assert (
+        content(block(0, {"type": "text", "text": "He"}, *deltas("text_delta", "text", "llo")))[0][
+            "text"
+        ]
+        == "Hello"
+    )
 
 
 def test_thinking_keeps_its_signature():
@@ -49,7 +58,11 @@ def test_thinking_keeps_its_signature():
 
 def test_a_block_without_deltas_is_kept_as_it_began():
     redacted = {"type": "redacted_thinking", "data": "b3Bh"}
-    searched = {"type": "web_search_tool_result", "tool_use_id": "s", "content": [{"type": "web_search_result"}]}
+    searched = {
+        "type": "web_search_tool_result",
+        "tool_use_id": "s",
+        "content": [{"type": "web_search_result"}],
+    }
     unknown = {"type": "something_new", "of": {"any": ["shape", 1.5, None]}}
     found = content(*(block(n, start) for n, start in enumerate((redacted, searched, unknown))))
     assert found == [redacted, searched, unknown]
@@ -60,7 +73,9 @@ def test_a_tools_input_is_read_once_it_is_whole(kind):
     start = {"type": kind, "id": "t", "name": "n", "input": {}}
 
     def called(*pieces):
-        return content(block(0, start, *deltas("input_json_delta", "partial_json", *pieces)))[0]["input"]
+        return content(block(0, start, *deltas("input_json_delta", "partial_json", *pieces)))[0][
+            "input"
+        ]
 
     assert called('{"a": [1, {"b', '": "\\u00', 'e9"}]', "}") == {"a": [1, {"b": "é"}]}
     assert called("") == {}
@@ -72,7 +87,14 @@ def test_numbers_of_a_tools_input_stay_as_the_model_wrote_them():
     folding = StreamAssembler()
     start = {"type": "tool_use", "id": "t", "name": "n", "input": {}}
     call = block(
-        0, start, *deltas("input_json_delta", "partial_json", '{"n":12345678901234567890', '123,"x":1.50,"y":1e400}')
+        0,
+        start,
+        *deltas(
+            "input_json_delta",
+            "partial_json",
+            '{"n":12345678901234567890',
+            '123,"x":1.50,"y":1e400}',
+        ),
     )
     for event in (START, *call, DELTA, STOP):
         folding.take(json.dumps(event).encode())
@@ -82,7 +104,9 @@ def test_numbers_of_a_tools_input_stay_as_the_model_wrote_them():
 @pytest.mark.parametrize("cut", ['{"a": [1, ', '{"a"', "{]", '{"a": 1} {', "nul"])
 def test_a_tools_input_that_breaks_off_is_not_lost(cut):
     """At `max_tokens` it does; the answer was paid for, and says itself that it is cut."""
-    call = block(0, {"type": "tool_use", "input": {}}, *deltas("input_json_delta", "partial_json", cut))
+    call = block(
+        0, {"type": "tool_use", "input": {}}, *deltas("input_json_delta", "partial_json", cut)
+    )
     assert content(call) == [{"type": "tool_use", "input": {"INVALID_JSON": cut}}]
 
 
@@ -94,13 +118,20 @@ def test_citations_gather_beside_their_text():
         *deltas("citations_delta", "citation", {"n": 1}, {"n": 2}),
         *deltas("text_delta", "text", "said"),
     )
-    assert content(cited) == [{"type": "text", "text": "As said", "citations": [{"n": 1}, {"n": 2}]}]
+    assert content(cited) == [
+        {"type": "text", "text": "As said", "citations": [{"n": 1}, {"n": 2}]}
+    ]
 
 
 def test_a_delta_that_nobody_knows_yet_is_folded_by_its_shape():
     start = {"type": "poem", "verse": "", "score": 0}
     found = content(
-        block(0, start, *deltas("verse_delta", "verse", "O ", "rose"), *deltas("score_delta", "score", 3, 7))
+        block(
+            0,
+            start,
+            *deltas("verse_delta", "verse", "O ", "rose"),
+            *deltas("score_delta", "score", 3, 7),
+        )
     )
     assert found == [{"type": "poem", "verse": "O rose", "score": 7}]
 
@@ -133,12 +164,21 @@ def test_usage_is_what_the_start_said_with_the_later_totals_over_it():
         "server_tool_use": {"web_search_requests": 2}, "output_tokens_details": None}  # fmt: skip
     usage = parse_message(json.dumps(message).encode()).usage
     assert (usage.input_tokens, usage.output_tokens, usage.ephemeral_1h_input_tokens) == (12, 77, 4)
-    assert (usage.cache_read_input_tokens, usage.web_search_requests, usage.inference_geo) == (100, 2, "us")
+    assert (usage.cache_read_input_tokens, usage.web_search_requests, usage.inference_geo) == (
+        100,
+        2,
+        "us",
+    )
 
 
 def test_why_it_stopped_comes_from_the_end():
     refusal = {"type": "refusal", "category": "cyber", "explanation": None}
-    delta = {"stop_reason": "refusal", "stop_sequence": None, "stop_details": refusal, "container": {"id": "c"}}
+    delta = {
+        "stop_reason": "refusal",
+        "stop_sequence": None,
+        "stop_details": refusal,
+        "container": {"id": "c"},
+    }
     message = fold(START, {**DELTA, "delta": delta}, STOP)
     assert {name: message[name] for name in delta} == delta
     assert message["content"] == []
@@ -155,14 +195,18 @@ def test_no_part_of_a_stream_passes_for_all_of_it(count):
         fold(*WHOLE[:count])
 
 
-@pytest.mark.parametrize("place", [n for n, event in enumerate(WHOLE) if event["type"] != "content_block_delta"])
+@pytest.mark.parametrize(
+    "place", [n for n, event in enumerate(WHOLE) if event["type"] != "content_block_delta"]
+)
 def test_no_event_but_a_piece_of_text_may_be_missing(place):
     with pytest.raises(BadAnswer):
         fold(*WHOLE[:place], *WHOLE[place + 1 :])
 
 
 def test_long_texts_are_joined_once():
-    """32,000 pieces, each of them copied into what was there, would be a second of the event loop."""
+    """32,000 pieces, each of them copied into what was there, would be a second of the
+    event loop.
+    """
     folding = StreamAssembler()
     for event in (START, *text(*("word " for _ in range(32_000)))[:-1]):
         folding.take(json.dumps(event).encode())
@@ -191,7 +235,9 @@ def test_recorded_streams_add_up_as_the_sdk_adds_them(name):
     assert folding.done
     ours = json.loads(folding.message())
     theirs = sdk_message(stream)
-    assert {name: value for name, value in theirs.items() if value is not None} == without_nulls(ours)
+    assert {name: value for name, value in theirs.items() if value is not None} == without_nulls(
+        ours
+    )
     reply = parse_message(folding.message())
     assert reply.usage.output_tokens == theirs["usage"]["output_tokens"]
 
@@ -206,11 +252,15 @@ def sdk_message(stream: bytes) -> dict:
     import httpx2
 
     answer = httpx2.MockTransport(
-        lambda _: httpx2.Response(200, headers={"content-type": "text/event-stream"}, content=stream)
+        lambda _: httpx2.Response(
+            200, headers={"content-type": "text/event-stream"}, content=stream
+        )
     )
     with (
         anthropic.Anthropic(api_key="x", http_client=httpx2.Client(transport=answer)) as client,
-        client.messages.stream(model="m", max_tokens=9, messages=[{"role": "user", "content": "x"}]) as streamed,
+        client.messages.stream(
+            model="m", max_tokens=9, messages=[{"role": "user", "content": "x"}]
+        ) as streamed,
     ):
         message = streamed.get_final_message().to_dict()
     for part in message["content"]:

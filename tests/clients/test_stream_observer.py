@@ -1,4 +1,6 @@
-"""What a stream tells before it adds up: what its prompt counted, how much is written, and whether anything hides."""
+"""What a stream tells before it adds up: what its prompt counted, how much is written,
+and whether anything hides.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ def test_what_has_grown_is_counted_in_bytes_of_utf8_with_each_piece():
 
 def test_a_tools_input_grows_by_its_json_as_the_model_wrote_it():
     call = block(
-        1, {"type": "tool_use", "input": {}}, *deltas("input_json_delta", "partial_json", '{"a" : ', '"\\u00fcü"}')
+        1,
+        {"type": "tool_use", "input": {}},
+        *deltas("input_json_delta", "partial_json", '{"a" : ', '"\\u00fcü"}'),
     )
     said = grown(START, *text("So"), *call, DELTA, STOP)
     assert [size for size, _ in said[4:]] == [2, 9, 20, 20, 20, 20]
@@ -58,7 +62,12 @@ def test_thoughts_signatures_and_citations_do_not_grow():
     ("kind", "hides"),
     [
         *(("text", False), ("tool_use", False), ("thinking", True), ("redacted_thinking", True)),
-        *(("server_tool_use", True), ("mcp_tool_use", True), ("web_search_tool_result", True), ("new", True)),
+        *(
+            ("server_tool_use", True),
+            ("mcp_tool_use", True),
+            ("web_search_tool_result", True),
+            ("new", True),
+        ),
         (None, True),
     ],
 )
@@ -82,7 +91,10 @@ def test_what_cannot_come_here_grows_nothing():
 @pytest.mark.parametrize(
     ("usage", "read"),
     [
-        ({"input_tokens": 7, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 500}, 37),
+        (
+            {"input_tokens": 7, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 500},
+            37,
+        ),
         ({"input_tokens": 7, "cache_creation_input_tokens": None}, 7),
         ({}, 0),
         ({"input_tokens": "many"}, 0),
@@ -92,5 +104,7 @@ def test_what_cannot_come_here_grows_nothing():
 def test_what_the_prompt_counts_is_known_when_the_message_begins(usage, read):
     fold = StreamAssembler()
     assert fold.read is None
-    fold.take(json.dumps({"type": "message_start", "message": {"content": [], "usage": usage}}).encode())
+    fold.take(
+        json.dumps({"type": "message_start", "message": {"content": [], "usage": usage}}).encode()
+    )
     assert fold.read == read

@@ -1,4 +1,6 @@
-"""An answer is an answer, however gateways wrap it, and takes no more memory and time than one."""
+"""An answer is an answer, however gateways wrap it, and takes no more memory and time
+than one.
+"""
 
 from __future__ import annotations
 
@@ -22,15 +24,27 @@ KEPT_OPEN = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(BODY)
     [
         ("as it is", http(200, BODY, JSON)),
         ("until the end of the connection", head(200, JSON) + BODY),
-        ("in chunks", head(200, "transfer-encoding: chunked") + b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)),
+        (
+            "in chunks",
+            head(200, "transfer-encoding: chunked") + b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY),
+        ),
         ("gzip", http(200, gzip.compress(BODY), "content-encoding: gzip")),
         ("deflate", http(200, zlib.compress(BODY), "content-encoding: deflate")),
-        ("deflate without a head", http(200, zlib.compress(BODY)[2:-4], "content-encoding: deflate")),
-        ("an encoding nobody knows, and none in truth", http(200, BODY, "content-encoding: identity, nonsense")),
+        (
+            "deflate without a head",
+            http(200, zlib.compress(BODY)[2:-4], "content-encoding: deflate"),
+        ),
+        (
+            "an encoding nobody knows, and none in truth",
+            http(200, BODY, "content-encoding: identity, nonsense"),
+        ),
         ("as text", http(200, BODY, "content-type: text/plain")),
         ("with more behind its content-length", KEPT_OPEN + BODY + b"HTTP/1.1 500 No\r\n\r\n"),
         ("after a 103", b"HTTP/1.1 103 Early\r\nlink: </x>\r\n\r\n" + http(200, BODY, JSON)),
-        ("with waits that mean nothing on a 200", http(200, BODY, "retry-after: 46", "x-should-retry: true")),
+        (
+            "with waits that mean nothing on a 200",
+            http(200, BODY, "retry-after: 46", "x-should-retry: true"),
+        ),
         ("spread over lines", http(200, json.dumps(MESSAGE, indent=2).encode(), JSON)),
         (
             "a model that ran out of window",

@@ -1,4 +1,6 @@
-"""What never left is never taken for billed, and nobody gets the key who cannot show who he is."""
+"""What never left is never taken for billed, and nobody gets the key who cannot show
+who he is.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,9 @@ def self_signed(tmp_path):
     return context
 
 
-async def test_a_certificate_that_cannot_be_trusted_is_an_error_and_gets_no_key(self_signed, connect, call):
+async def test_a_certificate_that_cannot_be_trusted_is_an_error_and_gets_no_key(
+    self_signed, connect, call
+):
     heard = []
 
     async def serve(reader, writer):
@@ -82,7 +86,9 @@ async def test_a_certificate_that_cannot_be_trusted_is_an_error_and_gets_no_key(
 
     listening = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=self_signed)
     async with listening:
-        error = await ending(connect(f"https://localhost:{listening.sockets[0].getsockname()[1]}"), call())
+        error = await ending(
+            connect(f"https://localhost:{listening.sockets[0].getsockname()[1]}"), call()
+        )
     check(error, DOWN)
     assert "certificate" in error.message.lower()
     assert b"".join(heard) == b""

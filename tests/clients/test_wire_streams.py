@@ -1,4 +1,6 @@
-"""Streamed answers over real sockets: when one is asked for, what it adds up to, and every way it can break off."""
+"""Streamed answers over real sockets: when one is asked for, what it adds up to, and
+every way it can break off.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +32,12 @@ from tests.clients.wire import (
 LONG = STREAM_ABOVE + 1
 
 
-@pytest.mark.parametrize(("max_tokens", "streamed"), [(1, False), (STREAM_ABOVE, False), (LONG, True), (128_000, True)])
-async def test_long_answers_are_streamed_and_only_the_wire_knows(wire, connect, call, max_tokens, streamed):
+@pytest.mark.parametrize(
+    ("max_tokens", "streamed"), [(1, False), (STREAM_ABOVE, False), (LONG, True), (128_000, True)]
+)
+async def test_long_answers_are_streamed_and_only_the_wire_knows(
+    wire, connect, call, max_tokens, streamed
+):
     wire.does(STREAM_HEAD, events(*WHOLE)) if streamed else wire.does(http(200, BODY))
     wanted = call(max_tokens=max_tokens)
     kept = bytes(wanted.body)
@@ -48,8 +54,12 @@ async def test_the_threshold_lies_below_the_ten_minutes_of_the_sdk():
     assert STREAM_ABOVE * 3600 / 128_000 < 600
 
 
-@pytest.mark.parametrize("prompt", ["hello", "[[simulate: refusal]]", "[[simulate: empty]]", "[[simulate: tokens 9]]"])
-async def test_streamed_and_plain_answers_of_one_request_are_the_same(simulate, connect, call, prompt):
+@pytest.mark.parametrize(
+    "prompt", ["hello", "[[simulate: refusal]]", "[[simulate: empty]]", "[[simulate: tokens 9]]"]
+)
+async def test_streamed_and_plain_answers_of_one_request_are_the_same(
+    simulate, connect, call, prompt
+):
     _, url = await simulate()
     client = connect(url)
     tools = [{"name": "t", "input_schema": {"type": "object"}}]
@@ -58,7 +68,11 @@ async def test_streamed_and_plain_answers_of_one_request_are_the_same(simulate, 
         plain = await client(short)
         streamed = await client(replace(short, size=replace(short.size, output_bound=LONG)))
         assert {**json.loads(streamed.message), "id": ""} == {**json.loads(plain.message), "id": ""}
-        assert (streamed.text, streamed.usage, streamed.stop_reason) == (plain.text, plain.usage, plain.stop_reason)
+        assert (streamed.text, streamed.usage, streamed.stop_reason) == (
+            plain.text,
+            plain.usage,
+            plain.stop_reason,
+        )
 
 
 async def test_a_stream_brings_the_facts_of_its_head(simulate, connect, call):
@@ -98,11 +112,23 @@ CUT = {
     "a timeout of the API": ((*HALF, error("timeout_error")), LOST, "timeout_error"),
     "an error of no known type": ((*HALF, error("brand_new_error")), LOST, "brand_new_error"),
     "an error without a type": ((*HALF, error(None)), LOST, "api_error"),
-    "a rate limit": ((*HALF, error("rate_limit_error")), Fate(RateLimited, True, True), "rate_limit_error"),
+    "a rate limit": (
+        (*HALF, error("rate_limit_error")),
+        Fate(RateLimited, True, True),
+        "rate_limit_error",
+    ),
     "a row's own error": ((*HALF, error("invalid_request_error")), BILLED, "invalid_request_error"),
-    "a model that is gone": ((error("not_found_error"),), Fate(NotServed, billed=True), "not_found_error"),
+    "a model that is gone": (
+        (error("not_found_error"),),
+        Fate(NotServed, billed=True),
+        "not_found_error",
+    ),
     "an account": ((error("permission_error"),), ACCOUNT, ""),
-    "a spend limit": ((*HALF, error("rate_limit_error", code="enforced_spend_limit_reached")), ACCOUNT, ""),
+    "a spend limit": (
+        (*HALF, error("rate_limit_error", code="enforced_spend_limit_reached")),
+        ACCOUNT,
+        "",
+    ),
     "no message_stop": ((*WHOLE[:-1],), LOST, "bad_answer"),
     "an end after the head": ((), LOST, "bad_answer"),
     "an end in a block": ((*HALF,), LOST, "bad_answer"),
@@ -115,15 +141,27 @@ CUT = {
     "a delta after its block": ((*WHOLE[:5], WHOLE[2], *WHOLE[5:]), LOST, "bad_answer"),
     "a block that ends twice": ((*WHOLE[:5], WHOLE[4], *WHOLE[5:]), LOST, "bad_answer"),
     "a delta before its block": ((START, WHOLE[2], *WHOLE[1:]), LOST, "bad_answer"),
-    "a delta of another block": ((*WHOLE[:2], {**WHOLE[2], "index": 1}, *WHOLE[3:]), LOST, "bad_answer"),
+    "a delta of another block": (
+        (*WHOLE[:2], {**WHOLE[2], "index": 1}, *WHOLE[3:]),
+        LOST,
+        "bad_answer",
+    ),
     "a block out of turn": (
         (START, *({**event, "index": 1} for event in text("Hello")), DELTA, STOP),
         LOST,
         "bad_answer",
     ),
-    "a block that begins out of turn": ((START, {**WHOLE[1], "index": 1}, *WHOLE[2:]), LOST, "bad_answer"),
+    "a block that begins out of turn": (
+        (START, {**WHOLE[1], "index": 1}, *WHOLE[2:]),
+        LOST,
+        "bad_answer",
+    ),
     "counts before the start": ((DELTA, *WHOLE), LOST, "bad_answer"),
-    "tokens below 0": ((*WHOLE[:-2], {**DELTA, "usage": {"output_tokens": -5}}, STOP), LOST, "bad_answer"),
+    "tokens below 0": (
+        (*WHOLE[:-2], {**DELTA, "usage": {"output_tokens": -5}}, STOP),
+        LOST,
+        "bad_answer",
+    ),
 }
 
 
@@ -144,12 +182,24 @@ STATED = head(200, "content-type: text/event-stream", "content-length: 9999")
 @pytest.mark.parametrize(
     ("name", "does", "type_"),
     [
-        ("reset", (CHUNKED, b"20\r\n" + events(*HALF)[:32] + b"\r\n", 0.05, RESET), "connection_error"),
-        ("chunks that stop", (CHUNKED + b"20\r\n" + events(*HALF)[:32] + b"\r\n",), "connection_error"),
+        (
+            "reset",
+            (CHUNKED, b"20\r\n" + events(*HALF)[:32] + b"\r\n", 0.05, RESET),
+            "connection_error",
+        ),
+        (
+            "chunks that stop",
+            (CHUNKED + b"20\r\n" + events(*HALF)[:32] + b"\r\n",),
+            "connection_error",
+        ),
         ("content-length too long", (STATED + events(*HALF),), "connection_error"),
         ("a broken event", (STREAM_HEAD, b"event: message_start\ndata: {oh\n\n"), "bad_answer"),
         ("an event of no type", (STREAM_HEAD, b"data: {}\n\n"), "bad_answer"),
-        ("an error that is no JSON", (STREAM_HEAD, b"event: error\ndata: Overloaded\n\n"), "bad_answer"),
+        (
+            "an error that is no JSON",
+            (STREAM_HEAD, b"event: error\ndata: Overloaded\n\n"),
+            "bad_answer",
+        ),
         ("bytes that are no text", (STREAM_HEAD, b'data: {"type":"\xff"}\n\n'), "bad_answer"),
         ("a line without end", (STREAM_HEAD, b"data: ", bytes(100 * 2**20)), "bad_answer"),
         ("comments without end", (STREAM_HEAD, (b":" + bytes(2**20) + b"\n") * 60), "bad_answer"),

@@ -1,4 +1,6 @@
-"""Everything that the SDK and the wire can do, one line each, and what it means for the row, the money and the run."""
+"""Everything that the SDK and the wire can do, one line each, and what it means for the
+row, the money and the run.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +29,12 @@ class Fate:
 
 ROW = Fate(AttemptError)  # this row only, and for good
 AGAIN = Fate(AttemptError, retryable=True)
-DOWN = Fate(AttemptError, retryable=True, unavailable=True)  # the model's fault: counts for its breaker
-LOST = Fate(AttemptError, retryable=True, billed=True, unavailable=True)  # nobody knows whether it was done
+DOWN = Fate(
+    AttemptError, retryable=True, unavailable=True
+)  # the model's fault: counts for its breaker
+LOST = Fate(
+    AttemptError, retryable=True, billed=True, unavailable=True
+)  # nobody knows whether it was done
 OTHER = Fate(NotServed)  # another model's chance
 WAIT = Fate(RateLimited, retryable=True)
 ACCOUNT = Fate(AccountRefused)
@@ -45,9 +51,13 @@ class Line:
     status: int | None = None
 
 
-def said(status: int, type_: str | None, fate: Fate, *, told: str | None = None, **more: Any) -> Line:
+def said(
+    status: int, type_: str | None, fate: Fate, *, told: str | None = None, **more: Any
+) -> Line:
     """An error answer of the API; *told*: the type that comes out, where it is another."""
-    answer = refusal(status, type_, more.get("message", "no."), more.get("code"), *more.get("lines", ()))
+    answer = refusal(
+        status, type_, more.get("message", "no."), more.get("code"), *more.get("lines", ())
+    )
     name = " ".join(str(word) for word in (status, type_, *more.values()))
     return Line(name[:70], (answer,), fate, told or type_ or "", status)
 
@@ -62,11 +72,25 @@ STATUSES = [
     said(400, INVALID, ROW, code="image_dimensions_too_large"),
     said(400, INVALID, ROW, code="tool_name_conflict"),
     said(400, INVALID, ACCOUNT, code="organization_on_hold"),
-    said(400, INVALID, ACCOUNT, message="You have reached your specified API usage limits. You will regain"),
-    said(400, INVALID, ACCOUNT, message="You have reached your specified workspace API usage limits."),
+    said(
+        400,
+        INVALID,
+        ACCOUNT,
+        message="You have reached your specified API usage limits. You will regain",
+    ),
+    said(
+        400, INVALID, ACCOUNT, message="You have reached your specified workspace API usage limits."
+    ),
     said(400, INVALID, ACCOUNT, message="Your credit balance is too low to access the API."),
-    said(400, INVALID, OTHER, message="prompt is too long: 3333404 tokens > 200000 maximum", lines=NO),
-    said(400, INVALID, OTHER, message="input length and `max_tokens` exceed context limit: 9 + 9 > 10"),
+    said(
+        400, INVALID, OTHER, message="prompt is too long: 3333404 tokens > 200000 maximum", lines=NO
+    ),
+    said(
+        400,
+        INVALID,
+        OTHER,
+        message="input length and `max_tokens` exceed context limit: 9 + 9 > 10",
+    ),
     said(400, INVALID, ROW, message="messages.0: a prompt is too long"),
     said(401, "authentication_error", ACCOUNT),
     said(402, "billing_error", ACCOUNT),
@@ -107,7 +131,8 @@ STATUSES = [
 
 # Errors whose bodies are not the API's: what the status says is what counts.
 FOREIGN = [
-    Line("413 of the edge, another shape", (http(413, b'{"error":{"message":"Request exceeds"}}', JSON),), ROW,
+    Line("413 of the edge, another shape", (http(413, b'{"error":{"message":"Request '
+                                                      b'exceeds"}}', JSON),), ROW,
          "request_too_large", 413),
     Line("413 before the request is read", (AT_ONCE, refusal(413, "request_too_large")), ROW, "request_too_large", 413),
     Line("413 as a page", (http(413, b"<html>413</html>", "content-type: text/html"),), ROW, "request_too_large", 413),
@@ -124,10 +149,12 @@ FOREIGN = [
     Line("500 that unpacks to 100 MB", (http(500, gzip.compress(bytes(10**8)), "content-encoding: gzip"),), DOWN, API,
          500),
     Line("401 that unpacks to 100 MB", (http(401, gzip.compress(bytes(10**8)), "content-encoding: gzip"),), ACCOUNT),
-    *(Line(f"{status}", (http(status, b"", "location: https://elsewhere.test/"),), ROW, "redirected", status)
+    *(Line(f"{status}", (http(status, b"", "location: "
+                                           "https://elsewhere.test/"),), ROW, "redirected", status)
       for status in (301, 302, 303, 307, 308)),
-    # Bytes that are no UTF-8 fail in the SDK's transport, behind which the status is out of reach: such an answer
-    # counts as lost, at its worst case, and is asked again.
+    # Bytes that are no UTF-8 fail in the SDK's transport, behind which the status is
+    # out of reach: such an answer counts as lost, at its worst case, and is asked
+    # again.
     Line("400 with a reason in UTF-8", (http(400, b"{}").replace(b" 400 ", " 400 Ungültig ".encode()),), ROW, INVALID,
          400),
     Line("400 with a reason in Latin-1", (http(400, b"{}").replace(b" 400 ", " 400 Ungültig ".encode("latin-1")),),
@@ -152,7 +179,8 @@ BODIES = [
     Line("200 that unpacks to 100 MB", (http(200, BOMB, "content-encoding: deflate"),), LOST, BAD, 200),
     Line("200 said to be gzip", (http(200, BODY, JSON, "content-encoding: gzip"),), LOST, BAD, 200),
     Line("200 with gzip cut short", (http(200, gzip.compress(BODY)[:-20], "content-encoding: gzip"),), LOST, BAD, 200),
-    Line("200 with a message_start only", (http(200, b'event: message_start\ndata: {}\n\n', JSON),), LOST, BAD, 200),
+    Line("200 with a message_start only", (http(200, b'event: message_start\ndata: '
+                                                     b'{}\n\n', JSON),), LOST, BAD, 200),
 ]  # fmt: skip
 
 GONE = "connection_error"
@@ -162,16 +190,46 @@ CONNECTION = [
     Line("closed in the head", (b"HTTP/1.1 200 OK\r\ncontent-",), LOST, GONE),
     Line("reset before the head", (RESET,), LOST, GONE),
     Line("reset after the head", (head(200, "content-length: 500", JSON), 0.05, RESET), LOST, GONE),
-    Line("reset in the body", (head(200, f"content-length: {len(BODY)}", JSON) + BODY[:50], 0.05, RESET), LOST, GONE),
-    Line("content-length too long", (head(200, f"content-length: {len(BODY) + 7}", JSON) + BODY,), LOST, GONE),
-    Line("chunks cut short", (head(200, "transfer-encoding: chunked") + b"ff\r\n" + BODY[:20],), LOST, GONE),
-    Line("chunks of no number", (head(200, "transfer-encoding: chunked") + b"zz\r\n" + BODY,), LOST, GONE),
+    Line(
+        "reset in the body",
+        (head(200, f"content-length: {len(BODY)}", JSON) + BODY[:50], 0.05, RESET),
+        LOST,
+        GONE,
+    ),
+    Line(
+        "content-length too long",
+        (head(200, f"content-length: {len(BODY) + 7}", JSON) + BODY,),
+        LOST,
+        GONE,
+    ),
+    Line(
+        "chunks cut short",
+        (head(200, "transfer-encoding: chunked") + b"ff\r\n" + BODY[:20],),
+        LOST,
+        GONE,
+    ),
+    Line(
+        "chunks of no number",
+        (head(200, "transfer-encoding: chunked") + b"zz\r\n" + BODY,),
+        LOST,
+        GONE,
+    ),
     Line("not HTTP", (b"220 smtp.example.test ESMTP\r\n",), LOST, GONE),
     Line("not HTTP, and at once", (AT_ONCE, b"\x15\x03\x01\x00\x02\x02\x28"), LOST, GONE),
     Line("more behind the last answer", (http(200, BODY) + b"more",), LOST, GONE),
     Line("a content-length of no number", (head(200, "content-length: many") + BODY,), LOST, GONE),
-    Line("two content-lengths", (head(200, "content-length: 5", "content-length: 500") + BODY,), LOST, GONE),
-    Line("a head of a megabyte", (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 2**20 + b"\r\n\r\n",), LOST, GONE),
+    Line(
+        "two content-lengths",
+        (head(200, "content-length: 5", "content-length: 500") + BODY,),
+        LOST,
+        GONE,
+    ),
+    Line(
+        "a head of a megabyte",
+        (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 2**20 + b"\r\n\r\n",),
+        LOST,
+        GONE,
+    ),
 ]
 
 TABLE = STATUSES + FOREIGN + BODIES + CONNECTION
@@ -205,10 +263,19 @@ async def test_everything_that_can_happen_has_one_meaning(line, wire, connect, c
 @pytest.mark.parametrize(
     ("code", "message", "kind"),
     [
-        (None, "This request would exceed the rate limit of 20,000 input tokens per minute.", "rate"),
+        (
+            None,
+            "This request would exceed the rate limit of 20,000 input tokens per minute.",
+            "rate",
+        ),
         ("ramp_limit_exceeded", "Your usage grows too fast.", "ramp"),
         ("ramp_limit_exceeded", "Too many concurrent requests.", "ramp"),
-        (None, "Number of concurrent connections has exceeded your rate limit. Please try again later.", "concurrency"),
+        (
+            None,
+            "Number of concurrent connections has exceeded your rate limit. Please try again "
+            "later.",
+            "concurrency",
+        ),
         (None, "Too many Concurrent requests", "concurrency"),
         ("something_new", "no.", "rate"),
     ],
@@ -221,10 +288,28 @@ async def test_a_429_says_what_there_was_too_much_of(wire, connect, call, code, 
 
 @pytest.mark.parametrize(
     ("told", "seconds"),
-    [("-5", None), ("0", None), ("1000000000", 1e9), ("NaN", None), ("0.5", 0.5), (None, None), ("inf", None)],
+    [
+        ("-5", None),
+        ("0", None),
+        ("1000000000", 1e9),
+        ("NaN", None),
+        ("0.5", 0.5),
+        (None, None),
+        ("inf", None),
+    ],
 )
-async def test_no_retry_after_can_be_taken_for_a_time_that_it_is_not(wire, connect, call, told, seconds):
-    wire.does(refusal(429, "rate_limit_error", "no.", None, *([] if told is None else [f"retry-after: {told}"])))
+async def test_no_retry_after_can_be_taken_for_a_time_that_it_is_not(
+    wire, connect, call, told, seconds
+):
+    wire.does(
+        refusal(
+            429,
+            "rate_limit_error",
+            "no.",
+            None,
+            *([] if told is None else [f"retry-after: {told}"]),
+        )
+    )
     assert (await ending(connect(wire.url), call())).retry_after == seconds
 
 

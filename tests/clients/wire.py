@@ -1,4 +1,6 @@
-"""A server that does to its client exactly what a test says, byte by byte, and the bytes to say it with."""
+"""A server that does to its client exactly what a test says, byte by byte, and the
+bytes to say it with.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ HANG: Final = Act("keep the connection open and say no more")
 RESET: Final = Act("reset the connection")
 AT_ONCE: Final = Act("do not read the request first")
 Step: TypeAlias = bytes | float | asyncio.Event | Act
-"""Bytes are sent, a number is a pause in seconds, an event is waited for. At the end of its steps the server closes."""
+"""Bytes are sent, a number is a pause in seconds, an event is waited for. At the end of
+its steps the server closes.
+"""
 
 
 @dataclass
@@ -68,7 +72,9 @@ class WireServer:
         with suppress(ConnectionError):
             await writer.wait_closed()
 
-    async def _do(self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _do(
+        self, step: Step, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         if isinstance(step, bytes):
             for start in range(0, len(step), 2**16):
                 writer.write(step[start : start + 2**16])
@@ -90,7 +96,9 @@ class WireServer:
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
-    length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length"))
+    length = next(
+        line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
+    )
     return await reader.readexactly(int(length.split(b":")[1]))
 
 
@@ -108,8 +116,12 @@ async def wire_server() -> AsyncIterator[WireServer]:
 
 
 def head(status: int, *lines: str) -> bytes:
-    """The head of an answer; without a content-length the body goes on until the connection closes."""
-    return "\r\n".join([f"HTTP/1.1 {status} Whatever", *lines, "connection: close", "", ""]).encode("latin-1")
+    """The head of an answer; without a content-length the body goes on until the
+    connection closes.
+    """
+    return "\r\n".join([f"HTTP/1.1 {status} Whatever", *lines, "connection: close", "", ""]).encode(
+        "latin-1"
+    )
 
 
 def http(status: int, body: bytes, *lines: str) -> bytes:
@@ -117,7 +129,9 @@ def http(status: int, body: bytes, *lines: str) -> bytes:
     return head(status, f"content-length: {len(body)}", *lines) + body
 
 
-def refusal(status: int, type_: str | None, message: str = "no.", code: str | None = None, *lines: str) -> bytes:
+def refusal(
+    status: int, type_: str | None, message: str = "no.", code: str | None = None, *lines: str
+) -> bytes:
     """An error answer as the API words it."""
     error: dict[str, Any] = {"type": type_, "message": message}
     if code is not None:
@@ -140,7 +154,12 @@ BODY: Final = json.dumps(MESSAGE).encode()
 
 START: Final[dict[str, Any]] = {
     "type": "message_start",
-    "message": {**MESSAGE, "content": [], "stop_reason": None, "usage": {"input_tokens": 3, "output_tokens": 1}},
+    "message": {
+        **MESSAGE,
+        "content": [],
+        "stop_reason": None,
+        "usage": {"input_tokens": 3, "output_tokens": 1},
+    },
 }
 DELTA: Final[dict[str, Any]] = {
     "type": "message_delta",
@@ -160,7 +179,11 @@ def block(index: int, start: dict[str, Any], *deltas: dict[str, Any]) -> list[di
 
 
 def text(*pieces: str) -> list[dict[str, Any]]:
-    return block(0, {"type": "text", "text": ""}, *({"type": "text_delta", "text": piece} for piece in pieces))
+    return block(
+        0,
+        {"type": "text", "text": ""},
+        *({"type": "text_delta", "text": piece} for piece in pieces),
+    )
 
 
 WHOLE: Final = [START, *text("Hello", " there"), DELTA, STOP]
@@ -169,8 +192,12 @@ WHOLE: Final = [START, *text("Hello", " there"), DELTA, STOP]
 
 def events(*values: dict[str, Any]) -> bytes:
     """*values* as server-sent events."""
-    return b"".join(b"event: %s\ndata: %s\n\n" % (v["type"].encode(), json.dumps(v).encode()) for v in values)
+    return b"".join(
+        b"event: %s\ndata: %s\n\n" % (v["type"].encode(), json.dumps(v).encode()) for v in values
+    )
 
 
-STREAM_HEAD: Final = head(200, "content-type: text/event-stream; charset=utf-8", "request-id: req_h")
+STREAM_HEAD: Final = head(
+    200, "content-type: text/event-stream; charset=utf-8", "request-id: req_h"
+)
 """Of a stream that ends when the connection does."""

@@ -1,4 +1,6 @@
-"""Where alerts may go: only what can work, and only from a file that its user has named."""
+"""Where alerts may go: only what can work, and only from a file that its user has
+named.
+"""
 
 from __future__ import annotations
 
@@ -61,11 +63,15 @@ def test_the_users_own_file_may(project, tmp_path, monkeypatch):
 
 
 def test_a_found_file_may_say_that_nobody_gets_alerts(project):
-    (project / "claudebatch.yaml").write_text("alerts:\n  webhook: null\n  command: null\n  at_percent: [90]\n")
+    (project / "claudebatch.yaml").write_text(
+        "alerts:\n  webhook: null\n  command: null\n  at_percent: [90]\n"
+    )
     assert load(None, {}, env={}, folder=project).config.alerts.at_percent == (90,)
 
 
-@pytest.mark.parametrize("url", [HOOK, "http://127.0.0.1:9/x", "http://[::1]/", "http://localhost/", "https://h:8443"])
+@pytest.mark.parametrize(
+    "url", [HOOK, "http://127.0.0.1:9/x", "http://[::1]/", "http://localhost/", "https://h:8443"]
+)
 def test_https_and_this_machine_itself_are_addresses(tmp_path, url):
     file = tmp_path / "c.yaml"
     file.write_text(f"alerts: {{webhook: '{url}'}}\n")
@@ -103,7 +109,9 @@ def test_https_and_this_machine_itself_are_addresses(tmp_path, url):
         ("monitor: {deviations: -1}", "expected float >= 0"),
     ],
 )
-def test_what_cannot_work_is_refused_where_it_stands_and_without_the_address(tmp_path, setting, reason):
+def test_what_cannot_work_is_refused_where_it_stands_and_without_the_address(
+    tmp_path, setting, reason
+):
     file = tmp_path / "c.yaml"
     file.write_text(f"model: x\n{setting}\n")
     with pytest.raises(ConfigError) as refused:

@@ -105,10 +105,20 @@ def test_the_nearest_file_wins(tmp_path):
         ("model: 5\n", 1, "model: expected str, got int", ""),
         ("model: ''\n", 1, "model: expected str of length >= 1", ""),
         ("max_tokens: many\n", 1, "max_tokens: expected int, got str", ""),
-        ("max_tokens: 0\n", 1, "max_tokens must be a whole number from 1 to 1000000, got 0", "try max_tokens: 8192"),
+        (
+            "max_tokens: 0\n",
+            1,
+            "max_tokens must be a whole number from 1 to 1000000, got 0",
+            "try max_tokens: 8192",
+        ),
         ("max_tokens: 1.5\n", 1, "max_tokens: expected int, got float", ""),
         ("max_tokens: true\n", 1, "max_tokens: expected int, got bool", ""),
-        ("concurrency: -3\n", 1, "concurrency must be auto or a whole number from 1 to 10000", "try concurrency: auto"),
+        (
+            "concurrency: -3\n",
+            1,
+            "concurrency must be auto or a whole number from 1 to 10000",
+            "try concurrency: auto",
+        ),
         ("concurrency: many\n", 1, "concurrency: ", ""),
         ("limits:\n  headroom: 100%\n", 2, "limits.headroom must leave something to use", ""),
         (
@@ -131,9 +141,19 @@ def test_the_nearest_file_wins(tmp_path):
         ("confirm_above: 1e999999999\n", 1, "confirm_above must be an amount", ""),
         (f"max_tokens: {'9' * 4000}\n", 1, "from 1 to 1000000, got 999", ""),
         ("budget: cheap\n", 1, "budget: 'cheap' is not an amount of dollars", "such as 5"),
-        ("confirm_above: -1\n", 1, "confirm_above must be an amount of dollars from 0, got -1", "try confirm_above: 5"),
+        (
+            "confirm_above: -1\n",
+            1,
+            "confirm_above must be an amount of dollars from 0, got -1",
+            "try confirm_above: 5",
+        ),
         ("confirm_above: .nan\n", 1, "got NaN", ""),
-        ("monitor:\n  floor_usd_per_minute: .nan\n", 2, "monitor.floor_usd_per_minute must be", "0.10"),
+        (
+            "monitor:\n  floor_usd_per_minute: .nan\n",
+            2,
+            "monitor.floor_usd_per_minute must be",
+            "0.10",
+        ),
         ("monitor: {factor: 0}\n", 1, "monitor.factor: expected float > 0.0", ""),
         ("on_bad_row: maybe\n", 1, "on_bad_row: must be stop or skip, got 'maybe'", ""),
         (
@@ -149,20 +169,45 @@ def test_the_nearest_file_wins(tmp_path):
             "write a share",
         ),
         ("retry: {budget: -1}\n", 1, "retry.budget: not a share", ""),
-        ("limits: {tier: gold}\n", 1, "must be auto or start or build or scale or none, got 'gold'", ""),
-        ("limits:\n  pools:\n    haiku-5.5:\n      requests_per_minute: -5\n", 2, "expected float > 0.0", ""),
+        (
+            "limits: {tier: gold}\n",
+            1,
+            "must be auto or start or build or scale or none, got 'gold'",
+            "",
+        ),
+        (
+            "limits:\n  pools:\n    haiku-5.5:\n      requests_per_minute: -5\n",
+            2,
+            "expected float > 0.0",
+            "",
+        ),
         ("limits: {pools: {haiku-5.5: {requests_per_minute: 0}}}\n", 1, "expected float > 0.0", ""),
-        ("limits: {pools: {haiku-5.5: {input_tokens_per_minute: .nan}}}\n", 1, "expected float > 0.0", ""),
+        (
+            "limits: {pools: {haiku-5.5: {input_tokens_per_minute: .nan}}}\n",
+            1,
+            "expected float > 0.0",
+            "",
+        ),
         ("limits: {pools: {haiku-5.5: {rpm: 5}}}\n", 1, "unknown field rpm", ""),
         ("retry: {max_attempts: 0}\n", 1, "retry.max_attempts: expected int >= 1", ""),
         ("retry: {base_s: -1}\n", 1, "retry.base_s: expected float >= 0.0", ""),
         ("breaker: {failure_rate: 7}\n", 1, "breaker.failure_rate: expected float <= 1.0", ""),
         ("breaker: {probes: 0}\n", 1, "breaker.probes: expected int >= 1", ""),
-        ("model: x\nmax_outage: soon\n", 2, "max_outage: not a duration such as 90s", "write a duration"),
+        (
+            "model: x\nmax_outage: soon\n",
+            2,
+            "max_outage: not a duration such as 90s",
+            "write a duration",
+        ),
         ("attempt_deadline: -5\n", 1, "attempt_deadline: not a duration", ""),
         ("idle_timeout: soon\n", 1, "idle_timeout: not a duration such as 90s", "write a duration"),
         ("grace: -1\n", 1, "grace: not a duration", ""),
-        ("model: x\nidle_timeout: 0\n", 2, "idle_timeout must be above 0, got 0", "try idle_timeout: 90s"),
+        (
+            "model: x\nidle_timeout: 0\n",
+            2,
+            "idle_timeout must be above 0, got 0",
+            "try idle_timeout: 90s",
+        ),
         ("cache:\n  ttl: never\n", 2, "cache.ttl: not a duration", ""),
         ("cache:\n  size: big\n", 2, "cache.size: not a size such as 2GB: 'big'", ""),
         ("cache: null\n", 1, "cache: expected object, got null", ""),
@@ -208,7 +253,8 @@ def test_a_tag_that_would_run_code_is_refused_and_runs_nothing(file, tmp_path, t
 
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
-    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]\n"
+    for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
 
 
@@ -218,12 +264,24 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(
     ids=["list in itself", "mapping in itself", "deep list", "deep mapping", "bomb"],
 )
 def test_a_file_that_never_ends_is_refused_in_a_moment(file, text):
-    assert "nested too deep" in (found := refusal(file(text)).message) or "more than 100,000 settings" in found
+    assert (
+        "nested too deep" in (found := refusal(file(text)).message)
+        or "more than 100,000 settings" in found
+    )
 
 
 @pytest.mark.parametrize(
     "value",
-    ["2026-99-99", "2026-01-01T99:00:00Z", "0x_", "9" * 5000, "!!int x", "!!float x", "!!bool x", "!!timestamp x"],
+    [
+        "2026-99-99",
+        "2026-01-01T99:00:00Z",
+        "0x_",
+        "9" * 5000,
+        "!!int x",
+        "!!float x",
+        "!!bool x",
+        "!!timestamp x",
+    ],
 )
 def test_a_value_that_yaml_itself_stumbles_over_is_an_error_and_no_crash(file, value):
     error = refusal(file(f"model: {value}\n"))
@@ -232,7 +290,9 @@ def test_a_value_that_yaml_itself_stumbles_over_is_an_error_and_no_crash(file, v
 
 
 def test_merge_keys_and_aliases_work_as_in_any_yaml(file):
-    config = read(file("cache: &c {ttl: 1h}\nretry:\n  base_s: 2\nmodels: {x: &m {pool: p}, y: *m}\n")).config
+    config = read(
+        file("cache: &c {ttl: 1h}\nretry:\n  base_s: 2\nmodels: {x: &m {pool: p}, y: *m}\n")
+    ).config
     assert (config.cache.ttl, config.retry.base_s) == ("1h", 2.0)
     assert config.models["x"] == config.models["y"] == {"pool": "p"}
     assert read(file("cache:\n  <<: {ttl: 1h}\n  size: 1MB\n")).config.cache.ttl == "1h"
@@ -250,7 +310,9 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path):
 def test_a_flag_that_cannot_be_meant_is_named_as_the_flag(file):
     path = file("concurrency: 5\n")
     assert refusal(path, concurrency=10**8).message.startswith("--concurrency: concurrency must be")
-    assert refusal(None, max_outage="soon").message.startswith("--max-outage: max_outage: not a duration")
+    assert refusal(None, max_outage="soon").message.startswith(
+        "--max-outage: max_outage: not a duration"
+    )
     assert refusal(None, budget=Decimal("-1")).message.startswith("--budget: budget must be")
 
 
@@ -267,7 +329,8 @@ def test_no_text_breaks_the_reader(tmp_path_factory, text):
 TREES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
-        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*Config.__struct_fields__, "x"]), inner)
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from([*Config.__struct_fields__, "x"]), inner)
     ),
     max_leaves=8,
 )

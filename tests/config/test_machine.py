@@ -1,4 +1,6 @@
-"""How many connections the limit on open files leaves room for, in processes of their own."""
+"""How many connections the limit on open files leaves room for, in processes of their
+own.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ OWN = 48
 
 
 def connections(wanted: int, *, soft: int, hard: int) -> tuple[int, int, int]:
-    """(what it says, the soft and the hard limit afterwards) in a process with these limits."""
+    """(what it says, the soft and the hard limit afterwards) in a process with these
+    limits.
+    """
     if hard > resource.getrlimit(resource.RLIMIT_NOFILE)[1] > 0:
         pytest.skip("this machine allows fewer open files")
     code = (
@@ -23,7 +27,9 @@ def connections(wanted: int, *, soft: int, hard: int) -> tuple[int, int, int]:
         f"resource.setrlimit(resource.RLIMIT_NOFILE, ({soft}, {hard}))\n"
         f"print(connections({wanted}), *resource.getrlimit(resource.RLIMIT_NOFILE))\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     said, soft_after, hard_after = map(int, done.stdout.split())
     return said, soft_after, hard_after
 

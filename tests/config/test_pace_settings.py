@@ -1,4 +1,6 @@
-"""Settings of the pace: nothing need be configured, and what cannot be meant is refused."""
+"""Settings of the pace: nothing need be configured, and what cannot be meant is
+refused.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,11 @@ def read(tmp_path: Path, text: str, **flags: object) -> Config:
 
 def test_by_default_limits_and_requests_in_flight_are_found_out_and_nothing_is_left_to_others():
     config = Config()
-    assert (config.limits.tier, config.limits.headroom, config.concurrency) == ("auto", "0%", "auto")
+    assert (config.limits.tier, config.limits.headroom, config.concurrency) == (
+        "auto",
+        "0%",
+        "auto",
+    )
 
 
 @pytest.mark.parametrize("tier", ["auto", "start", "build", "scale", "none"])

@@ -1,4 +1,6 @@
-"""Where our files lie: the platform's places, or where the environment says, and rehearsals apart."""
+"""Where our files lie: the platform's places, or where the environment says, and
+rehearsals apart.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ def test_the_environment_says_where():
 def test_a_rehearsal_shares_no_file_with_a_real_run():
     real, simulated = Paths.from_environment(HERE), Paths.from_environment(HERE, simulated=True)
     assert simulated.cache_dir == Path("/c/simulated/responses")
-    assert (simulated.ledger, simulated.runs) == (Path("/s/simulated/spend.sqlite"), Path("/s/simulated/runs"))
+    assert (simulated.ledger, simulated.runs) == (
+        Path("/s/simulated/spend.sqlite"),
+        Path("/s/simulated/runs"),
+    )
     assert simulated.user_config == real.user_config
     for ours in (simulated.cache_dir, simulated.ledger, simulated.runs):
         assert not any(ours.is_relative_to(theirs) for theirs in (real.cache_dir, real.runs))

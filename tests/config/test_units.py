@@ -36,7 +36,15 @@ def test_a_size_is_bytes_in_powers_of_1024(value, expected):
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("20%", 0.2), ("0%", 0.0), (" 12.5 % ", 0.125), ("100%", 1.0), (0.2, 0.2), ("1", 1.0), (0, 0.0)],
+    [
+        ("20%", 0.2),
+        ("0%", 0.0),
+        (" 12.5 % ", 0.125),
+        ("100%", 1.0),
+        (0.2, 0.2),
+        ("1", 1.0),
+        (0, 0.0),
+    ],
 )
 def test_a_share_is_a_number_from_0_to_1(value, expected):
     assert share("x", value) == pytest.approx(expected)
@@ -50,7 +58,25 @@ def test_no_share_is_more_than_all_or_less_than_nothing(value):
 
 
 @pytest.mark.parametrize(
-    "value", ["", "soon", "-5", -5, "5x", "5 s s", "1e5", "nan", "inf", "5,5s", "s", True, None, "9" * 400, "½", "5min"]
+    "value",
+    [
+        "",
+        "soon",
+        "-5",
+        -5,
+        "5x",
+        "5 s s",
+        "1e5",
+        "nan",
+        "inf",
+        "5,5s",
+        "s",
+        True,
+        None,
+        "9" * 400,
+        "½",
+        "5min",
+    ],
 )
 def test_anything_else_is_refused_by_name_value_and_example(value):
     for read, example in ((seconds, "90s, 15m, 2h or 30d"), (size, "2GB")):

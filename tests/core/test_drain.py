@@ -1,4 +1,6 @@
-"""Drain: one switch ends every wait in the program and touches nothing that is in flight."""
+"""Drain: one switch ends every wait in the program and touches nothing that is in
+flight.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ async def test_sleep_waits_for_as_long_as_asked():
 @virtual
 async def test_starting_ends_every_wait_at_once_with_the_reason():
     drain = Drain()
-    sleeping = [asyncio.ensure_future(drain.sleep(1000 + number, WakeUp())) for number in range(100)]
+    sleeping = [
+        asyncio.ensure_future(drain.sleep(1000 + number, WakeUp())) for number in range(100)
+    ]
     awaiting = [asyncio.ensure_future(drain.until(pending())) for _ in range(100)]
     await asyncio.sleep(5)
     drain.start("interrupted")
@@ -43,7 +47,12 @@ async def test_once_started_no_wait_begins():
     assert not drain.started
     drain.start("interrupted")
     assert drain.started
-    for wait in (drain.sleep(0), drain.sleep(10), drain.sleep(10, WakeUp()), drain.until(pending())):
+    for wait in (
+        drain.sleep(0),
+        drain.sleep(10),
+        drain.sleep(10, WakeUp()),
+        drain.until(pending()),
+    ):
         with pytest.raises(Draining):
             await wait
     with pytest.raises(Draining):
@@ -116,7 +125,10 @@ async def test_ended_rung_and_cancelled_in_the_same_moment_it_makes_no_noise():
     noise: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: noise.append(context))
     drain, bell, done = Drain(), WakeUp(), pending()
-    tasks = [asyncio.ensure_future(wait) for wait in (drain.sleep(10), drain.sleep(10, bell), drain.until(done))]
+    tasks = [
+        asyncio.ensure_future(wait)
+        for wait in (drain.sleep(10), drain.sleep(10, bell), drain.until(done))
+    ]
     await settled()
     done.set_result(None)
     drain.start("stop")

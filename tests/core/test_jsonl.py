@@ -40,7 +40,10 @@ def test_a_file_without_a_line_has_none(tmp_path, data):
 
 
 @settings(deadline=None)
-@given(lines=st.lists(st.binary(max_size=30).map(lambda b: b"x" + b.replace(b"\n", b"") + b"x")), bom=st.booleans())
+@given(
+    lines=st.lists(st.binary(max_size=30).map(lambda b: b"x" + b.replace(b"\n", b"") + b"x")),
+    bom=st.booleans(),
+)
 def test_every_line_can_be_read_again_by_its_place(tmp_path_factory, lines, bom):
     path = written(tmp_path_factory.mktemp("d"), b"\xef\xbb\xbf" * bom + b"\r\n".join(lines))
     with path.open("rb") as file:
@@ -51,7 +54,10 @@ def test_every_line_can_be_read_again_by_its_place(tmp_path_factory, lines, bom)
 
 
 def test_a_file_that_shrinks_is_told(tmp_path):
-    with written(tmp_path, b"123").open("rb") as file, pytest.raises(ClaudebatchError, match="was changed"):
+    with (
+        written(tmp_path, b"123").open("rb") as file,
+        pytest.raises(ClaudebatchError, match="was changed"),
+    ):
         read_at(file, 1, 10)
 
 
@@ -59,10 +65,14 @@ def test_a_file_that_shrinks_is_told(tmp_path):
 def test_an_oversized_line_is_cut_and_the_next_one_read(tmp_path, monkeypatch, end):
     monkeypatch.setattr(jsonl, "MAX_LINE_BYTES", 10)
     monkeypatch.setattr(jsonl, "_CHUNK", 4)
-    path = written(tmp_path, b"a" * 10 + b"\r\n" + b"b" * 11 + b"\n" + b"c" * 99 + b"\n" + b"d" * 12 + end)
+    path = written(
+        tmp_path, b"a" * 10 + b"\r\n" + b"b" * 11 + b"\n" + b"c" * 99 + b"\n" + b"d" * 12 + end
+    )
     with path.open("rb") as file:
         lines = list(read_lines(path))
-        assert [read_at(file, line.offset, line.length) for line in lines] == [line.data for line in lines]
+        assert [read_at(file, line.offset, line.length) for line in lines] == [
+            line.data for line in lines
+        ]
     assert [line.data for line in lines] == [b"a" * 10, b"b" * 11, b"c" * 11, b"d" * 11]
     assert [line.number for line in lines] == [1, 2, 3, 4]
 
@@ -86,14 +96,18 @@ def test_a_file_that_is_not_json_lines_is_refused_with_a_fix(tmp_path, reason):
 
 
 def test_a_text_file_may_begin_with_a_bracket(tmp_path):
-    assert [line.data for line in read_lines(written(tmp_path, b"[INST] hi"), text=True)] == [b"[INST] hi"]
+    assert [line.data for line in read_lines(written(tmp_path, b"[INST] hi"), text=True)] == [
+        b"[INST] hi"
+    ]
 
 
 def test_what_is_no_regular_file_is_refused_with_a_fix(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     fixes = {pipe: "use -", tmp_path: "name the files", tmp_path / "no": "check the name"}
-    feed = os.open(pipe, os.O_RDWR)  # so that a reader of the pipe fails this test and does not hang it
+    feed = os.open(
+        pipe, os.O_RDWR
+    )  # so that a reader of the pipe fails this test and does not hang it
     os.write(feed, b"1\n" * 4096)
     for path, fix in fixes.items():
         with pytest.raises(ClaudebatchError) as caught:
@@ -133,7 +147,9 @@ def test_what_could_not_be_sent_exactly_is_refused_in_plain_words(data):
         decode(data)
 
 
-@pytest.mark.parametrize("text", ['"\\u0000"', '"\u2028"', "18446744073709551616", "9" * 4000, '"\\ud83d\\ude00"'])
+@pytest.mark.parametrize(
+    "text", ['"\\u0000"', '"\u2028"', "18446744073709551616", "9" * 4000, '"\\ud83d\\ude00"']
+)
 def test_what_is_odd_but_exact_is_accepted(text):
     assert decode(encode(decode(text.encode()))) == decode(text.encode())
     if text[0] == "9":

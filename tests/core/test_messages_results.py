@@ -1,4 +1,6 @@
-"""From the API's bytes to our lines: nothing is lost, nothing is invented, every line is one line of JSON."""
+"""From the API's bytes to our lines: nothing is lost, nothing is invented, every line
+is one line of JSON.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claudebatch.core.domain import Call, Failed, Failure, Outcome, Reply, Route, Succeeded, Usage, from_usd, usd_text
+from claudebatch.core.domain import (
+    Call,
+    Failed,
+    Failure,
+    Outcome,
+    Reply,
+    Route,
+    Succeeded,
+    Usage,
+    from_usd,
+    usd_text,
+)
 from claudebatch.core.message import BadAnswer, parse_message
 from claudebatch.core.result_lines import head, line
 from tests.support.scripted import HAIKU, OPUS, make_call, make_reply
@@ -53,7 +66,13 @@ def test_a_message_is_kept_as_the_bytes_that_came():
     [
         ([], ""),
         ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"),
-        ([{"type": "thinking", "thinking": "hm", "signature": "s"}, {"type": "text", "text": "a"}], "a"),
+        (
+            [
+                {"type": "thinking", "thinking": "hm", "signature": "s"},
+                {"type": "text", "text": "a"},
+            ],
+            "a",
+        ),
         ([{"type": "tool_use", "id": "t", "name": "n", "input": {"text": "no"}}], ""),
         ([{"type": "block_of_next_year", "text": None}, {"type": "text", "text": ""}], ""),
         ([{"type": "text", "text": "é\u2028\n\U0001f600"}], "é\u2028\n\U0001f600"),
@@ -70,7 +89,10 @@ def test_the_text_is_all_text_blocks_and_nothing_else(content, text):
         ({}, (0, 0)),
         ({"cache_creation_input_tokens": None, "cache_creation": None}, (0, 0)),
         ({"cache_creation_input_tokens": 9}, (9, 0)),
-        ({"cache_creation_input_tokens": 9, "cache_creation": {"ephemeral_1h_input_tokens": 4}}, (5, 4)),
+        (
+            {"cache_creation_input_tokens": 9, "cache_creation": {"ephemeral_1h_input_tokens": 4}},
+            (5, 4),
+        ),
         (
             {
                 "cache_creation_input_tokens": 9,
@@ -78,7 +100,13 @@ def test_the_text_is_all_text_blocks_and_nothing_else(content, text):
             },
             (9, 0),
         ),
-        ({"cache_creation_input_tokens": 9, "cache_creation": {"ephemeral_1h_input_tokens": None}}, (9, 0)),
+        (
+            {
+                "cache_creation_input_tokens": 9,
+                "cache_creation": {"ephemeral_1h_input_tokens": None},
+            },
+            (9, 0),
+        ),
     ],
     ids=str,
 )
@@ -104,7 +132,9 @@ def test_what_else_is_charged_is_read_as_well():
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "\r"], ids=repr)
 @pytest.mark.parametrize("indent", [1, 4, "\t"])
 def test_an_answer_that_a_gateway_has_laid_out_still_makes_one_line(indent, ends):
-    laid_out = json.dumps({**MESSAGE, "usage": {**MESSAGE["usage"], "a": {"b": 1}}}, indent=indent) + "\n"
+    laid_out = (
+        json.dumps({**MESSAGE, "usage": {**MESSAGE["usage"], "a": {"b": 1}}}, indent=indent) + "\n"
+    )
     pretty = laid_out.replace("\n", ends).encode()
     reply = parse_message(pretty)
     written = line(head(Succeeded(make_call(), reply)), reply.message)
@@ -141,7 +171,9 @@ NO_MESSAGES = [
 ]
 
 
-@pytest.mark.parametrize("raw", NO_MESSAGES, ids=lambda raw: raw[:40].decode("latin-1") + f" ({len(raw)})")
+@pytest.mark.parametrize(
+    "raw", NO_MESSAGES, ids=lambda raw: raw[:40].decode("latin-1") + f" ({len(raw)})"
+)
 def test_what_is_no_whole_message_is_a_bad_answer_and_nothing_else(raw: bytes):
     with pytest.raises(BadAnswer):
         parse_message(raw)
@@ -170,11 +202,22 @@ FIELDS = [
     "id", "status", "text", "model", "requested_model", "route", "source", "stop_reason", "usage", "cost_usd",
     "attempts", "latency_ms", "request_id", "message",
 ]  # fmt: skip
-FAILED_FIELDS = ["id", "status", "model", "requested_model", "route", "attempts", "latency_ms", "error"]
+FAILED_FIELDS = [
+    "id",
+    "status",
+    "model",
+    "requested_model",
+    "route",
+    "attempts",
+    "latency_ms",
+    "error",
+]
 
 
 def test_a_succeeded_line_has_its_documented_fields_in_their_order():
-    reply = make_reply("ok", cost=from_usd(Decimal("0.0123")), attempts=3, latency_ms=456, request_id="req_7")
+    reply = make_reply(
+        "ok", cost=from_usd(Decimal("0.0123")), attempts=3, latency_ms=456, request_id="req_7"
+    )
     found = succeeded(reply)
     assert list(found) == FIELDS
     assert found | {"message": 0, "usage": 0} == {
@@ -189,14 +232,20 @@ def test_a_succeeded_line_has_its_documented_fields_in_their_order():
 def test_a_line_says_who_stood_in_for_whom_and_why():
     call = make_call(model=OPUS, fallbacks=(HAIKU,))
     found = succeeded(make_reply(model=HAIKU, fallback_reason="overloaded_error"), call=call)
-    assert (found["model"], found["requested_model"], found["fallback_reason"]) == (HAIKU, OPUS, "overloaded_error")
+    assert (found["model"], found["requested_model"], found["fallback_reason"]) == (
+        HAIKU,
+        OPUS,
+        "overloaded_error",
+    )
 
 
 def test_only_a_simulated_line_says_that_it_is():
     reply = make_reply()
     assert "simulated" not in succeeded(reply)
     assert succeeded(replace(reply, simulated=True))["simulated"] is True
-    assert json.loads(head(Succeeded(make_call(), reply), simulated=True) + b"}")["simulated"] is True
+    assert (
+        json.loads(head(Succeeded(make_call(), reply), simulated=True) + b"}")["simulated"] is True
+    )
     assert json.loads(head(failed(), simulated=True) + b"}")["simulated"] is True
 
 
@@ -206,7 +255,9 @@ def test_a_cost_that_nobody_knows_is_null_and_not_zero():
 
 
 def failed(**facts: Any) -> Outcome:
-    failure = Failure(**{"type": "overloaded_error", "message": "busy", "status": 529, "retryable": True, **facts})
+    failure = Failure(
+        **{"type": "overloaded_error", "message": "busy", "status": 529, "retryable": True, **facts}
+    )
     return Failed(replace(make_call(), route=Route(OPUS, "hard ones"), model=HAIKU), failure, 6, 0)
 
 
@@ -233,7 +284,12 @@ def test_whatever_a_row_is_called_and_says_it_comes_back_exactly_on_one_line(id,
     written = line(head(Succeeded(call, reply)), reply.message)
     assert written.count(b"\n") == 1
     found = json.loads(written)
-    assert (found["id"], found["text"], found["route"], found["stop_reason"]) == (id, text, rule, stop)
+    assert (found["id"], found["text"], found["route"], found["stop_reason"]) == (
+        id,
+        text,
+        rule,
+        stop,
+    )
     assert found["message"]["content"][0]["text"] == text
     refused = line(head(Failed(call, Failure(rule, text), 1, 0)), None)
     assert refused.count(b"\n") == 1 and json.loads(refused)["error"]["message"] == text

@@ -57,7 +57,10 @@ def test_the_last_wait_told_replaces_the_one_before(standing, clock):
     standing.waiting(Waiting("p", "rate limited", 5.0))
     assert reasons(standing, clock.now) == ["rate limited"]
     assert reasons(standing, clock.now + 6) == []
-    assert standing.stood(999) == {("p", "output tokens per minute"): 10.0, ("p", "rate limited"): 5.0}
+    assert standing.stood(999) == {
+        ("p", "output tokens per minute"): 10.0,
+        ("p", "rate limited"): 5.0,
+    }
 
 
 def test_a_row_that_waits_is_no_reason_of_a_pool_that_waits_already(standing, clock):
@@ -69,7 +72,9 @@ def test_a_row_that_waits_is_no_reason_of_a_pool_that_waits_already(standing, cl
     assert reasons(standing, clock.now) == ["retry budget"]
 
 
-def test_a_wait_for_money_lasts_until_its_end_is_told_and_gives_way_to_that_of_a_pool(standing, clock):
+def test_a_wait_for_money_lasts_until_its_end_is_told_and_gives_way_to_that_of_a_pool(
+    standing, clock
+):
     standing.waiting(Waiting("p", "money", inf))
     clock.now += 1000
     assert reasons(standing, clock.now) == ["money"]

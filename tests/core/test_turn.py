@@ -117,5 +117,7 @@ async def test_whoever_gives_up_the_others_keep_their_order():
             rng.choice(tasks).cancel()
         await asyncio.wait(tasks)
         assert visitors.came == sorted(visitors.came)
-        assert {number for number, task in enumerate(tasks) if not task.cancelled()} <= set(visitors.came)
+        assert {number for number, task in enumerate(tasks) if not task.cancelled()} <= set(
+            visitors.came
+        )
         await visitors.visit(99)

@@ -24,7 +24,10 @@ def root() -> Path:
 @pytest.fixture(scope="module")
 def stand_in_api() -> Iterator[str]:
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.docs.stand_in_api"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tests.docs.stand_in_api"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as api:
         try:
             yield api.stdout.readline().strip()
@@ -35,7 +38,11 @@ def stand_in_api() -> Iterator[str]:
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory, stand_in_api: str) -> Shell:
     folder, home = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("home")
-    shutil.copytree(ROOT / "sample_inputs", folder / "sample_inputs", ignore=shutil.ignore_patterns("*.results*"))
+    shutil.copytree(
+        ROOT / "sample_inputs",
+        folder / "sample_inputs",
+        ignore=shutil.ignore_patterns("*.results*"),
+    )
     shutil.copy(ROOT / "config.example.yaml", folder)
     return Shell(folder, {**_clean(os.environ), "HOME": str(home), **_key(stand_in_api)})
 

@@ -1,4 +1,6 @@
-"""Console blocks of the documentation: read, run again, and compared but for what differs between any two runs."""
+"""Console blocks of the documentation: read, run again, and compared but for what
+differs between any two runs.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Example:
 
 @dataclass
 class Shell:
-    """A folder, a home and an environment in which commands run one after the other, as a reader would type them."""
+    """A folder, a home and an environment in which commands run one after the other, as
+    a reader would type them.
+    """
 
     folder: Path
     env: Mapping[str, str]
@@ -68,7 +72,12 @@ class Shell:
 
     def _serve(self, line: list[str]) -> str:
         with subprocess.Popen(
-            line, cwd=self.folder, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            line,
+            cwd=self.folder,
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         ) as server:
             said: list[str] = []
             while not said or SERVER_READY not in said[-1]:
@@ -93,7 +102,9 @@ def blocks(markdown: str, language: str) -> list[str]:
 
 
 def alike(text: str, home: str) -> list[str]:
-    """The lines of *text* without numbers, times, run names, widths and whose home it was."""
+    """The lines of *text* without numbers, times, run names, widths and whose home it
+    was.
+    """
     text = text.replace(home, "~").replace(HOME_IN_DOCS, "~")
     for pattern, word in _SAME:
         text = re.sub(pattern, word, text)

@@ -1,4 +1,5 @@
-"""The simulated API without its mark: answers that a run takes for real ones, so that examples can show real runs.
+"""The simulated API without its mark: answers that a run takes for real ones, so that
+examples can show real runs.
 
 Prints its address and serves until it is killed.
 """

@@ -24,7 +24,9 @@ TEXT = EXAMPLE.read_text()
 
 
 def keys(section: Any, prefix: str = "") -> set[str]:
-    """Every setting below *section*, dotted; free mappings such as `routes` have none below them."""
+    """Every setting below *section*, dotted; free mappings such as `routes` have none
+    below them.
+    """
     found = set()
     for name, kind in get_type_hints(section).items():
         found.add(prefix + name)
@@ -59,8 +61,12 @@ def test_a_misspelt_setting_is_refused_with_the_line_and_the_nearest_name(key, t
     parents, _, name = key.rpartition(".")
     line = f"{name}x: 1"
     file = tmp_path / "claudebatch.yaml"
-    file.write_text(f"# a comment\n{parents}: {{{line}}}\n" if parents else f"# a comment\n{line}\n")
-    with pytest.raises(ConfigError, match=rf'claudebatch\.yaml:2: there is no setting "{re.escape(key)}x"') as refused:
+    file.write_text(
+        f"# a comment\n{parents}: {{{line}}}\n" if parents else f"# a comment\n{line}\n"
+    )
+    with pytest.raises(
+        ConfigError, match=rf'claudebatch\.yaml:2: there is no setting "{re.escape(key)}x"'
+    ) as refused:
         loaded(file)
     assert f'"{name}"' in refused.value.fix
 
@@ -79,7 +85,9 @@ def test_the_examples_in_its_comments_are_valid(tmp_path):
     config = loaded(file)
     assert len(parse_rules(config.routes, "routes")) == 2
     assert Catalog.load(config.models).pool_of("claude-opus-6") == "opus-6"
-    assert PriceBook.load(config.prices, at=datetime(2026, 11, 22, tzinfo=UTC)).knows_fast("claude-opus-6")
+    assert PriceBook.load(config.prices, at=datetime(2026, 11, 22, tzinfo=UTC)).knows_fast(
+        "claude-opus-6"
+    )
     assert config.limits.pools["opus-5.5"].requests_per_minute == 50
 
 

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from claudebatch.core.domain import Call, Failed, Failure, Prompt, Reply, Route, Size, Succeeded, Usage
+from claudebatch.core.domain import (
+    Call,
+    Failed,
+    Failure,
+    Prompt,
+    Reply,
+    Route,
+    Size,
+    Succeeded,
+    Usage,
+)
 from claudebatch.core.events import RunStarted
 from claudebatch.core.reports import Basis, Elsewhere, Estimate, EstimateLine, RunSummary
 from claudebatch.core.result_lines import head, line
@@ -21,7 +31,14 @@ from tests.docs.console import blocks
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
-CALL = Call(1, Prompt("a", {}), Route("claude-sonnet-5-5", "default"), "claude-sonnet-5-5", b"{}", Size(1, 1, 1, 1))
+CALL = Call(
+    1,
+    Prompt("a", {}),
+    Route("claude-sonnet-5-5", "default"),
+    "claude-sonnet-5-5",
+    b"{}",
+    Size(1, 1, 1, 1),
+)
 
 
 def page(name: str) -> str:
@@ -36,7 +53,9 @@ def test_every_link_leads_somewhere(path):
 
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_file_that_is_named_exists(path):
-    named = re.findall(r"`((?:tests|claudebatch|benchmarks|sample_inputs|\.ci)/[\w./-]+)`", path.read_text())
+    named = re.findall(
+        r"`((?:tests|claudebatch|benchmarks|sample_inputs|\.ci)/[\w./-]+)`", path.read_text()
+    )
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
@@ -47,7 +66,10 @@ def shown_and_real() -> list[tuple[dict, dict]]:
     return list(
         zip(
             shown,
-            [json.loads(line(head(Succeeded(CALL, reply)), b"{}")), json.loads(line(head(failed), None))],
+            [
+                json.loads(line(head(Succeeded(CALL, reply)), b"{}")),
+                json.loads(line(head(failed), None)),
+            ],
             strict=True,
         )
     )
@@ -61,7 +83,9 @@ def test_an_example_line_has_the_fields_of_a_real_one_in_their_order(shown, real
 
 def test_every_field_of_a_result_line_is_explained():
     text = page("results-format.md")
-    reply = Reply(b"{}", "m", "", "end_turn", Usage(), simulated=True, fallback_reason="overloaded_error")
+    reply = Reply(
+        b"{}", "m", "", "end_turn", Usage(), simulated=True, fallback_reason="overloaded_error"
+    )
     whole = json.loads(line(head(Succeeded(CALL, reply)), b"{}"))
     assert [name for name in whole if f"`{name}`" not in text] == []
 

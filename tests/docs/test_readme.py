@@ -1,4 +1,6 @@
-"""The README says what is true: its examples are run again, its picture and its tables are compared with the code."""
+"""The README says what is true: its examples are run again, its picture and its tables
+are compared with the code.
+"""
 
 from __future__ import annotations
 
@@ -20,18 +22,26 @@ EXAMPLES = list(examples(README))
 
 @pytest.fixture(scope="module")
 def printed(shell: Shell) -> list[str]:
-    """What each example prints, in the README's order and in one folder: later ones build on earlier ones."""
+    """What each example prints, in the README's order and in one folder: later ones
+    build on earlier ones.
+    """
     return [shell.run(example.command) for example in EXAMPLES]
 
 
-@pytest.mark.parametrize("number", range(len(EXAMPLES)), ids=[example.command for example in EXAMPLES])
+@pytest.mark.parametrize(
+    "number", range(len(EXAMPLES)), ids=[example.command for example in EXAMPLES]
+)
 def test_an_example_prints_what_the_readme_shows(number, printed, shell):
     home = shell.env["HOME"]
     assert alike(printed[number], home) == alike(EXAMPLES[number].output, home)
 
 
 def test_every_command_has_an_example():
-    shown = {example.command.split()[1] for example in EXAMPLES if example.command.startswith("claudebatch ")}
+    shown = {
+        example.command.split()[1]
+        for example in EXAMPLES
+        if example.command.startswith("claudebatch ")
+    }
     assert shown == {"run", "estimate", "spend", "runs", "cache", "simulate"}
     assert all(f"`claudebatch {name}`" in README for name in shown | {"models", "doctor"})
 
@@ -85,7 +95,9 @@ def test_the_exit_codes_of_the_readme_are_those_of_the_code():
 
 def test_the_page_on_exit_codes_names_each_code_as_the_code_does():
     page = (ROOT / "docs/exit-codes.md").read_text()
-    assert dict(re.findall(r"^\| (\d+) \| `(\w+)` \|", page, re.MULTILINE)) == {str(int(c)): c.name for c in ExitCode}
+    assert dict(re.findall(r"^\| (\d+) \| `(\w+)` \|", page, re.MULTILINE)) == {
+        str(int(c)): c.name for c in ExitCode
+    }
 
 
 def test_the_configuration_of_the_readme_can_be_loaded(tmp_path):
@@ -97,7 +109,9 @@ def test_the_configuration_of_the_readme_can_be_loaded(tmp_path):
     assert (config.limits.headroom, len(config.routes)) == ("10%", 2)
 
 
-OPTIONS = sorted(set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--no-deps", "--no-build-isolation"})
+OPTIONS = sorted(
+    set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README)) - {"--no-deps", "--no-build-isolation"}
+)
 
 
 def test_every_option_that_the_readme_names_exists():

@@ -1,4 +1,6 @@
-"""The figures on the page are those that the drills have told, and every one of them is clean."""
+"""The figures on the page are those that the drills have told, and every one of them is
+clean.
+"""
 
 from __future__ import annotations
 

@@ -56,7 +56,8 @@ class Theatre:
     def __init__(self, place: Path, *, supervised: bool) -> None:
         self._place = place
         self._supervised = supervised
-        # A seed of its own: the ids of its messages must differ from those that a rehearsal makes up.
+        # A seed of its own: the ids of its messages must differ from those that a
+        # rehearsal makes up.
         self.api = Api(place / "api", "--latency", "uniform:0.001,0.004", "--seed", "7")
         self._calm: dict[str, Calm] = {}
 
@@ -71,7 +72,9 @@ class Theatre:
         return self._calm[scenario.name]
 
     def play(self, scenario: Scenario, deaths: Sequence[Death]) -> Verdict:
-        """Let the scenario's step die as *deaths* say, one session each, then finish, then start it once more."""
+        """Let the scenario's step die as *deaths* say, one session each, then finish,
+        then start it once more.
+        """
         calm = self.calm(scenario)
         stage, judge = self._stage(), Judge(in_flight=IN_FLIGHT)
         scenario.before(stage, judge, lambda step: self._before(stage, judge, step))
@@ -84,9 +87,13 @@ class Theatre:
                 if not ended.killed:
                     break
                 died.append(_where(ended, death))
-                judge.hear(self.api.settled(), stage.look(), where=f"death {len(died)} ({died[-1]})")
+                judge.hear(
+                    self.api.settled(), stage.look(), where=f"death {len(died)} ({died[-1]})"
+                )
                 if kept is not None and not _survives(stage, kept, judge, calm.output):
-                    judge.problems.append(f"death {len(died)} ({died[-1]}): the results before --fresh are lost")
+                    judge.problems.append(
+                        f"death {len(died)} ({died[-1]}): the results before --fresh are lost"
+                    )
                 step = replace(step, arguments=step.again or step.arguments)
             else:
                 ended = self._do(stage, step)
@@ -134,7 +141,11 @@ class Theatre:
 
     def _do(self, stage: Stage, step: Step) -> Ended:
         command = stage.command(*step.arguments, stdin=step.stdin)
-        return processes.supervised(command, processes.always) if self._supervised else processes.run(command)
+        return (
+            processes.supervised(command, processes.always)
+            if self._supervised
+            else processes.run(command)
+        )
 
     def _die(self, stage: Stage, step: Step, death: Death) -> Ended:
         command = stage.command(*step.arguments, stdin=step.stdin)
@@ -160,5 +171,9 @@ def _where(ended: Ended, death: Death) -> str:
 
 
 def _survives(stage: Stage, kept: bytes, judge: Judge, expected: bytes) -> bool:
-    """Whether the former results are still in a file; or the new run is far enough to have set them aside."""
-    return any(path.read_bytes() == kept for path in stage.work.glob("out.jsonl*") if path.is_file())
+    """Whether the former results are still in a file; or the new run is far enough to
+    have set them aside.
+    """
+    return any(
+        path.read_bytes() == kept for path in stage.work.glob("out.jsonl*") if path.is_file()
+    )

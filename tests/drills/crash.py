@@ -1,7 +1,9 @@
-"""`python -m tests.drills.crash`: kill -9 at every durable system call of small runs, and the simulator's log as judge.
+"""`python -m tests.drills.crash`: kill -9 at every durable system call of small runs,
+and the simulator's log as judge.
 
-Without options: 300 deaths, seeded. `--all`: every call of every scenario alone, every fifth with two more deaths
-during the resume, then deaths at random moments. Prints a table. Exit code 1 when a promise was broken.
+Without options: 300 deaths, seeded. `--all`: every call of every scenario alone, every
+fifth with two more deaths during the resume, then deaths at random moments. Prints a
+table. Exit code 1 when a promise was broken.
 """
 
 from __future__ import annotations
@@ -32,7 +34,9 @@ NESTED_STEP = 5
 ROUNDS = 10
 """Something is wrong when so many have not brought the deaths that were wanted."""
 SLACK = 20
-"""Sessions differ by some calls: so many numbers beyond those of one undisturbed session are tried as well."""
+"""Sessions differ by some calls: so many numbers beyond those of one undisturbed
+session are tried as well.
+"""
 INSIDE_STEPS = 330
 TRACED_DEEP = 90
 TRACED = ("write", "pwrite64", "fsync", "fdatasync", "rename", "ftruncate", "unlink")
@@ -47,12 +51,15 @@ class Task:
 
 
 def sample(count: int, lengths: dict[str, int], rng: random.Random, *, by: str) -> list[Task]:
-    """Cases with *count* deaths between them: at a call, or one in five at any moment; up to four in a row."""
+    """Cases with *count* deaths between them: at a call, or one in five at any moment;
+    up to four in a row.
+    """
     tasks, scenarios = [], [scenario for scenario in weighted() if scenario.name in lengths]
     while count > 0:
         scenario = rng.choice(scenarios)
         deaths = tuple(
-            _death(lengths[scenario.name], rng, by) for _ in range(min(count, rng.randint(1, LONGEST_CHAIN)))
+            _death(lengths[scenario.name], rng, by)
+            for _ in range(min(count, rng.randint(1, LONGEST_CHAIN)))
         )
         tasks.append(Task(scenario.name, deaths))
         count -= len(deaths)
@@ -72,9 +79,14 @@ def every_call(lengths: dict[str, int], *, by: str) -> Iterator[Task]:
     for name, length in lengths.items():
         if by == "strace":
             for call in TRACED:
-                yield from (Task(name, (Death(by=by, call=call, at=number),)) for number in range(1, TRACED_DEEP))
+                yield from (
+                    Task(name, (Death(by=by, call=call, at=number),))
+                    for number in range(1, TRACED_DEEP)
+                )
         else:
-            yield from (Task(name, (Death(by=by, at=number),)) for number in range(1, length + SLACK))
+            yield from (
+                Task(name, (Death(by=by, at=number),)) for number in range(1, length + SLACK)
+            )
 
 
 def nested(lengths: dict[str, int], rng: random.Random, *, by: str) -> Iterator[Task]:
@@ -87,7 +99,9 @@ def nested(lengths: dict[str, int], rng: random.Random, *, by: str) -> Iterator[
 def _programme(
     options: argparse.Namespace, lengths: dict[str, int], rng: random.Random, tally: Tally
 ) -> Iterator[list[Task]]:
-    """What is to be played, part by part: some sessions end before the death that was meant for them."""
+    """What is to be played, part by part: some sessions end before the death that was
+    meant for them.
+    """
     if options.all:
         yield [*every_call(lengths, by=options.by), *nested(lengths, rng, by=options.by)]
     wanted = tally.deaths + options.runs
@@ -95,7 +109,9 @@ def _programme(
         missing = wanted - tally.deaths
         if missing <= 0 or tally.problems:
             return
-        yield sample(missing + missing // 4 + 1, lengths, rng, by="moment" if options.all else options.by)
+        yield sample(
+            missing + missing // 4 + 1, lengths, rng, by="moment" if options.all else options.by
+        )
 
 
 def means(wanted: str) -> str:
@@ -123,7 +139,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for verdict in worker_pool.play_all(tasks, player, options.workers):
                 tally.add(verdict)
                 if options.all and tally.cases % 100 == 0:
-                    print(f"{tally.cases:,} cases, {len(tally.problems):,} problems", file=sys.stderr, flush=True)
+                    print(
+                        f"{tally.cases:,} cases, {len(tally.problems):,} problems",
+                        file=sys.stderr,
+                        flush=True,
+                    )
         theatre.close()
     finally:
         worker_pool.clear(place)
@@ -147,7 +167,9 @@ def _lengths(theatre: Theatre, options: argparse.Namespace) -> dict[str, int]:
     return calm if options.by == "kernel" else dict.fromkeys(calm, INSIDE_STEPS)
 
 
-def _player(theatre: Theatre, place: Path, number: int) -> tuple[Callable[[Task], dict[str, Any]], Callable[[], None]]:
+def _player(
+    theatre: Theatre, place: Path, number: int
+) -> tuple[Callable[[Task], dict[str, Any]], Callable[[], None]]:
     own = theatre.another(Path(tempfile.mkdtemp(prefix=f"worker-{number}-", dir=place)))
 
     def play(task: Task) -> dict[str, Any]:
@@ -160,15 +182,25 @@ def _player(theatre: Theatre, place: Path, number: int) -> tuple[Callable[[Task]
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.drills.crash", description=__doc__)
     parser.add_argument(
-        "--runs", type=int, default=300, metavar="N", help="deaths (with --all: those at random moments)"
+        "--runs",
+        type=int,
+        default=300,
+        metavar="N",
+        help="deaths (with --all: those at random moments)",
     )
     parser.add_argument("--all", action="store_true", help="every durable call of every scenario")
-    parser.add_argument("--scenario", choices=[scenario.name for scenario in SCENARIOS], help="only this one")
+    parser.add_argument(
+        "--scenario", choices=[scenario.name for scenario in SCENARIOS], help="only this one"
+    )
     parser.add_argument("--seed", type=int, default=20261122)
-    parser.add_argument("--by", choices=("auto", "kernel", "strace", "inside"), default="auto", help="what kills")
+    parser.add_argument(
+        "--by", choices=("auto", "kernel", "strace", "inside"), default="auto", help="what kills"
+    )
     parser.add_argument("--workers", type=int, default=worker_pool.workers())
     parser.add_argument("--json", metavar="FILE", help="write the figures there")
-    parser.add_argument("--record", action="store_true", help="keep them as the last ones, for docs/reliability.md")
+    parser.add_argument(
+        "--record", action="store_true", help="keep them as the last ones, for docs/reliability.md"
+    )
     return parser.parse_args(arguments)
 
 

@@ -7,7 +7,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-WAYS = ("a flipped bit", "fifty flipped bits", "cut off", "empty", "no database", "its log ruined", "gone")
+WAYS = (
+    "a flipped bit",
+    "fifty flipped bits",
+    "cut off",
+    "empty",
+    "no database",
+    "its log ruined",
+    "gone",
+)
 
 
 @dataclass(frozen=True)

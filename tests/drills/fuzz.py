@@ -1,7 +1,9 @@
-"""The fuzz drill: `python -m tests.drills.fuzz [--seconds N] [--target NAME] [--seed S]`.
+"""The fuzz drill: `python -m tests.drills.fuzz [--seconds N] [--target NAME] [--seed
+S]`.
 
-Every case is made from its own number, so that one that fails can be looked at again: `--seed S --cases 1`. The bytes
-of HTTP answers are fuzzed over real sockets in tests/clients/test_wire_fuzz.py (CLAUDEBATCH_FUZZ_CASES=100000).
+Every case is made from its own number, so that one that fails can be looked at again:
+`--seed S --cases 1`. The bytes of HTTP answers are fuzzed over real sockets in
+tests/clients/test_wire_fuzz.py (CLAUDEBATCH_FUZZ_CASES=100000).
 """
 
 from __future__ import annotations
@@ -19,9 +21,14 @@ from tests.drills.fuzz_targets import TARGETS
 
 
 def drill(name: str, *, seed: int, seconds: float = 1e9, cases: int = 10**9) -> int:
-    """Cases of target *name* from number *seed* on; returns how many ran. Raises what broke, with its number."""
+    """Cases of target *name* from number *seed* on; returns how many ran. Raises what
+    broke, with its number.
+    """
     ran = 0
-    with tempfile.TemporaryDirectory(prefix="claudebatch-fuzz-") as folder, TARGETS[name](Path(folder)) as target:
+    with (
+        tempfile.TemporaryDirectory(prefix="claudebatch-fuzz-") as folder,
+        TARGETS[name](Path(folder)) as target,
+    ):
         end = time.monotonic() + seconds
         while ran < cases and time.monotonic() < end:
             number = seed + ran
@@ -48,7 +55,9 @@ def main() -> int:
     broken = 0
     for name in names:
         try:
-            ran = drill(name, seed=wanted.seed, seconds=wanted.seconds / len(names), cases=wanted.cases)
+            ran = drill(
+                name, seed=wanted.seed, seconds=wanted.seconds / len(names), cases=wanted.cases
+            )
             print(f"{name:10} {ran:>9,} cases, nothing broke")
         except KeyboardInterrupt:
             raise

@@ -1,4 +1,6 @@
-"""What the fuzz drill aims at. A target takes a case's chance and raises when a promise is broken."""
+"""What the fuzz drill aims at. A target takes a case's chance and raises when a promise
+is broken.
+"""
 
 from __future__ import annotations
 
@@ -32,14 +34,24 @@ _FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type"
 _SEEDS = [
     {"prompt": "Say hi"},
     "just a string",
-    {"id": "a-1", "prompt": "äöü€😀", "model": "claude-haiku-5-5", "max_tokens": 100, "tags": ["x"]},
+    {
+        "id": "a-1",
+        "prompt": "äöü€😀",
+        "model": "claude-haiku-5-5",
+        "max_tokens": 100,
+        "tags": ["x"],
+    },
     {"id": 7, "messages": [{"role": "user", "content": [_MARKED]}], "metadata": {"user_id": "u"}},
     {"custom_id": "c", "params": {"model": "claude-opus-5-5", "max_tokens": 9, "messages": [_HI]}},
     {
         "custom_id": "o",
         "method": "POST",
         "url": "/v1/chat/completions",
-        "body": {"messages": [{"role": "system", "content": "s"}, _HI], "tools": [_FUNCTION], "tool_choice": "auto"},
+        "body": {
+            "messages": [{"role": "system", "content": "s"}, _HI],
+            "tools": [_FUNCTION],
+            "tool_choice": "auto",
+        },
     },
     {"prompt": "p", "system": "s", "tools": [{"name": "f", "input_schema": {"type": "object"}}]},
     {"prompt": "p", "thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}},
@@ -64,7 +76,9 @@ def workshop(text: bool = False) -> RunSetup:
 
 @contextmanager
 def lines(_: Path) -> Iterator[Target]:
-    """An input line becomes a request of valid JSON, or a full list of what is wrong; nothing else."""
+    """An input line becomes a request of valid JSON, or a full list of what is wrong;
+    nothing else.
+    """
     shops = workshop(), workshop(text=True)
 
     def case(rng: random.Random) -> None:
@@ -88,10 +102,17 @@ def lines(_: Path) -> Iterator[Target]:
 
 @contextmanager
 def config(folder: Path) -> Iterator[Target]:
-    """A configuration is taken, or refused with its file; a run's parts can be made of what is taken."""
+    """A configuration is taken, or refused with its file; a run's parts can be made of
+    what is taken.
+    """
     example = (_REPOSITORY / "config.example.yaml").read_bytes()
     # Every example in the comments stands for a setting.
-    seeds = [example, example.replace(b"\n#  ", b"\n  ").replace(b": {}\n  ", b":\n  ").replace(b": []\n  ", b":\n  ")]
+    seeds = [
+        example,
+        example.replace(b"\n#  ", b"\n  ")
+        .replace(b": {}\n  ", b":\n  ")
+        .replace(b": []\n  ", b":\n  "),
+    ]
     sections = example.split(b"\n\n")
     place = folder / "fuzzed.yaml"
 
@@ -110,7 +131,9 @@ def config(folder: Path) -> Iterator[Target]:
 
 @contextmanager
 def cache(folder: Path) -> Iterator[Target]:
-    """Whatever happened to its files, the response cache gives back what was put, or nothing."""
+    """Whatever happened to its files, the response cache gives back what was put, or
+    nothing.
+    """
     kept = {f"key-{n:02}": bytes([65 + n]) * (200 if n % 5 else 100_000) for n in range(20)}
     sound, broken = folder / "sound", folder / "broken"
     _fill(sound, kept)
@@ -128,7 +151,9 @@ def cache(folder: Path) -> Iterator[Target]:
 
 @contextmanager
 def ledger(folder: Path) -> Iterator[Target]:
-    """Whatever happened to the spend ledger, the reports and the next run end in a code of the table."""
+    """Whatever happened to the spend ledger, the reports and the next run end in a code
+    of the table.
+    """
     home = Home(folder)
     assert home.run("run", "in.jsonl", "-o", "out.jsonl", "--simulate", "-qq").code == 0
     sound = home.state.with_name("sound-state")
@@ -142,14 +167,18 @@ def ledger(folder: Path) -> Iterator[Target]:
             if path.exists():
                 path.write_bytes(mutated(path.read_bytes(), rng))
         again = ("run", "in.jsonl", "-o", f"o{rng.randrange(3)}.jsonl", "--simulate", "-qq")
-        home.check(*rng.choice([("spend",), ("spend", "--by", "model", "--json"), ("runs", "list"), again]))
+        home.check(
+            *rng.choice([("spend",), ("spend", "--by", "model", "--json"), ("runs", "list"), again])
+        )
 
     yield case
 
 
 @contextmanager
 def journal(folder: Path) -> Iterator[Target]:
-    """Whatever happened to a run's own records, the same command ends in a code of the table."""
+    """Whatever happened to a run's own records, the same command ends in a code of the
+    table.
+    """
     home = Home(folder)
     command_line = ("run", "in.jsonl", "-o", "out.jsonl", "--simulate", "-qq")
     assert home.run(*command_line).code == 0
@@ -193,7 +222,9 @@ class Home:
         }
         rows = (json.dumps({"id": f"row-{n}", "prompt": f"row-{n}"}) + "\n" for n in range(12))
         (self.work / "in.jsonl").write_text("".join(rows))
-        (self.work / "claudebatch.yaml").write_text('limits: {tier: none}\nsimulate: {latency: "fixed:0.001"}\n')
+        (self.work / "claudebatch.yaml").write_text(
+            'limits: {tier: none}\nsimulate: {latency: "fixed:0.001"}\n'
+        )
 
     def run(self, *arguments: str) -> Ended:
         """How a command ended."""
@@ -235,4 +266,11 @@ def _store(place: Path) -> DiskCacheStore:
     return DiskCacheStore(place, size_limit=1 << 30, ttl_s=None, notify=lambda _: None)
 
 
-TARGETS = {"lines": lines, "config": config, "cache": cache, "ledger": ledger, "journal": journal, "files": files}
+TARGETS = {
+    "lines": lines,
+    "config": config,
+    "cache": cache,
+    "ledger": ledger,
+    "journal": journal,
+    "files": files,
+}

@@ -1,4 +1,6 @@
-"""A command line of claudebatch in this very process: no start-up, so that a drill can run thousands."""
+"""A command line of claudebatch in this very process: no start-up, so that a drill can
+run thousands.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,20 @@ class Ended:
     err: str
 
 
-def command(*arguments: str, folder: Path, environment: Mapping[str, str], stdin: bytes = b"") -> Ended:
-    """Run `claudebatch` with *arguments* in *folder*; raises `Hang`, and whatever escapes the command itself."""
+def command(
+    *arguments: str, folder: Path, environment: Mapping[str, str], stdin: bytes = b""
+) -> Ended:
+    """Run `claudebatch` with *arguments* in *folder*; raises `Hang`, and whatever
+    escapes the command itself.
+    """
     from claudebatch.__main__ import main
 
     streams = sys.stdin, sys.stdout, sys.stderr
     kept, argv, before, umask = dict(os.environ), sys.argv, Path.cwd(), os.umask(0o022)
     collected = gc.get_threshold()
-    out, err = (io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2))
+    out, err = (
+        io.TextIOWrapper(io.BytesIO(), encoding="utf-8", write_through=True) for _ in range(2)
+    )
     try:
         os.environ.clear()
         os.environ.update(environment)

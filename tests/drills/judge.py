@@ -1,7 +1,9 @@
-"""What must hold after every death. The evidence is the simulator's own log, held against what lies on the disk.
+"""What must hold after every death. The evidence is the simulator's own log, held
+against what lies on the disk.
 
-An answer counts as received when its commit has returned. Between its last byte and that commit lie some
-milliseconds in which the request still counts as in flight: who dies there had no time to write anything down.
+An answer counts as received when its commit has returned. Between its last byte and
+that commit lie some milliseconds in which the request still counts as in flight: who
+dies there had no time to write anything down.
 """
 
 from __future__ import annotations
@@ -14,7 +16,9 @@ from typing import Any
 from tests.drills.workspace import Seen
 
 _VOLATILE = re.compile(rb'"latency_ms":\d+|"request_id":"[^"]*"|"id":"msg_[^"]*"')
-"""What the API and the clock give differently every time: two numbers of its own, and how long it took."""
+"""What the API and the clock give differently every time: two numbers of its own, and
+how long it took.
+"""
 
 
 def stable(output: bytes) -> bytes:
@@ -23,7 +27,9 @@ def stable(output: bytes) -> bytes:
 
 
 class Judge:
-    """Follows one case from death to death; `problems` is empty when every promise was kept."""
+    """Follows one case from death to death; `problems` is empty when every promise was
+    kept.
+    """
 
     def __init__(self, *, in_flight: int) -> None:
         """At most *in_flight* requests were under way at once."""
@@ -38,7 +44,9 @@ class Judge:
         self._heard = 0
 
     def retire(self, ids: Iterable[str], *, new_run: bool = False) -> None:
-        """What answers these rows now is out of date: they are asked anew, or gone, and rightly."""
+        """What answers these rows now is out of date: they are asked anew, or gone, and
+        rightly.
+        """
         for id_ in ids:
             self._may_resend -= id_ in self._asked and id_ not in self._known
             self._retired.add(self._known.pop(id_, ""))
@@ -64,19 +72,29 @@ class Judge:
         self._known |= seen.answers
 
     def finished(self, output: bytes, expected: bytes, seen: Seen) -> None:
-        """The run is done: compare what it wrote with an undisturbed run, and the ledger with the bill."""
+        """The run is done: compare what it wrote with an undisturbed run, and the
+        ledger with the bill.
+        """
         if seen.ledger > self.bill + seen.unknown:
-            self._say("at the end", f"billed {self.bill}, unknown {seen.unknown}, the ledger counts {seen.ledger}")
+            self._say(
+                "at the end",
+                f"billed {self.bill}, unknown {seen.unknown}, the ledger counts {seen.ledger}",
+            )
         if stable(output) != expected:
             self._say("at the end", "the output differs from that of an undisturbed run")
         if self.resends > self._may_resend:
-            self._say("at the end", f"{self.resends} re-sends, {self._may_resend} requests in flight at deaths")
+            self._say(
+                "at the end",
+                f"{self.resends} re-sends, {self._may_resend} requests in flight at deaths",
+            )
 
     def resumed(self, log: list[dict[str, Any]], same: bool) -> None:
         """The finished run was started once more."""
         again = sum(event["event"] == "asked" for event in log[self._heard :])
         if again or not same:
-            self._say("a finished run", f"sent {again} requests; output {'kept' if same else 'changed'}")
+            self._say(
+                "a finished run", f"sent {again} requests; output {'kept' if same else 'changed'}"
+            )
 
     def _sent(self, asked: Counter[str], seen: Seen, where: str) -> None:
         for id_, count in asked.items():
@@ -92,7 +110,10 @@ class Judge:
         open_ = asked.keys() - seen.answers.keys()
         self._may_resend += len(open_)
         if len(open_) > self._in_flight:
-            self._say(where, f"{len(open_)} requests without an outcome, {self._in_flight} may be in flight")
+            self._say(
+                where,
+                f"{len(open_)} requests without an outcome, {self._in_flight} may be in flight",
+            )
 
     def _kept(self, seen: Seen, where: str) -> None:
         for id_, message in self._known.items():
@@ -104,7 +125,9 @@ class Judge:
 
     def _money(self, seen: Seen, where: str) -> None:
         self.unknown = seen.unknown
-        if not (seen.spent <= self.bill and self.bill - self._bill_before <= seen.spent + seen.unknown):
+        if not (
+            seen.spent <= self.bill and self.bill - self._bill_before <= seen.spent + seen.unknown
+        ):
             self._say(where, f"billed {self.bill}, journal {seen.spent} + unknown {seen.unknown}")
         if seen.ledger < self.bill:
             self._say(where, f"billed {self.bill}, the ledger counts only {seen.ledger}")

@@ -1,7 +1,9 @@
-"""The kernel asks before every durable system call of a process: seccomp's user notification, by `ctypes`.
+"""The kernel asks before every durable system call of a process: seccomp's user
+notification, by `ctypes`.
 
-Unlike `strace -e inject`, which counts for each thread apart, one counter sees all threads in their order, and a case
-costs milliseconds. It needs no root, no ptrace and no change of the code; Linux 5.5 and x86-64 or arm64.
+Unlike `strace -e inject`, which counts for each thread apart, one counter sees all
+threads in their order, and a case costs milliseconds. It needs no root, no ptrace and
+no change of the code; Linux 5.5 and x86-64 or arm64.
 """
 
 from __future__ import annotations
@@ -30,7 +32,8 @@ _O_CREAT = 0o100
 _REQUEST_BYTES = 64
 """A send of less is the event loop waking itself; every HTTP request is longer."""
 
-# seccomp, then: number → name, for calls whose first argument is a descriptor or whose path we read.
+# seccomp, then: number → name, for calls whose first argument is a descriptor or whose
+# path we read.
 _X86 = 317, {
     1: "write", 18: "pwrite64", 20: "writev", 296: "pwritev", 74: "fsync", 75: "fdatasync", 77: "ftruncate",
     82: "rename", 264: "renameat", 316: "renameat2", 87: "unlink", 263: "unlinkat", 83: "mkdir", 258: "mkdirat",
@@ -76,7 +79,9 @@ def available() -> bool:
 
 
 def die_with_parent() -> None:
-    """A drill that is stopped leaves no processes behind; elsewhere than on Linux nothing is done."""
+    """A drill that is stopped leaves no processes behind; elsewhere than on Linux
+    nothing is done.
+    """
     if sys.platform.startswith("linux"):
         libc.prctl(_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
 
@@ -87,11 +92,15 @@ def let_anybody_trace() -> None:
 
 
 def install() -> int:
-    """From now on this process's durable calls ask the holder of the descriptor that is returned."""
+    """From now on this process's durable calls ask the holder of the descriptor that is
+    returned.
+    """
     number, calls = _TABLES[platform.machine()]
     code = b"".join(_program(calls))
     filled = ctypes.create_string_buffer(code)
-    program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(filled)))
+    program = ctypes.create_string_buffer(
+        struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(filled))
+    )
     let_anybody_trace()
     if libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl")
@@ -104,7 +113,10 @@ def install() -> int:
 def _program(calls: dict[int, str]) -> Iterator[bytes]:
     yield struct.pack("HBBI", _LOAD, 0, 0, 0)
     for number, name in calls.items():
-        if name in ("openat", "sendto"):  # only those that make a file, only those that may be a request
+        if name in (
+            "openat",
+            "sendto",
+        ):  # only those that make a file, only those that may be a request
             yield struct.pack("HBBI", _JUMP_EQ, 0, 4, number)
             yield struct.pack("HBBI", _LOAD, 0, 0, 16 + 8 * 2)
             test, value = (_JUMP_SET, _O_CREAT) if name == "openat" else (_JUMP_GE, _REQUEST_BYTES)
@@ -161,7 +173,11 @@ class Gate:
         flags = os.O_WRONLY | (os.O_APPEND if asked.name == "write" else 0)
         file = os.open(f"/proc/{asked.thread}/fd/{descriptor}", flags)
         try:
-            done = os.write(file, data) if asked.name == "write" else os.pwrite(file, data, asked.arguments[3])
+            done = (
+                os.write(file, data)
+                if asked.name == "write"
+                else os.pwrite(file, data, asked.arguments[3])
+            )
         finally:
             os.close(file)
         self._say(asked, done, 0, 0)
@@ -182,7 +198,11 @@ class Gate:
         try:
             if name not in _PATH_ARGUMENT:
                 return os.readlink(f"/proc/{thread}/fd/{arguments[0]}")
-            text = os.pread(self._memory, 4096, arguments[_PATH_ARGUMENT[name]]).partition(b"\0")[0].decode()
+            text = (
+                os.pread(self._memory, 4096, arguments[_PATH_ARGUMENT[name]])
+                .partition(b"\0")[0]
+                .decode()
+            )
             return os.path.join(os.readlink(f"/proc/{thread}/cwd"), text)
         except OSError:
             return "?"

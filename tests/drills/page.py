@@ -1,4 +1,6 @@
-"""The drills' own last figures, and the table of them that docs/reliability.md quotes word for word."""
+"""The drills' own last figures, and the table of them that docs/reliability.md quotes
+word for word.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def figures() -> dict[str, dict[str, Any]]:
 
 def record(drill: str, found: dict[str, Any]) -> None:
     """Keep *found* as the last figures of *drill*, and show them on the page."""
-    FIGURES.write_text(json.dumps(dict(sorted({**figures(), drill: found}.items())), indent=1) + "\n")
+    FIGURES.write_text(
+        json.dumps(dict(sorted({**figures(), drill: found}.items())), indent=1) + "\n"
+    )
 
     text = PAGE.read_text()
     before, _, rest = text.partition(START)
@@ -33,7 +37,10 @@ def record(drill: str, found: dict[str, Any]) -> None:
 
 def table() -> str:
     """The figures as Markdown."""
-    lines = ["| drill | " + " | ".join(head for head, _ in _COLUMNS) + " |", "|---" * (len(_COLUMNS) + 1) + "|"]
+    lines = [
+        "| drill | " + " | ".join(head for head, _ in _COLUMNS) + " |",
+        "|---" * (len(_COLUMNS) + 1) + "|",
+    ]
     for drill, found in figures().items():
         cells = " | ".join(f"{found[name]:,}" for _, name in _COLUMNS)
         lines.append(f"| `python -m tests.drills.{drill}` | {cells} |")

@@ -1,7 +1,9 @@
-"""Whole processes of claudebatch that die, or meet a broken disk, where a drill wants them to.
+"""Whole processes of claudebatch that die, or meet a broken disk, where a drill wants
+them to.
 
-This process has imported everything once; each case is a fork of it that becomes `claudebatch` with its own arguments,
-folder and environment. That takes milliseconds, where a fresh interpreter takes a second.
+This process has imported everything once; each case is a fork of it that becomes
+`claudebatch` with its own arguments, folder and environment. That takes milliseconds,
+where a fresh interpreter takes a second.
 """
 
 from __future__ import annotations
@@ -104,7 +106,9 @@ def supervised(command: Command, decide: Decide) -> Ended:
 
 
 def killed_inside(command: Command, *, at: int) -> Ended:
-    """A session that kills itself before its durable step number *at*, as far as Python sees such steps."""
+    """A session that kills itself before its durable step number *at*, as far as Python
+    sees such steps.
+    """
     pid = os.fork()
     if pid == 0:
         _be(command, lambda: selfkill.die_at(at, command.folder.parent))
@@ -131,7 +135,9 @@ def killed_by_strace(command: Command, *, call: str, at: int) -> Ended:
     os.close(waiting)
     inject = f"inject={call}:signal=SIGKILL:when={at}"
     log = command.streams / "strace"
-    with subprocess.Popen(["strace", "-f", "-qq", "-o", str(log), "-p", str(pid), "-e", inject]) as tracer:
+    with subprocess.Popen(
+        ["strace", "-f", "-qq", "-o", str(log), "-p", str(pid), "-e", inject]
+    ) as tracer:
         end = time.monotonic() + PATIENCE_S
         while "TracerPid:\t0" in Path(f"/proc/{pid}/status").read_text() and time.monotonic() < end:
             time.sleep(0.001)
@@ -163,9 +169,13 @@ def stop(pid: int) -> None:
     os.waitpid(pid, 0)
 
 
-def _supervise(gate: kernel.Gate, pid: int, decide: Decide, points: list[Point], *, own: str) -> None:
+def _supervise(
+    gate: kernel.Gate, pid: int, decide: Decide, points: list[Point], *, own: str
+) -> None:
     while (asked := gate.next(PATIENCE_S)) is not None:
-        if asked.name != "sendto" and (not asked.path.startswith(own) or asked.path.endswith(STREAMS)):
+        if asked.name != "sendto" and (
+            not asked.path.startswith(own) or asked.path.endswith(STREAMS)
+        ):
             gate.allow(asked)
             continue
         point = Point(len(points) + 1, asked.name, asked.path, time.monotonic())

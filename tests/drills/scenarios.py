@@ -35,7 +35,9 @@ class Scenario:
 
 def rows(count: int, **more: Any) -> list[dict[str, Any]]:
     """Rows whose prompt is their id."""
-    return [{"id": f"row-{n}", "prompt": f"row-{n}", "max_tokens": 200, **more} for n in range(count)]
+    return [
+        {"id": f"row-{n}", "prompt": f"row-{n}", "max_tokens": 200, **more} for n in range(count)
+    ]
 
 
 def _plain(count: int) -> Callable[[Stage, Judge, Callable[[Step], None]], None]:
@@ -81,7 +83,9 @@ def _failed(stage: Stage, judge: Judge, do: Callable[[Step], None]) -> None:
 
 
 def _piped(count: int) -> bytes:
-    return b"".join(b'{"id": "row-%d", "prompt": "row-%d", "max_tokens": 200}\n' % (n, n) for n in range(count))
+    return b"".join(
+        b'{"id": "row-%d", "prompt": "row-%d", "max_tokens": 200}\n' % (n, n) for n in range(count)
+    )
 
 
 def _nothing(_: Stage, __: Judge, ___: Callable[[Step], None]) -> None:

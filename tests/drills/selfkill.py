@@ -1,8 +1,11 @@
-"""Death from inside, where the kernel will not help: a process that kills itself before a durable step.
+"""Death from inside, where the kernel will not help: a process that kills itself before
+a durable step.
 
-It patches the doors through which Python code reaches the disk, in the forked child only: functions of `os`, `open`
-for writing, and every statement of `sqlite3`, before and after. So it is coarser than the kernel's view: SQLite's own
-writes and fsyncs within one statement, and those of C code, are one step here. SQLite's tests cover what lies between.
+It patches the doors through which Python code reaches the disk, in the forked child
+only: functions of `os`, `open` for writing, and every statement of `sqlite3`, before
+and after. So it is coarser than the kernel's view: SQLite's own writes and fsyncs
+within one statement, and those of C code, are one step here. SQLite's tests cover what
+lies between.
 """
 
 from __future__ import annotations
@@ -22,11 +25,17 @@ _ON_PATHS = ("rename", "replace", "unlink", "remove", "mkdir")
 
 
 def die_at(at: int, folder: Path) -> None:
-    """Kill this process before durable step number *at*; steps on files outside of *folder* do not count."""
+    """Kill this process before durable step number *at*; steps on files outside of
+    *folder* do not count.
+    """
     step = _Step(at)
     for name in (*_ON_DESCRIPTORS, *_ON_PATHS):
-        setattr(os, name, step.before(getattr(os, name), lambda what, *_, **__: _lies_in(what, folder)))
-    opened = step.before(io.open, lambda path, *more, **named: _writes(*more, **named) and _lies_in(path, folder))
+        setattr(
+            os, name, step.before(getattr(os, name), lambda what, *_, **__: _lies_in(what, folder))
+        )
+    opened = step.before(
+        io.open, lambda path, *more, **named: _writes(*more, **named) and _lies_in(path, folder)
+    )
     builtins.open = io.open = opened
     connect = sqlite3.connect
 
@@ -49,7 +58,9 @@ class _Step:
             if self._count == self._at:
                 os.kill(os.getpid(), signal.SIGKILL)
 
-    def before(self, function: Callable[..., Any], counts: Callable[..., bool]) -> Callable[..., Any]:
+    def before(
+        self, function: Callable[..., Any], counts: Callable[..., bool]
+    ) -> Callable[..., Any]:
         """*function* with a step before it."""
 
         def stepping(*arguments: Any, **options: Any) -> Any:
@@ -83,7 +94,9 @@ def _watched(step: _Step) -> type[sqlite3.Connection]:
 
 
 def _lies_in(what: Any, folder: Path) -> bool:
-    """Whether a path, or the file of a descriptor, lies in *folder*; without /proc a descriptor always counts."""
+    """Whether a path, or the file of a descriptor, lies in *folder*; without /proc a
+    descriptor always counts.
+    """
     if isinstance(what, int):
         if what < 3 or not os.path.exists("/proc/self/fd"):
             return what >= 3

@@ -39,9 +39,13 @@ class Tally:
             line[name] += verdict.get(name, 0)
         line["problems"] += len(verdict["problems"])
         self._struck += verdict.get("struck", False)
-        self._places.update(death.rpartition(" #")[0] for death in verdict.get("deaths", ()) if " #" in death)
+        self._places.update(
+            death.rpartition(" #")[0] for death in verdict.get("deaths", ()) if " #" in death
+        )
         deaths = verdict.get("fault") or ", then ".join(verdict.get("deaths", ()))
-        self.problems += [f"{verdict['scenario']} [{deaths}]: {problem}" for problem in verdict["problems"]]
+        self.problems += [
+            f"{verdict['scenario']} [{deaths}]: {problem}" for problem in verdict["problems"]
+        ]
 
     def figures(self, seconds: float) -> dict[str, Any]:
         """What the documentation quotes."""
@@ -60,7 +64,9 @@ class Tally:
         """One line for every scenario, the sums, and what went wrong."""
         lines = [f"{'scenario':<20}" + "".join(f"{name:>10}" for name in _COLUMNS)]
         for name, line in (*self._by_scenario.items(), ("all", self._all())):
-            lines.append(f"{name[:20]:<20}" + "".join(f"{line[column]:>10,}" for column in _COLUMNS))
+            lines.append(
+                f"{name[:20]:<20}" + "".join(f"{line[column]:>10,}" for column in _COLUMNS)
+            )
         lines += self.problems[:_SHOWN]
         if len(self.problems) > _SHOWN:
             lines.append(f"… and {len(self.problems) - _SHOWN} more")

@@ -1,4 +1,6 @@
-"""The crash drill in its short form, and the judge: every promise that is broken is seen."""
+"""The crash drill in its short form, and the judge: every promise that is broken is
+seen.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,10 @@ def test_three_hundred_deaths_lose_nothing_and_pay_for_nothing_twice(tmp_path: P
     assert figures["answers_lost"] == figures["answers_asked_again"] == figures["problems"] == 0
 
 
-@pytest.mark.skipif(not kernel.available(), reason="the kernel cannot be asked here: the test above used what is left")
+@pytest.mark.skipif(
+    not kernel.available(),
+    reason="the kernel cannot be asked here: the test above used what is left",
+)
 def test_without_the_kernels_help_the_drill_kills_from_inside(tmp_path: Path):
     figures = drill("crash", tmp_path, "--runs", "12", "--by", "inside")
     assert (figures["killed_by"], figures["deaths"] >= 12) == ("inside", True)
@@ -60,7 +65,14 @@ def asked(*texts: str) -> list[dict[str, object]]:
 
 def seen(**more: object) -> Seen:
     """A disk on which a is answered and b was in flight."""
-    usual = {"answers": {"a": "m1"}, "attempts": {"a", "b"}, "sent": {"b"}, "spent": 10, "unknown": 99, "ledger": 109}
+    usual = {
+        "answers": {"a": "m1"},
+        "attempts": {"a", "b"},
+        "sent": {"b"},
+        "spent": 10,
+        "unknown": 99,
+        "ledger": 109,
+    }
     return Seen(**{**usual, **more})  # type: ignore[arg-type]
 
 
@@ -89,7 +101,11 @@ def test_a_clean_death_is_no_problem():
         ([], seen(spent=21), "billed"),
         ([], seen(damage=["journal: x"]), "damaged"),
         (asked("c"), seen(), "nothing was written down first"),
-        (asked("c", "d", "e"), seen(attempts=set("abcde"), unknown=999, ledger=999), "3 requests without an outcome"),
+        (
+            asked("c", "d", "e"),
+            seen(attempts=set("abcde"), unknown=999, ledger=999),
+            "3 requests without an outcome",
+        ),
         (asked("b", "b"), seen(), "2 times in one session"),
     ],
 )
@@ -108,4 +124,6 @@ def test_the_judge_sees_a_finished_run_that_asks_and_an_output_that_differs():
 def test_outputs_are_compared_but_for_what_every_run_has_differently():
     line = b'{"id":"a","text":"x","latency_ms":%d,"request_id":"%b","message":{"id":"msg_%d","text":"x"}}\n'
     assert stable(line % (1, b"req_1", 1)) == stable(line % (22, b"req_2", 3))
-    assert stable(line % (1, b"req_1", 1)) != stable((line % (1, b"req_1", 1)).replace(b'"x"', b'"y"', 1))
+    assert stable(line % (1, b"req_1", 1)) != stable(
+        (line % (1, b"req_1", 1)).replace(b'"x"', b'"y"', 1)
+    )

@@ -1,4 +1,6 @@
-"""The short form of the fuzz drill; `python -m tests.drills.fuzz --seconds N` is the long one."""
+"""The short form of the fuzz drill; `python -m tests.drills.fuzz --seconds N` is the
+long one.
+"""
 
 from __future__ import annotations
 

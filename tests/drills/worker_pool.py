@@ -31,15 +31,22 @@ def workers() -> int:
 
 
 def scratch() -> Path:
-    """A folder for all cases: in memory where there is one, for `kill -9` loses nothing that was written."""
+    """A folder for all cases: in memory where there is one, for `kill -9` loses nothing
+    that was written.
+    """
     memory = Path("/dev/shm")
-    return Path(tempfile.mkdtemp(prefix="drill-", dir=memory if os.access(memory, os.W_OK) else None))
+    return Path(
+        tempfile.mkdtemp(prefix="drill-", dir=memory if os.access(memory, os.W_OK) else None)
+    )
 
 
 def play_all(
-    tasks: Sequence[Task], player: Callable[[int], tuple[Player[Task], Callable[[], None]]], count: int
+    tasks: Sequence[Task],
+    player: Callable[[int], tuple[Player[Task], Callable[[], None]]],
+    count: int,
 ) -> Iterator[dict[str, Any]]:
-    """What *player* (of a worker) says of every task, in the order in which they are done.
+    """What *player* (of a worker) says of every task, in the order in which they are
+    done.
 
     A task that raises is one problem, and the worker goes on.
     """
@@ -91,9 +98,14 @@ def _work(
                 found = play(task)
             except Exception as error:
                 traceback.print_exc(file=sys.stderr)
-                found = {"scenario": "broken", "problems": [f"{task}: {type(error).__name__}: {error}"]}
+                found = {
+                    "scenario": "broken",
+                    "problems": [f"{task}: {type(error).__name__}: {error}"],
+                }
             found["problems"] = [problem[:200] for problem in found["problems"]][:_TOLD]
-            os.write(told, json.dumps(found).encode() + b"\n")  # below PIPE_BUF it stays in one piece
+            os.write(
+                told, json.dumps(found).encode() + b"\n"
+            )  # below PIPE_BUF it stays in one piece
         close()
         code = 0
     except BaseException:

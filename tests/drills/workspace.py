@@ -1,4 +1,6 @@
-"""Where a case plays: a folder, an environment, a simulated API in its own process, and eyes that leave no trace."""
+"""Where a case plays: a folder, an environment, a simulated API in its own process, and
+eyes that leave no trace.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ ANSWERED, SENT, UNKNOWN = 1, 0, 3
 
 
 class Api:
-    """`claudebatch simulate`, whose answers pass for real ones: cache and ledger take them."""
+    """`claudebatch simulate`, whose answers pass for real ones: cache and ledger take
+    them.
+    """
 
     def __init__(self, folder: Path, *options: str) -> None:
         for name in ("work", "home"):
@@ -42,7 +46,9 @@ class Api:
         finally:
             simulator_http.MARK = mark
         self.url = self._listening(folder / "stdout")
-        self._client = http.client.HTTPConnection(self.url.removeprefix("http://"), timeout=PATIENCE_S)
+        self._client = http.client.HTTPConnection(
+            self.url.removeprefix("http://"), timeout=PATIENCE_S
+        )
 
     def settled(self) -> list[dict[str, Any]]:
         """The log, once no request is being worked on any more."""
@@ -79,7 +85,9 @@ class Api:
             if file.exists() and (text := file.read_text()).endswith("\n"):
                 return text.split()[-1]
             time.sleep(0.005)
-        raise AssertionError(f"the simulator does not start: {file.with_name('stderr').read_text()}")
+        raise AssertionError(
+            f"the simulator does not start: {file.with_name('stderr').read_text()}"
+        )
 
 
 @dataclass
@@ -148,7 +156,9 @@ class Stage:
         """Everything that a judge must know, from copies: looking heals nothing."""
         seen = Seen()
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
-            _journal(_copied(self.work / "out.jsonl.claudebatch" / "journal.sqlite", Path(place)), seen)
+            _journal(
+                _copied(self.work / "out.jsonl.claudebatch" / "journal.sqlite", Path(place)), seen
+            )
             _ledger(_copied(self.home / "state" / "spend.sqlite", Path(place)), seen)
         if self.output.exists():
             _shown(self.output.read_bytes(), seen)
@@ -176,16 +186,22 @@ def _journal(path: Path | None, seen: Seen) -> None:
             return
         _check(file, "journal", seen)
         join = "JOIN rows r ON r.row = a.row AND r.live"
-        for id_, state, body in file.execute(f"SELECT r.id, a.state, a.body FROM attempts a {join}"):
+        for id_, state, body in file.execute(
+            f"SELECT r.id, a.state, a.body FROM attempts a {join}"
+        ):
             seen.attempts.add(id_)
             if state == ANSWERED:
                 seen.answers[id_] = json.loads(body)["id"]
             elif state == SENT:
                 seen.sent.add(id_)
-        for id_, body in file.execute(f"SELECT r.id, a.body FROM results a {join} WHERE a.ok AND a.body IS NOT NULL"):
+        for id_, body in file.execute(
+            f"SELECT r.id, a.body FROM results a {join} WHERE a.ok AND a.body IS NOT NULL"
+        ):
             seen.answers.setdefault(id_, json.loads(body)["id"])
         sums = f"coalesce(sum(cost), 0), coalesce(sum(CASE WHEN state IN ({SENT}, {UNKNOWN}) THEN worst END), 0)"
-        seen.spent, seen.unknown = file.execute(f"SELECT {sums} FROM attempts WHERE NOT simulated").fetchone()
+        seen.spent, seen.unknown = file.execute(
+            f"SELECT {sums} FROM attempts WHERE NOT simulated"
+        ).fetchone()
 
 
 def _ledger(path: Path | None, seen: Seen) -> None:
@@ -193,10 +209,21 @@ def _ledger(path: Path | None, seen: Seen) -> None:
         return
     with closing(sqlite3.connect(path)) as file:
         _check(file, "ledger", seen)
-        tables = {name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
-        for table, column in (("spend", "spent"), ("spend", "unknown"), ("spend", "held"), ("holds", "amount")):
-            if table in tables and column in {row[1] for row in file.execute(f"PRAGMA table_info({table})")}:
-                seen.ledger += file.execute(f"SELECT coalesce(sum({column}), 0) FROM {table}").fetchone()[0]
+        tables = {
+            name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
+        for table, column in (
+            ("spend", "spent"),
+            ("spend", "unknown"),
+            ("spend", "held"),
+            ("holds", "amount"),
+        ):
+            if table in tables and column in {
+                row[1] for row in file.execute(f"PRAGMA table_info({table})")
+            }:
+                seen.ledger += file.execute(
+                    f"SELECT coalesce(sum({column}), 0) FROM {table}"
+                ).fetchone()[0]
 
 
 def _check(file: sqlite3.Connection, name: str, seen: Seen) -> None:
@@ -208,7 +235,8 @@ def _shown(data: bytes, seen: Seen) -> None:
     for line in data.split(b"\n")[:-1]:
         row = json.loads(line)
         if row["status"] != "succeeded":
-            continue  # under --retry-failed its answer may follow, until the session's end puts it in its place
+            # under --retry-failed its answer may follow, until the session's end puts it in its place
+            continue
         if row["id"] in seen.shown:
             seen.twice.append(row["id"])
         seen.shown[row["id"]] = row["message"]["id"]

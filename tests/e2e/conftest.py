@@ -22,7 +22,9 @@ def zygote() -> Iterator[Zygote]:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> World:
+def world(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> World:
     """A world without processes."""
     return World(tmp_path, monkeypatch, capfd, None)
 
@@ -40,8 +42,9 @@ def processes(world: World, zygote: Zygote) -> Iterator[World]:
 def serve(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Served]]:
     """Starts the simulated API and points the world at it.
 
-    It passes for the real one: without the header that marks its answers (`marked`) they enter cache and ledger.
-    Afterwards every body that it was sent is held against the SDK's own parameter types.
+    It passes for the real one: without the header that marks its answers (`marked`)
+    they enter cache and ledger. Afterwards every body that it was sent is held against
+    the SDK's own parameter types.
     """
     started: list[Served] = []
 

@@ -1,4 +1,6 @@
-"""Processes of claudebatch: started by the zygote, signalled and waited for by their id."""
+"""Processes of claudebatch: started by the zygote, signalled and waited for by their
+id.
+"""
 
 from __future__ import annotations
 
@@ -127,7 +129,9 @@ class Zygote:
         self._process.wait(PATIENCE_S)
 
     def _heard(self, wait_s: float, what: str) -> int | None:
-        """The next message that says *what*, noting ends on the way; None after *wait_s*."""
+        """The next message that says *what*, noting ends on the way; None after
+        *wait_s*.
+        """
         end = time.monotonic() + wait_s
         while True:
             while b"\n" in self._buffer:

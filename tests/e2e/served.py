@@ -1,4 +1,6 @@
-"""The simulated API in a thread of its own, so that a run in this process can be its client."""
+"""The simulated API in a thread of its own, so that a run in this process can be its
+client.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ PATIENCE_S = 60.0
 
 
 class Served:
-    """A simulated API in a thread of its own, so that a run in this process can be its client."""
+    """A simulated API in a thread of its own, so that a run in this process can be its
+    client.
+    """
 
     def __init__(self, **settings: Any) -> None:
         self._prices = PriceBook.load(at=datetime(2026, 11, 22, tzinfo=UTC))

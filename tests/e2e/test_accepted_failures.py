@@ -1,4 +1,6 @@
-"""What a script can accept: failed rows, some or all of them, and what it need not accept: an empty input."""
+"""What a script can accept: failed rows, some or all of them, and what it need not
+accept: an empty input.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,10 @@ BAD = {"prompt": "[[simulate: error 400]]"}
 
 
 def rows(good, bad):
-    return [*prompts(good), *({"id": f"bad-{n}", "prompt": BAD["prompt"] + str(n)} for n in range(bad))]
+    return [
+        *prompts(good),
+        *({"id": f"bad-{n}", "prompt": BAD["prompt"] + str(n)} for n in range(bad)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -30,12 +35,18 @@ def rows(good, bad):
     ],
     ids=str,
 )
-def test_a_finished_run_ends_with_0_where_no_more_rows_failed_than_are_accepted(world, api, more, code):
+def test_a_finished_run_ends_with_0_where_no_more_rows_failed_than_are_accepted(
+    world, api, more, code
+):
     world.write("in.jsonl", rows(3, 2))
     done = world.claudebatch(*RUN, "--json", *more)
     end = done.lines[-1]
     assert (done.code, end["exit_code"], end["failures_accepted"]) == (code, code, code == 0)
-    assert (end["succeeded"], end["failed"], end["failures"]) == (3, 2, {"invalid_request_error": 2})
+    assert (end["succeeded"], end["failed"], end["failures"]) == (
+        3,
+        2,
+        {"invalid_request_error": 2},
+    )
     assert "--retry-failed" in end["next_command"], "what failed can still be tried again"
     again = world.claudebatch(*RUN, *more)
     assert (again.code, api.requests) == (code, 5), "also when an earlier session has done it all"
@@ -90,7 +101,9 @@ def test_rows_that_are_left_to_be_done_are_no_failed_rows(processes, serve):
     path = processes.write("in.jsonl", rows(700, 1))
     process = processes.launch(*RUN, "-j", "8", "--yes", *ACCEPTING)
     processes.until(lambda: api.requests >= 1)
-    path.write_bytes(path.read_bytes().replace(b'"prompt": "row-699"', b'"prompt": "row-XXX"'))  # not read ahead yet
+    path.write_bytes(
+        path.read_bytes().replace(b'"prompt": "row-699"', b'"prompt": "row-XXX"')
+    )  # not read ahead yet
     done = process.wait()
     assert "1 pending of 701" in done.err
     assert done.code == 1
@@ -100,7 +113,9 @@ EMPTY = {"no bytes": "", "blank lines": "\n\n \n"}
 
 
 @pytest.mark.parametrize("text", EMPTY.values(), ids=EMPTY)
-@pytest.mark.parametrize("command", [RUN, (*RUN, "--dry-run"), ("estimate", "in.jsonl")], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [RUN, (*RUN, "--dry-run"), ("estimate", "in.jsonl")], ids=" ".join
+)
 def test_an_empty_input_is_fine_unless_it_is_called_an_error(world, api, command, text):
     world.path("in.jsonl").write_text(text)
     assert world.claudebatch(*command).code == 0

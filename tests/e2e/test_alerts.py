@@ -1,4 +1,6 @@
-"""Alerts of whole runs: levels of the cap on screen, in log and events, to command and webhook; what a spike does."""
+"""Alerts of whole runs: levels of the cap on screen, in log and events, to command and
+webhook; what a spike does.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ DEAR = {"id": "dear", "prompt": "word " * 4000, "max_tokens": 50}
 
 @pytest.fixture
 def hooks(world: World) -> Path:
-    """A configuration that its user names, with a command that keeps what it gets in the file returned."""
+    """A configuration that its user names, with a command that keeps what it gets in
+    the file returned.
+    """
     kept = world.path("kept.jsonl")
     command = json.dumps([sys.executable, "-c", KEEP, str(kept)])
     name_hooks(world, f"command: {command}, timeout: 30s")
@@ -61,8 +65,14 @@ def test_each_level_of_the_cap_is_told_on_every_way(world: World, hooks: Path) -
     ]  # fmt: skip
     logged = events(world.path("run.log").read_text(), "alert")
     kept = events(hooks.read_text(), "alert")
-    assert [alert["text"] for alert in told] == [alert["text"] for alert in logged] == [alert["text"] for alert in kept]
-    assert {(alert["v"], alert["output"], alert["simulated"]) for alert in kept} == {(1, "out.jsonl", True)}
+    assert (
+        [alert["text"] for alert in told]
+        == [alert["text"] for alert in logged]
+        == [alert["text"] for alert in kept]
+    )
+    assert {(alert["v"], alert["output"], alert["simulated"]) for alert in kept} == {
+        (1, "out.jsonl", True)
+    }
     assert {alert["run"] for alert in kept} == {logged[0]["run"]}
     assert "prompt" not in hooks.read_text()
 
@@ -77,7 +87,9 @@ def test_a_level_is_not_told_again_when_the_run_is_resumed(world: World, hooks: 
 
 
 @pytest.mark.usefixtures("api")
-def test_caps_that_runs_share_have_alerts_too_and_a_later_run_only_those_that_are_left(world: World) -> None:
+def test_caps_that_runs_share_have_alerts_too_and_a_later_run_only_those_that_are_left(
+    world: World,
+) -> None:
     budget = "budget: {day: 0.034, tags: {night: 0.5}}"
     world.path("c.yaml").write_text(f"limits: {{tier: none}}\n{budget}\n", encoding="utf-8")
     told = []
@@ -95,10 +107,14 @@ def test_caps_that_runs_share_have_alerts_too_and_a_later_run_only_those_that_ar
 
 @pytest.mark.usefixtures("api")
 def test_a_level_of_a_shared_cap_that_the_last_answer_passes_is_told(world: World) -> None:
-    world.path("c.yaml").write_text("limits: {tier: none}\nbudget: {day: 0.0018}\n", encoding="utf-8")
+    world.path("c.yaml").write_text(
+        "limits: {tier: none}\nbudget: {day: 0.0018}\n", encoding="utf-8"
+    )
     world.write("in.jsonl", prompts(1, max_tokens=100))
     done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "-c", "c.yaml", "--json")
-    assert [(alert["scope"], alert["percent"]) for alert in events(done.out, "alert")] == [("day", 50)]
+    assert [(alert["scope"], alert["percent"]) for alert in events(done.out, "alert")] == [
+        ("day", 50)
+    ]
 
 
 @pytest.mark.usefixtures("api")
@@ -109,7 +125,9 @@ def test_a_cap_below_what_was_spent_already_is_no_news(world: World, scope: str)
     for cap in ("0.02", "0.005"):
         text = f"limits: {{tier: none}}\nbudget: {{{scope}: {cap}}}\n"
         world.path("c.yaml").write_text(text, encoding="utf-8")
-        done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "-c", "c.yaml", "--json", "-j", "2")
+        done = world.claudebatch(
+            "run", "in.jsonl", "-o", "out.jsonl", "-c", "c.yaml", "--json", "-j", "2"
+        )
         assert done.code == 3
         told.append([alert["text"] for alert in events(done.out, "alert")])
     assert told[0] and told[1] == []
@@ -134,17 +152,25 @@ def test_the_webhook_gets_the_alert_and_no_key(world: World) -> None:
 
 def test_the_end_of_a_run_waits_for_an_alert_that_is_not_handed_over_yet(world: World) -> None:
     kept = world.path("kept.jsonl")
-    name_hooks(world, f"command: {json.dumps([sys.executable, '-c', LATE, str(kept)])}, timeout: 30s, at_percent: [1]")
+    name_hooks(
+        world,
+        f"command: {json.dumps([sys.executable, '-c', LATE, str(kept)])}, timeout: 30s, "
+        f"at_percent: [1]",
+    )
     world.write("in.jsonl", prompts(1, max_tokens=100))
     output = str(world.path("out.jsonl"))
-    done = world.claudebatch("run", "in.jsonl", "-o", output, "-c", "hooks.yaml", "--simulate", "--budget", "0.01")
+    done = world.claudebatch(
+        "run", "in.jsonl", "-o", output, "-c", "hooks.yaml", "--simulate", "--budget", "0.01"
+    )
     assert done.code == 0
     [alert] = events(kept.read_text(), "alert")
     assert alert["output"] == "out.jsonl"
     assert str(world.folder) not in kept.read_text()
 
 
-@pytest.mark.parametrize("setting", ["webhook: 'http://127.0.0.1:1/secret'", "command: [/nonexistent/program]"])
+@pytest.mark.parametrize(
+    "setting", ["webhook: 'http://127.0.0.1:1/secret'", "command: [/nonexistent/program]"]
+)
 def test_one_who_takes_nothing_costs_one_notice(world: World, setting: str) -> None:
     name_hooks(world, f"{setting}, at_percent: [10, 20, 30]")
     done = capped(world, 20, "--budget", "0.03", "-j", "2")
@@ -167,15 +193,31 @@ def test_a_configuration_that_lies_in_the_folder_runs_no_command(world: World) -
 @pytest.fixture
 def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows of five requests, however quickly they come."""
-    monkeypatch.setattr(alerts, "SpikeSettings", partial(SpikeSettings, window_s=0.0, window_costs=5))
+    monkeypatch.setattr(
+        alerts, "SpikeSettings", partial(SpikeSettings, window_s=0.0, window_costs=5)
+    )
 
 
 def spiking(world: World, on_spike: str, *more: str) -> Any:
     """A run of 60 cheap rows, then dear ones, one at a time."""
     rows = [*prompts(60, max_tokens=50), *({**DEAR, "id": f"dear-{n}"} for n in range(40))]
     world.write("in.jsonl", rows)
-    world.path("c.yaml").write_text(f"{QUICK}monitor: {{on_spike: {on_spike}, pause: 0.2s}}\n", encoding="utf-8")
-    arguments = ("run", "in.jsonl", "-o", "out.jsonl", "-c", "c.yaml", "--simulate", "--no-cache", "--json", "-j", "1")
+    world.path("c.yaml").write_text(
+        f"{QUICK}monitor: {{on_spike: {on_spike}, pause: 0.2s}}\n", encoding="utf-8"
+    )
+    arguments = (
+        "run",
+        "in.jsonl",
+        "-o",
+        "out.jsonl",
+        "-c",
+        "c.yaml",
+        "--simulate",
+        "--no-cache",
+        "--json",
+        "-j",
+        "1",
+    )
     return world.claudebatch(*arguments, *more)
 
 
@@ -210,7 +252,9 @@ def test_a_stop_that_comes_with_the_last_row_stops_nothing(
     monkeypatch.setattr(session, "watch", watch)
     world.path("c.yaml").write_text(QUICK, encoding="utf-8")
     world.write("in.jsonl", prompts(rows, max_tokens=50))
-    done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "-c", "c.yaml", "--simulate", "--json", "-j", "1")
+    done = world.claudebatch(
+        "run", "in.jsonl", "-o", "out.jsonl", "-c", "c.yaml", "--simulate", "--json", "-j", "1"
+    )
     assert done.code == code
     [end] = events(done.out, "done")
     assert end["stop_reason"] == (None if code == 0 else "spend is odd")
@@ -222,6 +266,8 @@ def test_a_spike_pauses_the_run_which_then_comes_to_its_end(world: World) -> Non
     assert done.code == 0
     assert len(world.results()) == 100
     alerts = events(done.out, "alert")
-    assert {(alert["kind"], alert["action"], alert["pause_s"]) for alert in alerts} == {("spike", "pause", 0.2)}
+    assert {(alert["kind"], alert["action"], alert["pause_s"]) for alert in alerts} == {
+        ("spike", "pause", 0.2)
+    }
     [end] = events(done.out, "done")
     assert any(wait["reason"] == "spending paused" for wait in end["bound_by"])

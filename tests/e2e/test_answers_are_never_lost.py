@@ -1,4 +1,6 @@
-"""Attacks on what was paid for: it must reach the results, once, and never be paid for again."""
+"""Attacks on what was paid for: it must reach the results, once, and never be paid for
+again.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ def journal(world, sql, *values, output="out.jsonl"):
 
 
 def test_an_answer_without_its_result_line_is_shown_and_not_asked_again(world, serve):
-    """The moment between an attempt's commit and its result's, with no response cache to hide it."""
+    """The moment between an attempt's commit and its result's, with no response cache
+    to hide it.
+    """
     api = serve()
     world.write("in.jsonl", prompts(3))
     assert world.claudebatch(*RUN, "--no-cache").code == 0
@@ -105,7 +109,9 @@ def test_piped_input_goes_to_results_on_another_disk(world, serve):
     serve()
     elsewhere = tempfile.mkdtemp(dir="/dev/shm")
     try:
-        done = world.claudebatch("run", "-", "-o", f"{elsewhere}/out.jsonl", stdin=b'{"prompt": "x"}\n')
+        done = world.claudebatch(
+            "run", "-", "-o", f"{elsewhere}/out.jsonl", stdin=b'{"prompt": "x"}\n'
+        )
         assert done.code == 0, done.err
     finally:
         shutil.rmtree(elsewhere)

@@ -18,7 +18,9 @@ HAIKU = "claude-haiku-5-5"
 def money(world, api, cap):
     """(billed, settled, unknown), with every promise about them checked."""
     billed, settled = api.stats()["billed_pico"], world.settled()
-    unknown = world.query("SELECT coalesce(sum(worst), 0) FROM attempts WHERE state IN (0, 3)")[0][0]
+    unknown = world.query("SELECT coalesce(sum(worst), 0) FROM attempts WHERE state IN (0, 3)")[0][
+        0
+    ]
     assert settled <= billed <= settled + unknown <= from_usd(Decimal(cap))
     return billed, settled, unknown
 
@@ -110,7 +112,9 @@ def test_an_answer_that_was_lost_counts_at_its_worst_case(world, serve):
 
 
 def test_a_model_without_a_price_is_refused_under_a_cap_before_anything_is_sent(world, api):
-    world.write("in.jsonl", [*prompts(2), {"id": "x", "prompt": "y", "model": "claude-unheard-of-9"}])
+    world.write(
+        "in.jsonl", [*prompts(2), {"id": "x", "prompt": "y", "model": "claude-unheard-of-9"}]
+    )
     done = world.claudebatch(*RUN, "--budget", "5")
     assert (done.code, api.requests) == (2, 0)
     assert "no price is known for claude-unheard-of-9, and the run has a cap" in done.err

@@ -25,14 +25,30 @@ def billed(api) -> int:
         {"system": "Zwölf Boxkämpfer: ½ ㍿ \ufdfa"},
         {"inference_geo": "us"},
         {"max_tokens": 20_000},
-        {"system": [{"type": "text", "text": "y" * 5000, "cache_control": {"type": "ephemeral", "ttl": "1h"}}]},
+        {
+            "system": [
+                {
+                    "type": "text",
+                    "text": "y" * 5000,
+                    "cache_control": {"type": "ephemeral", "ttl": "1h"},
+                }
+            ]
+        },
     ],
     ids=["plain", "unicode", "geo", "streamed", "cached"],
 )
 def test_the_hold_is_what_such_a_request_costs(world, serve, extra):
     api = serve(adversarial=True)
     world.write(
-        "in.jsonl", [{"id": 1, "max_tokens": 50, "messages": [{"role": "user", "content": "x" * 999}], **extra}]
+        "in.jsonl",
+        [
+            {
+                "id": 1,
+                "max_tokens": 50,
+                "messages": [{"role": "user", "content": "x" * 999}],
+                **extra,
+            }
+        ],
     )
     done = world.claudebatch(*RUN, "--budget", "5")
     assert done.code == 0, done.err
@@ -46,7 +62,11 @@ def test_the_hold_is_what_such_a_request_costs(world, serve, extra):
 @pytest.mark.parametrize("seed", range(3))
 def test_the_cap_is_never_passed_and_used_up_but_for_less_than_one_hold(world, serve, seed):
     rng = random.Random(seed)
-    api = serve(adversarial=True, latency="uniform:0.001,0.02", faults={"529": 0.05, "cut": 0.05, "reset": 0.03})
+    api = serve(
+        adversarial=True,
+        latency="uniform:0.001,0.02",
+        faults={"529": 0.05, "cut": 0.05, "reset": 0.03},
+    )
     rows = [
         {"id": n, "prompt": "x" * rng.randint(1, 4000) + str(n), "max_tokens": rng.choice([50, 300, 2000]),
          "model": rng.choice([HAIKU, SONNET])}
@@ -64,7 +84,8 @@ def test_the_cap_is_never_passed_and_used_up_but_for_less_than_one_hold(world, s
 
 
 def test_near_the_cap_requests_are_counted_so_that_more_of_them_fit(world, serve):
-    # The bound of long English text is two and a half times what it has; output is next to nothing.
+    # The bound of long English text is two and a half times what it has; output is next
+    # to nothing.
     api = serve()
     world.write("in.jsonl", prompts(40, model=HAIKU, max_tokens=10, prompt="word " * 4000))
     cap = from_usd(Decimal("0.03"))
@@ -74,14 +95,19 @@ def test_near_the_cap_requests_are_counted_so_that_more_of_them_fit(world, serve
     ((worst, least),) = world.query("SELECT max(worst), min(worst) FROM attempts")
     assert least < worst / 2, "the last holds were smaller"
     assert cap - worst < cap - least < billed(api) <= cap
-    assert 3 <= api.stats()["other_requests"] < 40, "not every row that is left is counted only to be refused"
+    assert 3 <= api.stats()["other_requests"] < 40, (
+        "not every row that is left is counted only to be refused"
+    )
 
 
 def test_what_cannot_be_counted_keeps_its_bound(world, serve):
     api = serve()
     document = {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}}
     content = [document, {"type": "text", "text": "?"}]
-    world.write("in.jsonl", [{"id": 1, "max_tokens": 10, "messages": [{"role": "user", "content": content}]}])
+    world.write(
+        "in.jsonl",
+        [{"id": 1, "max_tokens": 10, "messages": [{"role": "user", "content": content}]}],
+    )
     assert world.claudebatch(*RUN, "--budget", "0.50").code == 3
     assert (api.requests, api.stats()["other_requests"]) == (0, 0)
 

@@ -1,4 +1,6 @@
-"""`runs check`: bits that flip on the disk are found, told, and mended from copies; never shown, never paid for."""
+"""`runs check`: bits that flip on the disk are found, told, and mended from copies;
+never shown, never paid for.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ CHECK = ("runs", "check", "out.jsonl", "--json")
 
 ANSWER = "UPDATE attempts SET body = CAST(replace(CAST(body AS TEXT), 'a', 'b') AS BLOB) WHERE attempt = 2"
 AMOUNT = "UPDATE attempts SET cost = cost + 1 WHERE attempt = 3"
-RESULT = "UPDATE results SET head = CAST(replace(CAST(head AS TEXT), '1', '2') AS BLOB) WHERE row = 4"
+RESULT = (
+    "UPDATE results SET head = CAST(replace(CAST(head AS TEXT), '1', '2') AS BLOB) WHERE row = 4"
+)
 
 
 @pytest.fixture
@@ -28,7 +32,9 @@ def done(world: World, api):
     return world.path("out.jsonl").read_bytes()
 
 
-def damage(world: World, *statements: str, file: str = "out.jsonl.claudebatch/journal.sqlite") -> None:
+def damage(
+    world: World, *statements: str, file: str = "out.jsonl.claudebatch/journal.sqlite"
+) -> None:
     """Change what a disk might change."""
     with closing(sqlite3.connect(world.path(file), isolation_level=None)) as database:
         for statement in statements:
@@ -53,9 +59,15 @@ def test_a_run_as_it_was_written_is_sound_by_any_of_its_names(world, api, done):
 
 @pytest.mark.parametrize(
     ("statement", "field", "numbers"),
-    [(ANSWER, "damaged_answers", [2]), (AMOUNT, "damaged_records", [3]), (RESULT, "damaged_results", [4])],
+    [
+        (ANSWER, "damaged_answers", [2]),
+        (AMOUNT, "damaged_records", [3]),
+        (RESULT, "damaged_results", [4]),
+    ],
 )
-def test_what_is_damaged_is_told_shown_to_nobody_and_mended(world, api, done, statement, field, numbers):
+def test_what_is_damaged_is_told_shown_to_nobody_and_mended(
+    world, api, done, statement, field, numbers
+):
     ((n,),) = world.query("SELECT n FROM results WHERE row = 4")
     damage(world, statement)
     found = checked(world, code=6)
@@ -71,8 +83,12 @@ def test_what_is_damaged_is_told_shown_to_nobody_and_mended(world, api, done, st
 
 
 @pytest.mark.parametrize("damage_done", ["cost = 0", "simulated = 1", "worst = 0, state = 0"])
-@pytest.mark.parametrize("command", [RUN, ("runs", "settle", "out.jsonl", "--as", "free")], ids=["run", "settle"])
-def test_a_damaged_amount_never_takes_the_place_of_what_the_ledger_knows(world, api, done, damage_done, command):
+@pytest.mark.parametrize(
+    "command", [RUN, ("runs", "settle", "out.jsonl", "--as", "free")], ids=["run", "settle"]
+)
+def test_a_damaged_amount_never_takes_the_place_of_what_the_ledger_knows(
+    world, api, done, damage_done, command
+):
     before = world.ledger()
     damage(world, f"UPDATE attempts SET {damage_done} WHERE attempt = 2")
     assert world.claudebatch(*command).code == 6
@@ -89,7 +105,9 @@ def test_an_answer_comes_out_of_the_line_of_any_row_that_shares_it(world, api):
     world.write("in.jsonl", [*rows[1:], rows[0] | {"id": "twin"}])  # the row that was asked is gone
     assert world.claudebatch(*RUN).code == 0
     shutil.rmtree(world.home / "cache")
-    ((attempt,),) = world.query("SELECT attempt FROM results x JOIN rows r USING (row) WHERE r.id = 'twin'")
+    ((attempt,),) = world.query(
+        "SELECT attempt FROM results x JOIN rows r USING (row) WHERE r.id = 'twin'"
+    )
     damage(world, f"UPDATE attempts SET body = x'0000' WHERE attempt = {attempt}")
     assert checked(world, "--repair", code=0)["restored"] == 1
     assert world.claudebatch(*RUN).code == 0
@@ -99,7 +117,10 @@ def test_an_answer_comes_out_of_the_line_of_any_row_that_shares_it(world, api):
 def test_a_row_that_fell_out_of_the_index_comes_back_with_its_answer(world, api, done):
     damage(world, "UPDATE rows SET live = 0 WHERE row = 3")
     assert world.claudebatch(*RUN).code == 0
-    assert (sorted(world.path("out.jsonl").read_bytes().splitlines()), api.requests) == (sorted(done.splitlines()), 5)
+    assert (sorted(world.path("out.jsonl").read_bytes().splitlines()), api.requests) == (
+        sorted(done.splitlines()),
+        5,
+    )
 
 
 def test_an_answer_comes_out_of_the_response_cache_where_the_results_are_gone_too(world, api, done):
@@ -173,7 +194,9 @@ def test_amounts_in_the_ledger_are_compared_with_the_journal(world, api, done, s
     assert world.ledger() == before
 
 
-def test_a_journal_that_sqlite_cannot_read_is_told_and_the_others_are_checked_all_the_same(world, api, done):
+def test_a_journal_that_sqlite_cannot_read_is_told_and_the_others_are_checked_all_the_same(
+    world, api, done
+):
     other = world.claudebatch("run", "in.jsonl", "-o", "other.jsonl", "-q")
     assert other.code == 0
     journal = world.path("out.jsonl.claudebatch/journal.sqlite")
@@ -191,7 +214,11 @@ def test_a_rehearsal_is_checked_against_books_of_its_own(world, api):
     world.write("in.jsonl", prompts(3))
     assert world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "--simulate", "-q").code == 0
     assert checked(world, code=0)["ledger_agrees"] is True
-    damage(world, "UPDATE spend SET spent = spent + 1", file=str(world.home / "state" / "simulated" / "spend.sqlite"))
+    damage(
+        world,
+        "UPDATE spend SET spent = spent + 1",
+        file=str(world.home / "state" / "simulated" / "spend.sqlite"),
+    )
     assert checked(world, code=6)["ledger_agrees"] is False
 
 

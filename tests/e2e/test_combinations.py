@@ -1,4 +1,6 @@
-"""Attacks by combination: options that each work alone, deaths at system calls, inputs that change."""
+"""Attacks by combination: options that each work alone, deaths at system calls, inputs
+that change.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def money_agrees(world, api):
 
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="needs strace")
-@pytest.mark.parametrize("call", ["fdatasync", "pwrite64", "write", "fsync", "ftruncate", "unlink", "rename"])
+@pytest.mark.parametrize(
+    "call", ["fdatasync", "pwrite64", "write", "fsync", "ftruncate", "unlink", "rename"]
+)
 def test_death_at_a_system_call(world, serve, call):
     api = serve(latency="uniform:0.01,0.03")
     world.write("in.jsonl", prompts(60, max_tokens=500))
@@ -56,7 +60,9 @@ def test_two_signals_leave_every_attempt_at_its_worst_case(processes, serve):
     process = world.launch(*RUN, "-j", "8", "--no-cache")
     world.until(lambda: api.requests >= 8)
     process.send(signal.SIGINT)
-    world.until(lambda: "stopping" in process.err or "SIGINT" in process.err or "interrupted" in process.err)
+    world.until(
+        lambda: "stopping" in process.err or "SIGINT" in process.err or "interrupted" in process.err
+    )
     process.send(signal.SIGINT)
     done = process.wait()
     assert done.code == 130, done.err
@@ -81,7 +87,8 @@ def test_kept_answers_come_under_a_cap_that_is_used_up(world, api):
 @pytest.mark.parametrize("fault", ["cut", "529", "404", "html", "reset"])
 def test_equal_rows_share_a_failure_and_the_cap_holds(world, serve, fault):
     world.configure(
-        "fallbacks: {claude-sonnet-5-5: [claude-haiku-5-5]}\nbreaker: {minimum_calls: 5, wait_open_s: 0.1}\n"
+        "fallbacks: {claude-sonnet-5-5: [claude-haiku-5-5]}\nbreaker: {minimum_calls: 5, "
+        "wait_open_s: 0.1}\n"
     )
     api = serve(faults={fault: 0.5})
     rows = [{"id": f"r{n}", "prompt": f"p{n % 9}", "max_tokens": 200} for n in range(60)]
@@ -89,9 +96,9 @@ def test_equal_rows_share_a_failure_and_the_cap_holds(world, serve, fault):
     for _ in range(4):
         done = world.claudebatch(*RUN, "--budget", "0.02", "--retry-failed", "--max-outage", "3s")
         assert done.code in (0, 1, 3, 5), done.err
-        (total,) = world.query("SELECT sum(cost) + sum(CASE WHEN state IN (0, 3) THEN worst ELSE 0 END) FROM attempts")[
-            0
-        ]
+        (total,) = world.query(
+            "SELECT sum(cost) + sum(CASE WHEN state IN (0, 3) THEN worst ELSE 0 END) FROM attempts"
+        )[0]
         assert (total or 0) <= 0.02 * 10**12
         assert api.stats()["billed_pico"] <= 0.02 * 10**12
         money_agrees(world, api)
@@ -127,7 +134,10 @@ def test_an_index_that_was_not_agreed_to_does_not_make_our_file_an_edited_one(wo
     rows = prompts(3, max_tokens=10)
     world.write("in.jsonl", rows)
     assert world.claudebatch(*RUN).code == 0
-    world.write("in.jsonl", [*rows[1:], *[{"id": f"x{n}", "prompt": f"x{n}", "max_tokens": 1000} for n in range(200)]])
+    world.write(
+        "in.jsonl",
+        [*rows[1:], *[{"id": f"x{n}", "prompt": f"x{n}", "max_tokens": 1000} for n in range(200)]],
+    )
     assert world.claudebatch(*RUN).code == 2
     done = world.claudebatch(*RUN, "--yes")
     assert done.code == 0
@@ -160,7 +170,9 @@ def test_the_same_rows_on_standard_output_after_a_dead_retry(world, serve):
 
 
 def test_real_answers_survive_a_stray_simulator(world, serve):
-    """A key's run is interrupted, goes on by mistake against a simulator, and then as it began."""
+    """A key's run is interrupted, goes on by mistake against a simulator, and then as
+    it began.
+    """
     api = serve(script=("ok",) * 10 + ("402",) * 40)
     world.write("in.jsonl", prompts(20))
     assert world.claudebatch(*RUN, "-j", "1", "--no-cache").code == 4
@@ -176,4 +188,6 @@ def test_real_answers_survive_a_stray_simulator(world, serve):
     api.set_faults({})
     world.claudebatch(*RUN, "--no-cache")
     found = world.results()
-    assert {id_: found[id_] for id_ in paid} == paid, "paid answers were thrown away with the rehearsal"
+    assert {id_: found[id_] for id_ in paid} == paid, (
+        "paid answers were thrown away with the rehearsal"
+    )

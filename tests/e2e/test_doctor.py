@@ -45,9 +45,13 @@ def test_a_broken_configuration_is_an_error_of_its_own(world) -> None:
 
 
 def test_the_drill_itself_on_a_real_disk(world) -> None:
-    world.environment["PYTHONPATH"] = str(Path(claudebatch.__file__).parents[1])  # where it is not installed
+    world.environment["PYTHONPATH"] = str(
+        Path(claudebatch.__file__).parents[1]
+    )  # where it is not installed
     done = world.claudebatch("doctor", "--offline", "--drill", "--json")
     found = {finding["name"]: finding for finding in json.loads(done.out)["findings"]}
     assert found["drill"]["state"] == "ok", found["drill"]
     assert found["drill"]["text"].startswith("2 deaths in the middle of 200 rows")
-    assert [path.name for path in world.work.iterdir()] == ["claudebatch.yaml"], "nothing is left behind"
+    assert [path.name for path in world.work.iterdir()] == ["claudebatch.yaml"], (
+        "nothing is left behind"
+    )

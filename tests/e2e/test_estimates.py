@@ -1,4 +1,6 @@
-"""An estimate is right the second time: by the user's own answers, and by the API's count where it is asked for."""
+"""An estimate is right the second time: by the user's own answers, and by the API's
+count where it is asked for.
+"""
 
 from __future__ import annotations
 
@@ -12,17 +14,32 @@ import pytest
 from claudebatch.simulator.reading import RequestReader
 
 ROWS = 240
-WORDS = ("price", "order", "customer", "late", "refund", "box", "Zürich", "delivery", "again", "please")
+WORDS = (
+    "price",
+    "order",
+    "customer",
+    "late",
+    "refund",
+    "box",
+    "Zürich",
+    "delivery",
+    "again",
+    "please",
+)
 
 
 def letters(seed: int) -> list[dict[str, str]]:
-    """A file of one kind: texts of different lengths, whose answers are log-normal in length."""
+    """A file of one kind: texts of different lengths, whose answers are log-normal in
+    length.
+    """
     rng = random.Random(seed)
     rows = []
     for number in range(ROWS):
         text = " ".join(rng.choice(WORDS) for _ in range(rng.randint(20, 200)))
         length = max(1, round(rng.lognormvariate(math.log(180), 0.7)))
-        rows.append({"id": f"{seed}-{number}", "prompt": f"Answer: {text} [[simulate: tokens {length}]]"})
+        rows.append(
+            {"id": f"{seed}-{number}", "prompt": f"Answer: {text} [[simulate: tokens {length}]]"}
+        )
     return rows
 
 
@@ -71,7 +88,9 @@ def test_from_the_second_run_of_a_kind_the_expected_dollars_are_within_a_tenth(w
         offs.append(off(told["expected_usd"], came["spent_usd"]))
         assert Decimal(came["spent_usd"]) < Decimal(told["worst_usd"])
         assert seed == 1 or Decimal(told["low_usd"]) < Decimal(came["spent_usd"])
-        assert came["expected_now_usd"] == told["expected_usd"], "the summary puts the same estimate beside it"
+        assert came["expected_now_usd"] == told["expected_usd"], (
+            "the summary puts the same estimate beside it"
+        )
     assert offs[0] > Decimal("0.5"), "the first one can only guess"
     assert max(offs[1:]) < Decimal("0.1")
     assert told["routes"][0]["output_basis"]["sample"] == 2 * ROWS
@@ -95,14 +114,20 @@ def test_rehearsals_teach_nothing_to_real_estimates(world):
     world.write("in.jsonl", letters(1)[:30])
     run(world, "in.jsonl", "--simulate")
     assert (
-        estimate(world, "in.jsonl", "--simulate", "--fresh", "--no-cache")["routes"][0]["output_basis"]["sample"] == 30
+        estimate(world, "in.jsonl", "--simulate", "--fresh", "--no-cache")["routes"][0][
+            "output_basis"
+        ]["sample"]
+        == 30
     )
     assert estimate(world, "in.jsonl")["routes"][0]["output_basis"] == {"method": "rule"}
 
 
 def test_a_dry_run_is_an_estimate(world):
     world.write("in.jsonl", letters(1)[:5])
-    dry, told = (world.claudebatch(*words) for words in (("run", "in.jsonl", "--dry-run"), ("estimate", "in.jsonl")))
+    dry, told = (
+        world.claudebatch(*words)
+        for words in (("run", "in.jsonl", "--dry-run"), ("estimate", "in.jsonl"))
+    )
     assert dry.out == told.out
     assert "Nothing was sent." in told.out
 
@@ -119,7 +144,11 @@ def test_only_count_sends_anything_and_it_is_the_rows_that_are_counted(world, se
     assert (basis["method"], basis["sample"]) == ("counted", 20)
     assert exact["input_basis"]["standard_error"] == 0
     wrong = abs(counted["routes"][0]["input_tokens"] / exact["input_tokens"] - 1)
-    assert wrong < 4 * basis["standard_error"] < abs(guessed["routes"][0]["input_tokens"] / exact["input_tokens"] - 1)
+    assert (
+        wrong
+        < 4 * basis["standard_error"]
+        < abs(guessed["routes"][0]["input_tokens"] / exact["input_tokens"] - 1)
+    )
     assert world.ledger() == (0, 0)
 
 
@@ -152,10 +181,15 @@ def test_what_other_models_and_batches_would_cost(world, serve):
     prices = {other["model"]: Decimal(other["expected_usd"]) for other in told["elsewhere"]}
     assert list(prices.values()) == sorted(prices.values()), "the cheapest first"
     assert prices["claude-haiku-5-5"] == Decimal(told["expected_usd"])
-    assert Decimal(told["batch_usd"]) == pytest.approx(Decimal(told["expected_usd"]) / 2, rel=Decimal("1e-6"))
+    assert Decimal(told["batch_usd"]) == pytest.approx(
+        Decimal(told["expected_usd"]) / 2, rel=Decimal("1e-6")
+    )
     assert "claude-mythos-preview" not in prices, "retired"
-    # The same tokenizer at twenty times the price; the answers are expected to be as long as Haiku's were.
-    assert prices["claude-sonnet-5-5"] == pytest.approx(20 * prices["claude-haiku-5-5"], rel=Decimal("0.001"))
+    # The same tokenizer at twenty times the price; the answers are expected to be as
+    # long as Haiku's were.
+    assert prices["claude-sonnet-5-5"] == pytest.approx(
+        20 * prices["claude-haiku-5-5"], rel=Decimal("0.001")
+    )
     # A tokenizer with fewer tokens for the same text, at ten times the price.
     assert 7 < prices["claude-haiku-4-5"] / prices["claude-haiku-5-5"] < 8
     actual = run(world, "in.jsonl", "-o", "sonnet.jsonl", "-m", "claude-sonnet-5-5")
@@ -171,11 +205,14 @@ def test_another_model_would_have_to_answer_what_the_cache_answers_as_it_is(worl
     haiku = ("-m", "claude-haiku-5-5")
     half, whole = (estimate(world, "in.jsonl", *haiku, *more) for more in ((), ("--no-cache",)))
     half_at, whole_at = (
-        {other["model"]: other["expected_usd"] for other in told["elsewhere"]} for told in (half, whole)
+        {other["model"]: other["expected_usd"] for other in told["elsewhere"]}
+        for told in (half, whole)
     )
     assert half_at.pop("claude-haiku-5-5") == half["expected_usd"]
     assert whole_at.pop("claude-haiku-5-5") == whole["expected_usd"] != half["expected_usd"]
-    assert [off(half_at[model], whole_at[model]) < Decimal("0.001") for model in whole_at] == [True] * len(whole_at)
+    assert [off(half_at[model], whole_at[model]) < Decimal("0.001") for model in whole_at] == [
+        True
+    ] * len(whole_at)
     done = world.claudebatch("estimate", "in.jsonl", *haiku)
     assert "all rows on" in done.out
     assert "another model is asked for answers of its own" in done.out

@@ -1,4 +1,6 @@
-"""Attacks from below and outside: full disks, ledgers that break, words that no file can hold, keys in messages."""
+"""Attacks from below and outside: full disks, ledgers that break, words that no file
+can hold, keys in messages.
+"""
 
 from __future__ import annotations
 
@@ -99,7 +101,13 @@ MESSAGE = {
         {"content": [{"type": "text", "text": "half \ud800"}]},
         {"model": "half \ud800"},
         {"id": "a\u0000b", "stop_reason": "x\u0000y"},
-        {"usage": {"input_tokens": 10**9, "output_tokens": 10**9, "cache_read_input_tokens": 10**9}},
+        {
+            "usage": {
+                "input_tokens": 10**9,
+                "output_tokens": 10**9,
+                "cache_read_input_tokens": 10**9,
+            }
+        },
         {"usage": {"input_tokens": 10**30, "output_tokens": 1}},
         {"usage": {"input_tokens": -5, "output_tokens": -5}},
     ],
@@ -113,7 +121,9 @@ def test_a_strange_message_never_crashes_the_run(world, stranger, more):
     assert spent >= 0 and held >= 0
 
 
-@pytest.mark.parametrize("key", ["sk-ant-secret\n", "sk-ant-secret\nx-evil: 1", "sk-ant-sécret", "sk-ant-secret\x00"])
+@pytest.mark.parametrize(
+    "key", ["sk-ant-secret\n", "sk-ant-secret\nx-evil: 1", "sk-ant-sécret", "sk-ant-secret\x00"]
+)
 def test_a_key_that_no_header_can_hold_is_told_nowhere(world, api, key):
     if "\x00" in key:
         pytest.skip("no environment holds it")
@@ -135,8 +145,12 @@ def test_a_ledger_that_breaks_loses_no_answer_and_ends_with_6(processes, serve):
     world.until(lambda: api.requests > 10)
     ledger = world.home / "state" / "spend.sqlite"
     with sqlite3.connect(ledger) as connection:
-        connection.execute("CREATE TRIGGER broken BEFORE UPDATE ON spend BEGIN SELECT raise(ABORT, 'broken'); END")
-        connection.execute("CREATE TRIGGER broken2 BEFORE INSERT ON spend BEGIN SELECT raise(ABORT, 'broken'); END")
+        connection.execute(
+            "CREATE TRIGGER broken BEFORE UPDATE ON spend BEGIN SELECT raise(ABORT, 'broken'); END"
+        )
+        connection.execute(
+            "CREATE TRIGGER broken2 BEFORE INSERT ON spend BEGIN SELECT raise(ABORT, 'broken'); END"
+        )
     connection.close()
     done = process.wait()
     assert done.code == 6, (done.code, done.err)

@@ -1,4 +1,6 @@
-"""What we say on a stream that takes nothing: data that is lost ends with 6, talk that is lost changes nothing."""
+"""What we say on a stream that takes nothing: data that is lost ends with 6, talk that
+is lost changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def test_a_report_that_cannot_be_written_ends_with_6_and_no_traceback(processes,
     assert "Traceback" not in done.err
 
 
-@pytest.mark.parametrize(("command", "code"), [(("run", "in.jsonl", "-o", "o.jsonl"), 0), (("run", "none.jsonl"), 2)])
+@pytest.mark.parametrize(
+    ("command", "code"), [(("run", "in.jsonl", "-o", "o.jsonl"), 0), (("run", "none.jsonl"), 2)]
+)
 def test_talk_that_nobody_hears_changes_no_exit_code(processes, api, full, command, code):
     processes.write("in.jsonl", prompts(2))
     assert processes.launch(*command, stderr=full).wait().code == code

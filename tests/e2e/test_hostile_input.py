@@ -1,7 +1,9 @@
-"""Whatever an input file holds: taken exactly, or refused with file, line, reason and fix, before any money moves.
+"""Whatever an input file holds: taken exactly, or refused with file, line, reason and
+fix, before any money moves.
 
-hostile_input.txt has the words of every case, for both ways to treat a bad row: a change of them is seen in review.
-`CLAUDEBATCH_GOLDEN=1 pytest tests/e2e/test_hostile_input.py` writes it anew.
+hostile_input.txt has the words of every case, for both ways to treat a bad row: a
+change of them is seen in review. `CLAUDEBATCH_GOLDEN=1 pytest
+tests/e2e/test_hostile_input.py` writes it anew.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ def told(world, name: str, mode: str) -> str:
 @pytest.mark.parametrize("name", FILES)
 def test_a_hostile_file_is_taken_or_refused_in_these_words(world, name, mode):
     found = told(world, name, mode)
-    assert all(character >= " " or character == "\n" for character in found), "control characters on the screen"
+    assert all(character >= " " or character == "\n" for character in found), (
+        "control characters on the screen"
+    )
     if os.environ.get("CLAUDEBATCH_GOLDEN"):
         with GOLDEN.open("a", encoding="utf-8") as file:
             file.write(found + "\n\n")

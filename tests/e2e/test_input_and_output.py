@@ -1,4 +1,6 @@
-"""Where prompts come from and where results go: files, standard input, standard output, order, bad rows."""
+"""Where prompts come from and where results go: files, standard input, standard output,
+order, bad rows.
+"""
 
 from __future__ import annotations
 
@@ -38,11 +40,15 @@ def test_ordered_results_on_standard_output_are_in_the_inputs_order(world, serve
     assert [line["id"] for line in done.lines] == [f"row-{n}" for n in range(30)]
 
 
-def test_ordered_results_in_a_file_are_in_the_inputs_order_also_after_an_unordered_session(world, serve):
+def test_ordered_results_in_a_file_are_in_the_inputs_order_also_after_an_unordered_session(
+    world, serve
+):
     api = serve(latency="uniform:0.001,0.05")
     world.write("in.jsonl", prompts(30))
     assert world.claudebatch(*RUN, "-n", "20").code == 0
-    assert list(world.results()) != [f"row-{n}" for n in range(20)], "they came as they were finished"
+    assert list(world.results()) != [f"row-{n}" for n in range(20)], (
+        "they came as they were finished"
+    )
     assert world.claudebatch(*RUN, "--ordered").code == 0
     assert list(world.results()) == [f"row-{n}" for n in range(30)]
     before = world.path("out.jsonl").read_bytes()
@@ -64,7 +70,9 @@ def test_standard_input_without_o_answers_on_standard_output(world, api):
     assert done.code == 0
     assert [line["status"] for line in done.lines] == ["succeeded"]
     again = world.claudebatch("run", "-", stdin=b'{"prompt": "hi"}\n')
-    assert (again.out, api.requests) == (done.out, 1), "the same prompts piped in again are the same run"
+    assert (again.out, api.requests) == (done.out, 1), (
+        "the same prompts piped in again are the same run"
+    )
     other = world.claudebatch("run", "-", stdin=b'{"prompt": "ho"}\n')
     assert len(other.lines) == 1
     assert api.requests == 2
@@ -94,7 +102,9 @@ def test_standard_input_that_is_a_terminal_is_not_waited_for(world, api):
 def test_several_inputs_are_one_run(world, api):
     world.write("a.jsonl", [{"id": "a", "prompt": "1"}, "plain"])
     world.write("b.jsonl", [{"id": "b", "prompt": "2"}, "plain"])
-    done = world.claudebatch("run", "a.jsonl", "b.jsonl", "-", "-o", "out.jsonl", stdin=b'{"id": "c", "prompt": "3"}')
+    done = world.claudebatch(
+        "run", "a.jsonl", "b.jsonl", "-", "-o", "out.jsonl", stdin=b'{"id": "c", "prompt": "3"}'
+    )
     assert done.code == 0
     results = world.results()
     assert {"a", "b", "c"} < set(results)
@@ -138,7 +148,18 @@ def test_bad_rows_are_all_reported_with_place_reason_and_fix_and_nothing_is_sent
     done = world.claudebatch(*RUN)
     assert (done.code, done.out, api.requests) == (2, "", 0)
     told = [line.split(": ") for line in done.err.splitlines() if line.startswith("in.jsonl:")]
-    assert [place.partition(":")[2] for place, *_ in told] == ["2", "3", "4", "5", "6", "7", "8", "8", "10", "9"]
+    assert [place.partition(":")[2] for place, *_ in told] == [
+        "2",
+        "3",
+        "4",
+        "5",
+        "6",
+        "7",
+        "8",
+        "8",
+        "10",
+        "9",
+    ]
     assert all(reason and fix for _, reason, *_, fix in told)
     assert "9 lines cannot be sent; nothing was sent" in done.err
     assert "--on-bad-row skip" in done.err
@@ -166,7 +187,9 @@ def test_an_input_that_is_mended_runs(world, api):
 
 @pytest.mark.parametrize("name", ["sonnet-5-5", "Sonnet-5.5", "claude-sonnet-5-5"])
 def test_limits_for_a_pool_that_does_not_exist_are_refused_and_not_ignored(world, api, name):
-    world.path("claudebatch.yaml").write_text(f"limits: {{pools: {{{name}: {{requests_per_minute: 5}}}}}}\n")
+    world.path("claudebatch.yaml").write_text(
+        f"limits: {{pools: {{{name}: {{requests_per_minute: 5}}}}}}\n"
+    )
     world.write("in.jsonl", prompts(1))
     done = world.claudebatch(*RUN)
     assert (done.code, api.requests) == (2, 0)

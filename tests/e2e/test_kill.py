@@ -1,6 +1,7 @@
 """kill -9 at random moments, then the same command until it is done.
 
-The simulator is the judge: it knows how often each prompt was asked and answered, and what all of it cost.
+The simulator is the judge: it knows how often each prompt was asked and answered, and
+what all of it cost.
 """
 
 from __future__ import annotations
@@ -75,14 +76,18 @@ def check_results(world, rows):
 def check_requests(world, api):
     """A prompt is asked again only for an attempt whose outcome died with the process."""
     attempts = Counter()
-    for id_, state in world.query("SELECT r.id, a.state FROM attempts a JOIN rows r ON r.row = a.row"):
+    for id_, state in world.query(
+        "SELECT r.id, a.state FROM attempts a JOIN rows r ON r.row = a.row"
+    ):
         attempts[id_, state] += 1
     assert {state for _, state in attempts} <= {1, 3}, "answered, or unknown: nothing failed"
     results = world.results()
     for id_, asked in api.asked().items():
         assert results[id_]["source"] == "api", "what is in the cache is in the journal"
         assert attempts[id_, 1] == 1, "one answer was received, kept and used"
-        assert asked - 1 <= attempts[id_, 3], f"{id_} was asked again although its answer had been received"
+        assert asked - 1 <= attempts[id_, 3], (
+            f"{id_} was asked again although its answer had been received"
+        )
     unknown = sum(count for (_, state), count in attempts.items() if state == 3)
     assert unknown <= DEATHS * CONCURRENCY
     assert api.requests <= len(api.asked()) + unknown
@@ -105,7 +110,9 @@ def test_a_process_started_the_usual_way_survives_its_death_too(world, serve):
     command = [sys.executable, "-m", "claudebatch", *RUN]
     environment = {**world.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
-    with subprocess.Popen(command, cwd=world.work, env=environment, stdin=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        command, cwd=world.work, env=environment, stdin=subprocess.DEVNULL
+    ) as process:
         world.until(lambda: api.requests > 0)
         time.sleep(0.3)
         os.kill(process.pid, signal.SIGKILL)

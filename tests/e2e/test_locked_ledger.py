@@ -1,4 +1,6 @@
-"""A start that finds the spend ledger locked says so and waits no longer than it says; it can be called off at once."""
+"""A start that finds the spend ledger locked says so and waits no longer than it says;
+it can be called off at once.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,15 @@ sys.stdin.read()
 
 @pytest.fixture
 def locked(processes: World, api: object) -> Iterator[Callable[[], None]]:
-    """The ledger of a run that has ended is held by another process; called, it lets go."""
+    """The ledger of a run that has ended is held by another process; called, it lets
+    go.
+    """
     processes.write("in.jsonl", prompts(3))
     assert processes.claudebatch(*RUN, "-n", "1").code == 0
     command = [sys.executable, "-c", HOLDER, str(processes.home / "state" / "spend.sqlite")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
         assert holder.stdin is not None and holder.stdout is not None
         assert holder.stdout.readline() == "locked\n"
         yield holder.stdin.close
@@ -57,7 +63,9 @@ def test_a_run_that_waits_for_the_ledger_can_be_called_off(processes, api, locke
     assert processes.claudebatch(*RUN).code == 0
 
 
-@pytest.mark.parametrize("command", [("spend",), ("runs", "list"), ("runs", "settle", "--all")], ids=" ".join)
+@pytest.mark.parametrize(
+    "command", [("spend",), ("runs", "list"), ("runs", "settle", "--all")], ids=" ".join
+)
 def test_a_report_says_that_it_waits_as_well(processes, locked, command):
     process = processes.launch(*command)
     processes.until(lambda: WAITS in process.err, what="the word")

@@ -1,4 +1,6 @@
-"""Nothing is paid for twice: equal prompts share a request, answers are kept, and what must not be kept is not."""
+"""Nothing is paid for twice: equal prompts share a request, answers are kept, and what
+must not be kept is not.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""`runs rebuild`: the results file is derived, and comes back byte for byte without a request."""
+"""`runs rebuild`: the results file is derived, and comes back byte for byte without a
+request.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,11 @@ def test_what_somebody_wrote_into_it_is_kept_beside_it(world, api, done):
 
 
 def test_it_needs_neither_the_input_nor_the_ledger(world, api, done):
-    for path in (world.path("in.jsonl"), world.path("out.jsonl"), world.home / "state" / "spend.sqlite"):
+    for path in (
+        world.path("in.jsonl"),
+        world.path("out.jsonl"),
+        world.home / "state" / "spend.sqlite",
+    ):
         path.unlink()
     assert world.claudebatch("runs", "rebuild", "out.jsonl").code == 0
     assert world.path("out.jsonl").read_bytes() == done

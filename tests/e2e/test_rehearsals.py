@@ -1,4 +1,6 @@
-"""`--simulate`: everything as in earnest, nothing that could be taken for it afterwards."""
+"""`--simulate`: everything as in earnest, nothing that could be taken for it
+afterwards.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,11 @@ from claudebatch.core.domain import to_usd
 from tests.e2e.world import prompts
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
-MIXED = [*prompts(4), {"id": "bad", "prompt": "[[simulate: error 400]]"}, {"id": "twin", "prompt": "row-0"}]
+MIXED = [
+    *prompts(4),
+    {"id": "bad", "prompt": "[[simulate: error 400]]"},
+    {"id": "twin", "prompt": "row-0"},
+]
 
 
 @pytest.fixture
@@ -33,7 +39,10 @@ def test_every_line_and_the_screen_say_that_it_is_simulated(rehearsal):
     assert done.err.startswith(("SIMULATED", "failed:"))
     assert "nothing was sent to the API and nothing was paid" in done.err
     assert world.claudebatch(*RUN, "--simulate", "-q").err.startswith("SIMULATED: ")
-    events = [json.loads(line) for line in world.claudebatch(*RUN, "--simulate", "--json", "--fresh").out.splitlines()]
+    events = [
+        json.loads(line)
+        for line in world.claudebatch(*RUN, "--simulate", "--json", "--fresh").out.splitlines()
+    ]
     assert events[-1]["simulated"] is True
 
 
@@ -96,7 +105,9 @@ def test_a_fresh_rehearsal_over_real_answers_loses_nothing_that_was_paid_for(reh
 
 
 def test_a_real_run_at_a_simulated_address_enters_neither_cache_nor_ledger(world, serve):
-    """`claudebatch simulate` in another terminal: its answers carry a mark, and no session counts them."""
+    """`claudebatch simulate` in another terminal: its answers carry a mark, and no
+    session counts them.
+    """
     api = serve(marked=True)
     world.write("in.jsonl", prompts(4))
     world.claudebatch(*RUN, "-n", "2")
@@ -112,7 +123,8 @@ def test_faults_and_limits_of_a_rehearsal_come_from_the_configuration(rehearsal)
     world = rehearsal
     world.path("claudebatch.yaml").write_text(
         "retry: {base_s: 0.005, cap_s: 0.05}\n"
-        "simulate: {latency: 'fixed:0', seed: 3, faults: {'529': 0.2}, requests_per_minute: 60000}\n"
+        "simulate: {latency: 'fixed:0', seed: 3, faults: {'529': 0.2}, requests_per_minute: "
+        "60000}\n"
         "limits: {tier: none}\n"
     )
     world.write("in.jsonl", prompts(40))
@@ -142,7 +154,9 @@ def test_the_worst_estimate_is_an_upper_bound_and_counts_what_is_finished_and_ca
     world.claudebatch(*RUN, "-n", "3")
     told = json.loads(world.claudebatch(*RUN, "--dry-run", "--json").out)
     assert (told["rows"], told["finished"]) == (8, 3)
-    elsewhere = json.loads(world.claudebatch("run", "in.jsonl", "-o", "x.jsonl", "--dry-run", "--json").out)
+    elsewhere = json.loads(
+        world.claudebatch("run", "in.jsonl", "-o", "x.jsonl", "--dry-run", "--json").out
+    )
     assert sum(route["cached"] for route in elsewhere["routes"]) == 3
     world.claudebatch(*RUN)
     assert 0 < to_usd(api.stats()["billed_pico"]) <= Decimal(worst)

@@ -1,4 +1,6 @@
-"""Rows whose answers are kept are done before the first request, in steps, and only they."""
+"""Rows whose answers are kept are done before the first request, in steps, and only
+they.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +28,14 @@ def test_a_lane_whose_first_step_finds_nothing_still_finds_what_comes_later(worl
     world.write("in.jsonl", rows)
     world.claudebatch("run", "in.jsonl", "-o", "other.jsonl", "--yes")
     assert api.requests == 1100
-    assert [world.results("other.jsonl")[row["id"]]["source"] for row in rows[-40:]] == ["cache"] * 40
+    assert [world.results("other.jsonl")[row["id"]]["source"] for row in rows[-40:]] == [
+        "cache"
+    ] * 40
 
 
-def test_a_row_out_of_the_cache_is_the_same_line_whether_it_is_looked_up_ahead_of_the_lanes_or_in_them(world, api):
+def test_a_row_out_of_the_cache_is_the_same_line_whether_it_is_looked_up_ahead_of_the_lanes_or_in_them(
+    world, api
+):
     rows = prompts(1001)
     world.write("in.jsonl", rows[-1:])
     world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "--yes")

@@ -1,4 +1,6 @@
-"""The same command again continues: what is finished is kept, what is missing is done, nothing is paid for twice."""
+"""The same command again continues: what is finished is kept, what is missing is done,
+nothing is paid for twice.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,10 @@ def test_a_finished_run_sends_nothing_and_writes_nothing(world, api):
     stamp = world.path("out.jsonl").stat().st_mtime_ns
     again = world.claudebatch(*RUN)
     assert (again.code, api.requests) == (0, 5)
-    assert (world.path("out.jsonl").read_bytes(), world.path("out.jsonl").stat().st_mtime_ns) == (before, stamp)
+    assert (world.path("out.jsonl").read_bytes(), world.path("out.jsonl").stat().st_mtime_ns) == (
+        before,
+        stamp,
+    )
     assert "(5 finished before)" in again.err
 
 
@@ -44,7 +49,11 @@ def test_failed_rows_stay_failed_until_they_are_asked_for(world, api):
     failed = world.results()["bad"]
     assert failed["status"] == "failed"
     assert failed["error"]["type"] == "invalid_request_error"
-    assert (failed["error"]["status"], failed["error"]["retryable"], failed["attempts"]) == (400, False, 1)
+    assert (failed["error"]["status"], failed["error"]["retryable"], failed["attempts"]) == (
+        400,
+        False,
+        1,
+    )
     assert "text" not in failed
 
     assert world.claudebatch(*RUN).code == 1
@@ -117,7 +126,16 @@ def test_a_torn_last_line_is_mended_at_every_place_it_can_be_torn(world, api):
     path = world.path("out.jsonl")
     whole = path.read_bytes()
     starts = [0, whole.index(b"\n") + 1, whole.rindex(b"\n", 0, -1) + 1]
-    for cut in [0, 1, *starts, starts[2] - 1, starts[2] + 1, starts[2] + 200, len(whole) - 2, len(whole) - 1]:
+    for cut in [
+        0,
+        1,
+        *starts,
+        starts[2] - 1,
+        starts[2] + 1,
+        starts[2] + 200,
+        len(whole) - 2,
+        len(whole) - 1,
+    ]:
         path.write_bytes(whole[:cut])
         assert world.claudebatch(*RUN).code == 0
         assert path.read_bytes() == whole, f"cut at {cut}"
@@ -133,7 +151,9 @@ def test_a_torn_line_is_said_to_be_mended(world, api):
 
 
 def test_an_answer_that_was_received_and_not_yet_shown_is_shown_and_not_asked_again(world, api):
-    """What is left when death comes between the commit of an answer and that of its result."""
+    """What is left when death comes between the commit of an answer and that of its
+    result.
+    """
     world.write("in.jsonl", prompts(4))
     world.claudebatch(*RUN, "--no-cache")
     before = world.path("out.jsonl").read_bytes()
@@ -163,7 +183,11 @@ def test_an_edited_output_is_set_aside_and_not_lost(world, api, edit):
     world.claudebatch(*RUN)
     path = world.path("out.jsonl")
     before = path.read_bytes()
-    edited = {"append": before + b"my note\n", "change": before.replace(b"row-1", b"row-X"), "replace": b"mine\n"}[edit]
+    edited = {
+        "append": before + b"my note\n",
+        "change": before.replace(b"row-1", b"row-X"),
+        "replace": b"mine\n",
+    }[edit]
     path.write_bytes(edited)
     again = world.claudebatch(*RUN)
     assert (again.code, api.requests) == (0, 3)
@@ -225,9 +249,18 @@ def test_limit_does_the_first_rows_and_the_full_run_the_rest(world, api):
 def test_other_settings_do_not_ask_answered_rows_again(world, api):
     world.write("in.jsonl", prompts(3))
     world.claudebatch(*RUN, "-n", "2")
-    assert world.claudebatch(*RUN, "-m", "claude-haiku-5-5", "-s", "Be brief.", "--max-tokens", "99").code == 0
+    assert (
+        world.claudebatch(
+            *RUN, "-m", "claude-haiku-5-5", "-s", "Be brief.", "--max-tokens", "99"
+        ).code
+        == 0
+    )
     models = {id_: line["model"] for id_, line in world.results().items()}
-    assert models == {"row-0": "claude-sonnet-5-5", "row-1": "claude-sonnet-5-5", "row-2": "claude-haiku-5-5"}
+    assert models == {
+        "row-0": "claude-sonnet-5-5",
+        "row-1": "claude-sonnet-5-5",
+        "row-2": "claude-haiku-5-5",
+    }
     assert api.requests == 3
     assert (api.bodies[-1]["system"], api.bodies[-1]["max_tokens"]) == ("Be brief.", 99)
 

@@ -1,4 +1,6 @@
-"""`claudebatch runs`: every run of the machine can be found, explained, settled and purged."""
+"""`claudebatch runs`: every run of the machine can be found, explained, settled and
+purged.
+"""
 
 from __future__ import annotations
 
@@ -43,12 +45,22 @@ def test_a_finished_run_is_listed_with_its_rows_its_cost_and_its_results(world, 
     world.write("in.jsonl", prompts(4))
     assert world.claudebatch(*RUN).code == 0
     (run,) = listed(world)
-    assert (run["state"], run["rows"], run["succeeded"], run["failed"], run["exit_code"]) == ("finished", 4, 4, 0, 0)
+    assert (run["state"], run["rows"], run["succeeded"], run["failed"], run["exit_code"]) == (
+        "finished",
+        4,
+        4,
+        0,
+        0,
+    )
     assert run["ended"] >= run["started"]
     assert run["folder"] == str(world.path("out.jsonl.claudebatch"))
     shown = world.claudebatch("runs", "show", "out.jsonl").out
-    assert run["run"] in shown and "finished (exit code 0)" in shown and "claude-sonnet-5-5" in shown
-    assert world.claudebatch("runs", "show", run["run"][:-3]).out == shown, "a unique beginning will do"
+    assert (
+        run["run"] in shown and "finished (exit code 0)" in shown and "claude-sonnet-5-5" in shown
+    )
+    assert world.claudebatch("runs", "show", run["run"][:-3]).out == shown, (
+        "a unique beginning will do"
+    )
 
 
 def test_a_run_stopped_by_its_cap_is_listed_as_stopped(world, api):
@@ -62,12 +74,17 @@ def test_an_unknown_request_is_shown_with_what_it_takes_to_look_it_up(world, los
     (unknown,) = shown["unknown"]
     assert unknown["id"].startswith("row-") and unknown["model"] == "claude-sonnet-5-5"
     assert unknown["worst_usd"] == shown["spend"]["unknown_usd"] != "0"
-    assert unknown["request_id"] == world.query("SELECT request_id FROM attempts WHERE state = 3")[0][0]
+    assert (
+        unknown["request_id"]
+        == world.query("SELECT request_id FROM attempts WHERE state = 3")[0][0]
+    )
     assert unknown["sent_at"].startswith("20")
 
 
 @pytest.mark.parametrize(("verdict", "billed"), [("billed", True), ("free", False)])
-def test_what_the_user_found_out_goes_into_the_journal_first_and_stays(world, lost, verdict, billed):
+def test_what_the_user_found_out_goes_into_the_journal_first_and_stays(
+    world, lost, verdict, billed
+):
     settled, unknown = world.ledger()
     assert unknown > 0
     done = world.claudebatch("runs", "settle", "out.jsonl", "--as", verdict)
@@ -160,7 +177,9 @@ def test_what_cannot_be_meant_is_refused_with_a_hint(world, arguments, says):
 
 @pytest.fixture
 def damaged(world, api):
-    """Four runs, of which `b` has a journal from the future, and `c` one that is no database; their ids by name."""
+    """Four runs, of which `b` has a journal from the future, and `c` one that is no
+    database; their ids by name.
+    """
     world.write("in.jsonl", prompts(2))
     for name in ("a", "b", "c", "d"):
         assert world.claudebatch("run", "in.jsonl", "-o", f"{name}.jsonl").code == 0
@@ -173,14 +192,23 @@ def damaged(world, api):
 
 def names_both(done):
     errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
-    assert [sum(f"{name}.jsonl.claudebatch" in line for line in errors) for name in "abcd"] == [0, 1, 1, 0], done.err
+    assert [sum(f"{name}.jsonl.claudebatch" in line for line in errors) for name in "abcd"] == [
+        0,
+        1,
+        1,
+        0,
+    ], done.err
     return True
 
 
-def test_runs_whose_journals_cannot_be_read_do_not_keep_the_others_from_being_settled(world, damaged):
+def test_runs_whose_journals_cannot_be_read_do_not_keep_the_others_from_being_settled(
+    world, damaged
+):
     done = world.claudebatch("runs", "settle", "--all")
     assert (done.code, names_both(done)) == (6, True)
-    assert sorted(line.partition(":")[0] for line in done.out.splitlines()) == sorted((damaged["a"], damaged["d"]))
+    assert sorted(line.partition(":")[0] for line in done.out.splitlines()) == sorted(
+        (damaged["a"], damaged["d"])
+    )
 
 
 @pytest.mark.parametrize("how", ["by name", "by age"])
@@ -191,7 +219,12 @@ def test_nor_do_they_keep_the_others_from_being_purged(world, damaged, how, monk
     assert (done.code, names_both(done)) == (6, True)
     (told,) = done.lines
     assert sorted(run["run"] for run in told["purged"]) == sorted((damaged["a"], damaged["d"]))
-    assert [world.path(f"{name}.jsonl.claudebatch").exists() for name in "abcd"] == [False, True, True, False]
+    assert [world.path(f"{name}.jsonl.claudebatch").exists() for name in "abcd"] == [
+        False,
+        True,
+        True,
+        False,
+    ]
 
 
 def test_a_run_that_goes_on_does_not_keep_the_others_from_being_purged(died, processes, serve):
@@ -200,7 +233,10 @@ def test_a_run_that_goes_on_does_not_keep_the_others_from_being_purged(died, pro
     assert world.claudebatch("run", "in.jsonl", "-o", "other.jsonl").code == 0
     done = world.claudebatch("runs", "purge", "out.jsonl", "other.jsonl", "--yes")
     assert (done.code, done.out) == (7, "1 run purged\n")
-    assert world.path("out.jsonl.claudebatch").exists() and not world.path("other.jsonl.claudebatch").exists()
+    assert (
+        world.path("out.jsonl.claudebatch").exists()
+        and not world.path("other.jsonl.claudebatch").exists()
+    )
 
 
 def test_a_ledger_that_is_not_there_is_no_error(world):

@@ -1,4 +1,6 @@
-"""The judge of every body that these tests send: it knows what the SDK takes, and refuses the rest."""
+"""The judge of every body that these tests send: it knows what the SDK takes, and
+refuses the rest.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +8,11 @@ import pytest
 
 from tests.support.sdk_types import KNOWN, NotSdkParams, check_body
 
-BODY = {"model": "claude-haiku-5-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
+BODY = {
+    "model": "claude-haiku-5-5",
+    "max_tokens": 10,
+    "messages": [{"role": "user", "content": "hi"}],
+}
 TOOL = {"name": "f", "input_schema": {"type": "object", "properties": {"x": {"type": "string"}}}}
 IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGk="}}
 
@@ -15,14 +21,28 @@ IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png"
     "more",
     [
         {},
-        {"system": [{"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}]},
+        {
+            "system": [
+                {"type": "text", "text": "x", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+            ]
+        },
         {"thinking": {"type": "between_tools"}},
-        {"output_config": {"effort": "max", "format": {"type": "json_schema", "schema": {"type": "object"}}}},
+        {
+            "output_config": {
+                "effort": "max",
+                "format": {"type": "json_schema", "schema": {"type": "object"}},
+            }
+        },
         {"tools": [TOOL, {"type": "web_search_20250305", "name": "web_search", "max_uses": 2}]},
         {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}, "tools": [TOOL]},
         {"messages": [{"role": "user", "content": [IMAGE, {"type": "text", "text": "?"}]}]},
         {"messages": [*BODY["messages"], {"role": "system", "content": "Be brief."}]},
-        {"metadata": {"user_id": "u"}, "service_tier": "auto", "speed": "fast", "inference_geo": "us"},
+        {
+            "metadata": {"user_id": "u"},
+            "service_tier": "auto",
+            "speed": "fast",
+            "inference_geo": "us",
+        },
     ],
     ids=lambda more: "+".join(more) or "plain",
 )

@@ -85,7 +85,9 @@ def modes(world, before):
 
 def wrong(found, world):
     return {
-        name: oct(mode) for name, mode in found.items() if mode != (0o700 if (world.folder / name).is_dir() else 0o600)
+        name: oct(mode)
+        for name, mode in found.items()
+        if mode != (0o700 if (world.folder / name).is_dir() else 0o600)
     }
 
 

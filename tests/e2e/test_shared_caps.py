@@ -22,13 +22,16 @@ def billed(api) -> int:
 
 
 def holds(world):
-    return query(world.home / "state" / "spend.sqlite", "SELECT coalesce(sum(amount), 0) FROM holds")[0][0]
+    return query(
+        world.home / "state" / "spend.sqlite", "SELECT coalesce(sum(amount), 0) FROM holds"
+    )[0][0]
 
 
 @pytest.mark.parametrize(
     ("setting", "name"),
     [("day: 0.10", "the day"), ("month: 0.10", "the month"), ("tags: {client: 0.10}", "tag client"),
-     ("tags: {client: {day: 0.10}}", "tag client per day"), ("tags: {client: {month: 0.10}}", "tag client per month")],
+     ("tags: {client: {day: 0.10}}", "tag client per day"), ("tags: {client: {month: "
+                                                             "0.10}}", "tag client per month")],
 )  # fmt: skip
 def test_runs_one_after_the_other_stay_under_one_cap(world, serve, setting, name):
     api = serve(use_all_max_tokens=True)
@@ -55,7 +58,12 @@ def test_another_tag_has_its_own_money(world, serve):
     world.configure("budget: {tags: {a: 0.05, b: 0.05}}\n")
     world.write("in.jsonl", ROWS)
     for tag in ("a", "b"):
-        assert world.claudebatch("run", "in.jsonl", "-o", f"{tag}.jsonl", "--tag", tag, "--no-cache").code == 3
+        assert (
+            world.claudebatch(
+                "run", "in.jsonl", "-o", f"{tag}.jsonl", "--tag", tag, "--no-cache"
+            ).code
+            == 3
+        )
     assert from_usd(Decimal("0.08")) < billed(api) <= from_usd(Decimal("0.10"))
     assert world.claudebatch("run", "in.jsonl", "-o", "untagged.jsonl", "--no-cache").code == 0
 
@@ -66,7 +74,11 @@ def test_a_run_keeps_the_tag_that_it_began_with(world, api):
     assert world.claudebatch(*run, "--tag", "a", "-n", "1").code == 0
     for other, began in ((["--tag", "b"], '"a"'), ([], '"a"')):
         done = world.claudebatch(*run, *other)
-        assert (done.code, f"this run began with the tag {began}" in done.err, "add --tag a" in done.err) == (
+        assert (
+            done.code,
+            f"this run began with the tag {began}" in done.err,
+            "add --tag a" in done.err,
+        ) == (
             2,
             True,
             True,
@@ -86,14 +98,16 @@ def launch(world, cap, numbers):
         world.configure(f"budget: {{day: {cap}}}\n")
         world.write("in.jsonl", ROWS)
     return [
-        world.launch("run", "in.jsonl", "-o", f"{number}.jsonl", "--no-cache", "--no-progress") for number in numbers
+        world.launch("run", "in.jsonl", "-o", f"{number}.jsonl", "--no-cache", "--no-progress")
+        for number in numbers
     ]
 
 
 def holders(world):
     path = world.home / "state" / "spend.sqlite"
     try:
-        # Not read only: a process that was killed may have left half a commit, which only a writer undoes.
+        # Not read only: a process that was killed may have left half a commit, which
+        # only a writer undoes.
         with closing(sqlite3.connect(path)) as ledger:
             return ledger.execute("SELECT count(*) FROM holds WHERE amount > 0").fetchone()[0]
     except sqlite3.OperationalError:  # it is being made
@@ -108,7 +122,9 @@ def test_eight_processes_never_pass_one_cap_together(processes, serve):
     largest = max(
         worst
         for number in range(8)
-        for (worst,) in world.query("SELECT coalesce(max(worst), 0) FROM attempts", output=f"{number}.jsonl")
+        for (worst,) in world.query(
+            "SELECT coalesce(max(worst), 0) FROM attempts", output=f"{number}.jsonl"
+        )
     )
     assert cap - largest < billed(api) <= cap, "no more, and not much less"
     assert world.ledger() == (billed(api), 0)
@@ -130,6 +146,7 @@ def test_what_dead_processes_held_is_settled_by_those_that_need_it(processes, se
     assert 3 in codes and codes <= {0, 3}, [one.err for one in done]
     spent, unknown = world.ledger()
     assert billed(api) <= spent + unknown <= cap
-    # What was in flight when they died counts at its worst case; all the rest was there for the others.
+    # What was in flight when they died counts at its worst case; all the rest was there
+    # for the others.
     assert cap - (spent + unknown) < from_usd(Decimal("0.0121"))
     assert holds(world) == 0

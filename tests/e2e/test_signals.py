@@ -1,4 +1,6 @@
-"""Ctrl-C and its relatives: once lets what is in flight finish, twice stops now, and nothing received is lost."""
+"""Ctrl-C and its relatives: once lets what is in flight finish, twice stops now, and
+nothing received is lost.
+"""
 
 from __future__ import annotations
 
@@ -83,7 +85,9 @@ def test_a_signal_while_the_input_is_read_loses_nothing_either(processes, api):
 
 def test_a_signal_while_everybody_waits_for_the_rate_limit_ends_the_wait(processes, serve):
     world = processes
-    world.path("claudebatch.yaml").write_text("limits: {tier: none, pools: {sonnet-5.5: {requests_per_minute: 1}}}\n")
+    world.path("claudebatch.yaml").write_text(
+        "limits: {tier: none, pools: {sonnet-5.5: {requests_per_minute: 1}}}\n"
+    )
     api = serve()
     world.write("in.jsonl", prompts(8))
     process = world.launch(*RUN)
@@ -131,5 +135,6 @@ def test_a_reader_that_leaves_ends_the_run_in_good_order(processes, serve):
     assert again.code == 0
     assert len(again.lines) == 200
     assert first in again.lines
-    # What was in flight when the reader left may be asked twice; what was received is not.
+    # What was in flight when the reader left may be asked twice; what was received is
+    # not.
     assert api.stats()["by_status"]["200"] <= 200 + 4

@@ -1,4 +1,6 @@
-"""A simulator behind ANTHROPIC_BASE_URL says what it is, and nothing of it is taken for an answer of the API."""
+"""A simulator behind ANTHROPIC_BASE_URL says what it is, and nothing of it is taken for
+an answer of the API.
+"""
 
 from __future__ import annotations
 

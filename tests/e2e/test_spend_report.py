@@ -1,4 +1,6 @@
-"""`claudebatch spend` after real runs: exact to the last digit by whatever it is asked, and what was saved."""
+"""`claudebatch spend` after real runs: exact to the last digit by whatever it is asked,
+and what was saved.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,10 @@ def run(world, rows: list, output: str, *arguments: str) -> None:
 def test_every_view_of_the_ledger_adds_up_to_the_bill(world, serve):
     api = serve(faults={"529": 0.1}, seed=4)
     world.configure(ROUTES)
-    rows = [*prompts(20), *({**row, "id": "s" + row["id"], "tags": ["small"]} for row in prompts(20))]
+    rows = [
+        *prompts(20),
+        *({**row, "id": "s" + row["id"], "tags": ["small"]} for row in prompts(20)),
+    ]
     run(world, rows, "a.jsonl", "--tag", "nightly")
     run(world, [{"id": "x", "prompt": "another", "model": OPUS}], "b.jsonl")
     billed = to_usd(api.stats()["billed_pico"])
@@ -60,7 +65,9 @@ def test_what_the_cache_saved_is_what_the_rows_cost_the_first_time(world, api):
     assert Decimal(second["saved_by_cache_usd"]) == Decimal(first["spent_usd"]) + again
     assert second["cached_rows"] == 11
     assert world.claudebatch("run", "in.jsonl", "-o", "b.jsonl").code == 0
-    assert spend(world) == report, "looking again changes nothing, though the ledger was rebuilt from the journal"
+    assert spend(world) == report, (
+        "looking again changes nothing, though the ledger was rebuilt from the journal"
+    )
 
 
 def test_what_routing_saved_is_the_difference_to_the_dearest_model_of_the_rules(world, api):
@@ -70,7 +77,10 @@ def test_what_routing_saved_is_the_difference_to_the_dearest_model_of_the_rules(
     report = spend(world, "--by", "route")
     (small,) = (line for line in report["lines"] if line["label"] == "small")
 
-    usage, prices = Usage(small["input_tokens"], small["output_tokens"]), PriceBook.load(at=datetime.now(UTC))
+    usage, prices = (
+        Usage(small["input_tokens"], small["output_tokens"]),
+        PriceBook.load(at=datetime.now(UTC)),
+    )
 
     def at(model: str) -> Decimal:
         return to_usd(prices.cost(model, usage))

@@ -1,4 +1,6 @@
-"""What is not needed is not loaded: the SDK costs a second, and most commands never send anything."""
+"""What is not needed is not loaded: the SDK costs a second, and most commands never
+send anything.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,15 @@ def test_nothing_that_sends_is_loaded_to_estimate_or_report(loaded, world):
 def test_a_run_that_finds_everything_finished_or_cached_does_not_load_the_sdk(loaded, world, api):
     world.write("in.jsonl", prompts(3))
     assert world.claudebatch("run", "in.jsonl", "-o", "out.jsonl").code == 0
-    assert not loaded("run", "in.jsonl", "-o", "out.jsonl") & {"anthropic", "aiohttp", "claudebatch.simulator"}
-    assert not loaded("run", "in.jsonl", "-o", "other.jsonl") & {"anthropic", "aiohttp", "claudebatch.simulator"}
+    assert not loaded("run", "in.jsonl", "-o", "out.jsonl") & {
+        "anthropic",
+        "aiohttp",
+        "claudebatch.simulator",
+    }
+    assert not loaded("run", "in.jsonl", "-o", "other.jsonl") & {
+        "anthropic",
+        "aiohttp",
+        "claudebatch.simulator",
+    }
     assert api.requests == 3
     assert len(world.results("other.jsonl")) == 3

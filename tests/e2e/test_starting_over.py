@@ -1,4 +1,6 @@
-"""Attacks on the start: --fresh with an input that is refused, files that are damaged, an empty pipe."""
+"""Attacks on the start: --fresh with an input that is refused, files that are damaged,
+an empty pipe.
+"""
 
 from __future__ import annotations
 
@@ -43,10 +45,17 @@ def test_a_ledger_that_is_no_database_ends_with_6_before_anything_is_sent(world,
 
 
 def test_an_empty_pipe_does_not_empty_the_results(world, api):
-    assert world.claudebatch("run", "-", "-o", "out.jsonl", stdin=b'{"prompt": "x"}\n{"prompt": "y"}\n').code == 0
+    assert (
+        world.claudebatch(
+            "run", "-", "-o", "out.jsonl", stdin=b'{"prompt": "x"}\n{"prompt": "y"}\n'
+        ).code
+        == 0
+    )
     before = world.path("out.jsonl").read_bytes()
     world.claudebatch("run", "-", "-o", "out.jsonl", stdin=b"")
-    done = world.claudebatch("run", "-", "-o", "out.jsonl", stdin=b'{"prompt": "x"}\n{"prompt": "y"}\n')
+    done = world.claudebatch(
+        "run", "-", "-o", "out.jsonl", stdin=b'{"prompt": "x"}\n{"prompt": "y"}\n'
+    )
     assert done.code == 0
     assert api.requests == 2
     assert world.path("out.jsonl").read_bytes() == before
@@ -58,7 +67,8 @@ def test_a_journal_written_while_the_index_changed_hands_stays_whole(world, api)
     assert world.claudebatch(*RUN).code == 0
     with sqlite3.connect(world.path("out.jsonl.claudebatch/journal.sqlite")) as connection:
         connection.execute(
-            "CREATE TRIGGER t BEFORE INSERT ON meta WHEN new.key = 'input' BEGIN SELECT raise(ABORT, 'x'); END"
+            "CREATE TRIGGER t BEFORE INSERT ON meta WHEN new.key = 'input' BEGIN SELECT "
+            "raise(ABORT, 'x'); END"
         )
     connection.close()
     world.write("in.jsonl", prompts(2))

@@ -1,4 +1,6 @@
-"""When no row can succeed: the account is refused, or the API is gone. The run stops early, and can go on later."""
+"""When no row can succeed: the account is refused, or the API is gone. The run stops
+early, and can go on later.
+"""
 
 from __future__ import annotations
 
@@ -17,12 +19,18 @@ RUN = ("run", "in.jsonl", "-o", "out.jsonl")
         ("401", "401 invalid API key", "/keys"),
         ("402", "402 Your account has a problem with its billing", "/billing"),
         ("403", "403 Your API key does not have permission", "/keys"),
-        ("spend_limit", "429 You have reached your organization's enforced monthly spend limit", "/limits"),
+        (
+            "spend_limit",
+            "429 You have reached your organization's enforced monthly spend limit",
+            "/limits",
+        ),
         ("credit", "400 Your credit balance is too low", "/billing"),
         ("spend_400", "400 You have reached your specified API usage limits", "/billing"),
     ],
 )
-def test_a_refused_account_ends_with_4_after_what_was_in_flight_and_no_row_has_failed(world, serve, fault, words, page):
+def test_a_refused_account_ends_with_4_after_what_was_in_flight_and_no_row_has_failed(
+    world, serve, fault, words, page
+):
     api = serve(faults={fault: 1.0})
     world.write("in.jsonl", prompts(50))
     done = world.claudebatch(*RUN, "-j", "4")
@@ -80,7 +88,8 @@ def test_an_outage_ends_with_5_and_few_requests_and_goes_on_when_it_is_over(worl
     assert "wait until the API is back, then run the same command" in done.err
     assert "0 ok · 0 failed · 100 pending of 100" in done.err
     assert "does not answer: paused" in done.err
-    # 8 at once before the breaker opens, some of them twice, then at most three probes every 0.1 s.
+    # 8 at once before the breaker opens, some of them twice, then at most three probes
+    # every 0.1 s.
     assert api.requests <= 16 + 3 * 12
     assert world.settled() == 0
 
@@ -119,13 +128,19 @@ def test_a_model_that_is_gone_fails_its_rows_or_falls_back(world, api):
     world.configure("fallbacks: {claude-sonnet-9: [claude-haiku-5-5]}\n")
     world.write(
         "in.jsonl",
-        [{"id": "a", "prompt": "x", "model": "claude-opus-9"}, {"id": "b", "prompt": "y", "model": "claude-sonnet-9"}],
+        [
+            {"id": "a", "prompt": "x", "model": "claude-opus-9"},
+            {"id": "b", "prompt": "y", "model": "claude-sonnet-9"},
+        ],
     )
     done = world.claudebatch(*RUN)
     assert done.code == 1
     results = world.results()
     assert (results["a"]["status"], results["a"]["error"]["type"]) == ("failed", "not_found_error")
-    assert (results["b"]["model"], results["b"]["fallback_reason"]) == ("claude-haiku-5-5", "not_found_error")
+    assert (results["b"]["model"], results["b"]["fallback_reason"]) == (
+        "claude-haiku-5-5",
+        "not_found_error",
+    )
 
 
 @pytest.mark.parametrize("fault", ["html", "empty", "cut"])

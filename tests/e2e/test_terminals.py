@@ -1,4 +1,6 @@
-"""Terminals that close, processes that are stopped and resumed, and signals at any moment."""
+"""Terminals that close, processes that are stopped and resumed, and signals at any
+moment.
+"""
 
 from __future__ import annotations
 
@@ -80,7 +82,9 @@ def test_a_terminal_that_closes_without_a_signal_does_not_end_the_run(processes,
     assert api.requests == 20
 
 
-def test_a_run_that_stood_still_longer_than_its_deadlines_takes_the_answers_that_came_meanwhile(processes, serve):
+def test_a_run_that_stood_still_longer_than_its_deadlines_takes_the_answers_that_came_meanwhile(
+    processes, serve
+):
     world = processes
     world.configure("attempt_deadline: 2.5s\nidle_timeout: 2s\n")
     api = serve(latency="fixed:0.6")

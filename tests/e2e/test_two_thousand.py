@@ -1,4 +1,6 @@
-"""The main job at a size where everything happens at once: shapes, models, routes, limits and faults."""
+"""The main job at a size where everything happens at once: shapes, models, routes,
+limits and faults.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,11 @@ routes:
 LIMITS = SimulatedAllowance(rpm=24_000, itpm=60_000_000, otpm=60_000_000, burst_seconds=1.0)
 FAULTS = {"529": 0.01, "500": 0.01, "reset": 0.01}
 
-TOOL = {"name": "lookup", "description": "Looks up.", "input_schema": {"type": "object", "properties": {}}}
+TOOL = {
+    "name": "lookup",
+    "description": "Looks up.",
+    "input_schema": {"type": "object", "properties": {}},
+}
 FORMAT = {
     "type": "json_schema",
     "schema": {
@@ -52,24 +58,52 @@ SHAPES = [
     lambda n: f"Plain string {n}",
     lambda n: {"prompt": f"Short {n}"},
     lambda n: {"id": f"long-{n}", "question": long(n), "system": "Answer with care."},
-    lambda n: {"id": n, "messages": [{"role": "user", "content": f"m {n}"}], "max_tokens": 300, "model": HAIKU},
+    lambda n: {
+        "id": n,
+        "messages": [{"role": "user", "content": f"m {n}"}],
+        "max_tokens": 300,
+        "model": HAIKU,
+    },
     lambda n: {
         "custom_id": f"a-{n}",
-        "params": {"model": OPUS, "max_tokens": 200, "messages": [{"role": "user", "content": f"batch {n}"}]},
+        "params": {
+            "model": OPUS,
+            "max_tokens": 200,
+            "messages": [{"role": "user", "content": f"batch {n}"}],
+        },
     },
     lambda n: {
         "custom_id": f"o-{n}",
         "method": "POST",
         "url": "/v1/chat/completions",
         "body": {
-            "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": f"open {n}"}],
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": f"open {n}"},
+            ],
             "max_completion_tokens": 250,
-            "tools": [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}],
+            "tools": [
+                {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
+            ],
         },
     },
-    lambda n: {"id": f"tool-{n}", "prompt": f"use a tool {n}", "tools": [TOOL], "tool_choice": {"type": "auto"}},
-    lambda n: {"id": f"schema-{n}", "prompt": f"extract {n}", "output_config": {"format": FORMAT, "effort": "low"}},
-    lambda n: {"id": f"hard-{n}", "prompt": f"prove {n}", "tags": ["hard"], "thinking": {"type": "adaptive"}},
+    lambda n: {
+        "id": f"tool-{n}",
+        "prompt": f"use a tool {n}",
+        "tools": [TOOL],
+        "tool_choice": {"type": "auto"},
+    },
+    lambda n: {
+        "id": f"schema-{n}",
+        "prompt": f"extract {n}",
+        "output_config": {"format": FORMAT, "effort": "low"},
+    },
+    lambda n: {
+        "id": f"hard-{n}",
+        "prompt": f"prove {n}",
+        "tags": ["hard"],
+        "thinking": {"type": "adaptive"},
+    },
     lambda n: {
         "id": f"talk-{n}",
         "messages": [
@@ -146,7 +180,8 @@ def check_money(world, results, stats):
     spent, held = world.ledger()
     assert spent == billed
     assert sum(Decimal(line["cost_usd"]) for line in results.values()) == to_usd(billed)
-    # A reset comes before the simulator bills; we cannot know that, so it counts as unknown at its worst case.
+    # A reset comes before the simulator bills; we cannot know that, so it counts as
+    # unknown at its worst case.
     unknown = world.query("SELECT count(*), sum(worst) FROM attempts WHERE state = 3")[0]
     assert unknown[0] == stats["faults"]["reset"] > 0
     assert held == unknown[1]

@@ -1,4 +1,6 @@
-"""`--unknown`: rows that may have been billed without an answer are asked again, left out, or asked about."""
+"""`--unknown`: rows that may have been billed without an answer are asked again, left
+out, or asked about.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ RUN = ("run", "in.jsonl", "-o", "out.jsonl", "-j", "2")
 
 @pytest.fixture
 def died(processes, serve):
-    """A world with a run of five rows that died while two of them were being answered, and an API that is quick."""
+    """A world with a run of five rows that died while two of them were being answered,
+    and an API that is quick.
+    """
     world = processes
     slow = serve(latency="fixed:60")
     world.write("in.jsonl", prompts(5))

@@ -1,7 +1,9 @@
-"""A world of its own for every end-to-end test: a folder, an environment, a simulated API, and ways to run claudebatch.
+"""A world of its own for every end-to-end test: a folder, an environment, a simulated
+API, and ways to run claudebatch.
 
-`World.claudebatch` runs a command line in this process (fast: no start-up); `World.launch` runs it in a process of its
-own, for what only a process can show: signals, death, streams.
+`World.claudebatch` runs a command line in this process (fast: no start-up);
+`World.launch` runs it in a process of its own, for what only a process can show:
+signals, death, streams.
 """
 
 from __future__ import annotations
@@ -42,7 +44,11 @@ class World:
     """Everything one test has: see the fixtures `world`, `serve` and `launch`."""
 
     def __init__(
-        self, folder: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], zygote: Zygote | None
+        self,
+        folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+        zygote: Zygote | None,
     ) -> None:
         self.folder = folder
         self.home = folder / "home"
@@ -79,12 +85,16 @@ class World:
     def write(self, name: str, rows: Iterable[Any]) -> Path:
         """A JSONL file."""
         path = self.path(name)
-        path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+        path.write_text(
+            "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8"
+        )
         return path
 
     def results(self, name: str = "out.jsonl") -> dict[str, Any]:
         """The results by id; every id exactly once."""
-        lines = [json.loads(line) for line in self.path(name).read_text(encoding="utf-8").splitlines()]
+        lines = [
+            json.loads(line) for line in self.path(name).read_text(encoding="utf-8").splitlines()
+        ]
         found = {line["id"]: line for line in lines}
         assert len(found) == len(lines), "an id has two results"
         return found
@@ -102,11 +112,15 @@ class World:
         path = self.home / "state" / "spend.sqlite"
         if not path.exists():
             return 0, 0
-        ((spent, unknown),) = query(path, "SELECT coalesce(sum(spent), 0), coalesce(sum(unknown), 0) FROM spend")
+        ((spent, unknown),) = query(
+            path, "SELECT coalesce(sum(spent), 0), coalesce(sum(unknown), 0) FROM spend"
+        )
         ((held,),) = query(path, "SELECT coalesce(sum(amount), 0) FROM holds")
         return spent, unknown + held
 
-    def claudebatch(self, *arguments: str, stdin: bytes = b"", terminal: bool = False, umask: int = 0o022) -> Done:
+    def claudebatch(
+        self, *arguments: str, stdin: bytes = b"", terminal: bool = False, umask: int = 0o022
+    ) -> Done:
         """Run a command line in this process."""
         from claudebatch.__main__ import main
 
@@ -118,7 +132,9 @@ class World:
                 patch.setenv(name, value)
             patch.chdir(self.work)
             patch.setattr(sys, "argv", ["claudebatch", *arguments])
-            patch.setattr(sys, "stdin", io.TextIOWrapper(_Terminal(stdin) if terminal else io.BytesIO(stdin)))
+            patch.setattr(
+                sys, "stdin", io.TextIOWrapper(_Terminal(stdin) if terminal else io.BytesIO(stdin))
+            )
             before = os.umask(umask)
             thresholds = gc.get_threshold()
             try:
@@ -142,11 +158,17 @@ class World:
         umask: int = 0o022,
         ignore: Iterable[int] = (),
     ) -> Process:
-        """Start a command line in a process of its own, which ignores the signals *ignore* from its birth."""
+        """Start a command line in a process of its own, which ignores the signals
+        *ignore* from its birth.
+        """
         assert self._zygote is not None, "ask for the fixture `processes`"
         self._launched += 1
         out, err = (self.folder / f"{name}-{self._launched}" for name in ("stdout", "stderr"))
-        with open(os.devnull, "rb") as nothing, out.open("wb") as out_file, err.open("wb") as err_file:
+        with (
+            open(os.devnull, "rb") as nothing,
+            out.open("wb") as out_file,
+            err.open("wb") as err_file,
+        ):
             streams = [
                 nothing.fileno() if stdin is None else stdin,
                 out_file.fileno() if stdout is None else stdout,

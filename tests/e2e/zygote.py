@@ -1,9 +1,11 @@
 """Starts real processes of claudebatch quickly: imports everything once, then forks.
 
-A fresh interpreter needs more than a second to import the SDK; a fork of one that has done so needs milliseconds, and
-is a process of its own to signals, files and the scheduler. Run as a script with the number of an inherited socket;
-started and spoken to by world.py. Each message on the socket is one line of JSON: arguments, environment and folder
-come in (with three descriptors), `{"pid": …}` and later `{"ended": pid, "status": …}` go out.
+A fresh interpreter needs more than a second to import the SDK; a fork of one that has
+done so needs milliseconds, and is a process of its own to signals, files and the
+scheduler. Run as a script with the number of an inherited socket; started and spoken to
+by world.py. Each message on the socket is one line of JSON: arguments, environment and
+folder come in (with three descriptors), `{"pid": …}` and later `{"ended": pid,
+"status": …}` go out.
 """
 
 from __future__ import annotations
@@ -85,7 +87,9 @@ def become(wanted: dict[str, Any], descriptors: list[int]) -> None:
         os.dup2(descriptor, number)
         os.close(descriptor)
     sys.stdin = io.TextIOWrapper(io.BufferedReader(io.FileIO(0, "r", closefd=False)))
-    sys.stdout = io.TextIOWrapper(io.BufferedWriter(io.FileIO(1, "w", closefd=False)), encoding="utf-8")
+    sys.stdout = io.TextIOWrapper(
+        io.BufferedWriter(io.FileIO(1, "w", closefd=False)), encoding="utf-8"
+    )
     sys.stderr = io.TextIOWrapper(
         io.BufferedWriter(io.FileIO(2, "w", closefd=False)), encoding="utf-8", line_buffering=True
     )

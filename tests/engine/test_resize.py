@@ -1,4 +1,6 @@
-"""Engine: a lane has as many workers as its pool may have requests in flight, and one that stands next in line."""
+"""Engine: a lane has as many workers as its pool may have requests in flight, and one
+that stands next in line.
+"""
 
 from __future__ import annotations
 

@@ -16,7 +16,9 @@ def rows(rng: random.Random, count: int) -> list[tuple[int, int]]:
 
 
 def test_the_error_that_is_told_is_the_error_that_is_made():
-    """Over many samples of one file the sums differ by as much as each of them says that they do."""
+    """Over many samples of one file the sums differ by as much as each of them says
+    that they do.
+    """
     rng = random.Random(7)
     population = rows(rng, 1000)
     truth = sum(count for _, count in population) / sum(estimate for estimate, _ in population)
@@ -24,7 +26,9 @@ def test_the_error_that_is_told_is_the_error_that_is_made():
     told = sum(sample.error for sample in samples) / 400
     made = (sum((sample.factor / truth - 1) ** 2 for sample in samples) / 400) ** 0.5
     assert told == pytest.approx(made, rel=0.15)
-    assert sum(abs(sample.factor / truth - 1) <= 2 * sample.error for sample in samples) >= 0.9 * 400
+    assert (
+        sum(abs(sample.factor / truth - 1) <= 2 * sample.error for sample in samples) >= 0.9 * 400
+    )
 
 
 def test_a_count_of_every_row_is_exact():
@@ -32,7 +36,9 @@ def test_a_count_of_every_row_is_exact():
     found = counted(population, 30)
     assert found is not None
     assert found.error == 0.0
-    assert found.factor * sum(estimate for estimate, _ in population) == pytest.approx(sum(c for _, c in population))
+    assert found.factor * sum(estimate for estimate, _ in population) == pytest.approx(
+        sum(c for _, c in population)
+    )
 
 
 def test_one_row_of_many_says_nothing_about_the_spread():

@@ -1,4 +1,6 @@
-"""Durations: the time that a dry run tells is the time that the run takes, within 5 %, and its reason is the reason."""
+"""Durations: the time that a dry run tells is the time that the run takes, within 5 %,
+and its reason is the reason.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,14 @@ POOL = "haiku-5.5"
 
 
 def call(model: str = HAIKU, inputs: int = 100, outputs: int = 100) -> Call:
-    return Call(0, Prompt("", {}), Route(model, "default"), model, b"", Size(inputs, inputs, outputs, outputs))
+    return Call(
+        0,
+        Prompt("", {}),
+        Route(model, "default"),
+        model,
+        b"",
+        Size(inputs, inputs, outputs, outputs),
+    )
 
 
 def told(config: dict[str, object], rows: list[Call], api: ApiModel) -> Duration:
@@ -83,14 +92,18 @@ def test_a_run_takes_as_long_as_the_dry_run_says(case: str):
     played = play(Case(case, server, rows, {**client, "limits": chosen}, {}))
     sizes = rows_like(rows, played.rows)
     mean_s = parse_latency(server.latency).mean
-    api = ApiModel(lambda _: mean_s, server.burst_s, 0.0, lambda _: (server.rpm, server.itpm, server.otpm))
+    api = ApiModel(
+        lambda _: mean_s, server.burst_s, 0.0, lambda _: (server.rpm, server.itpm, server.otpm)
+    )
     found = told(config, sizes, api)
     assert found.seconds == pytest.approx(played.took_s, rel=0.05)
     assert (found.pool, found.reason) == (POOL, reason)
 
 
 def rows_like(rows: Rows, count: int) -> list[Call]:
-    """As many rows, each of the mean size: a dry run knows no more of outputs, and sums of inputs are what counts."""
+    """As many rows, each of the mean size: a dry run knows no more of outputs, and sums
+    of inputs are what counts.
+    """
     inputs, outputs = parse_latency(rows.input).mean, parse_latency(rows.output).mean
     return [call(inputs=round(inputs), outputs=round(outputs)) for _ in range(count)]
 
@@ -101,7 +114,9 @@ def test_lanes_do_not_wait_for_each_other_and_the_slowest_one_counts():
     api = ApiModel(lambda _: 1.0, burst_s=1.0, start_s=0.0)
     both = told(config, [call(), call(OPUS)] * 200, api)
     alone = told(config, [call(OPUS)] * 200, api)
-    assert both == alone and both.pool == "opus-5.5" and both.seconds == pytest.approx(200, rel=0.05)
+    assert (
+        both == alone and both.pool == "opus-5.5" and both.seconds == pytest.approx(200, rel=0.05)
+    )
 
 
 def test_what_comes_after_the_first_rows_goes_on_as_they_did():
@@ -117,7 +132,9 @@ def test_nothing_to_send_takes_no_time():
 def test_without_anything_better_an_answer_takes_a_second_and_sixty_tokens_a_second():
     assert usual_latency(600) == 11.0
     slow = [replace(call(), size=Size(10, 10, 6000, 6000))]
-    assert told({"limits": {"tier": "none"}}, slow, ApiModel(start_s=0.0)).seconds == pytest.approx(101)
+    assert told({"limits": {"tier": "none"}}, slow, ApiModel(start_s=0.0)).seconds == pytest.approx(
+        101
+    )
 
 
 def test_means_of_the_simulators_latencies_are_what_they_draw():
@@ -126,12 +143,18 @@ def test_means_of_the_simulators_latencies_are_what_they_draw():
     rng = random.Random(1)
     for text in ("fixed:2", "uniform:1,3", "lognormal:1,0.5"):
         latency = parse_latency(text)
-        assert fmean(latency.draw(rng) for _ in range(20_000)) == pytest.approx(latency.mean, rel=0.02)
+        assert fmean(latency.draw(rng) for _ in range(20_000)) == pytest.approx(
+            latency.mean, rel=0.02
+        )
 
 
 def test_a_headroom_is_taken_off_the_limits_once():
     rows = [call(outputs=500)] * 1000
-    tenth = {"requests_per_minute": 100, "input_tokens_per_minute": 200_000, "output_tokens_per_minute": 40_000}
+    tenth = {
+        "requests_per_minute": 100,
+        "input_tokens_per_minute": 200_000,
+        "output_tokens_per_minute": 40_000,
+    }
     lower = told({"limits": {"tier": "none", "pools": {POOL: tenth}}}, rows, ApiModel())
     found = told({"limits": {"tier": "start", "headroom": "90%"}}, rows, ApiModel())
     assert found.seconds == pytest.approx(lower.seconds, rel=0.15)
@@ -139,4 +162,6 @@ def test_a_headroom_is_taken_off_the_limits_once():
 
 def test_next_to_no_limit_is_told_in_centuries_and_not_driven_for_ever():
     config = {"limits": {"tier": "none", "pools": {POOL: {"requests_per_minute": 1e-7}}}}
-    assert told(config, [call()] * 100, ApiModel(burst_s=1.0)).seconds == pytest.approx(99 * 60 / 1e-7, rel=0.05)
+    assert told(config, [call()] * 100, ApiModel(burst_s=1.0)).seconds == pytest.approx(
+        99 * 60 / 1e-7, rel=0.05
+    )

@@ -30,7 +30,10 @@ def test_without_history_the_rules_of_thumb_hold():
     found = forecast()
     assert cost(found, ROW) == PRICES.cost(HAIKU, Usage(100, 400))
     assert found.cost(ROW, found.at_least(ROW)) == PRICES.cost(HAIKU, Usage(80, 200))
-    assert (found.input_basis(HAIKU, "short").method, found.output_basis(HAIKU, "short", 5).method) == ("rule", "rule")
+    assert (
+        found.input_basis(HAIKU, "short").method,
+        found.output_basis(HAIKU, "short", 5).method,
+    ) == ("rule", "rule")
 
 
 def test_with_history_a_row_takes_what_rows_like_it_took():
@@ -72,14 +75,20 @@ def test_a_count_by_the_api_wins_over_what_was_learned_of_input():
 def test_reads_of_the_prompt_cache_are_expected_at_their_price_where_a_row_asks_for_them():
     read = answer(input_tokens=10, cache_read_tokens=80)
     found = forecast(*[read] * 20)
-    assert found.expect(CACHING).usage == Usage(10, cache_read_input_tokens=80, inference_geo="global")
+    assert found.expect(CACHING).usage == Usage(
+        10, cache_read_input_tokens=80, inference_geo="global"
+    )
     assert found.expect(ROW).usage == Usage(90, inference_geo="global")
     assert cost(found, CACHING) < cost(found, ROW)
 
 
 def test_a_count_keeps_the_mix_of_the_prompt_cache():
-    found = forecast(*[answer(input_tokens=10, cache_read_tokens=80)] * 20, counted={HAIKU: Counted(1.8, 0.0, 9)})
-    assert found.expect(CACHING).usage == Usage(20, cache_read_input_tokens=160, inference_geo="global")
+    found = forecast(
+        *[answer(input_tokens=10, cache_read_tokens=80)] * 20, counted={HAIKU: Counted(1.8, 0.0, 9)}
+    )
+    assert found.expect(CACHING).usage == Usage(
+        20, cache_read_input_tokens=160, inference_geo="global"
+    )
 
 
 def test_the_surcharge_of_the_place_where_answers_were_made_is_expected_again():
@@ -116,6 +125,8 @@ def test_a_model_without_a_price_has_no_cost():
 
 async def test_the_cost_of_a_call_is_that_of_what_it_asks():
     call = make_bench().call("x" * 600)
-    assert forecast().cost_of(call) == PRICES.cost(HAIKU, Usage(call.size.input_tokens, call.size.output_tokens))
+    assert forecast().cost_of(call) == PRICES.cost(
+        HAIKU, Usage(call.size.input_tokens, call.size.output_tokens)
+    )
     call = make_bench(model="claude-nobody-1").call()
     assert forecast().cost_of(call) == 0

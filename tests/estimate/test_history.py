@@ -13,7 +13,9 @@ from claudebatch.storage.ledger.past_answers import PastAnswer
 HAIKU, SONNET = "claude-haiku-5-5", "claude-sonnet-5-5"
 
 
-def answer(output: int = 100, *, model: str = HAIKU, rule: str = "short", **more: object) -> PastAnswer:
+def answer(
+    output: int = 100, *, model: str = HAIKU, rule: str = "short", **more: object
+) -> PastAnswer:
     fields = {"input_estimate": 100, "input_tokens": 90, "cache_write_5m_tokens": 0, "cache_write_1h_tokens": 0,
               "cache_read_tokens": 0, "web_searches": 0, "geo": "global"}  # fmt: skip
     return PastAnswer(model=model, rule=rule, output_tokens=output, **{**fields, **more})
@@ -24,7 +26,9 @@ def test_the_mean_of_lengths_is_that_of_answers_cut_at_max_tokens():
     seen = [round(rng.lognormvariate(5, 1)) for _ in range(500)]
     lengths = Lengths(seen)
     for bound in (1, 50, 150, 1000, 10**6):
-        assert lengths.mean(bound) == pytest.approx(statistics.fmean(min(length, bound) for length in seen))
+        assert lengths.mean(bound) == pytest.approx(
+            statistics.fmean(min(length, bound) for length in seen)
+        )
 
 
 def test_quantiles_are_lengths_that_were_seen():
@@ -34,7 +38,9 @@ def test_quantiles_are_lengths_that_were_seen():
 
 
 def test_the_error_that_is_told_is_the_error_that_is_made():
-    """Over many files of one kind, sums differ from what was expected by as much as they are said to."""
+    """Over many files of one kind, sums differ from what was expected by as much as
+    they are said to.
+    """
     rng = random.Random(3)
     told, made = [], []
     for _ in range(300):
@@ -42,7 +48,9 @@ def test_the_error_that_is_told_is_the_error_that_is_made():
         actual = sum(round(rng.lognormvariate(5, 0.6)) for _ in range(200))
         told.append(lengths.error(200))
         made.append(lengths.mean(10**6) * 200 / actual - 1)
-    assert statistics.fmean(told) == pytest.approx(statistics.fmean(off**2 for off in made) ** 0.5, rel=0.15)
+    assert statistics.fmean(told) == pytest.approx(
+        statistics.fmean(off**2 for off in made) ** 0.5, rel=0.15
+    )
     assert Lengths([5]).error(10) == Lengths([0, 0]).error(10) == Lengths([1, 2]).error(0) == 0.0
 
 
@@ -57,7 +65,9 @@ def test_a_route_is_known_by_its_own_model_and_rule_only():
 
 
 def test_how_a_model_counts_is_known_whatever_the_rule():
-    history = History([(0, answer(rule="short" if number % 2 else "long")) for number in range(ENOUGH)])
+    history = History(
+        [(0, answer(rule="short" if number % 2 else "long")) for number in range(ENOUGH)]
+    )
     inputs = history.inputs(HAIKU)
     assert inputs is not None
     assert inputs.total == pytest.approx(0.9)
@@ -81,7 +91,10 @@ def test_answers_of_other_inputs_are_left_out_once_there_are_enough_of_the_same(
 def test_answers_of_other_inputs_fill_up_a_few_of_the_same_and_do_not_swamp_them():
     habits = History([*[(0, answer(100))] * 12, *[(2, answer(900))] * 500]).habits(HAIKU, "short")
     assert habits is not None
-    assert (len(habits.lengths), habits.lengths.mean(1000)) == (20, pytest.approx((12 * 100 + 8 * 900) / 20))
+    assert (len(habits.lengths), habits.lengths.mean(1000)) == (
+        20,
+        pytest.approx((12 * 100 + 8 * 900) / 20),
+    )
 
 
 def test_answers_of_other_inputs_are_all_there_is_for_a_new_one():

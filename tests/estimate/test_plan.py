@@ -1,4 +1,6 @@
-"""The rows of a file on disk: drawn from fairly, read again faithfully, and compared with other models."""
+"""The rows of a file on disk: drawn from fairly, read again faithfully, and compared
+with other models.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ NOTHING_KEPT = EarlierResults(None, Keys("v"), lambda keys: [None] * len(keys), 
 
 
 def workshop(**config: object) -> RunSetup:
-    return RunSetup.set_up(msgspec.convert({"model": HAIKU, **config}, Config), override=None, text=False, at=TODAY)
+    return RunSetup.set_up(
+        msgspec.convert({"model": HAIKU, **config}, Config), override=None, text=False, at=TODAY
+    )
 
 
 @contextmanager
@@ -39,15 +43,23 @@ def plan_of(
 
 
 def rows(count: int, **more: object) -> list[dict]:
-    return [{"id": f"{n}", "prompt": f"{n} " + "word " * (n % 37 * 9), **more} for n in range(count)]
+    return [
+        {"id": f"{n}", "prompt": f"{n} " + "word " * (n % 37 * 9), **more} for n in range(count)
+    ]
 
 
 def test_every_row_is_as_likely_to_be_drawn_as_any_other(tmp_path):
     with plan_of(tmp_path / "in.jsonl", rows(40)) as plan:
-        drawn = Counter(position for seed in range(400) for position in plan.sample(10, random.Random(seed))[HAIKU])
+        drawn = Counter(
+            position
+            for seed in range(400)
+            for position in plan.sample(10, random.Random(seed))[HAIKU]
+        )
         assert all(len(plan.sample(10, random.Random(seed))[HAIKU]) == 10 for seed in range(5))
     assert set(drawn) == set(range(40))
-    assert 60 < min(drawn.values()) <= max(drawn.values()) < 145  # 100 each; four standard deviations
+    assert (
+        60 < min(drawn.values()) <= max(drawn.values()) < 145
+    )  # 100 each; four standard deviations
 
 
 def test_a_sample_is_drawn_of_each_model_and_only_of_rows_that_will_be_sent(tmp_path):
@@ -56,10 +68,16 @@ def test_a_sample_is_drawn_of_each_model_and_only_of_rows_that_will_be_sent(tmp_
         prompt["id"] = str(number)
     prompts += [{**prompts[0], "id": "twin"}]
     cached = EarlierResults(
-        None, lambda call: str(call.body), lambda keys: [b"" if "29 " in k else None for k in keys], False
+        None,
+        lambda call: str(call.body),
+        lambda keys: [b"" if "29 " in k else None for k in keys],
+        False,
     )
     with plan_of(tmp_path / "in.jsonl", prompts, cached) as plan:
-        assert {m: len(p) for m, p in plan.sample(25, random.Random(1)).items()} == {HAIKU: 25, SONNET: 20}
+        assert {m: len(p) for m, p in plan.sample(25, random.Random(1)).items()} == {
+            HAIKU: 25,
+            SONNET: 20,
+        }
         everything = plan.sample(100, random.Random(1))
         assert everything[HAIKU] == list(range(29)), "without the row in the cache and the twin"
         assert plan.models() == {HAIKU: 29, SONNET: 20}
@@ -79,8 +97,13 @@ def test_rows_are_read_again_as_they_were_and_left_out_where_they_changed(tmp_pa
 
 
 @pytest.mark.parametrize(("share", "near"), [(1.0, 1e-9), (0.2, 0.05)])
-def test_what_another_model_would_cost_is_exact_for_small_files_and_near_for_samples(tmp_path, share, near):
-    prompts = [*rows(300), *[{**row, "id": f"s{n}", "model": SONNET} for n, row in enumerate(rows(300))]]
+def test_what_another_model_would_cost_is_exact_for_small_files_and_near_for_samples(
+    tmp_path, share, near
+):
+    prompts = [
+        *rows(300),
+        *[{**row, "id": f"s{n}", "model": SONNET} for n, row in enumerate(rows(300))],
+    ]
     shop = workshop()
     forecast = Forecast(shop.prices, History())
     totals: Counter[Group] = Counter()
@@ -92,9 +115,13 @@ def test_what_another_model_would_cost_is_exact_for_small_files_and_near_for_sam
             for call in plan.calls(positions):
                 comparison.add(call)
         found = {other.model: other for other in comparison.of(totals)}
-    with plan_of(tmp_path / "all.jsonl", [{k: v for k, v in p.items() if k != "model"} for p in prompts]) as plan:
+    with plan_of(
+        tmp_path / "all.jsonl", [{k: v for k, v in p.items() if k != "model"} for p in prompts]
+    ) as plan:
         everything = [forecast.cost_of(call) for call in plan.calls(range(600))]
-        batch = sum(forecast.batch_cost(a, forecast.expect(a)) for a in map(asked, plan.calls(range(600))))
+        batch = sum(
+            forecast.batch_cost(a, forecast.expect(a)) for a in map(asked, plan.calls(range(600)))
+        )
     assert found[HAIKU].expected == pytest.approx(sum(everything), rel=near)
     assert found[HAIKU].batch == pytest.approx(batch, rel=near)
     assert found[HAIKU].newest
@@ -121,5 +148,7 @@ def test_a_cached_row_is_free_at_its_own_model_and_asked_anew_of_any_other(tmp_p
 
 def test_rows_without_anything_to_send_have_nothing_to_compare(tmp_path):
     shop = workshop()
-    comparison = Comparison(shop.catalog.current(TODAY.date()), Forecast(shop.prices, History()), shop)
+    comparison = Comparison(
+        shop.catalog.current(TODAY.date()), Forecast(shop.prices, History()), shop
+    )
     assert comparison.of({}) == ()

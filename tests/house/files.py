@@ -30,7 +30,11 @@ def project_files() -> tuple[Path, ...]:
 def python_files(*folders: str) -> list[Path]:
     """The Python files below *folders*, or all of them."""
     starts = tuple(ROOT / folder for folder in folders) or (ROOT,)
-    return [path for path in project_files() if path.suffix == ".py" and any(path.is_relative_to(s) for s in starts)]
+    return [
+        path
+        for path in project_files()
+        if path.suffix == ".py" and any(path.is_relative_to(s) for s in starts)
+    ]
 
 
 @cache
@@ -40,7 +44,9 @@ def tree(path: Path) -> ast.Module:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Every module that *path* imports, wherever in it: at the top, in a function, for types only."""
+    """Every module that *path* imports, wherever in it: at the top, in a function, for
+    types only.
+    """
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

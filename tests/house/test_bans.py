@@ -1,4 +1,6 @@
-"""The ban-list bans: clocks, chance, waiting, the environment and unpickling are refused outside their doors."""
+"""The ban-list bans: clocks, chance, waiting, the environment and unpickling are
+refused outside their doors.
+"""
 
 from __future__ import annotations
 
@@ -32,8 +34,16 @@ BANNED = {
         "import os\nos.urandom(8)",
         "import uuid\nuuid.uuid4()",
     ),
-    "a wait": ("import asyncio\nasyncio.sleep(1)", "import time\ntime.sleep(1)", "from asyncio import sleep\nsleep(1)"),
-    "the environment": ("import os\nos.environ['A']", "import os\nos.getenv('A')", "from os import environ\nenviron"),
+    "a wait": (
+        "import asyncio\nasyncio.sleep(1)",
+        "import time\ntime.sleep(1)",
+        "from asyncio import sleep\nsleep(1)",
+    ),
+    "the environment": (
+        "import os\nos.environ['A']",
+        "import os\nos.getenv('A')",
+        "from os import environ\nenviron",
+    ),
     "unpickling": (
         "import pickle",
         "from pickle import loads\nloads",
@@ -65,7 +75,16 @@ def ruff() -> str:
 def codes_of(code: str, where: str) -> set[str]:
     """What ruff, as this project sets it up, says of *code* in the file *where*."""
     done = subprocess.run(
-        [ruff(), "check", "--no-cache", "--output-format", "json", "--stdin-filename", str(ROOT / where), "-"],
+        [
+            ruff(),
+            "check",
+            "--no-cache",
+            "--output-format",
+            "json",
+            "--stdin-filename",
+            str(ROOT / where),
+            "-",
+        ],
         input=f'"""A module."""\n\n{code}\n',
         cwd=ROOT,
         capture_output=True,
@@ -76,7 +95,9 @@ def codes_of(code: str, where: str) -> set[str]:
     return {found["code"] for found in json.loads(done.stdout)}
 
 
-@pytest.mark.parametrize(("what", "code"), SNIPPETS, ids=[code.replace("\n", "; ") for _, code in SNIPPETS])
+@pytest.mark.parametrize(
+    ("what", "code"), SNIPPETS, ids=[code.replace("\n", "; ") for _, code in SNIPPETS]
+)
 def test_library_code_cannot_use(what, code):
     assert "TID251" in codes_of(code, "claudebatch/engine/new.py"), f"{what} is not banned"
 
@@ -118,7 +139,9 @@ def test_an_injected_generator_is_not_chance():
 
 
 def test_relative_imports_and_prints_are_refused_too():
-    assert {"TID252", "T201"} <= codes_of("from . import engine\nprint(engine)", "claudebatch/engine/new.py")
+    assert {"TID252", "T201"} <= codes_of(
+        "from . import engine\nprint(engine)", "claudebatch/engine/new.py"
+    )
 
 
 LIFTED = {

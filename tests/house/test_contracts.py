@@ -1,4 +1,6 @@
-"""The contracts between rooms break when somebody breaks them; `.ci/run` shows that nobody did."""
+"""The contracts between rooms break when somebody breaks them; `.ci/run` shows that
+nobody did.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,21 @@ from tests.house.files import PACKAGE, ROOT
 TIERS = "The tiers of the house"
 BREACHES = {
     "a room that is on no list": ("helpers.py", '"""Odds and ends."""', TIERS),
-    "a layer that knows a store": ("layers/budget.py", "import claudebatch.layers.rate_limit.local_pool", TIERS),
+    "a layer that knows a store": (
+        "layers/budget.py",
+        "import claudebatch.layers.rate_limit.local_pool",
+        TIERS,
+    ),
     "a layer that knows another": (
         "layers/budget.py",
         "import claudebatch.layers.retry.layer",
         "No layer knows another",
     ),
-    "a store that knows the configuration": ("stores/pool.py", "import claudebatch.config.sections", TIERS),
+    "a store that knows the configuration": (
+        "stores/pool.py",
+        "import claudebatch.config.sections",
+        TIERS,
+    ),
     "a display that asks the engine": (
         "ui/live.py",
         "import claudebatch.engine.row_feed",
@@ -46,7 +56,11 @@ def broken_contracts(folder: Path) -> list[str]:
         check=False,
         timeout=60,
     )
-    return [line.removesuffix(" BROKEN") for line in done.stdout.splitlines() if line.endswith(" BROKEN")]
+    return [
+        line.removesuffix(" BROKEN")
+        for line in done.stdout.splitlines()
+        if line.endswith(" BROKEN")
+    ]
 
 
 @pytest.mark.parametrize("breach", BREACHES)

@@ -1,4 +1,6 @@
-"""Each third-party package comes in through one door, so that it can be replaced in one place."""
+"""Each third-party package comes in through one door, so that it can be replaced in one
+place.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,16 @@ DOORS = {
     "rich": {"ui"},
     "typer": {"cli"},
     "yaml": {"config"},
-    # JSON is spoken in several rooms, each of which turns bytes into words of its own: streamed events (clients), the
-    # configuration's types (config), input lines (jsonl), the API's messages (messages), facts about models (models),
-    # result lines (results), and the other side of the wire (simulator).
+    # JSON is spoken in several rooms, each of which turns bytes into words of its own:
+    # streamed events (clients), the configuration's types (config), input lines
+    # (jsonl), the API's messages (messages), facts about models (models), result lines
+    # (results), and the other side of the wire (simulator).
     "msgspec": {"clients", "config", "jsonl", "messages", "models", "results", "simulator"},
 }
 MAY_BE_CLOSED = {"aiohttp"}
-"""Doors that need not be used: the SDK's transport may be built with or without its own package's name."""
+"""Doors that need not be used: the SDK's transport may be built with or without its own
+package's name.
+"""
 
 
 def found() -> dict[str, set[str]]:
@@ -41,12 +46,20 @@ def found() -> dict[str, set[str]]:
 
 def test_every_package_comes_in_through_its_own_door_only():
     rooms = found()
-    assert {name: rooms[name] - DOORS.get(name, set()) for name in rooms if rooms[name] - DOORS.get(name, set())} == {}
+    assert {
+        name: rooms[name] - DOORS.get(name, set())
+        for name in rooms
+        if rooms[name] - DOORS.get(name, set())
+    } == {}
 
 
 def test_no_door_stands_open_that_nobody_uses():
     rooms = found()
-    unused = {name: doors - rooms.get(name, set()) for name, doors in DOORS.items() if name not in MAY_BE_CLOSED}
+    unused = {
+        name: doors - rooms.get(name, set())
+        for name, doors in DOORS.items()
+        if name not in MAY_BE_CLOSED
+    }
     assert {name: doors for name, doors in unused.items() if doors} == {}
 
 

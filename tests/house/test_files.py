@@ -12,9 +12,13 @@ from tests.house.files import PACKAGE, ROOT, imports, name, project_files, pytho
 
 MOST_LINES = 300
 # Put together here, so that this file does not contain what it looks for.
-_MACHINE = re.compile("|".join((r"(?<![\w.-])/wo" + r"rk/", "/tmp" + r"/v/", "/ro" + "ot/", r"/opt/" + "wheels")))
+_MACHINE = re.compile(
+    "|".join((r"(?<![\w.-])/wo" + r"rk/", "/tmp" + r"/v/", "/ro" + "ot/", r"/opt/" + "wheels"))
+)
 _REGISTRY = re.compile(
-    "|".join(("pypi" + r"\.org", "python" + "hosted", "registry" + r"\.npmjs", "index" + r"-url[ =]\S*:"))
+    "|".join(
+        ("pypi" + r"\.org", "python" + "hosted", "registry" + r"\.npmjs", "index" + r"-url[ =]\S*:")
+    )
 )
 UNPICKLERS = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib", "jsonpickle"}
 
@@ -38,13 +42,22 @@ def test_a_module_begins_with_what_it_is_for(path):
 
 
 def test_nothing_is_pickled_anywhere():
-    users = {name(path) for path in python_files() for module in imports(path) if module.split(".")[0] in UNPICKLERS}
-    assert users <= {name(path) for path in python_files("tests")}, "only a test may make hostile pickles"
+    users = {
+        name(path)
+        for path in python_files()
+        for module in imports(path)
+        if module.split(".")[0] in UNPICKLERS
+    }
+    assert users <= {name(path) for path in python_files("tests")}, (
+        "only a test may make hostile pickles"
+    )
 
 
 def test_every_folder_of_the_package_is_a_package():
     folders = {path.parent for path in python_files("claudebatch")}
-    assert [name(folder) for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+    assert [
+        name(folder) for folder in sorted(folders) if not (folder / "__init__.py").exists()
+    ] == []
 
 
 def test_no_file_knows_the_machine_it_was_written_on():
@@ -55,10 +68,14 @@ def test_no_file_names_a_package_registry():
     assert [name(path) for path, text in texts() if _REGISTRY.search(text)] == []
 
 
-@pytest.mark.parametrize("lock", ["requirements.lock", "requirements-build.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize(
+    "lock", ["requirements.lock", "requirements-build.lock", "requirements-dev.lock"]
+)
 def test_a_lock_file_pins_every_package_with_hashes_and_nothing_else(lock):
     entries = re.split(r"\n(?=\S)", (ROOT / lock).read_text().strip())
-    form = re.compile(r"[a-z0-9][a-z0-9._-]*==[\w.+!-]+( ; [^\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+")
+    form = re.compile(
+        r"[a-z0-9][a-z0-9._-]*==[\w.+!-]+( ; [^\\]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+"
+    )
     assert [entry.splitlines()[0] for entry in entries if not form.fullmatch(entry)] == []
 
 
@@ -67,12 +84,17 @@ def pinned(lock: str) -> set[str]:
 
 
 def test_tests_run_on_exactly_what_users_run_on():
-    assert pinned("requirements.lock") | pinned("requirements-build.lock") <= pinned("requirements-dev.lock")
+    assert pinned("requirements.lock") | pinned("requirements-build.lock") <= pinned(
+        "requirements-dev.lock"
+    )
 
 
 def test_every_declared_requirement_is_locked():
     project = (ROOT / "pyproject.toml").read_text()
-    wanted = {found.lower() for found in re.findall(r'^  "([\w.-]+)(?:\[\w+\])?[<>=]', project, re.MULTILINE)}
+    wanted = {
+        found.lower()
+        for found in re.findall(r'^  "([\w.-]+)(?:\[\w+\])?[<>=]', project, re.MULTILINE)
+    }
     locked = {entry.partition("==")[0] for entry in pinned("requirements-dev.lock")}
     assert "anthropic" in wanted
     assert wanted <= locked
@@ -84,4 +106,8 @@ def test_scripts_can_be_run():
 
 
 def test_data_files_lie_where_the_package_takes_them_along():
-    assert {path.suffix for path in project_files() if path.is_relative_to(PACKAGE)} <= {".py", ".json", ".typed"}
+    assert {path.suffix for path in project_files() if path.is_relative_to(PACKAGE)} <= {
+        ".py",
+        ".json",
+        ".typed",
+    }

@@ -1,4 +1,6 @@
-"""Whatever a line holds, it is a prompt that can be sent exactly, or a bad row: nothing else may come out."""
+"""Whatever a line holds, it is a prompt that can be sent exactly, or a bad row: nothing
+else may come out.
+"""
 
 import itertools
 import json
@@ -66,25 +68,59 @@ WORDS += [
     "name",
     "tool_calls",
 ]
-WORDS += ["image_url", "file", "file_data", "data:image/png;base64,aGk=", "https://x", "auto", "json_schema", "schema"]
-WORDS += ["/v1/chat/completions", "POST", "arguments", "{}", "claude-haiku-5-5", "enabled", "budget_tokens", "effort"]
+WORDS += [
+    "image_url",
+    "file",
+    "file_data",
+    "data:image/png;base64,aGk=",
+    "https://x",
+    "auto",
+    "json_schema",
+    "schema",
+]
+WORDS += [
+    "/v1/chat/completions",
+    "POST",
+    "arguments",
+    "{}",
+    "claude-haiku-5-5",
+    "enabled",
+    "budget_tokens",
+    "effort",
+]
 TEXTS = st.sampled_from(WORDS) | st.text(max_size=20)
-SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | TEXTS
+)
 ANY = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=5), max_leaves=25
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=5),
+    max_leaves=25,
 )
 BLOCK = st.fixed_dictionaries(
     {"type": TEXTS}, optional={"text": TEXTS, "image_url": ANY, "file": ANY, "citations": ANY}
 )
 MESSAGE = st.fixed_dictionaries(
-    {"role": st.sampled_from(["user", "assistant", "system", "tool", "developer"]), "content": TEXTS | st.lists(BLOCK)},
+    {
+        "role": st.sampled_from(["user", "assistant", "system", "tool", "developer"]),
+        "content": TEXTS | st.lists(BLOCK),
+    },
     optional={"tool_calls": st.lists(ANY, max_size=2), "tool_call_id": TEXTS},
 )
 PARAMETERS = st.fixed_dictionaries(
     {"messages": st.lists(MESSAGE, max_size=4)},
     optional=dict.fromkeys({*CHECKS, *TRANSLATED, *WITHOUT_EQUAL} - {"messages"}, ANY),
 )
-LINES = ANY | PARAMETERS | PARAMETERS.map(lambda p: {"params": p}) | PARAMETERS.map(lambda p: {"body": p, "id": 1})
+LINES = (
+    ANY
+    | PARAMETERS
+    | PARAMETERS.map(lambda p: {"params": p})
+    | PARAMETERS.map(lambda p: {"body": p, "id": 1})
+)
 
 
 @settings(deadline=None, max_examples=40)
@@ -100,13 +136,34 @@ def read(data: bytes) -> Prompt | tuple[Problem, ...]:
         return bad.problems
 
 
-ODD = ["", " ", "\u2028", "x", "x" * 512, "x" * 513, None, 0, 1, -1, 1.0, True, 10**6, 10**6 + 1, 2**70, [], {}, ["x"]]
+ODD = [
+    "",
+    " ",
+    "\u2028",
+    "x",
+    "x" * 512,
+    "x" * 513,
+    None,
+    0,
+    1,
+    -1,
+    1.0,
+    True,
+    10**6,
+    10**6 + 1,
+    2**70,
+    [],
+    {},
+    ["x"],
+]
 PLAIN = ["prompt", "id", "max_tokens", "custom_id", "text", "model"]
 
 
 def test_the_short_way_for_plain_lines_says_what_the_long_way_says(monkeypatch):
     pairs = itertools.product(itertools.combinations(PLAIN, 2), itertools.product(ODD, repeat=2))
-    lines = [json.dumps({"prompt": "Hi", **dict(zip(*pair, strict=True))}).encode() for pair in pairs]
+    lines = [
+        json.dumps({"prompt": "Hi", **dict(zip(*pair, strict=True))}).encode() for pair in pairs
+    ]
     short = [read(line) for line in lines]
     monkeypatch.setattr(shapes, "_plain", lambda fields: None)
     for line, said in zip(lines, short, strict=True):
@@ -127,8 +184,14 @@ def test_any_line_made_of_known_words_is_a_prompt_or_a_bad_row():
     rng = random.Random(20261122)
     for _ in range(4000):
         parameters = {rng.choice(WORDS): invented(rng) for _ in range(rng.randint(0, 6))}
-        parameters["messages"] = [{"role": "user", "content": "Hi"}] if rng.random() < 0.7 else invented(rng)
-        for line in (parameters, {"params": parameters}, {"body": parameters, "tags": invented(rng, 3)}):
+        parameters["messages"] = (
+            [{"role": "user", "content": "Hi"}] if rng.random() < 0.7 else invented(rng)
+        )
+        for line in (
+            parameters,
+            {"params": parameters},
+            {"body": parameters, "tags": invented(rng, 3)},
+        ):
             outcome(json.dumps(line).encode())
 
 
@@ -141,13 +204,17 @@ def test_any_bytes_are_a_prompt_or_a_bad_row(data):
 
 
 SEED = (
-    b'{"id": 1.5, "body": {"messages": [{"role": "user", "content": [{"type": "text", "text": "\\ud83d\\ude00"}]}], '
-    b'"stop": ["x"], "max_tokens": 10, "tools": [{"type": "function", "function": {"name": "f"}}]}, "tags": ["a"]}'
+    b'{"id": 1.5, "body": {"messages": [{"role": "user", "content": [{"type": "text", "text": '
+    b'"\\ud83d\\ude00"}]}], '
+    b'"stop": ["x"], "max_tokens": 10, "tools": [{"type": "function", "function": {"name": '
+    b'"f"}}]}, "tags": ["a"]}'
 )
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 255)), min_size=1, max_size=6))
+@given(
+    st.lists(st.tuples(st.integers(0, len(SEED) - 1), st.integers(0, 255)), min_size=1, max_size=6)
+)
 def test_a_damaged_line_is_a_prompt_or_a_bad_row(changes):
     data = bytearray(SEED)
     for place, byte in changes:
@@ -177,7 +244,12 @@ def test_a_line_that_could_not_be_sent_exactly_is_a_bad_row(name):
     assert outcome(REFUSED_LINES[name]) is None
 
 
-EXACT = {"a\u2028b\u2029\x85": "a\u2028b\u2029\x85", "\\u0000": "\x00", "\\ud83d\\ude00": "😀", "\u202e": "\u202e"}
+EXACT = {
+    "a\u2028b\u2029\x85": "a\u2028b\u2029\x85",
+    "\\u0000": "\x00",
+    "\\ud83d\\ude00": "😀",
+    "\u202e": "\u202e",
+}
 
 
 @pytest.mark.parametrize("text", EXACT)
@@ -191,7 +263,10 @@ def test_big_integers_are_kept_exactly():
     schema = b'{"type":"integer","const":18446744073709551616123}'
     prompt = outcome(b'{"prompt": "x", "tools": [{"name": "t", "input_schema": ' + schema + b"}]}")
     assert prompt is not None
-    assert encode(prompt.params["tools"][0]["input_schema"]) == b'{"const":18446744073709551616123,"type":"integer"}'
+    assert (
+        encode(prompt.params["tools"][0]["input_schema"])
+        == b'{"const":18446744073709551616123,"type":"integer"}'
+    )
 
 
 def test_of_a_key_given_twice_the_last_one_counts():

@@ -49,12 +49,25 @@ def test_without_an_id_the_digest_gives_one_that_own_ids_and_defaults_do_not_cha
     plain = prompt_of('{"prompt": "Hi"}')
     assert (plain.id, plain.has_own_id) == (plain.digest.hex()[:16], False)
     assert prompt_of('{"id": 5, "prompt": "Hi"}').digest == plain.digest
-    assert prompt_of('{"prompt": "Hi"}', Defaults(max_tokens=5, system="Other")).digest == plain.digest
+    assert (
+        prompt_of('{"prompt": "Hi"}', Defaults(max_tokens=5, system="Other")).digest == plain.digest
+    )
 
 
 def test_whatever_a_line_says_changes_its_digest():
-    more = ['"max_tokens": 5', '"model": "m"', '"tags": "a"', '"metadata": {"a": 1}', '"metadata": {"user_id": "1"}']
-    more += ['"system": ""', '"system": "s"', '"stop_sequences": ["a"]', '"thinking": {"type": "adaptive"}']
+    more = [
+        '"max_tokens": 5',
+        '"model": "m"',
+        '"tags": "a"',
+        '"metadata": {"a": 1}',
+        '"metadata": {"user_id": "1"}',
+    ]
+    more += [
+        '"system": ""',
+        '"system": "s"',
+        '"stop_sequences": ["a"]',
+        '"thinking": {"type": "adaptive"}',
+    ]
     digests = {prompt_of('{"prompt": "Hi", ' + field + "}").digest for field in more}
     assert len(digests | {prompt_of('"Hi"').digest, prompt_of('"hi"').digest}) == len(more) + 2
 
@@ -68,12 +81,22 @@ def shuffled(value, rng: random.Random):
 
 
 def spaced(value, rng: random.Random) -> str:
-    return json.dumps(value, indent=rng.choice([None, 1]), ensure_ascii=rng.choice([True, False])).replace("\n", "\r")
+    return json.dumps(
+        value, indent=rng.choice([None, 1]), ensure_ascii=rng.choice([True, False])
+    ).replace("\n", "\r")
 
 
-SCALARS = st.none() | st.booleans() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
+SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 ANY_JSON = st.recursive(
-    SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4), max_leaves=15
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=15,
 )
 
 
@@ -85,6 +108,10 @@ ANY_JSON = st.recursive(
 )
 def test_key_order_and_white_space_change_neither_digest_nor_meaning(schema, text, seed):
     rng = random.Random(seed)
-    line = {"prompt": text, "tools": [{"name": "t", "input_schema": schema}], "metadata": {"a": "b", "c": 1}}
+    line = {
+        "prompt": text,
+        "tools": [{"name": "t", "input_schema": schema}],
+        "metadata": {"a": "b", "c": 1},
+    }
     one, other = prompt_of(json.dumps(line)), prompt_of(spaced(shuffled(line, rng), rng))
     assert (one.digest, one.id, one.params) == (other.digest, other.id, other.params)

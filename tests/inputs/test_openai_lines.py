@@ -45,16 +45,30 @@ SAME_MEANING = [
     ({"stop": ["x", "y"]}, {"stop_sequences": ["x", "y"]}),
     ({"tools": [{"type": "function", "function": FUNCTION}]}, {"tools": [TOOL]}),
     ({"functions": [FUNCTION]}, {"tools": [TOOL]}),
-    ({"functions": [{"name": "f"}]}, {"tools": [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]}),
+    (
+        {"functions": [{"name": "f"}]},
+        {"tools": [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]},
+    ),
     ({"tool_choice": "auto"}, {"tool_choice": {"type": "auto"}}),
     ({"tool_choice": "none", "parallel_tool_calls": False}, {"tool_choice": {"type": "none"}}),
     ({"tool_choice": "required"}, {"tool_choice": {"type": "any"}}),
-    ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, {"tool_choice": {"type": "tool", "name": "f"}}),
+    (
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+        {"tool_choice": {"type": "tool", "name": "f"}},
+    ),
     ({"function_call": {"name": "f"}}, {"tool_choice": {"type": "tool", "name": "f"}}),
-    ({"parallel_tool_calls": False}, {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}),
+    (
+        {"parallel_tool_calls": False},
+        {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+    ),
     ({"parallel_tool_calls": True}, {}),
     (
-        {"response_format": {"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": SCHEMA}}},
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "n", "strict": True, "schema": SCHEMA},
+            }
+        },
         {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
     ),
     ({"response_format": {"type": "text"}}, {}),
@@ -73,7 +87,9 @@ def test_what_means_the_same_is_translated(body, params):
 
 
 def test_limits_ids_models_and_metadata_are_carried_over():
-    prompt = prompt_of(openai(model="claude-haiku-5-5", max_completion_tokens=7, metadata={"team": "x", "n": 1}))
+    prompt = prompt_of(
+        openai(model="claude-haiku-5-5", max_completion_tokens=7, metadata={"team": "x", "n": 1})
+    )
     assert (prompt.id, prompt.model, prompt.params["max_tokens"]) == ("a", "claude-haiku-5-5", 7)
     assert prompt.attributes == {"team": "x", "n": "1"}
     assert prompt_of(openai(max_tokens=7, max_completion_tokens=7)).params["max_tokens"] == 7
@@ -88,10 +104,24 @@ NOT_THE_SAME = [
     ({"model": "gpt-5.2"}, 'set "model" to a Claude model, or remove it and let the routes decide'),
     ({"model": 5}, "is no Claude model"),
     ({"response_format": {"type": "json_object"}}, "ask for JSON in the prompt"),
-    ({"response_format": {"type": "json_schema", "json_schema": {}}}, '"response_format.json_schema.schema"'),
-    ({"response_format": {"type": "json_schema", "json_schema": {"schema": {}, "description": "d"}}}, "description"),
+    (
+        {"response_format": {"type": "json_schema", "json_schema": {}}},
+        '"response_format.json_schema.schema"',
+    ),
+    (
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"schema": {}, "description": "d"},
+            }
+        },
+        "description",
+    ),
     ({"reasoning_effort": "minimal"}, "low, medium, high, xhigh"),
-    ({"max_completion_tokens": "many"}, '"max_completion_tokens" must be a whole number above 0, got "many"'),
+    (
+        {"max_completion_tokens": "many"},
+        '"max_completion_tokens" must be a whole number above 0, got "many"',
+    ),
     ({"max_tokens": 5, "max_completion_tokens": 6}, '"max_completion_tokens" contradicts'),
     ({"stop": 5}, '"stop" must be a list'),
     ({"service_tier": "flex"}, '"service_tier" must be one of auto, default'),
@@ -134,9 +164,15 @@ USE = {"type": "tool_use", "id": "call_1", "name": "f", "input": {"a": [1]}}
 def test_a_conversation_with_tools_and_pictures_keeps_its_meaning():
     source = {"type": "base64", "media_type": "image/png", "data": "aGk="}
     pdf = {"type": "base64", "media_type": "application/pdf", "data": "aGk="}
-    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk=", "detail": "auto"}}
+    picture = {
+        "type": "image_url",
+        "image_url": {"url": "data:image/png;base64,aGk=", "detail": "auto"},
+    }
     link = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
-    file = {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,aGk="}}
+    file = {
+        "type": "file",
+        "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,aGk="},
+    }
     prompt = prompt_of(
         openai(
             messages=[
@@ -145,7 +181,11 @@ def test_a_conversation_with_tools_and_pictures_keeps_its_meaning():
                 {"role": "user", "content": [{"type": "text", "text": "T"}, picture, link, file]},
                 {"role": "assistant", "content": None, "refusal": None, "tool_calls": [CALL]},
                 {"role": "tool", "tool_call_id": "call_1", "content": "r1"},
-                {"role": "tool", "tool_call_id": "call_2", "content": [{"type": "text", "text": "r2"}]},
+                {
+                    "role": "tool",
+                    "tool_call_id": "call_2",
+                    "content": [{"type": "text", "text": "r2"}],
+                },
                 {"role": "assistant", "content": "A", "tool_calls": [CALL]},
                 {"role": "tool", "tool_call_id": "call_1", "content": ""},
                 {"role": "developer", "content": "Later"},
@@ -169,7 +209,11 @@ def test_a_conversation_with_tools_and_pictures_keeps_its_meaning():
             "role": "user",
             "content": [
                 {**result, "content": "r1"},
-                {"type": "tool_result", "tool_use_id": "call_2", "content": [{"type": "text", "text": "r2"}]},
+                {
+                    "type": "tool_result",
+                    "tool_use_id": "call_2",
+                    "content": [{"type": "text", "text": "r2"}],
+                },
             ],
         },
         {"role": "assistant", "content": [{"type": "text", "text": "A"}, USE]},
@@ -190,11 +234,23 @@ BAD_MESSAGES = [
     ({"role": "user", "content": []}, '"messages[0].content" is empty'),
     ({"role": "user"}, '"messages[0].content" must be a string or a list'),
     ({"role": "user", "content": [{"type": "input_audio"}]}, '"messages[0].content[0].type"'),
-    ({"role": "user", "content": [{"type": "text"}]}, '"messages[0].content[0].text" must be a string'),
-    ({"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]}, "file ids are OpenAI's own"),
+    (
+        {"role": "user", "content": [{"type": "text"}]},
+        '"messages[0].content[0].text" must be a string',
+    ),
+    (
+        {"role": "user", "content": [{"type": "file", "file": {"file_id": "f"}}]},
+        "file ids are OpenAI's own",
+    ),
     ({"role": "system", "content": [{"type": "image_url"}]}, '"messages[0].content[0].type"'),
-    ({"role": "assistant", "content": "x", "tool_calls": 5}, '"messages[0].tool_calls" must be a list'),
-    ({"role": "assistant", "tool_calls": [5]}, '"messages[0].tool_calls[0]" must be a function call'),
+    (
+        {"role": "assistant", "content": "x", "tool_calls": 5},
+        '"messages[0].tool_calls" must be a list',
+    ),
+    (
+        {"role": "assistant", "tool_calls": [5]},
+        '"messages[0].tool_calls[0]" must be a function call',
+    ),
     ({"role": "assistant", "refusal": "no", "content": "x"}, '"refusal"'),
     ({"role": "tool", "content": "x"}, '"messages[0].tool_call_id" must be a string'),
     (image("http://example.com/a.png"), "an https: address"),
@@ -210,7 +266,10 @@ def test_a_message_without_an_equal_is_refused_by_name(message, reason):
 
 
 def test_a_bad_part_before_a_tool_message_is_one_refusal():
-    messages = [{"role": "user", "content": [{"type": "odd"}]}, {"role": "tool", "tool_call_id": "c", "content": "x"}]
+    messages = [
+        {"role": "user", "content": [{"type": "odd"}]},
+        {"role": "tool", "tool_call_id": "c", "content": "x"},
+    ]
     assert len(refusals_of(openai(messages=messages))) == 1
 
 
@@ -223,18 +282,36 @@ def test_arguments_that_are_no_json_object_are_refused(arguments):
 
 TEXTS = st.text(min_size=1).filter(lambda text: not text.isspace())
 TURNS = st.lists(st.tuples(TEXTS, TEXTS), max_size=3)
-SOME_JSON = st.dictionaries(st.text(), st.integers() | st.text() | st.lists(st.booleans()), max_size=3)
+SOME_JSON = st.dictionaries(
+    st.text(), st.integers() | st.text() | st.lists(st.booleans()), max_size=3
+)
 
 
 @settings(deadline=None)
-@given(system=st.none() | TEXTS, turns=TURNS, last=TEXTS, stop=st.none() | TEXTS, schema=st.none() | SOME_JSON)
+@given(
+    system=st.none() | TEXTS,
+    turns=TURNS,
+    last=TEXTS,
+    stop=st.none() | TEXTS,
+    schema=st.none() | SOME_JSON,
+)
 def test_an_openai_line_is_the_same_prompt_as_its_messages_line(system, turns, last, stop, schema):
-    chat = [{"role": r, "content": c} for turn in turns for r, c in zip(("user", "assistant"), turn, strict=True)]
+    chat = [
+        {"role": r, "content": c}
+        for turn in turns
+        for r, c in zip(("user", "assistant"), turn, strict=True)
+    ]
     chat.append({"role": "user", "content": last})
-    theirs = {"messages": [*([{"role": "developer", "content": system}] if system else []), *chat], "stop": stop}
+    theirs = {
+        "messages": [*([{"role": "developer", "content": system}] if system else []), *chat],
+        "stop": stop,
+    }
     ours = {"messages": chat, "system": system, "stop_sequences": [stop] if stop else None}
     if schema is not None:
-        theirs["response_format"] = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+        theirs["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "n", "schema": schema},
+        }
         ours["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
     one, other = prompt_of({"id": "x", "body": theirs}), prompt_of({"id": "x", **ours})
     assert one == other
@@ -243,7 +320,11 @@ def test_an_openai_line_is_the_same_prompt_as_its_messages_line(system, turns, l
 @settings(deadline=None)
 @given(arguments=SOME_JSON, result=TEXTS)
 def test_tool_calls_keep_their_arguments_and_results(arguments, result):
-    call = {"id": "c", "type": "function", "function": {"name": "f", "arguments": json.dumps(arguments)}}
+    call = {
+        "id": "c",
+        "type": "function",
+        "function": {"name": "f", "arguments": json.dumps(arguments)},
+    }
     messages = [*USER, {"role": "assistant", "tool_calls": [call]}]
     messages.append({"role": "tool", "tool_call_id": "c", "content": result})
     sent = prompt_of(openai(messages=messages)).params["messages"]

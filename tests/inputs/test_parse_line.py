@@ -32,7 +32,12 @@ USER = [{"role": "user", "content": "Hi"}]
         {"messages": USER},
         {"input": USER},
         {"custom_id": "a", "params": {"messages": USER}},
-        {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": {"messages": USER}},
+        {
+            "custom_id": "a",
+            "method": "POST",
+            "url": "/v1/chat/completions",
+            "body": {"messages": USER},
+        },
     ],
     ids=json.dumps,
 )
@@ -65,7 +70,10 @@ FULL = {
     "system": [{"type": "text", "text": "s"}],
     "thinking": {"type": "enabled", "budget_tokens": 1024},
     "tool_choice": {"type": "tool", "name": "t"},
-    "tools": [{"name": "t", "input_schema": {}}, {"type": "web_search_20260318", "name": "web_search"}],
+    "tools": [
+        {"name": "t", "input_schema": {}},
+        {"type": "web_search_20260318", "name": "web_search"},
+    ],
 }
 
 
@@ -92,7 +100,12 @@ def test_an_empty_system_means_none_at_all(empty):
 
 
 def test_metadata_is_for_rules_and_only_user_id_is_sent():
-    prompt = prompt_of({"prompt": "Hi", "metadata": {"user_id": "u", "n": 1.5, "big": 2**70, "ok": True, "no": None}})
+    prompt = prompt_of(
+        {
+            "prompt": "Hi",
+            "metadata": {"user_id": "u", "n": 1.5, "big": 2**70, "ok": True, "no": None},
+        }
+    )
     assert prompt.attributes == {"n": "1.5", "big": str(2**70), "ok": "true"}
     assert prompt.params["metadata"] == {"user_id": "u"}
     assert "metadata" not in prompt_of({"prompt": "Hi", "metadata": {"a": "b"}}).params
@@ -100,7 +113,10 @@ def test_metadata_is_for_rules_and_only_user_id_is_sent():
 
 def test_tags_are_one_string_or_a_list():
     assert prompt_of({"prompt": "Hi", "tags": "a"}).tags == ("a",)
-    assert prompt_of({"custom_id": "x", "params": {"messages": USER}, "tags": ["a", "b"]}).tags == ("a", "b")
+    assert prompt_of({"custom_id": "x", "params": {"messages": USER}, "tags": ["a", "b"]}).tags == (
+        "a",
+        "b",
+    )
     for bad in (1, [1], [""], "", {}):
         assert '"tags" must be' in problems_of({"prompt": "Hi", "tags": bad})[0]
 
@@ -122,13 +138,17 @@ def test_every_problem_of_a_line_is_told_with_its_place_its_shape_and_a_fix():
         'in.jsonl:7: "max_tokens" must be a whole number above 0, got "many" (in a "prompt" line): '
         "write a number such as 1024, or leave it out",
         'in.jsonl:7: unknown field "modle" (in a "prompt" line): did you mean "model"?',
-        'in.jsonl:7: "temperature" is no longer a parameter: since API version 2026-10-21 every model answers 400 to'
-        ' it, even at its default (in a "prompt" line): remove it; say in the prompt how the answer should be',
-        'in.jsonl:7: "prompt" must be a string, got 1 (in a "prompt" line): write it in quotes; conversations go into'
+        'in.jsonl:7: "temperature" is no longer a parameter: since API version 2026-10-21 every '
+        "model answers 400 to"
+        ' it, even at its default (in a "prompt" line): remove it; say in the prompt how the '
+        "answer should be",
+        'in.jsonl:7: "prompt" must be a string, got 1 (in a "prompt" line): write it in quotes; '
+        "conversations go into"
         ' "messages"',
         'in.jsonl:7: "id" must be a string or a number, got an empty list (in a "prompt" line): '
         "write it in quotes, or leave it out",
-        'in.jsonl:7: "tags" must be a string or a list of strings, none of them empty, got 3 (in a "prompt" line): '
+        'in.jsonl:7: "tags" must be a string or a list of strings, none of them empty, got 3 (in '
+        'a "prompt" line): '
         'write "tags": ["urgent"], or leave it out',
     ]
 
@@ -152,13 +172,19 @@ WRONG = [
     ({"thinking": {"type": "enabled"}}, '"thinking.budget_tokens"'),
     ({"output_config": {"effort": "maximum"}}, '"output_config.effort" must be one of low'),
     ({"output_config": {"format": {"type": "json_object"}}}, '"output_config.format.type"'),
-    ({"output_config": {"format": {"type": "json_schema"}}}, '"output_config.format.schema" must be an object'),
+    (
+        {"output_config": {"format": {"type": "json_schema"}}},
+        '"output_config.format.schema" must be an object',
+    ),
     ({"metadata": []}, '"metadata" must be an object'),
     ({"metadata": {"user_id": 5}}, '"metadata.user_id" must be a string'),
     ({"metadata": {"a\nb": {}}}, '"metadata.a\\nb" must be'),
     ({"stop_sequences": "x"}, '"stop_sequences" must be a list'),
     ({"stop_sequences": [""]}, '"stop_sequences" must be a list'),
-    ({"cache_control": {"type": "ephemeral", "ttl": "2h"}}, '"cache_control.ttl" must be one of 5m, 1h'),
+    (
+        {"cache_control": {"type": "ephemeral", "ttl": "2h"}},
+        '"cache_control.ttl" must be one of 5m, 1h',
+    ),
     ({"container": 5}, '"container" must be'),
     ({"inference_geo": 5}, '"inference_geo" must be'),
     ({"service_tier": "flex"}, "auto, standard_only"),
@@ -189,13 +215,28 @@ BAD_MESSAGES = [
     ([{"role": "user", "content": []}], '"messages[0].content" is empty'),
     ([{"role": "user"}], '"messages[0].content" must be a string or a list'),
     ([{"role": "user", "content": "x", "name": "n"}], 'unknown field "name"'),
-    ([{"role": "user", "content": ["x"]}], '"messages[0].content[0]" must be an object with a "type"'),
-    ([{"role": "user", "content": [{"type": {}}]}], '"messages[0].content[0]" must be an object with a "type"'),
+    (
+        [{"role": "user", "content": ["x"]}],
+        '"messages[0].content[0]" must be an object with a "type"',
+    ),
+    (
+        [{"role": "user", "content": [{"type": {}}]}],
+        '"messages[0].content[0]" must be an object with a "type"',
+    ),
     ([{"role": "user", "content": [{"type": "txt", "text": "x"}]}], 'did you mean "text"?'),
     ([{"role": "user", "content": [{"type": "image_url"}]}], "OpenAI batch line"),
-    ([{"role": "user", "content": [{"type": "text", "text": 5}]}], '"messages[0].content[0].text" must be a string'),
-    ([{"role": "user", "content": [{"type": "text", "text": "x", "citations": [{}]}]}], "has citations"),
-    ([*USER, {"role": "assistant", "content": [{"type": "document"}]}, *USER], "document in an assistant message"),
+    (
+        [{"role": "user", "content": [{"type": "text", "text": 5}]}],
+        '"messages[0].content[0].text" must be a string',
+    ),
+    (
+        [{"role": "user", "content": [{"type": "text", "text": "x", "citations": [{}]}]}],
+        "has citations",
+    ),
+    (
+        [*USER, {"role": "assistant", "content": [{"type": "document"}]}, *USER],
+        "document in an assistant message",
+    ),
     ([{"role": "system", "content": [{"type": "image"}]}, *USER], "text blocks only"),
     ([{"role": "system", "content": "x"}], "at least one user message"),
     ([*USER, {"role": "system", "content": [{"type": "image"}]}], "text blocks only"),
@@ -229,7 +270,11 @@ def test_what_blocks_hold_is_passed_through():
         ({"foo": "Hi"}, 'no prompt: the line has only "foo"'),
         (5, "the line is 5, not a prompt"),
         (None, "the line is null, not a prompt"),
-        (USER, 'a list of 1 item, not a prompt (in a JSON line): write a string, {"prompt": "…"} or {"messages": […]}'),
+        (
+            USER,
+            'a list of 1 item, not a prompt (in a JSON line): write a string, {"prompt": "…"} or '
+            '{"messages": […]}',
+        ),
         ("", "the prompt is empty"),
         ({"prompt": " "}, '"prompt" is empty'),
         ({"prompt": USER}, 'conversations go into "messages"'),
@@ -249,7 +294,10 @@ def test_a_hostile_line_has_a_bounded_list_of_problems():
     assert len(problems_of({"messages": [5] * 5000})) == 20
     assert len(problems_of({"prompt": "Hi", "tools": [5] * 5000})) == 20
     assert len(problems_of({"body": {"messages": [5] * 5000}})) == 20
-    assert max(map(len, problems_of({"prompt": "Hi", "y" * 100_000: 1, "metadata": {"z" * 9999: []}}))) < 300
+    assert (
+        max(map(len, problems_of({"prompt": "Hi", "y" * 100_000: 1, "metadata": {"z" * 9999: []}})))
+        < 300
+    )
 
 
 def test_a_line_above_the_limit_is_a_bad_row():

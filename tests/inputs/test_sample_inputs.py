@@ -14,7 +14,10 @@ SAMPLES = sorted((ROOT / "sample_inputs").glob("*.jsonl"))
 
 def prompts_of(path):
     defaults = Defaults(max_tokens=2048)
-    return [parse_line(line.data, defaults, file=path.name, line=line.number) for line in read_lines(path)]
+    return [
+        parse_line(line.data, defaults, file=path.name, line=line.number)
+        for line in read_lines(path)
+    ]
 
 
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.name)

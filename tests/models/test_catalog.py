@@ -52,7 +52,9 @@ def test_the_facts_about_a_model_agree_with_each_other(catalog, model):
     facts = catalog.facts(model)
     assert facts.max_output < facts.context_window
     assert list(facts.efforts) == [effort for effort in EFFORTS if effort in facts.efforts]
-    assert (facts.default_effort in facts.efforts) if facts.efforts else (facts.default_effort is None)
+    assert (
+        (facts.default_effort in facts.efforts) if facts.efforts else (facts.default_effort is None)
+    )
     off = {"disabled", "between_tools"}.intersection(facts.thinking)
     assert bool(off) is (facts.thinking_default != "always")
     assert facts.thinking_default != "on" or "adaptive" in facts.thinking
@@ -68,7 +70,9 @@ def test_an_unknown_model_gets_permissive_facts_and_a_pool_of_its_own(catalog):
     facts = catalog.facts("claude-opus-9")
     assert not catalog.known("claude-opus-9")
     assert (facts.id, facts.pool, facts.tokenizer) == ("claude-opus-9", "claude-opus-9", "new")
-    assert facts.prefill and facts.forced_tools and facts.fast and set(facts.efforts) == set(EFFORTS)
+    assert (
+        facts.prefill and facts.forced_tools and facts.fast and set(facts.efforts) == set(EFFORTS)
+    )
     assert catalog.limits("scale", "claude-opus-9").input_tokens_per_minute == 4_000_000
 
 
@@ -98,7 +102,10 @@ def test_a_guess_is_quick_for_a_word_of_a_megabyte():
 
 def test_overrides_correct_a_model_under_all_of_its_names_and_add_new_ones():
     catalog = Catalog.load(
-        {"claude-haiku-4-5": {"max_output": 32_000}, "claude-opus-6": {"pool": "opus-5.5", "prefill": False}}
+        {
+            "claude-haiku-4-5": {"max_output": 32_000},
+            "claude-opus-6": {"pool": "opus-5.5", "prefill": False},
+        }
     )
     assert catalog.facts("claude-haiku-4-5-20251001").max_output == 32_000
     assert catalog.facts("claude-haiku-4-5").context_window == 200_000
@@ -111,8 +118,16 @@ def test_overrides_correct_a_model_under_all_of_its_names_and_add_new_ones():
 @pytest.mark.parametrize(
     ("fields", "reason", "fix"),
     [
-        ({"max_ouput": 1}, "models.claude-opus-5 has no fact called 'max_ouput'", "did you mean 'max_output'?"),
-        ({"max_output": "many"}, "models.claude-opus-5: Expected `int`, got `str` - at `$.max_output`", "correct"),
+        (
+            {"max_ouput": 1},
+            "models.claude-opus-5 has no fact called 'max_ouput'",
+            "did you mean 'max_output'?",
+        ),
+        (
+            {"max_output": "many"},
+            "models.claude-opus-5: Expected `int`, got `str` - at `$.max_output`",
+            "correct",
+        ),
         ({"efforts": ["huge"]}, "Invalid enum value 'huge'", "correct"),
         ({"id": "x"}, "no fact called 'id'", "facts are"),
         (7, "must be a mapping of facts, got 7", "fields such as pool"),
@@ -143,12 +158,18 @@ def test_a_model_is_current_up_to_the_day_before_it_retires(catalog):
         assert sonnet.retired(day) is (left <= 0)
         assert (sonnet in catalog.current(day)) is (left > 0)
     assert catalog.facts("claude-opus-5-5").days_left(date(2099, 1, 1)) is None
-    assert "claude-mythos-preview" not in {facts.id for facts in catalog.current(date(2026, 11, 22))}
+    assert "claude-mythos-preview" not in {
+        facts.id for facts in catalog.current(date(2026, 11, 22))
+    }
 
 
 def test_a_wrong_override_is_named_with_file_and_line():
-    with pytest.raises(ConfigError, match=r"^c\.yaml:3: models\.claude-opus-5 has no fact called 'x'"):
-        Catalog.load({"claude-opus-5": {"x": 1}}, lambda key: {"models.claude-opus-5": "c.yaml:3"}[key])
+    with pytest.raises(
+        ConfigError, match=r"^c\.yaml:3: models\.claude-opus-5 has no fact called 'x'"
+    ):
+        Catalog.load(
+            {"claude-opus-5": {"x": 1}}, lambda key: {"models.claude-opus-5": "c.yaml:3"}[key]
+        )
 
 
 def test_the_tiers_are_those_of_the_documentation(catalog):

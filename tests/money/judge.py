@@ -1,4 +1,6 @@
-"""A simulated API whose bill is the published price list, added up apart from anything that the program computes."""
+"""A simulated API whose bill is the published price list, added up apart from anything
+that the program computes.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +12,13 @@ from tests.models.prices.published import PUBLISHED, dollars
 
 
 class Judge(Served):
-    """Bills every request that it works on by the published table; a model that is not in it, nothing."""
+    """Bills every request that it works on by the published table; a model that is not
+    in it, nothing.
+    """
 
     def __init__(self, **settings: Any) -> None:
-        # Mutable: what was billed, in the order of the requests. Before the thread of the server starts.
+        # Mutable: what was billed, in the order of the requests. Before the thread of
+        # the server starts.
         self.billed: list[tuple[str, Usage, Pico]] = []
         super().__init__(**settings)
 
@@ -22,7 +27,9 @@ class Judge(Served):
             return 0
         exact = dollars(model, as_the_api_writes(usage)) * 10**12
         pico = int(exact)
-        assert pico == exact, "every published price, halved and a tenth dearer, is a whole number of pico-dollars"
+        assert pico == exact, (
+            "every published price, halved and a tenth dearer, is a whole number of pico-dollars"
+        )
         self.billed.append((model, usage, pico))
         return pico
 

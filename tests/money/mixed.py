@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
-HAIKU, SONNET, OPUS, FABLE = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5", "claude-fable-5-2"
-# 100,000 tokens of the simulator: some of these prompts are above Haiku's threshold, some below.
+HAIKU, SONNET, OPUS, FABLE = (
+    "claude-haiku-5-5",
+    "claude-sonnet-5-5",
+    "claude-opus-5-5",
+    "claude-fable-5-2",
+)
+# 100,000 tokens of the simulator: some of these prompts are above Haiku's threshold,
+# some below.
 _LONG = "All work and no play makes a dull page. " * 6_480
 _RULES = "Answer in the voice of a patient librarian, and name your sources. " * 80
 
 
 def _kept(ttl: str) -> list[dict[str, Any]]:
-    return [{"type": "text", "text": _RULES + ttl, "cache_control": {"type": "ephemeral", "ttl": ttl}}]
+    return [
+        {"type": "text", "text": _RULES + ttl, "cache_control": {"type": "ephemeral", "ttl": ttl}}
+    ]
 
 
 KINDS: list[dict[str, Any]] = [
@@ -24,7 +32,10 @@ KINDS: list[dict[str, Any]] = [
     {"model": "claude-mythos-5-1", "inference_geo": "global"},
     {"model": "claude-haiku-4-5"},
     {"model": "claude-sonnet-4-6", "max_tokens": 20_000},
-    {"model": "claude-opus-5", "tools": [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]},
+    {
+        "model": "claude-opus-5",
+        "tools": [{"name": "f", "input_schema": {"type": "object", "properties": {}}}],
+    },
 ]
 _STEEP = 25
 """Every so many rows, one has a prompt about as long as the threshold of Haiku 5.5."""
@@ -46,10 +57,15 @@ def _row(n: int) -> dict[str, Any]:
     if _repeats(n):
         n -= _AGAIN - 1
     if n % _STEEP == 3:
-        # From a little below the threshold to a little above it, and now and then with the prefix written and read.
+        # From a little below the threshold to a little above it, and now and then with
+        # the prefix written and read.
         text = _LONG + f"Page {n}: " + "?" * (n * 37 % 3_000)
         return {"model": HAIKU, "prompt": text, "max_tokens": 300}
-    return {"prompt": f"Question {n}: " + "why? " * (n % 50), "max_tokens": 500, **KINDS[n % len(KINDS)]}
+    return {
+        "prompt": f"Question {n}: " + "why? " * (n % 50),
+        "max_tokens": 500,
+        **KINDS[n % len(KINDS)],
+    }
 
 
 def _repeats(n: int) -> bool:

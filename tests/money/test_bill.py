@@ -1,6 +1,8 @@
-"""What the ledger says is what the API bills, to the last digit; where nobody can know, never less.
+"""What the ledger says is what the API bills, to the last digit; where nobody can know,
+never less.
 
-The short form runs with the other tests. The long one: BILL_ROWS=10000 pytest tests/money/test_bill.py
+The short form runs with the other tests. The long one: BILL_ROWS=10000 pytest
+tests/money/test_bill.py
 """
 
 from __future__ import annotations
@@ -33,8 +35,10 @@ def check_every_attempt(world):
     """Each cost in the ledger is what its own tokens come to."""
     found = ledger(
         world,
-        "SELECT model, cost, input_tokens, output_tokens, cache_write_5m_tokens, cache_write_1h_tokens,"
-        " cache_read_tokens, web_searches, geo, speed, tier, price_version, cost_known FROM attempts WHERE state = 1",
+        "SELECT model, cost, input_tokens, output_tokens, cache_write_5m_tokens, "
+        "cache_write_1h_tokens,"
+        " cache_read_tokens, web_searches, geo, speed, tier, price_version, cost_known FROM "
+        "attempts WHERE state = 1",
     )
     for model, cost, *counted, version, known in found:
         assert known
@@ -66,7 +70,9 @@ def test_the_ledger_is_the_bill_to_the_last_digit_whatever_is_refused(world, jud
     spent, unknown = check_sums(world)
     assert spent == stats["billed_pico"] == sum(pico for _, _, pico in api.billed)
     assert unknown == 0
-    assert len(check_every_attempt(world)) == len(api.billed) == different(COUNT), "equal prompts are paid for once"
+    assert len(check_every_attempt(world)) == len(api.billed) == different(COUNT), (
+        "equal prompts are paid for once"
+    )
     assert sum(stats["faults"].values()) > COUNT * 0.02
     check_the_mix(api)
 
@@ -76,9 +82,17 @@ def check_the_mix(api):
     seen = [usage for _, usage, _ in api.billed]
     assert any(usage.speed == "fast" for usage in seen)
     assert any(usage.inference_geo == "us" for usage in seen)
-    for kind in ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens", "cache_read_input_tokens"):
+    for kind in (
+        "ephemeral_5m_input_tokens",
+        "ephemeral_1h_input_tokens",
+        "cache_read_input_tokens",
+    ):
         assert any(getattr(usage, kind) for usage in seen), kind
-    long = [usage.total_input for model, usage, _ in api.billed if model == HAIKU and usage.total_input > 90_000]
+    long = [
+        usage.total_input
+        for model, usage, _ in api.billed
+        if model == HAIKU and usage.total_input > 90_000
+    ]
     assert min(long) <= 100_000 < max(long)
 
 

@@ -1,4 +1,6 @@
-"""The cap over the whole stack: never passed, and used up, whatever the cap, the prices, the sizes and the order."""
+"""The cap over the whole stack: never passed, and used up, whatever the cap, the
+prices, the sizes and the order.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ from tests.support.scripted import HAIKU, OPUS, SONNET, overloaded, rate_limited
 from tests.support.spender import Dearest, spend
 from tests.support.virtual import virtual
 
-QUICK: dict[str, Any] = {"retry": {"base_s": 0.1, "cap_s": 1, "max_attempts": 3}, "breaker": {"minimum_calls": 10_000}}
+QUICK: dict[str, Any] = {
+    "retry": {"base_s": 0.1, "cap_s": 1, "max_attempts": 3},
+    "breaker": {"minimum_calls": 10_000},
+}
 EXTRAS: list[dict[str, Any]] = [
     {},
     {"inference_geo": "global"},
@@ -43,7 +48,9 @@ async def test_the_worst_case_is_what_the_dearest_answer_costs_and_not_a_digit_m
 
 @pytest.mark.parametrize("times", [0.5, 0.999, 1, 1.5, 2, 10, 63.5, 64, 65, 1000])
 @virtual
-async def test_of_equal_rows_as_many_are_answered_as_the_cap_holds_and_as_fast_as_without_one(times):
+async def test_of_equal_rows_as_many_are_answered_as_the_cap_holds_and_as_fast_as_without_one(
+    times,
+):
     probe = make_bench()
     one = probe.worst(probe.call("row 1000"))
     cap = int(one * times)
@@ -75,7 +82,9 @@ async def test_a_request_without_a_price_is_not_served_under_a_cap_and_free_of_h
     bench = make_bench()
     call = replace(bench.call(), model="claude-unheard-of-9")
     assert Money(bench.workshop.prices).worst(call) == 0
-    with pytest.raises(NotServed, match="no price is known for this request at claude-unheard-of-9"):
+    with pytest.raises(
+        NotServed, match="no price is known for this request at claude-unheard-of-9"
+    ):
         Money(bench.workshop.prices, capped=True).worst(call)
 
 
@@ -101,7 +110,9 @@ _FAILURES = {"refused": overloaded, "unknown": timed_out, "429": lambda: rate_li
     seed=st.integers(0, 5),
 )
 @virtual
-async def test_the_cap_is_never_passed_and_what_is_left_is_less_than_the_next_hold(rows, part, prices, mode, seed):
+async def test_the_cap_is_never_passed_and_what_is_left_is_less_than_the_next_hold(
+    rows, part, prices, mode, seed
+):
     rng = random.Random(seed)
     probe = make_bench(prices=prices)
     rows = [
@@ -109,7 +120,9 @@ async def test_the_cap_is_never_passed_and_what_is_left_is_less_than_the_next_ho
         for n, (model, size, most, extra, fate) in enumerate(rows)
     ]
     cap = int(sum(probe.worst(call) for call, _ in rows) * part)
-    bench = make_bench(cap=cap, cached=False, prices=prices, budget={"run": 1, "mode": mode}, **QUICK)
+    bench = make_bench(
+        cap=cap, cached=False, prices=prices, budget={"run": 1, "mode": mode}, **QUICK
+    )
     left = {call.row: rng.choice([1, 1, 5]) for call, _ in rows}
     fates = {call.row: fate for call, fate in rows}
 
@@ -129,13 +142,16 @@ async def test_the_cap_is_never_passed_and_what_is_left_is_less_than_the_next_ho
 
 @virtual
 async def test_expected_holds_finish_sooner_and_the_overshoot_stays_what_it_was_said_to_be():
-    # Answers of a twentieth of max_tokens; but once that is learned, all of them use everything.
+    # Answers of a twentieth of max_tokens; but once that is learned, all of them use
+    # everything.
     probe = make_bench()
     one = probe.worst(probe.call("row 1000", max_tokens=2000))
     cap, overshoot = one * 20, one * 20
     found: dict[str, Any] = {}
     for mode, allowed in (("strict", 0), ("expected", overshoot)):
-        bench = make_bench(cap=cap, overshoot=allowed, cached=False, budget={"run": 1, "mode": mode})
+        bench = make_bench(
+            cap=cap, overshoot=allowed, cached=False, budget={"run": 1, "mode": mode}
+        )
         api = _Thrifty(bench, turns_at=200)
         rows = [bench.call(f"row {1000 + n}", row=n, max_tokens=2000) for n in range(600)]
         found[mode] = await spend(bench, api, rows)
@@ -152,4 +168,7 @@ class _Thrifty(Dearest):
 
     def usage(self, call: Call) -> dict[str, Any]:
         """The usage of an answer to *call*."""
-        return {**super().usage(call), **({"output_tokens": 100} if call.row < self._turns_at else {})}
+        return {
+            **super().usage(call),
+            **({"output_tokens": 100} if call.row < self._turns_at else {}),
+        }

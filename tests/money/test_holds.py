@@ -1,4 +1,6 @@
-"""Every hold is ended exactly once, and nothing is left set aside: whatever happens, and wherever it is called off."""
+"""Every hold is ended exactly once, and nothing is left set aside: whatever happens,
+and wherever it is called off.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +37,9 @@ WORST = 100
 class Holds(RuleBasedStateMachine):
     """A purse and a plain account of what should be in it.
 
-    Each rule is one thing that somebody does at one moment: ask, end in one of three ways, or call off who asked, in
-    the moment before or after the money was granted. Between the rules everything runs that can.
+    Each rule is one thing that somebody does at one moment: ask, end in one of three
+    ways, or call off who asked, in the moment before or after the money was granted.
+    Between the rules everything runs that can.
     """
 
     cap, overshoot = 300, 0
@@ -102,7 +105,9 @@ class Holds(RuleBasedStateMachine):
     @precondition(lambda self: self.asking)
     @rule(which=st.integers(0, 50))
     def call_off(self, which: int) -> None:
-        """Somebody who asked is called off: before the first step, while waiting, or just when it was granted."""
+        """Somebody who asked is called off: before the first step, while waiting, or
+        just when it was granted.
+        """
         self.asking[which % len(self.asking)].cancel()
 
     @precondition(lambda self: self.asking and self.granted)
@@ -126,11 +131,20 @@ class Holds(RuleBasedStateMachine):
 
     @invariant()
     def never_past_the_cap(self) -> None:
-        """Committed and held stay under the cap at every moment, and worst cases under cap and overshoot."""
+        """Committed and held stay under the cap at every moment, and worst cases under
+        cap and overshoot.
+        """
         assert self.purse.spent == self.bill
         assert self.purse.spent + self.purse.held <= self.cap + self.overshoot
-        done = [t.result() for t in self.asking if t.done() and not t.cancelled() and t.exception() is None]
-        assert self.purse.spent + sum(hold.worst for hold in self.granted + done) <= self.cap + self.overshoot
+        done = [
+            t.result()
+            for t in self.asking
+            if t.done() and not t.cancelled() and t.exception() is None
+        ]
+        assert (
+            self.purse.spent + sum(hold.worst for hold in self.granted + done)
+            <= self.cap + self.overshoot
+        )
 
     @invariant()
     def nobody_waits_who_could_go(self) -> None:
@@ -180,7 +194,12 @@ def chain(purse: WatchedBudget, log: MemoryLog, inner: Any) -> Any:
 @pytest.mark.parametrize("end", ["answer", "refused", "unknown", "bug"])
 @virtual
 async def test_called_off_at_any_wait_the_purse_and_the_log_agree_on_what_it_cost(end):
-    script = {"answer": make_reply(), "refused": overloaded(), "unknown": timed_out(), "bug": ZeroDivisionError("bug")}
+    script = {
+        "answer": make_reply(),
+        "refused": overloaded(),
+        "unknown": timed_out(),
+        "bug": ZeroDivisionError("bug"),
+    }
     tried = 0
     for cut in cuts():
         purse, log = WatchedBudget(150), MemoryLog(takes_s=0.5)
@@ -213,7 +232,11 @@ async def _next(coroutine: Any, waited: Any) -> Any:
 
 @virtual
 async def test_the_budget_is_exact_after_a_hundred_thousand_cancelled_attempts():
-    purse, rng, reply = WatchedBudget(1000, spent=123), random.Random(11), replace(make_reply(), cost=0)
+    purse, rng, reply = (
+        WatchedBudget(1000, spent=123),
+        random.Random(11),
+        replace(make_reply(), cost=0),
+    )
 
     async def below(call: Call) -> Reply:
         await asyncio.sleep(rng.random() * 10)

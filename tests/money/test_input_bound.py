@@ -1,4 +1,6 @@
-"""The bound on a request's input really is one: whatever Unicode, attachments and tools can make of it."""
+"""The bound on a request's input really is one: whatever Unicode, attachments and tools
+can make of it.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ def bound(content: Any, **params: Any) -> Size:
 def test_a_token_for_every_byte_in_any_form_of_unicode_stays_below_it(text, form):
     as_read = unicodedata.normalize(form, text)
     assert bound(text).input_bound >= len(as_read.encode("utf-8", "surrogatepass")) + 256
-    assert longest(text.encode("utf-8", "replace")) >= len(unicodedata.normalize(form, text.replace("\ud800", "?")))
+    assert longest(text.encode("utf-8", "replace")) >= len(
+        unicodedata.normalize(form, text.replace("\ud800", "?"))
+    )
 
 
 def test_one_character_that_is_a_phrase_counts_as_the_phrase():
@@ -44,13 +48,18 @@ def test_one_character_that_is_a_phrase_counts_as_the_phrase():
 def png(width: int, height: int) -> dict[str, Any]:
     """A tiny file that says it is a huge picture."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    chunk = (
+        struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    )
     data = base64.b64encode(b"\x89PNG\r\n\x1a\n" + chunk).decode()
     return {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
 
 
 _IMAGE = png(8000, 8000)
-_PDF = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"}}
+_PDF = {
+    "type": "document",
+    "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"},
+}
 
 
 @pytest.mark.parametrize(
@@ -59,9 +68,13 @@ _PDF = {"type": "document", "source": {"type": "base64", "media_type": "applicat
         lambda block: [block],
         lambda block: [{"type": "tool_result", "tool_use_id": "t", "content": [block]}],
         lambda block: [{"type": "document", "source": {"type": "content", "content": [block]}}],
-        lambda block: [{"type": "web_fetch_tool_result", "tool_use_id": "t", "content": {"content": block}}],
+        lambda block: [
+            {"type": "web_fetch_tool_result", "tool_use_id": "t", "content": {"content": block}}
+        ],
         lambda block: [{"type": "mcp_tool_result", "tool_use_id": "t", "content": [block]}],
-        lambda block: [{"type": "a_result_of_tomorrow", "content": {"type": "x", "content": [block]}}],
+        lambda block: [
+            {"type": "a_result_of_tomorrow", "content": {"type": "x", "content": [block]}}
+        ],
     ],
 )
 def test_images_and_documents_count_wherever_they_stand(around):

@@ -1,4 +1,6 @@
-"""A price that nobody knows, that changes, or whose model is about to go: what a run makes of it."""
+"""A price that nobody knows, that changes, or whose model is about to go: what a run
+makes of it.
+"""
 
 from __future__ import annotations
 
@@ -26,21 +28,34 @@ def costs(world):
 
 @pytest.fixture
 def gap(monkeypatch):
-    """What our own table has is missing: every model that the simulator serves has a price else."""
-    monkeypatch.setattr("claudebatch.models.prices.book.own_table", lambda: OwnTable("2026-11-22", "0", {}))
+    """What our own table has is missing: every model that the simulator serves has a
+    price else.
+    """
+    monkeypatch.setattr(
+        "claudebatch.models.prices.book.own_table", lambda: OwnTable("2026-11-22", "0", {})
+    )
 
 
 @pytest.mark.usefixtures("gap")
-def test_an_answer_without_a_price_is_said_once_and_counts_as_unknown_and_never_as_nothing(world, judge):
+def test_an_answer_without_a_price_is_said_once_and_counts_as_unknown_and_never_as_nothing(
+    world, judge
+):
     judge()
-    world.write("in.jsonl", [*prompts(5, model=UNPRICED), {"id": "priced", "prompt": "y", "model": HAIKU}])
+    world.write(
+        "in.jsonl", [*prompts(5, model=UNPRICED), {"id": "priced", "prompt": "y", "model": HAIKU}]
+    )
     done = world.claudebatch(*RUN)
     assert done.code == 0
     assert done.err.count(NOTICE) == 1
     told = costs(world)
     assert Decimal(told.pop("priced")) > 0
     assert set(told.values()) == {None}
-    known = dict(query(world.home / "state" / "spend.sqlite", "SELECT model, sum(unpriced) FROM spend GROUP BY model"))
+    known = dict(
+        query(
+            world.home / "state" / "spend.sqlite",
+            "SELECT model, sum(unpriced) FROM spend GROUP BY model",
+        )
+    )
     assert known == {UNPRICED: 5, HAIKU: 0}
     assert "a model without a known price answered" in done.err
 
@@ -68,7 +83,10 @@ PARTLY = f"prices: {{{OPUS}: {{input: 4, output: 20}}}}\n"
 def test_fast_mode_without_a_price_is_refused_under_a_cap_before_anything_is_sent(world, judge):
     api = judge()
     world.configure(PARTLY)
-    world.write("in.jsonl", [*prompts(2, model=OPUS), {"id": "hasty", "prompt": "x", "model": OPUS, "speed": "fast"}])
+    world.write(
+        "in.jsonl",
+        [*prompts(2, model=OPUS), {"id": "hasty", "prompt": "x", "model": OPUS, "speed": "fast"}],
+    )
     done = world.claudebatch(*RUN, "--budget", "5")
     assert (done.code, api.requests) == (2, 0)
     assert "in.jsonl:3" in done.err
@@ -84,17 +102,22 @@ def test_without_a_cap_fast_mode_without_a_price_costs_nobody_knows_what(world, 
     assert costs(world) == {"hasty": None}
 
 
-def test_a_price_that_changes_between_two_sessions_counts_for_what_is_asked_from_then_on(world, serve):
+def test_a_price_that_changes_between_two_sessions_counts_for_what_is_asked_from_then_on(
+    world, serve
+):
     serve(use_all_max_tokens=True)
     world.write("in.jsonl", prompts(6, model=OPUS, max_tokens=100))
     assert world.claudebatch(*RUN, "-n", "3").code == 0
     new = {OPUS: {"input": 1, "output": 2}}
     world.configure(f"prices: {{{OPUS}: {{input: 1, output: 2}}}}\n")
     assert world.claudebatch(*RUN).code == 0
-    books = {book.version: book for book in (PriceBook.load(at=TODAY), PriceBook.load(new, at=TODAY))}
+    books = {
+        book.version: book for book in (PriceBook.load(at=TODAY), PriceBook.load(new, at=TODAY))
+    }
     assert len(books) == 2
     attempts = world.query(
-        "SELECT cost, price_version, input_tokens, output_tokens, cache_write_5m_tokens, cache_write_1h_tokens,"
+        "SELECT cost, price_version, input_tokens, output_tokens, cache_write_5m_tokens, "
+        "cache_write_1h_tokens,"
         " cache_read_tokens, web_searches, geo, speed, tier FROM attempts ORDER BY attempt"
     )
     for cost, version, *usage in attempts:
@@ -113,7 +136,9 @@ def test_a_run_warns_of_a_model_that_is_announced_to_go(world, judge, day):
     assert f"{HAIKU} will be retired on 2999-01-01, in " in done.err
 
 
-@pytest.mark.parametrize(("day", "shown"), [("soon", "'soon'"), ("2026-13-01", "'2026-13-01'"), ("''", "''")])
+@pytest.mark.parametrize(
+    ("day", "shown"), [("soon", "'soon'"), ("2026-13-01", "'2026-13-01'"), ("''", "''")]
+)
 def test_the_day_of_retirement_in_the_configuration_must_be_a_day(world, judge, day, shown):
     judge()
     world.configure(f"models:\n  {HAIKU}: {{retires_at: {day}}}\n")

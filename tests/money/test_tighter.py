@@ -1,4 +1,6 @@
-"""Near the cap the input is counted, where only its bound keeps a row from fitting; and nothing is counted in vain."""
+"""Near the cap the input is counted, where only its bound keeps a row from fitting; and
+nothing is counted in vain.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def worst(call: Call) -> int:
     return call.size.input_bound + 5 * call.size.output_bound
 
 
-def layer(purse: WatchedBudget, counter: Counter, events: list[Event] | None = None, drain: Any = None) -> Budget:
+def layer(
+    purse: WatchedBudget, counter: Counter, events: list[Event] | None = None, drain: Any = None
+) -> Budget:
     emit = (events if events is not None else []).append
     tighter = InputCounter(counter, CountedBounds(), waits=drain or make_bench().drain, emit=emit)
     return Budget(purse, worst=worst, emit=emit, tighter=tighter)
@@ -89,13 +93,17 @@ async def test_a_row_that_a_count_does_not_help_is_refused_as_without_one(cap, c
     with pytest.raises(BudgetExhausted):
         await layer(WatchedBudget(cap), counter, events)(make_call(size=LONG), client)
     assert (len(counter.asked), client.sent) == (counts, [])
-    assert [event for event in events if isinstance(event, CapUsed)] == [CapUsed("run", cap, 0, full=True)]
+    assert [event for event in events if isinstance(event, CapUsed)] == [
+        CapUsed("run", cap, 0, full=True)
+    ]
 
 
 @virtual
 async def test_an_account_that_is_refused_while_counting_stops_the_run():
     with pytest.raises(AccountRefused):
-        await layer(WatchedBudget(9000), Counter(AccountRefused("401")))(make_call(size=LONG), ScriptedClient())
+        await layer(WatchedBudget(9000), Counter(AccountRefused("401")))(
+            make_call(size=LONG), ScriptedClient()
+        )
 
 
 @virtual
@@ -153,7 +161,10 @@ async def test_called_off_while_it_is_counted_nothing_is_held_and_the_next_is_co
 async def test_a_drain_ends_the_wait_for_the_turn_to_count():
     bench, counter = make_bench(), Counter(takes_s=100)
     budget = layer(WatchedBudget(9000), counter, drain=bench.drain)
-    waiting = [asyncio.ensure_future(budget(make_call(size=LONG, row=n), ScriptedClient())) for n in range(2)]
+    waiting = [
+        asyncio.ensure_future(budget(make_call(size=LONG, row=n), ScriptedClient()))
+        for n in range(2)
+    ]
     await asyncio.sleep(1)
     bench.drain.start("stop")
     with pytest.raises(Draining):
@@ -167,7 +178,9 @@ def test_server_tools_and_sources_that_the_api_fetches_cannot_be_counted():
     file = {"type": "document", "source": {"type": "file", "file_id": "file_1"}}
     assert countable(bench_call('the words "type":"url" in a text'))
     assert countable(bench_call(tools=[{"name": "mine", "input_schema": {"type": "object"}}]))
-    assert not countable(bench_call(tools=[{"type": "web_search_20260209", "name": "web_search", "max_uses": 1}]))
+    assert not countable(
+        bench_call(tools=[{"type": "web_search_20260209", "name": "web_search", "max_uses": 1}])
+    )
     for block in (url, file):
         assert not countable(bench_call(messages=[{"role": "user", "content": [block]}]))
 
@@ -182,7 +195,9 @@ def test_the_usual_cost_is_all_of_the_worst_until_twenty_answers_are_known_and_t
     for _ in range(200):
         usual.learn(call, 1000, 100)
     assert usual.amount(call, 10_000) == 1101
-    assert usual.amount(make_call(model="claude-opus-5-5"), 1000) == 1000, "another model is another matter"
+    assert usual.amount(make_call(model="claude-opus-5-5"), 1000) == 1000, (
+        "another model is another matter"
+    )
     for _ in range(200):
         usual.learn(call, 1000, 1500)
     assert usual.amount(call, 1000) == 1000, "never more than the worst"

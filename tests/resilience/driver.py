@@ -1,4 +1,6 @@
-"""A whole run in virtual time: the engine's own workers over the whole stack, before an API that fails to order."""
+"""A whole run in virtual time: the engine's own workers over the whole stack, before an
+API that fails to order.
+"""
 
 from __future__ import annotations
 
@@ -20,14 +22,20 @@ from tests.support.scripted import make_reply
 from tests.support.virtual import now
 
 Happening: TypeAlias = "tuple[float, Exception | str | None]"
-"""Seconds until it comes, and what comes: an error, the stop reason of an answer, or None for the usual answer."""
+"""Seconds until it comes, and what comes: an error, the stop reason of an answer, or
+None for the usual answer.
+"""
 Fate: TypeAlias = Callable[[Call, int, float], Happening]
-"""(call, how many requests came before, seconds since the beginning) → what happens to the request."""
+"""(call, how many requests came before, seconds since the beginning) → what happens to
+the request.
+"""
 
 
 def status_error(status: int, **facts: Any) -> AttemptError | StopRun:
     """The error that the client makes of an answer with *status*."""
-    headers = HeaderFacts("req_1", facts.pop("retry_after", None), facts.pop("should_retry", None), None, False)
+    headers = HeaderFacts(
+        "req_1", facts.pop("retry_after", None), facts.pop("should_retry", None), None, False
+    )
     told = {"type": None, "code": None, "message": "no", **facts}
     return error_table.from_status(status, headers=headers, **told)
 
@@ -75,7 +83,9 @@ class Api:
             self.went.append((came_at, now()))
         if isinstance(what, Exception):
             raise what
-        return make_reply(model=call.model, latency_ms=round(takes_s * 1000), stop_reason=what or "end_turn")
+        return make_reply(
+            model=call.model, latency_ms=round(takes_s * 1000), stop_reason=what or "end_turn"
+        )
 
 
 @dataclass
@@ -117,8 +127,12 @@ class _Rows:
         return next(self._calls, None)
 
 
-async def run(rows: int, fate: Fate, *, workers: int = 64, params: dict[str, Any] | None = None, **config: Any) -> Ran:
-    """Drive *rows* rows against an API of that *fate*; *config* as in YAML, *params* of every request."""
+async def run(
+    rows: int, fate: Fate, *, workers: int = 64, params: dict[str, Any] | None = None, **config: Any
+) -> Ran:
+    """Drive *rows* rows against an API of that *fate*; *config* as in YAML, *params* of
+    every request.
+    """
     bench = make_bench(concurrency=workers, **config)
     api = Api(fate)
     ran = Ran(bench, api, Ended(), 0.0)

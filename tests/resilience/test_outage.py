@@ -25,12 +25,22 @@ KINDS: dict[str, Callable[[], Exception]] = {
 }
 
 
-def down(make: Callable[[], Exception], since: float, until: float = float("inf"), *, takes_s: float = 0.3) -> Fate:
+def down(
+    make: Callable[[], Exception],
+    since: float,
+    until: float = float("inf"),
+    *,
+    takes_s: float = 0.3,
+) -> Fate:
     """Serves, but for the time between *since* and *until*."""
     rng = random.Random(5)
 
     def fate(call: Call, before: int, at: float) -> Happening:
-        return (takes_s * (0.5 + rng.random()), make()) if since <= at < until else (latency(rng, 2.0), None)
+        return (
+            (takes_s * (0.5 + rng.random()), make())
+            if since <= at < until
+            else (latency(rng, 2.0), None)
+        )
 
     return fate
 
@@ -58,10 +68,14 @@ def openings(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.mark.parametrize(
     ("limits", "workers"), [({"tier": "none"}, 64), ({"tier": "start"}, 64), ({"tier": "none"}, 5)]
 )
-def test_an_outage_of_a_quarter_of_an_hour_gets_few_requests_and_costs_no_row(openings, kind, since, limits, workers):
+def test_an_outage_of_a_quarter_of_an_hour_gets_few_requests_and_costs_no_row(
+    openings, kind, since, limits, workers
+):
     @virtual
     async def outage() -> None:
-        ran = await run(50_000, down(KINDS[kind], since), workers=workers, limits=limits, max_outage="15m")
+        ran = await run(
+            50_000, down(KINDS[kind], since), workers=workers, limits=limits, max_outage="15m"
+        )
         sent = [at for at in ran.api.times if at >= since]
         opened_at = openings[0]
         assert len([at for at in sent if at <= opened_at]) <= 20 + workers
@@ -83,9 +97,14 @@ async def test_when_it_is_over_everything_goes_on_and_nobody_has_to_do_anything(
     assert (len(ran.succeeded), ran.failed, ran.ended.stop) == (2000, [], None)
     back = [at for at in ran.api.times if at >= 320.0]
     assert back[0] <= 320 + 15, "a probe comes soon"
-    assert ran.states() == ["open"] + ["half-open", "open"] * (ran.states().count("open") - 1) + ["half-open", "closed"]
+    assert ran.states() == ["open"] + ["half-open", "open"] * (ran.states().count("open") - 1) + [
+        "half-open",
+        "closed",
+    ]
     told = [event for event in ran.bench.told(Waiting) if event.reason == "circuit open"]
-    assert len(told) == ran.states().count("open") and {round(event.seconds, 6) for event in told} == {10}
+    assert len(told) == ran.states().count("open") and {
+        round(event.seconds, 6) for event in told
+    } == {10}
 
 
 @virtual
@@ -106,7 +125,9 @@ async def test_rows_with_a_chain_are_answered_by_the_next_model_and_the_first_is
         return (0.2, status_error(529)) if call.model == OPUS else (2.0, None)
 
     ran = await run(3000, fate, model=OPUS, fallbacks={OPUS: [SONNET]})
-    assert {outcome.reply.model for outcome in ran.succeeded} == {SONNET} and len(ran.succeeded) == 3000
+    assert {outcome.reply.model for outcome in ran.succeeded} == {SONNET} and len(
+        ran.succeeded
+    ) == 3000
     reasons = {outcome.reply.fallback_reason for outcome in ran.succeeded}
     assert reasons <= {"circuit_open", "overloaded_error"}
     opus = [at for at, call in ran.api.came if call.model == OPUS]

@@ -1,4 +1,6 @@
-"""R19: a row that always fails, or that takes ten minutes, is its own trouble and nobody else's."""
+"""R19: a row that always fails, or that takes ten minutes, is its own trouble and
+nobody else's.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +17,28 @@ ROWS = 3000
 
 
 def poisoned(bad: Collection[int], how: str) -> Fate:
-    """Serves every row but the *bad* ones; a row's answers take as long whatever happens to the others."""
+    """Serves every row but the *bad* ones; a row's answers take as long whatever
+    happens to the others.
+    """
 
     def fate(call: Call, before: int, at: float) -> Happening:
         if call.row not in bad:
             return latency(random.Random(call.row)), None
-        return hangs(call) if how == "hangs" else (600.0, None) if how == "slow" else (0.3, status_error(500))
+        return (
+            hangs(call)
+            if how == "hangs"
+            else (600.0, None)
+            if how == "slow"
+            else (0.3, status_error(500))
+        )
 
     return fate
 
 
 def throughput(ran: Ran, good: int) -> float:
-    """Good rows a second until nine in ten of them were done: the end of a run is as long as its last row."""
+    """Good rows a second until nine in ten of them were done: the end of a run is as
+    long as its last row.
+    """
     ends = sorted(at for at, outcome in ran.outcomes if outcome.call.row < good)
     return 0.9 * good / ends[int(0.9 * good) - 1]
 
@@ -49,7 +61,11 @@ async def test_one_bad_row_costs_the_others_nothing(how):
 async def test_a_bad_row_is_given_up_after_its_attempts():
     ran = await run(200, poisoned({7}, "fails"))
     (failed,) = ran.failed
-    assert (failed.attempts, failed.failure.type, failed.failure.retryable) == (8, "api_error", True)
+    assert (failed.attempts, failed.failure.type, failed.failure.retryable) == (
+        8,
+        "api_error",
+        True,
+    )
     assert len([call for _, call in ran.api.came if call.row == 7]) == 8
 
 

@@ -1,4 +1,6 @@
-"""R16: where the account is refused, nothing leaves any more; what is one row's fault fails one row."""
+"""R16: where the account is refused, nothing leaves any more; what is one row's fault
+fails one row.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,24 @@ FATAL: dict[str, dict[str, Any]] = {
     "403": {"status": 403},
     "400 on hold": {"status": 400, "code": "organization_on_hold"},
     "400 credit": {"status": 400, "message": "Your credit balance is too low to access the API"},
-    "400 own limit": {"status": 400, "message": "You have reached your specified API usage limits."},
-    "400 workspace limit": {"status": 400, "message": "You have reached your specified workspace API usage limits."},
-    "429 enforced spend": {"status": 429, "code": "enforced_spend_limit_reached", "should_retry": True},
-    "429 contract spend": {"status": 429, "code": "contract_spend_limit_reached", "retry_after": 5.0},
+    "400 own limit": {
+        "status": 400,
+        "message": "You have reached your specified API usage limits.",
+    },
+    "400 workspace limit": {
+        "status": 400,
+        "message": "You have reached your specified workspace API usage limits.",
+    },
+    "429 enforced spend": {
+        "status": 429,
+        "code": "enforced_spend_limit_reached",
+        "should_retry": True,
+    },
+    "429 contract spend": {
+        "status": 429,
+        "code": "contract_spend_limit_reached",
+        "retry_after": 5.0,
+    },
 }
 OF_A_ROW = {"400": 400, "404": 404, "413": 413, "422": 422}
 WORKERS = 16
@@ -35,16 +51,27 @@ async def test_a_refused_account_stops_the_run_within_the_requests_on_their_way(
     status = facts.pop("status")
 
     def fate(call: Call, before: int, at: float) -> Happening:
-        return (0.5 + 0.01 * (before % 7), status_error(status, **facts)) if before >= 40 else (0.5, None)
+        return (
+            (0.5 + 0.01 * (before % 7), status_error(status, **facts))
+            if before >= 40
+            else (0.5, None)
+        )
 
     ran = await run(1000, fate, workers=WORKERS, limits={"tier": "none"})
     assert ran.ended.stop is not None and ran.ended.stop.exit_code == ExitCode.AUTH
-    first_refusal = min(at for (came, at), number in zip(ran.api.went, range(1000), strict=False) if came >= 1.0)
-    assert [at for at in ran.api.times if at > first_refusal] == [], "nothing leaves after the first refusal"
+    first_refusal = min(
+        at for (came, at), number in zip(ran.api.went, range(1000), strict=False) if came >= 1.0
+    )
+    assert [at for at in ran.api.times if at > first_refusal] == [], (
+        "nothing leaves after the first refusal"
+    )
     assert len(ran.api.came) <= 40 + WORKERS
     assert ran.bench.told(Retrying) == []
     assert ran.failed == [], "their rows stay to be done"
-    assert ran.ended.stop.fix is not None and "https://platform.claude.com/settings" in ran.ended.stop.fix
+    assert (
+        ran.ended.stop.fix is not None
+        and "https://platform.claude.com/settings" in ran.ended.stop.fix
+    )
 
 
 @pytest.mark.parametrize("name", OF_A_ROW)

@@ -1,4 +1,6 @@
-"""Every hop between two models of today, for every way to ask for thinking: a body that the API takes."""
+"""Every hop between two models of today, for every way to ask for thinking: a body that
+the API takes.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,11 @@ TODAY = (
     "claude-opus-4-8", "claude-opus-4-7", "claude-opus-4-6", "claude-sonnet-4-6", "claude-haiku-4-5", "claude-opus-4-5",
     "claude-sonnet-4-5",
 )  # fmt: skip
-TOOL = {"name": "look", "description": "looks", "input_schema": {"type": "object", "properties": {}}}
+TOOL = {
+    "name": "look",
+    "description": "looks",
+    "input_schema": {"type": "object", "properties": {}},
+}
 USER = {"role": "user", "content": "hi"}
 SPELLINGS: dict[str, dict[str, Any]] = {
     "left out": {},
@@ -32,12 +38,17 @@ SPELLINGS: dict[str, dict[str, Any]] = {
 FORCED: tuple[dict[str, Any], ...] = (
     {},
     {"tools": [TOOL], "tool_choice": {"type": "any"}},
-    {"tools": [TOOL], "tool_choice": {"type": "tool", "name": "look", "disable_parallel_tool_use": True}},
+    {
+        "tools": [TOOL],
+        "tool_choice": {"type": "tool", "name": "look", "disable_parallel_tool_use": True},
+    },
 )
 
 
 def requests(facts: ModelFacts, spelling: str) -> list[dict[str, Any]]:
-    """What a row for the model of *facts* may say in that spelling, with every effort and every forced tool."""
+    """What a row for the model of *facts* may say in that spelling, with every effort
+    and every forced tool.
+    """
     efforts = [{}, *({"output_config": {"effort": effort}} for effort in EFFORTS)]
     found = (
         {"max_tokens": 4_096, "messages": [USER], **SPELLINGS[spelling], **effort, **forced}

@@ -16,7 +16,9 @@ HAIKU, SONNET, OLD_HAIKU = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-haik
 
 
 def prompt(**params):
-    return Prompt("1", {"max_tokens": 4_096, "messages": [{"role": "user", "content": "hi"}], **params})
+    return Prompt(
+        "1", {"max_tokens": 4_096, "messages": [{"role": "user", "content": "hi"}], **params}
+    )
 
 
 def builder(expected_output=None, rules=()):
@@ -26,7 +28,9 @@ def builder(expected_output=None, rules=()):
         fallbacks={HAIKU: [SONNET]},
         estimate_tokens=token_estimator(CATALOG, HAIKU),
     )
-    return CallBuilder(CATALOG, router, expected_output=expected_output, deadline=lambda tokens: tokens / 10)
+    return CallBuilder(
+        CATALOG, router, expected_output=expected_output, deadline=lambda tokens: tokens / 10
+    )
 
 
 def test_the_body_is_the_same_whatever_the_order_of_the_fields():

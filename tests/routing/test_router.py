@@ -10,7 +10,12 @@ HAIKU, SONNET, OPUS = "claude-haiku-5-5", "claude-sonnet-5-5", "claude-opus-5-5"
 
 
 def prompt(model=None, tags=()):
-    return Prompt("1", {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}, model=model, tags=tags)
+    return Prompt(
+        "1",
+        {"max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]},
+        model=model,
+        tags=tags,
+    )
 
 
 def router(override=None, tokens=10, fallbacks=None):
@@ -22,7 +27,13 @@ def router(override=None, tokens=10, fallbacks=None):
         ],
         "rules",
     )
-    return Router(rules, SONNET, fallbacks=fallbacks or {}, override=override, estimate_tokens=lambda _: tokens)
+    return Router(
+        rules,
+        SONNET,
+        fallbacks=fallbacks or {},
+        override=override,
+        estimate_tokens=lambda _: tokens,
+    )
 
 
 def test_the_first_rule_that_matches_wins():
@@ -41,7 +52,9 @@ def test_the_commands_model_wins_over_rules():
 
 @pytest.mark.parametrize("override", [None, HAIKU])
 def test_a_lines_own_model_wins_over_everything(override):
-    assert router(override=override).route(prompt(model=SONNET, tags=("hard",))) == Route(SONNET, "line")
+    assert router(override=override).route(prompt(model=SONNET, tags=("hard",))) == Route(
+        SONNET, "line"
+    )
 
 
 def test_a_line_with_its_own_model_is_not_estimated():
@@ -63,4 +76,6 @@ def test_the_chain_belongs_to_the_chosen_model_without_itself_and_without_repeat
 
 def test_the_router_names_every_model_that_it_may_send_to():
     named = router(override="claude-opus-5", fallbacks={OPUS: ["claude-opus-4-8", SONNET]}).models
-    assert sorted(named) == sorted([OPUS, "claude-fable-5-2", HAIKU, SONNET, "claude-opus-5", "claude-opus-4-8"])
+    assert sorted(named) == sorted(
+        [OPUS, "claude-fable-5-2", HAIKU, SONNET, "claude-opus-5", "claude-opus-4-8"]
+    )

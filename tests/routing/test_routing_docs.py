@@ -74,4 +74,8 @@ def test_the_examples_route_as_the_page_says(block, prompt, rule):
 
 def test_the_page_names_every_condition_and_every_fact():
     assert [name for name in _PARSERS if f"| `{name}:" not in TEXT] == []
-    assert [field.name for field in fields(ModelFacts) if field.name != "id" and f"`{field.name}`" not in TEXT] == []
+    assert [
+        field.name
+        for field in fields(ModelFacts)
+        if field.name != "id" and f"`{field.name}`" not in TEXT
+    ] == []

@@ -11,7 +11,12 @@ from claudebatch.routing.rules import Rule, parse_rules
 
 def prompt(content="hello", *, tags=(), attributes=None, messages=None, **params):
     messages = [{"role": "user", "content": content}] if messages is None else messages
-    return Prompt("1", {"max_tokens": 1024, "messages": messages, **params}, tags=tags, attributes=attributes or {})
+    return Prompt(
+        "1",
+        {"max_tokens": 1024, "messages": messages, **params},
+        tags=tags,
+        attributes=attributes or {},
+    )
 
 
 def holds(when, line, tokens=100):
@@ -43,11 +48,23 @@ TALK = [
         ({"metadata": {"customer": "acme"}}, prompt(attributes={"customer": "acme"}), True),
         ({"metadata": {"customer": ["x", "acme"]}}, prompt(attributes={"customer": "acme"}), True),
         ({"metadata": {"customer": "acme"}}, prompt(), False),
-        ({"metadata": {"level": 3, "paid": True}}, prompt(attributes={"level": "3", "paid": "true"}), True),
-        ({"metadata": {"level": 3, "paid": True}}, prompt(attributes={"level": "3", "paid": "false"}), False),
+        (
+            {"metadata": {"level": 3, "paid": True}},
+            prompt(attributes={"level": "3", "paid": "true"}),
+            True,
+        ),
+        (
+            {"metadata": {"level": 3, "paid": True}},
+            prompt(attributes={"level": "3", "paid": "false"}),
+            False,
+        ),
         ({"prompt_matches": r"(?i)\bHELLO\b"}, prompt("oh, hello there"), True),
         ({"prompt_matches": r"^hello$"}, prompt("oh, hello there"), False),
-        ({"prompt_matches": "be brief"}, prompt(system=[{"type": "text", "text": "be brief"}]), True),
+        (
+            {"prompt_matches": "be brief"},
+            prompt(system=[{"type": "text", "text": "be brief"}]),
+            True,
+        ),
         ({"prompt_matches": "third"}, prompt(messages=TALK), True),
         ({"prompt_matches": "cabbages"}, prompt([DOCUMENT]), True),
         (
@@ -59,8 +76,16 @@ TALK = [
         ({"has_tools": True}, prompt(tools=[]), False),
         ({"has_tools": False}, prompt(), True),
         ({"has_images": True}, prompt(["x", IMAGE]), True),
-        ({"has_images": True}, prompt([{"type": "tool_result", "tool_use_id": "t", "content": [IMAGE]}]), True),
-        ({"has_images": True}, prompt([{"type": "document", "source": {"content": [IMAGE]}}]), True),
+        (
+            {"has_images": True},
+            prompt([{"type": "tool_result", "tool_use_id": "t", "content": [IMAGE]}]),
+            True,
+        ),
+        (
+            {"has_images": True},
+            prompt([{"type": "document", "source": {"content": [IMAGE]}}]),
+            True,
+        ),
         ({"has_images": True}, prompt("image"), False),
         ({"has_documents": True}, prompt([DOCUMENT]), True),
         ({"has_documents": False}, prompt([IMAGE]), True),
@@ -89,7 +114,9 @@ def test_tokens_are_estimated_once_and_only_when_nothing_cheaper_decides():
         asked.append(line)
         return 100
 
-    when = parse_condition({"input_tokens": {"max": 500}, "tags": "a", "any": [{"input_tokens": {"min": 5}}]}, "when")
+    when = parse_condition(
+        {"input_tokens": {"max": 500}, "tags": "a", "any": [{"input_tokens": {"min": 5}}]}, "when"
+    )
     assert not when(PromptView(prompt(), estimate))
     assert asked == []
     assert when(PromptView(prompt(tags=("a",)), estimate))
@@ -101,14 +128,26 @@ def test_tokens_are_estimated_once_and_only_when_nothing_cheaper_decides():
     [
         ({}, "rules[0] (r).when must be a mapping", "{input_tokens: {max: 500}}"),
         (None, "rules[0] (r).when must be a mapping", "default model"),
-        ({"input_token": {"max": 1}}, "(r).when has no condition called 'input_token'", "did you mean 'input_tokens'?"),
+        (
+            {"input_token": {"max": 1}},
+            "(r).when has no condition called 'input_token'",
+            "did you mean 'input_tokens'?",
+        ),
         ({"zzz": 1}, "no condition called 'zzz'", "the conditions are: tags,"),
         ({"input_tokens": 500}, "(r).when.input_tokens must be a range, got 500", "{max: 500}"),
         ({"input_tokens": {"maximum": 5}}, "no bound called 'maximum'", "{max: 500}"),
-        ({"input_tokens": {"max": "5"}}, "input_tokens.max must be a whole number from 0 up, got '5'", "{max: 500}"),
+        (
+            {"input_tokens": {"max": "5"}},
+            "input_tokens.max must be a whole number from 0 up, got '5'",
+            "{max: 500}",
+        ),
         ({"turns": {"min": True}}, "turns.min must be a whole number", "{max: 500}"),
         ({"turns": {"min": 5, "max": 4}}, "matches nothing: min 5 is above max 4", "swap"),
-        ({"prompt_matches": "a("}, "(r).when.prompt_matches is no regular expression", "single quotes"),
+        (
+            {"prompt_matches": "a("},
+            "(r).when.prompt_matches is no regular expression",
+            "single quotes",
+        ),
         ({"prompt_matches": ""}, "must be a regular expression, got ''", "single quotes"),
         ({"has_tools": "yes"}, "has_tools must be true or false, got 'yes'", "without quotes"),
         ({"tags": []}, "tags must be a value or a list of values", "[first, second]"),
@@ -116,7 +155,11 @@ def test_tokens_are_estimated_once_and_only_when_nothing_cheaper_decides():
         ({"metadata": {"a": None}}, "metadata.a must be a value or a list", "[first, second]"),
         ({"metadata": ["a"]}, "metadata must be a mapping", "{key: value}"),
         ({"any": {"tags": "a"}}, "any must be a list of conditions", "per dash"),
-        ({"any": [{"tag": "a"}]}, "when.any[0] has no condition called 'tag'", "did you mean 'tags'?"),
+        (
+            {"any": [{"tag": "a"}]},
+            "when.any[0] has no condition called 'tag'",
+            "did you mean 'tags'?",
+        ),
         ({"not": []}, "when.not must be a mapping", "default model"),
     ],
 )
@@ -131,11 +174,27 @@ def test_a_wrong_condition_is_refused_with_its_place_and_a_fix(when, reason, fix
     ("raw", "reason", "fix"),
     [
         ("short", "rules[0] must be a mapping", "name, when and model"),
-        ({"name": "r", "if": {}, "model": "m"}, "rules[0] has no field called 'if'", "fields of a rule are"),
+        (
+            {"name": "r", "if": {}, "model": "m"},
+            "rules[0] has no field called 'if'",
+            "fields of a rule are",
+        ),
         ({"name": "r", "wen": {}, "model": "m"}, "no field called 'wen'", "did you mean 'when'?"),
-        ({"when": {"tags": "a"}, "model": "m"}, "rules[0].name must be a text, got None", "needs a name"),
-        ({"name": "r", "when": {"tags": "a"}}, "rules[0] (r).model must be a text", "needs a model"),
-        ({"name": "default", "when": {"tags": "a"}, "model": "m"}, "the name 'default' is taken", "no rule decided"),
+        (
+            {"when": {"tags": "a"}, "model": "m"},
+            "rules[0].name must be a text, got None",
+            "needs a name",
+        ),
+        (
+            {"name": "r", "when": {"tags": "a"}},
+            "rules[0] (r).model must be a text",
+            "needs a model",
+        ),
+        (
+            {"name": "default", "when": {"tags": "a"}, "model": "m"},
+            "the name 'default' is taken",
+            "no rule decided",
+        ),
     ],
 )
 def test_a_wrong_rule_is_refused_with_its_place_and_a_fix(raw, reason, fix):

@@ -2,8 +2,9 @@
 
     python -m tests.scenarios [--all] [--seeds N] [WORD ...]
 
-Only cases whose names hold every WORD; `--all`: those of `more` too, which the suite leaves out for the time they take.
-`--seeds`: each case so many times, with other rows and other times; figures are then the least and the most.
+Only cases whose names hold every WORD; `--all`: those of `more` too, which the suite
+leaves out for the time they take. `--seeds`: each case so many times, with other rows
+and other times; figures are then the least and the most.
 """
 
 from __future__ import annotations
@@ -37,15 +38,25 @@ def _line(case: Case, seeds: int) -> str:
     began = time.perf_counter()
     names = dict.fromkeys([*_ALWAYS, *case.expect])
     runs = [play(case, seed) for seed in range(seeds)]
-    cells = [_cell(name, [FIGURES[name](played) for played in runs], case.expect.get(name)) for name in names]
+    cells = [
+        _cell(name, [FIGURES[name](played) for played in runs], case.expect.get(name))
+        for name in names
+    ]
     took_s = (time.perf_counter() - began) / seeds
     return f"{case.name}: {', '.join(cells)} · {runs[0].rows} rows, {took_s:.1f} s"
 
 
 def _cell(name: str, values: list[float], wanted: Range | None) -> str:
     least, most = wanted or (None, None)
-    wrong = sum((least is not None and value < least) or (most is not None and value > most) for value in values)
-    told = f"{min(values):.4g}" if min(values) == max(values) else f"{min(values):.4g}..{max(values):.4g}"
+    wrong = sum(
+        (least is not None and value < least) or (most is not None and value > most)
+        for value in values
+    )
+    told = (
+        f"{min(values):.4g}"
+        if min(values) == max(values)
+        else f"{min(values):.4g}..{max(values):.4g}"
+    )
     if name == "refused" and len(values) > 1:
         told += f" (sum {sum(values):.0f})"
     return f"{name} {told}" + (f" (NOT IN {wanted}: {wrong} of {len(values)})" if wrong else "")

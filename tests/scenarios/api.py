@@ -1,4 +1,6 @@
-"""The far end of a scenario, in virtual time: the simulator's own token buckets, and what else befalls requests."""
+"""The far end of a scenario, in virtual time: the simulator's own token buckets, and
+what else befalls requests.
+"""
 
 from __future__ import annotations
 
@@ -63,15 +65,20 @@ class Seen:
 class Api:
     """Answers as *server* says; *count* tells the input and output tokens of a row."""
 
-    def __init__(self, server: Server, count: Callable[[int], tuple[int, int]], *, rng: random.Random) -> None:
+    def __init__(
+        self, server: Server, count: Callable[[int], tuple[int, int]], *, rng: random.Random
+    ) -> None:
         self._server = server
         self._count = count
         self._rng = rng
-        self._texts = random.Random(1)  # of its own: whether answers are watched changes nothing else
+        self._texts = random.Random(
+            1
+        )  # of its own: whether answers are watched changes nothing else
         self._latency = parse_latency(server.latency)
         self._travel = parse_latency(server.travel)
         self.seen = Seen()
-        # Mutable: the limits in force, changes to come, requests in flight, and what headers said when.
+        # Mutable: the limits in force, changes to come, requests in flight, and what
+        # headers said when.
         self._buckets = _buckets(server, 1.0)
         self._changes = list(server.changes)
         self._in_flight = 0
@@ -97,7 +104,11 @@ class Api:
         server, share = self._server, self._server.others_take
         per_s = min(
             share * limit / 60 / units
-            for limit, units in ((server.rpm, 1), (server.itpm, input_tokens), (server.otpm, output_tokens))
+            for limit, units in (
+                (server.rpm, 1),
+                (server.itpm, input_tokens),
+                (server.otpm, output_tokens),
+            )
             if limit
         )
         usage = Usage(input_tokens=input_tokens, output_tokens=output_tokens)
@@ -116,7 +127,9 @@ class Api:
         counted_input, counted_output = self._count(call.row)
         most = self._server.max_concurrency
         if most is not None and self._in_flight > most:
-            await self._refuse(f"Number of concurrent connections has exceeded your rate limit of {most}.", 1)
+            await self._refuse(
+                f"Number of concurrent connections has exceeded your rate limit of {most}.", 1
+            )
         try:
             self._current().admit(counted_input, now())
         except RefusedRequest as refused:
@@ -129,14 +142,20 @@ class Api:
         self._current().produce(counted_output, latency_s, now())
         self.seen.made.append((now(), now() + latency_s, counted_output))
         await self._come(call.watch, counted_input, counted_output, latency_s)
-        usage = Usage(counted_input, counted_output, thinking_tokens=round(self._server.thinks * counted_output))
+        usage = Usage(
+            counted_input,
+            counted_output,
+            thinking_tokens=round(self._server.thinks * counted_output),
+        )
         self._current().settle(counted_input, usage, now())
         self._current().finish(counted_output, now())
         self.seen.produced.append((now(), counted_output))
         limits = at_start if self._server.headers == "start" else self._say()
         return make_answer(usage, limits, now() - began)
 
-    async def _come(self, watch: AnswerObserver | None, input_tokens: int, tokens: int, seconds: float) -> None:
+    async def _come(
+        self, watch: AnswerObserver | None, input_tokens: int, tokens: int, seconds: float
+    ) -> None:
         """Be produced for so long, and be seen by *watch*."""
         server = self._server
         if watch is None or server.streams == "not":
@@ -150,7 +169,9 @@ class Api:
             watch.hides()
             await asyncio.sleep(seconds * server.thinks)
         shown = round(tokens * (1 - server.thinks))
-        size = round(shown * self._texts.lognormvariate(log(server.bytes_per_token), _DENSITY_SPREAD))
+        size = round(
+            shown * self._texts.lognormvariate(log(server.bytes_per_token), _DENSITY_SPREAD)
+        )
         if server.streams == "late":
             await asyncio.sleep(seconds * (1 - server.thinks))
             watch.showed(size)
@@ -164,7 +185,10 @@ class Api:
             watch.showed(size * (piece + 1) // pieces - size * piece // pieces)
 
     async def _meet_trouble(self, call: Call, began: float) -> None:
-        window = next((window for window in self._server.windows if window.since <= now() < window.until), None)
+        window = next(
+            (window for window in self._server.windows if window.since <= now() < window.until),
+            None,
+        )
         if window is not None:
             await self._trouble(window)
         drawn = self._rng.random()
@@ -178,10 +202,14 @@ class Api:
 
     async def _trouble(self, window: Window) -> None:
         if window.does == "429":
-            await self._refuse("This request would exceed your organization's rate limit.", window.retry_after)
+            await self._refuse(
+                "This request would exceed your organization's rate limit.", window.retry_after
+            )
         await asyncio.sleep(_REFUSED_AFTER_S)
         raise (
-            error_table.connection_failed("reset", sent=True) if window.does == "reset" else error_of(529, "Overloaded")
+            error_table.connection_failed("reset", sent=True)
+            if window.does == "reset"
+            else error_of(529, "Overloaded")
         )
 
     async def _refuse(self, message: str, retry_after: float | None) -> None:
@@ -213,7 +241,10 @@ class Api:
         limits = read_headers(pairs, now=TODAY).limits
         if limits is not None and self._server.headers not in ("start", "end"):
             limits = Limits(
-                *(self._lie(reading) for reading in (limits.requests, limits.input_tokens, limits.output_tokens))
+                *(
+                    self._lie(reading)
+                    for reading in (limits.requests, limits.input_tokens, limits.output_tokens)
+                )
             )
         if not self._server.stale_s:
             return limits
@@ -228,7 +259,9 @@ class Api:
                 return LimitReading(reading.limit, reading.limit)
             case "always empty":
                 return LimitReading(reading.limit, 0)
-        return LimitReading(reading.limit and 10 * reading.limit, reading.remaining and 10 * reading.remaining)
+        return LimitReading(
+            reading.limit and 10 * reading.limit, reading.remaining and 10 * reading.remaining
+        )
 
 
 def error_of(status: int, message: str, retry_after: float | None = None) -> AttemptError | StopRun:
@@ -245,7 +278,9 @@ def make_answer(usage: Usage, limits: Limits | None, took_s: float) -> Reply:
 
 
 def _buckets(server: Server, times: float) -> Buckets:
-    rpm, itpm, otpm = (round(limit * times) if limit else None for limit in (server.rpm, server.itpm, server.otpm))
+    rpm, itpm, otpm = (
+        round(limit * times) if limit else None for limit in (server.rpm, server.itpm, server.otpm)
+    )
     began = now()
     allowance = SimulatedAllowance(rpm, itpm, otpm, server.burst_s, server.output_at_end)
     return Buckets(allowance, now=began, wall=lambda: TODAY + timedelta(seconds=now()))

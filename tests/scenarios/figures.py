@@ -28,11 +28,14 @@ def refused_share(played: Played) -> float:
 
 
 def share(played: Played) -> float:
-    """Of the ideal speed: the time that the limits allow for what was admitted, over the time it took.
+    """Of the ideal speed: the time that the limits allow for what was admitted, over
+    the time it took.
 
-    Requests, input and output that counts while it is produced are held against the time from the first admission to
-    the last one; so whoever does not know how long answers take loses half of an answer's time at first, when less and
-    less of what it asked for is still to come. Output that counts at its end cannot count before the first answer.
+    Requests, input and output that counts while it is produced are held against the
+    time from the first admission to the last one; so whoever does not know how long
+    answers take loses half of an answer's time at first, when less and less of what it
+    asked for is still to come. Output that counts at its end cannot count before the
+    first answer.
     """
     last = played.seen.admitted[-1][0]
     return max(
@@ -43,7 +46,9 @@ def share(played: Played) -> float:
 
 
 def of_refill(played: Played) -> float:
-    """What was admitted or produced after the first answer, over what the binding limit brings in that time."""
+    """What was admitted or produced after the first answer, over what the binding limit
+    brings in that time.
+    """
     since, last = played.seen.produced[0][0], played.seen.admitted[-1][0]
     return max(
         _sum([(at, units) for at, units in timed if at > since]) / (limit / 60 * (last - since))
@@ -69,7 +74,9 @@ def busiest_second(played: Played) -> float:
 def busiest_second_after(played: Played) -> float:
     """The same, after the last trouble."""
     end = played.case.server.windows[-1].until
-    return _most_in(_ones([at for at in played.seen.came if at >= end]), 1.0) / ((played.case.server.rpm or 60) / 60)
+    return _most_in(_ones([at for at in played.seen.came if at >= end]), 1.0) / (
+        (played.case.server.rpm or 60) / 60
+    )
 
 
 def busiest_minute(played: Played) -> float:
@@ -86,20 +93,28 @@ def probes_in_5_s(played: Played) -> float:
 
 
 def probes_in_10_s(played: Played) -> float:
-    """Most requests in any ten seconds of trouble, once the requests that stood in line when it began are gone."""
+    """Most requests in any ten seconds of trouble, once the requests that stood in line
+    when it began are gone.
+    """
     return _most_probes(played, 10.0 - 1e-6, known_after_s=20.0)
 
 
 def requests_in_trouble(played: Played) -> float:
     """Requests that came while the API was in trouble."""
-    return sum(window.since <= at < window.until for at in played.seen.came for window in played.case.server.windows)
+    return sum(
+        window.since <= at < window.until
+        for at in played.seen.came
+        for window in played.case.server.windows
+    )
 
 
 def early(played: Played) -> float:
     """Requests that came before a `retry-after` was over."""
     came = played.seen.came
     waits = [(at, at + wait) for at, wait in played.seen.refused if wait]
-    return sum(bisect_left(came, until - 1e-6) - bisect_left(came, at + 1e-6) for at, until in waits)
+    return sum(
+        bisect_left(came, until - 1e-6) - bisect_left(came, at + 1e-6) for at, until in waits
+    )
 
 
 def longest_gap_s(played: Played) -> float:
@@ -113,7 +128,9 @@ def most_in_flight(played: Played) -> float:
 
 
 def of_the_slots(played: Played) -> float:
-    """Requests in flight on average from a tenth of the run to nine tenths, over those that the API allows."""
+    """Requests in flight on average from a tenth of the run to nine tenths, over those
+    that the API allows.
+    """
     ends = [at for at, _ in played.seen.produced]
     first, last = len(ends) // 10, len(ends) * 9 // 10
     slots = played.case.server.max_concurrency or 1
@@ -174,7 +191,9 @@ FIGURES: dict[str, Callable[[Played], float]] = {
 
 
 def _least_s(case: Case, limit: float, units: float) -> float:
-    """The least seconds in which a server's bucket lets *units* through that is full at first."""
+    """The least seconds in which a server's bucket lets *units* through that is full at
+    first.
+    """
     ours = 1.0 - case.server.others_take
     per_s, at, left = limit / 60 * ours, 0.0, units - limit / 60 * case.server.burst_s
     for change in case.server.changes:
@@ -214,7 +233,12 @@ def _sliced(since: float, until: float, tokens: int) -> Iterator[tuple[float, fl
 
 def _most_probes(played: Played, seconds: float, *, known_after_s: float) -> float:
     return max(
-        _most_in(_ones([at for at in played.seen.came if window.since + known_after_s <= at < window.until]), seconds)
+        _most_in(
+            _ones(
+                [at for at in played.seen.came if window.since + known_after_s <= at < window.until]
+            ),
+            seconds,
+        )
         for window in played.case.server.windows
     )
 

@@ -1,4 +1,6 @@
-"""Plays one case in virtual time: the engine over the whole stack, before the far end of `tests.scenarios.api`."""
+"""Plays one case in virtual time: the engine over the whole stack, before the far end
+of `tests.scenarios.api`.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Played:
 
 
 def play(case: Case, seed: int = 0) -> Played:
-    """Run *case* to its end, in no real time to speak of; each *seed* draws other rows and other times."""
+    """Run *case* to its end, in no real time to speak of; each *seed* draws other rows
+    and other times.
+    """
     return run_virtual(_Play(case, seed).run())
 
 
@@ -152,14 +156,21 @@ def _config(case: Case) -> dict[str, Any]:
 
 
 def _tokens(case: Case, rng: random.Random) -> list[tuple[int, int]]:
-    """The tokens of each row as the client estimates its input and as the API will count its output."""
+    """The tokens of each row as the client estimates its input and as the API will
+    count its output.
+    """
     rows = case.rows
     inputs, outputs = parse_latency(rows.input), parse_latency(rows.output)
     made: list[tuple[int, int]] = []
     total_in = total_out = 0.0
     while not _enough(case, (len(made), total_in, total_out)):
         huge = rows.huge_every and len(made) % rows.huge_every == rows.huge_every - 1
-        made.append((rows.huge if huge else max(1, round(inputs.draw(rng))), max(1, round(outputs.draw(rng)))))
+        made.append(
+            (
+                rows.huge if huge else max(1, round(inputs.draw(rng))),
+                max(1, round(outputs.draw(rng))),
+            )
+        )
         total_in, total_out = total_in + made[-1][0] * rows.counted, total_out + made[-1][1]
     return made
 

@@ -1,8 +1,9 @@
-"""What a scenario file says: an API, rows, a client's configuration, and the ranges in which the outcome must lie.
+"""What a scenario file says: an API, rows, a client's configuration, and the ranges in
+which the outcome must lie.
 
-`vary` multiplies: one case for each choice along every axis, and each choice is a patch of the file. `more` holds
-further choices along the same axes, for `python -m tests.scenarios --all`. `except` widens a range for some cases and
-says why.
+`vary` multiplies: one case for each choice along every axis, and each choice is a patch
+of the file. `more` holds further choices along the same axes, for `python -m
+tests.scenarios --all`. `except` widens a range for some cases and says why.
 """
 
 from __future__ import annotations
@@ -52,17 +53,22 @@ class Server(_Part, frozen=True):
     """The latency is that of each token: long answers take long."""
     travel: str = "fixed:0"
     """How long a request is on its way."""
-    headers: Literal["end", "start", "none", "always full", "always empty", "ten times the limit"] = "end"
+    headers: Literal[
+        "end", "start", "none", "always full", "always empty", "ten times the limit"
+    ] = "end"
     """end, start: of the answer."""
     stale_s: float = 0.0
     streams: Literal["evenly", "late", "not"] = "evenly"
-    """How a streamed answer comes. Late: all its text at the end, as through a gateway that keeps it back; not: as a
-    plain answer does, its head at the end as well."""
+    """How a streamed answer comes. Late: all its text at the end, as through a gateway
+    that keeps it back; not: as a plain answer does, its head at the end as well.
+    """
     thinks: float = 0.0
     """So much of each answer are thoughts, which come first and are not shown."""
     bytes_per_token: float = 3.1
     output_at_end: bool = False
-    """Output counts all at once when its answer is ready, rather than while it is produced."""
+    """Output counts all at once when its answer is ready, rather than while it is
+    produced.
+    """
     retry_after: bool = True
     max_concurrency: int | None = None
     changes: list[Change] = []
@@ -82,7 +88,9 @@ class Rows(_Part, frozen=True):
     """Tokens that the client estimates, as a latency is written."""
     output: str = "fixed:100"
     expected_output: int | None = None
-    """Tokens of output that the client expects of each row at first; None: of a usual answer."""
+    """Tokens of output that the client expects of each row at first; None: of a usual
+    answer.
+    """
     counted: float = 1.0
     """What the API counts, as a multiple of the estimate."""
     remembered: float | None = None
@@ -128,7 +136,9 @@ def cases(path: Path, *, more: bool = False) -> Iterator[Case]:
 
 def _patched(base: Patch, patch: Patch) -> dict[str, Any]:
     both = {
-        key: _patched(base[key], value) if isinstance(value, dict) and isinstance(base.get(key), dict) else value
+        key: _patched(base[key], value)
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+        else value
         for key, value in patch.items()
     }
     return {**base, **both}

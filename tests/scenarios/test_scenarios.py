@@ -17,7 +17,9 @@ CASES = [case for path in sorted(Path(__file__).parent.glob("*.yaml")) for case 
 def test_it_comes_out_as_it_says(case: Case):
     played = play(case)
     found = {name: FIGURES[name](played) for name in case.expect}
-    assert {name: value for name, value in found.items() if not _within(value, case.expect[name])} == {}, found
+    assert {
+        name: value for name, value in found.items() if not _within(value, case.expect[name])
+    } == {}, found
 
 
 def _within(value: float, wanted: tuple[float | None, float | None]) -> bool:

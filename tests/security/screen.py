@@ -18,11 +18,17 @@ from tests.support.hostile import raw_controls
 _OURS = re.compile(
     r"\x1b\[(?:[0-4]|9|[39][0-7])?(?:;(?:[0-4]|9|[39][0-7]))*m|\x1b\[2K|\x1b\[1?A|\x1b\[\?25[lh]|\r|\n|\t"
 )
-"""Colours and weights (no blinking, no inverse, nothing hidden), what a live display needs, and ends of lines."""
+"""Colours and weights (no blinking, no inverse, nothing hidden), what a live display
+needs, and ends of lines.
+"""
 
 
-def seen(world: World, *arguments: str, until: str | None = None, typed: bytes = b"") -> tuple[int, str]:
-    """(exit code, all that was written to the terminal); *until* is waited for before SIGTERM ends the command."""
+def seen(
+    world: World, *arguments: str, until: str | None = None, typed: bytes = b""
+) -> tuple[int, str]:
+    """(exit code, all that was written to the terminal); *until* is waited for before
+    SIGTERM ends the command.
+    """
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
     assert world._zygote is not None

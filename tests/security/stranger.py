@@ -29,7 +29,13 @@ Says = Callable[[str, dict[str, str]], Said]
 def message(text: str, **more: Any) -> Json:
     """A message of the API's, which says *text*."""
     usage = {"input_tokens": 3, "output_tokens": 2}
-    found = {"id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-5-5", "usage": usage}
+    found = {
+        "id": "msg_1",
+        "type": "message",
+        "role": "assistant",
+        "model": "claude-sonnet-5-5",
+        "usage": usage,
+    }
     return found | {"content": [{"type": "text", "text": text}], "stop_reason": "end_turn"} | more
 
 
@@ -48,7 +54,9 @@ class Stranger:
         self._server.daemon_threads = True
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.01}
+        )
         self._thread.start()
 
     def close(self) -> None:

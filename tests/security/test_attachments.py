@@ -1,4 +1,6 @@
-"""A line may name files and addresses as much as it likes: nothing is opened and nobody is called for it."""
+"""A line may name files and addresses as much as it likes: nothing is opened and nobody
+is called for it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,13 @@ _watching = [False]
 
 
 def _hook(event, arguments):
-    if _watching[0] and event in ("open", "socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system"):
+    if _watching[0] and event in (
+        "open",
+        "socket.connect",
+        "socket.getaddrinfo",
+        "subprocess.Popen",
+        "os.system",
+    ):
         _seen.append((event, arguments[1] if event == "socket.connect" else arguments[0]))
 
 
@@ -47,12 +55,27 @@ def lines(secret):
         "/dev/zero",
         "/proc/self/environ",
     ]
-    urls = ["http://169.254.169.254/latest", "http://localhost:1/", "https://evil.test/x", "gopher://evil.test", *names]
+    urls = [
+        "http://169.254.169.254/latest",
+        "http://localhost:1/",
+        "https://evil.test/x",
+        "gopher://evil.test",
+        *names,
+    ]
     for name in names:
         yield {"prompt": f"@{name}"}
         yield {"prompt": name}
         yield {"messages": user({"type": "text", "text": name})}
-        for field in ("file", "path", "attachments", "images", "prompt_file", "system_file", "template", "include"):
+        for field in (
+            "file",
+            "path",
+            "attachments",
+            "images",
+            "prompt_file",
+            "system_file",
+            "template",
+            "include",
+        ):
             yield {"prompt": "hi", field: name}
         for kind in ("file", "path", "base64"):
             for key in ("path", "file", "file_id", "data", "filename"):
@@ -62,22 +85,34 @@ def lines(secret):
     for url in urls:
         yield {"messages": user(source("url", url=url))}
         yield {"messages": user({"type": "document", "source": {"type": "url", "url": url}})}
-        body = {"model": "gpt-4o", "messages": user({"type": "image_url", "image_url": {"url": url}})}
+        body = {
+            "model": "gpt-4o",
+            "messages": user({"type": "image_url", "image_url": {"url": url}}),
+        }
         yield {"custom_id": "o", "method": "POST", "url": "/v1/chat/completions", "body": body}
 
 
 def numbered(secret):
-    return [{**line, "custom_id" if "custom_id" in line else "id": f"r{n}"} for n, line in enumerate(lines(secret))]
+    return [
+        {**line, "custom_id" if "custom_id" in line else "id": f"r{n}"}
+        for n, line in enumerate(lines(secret))
+    ]
 
 
-def test_what_a_line_names_is_passed_on_or_refused_and_never_opened_or_fetched(world, serve, watched, monkeypatch):
-    monkeypatch.setattr("tests.e2e.conftest.check_body", lambda body: None)  # made to be refused by the API
+def test_what_a_line_names_is_passed_on_or_refused_and_never_opened_or_fetched(
+    world, serve, watched, monkeypatch
+):
+    monkeypatch.setattr(
+        "tests.e2e.conftest.check_body", lambda body: None
+    )  # made to be refused by the API
     api = serve()
     secret = world.folder / "secret"
     secret.write_text(SECRET)
     world.write("in.jsonl", numbered(secret))
     watched.clear()
-    done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "--on-bad-row", "skip", "--no-cache", "--yes")
+    done = world.claudebatch(
+        "run", "in.jsonl", "-o", "out.jsonl", "--on-bad-row", "skip", "--no-cache", "--yes"
+    )
     assert done.code in (0, 1), done.err
     assert api.requests > 30, "some of them go out, as they are"
     opened = {str(what) for event, what in watched if event == "open"}
@@ -99,7 +134,11 @@ def test_an_image_is_measured_by_its_head_and_never_unpacked(world):
     import base64
     import struct
 
-    head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 65535, 65535, 8, 6, 0, 0, 0) + b"\0" * 8
+    head = (
+        b"\x89PNG\r\n\x1a\n"
+        + struct.pack(">I4sIIBBBBB", 13, b"IHDR", 65535, 65535, 8, 6, 0, 0, 0)
+        + b"\0" * 8
+    )
     picture = source("base64", media_type="image/png", data=base64.b64encode(head).decode())
     world.write("in.jsonl", [{"id": "a", "messages": user(picture)}])
     done = world.claudebatch("run", "in.jsonl", "--dry-run", "--json")

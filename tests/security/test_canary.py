@@ -1,4 +1,6 @@
-"""The key is in no file and on no screen: not even when the server, a gateway or a crash quotes it."""
+"""The key is in no file and on no screen: not even when the server, a gateway or a
+crash quotes it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,19 @@ TOKEN = "oauth-CANARY-5d1e+8a/02~77c"
 GATEWAY = "gw-CANARY-0b64/aa+19~f3c1"
 PASSWORD = "pw-CANARY-77aa~1b2c3d4e"
 ALL = (CANARY, TOKEN, GATEWAY, PASSWORD)
-KINDS = ("hi", "400 x", "401 x", "403 x", "307 x", "404 x", "429 x", "500 x", "529 x", "junk x", "stream x")
+KINDS = (
+    "hi",
+    "400 x",
+    "401 x",
+    "403 x",
+    "307 x",
+    "404 x",
+    "429 x",
+    "500 x",
+    "529 x",
+    "junk x",
+    "stream x",
+)
 
 
 def parrot(text, headers):
@@ -43,13 +57,16 @@ def parrot(text, headers):
 
 @pytest.fixture
 def guarded(world, stranger):
-    """A world with a secret in every variable that may hold one, and a server that repeats them all."""
+    """A world with a secret in every variable that may hold one, and a server that
+    repeats them all.
+    """
     stranger.says = parrot
     settings = "limits: {tier: none}\nretry: {base_s: 0.001, cap_s: 0.002, max_attempts: 2, budget_floor_per_s: 99}\n"
     world.path("claudebatch.yaml").write_text(settings)
     world.point_at(stranger.url, key=CANARY)
     world.environment |= {
-        "ANTHROPIC_CUSTOM_HEADERS": f"x-gateway-key: {GATEWAY}\nproxy-authorization: Basic {GATEWAY}",
+        "ANTHROPIC_CUSTOM_HEADERS": f"x-gateway-key: {GATEWAY}\nproxy-authorization: Basic "
+        f"{GATEWAY}",
         "HTTPS_PROXY": f"http://user:{PASSWORD}@127.0.0.1:1",
         "ANTHROPIC_LOG": "debug",
     }
@@ -58,7 +75,12 @@ def guarded(world, stranger):
 
 def tell_all(world, *commands):
     """Everything that *commands* write, on both streams."""
-    return [text for command in commands for done in (world.claudebatch(*command),) for text in (done.out, done.err)]
+    return [
+        text
+        for command in commands
+        for done in (world.claudebatch(*command),)
+        for text in (done.out, done.err)
+    ]
 
 
 REPORTS = (
@@ -76,15 +98,28 @@ REPORTS = (
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("more", [("-vv", "--log", "run.log", "--log-prompts"), ("--json",)], ids=["-vv", "--json"])
-def test_a_server_that_repeats_our_secrets_gets_them_into_no_file_and_onto_no_screen(guarded, stranger, kind, more):
-    guarded.write("in.jsonl", [{"id": "a", "prompt": kind, "max_tokens": 20_000 if kind == "stream x" else 100}])
+@pytest.mark.parametrize(
+    "more", [("-vv", "--log", "run.log", "--log-prompts"), ("--json",)], ids=["-vv", "--json"]
+)
+def test_a_server_that_repeats_our_secrets_gets_them_into_no_file_and_onto_no_screen(
+    guarded, stranger, kind, more
+):
+    guarded.write(
+        "in.jsonl",
+        [{"id": "a", "prompt": kind, "max_tokens": 20_000 if kind == "stream x" else 100}],
+    )
     told = tell_all(guarded, ("run", "in.jsonl", "-o", "out.jsonl", "--max-outage", "0.2s", *more))
-    assert any(CANARY in " ".join(headers.values()) for _, headers in stranger.asked), "it was sent where it belongs"
+    assert any(CANARY in " ".join(headers.values()) for _, headers in stranger.asked), (
+        "it was sent where it belongs"
+    )
     if kind == "hi":
         guarded.path("out.jsonl").write_bytes(b"")  # an answer is data, whatever is in it
         guarded.path("run.log").unlink(missing_ok=True)
-        keep = [path for path in guarded.files() if "journal" not in path.name and "cache.db" not in path.name]
+        keep = [
+            path
+            for path in guarded.files()
+            if "journal" not in path.name and "cache.db" not in path.name
+        ]
     else:
         keep = guarded.files()
     assert leaks(keep, *told, secrets=ALL) == []
@@ -93,8 +128,13 @@ def test_a_server_that_repeats_our_secrets_gets_them_into_no_file_and_onto_no_sc
 def test_every_other_command_and_a_token_instead_of_a_key(guarded):
     guarded.environment.pop("ANTHROPIC_API_KEY")
     guarded.environment["ANTHROPIC_AUTH_TOKEN"] = TOKEN
-    guarded.write("in.jsonl", [{"id": kind, "prompt": kind} for kind in KINDS if kind not in ("hi", "401 x", "403 x")])
-    told = tell_all(guarded, ("run", "in.jsonl", "-o", "out.jsonl", "--max-outage", "0.2s"), *REPORTS)
+    guarded.write(
+        "in.jsonl",
+        [{"id": kind, "prompt": kind} for kind in KINDS if kind not in ("hi", "401 x", "403 x")],
+    )
+    told = tell_all(
+        guarded, ("run", "in.jsonl", "-o", "out.jsonl", "--max-outage", "0.2s"), *REPORTS
+    )
     assert leaks(guarded.files(), *told, secrets=ALL) == []
 
 
@@ -117,7 +157,9 @@ def test_every_other_command_and_a_token_instead_of_a_key(guarded):
         "javascript:alert(1)",
     ],
 )
-def test_an_address_with_a_secret_in_it_or_without_tls_is_refused_before_anything_is_made(guarded, url):
+def test_an_address_with_a_secret_in_it_or_without_tls_is_refused_before_anything_is_made(
+    guarded, url
+):
     guarded.environment["ANTHROPIC_BASE_URL"] = url
     guarded.write("in.jsonl", prompts(1))
     before = guarded.files()
@@ -131,9 +173,17 @@ def test_an_address_with_a_secret_in_it_or_without_tls_is_refused_before_anythin
 
 @pytest.mark.parametrize(
     "headers",
-    [f"x-key: {GATEWAY}\x01", f"x-key: {GATEWAY}é", f"x key: {GATEWAY}", f": {GATEWAY}", f"x-a: b\nb\x02: {GATEWAY}"],
+    [
+        f"x-key: {GATEWAY}\x01",
+        f"x-key: {GATEWAY}é",
+        f"x key: {GATEWAY}",
+        f": {GATEWAY}",
+        f"x-a: b\nb\x02: {GATEWAY}",
+    ],
 )
-def test_a_header_that_cannot_be_sent_is_refused_before_anything_is_and_not_shown(guarded, stranger, headers):
+def test_a_header_that_cannot_be_sent_is_refused_before_anything_is_and_not_shown(
+    guarded, stranger, headers
+):
     guarded.environment["ANTHROPIC_CUSTOM_HEADERS"] = headers
     guarded.write("in.jsonl", prompts(1))
     done = guarded.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "-vv")
@@ -179,7 +229,11 @@ def test_libraries_that_are_told_to_log_everything_log_nothing(guarded, stranger
     done = subprocess.run(
         [sys.executable, "-m", "claudebatch", "run", "in.jsonl", "-o", "out.jsonl", "-vv"],
         cwd=guarded.work,
-        env={**guarded.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "PYTHONASYNCIODEBUG": "1"},
+        env={
+            **guarded.environment,
+            "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+            "PYTHONASYNCIODEBUG": "1",
+        },
         stdin=subprocess.DEVNULL,
         capture_output=True,
         timeout=60,
@@ -195,15 +249,25 @@ def test_the_process_list_and_the_environment_of_children_do_not_have_it(process
     world = processes
     world.point_at(stranger.url, key=CANARY)
     world.path("own.yaml").write_text(
-        "limits: {tier: none}\nbudget: 1\nalerts: {command: [sh, -c, 'cat > told; env > environment']}\n"
+        "limits: {tier: none}\nbudget: 1\nalerts: {command: [sh, -c, 'cat > told; env > "
+        "environment']}\n"
     )
-    world.environment |= {"ANTHROPIC_CUSTOM_HEADERS": f"x-key: {GATEWAY}", "ANTHROPIC_AUTH_TOKEN": ""}
-    stranger.says = lambda text, _: Said(body=message("x", usage={"input_tokens": 300_000, "output_tokens": 9}))
+    world.environment |= {
+        "ANTHROPIC_CUSTOM_HEADERS": f"x-key: {GATEWAY}",
+        "ANTHROPIC_AUTH_TOKEN": "",
+    }
+    stranger.says = lambda text, _: Said(
+        body=message("x", usage={"input_tokens": 300_000, "output_tokens": 9})
+    )
     world.write("in.jsonl", prompts(3))
     process = world.launch("run", "in.jsonl", "-o", "out.jsonl", "-c", "own.yaml", "-vv")
     lists = set()
     while process.running:
-        lists |= {Path(f"/proc/{process.pid}/cmdline").read_bytes()} if Path(f"/proc/{process.pid}").exists() else set()
+        lists |= (
+            {Path(f"/proc/{process.pid}/cmdline").read_bytes()}
+            if Path(f"/proc/{process.pid}").exists()
+            else set()
+        )
     done = process.wait()
     assert done.code in (0, 3), done.err
     assert world.path("environment").exists(), "the command of the alert ran: " + done.err

@@ -1,4 +1,6 @@
-"""Nobody steers the terminal: not by ids, prompts, answers, errors, headers, names, settings or options."""
+"""Nobody steers the terminal: not by ids, prompts, answers, errors, headers, names,
+settings or options.
+"""
 
 from __future__ import annotations
 
@@ -18,14 +20,22 @@ WHOLE = EVIL.replace("\ud800", "").replace("\udfff", "")
 NAME = WHOLE.replace("\x00", "").replace("/", "")[:60]
 """What a file may be called and an argument may hold."""
 HEADER = "req\x9b31m\x9d0;x\x9c\xe2\x80\xae"
-"""What an HTTP library still takes for a header's value: no C0, but C1 and the bytes of bidi controls."""
+"""What an HTTP library still takes for a header's value: no C0, but C1 and the bytes of
+bidi controls.
+"""
 WILD = "req\x1b]0;owned\x07\x7f"
 ROW = {"tags": [NAME], "metadata": {"user_id": "u"}}
 
 
 def evil(text, _):
-    """An answer, or an error of the kind that the prompt names; the attack is in every place that a server fills."""
-    headers = {"request-id": HEADER, "anthropic-ratelimit-requests-limit": "1000", "retry-after": "0.01"}
+    """An answer, or an error of the kind that the prompt names; the attack is in every
+    place that a server fills.
+    """
+    headers = {
+        "request-id": HEADER,
+        "anthropic-ratelimit-requests-limit": "1000",
+        "retry-after": "0.01",
+    }
     kind = text.partition(" ")[0]
     if kind.isdigit():
         return Said(int(kind), error(WHOLE, EVIL), headers | {"location": "http://" + HEADER})
@@ -35,7 +45,9 @@ def evil(text, _):
         return Said(502, b"<h1>" + EVIL.encode(errors="replace"), headers)
     if kind == "junk":
         return Said(200, EVIL.encode(errors="replace"), headers)
-    return Said(200, message(WHOLE, id=WHOLE, model=WHOLE, stop_reason=WHOLE, stop_sequence=WHOLE), headers)
+    return Said(
+        200, message(WHOLE, id=WHOLE, model=WHOLE, stop_reason=WHOLE, stop_sequence=WHOLE), headers
+    )
 
 
 @pytest.fixture
@@ -104,7 +116,9 @@ REPORTS = [
 ]
 
 
-@pytest.mark.parametrize("command", REPORTS, ids=lambda words: " ".join(words).replace(NAME, "EVIL"))
+@pytest.mark.parametrize(
+    "command", REPORTS, ids=lambda words: " ".join(words).replace(NAME, "EVIL")
+)
 def test_every_report_after_such_a_run(evil_world, command):
     seen(evil_world, "run", NAME, "-q")
     code, written = seen(evil_world, *command)
@@ -114,8 +128,17 @@ def test_every_report_after_such_a_run(evil_world, command):
 
 def test_a_folder_that_is_called_so(evil_world):
     place = evil_world.home / NAME
-    evil_world.environment |= {"CLAUDEBATCH_CACHE_DIR": str(place), "CLAUDEBATCH_STATE_DIR": str(place)}
-    for command in (("run", NAME, "-vv"), ("cache", "stats"), ("cache", "path"), ("spend",), ("doctor",)):
+    evil_world.environment |= {
+        "CLAUDEBATCH_CACHE_DIR": str(place),
+        "CLAUDEBATCH_STATE_DIR": str(place),
+    }
+    for command in (
+        ("run", NAME, "-vv"),
+        ("cache", "stats"),
+        ("cache", "path"),
+        ("spend",),
+        ("doctor",),
+    ):
         assert attacks(seen(evil_world, *command)[1]) == []
 
 
@@ -170,12 +193,16 @@ SETTINGS = [
 ]
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=[s.replace("{", "").replace("}", "") for s in SETTINGS])
+@pytest.mark.parametrize(
+    "setting", SETTINGS, ids=[s.replace("{", "").replace("}", "") for s in SETTINGS]
+)
 @pytest.mark.parametrize("quoted", [True, False])
 def test_hostile_keys_and_values_of_the_configuration(processes, setting, quoted):
     word = json.dumps(NAME) if quoted else NAME.replace("\n", " ")
     processes.write("in.jsonl", ["hi"])
-    processes.path("claudebatch.yaml").write_text(setting.format(key=word, value=word) + "\n", encoding="utf-8")
+    processes.path("claudebatch.yaml").write_text(
+        setting.format(key=word, value=word) + "\n", encoding="utf-8"
+    )
     for command in (("run", "in.jsonl", "--simulate", "-v"), ("doctor", "--offline")):
         code, written = seen(processes, *command)
         assert attacks(written) == []
@@ -189,7 +216,11 @@ def test_the_simulator_shows_no_model_raw(processes):
     place = process.out.decode().rsplit("/", 1)[1].strip()
     asked = http.client.HTTPConnection(place, timeout=30)
     body = {"model": WHOLE, "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
-    head = {"authorization": "Bearer simulated", "x-api-key": "simulated", "anthropic-version": "2026-10-21"}
+    head = {
+        "authorization": "Bearer simulated",
+        "x-api-key": "simulated",
+        "anthropic-version": "2026-10-21",
+    }
     asked.request("POST", "/v1/messages", json.dumps(body).encode(), head)
     asked.getresponse().read()
     asked.close()
@@ -205,5 +236,8 @@ def test_results_on_a_screen_say_the_same_as_in_a_file(evil_world):
     data = evil_world.path(NAME + ".results.jsonl").read_bytes()
     kept = {row["id"]: row for row in map(json.loads, data.split(b"\n")[:-1])}
     assert attacks(data.decode()) != []
-    said = [{name: (row["status"], row.get("message")) for name, row in found.items()} for found in (lines, kept)]
+    said = [
+        {name: (row["status"], row.get("message")) for name, row in found.items()}
+        for found in (lines, kept)
+    ]
     assert said[0] == said[1]

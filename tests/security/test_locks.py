@@ -1,4 +1,6 @@
-"""One run per output: whoever comes second is told who was first, and no lock is stolen or left behind."""
+"""One run per output: whoever comes second is told who was first, and no lock is stolen
+or left behind.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from tests.e2e.world import prompts
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
 STARTS = int(os.environ.get("CLAUDEBATCH_TEST_STARTS", "24"))
-"""A hundred take a minute of a small machine: CLAUDEBATCH_TEST_STARTS=100 does them all."""
+"""A hundred take a minute of a small machine: CLAUDEBATCH_TEST_STARTS=100 does them
+all.
+"""
 HANG = ("hang",) * 400
 
 
@@ -59,7 +63,9 @@ def test_the_second_run_ends_with_7_and_says_who_holds_the_output(holder):
     assert holder.api.requests == 3
 
 
-@pytest.mark.parametrize("more", [("--fresh",), ("--retry-failed",), ("--simulate",), ("--ordered",), ("--no-cache",)])
+@pytest.mark.parametrize(
+    "more", [("--fresh",), ("--retry-failed",), ("--simulate",), ("--ordered",), ("--no-cache",)]
+)
 def test_nothing_that_the_second_run_asks_for_opens_the_lock(holder, more):
     assert refused(holder, *RUN, *more)[0].code == 7
     assert holder.first.running
@@ -151,7 +157,10 @@ def test_piped_input_of_many_processes_at_once_is_never_mixed(processes, api):
     world = processes
     running = []
     for number in range(6):
-        world.write(f"in-{number}", [{"id": f"{number}-{row}", "prompt": f"{number} {row}"} for row in range(60)])
+        world.write(
+            f"in-{number}",
+            [{"id": f"{number}-{row}", "prompt": f"{number} {row}"} for row in range(60)],
+        )
         with world.path(f"in-{number}").open("rb") as stdin:
             running.append(world.launch("run", "-", "-o", f"out-{number}", stdin=stdin.fileno()))
     for number, process in enumerate(running):
@@ -168,7 +177,10 @@ def test_a_ledger_that_somebody_else_writes_is_waited_for_and_never_damaged(proc
     other = sqlite3.connect(world.home / "state/spend.sqlite", isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     process = world.launch("run", "in.jsonl", "-o", "second.jsonl", "--no-cache")
-    world.until(lambda: any("spend.sqlite" in name for name in opened(process.pid)), what="the ledger is opened")
+    world.until(
+        lambda: any("spend.sqlite" in name for name in opened(process.pid)),
+        what="the ledger is opened",
+    )
     assert process.running
     assert api.requests == 3, "nothing is sent that cannot be booked"
     other.execute("ROLLBACK")

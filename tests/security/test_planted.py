@@ -1,4 +1,6 @@
-"""What somebody else put among our files runs no code, reaches no other file, and lies to nobody unseen."""
+"""What somebody else put among our files runs no code, reaches no other file, and lies
+to nobody unseen.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +52,18 @@ def test_code_in_a_planted_journal_does_not_run(ran, sql):
     assert not ran.path("owned").exists()
 
 
-KEYS = ("lanes", "models", "bad_rows", "run_id", "simulated", "input", "started", "ordered", "agreed", "expected")
+KEYS = (
+    "lanes",
+    "models",
+    "bad_rows",
+    "run_id",
+    "simulated",
+    "input",
+    "started",
+    "ordered",
+    "agreed",
+    "expected",
+)
 NONSENSE = ("{", "[1,2]", "", b"\xff", "1e999", '{"a":{}}', "-1", "[" * 9999, 7)
 
 
@@ -65,7 +78,9 @@ def test_a_planted_note_of_a_run_is_an_error_of_ours(tmp_path, key, value):
     assert caught.value.fix
 
 
-@pytest.mark.parametrize(("key", "value"), [("lanes", "'null'"), ("models", "'[1]'"), ("run_id", "'-1'")])
+@pytest.mark.parametrize(
+    ("key", "value"), [("lanes", "'null'"), ("models", "'[1]'"), ("run_id", "'-1'")]
+)
 def test_a_run_with_planted_notes_ends_with_6_and_starts_over_with_fresh(ran, key, value):
     spoil(journal(ran), f"INSERT OR REPLACE INTO meta VALUES ('{key}', {value})")
     done = ran.claudebatch(*RUN)
@@ -79,7 +94,9 @@ def test_the_ledger_cannot_send_a_purge_anywhere(ran):
     precious = ran.folder / "precious"
     precious.mkdir(0o700)
     for name in ("journal.sqlite", "lock", "input.jsonl", "letters.txt"):
-        (precious / name).write_bytes(journal(ran).read_bytes() if "journal" in name else b"precious")
+        (precious / name).write_bytes(
+            journal(ran).read_bytes() if "journal" in name else b"precious"
+        )
     other = ran.folder / "precious.claudebatch"
     other.mkdir(0o700)
     (other / "letters.txt").write_bytes(b"precious")
@@ -104,7 +121,9 @@ def test_a_purge_removes_everything_of_a_run_but_its_results(ran):
 
 def test_an_answer_that_was_changed_in_the_cache_is_asked_again(ran, api):
     cache = ran.home / "cache/responses/cache.db"
-    spoil(cache, "UPDATE Cache SET value = CAST(replace(CAST(value AS TEXT), 'text', 'evil') AS BLOB)")
+    spoil(
+        cache, "UPDATE Cache SET value = CAST(replace(CAST(value AS TEXT), 'text', 'evil') AS BLOB)"
+    )
     assert ran.claudebatch("run", "in.jsonl", "-o", "again.jsonl").code == 0
     assert api.requests == 6
     assert "evil" not in ran.path("again.jsonl").read_text()

@@ -1,4 +1,6 @@
-"""Files are made private at once, links are not followed, and other people's folders are not used."""
+"""Files are made private at once, links are not followed, and other people's folders
+are not used.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,13 @@ from pathlib import Path
 import pytest
 
 from claudebatch.core.errors import ClaudebatchError, LockedError, StorageError
-from claudebatch.storage.private_files import CACHE_DIR, new_file, open_private, private_dir, private_file
+from claudebatch.storage.private_files import (
+    CACHE_DIR,
+    new_file,
+    open_private,
+    private_dir,
+    private_file,
+)
 from claudebatch.storage.results_file import FileOutput
 from tests.e2e.world import prompts
 
@@ -138,7 +146,9 @@ def test_a_link_that_was_planted_among_our_own_files_leads_nowhere(world, api, n
     precious.chmod(0o777)  # somebody else's, or everybody's
     world.write("in.jsonl", prompts(2))
     done = (
-        world.claudebatch("run", "-", "-o", "-", stdin=b'"hi"\n') if name == "state/runs" else world.claudebatch(*RUN)
+        world.claudebatch("run", "-", "-o", "-", stdin=b'"hi"\n')
+        if name == "state/runs"
+        else world.claudebatch(*RUN)
     )
     assert [path.name for path in precious.iterdir()] == ["kept"]
     assert (precious / "kept").read_text() == "kept"
@@ -157,7 +167,8 @@ def test_a_cache_of_somebody_else_is_not_asked_and_the_run_goes_on(world, api):
     assert world.claudebatch("cache", "stats").code in (0, 6)
 
 
-# What the kernel was asked for, by a process of its own: every file it made, every mode it changed, whom it called.
+# What the kernel was asked for, by a process of its own: every file it made, every mode
+# it changed, whom it called.
 TRACED = "trace=open,openat,creat,mkdir,mkdirat,chmod,fchmod,fchmodat,connect,sendto"
 
 
@@ -191,25 +202,47 @@ def traced(world, tmp_path):
 
 
 def test_the_kernel_saw_private_files_no_change_of_mode_and_no_stranger(world, api, traced):
-    """No file is made with more than 0600 and then restricted, and nobody but the API is called."""
+    """No file is made with more than 0600 and then restricted, and nobody but the API
+    is called.
+    """
     world.write("in.jsonl", [*prompts(2), {"id": "big", "prompt": "x" * 60_000}])
     port = api.url.rsplit(":", 1)[1]
-    calls = traced(*RUN, "--log", "run.log") + traced("spend") + traced("run", "in.jsonl", "-o", "-", "--no-cache")
-    ours = [line for line in calls if str(world.folder) in line or '"out.jsonl' in line or '"run.log' in line]
-    made = [line for line in ours if ("O_CREAT" in line or "mkdir" in line) and " = -1 " not in line]
-    first = {world.work / line.split('"')[1]: line for line in reversed(made)}.values()  # later ones find it there
+    calls = (
+        traced(*RUN, "--log", "run.log")
+        + traced("spend")
+        + traced("run", "in.jsonl", "-o", "-", "--no-cache")
+    )
+    ours = [
+        line
+        for line in calls
+        if str(world.folder) in line or '"out.jsonl' in line or '"run.log' in line
+    ]
+    made = [
+        line for line in ours if ("O_CREAT" in line or "mkdir" in line) and " = -1 " not in line
+    ]
+    first = {
+        world.work / line.split('"')[1]: line for line in reversed(made)
+    }.values()  # later ones find it there
     assert len(first) > 10
     assert [line for line in first if not re.search(r" 0[67]00\b", line)] == []
     assert [line for line in ours if "chmod" in line and "ENOENT" not in line] == []
     called = [line for line in calls if "connect(" in line]
     assert called
-    assert [line for line in called if f"htons({port})" not in line or '"127.0.0.1"' not in line] == []
+    assert [
+        line for line in called if f"htons({port})" not in line or '"127.0.0.1"' not in line
+    ] == []
 
 
 def test_reports_and_rehearsals_call_nobody_outside_this_machine(world, traced):
     world.configure("simulate: {latency: 'fixed:0'}\n")
     world.write("in.jsonl", prompts(2))
-    commands = [(*RUN, "--simulate"), (*RUN, "--dry-run"), ("spend",), ("cache", "stats"), ("models",)]
+    commands = [
+        (*RUN, "--simulate"),
+        (*RUN, "--dry-run"),
+        ("spend",),
+        ("cache", "stats"),
+        ("models",),
+    ]
     called = [line for command in commands for line in traced(*command) if "connect(" in line]
     assert [line for line in called if "127.0.0.1" not in line] == []
 
@@ -220,7 +253,9 @@ def test_a_refusal_says_what_to_do(tmp_path, stranger_owned):
     assert "name one that is not there yet" in caught.value.fix
 
 
-@pytest.mark.parametrize("more", [(*RUN, "--no-cache"), ("run", "-", "--no-cache")], ids=["ledger", "piped input"])
+@pytest.mark.parametrize(
+    "more", [(*RUN, "--no-cache"), ("run", "-", "--no-cache")], ids=["ledger", "piped input"]
+)
 def test_a_refusal_of_our_state_folder_names_the_variable_that_names_another(world, api, more):
     world.write("in.jsonl", prompts(1))
     state = world.home / "state"
@@ -240,4 +275,7 @@ def test_a_refusal_of_our_state_folder_names_the_variable_that_names_another(wor
 def test_a_refusal_of_the_cache_folder_names_the_variable_of_that_one(tmp_path, stranger_owned):
     with pytest.raises(StorageError) as caught:
         private_dir(tmp_path, named_by=CACHE_DIR)
-    assert caught.value.fix == "name one in CLAUDEBATCH_CACHE_DIR that is not there yet: it is made, for you alone"
+    assert (
+        caught.value.fix
+        == "name one in CLAUDEBATCH_CACHE_DIR that is not there yet: it is made, for you alone"
+    )

@@ -25,7 +25,9 @@ def project(world, text):
 @pytest.mark.parametrize(
     "value", [EVIL, {"x-api-key": "mine"}, ["sh", "-c", "touch owned"]], ids=["text", "map", "list"]
 )
-def test_what_belongs_into_the_environment_is_no_setting_and_is_told_where_it_goes(world, stranger, key, value):
+def test_what_belongs_into_the_environment_is_no_setting_and_is_told_where_it_goes(
+    world, stranger, key, value
+):
     world.point_at(stranger.url)
     project(world, json.dumps({key: value}))
     done = world.claudebatch(*RUN)
@@ -43,14 +45,20 @@ def test_what_belongs_into_the_environment_is_no_setting_and_is_told_where_it_go
         f"alerts:\n  webhook: {EVIL}\n  command: [x]",
     ],
 )
-@pytest.mark.parametrize("command", [RUN, (*RUN, "--dry-run"), (*RUN, "--simulate"), ("doctor", "--offline")])
+@pytest.mark.parametrize(
+    "command", [RUN, (*RUN, "--dry-run"), (*RUN, "--simulate"), ("doctor", "--offline")]
+)
 def test_hooks_of_a_found_file_are_refused_with_file_line_and_fix(world, api, text, command):
     project(world, text)
     done = world.claudebatch(*command)
     assert done.code == 2
     assert "claudebatch.yaml:" in done.err
     assert "name the file with -c" in done.err
-    assert (api.requests, world.path("owned").exists(), world.path("out.jsonl").exists()) == (0, False, False)
+    assert (api.requests, world.path("owned").exists(), world.path("out.jsonl").exists()) == (
+        0,
+        False,
+        False,
+    )
 
 
 @pytest.mark.parametrize("way", ["-c", "CLAUDEBATCH_CONFIG", "own"])
@@ -71,16 +79,22 @@ def test_the_same_file_counts_when_its_user_names_it(world, way):
 
 def test_prices_and_the_question_of_a_found_file_are_said(world, api):
     project(
-        world, "limits: {tier: none}\nprices: {claude-sonnet-5-5: {input: 0.01, output: 0.01}}\nconfirm_above: 1000\n"
+        world,
+        "limits: {tier: none}\nprices: {claude-sonnet-5-5: {input: 0.01, output: "
+        "0.01}}\nconfirm_above: 1000\n",
     )
     done = world.claudebatch(*RUN)
     assert done.code == 0
     for key, line in (("prices", 2), ("confirm_above", 3)):
-        assert f"claudebatch.yaml:{line}, a file that was only found in this folder" in done.err, key
+        assert f"claudebatch.yaml:{line}, a file that was only found in this folder" in done.err, (
+            key
+        )
     assert "only found" not in world.claudebatch(*RUN, "-c", "claudebatch.yaml").err
 
 
-@pytest.mark.parametrize("name", [".env", ".env.local", ".envrc", "claudebatch.env", ".claudebatch"])
+@pytest.mark.parametrize(
+    "name", [".env", ".env.local", ".envrc", "claudebatch.env", ".claudebatch"]
+)
 def test_no_file_of_variables_is_read(world, stranger, name):
     project(world, "")
     world.path(name).write_text(f"ANTHROPIC_API_KEY=theirs\nANTHROPIC_BASE_URL={stranger.url}\n")
@@ -93,7 +107,10 @@ def test_no_file_of_variables_is_read(world, stranger, name):
     ("text", "words"),
     [
         ("!!python/object/apply:os.system ['touch owned']", "could not determine a constructor"),
-        ("model: !!python/object/new:os.system ['touch owned']", "could not determine a constructor"),
+        (
+            "model: !!python/object/new:os.system ['touch owned']",
+            "could not determine a constructor",
+        ),
         ("model: !!python/name:os.system", "could not determine a constructor"),
         ("a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n" * 1, "there is no setting"),
         ("system: '" + "x" * 10_000_001 + "'", "more than 10,000,000 bytes"),

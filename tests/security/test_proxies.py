@@ -1,4 +1,6 @@
-"""The key and the prompts of a request in the clear never go through a proxy, whatever the environment says."""
+"""The key and the prompts of a request in the clear never go through a proxy, whatever
+the environment says.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ def proxy():
 
 @pytest.mark.parametrize("name", PROXIES)
 @pytest.mark.parametrize("command", ["run", "rehearsal", "doctor"])
-def test_a_proxy_of_the_environment_sees_nothing_of_what_is_said_to_this_machine(world, api, proxy, name, command):
+def test_a_proxy_of_the_environment_sees_nothing_of_what_is_said_to_this_machine(
+    world, api, proxy, name, command
+):
     world.environment[name] = proxy.url
     world.write("in.jsonl", prompts(2))
     words = ("doctor",) if command == "doctor" else ("run", "in.jsonl", "-o", "out.jsonl")
@@ -38,7 +42,8 @@ def test_a_proxy_of_the_environment_sees_nothing_of_what_is_said_to_this_machine
 
 
 @pytest.mark.parametrize(
-    "url", ["https://api.anthropic.com", "https://gw.example/v1", "http://127.0.0.1:8", "http://[::1]:8"]
+    "url",
+    ["https://api.anthropic.com", "https://gw.example/v1", "http://127.0.0.1:8", "http://[::1]:8"],
 )
 def test_addresses_that_keep_the_key_are_taken(url):
     check_base_url(url)
@@ -64,9 +69,14 @@ def test_addresses_that_do_not_are_refused(url):
 
 def test_secrets_are_found_in_every_spelling():
     hide = Redactor([CANARY]).hide
-    words = [quote(CANARY, safe=""), *(base64.b64encode(f"{'x' * n}{CANARY}:y".encode()).decode() for n in range(6))]
+    words = [
+        quote(CANARY, safe=""),
+        *(base64.b64encode(f"{'x' * n}{CANARY}:y".encode()).decode() for n in range(6)),
+    ]
     for word in (CANARY, *words, *(word.replace("+", "-").replace("/", "_") for word in words)):
-        assert not any(spelling in hide(f"before {word} after").encode() for spelling in spellings())
+        assert not any(
+            spelling in hide(f"before {word} after").encode() for spelling in spellings()
+        )
     assert hide(f"a {CANARY} b") == "a [hidden] b"
     assert hide("see https://me:mine@host/x") == "see https://[hidden]@host/x"
     assert hide("nothing to see: https://host/a@b") == "nothing to see: https://host/a@b"
@@ -84,4 +94,10 @@ def test_what_is_secret_in_an_environment():
         "HTTP_PROXY": "http://[",
         "PATH": "/bin",
     }
-    assert set(secrets(env)) == {"key-key-key-key", "Bearer gateway-token", "gateway-token", "org", "mine"}
+    assert set(secrets(env)) == {
+        "key-key-key-key",
+        "Bearer gateway-token",
+        "gateway-token",
+        "org",
+        "mine",
+    }

@@ -1,4 +1,6 @@
-"""Whoever reads our output may leave: the run stops, loses nothing, and says so with exit code 6."""
+"""Whoever reads our output may leave: the run stops, loses nothing, and says so with
+exit code 6.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,9 @@ def test_a_run_whose_last_events_found_no_reader_says_so_too(processes, api):
     assert world.claudebatch(*RUN, "--json").code == 0
 
 
-def test_results_that_nobody_reads_any_more_are_explained_by_the_reader_and_not_by_the_disk(processes, serve):
+def test_results_that_nobody_reads_any_more_are_explained_by_the_reader_and_not_by_the_disk(
+    processes, serve
+):
     world = processes
     api = serve(latency="fixed:0.01")
     world.write("in.jsonl", prompts(200))
@@ -61,7 +65,9 @@ def test_results_that_nobody_reads_any_more_are_explained_by_the_reader_and_not_
     assert api.requests < 200
 
 
-@pytest.mark.parametrize("command", [("--help",), ("spend",), ("models",), ("models", "--json"), ("cache", "path")])
+@pytest.mark.parametrize(
+    "command", [("--help",), ("spend",), ("models",), ("models", "--json"), ("cache", "path")]
+)
 def test_a_report_without_a_reader_ends_quietly_with_6(processes, command):
     reading, writing = os.pipe()
     os.close(reading)

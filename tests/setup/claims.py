@@ -1,6 +1,8 @@
-"""What the order of the layers promises, each claim as a plain async function over the real `build_stack`.
+"""What the order of the layers promises, each claim as a plain async function over the
+real `build_stack`.
 
-`test_stack_claims` shows that they hold; `test_stack_mutations` shows that none of them holds by accident.
+`test_stack_claims` shows that they hold; `test_stack_mutations` shows that none of them
+holds by accident.
 """
 
 from __future__ import annotations
@@ -40,7 +42,10 @@ CHAIN = {HAIKU: [SONNET]}
 
 def rpm(requests_per_minute: float, *pools: str) -> dict[str, Any]:
     """Limits of the named pools and no others."""
-    return {"tier": "none", "pools": {pool: {"requests_per_minute": requests_per_minute} for pool in pools}}
+    return {
+        "tier": "none",
+        "pools": {pool: {"requests_per_minute": requests_per_minute} for pool in pools},
+    }
 
 
 async def results(calls: list[Call], stack: Handler) -> list[Any]:
@@ -60,7 +65,11 @@ async def a_cache_hit_takes_no_money_no_capacity_and_no_network() -> None:
     holds, attempts, began = len(bench.purse.asked), len(bench.log.entries), now()
     hits = [await stack(bench.call(row=row)) for row in range(2, 202)]
     assert {(hit.source, hit.cost, hit.message) for hit in hits} == {("cache", 0, first.message)}
-    assert (len(bench.purse.asked), len(bench.log.entries), len(client.sent)) == (holds, attempts, 1) == (1, 1, 1)
+    assert (
+        (len(bench.purse.asked), len(bench.log.entries), len(client.sent))
+        == (holds, attempts, 1)
+        == (1, 1, 1)
+    )
     assert now() - began < 1, "at one request a minute they would take three hours"
 
 
@@ -96,18 +105,24 @@ async def equal_calls_of_two_models_in_flight_are_two_calls() -> None:
 
 async def an_answer_of_a_fallback_is_kept_as_its_own_and_not_as_the_first_models() -> None:
     bench = make_bench(fallbacks=CHAIN, retry={"max_attempts": 1}, breaker=PATIENT_BREAKER)
-    client = ScriptedClient(lambda call, before: overloaded() if call.model == HAIKU and before == 0 else None)
+    client = ScriptedClient(
+        lambda call, before: overloaded() if call.model == HAIKU and before == 0 else None
+    )
     stack = build_stack(bench.parts, client)
     stood_in = await stack(bench.call(row=1))
     assert (stood_in.model, stood_in.fallback_reason) == (SONNET, "overloaded_error")
     again = await stack(bench.call(row=2))
-    assert (again.model, again.source) == (HAIKU, "api"), "the first model is asked, now that it serves"
+    assert (again.model, again.source) == (HAIKU, "api"), (
+        "the first model is asked, now that it serves"
+    )
     assert (await stack(bench.call(row=3, model=SONNET))).source == "cache"
 
 
 async def fifty_equal_calls_in_flight_are_one_call() -> None:
     bench, client = make_bench(cap=10**12), ScriptedClient(takes_s=1)
-    replies = await results([bench.call(row=row) for row in range(50)], build_stack(bench.parts, client))
+    replies = await results(
+        [bench.call(row=row) for row in range(50)], build_stack(bench.parts, client)
+    )
     assert (len(client.sent), len(bench.purse.asked)) == (1, 1)
     assert [reply.source for reply in replies] == ["api"] + ["duplicate"] * 49
 
@@ -115,7 +130,9 @@ async def fifty_equal_calls_in_flight_are_one_call() -> None:
 async def equal_calls_share_one_row_of_retries() -> None:
     bench = make_bench(retry={**HASTE, "max_attempts": 3}, breaker=PATIENT_BREAKER)
     client = ScriptedClient(lambda call, before: overloaded(), takes_s=1)
-    failed = await results([bench.call(row=row) for row in range(50)], build_stack(bench.parts, client))
+    failed = await results(
+        [bench.call(row=row) for row in range(50)], build_stack(bench.parts, client)
+    )
     assert len(client.sent) == 3, "fifty rows are no reason to ask a struggling model fifty times"
     assert len(bench.told(Retrying)) == 2
     assert all(isinstance(error, AttemptError) and error.attempts == 3 for error in failed)
@@ -129,12 +146,17 @@ async def a_retry_asks_the_breaker_too() -> None:
     await asyncio.sleep(9)
     assert len(client.sent) == 4, "it opened at the fourth failure, and nothing went out after that"
     bench.drain.start("enough")
-    assert all(isinstance(end, Draining) for end in await asyncio.gather(*waiting, return_exceptions=True))
+    assert all(
+        isinstance(end, Draining) for end in await asyncio.gather(*waiting, return_exceptions=True)
+    )
 
 
 async def a_shut_pool_takes_no_money() -> None:
     bench = make_bench(
-        cap=10**12, fallbacks=CHAIN, retry={"max_attempts": 1}, breaker={"minimum_calls": 1, "wait_open_s": 60}
+        cap=10**12,
+        fallbacks=CHAIN,
+        retry={"max_attempts": 1},
+        breaker={"minimum_calls": 1, "wait_open_s": 60},
     )
     client = ScriptedClient(haiku_fails)
     stack = build_stack(bench.parts, client)
@@ -146,7 +168,10 @@ async def a_shut_pool_takes_no_money() -> None:
 
 
 async def every_attempt_has_its_own_hold_and_an_unknown_one_stays_charged() -> None:
-    bench, client = make_bench(cap=10**12, retry=HASTE), ScriptedClient([timed_out(), overloaded(), timed_out(), None])
+    bench, client = (
+        make_bench(cap=10**12, retry=HASTE),
+        ScriptedClient([timed_out(), overloaded(), timed_out(), None]),
+    )
     call = bench.call()
     reply = await build_stack(bench.parts, client)(call)
     worst = bench.worst(call)
@@ -172,7 +197,9 @@ async def a_refused_budget_takes_no_capacity() -> None:
     bench = make_bench(cap=cap, limits=rpm(6, "haiku-5.5"))
     client = ScriptedClient()
     stack = build_stack(bench.parts, client)
-    refused = await results([bench.call(f"row {row}", max_tokens=100_000) for row in range(20)], stack)
+    refused = await results(
+        [bench.call(f"row {row}", max_tokens=100_000) for row in range(20)], stack
+    )
     assert all(isinstance(error, BudgetExhausted) for error in refused)
     await stack(bench.call("small"))
     assert client.times == [0.0], "nobody before it took a turn"
@@ -181,16 +208,22 @@ async def a_refused_budget_takes_no_capacity() -> None:
 async def retries_keep_to_the_pace() -> None:
     bench = make_bench(limits=rpm(60, "haiku-5.5"), retry=HASTE, breaker=PATIENT_BREAKER)
     client = ScriptedClient(lambda call, before: overloaded() if before < 15 else None)
-    await results([bench.call(f"row {row}", row=row) for row in range(5)], build_stack(bench.parts, client))
+    await results(
+        [bench.call(f"row {row}", row=row) for row in range(5)], build_stack(bench.parts, client)
+    )
     gaps = [b - a for a, b in zip(client.times, client.times[1:], strict=False)]
     assert len(client.sent) == 20 and min(gaps) > 0.999
 
 
 async def a_429_makes_everybody_wait_and_costs_nobody_an_attempt() -> None:
     bench = make_bench(retry={**HASTE, "max_attempts": 1})
-    client = ScriptedClient(lambda call, before: rate_limited(30.0) if before < 3 else None, takes_s=1)
+    client = ScriptedClient(
+        lambda call, before: rate_limited(30.0) if before < 3 else None, takes_s=1
+    )
     stack = build_stack(bench.parts, client)
-    met = asyncio.ensure_future(results([bench.call(f"row {row}", row=row) for row in range(3)], stack))
+    met = asyncio.ensure_future(
+        results([bench.call(f"row {row}", row=row) for row in range(3)], stack)
+    )
     await asyncio.sleep(5)
     later = await stack(bench.call("came later", row=4))
     assert all(isinstance(reply, Reply) for reply in [*await met, later])
@@ -212,7 +245,11 @@ async def a_request_is_written_down_when_it_leaves_and_not_while_it_waits() -> N
 
 async def a_hop_has_its_own_key_pool_price_and_hold() -> None:
     bench = make_bench(
-        cap=10**12, fallbacks=CHAIN, limits=rpm(1, "haiku-5.5"), retry={"max_attempts": 1}, breaker=PATIENT_BREAKER
+        cap=10**12,
+        fallbacks=CHAIN,
+        limits=rpm(1, "haiku-5.5"),
+        retry={"max_attempts": 1},
+        breaker=PATIENT_BREAKER,
     )
     client = ScriptedClient(haiku_fails)
     stack = build_stack(bench.parts, client)
@@ -221,7 +258,9 @@ async def a_hop_has_its_own_key_pool_price_and_hold() -> None:
     reply = await stack(call)
     assert [sent.call.model for sent in client.sent] == [HAIKU, SONNET]
     assert now() == 0, "the first model's pace is not the second's"
-    assert bench.purse.asked == [bench.worst(call), bench.worst(hop)] and bench.worst(call) != bench.worst(hop)
+    assert bench.purse.asked == [bench.worst(call), bench.worst(hop)] and bench.worst(
+        call
+    ) != bench.worst(hop)
     assert reply.cost == bench.workshop.prices.cost(SONNET, reply.usage)
     assert [entry.call.model for entry in bench.log.entries] == [HAIKU, SONNET]
     assert [(event.model, event.next_model) for event in bench.told(FellBack)] == [(HAIKU, SONNET)]
@@ -230,7 +269,11 @@ async def a_hop_has_its_own_key_pool_price_and_hold() -> None:
 
 
 async def a_hop_that_no_longer_fits_under_the_cap_is_not_sent() -> None:
-    config: dict[str, Any] = {"fallbacks": CHAIN, "retry": {"max_attempts": 1}, "breaker": PATIENT_BREAKER}
+    config: dict[str, Any] = {
+        "fallbacks": CHAIN,
+        "retry": {"max_attempts": 1},
+        "breaker": PATIENT_BREAKER,
+    }
     cap = make_bench().worst(make_bench().call())
     bench = make_bench(cap=cap, **config)
     client = ScriptedClient(haiku_fails)
@@ -242,7 +285,9 @@ async def a_hop_that_no_longer_fits_under_the_cap_is_not_sent() -> None:
 async def whatever_goes_wrong_the_cap_holds_and_every_hold_ends_once() -> None:
     rng = random.Random(11)
     worst = make_bench().worst(make_bench().call())
-    bench = make_bench(cap=30 * worst, fallbacks=CHAIN, retry={**HASTE, "max_attempts": 3}, concurrency=8)
+    bench = make_bench(
+        cap=30 * worst, fallbacks=CHAIN, retry={**HASTE, "max_attempts": 3}, concurrency=8
+    )
     bill = 0
 
     def script(call: Call, before: int) -> Reply | Exception | None:
@@ -257,7 +302,9 @@ async def whatever_goes_wrong_the_cap_holds_and_every_hold_ends_once() -> None:
 
     stack = build_stack(bench.parts, ScriptedClient(script, takes_s=0.5))
     ends = await results([bench.call(f"row {row % 150}", row=row) for row in range(200)], stack)
-    unexpected = [end for end in ends if not isinstance(end, Reply | AttemptError | BudgetExhausted)]
+    unexpected = [
+        end for end in ends if not isinstance(end, Reply | AttemptError | BudgetExhausted)
+    ]
     assert unexpected == []
     assert any(isinstance(end, BudgetExhausted) for end in ends)
     assert bench.purse.highest <= 30 * worst and bench.purse.spent >= bill

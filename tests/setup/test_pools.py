@@ -70,11 +70,18 @@ async def test_headroom_is_left_of_what_is_configured_and_of_what_answers_state(
 
 @pytest.mark.parametrize(
     ("config", "most", "first"),
-    [({}, 1000, 64), ({}, 20, 20), ({"concurrency": 8}, 1000, 8), ({"concurrency": 200}, 1000, 200)],
+    [
+        ({}, 1000, 64),
+        ({}, 20, 20),
+        ({"concurrency": 8}, 1000, 8),
+        ({"concurrency": 200}, 1000, 200),
+    ],
     ids=str,
 )
 @virtual
-async def test_requests_in_flight_start_as_chosen_or_at_64(config: dict[str, int], most: int, first: int):
+async def test_requests_in_flight_start_as_chosen_or_at_64(
+    config: dict[str, int], most: int, first: int
+):
     assert pools(most=most, **config).of(HAIKU).in_force.in_flight == first
 
 
@@ -101,4 +108,6 @@ def test_no_more_are_in_flight_than_the_machine_lets() -> None:
     assert slots(Config(concurrency=200), 16) == (16, 16)
     assert slots(Config(concurrency=8), 16) == (8, 8)
     assert slots(Config(), 16) == (16, 16)
-    assert slots(Config(concurrency=5000)) == (5000, 5000), "what was asked for, where nothing stands against it"
+    assert slots(Config(concurrency=5000)) == (5000, 5000), (
+        "what was asked for, where nothing stands against it"
+    )

@@ -1,4 +1,6 @@
-"""The chain over the real stack: what it asks, what that costs, and where it is written down."""
+"""The chain over the real stack: what it asks, what that costs, and where it is written
+down.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,11 @@ async def test_an_answer_whose_window_was_full_is_bettered_only_on_request():
         full = "model_context_window_exceeded"
         return make_reply(model=HAIKU, stop_reason=full) if call.model == HAIKU else None
 
-    for asked, model in (([], HAIKU), (["refusal"], HAIKU), (["model_context_window_exceeded"], SONNET)):
+    for asked, model in (
+        ([], HAIKU),
+        (["refusal"], HAIKU),
+        (["model_context_window_exceeded"], SONNET),
+    ):
         bench = make_bench(fallbacks=CHAIN, fallback_on=asked)
         assert (await build_stack(bench.parts, ScriptedClient(script))(bench.call())).model == model
 
@@ -77,13 +83,20 @@ async def test_a_chain_goes_past_a_model_that_is_too_dear_to_one_that_is_not():
 async def test_a_row_whose_pool_is_shut_waits_for_it_when_the_next_model_is_too_dear():
     cap = make_bench().worst(make_bench().call("finds it shut"))
     bench = make_bench(
-        cap=cap, fallbacks=CHAIN, retry={"max_attempts": 1}, breaker={"minimum_calls": 1, "wait_open_s": 5}
+        cap=cap,
+        fallbacks=CHAIN,
+        retry={"max_attempts": 1},
+        breaker={"minimum_calls": 1, "wait_open_s": 5},
     )
     client = ScriptedClient(lambda call, before: overloaded() if before == 0 else None)
     stack = build_stack(bench.parts, client)
     (first,) = await asyncio.gather(stack(bench.call("opens it")), return_exceptions=True)
-    assert isinstance(first, BudgetExhausted), "it failed, and the model that is left does not fit: it stays to be done"
+    assert isinstance(first, BudgetExhausted), (
+        "it failed, and the model that is left does not fit: it stays to be done"
+    )
     reply = await stack(bench.call("finds it shut"))
     assert (reply.model, reply.fallback_reason) == (HAIKU, None)
     assert 5 <= now() <= 7.5
-    assert [(wait.pool, wait.reason) for wait in bench.told(Waiting)] == [("haiku-5.5", "circuit open")]
+    assert [(wait.pool, wait.reason) for wait in bench.told(Waiting)] == [
+        ("haiku-5.5", "circuit open")
+    ]

@@ -1,4 +1,6 @@
-"""No claim holds by accident: in any other order, without any one layer, or with a poorer key, some claim fails."""
+"""No claim holds by accident: in any other order, without any one layer, or with a
+poorer key, some claim fails.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,16 @@ from tests.support.virtual import run_virtual
 
 ORDER = ("Fallback", "ResponseCache", "Retry", "CircuitBreaker", "Budget", "RateLimit", "Record")
 LONGEST_S = 36_000
-"""Virtual seconds after which a claim counts as failed: nothing in them takes that long."""
+"""Virtual seconds after which a claim counts as failed: nothing in them takes that
+long.
+"""
 
 # What each neighbour's place is for: the claim that fails when the two change places.
 NEIGHBOURS = {
-    ("Fallback", "ResponseCache"): "an_answer_of_a_fallback_is_kept_as_its_own_and_not_as_the_first_models",
+    (
+        "Fallback",
+        "ResponseCache",
+    ): "an_answer_of_a_fallback_is_kept_as_its_own_and_not_as_the_first_models",
     ("ResponseCache", "Retry"): "equal_calls_share_one_row_of_retries",
     ("Retry", "CircuitBreaker"): "a_retry_asks_the_breaker_too",
     ("CircuitBreaker", "Budget"): "a_shut_pool_takes_no_money",

@@ -1,4 +1,6 @@
-"""A simulator on a real socket, and a client of a few plain lines that sees every byte of its answers."""
+"""A simulator on a real socket, and a client of a few plain lines that sees every byte
+of its answers.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +59,9 @@ def plain_body(prompt: str = "What is 1 + 1?", **more: Any) -> dict[str, Any]:
     }
 
 
-def request_bytes(method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> bytes:
+def request_bytes(
+    method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+) -> bytes:
     data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = {
         "host": "127.0.0.1",
@@ -81,7 +85,9 @@ async def read_answer(reader: asyncio.StreamReader) -> Heard:
             await reader.readexactly(2)
         await reader.readexactly(2)
     else:
-        body = await asyncio.wait_for(reader.readexactly(int(headers["content-length"])), PATIENCE_S)
+        body = await asyncio.wait_for(
+            reader.readexactly(int(headers["content-length"])), PATIENCE_S
+        )
     return Heard(int(first.split()[1]), headers, body)
 
 
@@ -100,7 +106,9 @@ class Served:
         self._writers.append(writer)
         return reader, writer
 
-    async def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Heard:
+    async def call(
+        self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
+    ) -> Heard:
         reader, writer = await self.open()
         writer.write(request_bytes(method, path, body, headers))
         heard = await read_answer(reader)
@@ -131,10 +139,14 @@ Serve = Callable[..., Awaitable[Served]]
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Start a simulator with these settings; no latency and a clock that stands still unless a test says otherwise."""
+    """Start a simulator with these settings; no latency and a clock that stands still
+    unless a test says otherwise.
+    """
     started: list[Served] = []
 
-    async def start(*, known: Callable[[str], bool] | None = None, sleep: Any = None, **settings: Any) -> Served:
+    async def start(
+        *, known: Callable[[str], bool] | None = None, sleep: Any = None, **settings: Any
+    ) -> Served:
         now = Now()
         simulator = Simulator(
             SimulatorSettings(**{"latency": "fixed:0", **settings}),

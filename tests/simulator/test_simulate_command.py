@@ -14,7 +14,12 @@ APP = "import typer; from claudebatch.cli.simulate import simulate; a = typer.Ty
 
 async def start(*arguments):
     return await asyncio.create_subprocess_exec(
-        sys.executable, "-c", APP, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        sys.executable,
+        "-c",
+        APP,
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
 
 
@@ -29,11 +34,15 @@ async def ask(url, raw, hear, *request):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_it_says_where_it_listens_and_ends_well_on_a_signal(raw, hear, body, number):
-    process = await start("--latency", "fixed:0", "--rpm", "60", "--fault", "cut=0", "--script", "529, ok")
+    process = await start(
+        "--latency", "fixed:0", "--rpm", "60", "--fault", "cut=0", "--script", "529, ok"
+    )
     first = (await asyncio.wait_for(process.stdout.readline(), 60)).decode()
     assert first.startswith("listening on http://127.0.0.1:")
     url = first.split()[-1]
-    statuses = [(await ask(url, raw, hear, "POST", "/v1/messages", body())).status for _ in range(2)]
+    statuses = [
+        (await ask(url, raw, hear, "POST", "/v1/messages", body())).status for _ in range(2)
+    ]
     stats = json.loads((await ask(url, raw, hear, "GET", "/__stats")).body)
     process.send_signal(number)
     _, talk = await asyncio.wait_for(process.communicate(), 60)
@@ -68,9 +77,9 @@ async def test_a_port_that_is_taken_is_an_error_that_says_so(serve):
 
 
 async def test_importing_the_command_does_not_load_the_simulator():
-    code = (
-        "import sys, claudebatch.cli.simulate; print([m for m in sys.modules if 'simulator' in m or m == 'anthropic'])"
+    code = "import sys, claudebatch.cli.simulate; print([m for m in sys.modules if 'simulator' in m or m == 'anthropic'])"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
     )
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     out, _ = await asyncio.wait_for(process.communicate(), 60)
     assert out.decode().strip() == "[]"

@@ -26,10 +26,16 @@ from claudebatch.simulator import FAULT_NAMES, SimulatorSettings, parse_faults
         ("spend_400", 400, "invalid_request_error"),
     ],
 )
-async def test_an_error_fault_answers_with_its_status_and_bills_nothing(serve, body, fault, status, type_):
+async def test_an_error_fault_answers_with_its_status_and_bills_nothing(
+    serve, body, fault, status, type_
+):
     served = await serve(script=(fault,))
     heard, after = await served.ask(body()), await served.ask(body())
-    assert (heard.status, heard.json["error"]["type"], heard.json["type"]) == (status, type_, "error")
+    assert (heard.status, heard.json["error"]["type"], heard.json["type"]) == (
+        status,
+        type_,
+        "error",
+    )
     assert after.status == 200
     stats = served.simulator.stats()
     assert stats["faults"] == {fault: 1}
@@ -44,7 +50,9 @@ async def test_the_spend_limits_are_told_apart_by_their_code_and_their_words(ser
     assert enforced.json["error"]["details"] == {"error_code": "enforced_spend_limit_reached"}
     assert "retry-after" not in enforced.headers
     assert credit.json["error"]["message"].startswith("Your credit balance is too low")
-    assert own.json["error"]["message"].startswith("You have reached your specified API usage limits")
+    assert own.json["error"]["message"].startswith(
+        "You have reached your specified API usage limits"
+    )
     assert (passing.headers["retry-after"], passing.headers["x-should-retry"]) == ("1", "true")
     assert served.simulator.stats()["rate_limited"] == 0
 
@@ -127,7 +135,9 @@ async def test_slow_takes_ten_times_as_long_and_drip_waits_after_every_byte(serv
     assert served.simulator.stats()["undelivered"] == 0
 
 
-async def test_a_client_that_leaves_during_the_latency_is_billed_for_an_answer_it_does_not_hold(serve, body, raw):
+async def test_a_client_that_leaves_during_the_latency_is_billed_for_an_answer_it_does_not_hold(
+    serve, body, raw
+):
     asleep, wake = asyncio.Event(), asyncio.Event()
 
     async def sleep(seconds):
@@ -167,7 +177,11 @@ async def test_faults_come_about_as_often_as_asked_and_the_same_way_for_one_seed
     faults, by_status = runs[0]
     assert 50 < faults["529"] < 110
     assert 20 < faults["500"] < 65
-    assert by_status == {"200": 400 - faults["529"] - faults["500"], "500": faults["500"], "529": faults["529"]}
+    assert by_status == {
+        "200": 400 - faults["529"] - faults["500"],
+        "500": faults["500"],
+        "529": faults["529"],
+    }
 
 
 async def test_faults_can_be_set_while_it_runs(serve, body):
@@ -179,7 +193,9 @@ async def test_faults_can_be_set_while_it_runs(serve, body):
     assert (await served.ask(body())).status == 200
 
 
-@pytest.mark.parametrize("wrong", [b"", [], {"530": 0.1}, {"529": "x"}, {"529": 2}, {"script": 5}, {"script": ["no"]}])
+@pytest.mark.parametrize(
+    "wrong", [b"", [], {"530": 0.1}, {"529": "x"}, {"529": 2}, {"script": 5}, {"script": ["no"]}]
+)
 async def test_faults_that_make_no_sense_change_nothing(serve, body, wrong):
     served = await serve(script=("529",))
     assert (await served.call("POST", "/__faults", wrong)).status == 400

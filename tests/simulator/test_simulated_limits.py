@@ -19,7 +19,11 @@ TWELVE = {
 
 
 def limit_headers(heard):
-    return {name: value for name, value in heard.headers.items() if name.startswith("anthropic-ratelimit")}
+    return {
+        name: value
+        for name, value in heard.headers.items()
+        if name.startswith("anthropic-ratelimit")
+    }
 
 
 async def test_the_request_above_the_allowance_gets_a_429_that_says_when_to_come_back(serve, body):
@@ -37,7 +41,9 @@ async def test_the_request_above_the_allowance_gets_a_429_that_says_when_to_come
 
 
 async def test_all_twelve_headers_are_on_every_200_and_429(serve, body):
-    served = await serve(limits=SimulatedAllowance(rpm=60, itpm=120_000, otpm=60_000, burst_seconds=1))
+    served = await serve(
+        limits=SimulatedAllowance(rpm=60, itpm=120_000, otpm=60_000, burst_seconds=1)
+    )
     answered, refused = await served.ask(body("x" * 2600)), await served.ask(body())
     assert (answered.status, refused.status) == (200, 429)
     assert limit_headers(answered).keys() == limit_headers(refused).keys() == TWELVE
@@ -69,18 +75,23 @@ async def test_a_429_can_come_without_retry_after(serve, body):
     assert not any("retry-after" in h.headers for h in heard)
 
 
-async def test_input_is_charged_by_estimate_and_corrected_for_what_the_prompt_cache_gave(serve, body):
+async def test_input_is_charged_by_estimate_and_corrected_for_what_the_prompt_cache_gave(
+    serve, body
+):
     served = await serve(limits=SimulatedAllowance(itpm=2_100))
     system = [{"type": "text", "text": "r" * 2_600, "cache_control": {"type": "ephemeral"}}]
     usages = [(await served.ask(body(str(n), system=system))).json["usage"] for n in range(20)]
-    # Twenty prompts of a thousand tokens pass a limit of two thousand: nineteen of them were read from the cache.
+    # Twenty prompts of a thousand tokens pass a limit of two thousand: nineteen of them
+    # were read from the cache.
     assert sum(u["cache_read_input_tokens"] for u in usages) > 18_000
     refused = await served.ask(body("x" * 3_900))
     assert refused.status == 429
     assert "2,100 input tokens per minute" in refused.json["error"]["message"]
 
 
-async def test_a_prompt_larger_than_the_bucket_passes_when_it_is_full_and_is_paid_off_afterwards(serve, body):
+async def test_a_prompt_larger_than_the_bucket_passes_when_it_is_full_and_is_paid_off_afterwards(
+    serve, body
+):
     served = await serve(limits=SimulatedAllowance(itpm=600, burst_seconds=1))
     assert (await served.ask(body("x" * 2_600))).status == 200
     refused = await served.ask(body("y"))
@@ -127,11 +138,14 @@ async def test_output_counts_in_real_time_or_all_at_once_at_the_end(serve, body,
         served.now.seconds += seconds
 
     served = await serve(
-        limits=SimulatedAllowance(otpm=600, burst_seconds=5, output_at_end=at_end), latency="fixed:10", sleep=sleep
+        limits=SimulatedAllowance(otpm=600, burst_seconds=5, output_at_end=at_end),
+        latency="fixed:10",
+        sleep=sleep,
     )
     assert (await served.ask(body("[[simulate: tokens 300]]"))).status == 200
     refused = await served.ask(body())
-    # 300 less 100 that were refilled meanwhile; or a full bucket's refill was lost, and 300 come at once.
+    # 300 less 100 that were refilled meanwhile; or a full bucket's refill was lost, and
+    # 300 come at once.
     assert (refused.status, int(refused.headers["retry-after"])) == (429, wait_s)
 
 
@@ -140,7 +154,13 @@ async def test_models_of_one_pool_share_a_limit_and_others_do_not(serve, body):
         limits=SimulatedAllowance(rpm=1),
         pool_limits={"claude-sonnet": SimulatedAllowance()},
     )
-    models = ("claude-haiku-4-5", "claude-haiku-5-5", "claude-opus-5-5", "claude-sonnet-5-5", "claude-sonnet-4-6")
+    models = (
+        "claude-haiku-4-5",
+        "claude-haiku-5-5",
+        "claude-opus-5-5",
+        "claude-sonnet-5-5",
+        "claude-sonnet-4-6",
+    )
     assert [(await served.ask(body(model=m))).status for m in models] == [200, 429, 200, 200, 200]
 
 
@@ -156,7 +176,9 @@ async def test_more_requests_in_flight_than_allowed_get_a_429(serve, body, raw, 
 
 
 async def test_no_run_of_requests_passes_more_than_the_burst_and_what_was_refilled(serve, body):
-    """A few hundred requests at random moments, on one connection's worth of simulated minutes."""
+    """A few hundred requests at random moments, on one connection's worth of simulated
+    minutes.
+    """
     rng = random.Random(3)
     served = await serve(limits=SimulatedAllowance(rpm=120, burst_seconds=5))
     start, passed = served.now.seconds, 0
@@ -174,7 +196,9 @@ def test_a_bucket_that_was_refilled_to_just_under_one_lets_the_request_through()
         assert bucket.wait_for(1, (second + 1) * 0.1 * 10) == 0.0
 
 
-@pytest.mark.parametrize("wrong", [{"rpm": 0}, {"itpm": -1}, {"burst_seconds": 0}, {"burst_seconds": float("nan")}])
+@pytest.mark.parametrize(
+    "wrong", [{"rpm": 0}, {"itpm": -1}, {"burst_seconds": 0}, {"burst_seconds": float("nan")}]
+)
 def test_limits_that_make_no_sense_are_refused(wrong):
     with pytest.raises(ConfigError):
         SimulatedAllowance(**wrong)

@@ -1,4 +1,6 @@
-"""Streams that do not end well: half of an answer with an error, without its end, or with nothing after it."""
+"""Streams that do not end well: half of an answer with an error, without its end, or
+with nothing after it.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +11,26 @@ import pytest
 
 
 def events(heard_body):
-    return [json.loads(line[6:]) for line in heard_body.decode().split("\n") if line.startswith("data: ")]
+    return [
+        json.loads(line[6:])
+        for line in heard_body.decode().split("\n")
+        if line.startswith("data: ")
+    ]
 
 
-@pytest.mark.parametrize(("fault", "last"), [("stream_error", "error"), ("stream_open", "message_delta")])
-async def test_a_broken_stream_is_billed_and_ends_properly_as_a_body_but_not_as_a_message(serve, body, fault, last):
+@pytest.mark.parametrize(
+    ("fault", "last"), [("stream_error", "error"), ("stream_open", "message_delta")]
+)
+async def test_a_broken_stream_is_billed_and_ends_properly_as_a_body_but_not_as_a_message(
+    serve, body, fault, last
+):
     served = await serve(script=("ok", fault))
     whole, broken = [events((await served.ask(body(stream=True))).body) for _ in range(2)]
     assert whole[-1] == {"type": "message_stop"}
     assert broken[-1]["type"] == last
-    assert [event["type"] for event in broken[:-1]] == [event["type"] for event in whole[: len(broken) - 1]]
+    assert [event["type"] for event in broken[:-1]] == [
+        event["type"] for event in whole[: len(broken) - 1]
+    ]
     assert 2 < len(broken) < len(whole)
     stats = served.simulator.stats()
     assert stats["billed_undelivered_pico"] * 2 == stats["billed_pico"] > 0

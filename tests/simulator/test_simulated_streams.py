@@ -1,4 +1,6 @@
-"""A stream begins when its request is let in, grows evenly over its time, and is not ready before its end."""
+"""A stream begins when its request is let in, grows evenly over its time, and is not
+ready before its end.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ class Sleepers:
     def __init__(self) -> None:
         # The clock itself; it is there once the simulator is.
         self.now = Now()
-        # How long each wait was to be, and who waits, the earliest end first; changed by `sleep` and `pass_` only.
+        # How long each wait was to be, and who waits, the earliest end first; changed
+        # by `sleep` and `pass_` only.
         self.asked: list[float] = []
         self._waiting: list[tuple[float, int, asyncio.Event]] = []
 
@@ -43,7 +46,8 @@ class Sleepers:
         while self._waiting and self._waiting[0][0] <= end + 1e-9:
             self.now.seconds, _, over = heappop(self._waiting)
             over.set()
-            # Who wakes only writes to a socket and falls asleep again: it waits for nothing else.
+            # Who wakes only writes to a socket and falls asleep again: it waits for
+            # nothing else.
             for _ in range(10):
                 await asyncio.sleep(0)
         self.now.seconds = end
@@ -108,7 +112,9 @@ def time() -> Sleepers:
 
 @pytest.fixture
 def slow(serve, time) -> Callable[..., Awaitable[Served]]:
-    """Starts a simulator whose answers take their *latency* of a clock that only the test moves."""
+    """Starts a simulator whose answers take their *latency* of a clock that only the
+    test moves.
+    """
 
     async def start(latency: str, **settings: Any) -> Served:
         served = await serve(latency=latency, sleep=time.sleep, **settings)
@@ -166,11 +172,14 @@ async def test_the_headers_of_a_stream_are_of_the_moment_at_which_it_was_let_in(
     served = await slow("fixed:10", limits=SimulatedAllowance(rpm=60, itpm=60_000, otpm=6_000))
     prompt = "[[simulate: tokens 5000]] " + "x" * 26_000
     first = await begin(served, prompt, max_tokens=8_000)
-    assert (first.left("requests"), first.left("output-tokens")) == (59, 6_000), "nothing is written yet"
+    assert (first.left("requests"), first.left("output-tokens")) == (59, 6_000), (
+        "nothing is written yet"
+    )
     assert first.left("input-tokens") == 50_000, "and all of the prompt is read"
     await time.pass_(5)
     second = await begin(served, prompt, max_tokens=8_000)
-    # Of the output 500 a second went and 100 came; 1,000 of the input came back, and every request.
+    # Of the output 500 a second went and 100 came; 1,000 of the input came back, and
+    # every request.
     assert (second.left("requests"), second.left("output-tokens")) == (59, 4_000)
     assert second.left("input-tokens") == 45_000
 
@@ -185,7 +194,9 @@ async def test_a_plain_answers_headers_are_of_its_end(slow, body, time):
 
 @pytest.mark.parametrize("seconds", [1, 60])
 @pytest.mark.parametrize("thinking", ["adaptive", "disabled"])
-async def test_text_comes_evenly_while_its_tokens_are_produced(slow, body, begin, time, seconds, thinking):
+async def test_text_comes_evenly_while_its_tokens_are_produced(
+    slow, body, begin, time, seconds, thinking
+):
     served = await slow(f"fixed:{seconds}")
     more = {"thinking": {"type": thinking}}
     asking = asyncio.create_task(served.ask(body(LONG, **more)))
@@ -198,14 +209,17 @@ async def test_text_comes_evenly_while_its_tokens_are_produced(slow, body, begin
     for part in range(1, 21):
         await time.pass_(seconds / 20)
         due = len(plain.text) * max(0, 300 * part / 20 - thought) / (300 - thought)
-        # Three deltas: one is not yet whole, and up to two are of a frame that is not yet over.
+        # Three deltas: one is not yet whole, and up to two are of a frame that is not
+        # yet over.
         await served.until(lambda due=due: len(stream.text) >= due - 3 * PIECE)
         assert len(stream.text) <= due + PIECE
     await served.until(lambda: stream.over)
     assert stream.text == plain.text
 
 
-async def test_no_more_frames_leave_than_twenty_a_second_and_each_after_the_same_time(slow, begin, time):
+async def test_no_more_frames_leave_than_twenty_a_second_and_each_after_the_same_time(
+    slow, begin, time
+):
     served = await slow("fixed:1")
     stream = await begin(served)
     await time.pass_(1)
@@ -229,7 +243,9 @@ async def test_a_stream_shorter_than_a_frame_comes_whole_at_its_end(slow, begin,
 async def test_a_streams_output_counts_when_it_is_ready_or_as_it_is_written(
     slow, begin, time, at_end, meanwhile, wait_s
 ):
-    served = await slow("fixed:10", limits=SimulatedAllowance(otpm=600, burst_seconds=5, output_at_end=at_end))
+    served = await slow(
+        "fixed:10", limits=SimulatedAllowance(otpm=600, burst_seconds=5, output_at_end=at_end)
+    )
     stream = await begin(served)
 
     async def probe() -> Stream:
@@ -243,7 +259,8 @@ async def test_a_streams_output_counts_when_it_is_ready_or_as_it_is_written(
     assert not stream.over
     await time.pass_(1)
     await served.until(lambda: stream.over)
-    # All 300 come at once, from a bucket that was full; or 100 of them were refilled meanwhile.
+    # All 300 come at once, from a bucket that was full; or 100 of them were refilled
+    # meanwhile.
     refused = await probe()
     assert (refused.status, refused.headers["retry-after"]) == (429, wait_s)
 
@@ -260,7 +277,9 @@ async def test_a_client_that_leaves_before_the_end_ends_the_work(slow, begin, ti
 
 
 @pytest.mark.parametrize("prompt", [LONG, SHORT])
-async def test_the_last_event_comes_when_the_time_is_over_and_who_leaves_then_has_the_answer(slow, begin, time, prompt):
+async def test_the_last_event_comes_when_the_time_is_over_and_who_leaves_then_has_the_answer(
+    slow, begin, time, prompt
+):
     served = await slow("fixed:60", limits=SimulatedAllowance(otpm=1, output_at_end=True))
     stream = await begin(served, prompt)
     for _ in range(600):

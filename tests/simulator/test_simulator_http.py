@@ -50,7 +50,9 @@ async def test_a_large_body_is_read_whole_and_one_above_the_maximum_is_a_413(ser
     assert (await served.ask(body("x" * 1_900_000))).status == 200
     heard = await served.ask(body("x" * 5_000_000))
     assert heard.status == 413
-    assert heard.json == {"error": {"type": "request_too_large", "message": "Request exceeds the maximum size"}}
+    assert heard.json == {
+        "error": {"type": "request_too_large", "message": "Request exceeds the maximum size"}
+    }
 
 
 async def test_a_client_that_waits_for_permission_to_send_its_body_gets_it(serve, body, hear):
@@ -58,10 +60,14 @@ async def test_a_client_that_waits_for_permission_to_send_its_body_gets_it(serve
     data = json.dumps(body()).encode()
     reader, writer = await served.open()
     writer.write(
-        b"POST /v1/messages HTTP/1.1\r\nauthorization: Bearer k\r\nanthropic-version: 2026-10-21\r\n"
+        b"POST /v1/messages HTTP/1.1\r\nauthorization: Bearer k\r\nanthropic-version: "
+        b"2026-10-21\r\n"
         b"expect: 100-continue\r\ncontent-length: %d\r\n\r\n" % len(data)
     )
-    assert await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20) == b"HTTP/1.1 100 Continue\r\n\r\n"
+    assert (
+        await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 20)
+        == b"HTTP/1.1 100 Continue\r\n\r\n"
+    )
     writer.write(data)
     assert (await hear(reader)).status == 200
 
@@ -98,7 +104,9 @@ async def test_clients_that_leave_at_any_byte_of_a_request_leave_nothing_behind(
     assert served.simulator.stats()["requests"] == 1
 
 
-async def test_stop_ends_idle_busy_and_just_opened_connections_without_a_trace(serve, body, raw, hear):
+async def test_stop_ends_idle_busy_and_just_opened_connections_without_a_trace(
+    serve, body, raw, hear
+):
     served = await serve(latency="fixed:3600")
     await served.open()
     _, busy = await served.open()
@@ -158,7 +166,9 @@ async def test_hundreds_of_connections_at_once_are_all_served(serve, body):
 async def test_a_bug_in_a_connection_is_reported_and_does_not_hide(serve, body, raw):
     served = await serve()
     reported = []
-    asyncio.get_running_loop().set_exception_handler(lambda loop, context: reported.append(context["exception"]))
+    asyncio.get_running_loop().set_exception_handler(
+        lambda loop, context: reported.append(context["exception"])
+    )
 
     def fail(seen):
         raise ZeroDivisionError

@@ -10,7 +10,10 @@ from claudebatch.simulator.stats import ANSWERED_KEPT, SECONDS_KEPT, Stats
 async def test_the_bill_is_the_sum_of_what_every_answer_says_it_used(serve, body):
     served = await serve()
     usages = [(await served.ask(body(f"row {n}"))).json["usage"] for n in range(50)]
-    inputs, outputs = sum(u["input_tokens"] for u in usages), sum(u["output_tokens"] for u in usages)
+    inputs, outputs = (
+        sum(u["input_tokens"] for u in usages),
+        sum(u["output_tokens"] for u in usages),
+    )
     stats = (await served.call("GET", "/__stats")).json
     assert stats["billed_pico"] == 7 * inputs + 11 * outputs
     assert Decimal(stats["billed_usd"]) == Decimal(stats["billed_pico"]) / 10**12
@@ -20,7 +23,9 @@ async def test_the_bill_is_the_sum_of_what_every_answer_says_it_used(serve, body
     assert stats["billed_undelivered_pico"] == stats["duplicates"] == stats["in_flight"] == 0
 
 
-async def test_a_question_that_was_answered_before_is_a_duplicate_however_it_is_written(serve, body):
+async def test_a_question_that_was_answered_before_is_a_duplicate_however_it_is_written(
+    serve, body
+):
     served = await serve(script=("529",))
     first = body()
     again = dict(reversed(list(first.items())))

@@ -41,7 +41,10 @@ async def test_messages_and_counts_are_parsed(serve, body):
     [
         {},
         {"system": RULES},
-        {"tools": [{"name": "t", "input_schema": {"type": "object"}}], "tool_choice": {"type": "any"}},
+        {
+            "tools": [{"name": "t", "input_schema": {"type": "object"}}],
+            "tool_choice": {"type": "any"},
+        },
         {"messages": [{"role": "user", "content": "[[simulate: refusal]]"}]},
         {"messages": [{"role": "user", "content": "[[simulate: empty]]"}]},
         {"max_tokens": 3},
@@ -54,8 +57,13 @@ async def test_a_stream_adds_up_to_the_same_message_as_a_plain_answer(serve, bod
         wanted = await client.messages.create(**body(**more))
     async with sdk(streamed) as client, client.messages.stream(**body(**more)) as stream:
         message = await stream.get_final_message()
-    assert [_as_sent(block) for block in message.content] == [_as_sent(block) for block in wanted.content]
-    assert (message.stop_reason, message.stop_sequence) == (wanted.stop_reason, wanted.stop_sequence)
+    assert [_as_sent(block) for block in message.content] == [
+        _as_sent(block) for block in wanted.content
+    ]
+    assert (message.stop_reason, message.stop_sequence) == (
+        wanted.stop_reason,
+        wanted.stop_sequence,
+    )
     assert message.stop_details == wanted.stop_details
     assert message.usage == wanted.usage
 
@@ -104,4 +112,8 @@ async def test_a_stream_that_is_cut_is_billed_and_does_not_end_well(serve, body)
 
 def _as_sent(block):
     """Without the fields that the SDK's helpers add to what came over the wire."""
-    return {name: value for name, value in block.to_dict().items() if name != "parsed_output" and value is not None}
+    return {
+        name: value
+        for name, value in block.to_dict().items()
+        if name != "parsed_output" and value is not None
+    }

@@ -1,4 +1,6 @@
-"""Groups: work for one thread goes over in order, and nothing is done after something before it was lost."""
+"""Groups: work for one thread goes over in order, and nothing is done after something
+before it was lost.
+"""
 
 from __future__ import annotations
 

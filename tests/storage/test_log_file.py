@@ -1,4 +1,6 @@
-"""The file of a log is private from its first byte and never one that is something else."""
+"""The file of a log is private from its first byte and never one that is something
+else.
+"""
 
 from __future__ import annotations
 
@@ -64,7 +66,9 @@ def test_a_file_with_other_content_is_left_alone(path):
     assert path.read_text() == '{"prompt": "hi"}\n'
 
 
-def test_files_and_folders_of_the_run_are_refused_before_they_are_there(path, tmp_path, monkeypatch):
+def test_files_and_folders_of_the_run_are_refused_before_they_are_there(
+    path, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "out.jsonl.claudebatch"
     refused(path, [path])

@@ -1,4 +1,6 @@
-"""The results file is derived: whatever happened to it, it holds again exactly what the journal holds."""
+"""The results file is derived: whatever happened to it, it holds again exactly what the
+journal holds.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,12 @@ import pytest
 from claudebatch.core.errors import StorageError
 from claudebatch.storage.results_file import FileOutput, OutputRepair, StreamOutput, mend
 
-LINES = [b'{"id":"1","text":"a"}\n', b'{"id":"2","text":"b\\n"}\n', b"{}\n", '{"id":"3","text":"é\u2028"}\n'.encode()]
+LINES = [
+    b'{"id":"1","text":"a"}\n',
+    b'{"id":"2","text":"b\\n"}\n',
+    b"{}\n",
+    '{"id":"3","text":"é\u2028"}\n'.encode(),
+]
 WHOLE = b"".join(LINES)
 
 
@@ -85,7 +92,9 @@ def test_a_rewrite_replaces_what_is_known_to_be_out_of_date(file: Path):
     file.write_bytes(b"old order\n" * 100)
     assert mended(file, rewrite=True) == OutputRepair(added=4)
     assert file.read_bytes() == WHOLE
-    assert [path.name for path in file.parent.iterdir()] == ["out.jsonl"], "nothing is left beside it"
+    assert [path.name for path in file.parent.iterdir()] == ["out.jsonl"], (
+        "nothing is left beside it"
+    )
 
 
 def test_a_rewrite_that_fails_leaves_the_old_file(file: Path):
@@ -126,7 +135,8 @@ def test_appended_lines_follow_what_is_there(file: Path):
 def test_short_writes_are_finished(file: Path, monkeypatch: pytest.MonkeyPatch):
     write = os.write
     monkeypatch.setattr(
-        "claudebatch.storage.results_file.os.write", lambda descriptor, data: write(descriptor, data[:3])
+        "claudebatch.storage.results_file.os.write",
+        lambda descriptor, data: write(descriptor, data[:3]),
     )
     output = FileOutput(file)
     output.append(LINES)

@@ -59,7 +59,9 @@ def test_the_folder_lies_beside_the_results(tmp_path: Path):
     assert beside(tmp_path / "out.jsonl") == tmp_path / "out.jsonl.claudebatch"
 
 
-def test_a_second_run_is_refused_and_told_who_holds_it_and_since_when(place: Path, holder: subprocess.Popen[bytes]):
+def test_a_second_run_is_refused_and_told_who_holds_it_and_since_when(
+    place: Path, holder: subprocess.Popen[bytes]
+):
     with pytest.raises(LockedError) as caught:
         opened(place)
     assert caught.value.exit_code is ExitCode.LOCKED
@@ -86,7 +88,9 @@ def test_within_one_process_it_is_held_only_once_too(place: Path):
 
 
 @pytest.mark.parametrize("owner", [None, b"", b"{", b"[]", b'{"pid":1}', b"\xff"], ids=repr)
-def test_a_holder_that_has_not_yet_said_who_it_is_is_respected_all_the_same(place: Path, owner: bytes | None):
+def test_a_holder_that_has_not_yet_said_who_it_is_is_respected_all_the_same(
+    place: Path, owner: bytes | None
+):
     folder = opened(place)
     (place / "owner.json").unlink()
     if owner is not None:
@@ -104,7 +108,11 @@ def test_what_is_noted_is_there_the_next_time(place: Path):
     folder.note(run_id="r2")
     folder.close()
     folder = opened(place)
-    assert (folder.meta("run_id"), folder.meta("lanes"), folder.meta("simulated")) == ("r2", ["a", "b"], False)
+    assert (folder.meta("run_id"), folder.meta("lanes"), folder.meta("simulated")) == (
+        "r2",
+        ["a", "b"],
+        False,
+    )
     folder.close()
 
 

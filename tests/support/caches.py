@@ -23,7 +23,9 @@ class Kept:
         self._open: list[DiskCacheStore] = []
 
     def store(self, *, size_limit: int = GB, ttl_s: float | None = None) -> DiskCacheStore:
-        store = DiskCacheStore(self.path, size_limit=size_limit, ttl_s=ttl_s, notify=self.notices.append)
+        store = DiskCacheStore(
+            self.path, size_limit=size_limit, ttl_s=ttl_s, notify=self.notices.append
+        )
         self._open.append(store)
         return store
 

@@ -24,8 +24,14 @@ def spellings(secret: str = CANARY) -> Iterator[bytes]:
 
 def leaks(files: list[Path], *texts: str, secrets: tuple[str, ...] = (CANARY,)) -> list[str]:
     """Where one of *secrets* is found in what was written or said."""
-    written = [(str(path), path.read_bytes() + str(path).encode()) for path in files if path.is_file()]
+    written = [
+        (str(path), path.read_bytes() + str(path).encode()) for path in files if path.is_file()
+    ]
     said = [(f"text {number}", text.encode(errors="replace")) for number, text in enumerate(texts)]
     looked_for = [spelling for secret in secrets for spelling in spellings(secret)]
     # Split over lines it is as readable as whole.
-    return [name for name, data in [*written, *said] if any(s in data.replace(b"\n", b"") for s in looked_for)]
+    return [
+        name
+        for name, data in [*written, *said]
+        if any(s in data.replace(b"\n", b"") for s in looked_for)
+    ]

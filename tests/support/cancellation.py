@@ -1,4 +1,6 @@
-"""Cancellation at every point where a coroutine can be cancelled, in both ways that it can happen."""
+"""Cancellation at every point where a coroutine can be cancelled, in both ways that it
+can happen.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,9 @@ from typing import Any
 
 
 class Cut:
-    """Cancels what it runs at its *at*-th wait: while it waits or, *late*, in the moment its wait has come true."""
+    """Cancels what it runs at its *at*-th wait: while it waits or, *late*, in the
+    moment its wait has come true.
+    """
 
     def __init__(self, at: int, *, late: bool) -> None:
         self._at = at
@@ -38,7 +42,8 @@ class Cut:
             if not self._late:
                 task.cancel()
             elif waited_for is not None:
-                # Registered before the task's own: it runs when the wait is over and the task has not yet gone on.
+                # Registered before the task's own: it runs when the wait is over and
+                # the task has not yet gone on.
                 waited_for.add_done_callback(lambda done: task.cancel())
         self._waits += 1
 

@@ -36,4 +36,8 @@ _OURS = re.compile(r"\x1b\[[0-9;]*[mABCDGHJK]|\x1b\[\?25[lh]|\r\n|\r|\n")
 def raw_controls(written: str, ours: re.Pattern[str] = _OURS) -> list[str]:
     """The characters of *written* that steer or hide and are none of our own sequences."""
     rest = ours.sub("", written)
-    return [c for c in rest if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} or c in "\ufe0f\U000e0100"]
+    return [
+        c
+        for c in rest
+        if unicodedata.category(c) in {"Cc", "Cf", "Cs", "Zl", "Zp"} or c in "\ufe0f\U000e0100"
+    ]

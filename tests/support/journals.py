@@ -16,10 +16,14 @@ NOON_MS = 1_795_348_800_000
 """2026-11-22, 12:00 UTC."""
 
 
-def record(text: str, *, id: str | None = None, lane: str = "haiku", line: int = 1, source: int = 0) -> RowRecord:
+def record(
+    text: str, *, id: str | None = None, lane: str = "haiku", line: int = 1, source: int = 0
+) -> RowRecord:
     """A checked line; without an id of its own it is known by its digest, as in a run."""
     digest = hashlib.sha256(text.encode()).digest()
-    return RowRecord(id or digest.hex()[:16], id is not None, digest, lane, source, line, 100 * line, len(text))
+    return RowRecord(
+        id or digest.hex()[:16], id is not None, digest, lane, source, line, 100 * line, len(text)
+    )
 
 
 def index(connection: sqlite3.Connection, *records: RowRecord, limit: int | None = None):
@@ -55,21 +59,34 @@ def outcome(
 
 
 def intent(
-    attempt: int, *, row: int = 1, worst: int = 100, model: str = "claude-haiku-5-5", sent_ms: int = NOON_MS
+    attempt: int,
+    *,
+    row: int = 1,
+    worst: int = 100,
+    model: str = "claude-haiku-5-5",
+    sent_ms: int = NOON_MS,
 ) -> AttemptIntent:
     """An attempt that is about to be sent."""
-    return AttemptIntent(attempt, row, model, worst, sent_ms, utc_day(sent_ms), "default", 10, 20, 30, f"row-{row}")
+    return AttemptIntent(
+        attempt, row, model, worst, sent_ms, utc_day(sent_ms), "default", 10, 20, 30, f"row-{row}"
+    )
 
 
 def succeeded(row: int, attempt: int | None, message: bytes = b'{"m":1}') -> ResultRecord:
-    """A row's good result; its message lies in its attempt's row, or in its own where it has no attempt."""
+    """A row's good result; its message lies in its attempt's row, or in its own where
+    it has no attempt.
+    """
     came, own = (AnswerSource.API, None) if attempt else (AnswerSource.CACHE, message)
-    return ResultRecord(row, True, b'{"id":"%d"' % row, attempt, own, came, 0, "2026-11-22", message)
+    return ResultRecord(
+        row, True, b'{"id":"%d"' % row, attempt, own, came, 0, "2026-11-22", message
+    )
 
 
 def failed(row: int) -> ResultRecord:
     """A row's bad result."""
-    return ResultRecord(row, False, b'{"id":"%d","status":"failed"' % row, None, None, AnswerSource.API, 0, "", None)
+    return ResultRecord(
+        row, False, b'{"id":"%d","status":"failed"' % row, None, None, AnswerSource.API, 0, "", None
+    )
 
 
 @dataclass
@@ -121,7 +138,9 @@ class Desk:
 def open_desk(path: Path, *, rows: int = 20) -> Desk:
     """A journal at *path* with *rows* indexed rows; call inside a running loop."""
     connection = open_journal(path)
-    index(connection, *(record(f"row {row}", id=f"row-{row}", line=row) for row in range(1, rows + 1)))
+    index(
+        connection, *(record(f"row {row}", id=f"row-{row}", line=row) for row in range(1, rows + 1))
+    )
     output, ledger, failures = Lines(), NoLedger(), []
     journal = Journal(connection, output=output, ledger=ledger, on_failure=failures.append)
     return Desk(connection, journal, output, ledger, failures)

@@ -39,8 +39,12 @@ class AsStated:
         pass
 
 
-def make_pool(name: str = HAIKU, *, slots: int = 64, most: int | None = None, **limits: Any) -> LocalPool:
-    """A pool with limits under their names in the configuration; `cautious`, `ceiling` and `share` as in `PoolLimiter`."""
+def make_pool(
+    name: str = HAIKU, *, slots: int = 64, most: int | None = None, **limits: Any
+) -> LocalPool:
+    """A pool with limits under their names in the configuration; `cautious`, `ceiling`
+    and `share` as in `PoolLimiter`.
+    """
     settings = {key: limits.pop(key) for key in ("cautious", "ceiling", "share") if key in limits}
     return LocalPool(
         name,
@@ -85,14 +89,22 @@ class Limiter:
             emit=self.events.append,
         )
 
-    async def send(self, client: ScriptedClient, row: int = 1, model: str = HAIKU, size: Size = TOKENS) -> Reply:
+    async def send(
+        self, client: ScriptedClient, row: int = 1, model: str = HAIKU, size: Size = TOKENS
+    ) -> Reply:
         return await self.layer(make_call(row=row, model=model, size=size), client)
 
-    async def send_all(self, client: ScriptedClient, rows: int, model: str = HAIKU) -> list[Reply | BaseException]:
-        return await asyncio.gather(*(self.send(client, row, model) for row in range(rows)), return_exceptions=True)
+    async def send_all(
+        self, client: ScriptedClient, rows: int, model: str = HAIKU
+    ) -> list[Reply | BaseException]:
+        return await asyncio.gather(
+            *(self.send(client, row, model) for row in range(rows)), return_exceptions=True
+        )
 
     def told(self, reason: str) -> list[Waiting]:
-        return [event for event in self.events if isinstance(event, Waiting) and event.reason == reason]
+        return [
+            event for event in self.events if isinstance(event, Waiting) and event.reason == reason
+        ]
 
     def in_flight(self, model: str = HAIKU) -> int:
         return self.pools[model]._slots.in_flight

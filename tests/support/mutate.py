@@ -12,10 +12,13 @@ TOKENS: tuple[bytes, ...] = (
 )  # fmt: skip
 
 
-def mutated(seed: bytes, rng: random.Random, *, tokens: Sequence[bytes] = TOKENS, front: int | None = None) -> bytes:
+def mutated(
+    seed: bytes, rng: random.Random, *, tokens: Sequence[bytes] = TOKENS, front: int | None = None
+) -> bytes:
     """*seed* with a few bytes changed, gone, doubled, moved or put in, or cut short.
 
-    *front*: half of the changes go into so many bytes at the beginning, where one changes what all others mean.
+    *front*: half of the changes go into so many bytes at the beginning, where one
+    changes what all others mean.
     """
     data = bytearray(seed)
     for _ in range(rng.choice((1, 1, 1, 2, 3, 8))):

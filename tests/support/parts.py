@@ -37,10 +37,14 @@ class Bench:
     drain: Drain
     events: list[Event] = field(default_factory=list)
 
-    def call(self, text: str = "hello", *, row: int = 1, model: str | None = None, **params: Any) -> Call:
+    def call(
+        self, text: str = "hello", *, row: int = 1, model: str | None = None, **params: Any
+    ) -> Call:
         """The call that the run itself would make of a prompt."""
         members = {"max_tokens": 100, "messages": [{"role": "user", "content": text}], **params}
-        return self.workshop.builder.first(row, Prompt(f"row-{row}", members, model=model, digest=text.encode()))
+        return self.workshop.builder.first(
+            row, Prompt(f"row-{row}", members, model=model, digest=text.encode())
+        )
 
     def worst(self, call: Call) -> Pico:
         """The hold that one attempt at *call* takes."""
@@ -60,10 +64,17 @@ def make_bench(
     seed: int = 0,
     **config: Any,
 ) -> Bench:
-    """A bench in the running (virtual) loop. *config* is written as in YAML; without it there are no rate limits."""
+    """A bench in the running (virtual) loop. *config* is written as in YAML; without it
+    there are no rate limits.
+    """
     settings = msgspec.convert({"model": HAIKU, "limits": NO_LIMITS, **config}, Config)
     workshop = RunSetup.set_up(settings, override=None, text=False, at=TODAY)
-    cache, log, purse, drain = cache or MemoryCache(), MemoryLog(), WatchedBudget(cap, overshoot=overshoot), Drain()
+    cache, log, purse, drain = (
+        cache or MemoryCache(),
+        MemoryLog(),
+        WatchedBudget(cap, overshoot=overshoot),
+        Drain(),
+    )
     events: list[Event] = []
     parts = Parts(
         config=settings,

@@ -1,4 +1,6 @@
-"""A run's hand in shared caps, with a pen that writes what it spent when it is asked to."""
+"""A run's hand in shared caps, with a pen that writes what it spent when it is asked
+to.
+"""
 
 from __future__ import annotations
 
@@ -61,7 +63,10 @@ class Run:
                 " ON CONFLICT DO UPDATE SET spent = spent + excluded.spent",
                 (self.name, day, cost),
             )
-            connection.execute("UPDATE holds SET amount = amount - ? WHERE run = ? AND day = ?", (cost, self.name, day))
+            connection.execute(
+                "UPDATE holds SET amount = amount - ? WHERE run = ? AND day = ?",
+                (cost, self.name, day),
+            )
         connection.execute("COMMIT")
         connection.close()
         self._unwritten.clear()
@@ -73,7 +78,8 @@ class Run:
     def in_file(self, what: str = "amount", table: str = "holds", day: str = DAY) -> int:
         connection = sqlite3.connect(self.ledger)
         (found,) = connection.execute(
-            f"SELECT coalesce(sum({what}), 0) FROM {table} WHERE run = ? AND day = ?", (self.name, day)
+            f"SELECT coalesce(sum({what}), 0) FROM {table} WHERE run = ? AND day = ?",
+            (self.name, day),
         ).fetchone()
         connection.close()
         return int(found)

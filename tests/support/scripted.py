@@ -1,4 +1,6 @@
-"""Stand-ins for what lies around a stack: a client that follows a script, stores in memory, calls and replies."""
+"""Stand-ins for what lies around a stack: a client that follows a script, stores in
+memory, calls and replies.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ SMALL = Size(input_tokens=10, input_bound=100, output_tokens=20, output_bound=10
 
 Answer: TypeAlias = Reply | Exception
 Script: TypeAlias = Callable[[Call, int], Answer | None]
-"""(call, how many calls of its model came before) → what to answer; None: the usual reply."""
+"""(call, how many calls of its model came before) → what to answer; None: the usual
+reply.
+"""
 
 
 def make_call(
@@ -35,7 +39,11 @@ def make_call(
     **params: Any,
 ) -> Call:
     """A call to *model*; *params* are further parameters of the request."""
-    members = {"max_tokens": size.output_bound, "messages": [{"role": "user", "content": text}], **params}
+    members = {
+        "max_tokens": size.output_bound,
+        "messages": [{"role": "user", "content": text}],
+        **params,
+    }
     prompt = Prompt(id=f"row-{row}", params=members, digest=text.encode())
     body = encode({**members, "model": model})
     return Call(row, prompt, Route(model, "default", fallbacks), model, body, size, deadline_s)
@@ -64,12 +72,16 @@ def make_reply(
 
 def overloaded(**facts: Any) -> AttemptError:
     """A 529: passes, is not billed, and is the model's fault."""
-    return AttemptError("overloaded", type="overloaded_error", status=529, retryable=True, unavailable=True, **facts)
+    return AttemptError(
+        "overloaded", type="overloaded_error", status=529, retryable=True, unavailable=True, **facts
+    )
 
 
 def timed_out() -> AttemptError:
     """No answer in time: may be billed."""
-    return AttemptError("timed out", type="timeout", retryable=True, unavailable=True, may_be_billed=True)
+    return AttemptError(
+        "timed out", type="timeout", retryable=True, unavailable=True, may_be_billed=True
+    )
 
 
 def bad_request() -> AttemptError:
@@ -79,7 +91,9 @@ def bad_request() -> AttemptError:
 
 def rate_limited(retry_after: float | None = None) -> RateLimited:
     """A 429 that passes."""
-    return RateLimited("slow down", type="rate_limit_error", status=429, retryable=True, retry_after=retry_after)
+    return RateLimited(
+        "slow down", type="rate_limit_error", status=429, retryable=True, retry_after=retry_after
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +105,16 @@ class Sent:
 
 
 class ScriptedClient:
-    """The innermost handler: answers or raises as its script says, after *takes_s*, and keeps what it was asked."""
+    """The innermost handler: answers or raises as its script says, after *takes_s*, and
+    keeps what it was asked.
+    """
 
-    def __init__(self, script: Script | list[Answer | None] | None = None, *, takes_s: float = 0.0) -> None:
-        """A list is used up item by item, whatever the model; after its end every call gets the usual reply."""
+    def __init__(
+        self, script: Script | list[Answer | None] | None = None, *, takes_s: float = 0.0
+    ) -> None:
+        """A list is used up item by item, whatever the model; after its end every call
+        gets the usual reply.
+        """
         self._script = _listed(script) if isinstance(script, list) else script
         self._takes_s = takes_s
         # Mutable: what came in, and how many are being answered.
@@ -184,7 +204,13 @@ class MemoryLog:
         entry.cost = reply.cost
 
     def failed(
-        self, attempt: int, error: str, *, unknown: bool, status: int | None = None, request_id: str | None = None
+        self,
+        attempt: int,
+        error: str,
+        *,
+        unknown: bool,
+        status: int | None = None,
+        request_id: str | None = None,
     ) -> None:
         """Note the failure."""
         entry = self.entries[attempt - 1]
@@ -193,7 +219,9 @@ class MemoryLog:
 
 
 class WatchedBudget(RunBudget):
-    """A real `RunBudget` that counts what is done with each hold and how high it ever stood."""
+    """A real `RunBudget` that counts what is done with each hold and how high it ever
+    stood.
+    """
 
     def __init__(self, cap: Pico | None, *, spent: Pico = 0, **settings: Any) -> None:
         super().__init__(cap, spent=spent, **settings)

@@ -1,8 +1,10 @@
-"""Holds request bodies against the SDK's own parameter types, so that a field the API would refuse fails a test.
+"""Holds request bodies against the SDK's own parameter types, so that a field the API
+would refuse fails a test.
 
-The types are TypedDicts. pydantic checks them all the same: each value against its type, each required key and, in
-the strict form below, that there is no key which the SDK does not know, however deep it lies. (Only a content block
-may carry more: in its place the SDK also takes the blocks of answers, and those allow anything.)
+The types are TypedDicts. pydantic checks them all the same: each value against its
+type, each required key and, in the strict form below, that there is no key which the
+SDK does not know, however deep it lies. (Only a content block may carry more: in its
+place the SDK also takes the blocks of answers, and those allow anything.)
 """
 
 from __future__ import annotations
@@ -48,7 +50,9 @@ def _adapter() -> TypeAdapter[Any]:
 
 
 def _exhaust(value: Any) -> None:
-    """Look at every item: pydantic checks those of an `Iterable` only when they are taken."""
+    """Look at every item: pydantic checks those of an `Iterable` only when they are
+    taken.
+    """
     if isinstance(value, Mapping):
         for inner in value.values():
             _exhaust(inner)

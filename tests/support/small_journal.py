@@ -10,12 +10,16 @@ from tests.support.journals import Desk, failed, intent, open_desk, outcome, suc
 
 
 async def a_small_run(path: Path) -> None:
-    """Answers, a failure, an unknown one, an answer that two rows share, one out of the cache."""
+    """Answers, a failure, an unknown one, an answer that two rows share, one out of the
+    cache.
+    """
     desk = open_desk(path)
     for row in range(1, 6):
         await _sent(desk, row)
         message = b'{"answer":%d}' % (row * 1_000_003)
-        desk.journal.settle(outcome(row, cost=7 * row, body=message)._replace(intent=intent(row, row=row)))
+        desk.journal.settle(
+            outcome(row, cost=7 * row, body=message)._replace(intent=intent(row, row=row))
+        )
         await desk.journal.finish(_good(row, row, message))
     await _sent(desk, 6)
     desk.journal.settle(outcome(6, AttemptState.FAILED)._replace(intent=intent(6, row=6)))

@@ -1,4 +1,6 @@
-"""An API that costs as much as it can, and workers that spend a cap on it, in virtual time."""
+"""An API that costs as much as it can, and workers that spend a cap on it, in virtual
+time.
+"""
 
 from __future__ import annotations
 
@@ -30,9 +32,13 @@ class Spent:
 
 
 class Dearest:
-    """Every answer has as much input as its bound allows, uses all of `max_tokens`, and is billed at its worst."""
+    """Every answer has as much input as its bound allows, uses all of `max_tokens`, and
+    is billed at its worst.
+    """
 
-    def __init__(self, bench: Bench, *, takes_s: float = 1.0, fails: Any = lambda call: None) -> None:
+    def __init__(
+        self, bench: Bench, *, takes_s: float = 1.0, fails: Any = lambda call: None
+    ) -> None:
         self._bench = bench
         self._takes_s = takes_s
         self._fails = fails
@@ -62,7 +68,11 @@ class Dearest:
         """The usage of an answer to *call* that costs the most."""
         params, tokens = call.prompt.params, call.size.input_bound
         geo = "global" if params.get("inference_geo") == "global" else "us"
-        usage = {"output_tokens": call.size.output_bound, "inference_geo": geo, "speed": params.get("speed")}
+        usage = {
+            "output_tokens": call.size.output_bound,
+            "inference_geo": geo,
+            "speed": params.get("speed"),
+        }
         if b'"cache_control"' not in call.body:
             return {**usage, "input_tokens": tokens}
         kind = "ephemeral_1h_input_tokens" if b'"1h"' in call.body else "ephemeral_5m_input_tokens"
@@ -72,7 +82,9 @@ class Dearest:
 
 
 async def spend(bench: Bench, api: Dearest, calls: Iterable[Call], *, workers: int = 64) -> Spent:
-    """Have *workers* at a time answer *calls* under the bench's cap, as the engine does."""
+    """Have *workers* at a time answer *calls* under the bench's cap, as the engine
+    does.
+    """
     stack, queue = build_stack(bench.parts, api), iter(calls)
     answered = refused = 0
     began = now()
@@ -90,4 +102,6 @@ async def spend(bench: Bench, api: Dearest, calls: Iterable[Call], *, workers: i
 
     await asyncio.gather(*(work() for _ in range(workers)))
     assert bench.purse.held == 0
-    return Spent(api.billed, bench.purse.highest, answered, refused, now() - began, api.most_in_flight)
+    return Spent(
+        api.billed, bench.purse.highest, answered, refused, now() - began, api.most_in_flight
+    )

@@ -1,7 +1,9 @@
-"""Time that jumps: an event loop whose clock moves to the next timer as soon as nothing else is to be done.
+"""Time that jumps: an event loop whose clock moves to the next timer as soon as nothing
+else is to be done.
 
-180 prompts at 60 a minute take 179 seconds of this loop's time and no real one. Work in threads takes no time here
-and timers do not wait for it, so tests in virtual time use the memory stores of `tests.support.scripted`.
+180 prompts at 60 a minute take 179 seconds of this loop's time and no real one. Work in
+threads takes no time here and timers do not wait for it, so tests in virtual time use
+the memory stores of `tests.support.scripted`.
 """
 
 from __future__ import annotations
@@ -17,10 +19,14 @@ P = ParamSpec("P")
 Result = TypeVar("Result")
 
 _PATIENCE_S = 5.0
-"""Real seconds that a thread may take to answer when no timer is set; nothing then means that all wait for ever."""
+"""Real seconds that a thread may take to answer when no timer is set; nothing then
+means that all wait for ever.
+"""
 
 _TURNS = 200
-"""So many turns of the loop take a microsecond: who polls for a moment that floats cannot tell from now gets there."""
+"""So many turns of the loop take a microsecond: who polls for a moment that floats
+cannot tell from now gets there.
+"""
 
 
 class _JumpingSelector(selectors.DefaultSelector):  # type: ignore[misc, valid-type]  # chosen by the platform
@@ -72,7 +78,9 @@ def run_virtual(main: Coroutine[Any, Any, Result]) -> Result:
 
 
 def virtual(test: Callable[P, Coroutine[Any, Any, Result]]) -> Callable[P, Result]:
-    """Make an async test run in virtual time; goes below `@given` and `@pytest.mark.parametrize`."""
+    """Make an async test run in virtual time; goes below `@given` and
+    `@pytest.mark.parametrize`.
+    """
 
     @functools.wraps(test)
     def run(*args: P.args, **kwargs: P.kwargs) -> Result:

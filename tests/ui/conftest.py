@@ -12,7 +12,9 @@ from tests.support.hostile import HOSTILE
 
 @pytest.fixture(scope="session")
 def raw_controls() -> Callable[[str], list[str]]:
-    """Gives the characters of a text that steer or hide and are none of our own sequences."""
+    """Gives the characters of a text that steer or hide and are none of our own
+    sequences.
+    """
     return hostile.raw_controls
 
 

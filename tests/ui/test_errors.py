@@ -1,4 +1,6 @@
-"""An error says what is wrong and what to do, and no text from outside can pass for ours."""
+"""An error says what is wrong and what to do, and no text from outside can pass for
+ours.
+"""
 
 from __future__ import annotations
 
@@ -17,11 +19,15 @@ class Line:
 
 
 def test_an_error_has_its_fix_on_a_line_of_its_own() -> None:
-    assert render_error(ConfigError('a.yaml:3: there is no setting "modle"', fix='did you mean "model"?')) == [
+    assert render_error(
+        ConfigError('a.yaml:3: there is no setting "modle"', fix='did you mean "model"?')
+    ) == [
         'error: a.yaml:3: there is no setting "modle"',
         '  hint: did you mean "model"?',
     ]
-    assert render_error(ApiUnavailable("the API does not answer")) == ["error: the API does not answer"]
+    assert render_error(ApiUnavailable("the API does not answer")) == [
+        "error: the API does not answer"
+    ]
 
 
 def test_a_message_of_many_lines_cannot_forge_one_of_ours(hostile: tuple[str, ...]) -> None:
@@ -31,17 +37,24 @@ def test_a_message_of_many_lines_cannot_forge_one_of_ours(hostile: tuple[str, ..
     assert all(line.startswith("       ") for line in lines[1:-2])
 
 
-def test_errors_are_safe_to_print(hostile_text: str, raw_controls: Callable[[str], list[str]]) -> None:
+def test_errors_are_safe_to_print(
+    hostile_text: str, raw_controls: Callable[[str], list[str]]
+) -> None:
     lines = render_error(ConfigError(hostile_text, fix=hostile_text))
     lines += render_bad_rows([Line(hostile_text, 1, (Problem(hostile_text, hostile_text),))])
     assert raw_controls("\n".join(lines).replace("\t", "")) == []
 
 
 def test_bad_rows_are_shown_one_problem_a_line() -> None:
-    problem = Problem('"max_tokens" must be a whole number above 0, got "many"', "write a number such as 1024")
+    problem = Problem(
+        '"max_tokens" must be a whole number above 0, got "many"', "write a number such as 1024"
+    )
     assert (
         render_bad_rows([Line("prompts.jsonl", 17, (problem, problem))])
-        == ['prompts.jsonl:17: "max_tokens" must be a whole number above 0, got "many": write a number such as 1024']
+        == [
+            'prompts.jsonl:17: "max_tokens" must be a whole number above 0, got "many": write a '
+            "number such as 1024"
+        ]
         * 2
     )
     assert render_bad_rows([]) == []

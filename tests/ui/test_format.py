@@ -36,7 +36,12 @@ def test_money_is_short(dollars: str, shown: str) -> None:
 
 @pytest.mark.parametrize(
     ("dollars", "shown"),
-    [("5", "$5.00"), ("2.5", "$2.50"), ("0.015", "$0.015"), ("1000.123456789012", "$1,000.123456789012")],
+    [
+        ("5", "$5.00"),
+        ("2.5", "$2.50"),
+        ("0.015", "$0.015"),
+        ("1000.123456789012", "$1,000.123456789012"),
+    ],
 )
 def test_a_cap_is_shown_to_its_last_digit(dollars: str, shown: str) -> None:
     assert fmt.money_exact(from_usd(Decimal(dollars))) == shown
@@ -92,7 +97,9 @@ def test_seconds_read_as_a_clock(value: float, shown: str) -> None:
     assert fmt.seconds(value) == shown
 
 
-@pytest.mark.parametrize(("part", "whole", "shown"), [(999_999, 1_000_000, "99 %"), (1, 1, "100 %"), (0, 0, "0 %")])
+@pytest.mark.parametrize(
+    ("part", "whole", "shown"), [(999_999, 1_000_000, "99 %"), (1, 1, "100 %"), (0, 0, "0 %")]
+)
 def test_a_hundred_per_cent_is_all_of_it(part: int, whole: int, shown: str) -> None:
     assert fmt.percent(part, whole) == shown
 

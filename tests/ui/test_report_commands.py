@@ -1,4 +1,6 @@
-"""`spend` and `cache` in a home of their own: reports on stdout, talk on stderr, and no heavy import."""
+"""`spend` and `cache` in a home of their own: reports on stdout, talk on stderr, and no
+heavy import.
+"""
 
 from __future__ import annotations
 
@@ -68,7 +70,8 @@ def home(tmp_path: Path) -> Home:
 def test_spend_reports_a_ledger_by_run_model_and_day(home: Home) -> None:
     sent_ms = int(datetime(2026, 11, 20, tzinfo=UTC).timestamp() * 1000)
     ledger = LedgerWriter.open(
-        home.folder / "state" / "spend.sqlite", RunEntry("r1", "a.jsonl", "2026-11-20T00:00:00+00:00")
+        home.folder / "state" / "spend.sqlite",
+        RunEntry("r1", "a.jsonl", "2026-11-20T00:00:00+00:00"),
     )
     ledger.apply([intent(1, sent_ms=sent_ms)], [])
     ledger.apply([], [outcome(1, cost=5_000_000_000, sent_ms=sent_ms)])

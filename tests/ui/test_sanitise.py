@@ -1,4 +1,6 @@
-"""Nothing that steers a terminal or hides from the eye gets through, and nothing harmless is changed."""
+"""Nothing that steers a terminal or hides from the eye gets through, and nothing
+harmless is changed.
+"""
 
 from __future__ import annotations
 
@@ -43,13 +45,17 @@ def test_newlines_and_tabs_stay_where_they_are_wanted_and_nothing_else_does() ->
     assert visible("a\n\tb\r\x1b\x0b\u2028", keep_newlines=True) == "a\n\tb" + r"\r\x1b\x0b\u2028"
 
 
-@pytest.mark.parametrize("text", ["plain", "Zürich · 日本語 · עברית · 🎉 · e\u0301", "a  b", "", "\\ [x] :boom:"])
+@pytest.mark.parametrize(
+    "text", ["plain", "Zürich · 日本語 · עברית · 🎉 · e\u0301", "a  b", "", "\\ [x] :boom:"]
+)
 def test_harmless_text_is_left_alone(text: str) -> None:
     assert visible(text) == text
 
 
 @given(text=st.text(alphabet=st.characters()))
-def test_no_control_format_or_surrogate_character_ever_survives(raw_controls: Controls, text: str) -> None:
+def test_no_control_format_or_surrogate_character_ever_survives(
+    raw_controls: Controls, text: str
+) -> None:
     assert raw_controls(visible(text)) == []
 
 

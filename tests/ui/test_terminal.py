@@ -130,9 +130,14 @@ def test_the_width_is_the_windows_own(terminal_pair: tuple[int, int]) -> None:
 def test_the_room_is_cheap_to_enter() -> None:
     """rich is paid for by a live display only."""
     code = (
-        "import sys, claudebatch.ui.live.progress, claudebatch.ui.machine.json_events, claudebatch.ui.errors;"
-        "import claudebatch.ui.tables.estimate_tables, claudebatch.ui.tables.spend_tables, claudebatch.ui.tables.cache_tables;"
-        "print([m for m in ('rich', 'msgspec', 'anthropic', 'typer', 'asyncio') if m in sys.modules])"
+        "import sys, claudebatch.ui.live.progress, claudebatch.ui.machine.json_events, "
+        "claudebatch.ui.errors;"
+        "import claudebatch.ui.tables.estimate_tables, claudebatch.ui.tables.spend_tables, "
+        "claudebatch.ui.tables.cache_tables;"
+        "print([m for m in ('rich', 'msgspec', 'anthropic', 'typer', 'asyncio') if m in "
+        "sys.modules])"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     assert found.stdout.strip() == "[]"

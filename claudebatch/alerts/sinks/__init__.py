@@ -1,1 +1,3 @@
-"""What leaves the program besides requests: alerts, to a webhook and to a command, if the user has named them."""
+"""What leaves the program besides requests: alerts, to a webhook and to a command, if
+the user has named them.
+"""

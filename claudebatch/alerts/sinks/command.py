@@ -1,7 +1,8 @@
 """Runs the user's own command, with JSON on its standard input.
 
-There is no shell: the words are the program and its arguments, as they are. The command has no part in this process's
-standard output, which may be data, nor in its terminal, and it does not see the API key.
+There is no shell: the words are the program and its arguments, as they are. The command
+has no part in this process's standard output, which may be data, nor in its terminal,
+and it does not see the API key.
 """
 
 from __future__ import annotations
@@ -26,13 +27,21 @@ class CommandSink:
     name = "command"
 
     def __init__(
-        self, words: Sequence[str], *, env: Mapping[str, str], secrets: Sequence[str] = (), timeout_s: float
+        self,
+        words: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        secrets: Sequence[str] = (),
+        timeout_s: float,
     ) -> None:
-        """*env* is this process's environment; the command gets `without_credentials` of it."""
+        """*env* is this process's environment; the command gets `without_credentials`
+        of it.
+        """
         self._words = list(words)
         self._env = without_credentials(env, secrets)
         self._timeout_s = timeout_s
-        # Mutable, under the lock: what runs now, and whether the end of the run has come.
+        # Mutable, under the lock: what runs now, and whether the end of the run has
+        # come.
         self._lock = threading.Lock()
         self._running: subprocess.Popen[bytes] | None = None
         self._over = False
@@ -67,7 +76,8 @@ class CommandSink:
 
     def _popen(self) -> subprocess.Popen[bytes]:
         try:
-            # A session of its own: Ctrl-C is meant for the run, and one that takes too long is ended with its children.
+            # A session of its own: Ctrl-C is meant for the run, and one that takes too
+            # long is ended with its children.
             return subprocess.Popen(  # noqa: S603  # the user's own words, and no shell
                 self._words,
                 stdin=subprocess.PIPE,
@@ -77,7 +87,9 @@ class CommandSink:
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
-            raise DeliveryFailed(getattr(error, "strerror", None) or "it cannot be started") from error
+            raise DeliveryFailed(
+                getattr(error, "strerror", None) or "it cannot be started"
+            ) from error
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
@@ -88,7 +100,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def without_credentials(env: Mapping[str, str], secrets: Sequence[str]) -> dict[str, str]:
-    """*env* without the variables of the SDK, and without any other that holds one of *secrets*.
+    """*env* without the variables of the SDK, and without any other that holds one of
+    *secrets*.
 
     Not only without keys: the name of a profile or of a token's file is a way to them.
     """

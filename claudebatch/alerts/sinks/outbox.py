@@ -1,4 +1,6 @@
-"""Hands alerts over in a thread of its own, so that nobody who takes them can hold up or end a run."""
+"""Hands alerts over in a thread of its own, so that nobody who takes them can hold up
+or end a run.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,18 @@ class AlertSink(Protocol):
         ...
 
     def abandon(self) -> None:
-        """Leave nothing behind of what is being handed over, and take no more; may be called from another thread."""
+        """Leave nothing behind of what is being handed over, and take no more; may be
+        called from another thread.
+        """
         ...
 
 
 class AlertOutbox:
     """A queue in front of one outlet. Its first failure is told, the others are not."""
 
-    def __init__(self, outlet: AlertSink, *, warn: Callable[[str], None], most_waiting: int = _MOST_WAITING) -> None:
+    def __init__(
+        self, outlet: AlertSink, *, warn: Callable[[str], None], most_waiting: int = _MOST_WAITING
+    ) -> None:
         """*warn* is called at most once, and from another thread."""
         self._outlet = outlet
         self._warn = warn
@@ -46,7 +52,9 @@ class AlertOutbox:
         """Leave *payload* to be delivered; never waits and never raises."""
         if self._thread is None:
             # A daemon: one that hangs does not keep the process from ending.
-            self._thread = threading.Thread(target=self._work, name=f"claudebatch-{self._outlet.name}", daemon=True)
+            self._thread = threading.Thread(
+                target=self._work, name=f"claudebatch-{self._outlet.name}", daemon=True
+            )
             self._thread.start()
         try:
             self._waiting.put_nowait(payload)
@@ -78,4 +86,7 @@ class AlertOutbox:
     def _failed(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
-            self._warn(f"an alert could not be handed to the {self._outlet.name}: {reason}; the run goes on")
+            self._warn(
+                f"an alert could not be handed to the {self._outlet.name}: {reason}; the run "
+                f"goes on"
+            )

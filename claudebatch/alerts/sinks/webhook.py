@@ -1,7 +1,9 @@
-"""Posts JSON to one address: over https, or to this machine itself; directly, and never anywhere else.
+"""Posts JSON to one address: over https, or to this machine itself; directly, and never
+anywhere else.
 
-No redirect is followed and no proxy is used: nothing that the other side or the environment says changes where alerts
-go. Nothing of the run's credentials is known here.
+No redirect is followed and no proxy is used: nothing that the other side or the
+environment says changes where alerts go. Nothing of the run's credentials is known
+here.
 """
 
 from __future__ import annotations
@@ -57,5 +59,7 @@ class WebhookSink:
     def _connection(self) -> http.client.HTTPConnection:
         if self._secure:
             context = ssl.create_default_context()
-            return http.client.HTTPSConnection(self._host, self._port, timeout=self._timeout_s, context=context)
+            return http.client.HTTPSConnection(
+                self._host, self._port, timeout=self._timeout_s, context=context
+            )
         return http.client.HTTPConnection(self._host, self._port, timeout=self._timeout_s)

@@ -1,1 +1,3 @@
-"""Is everything a run needs in order? Looked at before a run, and nothing changed or paid for."""
+"""Is everything a run needs in order? Looked at before a run, and nothing changed or
+paid for.
+"""

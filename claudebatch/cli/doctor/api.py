@@ -52,13 +52,24 @@ def _answer(reached: ProbeResult, host: str) -> Finding:
             return Finding(
                 "api",
                 "warning",
-                f"{host} answers but counts no tokens (404): a gateway, or a model it does not know",
+                f"{host} answers but counts no tokens (404): a gateway, or a model it does not "
+                f"know",
                 fix="check ANTHROPIC_BASE_URL and the model",
             )
         case status if status >= 500 or status == 429:
-            return Finding("api", "warning", f"{host} is busy or failing ({status} {reached.error})", fix="try later")
+            return Finding(
+                "api",
+                "warning",
+                f"{host} is busy or failing ({status} {reached.error})",
+                fix="try later",
+            )
         case status:
-            return Finding("api", "warning", f"{host} answers {status} {reached.error}", fix="check ANTHROPIC_BASE_URL")
+            return Finding(
+                "api",
+                "warning",
+                f"{host} answers {status} {reached.error}",
+                fix="check ANTHROPIC_BASE_URL",
+            )
 
 
 def _clock(server: datetime, wall: datetime) -> Finding:
@@ -69,7 +80,8 @@ def _clock(server: datetime, wall: datetime) -> Finding:
     return Finding(
         "clock",
         "warning",
-        f"{abs(skew_s):,.0f} s {side} the API's: caps by day and dates of `retry-after` are off by so much",
+        f"{abs(skew_s):,.0f} s {side} the API's: caps by day and dates of `retry-after` are off "
+        f"by so much",
         fix="set the clock (NTP)",
     )
 
@@ -77,7 +89,9 @@ def _clock(server: datetime, wall: datetime) -> Finding:
 def _limits(reached: ProbeResult) -> Finding:
     limits = reached.limits
     if limits is None:
-        return Finding("limits", "note", "not told with this answer; a run learns them from its first one")
+        return Finding(
+            "limits", "note", "not told with this answer; a run learns them from its first one"
+        )
     kinds = (
         ("requests", limits.requests),
         ("input tokens", limits.input_tokens),

@@ -38,12 +38,16 @@ def doctor(
     ] = None,
     drill: Annotated[
         bool,
-        typer.Option("--drill", help="Also kill a rehearsed run twice, on the disk of the current folder (seconds)."),
+        typer.Option(
+            "--drill",
+            help="Also kill a rehearsed run twice, on the disk of the current folder (seconds).",
+        ),
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Ask the API nothing.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Look at key, network, clock, limits, prices, disk and files; ends with 0 when a run can start.
+    """Look at key, network, clock, limits, prices, disk and files; ends with 0 when a
+    run can start.
 
     Asks the API one question, which is free: the token count of two letters.
 
@@ -67,7 +71,9 @@ def doctor(
 def _look(config: Path | None, env: Mapping[str, str], *, offline: bool) -> Iterator[Finding]:
     yield machine.versions()
     loaded = load(config, {}, env=env, folder=Path.cwd())
-    yield Finding("config", "ok", str(loaded.path) if loaded.path else "none: every setting is at its default")
+    yield Finding(
+        "config", "ok", str(loaded.path) if loaded.path else "none: every setting is at its default"
+    )
     yield machine.credential(env, home=Path.home())
     if not offline:
         yield from _ask(env, loaded)
@@ -76,8 +82,12 @@ def _look(config: Path | None, env: Mapping[str, str], *, offline: bool) -> Iter
     yield from machine.folder("this folder", Path.cwd(), now=_now, private=False)
     yield from machine.folder("state", paths.ledger.parent, now=_now, private=True)
     yield from machine.folder("cache", paths.cache_dir, now=_now, private=True)
-    yield machine.database("ledger", paths.ledger, fix="move it away: resumed runs rebuild their part")
-    yield machine.database("responses", paths.cache_dir / "cache.db", fix="nothing: the next run starts a new one")
+    yield machine.database(
+        "ledger", paths.ledger, fix="move it away: resumed runs rebuild their part"
+    )
+    yield machine.database(
+        "responses", paths.cache_dir / "cache.db", fix="nothing: the next run starts a new one"
+    )
     wanted = slots(loaded.config)[1]
     yield machine.open_files(wanted, connections(wanted))
 
@@ -112,7 +122,10 @@ def _prices(loaded: Loaded) -> Finding:
     book = PriceBook.load(loaded.config.prices, at=_wall())
     if not book.knows(loaded.config.model):
         return Finding(
-            "prices", "warning", f"{loaded.config.model} has no price", fix=f"set prices.{loaded.config.model}"
+            "prices",
+            "warning",
+            f"{loaded.config.model} has no price",
+            fix=f"set prices.{loaded.config.model}",
         )
     return Finding("prices", "ok", book.version)
 
@@ -123,7 +136,11 @@ async def _drill(env: Mapping[str, str]) -> Finding:
     from claudebatch.simulator import Simulator, SimulatorSettings  # noqa: PLC0415
 
     simulator = Simulator(
-        SimulatorSettings(latency=LATENCY), bill=lambda _model, _usage: 0, now=_now, wall=_wall, rng=random.Random()
+        SimulatorSettings(latency=LATENCY),
+        bill=lambda _model, _usage: 0,
+        now=_now,
+        wall=_wall,
+        rng=random.Random(),
     )
     asked = DrillRequests()
     simulator.on_request = asked

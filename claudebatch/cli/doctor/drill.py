@@ -1,8 +1,10 @@
-"""A crash drill on the user's own disk: a real run against the simulator is killed without warning and taken up again.
+"""A crash drill on the user's own disk: a real run against the simulator is killed
+without warning and taken up again.
 
-Three things must hold, and the simulator is the judge of the last two: every row has its result, in order, once; a
-result that was in the file before a death is in it after, unchanged; and no row whose result was there is asked again,
-so that at most what was in flight at a death is sent twice.
+Three things must hold, and the simulator is the judge of the last two: every row has
+its result, in order, once; a result that was in the file before a death is in it after,
+unchanged; and no row whose result was there is asked again, so that at most what was in
+flight at a death is sent twice.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ from claudebatch.core.reports.finding import Finding
 ROWS = 200
 IN_FLIGHT = 8
 LATENCY = "uniform:0.02,0.06"
-"""Of the simulated answers: 200 rows, 8 at a time, are a second of work, enough to die in."""
+"""Of the simulated answers: 200 rows, 8 at a time, are a second of work, enough to die
+in.
+"""
 _DEATHS_AT = (0.2, 0.6)
 """After which share of the rows was asked for."""
 _PATIENCE_S = 60.0
@@ -48,14 +52,24 @@ class DrillRequests:
 
 
 async def drill(
-    place: Path, url: str, asked: DrillRequests, env: Mapping[str, str], sleep: Callable[[float], Awaitable[None]]
+    place: Path,
+    url: str,
+    asked: DrillRequests,
+    env: Mapping[str, str],
+    sleep: Callable[[float], Awaitable[None]],
 ) -> Finding:
-    """Run, kill, resume in a folder of its own under *place*, thrown away after; *url* is the simulator's."""
+    """Run, kill, resume in a folder of its own under *place*, thrown away after; *url*
+    is the simulator's.
+    """
     try:
         folder = Path(tempfile.mkdtemp(prefix="claudebatch-drill-", dir=place))
     except OSError as error:
         return Finding(
-            "drill", "failure", f"{place}: {error.strerror}", fix="name another folder", exit_code=ExitCode.LOCAL_IO
+            "drill",
+            "failure",
+            f"{place}: {error.strerror}",
+            fix="name another folder",
+            exit_code=ExitCode.LOCAL_IO,
         )
     try:
         deaths, again = await _Drill(folder, url, asked, env, sleep).go()
@@ -64,7 +78,8 @@ async def drill(
             "drill",
             "failure",
             str(error),
-            fix="do not trust this disk with a long run before you know why; it helps us to know its file system",
+            fix="do not trust this disk with a long run before you know why; it helps us to know "
+            "its file system",
             exit_code=ExitCode.LOCAL_IO,
         )
     finally:
@@ -89,15 +104,25 @@ class _Drill:
         self._folder = folder
         self._asked = asked
         self._sleep = sleep
-        # Mutable: how often the rows whose results were written at the last death had been asked for.
+        # Mutable: how often the rows whose results were written at the last death had
+        # been asked for.
         self._settled: dict[str, int] = {}
         self._output = folder / "out.jsonl"
-        own = {name: str(folder / name.lower()) for name in ("CLAUDEBATCH_STATE_DIR", "CLAUDEBATCH_CACHE_DIR")}
+        own = {
+            name: str(folder / name.lower())
+            for name in ("CLAUDEBATCH_STATE_DIR", "CLAUDEBATCH_CACHE_DIR")
+        }
         settings = folder / "config.yaml"
         settings.write_text("limits: {tier: none}\n")
         hidden = ("ANTHROPIC_", "CLAUDEBATCH_")
-        self._env = {name: value for name, value in env.items() if not name.startswith(hidden)} | own
-        self._env |= {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "drill", "CLAUDEBATCH_CONFIG": str(settings)}
+        self._env = {
+            name: value for name, value in env.items() if not name.startswith(hidden)
+        } | own
+        self._env |= {
+            "ANTHROPIC_BASE_URL": url,
+            "ANTHROPIC_API_KEY": "drill",
+            "CLAUDEBATCH_CONFIG": str(settings),
+        }
         (folder / "in.jsonl").write_text(
             "".join(json.dumps({"id": f"{n}", "prompt": f"{n}"}) + "\n" for n in range(ROWS))
         )
@@ -145,14 +170,33 @@ class _Drill:
             raise DrillFailed(f"the run was not done within {_PATIENCE_S:.0f} s") from error
 
     async def _start(self) -> asyncio.subprocess.Process:
-        command = ("-m", "claudebatch", "run", "in.jsonl", "-o", "out.jsonl", "-qq", "--ordered", "-j", str(IN_FLIGHT))
+        command = (
+            "-m",
+            "claudebatch",
+            "run",
+            "in.jsonl",
+            "-o",
+            "out.jsonl",
+            "-qq",
+            "--ordered",
+            "-j",
+            str(IN_FLIGHT),
+        )
         nothing = asyncio.subprocess.DEVNULL
         return await asyncio.create_subprocess_exec(
-            sys.executable, *command, cwd=self._folder, env=self._env, stdin=nothing, stdout=nothing, stderr=nothing
+            sys.executable,
+            *command,
+            cwd=self._folder,
+            env=self._env,
+            stdin=nothing,
+            stdout=nothing,
+            stderr=nothing,
         )
 
     def _still_there(self, kept: list[str]) -> list[str]:
-        """The whole lines of the output; raises `DrillFailed` when one of *kept* is gone or changed."""
+        """The whole lines of the output; raises `DrillFailed` when one of *kept* is
+        gone or changed.
+        """
         text = self._output.read_text() if self._output.exists() else ""
         lines = text[: text.rfind("\n") + 1].splitlines()
         lost = set(kept) - set(lines)
@@ -165,7 +209,11 @@ class _Drill:
             raise DrillFailed(f"{len(lines)} results for {ROWS} rows, or not in order")
         twice = [row for row, count in self._settled.items() if self._asked.prompts[row] != count]
         if twice:
-            raise DrillFailed(f"{len(twice)} rows were asked for again although their results were written")
+            raise DrillFailed(
+                f"{len(twice)} rows were asked for again although their results were written"
+            )
         again = self._asked.prompts.total() - ROWS
         if again > deaths * IN_FLIGHT:
-            raise DrillFailed(f"{again} requests were sent twice, and at most {deaths * IN_FLIGHT} were in flight")
+            raise DrillFailed(
+                f"{again} requests were sent twice, and at most {deaths * IN_FLIGHT} were in flight"
+            )

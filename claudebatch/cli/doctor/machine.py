@@ -54,7 +54,9 @@ def has_credential(env: Mapping[str, str], *, home: Path) -> bool:
 
 
 def folder(name: str, path: Path, *, now: Callable[[], float], private: bool) -> Iterator[Finding]:
-    """Whether files can be kept safely under *path*, the nearest folder above it that exists."""
+    """Whether files can be kept safely under *path*, the nearest folder above it that
+    exists.
+    """
     there = next(place for place in (path, *path.parents) if place.is_dir())
     if private and there == path:
         yield from _privacy(name, path)
@@ -75,9 +77,13 @@ def folder(name: str, path: Path, *, now: Callable[[], float], private: bool) ->
     if free < _NO_SPACE:
         yield Finding(name, "failure", text, fix="free some space", exit_code=ExitCode.LOCAL_IO)
     elif free < _LITTLE_SPACE:
-        yield Finding(name, "warning", text, fix="free some space: a million answers take about 3 GB")
+        yield Finding(
+            name, "warning", text, fix="free some space: a million answers take about 3 GB"
+        )
     elif took_s > _SLOW_SYNC_S:
-        yield Finding(name, "warning", text, fix="a local disk keeps up with more requests a second")
+        yield Finding(
+            name, "warning", text, fix="a local disk keeps up with more requests a second"
+        )
     else:
         yield Finding(name, "ok", text)
 

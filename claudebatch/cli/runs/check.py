@@ -1,4 +1,6 @@
-"""`claudebatch runs check`: whether runs are as they were written, and what is damaged mended."""
+"""`claudebatch runs check`: whether runs are as they were written, and what is damaged
+mended.
+"""
 
 from __future__ import annotations
 
@@ -30,17 +32,24 @@ _NAMED = 10
 def check(
     runs: Annotated[
         list[str] | None,
-        typer.Argument(metavar="RUN...", help="Ids, their beginnings, results files or folders; all runs if none."),
+        typer.Argument(
+            metavar="RUN...",
+            help="Ids, their beginnings, results files or folders; all runs if none.",
+        ),
     ] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Mend what is damaged; an answer that is nowhere is asked again.")
+        bool,
+        typer.Option(
+            "--repair", help="Mend what is damaged; an answer that is nowhere is asked again."
+        ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Look whether every answer and every amount on the disk is as it was written. Exit code 6 if not.
+    """Look whether every answer and every amount on the disk is as it was written. Exit
+    code 6 if not.
 
-    What is damaged is only brought back from copies whose checksum fits: the results file, the response cache, the
-    spend ledger.
+    What is damaged is only brought back from copies whose checksum fits: the results
+    file, the response cache, the spend ledger.
 
     Examples:
 
@@ -66,7 +75,9 @@ def check(
     else:
         lines = [line for found in checked for line in _lines(found)]
         if gone:
-            lines.append(f"{counted(gone, 'run')} without a folder: moved or removed, nothing to check")
+            lines.append(
+                f"{counted(gone, 'run')} without a folder: moved or removed, nothing to check"
+            )
         nothing = [] if failures.met else ["There is no run to check."]
         Terminal(sys.stdout, environment(), must_write=True).say_all(lines or nothing)
     failures.tell()
@@ -74,10 +85,16 @@ def check(
 
 
 def _places(names: list[str]) -> Iterator[tuple[Path, Path | None]]:
-    """The folder and the results file of each of *names*, of every run there is if there are none."""
+    """The folder and the results file of each of *names*, of every run there is if
+    there are none.
+    """
     register = RunRegister(_paths().ledger, waits=_waits)
     rehearsed = RunRegister(_copies(True).ledger, waits=_waits)
-    found = [run.folder for some in (register, rehearsed) for run in some.runs() if run.folder] if not names else []
+    found = (
+        [run.folder for some in (register, rehearsed) for run in some.runs() if run.folder]
+        if not names
+        else []
+    )
     for name in names:
         beside_it = beside(Path(name))
         here = beside_it if beside_it.is_dir() else Path(name)
@@ -103,7 +120,10 @@ def _end(checked: Sequence[CheckedRun], *, repaired: bool) -> None:
             f"{counted(len(bad), 'run is', 'runs are')} not as written",
             fix="claudebatch runs check --repair mends what can be mended",
         )
-    if any(found.restored is not None and (found.restored.lost or found.restored.unsure) for found in bad):
+    if any(
+        found.restored is not None and (found.restored.lost or found.restored.unsure)
+        for found in bad
+    ):
         raise typer.Exit(ExitCode.LOCAL_IO)
 
 
@@ -129,7 +149,9 @@ def _damage(found: CheckedRun) -> Iterator[str]:
         (looked.bad_results, ("result is", "results are")),
     ):
         if numbers:
-            some = ", ".join(map(str, numbers[:_NAMED])) + (", ..." if len(numbers) > _NAMED else "")
+            some = ", ".join(map(str, numbers[:_NAMED])) + (
+                ", ..." if len(numbers) > _NAMED else ""
+            )
             yield f"{counted(len(numbers), *noun)} damaged: {some}"
     if found.results is not None:
         yield f"the results file {found.results}"
@@ -141,11 +163,14 @@ def _mended(restored: RepairReport) -> str:
     told = [f"{restored.restored:,} brought back" if restored.restored else "mended"]
     if restored.lost:
         told.append(
-            f"{counted(len(restored.lost), 'answer')} lost: the run's command asks again, and pays again,"
+            f"{counted(len(restored.lost), 'answer')} lost: the run's command asks again, and "
+            f"pays again,"
             " for what no cache holds"
         )
     if restored.unsure:
-        told.append(f"{counted(len(restored.unsure), 'request')} counted at the most that is known of it")
+        told.append(
+            f"{counted(len(restored.unsure), 'request')} counted at the most that is known of it"
+        )
     return "; ".join(told)
 
 

@@ -1,4 +1,6 @@
-"""`claudebatch runs`: the runs of this machine: list them, look at one, settle, rebuild or purge them."""
+"""`claudebatch runs`: the runs of this machine: list them, look at one, settle, rebuild
+or purge them.
+"""
 
 from __future__ import annotations
 
@@ -26,16 +28,27 @@ from claudebatch.storage.ledger.run_index import RunRegister
 from claudebatch.ui.errors import LEDGER_LOCKED
 from claudebatch.ui.format import counted
 from claudebatch.ui.machine.json_events import json_line
-from claudebatch.ui.tables.runs_tables import money_of, render_run, render_runs, run_fields, run_json, runs_json
+from claudebatch.ui.tables.runs_tables import (
+    money_of,
+    render_run,
+    render_runs,
+    run_fields,
+    run_json,
+    runs_json,
+)
 from claudebatch.ui.terminal import Terminal
 
 app = typer.Typer(
-    help="List the runs of this machine, look at one, settle, rebuild or purge them.", no_args_is_help=True
+    help="List the runs of this machine, look at one, settle, rebuild or purge them.",
+    no_args_is_help=True,
 )
 """The sub-commands of `runs`; the main app mounts it."""
 
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")]
-_Runs = Annotated[list[str] | None, typer.Argument(metavar="RUN...", help="Ids, their beginnings, or results files.")]
+_Runs = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="RUN...", help="Ids, their beginnings, or results files."),
+]
 
 
 app.command()(rebuild)
@@ -68,10 +81,13 @@ def list_runs(json: _Json = False) -> None:
 
 @app.command()
 def show(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of it, or its results file.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Its id, the beginning of it, or its results file.")
+    ],
     json: _Json = False,
 ) -> None:
-    """Show one run: its rows, its cost by model, and every request whose outcome nobody knows.
+    """Show one run: its rows, its cost by model, and every request whose outcome nobody
+    knows.
 
     Examples:
 
@@ -93,14 +109,17 @@ def settle(
     all: Annotated[bool, typer.Option("--all", help="Every run that is not going on.")] = False,
     verdict: Annotated[
         VerdictOption | None,
-        typer.Option("--as", help="What the Console says of requests without an outcome.", show_default=False),
+        typer.Option(
+            "--as", help="What the Console says of requests without an outcome.", show_default=False
+        ),
     ] = None,
     json: _Json = False,
 ) -> None:
     """Take what dead runs held back into the books, as their journals tell it.
 
-    What was never sent is free again; what was sent without an outcome stays unknown, and counts against every cap,
-    until you say with --as whether it was billed (then at its worst case) or not.
+    What was never sent is free again; what was sent without an outcome stays unknown,
+    and counts against every cap, until you say with --as whether it was billed (then at
+    its worst case) or not.
 
     Examples:
 
@@ -127,9 +146,13 @@ def settle(
     failures.tell()
 
 
-def _settled(after: list[RunLine], before: list[RunLine], verdict: VerdictOption | None) -> list[str]:
+def _settled(
+    after: list[RunLine], before: list[RunLine], verdict: VerdictOption | None
+) -> list[str]:
     open_before = {run.run for run in before if run.spend.unknown or run.spend.held}
-    return [f"{run.run}: {_undecided(run, verdict, open_before)}{money_of(run.spend)}" for run in after]
+    return [
+        f"{run.run}: {_undecided(run, verdict, open_before)}{money_of(run.spend)}" for run in after
+    ]
 
 
 @app.command()
@@ -137,17 +160,28 @@ def purge(
     runs: _Runs = None,
     older_than: Annotated[
         int | None,
-        typer.Option("--older-than", parser=dates.days, metavar="AGE", help="Of 30d, or 2w.", show_default=False),
+        typer.Option(
+            "--older-than",
+            parser=dates.days,
+            metavar="AGE",
+            help="Of 30d, or 2w.",
+            show_default=False,
+        ),
     ] = None,
     forget: Annotated[
-        bool, typer.Option("--forget", help="What they spent as well: reports and caps no longer count it.")
+        bool,
+        typer.Option(
+            "--forget", help="What they spent as well: reports and caps no longer count it."
+        ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: _Json = False,
 ) -> None:
-    """Remove runs' folders, with their answers, and their requests from the ledger. Results files stay.
+    """Remove runs' folders, with their answers, and their requests from the ledger.
+    Results files stay.
 
-    A run that was purged cannot be resumed. What it spent stays in the sums, but for --forget.
+    A run that was purged cannot be resumed. What it spent stays in the sums, but for
+    --forget.
 
     Examples:
 
@@ -175,13 +209,19 @@ def purge(
 
 def _wanted(register: RunRegister, names: list[str] | None, all: bool) -> list[RunLine]:
     if bool(names) == all:
-        raise ClaudebatchError("which runs?", fix="name some, or give --all; `claudebatch runs list` shows them")
+        raise ClaudebatchError(
+            "which runs?", fix="name some, or give --all; `claudebatch runs list` shows them"
+        )
     return [register.find(name) for name in names] if names else register.runs()
 
 
 def _undecided(run: RunLine, verdict: VerdictOption | None, open_before: set[str]) -> str:
     """Says that a verdict found nothing to decide: what was decided before stays."""
-    return "no request is without an outcome, nothing was changed; " if verdict and run.run not in open_before else ""
+    return (
+        "no request is without an outcome, nothing was changed; "
+        if verdict and run.run not in open_before
+        else ""
+    )
 
 
 def _to_purge(register: RunRegister, names: list[str] | None, age: int | None) -> list[RunLine]:
@@ -190,7 +230,9 @@ def _to_purge(register: RunRegister, names: list[str] | None, age: int | None) -
     if names:
         return [register.find(name) for name in names]
     before = (dates.today() - timedelta(days=min(age or 0, 36_500))).isoformat()
-    return [run for run in register.runs() if run.folder and (run.ended or run.started)[:10] < before]
+    return [
+        run for run in register.runs() if run.folder and (run.ended or run.started)[:10] < before
+    ]
 
 
 def _confirmed(runs: list[RunLine], *, forget: bool) -> bool:

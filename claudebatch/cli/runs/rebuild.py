@@ -20,10 +20,13 @@ from claudebatch.ui.terminal import Terminal
 
 
 def rebuild(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="Its id, the beginning of it, or its results file.")],
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="Its id, the beginning of it, or its results file.")
+    ],
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Write a run's results file again, out of its journal: deleted, torn or edited, nothing is asked or paid again.
+    """Write a run's results file again, out of its journal: deleted, torn or edited,
+    nothing is asked or paid again.
 
     A file that somebody has changed is kept beside it, as .edited-1.
 
@@ -63,7 +66,10 @@ def _lines(rebuilt: RebuiltOutput) -> list[str]:
         done = f"{repair.added} were written"
     lines = [f"{rebuilt.output}: {counted(rebuilt.results, 'result')}; {done}"]
     if rebuilt.unshown:
-        lines.append(f"{counted(rebuilt.unshown, 'more answer')} will be added when the run's command is run again")
+        lines.append(
+            f"{counted(rebuilt.unshown, 'more answer')} will be added when the run's command is "
+            f"run again"
+        )
     return lines
 
 

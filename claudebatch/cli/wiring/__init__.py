@@ -1,1 +1,3 @@
-"""What the commands share: putting a run together from flags, files and the environment."""
+"""What the commands share: putting a run together from flags, files and the
+environment.
+"""

@@ -1,4 +1,6 @@
-"""Alerts that leave the program: to the webhook and the command that the user has named, if any."""
+"""Alerts that leave the program: to the webhook and the command that the user has
+named, if any.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ _LONGEST_END_S = 10.0
 class AlertHooks:
     """Subscriber of events: hands alerts over, with the run that they are about."""
 
-    def __init__(self, boxes: Sequence[AlertOutbox], *, wall: Callable[[], datetime], patience_s: float) -> None:
+    def __init__(
+        self, boxes: Sequence[AlertOutbox], *, wall: Callable[[], datetime], patience_s: float
+    ) -> None:
         self._boxes = boxes
         self._wall = wall
         self._patience_s = min(patience_s, _LONGEST_END_S)
@@ -50,9 +54,15 @@ class AlertHooks:
 
 
 def make_hooks(
-    alerts: AlertsSection, env: Mapping[str, str], *, wall: Callable[[], datetime], warn: Callable[[str], None]
+    alerts: AlertsSection,
+    env: Mapping[str, str],
+    *,
+    wall: Callable[[], datetime],
+    warn: Callable[[str], None],
 ) -> AlertHooks:
-    """The hooks that *alerts* names; *warn* is called at most once for each, and from another thread."""
+    """The hooks that *alerts* names; *warn* is called at most once for each, and from
+    another thread.
+    """
     timeout_s = seconds("alerts.timeout", alerts.timeout)
     boxes = [AlertOutbox(outlet, warn=warn) for outlet in _outlets(alerts, env, timeout_s)]
     return AlertHooks(boxes, wall=wall, patience_s=timeout_s)
@@ -68,5 +78,7 @@ def _outlets(alerts: AlertsSection, env: Mapping[str, str], timeout_s: float) ->
     if alerts.command is not None:
         from claudebatch.alerts.sinks.command import CommandSink  # noqa: PLC0415
 
-        found.append(CommandSink(alerts.command, env=env, secrets=secrets(env), timeout_s=timeout_s))
+        found.append(
+            CommandSink(alerts.command, env=env, secrets=secrets(env), timeout_s=timeout_s)
+        )
     return found

@@ -1,4 +1,6 @@
-"""Where requests go: to the API, or under `--simulate` to the built-in one, started for this run alone."""
+"""Where requests go: to the API, or under `--simulate` to the built-in one, started for
+this run alone.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,12 @@ async def endpoint(
         yield ApiTarget(None, None)  # the SDK finds the key and the base URL where it always does
         return
     # Only a rehearsal loads the simulator.
-    from claudebatch.simulator import SIMULATE_LATENCY, SimulatedAllowance, Simulator, SimulatorSettings  # noqa: PLC0415
+    from claudebatch.simulator import (
+        SIMULATE_LATENCY,
+        SimulatedAllowance,
+        Simulator,
+        SimulatorSettings,
+    )  # noqa: PLC0415
 
     wish = workshop.config.simulate
     simulator = Simulator(
@@ -74,7 +81,12 @@ async def endpoint(
 
 
 def client_for(
-    api: ApiTarget, workshop: RunSetup, *, concurrency: int, now: Callable[[], float], wall: Callable[[], datetime]
+    api: ApiTarget,
+    workshop: RunSetup,
+    *,
+    concurrency: int,
+    now: Callable[[], float],
+    wall: Callable[[], datetime],
 ) -> ClaudeClient:
     """A client for *api*. Make it inside a running event loop."""
     return ClaudeClient(
@@ -101,8 +113,14 @@ def api_model(options: RunOptions, config: Config) -> ApiModel:
 
 
 def key_scope(options: RunOptions) -> str:
-    """What cached answers belong to: the API's version, and the address that answered if it is not the API's own."""
-    own = options.base_url is None or options.simulate or urlsplit(options.base_url).hostname == _API_HOST
+    """What cached answers belong to: the API's version, and the address that answered
+    if it is not the API's own.
+    """
+    own = (
+        options.base_url is None
+        or options.simulate
+        or urlsplit(options.base_url).hostname == _API_HOST
+    )
     return API_VERSION if own else f"{API_VERSION} {options.base_url}"
 
 

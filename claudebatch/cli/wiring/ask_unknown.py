@@ -1,4 +1,6 @@
-"""`--unknown ask`: the question about rows that an earlier session may have been billed for without an answer."""
+"""`--unknown ask`: the question about rows that an earlier session may have been billed
+for without an answer.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,9 @@ from claudebatch.ui.format import counted, money
 
 
 def decided(options: RunOptions, run: OpenRun) -> RunOptions:
-    """*options*, and what is to be done about those rows: asked, where `--unknown ask` says so and there are any."""
+    """*options*, and what is to be done about those rows: asked, where `--unknown ask`
+    says so and there are any.
+    """
     if options.unknown != "ask":
         return options
     rows, worst = undecided(run.folder.journal)
@@ -24,7 +28,8 @@ def decided(options: RunOptions, run: OpenRun) -> RunOptions:
     what = f"{counted(rows, 'row')} may have been billed without an answer, {money(worst)} at most"
     if not sys.stdin.isatty():
         raise ClaudebatchError(
-            f"{what}, and nobody is here to be asked", fix="say it with --unknown retry or --unknown skip"
+            f"{what}, and nobody is here to be asked",
+            fix="say it with --unknown retry or --unknown skip",
         )
     again = typer.confirm(f"{what}. Ask for them again, and pay for that?", err=True)
     return replace(options, unknown="retry" if again else "skip")

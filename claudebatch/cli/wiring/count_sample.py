@@ -1,5 +1,6 @@
-"""What `--count` sets in motion: the API counts the tokens of some rows, which is free. Nothing else of a dry run is
-sent anywhere."""
+"""What `--count` sets in motion: the API counts the tokens of some rows, which is free.
+Nothing else of a dry run is sent anywhere.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +22,21 @@ from claudebatch.setup.run_setup import RunSetup
 _AT_ONCE = 8
 _TRIES = 4
 _FIRST_WAIT_S = 0.5
-"""Twice as long each time, where the API does not say how long; somebody sits and waits."""
+"""Twice as long each time, where the API does not say how long; somebody sits and
+waits.
+"""
 
 
 def counter(
-    options: RunOptions, workshop: RunSetup, *, now: Callable[[], float], wall: Callable[[], datetime]
+    options: RunOptions,
+    workshop: RunSetup,
+    *,
+    now: Callable[[], float],
+    wall: Callable[[], datetime],
 ) -> Callable[[Iterable[Call]], list[CountedRow]]:
-    """Asks the API how many tokens calls are, leaving out those that it cannot count. Raises `ClaudebatchError`."""
+    """Asks the API how many tokens calls are, leaving out those that it cannot count.
+    Raises `ClaudebatchError`.
+    """
     return lambda calls: asyncio.run(_count(iter(calls), options, workshop, now, wall))
 
 
@@ -60,7 +69,8 @@ async def _count(
 
 
 async def _work(calls: Iterator[Call], client: ClaudeClient, found: list[CountedRow]) -> None:
-    # The workers draw from one iterator, which reads one row at a time: only so many are in memory as are asked.
+    # The workers draw from one iterator, which reads one row at a time: only so many
+    # are in memory as are asked.
     for call in calls:
         tokens = await _ask(client, call) if countable(call) else None
         if tokens is not None:

@@ -73,23 +73,39 @@ class _Talkative:
 
 
 def make_display(
-    show: Show, env: Mapping[str, str], limits: LimitsByPool, *, now: Callable[[], float], results_on_stdout: bool
+    show: Show,
+    env: Mapping[str, str],
+    limits: LimitsByPool,
+    *,
+    now: Callable[[], float],
+    results_on_stdout: bool,
 ) -> Progress:
-    """The display that *show* asks for. Events as JSON are data: they go to stdout, unless results do."""
+    """The display that *show* asks for. Events as JSON are data: they go to stdout,
+    unless results do.
+    """
     if show.json:
         return JsonEvents(sys.stderr if results_on_stdout else sys.stdout, now, limits=limits)
     if show.quiet > 1:
         return _Silent()
     terminal = Terminal(sys.stderr, env)
-    display = choose(terminal, now=now, limits=limits, quiet=bool(show.quiet), progress=show.progress)
+    display = choose(
+        terminal, now=now, limits=limits, quiet=bool(show.quiet), progress=show.progress
+    )
     return _Talkative(display, requests=show.verbose > 1) if show.verbose else display
 
 
 @contextmanager
 def logged(
-    show: Show, display: Progress, *, now: Callable[[], float], wall: Callable[[], datetime], taken: Iterable[Path]
+    show: Show,
+    display: Progress,
+    *,
+    now: Callable[[], float],
+    wall: Callable[[], datetime],
+    taken: Iterable[Path],
 ) -> Iterator[Progress]:
-    """The log that *show* asks for, written and closed at the end; *taken* are files that it must not be."""
+    """The log that *show* asks for, written and closed at the end; *taken* are files
+    that it must not be.
+    """
     if show.log is None:
         yield _Silent()
         return

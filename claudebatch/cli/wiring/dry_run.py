@@ -42,9 +42,13 @@ def tell_estimate(
     wall: Callable[[], datetime],
     json: bool,
 ) -> int:
-    """Print what the run would do and cost; returns the exit code. Raises `ClaudebatchError` as the run would."""
+    """Print what the run would do and cost; returns the exit code. Raises
+    `ClaudebatchError` as the run would.
+    """
     if "-" in options.inputs:
-        raise ClaudebatchError("a dry run of standard input would use it up", fix="write the prompts to a file first")
+        raise ClaudebatchError(
+            "a dry run of standard input would use it up", fix="write the prompts to a file first"
+        )
     output = options.output_path
     if output is not None:
         check_place(output)
@@ -53,7 +57,9 @@ def tell_estimate(
         workshop,
         [Path(name) for name in options.inputs],
         EarlierResults(
-            journal=beside(output) / "journal.sqlite" if output is not None and not options.fresh else None,
+            journal=beside(output) / "journal.sqlite"
+            if output is not None and not options.fresh
+            else None,
             key=Keys(key_scope(options)),
             look_up=_look_up(options, workshop.config, paths),
             retry_failed=options.retry_failed,
@@ -89,7 +95,9 @@ def forecast(options: RunOptions, workshop: RunSetup, paths: Paths) -> Forecast:
 def history(options: RunOptions, workshop: RunSetup, paths: Paths) -> History:
     """What the answers of earlier runs say; nothing where the ledger cannot be read."""
     with suppress(StorageError):
-        return History(past_answers(paths.ledger, input_name=options.input_name, tag=workshop.config.tag or ""))
+        return History(
+            past_answers(paths.ledger, input_name=options.input_name, tag=workshop.config.tag or "")
+        )
     return History()
 
 

@@ -14,7 +14,9 @@ from claudebatch.ui.terminal import Terminal
 
 
 class CollectedFailures:
-    """Collects the failures of a command that works on several runs, one after the other."""
+    """Collects the failures of a command that works on several runs, one after the
+    other.
+    """
 
     def __init__(self) -> None:
         # Mutable: changed by `kept` only.
@@ -22,7 +24,9 @@ class CollectedFailures:
 
     @contextmanager
     def kept(self, where: str) -> Iterator[None]:
-        """Keep what fails within this block, which works on one run alone: that of the folder *where*."""
+        """Keep what fails within this block, which works on one run alone: that of the
+        folder *where*.
+        """
         try:
             yield
         except ClaudebatchError as failure:
@@ -32,7 +36,9 @@ class CollectedFailures:
             self.met.append(StorageError(reason, fix="mend the disk, then run the same command"))
 
     def tell(self) -> None:
-        """Tell all of them, and end the command with the gravest; nothing, where nothing failed."""
+        """Tell all of them, and end the command with the gravest; nothing, where
+        nothing failed.
+        """
         if not self.met:
             return
         *others, gravest = sorted(self.met, key=lambda failure: failure.exit_code)

@@ -1,4 +1,6 @@
-"""What `run` sets in motion: the parts from outside (time, chance, terminal, network) put together once."""
+"""What `run` sets in motion: the parts from outside (time, chance, terminal, network)
+put together once.
+"""
 
 from __future__ import annotations
 
@@ -49,14 +51,23 @@ from claudebatch.ui.machine.json_events import JsonEvents
 _now = time.monotonic  # noqa: TID251  # a command is where time comes in
 _READER_LEFT = "whoever read the events (--json) has left"
 _READER_FIX = "run the same command again, with a reader that stays"
-# A row leaves next to no cycles behind; a few thousand rows between two looks at the young objects are enough.
+# A row leaves next to no cycles behind; a few thousand rows between two looks at the
+# young objects are enough.
 _GC_THRESHOLDS = (50_000, 20, 100)
 
 
 def execute(
-    options: RunOptions, flags: Mapping[str, Any], *, config: Path | None, show: Show, dry_run: bool, yes: bool
+    options: RunOptions,
+    flags: Mapping[str, Any],
+    *,
+    config: Path | None,
+    show: Show,
+    dry_run: bool,
+    yes: bool,
 ) -> int:
-    """Run or estimate; returns the exit code. Raises `ClaudebatchError` when nothing could be sent."""
+    """Run or estimate; returns the exit code. Raises `ClaudebatchError` when nothing
+    could be sent.
+    """
     env = environment()
     options = replace(options, base_url=env.get("ANTHROPIC_BASE_URL") or None)
     if options.base_url is not None and not options.simulate:
@@ -69,7 +80,9 @@ def execute(
     workshop = RunSetup.set_up(settings, override=options.model, text=options.text, at=_wall())
     if dry_run:
         return tell_estimate(options, workshop, paths, now=_now, wall=_wall, json=show.json)
-    display = make_display(show, env, limits(workshop), now=_now, results_on_stdout=options.output_path is None)
+    display = make_display(
+        show, env, limits(workshop), now=_now, results_on_stdout=options.output_path is None
+    )
     with logged(show, display, now=_now, wall=_wall, taken=taken(options, loaded, paths)) as log:
         hooks = make_hooks(settings.alerts, env, wall=_wall, warn=lambda text: emit(Notice(text)))
         emit = audience(display, log, hooks)
@@ -98,11 +111,21 @@ def _perform(
     agreed = yes or options.simulate or settings.caps.run is not None
     each = None if agreed else meter.add
     scope, stdin = key_scope(options), sys.stdin.buffer
-    with open_run(options, workshop, paths, stdin=stdin, started=_wall(), emit=emit, key_scope=scope, each=each) as run:
+    with open_run(
+        options,
+        workshop,
+        paths,
+        stdin=stdin,
+        started=_wall(),
+        emit=emit,
+        key_scope=scope,
+        each=each,
+    ) as run:
         if meter.expected:
             run.folder.note(expected=meter.expected, agreed=False)
         if not (agreed or run.folder.meta("agreed")):
-            # Only a new look at the input adds the costs up; a run that was not agreed to must be asked about again.
+            # Only a new look at the input adds the costs up; a run that was not agreed
+            # to must be asked about again.
             _confirm(run.folder.meta("expected") or 0, from_usd(settings.confirm_above))
             run.folder.note(agreed=True)
         options = decided(options, run)
@@ -130,14 +153,20 @@ async def _go(
     display: Progress,
 ) -> RunSummary:
     rng = random.Random()
-    # What is loaded now stays: looking at it again and again for garbage would be a sixth of the run's CPU time.
+    # What is loaded now stays: looking at it again and again for garbage would be a
+    # sixth of the run's CPU time.
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     lanes = max(1, len(run.lanes))
     wanted = slots(workshop.config)[1] * lanes
     in_flight = connections(wanted)
     if in_flight < wanted and workshop.config.concurrency != "auto":
-        emit(Notice(f"only {in_flight // lanes} requests in flight per pool: more files may not be open (ulimit -n)"))
+        emit(
+            Notice(
+                f"only {in_flight // lanes} requests in flight per pool: more files may not be "
+                f"open (ulimit -n)"
+            )
+        )
     async with endpoint(options, workshop, now=_now, wall=_wall, rng=rng) as api:
 
         def connect() -> ClaudeClient:
@@ -157,14 +186,17 @@ async def _go(
         )
         session = Session(options, workshop, run, around)
         if isinstance(display, JsonEvents):
-            # Events are data: without a reader the run stops, as it does when its results find none.
+            # Events are data: without a reader the run stops, as it does when its
+            # results find none.
             loop, gone = asyncio.get_running_loop(), OutputFailed(_READER_LEFT, fix=_READER_FIX)
             display.on_lost = lambda: loop.call_soon_threadsafe(session.halt, gone)
         return await session.go()
 
 
 class _Meter:
-    """Adds up what the rows of an input may cost, for the question before an expensive run."""
+    """Adds up what the rows of an input may cost, for the question before an expensive
+    run.
+    """
 
     def __init__(self, expect: Callable[[Call], Pico]) -> None:
         self._expect = expect
@@ -182,11 +214,14 @@ def _confirm(expected: Pico, above: Pico) -> None:
     what = f"this run is expected to cost about {money(expected)}"
     if not sys.stdin.isatty():
         raise ClaudebatchError(
-            f"{what}, more than the {money(above)} that goes without a question, and nobody is here to be asked",
+            f"{what}, more than the {money(above)} that goes without a question, and nobody is "
+            f"here to be asked",
             fix=f"add --yes, or a cap: --budget {to_usd(expected).quantize(Decimal(1)) + 1}",
         )
     if not typer.confirm(f"{what}. Go on?", err=True):
-        raise ClaudebatchError("not started", fix="look at it first with --dry-run, or set a cap with --budget")
+        raise ClaudebatchError(
+            "not started", fix="look at it first with --dry-run, or set a cap with --budget"
+        )
 
 
 def _wall() -> datetime:

@@ -46,7 +46,9 @@ def facts(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:
 
 
 def doubts(loaded: Loaded) -> Iterator[str]:
-    """What a file that nobody named decides about money: whoever wrote it, the cap is kept in its prices."""
+    """What a file that nobody named decides about money: whoever wrote it, the cap is
+    kept in its prices.
+    """
     for key in ("prices", "confirm_above"):
         if loaded.merely_found and ":" in loaded.origins.get(key, ""):
             place = loaded.origins[key]
@@ -54,7 +56,9 @@ def doubts(loaded: Loaded) -> Iterator[str]:
 
 
 def taken(options: RunOptions, loaded: Loaded, paths: Paths) -> list[Path]:
-    """Files and folders of ours and of the user's, which a log must not be written into."""
+    """Files and folders of ours and of the user's, which a log must not be written
+    into.
+    """
     output = options.output_path
     results = []
     if output is not None:

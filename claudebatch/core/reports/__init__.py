@@ -1,4 +1,6 @@
-"""What a run, an estimate, the ledger and the cache say of themselves, as plain data for any display."""
+"""What a run, an estimate, the ledger and the cache say of themselves, as plain data
+for any display.
+"""
 
 from claudebatch.core.reports.cache import CacheStats
 from claudebatch.core.reports.estimate import Basis, Elsewhere, Estimate, EstimateLine

@@ -13,13 +13,17 @@ class Basis:
     """Where a number of tokens comes from."""
 
     method: Literal["counted", "history", "configured", "rule"]
-    """By the API's own count of a sample, by answers of earlier runs, by the configuration, by a rule of thumb."""
+    """By the API's own count of a sample, by answers of earlier runs, by the
+    configuration, by a rule of thumb.
+    """
     sample: int = 0
     """Rows or answers that it rests on."""
     factor: float | None = None
     """Of input: tokens for each one that the built-in rule expects."""
     error: float | None = None
-    """The standard error of the sum, as a share of it, as far as chance in the sample makes it."""
+    """The standard error of the sum, as a share of it, as far as chance in the sample
+    makes it.
+    """
     low: int | None = None
     """Of output: one answer in ten was shorter than this."""
     high: int | None = None
@@ -55,7 +59,9 @@ class EstimateLine:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """What the same rows would cost if one model answered all of them, those included that are cached from another."""
+    """What the same rows would cost if one model answered all of them, those included
+    that are cached from another.
+    """
 
     model: str
     expected: Pico
@@ -101,5 +107,7 @@ class Estimate:
 
     @property
     def worst(self) -> Pico:
-        """If every answer uses all of its `max_tokens` and no estimate of input is too high."""
+        """If every answer uses all of its `max_tokens` and no estimate of input is too
+        high.
+        """
         return sum(line.worst for line in self.lines)

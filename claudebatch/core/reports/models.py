@@ -53,7 +53,9 @@ class ModelLine:
     is_default: bool
     """Whether the configuration's `model` is this one."""
     known: bool
-    """Whether there are facts about it; else those shown are guesses that refuse nothing."""
+    """Whether there are facts about it; else those shown are guesses that refuse
+    nothing.
+    """
     changed: tuple[str, ...]
     """Facts that the configuration sets."""
     prices: ModelPrices | None
@@ -78,7 +80,8 @@ class ModelLine:
     inference_geo: bool
     retires_at: str | None
     days_left: int | None
-    """Days until it retires; 0 or fewer when it is retired. None: nothing is announced."""
+    """Days until it retires; 0 or fewer when it is retired. None: nothing is announced.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,9 @@ class ModelsReport:
     price_version: str
     """As the ledger notes it beside each attempt."""
     checked: str
-    """The day on which this release's prices were held against the published ones, as YYYY-MM-DD."""
+    """The day on which this release's prices were held against the published ones, as
+    YYYY-MM-DD.
+    """
     checked_with: str
     """The version of the data that they were then."""
     tier: str

@@ -42,7 +42,9 @@ class RunSummary:
     spent: Pico
     """Settled dollars of every session of this run."""
     unknown: Pico
-    """Worst case of the attempts whose outcome nobody knows; counted against the cap, maybe billed."""
+    """Worst case of the attempts whose outcome nobody knows; counted against the cap,
+    maybe billed.
+    """
     unknown_attempts: int
     cap: Pico | None
     saved: Pico
@@ -61,13 +63,18 @@ class RunSummary:
     failures: Mapping[str, int] = field(default_factory=dict)
     """Failed rows of this session by error type."""
     failures_accepted: bool = False
-    """Rows failed, and as many as the user accepts: they alone make no exit code other than 0."""
+    """Rows failed, and as many as the user accepts: they alone make no exit code other
+    than 0.
+    """
     simulated: bool = False
     bound_by: tuple[Bound, ...] = ()
     """What the pools stood still for in this session, the longest first."""
     expected_now: Pico = 0
-    """What this session's answers from the API were expected to cost, before it began; 0: nobody knows."""
+    """What this session's answers from the API were expected to cost, before it began;
+    0: nobody knows.
+    """
     cost_known: bool = True
-    """False when a model without a known price answered: then `spent` is a lower bound."""
+    """False when a model without a known price answered: then `spent` is a lower bound.
+    """
     overshoot: Pico = 0
     """By how much the cap may be passed, as the configuration allows; 0: by nothing."""

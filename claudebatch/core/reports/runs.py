@@ -17,7 +17,9 @@ class RunLine:
 
     run: str
     state: RunState
-    """`finished`: every row has its result; `stopped`: it ended early and can be resumed; `died`: without a word."""
+    """`finished`: every row has its result; `stopped`: it ended early and can be
+    resumed; `died`: without a word.
+    """
     tag: str
     output: str
     folder: str

@@ -37,7 +37,9 @@ class SpendLine:
     saved_cache: Pico = 0
     """What the cached and shared rows would have cost."""
     saved_routing: Pico = 0
-    """What the routed rows would have cost more at the dearest model that their run's rules could choose."""
+    """What the routed rows would have cost more at the dearest model that their run's
+    rules could choose.
+    """
 
 
 _SUMMED = tuple(field.name for field in fields(SpendLine) if field.name not in ("label", "note"))
@@ -46,4 +48,6 @@ _SUMMED = tuple(field.name for field in fields(SpendLine) if field.name not in (
 def spend_sum(lines: Iterable[SpendLine], label: str = "total", note: str = "") -> SpendLine:
     """All *lines* as one."""
     lines = tuple(lines)
-    return SpendLine(label, note=note, **{name: sum(getattr(line, name) for line in lines) for name in _SUMMED})
+    return SpendLine(
+        label, note=note, **{name: sum(getattr(line, name) for line in lines) for name in _SUMMED}
+    )

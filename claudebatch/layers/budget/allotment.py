@@ -1,4 +1,6 @@
-"""What a run has taken out of shared caps and not spent yet, by day. Pure: no clock, no I/O."""
+"""What a run has taken out of shared caps and not spent yet, by day. Pure: no clock, no
+I/O.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ class _Account:
 
 
 class Allotment:
-    """Holds are drawn from what was taken for their day; the ledger holds as much, and what it has yet to hear of."""
+    """Holds are drawn from what was taken for their day; the ledger holds as much, and
+    what it has yet to hear of.
+    """
 
     def __init__(self) -> None:
         # Mutable, changed by the methods below only.
@@ -53,14 +57,22 @@ class Allotment:
 
     def free(self, *, but: str = "") -> dict[str, Pico]:
         """What is free, by day; of every day *but* one."""
-        return {day: account.free for day, account in self._accounts.items() if account.free > 0 and day != but}
+        return {
+            day: account.free
+            for day, account in self._accounts.items()
+            if account.free > 0 and day != but
+        }
 
     def unused(self) -> dict[str, Pico]:
         """What is free beyond what those in flight are likely to be followed by."""
-        spare = {day: account.free - AHEAD * account.drawn for day, account in self._accounts.items()}
+        spare = {
+            day: account.free - AHEAD * account.drawn for day, account in self._accounts.items()
+        }
         return {day: amount for day, amount in spare.items() if amount > 0}
 
     def unheard(self, held: Mapping[str, Pico], first: str, last: str) -> Pico:
-        """What was spent from day *first* to *last* and still counts as *held* in the ledger, which has yet to hear."""
+        """What was spent from day *first* to *last* and still counts as *held* in the
+        ledger, which has yet to hear.
+        """
         spans = (day for day in held if first <= day <= last)
         return max(0, sum(held[day] - sum(self.of(day)) for day in spans))

@@ -1,10 +1,12 @@
 """Never spend more than the cap, whatever is in flight.
 
-Each attempt's worst case is held before it waits or is sent; after it, the hold becomes what it cost. An attempt
-whose outcome nobody knows forfeits its hold: it counts as spent for good.
+Each attempt's worst case is held before it waits or is sent; after it, the hold becomes
+what it cost. An attempt whose outcome nobody knows forfeits its hold: it counts as
+spent for good.
 
-What became of an attempt is known by whoever sends it, and told in its `Hold`: a cancellation may come while it waits
-below, while it is out, or after its answer came, and looks the same every time.
+What became of an attempt is known by whoever sends it, and told in its `Hold`: a
+cancellation may come while it waits below, while it is out, or after its answer came,
+and looks the same every time.
 """
 
 from __future__ import annotations
@@ -36,7 +38,8 @@ class BudgetStore(Protocol):
     async def hold(self, amount: Pico, worst: Pico) -> Hold:
         """Set *amount* aside, waiting if it may fit later; raises `BudgetExhausted`.
 
-        *worst* is the most that the attempt can cost; a strict budget asks for all of it.
+        *worst* is the most that the attempt can cost; a strict budget asks for all of
+        it.
         """
         ...
 
@@ -77,7 +80,9 @@ class InputBounds(Protocol):
         ...
 
     def refuted(self, call: Call, tokens: int) -> bool:
-        """Whether *tokens* of input, counted by the API for its bill, pass the bound of *call*; then no more counts."""
+        """Whether *tokens* of input, counted by the API for its bill, pass the bound of
+        *call*; then no more counts.
+        """
         ...
 
 
@@ -86,7 +91,9 @@ Count = Callable[[Call], Awaitable[int | None]]
 
 
 class Budget:
-    """Authorise, then settle, release or forfeit: exactly one of them, for every attempt and every way it ends."""
+    """Authorise, then settle, release or forfeit: exactly one of them, for every
+    attempt and every way it ends.
+    """
 
     def __init__(
         self,
@@ -98,14 +105,17 @@ class Budget:
         tighter: InputCounter | None = None,
         pool_of: Callable[[str], str] = str,
     ) -> None:
-        """*usual*: hold what attempts usually cost instead of the worst case. *tighter*: see there."""
+        """*usual*: hold what attempts usually cost instead of the worst case.
+        *tighter*: see there.
+        """
         self._purse = purse
         self._worst = worst
         self._emit = emit
         self._usual = usual
         self._tighter = tighter
         self._waits = BudgetWaitReporter(pool_of, emit)
-        # Mutable: whether it was told that an answer cost more than its worst case, and which caps are full.
+        # Mutable: whether it was told that an answer cost more than its worst case, and
+        # which caps are full.
         self._told = False
         self._full: set[str] = set()
 
@@ -125,7 +135,11 @@ class Budget:
         try:
             return call, await self._hold(call)
         except BudgetExhausted as error:
-            smaller = await self._tighter.tightened(call, error.left, self._amount) if self._tighter else None
+            smaller = (
+                await self._tighter.tightened(call, error.left, self._amount)
+                if self._tighter
+                else None
+            )
             if smaller is None:
                 self._tell_full(error)
                 raise
@@ -170,22 +184,27 @@ class Budget:
             self._told = True
             self._emit(
                 Notice(
-                    f"an answer of {call.model} cost ${usd_text(reply.cost)}, more than its worst case,"
-                    f" ${usd_text(hold.worst)}: please report it; the difference counts against the cap"
+                    f"an answer of {call.model} cost ${usd_text(reply.cost)}, more than its "
+                    f"worst case,"
+                    f" ${usd_text(hold.worst)}: please report it; the difference counts against "
+                    f"the cap"
                 )
             )
 
 
 class BudgetWaitReporter:
-    """Tells that rows of a pool wait for money, once that lasts: of one row at a time, as long as any does.
+    """Tells that rows of a pool wait for money, once that lasts: of one row at a time,
+    as long as any does.
 
-    What they wait for is what requests in flight hold, here or in other runs: nobody can say how long that takes.
+    What they wait for is what requests in flight hold, here or in other runs: nobody
+    can say how long that takes.
     """
 
     def __init__(self, pool_of: Callable[[str], str], emit: Emit) -> None:
         self._pool_of = pool_of
         self._emit = emit
-        # Mutable: by pool, the calls whose wait lasts, by their identity and in order; the first was told of.
+        # Mutable: by pool, the calls whose wait lasts, by their identity and in order;
+        # the first was told of.
         self._lasting: dict[str, dict[int, Call]] = {}
 
     def begins(self, call: Call) -> asyncio.TimerHandle:
@@ -221,13 +240,15 @@ class BudgetWaitReporter:
 
 
 class UsualCost:
-    """The share of its worst case that 95 in 100 attempts stay below, by model and rule, and a tenth more.
+    """The share of its worst case that 95 in 100 attempts stay below, by model and
+    rule, and a tenth more.
 
     All of it until twenty answers are known.
     """
 
     def __init__(self) -> None:
-        # Mutable, changed by `learn` only: the shares of the last answers, in order of arrival and of size.
+        # Mutable, changed by `learn` only: the shares of the last answers, in order of
+        # arrival and of size.
         self._recent: defaultdict[tuple[str, str], deque[float]] = defaultdict(deque)
         self._sorted: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
 
@@ -249,12 +270,15 @@ class UsualCost:
 
 
 class InputCounter:
-    """Has the input counted where only its bound, one token a byte, keeps a call from fitting under the cap.
+    """Has the input counted where only its bound, one token a byte, keeps a call from
+    fitting under the cap.
 
     Counts are free and have a limit of their own, far above one after the other.
     """
 
-    def __init__(self, count: Count, bounds: InputBounds, *, waits: SleepsUntilDrain, emit: Emit) -> None:
+    def __init__(
+        self, count: Count, bounds: InputBounds, *, waits: SleepsUntilDrain, emit: Emit
+    ) -> None:
         self._count = count
         self._bounds = bounds
         self._turn = FifoTurn(waits)
@@ -262,10 +286,16 @@ class InputCounter:
         # Mutable: whether it was told that counts are used.
         self._told = False
 
-    async def tightened(self, call: Call, left: Pico, amount: Callable[[Call], Pico]) -> Call | None:
-        """*call* with a smaller bound, under which what it needs may fit into *left*; None where there is none."""
+    async def tightened(
+        self, call: Call, left: Pico, amount: Callable[[Call], Pico]
+    ) -> Call | None:
+        """*call* with a smaller bound, under which what it needs may fit into *left*;
+        None where there is none.
+        """
         async with self._turn:
-            hoped = self._bounds.hoped(call)  # in our turn: the count before may have taught something
+            hoped = self._bounds.hoped(
+                call
+            )  # in our turn: the count before may have taught something
             if hoped is None or amount(hoped) > left:
                 return None
             try:
@@ -281,7 +311,11 @@ class InputCounter:
     def check(self, call: Call, reply: Reply) -> None:
         """Learn from the bill whether counts can be trusted."""
         if self._bounds.refuted(call, reply.usage.total_input):
-            self._emit(Notice("a request had more input than was counted before: no more counts are relied on"))
+            self._emit(
+                Notice(
+                    "a request had more input than was counted before: no more counts are relied on"
+                )
+            )
 
     def _tell(self) -> None:
         if not self._told:

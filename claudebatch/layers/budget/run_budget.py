@@ -1,4 +1,6 @@
-"""The cap of one run: money is set aside before anything is sent, as with a payment card."""
+"""The cap of one run: money is set aside before anything is sent, as with a payment
+card.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +15,28 @@ from claudebatch.core.errors import BudgetExhausted
 class RunBudget:
     """Never more than *cap* spent, held and forfeited together, whatever is in flight.
 
-    A hold that does not fit now but may once others are settled waits its turn, first come, first served. One that
-    can never fit is refused with `BudgetExhausted`.
+    A hold that does not fit now but may once others are settled waits its turn, first
+    come, first served. One that can never fit is refused with `BudgetExhausted`.
 
-    Holds may be smaller than the worst case of their attempts. Then the worst cases of all that is in flight, together
-    with what is spent, stay within *cap* and *overshoot*: that is the most by which the cap can be passed.
+    Holds may be smaller than the worst case of their attempts. Then the worst cases of
+    all that is in flight, together with what is spent, stay within *cap* and
+    *overshoot*: that is the most by which the cap can be passed.
     """
 
     def __init__(
-        self, cap: Pico | None, *, spent: Pico, overshoot: Pico = 0, waits: SleepsUntilDrain | None = None
+        self,
+        cap: Pico | None,
+        *,
+        spent: Pico,
+        overshoot: Pico = 0,
+        waits: SleepsUntilDrain | None = None,
     ) -> None:
         """*spent* in earlier sessions; *waits* are those that the end of the run ends."""
         self._cap = cap
         self._most = None if cap is None else cap + overshoot
         self._waits = waits or Drain()
-        # Mutable, changed by the methods below only. `_worst` is what is held, at its worst case.
+        # Mutable, changed by the methods below only. `_worst` is what is held, at its
+        # worst case.
         self._spent = spent
         self._held = 0
         self._worst = 0
@@ -44,7 +53,9 @@ class RunBudget:
         return self._spent
 
     async def hold(self, amount: Pico, worst: Pico) -> Hold:
-        """Set *amount* aside; raises `BudgetExhausted` when it can never fit under the cap."""
+        """Set *amount* aside; raises `BudgetExhausted` when it can never fit under the
+        cap.
+        """
         hold = Hold(amount, worst)
         if not self._possible(hold):
             raise self._exhausted(hold)
@@ -57,7 +68,9 @@ class RunBudget:
     def settle(self, hold: Hold, cost: Pico) -> None:
         """The attempt cost *cost*; the rest of the hold is free again."""
         if hold.ended:
-            raise RuntimeError("a hold was ended twice")  # a bug: the cap would be wrong from here on
+            raise RuntimeError(
+                "a hold was ended twice"
+            )  # a bug: the cap would be wrong from here on
         hold.ended = True
         self._spent += cost
         self._put_back(hold)
@@ -122,7 +135,8 @@ class RunBudget:
     def _exhausted(self, hold: Hold) -> BudgetExhausted:
         left = (self._cap or 0) - self._spent
         return BudgetExhausted(
-            f"the next request may cost up to ${usd_text(hold.worst)}, and {left_of('the cap', left)}",
+            f"the next request may cost up to ${usd_text(hold.worst)}, and "
+            f"{left_of('the cap', left)}",
             needed=self._spent + hold.worst,
             left=left,
             limit=self._cap or 0,
@@ -130,5 +144,11 @@ class RunBudget:
 
 
 def left_of(cap: str, left: Pico) -> str:
-    """How much is *left* of a cap, in words; below 0 where it was lowered under what had been spent."""
-    return f"${usd_text(left)} of {cap} is left" if left >= 0 else f"{cap} is passed already, by ${usd_text(-left)}"
+    """How much is *left* of a cap, in words; below 0 where it was lowered under what
+    had been spent.
+    """
+    return (
+        f"${usd_text(left)} of {cap} is left"
+        if left >= 0
+        else f"{cap} is passed already, by ${usd_text(-left)}"
+    )

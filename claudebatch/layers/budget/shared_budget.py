@@ -1,8 +1,10 @@
-"""Caps that a run shares with others: its share of them is taken on disk first, then spent from memory.
+"""Caps that a run shares with others: its share of them is taken on disk first, then
+spent from memory.
 
-What a run has taken is an allotment. Holds are drawn from it without I/O while it suffices; what the waiting ones lack
-is asked for in one transaction, and what is not needed is given back when others may be waiting for it: so the many
-processes of a machine never pass a cap together, and none of them sits on money that it does not use.
+What a run has taken is an allotment. Holds are drawn from it without I/O while it
+suffices; what the waiting ones lack is asked for in one transaction, and what is not
+needed is given back when others may be waiting for it: so the many processes of a
+machine never pass a cap together, and none of them sits on money that it does not use.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ Answer = TypeVar("Answer")
 _FIRST_WAIT_S = 0.02
 _LONGEST_WAIT_S = 1.0
 _IDLE_S = 1.0
-"""So often others are told what was spent, and get back what is not needed: they may be waiting to hear of it."""
+"""So often others are told what was spent, and get back what is not needed: they may be
+waiting to hear of it.
+"""
 _BETWEEN_SETTLING_S = 2.0
 _TOLD_AFTER_S = 5.0
 
@@ -46,7 +50,9 @@ class WakeableWaits(Protocol):
 
 
 class SharedBudget:
-    """A run's own budget, and its hand in the caps of *book*. A hold counts for the UTC day on which it was drawn."""
+    """A run's own budget, and its hand in the caps of *book*. A hold counts for the UTC
+    day on which it was drawn.
+    """
 
     def __init__(
         self,
@@ -60,7 +66,9 @@ class SharedBudget:
         flush: Callable[[], Awaitable[None]],
         settle_dead: Callable[[list[str]], None],
     ) -> None:
-        """*flush* has what is spent written as spent; *settle_dead* settles those of some runs that have died."""
+        """*flush* has what is spent written as spent; *settle_dead* settles those of
+        some runs that have died.
+        """
         self._own = own
         self._book = book
         self._today = today
@@ -71,7 +79,8 @@ class SharedBudget:
         self._settle_dead = settle_dead
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="caps")
         self._bell = WakeUp()
-        # Mutable, touched by the event loop only: what is taken, who waits, who serves them, and why nobody is served.
+        # Mutable, touched by the event loop only: what is taken, who waits, who serves
+        # them, and why nobody is served.
         self._allotment = Allotment()
         self._waiting: deque[tuple[Hold, asyncio.Future[None]]] = deque()
         self._clerk: asyncio.Task[None] | None = None
@@ -86,7 +95,9 @@ class SharedBudget:
         self._tell(await self._ask(lambda: self._book.uses(self._today())))
 
     async def hold(self, amount: Pico, worst: Pico) -> Hold:
-        """Set *amount* aside of the run's own cap and *worst* of the others; raises `BudgetExhausted`."""
+        """Set *amount* aside of the run's own cap and *worst* of the others; raises
+        `BudgetExhausted`.
+        """
         hold = await self._own.hold(amount, worst)
         try:
             await self._draw(hold)
@@ -112,14 +123,18 @@ class SharedBudget:
         self.settle(hold, hold.worst)
 
     async def close(self, *, clear: bool) -> None:
-        """Give back what is left. *clear*: the ledger has heard of everything that was spent."""
+        """Give back what is left. *clear*: the ledger has heard of everything that was
+        spent.
+        """
         if self._clerk is not None:
             self._clerk.cancel()
             await asyncio.wait([self._clerk])
         try:
             if not clear:
                 await self._give_back(self._allotment.free())
-            with suppress(sqlite3.Error):  # what was spent since the last look; not worth an error at the end
+            with suppress(
+                sqlite3.Error
+            ):  # what was spent since the last look; not worth an error at the end
                 await self.begin()
             await self._ask(lambda: self._book.close(clear=clear))
         finally:
@@ -144,7 +159,9 @@ class SharedBudget:
             raise
 
     def _hand_out(self) -> Hold | None:
-        """Serve those who wait from what is there, in their order; returns the first that cannot be served."""
+        """Serve those who wait from what is there, in their order; returns the first
+        that cannot be served.
+        """
         while self._waiting:
             hold, turn = self._waiting[0]
             if not turn.done():
@@ -177,7 +194,11 @@ class SharedBudget:
         except StopRun as failure:
             self._fail(failure)
         except (sqlite3.Error, OSError) as error:
-            self._fail(JournalFailed(f"the caps in the spend ledger cannot be kept: {error}", fix="mend the disk"))
+            self._fail(
+                JournalFailed(
+                    f"the caps in the spend ledger cannot be kept: {error}", fix="mend the disk"
+                )
+            )
 
     async def _serve(self) -> None:
         """Get those who wait what they lack, until nobody waits."""
@@ -187,7 +208,8 @@ class SharedBudget:
             if not taken.amount and self._blocked_since is not None:
                 wait_s = await self._blocked(head, taken, wait_s)
             elif not taken.amount:
-                # What is ours to give goes back first: somebody may need just that, and we then the whole.
+                # What is ours to give goes back first: somebody may need just that, and
+                # we then the whole.
                 self._blocked_since = self._now()
                 await self._flush()
                 await self._give_back(self._allotment.free())
@@ -211,8 +233,12 @@ class SharedBudget:
         return taken
 
     async def _blocked(self, head: Hold, taken: CapsTaken, wait_s: float) -> float:
-        """Refuse what can never fit; wait a while for what may. Returns how long to wait the next time."""
-        short = next((use for use in taken.uses if self._gone(use, taken) + head.worst > use.cap.limit), None)
+        """Refuse what can never fit; wait a while for what may. Returns how long to
+        wait the next time.
+        """
+        short = next(
+            (use for use in taken.uses if self._gone(use, taken) + head.worst > use.cap.limit), None
+        )
         if short is not None:
             self._refuse(head, short.cap, self._gone(short, taken))
             return _FIRST_WAIT_S
@@ -235,7 +261,12 @@ class SharedBudget:
             await self._ask(lambda: self._settle_dead(holders))
             if holders and not self._told and now - (self._blocked_since or now) >= _TOLD_AFTER_S:
                 self._told = True
-                self._emit(Notice("waiting for money that other runs hold under the same cap (claudebatch runs list)"))
+                self._emit(
+                    Notice(
+                        "waiting for money that other runs hold under the same cap (claudebatch "
+                        "runs list)"
+                    )
+                )
 
     async def _give_back(self, amounts: Mapping[str, Pico]) -> None:
         for day, amount in amounts.items():
@@ -244,7 +275,9 @@ class SharedBudget:
             await self._ask(lambda: self._book.give_back(amounts))
 
     def _gone(self, use: CapUse, taken: CapsTaken) -> Pico:
-        """What is gone of a cap for good, with what this run has spent and the ledger has yet to hear of."""
+        """What is gone of a cap for good, with what this run has spent and the ledger
+        has yet to hear of.
+        """
         return use.gone + self._allotment.unheard(taken.own, *use.cap.days(self._today()))
 
     def _tell(self, taken: CapsTaken) -> None:
@@ -263,7 +296,10 @@ class SharedBudget:
 
 def _exhausted(hold: Hold, cap: SharedCap, gone: Pico) -> BudgetExhausted:
     left = cap.limit - gone
-    when = {"day": " or run the same command tomorrow (days are UTC)", "month": " or run it again next month"}
+    when = {
+        "day": " or run the same command tomorrow (days are UTC)",
+        "month": " or run it again next month",
+    }
     name = f"the cap of {'the ' if cap.tag is None else ''}{cap.name}"
     return BudgetExhausted(
         f"the next request may cost up to ${usd_text(hold.worst)}, and {left_of(name, left)}",

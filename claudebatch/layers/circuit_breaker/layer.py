@@ -1,4 +1,6 @@
-"""A pool that keeps failing is left alone, and asked again now and then by a few probes."""
+"""A pool that keeps failing is left alone, and asked again now and then by a few
+probes.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ BreakerVerdict: TypeAlias = Literal["served", "slow", "failed"]
 _LOOK_AGAIN_S = 1.0
 # Rows that fail one after the other without an end take no memory for it.
 _ROWS_REMEMBERED = 10_000
-# Calls out that are no older may still be served. An outage is seen this much later at most.
+# Calls out that are no older may still be served. An outage is seen this much later at
+# most.
 _YOUNG_S = 5.0
 _AT = itemgetter(0)
 
@@ -35,22 +38,30 @@ class BreakerPolicy:
     minimum_calls: int = 20
     failure_rate: float = 0.5
     slow_call: float = 0.9
-    """A call is slow from this share of its deadline on, which grows with the longest answer that the row allows."""
+    """A call is slow from this share of its deadline on, which grows with the longest
+    answer that the row allows.
+    """
     slow_call_rate: float = 1.0
     """Calls that were slow or failed. The default says: not one that was neither."""
     window_s: float = 30.0
-    """Older calls say nothing any more, unless there are fewer than the minimum without them."""
+    """Older calls say nothing any more, unless there are fewer than the minimum without
+    them.
+    """
     wait_open_s: float = 10.0
     probes: int = 3
 
     @property
     def window_calls(self) -> int:
-        """The window's size: `minimum_calls` failures in a row reach the rate, however good the time before was."""
+        """The window's size: `minimum_calls` failures in a row reach the rate, however
+        good the time before was.
+        """
         return max(self.minimum_calls, int(self.minimum_calls / self.failure_rate))
 
     @property
     def bad_rows(self) -> int:
-        """So many rows must have failed before the pool is to blame: one alone may be the cause itself."""
+        """So many rows must have failed before the pool is to blame: one alone may be
+        the cause itself.
+        """
         return min(2, self.minimum_calls)
 
 
@@ -85,7 +96,9 @@ class _Window:
 
     def is_bad(self) -> bool:
         policy, calls, failed = self._policy, len(self._calls), self._verdicts["failed"]
-        too_many = failed >= policy.failure_rate * calls or self.bad >= policy.slow_call_rate * calls
+        too_many = (
+            failed >= policy.failure_rate * calls or self.bad >= policy.slow_call_rate * calls
+        )
         return too_many and calls >= policy.minimum_calls and len(self._bad_rows) >= policy.bad_rows
 
     def _too_long(self, now: float) -> bool:
@@ -105,8 +118,9 @@ class _Window:
 class Breaker:
     """The state machine of one pool; knows neither clock nor network.
 
-    Open, it admits nobody; after a wait one probe, and one more after each further wait that brings no news of it.
-    Once a probe was served the others may go at once. All of them must be served before it closes.
+    Open, it admits nobody; after a wait one probe, and one more after each further wait
+    that brings no news of it. Once a probe was served the others may go at once. All of
+    them must be served before it closes.
     """
 
     def __init__(self, policy: BreakerPolicy, *, now: float) -> None:
@@ -114,20 +128,24 @@ class Breaker:
         # Mutable, changed by the methods below only.
         self.state: BreakerState = "closed"
         self._generation = 0
-        # The same calls in the order in which they came back, and in that in which they began; see `_is_bad`.
+        # The same calls in the order in which they came back, and in that in which they
+        # began; see `_is_bad`.
         self._by_return, self._by_start = _Window(policy), _Window(policy)
         # Closed: how many calls are out, by when they began.
         self._out: Counter[float] = Counter()
         self._probe_at = now
         self._probes_out = self._probes_won = 0
-        # When the last served call began, and when each row last failed (-inf: while others were served).
+        # When the last served call began, and when each row last failed (-inf: while
+        # others were served).
         self._good_at = -math.inf
         self._failing: dict[int, float] = {}
         self.served_at = now
         """When the pool last served anything."""
 
     def admits(self, now: float) -> Ticket | None:
-        """Ask to send now: a ticket to give back with the outcome, or None while the pool is left alone."""
+        """Ask to send now: a ticket to give back with the outcome, or None while the
+        pool is left alone.
+        """
         if self.state == "closed":
             self._out[now] += 1
             return Ticket(self._generation, now)
@@ -148,7 +166,9 @@ class Breaker:
         return 0.0 if self._probes_won else max(0.0, self._probe_at - now)
 
     def record(self, ticket: Ticket, verdict: BreakerVerdict, now: float, row: int) -> None:
-        """A call came back. One that was admitted before the last change of state decides nothing any more."""
+        """A call came back. One that was admitted before the last change of state
+        decides nothing any more.
+        """
         rows_own = self._is_rows_own(verdict, ticket.began, now, row)
         if verdict != "failed":
             self.served_at = now
@@ -162,12 +182,14 @@ class Breaker:
         else:
             self._by_return.add(verdict, now, now, row)
             self._by_start.add(verdict, ticket.began, now, row)
-            # Its own call must be a bad one: a good one is no reason to leave the pool alone.
+            # Its own call must be a bad one: a good one is no reason to leave the pool
+            # alone.
             if verdict != "served" and self._is_bad(now):
                 self._open(now)
 
     def forget(self, ticket: Ticket, *, sent: bool) -> None:
-        """A call came back and says nothing about the pool (called off, refused for its own fault, rate limited).
+        """A call came back and says nothing about the pool (called off, refused for its
+        own fault, rate limited).
 
         One that was never *sent* makes room for another probe at once.
         """
@@ -180,9 +202,11 @@ class Breaker:
                 self._probe_at = -math.inf
 
     def _is_rows_own(self, verdict: BreakerVerdict, began: float, now: float, row: int) -> bool:
-        """Whether a call says more of its row than of the pool: it had failed, and what others sent after was served.
+        """Whether a call says more of its row than of the pool: it had failed, and what
+        others sent after was served.
 
-        Without this, bad rows that are all that is left at the end of a run would look like an outage, for ever.
+        Without this, bad rows that are all that is left at the end of a run would look
+        like an outage, for ever.
         """
         again = self._failing.pop(row, math.inf) < self._good_at
         if verdict == "failed":
@@ -211,13 +235,17 @@ class Breaker:
     def _is_bad(self, now: float) -> bool:
         """Whether the pool fails now, in whichever order its last calls are looked at.
 
-        As they come back, time-outs are all that is left at the end of a run, though they tell of the moment ten
-        minutes ago when they were sent. As they began, the last ones seem to fail: failures are the first to come back.
-        At the beginning they are all that has come back: more must have failed than are out and may still be served.
+        As they come back, time-outs are all that is left at the end of a run, though
+        they tell of the moment ten minutes ago when they were sent. As they began, the
+        last ones seem to fail: failures are the first to come back. At the beginning
+        they are all that has come back: more must have failed than are out and may
+        still be served.
         """
         if not (self._by_return.is_bad() and self._by_start.is_bad()):
             return False
-        return self._by_return.bad >= sum(n for began, n in self._out.items() if began > now - _YOUNG_S)
+        return self._by_return.bad >= sum(
+            n for began, n in self._out.items() if began > now - _YOUNG_S
+        )
 
     def _open(self, now: float) -> None:
         self._probe_at = now + self._policy.wait_open_s
@@ -234,7 +262,8 @@ class Breaker:
 class CircuitBreaker:
     """One breaker per pool, asked before every attempt and told of every outcome.
 
-    back    told the pool's name when its breaker has closed again, so that its pace can start gently
+    back    told the pool's name when its breaker has closed again, so that its pace can
+    start gently
     """
 
     def __init__(
@@ -264,10 +293,14 @@ class CircuitBreaker:
         ticket = breaker.admits(moment)
         self._tell(pool, breaker, before)
         if ticket is None:
-            raise CircuitOpen(pool, retry_after=breaker.opens_in(moment), open_for_s=moment - breaker.served_at)
+            raise CircuitOpen(
+                pool, retry_after=breaker.opens_in(moment), open_for_s=moment - breaker.served_at
+            )
         return await self._watch(pool, breaker, ticket, call, call_next)
 
-    async def _watch(self, pool: str, breaker: Breaker, ticket: Ticket, call: Call, call_next: Handler) -> Reply:
+    async def _watch(
+        self, pool: str, breaker: Breaker, ticket: Ticket, call: Call, call_next: Handler
+    ) -> Reply:
         try:
             reply = await call_next(call)
         except AttemptError as error:
@@ -283,8 +316,11 @@ class CircuitBreaker:
         self._record(pool, breaker, ticket, "slow" if slow else "served", call)
         return reply
 
-    def _record(self, pool: str, breaker: Breaker, ticket: Ticket, verdict: BreakerVerdict, call: Call) -> None:
-        # Not the state in which the call was admitted: many calls out must not tell one opening many times.
+    def _record(
+        self, pool: str, breaker: Breaker, ticket: Ticket, verdict: BreakerVerdict, call: Call
+    ) -> None:
+        # Not the state in which the call was admitted: many calls out must not tell one
+        # opening many times.
         before = breaker.state
         breaker.record(ticket, verdict, self._now(), call.row)
         self._tell(pool, breaker, before)

@@ -1,6 +1,8 @@
-"""When a model cannot serve, the next one of its chain does; when none can for now, the row waits.
+"""When a model cannot serve, the next one of its chain does; when none can for now, the
+row waits.
 
-Above the response cache, so that every candidate is simply a call with one model: one key, one pool, one price.
+Above the response cache, so that every candidate is simply a call with one model: one
+key, one pool, one price.
 """
 
 from __future__ import annotations
@@ -11,24 +13,34 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from claudebatch.core.domain import Call, Reply
-from claudebatch.core.errors import ApiUnavailable, AttemptError, BudgetExhausted, CircuitOpen, NotServed
+from claudebatch.core.errors import (
+    ApiUnavailable,
+    AttemptError,
+    BudgetExhausted,
+    CircuitOpen,
+    NotServed,
+)
 from claudebatch.core.events import Emit, FellBack
 from claudebatch.core.handler import Handler
 
-# After a pool reopens, waiting rows come back spread over this share of the wait, not all at once.
+# After a pool reopens, waiting rows come back spread over this share of the wait, not
+# all at once.
 _SPREAD = 0.5
 _SHORTEST_WAIT_S = 0.05
 
 FallbackEnd: TypeAlias = Reply | AttemptError | BudgetExhausted
-"""How one model of a chain ended that did not settle the row: an unwanted answer, or why there is none."""
+"""How one model of a chain ended that did not settle the row: an unwanted answer, or
+why there is none.
+"""
 
 
 class Fallback:
     """Tries a call's models in the order of its route.
 
-    hop           re-maps a call to another model; raises `NotServed` when that cannot be done
-    unwanted      stop reasons of answers that the next model is asked to better; where none does, the first one stays
-    max_outage_s  no model of the chain has served anything for this long: `ApiUnavailable` stops the run
+    hop           re-maps a call to another model; raises `NotServed` when that cannot
+    be done unwanted      stop reasons of answers that the next model is asked to
+    better; where none does, the first one stays max_outage_s  no model of the chain has
+    served anything for this long: `ApiUnavailable` stops the run
     """
 
     def __init__(
@@ -92,14 +104,18 @@ class Fallback:
         return await self._settle(call, ends, call_next)
 
     async def _settle(self, call: Call, ends: list[FallbackEnd], call_next: Handler) -> Reply:
-        """What becomes of a row that no model of its chain has served as it should; *ends* in the chain's order."""
+        """What becomes of a row that no model of its chain has served as it should;
+        *ends* in the chain's order.
+        """
         for end in ends:
-            # An answer that is paid for and was not bettered: nothing is waited for, not even a pool that is only shut.
+            # An answer that is paid for and was not bettered: nothing is waited for,
+            # not even a pool that is only shut.
             if isinstance(end, Reply):
                 return _with_history(end, ends)
         for model, end in zip((call.model, *call.route.fallbacks), ends, strict=False):
             if isinstance(end, AttemptError) and end.handed_over:
-                # Nobody could take it over: with no chain behind it, the retry waits for its turn after all.
+                # Nobody could take it over: with no chain behind it, the retry waits
+                # for its turn after all.
                 alone = replace(call, route=replace(call.route, fallbacks=()))
                 if model == call.model:
                     return await call_next(alone)
@@ -108,7 +124,8 @@ class Fallback:
 
 
 def _another_may_help(error: AttemptError | BudgetExhausted) -> bool:
-    # A model whose worst case does not fit under the cap is passed by: the next one may be cheaper.
+    # A model whose worst case does not fit under the cap is passed by: the next one may
+    # be cheaper.
     return isinstance(error, NotServed | BudgetExhausted) or error.unavailable
 
 
@@ -119,7 +136,9 @@ def _reason(end: FallbackEnd) -> str:
 
 
 def _with_history(reply: Reply, ends: list[FallbackEnd]) -> Reply:
-    """*reply*, the row's answer, with why the first model's was not, and with what all answers of the row cost."""
+    """*reply*, the row's answer, with why the first model's was not, and with what all
+    answers of the row cost.
+    """
     others = [end for end in ends if isinstance(end, Reply) and end is not reply]
     return replace(
         reply,
@@ -130,8 +149,9 @@ def _with_history(reply: Reply, ends: list[FallbackEnd]) -> Reply:
 
 
 def _most_hopeful(failures: list[AttemptError | BudgetExhausted]) -> AttemptError | BudgetExhausted:
-    # A pool that is only shut for now will open again: then the row has not failed, it waits for the first to open.
-    # The chain is only out for as long as none of its pools has served anything.
+    # A pool that is only shut for now will open again: then the row has not failed, it
+    # waits for the first to open. The chain is only out for as long as none of its
+    # pools has served anything.
     shut = [error for error in failures if isinstance(error, CircuitOpen)]
     if shut:
         return CircuitOpen(

@@ -1,9 +1,12 @@
-"""Our picture of one of the API's token buckets: never ahead of it, and as close behind as its headers allow.
+"""Our picture of one of the API's token buckets: never ahead of it, and as close behind
+as its headers allow.
 
-The API refills each limit without a pause up to a capacity that it does not tell (a minute's allowance, or a
-second's), and refuses what does not fit. The picture is a token bucket of the same rate that starts empty, so it
-holds less than the API's as long as both take the same at the same time: what it grants is never refused. When
-an answer states what remains, the distance between the two is known, and all but a reserve is closed.
+The API refills each limit without a pause up to a capacity that it does not tell (a
+minute's allowance, or a second's), and refuses what does not fit. The picture is a
+token bucket of the same rate that starts empty, so it holds less than the API's as long
+as both take the same at the same time: what it grants is never refused. When an answer
+states what remains, the distance between the two is known, and all but a reserve is
+closed.
 """
 
 from __future__ import annotations
@@ -15,24 +18,36 @@ from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot, PeakLevels
 from claudebatch.layers.rate_limit.safety_margin import SafetyMargin
 
 _ROOM_S = 0.5
-"""Seconds of allowance that may be saved up blindly: half of the smallest bucket that the API is said to use ("60 RPM
-might be enforced as 1 request per second")."""
+"""Seconds of allowance that may be saved up blindly: half of the smallest bucket that
+the API is said to use ("60 RPM might be enforced as 1 request per second").
+"""
 RESERVE_S = 0.5
-"""How far behind the API's bucket ours stays once that is known: late packets and small errors come out of this."""
+"""How far behind the API's bucket ours stays once that is known: late packets and small
+errors come out of this.
+"""
 BLIND_MARGIN = 0.015
-"""How much slower than the stated rate we are where no header shows the distance, so that jitter adds up to nothing."""
+"""How much slower than the stated rate we are where no header shows the distance, so
+that jitter adds up to nothing.
+"""
 _KNOWN_FROM = 4
-"""Headers count in steps (one request, 1,000 tokens); a bucket that never shows this many of them tells us nothing."""
+"""Headers count in steps (one request, 1,000 tokens); a bucket that never shows this
+many of them tells us nothing.
+"""
 _SPREAD_FROM_S = 1.0
 _SPREAD_S = 5.0
-"""What is saved up at the API beyond `_SPREAD_FROM_S` is spent over about `_SPREAD_S`: headers may be some seconds old,
-and usage must not jump."""
+"""What is saved up at the API beyond `_SPREAD_FROM_S` is spent over about `_SPREAD_S`:
+headers may be some seconds old, and usage must not jump.
+"""
 _GRAIN_S = 0.005
-"""Levels that differ by less are one and the same when the highest of a time is looked for."""
+"""Levels that differ by less are one and the same when the highest of a time is looked
+for.
+"""
 _LONGEST_S = 60.0
 """No limit is published that would save up more than a minute."""
 _HASTE = 1.04
-"""Departures may catch up on the rate by this factor and no faster: after a pause, no second sees a stampede."""
+"""Departures may catch up on the rate by this factor and no faster: after a pause, no
+second sees a stampede.
+"""
 _CATCH_UP_S = 0.05
 """A departure that a busy loop delayed by up to this much loses no pace."""
 _CALM_S = 60.0
@@ -40,7 +55,9 @@ _CALM_S = 60.0
 
 
 class BucketMirror:
-    """*per_minute* units a minute. Levels are in units, moments and waits in seconds of one monotonic clock."""
+    """*per_minute* units a minute. Levels are in units, moments and waits in seconds of
+    one monotonic clock.
+    """
 
     def __init__(
         self,
@@ -57,18 +74,23 @@ class BucketMirror:
         known_from: int = _KNOWN_FROM,
         blind_margin: float = BLIND_MARGIN,
     ) -> None:
-        """*level*: units in it to begin with. *step*: the headers' `remaining` is a multiple of this. *room_s*: seconds
-        of allowance that it may hold at least. *spaced*: departures never bunch. *shared*: what others take may be
-        learned. *share*: as in `set_rate`. *reserve_s*: how far it stays behind the API's once that is known.
-        *known_from*: it is once headers have shown so many steps. *blind_margin*: of the rate, until then."""
+        """*level*: units in it to begin with. *step*: the headers' `remaining` is a
+        multiple of this. *room_s*: seconds of allowance that it may hold at least.
+        *spaced*: departures never bunch. *shared*: what others take may be learned.
+        *share*: as in `set_rate`. *reserve_s*: how far it stays behind the API's once
+        that is known. *known_from*: it is once headers have shown so many steps.
+        *blind_margin*: of the rate, until then.
+        """
         self._blind_margin = blind_margin
         self._step = step
         self._known_from = known_from * step
-        # Requests left are counted down, tokens left are rounded to the nearest thousand.
+        # Requests left are counted down, tokens left are rounded to the nearest
+        # thousand.
         self._rounding = step / 2 if step > 1 else 0.0
         self._spaced = spaced
         self._shared = shared
-        # Mutable, changed by the methods below only. The level may be negative: what was taken and not refilled yet.
+        # Mutable, changed by the methods below only. The level may be negative: what
+        # was taken and not refilled yet.
         self._per_s = per_minute / 60
         self._share = share
         self._trust = SafetyMargin(reserve_s=reserve_s, room_s=room_s, least_room_s=_ROOM_S)
@@ -83,7 +105,8 @@ class BucketMirror:
         self._others = OtherConsumers(now)
         self._last = (now, 0.0)
         self._peaks = PeakLevels()
-        # As if it could hold any amount and headers had never moved it; the most of that; the most that the API held.
+        # As if it could hold any amount and headers had never moved it; the most of
+        # that; the most that the API held.
         self._unbound = self._most_unbound = 0.0
         self._most_held = 0.0
 
@@ -99,14 +122,18 @@ class BucketMirror:
 
     @property
     def known(self) -> bool:
-        """Whether headers have shown enough to tell how far behind the API's bucket this one is."""
+        """Whether headers have shown enough to tell how far behind the API's bucket
+        this one is.
+        """
         return self._most_seen >= self._known_from
 
     @property
     def surely(self) -> float:
         """Units that it surely holds when it is full."""
         blind = self._per_s * self._trust.room_s
-        return max(blind, self._most_seen - self._rounding - self._reserve()) if self.known else blind
+        return (
+            max(blind, self._most_seen - self._rounding - self._reserve()) if self.known else blind
+        )
 
     @property
     def behind(self) -> float:
@@ -124,7 +151,9 @@ class BucketMirror:
         return self._mark()
 
     def wait_for(self, units: float, now: float) -> float:
-        """Seconds until *units* may be taken; more than it can hold may be taken alone, when the API's is full."""
+        """Seconds until *units* may be taken; more than it can hold may be taken alone,
+        when the API's is full.
+        """
         self._fill(now)
         missing, gained = min(units, self._full()) - self._level, self.gains_per_s
         filled_in = (missing / gained if gained > 0 else _LONGEST_S) if missing > 0 else 0.0
@@ -146,8 +175,10 @@ class BucketMirror:
         return self._mark()
 
     def give_back(self, units: float, now: float, mark: BucketSnapshot | None = None) -> None:
-        """Return what was taken too much; a negative number takes what was taken too little. *mark*: the API took
-        what it took then, so this may be no fuller than with the right number taken: what would run over is lost."""
+        """Return what was taken too much; a negative number takes what was taken too
+        little. *mark*: the API took what it took then, so this may be no fuller than
+        with the right number taken: what would run over is lost.
+        """
         self._fill(now)
         if units > 0:
             self._free_at -= units / (self._rate() * _HASTE)
@@ -172,10 +203,14 @@ class BucketMirror:
             self._drained_per_s = units / (now - self._at)
         self._fill(now)
         if self._most_seen < _KNOWN_FROM * self._step:
-            self._level = min(self._level, self.surely)  # what else it may hold is less than headers can say
+            self._level = min(
+                self._level, self.surely
+            )  # what else it may hold is less than headers can say
 
     def ease(self, *, room_s: float, slack: float, spaced: bool) -> None:
-        """Change *room_s* and *spaced*, and be slower than the rate by the share *slack*."""
+        """Change *room_s* and *spaced*, and be slower than the rate by the share
+        *slack*.
+        """
         self._trust.leave_room(room_s)
         self._slack, self._spaced = slack, spaced
 
@@ -184,13 +219,21 @@ class BucketMirror:
         self._trust.keep_behind(seconds)
 
     def observe(
-        self, mark: BucketSnapshot, remaining: float, now: float, *, ahead: tuple[float, float] | None = None
+        self,
+        mark: BucketSnapshot,
+        remaining: float,
+        now: float,
+        *,
+        ahead: tuple[float, float] | None = None,
     ) -> float:
-        """An answer says that *remaining* were left; returns by how much that moved the picture.
+        """An answer says that *remaining* were left; returns by how much that moved the
+        picture.
 
-        When it counted is not known: at the earliest right after its request was admitted (*mark*), at the latest now.
-        Every moment of that time gives a distance between the API's bucket and this one; the smallest is safe to close.
-        *ahead*: what was taken here and not yet there, at both ends of it; the picture is then only raised.
+        When it counted is not known: at the earliest right after its request was
+        admitted (*mark*), at the latest now. Every moment of that time gives a distance
+        between the API's bucket and this one; the smallest is safe to close. *ahead*:
+        what was taken here and not yet there, at both ends of it; the picture is then
+        only raised.
         """
         self._fill(now)
         self._see(mark, remaining)
@@ -201,7 +244,9 @@ class BucketMirror:
             self._others.moved(moved, now, rate=self._per_s)
         return moved
 
-    def _follow(self, mark: BucketSnapshot, remaining: float, now: float, ahead: tuple[float, float] | None) -> float:
+    def _follow(
+        self, mark: BucketSnapshot, remaining: float, now: float, ahead: tuple[float, float] | None
+    ) -> float:
         ahead_then, ahead_now = ahead or (0.0, 0.0)
         then = remaining - ahead_then - (mark.level + self._shifted - mark.shifted)
         latest = remaining - ahead_now - self._level
@@ -230,7 +275,9 @@ class BucketMirror:
         return units
 
     def refused(self, now: float) -> None:
-        """The API did not admit what this bucket granted: it is empty, and what was believed of it was not true."""
+        """The API did not admit what this bucket granted: it is empty, and what was
+        believed of it was not true.
+        """
         self._fill(now)
         self.shift(min(0.0, -self._level))
         self._most_seen = self._most_held = 0.0
@@ -239,8 +286,10 @@ class BucketMirror:
         self.calm(now)
 
     def set_rate(self, per_minute: float, now: float, *, share: float = 1.0) -> None:
-        """From *now* on, *per_minute* units a minute; the API's bucket holds as many seconds of it as before. *share*:
-        it is this share of what the API would allow; below 1, the rest stays for others, saved up or not."""
+        """From *now* on, *per_minute* units a minute; the API's bucket holds as many
+        seconds of it as before. *share*: it is this share of what the API would allow;
+        below 1, the rest stays for others, saved up or not.
+        """
         self._fill(now)
         self._most_seen *= per_minute / 60 / self._per_s
         self._most_held *= per_minute / 60 / self._per_s
@@ -248,8 +297,11 @@ class BucketMirror:
         self._per_s = per_minute / 60
         self._share = share
         last_at, units = self._last
-        # Had this been the rate when the last one left, no more than this could be there now.
-        self._level = min(self._level, self.surely - units + (now - last_at) * self._rate(), self.surely)
+        # Had this been the rate when the last one left, no more than this could be
+        # there now.
+        self._level = min(
+            self._level, self.surely - units + (now - last_at) * self._rate(), self.surely
+        )
 
     def _mark(self) -> BucketSnapshot:
         return BucketSnapshot(self._level, self._shifted, self._peaks.count, self._unbound)
@@ -267,12 +319,15 @@ class BucketMirror:
         self._peaks.note(min(self._level, self.surely) - self._shifted, self._per_s * _GRAIN_S)
 
     def peak_since(self, mark: BucketSnapshot, *, stale: bool = False) -> float:
-        """The highest level since then; *stale*: or since a header was true that is as old as they get."""
+        """The highest level since then; *stale*: or since a header was true that is as
+        old as they get.
+        """
         self._note_peak()
         return self._peaks.since(mark.peaks, stale=stale) + self._shifted
 
     def _may_raise(self) -> float:
-        # What we leave to others comes back as "remaining": only what was saved up before us may be spent.
+        # What we leave to others comes back as "remaining": only what was saved up
+        # before us may be spent.
         return inf if self._share >= 1 else max(0.0, self._most_seen * self._share - self._shifted)
 
     def _rate(self) -> float:
@@ -283,7 +338,9 @@ class BucketMirror:
         return min(self._most_seen / 2, self._per_s * self._trust.reserve_s)
 
     def _full(self) -> float:
-        """How far it must fill for the API's bucket to be surely full: only then that admits more than it can hold."""
+        """How far it must fill for the API's bucket to be surely full: only then that
+        admits more than it can hold.
+        """
         blind = self._per_s * self._trust.room_s
         most = max(self._most_seen, self._most_held) + self._step
         return max(blind, most - self._reserve()) if self.known else blind

@@ -1,31 +1,43 @@
-"""How many requests a pool may have in flight: as many as are put to use, fewer when the API says it is too many."""
+"""How many requests a pool may have in flight: as many as are put to use, fewer when
+the API says it is too many.
+"""
 
 from __future__ import annotations
 
 from math import inf
 
 _USED = 0.8
-"""Only who uses this share of what there is gets more: a number that nobody tried out says nothing."""
+"""Only who uses this share of what there is gets more: a number that nobody tried out
+says nothing.
+"""
 _SHRINK = 0.8
 _GROW_EVERY_S = 1.0
 _UNPROVEN = 512
-"""Answers may take half a minute, and the pace alone keeps the number small: until so many no answer is asked for."""
+"""Answers may take half a minute, and the pace alone keeps the number small: until so
+many no answer is asked for.
+"""
 _SHUT_S = 1.0
 _COOL_DOWN_S = 10.0
-"""After a refusal, answers to what was sent before it still come in; they say nothing about the new number."""
+"""After a refusal, answers to what was sent before it still come in; they say nothing
+about the new number.
+"""
 
 
 class ConcurrencyLimit:
-    """Additive increase, multiplicative decrease (D. Chiu, R. Jain, 1989), with a slow start that doubles.
+    """Additive increase, multiplicative decrease (D. Chiu, R. Jain, 1989), with a slow
+    start that doubles.
 
-    Until the API first refuses a request for being one too many, every answer adds a slot and a full house doubles once
-    a second, beyond `_UNPROVEN` only while answers come; after that a whole round of answers adds one. The slot of a
-    refused request stays shut for a moment, or until an answer makes room: else the next one would be refused at once.
+    Until the API first refuses a request for being one too many, every answer adds a
+    slot and a full house doubles once a second, beyond `_UNPROVEN` only while answers
+    come; after that a whole round of answers adds one. The slot of a refused request
+    stays shut for a moment, or until an answer makes room: else the next one would be
+    refused at once.
     """
 
     def __init__(self, start: int, most: int) -> None:
         self._most = most
-        # Mutable, changed by the methods below only. The limit grows by fractions once it was refused.
+        # Mutable, changed by the methods below only. The limit grows by fractions once
+        # it was refused.
         self._limit = float(min(start, most))
         self._doubling = True
         self._cool_until = -inf
@@ -41,7 +53,9 @@ class ConcurrencyLimit:
         return int(self._limit)
 
     def wait(self, now: float) -> float:
-        """Seconds until one more may be sent even if none comes back; `inf` when only that will help."""
+        """Seconds until one more may be sent even if none comes back; `inf` when only
+        that will help.
+        """
         if self.in_flight < self.limit:
             return max(0.0, self._shut_until - now)
         proven = self._answered_since or self._limit < _UNPROVEN
@@ -65,7 +79,9 @@ class ConcurrencyLimit:
             return
         self._answered_since = True
         if used >= _USED * self._limit:
-            self._limit = min(float(self._most), self._limit + (1.0 if self._doubling else 1.0 / self._limit))
+            self._limit = min(
+                float(self._most), self._limit + (1.0 if self._doubling else 1.0 / self._limit)
+            )
 
     def crowded(self, now: float) -> None:
         """The API refused one for being one too many."""
@@ -81,7 +97,9 @@ class ConcurrencyLimit:
             self._cool_until = now + _COOL_DOWN_S
 
     def refused_for(self, now: float) -> float:
-        """Seconds since the first such refusal after the last answer; 0 when an answer came last."""
+        """Seconds since the first such refusal after the last answer; 0 when an answer
+        came last.
+        """
         return 0.0 if self._refused_since is None else now - self._refused_since
 
     def _grow(self, by: float, now: float) -> None:

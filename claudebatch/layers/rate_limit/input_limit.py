@@ -1,8 +1,11 @@
-"""The limit of input tokens: what requests are expected to take, and what they may take while nobody knows yet.
+"""The limit of input tokens: what requests are expected to take, and what they may take
+while nobody knows yet.
 
-Estimates that earlier runs have corrected are as good as these rows are like those. Until answers tell, a second
-picture of the API's bucket counts the most that each request may take, and lets no more go than what a bucket of five
-seconds holds: none is refused when the most is the truth, and who has answers within nine seconds loses nothing by it.
+Estimates that earlier runs have corrected are as good as these rows are like those.
+Until answers tell, a second picture of the API's bucket counts the most that each
+request may take, and lets no more go than what a bucket of five seconds holds: none is
+refused when the most is the truth, and who has answers within nine seconds loses
+nothing by it.
 """
 
 from __future__ import annotations
@@ -16,7 +19,9 @@ from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
 _STEP = 1000.0
 """As in `pace`: what headers say is rounded to this."""
 _HELD_S = 4.5
-"""So many seconds of allowance are surely there at first, but for small errors: promises begin at five."""
+"""So many seconds of allowance are surely there at first, but for small errors:
+promises begin at five.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +41,8 @@ class InputLimit:
 
     def __init__(self, per_minute: float, *, now: float, share: float) -> None:
         self._expected = BucketMirror(per_minute, now=now, step=_STEP, share=share)
-        # Mutable, changed by the methods below only. The second picture is there while requests are out of which nobody
-        # knows what they take, which are counted.
+        # Mutable, changed by the methods below only. The second picture is there while
+        # requests are out of which nobody knows what they take, which are counted.
         self._surely: BucketMirror | None = None
         self._out = 0
         self._share = share
@@ -48,7 +53,9 @@ class InputLimit:
         return self._expected.per_minute
 
     def wait_for(self, tokens: float, now: float, *, most: float = 0.0) -> float:
-        """Seconds until a request may leave that is expected to take *tokens*; told *most*, no more than that."""
+        """Seconds until a request may leave that is expected to take *tokens*; told
+        *most*, no more than that.
+        """
         seconds = self._expected.wait_for(tokens, now)
         if self._surely is None:
             return seconds
@@ -95,4 +102,6 @@ class InputLimit:
             self._surely.set_rate(per_minute, now, share=share)
 
     def _full(self, now: float) -> BucketMirror:
-        return BucketMirror(self.per_minute, now=now, level=inf, room_s=_HELD_S, share=self._share, shared=False)
+        return BucketMirror(
+            self.per_minute, now=now, level=inf, room_s=_HELD_S, share=self._share, shared=False
+        )

@@ -1,4 +1,6 @@
-"""No 429s: every attempt waits for its turn in its pool, and a 429 that comes all the same halts the whole pool."""
+"""No 429s: every attempt waits for its turn in its pool, and a 429 that comes all the
+same halts the whole pool.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,8 @@ from claudebatch.core.events import ConcurrencyChanged, Emit, LimitsSeen, Waitin
 from claudebatch.core.handler import Handler
 from claudebatch.layers.rate_limit.limiter import ExpectedUsage, MustWait
 
-# Without a `retry-after`, a pool that met a 429 waits this long: a tenth of a minute refills a tenth of a bucket.
+# Without a `retry-after`, a pool that met a 429 waits this long: a tenth of a minute
+# refills a tenth of a bucket.
 _PAUSE_S = 5.0
 
 # Past the end of the patience, not on it.
@@ -78,7 +81,9 @@ class LimiterPool(Protocol[BookingT]):
         ...
 
     def watch(self, booking: BookingT) -> AnswerTracker | None:
-        """Who wants to see the answer grow; None: nobody. Not awaited: an answer grows many times a second."""
+        """Who wants to see the answer grow; None: nobody. Not awaited: an answer grows
+        many times a second.
+        """
         ...
 
     async def settle(self, booking: BookingT, usage: Usage, limits: Limits | None) -> None:
@@ -94,7 +99,9 @@ class LimiterPool(Protocol[BookingT]):
         ...
 
     def limited_for(self) -> float:
-        """Seconds since the first 429 after the last answer; 0 when an answer came last."""
+        """Seconds since the first 429 after the last answer; 0 when an answer came
+        last.
+        """
         ...
 
 
@@ -110,7 +117,9 @@ class UsageLearner(Protocol):
         ...
 
     def learn(self, call: Call, usage: Usage, *, shown: int = 0, read: bool = False) -> None:
-        """*call* took *usage*, for an answer of *shown* bytes (0: nobody knows); *read*: its input is told already."""
+        """*call* took *usage*, for an answer of *shown* bytes (0: nobody knows);
+        *read*: its input is told already.
+        """
         ...
 
 
@@ -132,7 +141,9 @@ class PausableWaits(SleepsUntilDrain, Protocol):
 
 @dataclass(slots=True)
 class _PoolQueue:
-    """Where the requests of one pool stand in line. Only the first of them looks when it may go."""
+    """Where the requests of one pool stand in line. Only the first of them looks when
+    it may go.
+    """
 
     turn: FifoTurn
     bell: WakeUp
@@ -141,9 +152,13 @@ class _PoolQueue:
 
 
 class _LiveUsage:
-    """Tells the pool, whoever expects sizes, and who stands in line, what is seen of one answer."""
+    """Tells the pool, whoever expects sizes, and who stands in line, what is seen of
+    one answer.
+    """
 
-    def __init__(self, call: Call, watcher: AnswerTracker, sizes: UsageLearner, bell: WakeUp) -> None:
+    def __init__(
+        self, call: Call, watcher: AnswerTracker, sizes: UsageLearner, bell: WakeUp
+    ) -> None:
         self._call = call
         self._watcher = watcher
         self._sizes = sizes
@@ -157,7 +172,9 @@ class _LiveUsage:
         return self._watcher.heard
 
     def shown(self, usage: Usage) -> int:
-        """Bytes of text that came of the tokens that were not thought; 0: nobody knows how many those were."""
+        """Bytes of text that came of the tokens that were not thought; 0: nobody knows
+        how many those were.
+        """
         return 0 if self._watcher.hidden and not usage.thinking_tokens else self._watcher.shown
 
     def began(self, limits: Limits | None) -> None:
@@ -182,7 +199,9 @@ class _LiveUsage:
 
 
 class RateLimit(Generic[BookingT]):
-    """Requests of a pool leave one after the other, in the order in which they came, each when all limits allow it."""
+    """Requests of a pool leave one after the other, in the order in which they came,
+    each when all limits allow it.
+    """
 
     def __init__(
         self,
@@ -195,8 +214,9 @@ class RateLimit(Generic[BookingT]):
         rng: random.Random,
         emit: Emit,
     ) -> None:
-        """*max_pause_s*: no `retry-after` pauses a pool for longer. *max_outage_s*: nothing but 429s for longer is an
-        outage, and `ApiUnavailable` stops the run."""
+        """*max_pause_s*: no `retry-after` pauses a pool for longer. *max_outage_s*:
+        nothing but 429s for longer is an outage, and `ApiUnavailable` stops the run.
+        """
         self._pool_of = pool_of
         self._sizes = sizes
         self._waits = waits
@@ -224,9 +244,13 @@ class RateLimit(Generic[BookingT]):
             if eyes is None:
                 self._sizes.learn(call, reply.usage)
             else:
-                self._sizes.learn(call, reply.usage, shown=eyes.shown(reply.usage), read=eyes.has_read)
+                self._sizes.learn(
+                    call, reply.usage, shown=eyes.shown(reply.usage), read=eyes.has_read
+                )
             # What the head of a watched response said is no news at its end.
-            await pool.settle(booking, reply.usage, None if eyes is not None and eyes.heard else reply.limits)
+            await pool.settle(
+                booking, reply.usage, None if eyes is not None and eyes.heard else reply.limits
+            )
             return reply
         finally:
             door.bell.ring()
@@ -255,18 +279,28 @@ class RateLimit(Generic[BookingT]):
             self._emit(Waiting(pool.name, "spending paused", seconds, call.prompt.id))
             await self._waits.sleep(seconds + _MOMENT_S)
 
-    async def _failed(self, pool: LimiterPool[BookingT], booking: BookingT, error: BaseException) -> None:
+    async def _failed(
+        self, pool: LimiterPool[BookingT], booking: BookingT, error: BaseException
+    ) -> None:
         if not isinstance(error, RateLimited):
-            # An attempt that may be billed may have been counted too: what it took is not given back.
-            await pool.cancel(booking, counted=isinstance(error, AttemptError) and error.may_be_billed)
+            # An attempt that may be billed may have been counted too: what it took is
+            # not given back.
+            await pool.cancel(
+                booking, counted=isinstance(error, AttemptError) and error.may_be_billed
+            )
             return
-        # Up to a tenth longer than asked, so that many processes do not come back as one.
-        wait_s = min(error.retry_after or _PAUSE_S, self._max_pause_s) * (1 + 0.1 * self._rng.random())
+        # Up to a tenth longer than asked, so that many processes do not come back as
+        # one.
+        wait_s = min(error.retry_after or _PAUSE_S, self._max_pause_s) * (
+            1 + 0.1 * self._rng.random()
+        )
         await pool.refuse(booking, error.kind, wait_s)
         self._patience_s(pool)
 
     def _patience_s(self, pool: LimiterPool[BookingT]) -> float:
-        """Seconds until *pool* has answered nothing but 429s for too long; raises `ApiUnavailable` after that."""
+        """Seconds until *pool* has answered nothing but 429s for too long; raises
+        `ApiUnavailable` after that.
+        """
         limited_s = pool.limited_for()
         if limited_s > self._max_outage_s:
             raise ApiUnavailable(
@@ -277,7 +311,9 @@ class RateLimit(Generic[BookingT]):
 
     def _door(self, pool: LimiterPool[BookingT]) -> _PoolQueue:
         now = pool.in_force
-        door = self._doors[pool.name] = _PoolQueue(FifoTurn(self._waits), WakeUp(), (now.limits, now.in_flight))
+        door = self._doors[pool.name] = _PoolQueue(
+            FifoTurn(self._waits), WakeUp(), (now.limits, now.in_flight)
+        )
         self._emit(ConcurrencyChanged(pool.name, now.in_flight))
         return door
 

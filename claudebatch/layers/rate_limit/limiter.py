@@ -1,4 +1,6 @@
-"""When a pool's next request may leave: three limits, a gentle start, and what a 429 changes."""
+"""When a pool's next request may leave: three limits, a gentle start, and what a 429
+changes.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +22,14 @@ _OUTPUT: WaitReason = "output tokens per minute"
 _FIRST_PER_S = 10.0
 _DOUBLING_S = 0.5
 _RAMPED_S = 8.0
-"""Steep growth of usage is refused by itself (`ramp_limit_exceeded`): requests start at a few a second, and twice as
-many are let go after each `_DOUBLING_S`, until after `_RAMPED_S` the limits alone decide."""
+"""Steep growth of usage is refused by itself (`ramp_limit_exceeded`): requests start at
+a few a second, and twice as many are let go after each `_DOUBLING_S`, until after
+`_RAMPED_S` the limits alone decide.
+"""
 _BLIND_GAP_S = 1.25
-"""Under `limits: auto`, requests leave this far apart until the first answer tells the limits: 48 a minute is below
-every tier that ever was published."""
+"""Under `limits: auto`, requests leave this far apart until the first answer tells the
+limits: 48 a minute is below every tier that ever was published.
+"""
 _PROBE_GAP_S = 5.0
 """While a pool answers nothing but 429s, it is asked this often at most."""
 _SHORTEST_S = 1e-6
@@ -58,7 +63,9 @@ class ExpectedUsage:
     input_tokens: float
     output_tokens: float
     input_most: float = 0.0
-    """Tokens of input that it may take where *input_tokens* may be far too low; 0: that is not."""
+    """Tokens of input that it may take where *input_tokens* may be far too low; 0: that
+    is not.
+    """
     tokens_per_byte: float = 0.0
     """Tokens of output for each byte of an answer."""
     proven: bool = True
@@ -94,17 +101,23 @@ class PoolBooking:
 
     @property
     def watched(self) -> bool:
-        """Whether the answer is to be seen while it comes: by `began`, `read`, `showed` and `hides`."""
+        """Whether the answer is to be seen while it comes: by `began`, `read`, `showed`
+        and `hides`.
+        """
         return self.reading is not None or (self.output is not None and self.output.watched)
 
 
 class PoolLimiter:
-    """One pool's limits. Take only what `wait` lets through; give each booking back exactly once, by `settle`."""
+    """One pool's limits. Take only what `wait` lets through; give each booking back
+    exactly once, by `settle`.
+    """
 
     def __init__(self, allowance: PoolAllowance, *, now: float, cautious: bool = False, ceiling: bool = False,
                  share: float = 1.0) -> None:  # fmt: skip
-        """*cautious*: the limits are a guess until an answer states them. *ceiling*: they were chosen, and no answer
-        raises them. *share*: so much of each limit is ours to use."""
+        """*cautious*: the limits are a guess until an answer states them. *ceiling*:
+        they were chosen, and no answer raises them. *share*: so much of each limit is
+        ours to use.
+        """
         self._share = share
         self._cautious = cautious
         self._ceiling = ceiling
@@ -116,7 +129,9 @@ class PoolLimiter:
                 allowance.requests_per_minute, allowance.input_tokens_per_minute, allowance.output_tokens_per_minute
             )
         )  # fmt: skip
-        self._requests = BucketMirror(rpm, now=now, level=1.0, spaced=True, share=share) if rpm else None
+        self._requests = (
+            BucketMirror(rpm, now=now, level=1.0, spaced=True, share=share) if rpm else None
+        )
         self._input = InputLimit(itpm, now=now, share=share) if itpm else None
         self._output = OutputLimit(otpm, now=now, share=share) if otpm else None
         self._ramp_at = now if any(self.limits) else -inf
@@ -133,9 +148,12 @@ class PoolLimiter:
 
     @property
     def limits(self) -> tuple[float | None, float | None, float | None]:
-        """Requests, input and output tokens per minute in force; None where there is no limit."""
+        """Requests, input and output tokens per minute in force; None where there is no
+        limit.
+        """
         rpm, itpm, otpm = (
-            bucket.per_minute if bucket else None for bucket in (self._requests, self._input, self._output)
+            bucket.per_minute if bucket else None
+            for bucket in (self._requests, self._input, self._output)
         )
         return rpm, itpm, otpm
 
@@ -178,7 +196,8 @@ class PoolLimiter:
         )
 
     def settle(self, booking: PoolBooking, usage: Usage, limits: Limits | None, now: float) -> bool:
-        """An answer came: replace what was expected by what was counted, and learn from its headers.
+        """An answer came: replace what was expected by what was counted, and learn from
+        its headers.
 
         Returns whether the limits in force changed.
         """
@@ -192,12 +211,21 @@ class PoolLimiter:
         return limits is not None and self._learn(booking, limits, now)
 
     def began(self, booking: PoolBooking, limits: Limits | None, now: float) -> bool:
-        """A watched answer begins, and its headers are of now; leave them out when it is settled. Returns as that."""
+        """A watched answer begins, and its headers are of now; leave them out when it
+        is settled. Returns as that.
+        """
         return limits is not None and self._learn(booking, limits, now)
 
     def read(self, booking: PoolBooking, input_tokens: int, now: float) -> None:
-        """The prompt of a watched answer counted so many tokens: long before it is over."""
-        if self._input and booking.input and booking.reading is not None and not booking.reading.told:
+        """The prompt of a watched answer counted so many tokens: long before it is
+        over.
+        """
+        if (
+            self._input
+            and booking.input
+            and booking.reading is not None
+            and not booking.reading.told
+        ):
             booking.reading.told = True
             self._input.settle(booking.input, input_tokens, now)
 
@@ -212,15 +240,19 @@ class PoolLimiter:
             self._output.hides(booking.output)
 
     def cancel(self, booking: PoolBooking, now: float, *, counted: bool) -> None:
-        """No answer came; *counted*: the API may have counted its tokens all the same. The request itself is not given
-        back: whether a refused one counts is nowhere said."""
+        """No answer came; *counted*: the API may have counted its tokens all the same.
+        The request itself is not given back: whether a refused one counts is nowhere
+        said.
+        """
         if counted:
             self._return(booking, booking.need.input_tokens, booking.need.output_tokens, now)
         else:
             self._return(booking, 0, 0, now)
 
     def refused(self, booking: PoolBooking, wait_s: float, now: float) -> None:
-        """A 429: nothing leaves for *wait_s*, then one request at a time until one is answered."""
+        """A 429: nothing leaves for *wait_s*, then one request at a time until one is
+        answered.
+        """
         self.cancel(booking, now, counted=False)
         self._paused_until = max(self._paused_until, now + wait_s)
         self._limited_at = now
@@ -238,13 +270,25 @@ class PoolLimiter:
                 bucket.calm(now)
 
     def limited_for(self, now: float) -> float:
-        """Seconds since the first 429 after the last answer; 0 when an answer came last."""
+        """Seconds since the first 429 after the last answer; 0 when an answer came
+        last.
+        """
         return 0.0 if self._limited_since is None else now - self._limited_since
 
     def _return(
-        self, booking: PoolBooking, input_tokens: float, output_tokens: float, now: float, *, answered: bool = False
+        self,
+        booking: PoolBooking,
+        input_tokens: float,
+        output_tokens: float,
+        now: float,
+        *,
+        answered: bool = False,
     ) -> None:
-        if self._input and booking.input and not (booking.reading is not None and booking.reading.told):
+        if (
+            self._input
+            and booking.input
+            and not (booking.reading is not None and booking.reading.told)
+        ):
             self._input.settle(booking.input, input_tokens, now)
         if self._output and booking.output:
             self._output.settle(booking.output, output_tokens, now, answered=answered)
@@ -281,7 +325,11 @@ class PoolLimiter:
     ) -> bool:
         if bucket is None or not reading.limit:
             return False
-        ours = min(reading.limit * self._share, chosen or 0.0) if self._ceiling else reading.limit * self._share
+        ours = (
+            min(reading.limit * self._share, chosen or 0.0)
+            if self._ceiling
+            else reading.limit * self._share
+        )
         if abs(ours - bucket.per_minute) <= 1e-9 * ours:
             return False
         bucket.set_rate(ours, now, share=ours / reading.limit)

@@ -1,8 +1,10 @@
 """A pool of models that share rate limits, within one process.
 
-The decisions are those of `claudebatch.layers.rate_limit`. The last gate before a request leaves is aiolimiter's, with a period of a
-tenth of a second: were the event loop held up and a clump of requests let go at once, it would space them out again.
-It paces requests only: its waiters for tokens are served by size, so a large one starves, and it cannot give back.
+The decisions are those of `claudebatch.layers.rate_limit`. The last gate before a
+request leaves is aiolimiter's, with a period of a tenth of a second: were the event
+loop held up and a clump of requests let go at once, it would space them out again. It
+paces requests only: its waiters for tokens are served by size, so a large one starves,
+and it cannot give back.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ _SAME_SPEED = 0.1
 
 @dataclass(frozen=True, slots=True)
 class PoolState:
-    """What limits a pool now: requests, input and output tokens per minute (None: not limited), requests in flight."""
+    """What limits a pool now: requests, input and output tokens per minute (None: not
+    limited), requests in flight.
+    """
 
     limits: tuple[float | None, float | None, float | None]
     in_flight: int
@@ -41,7 +45,8 @@ class LocalTracker:
         self._pace = pace
         self._booking = booking
         self._now = now
-        # Mutable, changed by the methods below only: whether its head came, how many bytes, and whether there is more.
+        # Mutable, changed by the methods below only: whether its head came, how many
+        # bytes, and whether there is more.
         self.heard = False
         self.shown = 0
         self.hidden = False
@@ -69,7 +74,9 @@ class LocalTracker:
 class LocalPool:
     """One pool's pace and its requests in flight, shared by all lanes of this process."""
 
-    def __init__(self, name: str, pace: PoolLimiter, slots: ConcurrencyLimit, *, now: Callable[[], float]) -> None:
+    def __init__(
+        self, name: str, pace: PoolLimiter, slots: ConcurrencyLimit, *, now: Callable[[], float]
+    ) -> None:
         self.name = name
         self._pace = pace
         self._slots = slots
@@ -98,7 +105,8 @@ class LocalPool:
         """Pass the gate, right before sending."""
         top = self._pace.top_per_s
         if top is None or top * _PERIOD_S < 1:
-            return  # so slow that the pace itself leaves room enough, and nobody should wait here for long
+            # so slow that the pace itself leaves room enough, and nobody should wait here for long
+            return
         if self._gate is None or abs(top - self._gate_per_s) > _SAME_SPEED * self._gate_per_s:
             at_once = top * _PERIOD_S
             self._gate, self._gate_per_s = AsyncLimiter(at_once, at_once / top), top
@@ -109,7 +117,9 @@ class LocalPool:
         return LocalTracker(self._pace, booking, self._now) if booking.watched else None
 
     async def settle(self, booking: PoolBooking, usage: Usage, limits: Limits | None) -> None:
-        """An answer came: what was expected becomes what was counted, and what its headers say is learned."""
+        """An answer came: what was expected becomes what was counted, and what its
+        headers say is learned.
+        """
         moment = self._now()
         self._slots.free(moment, answered=True)
         self._pace.settle(booking, usage, limits, moment)
@@ -121,7 +131,9 @@ class LocalPool:
         self._pace.cancel(booking, moment, counted=counted)
 
     async def refuse(self, booking: PoolBooking, kind: LimitKind, wait_s: float) -> None:
-        """A 429 came. Too many in flight means fewer in flight; the other kinds pause the pool for *wait_s*."""
+        """A 429 came. Too many in flight means fewer in flight; the other kinds pause
+        the pool for *wait_s*.
+        """
         moment = self._now()
         if kind == "concurrency":
             self._slots.crowded(moment)
@@ -131,7 +143,9 @@ class LocalPool:
         self._slots.free(moment, answered=False)
 
     def limited_for(self) -> float:
-        """Seconds since the first 429 after the last answer; 0 when an answer came last."""
+        """Seconds since the first 429 after the last answer; 0 when an answer came
+        last.
+        """
         moment = self._now()
         return max(self._pace.limited_for(moment), self._slots.refused_for(moment))
 

@@ -1,4 +1,6 @@
-"""How much others take from a limit that we share with them, told by how often our picture of it must be moved down."""
+"""How much others take from a limit that we share with them, told by how often our
+picture of it must be moved down.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +14,17 @@ class OtherConsumers:
     """An integral controller: it rests where the picture need not be moved any more."""
 
     def __init__(self, now: float) -> None:
-        # Mutable, changed by the methods below only: the estimate, and what it is made of since the last look.
+        # Mutable, changed by the methods below only: the estimate, and what it is made
+        # of since the last look.
         self.per_s = 0.0
         """Units a second."""
         self._moved = 0.0
         self._since = now
 
     def moved(self, units: float, now: float, *, rate: float) -> None:
-        """An answer has moved the picture by *units* (often 0); *rate* is the limit's, in units a second."""
+        """An answer has moved the picture by *units* (often 0); *rate* is the limit's,
+        in units a second.
+        """
         self._moved += units
         seconds = now - self._since
         if seconds >= _LOOK_EVERY_S:

@@ -1,4 +1,6 @@
-"""The highest level since any earlier moment, for as many moments as there are requests in flight."""
+"""The highest level since any earlier moment, for as many moments as there are requests
+in flight.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +9,16 @@ from collections import deque
 from dataclasses import dataclass
 
 _STALE_S = 6.0
-"""Headers may be older than the answer that brings them: by up to this they still raise nothing that is not there."""
+"""Headers may be older than the answer that brings them: by up to this they still raise
+nothing that is not there.
+"""
 
 
 @dataclass(frozen=True, slots=True)
 class BucketSnapshot:
-    """Where the picture stood right after a booking, to hold its answer's headers against."""
+    """Where the picture stood right after a booking, to hold its answer's headers
+    against.
+    """
 
     level: float
     shifted: float
@@ -21,17 +27,21 @@ class BucketSnapshot:
 
 
 class PeakLevels:
-    """Levels in the order in which they were noted. Only those are kept that no later one reached."""
+    """Levels in the order in which they were noted. Only those are kept that no later
+    one reached.
+    """
 
     def __init__(self) -> None:
-        # Mutable, changed by `note` and `leave` only: numbers go up, levels go down; and when requests left in the last
-        # `_STALE_S`, with the count of then.
+        # Mutable, changed by `note` and `leave` only: numbers go up, levels go down;
+        # and when requests left in the last `_STALE_S`, with the count of then.
         self.count = 0
         self._kept: list[tuple[int, float]] = []
         self._left: deque[tuple[float, int]] = deque()
 
     def note(self, level: float, grain: float) -> None:
-        """Note *level*; where it is less than *grain* below the one before, that one is kept for both."""
+        """Note *level*; where it is less than *grain* below the one before, that one is
+        kept for both.
+        """
         while self._kept and self._kept[-1][1] <= level:
             self._kept.pop()
         if self._kept and self._kept[-1][1] - level < grain:
@@ -46,8 +56,9 @@ class PeakLevels:
             self._left.popleft()
 
     def since(self, count: int, *, stale: bool = False) -> float:
-        """The highest of those that were noted when `count` was this, or later; there must be one. *stale*: or when a
-        request left whose header may come only now."""
+        """The highest of those that were noted when `count` was this, or later; there
+        must be one. *stale*: or when a request left whose header may come only now.
+        """
         if stale and self._left:
             count = min(count, self._left[0][1] - 1)
         return self._kept[bisect_left(self._kept, (count,))][1]

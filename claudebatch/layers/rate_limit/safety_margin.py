@@ -1,25 +1,33 @@
-"""How much is believed of a bucket of the API: less after each refusal, and again as much when that is long ago."""
+"""How much is believed of a bucket of the API: less after each refusal, and again as
+much when that is long ago.
+"""
 
 from __future__ import annotations
 
 from math import inf
 
 _MOST_S = 8.0
-"""Every refusal doubles the reserve, up to this: headers may be older than we think, or somebody else is in a hurry."""
+"""Every refusal doubles the reserve, up to this: headers may be older than we think, or
+somebody else is in a hurry.
+"""
 _FORGIVEN_S = 300.0
-"""One refusal is forgotten after so long, of a pool that met two in all after twice as long, and so on: whatever is
-wrong for good is tried less and less often."""
+"""One refusal is forgotten after so long, of a pool that met two in all after twice as
+long, and so on: whatever is wrong for good is tried less and less often.
+"""
 _DOUBLINGS = 10
 
 
 class SafetyMargin:
-    """*reserve_s*: seconds of allowance that the picture stays behind the API's bucket. *room_s*: seconds of it that
-    may be saved up blindly; *least_room_s*: after a refusal."""
+    """*reserve_s*: seconds of allowance that the picture stays behind the API's bucket.
+    *room_s*: seconds of it that may be saved up blindly; *least_room_s*: after a
+    refusal.
+    """
 
     def __init__(self, *, reserve_s: float, room_s: float, least_room_s: float) -> None:
         self._least_room_s = least_room_s
         self._room_most_s = room_s
-        # Mutable, changed by the methods below only: refusals not yet forgotten, and all of them.
+        # Mutable, changed by the methods below only: refusals not yet forgotten, and
+        # all of them.
         self._base_s = reserve_s
         self._room_s = room_s
         self._refusals = self._in_all = 0

@@ -14,7 +14,9 @@ from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, ut
 class JournalLog:
     """Writes attempts of this session into the run's journal."""
 
-    def __init__(self, journal: Journal, *, wall: Callable[[], datetime], price_version: str = "") -> None:
+    def __init__(
+        self, journal: Journal, *, wall: Callable[[], datetime], price_version: str = ""
+    ) -> None:
         """*price_version* says which prices the session's costs are reckoned with."""
         self._journal = journal
         self._wall = wall
@@ -64,9 +66,17 @@ class JournalLog:
         )
 
     def failed(
-        self, attempt: int, error: str, *, unknown: bool, status: int | None = None, request_id: str | None = None
+        self,
+        attempt: int,
+        error: str,
+        *,
+        unknown: bool,
+        status: int | None = None,
+        request_id: str | None = None,
     ) -> None:
-        """Write down that it brought no answer; *unknown*: it may be billed all the same."""
+        """Write down that it brought no answer; *unknown*: it may be billed all the
+        same.
+        """
         intent = self._begun.pop(attempt)
         state = AttemptState.UNKNOWN if unknown else AttemptState.FAILED
         latency_ms = self._now_ms() - intent.sent_ms

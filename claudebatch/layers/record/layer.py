@@ -1,7 +1,8 @@
 """Nothing is sent that is not written down first.
 
-Below the limiter, right before the client: an attempt may wait for minutes, and a crash while it waits must not
-count as money that may be spent. Above it, intents would be written for requests that never left.
+Below the limiter, right before the client: an attempt may wait for minutes, and a crash
+while it waits must not count as money that may be spent. Above it, intents would be
+written for requests that never left.
 """
 
 from __future__ import annotations
@@ -28,9 +29,17 @@ class AttemptLog(Protocol):
         ...
 
     def failed(
-        self, attempt: int, error: str, *, unknown: bool, status: int | None = None, request_id: str | None = None
+        self,
+        attempt: int,
+        error: str,
+        *,
+        unknown: bool,
+        status: int | None = None,
+        request_id: str | None = None,
     ) -> None:
-        """Write down that it brought no answer; *unknown*: it may be billed all the same."""
+        """Write down that it brought no answer; *unknown*: it may be billed all the
+        same.
+        """
         ...
 
 
@@ -91,7 +100,9 @@ class Record:
         )
         return reply
 
-    def _failed(self, attempt: int, call: Call, pool: str, error: BaseException, worst: Pico, sent: float) -> None:
+    def _failed(
+        self, attempt: int, call: Call, pool: str, error: BaseException, worst: Pico, sent: float
+    ) -> None:
         name, unknown = _verdict(error)
         if call.hold is not None and not unknown:
             call.hold.cost = 0
@@ -121,6 +132,9 @@ def _verdict(error: BaseException) -> tuple[str, bool]:
     if isinstance(error, AttemptError):
         return error.type, error.may_be_billed
     if isinstance(error, StopRun | ClaudebatchError):
-        return type(error).__name__, False  # the account was refused, or the client could not even be made
-    # Called off, or a bug of ours: either way the request was sent, and may have been served.
+        return type(
+            error
+        ).__name__, False  # the account was refused, or the client could not even be made
+    # Called off, or a bug of ours: either way the request was sent, and may have been
+    # served.
     return "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__, True

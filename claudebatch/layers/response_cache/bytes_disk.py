@@ -1,8 +1,9 @@
-"""diskcache without pickle: text keys, bytes values, and nothing else on write or on read.
+"""diskcache without pickle: text keys, bytes values, and nothing else on write or on
+read.
 
-diskcache pickles what it does not know and unpickles what it reads (CVE-2025-69872, no fixed release). Whoever can
-write to the cache's folder could so run code. Every other mode is refused here, and so is every file path that
-leaves the folder.
+diskcache pickles what it does not know and unpickles what it reads (CVE-2025-69872, no
+fixed release). Whoever can write to the cache's folder could so run code. Every other
+mode is refused here, and so is every file path that leaves the folder.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
         return super().store(value, False, key=key)
 
     def fetch(self, mode: int, filename: str | None, value: object, read: bool) -> bytes:
-        """The bytes of one entry; refuses every mode and file path that `store` does not make."""
+        """The bytes of one entry; refuses every mode and file path that `store` does
+        not make.
+        """
         if read or mode not in (_RAW, _BINARY):
             raise RefusedEntry(f"an entry of mode {mode}")
         if mode == _RAW:
@@ -54,7 +57,9 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
             return value
         if not _lies_within(filename or ""):
             raise RefusedEntry("an entry whose file lies elsewhere")
-        descriptor = os.open(Path(self._directory, filename or ""), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(
+            Path(self._directory, filename or ""), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        )
         with os.fdopen(descriptor, "rb") as file:
             return file.read()
 
@@ -63,9 +68,13 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
         if _lies_within(file_path):
             super().remove(file_path)
 
-    def _write(self, full_path: str, iterator: Iterable[bytes], mode: str, encoding: str | None = None) -> int:
+    def _write(
+        self, full_path: str, iterator: Iterable[bytes], mode: str, encoding: str | None = None
+    ) -> int:
         private_dir(Path(full_path).parent)
-        descriptor = os.open(full_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            full_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
         with os.fdopen(descriptor, "wb") as file:
             return sum(file.write(chunk) for chunk in iterator)
 

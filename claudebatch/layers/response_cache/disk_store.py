@@ -1,8 +1,10 @@
-"""Answers kept on disk under the digest of their request, in diskcache, as bytes and nothing else.
+"""Answers kept on disk under the digest of their request, in diskcache, as bytes and
+nothing else.
 
-diskcache pickles what it does not know and unpickles on read (CVE-2025-69872). `BytesDisk` refuses every other
-mode, for keys and values, on write and on read. Every entry carries its own checksum, so a damaged or planted one
-is a miss. Any failure of the cache is a miss: it never costs a run.
+diskcache pickles what it does not know and unpickles on read (CVE-2025-69872).
+`BytesDisk` refuses every other mode, for keys and values, on write and on read. Every
+entry carries its own checksum, so a damaged or planted one is a miss. Any failure of
+the cache is a miss: it never costs a run.
 """
 
 from __future__ import annotations
@@ -35,11 +37,13 @@ _SELECT = (
     " AND (expire_time IS NULL OR expire_time > (julianday('now') - 2440587.5) * 86400)"
 )
 _SETTINGS = {
-    # No automatic culling: the default drops entries silently at 1 GiB in the middle of a write. We cull ourselves.
+    # No automatic culling: the default drops entries silently at 1 GiB in the middle of
+    # a write. We cull ourselves.
     "eviction_policy": "least-recently-stored",
     "cull_limit": 0,
     "statistics": 0,
-    # The defaults map 64 MiB and keep 32 MiB of pages: memory that grows with the cache and not with the work.
+    # The defaults map 64 MiB and keep 32 MiB of pages: memory that grows with the cache
+    # and not with the work.
     "sqlite_mmap_size": 0,
     "sqlite_cache_size": 512,
     "disk_min_file_size": _MIN_FILE_BYTES,
@@ -47,7 +51,9 @@ _SETTINGS = {
 
 
 class DiskCacheStore:
-    """The response cache's store: grouped look-ups and grouped writes in one thread, off the event loop."""
+    """The response cache's store: grouped look-ups and grouped writes in one thread,
+    off the event loop.
+    """
 
     def __init__(
         self,
@@ -66,9 +72,11 @@ class DiskCacheStore:
         self._reader: sqlite3.Connection | None = None
         self._broken = False
         self._puts = 0
-        # Mutable, touched by the event loop only: what `look_ahead` found and nobody has asked for yet.
+        # Mutable, touched by the event loop only: what `look_ahead` found and nobody
+        # has asked for yet.
         self._ahead: dict[str, bytes | None] = {}
-        # Likewise: look-aheads under way, and what was put meanwhile and they may have missed.
+        # Likewise: look-aheads under way, and what was put meanwhile and they may have
+        # missed.
         self._looking = 0
         self._put_meanwhile: set[str] = set()
         self._groups: BatchWriter[tuple[str, bytes | None]] = BatchWriter(
@@ -87,11 +95,15 @@ class DiskCacheStore:
         return await self._groups.call(work)
 
     async def look_ahead(self, keys: Sequence[str]) -> None:
-        """Fetch what is kept under *keys*, all at once, for the `get`s that will follow."""
+        """Fetch what is kept under *keys*, all at once, for the `get`s that will
+        follow.
+        """
         self._looking += 1
         try:
             if self._groups.backlog:
-                await self._groups.ask(("", None))  # it is answered when all that was put before it is written
+                await self._groups.ask(
+                    ("", None)
+                )  # it is answered when all that was put before it is written
             found = await self._groups.call(lambda: self.look_up(keys))
         finally:
             self._looking -= 1
@@ -138,8 +150,9 @@ class DiskCacheStore:
         cache = self._opened()
         puts = [(key, value) for key, value in group if value is not None]
         if puts:
-            # No `retry`: diskcache takes every error at the beginning of a transaction for a lock, and would try again
-            # for ever on a disk that is broken. For a lock SQLite itself waits.
+            # No `retry`: diskcache takes every error at the beginning of a transaction
+            # for a lock, and would try again for ever on a disk that is broken. For a
+            # lock SQLite itself waits.
             with cache.transact():
                 for key, value in puts:
                     cache.set(key, _checksum(key, value) + value, expire=self._ttl_s)
@@ -153,10 +166,14 @@ class DiskCacheStore:
     def _opened(self) -> diskcache.Cache:
         if self._cache is None:
             self._cache = _open(self._path, self._size_limit)
-            self._reader = sqlite3.connect(self._path / "cache.db", timeout=_BUSY_S, check_same_thread=False)
+            self._reader = sqlite3.connect(
+                self._path / "cache.db", timeout=_BUSY_S, check_same_thread=False
+            )
         return self._cache
 
-    def _start_anew(self, error: Exception, group: list[tuple[str, bytes | None]]) -> list[bytes | None]:
+    def _start_anew(
+        self, error: Exception, group: list[tuple[str, bytes | None]]
+    ) -> list[bytes | None]:
         # Locked or full is no damage; a damaged file answers nothing ever again.
         if isinstance(error, sqlite3.OperationalError) and "malformed" not in str(error):
             self._give_up(error)
@@ -188,7 +205,9 @@ def describe(path: Path, *, size_limit: int, ttl_s: float | None) -> CacheStats:
 
 
 def clear(path: Path) -> int:
-    """Drop every entry of the cache at *path*; returns how many there were. Raises `StorageError`."""
+    """Drop every entry of the cache at *path*; returns how many there were. Raises
+    `StorageError`.
+    """
     if not (path / "cache.db").exists():
         return 0
     cache = _open(path, 2**40)
@@ -217,8 +236,12 @@ def _move_aside(path: Path) -> Path:
     return aside
 
 
-def _find(cache: diskcache.Cache, reader: sqlite3.Connection | None, keys: list[str]) -> dict[str, bytes]:
-    """The sound entries under *keys*. One query for all: asking diskcache key by key takes three times as long."""
+def _find(
+    cache: diskcache.Cache, reader: sqlite3.Connection | None, keys: list[str]
+) -> dict[str, bytes]:
+    """The sound entries under *keys*. One query for all: asking diskcache key by key
+    takes three times as long.
+    """
     found: dict[str, bytes] = {}
     if reader is None:
         return found
@@ -227,7 +250,9 @@ def _find(cache: diskcache.Cache, reader: sqlite3.Connection | None, keys: list[
         rows = reader.execute(_SELECT.format(",".join("?" * len(some))), some)
         for key, mode, filename, value in rows:
             stored = _fetch(cache, mode, filename, value)
-            if stored is not None and stored[:_CHECKSUM_BYTES] == _checksum(key, stored[_CHECKSUM_BYTES:]):
+            if stored is not None and stored[:_CHECKSUM_BYTES] == _checksum(
+                key, stored[_CHECKSUM_BYTES:]
+            ):
                 found[key] = stored[_CHECKSUM_BYTES:]
     return found
 

@@ -1,6 +1,8 @@
-"""No answer is paid for twice: kept answers come from the store, equal requests in flight share one.
+"""No answer is paid for twice: kept answers come from the store, equal requests in
+flight share one.
 
-Above limiter and budget: a hit is free and immediate. Below the fallback: the key holds the model that answers.
+Above limiter and budget: a hit is free and immediate. Below the fallback: the key holds
+the model that answers.
 """
 
 from __future__ import annotations
@@ -16,9 +18,11 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import Draining
 from claudebatch.core.handler import Handler
 
-# Raised by one whenever the meaning of a key or of a stored value changes: old entries are then simply missed.
+# Raised by one whenever the meaning of a key or of a stored value changes: old entries
+# are then simply missed.
 KEY_VERSION = 1
-# Fields of a request that do not change its answer: who asks, how fast, and over which transport.
+# Fields of a request that do not change its answer: who asks, how fast, and over which
+# transport.
 NOT_IN_KEY = frozenset({"metadata", "service_tier", "stream"})
 
 
@@ -52,20 +56,28 @@ class CachePolicy:
         return True
 
 
-def cache_key(call: Call, *, scope: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]) -> str:
-    """The digest of everything about *call* that changes its answer, its model included.
+def cache_key(
+    call: Call, *, scope: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
+) -> str:
+    """The digest of everything about *call* that changes its answer, its model
+    included.
 
-    `call.body` is canonical JSON (sorted keys, no spaces) and holds the model, so equal requests have equal bytes.
+    `call.body` is canonical JSON (sorted keys, no spaces) and holds the model, so equal
+    requests have equal bytes.
     """
     body = call.body
     if not NOT_IN_KEY.isdisjoint(call.prompt.params):
-        # From the body, not from the prompt: a hop of the fallback chain may have had to say it differently.
-        body = encode({name: value for name, value in decode(body).items() if name not in NOT_IN_KEY})
+        # From the body, not from the prompt: a hop of the fallback chain may have had
+        # to say it differently.
+        body = encode(
+            {name: value for name, value in decode(body).items() if name not in NOT_IN_KEY}
+        )
     return hashlib.sha256(b"%d\n%b\n%b" % (KEY_VERSION, scope.encode(), body)).hexdigest()
 
 
 class ResponseCache:
-    """Answers from the store, or asks once and lets everybody with the same key share the reply.
+    """Answers from the store, or asks once and lets everybody with the same key share
+    the reply.
 
     store          None: nothing is looked up or kept
     share          whether equal requests in flight share one answer

@@ -1,7 +1,7 @@
 """Answers enter the response cache only once the run's journal has them.
 
-The other way round a crash between the two would leave an answer that costs nothing, beside an attempt of which nobody
-knows what it cost.
+The other way round a crash between the two would leave an answer that costs nothing,
+beside an attempt of which nobody knows what it cost.
 """
 
 from __future__ import annotations
@@ -24,13 +24,18 @@ class SlowCache(Protocol):
 
 
 class WriteBehind:
-    """A cache whose writes wait for the journal; those that wait are found all the same."""
+    """A cache whose writes wait for the journal; those that wait are found all the
+    same.
+    """
 
     def __init__(self, cache: SlowCache, *, after: Callable[[Callable[[], None]], None]) -> None:
-        """*after* calls what it is given once everything is written down that was handed over before."""
+        """*after* calls what it is given once everything is written down that was
+        handed over before.
+        """
         self._cache = cache
         self._after = after
-        # Mutable, touched by the event loop only: answers that the journal does not have yet.
+        # Mutable, touched by the event loop only: answers that the journal does not
+        # have yet.
         self._waiting: dict[str, bytes] = {}
 
     async def get(self, key: str) -> bytes | None:

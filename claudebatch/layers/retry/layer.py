@@ -1,6 +1,8 @@
-"""What fails for the moment is tried again, after a wait that no two clients share, and never as a storm of retries.
+"""What fails for the moment is tried again, after a wait that no two clients share, and
+never as a storm of retries.
 
-Above budget and limiter: every attempt has its own hold and counts as a request. The SDK's own retries are off.
+Above budget and limiter: every attempt has its own hold and counts as a request. The
+SDK's own retries are off.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from claudebatch.core.handler import Handler
 _SHORTEST_WAIT_S = 0.05
 # How often a retry in line looks whether answers have moved it up.
 _LOOK_AGAIN_S = 1.0
-# A retry that would stand in line for longer goes to the next model of its chain, if there is one.
+# A retry that would stand in line for longer goes to the next model of its chain, if
+# there is one.
 _PATIENCE_S = 10.0
 
 
@@ -26,19 +29,23 @@ _PATIENCE_S = 10.0
 class RetryPolicy:
     """How often and how long to wait: exponential backoff with full jitter.
 
-    Full jitter, a uniform draw between 0 and the backoff, spreads clients best for the least work (M. Brooker,
-    "Exponential Backoff And Jitter", AWS Architecture Blog, 2015).
+    Full jitter, a uniform draw between 0 and the backoff, spreads clients best for the
+    least work (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
+    2015).
     """
 
     max_attempts: int = 8
-    """Where 12 % of the attempts fail, all 8 do for one row in 20 million; 6 would for one in 300,000."""
+    """Where 12 % of the attempts fail, all 8 do for one row in 20 million; 6 would for
+    one in 300,000.
+    """
     base_s: float = 1.0
     cap_s: float = 60.0
     max_wait_s: float = 600.0
     """No `retry-after` is honoured beyond this."""
 
     def delay(self, attempt: int, error: AttemptError, rng: random.Random) -> float | None:
-        """Seconds to wait after failed attempt number *attempt* (from 1), or None to give up.
+        """Seconds to wait after failed attempt number *attempt* (from 1), or None to
+        give up.
 
         Never shorter than the API's `retry-after`.
         """
@@ -56,23 +63,28 @@ class RetryBudgetPolicy:
     share: float = 0.2
     """Retries for every answer. 12 % of failures need 0.136."""
     floor_per_s: float = 1.0
-    """Retries a second that are allowed however few answers come: without it, nobody would ever find out that they
-    come again."""
+    """Retries a second that are allowed however few answers come: without it, nobody
+    would ever find out that they come again.
+    """
     saved: float = 10.0
-    """Retries that may be saved up, and that there are at the start: enough for chance, too few for a storm."""
+    """Retries that may be saved up, and that there are at the start: enough for chance,
+    too few for a storm.
+    """
 
 
 class RetryBudget:
-    """Retries of one pool in line, first come, first served: each goes when answers or time have earned it.
+    """Retries of one pool in line, first come, first served: each goes when answers or
+    time have earned it.
 
-    A pool that fails gets little more than its first attempts, so that retries do not keep down what struggles to
-    come up. As in Finagle's `RetryBudget`, but a retry that finds the budget empty waits instead of being dropped.
+    A pool that fails gets little more than its first attempts, so that retries do not
+    keep down what struggles to come up. As in Finagle's `RetryBudget`, but a retry that
+    finds the budget empty waits instead of being dropped.
     """
 
     def __init__(self, policy: RetryBudgetPolicy, *, now: float) -> None:
         self._policy = policy
-        # Mutable, changed by the methods below only: retries earned and asked for since the beginning, and the turns
-        # of those that were not sent after all, in order.
+        # Mutable, changed by the methods below only: retries earned and asked for since
+        # the beginning, and the turns of those that were not sent after all, in order.
         self._earned = policy.saved
         self._booked = 0
         self._left: list[int] = []
@@ -93,7 +105,9 @@ class RetryBudget:
         return self._booked
 
     def wait(self, turn: int, now: float) -> float:
-        """Seconds until *turn* comes, should no answer bring it forward; 0: it has come."""
+        """Seconds until *turn* comes, should no answer bring it forward; 0: it has
+        come.
+        """
         self._earn(0.0, now)
         ahead = turn - bisect_right(self._left, turn)
         return max(0.0, (ahead - self._earned) / self._policy.floor_per_s)
@@ -109,7 +123,9 @@ class RetryBudget:
 
 
 class Retry:
-    """Tries a call again as long as its policy says so. A passing 429 does not use up an attempt or the budget."""
+    """Tries a call again as long as its policy says so. A passing 429 does not use up
+    an attempt or the budget.
+    """
 
     def __init__(
         self,
@@ -148,11 +164,14 @@ class Retry:
                 raise
             except AttemptError as error:
                 sent += 1
-                # The pool waits out a 429 for everybody; a call that met one has not had its turn yet.
+                # The pool waits out a 429 for everybody; a call that met one has not
+                # had its turn yet.
                 counts = not isinstance(error, RateLimited)
                 attempt += counts
                 delay = self._policy.delay(attempt, error, self._rng)
-                error.handed_over = delay is not None and counts and self._hands_over(call, error, budget)
+                error.handed_over = (
+                    delay is not None and counts and self._hands_over(call, error, budget)
+                )
                 if delay is None or error.handed_over:
                     error.attempts = sent
                     raise
@@ -172,7 +191,12 @@ class Retry:
 
     def _hands_over(self, call: Call, error: AttemptError, budget: RetryBudget) -> bool:
         chain = call.route.fallbacks
-        return bool(chain) and call.model != chain[-1] and error.unavailable and budget.line(self._now()) > _PATIENCE_S
+        return (
+            bool(chain)
+            and call.model != chain[-1]
+            and error.unavailable
+            and budget.line(self._now()) > _PATIENCE_S
+        )
 
     async def _turn(self, call: Call, budget: RetryBudget) -> int:
         """Wait until the budget allows one more retry, and return its turn."""
@@ -180,7 +204,9 @@ class Retry:
         try:
             while (wait_s := budget.wait(turn, self._now())) > 0:
                 if not told:
-                    self._emit(Waiting(self._pool_of(call.model), "retry budget", wait_s, call.prompt.id))
+                    self._emit(
+                        Waiting(self._pool_of(call.model), "retry budget", wait_s, call.prompt.id)
+                    )
                     told = True
                 await self._sleep(max(_SHORTEST_WAIT_S, min(wait_s, _LOOK_AGAIN_S)))
         except BaseException:

@@ -9,7 +9,13 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from claudebatch.core.domain import Call, Pico, Usage, asks_for_fast
-from claudebatch.models.prices.bundled import genai_models, genai_rates, genai_version, own_table, undated
+from claudebatch.models.prices.bundled import (
+    genai_models,
+    genai_rates,
+    genai_version,
+    own_table,
+    undated,
+)
 from claudebatch.models.prices.overrides import parse_overrides
 from claudebatch.models.prices.rates import ModelRates, UnknownPrice
 
@@ -26,8 +32,12 @@ class PriceBook:
         self._known: dict[str, ModelRates | None] = {}
 
     @classmethod
-    def load(cls, overrides: Mapping[str, Mapping[str, Any]] | None = None, *, at: datetime) -> PriceBook:
-        """The book of the moment *at* (aware). *overrides*: model → {input, …}, dollars per million tokens."""
+    def load(
+        cls, overrides: Mapping[str, Mapping[str, Any]] | None = None, *, at: datetime
+    ) -> PriceBook:
+        """The book of the moment *at* (aware). *overrides*: model → {input, …}, dollars
+        per million tokens.
+        """
         return cls(parse_overrides(overrides or {}), at=at)
 
     def rates(self, model: str) -> ModelRates:
@@ -62,24 +72,34 @@ class PriceBook:
         return tokens + usage.web_search_requests * rates.search
 
     def batch_cost(self, model: str, usage: Usage) -> Pico:
-        """What the same answer would cost out of a batch, which knows no fast mode; raises `UnknownPrice`."""
+        """What the same answer would cost out of a batch, which knows no fast mode;
+        raises `UnknownPrice`.
+        """
         rates = self.rates(model)
         tokens = rates.of(usage.total_input, None).cost(usage)
-        return _modified(tokens, batch=True, us=usage.inference_geo == "us") + usage.web_search_requests * rates.search
+        return (
+            _modified(tokens, batch=True, us=usage.inference_geo == "us")
+            + usage.web_search_requests * rates.search
+        )
 
     def worst(self, call: Call) -> Pico:
         """The most that one attempt at *call* can cost; raises `UnknownPrice`.
 
-        Input at its bound and at the dearest price that the request makes possible, output at `max_tokens`.
-        The regional surcharge is always included unless the request rules it out: a workspace can set it by default.
+        Input at its bound and at the dearest price that the request makes possible,
+        output at `max_tokens`. The regional surcharge is always included unless the
+        request rules it out: a workspace can set it by default.
         """
         model, size, body = self.rates(call.model), call.size, call.body
         tokens = max(
             size.input_bound * rates.dearest_input(body) + size.output_bound * rates.output
             for rates in model.possible(size.input_bound, fast=asks_for_fast(call))
         )
-        # Asked for, and still in the body after a hop; the body alone may hold the words elsewhere.
-        if call.prompt.params.get("inference_geo") != "global" or b'"inference_geo":"global"' not in body:
+        # Asked for, and still in the body after a hop; the body alone may hold the
+        # words elsewhere.
+        if (
+            call.prompt.params.get("inference_geo") != "global"
+            or b'"inference_geo":"global"' not in body
+        ):
             tokens = _modified(tokens, batch=False, us=True)
         return tokens + size.web_searches_bound * model.search
 
@@ -93,7 +113,8 @@ class PriceBook:
 
     @cached_property
     def version(self) -> str:
-        """Which prices these are: genai-prices' version, the day on which they were checked, and a digest of all rates.
+        """Which prices these are: genai-prices' version, the day on which they were
+        checked, and a digest of all rates.
 
         Two books with the same version give the same sums.
         """
@@ -103,13 +124,19 @@ class PriceBook:
         return f"genai-{genai_version()}/{own.checked}/{hashlib.sha256(rates.encode()).hexdigest()[:8]}"
 
     def _look_up(self, model: str) -> ModelRates | None:
-        return self._override(model) or genai_rates(model, self._at) or own_table().models.get(undated(model))
+        return (
+            self._override(model)
+            or genai_rates(model, self._at)
+            or own_table().models.get(undated(model))
+        )
 
     def _override(self, model: str) -> ModelRates | None:
         return self._overrides.get(model) or self._overrides.get(undated(model))
 
 
 def _modified(tokens: Pico, *, batch: bool, us: bool) -> Pico:
-    """*tokens*, a sum of money, halved for a batch and a tenth dearer in the US, rounded up."""
+    """*tokens*, a sum of money, halved for a batch and a tenth dearer in the US,
+    rounded up.
+    """
     numerator, denominator = (11 if us else 10), (20 if batch else 10)
     return -(-tokens * numerator // denominator)

@@ -1,4 +1,6 @@
-"""The prices that come with the program: those of `genai-prices`, and a table of our own for what it lacks."""
+"""The prices that come with the program: those of `genai-prices`, and a table of our
+own for what it lacks.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ def own_table() -> OwnTable:
     """`data/prices.json`."""
     text = Path(__file__).parents[1].joinpath("data", "prices.json").read_text(encoding="utf-8")
     raw = json.loads(text, parse_float=Decimal)
-    return OwnTable(raw["checked"], raw["checked_with_genai_prices"], parse_overrides(raw["models"]))
+    return OwnTable(
+        raw["checked"], raw["checked_with_genai_prices"], parse_overrides(raw["models"])
+    )
 
 
 def undated(model: str) -> str:
@@ -66,16 +70,22 @@ def genai_models() -> Iterator[str]:
 
 
 def genai_rates(model: str, at: datetime) -> ModelRates | None:
-    """The rates of *model* at the moment *at*; None where genai-prices has none, or says more than we can compute.
+    """The rates of *model* at the moment *at*; None where genai-prices has none, or
+    says more than we can compute.
 
-    It matches many names by how they begin; a name that is not the model's own, dated or not, would be a guess.
+    It matches many names by how they begin; a name that is not the model's own, dated
+    or not, would be a guess.
     """
-    info = next((info for info in _genai() if info.is_match(model) and undated(info.id) == undated(model)), None)
+    info = next(
+        (info for info in _genai() if info.is_match(model) and undated(info.id) == undated(model)),
+        None,
+    )
     return None if info is None else _read(info, at)
 
 
 def _genai() -> list[ModelInfo]:
-    # Heavy (0.2 s, pydantic and an HTTP client): only commands that price something pay for it.
+    # Heavy (0.2 s, pydantic and an HTTP client): only commands that price something pay
+    # for it.
     from genai_prices.data_snapshot import find_provider_by_id, get_snapshot  # noqa: PLC0415
 
     provider = find_provider_by_id(get_snapshot().providers, "anthropic")
@@ -98,7 +108,9 @@ def _read(info: ModelInfo, at: datetime) -> ModelRates | None:
 
 
 def _threshold(prices: Any) -> int | None:
-    """Where the higher rates begin; 0 where there are none, None where there is more than one such place."""
+    """Where the higher rates begin; 0 where there are none, None where there is more
+    than one such place.
+    """
     tiered = [value for value in vars(prices).values() if getattr(value, "tiers", None)]
     starts = {tier.start for value in tiered for tier in value.tiers}
     if len(starts) > 1:
@@ -107,7 +119,9 @@ def _threshold(prices: Any) -> int | None:
 
 
 def _rates(prices: Any, *, above: bool) -> Rates | None:
-    dollars = {name: _dollars(getattr(prices, key, None), above=above) for name, key in _GENAI.items()}
+    dollars = {
+        name: _dollars(getattr(prices, key, None), above=above) for name, key in _GENAI.items()
+    }
     known = {name: amount for name, amount in dollars.items() if amount is not None}
     return rates_of(known) if "input" in known and "output" in known else None
 

@@ -18,13 +18,19 @@ _TOKENS = ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read")
 _ALL = (*_TOKENS, "search", "fast", "above")
 MOST_PER_MTOK = 1_000
 MOST_PER_SEARCH = 1
-"""Far above any price there is, and low enough that no answer, however long it says it is, costs more than fits 64
-bits: the files hold pico-dollars in SQLite's integers, which end at 9.2 million dollars."""
+"""Far above any price there is, and low enough that no answer, however long it says it
+is, costs more than fits 64 bits: the files hold pico-dollars in SQLite's integers,
+which end at 9.2 million dollars.
+"""
 _FIX = "give dollars per million tokens, such as 2.50"
 
 
-def parse_overrides(raw: Mapping[str, Any], where: Callable[[str], str] = lambda key: "") -> dict[str, ModelRates]:
-    """The rates in *raw*, by model. *where* gives the `file:line` of a dotted key. Raises `ConfigError`."""
+def parse_overrides(
+    raw: Mapping[str, Any], where: Callable[[str], str] = lambda key: ""
+) -> dict[str, ModelRates]:
+    """The rates in *raw*, by model. *where* gives the `file:line` of a dotted key.
+    Raises `ConfigError`.
+    """
     return {model: _Reader(where).model(f"prices.{model}", fields) for model, fields in raw.items()}
 
 
@@ -40,8 +46,12 @@ class _Reader:
         above = self._mapping(f"{key}.above", fields.get("above", {}), (*_TOKENS, "threshold"))
         return ModelRates(
             base=self._rates(key, fields),
-            search=self._search(f"{key}.search", fields["search"]) if "search" in fields else PER_SEARCH,
-            threshold=self._threshold(f"{key}.above.threshold", above.get("threshold")) if "above" in fields else None,
+            search=self._search(f"{key}.search", fields["search"])
+            if "search" in fields
+            else PER_SEARCH,
+            threshold=self._threshold(f"{key}.above.threshold", above.get("threshold"))
+            if "above" in fields
+            else None,
             above=self._rates(f"{key}.above", above) if "above" in fields else None,
             fast=self._rates(f"{key}.fast", self._mapping(f"{key}.fast", fields["fast"], _TOKENS))
             if "fast" in fields
@@ -61,19 +71,31 @@ class _Reader:
         )
 
     def _search(self, key: str, value: Any) -> Pico:
-        return from_usd(self._amount(key, value, MOST_PER_SEARCH, "give dollars for one search, such as 0.01"))
+        return from_usd(
+            self._amount(key, value, MOST_PER_SEARCH, "give dollars for one search, such as 0.01")
+        )
 
     def _threshold(self, key: str, tokens: Any) -> int:
         if type(tokens) is not int or tokens < 1:
-            raise self._error(key, f"must be a number of tokens, got {_shown(tokens)}", "try 100000")
+            raise self._error(
+                key, f"must be a number of tokens, got {_shown(tokens)}", "try 100000"
+            )
         return tokens
 
     def _mapping(self, key: str, raw: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
         if not isinstance(raw, Mapping):
-            raise self._error(key, f"must be a mapping of prices, got {_shown(raw)}", f"give {known[0]} and {known[1]}")
+            raise self._error(
+                key,
+                f"must be a mapping of prices, got {_shown(raw)}",
+                f"give {known[0]} and {known[1]}",
+            )
         for name in raw:
             if name not in known:
-                raise self._error(f"{key}.{name}", "there is no such price", did_you_mean(str(name), known, "prices"))
+                raise self._error(
+                    f"{key}.{name}",
+                    "there is no such price",
+                    did_you_mean(str(name), known, "prices"),
+                )
         return raw
 
     def _amount(self, key: str, value: Any, most: int, fix: str) -> Decimal:

@@ -27,7 +27,9 @@ class Rates:
     output: Pico
 
     def cost(self, usage: Usage) -> Pico:
-        """What the tokens of *usage* cost, without searches, regional surcharge and the discount of a batch."""
+        """What the tokens of *usage* cost, without searches, regional surcharge and the
+        discount of a batch.
+        """
         return (
             usage.input_tokens * self.input
             + usage.ephemeral_5m_input_tokens * self.cache_write_5m
@@ -37,10 +39,16 @@ class Rates:
         )
 
     def dearest_input(self, body: bytes) -> Pico:
-        """The most that a token of input can cost, by what the request in *body* makes possible."""
+        """The most that a token of input can cost, by what the request in *body* makes
+        possible.
+        """
         if b'"cache_control"' not in body:
             return self.input
-        return max(self.input, self.cache_read, self.cache_write_1h if b'"1h"' in body else self.cache_write_5m)
+        return max(
+            self.input,
+            self.cache_read,
+            self.cache_write_1h if b'"1h"' in body else self.cache_write_5m,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +72,11 @@ class ModelRates:
         return self.base
 
     def possible(self, input_bound: int, *, fast: bool) -> tuple[Rates, ...]:
-        """All rates that may apply to a request of up to *input_bound* tokens; raises `UnknownPrice`.
+        """All rates that may apply to a request of up to *input_bound* tokens; raises
+        `UnknownPrice`.
 
-        One that asks for fast mode may be served at standard speed, and one that might pass the threshold may not.
+        One that asks for fast mode may be served at standard speed, and one that might
+        pass the threshold may not.
         """
         above = () if self.above is None or input_bound <= (self.threshold or 0) else (self.above,)
         return (self.base, *above, *((self._of_fast(),) if fast else ()))

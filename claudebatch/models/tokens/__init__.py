@@ -1,7 +1,9 @@
-"""How many tokens a request takes, told offline: what to expect, and what it cannot pass.
+"""How many tokens a request takes, told offline: what to expect, and what it cannot
+pass.
 
-`measure` gives both. The expected numbers steer the pace and the estimate; the bounds steer the budget, so they
-are true upper bounds or the request is named by `unbounded_tools`.
+`measure` gives both. The expected numbers steer the pace and the estimate; the bounds
+steer the budget, so they are true upper bounds or the request is named by
+`unbounded_tools`.
 """
 
 from claudebatch.models.tokens.size import expected_input, measure

@@ -1,7 +1,9 @@
-"""What the images and documents of a request add to it, wherever they stand: messages, tool results, documents.
+"""What the images and documents of a request add to it, wherever they stand: messages,
+tool results, documents.
 
-A document that is not plain text is bounded by the whole context window: the pages of a PDF, the content of an
-uploaded file or of a URL, and the cuts that citations make are known to the API alone.
+A document that is not plain text is bounded by the whole context window: the pages of a
+PDF, the content of an uploaded file or of a URL, and the cuts that citations make are
+known to the API alone.
 """
 
 from __future__ import annotations
@@ -67,5 +69,7 @@ class Attachments:
 
 
 def _base64_length(source: Any) -> int:
-    data = source.get("data") if isinstance(source, dict) and source.get("type") == "base64" else None
+    data = (
+        source.get("data") if isinstance(source, dict) and source.get("type") == "base64" else None
+    )
     return len(data) if isinstance(data, str) and data.isascii() else 0

@@ -1,4 +1,6 @@
-"""How many tokens an image takes, from the size that its header states. Nothing is ever decoded as an image."""
+"""How many tokens an image takes, from the size that its header states. Nothing is ever
+decoded as an image.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,9 @@ _PATCH = 28
 """Pixels on each side of the square that makes one token."""
 _HEADER_CHARS = 64
 _JPEG_CHARS = 256 * 1024
-"""A JPEG names its size after its colour profile and thumbnail; beyond this we stop looking."""
+"""A JPEG names its size after its colour profile and thumbnail; beyond this we stop
+looking.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +30,12 @@ class Pixels:
 
 
 def image_tokens(source: Any, facts: ModelFacts) -> int:
-    """Expected tokens of an image block's *source*; the model's maximum where its size cannot be seen."""
-    data = source.get("data") if isinstance(source, dict) and source.get("type") == "base64" else None
+    """Expected tokens of an image block's *source*; the model's maximum where its size
+    cannot be seen.
+    """
+    data = (
+        source.get("data") if isinstance(source, dict) and source.get("type") == "base64" else None
+    )
     pixels = image_size(data) if isinstance(data, str) else None
     return facts.image_tokens_max if pixels is None else patches(pixels, facts)
 
@@ -42,7 +50,9 @@ def patches(image: Pixels, facts: ModelFacts) -> int:
 
 
 def image_size(data: str) -> Pixels | None:
-    """The size that a base64 PNG, GIF, WebP or JPEG states; None when it states none that makes sense."""
+    """The size that a base64 PNG, GIF, WebP or JPEG states; None when it states none
+    that makes sense.
+    """
     head = _decode(data, _HEADER_CHARS)
     for magic, read in _READERS.items():
         if head.startswith(magic):
@@ -72,12 +82,17 @@ def _gif(head: bytes) -> Pixels | None:
 def _webp(head: bytes) -> Pixels | None:
     match head[12:16]:
         case b"VP8X":
-            return Pixels(int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1)
+            return Pixels(
+                int.from_bytes(head[24:27], "little") + 1, int.from_bytes(head[27:30], "little") + 1
+            )
         case b"VP8L":
             bits = int.from_bytes(head[21:25], "little")
             return Pixels((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
         case b"VP8 ":
-            width, height = int.from_bytes(head[26:28], "little"), int.from_bytes(head[28:30], "little")
+            width, height = (
+                int.from_bytes(head[26:28], "little"),
+                int.from_bytes(head[28:30], "little"),
+            )
             return Pixels(width & 0x3FFF, height & 0x3FFF)
     return None
 

@@ -13,14 +13,19 @@ from claudebatch.models.tokens.tools import NO_TOOLS, tool_size
 
 _REQUEST_BYTES = 60
 _MESSAGE_BYTES = 28
-"""JSON around the text of a request and of each message: sent, but not counted as text."""
+"""JSON around the text of a request and of each message: sent, but not counted as text.
+"""
 _REQUEST_TOKENS = 4
 _MESSAGE_TOKENS = 4
 _FRAME_BOUND = 256
-"""Above one token per byte of JSON: what the API adds to every request, such as the note on how to think."""
+"""Above one token per byte of JSON: what the API adds to every request, such as the
+note on how to think.
+"""
 _SCHEMA_TOKENS = 130
 _SCHEMA_BOUND = 1_000
-"""The note that comes with `output_config.format`; the schema itself is part of the body."""
+"""The note that comes with `output_config.format`; the schema itself is part of the
+body.
+"""
 
 USUAL_ANSWER = 400
 """Output tokens of a usual answer without thinking."""
@@ -28,12 +33,15 @@ _THINKING_ANSWER = {"low": 300, "medium": 500, "high": 800, "xhigh": 1_600, "max
 """The same with the thinking before it, by effort."""
 
 
-def measure(params: Mapping[str, Any], body: bytes, facts: ModelFacts, *, expected_output: int | None = None) -> Size:
-    """The size of the request *params*, whose canonical JSON is *body*, for the model of *facts*.
+def measure(
+    params: Mapping[str, Any], body: bytes, facts: ModelFacts, *, expected_output: int | None = None
+) -> Size:
+    """The size of the request *params*, whose canonical JSON is *body*, for the model
+    of *facts*.
 
-    A byte-level tokenizer never makes more tokens than there are bytes, and JSON never shortens text, so the body's
-    length bounds its text, once it is as long as Unicode can make it. `expected_output` replaces the guess at the
-    answer's length.
+    A byte-level tokenizer never makes more tokens than there are bytes, and JSON never
+    shortens text, so the body's length bounds its text, once it is as long as Unicode
+    can make it. `expected_output` replaces the guess at the answer's length.
     """
     tools = tool_size(params, facts) if "tools" in params else NO_TOOLS
     attached = Attachments(params, facts) if b'"image"' in body or b'"document"' in body else None
@@ -42,8 +50,12 @@ def measure(params: Mapping[str, Any], body: bytes, facts: ModelFacts, *, expect
     if expected_output is None:
         expected_output = _usual_output(params, facts)
     return Size(
-        input_tokens=_expected(params, body, facts, attached) + tools.tokens + schema * _SCHEMA_TOKENS,
-        input_bound=_bound(body, facts, attached, tools.bound + schema * _SCHEMA_BOUND, tools.rounds),
+        input_tokens=_expected(params, body, facts, attached)
+        + tools.tokens
+        + schema * _SCHEMA_TOKENS,
+        input_bound=_bound(
+            body, facts, attached, tools.bound + schema * _SCHEMA_BOUND, tools.rounds
+        ),
         output_tokens=min(max_tokens, expected_output),
         output_bound=max_tokens,
         web_searches_bound=tools.web_searches,
@@ -55,7 +67,9 @@ def expected_input(params: Mapping[str, Any], body: bytes, facts: ModelFacts) ->
     return measure(params, body, facts, expected_output=0).input_tokens
 
 
-def _expected(params: Mapping[str, Any], body: bytes, facts: ModelFacts, attached: Attachments | None) -> int:
+def _expected(
+    params: Mapping[str, Any], body: bytes, facts: ModelFacts, attached: Attachments | None
+) -> int:
     messages = len(params.get("messages") or ())
     not_text = _REQUEST_BYTES + messages * _MESSAGE_BYTES
     tokens = _REQUEST_TOKENS + messages * _MESSAGE_TOKENS
@@ -65,8 +79,12 @@ def _expected(params: Mapping[str, Any], body: bytes, facts: ModelFacts, attache
     return tokens + round(text_tokens(body, not_text, facts.tokenizer))
 
 
-def _bound(body: bytes, facts: ModelFacts, attached: Attachments | None, added: int, rounds: int) -> int:
-    """With server tools the whole window for every round; otherwise never more than the window, which is refused."""
+def _bound(
+    body: bytes, facts: ModelFacts, attached: Attachments | None, added: int, rounds: int
+) -> int:
+    """With server tools the whole window for every round; otherwise never more than the
+    window, which is refused.
+    """
     if rounds > 1:
         return facts.context_window * rounds
     if attached is not None and attached.fills_window:

@@ -1,7 +1,8 @@
 """How many tokens a piece of UTF-8 is likely to be, from its bytes alone.
 
-Anthropic publishes no tokenizer. The rates below were measured over English prose, code, JSON, German, Russian,
-Arabic, Hindi, Chinese, Japanese and emoji; a count for one language mix is usually within a quarter of the truth.
+Anthropic publishes no tokenizer. The rates below were measured over English prose,
+code, JSON, German, Russian, Arabic, Hindi, Chinese, Japanese and emoji; a count for one
+language mix is usually within a quarter of the truth.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ _MIDDLE_EASTERN_BYTES_PER_TOKEN = 2.9
 _THREE_BYTE_CHARS_PER_TOKEN = 1.05
 _FOUR_BYTE_CHARS_PER_TOKEN = 0.4
 _ACCENTED_SHARE = 200
-"""One accented letter in this many bytes makes a text European rather than English with a stray name in it."""
+"""One accented letter in this many bytes makes a text European rather than English with
+a stray name in it.
+"""
 
 _LATIN_LEADS = bytes(range(0xC2, 0xCC))
 _CYRILLIC_LEADS = bytes(range(0xCC, 0xD6))
@@ -29,12 +32,16 @@ _FOUR_BYTE_LEADS = bytes(range(0xF0, 0xF8))
 
 
 def token_ratio(known: Literal["old", "new"], wanted: Literal["old", "new"]) -> float:
-    """How many tokens of the tokenizer *wanted* one token of *known* is, in ordinary text."""
+    """How many tokens of the tokenizer *wanted* one token of *known* is, in ordinary
+    text.
+    """
     return _ASCII_PER_TOKEN[known] / _ASCII_PER_TOKEN[wanted]
 
 
 def text_tokens(text: bytes, not_text: int, tokenizer: Literal["old", "new"]) -> float:
-    """Expected tokens of *text*, of which *not_text* ASCII bytes are JSON structure or base64 and count for nothing."""
+    """Expected tokens of *text*, of which *not_text* ASCII bytes are JSON structure or
+    base64 and count for nothing.
+    """
     if text.isascii():
         return max(0, len(text) - not_text) / _ASCII_PER_TOKEN[tokenizer]
     return _mixed(text, not_text, tokenizer)
@@ -43,13 +50,15 @@ def text_tokens(text: bytes, not_text: int, tokenizer: Literal["old", "new"]) ->
 def longest(text: bytes) -> int:
     """The most bytes that *text* has in any of Unicode's forms.
 
-    The one tokenizer that Anthropic ever published brought text into that form first, in which a single character may
-    become a phrase of eighteen. Nobody says whether the present ones do.
+    The one tokenizer that Anthropic ever published brought text into that form first,
+    in which a single character may become a phrase of eighteen. Nobody says whether the
+    present ones do.
     """
     words = text.decode(errors="replace")
     if is_normalized("NFKC", words):
         return len(text)
-    # Character by character, and what would shrink as it is: never less than the whole or a part of it in any form.
+    # Character by character, and what would shrink as it is: never less than the whole
+    # or a part of it in any form.
     return len(text) + sum(
         times * max(0, len(normalize("NFKD", char).encode()) - len(char.encode()))
         for char, times in Counter(words).items()
@@ -74,5 +83,7 @@ def _mixed(text: bytes, not_text: int, tokenizer: Literal["old", "new"]) -> floa
 
 
 def _count(text: bytes, leads: bytes) -> int:
-    """How many characters begin with one of *leads*; `translate` counts at memory speed."""
+    """How many characters begin with one of *leads*; `translate` counts at memory
+    speed.
+    """
     return len(text) - len(text.translate(None, leads))

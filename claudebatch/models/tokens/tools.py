@@ -1,8 +1,10 @@
-"""What tools add to a request: hidden prompts, and a server's loop that reads the whole prompt again.
+"""What tools add to a request: hidden prompts, and a server's loop that reads the whole
+prompt again.
 
-Tools that the API itself runs (web search, web fetch, code execution, tool search) are sampled in a loop within one
-request, and every round counts the prompt anew, together with all that the tools brought in. Nothing of that is
-known beforehand, so a round is bounded by the whole context window. Only `max_uses` bounds the rounds.
+Tools that the API itself runs (web search, web fetch, code execution, tool search) are
+sampled in a loop within one request, and every round counts the prompt anew, together
+with all that the tools brought in. Nothing of that is known beforehand, so a round is
+bounded by the whole context window. Only `max_uses` bounds the rounds.
 """
 
 from __future__ import annotations
@@ -14,14 +16,20 @@ from typing import Any
 from claudebatch.models.catalog import ModelFacts
 
 UNLIMITED_USES = 100
-"""Stands in for a missing `max_uses` and bounds nothing: `unbounded_tools` names such tools, for a cap to refuse."""
+"""Stands in for a missing `max_uses` and bounds nothing: `unbounded_tools` names such
+tools, for a cap to refuse.
+"""
 
 _CLIENT_TYPES = ("bash_", "text_editor_", "memory_", "computer_", "browser_")
-"""Anthropic's own tools that the caller runs; a type we do not know is taken for a server tool, the costlier kind."""
+"""Anthropic's own tools that the caller runs; a type we do not know is taken for a
+server tool, the costlier kind.
+"""
 _CLIENT_TOOL_TOKENS = 700
 _CLIENT_TOOL_BOUND = 8_000
 _OVERHEAD_BOUND = 2_000
-"""More than twice the largest hidden tool prompt on record (804); those of the 5.5 models are not published."""
+"""More than twice the largest hidden tool prompt on record (804); those of the 5.5
+models are not published.
+"""
 _SERVER_TOOL_TOKENS = 10_000
 """A usual round of search results or a fetched page."""
 
@@ -54,12 +62,16 @@ def tool_size(params: Mapping[str, Any], facts: ModelFacts) -> ToolSize:
         tokens=overhead + client * _CLIENT_TOOL_TOKENS + len(server) * _SERVER_TOOL_TOKENS,
         bound=max(_OVERHEAD_BOUND, overhead) + client * _CLIENT_TOOL_BOUND,
         rounds=1 + sum(_uses(tool) for tool in server),
-        web_searches=sum(_uses(tool) for tool in server if str(tool["type"]).startswith("web_search")),
+        web_searches=sum(
+            _uses(tool) for tool in server if str(tool["type"]).startswith("web_search")
+        ),
     )
 
 
 def unbounded_tools(params: Mapping[str, Any]) -> list[str]:
-    """The names of the server tools that nothing bounds: under a cap they need a `max_uses`, or cannot run."""
+    """The names of the server tools that nothing bounds: under a cap they need a
+    `max_uses`, or cannot run.
+    """
     tools: Sequence[Any] = params.get("tools") or ()
     return [
         str(tool.get("name") or tool["type"])
@@ -69,8 +81,12 @@ def unbounded_tools(params: Mapping[str, Any]) -> list[str]:
 
 
 def has_server_tools(params: Mapping[str, Any]) -> bool:
-    """Whether the API itself runs one of the tools; a type that we do not know is taken for one."""
-    return any(isinstance(tool, dict) and _is_server_tool(tool) for tool in params.get("tools") or ())
+    """Whether the API itself runs one of the tools; a type that we do not know is taken
+    for one.
+    """
+    return any(
+        isinstance(tool, dict) and _is_server_tool(tool) for tool in params.get("tools") or ()
+    )
 
 
 def _is_server_tool(tool: Mapping[str, Any]) -> bool:

@@ -1,4 +1,6 @@
-"""Whether a journal is as it was written: every answer, every amount, and SQLite's own structure."""
+"""Whether a journal is as it was written: every answer, every amount, and SQLite's own
+structure.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,8 @@ from claudebatch.storage.journal.checksums import (
 
 _ATTEMPTS = f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal, body FROM attempts"
 _RESULTS = (
-    f"SELECT {', '.join(f'x.{name}' for name in RESULT_FIELDS)}, x.seal, x.n, a.attempt, r.row FROM results x"
+    f"SELECT {', '.join(f'x.{name}' for name in RESULT_FIELDS)}, x.seal, x.n, a.attempt, r.row "
+    f"FROM results x"
     " LEFT JOIN attempts a ON a.attempt = x.attempt LEFT JOIN rows r ON r.row = x.row"
 )
 
@@ -75,9 +78,13 @@ def audit(journal: sqlite3.Connection) -> JournalAudit:
 
 
 def unsound(journal: sqlite3.Connection) -> Iterator[int]:
-    """The attempts whose amounts, or other fields, are not as they were written; their answers are not looked at."""
+    """The attempts whose amounts, or other fields, are not as they were written; their
+    answers are not looked at.
+    """
     with any_text(journal):
-        for *fields, seal in journal.execute(f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal FROM attempts"):
+        for *fields, seal in journal.execute(
+            f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal FROM attempts"
+        ):
             if not fits(fields, seal, attempt_seal):
                 yield fields[0]
 

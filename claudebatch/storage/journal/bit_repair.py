@@ -1,4 +1,5 @@
-"""One changed byte in a row, found by trying: the seal says which candidate is what was written.
+"""One changed byte in a row, found by trying: the seal says which candidate is what was
+written.
 
 A seal has 128 bits, so no wrong candidate fits by chance. Nothing here needs a copy.
 """
@@ -13,13 +14,15 @@ from claudebatch.storage.journal.checksums import body_digest
 Seal: TypeAlias = Callable[[Sequence[object]], bytes]
 _BYTES = 8
 _MOST_BYTES = 1 << 14
-"""Longer texts are left to copies: every bit of them is tried, some microseconds each."""
+"""Longer texts are left to copies: every bit of them is tried, some microseconds each.
+"""
 _EVERY_VALUE_BELOW = 256
 """Of shorter ones every value of every byte."""
 
 
 def corrected(fields: Sequence[object], seal: object, seal_of: Seal) -> list[object] | None:
-    """*fields* with the one byte put right that makes *seal* theirs; None where it is not one byte.
+    """*fields* with the one byte put right that makes *seal* theirs; None where it is
+    not one byte.
 
     They are *fields* themselves where it is the seal that one byte was changed in.
     """
@@ -45,7 +48,9 @@ def _sealed(fields: Sequence[object], seal_of: Seal) -> bytes:
 
 
 def corrected_body(body: object, digest: object) -> bytes | None:
-    """*body* with the one byte put right that makes *digest* its own; None where it is not one byte."""
+    """*body* with the one byte put right that makes *digest* its own; None where it is
+    not one byte.
+    """
     if not isinstance(body, bytes):
         return None
     return next((other for other in _other_bytes(body) if body_digest(other) == digest), None)
@@ -69,7 +74,9 @@ def _other_numbers(value: int) -> Iterator[int]:
     raw = value.to_bytes(_BYTES, "big", signed=True)
     for place in range(_BYTES):
         for byte in range(256):
-            yield int.from_bytes(raw[:place] + bytes((byte,)) + raw[place + 1 :], "big", signed=True)
+            yield int.from_bytes(
+                raw[:place] + bytes((byte,)) + raw[place + 1 :], "big", signed=True
+            )
 
 
 def _other_texts(value: str) -> Iterator[str]:

@@ -1,7 +1,8 @@
-"""Checksums of answers and amounts: a bit that flips on the disk is found out, never shown and never paid for.
+"""Checksums of answers and amounts: a bit that flips on the disk is found out, never
+shown and never paid for.
 
-A seal is the first 16 bytes of the SHA-256 of a row's fields. It tells damage, not forgery: whoever can write the
-file can seal it again.
+A seal is the first 16 bytes of the SHA-256 of a row's fields. It tells damage, not
+forgery: whoever can write the file can seal it again.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ _OUTCOME = (
     "status", "request_id", "error", "simulated", "digest",
 )  # fmt: skip
 ATTEMPT_FIELDS = (*_INTENT, *_OUTCOME)
-"""The columns of `attempts` that its seal is made of, in this order; `digest` stands for the body."""
+"""The columns of `attempts` that its seal is made of, in this order; `digest` stands
+for the body.
+"""
 RESULT_FIELDS = ("row", "ok", "head", "attempt", "body", "source", "saved", "day")
 """The columns of `results` that its seal is made of."""
 
@@ -37,7 +40,9 @@ _UNTOLD = (0, 0, 1, 0, 0, 0, 0, 0, 0, None, None, None, "", 0, None, None, None,
 
 
 def body_digest(body: object) -> bytes | None:
-    """What an attempt's row says of its *body*, bytes or None; what is neither any more has no digest that fits."""
+    """What an attempt's row says of its *body*, bytes or None; what is neither any more
+    has no digest that fits.
+    """
     if not isinstance(body, bytes):
         return None if body is None else b""
     return hashlib.sha256(body).digest()[:_SEAL_BYTES]
@@ -49,19 +54,27 @@ def intent_seal(intent: AttemptIntent) -> bytes:
 
 
 def attempt_seal(fields: Sequence[object]) -> bytes:
-    """The seal of the attempt whose `ATTEMPT_FIELDS` are *fields*, as they are in the table."""
+    """The seal of the attempt whose `ATTEMPT_FIELDS` are *fields*, as they are in the
+    table.
+    """
     return hashlib.sha256(encode_in_order(fields)).digest()[:_SEAL_BYTES]
 
 
 def result_seal(fields: Sequence[object]) -> bytes:
-    """The seal of the result whose `RESULT_FIELDS` are *fields*, as they are in the table."""
+    """The seal of the result whose `RESULT_FIELDS` are *fields*, as they are in the
+    table.
+    """
     row, ok, head, attempt, body, source, saved, day = fields
     text = head if isinstance(head, bytes) else b"?"
     small = encode_in_order((row, ok, attempt, source, saved, day, len(text), body is None))
-    return hashlib.sha256(b"".join((small, text, body if isinstance(body, bytes) else b""))).digest()[:_SEAL_BYTES]
+    return hashlib.sha256(
+        b"".join((small, text, body if isinstance(body, bytes) else b""))
+    ).digest()[:_SEAL_BYTES]
 
 
-def fits(fields: Sequence[object], seal: object, seal_of: Callable[[Sequence[object]], bytes]) -> bool:
+def fits(
+    fields: Sequence[object], seal: object, seal_of: Callable[[Sequence[object]], bytes]
+) -> bool:
     """Whether *seal* is that of *fields*; never of what is no text any more."""
     try:
         return seal_of(fields) == seal
@@ -70,15 +83,22 @@ def fits(fields: Sequence[object], seal: object, seal_of: Callable[[Sequence[obj
 
 
 def damaged(journal: sqlite3.Connection, what: str) -> StorageError:
-    """What a damaged row is raised as, before anybody is shown it or it is paid for again."""
-    path = Path(journal.execute("SELECT file FROM pragma_database_list WHERE name = 'main'").fetchone()[0])
+    """What a damaged row is raised as, before anybody is shown it or it is paid for
+    again.
+    """
+    path = Path(
+        journal.execute("SELECT file FROM pragma_database_list WHERE name = 'main'").fetchone()[0]
+    )
     return StorageError(
-        f"{path}: {what} is damaged", fix=f"mend it: claudebatch runs check --repair {shlex.quote(str(path.parent))}"
+        f"{path}: {what} is damaged",
+        fix=f"mend it: claudebatch runs check --repair {shlex.quote(str(path.parent))}",
     )
 
 
 def is_sound(journal: sqlite3.Connection, attempt: int) -> bool:
-    """Whether the row of *attempt* is as it was written; of its body only the digest is looked at."""
+    """Whether the row of *attempt* is as it was written; of its body only the digest is
+    looked at.
+    """
     try:
         *fields, seal = journal.execute(f"{_ATTEMPT} WHERE attempt = ?", (attempt,)).fetchone()
     except sqlite3.Error:  # bytes that are no text any more
@@ -87,16 +107,24 @@ def is_sound(journal: sqlite3.Connection, attempt: int) -> bool:
 
 
 def reseal(journal: sqlite3.Connection, attempts: Iterable[int]) -> None:
-    """Seal *attempts* as they stand now: for whoever has changed them for a good reason."""
+    """Seal *attempts* as they stand now: for whoever has changed them for a good
+    reason.
+    """
     for attempt in attempts:
         *fields, _ = journal.execute(f"{_ATTEMPT} WHERE attempt = ?", (attempt,)).fetchone()
-        journal.execute("UPDATE attempts SET seal = ? WHERE attempt = ?", (attempt_seal(fields), attempt))
+        journal.execute(
+            "UPDATE attempts SET seal = ? WHERE attempt = ?", (attempt_seal(fields), attempt)
+        )
 
 
 def seal_all(journal: sqlite3.Connection) -> None:
     """Seal every row of a journal that had no seals, inside the caller's transaction."""
-    for attempt, body in journal.execute("SELECT attempt, body FROM attempts WHERE body IS NOT NULL"):
-        journal.execute("UPDATE attempts SET digest = ? WHERE attempt = ?", (body_digest(body), attempt))
+    for attempt, body in journal.execute(
+        "SELECT attempt, body FROM attempts WHERE body IS NOT NULL"
+    ):
+        journal.execute(
+            "UPDATE attempts SET digest = ? WHERE attempt = ?", (body_digest(body), attempt)
+        )
     reseal(journal, [attempt for (attempt,) in journal.execute("SELECT attempt FROM attempts")])
     for n, *fields in journal.execute(f"SELECT n, {', '.join(RESULT_FIELDS)} FROM results"):
         journal.execute("UPDATE results SET seal = ? WHERE n = ?", (result_seal(fields), n))

@@ -1,4 +1,6 @@
-"""Where parts of a journal lie a second time: its results file, the response cache, the spend ledger."""
+"""Where parts of a journal lie a second time: its results file, the response cache, the
+spend ledger.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +17,13 @@ from claudebatch.storage.journal.checksums import ATTEMPT_FIELDS
 
 _LEDGER = tuple(name for name in ATTEMPT_FIELDS if name not in ("simulated", "digest"))
 _ROWS = (
-    "SELECT r.row, r.id, r.key FROM rows r WHERE r.row IN (SELECT row FROM attempts WHERE attempt = :number"
+    "SELECT r.row, r.id, r.key FROM rows r WHERE r.row IN (SELECT row FROM attempts WHERE "
+    "attempt = :number"
     " UNION SELECT row FROM results WHERE attempt = :number)"
 )
-_ROW_OF_RESULT = "SELECT r.row, r.id, r.key FROM rows r JOIN results x ON x.row = r.row WHERE x.n = :number"
+_ROW_OF_RESULT = (
+    "SELECT r.row, r.id, r.key FROM rows r JOIN results x ON x.row = r.row WHERE x.n = :number"
+)
 
 LookUp = Callable[[Sequence[str]], Sequence[bytes | None]]
 """What the response cache keeps under keys."""
@@ -37,7 +42,9 @@ class FoundCopies:
         ledger: sqlite3.Connection | None,
         run: str,
     ) -> None:
-        """*output* is the run's results file, *ledger* where the run may be known as *run*."""
+        """*output* is the run's results file, *ledger* where the run may be known as
+        *run*.
+        """
         rows = [
             found
             for query, numbers in (
@@ -47,7 +54,9 @@ class FoundCopies:
             for number in numbers
             for found in journal.execute(query, {"number": number})
         ]
-        rows_of: defaultdict[str, set[int]] = defaultdict(set)  # an edited line leaves two rows of one id
+        rows_of: defaultdict[str, set[int]] = defaultdict(
+            set
+        )  # an edited line leaves two rows of one id
         for row, name, _ in rows:
             rows_of[str(name)].add(row)
         self._lines: defaultdict[int, list[bytes]] = defaultdict(list)
@@ -77,7 +86,8 @@ class FoundCopies:
         if self._ledger is None:
             return None
         found = self._ledger.execute(
-            f"SELECT {', '.join(_LEDGER)} FROM attempts WHERE run = ? AND attempt = ?", (self._run, attempt)
+            f"SELECT {', '.join(_LEDGER)} FROM attempts WHERE run = ? AND attempt = ?",
+            (self._run, attempt),
         ).fetchone()
         return None if found is None else dict(zip(_LEDGER, found, strict=True))
 

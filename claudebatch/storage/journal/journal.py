@@ -1,9 +1,11 @@
-"""Nothing is sent that is not written down first; nothing is shown that is not written down for good.
+"""Nothing is sent that is not written down first; nothing is shown that is not written
+down for good.
 
-Order, as restic keeps it: the attempt's intent with its worst case is committed, then it is sent; outcome, exact
-cost and body go into the same row in one commit; only then the output line is written. Records gather into groups:
-one commit, one fsync, some tens of records. The machine-wide ledger hears of holds before the journal and of
-settlements after it, so it may count too much for a while and never too little.
+Order, as restic keeps it: the attempt's intent with its worst case is committed, then
+it is sent; outcome, exact cost and body go into the same row in one commit; only then
+the output line is written. Records gather into groups: one commit, one fsync, some tens
+of records. The machine-wide ledger hears of holds before the journal and of settlements
+after it, so it may count too much for a while and never too little.
 """
 
 from __future__ import annotations
@@ -20,10 +22,12 @@ from claudebatch.storage.journal.statements import write_intents, write_outcomes
 
 Answer = TypeVar("Answer")
 
-# A group gathers this long: it adds some milliseconds to answers that take seconds, and makes groups of tens.
+# A group gathers this long: it adds some milliseconds to answers that take seconds, and
+# makes groups of tens.
 _LINGER_S = 0.02
 _ENOUGH = 512
-# So many results may be unwritten before finishing another one waits: it bounds memory, and what a crash re-derives.
+# So many results may be unwritten before finishing another one waits: it bounds memory,
+# and what a crash re-derives.
 _BACKLOG = 1000
 
 _READER_FIX = "run the same command again, with a reader that stays"
@@ -55,7 +59,9 @@ class LedgerSink(Protocol):
 
 
 class Journal:
-    """One run's journal while it goes on. All SQL runs in one thread; all methods are called on the event loop."""
+    """One run's journal while it goes on. All SQL runs in one thread; all methods are
+    called on the event loop.
+    """
 
     def __init__(
         self,
@@ -72,15 +78,20 @@ class Journal:
         self._ledger = ledger
         self._on_failure = on_failure
         self._rescue = rescue
-        # Mutable, and the writing thread's: outcomes that the ledger has yet to hear of, and records that could not
-        # be written and are tried again with the next ones.
+        # Mutable, and the writing thread's: outcomes that the ledger has yet to hear
+        # of, and records that could not be written and are tried again with the next
+        # ones.
         self._settled: list[AttemptRecord] = []
         self._unwritten: list[Record] = []
         self.failure: StopRun | None = None
-        """Why nothing may be sent any more. What was sent is written down all the same, wherever that is possible."""
+        """Why nothing may be sent any more. What was sent is written down all the same,
+        wherever that is possible.
+        """
         (last,) = connection.execute("SELECT coalesce(max(attempt), 0) FROM attempts").fetchone()
         self._last_attempt: int = last
-        self._groups: BatchWriter[Record] = BatchWriter(self._write, name="journal", linger_s=_LINGER_S, enough=_ENOUGH)
+        self._groups: BatchWriter[Record] = BatchWriter(
+            self._write, name="journal", linger_s=_LINGER_S, enough=_ENOUGH
+        )
 
     def next_attempt(self) -> int:
         """A number that no attempt of this run has had."""
@@ -98,18 +109,24 @@ class Journal:
         self._groups.put(outcome)
 
     def after(self, then: Callable[[], None]) -> None:
-        """Call *then* once what was handed over so far is written down, or could not be."""
+        """Call *then* once what was handed over so far is written down, or could not
+        be.
+        """
         self._groups.after(then)
 
     async def finish(self, result: ResultRecord) -> None:
-        """Write a row's result down, then its output line, soon; waits only while too much is still unwritten."""
+        """Write a row's result down, then its output line, soon; waits only while too
+        much is still unwritten.
+        """
         if self._groups.backlog > _BACKLOG:
             await self._groups.ask(result)
         else:
             self._groups.put(result)
 
     async def finish_all(self, results: Sequence[ResultRecord]) -> None:
-        """As `finish`, for many rows in one hand-over; waits while those before them are still unwritten."""
+        """As `finish`, for many rows in one hand-over; waits while those before them
+        are still unwritten.
+        """
         if results and self._groups.backlog:
             await self._groups.ask(results[0])
             results = results[1:]
@@ -124,11 +141,15 @@ class Journal:
         await self._groups.drained()
 
     async def flush_ledger(self) -> None:
-        """Have what is known to have come of attempts written into the ledger; not what is still being handed over."""
+        """Have what is known to have come of attempts written into the ledger; not what
+        is still being handed over.
+        """
         await self._groups.call(self._flush_ledger)
 
     async def close(self) -> None:
-        """Write everything handed over, tell the ledger, stop the thread. The connection stays open."""
+        """Write everything handed over, tell the ledger, stop the thread. The
+        connection stays open.
+        """
         await self._groups.drained()
         await self._groups.call(self._finish)
         await self._groups.close()
@@ -150,9 +171,13 @@ class Journal:
             self._on_failure(failure.message)
 
     def _write(self, group: list[Record]) -> list[bool]:
-        """Whether each of *group* is durable. Answers that were paid for are not given up because one write failed."""
+        """Whether each of *group* is durable. Answers that were paid for are not given
+        up because one write failed.
+        """
         may_begin = self.failure is None
-        records = self._unwritten + [record for record in group if may_begin or type(record) is not AttemptIntent]
+        records = self._unwritten + [
+            record for record in group if may_begin or type(record) is not AttemptIntent
+        ]
         try:
             self._commit(records)
         except (sqlite3.Error, OSError) as error:
@@ -188,7 +213,8 @@ class Journal:
         try:
             self._output.append([line(result.head, result.message) for result in results])
         except OSError as error:
-            # The next session shows them. A line after a lost one would be out of order: no more of them.
+            # The next session shows them. A line after a lost one would be out of
+            # order: no more of them.
             self.fail(_not_written(error))
 
     def _flush_ledger(self) -> None:

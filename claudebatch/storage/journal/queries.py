@@ -1,4 +1,6 @@
-"""What a journal says of its run as a whole, and what changes in it between two sessions."""
+"""What a journal says of its run as a whole, and what changes in it between two
+sessions.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ from dataclasses import dataclass
 
 from claudebatch.core.domain import Pico
 from claudebatch.core.result_lines import line
-from claudebatch.storage.journal.checksums import RESULT_FIELDS, body_digest, damaged, is_sound, reseal, result_seal
+from claudebatch.storage.journal.checksums import (
+    RESULT_FIELDS,
+    body_digest,
+    damaged,
+    is_sound,
+    reseal,
+    result_seal,
+)
 from claudebatch.storage.journal.schema import AttemptState
 
 
@@ -26,7 +35,8 @@ class Totals:
 def totals(connection: sqlite3.Connection) -> Totals:
     """What all sessions of this run have spent."""
     row = connection.execute(
-        "SELECT count(*), coalesce(sum(cost), 0), coalesce(sum(CASE WHEN state IN (?, ?) THEN worst END), 0),"
+        "SELECT count(*), coalesce(sum(cost), 0), coalesce(sum(CASE WHEN state IN (?, ?) THEN "
+        "worst END), 0),"
         " coalesce(sum(state IN (?, ?)), 0), coalesce(min(cost_known), 1) FROM attempts",
         (AttemptState.SENT, AttemptState.UNKNOWN, AttemptState.SENT, AttemptState.UNKNOWN),
     ).fetchone()
@@ -34,7 +44,9 @@ def totals(connection: sqlite3.Connection) -> Totals:
 
 
 def give_up_on_sent(connection: sqlite3.Connection) -> int:
-    """Attempts of a dead session without an outcome become unknown, at their worst case; returns how many."""
+    """Attempts of a dead session without an outcome become unknown, at their worst
+    case; returns how many.
+    """
     return _change(connection, AttemptState.SENT, AttemptState.UNKNOWN)
 
 
@@ -45,16 +57,20 @@ _UNDECIDED = (
 
 
 def undecided(connection: sqlite3.Connection) -> tuple[int, Pico]:
-    """(rows, worst case of their requests) of the rows without an answer that may have been billed for one."""
+    """(rows, worst case of their requests) of the rows without an answer that may have
+    been billed for one.
+    """
     query = f"SELECT count(DISTINCT a.row), coalesce(sum(a.worst), 0){_UNDECIDED}"
     rows, worst = connection.execute(query, (AttemptState.SENT, AttemptState.UNKNOWN)).fetchone()
     return rows, worst
 
 
 def leave_out_unknown(connection: sqlite3.Connection) -> int:
-    """Have `pending_rows` leave the rows of `undecided` out while *connection* is open; returns how many.
+    """Have `pending_rows` leave the rows of `undecided` out while *connection* is open;
+    returns how many.
 
-    With them go the rows whose request is the same: asking for those would ask for it again.
+    With them go the rows whose request is the same: asking for those would ask for it
+    again.
     """
     connection.execute("CREATE TEMP TABLE left_out (row INTEGER PRIMARY KEY)")
     into = f"INSERT INTO temp.left_out SELECT DISTINCT a.row{_UNDECIDED}"
@@ -67,18 +83,31 @@ def leave_out_unknown(connection: sqlite3.Connection) -> int:
 
 
 def decide_unknown(connection: sqlite3.Connection, *, billed: bool) -> int:
-    """Unknown attempts cost their worst case from now on, or nothing, because the user says so; returns how many."""
-    return _change(connection, AttemptState.UNKNOWN, AttemptState.SETTLED, cost="worst" if billed else "0")
+    """Unknown attempts cost their worst case from now on, or nothing, because the user
+    says so; returns how many.
+    """
+    return _change(
+        connection, AttemptState.UNKNOWN, AttemptState.SETTLED, cost="worst" if billed else "0"
+    )
 
 
-def _change(connection: sqlite3.Connection, before: AttemptState, after: AttemptState, *, cost: str = "cost") -> int:
+def _change(
+    connection: sqlite3.Connection, before: AttemptState, after: AttemptState, *, cost: str = "cost"
+) -> int:
     own = not connection.in_transaction
     if own:
         connection.execute("BEGIN IMMEDIATE")
-    which = [attempt for (attempt,) in connection.execute("SELECT attempt FROM attempts WHERE state = ?", (before,))]
+    which = [
+        attempt
+        for (attempt,) in connection.execute(
+            "SELECT attempt FROM attempts WHERE state = ?", (before,)
+        )
+    ]
     # What is damaged is not sealed anew: it stays found.
     sound = [attempt for attempt in which if is_sound(connection, attempt)]
-    query = f"UPDATE attempts SET state = ?, cost = {cost} WHERE state = ?"  # one of three constants
+    query = (
+        f"UPDATE attempts SET state = ?, cost = {cost} WHERE state = ?"  # one of three constants
+    )
     connection.execute(query, (after, before))
     reseal(connection, sound)
     if own:
@@ -95,7 +124,8 @@ def live_rows(connection: sqlite3.Connection) -> int:
 def drop_superseded(connection: sqlite3.Connection) -> int:
     """Forget a row's older results once it has a newer one; returns how many."""
     return connection.execute(
-        "DELETE FROM results WHERE EXISTS (SELECT 1 FROM results x WHERE x.row = results.row AND x.n > results.n)"
+        "DELETE FROM results WHERE EXISTS (SELECT 1 FROM results x WHERE x.row = results.row AND "
+        "x.n > results.n)"
     ).rowcount
 
 
@@ -126,24 +156,35 @@ def result_lines(connection: sqlite3.Connection, *, ordered: bool) -> Iterator[b
     order = "r.position" if ordered else "x.n"
     fields = ", ".join(f"x.{name}" for name in RESULT_FIELDS)
     found = connection.execute(
-        f"SELECT {fields}, x.seal, a.body, a.digest FROM results x JOIN rows r ON r.row = x.row AND r.live"
+        f"SELECT {fields}, x.seal, a.body, a.digest FROM results x JOIN rows r ON r.row = x.row "
+        f"AND r.live"
         f" LEFT JOIN attempts a ON a.attempt = x.attempt ORDER BY {order}"  # one of two constants
     )
     try:
         for *result, seal, body, digest in found:
             row, ok, head, _, own, *_ = result
             message = body if own is None else own
-            if result_seal(result) != seal or (own is None and body_digest(body) != digest) or (ok and message is None):
+            if (
+                result_seal(result) != seal
+                or (own is None and body_digest(body) != digest)
+                or (ok and message is None)
+            ):
                 raise damaged(connection, f"the result of row {row}")
             yield line(head, message)
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # bytes that are no text any more, or no row
+    except (
+        sqlite3.Error,
+        UnicodeDecodeError,
+    ) as error:  # bytes that are no text any more, or no row
         raise damaged(connection, f"a result ({error})") from error
 
 
 def unshown_answers(connection: sqlite3.Connection) -> list[tuple[int, int]]:
-    """(row, attempt) of the answers that were paid for but whose result line was never written."""
+    """(row, attempt) of the answers that were paid for but whose result line was never
+    written.
+    """
     return connection.execute(
         "SELECT a.row, max(a.attempt) FROM attempts a JOIN rows r ON r.row = a.row AND r.live"
-        " WHERE a.state = ? AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok) GROUP BY a.row",
+        " WHERE a.state = ? AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND "
+        "x.ok) GROUP BY a.row",
         (AttemptState.ANSWERED,),
     ).fetchall()

@@ -12,7 +12,9 @@ _MS_PER_DAY = 86_400_000
 
 
 class AttemptIntent(NamedTuple):
-    """An attempt that is about to be sent, at its worst case; the order of fields is that of `seals.ATTEMPT_FIELDS`."""
+    """An attempt that is about to be sent, at its worst case; the order of fields is
+    that of `seals.ATTEMPT_FIELDS`.
+    """
 
     attempt: int
     row: int
@@ -28,11 +30,15 @@ class AttemptIntent(NamedTuple):
     output_bound: int = 0
     """Its `max_tokens`."""
     id: str = ""
-    """The row's id: the journal has it in its table of rows, the spend ledger needs it told."""
+    """The row's id: the journal has it in its table of rows, the spend ledger needs it
+    told.
+    """
 
 
 class AttemptRecord(NamedTuple):
-    """What became of an attempt; the order of fields is that of the statement that writes it (`writing`)."""
+    """What became of an attempt; the order of fields is that of the statement that
+    writes it (`writing`).
+    """
 
     state: int
     cost: Pico
@@ -54,7 +60,8 @@ class AttemptRecord(NamedTuple):
     body: bytes | None
     simulated: bool
     attempt: int
-    # Not a column: what the spend ledger needs to undo the hold and to write the attempt down.
+    # Not a column: what the spend ledger needs to undo the hold and to write the
+    # attempt down.
     intent: AttemptIntent
 
 
@@ -72,7 +79,8 @@ class ResultRecord(NamedTuple):
     """What an answer would have cost that cost nothing."""
     day: str
     """The UTC day of an answer that cost nothing; empty of every other result."""
-    # Not columns: the message for the output line, wherever it is stored, and whose sums `saved` belongs to.
+    # Not columns: the message for the output line, wherever it is stored, and whose
+    # sums `saved` belongs to.
     message: bytes | None
     model: str = ""
     rule: str = ""

@@ -1,7 +1,8 @@
 """What is damaged in a journal, as it was written again; else given up, in the open.
 
-Only what a checksum confirms goes back: a copy out of the results file, the response cache or the spend ledger, or
-the row itself with one byte put right. No copy is believed because it looks the same.
+Only what a checksum confirms goes back: a copy out of the results file, the response
+cache or the spend ledger, or the row itself with one byte put right. No copy is
+believed because it looks the same.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ _MAYBE_TEXTS = frozenset({"tier", "geo", "speed", "request_id", "error"})
 _SELECT = f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal, body FROM attempts WHERE attempt = ?"
 # An answer that is not there any more, or whose row is not.
 _DANGLING = (
-    "SELECT n, row FROM results x WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.row = x.row) OR (ok AND body IS NULL"
+    "SELECT n, row FROM results x WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.row = x.row) OR "
+    "(ok AND body IS NULL"
     " AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.attempt = x.attempt AND a.body IS NOT NULL))"
 )
 _STILL_OPEN = (
@@ -93,7 +95,9 @@ def restore(journal: sqlite3.Connection, found: JournalAudit, copies: RecordCopi
     return done
 
 
-def _record(journal: sqlite3.Connection, attempt: int, copies: RecordCopies, done: RepairReport) -> int:
+def _record(
+    journal: sqlite3.Connection, attempt: int, copies: RecordCopies, done: RepairReport
+) -> int:
     """Mend the fields of an attempt; returns its number, which may be what was damaged."""
     *fields, seal, body = journal.execute(_SELECT, (attempt,)).fetchone()
     here = dict(zip(ATTEMPT_FIELDS, fields, strict=True))
@@ -107,11 +111,16 @@ def _record(journal: sqlite3.Connection, attempt: int, copies: RecordCopies, don
         done.restored += 1
         return _write(journal, attempt, mended)
     done.unsure.append(attempt)
-    return _write(journal, attempt, _at_most(here, copy or {}, body, _rows_answered(journal, attempt)))
+    return _write(
+        journal, attempt, _at_most(here, copy or {}, body, _rows_answered(journal, attempt))
+    )
 
 
 def _candidates(
-    here: Mapping[str, object], copy: Mapping[str, object] | None, body: object, copies: RecordCopies
+    here: Mapping[str, object],
+    copy: Mapping[str, object] | None,
+    body: object,
+    copies: RecordCopies,
 ) -> Iterator[list[object]]:
     digests = [body_digest(body), here["digest"]]
     if isinstance(here["row"], int):
@@ -124,7 +133,9 @@ def _candidates(
 
 
 def _rows_answered(journal: sqlite3.Connection, attempt: int) -> list[int]:
-    """The rows whose results say, under seals of their own, that *attempt* answered them."""
+    """The rows whose results say, under seals of their own, that *attempt* answered
+    them.
+    """
     query = f"SELECT {', '.join(RESULT_FIELDS)}, seal FROM results WHERE attempt = ?"
     found = journal.execute(query, (attempt,)).fetchall()
     return [fields[0] for *fields, seal in found if fits(fields, seal, result_seal)]
@@ -133,18 +144,28 @@ def _rows_answered(journal: sqlite3.Connection, attempt: int) -> list[int]:
 def _at_most(
     here: Mapping[str, object], copy: Mapping[str, object], body: object, answered: Sequence[int]
 ) -> list[object]:
-    """The fields of an attempt of which nobody knows what they were, so that no cap ever counts too little.
+    """The fields of an attempt of which nobody knows what they were, so that no cap
+    ever counts too little.
 
-    Nobody knows either which row it was for: its answer stays that of the rows *answered*, and becomes no other's.
+    Nobody knows either which row it was for: its answer stays that of the rows
+    *answered*, and becomes no other's.
     """
     mended = {name: _plain(name, value) for name, value in {**here, **copy}.items()}
-    known = [value for source in (here, copy) for name in ("cost", "worst") if _is_amount(value := source.get(name))]
+    known = [
+        value
+        for source in (here, copy)
+        for name in ("cost", "worst")
+        if _is_amount(value := source.get(name))
+    ]
     mended["worst"] = max((value for value in known if isinstance(value, int)), default=0)
     mended["cost"] = mended["worst"] if isinstance(body, bytes) else 0
     if not isinstance(body, bytes):
         mended["state"] = AttemptState.UNKNOWN
     elif answered:
-        mended.update(state=AttemptState.ANSWERED, row=mended["row"] if mended["row"] in answered else answered[0])
+        mended.update(
+            state=AttemptState.ANSWERED,
+            row=mended["row"] if mended["row"] in answered else answered[0],
+        )
     else:
         mended["state"] = AttemptState.SETTLED
     mended["simulated"] = 0
@@ -168,19 +189,24 @@ def _is_amount(value: object) -> bool:
 def _write(journal: sqlite3.Connection, attempt: int, fields: Sequence[object]) -> int:
     changed = ", ".join(f"{name} = ?" for name in ATTEMPT_FIELDS)
     seal = attempt_seal(fields)
-    journal.execute(f"UPDATE attempts SET {changed}, seal = ? WHERE attempt = ?", (*fields, seal, attempt))
+    journal.execute(
+        f"UPDATE attempts SET {changed}, seal = ? WHERE attempt = ?", (*fields, seal, attempt)
+    )
     (number,) = fields[:1]
     return number if isinstance(number, int) else attempt
 
 
 def _missing(journal: sqlite3.Connection, copies: RecordCopies, done: RepairReport) -> None:
-    """Attempts that the ledger knows and the journal does not: what they cost stays spent."""
+    """Attempts that the ledger knows and the journal does not: what they cost stays
+    spent.
+    """
     there = {attempt for (attempt,) in journal.execute("SELECT attempt FROM attempts")}
     for copy in copies.records():
         attempt = copy["attempt"]
         if attempt not in there and isinstance(attempt, int):
             fields = [
-                {**copy, "digest": None, "simulated": 0, "state": AttemptState.SETTLED}[name] for name in ATTEMPT_FIELDS
+                {**copy, "digest": None, "simulated": 0, "state": AttemptState.SETTLED}[name]
+                for name in ATTEMPT_FIELDS
             ]
             marks = ",".join("?" * (len(ATTEMPT_FIELDS) + 1))
             journal.execute(
@@ -190,13 +216,17 @@ def _missing(journal: sqlite3.Connection, copies: RecordCopies, done: RepairRepo
             done.unsure.append(attempt)
 
 
-def _answer(journal: sqlite3.Connection, attempt: int, copies: RecordCopies, done: RepairReport) -> None:
+def _answer(
+    journal: sqlite3.Connection, attempt: int, copies: RecordCopies, done: RepairReport
+) -> None:
     *fields, _, body = journal.execute(_SELECT, (attempt,)).fetchone()
     here = dict(zip(ATTEMPT_FIELDS, fields, strict=True))
     digest = here["digest"]
     if body_digest(body) == digest:
         return  # its record was what was damaged
-    sharing = [row for (row,) in journal.execute("SELECT row FROM results WHERE attempt = ?", (attempt,))]
+    sharing = [
+        row for (row,) in journal.execute("SELECT row FROM results WHERE attempt = ?", (attempt,))
+    ]
     if isinstance(here["row"], int):
         sharing.append(here["row"])
     copied = (message for row in dict.fromkeys(sharing) for message in copies.messages(row))
@@ -208,7 +238,11 @@ def _answer(journal: sqlite3.Connection, attempt: int, copies: RecordCopies, don
         return
     # It stays paid for. The rows that it answered are asked again.
     journal.execute("UPDATE attempts SET body = NULL WHERE attempt = ?", (attempt,))
-    _write(journal, attempt, [{**here, "digest": None, "state": AttemptState.SETTLED}[name] for name in ATTEMPT_FIELDS])
+    _write(
+        journal,
+        attempt,
+        [{**here, "digest": None, "state": AttemptState.SETTLED}[name] for name in ATTEMPT_FIELDS],
+    )
     done.lost += sharing
 
 
@@ -235,9 +269,13 @@ def _result(journal: sqlite3.Connection, n: int, copies: RecordCopies, done: Rep
     done.lost.append(row)
 
 
-def _write_result(journal: sqlite3.Connection, n: int, fields: Sequence[object], done: RepairReport) -> None:
+def _write_result(
+    journal: sqlite3.Connection, n: int, fields: Sequence[object], done: RepairReport
+) -> None:
     changed = ", ".join(f"{name} = ?" for name in RESULT_FIELDS)
-    journal.execute(f"UPDATE results SET {changed}, seal = ? WHERE n = ?", (*fields, result_seal(fields), n))
+    journal.execute(
+        f"UPDATE results SET {changed}, seal = ? WHERE n = ?", (*fields, result_seal(fields), n)
+    )
     done.restored += 1
 
 
@@ -248,5 +286,7 @@ def _drop_dangling(journal: sqlite3.Connection, done: RepairReport) -> None:
 
 
 def _is_open(journal: sqlite3.Connection, row: int) -> bool:
-    """Whether *row* has no answer, and none in the journal that its next session will show."""
+    """Whether *row* has no answer, and none in the journal that its next session will
+    show.
+    """
     return journal.execute(_STILL_OPEN, (row, AttemptState.ANSWERED)).fetchone() is not None

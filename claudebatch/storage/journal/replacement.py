@@ -1,6 +1,8 @@
-"""Starting over without a moment in which there is nothing: a new journal grows beside the old one and takes its place.
+"""Starting over without a moment in which there is nothing: a new journal grows beside
+the old one and takes its place.
 
-Until then the old run can be resumed, whatever happens: a refused input, a question that is answered with no, a crash.
+Until then the old run can be resumed, whatever happens: a refused input, a question
+that is answered with no, a crash.
 """
 
 from __future__ import annotations
@@ -31,12 +33,16 @@ def discard_successor(folder: Path) -> None:
 
 
 def succeed(folder: Path, successor: sqlite3.Connection) -> sqlite3.Connection:
-    """Put *successor* in the place of the journal of *folder*, in one step; returns it as it is opened there."""
+    """Put *successor* in the place of the journal of *folder*, in one step; returns it
+    as it is opened there.
+    """
     busy, *_ = successor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     successor.close()
     if busy or any((folder / (_NEW + suffix)).exists() for suffix in _COMPANIONS):
         # What is in its log would be lost by the rename.
-        raise StorageError(f"{folder}: cannot start over: the new journal is in use", fix="try again")
+        raise StorageError(
+            f"{folder}: cannot start over: the new journal is in use", fix="try again"
+        )
     _fold(folder / JOURNAL)
     (folder / _NEW).replace(folder / JOURNAL)
     sync_dir(folder)
@@ -44,7 +50,9 @@ def succeed(folder: Path, successor: sqlite3.Connection) -> sqlite3.Connection:
 
 
 def _fold(journal: Path) -> None:
-    """Leave no log of *journal*: SQLite would take it for the log of its successor, which has the same name."""
+    """Leave no log of *journal*: SQLite would take it for the log of its successor,
+    which has the same name.
+    """
     if journal.exists():
         with suppress(sqlite3.Error), closing(sqlite3.connect(journal)) as old:
             old.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -1,8 +1,10 @@
-"""Room that is taken while there is some, for answers that come back when nothing else can be written any more.
+"""Room that is taken while there is some, for answers that come back when nothing else
+can be written any more.
 
-When the disk is full or the journal broken, requests in flight still bring answers that are paid for. Those that
-never got into the journal are written here when the session ends, over bytes that were set aside at its start, and go
-into the journal when the run is opened again.
+When the disk is full or the journal broken, requests in flight still bring answers that
+are paid for. Those that never got into the journal are written here when the session
+ends, over bytes that were set aside at its start, and go into the journal when the run
+is opened again.
 """
 
 from __future__ import annotations
@@ -33,7 +35,9 @@ class Rescue:
         self._kept = False
         self._descriptor: int | None = None
         with suppress(OSError):  # too full already for that much: the journal will say so
-            self._descriptor = os.open(private_file(self._path), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            self._descriptor = os.open(
+                private_file(self._path), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+            )
             _take(self._descriptor)
 
     def save(self, outcomes: Sequence[AttemptRecord]) -> bool:
@@ -60,7 +64,9 @@ class Rescue:
 
 
 def absorb(folder: Path, run_id: str, journal: sqlite3.Connection) -> int:
-    """Write what was rescued for this run into its journal; returns how many answers that were."""
+    """Write what was rescued for this run into its journal; returns how many answers
+    that were.
+    """
     path = folder / RESCUE
     try:
         data = path.read_bytes()

@@ -1,4 +1,6 @@
-"""Which rows the input holds, which of them are done: on disk, so that a million rows take no memory."""
+"""Which rows the input holds, which of them are done: on disk, so that a million rows
+take no memory.
+"""
 
 from __future__ import annotations
 
@@ -20,13 +22,17 @@ _PENDING = (
 )
 _NOT_LEFT_OUT = " AND r.row NOT IN (SELECT row FROM temp.left_out)"
 _SCAN = (
-    "CREATE TEMP TABLE scan (position INTEGER PRIMARY KEY, id TEXT, own INTEGER, digest BLOB, lane TEXT,"
-    " source INTEGER, line INTEGER, offset INTEGER, length INTEGER, model TEXT, rule TEXT, key BLOB)"
+    "CREATE TEMP TABLE scan (position INTEGER PRIMARY KEY, id TEXT, own INTEGER, digest BLOB, "
+    "lane TEXT,"
+    " source INTEGER, line INTEGER, offset INTEGER, length INTEGER, model TEXT, rule TEXT, key "
+    "BLOB)"
 )
 
 
 class RowRecord(NamedTuple):
-    """One checked line of the input, in input order; the order of fields is that of the columns."""
+    """One checked line of the input, in input order; the order of fields is that of the
+    columns.
+    """
 
     id: str
     has_own_id: bool
@@ -41,7 +47,9 @@ class RowRecord(NamedTuple):
     rule: str = ""
     """The rule that said so."""
     key: bytes = b""
-    """What its answer is kept under in the response cache; empty where nothing is looked up."""
+    """What its answer is kept under in the response cache; empty where nothing is
+    looked up.
+    """
 
 
 class RowRef(NamedTuple):
@@ -95,20 +103,28 @@ class IndexReport:
     twins: tuple[DuplicateId, ...]
     """Rows with an id that is taken; they were left out."""
     changed: int
-    """Rows whose content changed since an earlier session answered them; they run again."""
+    """Rows whose content changed since an earlier session answered them; they run
+    again.
+    """
     removed: int
     """Rows that an earlier session answered and the input no longer holds."""
 
 
-def index_rows(connection: sqlite3.Connection, records: Iterable[RowRecord], *, limit: int | None) -> IndexReport:
-    """Make the journal's rows those of *records*; with a *limit*, rows beyond that many are left as they are.
+def index_rows(
+    connection: sqlite3.Connection, records: Iterable[RowRecord], *, limit: int | None
+) -> IndexReport:
+    """Make the journal's rows those of *records*; with a *limit*, rows beyond that many
+    are left as they are.
 
-    The caller's transaction decides whether it lasts: a crash or a refusal leaves the former index.
+    The caller's transaction decides whether it lasts: a crash or a refusal leaves the
+    former index.
     """
     (known,) = connection.execute("SELECT EXISTS (SELECT 1 FROM rows)").fetchone()
     if known:
         connection.execute(_SCAN)
-    table = "temp.scan" if known else "rows"  # most inputs are looked at once: their rows need no second table
+    table = (
+        "temp.scan" if known else "rows"
+    )  # most inputs are looked at once: their rows need no second table
     _take_in(connection, table, records)
     if known:
         connection.execute("CREATE INDEX temp.scan_id ON scan(id)")
@@ -122,21 +138,34 @@ def index_rows(connection: sqlite3.Connection, records: Iterable[RowRecord], *, 
     return IndexReport(rows, twins, changed, removed)
 
 
-def pending_rows(connection: sqlite3.Connection, wanted: RowFilter, lane: str, after: int, count: int) -> list[RowRef]:
-    """The next *count* rows of *lane* after row number *after* that still need an answer."""
+def pending_rows(
+    connection: sqlite3.Connection, wanted: RowFilter, lane: str, after: int, count: int
+) -> list[RowRef]:
+    """The next *count* rows of *lane* after row number *after* that still need an
+    answer.
+    """
     return [RowRef._make(row) for row in _pending(connection, _REF, wanted, lane, after, count)]
 
 
-def pending_keys(connection: sqlite3.Connection, wanted: RowFilter, lane: str, after: int, count: int) -> list[RowKey]:
+def pending_keys(
+    connection: sqlite3.Connection, wanted: RowFilter, lane: str, after: int, count: int
+) -> list[RowKey]:
     """The same rows as `pending_rows`, as their answers are looked up."""
     return [RowKey._make(row) for row in _pending(connection, _KEY, wanted, lane, after, count)]
 
 
 def _pending(
-    connection: sqlite3.Connection, columns: str, wanted: RowFilter, lane: str, after: int, count: int
+    connection: sqlite3.Connection,
+    columns: str,
+    wanted: RowFilter,
+    lane: str,
+    after: int,
+    count: int,
 ) -> list[tuple[Any, ...]]:
     query = _PENDING.format(columns, _NOT_LEFT_OUT if wanted.left_out else "")
-    return connection.execute(query, (after, lane, _end(wanted.limit), wanted.retry_failed, count)).fetchall()
+    return connection.execute(
+        query, (after, lane, _end(wanted.limit), wanted.retry_failed, count)
+    ).fetchall()
 
 
 def _end(limit: int | None) -> int:
@@ -145,14 +174,17 @@ def _end(limit: int | None) -> int:
 
 def _take_in(connection: sqlite3.Connection, table: str, records: Iterable[RowRecord]) -> None:
     insert = f"INSERT INTO {table} (position, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
-    # A twin's position is left empty when it is dropped: only the order matters, and that `limit` cuts at it.
+    # A twin's position is left empty when it is dropped: only the order matters, and
+    # that `limit` cuts at it.
     stream = ((position, *record) for position, record in enumerate(records))
     while chunk := list(islice(stream, _CHUNK)):
         connection.executemany(insert, chunk)
 
 
 def _number_and_drop(connection: sqlite3.Connection, table: str) -> tuple[DuplicateId, ...]:
-    """Make the ids of *table* differ from each other: equal lines are numbered, lines with a taken id left out."""
+    """Make the ids of *table* differ from each other: equal lines are numbered, lines
+    with a taken id left out.
+    """
     again = f"SELECT 1 FROM {table} GROUP BY id HAVING count(*) > 1 LIMIT 1"
     if connection.execute(again).fetchone() is None:
         return ()
@@ -161,7 +193,8 @@ def _number_and_drop(connection: sqlite3.Connection, table: str) -> tuple[Duplic
 
 
 def _number_equals(connection: sqlite3.Connection, table: str) -> None:
-    # Equal lines without an id of their own: the second becomes <digest>-2, wherever it stands in the file.
+    # Equal lines without an id of their own: the second becomes <digest>-2, wherever it
+    # stands in the file.
     again = f"SELECT id FROM {table} WHERE NOT own GROUP BY id HAVING count(*) > 1"
     connection.execute(
         f"UPDATE {table} AS s SET id = s.id || '-' || k.ordinal FROM"
@@ -174,7 +207,8 @@ def _number_equals(connection: sqlite3.Connection, table: str) -> None:
 def _drop_twins(connection: sqlite3.Connection, table: str) -> Iterator[DuplicateId]:
     found = connection.execute(
         f"SELECT s.id, s.source, s.line, f.source, f.line, s.rowid FROM {table} s"
-        f" JOIN (SELECT id, min(rowid) AS first FROM {table} GROUP BY id HAVING count(*) > 1) d ON d.id = s.id"
+        f" JOIN (SELECT id, min(rowid) AS first FROM {table} GROUP BY id HAVING count(*) > 1) d "
+        f"ON d.id = s.id"
         f" JOIN {table} f ON f.rowid = d.first WHERE s.rowid > d.first ORDER BY s.rowid"
     ).fetchall()
     connection.executemany(f"DELETE FROM {table} WHERE rowid = ?", ((row[5],) for row in found))
@@ -191,7 +225,8 @@ def _compare(connection: sqlite3.Connection, limit: int | None) -> tuple[int, in
         f"{gone} AND NOT EXISTS (SELECT 1 FROM scan s WHERE s.id = r.id)", (_end(limit),)
     ).fetchone()
     (changed,) = connection.execute(
-        f"{gone} AND EXISTS (SELECT 1 FROM scan s WHERE s.id = r.id AND s.digest <> r.digest)", (_end(limit),)
+        f"{gone} AND EXISTS (SELECT 1 FROM scan s WHERE s.id = r.id AND s.digest <> r.digest)",
+        (_end(limit),),
     ).fetchone()
     return changed, removed
 
@@ -199,10 +234,18 @@ def _compare(connection: sqlite3.Connection, limit: int | None) -> tuple[int, in
 def _merge(connection: sqlite3.Connection, limit: int | None) -> None:
     # Only now: an index of random ids is a tenth of a first look.
     connection.execute("CREATE INDEX IF NOT EXISTS rows_id ON rows(id)")
-    connection.execute("UPDATE rows SET live = 0 WHERE position < ? OR id IN (SELECT id FROM scan)", (_end(limit),))
-    moved = ", ".join(f"{name} = s.{name}" for name in ("position", *_COLUMNS.split(", ")) if name != "id")
-    connection.execute(f"UPDATE rows SET live = 1, {moved} FROM scan s WHERE s.id = rows.id AND s.digest = rows.digest")
+    connection.execute(
+        "UPDATE rows SET live = 0 WHERE position < ? OR id IN (SELECT id FROM scan)", (_end(limit),)
+    )
+    moved = ", ".join(
+        f"{name} = s.{name}" for name in ("position", *_COLUMNS.split(", ")) if name != "id"
+    )
+    connection.execute(
+        f"UPDATE rows SET live = 1, {moved} FROM scan s WHERE s.id = rows.id AND s.digest = "
+        f"rows.digest"
+    )
     connection.execute(
         f"INSERT INTO rows (position, {_COLUMNS}) SELECT position, {_COLUMNS} FROM scan s"
-        " WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.id = s.id AND r.digest = s.digest) ORDER BY position"
+        " WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.id = s.id AND r.digest = s.digest) "
+        "ORDER BY position"
     )

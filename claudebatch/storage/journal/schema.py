@@ -1,4 +1,6 @@
-"""The journal's tables: one SQLite file per run, the single truth about what was asked, answered and paid."""
+"""The journal's tables: one SQLite file per run, the single truth about what was asked,
+answered and paid.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +46,8 @@ CREATE INDEX results_row ON results(row, ok);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value);
 """
 
-# Version 1 did not note what the spend ledger tells of an attempt, version 2 had no seals.
+# Version 1 did not note what the spend ledger tells of an attempt, version 2 had no
+# seals.
 _FROM_1 = """
 ALTER TABLE attempts RENAME TO old_attempts;
 ALTER TABLE results ADD COLUMN source INTEGER NOT NULL DEFAULT 0;
@@ -59,7 +62,9 @@ INSERT INTO attempts (attempt, row, model, worst, sent_ms, day, rule, state, cos
     a.simulated, a.body FROM old_attempts a LEFT JOIN rows r ON r.row = a.row;
 DROP TABLE old_attempts;
 ALTER TABLE results ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
-""".format(attempts=next(part for part in _TABLES.split(";") if "CREATE TABLE attempts" in part) + ";")
+""".format(
+    attempts=next(part for part in _TABLES.split(";") if "CREATE TABLE attempts" in part) + ";"
+)
 _FROM_2 = """
 ALTER TABLE attempts ADD COLUMN digest BLOB;
 ALTER TABLE attempts ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
@@ -102,12 +107,15 @@ ANSWER_SOURCES: Mapping[str, AnswerSource] = {
 
 
 def open_journal(path: Path) -> sqlite3.Connection:
-    """The journal at *path*, made if it is not there. One connection, one thread at a time."""
+    """The journal at *path*, made if it is not there. One connection, one thread at a
+    time.
+    """
     private_file(path)
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        # FULL: a commit that returned survives the power cut. WAL: one fsync a commit. An answer of two kilobytes
-        # leaves half a page of 4 KiB empty, and everything is written twice: once into the WAL, once out of it.
+        # FULL: a commit that returned survives the power cut. WAL: one fsync a commit.
+        # An answer of two kilobytes leaves half a page of 4 KiB empty, and everything
+        # is written twice: once into the WAL, once out of it.
         connection.executescript(
             f"PRAGMA page_size={_PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
             " PRAGMA temp_store=FILE; PRAGMA cache_size=-8000;"
@@ -119,10 +127,13 @@ def open_journal(path: Path) -> sqlite3.Connection:
             _bring_up_to_date(connection, _FROM_1 if version == 1 else _FROM_2)
     except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged name is no text
         raise StorageError(
-            f"{path}: the journal cannot be opened: {error}", fix="check the disk, or start over with --fresh"
+            f"{path}: the journal cannot be opened: {error}",
+            fix="check the disk, or start over with --fresh",
         ) from error
     if version > VERSION:
-        raise StorageError(f"{path}: this journal is from a newer claudebatch", fix="update claudebatch")
+        raise StorageError(
+            f"{path}: this journal is from a newer claudebatch", fix="update claudebatch"
+        )
     return connection
 
 

@@ -1,7 +1,9 @@
-"""The machine-wide spend ledger: what every run has spent, attempt by attempt and in sums.
+"""The machine-wide spend ledger: what every run has spent, attempt by attempt and in
+sums.
 
-A second file beside the journals. All of a run in it can be rebuilt from the run's journal, and is whenever that run is
-opened again or settled; until then it may count too much, never too little: holds come first, settlements last.
+A second file beside the journals. All of a run in it can be rebuilt from the run's
+journal, and is whenever that run is opened again or settled; until then it may count
+too much, never too little: holds come first, settlements last.
 """
 
 from claudebatch.storage.ledger.run_entry import Dearest, RunEntry, note_end

@@ -1,6 +1,8 @@
-"""An older form of the ledger becomes the present one: in one transaction, after a copy was put aside.
+"""An older form of the ledger becomes the present one: in one transaction, after a copy
+was put aside.
 
-Views hold nothing: they are no part of the version, and are made anew wherever their text is another one.
+Views hold nothing: they are no part of the version, and are made anew wherever their
+text is another one.
 """
 
 from __future__ import annotations
@@ -13,8 +15,9 @@ from claudebatch.storage.ledger.tables import TABLES, VERSION
 from claudebatch.storage.ledger.views import VIEWS
 from claudebatch.storage.private_files import private_file, sync_dir
 
-# The form before versions: sums by run, day and model, and one figure for what was held or unknown. What it held goes
-# on counting as held: the run's journal says what became of it, when that run is opened again or settled.
+# The form before versions: sums by run, day and model, and one figure for what was held
+# or unknown. What it held goes on counting as held: the run's journal says what became
+# of it, when that run is opened again or settled.
 _FROM_UNVERSIONED = (
     "ALTER TABLE runs RENAME TO old_runs",
     "ALTER TABLE spend RENAME TO old_spend",
@@ -22,23 +25,31 @@ _FROM_UNVERSIONED = (
     # It did not tell how runs ended, either: those that hold nothing ended somehow.
     "INSERT INTO runs (run, output, folder, started, ended) SELECT run, output,"
     " CASE WHEN output LIKE '/%' THEN output || '.claudebatch' ELSE '' END, started,"
-    " CASE WHEN run NOT IN (SELECT run FROM old_spend WHERE held > 0) THEN started END FROM old_runs",
-    "INSERT INTO spend (run, day, model, rule, attempts, answers, input_tokens, cache_write_5m_tokens,"
-    " cache_read_tokens, output_tokens, spent) SELECT run, day, model, '', attempts, answers, input_tokens,"
+    " CASE WHEN run NOT IN (SELECT run FROM old_spend WHERE held > 0) THEN started END FROM "
+    "old_runs",
+    "INSERT INTO spend (run, day, model, rule, attempts, answers, input_tokens, "
+    "cache_write_5m_tokens,"
+    " cache_read_tokens, output_tokens, spent) SELECT run, day, model, '', attempts, answers, "
+    "input_tokens,"
     " cache_write_tokens, cache_read_tokens, output_tokens, spent FROM old_spend",
-    "INSERT INTO holds SELECT run, day, sum(held) FROM old_spend GROUP BY run, day HAVING sum(held) > 0",
+    "INSERT INTO holds SELECT run, day, sum(held) FROM old_spend GROUP BY run, day HAVING "
+    "sum(held) > 0",
     "DROP TABLE old_runs",
     "DROP TABLE old_spend",
 )
 
 
 def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
-    """Make the ledger of *connection*, at *path*, one of the present version; raises `StorageError` at a newer one."""
+    """Make the ledger of *connection*, at *path*, one of the present version; raises
+    `StorageError` at a newer one.
+    """
     version = _version(connection)
     if version == VERSION and _views(connection) == VIEWS:
         return
     if version > VERSION:
-        raise StorageError(f"{path}: this spend ledger is from a newer claudebatch", fix="update claudebatch")
+        raise StorageError(
+            f"{path}: this spend ledger is from a newer claudebatch", fix="update claudebatch"
+        )
     connection.execute("BEGIN IMMEDIATE")
     try:
         _upgrade(connection, path)
@@ -50,7 +61,9 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
-    version = _version(connection)  # another process may have done it while this one waited for its turn
+    version = _version(
+        connection
+    )  # another process may have done it while this one waited for its turn
     if version < VERSION:
         _upgrade_tables(connection, path, version)
     if version <= VERSION:
@@ -58,7 +71,9 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _upgrade_tables(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema WHERE type = 'table'").fetchone()
+    (tables,) = connection.execute(
+        "SELECT count(*) FROM sqlite_schema WHERE type = 'table'"
+    ).fetchone()
     if tables:
         _put_copy_aside(path, version)
         _run(connection, _FROM_UNVERSIONED)

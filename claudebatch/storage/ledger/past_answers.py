@@ -1,4 +1,6 @@
-"""What answers took before: an even sample of the newest runs, for estimates to learn from."""
+"""What answers took before: an even sample of the newest runs, for estimates to learn
+from.
+"""
 
 from __future__ import annotations
 
@@ -13,21 +15,23 @@ from claudebatch.storage.ledger.schema import glance_at_ledger, unreadable
 _MOST_RUNS = 30
 _MOST_ANSWERS = 12_000
 _OF_A_RUN = 4_000
-"""Attempts that are read of one run; of a longer one they are taken in blocks from all over it."""
+"""Attempts that are read of one run; of a longer one they are taken in blocks from all
+over it.
+"""
 _BLOCKS = 50
 _COLUMNS = (
-    "model, rule, input_estimate, input_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cache_read_tokens,"
+    "model, rule, input_estimate, input_tokens, cache_write_5m_tokens, cache_write_1h_tokens, "
+    "cache_read_tokens,"
     " output_tokens, web_searches, geo"
 )
 # Most alike first: the same input, then the same tag, then whatever was run last.
 _RUNS = (
-    "SELECT run, CASE WHEN input <> '' AND input = :input THEN 0 WHEN tag <> '' AND tag = :tag THEN 1 ELSE 2 END AS far"
+    "SELECT run, CASE WHEN input <> '' AND input = :input THEN 0 WHEN tag <> '' AND tag = :tag "
+    "THEN 1 ELSE 2 END AS far"
     " FROM runs ORDER BY far, started DESC, run DESC LIMIT :most"
 )
 _SPAN = "SELECT coalesce(min(attempt), 0), coalesce(max(attempt), -1) FROM attempts WHERE run = ?"
-_ANSWERS = (
-    f"SELECT {_COLUMNS} FROM attempts WHERE run = ? AND attempt BETWEEN ? AND ? AND state = {AttemptState.ANSWERED:d}"
-)
+_ANSWERS = f"SELECT {_COLUMNS} FROM attempts WHERE run = ? AND attempt BETWEEN ? AND ? AND state = {AttemptState.ANSWERED:d}"
 
 
 class PastAnswer(NamedTuple):
@@ -46,14 +50,20 @@ class PastAnswer(NamedTuple):
     geo: str | None
 
 
-def past_answers(path: Path, *, input_name: str = "", tag: str = "") -> Iterator[tuple[int, PastAnswer]]:
-    """Answers that the ledger at *path* knows, each with how far its run is from this one: 0 the same input, 1 the
-    same tag, 2 any other. The nearest come first, of those the newest. Raises `StorageError`."""
+def past_answers(
+    path: Path, *, input_name: str = "", tag: str = ""
+) -> Iterator[tuple[int, PastAnswer]]:
+    """Answers that the ledger at *path* knows, each with how far its run is from this
+    one: 0 the same input, 1 the same tag, 2 any other. The nearest come first, of those
+    the newest. Raises `StorageError`.
+    """
     connection = glance_at_ledger(path)
     if connection is None:
         return
     try:
-        runs = connection.execute(_RUNS, {"input": input_name, "tag": tag, "most": _MOST_RUNS}).fetchall()
+        runs = connection.execute(
+            _RUNS, {"input": input_name, "tag": tag, "most": _MOST_RUNS}
+        ).fetchall()
         left = _MOST_ANSWERS
         for run, far in runs:
             for row in _sample(connection, run):

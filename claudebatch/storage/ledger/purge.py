@@ -1,4 +1,6 @@
-"""A run is forgotten: its folder with the answers in it, and what the ledger knows of its single requests."""
+"""A run is forgotten: its folder with the answers in it, and what the ledger knows of
+its single requests.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +13,12 @@ from claudebatch.storage.run_folder import SUFFIX, RunFolder
 
 
 def purge(ledger: sqlite3.Connection, run: str, folder: str, *, places: Path, forget: bool) -> bool:
-    """Remove *run*'s *folder* and its requests from *ledger*; False, and nothing is touched, while the run is alive.
+    """Remove *run*'s *folder* and its requests from *ledger*; False, and nothing is
+    touched, while the run is alive.
 
-    Its sums are brought to what its journal says, and stay, because caps and reports count on them, unless *forget*.
-    Only a folder of ours is removed (beside its results, or in *places*), and in it only what we made; never results.
+    Its sums are brought to what its journal says, and stay, because caps and reports
+    count on them, unless *forget*. Only a folder of ours is removed (beside its
+    results, or in *places*), and in it only what we made; never results.
     """
     found = RunFolder.take(_ours(Path(folder), places)) if folder else None
     if found == "alive":
@@ -39,7 +43,8 @@ def _ours(folder: Path, places: Path) -> Path:
     if folder.name.endswith(SUFFIX) or folder.parent == places:
         return folder
     raise StorageError(
-        f"{folder}: the spend ledger calls this a run's folder, which it is not; nothing was removed",
+        f"{folder}: the spend ledger calls this a run's folder, which it is not; nothing was "
+        f"removed",
         fix="remove it yourself if it is one",
     )
 
@@ -51,7 +56,9 @@ def _forget(ledger: sqlite3.Connection, run: str, *, sums: bool) -> None:
     ledger.execute("BEGIN IMMEDIATE")
     try:
         ledger.execute("DELETE FROM attempts WHERE run = ?", (run,))
-        ledger.execute("UPDATE runs SET folder = '', ended = coalesce(ended, started) WHERE run = ?", (run,))
+        ledger.execute(
+            "UPDATE runs SET folder = '', ended = coalesce(ended, started) WHERE run = ?", (run,)
+        )
         if sums:
             ledger.execute("DELETE FROM spend WHERE run = ?", (run,))
             ledger.execute("DELETE FROM runs WHERE run = ?", (run,))

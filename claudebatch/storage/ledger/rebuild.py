@@ -42,25 +42,34 @@ _ATTEMPT_SUMS = (
 )
 _RESULT_SUMS = (
     f"SELECT x.day, r.model, r.rule, {', '.join(_OF_RESULTS.get(name, '0') for name in SUMS)}"
-    " FROM results x JOIN rows r ON r.row = x.row WHERE x.source IN (:cache, :duplicate) GROUP BY 1, 2, 3"
+    " FROM results x JOIN rows r ON r.row = x.row WHERE x.source IN (:cache, :duplicate) GROUP "
+    "BY 1, 2, 3"
 )
 _FROM = {name: f"a.{name}" for name in ATTEMPT} | {
     "id": "coalesce(r.id, '')",
 }
 _DETAILS = (
-    f"SELECT {', '.join(_FROM[name] for name in ATTEMPT)} FROM attempts a LEFT JOIN rows r ON r.row = a.row"
+    f"SELECT {', '.join(_FROM[name] for name in ATTEMPT)} FROM attempts a LEFT JOIN rows r ON "
+    f"r.row = a.row"
     f" WHERE a.{_WHICH} ORDER BY a.attempt"
 )
 _AT_ONCE = 1000
 
 
 def rebuild(
-    ledger: sqlite3.Connection, run: str, journal: sqlite3.Connection, *, rehearsal: bool, anew: bool = False
+    ledger: sqlite3.Connection,
+    run: str,
+    journal: sqlite3.Connection,
+    *,
+    rehearsal: bool,
+    anew: bool = False,
 ) -> None:
-    """Replace what *ledger* says of *run* by what its *journal* says, and hold nothing for it, in one transaction.
+    """Replace what *ledger* says of *run* by what its *journal* says, and hold nothing
+    for it, in one transaction.
 
-    Attempts of the journal that have no outcome yet are left out: the caller has given them up before. Where the sums
-    agree already all is left as it is, unless *anew*, so that a long run is opened again at once.
+    Attempts of the journal that have no outcome yet are left out: the caller has given
+    them up before. Where the sums agree already all is left as it is, unless *anew*, so
+    that a long run is opened again at once.
     """
     parameters = {**_PARAMETERS, "rehearsal": rehearsal}
     sums = _sums(journal, parameters)
@@ -81,15 +90,23 @@ def rebuild(
         raise
 
 
-def agrees(ledger: sqlite3.Connection, run: str, journal: sqlite3.Connection, *, rehearsal: bool) -> bool:
-    """Whether *ledger* says of *run* exactly what its *journal* says, in every sum and every attempt."""
+def agrees(
+    ledger: sqlite3.Connection, run: str, journal: sqlite3.Connection, *, rehearsal: bool
+) -> bool:
+    """Whether *ledger* says of *run* exactly what its *journal* says, in every sum and
+    every attempt.
+    """
     parameters = {**_PARAMETERS, "rehearsal": rehearsal}
-    said = ledger.execute(f"SELECT run, {', '.join(ATTEMPT)} FROM attempts WHERE run = ? ORDER BY attempt", (run,))
+    said = ledger.execute(
+        f"SELECT run, {', '.join(ATTEMPT)} FROM attempts WHERE run = ? ORDER BY attempt", (run,)
+    )
     pairs = zip_longest(said, _details(journal, run, parameters))
     return _said(ledger, run) == _sums(journal, parameters) and all(a == b for a, b in pairs)
 
 
-def _sums(journal: sqlite3.Connection, parameters: dict[str, int]) -> dict[tuple[str, ...], list[int]]:
+def _sums(
+    journal: sqlite3.Connection, parameters: dict[str, int]
+) -> dict[tuple[str, ...], list[int]]:
     found = journal.execute(_ATTEMPT_SUMS, parameters).fetchall()
     found += journal.execute(_RESULT_SUMS, parameters).fetchall()
     sums: dict[tuple[str, ...], list[int]] = {}
@@ -102,7 +119,9 @@ def _sums(journal: sqlite3.Connection, parameters: dict[str, int]) -> dict[tuple
 
 
 def _damaged(journal: sqlite3.Connection) -> StorageError:
-    path = journal.execute("SELECT file FROM pragma_database_list WHERE name = 'main'").fetchone()[0]
+    path = journal.execute("SELECT file FROM pragma_database_list WHERE name = 'main'").fetchone()[
+        0
+    ]
     return StorageError(
         f"{path}: this run's records are damaged: what it spent cannot be added up",
         fix="restore the folder from a copy, or start over with --fresh",
@@ -118,13 +137,19 @@ def _require_sound(journal: sqlite3.Connection) -> None:
 
 def _said(ledger: sqlite3.Connection, run: str) -> dict[tuple[str, ...], list[int]] | None:
     """The sums that the ledger has; None when its details are not of as many attempts."""
-    found = ledger.execute(f"SELECT day, model, rule, {', '.join(SUMS)} FROM spend WHERE run = ?", (run,))
-    sums: dict[tuple[str, ...], list[int]] = {(day, model, rule): line for day, model, rule, *line in found}
+    found = ledger.execute(
+        f"SELECT day, model, rule, {', '.join(SUMS)} FROM spend WHERE run = ?", (run,)
+    )
+    sums: dict[tuple[str, ...], list[int]] = {
+        (day, model, rule): line for day, model, rule, *line in found
+    }
     (details,) = ledger.execute("SELECT count(*) FROM attempts WHERE run = ?", (run,)).fetchone()
     return sums if details == sum(line[0] for line in sums.values()) else None
 
 
-def _details(journal: sqlite3.Connection, run: str, parameters: dict[str, int]) -> Iterator[tuple[object, ...]]:
+def _details(
+    journal: sqlite3.Connection, run: str, parameters: dict[str, int]
+) -> Iterator[tuple[object, ...]]:
     cursor = journal.execute(_DETAILS, parameters)
     while some := cursor.fetchmany(_AT_ONCE):
         yield from ((run, *values) for values in some)

@@ -11,7 +11,9 @@ from claudebatch.storage.ledger.schema import open_ledger
 
 @dataclass(frozen=True, slots=True)
 class Dearest:
-    """The model that a run might have asked for every row, and what it takes: pico-dollars a token, and a search."""
+    """The model that a run might have asked for every row, and what it takes:
+    pico-dollars a token, and a search.
+    """
 
     model: str
     input: Pico
@@ -40,12 +42,16 @@ class RunEntry:
 
 
 _DEAREST = ", ".join(
-    f"dearest{name}" for name in ("", "_input", "_write_5m", "_write_1h", "_read", "_output", "_search")
+    f"dearest{name}"
+    for name in ("", "_input", "_write_5m", "_write_1h", "_read", "_output", "_search")
 )
 ENTER = (
-    f"INSERT INTO runs (run, output, started, folder, input, tag, price_version, {_DEAREST})"  # constants
-    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (run) DO UPDATE SET output = excluded.output,"
-    " folder = excluded.folder, input = excluded.input, tag = excluded.tag, price_version = excluded.price_version,"
+    # constants
+    f"INSERT INTO runs (run, output, started, folder, input, tag, price_version, {_DEAREST})"
+    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (run) DO UPDATE SET output = "
+    "excluded.output,"
+    " folder = excluded.folder, input = excluded.input, tag = excluded.tag, price_version = "
+    "excluded.price_version,"
     f" ({_DEAREST}) = ({', '.join(f'excluded.{name}' for name in _DEAREST.split(', '))}),"
     " ended = NULL, exit_code = NULL"
 )
@@ -54,17 +60,30 @@ ENTER = (
 def entered(entry: RunEntry) -> tuple[object, ...]:
     """The values of `ENTER`."""
     d = entry.dearest or Dearest("", 0, 0, 0, 0, 0, 0)
-    head = (entry.run, entry.output, entry.started, entry.folder, entry.input, entry.tag, entry.price_version)
+    head = (
+        entry.run,
+        entry.output,
+        entry.started,
+        entry.folder,
+        entry.input,
+        entry.tag,
+        entry.price_version,
+    )
     rates = (d.input, d.cache_write_5m, d.cache_write_1h, d.cache_read, d.output, d.search)
     return (*head, d.model, *rates)
 
 
-def note_end(path: Path, run: str, *, ended: str, rows: int, succeeded: int, failed: int, exit_code: int) -> None:
-    """Note in the ledger at *path* how *run* stands at the end of a session; raises `sqlite3.Error`."""
+def note_end(
+    path: Path, run: str, *, ended: str, rows: int, succeeded: int, failed: int, exit_code: int
+) -> None:
+    """Note in the ledger at *path* how *run* stands at the end of a session; raises
+    `sqlite3.Error`.
+    """
     connection = open_ledger(path)
     try:
         connection.execute(
-            "UPDATE runs SET ended = ?, rows = ?, succeeded = ?, failed = ?, exit_code = ? WHERE run = ?",
+            "UPDATE runs SET ended = ?, rows = ?, succeeded = ?, failed = ?, exit_code = ? WHERE "
+            "run = ?",
             (ended, rows, succeeded, failed, exit_code, run),
         )
     finally:

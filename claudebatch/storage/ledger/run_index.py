@@ -16,7 +16,8 @@ from claudebatch.storage.run_folder import SUFFIX, owner
 
 _RUNS = "SELECT * FROM runs ORDER BY started DESC, rowid DESC"
 _UNKNOWN = (
-    "SELECT attempt, id, sent_ms, model, worst, error, status, request_id FROM attempts WHERE run = ? AND state = 3"
+    "SELECT attempt, id, sent_ms, model, worst, error, status, request_id FROM attempts WHERE "
+    "run = ? AND state = 3"
     " ORDER BY attempt"
 )
 _FINISHED = (ExitCode.OK, ExitCode.ROWS_FAILED)
@@ -38,7 +39,8 @@ class RunRegister:
         return [_run_line(row, spend.get(row["run"], SpendLine(row["run"]))) for row in found]
 
     def find(self, name: str) -> RunLine:
-        """The run that *name* means: its id, the beginning of only one id, or its results file (the newest of those).
+        """The run that *name* means: its id, the beginning of only one id, or its
+        results file (the newest of those).
 
         Raises `ClaudebatchError`.
         """
@@ -50,14 +52,22 @@ class RunRegister:
             return found[0]
         if found:
             some = ", ".join(run.run for run in found[:5])
-            raise ClaudebatchError(f'"{name}" may be one of {len(found)} runs', fix=f"give more of it: {some}")
-        raise ClaudebatchError(f'no run is called "{name}"', fix="see `claudebatch runs list` for their names")
+            raise ClaudebatchError(
+                f'"{name}" may be one of {len(found)} runs', fix=f"give more of it: {some}"
+            )
+        raise ClaudebatchError(
+            f'no run is called "{name}"', fix="see `claudebatch runs list` for their names"
+        )
 
     def details(self, run: RunLine) -> RunDetails:
         """*run* in full."""
         models = SpendReader(self._path, waits=self._waits).by("model", run=run.run)
         with self._reading() as connection:
-            unknown = connection.execute(_UNKNOWN, (run.run,)).fetchall() if connection is not None else []
+            unknown = (
+                connection.execute(_UNKNOWN, (run.run,)).fetchall()
+                if connection is not None
+                else []
+            )
         return RunDetails(run, tuple(models), tuple(UnknownAttempt(*row) for row in unknown))
 
     @contextmanager
@@ -80,7 +90,17 @@ def _dicts(connection: sqlite3.Connection, query: str) -> list[dict[str, Any]]:
 
 
 def _run_line(row: dict[str, Any], spend: SpendLine) -> RunLine:
-    names = ("tag", "output", "folder", "started", "ended", "rows", "succeeded", "failed", "exit_code")
+    names = (
+        "tag",
+        "output",
+        "folder",
+        "started",
+        "ended",
+        "rows",
+        "succeeded",
+        "failed",
+        "exit_code",
+    )
     return RunLine(row["run"], _state(row), **{name: row[name] for name in names}, spend=spend)
 
 

@@ -1,7 +1,9 @@
-"""The ledger's tables, how its file is opened, and how an older form of it becomes this one.
+"""The ledger's tables, how its file is opened, and how an older form of it becomes this
+one.
 
-A rollback journal, not WAL: several runs write the file at once, which SQLite before 3.51.3 does not survive in WAL
-mode. Money is in whole pico-dollars, times in Unix milliseconds, days are UTC.
+A rollback journal, not WAL: several runs write the file at once, which SQLite before
+3.51.3 does not survive in WAL mode. Money is in whole pico-dollars, times in Unix
+milliseconds, days are UTC.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ from claudebatch.storage.private_files import STATE_DIR, private_dir, private_fi
 
 _BUSY_S = 30.0
 _SLICE_S = 1.0
-"""SQLite waits in one piece, deaf to Ctrl-C: who waits for the file to be opened does so in slices."""
+"""SQLite waits in one piece, deaf to Ctrl-C: who waits for the file to be opened does
+so in slices.
+"""
 _IN_PASSING_S = 0.3
 _MOVE = "move the file away; resumed runs rebuild it, and until then caps of a day, month or tag count from 0"
 _WAIT = "another program keeps it locked: close that one or wait, then run the same command"
@@ -44,11 +48,15 @@ def nobody_told() -> None:
     """A `Waits` that tells no one."""
 
 
-def open_ledger(path: Path, *, waits: Waits = nobody_told, patience_s: float = _BUSY_S) -> sqlite3.Connection:
-    """The ledger at *path* to write in, made or brought to its present form if need be; raises `StorageError`.
+def open_ledger(
+    path: Path, *, waits: Waits = nobody_told, patience_s: float = _BUSY_S
+) -> sqlite3.Connection:
+    """The ledger at *path* to write in, made or brought to its present form if need be;
+    raises `StorageError`.
 
-    Waits for *patience_s* while another program keeps it locked; *waits* is called once when that takes a second. The
-    connection commits every statement unless the caller begins a transaction, and may change threads.
+    Waits for *patience_s* while another program keeps it locked; *waits* is called once
+    when that takes a second. The connection commits every statement unless the caller
+    begins a transaction, and may change threads.
     """
     private_dir(path.parent, named_by=STATE_DIR)
     private_file(path)
@@ -59,7 +67,9 @@ def open_ledger(path: Path, *, waits: Waits = nobody_told, patience_s: float = _
 
 
 def _patiently(make: Callable[[float], Found], patience_s: float, waits: Waits) -> Found:
-    """What *make* gives within so many seconds as it is given, tried again while the file is locked."""
+    """What *make* gives within so many seconds as it is given, tried again while the
+    file is locked.
+    """
     slices = ceil(patience_s / _SLICE_S)
     tried = 0
     while True:
@@ -74,7 +84,9 @@ def _patiently(make: Callable[[float], Found], patience_s: float, waits: Waits) 
 
 
 def _opened(path: Path, patience_s: float) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, timeout=patience_s, isolation_level=None, check_same_thread=False)
+    connection = sqlite3.connect(
+        path, timeout=patience_s, isolation_level=None, check_same_thread=False
+    )
     try:
         connection.executescript("PRAGMA journal_mode=PERSIST; PRAGMA synchronous=FULL;")
         bring_up_to_date(connection, path)
@@ -85,22 +97,27 @@ def _opened(path: Path, patience_s: float) -> sqlite3.Connection:
 
 
 def _patient(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """*connection*, with the patience of one that is open: somebody else's commit takes its time."""
+    """*connection*, with the patience of one that is open: somebody else's commit takes
+    its time.
+    """
     connection.execute(f"PRAGMA busy_timeout={round(_BUSY_S * 1000)}")
     return connection
 
 
 def read_ledger(path: Path, *, waits: Waits = nobody_told) -> sqlite3.Connection | None:
-    """The ledger at *path* to read only, None where there is none yet; raises `StorageError`.
+    """The ledger at *path* to read only, None where there is none yet; raises
+    `StorageError`.
 
-    Waits for a locked one as `open_ledger` does. One of an older form is brought to the present one first.
+    Waits for a locked one as `open_ledger` does. One of an older form is brought to the
+    present one first.
     """
     if not path.exists():
         return None
     try:
         found = _patiently(lambda slice_s: _of_this_form(path, slice_s), _BUSY_S, waits)
     except sqlite3.Error as error:
-        # A writer died in the middle of a commit: whoever opens the file to write in undoes that.
+        # A writer died in the middle of a commit: whoever opens the file to write in
+        # undoes that.
         if not _is(error, sqlite3.SQLITE_READONLY):
             raise unreadable(path, error) from error
         found = None
@@ -111,7 +128,8 @@ def read_ledger(path: Path, *, waits: Waits = nobody_told) -> sqlite3.Connection
 
 
 def glance_at_ledger(path: Path) -> sqlite3.Connection | None:
-    """As `read_ledger`, for what a command can do without: it neither waits for a writer nor changes the file.
+    """As `read_ledger`, for what a command can do without: it neither waits for a
+    writer nor changes the file.
 
     One of another form is as good as none.
     """
@@ -124,7 +142,9 @@ def glance_at_ledger(path: Path) -> sqlite3.Connection | None:
 
 
 def wait_for_ledger(path: Path, waits: Waits) -> None:
-    """Wait until nobody keeps the ledger at *path* locked, as `open_ledger` does; raises `StorageError`."""
+    """Wait until nobody keeps the ledger at *path* locked, as `open_ledger` does;
+    raises `StorageError`.
+    """
     open_ledger(path, waits=waits).close()
 
 

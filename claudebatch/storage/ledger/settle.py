@@ -23,15 +23,21 @@ _HELD_BECOMES_UNKNOWN = (
     " WHERE run = ? AND amount > 0 ON CONFLICT DO UPDATE SET unknown = unknown + excluded.unknown"
 )
 _DECIDE_ATTEMPTS = "UPDATE attempts SET cost = worst * ?, state = 5 WHERE run = ? AND state = 3"
-_DECIDE_SUMS = "UPDATE spend SET spent = spent + unknown * ?, unknown = 0, unknown_attempts = 0 WHERE run = ?"
+_DECIDE_SUMS = (
+    "UPDATE spend SET spent = spent + unknown * ?, unknown = 0, unknown_attempts = 0 WHERE run = ?"
+)
 
 
-def settle_dead(ledger: sqlite3.Connection, run: str, *, verdict: SettleVerdict | None = None) -> bool:
-    """Bring *run* in *ledger* to what its journal says and hold nothing for it; False while the run is alive.
+def settle_dead(
+    ledger: sqlite3.Connection, run: str, *, verdict: SettleVerdict | None = None
+) -> bool:
+    """Bring *run* in *ledger* to what its journal says and hold nothing for it; False
+    while the run is alive.
 
-    What it never sent is free again; what it sent without hearing of it is unknown, or what *verdict* says, which its
-    journal notes first. Without its journal, all that it held counts as unknown. Must not be called inside a
-    transaction of *ledger*. Raises `StorageError`.
+    What it never sent is free again; what it sent without hearing of it is unknown, or
+    what *verdict* says, which its journal notes first. Without its journal, all that it
+    held counts as unknown. Must not be called inside a transaction of *ledger*. Raises
+    `StorageError`.
     """
     folder = _folder(ledger, run)
     found = RunFolder.take(folder) if folder is not None else None
@@ -51,9 +57,11 @@ def settle_dead(ledger: sqlite3.Connection, run: str, *, verdict: SettleVerdict 
 
 
 def settle_for_others(ledger: sqlite3.Connection, run: str) -> None:
-    """As `settle_dead`, for whoever needs the money: a journal that cannot be used is the trouble of its own run.
+    """As `settle_dead`, for whoever needs the money: a journal that cannot be used is
+    the trouble of its own run.
 
-    All that such a run held counts as unknown, until its journal is mended and it is settled or resumed.
+    All that such a run held counts as unknown, until its journal is mended and it is
+    settled or resumed.
     """
     try:
         settle_dead(ledger, run)
@@ -73,9 +81,11 @@ def settle_taken(
 
 
 def settle_replaced(path: Path, folder: RunFolder) -> None:
-    """Before the run in *folder* is started over: settle the old one in the ledger at *path*, as far as that goes.
+    """Before the run in *folder* is started over: settle the old one in the ledger at
+    *path*, as far as that goes.
 
-    Afterwards nothing could tell what it never sent. Raises nothing: a damaged run must not stand in the way.
+    Afterwards nothing could tell what it never sent. Raises nothing: a damaged run must
+    not stand in the way.
     """
     with suppress(StorageError, sqlite3.Error):
         old = folder.predecessor()
@@ -93,7 +103,9 @@ def _folder(ledger: sqlite3.Connection, run: str) -> Path | None:
 
 
 def without_journal(ledger: sqlite3.Connection, run: str, verdict: SettleVerdict | None) -> None:
-    """Bring a run that has no journal any more to rest: all that it held is unknown, or what *verdict* says."""
+    """Bring a run that has no journal any more to rest: all that it held is unknown, or
+    what *verdict* says.
+    """
     ledger.execute("BEGIN IMMEDIATE")
     try:
         ledger.execute(_HELD_BECOMES_UNKNOWN, (run,))

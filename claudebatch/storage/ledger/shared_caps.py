@@ -1,8 +1,10 @@
-"""Caps that several runs share, kept in the ledger: what a run may spend is taken out of them before it is sent.
+"""Caps that several runs share, kept in the ledger: what a run may spend is taken out
+of them before it is sent.
 
-The use of a cap is what all runs have spent, what became of attempts nobody knows, and what runs hold. Taking is one
-transaction that begins with the lock for writing, looks at every cap, and writes the hold: so two processes never both
-take the last dollar. What is taken stays taken, whoever dies, until it is spent, given back or settled.
+The use of a cap is what all runs have spent, what became of attempts nobody knows, and
+what runs hold. Taking is one transaction that begins with the lock for writing, looks
+at every cap, and writes the hold: so two processes never both take the last dollar.
+What is taken stays taken, whoever dies, until it is spent, given back or settled.
 """
 
 from __future__ import annotations
@@ -21,10 +23,13 @@ from claudebatch.storage.ledger.tables import ADD_HOLD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Sums of 64-bit integers fail at nine million dollars: dollars and rest are summed apart.
+# Sums of 64-bit integers fail at nine million dollars: dollars and rest are summed
+# apart.
 _SPLIT = 10**12
 _AHEAD_SHARE = 16
-"""No more than this part of what is left is taken ahead of need: others wait for it meanwhile."""
+"""No more than this part of what is left is taken ahead of need: others wait for it
+meanwhile.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +95,8 @@ class SharedCaps:
         return cls(open_ledger(path), run, caps)
 
     def take(self, day: str, *, least: Pico, wish: Pico, ahead: Pico = 0) -> CapsTaken:
-        """Hold *wish* for this run on *day*, or as much of it as there is, or nothing if that is less than *least*.
+        """Hold *wish* for this run on *day*, or as much of it as there is, or nothing
+        if that is less than *least*.
 
         Where plenty is left, up to *ahead* more.
         """
@@ -116,7 +122,9 @@ class SharedCaps:
 
     def holders(self) -> list[str]:
         """Other runs that hold money, dead or alive."""
-        found = self._connection.execute("SELECT DISTINCT run FROM holds WHERE run <> ? AND amount > 0", (self._run,))
+        found = self._connection.execute(
+            "SELECT DISTINCT run FROM holds WHERE run <> ? AND amount > 0", (self._run,)
+        )
         return [run for (run,) in found]
 
     def close(self, *, clear: bool) -> None:
@@ -147,26 +155,40 @@ class SharedCaps:
         return self._uses
 
     def _use(self, cap: SharedCap, day: str) -> CapUse:
-        return CapUse(cap, self._sum("spend", "spent + unknown", cap, day), self._sum("holds", "amount", cap, day))
+        return CapUse(
+            cap,
+            self._sum("spend", "spent + unknown", cap, day),
+            self._sum("holds", "amount", cap, day),
+        )
 
     def _sum(self, table: str, what: str, cap: SharedCap, day: str) -> Pico:
         source = table if cap.tag is None else f"runs r CROSS JOIN {table} USING (run)"
         where = "day BETWEEN ? AND ?" if cap.tag is None else "day BETWEEN ? AND ? AND r.tag = ?"
         values = cap.days(day) if cap.tag is None else (*cap.days(day), cap.tag)
         parts = what.split(" + ")
-        sums = ", ".join(f"sum({part} / {_SPLIT}), sum({part} % {_SPLIT})" for part in parts)  # constants
-        found = self._connection.execute(f"SELECT {sums} FROM {source} WHERE {where}", values).fetchone()
-        return sum((found[2 * i] or 0) * _SPLIT + (found[2 * i + 1] or 0) for i in range(len(parts)))
+        sums = ", ".join(
+            f"sum({part} / {_SPLIT}), sum({part} % {_SPLIT})" for part in parts
+        )  # constants
+        found = self._connection.execute(
+            f"SELECT {sums} FROM {source} WHERE {where}", values
+        ).fetchone()
+        return sum(
+            (found[2 * i] or 0) * _SPLIT + (found[2 * i + 1] or 0) for i in range(len(parts))
+        )
 
     def _add(self, day: str, change: Pico) -> None:
         self._connection.execute(ADD_HOLD, (self._run, day, change))
         self._uses = tuple(
-            CapUse(use.cap, use.gone, use.held + change) if _covers(use.cap, self._seen, day) else use
+            CapUse(use.cap, use.gone, use.held + change)
+            if _covers(use.cap, self._seen, day)
+            else use
             for use in self._uses
         )
 
     def _own(self) -> dict[str, Pico]:
-        return dict(self._connection.execute("SELECT day, amount FROM holds WHERE run = ?", (self._run,)))
+        return dict(
+            self._connection.execute("SELECT day, amount FROM holds WHERE run = ?", (self._run,))
+        )
 
 
 def _covers(cap: SharedCap, seen: tuple[str, int] | None, day: str) -> bool:

@@ -14,7 +14,8 @@ from claudebatch.storage.ledger.schema import Waits, nobody_told, read_ledger, u
 
 By: TypeAlias = Literal["run", "model", "day", "tag", "route"]
 
-# Sums are made in Python: whole numbers of any size. A line each of a run, day, model and rule is little.
+# Sums are made in Python: whole numbers of any size. A line each of a run, day, model
+# and rule is little.
 _SPEND = """
 SELECT s.*, coalesce(r.tag, '') AS tag, coalesce(r.output, '') AS output, coalesce(r.started, s.day) AS started,
   r.dearest, r.dearest_input, r.dearest_write_5m, r.dearest_write_1h, r.dearest_read, r.dearest_output, r.dearest_search
@@ -50,7 +51,8 @@ class SpendReader:
         self._waits = waits
 
     def by(self, what: By, *, since: date | None = None, run: str | None = None) -> list[SpendLine]:
-        """Spend of all runs or of one *run*, by *what*, oldest first; days are UTC. Nothing where there is no ledger.
+        """Spend of all runs or of one *run*, by *what*, oldest first; days are UTC.
+        Nothing where there is no ledger.
 
         Holds have no model and no route: there they are a line without a label.
         """
@@ -60,8 +62,12 @@ class SpendReader:
         groups += [_Group(_label(row, what), row["started"], _held(row, what)) for row in held]
         return _summed(groups, by_day=what == "day")
 
-    def _rows(self, asked: dict[str, str | None]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """What was spent and what is held, as of one moment: else money that is settled in between is in neither."""
+    def _rows(
+        self, asked: dict[str, str | None]
+    ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """What was spent and what is held, as of one moment: else money that is settled
+        in between is in neither.
+        """
         try:
             connection = read_ledger(self._path, waits=self._waits)
             if connection is None:
@@ -75,7 +81,9 @@ class SpendReader:
             raise unreadable(self._path, error) from error
 
 
-def _dicts(connection: sqlite3.Connection, query: str, asked: dict[str, str | None]) -> list[dict[str, Any]]:
+def _dicts(
+    connection: sqlite3.Connection, query: str, asked: dict[str, str | None]
+) -> list[dict[str, Any]]:
     cursor = connection.execute(query, asked)
     names = [column[0] for column in cursor.description]
     return [dict(zip(names, row, strict=True)) for row in cursor]
@@ -85,7 +93,10 @@ def _summed(groups: list[_Group], *, by_day: bool) -> list[SpendLine]:
     by_label: defaultdict[str, list[_Group]] = defaultdict(list)
     for group in groups:
         by_label[group.label].append(group)
-    order = sorted(by_label, key=lambda label: (label if by_day else min(g.first for g in by_label[label]), label))
+    order = sorted(
+        by_label,
+        key=lambda label: (label if by_day else min(g.first for g in by_label[label]), label),
+    )
     lines = []
     for label in order:
         notes = dict.fromkeys(group.line.note for group in by_label[label] if group.line.note)
@@ -130,8 +141,15 @@ def _held(row: dict[str, Any], what: By) -> SpendLine:
 
 
 def _saved_routing(row: dict[str, Any]) -> Pico:
-    """What the answers would have cost more at the run's dearest model, of as many tokens."""
-    if not row["dearest"] or row["model"] == row["dearest"] or row["rule"] in _NOT_ROUTED or row["unpriced"]:
+    """What the answers would have cost more at the run's dearest model, of as many
+    tokens.
+    """
+    if (
+        not row["dearest"]
+        or row["model"] == row["dearest"]
+        or row["rule"] in _NOT_ROUTED
+        or row["unpriced"]
+    ):
         return 0
     there = (
         row["input_tokens"] * row["dearest_input"]

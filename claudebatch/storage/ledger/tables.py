@@ -4,7 +4,8 @@ from __future__ import annotations
 
 VERSION = 1
 
-# A sum that no longer fits into 64 bits (9.2 million dollars on one line) would silently become a float: refused.
+# A sum that no longer fits into 64 bits (9.2 million dollars on one line) would
+# silently become a float: refused.
 _WHOLE = "INTEGER NOT NULL DEFAULT 0 CHECK (typeof({0}) = 'integer')"
 
 TABLES = f"""
@@ -56,13 +57,12 @@ ATTEMPT = (
 """The columns of the table `attempts` after `run`, in its order."""
 
 ADD_SUMS = (
-    f"INSERT INTO spend (run, day, model, rule, {', '.join(SUMS)}) VALUES (?,?,?,?{',?' * len(SUMS)})"
+    f"INSERT INTO spend (run, day, model, rule, {', '.join(SUMS)}) VALUES "
+    f"(?,?,?,?{',?' * len(SUMS)})"
     f" ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in SUMS)}"
 )
 ADD_ATTEMPT = f"INSERT INTO attempts (run, {', '.join(ATTEMPT)}) VALUES (?{',?' * len(ATTEMPT)})"
-ADD_HOLD = (
-    "INSERT INTO holds (run, day, amount) VALUES (?,?,?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount"
-)
+ADD_HOLD = "INSERT INTO holds (run, day, amount) VALUES (?,?,?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount"
 SET_HOLD = "INSERT OR REPLACE INTO holds (run, day, amount) VALUES (?,?,?)"
 # Never below nothing: what was spent beyond the hold counts all the same.
 TAKE_FROM_HOLD = "UPDATE holds SET amount = max(0, amount - ?) WHERE run = ? AND day = ?"

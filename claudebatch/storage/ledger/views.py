@@ -1,6 +1,8 @@
-"""The documented views, for sqlite3 or datasette: dollars instead of pico-dollars, moments as text.
+"""The documented views, for sqlite3 or datasette: dollars instead of pico-dollars,
+moments as text.
 
-docs/ledger.md lists their columns. Dollars are floats there, good for looking at; exact sums are those of the tables.
+docs/ledger.md lists their columns. Dollars are floats there, good for looking at; exact
+sums are those of the tables.
 """
 
 from __future__ import annotations
@@ -9,7 +11,8 @@ from claudebatch.storage.ledger.tables import SUMS
 
 _USD = "/ 1000000000000.0"
 _STATE = (
-    "CASE a.state WHEN 1 THEN 'answered' WHEN 2 THEN 'failed' WHEN 3 THEN 'unknown' WHEN 4 THEN 'partial'"
+    "CASE a.state WHEN 1 THEN 'answered' WHEN 2 THEN 'failed' WHEN 3 THEN 'unknown' WHEN 4 THEN "
+    "'partial'"
     " WHEN 5 THEN 'settled' ELSE 'sent' END"
 )
 _SUMS = f"""
@@ -19,7 +22,8 @@ _SUMS = f"""
   sum(s.web_searches) AS web_searches, total(s.spent) {_USD} AS dollars, total(s.unknown) {_USD} AS unknown_dollars,
   sum(s.unknown_attempts) AS unknown_attempts, sum(s.cached) AS cached_rows, sum(s.shared) AS shared_rows,
   total(s.saved_cache) {_USD} AS saved_by_cache_dollars"""
-# What is only held is a line as well: a run whose first answer has yet to come would be in no view else.
+# What is only held is a line as well: a run whose first answer has yet to come would be
+# in no view else.
 _AND_HELD = (
     f"(SELECT run, day, {', '.join(SUMS)}, 0 AS held FROM spend UNION ALL"
     f" SELECT run, day, {'0, ' * len(SUMS)}amount FROM holds WHERE amount <> 0) s"
@@ -50,4 +54,6 @@ FROM holds h LEFT JOIN runs r ON r.run = h.run
 """
 
 VIEWS = {statement.split()[2]: statement.strip() for statement in _TEXT.split(";")}
-"""Name → what makes it, as SQLite keeps it: where a file has another text, its views are made anew."""
+"""Name → what makes it, as SQLite keeps it: where a file has another text, its views
+are made anew.
+"""

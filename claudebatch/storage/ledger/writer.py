@@ -1,7 +1,8 @@
 """One run's pen in the machine-wide ledger.
 
-What it may have spent is in the file before it is sent: as a hold of the run. What became of it is written later, many
-attempts at once: their details, the sums, and the hold less them, in one transaction.
+What it may have spent is in the file before it is sent: as a hold of the run. What
+became of it is written later, many attempts at once: their details, the sums, and the
+hold less them, in one transaction.
 """
 
 from __future__ import annotations
@@ -17,12 +18,21 @@ from claudebatch.storage.journal.schema import AnswerSource, AttemptState
 from claudebatch.storage.ledger.rebuild import rebuild
 from claudebatch.storage.ledger.run_entry import ENTER, RunEntry, entered
 from claudebatch.storage.ledger.schema import open_ledger, unusable
-from claudebatch.storage.ledger.tables import ADD_ATTEMPT, ADD_SUMS, DROP_HOLDS, SET_HOLD, SUMS, TAKE_FROM_HOLD
+from claudebatch.storage.ledger.tables import (
+    ADD_ATTEMPT,
+    ADD_SUMS,
+    DROP_HOLDS,
+    SET_HOLD,
+    SUMS,
+    TAKE_FROM_HOLD,
+)
 
-# A hold is written this many times as large as it must be: the next holds then need no write of their own. While a
-# run goes on the ledger shows that much more as held; when it ends, or is opened again, nothing of it is left.
+# A hold is written this many times as large as it must be: the next holds then need no
+# write of their own. While a run goes on the ledger shows that much more as held; when
+# it ends, or is opened again, nothing of it is left.
 _AHEAD = 4
-# So many attempts are written at the latest: it bounds memory, and what `spend` does not show of a run that goes on.
+# So many attempts are written at the latest: it bounds memory, and what `spend` does
+# not show of a run that goes on.
 _ENOUGH = 512
 _SUM = {name: place for place, name in enumerate(SUMS)}
 _UNKNOWN_ATTEMPTS, _SPENT, _UNKNOWN = _SUM["unknown_attempts"], _SUM["spent"], _SUM["unknown"]
@@ -33,22 +43,28 @@ Key = tuple[str, str, str]
 
 
 class LedgerWriter:
-    """Writes one run into the ledger. Touched by one thread at a time: the journal's, while the run goes on.
+    """Writes one run into the ledger. Touched by one thread at a time: the journal's,
+    while the run goes on.
 
-    Holds are written ahead, in larger sums than are needed at once, and outcomes are gathered until the next write:
-    what the file says is spent, unknown and held is never less than what is spent, unknown and in flight.
+    Holds are written ahead, in larger sums than are needed at once, and outcomes are
+    gathered until the next write: what the file says is spent, unknown and held is
+    never less than what is spent, unknown and in flight.
 
-    With a *purse* that takes holds out of shared caps, the holds are the purse's to write. The pen only moves money
-    from the run's hold to its spend, as much as an attempt cost, so the sum of both stays what the purse has taken.
+    With a *purse* that takes holds out of shared caps, the holds are the purse's to
+    write. The pen only moves money from the run's hold to its spend, as much as an
+    attempt cost, so the sum of both stays what the purse has taken.
     """
 
-    def __init__(self, connection: sqlite3.Connection, run_id: str, *, rehearsal: bool, purse: bool) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, run_id: str, *, rehearsal: bool, purse: bool
+    ) -> None:
         self._connection = connection
         self._run_id = run_id
         self._rehearsal = rehearsal
         self._purse = purse
-        # Mutable. By day: what is written as held, what is held for attempts in flight, and what has become free
-        # since the last write. Then the attempts and the sums that the next write adds.
+        # Mutable. By day: what is written as held, what is held for attempts in flight,
+        # and what has become free since the last write. Then the attempts and the sums
+        # that the next write adds.
         self._written: defaultdict[str, Pico] = defaultdict(int)
         self._needed: defaultdict[str, Pico] = defaultdict(int)
         self._freed: defaultdict[str, Pico] = defaultdict(int)
@@ -56,10 +72,13 @@ class LedgerWriter:
         self._sums: defaultdict[Key, list[int]] = defaultdict(lambda: [0] * len(SUMS))
 
     @classmethod
-    def open(cls, path: Path, entry: RunEntry, *, rehearsal: bool = False, purse: bool = False) -> LedgerWriter:
+    def open(
+        cls, path: Path, entry: RunEntry, *, rehearsal: bool = False, purse: bool = False
+    ) -> LedgerWriter:
         """The ledger at *path*, with the run of *entry* entered; raises `StorageError`.
 
-        Of a *rehearsal* simulated answers count at what they pretend to cost; otherwise they are left out.
+        Of a *rehearsal* simulated answers count at what they pretend to cost; otherwise
+        they are left out.
         """
         connection = open_ledger(path)
         try:
@@ -73,11 +92,15 @@ class LedgerWriter:
         return cls(connection, entry.run, rehearsal=rehearsal, purse=purse)
 
     def rebuild(self, journal: sqlite3.Connection) -> None:
-        """Make the ledger say of this run what its journal says, and hold nothing for it."""
+        """Make the ledger say of this run what its journal says, and hold nothing for
+        it.
+        """
         rebuild(self._connection, self._run_id, journal, rehearsal=self._rehearsal)
 
     def apply(self, intents: Sequence[AttemptIntent], outcomes: Sequence[AttemptRecord]) -> None:
-        """Hear of *outcomes*, and make sure that the holds of *intents* are durable before they are sent."""
+        """Hear of *outcomes*, and make sure that the holds of *intents* are durable
+        before they are sent.
+        """
         for intent in intents:
             self._needed[intent.day] += intent.worst
         for outcome in outcomes:
@@ -87,12 +110,18 @@ class LedgerWriter:
             if self._rehearsal or not outcome.simulated:
                 self._outcomes.append(outcome)
         # A hold that is free again stands for its cost until that is written.
-        short = [day for day, needed in self._needed.items() if needed + self._freed[day] > self._written[day]]
+        short = [
+            day
+            for day, needed in self._needed.items()
+            if needed + self._freed[day] > self._written[day]
+        ]
         if (short and not self._purse) or len(self._outcomes) >= _ENOUGH:
             self._write({day: self._needed[day] * _AHEAD for day in short})
 
     def keep(self, results: Iterable[ResultRecord]) -> None:
-        """Hear of results, some of which cost nothing; they are written with what follows."""
+        """Hear of results, some of which cost nothing; they are written with what
+        follows.
+        """
         for result in results:
             if result.source:  # not asked of the API
                 line = self._sums[result.day, result.model, result.rule]
@@ -100,11 +129,14 @@ class LedgerWriter:
                 line[_SAVED] += result.saved
 
     def flush(self) -> None:
-        """Write everything heard of now: others under the same caps see it as spent, and not as held."""
+        """Write everything heard of now: others under the same caps see it as spent,
+        and not as held.
+        """
         self._write({})
 
     def close(self) -> None:
-        """Write what is left, hold only what is still without an outcome, and close the file.
+        """Write what is left, hold only what is still without an outcome, and close the
+        file.
 
         A purse must have let go of the run's holds by then: they are set to that, too.
         """
@@ -112,20 +144,25 @@ class LedgerWriter:
         self._connection.close()
 
     def _write(self, targets: Mapping[str, Pico], *, last: bool = False) -> None:
-        """Write everything heard of, and the holds of *targets* as large as they say; the *last* are the only ones."""
+        """Write everything heard of, and the holds of *targets* as large as they say;
+        the *last* are the only ones.
+        """
         sums = {key: list(line) for key, line in self._sums.items()}
         for outcome in self._outcomes:
             intent = outcome.intent
             key = (intent.day, intent.model, intent.rule)
             _count(sums.setdefault(key, [0] * len(SUMS)), outcome)
         self._commit(sums, targets, last=last)
-        # Only now: after a write that failed, the ledger must not take for written what is not.
+        # Only now: after a write that failed, the ledger must not take for written what
+        # is not.
         self._written.update(targets)
         self._outcomes.clear()
         self._sums.clear()
         self._freed.clear()
 
-    def _commit(self, sums: Mapping[Key, Sequence[int]], targets: Mapping[str, Pico], *, last: bool) -> None:
+    def _commit(
+        self, sums: Mapping[Key, Sequence[int]], targets: Mapping[str, Pico], *, last: bool
+    ) -> None:
         run, execute = self._run_id, self._connection.executemany
         self._connection.execute("BEGIN IMMEDIATE")
         try:
@@ -134,9 +171,15 @@ class LedgerWriter:
             if last:
                 self._connection.execute(DROP_HOLDS, (run,))
             if last or not self._purse:
-                execute(SET_HOLD, ((run, day, amount) for day, amount in targets.items() if amount or not last))
+                execute(
+                    SET_HOLD,
+                    ((run, day, amount) for day, amount in targets.items() if amount or not last),
+                )
             else:
-                execute(TAKE_FROM_HOLD, ((line[_SPENT] + line[_UNKNOWN], run, key[0]) for key, line in sums.items()))
+                execute(
+                    TAKE_FROM_HOLD,
+                    ((line[_SPENT] + line[_UNKNOWN], run, key[0]) for key, line in sums.items()),
+                )
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full

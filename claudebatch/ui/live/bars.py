@@ -10,7 +10,9 @@ _PLAIN_COLUMNS = ".:-=+*#@"
 
 
 def bar(part: int, whole: int, width: int, *, plain: bool = False) -> str:
-    """*part* of *whole* as a bar of up to *width* cells; whatever is not nothing can be seen. *plain*: ASCII only."""
+    """*part* of *whole* as a bar of up to *width* cells; whatever is not nothing can be
+    seen. *plain*: ASCII only.
+    """
     if part <= 0 or whole <= 0:
         return ""
     eighths = max(1, min(part, whole) * width * 8 // whole)
@@ -21,6 +23,8 @@ def bar(part: int, whole: int, width: int, *, plain: bool = False) -> str:
 
 
 def sparkline(values: Sequence[int], *, plain: bool = False) -> str:
-    """One column for each of *values*, the highest as high as can be; nothing is a blank."""
+    """One column for each of *values*, the highest as high as can be; nothing is a
+    blank.
+    """
     columns, most = _PLAIN_COLUMNS if plain else _COLUMNS, max(values, default=0)
     return "".join(" " if value <= 0 else columns[min(7, value * 8 // most)] for value in values)

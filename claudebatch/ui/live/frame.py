@@ -1,4 +1,6 @@
-"""What the live display and the plain status line say, as text: pure, so that it can be tested letter by letter."""
+"""What the live display and the plain status line say, as text: pure, so that it can be
+tested letter by letter.
+"""
 
 from __future__ import annotations
 
@@ -40,9 +42,14 @@ def live_frame(tally: Tally, limits: LimitsByPool, *, now: float, width: int) ->
 
 def plain_line(tally: Tally, limits: LimitsByPool, *, now: float) -> str:
     """One line that says the same without a terminal."""
-    parts = [f"{fmt.count(tally.done)}/{fmt.count(tally.rows)} rows ({fmt.percent(tally.done, tally.rows)})"]
+    parts = [
+        f"{fmt.count(tally.done)}/{fmt.count(tally.rows)} rows "
+        f"({fmt.percent(tally.done, tally.rows)})"
+    ]
     parts += [*_counts(tally), _money(tally)]
-    parts += [_pace(name, pool, limits.get(name), now) for name, pool in sorted(tally.pools.items())]
+    parts += [
+        _pace(name, pool, limits.get(name), now) for name, pool in sorted(tally.pools.items())
+    ]
     parts.append(f"{fmt.seconds(int(tally.elapsed_s(now)))} elapsed")
     parts += [f"ETA {fmt.seconds(ceil(eta))}" for eta in (tally.eta_s(now),) if eta is not None]
     mark = "SIMULATED: " if tally.simulated else ""
@@ -140,7 +147,9 @@ def _rates(pool: PoolTally, limits: PoolLimits | None, now: float) -> str:
 
 
 def _of(rate: float, limit: float | None) -> str:
-    return fmt.per_minute(rate) if limit is None else f"{fmt.per_minute(rate)}/{fmt.per_minute(limit)}"
+    return (
+        fmt.per_minute(rate) if limit is None else f"{fmt.per_minute(rate)}/{fmt.per_minute(limit)}"
+    )
 
 
 def _standing(tally: Tally, now: float) -> list[str]:

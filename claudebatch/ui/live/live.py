@@ -1,6 +1,7 @@
 """The live display of a terminal: a few lines that redraw in place four times a second.
 
-rich draws; what is drawn is decided in `frame`, and every piece of it is sanitised here, in `_drawn`, on its way in.
+rich draws; what is drawn is decided in `frame`, and every piece of it is sanitised
+here, in `_drawn`, on its way in.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ _STYLES = {"warning": "yellow", None: ""}
 
 
 class LiveProgress:
-    """Redraws while the run goes on and vanishes when it ends; notices scroll by above it."""
+    """Redraws while the run goes on and vanishes when it ends; notices scroll by above
+    it.
+    """
 
     def __init__(
         self,
@@ -44,7 +47,8 @@ class LiveProgress:
         self._limits = limits or {}
         self._notices = Notices()
         self._ticker = Ticker(self.tick, interval_s=1 / FRAMES_PER_SECOND) if own_thread else None
-        # Mutable state. `tally` and `_unsaid` change with events, `_live` with `start` and `stop`.
+        # Mutable state. `tally` and `_unsaid` change with events, `_live` with `start`
+        # and `stop`.
         self.tally = Tally(now)
         self._unsaid: deque[Line] = deque()
         self._live: Live | None = None
@@ -58,7 +62,8 @@ class LiveProgress:
         self._live = Live(
             console=self._terminal.console(),
             get_renderable=self._draw,
-            auto_refresh=False,  # the ticker refreshes, so that notices and frames come from one thread
+            # the ticker refreshes, so that notices and frames come from one thread
+            auto_refresh=False,
             transient=True,
             redirect_stdout=False,  # stdout is data: nobody rewrites it
             redirect_stderr=False,
@@ -82,7 +87,9 @@ class LiveProgress:
             live.refresh()
 
     def stop(self) -> None:
-        """Erase the display and give the cursor back; a terminal that takes no more output is left alone."""
+        """Erase the display and give the cursor back; a terminal that takes no more
+        output is left alone.
+        """
         live, self._live = self._live, None
         if live is None or (self._ticker is not None and not self._ticker.stop()):
             return
@@ -113,7 +120,9 @@ def _texts(rows: Sequence[Row]) -> list[Text]:
 
 
 def _drawn(row: Row, *, cut: bool) -> Text:
-    """*row* as rich's text, never as its markup; the lines of the display are cut, so that it keeps its height."""
+    """*row* as rich's text, never as its markup; the lines of the display are cut, so
+    that it keeps its height.
+    """
     from rich.text import Text  # noqa: PLC0415  # as above
 
     text = Text(no_wrap=cut, overflow="ellipsis" if cut else "fold")

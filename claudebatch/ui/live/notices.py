@@ -1,7 +1,7 @@
 """Which events deserve a line of their own, and its words.
 
-A fault that hits every row must not print a line per row: the first few failed rows and the first fallback of each
-kind are shown, the rest is only counted.
+A fault that hits every row must not print a line per row: the first few failed rows and
+the first fallback of each kind are shown, the rest is only counted.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from claudebatch.ui.live.alert_text import alert_text
 
 _FAILURES_SHOWN = 5
 _LONGEST_WORD = 120
-"""Characters of an id or a reason that are shown: one that is ten megabytes long is still one line."""
+"""Characters of an id or a reason that are shown: one that is ten megabytes long is
+still one line.
+"""
 
 Kind = Literal["notice", "row_failed", "fallback", "breaker", "alert", "drain"]
 
@@ -58,7 +60,9 @@ class Notices:
             BreakerChanged: self._breaker_changed,
             SpendSpike: _alert,
             CapAlert: _alert,
-            DrainStarted: lambda event: Line("drain", f"stopping: {event.reason}; requests in flight may finish"),
+            DrainStarted: lambda event: Line(
+                "drain", f"stopping: {event.reason}; requests in flight may finish"
+            ),
         }
 
     def __call__(self, event: Event) -> Line | None:
@@ -88,7 +92,9 @@ class Notices:
         """Opening and closing are news; the probes between are not."""
         if event.state == "open" and event.pool not in self._open:
             self._open.add(event.pool)
-            return Line("breaker", f"{event.pool} does not answer: paused, with a probe now and then")
+            return Line(
+                "breaker", f"{event.pool} does not answer: paused, with a probe now and then"
+            )
         if event.state == "closed" and event.pool in self._open:
             self._open.discard(event.pool)
             return Line("breaker", f"{event.pool} answers again")

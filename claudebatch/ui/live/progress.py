@@ -1,6 +1,8 @@
-"""How a run shows itself while it runs: live on a terminal, in plain lines elsewhere, or not at all.
+"""How a run shows itself while it runs: live on a terminal, in plain lines elsewhere,
+or not at all.
 
-Every display is a subscriber of events with the same four methods. `choose` picks one; `--json` is in `json_events`.
+Every display is a subscriber of events with the same four methods. `choose` picks one;
+`--json` is in `json_events`.
 """
 
 from __future__ import annotations
@@ -43,7 +45,9 @@ class Progress(Protocol):
 
 
 class PlainProgress:
-    """No terminal, no animation: notices as they come, and a status line every *interval_s* (None: no status)."""
+    """No terminal, no animation: notices as they come, and a status line every
+    *interval_s* (None: no status).
+    """
 
     def __init__(
         self,
@@ -134,4 +138,6 @@ def choose(
         return Quiet(terminal)
     if progress and terminal.animates:
         return LiveProgress(terminal, now=now, limits=limits)
-    return PlainProgress(terminal, now=now, limits=limits, interval_s=PLAIN_INTERVAL_S if progress else None)
+    return PlainProgress(
+        terminal, now=now, limits=limits, interval_s=PLAIN_INTERVAL_S if progress else None
+    )

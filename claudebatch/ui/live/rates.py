@@ -4,16 +4,21 @@ from __future__ import annotations
 
 _SECONDS = 60
 _SHORTEST_S = 5.0
-"""A rate over less is noise: one answer in the first tenth of a second is not 600 a minute."""
+"""A rate over less is noise: one answer in the first tenth of a second is not 600 a
+minute.
+"""
 
 
 class LastMinute:
-    """A sum over a sliding minute, kept in one bucket per second: O(1) to add, O(60) to read."""
+    """A sum over a sliding minute, kept in one bucket per second: O(1) to add, O(60) to
+    read.
+    """
 
     __slots__ = ("_since", "_stamps", "_sums")
 
     def __init__(self) -> None:
-        # Mutable state, changed by `add` only; another thread may read it and see a bucket half a second old.
+        # Mutable state, changed by `add` only; another thread may read it and see a
+        # bucket half a second old.
         self._sums = [0] * _SECONDS
         self._stamps = [-_SECONDS] * _SECONDS
         self._since: float | None = None
@@ -31,10 +36,16 @@ class LastMinute:
                 self._since = now
 
     def per_minute(self, now: float) -> float:
-        """The sum of the last minute; before a minute has passed, at the pace of the time there is."""
+        """The sum of the last minute; before a minute has passed, at the pace of the
+        time there is.
+        """
         if self._since is None:
             return 0.0
         oldest = int(now) - _SECONDS + 1
-        total = sum(amount for amount, stamp in zip(self._sums, self._stamps, strict=True) if stamp >= oldest)
+        total = sum(
+            amount
+            for amount, stamp in zip(self._sums, self._stamps, strict=True)
+            if stamp >= oldest
+        )
         covered = min(now - self._since, now - oldest)
         return total * 60.0 / max(covered, _SHORTEST_S)

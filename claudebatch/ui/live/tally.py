@@ -1,7 +1,8 @@
 """The numbers behind every display, counted as events arrive.
 
-Counting is on the path of every request, so each event costs a dictionary look-up and a few additions. Displays
-read whenever they like, from another thread too: what they see may be one event old, never wrong by more.
+Counting is on the path of every request, so each event costs a dictionary look-up and a
+few additions. Displays read whenever they like, from another thread too: what they see
+may be one event old, never wrong by more.
 """
 
 from __future__ import annotations
@@ -36,7 +37,15 @@ PoolLimits: TypeAlias = tuple[float | None, float | None, float | None]
 class PoolTally:
     """What one pool does."""
 
-    __slots__ = ("breaker", "concurrency", "in_flight", "input_tokens", "limits", "output_tokens", "requests")
+    __slots__ = (
+        "breaker",
+        "concurrency",
+        "in_flight",
+        "input_tokens",
+        "limits",
+        "output_tokens",
+        "requests",
+    )
 
     def __init__(self) -> None:
         # Mutable state, changed by `Tally` only.
@@ -68,10 +77,13 @@ class Tally:
         self.succeeded = self.failed = 0
         """Rows of this session."""
         self.cached = self.shared = 0
-        """Of the succeeded: answered by the response cache, by another row's request."""
+        """Of the succeeded: answered by the response cache, by another row's request.
+        """
         self.failures: Counter[str] = Counter()
         self.spent_now: Pico = 0
-        """Settled costs of this session, the worst cases of unknown outcomes among them."""
+        """Settled costs of this session, the worst cases of unknown outcomes among
+        them.
+        """
         self.saved: Pico = 0
         self.requests = self.retries = self.fallbacks = self.unknown_attempts = 0
         self.pools: dict[str, PoolTally] = {}
@@ -134,7 +146,9 @@ class Tally:
         return max(now - self.started_at, 0.0)
 
     def eta_s(self, now: float) -> float | None:
-        """Seconds until the last row at the pace of the last minute; None when nobody can say."""
+        """Seconds until the last row at the pace of the last minute; None when nobody
+        can say.
+        """
         pace = self._rows.per_minute(now)
         left = self.rows - self.done
         if left <= 0 or pace <= 0 or self.draining is not None:
@@ -142,10 +156,14 @@ class Tally:
         return left / pace * 60.0
 
     def waits(self, now: float) -> list[PoolWait]:
-        """What stands still, first what moves again first. A retry only counts while nothing is in flight."""
+        """What stands still, first what moves again first. A retry only counts while
+        nothing is in flight.
+        """
         waits = self._standing.waits(now)
         if not waits and not self.in_flight:
-            waits = sorted(wait for wait in tuple(self._retries) if wait.until - now >= WORTH_A_WORD_S)[:1]
+            waits = sorted(
+                wait for wait in tuple(self._retries) if wait.until - now >= WORTH_A_WORD_S
+            )[:1]
         return waits
 
     def _run_started(self, event: RunStarted) -> None:
@@ -194,12 +212,17 @@ class Tally:
         self._standing.waiting(event)
 
     def _retrying(self, event: Retrying) -> None:
-        """Note the wait; each row that waits is in the heap once, so that it never outgrows what may be in flight."""
+        """Note the wait; each row that waits is in the heap once, so that it never
+        outgrows what may be in flight.
+        """
         self.retries += 1
         now = self._now()
         while self._retries and self._retries[0].until <= now:
             heappop(self._retries)
-        heappush(self._retries, PoolWait(now + event.seconds, event.model, f"retrying after {event.error}", now))
+        heappush(
+            self._retries,
+            PoolWait(now + event.seconds, event.model, f"retrying after {event.error}", now),
+        )
 
     def _fell_back(self, event: FellBack) -> None:
         self.fallbacks += 1
@@ -208,7 +231,11 @@ class Tally:
         self._pool(event.pool).breaker = event.state
 
     def _limits_seen(self, event: LimitsSeen) -> None:
-        limits = (event.requests_per_minute, event.input_tokens_per_minute, event.output_tokens_per_minute)
+        limits = (
+            event.requests_per_minute,
+            event.input_tokens_per_minute,
+            event.output_tokens_per_minute,
+        )
         self._pool(event.pool).limits = limits
 
     def _concurrency_changed(self, event: ConcurrencyChanged) -> None:

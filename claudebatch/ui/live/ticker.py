@@ -1,7 +1,9 @@
-"""A heartbeat of its own thread, so that a display moves while nothing happens and never holds up the run.
+"""A heartbeat of its own thread, so that a display moves while nothing happens and
+never holds up the run.
 
-A terminal that is stopped with Ctrl-S, or a log reader that hangs, blocks whoever writes to it. That must not be the
-event loop: events only leave a note, the heartbeat writes.
+A terminal that is stopped with Ctrl-S, or a log reader that hangs, blocks whoever
+writes to it. That must not be the event loop: events only leave a note, the heartbeat
+writes.
 """
 
 from __future__ import annotations
@@ -26,7 +28,9 @@ class Ticker:
     def start(self) -> None:
         """Begin to beat; once."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="claudebatch-display", daemon=True)
+            self._thread = threading.Thread(
+                target=self._run, name="claudebatch-display", daemon=True
+            )
             self._thread.start()
 
     def stop(self) -> bool:

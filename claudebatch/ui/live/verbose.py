@@ -1,8 +1,17 @@
-"""What `-v` says beyond the notices: every wait, retry and limit in words; and with `-vv` every request."""
+"""What `-v` says beyond the notices: every wait, retry and limit in words; and with
+`-vv` every request.
+"""
 
 from __future__ import annotations
 
-from claudebatch.core.events import AttemptFinished, ConcurrencyChanged, Event, LimitsSeen, Retrying, Waiting
+from claudebatch.core.events import (
+    AttemptFinished,
+    ConcurrencyChanged,
+    Event,
+    LimitsSeen,
+    Retrying,
+    Waiting,
+)
 from claudebatch.core.pool_waits import WORTH_A_WORD_S
 from claudebatch.ui import format as fmt
 from claudebatch.ui.live.frame import UNTIL_MONEY
@@ -11,7 +20,9 @@ _LONGEST_WORD = 120
 
 
 def told(event: Event, *, requests: bool) -> str | None:
-    """The sentence for *event*, if it deserves one; those of single *requests* on demand."""
+    """The sentence for *event*, if it deserves one; those of single *requests* on
+    demand.
+    """
     if isinstance(event, AttemptFinished):
         return _attempt(event) if requests else None
     if isinstance(event, Retrying):
@@ -39,7 +50,11 @@ def _limits(event: LimitsSeen) -> str:
         (event.output_tokens_per_minute, "output tokens"),
     )
     known = [f"{fmt.per_minute(limit)} {what}" for limit, what in named if limit is not None]
-    return f"{event.pool}: the API allows {', '.join(known)} a minute" if known else f"{event.pool}: no limit is known"
+    return (
+        f"{event.pool}: the API allows {', '.join(known)} a minute"
+        if known
+        else f"{event.pool}: no limit is known"
+    )
 
 
 def _attempt(event: AttemptFinished) -> str:

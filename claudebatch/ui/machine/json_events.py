@@ -1,24 +1,32 @@
-r"""`--json`: what happens in a run, as one JSON object per line. This page is the protocol, version 1.
+r"""`--json`: what happens in a run, as one JSON object per line. This page is the
+protocol, version 1.
 
-Every object has `v` (1), `event`, and `t` (seconds since the display was started). Fields are added, never renamed
-or removed, while `v` is 1; readers skip events and fields that they do not know. Dollars are exact decimal strings.
-Everything outside printable ASCII is escaped (`\u001b`), so that the lines are safe to look at and ids stay exact.
+Every object has `v` (1), `event`, and `t` (seconds since the display was started).
+Fields are added, never renamed or removed, while `v` is 1; readers skip events and
+fields that they do not know. Dollars are exact decimal strings. Everything outside
+printable ASCII is escaped (`\u001b`), so that the lines are safe to look at and ids
+stay exact.
 
-start        run_id, rows, finished_before, spent_usd, cap_usd (null: none), output, simulated
-progress     rows, done (earlier sessions included), succeeded, failed, cached, shared (this session), in_flight,
-             requests, retries, fallbacks, spent_usd (earlier sessions included), saved_usd, unknown_attempts,
+start        run_id, rows, finished_before, spent_usd, cap_usd (null: none), output,
+simulated progress     rows, done (earlier sessions included), succeeded, failed,
+cached, shared (this session), in_flight,
+             requests, retries, fallbacks, spent_usd (earlier sessions included),
+             saved_usd, unknown_attempts,
              eta_s (null: nobody can say), draining (null, or why the run stops),
-             waiting (null, or {pool, reason, seconds (null: nobody can say)}: what moves again first),
-             pools: {name: {breaker, in_flight, concurrency (null: not told), waiting (null, or {reason, seconds}),
+             waiting (null, or {pool, reason, seconds (null: nobody can say)}: what
+             moves again first),
+             pools: {name: {breaker, in_flight, concurrency (null: not told), waiting
+             (null, or {reason, seconds}),
              rpm, itpm, otpm, rpm_limit, itpm_limit, otpm_limit (null: none known)}}.
              At most one every *interval* seconds, and one last before `done`.
-row_failed   id, model, error, latency_ms. One for every row that failed.
-limits       pool, requests_per_minute, input_tokens_per_minute, output_tokens_per_minute (null: unknown).
+row_failed   id, model, error, latency_ms. One for every row that failed. limits
+pool, requests_per_minute, input_tokens_per_minute, output_tokens_per_minute (null:
+unknown).
              When the limits in force of a pool are learned, and when they change.
 concurrency  pool, limit: how many requests the pool may have in flight from now on
-alert        kind (cap or spike), its fields as in docs/alerts.md, text
-notice       kind (notice, fallback, breaker, drain), text
-done         the fields of `summary_json`: how the run ended, its exit_code and next_command
+alert        kind (cap or spike), its fields as in docs/alerts.md, text notice
+kind (notice, fallback, breaker, drain), text done         the fields of `summary_json`:
+how the run ended, its exit_code and next_command
 """
 
 from __future__ import annotations
@@ -30,7 +38,15 @@ from dataclasses import asdict
 from math import isinf
 from typing import Any, TextIO
 
-from claudebatch.core.events import CapAlert, ConcurrencyChanged, Event, LimitsSeen, RowFinished, RunStarted, SpendSpike
+from claudebatch.core.events import (
+    CapAlert,
+    ConcurrencyChanged,
+    Event,
+    LimitsSeen,
+    RowFinished,
+    RunStarted,
+    SpendSpike,
+)
 from claudebatch.core.pool_waits import PoolWait
 from claudebatch.core.reports import RunSummary
 from claudebatch.ui.format import usd_string
@@ -47,11 +63,15 @@ VERSION = 1
 
 def json_line(fields: dict[str, Any]) -> str:
     """*fields* as one line of printable ASCII."""
-    return json.dumps(fields, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f") + "\n"
+    return (
+        json.dumps(fields, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f") + "\n"
+    )
 
 
 class JsonEvents:
-    """Writes the protocol above; *interval* is the fewest seconds between two `progress` lines."""
+    """Writes the protocol above; *interval* is the fewest seconds between two
+    `progress` lines.
+    """
 
     def __init__(
         self,
@@ -70,13 +90,17 @@ class JsonEvents:
         self._ticker = Ticker(self.tick, interval_s=max(interval, 0.1)) if own_thread else None
         self._one_at_a_time = threading.Lock()  # the ticker writes too, and lines must not mix
         self.on_lost: Callable[[], object] | None = None
-        """Called once, maybe in another thread, when whoever read the events has left."""
-        # Mutable state. `tally` changes with events, the others with `start` and `tick`.
+        """Called once, maybe in another thread, when whoever read the events has left.
+        """
+        # Mutable state. `tally` changes with events, the others with `start` and
+        # `tick`.
         self.tally = Tally(now)
         self._began = self._due = now()
 
     def start(self) -> None:
-        """Begin to count the time; without a thread of its own, whoever made it calls `tick`."""
+        """Begin to count the time; without a thread of its own, whoever made it calls
+        `tick`.
+        """
         self._began = self._due = self._now()
         if self._ticker is not None:
             self._ticker.start()
@@ -155,10 +179,15 @@ class JsonEvents:
             "eta_s": None if eta_s is None else round(eta_s, 1),
             "draining": tally.draining,
             "waiting": first and {"pool": first.pool, **_wait(first, now)},
-            "pools": {name: self._pool(name, pool, waits.get(name), now) for name, pool in list(tally.pools.items())},
+            "pools": {
+                name: self._pool(name, pool, waits.get(name), now)
+                for name, pool in list(tally.pools.items())
+            },
         }
 
-    def _pool(self, name: str, pool: PoolTally, wait: PoolWait | None, now: float) -> dict[str, Any]:
+    def _pool(
+        self, name: str, pool: PoolTally, wait: PoolWait | None, now: float
+    ) -> dict[str, Any]:
         limits = pool.in_force(self._limits.get(name))
         return {
             "breaker": pool.breaker,
@@ -175,7 +204,10 @@ class JsonEvents:
 
 
 def _wait(wait: PoolWait, now: float) -> dict[str, Any]:
-    return {"reason": wait.reason, "seconds": None if isinf(wait.until) else round(wait.until - now, 1)}
+    return {
+        "reason": wait.reason,
+        "seconds": None if isinf(wait.until) else round(wait.until - now, 1),
+    }
 
 
 def _start(event: RunStarted) -> dict[str, Any]:
@@ -191,4 +223,9 @@ def _start(event: RunStarted) -> dict[str, Any]:
 
 
 def _row_failed(event: RowFinished) -> dict[str, Any]:
-    return {"id": event.id, "model": event.model, "error": event.error, "latency_ms": event.latency_ms}
+    return {
+        "id": event.id,
+        "model": event.model,
+        "error": event.error,
+        "latency_ms": event.latency_ms,
+    }

@@ -1,7 +1,9 @@
-"""`--log`: what happens to every request, as one JSON object per line; docs/log.md is the protocol.
+"""`--log`: what happens to every request, as one JSON object per line; docs/log.md is
+the protocol.
 
-Everything outside printable ASCII is escaped, as in `--json`: a log is for looking at. Prompts and answers are only
-in it on demand; the key is in none of the events, so it cannot be in a line.
+Everything outside printable ASCII is escaped, as in `--json`: a log is for looking at.
+Prompts and answers are only in it on demand; the key is in none of the events, so it
+cannot be in a line.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ _UNSAFE = re.compile(r"[^\x20-\x7e]")
 class LogLines:
     """Turns events into lines, or into None when they are not worth one."""
 
-    def __init__(self, *, now: Callable[[], float], wall: Callable[[], datetime], prompts: bool = False) -> None:
+    def __init__(
+        self, *, now: Callable[[], float], wall: Callable[[], datetime], prompts: bool = False
+    ) -> None:
         """*wall* is UTC. *prompts*: with the requests and the answers themselves."""
         self._wall = wall
         self._prompts = prompts
@@ -87,7 +91,11 @@ class LogLines:
 
     def _run_started(self, event: RunStarted) -> bytes:
         self._run = _encoded(event.run_id)
-        fields = {"rows": event.rows, "finished_before": event.finished_before, "output": event.output}
+        fields = {
+            "rows": event.rows,
+            "finished_before": event.finished_before,
+            "output": event.output,
+        }
         return self._line("start", {**fields, "simulated": event.simulated})
 
     def _attempt(self, event: AttemptFinished) -> bytes:
@@ -134,8 +142,9 @@ class Waited:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        # Mutable: what each row waits for now and since when, and what it has waited for before. A row leaves with
-        # its next attempt; those of a run that stops never do, and they are few.
+        # Mutable: what each row waits for now and since when, and what it has waited
+        # for before. A row leaves with its next attempt; those of a run that stops
+        # never do, and they are few.
         self._waits: dict[str, list[tuple[str, float]]] = {}
 
     def since(self, row: str, reason: str) -> None:
@@ -143,7 +152,9 @@ class Waited:
         self._waits.setdefault(row, []).append((reason, self._now()))
 
     def pop(self, row: str, in_flight_ms: int) -> dict[str, int]:
-        """Milliseconds by reason until the attempt that ended now and took *in_flight_ms*."""
+        """Milliseconds by reason until the attempt that ended now and took
+        *in_flight_ms*.
+        """
         waits = self._waits.pop(row, None)
         if waits is None:
             return {}
@@ -164,6 +175,12 @@ def _encoded(value: object) -> str:
 
 
 def _ascii(json: bytes) -> str:
-    """*json* letter by letter, with escapes for what is no printable ASCII: in JSON that is only found in strings."""
+    """*json* letter by letter, with escapes for what is no printable ASCII: in JSON
+    that is only found in strings.
+    """
     text = json.decode()
-    return text if text.isascii() and text.isprintable() else _UNSAFE.sub(lambda found: _slowly(found[0])[1:-1], text)
+    return (
+        text
+        if text.isascii() and text.isprintable()
+        else _UNSAFE.sub(lambda found: _slowly(found[0])[1:-1], text)
+    )

@@ -1,7 +1,8 @@
-"""The log of a run: lines are made as events come, and written by a heartbeat and at the end.
+"""The log of a run: lines are made as events come, and written by a heartbeat and at
+the end.
 
-A log is not worth a run: a disk that is full or fails costs one warning, and what cannot be written is kept, up to
-a bound, until it can.
+A log is not worth a run: a disk that is full or fails costs one warning, and what
+cannot be written is kept, up to a bound, until it can.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _MOST_HELD = 32 << 20
 
 
 class RunLog:
-    """Subscribes to events and writes their lines to *file*, a descriptor that it closes in the end."""
+    """Subscribes to events and writes their lines to *file*, a descriptor that it
+    closes in the end.
+    """
 
     def __init__(
         self,
@@ -34,7 +37,9 @@ class RunLog:
         most_held: int = _MOST_HELD,
         write: Callable[[int, memoryview], int] = os.write,
     ) -> None:
-        """*warn* is called once, and maybe from another thread, if the file cannot be written."""
+        """*warn* is called once, and maybe from another thread, if the file cannot be
+        written.
+        """
         self._file = file
         self._lines = lines
         self._warn = warn
@@ -42,8 +47,9 @@ class RunLog:
         self._write = write
         self._ticker = Ticker(self.flush, interval_s=_INTERVAL_S) if own_thread else None
         self._adding = threading.Lock()
-        # Mutable. Under the lock: the lines that came, their bytes, and how many found no room. By `flush` only:
-        # what is left of the last write, and whether it was complained of. `_stopped` by `stop`.
+        # Mutable. Under the lock: the lines that came, their bytes, and how many found
+        # no room. By `flush` only: what is left of the last write, and whether it was
+        # complained of. `_stopped` by `stop`.
         self._new: list[bytes] = []
         self._held = 0
         self._lost = 0
@@ -79,7 +85,9 @@ class RunLog:
             self._held -= written
 
     def stop(self) -> None:
-        """Write the rest and close the file; may be called twice. One that is stuck in a write is left alone."""
+        """Write the rest and close the file; may be called twice. One that is stuck in
+        a write is left alone.
+        """
         if self._stopped:
             return
         self._stopped = True
@@ -102,7 +110,8 @@ class RunLog:
         with self._adding:
             new, self._new = self._new, []
             lost = self._lost
-            # Lines were lost after those that are held: there is room again once they are written.
+            # Lines were lost after those that are held: there is room again once they
+            # are written.
             if lost and not self._rest:
                 self._lost = 0
                 new.append(self._lines.lost(lost))
@@ -112,4 +121,7 @@ class RunLog:
     def _complain(self, reason: str) -> None:
         if not self._warned:
             self._warned = True
-            self._warn(f"the log cannot be written ({reason}); the run goes on, lines may be missing from it")
+            self._warn(
+                f"the log cannot be written ({reason}); the run goes on, lines may be missing "
+                f"from it"
+            )

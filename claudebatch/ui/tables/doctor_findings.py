@@ -14,7 +14,9 @@ _MARK = {"ok": "ok", "note": "note", "warning": "warn", "failure": "FAIL"}
 
 def render_findings(findings: Sequence[Finding]) -> Iterator[str]:
     """One line a finding, its fix below it, and the sum of it all."""
-    lines = table("<<<", ("", "", ""), [(_MARK[found.state], found.name, found.text) for found in findings])[1:]
+    lines = table(
+        "<<<", ("", "", ""), [(_MARK[found.state], found.name, found.text) for found in findings]
+    )[1:]
     for line, found in zip(lines, findings, strict=True):
         yield line
         if found.fix and found.state != "ok":
@@ -34,7 +36,8 @@ def findings_json(findings: Sequence[Finding]) -> dict[str, Any]:
     """The findings with the exit code that goes with them."""
     return {
         "findings": [
-            {"name": found.name, "state": found.state, "text": found.text, "fix": found.fix} for found in findings
+            {"name": found.name, "state": found.state, "text": found.text, "fix": found.fix}
+            for found in findings
         ],
         "exit_code": int(max((found.exit_code for found in findings), default=0)),
     }

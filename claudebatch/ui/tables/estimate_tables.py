@@ -8,13 +8,17 @@ from claudebatch.core.reports import Basis, Elsewhere, Estimate, EstimateLine
 from claudebatch.ui import format as fmt
 from claudebatch.ui.tables.table import table
 
-_BY_RULE = "Rules of thumb may be off by a factor of two; after a first run its answers count instead."
+_BY_RULE = (
+    "Rules of thumb may be off by a factor of two; after a first run its answers count instead."
+)
 
 _KEPT = "Cached answers are free as it is; another model is asked for answers of its own."
 
 
 def render_estimate(estimate: Estimate) -> list[str]:
-    """What `--dry-run` prints: the rows, a table of routes, how the worst case stands to the cap, then the details."""
+    """What `--dry-run` prints: the rows, a table of routes, how the worst case stands
+    to the cap, then the details.
+    """
     header = ("model", "rule", "rows", "cached", "input", "output", "low", "expected", "worst")
     body = [_estimate_row(line) for line in estimate.lines]
     if len(body) > 1:
@@ -30,7 +34,9 @@ def render_estimate(estimate: Estimate) -> list[str]:
 
 
 def estimate_json(estimate: Estimate) -> dict[str, Any]:
-    """The fields of *estimate*; dollars as exact decimal strings, None where a price is not known."""
+    """The fields of *estimate*; dollars as exact decimal strings, None where a price is
+    not known.
+    """
     known = _prices_known(estimate)
     return {
         "rows": estimate.rows,
@@ -43,7 +49,8 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
         "worst_usd": fmt.usd_string(estimate.worst) if known else None,
         "batch_usd": fmt.usd_string(estimate.batch) if known else None,
         "cap_usd": None if estimate.cap is None else fmt.usd_string(estimate.cap),
-        "worst_exceeds_cap": estimate.cap is not None and (not known or estimate.worst > estimate.cap),
+        "worst_exceeds_cap": estimate.cap is not None
+        and (not known or estimate.worst > estimate.cap),
         "seconds": round(estimate.seconds, 1),
         "bound_by": estimate.bound_by,
         "bound_pool": estimate.bound_pool,
@@ -65,7 +72,11 @@ def _prices_known(estimate: Estimate) -> bool:
 
 def _sent(estimate: Estimate) -> str:
     counted = sum(
-        {line.model: line.inputs.sample for line in estimate.lines if line.inputs.method == "counted"}.values()
+        {
+            line.model: line.inputs.sample
+            for line in estimate.lines
+            if line.inputs.method == "counted"
+        }.values()
     )
     if not counted:
         return "Nothing was sent."
@@ -87,7 +98,12 @@ def _estimate_row(line: EstimateLine) -> tuple[str, ...]:
     dollars = ("unknown",) * 3
     if line.price_known:
         dollars = (fmt.money(line.low), fmt.money(line.expected), fmt.money(line.worst))
-    return (line.model, line.rule, *_counts(line.rows, line.cached, line.input_tokens, line.output_tokens), *dollars)
+    return (
+        line.model,
+        line.rule,
+        *_counts(line.rows, line.cached, line.input_tokens, line.output_tokens),
+        *dollars,
+    )
 
 
 def _estimate_total(estimate: Estimate) -> tuple[str, ...]:
@@ -99,11 +115,15 @@ def _estimate_total(estimate: Estimate) -> tuple[str, ...]:
         sum(line.input_tokens for line in lines),
         sum(line.output_tokens for line in lines),
     )
-    dollars = (fmt.money(amount) + plus for amount in (estimate.low, estimate.expected, estimate.worst))
+    dollars = (
+        fmt.money(amount) + plus for amount in (estimate.low, estimate.expected, estimate.worst)
+    )
     return ("total", "", *sums, *dollars)
 
 
-def _counts(rows: int, cached: int, input_tokens: int, output_tokens: int) -> tuple[str, str, str, str]:
+def _counts(
+    rows: int, cached: int, input_tokens: int, output_tokens: int
+) -> tuple[str, str, str, str]:
     return fmt.count(rows), fmt.count(cached), fmt.tokens(input_tokens), fmt.tokens(output_tokens)
 
 
@@ -122,7 +142,9 @@ def _sources(estimate: Estimate) -> list[str]:
     if all(line.inputs.method == line.outputs.method == "rule" for line in lines):
         return [_BY_RULE]
     header = ("tokens of", "rule", "input", "output")
-    found = table("<<<<", header, [(line.model, line.rule, _input(line), _output(line)) for line in lines])
+    found = table(
+        "<<<<", header, [(line.model, line.rule, _input(line), _output(line)) for line in lines]
+    )
     if any(line.outputs.method == "rule" for line in lines):
         found.append(_BY_RULE)
     return found
@@ -161,14 +183,24 @@ def _bytes_per_token(line: EstimateLine) -> float:
 
 
 def _elsewhere(estimate: Estimate) -> list[str]:
-    """What the same rows would cost elsewhere: the newest model of each line, and the routes as they are."""
+    """What the same rows would cost elsewhere: the newest model of each line, and the
+    routes as they are.
+    """
     if not any(other.expected for other in estimate.elsewhere):
         return []
-    rows = [(other.model, fmt.money(other.expected), fmt.money(other.batch)) for other in _newest(estimate)]
+    rows = [
+        (other.model, fmt.money(other.expected), fmt.money(other.batch))
+        for other in _newest(estimate)
+    ]
     if _prices_known(estimate):
         rows.insert(0, ("as it is", fmt.money(estimate.expected), fmt.money(estimate.batch)))
-    # What is finished stays so, whichever model the others are asked of: it is in none of these sums.
-    header = ("the other rows on" if estimate.finished else "all rows on", "expected", "Batches API")
+    # What is finished stays so, whichever model the others are asked of: it is in none
+    # of these sums.
+    header = (
+        "the other rows on" if estimate.finished else "all rows on",
+        "expected",
+        "Batches API",
+    )
     kept = any(line.cached for line in estimate.lines)
     return [*table("<>>", header, rows), *([_KEPT] if kept else [])]
 
@@ -217,4 +249,7 @@ def _basis_json(basis: Basis) -> dict[str, Any]:
         "low": basis.low,
         "high": basis.high,
     }
-    return {"method": basis.method, **{name: fact for name, fact in facts.items() if fact is not None}}
+    return {
+        "method": basis.method,
+        **{name: fact for name, fact in facts.items() if fact is not None},
+    }

@@ -8,11 +8,27 @@ from datetime import date
 from typing import Any
 
 from claudebatch.core.domain import Pico
-from claudebatch.core.reports.models import ModelLine, ModelPrices, ModelsReport, TierLimitsLine, TokenPrices
+from claudebatch.core.reports.models import (
+    ModelLine,
+    ModelPrices,
+    ModelsReport,
+    TierLimitsLine,
+    TokenPrices,
+)
 from claudebatch.ui import format as fmt
 from claudebatch.ui.tables.table import table
 
-_HEADER = ("model", "input", "output", "cache read", "window", "answer", "pool", "limits per minute", "")
+_HEADER = (
+    "model",
+    "input",
+    "output",
+    "cache read",
+    "window",
+    "answer",
+    "pool",
+    "limits per minute",
+    "",
+)
 _COLUMNS = "<>>>>><<<"
 _STALE_DAYS = 60
 """Prices changed six times in five months of 2026."""
@@ -34,7 +50,9 @@ def render_models(report: ModelsReport) -> list[str]:
 
 
 def models_json(report: ModelsReport) -> dict[str, Any]:
-    """The fields of *report*; dollars as exact decimal strings, per million tokens but for a search."""
+    """The fields of *report*; dollars as exact decimal strings, per million tokens but
+    for a search.
+    """
     return {
         "price_source": report.price_source,
         "price_version": report.price_version,
@@ -52,7 +70,11 @@ def _age(report: ModelsReport) -> Iterator[str]:
     days = (report.on - date.fromisoformat(report.checked)).days
     if days > _STALE_DAYS:
         text += f", {fmt.counted(days, 'day')} ago: look for a newer release"
-    own = [line for line in report.models if line.prices is not None and line.prices.source == "configuration"]
+    own = [
+        line
+        for line in report.models
+        if line.prices is not None and line.prices.source == "configuration"
+    ]
     if own:
         text += f"; {fmt.counted(len(own), 'model')} priced by the configuration"
     yield text + "."
@@ -100,20 +122,35 @@ def _details(line: ModelLine) -> list[str]:
 
 def _price_lines(prices: ModelPrices | None) -> Iterator[tuple[str, str]]:
     if prices is None:
-        yield "price", "unknown: under a cap it is not asked, without one its answers count as unknown"
+        yield (
+            "price",
+            "unknown: under a cap it is not asked, without one its answers count as unknown",
+        )
         return
     yield "price", _all(prices.standard) + "  (dollars per million tokens)"
     if prices.above is not None:
-        yield f"above {prices.threshold:,}", f"{_all(prices.above)}  (all of a request with a longer prompt)"
+        yield (
+            f"above {prices.threshold:,}",
+            f"{_all(prices.above)}  (all of a request with a longer prompt)",
+        )
     if prices.fast is not None:
         yield "fast mode", _all(prices.fast)
-    yield "also", f"{_usd(prices.search)} a web search · batch: half · inference_geo us: a tenth more"
+    yield (
+        "also",
+        f"{_usd(prices.search)} a web search · batch: half · inference_geo us: a tenth more",
+    )
     yield "says who", prices.source
 
 
 def _limit_lines(line: ModelLine) -> Iterator[tuple[str, str]]:
-    yield "pool", line.pool + (f", shared with {', '.join(line.shares_with)}" if line.shares_with else "")
-    yield "limits", f"{_limits(line.limits)}  (requests / input / output tokens a minute, as a run starts)"
+    yield (
+        "pool",
+        line.pool + (f", shared with {', '.join(line.shares_with)}" if line.shares_with else ""),
+    )
+    yield (
+        "limits",
+        f"{_limits(line.limits)}  (requests / input / output tokens a minute, as a run starts)",
+    )
     for tier, limits in line.tiers.items():
         yield f"  {tier}", _limits(limits)
 
@@ -121,7 +158,10 @@ def _limit_lines(line: ModelLine) -> Iterator[tuple[str, str]]:
 def _fact_lines(line: ModelLine) -> Iterator[tuple[str, str]]:
     if not line.known:
         yield "facts", "none; what follows refuses nothing"
-    yield "window", f"{_window(line.context_window)} tokens, {_window(line.max_output)} of them in an answer"
+    yield (
+        "window",
+        f"{_window(line.context_window)} tokens, {_window(line.max_output)} of them in an answer",
+    )
     yield "caching", f"from {line.min_cacheable_prefix:,} tokens of prefix"
     yield "thinking", _thinking(line)
     yield "effort", _effort(line)
@@ -141,7 +181,11 @@ def _thinking(line: ModelLine) -> str:
 
 
 def _effort(line: ModelLine) -> str:
-    return f"{', '.join(line.efforts)}; left out, it is {line.default_effort}" if line.efforts else "not accepted"
+    return (
+        f"{', '.join(line.efforts)}; left out, it is {line.default_effort}"
+        if line.efforts
+        else "not accepted"
+    )
 
 
 def _takes(line: ModelLine) -> tuple[tuple[str, bool], ...]:
@@ -160,7 +204,8 @@ def _retirement(line: ModelLine) -> str:
 
 def _all(prices: TokenPrices) -> str:
     return (
-        f"input {_usd(prices.input)} · output {_usd(prices.output)} · cache read {_usd(prices.cache_read)}"
+        f"input {_usd(prices.input)} · output {_usd(prices.output)} · cache read "
+        f"{_usd(prices.cache_read)}"
         f" · cache write {_usd(prices.cache_write_5m)} for 5m, {_usd(prices.cache_write_1h)} for 1h"
     )
 

@@ -1,4 +1,6 @@
-"""How a run ended, in at most twelve lines that end with what to do next; and the same as JSON."""
+"""How a run ended, in at most twelve lines that end with what to do next; and the same
+as JSON.
+"""
 
 from __future__ import annotations
 
@@ -106,7 +108,12 @@ def usage_json(usage: Usage) -> dict[str, int]:
 def _headline(summary: RunSummary) -> list[tuple[str, str]]:
     lines = []
     if summary.simulated:
-        lines.append(("SIMULATED", "every answer is made up; nothing was sent to the API and nothing was paid"))
+        lines.append(
+            (
+                "SIMULATED",
+                "every answer is made up; nothing was sent to the API and nothing was paid",
+            )
+        )
     if summary.stop_reason:
         lines.append(("stopped", summary.stop_reason))
     return lines
@@ -180,7 +187,9 @@ def _tokens(usage: Usage) -> str:
 def _requests(summary: RunSummary) -> str:
     parts = [fmt.count(summary.requests), fmt.counted(summary.retries, "retry", "retries")]
     if summary.answered_now:
-        parts.append(f"p50 {fmt.milliseconds(summary.p50_ms)}, p95 {fmt.milliseconds(summary.p95_ms)}")
+        parts.append(
+            f"p50 {fmt.milliseconds(summary.p50_ms)}, p95 {fmt.milliseconds(summary.p95_ms)}"
+        )
     return " · ".join([*parts, f"{fmt.seconds(summary.wall_s)} in all"])
 
 
@@ -191,7 +200,12 @@ def _pace(summary: RunSummary) -> list[tuple[str, str]]:
         return []
     share = fmt.percent(round(most.seconds * 100), round(summary.wall_s * 100))
     what = _BOUND_BY.get(most.reason, most.reason)
-    return [("pace", f"bound by {what} of {most.pool} for {fmt.seconds(most.seconds)} ({share} of the time)")]
+    return [
+        (
+            "pace",
+            f"bound by {what} of {most.pool} for {fmt.seconds(most.seconds)} ({share} of the time)",
+        )
+    ]
 
 
 def _failures(summary: RunSummary) -> list[tuple[str, str]]:
@@ -200,4 +214,9 @@ def _failures(summary: RunSummary) -> list[tuple[str, str]]:
     by_number = sorted(summary.failures.items(), key=lambda item: (-item[1], item[0]))
     parts = [f"{fmt.count(number)} {kind}" for kind, number in by_number[:_FAILURES_SHOWN]]
     others = sum(number for _, number in by_number[_FAILURES_SHOWN:])
-    return [("failures", " · ".join(parts + ([f"{fmt.count(others)} of other types"] if others else [])))]
+    return [
+        (
+            "failures",
+            " · ".join(parts + ([f"{fmt.count(others)} of other types"] if others else [])),
+        )
+    ]

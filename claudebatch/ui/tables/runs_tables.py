@@ -18,7 +18,16 @@ def render_runs(runs: Sequence[RunLine]) -> list[str]:
     if not runs:
         return ["No run is in the spend ledger yet."]
     held = any(run.spend.held for run in runs)
-    header = ("run", "state", "rows", "spent", "unknown", *(("held",) if held else ()), "tag", "output")
+    header = (
+        "run",
+        "state",
+        "rows",
+        "spent",
+        "unknown",
+        *(("held",) if held else ()),
+        "tag",
+        "output",
+    )
     columns = "<<>>>" + (">" if held else "") + "<<"
     return table(columns, header, [_row(run, held=held) for run in runs])
 
@@ -42,7 +51,8 @@ def render_run(details: RunDetails) -> list[str]:
     if details.unknown:
         lines += [
             "",
-            "Requests without an outcome; the Console's logs know them by their request id or their time (UTC):",
+            "Requests without an outcome; the Console's logs know them by their request id or "
+            "their time (UTC):",
         ]
         lines += table("><<<><<", _UNKNOWN, [_unknown(attempt) for attempt in details.unknown])
     return lines
@@ -94,7 +104,9 @@ def money_of(line: SpendLine) -> str:
     """What a run spent, and what is not settled of it."""
     parts = [f"{fmt.money(line.spent)} spent"]
     if line.unknown:
-        parts.append(f"{fmt.money(line.unknown)} unknown ({fmt.counted(line.unknown_attempts, 'request')})")
+        parts.append(
+            f"{fmt.money(line.unknown)} unknown ({fmt.counted(line.unknown_attempts, 'request')})"
+        )
     if line.held:
         parts.append(f"{fmt.money(line.held)} held")
     return ", ".join(parts)
@@ -106,7 +118,15 @@ _UNKNOWN = ("attempt", "row", "sent", "model", "up to", "what happened", "reques
 def _unknown(attempt: UnknownAttempt) -> tuple[str, ...]:
     what = " ".join(str(part) for part in (attempt.status, attempt.error) if part) or "no word"
     moment, worst = _moment(attempt.sent_ms), fmt.money(attempt.worst)
-    return (str(attempt.attempt), attempt.id, moment, attempt.model, worst, what, attempt.request_id or "-")
+    return (
+        str(attempt.attempt),
+        attempt.id,
+        moment,
+        attempt.model,
+        worst,
+        what,
+        attempt.request_id or "-",
+    )
 
 
 def _moment(ms: int) -> str:
@@ -117,12 +137,23 @@ def _row(run: RunLine, *, held: bool) -> tuple[str, ...]:
     spend = run.spend
     unknown = fmt.money(spend.unknown) if spend.unknown else "-"
     extra = (fmt.money(spend.held) if spend.held else "-",) if held else ()
-    return (run.run, run.state, _rows(run), fmt.money(spend.spent), unknown, *extra, run.tag or "-", run.output)
+    return (
+        run.run,
+        run.state,
+        _rows(run),
+        fmt.money(spend.spent),
+        unknown,
+        *extra,
+        run.tag or "-",
+        run.output,
+    )
 
 
 def _rows(run: RunLine) -> str:
     if run.rows is None:
         return "-"
     done = (run.succeeded or 0) + (run.failed or 0)
-    text = fmt.count(run.rows) if done == run.rows else f"{fmt.count(done)} of {fmt.count(run.rows)}"
+    text = (
+        fmt.count(run.rows) if done == run.rows else f"{fmt.count(done)} of {fmt.count(run.rows)}"
+    )
     return text + (f", {fmt.count(run.failed)} failed" if run.failed else "")

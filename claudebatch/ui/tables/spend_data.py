@@ -10,24 +10,37 @@ from typing import Any
 from claudebatch.core.reports import SpendLine, spend_sum
 from claudebatch.ui.format import usd_string
 
-# What a spreadsheet takes for the beginning of a formula, or for the end of the cell before.
+# What a spreadsheet takes for the beginning of a formula, or for the end of the cell
+# before.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def spend_json(lines: Sequence[SpendLine], title: str, *, simulated: bool = False) -> dict[str, Any]:
+def spend_json(
+    lines: Sequence[SpendLine], title: str, *, simulated: bool = False
+) -> dict[str, Any]:
     """`by`, one object per line and the total; dollars as exact decimal strings."""
     total = spend_fields(spend_sum(lines))
-    return {"by": title, "simulated": simulated, "lines": [spend_fields(line) for line in lines], "total": total}
+    return {
+        "by": title,
+        "simulated": simulated,
+        "lines": [spend_fields(line) for line in lines],
+        "total": total,
+    }
 
 
 def spend_csv(lines: Sequence[SpendLine], *, raw: bool) -> str:
-    """A header and one record per line; texts that a spreadsheet would calculate begin with `'`, but for *raw*."""
+    """A header and one record per line; texts that a spreadsheet would calculate begin
+    with `'`, but for *raw*.
+    """
     out = io.StringIO()
-    # With a shorter line end, Python before 3.13 leaves a carriage return in a text unquoted.
+    # With a shorter line end, Python before 3.13 leaves a carriage return in a text
+    # unquoted.
     writer = csv.DictWriter(out, tuple(spend_fields(spend_sum(()))), lineterminator="\r\n")
     writer.writeheader()
     for line in lines:
-        writer.writerow({key: value if raw else harmless(value) for key, value in spend_fields(line).items()})
+        writer.writerow(
+            {key: value if raw else harmless(value) for key, value in spend_fields(line).items()}
+        )
     return out.getvalue()
 
 

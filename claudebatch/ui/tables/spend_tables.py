@@ -1,4 +1,6 @@
-"""Spend as people look at it: aligned text with bars where they fit, or a Markdown table."""
+"""Spend as people look at it: aligned text with bars where they fit, or a Markdown
+table.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,18 @@ _MOST_DAYS = 60
 
 
 def render_spend(
-    lines: Sequence[SpendLine], title: str, *, since: date | None = None, width: int = 0, plain: bool = False
+    lines: Sequence[SpendLine],
+    title: str,
+    *,
+    since: date | None = None,
+    width: int = 0,
+    plain: bool = False,
 ) -> list[str]:
-    """One row per run, model, day, tag or route (*title* names them), the total, and what there is to say of it.
+    """One row per run, model, day, tag or route (*title* names them), the total, and
+    what there is to say of it.
 
-    *since* is the first day that was asked for. A *width* above 0 is that of a terminal: bars are drawn where they
-    fit. *plain*: of ASCII letters.
+    *since* is the first day that was asked for. A *width* above 0 is that of a
+    terminal: bars are drawn where they fit. *plain*: of ASCII letters.
     """
     if not lines:
         return [_nothing(since)]
@@ -34,7 +42,9 @@ def render_spend(
     return found + _remarks(total)
 
 
-def spend_markdown(lines: Sequence[SpendLine], title: str, *, since: date | None = None) -> list[str]:
+def spend_markdown(
+    lines: Sequence[SpendLine], title: str, *, since: date | None = None
+) -> list[str]:
     """The same as a Markdown table and a list."""
     if not lines:
         return [_nothing(since)]
@@ -55,7 +65,18 @@ def _cells(
     # What nobody has is no column: most people never see held or saved money.
     held, saved = total.held > 0, total.saved_cache + total.saved_routing > 0
     extra = (*(("held",) if held else ()), *(("saved",) if saved else ()))
-    header = (title, "requests", "answers", "input", "cache write", "cache read", "output", "spent", "unknown", *extra)
+    header = (
+        title,
+        "requests",
+        "answers",
+        "input",
+        "cache write",
+        "cache read",
+        "output",
+        "spent",
+        "unknown",
+        *extra,
+    )
     body = [_row(line, held=held, saved=saved) for line in lines]
     if len(lines) > 1:
         body.append(_row(total, held=held, saved=saved))
@@ -64,7 +85,11 @@ def _cells(
 
 def _row(line: SpendLine, *, held: bool, saved: bool) -> tuple[str, ...]:
     sizes = (line.input_tokens, line.cache_write_tokens, line.cache_read_tokens, line.output_tokens)
-    counts = (fmt.count(line.attempts), fmt.count(line.answers), *(fmt.tokens(size) for size in sizes))
+    counts = (
+        fmt.count(line.attempts),
+        fmt.count(line.answers),
+        *(fmt.tokens(size) for size in sizes),
+    )
     spent = fmt.money(line.spent) + ("+" if line.unpriced else "")
     extra = (
         *((_money(line.held),) if held else ()),
@@ -78,12 +103,17 @@ def _money(amount: int) -> str:
 
 
 def _with_bars(rows: list[str], spent: Sequence[int], width: int, *, plain: bool) -> list[str]:
-    """*rows* (a header, a line for each of *spent*, a total) with a bar at their end, if there is room for it."""
+    """*rows* (a header, a line for each of *spent*, a total) with a bar at their end,
+    if there is room for it.
+    """
     widest = max(cell_width(row) for row in rows)
     if widest + 2 + _BAR_CELLS > width:
         return rows
     bars = ["", *(bar(amount, max(spent), _BAR_CELLS, plain=plain) for amount in spent), ""]
-    padded = (row + " " * (widest + 2 - cell_width(row)) + drawn for row, drawn in zip(rows, bars, strict=True))
+    padded = (
+        row + " " * (widest + 2 - cell_width(row)) + drawn
+        for row, drawn in zip(rows, bars, strict=True)
+    )
     return [row.rstrip() for row in padded]
 
 
@@ -101,24 +131,41 @@ def _remarks(total: SpendLine) -> list[str]:
     remarks = []
     if total.saved_cache:
         rows = fmt.counted(total.cached + total.shared, "row")
-        remarks.append(f"Saved by the response cache: {fmt.money(total.saved_cache)} ({rows} without a request).")
-    if total.saved_routing:
-        remarks.append(f"Saved by routing: {fmt.money(total.saved_routing)} less than at each run's dearest model.")
-    if total.unknown:
-        attempts = fmt.counted(total.unknown_attempts, "request") if total.unknown_attempts else "requests"
         remarks.append(
-            f"Unknown: {attempts} without an outcome may have cost up to {fmt.money(total.unknown)}; counted against"
+            f"Saved by the response cache: {fmt.money(total.saved_cache)} ({rows} without a "
+            f"request)."
+        )
+    if total.saved_routing:
+        remarks.append(
+            f"Saved by routing: {fmt.money(total.saved_routing)} less than at each run's dearest "
+            f"model."
+        )
+    if total.unknown:
+        attempts = (
+            fmt.counted(total.unknown_attempts, "request") if total.unknown_attempts else "requests"
+        )
+        remarks.append(
+            f"Unknown: {attempts} without an outcome may have cost up to "
+            f"{fmt.money(total.unknown)}; counted against"
             " every cap. `claudebatch runs settle --as billed|free` once you know."
         )
     if total.held:
         remarks.append(
-            f"Held: {fmt.money(total.held)} is set aside by runs that go on, or that died: `claudebatch runs settle`."
+            f"Held: {fmt.money(total.held)} is set aside by runs that go on, or that died: "
+            f"`claudebatch runs settle`."
         )
     if total.unpriced:
         answers = fmt.counted(total.unpriced, "answer")
-        remarks.append(f"{answers} came from models without a known price: what they cost is not in these sums.")
+        remarks.append(
+            f"{answers} came from models without a known price: what they cost is not in these "
+            f"sums."
+        )
     return remarks
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(visible(cell).replace("\\", "\\\\").replace("|", "\\|") for cell in cells) + " |"
+    return (
+        "| "
+        + " | ".join(visible(cell).replace("\\", "\\\\").replace("|", "\\|") for cell in cells)
+        + " |"
+    )

@@ -9,7 +9,9 @@ from claudebatch.ui.sanitise import visible
 
 
 def cell_width(text: str) -> int:
-    """How many columns of a terminal *text* takes: wide characters two, combining ones none."""
+    """How many columns of a terminal *text* takes: wide characters two, combining ones
+    none.
+    """
     if text.isascii():
         return len(text)
     return sum(_cells(character) for character in text)
@@ -22,7 +24,9 @@ def _cells(character: str) -> int:
 
 
 def table(columns: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table; *columns* has one `<` (flush left) or `>` (flush right) for each column."""
+    """The lines of a table; *columns* has one `<` (flush left) or `>` (flush right) for
+    each column.
+    """
     cells = [[visible(cell) for cell in row] for row in (header, *rows)]
     widths = [max(cell_width(row[column]) for row in cells) for column in range(len(columns))]
     return [_line(columns, row, widths) for row in cells]

@@ -12,7 +12,10 @@ class Receiver:
     """Reads one request per connection and sends *answer*; None: never answers."""
 
     def __init__(
-        self, answer: bytes | None = b"HTTP/1.1 204 No Content\r\n\r\n", *, tls: ssl.SSLContext | None = None
+        self,
+        answer: bytes | None = b"HTTP/1.1 204 No Content\r\n\r\n",
+        *,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._answer = answer
         self._tls = tls
@@ -31,7 +34,12 @@ class Receiver:
         self._thread.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        tb: TracebackType | None,
+    ) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join(10)
@@ -64,7 +72,14 @@ class Receiver:
             data += more
         head, _, body = data.partition(b"\r\n\r\n")
         text = head.decode("latin-1")
-        length = next((int(line[15:]) for line in text.splitlines() if line.lower().startswith("content-length:")), 0)
+        length = next(
+            (
+                int(line[15:])
+                for line in text.splitlines()
+                if line.lower().startswith("content-length:")
+            ),
+            0,
+        )
         while len(body) < length and (more := connection.recv(65536)):
             body += more
         return text, body

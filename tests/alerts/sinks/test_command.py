@@ -1,4 +1,6 @@
-"""The user's command gets the alert on its standard input: no shell, no key, no end of the run if it fails."""
+"""The user's command gets the alert on its standard input: no shell, no key, no end of
+the run if it fails.
+"""
 
 from __future__ import annotations
 
@@ -17,23 +19,30 @@ KEY = "sk-ant-api03-canary"
 BODY = b'{"text":"80 %"}\n'
 
 
-def python(code: str, *arguments: str, timeout_s: float = 30.0, env: dict[str, str] | None = None) -> CommandSink:
+def python(
+    code: str, *arguments: str, timeout_s: float = 30.0, env: dict[str, str] | None = None
+) -> CommandSink:
     given = {"PATH": os.environ["PATH"], **(env or {})}
-    return CommandSink([sys.executable, "-c", code, *arguments], env=given, secrets=[KEY], timeout_s=timeout_s)
+    return CommandSink(
+        [sys.executable, "-c", code, *arguments], env=given, secrets=[KEY], timeout_s=timeout_s
+    )
 
 
 def test_it_reads_the_alert(tmp_path: Path) -> None:
     target = tmp_path / "got"
-    python("import sys, pathlib; pathlib.Path(sys.argv[1]).write_bytes(sys.stdin.buffer.read())", str(target)).deliver(
-        BODY
-    )
+    python(
+        "import sys, pathlib; pathlib.Path(sys.argv[1]).write_bytes(sys.stdin.buffer.read())",
+        str(target),
+    ).deliver(BODY)
     assert target.read_bytes() == BODY
 
 
 def test_its_words_are_no_shells(tmp_path: Path) -> None:
     target = tmp_path / "got"
     word = f"$(touch {tmp_path}/trap); `touch {tmp_path}/trap` | * ~ $HOME"
-    python("import sys, pathlib; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])", str(target), word).deliver(BODY)
+    python(
+        "import sys, pathlib; pathlib.Path(sys.argv[1]).write_text(sys.argv[2])", str(target), word
+    ).deliver(BODY)
     assert target.read_text() == word
     assert not (tmp_path / "trap").exists()
 
@@ -123,7 +132,9 @@ def test_at_the_end_of_the_run_it_is_killed_and_started_no_more(tmp_path: Path) 
 
 
 def alive(process: int) -> bool:
-    """One that has died and was not asked about by its parent yet is a zombie, and not alive."""
+    """One that has died and was not asked about by its parent yet is a zombie, and not
+    alive.
+    """
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

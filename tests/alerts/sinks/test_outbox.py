@@ -1,4 +1,6 @@
-"""Alerts are handed over in a thread of their own: what fails or hangs there is one notice and holds up nobody."""
+"""Alerts are handed over in a thread of their own: what fails or hangs there is one
+notice and holds up nobody.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The webhook posts JSON to its address and nowhere else, and says plainly why it could not."""
+"""The webhook posts JSON to its address and nowhere else, and says plainly why it could
+not.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,10 @@ def test_any_2xx_is_taken(status: int) -> None:
 def test_a_redirect_is_not_followed(status: int) -> None:
     with Receiver() as other:
         answer = f"HTTP/1.1 {status} Go\r\nLocation: {other.url}/stolen\r\nContent-Length: 0\r\n\r\n".encode()
-        with Receiver(answer) as receiver, pytest.raises(DeliveryFailed, match=f"{status}, and redirects are not"):
+        with (
+            Receiver(answer) as receiver,
+            pytest.raises(DeliveryFailed, match=f"{status}, and redirects are not"),
+        ):
             post(receiver)
     assert len(receiver.requests) == 1
     assert other.requests == []
@@ -65,7 +70,10 @@ def test_what_is_not_taken_says_why_and_not_where(answer: bytes, reason: str) ->
 
 
 def test_one_that_never_answers_is_left_after_the_time_out() -> None:
-    with Receiver(None) as receiver, pytest.raises(DeliveryFailed, match=r"no answer within 0\.2 s"):
+    with (
+        Receiver(None) as receiver,
+        pytest.raises(DeliveryFailed, match=r"no answer within 0\.2 s"),
+    ):
         post(receiver, timeout_s=0.2)
 
 
@@ -93,17 +101,29 @@ def test_a_certificate_that_nobody_vouches_for_gets_no_alert(tmp_path: Path) -> 
         "c",
     ]
     subject = ["-addext", "subjectAltName=IP:127.0.0.1"]
-    subprocess.run(["openssl", "req", *made, *subject], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run(
+        ["openssl", "req", *made, *subject], cwd=tmp_path, check=True, capture_output=True
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "c", tmp_path / "k")
-    with Receiver(tls=context) as receiver, pytest.raises(DeliveryFailed, match="TLS: CERTIFICATE_VERIFY_FAILED"):
+    with (
+        Receiver(tls=context) as receiver,
+        pytest.raises(DeliveryFailed, match="TLS: CERTIFICATE_VERIFY_FAILED"),
+    ):
         WebhookSink(receiver.url.replace("http://", "https://"), timeout_s=5).deliver(BODY)
     assert receiver.requests == []
 
 
 def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     with Receiver() as proxy, Receiver() as receiver:
-        for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        for name in (
+            "http_proxy",
+            "HTTP_PROXY",
+            "https_proxy",
+            "HTTPS_PROXY",
+            "all_proxy",
+            "ALL_PROXY",
+        ):
             monkeypatch.setenv(name, proxy.url)
         post(receiver)
     assert len(receiver.requests) == 1

@@ -44,14 +44,17 @@ def test_a_good_answer_is_told_with_its_host_and_time() -> None:
         (529, "warning", ExitCode.OK),
     ],
 )
-def test_every_other_answer_has_its_meaning_and_a_fix(status: int | None, state: str, code: ExitCode) -> None:
+def test_every_other_answer_has_its_meaning_and_a_fix(
+    status: int | None, state: str, code: ExitCode
+) -> None:
     first, *_ = judged(replace(FINE, status=status, error="why"), wall=NOW)
     assert (first.state, first.exit_code) == (state, code)
     assert first.fix
 
 
 @pytest.mark.parametrize(
-    ("skew", "state"), [(0, "ok"), (119, "ok"), (-119, "ok"), (121, "warning"), (-86_400, "warning")]
+    ("skew", "state"),
+    [(0, "ok"), (119, "ok"), (-119, "ok"), (121, "warning"), (-86_400, "warning")],
 )
 def test_a_clock_that_is_off_by_more_than_two_minutes_is_a_warning(skew: int, state: str) -> None:
     assert states(replace(FINE, server_time=NOW - timedelta(seconds=skew)))["clock"] == state
@@ -59,13 +62,21 @@ def test_a_clock_that_is_off_by_more_than_two_minutes_is_a_warning(skew: int, st
 
 def test_limits_that_were_told_are_shown() -> None:
     limits = Limits(LimitReading(1000, 999), LimitReading(2_000_000), LimitReading())
-    told = [found.text for found in judged(replace(FINE, limits=limits), wall=NOW) if found.name == "limits"]
+    told = [
+        found.text
+        for found in judged(replace(FINE, limits=limits), wall=NOW)
+        if found.name == "limits"
+    ]
     assert told == ["per minute: 1,000 requests (999 left), 2,000,000 input tokens"]
 
 
 async def ask(url: str) -> ProbeResult:
     return await reach(
-        api_key="k", base_url=url, model="claude-haiku-5-5", now=time.monotonic, wall=lambda: datetime.now(UTC)
+        api_key="k",
+        base_url=url,
+        model="claude-haiku-5-5",
+        now=time.monotonic,
+        wall=lambda: datetime.now(UTC),
     )
 
 

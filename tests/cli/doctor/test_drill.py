@@ -1,4 +1,6 @@
-"""The crash drill holds where the product does, and fails where something is lost or asked again."""
+"""The crash drill holds where the product does, and fails where something is lost or
+asked again.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,13 @@ from claudebatch.cli.doctor.drill import ROWS, DrillFailed, DrillRequests, _Dril
 def made(tmp_path: Path) -> _Drill:
     async def sleep(_: float) -> None: ...
 
-    drill = _Drill(tmp_path, "http://127.0.0.1:9", DrillRequests(Counter(str(row) for row in range(ROWS))), {}, sleep)
+    drill = _Drill(
+        tmp_path,
+        "http://127.0.0.1:9",
+        DrillRequests(Counter(str(row) for row in range(ROWS))),
+        {},
+        sleep,
+    )
     drill._output.write_text("".join(lines(range(ROWS))))
     return drill
 

@@ -44,10 +44,14 @@ def test_a_private_folder_that_others_can_read_is_told_with_its_mode(tmp_path: P
     assert "0755" in first.text
     assert "chmod 700" in (first.fix or "")
     place.chmod(0o700)
-    assert [found.state for found in machine.folder("state", place, now=time.monotonic, private=True)] == ["ok"]
+    assert [
+        found.state for found in machine.folder("state", place, now=time.monotonic, private=True)
+    ] == ["ok"]
 
 
-def test_a_folder_of_somebody_else_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_somebody_else_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
     first, *_ = machine.folder("state", tmp_path, now=time.monotonic, private=True)
     assert (first.state, first.exit_code) == ("failure", ExitCode.LOCAL_IO)
@@ -70,7 +74,9 @@ def test_a_place_that_cannot_be_written_is_a_failure(tmp_path: Path) -> None:
     assert (found.state, found.exit_code) == ("failure", ExitCode.LOCAL_IO)
 
 
-def test_a_damaged_database_is_found_and_a_busy_or_missing_one_is_not_called_damaged(tmp_path: Path) -> None:
+def test_a_damaged_database_is_found_and_a_busy_or_missing_one_is_not_called_damaged(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "spend.sqlite"
     assert machine.database("ledger", path, fix="…").state == "ok"
     connection = sqlite3.connect(path, isolation_level=None)

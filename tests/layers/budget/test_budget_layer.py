@@ -1,4 +1,6 @@
-"""Budget: each attempt's worst case is set aside before anything else, and becomes exactly what it cost."""
+"""Budget: each attempt's worst case is set aside before anything else, and becomes
+exactly what it cost.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,9 @@ async def test_what_can_never_fit_is_refused_and_not_sent():
     ],
 )
 @virtual
-async def test_a_refusal_says_how_the_cap_stands_also_where_it_was_lowered_below_what_was_spent(spent, words):
+async def test_a_refusal_says_how_the_cap_stands_also_where_it_was_lowered_below_what_was_spent(
+    spent, words
+):
     with pytest.raises(BudgetExhausted) as refused:
         await layer(WatchedBudget(1000, spent=spent))(make_call(), ScriptedClient())
     assert str(refused.value) == f"the next request may cost up to $0.0000000001, {words}"
@@ -107,14 +111,20 @@ async def test_what_fits_exactly_is_sent():
 
 @virtual
 async def test_without_a_cap_nothing_waits_and_everything_is_counted():
-    purse, client = WatchedBudget(None), ScriptedClient(lambda call, before: make_reply(cost=60), takes_s=1)
+    purse, client = (
+        WatchedBudget(None),
+        ScriptedClient(lambda call, before: make_reply(cost=60), takes_s=1),
+    )
     await asyncio.gather(*(layer(purse)(make_call(row=row), client) for row in range(50)))
     assert (now(), purse.spent, purse.held) == (1.0, 3000, 0)
 
 
 @virtual
 async def test_what_may_fit_later_waits_for_the_others_to_be_settled():
-    purse, client = WatchedBudget(200), ScriptedClient(lambda call, before: make_reply(cost=10), takes_s=1)
+    purse, client = (
+        WatchedBudget(200),
+        ScriptedClient(lambda call, before: make_reply(cost=10), takes_s=1),
+    )
     await asyncio.gather(*(layer(purse)(make_call(row=row), client) for row in range(8)))
     assert client.most_in_flight == 2
     assert (len(client.sent), purse.spent, purse.highest <= 200) == (8, 80, True)
@@ -127,7 +137,12 @@ def waits(events: list[Event]) -> list[float]:
 
 
 def telling(events: list[Event], purse: WatchedBudget) -> Budget:
-    return Budget(purse, worst=lambda call: WORST, emit=events.append, pool_of=lambda model: "pool of " + model)
+    return Budget(
+        purse,
+        worst=lambda call: WORST,
+        emit=events.append,
+        pool_of=lambda model: "pool of " + model,
+    )
 
 
 @virtual
@@ -160,7 +175,9 @@ async def test_what_waits_for_less_than_a_second_is_not_told_of():
 async def test_a_wait_for_money_that_is_told_of_ends_however_it_ends(end):
     events: list[Event] = []
     budget = telling(events, WatchedBudget(150))
-    first = asyncio.ensure_future(budget(make_call(row=0), ScriptedClient([timed_out()], takes_s=5)))
+    first = asyncio.ensure_future(
+        budget(make_call(row=0), ScriptedClient([timed_out()], takes_s=5))
+    )
     second = asyncio.ensure_future(budget(make_call(row=1), ScriptedClient()))
     await asyncio.sleep(2)
     assert waits(events) == [inf]
@@ -191,7 +208,9 @@ async def test_waiting_is_first_come_first_served_so_that_no_large_one_starves()
 @virtual
 async def test_when_one_that_waits_is_called_off_those_behind_it_do_not_wait_for_it():
     purse, client = WatchedBudget(100), ScriptedClient(takes_s=10)
-    tasks = [asyncio.ensure_future(layer(purse, worst)(make_call(), client)) for worst in (60, 90, 30)]
+    tasks = [
+        asyncio.ensure_future(layer(purse, worst)(make_call(), client)) for worst in (60, 90, 30)
+    ]
     await asyncio.sleep(1)
     assert len(client.sent) == 1
     assert await cancelled(tasks[1])
@@ -202,9 +221,14 @@ async def test_when_one_that_waits_is_called_off_those_behind_it_do_not_wait_for
 @virtual
 async def test_those_who_wait_are_refused_as_soon_as_they_can_never_fit():
     purse = WatchedBudget(100)
-    first = asyncio.ensure_future(layer(purse, 80)(make_call(), ScriptedClient([timed_out()], takes_s=5)))
+    first = asyncio.ensure_future(
+        layer(purse, 80)(make_call(), ScriptedClient([timed_out()], takes_s=5))
+    )
     await settled()
-    others = [asyncio.ensure_future(layer(purse, worst)(make_call(), ScriptedClient())) for worst in (50, 20, 21)]
+    others = [
+        asyncio.ensure_future(layer(purse, worst)(make_call(), ScriptedClient()))
+        for worst in (50, 20, 21)
+    ]
     results = await asyncio.gather(first, *others, return_exceptions=True)
     assert [type(result).__name__ for result in results] == [
         "AttemptError",
@@ -230,7 +254,9 @@ async def test_cancelled_at_any_moment_a_hold_is_ended_exactly_once():
         # The cap is as free as before: what waits after it is let through.
         await asyncio.wait_for(layer(purse, 100)(make_call(row=3), client), 10)
         tried += cut.reached
-    assert tried >= 4, "it must have been cut while waiting for money and while waiting for the answer"
+    assert tried >= 4, (
+        "it must have been cut while waiting for money and while waiting for the answer"
+    )
 
 
 @virtual
@@ -239,7 +265,9 @@ async def test_the_budget_is_exact_after_ten_thousand_cancelled_attempts():
 
     async def one(row: int) -> None:
         client = ScriptedClient([make_reply(cost=0)], takes_s=rng.random() * 10)
-        task = asyncio.ensure_future(layer(purse, rng.randrange(1, 500))(make_call(row=row), client))
+        task = asyncio.ensure_future(
+            layer(purse, rng.randrange(1, 500))(make_call(row=row), client)
+        )
         await asyncio.sleep(rng.random() * 3)
         await cancelled(task)
 
@@ -274,7 +302,9 @@ async def test_the_cap_is_never_passed_whatever_happens_in_whatever_order(cap, s
             await asyncio.sleep(takes_s)
             if end in ("answer", "cancelled"):
                 return replace(make_reply(), cost=cost)
-            raise {"refused": overloaded, "unknown": timed_out, "bug": lambda: ValueError("bug")}[end]()
+            raise {"refused": overloaded, "unknown": timed_out, "bug": lambda: ValueError("bug")}[
+                end
+            ]()
 
         await asyncio.sleep(comes_s)
         task = asyncio.ensure_future(layer(purse, worst)(make_call(), below))

@@ -1,4 +1,6 @@
-"""A run's hand in shared caps: what is taken on disk always covers what is in flight, and nobody sits on money."""
+"""A run's hand in shared caps: what is taken on disk always covers what is in flight,
+and nobody sits on money.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ async def test_a_cap_that_was_lowered_below_what_is_spent_is_told_as_passed(ledg
     await attempt(before, 900, 900)
     await before.close()
     run = Run(ledger, "me", cap(500))
-    with pytest.raises(BudgetExhausted, match=r"and the cap of the day is passed already, by \$0\.0000000004$"):
+    with pytest.raises(
+        BudgetExhausted, match=r"and the cap of the day is passed already, by \$0\.0000000004$"
+    ):
         await run.purse.hold(1, 1)
     await run.close()
 
@@ -176,7 +180,8 @@ async def test_called_off_at_any_wait_nothing_stays_drawn(ledger, tmp_path):
         if isinstance(result, asyncio.CancelledError):
             tried += 1
         await ending
-        # In flight when it was called off: this test's own loss, which a layer would have forfeited.
+        # In flight when it was called off: this test's own loss, which a layer would
+        # have forfeited.
         await settled()
         free, lost = run.purse._allotment.of(DAY)
         assert lost in (0, 700) and run.purse._own.held == lost
@@ -222,7 +227,8 @@ async def test_several_runs_never_pass_the_cap_together_and_use_it_up(ledger, se
     def check() -> None:
         connection = sqlite3.connect(ledger)
         spent, held = (connection.execute(q).fetchone()[0] or 0 for q in
-                       ("SELECT sum(spent) FROM spend", "SELECT sum(amount) FROM holds"))  # fmt: skip
+                       ("SELECT sum(spent) FROM spend", "SELECT sum(amount) FROM "
+                                                        "holds"))  # fmt: skip
         connection.close()
         drawn = sum(run.purse._allotment.of(DAY)[1] for run in runs)
         assert bill + drawn <= spent + held <= limit

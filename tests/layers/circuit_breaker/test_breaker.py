@@ -55,7 +55,9 @@ def test_a_success_never_opens_it():
 
 @pytest.mark.parametrize("good", [0, 3, 1000])
 @pytest.mark.parametrize(("minimum", "rate"), [(4, 0.5), (20, 0.5), (20, 0.9), (7, 1.0)])
-def test_the_minimum_of_failures_in_a_row_opens_it_however_good_the_time_before_was(good, minimum, rate):
+def test_the_minimum_of_failures_in_a_row_opens_it_however_good_the_time_before_was(
+    good, minimum, rate
+):
     breaker = closed(BreakerPolicy(minimum_calls=minimum, failure_rate=rate))
     called(breaker, *["served"] * good)
     for row in range(minimum):
@@ -215,7 +217,9 @@ def test_once_a_probe_was_served_the_others_may_go_at_once():
     for ticket, verdict in zip(others, ("slow", "served"), strict=True):
         assert breaker.state == "half-open"
         breaker.record(ticket, verdict, 12, row=1)
-    assert breaker.state == "closed" and breaker.served_at == 12, "a slow probe is one that was served"
+    assert breaker.state == "closed" and breaker.served_at == 12, (
+        "a slow probe is one that was served"
+    )
 
 
 def test_one_failed_probe_opens_it_again_for_the_whole_wait():

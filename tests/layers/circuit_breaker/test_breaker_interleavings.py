@@ -1,6 +1,8 @@
-"""Breaker: every interleaving of up to six calls, with every way they can end and time passing in between (R13).
+"""Breaker: every interleaving of up to six calls, with every way they can end and time
+passing in between (R13).
 
-States that cannot be told apart are walked on from once, so that all of them fit into a second.
+States that cannot be told apart are walked on from once, so that all of them fit into a
+second.
 """
 
 from __future__ import annotations
@@ -20,8 +22,19 @@ ENDS = {
     "half-open": ("served", "failed", "forgotten", "unsent"),
     "late": ("served", "failed", "unsent"),
 }
-"""How calls can end that make a difference, by the state of the breaker; late: of an earlier era."""
-_ELSEWHERE = {"_policy", "_generation", "_by_return", "_by_start", "_failing", "_good_at", "_out", "served_at"}
+"""How calls can end that make a difference, by the state of the breaker; late: of an
+earlier era.
+"""
+_ELSEWHERE = {
+    "_policy",
+    "_generation",
+    "_by_return",
+    "_by_start",
+    "_failing",
+    "_good_at",
+    "_out",
+    "served_at",
+}
 
 
 @dataclass
@@ -42,16 +55,22 @@ class Walk:
     heard: list[tuple[float, int, str]] = field(default_factory=list)
     """When they began, row and verdict of the calls of this era."""
     failing: dict[int, tuple[float, bool]] = field(default_factory=dict)
-    """Rows whose last call failed: when, and whether what began after it was served (or at an earlier such time)."""
+    """Rows whose last call failed: when, and whether what began after it was served (or
+    at an earlier such time).
+    """
     probed_at: float | None = None
     opened_at: float = 0.0
 
     def key(self) -> object:
-        """Equal for walks that must go on alike: calls of earlier eras differ in nothing, moments by their distance.
+        """Equal for walks that must go on alike: calls of earlier eras differ in
+        nothing, moments by their distance.
 
-        What the onlooker has heard stands for the windows, and everything else that the breaker knows is in the key.
+        What the onlooker has heard stands for the windows, and everything else that the
+        breaker knows is in the key.
         """
-        known = {name: value for name, value in vars(self.breaker).items() if name not in _ELSEWHERE}
+        known = {
+            name: value for name, value in vars(self.breaker).items() if name not in _ELSEWHERE
+        }
         known["_probe_at"] -= self.now
         probed = None if self.probed_at is None else self.now - self.probed_at
         here = sorted(row for _, era, row in self.out if era == self.era)
@@ -130,7 +149,9 @@ class Walk:
             assert self.breaker.state == before, "who went before the last change decides nothing"
             return
         if rows_own and (before == "closed" or verdict == "failed"):
-            assert self.breaker.state == before, "a row that fails while others are served says nothing of the pool"
+            assert self.breaker.state == before, (
+                "a row that fails while others are served says nothing of the pool"
+            )
             return
         self._judge(before, verdict, (ticket.began, row, verdict))
         self._note(before)
@@ -140,7 +161,9 @@ class Walk:
         if verdict == "failed":
             self.failing[row] = self.now, again
         else:
-            self.failing = {other: (at, bad or began > at) for other, (at, bad) in self.failing.items()}
+            self.failing = {
+                other: (at, bad or began > at) for other, (at, bad) in self.failing.items()
+            }
         return again
 
     def _judge(self, before: str, verdict: str, call: tuple[float, int, str]) -> None:
@@ -149,7 +172,9 @@ class Walk:
         self.lost += verdict == "failed"
         after = self.breaker.state
         if before == "half-open":
-            expected = "open" if self.lost else "closed" if self.won == self.policy.probes else "half-open"
+            expected = (
+                "open" if self.lost else "closed" if self.won == self.policy.probes else "half-open"
+            )
             assert after == expected, "one lost probe opens it, all won close it"
         else:
             assert after == ("open" if verdict != "served" and self._is_bad() else "closed")
@@ -165,7 +190,9 @@ class Walk:
         failed = sum(verdict == "failed" for *_, verdict in heard)
         bad = {row for _, row, verdict in heard if verdict != "served"}
         slow = failed + sum(verdict == "slow" for *_, verdict in heard)
-        share = failed >= self.policy.failure_rate * len(heard) or slow >= self.policy.slow_call_rate * len(heard)
+        share = failed >= self.policy.failure_rate * len(
+            heard
+        ) or slow >= self.policy.slow_call_rate * len(heard)
         return len(heard) >= self.policy.minimum_calls and share and len(bad) >= 2
 
     def _note(self, before: str) -> None:
@@ -184,10 +211,14 @@ def steps(walk: Walk) -> list[tuple[str, int, str]]:
     if walk.breaker.state != "closed" and walk.now < 3 * WAIT_S:
         found.append(("wait", 0, ""))
     # Of calls that cannot be told apart, one is enough.
-    alike = {row if era == walk.era else None: which for which, (_, era, row) in enumerate(walk.out)}
+    alike = {
+        row if era == walk.era else None: which for which, (_, era, row) in enumerate(walk.out)
+    }
     for which in alike.values():
         late = walk.out[which][1] != walk.era
-        found += [("end", which, verdict) for verdict in ENDS["late" if late else walk.breaker.state]]
+        found += [
+            ("end", which, verdict) for verdict in ENDS["late" if late else walk.breaker.state]
+        ]
     return found
 
 
@@ -208,7 +239,9 @@ def after(walk: Walk, step: tuple[str, int, str]) -> Walk:
     "policy",
     [
         BreakerPolicy(minimum_calls=2, wait_open_s=WAIT_S, probes=3),
-        BreakerPolicy(minimum_calls=3, failure_rate=0.6, slow_call_rate=0.7, wait_open_s=WAIT_S, probes=1),
+        BreakerPolicy(
+            minimum_calls=3, failure_rate=0.6, slow_call_rate=0.7, wait_open_s=WAIT_S, probes=1
+        ),
     ],
     ids=["three probes", "one probe"],
 )

@@ -1,4 +1,6 @@
-"""CircuitBreaker: a pool that keeps failing is left alone; a row's own fault never counts against it."""
+"""CircuitBreaker: a pool that keeps failing is left alone; a row's own fault never
+counts against it.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from claudebatch.core.errors import AccountRefused, AttemptError, BudgetExhausted, CircuitOpen, Draining, NotServed
+from claudebatch.core.errors import (
+    AccountRefused,
+    AttemptError,
+    BudgetExhausted,
+    CircuitOpen,
+    Draining,
+    NotServed,
+)
 from claudebatch.core.events import BreakerChanged, Event, Waiting
 from claudebatch.layers.circuit_breaker.layer import BreakerPolicy, CircuitBreaker
 from tests.support.scripted import (
@@ -29,14 +38,19 @@ POLICY = BreakerPolicy(minimum_calls=4, failure_rate=0.5, window_s=30, wait_open
 
 def layer(events: list[Event] | None = None) -> CircuitBreaker:
     return CircuitBreaker(
-        POLICY, pool_of=lambda model: model, now=now, emit=(events if events is not None else []).append
+        POLICY,
+        pool_of=lambda model: model,
+        now=now,
+        emit=(events if events is not None else []).append,
     )
 
 
 ROWS = itertools.count()
 
 
-async def outcome(breaker: CircuitBreaker, client: ScriptedClient, model: str = HAIKU, **call: Any) -> str:
+async def outcome(
+    breaker: CircuitBreaker, client: ScriptedClient, model: str = HAIKU, **call: Any
+) -> str:
     """How a call ends, of another row every time unless *call* says which."""
     try:
         await breaker(make_call(model=model, **{"row": next(ROWS), **call}), client)
@@ -49,14 +63,19 @@ async def outcome(breaker: CircuitBreaker, client: ScriptedClient, model: str = 
 async def test_it_opens_after_a_bad_run_and_then_sends_nothing():
     events: list[Event] = []
     breaker, client = layer(events), ScriptedClient(lambda call, before: overloaded())
-    assert [await outcome(breaker, client) for _ in range(7)] == ["AttemptError"] * 4 + ["CircuitOpen"] * 3
+    assert [await outcome(breaker, client) for _ in range(7)] == ["AttemptError"] * 4 + [
+        "CircuitOpen"
+    ] * 3
     assert len(client.sent) == 4
     assert events == [BreakerChanged(HAIKU, "open"), Waiting(HAIKU, "circuit open", 10.0)]
 
 
 @virtual
 async def test_an_open_circuit_says_when_it_will_be_tried_and_how_long_nothing_was_served():
-    breaker, client = layer(), ScriptedClient(lambda call, before: None if before == 0 else overloaded())
+    breaker, client = (
+        layer(),
+        ScriptedClient(lambda call, before: None if before == 0 else overloaded()),
+    )
     await outcome(breaker, client)
     await asyncio.sleep(5)
     for _ in range(7):
@@ -71,7 +90,10 @@ async def test_an_open_circuit_says_when_it_will_be_tried_and_how_long_nothing_w
 
 @virtual
 async def test_pools_fail_apart():
-    breaker, client = layer(), ScriptedClient(lambda call, before: overloaded() if call.model == HAIKU else None)
+    breaker, client = (
+        layer(),
+        ScriptedClient(lambda call, before: overloaded() if call.model == HAIKU else None),
+    )
     for _ in range(10):
         await outcome(breaker, client, HAIKU)
     assert await outcome(breaker, client, HAIKU) == "CircuitOpen"
@@ -109,7 +131,10 @@ async def test_what_is_not_the_models_fault_never_trips_it(make):
 
 @virtual
 async def test_at_most_three_probes_go_while_hundreds_wait():
-    breaker, client = layer(), ScriptedClient(lambda call, before: overloaded() if before < 4 else None, takes_s=2)
+    breaker, client = (
+        layer(),
+        ScriptedClient(lambda call, before: overloaded() if before < 4 else None, takes_s=2),
+    )
     await asyncio.gather(*(outcome(breaker, client) for _ in range(4)))
     await asyncio.sleep(10)
     first = await asyncio.gather(*(outcome(breaker, client) for _ in range(300)))
@@ -123,7 +148,9 @@ async def test_at_most_three_probes_go_while_hundreds_wait():
 async def test_the_way_back_is_told_step_by_step_and_once_each():
     events: list[Event] = []
     back: list[str] = []
-    breaker = CircuitBreaker(POLICY, pool_of=lambda model: model, now=now, emit=events.append, back=back.append)
+    breaker = CircuitBreaker(
+        POLICY, pool_of=lambda model: model, now=now, emit=events.append, back=back.append
+    )
     client = ScriptedClient(lambda call, before: overloaded() if before < 65 else None, takes_s=1)
     await asyncio.gather(*(outcome(breaker, client) for _ in range(64)))
     for _ in range(2):
@@ -133,7 +160,9 @@ async def test_the_way_back_is_told_step_by_step_and_once_each():
     assert [event.state for event in events if isinstance(event, BreakerChanged)] == [
         "open", "half-open", "open", "half-open", "closed",
     ], "64 calls that come back as failures are one opening"  # fmt: skip
-    assert [event for event in events if isinstance(event, Waiting)] == [Waiting(HAIKU, "circuit open", 10.0)] * 2
+    assert [event for event in events if isinstance(event, Waiting)] == [
+        Waiting(HAIKU, "circuit open", 10.0)
+    ] * 2
     assert back == [HAIKU], "so that its pace can start gently"
 
 
@@ -142,7 +171,9 @@ async def test_answers_that_nearly_miss_their_deadline_open_it():
     breaker = layer()
     slow = ScriptedClient(lambda call, before: make_reply(latency_ms=540_000))
     for _ in range(4):
-        assert await outcome(breaker, slow, deadline_s=601.0) == "ok", "nine tenths of its deadline, but for a little"
+        assert await outcome(breaker, slow, deadline_s=601.0) == "ok", (
+            "nine tenths of its deadline, but for a little"
+        )
     assert await outcome(breaker, slow, deadline_s=600.0) == "ok", "the others were quick"
     for _ in range(7):
         await outcome(breaker, slow, deadline_s=600.0)
@@ -151,7 +182,10 @@ async def test_answers_that_nearly_miss_their_deadline_open_it():
 
 @virtual
 async def test_one_bad_row_never_opens_it_however_often_it_fails():
-    breaker, client = layer(), ScriptedClient(lambda call, before: overloaded() if call.row == -1 else None)
+    breaker, client = (
+        layer(),
+        ScriptedClient(lambda call, before: overloaded() if call.row == -1 else None),
+    )
     for _ in range(50):
         assert await outcome(breaker, client, row=-1) == "AttemptError"
     assert await outcome(breaker, client) == "ok"
@@ -159,7 +193,10 @@ async def test_one_bad_row_never_opens_it_however_often_it_fails():
 
 @virtual
 async def test_a_probe_that_is_called_off_makes_room_for_another():
-    breaker, client = layer(), ScriptedClient(lambda call, before: overloaded() if before < 4 else None, takes_s=1)
+    breaker, client = (
+        layer(),
+        ScriptedClient(lambda call, before: overloaded() if before < 4 else None, takes_s=1),
+    )
     await asyncio.gather(*(outcome(breaker, client) for _ in range(4)))
     await asyncio.sleep(10)
     probe = asyncio.ensure_future(breaker(make_call(), client))
@@ -184,7 +221,10 @@ async def test_probes_that_find_no_money_do_not_keep_it_shut():
 @virtual
 async def test_a_late_answer_is_still_an_answer_and_does_not_close_it():
     breaker = layer()
-    slow, quick = ScriptedClient(takes_s=5), ScriptedClient(script=lambda call, before: overloaded())
+    slow, quick = (
+        ScriptedClient(takes_s=5),
+        ScriptedClient(script=lambda call, before: overloaded()),
+    )
     late = asyncio.ensure_future(outcome(breaker, slow))
     await settled()
     for _ in range(4):

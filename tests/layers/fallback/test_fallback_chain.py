@@ -1,4 +1,6 @@
-"""Fallback: answers that another model is asked to better, models that the money does not reach, retries in line."""
+"""Fallback: answers that another model is asked to better, models that the money does
+not reach, retries in line.
+"""
 
 from __future__ import annotations
 
@@ -94,7 +96,9 @@ async def test_a_refusal_is_an_answer_unless_another_is_asked_for():
     client = by_model(haiku=refusal)
     reply = await layer(unwanted=frozenset())(make_call(fallbacks=CHAIN), client)
     assert (reply.stop_reason, reply.fallback_reason, asked(client)) == ("refusal", None, [HAIKU])
-    assert (await layer()(make_call(), by_model(haiku=refusal))).stop_reason == "refusal", "without a chain it stays"
+    assert (await layer()(make_call(), by_model(haiku=refusal))).stop_reason == "refusal", (
+        "without a chain it stays"
+    )
 
 
 @virtual
@@ -104,7 +108,10 @@ async def test_a_refusal_is_bettered_by_the_next_model_and_both_are_counted():
     reply = await layer(events)(make_call(fallbacks=CHAIN), client)
     assert (reply.model, reply.stop_reason, reply.fallback_reason) == (OPUS, "end_turn", "refusal")
     assert reply.cost == 7 + 7 + 100, "what the row has cost"
-    assert events == [FellBack("row-1", HAIKU, SONNET, "refusal"), FellBack("row-1", SONNET, OPUS, "refusal")]
+    assert events == [
+        FellBack("row-1", HAIKU, SONNET, "refusal"),
+        FellBack("row-1", SONNET, OPUS, "refusal"),
+    ]
 
 
 @virtual
@@ -121,7 +128,9 @@ async def test_when_every_model_refuses_the_first_refusal_is_the_answer():
     assert (reply.cost, len(client.sent)) == (21, 3)
 
 
-@pytest.mark.parametrize("make", [overloaded, gone, bad_request, rate_limited, poor, shut, handed_over])
+@pytest.mark.parametrize(
+    "make", [overloaded, gone, bad_request, rate_limited, poor, shut, handed_over]
+)
 @virtual
 async def test_an_answer_in_hand_is_never_risked_for_a_better_one(make):
     client = by_model(haiku=refusal, sonnet=fails(make), opus=fails(make))
@@ -134,10 +143,16 @@ async def test_an_answer_in_hand_is_never_risked_for_a_better_one(make):
 async def test_a_refusal_after_a_failure_is_the_answer_and_says_who_was_asked_first():
     client = by_model(haiku=fails(overloaded), sonnet=refusal, opus=fails(overloaded))
     reply = await layer()(make_call(fallbacks=CHAIN), client)
-    assert (reply.model, reply.stop_reason, reply.fallback_reason) == (SONNET, "refusal", "overloaded_error")
+    assert (reply.model, reply.stop_reason, reply.fallback_reason) == (
+        SONNET,
+        "refusal",
+        "overloaded_error",
+    )
 
 
-@pytest.mark.parametrize("stop_reason", ["max_tokens", "model_context_window_exceeded", "pause_turn", "end_turn"])
+@pytest.mark.parametrize(
+    "stop_reason", ["max_tokens", "model_context_window_exceeded", "pause_turn", "end_turn"]
+)
 @virtual
 async def test_other_answers_are_left_alone(stop_reason):
     client = by_model(haiku=lambda call: make_reply(model=call.model, stop_reason=stop_reason))
@@ -216,7 +231,11 @@ async def test_a_retry_handed_over_in_the_middle_of_a_chain_goes_back_to_that_mo
 @virtual
 async def test_it_fails_with_what_that_line_came_to():
     def script(call: Call, before: int) -> Exception:
-        return (handed_over() if call.route.fallbacks else overloaded()) if call.model == HAIKU else gone()
+        return (
+            (handed_over() if call.route.fallbacks else overloaded())
+            if call.model == HAIKU
+            else gone()
+        )
 
     with pytest.raises(AttemptError) as caught:
         await layer()(make_call(fallbacks=CHAIN), ScriptedClient(script))
@@ -226,4 +245,7 @@ async def test_it_fails_with_what_that_line_came_to():
 @virtual
 async def test_a_stop_on_the_way_down_the_chain_is_a_stop():
     with pytest.raises(Draining):
-        await layer()(make_call(fallbacks=CHAIN), by_model(haiku=refusal, sonnet=fails(lambda: Draining("stop"))))
+        await layer()(
+            make_call(fallbacks=CHAIN),
+            by_model(haiku=refusal, sonnet=fails(lambda: Draining("stop"))),
+        )

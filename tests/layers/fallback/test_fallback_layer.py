@@ -1,4 +1,6 @@
-"""Fallback: the next model of the chain serves what the first cannot; when none can for now, the row waits."""
+"""Fallback: the next model of the chain serves what the first cannot; when none can for
+now, the row waits.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,10 @@ def hop(call: Call, model: str) -> Call:
 
 
 def layer(
-    events: list[Event] | None = None, *, hop: Callable[[Call, str], Call] = hop, max_outage_s: float = 900
+    events: list[Event] | None = None,
+    *,
+    hop: Callable[[Call, str], Call] = hop,
+    max_outage_s: float = 900,
 ) -> Fallback:
     return Fallback(
         hop=hop,
@@ -82,7 +87,9 @@ async def test_while_the_first_model_serves_nobody_else_is_asked():
     assert reply.fallback_reason is None
 
 
-@pytest.mark.parametrize("make", [overloaded, shut, gone], ids=["overloaded", "circuit open", "not served"])
+@pytest.mark.parametrize(
+    "make", [overloaded, shut, gone], ids=["overloaded", "circuit open", "not served"]
+)
 @virtual
 async def test_what_another_model_may_serve_goes_down_the_chain(make):
     events: list[Event] = []
@@ -126,7 +133,10 @@ async def test_without_a_chain_the_error_is_the_answer():
 @virtual
 async def test_when_all_fail_the_last_error_comes_out_and_the_chain_stops_at_a_rows_own_fault():
     with pytest.raises(AttemptError) as caught:
-        await layer()(make_call(fallbacks=CHAIN), by_model(haiku=overloaded, sonnet=overloaded, opus=bad_request))
+        await layer()(
+            make_call(fallbacks=CHAIN),
+            by_model(haiku=overloaded, sonnet=overloaded, opus=bad_request),
+        )
     assert caught.value.type == "invalid_request_error"
     client = by_model(haiku=overloaded, sonnet=bad_request)
     with pytest.raises(AttemptError) as caught:
@@ -161,7 +171,9 @@ async def test_every_hop_starts_from_the_rows_own_prompt_and_route():
     client = by_model(haiku=overloaded, sonnet=overloaded)
     call = make_call(fallbacks=CHAIN)
     await layer()(call, client)
-    assert all(sent.call.prompt is call.prompt and sent.call.route is call.route for sent in client.sent)
+    assert all(
+        sent.call.prompt is call.prompt and sent.call.route is call.route for sent in client.sent
+    )
 
 
 @virtual
@@ -196,7 +208,9 @@ async def test_waiting_rows_come_back_spread_out():
         raise bad_request()
 
     waiting = layer()
-    await asyncio.gather(*(waiting(make_call(row=row), pool) for row in range(200)), return_exceptions=True)
+    await asyncio.gather(
+        *(waiting(make_call(row=row), pool) for row in range(200)), return_exceptions=True
+    )
     assert min(back) >= 10 and max(back) <= 15
     assert all(sum(a <= at < a + 0.5 for at in back) < 60 for a in (10, 11, 12, 13, 14))
 
@@ -227,6 +241,8 @@ async def test_a_drain_ends_the_wait():
     async def sleep(seconds: float) -> None:
         raise Draining("interrupted")
 
-    waiting = Fallback(hop=hop, sleep=sleep, rng=random.Random(0), emit=lambda event: None, max_outage_s=900)
+    waiting = Fallback(
+        hop=hop, sleep=sleep, rng=random.Random(0), emit=lambda event: None, max_outage_s=900
+    )
     with pytest.raises(Draining):
         await waiting(make_call(), by_model(haiku=shut))

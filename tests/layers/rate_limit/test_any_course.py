@@ -1,4 +1,6 @@
-"""Whatever befalls requests, in whatever order: a pace never breaks, never waits for ever, and forgets what is over."""
+"""Whatever befalls requests, in whatever order: a pace never breaks, never waits for
+ever, and forgets what is over.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ class Course:
             input_tokens_per_minute=rng.choice([None, None, 100_000]),
             output_tokens_per_minute=rng.choice([10_000, 400_000]),
         )
-        self.pace = PoolLimiter(limits, now=0.0, cautious=rng.random() < 0.2, share=rng.choice([1.0, 0.9]))
+        self.pace = PoolLimiter(
+            limits, now=0.0, cautious=rng.random() < 0.2, share=rng.choice([1.0, 0.9])
+        )
         self.at = 0.0
         self.out: list[PoolBooking] = []
         self.watched = 0
@@ -33,12 +37,25 @@ class Course:
             self.at += self.rng.choice([0.0, 1e-9, 0.01, 0.01, 0.05, 0.3, 1.0]) * (
                 100 if self.rng.random() < 0.01 else 1
             )
-            self.rng.choice([self._leave, self._leave, self._show, self._show, self._begin, self._hide, self._end])()
+            self.rng.choice(
+                [
+                    self._leave,
+                    self._leave,
+                    self._show,
+                    self._show,
+                    self._begin,
+                    self._hide,
+                    self._end,
+                ]
+            )()
 
     def _need(self) -> ExpectedUsage:
         rng = self.rng
         return ExpectedUsage(
-            rng.choice([0, 100, 50_000]), rng.choice([0, 1, 300, 5000]), 0.0, rng.choice([0.0, 0.2, 3.0])
+            rng.choice([0, 100, 50_000]),
+            rng.choice([0, 1, 300, 5000]),
+            0.0,
+            rng.choice([0.0, 0.2, 3.0]),
         )
 
     def _leave(self) -> None:
@@ -72,7 +89,9 @@ class Course:
         return rng.choice([None, Limits(), Limits(*(self._reading() for _ in range(3)))])
 
     def _reading(self) -> LimitReading:
-        return LimitReading(self.rng.choice([None, 100_000]), self.rng.choice([None, 0, 1000, 10**6]))
+        return LimitReading(
+            self.rng.choice([None, 100_000]), self.rng.choice([None, 0, 1000, 10**6])
+        )
 
     def _end(self) -> None:
         if not self.out:

@@ -1,4 +1,6 @@
-"""Bucket: a picture of one of the API's limits, in tables. What it never does: test_never_ahead."""
+"""Bucket: a picture of one of the API's limits, in tables. What it never does:
+test_never_ahead.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def seen(bucket: BucketMirror, remaining: float, at: float) -> float:
 
 
 def test_it_starts_empty_so_that_no_minute_of_allowance_goes_out_at_once() -> None:
-    assert waits(BucketMirror(60_000, now=0), 1000, 1000) == pytest.approx([0.5, 1 / RATE], abs=0.02)
+    assert waits(BucketMirror(60_000, now=0), 1000, 1000) == pytest.approx(
+        [0.5, 1 / RATE], abs=0.02
+    )
 
 
 def test_without_headers_it_is_a_little_slower_than_stated_and_saves_up_half_a_second() -> None:
@@ -93,7 +97,9 @@ def test_an_empty_bucket_never_raises_the_picture_for_it_may_be_in_debt(remainin
     bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
     bucket.take(50_000, 0)
-    marks = [bucket.take(1, now) for now in (1, 10)]  # so long ago that no header may be of before it
+    marks = [
+        bucket.take(1, now) for now in (1, 10)
+    ]  # so long ago that no header may be of before it
     raised = bucket.observe(marks[-1], remaining, 10)
     assert (raised > 0) is (remaining > 0)
 
@@ -127,7 +133,9 @@ def test_with_something_ahead_it_is_only_raised() -> None:
     seen(bucket, 30_000, 0)
     assert bucket.observe(bucket.take(0, 0), 1000, 0, ahead=(0.0, 0.0)) == 0
     low = BucketMirror(60_000, now=0, step=1000)
-    assert low.observe(low.take(0, 0), 30_000, 0, ahead=(20_000.0, 5000.0)) == pytest.approx(30_000 - 20_000 - 1000)
+    assert low.observe(low.take(0, 0), 30_000, 0, ahead=(20_000.0, 5000.0)) == pytest.approx(
+        30_000 - 20_000 - 1000
+    )
 
 
 def test_what_was_saved_up_is_spent_over_some_seconds() -> None:

@@ -1,4 +1,6 @@
-"""Slots: requests in flight grow while they are put to use and shrink when the API says that they are too many."""
+"""Slots: requests in flight grow while they are put to use and shrink when the API says
+that they are too many.
+"""
 
 from __future__ import annotations
 
@@ -157,7 +159,11 @@ def test_one_is_always_left() -> None:
 @given(
     start=st.integers(1, 64),
     more=st.integers(0, 100),
-    story=st.lists(st.tuples(st.sampled_from(["take", "take", "answer", "fail", "crowded", "wait"]), st.floats(0, 3))),
+    story=st.lists(
+        st.tuples(
+            st.sampled_from(["take", "take", "answer", "fail", "crowded", "wait"]), st.floats(0, 3)
+        )
+    ),
 )
 def test_whatever_happens_it_stays_between_one_and_the_most(
     start: int, more: int, story: list[tuple[str, float]]

@@ -1,4 +1,6 @@
-"""Input: what leaves while only earlier runs tell what requests take. Whole runs: tests/scenarios/second_run.yaml."""
+"""Input: what leaves while only earlier runs tell what requests take. Whole runs:
+tests/scenarios/second_run.yaml.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +17,12 @@ EXPECTED = 200.0
 MOST = 300.0
 
 
-def taken(counted: int, *, burst_s: float, latency_s: float, until: float, most: float = MOST) -> float:
-    """Tokens that left by then, each request held against the API; answers tell from the ninth on."""
+def taken(
+    counted: int, *, burst_s: float, latency_s: float, until: float, most: float = MOST
+) -> float:
+    """Tokens that left by then, each request held against the API; answers tell from
+    the ninth on.
+    """
     api, ours = ApiBucket(RATE, burst_s, 0.0), InputLimit(RATE, now=0.0, share=1.0)
     out: list[tuple[float, int, InputBooking]] = []
     at, sent, answered = 0.0, 0, 0
@@ -50,7 +56,9 @@ def test_without_the_most_it_would_be_refused() -> None:
         taken(300, burst_s=5.0, latency_s=20.0, until=120, most=0.0)
 
 
-def test_whose_answers_come_within_nine_seconds_loses_nothing_where_earlier_runs_were_right() -> None:
+def test_whose_answers_come_within_nine_seconds_loses_nothing_where_earlier_runs_were_right() -> (
+    None
+):
     assert taken(200, burst_s=5.0, latency_s=8.5, until=100) >= 0.98 * 100_000
 
 
@@ -68,4 +76,6 @@ def test_a_limit_that_falls_holds_for_what_is_surely_there_as_well() -> None:
     ours = InputLimit(RATE, now=0.0, share=1.0)
     ours.take(EXPECTED, 1.0, most=3000.0)
     ours.set_rate(RATE / 4, 1.0)
-    assert ours.wait_for(1.0, 1.0, most=1100.0) > 0, "4.5 seconds of it are 1,125 tokens, and none of them is sure"
+    assert ours.wait_for(1.0, 1.0, most=1100.0) > 0, (
+        "4.5 seconds of it are 1,125 tokens, and none of them is sure"
+    )

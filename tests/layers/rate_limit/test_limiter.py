@@ -18,7 +18,9 @@ NOW_RAMPED = 100.0
 
 
 def pace(**limits: Any) -> PoolLimiter:
-    """Limits under their names in the configuration; `cautious`, `ceiling` and `share` as in `PoolLimiter`."""
+    """Limits under their names in the configuration; `cautious`, `ceiling` and `share`
+    as in `PoolLimiter`.
+    """
     settings = {key: limits.pop(key) for key in ("cautious", "ceiling", "share") if key in limits}
     return PoolLimiter(PoolLimitsSection(**limits), now=0.0, **settings)
 
@@ -34,7 +36,12 @@ def leave(pace: PoolLimiter, at: float, need: ExpectedUsage = NEED) -> tuple[Poo
 
 
 def departures(
-    pace: PoolLimiter, until: float, *, at: float = 0.0, answered: bool = False, need: ExpectedUsage = NEED
+    pace: PoolLimiter,
+    until: float,
+    *,
+    at: float = 0.0,
+    answered: bool = False,
+    need: ExpectedUsage = NEED,
 ) -> list[float]:
     """When requests leave, one right after the other; *answered*: each at once."""
     found: list[float] = []
@@ -55,7 +62,10 @@ def why(pace: PoolLimiter, at: float, need: ExpectedUsage = NEED) -> str | None:
 def stated(*, requests: float | None = None, left: int | None = None, **tokens: int) -> Limits:
     return Limits(
         LimitReading(int(requests) if requests is not None else None, left),
-        *(LimitReading(tokens.get(kind), tokens.get(f"{kind}_left")) for kind in ("input", "output")),
+        *(
+            LimitReading(tokens.get(kind), tokens.get(f"{kind}_left"))
+            for kind in ("input", "output")
+        ),
     )
 
 
@@ -82,7 +92,9 @@ def test_after_eight_seconds_the_limits_alone_decide() -> None:
 
 
 def test_slow_pools_hardly_notice_the_gentle_start() -> None:
-    assert departures(pace(requests_per_minute=60), 4.5) == pytest.approx([0, 1, 2, 3, 4, 5], abs=0.1)
+    assert departures(pace(requests_per_minute=60), 4.5) == pytest.approx(
+        [0, 1, 2, 3, 4, 5], abs=0.1
+    )
 
 
 def test_where_limits_are_a_guess_48_requests_a_minute_leave_until_the_first_answer() -> None:
@@ -129,7 +141,10 @@ def test_who_was_away_leaves_what_is_saved_up_alone_for_a_minute() -> None:
         ({"requests_per_minute": 6}, "requests per minute"),
         ({"input_tokens_per_minute": 60_000}, "input tokens per minute"),
         ({"output_tokens_per_minute": 6000}, "output tokens per minute"),
-        ({"requests_per_minute": 60_000, "output_tokens_per_minute": 6000}, "output tokens per minute"),
+        (
+            {"requests_per_minute": 60_000, "output_tokens_per_minute": 6000},
+            "output tokens per minute",
+        ),
     ],
     ids=str,
 )
@@ -150,7 +165,9 @@ def test_what_was_booked_too_much_comes_back_with_the_answer() -> None:
 def test_what_was_booked_too_little_is_paid_by_the_next() -> None:
     tokens = pace(input_tokens_per_minute=60_000)
     booking = tokens.take(ExpectedUsage(0, 0), NOW_RAMPED)
-    tokens.settle(booking, Usage(input_tokens=1000, ephemeral_5m_input_tokens=1500), None, NOW_RAMPED)
+    tokens.settle(
+        booking, Usage(input_tokens=1000, ephemeral_5m_input_tokens=1500), None, NOW_RAMPED
+    )
     wait = tokens.wait(ExpectedUsage(500, 0), NOW_RAMPED)
     assert wait and wait.seconds == pytest.approx(2.5, rel=0.05)
 
@@ -176,9 +193,13 @@ def test_output_is_held_back_by_what_was_booked_and_by_what_came() -> None:
         "five seconds' worth is on its way"
     )
     came = pace(output_tokens_per_minute=60_000)
-    came.settle(came.take(ExpectedUsage(0, 10), NOW_RAMPED), Usage(output_tokens=1900), None, NOW_RAMPED)
+    came.settle(
+        came.take(ExpectedUsage(0, 10), NOW_RAMPED), Usage(output_tokens=1900), None, NOW_RAMPED
+    )
     wait = came.wait(ExpectedUsage(0, 10), NOW_RAMPED)
-    assert wait and wait.seconds == pytest.approx(1, rel=0.1), "the API's smallest bucket would be a second below zero"
+    assert wait and wait.seconds == pytest.approx(1, rel=0.1), (
+        "the API's smallest bucket would be a second below zero"
+    )
 
 
 # Limits that answers state
@@ -190,7 +211,9 @@ def test_limits_that_answers_state_replace_ours(seen: float) -> None:
     booking, at = leave(ours, NOW_RAMPED)
     assert ours.settle(booking, USED, stated(requests=seen, input=30_000, output=1000), at)
     assert ours.limits == (seen, 30_000, None), "output stays without a limit"
-    assert not ours.settle(leave(ours, at + 60)[0], USED, stated(requests=seen, input=30_000), at + 99)
+    assert not ours.settle(
+        leave(ours, at + 60)[0], USED, stated(requests=seen, input=30_000), at + 99
+    )
 
 
 def test_what_was_chosen_is_lowered_and_never_raised() -> None:
@@ -200,7 +223,9 @@ def test_what_was_chosen_is_lowered_and_never_raised() -> None:
         assert chosen.limits[0] == in_force
 
 
-@pytest.mark.parametrize("seen", [None, Limits(), stated(requests=0, input=0, output=0)], ids=["none", "bare", "zero"])
+@pytest.mark.parametrize(
+    "seen", [None, Limits(), stated(requests=0, input=0, output=0)], ids=["none", "bare", "zero"]
+)
 def test_headers_that_are_not_there_or_say_nothing_change_nothing(seen: Limits | None) -> None:
     ours = pace(requests_per_minute=600, input_tokens_per_minute=600_000)
     before = ours.limits
@@ -216,7 +241,9 @@ def test_headroom_takes_its_share_of_what_is_stated_too() -> None:
 
 
 def test_what_answers_say_is_left_is_put_to_use() -> None:
-    ours = pace(requests_per_minute=60, input_tokens_per_minute=60_000, output_tokens_per_minute=60_000)
+    ours = pace(
+        requests_per_minute=60, input_tokens_per_minute=60_000, output_tokens_per_minute=60_000
+    )
     booking, at = leave(ours, NOW_RAMPED)
     ours.settle(booking, USED, stated(left=59, input_left=59_000, output_left=59_000), at)
     assert len(departures(ours, at + 10, at=at + 0.001)) > 50
@@ -245,7 +272,11 @@ def test_what_is_on_its_way_is_not_booked_twice_when_headers_do_not_show_it_yet(
     assert why(ours, at, ExpectedUsage(0, 30_000)) is None
 
 
-def test_while_the_output_of_others_keeps_it_below_zero_not_even_a_short_answer_is_asked_for() -> None:
+def test_while_the_output_of_others_keeps_it_below_zero_not_even_a_short_answer_is_asked_for() -> (
+    None
+):
     ours = pace(output_tokens_per_minute=60_000)
-    ours.settle(ours.take(ExpectedUsage(0, 900), NOW_RAMPED), Usage(output_tokens=900), None, NOW_RAMPED)
+    ours.settle(
+        ours.take(ExpectedUsage(0, 900), NOW_RAMPED), Usage(output_tokens=900), None, NOW_RAMPED
+    )
     assert why(ours, NOW_RAMPED, ExpectedUsage(0, 0)) == "output tokens per minute"

@@ -1,4 +1,6 @@
-"""Pace after a 429: nothing leaves in the pause, then one at a time until one is answered."""
+"""Pace after a 429: nothing leaves in the pause, then one at a time until one is
+answered.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +15,15 @@ AT = 100.0
 
 
 @pytest.mark.parametrize(("wait_s", "first"), [(0.5, 5), (5, 5), (20, 20), (300, 300)])
-def test_nothing_leaves_before_the_pause_is_over_nor_within_five_seconds(wait_s: float, first: float) -> None:
+def test_nothing_leaves_before_the_pause_is_over_nor_within_five_seconds(
+    wait_s: float, first: float
+) -> None:
     refused = pace(requests_per_minute=6000)
     refused.refused(leave(refused, AT)[0], wait_s, AT)
     assert why(refused, AT) == "rate limited"
-    assert departures(refused, AT + first + 9, at=AT) == pytest.approx([AT + first, AT + first + 5, AT + first + 10])
+    assert departures(refused, AT + first + 9, at=AT) == pytest.approx(
+        [AT + first, AT + first + 5, AT + first + 10]
+    )
 
 
 def test_a_longer_pause_counts_and_a_shorter_one_does_not() -> None:

@@ -28,7 +28,9 @@ async def booked(pool: LocalPool, need: ExpectedUsage = NEED) -> PoolBooking:
 
 
 async def starts(pool: LocalPool, count: int, *, api: ApiBucket | None = None) -> list[float]:
-    """When *count* requests leave, one by one and answered at once; *api* admits them and says what is left."""
+    """When *count* requests leave, one by one and answered at once; *api* admits them
+    and says what is left.
+    """
     times: list[float] = []
     for _ in range(count):
         booking = await booked(pool)

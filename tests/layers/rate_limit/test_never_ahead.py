@@ -1,4 +1,6 @@
-"""Bucket beside the API's own: whatever it grants is admitted there, whatever headers say and whenever they come."""
+"""Bucket beside the API's own: whatever it grants is admitted there, whatever headers
+say and whenever they come.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,10 @@ from claudebatch.simulator.limits import BucketMirror as ApiBucket
 Step: TypeAlias = tuple[str, float]
 """What happens next, and how much of it, from 0 to 1."""
 STEPS = st.lists(
-    st.tuples(st.sampled_from(["send", "send", "send", "idle", "state", "state", "arrive"]), st.floats(0, 1)),
+    st.tuples(
+        st.sampled_from(["send", "send", "send", "idle", "state", "state", "arrive"]),
+        st.floats(0, 1),
+    ),
     min_size=1,
     max_size=80,
 )
@@ -35,7 +40,9 @@ class Sent:
 
 @dataclass
 class Beside:
-    """Our picture beside the API's bucket, on one clock. Each request is admitted in the moment in which it leaves."""
+    """Our picture beside the API's bucket, on one clock. Each request is admitted in
+    the moment in which it leaves.
+    """
 
     per_minute: int
     burst_s: float
@@ -49,7 +56,12 @@ class Beside:
         self.api = ApiBucket(self.per_minute, self.burst_s, self.at)
         ours, requests = self.per_minute * self.share, self.step == 1
         self.bucket = BucketMirror(
-            ours, now=self.at, step=self.step, share=self.share, level=float(requests), spaced=requests
+            ours,
+            now=self.at,
+            step=self.step,
+            share=self.share,
+            level=float(requests),
+            spaced=requests,
         )
 
     def act(self, what: str, size: float) -> None:
@@ -67,7 +79,9 @@ class Beside:
             self._arrive(self._any(size))
 
     def send(self, units: float, *, too_much: float = 0.0) -> None:
-        """Wait for the picture's grant, as the pool does, and hold it against the API. *too_much*: of the estimate."""
+        """Wait for the picture's grant, as the pool does, and hold it against the API.
+        *too_much*: of the estimate.
+        """
         for _ in range(100):
             if (seconds := self.bucket.wait_for(units + too_much, self.at)) <= 0:
                 break
@@ -75,7 +89,9 @@ class Beside:
         else:
             raise AssertionError("it waits for ever")
         refused_for = self.api.wait_for(units, self.at)
-        assert refused_for == 0, f"{units} at {self.at}: {self.api.level(self.at)} of {self.api.capacity} left"
+        assert refused_for == 0, (
+            f"{units} at {self.at}: {self.api.level(self.at)} of {self.api.capacity} left"
+        )
         self.in_flight.append(Sent(self.bucket.take(units + too_much, self.at), too_much))
         self.api.take(units, self.at)
         self.uses.append((self.at, units))
@@ -83,7 +99,10 @@ class Beside:
     def remaining(self) -> float:
         """What the headers say of this moment: whole requests, or thousands of tokens."""
         level = self.api.level(self.at)
-        return max(0.0, math.floor(level + 1e-9) if self.step == 1 else round(level / self.step) * self.step)
+        return max(
+            0.0,
+            math.floor(level + 1e-9) if self.step == 1 else round(level / self.step) * self.step,
+        )
 
     def answer(self) -> None:
         """The last request's answer arrives at once."""
@@ -101,7 +120,9 @@ class Beside:
             self.bucket.observe(sent.mark, sent.remaining, self.at)
 
 
-RATES = st.one_of(st.sampled_from([60, 1000, 6000, 30_000, 240_000, 4_000_000]), st.integers(60, 10_000_000))
+RATES = st.one_of(
+    st.sampled_from([60, 1000, 6000, 30_000, 240_000, 4_000_000]), st.integers(60, 10_000_000)
+)
 BURSTS = st.sampled_from([1.0, 5.0, 60.0])
 
 
@@ -121,7 +142,9 @@ def test_what_it_grants_the_api_admits_whatever_headers_say_and_whenever_they_co
 
 @settings(max_examples=300, deadline=None)
 @given(per_minute=RATES, burst_s=BURSTS, story=STEPS)
-def test_nor_are_estimates_that_were_too_high_and_come_back(per_minute: int, burst_s: float, story: list[Step]) -> None:
+def test_nor_are_estimates_that_were_too_high_and_come_back(
+    per_minute: int, burst_s: float, story: list[Step]
+) -> None:
     both = Beside(per_minute, burst_s, 1000.0)
     for what, size in story:
         both.act("guess" if what == "send" else what, size)
@@ -131,14 +154,24 @@ def test_nor_are_estimates_that_were_too_high_and_come_back(per_minute: int, bur
 @pytest.mark.parametrize("seed", range(40))
 def test_nor_is_it_refused_in_long_stories(kind: str, seed: int) -> None:
     rng, send = random.Random(seed), "guess" if kind == "guess" else "send"
-    rate, burst_s = rng.choice([60, 1000, 6000, 30_000, 240_000, 4_000_000]), rng.choice([1.0, 5.0, 60.0])
+    rate, burst_s = (
+        rng.choice([60, 1000, 6000, 30_000, 240_000, 4_000_000]),
+        rng.choice([1.0, 5.0, 60.0]),
+    )
     both = Beside(rate, burst_s, 1.0 if kind == "requests" else 1000.0)
-    kinds = [*rng.choice([[send] * 6, [send] * 3 + ["idle"], [send] * 20]), "idle", "state", "arrive"]
+    kinds = [
+        *rng.choice([[send] * 6, [send] * 3 + ["idle"], [send] * 20]),
+        "idle",
+        "state",
+        "arrive",
+    ]
     for _ in range(400):
         both.act(rng.choice(kinds), rng.random() * rng.choice([1, 1, 0.5, 0.2]))
 
 
-def test_headers_that_counted_while_it_stood_higher_than_before_and_after_raise_it_no_further() -> None:
+def test_headers_that_counted_while_it_stood_higher_than_before_and_after_raise_it_no_further() -> (
+    None
+):
     both = Beside(60_000, 60.0, 1000.0)
     both.send(1000)
     both.answer()
@@ -189,7 +222,8 @@ def test_with_headroom_no_window_sees_more_than_our_share(
         both.act(what, size)
     for first, (begin, _) in enumerate(both.uses):
         for count, (end, _) in enumerate(both.uses[first:], 1):
-            # What it may hold: our share of what the API holds, or what it saves up blindly.
+            # What it may hold: our share of what the API holds, or what it saves up
+            # blindly.
             held = max(both.api.capacity * share, both.api.rate * 0.5)
             assert count <= held + both.api.rate * share * (end - begin) + 1 + 1e-6
 
@@ -199,4 +233,6 @@ def test_with_headroom_what_we_leave_is_not_taken_for_a_gift() -> None:
     for _ in range(6000):
         both.send(1)
         both.answer()
-    assert both.at == pytest.approx(60, rel=0.05), "half of what was saved up at first, and half of the rate"
+    assert both.at == pytest.approx(60, rel=0.05), (
+        "half of what was saved up at first, and half of the rate"
+    )

@@ -1,4 +1,6 @@
-"""Others: how much somebody else takes from a limit that we share, learned from what headers correct."""
+"""Others: how much somebody else takes from a limit that we share, learned from what
+headers correct.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +53,10 @@ def test_the_picture_slows_down_with_them_and_comes_back_when_they_leave() -> No
         moved += abs(by) if 60 < at < 90 else 0.0
         left.append(at)
     assert refused == 0
-    assert moved < 300, "once they are known the picture is right: a thousand of theirs need no correction"
-    assert sum(60 < moment < 90 for moment in left) == pytest.approx(2000, rel=0.05), "two of ours for one of theirs"
+    assert moved < 300, (
+        "once they are known the picture is right: a thousand of theirs need no correction"
+    )
+    assert sum(60 < moment < 90 for moment in left) == pytest.approx(2000, rel=0.05), (
+        "two of ours for one of theirs"
+    )
     assert sum(150 < moment < 180 for moment in left) == pytest.approx(3000, rel=0.05)

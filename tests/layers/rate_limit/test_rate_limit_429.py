@@ -1,4 +1,6 @@
-"""RateLimit: a 429 that comes all the same halts the whole pool, and no row fails by it."""
+"""RateLimit: a 429 that comes all the same halts the whole pool, and no row fails by
+it.
+"""
 
 from __future__ import annotations
 
@@ -16,12 +18,16 @@ from tests.support.virtual import now, virtual
 
 
 def crowded() -> RateLimited:
-    return RateLimited("too many", type="rate_limit_error", status=429, retryable=True, kind="concurrency")
+    return RateLimited(
+        "too many", type="rate_limit_error", status=429, retryable=True, kind="concurrency"
+    )
 
 
 @pytest.mark.parametrize(("retry_after", "pause_s"), [(20.0, 20), (0.5, 5), (None, 5), (0.0, 5)])
 @virtual
-async def test_a_429_pauses_the_whole_pool_for_as_long_as_asked_and_five_seconds_at_least(retry_after, pause_s):
+async def test_a_429_pauses_the_whole_pool_for_as_long_as_asked_and_five_seconds_at_least(
+    retry_after, pause_s
+):
     limiter, client = Limiter(), ScriptedClient([rate_limited(retry_after)])
     with pytest.raises(AttemptError):
         await limiter.send(client)
@@ -39,7 +45,9 @@ async def test_nothing_leaves_during_a_pause_not_even_what_was_already_in_line()
     await limiter.send_all(client, 20)
     assert client.times[:4] == pytest.approx([0, 1, 2, 3], abs=0.1)
     assert 33 <= client.times[4] <= 36.2
-    assert [later - before for before, later in pairwise(client.times[4:])] == pytest.approx([1] * 15, abs=0.1)
+    assert [later - before for before, later in pairwise(client.times[4:])] == pytest.approx(
+        [1] * 15, abs=0.1
+    )
 
 
 @virtual
@@ -63,7 +71,9 @@ async def test_no_pause_is_longer_than_the_longest_wait_allowed():
 @virtual
 async def test_five_minutes_of_429s_meet_one_probe_in_five_seconds_and_a_gentle_end(retry_after):
     limiter = Limiter(rpm=6000)
-    client = ScriptedClient(lambda call, before: rate_limited(retry_after) if 20 < now() < 320 else None)
+    client = ScriptedClient(
+        lambda call, before: rate_limited(retry_after) if 20 < now() < 320 else None
+    )
 
     async def stubborn(row: int) -> None:
         for _ in range(100):
@@ -105,7 +115,9 @@ async def test_a_429_about_requests_in_flight_means_fewer_of_them_and_no_pause()
             raise crowded()
         return await served(call)
 
-    await asyncio.gather(*(limiter.layer(make_call(row=row), client) for row in range(40)), return_exceptions=True)
+    await asyncio.gather(
+        *(limiter.layer(make_call(row=row), client) for row in range(40)), return_exceptions=True
+    )
     assert now() <= 6, "nobody waited for long"
     changes = [event.limit for event in limiter.events if isinstance(event, ConcurrencyChanged)]
     assert changes == [10, 8]
@@ -130,7 +142,9 @@ async def test_the_end_of_the_patience_is_not_slept_through():
             await limiter.send(client)
     with pytest.raises(ApiUnavailable):
         await limiter.send(client)
-    assert now() == pytest.approx(900, abs=0.1), "and not when the second pause of ten minutes is over"
+    assert now() == pytest.approx(900, abs=0.1), (
+        "and not when the second pause of ten minutes is over"
+    )
 
 
 @virtual

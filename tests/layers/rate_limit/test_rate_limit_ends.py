@@ -1,4 +1,6 @@
-"""RateLimit: however a wait ends, nothing is lost: no slot, no token, no turn, no request after a drain."""
+"""RateLimit: however a wait ends, nothing is lost: no slot, no token, no turn, no
+request after a drain.
+"""
 
 from __future__ import annotations
 
@@ -45,7 +47,9 @@ async def test_once_a_drain_has_started_nothing_is_sent_even_where_nothing_would
     assert client.sent == [] and limiter.in_flight() == 0
 
 
-@pytest.mark.parametrize("limits", [{"slots": 1}, {"rpm": 3}, {"itpm": 6000}, {"cautious": True, "rpm": 60}], ids=str)
+@pytest.mark.parametrize(
+    "limits", [{"slots": 1}, {"rpm": 3}, {"itpm": 6000}, {"cautious": True, "rpm": 60}], ids=str
+)
 @virtual
 async def test_a_drain_ends_the_wait_for(limits):
     limiter, client = Limiter(**limits), ScriptedClient(takes_s=60)
@@ -74,7 +78,12 @@ async def test_a_drain_ends_a_pause():
 
 @pytest.mark.parametrize(
     "limits",
-    [{"slots": 1}, {"rpm": 60, "slots": 2}, {"itpm": 60_000, "slots": 2}, {"rpm": 60, "itpm": 60_000, "slots": 1}],
+    [
+        {"slots": 1},
+        {"rpm": 60, "slots": 2},
+        {"itpm": 60_000, "slots": 2},
+        {"rpm": 60, "itpm": 60_000, "slots": 1},
+    ],
     ids=str,
 )
 @virtual
@@ -82,7 +91,9 @@ async def test_cancelled_at_any_moment_no_slot_and_no_turn_is_lost(limits):
     reached = 0
     for cut in cuts():
         limiter, client = Limiter(**limits), ScriptedClient(takes_s=1)
-        others = [asyncio.ensure_future(limiter.send(client, row)) for row in range(limits["slots"] + 1)]
+        others = [
+            asyncio.ensure_future(limiter.send(client, row)) for row in range(limits["slots"] + 1)
+        ]
         await settled()
         result = await cut.run(limiter.send(client, 99))
         assert isinstance(result, asyncio.CancelledError) is cut.reached, cut
@@ -130,7 +141,9 @@ async def test_a_thousand_mixed_calls_leave_the_limiter_as_it_was():
     limiter, rng = Limiter(rpm=6000, itpm=10**7, slots=8), random.Random(5)
 
     def script(call: Call, before: int) -> Exception | None:
-        return rng.choice([None] * 20 + [overloaded(), timed_out(), bad_request(), rate_limited(1.0)])
+        return rng.choice(
+            [None] * 20 + [overloaded(), timed_out(), bad_request(), rate_limited(1.0)]
+        )
 
     client = ScriptedClient(script, takes_s=0.3)
     tasks = [asyncio.ensure_future(limiter.send(client, row)) for row in range(1000)]

@@ -1,4 +1,6 @@
-"""RateLimit: the requests of a pool leave one after the other, each when all limits allow it."""
+"""RateLimit: the requests of a pool leave one after the other, each when all limits
+allow it.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,15 @@ from claudebatch.core.errors import AttemptError
 from claudebatch.core.events import ConcurrencyChanged, LimitsSeen
 from claudebatch.layers.rate_limit.limiter import ExpectedUsage
 from tests.support.limiting import AsStated, Limiter, used
-from tests.support.scripted import HAIKU, OPUS, ScriptedClient, bad_request, make_reply, overloaded, timed_out
+from tests.support.scripted import (
+    HAIKU,
+    OPUS,
+    ScriptedClient,
+    bad_request,
+    make_reply,
+    overloaded,
+    timed_out,
+)
 from tests.support.virtual import now, virtual
 
 BLIND = 0.985
@@ -41,7 +51,10 @@ async def test_tokens_leave_at_the_pools_pace(limit: str):
         "itpm": (60_000, "input tokens per minute"),
         "otpm": (30_000, "output tokens per minute"),
     }[limit]
-    limiter, client = Limiter(**{limit: per_minute}), ScriptedClient(lambda call, before: used(1000, 500))
+    limiter, client = (
+        Limiter(**{limit: per_minute}),
+        ScriptedClient(lambda call, before: used(1000, 500)),
+    )
     await limiter.send_all(client, 20)
     assert client.times[0] >= 0.4, "the bucket starts empty"
     assert gaps(client.times) == pytest.approx([1 / BLIND] * 19, abs=0.1)
@@ -68,7 +81,11 @@ async def test_more_are_in_flight_when_all_are_busy():
     limiter, client = Limiter(slots=2, most=100), ScriptedClient(takes_s=1)
     await limiter.send_all(client, 200)
     assert client.most_in_flight > 30
-    limits = [event.limit for event in limiter.events if isinstance(event, ConcurrencyChanged) and event.pool == HAIKU]
+    limits = [
+        event.limit
+        for event in limiter.events
+        if isinstance(event, ConcurrencyChanged) and event.pool == HAIKU
+    ]
     assert limits == sorted(limits) and limits[0] == 2
 
 
@@ -91,12 +108,17 @@ async def test_they_leave_in_the_order_in_which_they_came():
 
 @virtual
 async def test_a_large_request_does_not_starve_behind_small_ones():
-    limiter, client = Limiter(itpm=60_000), ScriptedClient(lambda call, before: used(call.size.input_tokens, 0))
+    limiter, client = (
+        Limiter(itpm=60_000),
+        ScriptedClient(lambda call, before: used(call.size.input_tokens, 0)),
+    )
     sizes = [Size(tokens, tokens, 0, 0) for tokens in [100] * 5 + [20_000] + [100] * 100]
     await asyncio.gather(*(limiter.send(client, row, size=size) for row, size in enumerate(sizes)))
     assert [sent.call.row for sent in client.sent] == list(range(106))
     assert client.times[5] < 2, "it goes when the bucket is full, and alone"
-    assert client.times[6] - client.times[5] == pytest.approx(20 / BLIND, abs=0.6), "and is paid for in full"
+    assert client.times[6] - client.times[5] == pytest.approx(20 / BLIND, abs=0.6), (
+        "and is paid for in full"
+    )
 
 
 @virtual
@@ -128,7 +150,9 @@ async def test_tokens_that_were_not_used_are_given_back():
     client = ScriptedClient([used(0, 0, cache_read_input_tokens=1000)])
     await limiter.send(client)
     await limiter.send(client)
-    assert client.times[1] - client.times[0] <= 0.2, "cache reads are free: only the gentle start holds it"
+    assert client.times[1] - client.times[0] <= 0.2, (
+        "cache reads are free: only the gentle start holds it"
+    )
 
 
 @virtual
@@ -177,14 +201,19 @@ async def test_the_limits_that_answers_state_are_taken_over_and_told():
     client = ScriptedClient(lambda call, before: stating(60, 30_000))
     await limiter.send(client)
     await limiter.send_all(client, 6)
-    assert gaps(client.times)[2:] == pytest.approx([2 / BLIND] * 4, abs=0.1), "1,000 tokens each at 30,000 a minute"
+    assert gaps(client.times)[2:] == pytest.approx([2 / BLIND] * 4, abs=0.1), (
+        "1,000 tokens each at 30,000 a minute"
+    )
     told = [event for event in limiter.events if isinstance(event, LimitsSeen)]
     assert told == [LimitsSeen(HAIKU, 60, 30_000, None)]
 
 
 @virtual
 async def test_headers_that_a_gateway_strips_change_nothing():
-    limiter, client = Limiter(rpm=60), ScriptedClient(lambda call, before: make_reply(limits=Limits()))
+    limiter, client = (
+        Limiter(rpm=60),
+        ScriptedClient(lambda call, before: make_reply(limits=Limits())),
+    )
     await limiter.send_all(client, 5)
     assert now() == pytest.approx(4 / BLIND, abs=0.1)
     assert not [event for event in limiter.events if isinstance(event, LimitsSeen)]
@@ -211,7 +240,9 @@ async def test_a_pool_starts_gently_and_says_so():
 
 
 class Streaming(ScriptedClient):
-    """Shows what it answers to who watches: its head, and *shown* bytes, after thoughts if it *hides* some."""
+    """Shows what it answers to who watches: its head, and *shown* bytes, after thoughts
+    if it *hides* some.
+    """
 
     def __init__(self, *, shown: int = 1000, hides: bool = False, limits: Limits | None = None, thinking: int = 0,
                  reads: int = 10):  # fmt: skip
@@ -245,7 +276,9 @@ class Counted(AsStated):
 async def test_answers_are_watched_while_the_limit_of_output_binds():
     limiter, client = Limiter(otpm=30_000), Streaming()
     await limiter.send_all(client, 20)
-    assert client.watched == [False] + [True] * 19, "the first one always waits: nothing is booked ahead at the start"
+    assert client.watched == [False] + [True] * 19, (
+        "the first one always waits: nothing is booked ahead at the start"
+    )
     limiter, client = Limiter(rpm=60, otpm=30_000_000), Streaming()
     await limiter.send_all(client, 20)
     assert not any(client.watched), "requests bind"
@@ -253,10 +286,15 @@ async def test_answers_are_watched_while_the_limit_of_output_binds():
 
 @virtual
 async def test_what_the_head_of_a_watched_answer_says_is_used_at_once_and_once():
-    limiter, client = Limiter(otpm=30_000), Streaming(limits=Limits(output_tokens=LimitReading(60_000, 1000)))
+    limiter, client = (
+        Limiter(otpm=30_000),
+        Streaming(limits=Limits(output_tokens=LimitReading(60_000, 1000))),
+    )
     pool, settled = limiter.pools[HAIKU], []
     settle = pool._pace.settle
-    pool._pace.settle = lambda booking, usage, limits, at: settled.append(limits) or settle(booking, usage, limits, at)
+    pool._pace.settle = lambda booking, usage, limits, at: (
+        settled.append(limits) or settle(booking, usage, limits, at)
+    )
     await limiter.send_all(client, 20)
     told = [event for event in limiter.events if isinstance(event, LimitsSeen)]
     assert told == [LimitsSeen(HAIKU, None, None, 60_000)]
@@ -268,7 +306,9 @@ async def test_what_the_head_of_a_watched_answer_says_is_used_at_once_and_once()
     ids=["all is shown", "nobody knows how much was hidden", "the answer says how much was hidden"],
 )  # fmt: skip
 @virtual
-async def test_the_length_of_texts_is_learned_where_their_tokens_are_known(hides: bool, thinking: int, learned: int):
+async def test_the_length_of_texts_is_learned_where_their_tokens_are_known(
+    hides: bool, thinking: int, learned: int
+):
     limiter, client = Limiter(otpm=30_000), Streaming(hides=hides, thinking=thinking)
     limiter.layer._sizes = sizes = Counted()
     await limiter.send_all(client, 20)
@@ -295,4 +335,6 @@ async def test_what_prompts_count_is_learned_when_the_first_answers_begin_and_wh
     await limiter.send_all(client, 20)
     assert client.watched == [True] + [False] * 19
     assert sizes.learned == 19, "of the first one it is known already"
-    assert client.times[-1] - client.times[0] < 4, "thirty seconds for the second one, were it not for what was read"
+    assert client.times[-1] - client.times[0] < 4, (
+        "thirty seconds for the second one, were it not for what was read"
+    )

@@ -1,4 +1,6 @@
-"""While spending is paused nothing leaves, whatever the limits allow; what is in flight is left alone."""
+"""While spending is paused nothing leaves, whatever the limits allow; what is in flight
+is left alone.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,10 @@ async def test_nothing_leaves_in_a_pause_and_all_pools_go_on_after_it():
     await asyncio.gather(limiter.send_all(client, 20, HAIKU), limiter.send_all(client, 20, OPUS))
     assert len(client.times) == 40
     assert min(client.times) >= 300
-    assert {(wait.pool, wait.seconds) for wait in limiter.told("spending paused")} == {(HAIKU, 300.0), (OPUS, 300.0)}
+    assert {(wait.pool, wait.seconds) for wait in limiter.told("spending paused")} == {
+        (HAIKU, 300.0),
+        (OPUS, 300.0),
+    }
 
 
 @virtual

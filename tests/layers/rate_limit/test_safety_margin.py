@@ -1,4 +1,6 @@
-"""Trust: each refusal takes some, and time gives it back, the slower the more often that was needed."""
+"""Trust: each refusal takes some, and time gives it back, the slower the more often
+that was needed.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ def test_after_a_long_sleep_all_of_them_are() -> None:
 
 
 @pytest.mark.parametrize(("first", "later", "refused"), [(0.5, 1.25, 2.5), (9.0, 9.0, 9.0)])
-def test_a_larger_distance_that_was_asked_for_counts(first: float, later: float, refused: float) -> None:
+def test_a_larger_distance_that_was_asked_for_counts(
+    first: float, later: float, refused: float
+) -> None:
     doubted = trust(first)
     doubted.keep_behind(1.25)
     doubted.keep_behind(1.0)

@@ -16,9 +16,16 @@ FIRST = 1.25
 
 
 def call(
-    model: str = HAIKU, rule: str = "default", *, estimate: int = 1000, guess: int = 500, most: int = 8000
+    model: str = HAIKU,
+    rule: str = "default",
+    *,
+    estimate: int = 1000,
+    guess: int = 500,
+    most: int = 8000,
 ) -> Call:
-    size = Size(input_tokens=estimate, input_bound=10 * estimate, output_tokens=guess, output_bound=most)
+    size = Size(
+        input_tokens=estimate, input_bound=10 * estimate, output_tokens=guess, output_bound=most
+    )
     return replace(make_call(model=model, size=size), route=Route(model, rule, ()))
 
 
@@ -59,7 +66,9 @@ def test_it_never_expects_more_output_than_is_allowed() -> None:
 def test_input_comes_to_what_was_counted(truth: float) -> None:
     learned = after(*[used(input_tokens=round(1000 * truth))] * 9)
     assert learned.expect(call()).input_tokens == pytest.approx(1000 * truth, rel=0.001)
-    assert learned.expect(call(estimate=20_000)).input_tokens == pytest.approx(20_000 * truth, rel=0.001)
+    assert learned.expect(call(estimate=20_000)).input_tokens == pytest.approx(
+        20_000 * truth, rel=0.001
+    )
 
 
 def test_the_first_answers_pull_it_down_step_by_step() -> None:
@@ -93,7 +102,9 @@ def test_models_learn_apart_and_so_do_the_routes_of_one_for_their_output() -> No
 
 
 def test_output_comes_to_the_mean_of_what_came_within_nine_answers() -> None:
-    expected = [after(*[used(output_tokens=50)] * count).expect(call()).output_tokens for count in range(10)]
+    expected = [
+        after(*[used(output_tokens=50)] * count).expect(call()).output_tokens for count in range(10)
+    ]
     assert expected == sorted(expected, reverse=True)
     assert expected[1] > (50 + 500 * FIRST) / 2, "one answer is not trusted"
     assert expected[9] == 50
@@ -115,10 +126,16 @@ def test_requests_without_any_input_teach_nothing_and_break_nothing() -> None:
     assert learned.expect(call()).input_tokens == 1000 * FIRST
 
 
-def test_what_earlier_runs_counted_is_expected_at_first_and_half_as_much_again_thought_possible() -> None:
+def test_what_earlier_runs_counted_is_expected_at_first_and_half_as_much_again_thought_possible() -> (
+    None
+):
     need = UsageEstimates(Before()).expect(call())
     assert need == ExpectedUsage(
-        pytest.approx(1000 * 0.8 * 1.02), 300 * FIRST, pytest.approx(1000 * 0.8 * 1.5), 0.4, proven=False
+        pytest.approx(1000 * 0.8 * 1.02),
+        300 * FIRST,
+        pytest.approx(1000 * 0.8 * 1.5),
+        0.4,
+        proven=False,
     )
 
 
@@ -137,7 +154,11 @@ def test_within_nine_answers_earlier_runs_have_no_say_any_more(truth: float) -> 
         most.append(learned.expect(call()).input_most)
         learned.learn(call(), used(round(800 * truth), 50))
     need = learned.expect(call())
-    assert (need.input_tokens, need.output_tokens, need.input_most) == (pytest.approx(800 * truth), 50, 0)
+    assert (need.input_tokens, need.output_tokens, need.input_most) == (
+        pytest.approx(800 * truth),
+        50,
+        0,
+    )
     assert all(tokens >= 800 * truth - 1e-6 for tokens in most), "never too low on the way"
 
 
@@ -152,12 +173,16 @@ def test_tokens_are_told_by_the_length_of_the_text_as_in_the_last_answers_of_the
     assert learned.expect(call()).tokens_per_byte == pytest.approx(0.2), "nobody saw that one"
 
 
-def test_what_a_prompt_counts_is_learned_when_it_is_read_and_not_once_more_when_it_is_answered() -> None:
+def test_what_a_prompt_counts_is_learned_when_it_is_read_and_not_once_more_when_it_is_answered() -> (
+    None
+):
     learned = UsageEstimates()
     assert not learned.expect(call()).proven
     for _ in range(9):
         learned.read(call(), 700)
-    assert learned.expect(call()).proven and learned.expect(call()).input_tokens == pytest.approx(700)
+    assert learned.expect(call()).proven and learned.expect(call()).input_tokens == pytest.approx(
+        700
+    )
     learned.learn(call(), used(9000, 50), read=True)
     assert learned.expect(call()).input_tokens == pytest.approx(700)
     learned.learn(call(), used(9000, 50))

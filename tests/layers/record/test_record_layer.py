@@ -1,4 +1,6 @@
-"""Record: nothing is sent that is not written down first, and every attempt gets exactly one outcome."""
+"""Record: nothing is sent that is not written down first, and every attempt gets
+exactly one outcome.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,15 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import AccountRefused, AttemptError, CredentialError, JournalFailed
 from claudebatch.core.events import AttemptFinished, AttemptStarted, Event
 from claudebatch.layers.record.layer import Record
-from tests.support.scripted import MemoryLog, ScriptedClient, bad_request, make_call, make_reply, overloaded, timed_out
+from tests.support.scripted import (
+    MemoryLog,
+    ScriptedClient,
+    bad_request,
+    make_call,
+    make_reply,
+    overloaded,
+    timed_out,
+)
 from tests.support.virtual import cancelled, now, settled, virtual
 
 WORST, COST = 900, 250
@@ -58,7 +68,11 @@ async def test_an_answer_is_priced_numbered_and_written_down_once():
     assert (log.entries[0].outcomes, log.entries[0].cost) == (["answered"], COST)
     started, finished = events
     assert started == AttemptStarted("claude-haiku-5-5", "haiku")
-    assert (finished.model, finished.pool, finished.usage) == ("claude-haiku-5-5", "haiku", reply.usage)
+    assert (finished.model, finished.pool, finished.usage) == (
+        "claude-haiku-5-5",
+        "haiku",
+        reply.usage,
+    )
     assert (finished.cost, finished.error, finished.unknown) == (COST, None, False)
     assert (finished.call, finished.reply, finished.attempt) == (call, reply, 1)
     assert (finished.latency_ms, finished.request_id) == (850, "req_1")
@@ -68,7 +82,9 @@ async def test_an_answer_is_priced_numbered_and_written_down_once():
 async def test_a_failed_attempt_tells_what_the_api_said_and_how_long_it_took():
     log, events = MemoryLog(), []
     call = make_call()
-    error = AttemptError("no", type="overloaded_error", status=529, request_id="req_1", retry_after=7.0)
+    error = AttemptError(
+        "no", type="overloaded_error", status=529, request_id="req_1", retry_after=7.0
+    )
     with pytest.raises(AttemptError):
         await record(log, events)(call, ScriptedClient([error], takes_s=1.5))
     told = events[-1]
@@ -96,14 +112,20 @@ async def test_an_answer_without_a_price_says_so():
     ids=lambda value: type(value).__name__ if isinstance(value, Exception) else None,
 )
 @virtual
-async def test_every_failure_is_written_down_once_and_told_at_what_it_may_cost(error, name, unknown):
+async def test_every_failure_is_written_down_once_and_told_at_what_it_may_cost(
+    error, name, unknown
+):
     log, events = MemoryLog(), []
     with pytest.raises(type(error)):
         await record(log, events)(make_call(), ScriptedClient([error]))
     assert (log.entries[0].outcomes, log.entries[0].unknown) == ([name], unknown)
     finished = events[-1]
     assert isinstance(finished, AttemptFinished)
-    assert (finished.cost, finished.error, finished.unknown) == (WORST if unknown else 0, name, unknown)
+    assert (finished.cost, finished.error, finished.unknown) == (
+        WORST if unknown else 0,
+        name,
+        unknown,
+    )
 
 
 @virtual

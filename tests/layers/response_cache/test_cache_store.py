@@ -1,4 +1,6 @@
-"""DiskCacheStore: bytes and nothing else; whatever is wrong with it is a miss and never costs a run."""
+"""DiskCacheStore: bytes and nothing else; whatever is wrong with it is a miss and never
+costs a run.
+"""
 
 from __future__ import annotations
 
@@ -42,10 +44,14 @@ async def test_what_is_put_is_found_by_this_run_and_the_next(kept: Kept):
 async def test_many_at_once_get_each_their_own(kept: Kept):
     await kept.keep(**{f"k{n}": b"%d" % n for n in range(300)})
     wanted = random.Random(1).choices(range(600), k=1000)
-    assert await kept.find(*(f"k{n}" for n in wanted)) == [b"%d" % n if n < 300 else None for n in wanted]
+    assert await kept.find(*(f"k{n}" for n in wanted)) == [
+        b"%d" % n if n < 300 else None for n in wanted
+    ]
 
 
-async def test_what_was_looked_up_ahead_is_found_without_asking_again(kept: Kept, monkeypatch: pytest.MonkeyPatch):
+async def test_what_was_looked_up_ahead_is_found_without_asking_again(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+):
     await kept.keep(a=b"1", b=b"2")
     store = kept.store()
     await store.look_ahead(["a", "b", "c"])
@@ -61,13 +67,21 @@ async def test_what_is_put_after_or_during_a_look_ahead_is_found_all_the_same(ke
     await asyncio.sleep(0)
     store.put("b", b"2")
     await looking
-    assert [await store.get(key) for key in ("a", "b", "c", "a", "b")] == [b"1", b"2", None, b"1", b"2"]
+    assert [await store.get(key) for key in ("a", "b", "c", "a", "b")] == [
+        b"1",
+        b"2",
+        None,
+        b"1",
+        b"2",
+    ]
     store.put("c", b"3")
     await store.look_ahead(["c"])
     assert await store.get("c") == b"3"
 
 
-async def test_what_is_put_while_a_look_ahead_comes_back_empty_is_found(kept: Kept, monkeypatch: pytest.MonkeyPatch):
+async def test_what_is_put_while_a_look_ahead_comes_back_empty_is_found(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+):
     store, looked, go = kept.store(), threading.Event(), threading.Event()
     look_up = store.look_up
 
@@ -99,7 +113,9 @@ async def test_files_are_for_their_owner_only_whatever_the_umask(kept: Kept):
         store.put("a", b"1")
         store.put("b", LARGE)
         await store.get("a")
-        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in [kept.path, *kept.path.rglob("*")]}
+        modes = {
+            path: stat.S_IMODE(path.stat().st_mode) for path in [kept.path, *kept.path.rglob("*")]
+        }
     finally:
         os.umask(former)
     assert len(kept.files()) == 1 and len(modes) >= 5
@@ -221,8 +237,12 @@ async def test_a_cache_in_which_nothing_can_be_written_any_more_is_given_up_and_
     store = kept.store()
     store.put("a", b"1")
     assert await store.get("a") == b"1"
-    await store.run(lambda: store._cache._con.execute("PRAGMA busy_timeout = 20"))  # what takes a minute otherwise
-    with closing(sqlite3.connect(tmp_path / "responses" / "cache.db", isolation_level=None)) as other:
+    await store.run(
+        lambda: store._cache._con.execute("PRAGMA busy_timeout = 20")
+    )  # what takes a minute otherwise
+    with closing(
+        sqlite3.connect(tmp_path / "responses" / "cache.db", isolation_level=None)
+    ) as other:
         other.execute("BEGIN IMMEDIATE")
         store.put("b", b"2")
         async with asyncio.timeout(20):

@@ -1,4 +1,5 @@
-"""Equal prompts, in any order and at once: paid for once, answered each, and never with another prompt's answer.
+"""Equal prompts, in any order and at once: paid for once, answered each, and never with
+another prompt's answer.
 
 The long form: MIX_ROWS=1000000 pytest tests/layers/test_duplicate_mix.py
 """
@@ -17,7 +18,12 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import AttemptError
 from claudebatch.core.jsonl import decode, encode
 from claudebatch.core.message import parse_message
-from claudebatch.layers.response_cache.layer import NOT_IN_KEY, CachePolicy, ResponseCache, cache_key
+from claudebatch.layers.response_cache.layer import (
+    NOT_IN_KEY,
+    CachePolicy,
+    ResponseCache,
+    cache_key,
+)
 from tests.support.scripted import HAIKU, OPUS, MemoryCache, make_call, make_reply, overloaded
 from tests.support.sdk_types import KNOWN
 from tests.support.virtual import virtual
@@ -66,7 +72,10 @@ async def test_a_mix_of_equal_prompts_is_paid_once_each_and_everybody_gets_the_a
 
     store = MemoryCache(takes_s=0.1)
     layer = ResponseCache(
-        key=key, store=store, parse=lambda kept: parse_message(kept, source="cache"), policy=CachePolicy()
+        key=key,
+        store=store,
+        parse=lambda kept: parse_message(kept, source="cache"),
+        policy=CachePolicy(),
     )
     paid: Counter[str] = Counter()
     rows = iter(enumerate(wanted))
@@ -86,7 +95,10 @@ async def test_a_mix_of_equal_prompts_is_paid_once_each_and_everybody_gets_the_a
             paid[key(call)] += reply.source == "api"
 
     await asyncio.gather(*(worker() for _ in range(WORKERS)))
-    different = {key(make_call(text, model=model, **more)) for text, model, more in map(question, set(wanted))}
+    different = {
+        key(make_call(text, model=model, **more))
+        for text, model, more in map(question, set(wanted))
+    }
     assert set(paid.values()) <= {0, 1}
     assert sum(paid.values()) == sources["api"] == len(store.kept) <= len(different)
     assert sources.total() == ROWS

@@ -1,4 +1,6 @@
-"""What somebody else put into the response cache is a miss: no code runs, and no file outside is touched."""
+"""What somebody else put into the response cache is a miss: no code runs, and no file
+outside is touched.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,9 @@ class Boom:
         return "Boom"
 
 
-@pytest.mark.parametrize("value", ["text", 7, 1.5, None, bytearray(b"x"), {"a": 1}, Boom(Path("x"))], ids=repr)
+@pytest.mark.parametrize(
+    "value", ["text", 7, 1.5, None, bytearray(b"x"), {"a": 1}, Boom(Path("x"))], ids=repr
+)
 def test_nothing_but_bytes_goes_in(tmp_path: Path, value: Any):
     with diskcache.Cache(str(tmp_path), disk=BytesDisk) as cache, pytest.raises(RefusedEntry):
         cache["key"] = value
@@ -56,21 +60,34 @@ def test_nothing_but_text_is_a_key(tmp_path: Path, key: Any):
 def test_only_what_it_stores_itself_is_fetched(tmp_path: Path, mode: int):
     (tmp_path / "file.val").write_bytes(b"x")
     disk = BytesDisk(str(tmp_path))
-    assert (disk.fetch(1, None, b"x", False), disk.fetch(2, "file.val", None, False)) == (b"x", b"x")
-    for filename, value, read in (("file.val", None, False), (None, b"x", False), ("file.val", None, True)):
+    assert (disk.fetch(1, None, b"x", False), disk.fetch(2, "file.val", None, False)) == (
+        b"x",
+        b"x",
+    )
+    for filename, value, read in (
+        ("file.val", None, False),
+        (None, b"x", False),
+        ("file.val", None, True),
+    ):
         with pytest.raises(RefusedEntry):
             disk.fetch(2 if read else mode, filename, value, read)
 
 
 @pytest.mark.parametrize("mode", [0, 3, 4, 5, -1])
 @pytest.mark.parametrize("where", ["in the database", "in a file"])
-async def test_a_planted_pickle_is_a_miss_and_runs_no_code(kept: Kept, tmp_path: Path, mode: int, where: str):
+async def test_a_planted_pickle_is_a_miss_and_runs_no_code(
+    kept: Kept, tmp_path: Path, mode: int, where: str
+):
     await kept.keep(planted=b"1", sound=b"2")
     mark, bomb = tmp_path / "mark", pickle.dumps(Boom(tmp_path / "mark"))
     if where == "in a file":
         (kept.path / "aa").mkdir()
         (kept.path / "aa" / "bomb.val").write_bytes(bomb)
-        kept.sql("UPDATE Cache SET mode = ?, filename = 'aa/bomb.val', value = NULL WHERE key = 'planted'", mode)
+        kept.sql(
+            "UPDATE Cache SET mode = ?, filename = 'aa/bomb.val', value = NULL WHERE key = "
+            "'planted'",
+            mode,
+        )
     else:
         kept.sql("UPDATE Cache SET mode = ?, value = ? WHERE key = 'planted'", mode, bomb)
     assert await kept.find("planted", "sound") == [None, b"2"]
@@ -95,7 +112,9 @@ async def test_a_planted_value_of_another_type_is_a_miss(kept: Kept, value: Any)
     assert await kept.find("planted") == [None]
 
 
-@pytest.mark.parametrize("filename", ["../x", "aa/../../x", "{tmp}/x", "", ".", "link.val", "missing.val"])
+@pytest.mark.parametrize(
+    "filename", ["../x", "aa/../../x", "{tmp}/x", "", ".", "link.val", "missing.val"]
+)
 async def test_a_planted_file_name_is_a_miss_and_its_file_is_neither_read_nor_removed(
     kept: Kept, tmp_path: Path, filename: str
 ):

@@ -15,7 +15,14 @@ from claudebatch.core.errors import AttemptError, Draining
 from claudebatch.core.jsonl import decode, encode
 from claudebatch.core.message import parse_message
 from claudebatch.layers.response_cache.layer import CachePolicy, ResponseCache, cache_key
-from tests.support.scripted import HAIKU, MemoryCache, ScriptedClient, bad_request, make_call, make_reply
+from tests.support.scripted import (
+    HAIKU,
+    MemoryCache,
+    ScriptedClient,
+    bad_request,
+    make_call,
+    make_reply,
+)
 from tests.support.virtual import cancelled, now, settled, virtual
 
 FIELDS: dict[str, Any] = {
@@ -46,7 +53,9 @@ def parse(kept: bytes) -> Reply:
 
 
 def layer(store: MemoryCache | None = None, *, share: bool = True, **policy: bool) -> ResponseCache:
-    return ResponseCache(key=key, store=store, parse=parse, policy=CachePolicy(**policy), share=share)
+    return ResponseCache(
+        key=key, store=store, parse=parse, policy=CachePolicy(**policy), share=share
+    )
 
 
 # The key
@@ -65,7 +74,12 @@ def test_the_model_and_the_api_version_are_in_the_key():
 @pytest.mark.parametrize("model", [HAIKU, "claude-opus-5-5"])
 @pytest.mark.parametrize(
     "params",
-    [{"metadata": {"user_id": "u"}}, {"service_tier": "auto"}, {"stream": False}, {"metadata": {}, "stream": False}],
+    [
+        {"metadata": {"user_id": "u"}},
+        {"service_tier": "auto"},
+        {"stream": False},
+        {"metadata": {}, "stream": False},
+    ],
     ids=str,
 )
 def test_who_asks_and_how_fast_is_not_in_the_key(model: str, params: dict[str, Any]):
@@ -74,12 +88,19 @@ def test_who_asks_and_how_fast_is_not_in_the_key(model: str, params: dict[str, A
 
 
 def test_row_route_and_deadline_are_not_in_the_key():
-    assert key(make_call(row=1)) == key(make_call(row=2, fallbacks=("claude-opus-5-5",), deadline_s=1))
+    assert key(make_call(row=1)) == key(
+        make_call(row=2, fallbacks=("claude-opus-5-5",), deadline_s=1)
+    )
 
 
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=8,
 )
 
@@ -91,8 +112,12 @@ def test_different_requests_have_different_keys_and_equal_ones_equal_keys(one, o
     assert (key(make_call(**one)) == key(make_call(**other))) is equal
 
 
-@pytest.mark.parametrize("params", [{}, {"metadata": {"user_id": "u"}}], ids=["plain", "with metadata"])
-def test_the_key_is_that_of_what_is_sent_even_where_a_hop_said_it_differently(params: dict[str, Any]):
+@pytest.mark.parametrize(
+    "params", [{}, {"metadata": {"user_id": "u"}}], ids=["plain", "with metadata"]
+)
+def test_the_key_is_that_of_what_is_sent_even_where_a_hop_said_it_differently(
+    params: dict[str, Any],
+):
     call = make_call(thinking={"type": "enabled", "budget_tokens": 2000}, **params)
     said = make_call(thinking={"type": "adaptive"}, **params)
     assert key(replace(call, body=said.body)) == key(said) != key(call)
@@ -157,7 +182,9 @@ async def test_an_error_is_never_kept():
     assert (await layer(store)(make_call(), client)).source == "api"
 
 
-@pytest.mark.parametrize("kept", [b"", b"null", b"{}", b"<html>", b'{"type":"error","error":{}}', b"\xff"], ids=repr)
+@pytest.mark.parametrize(
+    "kept", [b"", b"null", b"{}", b"<html>", b'{"type":"error","error":{}}', b"\xff"], ids=repr
+)
 @virtual
 async def test_a_kept_value_that_is_no_message_is_a_miss(kept: bytes):
     store, client = MemoryCache(), ScriptedClient()
@@ -195,7 +222,9 @@ async def test_fifty_equal_calls_in_flight_are_one_call_below():
 async def test_an_error_is_shared_and_the_next_call_asks_again():
     client = ScriptedClient([bad_request(), None], takes_s=1)
     cache = layer(MemoryCache())
-    results = await asyncio.gather(*(cache(make_call(row=row), client) for row in range(9)), return_exceptions=True)
+    results = await asyncio.gather(
+        *(cache(make_call(row=row), client) for row in range(9)), return_exceptions=True
+    )
     assert len(client.sent) == 1
     assert all(isinstance(result, AttemptError) for result in results)
     assert (await cache(make_call(), client)).source == "api"
@@ -206,7 +235,9 @@ async def test_an_error_is_shared_and_the_next_call_asks_again():
 async def test_when_the_leader_is_called_off_one_follower_leads(before_s: float):
     client = ScriptedClient(takes_s=1)
     cache = layer(MemoryCache(takes_s=0.1))
-    leader, *followers = [asyncio.ensure_future(cache(make_call(row=row), client)) for row in range(10)]
+    leader, *followers = [
+        asyncio.ensure_future(cache(make_call(row=row), client)) for row in range(10)
+    ]
     await asyncio.sleep(before_s)
     assert await cancelled(leader)
     replies = await asyncio.gather(*followers)
@@ -218,7 +249,9 @@ async def test_when_the_leader_is_called_off_one_follower_leads(before_s: float)
 async def test_when_the_leader_drains_its_followers_do_not_fail_with_it():
     client = ScriptedClient([Draining("stop"), None], takes_s=1)
     cache = layer(MemoryCache())
-    results = await asyncio.gather(*(cache(make_call(row=row), client) for row in range(3)), return_exceptions=True)
+    results = await asyncio.gather(
+        *(cache(make_call(row=row), client) for row in range(3)), return_exceptions=True
+    )
     assert isinstance(results[0], Draining)
     assert [result.source for result in results[1:]] == ["api", "duplicate"]
 

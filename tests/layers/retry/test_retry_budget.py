@@ -1,4 +1,6 @@
-"""The retry budget of a pool: retries in line, each paid for by answers or by time, none of them dropped."""
+"""The retry budget of a pool: retries in line, each paid for by answers or by time,
+none of them dropped.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,15 @@ from claudebatch.core.domain import Call
 from claudebatch.core.errors import AttemptError, CircuitOpen, Draining
 from claudebatch.core.events import Event, Retrying, Waiting
 from claudebatch.layers.retry.layer import Retry, RetryBudget, RetryBudgetPolicy, RetryPolicy
-from tests.support.scripted import HAIKU, SONNET, ScriptedClient, make_call, make_reply, overloaded, rate_limited
+from tests.support.scripted import (
+    HAIKU,
+    SONNET,
+    ScriptedClient,
+    make_call,
+    make_reply,
+    overloaded,
+    rate_limited,
+)
 from tests.support.virtual import cancelled, now, virtual
 
 POLICY = RetryBudgetPolicy(share=0.2, floor_per_s=1.0, saved=10.0)
@@ -38,7 +48,10 @@ def test_five_answers_pay_for_one_retry():
     first, second = budget.book(0.0), budget.book(0.0)
     for _ in range(5):
         budget.answered(0.0)
-    assert (budget.wait(first, 0.0), budget.wait(second, 0.0)) == (pytest.approx(0), pytest.approx(1))
+    assert (budget.wait(first, 0.0), budget.wait(second, 0.0)) == (
+        pytest.approx(0),
+        pytest.approx(1),
+    )
 
 
 def test_an_hour_of_answers_saves_no_more_than_a_few_retries():
@@ -81,7 +94,9 @@ _STEPS = st.lists(
 
 @settings(max_examples=300, deadline=None)
 @given(_STEPS, st.floats(0.0, 1.0), st.floats(0.1, 5.0), st.integers(0, 10))
-def test_whatever_happens_no_more_go_than_were_earned_and_the_first_goes_first(steps, share, floor, saved):
+def test_whatever_happens_no_more_go_than_were_earned_and_the_first_goes_first(
+    steps, share, floor, saved
+):
     budget = RetryBudget(RetryBudgetPolicy(share, floor, saved), now=0.0)
     line: list[int] = []
     at, gone, answers = 0.0, 0, 0
@@ -101,13 +116,16 @@ def test_whatever_happens_no_more_go_than_were_earned_and_the_first_goes_first(s
             line.pop(0)
             gone += 1
         assert gone <= saved + share * answers + floor * at + 1e-6
-    # Nobody is dropped: without any answer, the last one goes when time has paid for it.
+    # Nobody is dropped: without any answer, the last one goes when time has paid for
+    # it.
     wait_s = budget.wait(line[-1], at) if line else 0.0
     assert wait_s <= (len(line) + 1e-6) / floor
     assert all(budget.wait(turn, at + wait_s + 1e-6) == 0 for turn in line)
 
 
-def layer(policy: RetryBudgetPolicy = POLICY, events: list[Event] | None = None, **how: int) -> Retry:
+def layer(
+    policy: RetryBudgetPolicy = POLICY, events: list[Event] | None = None, **how: int
+) -> Retry:
     return Retry(
         RetryPolicy(base_s=0.01, cap_s=0.01, **how),
         policy,
@@ -140,7 +158,9 @@ async def test_a_storm_of_failures_is_retried_one_by_one_and_none_is_dropped():
 async def test_pools_have_budgets_of_their_own():
     retry = layer()
     failing = ScriptedClient(lambda call, before: overloaded())
-    await asyncio.gather(*(retry(make_call(row=row), failing) for row in range(3)), return_exceptions=True)
+    await asyncio.gather(
+        *(retry(make_call(row=row), failing) for row in range(3)), return_exceptions=True
+    )
     began = now()
     await retry(make_call(model=SONNET), ScriptedClient([overloaded(), None]))
     assert now() - began < 0.1
@@ -159,14 +179,20 @@ async def test_a_retry_that_met_an_open_circuit_was_none():
     retry = layer(RetryBudgetPolicy(saved=1.0, floor_per_s=0.001), events)
     for _ in range(5):
         with pytest.raises(CircuitOpen):
-            await retry(make_call(), ScriptedClient([overloaded(), CircuitOpen(HAIKU, retry_after=1, open_for_s=1)]))
+            await retry(
+                make_call(),
+                ScriptedClient([overloaded(), CircuitOpen(HAIKU, retry_after=1, open_for_s=1)]),
+            )
     assert not [event for event in events if isinstance(event, Waiting)]
 
 
 @virtual
 async def test_who_is_called_off_in_the_line_gives_its_place_back():
     retry = layer(RetryBudgetPolicy(saved=0.0, floor_per_s=0.1))
-    lines = [asyncio.ensure_future(retry(make_call(row=row), ScriptedClient([overloaded(), None]))) for row in range(3)]
+    lines = [
+        asyncio.ensure_future(retry(make_call(row=row), ScriptedClient([overloaded(), None])))
+        for row in range(3)
+    ]
     await asyncio.sleep(5)
     assert await cancelled(lines[0]) and await cancelled(lines[1])
     await lines[2]
@@ -220,5 +246,7 @@ async def test_else_it_waits_for_its_turn(call: Call, policy: RetryBudgetPolicy)
 @virtual
 async def test_a_row_that_has_used_its_attempts_is_given_up_and_not_handed_over():
     with pytest.raises(AttemptError) as caught:
-        await layer(max_attempts=2)(make_call(fallbacks=CHAINED), ScriptedClient([overloaded(), overloaded()]))
+        await layer(max_attempts=2)(
+            make_call(fallbacks=CHAINED), ScriptedClient([overloaded(), overloaded()])
+        )
     assert not caught.value.handed_over

@@ -1,4 +1,6 @@
-"""Retry: what fails for the moment is tried again, never sooner than asked, never in step with others."""
+"""Retry: what fails for the moment is tried again, never sooner than asked, never in
+step with others.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claudebatch.core.errors import AccountRefused, AttemptError, BudgetExhausted, CircuitOpen, Draining, NotServed
+from claudebatch.core.errors import (
+    AccountRefused,
+    AttemptError,
+    BudgetExhausted,
+    CircuitOpen,
+    Draining,
+    NotServed,
+)
 from claudebatch.core.events import Event, Retrying
 from claudebatch.layers.retry.layer import Retry, RetryBudgetPolicy, RetryPolicy
 from tests.support.scripted import (
@@ -39,7 +48,9 @@ class Lowest(random.Random):
         return a
 
 
-def retry(policy: RetryPolicy, events: list[Event], rng: random.Random | None = None) -> tuple[Retry, list[float]]:
+def retry(
+    policy: RetryPolicy, events: list[Event], rng: random.Random | None = None
+) -> tuple[Retry, list[float]]:
     slept: list[float] = []
 
     async def sleep(seconds: float) -> None:
@@ -49,12 +60,19 @@ def retry(policy: RetryPolicy, events: list[Event], rng: random.Random | None = 
 
 
 def make_layer(policy: RetryPolicy = RetryPolicy(), **how: Any) -> Retry:  # noqa: B008
-    parts = {"sleep": asyncio.sleep, "now": lambda: 0.0, "rng": random.Random(0), "emit": lambda event: None, **how}
+    parts = {
+        "sleep": asyncio.sleep,
+        "now": lambda: 0.0,
+        "rng": random.Random(0),
+        "emit": lambda event: None,
+        **how,
+    }
     return Retry(policy, RetryBudgetPolicy(saved=1000), pool_of=lambda model: model, **parts)
 
 
 @pytest.mark.parametrize(
-    ("attempt", "longest_s"), [(0, 0.5), (1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 32), (7, 60), (8, 60), (5000, 60)]
+    ("attempt", "longest_s"),
+    [(0, 0.5), (1, 1), (2, 2), (3, 4), (4, 8), (5, 16), (6, 32), (7, 60), (8, 60), (5000, 60)],
 )
 def test_the_backoff_doubles_up_to_its_cap(attempt: int, longest_s: float):
     policy = RetryPolicy(max_attempts=10_000, base_s=1, cap_s=60)
@@ -75,7 +93,9 @@ def test_the_backoff_doubles_up_to_its_cap(attempt: int, longest_s: float):
     ],
     ids=["529 at 7", "529 at 8", "529 at 9", "timeout", "400", "404", "429"],
 )
-def test_only_what_passes_is_tried_again_and_only_so_often(error: AttemptError, attempt: int, gives_up: bool):
+def test_only_what_passes_is_tried_again_and_only_so_often(
+    error: AttemptError, attempt: int, gives_up: bool
+):
     delay = RetryPolicy().delay(attempt, error, random.Random(1))
     assert (delay is None) is gives_up
 
@@ -88,7 +108,9 @@ def test_only_what_passes_is_tried_again_and_only_so_often(error: AttemptError, 
     max_wait_s=st.floats(0, 1000),
     seed=st.integers(0, 10**6),
 )
-def test_a_wait_is_never_shorter_than_asked_and_its_jitter_is_full(attempt, base_s, cap_s, asked, max_wait_s, seed):
+def test_a_wait_is_never_shorter_than_asked_and_its_jitter_is_full(
+    attempt, base_s, cap_s, asked, max_wait_s, seed
+):
     policy = RetryPolicy(max_attempts=100, base_s=base_s, cap_s=cap_s, max_wait_s=max_wait_s)
     delay = policy.delay(attempt, overloaded(retry_after=asked), random.Random(seed))
     honoured = min(asked or 0.0, max_wait_s)
@@ -115,11 +137,15 @@ def test_whatever_the_api_asks_for_the_wait_is_no_shorter_nor_without_end(asked,
     for rng in (Lowest(), Highest()):
         delay = RetryPolicy(max_wait_s=600).delay(1, overloaded(retry_after=asked), rng)
         assert waits[0] <= delay <= waits[1]
-    assert RetryPolicy().delay(1, overloaded(retry_after=asked), Highest()) >= 1, "nor is the backoff cut short"
+    assert RetryPolicy().delay(1, overloaded(retry_after=asked), Highest()) >= 1, (
+        "nor is the backoff cut short"
+    )
 
 
 def test_the_draws_fill_the_whole_range():
-    draws = [RetryPolicy(base_s=8).delay(1, overloaded(), random.Random(seed)) for seed in range(400)]
+    draws = [
+        RetryPolicy(base_s=8).delay(1, overloaded(), random.Random(seed)) for seed in range(400)
+    ]
     assert min(draws) < 0.8 and max(draws) > 7.2
     assert 3.5 < sum(draws) / len(draws) < 4.5
 
@@ -169,7 +195,9 @@ async def test_an_open_circuit_passes_through_and_was_no_attempt():
     assert slept == [1]
 
 
-@pytest.mark.parametrize("error", [AccountRefused("401"), BudgetExhausted("cap"), Draining("stop"), ValueError("bug")])
+@pytest.mark.parametrize(
+    "error", [AccountRefused("401"), BudgetExhausted("cap"), Draining("stop"), ValueError("bug")]
+)
 async def test_what_is_no_attempts_failure_passes_through(error: Exception):
     client = ScriptedClient([error])
     layer, slept = retry(RetryPolicy(), [])

@@ -1,4 +1,5 @@
-"""The published prices of every current model, in dollars per million tokens, written down by hand on 2026-11-22.
+"""The published prices of every current model, in dollars per million tokens, written
+down by hand on 2026-11-22.
 
 Nothing here is computed from the prices that the program uses: that is the point.
 """
@@ -22,7 +23,11 @@ class Published:
 
 
 def _line(standard: str, batch: str, fast: str | None = None) -> Published:
-    return Published(dict(zip(KINDS, _amounts(standard), strict=True)), _pair(batch), _pair(fast) if fast else None)
+    return Published(
+        dict(zip(KINDS, _amounts(standard), strict=True)),
+        _pair(batch),
+        _pair(fast) if fast else None,
+    )
 
 
 def _pair(text: str) -> tuple[Decimal, Decimal]:
@@ -83,4 +88,6 @@ def dollars(model: str, usage: dict[str, Any]) -> Decimal:
         paid /= 2
     if usage.get("inference_geo") == "us":
         paid *= Decimal("1.1")
-    return paid + PER_SEARCH * ((usage.get("server_tool_use") or {}).get("web_search_requests") or 0)
+    return paid + PER_SEARCH * (
+        (usage.get("server_tool_use") or {}).get("web_search_requests") or 0
+    )

@@ -1,4 +1,6 @@
-"""Every model that has a price, any usage, several days: our sums are theirs, and the worst case is the worst."""
+"""Every model that has a price, any usage, several days: our sums are theirs, and the
+worst case is the worst.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ WITHOUT_SEARCHES = ("claude-3-haiku", "claude-3-opus-latest", "claude-3-sonnet")
 DAYS = (datetime(2026, 1, 15, tzinfo=UTC), datetime(2026, 11, 22, tzinfo=UTC))
 BOOKS = {day: PriceBook.load(at=day) for day in DAYS}
 
-_TOKENS = st.one_of(st.just(0), st.integers(0, 2_000), st.integers(90_000, 110_000), st.integers(0, 1_000_000))
+_TOKENS = st.one_of(
+    st.just(0), st.integers(0, 2_000), st.integers(90_000, 110_000), st.integers(0, 1_000_000)
+)
 _USAGES = st.builds(
     Usage,
     input_tokens=_TOKENS,
@@ -49,8 +53,15 @@ def test_our_sums_are_their_sums(model: str, day: datetime, usage: Usage):
 @pytest.mark.parametrize("model", ["claude-haiku-5-5"])
 @pytest.mark.parametrize("total", [99_999, 100_000, 100_001])
 def test_on_either_side_of_a_threshold_our_sums_are_their_sums(model: str, total: int):
-    for part in ("input_tokens", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens", "cache_read_input_tokens"):
-        usage = replace(Usage(output_tokens=500, input_tokens=9), **{part: total - 9 * (part != "input_tokens")})
+    for part in (
+        "input_tokens",
+        "ephemeral_5m_input_tokens",
+        "ephemeral_1h_input_tokens",
+        "cache_read_input_tokens",
+    ):
+        usage = replace(
+            Usage(output_tokens=500, input_tokens=9), **{part: total - 9 * (part != "input_tokens")}
+        )
         assert usage.total_input == total
         assert to_usd(BOOKS[DAYS[1]].cost(model, usage)) == theirs(model, usage, DAYS[1])
 
@@ -76,10 +87,19 @@ def params_for(usage: Usage) -> dict[str, Any]:
     return {"cache_control": {"type": "ephemeral"}} if usage.ephemeral_5m_input_tokens else {}
 
 
-# Members of a request that only look as if they ruled the surcharge out or asked for something dear.
+# Members of a request that only look as if they ruled the surcharge out or asked for
+# something dear.
 _LOOKALIKES: list[dict[str, Any]] = [
     {},
-    {"tools": [{"name": "t", "input_schema": {"type": "object"}, "input_examples": [{"inference_geo": "global"}]}]},
+    {
+        "tools": [
+            {
+                "name": "t",
+                "input_schema": {"type": "object"},
+                "input_examples": [{"inference_geo": "global"}],
+            }
+        ]
+    },
     {"messages": [{"role": "user", "content": '"inference_geo":"global"'}]},
     {"metadata": {"inference_geo": "global"}},
 ]
@@ -98,5 +118,12 @@ def test_no_answer_within_its_bounds_costs_more_than_the_worst_case(model, usage
     # Left to the workspace, the answer may come from anywhere.
     usage = replace(usage, inference_geo=geo or "us")
     size = Size(0, usage.total_input + spare, 0, usage.output_tokens, usage.web_search_requests)
-    call = Call(1, Prompt("a", params), Route(model, "default"), model, encode({**params, "model": model}), size)
+    call = Call(
+        1,
+        Prompt("a", params),
+        Route(model, "default"),
+        model,
+        encode({**params, "model": model}),
+        size,
+    )
     assert BOOKS[DAYS[1]].cost(model, usage) <= BOOKS[DAYS[1]].worst(call)

@@ -1,4 +1,6 @@
-"""The book: fast mode, thresholds and names; what nobody knows is never $0. Of all models: test_all_models.py."""
+"""The book: fast mode, thresholds and names; what nobody knows is never $0. Of all
+models: test_all_models.py.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,9 @@ def drawn(rng: random.Random) -> Usage:
     """Any usage, often on either side of the threshold of 100,000 tokens of input."""
     most = rng.choice((0, 10, 3_000, 60_000, 300_000))
     parts = [rng.randint(0, most) for _ in range(4)]
-    return Usage(parts[0], rng.randint(0, 128_000), *parts[1:], web_search_requests=rng.choice((0, 0, 3)))
+    return Usage(
+        parts[0], rng.randint(0, 128_000), *parts[1:], web_search_requests=rng.choice((0, 0, 3))
+    )
 
 
 FAST = ("claude-fable-5-2", "claude-opus-5-5", "claude-opus-5", "claude-opus-4-8")
@@ -79,7 +83,9 @@ def test_fast_mode_without_a_price_is_unknown_and_never_the_standard_price(model
 
 
 @pytest.mark.parametrize("model", FAST)
-def test_a_request_for_fast_mode_that_is_served_at_standard_speed_costs_no_more_than_its_worst_case(model):
+def test_a_request_for_fast_mode_that_is_served_at_standard_speed_costs_no_more_than_its_worst_case(
+    model,
+):
     size = Size(0, 1_000, 0, 500)
     worst = BOOK.worst(call(model, b'{"speed":"fast"}', size))
     assert BOOK.knows_fast(model)
@@ -95,7 +101,15 @@ def test_words_about_fast_mode_inside_a_prompt_make_nothing_dearer_or_unknown():
 
 
 @pytest.mark.parametrize(
-    "name", ["claude-opus-5-6", "claude-opus-4-7-fast", "claude-haiku-4-5-v2", "claude-sonnet-6", "claude-3-opus-x", ""]
+    "name",
+    [
+        "claude-opus-5-6",
+        "claude-opus-4-7-fast",
+        "claude-haiku-4-5-v2",
+        "claude-sonnet-6",
+        "claude-3-opus-x",
+        "",
+    ],
 )
 def test_a_name_that_only_begins_like_a_known_one_has_no_price(name):
     assert not BOOK.knows(name)
@@ -110,7 +124,8 @@ def test_the_date_of_a_snapshot_changes_no_price(model):
 def test_the_rates_of_a_model_are_looked_up_once(monkeypatch):
     asked = []
     monkeypatch.setattr(
-        "claudebatch.models.prices.book.genai_rates", lambda model, at: asked.append(model) or genai_rates(model, at)
+        "claudebatch.models.prices.book.genai_rates",
+        lambda model, at: asked.append(model) or genai_rates(model, at),
     )
     book = PriceBook.load(at=TODAY)
     for _ in range(3):
@@ -121,7 +136,9 @@ def test_the_rates_of_a_model_are_looked_up_once(monkeypatch):
 
 
 class TestVersion:
-    """Two books with one version give the same sums; with two versions, some model costs something else."""
+    """Two books with one version give the same sums; with two versions, some model
+    costs something else.
+    """
 
     def test_it_names_the_source_and_the_day_of_the_check(self):
         source, checked, digest = BOOK.version.split("/")
@@ -131,12 +148,16 @@ class TestVersion:
     def test_the_same_prices_have_the_same_version_whatever_the_day(self):
         assert PriceBook.load(at=TODAY + timedelta(days=1)).version == BOOK.version
         same = {"m": {"input": 1, "output": 2}}
-        assert PriceBook.load(same, at=TODAY).version == PriceBook.load(dict(same), at=TODAY).version
+        assert (
+            PriceBook.load(same, at=TODAY).version == PriceBook.load(dict(same), at=TODAY).version
+        )
 
     def test_other_prices_have_another_version(self):
         long_ago = datetime(2026, 1, 15, tzinfo=UTC)
         usage = Usage(input_tokens=300_000)
-        assert PriceBook.load(at=long_ago).cost("claude-opus-4-6", usage) != BOOK.cost("claude-opus-4-6", usage)
+        assert PriceBook.load(at=long_ago).cost("claude-opus-4-6", usage) != BOOK.cost(
+            "claude-opus-4-6", usage
+        )
         books = [
             BOOK,
             PriceBook.load(at=long_ago),
@@ -148,5 +169,7 @@ class TestVersion:
         assert len({book.version for book in books}) == len(books)
 
     def test_the_prices_were_checked_with_the_version_that_is_installed(self):
-        """Fails when genai-prices is raised: hold its prices against the published ones, then note day and version."""
+        """Fails when genai-prices is raised: hold its prices against the published
+        ones, then note day and version.
+        """
         assert own_table().checked_with == version("genai-prices")

@@ -1,4 +1,6 @@
-"""Prices of the user's own: they win, they are exact, and what cannot be meant is refused with its place."""
+"""Prices of the user's own: they win, they are exact, and what cannot be meant is
+refused with its place.
+"""
 
 from __future__ import annotations
 
@@ -54,9 +56,15 @@ def test_a_price_of_ones_own_wins_over_any_other_and_over_its_dated_name():
         assert ours.source(model) == "configuration"
     assert ours.source("claude-opus-5") == "genai-prices"
     exact = PriceBook.load(
-        {"claude-opus-5": {"input": 1, "output": 2}, "claude-opus-5-20260724": {"input": 3, "output": 2}}, at=TODAY
+        {
+            "claude-opus-5": {"input": 1, "output": 2},
+            "claude-opus-5-20260724": {"input": 3, "output": 2},
+        },
+        at=TODAY,
     )
-    assert to_usd(exact.cost("claude-opus-5-20260724", Usage(MILLION))) == 3, "the dated one is nearer"
+    assert to_usd(exact.cost("claude-opus-5-20260724", Usage(MILLION))) == 3, (
+        "the dated one is nearer"
+    )
 
 
 def test_what_is_left_out_is_never_too_low():
@@ -69,7 +77,9 @@ def test_every_price_can_be_given():
     assert by_kind(ours) == [4, Decimal("20.5"), Decimal("5.5"), 9, Decimal("0.4")]
     assert by_kind(ours, "fast") == [8, 41, 10, 16, 1]
     assert to_usd(ours.cost(MODEL, Usage(web_search_requests=3))) == Decimal("0.06")
-    at, over = (Usage(100_000, MILLION, cache_read_input_tokens=tokens) for tokens in (100_000, 100_001))
+    at, over = (
+        Usage(100_000, MILLION, cache_read_input_tokens=tokens) for tokens in (100_000, 100_001)
+    )
     assert to_usd(ours.cost(MODEL, at)) == Decimal("0.4") + Decimal("20.5") + Decimal("0.04")
     assert to_usd(ours.cost(MODEL, over)) == Decimal("0.6") + 30 + Decimal("0.600006")
 
@@ -104,7 +114,11 @@ def test_no_answer_at_the_dearest_prices_costs_more_than_the_files_can_hold():
 WRONG: list[tuple[Any, str, str]] = [
     ({"input": 1}, '"output" is missing', "2.50"),
     ({"output": 1}, '"input" is missing', "2.50"),
-    ({"input": 1, "output": 1, "inptu": 1}, "inptu: there is no such price", "did you mean 'input'?"),
+    (
+        {"input": 1, "output": 1, "inptu": 1},
+        "inptu: there is no such price",
+        "did you mean 'input'?",
+    ),
     ({"input": -1, "output": 1}, "input: not a price: -1", "2.50"),
     ({"input": "nan", "output": 1}, "input: not a price: 'nan'", "2.50"),
     ({"input": "inf", "output": 1}, "input: not a price: 'inf'", "2.50"),
@@ -117,10 +131,26 @@ WRONG: list[tuple[Any, str, str]] = [
     ({**FULL, "fast": 2}, "fast: must be a mapping of prices, got 2", "input and output"),
     ({**FULL, "fast": {"input": 2}}, 'fast: "output" is missing', "2.50"),
     ({**FULL, "fast": {"input": 2, "output": "x"}}, "fast.output: not a price: 'x'", "2.50"),
-    ({**FULL, "fast": {"input": 2, "output": 2, "search": 1}}, "fast.search: there is no such price", "prices are"),
-    ({**FULL, "above": {"input": 2, "output": 2}}, "above.threshold: must be a number of tokens, got None", "100000"),
-    ({**FULL, "above": {**FULL["above"], "threshold": 0}}, "above.threshold: must be a number of tokens", "100000"),
-    ({**FULL, "above": {**FULL["above"], "threshold": 1.5}}, "above.threshold: must be a number", "100000"),
+    (
+        {**FULL, "fast": {"input": 2, "output": 2, "search": 1}},
+        "fast.search: there is no such price",
+        "prices are",
+    ),
+    (
+        {**FULL, "above": {"input": 2, "output": 2}},
+        "above.threshold: must be a number of tokens, got None",
+        "100000",
+    ),
+    (
+        {**FULL, "above": {**FULL["above"], "threshold": 0}},
+        "above.threshold: must be a number of tokens",
+        "100000",
+    ),
+    (
+        {**FULL, "above": {**FULL["above"], "threshold": 1.5}},
+        "above.threshold: must be a number",
+        "100000",
+    ),
     (7, "must be a mapping of prices, got 7", "input and output"),
 ]
 
@@ -137,7 +167,8 @@ def test_a_price_that_is_none_is_refused_with_its_name_and_a_fix(raw, reason, fi
 def test_a_mistake_in_the_configuration_is_named_with_file_and_line(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text(
-        "model: m\nprices:\n  m:\n    input: 1\n    output: 2\n    fast:\n      input: x\n      output: 1\n"
+        "model: m\nprices:\n  m:\n    input: 1\n    output: 2\n    fast:\n      input: x\n      "
+        "output: 1\n"
     )
     with pytest.raises(ConfigError) as refused:
         load(file, {}, env={}, folder=tmp_path)

@@ -1,4 +1,6 @@
-"""Every current model costs what was published, from the `usage` of an answer as the API writes it."""
+"""Every current model costs what was published, from the `usage` of an answer as the
+API writes it.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,15 @@ from claudebatch.core.domain import Usage, to_usd
 from claudebatch.core.message import parse_message
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import PriceBook
-from tests.models.prices.published import ABOVE, HAIKU, KINDS, PUBLISHED, THRESHOLD, Published, dollars
+from tests.models.prices.published import (
+    ABOVE,
+    HAIKU,
+    KINDS,
+    PUBLISHED,
+    THRESHOLD,
+    Published,
+    dollars,
+)
 
 TODAY = datetime(2026, 11, 22, tzinfo=UTC)
 BOOK = PriceBook.load(at=TODAY)
@@ -57,7 +67,14 @@ GOLDEN = {
 
 def cost(model: str, usage: dict[str, Any], book: PriceBook = BOOK) -> Decimal:
     """What our program makes of the body of an answer."""
-    message = {"id": "m", "type": "message", "role": "assistant", "model": model, "content": [], "usage": usage}
+    message = {
+        "id": "m",
+        "type": "message",
+        "role": "assistant",
+        "model": model,
+        "content": [],
+        "usage": usage,
+    }
     return to_usd(book.cost(model, parse_message(json.dumps(message).encode()).usage))
 
 
@@ -93,7 +110,11 @@ def test_a_million_tokens_of_each_kind_cost_the_published_price(model, kind):
 @pytest.mark.parametrize("model", PUBLISHED)
 @pytest.mark.parametrize("creation", [None, "missing"])
 def test_writes_without_a_breakdown_are_five_minute_writes(model, creation):
-    usage: dict[str, Any] = {"input_tokens": 3, "output_tokens": 0, "cache_creation_input_tokens": 40_000}
+    usage: dict[str, Any] = {
+        "input_tokens": 3,
+        "output_tokens": 0,
+        "cache_creation_input_tokens": 40_000,
+    }
     if creation is None:
         usage["cache_creation"] = None
     paid = PUBLISHED[model].standard
@@ -103,7 +124,10 @@ def test_writes_without_a_breakdown_are_five_minute_writes(model, creation):
 @pytest.mark.parametrize("model", PUBLISHED)
 def test_out_of_a_batch_it_costs_half_and_searches_all(model):
     plain = {"input_tokens": 40_000, "output_tokens": 2_000}
-    batch, searches = {**plain, "service_tier": "batch"}, {"server_tool_use": {"web_search_requests": 3}}
+    batch, searches = (
+        {**plain, "service_tier": "batch"},
+        {"server_tool_use": {"web_search_requests": 3}},
+    )
     paid_in, paid_out = PUBLISHED[model].batch
     assert cost(model, batch) == (40_000 * paid_in + 2_000 * paid_out) / 10**6
     assert cost(model, batch | searches) == cost(model, batch) + Decimal("0.03")
@@ -127,7 +151,9 @@ def test_fast_mode_costs_the_published_price_and_keeps_the_multipliers_of_the_pr
 
 
 @pytest.mark.parametrize("model", PUBLISHED)
-@pytest.mark.parametrize("kind", ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"])
+@pytest.mark.parametrize(
+    "kind", ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"]
+)
 @pytest.mark.parametrize("tier", ["standard", "batch"])
 def test_only_haiku_5_5_has_a_cliff_and_it_is_at_100_000_tokens_of_whole_prompt(model, kind, tier):
     below = {"input_tokens": 1, "output_tokens": 700, "service_tier": tier}
@@ -158,7 +184,12 @@ def test_every_mix_of_region_tier_and_searches_costs_what_the_table_says(model):
 
 @pytest.mark.parametrize("model", FAST)
 def test_fast_mode_in_the_us_costs_what_the_table_says(model):
-    usage = {**FULL, "speed": "fast", "inference_geo": "us", "server_tool_use": {"web_search_requests": 1}}
+    usage = {
+        **FULL,
+        "speed": "fast",
+        "inference_geo": "us",
+        "server_tool_use": {"web_search_requests": 1},
+    }
     assert cost(model, usage) == dollars(model, usage)
 
 
@@ -170,13 +201,19 @@ def theirs(model: str, usage: dict[str, Any], context: dict[str, str]) -> Decima
 
 
 def lines() -> list[Any]:
-    known = [pytest.param(model, line, 0, id=model) for model, line in PUBLISHED.items() if model not in GAPS]
+    known = [
+        pytest.param(model, line, 0, id=model)
+        for model, line in PUBLISHED.items()
+        if model not in GAPS
+    ]
     return [*known, pytest.param(HAIKU, ABOVE, THRESHOLD, id="haiku above")]
 
 
 @pytest.mark.parametrize(("model", "line", "more"), lines())
 def test_the_bundled_prices_are_the_published_ones(model: str, line: Published, more: int):
-    """Fails when a new release of genai-prices says something else, or when it was us who wrote it down wrongly."""
+    """Fails when a new release of genai-prices says something else, or when it was us
+    who wrote it down wrongly.
+    """
     usage = {**FULL, "cache_read_input_tokens": 10_000 + more}
     tokens = {"input": 1_000, "cache_write_5m": 2_000, "cache_write_1h": 3_000, "output": 500}
     tokens["cache_read"] = 10_000 + more

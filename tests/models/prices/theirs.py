@@ -23,7 +23,10 @@ def theirs(model: str, usage: Usage, day: datetime) -> Decimal:
                 "ephemeral_5m_input_tokens": usage.ephemeral_5m_input_tokens,
                 "ephemeral_1h_input_tokens": usage.ephemeral_1h_input_tokens,
             },
-            "server_tool_use": {"web_search_requests": usage.web_search_requests, "web_fetch_requests": 0},
+            "server_tool_use": {
+                "web_search_requests": usage.web_search_requests,
+                "web_fetch_requests": 0,
+            },
         },
     }
     found = extract_usage(answer, provider_id="anthropic").usage

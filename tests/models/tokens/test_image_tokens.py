@@ -75,5 +75,7 @@ def test_images_count_by_patches_after_scaling_down():
     assert patches(Pixels(28, 28), NEW) == 1
     assert patches(Pixels(1, 1), NEW) == 1
     assert patches(Pixels(8000, 8000), NEW) <= NEW.image_tokens_max
-    assert patches(Pixels(8000, 8000), OLD) <= OLD.image_tokens_max < patches(Pixels(1932, 1932), NEW)
+    assert (
+        patches(Pixels(8000, 8000), OLD) <= OLD.image_tokens_max < patches(Pixels(1932, 1932), NEW)
+    )
     assert patches(Pixels(8000, 28), OLD) == 56

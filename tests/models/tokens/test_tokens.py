@@ -25,16 +25,30 @@ def asked(content, facts=NEW, **params):
     return size(facts, messages=[{"role": "user", "content": content}], **params)
 
 
-# Rates measured over whole texts, in characters per token: (new tokenizer, old tokenizer).
+# Rates measured over whole texts, in characters per token: (new tokenizer, old
+# tokenizer).
 SAMPLES = {
-    "english": ("The committee will meet again next week to discuss the budget for the new library. " * 60, 3.1, 4.3),
+    "english": (
+        "The committee will meet again next week to discuss the budget for the new library. " * 60,
+        3.1,
+        4.3,
+    ),
     "python": (
-        "    for name in sorted(names):\n        result[name] = compute(name, depth=depth + 1)\n" * 60,
+        "    for name in sorted(names):\n        result[name] = compute(name, depth=depth + 1)\n"
+        * 60,
         2.9,
         3.7,
     ),
-    "german": ("Die Übertragung der Größenverhältnisse erschwerte die Überprüfung zusätzlich. " * 60, 2.3, 3.7),
-    "russian": ("Комитет соберётся на следующей неделе и обсудит бюджет новой библиотеки. " * 60, 2.9, 2.9),
+    "german": (
+        "Die Übertragung der Größenverhältnisse erschwerte die Überprüfung zusätzlich. " * 60,
+        2.3,
+        3.7,
+    ),
+    "russian": (
+        "Комитет соберётся на следующей неделе и обсудит бюджет новой библиотеки. " * 60,
+        2.9,
+        2.9,
+    ),
     "arabic": ("ستجتمع اللجنة الأسبوع المقبل لمناقشة ميزانية المكتبة الجديدة " * 60, 1.6, 1.6),
     "hindi": ("समिति अगले सप्ताह नए पुस्तकालय के बजट पर चर्चा करेगी " * 60, 1.4, 1.4),
     "chinese": ("委员会下周将再次开会讨论新图书馆的预算" * 60, 1.0, 1.0),
@@ -67,7 +81,9 @@ RECORDED = [
     (
         "claude-haiku-4-5",
         {
-            "messages": [{"role": "user", "content": "Generate a person named John who is 30 years old"}],
+            "messages": [
+                {"role": "user", "content": "Generate a person named John who is 30 years old"}
+            ],
             "output_config": {
                 "format": {
                     "type": "json_schema",
@@ -85,7 +101,8 @@ RECORDED = [
     (
         "claude-haiku-4-5",
         {
-            "system": "You must call the dice_roll tool exactly 3 times when asked to roll dice 3 times.",
+            "system": "You must call the dice_roll tool exactly 3 times when asked to roll dice "
+            "3 times.",
             "messages": [{"role": "user", "content": "Roll the dice 3 times"}],
             "tools": [
                 {
@@ -109,7 +126,9 @@ def test_recorded_requests_are_expected_closely_and_bounded_from_above(model, pa
 
 def test_the_note_on_how_to_think_is_within_the_bound():
     thinking = {"type": "enabled", "budget_tokens": 2048}
-    assert asked("What is the capital of France?", OLD, thinking=thinking).input_bound >= 43  # as recorded
+    assert (
+        asked("What is the capital of France?", OLD, thinking=thinking).input_bound >= 43
+    )  # as recorded
 
 
 @given(st.text(max_size=400), st.text(max_size=100))
@@ -168,13 +187,20 @@ def test_images_in_tool_results_and_documents_are_found():
         {"type": "document", "source": base64_source(bytes(600_000), "application/pdf")},
         {"type": "document", "source": {"type": "url", "url": "https://example.com/a.pdf"}},
         {"type": "document", "source": {"type": "file", "file_id": "file_1"}},
-        {"type": "document", "source": {"type": "text", "data": "x"}, "citations": {"enabled": True}},
+        {
+            "type": "document",
+            "source": {"type": "text", "data": "x"},
+            "citations": {"enabled": True},
+        },
         {
             "type": "web_fetch_tool_result",
             "tool_use_id": "t",
             "content": {
                 "type": "web_fetch_result",
-                "content": {"type": "document", "source": base64_source(b"%PDF", "application/pdf")},
+                "content": {
+                    "type": "document",
+                    "source": base64_source(b"%PDF", "application/pdf"),
+                },
             },
         },
     ],
@@ -184,13 +210,23 @@ def test_a_document_of_unknown_length_is_bounded_by_the_window(document):
 
 
 def test_a_pdf_is_expected_by_its_bytes():
-    one, ten = (asked([{"type": "document", "source": base64_source(bytes(n))}]).input_tokens for n in (1, 600_000))
+    one, ten = (
+        asked([{"type": "document", "source": base64_source(bytes(n))}]).input_tokens
+        for n in (1, 600_000)
+    )
     assert 3_000 < one < 5_000
     assert 30_000 < ten < 45_000
 
 
 def test_a_plain_text_document_counts_as_text():
-    measured = asked([{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x" * 900}}])
+    measured = asked(
+        [
+            {
+                "type": "document",
+                "source": {"type": "text", "media_type": "text/plain", "data": "x" * 900},
+            }
+        ]
+    )
     assert 900 < measured.input_bound < 1_500
 
 
@@ -200,7 +236,14 @@ def test_the_word_image_in_a_text_changes_nothing():
 
 
 def test_malformed_blocks_do_not_stop_the_measure():
-    asked(["image", {"type": "image"}, {"type": "document", "source": "image"}, {"type": "image", "source": 7}])
+    asked(
+        [
+            "image",
+            {"type": "image"},
+            {"type": "document", "source": "image"},
+            {"type": "image", "source": 7},
+        ]
+    )
 
 
 TOOL = {"name": "look", "input_schema": {"type": "object"}}
@@ -226,7 +269,9 @@ def test_server_tools_read_the_window_again_on_every_use():
     assert measured.web_searches_bound == 3
 
 
-@pytest.mark.parametrize("uses", [{}, {"max_uses": None}, {"max_uses": "3"}, {"max_uses": -1}, {"max_uses": True}])
+@pytest.mark.parametrize(
+    "uses", [{}, {"max_uses": None}, {"max_uses": "3"}, {"max_uses": -1}, {"max_uses": True}]
+)
 def test_a_server_tool_without_max_uses_is_named_as_unbounded(uses):
     assert unbounded_tools({"tools": [TOOL, search(**uses)]}) == ["web_search"]
     assert size(tools=[search(**uses)]).web_searches_bound == 100
@@ -234,9 +279,9 @@ def test_a_server_tool_without_max_uses_is_named_as_unbounded(uses):
 
 def test_a_bounded_search_is_not_named_and_code_execution_is():
     code = {"type": "code_execution_20250825", "name": "code_execution"}
-    assert unbounded_tools({"tools": [search(max_uses=1), code, {"type": "bash_20250124", "name": "bash"}]}) == [
-        "code_execution"
-    ]
+    assert unbounded_tools(
+        {"tools": [search(max_uses=1), code, {"type": "bash_20250124", "name": "bash"}]}
+    ) == ["code_execution"]
     assert unbounded_tools({"tools": [{"type": "novelty_20270101"}]}) == ["novelty_20270101"]
     assert unbounded_tools({}) == []
 

@@ -1,4 +1,6 @@
-"""A bit that flips in an answer or an amount is found, and what is damaged comes back only as it was written."""
+"""A bit that flips in an answer or an amount is found, and what is damaged comes back
+only as it was written.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +15,19 @@ from claudebatch.core.errors import StorageError
 from claudebatch.core.result_lines import line, parts
 from claudebatch.storage.journal import open_journal
 from claudebatch.storage.journal.audit import audit
-from claudebatch.storage.journal.checksums import ATTEMPT_FIELDS, RESULT_FIELDS, attempt_seal, result_seal, seal_all
-from claudebatch.storage.journal.queries import decide_unknown, give_up_on_sent, result_lines, totals
+from claudebatch.storage.journal.checksums import (
+    ATTEMPT_FIELDS,
+    RESULT_FIELDS,
+    attempt_seal,
+    result_seal,
+    seal_all,
+)
+from claudebatch.storage.journal.queries import (
+    decide_unknown,
+    give_up_on_sent,
+    result_lines,
+    totals,
+)
 from tests.support.small_journal import a_small_run
 
 CONTENT = (
@@ -116,7 +129,9 @@ async def test_what_a_session_or_the_user_decides_is_sealed_anew(journal: sqlite
     assert audit(journal).sound and totals(journal).spent == 7 * 15 + 100
 
 
-async def test_what_is_damaged_stays_found_when_its_request_is_given_up(journal: sqlite3.Connection):
+async def test_what_is_damaged_stays_found_when_its_request_is_given_up(
+    journal: sqlite3.Connection,
+):
     journal.execute("UPDATE attempts SET worst = 1 WHERE attempt = 7")
     give_up_on_sent(journal)
     decide_unknown(journal, billed=True)

@@ -1,4 +1,6 @@
-"""The journal: nothing is sent that is not written down, nothing shown that is not written down for good."""
+"""The journal: nothing is sent that is not written down, nothing shown that is not
+written down for good.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,16 @@ from claudebatch.storage.journal.queries import (
     totals,
     unshown_answers,
 )
-from tests.support.journals import Desk, failed, index, intent, open_desk, outcome, record, succeeded
+from tests.support.journals import (
+    Desk,
+    failed,
+    index,
+    intent,
+    open_desk,
+    outcome,
+    record,
+    succeeded,
+)
 
 
 async def sent(desk: Desk, row: int, worst: int = 100) -> int:
@@ -27,7 +38,9 @@ async def sent(desk: Desk, row: int, worst: int = 100) -> int:
     return attempt
 
 
-async def answered(desk: Desk, row: int, message: bytes = b'{"m":1}', *, shown: bool = True, cost: int = 7) -> int:
+async def answered(
+    desk: Desk, row: int, message: bytes = b'{"m":1}', *, shown: bool = True, cost: int = 7
+) -> int:
     attempt = await sent(desk, row)
     desk.journal.settle(outcome(attempt, cost=cost, body=message))
     if shown:
@@ -52,9 +65,13 @@ async def desk(tmp_path: Path):
     desk.connection.close()
 
 
-async def test_an_intent_is_durable_when_begin_returns_and_the_ledger_knew_it_before(desk: Desk, tmp_path: Path):
+async def test_an_intent_is_durable_when_begin_returns_and_the_ledger_knew_it_before(
+    desk: Desk, tmp_path: Path
+):
     attempts = await asyncio.gather(*(sent(desk, row, worst=row) for row in range(1, 20)))
-    found = seen_by_others(tmp_path / "journal.sqlite", "SELECT attempt, row, worst, state FROM attempts")
+    found = seen_by_others(
+        tmp_path / "journal.sqlite", "SELECT attempt, row, worst, state FROM attempts"
+    )
     assert found == [(attempt, attempt, attempt, AttemptState.SENT) for attempt in attempts]
     assert sorted(number for intents, _ in desk.ledger.told for number in intents) == attempts
 
@@ -101,8 +118,12 @@ async def test_the_lines_written_are_those_the_journal_puts_together_again(desk:
 
 
 @pytest.mark.parametrize("count", [1, 499, 500, 501, 1203])
-async def test_many_results_at_once_are_written_down_and_shown_in_their_order(desk: Desk, count: int):
-    results = [succeeded(n, None, b'{"n":%d}' % n) if n % 7 else failed(n) for n in range(1, count + 1)]
+async def test_many_results_at_once_are_written_down_and_shown_in_their_order(
+    desk: Desk, count: int
+):
+    results = [
+        succeeded(n, None, b'{"n":%d}' % n) if n % 7 else failed(n) for n in range(1, count + 1)
+    ]
     await desk.journal.finish_all([])
     await desk.journal.finish_all(results)
     await desk.journal.flush()
@@ -198,7 +219,10 @@ async def test_a_settlement_reaches_the_ledger_after_the_journal_and_at_the_late
 
     def check(intents, outcomes):
         open_ones = {
-            n for (n,) in seen_by_others(path, f"SELECT attempt FROM attempts WHERE state = {AttemptState.SENT}")
+            n
+            for (n,) in seen_by_others(
+                path, f"SELECT attempt FROM attempts WHERE state = {AttemptState.SENT}"
+            )
         }
         told_too_early.extend(o.attempt for o in outcomes if o.attempt in open_ones)
         apply(intents, outcomes)
@@ -211,7 +235,9 @@ async def test_a_settlement_reaches_the_ledger_after_the_journal_and_at_the_late
 
 
 @pytest.mark.parametrize("breaks", ["journal", "output", "ledger"])
-async def test_when_it_cannot_be_written_the_run_is_told_and_nothing_more_begins(desk: Desk, breaks: str):
+async def test_when_it_cannot_be_written_the_run_is_told_and_nothing_more_begins(
+    desk: Desk, breaks: str
+):
     await answered(desk, 1)
     await desk.journal.read(lambda connection: None)
 
@@ -223,7 +249,9 @@ async def test_when_it_cannot_be_written_the_run_is_told_and_nothing_more_begins
     elif breaks == "ledger":
         desk.ledger.apply = full  # type: ignore[method-assign]
     else:
-        desk.connection.execute("CREATE TRIGGER t BEFORE INSERT ON attempts BEGIN SELECT raise(ABORT, 'disk'); END")
+        desk.connection.execute(
+            "CREATE TRIGGER t BEFORE INSERT ON attempts BEGIN SELECT raise(ABORT, 'disk'); END"
+        )
     if breaks == "output":
         await desk.journal.finish(failed(2))
         for _ in range(200):
@@ -242,25 +270,33 @@ async def test_when_it_cannot_be_written_the_run_is_told_and_nothing_more_begins
 
 async def test_a_group_is_written_whole_or_not_at_all(desk: Desk):
     attempt = await sent(desk, 1)
-    desk.connection.execute("CREATE TRIGGER t BEFORE INSERT ON results BEGIN SELECT raise(ABORT, 'disk'); END")
+    desk.connection.execute(
+        "CREATE TRIGGER t BEFORE INSERT ON results BEGIN SELECT raise(ABORT, 'disk'); END"
+    )
     desk.journal.settle(outcome(attempt))
     await desk.journal.finish(succeeded(1, attempt))
     await desk.close()
     assert desk.failures and desk.output.written == []
-    assert desk.connection.execute("SELECT state FROM attempts").fetchall() == [(AttemptState.SENT,)]
+    assert desk.connection.execute("SELECT state FROM attempts").fetchall() == [
+        (AttemptState.SENT,)
+    ]
     assert not desk.connection.in_transaction
 
 
 async def test_what_could_not_be_written_is_tried_again_with_what_follows(desk: Desk):
     attempt = await sent(desk, 1)
-    desk.connection.execute("CREATE TRIGGER t BEFORE INSERT ON results BEGIN SELECT raise(ABORT, 'disk'); END")
+    desk.connection.execute(
+        "CREATE TRIGGER t BEFORE INSERT ON results BEGIN SELECT raise(ABORT, 'disk'); END"
+    )
     desk.journal.settle(outcome(attempt))
     await desk.journal.finish(succeeded(1, attempt))
     await desk.journal.flush()
     assert desk.failures
     desk.connection.execute("DROP TRIGGER t")
     await desk.close()
-    assert desk.connection.execute("SELECT state FROM attempts").fetchall() == [(AttemptState.ANSWERED,)]
+    assert desk.connection.execute("SELECT state FROM attempts").fetchall() == [
+        (AttemptState.ANSWERED,)
+    ]
     assert desk.connection.execute("SELECT count(*) FROM results").fetchall() == [(1,)]
 
 
@@ -287,4 +323,6 @@ def test_the_journals_files_are_for_their_owner_only(tmp_path: Path):
     index(connection, record("a"))
     modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
     connection.close()
-    assert modes == dict.fromkeys(["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"], 0o600)
+    assert modes == dict.fromkeys(
+        ["journal.sqlite", "journal.sqlite-wal", "journal.sqlite-shm"], 0o600
+    )

@@ -1,4 +1,6 @@
-"""The index of rows: an input that changed between two runs keeps the answers whose lines are still the same."""
+"""The index of rows: an input that changed between two runs keeps the answers whose
+lines are still the same.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,13 @@ def journal(tmp_path: Path):
     connection.close()
 
 
-def pending(journal: sqlite3.Connection, lane: str = "haiku", *, limit: int | None = None, retry: bool = False):
+def pending(
+    journal: sqlite3.Connection,
+    lane: str = "haiku",
+    *,
+    limit: int | None = None,
+    retry: bool = False,
+):
     """All pending rows of *lane*, fetched in small steps as the feed does."""
     found: list[RowRef] = []
     after = 0
@@ -48,7 +56,8 @@ def ids(rows: list[RowRef]) -> list[str]:
 def answer(journal: sqlite3.Connection, *wanted: str, ok: bool = True) -> None:
     for id_ in wanted:
         journal.execute(
-            "INSERT INTO results (row, ok, head) SELECT row, ?, '' FROM rows WHERE id = ? AND live", (ok, id_)
+            "INSERT INTO results (row, ok, head) SELECT row, ?, '' FROM rows WHERE id = ? AND live",
+            (ok, id_),
         )
 
 
@@ -58,7 +67,9 @@ def live(journal: sqlite3.Connection) -> list[str]:
 
 def lines(*texts: str) -> list[RowRecord]:
     """Lines whose id is their text up to a colon."""
-    return [record(text, id=text.partition(":")[0], line=number) for number, text in enumerate(texts, 1)]
+    return [
+        record(text, id=text.partition(":")[0], line=number) for number, text in enumerate(texts, 1)
+    ]
 
 
 def test_every_line_is_pending_at_first_in_input_order(journal):
@@ -112,7 +123,10 @@ def test_a_first_look_needs_no_second_table_and_a_later_one_leaves_none(journal)
 
 def test_rows_are_pending_in_their_own_lane_only(journal):
     index(
-        journal, record("1", id="h", lane="haiku"), record("2", id="o", lane="opus"), record("3", id="h2", lane="haiku")
+        journal,
+        record("1", id="h", lane="haiku"),
+        record("2", id="o", lane="opus"),
+        record("3", id="h2", lane="haiku"),
     )
     assert (ids(pending(journal, "haiku")), ids(pending(journal, "opus"))) == (["h", "h2"], ["o"])
 
@@ -175,12 +189,17 @@ def test_an_id_that_is_taken_is_left_out_and_reported(journal):
     index_again = lines("a:1", "b", "a:2", "a:1")
     report = index(journal, *index_again)
     assert report.rows == 2
-    assert [(twin.id, twin.line, twin.first_line) for twin in report.twins] == [("a", 3, 1), ("a", 4, 1)]
+    assert [(twin.id, twin.line, twin.first_line) for twin in report.twins] == [
+        ("a", 3, 1),
+        ("a", 4, 1),
+    ]
     assert live(journal) == ["a", "b"]
 
 
 def test_equal_lines_without_ids_are_numbered_wherever_they_stand(journal):
-    index(journal, record("x", line=1), record("y", line=2), record("x", line=3), record("x", line=4))
+    index(
+        journal, record("x", line=1), record("y", line=2), record("x", line=3), record("x", line=4)
+    )
     x, y = record("x").id, record("y").id
     assert live(journal) == [x, y, f"{x}-2", f"{x}-3"]
 
@@ -202,7 +221,9 @@ def test_one_more_equal_line_is_one_more_row_and_the_old_ones_keep_their_answers
 
 def test_an_id_of_its_own_that_looks_like_a_numbered_one_is_a_twin(journal):
     x = record("x").id
-    report = index(journal, record("x", line=1), record("x", line=2), record("other", id=f"{x}-2", line=3))
+    report = index(
+        journal, record("x", line=1), record("x", line=2), record("other", id=f"{x}-2", line=3)
+    )
     assert [(twin.id, twin.line) for twin in report.twins] == [(f"{x}-2", 3)]
 
 
@@ -248,17 +269,25 @@ def _records(given_lines: list[tuple[str, int, bool]]) -> list[RowRecord]:
 
 @settings(max_examples=150, deadline=None)
 @given(inputs=st.lists(_INPUT, min_size=1, max_size=4), seed=st.integers(0, 1000))
-def test_after_any_edits_exactly_the_lines_of_the_input_are_live_and_those_not_yet_answered_pending(inputs, seed):
+def test_after_any_edits_exactly_the_lines_of_the_input_are_live_and_those_not_yet_answered_pending(
+    inputs, seed
+):
     journal = open_in_memory()
     rng = random.Random(seed)
     answered: set[tuple[str, bytes]] = set()
     for given_lines in inputs:
         report = index(journal, *_records(given_lines))
-        shown = journal.execute("SELECT id, digest, line FROM rows WHERE live ORDER BY position").fetchall()
+        shown = journal.execute(
+            "SELECT id, digest, line FROM rows WHERE live ORDER BY position"
+        ).fetchall()
         left_out = {twin.line for twin in report.twins}
-        assert [line for _, _, line in shown] == [n for n in range(1, len(given_lines) + 1) if n not in left_out]
+        assert [line for _, _, line in shown] == [
+            n for n in range(1, len(given_lines) + 1) if n not in left_out
+        ]
         assert len({id_ for id_, _, _ in shown}) == len(shown) == report.rows
-        assert sorted(ids(pending(journal))) == sorted(id_ for id_, d, _ in shown if (id_, d) not in answered)
+        assert sorted(ids(pending(journal))) == sorted(
+            id_ for id_, d, _ in shown if (id_, d) not in answered
+        )
         chosen = [(id_, digest) for id_, digest, _ in shown if rng.random() < 0.5]
         answer(journal, *(id_ for id_, _ in chosen))
         answered |= set(chosen)

@@ -1,4 +1,6 @@
-"""A journal of the form before this one is carried on with; the spend ledger can be rebuilt from it."""
+"""A journal of the form before this one is carried on with; the spend ledger can be
+rebuilt from it.
+"""
 
 from __future__ import annotations
 
@@ -53,5 +55,10 @@ def test_a_journal_of_version_1_keeps_its_results_and_its_money(tmp_path: Path):
     open_journal(path).close()
     (line,) = SpendReader(ledger).by("route")
     assert (line.label, line.attempts, line.spent, line.unknown) == ("small", 3, 7, 100)
-    assert (line.input_tokens, line.cache_write_tokens, line.cache_read_tokens, line.output_tokens) == (1, 2, 3, 4)
+    assert (
+        line.input_tokens,
+        line.cache_write_tokens,
+        line.cache_read_tokens,
+        line.output_tokens,
+    ) == (1, 2, 3, 4)
     assert [day.label for day in SpendReader(ledger).by("day")] == ["2026-11-22"]

@@ -1,4 +1,6 @@
-"""What is damaged in a journal comes back as it was written, or is given up in the open; nothing costs less after."""
+"""What is damaged in a journal comes back as it was written, or is given up in the
+open; nothing costs less after.
+"""
 
 from __future__ import annotations
 
@@ -60,21 +62,34 @@ def content(journal: sqlite3.Connection) -> list[object]:
 def record(journal: sqlite3.Connection, attempt: int) -> dict[str, object]:
     """What the ledger would say."""
     names = [name for name in ATTEMPT_FIELDS if name not in ("simulated", "digest")]
-    found = journal.execute(f"SELECT {', '.join(names)} FROM attempts WHERE attempt = ?", (attempt,)).fetchone()
+    found = journal.execute(
+        f"SELECT {', '.join(names)} FROM attempts WHERE attempt = ?", (attempt,)
+    ).fetchone()
     return dict(zip(names, found, strict=True))
 
 
 ONE_BYTE = [
     *(
         (f"UPDATE attempts SET {name} = {name} + {step} WHERE attempt = 2")
-        for name in ("attempt", "row", "worst", "sent_ms", "cost", "output_tokens", "latency_ms", "state", "simulated")
+        for name in (
+            "attempt",
+            "row",
+            "worst",
+            "sent_ms",
+            "cost",
+            "output_tokens",
+            "latency_ms",
+            "state",
+            "simulated",
+        )
         for step in (64 << 8,)
     ),
     "UPDATE attempts SET simulated = 1 - simulated WHERE attempt = 2",
     "UPDATE attempts SET cost_known = 1 - cost_known WHERE attempt = 2",
     "UPDATE attempts SET model = replace(model, 'haiku', 'haiky') WHERE attempt = 2",
     "UPDATE attempts SET tier = 'standarD' WHERE attempt = 2",
-    "UPDATE attempts SET body = CAST(replace(CAST(body AS TEXT), '2000006', '2000007') AS BLOB) WHERE attempt = 2",
+    "UPDATE attempts SET body = CAST(replace(CAST(body AS TEXT), '2000006', '2000007') AS BLOB) "
+    "WHERE attempt = 2",
     "UPDATE results SET ok = 1 - ok WHERE row = 6",
     "UPDATE results SET ok = 1 - ok WHERE row = 2",
     "UPDATE results SET source = 2 WHERE row = 9",
@@ -87,7 +102,9 @@ ONE_BYTE = [
 
 
 @pytest.mark.parametrize("damage", ONE_BYTE)
-async def test_one_changed_byte_is_put_right_without_any_copy(journal: sqlite3.Connection, damage: str):
+async def test_one_changed_byte_is_put_right_without_any_copy(
+    journal: sqlite3.Connection, damage: str
+):
     before = content(journal)
     assert journal.execute(damage).rowcount == 1
     found = audit(journal)
@@ -97,8 +114,12 @@ async def test_one_changed_byte_is_put_right_without_any_copy(journal: sqlite3.C
     assert content(journal) == before
 
 
-@pytest.mark.parametrize(("table", "column"), [("attempts", "seal"), ("attempts", "digest"), ("results", "seal")])
-async def test_one_changed_byte_in_a_checksum_is_put_right(journal: sqlite3.Connection, table: str, column: str):
+@pytest.mark.parametrize(
+    ("table", "column"), [("attempts", "seal"), ("attempts", "digest"), ("results", "seal")]
+)
+async def test_one_changed_byte_in_a_checksum_is_put_right(
+    journal: sqlite3.Connection, table: str, column: str
+):
     before, chance = content(journal), random.Random(3)
     ((value,),) = journal.execute(f"SELECT {column} FROM {table} WHERE rowid = 2").fetchall()
     changed = bytearray(value)
@@ -114,7 +135,15 @@ async def test_an_answer_comes_back_only_from_a_copy_with_its_checksum(journal: 
     done = restore(journal, audit(journal), copies)
     assert (done.restored, done.lost, done.unsure) == (1, [3], [])
     assert audit(journal).sound
-    assert [row for (row,) in journal.execute("SELECT row FROM results ORDER BY n")] == [1, 2, 4, 5, 6, 8, 9]
+    assert [row for (row,) in journal.execute("SELECT row FROM results ORDER BY n")] == [
+        1,
+        2,
+        4,
+        5,
+        6,
+        8,
+        9,
+    ]
     assert totals(journal).spent == 7 * 15, "a lost answer stays paid for"
 
 
@@ -124,7 +153,9 @@ async def test_all_rows_that_shared_a_lost_answer_are_asked_again(journal: sqlit
     assert audit(journal).sound
 
 
-async def test_the_line_of_any_row_that_shares_an_answer_brings_it_back(journal: sqlite3.Connection):
+async def test_the_line_of_any_row_that_shares_an_answer_brings_it_back(
+    journal: sqlite3.Connection,
+):
     before = content(journal)
     journal.execute("UPDATE attempts SET body = NULL WHERE attempt = 1")
     done = restore(journal, audit(journal), Copies(messages={8: b'{"answer":1000003}'}))
@@ -132,7 +163,9 @@ async def test_the_line_of_any_row_that_shares_an_answer_brings_it_back(journal:
     assert content(journal) == before
 
 
-async def test_an_answer_whose_digest_is_gone_as_well_is_told_by_the_seal(journal: sqlite3.Connection):
+async def test_an_answer_whose_digest_is_gone_as_well_is_told_by_the_seal(
+    journal: sqlite3.Connection,
+):
     before = content(journal)
     journal.execute("UPDATE attempts SET body = NULL, digest = NULL WHERE attempt = 2")
     done = restore(journal, audit(journal), Copies(messages={2: b'{"answer":2000006}'}))
@@ -148,7 +181,9 @@ async def test_an_answer_whose_digest_is_gone_as_well_is_told_by_the_seal(journa
         "UPDATE results SET row = 999, ok = 1, saved = 5 WHERE row = 2",
     ],
 )
-async def test_a_result_that_stands_for_nothing_goes_and_its_row_is_asked_again(journal: sqlite3.Connection, damage):
+async def test_a_result_that_stands_for_nothing_goes_and_its_row_is_asked_again(
+    journal: sqlite3.Connection, damage
+):
     records = {2: record(journal, 2)}
     journal.execute(damage)
     done = restore(journal, audit(journal), Copies(records=records))
@@ -180,16 +215,22 @@ async def test_amounts_come_back_only_where_the_seal_confirms_them(journal: sqli
         "worst = -5, cost = 2",
     ],
 )
-async def test_a_request_of_which_nobody_knows_what_it_cost_never_costs_less(journal: sqlite3.Connection, damage: str):
+async def test_a_request_of_which_nobody_knows_what_it_cost_never_costs_less(
+    journal: sqlite3.Connection, damage: str
+):
     before = totals(journal).spent
     copy = record(journal, 3)
     journal.execute(f"UPDATE attempts SET {damage} WHERE attempt = 3")
-    assert restore(journal, audit(journal), Copies(records={3: copy | {"latency_ms": 1}})).unsure == [3]
+    assert restore(
+        journal, audit(journal), Copies(records={3: copy | {"latency_ms": 1}})
+    ).unsure == [3]
     assert totals(journal).spent >= before
     assert audit(journal).sound
 
 
-@pytest.mark.parametrize(("attempt", "state"), [(3, AttemptState.ANSWERED), (6, AttemptState.UNKNOWN)])
+@pytest.mark.parametrize(
+    ("attempt", "state"), [(3, AttemptState.ANSWERED), (6, AttemptState.UNKNOWN)]
+)
 async def test_a_request_whose_state_nobody_knows_counts_at_its_most(
     journal: sqlite3.Connection, attempt: int, state: AttemptState
 ):
@@ -201,7 +242,9 @@ async def test_a_request_whose_state_nobody_knows_counts_at_its_most(
     assert audit(journal).sound
 
 
-async def test_what_the_ledger_knows_and_the_journal_does_not_stays_spent(journal: sqlite3.Connection):
+async def test_what_the_ledger_knows_and_the_journal_does_not_stays_spent(
+    journal: sqlite3.Connection,
+):
     records = {number: record(journal, number) for number in range(1, 7)}
     before = totals(journal).spent
     journal.execute("DELETE FROM attempts WHERE attempt = 6 OR attempt = 5")
@@ -222,7 +265,9 @@ async def test_a_result_comes_back_from_its_line_or_goes(journal: sqlite3.Connec
     assert left == [1, 3, 4, 5, 6, 9]
 
 
-async def test_an_answer_of_which_nobody_knows_the_row_becomes_no_other_rows(journal: sqlite3.Connection):
+async def test_an_answer_of_which_nobody_knows_the_row_becomes_no_other_rows(
+    journal: sqlite3.Connection,
+):
     journal.execute("DELETE FROM results WHERE row IN (2, 3)")  # a crash came before their lines
     journal.execute("UPDATE attempts SET row = 10, cost = 1, latency_ms = 77 WHERE attempt = 2")
     before = totals(journal).spent

@@ -1,4 +1,6 @@
-"""Answers that the journal could not take are not lost: they go into it when the run is opened again."""
+"""Answers that the journal could not take are not lost: they go into it when the run is
+opened again.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Caps in the ledger: what is used of a day, a month or a tag, and taking out of them so that nobody passes them."""
+"""Caps in the ledger: what is used of a day, a month or a tag, and taking out of them
+so that nobody passes them.
+"""
 
 from __future__ import annotations
 
@@ -20,16 +22,30 @@ def ledger(tmp_path: Path) -> Path:
     return tmp_path / "spend.sqlite"
 
 
-def write(ledger: Path, *, run: str, day: str, spent: int = 0, unknown: int = 0, held: int = 0, tag: str = "") -> None:
+def write(
+    ledger: Path,
+    *,
+    run: str,
+    day: str,
+    spent: int = 0,
+    unknown: int = 0,
+    held: int = 0,
+    tag: str = "",
+) -> None:
     connection = open_ledger(ledger)
-    connection.execute("INSERT OR IGNORE INTO runs (run, output, started, tag) VALUES (?, 'o', 's', ?)", (run, tag))
+    connection.execute(
+        "INSERT OR IGNORE INTO runs (run, output, started, tag) VALUES (?, 'o', 's', ?)", (run, tag)
+    )
     connection.execute(
         "INSERT INTO spend (run, day, model, rule, spent, unknown) VALUES (?,?,'m','r',?,?)"
-        " ON CONFLICT DO UPDATE SET spent = spent + excluded.spent, unknown = unknown + excluded.unknown",
+        " ON CONFLICT DO UPDATE SET spent = spent + excluded.spent, unknown = unknown + "
+        "excluded.unknown",
         (run, day, spent, unknown),
     )
     connection.execute(
-        "INSERT INTO holds VALUES (?,?,?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount", (run, day, held)
+        "INSERT INTO holds VALUES (?,?,?) ON CONFLICT DO UPDATE SET amount = amount + "
+        "excluded.amount",
+        (run, day, held),
     )
     connection.close()
 
@@ -60,7 +76,12 @@ def test_all_that_is_wished_or_what_is_there_or_nothing_if_it_is_too_little(ledg
     assert book.take(DAY, least=100, wish=300).amount == 300
     assert book.take(DAY, least=100, wish=300).amount == 200
     refused = book.take(DAY, least=1, wish=300)
-    assert (refused.amount, refused.uses[0].gone, refused.uses[0].held, refused.uses[0].room) == (0, 300, 700, 0)
+    assert (refused.amount, refused.uses[0].gone, refused.uses[0].held, refused.uses[0].room) == (
+        0,
+        300,
+        700,
+        0,
+    )
     assert refused.own == {DAY: 500}
     book.give_back({DAY: 450})
     assert book.take(DAY, least=450, wish=450).amount == 450

@@ -1,4 +1,6 @@
-"""Under shared caps the run's hold is a purse's: the pen moves money out of it into spend, and never makes any."""
+"""Under shared caps the run's hold is a purse's: the pen moves money out of it into
+spend, and never makes any.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ ENTRY = RunEntry("run-1", "out.jsonl", "2026-11-22T12:00:00+00:00")
 
 
 def pen_with(path: Path, taken: int) -> tuple[LedgerWriter, sqlite3.Connection]:
-    """A pen whose purse has taken so much out of the caps, and the purse's own connection."""
+    """A pen whose purse has taken so much out of the caps, and the purse's own
+    connection.
+    """
     pen = LedgerWriter.open(path, ENTRY, purse=True)
     pen._connection.execute("PRAGMA synchronous=OFF")
     purse = sqlite3.connect(path, isolation_level=None)
@@ -45,7 +49,9 @@ def money(connection: sqlite3.Connection) -> tuple[int, int]:
         max_size=12,
     )
 )
-def test_whatever_it_writes_and_whenever_the_sum_stays_what_the_purse_has_taken(tmp_path_factory, attempts):
+def test_whatever_it_writes_and_whenever_the_sum_stays_what_the_purse_has_taken(
+    tmp_path_factory, attempts
+):
     taken = sum(worst for worst, *_ in attempts) + 5
     pen, purse = pen_with(tmp_path_factory.mktemp("ledger") / "spend.sqlite", taken)
     expected = 0
@@ -54,7 +60,11 @@ def test_whatever_it_writes_and_whenever_the_sum_stays_what_the_purse_has_taken(
         pen.apply([intent(number, worst=worst)], [])
         assert sum(money(purse)) == taken
         pen.apply([], [outcome(number, state, cost=cost, worst=worst)])
-        expected += {AttemptState.ANSWERED: cost, AttemptState.FAILED: 0, AttemptState.UNKNOWN: worst}[state]
+        expected += {
+            AttemptState.ANSWERED: cost,
+            AttemptState.FAILED: 0,
+            AttemptState.UNKNOWN: worst,
+        }[state]
         if flush:
             pen.flush()
             assert money(purse)[0] == expected

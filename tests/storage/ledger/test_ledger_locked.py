@@ -1,4 +1,6 @@
-"""A ledger that somebody else keeps locked, or that a dead writer left in the middle of a commit."""
+"""A ledger that somebody else keeps locked, or that a dead writer left in the middle of
+a commit.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ def locked(path: Path) -> Iterator[sqlite3.Connection]:
         yield other
 
 
-def test_who_opens_a_locked_ledger_is_told_once_and_gives_up_when_the_patience_is_over(path, locked):
+def test_who_opens_a_locked_ledger_is_told_once_and_gives_up_when_the_patience_is_over(
+    path, locked
+):
     told: list[str] = []
     with pytest.raises(StorageError, match="database is locked") as refused:
         open_ledger(path, waits=lambda: told.append("waits"), patience_s=1.5)
@@ -46,7 +50,9 @@ def test_who_opens_a_locked_ledger_is_told_once_and_gives_up_when_the_patience_i
 def test_a_ledger_that_is_free_again_while_somebody_waits_for_it_is_opened(path, locked):
     with closing(open_ledger(path, waits=lambda: locked.execute("COMMIT"))) as ledger:
         assert ledger.execute("SELECT amount FROM holds").fetchall() == [(7,)]
-        assert ledger.execute("PRAGMA busy_timeout").fetchone() == (30_000,), "whoever writes has more patience"
+        assert ledger.execute("PRAGMA busy_timeout").fetchone() == (30_000,), (
+            "whoever writes has more patience"
+        )
 
 
 def test_what_is_no_lock_is_not_waited_for(path):
@@ -67,16 +73,26 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 
 def die_in_the_middle_of_a_commit(path: Path) -> None:
-    """As `kill -9` may leave it: part of a transaction in the file, and how to undo it in its journal."""
-    assert subprocess.run([sys.executable, "-c", WRITER, str(path)], check=False).returncode == -signal.SIGKILL
+    """As `kill -9` may leave it: part of a transaction in the file, and how to undo it
+    in its journal.
+    """
+    assert (
+        subprocess.run([sys.executable, "-c", WRITER, str(path)], check=False).returncode
+        == -signal.SIGKILL
+    )
 
 
 @pytest.mark.parametrize(
-    "look", [lambda path: SpendReader(path).by("run"), lambda path: RunRegister(path).runs()], ids=["spend", "runs"]
+    "look",
+    [lambda path: SpendReader(path).by("run"), lambda path: RunRegister(path).runs()],
+    ids=["spend", "runs"],
 )
 def test_a_report_undoes_what_a_dead_writer_left_half_done(path, look):
     die_in_the_middle_of_a_commit(path)
-    with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader, pytest.raises(sqlite3.Error):
+    with (
+        closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as reader,
+        pytest.raises(sqlite3.Error),
+    ):
         reader.execute("SELECT * FROM holds")  # else this shows nothing
     look(path)
     assert [(line.label, line.held) for line in SpendReader(path).by("run")] == [("r", 7)]

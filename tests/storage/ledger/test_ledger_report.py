@@ -1,4 +1,6 @@
-"""What the ledger tells: by run, model, day, tag and route, and through its documented views."""
+"""What the ledger tells: by run, model, day, tag and route, and through its documented
+views.
+"""
 
 from __future__ import annotations
 
@@ -18,29 +20,45 @@ from tests.support.journals import NOON_MS, intent, outcome
 
 DAY_MS = 86_400_000
 HAIKU, OPUS = "claude-haiku-5-5", "claude-opus-5-5"
-DEAREST = Dearest(OPUS, input=50, cache_write_5m=60, cache_write_1h=100, cache_read=5, output=250, search=10_000)
+DEAREST = Dearest(
+    OPUS, input=50, cache_write_5m=60, cache_write_1h=100, cache_read=5, output=250, search=10_000
+)
 DOCS = Path(__file__).parents[3] / "docs" / "ledger.md"
 PICO = 10**12
 
 
 def entry(run: str, *, tag: str = "", dearest: Dearest | None = None, hour: int = 12) -> RunEntry:
-    return RunEntry(run, f"{run}.jsonl", f"2026-11-22T{hour:02}:00:00+00:00", tag=tag, dearest=dearest)
+    return RunEntry(
+        run, f"{run}.jsonl", f"2026-11-22T{hour:02}:00:00+00:00", tag=tag, dearest=dearest
+    )
 
 
 def saved(came: AnswerSource, amount: int) -> ResultRecord:
-    return ResultRecord(1, True, b"{", None, b"{}", came, amount, "2026-11-22", b"{}", HAIKU, "default")
+    return ResultRecord(
+        1, True, b"{", None, b"{}", came, amount, "2026-11-22", b"{}", HAIKU, "default"
+    )
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """A ledger with three runs: one over midnight, one tagged and routed, one that goes on."""
+    """A ledger with three runs: one over midnight, one tagged and routed, one that goes
+    on.
+    """
     path = tmp_path / "spend.sqlite"
     one = LedgerWriter.open(path, entry("a", hour=10))
-    for number, (sent_ms, model) in enumerate([(NOON_MS, HAIKU), (NOON_MS + DAY_MS, HAIKU), (NOON_MS, OPUS)], 1):
+    for number, (sent_ms, model) in enumerate(
+        [(NOON_MS, HAIKU), (NOON_MS + DAY_MS, HAIKU), (NOON_MS, OPUS)], 1
+    ):
         mine = intent(number, model=model, sent_ms=sent_ms)
         one.apply([mine], [])
         one.apply([], [outcome(number, cost=number * 10, model=model, sent_ms=sent_ms)])
-    one.keep([saved(AnswerSource.CACHE, 11), saved(AnswerSource.DUPLICATE, 5), saved(AnswerSource.API, 0)])
+    one.keep(
+        [
+            saved(AnswerSource.CACHE, 11),
+            saved(AnswerSource.DUPLICATE, 5),
+            saved(AnswerSource.API, 0),
+        ]
+    )
     one.close()
     two = LedgerWriter.open(path, entry("b", tag="nightly", dearest=DEAREST, hour=11))
     two.apply([intent(1), intent(2)], [])
@@ -59,18 +77,28 @@ def by(path: Path, what: str, **more) -> dict[str, SpendLine]:
 def test_every_question_adds_up_to_the_same(path: Path):
     for what in ("run", "model", "day", "tag", "route"):
         lines = by(path, what).values()
-        sums = [sum(getattr(line, name) for line in lines) for name in ("spent", "unknown", "held", "attempts")]
+        sums = [
+            sum(getattr(line, name) for line in lines)
+            for name in ("spent", "unknown", "held", "attempts")
+        ]
         assert sums[0] == 160 and sums[1] == 100 and sums[3] == 5, what
         assert sums[2] >= 300, what
 
 
-def test_money_that_is_settled_while_one_looks_is_counted_once(path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_money_that_is_settled_while_one_looks_is_counted_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
     find = report._dicts
 
     def found(*arguments):
         rows = find(*arguments)
-        with suppress(sqlite3.OperationalError), closing(sqlite3.connect(path, timeout=0)) as other:  # it is locked
-            other.executescript("BEGIN IMMEDIATE; UPDATE spend SET spent = spent + 300 WHERE run = 'b'; COMMIT;")
+        with (
+            suppress(sqlite3.OperationalError),
+            closing(sqlite3.connect(path, timeout=0)) as other,
+        ):  # it is locked
+            other.executescript(
+                "BEGIN IMMEDIATE; UPDATE spend SET spent = spent + 300 WHERE run = 'b'; COMMIT;"
+            )
             other.executescript("DELETE FROM holds;")
         return rows
 
@@ -89,7 +117,9 @@ def test_each_label_has_its_own(path: Path):
 
 
 def test_since_leaves_out_what_was_before(path: Path):
-    assert {k: v.spent for k, v in by(path, "day", since=date(2026, 11, 23)).items()} == {"2026-11-23": 20}
+    assert {k: v.spent for k, v in by(path, "day", since=date(2026, 11, 23)).items()} == {
+        "2026-11-23": 20
+    }
     assert by(path, "run", since=date(2026, 11, 24)) == {}
 
 
@@ -135,13 +165,30 @@ def view(path: Path, query: str) -> list[tuple[object, ...]]:
 
 
 def test_attempts_read_as_dollars_moments_and_words(path: Path):
-    found = view(path, "SELECT row_id, sent_at, dollars, worst_dollars, state, route, tag FROM v_attempts ORDER BY run")
-    assert found[0] == ("row-1", "2026-11-22T12:00:00.000Z", 10 / PICO, 100 / PICO, "answered", "default", "")
-    assert [row[4:] for row in found[3:]] == [("answered", "default", "nightly"), ("unknown", "default", "nightly")]
+    found = view(
+        path,
+        "SELECT row_id, sent_at, dollars, worst_dollars, state, route, tag FROM v_attempts ORDER "
+        "BY run",
+    )
+    assert found[0] == (
+        "row-1",
+        "2026-11-22T12:00:00.000Z",
+        10 / PICO,
+        100 / PICO,
+        "answered",
+        "default",
+        "",
+    )
+    assert [row[4:] for row in found[3:]] == [
+        ("answered", "default", "nightly"),
+        ("unknown", "default", "nightly"),
+    ]
 
 
 def test_sums_are_there_by_run_day_model_route_and_tag(path: Path):
-    assert view(path, "SELECT run, dollars, unknown_dollars, held_dollars > 0 FROM v_spend_by_run") == [
+    assert view(
+        path, "SELECT run, dollars, unknown_dollars, held_dollars > 0 FROM v_spend_by_run"
+    ) == [
         ("a", 60 / PICO, 0, 0),
         ("b", 100 / PICO, 100 / PICO, 0),
         ("c", 0, 0, 1),
@@ -155,8 +202,13 @@ def test_sums_are_there_by_run_day_model_route_and_tag(path: Path):
         ("default", HAIKU, 3),
         ("default", OPUS, 1),
     ]
-    assert view(path, "SELECT tag, saved_by_cache_dollars FROM v_spend_by_tag") == [("", 16 / PICO), ("nightly", 0)]
-    assert view(path, "SELECT run, row_id, worst_dollars FROM v_unknown") == [("b", "row-1", 100 / PICO)]
+    assert view(path, "SELECT tag, saved_by_cache_dollars FROM v_spend_by_tag") == [
+        ("", 16 / PICO),
+        ("nightly", 0),
+    ]
+    assert view(path, "SELECT run, row_id, worst_dollars FROM v_unknown") == [
+        ("b", "row-1", 100 / PICO)
+    ]
     assert view(path, "SELECT run, output, dollars >= 3e-10 FROM v_holds") == [("c", "c.jsonl", 1)]
 
 
@@ -164,19 +216,24 @@ def test_a_run_and_a_day_of_which_money_is_only_held_are_in_the_views_of_sums(tm
     path = tmp_path / "spend.sqlite"
     pen = LedgerWriter.open(path, entry("a"))
     pen.apply([intent(1)], [])
-    assert view(path, "SELECT run, output, attempts, input_tokens, dollars, cached_rows FROM v_spend_by_run") == [
-        ("a", "a.jsonl", 0, 0, 0, 0)
-    ]
+    assert view(
+        path, "SELECT run, output, attempts, input_tokens, dollars, cached_rows FROM v_spend_by_run"
+    ) == [("a", "a.jsonl", 0, 0, 0, 0)]
     ((held,),) = view(path, "SELECT held_dollars FROM v_spend_by_run")
     assert held >= 100 / PICO
-    assert view(path, "SELECT day, answers, held_dollars FROM v_spend_by_day") == [("2026-11-22", 0, held)]
+    assert view(path, "SELECT day, answers, held_dollars FROM v_spend_by_day") == [
+        ("2026-11-22", 0, held)
+    ]
     pen.close()
 
 
 def test_every_view_and_column_is_documented(path: Path):
     text = DOCS.read_text()
     sections = dict(re.findall(r"^### `(\w+)`\n(.*?)(?=^#|\Z)", text, re.MULTILINE | re.DOTALL))
-    views = [name for (name,) in view(path, "SELECT name FROM sqlite_schema WHERE type IN ('view', 'table')")]
+    views = [
+        name
+        for (name,) in view(path, "SELECT name FROM sqlite_schema WHERE type IN ('view', 'table')")
+    ]
     for name in views:
         columns = [row[1] for row in view(path, f"PRAGMA table_info({name})")]
         missing = [column for column in columns if f"`{column}`" not in sections.get(name, "")]

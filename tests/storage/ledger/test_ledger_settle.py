@@ -1,4 +1,6 @@
-"""Dead runs: what they set aside becomes what they spent, as their journals tell it, or counts as unknown for good."""
+"""Dead runs: what they set aside becomes what they spent, as their journals tell it, or
+counts as unknown for good.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ STARTED = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
 
 class Dead:
-    """A run that died: three requests sent, one answered, one refused, one never heard of; a fourth only held for."""
+    """A run that died: three requests sent, one answered, one refused, one never heard
+    of; a fourth only held for.
+    """
 
     def __init__(self, root: Path, run: str = "run-1") -> None:
         self.path = root / "state" / "spend.sqlite"
@@ -30,7 +34,9 @@ class Dead:
         self.run = run
         self.live = RunFolder.open(self.folder, started=STARTED, fresh=False)
         self.live.note(run_id=run, simulated=False)
-        pen = LedgerWriter.open(self.path, RunEntry(run, "out.jsonl", STARTED.isoformat(), folder=str(self.folder)))
+        pen = LedgerWriter.open(
+            self.path, RunEntry(run, "out.jsonl", STARTED.isoformat(), folder=str(self.folder))
+        )
         pen.apply([intent(number) for number in (1, 2, 3, 4)], [])
         write_intents(self.live.journal, [intent(number) for number in (1, 2, 3)])
         write_outcomes(self.live.journal, [outcome(1, cost=7), outcome(2, AttemptState.FAILED)])
@@ -52,14 +58,18 @@ class Dead:
         ledger = open_ledger(self.path)
         (folder,) = ledger.execute("SELECT folder FROM runs WHERE run = ?", (self.run,)).fetchone()
         try:
-            return purge(ledger, self.run, folder, places=places or self.path.parent / "runs", forget=forget)
+            return purge(
+                ledger, self.run, folder, places=places or self.path.parent / "runs", forget=forget
+            )
         finally:
             ledger.close()
 
     def money(self) -> tuple[int, int, int]:
         """Spent, unknown, held."""
         lines = SpendReader(self.path).by("run", run=self.run)
-        return tuple(sum(getattr(line, name) for line in lines) for name in ("spent", "unknown", "held"))  # type: ignore[return-value]
+        return tuple(
+            sum(getattr(line, name) for line in lines) for name in ("spent", "unknown", "held")
+        )  # type: ignore[return-value]
 
 
 @pytest.fixture
@@ -90,13 +100,19 @@ def test_a_verdict_is_in_the_journal_and_the_ledger(run: Dead, verdict, spent):
     again = RunFolder.open(run.folder, started=STARTED, fresh=False)
     states = again.journal.execute("SELECT state, cost FROM attempts ORDER BY attempt").fetchall()
     again.close()
-    assert states == [(AttemptState.ANSWERED, 7), (AttemptState.FAILED, 0), (AttemptState.SETTLED, spent - 7)]
+    assert states == [
+        (AttemptState.ANSWERED, 7),
+        (AttemptState.FAILED, 0),
+        (AttemptState.SETTLED, spent - 7),
+    ]
 
 
 def test_a_verdict_whose_ledger_could_not_be_written_is_not_lost(run: Dead):
     run.die()
     ledger = open_ledger(run.path)
-    ledger.execute("CREATE TRIGGER t BEFORE INSERT ON attempts BEGIN SELECT raise(ABORT, 'disk'); END")
+    ledger.execute(
+        "CREATE TRIGGER t BEFORE INSERT ON attempts BEGIN SELECT raise(ABORT, 'disk'); END"
+    )
     with pytest.raises(sqlite3.Error):
         settle_dead(ledger, run.run, verdict="free")
     assert run.money()[2] >= 400, "until then it counts too much"
@@ -133,8 +149,12 @@ def test_a_journal_that_cannot_be_added_up_is_an_error_and_no_crash(run: Dead):
     assert run.money()[2] >= 400
 
 
-@pytest.mark.parametrize("trouble", ["PRAGMA user_version = 99", "UPDATE attempts SET cost = 'much', state = 1"])
-def test_a_journal_that_cannot_be_read_is_no_trouble_of_those_who_need_its_money(run: Dead, trouble: str):
+@pytest.mark.parametrize(
+    "trouble", ["PRAGMA user_version = 99", "UPDATE attempts SET cost = 'much', state = 1"]
+)
+def test_a_journal_that_cannot_be_read_is_no_trouble_of_those_who_need_its_money(
+    run: Dead, trouble: str
+):
     run.live.journal.execute(trouble)
     run.die()
     held = run.money()[2]
@@ -154,7 +174,9 @@ def test_purging_settles_first_and_keeps_the_sums(run: Dead):
     run.die()
     assert run.purge()
     assert run.money() == (7, 100, 0)
-    assert [entry.name for entry in run.folder.iterdir()] == ["mine.txt"], "what we did not make stays"
+    assert [entry.name for entry in run.folder.iterdir()] == ["mine.txt"], (
+        "what we did not make stays"
+    )
     assert run.purge(forget=True)
     assert run.money() == (0, 0, 0)
 

@@ -1,4 +1,6 @@
-"""The ledger's file: an older form becomes the present one and leaves a copy, a newer one is refused."""
+"""The ledger's file: an older form becomes the present one and leaves a copy, a newer
+one is refused.
+"""
 
 from __future__ import annotations
 
@@ -48,14 +50,19 @@ def old(path: Path) -> Path:
 
 def tables(path: Path) -> set[str]:
     connection = sqlite3.connect(path)
-    found = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    found = {
+        name
+        for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    }
     connection.close()
     return found
 
 
 def views(path: Path) -> dict[str, str]:
     connection = sqlite3.connect(path)
-    found = dict(connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'view'").fetchall())
+    found = dict(
+        connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'view'").fetchall()
+    )
     connection.close()
     return found
 
@@ -64,8 +71,15 @@ def test_the_form_without_a_version_keeps_its_runs_its_sums_and_what_it_held(old
     lines = {line.label: line for line in SpendReader(old).by("run")}
     one, other = lines["r1"], lines["r2"]
     assert (one.attempts, one.answers, one.spent, one.unknown, one.held) == (6, 5, 790, 0, 0)
-    assert (one.input_tokens, one.cache_write_tokens, one.cache_read_tokens, one.output_tokens) == (110, 20, 3, 44)
-    assert (other.spent, other.held) == (60, 530), "in flight or unknown, nobody can tell: it goes on counting"
+    assert (one.input_tokens, one.cache_write_tokens, one.cache_read_tokens, one.output_tokens) == (
+        110,
+        20,
+        3,
+        44,
+    )
+    assert (other.spent, other.held) == (60, 530), (
+        "in flight or unknown, nobody can tell: it goes on counting"
+    )
     runs = {run.run: run for run in RunRegister(old).runs()}
     assert (runs["r1"].state, runs["r1"].folder) == ("finished", "/data/out.jsonl.claudebatch")
     assert (runs["r2"].state, runs["r2"].folder) == ("died", "")
@@ -132,7 +146,9 @@ def test_views_of_another_form_are_made_anew_and_nothing_else_is_touched(path: P
     assert not list(path.parent.glob("*.bak")), "views hold nothing that a copy could save"
 
 
-@pytest.mark.parametrize("look", [open_ledger, read_ledger, lambda path: SpendReader(path).by("run")])
+@pytest.mark.parametrize(
+    "look", [open_ledger, read_ledger, lambda path: SpendReader(path).by("run")]
+)
 def test_a_ledger_from_a_newer_version_is_refused_and_left_alone(path: Path, look):
     open_ledger(path).close()
     connection = sqlite3.connect(path)
@@ -153,7 +169,9 @@ def test_a_sum_that_does_not_fit_is_refused_and_never_rounded(path: Path):
     with pytest.raises(sqlite3.IntegrityError):
         connection.execute(more, (1,))
     assert connection.execute("SELECT spent FROM spend").fetchone() == (2**63 - 1,)
-    connection.execute("INSERT INTO spend (run, day, model, rule, spent) VALUES ('s', 'd', 'm', '', 2)")
+    connection.execute(
+        "INSERT INTO spend (run, day, model, rule, spent) VALUES ('s', 'd', 'm', '', 2)"
+    )
     connection.close()
     (line,) = SpendReader(path).by("model")
     assert line.spent == 2**63 + 1, "sums over lines are made where they have room"

@@ -1,4 +1,6 @@
-"""The spend ledger: it may count too much for a while and never too little, and agrees with the journal at the end."""
+"""The spend ledger: it may count too much for a while and never too little, and agrees
+with the journal at the end.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,9 @@ STARTED = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HAIKU, OPUS = "claude-haiku-5-5", "claude-opus-5-5"
 
 
-def ledger(path: Path, run: str = "run-1", output: str = "out.jsonl", started: datetime = STARTED) -> LedgerWriter:
+def ledger(
+    path: Path, run: str = "run-1", output: str = "out.jsonl", started: datetime = STARTED
+) -> LedgerWriter:
     return LedgerWriter.open(path, RunEntry(run, output, started.isoformat()))
 
 
@@ -70,11 +74,18 @@ def test_a_hold_is_in_the_file_before_its_request_may_leave(path: Path):
 def test_a_settlement_replaces_the_hold_by_the_exact_cost_and_the_tokens(path: Path):
     pen = ledger(path)
     pen.apply([intent(1), intent(2)], [])
-    pen.apply([], [outcome(1, cost=7, tokens=(1, 2, 3, 4)), outcome(2, cost=30, tokens=(10, 20, 30, 40))])
+    pen.apply(
+        [], [outcome(1, cost=7, tokens=(1, 2, 3, 4)), outcome(2, cost=30, tokens=(10, 20, 30, 40))]
+    )
     pen.close()
     line = lines(path)[HAIKU]
     assert (line.spent, line.unknown, line.attempts, line.answers) == (37, 0, 2, 2)
-    assert (line.input_tokens, line.cache_write_tokens, line.cache_read_tokens, line.output_tokens) == (11, 22, 33, 44)
+    assert (
+        line.input_tokens,
+        line.cache_write_tokens,
+        line.cache_read_tokens,
+        line.output_tokens,
+    ) == (11, 22, 33, 44)
 
 
 def test_what_failed_costs_nothing_and_what_is_unknown_stays_held(path: Path):
@@ -92,7 +103,9 @@ def test_a_simulated_answer_is_left_out_but_of_the_rehearsals_own_ledger(path: P
     pen.apply([], [outcome(1, cost=99, simulated=True)])
     pen.close()
     assert lines(path) == {} and held(path) == 0
-    rehearsed = LedgerWriter.open(path, RunEntry("run-2", "out.jsonl", STARTED.isoformat()), rehearsal=True)
+    rehearsed = LedgerWriter.open(
+        path, RunEntry("run-2", "out.jsonl", STARTED.isoformat()), rehearsal=True
+    )
     rehearsed.apply([intent(1)], [])
     rehearsed.apply([], [outcome(1, cost=99, simulated=True)])
     rehearsed.close()
@@ -103,15 +116,26 @@ def test_a_settlement_counts_for_the_day_on_which_its_request_was_sent(path: Pat
     pen = ledger(path)
     before_midnight = NOON_MS + DAY_MS // 2 - 1
     pen.apply([intent(1, sent_ms=before_midnight), intent(2, sent_ms=before_midnight + 1)], [])
-    pen.apply([], [outcome(1, cost=5, sent_ms=before_midnight), outcome(2, cost=6, sent_ms=before_midnight + 1)])
+    pen.apply(
+        [],
+        [
+            outcome(1, cost=5, sent_ms=before_midnight),
+            outcome(2, cost=6, sent_ms=before_midnight + 1),
+        ],
+    )
     pen.close()
     by_day = lines(path, "day")
     assert {day: line.spent for day, line in by_day.items()} == {"2026-11-22": 5, "2026-11-23": 6}
-    assert [line.label for line in SpendReader(path).by("day", since=date(2026, 11, 23))] == ["2026-11-23"]
+    assert [line.label for line in SpendReader(path).by("day", since=date(2026, 11, 23))] == [
+        "2026-11-23"
+    ]
 
 
 def test_runs_share_the_file_and_keep_apart(path: Path):
-    one, other = ledger(path, "run-1", "a.jsonl"), ledger(path, "run-2", "b.jsonl", STARTED.replace(hour=11))
+    one, other = (
+        ledger(path, "run-1", "a.jsonl"),
+        ledger(path, "run-2", "b.jsonl", STARTED.replace(hour=11)),
+    )
     one.apply([intent(1, model=HAIKU)], [])
     other.apply([intent(1, model=OPUS)], [])
     one.apply([], [outcome(1, cost=5)])
@@ -119,7 +143,9 @@ def test_runs_share_the_file_and_keep_apart(path: Path):
     one.close()
     other.close()
     found = SpendReader(path).by("run")
-    assert [(line.label, line.spent) for line in found] == [("run-2", 8), ("run-1", 5)], "oldest first"
+    assert [(line.label, line.spent) for line in found] == [("run-2", 8), ("run-1", 5)], (
+        "oldest first"
+    )
     assert "a.jsonl" in found[1].note and "2026-11-22T12" in found[1].note
 
 
@@ -150,7 +176,9 @@ def test_a_file_that_is_no_ledger_is_refused_with_a_fix(path: Path):
         SpendReader(path).by("run")
 
 
-def test_a_file_that_is_only_busy_is_not_to_be_moved_away(path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_that_is_only_busy_is_not_to_be_moved_away(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+):
     ledger(path).close()
     monkeypatch.setattr(schema, "_BUSY_S", 0.0)
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
@@ -176,7 +204,9 @@ def test_the_file_is_for_its_owner_only_and_keeps_a_rollback_journal(path: Path)
     pen.close()
     assert set(modes.values()) == {0o600} and path.parent.stat().st_mode & 0o777 == 0o700
     connection = sqlite3.connect(path)
-    assert connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal", "several runs write it at once"
+    assert connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal", (
+        "several runs write it at once"
+    )
     connection.close()
 
 
@@ -187,7 +217,13 @@ _ATTEMPTS = st.lists(
         st.integers(1, 1000),  # worst case
         st.floats(0, 1),  # share of it that it costs
         st.sampled_from(
-            [AttemptState.ANSWERED, AttemptState.ANSWERED, AttemptState.FAILED, AttemptState.UNKNOWN, None]
+            [
+                AttemptState.ANSWERED,
+                AttemptState.ANSWERED,
+                AttemptState.FAILED,
+                AttemptState.UNKNOWN,
+                None,
+            ]
         ),  # None: no outcome
         st.sampled_from([HAIKU, OPUS]),
         st.integers(0, 1),  # the day
@@ -201,14 +237,25 @@ _ATTEMPTS = st.lists(
 
 def _history(attempts) -> list[tuple[list[AttemptIntent], list[AttemptRecord]]]:
     groups: list[tuple[list[AttemptIntent], list[AttemptRecord]]] = [([], []) for _ in range(14)]
-    for number, (worst, share, state, model, day, begun, later, simulated) in enumerate(attempts, 1):
+    for number, (worst, share, state, model, day, begun, later, simulated) in enumerate(
+        attempts, 1
+    ):
         sent_ms = NOON_MS + day * DAY_MS
-        groups[begun][0].append(intent(number, row=number, worst=worst, model=model, sent_ms=sent_ms))
+        groups[begun][0].append(
+            intent(number, row=number, worst=worst, model=model, sent_ms=sent_ms)
+        )
         if state is not None:
             cost = round(worst * share)
             groups[begun + later][1].append(
                 outcome(
-                    number, state, row=number, cost=cost, worst=worst, model=model, sent_ms=sent_ms, simulated=simulated
+                    number,
+                    state,
+                    row=number,
+                    cost=cost,
+                    worst=worst,
+                    model=model,
+                    sent_ms=sent_ms,
+                    simulated=simulated,
                 )
             )
     return groups
@@ -216,7 +263,9 @@ def _history(attempts) -> list[tuple[list[AttemptIntent], list[AttemptRecord]]]:
 
 @settings(max_examples=25, deadline=None)
 @given(attempts=_ATTEMPTS)
-def test_it_never_counts_too_little_and_rebuilt_from_the_journal_it_says_the_same(tmp_path_factory, attempts):
+def test_it_never_counts_too_little_and_rebuilt_from_the_journal_it_says_the_same(
+    tmp_path_factory, attempts
+):
     folder = tmp_path_factory.mktemp("ledger")
     path = folder / "spend.sqlite"
     pen = hasty(path)
@@ -225,7 +274,8 @@ def test_it_never_counts_too_little_and_rebuilt_from_the_journal_it_says_the_sam
     for intents, outcomes in _history(attempts):
         pen.apply(intents, outcomes)
         at_stake.update({i.attempt: i.worst for i in intents})
-        # Of a settlement the ledger may hear late, so what is settled still counts as what it cost, at least.
+        # Of a settlement the ledger may hear late, so what is settled still counts as
+        # what it cost, at least.
         for done in outcomes:
             if done.state is not AttemptState.UNKNOWN:
                 at_stake[done.attempt] = _cost(done)
@@ -246,7 +296,9 @@ def test_it_never_counts_too_little_and_rebuilt_from_the_journal_it_says_the_sam
 
 @settings(max_examples=25, deadline=None)
 @given(attempts=_ATTEMPTS, dies_at=st.integers(0, 13))
-def test_after_a_death_it_counts_too_much_at_most_until_it_is_rebuilt(tmp_path_factory, attempts, dies_at):
+def test_after_a_death_it_counts_too_much_at_most_until_it_is_rebuilt(
+    tmp_path_factory, attempts, dies_at
+):
     folder = tmp_path_factory.mktemp("ledger")
     path = folder / "spend.sqlite"
     journal = _journal(folder)
@@ -258,7 +310,11 @@ def test_after_a_death_it_counts_too_much_at_most_until_it_is_rebuilt(tmp_path_f
         dead.apply(intents, outcomes)
         at_stake.update({i.attempt: i.worst for i in intents})
         at_stake.update(
-            {o.attempt: _cost(o) - at_stake[o.attempt] for o in outcomes if o.state is not AttemptState.UNKNOWN}
+            {
+                o.attempt: _cost(o) - at_stake[o.attempt]
+                for o in outcomes
+                if o.state is not AttemptState.UNKNOWN
+            }
         )
         _write_down(journal, intents, outcomes)
     assert counted(path) >= sum(at_stake.values())
@@ -282,7 +338,9 @@ def _journal(folder: Path) -> sqlite3.Connection:
     return journal
 
 
-def _write_down(journal: sqlite3.Connection, intents: list[AttemptIntent], outcomes: list[AttemptRecord]) -> None:
+def _write_down(
+    journal: sqlite3.Connection, intents: list[AttemptIntent], outcomes: list[AttemptRecord]
+) -> None:
     """As a run does it, without its thread."""
     journal.execute("BEGIN")
     write_intents(journal, intents)
@@ -293,6 +351,8 @@ def _write_down(journal: sqlite3.Connection, intents: list[AttemptIntent], outco
 def _all_lines(path: Path) -> list[tuple[object, ...]]:
     connection = sqlite3.connect(path)
     found = connection.execute("SELECT * FROM spend ORDER BY run, day, model").fetchall()
-    found += connection.execute("SELECT run, attempt, cost, state, worst FROM attempts ORDER BY 1, 2").fetchall()
+    found += connection.execute(
+        "SELECT run, attempt, cost, state, worst FROM attempts ORDER BY 1, 2"
+    ).fetchall()
     connection.close()
     return found

@@ -23,16 +23,25 @@ def ledger(tmp_path: Path):
 
 
 def add_run(
-    ledger: sqlite3.Connection, run: str, count: int, *, input: str = "", tag: str = "", first: int = 1
+    ledger: sqlite3.Connection,
+    run: str,
+    count: int,
+    *,
+    input: str = "",
+    tag: str = "",
+    first: int = 1,
 ) -> None:
     """A run of *count* answers; each has its number as its output."""
     ledger.execute(
-        "INSERT INTO runs (run, output, started, input, tag) VALUES (?, 'o', ?, ?, ?)", (run, run, input, tag)
+        "INSERT INTO runs (run, output, started, input, tag) VALUES (?, 'o', ?, ?, ?)",
+        (run, run, input, tag),
     )
     add_attempts(ledger, run, range(first, first + count))
 
 
-def add_attempts(ledger: sqlite3.Connection, run: str, numbers, *, state: AttemptState = AttemptState.ANSWERED) -> None:
+def add_attempts(
+    ledger: sqlite3.Connection, run: str, numbers, *, state: AttemptState = AttemptState.ANSWERED
+) -> None:
     values = dict.fromkeys(ATTEMPT, 0) | {
         "id": "x",
         "day": "2026-11-22",
@@ -48,7 +57,10 @@ def add_attempts(ledger: sqlite3.Connection, run: str, numbers, *, state: Attemp
 
 
 def outputs(tmp_path: Path, **like: str) -> list[tuple[int, int]]:
-    return [(far, answer.output_tokens) for far, answer in past_answers(tmp_path / "spend.sqlite", **like)]
+    return [
+        (far, answer.output_tokens)
+        for far, answer in past_answers(tmp_path / "spend.sqlite", **like)
+    ]
 
 
 def test_there_is_nothing_to_see_where_nothing_was_run(tmp_path):
@@ -63,12 +75,16 @@ def test_the_newest_runs_come_first_and_columns_go_where_they_belong(ledger, tmp
     assert (answer.model, answer.rule, answer.input_tokens, answer.geo) == ("m", "r", 7, "us")
 
 
-def test_runs_of_the_same_input_come_before_those_of_the_same_tag_and_those_before_all_others(ledger, tmp_path):
+def test_runs_of_the_same_input_come_before_those_of_the_same_tag_and_those_before_all_others(
+    ledger, tmp_path
+):
     add_run(ledger, "2026-11-18", 1, first=1, input="a.jsonl")
     add_run(ledger, "2026-11-19", 1, first=2, tag="nightly")
     add_run(ledger, "2026-11-20", 1, first=3, input="b.jsonl")
     assert outputs(tmp_path, input_name="a.jsonl", tag="nightly") == [(0, 1), (1, 2), (2, 3)]
-    assert [far for far, _ in outputs(tmp_path)] == [2, 2, 2], "runs without a tag are not alike for that"
+    assert [far for far, _ in outputs(tmp_path)] == [2, 2, 2], (
+        "runs without a tag are not alike for that"
+    )
 
 
 def test_only_answers_count(ledger, tmp_path):

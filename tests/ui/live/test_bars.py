@@ -31,7 +31,10 @@ def test_a_sparkline_has_a_column_for_each_value_and_the_highest_for_the_most():
 
 
 def lines(*spent: int) -> list[SpendLine]:
-    return [SpendLine(f"2026-11-{day:02}", spent=cents * PICO_PER_USD) for day, cents in enumerate(spent, 1)]
+    return [
+        SpendLine(f"2026-11-{day:02}", spent=cents * PICO_PER_USD)
+        for day, cents in enumerate(spent, 1)
+    ]
 
 
 def test_bars_are_drawn_where_they_fit_and_only_on_a_terminal():
@@ -43,5 +46,7 @@ def test_bars_are_drawn_where_they_fit_and_only_on_a_terminal():
 
 
 def test_days_are_drawn_as_a_line_in_which_days_without_spend_are_blank():
-    found = render_spend([*lines(1, 8), SpendLine("2026-11-05", spent=4 * PICO_PER_USD)], "day", width=60)
+    found = render_spend(
+        [*lines(1, 8), SpendLine("2026-11-05", spent=4 * PICO_PER_USD)], "day", width=60
+    )
     assert "2026-11-01  ▂█  ▅  2026-11-05" in found

@@ -1,4 +1,6 @@
-"""The live display on a real pseudo-terminal: it moves, it goes, and nothing hostile gets through."""
+"""The live display on a real pseudo-terminal: it moves, it goes, and nothing hostile
+gets through.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 
 
 class Screen:
-    """Our end of a pseudo-terminal, read by a thread of its own so that no writer ever blocks."""
+    """Our end of a pseudo-terminal, read by a thread of its own so that no writer ever
+    blocks.
+    """
 
     def __init__(self) -> None:
         self._ours, theirs = pty.openpty()
@@ -115,7 +119,14 @@ def test_hostile_ids_write_no_raw_control_bytes(
         display.stop()
     written = screen.written()
     assert raw_controls(written) == []
-    for shown in (r"\x1b]52;c;cm0gLXJm\x1b", r"\u202eexe.txt", "[/foo]", "[bold red]x[/]", ":boom:", r"\ud800"):
+    for shown in (
+        r"\x1b]52;c;cm0gLXJm\x1b",
+        r"\u202eexe.txt",
+        "[/foo]",
+        "[bold red]x[/]",
+        ":boom:",
+        r"\ud800",
+    ):
         assert shown in written
 
 
@@ -174,7 +185,9 @@ def test_a_terminal_that_was_closed_does_not_end_the_run() -> None:
         stream.close()
 
 
-def test_events_never_write_so_that_a_stopped_terminal_cannot_hold_up_the_run(screen: Screen) -> None:
+def test_events_never_write_so_that_a_stopped_terminal_cannot_hold_up_the_run(
+    screen: Screen,
+) -> None:
     display = _display(screen.stream)
     display.start()
     screen.stream.close()

@@ -47,12 +47,23 @@ def _events(simulated: bool = False) -> list[Event]:
     for number in range(150):
         events.append(AttemptStarted("claude-haiku-5-5", "haiku-5-5"))
         usage = Usage(input_tokens=2000, output_tokens=400)
-        events.append(AttemptFinished("claude-haiku-5-5", "haiku-5-5", usage, PICO_PER_USD // 120, None, False))
+        events.append(
+            AttemptFinished(
+                "claude-haiku-5-5", "haiku-5-5", usage, PICO_PER_USD // 120, None, False
+            )
+        )
         error = "invalid_request_error" if number == 7 else None
-        events.append(RowFinished(f"row-{number}", "claude-haiku-5-5", "api", error is None, error, 900, 0))
-    events += [RowFinished("c", "m", "cache", True, None, 0, PICO_PER_USD // 100) for _ in range(50)]
+        events.append(
+            RowFinished(f"row-{number}", "claude-haiku-5-5", "api", error is None, error, 900, 0)
+        )
+    events += [
+        RowFinished("c", "m", "cache", True, None, 0, PICO_PER_USD // 100) for _ in range(50)
+    ]
     events += [AttemptStarted("claude-haiku-5-5", "haiku-5-5")] * 12
-    events += [BreakerChanged("local", "open"), Waiting("haiku-5-5", "input tokens per minute", 12.0)]
+    events += [
+        BreakerChanged("local", "open"),
+        Waiting("haiku-5-5", "input tokens per minute", 12.0),
+    ]
     return events
 
 
@@ -127,7 +138,10 @@ def test_the_rates_stand_beside_the_limits_that_were_seen() -> None:
     _play(display, clock, [*_events(), LimitsSeen("haiku-5-5", 50, None, 8000)])
     rows = live_frame(display.tally, LIMITS, now=clock.now, width=80)
     line = next(row for row in rows if row[0].text.startswith("haiku"))
-    assert re.search(r" \d+/50 req/min · \d+k/2M in · \d+k/8,000 out tok/min$", "".join(span.text for span in line))
+    assert re.search(
+        r" \d+/50 req/min · \d+k/2M in · \d+k/8,000 out tok/min$",
+        "".join(span.text for span in line),
+    )
 
 
 def test_a_simulated_run_says_so_in_every_frame() -> None:
@@ -194,13 +208,19 @@ def test_only_a_terminal_that_can_be_animated_gets_the_live_display() -> None:
     clock = Clock()
     assert isinstance(choose(Terminal(Tty(), {"TERM": "xterm"}), now=clock), LiveProgress)
     assert isinstance(choose(Terminal(Tty(), {"TERM": "dumb"}), now=clock), PlainProgress)
-    assert isinstance(choose(Terminal(io.StringIO(), {"FORCE_COLOR": "1"}), now=clock), PlainProgress)
-    assert isinstance(choose(Terminal(Tty(), {"TERM": "xterm"}), now=clock, progress=False), PlainProgress)
+    assert isinstance(
+        choose(Terminal(io.StringIO(), {"FORCE_COLOR": "1"}), now=clock), PlainProgress
+    )
+    assert isinstance(
+        choose(Terminal(Tty(), {"TERM": "xterm"}), now=clock, progress=False), PlainProgress
+    )
 
 
 def test_a_fault_of_every_row_does_not_print_every_row() -> None:
     notices = Notices()
-    lines = [notices(RowFinished(f"r{n}", "m", "api", False, "api_error", 1, 0)) for n in range(100)]
+    lines = [
+        notices(RowFinished(f"r{n}", "m", "api", False, "api_error", 1, 0)) for n in range(100)
+    ]
     said = [line.text for line in lines if line]
     assert said[0] == "failed: r0: api_error"
     assert said[-1] == "failed: r4: api_error; more are only counted"
@@ -210,7 +230,11 @@ def test_a_fault_of_every_row_does_not_print_every_row() -> None:
 def test_a_fallback_is_told_once_for_each_pair_of_models() -> None:
     notices = Notices()
     said = [notices(FellBack(f"r{n}", "opus", "sonnet", "overloaded_error")) for n in range(3)]
-    assert [line.text if line else None for line in said] == ["sonnet stands in for opus: overloaded_error", None, None]
+    assert [line.text if line else None for line in said] == [
+        "sonnet stands in for opus: overloaded_error",
+        None,
+        None,
+    ]
 
 
 def test_a_breaker_that_probes_is_told_when_it_opens_and_when_it_closes() -> None:

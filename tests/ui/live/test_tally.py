@@ -1,4 +1,6 @@
-"""The counts behind the displays are right, and so are the rates, the waits and the time that is left."""
+"""The counts behind the displays are right, and so are the rates, the waits and the
+time that is left.
+"""
 
 from __future__ import annotations
 
@@ -38,9 +40,22 @@ def _row(source: str = "api", ok: bool = True, error: str | None = None) -> RowF
 
 def test_rows_are_counted_by_what_became_of_them() -> None:
     tally = Tally(Clock())
-    for event in (STARTED, _row(), _row("cache"), _row("duplicate"), _row(ok=False, error="timeout"), _row(ok=False)):
+    for event in (
+        STARTED,
+        _row(),
+        _row("cache"),
+        _row("duplicate"),
+        _row(ok=False, error="timeout"),
+        _row(ok=False),
+    ):
         tally(event)
-    assert (tally.done, tally.succeeded, tally.failed, tally.cached, tally.shared) == (15, 3, 2, 1, 1)
+    assert (tally.done, tally.succeeded, tally.failed, tally.cached, tally.shared) == (
+        15,
+        3,
+        2,
+        1,
+        1,
+    )
     assert tally.failures == {"timeout": 1, "unknown": 1}
     assert tally.saved == 14
 
@@ -62,7 +77,12 @@ def test_each_pool_has_its_own_rates() -> None:
         tally(AttemptStarted("m", "a"))
         tally(
             AttemptFinished(
-                "m", "a", Usage(input_tokens=10, cache_read_input_tokens=99, output_tokens=2), 1, None, False
+                "m",
+                "a",
+                Usage(input_tokens=10, cache_read_input_tokens=99, output_tokens=2),
+                1,
+                None,
+                False,
             )
         )
         clock.now += 0.1

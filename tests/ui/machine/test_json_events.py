@@ -41,18 +41,42 @@ class Clock:
 
 def _display() -> tuple[JsonEvents, Clock, Callable[[], list[dict[str, Any]]]]:
     stream, clock = io.StringIO(), Clock()
-    display = JsonEvents(stream, clock, 5.0, limits={"haiku": (1000, None, 400_000)}, own_thread=False)
+    display = JsonEvents(
+        stream, clock, 5.0, limits={"haiku": (1000, None, 400_000)}, own_thread=False
+    )
     display.start()
     return display, clock, lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
 
 def _summary() -> RunSummary:
     zeros = dict.fromkeys(
-        ("succeeded", "failed", "finished_before", "answered_now", "cached_now", "shared_now", "pending", "removed"), 0
+        (
+            "succeeded",
+            "failed",
+            "finished_before",
+            "answered_now",
+            "cached_now",
+            "shared_now",
+            "pending",
+            "removed",
+        ),
+        0,
     )
-    money = dict.fromkeys(("spent_now", "spent", "unknown", "unknown_attempts", "saved", "requests", "retries"), 0)
+    money = dict.fromkeys(
+        ("spent_now", "spent", "unknown", "unknown_attempts", "saved", "requests", "retries"), 0
+    )
     return RunSummary(
-        "r", ExitCode.OK, 0, **zeros, **money, cap=None, usage=Usage(), p50_ms=0, p95_ms=0, wall_s=0.0, output="o"
+        "r",
+        ExitCode.OK,
+        0,
+        **zeros,
+        **money,
+        cap=None,
+        usage=Usage(),
+        p50_ms=0,
+        p95_ms=0,
+        wall_s=0.0,
+        output="o",
     )
 
 
@@ -160,7 +184,12 @@ def test_limits_and_concurrency_have_their_events_and_enter_progress() -> None:
     }
     assert concurrency == {"v": 1, "event": "concurrency", "t": 0.0, "pool": "haiku", "limit": 12}
     pool = progress["pools"]["haiku"]
-    assert (pool["rpm_limit"], pool["itpm_limit"], pool["otpm_limit"], pool["concurrency"]) == (50.0, None, 8000.0, 12)
+    assert (pool["rpm_limit"], pool["itpm_limit"], pool["otpm_limit"], pool["concurrency"]) == (
+        50.0,
+        None,
+        8000.0,
+        12,
+    )
 
 
 def test_progress_is_written_at_most_once_an_interval() -> None:

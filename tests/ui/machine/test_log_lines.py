@@ -1,4 +1,6 @@
-"""A line of the log says what its page promises, with nothing that could steer a terminal."""
+"""A line of the log says what its page promises, with nothing that could steer a
+terminal.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,18 @@ PAGE = (Path(__file__).parents[3] / "docs" / "log.md").read_text()
 STARTED = RunStarted("20261122-1", 10, 2, 0, None, "out.jsonl", False)
 ANSWER = make_reply(request_id="req_1", latency_ms=850, cost=1_234_000_000, attempt_id=7)
 ANSWERED = AttemptFinished(
-    HAIKU, "haiku", ANSWER.usage, ANSWER.cost, None, False, make_call(), ANSWER, 7, 850, None, "req_1"
+    HAIKU,
+    "haiku",
+    ANSWER.usage,
+    ANSWER.cost,
+    None,
+    False,
+    make_call(),
+    ANSWER,
+    7,
+    850,
+    None,
+    "req_1",
 )
 TIMED_OUT = AttemptFinished(HAIKU, "haiku", None, 5, "timeout", True, make_call(), None, 8, 600_000)
 ZEROS = dict.fromkeys(RunSummary.__dataclass_fields__, 0)
@@ -74,7 +87,12 @@ def lines(clock: Clock | None = None, *, prompts: bool = False) -> LogLines:
 
 
 def read(line: bytes | None) -> dict[str, Any]:
-    assert line is not None and line.startswith(HEAD) and line.endswith(b"}\n") and line.count(b"\n") == 1
+    assert (
+        line is not None
+        and line.startswith(HEAD)
+        and line.endswith(b"}\n")
+        and line.count(b"\n") == 1
+    )
     return dict(json.loads(line))
 
 
@@ -119,7 +137,19 @@ def test_an_answer_is_told_with_everything_that_is_known_of_it():
 
 def test_a_failure_is_told_with_its_status_and_what_it_may_cost():
     error = AttemptFinished(
-        HAIKU, "haiku", None, 0, "overloaded_error", False, make_call(), None, 8, 12, 529, "req_2", 7.0
+        HAIKU,
+        "haiku",
+        None,
+        0,
+        "overloaded_error",
+        False,
+        make_call(),
+        None,
+        8,
+        12,
+        529,
+        "req_2",
+        7.0,
     )
     told = read(lines()(error))
     assert (told["status"], told["error"], told["request_id"], told["retry_after"]) == (
@@ -128,14 +158,25 @@ def test_a_failure_is_told_with_its_status_and_what_it_may_cost():
         "req_2",
         7.0,
     )
-    assert (told["usage"], told["stop_reason"], told["cost_usd"], told["unknown"]) == (None, None, "0", False)
+    assert (told["usage"], told["stop_reason"], told["cost_usd"], told["unknown"]) == (
+        None,
+        None,
+        "0",
+        False,
+    )
     unknown = read(lines()(TIMED_OUT))
-    assert (unknown["status"], unknown["unknown"], unknown["cost_usd"]) == (None, True, "0.000000000005")
+    assert (unknown["status"], unknown["unknown"], unknown["cost_usd"]) == (
+        None,
+        True,
+        "0.000000000005",
+    )
 
 
 def test_a_cost_that_nobody_knows_is_null():
     reply = make_reply(cost_known=False)
-    told = read(lines()(AttemptFinished(HAIKU, "haiku", reply.usage, 0, None, False, make_call(), reply)))
+    told = read(
+        lines()(AttemptFinished(HAIKU, "haiku", reply.usage, 0, None, False, make_call(), reply))
+    )
     assert told["cost_usd"] is None
 
 
@@ -151,7 +192,11 @@ def test_every_field_is_explained_and_nothing_else_is(event):
     told = read(lines(prompts=True)(event))
     own = [*told, *(told.get("usage") or ())]
     head = ["v", "time", "run", "event"]
-    assert [name for name in own if f"`{name}`" not in (PAGE if name in head else section(told["event"]))] == []
+    assert [
+        name
+        for name in own
+        if f"`{name}`" not in (PAGE if name in head else section(told["event"]))
+    ] == []
     rows = re.findall(r"^\| (`.*?) \|", section(told["event"]), re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} <= set(own)
 
@@ -206,7 +251,17 @@ def test_lines_are_safe_to_look_at(hostile_text: str) -> None:
     told = lines(prompts=True)
     told(RunStarted(hostile_text, 1, 0, 0, None, hostile_text, False))
     for event in (
-        AttemptFinished(hostile_text, hostile_text, None, 0, hostile_text, False, make_call(), None, request_id="\x1b"),
+        AttemptFinished(
+            hostile_text,
+            hostile_text,
+            None,
+            0,
+            hostile_text,
+            False,
+            make_call(),
+            None,
+            request_id="\x1b",
+        ),
         FellBack(hostile_text, hostile_text, hostile_text, hostile_text),
         Notice(hostile_text),
     ):

@@ -1,4 +1,6 @@
-"""A log is complete at the end of a run, and a disk that does not take it costs one warning and no more."""
+"""A log is complete at the end of a run, and a disk that does not take it costs one
+warning and no more.
+"""
 
 from __future__ import annotations
 
@@ -83,14 +85,17 @@ def test_its_own_thread_writes_without_being_asked(path, warnings):
 
 
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EBADF])
-def test_a_failing_disk_costs_one_warning_and_nothing_is_lost_once_it_works(path, warnings, disk, error):
+def test_a_failing_disk_costs_one_warning_and_nothing_is_lost_once_it_works(
+    path, warnings, disk, error
+):
     log = opened(path, warnings, write=disk)
     disk.error = error
     for number in range(5):
         log(Notice(str(number)))
         log.flush()
     assert warnings == [
-        f"the log cannot be written ({os.strerror(error)}); the run goes on, lines may be missing from it"
+        f"the log cannot be written ({os.strerror(error)}); the run goes on, lines may be "
+        f"missing from it"
     ]
     disk.error = None
     log(Notice("5"))

@@ -58,7 +58,9 @@ ESTIMATE = Estimate(
 )
 
 
-def test_an_estimate_shows_the_routes_the_totals_where_the_numbers_come_from_and_where_the_cap_stands() -> None:
+def test_an_estimate_shows_the_routes_the_totals_where_the_numbers_come_from_and_where_the_cap_stands() -> (
+    None
+):
     assert render_estimate(ESTIMATE) == [
         "2,000 rows, 200 finished before, 30 duplicates (sent once)",
         "model             rule    rows  cached  input  output      low  expected  worst",
@@ -66,14 +68,16 @@ def test_an_estimate_shows_the_routes_the_totals_where_the_numbers_come_from_and
         "claude-opus-5-5   hard     270       0  98.8k   54.3k  $0.9000     $1.20  $4.10",
         "total                    1,770      90  1.33M    400k    $1.02     $1.70  $6.20",
         "About 3 min 20 s, bound by requests per minute of haiku-5.5.",
-        "The cap of $5.00 is $1.20 below the worst case: the run may stop early, and would never pass it.",
+        "The cap of $5.00 is $1.20 below the worst case: the run may stop early, and would never "
+        "pass it.",
         "Nothing was sent but 20 rows to be counted, which is free. Results would go to out.jsonl",
         "",
         "tokens of         rule   input                                           output",
         "claude-haiku-5-5  short  3.00 bytes each, learned from 400"
         "               80 to 12k in 8 of 10 (sum ± 5.0 %), learned from 400 answers",
         "claude-opus-5-5   hard   2.80 bytes each (sum ± 1.2 %), 20 rows counted  a rule of thumb",
-        "Rules of thumb may be off by a factor of two; after a first run its answers count instead.",
+        "Rules of thumb may be off by a factor of two; after a first run its answers count "
+        "instead.",
         "",
         "the other rows on  expected  Batches API",
         "as it is              $1.70      $0.8500",
@@ -87,7 +91,9 @@ def test_the_other_models_are_asked_for_all_rows_unless_some_are_finished() -> N
     lines = render_estimate(replace(ESTIMATE, finished=0))
     assert any(line.startswith("all rows on") for line in lines)
     assert any("Cached answers" in line for line in lines)
-    fresh = replace(ESTIMATE, finished=0, lines=tuple(replace(line, cached=0) for line in ESTIMATE.lines))
+    fresh = replace(
+        ESTIMATE, finished=0, lines=tuple(replace(line, cached=0) for line in ESTIMATE.lines)
+    )
     assert not any("Cached answers" in line for line in render_estimate(fresh))
 
 
@@ -96,7 +102,8 @@ def test_rules_of_thumb_alone_need_no_table() -> None:
     lines = render_estimate(replace(ESTIMATE, lines=(guessed,), elsewhere=()))
     assert lines[-2:] == [
         "",
-        "Rules of thumb may be off by a factor of two; after a first run its answers count instead.",
+        "Rules of thumb may be off by a factor of two; after a first run its answers count "
+        "instead.",
     ]
     assert len(lines) == 8
 
@@ -113,10 +120,19 @@ def test_as_json_every_number_says_where_it_comes_from() -> None:
         "high": 12_000,
     }
     assert short["bytes_per_token"] == 3.0
-    assert hard["input_basis"] == {"method": "counted", "sample": 20, "factor": 1.02, "standard_error": 0.0123}
+    assert hard["input_basis"] == {
+        "method": "counted",
+        "sample": 20,
+        "factor": 1.02,
+        "standard_error": 0.0123,
+    }
     assert hard["output_basis"] == {"method": "rule"}
     assert found["batch_usd"] == "0.85"
-    assert found["elsewhere"][1] == {"model": "claude-haiku-4-5", "expected_usd": "0.57", "batch_usd": "0.29"}
+    assert found["elsewhere"][1] == {
+        "model": "claude-haiku-4-5",
+        "expected_usd": "0.57",
+        "batch_usd": "0.29",
+    }
 
 
 @pytest.mark.parametrize(
@@ -134,20 +150,32 @@ def test_the_cap_is_compared_exactly(cap: int | None, says: str) -> None:
 
 
 def test_an_unknown_price_is_never_shown_as_nothing() -> None:
-    estimate = replace(ESTIMATE, lines=(SHORT, replace(HARD, price_known=False, low=0, expected=0, worst=0)))
+    estimate = replace(
+        ESTIMATE, lines=(SHORT, replace(HARD, price_known=False, low=0, expected=0, worst=0))
+    )
     lines = render_estimate(estimate)
     assert "unknown" in lines[3]
     assert "$2.10 + unknown" in lines[4]
     assert "cannot be kept" in lines[6]
     assert not any(line.startswith("as it is") for line in lines)
     found = estimate_json(estimate)
-    assert (found["worst_usd"], found["routes"][1]["worst_usd"], found["worst_exceeds_cap"]) == (None, None, True)
+    assert (found["worst_usd"], found["routes"][1]["worst_usd"], found["worst_exceeds_cap"]) == (
+        None,
+        None,
+        True,
+    )
 
 
 def test_the_time_is_told_with_what_it_is_spent_on() -> None:
-    assert "About 12 s, waiting for answers only." in render_estimate(replace(ESTIMATE, seconds=12.0, bound_by=None))
+    assert "About 12 s, waiting for answers only." in render_estimate(
+        replace(ESTIMATE, seconds=12.0, bound_by=None)
+    )
     found = estimate_json(ESTIMATE)
-    assert (found["seconds"], found["bound_by"], found["bound_pool"]) == (200.0, "requests per minute", "haiku-5.5")
+    assert (found["seconds"], found["bound_by"], found["bound_pool"]) == (
+        200.0,
+        "requests per minute",
+        "haiku-5.5",
+    )
 
 
 def test_an_estimate_of_nothing_has_no_table() -> None:

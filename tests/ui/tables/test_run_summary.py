@@ -46,7 +46,10 @@ EVERYTHING = RunSummary(
     stop_reason="the cap of $5.00 leaves no room for another request",
     next_command="claudebatch run prompts.jsonl --budget 10",
     failures={"invalid_request_error": 2, "timeout": 1},
-    bound_by=(Bound("sonnet-5.5", "output tokens per minute", 180.0), Bound("haiku-5.5", "rate limited", 20.0)),
+    bound_by=(
+        Bound("sonnet-5.5", "output tokens per minute", 180.0),
+        Bound("haiku-5.5", "rate limited", 20.0),
+    ),
     simulated=True,
 )
 SIMPLE = replace(
@@ -112,8 +115,14 @@ def test_a_simple_run_is_told_simply() -> None:
     ("change", "says"),
     [
         ({"expected_now": 12_345_000_000}, "spent     $0.0123, as in the estimate of $0.0123"),
-        ({"expected_now": 10_000_000_000}, "spent     $0.0123, 23 % more than the estimate of $0.0100"),
-        ({"expected_now": 24_690_000_000}, "spent     $0.0123, 50 % less than the estimate of $0.0247"),
+        (
+            {"expected_now": 10_000_000_000},
+            "spent     $0.0123, 23 % more than the estimate of $0.0100",
+        ),
+        (
+            {"expected_now": 24_690_000_000},
+            "spent     $0.0123, 50 % less than the estimate of $0.0247",
+        ),
         (
             {"expected_now": 10_000_000_000, "spent": PICO_PER_USD},
             "spent     $1.00 ($0.0123 in this session, 23 % more than the estimate of $0.0100)",
@@ -125,25 +134,42 @@ def test_a_simple_run_is_told_simply() -> None:
         ),
     ],
 )
-def test_the_estimate_stands_beside_what_the_same_answers_cost(change: dict[str, Any], says: str) -> None:
+def test_the_estimate_stands_beside_what_the_same_answers_cost(
+    change: dict[str, Any], says: str
+) -> None:
     assert says in render_summary(replace(SIMPLE, **change))
 
 
 def test_spend_without_a_known_price_is_a_lower_bound() -> None:
-    [line] = [line for line in render_summary(replace(SIMPLE, cost_known=False)) if line.startswith("spent")]
+    [line] = [
+        line
+        for line in render_summary(replace(SIMPLE, cost_known=False))
+        if line.startswith("spent")
+    ]
     assert line == "spent     at least $0.0123; a model without a known price answered"
 
 
 @pytest.mark.parametrize(
     ("seconds", "wall_s", "reason", "line"),
     [
-        (6.0, 60.0, "rate limited", "pace      bound by 429s of sonnet-5.5 for 6 s (10 % of the time)"),
-        (6.0, 6.0, "circuit open", "pace      bound by the open breaker of sonnet-5.5 for 6 s (100 % of the time)"),
+        (
+            6.0,
+            60.0,
+            "rate limited",
+            "pace      bound by 429s of sonnet-5.5 for 6 s (10 % of the time)",
+        ),
+        (
+            6.0,
+            6.0,
+            "circuit open",
+            "pace      bound by the open breaker of sonnet-5.5 for 6 s (100 % of the time)",
+        ),
         (
             6.0,
             6.0,
             "money",
-            "pace      bound by money set aside for requests in flight of sonnet-5.5 for 6 s (100 % of the time)",
+            "pace      bound by money set aside for requests in flight of sonnet-5.5 for 6 s "
+            "(100 % of the time)",
         ),
         (4.9, 5.0, "rate limited", None),
         (6.0, 61.0, "rate limited", None),
@@ -151,14 +177,20 @@ def test_spend_without_a_known_price_is_a_lower_bound() -> None:
 )
 def test_a_limit_is_named_only_if_it_bound_the_run_for_long(seconds, wall_s, reason, line) -> None:
     summary = replace(SIMPLE, wall_s=wall_s, bound_by=(Bound("sonnet-5.5", reason, seconds),))
-    assert [found for found in render_summary(summary) if found.startswith("pace")] == ([line] if line else [])
+    assert [found for found in render_summary(summary) if found.startswith("pace")] == (
+        [line] if line else []
+    )
 
 
 def test_many_kinds_of_failures_stay_on_one_line() -> None:
     kinds = {f"kind-{number}": number + 1 for number in range(40)}
     lines = render_summary(replace(EVERYTHING, failures=kinds))
     assert len(lines) == 12
-    assert lines[9] == "failures  40 kind-39 · 39 kind-38 · 38 kind-37 · 37 kind-36 · 36 kind-35 · 630 of other types"
+    assert (
+        lines[9]
+        == "failures  40 kind-39 · 39 kind-38 · 38 kind-37 · 37 kind-36 · 36 kind-35 · 630 of "
+        "other types"
+    )
 
 
 @given(
@@ -191,7 +223,9 @@ def test_quiet_says_it_in_one_line() -> None:
 def test_the_json_has_every_field_and_exact_dollars(summary: RunSummary) -> None:
     found = json.loads(json_line(summary_json(summary)))
     money = {"spent", "spent_now", "expected_now", "unknown", "cap", "saved", "overshoot"}
-    assert set(found) == {f"{f.name}_usd" if f.name in money else f.name for f in fields(RunSummary)}
+    assert set(found) == {
+        f"{f.name}_usd" if f.name in money else f.name for f in fields(RunSummary)
+    }
     assert Decimal(found["spent_usd"]) * PICO_PER_USD == summary.spent
     assert found["exit_code"] == int(summary.exit_code)
     assert found["usage"]["input_tokens"] == summary.usage.input_tokens

@@ -12,7 +12,18 @@ from claudebatch.ui.tables.spend_tables import render_spend
 
 CENT = PICO_PER_USD // 100
 SPEND = [
-    SpendLine("20261120-1", 1200, 1180, 2_000_000, 1000, 50_000, 300_000, 12_345 * CENT // 10, 0, "2026-11-20 a.jsonl"),
+    SpendLine(
+        "20261120-1",
+        1200,
+        1180,
+        2_000_000,
+        1000,
+        50_000,
+        300_000,
+        12_345 * CENT // 10,
+        0,
+        "2026-11-20 a.jsonl",
+    ),
     SpendLine("20261122-1", 5, 4, 900, 0, 0, 80, CENT // 3, CENT, "2026-11-22 b.jsonl"),
 ]
 
@@ -20,25 +31,43 @@ SPEND = [
 def test_spend_is_a_line_each_and_a_total() -> None:
     assert render_spend(SPEND, "run")[:4] == [
         "run         requests  answers  input  cache write  cache read  output    spent  unknown",
-        "20261120-1     1,200    1,180     2M        1,000         50k    300k   $12.35        -  2026-11-20 a.jsonl",
-        "20261122-1         5        4    900            0           0      80  $0.0033  $0.0100  2026-11-22 b.jsonl",
+        "20261120-1     1,200    1,180     2M        1,000         50k    300k   $12.35        - "
+        " 2026-11-20 a.jsonl",
+        "20261122-1         5        4    900            0           0      80  $0.0033  $0.0100 "
+        " 2026-11-22 b.jsonl",
         "total          1,205    1,184     2M        1,000         50k    300k   $12.35  $0.0100",
     ]
 
 
 def test_what_is_unknown_held_saved_or_without_a_price_is_said_in_words() -> None:
-    line = SpendLine("r", spent=CENT, unknown=CENT, unknown_attempts=2, held=3 * CENT, unpriced=1, cached=2, shared=1)
-    found = "\n".join(render_spend([replace(line, saved_cache=CENT, saved_routing=5 * CENT)], "run"))
+    line = SpendLine(
+        "r",
+        spent=CENT,
+        unknown=CENT,
+        unknown_attempts=2,
+        held=3 * CENT,
+        unpriced=1,
+        cached=2,
+        shared=1,
+    )
+    found = "\n".join(
+        render_spend([replace(line, saved_cache=CENT, saved_routing=5 * CENT)], "run")
+    )
     assert "$0.0100+" in found.splitlines()[1], "what has no price is missing in the sum"
     assert "2 requests without an outcome may have cost up to $0.0100" in found
-    assert "$0.0300 is set aside" in found and "1 answer came from models without a known price" in found
+    assert (
+        "$0.0300 is set aside" in found
+        and "1 answer came from models without a known price" in found
+    )
     assert "$0.0100 (3 rows without a request)" in found and "routing: $0.0500" in found
 
 
 def test_one_line_needs_no_total_and_none_needs_no_table() -> None:
     assert len(render_spend(SPEND[:1], "day")) == 2
     assert render_spend([], "day") == ["Nothing is in the spend ledger yet."]
-    assert render_spend([], "day", since=date(2026, 11, 1)) == ["Nothing was spent since 2026-11-01."]
+    assert render_spend([], "day", since=date(2026, 11, 1)) == [
+        "Nothing was spent since 2026-11-01."
+    ]
 
 
 def test_spend_as_json_is_exact() -> None:

@@ -1,7 +1,9 @@
-"""How the API counts output: while it is produced, as its documentation has it, or all at once when an answer is ready.
+"""How the API counts output: while it is produced, as its documentation has it, or all
+at once when an answer is ready.
 
-The documentation is believed until headers or a refusal contradict it. Where the bucket holds little, the two ways of
-counting leave different amounts in it at nearly any moment; whoever counts both ways uses three quarters of it.
+The documentation is believed until headers or a refusal contradict it. Where the bucket
+holds little, the two ways of counting leave different amounts in it at nearly any
+moment; whoever counts both ways uses three quarters of it.
 """
 
 from __future__ import annotations
@@ -13,11 +15,14 @@ _REFUTED = -1.9
 _MOST = 4.0
 """A header that only one way of counting explains counts for at most 1."""
 _KEPT = 0.95
-"""So much of it is left after the next one: pictures that are a little too low for long add up to nothing."""
+"""So much of it is left after the next one: pictures that are a little too low for long
+add up to nothing.
+"""
 _TOLERANCE_SHARE = 0.1
 _PLAIN_SHARE = 0.25
-"""Of what the bucket holds: a picture that is wrong by no more than the first explains the header, and one that is
-wrong by the second more than that does not at all."""
+"""Of what the bucket holds: a picture that is wrong by no more than the first explains
+the header, and one that is wrong by the second more than that does not at all.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +33,9 @@ class CompetingLevels:
     behind: float
 
     def off(self, remaining: float, *, step: float, holds: float) -> float:
-        """Whether a header of *remaining*, rounded to *step*, contradicts it: from 0 to 1."""
+        """Whether a header of *remaining*, rounded to *step*, contradicts it: from 0 to
+        1.
+        """
         above = self.level - (remaining + step / 2)
         below = (remaining - step / 2) - (self.level + self.behind) if remaining > 0 else 0.0
         return min(1.0, max(0.0, max(above, below) / holds - _TOLERANCE_SHARE) / _PLAIN_SHARE)
@@ -38,7 +45,8 @@ class OutputAccounting:
     """Weighs what headers say against both pictures."""
 
     def __init__(self) -> None:
-        # Mutable, changed by the methods below only: above 0 for while it is produced, below for at its end.
+        # Mutable, changed by the methods below only: above 0 for while it is produced,
+        # below for at its end.
         self._score = 0.0
 
     @property
@@ -52,14 +60,24 @@ class OutputAccounting:
         return self._score <= _REFUTED
 
     def weigh(
-        self, remaining: float, *, produced: CompetingLevels, arrived: CompetingLevels, step: float, holds: float
+        self,
+        remaining: float,
+        *,
+        produced: CompetingLevels,
+        arrived: CompetingLevels,
+        step: float,
+        holds: float,
     ) -> None:
         """A header says that *remaining* are left of a bucket that holds so much."""
-        apart = arrived.off(remaining, step=step, holds=holds) - produced.off(remaining, step=step, holds=holds)
+        apart = arrived.off(remaining, step=step, holds=holds) - produced.off(
+            remaining, step=step, holds=holds
+        )
         self._score = max(-_MOST, min(_MOST, _KEPT * self._score + apart))
 
     def explains(self, *, produced: float, arrived: float) -> bool:
-        """A request met a 429, with so much left by either way of counting: whether that is a matter of counting."""
+        """A request met a 429, with so much left by either way of counting: whether
+        that is a matter of counting.
+        """
         if self.at_end or not arrived < 1 <= produced:
             return False
         self._score = -_MOST

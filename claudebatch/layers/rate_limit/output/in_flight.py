@@ -1,7 +1,9 @@
-"""Answers on their way: how much output they will hold, how long they take, and how much of it is produced by now.
+"""Answers on their way: how much output they will hold, how long they take, and how
+much of it is produced by now.
 
-What is on its way is what is produced a second times the seconds that it takes (J. Little, 1961). So what is on its
-way, divided by the mean latency, tells how fast output is being produced now, long before any of these answers comes.
+What is on its way is what is produced a second times the seconds that it takes (J.
+Little, 1961). So what is on its way, divided by the mean latency, tells how fast output
+is being produced now, long before any of these answers comes.
 """
 
 from __future__ import annotations
@@ -12,10 +14,14 @@ from math import inf, sqrt
 from claudebatch.layers.rate_limit.output.speeds import SHORTEST_S, OutputSpeeds
 
 _FORGOTTEN = 3.0
-"""After so many mean latencies an answer produces no more: its connection hangs, or it is among the slowest few."""
+"""After so many mean latencies an answer produces no more: its connection hangs, or it
+is among the slowest few.
+"""
 _SIGMAS = 3.0
 _BIAS = 0.1
-"""What was produced unseen is off by chance, and all of it by this share of what one answer is off."""
+"""What was produced unseen is off by chance, and all of it by this share of what one
+answer is off.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -31,11 +37,14 @@ class InFlightAnswer:
 
 
 class InFlightOutput:
-    """Each answer is taken to be produced evenly over the mean latency of the last ones, each weighted by what was
-    expected of it: where all are produced at one speed, that comes to their speed, however long they are."""
+    """Each answer is taken to be produced evenly over the mean latency of the last
+    ones, each weighted by what was expected of it: where all are produced at one speed,
+    that comes to their speed, however long they are.
+    """
 
     def __init__(self, now: float) -> None:
-        # Mutable, changed by the methods below only. A turn is one mean latency; until that is known, a second.
+        # Mutable, changed by the methods below only. A turn is one mean latency; until
+        # that is known, a second.
         self.tokens = 0.0
         """Output on its way, what is produced already and not yet received included."""
         self._turns = 0.0
@@ -48,7 +57,9 @@ class InFlightOutput:
 
     @property
     def latency_s(self) -> float | None:
-        """Seconds that a token's answer takes on average; None until the first answer, or a guess."""
+        """Seconds that a token's answer takes on average; None until the first answer,
+        or a guess.
+        """
         latency_s = self._speeds.latency_s
         return self._guessed_s if latency_s is None else latency_s
 
@@ -66,13 +77,19 @@ class InFlightOutput:
 
     @property
     def produced(self) -> float:
-        """Tokens that those on their way are taken to have by now; call `produce` first."""
-        return max(0.0, self.tokens * self._turns - self._began) if self.latency_s is not None else 0.0
+        """Tokens that those on their way are taken to have by now; call `produce`
+        first.
+        """
+        return (
+            max(0.0, self.tokens * self._turns - self._began) if self.latency_s is not None else 0.0
+        )
 
     @property
     def doubt(self) -> float:
-        """Tokens by which that may be too low: each answer by chance, as far as the speeds of the last ones differ,
-        three standard deviations of the sum; and all of them by a tenth of that."""
+        """Tokens by which that may be too low: each answer by chance, as far as the
+        speeds of the last ones differ, three standard deviations of the sum; and all of
+        them by a tenth of that.
+        """
         if not self._underway:
             return 0.0
         return self.produced * self._speeds.spread * (_SIGMAS / sqrt(len(self._underway)) + _BIAS)
@@ -95,14 +112,20 @@ class InFlightOutput:
             self._rescale(self._guessed_s)
 
     def produce(self, now: float) -> float:
-        """Time passes: the tokens that were produced since the last call; 0 until anything is known."""
+        """Time passes: the tokens that were produced since the last call; 0 until
+        anything is known.
+        """
         turns = max(0.0, now - self._at) / (self.latency_s or 1.0)
         self._turns += turns
         self._at = max(self._at, now)
         if self.latency_s is None:
             return 0.0
         produced = self.tokens * turns
-        while self._underway and (late := self._turns - _FORGOTTEN - (oldest := next(iter(self._underway))).began) >= 0:
+        while (
+            self._underway
+            and (late := self._turns - _FORGOTTEN - (oldest := next(iter(self._underway))).began)
+            >= 0
+        ):
             produced -= oldest.tokens * late
             self._forget(oldest, _FORGOTTEN)
             oldest.forgotten = True
@@ -117,7 +140,9 @@ class InFlightOutput:
         return answer
 
     def end(self, answer: InFlightAnswer) -> float | None:
-        """It comes no more, or has come: how much of it was taken to be produced; None if nothing was known of that."""
+        """It comes no more, or has come: how much of it was taken to be produced; None
+        if nothing was known of that.
+        """
         if answer.produced is None:
             self._forget(answer, self._turns - answer.began)
         return answer.produced if self.latency_s is not None else None

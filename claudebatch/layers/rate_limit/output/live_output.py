@@ -1,8 +1,11 @@
-"""The API's bucket if output counts while it is produced, as its documentation has it ("in real time").
+"""The API's bucket if output counts while it is produced, as its documentation has it
+("in real time").
 
-An answer that nobody watches is taken to be produced evenly over the mean latency (`InFlightOutput`). One that is watched is
-followed by what it shows (`StreamedOutput`): then this picture is wrong by little, and how fast all answers go on together tells
-what will be left in a while. With as much sight even a bucket of one second, two or three answers, is used in full.
+An answer that nobody watches is taken to be produced evenly over the mean latency
+(`InFlightOutput`). One that is watched is followed by what it shows (`StreamedOutput`):
+then this picture is wrong by little, and how fast all answers go on together tells what
+will be left in a while. With as much sight even a bucket of one second, two or three
+answers, is used in full.
 """
 
 from __future__ import annotations
@@ -24,23 +27,32 @@ _BEHIND_S = 0.25
 """What headers raise it to stays so far below what they say."""
 _SMALL_S = 2.0
 _UNSEEN_SHARE = 0.15
-"""Of what the bucket holds: no more may have been produced unseen, to hold headers against this picture."""
+"""Of what the bucket holds: no more may have been produced unseen, to hold headers
+against this picture.
+"""
 _LEFT_SHARE = 0.5
 _LEFT_S = 0.5
 _LEFT_PER_S = 0.7
 _LEFT_MOST_S = 2.5
 _AHEAD_S = 1.0
 _AHEAD_MOST_S = 5.0
-"""In sight of the answers, a request leaves if so much of the bucket, or so many seconds of it, the more the longer
-answers take, will be left in as long as answers take: as the bucket lasts, but for these bounds, where that is longer.
+"""In sight of the answers, a request leaves if so much of the bucket, or so many
+seconds of it, the more the longer answers take, will be left in as long as answers
+take: as the bucket lasts, but for these bounds, where that is longer.
 """
 _LOW_SHARE = 0.15
-"""And so much of that bucket, or of those seconds, must be left now, besides what may be wrong."""
+"""And so much of that bucket, or of those seconds, must be left now, besides what may
+be wrong.
+"""
 _FIRST_UNSEEN = 2
-"""Until the first answer is over, no more than these are on their way unseen, or as many as are seen: a doubling."""
+"""Until the first answer is over, no more than these are on their way unseen, or as
+many as are seen: a doubling.
+"""
 _LOOK_AGAIN_S = 0.25
 _RUSH = 20.0
-"""Where less is produced than may be, requests leave so many times as fast as in the long run, and no faster."""
+"""Where less is produced than may be, requests leave so many times as fast as in the
+long run, and no faster.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -50,12 +62,16 @@ class AnswerView:
     growing: StreamedAnswer | None = None
     hides: bool = False
     marks: list[tuple[float, BucketSnapshot]] = field(default_factory=list)
-    """Where the picture stood when the answer was seen, each time when it was out twice as long as the time before."""
+    """Where the picture stood when the answer was seen, each time when it was out twice
+    as long as the time before.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class LiveAnswer:
-    """One answer that is being produced, and where the picture stood when its request left."""
+    """One answer that is being produced, and where the picture stood when its request
+    left.
+    """
 
     answer: InFlightAnswer
     mark: BucketSnapshot
@@ -76,7 +92,9 @@ def smallest(
     reserve_s: float = RESERVE_S,
     blind_margin: float = BLIND_MARGIN,
 ) -> BucketMirror:
-    """A picture of the smallest bucket that the API may have for output, full at first; arguments as of `BucketMirror`."""
+    """A picture of the smallest bucket that the API may have for output, full at first;
+    arguments as of `BucketMirror`.
+    """
     return BucketMirror(
         per_minute,
         now=now,
@@ -92,14 +110,19 @@ def smallest(
 
 
 class LiveOutput:
-    """*per_minute* output tokens a minute. Levels are in tokens, moments and waits in seconds of one clock."""
+    """*per_minute* output tokens a minute. Levels are in tokens, moments and waits in
+    seconds of one clock.
+    """
 
     def __init__(self, per_minute: float, *, now: float, share: float) -> None:
-        self.bucket = smallest(per_minute, now=now, share=share, reserve_s=_BEHIND_S, blind_margin=0.0)
+        self.bucket = smallest(
+            per_minute, now=now, share=share, reserve_s=_BEHIND_S, blind_margin=0.0
+        )
         """Full at first, as the API's is, and as small as that may be."""
         self._flight = InFlightOutput(now)
         self._sight = StreamedOutput(now)
-        # Mutable, changed by the methods below only: when the next request may leave, and the last header that told.
+        # Mutable, changed by the methods below only: when the next request may leave,
+        # and the last header that told.
         self._free_at = now
         self._told_at = -inf
 
@@ -124,15 +147,20 @@ class LiveOutput:
         return CompetingLevels(self.bucket.mark(now).level, self.bucket.behind)
 
     def unseen_wait_for(self, margin: float, now: float) -> float:
-        """Seconds until *margin* is left, with which a request may leave even if nothing is seen."""
+        """Seconds until *margin* is left, with which a request may leave even if
+        nothing is seen.
+        """
         self.produce(now)
         if not self._flight.tokens and not self._sight.answers:
             return 0.0
-        return min(self.bucket.wait_for(margin, now), self._flight.forgets_in_s, self._sight.stops_in_s)
+        return min(
+            self.bucket.wait_for(margin, now), self._flight.forgets_in_s, self._sight.stops_in_s
+        )
 
     def seen_wait(self, now: float, *, calm: bool) -> float:
-        """Seconds until one more may leave in sight of what is produced, or until to look again. *calm*: and spend
-        nothing of what is saved up."""
+        """Seconds until one more may leave in sight of what is produced, or until to
+        look again. *calm*: and spend nothing of what is saved up.
+        """
         self.produce(now)
         level, gains_per_s = self.bucket.mark(now).level, self.bucket.gains_per_s
         holds_s = self.bucket.surely / self._per_s
@@ -147,14 +175,18 @@ class LiveOutput:
             return max(0.0, self._free_at - now)
         if gains_per_s <= 0:
             return _LOOK_AGAIN_S
-        return min(_LOOK_AGAIN_S, max((low - level) / gains_per_s, (left - level) / gains_per_s - ahead_s))
+        return min(
+            _LOOK_AGAIN_S, max((low - level) / gains_per_s, (left - level) / gains_per_s - ahead_s)
+        )
 
     def depart(self, tokens: float, now: float, *, watched: bool) -> LiveAnswer:
         """A request leaves whose answer is expected to have *tokens*."""
         self.produce(now)
         self._free_at = now + tokens / (self._per_s * _RUSH)
         production = LiveAnswer(
-            self._flight.depart(tokens, now), self.bucket.mark(now), AnswerView() if watched else None
+            self._flight.depart(tokens, now),
+            self.bucket.mark(now),
+            AnswerView() if watched else None,
         )
         self.produce(now)
         return production
@@ -188,7 +220,11 @@ class LiveOutput:
         """An answer had *tokens*; *answered*: and took as long as answers take."""
         self.produce(now)
         growing = production.growing
-        thought = self._sight.end(growing, now) if growing is not None else self._flight.end(production.answer)
+        thought = (
+            self._sight.end(growing, now)
+            if growing is not None
+            else self._flight.end(production.answer)
+        )
         if answered:
             self._flight.learn(production.answer, tokens, now)
             if growing is not None and thought is not None:
@@ -198,13 +234,16 @@ class LiveOutput:
         self._go_on()
 
     def observe(self, production: LiveAnswer, remaining: float, now: float) -> float:
-        """An answer says that *remaining* were left; returns by how much that moved the picture."""
+        """An answer says that *remaining* were left; returns by how much that moved the
+        picture.
+        """
         self.produce(now)
         moved = self.bucket.observe(production.mark, remaining, now)
         if self.bucket.known and self.bucket.surely > STEP:
             self._told_at = now
         if self.small:
-            # A few answers empty it: the last header is believed, and one that is older only makes us more careful.
+            # A few answers empty it: the last header is believed, and one that is older
+            # only makes us more careful.
             self.bucket.shift(min(0.0, remaining + STEP / 2 - self.bucket.mark(now).level))
         return moved
 
@@ -224,8 +263,9 @@ class LiveOutput:
     def _correct(self, production: LiveAnswer, units: float, now: float) -> None:
         """An answer was thought to have *units* more than it has.
 
-        If it was seen, or was so late that it was forgotten, what a header has put right since it left is not put right
-        again; and where no header has, what would have run over is lost. The others are off by chance, both ways.
+        If it was seen, or was so late that it was forgotten, what a header has put
+        right since it left is not put right again; and where no header has, what would
+        have run over is lost. The others are off by chance, both ways.
         """
         left_at = production.answer.at
         far = production.growing is not None or production.answer.forgotten
@@ -237,9 +277,14 @@ class LiveOutput:
         self.bucket.give_back(units, now)
 
     def _lost(self, production: LiveAnswer, units: float, now: float) -> float:
-        """What would have run over if *units* less had been taken, evenly, since it left."""
+        """What would have run over if *units* less had been taken, evenly, since it
+        left.
+        """
         left_at, surely = production.answer.at, self.bucket.surely
-        stood = [(left_at, production.mark), *(production.view.marks if production.view is not None else ())]
+        stood = [
+            (left_at, production.mark),
+            *(production.view.marks if production.view is not None else ()),
+        ]
         ends = [*(at for at, _ in stood[1:]), now]
         over: list[float] = [
             self.bucket.peak_since(mark) + units * (end - left_at) / (now - left_at) - surely

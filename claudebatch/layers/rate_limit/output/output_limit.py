@@ -1,12 +1,13 @@
-"""The limit of output tokens, which count while they are produced: long after their request was admitted.
+"""The limit of output tokens, which count while they are produced: long after their
+request was admitted.
 
-Three pictures of the API's bucket:
-*booked*: each answer counts whole when its request leaves. It sets the pace, the same for any latency.
-*produced*: each answer counts while it is produced, as the API says that it does.
-*arrived*: each answer counts when it comes, for an API that counts it then, all at once.
-A request leaves when all of them let it; the last two only look whether the API's bucket can be empty now, and where it
-holds little, a few answers are enough for that. So while this limit binds, answers are watched as they come: whoever
-sees what is being produced needs no other picture.
+Three pictures of the API's bucket: *booked*: each answer counts whole when its request
+leaves. It sets the pace, the same for any latency. *produced*: each answer counts while
+it is produced, as the API says that it does. *arrived*: each answer counts when it
+comes, for an API that counts it then, all at once. A request leaves when all of them
+let it; the last two only look whether the API's bucket can be empty now, and where it
+holds little, a few answers are enough for that. So while this limit binds, answers are
+watched as they come: whoever sees what is being produced needs no other picture.
 """
 
 from __future__ import annotations
@@ -20,35 +21,44 @@ from claudebatch.layers.rate_limit.output.live_output import STEP, LiveAnswer, L
 from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
 
 _ROOM_S = 5.0
-"""So much may be made up for after answers that came together kept the API's bucket below zero; of answers that take
-longer than a second, the less the longer they take."""
+"""So much may be made up for after answers that came together kept the API's bucket
+below zero; of answers that take longer than a second, the less the longer they take.
+"""
 _DOUBT_S = 0.8
 _DOUBT_PER_S = 0.08
 _DOUBT_MOST_S = 3.0
 _ROUNDING_MOST_S = 1.0
-"""Seconds of allowance by which the pictures may be wrong: the longer answers take, the later a mistake about them
-shows, and headers are rounded. So much is kept behind the API's bucket, and so much must be left by the picture in
-which what is produced is a guess."""
+"""Seconds of allowance by which the pictures may be wrong: the longer answers take, the
+later a mistake about them shows, and headers are rounded. So much is kept behind the
+API's bucket, and so much must be left by the picture in which what is produced is a
+guess.
+"""
 _MARGIN_SHARE = 0.25
 _MARGIN_LUMPS = 1.1
 _MARGIN_MOST_SHARE = 0.7
-"""But never more than this share of what the bucket holds must be left; of a small one, and so many answers more."""
+"""But never more than this share of what the bucket holds must be left; of a small one,
+and so many answers more.
+"""
 _SLACK = 0.02
 _SLACK_MOST = 0.15
 _SLACK_LUMPS = 0.4
 _SLACK_FROM_S = 0.2
-"""A small bucket cannot make up for such mistakes, nor one that no header has shown: there we stay
-below the rate, by `_SLACK` times the square of the seconds that answers take. One long answer that is produced fast
-empties such a bucket: so at least by `_SLACK_LUMPS` times its share of what is held, times the seconds that answers
-take beyond `_SLACK_FROM_S`. `_SLACK_MOST` is the most."""
+"""A small bucket cannot make up for such mistakes, nor one that no header has shown:
+there we stay below the rate, by `_SLACK` times the square of the seconds that answers
+take. One long answer that is produced fast empties such a bucket: so at least by
+`_SLACK_LUMPS` times its share of what is held, times the seconds that answers take
+beyond `_SLACK_FROM_S`. `_SLACK_MOST` is the most.
+"""
 _SPACED_FROM_S = 2.0
-"""Where answers take longer, requests leave one by one at the rate and never to catch up, because what leaves together
-comes together, and too late to learn from it."""
+"""Where answers take longer, requests leave one by one at the rate and never to catch
+up, because what leaves together comes together, and too late to learn from it.
+"""
 
 _BINDS_AFTER = 2
 _BINDS_S = 60.0
-"""So long after so many requests in a row waited for this limit, answers are watched. One always does: nothing is
-booked ahead at the start."""
+"""So long after so many requests in a row waited for this limit, answers are watched.
+One always does: nothing is booked ahead at the start.
+"""
 _FEW_S = 2.0
 _QUICK_S = 0.125
 """Of answers that take less, nothing needs to be seen."""
@@ -81,8 +91,9 @@ class OutputLimit:
         self._produced = LiveOutput(per_minute, now=now, share=share)
         self._arrived = smallest(per_minute, now=now, share=share)
         self._counting = OutputAccounting()
-        # Mutable: what is booked and has not come, however long ago; whether headers come at all; whether the next
-        # request has waited for this limit, how many did before it in a row, and when it was last enough of them.
+        # Mutable: what is booked and has not come, however long ago; whether headers
+        # come at all; whether the next request has waited for this limit, how many did
+        # before it in a row, and when it was last enough of them.
         self._out = 0.0
         self._told = False
         self._waited = False
@@ -97,7 +108,11 @@ class OutputLimit:
     def wait_for(self, tokens: float, now: float) -> float:
         """Seconds until a request may leave whose answer is expected to have *tokens*."""
         arrived = self._arrived.wait_for(1.0, now)
-        produced = 0.0 if self._counting.at_end else self._produced.unseen_wait_for(self._margin(tokens), now)
+        produced = (
+            0.0
+            if self._counting.at_end
+            else self._produced.unseen_wait_for(self._margin(tokens), now)
+        )
         unseen = max(self._booked.wait_for(tokens, now), arrived, produced)
         if unseen <= 0 or not self._watching(now) or self._produced.latency_s is None:
             return unseen
@@ -159,7 +174,9 @@ class OutputLimit:
         if taken < 0:
             self._booked.shift(taken)
         else:
-            self._booked.observe(booking.booked, remaining, now, ahead=(booking.ahead, self._ahead()))
+            self._booked.observe(
+                booking.booked, remaining, now, ahead=(booking.ahead, self._ahead())
+            )
 
     def calm(self, now: float) -> None:
         """Spend nothing of what is saved up for a while."""
@@ -194,7 +211,9 @@ class OutputLimit:
         )
 
     def _lump(self, tokens: float) -> float:
-        """The share of an answer of *tokens* in what a small bucket holds; 0 where none was told to be small."""
+        """The share of an answer of *tokens* in what a small bucket holds; 0 where none
+        was told to be small.
+        """
         small = self._told and self._produced.small
         return tokens / self._produced.bucket.surely if small else 0.0
 
@@ -218,8 +237,12 @@ class OutputLimit:
     def _doubt_s(self) -> float:
         """Seconds of allowance by which the pictures may be wrong."""
         rounding_s = min(_ROUNDING_MOST_S, STEP / 2 / (self.per_minute / 60))
-        return min(_DOUBT_MOST_S, _DOUBT_S + rounding_s + _DOUBT_PER_S * (self._produced.latency_s or 0.0))
+        return min(
+            _DOUBT_MOST_S, _DOUBT_S + rounding_s + _DOUBT_PER_S * (self._produced.latency_s or 0.0)
+        )
 
     def _ahead(self) -> float:
-        """What is on its way beyond what is refilled while it comes: the API has not counted it yet, and will."""
+        """What is on its way beyond what is refilled while it comes: the API has not
+        counted it yet, and will.
+        """
         return max(0.0, self._out - self.per_minute / 60 * (self._produced.latency_s or 0.0))

@@ -1,7 +1,9 @@
-"""How long the last answers took, and how even the speed is at which they were produced.
+"""How long the last answers took, and how even the speed is at which they were
+produced.
 
-Where a model writes about as many tokens in any second of any answer, what is on its way tells next to exactly what is
-being produced, seen or not. Where speeds differ as lengths do, it tells little. Answers say which of it is true.
+Where a model writes about as many tokens in any second of any answer, what is on its
+way tells next to exactly what is being produced, seen or not. Where speeds differ as
+lengths do, it tells little. Answers say which of it is true.
 """
 
 from __future__ import annotations
@@ -20,19 +22,24 @@ class OutputSpeeds:
     """Of the last `_MEMORY` answers."""
 
     def __init__(self) -> None:
-        # Mutable, changed by `add` only: of each answer what was expected, tokens and seconds, and the sums of
-        # expected tokens, of these times seconds, of tokens, of seconds, and of squared tokens over seconds.
+        # Mutable, changed by `add` only: of each answer what was expected, tokens and
+        # seconds, and the sums of expected tokens, of these times seconds, of tokens,
+        # of seconds, and of squared tokens over seconds.
         self._last: deque[tuple[float, float, float]] = deque()
         self._expected = self._expected_s = self._tokens = self._seconds = self._squares = 0.0
 
     @property
     def latency_s(self) -> float | None:
-        """Seconds that an expected token's answer takes on average; None until one came."""
+        """Seconds that an expected token's answer takes on average; None until one
+        came.
+        """
         return max(SHORTEST_S, self._expected_s / self._expected) if self._last else None
 
     @property
     def spread(self) -> float:
-        """Standard deviation of an answer's tokens a second, over their mean, each second counted once; 1 at most."""
+        """Standard deviation of an answer's tokens a second, over their mean, each
+        second counted once; 1 at most.
+        """
         answers = len(self._last)
         if not self._tokens:
             return 1.0

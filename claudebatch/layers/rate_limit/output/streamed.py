@@ -1,4 +1,6 @@
-"""Answers that are seen while they come: what each has by now, and how fast all of them go on together."""
+"""Answers that are seen while they come: what each has by now, and how fast all of them
+go on together.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +10,15 @@ from math import inf, sqrt
 _STALE_S = 2.0
 """Who has shown nothing more for so long is taken to stand still."""
 _FIRST_SPREAD = 0.1
-"""Tokens are told by the length of texts until an answer is over; so far that is off at first, until answers tell."""
+"""Tokens are told by the length of texts until an answer is over; so far that is off at
+first, until answers tell.
+"""
 _SPREAD_MEMORY = 100
 _SIGMAS = 3.0
 _PROVEN = 9
-"""So many answers tell what a text comes to: as many as it takes until the first guess of it has no weight."""
+"""So many answers tell what a text comes to: as many as it takes until the first guess
+of it has no weight.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -35,14 +41,18 @@ class StreamedAnswer:
 
 
 class StreamedOutput:
-    """Each answer goes on as fast as it has come so far, until it shows more, stands still or ends."""
+    """Each answer goes on as fast as it has come so far, until it shows more, stands
+    still or ends.
+    """
 
     def __init__(self, now: float) -> None:
-        # Mutable, changed by the methods below only: who is in sight, how many there are, those that run in the order
-        # in which they were last heard of, and what they produce a second together.
+        # Mutable, changed by the methods below only: who is in sight, how many there
+        # are, those that run in the order in which they were last heard of, and what
+        # they produce a second together.
         self.per_s = 0.0
         self.answers = 0
-        # What they had when they were last heard of, added up, and added up in squares; how far it is off, in squares.
+        # What they had when they were last heard of, added up, and added up in squares;
+        # how far it is off, in squares.
         self._shown = self._squares = 0.0
         self._spread = _FIRST_SPREAD**2
         self._over = 0
@@ -56,9 +66,13 @@ class StreamedOutput:
 
     @property
     def doubt(self) -> float:
-        """Tokens by which all that was seen may be off: `_SIGMAS` standard deviations of the sum, where each answer is
-        off by chance, and all of them by what the mean of the last ones is off."""
-        return _SIGMAS * sqrt(self._spread * max(0.0, self._squares + self._shown**2 / _SPREAD_MEMORY))
+        """Tokens by which all that was seen may be off: `_SIGMAS` standard deviations
+        of the sum, where each answer is off by chance, and all of them by what the mean
+        of the last ones is off.
+        """
+        return _SIGMAS * sqrt(
+            self._spread * max(0.0, self._squares + self._shown**2 / _SPREAD_MEMORY)
+        )
 
     @property
     def proven(self) -> bool:
@@ -83,18 +97,26 @@ class StreamedOutput:
             self._at = now
         return produced
 
-    def appear(self, hidden: float, shown: float, left_at: float, now: float, *, hides: bool) -> StreamedAnswer:
-        """An answer that left at *left_at* is seen for the first time, with *shown* tokens after so many *hidden* ones,
-        if it *hides* some; call `produce` first, here and below."""
+    def appear(
+        self, hidden: float, shown: float, left_at: float, now: float, *, hides: bool
+    ) -> StreamedAnswer:
+        """An answer that left at *left_at* is seen for the first time, with *shown*
+        tokens after so many *hidden* ones, if it *hides* some; call `produce` first,
+        here and below.
+        """
         seconds = max(0.0, now - left_at)
-        answer = StreamedAnswer(hidden + shown, shown, now, shown, now, seconds if hides else 0.0, 0.0, running=False)
+        answer = StreamedAnswer(
+            hidden + shown, shown, now, shown, now, seconds if hides else 0.0, 0.0, running=False
+        )
         self.answers += 1
         self._count(0.0, answer.tokens)
         self._run(answer, answer.tokens / seconds if seconds else 0.0)
         return answer
 
     def show(self, answer: StreamedAnswer, tokens: float, now: float) -> float:
-        """It has shown *tokens* more since it was last heard of: by how much that is more than was thought."""
+        """It has shown *tokens* more since it was last heard of: by how much that is
+        more than was thought.
+        """
         thought, before = self._thought(answer, now), answer.tokens
         if answer.running:
             self._halt(answer)
@@ -103,7 +125,11 @@ class StreamedOutput:
         seconds = now - answer.first_at
         per_s = (answer.shown - answer.first_shown) / seconds if seconds > 0 else answer.per_s
         # A model thinks as fast as it writes.
-        answer.tokens = answer.shown + per_s * answer.hidden_s if answer.hidden_s and seconds > 0 else before + tokens
+        answer.tokens = (
+            answer.shown + per_s * answer.hidden_s
+            if answer.hidden_s and seconds > 0
+            else before + tokens
+        )
         self._count(before, answer.tokens)
         self._run(answer, per_s)
         return answer.tokens - thought

@@ -1,4 +1,6 @@
-"""Counting: whether output counts while it is produced is believed until something contradicts it."""
+"""Counting: whether output counts while it is produced is believed until something
+contradicts it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,9 @@ import pytest
 from claudebatch.layers.rate_limit.output.accounting import CompetingLevels, OutputAccounting
 
 
-def weighed(remaining: float, produced: float, arrived: float, times: int, *, behind: float = 0.0) -> OutputAccounting:
+def weighed(
+    remaining: float, produced: float, arrived: float, times: int, *, behind: float = 0.0
+) -> OutputAccounting:
     counting = OutputAccounting()
     for _ in range(times):
         counting.weigh(
@@ -32,7 +36,9 @@ def test_headers_that_only_the_other_way_explains_count_against_it(times: int) -
 
 def test_headers_that_both_ways_explain_say_nothing() -> None:
     assert not weighed(3000, produced=3400, arrived=2600, times=100).doubted, "headers are rounded"
-    assert not weighed(5000, produced=2000, arrived=2600, times=100, behind=2000).doubted, "pictures stay behind"
+    assert not weighed(5000, produced=2000, arrived=2600, times=100, behind=2000).doubted, (
+        "pictures stay behind"
+    )
 
 
 def test_slight_contradictions_now_and_then_never_add_up() -> None:
@@ -40,7 +46,11 @@ def test_slight_contradictions_now_and_then_never_add_up() -> None:
     for header in range(1000):
         level = 900 if header % 10 == 0 else 1400
         counting.weigh(
-            3000, produced=CompetingLevels(level, 1000), arrived=CompetingLevels(1800, 2000), step=1000, holds=3600
+            3000,
+            produced=CompetingLevels(level, 1000),
+            arrived=CompetingLevels(1800, 2000),
+            step=1000,
+            holds=3600,
         )
     assert -1 < counting._score < 0, "a picture is too low at times, for that is the safe side"
 
@@ -53,7 +63,13 @@ def test_what_was_shown_often_takes_as_much_to_be_refuted_but_no_more() -> None:
     counting = weighed(6000, produced=6000, arrived=0, times=100)
     for _ in range(5):
         assert not counting.doubted
-        counting.weigh(6000, produced=CompetingLevels(0, 0), arrived=CompetingLevels(6000, 0), step=1000, holds=6000)
+        counting.weigh(
+            6000,
+            produced=CompetingLevels(0, 0),
+            arrived=CompetingLevels(6000, 0),
+            step=1000,
+            holds=6000,
+        )
     assert counting.doubted
 
 

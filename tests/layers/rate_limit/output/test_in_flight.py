@@ -22,7 +22,12 @@ def known(latency_s: float = 10.0, *, tokens: float = 100.0) -> InFlightOutput:
 def test_before_the_first_answer_nothing_is_known_of_what_is_produced() -> None:
     flight = InFlightOutput(0.0)
     answer = flight.depart(100.0, 0.0)
-    assert (flight.latency_s, flight.per_s, flight.produce(5.0), flight.forgets_in_s) == (None, 0.0, 0.0, inf)
+    assert (flight.latency_s, flight.per_s, flight.produce(5.0), flight.forgets_in_s) == (
+        None,
+        0.0,
+        0.0,
+        inf,
+    )
     assert flight.end(answer) is None
 
 
@@ -38,7 +43,9 @@ def test_what_is_on_its_way_is_produced_evenly_over_the_mean_latency() -> None:
     assert (flight.tokens, flight.per_s) == (0.0, 0.0)
 
 
-def test_when_the_first_answer_comes_the_others_have_been_produced_for_as_long_as_they_are_out() -> None:
+def test_when_the_first_answer_comes_the_others_have_been_produced_for_as_long_as_they_are_out() -> (
+    None
+):
     flight = InFlightOutput(0.0)
     first = flight.depart(100.0, 0.0)
     flight.produce(5.0)
@@ -60,7 +67,9 @@ def test_long_answers_weigh_more() -> None:
     assert flight.latency_s == pytest.approx(10)
 
 
-def test_who_does_not_come_is_forgotten_after_three_times_as_long_and_however_late_that_is_noticed() -> None:
+def test_who_does_not_come_is_forgotten_after_three_times_as_long_and_however_late_that_is_noticed() -> (
+    None
+):
     flight = known(10.0)
     hanging = flight.depart(100.0, 10.0)
     assert flight.forgets_in_s == pytest.approx(30)
@@ -88,7 +97,9 @@ def test_a_clock_that_steps_back_produces_nothing() -> None:
 
 
 def test_at_the_very_moment_that_was_told_the_oldest_one_is_forgotten() -> None:
-    """Else that moment would be no wait at all, and a request would leave whatever is being produced."""
+    """Else that moment would be no wait at all, and a request would leave whatever is
+    being produced.
+    """
     flight = known(10.0)
     flight.depart(100.0, 10.0)
     flight.produce(10.0 + flight.forgets_in_s)

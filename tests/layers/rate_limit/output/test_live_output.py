@@ -1,4 +1,6 @@
-"""Produced: a watched answer leaves its tokens in the picture as it comes. Whole runs: tests/scenarios."""
+"""Produced: a watched answer leaves its tokens in the picture as it comes. Whole runs:
+tests/scenarios.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +29,14 @@ class Coming:
 
 
 class Beside:
-    """The picture beside an API's bucket of one second that no header shows; each answer comes in twenty pieces."""
+    """The picture beside an API's bucket of one second that no header shows; each
+    answer comes in twenty pieces.
+    """
 
     def __init__(self, *, latency_s: float = 3.0, told_as: float = 1.0, seed: int = 1) -> None:
-        """*told_as*: what is shown is taken to be so many times as many tokens as it is, until an answer is over."""
+        """*told_as*: what is shown is taken to be so many times as many tokens as it
+        is, until an answer is over.
+        """
         self.api = ApiBucket(RATE, 1.0, 0.0)
         self.produced = LiveOutput(RATE, now=0.0, share=1.0)
         self.rng = random.Random(seed)
@@ -57,7 +63,10 @@ class Beside:
         self.api.drain(tokens, latency_s, self.at)
         self.sent += tokens
         production = self.produced.depart(250, self.at, watched=True)
-        heappush(self.coming, Coming(self.at + latency_s / 20, self.sent, production, tokens, latency_s / 20, 20))
+        heappush(
+            self.coming,
+            Coming(self.at + latency_s / 20, self.sent, production, tokens, latency_s / 20, 20),
+        )
 
     def _pass(self, until: float) -> None:
         if not self.coming or self.coming[0].at > until:
@@ -107,7 +116,9 @@ def known(latency_s: float = 10.0) -> LiveOutput:
 def test_what_an_answer_shows_replaces_what_it_was_thought_to_have() -> None:
     produced = known()
     one = produced.depart(20_000, 100.0, watched=True)
-    assert produced.bucket.mark(100.5).level == pytest.approx(400), "two thousand a second, less what is refilled"
+    assert produced.bucket.mark(100.5).level == pytest.approx(400), (
+        "two thousand a second, less what is refilled"
+    )
     produced.showed(one, 600.0, 100.5)
     assert produced.bucket.mark(100.5).level == pytest.approx(400 + 1000 - 600)
     assert produced.bucket.gains_per_s == pytest.approx(1000 - 600 / 0.5)
@@ -118,7 +129,9 @@ def test_thoughts_count_by_time_until_the_answer_shows_how_fast_it_is() -> None:
     one = produced.depart(10_000, 100.0, watched=True)
     produced.hides(one)
     produced.showed(one, 10.0, 102.0)
-    assert produced.bucket.mark(102.0).level == pytest.approx(900 - (2000 + 10 - 2000), abs=1), "refilled meanwhile"
+    assert produced.bucket.mark(102.0).level == pytest.approx(900 - (2000 + 10 - 2000), abs=1), (
+        "refilled meanwhile"
+    )
     produced.showed(one, 50.0, 103.0)
     assert one.growing is not None and one.growing.tokens == pytest.approx(60 + 2 * 50)
 
@@ -136,11 +149,17 @@ def test_what_is_cancelled_in_sight_leaves_no_trace() -> None:
     one = produced.depart(1000, 100.0, watched=True)
     produced.showed(one, 50.0, 100.5)
     produced.end(one, 50.0, 100.5, answered=False)
-    assert (produced.bucket.gains_per_s, produced._sight.answers, produced._flight.answers) == (1000, 0, 0)
+    assert (produced.bucket.gains_per_s, produced._sight.answers, produced._flight.answers) == (
+        1000,
+        0,
+        0,
+    )
 
 
 def test_what_ran_over_meanwhile_is_not_given_back() -> None:
-    """It was thought to have twice what it has; but for that the bucket would have been full all the time."""
+    """It was thought to have twice what it has; but for that the bucket would have been
+    full all the time.
+    """
     produced = known()
     one = produced.depart(1000, 100.0, watched=True)
     for second in range(1, 11):
@@ -155,7 +174,9 @@ def test_nor_of_one_that_nobody_watched_and_that_came_so_late_that_it_was_forgot
     late = produced.depart(800, 0.0, watched=False)
     produced.end(produced.depart(10, 0.0, watched=False), 10, 1.0, answered=True)
     produced.produce(10.0)
-    assert produced.bucket.mark(10.0).level == pytest.approx(900), "three times what it has, and long made up for"
+    assert produced.bucket.mark(10.0).level == pytest.approx(900), (
+        "three times what it has, and long made up for"
+    )
     other = produced.depart(500, 10.0, watched=True)
     produced.showed(other, 500.0, 10.0)
     produced.end(late, 800, 10.0, answered=True)
@@ -195,7 +216,9 @@ def test_until_the_first_answer_is_over_no_more_go_unseen_than_are_seen() -> Non
 
 
 @pytest.mark.parametrize(("latency_s", "goes"), [(0.5, True), (1.5, False), (10.0, False)])
-def test_the_longer_answers_take_the_more_is_left_of_a_bucket_that_holds_more(latency_s: float, goes: bool) -> None:
+def test_the_longer_answers_take_the_more_is_left_of_a_bucket_that_holds_more(
+    latency_s: float, goes: bool
+) -> None:
     produced, now = LiveOutput(RATE, now=0.0, share=1.0), latency_s
     first = produced.depart(100, 0.0, watched=False)
     produced.end(first, 100, now, answered=True)

@@ -1,4 +1,6 @@
-"""Output: when the next request may leave, where the limit of output tokens binds. Whole runs: tests/scenarios."""
+"""Output: when the next request may leave, where the limit of output tokens binds.
+Whole runs: tests/scenarios.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ RATE = 60_000
 
 @dataclass
 class Beside:
-    """The pace of output beside the API's bucket, one answer after the other as fast as it lets them go."""
+    """The pace of output beside the API's bucket, one answer after the other as fast as
+    it lets them go.
+    """
 
     burst_s: float
     at_end: bool
@@ -54,7 +58,10 @@ class Beside:
             self.api.drain(tokens, latency_s, self.at)
         self.sent += 1
         self.left.append(self.at)
-        heappush(self.answers, (self.at + latency_s, self.sent, self.output.take(self.tokens, self.at), tokens))
+        heappush(
+            self.answers,
+            (self.at + latency_s, self.sent, self.output.take(self.tokens, self.at), tokens),
+        )
 
     def _pass(self, until: float) -> None:
         """To that moment, or the next answer."""
@@ -77,7 +84,9 @@ def test_it_is_never_refused_and_keeps_up_with_the_limit(
 ) -> None:
     both = Beside(burst_s, at_end, latency_s, spread)
     both.run(600 + latency_s)
-    asked = sum(at >= 2 * latency_s for at in both.left) * both.tokens / (600 - latency_s) / (RATE / 60)
+    asked = (
+        sum(at >= 2 * latency_s for at in both.left) * both.tokens / (600 - latency_s) / (RATE / 60)
+    )
     least = 0.87 if (burst_s, latency_s) == (5.0, 30.0) else 0.97
     assert least <= asked <= 1.13, "of the rate, and what was saved up"
 
@@ -90,10 +99,14 @@ def test_where_answers_take_long_what_waited_leaves_one_by_one_and_not_to_catch_
     begin = both.at
     both.run(begin + 5)
     after = [at for at in both.left if at >= begin]
-    assert min(later - earlier for earlier, later in itertools.pairwise(after)) > 0.13, "at five a second"
+    assert min(later - earlier for earlier, later in itertools.pairwise(after)) > 0.13, (
+        "at five a second"
+    )
 
 
-def test_a_request_larger_than_the_bucket_leaves_when_it_is_full_and_nothing_is_on_its_way() -> None:
+def test_a_request_larger_than_the_bucket_leaves_when_it_is_full_and_nothing_is_on_its_way() -> (
+    None
+):
     output = OutputLimit(RATE, now=0.0, share=1.0)
     assert 0 < output.wait_for(1_000_000, 0.0) <= 6
     assert output.wait_for(1_000_000, 6.0) == 0
@@ -119,7 +132,9 @@ def test_a_bucket_that_headers_show_as_one_thousand_or_none_is_used_all_the_same
     booking = output.take(60, 1.0)
     output.settle(booking, 60, 4.0, answered=True)
     output.observe(booking, 1000, 4.0)
-    assert output._produced.bucket.surely == pytest.approx(1000 - 500 - 0.25 * 10_000 / 60), "none of it by rounding up"
+    assert output._produced.bucket.surely == pytest.approx(1000 - 500 - 0.25 * 10_000 / 60), (
+        "none of it by rounding up"
+    )
 
 
 def test_the_last_header_of_a_small_bucket_is_believed() -> None:
@@ -138,7 +153,10 @@ def test_the_last_header_of_a_small_bucket_is_believed() -> None:
 
 
 def test_the_larger_the_answers_for_a_small_bucket_the_more_must_be_left_in_it() -> None:
-    small, large = OutputLimit(400_000, now=0.0, share=1.0), OutputLimit(400_000, now=0.0, share=1.0)
+    small, large = (
+        OutputLimit(400_000, now=0.0, share=1.0),
+        OutputLimit(400_000, now=0.0, share=1.0),
+    )
     for output, burst_s in ((small, 1), (large, 60)):
         output.observe(output.take(10, 0.0), round(400 * burst_s / 60) * 1000, 1.0)
     assert small._margin(10) < small._margin(500) < small._margin(1500)
@@ -192,7 +210,9 @@ def show_ten_that_seem_not_to_count(output: OutputLimit) -> None:
         output.observe(booking, 5000, at + 0.06)
 
 
-def test_an_api_that_counts_at_the_end_is_found_out_by_its_headers_and_answers_are_watched_no_more() -> None:
+def test_an_api_that_counts_at_the_end_is_found_out_by_its_headers_and_answers_are_watched_no_more() -> (
+    None
+):
     output = bound()
     for number in range(9):
         booking = output.take(1, 100.0 + number / 10)
@@ -204,7 +224,9 @@ def test_an_api_that_counts_at_the_end_is_found_out_by_its_headers_and_answers_a
     assert not output.take(1000, 102.0).watched
 
 
-def test_before_answers_have_told_what_texts_come_to_no_header_is_held_against_the_documentation() -> None:
+def test_before_answers_have_told_what_texts_come_to_no_header_is_held_against_the_documentation() -> (
+    None
+):
     output = bound()
     show_ten_that_seem_not_to_count(output)
     assert not output._counting.doubted

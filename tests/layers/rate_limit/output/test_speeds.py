@@ -44,7 +44,9 @@ def test_it_is_never_worse_than_knowing_nothing() -> None:
 
 
 @pytest.mark.parametrize(("tokens", "seconds"), [(0, 0.0), (0, 3.0), (5, 0.0)])
-def test_empty_answers_and_clocks_that_stand_still_break_nothing(tokens: float, seconds: float) -> None:
+def test_empty_answers_and_clocks_that_stand_still_break_nothing(
+    tokens: float, seconds: float
+) -> None:
     speeds = OutputSpeeds()
     speeds.add(0, tokens, seconds)
     assert 0 <= speeds.spread <= 1
@@ -59,7 +61,9 @@ def test_only_the_last_two_hundred_count() -> None:
     assert speeds.spread == pytest.approx((5 / 205) ** 0.5)
 
 
-def test_of_answers_at_one_speed_the_flight_knows_what_is_produced_though_long_ones_are_out_longer() -> None:
+def test_of_answers_at_one_speed_the_flight_knows_what_is_produced_though_long_ones_are_out_longer() -> (
+    None
+):
     flight, rng, now = InFlightOutput(0.0), random.Random(1), 0.0
     for _ in range(200):
         tokens = rng.lognormvariate(6, 0.7)

@@ -11,7 +11,12 @@ from claudebatch.layers.rate_limit.output.streamed import StreamedAnswer, Stream
 
 
 def seen(
-    sight: StreamedOutput, shown: float = 10.0, *, left_at: float = 0.0, now: float = 1.0, hides: bool = False
+    sight: StreamedOutput,
+    shown: float = 10.0,
+    *,
+    left_at: float = 0.0,
+    now: float = 1.0,
+    hides: bool = False,
 ) -> StreamedAnswer:
     """One that is seen for the first time."""
     sight.produce(now)
@@ -24,13 +29,17 @@ def test_an_answer_goes_on_as_fast_as_it_has_come() -> None:
     assert sight.per_s == 10.0, "since it left"
     assert sight.produce(1.5) == pytest.approx(5)
     assert sight.show(answer, 8.0, 1.5) == pytest.approx(3), "three more than was thought"
-    assert sight.per_s == pytest.approx(16), "since it was first seen: before that it may have waited"
+    assert sight.per_s == pytest.approx(16), (
+        "since it was first seen: before that it may have waited"
+    )
     assert sight.produce(2.0) == pytest.approx(8)
     assert sight.end(answer, 2.0) == pytest.approx(26)
     assert (sight.per_s, sight.answers, sight.mean_per_s) == (0.0, 0, None)
 
 
-def test_who_shows_nothing_more_stands_still_after_two_seconds_however_late_that_is_noticed() -> None:
+def test_who_shows_nothing_more_stands_still_after_two_seconds_however_late_that_is_noticed() -> (
+    None
+):
     sight = StreamedOutput(0.0)
     answer = seen(sight, 10.0)
     assert sight.stops_in_s == 2.0
