@@ -75,9 +75,15 @@ async def shared_holds(count: int = 5000) -> str:
             return None
 
         purse = SharedBudget(
-            RunBudget(None, spent=0, waits=drain), SharedCaps.open(ledger, "me", caps), today=lambda: DAY,
-            now=time.monotonic, waits=drain, emit=lambda event: None, flush=flush, settle_dead=lambda runs: None,
-        )  # fmt: skip
+            RunBudget(None, spent=0, waits=drain),
+            SharedCaps.open(ledger, "me", caps),
+            today=lambda: DAY,
+            now=time.monotonic,
+            waits=drain,
+            emit=lambda event: None,
+            flush=flush,
+            settle_dead=lambda runs: None,
+        )
         waits: list[float] = []
         left = iter(range(count))
 
@@ -118,10 +124,15 @@ async def _hold(ledger: Path, name: str, seed: int, bill: str) -> None:
         return None
 
     purse = SharedBudget(
-        RunBudget(None, spent=0, waits=drain), SharedCaps.open(ledger, name, [SharedCap("day", 100_000, "day")]),
-        today=lambda: DAY, now=time.monotonic, waits=drain, emit=lambda event: None, flush=flush,
+        RunBudget(None, spent=0, waits=drain),
+        SharedCaps.open(ledger, name, [SharedCap("day", 100_000, "day")]),
+        today=lambda: DAY,
+        now=time.monotonic,
+        waits=drain,
+        emit=lambda event: None,
+        flush=flush,
         settle_dead=lambda runs: None,
-    )  # fmt: skip
+    )
 
     async def work() -> None:
         while True:

@@ -13,15 +13,25 @@ import asyncio
 import json
 
 _MESSAGE = {
-    "model": "claude-sonnet-5-5", "id": "msg_01", "type": "message", "role": "assistant",
+    "model": "claude-sonnet-5-5",
+    "id": "msg_01",
+    "type": "message",
+    "role": "assistant",
     "content": [{"type": "text", "text": "The shortest way is rarely the fastest. " * 6}],
-    "stop_reason": "end_turn", "stop_sequence": None, "stop_details": None,
+    "stop_reason": "end_turn",
+    "stop_sequence": None,
+    "stop_details": None,
     "usage": {
-        "input_tokens": 30, "cache_creation_input_tokens": 0, "cache_read_input_tokens": 0,
-        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}, "output_tokens": 60,
-        "output_tokens_details": {"thinking_tokens": 0}, "service_tier": "standard", "inference_geo": "global",
+        "input_tokens": 30,
+        "cache_creation_input_tokens": 0,
+        "cache_read_input_tokens": 0,
+        "cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0},
+        "output_tokens": 60,
+        "output_tokens_details": {"thinking_tokens": 0},
+        "service_tier": "standard",
+        "inference_geo": "global",
     },
-}  # fmt: skip
+}
 _LIMITS = "".join(
     f"anthropic-ratelimit-{kind}-{what}: {value}\r\n"
     for kind in ("requests", "tokens", "input-tokens", "output-tokens")

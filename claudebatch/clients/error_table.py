@@ -35,8 +35,16 @@ _FIXES = {
     429: f"wait for the new month or raise the spend limit at {_CONSOLE}/limits, then run the "
     f"same command",
 }
-_TYPES = {401: "authentication_error", 402: "billing_error", 403: "permission_error", 404: "not_found_error",
-          413: "request_too_large", 429: "rate_limit_error", 504: "timeout_error", 529: "overloaded_error"}  # fmt: skip
+_TYPES = {
+    401: "authentication_error",
+    402: "billing_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    504: "timeout_error",
+    529: "overloaded_error",
+}
 # What an `error` event says instead of a status.
 _STATUSES = {word: status for status, word in _TYPES.items()} | {
     "invalid_request_error": 400,

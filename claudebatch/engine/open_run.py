@@ -245,9 +245,12 @@ def _index(
         workshop.require_prices(intake.models)
         lanes = tuple(sorted({workshop.catalog.pool_of(model) for model in intake.models}))
         folder.note(
-            input=print_now, rows=live_rows(folder.journal), models=sorted(intake.models), lanes=lanes,
+            input=print_now,
+            rows=live_rows(folder.journal),
+            models=sorted(intake.models),
+            lanes=lanes,
             bad_rows=intake.bad_count,
-        )  # fmt: skip
+        )
         if report.changed or report.removed:
             folder.note(
                 stale=True

@@ -195,10 +195,22 @@ class ScratchIndex:
         self._connection.execute(
             "INSERT INTO plan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
             (
-                position, repeated, cached, self._worst(call), len(call.body), a.model, a.rule, a.input_estimate,
-                a.output_estimate, a.output_bound, a.caches, a.searches, a.geo, a.speed,
+                position,
+                repeated,
+                cached,
+                self._worst(call),
+                len(call.body),
+                a.model,
+                a.rule,
+                a.input_estimate,
+                a.output_estimate,
+                a.output_bound,
+                a.caches,
+                a.searches,
+                a.geo,
+                a.speed,
             ),
-        )  # fmt: skip
+        )
 
     def _worst(self, call: Call) -> Pico | None:
         try:

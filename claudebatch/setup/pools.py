@@ -6,8 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from claudebatch.config.sections import Config
-from claudebatch.config.sections import PoolLimitsSection
+from claudebatch.config.sections import Config, PoolLimitsSection
 from claudebatch.config.units import share
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 from claudebatch.layers.rate_limit.limiter import PoolLimiter

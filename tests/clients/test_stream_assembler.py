@@ -154,14 +154,29 @@ def test_usage_is_what_the_start_said_with_the_later_totals_over_it():
     }
     late = [
         {**DELTA, "usage": {"output_tokens": 50}},
-        {**DELTA, "usage": {"input_tokens": 12, "output_tokens": 77, "cache_read_input_tokens": None,
-                            "server_tool_use": {"web_search_requests": 2}, "output_tokens_details": None}},
-    ]  # fmt: skip
+        {
+            **DELTA,
+            "usage": {
+                "input_tokens": 12,
+                "output_tokens": 77,
+                "cache_read_input_tokens": None,
+                "server_tool_use": {"web_search_requests": 2},
+                "output_tokens_details": None,
+            },
+        },
+    ]
     message = fold(start, *late, STOP)
     assert message["usage"] == {
-        "input_tokens": 12, "cache_read_input_tokens": 100, "cache_creation": {"ephemeral_1h_input_tokens": 4},
-        "cache_creation_input_tokens": 4, "output_tokens": 77, "service_tier": "standard", "inference_geo": "us",
-        "server_tool_use": {"web_search_requests": 2}, "output_tokens_details": None}  # fmt: skip
+        "input_tokens": 12,
+        "cache_read_input_tokens": 100,
+        "cache_creation": {"ephemeral_1h_input_tokens": 4},
+        "cache_creation_input_tokens": 4,
+        "output_tokens": 77,
+        "service_tier": "standard",
+        "inference_geo": "us",
+        "server_tool_use": {"web_search_requests": 2},
+        "output_tokens_details": None,
+    }
     usage = parse_message(json.dumps(message).encode()).usage
     assert (usage.input_tokens, usage.output_tokens, usage.ephemeral_1h_input_tokens) == (12, 77, 4)
     assert (usage.cache_read_input_tokens, usage.web_search_requests, usage.inference_geo) == (

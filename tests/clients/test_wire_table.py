@@ -131,36 +131,110 @@ STATUSES = [
 
 # Errors whose bodies are not the API's: what the status says is what counts.
 FOREIGN = [
-    Line("413 of the edge, another shape", (http(413, b'{"error":{"message":"Request '
-                                                      b'exceeds"}}', JSON),), ROW,
-         "request_too_large", 413),
-    Line("413 before the request is read", (AT_ONCE, refusal(413, "request_too_large")), ROW, "request_too_large", 413),
-    Line("413 as a page", (http(413, b"<html>413</html>", "content-type: text/html"),), ROW, "request_too_large", 413),
-    Line("404 as a page", (http(404, b"<html>", "content-type: text/html"),), OTHER, "not_found_error", 404),
+    Line(
+        "413 of the edge, another shape",
+        (http(413, b'{"error":{"message":"Request exceeds"}}', JSON),),
+        ROW,
+        "request_too_large",
+        413,
+    ),
+    Line(
+        "413 before the request is read",
+        (AT_ONCE, refusal(413, "request_too_large")),
+        ROW,
+        "request_too_large",
+        413,
+    ),
+    Line(
+        "413 as a page",
+        (http(413, b"<html>413</html>", "content-type: text/html"),),
+        ROW,
+        "request_too_large",
+        413,
+    ),
+    Line(
+        "404 as a page",
+        (http(404, b"<html>", "content-type: text/html"),),
+        OTHER,
+        "not_found_error",
+        404,
+    ),
     Line("502 as a page", (http(502, b"<html>Bad gateway</html>"),), DOWN, API, 502),
     Line("529 without a body", (http(529, b""),), DOWN, "overloaded_error", 529),
-    Line("529 that breaks off", (head(529, "content-length: 99") + b"Over",), DOWN, "overloaded_error", 529),
-    Line("500 with a reset after its head", (head(500, "content-length: 9"), 0.05, RESET), DOWN, API, 500),
+    Line(
+        "529 that breaks off",
+        (head(529, "content-length: 99") + b"Over",),
+        DOWN,
+        "overloaded_error",
+        529,
+    ),
+    Line(
+        "500 with a reset after its head",
+        (head(500, "content-length: 9"), 0.05, RESET),
+        DOWN,
+        API,
+        500,
+    ),
     Line("500 with a body of no JSON type", (http(500, b'[1,{"error":5}]', JSON),), DOWN, API, 500),
-    Line("500 with an error that is a string", (http(500, b'{"error":"oh"}', JSON),), DOWN, API, 500),
-    Line("500 with a type that is a number", (http(500, b'{"error":{"type":5,"message":7}}', JSON),), DOWN, API, 500),
+    Line(
+        "500 with an error that is a string", (http(500, b'{"error":"oh"}', JSON),), DOWN, API, 500
+    ),
+    Line(
+        "500 with a type that is a number",
+        (http(500, b'{"error":{"type":5,"message":7}}', JSON),),
+        DOWN,
+        API,
+        500,
+    ),
     Line("500 with bytes that are no text", (http(500, b"\xff\xfe\x00", JSON),), DOWN, API, 500),
-    Line("500 said to be gzip", (http(500, b"not gzip", JSON, "content-encoding: gzip"),), DOWN, API, 500),
-    Line("500 that unpacks to 100 MB", (http(500, gzip.compress(bytes(10**8)), "content-encoding: gzip"),), DOWN, API,
-         500),
-    Line("401 that unpacks to 100 MB", (http(401, gzip.compress(bytes(10**8)), "content-encoding: gzip"),), ACCOUNT),
-    *(Line(f"{status}", (http(status, b"", "location: "
-                                           "https://elsewhere.test/"),), ROW, "redirected", status)
-      for status in (301, 302, 303, 307, 308)),
+    Line(
+        "500 said to be gzip",
+        (http(500, b"not gzip", JSON, "content-encoding: gzip"),),
+        DOWN,
+        API,
+        500,
+    ),
+    Line(
+        "500 that unpacks to 100 MB",
+        (http(500, gzip.compress(bytes(10**8)), "content-encoding: gzip"),),
+        DOWN,
+        API,
+        500,
+    ),
+    Line(
+        "401 that unpacks to 100 MB",
+        (http(401, gzip.compress(bytes(10**8)), "content-encoding: gzip"),),
+        ACCOUNT,
+    ),
+    *(
+        Line(
+            f"{status}",
+            (http(status, b"", "location: https://elsewhere.test/"),),
+            ROW,
+            "redirected",
+            status,
+        )
+        for status in (301, 302, 303, 307, 308)
+    ),
     # Bytes that are no UTF-8 fail in the SDK's transport, behind which the status is
     # out of reach: such an answer counts as lost, at its worst case, and is asked
     # again.
-    Line("400 with a reason in UTF-8", (http(400, b"{}").replace(b" 400 ", " 400 Ungültig ".encode()),), ROW, INVALID,
-         400),
-    Line("400 with a reason in Latin-1", (http(400, b"{}").replace(b" 400 ", " 400 Ungültig ".encode("latin-1")),),
-         LOST, "connection_error", None),
+    Line(
+        "400 with a reason in UTF-8",
+        (http(400, b"{}").replace(b" 400 ", " 400 Ungültig ".encode()),),
+        ROW,
+        INVALID,
+        400,
+    ),
+    Line(
+        "400 with a reason in Latin-1",
+        (http(400, b"{}").replace(b" 400 ", " 400 Ungültig ".encode("latin-1")),),
+        LOST,
+        "connection_error",
+        None,
+    ),
     Line("304", (http(304, b""),), ROW, "redirected", 304),
-]  # fmt: skip
+]
 
 BAD = "bad_answer"
 BOMB = zlib.compress(bytes(100 * 2**20))
@@ -168,20 +242,53 @@ BOMB = zlib.compress(bytes(100 * 2**20))
 # A success that is none.
 BODIES = [
     Line("200 cut in JSON", (http(200, BODY[:-9], JSON),), LOST, BAD, 200),
-    Line("200 with HTML", (http(200, b"<html>hello</html>", "content-type: text/html"),), LOST, BAD, 200),
+    Line(
+        "200 with HTML",
+        (http(200, b"<html>hello</html>", "content-type: text/html"),),
+        LOST,
+        BAD,
+        200,
+    ),
     Line("200 with nothing", (http(200, b""),), LOST, BAD, 200),
     Line("204", (http(204, b""),), LOST, BAD, 204),
-    Line("200 with a batch", (http(200, b'{"type":"message_batch","id":"b"}', JSON),), LOST, BAD, 200),
-    Line("200 with an error", (http(200, b'{"type":"error","error":{"type":"api_error"}}', JSON),), LOST, BAD, 200),
+    Line(
+        "200 with a batch", (http(200, b'{"type":"message_batch","id":"b"}', JSON),), LOST, BAD, 200
+    ),
+    Line(
+        "200 with an error",
+        (http(200, b'{"type":"error","error":{"type":"api_error"}}', JSON),),
+        LOST,
+        BAD,
+        200,
+    ),
     Line("200 with NaN", (http(200, BODY.replace(b"5}", b"NaN}"), JSON),), LOST, BAD, 200),
-    Line("200 with tokens below 0", (http(200, BODY.replace(b"5}", b"-5}"), JSON),), LOST, BAD, 200),
+    Line(
+        "200 with tokens below 0", (http(200, BODY.replace(b"5}", b"-5}"), JSON),), LOST, BAD, 200
+    ),
     Line("200 of 100 MB", (http(200, bytes(100 * 2**20), JSON),), LOST, BAD, 200),
-    Line("200 that unpacks to 100 MB", (http(200, BOMB, "content-encoding: deflate"),), LOST, BAD, 200),
+    Line(
+        "200 that unpacks to 100 MB",
+        (http(200, BOMB, "content-encoding: deflate"),),
+        LOST,
+        BAD,
+        200,
+    ),
     Line("200 said to be gzip", (http(200, BODY, JSON, "content-encoding: gzip"),), LOST, BAD, 200),
-    Line("200 with gzip cut short", (http(200, gzip.compress(BODY)[:-20], "content-encoding: gzip"),), LOST, BAD, 200),
-    Line("200 with a message_start only", (http(200, b'event: message_start\ndata: '
-                                                     b'{}\n\n', JSON),), LOST, BAD, 200),
-]  # fmt: skip
+    Line(
+        "200 with gzip cut short",
+        (http(200, gzip.compress(BODY)[:-20], "content-encoding: gzip"),),
+        LOST,
+        BAD,
+        200,
+    ),
+    Line(
+        "200 with a message_start only",
+        (http(200, b"event: message_start\ndata: {}\n\n", JSON),),
+        LOST,
+        BAD,
+        200,
+    ),
+]
 
 GONE = "connection_error"
 

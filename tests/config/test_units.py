@@ -15,10 +15,19 @@ from claudebatch.core.errors import ConfigError
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (90, 90.0), (1.5, 1.5), (0, 0.0), ("90", 90.0), ("90s", 90.0), ("15m", 900.0), ("2h", 7200.0),
-        ("30d", 2_592_000.0), ("0.5h", 1800.0), (" 10 m ", 600.0), ("10M", 600.0),
+        (90, 90.0),
+        (1.5, 1.5),
+        (0, 0.0),
+        ("90", 90.0),
+        ("90s", 90.0),
+        ("15m", 900.0),
+        ("2h", 7200.0),
+        ("30d", 2_592_000.0),
+        ("0.5h", 1800.0),
+        (" 10 m ", 600.0),
+        ("10M", 600.0),
     ],
-)  # fmt: skip
+)
 def test_a_duration_is_seconds(value, expected):
     assert seconds("x", value) == expected
 
@@ -26,10 +35,15 @@ def test_a_duration_is_seconds(value, expected):
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (1048576, 1048576), ("1024", 1024), ("7B", 7), ("500MB", 500 * 2**20), ("2GB", 2 * 2**30), ("1.5kb", 1536),
+        (1048576, 1048576),
+        ("1024", 1024),
+        ("7B", 7),
+        ("500MB", 500 * 2**20),
+        ("2GB", 2 * 2**30),
+        ("1.5kb", 1536),
         ("1 tb", 2**40),
     ],
-)  # fmt: skip
+)
 def test_a_size_is_bytes_in_powers_of_1024(value, expected):
     assert size("x", value) == expected
 

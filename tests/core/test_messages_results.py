@@ -199,9 +199,21 @@ def succeeded(reply: Reply, *, call: Call | None = None) -> Any:
 
 
 FIELDS = [
-    "id", "status", "text", "model", "requested_model", "route", "source", "stop_reason", "usage", "cost_usd",
-    "attempts", "latency_ms", "request_id", "message",
-]  # fmt: skip
+    "id",
+    "status",
+    "text",
+    "model",
+    "requested_model",
+    "route",
+    "source",
+    "stop_reason",
+    "usage",
+    "cost_usd",
+    "attempts",
+    "latency_ms",
+    "request_id",
+    "message",
+]
 FAILED_FIELDS = [
     "id",
     "status",
@@ -221,10 +233,21 @@ def test_a_succeeded_line_has_its_documented_fields_in_their_order():
     found = succeeded(reply)
     assert list(found) == FIELDS
     assert found | {"message": 0, "usage": 0} == {
-        "id": "row-1", "status": "succeeded", "text": "ok", "model": HAIKU, "requested_model": HAIKU,
-        "route": "default", "source": "api", "stop_reason": "end_turn", "usage": 0, "cost_usd": "0.0123",
-        "attempts": 3, "latency_ms": 456, "request_id": "req_7", "message": 0,
-    }  # fmt: skip
+        "id": "row-1",
+        "status": "succeeded",
+        "text": "ok",
+        "model": HAIKU,
+        "requested_model": HAIKU,
+        "route": "default",
+        "source": "api",
+        "stop_reason": "end_turn",
+        "usage": 0,
+        "cost_usd": "0.0123",
+        "attempts": 3,
+        "latency_ms": 456,
+        "request_id": "req_7",
+        "message": 0,
+    }
     assert found["message"] == json.loads(reply.message)
     assert found["usage"] == found["message"]["usage"]
 
@@ -265,12 +288,21 @@ def test_a_failed_line_has_its_documented_fields_in_their_order():
     found = json.loads(line(head(failed(request_id="req_9")), None))
     assert list(found) == FAILED_FIELDS
     assert found == {
-        "id": "row-1", "status": "failed", "model": HAIKU, "requested_model": OPUS, "route": "hard ones",
-        "attempts": 6, "latency_ms": 0,
+        "id": "row-1",
+        "status": "failed",
+        "model": HAIKU,
+        "requested_model": OPUS,
+        "route": "hard ones",
+        "attempts": 6,
+        "latency_ms": 0,
         "error": {
-            "type": "overloaded_error", "status": 529, "message": "busy", "request_id": "req_9", "retryable": True
+            "type": "overloaded_error",
+            "status": 529,
+            "message": "busy",
+            "request_id": "req_9",
+            "retryable": True,
         },
-    }  # fmt: skip
+    }
 
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]))

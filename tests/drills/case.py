@@ -106,9 +106,15 @@ class Theatre:
         finally:
             stage.remove()
         return Verdict(
-            scenario.name, tuple(died), sessions, judge.requests, judge.resends, judge.bill, judge.unknown,
+            scenario.name,
+            tuple(died),
+            sessions,
+            judge.requests,
+            judge.resends,
+            judge.bill,
+            judge.unknown,
             tuple(judge.problems),
-        )  # fmt: skip
+        )
 
     def another(self, place: Path) -> Theatre:
         """One like this, elsewhere; what undisturbed runs leave is known already."""

@@ -34,15 +34,45 @@ _REQUEST_BYTES = 64
 
 # seccomp, then: number → name, for calls whose first argument is a descriptor or whose
 # path we read.
-_X86 = 317, {
-    1: "write", 18: "pwrite64", 20: "writev", 296: "pwritev", 74: "fsync", 75: "fdatasync", 77: "ftruncate",
-    82: "rename", 264: "renameat", 316: "renameat2", 87: "unlink", 263: "unlinkat", 83: "mkdir", 258: "mkdirat",
-    257: "openat", 44: "sendto",
-}  # fmt: skip
-_ARM = 277, {
-    64: "write", 68: "pwrite64", 66: "writev", 70: "pwritev", 82: "fsync", 83: "fdatasync", 46: "ftruncate",
-    38: "renameat", 276: "renameat2", 35: "unlinkat", 34: "mkdirat", 56: "openat", 206: "sendto",
-}  # fmt: skip
+_X86 = (
+    317,
+    {
+        1: "write",
+        18: "pwrite64",
+        20: "writev",
+        296: "pwritev",
+        74: "fsync",
+        75: "fdatasync",
+        77: "ftruncate",
+        82: "rename",
+        264: "renameat",
+        316: "renameat2",
+        87: "unlink",
+        263: "unlinkat",
+        83: "mkdir",
+        258: "mkdirat",
+        257: "openat",
+        44: "sendto",
+    },
+)
+_ARM = (
+    277,
+    {
+        64: "write",
+        68: "pwrite64",
+        66: "writev",
+        70: "pwritev",
+        82: "fsync",
+        83: "fdatasync",
+        46: "ftruncate",
+        38: "renameat",
+        276: "renameat2",
+        35: "unlinkat",
+        34: "mkdirat",
+        56: "openat",
+        206: "sendto",
+    },
+)
 _TABLES = {"x86_64": _X86, "aarch64": _ARM}
 _PATH_ARGUMENT = {"rename": 0, "unlink": 0, "mkdir": 0} | dict.fromkeys(
     ("renameat", "renameat2", "unlinkat", "mkdirat", "openat"), 1

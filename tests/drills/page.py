@@ -12,10 +12,15 @@ FIGURES = Path(__file__).with_name("figures.json")
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 START, END = "<!-- figures -->\n", "<!-- end of figures -->"
 _COLUMNS = (
-    ("cases", "cases"), ("processes killed or faults", "struck"), ("sessions", "sessions"), ("requests", "requests"),
-    ("sent again", "resends"), ("answers lost", "answers_lost"), ("answers asked again", "answers_asked_again"),
+    ("cases", "cases"),
+    ("processes killed or faults", "struck"),
+    ("sessions", "sessions"),
+    ("requests", "requests"),
+    ("sent again", "resends"),
+    ("answers lost", "answers_lost"),
+    ("answers asked again", "answers_asked_again"),
     ("promises broken", "problems"),
-)  # fmt: skip
+)
 
 
 def figures() -> dict[str, dict[str, Any]]:

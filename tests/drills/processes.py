@@ -197,8 +197,14 @@ def _be(command: Command, prepare: Callable[[], object]) -> None:
     code = 70
     kernel.die_with_parent()
     try:
-        files = [os.open(command.streams / name, os.O_RDWR | os.O_CREAT | os.O_TRUNC * (name != "stdin"), 0o600)
-                 for name in STREAMS]  # fmt: skip
+        files = [
+            os.open(
+                command.streams / name,
+                os.O_RDWR | os.O_CREAT | os.O_TRUNC * (name != "stdin"),
+                0o600,
+            )
+            for name in STREAMS
+        ]
         prepare()
         wanted = {
             "arguments": list(command.arguments),

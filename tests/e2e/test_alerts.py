@@ -61,8 +61,10 @@ def test_each_level_of_the_cap_is_told_on_every_way(world: World, hooks: Path) -
     assert done.code == 3
     told = events(done.out, "alert")
     assert [(alert["kind"], alert["scope"], alert["percent"]) for alert in told] == [
-        ("cap", "run", 50), ("cap", "run", 80), ("cap", "run", 100),
-    ]  # fmt: skip
+        ("cap", "run", 50),
+        ("cap", "run", 80),
+        ("cap", "run", 100),
+    ]
     logged = events(world.path("run.log").read_text(), "alert")
     kept = events(hooks.read_text(), "alert")
     assert (
@@ -96,9 +98,19 @@ def test_caps_that_runs_share_have_alerts_too_and_a_later_run_only_those_that_ar
     for name in ("first", "second"):
         world.write(f"{name}.jsonl", prompts(20, max_tokens=100))
         done = world.claudebatch(
-            "run", f"{name}.jsonl", "-o", f"{name}.out.jsonl", "-c", "c.yaml", "--tag", "night", "--no-cache", "--json",
-            "-j", "2",
-        )  # fmt: skip
+            "run",
+            f"{name}.jsonl",
+            "-o",
+            f"{name}.out.jsonl",
+            "-c",
+            "c.yaml",
+            "--tag",
+            "night",
+            "--no-cache",
+            "--json",
+            "-j",
+            "2",
+        )
         told.append([(alert["scope"], alert["percent"]) for alert in events(done.out, "alert")])
     first, second = told
     assert first == [("day", 50)]

@@ -68,10 +68,14 @@ def test_the_cap_is_never_passed_and_used_up_but_for_less_than_one_hold(world, s
         faults={"529": 0.05, "cut": 0.05, "reset": 0.03},
     )
     rows = [
-        {"id": n, "prompt": "x" * rng.randint(1, 4000) + str(n), "max_tokens": rng.choice([50, 300, 2000]),
-         "model": rng.choice([HAIKU, SONNET])}
+        {
+            "id": n,
+            "prompt": "x" * rng.randint(1, 4000) + str(n),
+            "max_tokens": rng.choice([50, 300, 2000]),
+            "model": rng.choice([HAIKU, SONNET]),
+        }
         for n in range(60)
-    ]  # fmt: skip
+    ]
     world.write("in.jsonl", rows)
     cap = from_usd(Decimal("0.15"))
     done = world.claudebatch(*RUN, "--budget", "0.15")

@@ -38,11 +38,27 @@ def test_death_at_a_system_call(world, serve, call):
     options = ("--no-cache", "--ordered", "-j", "8")
     for number in (1, 9, 23):
         subprocess.run(
-            ["strace", "-f", "-qq", "-o", os.devnull, f"--trace={call}", f"--inject={call}:signal=KILL:when={number}",
-             sys.executable, "-m", "claudebatch", *RUN, *options],
-            cwd=world.work, env=environment, stdin=subprocess.DEVNULL, capture_output=True, timeout=PATIENCE_S,
+            [
+                "strace",
+                "-f",
+                "-qq",
+                "-o",
+                os.devnull,
+                f"--trace={call}",
+                f"--inject={call}:signal=KILL:when={number}",
+                sys.executable,
+                "-m",
+                "claudebatch",
+                *RUN,
+                *options,
+            ],
+            cwd=world.work,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=PATIENCE_S,
             check=False,
-        )  # fmt: skip
+        )
     done = world.claudebatch(*RUN, *options)
     assert done.code == 0, done.err
     assert len(world.results()) == 60

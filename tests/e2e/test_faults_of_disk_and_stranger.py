@@ -89,10 +89,15 @@ def test_an_error_in_strange_words_fails_its_row_only(world, stranger, error):
 
 
 MESSAGE = {
-    "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-5-5", "stop_sequence": None,
-    "content": [{"type": "text", "text": "ok"}], "stop_reason": "end_turn",
+    "id": "msg_1",
+    "type": "message",
+    "role": "assistant",
+    "model": "claude-sonnet-5-5",
+    "stop_sequence": None,
+    "content": [{"type": "text", "text": "ok"}],
+    "stop_reason": "end_turn",
     "usage": {"input_tokens": 9, "output_tokens": 1},
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize(
@@ -176,9 +181,14 @@ def _limited(world, count, *arguments):
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     return subprocess.run(
-        [sys.executable, "-c", code, *arguments], cwd=world.work, env=environment, capture_output=True, text=True,
-        stdin=subprocess.DEVNULL, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-c", code, *arguments],
+        cwd=world.work,
+        env=environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        timeout=60,
+    )
 
 
 @pytest.mark.parametrize("size", [20_000, 70_000, 120_000, 300_000])

@@ -9,9 +9,16 @@ import pytest
 from tests.e2e.world import prompts
 
 REPORTS = (
-    ("--version",), ("--help",), ("run", "--help"), ("spend",), ("runs", "list"), ("runs", "check"), ("models",),
-    ("cache", "stats"), ("estimate", "in.jsonl"),
-)  # fmt: skip
+    ("--version",),
+    ("--help",),
+    ("run", "--help"),
+    ("spend",),
+    ("runs", "list"),
+    ("runs", "check"),
+    ("models",),
+    ("cache", "stats"),
+    ("estimate", "in.jsonl"),
+)
 
 
 @pytest.fixture

@@ -37,9 +37,15 @@ class Work:
         self.most = 0
         self.done = 0
         self.engine = Engine(
-            self.answer, feeds=lanes, workers=workers, finish=self.finish, value_of=lambda call, reply: 0,
-            drain=Drain(), now=now, emit=lambda event: None,
-        )  # fmt: skip
+            self.answer,
+            feeds=lanes,
+            workers=workers,
+            finish=self.finish,
+            value_of=lambda call, reply: 0,
+            drain=Drain(),
+            now=now,
+            emit=lambda event: None,
+        )
 
     async def answer(self, call: Call) -> Reply:
         self.in_flight += 1

@@ -53,32 +53,66 @@ def limits(server: Server) -> dict[str, int]:
 
 CASES: dict[str, tuple[Server, Rows, dict[str, object], str | None]] = {
     "requests, whole minute saved up": (
-        Server(rpm=600, latency="fixed:2"), Rows(count=2000), {}, "requests per minute"),
+        Server(rpm=600, latency="fixed:2"),
+        Rows(count=2000),
+        {},
+        "requests per minute",
+    ),
     "requests, five seconds": (
-        Server(rpm=300, burst_s=5, latency="lognormal:2,0.5"), Rows(count=1000), {}, "requests per minute"),
+        Server(rpm=300, burst_s=5, latency="lognormal:2,0.5"),
+        Rows(count=1000),
+        {},
+        "requests per minute",
+    ),
     "input": (
         Server(itpm=300_000, burst_s=5, latency="fixed:2"),
-        Rows(count=400, input="lognormal:2000,0.4"), {}, "input tokens per minute"),
+        Rows(count=400, input="lognormal:2000,0.4"),
+        {},
+        "input tokens per minute",
+    ),
     "output": (
         Server(otpm=400_000, burst_s=60, latency="fixed:3"),
-        Rows(count=2000, output="fixed:400"), {}, "output tokens per minute"),
+        Rows(count=2000, output="fixed:400"),
+        {},
+        "output tokens per minute",
+    ),
     "output, one second": (
         Server(otpm=400_000, burst_s=1, latency="fixed:3"),
-        Rows(count=2000, output="fixed:400"), {}, "output tokens per minute"),
+        Rows(count=2000, output="fixed:400"),
+        {},
+        "output tokens per minute",
+    ),
     "output, one second, long answers": (
         Server(otpm=100_000, burst_s=1, latency="fixed:20"),
-        Rows(count=400, output="fixed:800"), {}, "output tokens per minute"),
+        Rows(count=400, output="fixed:800"),
+        {},
+        "output tokens per minute",
+    ),
     "nothing but answers": (
-        Server(rpm=1000, latency="fixed:5"), Rows(count=20), {"concurrency": 64}, None),
+        Server(rpm=1000, latency="fixed:5"),
+        Rows(count=20),
+        {"concurrency": 64},
+        None,
+    ),
     "few at once": (
-        Server(rpm=10_000, latency="fixed:2"), Rows(count=600), {"concurrency": 8}, "requests in flight"),
+        Server(rpm=10_000, latency="fixed:2"),
+        Rows(count=600),
+        {"concurrency": 8},
+        "requests in flight",
+    ),
     "nothing configured": (
-        Server(rpm=300, burst_s=60, latency="fixed:2"), Rows(count=1000), {"limits": {"tier": "auto"}},
-        "requests per minute"),
+        Server(rpm=300, burst_s=60, latency="fixed:2"),
+        Rows(count=1000),
+        {"limits": {"tier": "auto"}},
+        "requests per minute",
+    ),
     "a part left to others": (
-        Server(rpm=600, burst_s=1, latency="fixed:1"), Rows(count=1500), {"limits": {"headroom": "20%"}},
-        "requests per minute"),
-}  # fmt: skip
+        Server(rpm=600, burst_s=1, latency="fixed:1"),
+        Rows(count=1500),
+        {"limits": {"headroom": "20%"}},
+        "requests per minute",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -16,8 +16,15 @@ HAIKU, SONNET = "claude-haiku-5-5", "claude-sonnet-5-5"
 def answer(
     output: int = 100, *, model: str = HAIKU, rule: str = "short", **more: object
 ) -> PastAnswer:
-    fields = {"input_estimate": 100, "input_tokens": 90, "cache_write_5m_tokens": 0, "cache_write_1h_tokens": 0,
-              "cache_read_tokens": 0, "web_searches": 0, "geo": "global"}  # fmt: skip
+    fields = {
+        "input_estimate": 100,
+        "input_tokens": 90,
+        "cache_write_5m_tokens": 0,
+        "cache_write_1h_tokens": 0,
+        "cache_read_tokens": 0,
+        "web_searches": 0,
+        "geo": "global",
+    }
     return PastAnswer(model=model, rule=rule, output_tokens=output, **{**fields, **more})
 
 

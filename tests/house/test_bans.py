@@ -145,12 +145,12 @@ def test_relative_imports_and_prints_are_refused_too():
 
 
 LIFTED = {
-    "claudebatch/cli/doctor.py": "where time comes in",
-    "claudebatch/cli/days.py": "where time comes in",
+    "claudebatch/cli/doctor/command.py": "where time comes in",
+    "claudebatch/cli/dates.py": "where time comes in",
     "claudebatch/cli/models.py": "where time comes in",
-    "claudebatch/cli/running.py": "where time comes in",
+    "claudebatch/cli/wiring/launch.py": "where time comes in",
     "claudebatch/cli/simulate.py": "where time comes in",
-    "claudebatch/engine/opening.py": "a name that must differ",
+    "claudebatch/engine/open_run.py": "a name that must differ",
 }
 
 

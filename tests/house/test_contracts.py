@@ -16,13 +16,13 @@ from tests.house.files import PACKAGE, ROOT
 TIERS = "The tiers of the house"
 BREACHES = {
     "a room that is on no list": ("helpers.py", '"""Odds and ends."""', TIERS),
-    "a layer that knows a store": (
-        "layers/budget.py",
+    "a layer that knows who puts it together": (
+        "layers/budget/layer.py",
         "import claudebatch.layers.rate_limit.local_pool",
         TIERS,
     ),
     "a layer that knows another": (
-        "layers/budget.py",
+        "layers/budget/layer.py",
         "import claudebatch.layers.retry.layer",
         "No layer knows another",
     ),
@@ -32,16 +32,16 @@ BREACHES = {
         TIERS,
     ),
     "a display that asks the engine": (
-        "ui/live.py",
+        "ui/live/live.py",
         "import claudebatch.engine.row_feed",
         "The display knows words only",
     ),
     "an engine that knows the simulator": (
-        "engine/feed.py",
+        "engine/row_feed.py",
         "import claudebatch.simulator.http",
         "Only the command line knows the simulator",
     ),
-    "the SDK outside its room": ("engine/feed.py", "import anthropic", "Only clients know the SDK"),
+    "the SDK outside its room": ("engine/row_feed.py", "import anthropic", "Only clients know the SDK"),
 }
 
 

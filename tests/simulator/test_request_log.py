@@ -21,8 +21,12 @@ async def test_every_request_is_told_and_whether_its_answer_left_whole(serve, bo
     await served.ask(body("third"))
     told = [(event["event"], event.get("text")) for event in await log_of(served)]
     assert told == [
-        ("asked", "first"), ("delivered", None), ("asked", "second"), ("undelivered", None), ("asked", "third"),
-    ]  # fmt: skip
+        ("asked", "first"),
+        ("delivered", None),
+        ("asked", "second"),
+        ("undelivered", None),
+        ("asked", "third"),
+    ]
 
 
 async def test_the_log_bills_what_the_statistics_bill(serve, body):

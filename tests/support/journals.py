@@ -53,9 +53,28 @@ def outcome(
     error = None if state is AttemptState.ANSWERED else "overloaded_error"
     fresh, written, read, out = tokens
     return AttemptRecord(
-        state, cost, True, fresh, written, 0, read, out, 0, "standard", None, None, "p1", 50, None, None, error, body,
-        simulated, attempt, intent(attempt, row=row, worst=worst, model=model, sent_ms=sent_ms),
-    )  # fmt: skip
+        state,
+        cost,
+        True,
+        fresh,
+        written,
+        0,
+        read,
+        out,
+        0,
+        "standard",
+        None,
+        None,
+        "p1",
+        50,
+        None,
+        None,
+        error,
+        body,
+        simulated,
+        attempt,
+        intent(attempt, row=row, worst=worst, model=model, sent_ms=sent_ms),
+    )
 
 
 def intent(

@@ -6,10 +6,42 @@ import random
 from collections.abc import Sequence
 
 TOKENS: tuple[bytes, ...] = (
-    b"\r\n", b"\n", b"\r", b"{", b"}", b"[", b"]", b'"', b"\\", b"\\u", b"\\ud800", b"\xff", b"\x00", b"\xef\xbb\xbf",
-    b"\xe2\x80\xa8", b"\xed\xa0\x80", b"\x1b[2J", b"-1", b"0", b"9" * 30, b"1e999", b"NaN", b"null", b"true", b": ",
-    b"- ", b"&a", b"*a", b"!!python/object:os.system", b"<<", b"~", b"%s", b"../", b"[" * 600, b'{"a":' * 200,
-)  # fmt: skip
+    b"\r\n",
+    b"\n",
+    b"\r",
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b'"',
+    b"\\",
+    b"\\u",
+    b"\\ud800",
+    b"\xff",
+    b"\x00",
+    b"\xef\xbb\xbf",
+    b"\xe2\x80\xa8",
+    b"\xed\xa0\x80",
+    b"\x1b[2J",
+    b"-1",
+    b"0",
+    b"9" * 30,
+    b"1e999",
+    b"NaN",
+    b"null",
+    b"true",
+    b": ",
+    b"- ",
+    b"&a",
+    b"*a",
+    b"!!python/object:os.system",
+    b"<<",
+    b"~",
+    b"%s",
+    b"../",
+    b"[" * 600,
+    b'{"a":' * 200,
+)
 
 
 def mutated(

@@ -77,8 +77,11 @@ class Dearest:
             return {**usage, "input_tokens": tokens}
         kind = "ephemeral_1h_input_tokens" if b'"1h"' in call.body else "ephemeral_5m_input_tokens"
         return {
-            **usage, "input_tokens": 0, "cache_creation_input_tokens": tokens, "cache_creation": {kind: tokens},
-        }  # fmt: skip
+            **usage,
+            "input_tokens": 0,
+            "cache_creation_input_tokens": tokens,
+            "cache_creation": {kind: tokens},
+        }
 
 
 async def spend(bench: Bench, api: Dearest, calls: Iterable[Call], *, workers: int = 64) -> Spent:

@@ -47,12 +47,12 @@ async def endpoint(
         yield ApiTarget(None, None)  # the SDK finds the key and the base URL where it always does
         return
     # Only a rehearsal loads the simulator.
-    from claudebatch.simulator import (
+    from claudebatch.simulator import (  # noqa: PLC0415
         SIMULATE_LATENCY,
         SimulatedAllowance,
         Simulator,
         SimulatorSettings,
-    )  # noqa: PLC0415
+    )
 
     wish = workshop.config.simulate
     simulator = Simulator(

@@ -112,8 +112,15 @@ class PoolLimiter:
     exactly once, by `settle`.
     """
 
-    def __init__(self, allowance: PoolAllowance, *, now: float, cautious: bool = False, ceiling: bool = False,
-                 share: float = 1.0) -> None:  # fmt: skip
+    def __init__(
+        self,
+        allowance: PoolAllowance,
+        *,
+        now: float,
+        cautious: bool = False,
+        ceiling: bool = False,
+        share: float = 1.0,
+    ) -> None:
         """*cautious*: the limits are a guess until an answer states them. *ceiling*:
         they were chosen, and no answer raises them. *share*: so much of each limit is
         ours to use.
@@ -126,9 +133,11 @@ class PoolLimiter:
         rpm, itpm, otpm = (
             per_minute * share if per_minute else None
             for per_minute in (
-                allowance.requests_per_minute, allowance.input_tokens_per_minute, allowance.output_tokens_per_minute
+                allowance.requests_per_minute,
+                allowance.input_tokens_per_minute,
+                allowance.output_tokens_per_minute,
             )
-        )  # fmt: skip
+        )
         self._requests = (
             BucketMirror(rpm, now=now, level=1.0, spaced=True, share=share) if rpm else None
         )

@@ -82,10 +82,29 @@ class JournalLog:
         latency_ms = self._now_ms() - intent.sent_ms
         self._journal.settle(
             AttemptRecord(
-                state, 0, True, 0, 0, 0, 0, 0, 0, None, None, None, self._price_version, latency_ms, status,
-                request_id, error, None, False, attempt, intent,
+                state,
+                0,
+                True,
+                0,
+                0,
+                0,
+                0,
+                0,
+                0,
+                None,
+                None,
+                None,
+                self._price_version,
+                latency_ms,
+                status,
+                request_id,
+                error,
+                None,
+                False,
+                attempt,
+                intent,
             )
-        )  # fmt: skip
+        )
 
     def _intent(self, attempt: int, call: Call, worst: Pico) -> AttemptIntent:
         sent_ms, size = self._now_ms(), call.size

@@ -20,13 +20,38 @@ from claudebatch.storage.journal.records import AttemptIntent
 _SEAL_BYTES = 16
 
 _INTENT = (
-    "attempt", "row", "model", "worst", "sent_ms", "day", "rule", "input_estimate", "output_estimate", "output_bound",
-)  # fmt: skip
+    "attempt",
+    "row",
+    "model",
+    "worst",
+    "sent_ms",
+    "day",
+    "rule",
+    "input_estimate",
+    "output_estimate",
+    "output_bound",
+)
 _OUTCOME = (
-    "state", "cost", "cost_known", "input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
-    "cache_read_tokens", "output_tokens", "web_searches", "tier", "geo", "speed", "price_version", "latency_ms",
-    "status", "request_id", "error", "simulated", "digest",
-)  # fmt: skip
+    "state",
+    "cost",
+    "cost_known",
+    "input_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "cache_read_tokens",
+    "output_tokens",
+    "web_searches",
+    "tier",
+    "geo",
+    "speed",
+    "price_version",
+    "latency_ms",
+    "status",
+    "request_id",
+    "error",
+    "simulated",
+    "digest",
+)
 ATTEMPT_FIELDS = (*_INTENT, *_OUTCOME)
 """The columns of `attempts` that its seal is made of, in this order; `digest` stands
 for the body.

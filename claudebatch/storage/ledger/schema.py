@@ -32,11 +32,16 @@ _LOOK = "check its folder, its owner and the free space, then run the same comma
 _FIXES = {
     **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), _WAIT),
     **dict.fromkeys(
-        (sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL,
-         sqlite3.SQLITE_CANTOPEN),
+        (
+            sqlite3.SQLITE_PERM,
+            sqlite3.SQLITE_READONLY,
+            sqlite3.SQLITE_IOERR,
+            sqlite3.SQLITE_FULL,
+            sqlite3.SQLITE_CANTOPEN,
+        ),
         _LOOK,
     ),
-}  # fmt: skip
+}
 
 
 Waits: TypeAlias = Callable[[], object]

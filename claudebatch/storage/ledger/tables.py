@@ -42,18 +42,54 @@ CREATE INDEX holds_day ON holds (day);
 """
 
 SUMS = (
-    "attempts", "answers", "unknown_attempts", "unpriced", "input_tokens", "cache_write_5m_tokens",
-    "cache_write_1h_tokens", "cache_read_tokens", "output_tokens", "web_searches", "spent", "unknown", "cached",
-    "shared", "saved_cache",
-)  # fmt: skip
+    "attempts",
+    "answers",
+    "unknown_attempts",
+    "unpriced",
+    "input_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "cache_read_tokens",
+    "output_tokens",
+    "web_searches",
+    "spent",
+    "unknown",
+    "cached",
+    "shared",
+    "saved_cache",
+)
 """The sums of the table `spend`, in its order."""
 
 ATTEMPT = (
-    "attempt", "row", "id", "day", "sent_ms", "model", "rule", "tier", "input_tokens", "cache_write_5m_tokens",
-    "cache_write_1h_tokens", "cache_read_tokens", "output_tokens", "web_searches", "geo", "speed", "price_version",
-    "cost", "cost_known", "worst", "state", "request_id", "error", "status", "latency_ms", "input_estimate",
-    "output_estimate", "output_bound",
-)  # fmt: skip
+    "attempt",
+    "row",
+    "id",
+    "day",
+    "sent_ms",
+    "model",
+    "rule",
+    "tier",
+    "input_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "cache_read_tokens",
+    "output_tokens",
+    "web_searches",
+    "geo",
+    "speed",
+    "price_version",
+    "cost",
+    "cost_known",
+    "worst",
+    "state",
+    "request_id",
+    "error",
+    "status",
+    "latency_ms",
+    "input_estimate",
+    "output_estimate",
+    "output_bound",
+)
 """The columns of the table `attempts` after `run`, in its order."""
 
 ADD_SUMS = (

@@ -30,8 +30,13 @@ def test_the_body_and_nothing_of_ours_besides_reaches_the_address() -> None:
     first, *headers = head.splitlines()
     assert (first, body) == ("POST /T0/secret?a=b HTTP/1.1", BODY)
     assert sorted(line.partition(":")[0].lower() for line in headers) == [
-        "accept-encoding", "connection", "content-length", "content-type", "host", "user-agent",
-    ]  # fmt: skip
+        "accept-encoding",
+        "connection",
+        "content-length",
+        "content-type",
+        "host",
+        "user-agent",
+    ]
 
 
 @pytest.mark.parametrize("status", [200, 202, 204])

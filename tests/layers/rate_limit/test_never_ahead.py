@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
 from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
-from claudebatch.simulator.limits import BucketMirror as ApiBucket
+from claudebatch.simulator.limits import SimulatedBucket as ApiBucket
 
 Step: TypeAlias = tuple[str, float]
 """What happens next, and how much of it, from 0 to 1."""

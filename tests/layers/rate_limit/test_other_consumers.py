@@ -8,7 +8,7 @@ import pytest
 
 from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
 from claudebatch.layers.rate_limit.other_consumers import OtherConsumers
-from claudebatch.simulator.limits import BucketMirror as ApiBucket
+from claudebatch.simulator.limits import SimulatedBucket as ApiBucket
 
 
 def watched(theirs: float, *, seconds: int, rate: float = 100.0) -> OtherConsumers:

@@ -244,8 +244,15 @@ class Streaming(ScriptedClient):
     if it *hides* some.
     """
 
-    def __init__(self, *, shown: int = 1000, hides: bool = False, limits: Limits | None = None, thinking: int = 0,
-                 reads: int = 10):  # fmt: skip
+    def __init__(
+        self,
+        *,
+        shown: int = 1000,
+        hides: bool = False,
+        limits: Limits | None = None,
+        thinking: int = 0,
+        reads: int = 10,
+    ):
         super().__init__(takes_s=1.0)
         self.shown, self.hides, self.limits, self.thinking = shown, hides, limits, thinking
         self.watched: list[bool] = []
@@ -302,9 +309,10 @@ async def test_what_the_head_of_a_watched_answer_says_is_used_at_once_and_once()
 
 
 @pytest.mark.parametrize(
-    ("hides", "thinking", "learned"), [(False, 0, 1000), (True, 0, 0), (True, 100, 1000)],
+    ("hides", "thinking", "learned"),
+    [(False, 0, 1000), (True, 0, 0), (True, 100, 1000)],
     ids=["all is shown", "nobody knows how much was hidden", "the answer says how much was hidden"],
-)  # fmt: skip
+)
 @virtual
 async def test_the_length_of_texts_is_learned_where_their_tokens_are_known(
     hides: bool, thinking: int, learned: int

@@ -21,9 +21,17 @@ from tests.models.prices.theirs import theirs
 TODAY = datetime(2026, 11, 22, tzinfo=UTC)
 BOOK = PriceBook.load(at=TODAY)
 MODELS = (
-    "claude-fable-5-2", "claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5", "claude-sonnet-5",
-    "claude-opus-4-8", "claude-sonnet-4-6", "claude-haiku-4-5", "claude-haiku-4-5-20251001",
-)  # fmt: skip
+    "claude-fable-5-2",
+    "claude-opus-5-5",
+    "claude-sonnet-5-5",
+    "claude-haiku-5-5",
+    "claude-opus-5",
+    "claude-sonnet-5",
+    "claude-opus-4-8",
+    "claude-sonnet-4-6",
+    "claude-haiku-4-5",
+    "claude-haiku-4-5-20251001",
+)
 
 
 def drawn(rng: random.Random) -> Usage:

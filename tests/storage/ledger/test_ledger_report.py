@@ -15,7 +15,7 @@ import pytest
 from claudebatch.core.reports import SpendLine
 from claudebatch.storage.journal.records import ResultRecord
 from claudebatch.storage.journal.schema import AnswerSource, AttemptState
-from claudebatch.storage.ledger import Dearest, LedgerWriter, RunEntry, SpendReader, report
+from claudebatch.storage.ledger import Dearest, LedgerWriter, RunEntry, SpendReader, spend_report
 from tests.support.journals import NOON_MS, intent, outcome
 
 DAY_MS = 86_400_000
@@ -88,7 +88,7 @@ def test_every_question_adds_up_to_the_same(path: Path):
 def test_money_that_is_settled_while_one_looks_is_counted_once(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    find = report._dicts
+    find = spend_report._dicts
 
     def found(*arguments):
         rows = find(*arguments)
@@ -103,7 +103,7 @@ def test_money_that_is_settled_while_one_looks_is_counted_once(
         return rows
 
     before = {label: line.spent + line.held for label, line in by(path, "tag").items()}
-    monkeypatch.setattr(report, "_dicts", found)
+    monkeypatch.setattr(spend_report, "_dicts", found)
     assert {label: line.spent + line.held for label, line in by(path, "tag").items()} == before
 
 
