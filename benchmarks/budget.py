@@ -3,7 +3,7 @@ flight; and shared caps on disk.
 
     python -m benchmarks.budget              # both
     python -m benchmarks.budget race 200     # eight processes on one cap, 200 times,
-    with kill -9 of half of them
+                                             # with kill -9 of half of them
 
 The first part runs in virtual time against an API at which every answer costs the most
 that it can.

@@ -90,10 +90,11 @@ class BadRow(Exception):
 class AttemptError(Exception):
     """One attempt failed.
 
-    retryable      another attempt at the same model may succeed may_be_billed  the API
-    may have done the work although we hold no answer retry_after    seconds the API
-    asked us to wait, None when it did not say unavailable    the model (not the row) is
-    at fault: counts for the breaker, and a fallback may help
+    retryable      another attempt at the same model may succeed
+    may_be_billed  the API may have done the work although we hold no answer
+    retry_after    seconds the API asked us to wait, None when it did not say
+    unavailable    the model (not the row) is at fault: counts for the breaker, and a
+                   fallback may help
     """
 
     def __init__(
@@ -132,7 +133,7 @@ class RateLimited(AttemptError):
     """A 429 that passes: the whole pool waits, and the attempt does not count.
 
     kind  rate: a limit per minute; ramp: usage grew too fast; concurrency: too many
-    requests in flight
+          requests in flight
     """
 
     def __init__(self, message: str, *, kind: LimitKind = "rate", **facts: Any) -> None:

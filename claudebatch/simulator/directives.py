@@ -5,9 +5,9 @@ hold any ending.
     [[simulate: max_tokens]]    an answer that runs into max_tokens
     [[simulate: empty]]         200 with `content: []` and stop_reason end_turn
     [[simulate: tokens 500]]    an answer of exactly 500 output tokens (max_tokens still
-    cuts it)
-    [[simulate: error 529]]     an error answer of that status, every time; nothing is
-    billed
+                                cuts it)
+    [[simulate: error 529]]     an error answer of that status, every time; nothing
+                                is billed
     [[simulate: fault hang]]    any fault of faults.py, every time
 
 They may stand anywhere in the request. Several can be combined; one that nobody knows

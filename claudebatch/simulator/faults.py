@@ -21,7 +21,7 @@ Late faults of streamed answers only; a plain answer to such a request comes as 
 
     stream_error   half of the events, then an `error` event: overloaded
     stream_open    every event but the last, and a proper end of the body: no
-    `message_stop`
+                   `message_stop`
     stream_hang    half of the events, then silence for as long as the client stays
 """
 

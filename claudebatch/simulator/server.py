@@ -47,13 +47,13 @@ class Simulator:
     """The API, simulated. Start it, point a client at the URL, stop it; after a stop it
     may be started again.
 
-    bill     what an answer costs: exact, because `/__stats` is compared with a ledger
-    to the last digit pool_of  which models share their limits; by default none do sleep
-    every wait goes through it. Do not pass a run's own `Drain.sleep`: a run that drains
-    still wants
-             its answers in flight
+    bill     the price of an answer: exact, because `/__stats` is compared with a ledger
+             to the last digit
+    pool_of  which models share their limits; by default none do
+    sleep    every wait goes through it. Do not pass a run's own `Drain.sleep`: a run
+             that drains still wants its answers in flight
     known    models beyond the simulator's own table that are answered too, as the
-    newest ones are
+             newest ones are
     """
 
     def __init__(

@@ -41,7 +41,11 @@ BREACHES = {
         "import claudebatch.simulator.http",
         "Only the command line knows the simulator",
     ),
-    "the SDK outside its room": ("engine/row_feed.py", "import anthropic", "Only clients know the SDK"),
+    "the SDK outside its room": (
+        "engine/row_feed.py",
+        "import anthropic",
+        "Only clients know the SDK",
+    ),
 }
 
 

@@ -263,7 +263,7 @@ class CircuitBreaker:
     """One breaker per pool, asked before every attempt and told of every outcome.
 
     back    told the pool's name when its breaker has closed again, so that its pace can
-    start gently
+            start gently
     """
 
     def __init__(

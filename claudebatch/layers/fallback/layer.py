@@ -38,9 +38,11 @@ class Fallback:
     """Tries a call's models in the order of its route.
 
     hop           re-maps a call to another model; raises `NotServed` when that cannot
-    be done unwanted      stop reasons of answers that the next model is asked to
-    better; where none does, the first one stays max_outage_s  no model of the chain has
-    served anything for this long: `ApiUnavailable` stops the run
+                  be done
+    unwanted      stop reasons of answers that the next model is asked to better; where
+                  none does, the first one stays
+    max_outage_s  no model of the chain has served anything for this long:
+                  `ApiUnavailable` stops the run
     """
 
     def __init__(

@@ -8,25 +8,26 @@ printable ASCII is escaped (`\u001b`), so that the lines are safe to look at and
 stay exact.
 
 start        run_id, rows, finished_before, spent_usd, cap_usd (null: none), output,
-simulated progress     rows, done (earlier sessions included), succeeded, failed,
-cached, shared (this session), in_flight,
-             requests, retries, fallbacks, spent_usd (earlier sessions included),
-             saved_usd, unknown_attempts,
+             simulated
+progress     rows, done (earlier sessions included), succeeded, failed, cached, shared
+             (this session), in_flight, requests, retries, fallbacks, spent_usd (earlier
+             sessions included), saved_usd, unknown_attempts,
              eta_s (null: nobody can say), draining (null, or why the run stops),
              waiting (null, or {pool, reason, seconds (null: nobody can say)}: what
              moves again first),
              pools: {name: {breaker, in_flight, concurrency (null: not told), waiting
-             (null, or {reason, seconds}),
-             rpm, itpm, otpm, rpm_limit, itpm_limit, otpm_limit (null: none known)}}.
+             (null, or {reason, seconds}), rpm, itpm, otpm, rpm_limit, itpm_limit,
+             otpm_limit (null: none known)}}.
              At most one every *interval* seconds, and one last before `done`.
-row_failed   id, model, error, latency_ms. One for every row that failed. limits
-pool, requests_per_minute, input_tokens_per_minute, output_tokens_per_minute (null:
-unknown).
+row_failed   id, model, error, latency_ms. One for every row that failed.
+limits       pool, requests_per_minute, input_tokens_per_minute,
+             output_tokens_per_minute (null: unknown).
              When the limits in force of a pool are learned, and when they change.
 concurrency  pool, limit: how many requests the pool may have in flight from now on
-alert        kind (cap or spike), its fields as in docs/alerts.md, text notice
-kind (notice, fallback, breaker, drain), text done         the fields of `summary_json`:
-how the run ended, its exit_code and next_command
+alert        kind (cap or spike), its fields as in docs/alerts.md, text
+notice       kind (notice, fallback, breaker, drain), text
+done         the fields of `summary_json`: how the run ended, its exit_code and
+             next_command
 """
 
 from __future__ import annotations
