@@ -11,9 +11,8 @@ import typer
 from claudebatch.config import environment
 from claudebatch.config.load import load
 from claudebatch.config.paths import Paths
-from claudebatch.config.units import seconds, size
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.layers.response_cache import disk_store
+from claudebatch.setup.stores import cache_stats, clear_cache
 from claudebatch.ui.format import counted
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.sanitise import visible
@@ -42,11 +41,8 @@ def stats(
 
         claudebatch cache stats --json
     """
-    limits = load(config, {}, env=environment(), folder=Path.cwd()).config.cache
-    ttl_s = None if limits.ttl is None else seconds("cache.ttl", limits.ttl)
-    found = disk_store.describe(
-        _paths().cache_dir, size_limit=size("cache.size", limits.size), ttl_s=ttl_s
-    )
+    settings = load(config, {}, env=environment(), folder=Path.cwd()).config
+    found = cache_stats(settings, _paths().cache_dir)
     if json:
         sys.stdout.write(json_line(cache_json(found)))
         return
@@ -77,7 +73,7 @@ def clear(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
     folder = _paths().cache_dir
     if not yes and not _confirmed(str(folder)):
         raise typer.Exit(0)
-    dropped = disk_store.clear(folder)
+    dropped = clear_cache(folder)
     Terminal(sys.stderr, environment()).say(
         f"{counted(dropped, 'cached answer')} dropped from {folder}"
     )

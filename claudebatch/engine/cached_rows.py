@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from claudebatch.core.domain import Pico, Route, Usage
 from claudebatch.core.events import Emit, RowFinished
 from claudebatch.core.message import BadAnswer, parse_message
 from claudebatch.core.result_lines import answer_head
+from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.storage.journal import RowKey
 from claudebatch.storage.journal.records import ResultRecord
 from claudebatch.storage.journal.schema import AnswerSource
@@ -37,14 +37,14 @@ class CachedRow(NamedTuple):
 
 
 class CachedRows:
-    """One step at a time; every step runs in the cache's thread, while the journal
-    writes down the one before.
+    """One step at a time; every step runs in a thread, while the journal writes down
+    the one before.
     """
 
     def __init__(
         self,
+        store: CacheStore,
         *,
-        look_up: Callable[[Sequence[str]], Sequence[bytes | None]],
         value_of: Callable[[str, Usage], Pico],
         simulated: bool,
         today: Callable[[], str],
@@ -52,7 +52,7 @@ class CachedRows:
         """*value_of* tells what an answer of a model with so much usage would have
         cost; *today* is the UTC day.
         """
-        self._look_up = look_up
+        self._store = store
         self._value_of = value_of
         self._simulated = simulated
         self._today = today
@@ -61,7 +61,6 @@ class CachedRows:
         self,
         pending: Pending,
         *,
-        run: Callable[[Callable[[], list[CachedRow]]], Awaitable[list[CachedRow]]],
         finish: Callable[[Sequence[ResultRecord]], Awaitable[None]],
         emit: Emit,
         stopped: Callable[[], bool],
@@ -69,14 +68,17 @@ class CachedRows:
         """Do a lane's rows out of the cache, step by step, until a step finds nothing
         or the session is *stopped*.
 
-        *run* runs a step in the cache's thread. The journal fetches the rows of the
-        next step meanwhile, and then writes down what came out of this one.
+        The journal fetches the rows of the next step meanwhile, and then writes down
+        the results of this one.
         """
         coming = asyncio.ensure_future(pending(0, _AT_ONCE))
         try:
             while not stopped() and (rows := await coming):
                 coming = asyncio.ensure_future(pending(rows[-1].row, _AT_ONCE))
-                kept = await run(partial(self.step, rows))
+                found = await self._store.get_many([row.key.hex() for row in rows])
+                # In a thread, so that the journal's next rows and writes are handed over
+                # meanwhile.
+                kept = await asyncio.to_thread(self.step, rows, found)
                 if not kept:
                     break
                 await finish([row.result for row in kept])
@@ -86,9 +88,11 @@ class CachedRows:
             coming.cancel()
             await asyncio.wait((coming,))
 
-    def step(self, rows: Sequence[RowKey]) -> list[CachedRow]:
-        """Those of *rows* whose answers are kept, ready to be written down and told."""
-        found, day = self._look_up([row.key.hex() for row in rows]), self._today()
+    def step(self, rows: Sequence[RowKey], found: Sequence[bytes | None]) -> list[CachedRow]:
+        """Those of *rows* whose answers were *found*, ready to be written down and
+        reported.
+        """
+        day = self._today()
         kept = (
             self._kept(row, value, day)
             for row, value in zip(rows, found, strict=True)

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from claudebatch.core.errors import ClaudebatchError, LockedError, StorageError
-from claudebatch.layers.response_cache.disk_store import DiskCacheStore
+from claudebatch.layers.response_cache.blocking import blocking_look_up
+from claudebatch.setup.stores import existing_cache
 from claudebatch.storage.journal.audit import JournalAudit, any_text, audit
-from claudebatch.storage.journal.copies import FoundCopies, LookUp
+from claudebatch.storage.journal.copies import FoundCopies
 from claudebatch.storage.journal.queries import result_lines
 from claudebatch.storage.journal.repair import RepairReport, restore
 from claudebatch.storage.ledger import open_ledger
@@ -103,12 +104,12 @@ def _mended(
     ledger: sqlite3.Connection | None,
     cache: Path,
 ) -> CheckedRun:
-    with any_text(run.journal):
+    with any_text(run.journal), blocking_look_up(existing_cache(cache)) as look_up:
         copies = FoundCopies(
             run.journal,
             found.audit,
             output=output,
-            look_up=_kept_in(cache),
+            look_up=look_up,
             ledger=ledger,
             run=found.run,
         )
@@ -145,15 +146,6 @@ def _ledger(place: RunPlaces) -> Iterator[sqlite3.Connection | None]:
         return
     with closing(open_ledger(place.ledger, waits=place.waits)) as ledger:
         yield ledger
-
-
-def _kept_in(cache: Path) -> LookUp:
-    """The answers in the response cache; nothing where there is none, or it is damaged
-    as well.
-    """
-    if not (cache / "cache.db").exists():
-        return lambda keys: [None] * len(keys)
-    return DiskCacheStore(cache, size_limit=2**40, ttl_s=None, notify=lambda _: None).look_up
 
 
 def _rehearsal(run: RunFolder) -> bool:

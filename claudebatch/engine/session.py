@@ -9,7 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from claudebatch.alerts import watch
-from claudebatch.config.units import seconds, size
+from claudebatch.config.units import seconds
 from claudebatch.core.domain import Call, Pico, usd_text
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import JournalFailed, OutputFailed, StopRun
@@ -29,12 +29,13 @@ from claudebatch.engine.signals import Signals
 from claudebatch.engine.summary import Lines, SummaryBuilder
 from claudebatch.layers.budget.layer import BudgetStore
 from claudebatch.layers.record.journal_log import JournalLog
-from claudebatch.layers.response_cache.disk_store import DiskCacheStore
+from claudebatch.layers.response_cache.look_ahead import LookAheadCache
 from claudebatch.layers.response_cache.write_behind import WriteBehind
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys, Money, Parts, build_stack
+from claudebatch.setup.stores import open_cache
 from claudebatch.storage.journal import (
     Journal,
     RowFilter,
@@ -157,7 +158,7 @@ class Session:
     async def _work(self, journal: Journal, purse: BudgetStore) -> Ended:
         run, workshop, around = self._run, self._workshop, self._around
         self._loop = asyncio.get_running_loop()
-        cache = self._cache()
+        cache = self._cache(journal)
         sources = InputSources(run.files, workshop)
         keys = Keys(around.key_scope)
         client = LazyClient(around.connect)
@@ -167,7 +168,7 @@ class Session:
             prices=workshop.prices,
             builder=workshop.builder,
             keys=keys,
-            cache=WriteBehind(cache, after=journal.after) if cache is not None else None,
+            cache=cache,
             log=JournalLog(journal, wall=around.wall, price_version=workshop.prices.version),
             purse=purse,
             count=client.count,
@@ -226,9 +227,9 @@ class Session:
                 await journal.flush()  # some answers wait for it
                 await cache.close()
 
-    async def _replay(self, journal: Journal, cache: DiskCacheStore) -> None:
+    async def _replay(self, journal: Journal, cache: LookAheadCache) -> None:
         replay = CachedRows(
-            look_up=cache.look_up,
+            cache,
             value_of=self._finishing.worth,
             simulated=self._options.simulate,
             today=self._finishing.today,
@@ -237,7 +238,6 @@ class Session:
         for lane in self._run.lanes:
             await replay.lane(
                 partial(pending, lane),
-                run=cache.run,
                 finish=journal.finish_all,
                 emit=self._emit,
                 stopped=lambda: self._drain.started,
@@ -256,16 +256,12 @@ class Session:
 
         return pending
 
-    def _cache(self) -> DiskCacheStore | None:
-        settings = self._workshop.config.cache
-        if self._options.no_cache or not settings.enabled:
+    def _cache(self, journal: Journal) -> LookAheadCache | None:
+        if self._options.no_cache:
             return None
-        return DiskCacheStore(
-            self._around.paths.cache_dir,
-            size_limit=size("cache.size", settings.size),
-            ttl_s=None if settings.ttl is None else seconds("cache.ttl", settings.ttl),
-            notify=self._notify,
-        )
+        folder = self._around.paths.cache_dir
+        store = open_cache(self._workshop.config, folder, notify=self._notify)
+        return None if store is None else LookAheadCache(WriteBehind(store, after=journal.after))
 
     def _emit(self, event: object) -> None:
         if isinstance(event, ConcurrencyChanged) and self._engine is not None:
@@ -306,7 +302,7 @@ def _close(journal: Journal, output: Lines, ledger: LedgerWriter) -> None:
         )
 
 
-def _look_ahead(cache: DiskCacheStore | None, keys: Keys) -> LookAhead:
+def _look_ahead(cache: LookAheadCache | None, keys: Keys) -> LookAhead:
     async def look_ahead(calls: Sequence[Call]) -> None:
         if cache is not None:
             await cache.look_ahead(keys.ahead(calls))

@@ -18,6 +18,7 @@ from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.jsonl import read_at
 from claudebatch.estimate.forecast import RequestShape, asked
 from claudebatch.inputs import parse_line
+from claudebatch.layers.response_cache.blocking import LookUp
 from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.validate_input import Intake
@@ -46,7 +47,7 @@ class EarlierResults:
     journal: Path | None
     """This run's journal, if an earlier session made one."""
     key: Callable[[Call], str]
-    look_up: Callable[[Sequence[str]], Sequence[bytes | None]]
+    look_up: LookUp
     """The response cache's entries under some keys."""
     retry_failed: bool
     simulated: bool = False

@@ -21,12 +21,8 @@ from claudebatch.layers.fallback.layer import Fallback
 from claudebatch.layers.rate_limit.layer import RateLimit
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstimates
 from claudebatch.layers.record.layer import AttemptLog, Record
-from claudebatch.layers.response_cache.layer import (
-    CachePolicy,
-    CacheStore,
-    ResponseCache,
-    cache_key,
-)
+from claudebatch.layers.response_cache.layer import CachePolicy, ResponseCache, cache_key
+from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.layers.retry.layer import Retry, RetryBudgetPolicy, RetryPolicy
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import PriceBook, UnknownPrice

@@ -18,6 +18,7 @@ from claudebatch.core.domain import Call
 from claudebatch.core.errors import BadRow, ClaudebatchError, ExitCode
 from claudebatch.core.jsonl import decode
 from claudebatch.inputs import parse_line
+from claudebatch.layers.response_cache.blocking import blocking_look_up
 from claudebatch.layers.response_cache.disk_store import DiskCacheStore
 from claudebatch.setup.run_setup import RunSetup
 from tests.drills.injected import Ended, command
@@ -142,9 +143,9 @@ def cache(folder: Path) -> Iterator[Target]:
         shutil.rmtree(broken, ignore_errors=True)
         shutil.copytree(sound, broken)
         _spoil(broken, rng)
-        store = _store(broken)
-        for key, found in zip(kept, store.look_up([*kept]), strict=True):
-            assert found is None or found == kept[key], f"{key}: a wrong answer"
+        with blocking_look_up(_store(broken)) as look_up:
+            for key, found in zip(kept, look_up([*kept]), strict=True):
+                assert found is None or found == kept[key], f"{key}: a wrong answer"
 
     yield case
 
@@ -255,8 +256,7 @@ def _fill(place: Path, kept: dict[str, bytes]) -> None:
 
     async def put() -> None:
         store = _store(place)
-        for key, value in kept.items():
-            store.put(key, value)
+        await store.put_many(kept)
         await store.close()
 
     asyncio.run(put())

@@ -35,8 +35,7 @@ class Kept:
 
     async def keep(self, **entries: bytes) -> None:
         store = self.store()
-        for key, value in entries.items():
-            store.put(key, value)
+        await store.put_many(entries)
         await self.close()
 
     async def find(self, *keys: str) -> list[bytes | None]:

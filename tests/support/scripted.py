@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -166,9 +166,16 @@ class MemoryCache:
         await asyncio.sleep(self._takes_s)
         return self.kept.get(key)
 
-    def put(self, key: str, value: bytes) -> None:
-        """Keep *value*."""
-        self.kept[key] = value
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """What is kept under *keys*."""
+        return [await self.get(key) for key in keys]
+
+    async def put_many(self, entries: Mapping[str, bytes]) -> None:
+        """Keep *entries*."""
+        self.kept.update(entries)
+
+    async def close(self) -> None:
+        """Nothing to give back."""
 
 
 @dataclass(slots=True)

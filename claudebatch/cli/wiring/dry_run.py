@@ -7,24 +7,24 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from claudebatch.cli.wiring.api_target import api_model, key_scope
 from claudebatch.cli.wiring.count_sample import counter
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.config.sections import Config
-from claudebatch.config.units import seconds, size
 from claudebatch.core.domain import from_usd
 from claudebatch.core.errors import ClaudebatchError, ExitCode, StorageError
 from claudebatch.estimate.estimate import EstimateOptions, estimate
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
 from claudebatch.estimate.scratch_index import EarlierResults
-from claudebatch.layers.response_cache.disk_store import DiskCacheStore
+from claudebatch.layers.response_cache.blocking import blocking_look_up
+from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
+from claudebatch.setup.stores import existing_cache
 from claudebatch.storage.ledger.past_answers import past_answers
 from claudebatch.storage.results_file import check_place
 from claudebatch.storage.run_folder import beside
@@ -53,29 +53,32 @@ def tell_estimate(
     if output is not None:
         check_place(output)
     cap = workshop.config.caps.run
-    found = estimate(
-        workshop,
-        [Path(name) for name in options.inputs],
-        EarlierResults(
-            journal=beside(output) / "journal.sqlite"
-            if output is not None and not options.fresh
-            else None,
-            key=Keys(key_scope(options)),
-            look_up=_look_up(options, workshop.config, paths),
-            retry_failed=options.retry_failed,
-            simulated=options.simulate,
-        ),
-        EstimateOptions(
-            history=history(options, workshop, paths),
-            api=api_model(options, workshop.config),
-            today=wall().date(),
-            count=counter(options, workshop, now=now, wall=wall) if options.count_rows else None,
-            count_rows=options.count_rows or 0,
-        ),
-        limit=options.limit,
-        cap=from_usd(cap) if cap is not None else None,
-        output=str(output) if output is not None else "-",
-    )
+    with blocking_look_up(_cache(options, workshop.config, paths)) as look_up:
+        found = estimate(
+            workshop,
+            [Path(name) for name in options.inputs],
+            EarlierResults(
+                journal=beside(output) / "journal.sqlite"
+                if output is not None and not options.fresh
+                else None,
+                key=Keys(key_scope(options)),
+                look_up=look_up,
+                retry_failed=options.retry_failed,
+                simulated=options.simulate,
+            ),
+            EstimateOptions(
+                history=history(options, workshop, paths),
+                api=api_model(options, workshop.config),
+                today=wall().date(),
+                count=counter(options, workshop, now=now, wall=wall)
+                if options.count_rows
+                else None,
+                count_rows=options.count_rows or 0,
+            ),
+            limit=options.limit,
+            cap=from_usd(cap) if cap is not None else None,
+            output=str(output) if output is not None else "-",
+        )
     options.require_rows(found.rows > 0)
     warnings = workshop.warnings({line.model for line in found.lines}, wall().date())
     Terminal(sys.stderr, environment()).say_all(f"warning: {warning}" for warning in warnings)
@@ -101,14 +104,7 @@ def history(options: RunOptions, workshop: RunSetup, paths: Paths) -> History:
     return History()
 
 
-def _look_up(options: RunOptions, config: Config, paths: Paths) -> Callable[[Any], Any]:
-    cache = config.cache
-    if options.no_cache or not cache.enabled or not (paths.cache_dir / "cache.db").exists():
-        return lambda keys: [None] * len(keys)
-    store = DiskCacheStore(
-        paths.cache_dir,
-        size_limit=size("cache.size", cache.size),
-        ttl_s=None if cache.ttl is None else seconds("cache.ttl", cache.ttl),
-        notify=lambda _: None,
-    )
-    return store.look_up
+def _cache(options: RunOptions, config: Config, paths: Paths) -> CacheStore | None:
+    if options.no_cache or not config.cache.enabled:
+        return None
+    return existing_cache(paths.cache_dir)

@@ -11,19 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import diskcache
 
-from claudebatch.core.errors import StorageError
-from claudebatch.core.reports import CacheStats
 from claudebatch.layers.response_cache.bytes_disk import BytesDisk, RefusedEntry
 from claudebatch.storage.batch_writer import BatchWriter
 from claudebatch.storage.private_files import CACHE_DIR, private_dir, private_file
-
-Answer = TypeVar("Answer")
 
 _MIN_FILE_BYTES = 64 * 1024
 _CHECKSUM_BYTES = 16
@@ -72,62 +67,39 @@ class DiskCacheStore:
         self._reader: sqlite3.Connection | None = None
         self._broken = False
         self._puts = 0
-        # Mutable, touched by the event loop only: what `look_ahead` found and nobody
-        # has asked for yet.
-        self._ahead: dict[str, bytes | None] = {}
-        # Likewise: look-aheads under way, and what was put meanwhile and they may have
-        # missed.
-        self._looking = 0
-        self._put_meanwhile: set[str] = set()
+        # Mutable, touched by the event loop only: whether the thread has ended.
+        self._closed = False
         self._groups: BatchWriter[tuple[str, bytes | None]] = BatchWriter(
             self._work, name="response-cache", linger_s=_LINGER_S, enough=_ENOUGH
         )
 
     async def get(self, key: str) -> bytes | None:
-        """What is kept under *key*; None when nothing sound is."""
-        if key in self._ahead:
-            return self._ahead.pop(key)
+        """The value under *key*; None when there is none that is sound."""
         found: bytes | None = await self._groups.ask((key, None))
         return found
 
-    async def run(self, work: Callable[[], Answer]) -> Answer:
-        """Do *work* in the cache's thread, where `look_up` may be called."""
-        return await self._groups.call(work)
+    async def get_many(self, keys: Sequence[str]) -> list[bytes | None]:
+        """The values under *keys*, from as few queries as possible."""
+        if self._groups.backlog:
+            # Entries handed over and not yet sent to the thread would be missed. An
+            # empty look-up is answered when everything before it is written.
+            await self._groups.ask(("", None))
+        return await self._groups.call(lambda: self._work([(key, None) for key in keys]))
 
-    async def look_ahead(self, keys: Sequence[str]) -> None:
-        """Fetch what is kept under *keys*, all at once, for the `get`s that will
-        follow.
+    async def put_many(self, entries: Mapping[str, bytes]) -> None:
+        """Take *entries* over; they are written soon, in the store's thread. Never
+        suspends.
         """
-        self._looking += 1
-        try:
-            if self._groups.backlog:
-                await self._groups.ask(
-                    ("", None)
-                )  # it is answered when all that was put before it is written
-            found = await self._groups.call(lambda: self.look_up(keys))
-        finally:
-            self._looking -= 1
-        pairs = zip(keys, found, strict=True)
-        self._ahead.update((key, value) for key, value in pairs if key not in self._put_meanwhile)
-        if not self._looking:
-            self._put_meanwhile.clear()
-
-    def put(self, key: str, value: bytes) -> None:
-        """Keep *value* under *key*, soon and without waiting."""
-        self._ahead.pop(key, None)  # what was found ahead, or not found, is out of date
-        if self._looking:
-            self._put_meanwhile.add(key)
-        self._groups.put((key, value))
+        self._groups.put_all(tuple(entries.items()))
 
     async def close(self) -> None:
-        """Write what was handed over and close the database."""
+        """Write everything handed over and close the database."""
+        if self._closed:
+            return
         await self._groups.drained()
         await self._groups.call(self._shut)
         await self._groups.close()
-
-    def look_up(self, keys: Iterable[str]) -> list[bytes | None]:
-        """What is kept under *keys*, at once, for callers without an event loop."""
-        return self._work([(key, None) for key in keys])
+        self._closed = True
 
     def _shut(self) -> None:
         if self._reader is not None:
@@ -165,7 +137,7 @@ class DiskCacheStore:
 
     def _opened(self) -> diskcache.Cache:
         if self._cache is None:
-            self._cache = _open(self._path, self._size_limit)
+            self._cache = open_database(self._path, self._size_limit)
             self._reader = sqlite3.connect(
                 self._path / "cache.db", timeout=_BUSY_S, check_same_thread=False
             )
@@ -193,36 +165,8 @@ class DiskCacheStore:
         self._notify(f"the response cache is off for this run: {type(error).__name__}: {error}")
 
 
-def describe(path: Path, *, size_limit: int, ttl_s: float | None) -> CacheStats:
-    """What the cache at *path* holds; all zeros where there is none."""
-    if not (path / "cache.db").exists():
-        return CacheStats(str(path), 0, 0, size_limit, ttl_s)
-    cache = _open(path, size_limit)
-    try:
-        return CacheStats(str(path), len(cache), cache.volume(), size_limit, ttl_s)
-    finally:
-        cache.close()
-
-
-def clear(path: Path) -> int:
-    """Drop every entry of the cache at *path*; returns how many there were. Raises
-    `StorageError`.
-    """
-    if not (path / "cache.db").exists():
-        return 0
-    cache = _open(path, 2**40)
-    try:
-        return int(cache.clear())
-    except diskcache.Timeout as error:
-        raise StorageError(
-            f"{path}: the response cache cannot be emptied: it stays locked, or its disk is broken",
-            fix="wait until no run uses it, or remove the folder",
-        ) from error
-    finally:
-        cache.close()
-
-
-def _open(path: Path, size_limit: int) -> diskcache.Cache:
+def open_database(path: Path, size_limit: int) -> diskcache.Cache:
+    """The database in the folder *path*, made where there is none."""
     private_dir(path, named_by=CACHE_DIR)
     private_file(path / "cache.db")  # SQLite gives -wal and -shm the mode of the database
     return diskcache.Cache(str(path), disk=BytesDisk, size_limit=size_limit, **_SETTINGS)

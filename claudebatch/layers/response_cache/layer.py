@@ -12,11 +12,12 @@ import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any
 
 from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import Draining
 from claudebatch.core.handler import Handler
+from claudebatch.layers.response_cache.store import CacheStore
 
 # Raised by one whenever the meaning of a key or of a stored value changes: old entries
 # are then simply missed.
@@ -24,18 +25,6 @@ KEY_VERSION = 1
 # Fields of a request that do not change its answer: who asks, how fast, and over which
 # transport.
 NOT_IN_KEY = frozenset({"metadata", "service_tier", "stream"})
-
-
-class CacheStore(Protocol):
-    """Bytes under text keys."""
-
-    async def get(self, key: str) -> bytes | None:
-        """What is kept under *key*; None when nothing sound is."""
-        ...
-
-    def put(self, key: str, value: bytes) -> None:
-        """Keep *value* under *key*, without waiting."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +127,7 @@ class ResponseCache:
                     return self._parse(kept)
         reply = await call_next(call)
         if self._store is not None and self._policy.keeps(reply):
-            self._store.put(key, reply.message)
+            await self._store.put_many({key: reply.message})
         return reply
 
 

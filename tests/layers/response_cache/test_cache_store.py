@@ -9,16 +9,15 @@ import os
 import random
 import sqlite3
 import stat
-import threading
 import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from claudebatch.layers.response_cache.disk_store import clear, describe
+from claudebatch.layers.response_cache.blocking import blocking_look_up
+from claudebatch.layers.response_cache.disk_admin import clear, describe
 from tests.support.caches import GB, LARGE, Kept
 
 
@@ -32,9 +31,9 @@ async def kept(tmp_path: Path) -> AsyncIterator[Kept]:
 async def test_what_is_put_is_found_by_this_run_and_the_next(kept: Kept):
     store = kept.store()
     assert await store.get("a") is None
-    store.put("a", b"1")
-    store.put("b", LARGE)
-    store.put("a", b"2")
+    await store.put_many({"a": b"1"})
+    await store.put_many({"b": LARGE})
+    await store.put_many({"a": b"2"})
     assert [await store.get(key) for key in "abc"] == [b"2", LARGE, None]
     await kept.close()
     assert await kept.find("a", "b", "c") == [b"2", LARGE, None]
@@ -49,69 +48,22 @@ async def test_many_at_once_get_each_their_own(kept: Kept):
     ]
 
 
-async def test_what_was_looked_up_ahead_is_found_without_asking_again(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
-):
-    await kept.keep(a=b"1", b=b"2")
-    store = kept.store()
-    await store.look_ahead(["a", "b", "c"])
-    monkeypatch.setattr(store, "_work", None)
-    assert [await store.get(key) for key in "abc"] == [b"1", b"2", None]
-
-
-async def test_what_is_put_after_or_during_a_look_ahead_is_found_all_the_same(kept: Kept):
-    store = kept.store()
-    await store.look_ahead(["a", "b"])
-    store.put("a", b"1")
-    looking = asyncio.ensure_future(store.look_ahead(["a", "b", "c"]))
-    await asyncio.sleep(0)
-    store.put("b", b"2")
-    await looking
-    assert [await store.get(key) for key in ("a", "b", "c", "a", "b")] == [
-        b"1",
-        b"2",
-        None,
-        b"1",
-        b"2",
-    ]
-    store.put("c", b"3")
-    await store.look_ahead(["c"])
-    assert await store.get("c") == b"3"
-
-
-async def test_what_is_put_while_a_look_ahead_comes_back_empty_is_found(
-    kept: Kept, monkeypatch: pytest.MonkeyPatch
-):
-    store, looked, go = kept.store(), threading.Event(), threading.Event()
-    look_up = store.look_up
-
-    def slowly(keys: Any) -> Any:
-        found = look_up(keys)
-        looked.set()
-        assert go.wait(20)
-        return found
-
-    monkeypatch.setattr(store, "look_up", slowly)
-    looking = asyncio.ensure_future(store.look_ahead(["a", "b"]))
-    assert await asyncio.to_thread(looked.wait, 20)
-    store.put("a", b"1")
-    go.set()
-    await looking
-    assert [await store.get(key) for key in "ab"] == [b"1", None]
-
-
-async def test_look_up_answers_without_an_event_loop(kept: Kept):
-    await kept.keep(a=b"1")
-    store = kept.store()
-    assert store.look_up(["a", "b"]) == [b"1", None]
+def test_look_ups_are_answered_without_an_event_loop(tmp_path: Path):
+    kept = Kept(tmp_path / "responses")
+    asyncio.run(kept.keep(a=b"1"))
+    with blocking_look_up(kept.store()) as look_up:
+        assert look_up(["a", "b"]) == [b"1", None]
+        assert look_up(["b", "a"]) == [None, b"1"]
+    with blocking_look_up(None) as look_up:
+        assert look_up(["a", "b"]) == [None, None]
 
 
 async def test_files_are_for_their_owner_only_whatever_the_umask(kept: Kept):
     former = os.umask(0)
     try:
         store = kept.store()
-        store.put("a", b"1")
-        store.put("b", LARGE)
+        await store.put_many({"a": b"1"})
+        await store.put_many({"b": LARGE})
         await store.get("a")
         modes = {
             path: stat.S_IMODE(path.stat().st_mode) for path in [kept.path, *kept.path.rglob("*")]
@@ -172,7 +124,7 @@ async def test_a_damaged_database_is_moved_aside_and_started_anew(kept: Kept, da
     database.write_bytes(data)
     store = kept.store()
     assert await store.get("k1") is None
-    store.put("new", b"1")
+    await store.put_many({"new": b"1"})
     assert await store.get("new") == b"1"
     await kept.close()
     assert len(kept.notices) == 1 and "was damaged" in kept.notices[0]
@@ -184,7 +136,7 @@ async def test_a_cache_that_cannot_be_opened_is_switched_off_with_one_notice(kep
     kept.path.parent.joinpath("responses").write_bytes(b"a file where the folder should be")
     store = kept.store()
     assert await store.get("a") is None
-    store.put("a", b"1")
+    await store.put_many({"a": b"1"})
     assert await store.get("a") is None
     await kept.close()
     assert len(kept.notices) == 1 and "off for this run" in kept.notices[0]
@@ -195,7 +147,7 @@ async def test_a_cache_that_cannot_be_opened_is_switched_off_with_one_notice(kep
 
 async def test_an_entry_past_its_time_is_a_miss(kept: Kept):
     store = kept.store(ttl_s=3600)
-    store.put("a", b"1")
+    await store.put_many({"a": b"1"})
     assert await store.get("a") == b"1"
     kept.sql("UPDATE Cache SET expire_time = ?", time.time() - 1)
     assert await store.get("a") is None
@@ -209,7 +161,7 @@ async def test_without_a_time_to_live_nothing_expires(kept: Kept):
 async def test_beyond_its_size_the_oldest_entries_go_and_their_files_with_them(kept: Kept):
     store = kept.store(size_limit=2_500_000)
     for number in range(300):
-        store.put(f"k{number}", b"%6d" % number + LARGE)
+        await store.put_many({f"k{number}": b"%6d" % number + LARGE})
         if number % 50 == 0:
             await store.get("nothing")
     await kept.close()
@@ -235,16 +187,16 @@ async def test_a_cache_in_which_nothing_can_be_written_any_more_is_given_up_and_
     kept: Kept, tmp_path: Path
 ):
     store = kept.store()
-    store.put("a", b"1")
+    await store.put_many({"a": b"1"})
     assert await store.get("a") == b"1"
-    await store.run(
+    await store._groups.call(
         lambda: store._cache._con.execute("PRAGMA busy_timeout = 20")
     )  # what takes a minute otherwise
     with closing(
         sqlite3.connect(tmp_path / "responses" / "cache.db", isolation_level=None)
     ) as other:
         other.execute("BEGIN IMMEDIATE")
-        store.put("b", b"2")
+        await store.put_many({"b": b"2"})
         async with asyncio.timeout(20):
             assert await store.get("b") is None
     assert [notice for notice in kept.notices if "off for this run" in notice] != []

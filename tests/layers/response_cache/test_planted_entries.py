@@ -15,7 +15,7 @@ import pytest
 
 from claudebatch.layers.response_cache import disk_store
 from claudebatch.layers.response_cache.bytes_disk import BytesDisk, RefusedEntry
-from claudebatch.layers.response_cache.disk_store import clear, describe
+from claudebatch.layers.response_cache.disk_admin import clear, describe
 from tests.support.caches import GB, LARGE, Kept
 
 
@@ -126,7 +126,7 @@ async def test_a_planted_file_name_is_a_miss_and_its_file_is_neither_read_nor_re
     kept.sql("UPDATE Cache SET filename = ? WHERE key = 'planted'", filename.format(tmp=tmp_path))
     assert await kept.find("planted") == [None]
     store = kept.store()
-    store.put("planted", b"new")
+    await store.put_many({"planted": b"new"})
     assert await store.get("planted") == b"new"
     await kept.close()
     kept.sql("UPDATE Cache SET filename = ? WHERE key = 'planted'", filename.format(tmp=tmp_path))
