@@ -14,7 +14,7 @@ import typer
 
 from claudebatch import __version__
 from claudebatch.cli import cache
-from claudebatch.cli.doctor.command import doctor
+from claudebatch.cli.doctor.doctor_command import doctor
 from claudebatch.cli.estimate import estimate
 from claudebatch.cli.models import models
 from claudebatch.cli.process_guard import check_words, guarded
@@ -28,7 +28,7 @@ from claudebatch.config.credentials import secrets
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError, ExitCode, StopRun, StorageError
 from claudebatch.storage.private_files import new_file, private_dir
-from claudebatch.ui.errors import render_bad_rows, render_error, render_usage
+from claudebatch.ui.error_text import render_bad_rows, render_error, render_usage
 from claudebatch.ui.sanitise import visible
 from claudebatch.ui.terminal import Terminal
 

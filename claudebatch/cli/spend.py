@@ -16,7 +16,7 @@ from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.reports import SpendLine
 from claudebatch.storage.ledger.spend_report import SpendReader
-from claudebatch.ui.errors import LEDGER_LOCKED
+from claudebatch.ui.error_text import LEDGER_LOCKED
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.sanitise import visible
 from claudebatch.ui.tables.spend_data import spend_csv, spend_json

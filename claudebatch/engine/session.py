@@ -15,6 +15,7 @@ from claudebatch.core.drain import Drain
 from claudebatch.core.errors import JournalFailed, OutputFailed, StopRun
 from claudebatch.core.events import ConcurrencyChanged, Notice, RunStarted
 from claudebatch.core.reports import RunSummary
+from claudebatch.core.stats.run_stats import RunCounts
 from claudebatch.engine.cached_rows import CachedRows
 from claudebatch.engine.dependencies import LazyClient, RunDependencies
 from claudebatch.engine.engine import Ended, Engine
@@ -23,7 +24,6 @@ from claudebatch.engine.ledger_entry import begin, entry, tell_end
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.engine.recovery import recovered
 from claudebatch.engine.row_feed import InputSources, LookAhead, RowFeed
-from claudebatch.engine.run_stats import RunCounts
 from claudebatch.engine.session_budget import SessionBudget, shared_caps
 from claudebatch.engine.signals import Signals
 from claudebatch.engine.summary import Lines, SummaryBuilder

@@ -15,9 +15,9 @@ from claudebatch.core.domain import Pico, from_usd, to_usd
 from claudebatch.core.errors import BudgetExhausted, ExitCode, SpendStopped, StorageError
 from claudebatch.core.events import Notice
 from claudebatch.core.reports import RunSummary
+from claudebatch.core.stats.run_stats import RunCounts
 from claudebatch.engine.engine import Ended
 from claudebatch.engine.open_run import OpenRun
-from claudebatch.engine.run_stats import RunCounts
 from claudebatch.engine.session_budget import overshoot
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from claudebatch.config.sections import Config, PoolLimitsSection
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.core.reports.models import (
+from claudebatch.core.reports.models_report import (
     ModelLine,
     ModelPrices,
     ModelsReport,

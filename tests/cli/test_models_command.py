@@ -18,7 +18,7 @@ import pytest
 
 from claudebatch.__main__ import main
 from claudebatch.config.sections import Config
-from claudebatch.core.reports.models import ModelsReport
+from claudebatch.core.reports.models_report import ModelsReport
 from claudebatch.estimate.known_models import known_models
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices.bundled import own_table

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claudebatch.core.events import AttemptStarted, Waiting
 from claudebatch.core.reports import Bound
-from claudebatch.engine.run_stats import RunCounts
+from claudebatch.core.stats.run_stats import RunCounts
 
 
 class Clock:

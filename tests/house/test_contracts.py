@@ -32,7 +32,7 @@ BREACHES = {
         TIERS,
     ),
     "a display that asks the engine": (
-        "ui/live/live.py",
+        "ui/live/live_progress.py",
         "import claudebatch.engine.row_feed",
         "The display knows words only",
     ),

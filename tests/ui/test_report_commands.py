@@ -20,7 +20,7 @@ import sys, typer
 from claudebatch.cli import cache
 from claudebatch.cli.spend import spend
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.ui.errors import render_error
+from claudebatch.ui.error_text import render_error
 app = typer.Typer()
 app.command()(spend)
 app.add_typer(cache.app, name="cache")

@@ -131,7 +131,7 @@ def test_the_room_is_cheap_to_enter() -> None:
     """rich is paid for by a live display only."""
     code = (
         "import sys, claudebatch.ui.live.progress, claudebatch.ui.machine.json_events, "
-        "claudebatch.ui.errors;"
+        "claudebatch.ui.error_text;"
         "import claudebatch.ui.tables.estimate_tables, claudebatch.ui.tables.spend_tables, "
         "claudebatch.ui.tables.cache_tables;"
         "print([m for m in ('rich', 'msgspec', 'anthropic', 'typer', 'asyncio') if m in "

@@ -20,7 +20,7 @@ from claudebatch.storage.health import damage
 from claudebatch.storage.journal.repair import RepairReport
 from claudebatch.storage.ledger.run_index import RunRegister
 from claudebatch.storage.run_folder import SUFFIX, beside
-from claudebatch.ui.errors import LEDGER_LOCKED
+from claudebatch.ui.error_text import LEDGER_LOCKED
 from claudebatch.ui.format import counted
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.terminal import Terminal

@@ -25,7 +25,7 @@ from claudebatch.core.reports import RunLine
 from claudebatch.storage.ledger import open_ledger, settle_dead
 from claudebatch.storage.ledger.purge import purge as purge_run
 from claudebatch.storage.ledger.run_index import RunRegister
-from claudebatch.ui.errors import LEDGER_LOCKED
+from claudebatch.ui.error_text import LEDGER_LOCKED
 from claudebatch.ui.format import counted
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.tables.runs_tables import (

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from claudebatch.config import environment
 from claudebatch.core.errors import ClaudebatchError, StorageError
-from claudebatch.ui.errors import render_error
+from claudebatch.ui.error_text import render_error
 from claudebatch.ui.terminal import Terminal
 
 

@@ -43,7 +43,7 @@ from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.ledger.schema import wait_for_ledger
-from claudebatch.ui.errors import LEDGER_LOCKED
+from claudebatch.ui.error_text import LEDGER_LOCKED
 from claudebatch.ui.format import money
 from claudebatch.ui.live.progress import Progress
 from claudebatch.ui.machine.json_events import JsonEvents

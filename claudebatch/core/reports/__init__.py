@@ -2,9 +2,9 @@
 for any display.
 """
 
-from claudebatch.core.reports.cache import CacheStats
-from claudebatch.core.reports.estimate import Basis, Elsewhere, Estimate, EstimateLine
-from claudebatch.core.reports.run import Bound, RunSummary
+from claudebatch.core.reports.cache_stats import CacheStats
+from claudebatch.core.reports.estimate_report import Basis, Elsewhere, Estimate, EstimateLine
+from claudebatch.core.reports.run_report import Bound, RunSummary
 from claudebatch.core.reports.runs import RunDetails, RunLine, RunState, UnknownAttempt
 from claudebatch.core.reports.spend import SpendLine, spend_sum
 

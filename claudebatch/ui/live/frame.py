@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from math import ceil, isinf
 from typing import TypeAlias
 
-from claudebatch.core.pool_waits import PoolWait
+from claudebatch.core.stats.pool_waits import PoolWait
 from claudebatch.ui import format as fmt
 from claudebatch.ui.live.tally import PoolLimits, PoolTally, Tally
 

@@ -14,7 +14,7 @@ from typing import Protocol
 from claudebatch.core.events import Event
 from claudebatch.core.reports import RunSummary
 from claudebatch.ui.live.frame import LimitsByPool, plain_line
-from claudebatch.ui.live.live import LiveProgress
+from claudebatch.ui.live.live_progress import LiveProgress
 from claudebatch.ui.live.notices import Line, Notices
 from claudebatch.ui.live.tally import Tally
 from claudebatch.ui.live.ticker import Ticker

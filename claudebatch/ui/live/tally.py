@@ -27,8 +27,8 @@ from claudebatch.core.events import (
     RunStarted,
     Waiting,
 )
-from claudebatch.core.pool_waits import WORTH_A_WORD_S, PoolWait, PoolWaits
-from claudebatch.ui.live.rates import LastMinute
+from claudebatch.core.stats.last_minute import LastMinute
+from claudebatch.core.stats.pool_waits import WORTH_A_WORD_S, PoolWait, PoolWaits
 
 PoolLimits: TypeAlias = tuple[float | None, float | None, float | None]
 """Requests, input tokens and output tokens per minute; None where no limit is known."""

@@ -12,7 +12,7 @@ from claudebatch.core.events import (
     Retrying,
     Waiting,
 )
-from claudebatch.core.pool_waits import WORTH_A_WORD_S
+from claudebatch.core.stats.pool_waits import WORTH_A_WORD_S
 from claudebatch.ui import format as fmt
 from claudebatch.ui.live.frame import UNTIL_MONEY
 

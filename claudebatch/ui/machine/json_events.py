@@ -48,8 +48,8 @@ from claudebatch.core.events import (
     RunStarted,
     SpendSpike,
 )
-from claudebatch.core.pool_waits import PoolWait
 from claudebatch.core.reports import RunSummary
+from claudebatch.core.stats.pool_waits import PoolWait
 from claudebatch.ui.format import usd_string
 from claudebatch.ui.live.alert_text import alert_json
 from claudebatch.ui.live.frame import LimitsByPool

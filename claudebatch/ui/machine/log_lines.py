@@ -31,8 +31,8 @@ from claudebatch.core.events import (
     Waiting,
 )
 from claudebatch.core.jsonl import encode_in_order
-from claudebatch.core.pool_waits import WORTH_A_WORD_S
 from claudebatch.core.reports import RunSummary
+from claudebatch.core.stats.pool_waits import WORTH_A_WORD_S
 from claudebatch.ui.format import usd_string
 from claudebatch.ui.live.alert_text import alert_json
 from claudebatch.ui.tables.run_summary import summary_json, usage_json

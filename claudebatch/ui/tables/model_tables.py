@@ -8,7 +8,7 @@ from datetime import date
 from typing import Any
 
 from claudebatch.core.domain import Pico
-from claudebatch.core.reports.models import (
+from claudebatch.core.reports.models_report import (
     ModelLine,
     ModelPrices,
     ModelsReport,

@@ -28,7 +28,7 @@ from claudebatch.core.events import (
     RunStarted,
     Waiting,
 )
-from claudebatch.ui.live.live import LiveProgress
+from claudebatch.ui.live.live_progress import LiveProgress
 from claudebatch.ui.terminal import Terminal
 
 ENVIRONMENT = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}

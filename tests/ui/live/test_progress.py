@@ -25,7 +25,7 @@ from claudebatch.core.events import (
     Waiting,
 )
 from claudebatch.ui.live.frame import live_frame, plain_line
-from claudebatch.ui.live.live import LiveProgress
+from claudebatch.ui.live.live_progress import LiveProgress
 from claudebatch.ui.live.notices import Notices
 from claudebatch.ui.live.progress import PlainProgress, Quiet, choose
 from claudebatch.ui.terminal import Terminal

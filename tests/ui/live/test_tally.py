@@ -20,7 +20,7 @@ from claudebatch.core.events import (
     RunStarted,
     Waiting,
 )
-from claudebatch.ui.live.rates import LastMinute
+from claudebatch.core.stats.last_minute import LastMinute
 from claudebatch.ui.live.tally import Tally
 
 STARTED = RunStarted("run", 100, 10, PICO_PER_USD, 5 * PICO_PER_USD, "out.jsonl", False)

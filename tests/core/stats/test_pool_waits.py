@@ -7,7 +7,7 @@ from math import inf
 import pytest
 
 from claudebatch.core.events import Waiting
-from claudebatch.core.pool_waits import PoolWaits
+from claudebatch.core.stats.pool_waits import PoolWaits
 
 
 class Clock:

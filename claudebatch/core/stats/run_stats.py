@@ -15,8 +15,8 @@ from claudebatch.core.events import (
     RowFinished,
     Waiting,
 )
-from claudebatch.core.pool_waits import PoolWaits
 from claudebatch.core.reports import Bound
+from claudebatch.core.stats.pool_waits import PoolWaits
 
 # Buckets one per cent wide: percentiles of a million latencies in a few hundred
 # numbers.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from claudebatch.core.errors import ApiUnavailable, ConfigError, Problem
-from claudebatch.ui.errors import render_bad_rows, render_error
+from claudebatch.ui.error_text import render_bad_rows, render_error
 
 
 @dataclass(frozen=True)

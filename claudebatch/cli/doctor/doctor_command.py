@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from claudebatch.cli.doctor import machine
+from claudebatch.cli.doctor import machine_findings
 from claudebatch.clients.base_url import check_base_url
 from claudebatch.config import environment
 from claudebatch.config.credentials import secrets
@@ -69,35 +69,35 @@ def doctor(
 
 
 def _look(config: Path | None, env: Mapping[str, str], *, offline: bool) -> Iterator[Finding]:
-    yield machine.versions()
+    yield machine_findings.versions()
     loaded = load(config, {}, env=env, folder=Path.cwd())
     yield Finding(
         "config", "ok", str(loaded.path) if loaded.path else "none: every setting is at its default"
     )
-    yield machine.credential(env, home=Path.home())
+    yield machine_findings.credential(env, home=Path.home())
     if not offline:
         yield from _ask(env, loaded)
     yield _prices(loaded)
     paths = Paths.from_environment(env)
-    yield from machine.folder("this folder", Path.cwd(), now=_now, private=False)
-    yield from machine.folder("state", paths.ledger.parent, now=_now, private=True)
-    yield from machine.folder("cache", paths.cache_dir, now=_now, private=True)
-    yield machine.database(
+    yield from machine_findings.folder("this folder", Path.cwd(), now=_now, private=False)
+    yield from machine_findings.folder("state", paths.ledger.parent, now=_now, private=True)
+    yield from machine_findings.folder("cache", paths.cache_dir, now=_now, private=True)
+    yield machine_findings.database(
         "ledger", paths.ledger, fix="move it away: resumed runs rebuild their part"
     )
-    yield machine.database(
+    yield machine_findings.database(
         "responses", paths.cache_dir / "cache.db", fix="nothing: the next run starts a new one"
     )
     wanted = slots(loaded.config)[1]
-    yield machine.open_files(wanted, connections(wanted))
+    yield machine_findings.open_files(wanted, connections(wanted))
 
 
 def _ask(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
     # The SDK behind it takes a second to load.
-    from claudebatch.cli.doctor.api import judged  # noqa: PLC0415
+    from claudebatch.cli.doctor.api_findings import judged  # noqa: PLC0415
     from claudebatch.clients.probe import reach  # noqa: PLC0415
 
-    if not machine.has_credential(env, home=Path.home()):
+    if not machine_findings.has_credential(env, home=Path.home()):
         return
     try:
         if env.get("ANTHROPIC_BASE_URL"):

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from claudebatch.cli.doctor.api import judged
+from claudebatch.cli.doctor.api_findings import judged
 from claudebatch.clients.probe import ProbeResult, reach
 from claudebatch.core.domain import LimitReading, Limits
 from claudebatch.core.errors import ConfigError, ExitCode

@@ -1,0 +1,1 @@
+"""The counts of a run, made of its events; display, `--json` and summary read them."""
