@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 
-from claudebatch.alerts.spend_spikes import SpikeDetector, SpikeSettings
+from claudebatch.alerts.settings import SpikeSettings
+from claudebatch.alerts.spend_spikes import SpikeDetector
 from claudebatch.core.domain import PICO_PER_USD
 
 CENT = PICO_PER_USD // 100

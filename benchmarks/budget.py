@@ -24,10 +24,11 @@ from pathlib import Path
 from claudebatch.core.domain import PICO_PER_USD, Call
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import BudgetExhausted
+from claudebatch.core.shared_cap import SharedCap
 from claudebatch.layers.budget.run_budget import RunBudget
 from claudebatch.layers.budget.shared_budget import SharedBudget
 from claudebatch.storage.ledger import LedgerWriter, RunEntry
-from claudebatch.storage.ledger.shared_caps import SharedCap, SharedCaps
+from claudebatch.storage.ledger.shared_caps import SharedCaps
 from tests.support.parts import Bench, make_bench
 from tests.support.spender import Dearest, spend
 from tests.support.virtual import run_virtual

@@ -7,8 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from claudebatch.alerts.cap_levels import CapWatch
+from claudebatch.alerts.settings import SpikeSettings
 from claudebatch.alerts.spend_monitor import SpendMonitor
-from claudebatch.alerts.spend_spikes import SpikeDetector, SpikeSettings
+from claudebatch.alerts.spend_spikes import SpikeDetector
 from claudebatch.config.sections import Config
 from claudebatch.config.units import seconds
 from claudebatch.core.domain import from_usd

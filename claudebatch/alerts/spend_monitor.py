@@ -12,13 +12,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Literal, TypeAlias
 
+from claudebatch.alerts.settings import OnSpike
 from claudebatch.alerts.spend_spikes import Spike, SpikeDetector
 from claudebatch.core.errors import SpendStopped
 from claudebatch.core.events import AttemptFinished, Emit, Event, SpendSpike
-
-OnSpike: TypeAlias = Literal["warn", "pause", "stop"]
 
 
 class SpendMonitor:

@@ -40,6 +40,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal, TypeAlias
 
+from claudebatch.alerts.settings import SpikeSettings
 from claudebatch.core.domain import PICO_PER_USD, Pico
 
 Measure: TypeAlias = Literal["per minute", "per row"]
@@ -59,21 +60,6 @@ class Spike:
     """Dollars per minute, or per row, of the window that just ended."""
     usual_usd: float
     """The median of the windows before it."""
-
-
-@dataclass(frozen=True, slots=True)
-class SpikeSettings:
-    """When an alert is due; the module says what the words mean."""
-
-    factor: float = 3.0
-    deviations: float = 4.0
-    window_s: float = 15.0
-    window_costs: int = 20
-    history: int = 20
-    min_history: int = 6
-    floor: Pico = PICO_PER_USD // 10
-    """Per minute: below, a spike is no money."""
-    cool_down_s: float = 120.0
 
 
 class _Series:

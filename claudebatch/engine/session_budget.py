@@ -15,13 +15,14 @@ from claudebatch.config.units import share
 from claudebatch.core.domain import Pico, from_usd, usd_text
 from claudebatch.core.drain import Drain
 from claudebatch.core.events import Emit, Notice
+from claudebatch.core.shared_cap import SharedCap
 from claudebatch.engine.dependencies import RunDependencies
 from claudebatch.layers.budget.run_budget import RunBudget
 from claudebatch.layers.budget.shared_budget import SharedBudget
 from claudebatch.storage.journal import Journal, Totals
 from claudebatch.storage.ledger import open_ledger
 from claudebatch.storage.ledger.settle import settle_for_others
-from claudebatch.storage.ledger.shared_caps import SharedCap, SharedCaps
+from claudebatch.storage.ledger.shared_caps import SharedCaps
 
 
 def shared_caps(config: Config, *, rehearsal: bool) -> tuple[SharedCap, ...]:

@@ -16,14 +16,17 @@ from claudebatch.core.handler import Handler, nest
 from claudebatch.core.jsonl import decode, encode
 from claudebatch.core.message import parse_message
 from claudebatch.layers.budget.layer import Budget, BudgetStore, Count, InputCounter, UsualCost
-from claudebatch.layers.circuit_breaker.layer import BreakerPolicy, CircuitBreaker
+from claudebatch.layers.circuit_breaker.layer import CircuitBreaker
+from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from claudebatch.layers.fallback.layer import Fallback
 from claudebatch.layers.rate_limit.layer import RateLimit
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstimates
 from claudebatch.layers.record.layer import AttemptLog, Record
-from claudebatch.layers.response_cache.layer import CachePolicy, ResponseCache, cache_key
+from claudebatch.layers.response_cache.layer import ResponseCache, cache_key
+from claudebatch.layers.response_cache.settings import CachePolicy
 from claudebatch.layers.response_cache.store import CacheStore
-from claudebatch.layers.retry.layer import Retry, RetryBudgetPolicy, RetryPolicy
+from claudebatch.layers.retry.layer import Retry
+from claudebatch.layers.retry.settings import RetryBudgetPolicy, RetryPolicy
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import PriceBook, UnknownPrice
 from claudebatch.models.tokens.counted import CountedBounds

@@ -7,7 +7,8 @@ import random
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claudebatch.alerts.spend_spikes import Spike, SpikeDetector, SpikeSettings
+from claudebatch.alerts.settings import SpikeSettings
+from claudebatch.alerts.spend_spikes import Spike, SpikeDetector
 from claudebatch.core.domain import PICO_PER_USD
 
 CENT = PICO_PER_USD // 100

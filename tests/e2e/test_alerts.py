@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from claudebatch import alerts
-from claudebatch.alerts.spend_spikes import SpikeSettings
+from claudebatch.alerts.settings import SpikeSettings
 from claudebatch.core.errors import SpendStopped
 from claudebatch.core.events import AttemptFinished, Emit, Event
 from claudebatch.engine import session

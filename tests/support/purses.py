@@ -12,10 +12,11 @@ from typing import Any
 from claudebatch.core.domain import Hold
 from claudebatch.core.drain import Drain
 from claudebatch.core.events import Event
+from claudebatch.core.shared_cap import SharedCap
 from claudebatch.layers.budget.run_budget import RunBudget
 from claudebatch.layers.budget.shared_budget import SharedBudget
 from claudebatch.storage.ledger import open_ledger
-from claudebatch.storage.ledger.shared_caps import SharedCap, SharedCaps
+from claudebatch.storage.ledger.shared_caps import SharedCaps
 from tests.support.virtual import now
 
 DAY, NEXT = "2026-11-30", "2026-12-01"

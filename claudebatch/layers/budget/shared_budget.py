@@ -21,9 +21,10 @@ from claudebatch.core.domain import Hold, Pico, usd_text
 from claudebatch.core.drain import WakeUp
 from claudebatch.core.errors import BudgetExhausted, Draining, JournalFailed, StopRun
 from claudebatch.core.events import CapUsed, Emit, Notice
+from claudebatch.core.shared_cap import SharedCap
 from claudebatch.layers.budget.allotment import AHEAD, Allotment
 from claudebatch.layers.budget.run_budget import RunBudget, left_of
-from claudebatch.storage.ledger.shared_caps import CapsTaken, CapUse, SharedCap, SharedCaps
+from claudebatch.storage.ledger.shared_caps import CapsTaken, CapUse, SharedCaps
 
 Answer = TypeVar("Answer")
 

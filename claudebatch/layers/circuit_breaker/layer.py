@@ -8,7 +8,6 @@ import math
 from bisect import insort
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -16,6 +15,7 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import BreakerChanged, Emit, Waiting
 from claudebatch.core.handler import Handler
+from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 
 BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
 BreakerVerdict: TypeAlias = Literal["served", "slow", "failed"]
@@ -29,40 +29,6 @@ _ROWS_REMEMBERED = 10_000
 # most.
 _YOUNG_S = 5.0
 _AT = itemgetter(0)
-
-
-@dataclass(frozen=True, slots=True)
-class BreakerPolicy:
-    """When a breaker opens and how it tries again (terms as in resilience4j)."""
-
-    minimum_calls: int = 20
-    failure_rate: float = 0.5
-    slow_call: float = 0.9
-    """A call is slow from this share of its deadline on, which grows with the longest
-    answer that the row allows.
-    """
-    slow_call_rate: float = 1.0
-    """Calls that were slow or failed. The default says: not one that was neither."""
-    window_s: float = 30.0
-    """Older calls say nothing any more, unless there are fewer than the minimum without
-    them.
-    """
-    wait_open_s: float = 10.0
-    probes: int = 3
-
-    @property
-    def window_calls(self) -> int:
-        """The window's size: `minimum_calls` failures in a row reach the rate, however
-        good the time before was.
-        """
-        return max(self.minimum_calls, int(self.minimum_calls / self.failure_rate))
-
-    @property
-    def bad_rows(self) -> int:
-        """So many rows must have failed before the pool is to blame: one alone may be
-        the cause itself.
-        """
-        return min(2, self.minimum_calls)
 
 
 class Ticket(NamedTuple):

@@ -11,12 +11,13 @@ import asyncio
 import contextlib
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import Draining
 from claudebatch.core.handler import Handler
+from claudebatch.layers.response_cache.settings import CachePolicy
 from claudebatch.layers.response_cache.store import CacheStore
 
 # Raised by one whenever the meaning of a key or of a stored value changes: old entries
@@ -27,22 +28,6 @@ KEY_VERSION = 1
 NOT_IN_KEY = frozenset({"metadata", "service_tier", "stream"})
 
 
-@dataclass(frozen=True, slots=True)
-class CachePolicy:
-    """Which answers are kept. Errors never are: only replies pass here."""
-
-    keep_max_tokens: bool = False
-    keep_refusals: bool = False
-
-    def keeps(self, reply: Reply) -> bool:
-        """Whether *reply* may answer a later equal request."""
-        if reply.simulated:
-            return False
-        if reply.stop_reason in ("max_tokens", "model_context_window_exceeded", "pause_turn"):
-            return self.keep_max_tokens
-        if reply.stop_reason == "refusal":
-            return self.keep_refusals
-        return True
 
 
 def cache_key(

@@ -10,66 +10,19 @@ from __future__ import annotations
 import random
 from bisect import bisect_right, insort
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import Emit, Retrying, Waiting
 from claudebatch.core.handler import Handler
+from claudebatch.layers.retry.settings import SHORTEST_WAIT_S, RetryBudgetPolicy, RetryPolicy
 
-_SHORTEST_WAIT_S = 0.05
 # How often a retry in line looks whether answers have moved it up.
 _LOOK_AGAIN_S = 1.0
 # A retry that would stand in line for longer goes to the next model of its chain, if
 # there is one.
 _PATIENCE_S = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
-    """How often and how long to wait: exponential backoff with full jitter.
-
-    Full jitter, a uniform draw between 0 and the backoff, spreads clients best for the
-    least work (M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
-    2015).
-    """
-
-    max_attempts: int = 8
-    """Where 12 % of the attempts fail, all 8 do for one row in 20 million; 6 would for
-    one in 300,000.
-    """
-    base_s: float = 1.0
-    cap_s: float = 60.0
-    max_wait_s: float = 600.0
-    """No `retry-after` is honoured beyond this."""
-
-    def delay(self, attempt: int, error: AttemptError, rng: random.Random) -> float | None:
-        """Seconds to wait after failed attempt number *attempt* (from 1), or None to
-        give up.
-
-        Never shorter than the API's `retry-after`.
-        """
-        if not error.retryable or attempt >= self.max_attempts:
-            return None
-        backoff = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 30))
-        asked = min(max(0.0, error.retry_after or 0.0), self.max_wait_s)
-        return max(_SHORTEST_WAIT_S, asked + rng.uniform(0.0, backoff))
-
-
-@dataclass(frozen=True, slots=True)
-class RetryBudgetPolicy:
-    """How many retries a pool may have, beside those that are asked for by a 429."""
-
-    share: float = 0.2
-    """Retries for every answer. 12 % of failures need 0.136."""
-    floor_per_s: float = 1.0
-    """Retries a second that are allowed however few answers come: without it, nobody
-    would ever find out that they come again.
-    """
-    saved: float = 10.0
-    """Retries that may be saved up, and that there are at the start: enough for chance,
-    too few for a storm.
-    """
 
 
 class RetryBudget:
@@ -208,7 +161,7 @@ class Retry:
                         Waiting(self._pool_of(call.model), "retry budget", wait_s, call.prompt.id)
                     )
                     told = True
-                await self._sleep(max(_SHORTEST_WAIT_S, min(wait_s, _LOOK_AGAIN_S)))
+                await self._sleep(max(SHORTEST_WAIT_S, min(wait_s, _LOOK_AGAIN_S)))
         except BaseException:
             budget.give_back(turn)
             raise

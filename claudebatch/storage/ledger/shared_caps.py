@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from claudebatch.core.domain import Pico
+from claudebatch.core.shared_cap import SharedCap
 from claudebatch.storage.ledger.schema import open_ledger
 from claudebatch.storage.ledger.tables import ADD_HOLD
 
@@ -30,25 +31,6 @@ _AHEAD_SHARE = 16
 """No more than this part of what is left is taken ahead of need: others wait for it
 meanwhile.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class SharedCap:
-    """What all runs of this machine, or all with one tag, may spend in a span of time."""
-
-    name: str
-    """As people read it, such as `day` or `tag client-a per month`."""
-    limit: Pico
-    span: Literal["day", "month", "total"]
-    tag: str | None = None
-    setting: str = "budget"
-    """Where it is configured."""
-
-    def days(self, day: str) -> tuple[str, str]:
-        """The first and the last day, UTC, of the span that *day* lies in."""
-        if self.span == "day":
-            return day, day
-        return (day[:7] + "-01", day[:7] + "-31") if self.span == "month" else ("", "9")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ import pytest
 from claudebatch.core.domain import Hold
 from claudebatch.core.errors import BudgetExhausted, Draining, JournalFailed
 from claudebatch.core.events import CapUsed
-from claudebatch.storage.ledger.shared_caps import SharedCap
+from claudebatch.core.shared_cap import SharedCap
 from tests.support.cancellation import cuts
 from tests.support.purses import DAY, NEXT, Run, attempt, cap
 from tests.support.virtual import settled, virtual

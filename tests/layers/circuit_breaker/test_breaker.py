@@ -6,7 +6,8 @@ import itertools
 
 import pytest
 
-from claudebatch.layers.circuit_breaker.layer import Breaker, BreakerPolicy, Ticket
+from claudebatch.layers.circuit_breaker.layer import Breaker, Ticket
+from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 
 POLICY = BreakerPolicy(minimum_calls=4, failure_rate=0.5, window_s=30, wait_open_s=10, probes=3)
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from claudebatch.layers.circuit_breaker.layer import Breaker, BreakerPolicy, Ticket
+from claudebatch.layers.circuit_breaker.layer import Breaker, Ticket
+from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 
 MOST_CALLS = 6
 WAIT_S = 10.0

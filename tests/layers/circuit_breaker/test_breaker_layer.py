@@ -19,7 +19,8 @@ from claudebatch.core.errors import (
     NotServed,
 )
 from claudebatch.core.events import BreakerChanged, Event, Waiting
-from claudebatch.layers.circuit_breaker.layer import BreakerPolicy, CircuitBreaker
+from claudebatch.layers.circuit_breaker.layer import CircuitBreaker
+from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from tests.support.scripted import (
     HAIKU,
     OPUS,

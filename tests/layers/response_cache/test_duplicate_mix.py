@@ -18,12 +18,8 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import AttemptError
 from claudebatch.core.jsonl import decode, encode
 from claudebatch.core.message import parse_message
-from claudebatch.layers.response_cache.layer import (
-    NOT_IN_KEY,
-    CachePolicy,
-    ResponseCache,
-    cache_key,
-)
+from claudebatch.layers.response_cache.layer import NOT_IN_KEY, ResponseCache, cache_key
+from claudebatch.layers.response_cache.settings import CachePolicy
 from tests.support.scripted import HAIKU, OPUS, MemoryCache, make_call, make_reply, overloaded
 from tests.support.sdk_types import KNOWN
 from tests.support.virtual import virtual

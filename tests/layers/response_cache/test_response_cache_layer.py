@@ -14,7 +14,8 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import AttemptError, Draining
 from claudebatch.core.jsonl import decode, encode
 from claudebatch.core.message import parse_message
-from claudebatch.layers.response_cache.layer import CachePolicy, ResponseCache, cache_key
+from claudebatch.layers.response_cache.layer import ResponseCache, cache_key
+from claudebatch.layers.response_cache.settings import CachePolicy
 from tests.support.scripted import (
     HAIKU,
     MemoryCache,

@@ -21,7 +21,8 @@ from claudebatch.core.errors import (
     NotServed,
 )
 from claudebatch.core.events import Event, Retrying
-from claudebatch.layers.retry.layer import Retry, RetryBudgetPolicy, RetryPolicy
+from claudebatch.layers.retry.layer import Retry
+from claudebatch.layers.retry.settings import RetryBudgetPolicy, RetryPolicy
 from tests.support.scripted import (
     ScriptedClient,
     bad_request,

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from claudebatch.core.shared_cap import SharedCap
 from claudebatch.storage.ledger import open_ledger
-from claudebatch.storage.ledger.shared_caps import SharedCap, SharedCaps
+from claudebatch.storage.ledger.shared_caps import SharedCaps
 
 DAY, NEXT, LATER = "2026-11-30", "2026-12-01", "2027-01-15"
 DAILY = SharedCap("day", 1000, "day")

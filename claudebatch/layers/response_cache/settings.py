@@ -1,0 +1,37 @@
+"""Which answers the response cache keeps, how many and for how long; config fills it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from claudebatch.core.domain import Reply
+
+
+@dataclass(frozen=True, slots=True)
+class CachePolicy:
+    """Which answers are kept. Errors never are: only replies pass here."""
+
+    keep_max_tokens: bool = False
+    keep_refusals: bool = False
+
+    def keeps(self, reply: Reply) -> bool:
+        """Whether *reply* may answer a later equal request."""
+        if reply.simulated:
+            return False
+        if reply.stop_reason in ("max_tokens", "model_context_window_exceeded", "pause_turn"):
+            return self.keep_max_tokens
+        if reply.stop_reason == "refusal":
+            return self.keep_refusals
+        return True
+
+
+@dataclass(frozen=True, slots=True)
+class CacheSettings:
+    """The response cache of one machine, as a run may use it."""
+
+    enabled: bool = True
+    ttl_s: float | None = 30 * 86400.0
+    """Answers older than this are asked for again; None: never."""
+    size_bytes: int = 2 * 2**30
+    """Beyond it the oldest answers are dropped."""
+    policy: CachePolicy = CachePolicy()
