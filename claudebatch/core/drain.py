@@ -1,13 +1,9 @@
-"""One switch that stops every wait in the program or holds up what would be sent, and a
-queue whose waits it stops.
-"""
+"""One switch that stops every wait in the program, or holds up all that would be sent."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections import deque
-from typing import Protocol
 
 from claudebatch.core.errors import Draining
 
@@ -65,15 +61,15 @@ class Drain:
         if self.reason is not None:
             raise Draining(self.reason)
 
-    async def sleep(self, seconds: float, bell: WakeUp | None = None) -> None:
-        """Wait *seconds* or until *bell* rings; raises `Draining` at once when the
+    async def sleep(self, seconds: float, wake_up: WakeUp | None = None) -> None:
+        """Wait *seconds* or until *wake_up* rings; raises `Draining` at once when the
         drain starts or has started.
         """
         loop = asyncio.get_running_loop()
         woken: asyncio.Future[None] = loop.create_future()
         timer = loop.call_later(seconds, _wake, woken)
-        if bell is not None:
-            bell.sleeper = woken
+        if wake_up is not None:
+            wake_up.sleeper = woken
         try:
             await self.until(woken)
         finally:
@@ -89,52 +85,6 @@ class Drain:
             await awaited
         finally:
             self._sleepers.discard(awaited)
-
-
-class SleepsUntilDrain(Protocol):
-    """What `FifoTurn` asks of a `Drain`."""
-
-    async def until(self, awaited: asyncio.Future[None]) -> None:
-        """Wait for *awaited* or raise `Draining`."""
-        ...
-
-
-class FifoTurn:
-    """A place for one, first come first served; `async with` it. The drain ends the
-    wait for it.
-    """
-
-    def __init__(self, waits: SleepsUntilDrain) -> None:
-        self._waits = waits
-        # Mutable: whether somebody has it, and who waits, in order.
-        self._taken = False
-        self._queue: deque[asyncio.Future[None]] = deque()
-
-    async def __aenter__(self) -> None:
-        if not self._taken:
-            self._taken = True
-            return
-        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._queue.append(mine)
-        try:
-            await self._waits.until(mine)
-        except BaseException:
-            if mine.done() and not mine.cancelled() and mine.exception() is None:
-                self._pass_on()  # granted in the moment in which it was called off
-            elif mine in self._queue:
-                self._queue.remove(mine)
-            raise
-
-    async def __aexit__(self, *_: object) -> None:
-        self._pass_on()
-
-    def _pass_on(self) -> None:
-        while self._queue:
-            following = self._queue.popleft()
-            if not following.done():
-                following.set_result(None)
-                return
-        self._taken = False
 
 
 def _wake(sleeper: asyncio.Future[None]) -> None:

@@ -19,9 +19,9 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from claudebatch.core.domain import Call, Hold, Pico, Reply, usd_text
-from claudebatch.core.drain import FifoTurn, SleepsUntilDrain
 from claudebatch.core.errors import AttemptError, BudgetExhausted
 from claudebatch.core.events import CapUsed, Emit, Notice, Waiting, nobody
+from claudebatch.core.fifo_turn import FifoTurn, SleepsUntilDrain
 from claudebatch.core.handler import Handler
 
 _QUANTILE = 0.95

@@ -8,8 +8,9 @@ import asyncio
 from collections import deque
 
 from claudebatch.core.domain import Hold, Pico, usd_text
-from claudebatch.core.drain import Drain, SleepsUntilDrain
+from claudebatch.core.drain import Drain
 from claudebatch.core.errors import BudgetExhausted
+from claudebatch.core.fifo_turn import SleepsUntilDrain
 
 
 class RunBudget:

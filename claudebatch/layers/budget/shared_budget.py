@@ -41,8 +41,8 @@ _TOLD_AFTER_S = 5.0
 class WakeableWaits(Protocol):
     """Waits that the end of the run ends."""
 
-    async def sleep(self, seconds: float, bell: WakeUp | None = None) -> None:
-        """Wait *seconds*, or until *bell* rings, or raise `Draining`."""
+    async def sleep(self, seconds: float, wake_up: WakeUp | None = None) -> None:
+        """Wait *seconds*, or until *wake_up* rings, or raise `Draining`."""
         ...
 
     async def until(self, awaited: asyncio.Future[None]) -> None:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from claudebatch.core.domain import AnswerObserver, Call, Limits, Reply, Usage
-from claudebatch.core.drain import FifoTurn, SleepsUntilDrain, WakeUp
+from claudebatch.core.drain import WakeUp
 from claudebatch.core.errors import ApiUnavailable, AttemptError, LimitKind, RateLimited
 from claudebatch.core.events import ConcurrencyChanged, Emit, LimitsSeen, Waiting
+from claudebatch.core.fifo_turn import FifoTurn, SleepsUntilDrain
 from claudebatch.core.handler import Handler
 from claudebatch.layers.rate_limit.limiter import ExpectedUsage, MustWait
 
@@ -126,8 +127,8 @@ class UsageLearner(Protocol):
 class PausableWaits(SleepsUntilDrain, Protocol):
     """Waits that the end of the run ends: `Drain` in production."""
 
-    async def sleep(self, seconds: float, bell: WakeUp | None = None) -> None:
-        """Wait *seconds*, or until *bell* rings, or raise `Draining`."""
+    async def sleep(self, seconds: float, wake_up: WakeUp | None = None) -> None:
+        """Wait *seconds*, or until *wake_up* rings, or raise `Draining`."""
         ...
 
     def check(self) -> None:
@@ -146,7 +147,7 @@ class _PoolQueue:
     """
 
     turn: FifoTurn
-    bell: WakeUp
+    wake_up: WakeUp
     told: tuple[object, int]
     """What was last told of the limits in force."""
 
@@ -157,12 +158,12 @@ class _LiveUsage:
     """
 
     def __init__(
-        self, call: Call, watcher: AnswerTracker, sizes: UsageLearner, bell: WakeUp
+        self, call: Call, watcher: AnswerTracker, sizes: UsageLearner, wake_up: WakeUp
     ) -> None:
         self._call = call
         self._watcher = watcher
         self._sizes = sizes
-        self._bell = bell
+        self._wake_up = wake_up
         # Mutable: set by `read`, once.
         self.has_read = False
 
@@ -180,14 +181,14 @@ class _LiveUsage:
     def began(self, limits: Limits | None) -> None:
         """The head of the response came."""
         self._watcher.began(limits)
-        self._bell.ring()
+        self._wake_up.ring()
 
     def read(self, input_tokens: int) -> None:
         """The prompt is read."""
         self.has_read = True
         self._watcher.read(input_tokens)
         self._sizes.read(self._call, input_tokens)
-        self._bell.ring()
+        self._wake_up.ring()
 
     def showed(self, size: int) -> None:
         """The answer has grown."""
@@ -233,7 +234,7 @@ class RateLimit(Generic[BookingT]):
         door = self._doors.get(pool.name) or self._door(pool)
         booking = await self._booked(pool, door, call)
         watcher = pool.watch(booking)
-        eyes = _LiveUsage(call, watcher, self._sizes, door.bell) if watcher is not None else None
+        eyes = _LiveUsage(call, watcher, self._sizes, door.wake_up) if watcher is not None else None
         try:
             self._waits.check()
             reply = await call_next(call if eyes is None else call.watched(eyes))
@@ -253,7 +254,7 @@ class RateLimit(Generic[BookingT]):
             )
             return reply
         finally:
-            door.bell.ring()
+            door.wake_up.ring()
             self._tell_limits(pool, door)
 
     async def _booked(self, pool: LimiterPool[BookingT], door: _PoolQueue, call: Call) -> BookingT:
@@ -265,7 +266,7 @@ class RateLimit(Generic[BookingT]):
                     break
                 self._tell_limits(pool, door)
                 self._emit(Waiting(pool.name, booking.reason, booking.seconds, call.prompt.id))
-                await self._waits.sleep(min(booking.seconds, self._patience_s(pool)), door.bell)
+                await self._waits.sleep(min(booking.seconds, self._patience_s(pool)), door.wake_up)
             self._tell_limits(pool, door)
             try:
                 await pool.depart()

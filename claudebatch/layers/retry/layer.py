@@ -8,7 +8,6 @@ SDK's own retries are off.
 from __future__ import annotations
 
 import random
-from bisect import bisect_right, insort
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
@@ -16,6 +15,7 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import Emit, Retrying, Waiting
 from claudebatch.core.handler import Handler
+from claudebatch.layers.retry.retry_budget import RetryBudget
 from claudebatch.layers.retry.settings import SHORTEST_WAIT_S, RetryBudgetPolicy, RetryPolicy
 
 # How often a retry in line looks whether answers have moved it up.
@@ -23,56 +23,6 @@ _LOOK_AGAIN_S = 1.0
 # A retry that would stand in line for longer goes to the next model of its chain, if
 # there is one.
 _PATIENCE_S = 10.0
-
-
-class RetryBudget:
-    """Retries of one pool in line, first come, first served: each goes when answers or
-    time have earned it.
-
-    A pool that fails gets little more than its first attempts, so that retries do not
-    keep down what struggles to come up. As in Finagle's `RetryBudget`, but a retry that
-    finds the budget empty waits instead of being dropped.
-    """
-
-    def __init__(self, policy: RetryBudgetPolicy, *, now: float) -> None:
-        self._policy = policy
-        # Mutable, changed by the methods below only: retries earned and asked for since
-        # the beginning, and the turns of those that were not sent after all, in order.
-        self._earned = policy.saved
-        self._booked = 0
-        self._left: list[int] = []
-        self._at = now
-
-    def answered(self, now: float) -> None:
-        """An answer came: it pays for a share of a retry."""
-        self._earn(self._policy.share, now)
-
-    def line(self, now: float) -> float:
-        """Seconds, at most, that a retry would wait which is booked now."""
-        return self.wait(self._booked + 1, now)
-
-    def book(self, now: float) -> int:
-        """Join the line; the number is this retry's turn."""
-        self._earn(0.0, now)
-        self._booked += 1
-        return self._booked
-
-    def wait(self, turn: int, now: float) -> float:
-        """Seconds until *turn* comes, should no answer bring it forward; 0: it has
-        come.
-        """
-        self._earn(0.0, now)
-        ahead = turn - bisect_right(self._left, turn)
-        return max(0.0, (ahead - self._earned) / self._policy.floor_per_s)
-
-    def give_back(self, turn: int) -> None:
-        """That retry will not be sent: those behind it move up."""
-        insort(self._left, turn)
-
-    def _earn(self, retries: float, now: float) -> None:
-        earned = self._earned + retries + (now - self._at) * self._policy.floor_per_s
-        self._at = now
-        self._earned = min(earned, self._booked - len(self._left) + self._policy.saved)
 
 
 class Retry:

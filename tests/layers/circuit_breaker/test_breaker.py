@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from claudebatch.layers.circuit_breaker.layer import Breaker, Ticket
+from claudebatch.layers.circuit_breaker.breaker import Breaker, Permit
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 
 POLICY = BreakerPolicy(minimum_calls=4, failure_rate=0.5, window_s=30, wait_open_s=10, probes=3)
@@ -22,9 +22,9 @@ def closed(policy: BreakerPolicy = POLICY) -> Breaker:
 def called(breaker: Breaker, *verdicts: str, at: float = 0, row: int | None = None) -> None:
     """One call after the other, each of a row of its own unless they are all of *row*."""
     for verdict in verdicts:
-        ticket = breaker.admits(at)
-        assert ticket is not None
-        breaker.record(ticket, verdict, at, row=next(ROWS) if row is None else row)
+        permit = breaker.admits(at)
+        assert permit is not None
+        breaker.record(permit, verdict, at, row=next(ROWS) if row is None else row)
 
 
 def opened(at: float = 0) -> Breaker:
@@ -86,25 +86,25 @@ def test_time_outs_that_come_in_last_do_not_open_it_when_what_was_sent_after_the
     breaker = closed()
     hanging = [breaker.admits(0) for _ in range(4)]
     called(breaker, *["served"] * 8, at=50)
-    for row, ticket in enumerate(hanging):
-        breaker.record(ticket, "failed", 60, row=row)
+    for row, permit in enumerate(hanging):
+        breaker.record(permit, "failed", 60, row=row)
     assert breaker.state == "closed", "all that was sent after them was served"
     hanging = [breaker.admits(61) for _ in range(4)]
-    for row, ticket in enumerate(hanging):
-        breaker.record(ticket, "failed", 121, row=row)
+    for row, permit in enumerate(hanging):
+        breaker.record(permit, "failed", 121, row=row)
     assert breaker.state == "open", "nothing was sent after these"
 
 
 def test_failures_that_come_in_first_do_not_open_it_when_what_was_sent_with_them_was_served_before():
     breaker = closed()
-    out: list[Ticket] = []
+    out: list[Permit] = []
     for number in range(100):
         at = 3.0 * number
-        ticket = breaker.admits(at)
+        permit = breaker.admits(at)
         if number > 40 and number % 4 == 0:
-            breaker.record(ticket, "failed", at + 0.1, row=number)
+            breaker.record(permit, "failed", at + 0.1, row=number)
         else:
-            out.append(ticket)
+            out.append(permit)
         while out and out[0].began <= at - 60:
             breaker.record(out.pop(0), "served", at + 0.2, row=-number)
         assert breaker.state == "closed", "a quarter fails, at once; the others take a minute"
@@ -113,8 +113,8 @@ def test_failures_that_come_in_first_do_not_open_it_when_what_was_sent_with_them
 def test_quick_failures_at_the_beginning_do_not_open_it_while_most_calls_may_still_be_served():
     breaker = closed()
     out = [breaker.admits(0) for _ in range(20)]
-    for row, ticket in enumerate(out[:9]):
-        breaker.record(ticket, "failed", 0.1, row=row)
+    for row, permit in enumerate(out[:9]):
+        breaker.record(permit, "failed", 0.1, row=row)
     assert breaker.state == "closed", "failures are the first to come back, and 11 may be served"
     breaker.record(out[9], "failed", 5.0, row=9)
     assert breaker.state == "open", "they are no longer young"
@@ -147,8 +147,8 @@ def test_what_was_sent_before_a_failure_and_is_served_after_it_does_not_put_the_
     early = [breaker.admits(0) for _ in range(3)]
     called(breaker, "failed", at=1, row=1)
     called(breaker, "failed", at=1, row=2)
-    for row, ticket in enumerate(early):
-        breaker.record(ticket, "served", 2, row=10 + row)
+    for row, permit in enumerate(early):
+        breaker.record(permit, "served", 2, row=10 + row)
     called(breaker, "failed", at=3, row=1)
     assert breaker.state == "open", "an outage began at second 1"
 
@@ -215,9 +215,9 @@ def test_once_a_probe_was_served_the_others_may_go_at_once():
     assert breaker.opens_in(11) == 0
     others = [breaker.admits(11), breaker.admits(11)]
     assert None not in others and breaker.admits(11) is None
-    for ticket, verdict in zip(others, ("slow", "served"), strict=True):
+    for permit, verdict in zip(others, ("slow", "served"), strict=True):
         assert breaker.state == "half-open"
-        breaker.record(ticket, verdict, 12, row=1)
+        breaker.record(permit, verdict, 12, row=1)
     assert breaker.state == "closed" and breaker.served_at == 12, (
         "a slow probe is one that was served"
     )
@@ -226,8 +226,8 @@ def test_once_a_probe_was_served_the_others_may_go_at_once():
 def test_one_failed_probe_opens_it_again_for_the_whole_wait():
     breaker = opened()
     breaker.record(breaker.admits(10), "served", 11, row=1)
-    tickets = [breaker.admits(11), breaker.admits(11)]
-    breaker.record(tickets[0], "failed", 12, row=1)
+    permits = [breaker.admits(11), breaker.admits(11)]
+    breaker.record(permits[0], "failed", 12, row=1)
     assert breaker.state == "open" and breaker.opens_in(12) == 10
     assert breaker.admits(21.9) is None and breaker.admits(22) is not None
 
@@ -249,8 +249,8 @@ def test_a_probe_that_says_nothing_makes_room_for_another_after_the_wait():
 def test_a_late_answer_of_the_time_before_it_opened_decides_nothing():
     breaker = closed()
     early = [breaker.admits(0) for _ in range(6)]
-    for row, ticket in enumerate(early[:4]):
-        breaker.record(ticket, "failed", 0, row=row)
+    for row, permit in enumerate(early[:4]):
+        breaker.record(permit, "failed", 0, row=row)
     breaker.record(early[4], "served", 5, row=4)
     assert breaker.state == "open", "a late success does not close it"
     assert not breaker._out, "they are waited for no more"
@@ -262,19 +262,19 @@ def test_a_late_answer_of_the_time_before_it_opened_decides_nothing():
 
 def test_a_late_probe_of_an_earlier_half_open_time_takes_no_place_in_the_next():
     breaker = opened()
-    tickets = [breaker.admits(at) for at in (10, 20, 30)]
-    breaker.record(tickets[0], "failed", 31, row=1)
+    permits = [breaker.admits(at) for at in (10, 20, 30)]
+    breaker.record(permits[0], "failed", 31, row=1)
     again = breaker.admits(41)
-    breaker.forget(tickets[1], sent=False)
-    breaker.record(tickets[2], "served", 41, row=1)
+    breaker.forget(permits[1], sent=False)
+    breaker.record(permits[2], "served", 41, row=1)
     assert again is not None and breaker.admits(41) is None
     assert breaker.state == "half-open"
 
 
 def test_closed_again_it_begins_with_a_clean_window():
     breaker = opened()
-    for ticket in (breaker.admits(10), breaker.admits(20), breaker.admits(30)):
-        breaker.record(ticket, "served", 30, row=1)
+    for permit in (breaker.admits(10), breaker.admits(20), breaker.admits(30)):
+        breaker.record(permit, "served", 30, row=1)
     assert breaker.state == "closed"
     called(breaker, "failed", "failed", "failed", at=31)
     assert breaker.state == "closed"

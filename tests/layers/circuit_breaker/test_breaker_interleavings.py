@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from claudebatch.layers.circuit_breaker.layer import Breaker, Ticket
+from claudebatch.layers.circuit_breaker.breaker import Breaker, Permit
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 
 MOST_CALLS = 6
@@ -46,8 +46,8 @@ class Walk:
     breaker: Breaker
     now: float = 0.0
     begun: int = 0
-    out: list[tuple[Ticket, int, int]] = field(default_factory=list)
-    """Ticket, number of the era in which it went, row."""
+    out: list[tuple[Permit, int, int]] = field(default_factory=list)
+    """Permit, number of the era in which it went, row."""
     era: int = 0
     """Grows with every change of state."""
     won: int = 0
@@ -109,20 +109,20 @@ class Walk:
     def begin(self) -> None:
         """A call asks to go; every second one is of row 0."""
         before, due = self.breaker.state, self.breaker.opens_in(self.now)
-        ticket = self.breaker.admits(self.now)
-        assert (ticket is None) == (due > 0), "it says when it admits"
+        permit = self.breaker.admits(self.now)
+        assert (permit is None) == (due > 0), "it says when it admits"
         if before == "closed":
-            assert ticket is not None
+            assert permit is not None
         if before == "open":
-            assert (ticket is not None) == (self.now - self.opened_at >= WAIT_S)
+            assert (permit is not None) == (self.now - self.opened_at >= WAIT_S)
         self._note(before)
-        if ticket is None:
+        if permit is None:
             return
         if self.breaker.state == "half-open":
             self._probe()
         row = self.begun if self.begun % 2 else 0
         self.begun += 1
-        self.out.append((ticket, self.era, row))
+        self.out.append((permit, self.era, row))
 
     def _probe(self) -> None:
         probes_out = sum(era == self.era for _, era, _ in self.out)
@@ -133,16 +133,16 @@ class Walk:
 
     def end(self, which: int, verdict: str) -> None:
         """A call comes back."""
-        ticket, era, row = self.out.pop(which)
+        permit, era, row = self.out.pop(which)
         before, served_at = self.breaker.state, self.breaker.served_at
         if verdict in ("forgotten", "unsent"):
-            self.breaker.forget(ticket, sent=verdict == "forgotten")
+            self.breaker.forget(permit, sent=verdict == "forgotten")
             assert self.breaker.state == before, "what says nothing changes nothing"
             if verdict == "unsent" and era == self.era:
                 self.probed_at = None
             return
-        rows_own = self._is_rows_own(verdict, ticket.began, row)
-        self.breaker.record(ticket, verdict, self.now, row)
+        rows_own = self._is_rows_own(verdict, permit.began, row)
+        self.breaker.record(permit, verdict, self.now, row)
         assert self.breaker.served_at == (served_at if verdict == "failed" else self.now), (
             "every answer counts as served"
         )
@@ -154,7 +154,7 @@ class Walk:
                 "a row that fails while others are served says nothing of the pool"
             )
             return
-        self._judge(before, verdict, (ticket.began, row, verdict))
+        self._judge(before, verdict, (permit.began, row, verdict))
         self._note(before)
 
     def _is_rows_own(self, verdict: str, began: float, row: int) -> bool:

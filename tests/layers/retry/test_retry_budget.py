@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from claudebatch.core.domain import Call
 from claudebatch.core.errors import AttemptError, CircuitOpen, Draining
 from claudebatch.core.events import Event, Retrying, Waiting
-from claudebatch.layers.retry.layer import Retry, RetryBudget
+from claudebatch.layers.retry.layer import Retry
+from claudebatch.layers.retry.retry_budget import RetryBudget
 from claudebatch.layers.retry.settings import RetryBudgetPolicy, RetryPolicy
 from tests.support.scripted import (
     HAIKU,

@@ -7,8 +7,9 @@ import random
 
 import pytest
 
-from claudebatch.core.drain import Drain, FifoTurn
+from claudebatch.core.drain import Drain
 from claudebatch.core.errors import Draining
+from claudebatch.core.fifo_turn import FifoTurn
 from tests.support.cancellation import cuts
 from tests.support.virtual import now, settled, virtual
 

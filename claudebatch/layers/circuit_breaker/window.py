@@ -1,0 +1,61 @@
+"""The last calls of a pool, and whether too many of them went badly."""
+
+from __future__ import annotations
+
+from bisect import insort
+from collections import Counter
+from operator import itemgetter
+from typing import Literal, TypeAlias
+
+from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
+
+BreakerVerdict: TypeAlias = Literal["served", "slow", "failed"]
+"""What a call says about its pool; slow: served all the same."""
+
+_AT = itemgetter(0)
+
+
+class CallWindow:
+    """The last calls of a closed pool, ordered by a moment of each."""
+
+    def __init__(self, policy: BreakerPolicy) -> None:
+        self._policy = policy
+        # Mutable, changed by `add` only.
+        self._calls: list[tuple[float, int, BreakerVerdict]] = []
+        self._verdicts: Counter[BreakerVerdict] = Counter()
+        self._bad_rows: Counter[int] = Counter()
+
+    def add(self, verdict: BreakerVerdict, at: float, now: float, row: int) -> None:
+        """Take in a call of *row*; *at* is the moment that orders it."""
+        insort(self._calls, (at, row, verdict), key=_AT)
+        self._verdicts[verdict] += 1
+        if verdict != "served":
+            self._bad_rows[row] += 1
+        while self._too_long(now):
+            self._drop()
+
+    @property
+    def bad(self) -> int:
+        """Calls that failed or were slow."""
+        return self._verdicts["failed"] + self._verdicts["slow"]
+
+    def is_bad(self) -> bool:
+        """Whether the pool fails, as far as these calls say."""
+        policy, calls, failed = self._policy, len(self._calls), self._verdicts["failed"]
+        too_many = (
+            failed >= policy.failure_rate * calls or self.bad >= policy.slow_call_rate * calls
+        )
+        return too_many and calls >= policy.minimum_calls and len(self._bad_rows) >= policy.bad_rows
+
+    def _too_long(self, now: float) -> bool:
+        calls, policy = self._calls, self._policy
+        enough = len(calls) > policy.minimum_calls
+        return enough and (len(calls) > policy.window_calls or calls[0][0] < now - policy.window_s)
+
+    def _drop(self) -> None:
+        _, row, verdict = self._calls.pop(0)
+        self._verdicts[verdict] -= 1
+        if verdict != "served":
+            self._bad_rows[row] -= 1
+            if not self._bad_rows[row]:
+                del self._bad_rows[row]
