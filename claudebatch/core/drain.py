@@ -12,11 +12,14 @@ class WakeUp:
     """Wakes the one sleeper that hangs on it, if there is one."""
 
     def __init__(self) -> None:
-        # Mutable: set by `Drain.sleep`, by whoever sleeps last.
+        # Mutable: set by `Drain.sleep`, by the last sleeper.
         self.sleeper: asyncio.Future[None] | None = None
+        # Mutable: how often it rang. A ring that finds nobody asleep is lost otherwise.
+        self.rings = 0
 
     def ring(self) -> None:
         """End the wait early."""
+        self.rings += 1
         if self.sleeper is not None:
             _wake(self.sleeper)
 

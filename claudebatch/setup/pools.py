@@ -5,12 +5,13 @@ have in flight.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from claudebatch.config.sections import Config, PoolLimitsSection
 from claudebatch.config.units import share
-from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 from claudebatch.layers.rate_limit.limiter import PoolLimiter
-from claudebatch.layers.rate_limit.local_pool import LocalPool
+from claudebatch.layers.rate_limit.local_pool import make_limiter, open_local_pool
+from claudebatch.layers.rate_limit.store import LimiterStore, OpenPool, PoolStart
 from claudebatch.models.catalog import Catalog, TierLimits
 
 MOST_IN_FLIGHT = 1000
@@ -22,7 +23,7 @@ account's own, and where a gateway strips their headers.
 
 
 class Pools:
-    """One `LocalPool` per pool of models, made when first used."""
+    """One `LimiterStore` per pool of models, opened when first used."""
 
     def __init__(
         self,
@@ -31,38 +32,50 @@ class Pools:
         *,
         now: Callable[[], float],
         most_in_flight: int | None = None,
+        open_pool: OpenPool = open_local_pool,
     ) -> None:
         self._config = config
-        self._slots = slots(config, most_in_flight)
+        self._most_in_flight = most_in_flight
         self._catalog = catalog
         self._now = now
+        self._open = open_pool
         # Mutable: filled as models are used.
-        self._pools: dict[str, LocalPool] = {}
+        self._pools: dict[str, LimiterStore[Any]] = {}
 
-    def of(self, model: str) -> LocalPool:
+    def of(self, model: str) -> LimiterStore[Any]:
         """The pool that *model* belongs to."""
         name = self._catalog.pool_of(model)
         pool = self._pools.get(name)
         if pool is None:
-            pace = make_pace(self._config, self._catalog, name, now=self._now())
-            pool = self._pools[name] = LocalPool(
-                name, pace, ConcurrencyLimit(*self._slots), now=self._now
-            )
+            start = pool_start(self._config, self._catalog, name, most=self._most_in_flight)
+            pool = self._pools[name] = self._open(start, now=self._now)
         return pool
 
-    def restart(self, pool: str) -> None:
+    async def restart(self, pool: str) -> None:
         """*pool* was away: it comes back gently."""
         if pool in self._pools:
-            self._pools[pool].restart()
+            await self._pools[pool].restart()
 
 
 def make_pace(config: Config, catalog: Catalog, pool: str, *, now: float) -> PoolLimiter:
     """How fast *pool* may be asked, beginning *now*."""
+    return make_limiter(pool_start(config, catalog, pool), now=now)
+
+
+def pool_start(
+    config: Config, catalog: Catalog, pool: str, *, most: int | None = None
+) -> PoolStart:
+    """The limits with which *pool* begins; *most* requests in flight, whatever the
+    configuration says.
+    """
     limits = config.limits
     chosen = limits.pools.get(pool)
-    return PoolLimiter(
+    in_flight, most_in_flight = slots(config, most)
+    return PoolStart(
+        pool,
         chosen or allowances(config, catalog).get(pool) or _unlisted(config, catalog, pool),
-        now=now,
+        in_flight=in_flight,
+        most_in_flight=most_in_flight,
         cautious=chosen is None and limits.tier == "auto",
         ceiling=chosen is not None,
         share=1.0 - share("limits.headroom", limits.headroom),

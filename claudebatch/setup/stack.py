@@ -112,7 +112,7 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
             ),
             RateLimit(
                 pool_of=pools.of,
-                sizes=UsageEstimates(parts.before),
+                estimates=UsageEstimates(parts.before),
                 waits=drain,
                 max_pause_s=config.retry.max_wait_s,
                 max_outage_s=max_outage_s,

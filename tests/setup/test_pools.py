@@ -9,10 +9,12 @@ import pytest
 
 from claudebatch.config.sections import Config
 from claudebatch.core.domain import LimitReading, Limits, Usage
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage, MustWait, PoolBooking
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage
 from claudebatch.layers.rate_limit.local_pool import LocalPool
+from claudebatch.layers.rate_limit.store import Admitted, Delayed
 from claudebatch.models.catalog import Catalog
 from claudebatch.setup.pools import MOST_IN_FLIGHT, Pools, slots
+from tests.support.limiting import rates
 from tests.support.scripted import HAIKU, OPUS
 from tests.support.virtual import now, virtual
 
@@ -26,18 +28,19 @@ def pools(*, most: int = MOST_IN_FLIGHT, **config: object) -> Pools:
 
 async def seen(pool: LocalPool, rpm: int) -> float | None:
     """The requests a minute in force once an answer has stated *rpm*."""
-    booking = await pool.book(NEED)
-    assert isinstance(booking, PoolBooking)
-    await pool.settle(booking, Usage(), Limits(requests=LimitReading(rpm)))
-    return pool.in_force.limits[0]
+    answer = await pool.admit(NEED)
+    assert isinstance(answer, Admitted)
+    stated = Limits(requests=LimitReading(rpm))
+    return (await pool.settle(answer.booking, Usage(), stated)).requests_per_minute
 
 
 @virtual
 async def test_nothing_configured_starts_as_the_lowest_tier_48_requests_a_minute_and_follows_the_first_answer():
     pool, lowest = pools().of(HAIKU), pools(limits={"tier": "start"}).of(HAIKU)
-    assert pool.in_force.limits == lowest.in_force.limits
-    await pool.book(NEED)
-    assert await pool.book(NEED) == MustWait(1.25, "first answer")
+    assert rates(pool) == rates(lowest)
+    await pool.admit(NEED)
+    wait = await pool.admit(NEED)
+    assert isinstance(wait, Delayed) and (wait.seconds, wait.reason) == (1.25, "first answer")
     await asyncio.sleep(1.25)
     assert await seen(pool, 123_456) == 123_456
 
@@ -45,9 +48,9 @@ async def test_nothing_configured_starts_as_the_lowest_tier_48_requests_a_minute
 @virtual
 async def test_a_tier_that_was_named_waits_for_no_answer_and_follows_them_too():
     pool = pools(limits={"tier": "build"}).of(HAIKU)
-    await pool.book(NEED)
-    wait = await pool.book(NEED)
-    assert isinstance(wait, MustWait) and wait.reason == "gentle start"
+    await pool.admit(NEED)
+    wait = await pool.admit(NEED)
+    assert isinstance(wait, Delayed) and wait.reason == "gentle start"
     await asyncio.sleep(1)
     assert await seen(pool, 123_456) == 123_456
 
@@ -55,11 +58,11 @@ async def test_a_tier_that_was_named_waits_for_no_answer_and_follows_them_too():
 @virtual
 async def test_limits_of_a_pool_that_were_chosen_are_kept_below_what_answers_state():
     made = pools(limits={"pools": CHOSEN})
-    assert made.of(HAIKU).in_force.limits == (600, None, None)
+    assert rates(made.of(HAIKU)) == (600, None, None)
     assert await seen(made.of(HAIKU), 6000) == 600
     await asyncio.sleep(10)
     assert await seen(made.of(HAIKU), 60) == 60
-    assert made.of(OPUS).in_force.limits == pools().of(OPUS).in_force.limits
+    assert rates(made.of(OPUS)) == rates(pools().of(OPUS))
 
 
 @virtual
@@ -82,7 +85,7 @@ async def test_headroom_is_left_of_what_is_configured_and_of_what_answers_state(
 async def test_requests_in_flight_start_as_chosen_or_at_64(
     config: dict[str, int], most: int, first: int
 ):
-    assert pools(most=most, **config).of(HAIKU).in_force.in_flight == first
+    assert pools(most=most, **config).of(HAIKU).state.in_flight == first
 
 
 @virtual
@@ -95,13 +98,13 @@ async def test_models_of_a_pool_share_it_and_others_do_not():
 @virtual
 async def test_a_pool_that_was_away_comes_back_gently_and_one_that_was_never_used_is_no_matter():
     made = pools(limits={"tier": "scale"})
-    made.restart("haiku-5.5")
+    await made.restart("haiku-5.5")
     pool = made.of(HAIKU)
     await asyncio.sleep(100)
-    made.restart(pool.name)
-    await pool.book(NEED)
-    wait = await pool.book(NEED)
-    assert isinstance(wait, MustWait) and wait.seconds == pytest.approx(0.1)
+    await made.restart(pool.name)
+    await pool.admit(NEED)
+    wait = await pool.admit(NEED)
+    assert isinstance(wait, Delayed) and wait.seconds == pytest.approx(0.1)
 
 
 def test_no_more_are_in_flight_than_the_machine_lets() -> None:

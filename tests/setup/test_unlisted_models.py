@@ -7,13 +7,14 @@ import pytest
 from claudebatch.config.sections import Config, LimitsSection
 from claudebatch.models.catalog import Catalog
 from claudebatch.setup.pools import Pools
+from tests.support.limiting import rates
 
 UNKNOWN = "claude-of-tomorrow-9"
 
 
 def limits_of(model: str, **limits: str) -> tuple[float | None, float | None, float | None]:
     config = Config(limits=LimitsSection(**limits))
-    return Pools(config, Catalog.load(), now=lambda: 0.0).of(model).in_force.limits
+    return rates(Pools(config, Catalog.load(), now=lambda: 0.0).of(model))
 
 
 @pytest.mark.parametrize("tier", ["auto", "start", "build", "scale"])

@@ -81,7 +81,7 @@ class Limiter:
         }
         self.layer = RateLimit(
             pool_of=self.pools.__getitem__,
-            sizes=AsStated(),
+            estimates=AsStated(),
             waits=self.drain,
             max_pause_s=600,
             max_outage_s=900.0,
@@ -107,8 +107,18 @@ class Limiter:
         ]
 
     def in_flight(self, model: str = HAIKU) -> int:
-        return self.pools[model]._slots.in_flight
+        return self.pools[model]._concurrency.in_flight
 
 
 def used(input_tokens: int, output_tokens: int, **more: int) -> Reply:
     return make_reply(usage={"input_tokens": input_tokens, "output_tokens": output_tokens, **more})
+
+
+def rates(pool: LocalPool) -> tuple[float | None, float | None, float | None]:
+    """Requests, input and output tokens per minute in force."""
+    state = pool.state
+    return (
+        state.requests_per_minute,
+        state.input_tokens_per_minute,
+        state.output_tokens_per_minute,
+    )

@@ -4,7 +4,7 @@ probes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
@@ -16,11 +16,7 @@ from claudebatch.layers.circuit_breaker.window import BreakerVerdict
 
 
 class CircuitBreaker:
-    """One breaker per pool, asked before every attempt and told of every outcome.
-
-    back    told the pool's name when its breaker has closed again, so that its pace can
-            start gently
-    """
+    """One breaker per pool: asked before every attempt, and given every outcome."""
 
     def __init__(
         self,
@@ -29,8 +25,11 @@ class CircuitBreaker:
         pool_of: Callable[[str], str],
         now: Callable[[], float],
         emit: Emit,
-        back: Callable[[str], None] = lambda pool: None,
+        back: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
+        """*back* gets the name of a pool whose breaker has closed again, so that its
+        limits can start gently.
+        """
         self._policy = policy
         self._pool_of = pool_of
         self._now = now
@@ -47,19 +46,26 @@ class CircuitBreaker:
             breaker = self._breakers[pool] = Breaker(self._policy, now=self._now())
         before, moment = breaker.state, self._now()
         permit = breaker.admits(moment)
-        self._tell(pool, breaker, before)
+        self._report(pool, breaker, before)
         if permit is None:
             raise CircuitOpen(
                 pool, retry_after=breaker.opens_in(moment), open_for_s=moment - breaker.served_at
             )
-        return await self._watch(pool, breaker, permit, call, call_next)
+        reply = await self._send(pool, breaker, permit, call, call_next)
+        slow = reply.latency_ms >= 1000 * self._policy.slow_call * call.deadline_s
+        before = breaker.state
+        self._record(pool, breaker, permit, "slow" if slow else "served", call)
+        if before != "closed" and breaker.state == "closed" and self._back is not None:
+            await self._back(pool)
+        return reply
 
-    async def _watch(
+    async def _send(
         self, pool: str, breaker: Breaker, permit: Permit, call: Call, call_next: Handler
     ) -> Reply:
         try:
-            reply = await call_next(call)
+            return await call_next(call)
         except AttemptError as error:
+            # A 429 comes from an API that works: the limiter answers it, not the breaker.
             if error.unavailable and not isinstance(error, RateLimited):
                 self._record(pool, breaker, permit, "failed", call)
             else:
@@ -68,24 +74,19 @@ class CircuitBreaker:
         except BaseException:
             breaker.forget(permit, sent=False)
             raise
-        slow = reply.latency_ms >= 1000 * self._policy.slow_call * call.deadline_s
-        self._record(pool, breaker, permit, "slow" if slow else "served", call)
-        return reply
 
     def _record(
         self, pool: str, breaker: Breaker, permit: Permit, verdict: BreakerVerdict, call: Call
     ) -> None:
-        # Not the state in which the call was admitted: many calls out must not tell one
-        # opening many times.
+        # Not the state in which the call was admitted: many calls out must not report
+        # one opening many times.
         before = breaker.state
         breaker.record(permit, verdict, self._now(), call.row)
-        self._tell(pool, breaker, before)
+        self._report(pool, breaker, before)
 
-    def _tell(self, pool: str, breaker: Breaker, before: BreakerState) -> None:
+    def _report(self, pool: str, breaker: Breaker, before: BreakerState) -> None:
         if before == breaker.state:
             return
         self._emit(BreakerChanged(pool, breaker.state))
         if breaker.state == "open":
             self._emit(Waiting(pool, "circuit open", breaker.opens_in(self._now())))
-        elif breaker.state == "closed":
-            self._back(pool)

@@ -1,6 +1,6 @@
 """A pool of models that share rate limits, within one process.
 
-The decisions are those of `claudebatch.layers.rate_limit`. The last gate before a
+The decisions are those of `PoolLimiter` and `ConcurrencyLimit`. The last gate before a
 request leaves is aiolimiter's, with a period of a tenth of a second: were the event
 loop held up and a clump of requests let go at once, it would space them out again. It
 paces requests only: its waiters for tokens are served by size, so a large one starves,
@@ -10,43 +10,39 @@ and it cannot give back.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from aiolimiter import AsyncLimiter
 
 from claudebatch.core.domain import Limits, Usage
 from claudebatch.core.errors import LimitKind
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage, MustWait, PoolBooking, PoolLimiter
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolBooking, PoolLimiter
+from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart, PoolState
 
+# The gate looks at spans this long: longer ones would let a clump through, shorter ones
+# hold less than one request of a usual pool.
 _PERIOD_S = 0.1
+# Where only the end of an attempt helps, that end wakes the one who waits. This is for
+# the display: a wait without an end could not be shown.
 _LOOK_AGAIN_S = 60.0
-"""Where only an answer helps; it rings."""
+# A gate is replaced when its speed is off by more than this share. A new gate is an
+# empty one: replacing it at each small change of the limits would never hold anybody.
 _SAME_SPEED = 0.1
-"""A gate is replaced when its speed is off by more than this share."""
-
-
-@dataclass(frozen=True, slots=True)
-class PoolState:
-    """What limits a pool now: requests, input and output tokens per minute (None: not
-    limited), requests in flight.
-    """
-
-    limits: tuple[float | None, float | None, float | None]
-    in_flight: int
 
 
 class LocalTracker:
-    """Tells a pool's pace what is seen of one answer."""
+    """Tells a pool's limiter what is seen of one answer."""
 
-    __slots__ = ("_booking", "_now", "_pace", "heard", "hidden", "shown")
+    __slots__ = ("_booking", "_limiter", "_now", "heard", "hidden", "shown")
 
-    def __init__(self, pace: PoolLimiter, booking: PoolBooking, now: Callable[[], float]) -> None:
-        self._pace = pace
+    def __init__(
+        self, limiter: PoolLimiter, booking: PoolBooking, now: Callable[[], float]
+    ) -> None:
+        self._limiter = limiter
         self._booking = booking
         self._now = now
-        # Mutable, changed by the methods below only: whether its head came, how many
-        # bytes, and whether there is more.
+        # Mutable, changed by the methods below only: whether the head came, bytes of
+        # text, and whether there is more than text.
         self.heard = False
         self.shown = 0
         self.hidden = False
@@ -54,101 +50,143 @@ class LocalTracker:
     def began(self, limits: Limits | None) -> None:
         """The head of the response came."""
         self.heard = True
-        self._pace.began(self._booking, limits, self._now())
+        self._limiter.began(self._booking, limits, self._now())
 
     def read(self, input_tokens: int) -> None:
         """The prompt counted so many tokens."""
-        self._pace.read(self._booking, input_tokens, self._now())
+        self._limiter.read(self._booking, input_tokens, self._now())
 
     def showed(self, size: int) -> None:
         """The answer has grown by *size* bytes."""
         self.shown += size
-        self._pace.showed(self._booking, size, self._now())
+        self._limiter.showed(self._booking, size, self._now())
 
     def hides(self) -> None:
-        """The answer grows by what is not shown."""
+        """The answer grows by tokens that are not shown."""
         self.hidden = True
-        self._pace.hides(self._booking)
+        self._limiter.hides(self._booking)
 
 
 class LocalPool:
-    """One pool's pace and its requests in flight, shared by all lanes of this process."""
+    """One pool's limits and its requests in flight, shared by all lanes of this process.
+
+    A `LimiterStore` in memory: but for the gate, nothing in it waits, so a cancellation
+    finds each method either not begun or over.
+    """
 
     def __init__(
-        self, name: str, pace: PoolLimiter, slots: ConcurrencyLimit, *, now: Callable[[], float]
+        self,
+        name: str,
+        limiter: PoolLimiter,
+        concurrency: ConcurrencyLimit,
+        *,
+        now: Callable[[], float],
     ) -> None:
         self.name = name
-        self._pace = pace
-        self._slots = slots
+        self._limiter = limiter
+        self._concurrency = concurrency
         self._now = now
         # Mutable: the gate, and the speed that it lets through.
         self._gate: AsyncLimiter | None = None
         self._gate_per_s = 0.0
 
-    @property
-    def in_force(self) -> PoolState:
-        """What limits it now."""
-        return PoolState(self._pace.limits, self._slots.limit)
-
-    async def book(self, need: ExpectedUsage) -> PoolBooking | MustWait:
-        """Take what a request needs, all of it or nothing; else say when to ask again."""
+    async def admit(self, need: ExpectedUsage) -> Admitted[PoolBooking] | Delayed:
+        """Take all that an attempt needs and pass the gate, or say when to ask again."""
         moment = self._now()
-        wait = self._pace.wait(need, moment)
+        wait = self._limiter.wait(need, moment)
         if wait is not None:
-            return wait
-        if (seconds := self._slots.wait(moment)) > 0:
-            return MustWait(min(seconds, _LOOK_AGAIN_S), "requests in flight")
-        self._slots.take()
-        return self._pace.take(need, moment)
+            return Delayed(wait.seconds, wait.reason, self.state)
+        if (seconds := self._concurrency.wait(moment)) > 0:
+            shown_s = min(seconds, _LOOK_AGAIN_S)
+            return Delayed(shown_s, "requests in flight", self.state)
+        self._concurrency.take()
+        booking = self._limiter.take(need, moment)
+        try:
+            await self.depart()
+        except BaseException:
+            # Called off at the gate: the request never left, so nothing was counted.
+            await self.cancel(booking, counted=False)
+            raise
+        tracker = LocalTracker(self._limiter, booking, self._now) if booking.watched else None
+        return Admitted(booking, self.state, tracker)
 
     async def depart(self) -> None:
         """Pass the gate, right before sending."""
-        top = self._pace.top_per_s
+        top = self._limiter.top_per_s
         if top is None or top * _PERIOD_S < 1:
-            # so slow that the pace itself leaves room enough, and nobody should wait here for long
+            # So slow that the limiter itself leaves room enough, and nobody should wait
+            # here for long.
             return
         if self._gate is None or abs(top - self._gate_per_s) > _SAME_SPEED * self._gate_per_s:
             at_once = top * _PERIOD_S
             self._gate, self._gate_per_s = AsyncLimiter(at_once, at_once / top), top
         await self._gate.acquire()
 
-    def watch(self, booking: PoolBooking) -> LocalTracker | None:
-        """Who wants to see the answer grow; None: nobody."""
-        return LocalTracker(self._pace, booking, self._now) if booking.watched else None
-
-    async def settle(self, booking: PoolBooking, usage: Usage, limits: Limits | None) -> None:
-        """An answer came: what was expected becomes what was counted, and what its
-        headers say is learned.
+    async def settle(self, booking: PoolBooking, usage: Usage, limits: Limits | None) -> PoolState:
+        """An answer came: the usage that was expected becomes the one that was counted,
+        and its headers are learned from.
         """
         moment = self._now()
-        self._slots.free(moment, answered=True)
-        self._pace.settle(booking, usage, limits, moment)
+        self._concurrency.free(moment, answered=True)
+        self._limiter.settle(booking, usage, limits, moment)
+        return self.state
 
-    async def cancel(self, booking: PoolBooking, *, counted: bool) -> None:
-        """No answer came; *counted*: the API may have counted the request all the same."""
+    async def cancel(self, booking: PoolBooking, *, counted: bool) -> PoolState:
+        """No answer came; *counted*: the API may have counted the request nevertheless."""
         moment = self._now()
-        self._slots.free(moment, answered=False)
-        self._pace.cancel(booking, moment, counted=counted)
+        self._concurrency.free(moment, answered=False)
+        self._limiter.cancel(booking, moment, counted=counted)
+        return self.state
 
-    async def refuse(self, booking: PoolBooking, kind: LimitKind, wait_s: float) -> None:
+    async def refuse(self, booking: PoolBooking, kind: LimitKind, wait_s: float) -> PoolState:
         """A 429 came. Too many in flight means fewer in flight; the other kinds pause
         the pool for *wait_s*.
         """
         moment = self._now()
         if kind == "concurrency":
-            self._slots.crowded(moment)
-            self._pace.cancel(booking, moment, counted=False)
+            # Before `free`: how many were in flight says how many were too many.
+            self._concurrency.crowded(moment)
+            self._limiter.cancel(booking, moment, counted=False)
         else:
-            self._pace.refused(booking, wait_s, moment)
-        self._slots.free(moment, answered=False)
+            self._limiter.refused(booking, wait_s, moment)
+        self._concurrency.free(moment, answered=False)
+        return self.state
 
-    def limited_for(self) -> float:
-        """Seconds since the first 429 after the last answer; 0 when an answer came
-        last.
-        """
-        moment = self._now()
-        return max(self._pace.limited_for(moment), self._slots.refused_for(moment))
-
-    def restart(self) -> None:
+    async def restart(self) -> None:
         """The pool was away: it comes back gently."""
-        self._pace.restart(self._now())
+        self._limiter.restart(self._now())
+
+    @property
+    def state(self) -> PoolState:
+        """What limits the pool now."""
+        moment = self._now()
+        requests, input_tokens, output_tokens = self._limiter.limits
+        limited_s = max(self._limiter.limited_for(moment), self._concurrency.refused_for(moment))
+        return PoolState(
+            requests_per_minute=requests,
+            input_tokens_per_minute=input_tokens,
+            output_tokens_per_minute=output_tokens,
+            in_flight=self._concurrency.limit,
+            limited_s=limited_s,
+        )
+
+
+def open_local_pool(start: PoolStart, *, now: Callable[[], float]) -> LocalPool:
+    """A pool of this process that begins as *start* says."""
+    return LocalPool(
+        start.name,
+        make_limiter(start, now=now()),
+        ConcurrencyLimit(start.in_flight, start.most_in_flight),
+        now=now,
+    )
+
+
+def make_limiter(start: PoolStart, *, now: float) -> PoolLimiter:
+    """The decisions of a pool that begins as *start* says, without the waiting."""
+    return PoolLimiter(
+        start.allowance,
+        now=now,
+        cautious=start.cautious,
+        ceiling=start.ceiling,
+        share=start.share,
+    )

@@ -149,8 +149,12 @@ async def test_at_most_three_probes_go_while_hundreds_wait():
 async def test_the_way_back_is_told_step_by_step_and_once_each():
     events: list[Event] = []
     back: list[str] = []
+
+    async def is_back(pool: str) -> None:
+        back.append(pool)
+
     breaker = CircuitBreaker(
-        POLICY, pool_of=lambda model: model, now=now, emit=events.append, back=back.append
+        POLICY, pool_of=lambda model: model, now=now, emit=events.append, back=is_back
     )
     client = ScriptedClient(lambda call, before: overloaded() if before < 65 else None, takes_s=1)
     await asyncio.gather(*(outcome(breaker, client) for _ in range(64)))

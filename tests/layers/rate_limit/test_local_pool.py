@@ -7,10 +7,11 @@ import asyncio
 import pytest
 
 from claudebatch.core.domain import LimitReading, Limits, Usage
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage, MustWait, PoolBooking
+from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolBooking
 from claudebatch.layers.rate_limit.local_pool import LocalPool
+from claudebatch.layers.rate_limit.store import Admitted, Delayed
 from claudebatch.simulator.limits import SimulatedBucket as ApiBucket
-from tests.support.limiting import make_pool
+from tests.support.limiting import make_pool, rates
 from tests.support.virtual import now, virtual
 
 NEED = ExpectedUsage(1000, 500)
@@ -20,11 +21,17 @@ USED = Usage(input_tokens=1000, output_tokens=500)
 async def booked(pool: LocalPool, need: ExpectedUsage = NEED) -> PoolBooking:
     """Book, waiting as long as it says."""
     for _ in range(1000):
-        answer = await pool.book(need)
-        if isinstance(answer, PoolBooking):
-            return answer
+        answer = await pool.admit(need)
+        if isinstance(answer, Admitted):
+            return answer.booking
         await asyncio.sleep(answer.seconds)
     raise AssertionError("it waits for ever")
+
+
+def delay(answer: Admitted[PoolBooking] | Delayed) -> tuple[float, str]:
+    """How long and why an attempt must wait."""
+    assert isinstance(answer, Delayed)
+    return answer.seconds, answer.reason
 
 
 async def starts(pool: LocalPool, count: int, *, api: ApiBucket | None = None) -> list[float]:
@@ -34,7 +41,6 @@ async def starts(pool: LocalPool, count: int, *, api: ApiBucket | None = None) -
     times: list[float] = []
     for _ in range(count):
         booking = await booked(pool)
-        await pool.depart()
         times.append(now())
         if api is not None:
             assert api.wait_for(1, now()) == 0
@@ -117,20 +123,20 @@ async def test_no_more_are_booked_than_there_are_slots():
     pool = make_pool(slots=2)
     first = await booked(pool)
     await booked(pool)
-    full = await pool.book(NEED)
-    assert full == MustWait(60.0, "requests in flight"), "an answer rings before that"
+    full = await pool.admit(NEED)
+    assert delay(full) == (60.0, "requests in flight"), "an answer rings before that"
     await pool.settle(first, USED, None)
-    assert isinstance(await pool.book(NEED), PoolBooking)
+    assert isinstance(await pool.admit(NEED), Admitted)
 
 
 @virtual
 async def test_a_full_house_that_may_grow_says_when():
     pool = make_pool(slots=1, most=100)
     await pool.settle(await booked(pool), USED, None)
-    sent = [await booked(pool) for _ in range(pool.in_force.in_flight)]
+    sent = [await booked(pool) for _ in range(pool.state.in_flight)]
     assert len(sent) == 2
-    assert isinstance(await pool.book(NEED), PoolBooking), "it doubles"
-    assert pool.in_force.in_flight == 4
+    assert isinstance(await pool.admit(NEED), Admitted), "it doubles"
+    assert pool.state.in_flight == 4
 
 
 @virtual
@@ -139,9 +145,9 @@ async def test_nothing_is_taken_where_one_of_all_says_no():
     await asyncio.sleep(10)
     held = await booked(pool, ExpectedUsage(0, 0))
     for _ in range(100):
-        assert isinstance(await pool.book(ExpectedUsage(400, 0)), MustWait)
+        assert isinstance(await pool.admit(ExpectedUsage(400, 0)), Delayed)
     await pool.cancel(held, counted=False)
-    assert isinstance(await pool.book(ExpectedUsage(400, 0)), PoolBooking)
+    assert isinstance(await pool.admit(ExpectedUsage(400, 0)), Admitted)
 
 
 @pytest.mark.parametrize("end", ["settled", "cancelled", "counted", "refused", "crowded"])
@@ -159,7 +165,7 @@ async def test_however_a_request_ends_its_slot_is_free(end: str):
                 await pool.refuse(booking, "concurrency", 1.0)
             case _:
                 await pool.cancel(booking, counted=end == "counted")
-    assert pool._slots.in_flight == 0
+    assert pool._concurrency.in_flight == 0
 
 
 @virtual
@@ -167,33 +173,33 @@ async def test_too_many_in_flight_means_fewer_and_no_pause():
     pool = make_pool(slots=10)
     sent = [await booked(pool) for _ in range(10)]
     await pool.refuse(sent[0], "concurrency", 20.0)
-    assert (pool.in_force.in_flight, pool.limited_for()) == (8, 0)
-    assert await pool.book(NEED) == MustWait(60.0, "requests in flight")
+    assert (pool.state.in_flight, pool.state.limited_s) == (8, 0)
+    assert delay(await pool.admit(NEED)) == (60.0, "requests in flight")
     for booking in sent[1:4]:
         await pool.settle(booking, USED, None)
-    assert isinstance(await pool.book(NEED), PoolBooking)
+    assert isinstance(await pool.admit(NEED), Admitted)
 
 
 @virtual
 async def test_any_other_429_pauses_the_pool_and_leaves_the_slots():
     pool = make_pool(slots=10)
     await pool.refuse(await booked(pool), "rate", 20.0)
-    assert await pool.book(NEED) == MustWait(20.0, "rate limited")
-    assert pool.in_force.in_flight == 10
+    assert delay(await pool.admit(NEED)) == (20.0, "rate limited")
+    assert pool.state.in_flight == 10
     await asyncio.sleep(21)
-    assert pool.limited_for() == pytest.approx(21)
+    assert pool.state.limited_s == pytest.approx(21)
 
 
 @virtual
 async def test_who_was_away_comes_back_gently():
     pool = make_pool(requests_per_minute=60_000)
     await asyncio.sleep(100)
-    pool.restart()
+    await pool.restart()
     assert most_within(await starts(pool, 10), 0.5) <= 9
 
 
 @virtual
 async def test_what_limits_it_now_is_told():
     pool = make_pool(slots=7, requests_per_minute=600, input_tokens_per_minute=60_000)
-    assert (pool.in_force.limits, pool.in_force.in_flight) == ((600, 60_000, None), 7)
-    assert make_pool().in_force.limits == (None, None, None)
+    assert (rates(pool), pool.state.in_flight) == ((600, 60_000, None), 7)
+    assert rates(make_pool()) == (None, None, None)

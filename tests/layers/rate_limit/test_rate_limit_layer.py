@@ -135,7 +135,7 @@ async def test_who_waits_asks_again_with_what_was_learned_meanwhile():
         def learn(self, call: Call, usage: Usage, *, shown: int = 0, read: bool = False) -> None:
             self.tokens, self.learned = 100.0, self.learned + 1
 
-    limiter.layer._sizes = sizes = Learning()
+    limiter.layer._estimates = sizes = Learning()
     await limiter.send_all(client, 20)
     assert sizes.learned == 20
     assert now() < 4, "thirty seconds for the second one, were it not for the first one's answer"
@@ -298,8 +298,8 @@ async def test_what_the_head_of_a_watched_answer_says_is_used_at_once_and_once()
         Streaming(limits=Limits(output_tokens=LimitReading(60_000, 1000))),
     )
     pool, settled = limiter.pools[HAIKU], []
-    settle = pool._pace.settle
-    pool._pace.settle = lambda booking, usage, limits, at: (
+    settle = pool._limiter.settle
+    pool._limiter.settle = lambda booking, usage, limits, at: (
         settled.append(limits) or settle(booking, usage, limits, at)
     )
     await limiter.send_all(client, 20)
@@ -318,7 +318,7 @@ async def test_the_length_of_texts_is_learned_where_their_tokens_are_known(
     hides: bool, thinking: int, learned: int
 ):
     limiter, client = Limiter(otpm=30_000), Streaming(hides=hides, thinking=thinking)
-    limiter.layer._sizes = sizes = Counted()
+    limiter.layer._estimates = sizes = Counted()
     await limiter.send_all(client, 20)
     assert sorted(set(sizes.shown)) == sorted({0, learned})
 
@@ -339,7 +339,7 @@ async def test_what_prompts_count_is_learned_when_the_first_answers_begin_and_wh
         def learn(self, call: Call, usage: Usage, *, shown: int = 0, read: bool = False) -> None:
             self.learned += not read
 
-    limiter.layer._sizes = sizes = Reading()
+    limiter.layer._estimates = sizes = Reading()
     await limiter.send_all(client, 20)
     assert client.watched == [True] + [False] * 19
     assert sizes.learned == 19, "of the first one it is known already"
