@@ -21,7 +21,8 @@ from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from claudebatch.layers.fallback.layer import Fallback
 from claudebatch.layers.rate_limit.layer import RateLimit
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstimates
-from claudebatch.layers.record.layer import AttemptLog, Record
+from claudebatch.layers.record.attempt_log import AttemptLog
+from claudebatch.layers.record.layer import Record
 from claudebatch.layers.response_cache.layer import ResponseCache, cache_key
 from claudebatch.layers.response_cache.settings import CachePolicy
 from claudebatch.layers.response_cache.store import CacheStore

@@ -33,9 +33,9 @@ async def test_held_before_midnight_and_sent_after_it_counts_for_the_day_of_the_
     call = make_call()
     attempt = await log.begin(call if hold is None else call.under(hold), 900)
     if answered:
-        log.answered(attempt, make_reply(cost=500))
+        await log.answered(attempt, make_reply(cost=500))
     else:
-        log.failed(attempt, "timeout", unknown=True)
+        await log.failed(attempt, "timeout", unknown=True)
     await journal.close()
     ledger.close()
     assert connection.execute("SELECT day FROM attempts").fetchall() == [(day,)]

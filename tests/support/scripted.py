@@ -204,13 +204,13 @@ class MemoryLog:
         self.entries.append(Entry(call, worst, now()))
         return len(self.entries)
 
-    def answered(self, attempt: int, reply: Reply) -> None:
+    async def answered(self, attempt: int, reply: Reply) -> None:
         """Note the answer."""
         entry = self.entries[attempt - 1]
         entry.outcomes.append("answered")
         entry.cost = reply.cost
 
-    def failed(
+    async def failed(
         self,
         attempt: int,
         error: str,

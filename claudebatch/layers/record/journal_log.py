@@ -12,7 +12,11 @@ from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, ut
 
 
 class JournalLog:
-    """Writes attempts of this session into the run's journal."""
+    """Writes attempts of this session into the run's journal.
+
+    Outcomes are handed to the journal's thread at once and not waited for: a cancelled
+    caller loses none, and answers do not wait for the disk.
+    """
 
     def __init__(
         self, journal: Journal, *, wall: Callable[[], datetime], price_version: str = ""
@@ -32,11 +36,11 @@ class JournalLog:
         try:
             await self._journal.begin(intent)
         except asyncio.CancelledError:
-            self.failed(attempt, "never sent", unknown=False)
+            await self.failed(attempt, "never sent", unknown=False)
             raise
         return attempt
 
-    def answered(self, attempt: int, reply: Reply) -> None:
+    async def answered(self, attempt: int, reply: Reply) -> None:
         """Write its answer and exact cost down."""
         usage = reply.usage
         self._journal.settle(
@@ -65,7 +69,7 @@ class JournalLog:
             )
         )
 
-    def failed(
+    async def failed(
         self,
         attempt: int,
         error: str,

@@ -9,38 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
 
 from claudebatch.core.domain import Call, Pico, Reply, Usage
 from claudebatch.core.errors import AttemptError, ClaudebatchError, StopRun
 from claudebatch.core.events import AttemptFinished, AttemptStarted, Emit
 from claudebatch.core.handler import Handler
-
-
-class AttemptLog(Protocol):
-    """Where attempts are written down."""
-
-    async def begin(self, call: Call, worst: Pico) -> int:
-        """Write an attempt down; when this returns, its number is durable."""
-        ...
-
-    def answered(self, attempt: int, reply: Reply) -> None:
-        """Write its answer and exact cost down."""
-        ...
-
-    def failed(
-        self,
-        attempt: int,
-        error: str,
-        *,
-        unknown: bool,
-        status: int | None = None,
-        request_id: str | None = None,
-    ) -> None:
-        """Write down that it brought no answer; *unknown*: it may be billed all the
-        same.
-        """
-        ...
+from claudebatch.layers.record.attempt_log import AttemptLog
 
 
 class Record:
@@ -66,75 +40,82 @@ class Record:
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """The client's reply, priced and written down."""
         worst = self._worst(call)
-        pool = self._pool_of(call.model)
         attempt = await self._log.begin(call, worst)
         if call.hold is not None:
             call.hold.sent = True
-        self._emit(AttemptStarted(call.model, pool))
+        self._emit(AttemptStarted(call.model, self._pool_of(call.model)))
         sent = self._now()
         try:
             reply = await call_next(call)
         except BaseException as error:
-            self._failed(attempt, call, pool, error, worst, sent)
+            await self._failed(attempt, call, error, worst=worst, sent=sent)
             raise
-        cost = self._cost(call, reply.usage)
-        reply = reply.paid(cost, attempt)
+        return await self._answered(attempt, call, reply)
+
+    async def _answered(self, attempt: int, call: Call, reply: Reply) -> Reply:
+        reply = reply.paid(self._cost(call, reply.usage), attempt)
+        # Before anything is awaited: a cancellation here must not turn a paid answer
+        # into one of unknown cost.
         if call.hold is not None:
             call.hold.cost = reply.cost
-        self._log.answered(attempt, reply)
-        self._emit(
-            AttemptFinished(
-                call.model,
-                pool,
-                reply.usage,
-                reply.cost,
-                None,
-                False,
-                call,
-                reply,
-                attempt,
-                reply.latency_ms,
-                None,
-                reply.request_id,
+        try:
+            await self._log.answered(attempt, reply)
+        finally:
+            self._emit(
+                AttemptFinished(
+                    call.model,
+                    self._pool_of(call.model),
+                    usage=reply.usage,
+                    cost=reply.cost,
+                    error=None,
+                    unknown=False,
+                    call=call,
+                    reply=reply,
+                    attempt=attempt,
+                    latency_ms=reply.latency_ms,
+                    request_id=reply.request_id,
+                )
             )
-        )
         return reply
 
-    def _failed(
-        self, attempt: int, call: Call, pool: str, error: BaseException, worst: Pico, sent: float
+    async def _failed(
+        self, attempt: int, call: Call, error: BaseException, *, worst: Pico, sent: float
     ) -> None:
         name, unknown = _verdict(error)
         if call.hold is not None and not unknown:
             call.hold.cost = 0
         known = error if isinstance(error, AttemptError) else None
         status, request_id = (known.status, known.request_id) if known else (None, None)
-        self._log.failed(attempt, name, unknown=unknown, status=status, request_id=request_id)
-        self._emit(
-            AttemptFinished(
-                call.model,
-                pool,
-                None,
-                worst if unknown else 0,
-                name,
-                unknown,
-                call,
-                attempt=attempt,
-                latency_ms=round((self._now() - sent) * 1000),
-                status=status,
-                request_id=request_id,
-                retry_after=known.retry_after if known else None,
+        try:
+            await self._log.failed(
+                attempt, name, unknown=unknown, status=status, request_id=request_id
             )
-        )
+        finally:
+            self._emit(
+                AttemptFinished(
+                    call.model,
+                    self._pool_of(call.model),
+                    usage=None,
+                    cost=worst if unknown else 0,
+                    error=name,
+                    unknown=unknown,
+                    call=call,
+                    attempt=attempt,
+                    latency_ms=round((self._now() - sent) * 1000),
+                    status=status,
+                    request_id=request_id,
+                    retry_after=known.retry_after if known else None,
+                )
+            )
 
 
 def _verdict(error: BaseException) -> tuple[str, bool]:
-    """What an error is called, and whether the request may be billed all the same."""
+    """The error's name, and whether the request may be billed all the same."""
     if isinstance(error, AttemptError):
         return error.type, error.may_be_billed
     if isinstance(error, StopRun | ClaudebatchError):
-        return type(
-            error
-        ).__name__, False  # the account was refused, or the client could not even be made
+        # The account was refused, or the client could not even be made.
+        return type(error).__name__, False
     # Called off, or a bug of ours: either way the request was sent, and may have been
     # served.
     return "cancelled" if isinstance(error, asyncio.CancelledError) else type(error).__name__, True

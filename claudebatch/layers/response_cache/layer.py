@@ -28,8 +28,6 @@ KEY_VERSION = 1
 NOT_IN_KEY = frozenset({"metadata", "service_tier", "stream"})
 
 
-
-
 def cache_key(
     call: Call, *, scope: str, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
 ) -> str:
