@@ -31,7 +31,8 @@ def write_prompts(path: Path, count: int, *, distinct: int | None = None, salt: 
     with path.open("w") as file:
         for number in range(count):
             about = number % (distinct or count)
-            prompt = f"Question {salt}-{about}: what is the shortest way from A to B, and why not the fastest?"
+            question = "what is the shortest way from A to B, and why not the fastest?"
+            prompt = f"Question {salt}-{about}: {question}"
             file.write(
                 json.dumps({"id": f"row-{number}", "prompt": prompt, "max_tokens": 1000}) + "\n"
             )

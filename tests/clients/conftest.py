@@ -125,7 +125,8 @@ class RawServer:
     def say(self, status: int, headers: dict[str, str], body: bytes) -> None:
         """Answer with a whole response."""
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        head = f"HTTP/1.1 {status} Whatever\r\ncontent-length: {len(body)}\r\nconnection: close\r\n{lines}\r\n"
+        length = f"content-length: {len(body)}"
+        head = f"HTTP/1.1 {status} Whatever\r\n{length}\r\nconnection: close\r\n{lines}\r\n"
         self.answer = head.encode("latin-1") + body
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

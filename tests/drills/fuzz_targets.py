@@ -27,7 +27,10 @@ from tests.support.mutate import mutated
 WHEN = datetime(2026, 11, 22, tzinfo=UTC)
 CODES = {int(code) for code in ExitCode} - {ExitCode.INTERNAL}
 _REPOSITORY = Path(__file__).parents[2]
-_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+_PIXEL = (
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
+    "+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
 _HI = {"role": "user", "content": "hi"}
 _MARKED = {"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}
 _IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _PIXEL}}

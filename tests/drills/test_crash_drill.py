@@ -122,7 +122,10 @@ def test_the_judge_sees_a_finished_run_that_asks_and_an_output_that_differs():
 
 
 def test_outputs_are_compared_but_for_what_every_run_has_differently():
-    line = b'{"id":"a","text":"x","latency_ms":%d,"request_id":"%b","message":{"id":"msg_%d","text":"x"}}\n'
+    line = (
+        b'{"id":"a","text":"x","latency_ms":%d,"request_id":"%b",'
+        b'"message":{"id":"msg_%d","text":"x"}}\n'
+    )
     assert stable(line % (1, b"req_1", 1)) == stable(line % (22, b"req_2", 3))
     assert stable(line % (1, b"req_1", 1)) != stable(
         (line % (1, b"req_1", 1)).replace(b'"x"', b'"y"', 1)

@@ -198,7 +198,8 @@ def _journal(path: Path | None, seen: Seen) -> None:
             f"SELECT r.id, a.body FROM results a {join} WHERE a.ok AND a.body IS NOT NULL"
         ):
             seen.answers.setdefault(id_, json.loads(body)["id"])
-        sums = f"coalesce(sum(cost), 0), coalesce(sum(CASE WHEN state IN ({SENT}, {UNKNOWN}) THEN worst END), 0)"
+        worst = f"CASE WHEN state IN ({SENT}, {UNKNOWN}) THEN worst END"
+        sums = f"coalesce(sum(cost), 0), coalesce(sum({worst}), 0)"
         seen.spent, seen.unknown = file.execute(
             f"SELECT {sums} FROM attempts WHERE NOT simulated"
         ).fetchone()
@@ -235,7 +236,8 @@ def _shown(data: bytes, seen: Seen) -> None:
     for line in data.split(b"\n")[:-1]:
         row = json.loads(line)
         if row["status"] != "succeeded":
-            # under --retry-failed its answer may follow, until the session's end puts it in its place
+            # under --retry-failed its answer may follow,
+            # until the session's end puts it in its place
             continue
         if row["id"] in seen.shown:
             seen.twice.append(row["id"])

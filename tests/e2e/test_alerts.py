@@ -22,7 +22,10 @@ from claudebatch.engine import session
 from tests.alerts.sinks.receiver import Receiver
 from tests.e2e.world import World, prompts
 
-LATE = "import time; time.sleep(0.5); import sys; open(sys.argv[1], 'ab').write(sys.stdin.buffer.read())"
+LATE = (
+    "import time; time.sleep(0.5); import sys;"
+    " open(sys.argv[1], 'ab').write(sys.stdin.buffer.read())"
+)
 KEEP = "import sys; open(sys.argv[1], 'ab').write(sys.stdin.buffer.read())"
 QUICK = "limits: {tier: none}\nsimulate: {latency: 'fixed:0.002'}\n"
 DEAR = {"id": "dear", "prompt": "word " * 4000, "max_tokens": 50}

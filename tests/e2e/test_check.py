@@ -17,7 +17,10 @@ from tests.e2e.world import World, prompts
 RUN = ("run", "in.jsonl", "-o", "out.jsonl", "-q")
 CHECK = ("runs", "check", "out.jsonl", "--json")
 
-ANSWER = "UPDATE attempts SET body = CAST(replace(CAST(body AS TEXT), 'a', 'b') AS BLOB) WHERE attempt = 2"
+ANSWER = (
+    "UPDATE attempts SET body = CAST(replace(CAST(body AS TEXT), 'a', 'b') AS BLOB)"
+    " WHERE attempt = 2"
+)
 AMOUNT = "UPDATE attempts SET cost = cost + 1 WHERE attempt = 3"
 RESULT = (
     "UPDATE results SET head = CAST(replace(CAST(head AS TEXT), '1', '2') AS BLOB) WHERE row = 4"

@@ -33,9 +33,7 @@ def test_a_lane_whose_first_step_finds_nothing_still_finds_what_comes_later(worl
     ] * 40
 
 
-def test_a_row_out_of_the_cache_is_the_same_line_whether_it_is_looked_up_ahead_of_the_lanes_or_in_them(
-    world, api
-):
+def test_a_cached_row_is_the_same_line_whether_looked_up_ahead_of_the_lanes_or_in_them(world, api):
     rows = prompts(1001)
     world.write("in.jsonl", rows[-1:])
     world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "--yes")

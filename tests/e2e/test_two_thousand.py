@@ -19,9 +19,18 @@ model: claude-sonnet-5-5
 limits:
   tier: none
   pools:
-    haiku-5.5: {requests_per_minute: 24000, input_tokens_per_minute: 60000000, output_tokens_per_minute: 60000000}
-    sonnet-5.5: {requests_per_minute: 24000, input_tokens_per_minute: 60000000, output_tokens_per_minute: 60000000}
-    opus-5.5: {requests_per_minute: 24000, input_tokens_per_minute: 60000000, output_tokens_per_minute: 60000000}
+    haiku-5.5:
+      requests_per_minute: 24000
+      input_tokens_per_minute: 60000000
+      output_tokens_per_minute: 60000000
+    sonnet-5.5:
+      requests_per_minute: 24000
+      input_tokens_per_minute: 60000000
+      output_tokens_per_minute: 60000000
+    opus-5.5:
+      requests_per_minute: 24000
+      input_tokens_per_minute: 60000000
+      output_tokens_per_minute: 60000000
 retry: {base_s: 0.005, cap_s: 0.05}
 routes:
   - name: hard

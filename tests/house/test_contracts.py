@@ -50,7 +50,10 @@ BREACHES = {
 
 
 def broken_contracts(folder: Path) -> list[str]:
-    program = "import sys; from importlinter.cli import lint_imports_command; sys.exit(lint_imports_command())"
+    program = (
+        "import sys; from importlinter.cli import lint_imports_command;"
+        " sys.exit(lint_imports_command())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", program, "--no-cache"],
         cwd=folder,

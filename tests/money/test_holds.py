@@ -259,7 +259,7 @@ async def test_the_budget_is_exact_after_a_hundred_thousand_cancelled_attempts()
 
 
 @virtual
-async def test_what_is_expected_stays_under_the_cap_even_where_the_worst_would_fit_under_the_overshoot():
+async def test_expected_cost_stays_under_the_cap_even_where_the_worst_fits_under_the_overshoot():
     purse = RunBudget(100, spent=0, overshoot=100)
     first = await purse.hold(60, 70)
     second = asyncio.ensure_future(purse.hold(60, 70))

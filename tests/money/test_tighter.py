@@ -59,7 +59,7 @@ async def test_a_row_that_fits_is_not_counted():
 
 
 @virtual
-async def test_a_row_whose_bound_alone_is_too_large_is_counted_held_with_a_margin_and_sent_with_its_new_size():
+async def test_a_row_that_only_its_bound_makes_too_large_is_counted_and_sent_with_its_new_size():
     counter, client, purse = Counter(), ScriptedClient(), WatchedBudget(9000)
     await layer(purse, counter)(make_call(size=LONG), client)
     bound = 3500 + int(3500 * MARGIN) + MARGIN_TOKENS
@@ -185,7 +185,7 @@ def test_server_tools_and_sources_that_the_api_fetches_cannot_be_counted():
         assert not countable(bench_call(messages=[{"role": "user", "content": [block]}]))
 
 
-def test_the_usual_cost_is_all_of_the_worst_until_twenty_answers_are_known_and_then_what_nineteen_in_twenty_cost():
+def test_the_usual_cost_is_the_worst_case_until_twenty_answers_and_then_the_95th_percentile():
     usual, call = UsualCost(), make_call()
     for cost in range(1, 20):
         usual.learn(call, 1000, cost)

@@ -61,7 +61,10 @@ def guarded(world, stranger):
     repeats them all.
     """
     stranger.says = parrot
-    settings = "limits: {tier: none}\nretry: {base_s: 0.001, cap_s: 0.002, max_attempts: 2, budget_floor_per_s: 99}\n"
+    settings = (
+        "limits: {tier: none}\n"
+        "retry: {base_s: 0.001, cap_s: 0.002, max_attempts: 2, budget_floor_per_s: 99}\n"
+    )
     world.path("claudebatch.yaml").write_text(settings)
     world.point_at(stranger.url, key=CANARY)
     world.environment |= {

@@ -55,7 +55,10 @@ def evil_world(processes, stranger):
     world = processes
     stranger.says = evil
     world.point_at(stranger.url)
-    settings = "limits: {tier: none}\nretry: {base_s: 0.001, cap_s: 0.002, max_attempts: 2, budget_floor_per_s: 99}\n"
+    settings = (
+        "limits: {tier: none}\n"
+        "retry: {base_s: 0.001, cap_s: 0.002, max_attempts: 2, budget_floor_per_s: 99}\n"
+    )
     world.path("claudebatch.yaml").write_text(settings)
     kinds = ("hi", "400 x", "404 x", "307 x", "413 x", "junk x", "wild x")
     world.write(NAME, [{"id": f"{kind} {WHOLE}", "prompt": f"{kind} {WHOLE}"} for kind in kinds])

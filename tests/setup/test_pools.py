@@ -35,7 +35,7 @@ async def seen(pool: LocalPool, rpm: int) -> float | None:
 
 
 @virtual
-async def test_nothing_configured_starts_as_the_lowest_tier_48_requests_a_minute_and_follows_the_first_answer():
+async def test_an_unconfigured_pool_starts_at_48_requests_a_minute_and_follows_the_first_answer():
     pool, lowest = pools().of(HAIKU), pools(limits={"tier": "start"}).of(HAIKU)
     assert rates(pool) == rates(lowest)
     await pool.admit(NEED)

@@ -9,7 +9,10 @@ import sys
 
 import pytest
 
-APP = "import typer; from claudebatch.cli.simulate import simulate; a = typer.Typer(); a.command()(simulate); a()"
+APP = (
+    "import typer; from claudebatch.cli.simulate import simulate;"
+    " a = typer.Typer(); a.command()(simulate); a()"
+)
 
 
 async def start(*arguments):
@@ -77,7 +80,10 @@ async def test_a_port_that_is_taken_is_an_error_that_says_so(serve):
 
 
 async def test_importing_the_command_does_not_load_the_simulator():
-    code = "import sys, claudebatch.cli.simulate; print([m for m in sys.modules if 'simulator' in m or m == 'anthropic'])"
+    code = (
+        "import sys, claudebatch.cli.simulate;"
+        " print([m for m in sys.modules if 'simulator' in m or m == 'anthropic'])"
+    )
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE
     )

@@ -156,7 +156,7 @@ async def test_the_head_and_the_first_event_come_before_any_time_has_passed(slow
 
 
 @pytest.mark.parametrize("fault", ["cut", "drip", "stream_error", "stream_open", "stream_hang"])
-async def test_a_stream_that_will_not_end_well_begins_like_any_other_and_goes_on_once_its_time_is_over(
+async def test_a_stream_that_will_fail_begins_like_any_other_and_goes_on_once_its_time_is_over(
     slow, begin, time, fault
 ):
     served = await slow("fixed:60", script=(fault,), drip_s=0.001)

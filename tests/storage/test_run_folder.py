@@ -146,7 +146,10 @@ def test_a_run_that_starts_over_takes_the_place_of_the_old_one(place: Path):
 
 def test_the_log_of_a_dead_session_is_not_taken_for_that_of_its_successor(place: Path):
     opened(place).close()
-    dead = "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('PRAGMA wal_autocheckpoint=0');"
+    dead = (
+        "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1]);"
+        " c.execute('PRAGMA wal_autocheckpoint=0');"
+    )
     dead += "c.execute(\"INSERT INTO meta VALUES ('run_id', '1')\"); c.commit(); os._exit(0)"
     subprocess.run([sys.executable, "-c", dead, str(place / "journal.sqlite")], check=True)
     assert (place / "journal.sqlite-wal").stat().st_size

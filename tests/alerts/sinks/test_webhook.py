@@ -48,7 +48,8 @@ def test_any_2xx_is_taken(status: int) -> None:
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_a_redirect_is_not_followed(status: int) -> None:
     with Receiver() as other:
-        answer = f"HTTP/1.1 {status} Go\r\nLocation: {other.url}/stolen\r\nContent-Length: 0\r\n\r\n".encode()
+        head = f"HTTP/1.1 {status} Go\r\nLocation: {other.url}/stolen\r\n"
+        answer = f"{head}Content-Length: 0\r\n\r\n".encode()
         with (
             Receiver(answer) as receiver,
             pytest.raises(DeliveryFailed, match=f"{status}, and redirects are not"),

@@ -95,7 +95,7 @@ def test_time_outs_that_come_in_last_do_not_open_it_when_what_was_sent_after_the
     assert breaker.state == "open", "nothing was sent after these"
 
 
-def test_failures_that_come_in_first_do_not_open_it_when_what_was_sent_with_them_was_served_before():
+def test_early_failures_do_not_open_the_breaker_when_calls_sent_with_them_were_served():
     breaker = closed()
     out: list[Permit] = []
     for number in range(100):

@@ -148,7 +148,7 @@ async def test_the_end_of_the_patience_is_not_slept_through():
 
 
 @virtual
-async def test_an_api_that_takes_no_request_at_all_is_asked_once_a_second_and_ends_the_run_in_time():
+async def test_an_api_that_takes_no_request_is_asked_once_a_second_and_ends_the_run_in_time():
     limiter = Limiter(slots=64)
     sent: list[float] = []
 

@@ -324,7 +324,7 @@ async def test_the_length_of_texts_is_learned_where_their_tokens_are_known(
 
 
 @virtual
-async def test_what_prompts_count_is_learned_when_the_first_answers_begin_and_who_waits_asks_again_at_once():
+async def test_prompt_sizes_are_learned_when_answers_begin_and_waiting_requests_retry_at_once():
     limiter, client = Limiter(itpm=60_000), Streaming(reads=100)
 
     class Reading(AsStated):

@@ -126,9 +126,7 @@ def test_requests_without_any_input_teach_nothing_and_break_nothing() -> None:
     assert learned.expect(call()).input_tokens == 1000 * FIRST
 
 
-def test_what_earlier_runs_counted_is_expected_at_first_and_half_as_much_again_thought_possible() -> (
-    None
-):
+def test_counts_of_earlier_runs_are_expected_at_first_and_half_as_much_again_possible() -> None:
     need = UsageEstimates(Before()).expect(call())
     assert need == ExpectedUsage(
         pytest.approx(1000 * 0.8 * 1.02),
@@ -173,9 +171,7 @@ def test_tokens_are_told_by_the_length_of_the_text_as_in_the_last_answers_of_the
     assert learned.expect(call()).tokens_per_byte == pytest.approx(0.2), "nobody saw that one"
 
 
-def test_what_a_prompt_counts_is_learned_when_it_is_read_and_not_once_more_when_it_is_answered() -> (
-    None
-):
+def test_the_count_of_a_prompt_is_learned_once_when_it_is_read_not_again_when_answered() -> None:
     learned = UsageEstimates()
     assert not learned.expect(call()).proven
     for _ in range(9):

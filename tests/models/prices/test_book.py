@@ -102,7 +102,8 @@ def test_a_request_for_fast_mode_that_is_served_at_standard_speed_costs_no_more_
 
 
 def test_words_about_fast_mode_inside_a_prompt_make_nothing_dearer_or_unknown():
-    body = b'{"model":"claude-sonnet-5-5","tools":[{"input_examples":[{"speed":"fast"}],"name":"drive"}]}'
+    tools = b'[{"input_examples":[{"speed":"fast"}],"name":"drive"}]'
+    body = b'{"model":"claude-sonnet-5-5","tools":%b}' % tools
     for model in ("claude-sonnet-5-5", "claude-opus-5-5"):
         plain, told = (call(model, text, Size(0, 1_000, 0, 500)) for text in (b"{}", body))
         assert BOOK.worst(told) == BOOK.worst(plain)

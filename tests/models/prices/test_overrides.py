@@ -84,7 +84,7 @@ def test_every_price_can_be_given():
     assert to_usd(ours.cost(MODEL, over)) == Decimal("0.6") + 30 + Decimal("0.600006")
 
 
-def test_a_discount_above_a_threshold_does_not_lower_the_worst_case_of_a_prompt_that_may_stay_below():
+def test_a_discount_above_a_threshold_does_not_lower_the_worst_case_of_a_prompt_below_it():
     ours = book(input=4, output=20, above={"threshold": 1_000, "input": 1, "output": 5})
     call = Call(1, Prompt("a", {}), Route(MODEL, "default"), MODEL, b"{}", Size(0, 2_000, 0, 100))
     assert ours.cost(MODEL, Usage(1_000, 100, inference_geo="us")) <= ours.worst(call)

@@ -58,9 +58,7 @@ ESTIMATE = Estimate(
 )
 
 
-def test_an_estimate_shows_the_routes_the_totals_where_the_numbers_come_from_and_where_the_cap_stands() -> (
-    None
-):
+def test_an_estimate_shows_routes_totals_sources_of_its_numbers_and_the_cap() -> None:
     assert render_estimate(ESTIMATE) == [
         "2,000 rows, 200 finished before, 30 duplicates (sent once)",
         "model             rule    rows  cached  input  output      low  expected  worst",

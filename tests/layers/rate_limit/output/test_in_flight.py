@@ -43,9 +43,7 @@ def test_what_is_on_its_way_is_produced_evenly_over_the_mean_latency() -> None:
     assert (flight.tokens, flight.per_s) == (0.0, 0.0)
 
 
-def test_when_the_first_answer_comes_the_others_have_been_produced_for_as_long_as_they_are_out() -> (
-    None
-):
+def test_at_the_first_answer_the_others_count_as_produced_for_as_long_as_they_are_out() -> None:
     flight = InFlightOutput(0.0)
     first = flight.depart(100.0, 0.0)
     flight.produce(5.0)
@@ -67,7 +65,7 @@ def test_long_answers_weigh_more() -> None:
     assert flight.latency_s == pytest.approx(10)
 
 
-def test_who_does_not_come_is_forgotten_after_three_times_as_long_and_however_late_that_is_noticed() -> (
+def test_an_overdue_answer_is_dropped_after_three_times_the_mean_however_late_that_is_noticed() -> (
     None
 ):
     flight = known(10.0)

@@ -210,9 +210,7 @@ def show_ten_that_seem_not_to_count(output: OutputLimit) -> None:
         output.observe(booking, 5000, at + 0.06)
 
 
-def test_an_api_that_counts_at_the_end_is_found_out_by_its_headers_and_answers_are_watched_no_more() -> (
-    None
-):
+def test_headers_of_an_api_that_counts_output_at_the_end_stop_the_watching_of_answers() -> None:
     output = bound()
     for number in range(9):
         booking = output.take(1, 100.0 + number / 10)
@@ -224,9 +222,7 @@ def test_an_api_that_counts_at_the_end_is_found_out_by_its_headers_and_answers_a
     assert not output.take(1000, 102.0).watched
 
 
-def test_before_answers_have_told_what_texts_come_to_no_header_is_held_against_the_documentation() -> (
-    None
-):
+def test_headers_do_not_disprove_the_documentation_before_answers_show_tokens_per_text() -> None:
     output = bound()
     show_ten_that_seem_not_to_count(output)
     assert not output._counting.doubted

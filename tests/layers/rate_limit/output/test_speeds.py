@@ -61,9 +61,7 @@ def test_only_the_last_two_hundred_count() -> None:
     assert speeds.spread == pytest.approx((5 / 205) ** 0.5)
 
 
-def test_of_answers_at_one_speed_the_flight_knows_what_is_produced_though_long_ones_are_out_longer() -> (
-    None
-):
+def test_output_in_flight_at_one_speed_is_known_though_long_answers_are_out_longer() -> None:
     flight, rng, now = InFlightOutput(0.0), random.Random(1), 0.0
     for _ in range(200):
         tokens = rng.lognormvariate(6, 0.7)

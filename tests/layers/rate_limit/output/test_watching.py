@@ -58,9 +58,7 @@ def test_what_is_hidden_is_known_to_be() -> None:
 UNPROVEN = ExpectedUsage(1000, 500, proven=False)
 
 
-def test_while_nobody_knows_what_prompts_count_answers_are_watched_if_that_is_what_requests_wait_for() -> (
-    None
-):
+def test_answers_are_watched_while_requests_wait_for_an_unknown_size_of_prompts() -> None:
     found = pace(input_tokens_per_minute=60_000)
     assert not leave(found, NOW_RAMPED, UNPROVEN)[0].watched, "it need not wait"
     booking, at = leave(found, NOW_RAMPED, UNPROVEN)
