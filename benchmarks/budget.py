@@ -68,14 +68,14 @@ async def shared_holds(count: int = 5000) -> str:
     """How long a hold takes under caps on disk, 64 at a time."""
     with tempfile.TemporaryDirectory() as folder:
         ledger = Path(folder) / "spend.sqlite"
-        LedgerWriter.open(ledger, RunEntry("me", "out", "now"), purse=True).close()
+        LedgerWriter.open(ledger, RunEntry("me", "out", "now"), shared_budget=True).close()
         caps = [SharedCap("day", 10**15, "day"), SharedCap("month", 10**16, "month")]
         drain = Drain()
 
         async def flush() -> None:
             return None
 
-        purse = SharedBudget(
+        budget_store = SharedBudget(
             RunBudget(None, spent=0, waits=drain),
             SharedCaps.open(ledger, "me", caps),
             today=lambda: DAY,
@@ -91,15 +91,15 @@ async def shared_holds(count: int = 5000) -> str:
         async def work() -> None:
             for _ in left:
                 began = time.perf_counter()
-                hold = await purse.hold(10**9, 10**9)
+                hold = await budget_store.hold(10**9, 10**9)
                 waits.append(time.perf_counter() - began)
                 await asyncio.sleep(0.001)
-                purse.settle(hold, 10**8)
+                budget_store.settle(hold, 10**8)
 
         began, cpu = time.perf_counter(), time.process_time()
         await asyncio.gather(*(work() for _ in range(64)))
         wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-        await purse.close(clear=True)
+        await budget_store.close(clear=True)
         waits.sort()
         chosen = (sum(waits) / count, waits[count // 2], waits[-count // 20], waits[-1])
         mean, middle, late, most = (1000 * seconds for seconds in chosen)
@@ -124,7 +124,7 @@ async def _hold(ledger: Path, name: str, seed: int, bill: str) -> None:
     async def flush() -> None:
         return None
 
-    purse = SharedBudget(
+    budget_store = SharedBudget(
         RunBudget(None, spent=0, waits=drain),
         SharedCaps.open(ledger, name, [SharedCap("day", 100_000, "day")]),
         today=lambda: DAY,
@@ -140,15 +140,15 @@ async def _hold(ledger: Path, name: str, seed: int, bill: str) -> None:
             worst = rng.randrange(1, 2000)
             try:
                 async with asyncio.timeout(1):
-                    hold = await purse.hold(worst, worst)
+                    hold = await budget_store.hold(worst, worst)
             except (BudgetExhausted, TimeoutError):
                 return
             os.write(log, b"%d\n" % worst)  # billed from here on, whatever becomes of us
             await asyncio.sleep(rng.random() * 0.005)
-            purse.forfeit(hold)
+            budget_store.forfeit(hold)
 
     await asyncio.gather(*(work() for _ in range(8)))
-    await purse.close(clear=False)
+    await budget_store.close(clear=False)
     os.close(log)
 
 
@@ -159,7 +159,7 @@ def race(repeats: int) -> None:
     for repeat in range(repeats):
         with tempfile.TemporaryDirectory() as folder:
             ledger, bill = Path(folder) / "spend.sqlite", str(Path(folder) / "bill")
-            LedgerWriter.open(ledger, RunEntry("first", "out", "now"), purse=True).close()
+            LedgerWriter.open(ledger, RunEntry("first", "out", "now"), shared_budget=True).close()
             context = multiprocessing.get_context("fork")
             running = [
                 context.Process(target=holder, args=(ledger, f"run {n}", repeat * 8 + n, bill))

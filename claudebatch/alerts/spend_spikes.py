@@ -169,7 +169,7 @@ class SpikeDetector:
             dearer = self._each.judge(
                 answers_cost / rows / PICO_PER_USD, now, worth_a_word=worth_a_word
             )
-        return faster or dearer  # one alert is enough, and the rate is what empties the purse
+        return faster or dearer  # one alert is enough, and the rate is what empties the budget
 
     def _open(self, now: float | None) -> None:
         self._opened = now

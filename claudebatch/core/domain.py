@@ -155,7 +155,7 @@ class Hold:
         """Whether it may have left."""
         self.cost: Pico | None = None
         """What it turned out to cost; None: nobody has said so."""
-        # Mutable: set by the purse, once.
+        # Mutable: set by the budget, once.
         self.ended = False
 
 

@@ -25,7 +25,7 @@ def begin(run: OpenRun, ledger: Path) -> None:
     run.begin()
 
 
-def entry(run: OpenRun, options: RunOptions, workshop: RunSetup, output: str) -> RunEntry:
+def entry(run: OpenRun, options: RunOptions, run_setup: RunSetup, output: str) -> RunEntry:
     """The run that is open, as the ledger knows it."""
     return RunEntry(
         run=run.run_id,
@@ -33,9 +33,9 @@ def entry(run: OpenRun, options: RunOptions, workshop: RunSetup, output: str) ->
         started=run.folder.meta("started"),
         folder=str(run.folder.path.absolute()),
         input=options.input_name,
-        tag=workshop.config.tag or "",
-        price_version=workshop.prices.version,
-        dearest=_dearest(workshop.router.first_choices, workshop.prices),
+        tag=run_setup.config.tag or "",
+        price_version=run_setup.prices.version,
+        dearest=_dearest(run_setup.router.first_choices, run_setup.prices),
     )
 
 

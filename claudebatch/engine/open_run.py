@@ -76,7 +76,7 @@ class OpenRun:
 @contextmanager
 def open_run(
     options: RunOptions,
-    workshop: RunSetup,
+    run_setup: RunSetup,
     paths: Paths,
     *,
     stdin: BinaryIO,
@@ -102,10 +102,10 @@ def open_run(
         _drop(spooled)
         raise
     try:
-        _fix_tag(folder, workshop.config.tag or "")
+        _fix_tag(folder, run_setup.config.tag or "")
         files = _files(options, folder, spooled)
-        report, lanes, bad_rows = _index(options, workshop, folder, files, emit, key_scope, each)
-        for warning in workshop.warnings(set(folder.meta("models")), started.date()):
+        report, lanes, bad_rows = _index(options, run_setup, folder, files, emit, key_scope, each)
+        for warning in run_setup.warnings(set(folder.meta("models")), started.date()):
             emit(Notice(warning))
         yield OpenRun(
             folder.meta("run_id"),
@@ -221,29 +221,29 @@ def _previous(output: Path) -> Path:
 
 def _index(
     options: RunOptions,
-    workshop: RunSetup,
+    run_setup: RunSetup,
     folder: RunFolder,
     files: Sequence[Path],
     emit: Emit,
     key_scope: str,
     each: Callable[[RowRecord, Call], None] | None,
 ) -> tuple[IndexReport | None, tuple[str, ...], int]:
-    settings = settings_text(workshop.config)
-    cached = workshop.config.cache.enabled and not options.no_cache
+    settings = settings_text(run_setup.config)
+    cached = run_setup.config.cache.enabled and not options.no_cache
     made_by = (__version__, key_scope, cached, options.model, options.limit, options.text)
     print_now = fingerprint(files, settings, *map(str, (*made_by, *files)))
     # The index has no checksums; rows that fell out of it would be missed by nobody.
     if folder.meta("input") == print_now and folder.meta("rows") == live_rows(folder.journal):
         options.require_rows(bool(folder.meta("lanes")))
-        workshop.require_prices(set(folder.meta("models")))
+        run_setup.require_prices(set(folder.meta("models")))
         return None, tuple(folder.meta("lanes")), folder.meta("bad_rows")
-    intake = Intake(workshop, files, limit=options.limit, key=Keys(key_scope) if cached else None)
+    intake = Intake(run_setup, files, limit=options.limit, key=Keys(key_scope) if cached else None)
     with _rolled_back_on_refusal(folder):
         report = index_rows(folder.journal, intake.records(each), limit=options.limit)
         intake.refuse(report.twins)
         options.require_rows(bool(intake.models))
-        workshop.require_prices(intake.models)
-        lanes = tuple(sorted({workshop.catalog.pool_of(model) for model in intake.models}))
+        run_setup.require_prices(intake.models)
+        lanes = tuple(sorted({run_setup.catalog.pool_of(model) for model in intake.models}))
         folder.note(
             input=print_now,
             rows=live_rows(folder.journal),

@@ -36,10 +36,10 @@ still need an answer.
 class InputSources:
     """The input files, open for reading at any place."""
 
-    def __init__(self, files: Sequence[Path], workshop: RunSetup) -> None:
+    def __init__(self, files: Sequence[Path], run_setup: RunSetup) -> None:
         self._names = [str(path) for path in files]
         self._descriptors = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in files]
-        self._workshop = workshop
+        self._run_setup = run_setup
 
     def lines(self, refs: Sequence[RowRef]) -> list[bytes | None]:
         """The lines of *refs*, in as few reads as they lie together; None for one
@@ -61,14 +61,14 @@ class InputSources:
     def call(self, ref: RowRef, data: bytes | None) -> Call | None:
         """The call of one row; None when its line is no longer what was checked."""
         prompt = self._prompt(ref, data)
-        return None if prompt is None else self._workshop.builder.first(ref.row, prompt)
+        return None if prompt is None else self._run_setup.builder.first(ref.row, prompt)
 
     def _prompt(self, ref: RowRef, data: bytes | None) -> Prompt | None:
         if data is None:
             return None
         try:
             prompt = parse_line(
-                data, self._workshop.defaults, file=self._names[ref.source], line=ref.line
+                data, self._run_setup.defaults, file=self._names[ref.source], line=ref.line
             )
         except BadRow:
             return None

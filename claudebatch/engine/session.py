@@ -55,21 +55,25 @@ class Session:
     """Does what is left of a run, and says how it ended."""
 
     def __init__(
-        self, options: RunOptions, workshop: RunSetup, run: OpenRun, around: RunDependencies
+        self, options: RunOptions, run_setup: RunSetup, run: OpenRun, dependencies: RunDependencies
     ) -> None:
         self._options = options
-        self._workshop = workshop
+        self._run_setup = run_setup
         self._run = run
-        self._around = around
-        self._counts = RunCounts(around.now, around.expect)
+        self._dependencies = dependencies
+        self._counts = RunCounts(dependencies.now, dependencies.expect)
         self._drain = Drain()
-        self._money = Money(workshop.prices)
-        self._signals = Signals(grace_s=seconds("grace", workshop.config.grace))
+        self._money = Money(run_setup.prices)
+        self._signals = Signals(grace_s=seconds("grace", run_setup.config.grace))
         self._watch = watch(
-            workshop.config, self._emit, now=around.now, pause=self._drain.pause, stop=self.halt
-        )  # fmt: skip
+            run_setup.config,
+            self._emit,
+            now=dependencies.now,
+            pause=self._drain.pause,
+            stop=self.halt,
+        )
         self._finishing = RowFinisher(
-            options, run.folder, workshop.prices, wall=around.wall, notify=self._notify
+            options, run.folder, run_setup.prices, wall=dependencies.wall, notify=self._notify
         )  # fmt: skip
         # Mutable: the engine, once there is one.
         self._engine: Engine | None = None
@@ -78,18 +82,18 @@ class Session:
         """Answer every pending row, or stop for a good reason. Raises only for what is
         a bug or a broken disk.
         """
-        options, run, around = self._options, self._run, self._around
-        begin(run, around.paths.ledger)
+        options, run, dependencies = self._options, self._run, self._dependencies
+        begin(run, dependencies.paths.ledger)
         connection = run.folder.journal
         absorb(run.folder.path, run.run_id, connection)
         lost = give_up_on_sent(connection)
-        config = self._workshop.config
+        config = self._run_setup.config
         caps = shared_caps(config, rehearsal=options.simulate)
         ledger = LedgerWriter.open(
-            around.paths.ledger,
-            entry(run, options, self._workshop, self._output_name),
+            dependencies.paths.ledger,
+            entry(run, options, self._run_setup, self._output_name),
             rehearsal=options.simulate,
-            purse=bool(caps),
+            shared_budget=bool(caps),
         )
         before = totals(connection)
         ledger.rebuild(
@@ -99,7 +103,9 @@ class Session:
             self._tell_lost(lost, before.unknown)
         if options.unknown == "skip":
             self._leave_out(connection)
-        closing = SummaryBuilder(options, run, self._workshop, self._counts, started=around.now())
+        closing = SummaryBuilder(
+            options, run, self._run_setup, self._counts, started=dependencies.now()
+        )
         output = closing.prepare_output(self._emit)
         self._emit(
             RunStarted(
@@ -116,20 +122,26 @@ class Session:
             on_failure=self._journal_failed,
             rescue=rescue.save,
         )
-        purse = SessionBudget(config, run.run_id, before, around, self._drain)
+        budget_store = SessionBudget(config, run.run_id, before, dependencies, self._drain)
         try:
-            money = await purse.open(caps, journal, today=self._finishing.today, emit=self._emit)
+            money = await budget_store.open(
+                caps, journal, today=self._finishing.today, emit=self._emit
+            )
             ended = await self._work(journal, money)
         finally:
             await journal.close()
             rescue.close()
             _close(journal, output, ledger)
-            await purse.close(told=journal.failure is None)
+            await budget_store.close(told=journal.failure is None)
         if ended.stop is None:
             ended.stop = journal.failure
         simulated = options.simulate or run.folder.meta("simulator") is not None
-        summary = closing.sum_up(ended, self._signals.first, simulated=simulated, now=around.now())
-        tell_end(around.paths.ledger, summary, around.wall().isoformat(timespec="seconds"))
+        summary = closing.sum_up(
+            ended, self._signals.first, simulated=simulated, now=dependencies.now()
+        )
+        tell_end(
+            dependencies.paths.ledger, summary, dependencies.wall().isoformat(timespec="seconds")
+        )
         return summary
 
     def _tell_lost(self, lost: int, unknown: Pico) -> None:
@@ -155,29 +167,29 @@ class Session:
     def _output_name(self) -> str:
         return str(self._run.output) if self._run.output is not None else "standard output"
 
-    async def _work(self, journal: Journal, purse: BudgetStore) -> Ended:
-        run, workshop, around = self._run, self._workshop, self._around
+    async def _work(self, journal: Journal, budget_store: BudgetStore) -> Ended:
+        run, run_setup, dependencies = self._run, self._run_setup, self._dependencies
         self._loop = asyncio.get_running_loop()
         cache = self._cache(journal)
-        sources = InputSources(run.files, workshop)
-        keys = Keys(around.key_scope)
-        client = LazyClient(around.connect)
+        sources = InputSources(run.files, run_setup)
+        keys = Keys(dependencies.key_scope)
+        client = LazyClient(dependencies.connect)
         parts = Parts(
-            config=workshop.config,
-            catalog=workshop.catalog,
-            prices=workshop.prices,
-            builder=workshop.builder,
+            config=run_setup.config,
+            catalog=run_setup.catalog,
+            prices=run_setup.prices,
+            builder=run_setup.builder,
             keys=keys,
             cache=cache,
-            log=JournalLog(journal, wall=around.wall, price_version=workshop.prices.version),
-            purse=purse,
+            log=JournalLog(journal, wall=dependencies.wall, price_version=run_setup.prices.version),
+            budget_store=budget_store,
             count=client.count,
             drain=self._drain,
-            now=around.now,
-            rng=around.rng,
+            now=dependencies.now,
+            rng=dependencies.rng,
             emit=self._emit,
-            most_in_flight=around.most_in_flight,
-            before=around.before,
+            most_in_flight=dependencies.most_in_flight,
+            before=dependencies.before,
         )
         look_ahead = _look_ahead(cache, keys)
         feeds = [
@@ -188,10 +200,10 @@ class Session:
         engine = Engine(
             build_stack(parts, client),
             feeds=feeds,
-            workers=slots(workshop.config, around.most_in_flight)[0] + 1,
+            workers=slots(run_setup.config, dependencies.most_in_flight)[0] + 1,
             finish=finish,
             value_of=self._finishing.value_of,
-            now=around.now,
+            now=dependencies.now,
             drain=self._drain,
             emit=self._emit,
         )
@@ -259,15 +271,15 @@ class Session:
     def _cache(self, journal: Journal) -> LookAheadCache | None:
         if self._options.no_cache:
             return None
-        folder = self._around.paths.cache_dir
-        store = open_cache(self._workshop.config, folder, notify=self._notify)
+        folder = self._dependencies.paths.cache_dir
+        store = open_cache(self._run_setup.config, folder, notify=self._notify)
         return None if store is None else LookAheadCache(WriteBehind(store, after=journal.after))
 
     def _emit(self, event: object) -> None:
         if isinstance(event, ConcurrencyChanged) and self._engine is not None:
             self._engine.resize(event.pool, event.limit)
         self._counts(event)  # type: ignore[arg-type]
-        self._around.emit(event)  # type: ignore[arg-type]
+        self._dependencies.emit(event)  # type: ignore[arg-type]
         self._watch(event)  # type: ignore[arg-type]
 
     def halt(self, stop: StopRun) -> None:

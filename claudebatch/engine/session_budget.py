@@ -57,14 +57,19 @@ def overshoot(config: Config) -> Pico:
 
 
 class SessionBudget:
-    """The purse that the layers draw from, opened and closed with the session."""
+    """The budget that the layers draw from, opened and closed with the session."""
 
     def __init__(
-        self, config: Config, run_id: str, before: Totals, around: RunDependencies, drain: Drain
+        self,
+        config: Config,
+        run_id: str,
+        before: Totals,
+        dependencies: RunDependencies,
+        drain: Drain,
     ) -> None:
         """*before*: what earlier sessions of the run have spent."""
         cap = config.caps.run
-        self._around = around
+        self._dependencies = dependencies
         self._drain = drain
         self._run_id = run_id
         self._overshoot = overshoot(config)
@@ -80,7 +85,7 @@ class SessionBudget:
     async def open(
         self, caps: tuple[SharedCap, ...], journal: Journal, *, today: Callable[[], str], emit: Emit
     ) -> RunBudget | SharedBudget:
-        """The purse under the run's own cap and *caps*."""
+        """The budget under the run's own cap and *caps*."""
         if self._overshoot:
             emit(
                 Notice(
@@ -90,12 +95,12 @@ class SessionBudget:
             )
         if not caps:
             return self.own
-        path = self._around.paths.ledger
+        path = self._dependencies.paths.ledger
         self._shared = SharedBudget(
             self.own,
             SharedCaps.open(path, self._run_id, caps),
             today=today,
-            now=self._around.now,
+            now=self._dependencies.now,
             waits=self._drain,
             emit=emit,
             flush=journal.flush_ledger,

@@ -68,7 +68,7 @@ class SummaryBuilder:
         self,
         options: RunOptions,
         run: OpenRun,
-        workshop: RunSetup,
+        run_setup: RunSetup,
         counts: RunCounts,
         *,
         started: float,
@@ -77,9 +77,9 @@ class SummaryBuilder:
         self._run = run
         self._counts = counts
         self._started = started
-        budget = workshop.config.caps.run
+        budget = run_setup.config.caps.run
         self.cap: Pico | None = None if budget is None else from_usd(budget)
-        self._overshoot = overshoot(workshop.config)
+        self._overshoot = overshoot(run_setup.config)
         self._spent_before = totals(run.folder.journal).spent
         self.rows, ok, failed = self._rows()
         self.finished_before = ok if options.retry_failed else ok + failed

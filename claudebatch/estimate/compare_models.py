@@ -41,11 +41,11 @@ class Comparison:
     """Adds up, row by row of a sample, what each of some models would cost."""
 
     def __init__(
-        self, models: Sequence[ModelFacts], forecast: Forecast, workshop: RunSetup
+        self, models: Sequence[ModelFacts], forecast: Forecast, run_setup: RunSetup
     ) -> None:
-        self._models = [facts for facts in models if workshop.prices.knows(facts.id)]
+        self._models = [facts for facts in models if run_setup.prices.knows(facts.id)]
         self._forecast = forecast
-        self._workshop = workshop
+        self._run_setup = run_setup
         # Mutable, added to by `add`: by group of rows, their weight; by other model and
         # group, expected and batch.
         self._weights: defaultdict[Group, float] = defaultdict(float)
@@ -78,10 +78,10 @@ class Comparison:
 
     def _add(self, call: Call, own: RequestShape, facts: ModelFacts, sums: list[Pico]) -> None:
         as_it_is = own.model == facts.id and (
-            own.speed != "fast" or self._workshop.prices.knows_fast(own.model)
+            own.speed != "fast" or self._run_setup.prices.knows_fast(own.model)
         )
         there = own if as_it_is else self._moved(call, own, facts)
-        known = self._workshop.catalog.facts(own.model).tokenizer
+        known = self._run_setup.catalog.facts(own.model).tokenizer
         expected = self._forecast.expect(
             there, like=own, longer=token_ratio(known, facts.tokenizer)
         )
@@ -90,7 +90,7 @@ class Comparison:
 
     def _moved(self, call: Call, own: RequestShape, facts: ModelFacts) -> RequestShape:
         """The same row, asked of the model of *facts* at standard speed."""
-        params, usual = call.prompt.params, self._workshop.config.expected_output_tokens
+        params, usual = call.prompt.params, self._run_setup.config.expected_output_tokens
         size = measure(params, request_body(facts.id, params), facts, expected_output=usual)
         sizes = (size.input_tokens, size.output_tokens, own.output_bound)
         return RequestShape(facts.id, own.rule, *sizes, own.caches, own.searches, own.geo)

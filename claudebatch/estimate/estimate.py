@@ -50,7 +50,7 @@ class EstimateOptions:
 
 
 def estimate(
-    workshop: RunSetup,
+    run_setup: RunSetup,
     files: Sequence[Path],
     kept: EarlierResults,
     questions: EstimateOptions,
@@ -62,22 +62,22 @@ def estimate(
     """What a run over *files* would do and cost. Raises `InvalidInput` as the run
     itself would.
     """
-    with planned(workshop, files, kept, limit=limit) as plan:
+    with planned(run_setup, files, kept, limit=limit) as plan:
         sizes = _counts(plan, questions)
         forecast = Forecast(
-            workshop.prices,
+            run_setup.prices,
             questions.history,
-            configured_output=workshop.config.expected_output_tokens is not None,
+            configured_output=run_setup.config.expected_output_tokens is not None,
             counted=sizes,
         )
         sums = _Sums(
-            forecast, Durations(workshop.config, workshop.catalog, questions.api, before=forecast)
+            forecast, Durations(run_setup.config, run_setup.catalog, questions.api, before=forecast)
         )
         for row in plan.sent():
             sums.add(*row)
         for asked in plan.cached():
             sums.weigh(asked, forecast.expect(asked), cached=True)
-        comparison = Comparison(workshop.catalog.current(questions.today), forecast, workshop)
+        comparison = Comparison(run_setup.catalog.current(questions.today), forecast, run_setup)
         rows, finished, standings = plan.standings()
         longest = sums.durations.longest()
         return Estimate(

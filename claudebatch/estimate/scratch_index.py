@@ -73,12 +73,12 @@ class ScratchIndex:
     def __init__(
         self,
         connection: sqlite3.Connection,
-        workshop: RunSetup,
+        run_setup: RunSetup,
         files: Sequence[Path],
         kept: EarlierResults,
     ) -> None:
         self._connection = connection
-        self._workshop = workshop
+        self._run_setup = run_setup
         self._files = files
         self._kept = kept
         # Mutable: the rows of the chunk that gathers, and how many rows there were.
@@ -89,7 +89,7 @@ class ScratchIndex:
 
     def fill(self, limit: int | None) -> None:
         """Read the files. Raises `InvalidInput` as the run itself would."""
-        intake = Intake(self._workshop, self._files, limit=limit)
+        intake = Intake(self._run_setup, self._files, limit=limit)
         self._connection.execute(
             "BEGIN"
         )  # one for all: a commit for each row would take longer than the row
@@ -171,10 +171,10 @@ class ScratchIndex:
         try:
             with path.open("rb") as file:
                 data = read_at(file.fileno(), offset, length)
-            prompt = parse_line(data, self._workshop.defaults, file=str(path), line=line)
+            prompt = parse_line(data, self._run_setup.defaults, file=str(path), line=line)
         except (BadRow, ClaudebatchError, OSError):
             return None
-        return self._workshop.builder.first(0, prompt)
+        return self._run_setup.builder.first(0, prompt)
 
     def _add(self, _: RowRecord, call: Call) -> None:
         self._chunk.append((self._count, self._kept.key(call), call))
@@ -215,7 +215,7 @@ class ScratchIndex:
 
     def _worst(self, call: Call) -> Pico | None:
         try:
-            return self._workshop.prices.worst(call)
+            return self._run_setup.prices.worst(call)
         except UnknownPrice:
             return None
 
@@ -234,14 +234,14 @@ class ScratchIndex:
 
 @contextmanager
 def planned(
-    workshop: RunSetup, files: Sequence[Path], kept: EarlierResults, *, limit: int | None
+    run_setup: RunSetup, files: Sequence[Path], kept: EarlierResults, *, limit: int | None
 ) -> Iterator[ScratchIndex]:
     """The plan of *files*. Raises `InvalidInput` as the run itself would."""
     with tempfile.TemporaryDirectory(prefix="claudebatch-") as folder:
         connection = open_journal(Path(folder) / "plan.sqlite")
         try:
             connection.executescript("PRAGMA synchronous=OFF;" + _TABLE)
-            plan = ScratchIndex(connection, workshop, files, kept)
+            plan = ScratchIndex(connection, run_setup, files, kept)
             plan.fill(limit)
             yield plan
         finally:

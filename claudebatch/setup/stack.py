@@ -47,7 +47,7 @@ class Parts:
     cache: CacheStore | None
     """None: nothing is looked up, kept or shared."""
     log: AttemptLog
-    purse: BudgetStore
+    budget_store: BudgetStore
     drain: Drain
     now: Callable[[], float]
     rng: random.Random
@@ -102,7 +102,7 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
                 back=pools.restart,
             ),
             Budget(
-                parts.purse,
+                parts.budget_store,
                 worst=money.worst,
                 emit=emit,
                 usual=UsualCost() if config.caps.mode == "expected" else None,

@@ -42,14 +42,14 @@ class Intake:
 
     def __init__(
         self,
-        workshop: RunSetup,
+        run_setup: RunSetup,
         files: Sequence[Path],
         *,
         limit: int | None,
         key: Callable[[Call], str] | None = None,
     ) -> None:
         """*key* gives what a call's answer is kept under; None: no row is looked up."""
-        self._workshop = workshop
+        self._run_setup = run_setup
         self._key = key
         self._files = files
         self._limit = limit
@@ -65,7 +65,7 @@ class Intake:
         """
         taken = 0
         for source, path in enumerate(self._files):
-            for line in read_lines(path, text=self._workshop.defaults.text):
+            for line in read_lines(path, text=self._run_setup.defaults.text):
                 if self._limit is not None and taken >= self._limit:
                     return
                 taken += 1
@@ -74,24 +74,24 @@ class Intake:
                     continue
                 record = self._record(source, line, prompt)
                 if each is not None:
-                    each(record, self._workshop.builder.first(0, prompt))
+                    each(record, self._run_setup.builder.first(0, prompt))
                 yield record
 
     def refuse(self, twins: Sequence[DuplicateId] = ()) -> None:
         """Raise `InvalidInput` if anything was wrong and bad rows stop the run."""
         for twin in twins[:_MOST_KEPT]:
             self._add(BadLine(str(self._files[twin.source]), twin.line, (self._taken(twin),)))
-        if self.bad_count and self._workshop.config.on_bad_row == "stop":
+        if self.bad_count and self._run_setup.config.on_bad_row == "stop":
             raise InvalidInput(self.bad, self.bad_count)
 
     def _prompt(self, file: str, line: InputLine) -> Prompt | None:
         try:
-            prompt = parse_line(line.data, self._workshop.defaults, file=file, line=line.number)
-            self._route = self._workshop.router.route(prompt)
+            prompt = parse_line(line.data, self._run_setup.defaults, file=file, line=line.number)
+            self._route = self._run_setup.router.route(prompt)
             model = self._route.model
-            found = problems(prompt.params, self._workshop.catalog.facts(model)) + self._uncappable(
-                prompt
-            )
+            found = problems(
+                prompt.params, self._run_setup.catalog.facts(model)
+            ) + self._uncappable(prompt)
             if not found:
                 self.models.add(model)
                 return prompt
@@ -105,12 +105,12 @@ class Intake:
         cap.
         """
         params = prompt.params
-        if not self._workshop.config.capped or not ("tools" in params or "speed" in params):
+        if not self._run_setup.config.capped or not ("tools" in params or "speed" in params):
             return ()
         return (*_unbounded(params), *self._unpriced_speed(params))
 
     def _unpriced_speed(self, params: Mapping[str, Any]) -> Iterator[Problem]:
-        model, prices = self._route.model, self._workshop.prices
+        model, prices = self._route.model, self._run_setup.prices
         if params.get("speed") == "fast" and prices.knows(model) and not prices.knows_fast(model):
             yield Problem(
                 f"under a cap fast mode of {model} needs a price, and none is known",
@@ -120,12 +120,12 @@ class Intake:
     def _record(self, source: int, line: InputLine, prompt: Prompt) -> RowRecord:
         model, key = self._route.model, b""
         if self._key is not None:
-            key = bytes.fromhex(self._key(self._workshop.builder.unmeasured(prompt, self._route)))
+            key = bytes.fromhex(self._key(self._run_setup.builder.unmeasured(prompt, self._route)))
         return RowRecord(
             prompt.id,
             prompt.has_own_id,
             prompt.digest,
-            self._workshop.catalog.pool_of(model),
+            self._run_setup.catalog.pool_of(model),
             source,
             line.number,
             line.offset,

@@ -72,18 +72,18 @@ class Simulator:
         self._clock = Clock(now, wall, sleep if sleep is not None else Drain().sleep)
         self._plan = FaultPlan(settings.faults, settings.script, rng=rng)
         self._stats = Stats(now())
-        self._letterhead = ResponseHeaders(self._clock)
+        self._response_headers = ResponseHeaders(self._clock)
         cache = PromptCache()
-        self._desk = RequestReader(
+        self._reader = RequestReader(
             seed=settings.seed, cache=cache, known=known, adversarial=settings.adversarial
         )
         self._service = MessagesService(
             settings,
-            desk=self._desk,
+            reader=self._reader,
             cache=cache,
             plan=self._plan,
             stats=self._stats,
-            letterhead=self._letterhead,
+            response_headers=self._response_headers,
             bill=bill,
             pool_of=pool_of,
             clock=self._clock,
@@ -97,11 +97,11 @@ class Simulator:
     @property
     def on_request(self) -> Callable[[dict[str, Any]], None] | None:
         """Told each decoded Messages body, valid or not, before it is answered."""
-        return self._desk.on_request
+        return self._reader.on_request
 
     @on_request.setter
     def on_request(self, told: Callable[[dict[str, Any]], None] | None) -> None:
-        self._desk.on_request = told
+        self._reader.on_request = told
 
     async def start(self, port: int = 0) -> str:
         """Listen on *port* of loopback, any free one by default; returns the base URL."""
@@ -176,7 +176,7 @@ class Simulator:
                     return
         except BadRequest as error:
             await connection.send(
-                render_refusal(RefusedRequest(error.status, error.message), self._letterhead)
+                render_refusal(RefusedRequest(error.status, error.message), self._response_headers)
             )
 
     async def _serve(self, request: Request, connection: Connection) -> None:
@@ -186,9 +186,9 @@ class Simulator:
         try:
             body = wire.encode(self._other(request))
         except RefusedRequest as refused:
-            await connection.send(render_refusal(refused, self._letterhead))
+            await connection.send(render_refusal(refused, self._response_headers))
             return
-        lines = self._letterhead.lines(self._letterhead.next_id())
+        lines = self._response_headers.lines(self._response_headers.next_id())
         await connection.send(response_head(200, lines, length=len(body)) + body)
 
     def _other(self, request: Request) -> wire.Body:
@@ -197,7 +197,7 @@ class Simulator:
             return self._control(request)
         self._stats.other()
         if (request.method, request.path) == ("POST", COUNT_TOKENS):
-            return {"input_tokens": self._desk.count(request)}
+            return {"input_tokens": self._reader.count(request)}
         if request.method == "GET" and request.path == MODELS:
             check_access(request)
             return list_models()

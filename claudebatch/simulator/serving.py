@@ -44,11 +44,11 @@ class MessagesService:
         self,
         settings: SimulatorSettings,
         *,
-        desk: RequestReader,
+        reader: RequestReader,
         cache: PromptCache,
         plan: FaultPlan,
         stats: Stats,
-        letterhead: ResponseHeaders,
+        response_headers: ResponseHeaders,
         bill: Bill,
         pool_of: Callable[[str], str],
         clock: Clock,
@@ -57,11 +57,11 @@ class MessagesService:
         self._settings = settings
         self._latency = parse_latency(settings.latency)
         self._gates = Gates(settings, wall=clock.wall)
-        self._desk = desk
+        self._reader = reader
         self._cache = cache
         self._plan = plan
         self._stats = stats
-        self._letterhead = letterhead
+        self._response_headers = response_headers
         self._bill = bill
         self._pool_of = pool_of
         self._clock = clock
@@ -79,7 +79,7 @@ class MessagesService:
         gate: Gate | None = None
         try:
             fault = self._plan.draw()
-            asked = self._desk.read(request, now)
+            asked = self._reader.read(request, now)
             self._stats.asked(asked.model, asked.digest, asked.body)
             gate = self._gates.gate(self._pool_of(asked.model), now)
             await self._befall(asked, asked.directives.fault or fault, gate, connection)
@@ -127,7 +127,7 @@ class MessagesService:
             refused.retry_after_s = None
         lines = self._limit_lines(gate) if refused.status == 429 else b""
         self._stats.answered(refused.status)
-        await connection.send(render_refusal(refused, self._letterhead, lines))
+        await connection.send(render_refusal(refused, self._response_headers, lines))
 
     def _limit_lines(self, gate: Gate | None) -> bytes:
         if gate is None or self._settings.strip_headers:
@@ -142,7 +142,7 @@ class MessagesService:
         page, content_type = (
             (WEB_PAGE, b"text/html") if fault == "html" else (b"", b"application/json")
         )
-        lines = self._letterhead.lines(self._letterhead.next_id())
+        lines = self._response_headers.lines(self._response_headers.next_id())
         await connection.send(
             response_head(200, lines, content_type=content_type, length=len(page)) + page
         )
@@ -207,7 +207,9 @@ class MessagesService:
         gate.settle(asked.input_tokens, answer.usage, self._clock.now())
         self._cache.keep(asked.cache, asked.started)
         self._stats.answered(200)
-        return self._letterhead.lines(self._letterhead.next_id()) + self._limit_lines(gate)
+        return self._response_headers.lines(self._response_headers.next_id()) + self._limit_lines(
+            gate
+        )
 
     async def _grow(
         self, coming: list[sse.StreamEvent], seconds: float, connection: Connection
@@ -269,15 +271,15 @@ class MessagesService:
 
 
 def render_refusal(
-    refused: RefusedRequest, letterhead: ResponseHeaders, lines: bytes = b""
+    refused: RefusedRequest, response_headers: ResponseHeaders, lines: bytes = b""
 ) -> bytes:
     """A whole error answer."""
-    request_id = letterhead.next_id()
+    request_id = response_headers.next_id()
     body = refused.body(request_id)
     return (
         response_head(
             refused.status,
-            letterhead.lines(request_id) + refused.headers() + lines,
+            response_headers.lines(request_id) + refused.headers() + lines,
             length=len(body),
         )
         + body

@@ -43,9 +43,9 @@ def write(
     sent = datetime.now(UTC) - timedelta(days=days_ago)
     ms = int(sent.timestamp() * 1000)
     entry = RunEntry(run, f"{run}.jsonl", sent.isoformat(timespec="seconds"), tag=tag)
-    pen = LedgerWriter.open(folder / state / "spend.sqlite", entry)
-    pen.apply([intent(1, sent_ms=ms)], [outcome(1, cost=cost, sent_ms=ms)])
-    pen.close()
+    writer = LedgerWriter.open(folder / state / "spend.sqlite", entry)
+    writer.apply([intent(1, sent_ms=ms)], [outcome(1, cost=cost, sent_ms=ms)])
+    writer.close()
 
 
 def test_csv_is_exact_and_no_spreadsheet_calculates_it(spend, tmp_path: Path):

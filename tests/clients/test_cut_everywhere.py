@@ -19,16 +19,16 @@ STREAM = events(*WHOLE)
 
 
 async def charged(connect, wire, call, **params):
-    """What one attempt left of the purse, and whether it was answered."""
-    purse = WatchedBudget(10 * WORST)
+    """What one attempt left of the budget, and whether it was answered."""
+    budget_store = WatchedBudget(10 * WORST)
     client = connect(wire.url)
     try:
-        reply = await Budget(purse, worst=lambda call: WORST)(call(**params), client)
+        reply = await Budget(budget_store, worst=lambda call: WORST)(call(**params), client)
     except AttemptError as error:
         assert error.may_be_billed, error
-        return purse.spent, None
-    assert purse.held == 0
-    return purse.spent, reply
+        return budget_store.spent, None
+    assert budget_store.held == 0
+    return budget_store.spent, reply
 
 
 @pytest.mark.parametrize("at", range(0, len(STREAM), 7))

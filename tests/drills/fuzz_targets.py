@@ -72,7 +72,7 @@ class Target(Protocol):
         ...
 
 
-def workshop(text: bool = False) -> RunSetup:
+def run_setup(text: bool = False) -> RunSetup:
     """The parts of a run at their defaults."""
     config = load(None, {}, env={}, folder=Path("/nonexistent")).config
     return RunSetup.set_up(config, override=None, text=text, at=WHEN)
@@ -83,18 +83,18 @@ def lines(_: Path) -> Iterator[Target]:
     """An input line becomes a request of valid JSON, or a full list of what is wrong;
     nothing else.
     """
-    shops = workshop(), workshop(text=True)
+    setups = run_setup(), run_setup(text=True)
 
     def case(rng: random.Random) -> None:
-        shop = shops[rng.random() < 0.1]
+        setup = setups[rng.random() < 0.1]
         data = mutated(rng.choice(LINES), rng)
         try:
-            prompt = parse_line(data, shop.defaults, file="f", line=1)
+            prompt = parse_line(data, setup.defaults, file="f", line=1)
         except BadRow as bad:
             assert bad.problems
             assert all(problem.reason and problem.fix for problem in bad.problems), data
             return
-        call = shop.builder.first(0, prompt)
+        call = setup.builder.first(0, prompt)
         assert isinstance(call, Call)
         body = decode(call.body)
         assert body["model"] == call.model

@@ -27,7 +27,7 @@ from tests.support.parts import TODAY
 NOTHING_KEPT = EarlierResults(None, Keys("v"), lambda keys: [None] * len(keys), retry_failed=False)
 
 
-def workshop(**config: object) -> RunSetup:
+def run_setup(**config: object) -> RunSetup:
     return RunSetup.set_up(
         msgspec.convert({"model": HAIKU, **config}, Config), override=None, text=False, at=TODAY
     )
@@ -38,7 +38,7 @@ def plan_of(
     path: Path, prompts: list[dict], kept: EarlierResults = NOTHING_KEPT, **config: object
 ) -> Iterator[ScratchIndex]:
     path.write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
-    with planned(workshop(**config), [path], kept, limit=None) as plan:
+    with planned(run_setup(**config), [path], kept, limit=None) as plan:
         yield plan
 
 
@@ -104,13 +104,13 @@ def test_what_another_model_would_cost_is_exact_for_small_files_and_near_for_sam
         *rows(300),
         *[{**row, "id": f"s{n}", "model": SONNET} for n, row in enumerate(rows(300))],
     ]
-    shop = workshop()
-    forecast = Forecast(shop.prices, History())
+    setup = run_setup()
+    forecast = Forecast(setup.prices, History())
     totals: Counter[Group] = Counter()
     with plan_of(tmp_path / "in.jsonl", prompts) as plan:
         for row, _, _ in plan.sent():
             totals[Group(row.model, False)] += weight(forecast.expect(row))  # type: ignore[assignment]
-        comparison = Comparison(shop.catalog.current(TODAY.date()), forecast, shop)
+        comparison = Comparison(setup.catalog.current(TODAY.date()), forecast, setup)
         for positions in plan.sample(round(300 * share), random.Random(2)).values():
             for call in plan.calls(positions):
                 comparison.add(call)
@@ -129,9 +129,9 @@ def test_what_another_model_would_cost_is_exact_for_small_files_and_near_for_sam
 
 
 def test_a_cached_row_is_free_at_its_own_model_and_asked_anew_of_any_other(tmp_path):
-    shop = workshop()
-    forecast = Forecast(shop.prices, History())
-    comparison = Comparison(shop.catalog.current(TODAY.date()), forecast, shop)
+    setup = run_setup()
+    forecast = Forecast(setup.prices, History())
+    comparison = Comparison(setup.catalog.current(TODAY.date()), forecast, setup)
     with plan_of(tmp_path / "in.jsonl", rows(4)) as plan:
         calls = list(plan.calls(range(4)))
     for number, call in enumerate(calls):
@@ -147,8 +147,8 @@ def test_a_cached_row_is_free_at_its_own_model_and_asked_anew_of_any_other(tmp_p
 
 
 def test_rows_without_anything_to_send_have_nothing_to_compare(tmp_path):
-    shop = workshop()
+    setup = run_setup()
     comparison = Comparison(
-        shop.catalog.current(TODAY.date()), Forecast(shop.prices, History()), shop
+        setup.catalog.current(TODAY.date()), Forecast(setup.prices, History()), setup
     )
     assert comparison.of({}) == ()

@@ -43,7 +43,7 @@ async def test_the_worst_case_is_what_the_dearest_answer_costs_and_not_a_digit_m
     call = bench.call("x" * 5000, model=model, **extra)
     api = Dearest(bench)
     await build_stack(bench.parts, api)(call)
-    assert api.billed == bench.worst(call) == bench.purse.spent
+    assert api.billed == bench.worst(call) == bench.budget_store.spent
 
 
 @pytest.mark.parametrize("times", [0.5, 0.999, 1, 1.5, 2, 10, 63.5, 64, 65, 1000])
@@ -81,11 +81,11 @@ async def test_rows_that_wait_for_money_say_so_by_the_name_of_their_pool_until_t
 async def test_a_request_without_a_price_is_not_served_under_a_cap_and_free_of_holds_without_one():
     bench = make_bench()
     call = replace(bench.call(), model="claude-unheard-of-9")
-    assert Money(bench.workshop.prices).worst(call) == 0
+    assert Money(bench.run_setup.prices).worst(call) == 0
     with pytest.raises(
         NotServed, match="no price is known for this request at claude-unheard-of-9"
     ):
-        Money(bench.workshop.prices, capped=True).worst(call)
+        Money(bench.run_setup.prices, capped=True).worst(call)
 
 
 _ROW = st.tuples(
@@ -134,10 +134,12 @@ async def test_the_cap_is_never_passed_and_what_is_left_is_less_than_the_next_ho
     api = Dearest(bench, takes_s=rng.random(), fails=fails)
     found = await spend(bench, api, [call for call, _ in rows])
     assert found.highest <= cap, "overshoot 0, at every moment and in every order"
-    assert found.billed <= bench.purse.spent <= cap
+    assert found.billed <= bench.budget_store.spent <= cap
     if found.refused:
         largest = max(bench.worst(call) for call, _ in rows)
-        assert cap - bench.purse.spent < largest, "what is left would not have held the largest"
+        assert cap - bench.budget_store.spent < largest, (
+            "what is left would not have held the largest"
+        )
 
 
 @virtual

@@ -27,7 +27,9 @@ async def test_held_before_midnight_and_sent_after_it_counts_for_the_day_of_the_
     tmp_path, hold, day, answered
 ):
     connection = open_journal(tmp_path / "journal.sqlite")
-    ledger = LedgerWriter.open(tmp_path / "spend.sqlite", RunEntry("me", "out", "now"), purse=True)
+    ledger = LedgerWriter.open(
+        tmp_path / "spend.sqlite", RunEntry("me", "out", "now"), shared_budget=True
+    )
     journal = Journal(connection, output=Lines(), ledger=ledger, on_failure=print)
     log = JournalLog(journal, wall=lambda: MIDNIGHT)
     call = make_call()

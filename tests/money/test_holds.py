@@ -35,7 +35,7 @@ WORST = 100
 
 
 class Holds(RuleBasedStateMachine):
-    """A purse and a plain account of what should be in it.
+    """A budget and a plain account of what should be in it.
 
     Each rule is one thing that somebody does at one moment: ask, end in one of three
     ways, or call off who asked, in the moment before or after the money was granted.
@@ -47,7 +47,7 @@ class Holds(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.loop = VirtualLoop()
-        self.purse = RunBudget(self.cap, spent=0, overshoot=self.overshoot)
+        self.budget_store = RunBudget(self.cap, spent=0, overshoot=self.overshoot)
         self.asking: list[asyncio.Task[Hold]] = []
         self.granted: list[Hold] = []
         self.bill = 0
@@ -57,10 +57,10 @@ class Holds(RuleBasedStateMachine):
         for task in self.asking:
             task.cancel()
         self.run()
-        assert self.purse.held == sum(hold.amount for hold in self.granted)
+        assert self.budget_store.held == sum(hold.amount for hold in self.granted)
         for hold in self.granted:
-            self.purse.release(hold)
-        assert (self.purse.held, self.purse.spent) == (0, self.bill)
+            self.budget_store.release(hold)
+        assert (self.budget_store.held, self.budget_store.spent) == (0, self.bill)
         self.loop.close()
 
     def run(self, turns: int = 30) -> None:
@@ -78,7 +78,7 @@ class Holds(RuleBasedStateMachine):
     def ask(self, worst: int, part: int) -> None:
         """Somebody asks, for all of the worst case or for a part of it."""
         amount = worst // part if self.overshoot else worst
-        self.asking.append(self.loop.create_task(self.purse.hold(amount, worst)))
+        self.asking.append(self.loop.create_task(self.budget_store.hold(amount, worst)))
 
     @rule(turns=st.integers(0, 3))
     def go_on(self, turns: int) -> None:
@@ -92,7 +92,7 @@ class Holds(RuleBasedStateMachine):
         hold = self.granted.pop(which % len(self.granted))
         cost = int(hold.worst * share)
         self.bill += cost
-        self.purse.settle(hold, cost)
+        self.budget_store.settle(hold, cost)
 
     @precondition(lambda self: self.granted)
     @rule(which=st.integers(0, 50), unknown=st.booleans())
@@ -100,7 +100,7 @@ class Holds(RuleBasedStateMachine):
         """No answer comes."""
         hold = self.granted.pop(which % len(self.granted))
         self.bill += hold.worst if unknown else 0
-        (self.purse.forfeit if unknown else self.purse.release)(hold)
+        (self.budget_store.forfeit if unknown else self.budget_store.release)(hold)
 
     @precondition(lambda self: self.asking)
     @rule(which=st.integers(0, 50))
@@ -115,7 +115,7 @@ class Holds(RuleBasedStateMachine):
     def grant_and_call_off(self, which: int) -> None:
         """The same moment brings the money and the end."""
         hold = self.granted.pop(0)
-        self.purse.release(hold)
+        self.budget_store.release(hold)
         self.asking[which % len(self.asking)].cancel()
 
     @precondition(lambda self: self.granted)
@@ -123,26 +123,26 @@ class Holds(RuleBasedStateMachine):
     def end_twice(self, which: int) -> None:
         """A bug that ends a hold twice is found at once and changes nothing."""
         hold = self.granted.pop(which % len(self.granted))
-        self.purse.release(hold)
-        before = (self.purse.held, self.purse.spent)
+        self.budget_store.release(hold)
+        before = (self.budget_store.held, self.budget_store.spent)
         with pytest.raises(RuntimeError, match="twice"):
-            self.purse.settle(hold, 1)
-        assert (self.purse.held, self.purse.spent) == before
+            self.budget_store.settle(hold, 1)
+        assert (self.budget_store.held, self.budget_store.spent) == before
 
     @invariant()
     def never_past_the_cap(self) -> None:
         """Committed and held stay under the cap at every moment, and worst cases under
         cap and overshoot.
         """
-        assert self.purse.spent == self.bill
-        assert self.purse.spent + self.purse.held <= self.cap + self.overshoot
+        assert self.budget_store.spent == self.bill
+        assert self.budget_store.spent + self.budget_store.held <= self.cap + self.overshoot
         done = [
             t.result()
             for t in self.asking
             if t.done() and not t.cancelled() and t.exception() is None
         ]
         assert (
-            self.purse.spent + sum(hold.worst for hold in self.granted + done)
+            self.budget_store.spent + sum(hold.worst for hold in self.granted + done)
             <= self.cap + self.overshoot
         )
 
@@ -165,9 +165,9 @@ TestHolds, TestExpectedHolds = Holds.TestCase, ExpectedHolds.TestCase
 TestHolds.settings = TestExpectedHolds.settings = _SETTINGS
 
 
-def chain(purse: WatchedBudget, log: MemoryLog, inner: Any) -> Any:
+def chain(budget_store: WatchedBudget, log: MemoryLog, inner: Any) -> Any:
     """Budget above Record above *inner*, as in the stack."""
-    budget = Budget(purse, worst=lambda call: WORST)
+    budget = Budget(budget_store, worst=lambda call: WORST)
     record = Record(
         log,
         worst=lambda call: WORST,
@@ -193,7 +193,7 @@ def chain(purse: WatchedBudget, log: MemoryLog, inner: Any) -> Any:
 
 @pytest.mark.parametrize("end", ["answer", "refused", "unknown", "bug"])
 @virtual
-async def test_called_off_at_any_wait_the_purse_and_the_log_agree_on_what_it_cost(end):
+async def test_called_off_at_any_wait_the_budget_and_the_log_agree_on_what_it_cost(end):
     script = {
         "answer": make_reply(),
         "refused": overloaded(),
@@ -202,12 +202,12 @@ async def test_called_off_at_any_wait_the_purse_and_the_log_agree_on_what_it_cos
     }
     tried = 0
     for cut in cuts():
-        purse, log = WatchedBudget(150), MemoryLog(takes_s=0.5)
-        stack = chain(purse, log, ScriptedClient([script[end]], takes_s=1))
+        budget_store, log = WatchedBudget(150), MemoryLog(takes_s=0.5)
+        stack = chain(budget_store, log, ScriptedClient([script[end]], takes_s=1))
         await cut.run(stack(make_call()))
         written = sum(entry.cost + (WORST if entry.unknown else 0) for entry in log.entries)
-        assert purse.spent == written, (cut, log.entries, purse.ended)
-        assert (purse.held, len(purse.ended)) == (0, purse.granted), cut
+        assert budget_store.spent == written, (cut, log.entries, budget_store.ended)
+        assert (budget_store.held, len(budget_store.ended)) == (0, budget_store.granted), cut
         tried += cut.reached
     assert tried >= 6, "before the request, while it was out, and after its answer came"
 
@@ -215,13 +215,13 @@ async def test_called_off_at_any_wait_the_purse_and_the_log_agree_on_what_it_cos
 @virtual
 async def test_a_coroutine_that_is_thrown_away_ends_its_hold_too():
     for steps, spent in ((1, 0), (2, 0), (3, WORST), (4, 30)):
-        purse, log = WatchedBudget(150), MemoryLog(takes_s=0.5)
-        coroutine = chain(purse, log, ScriptedClient(takes_s=1))(make_call())
+        budget_store, log = WatchedBudget(150), MemoryLog(takes_s=0.5)
+        coroutine = chain(budget_store, log, ScriptedClient(takes_s=1))(make_call())
         waited = None
         for _ in range(steps):
             waited = coroutine.send(None) if waited is None else await _next(coroutine, waited)
         coroutine.close()
-        assert (purse.held, purse.spent) == (0, spent), steps
+        assert (budget_store.held, budget_store.spent) == (0, spent), steps
 
 
 async def _next(coroutine: Any, waited: Any) -> Any:
@@ -232,7 +232,7 @@ async def _next(coroutine: Any, waited: Any) -> Any:
 
 @virtual
 async def test_the_budget_is_exact_after_a_hundred_thousand_cancelled_attempts():
-    purse, rng, reply = (
+    budget_store, rng, reply = (
         WatchedBudget(1000, spent=123),
         random.Random(11),
         replace(make_reply(), cost=0),
@@ -243,31 +243,35 @@ async def test_the_budget_is_exact_after_a_hundred_thousand_cancelled_attempts()
         return reply
 
     call, loop = make_call(), asyncio.get_running_loop()
-    layers = [Budget(purse, worst=lambda call, worst=worst: worst) for worst in (1, 2, 3)]
+    layers = [Budget(budget_store, worst=lambda call, worst=worst: worst) for worst in (1, 2, 3)]
     for _ in range(20):
         tasks = [loop.create_task(rng.choice(layers)(call, below)) for _ in range(5_000)]
         for task in tasks:
             loop.call_later(rng.random() * 3, task.cancel)
         ends = await asyncio.gather(*tasks, return_exceptions=True)
         assert sum(isinstance(end, asyncio.CancelledError) for end in ends) > 4_000
-    assert (purse.spent, purse.held, len(purse.ended)) == (123, 0, purse.granted)
-    assert purse.granted > 20_000
-    hold = await purse.hold(877, 877)
+    assert (budget_store.spent, budget_store.held, len(budget_store.ended)) == (
+        123,
+        0,
+        budget_store.granted,
+    )
+    assert budget_store.granted > 20_000
+    hold = await budget_store.hold(877, 877)
     with pytest.raises(BudgetExhausted):
         await RunBudget(1000, spent=123).hold(878, 878)
-    purse.release(hold)
+    budget_store.release(hold)
 
 
 @virtual
 async def test_expected_cost_stays_under_the_cap_even_where_the_worst_fits_under_the_overshoot():
-    purse = RunBudget(100, spent=0, overshoot=100)
-    first = await purse.hold(60, 70)
-    second = asyncio.ensure_future(purse.hold(60, 70))
+    budget_store = RunBudget(100, spent=0, overshoot=100)
+    first = await budget_store.hold(60, 70)
+    second = asyncio.ensure_future(budget_store.hold(60, 70))
     await settled()
     assert not second.done(), "120 of 100, though 140 of 200 at worst"
-    purse.settle(first, 40)
-    purse.release(await second)
-    assert (purse.spent, purse.held) == (40, 0)
+    budget_store.settle(first, 40)
+    budget_store.release(await second)
+    assert (budget_store.spent, budget_store.held) == (40, 0)
 
 
 def test_an_error_that_says_it_may_be_billed_is_believed_without_a_record_below():
@@ -275,9 +279,9 @@ def test_an_error_that_says_it_may_be_billed_is_believed_without_a_record_below(
         raise AttemptError("lost", type="timeout", may_be_billed=True)
 
     async def play() -> WatchedBudget:
-        purse = WatchedBudget(1000)
+        budget_store = WatchedBudget(1000)
         with pytest.raises(AttemptError):
-            await Budget(purse, worst=lambda call: WORST)(make_call(), below)
-        return purse
+            await Budget(budget_store, worst=lambda call: WORST)(make_call(), below)
+        return budget_store
 
     assert asyncio.run(play()).spent == WORST

@@ -44,11 +44,14 @@ def worst(call: Call) -> int:
 
 
 def layer(
-    purse: WatchedBudget, counter: Counter, events: list[Event] | None = None, drain: Any = None
+    budget_store: WatchedBudget,
+    counter: Counter,
+    events: list[Event] | None = None,
+    drain: Any = None,
 ) -> Budget:
     emit = (events if events is not None else []).append
     tighter = InputCounter(counter, CountedBounds(), waits=drain or make_bench().drain, emit=emit)
-    return Budget(purse, worst=worst, emit=emit, tighter=tighter)
+    return Budget(budget_store, worst=worst, emit=emit, tighter=tighter)
 
 
 @virtual
@@ -60,20 +63,20 @@ async def test_a_row_that_fits_is_not_counted():
 
 @virtual
 async def test_a_row_that_only_its_bound_makes_too_large_is_counted_and_sent_with_its_new_size():
-    counter, client, purse = Counter(), ScriptedClient(), WatchedBudget(9000)
-    await layer(purse, counter)(make_call(size=LONG), client)
+    counter, client, budget_store = Counter(), ScriptedClient(), WatchedBudget(9000)
+    await layer(budget_store, counter)(make_call(size=LONG), client)
     bound = 3500 + int(3500 * MARGIN) + MARGIN_TOKENS
-    assert purse.asked == [10_500, bound + 500]
+    assert budget_store.asked == [10_500, bound + 500]
     assert client.sent[0].call.size == replace(LONG, input_bound=bound)
 
 
 @virtual
 async def test_a_bill_that_uses_the_whole_margin_stays_under_the_cap():
     bound = 3500 + int(3500 * MARGIN) + MARGIN_TOKENS
-    purse = WatchedBudget(bound + 500)
+    budget_store = WatchedBudget(bound + 500)
     reply = make_reply(cost=bound + 500, usage={"input_tokens": bound})
-    await layer(purse, Counter())(make_call(size=LONG), ScriptedClient([reply]))
-    assert purse.spent == purse.highest == bound + 500
+    await layer(budget_store, Counter())(make_call(size=LONG), ScriptedClient([reply]))
+    assert budget_store.spent == budget_store.highest == bound + 500
 
 
 @pytest.mark.parametrize(
@@ -108,8 +111,8 @@ async def test_an_account_that_is_refused_while_counting_stops_the_run():
 
 @virtual
 async def test_of_a_hundred_thousand_equal_rows_that_are_left_only_a_few_are_counted():
-    counter, purse = Counter(takes_s=0.01), WatchedBudget(4000)
-    budget = layer(purse, counter)
+    counter, budget_store = Counter(takes_s=0.01), WatchedBudget(4000)
+    budget = layer(budget_store, counter)
     refused = 0
     for _ in range(1000):
         with pytest.raises(BudgetExhausted):
@@ -121,9 +124,9 @@ async def test_of_a_hundred_thousand_equal_rows_that_are_left_only_a_few_are_cou
 @virtual
 async def test_counts_go_one_after_the_other():
     counter = Counter(takes_s=1)
-    purse = WatchedBudget(100_000, spent=92_000)
+    budget_store = WatchedBudget(100_000, spent=92_000)
     client = ScriptedClient(lambda call, before: make_reply(cost=10))
-    budget = layer(purse, counter)
+    budget = layer(budget_store, counter)
     await asyncio.gather(*(budget(make_call(size=LONG, row=n), client) for n in range(4)))
     assert counter.asked == [0, 1, 2, 3]
     assert len(client.sent) == 4
@@ -132,8 +135,8 @@ async def test_counts_go_one_after_the_other():
 @virtual
 async def test_a_bill_above_a_counted_bound_is_told_and_ends_the_counting():
     counter, events = Counter(), []
-    purse = WatchedBudget(20_000, spent=11_000)
-    budget = layer(purse, counter, events)
+    budget_store = WatchedBudget(20_000, spent=11_000)
+    budget = layer(budget_store, counter, events)
     over = make_reply(cost=4600, usage={"input_tokens": 4100})
     await budget(make_call(size=LONG), ScriptedClient([over]))
     told = [event.text for event in events if isinstance(event, Notice)]
@@ -148,10 +151,10 @@ async def test_a_bill_above_a_counted_bound_is_told_and_ends_the_counting():
 async def test_called_off_while_it_is_counted_nothing_is_held_and_the_next_is_counted():
     tried = 0
     for cut in cuts():
-        purse, counter = WatchedBudget(9000), Counter()
-        budget = layer(purse, counter)
+        budget_store, counter = WatchedBudget(9000), Counter()
+        budget = layer(budget_store, counter)
         await cut.run(budget(make_call(size=LONG), ScriptedClient([make_reply(cost=0)])))
-        assert (purse.held, len(purse.ended)) == (0, purse.granted), cut
+        assert (budget_store.held, len(budget_store.ended)) == (0, budget_store.granted), cut
         await budget(make_call(size=LONG), ScriptedClient())
         tried += cut.reached
     assert tried >= 2

@@ -153,7 +153,7 @@ async def run(
     began = now()
     ran.ended = await engine.run()
     ran.wall_s = now() - began
-    assert api.in_flight == 0 and bench.purse.held == 0, "nothing is left behind"
+    assert api.in_flight == 0 and bench.budget_store.held == 0, "nothing is left behind"
     return ran
 
 

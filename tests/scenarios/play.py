@@ -68,7 +68,7 @@ class _Play:
         played.took_s = now()
         for other in others:
             other.cancel()
-        assert bench.purse.held == 0, "nothing is left behind"
+        assert bench.budget_store.held == 0, "nothing is left behind"
         return played
 
     def _engine(self, bench: Bench, api: Api, played: Played) -> Engine:

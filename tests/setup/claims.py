@@ -62,11 +62,11 @@ async def a_cache_hit_takes_no_money_no_capacity_and_no_network() -> None:
     client = ScriptedClient()
     stack = build_stack(bench.parts, client)
     first = await stack(bench.call(row=1))
-    holds, attempts, began = len(bench.purse.asked), len(bench.log.entries), now()
+    holds, attempts, began = len(bench.budget_store.asked), len(bench.log.entries), now()
     hits = [await stack(bench.call(row=row)) for row in range(2, 202)]
     assert {(hit.source, hit.cost, hit.message) for hit in hits} == {("cache", 0, first.message)}
     assert (
-        (len(bench.purse.asked), len(bench.log.entries), len(client.sent))
+        (len(bench.budget_store.asked), len(bench.log.entries), len(client.sent))
         == (holds, attempts, 1)
         == (1, 1, 1)
     )
@@ -123,7 +123,7 @@ async def fifty_equal_calls_in_flight_are_one_call() -> None:
     replies = await results(
         [bench.call(row=row) for row in range(50)], build_stack(bench.parts, client)
     )
-    assert (len(client.sent), len(bench.purse.asked)) == (1, 1)
+    assert (len(client.sent), len(bench.budget_store.asked)) == (1, 1)
     assert [reply.source for reply in replies] == ["api"] + ["duplicate"] * 49
 
 
@@ -161,10 +161,10 @@ async def a_shut_pool_takes_no_money() -> None:
     client = ScriptedClient(haiku_fails)
     stack = build_stack(bench.parts, client)
     await stack(bench.call("opens it"))
-    bench.purse.asked.clear()
+    bench.budget_store.asked.clear()
     reply = await stack(call := bench.call("finds it shut"))
     assert (reply.model, reply.fallback_reason) == (SONNET, "circuit_open")
-    assert bench.purse.asked == [bench.worst(bench.workshop.builder.hop(call, SONNET))]
+    assert bench.budget_store.asked == [bench.worst(bench.run_setup.builder.hop(call, SONNET))]
 
 
 async def every_attempt_has_its_own_hold_and_an_unknown_one_stays_charged() -> None:
@@ -176,9 +176,9 @@ async def every_attempt_has_its_own_hold_and_an_unknown_one_stays_charged() -> N
     reply = await build_stack(bench.parts, client)(call)
     worst = bench.worst(call)
     assert reply.attempts == 4
-    assert bench.purse.asked == [worst] * 4
-    assert bench.purse.ended == ["forfeit", "release", "forfeit", "settle"]
-    assert (bench.purse.spent, bench.purse.held) == (2 * worst + reply.cost, 0)
+    assert bench.budget_store.asked == [worst] * 4
+    assert bench.budget_store.ended == ["forfeit", "release", "forfeit", "settle"]
+    assert (bench.budget_store.spent, bench.budget_store.held) == (2 * worst + reply.cost, 0)
     assert [entry.unknown for entry in bench.log.entries] == [True, False, True, False]
 
 
@@ -189,7 +189,7 @@ async def a_retry_that_no_longer_fits_under_the_cap_is_not_sent() -> None:
     client = ScriptedClient([timed_out(), None])
     (refused,) = await results([bench.call()], build_stack(bench.parts, client))
     assert isinstance(refused, BudgetExhausted)
-    assert (len(client.sent), bench.purse.spent) == (1, worst)
+    assert (len(client.sent), bench.budget_store.spent) == (1, worst)
 
 
 async def a_refused_budget_takes_no_capacity() -> None:
@@ -240,7 +240,7 @@ async def a_request_is_written_down_when_it_leaves_and_not_while_it_waits() -> N
     ends = await asyncio.gather(*waiting, return_exceptions=True)
     assert [type(end).__name__ for end in ends] == ["Reply"] * 3 + ["Draining"] * 2
     assert len(bench.log.entries) == 3, "what never left may not count as money that is gone"
-    assert bench.purse.held == 0
+    assert bench.budget_store.held == 0
 
 
 async def a_hop_has_its_own_key_pool_price_and_hold() -> None:
@@ -254,14 +254,14 @@ async def a_hop_has_its_own_key_pool_price_and_hold() -> None:
     client = ScriptedClient(haiku_fails)
     stack = build_stack(bench.parts, client)
     call = bench.call()
-    hop = bench.workshop.builder.hop(call, SONNET)
+    hop = bench.run_setup.builder.hop(call, SONNET)
     reply = await stack(call)
     assert [sent.call.model for sent in client.sent] == [HAIKU, SONNET]
     assert now() == 0, "the first model's pace is not the second's"
-    assert bench.purse.asked == [bench.worst(call), bench.worst(hop)] and bench.worst(
+    assert bench.budget_store.asked == [bench.worst(call), bench.worst(hop)] and bench.worst(
         call
     ) != bench.worst(hop)
-    assert reply.cost == bench.workshop.prices.cost(SONNET, reply.usage)
+    assert reply.cost == bench.run_setup.prices.cost(SONNET, reply.usage)
     assert [entry.call.model for entry in bench.log.entries] == [HAIKU, SONNET]
     assert [(event.model, event.next_model) for event in bench.told(FellBack)] == [(HAIKU, SONNET)]
     assert len(bench.cache.kept) == 1
@@ -279,7 +279,7 @@ async def a_hop_that_no_longer_fits_under_the_cap_is_not_sent() -> None:
     client = ScriptedClient(haiku_fails)
     (refused,) = await results([bench.call()], build_stack(bench.parts, client))
     assert isinstance(refused, BudgetExhausted)
-    assert len(client.sent) == 1 and bench.purse.spent == 0
+    assert len(client.sent) == 1 and bench.budget_store.spent == 0
 
 
 async def whatever_goes_wrong_the_cap_holds_and_every_hold_ends_once() -> None:
@@ -295,7 +295,7 @@ async def whatever_goes_wrong_the_cap_holds_and_every_hold_ends_once() -> None:
         end = rng.choice(["answer", "answer", "529", "429", "timeout", "full"])
         reply = make_reply(model=call.model, usage={"output_tokens": 100 if end == "full" else 20})
         if end in ("answer", "full", "timeout"):
-            bill += bench.workshop.prices.cost(call.model, reply.usage)
+            bill += bench.run_setup.prices.cost(call.model, reply.usage)
             assert bill <= 30 * worst
         errors = {"529": overloaded(), "429": rate_limited(1.0), "timeout": timed_out()}
         return errors.get(end, replace(reply, cost=0))
@@ -307,10 +307,13 @@ async def whatever_goes_wrong_the_cap_holds_and_every_hold_ends_once() -> None:
     ]
     assert unexpected == []
     assert any(isinstance(end, BudgetExhausted) for end in ends)
-    assert bench.purse.highest <= 30 * worst and bench.purse.spent >= bill
-    assert (bench.purse.held, len(bench.purse.ended)) == (0, bench.purse.granted)
+    assert bench.budget_store.highest <= 30 * worst and bench.budget_store.spent >= bill
+    assert (bench.budget_store.held, len(bench.budget_store.ended)) == (
+        0,
+        bench.budget_store.granted,
+    )
     assert all(len(entry.outcomes) == 1 for entry in bench.log.entries)
-    assert len(bench.log.entries) == bench.purse.granted, "every hold stands for one attempt"
+    assert len(bench.log.entries) == bench.budget_store.granted, "every hold stands for one attempt"
 
 
 CLAIMS: dict[str, Claim] = {

@@ -30,10 +30,10 @@ async def test_a_refusal_and_the_answer_that_betters_it_are_both_paid_and_both_w
     client = ScriptedClient(haiku_refuses)
     call = bench.call()
     reply = await build_stack(bench.parts, client)(call)
-    prices = bench.workshop.prices
+    prices = bench.run_setup.prices
     each = [prices.cost(model, reply.usage) for model in (HAIKU, SONNET)]
     assert [entry.cost for entry in bench.log.entries] == each
-    assert reply.cost == sum(each) == bench.purse.spent
+    assert reply.cost == sum(each) == bench.budget_store.spent
     assert [event.reason for event in bench.told(FellBack)] == ["refusal"]
     line = head(Succeeded(call, reply))
     for part in (
@@ -65,7 +65,7 @@ async def test_a_refusal_stays_the_answer_when_the_money_does_not_reach_the_next
     bench = make_bench(cap=cap, fallbacks=CHAIN, fallback_on=["refusal"])
     reply = await build_stack(bench.parts, client := ScriptedClient(haiku_refuses))(bench.call())
     assert (reply.stop_reason, len(client.sent)) == ("refusal", 1)
-    assert bench.purse.spent == reply.cost <= cap
+    assert bench.budget_store.spent == reply.cost <= cap
 
 
 @virtual

@@ -137,7 +137,7 @@ class NoLedger:
 
 
 @dataclass
-class Desk:
+class SmallJournal:
     """An open journal with all that it writes to."""
 
     connection: sqlite3.Connection
@@ -154,7 +154,7 @@ class Desk:
             await self.journal.close()
 
 
-def open_desk(path: Path, *, rows: int = 20) -> Desk:
+def open_small_journal(path: Path, *, rows: int = 20) -> SmallJournal:
     """A journal at *path* with *rows* indexed rows; call inside a running loop."""
     connection = open_journal(path)
     index(
@@ -162,4 +162,4 @@ def open_desk(path: Path, *, rows: int = 20) -> Desk:
     )
     output, ledger, failures = Lines(), NoLedger(), []
     journal = Journal(connection, output=output, ledger=ledger, on_failure=failures.append)
-    return Desk(connection, journal, output, ledger, failures)
+    return SmallJournal(connection, journal, output, ledger, failures)

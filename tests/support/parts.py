@@ -29,11 +29,11 @@ NO_LIMITS: Mapping[str, Any] = {"tier": "none"}
 class Bench:
     """Everything around one stack, open to inspection."""
 
-    workshop: RunSetup
+    run_setup: RunSetup
     parts: Parts
     cache: MemoryCache
     log: MemoryLog
-    purse: WatchedBudget
+    budget_store: WatchedBudget
     drain: Drain
     events: list[Event] = field(default_factory=list)
 
@@ -42,13 +42,13 @@ class Bench:
     ) -> Call:
         """The call that the run itself would make of a prompt."""
         members = {"max_tokens": 100, "messages": [{"role": "user", "content": text}], **params}
-        return self.workshop.builder.first(
+        return self.run_setup.builder.first(
             row, Prompt(f"row-{row}", members, model=model, digest=text.encode())
         )
 
     def worst(self, call: Call) -> Pico:
         """The hold that one attempt at *call* takes."""
-        return self.workshop.prices.worst(call)
+        return self.run_setup.prices.worst(call)
 
     def told(self, kind: type[EventT]) -> list[EventT]:
         """The events of one kind."""
@@ -68,8 +68,8 @@ def make_bench(
     there are no rate limits.
     """
     settings = msgspec.convert({"model": HAIKU, "limits": NO_LIMITS, **config}, Config)
-    workshop = RunSetup.set_up(settings, override=None, text=False, at=TODAY)
-    cache, log, purse, drain = (
+    run_setup = RunSetup.set_up(settings, override=None, text=False, at=TODAY)
+    cache, log, budget_store, drain = (
         cache or MemoryCache(),
         MemoryLog(),
         WatchedBudget(cap, overshoot=overshoot),
@@ -78,16 +78,16 @@ def make_bench(
     events: list[Event] = []
     parts = Parts(
         config=settings,
-        catalog=workshop.catalog,
-        prices=workshop.prices,
-        builder=workshop.builder,
+        catalog=run_setup.catalog,
+        prices=run_setup.prices,
+        builder=run_setup.builder,
         keys=Keys("2026-10-21"),
         cache=cache if cached else None,
         log=log,
-        purse=purse,
+        budget_store=budget_store,
         drain=drain,
         now=now,
         rng=random.Random(seed),
         emit=events.append,
     )
-    return Bench(workshop, parts, cache, log, purse, drain, events)
+    return Bench(run_setup, parts, cache, log, budget_store, drain, events)

@@ -6,34 +6,41 @@ from pathlib import Path
 
 from claudebatch.storage.journal import AttemptState
 from claudebatch.storage.journal.records import ResultRecord
-from tests.support.journals import Desk, failed, intent, open_desk, outcome, succeeded
+from tests.support.journals import (
+    SmallJournal,
+    failed,
+    intent,
+    open_small_journal,
+    outcome,
+    succeeded,
+)
 
 
 async def a_small_run(path: Path) -> None:
     """Answers, a failure, an unknown one, an answer that two rows share, one out of the
     cache.
     """
-    desk = open_desk(path)
+    small = open_small_journal(path)
     for row in range(1, 6):
-        await _sent(desk, row)
+        await _sent(small, row)
         message = b'{"answer":%d}' % (row * 1_000_003)
-        desk.journal.settle(
+        small.journal.settle(
             outcome(row, cost=7 * row, body=message)._replace(intent=intent(row, row=row))
         )
-        await desk.journal.finish(_good(row, row, message))
-    await _sent(desk, 6)
-    desk.journal.settle(outcome(6, AttemptState.FAILED)._replace(intent=intent(6, row=6)))
-    await desk.journal.finish(failed(6))
-    await _sent(desk, 7)
-    await desk.journal.finish(_good(8, 1, b'{"answer":1000003}'))
-    await desk.journal.finish(_good(9, None, b'{"cached":9}'))
-    await desk.close()
-    desk.connection.close()
+        await small.journal.finish(_good(row, row, message))
+    await _sent(small, 6)
+    small.journal.settle(outcome(6, AttemptState.FAILED)._replace(intent=intent(6, row=6)))
+    await small.journal.finish(failed(6))
+    await _sent(small, 7)
+    await small.journal.finish(_good(8, 1, b'{"answer":1000003}'))
+    await small.journal.finish(_good(9, None, b'{"cached":9}'))
+    await small.close()
+    small.connection.close()
 
 
 def _good(row: int, attempt: int | None, message: bytes) -> ResultRecord:
     return succeeded(row, attempt, message)._replace(head=b'{"id":"%d","status":"succeeded"' % row)
 
 
-async def _sent(desk: Desk, row: int) -> None:
-    await desk.journal.begin(intent(desk.journal.next_attempt(), row=row))
+async def _sent(small: SmallJournal, row: int) -> None:
+    await small.journal.begin(intent(small.journal.next_attempt(), row=row))

@@ -53,7 +53,7 @@ class Dearest:
         usage = self.usage(call)
         reply = make_reply(model=call.model, stop_reason="max_tokens", usage=usage)
         if not isinstance(error, AttemptError) or error.may_be_billed:
-            self.billed += self._bench.workshop.prices.cost(call.model, reply.usage)
+            self.billed += self._bench.run_setup.prices.cost(call.model, reply.usage)
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -104,7 +104,7 @@ async def spend(bench: Bench, api: Dearest, calls: Iterable[Call], *, workers: i
                 pass
 
     await asyncio.gather(*(work() for _ in range(workers)))
-    assert bench.purse.held == 0
+    assert bench.budget_store.held == 0
     return Spent(
-        api.billed, bench.purse.highest, answered, refused, now() - began, api.most_in_flight
+        api.billed, bench.budget_store.highest, answered, refused, now() - began, api.most_in_flight
     )

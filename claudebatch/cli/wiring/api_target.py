@@ -36,7 +36,7 @@ class ApiTarget:
 @asynccontextmanager
 async def endpoint(
     options: RunOptions,
-    workshop: RunSetup,
+    run_setup: RunSetup,
     *,
     now: Callable[[], float],
     wall: Callable[[], datetime],
@@ -54,7 +54,7 @@ async def endpoint(
         SimulatorSettings,
     )
 
-    wish = workshop.config.simulate
+    wish = run_setup.config.simulate
     simulator = Simulator(
         SimulatorSettings(
             latency=wish.latency or SIMULATE_LATENCY,
@@ -67,8 +67,8 @@ async def endpoint(
             faults=wish.faults,
             seed=wish.seed,
         ),
-        bill=lambda model, usage: _bill(workshop, model, usage),
-        pool_of=workshop.catalog.pool_of,
+        bill=lambda model, usage: _bill(run_setup, model, usage),
+        pool_of=run_setup.catalog.pool_of,
         now=now,
         wall=wall,
         rng=random.Random(wish.seed) if wish.seed else rng,
@@ -82,7 +82,7 @@ async def endpoint(
 
 def client_for(
     api: ApiTarget,
-    workshop: RunSetup,
+    run_setup: RunSetup,
     *,
     concurrency: int,
     now: Callable[[], float],
@@ -93,7 +93,7 @@ def client_for(
         api_key=api.api_key,
         base_url=api.base_url,
         concurrency=concurrency,
-        idle_timeout_s=seconds("idle_timeout", workshop.config.idle_timeout),
+        idle_timeout_s=seconds("idle_timeout", run_setup.config.idle_timeout),
         now=now,
         wall=wall,
         secrets=secrets(environment()),
@@ -124,8 +124,8 @@ def key_scope(options: RunOptions) -> str:
     return API_VERSION if own else f"{API_VERSION} {options.base_url}"
 
 
-def _bill(workshop: RunSetup, model: str, usage: Usage) -> Pico:
+def _bill(run_setup: RunSetup, model: str, usage: Usage) -> Pico:
     try:
-        return workshop.prices.cost(model, usage)
+        return run_setup.prices.cost(model, usage)
     except UnknownPrice:
         return 0

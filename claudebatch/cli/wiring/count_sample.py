@@ -29,7 +29,7 @@ waits.
 
 def counter(
     options: RunOptions,
-    workshop: RunSetup,
+    run_setup: RunSetup,
     *,
     now: Callable[[], float],
     wall: Callable[[], datetime],
@@ -37,19 +37,19 @@ def counter(
     """Asks the API how many tokens calls are, leaving out those that it cannot count.
     Raises `ClaudebatchError`.
     """
-    return lambda calls: asyncio.run(_count(iter(calls), options, workshop, now, wall))
+    return lambda calls: asyncio.run(_count(iter(calls), options, run_setup, now, wall))
 
 
 async def _count(
     calls: Iterator[Call],
     options: RunOptions,
-    workshop: RunSetup,
+    run_setup: RunSetup,
     now: Callable[[], float],
     wall: Callable[[], datetime],
 ) -> list[CountedRow]:
     found: list[CountedRow] = []
-    async with endpoint(options, workshop, now=now, wall=wall, rng=random.Random()) as api:
-        client = client_for(api, workshop, concurrency=_AT_ONCE, now=now, wall=wall)
+    async with endpoint(options, run_setup, now=now, wall=wall, rng=random.Random()) as api:
+        client = client_for(api, run_setup, concurrency=_AT_ONCE, now=now, wall=wall)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(_AT_ONCE):

@@ -35,7 +35,7 @@ from claudebatch.ui.terminal import Terminal
 
 def tell_estimate(
     options: RunOptions,
-    workshop: RunSetup,
+    run_setup: RunSetup,
     paths: Paths,
     *,
     now: Callable[[], float],
@@ -52,10 +52,10 @@ def tell_estimate(
     output = options.output_path
     if output is not None:
         check_place(output)
-    cap = workshop.config.caps.run
-    with blocking_look_up(_cache(options, workshop.config, paths)) as look_up:
+    cap = run_setup.config.caps.run
+    with blocking_look_up(_cache(options, run_setup.config, paths)) as look_up:
         found = estimate(
-            workshop,
+            run_setup,
             [Path(name) for name in options.inputs],
             EarlierResults(
                 journal=beside(output) / "journal.sqlite"
@@ -67,10 +67,10 @@ def tell_estimate(
                 simulated=options.simulate,
             ),
             EstimateOptions(
-                history=history(options, workshop, paths),
-                api=api_model(options, workshop.config),
+                history=history(options, run_setup, paths),
+                api=api_model(options, run_setup.config),
                 today=wall().date(),
-                count=counter(options, workshop, now=now, wall=wall)
+                count=counter(options, run_setup, now=now, wall=wall)
                 if options.count_rows
                 else None,
                 count_rows=options.count_rows or 0,
@@ -80,7 +80,7 @@ def tell_estimate(
             output=str(output) if output is not None else "-",
         )
     options.require_rows(found.rows > 0)
-    warnings = workshop.warnings({line.model for line in found.lines}, wall().date())
+    warnings = run_setup.warnings({line.model for line in found.lines}, wall().date())
     Terminal(sys.stderr, environment()).say_all(f"warning: {warning}" for warning in warnings)
     if json:
         sys.stdout.write(json_line(estimate_json(found)))
@@ -89,17 +89,19 @@ def tell_estimate(
     return ExitCode.OK
 
 
-def forecast(options: RunOptions, workshop: RunSetup, paths: Paths) -> Forecast:
+def forecast(options: RunOptions, run_setup: RunSetup, paths: Paths) -> Forecast:
     """What rows of this run are expected to take."""
-    said = workshop.config.expected_output_tokens is not None
-    return Forecast(workshop.prices, history(options, workshop, paths), configured_output=said)
+    said = run_setup.config.expected_output_tokens is not None
+    return Forecast(run_setup.prices, history(options, run_setup, paths), configured_output=said)
 
 
-def history(options: RunOptions, workshop: RunSetup, paths: Paths) -> History:
+def history(options: RunOptions, run_setup: RunSetup, paths: Paths) -> History:
     """What the answers of earlier runs say; nothing where the ledger cannot be read."""
     with suppress(StorageError):
         return History(
-            past_answers(paths.ledger, input_name=options.input_name, tag=workshop.config.tag or "")
+            past_answers(
+                paths.ledger, input_name=options.input_name, tag=run_setup.config.tag or ""
+            )
         )
     return History()
 

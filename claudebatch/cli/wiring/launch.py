@@ -77,11 +77,11 @@ def execute(
     loaded = load(config, flags, env=env, folder=Path.cwd())
     settings = loaded.config
     paths = Paths.from_environment(env, simulated=options.simulate)
-    workshop = RunSetup.set_up(settings, override=options.model, text=options.text, at=_wall())
+    run_setup = RunSetup.set_up(settings, override=options.model, text=options.text, at=_wall())
     if dry_run:
-        return tell_estimate(options, workshop, paths, now=_now, wall=_wall, json=show.json)
+        return tell_estimate(options, run_setup, paths, now=_now, wall=_wall, json=show.json)
     display = make_display(
-        show, env, limits(workshop), now=_now, results_on_stdout=options.output_path is None
+        show, env, limits(run_setup), now=_now, results_on_stdout=options.output_path is None
     )
     with logged(show, display, now=_now, wall=_wall, taken=taken(options, loaded, paths)) as log:
         hooks = make_hooks(settings.alerts, env, wall=_wall, warn=lambda text: emit(Notice(text)))
@@ -91,12 +91,12 @@ def execute(
         if show.verbose:
             for fact in facts(loaded, paths, options):
                 emit(Notice(fact))
-        return _perform(options, workshop, paths, display, log, hooks, emit, yes=yes)
+        return _perform(options, run_setup, paths, display, log, hooks, emit, yes=yes)
 
 
 def _perform(
     options: RunOptions,
-    workshop: RunSetup,
+    run_setup: RunSetup,
     paths: Paths,
     display: Progress,
     log: Progress,
@@ -105,15 +105,15 @@ def _perform(
     *,
     yes: bool,
 ) -> int:
-    settings = workshop.config
-    known = forecast(options, workshop, paths)
+    settings = run_setup.config
+    known = forecast(options, run_setup, paths)
     meter = _Meter(known.cost_of)
     agreed = yes or options.simulate or settings.caps.run is not None
     each = None if agreed else meter.add
     scope, stdin = key_scope(options), sys.stdin.buffer
     with open_run(
         options,
-        workshop,
+        run_setup,
         paths,
         stdin=stdin,
         started=_wall(),
@@ -132,7 +132,7 @@ def _perform(
         display.start()
         try:
             wait_for_ledger(paths.ledger, lambda: emit(Notice(LEDGER_LOCKED)))
-            summary = asyncio.run(_go(options, workshop, run, paths, emit, known, display))
+            summary = asyncio.run(_go(options, run_setup, run, paths, emit, known, display))
             log.done(summary)
         finally:
             hooks.close()
@@ -145,7 +145,7 @@ def _perform(
 
 async def _go(
     options: RunOptions,
-    workshop: RunSetup,
+    run_setup: RunSetup,
     run: Any,
     paths: Paths,
     emit: Callable[[Event], None],
@@ -158,21 +158,21 @@ async def _go(
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     lanes = max(1, len(run.lanes))
-    wanted = slots(workshop.config)[1] * lanes
+    wanted = slots(run_setup.config)[1] * lanes
     in_flight = connections(wanted)
-    if in_flight < wanted and workshop.config.concurrency != "auto":
+    if in_flight < wanted and run_setup.config.concurrency != "auto":
         emit(
             Notice(
                 f"only {in_flight // lanes} requests in flight per pool: more files may not be "
                 f"open (ulimit -n)"
             )
         )
-    async with endpoint(options, workshop, now=_now, wall=_wall, rng=rng) as api:
+    async with endpoint(options, run_setup, now=_now, wall=_wall, rng=rng) as api:
 
         def connect() -> ClaudeClient:
-            return client_for(api, workshop, concurrency=in_flight, now=_now, wall=_wall)
+            return client_for(api, run_setup, concurrency=in_flight, now=_now, wall=_wall)
 
-        around = RunDependencies(
+        dependencies = RunDependencies(
             paths=paths,
             connect=connect,
             key_scope=key_scope(options),
@@ -184,7 +184,7 @@ async def _go(
             expect=known.cost_of,
             before=known,
         )
-        session = Session(options, workshop, run, around)
+        session = Session(options, run_setup, run, dependencies)
         if isinstance(display, JsonEvents):
             # Events are data: without a reader the run stops, as it does when its
             # results find none.

@@ -26,11 +26,11 @@ def audience(*listeners: Emit) -> Emit:
     return tell
 
 
-def limits(workshop: RunSetup) -> LimitsByPool:
+def limits(run_setup: RunSetup) -> LimitsByPool:
     """The limits that a display shows until others are seen."""
     return {
         pool: (a.requests_per_minute, a.input_tokens_per_minute, a.output_tokens_per_minute)
-        for pool, a in allowances(workshop.config, workshop.catalog).items()
+        for pool, a in allowances(run_setup.config, run_setup.catalog).items()
     }
 
 

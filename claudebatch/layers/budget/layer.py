@@ -97,7 +97,7 @@ class Budget:
 
     def __init__(
         self,
-        purse: BudgetStore,
+        budget_store: BudgetStore,
         *,
         worst: Callable[[Call], Pico],
         emit: Emit = nobody,
@@ -108,7 +108,7 @@ class Budget:
         """*usual*: hold what attempts usually cost instead of the worst case.
         *tighter*: see there.
         """
-        self._purse = purse
+        self._budget_store = budget_store
         self._worst = worst
         self._emit = emit
         self._usual = usual
@@ -127,7 +127,7 @@ class Budget:
         except BaseException as error:
             self._failed(hold, error)
             raise
-        self._purse.settle(hold, reply.cost)
+        self._budget_store.settle(hold, reply.cost)
         self._learn(call, hold, reply)
         return reply
 
@@ -153,7 +153,7 @@ class Budget:
         amount, worst = self._amount(call), self._worst(call)
         timer = self._waits.begins(call)
         try:
-            return await self._purse.hold(amount, worst)
+            return await self._budget_store.hold(amount, worst)
         finally:
             self._waits.ends(call, timer)
 
@@ -164,11 +164,13 @@ class Budget:
     def _failed(self, hold: Hold, error: BaseException) -> None:
         sent = hold.sent or (isinstance(error, AttemptError) and error.may_be_billed)
         if hold.cost is None and sent:
-            self._purse.forfeit(hold)
+            self._budget_store.forfeit(hold)
         elif hold.cost:
-            self._purse.settle(hold, hold.cost)  # its answer came, and it was called off after that
+            self._budget_store.settle(
+                hold, hold.cost
+            )  # its answer came, and it was called off after that
         else:
-            self._purse.release(hold)
+            self._budget_store.release(hold)
 
     def _tell_full(self, error: BudgetExhausted) -> None:
         if error.cap not in self._full:

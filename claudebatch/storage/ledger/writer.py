@@ -1,4 +1,4 @@
-"""One run's pen in the machine-wide ledger.
+"""One run's writer in the machine-wide ledger.
 
 What it may have spent is in the file before it is sent: as a hold of the run. What
 became of it is written later, many attempts at once: their details, the sums, and the
@@ -50,18 +50,18 @@ class LedgerWriter:
     gathered until the next write: what the file says is spent, unknown and held is
     never less than what is spent, unknown and in flight.
 
-    With a *purse* that takes holds out of shared caps, the holds are the purse's to
-    write. The pen only moves money from the run's hold to its spend, as much as an
-    attempt cost, so the sum of both stays what the purse has taken.
+    Under a *shared_budget*, which takes holds out of shared caps, the budget writes the
+    holds. The writer only moves money from the run's hold to its spend, as much as an
+    attempt cost, so the sum of both stays what the budget has taken.
     """
 
     def __init__(
-        self, connection: sqlite3.Connection, run_id: str, *, rehearsal: bool, purse: bool
+        self, connection: sqlite3.Connection, run_id: str, *, rehearsal: bool, shared_budget: bool
     ) -> None:
         self._connection = connection
         self._run_id = run_id
         self._rehearsal = rehearsal
-        self._purse = purse
+        self._shared_budget = shared_budget
         # Mutable. By day: what is written as held, what is held for attempts in flight,
         # and what has become free since the last write. Then the attempts and the sums
         # that the next write adds.
@@ -73,7 +73,7 @@ class LedgerWriter:
 
     @classmethod
     def open(
-        cls, path: Path, entry: RunEntry, *, rehearsal: bool = False, purse: bool = False
+        cls, path: Path, entry: RunEntry, *, rehearsal: bool = False, shared_budget: bool = False
     ) -> LedgerWriter:
         """The ledger at *path*, with the run of *entry* entered; raises `StorageError`.
 
@@ -89,7 +89,7 @@ class LedgerWriter:
         except BaseException:
             connection.close()
             raise
-        return cls(connection, entry.run, rehearsal=rehearsal, purse=purse)
+        return cls(connection, entry.run, rehearsal=rehearsal, shared_budget=shared_budget)
 
     def rebuild(self, journal: sqlite3.Connection) -> None:
         """Make the ledger say of this run what its journal says, and hold nothing for
@@ -115,7 +115,7 @@ class LedgerWriter:
             for day, needed in self._needed.items()
             if needed + self._freed[day] > self._written[day]
         ]
-        if (short and not self._purse) or len(self._outcomes) >= _ENOUGH:
+        if (short and not self._shared_budget) or len(self._outcomes) >= _ENOUGH:
             self._write({day: self._needed[day] * _AHEAD for day in short})
 
     def keep(self, results: Iterable[ResultRecord]) -> None:
@@ -138,7 +138,8 @@ class LedgerWriter:
         """Write what is left, hold only what is still without an outcome, and close the
         file.
 
-        A purse must have let go of the run's holds by then: they are set to that, too.
+        A shared budget must have released the run's holds by then: they are set to that,
+        too.
         """
         self._write({day: self._needed[day] for day in {*self._needed, *self._written}}, last=True)
         self._connection.close()
@@ -170,7 +171,7 @@ class LedgerWriter:
             execute(ADD_SUMS, ((run, *key, *line) for key, line in sums.items()))
             if last:
                 self._connection.execute(DROP_HOLDS, (run,))
-            if last or not self._purse:
+            if last or not self._shared_budget:
                 execute(
                     SET_HOLD,
                     ((run, day, amount) for day, amount in targets.items() if amount or not last),

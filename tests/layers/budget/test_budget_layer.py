@@ -34,15 +34,20 @@ from tests.support.virtual import cancelled, now, settled, virtual
 WORST = 100
 
 
-def layer(purse: WatchedBudget, worst: int = WORST) -> Budget:
-    return Budget(purse, worst=lambda call: worst)
+def layer(budget_store: WatchedBudget, worst: int = WORST) -> Budget:
+    return Budget(budget_store, worst=lambda call: worst)
 
 
 @virtual
 async def test_an_answer_settles_its_hold_to_what_it_cost():
-    purse = WatchedBudget(1000)
-    await layer(purse)(make_call(), ScriptedClient([make_reply(cost=30)]))
-    assert (purse.asked, purse.ended, purse.spent, purse.held) == ([WORST], ["settle"], 30, 0)
+    budget_store = WatchedBudget(1000)
+    await layer(budget_store)(make_call(), ScriptedClient([make_reply(cost=30)]))
+    assert (budget_store.asked, budget_store.ended, budget_store.spent, budget_store.held) == (
+        [WORST],
+        ["settle"],
+        30,
+        0,
+    )
 
 
 @pytest.mark.parametrize(
@@ -60,29 +65,33 @@ async def test_an_answer_settles_its_hold_to_what_it_cost():
 )
 @virtual
 async def test_every_failure_ends_its_hold_once_and_only_the_unknown_is_charged(error, end):
-    purse = WatchedBudget(1000)
+    budget_store = WatchedBudget(1000)
     with pytest.raises(type(error)):
-        await layer(purse)(make_call(), ScriptedClient([error]))
-    assert (purse.ended, purse.held, purse.spent) == ([end], 0, WORST if end == "forfeit" else 0)
+        await layer(budget_store)(make_call(), ScriptedClient([error]))
+    assert (budget_store.ended, budget_store.held, budget_store.spent) == (
+        [end],
+        0,
+        WORST if end == "forfeit" else 0,
+    )
 
 
 @virtual
 async def test_the_hold_is_taken_before_anything_below_begins():
-    purse = WatchedBudget(1000)
+    budget_store = WatchedBudget(1000)
 
     async def below(call: Call) -> Reply:
-        assert purse.held == WORST
+        assert budget_store.held == WORST
         return make_reply(cost=1)
 
-    await layer(purse)(make_call(), below)
+    await layer(budget_store)(make_call(), below)
 
 
 @virtual
 async def test_what_can_never_fit_is_refused_and_not_sent():
-    purse, client = WatchedBudget(1000, spent=950), ScriptedClient()
+    budget_store, client = WatchedBudget(1000, spent=950), ScriptedClient()
     with pytest.raises(BudgetExhausted, match="of the cap is left"):
-        await layer(purse)(make_call(), client)
-    assert (client.sent, purse.granted, purse.ended) == ([], 0, [])
+        await layer(budget_store)(make_call(), client)
+    assert (client.sent, budget_store.granted, budget_store.ended) == ([], 0, [])
 
 
 @pytest.mark.parametrize(
@@ -111,23 +120,23 @@ async def test_what_fits_exactly_is_sent():
 
 @virtual
 async def test_without_a_cap_nothing_waits_and_everything_is_counted():
-    purse, client = (
+    budget_store, client = (
         WatchedBudget(None),
         ScriptedClient(lambda call, before: make_reply(cost=60), takes_s=1),
     )
-    await asyncio.gather(*(layer(purse)(make_call(row=row), client) for row in range(50)))
-    assert (now(), purse.spent, purse.held) == (1.0, 3000, 0)
+    await asyncio.gather(*(layer(budget_store)(make_call(row=row), client) for row in range(50)))
+    assert (now(), budget_store.spent, budget_store.held) == (1.0, 3000, 0)
 
 
 @virtual
 async def test_what_may_fit_later_waits_for_the_others_to_be_settled():
-    purse, client = (
+    budget_store, client = (
         WatchedBudget(200),
         ScriptedClient(lambda call, before: make_reply(cost=10), takes_s=1),
     )
-    await asyncio.gather(*(layer(purse)(make_call(row=row), client) for row in range(8)))
+    await asyncio.gather(*(layer(budget_store)(make_call(row=row), client) for row in range(8)))
     assert client.most_in_flight == 2
-    assert (len(client.sent), purse.spent, purse.highest <= 200) == (8, 80, True)
+    assert (len(client.sent), budget_store.spent, budget_store.highest <= 200) == (8, 80, True)
 
 
 def waits(events: list[Event]) -> list[float]:
@@ -136,9 +145,9 @@ def waits(events: list[Event]) -> list[float]:
     return [event.seconds for event in told]
 
 
-def telling(events: list[Event], purse: WatchedBudget) -> Budget:
+def telling(events: list[Event], budget_store: WatchedBudget) -> Budget:
     return Budget(
-        purse,
+        budget_store,
         worst=lambda call: WORST,
         emit=events.append,
         pool_of=lambda model: "pool of " + model,
@@ -190,7 +199,7 @@ async def test_a_wait_for_money_that_is_told_of_ends_however_it_ends(end):
 
 @virtual
 async def test_waiting_is_first_come_first_served_so_that_no_large_one_starves():
-    purse = WatchedBudget(100)
+    budget_store = WatchedBudget(100)
     order: list[int] = []
 
     async def one(row: int, worst: int, takes_s: float) -> None:
@@ -199,7 +208,7 @@ async def test_waiting_is_first_come_first_served_so_that_no_large_one_starves()
             await asyncio.sleep(takes_s)
             return make_reply(cost=1)
 
-        await layer(purse, worst)(make_call(row=row), below)
+        await layer(budget_store, worst)(make_call(row=row), below)
 
     await asyncio.gather(one(0, 60, 5), one(1, 90, 1), one(2, 5, 1), one(3, 5, 1))
     assert order == [0, 1, 2, 3], "there was room for the small ones, but the large one came first"
@@ -207,9 +216,10 @@ async def test_waiting_is_first_come_first_served_so_that_no_large_one_starves()
 
 @virtual
 async def test_when_one_that_waits_is_called_off_those_behind_it_do_not_wait_for_it():
-    purse, client = WatchedBudget(100), ScriptedClient(takes_s=10)
+    budget_store, client = WatchedBudget(100), ScriptedClient(takes_s=10)
     tasks = [
-        asyncio.ensure_future(layer(purse, worst)(make_call(), client)) for worst in (60, 90, 30)
+        asyncio.ensure_future(layer(budget_store, worst)(make_call(), client))
+        for worst in (60, 90, 30)
     ]
     await asyncio.sleep(1)
     assert len(client.sent) == 1
@@ -220,13 +230,13 @@ async def test_when_one_that_waits_is_called_off_those_behind_it_do_not_wait_for
 
 @virtual
 async def test_those_who_wait_are_refused_as_soon_as_they_can_never_fit():
-    purse = WatchedBudget(100)
+    budget_store = WatchedBudget(100)
     first = asyncio.ensure_future(
-        layer(purse, 80)(make_call(), ScriptedClient([timed_out()], takes_s=5))
+        layer(budget_store, 80)(make_call(), ScriptedClient([timed_out()], takes_s=5))
     )
     await settled()
     others = [
-        asyncio.ensure_future(layer(purse, worst)(make_call(), ScriptedClient()))
+        asyncio.ensure_future(layer(budget_store, worst)(make_call(), ScriptedClient()))
         for worst in (50, 20, 21)
     ]
     results = await asyncio.gather(first, *others, return_exceptions=True)
@@ -243,16 +253,16 @@ async def test_those_who_wait_are_refused_as_soon_as_they_can_never_fit():
 async def test_cancelled_at_any_moment_a_hold_is_ended_exactly_once():
     tried = 0
     for cut in cuts():
-        purse = WatchedBudget(150)
+        budget_store = WatchedBudget(150)
         client = ScriptedClient(lambda call, before: make_reply(cost=10), takes_s=1)
-        other = asyncio.ensure_future(layer(purse)(make_call(row=1), client))
+        other = asyncio.ensure_future(layer(budget_store)(make_call(row=1), client))
         await settled()
-        result = await cut.run(layer(purse)(make_call(row=2), client))
+        result = await cut.run(layer(budget_store)(make_call(row=2), client))
         assert isinstance(result, asyncio.CancelledError) is cut.reached, cut
         await other
-        assert (purse.held, len(purse.ended)) == (0, purse.granted), cut
+        assert (budget_store.held, len(budget_store.ended)) == (0, budget_store.granted), cut
         # The cap is as free as before: what waits after it is let through.
-        await asyncio.wait_for(layer(purse, 100)(make_call(row=3), client), 10)
+        await asyncio.wait_for(layer(budget_store, 100)(make_call(row=3), client), 10)
         tried += cut.reached
     assert tried >= 4, (
         "it must have been cut while waiting for money and while waiting for the answer"
@@ -261,20 +271,24 @@ async def test_cancelled_at_any_moment_a_hold_is_ended_exactly_once():
 
 @virtual
 async def test_the_budget_is_exact_after_ten_thousand_cancelled_attempts():
-    purse, rng = WatchedBudget(1000, spent=123), random.Random(7)
+    budget_store, rng = WatchedBudget(1000, spent=123), random.Random(7)
 
     async def one(row: int) -> None:
         client = ScriptedClient([make_reply(cost=0)], takes_s=rng.random() * 10)
         task = asyncio.ensure_future(
-            layer(purse, rng.randrange(1, 500))(make_call(row=row), client)
+            layer(budget_store, rng.randrange(1, 500))(make_call(row=row), client)
         )
         await asyncio.sleep(rng.random() * 3)
         await cancelled(task)
 
     await asyncio.gather(*(one(row) for row in range(10_000)))
-    assert (purse.spent, purse.held, len(purse.ended)) == (123, 0, purse.granted)
-    await layer(purse, 877)(make_call(), ScriptedClient([make_reply(cost=877)]))
-    assert purse.spent == 1000
+    assert (budget_store.spent, budget_store.held, len(budget_store.ended)) == (
+        123,
+        0,
+        budget_store.granted,
+    )
+    await layer(budget_store, 877)(make_call(), ScriptedClient([make_reply(cost=877)]))
+    assert budget_store.spent == 1000
 
 
 _ATTEMPT = st.tuples(
@@ -290,7 +304,7 @@ _ATTEMPT = st.tuples(
 @given(cap=st.integers(0, 300), spent=st.integers(0, 50), attempts=st.lists(_ATTEMPT, max_size=40))
 @virtual
 async def test_the_cap_is_never_passed_whatever_happens_in_whatever_order(cap, spent, attempts):
-    purse = WatchedBudget(cap, spent=spent)
+    budget_store = WatchedBudget(cap, spent=spent)
     bill = 0
 
     async def one(worst: int, share: float, end: str, takes_s: int, comes_s: int) -> None:
@@ -307,13 +321,13 @@ async def test_the_cap_is_never_passed_whatever_happens_in_whatever_order(cap, s
             ]()
 
         await asyncio.sleep(comes_s)
-        task = asyncio.ensure_future(layer(purse, worst)(make_call(), below))
+        task = asyncio.ensure_future(layer(budget_store, worst)(make_call(), below))
         if end == "cancelled":
             await asyncio.sleep(takes_s / 2)
             task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 
     await asyncio.gather(*(one(*attempt) for attempt in attempts))
-    assert purse.highest <= max(cap, spent)
-    assert (purse.held, len(purse.ended)) == (0, purse.granted)
-    assert purse.spent >= spent + bill
+    assert budget_store.highest <= max(cap, spent)
+    assert (budget_store.held, len(budget_store.ended)) == (0, budget_store.granted)
+    assert budget_store.spent >= spent + bill

@@ -16,8 +16,8 @@ from claudebatch.core.domain import Hold
 from claudebatch.core.errors import BudgetExhausted, Draining, JournalFailed
 from claudebatch.core.events import CapUsed
 from claudebatch.core.shared_cap import SharedCap
+from tests.support.budget_stores import DAY, NEXT, Run, attempt, cap
 from tests.support.cancellation import cuts
-from tests.support.purses import DAY, NEXT, Run, attempt, cap
 from tests.support.virtual import settled, virtual
 
 
@@ -29,7 +29,7 @@ def ledger(tmp_path: Path) -> Path:
 @virtual
 async def test_a_hold_is_on_disk_before_it_is_granted(ledger):
     run = Run(ledger, "me", cap(1000))
-    hold = await run.purse.hold(300, 300)
+    hold = await run.budget_store.hold(300, 300)
     assert run.in_file() >= 300
     assert (hold.day, hold.amount, hold.worst) == (DAY, 300, 300)
     run.settle(hold, 100)
@@ -60,14 +60,14 @@ async def test_one_that_can_never_fit_is_refused_with_the_cap_that_is_full(ledge
     run = Run(ledger, "me", cap(100_000), tagged)
     await attempt(run, 400, 400)
     with pytest.raises(BudgetExhausted) as refused:
-        await run.purse.hold(101, 101)
+        await run.budget_store.hold(101, 101)
     error = refused.value
     assert (error.cap, error.left, error.limit, error.needed) == ("tag x per month", 100, 500, 501)
     assert "and $0.0000000001 of the cap of the tag x per month is left" in str(error)
     assert error.fix == "raise budget.tags.x in the configuration or run it again next month"
     await attempt(run, 100, 100)
     await run.close()
-    assert run.purse._own.held == 0
+    assert run.budget_store._own.held == 0
 
 
 @virtual
@@ -79,7 +79,7 @@ async def test_a_cap_that_was_lowered_below_what_is_spent_is_told_as_passed(ledg
     with pytest.raises(
         BudgetExhausted, match=r"and the cap of the day is passed already, by \$0\.0000000004$"
     ):
-        await run.purse.hold(1, 1)
+        await run.budget_store.hold(1, 1)
     await run.close()
 
 
@@ -90,7 +90,7 @@ async def test_one_that_others_are_in_the_way_of_waits_until_they_give_back(ledg
     taken = asyncio.Event()
 
     async def hog() -> None:
-        hold = await first.purse.hold(900, 900)
+        hold = await first.budget_store.hold(900, 900)
         taken.set()
         await second.looked.wait()
         first.settle(hold, 50)
@@ -99,7 +99,7 @@ async def test_one_that_others_are_in_the_way_of_waits_until_they_give_back(ledg
 
     async def waits() -> None:
         await taken.wait()
-        hold = await second.purse.hold(600, 600)
+        hold = await second.budget_store.hold(600, 600)
         order.append("second went")
         second.settle(hold, 600)
         await second.close()
@@ -114,7 +114,7 @@ async def test_two_that_wait_for_each_other_give_back_what_they_do_not_use(ledge
     # Each keeps 300 of what it took, and both want 700.
     runs = [Run(ledger, name, cap(1000)) for name in ("a", "b")]
     for run in runs:
-        hold = await run.purse.hold(300, 300)
+        hold = await run.budget_store.hold(300, 300)
         run.settle(hold, 10)
     await asyncio.gather(*(attempt(run, 700, 5) for run in runs))
     for run in runs:
@@ -125,14 +125,14 @@ async def test_two_that_wait_for_each_other_give_back_what_they_do_not_use(ledge
 @virtual
 async def test_a_hold_counts_for_the_day_on_which_it_was_taken_and_so_does_its_cost(ledger):
     run = Run(ledger, "me", cap(1000))
-    old = await run.purse.hold(800, 800)
+    old = await run.budget_store.hold(800, 800)
     run.day = NEXT
-    new = await run.purse.hold(900, 900)
+    new = await run.budget_store.hold(900, 900)
     assert (old.day, new.day) == (DAY, NEXT)
     run.settle(old, 700)
     run.settle(new, 600)
     with pytest.raises(BudgetExhausted):
-        await run.purse.hold(401, 401)
+        await run.budget_store.hold(401, 401)
     await run.close()
     assert (run.in_file("spent", "spend"), run.in_file("spent", "spend", NEXT)) == (700, 600)
 
@@ -152,8 +152,8 @@ async def test_what_is_left_of_a_day_that_is_over_is_given_back(ledger):
 @virtual
 async def test_a_drain_ends_the_wait_for_money(ledger):
     first, second = Run(ledger, "first", cap(1000)), Run(ledger, "second", cap(1000))
-    hold = await first.purse.hold(900, 900)
-    waiting = asyncio.ensure_future(second.purse.hold(600, 600))
+    hold = await first.budget_store.hold(900, 900)
+    waiting = asyncio.ensure_future(second.budget_store.hold(600, 600))
     await asyncio.sleep(5)
     second.drain.start("stop")
     with pytest.raises(Draining):
@@ -161,7 +161,7 @@ async def test_a_drain_ends_the_wait_for_money(ledger):
     first.settle(hold, 0)
     for run in (first, second):
         await run.close()
-    assert second.purse._own.held == 0
+    assert second.budget_store._own.held == 0
 
 
 @virtual
@@ -169,7 +169,7 @@ async def test_called_off_at_any_wait_nothing_stays_drawn(ledger, tmp_path):
     tried = 0
     for number, cut in enumerate(cuts()):
         run = Run(tmp_path / f"{number}.sqlite", "me", cap(1000))
-        other = await run.purse.hold(600, 600)
+        other = await run.budget_store.hold(600, 600)
 
         async def ends(run: Run = run, other: Hold = other) -> None:
             await asyncio.sleep(1)
@@ -183,8 +183,8 @@ async def test_called_off_at_any_wait_nothing_stays_drawn(ledger, tmp_path):
         # In flight when it was called off: this test's own loss, which a layer would
         # have forfeited.
         await settled()
-        free, lost = run.purse._allotment.of(DAY)
-        assert lost in (0, 700) and run.purse._own.held == lost
+        free, lost = run.budget_store._allotment.of(DAY)
+        assert lost in (0, 700) and run.budget_store._own.held == lost
         assert run.in_file() >= free + lost
         await run.flush()
         await attempt(run, 900 - lost, 0)
@@ -196,17 +196,19 @@ async def test_called_off_at_any_wait_nothing_stays_drawn(ledger, tmp_path):
 async def test_a_ledger_that_cannot_be_written_stops_the_run_and_nobody_waits_for_ever(ledger):
     run = Run(ledger, "me", cap(1000))
     run.book._connection.close()
-    ends = await asyncio.gather(*(run.purse.hold(10, 10) for _ in range(5)), return_exceptions=True)
+    ends = await asyncio.gather(
+        *(run.budget_store.hold(10, 10) for _ in range(5)), return_exceptions=True
+    )
     assert {type(end) for end in ends} == {JournalFailed}
     with pytest.raises(JournalFailed, match="cannot be kept"):
-        await run.purse.hold(10, 10)
-    assert run.purse._own.held == 0
+        await run.budget_store.hold(10, 10)
+    assert run.budget_store._own.held == 0
 
 
 @virtual
 async def test_how_a_cap_stands_is_told_with_what_the_ledger_has_yet_to_hear_of(ledger):
     run = Run(ledger, "me", cap(1000))
-    await run.purse.begin()
+    await run.budget_store.begin()
     await attempt(run, 100, 40)
     await attempt(run, 900, 30)
     told = [event for event in run.events if isinstance(event, CapUsed)]
@@ -230,7 +232,7 @@ async def test_several_runs_never_pass_the_cap_together_and_use_it_up(ledger, se
                        ("SELECT sum(spent) FROM spend", "SELECT sum(amount) FROM "
                                                         "holds"))  # fmt: skip
         connection.close()
-        drawn = sum(run.purse._allotment.of(DAY)[1] for run in runs)
+        drawn = sum(run.budget_store._allotment.of(DAY)[1] for run in runs)
         assert bill + drawn <= spent + held <= limit
 
     async def work(run: Run) -> None:
@@ -238,7 +240,7 @@ async def test_several_runs_never_pass_the_cap_together_and_use_it_up(ledger, se
         for _ in range(60):
             worst = rng.randrange(1, 400)
             try:
-                hold = await run.purse.hold(worst, worst)
+                hold = await run.budget_store.hold(worst, worst)
             except BudgetExhausted:
                 refused, largest = refused + 1, max(largest, worst)
                 continue

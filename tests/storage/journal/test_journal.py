@@ -21,30 +21,30 @@ from claudebatch.storage.journal.queries import (
     unshown_answers,
 )
 from tests.support.journals import (
-    Desk,
+    SmallJournal,
     failed,
     index,
     intent,
-    open_desk,
+    open_small_journal,
     outcome,
     record,
     succeeded,
 )
 
 
-async def sent(desk: Desk, row: int, worst: int = 100) -> int:
-    attempt = desk.journal.next_attempt()
-    await desk.journal.begin(intent(attempt, row=row, worst=worst))
+async def sent(small: SmallJournal, row: int, worst: int = 100) -> int:
+    attempt = small.journal.next_attempt()
+    await small.journal.begin(intent(attempt, row=row, worst=worst))
     return attempt
 
 
 async def answered(
-    desk: Desk, row: int, message: bytes = b'{"m":1}', *, shown: bool = True, cost: int = 7
+    small: SmallJournal, row: int, message: bytes = b'{"m":1}', *, shown: bool = True, cost: int = 7
 ) -> int:
-    attempt = await sent(desk, row)
-    desk.journal.settle(outcome(attempt, cost=cost, body=message))
+    attempt = await sent(small, row)
+    small.journal.settle(outcome(attempt, cost=cost, body=message))
     if shown:
-        await desk.journal.finish(succeeded(row, attempt, message))
+        await small.journal.finish(succeeded(row, attempt, message))
     return attempt
 
 
@@ -58,54 +58,54 @@ def seen_by_others(path: Path, query: str) -> list[tuple[object, ...]]:
 
 
 @pytest.fixture
-async def desk(tmp_path: Path):
-    desk = open_desk(tmp_path / "journal.sqlite")
-    yield desk
-    await desk.close()
-    desk.connection.close()
+async def small(tmp_path: Path):
+    small = open_small_journal(tmp_path / "journal.sqlite")
+    yield small
+    await small.close()
+    small.connection.close()
 
 
 async def test_an_intent_is_durable_when_begin_returns_and_the_ledger_knew_it_before(
-    desk: Desk, tmp_path: Path
+    small: SmallJournal, tmp_path: Path
 ):
-    attempts = await asyncio.gather(*(sent(desk, row, worst=row) for row in range(1, 20)))
+    attempts = await asyncio.gather(*(sent(small, row, worst=row) for row in range(1, 20)))
     found = seen_by_others(
         tmp_path / "journal.sqlite", "SELECT attempt, row, worst, state FROM attempts"
     )
     assert found == [(attempt, attempt, attempt, AttemptState.SENT) for attempt in attempts]
-    assert sorted(number for intents, _ in desk.ledger.told for number in intents) == attempts
+    assert sorted(number for intents, _ in small.ledger.told for number in intents) == attempts
 
 
-async def test_the_journal_is_synchronous_and_write_ahead(desk: Desk):
-    assert desk.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert desk.connection.execute("PRAGMA synchronous").fetchone() == (2,)
+async def test_the_journal_is_synchronous_and_write_ahead(small: SmallJournal):
+    assert small.connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert small.connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
-async def test_a_line_is_only_written_once_its_row_is_durable(desk: Desk, tmp_path: Path):
+async def test_a_line_is_only_written_once_its_row_is_durable(small: SmallJournal, tmp_path: Path):
     path = tmp_path / "journal.sqlite"
     durable: list[int] = []
 
     def count_results() -> None:
         ((count,),) = seen_by_others(path, "SELECT count(*) FROM results")
         durable.append(count)
-        assert count > len(desk.output.written)
+        assert count > len(small.output.written)
 
-    desk.output.on_append = count_results
+    small.output.on_append = count_results
     for row in range(1, 6):
-        await answered(desk, row)
-    await desk.close()
-    assert durable and durable[-1] == 5 == len(desk.output.written)
+        await answered(small, row)
+    await small.close()
+    assert durable and durable[-1] == 5 == len(small.output.written)
 
 
-async def test_the_lines_written_are_those_the_journal_puts_together_again(desk: Desk):
+async def test_the_lines_written_are_those_the_journal_puts_together_again(small: SmallJournal):
     for row in (3, 1, 2):
-        await answered(desk, row, b'{"n":%d}' % row)
-    await desk.journal.finish(failed(4))
-    await desk.journal.finish(succeeded(5, None, b'{"cached":1}'))
-    await desk.journal.finish(succeeded(6, 1, b'{"n":3}'))
-    await desk.close()
-    assert desk.output.written == list(result_lines(desk.connection, ordered=False))
-    assert desk.output.written == [
+        await answered(small, row, b'{"n":%d}' % row)
+    await small.journal.finish(failed(4))
+    await small.journal.finish(succeeded(5, None, b'{"cached":1}'))
+    await small.journal.finish(succeeded(6, 1, b'{"n":3}'))
+    await small.close()
+    assert small.output.written == list(result_lines(small.connection, ordered=False))
+    assert small.output.written == [
         b'{"id":"3","message":{"n":3}}\n',
         b'{"id":"1","message":{"n":1}}\n',
         b'{"id":"2","message":{"n":2}}\n',
@@ -113,109 +113,111 @@ async def test_the_lines_written_are_those_the_journal_puts_together_again(desk:
         b'{"id":"5","message":{"cached":1}}\n',
         b'{"id":"6","message":{"n":3}}\n',
     ]
-    in_order = [line[7:8] for line in result_lines(desk.connection, ordered=True)]
+    in_order = [line[7:8] for line in result_lines(small.connection, ordered=True)]
     assert in_order == [b"1", b"2", b"3", b"4", b"5", b"6"]
 
 
 @pytest.mark.parametrize("count", [1, 499, 500, 501, 1203])
 async def test_many_results_at_once_are_written_down_and_shown_in_their_order(
-    desk: Desk, count: int
+    small: SmallJournal, count: int
 ):
     results = [
         succeeded(n, None, b'{"n":%d}' % n) if n % 7 else failed(n) for n in range(1, count + 1)
     ]
-    await desk.journal.finish_all([])
-    await desk.journal.finish_all(results)
-    await desk.journal.flush()
+    await small.journal.finish_all([])
+    await small.journal.finish_all(results)
+    await small.journal.flush()
     columns = "row, ok, head, attempt, body, source, saved, day"
-    found = desk.connection.execute(f"SELECT {columns} FROM results ORDER BY n").fetchall()
+    found = small.connection.execute(f"SELECT {columns} FROM results ORDER BY n").fetchall()
     assert found == [result[:8] for result in results]
-    assert desk.output.written == [line(result.head, result.message) for result in results]
+    assert small.output.written == [line(result.head, result.message) for result in results]
 
 
-async def test_many_results_wait_for_those_before_them_so_that_they_do_not_pile_up(desk: Desk):
+async def test_many_results_wait_for_those_before_them_so_that_they_do_not_pile_up(
+    small: SmallJournal,
+):
     unwritten: list[int] = []
     for start in range(0, 10_000, 1000):
-        await desk.journal.finish_all([succeeded(row, None) for row in range(start, start + 1000)])
-        unwritten.append(start + 1000 - len(desk.output.written))
-    await desk.journal.flush()
-    assert len(desk.output.written) == 10_000
+        await small.journal.finish_all([succeeded(row, None) for row in range(start, start + 1000)])
+        unwritten.append(start + 1000 - len(small.output.written))
+    await small.journal.flush()
+    assert len(small.output.written) == 10_000
     assert max(unwritten) <= 3000
 
 
-async def test_totals_count_what_is_paid_and_what_may_be(desk: Desk):
-    await answered(desk, 1, cost=11)
-    await answered(desk, 2, cost=31)
+async def test_totals_count_what_is_paid_and_what_may_be(small: SmallJournal):
+    await answered(small, 1, cost=11)
+    await answered(small, 2, cost=31)
     for row, state in ((3, AttemptState.FAILED), (4, AttemptState.UNKNOWN)):
-        desk.journal.settle(outcome(await sent(desk, row), state))
-    await sent(desk, 5, worst=1000)
-    await desk.close()
-    sums = totals(desk.connection)
+        small.journal.settle(outcome(await sent(small, row), state))
+    await sent(small, 5, worst=1000)
+    await small.close()
+    sums = totals(small.connection)
     assert (sums.attempts, sums.spent, sums.unknown, sums.unknown_attempts) == (5, 42, 1100, 2)
     assert sums.cost_known
 
 
-async def test_a_dead_sessions_requests_become_unknown_at_their_worst_case(desk: Desk):
-    await answered(desk, 1)
-    await sent(desk, 2, worst=900)
-    await desk.close()
-    before = totals(desk.connection)
-    assert give_up_on_sent(desk.connection) == 1
-    assert give_up_on_sent(desk.connection) == 0
-    assert totals(desk.connection) == before
-    states = desk.connection.execute("SELECT state FROM attempts ORDER BY attempt").fetchall()
+async def test_a_dead_sessions_requests_become_unknown_at_their_worst_case(small: SmallJournal):
+    await answered(small, 1)
+    await sent(small, 2, worst=900)
+    await small.close()
+    before = totals(small.connection)
+    assert give_up_on_sent(small.connection) == 1
+    assert give_up_on_sent(small.connection) == 0
+    assert totals(small.connection) == before
+    states = small.connection.execute("SELECT state FROM attempts ORDER BY attempt").fetchall()
     assert states == [(AttemptState.ANSWERED,), (AttemptState.UNKNOWN,)]
 
 
 async def test_numbers_go_on_where_the_last_session_stopped(tmp_path: Path):
-    first = open_desk(tmp_path / "j.sqlite")
+    first = open_small_journal(tmp_path / "j.sqlite")
     numbers = [await sent(first, 1) for _ in range(3)]
     await first.journal.close()
     first.connection.close()
-    second = open_desk(tmp_path / "j.sqlite")
+    second = open_small_journal(tmp_path / "j.sqlite")
     assert second.journal.next_attempt() == max(numbers) + 1
     await second.journal.close()
     second.connection.close()
 
 
-async def test_answers_that_were_paid_for_and_never_shown_are_found_once_each(desk: Desk):
-    await answered(desk, 1)
-    unshown = await answered(desk, 2, shown=False)
-    first, second = await answered(desk, 3, shown=False), await answered(desk, 3, shown=False)
-    await answered(desk, 4, shown=False)
-    await desk.journal.finish(failed(4))
-    desk.journal.settle(outcome(await sent(desk, 5), AttemptState.UNKNOWN))
-    await desk.close()
-    found = unshown_answers(desk.connection)
+async def test_answers_that_were_paid_for_and_never_shown_are_found_once_each(small: SmallJournal):
+    await answered(small, 1)
+    unshown = await answered(small, 2, shown=False)
+    first, second = await answered(small, 3, shown=False), await answered(small, 3, shown=False)
+    await answered(small, 4, shown=False)
+    await small.journal.finish(failed(4))
+    small.journal.settle(outcome(await sent(small, 5), AttemptState.UNKNOWN))
+    await small.close()
+    found = unshown_answers(small.connection)
     assert found[:2] == [(2, unshown), (3, max(first, second))]
     assert [row for row, _ in found] == [2, 3, 4], "a failed line does not hide a paid answer"
 
 
-async def test_an_answer_of_a_line_that_is_gone_is_not_shown(desk: Desk):
-    await answered(desk, 1, shown=False)
-    await desk.close()
-    index(desk.connection, record("another", id="another"))
-    assert unshown_answers(desk.connection) == []
+async def test_an_answer_of_a_line_that_is_gone_is_not_shown(small: SmallJournal):
+    await answered(small, 1, shown=False)
+    await small.close()
+    index(small.connection, record("another", id="another"))
+    assert unshown_answers(small.connection) == []
 
 
-async def test_a_newer_result_replaces_an_older_one(desk: Desk):
-    await desk.journal.finish(failed(1))
-    await desk.journal.finish(failed(2))
-    await answered(desk, 1, b'{"second":1}')
-    await desk.close()
-    assert drop_superseded(desk.connection) == 1
-    assert list(result_lines(desk.connection, ordered=True)) == [
+async def test_a_newer_result_replaces_an_older_one(small: SmallJournal):
+    await small.journal.finish(failed(1))
+    await small.journal.finish(failed(2))
+    await answered(small, 1, b'{"second":1}')
+    await small.close()
+    assert drop_superseded(small.connection) == 1
+    assert list(result_lines(small.connection, ordered=True)) == [
         b'{"id":"1","message":{"second":1}}\n',
         b'{"id":"2","status":"failed"}\n',
     ]
 
 
 async def test_a_settlement_reaches_the_ledger_after_the_journal_and_at_the_latest_at_the_end(
-    desk: Desk, tmp_path: Path
+    small: SmallJournal, tmp_path: Path
 ):
     path = tmp_path / "journal.sqlite"
     told_too_early: list[object] = []
-    apply = desk.ledger.apply
+    apply = small.ledger.apply
 
     def check(intents, outcomes):
         open_ones = {
@@ -227,84 +229,84 @@ async def test_a_settlement_reaches_the_ledger_after_the_journal_and_at_the_late
         told_too_early.extend(o.attempt for o in outcomes if o.attempt in open_ones)
         apply(intents, outcomes)
 
-    desk.ledger.apply = check
-    attempts = [await answered(desk, row) for row in range(1, 10)]
-    await desk.close()
+    small.ledger.apply = check
+    attempts = [await answered(small, row) for row in range(1, 10)]
+    await small.close()
     assert told_too_early == []
-    assert sorted(number for _, outcomes in desk.ledger.told for number in outcomes) == attempts
+    assert sorted(number for _, outcomes in small.ledger.told for number in outcomes) == attempts
 
 
 @pytest.mark.parametrize("breaks", ["journal", "output", "ledger"])
 async def test_when_it_cannot_be_written_the_run_is_told_and_nothing_more_begins(
-    desk: Desk, breaks: str
+    small: SmallJournal, breaks: str
 ):
-    await answered(desk, 1)
-    await desk.journal.read(lambda connection: None)
+    await answered(small, 1)
+    await small.journal.read(lambda connection: None)
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     if breaks == "output":
-        desk.output.on_append = full
+        small.output.on_append = full
     elif breaks == "ledger":
-        desk.ledger.apply = full  # type: ignore[method-assign]
+        small.ledger.apply = full  # type: ignore[method-assign]
     else:
-        desk.connection.execute(
+        small.connection.execute(
             "CREATE TRIGGER t BEFORE INSERT ON attempts BEGIN SELECT raise(ABORT, 'disk'); END"
         )
     if breaks == "output":
-        await desk.journal.finish(failed(2))
+        await small.journal.finish(failed(2))
         for _ in range(200):
             await asyncio.sleep(0.005)
-            if desk.failures:
+            if small.failures:
                 break
     else:
         with pytest.raises(JournalFailed, match="cannot be written"):
-            await sent(desk, 2)
+            await sent(small, 2)
     with pytest.raises((JournalFailed, OutputFailed)):
-        await sent(desk, 3)
-    assert len(desk.failures) == 1
-    count = desk.connection.execute("SELECT count(*) FROM attempts").fetchone()
+        await sent(small, 3)
+    assert len(small.failures) == 1
+    count = small.connection.execute("SELECT count(*) FROM attempts").fetchone()
     assert count == (1,), "what failed was rolled back"
 
 
-async def test_a_group_is_written_whole_or_not_at_all(desk: Desk):
-    attempt = await sent(desk, 1)
-    desk.connection.execute(
+async def test_a_group_is_written_whole_or_not_at_all(small: SmallJournal):
+    attempt = await sent(small, 1)
+    small.connection.execute(
         "CREATE TRIGGER t BEFORE INSERT ON results BEGIN SELECT raise(ABORT, 'disk'); END"
     )
-    desk.journal.settle(outcome(attempt))
-    await desk.journal.finish(succeeded(1, attempt))
-    await desk.close()
-    assert desk.failures and desk.output.written == []
-    assert desk.connection.execute("SELECT state FROM attempts").fetchall() == [
+    small.journal.settle(outcome(attempt))
+    await small.journal.finish(succeeded(1, attempt))
+    await small.close()
+    assert small.failures and small.output.written == []
+    assert small.connection.execute("SELECT state FROM attempts").fetchall() == [
         (AttemptState.SENT,)
     ]
-    assert not desk.connection.in_transaction
+    assert not small.connection.in_transaction
 
 
-async def test_what_could_not_be_written_is_tried_again_with_what_follows(desk: Desk):
-    attempt = await sent(desk, 1)
-    desk.connection.execute(
+async def test_what_could_not_be_written_is_tried_again_with_what_follows(small: SmallJournal):
+    attempt = await sent(small, 1)
+    small.connection.execute(
         "CREATE TRIGGER t BEFORE INSERT ON results BEGIN SELECT raise(ABORT, 'disk'); END"
     )
-    desk.journal.settle(outcome(attempt))
-    await desk.journal.finish(succeeded(1, attempt))
-    await desk.journal.flush()
-    assert desk.failures
-    desk.connection.execute("DROP TRIGGER t")
-    await desk.close()
-    assert desk.connection.execute("SELECT state FROM attempts").fetchall() == [
+    small.journal.settle(outcome(attempt))
+    await small.journal.finish(succeeded(1, attempt))
+    await small.journal.flush()
+    assert small.failures
+    small.connection.execute("DROP TRIGGER t")
+    await small.close()
+    assert small.connection.execute("SELECT state FROM attempts").fetchall() == [
         (AttemptState.ANSWERED,)
     ]
-    assert desk.connection.execute("SELECT count(*) FROM results").fetchall() == [(1,)]
+    assert small.connection.execute("SELECT count(*) FROM results").fetchall() == [(1,)]
 
 
-async def test_finishing_waits_once_too_much_is_unwritten(desk: Desk):
+async def test_finishing_waits_once_too_much_is_unwritten(small: SmallJournal):
     for _ in range(3000):
-        await desk.journal.finish(failed(1))
-    await desk.close()
-    assert len(desk.output.written) == 3000
+        await small.journal.finish(failed(1))
+    await small.close()
+    assert len(small.output.written) == 3000
 
 
 def test_a_file_that_is_no_journal_or_of_a_newer_version_is_refused(tmp_path: Path):

@@ -54,9 +54,9 @@ def test_a_journal_of_version_1_keeps_its_results_and_its_money(tmp_path: Path):
     assert (sums.attempts, sums.spent, sums.unknown, sums.unknown_attempts) == (3, 7, 100, 1)
     assert list(result_lines(journal, ordered=False)) == [b'{"id":"a","message":{}}\n']
     ledger = tmp_path / "spend.sqlite"
-    pen = LedgerWriter.open(ledger, RunEntry("r", "out.jsonl", "2026-11-22"))
-    pen.rebuild(journal)
-    pen.close()
+    writer = LedgerWriter.open(ledger, RunEntry("r", "out.jsonl", "2026-11-22"))
+    writer.rebuild(journal)
+    writer.close()
     journal.close()
     open_journal(path).close()
     (line,) = SpendReader(ledger).by("route")

@@ -137,18 +137,18 @@ def test_saved_by_routing_is_the_same_tokens_at_the_dearest_model_less_what_they
 @pytest.mark.parametrize("rule", ["line", "--model"])
 def test_whoever_named_the_model_was_not_routed(tmp_path: Path, rule: str):
     path = tmp_path / "spend.sqlite"
-    pen = LedgerWriter.open(path, entry("a", dearest=DEAREST))
+    writer = LedgerWriter.open(path, entry("a", dearest=DEAREST))
     mine = intent(1)._replace(rule=rule)
-    pen.apply([mine], [outcome(1)._replace(intent=mine)])
-    pen.close()
+    writer.apply([mine], [outcome(1)._replace(intent=mine)])
+    writer.close()
     assert by(path, "run")["a"].saved_routing == 0
 
 
 def test_an_answer_without_a_price_saves_nothing_and_is_counted_apart(tmp_path: Path):
     path = tmp_path / "spend.sqlite"
-    pen = LedgerWriter.open(path, entry("a", dearest=DEAREST))
-    pen.apply([intent(1)], [outcome(1)._replace(cost=0, cost_known=False)])
-    pen.close()
+    writer = LedgerWriter.open(path, entry("a", dearest=DEAREST))
+    writer.apply([intent(1)], [outcome(1)._replace(cost=0, cost_known=False)])
+    writer.close()
     line = by(path, "run")["a"]
     assert (line.unpriced, line.saved_routing, line.spent) == (1, 0, 0)
 
@@ -214,8 +214,8 @@ def test_sums_are_there_by_run_day_model_route_and_tag(path: Path):
 
 def test_a_run_and_a_day_of_which_money_is_only_held_are_in_the_views_of_sums(tmp_path: Path):
     path = tmp_path / "spend.sqlite"
-    pen = LedgerWriter.open(path, entry("a"))
-    pen.apply([intent(1)], [])
+    writer = LedgerWriter.open(path, entry("a"))
+    writer.apply([intent(1)], [])
     assert view(
         path, "SELECT run, output, attempts, input_tokens, dollars, cached_rows FROM v_spend_by_run"
     ) == [("a", "a.jsonl", 0, 0, 0, 0)]
@@ -224,7 +224,7 @@ def test_a_run_and_a_day_of_which_money_is_only_held_are_in_the_views_of_sums(tm
     assert view(path, "SELECT day, answers, held_dollars FROM v_spend_by_day") == [
         ("2026-11-22", 0, held)
     ]
-    pen.close()
+    writer.close()
 
 
 def test_every_view_and_column_is_documented(path: Path):

@@ -34,17 +34,17 @@ class Dead:
         self.run = run
         self.live = RunFolder.open(self.folder, started=STARTED, fresh=False)
         self.live.note(run_id=run, simulated=False)
-        pen = LedgerWriter.open(
+        writer = LedgerWriter.open(
             self.path, RunEntry(run, "out.jsonl", STARTED.isoformat(), folder=str(self.folder))
         )
-        pen.apply([intent(number) for number in (1, 2, 3, 4)], [])
+        writer.apply([intent(number) for number in (1, 2, 3, 4)], [])
         write_intents(self.live.journal, [intent(number) for number in (1, 2, 3)])
         write_outcomes(self.live.journal, [outcome(1, cost=7), outcome(2, AttemptState.FAILED)])
-        self.pen = pen
+        self.writer = writer
 
     def die(self) -> None:
         """Let go of the lock as a death does, and write nothing."""
-        self.pen._connection.close()
+        self.writer._connection.close()
         self.live.close()
 
     def settle(self, verdict=None) -> bool:

@@ -36,9 +36,9 @@ def ledger(
 
 def hasty(path: Path) -> LedgerWriter:
     """A ledger that does not wait for the disk, for the many examples below."""
-    pen = ledger(path)
-    pen._connection.execute("PRAGMA synchronous=OFF")
-    return pen
+    writer = ledger(path)
+    writer._connection.execute("PRAGMA synchronous=OFF")
+    return writer
 
 
 def lines(path: Path, what: str = "model") -> dict[str, SpendLine]:
@@ -64,20 +64,20 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_hold_is_in_the_file_before_its_request_may_leave(path: Path):
-    pen = ledger(path)
-    pen.apply([intent(1, worst=100), intent(2, worst=50)], [])
+    writer = ledger(path)
+    writer.apply([intent(1, worst=100), intent(2, worst=50)], [])
     assert counted(path) >= 150
-    pen.close()
+    writer.close()
     assert (held(path), lines(path)[""].held) == (150, 150), "without an outcome it stays held"
 
 
 def test_a_settlement_replaces_the_hold_by_the_exact_cost_and_the_tokens(path: Path):
-    pen = ledger(path)
-    pen.apply([intent(1), intent(2)], [])
-    pen.apply(
+    writer = ledger(path)
+    writer.apply([intent(1), intent(2)], [])
+    writer.apply(
         [], [outcome(1, cost=7, tokens=(1, 2, 3, 4)), outcome(2, cost=30, tokens=(10, 20, 30, 40))]
     )
-    pen.close()
+    writer.close()
     line = lines(path)[HAIKU]
     assert (line.spent, line.unknown, line.attempts, line.answers) == (37, 0, 2, 2)
     assert (
@@ -89,19 +89,19 @@ def test_a_settlement_replaces_the_hold_by_the_exact_cost_and_the_tokens(path: P
 
 
 def test_what_failed_costs_nothing_and_what_is_unknown_stays_held(path: Path):
-    pen = ledger(path)
-    pen.apply([intent(1), intent(2)], [])
-    pen.apply([], [outcome(1, AttemptState.FAILED), outcome(2, AttemptState.UNKNOWN)])
-    pen.close()
+    writer = ledger(path)
+    writer.apply([intent(1), intent(2)], [])
+    writer.apply([], [outcome(1, AttemptState.FAILED), outcome(2, AttemptState.UNKNOWN)])
+    writer.close()
     line = lines(path)[HAIKU]
     assert (line.spent, line.unknown, line.attempts, line.answers) == (0, 100, 2, 0)
 
 
 def test_a_simulated_answer_is_left_out_but_of_the_rehearsals_own_ledger(path: Path):
-    pen = ledger(path)
-    pen.apply([intent(1)], [])
-    pen.apply([], [outcome(1, cost=99, simulated=True)])
-    pen.close()
+    writer = ledger(path)
+    writer.apply([intent(1)], [])
+    writer.apply([], [outcome(1, cost=99, simulated=True)])
+    writer.close()
     assert lines(path) == {} and held(path) == 0
     rehearsed = LedgerWriter.open(
         path, RunEntry("run-2", "out.jsonl", STARTED.isoformat()), rehearsal=True
@@ -113,17 +113,17 @@ def test_a_simulated_answer_is_left_out_but_of_the_rehearsals_own_ledger(path: P
 
 
 def test_a_settlement_counts_for_the_day_on_which_its_request_was_sent(path: Path):
-    pen = ledger(path)
+    writer = ledger(path)
     before_midnight = NOON_MS + DAY_MS // 2 - 1
-    pen.apply([intent(1, sent_ms=before_midnight), intent(2, sent_ms=before_midnight + 1)], [])
-    pen.apply(
+    writer.apply([intent(1, sent_ms=before_midnight), intent(2, sent_ms=before_midnight + 1)], [])
+    writer.apply(
         [],
         [
             outcome(1, cost=5, sent_ms=before_midnight),
             outcome(2, cost=6, sent_ms=before_midnight + 1),
         ],
     )
-    pen.close()
+    writer.close()
     by_day = lines(path, "day")
     assert {day: line.spent for day, line in by_day.items()} == {"2026-11-22": 5, "2026-11-23": 6}
     assert [line.label for line in SpendReader(path).by("day", since=date(2026, 11, 23))] == [
@@ -198,10 +198,10 @@ def test_a_damaged_file_is_named(path: Path):
 
 
 def test_the_file_is_for_its_owner_only_and_keeps_a_rollback_journal(path: Path):
-    pen = ledger(path)
-    pen.apply([intent(1)], [])
+    writer = ledger(path)
+    writer.apply([intent(1)], [])
     modes = {entry.name: entry.stat().st_mode & 0o777 for entry in path.parent.iterdir()}
-    pen.close()
+    writer.close()
     assert set(modes.values()) == {0o600} and path.parent.stat().st_mode & 0o777 == 0o700
     connection = sqlite3.connect(path)
     assert connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal", (
@@ -268,11 +268,11 @@ def test_it_never_counts_too_little_and_rebuilt_from_the_journal_it_says_the_sam
 ):
     folder = tmp_path_factory.mktemp("ledger")
     path = folder / "spend.sqlite"
-    pen = hasty(path)
+    writer = hasty(path)
     journal = _journal(folder)
     at_stake: Counter[int] = Counter()
     for intents, outcomes in _history(attempts):
-        pen.apply(intents, outcomes)
+        writer.apply(intents, outcomes)
         at_stake.update({i.attempt: i.worst for i in intents})
         # Of a settlement the ledger may hear late, so what is settled still counts as
         # what it cost, at least.
@@ -281,7 +281,7 @@ def test_it_never_counts_too_little_and_rebuilt_from_the_journal_it_says_the_sam
                 at_stake[done.attempt] = _cost(done)
         assert counted(path) >= sum(at_stake.values())
         _write_down(journal, intents, outcomes)
-    pen.close()
+    writer.close()
     applied = _all_lines(path)
     assert counted(path) == sum(at_stake.values()), "at the end it is exact"
     give_up_on_sent(journal)

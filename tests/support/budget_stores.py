@@ -1,4 +1,4 @@
-"""A run's hand in shared caps, with a pen that writes what it spent when it is asked
+"""A run's hand in shared caps, with a writer that writes what it spent when it is asked
 to.
 """
 
@@ -23,7 +23,7 @@ DAY, NEXT = "2026-11-30", "2026-12-01"
 
 
 class Run:
-    """A run with a purse, and a pen that writes what it spent when it is asked to."""
+    """A run with a budget, and a writer that writes what it spent when it is asked to."""
 
     def __init__(self, ledger: Path, name: str, *caps: SharedCap, own: int | None = None) -> None:
         self.day, self.name, self.ledger, self.drain = DAY, name, ledger, Drain()
@@ -33,7 +33,7 @@ class Run:
         self._unwritten: list[tuple[str, int]] = []
         open_ledger(ledger).close()
         self.book = SharedCaps.open(ledger, name, caps)
-        self.purse = SharedBudget(
+        self.budget_store = SharedBudget(
             RunBudget(own, spent=0, waits=self.drain),
             self.book,
             today=lambda: self.day,
@@ -52,7 +52,7 @@ class Run:
 
     def settle(self, hold: Hold, cost: int) -> None:
         self._unwritten.append((hold.day, cost))
-        self.purse.settle(hold, cost)
+        self.budget_store.settle(hold, cost)
 
     async def flush(self) -> None:
         self.flushed += 1
@@ -74,7 +74,7 @@ class Run:
 
     async def close(self) -> None:
         await self.flush()
-        await self.purse.close(clear=True)
+        await self.budget_store.close(clear=True)
 
     def in_file(self, what: str = "amount", table: str = "holds", day: str = DAY) -> int:
         connection = sqlite3.connect(self.ledger)
@@ -91,6 +91,6 @@ def cap(limit: int, span: Any = "day", **facts: Any) -> SharedCap:
 
 
 async def attempt(run: Run, worst: int, cost: int, takes_s: float = 1.0) -> None:
-    hold = await run.purse.hold(worst, worst)
+    hold = await run.budget_store.hold(worst, worst)
     await asyncio.sleep(takes_s)
     run.settle(hold, cost)
