@@ -101,8 +101,7 @@ def simulate(
 
         claudebatch simulate --port 8099 --rpm 600 --itpm 200000 --burst-seconds 1
 
-        claudebatch simulate --port 8099 --fault 529=0.05 --fault reset=0.02 --latency
-        fixed:0
+        claudebatch simulate --fault 529=0.05 --fault reset=0.02 --latency fixed:0
     """
     words = tuple(word.strip() for word in script.split(",") if word.strip())
     wanted = _Wanted(
