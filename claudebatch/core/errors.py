@@ -140,6 +140,15 @@ class RateLimited(AttemptError):
         super().__init__(message, **facts)
         self.kind: LimitKind = kind
 
+    @property
+    def pauses_pool(self) -> bool:
+        """Whether the pool waits out `retry_after`, for all its rows at once.
+
+        Of any other error, and of a 429 about requests in flight, the row that met it
+        waits: the pool goes on with fewer requests in flight.
+        """
+        return self.kind != "concurrency"
+
 
 class NotServed(AttemptError):
     """This model cannot serve this row (retired, too long for its window); another

@@ -96,6 +96,18 @@ def rate_limited(retry_after: float | None = None) -> RateLimited:
     )
 
 
+def crowded(retry_after: float | None = None) -> RateLimited:
+    """A 429 about requests in flight."""
+    return RateLimited(
+        "too many",
+        type="rate_limit_error",
+        status=429,
+        retryable=True,
+        retry_after=retry_after,
+        kind="concurrency",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """A call that reached the client, and when."""

@@ -8,6 +8,7 @@ import asyncio
 import random
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 
 from claudebatch.cli.wiring.api_target import client_for, endpoint
 from claudebatch.clients.client import ClaudeClient
@@ -15,16 +16,16 @@ from claudebatch.core.domain import Call
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import AttemptError, ClaudebatchError, ExitCode
 from claudebatch.estimate.counted_sample import CountedRow
+from claudebatch.layers.retry.retried import retried
+from claudebatch.layers.retry.settings import RetryPolicy
 from claudebatch.models.tokens.counted import countable
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 
 _AT_ONCE = 8
-_TRIES = 4
-_FIRST_WAIT_S = 0.5
-"""Twice as long each time, where the API does not say how long; somebody sits and
-waits.
-"""
+# Somebody sits and waits: four tries take about four seconds, where the API does not ask
+# for longer. No pool stands below, so a 429 is waited out here.
+_RETRY = RetryPolicy(max_attempts=4, base_s=1.0, pool_waits=False)
 
 
 def counter(
@@ -48,12 +49,13 @@ async def _count(
     wall: Callable[[], datetime],
 ) -> list[CountedRow]:
     found: list[CountedRow] = []
-    async with endpoint(options, run_setup, now=now, wall=wall, rng=random.Random()) as api:
+    rng = random.Random()
+    async with endpoint(options, run_setup, now=now, wall=wall, rng=rng) as api:
         client = client_for(api, run_setup, concurrency=_AT_ONCE, now=now, wall=wall)
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(_AT_ONCE):
-                    group.create_task(_work(calls, client, found))
+                    group.create_task(_work(calls, client, found, rng))
         except* AttemptError as errors:
             first = errors.exceptions[0]
             raise ClaudebatchError(
@@ -68,21 +70,15 @@ async def _count(
     return found
 
 
-async def _work(calls: Iterator[Call], client: ClaudeClient, found: list[CountedRow]) -> None:
+async def _work(
+    calls: Iterator[Call], client: ClaudeClient, found: list[CountedRow], rng: random.Random
+) -> None:
+    sleep = Drain().sleep
     # The workers draw from one iterator, which reads one row at a time: only so many
     # are in memory as are asked.
     for call in calls:
-        tokens = await _ask(client, call) if countable(call) else None
+        if not countable(call):
+            continue
+        tokens = await retried(partial(client.count, call), _RETRY, sleep=sleep, rng=rng)
         if tokens is not None:
             found.append(CountedRow(call.model, call.size.input_tokens, tokens))
-
-
-async def _ask(client: ClaudeClient, call: Call) -> int | None:
-    for attempt in range(_TRIES):
-        try:
-            return await client.count(call)
-        except AttemptError as error:
-            if not error.retryable or attempt == _TRIES - 1:
-                raise
-            await Drain().sleep(error.retry_after or _FIRST_WAIT_S * 2**attempt)
-    return None

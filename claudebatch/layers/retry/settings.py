@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from claudebatch.core.errors import AttemptError
+from claudebatch.core.errors import AttemptError, RateLimited
 
 SHORTEST_WAIT_S = 0.05
 """Less would spin: a backoff drawn near 0 would send the retry before anything changed."""
@@ -28,18 +28,25 @@ class RetryPolicy:
     cap_s: float = 60.0
     max_wait_s: float = 600.0
     """No `retry-after` is honoured beyond this."""
+    pool_waits: bool = True
+    """Whether a pool below waits out the `retry-after` of its 429s, as `RateLimit` does.
+    Waited for here as well, it would be waited for twice, and in a place where the row
+    keeps no turn in its pool's queue.
+    """
 
     def delay(self, attempt: int, error: AttemptError, rng: random.Random) -> float | None:
         """Seconds to wait after failed attempt number *attempt* (from 1), or None to
-        give up.
-
-        Never shorter than the API's `retry-after`.
+        give up. Never shorter than a `retry-after` that is this row's to wait for.
         """
         if not error.retryable or attempt >= self.max_attempts:
             return None
         backoff = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 30))
-        asked = min(max(0.0, error.retry_after or 0.0), self.max_wait_s)
-        return max(SHORTEST_WAIT_S, asked + rng.uniform(0.0, backoff))
+        return max(SHORTEST_WAIT_S, self._asked_s(error) + rng.uniform(0.0, backoff))
+
+    def _asked_s(self, error: AttemptError) -> float:
+        if self.pool_waits and isinstance(error, RateLimited) and error.pauses_pool:
+            return 0.0
+        return min(max(0.0, error.retry_after or 0.0), self.max_wait_s)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,14 +13,8 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import ApiUnavailable, AttemptError, RateLimited
 from claudebatch.core.events import ConcurrencyChanged, Waiting
 from tests.support.limiting import Limiter
-from tests.support.scripted import HAIKU, OPUS, ScriptedClient, make_call, rate_limited
+from tests.support.scripted import HAIKU, OPUS, ScriptedClient, crowded, make_call, rate_limited
 from tests.support.virtual import now, virtual
-
-
-def crowded() -> RateLimited:
-    return RateLimited(
-        "too many", type="rate_limit_error", status=429, retryable=True, kind="concurrency"
-    )
 
 
 @pytest.mark.parametrize(("retry_after", "pause_s"), [(20.0, 20), (0.5, 5), (None, 5), (0.0, 5)])

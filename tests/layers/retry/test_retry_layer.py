@@ -26,6 +26,7 @@ from claudebatch.layers.retry.settings import RetryBudgetPolicy, RetryPolicy
 from tests.support.scripted import (
     ScriptedClient,
     bad_request,
+    crowded,
     make_call,
     make_reply,
     overloaded,
@@ -184,7 +185,22 @@ async def test_a_429_uses_no_attempt():
     layer, slept = retry(RetryPolicy(max_attempts=2), [], Lowest())
     reply = await layer(make_call(), client)
     assert reply.attempts == 22
-    assert slept == [2.0] * 20 + [0.05]
+    assert slept == [0.05] * 21, "its pool waits out the 2 s, for all rows at once"
+
+
+@pytest.mark.parametrize(
+    ("error", "pool_waits", "waits_s"),
+    [
+        (rate_limited(30.0), True, 0.05),
+        (rate_limited(30.0), False, 30.0),
+        (crowded(30.0), True, 30.0),
+        (overloaded(retry_after=30.0), True, 30.0),
+    ],
+    ids=["429: the pool's", "429 without a pool", "429 about requests in flight", "529"],
+)
+def test_a_retry_after_is_waited_for_by_the_row_where_no_pool_does(error, pool_waits, waits_s):
+    policy = RetryPolicy(pool_waits=pool_waits)
+    assert policy.delay(1, error, Lowest()) == waits_s
 
 
 async def test_an_open_circuit_passes_through_and_was_no_attempt():
