@@ -94,12 +94,12 @@ async def shared_holds(count: int = 5000) -> str:
                 hold = await budget_store.hold(10**9, 10**9)
                 waits.append(time.perf_counter() - began)
                 await asyncio.sleep(0.001)
-                budget_store.settle(hold, 10**8)
+                await budget_store.settle(hold, 10**8)
 
         began, cpu = time.perf_counter(), time.process_time()
         await asyncio.gather(*(work() for _ in range(64)))
         wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-        await budget_store.close(clear=True)
+        await budget_store.close(complete=True)
         waits.sort()
         chosen = (sum(waits) / count, waits[count // 2], waits[-count // 20], waits[-1])
         mean, middle, late, most = (1000 * seconds for seconds in chosen)
@@ -145,10 +145,10 @@ async def _hold(ledger: Path, name: str, seed: int, bill: str) -> None:
                 return
             os.write(log, b"%d\n" % worst)  # billed from here on, whatever becomes of us
             await asyncio.sleep(rng.random() * 0.005)
-            budget_store.forfeit(hold)
+            await budget_store.forfeit(hold)
 
     await asyncio.gather(*(work() for _ in range(8)))
-    await budget_store.close(clear=False)
+    await budget_store.close(complete=False)
     os.close(log)
 
 

@@ -27,7 +27,7 @@ from claudebatch.engine.row_feed import InputSources, LookAhead, RowFeed
 from claudebatch.engine.session_budget import SessionBudget, shared_caps
 from claudebatch.engine.signals import Signals
 from claudebatch.engine.summary import Lines, SummaryBuilder
-from claudebatch.layers.budget.layer import BudgetStore
+from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.record.journal_log import JournalLog
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
 from claudebatch.layers.response_cache.write_behind import WriteBehind

@@ -112,7 +112,7 @@ class SessionBudget:
     async def close(self, *, told: bool) -> None:
         """Give back what is left; *told*: the ledger has heard of all that was spent."""
         if self._shared is not None:
-            await self._shared.close(clear=told and not self.own.held)
+            await self._shared.close(complete=told)
 
 
 def _settle_dead(ledger: Path, runs: list[str]) -> None:

@@ -15,7 +15,10 @@ from claudebatch.core.events import Emit
 from claudebatch.core.handler import Handler, nest
 from claudebatch.core.jsonl import decode, encode
 from claudebatch.core.message import parse_message
-from claudebatch.layers.budget.layer import Budget, BudgetStore, Count, InputCounter, UsualCost
+from claudebatch.layers.budget.input_count import Count, InputCounter
+from claudebatch.layers.budget.layer import Budget
+from claudebatch.layers.budget.store import BudgetStore
+from claudebatch.layers.budget.usual_cost import UsualCost
 from claudebatch.layers.circuit_breaker.layer import CircuitBreaker
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from claudebatch.layers.fallback.layer import Fallback

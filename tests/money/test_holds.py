@@ -29,7 +29,7 @@ from tests.support.scripted import (
     overloaded,
     timed_out,
 )
-from tests.support.virtual import VirtualLoop, settled, virtual
+from tests.support.virtual import VirtualLoop, at_once, settled, virtual
 
 WORST = 100
 
@@ -59,7 +59,7 @@ class Holds(RuleBasedStateMachine):
         self.run()
         assert self.budget_store.held == sum(hold.amount for hold in self.granted)
         for hold in self.granted:
-            self.budget_store.release(hold)
+            at_once(self.budget_store.release(hold))
         assert (self.budget_store.held, self.budget_store.spent) == (0, self.bill)
         self.loop.close()
 
@@ -92,7 +92,7 @@ class Holds(RuleBasedStateMachine):
         hold = self.granted.pop(which % len(self.granted))
         cost = int(hold.worst * share)
         self.bill += cost
-        self.budget_store.settle(hold, cost)
+        at_once(self.budget_store.settle(hold, cost))
 
     @precondition(lambda self: self.granted)
     @rule(which=st.integers(0, 50), unknown=st.booleans())
@@ -100,7 +100,8 @@ class Holds(RuleBasedStateMachine):
         """No answer comes."""
         hold = self.granted.pop(which % len(self.granted))
         self.bill += hold.worst if unknown else 0
-        (self.budget_store.forfeit if unknown else self.budget_store.release)(hold)
+        end = self.budget_store.forfeit if unknown else self.budget_store.release
+        at_once(end(hold))
 
     @precondition(lambda self: self.asking)
     @rule(which=st.integers(0, 50))
@@ -115,7 +116,7 @@ class Holds(RuleBasedStateMachine):
     def grant_and_call_off(self, which: int) -> None:
         """The same moment brings the money and the end."""
         hold = self.granted.pop(0)
-        self.budget_store.release(hold)
+        at_once(self.budget_store.release(hold))
         self.asking[which % len(self.asking)].cancel()
 
     @precondition(lambda self: self.granted)
@@ -123,10 +124,10 @@ class Holds(RuleBasedStateMachine):
     def end_twice(self, which: int) -> None:
         """A bug that ends a hold twice is found at once and changes nothing."""
         hold = self.granted.pop(which % len(self.granted))
-        self.budget_store.release(hold)
+        at_once(self.budget_store.release(hold))
         before = (self.budget_store.held, self.budget_store.spent)
         with pytest.raises(RuntimeError, match="twice"):
-            self.budget_store.settle(hold, 1)
+            at_once(self.budget_store.settle(hold, 1))
         assert (self.budget_store.held, self.budget_store.spent) == before
 
     @invariant()
@@ -259,7 +260,7 @@ async def test_the_budget_is_exact_after_a_hundred_thousand_cancelled_attempts()
     hold = await budget_store.hold(877, 877)
     with pytest.raises(BudgetExhausted):
         await RunBudget(1000, spent=123).hold(878, 878)
-    budget_store.release(hold)
+    await budget_store.release(hold)
 
 
 @virtual
@@ -269,8 +270,8 @@ async def test_expected_cost_stays_under_the_cap_even_where_the_worst_fits_under
     second = asyncio.ensure_future(budget_store.hold(60, 70))
     await settled()
     assert not second.done(), "120 of 100, though 140 of 200 at worst"
-    budget_store.settle(first, 40)
-    budget_store.release(await second)
+    await budget_store.settle(first, 40)
+    await budget_store.release(await second)
     assert (budget_store.spent, budget_store.held) == (40, 0)
 
 

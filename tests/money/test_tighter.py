@@ -13,7 +13,9 @@ import pytest
 from claudebatch.core.domain import Call, Reply, Size
 from claudebatch.core.errors import AccountRefused, AttemptError, BudgetExhausted, Draining
 from claudebatch.core.events import CapUsed, Event, Notice
-from claudebatch.layers.budget.layer import Budget, InputCounter, UsualCost
+from claudebatch.layers.budget.input_count import InputCounter
+from claudebatch.layers.budget.layer import Budget
+from claudebatch.layers.budget.usual_cost import UsualCost
 from claudebatch.models.tokens.counted import MARGIN, MARGIN_TOKENS, CountedBounds, countable
 from tests.support.cancellation import cuts
 from tests.support.parts import make_bench

@@ -50,9 +50,19 @@ class Run:
         self.dead.append(runs)
         self._loop.call_soon_threadsafe(self.looked.set)
 
-    def settle(self, hold: Hold, cost: int) -> None:
+    async def hold(self, amount: int, worst: int) -> Hold:
+        return await self.budget_store.hold(amount, worst)
+
+    async def settle(self, hold: Hold, cost: int) -> None:
+        await self.budget_store.settle(hold, cost)
         self._unwritten.append((hold.day, cost))
-        self.budget_store.settle(hold, cost)
+
+    async def release(self, hold: Hold) -> None:
+        await self.budget_store.release(hold)
+
+    async def forfeit(self, hold: Hold) -> None:
+        await self.budget_store.forfeit(hold)
+        self._unwritten.append((hold.day, hold.worst))
 
     async def flush(self) -> None:
         self.flushed += 1
@@ -72,9 +82,9 @@ class Run:
         connection.close()
         self._unwritten.clear()
 
-    async def close(self) -> None:
+    async def close(self, *, complete: bool = True) -> None:
         await self.flush()
-        await self.budget_store.close(clear=True)
+        await self.budget_store.close(complete=complete)
 
     def in_file(self, what: str = "amount", table: str = "holds", day: str = DAY) -> int:
         connection = sqlite3.connect(self.ledger)
@@ -93,4 +103,4 @@ def cap(limit: int, span: Any = "day", **facts: Any) -> SharedCap:
 async def attempt(run: Run, worst: int, cost: int, takes_s: float = 1.0) -> None:
     hold = await run.budget_store.hold(worst, worst)
     await asyncio.sleep(takes_s)
-    run.settle(hold, cost)
+    await run.settle(hold, cost)

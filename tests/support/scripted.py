@@ -257,20 +257,20 @@ class WatchedBudget(RunBudget):
         self.highest = max(self.highest, self.spent + self.held)
         return hold
 
-    def settle(self, hold: Hold, cost: Pico) -> None:
+    async def settle(self, hold: Hold, cost: Pico) -> None:
         """As `RunBudget`, counted."""
         self.ended.append("settle")
-        super().settle(hold, cost)
+        await super().settle(hold, cost)
         self.highest = max(self.highest, self.spent + self.held)
 
-    def release(self, hold: Hold) -> None:
+    async def release(self, hold: Hold) -> None:
         """As `RunBudget`, counted; it may or may not come through `settle`."""
         before = len(self.ended)
-        super().release(hold)
+        await super().release(hold)
         self.ended[before:] = ["release"]
 
-    def forfeit(self, hold: Hold) -> None:
+    async def forfeit(self, hold: Hold) -> None:
         """As `RunBudget`, counted; it may or may not come through `settle`."""
         before = len(self.ended)
-        super().forfeit(hold)
+        await super().forfeit(hold)
         self.ended[before:] = ["forfeit"]

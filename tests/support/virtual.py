@@ -100,3 +100,13 @@ async def cancelled(task: asyncio.Task[Any]) -> bool:
     task.cancel()
     await asyncio.wait([task])
     return task.cancelled()
+
+
+def at_once(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """The result of a *coroutine* that must not suspend."""
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value
+    coroutine.close()
+    raise AssertionError("it waits, and must not")

@@ -66,23 +66,27 @@ class RunBudget:
             self._take(hold)
         return hold
 
-    def settle(self, hold: Hold, cost: Pico) -> None:
-        """The attempt cost *cost*; the rest of the hold is free again."""
+    async def settle(self, hold: Hold, cost: Pico) -> None:
+        """The attempt cost *cost*; the rest of the hold is free again. Never suspends."""
         if hold.ended:
-            raise RuntimeError(
-                "a hold was ended twice"
-            )  # a bug: the cap would be wrong from here on
+            # A bug: the cap would be wrong from here on.
+            raise RuntimeError("a hold was ended twice")
         hold.ended = True
         self._spent += cost
         self._put_back(hold)
 
-    def release(self, hold: Hold) -> None:
-        """The attempt cost nothing."""
-        self.settle(hold, 0)
+    async def release(self, hold: Hold) -> None:
+        """The attempt cost nothing. Never suspends."""
+        await self.settle(hold, 0)
 
-    def forfeit(self, hold: Hold) -> None:
-        """Nobody knows what the attempt cost: it counts as its worst case for good."""
-        self.settle(hold, hold.worst)
+    async def forfeit(self, hold: Hold) -> None:
+        """Nobody knows what the attempt cost: its worst case counts as spent for good.
+        Never suspends.
+        """
+        await self.settle(hold, hold.worst)
+
+    async def close(self, *, complete: bool) -> None:
+        """Nothing outlives the session: the next one counts its journal."""
 
     def _possible(self, hold: Hold) -> bool:
         """Whether *hold* fits once nothing else is held."""

@@ -103,30 +103,31 @@ class SharedBudget:
         try:
             await self._draw(hold)
         except BaseException:
-            self._own.release(hold)
+            await self._own.release(hold)
             raise
         return hold
 
-    def settle(self, hold: Hold, cost: Pico) -> None:
-        """The attempt cost *cost*."""
-        self._own.settle(hold, cost)
+    async def settle(self, hold: Hold, cost: Pico) -> None:
+        """The attempt cost *cost*. Never suspends."""
+        await self._own.settle(hold, cost)
         self._allotment.end(hold, cost)
         self._unheard = True
         self._hand_out()
         self._call_clerk()
 
-    def release(self, hold: Hold) -> None:
-        """The attempt cost nothing."""
-        self.settle(hold, 0)
+    async def release(self, hold: Hold) -> None:
+        """The attempt cost nothing. Never suspends."""
+        await self.settle(hold, 0)
 
-    def forfeit(self, hold: Hold) -> None:
-        """Nobody knows what the attempt cost."""
-        self.settle(hold, hold.worst)
+    async def forfeit(self, hold: Hold) -> None:
+        """Nobody knows what the attempt cost. Never suspends."""
+        await self.settle(hold, hold.worst)
 
-    async def close(self, *, clear: bool) -> None:
-        """Give back what is left. *clear*: the ledger has heard of everything that was
+    async def close(self, *, complete: bool) -> None:
+        """Give back what is left. *complete*: the ledger has everything that was
         spent.
         """
+        clear = complete and not self._own.held
         if self._clerk is not None:
             self._clerk.cancel()
             await asyncio.wait([self._clerk])

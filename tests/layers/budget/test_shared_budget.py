@@ -32,7 +32,7 @@ async def test_a_hold_is_on_disk_before_it_is_granted(ledger):
     hold = await run.budget_store.hold(300, 300)
     assert run.in_file() >= 300
     assert (hold.day, hold.amount, hold.worst) == (DAY, 300, 300)
-    run.settle(hold, 100)
+    await run.settle(hold, 100)
     await run.close()
     assert (run.in_file(), run.in_file("spent", "spend")) == (0, 100)
 
@@ -93,7 +93,7 @@ async def test_one_that_others_are_in_the_way_of_waits_until_they_give_back(ledg
         hold = await first.budget_store.hold(900, 900)
         taken.set()
         await second.looked.wait()
-        first.settle(hold, 50)
+        await first.settle(hold, 50)
         order.append("first ended")
         await first.close()
 
@@ -101,7 +101,7 @@ async def test_one_that_others_are_in_the_way_of_waits_until_they_give_back(ledg
         await taken.wait()
         hold = await second.budget_store.hold(600, 600)
         order.append("second went")
-        second.settle(hold, 600)
+        await second.settle(hold, 600)
         await second.close()
 
     await asyncio.gather(hog(), waits())
@@ -115,7 +115,7 @@ async def test_two_that_wait_for_each_other_give_back_what_they_do_not_use(ledge
     runs = [Run(ledger, name, cap(1000)) for name in ("a", "b")]
     for run in runs:
         hold = await run.budget_store.hold(300, 300)
-        run.settle(hold, 10)
+        await run.settle(hold, 10)
     await asyncio.gather(*(attempt(run, 700, 5) for run in runs))
     for run in runs:
         await run.close()
@@ -129,8 +129,8 @@ async def test_a_hold_counts_for_the_day_on_which_it_was_taken_and_so_does_its_c
     run.day = NEXT
     new = await run.budget_store.hold(900, 900)
     assert (old.day, new.day) == (DAY, NEXT)
-    run.settle(old, 700)
-    run.settle(new, 600)
+    await run.settle(old, 700)
+    await run.settle(new, 600)
     with pytest.raises(BudgetExhausted):
         await run.budget_store.hold(401, 401)
     await run.close()
@@ -158,7 +158,7 @@ async def test_a_drain_ends_the_wait_for_money(ledger):
     second.drain.start("stop")
     with pytest.raises(Draining):
         await waiting
-    first.settle(hold, 0)
+    await first.settle(hold, 0)
     for run in (first, second):
         await run.close()
     assert second.budget_store._own.held == 0
@@ -173,7 +173,7 @@ async def test_called_off_at_any_wait_nothing_stays_drawn(ledger, tmp_path):
 
         async def ends(run: Run = run, other: Hold = other) -> None:
             await asyncio.sleep(1)
-            run.settle(other, 100)
+            await run.settle(other, 100)
 
         ending = asyncio.ensure_future(ends())
         result = await cut.run(attempt(run, 700, 0))
@@ -248,7 +248,7 @@ async def test_several_runs_never_pass_the_cap_together_and_use_it_up(ledger, se
             await asyncio.sleep(rng.random())
             cost = rng.choice([0, worst, rng.randrange(worst + 1)])
             bill += cost
-            run.settle(hold, cost)
+            await run.settle(hold, cost)
             if rng.random() < 0.05:
                 await run.flush()
 
