@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeAlias
 
 from claudebatch.core.domain import Call, Pico, Reply
-from claudebatch.core.fifo_turn import FifoTurn, SleepsUntilDrain
 from claudebatch.core.errors import AttemptError
 from claudebatch.core.events import Emit, Notice
+from claudebatch.core.fifo_turn import FifoTurn, SleepsUntilDrain
 
 Count: TypeAlias = Callable[[Call], Awaitable[int | None]]
 """Has the input of a call counted, free of charge; None: it cannot be."""
