@@ -7,12 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from claudebatch.alerts.cap_levels import CapWatch
-from claudebatch.alerts.settings import SpikeSettings
+from claudebatch.alerts.settings import AlertSettings
 from claudebatch.alerts.spend_monitor import SpendMonitor
 from claudebatch.alerts.spend_spikes import SpikeDetector
-from claudebatch.config.sections import Config
-from claudebatch.config.units import seconds
-from claudebatch.core.domain import from_usd
 from claudebatch.core.errors import SpendStopped
 from claudebatch.core.events import AttemptFinished, CapUsed, Emit, Event, RunStarted
 
@@ -21,7 +18,7 @@ _ABOUT_MONEY = (AttemptFinished, CapUsed, RunStarted)
 
 
 def watch(
-    config: Config,
+    settings: AlertSettings,
     emit: Emit,
     *,
     now: Callable[[], float],
@@ -29,19 +26,15 @@ def watch(
     stop: Callable[[SpendStopped], None],
 ) -> Emit:
     """A subscriber of a run's events that emits alerts, and pauses or stops the run
-    where *config* wants it.
+    where *settings* want it.
     """
-    wish = config.monitor
-    settings = SpikeSettings(
-        factor=wish.factor, deviations=wish.deviations, floor=from_usd(wish.floor_usd_per_minute)
-    )
-    caps = CapWatch(emit, config.alerts.at_percent)
+    caps = CapWatch(emit, settings.at_percent)
     spikes = SpendMonitor(
         emit,
-        SpikeDetector(settings),
+        SpikeDetector(settings.spikes),
         now,
-        on_spike=wish.on_spike,
-        pause_s=seconds("monitor.pause", wish.pause),
+        on_spike=settings.on_spike,
+        pause_s=settings.pause_s,
         pause=pause,
         stop=stop,
     )

@@ -41,8 +41,8 @@ def stats(
 
         claudebatch cache stats --json
     """
-    settings = load(config, {}, env=environment(), folder=Path.cwd()).config
-    found = cache_stats(settings, _paths().cache_dir)
+    settings = load(config, {}, env=environment(), folder=Path.cwd()).settings
+    found = cache_stats(settings.cache, _paths().cache_dir)
     if json:
         sys.stdout.write(json_line(cache_json(found)))
         return

@@ -53,7 +53,7 @@ def models(
         claudebatch models opus --json
     """
     environ = environment()
-    settings = load(config, {}, env=environ, folder=Path.cwd()).config
+    settings = load(config, {}, env=environ, folder=Path.cwd()).settings
     at = datetime.now(UTC)  # noqa: TID251  # a command is where time comes in
     report = known_models(settings, model, at=at)
     if json:

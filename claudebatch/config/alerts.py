@@ -1,38 +1,66 @@
-"""Whom alerts may be sent to, checked before a run begins: an alert that fails is only
-noticed when it is needed.
+"""Alerts: when they are due, and whom they may be sent to, checked before a run begins:
+an alert that fails is only noticed when it is needed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from ipaddress import ip_address
 from urllib.parse import SplitResult, urlsplit
 
-from claudebatch.config.sections import AlertsSection, MonitorSection
-from claudebatch.config.units import seconds
+from claudebatch.alerts.settings import AlertSettings, SinkSettings, SpikeSettings
+from claudebatch.config.sections import AlertsSection, Config, MonitorSection
+from claudebatch.config.values import ValueReader
 from claudebatch.core.errors import ConfigError
 
+# A sink that hangs for longer would hold up the end of the run.
 _LONGEST_S = 60.0
+_DAY_S = 86400.0
 
 
-def check_alerts(alerts: AlertsSection, monitor: MonitorSection, at: Callable[[str], str]) -> None:
-    """Raise `ConfigError` for what cannot work; *at* names the place of a dotted key."""
-    if alerts.webhook is not None:
-        _check_url(at("alerts.webhook"), alerts.webhook)
-    if alerts.command is not None:
-        _check_command(at("alerts.command"), alerts.command)
-    _check_span(
-        at("alerts.timeout"), seconds(at("alerts.timeout"), alerts.timeout), _LONGEST_S, "5s"
+def resolve_alerts(config: Config, values: ValueReader) -> AlertSettings:
+    """The alerts that *config* asks for. Raises `ConfigError`."""
+    alerts, monitor = config.alerts, config.monitor
+    spikes = _spikes(monitor, values)
+    return AlertSettings(
+        at_percent=alerts.at_percent,
+        spikes=spikes,
+        on_spike=monitor.on_spike,
+        sinks=_sinks(alerts, values),
+        pause_s=_span(values, "monitor.pause", monitor.pause, longest_s=_DAY_S, usual="5m"),
     )
-    _check_span(at("monitor.pause"), seconds(at("monitor.pause"), monitor.pause), 86400.0, "5m")
 
 
-def _check_span(place: str, found_s: float, longest_s: float, usual: str) -> None:
-    if not 0 < found_s <= longest_s:
-        key = place.rpartition(".")[2]
+def _spikes(monitor: MonitorSection, values: ValueReader) -> SpikeSettings:
+    usual = MonitorSection().floor_usd_per_minute
+    return SpikeSettings(
+        factor=monitor.factor,
+        deviations=monitor.deviations,
+        floor=values.dollars("monitor.floor_usd_per_minute", monitor.floor_usd_per_minute, usual),
+    )
+
+
+def _sinks(alerts: AlertsSection, values: ValueReader) -> SinkSettings:
+    if alerts.webhook is not None:
+        _check_url(values.at("alerts.webhook"), alerts.webhook)
+    if alerts.command is not None:
+        _check_command(values.at("alerts.command"), alerts.command)
+    return SinkSettings(
+        webhook=alerts.webhook,
+        command=None if alerts.command is None else tuple(alerts.command),
+        timeout_s=_span(values, "alerts.timeout", alerts.timeout, longest_s=_LONGEST_S, usual="5s"),
+    )
+
+
+def _span(
+    values: ValueReader, key: str, text: str | float, *, longest_s: float, usual: str
+) -> float:
+    span_s = values.seconds(key, text)
+    if not 0 < span_s <= longest_s:
         raise ConfigError(
-            f"{place} must be above 0 and at most {longest_s:.0f} s", fix=f"try {key}: {usual}"
+            f"{values.at(key)} must be above 0 and at most {longest_s:.0f} s",
+            fix=f"try {key.rpartition('.')[2]}: {usual}",
         )
+    return span_s
 
 
 def _check_url(place: str, url: str) -> None:

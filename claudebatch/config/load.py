@@ -17,7 +17,7 @@ from claudebatch.config.dollars import read_dollars
 from claudebatch.config.foreign import belongs_elsewhere
 from claudebatch.config.paths import Paths
 from claudebatch.config.sections import BudgetSection, Config
-from claudebatch.config.values import check_values
+from claudebatch.config.settings import Settings, resolve
 from claudebatch.core.errors import ConfigError
 
 _PROJECT_FILE = "claudebatch.yaml"
@@ -37,6 +37,9 @@ class Loaded:
     """A configuration and the file it came from, if any."""
 
     config: Config
+    """As it is written."""
+    settings: Settings
+    """As it is meant."""
     path: Path | None
     origins: Mapping[str, str]
     """Top-level key → `file:line` or the flag that set it; keys at their default are
@@ -83,13 +86,13 @@ def load(
             config.budget, run=given["budget"]
         )  # the other caps stay
     config = msgspec.structs.replace(config, **given)
-    check_values(
+    settings = resolve(
         config,
         lambda key: (
             file.where(key) if path is not None and key not in given else origins.get(key, "")
         ),
     )
-    return Loaded(config, path, origins, merely_found)
+    return Loaded(config, settings, path, origins, merely_found)
 
 
 def _found(folder: Path, env: Mapping[str, str]) -> Path | None:

@@ -159,47 +159,16 @@ class Config(_Section, frozen=True):
     models: dict[str, dict[str, Any]] = {}
     simulate: SimulateSection = SimulateSection()
 
-    @property
-    def caps(self) -> BudgetSection:
-        """The budget, whichever way it was written; dollars alone are the cap of the
-        run.
-        """
-        return (
-            self.budget
-            if isinstance(self.budget, BudgetSection)
-            else BudgetSection(run=self.budget)
-        )
 
-    @property
-    def tag_caps(self) -> TagCaps:
-        """The caps of this run's tag."""
-        found = self.caps.tags.get(self.tag) if self.tag else None
-        return found if isinstance(found, TagCaps) else TagCaps(total=found)
-
-    @property
-    def capped(self) -> bool:
-        """Whether a cap concerns this run: then its models need prices, and the tools
-        that the API runs a bound.
-        """
-        caps = self.caps
-        return (
-            caps.run is not None
-            or caps.day is not None
-            or caps.month is not None
-            or self.tag_caps != TagCaps()
-        )
-
-
-def settings_text(config: Config) -> str:
+def intake_text(config: Config, *, capped: bool) -> str:
     """*config* as one line of text that is equal when everything an intake depends on
     is equal.
 
-    Of the cap it depends on whether there is one: only then a row needs a bound and its
-    model a price. Of who watches the money it does not depend at all, and a webhook's
-    address, which may be a secret, is not to lie in run folders.
+    Of the caps it depends on whether there is one, *capped*: only then a row needs a
+    bound and its model a price. Of who watches the money it does not depend at all, and
+    a webhook's address, which may be a secret, is not to lie in run folders.
     """
-    capped = Decimal(1) if config.capped else None
     watched = {"monitor": MonitorSection(), "alerts": AlertsSection()}
     return msgspec.json.encode(
-        msgspec.structs.replace(config, budget=capped, tag=None, **watched)
+        msgspec.structs.replace(config, budget=Decimal(1) if capped else None, tag=None, **watched)
     ).decode()

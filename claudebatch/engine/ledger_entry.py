@@ -33,7 +33,7 @@ def entry(run: OpenRun, options: RunOptions, run_setup: RunSetup, output: str) -
         started=run.folder.meta("started"),
         folder=str(run.folder.path.absolute()),
         input=options.input_name,
-        tag=run_setup.config.tag or "",
+        tag=run_setup.settings.tag,
         price_version=run_setup.prices.version,
         dearest=_dearest(run_setup.router.first_choices, run_setup.prices),
     )

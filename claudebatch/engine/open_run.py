@@ -18,7 +18,6 @@ from typing import BinaryIO
 
 from claudebatch import __version__
 from claudebatch.config.paths import Paths
-from claudebatch.config.sections import settings_text
 from claudebatch.core.domain import Call
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.events import Emit, Notice
@@ -102,7 +101,7 @@ def open_run(
         _drop(spooled)
         raise
     try:
-        _fix_tag(folder, run_setup.config.tag or "")
+        _fix_tag(folder, run_setup.settings.tag)
         files = _files(options, folder, spooled)
         report, lanes, bad_rows = _index(options, run_setup, folder, files, emit, key_scope, each)
         for warning in run_setup.warnings(set(folder.meta("models")), started.date()):
@@ -228,10 +227,9 @@ def _index(
     key_scope: str,
     each: Callable[[RowRecord, Call], None] | None,
 ) -> tuple[IndexReport | None, tuple[str, ...], int]:
-    settings = settings_text(run_setup.config)
-    cached = run_setup.config.cache.enabled and not options.no_cache
+    cached = run_setup.settings.cache.enabled and not options.no_cache
     made_by = (__version__, key_scope, cached, options.model, options.limit, options.text)
-    print_now = fingerprint(files, settings, *map(str, (*made_by, *files)))
+    print_now = fingerprint(files, run_setup.settings.intake_text, *map(str, (*made_by, *files)))
     # The index has no checksums; rows that fell out of it would be missed by nobody.
     if folder.meta("input") == print_now and folder.meta("rows") == live_rows(folder.journal):
         options.require_rows(bool(folder.meta("lanes")))

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TypeVar
 
 from claudebatch.alerts import watch
-from claudebatch.config.units import seconds
 from claudebatch.core.domain import Call, Pico, usd_text
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import JournalFailed, OutputFailed, StopRun
@@ -24,7 +23,7 @@ from claudebatch.engine.ledger_entry import begin, entry, tell_end
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.engine.recovery import recovered
 from claudebatch.engine.row_feed import InputSources, LookAhead, RowFeed
-from claudebatch.engine.session_budget import SessionBudget, shared_caps
+from claudebatch.engine.session_budget import SessionBudget
 from claudebatch.engine.signals import Signals
 from claudebatch.engine.summary import Lines, SummaryBuilder
 from claudebatch.layers.budget.store import BudgetStore
@@ -64,9 +63,9 @@ class Session:
         self._counts = RunCounts(dependencies.now, dependencies.expect)
         self._drain = Drain()
         self._money = Money(run_setup.prices)
-        self._signals = Signals(grace_s=seconds("grace", run_setup.config.grace))
+        self._signals = Signals(grace_s=run_setup.settings.grace_s)
         self._watch = watch(
-            run_setup.config,
+            run_setup.settings.alerts,
             self._emit,
             now=dependencies.now,
             pause=self._drain.pause,
@@ -87,8 +86,9 @@ class Session:
         connection = run.folder.journal
         absorb(run.folder.path, run.run_id, connection)
         lost = give_up_on_sent(connection)
-        config = self._run_setup.config
-        caps = shared_caps(config, rehearsal=options.simulate)
+        settings = self._run_setup.settings
+        # A rehearsal costs nothing, and takes nothing out of what others may spend.
+        caps = () if options.simulate else settings.budget.shared
         ledger = LedgerWriter.open(
             dependencies.paths.ledger,
             entry(run, options, self._run_setup, self._output_name),
@@ -122,7 +122,7 @@ class Session:
             on_failure=self._journal_failed,
             rescue=rescue.save,
         )
-        budget_store = SessionBudget(config, run.run_id, before, dependencies, self._drain)
+        budget_store = SessionBudget(settings.budget, run.run_id, before, dependencies, self._drain)
         try:
             money = await budget_store.open(
                 caps, journal, today=self._finishing.today, emit=self._emit
@@ -175,7 +175,7 @@ class Session:
         keys = Keys(dependencies.key_scope)
         client = LazyClient(dependencies.connect)
         parts = Parts(
-            config=run_setup.config,
+            settings=run_setup.settings,
             catalog=run_setup.catalog,
             prices=run_setup.prices,
             builder=run_setup.builder,
@@ -200,7 +200,7 @@ class Session:
         engine = Engine(
             build_stack(parts, client),
             feeds=feeds,
-            workers=slots(run_setup.config, dependencies.most_in_flight)[0] + 1,
+            workers=slots(run_setup.settings.limits, dependencies.most_in_flight)[0] + 1,
             finish=finish,
             value_of=self._finishing.value_of,
             now=dependencies.now,
@@ -272,7 +272,7 @@ class Session:
         if self._options.no_cache:
             return None
         folder = self._dependencies.paths.cache_dir
-        store = open_cache(self._run_setup.config, folder, notify=self._notify)
+        store = open_cache(self._run_setup.settings.cache, folder, notify=self._notify)
         return None if store is None else LookAheadCache(WriteBehind(store, after=journal.after))
 
     def _emit(self, event: object) -> None:

@@ -6,18 +6,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import closing
-from decimal import Decimal
 from pathlib import Path
-from typing import Literal
 
-from claudebatch.config.sections import Config
-from claudebatch.config.units import share
-from claudebatch.core.domain import Pico, from_usd, usd_text
+from claudebatch.core.domain import usd_text
 from claudebatch.core.drain import Drain
 from claudebatch.core.events import Emit, Notice
 from claudebatch.core.shared_cap import SharedCap
 from claudebatch.engine.dependencies import RunDependencies
 from claudebatch.layers.budget.run_budget import RunBudget
+from claudebatch.layers.budget.settings import BudgetSettings
 from claudebatch.layers.budget.shared_budget import SharedBudget
 from claudebatch.storage.journal import Journal, Totals
 from claudebatch.storage.ledger import open_ledger
@@ -25,56 +22,24 @@ from claudebatch.storage.ledger.settle import settle_for_others
 from claudebatch.storage.ledger.shared_caps import SharedCaps
 
 
-def shared_caps(config: Config, *, rehearsal: bool) -> tuple[SharedCap, ...]:
-    """The caps that a run under *config* shares with others; a rehearsal costs nothing
-    and has none.
-    """
-    if rehearsal:
-        return ()
-    caps, tagged, tag = config.caps, config.tag_caps, config.tag
-    at = f"budget.tags.{tag}"
-    wanted: list[tuple[str, Decimal | None, Literal["day", "month", "total"], str | None, str]] = [
-        ("day", caps.day, "day", None, "budget.day"),
-        ("month", caps.month, "month", None, "budget.month"),
-        (f"tag {tag}", tagged.total, "total", tag, at),
-        (f"tag {tag} per day", tagged.day, "day", tag, at),
-        (f"tag {tag} per month", tagged.month, "month", tag, at),
-    ]
-    return tuple(
-        SharedCap(name, from_usd(dollars), span, of, setting)
-        for name, dollars, span, of, setting in wanted
-        if dollars is not None
-    )
-
-
-def overshoot(config: Config) -> Pico:
-    """The most by which the run's own cap may be passed, as `budget.mode` has it."""
-    if config.caps.run is None or config.caps.mode == "strict":
-        return 0
-    return int(
-        from_usd(config.caps.run) * Decimal(str(share("budget.overshoot", config.caps.overshoot)))
-    )
-
-
 class SessionBudget:
     """The budget that the layers draw from, opened and closed with the session."""
 
     def __init__(
         self,
-        config: Config,
+        settings: BudgetSettings,
         run_id: str,
         before: Totals,
         dependencies: RunDependencies,
         drain: Drain,
     ) -> None:
         """*before*: what earlier sessions of the run have spent."""
-        cap = config.caps.run
         self._dependencies = dependencies
         self._drain = drain
         self._run_id = run_id
-        self._overshoot = overshoot(config)
+        self._overshoot = settings.overshoot
         self.own = RunBudget(
-            None if cap is None else from_usd(cap),
+            settings.cap,
             spent=before.spent + before.unknown,
             overshoot=self._overshoot,
             waits=drain,

@@ -11,14 +11,13 @@ from collections.abc import Callable, Iterable
 from decimal import ROUND_UP, Decimal
 from typing import Protocol
 
-from claudebatch.core.domain import Pico, from_usd, to_usd
+from claudebatch.core.domain import Pico, to_usd
 from claudebatch.core.errors import BudgetExhausted, ExitCode, SpendStopped, StorageError
 from claudebatch.core.events import Notice
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunCounts
 from claudebatch.engine.engine import Ended
 from claudebatch.engine.open_run import OpenRun
-from claudebatch.engine.session_budget import overshoot
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal.queries import drop_superseded, result_lines, totals
@@ -77,9 +76,9 @@ class SummaryBuilder:
         self._run = run
         self._counts = counts
         self._started = started
-        budget = run_setup.config.caps.run
-        self.cap: Pico | None = None if budget is None else from_usd(budget)
-        self._overshoot = overshoot(run_setup.config)
+        budget = run_setup.settings.budget
+        self.cap = budget.cap
+        self._overshoot = budget.overshoot
         self._spent_before = totals(run.folder.journal).spent
         self.rows, ok, failed = self._rows()
         self.finished_before = ok if options.retry_failed else ok + failed

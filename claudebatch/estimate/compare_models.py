@@ -90,7 +90,7 @@ class Comparison:
 
     def _moved(self, call: Call, own: RequestShape, facts: ModelFacts) -> RequestShape:
         """The same row, asked of the model of *facts* at standard speed."""
-        params, usual = call.prompt.params, self._run_setup.config.expected_output_tokens
+        params, usual = call.prompt.params, self._run_setup.settings.expected_output_tokens
         size = measure(params, request_body(facts.id, params), facts, expected_output=usual)
         sizes = (size.input_tokens, size.output_tokens, own.output_bound)
         return RequestShape(facts.id, own.rule, *sizes, own.caches, own.searches, own.geo)

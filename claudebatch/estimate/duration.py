@@ -11,11 +11,10 @@ from heapq import heappop, heappush
 from math import ceil, inf, nextafter
 from typing import TypeAlias
 
-from claudebatch.config.sections import Config
-from claudebatch.config.units import share
 from claudebatch.core.domain import Call, LimitReading, Limits, Usage
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 from claudebatch.layers.rate_limit.limiter import MustWait, PoolBooking
+from claudebatch.layers.rate_limit.settings import RateLimitSettings
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstimates
 from claudebatch.models.catalog import Catalog
 from claudebatch.setup.pools import make_pace, slots
@@ -79,13 +78,18 @@ class Durations:
     """
 
     def __init__(
-        self, config: Config, catalog: Catalog, api: ApiModel, *, before: PastUsage | None = None
+        self,
+        limits: RateLimitSettings,
+        catalog: Catalog,
+        api: ApiModel,
+        *,
+        before: PastUsage | None = None,
     ) -> None:
         """*before* has corrected the sizes of the rows already, where it knows their
         model.
         """
         self._before = _Corrected(before) if before is not None else None
-        self._config = config
+        self._limits = limits
         self._catalog = catalog
         self._api = api
         # Mutable: one drive per pool.
@@ -97,7 +101,7 @@ class Durations:
         drive = self._drives.get(pool)
         if drive is None:
             drive = self._drives[pool] = _Drive(
-                self._config, self._catalog, pool, self._api, self._before
+                self._limits, self._catalog, pool, self._api, self._before
             )
         drive.add(call)
 
@@ -126,16 +130,21 @@ class _Drive:
     """One pool's run in a time of its own."""
 
     def __init__(
-        self, config: Config, catalog: Catalog, pool: str, api: ApiModel, before: PastUsage | None
+        self,
+        limits: RateLimitSettings,
+        catalog: Catalog,
+        pool: str,
+        api: ApiModel,
+        before: PastUsage | None,
     ) -> None:
         # Mutable, changed by the methods below only.
-        self._pace = make_pace(config, catalog, pool, now=0.0)
-        self._slots = ConcurrencyLimit(*slots(config))
+        self._pace = make_pace(limits, catalog, pool, now=0.0)
+        self._slots = ConcurrencyLimit(*slots(limits))
         self._learned = UsageEstimates(before)
         self._latency_s = api.latency_s
-        limits = api.limits(pool) if api.limits else _whole(self._pace.limits, config)
+        rates = api.limits(pool) if api.limits else _whole(self._pace.limits, limits.our_share)
         self._levels = [
-            _Level(per_minute, api.burst_s) if per_minute else None for per_minute in limits
+            _Level(per_minute, api.burst_s) if per_minute else None for per_minute in rates
         ]
         self._now = 0.0
         self._half_at = 0.0
@@ -235,9 +244,8 @@ class _Drive:
         )
 
 
-def _whole(limits: Rates, config: Config) -> Rates:
-    """The API's own limits, of which *limits* are our share."""
-    ours = 1.0 - share("limits.headroom", config.limits.headroom)
+def _whole(limits: Rates, ours: float) -> Rates:
+    """The API's own limits, of which *limits* are our share, *ours*."""
     requests, inputs, outputs = (per_minute / ours if per_minute else None for per_minute in limits)
     return requests, inputs, outputs
 

@@ -67,11 +67,12 @@ def estimate(
         forecast = Forecast(
             run_setup.prices,
             questions.history,
-            configured_output=run_setup.config.expected_output_tokens is not None,
+            configured_output=run_setup.settings.expected_output_tokens is not None,
             counted=sizes,
         )
         sums = _Sums(
-            forecast, Durations(run_setup.config, run_setup.catalog, questions.api, before=forecast)
+            forecast,
+            Durations(run_setup.settings.limits, run_setup.catalog, questions.api, before=forecast),
         )
         for row in plan.sent():
             sums.add(*row)

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from claudebatch.config.sections import Config, PoolLimitsSection
+from claudebatch.config.settings import Settings
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.reports.models_report import (
     ModelLine,
@@ -16,6 +16,7 @@ from claudebatch.core.reports.models_report import (
     TierLimitsLine,
     TokenPrices,
 )
+from claudebatch.layers.rate_limit.settings import PoolLimits
 from claudebatch.models.catalog import Catalog, ModelFacts, TierLimits
 from claudebatch.models.prices import PriceBook, Rates
 from claudebatch.models.prices.bundled import genai_version, own_table
@@ -23,14 +24,14 @@ from claudebatch.setup.pools import allowances
 
 _TIERS = ("start", "build", "scale")
 _MTOK = 10**6
-_NO_LIMITS = PoolLimitsSection()
+_NO_LIMITS = PoolLimits()
 
 
-def known_models(config: Config, asked: str | None, *, at: datetime) -> ModelsReport:
+def known_models(settings: Settings, asked: str | None, *, at: datetime) -> ModelsReport:
     """Every model, or those whose name is or holds *asked*. Raises `ClaudebatchError`
     where there is none.
     """
-    desk = _Desk(config, at)
+    desk = _Desk(settings, at)
     own = own_table()
     return ModelsReport(
         models=tuple(desk.line(facts) for facts in desk.chosen(asked)),
@@ -38,7 +39,7 @@ def known_models(config: Config, asked: str | None, *, at: datetime) -> ModelsRe
         price_version=desk.prices.version,
         checked=own.checked,
         checked_with=own.checked_with,
-        tier=config.limits.tier,
+        tier=settings.limits.tier,
         on=at.date(),
     )
 
@@ -46,18 +47,20 @@ def known_models(config: Config, asked: str | None, *, at: datetime) -> ModelsRe
 class _Desk:
     """Everything that there is to know, at hand."""
 
-    def __init__(self, config: Config, at: datetime) -> None:
-        self._config = config
+    def __init__(self, settings: Settings, at: datetime) -> None:
+        self._settings = settings
         self._today = at.date()
-        self._catalog = Catalog.load(config.models)
-        self._allowed = allowances(config, self._catalog)
-        self.prices = PriceBook.load(config.prices, at=at)
+        self._catalog = Catalog.load(settings.models)
+        self._allowed = allowances(settings.limits, self._catalog)
+        self.prices = PriceBook.load(settings.prices, at=at)
 
     def chosen(self, asked: str | None) -> list[ModelFacts]:
         """The facts about the models to show."""
         listed = {facts.id for facts in self._catalog}
         # A price may be set for a model without facts, or for one snapshot.
-        priced = {model: self._named(model) for model in self._config.prices if model not in listed}
+        priced = {
+            model: self._named(model) for model in self._settings.prices if model not in listed
+        }
         known = [*self._catalog, *priced.values()]
         if asked is None:
             return known
@@ -81,9 +84,9 @@ class _Desk:
         return ModelLine(
             id=facts.id,
             aliases=facts.aliases,
-            is_default=catalog.facts(self._config.model).id == facts.id,
+            is_default=catalog.facts(self._settings.model).id == facts.id,
             known=catalog.known(facts.id),
-            changed=tuple(self._config.models.get(facts.id, ())),
+            changed=tuple(self._settings.models.get(facts.id, ())),
             prices=self._prices(facts.id),
             pool=pool,
             shares_with=tuple(
@@ -121,7 +124,7 @@ class _Desk:
         )
 
 
-def _limits(limits: TierLimits | PoolLimitsSection | None) -> TierLimitsLine:
+def _limits(limits: TierLimits | PoolLimits | None) -> TierLimitsLine:
     limits = limits or _NO_LIMITS
     return TierLimitsLine(
         limits.requests_per_minute, limits.input_tokens_per_minute, limits.output_tokens_per_minute

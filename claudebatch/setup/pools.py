@@ -7,10 +7,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from claudebatch.config.sections import Config, PoolLimitsSection
-from claudebatch.config.units import share
 from claudebatch.layers.rate_limit.limiter import PoolLimiter
 from claudebatch.layers.rate_limit.local_pool import make_limiter, open_local_pool
+from claudebatch.layers.rate_limit.settings import PoolLimits, RateLimitSettings
 from claudebatch.layers.rate_limit.store import LimiterStore, OpenPool, PoolStart
 from claudebatch.models.catalog import Catalog, TierLimits
 
@@ -27,14 +26,14 @@ class Pools:
 
     def __init__(
         self,
-        config: Config,
+        limits: RateLimitSettings,
         catalog: Catalog,
         *,
         now: Callable[[], float],
         most_in_flight: int | None = None,
         open_pool: OpenPool = open_local_pool,
     ) -> None:
-        self._config = config
+        self._limits = limits
         self._most_in_flight = most_in_flight
         self._catalog = catalog
         self._now = now
@@ -47,7 +46,7 @@ class Pools:
         name = self._catalog.pool_of(model)
         pool = self._pools.get(name)
         if pool is None:
-            start = pool_start(self._config, self._catalog, name, most=self._most_in_flight)
+            start = pool_start(self._limits, self._catalog, name, most=self._most_in_flight)
             pool = self._pools[name] = self._open(start, now=self._now)
         return pool
 
@@ -57,67 +56,64 @@ class Pools:
             await self._pools[pool].restart()
 
 
-def make_pace(config: Config, catalog: Catalog, pool: str, *, now: float) -> PoolLimiter:
+def make_pace(limits: RateLimitSettings, catalog: Catalog, pool: str, *, now: float) -> PoolLimiter:
     """How fast *pool* may be asked, beginning *now*."""
-    return make_limiter(pool_start(config, catalog, pool), now=now)
+    return make_limiter(pool_start(limits, catalog, pool), now=now)
 
 
 def pool_start(
-    config: Config, catalog: Catalog, pool: str, *, most: int | None = None
+    limits: RateLimitSettings, catalog: Catalog, pool: str, *, most: int | None = None
 ) -> PoolStart:
     """The limits with which *pool* begins; *most* requests in flight, whatever the
     configuration says.
     """
-    limits = config.limits
     chosen = limits.pools.get(pool)
-    in_flight, most_in_flight = slots(config, most)
+    in_flight, most_in_flight = slots(limits, most)
     return PoolStart(
         pool,
-        chosen or allowances(config, catalog).get(pool) or _unlisted(config, catalog, pool),
+        chosen or allowances(limits, catalog).get(pool) or _unlisted(limits, catalog, pool),
         in_flight=in_flight,
         most_in_flight=most_in_flight,
         cautious=chosen is None and limits.tier == "auto",
         ceiling=chosen is not None,
-        share=1.0 - share("limits.headroom", limits.headroom),
+        share=limits.our_share,
     )
 
 
-def slots(config: Config, most: int | None = None) -> tuple[int, int]:
+def slots(limits: RateLimitSettings, most: int | None = None) -> tuple[int, int]:
     """Requests in flight of a pool: at first, and at most; never more than *most*,
     which the machine may set.
     """
-    if config.concurrency == "auto":
+    if limits.concurrency is None:
         most = MOST_IN_FLIGHT if most is None else most
         return min(_FIRST_IN_FLIGHT, most), most
-    chosen = config.concurrency if most is None else min(config.concurrency, most)
+    chosen = limits.concurrency if most is None else min(limits.concurrency, most)
     return chosen, chosen
 
 
-def allowances(config: Config, catalog: Catalog) -> Mapping[str, PoolLimitsSection]:
+def allowances(limits: RateLimitSettings, catalog: Catalog) -> Mapping[str, PoolLimits]:
     """Limits by pool: those of the tier, replaced by what the configuration says of
     single pools.
     """
-    tier = {} if config.limits.tier == "none" else catalog.tier(_tier(config))
-    return {**{pool: _allowance(limits) for pool, limits in tier.items()}, **config.limits.pools}
+    tier = {} if limits.tier == "none" else catalog.tier(_tier(limits))
+    return {**{pool: _allowance(rates) for pool, rates in tier.items()}, **limits.pools}
 
 
-def _unlisted(config: Config, catalog: Catalog, pool: str) -> PoolLimitsSection:
+def _unlisted(limits: RateLimitSettings, catalog: Catalog, pool: str) -> PoolLimits:
     # A model that nobody has facts about is paced like the slowest one of the tier, not
     # let loose.
     return (
-        PoolLimitsSection()
-        if config.limits.tier == "none"
-        else _allowance(catalog.limits(_tier(config), pool))
+        PoolLimits() if limits.tier == "none" else _allowance(catalog.limits(_tier(limits), pool))
     )
 
 
-def _tier(config: Config) -> str:
-    return _AUTO_TIER if config.limits.tier == "auto" else config.limits.tier
+def _tier(limits: RateLimitSettings) -> str:
+    return _AUTO_TIER if limits.tier == "auto" else limits.tier
 
 
-def _allowance(limits: TierLimits) -> PoolLimitsSection:
-    return PoolLimitsSection(
-        requests_per_minute=limits.requests_per_minute,
-        input_tokens_per_minute=limits.input_tokens_per_minute,
-        output_tokens_per_minute=limits.output_tokens_per_minute,
+def _allowance(rates: TierLimits) -> PoolLimits:
+    return PoolLimits(
+        requests_per_minute=rates.requests_per_minute,
+        input_tokens_per_minute=rates.input_tokens_per_minute,
+        output_tokens_per_minute=rates.output_tokens_per_minute,
     )

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from claudebatch.config.sections import Config
-from claudebatch.config.units import seconds
+from claudebatch.config.settings import Settings
 from claudebatch.core.errors import ConfigError
 from claudebatch.inputs import Defaults
+from claudebatch.layers.rate_limit.settings import RateLimitSettings
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import PriceBook
 from claudebatch.routing.request import CallBuilder, token_estimator
@@ -24,7 +24,7 @@ _S_PER_OUTPUT_TOKEN = 3600 / 128_000
 class RunSetup:
     """Everything that turns an input line into a priced call."""
 
-    config: Config
+    settings: Settings
     catalog: Catalog
     prices: PriceBook
     router: Router
@@ -32,36 +32,39 @@ class RunSetup:
     defaults: Defaults
 
     @classmethod
-    def set_up(cls, config: Config, *, override: str | None, text: bool, at: datetime) -> RunSetup:
-        """The parts for *config*; *override* is `--model`. Raises `ConfigError`."""
-        catalog = Catalog.load(config.models)
-        _check_pools(config, catalog)
+    def set_up(
+        cls, settings: Settings, *, override: str | None, text: bool, at: datetime
+    ) -> RunSetup:
+        """The parts for *settings*; *override* is `--model`. Raises `ConfigError`."""
+        catalog = Catalog.load(settings.models)
+        _check_pools(settings.limits, catalog)
         router = Router(
-            parse_rules(config.routes, "routes"),
-            config.model,
-            fallbacks=config.fallbacks,
+            parse_rules(settings.routes, "routes"),
+            settings.model,
+            fallbacks=settings.fallbacks,
             override=override,
-            estimate_tokens=token_estimator(catalog, config.model),
+            estimate_tokens=token_estimator(catalog, settings.model),
         )
-        shortest = seconds("attempt_deadline", config.attempt_deadline)
         builder = CallBuilder(
             catalog,
             router,
-            expected_output=config.expected_output_tokens,
-            deadline=lambda max_tokens: max(shortest, max_tokens * _S_PER_OUTPUT_TOKEN),
+            expected_output=settings.expected_output_tokens,
+            deadline=lambda max_tokens: max(
+                settings.attempt_deadline_s, max_tokens * _S_PER_OUTPUT_TOKEN
+            ),
         )
         return cls(
-            config=config,
+            settings=settings,
             catalog=catalog,
-            prices=PriceBook.load(config.prices, at=at),
+            prices=PriceBook.load(settings.prices, at=at),
             router=router,
             builder=builder,
-            defaults=Defaults(max_tokens=config.max_tokens, system=config.system, text=text),
+            defaults=Defaults(max_tokens=settings.max_tokens, system=settings.system, text=text),
         )
 
     def require_prices(self, models: set[str]) -> None:
         """Refuse a run under a cap that could ask a model without a price."""
-        if not self.config.capped:
+        if not self.settings.budget.capped:
             return
         unknown = self.unpriced(models)
         if unknown:
@@ -88,7 +91,7 @@ class RunSetup:
     def with_fallbacks(self, models: set[str]) -> set[str]:
         """*models* and all that may answer in their place."""
         return models | {
-            other for model in models for other in self.config.fallbacks.get(model, ())
+            other for model in models for other in self.settings.fallbacks.get(model, ())
         }
 
 
@@ -105,10 +108,10 @@ def retirements(catalog: Catalog, models: Iterable[str], on: date) -> list[str]:
     return told
 
 
-def _check_pools(config: Config, catalog: Catalog) -> None:
+def _check_pools(limits: RateLimitSettings, catalog: Catalog) -> None:
     """Refuse limits under a name that is nearly a pool's: they would limit nothing."""
     spelt = {_plain(pool): pool for pool in catalog.tier("start")}
-    for name in config.limits.pools:
+    for name in limits.pools:
         pool = catalog.pool_of(name) if catalog.known(name) else spelt.get(_plain(name), name)
         if pool != name:
             raise ConfigError(

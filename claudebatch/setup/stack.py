@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from claudebatch.config.sections import Config
-from claudebatch.config.units import seconds, share
+from claudebatch.config.settings import Settings
 from claudebatch.core.domain import Call, Pico, Usage
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import NotServed
@@ -20,17 +20,14 @@ from claudebatch.layers.budget.layer import Budget
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.budget.usual_cost import UsualCost
 from claudebatch.layers.circuit_breaker.layer import CircuitBreaker
-from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from claudebatch.layers.fallback.layer import Fallback
 from claudebatch.layers.rate_limit.layer import RateLimit
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstimates
 from claudebatch.layers.record.attempt_log import AttemptLog
 from claudebatch.layers.record.layer import Record
 from claudebatch.layers.response_cache.layer import ResponseCache, cache_key
-from claudebatch.layers.response_cache.settings import CachePolicy
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.layers.retry.layer import Retry
-from claudebatch.layers.retry.settings import RetryBudgetPolicy, RetryPolicy
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import PriceBook, UnknownPrice
 from claudebatch.models.tokens.counted import CountedBounds
@@ -42,7 +39,7 @@ from claudebatch.setup.pools import Pools
 class Parts:
     """What the layers are made of; tests put their own in."""
 
-    config: Config
+    settings: Settings
     catalog: Catalog
     prices: PriceBook
     builder: CallBuilder
@@ -67,72 +64,104 @@ class Parts:
 
 def build_stack(parts: Parts, client: Handler) -> Handler:
     """The whole stack around *client*, outermost layer first."""
-    config, emit, drain, rng = parts.config, parts.emit, parts.drain, parts.rng
-    money = Money(parts.prices, capped=config.capped)
-    max_outage_s = seconds("max_outage", config.max_outage)
-    pools = Pools(config, parts.catalog, most_in_flight=parts.most_in_flight, now=parts.now)
+    settings = parts.settings
+    money = Money(parts.prices, capped=settings.budget.capped)
+    pools = Pools(
+        settings.limits, parts.catalog, most_in_flight=parts.most_in_flight, now=parts.now
+    )
     return nest(
         [
-            Fallback(
-                hop=parts.builder.hop,
-                sleep=drain.sleep,
-                rng=rng,
-                emit=emit,
-                max_outage_s=max_outage_s,
-                unwanted=frozenset(config.fallback_on),
-            ),
-            ResponseCache(
-                key=parts.keys,
-                store=parts.cache,
-                parse=lambda message: parse_message(message, source="cache", attempts=0),
-                policy=CachePolicy(config.cache.keep_max_tokens, config.cache.keep_refusals),
-                share=parts.cache is not None,
-            ),
-            Retry(
-                _retry_policy(config),
-                _retry_budget(config),
-                pool_of=parts.catalog.pool_of,
-                sleep=drain.sleep,
-                now=parts.now,
-                rng=rng,
-                emit=emit,
-            ),
-            CircuitBreaker(
-                _breaker_policy(config),
-                pool_of=parts.catalog.pool_of,
-                now=parts.now,
-                emit=emit,
-                back=pools.restart,
-            ),
-            Budget(
-                parts.budget_store,
-                worst=money.worst,
-                emit=emit,
-                usual=UsualCost() if config.caps.mode == "expected" else None,
-                tighter=InputCounter(parts.count, CountedBounds(), waits=drain, emit=emit)
-                if parts.count
-                else None,
-                pool_of=parts.catalog.pool_of,
-            ),
-            RateLimit(
-                pool_of=pools.of,
-                estimates=UsageEstimates(parts.before),
-                waits=drain,
-                max_pause_s=config.retry.max_wait_s,
-                max_outage_s=max_outage_s,
-                rng=rng,
-                emit=emit,
-            ),
-            Record(
-                parts.log,
-                worst=money.worst,
-                cost=money.cost,
-                pool_of=parts.catalog.pool_of,
-                now=parts.now,
-                emit=emit,
-            ),
+            _fallback(parts),
+            _response_cache(parts),
+            _retry(parts),
+            _circuit_breaker(parts, pools),
+            _budget(parts, money),
+            _rate_limit(parts, pools),
+            _record(parts, money),
         ],
         client,
+    )
+
+
+def _fallback(parts: Parts) -> Fallback:
+    return Fallback(
+        hop=parts.builder.hop,
+        sleep=parts.drain.sleep,
+        rng=parts.rng,
+        emit=parts.emit,
+        max_outage_s=parts.settings.max_outage_s,
+        unwanted=parts.settings.fallback_on,
+    )
+
+
+def _response_cache(parts: Parts) -> ResponseCache:
+    return ResponseCache(
+        key=parts.keys,
+        store=parts.cache,
+        parse=lambda message: parse_message(message, source="cache", attempts=0),
+        policy=parts.settings.cache.policy,
+        share=parts.cache is not None,
+    )
+
+
+def _retry(parts: Parts) -> Retry:
+    return Retry(
+        parts.settings.retry,
+        parts.settings.retry_budget,
+        pool_of=parts.catalog.pool_of,
+        sleep=parts.drain.sleep,
+        now=parts.now,
+        rng=parts.rng,
+        emit=parts.emit,
+    )
+
+
+def _circuit_breaker(parts: Parts, pools: Pools) -> CircuitBreaker:
+    return CircuitBreaker(
+        parts.settings.breaker,
+        pool_of=parts.catalog.pool_of,
+        now=parts.now,
+        emit=parts.emit,
+        back=pools.restart,
+    )
+
+
+def _budget(parts: Parts, money: Money) -> Budget:
+    counter = (
+        InputCounter(parts.count, CountedBounds(), waits=parts.drain, emit=parts.emit)
+        if parts.count
+        else None
+    )
+    return Budget(
+        parts.budget_store,
+        worst=money.worst,
+        emit=parts.emit,
+        usual=UsualCost() if parts.settings.budget.mode == "expected" else None,
+        tighter=counter,
+        pool_of=parts.catalog.pool_of,
+    )
+
+
+def _rate_limit(parts: Parts, pools: Pools) -> RateLimit[Any]:
+    return RateLimit(
+        pool_of=pools.of,
+        estimates=UsageEstimates(parts.before),
+        waits=parts.drain,
+        max_pause_s=parts.settings.retry.max_wait_s,
+        max_outage_s=parts.settings.max_outage_s,
+        rng=parts.rng,
+        emit=parts.emit,
+    )
+
+
+def _record(parts: Parts, money: Money) -> Record:
+    return Record(
+        parts.log,
+        worst=money.worst,
+        cost=money.cost,
+        pool_of=parts.catalog.pool_of,
+        now=parts.now,
+        emit=parts.emit,
     )
 
 
@@ -187,27 +216,3 @@ class Money:
             return self._prices.cost(call.model, usage)
         except UnknownPrice:
             return None
-
-
-def _retry_policy(config: Config) -> RetryPolicy:
-    retry = config.retry
-    return RetryPolicy(retry.max_attempts, retry.base_s, retry.cap_s, retry.max_wait_s)
-
-
-def _retry_budget(config: Config) -> RetryBudgetPolicy:
-    return RetryBudgetPolicy(
-        share("retry.budget", config.retry.budget), config.retry.budget_floor_per_s
-    )
-
-
-def _breaker_policy(config: Config) -> BreakerPolicy:
-    breaker = config.breaker
-    return BreakerPolicy(
-        minimum_calls=breaker.minimum_calls,
-        failure_rate=breaker.failure_rate,
-        slow_call=breaker.slow_call,
-        slow_call_rate=breaker.slow_call_rate,
-        window_s=breaker.window_s,
-        wait_open_s=breaker.wait_open_s,
-        probes=breaker.probes,
-    )

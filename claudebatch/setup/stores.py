@@ -9,29 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from claudebatch.config.sections import Config
-from claudebatch.config.units import seconds, size
 from claudebatch.core.reports import CacheStats
 from claudebatch.layers.response_cache import disk_admin
 from claudebatch.layers.response_cache.disk_store import DiskCacheStore
+from claudebatch.layers.response_cache.settings import CacheSettings
 from claudebatch.layers.response_cache.store import CacheStore
 
 # Larger than any disk: a look at a cache must not shrink it.
 _NO_LIMIT = 2**40
 
 
-def open_cache(config: Config, folder: Path, *, notify: Callable[[str], None]) -> CacheStore | None:
-    """The response cache of a run under *config*; None where it is switched off.
+def open_cache(
+    settings: CacheSettings, folder: Path, *, notify: Callable[[str], None]
+) -> CacheStore | None:
+    """The response cache of a run; None where it is switched off.
 
     *notify* may be called in another thread.
     """
-    settings = config.cache
     if not settings.enabled:
         return None
     return DiskCacheStore(
         folder,
-        size_limit=size("cache.size", settings.size),
-        ttl_s=None if settings.ttl is None else seconds("cache.ttl", settings.ttl),
+        size_limit=settings.size_bytes,
+        ttl_s=settings.ttl_s,
         notify=notify,
     )
 
@@ -43,11 +43,9 @@ def existing_cache(folder: Path) -> CacheStore | None:
     return DiskCacheStore(folder, size_limit=_NO_LIMIT, ttl_s=None, notify=lambda _: None)
 
 
-def cache_stats(config: Config, folder: Path) -> CacheStats:
+def cache_stats(settings: CacheSettings, folder: Path) -> CacheStats:
     """The number and size of the entries in the response cache."""
-    settings = config.cache
-    ttl_s = None if settings.ttl is None else seconds("cache.ttl", settings.ttl)
-    return disk_admin.describe(folder, size_limit=size("cache.size", settings.size), ttl_s=ttl_s)
+    return disk_admin.describe(folder, size_limit=settings.size_bytes, ttl_s=settings.ttl_s)
 
 
 def clear_cache(folder: Path) -> int:

@@ -81,7 +81,7 @@ class Intake:
         """Raise `InvalidInput` if anything was wrong and bad rows stop the run."""
         for twin in twins[:_MOST_KEPT]:
             self._add(BadLine(str(self._files[twin.source]), twin.line, (self._taken(twin),)))
-        if self.bad_count and self._run_setup.config.on_bad_row == "stop":
+        if self.bad_count and self._run_setup.settings.on_bad_row == "stop":
             raise InvalidInput(self.bad, self.bad_count)
 
     def _prompt(self, file: str, line: InputLine) -> Prompt | None:
@@ -105,7 +105,9 @@ class Intake:
         cap.
         """
         params = prompt.params
-        if not self._run_setup.config.capped or not ("tools" in params or "speed" in params):
+        if not self._run_setup.settings.budget.capped or not (
+            "tools" in params or "speed" in params
+        ):
             return ()
         return (*_unbounded(params), *self._unpriced_speed(params))
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from claudebatch.alerts import watch
-from claudebatch.config.sections import AlertsSection, Config, MonitorSection
+from claudebatch.alerts.settings import AlertSettings
 from claudebatch.core.domain import PICO_PER_USD, Usage
 from claudebatch.core.errors import ExitCode, SpendStopped
 from claudebatch.core.events import (
@@ -21,6 +21,7 @@ from claudebatch.core.events import (
     SpendSpike,
 )
 from tests.support.scripted import make_call
+from tests.support.settings import settings_of
 
 CENT = PICO_PER_USD // 100
 HAIKU = "claude-haiku-5-5"
@@ -35,9 +36,9 @@ class Watched:
         self.pauses: list[float] = []
         self.stops: list[SpendStopped] = []
         self._row = 0
-        config = Config(monitor=MonitorSection(on_spike=on_spike, pause="5m", **more))  # type: ignore[arg-type]
+        monitor = {"on_spike": on_spike, "pause": "5m", **more}
         self.watch = watch(
-            config,
+            settings_of(monitor=monitor).alerts,
             self.told.append,
             now=lambda: self.now,
             pause=self.pauses.append,
@@ -185,8 +186,10 @@ def test_the_settings_decide_what_is_a_spike(settings, expected):
 
 def test_the_levels_of_caps_are_the_settings():
     told: list[Event] = []
-    config = Config(alerts=AlertsSection(at_percent=(10,)))
-    listen = watch(config, told.append, now=lambda: 0.0, pause=lambda _: None, stop=lambda _: None)
+    settings = AlertSettings(at_percent=(10,))
+    listen = watch(
+        settings, told.append, now=lambda: 0.0, pause=lambda _: None, stop=lambda _: None
+    )
     listen(RunStarted("r", 1, 0, 0, CENT * 100, "o", False))
     listen(AttemptFinished(HAIKU, "p", Usage(1, 1), CENT * 11, None, False))
     assert told == [CapAlert("run", 10, CENT * 100, CENT * 11)]

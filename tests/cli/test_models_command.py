@@ -13,11 +13,9 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import msgspec
 import pytest
 
 from claudebatch.__main__ import main
-from claudebatch.config.sections import Config
 from claudebatch.core.reports.models_report import ModelsReport
 from claudebatch.estimate.known_models import known_models
 from claudebatch.models.catalog import Catalog
@@ -25,6 +23,7 @@ from claudebatch.models.prices.bundled import own_table
 from claudebatch.setup.run_setup import retirements
 from claudebatch.ui.tables.model_tables import models_json, render_models
 from tests.models.prices.published import ABOVE, HAIKU, KINDS, PUBLISHED, THRESHOLD
+from tests.support.settings import settings_of
 
 TODAY = datetime(2026, 11, 22, tzinfo=UTC)
 CONFIG = """\
@@ -60,7 +59,7 @@ def run(tmp_path, monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
 
 
 def report(asked: str | None = None, *, at: datetime = TODAY, **config: Any) -> ModelsReport:
-    return known_models(msgspec.convert(config, Config), asked, at=at)
+    return known_models(settings_of(**config), asked, at=at)
 
 
 def as_json(told: tuple[int, str, str]) -> dict[str, dict[str, Any]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from claudebatch.config.load import load
-from claudebatch.config.sections import Config, settings_text
 from claudebatch.core.errors import ConfigError
+from tests.support.settings import settings_of
 
 HOOK = "https://alerts.example.com/T0/secret-part"
 
@@ -47,8 +47,8 @@ def test_the_same_file_may_once_its_user_names_it(project):
     file.write_text(f"alerts:\n  webhook: {HOOK}\n  command: [notify-me]\n")
     named = load(file, {}, env={}, folder=project)
     by_variable = load(None, {}, env={"CLAUDEBATCH_CONFIG": str(file)}, folder=project)
-    assert named.config.alerts == by_variable.config.alerts
-    assert named.config.alerts.command == ["notify-me"]
+    assert named.settings.alerts == by_variable.settings.alerts
+    assert named.settings.alerts.sinks.command == ("notify-me",)
 
 
 def test_the_users_own_file_may(project, tmp_path, monkeypatch):
@@ -59,14 +59,14 @@ def test_the_users_own_file_may(project, tmp_path, monkeypatch):
     own = Paths.from_environment({}).user_config
     own.parent.mkdir(parents=True)
     own.write_text(f"alerts: {{webhook: '{HOOK}'}}\n")
-    assert load(None, {}, env={}, folder=project).config.alerts.webhook == HOOK
+    assert load(None, {}, env={}, folder=project).settings.alerts.sinks.webhook == HOOK
 
 
 def test_a_found_file_may_say_that_nobody_gets_alerts(project):
     (project / "claudebatch.yaml").write_text(
         "alerts:\n  webhook: null\n  command: null\n  at_percent: [90]\n"
     )
-    assert load(None, {}, env={}, folder=project).config.alerts.at_percent == (90,)
+    assert load(None, {}, env={}, folder=project).settings.alerts.at_percent == (90,)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_found_file_may_say_that_nobody_gets_alerts(project):
 def test_https_and_this_machine_itself_are_addresses(tmp_path, url):
     file = tmp_path / "c.yaml"
     file.write_text(f"alerts: {{webhook: '{url}'}}\n")
-    assert load(file, {}, env={}, folder=tmp_path).config.alerts.webhook == url
+    assert load(file, {}, env={}, folder=tmp_path).settings.alerts.sinks.webhook == url
 
 
 @pytest.mark.parametrize(
@@ -125,4 +125,6 @@ def test_what_cannot_work_is_refused_where_it_stands_and_without_the_address(
 def test_the_address_is_kept_out_of_run_folders_and_changes_no_run(tmp_path):
     file = tmp_path / "c.yaml"
     file.write_text(f"alerts: {{webhook: '{HOOK}'}}\nmonitor: {{on_spike: stop}}\n")
-    assert settings_text(load(file, {}, env={}, folder=tmp_path).config) == settings_text(Config())
+    settings = load(file, {}, env={}, folder=tmp_path).settings
+    assert settings.intake_text == settings_of().intake_text
+    assert HOOK not in settings.intake_text

@@ -71,7 +71,12 @@ def layers_of_the_code() -> list[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "nest"
     )
-    return [layer.func.id for layer in nested.elts]
+    # Each element is a call such as `_circuit_breaker(parts, pools)`.
+    return [_class_name(layer.func.id) for layer in nested.elts]
+
+
+def _class_name(function: str) -> str:
+    return function.title().replace("_", "")
 
 
 def test_the_picture_shows_the_layers_in_the_order_of_build_stack():

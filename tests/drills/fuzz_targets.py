@@ -74,8 +74,8 @@ class Target(Protocol):
 
 def run_setup(text: bool = False) -> RunSetup:
     """The parts of a run at their defaults."""
-    config = load(None, {}, env={}, folder=Path("/nonexistent")).config
-    return RunSetup.set_up(config, override=None, text=text, at=WHEN)
+    settings = load(None, {}, env={}, folder=Path("/nonexistent")).settings
+    return RunSetup.set_up(settings, override=None, text=text, at=WHEN)
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def config(folder: Path) -> Iterator[Target]:
         data = mutated(seed, rng)
         place.write_bytes(data)
         try:
-            found = load(place, {}, env={}, folder=folder).config
+            found = load(place, {}, env={}, folder=folder).settings
             RunSetup.set_up(found, override=None, text=False, at=WHEN)
         except ClaudebatchError as error:
             assert error.message, data

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from claudebatch import alerts
 from claudebatch.alerts.settings import SpikeSettings
+from claudebatch.config import alerts as alert_settings
 from claudebatch.core.errors import SpendStopped
 from claudebatch.core.events import AttemptFinished, Emit, Event
 from claudebatch.engine import session
@@ -209,7 +209,7 @@ def test_a_configuration_that_lies_in_the_folder_runs_no_command(world: World) -
 def short_windows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Windows of five requests, however quickly they come."""
     monkeypatch.setattr(
-        alerts, "SpikeSettings", partial(SpikeSettings, window_s=0.0, window_costs=5)
+        alert_settings, "SpikeSettings", partial(SpikeSettings, window_s=0.0, window_costs=5)
     )
 
 

@@ -7,17 +7,17 @@ from __future__ import annotations
 from dataclasses import replace
 from statistics import fmean
 
-import msgspec
 import pytest
 
-from claudebatch.config.sections import Config
 from claudebatch.core.domain import Call, Prompt, Route, Size
 from claudebatch.estimate.duration import ApiModel, Duration, Durations, usual_latency
+from claudebatch.layers.rate_limit.settings import RateLimitSettings
 from claudebatch.models.catalog import Catalog
 from claudebatch.simulator.latency import parse_latency
 from tests.scenarios.play import play
 from tests.scenarios.scenario import Case, Rows, Server
 from tests.support.scripted import HAIKU, OPUS
+from tests.support.settings import settings_of
 
 POOL = "haiku-5.5"
 
@@ -34,7 +34,7 @@ def call(model: str = HAIKU, inputs: int = 100, outputs: int = 100) -> Call:
 
 
 def told(config: dict[str, object], rows: list[Call], api: ApiModel) -> Duration:
-    durations = Durations(msgspec.convert(config, Config), Catalog.load(), api)
+    durations = Durations(settings_of(**config).limits, Catalog.load(), api)
     for row in rows:
         durations.add(row)
     found = durations.longest()
@@ -160,7 +160,7 @@ def test_what_comes_after_the_first_rows_goes_on_as_they_did():
 
 
 def test_nothing_to_send_takes_no_time():
-    assert Durations(Config(), Catalog.load(), ApiModel()).longest() is None
+    assert Durations(RateLimitSettings(), Catalog.load(), ApiModel()).longest() is None
 
 
 def test_without_anything_better_an_answer_takes_a_second_and_sixty_tokens_a_second():

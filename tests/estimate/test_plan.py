@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
 import pytest
 
-from claudebatch.config.sections import Config
 from claudebatch.estimate.compare_models import Comparison, Group, weight
 from claudebatch.estimate.forecast import Forecast, asked
 from claudebatch.estimate.history import History
@@ -23,13 +21,14 @@ from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
 from tests.estimate.test_history import HAIKU, SONNET
 from tests.support.parts import TODAY
+from tests.support.settings import settings_of
 
 NOTHING_KEPT = EarlierResults(None, Keys("v"), lambda keys: [None] * len(keys), retry_failed=False)
 
 
 def run_setup(**config: object) -> RunSetup:
     return RunSetup.set_up(
-        msgspec.convert({"model": HAIKU, **config}, Config), override=None, text=False, at=TODAY
+        settings_of(**{"model": HAIKU, **config}), override=None, text=False, at=TODAY
     )
 
 

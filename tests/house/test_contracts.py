@@ -31,6 +31,16 @@ BREACHES = {
         "import claudebatch.config.sections",
         TIERS,
     ),
+    "a room that reads a setting's text itself": (
+        "engine/row_feed.py",
+        "import claudebatch.config.units",
+        "Only config reads settings from text",
+    ),
+    "alerts that know the configuration": (
+        "alerts/spend_monitor.py",
+        "import claudebatch.config.settings",
+        TIERS,
+    ),
     "a display that asks the engine": (
         "ui/live/live_progress.py",
         "import claudebatch.engine.row_feed",

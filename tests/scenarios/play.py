@@ -86,7 +86,7 @@ class _Play:
         engine = Engine(
             build_stack(parts, api),
             feeds=[_Lane(self._calls(bench))],  # type: ignore[list-item]
-            workers=slots(parts.config)[0],
+            workers=slots(parts.settings.limits)[0],
             finish=finish,
             value_of=lambda call, reply: 0,
             drain=bench.drain,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
 import pytest
 
-from claudebatch.config.sections import Config
 from claudebatch.core.domain import LimitReading, Limits, Usage
 from claudebatch.layers.rate_limit.limiter import ExpectedUsage
 from claudebatch.layers.rate_limit.local_pool import LocalPool
+from claudebatch.layers.rate_limit.settings import RateLimitSettings
 from claudebatch.layers.rate_limit.store import Admitted, Delayed
 from claudebatch.models.catalog import Catalog
 from claudebatch.setup.pools import MOST_IN_FLIGHT, Pools, slots
 from tests.support.limiting import rates
 from tests.support.scripted import HAIKU, OPUS
+from tests.support.settings import settings_of
 from tests.support.virtual import now, virtual
 
 NEED = ExpectedUsage(0, 0)
@@ -23,7 +23,8 @@ CHOSEN = {"haiku-5.5": {"requests_per_minute": 600}}
 
 
 def pools(*, most: int = MOST_IN_FLIGHT, **config: object) -> Pools:
-    return Pools(msgspec.convert(config, Config), Catalog.load(), now=now, most_in_flight=most)
+    limits = settings_of(**config).limits
+    return Pools(limits, Catalog.load(), now=now, most_in_flight=most)
 
 
 async def seen(pool: LocalPool, rpm: int) -> float | None:
@@ -108,9 +109,9 @@ async def test_a_pool_that_was_away_comes_back_gently_and_one_that_was_never_use
 
 
 def test_no_more_are_in_flight_than_the_machine_lets() -> None:
-    assert slots(Config(concurrency=200), 16) == (16, 16)
-    assert slots(Config(concurrency=8), 16) == (8, 8)
-    assert slots(Config(), 16) == (16, 16)
-    assert slots(Config(concurrency=5000)) == (5000, 5000), (
+    assert slots(RateLimitSettings(concurrency=200), 16) == (16, 16)
+    assert slots(RateLimitSettings(concurrency=8), 16) == (8, 8)
+    assert slots(RateLimitSettings(), 16) == (16, 16)
+    assert slots(RateLimitSettings(concurrency=5000)) == (5000, 5000), (
         "what was asked for, where nothing stands against it"
     )

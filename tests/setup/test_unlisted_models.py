@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import pytest
 
-from claudebatch.config.sections import Config, LimitsSection
 from claudebatch.models.catalog import Catalog
 from claudebatch.setup.pools import Pools
 from tests.support.limiting import rates
+from tests.support.settings import settings_of
 
 UNKNOWN = "claude-of-tomorrow-9"
 
 
 def limits_of(model: str, **limits: str) -> tuple[float | None, float | None, float | None]:
-    config = Config(limits=LimitsSection(**limits))
-    return rates(Pools(config, Catalog.load(), now=lambda: 0.0).of(model))
+    settings = settings_of(limits=limits)
+    return rates(Pools(settings.limits, Catalog.load(), now=lambda: 0.0).of(model))
 
 
 @pytest.mark.parametrize("tier", ["auto", "start", "build", "scale"])

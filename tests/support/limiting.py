@@ -6,7 +6,6 @@ import asyncio
 import random
 from typing import Any
 
-from claudebatch.config.sections import PoolLimitsSection
 from claudebatch.core.domain import Call, Reply, Size, Usage
 from claudebatch.core.drain import Drain
 from claudebatch.core.events import Event, Waiting
@@ -14,6 +13,7 @@ from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 from claudebatch.layers.rate_limit.layer import RateLimit
 from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolLimiter
 from claudebatch.layers.rate_limit.local_pool import LocalPool
+from claudebatch.layers.rate_limit.settings import PoolLimits
 from tests.support.scripted import (
     HAIKU,
     OPUS,
@@ -48,7 +48,7 @@ def make_pool(
     settings = {key: limits.pop(key) for key in ("cautious", "ceiling", "share") if key in limits}
     return LocalPool(
         name,
-        PoolLimiter(PoolLimitsSection(**limits), now=now(), **settings),
+        PoolLimiter(PoolLimits(**limits), now=now(), **settings),
         ConcurrencyLimit(slots, most or slots),
         now=now,
     )

@@ -8,15 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-import msgspec
-
-from claudebatch.config.sections import Config
 from claudebatch.core.domain import Call, Pico, Prompt
 from claudebatch.core.drain import Drain
 from claudebatch.core.events import Event
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys, Parts
 from tests.support.scripted import HAIKU, MemoryCache, MemoryLog, WatchedBudget
+from tests.support.settings import settings_of
 from tests.support.virtual import now
 
 EventT = TypeVar("EventT")
@@ -67,7 +65,7 @@ def make_bench(
     """A bench in the running (virtual) loop. *config* is written as in YAML; without it
     there are no rate limits.
     """
-    settings = msgspec.convert({"model": HAIKU, "limits": NO_LIMITS, **config}, Config)
+    settings = settings_of(**{"model": HAIKU, "limits": NO_LIMITS, **config})
     run_setup = RunSetup.set_up(settings, override=None, text=False, at=TODAY)
     cache, log, budget_store, drain = (
         cache or MemoryCache(),
@@ -77,7 +75,7 @@ def make_bench(
     )
     events: list[Event] = []
     parts = Parts(
-        config=settings,
+        settings=settings,
         catalog=run_setup.catalog,
         prices=run_setup.prices,
         builder=run_setup.builder,

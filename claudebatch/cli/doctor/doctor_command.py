@@ -88,7 +88,7 @@ def _look(config: Path | None, env: Mapping[str, str], *, offline: bool) -> Iter
     yield machine_findings.database(
         "responses", paths.cache_dir / "cache.db", fix="nothing: the next run starts a new one"
     )
-    wanted = slots(loaded.config)[1]
+    wanted = slots(loaded.settings.limits)[1]
     yield machine_findings.open_files(wanted, connections(wanted))
 
 
@@ -106,7 +106,7 @@ def _ask(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
             reach(
                 api_key=None,
                 base_url=None,
-                model=loaded.config.model,
+                model=loaded.settings.model,
                 now=_now,
                 wall=_wall,
                 secrets=secrets(env),
@@ -119,13 +119,13 @@ def _ask(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
 
 
 def _prices(loaded: Loaded) -> Finding:
-    book = PriceBook.load(loaded.config.prices, at=_wall())
-    if not book.knows(loaded.config.model):
+    book = PriceBook.load(loaded.settings.prices, at=_wall())
+    if not book.knows(loaded.settings.model):
         return Finding(
             "prices",
             "warning",
-            f"{loaded.config.model} has no price",
-            fix=f"set prices.{loaded.config.model}",
+            f"{loaded.settings.model} has no price",
+            fix=f"set prices.{loaded.settings.model}",
         )
     return Finding("prices", "ok", book.version)
 

@@ -9,10 +9,9 @@ from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
+from claudebatch.alerts.settings import SinkSettings
 from claudebatch.alerts.sinks.outbox import AlertOutbox, AlertSink
 from claudebatch.config.credentials import secrets
-from claudebatch.config.sections import AlertsSection
-from claudebatch.config.units import seconds
 from claudebatch.core.events import CapAlert, Event, RunStarted, SpendSpike
 from claudebatch.ui.live.alert_text import alert_json
 from claudebatch.ui.machine.json_events import json_line
@@ -54,31 +53,32 @@ class AlertHooks:
 
 
 def make_hooks(
-    alerts: AlertsSection,
+    settings: SinkSettings,
     env: Mapping[str, str],
     *,
     wall: Callable[[], datetime],
     warn: Callable[[str], None],
 ) -> AlertHooks:
-    """The hooks that *alerts* names; *warn* is called at most once for each, and from
+    """The hooks that *settings* name; *warn* is called at most once for each, and from
     another thread.
     """
-    timeout_s = seconds("alerts.timeout", alerts.timeout)
-    boxes = [AlertOutbox(outlet, warn=warn) for outlet in _outlets(alerts, env, timeout_s)]
-    return AlertHooks(boxes, wall=wall, patience_s=timeout_s)
+    boxes = [AlertOutbox(outlet, warn=warn) for outlet in _outlets(settings, env)]
+    return AlertHooks(boxes, wall=wall, patience_s=settings.timeout_s)
 
 
-def _outlets(alerts: AlertsSection, env: Mapping[str, str], timeout_s: float) -> list[AlertSink]:
+def _outlets(settings: SinkSettings, env: Mapping[str, str]) -> list[AlertSink]:
     found: list[AlertSink] = []
     # HTTP and processes are loaded by those who want them.
-    if alerts.webhook is not None:
+    if settings.webhook is not None:
         from claudebatch.alerts.sinks.webhook import WebhookSink  # noqa: PLC0415
 
-        found.append(WebhookSink(alerts.webhook, timeout_s=timeout_s))
-    if alerts.command is not None:
+        found.append(WebhookSink(settings.webhook, timeout_s=settings.timeout_s))
+    if settings.command is not None:
         from claudebatch.alerts.sinks.command import CommandSink  # noqa: PLC0415
 
         found.append(
-            CommandSink(alerts.command, env=env, secrets=secrets(env), timeout_s=timeout_s)
+            CommandSink(
+                settings.command, env=env, secrets=secrets(env), timeout_s=settings.timeout_s
+            )
         )
     return found

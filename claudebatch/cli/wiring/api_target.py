@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 from claudebatch.clients.client import API_VERSION, ClaudeClient
 from claudebatch.config import environment
 from claudebatch.config.credentials import secrets
-from claudebatch.config.sections import Config
-from claudebatch.config.units import seconds
+from claudebatch.config.settings import Settings
 from claudebatch.core.domain import Pico, Usage
 from claudebatch.estimate.duration import ApiModel
 from claudebatch.models.prices import UnknownPrice
@@ -54,7 +53,7 @@ async def endpoint(
         SimulatorSettings,
     )
 
-    wish = run_setup.config.simulate
+    wish = run_setup.settings.simulate
     simulator = Simulator(
         SimulatorSettings(
             latency=wish.latency or SIMULATE_LATENCY,
@@ -93,20 +92,20 @@ def client_for(
         api_key=api.api_key,
         base_url=api.base_url,
         concurrency=concurrency,
-        idle_timeout_s=seconds("idle_timeout", run_setup.config.idle_timeout),
+        idle_timeout_s=run_setup.settings.idle_timeout_s,
         now=now,
         wall=wall,
         secrets=secrets(environment()),
     )
 
 
-def api_model(options: RunOptions, config: Config) -> ApiModel:
+def api_model(options: RunOptions, settings: Settings) -> ApiModel:
     """How the API would behave that *options* name, for an estimate of the time."""
     if not options.simulate:
         return ApiModel()
     from claudebatch.simulator import SIMULATE_LATENCY, parse_latency  # noqa: PLC0415
 
-    wish = config.simulate
+    wish = settings.simulate
     mean_s = parse_latency(wish.latency or SIMULATE_LATENCY).mean
     limits = (wish.requests_per_minute, wish.input_tokens_per_minute, wish.output_tokens_per_minute)
     return ApiModel(lambda output_tokens: mean_s, wish.burst_seconds, limits=lambda pool: limits)

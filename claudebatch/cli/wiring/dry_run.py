@@ -12,8 +12,6 @@ from claudebatch.cli.wiring.api_target import api_model, key_scope
 from claudebatch.cli.wiring.count_sample import counter
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
-from claudebatch.config.sections import Config
-from claudebatch.core.domain import from_usd
 from claudebatch.core.errors import ClaudebatchError, ExitCode, StorageError
 from claudebatch.estimate.estimate import EstimateOptions, estimate
 from claudebatch.estimate.forecast import Forecast
@@ -52,8 +50,7 @@ def tell_estimate(
     output = options.output_path
     if output is not None:
         check_place(output)
-    cap = run_setup.config.caps.run
-    with blocking_look_up(_cache(options, run_setup.config, paths)) as look_up:
+    with blocking_look_up(_cache(options, run_setup, paths)) as look_up:
         found = estimate(
             run_setup,
             [Path(name) for name in options.inputs],
@@ -68,7 +65,7 @@ def tell_estimate(
             ),
             EstimateOptions(
                 history=history(options, run_setup, paths),
-                api=api_model(options, run_setup.config),
+                api=api_model(options, run_setup.settings),
                 today=wall().date(),
                 count=counter(options, run_setup, now=now, wall=wall)
                 if options.count_rows
@@ -76,7 +73,7 @@ def tell_estimate(
                 count_rows=options.count_rows or 0,
             ),
             limit=options.limit,
-            cap=from_usd(cap) if cap is not None else None,
+            cap=run_setup.settings.budget.cap,
             output=str(output) if output is not None else "-",
         )
     options.require_rows(found.rows > 0)
@@ -91,7 +88,7 @@ def tell_estimate(
 
 def forecast(options: RunOptions, run_setup: RunSetup, paths: Paths) -> Forecast:
     """What rows of this run are expected to take."""
-    said = run_setup.config.expected_output_tokens is not None
+    said = run_setup.settings.expected_output_tokens is not None
     return Forecast(run_setup.prices, history(options, run_setup, paths), configured_output=said)
 
 
@@ -99,14 +96,12 @@ def history(options: RunOptions, run_setup: RunSetup, paths: Paths) -> History:
     """What the answers of earlier runs say; nothing where the ledger cannot be read."""
     with suppress(StorageError):
         return History(
-            past_answers(
-                paths.ledger, input_name=options.input_name, tag=run_setup.config.tag or ""
-            )
+            past_answers(paths.ledger, input_name=options.input_name, tag=run_setup.settings.tag)
         )
     return History()
 
 
-def _cache(options: RunOptions, config: Config, paths: Paths) -> CacheStore | None:
-    if options.no_cache or not config.cache.enabled:
+def _cache(options: RunOptions, run_setup: RunSetup, paths: Paths) -> CacheStore | None:
+    if options.no_cache or not run_setup.settings.cache.enabled:
         return None
     return existing_cache(paths.cache_dir)

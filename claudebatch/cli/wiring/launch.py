@@ -31,7 +31,7 @@ from claudebatch.config.credentials import require_credential
 from claudebatch.config.load import load
 from claudebatch.config.machine import connections
 from claudebatch.config.paths import Paths
-from claudebatch.core.domain import Call, Pico, from_usd, to_usd
+from claudebatch.core.domain import Call, Pico, to_usd
 from claudebatch.core.errors import ClaudebatchError, ExitCode, OutputFailed
 from claudebatch.core.events import Event, Notice
 from claudebatch.core.reports import RunSummary
@@ -75,7 +75,7 @@ def execute(
     if not options.simulate and (options.count_rows or not dry_run):
         require_credential(env, home=Path.home())
     loaded = load(config, flags, env=env, folder=Path.cwd())
-    settings = loaded.config
+    settings = loaded.settings
     paths = Paths.from_environment(env, simulated=options.simulate)
     run_setup = RunSetup.set_up(settings, override=options.model, text=options.text, at=_wall())
     if dry_run:
@@ -84,7 +84,9 @@ def execute(
         show, env, limits(run_setup), now=_now, results_on_stdout=options.output_path is None
     )
     with logged(show, display, now=_now, wall=_wall, taken=taken(options, loaded, paths)) as log:
-        hooks = make_hooks(settings.alerts, env, wall=_wall, warn=lambda text: emit(Notice(text)))
+        hooks = make_hooks(
+            settings.alerts.sinks, env, wall=_wall, warn=lambda text: emit(Notice(text))
+        )
         emit = audience(display, log, hooks)
         for doubt in doubts(loaded):
             emit(Notice(doubt))
@@ -105,10 +107,10 @@ def _perform(
     *,
     yes: bool,
 ) -> int:
-    settings = run_setup.config
+    settings = run_setup.settings
     known = forecast(options, run_setup, paths)
     meter = _Meter(known.cost_of)
-    agreed = yes or options.simulate or settings.caps.run is not None
+    agreed = yes or options.simulate or settings.budget.cap is not None
     each = None if agreed else meter.add
     scope, stdin = key_scope(options), sys.stdin.buffer
     with open_run(
@@ -126,7 +128,7 @@ def _perform(
         if not (agreed or run.folder.meta("agreed")):
             # Only a new look at the input adds the costs up; a run that was not agreed
             # to must be asked about again.
-            _confirm(run.folder.meta("expected") or 0, from_usd(settings.confirm_above))
+            _confirm(run.folder.meta("expected") or 0, settings.confirm_above)
             run.folder.note(agreed=True)
         options = decided(options, run)
         display.start()
@@ -158,9 +160,9 @@ async def _go(
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     lanes = max(1, len(run.lanes))
-    wanted = slots(run_setup.config)[1] * lanes
+    wanted = slots(run_setup.settings.limits)[1] * lanes
     in_flight = connections(wanted)
-    if in_flight < wanted and run_setup.config.concurrency != "auto":
+    if in_flight < wanted and run_setup.settings.limits.concurrency is not None:
         emit(
             Notice(
                 f"only {in_flight // lanes} requests in flight per pool: more files may not be "

@@ -30,7 +30,7 @@ def limits(run_setup: RunSetup) -> LimitsByPool:
     """The limits that a display shows until others are seen."""
     return {
         pool: (a.requests_per_minute, a.input_tokens_per_minute, a.output_tokens_per_minute)
-        for pool, a in allowances(run_setup.config, run_setup.catalog).items()
+        for pool, a in allowances(run_setup.settings.limits, run_setup.catalog).items()
     }
 
 

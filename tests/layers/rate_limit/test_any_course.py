@@ -9,9 +9,9 @@ import random
 
 import pytest
 
-from claudebatch.config.sections import PoolLimitsSection
 from claudebatch.core.domain import LimitReading, Limits, Usage
 from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolBooking, PoolLimiter
+from claudebatch.layers.rate_limit.settings import PoolLimits
 
 
 class Course:
@@ -20,7 +20,7 @@ class Course:
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
         rng = self.rng
-        limits = PoolLimitsSection(
+        limits = PoolLimits(
             requests_per_minute=rng.choice([None, None, 6000]),
             input_tokens_per_minute=rng.choice([None, None, 100_000]),
             output_tokens_per_minute=rng.choice([10_000, 400_000]),

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from claudebatch.config.sections import PoolLimitsSection
 from claudebatch.core.domain import LimitReading, Limits, Usage
 from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolBooking, PoolLimiter
+from claudebatch.layers.rate_limit.settings import PoolLimits
 
 NEED = ExpectedUsage(1000, 500)
 USED = Usage(input_tokens=1000, output_tokens=500)
@@ -22,7 +22,7 @@ def pace(**limits: Any) -> PoolLimiter:
     as in `PoolLimiter`.
     """
     settings = {key: limits.pop(key) for key in ("cautious", "ceiling", "share") if key in limits}
-    return PoolLimiter(PoolLimitsSection(**limits), now=0.0, **settings)
+    return PoolLimiter(PoolLimits(**limits), now=0.0, **settings)
 
 
 def leave(pace: PoolLimiter, at: float, need: ExpectedUsage = NEED) -> tuple[PoolBooking, float]:

@@ -1,0 +1,198 @@
+"""The settings of a run as the program uses them: every text is read here, once.
+
+Seconds are floats, shares are floats from 0 to 1, sizes are bytes, money is
+pico-dollars, and the caps are those of the run's own tag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from claudebatch.alerts.settings import AlertSettings
+from claudebatch.config.alerts import resolve_alerts
+from claudebatch.config.budget import resolve_budget
+from claudebatch.config.sections import (
+    BreakerSection,
+    CacheSection,
+    Config,
+    LimitsSection,
+    RetrySection,
+    SimulateSection,
+    intake_text,
+)
+from claudebatch.config.values import ValueReader
+from claudebatch.core.domain import Pico
+from claudebatch.core.errors import ConfigError
+from claudebatch.layers.budget.settings import BudgetSettings
+from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
+from claudebatch.layers.rate_limit.settings import PoolLimits, RateLimitSettings
+from claudebatch.layers.response_cache.settings import CachePolicy, CacheSettings
+from claudebatch.layers.retry.settings import RetryBudgetPolicy, RetryPolicy
+from claudebatch.models.catalog import Catalog
+from claudebatch.models.prices import parse_overrides
+
+# Every pool has this many workers from the start: more would only fill the memory.
+_MOST_AT_ONCE = 10_000
+# No model writes that much: a typo of many digits must not become arithmetic.
+_MOST_TOKENS = 1_000_000
+_USUAL = Config()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that a run can be told, in the types that its parts take."""
+
+    model: str
+    max_tokens: int
+    system: str | None
+    tag: str
+    """What the run belongs to; empty: nothing."""
+    on_bad_row: Literal["stop", "skip"]
+    expected_output_tokens: int | None
+    max_outage_s: float
+    attempt_deadline_s: float
+    idle_timeout_s: float
+    grace_s: float
+    confirm_above: Pico
+    routes: Sequence[Mapping[str, Any]]
+    fallbacks: Mapping[str, Sequence[str]]
+    fallback_on: frozenset[str]
+    limits: RateLimitSettings
+    cache: CacheSettings
+    retry: RetryPolicy
+    retry_budget: RetryBudgetPolicy
+    breaker: BreakerPolicy
+    budget: BudgetSettings
+    alerts: AlertSettings
+    prices: Mapping[str, Mapping[str, Any]]
+    """As the price book reads them."""
+    models: Mapping[str, Mapping[str, Any]]
+    """As the catalog reads them."""
+    simulate: SimulateSection
+    intake_text: str
+    """Equal when everything that the check of the input depends on is equal."""
+
+
+def resolve(config: Config, where: Callable[[str], str] = lambda key: "") -> Settings:
+    """The settings that *config* means. Raises `ConfigError` for the first value that
+    cannot be meant; *where* gives the `file:line` or flag of a dotted key.
+    """
+    values = ValueReader(where)
+    _check_counts(config, values)
+    budget = resolve_budget(config, values)
+    settings = Settings(
+        model=config.model,
+        max_tokens=config.max_tokens,
+        system=config.system,
+        tag=config.tag or "",
+        on_bad_row=config.on_bad_row,
+        expected_output_tokens=config.expected_output_tokens,
+        confirm_above=values.dollars("confirm_above", config.confirm_above, _USUAL.confirm_above),
+        max_outage_s=values.seconds("max_outage", config.max_outage),
+        attempt_deadline_s=values.seconds("attempt_deadline", config.attempt_deadline),
+        idle_timeout_s=_idle_timeout_s(config, values),
+        grace_s=values.seconds("grace", config.grace),
+        routes=config.routes,
+        fallbacks=config.fallbacks,
+        fallback_on=frozenset(config.fallback_on),
+        alerts=resolve_alerts(config, values),
+        retry=_retry(config.retry),
+        retry_budget=_retry_budget(config.retry, values),
+        limits=_limits(config.limits, config.concurrency, values),
+        breaker=_breaker(config.breaker),
+        budget=budget,
+        cache=_cache(config.cache, values),
+        prices=config.prices,
+        models=config.models,
+        simulate=config.simulate,
+        intake_text=intake_text(config, capped=budget.capped),
+    )
+    _check_together(config, values, where)
+    return settings
+
+
+def _check_counts(config: Config, values: ValueReader) -> None:
+    if not 1 <= config.max_tokens <= _MOST_TOKENS:
+        reason = f"must be a whole number from 1 to {_MOST_TOKENS}"
+        values.refuse("max_tokens", reason, config.max_tokens, _USUAL.max_tokens)
+    if config.concurrency != "auto" and not 1 <= config.concurrency <= _MOST_AT_ONCE:
+        reason = f"must be auto or a whole number from 1 to {_MOST_AT_ONCE}"
+        values.refuse("concurrency", reason, config.concurrency, _USUAL.concurrency)
+
+
+def _check_together(config: Config, values: ValueReader, where: Callable[[str], str]) -> None:
+    """Refuse what contradicts something else, and facts that their readers refuse."""
+    if config.cache.keep_refusals and "refusal" in config.fallback_on:
+        raise ConfigError(
+            f"{values.at('cache.keep_refusals')}: a refusal that is kept would be served, and "
+            f"fallback_on asks another model instead",
+            fix="choose one of the two",
+        )
+    parse_overrides(config.prices, where)
+    if config.models:
+        Catalog.load(config.models, where)
+
+
+def _idle_timeout_s(config: Config, values: ValueReader) -> float:
+    idle_s = values.seconds("idle_timeout", config.idle_timeout)
+    if idle_s <= 0:
+        values.refuse("idle_timeout", "must be above 0", config.idle_timeout, _USUAL.idle_timeout)
+    return idle_s
+
+
+def _limits(
+    limits: LimitsSection, concurrency: int | Literal["auto"], values: ValueReader
+) -> RateLimitSettings:
+    headroom = values.share("limits.headroom", limits.headroom)
+    if headroom >= 1:
+        values.refuse("limits.headroom", "must leave something to use", limits.headroom, "10%")
+    return RateLimitSettings(
+        tier=limits.tier,
+        headroom=headroom,
+        pools={
+            pool: PoolLimits(
+                requests_per_minute=chosen.requests_per_minute,
+                input_tokens_per_minute=chosen.input_tokens_per_minute,
+                output_tokens_per_minute=chosen.output_tokens_per_minute,
+            )
+            for pool, chosen in limits.pools.items()
+        },
+        concurrency=None if concurrency == "auto" else concurrency,
+    )
+
+
+def _cache(cache: CacheSection, values: ValueReader) -> CacheSettings:
+    return CacheSettings(
+        enabled=cache.enabled,
+        size_bytes=values.size("cache.size", cache.size),
+        ttl_s=None if cache.ttl is None else values.seconds("cache.ttl", cache.ttl),
+        policy=CachePolicy(cache.keep_max_tokens, cache.keep_refusals),
+    )
+
+
+def _retry(retry: RetrySection) -> RetryPolicy:
+    return RetryPolicy(
+        max_attempts=retry.max_attempts,
+        base_s=retry.base_s,
+        cap_s=retry.cap_s,
+        max_wait_s=retry.max_wait_s,
+    )
+
+
+def _retry_budget(retry: RetrySection, values: ValueReader) -> RetryBudgetPolicy:
+    share = values.share("retry.budget", retry.budget)
+    return RetryBudgetPolicy(share=share, floor_per_s=retry.budget_floor_per_s)
+
+
+def _breaker(breaker: BreakerSection) -> BreakerPolicy:
+    return BreakerPolicy(
+        minimum_calls=breaker.minimum_calls,
+        failure_rate=breaker.failure_rate,
+        slow_call=breaker.slow_call,
+        slow_call_rate=breaker.slow_call_rate,
+        window_s=breaker.window_s,
+        wait_open_s=breaker.wait_open_s,
+        probes=breaker.probes,
+    )
