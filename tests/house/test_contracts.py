@@ -18,7 +18,7 @@ BREACHES = {
     "a room that is on no list": ("helpers.py", '"""Odds and ends."""', TIERS),
     "a layer that knows who puts it together": (
         "layers/budget/layer.py",
-        "import claudebatch.layers.rate_limit.local_pool",
+        "import claudebatch.setup.run_options",
         TIERS,
     ),
     "a layer that knows another": (
@@ -27,8 +27,8 @@ BREACHES = {
         "No layer knows another",
     ),
     "a store that knows the configuration": (
-        "stores/pool.py",
-        "import claudebatch.config.sections",
+        "storage/health.py",
+        "import claudebatch.config.paths",
         TIERS,
     ),
     "a room that reads a setting's text itself": (
