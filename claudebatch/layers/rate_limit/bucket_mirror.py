@@ -13,45 +13,20 @@ from __future__ import annotations
 
 from math import inf
 
+from claudebatch.layers.rate_limit.constants.bucket import (
+    BLIND_BURST_S,
+    BLIND_SLACK,
+    CATCH_UP_SHARE,
+    CLUMP_S,
+    LARGEST_BUCKET_S,
+    MARGIN_S,
+    PROOF_STEPS,
+    SMALLEST_BUCKET_S,
+    STALE_HEADER_S,
+)
 from claudebatch.layers.rate_limit.other_consumers import OtherConsumers
 from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot, PeakLevels
 from claudebatch.layers.rate_limit.safety_margin import SafetyMargin
-
-_ROOM_S = 0.5
-"""Seconds of allowance that may be saved up blindly: half of the smallest bucket that
-the API is said to use ("60 RPM might be enforced as 1 request per second").
-"""
-RESERVE_S = 0.5
-"""How far behind the API's bucket ours stays once that is known: late packets and small
-errors come out of this.
-"""
-BLIND_MARGIN = 0.015
-"""How much slower than the stated rate we are where no header shows the distance, so
-that jitter adds up to nothing.
-"""
-_KNOWN_FROM = 4
-"""Headers count in steps (one request, 1,000 tokens); a bucket that never shows this
-many of them tells us nothing.
-"""
-_SPREAD_FROM_S = 1.0
-_SPREAD_S = 5.0
-"""What is saved up at the API beyond `_SPREAD_FROM_S` is spent over about `_SPREAD_S`:
-headers may be some seconds old, and usage must not jump.
-"""
-_GRAIN_S = 0.005
-"""Levels that differ by less are one and the same when the highest of a time is looked
-for.
-"""
-_LONGEST_S = 60.0
-"""No limit is published that would save up more than a minute."""
-_HASTE = 1.04
-"""Departures may catch up on the rate by this factor and no faster: after a pause, no
-second sees a stampede.
-"""
-_CATCH_UP_S = 0.05
-"""A departure that a busy loop delayed by up to this much loses no pace."""
-_CALM_S = 60.0
-"""After the pool was away, what is saved up stays where it is for so long."""
 
 
 class BucketMirror:
@@ -66,13 +41,13 @@ class BucketMirror:
         now: float,
         level: float = 0.0,
         step: float = 1.0,
-        room_s: float = _ROOM_S,
+        room_s: float = BLIND_BURST_S,
         spaced: bool = False,
         shared: bool = True,
         share: float = 1.0,
-        reserve_s: float = RESERVE_S,
-        known_from: int = _KNOWN_FROM,
-        blind_margin: float = BLIND_MARGIN,
+        reserve_s: float = MARGIN_S,
+        known_from: int = PROOF_STEPS,
+        blind_margin: float = BLIND_SLACK,
     ) -> None:
         """*level*: units in it to begin with. *step*: the headers' `remaining` is a
         multiple of this. *room_s*: seconds of allowance that it may hold at least.
@@ -93,7 +68,7 @@ class BucketMirror:
         # was taken and not refilled yet.
         self._per_s = per_minute / 60
         self._share = share
-        self._trust = SafetyMargin(reserve_s=reserve_s, room_s=room_s, least_room_s=_ROOM_S)
+        self._trust = SafetyMargin(reserve_s=reserve_s, room_s=room_s, least_room_s=BLIND_BURST_S)
         self._most_seen = 0.0
         self._level = min(level, self.surely)
         self._at = now
@@ -118,7 +93,7 @@ class BucketMirror:
     @property
     def top_per_s(self) -> float:
         """Units a second that are never passed, whatever is saved up."""
-        return self._per_s * _HASTE + self._most_seen / _SPREAD_S
+        return self._per_s * (1 + CATCH_UP_SHARE) + self._most_seen / STALE_HEADER_S
 
     @property
     def known(self) -> bool:
@@ -156,7 +131,7 @@ class BucketMirror:
         """
         self._fill(now)
         missing, gained = min(units, self._full()) - self._level, self.gains_per_s
-        filled_in = (missing / gained if gained > 0 else _LONGEST_S) if missing > 0 else 0.0
+        filled_in = (missing / gained if gained > 0 else LARGEST_BUCKET_S) if missing > 0 else 0.0
         return max(filled_in, self._free_at - now)
 
     def take(self, units: float, now: float) -> BucketSnapshot:
@@ -165,13 +140,15 @@ class BucketMirror:
         self._note_peak()
         self._peaks.leave(now)
         held = min(self._level, self.surely)
-        saved = max(0.0, held - self._per_s * max(_SPREAD_FROM_S, self._trust.room_s))
+        saved = max(0.0, held - self._per_s * max(SMALLEST_BUCKET_S, self._trust.room_s))
         self._level = held - units
         self._last = (now, units)
         self._unbound -= units
         if saved or self._spaced:
-            speed = self._rate() * _HASTE + (saved / _SPREAD_S if now >= self._calm_until else 0.0)
-            self._free_at = max(self._free_at, now - _CATCH_UP_S) + units / speed
+            speed = self._rate() * (1 + CATCH_UP_SHARE) + (
+                saved / STALE_HEADER_S if now >= self._calm_until else 0.0
+            )
+            self._free_at = max(self._free_at, now - CLUMP_S) + units / speed
         return self._mark()
 
     def give_back(self, units: float, now: float, mark: BucketSnapshot | None = None) -> None:
@@ -181,7 +158,7 @@ class BucketMirror:
         """
         self._fill(now)
         if units > 0:
-            self._free_at -= units / (self._rate() * _HASTE)
+            self._free_at -= units / (self._rate() * (1 + CATCH_UP_SHARE))
         if mark is not None:
             room = self.surely - self.peak_since(mark)
             self.shift(min(units, max(0.0, room)))
@@ -202,7 +179,7 @@ class BucketMirror:
         if now > self._at:
             self._drained_per_s = units / (now - self._at)
         self._fill(now)
-        if self._most_seen < _KNOWN_FROM * self._step:
+        if self._most_seen < PROOF_STEPS * self._step:
             self._level = min(
                 self._level, self.surely
             )  # what else it may hold is less than headers can say
@@ -262,7 +239,7 @@ class BucketMirror:
 
     def calm(self, now: float) -> None:
         """Spend nothing of what is saved up for a while."""
-        self._calm_until = now + _CALM_S
+        self._calm_until = now + LARGEST_BUCKET_S
 
     def calms(self, now: float) -> bool:
         """Whether that while is not over."""
@@ -311,12 +288,12 @@ class BucketMirror:
         if remaining > 0:
             # What was taken since it held the most is gone from what remains.
             gone = self._most_unbound - max(mark.unbound, self._unbound)
-            held = min(remaining + gone, self._per_s / self._share * _LONGEST_S)
+            held = min(remaining + gone, self._per_s / self._share * LARGEST_BUCKET_S)
             self._most_held = max(self._most_held, held)
 
     def _note_peak(self) -> None:
         # Right before it falls. Shifts move all levels alike.
-        self._peaks.note(min(self._level, self.surely) - self._shifted, self._per_s * _GRAIN_S)
+        self._peaks.note(min(self._level, self.surely) - self._shifted, self._per_s * CLUMP_S)
 
     def peak_since(self, mark: BucketSnapshot, *, stale: bool = False) -> float:
         """The highest level since then; *stale*: or since a header was true that is as

@@ -6,21 +6,12 @@ from __future__ import annotations
 
 from math import inf
 
-_USED = 0.8
-"""Only who uses this share of what there is gets more: a number that nobody tried out
-says nothing.
-"""
-_SHRINK = 0.8
-_GROW_EVERY_S = 1.0
-_UNPROVEN = 512
-"""Answers may take half a minute, and the pace alone keeps the number small: until so
-many no answer is asked for.
-"""
-_SHUT_S = 1.0
-_COOL_DOWN_S = 10.0
-"""After a refusal, answers to what was sent before it still come in; they say nothing
-about the new number.
-"""
+from claudebatch.layers.rate_limit.constants.concurrency import (
+    OLD_ANSWERS_S,
+    ROUND_S,
+    UNPROVEN,
+    USED_SHARE,
+)
 
 
 class ConcurrencyLimit:
@@ -28,7 +19,7 @@ class ConcurrencyLimit:
     start that doubles.
 
     Until the API first refuses a request for being one too many, every answer adds a
-    slot and a full house doubles once a second, beyond `_UNPROVEN` only while answers
+    slot and a full house doubles once a second, beyond `UNPROVEN` only while answers
     come; after that a whole round of answers adds one. The slot of a refused request
     stays shut for a moment, or until an answer makes room: else the next one would be
     refused at once.
@@ -58,10 +49,10 @@ class ConcurrencyLimit:
         """
         if self.in_flight < self.limit:
             return max(0.0, self._shut_until - now)
-        proven = self._answered_since or self._limit < _UNPROVEN
+        proven = self._answered_since or self._limit < UNPROVEN
         if not (self._doubling and proven) or self.limit >= self._most:
             return inf
-        if (seconds := self._grown_at + _GROW_EVERY_S - now) > 0:
+        if (seconds := self._grown_at + ROUND_S - now) > 0:
             return seconds
         self._grow(self._limit, now)
         return 0.0
@@ -78,7 +69,7 @@ class ConcurrencyLimit:
         if not answered or now < self._cool_until:
             return
         self._answered_since = True
-        if used >= _USED * self._limit:
+        if used >= USED_SHARE * self._limit:
             self._limit = min(
                 float(self._most), self._limit + (1.0 if self._doubling else 1.0 / self._limit)
             )
@@ -86,15 +77,15 @@ class ConcurrencyLimit:
     def crowded(self, now: float) -> None:
         """The API refused one for being one too many."""
         self._doubling = False
-        self._shut_until = now + _SHUT_S
+        self._shut_until = now + ROUND_S
         if self._refused_since is None:
             self._refused_since = now
         if now < self._cool_until:
             # One of many that were too many at once: those that are left are what fits.
             self._limit = max(1.0, min(self._limit, float(self.in_flight - 1)))
         else:
-            self._limit = max(1.0, float(int(min(self._limit, float(self.in_flight)) * _SHRINK)))
-            self._cool_until = now + _COOL_DOWN_S
+            self._limit = max(1.0, float(int(min(self._limit, float(self.in_flight)) * USED_SHARE)))
+            self._cool_until = now + OLD_ANSWERS_S
 
     def refused_for(self, now: float) -> float:
         """Seconds since the first such refusal after the last answer; 0 when an answer

@@ -14,14 +14,8 @@ from dataclasses import dataclass
 from math import inf
 
 from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
+from claudebatch.layers.rate_limit.constants.bucket import HEADER_STEP, SURE_SHARE, USUAL_BUCKET_S
 from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
-
-_STEP = 1000.0
-"""As in `pace`: what headers say is rounded to this."""
-_HELD_S = 4.5
-"""So many seconds of allowance are surely there at first, but for small errors:
-promises begin at five.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +34,7 @@ class InputLimit:
     """*per_minute* input tokens a minute; the methods are those of `BucketMirror`."""
 
     def __init__(self, per_minute: float, *, now: float, share: float) -> None:
-        self._expected = BucketMirror(per_minute, now=now, step=_STEP, share=share)
+        self._expected = BucketMirror(per_minute, now=now, step=HEADER_STEP, share=share)
         # Mutable, changed by the methods below only. The second picture is there while
         # requests are out of which nobody knows what they take, which are counted.
         self._surely: BucketMirror | None = None
@@ -103,5 +97,10 @@ class InputLimit:
 
     def _full(self, now: float) -> BucketMirror:
         return BucketMirror(
-            self.per_minute, now=now, level=inf, room_s=_HELD_S, share=self._share, shared=False
+            self.per_minute,
+            now=now,
+            level=inf,
+            room_s=SURE_SHARE * USUAL_BUCKET_S,
+            share=self._share,
+            shared=False,
         )

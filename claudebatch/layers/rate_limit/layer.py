@@ -15,21 +15,13 @@ from claudebatch.core.events import ConcurrencyChanged, Emit, LimitsSeen, Waitin
 from claudebatch.core.fifo_turn import FifoTurn, SleepsUntilDrain
 from claudebatch.core.handler import Handler
 from claudebatch.layers.rate_limit.answer_relay import AnswerRelay, UsageLearner
+from claudebatch.layers.rate_limit.constants.limiter import HERD_SHARE, PROBE_GAP_S, SHORTEST_WAIT_S
 from claudebatch.layers.rate_limit.store import (
     Admitted,
     BookingT,
     LimiterStore,
     PoolState,
 )
-
-# Without a `retry-after`, a pool that met a 429 waits this long: a tenth of a minute
-# refills a tenth of a bucket.
-_PAUSE_S = 5.0
-# Processes that met their 429s together would come back together, and meet the next.
-_PAUSE_JITTER = 0.1
-# Past the end of the patience, not on it: a wait that ends on the very moment would
-# find the patience not yet used up.
-_MOMENT_S = 0.001
 
 
 class PausableWaits(SleepsUntilDrain, Protocol):
@@ -132,7 +124,8 @@ class RateLimit(Generic[BookingT]):
     async def _spending_paused(self, pool: str, call: Call) -> None:
         while (seconds := self._waits.paused_s()) > 0:
             self._emit(Waiting(pool, "spending paused", seconds, call.prompt.id))
-            await self._waits.sleep(seconds + _MOMENT_S)
+            # Past the end of the pause, not on it, where it would be found not yet over.
+            await self._waits.sleep(seconds + SHORTEST_WAIT_S)
 
     async def _answered(
         self,
@@ -167,8 +160,8 @@ class RateLimit(Generic[BookingT]):
         """Seconds for which the pool stands still: the one place where the `retry-after`
         of a 429 is waited for. The retry layer leaves it to the pool.
         """
-        asked_s = min(error.retry_after or _PAUSE_S, self._max_pause_s)
-        return asked_s * (1 + _PAUSE_JITTER * self._rng.random())
+        asked_s = min(error.retry_after or PROBE_GAP_S, self._max_pause_s)
+        return asked_s * (1 + HERD_SHARE * self._rng.random())
 
     def _patience_s(self, pool: str, state: PoolState) -> float:
         """Seconds until *pool* has answered nothing but 429s for too long; raises
@@ -179,7 +172,8 @@ class RateLimit(Generic[BookingT]):
                 f"{pool} has answered nothing but 429s for {state.limited_s:.0f} s",
                 fix="wait until the limit is free again, then run the same command",
             )
-        return self._max_outage_s - state.limited_s + _MOMENT_S
+        # Past the end of the patience, not on it.
+        return self._max_outage_s - state.limited_s + SHORTEST_WAIT_S
 
     def _queue(self, store: LimiterStore[BookingT]) -> _PoolQueue[BookingT]:
         queue = self._queues.get(store.name)

@@ -5,12 +5,19 @@ changes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
+from math import inf, isclose
 from typing import Protocol
 
 from claudebatch.core.domain import LimitReading, Limits, Usage
 from claudebatch.core.events import WaitReason
 from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
+from claudebatch.layers.rate_limit.constants.limiter import (
+    DOUBLING_S,
+    FIRST_PER_S,
+    PROBE_GAP_S,
+    SHORTEST_WAIT_S,
+    UNKNOWN_LIMITS_GAP_S,
+)
 from claudebatch.layers.rate_limit.input_limit import InputBooking, InputLimit
 from claudebatch.layers.rate_limit.output.output_limit import OutputBooking, OutputLimit
 from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
@@ -19,21 +26,6 @@ _GENTLE: WaitReason = "gentle start"
 _REQUESTS: WaitReason = "requests per minute"
 _INPUT: WaitReason = "input tokens per minute"
 _OUTPUT: WaitReason = "output tokens per minute"
-_FIRST_PER_S = 10.0
-_DOUBLING_S = 0.5
-_RAMPED_S = 8.0
-"""Steep growth of usage is refused by itself (`ramp_limit_exceeded`): requests start at
-a few a second, and twice as many are let go after each `_DOUBLING_S`, until after
-`_RAMPED_S` the limits alone decide.
-"""
-_BLIND_GAP_S = 1.25
-"""Under `limits: auto`, requests leave this far apart until the first answer tells the
-limits: 48 a minute is below every tier that ever was published.
-"""
-_PROBE_GAP_S = 5.0
-"""While a pool answers nothing but 429s, it is asked this often at most."""
-_SHORTEST_S = 1e-6
-"""A wait that floats cannot tell from none would be asked for again for ever."""
 _NO_MARK = BucketSnapshot(0.0, 0.0)
 
 
@@ -169,9 +161,9 @@ class PoolLimiter:
     def wait(self, need: ExpectedUsage, now: float) -> MustWait | None:
         """None: it may leave now, by `take`."""
         if self._limited_since is not None:
-            until = max(self._paused_until, self._last_at + _PROBE_GAP_S)
+            until = max(self._paused_until, self._last_at + PROBE_GAP_S)
             return MustWait(until - now, "rate limited") if until > now else None
-        if self._cautious and (blind := self._last_at + _BLIND_GAP_S - now) > 0:
+        if self._cautious and (blind := self._last_at + UNKNOWN_LIMITS_GAP_S - now) > 0:
             return MustWait(blind, "first answer")
         longest, why = self._last_at + self._ramp_gap(now) - now, _GENTLE
         for bucket, units, reason in (
@@ -188,7 +180,7 @@ class PoolLimiter:
             self._waits_for_input = why == _INPUT
             if why == _OUTPUT and self._output is not None:
                 self._output.bound()
-        return MustWait(max(longest, _SHORTEST_S), why) if longest > 0 else None
+        return MustWait(max(longest, SHORTEST_WAIT_S), why) if longest > 0 else None
 
     def take(self, need: ExpectedUsage, now: float) -> PoolBooking:
         """Book a request that leaves now."""
@@ -304,8 +296,8 @@ class PoolLimiter:
 
     def _ramp_gap(self, now: float) -> float:
         """Seconds between two departures while the pool starts, or starts again."""
-        age = now - self._ramp_at
-        return -inf if age > _RAMPED_S else 2.0 ** (-age / _DOUBLING_S) / _FIRST_PER_S
+        gap: float = 2.0 ** ((self._ramp_at - now) / DOUBLING_S) / FIRST_PER_S
+        return gap if gap > SHORTEST_WAIT_S else -inf
 
     def _learn(self, booking: PoolBooking, limits: Limits, now: float) -> bool:
         allowance = self._allowance
@@ -339,7 +331,7 @@ class PoolLimiter:
             if self._ceiling
             else reading.limit * self._share
         )
-        if abs(ours - bucket.per_minute) <= 1e-9 * ours:
+        if isclose(ours, bucket.per_minute):
             return False
         bucket.set_rate(ours, now, share=ours / reading.limit)
         return True

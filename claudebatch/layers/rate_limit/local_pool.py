@@ -16,18 +16,9 @@ from aiolimiter import AsyncLimiter
 from claudebatch.core.domain import Limits, Usage
 from claudebatch.core.errors import LimitKind
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
+from claudebatch.layers.rate_limit.constants.bucket import CATCH_UP_SHARE, CLUMP_S, LARGEST_BUCKET_S
 from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolBooking, PoolLimiter
 from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart, PoolState
-
-# The gate looks at spans this long: longer ones would let a clump through, shorter ones
-# hold less than one request of a usual pool.
-_PERIOD_S = 0.1
-# Where only the end of an attempt helps, that end wakes the one who waits. This is for
-# the display: a wait without an end could not be shown.
-_LOOK_AGAIN_S = 60.0
-# A gate is replaced when its speed is off by more than this share. A new gate is an
-# empty one: replacing it at each small change of the limits would never hold anybody.
-_SAME_SPEED = 0.1
 
 
 class LocalTracker:
@@ -97,7 +88,9 @@ class LocalPool:
         if wait is not None:
             return Delayed(wait.seconds, wait.reason, self.state)
         if (seconds := self._concurrency.wait(moment)) > 0:
-            shown_s = min(seconds, _LOOK_AGAIN_S)
+            # Only the end of an attempt helps, and wakes this one; but the display
+            # cannot show a wait without an end.
+            shown_s = min(seconds, LARGEST_BUCKET_S)
             return Delayed(shown_s, "requests in flight", self.state)
         self._concurrency.take()
         booking = self._limiter.take(need, moment)
@@ -113,12 +106,15 @@ class LocalPool:
     async def depart(self) -> None:
         """Pass the gate, right before sending."""
         top = self._limiter.top_per_s
-        if top is None or top * _PERIOD_S < 1:
+        # The gate looks at twice the time by which requests may be late without a loss:
+        # a longer time lets the clump through that it is to space out.
+        at_once = 0.0 if top is None else top * 2 * CLUMP_S
+        if top is None or at_once < 1:
             # So slow that the limiter itself leaves room enough, and nobody should wait
             # here for long.
             return
-        if self._gate is None or abs(top - self._gate_per_s) > _SAME_SPEED * self._gate_per_s:
-            at_once = top * _PERIOD_S
+        # A new gate is an empty one: replaced at each small change, it would hold nobody.
+        if self._gate is None or abs(top - self._gate_per_s) > CATCH_UP_SHARE * self._gate_per_s:
             self._gate, self._gate_per_s = AsyncLimiter(at_once, at_once / top), top
         await self._gate.acquire()
 

@@ -4,10 +4,7 @@ picture of it must be moved down.
 
 from __future__ import annotations
 
-_LOOK_EVERY_S = 2.0
-_GAIN = 0.5
-_MOST = 0.95
-"""Of the rate: what they take may change at any time, so a little is always tried."""
+from claudebatch.layers.rate_limit.constants.bucket import CATCH_UP_SHARE, OTHERS_WINDOW_S
 
 
 class OtherConsumers:
@@ -27,6 +24,8 @@ class OtherConsumers:
         """
         self._moved += units
         seconds = now - self._since
-        if seconds >= _LOOK_EVERY_S:
-            self.per_s = min(max(0.0, self.per_s - self._moved / seconds * _GAIN), rate * _MOST)
+        if seconds >= OTHERS_WINDOW_S:
+            self.per_s = min(
+                max(0.0, self.per_s - self._moved / seconds / 2), rate * (1 - CATCH_UP_SHARE)
+            )
             self._moved, self._since = 0.0, now

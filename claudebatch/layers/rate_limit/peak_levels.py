@@ -8,10 +8,7 @@ from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 
-_STALE_S = 6.0
-"""Headers may be older than the answer that brings them: by up to this they still raise
-nothing that is not there.
-"""
+from claudebatch.layers.rate_limit.constants.bucket import STALE_HEADER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class PeakLevels:
 
     def __init__(self) -> None:
         # Mutable, changed by `note` and `leave` only: numbers go up, levels go down;
-        # and when requests left in the last `_STALE_S`, with the count of then.
+        # and when requests left in the last `STALE_HEADER_S`, with the count of then.
         self.count = 0
         self._kept: list[tuple[int, float]] = []
         self._left: deque[tuple[float, int]] = deque()
@@ -52,7 +49,7 @@ class PeakLevels:
     def leave(self, now: float) -> None:
         """A request leaves."""
         self._left.append((now, self.count))
-        while len(self._left) > 1 and self._left[1][0] <= now - _STALE_S:
+        while len(self._left) > 1 and self._left[1][0] <= now - STALE_HEADER_S:
             self._left.popleft()
 
     def since(self, count: int, *, stale: bool = False) -> float:

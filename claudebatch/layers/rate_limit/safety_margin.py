@@ -6,15 +6,7 @@ from __future__ import annotations
 
 from math import inf
 
-_MOST_S = 8.0
-"""Every refusal doubles the reserve, up to this: headers may be older than we think, or
-somebody else is in a hurry.
-"""
-_FORGIVEN_S = 300.0
-"""One refusal is forgotten after so long, of a pool that met two in all after twice as
-long, and so on: whatever is wrong for good is tried less and less often.
-"""
-_DOUBLINGS = 10
+from claudebatch.layers.rate_limit.constants.bucket import FORGIVEN_S, MARGIN_S, REFUSAL_DOUBLINGS
 
 
 class SafetyMargin:
@@ -36,7 +28,9 @@ class SafetyMargin:
     @property
     def reserve_s(self) -> float:
         """How far to stay behind."""
-        return min(self._base_s * 2.0**self._refusals, max(self._base_s, _MOST_S))
+        return min(
+            self._base_s * 2.0**self._refusals, max(self._base_s, MARGIN_S * 2.0**REFUSAL_DOUBLINGS)
+        )
 
     @property
     def room_s(self) -> float:
@@ -53,8 +47,8 @@ class SafetyMargin:
 
     def refused(self, now: float) -> None:
         """A request that was granted met a 429."""
-        self._refusals = min(self._refusals + 1, _DOUBLINGS)
-        self._in_all = min(self._in_all + 1, _DOUBLINGS)
+        self._refusals = min(self._refusals + 1, REFUSAL_DOUBLINGS)
+        self._in_all = min(self._in_all + 1, 2 * REFUSAL_DOUBLINGS)
         self._forgets_at = now + self._patience_s
 
     def pass_time(self, now: float) -> None:
@@ -65,4 +59,4 @@ class SafetyMargin:
 
     @property
     def _patience_s(self) -> float:
-        return _FORGIVEN_S * 2.0 ** (self._in_all - 1)
+        return FORGIVEN_S * 2.0 ** (self._in_all - 1)

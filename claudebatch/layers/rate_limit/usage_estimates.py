@@ -8,26 +8,15 @@ from collections import deque
 from typing import Protocol
 
 from claudebatch.core.domain import Call, Usage
+from claudebatch.layers.rate_limit.constants.bucket import BLIND_SLACK
+from claudebatch.layers.rate_limit.constants.usage import (
+    FIRST_FACTOR,
+    FIRST_GUESS_WEIGHT,
+    MEMORY,
+    OTHER_ROWS_FACTOR,
+    TOKENS_PER_BYTE,
+)
 from claudebatch.layers.rate_limit.limiter import ExpectedUsage
-
-_FIRST_FACTOR = 1.25
-"""Until answers say better, estimates lean this far to the high side: they may be a
-third too low.
-"""
-_REMEMBERED_FACTOR = 1.02
-"""What earlier runs counted needs less: their sum was a mean of many, and this one
-differs by chance.
-"""
-_DOUBT = 1.5
-"""But these rows may be of another kind: so many times as much may be counted for them.
-"""
-_PRIOR_WEIGHT = 3
-"""The first guess counts like so many answers."""
-_FIRST_TOKENS_PER_BYTE = 0.4
-"""Of an answer's text: English has 0.32, German and JSON 0.43."""
-_MEMORY = 200
-"""So many answers are remembered, in a run whose rows may change their kind on the way.
-"""
 
 
 class PastUsage(Protocol):
@@ -59,10 +48,10 @@ class UsageEstimates:
         size = call.size
         ratio = self._inputs.get(call.model) or self._ratio(call.model)
         lengths = self._outputs.get((call.model, call.route.rule)) or self._lengths(call)
-        usual = lengths.mean(size.output_tokens * _FIRST_FACTOR)
+        usual = lengths.mean(size.output_tokens * FIRST_FACTOR)
         most = size.input_tokens * ratio.most if ratio.most else 0.0
         density = self._densities.get((call.model, call.route.rule))
-        per_byte = density.factor if density is not None else _FIRST_TOKENS_PER_BYTE
+        per_byte = density.factor if density is not None else TOKENS_PER_BYTE
         return ExpectedUsage(
             size.input_tokens * ratio.factor,
             min(usual, size.output_bound),
@@ -85,7 +74,7 @@ class UsageEstimates:
         """
         if shown:
             density = self._densities.setdefault(
-                (call.model, call.route.rule), _Ratio(_FIRST_TOKENS_PER_BYTE, 0.0)
+                (call.model, call.route.rule), _Ratio(TOKENS_PER_BYTE, 0.0)
             )
             density.add(shown, max(0, usage.output_tokens - usage.thinking_tokens))
         if not read:
@@ -97,9 +86,9 @@ class UsageEstimates:
     def _ratio(self, model: str) -> _Ratio:
         known = self._before.input_factor(model) if self._before else None
         made = (
-            _Ratio(known * _REMEMBERED_FACTOR, known * _DOUBT)
+            _Ratio(known * (1 + BLIND_SLACK), known * OTHER_ROWS_FACTOR)
             if known
-            else _Ratio(_FIRST_FACTOR, 0.0)
+            else _Ratio(FIRST_FACTOR, 0.0)
         )
         self._inputs[model] = made
         return made
@@ -109,7 +98,7 @@ class UsageEstimates:
         known = (
             self._before.mean_output(model, rule, call.size.output_bound) if self._before else None
         )
-        made = self._outputs[model, rule] = _Lengths(known * _FIRST_FACTOR if known else None)
+        made = self._outputs[model, rule] = _Lengths(known * FIRST_FACTOR if known else None)
         return made
 
 
@@ -143,7 +132,7 @@ class _Ratio:
         self._pairs.append((estimated, counted))
         self._estimated += estimated
         self._counted += counted
-        if len(self._pairs) > _MEMORY:
+        if len(self._pairs) > MEMORY:
             estimated, counted = self._pairs.popleft()
             self._estimated -= estimated
             self._counted -= counted
@@ -183,10 +172,10 @@ class _Lengths:
     def add(self, length: int) -> None:
         self._recent.append(length)
         self._sum += length
-        if len(self._recent) > _MEMORY:
+        if len(self._recent) > MEMORY:
             self._sum -= self._recent.popleft()
 
 
 def _weight(answers: int) -> float:
     """So many answers the first guess is worth; less and less with each that came."""
-    return max(0.0, _PRIOR_WEIGHT - answers / _PRIOR_WEIGHT)
+    return max(0.0, FIRST_GUESS_WEIGHT - answers / FIRST_GUESS_WEIGHT)

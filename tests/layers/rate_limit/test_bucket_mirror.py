@@ -141,7 +141,7 @@ def test_with_something_ahead_it_is_only_raised() -> None:
 def test_what_was_saved_up_is_spent_over_some_seconds() -> None:
     bucket = BucketMirror(6000, now=0, level=1, spaced=True)
     seen(bucket, 6000, 0)
-    assert bucket.top_per_s == pytest.approx(104 + 6000 / 5)
+    assert bucket.top_per_s == pytest.approx(104 + 6000 / 6)
     at = 0.0
     for _ in range(3000):
         at += bucket.wait_for(1, at) + 1e-9

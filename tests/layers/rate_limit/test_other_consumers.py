@@ -25,7 +25,7 @@ def test_it_comes_to_rest_at_what_they_take(theirs: float) -> None:
 
 
 def test_a_little_is_always_tried() -> None:
-    assert watched(500.0, seconds=60).per_s == pytest.approx(95)
+    assert watched(500.0, seconds=60).per_s == pytest.approx(96)
 
 
 def test_it_is_never_below_nothing() -> None:

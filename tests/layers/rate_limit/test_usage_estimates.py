@@ -129,7 +129,7 @@ def test_requests_without_any_input_teach_nothing_and_break_nothing() -> None:
 def test_counts_of_earlier_runs_are_expected_at_first_and_half_as_much_again_possible() -> None:
     need = UsageEstimates(Before()).expect(call())
     assert need == ExpectedUsage(
-        pytest.approx(1000 * 0.8 * 1.02),
+        pytest.approx(1000 * 0.8 * 1.015),
         300 * FIRST,
         pytest.approx(1000 * 0.8 * 1.5),
         0.4,

@@ -10,19 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-_DOUBTED = -1.0
-_REFUTED = -1.9
-_MOST = 4.0
-"""A header that only one way of counting explains counts for at most 1."""
-_KEPT = 0.95
-"""So much of it is left after the next one: pictures that are a little too low for long
-add up to nothing.
-"""
-_TOLERANCE_SHARE = 0.1
-_PLAIN_SHARE = 0.25
-"""Of what the bucket holds: a picture that is wrong by no more than the first explains
-the header, and one that is wrong by the second more than that does not at all.
-"""
+from claudebatch.layers.rate_limit.output.constants import ERROR_SHARE, FADING
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +26,7 @@ class CompetingLevels:
         """
         above = self.level - (remaining + step / 2)
         below = (remaining - step / 2) - (self.level + self.behind) if remaining > 0 else 0.0
-        return min(1.0, max(0.0, max(above, below) / holds - _TOLERANCE_SHARE) / _PLAIN_SHARE)
+        return min(1.0, max(0.0, max(above, below) / holds - ERROR_SHARE) / (2 * ERROR_SHARE))
 
 
 class OutputAccounting:
@@ -52,12 +40,12 @@ class OutputAccounting:
     @property
     def doubted(self) -> bool:
         """It may count when its answer is ready."""
-        return self._score <= _DOUBTED
+        return self._score <= -1
 
     @property
     def at_end(self) -> bool:
         """It surely does."""
-        return self._score <= _REFUTED
+        return self._score <= -2 * FADING
 
     def weigh(
         self,
@@ -72,7 +60,7 @@ class OutputAccounting:
         apart = arrived.off(remaining, step=step, holds=holds) - produced.off(
             remaining, step=step, holds=holds
         )
-        self._score = max(-_MOST, min(_MOST, _KEPT * self._score + apart))
+        self._score = max(-4 * FADING, min(4 * FADING, FADING * self._score + apart))
 
     def explains(self, *, produced: float, arrived: float) -> bool:
         """A request met a 429, with so much left by either way of counting: whether
@@ -80,5 +68,5 @@ class OutputAccounting:
         """
         if self.at_end or not arrived < 1 <= produced:
             return False
-        self._score = -_MOST
+        self._score = -4 * FADING
         return True

@@ -11,17 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf, sqrt
 
-from claudebatch.layers.rate_limit.output.speeds import SHORTEST_S, OutputSpeeds
-
-_FORGOTTEN = 3.0
-"""After so many mean latencies an answer produces no more: its connection hangs, or it
-is among the slowest few.
-"""
-_SIGMAS = 3.0
-_BIAS = 0.1
-"""What was produced unseen is off by chance, and all of it by this share of what one
-answer is off.
-"""
+from claudebatch.layers.rate_limit.constants.limiter import SHORTEST_WAIT_S
+from claudebatch.layers.rate_limit.constants.usage import MEMORY
+from claudebatch.layers.rate_limit.output.constants import FORGOTTEN_TURNS, SIGMAS
+from claudebatch.layers.rate_limit.output.speeds import OutputSpeeds
 
 
 @dataclass(slots=True, eq=False)
@@ -73,7 +66,7 @@ class InFlightOutput:
         """Seconds until the oldest one is taken to produce no more."""
         if not self._underway or self.latency_s is None:
             return inf
-        return (next(iter(self._underway)).began + _FORGOTTEN - self._turns) * self.latency_s
+        return (next(iter(self._underway)).began + FORGOTTEN_TURNS - self._turns) * self.latency_s
 
     @property
     def produced(self) -> float:
@@ -92,7 +85,11 @@ class InFlightOutput:
         """
         if not self._underway:
             return 0.0
-        return self.produced * self._speeds.spread * (_SIGMAS / sqrt(len(self._underway)) + _BIAS)
+        return (
+            self.produced
+            * self._speeds.spread
+            * (SIGMAS * sqrt(1 / len(self._underway) + 1 / MEMORY))
+        )
 
     @property
     def guessed(self) -> bool:
@@ -107,7 +104,7 @@ class InFlightOutput:
     def guess(self, latency_s: float) -> None:
         """Until the first answer tells: answers may take so long."""
         first = self.latency_s is None
-        self._guessed_s = max(SHORTEST_S, latency_s)
+        self._guessed_s = max(SHORTEST_WAIT_S, latency_s)
         if first:
             self._rescale(self._guessed_s)
 
@@ -123,11 +120,13 @@ class InFlightOutput:
         produced = self.tokens * turns
         while (
             self._underway
-            and (late := self._turns - _FORGOTTEN - (oldest := next(iter(self._underway))).began)
+            and (
+                late := self._turns - FORGOTTEN_TURNS - (oldest := next(iter(self._underway))).began
+            )
             >= 0
         ):
             produced -= oldest.tokens * late
-            self._forget(oldest, _FORGOTTEN)
+            self._forget(oldest, FORGOTTEN_TURNS)
             oldest.forgotten = True
         return max(0.0, produced)
 

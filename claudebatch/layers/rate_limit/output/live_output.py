@@ -13,46 +13,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from math import inf
 
-from claudebatch.layers.rate_limit.bucket_mirror import BLIND_MARGIN, RESERVE_S, BucketMirror
+from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
+from claudebatch.layers.rate_limit.constants.bucket import (
+    BLIND_SLACK,
+    HEADER_STEP,
+    MARGIN_S,
+    SMALLEST_BUCKET_S,
+    SURE_SHARE,
+    USUAL_BUCKET_S,
+)
 from claudebatch.layers.rate_limit.output.accounting import CompetingLevels
+from claudebatch.layers.rate_limit.output.constants import (
+    FEW_S,
+    FIRST_FEW,
+    LOOK_AGAIN_S,
+    LOW_SHARE,
+    RUSH,
+)
 from claudebatch.layers.rate_limit.output.in_flight import InFlightAnswer, InFlightOutput
 from claudebatch.layers.rate_limit.output.streamed import StreamedAnswer, StreamedOutput
 from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
-
-STEP = 1000.0
-"""As in `pace`: what headers say is rounded to this."""
-_SMALLEST_S = 0.9
-"""Of its smallest bucket so much is thought to be there."""
-_BEHIND_S = 0.25
-"""What headers raise it to stays so far below what they say."""
-_SMALL_S = 2.0
-_UNSEEN_SHARE = 0.15
-"""Of what the bucket holds: no more may have been produced unseen, to hold headers
-against this picture.
-"""
-_LEFT_SHARE = 0.5
-_LEFT_S = 0.5
-_LEFT_PER_S = 0.7
-_LEFT_MOST_S = 2.5
-_AHEAD_S = 1.0
-_AHEAD_MOST_S = 5.0
-"""In sight of the answers, a request leaves if so much of the bucket, or so many
-seconds of it, the more the longer answers take, will be left in as long as answers
-take: as the bucket lasts, but for these bounds, where that is longer.
-"""
-_LOW_SHARE = 0.15
-"""And so much of that bucket, or of those seconds, must be left now, besides what may
-be wrong.
-"""
-_FIRST_UNSEEN = 2
-"""Until the first answer is over, no more than these are on their way unseen, or as
-many as are seen: a doubling.
-"""
-_LOOK_AGAIN_S = 0.25
-_RUSH = 20.0
-"""Where less is produced than may be, requests leave so many times as fast as in the
-long run, and no faster.
-"""
 
 
 @dataclass(slots=True, eq=False)
@@ -89,8 +69,8 @@ def smallest(
     *,
     now: float,
     share: float,
-    reserve_s: float = RESERVE_S,
-    blind_margin: float = BLIND_MARGIN,
+    reserve_s: float = MARGIN_S,
+    blind_margin: float = BLIND_SLACK,
 ) -> BucketMirror:
     """A picture of the smallest bucket that the API may have for output, full at first;
     arguments as of `BucketMirror`.
@@ -98,10 +78,10 @@ def smallest(
     return BucketMirror(
         per_minute,
         now=now,
-        step=STEP,
+        step=HEADER_STEP,
         share=share,
         level=inf,
-        room_s=_SMALLEST_S,
+        room_s=SURE_SHARE * SMALLEST_BUCKET_S,
         shared=False,
         reserve_s=reserve_s,
         known_from=1,
@@ -116,7 +96,7 @@ class LiveOutput:
 
     def __init__(self, per_minute: float, *, now: float, share: float) -> None:
         self.bucket = smallest(
-            per_minute, now=now, share=share, reserve_s=_BEHIND_S, blind_margin=0.0
+            per_minute, now=now, share=share, reserve_s=MARGIN_S / 2, blind_margin=0.0
         )
         """Full at first, as the API's is, and as small as that may be."""
         self._flight = InFlightOutput(now)
@@ -134,13 +114,13 @@ class LiveOutput:
     @property
     def small(self) -> bool:
         """Whether the bucket holds no more than a few answers, for all that is known."""
-        return self.bucket.surely < _SMALL_S * self._per_s
+        return self.bucket.surely < FEW_S * self._per_s
 
     @property
     def sees(self) -> bool:
         """Whether next to all that is produced is seen, and known for what it is."""
         known = self._flight.latency_s is not None and self._sight.proven
-        return known and self._flight.produced <= _UNSEEN_SHARE * self.bucket.surely
+        return known and self._flight.produced <= LOW_SHARE * self.bucket.surely
 
     def guess(self, now: float) -> CompetingLevels:
         """What is left."""
@@ -163,26 +143,27 @@ class LiveOutput:
         """
         self.produce(now)
         level, gains_per_s = self.bucket.mark(now).level, self.bucket.gains_per_s
+        latency_s = self._flight.latency_s or 0.0
         holds_s = self.bucket.surely / self._per_s
-        ahead_s = max(self._flight.latency_s or 0.0, _AHEAD_S, min(holds_s, _AHEAD_MOST_S))
-        left_s = min(_LEFT_MOST_S, _LEFT_S + _LEFT_PER_S * (self._flight.latency_s or 0.0))
-        usable = min(self.bucket.surely, left_s / _LEFT_SHARE * self._per_s)
-        low = _LOW_SHARE * usable + self._flight.doubt + self._sight.doubt
-        left = max(low, level if calm else _LEFT_SHARE * usable)
-        if self._flight.guessed and self._flight.answers > max(_FIRST_UNSEEN, self._sight.answers):
-            return _LOOK_AGAIN_S
+        ahead_s = max(latency_s, SMALLEST_BUCKET_S, min(holds_s, USUAL_BUCKET_S))
+        usable_s = min(USUAL_BUCKET_S, SMALLEST_BUCKET_S + 2 * latency_s)
+        usable = min(self.bucket.surely, usable_s * self._per_s)
+        low = LOW_SHARE * usable + self._flight.doubt + self._sight.doubt
+        left = max(low, level if calm else usable / 2)
+        if self._flight.guessed and self._flight.answers > max(FIRST_FEW, self._sight.answers):
+            return LOOK_AGAIN_S
         if level >= low and level + gains_per_s * ahead_s >= left:
             return max(0.0, self._free_at - now)
         if gains_per_s <= 0:
-            return _LOOK_AGAIN_S
+            return LOOK_AGAIN_S
         return min(
-            _LOOK_AGAIN_S, max((low - level) / gains_per_s, (left - level) / gains_per_s - ahead_s)
+            LOOK_AGAIN_S, max((low - level) / gains_per_s, (left - level) / gains_per_s - ahead_s)
         )
 
     def depart(self, tokens: float, now: float, *, watched: bool) -> LiveAnswer:
         """A request leaves whose answer is expected to have *tokens*."""
         self.produce(now)
-        self._free_at = now + tokens / (self._per_s * _RUSH)
+        self._free_at = now + tokens / (self._per_s * RUSH)
         production = LiveAnswer(
             self._flight.depart(tokens, now),
             self.bucket.mark(now),
@@ -239,12 +220,12 @@ class LiveOutput:
         """
         self.produce(now)
         moved = self.bucket.observe(production.mark, remaining, now)
-        if self.bucket.known and self.bucket.surely > STEP:
+        if self.bucket.known and self.bucket.surely > HEADER_STEP:
             self._told_at = now
         if self.small:
             # A few answers empty it: the last header is believed, and one that is older
             # only makes us more careful.
-            self.bucket.shift(min(0.0, remaining + STEP / 2 - self.bucket.mark(now).level))
+            self.bucket.shift(min(0.0, remaining + HEADER_STEP / 2 - self.bucket.mark(now).level))
         return moved
 
     def produce(self, now: float) -> None:

@@ -16,52 +16,25 @@ from dataclasses import dataclass
 from math import inf
 
 from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
+from claudebatch.layers.rate_limit.constants.bucket import (
+    HEADER_STEP,
+    LARGEST_BUCKET_S,
+    SMALLEST_BUCKET_S,
+    USUAL_BUCKET_S,
+)
 from claudebatch.layers.rate_limit.output.accounting import CompetingLevels, OutputAccounting
-from claudebatch.layers.rate_limit.output.live_output import STEP, LiveAnswer, LiveOutput, smallest
+from claudebatch.layers.rate_limit.output.constants import (
+    FEW_S,
+    FIRST_FEW,
+    LATE_PER_S,
+    LOW_SHARE,
+    LUMP_SLACK,
+    QUICK_S,
+    SMALL_SLACK,
+    UNSEEN_SHARE,
+)
+from claudebatch.layers.rate_limit.output.live_output import LiveAnswer, LiveOutput, smallest
 from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
-
-_ROOM_S = 5.0
-"""So much may be made up for after answers that came together kept the API's bucket
-below zero; of answers that take longer than a second, the less the longer they take.
-"""
-_DOUBT_S = 0.8
-_DOUBT_PER_S = 0.08
-_DOUBT_MOST_S = 3.0
-_ROUNDING_MOST_S = 1.0
-"""Seconds of allowance by which the pictures may be wrong: the longer answers take, the
-later a mistake about them shows, and headers are rounded. So much is kept behind the
-API's bucket, and so much must be left by the picture in which what is produced is a
-guess.
-"""
-_MARGIN_SHARE = 0.25
-_MARGIN_LUMPS = 1.1
-_MARGIN_MOST_SHARE = 0.7
-"""But never more than this share of what the bucket holds must be left; of a small one,
-and so many answers more.
-"""
-_SLACK = 0.02
-_SLACK_MOST = 0.15
-_SLACK_LUMPS = 0.4
-_SLACK_FROM_S = 0.2
-"""A small bucket cannot make up for such mistakes, nor one that no header has shown:
-there we stay below the rate, by `_SLACK` times the square of the seconds that answers
-take. One long answer that is produced fast empties such a bucket: so at least by
-`_SLACK_LUMPS` times its share of what is held, times the seconds that answers take
-beyond `_SLACK_FROM_S`. `_SLACK_MOST` is the most.
-"""
-_SPACED_FROM_S = 2.0
-"""Where answers take longer, requests leave one by one at the rate and never to catch
-up, because what leaves together comes together, and too late to learn from it.
-"""
-
-_BINDS_AFTER = 2
-_BINDS_S = 60.0
-"""So long after so many requests in a row waited for this limit, answers are watched.
-One always does: nothing is booked ahead at the start.
-"""
-_FEW_S = 2.0
-_QUICK_S = 0.125
-"""Of answers that take less, nothing needs to be seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +59,13 @@ class OutputLimit:
 
     def __init__(self, per_minute: float, *, now: float, share: float) -> None:
         self._booked = BucketMirror(
-            per_minute, now=now, step=STEP, share=share, room_s=_ROOM_S, spaced=True, known_from=1
+            per_minute,
+            now=now,
+            step=HEADER_STEP,
+            share=share,
+            room_s=USUAL_BUCKET_S,
+            spaced=True,
+            known_from=1,
         )
         self._produced = LiveOutput(per_minute, now=now, share=share)
         self._arrived = smallest(per_minute, now=now, share=share)
@@ -127,7 +106,7 @@ class OutputLimit:
         """It leaves."""
         self._out += tokens
         self._waiters, self._waited = self._waiters + 1 if self._waited else 0, False
-        if self._waiters >= _BINDS_AFTER:
+        if self._waiters >= FIRST_FEW:
             self._bound_at = now
         return OutputBooking(
             tokens,
@@ -163,8 +142,8 @@ class OutputLimit:
                 remaining,
                 produced=self._produced.guess(now),
                 arrived=CompetingLevels(self._arrived.mark(now).level, self._arrived.behind),
-                step=STEP,
-                holds=min(self._produced.bucket.surely, _FEW_S * self.per_minute / 60),
+                step=HEADER_STEP,
+                holds=min(self._produced.bucket.surely, FEW_S * self.per_minute / 60),
             )
         self._booked.keep_behind(self._doubt_s())
         self._arrived.observe(booking.arrived, remaining, now, ahead=(0.0, 0.0))
@@ -205,8 +184,8 @@ class OutputLimit:
     def _watching(self, now: float) -> bool:
         latency_s = self._produced.latency_s
         return (
-            now - self._bound_at < _BINDS_S
-            and (latency_s is None or latency_s > _QUICK_S)
+            now - self._bound_at < LARGEST_BUCKET_S
+            and (latency_s is None or latency_s > QUICK_S)
             and not self._counting.at_end
         )
 
@@ -220,26 +199,24 @@ class OutputLimit:
     def _margin(self, tokens: float) -> float:
         """What must be left of what is being produced, before *tokens* are asked for."""
         surely = self._produced.bucket.surely
-        share = _MARGIN_SHARE + _MARGIN_LUMPS * self._lump(tokens)
-        return min(self.per_minute / 60 * self._doubt_s(), surely * min(share, _MARGIN_MOST_SHARE))
+        share = UNSEEN_SHARE + self._lump(tokens)
+        return min(self.per_minute / 60 * self._doubt_s(), surely * min(share, 1 - UNSEEN_SHARE))
 
     def _ease(self, latency_s: float, tokens: float) -> None:
         self._booked.ease(
-            room_s=max(1.0, _ROOM_S / max(1.0, latency_s)),
+            room_s=max(1.0, USUAL_BUCKET_S / max(1.0, latency_s)),
             slack=self._slack(latency_s, tokens) if self._produced.small else 0.0,
-            spaced=latency_s > _SPACED_FROM_S,
+            spaced=latency_s > FEW_S,
         )
 
     def _slack(self, latency_s: float, tokens: float) -> float:
-        lumps = _SLACK_LUMPS * self._lump(tokens) * (latency_s - _SLACK_FROM_S)
-        return min(_SLACK_MOST, max(_SLACK * latency_s**2, lumps))
+        lumps = LUMP_SLACK * self._lump(tokens) * (latency_s - QUICK_S)
+        return min(LOW_SHARE, max(SMALL_SLACK * latency_s**2, lumps))
 
     def _doubt_s(self) -> float:
         """Seconds of allowance by which the pictures may be wrong."""
-        rounding_s = min(_ROUNDING_MOST_S, STEP / 2 / (self.per_minute / 60))
-        return min(
-            _DOUBT_MOST_S, _DOUBT_S + rounding_s + _DOUBT_PER_S * (self._produced.latency_s or 0.0)
-        )
+        rounding_s = min(SMALLEST_BUCKET_S, HEADER_STEP / 2 / (self.per_minute / 60))
+        return SMALLEST_BUCKET_S + rounding_s + LATE_PER_S * (self._produced.latency_s or 0.0)
 
     def _ahead(self) -> float:
         """What is on its way beyond what is refilled while it comes: the API has not

@@ -11,15 +11,13 @@ from __future__ import annotations
 from collections import deque
 from math import sqrt
 
-_MEMORY = 200
-SHORTEST_S = 1e-3
-"""Nothing is taken to come sooner."""
-_DOUBTERS = 5.0
-"""At first so many answers are thought to have been off by as much as they are."""
+from claudebatch.layers.rate_limit.constants.limiter import SHORTEST_WAIT_S
+from claudebatch.layers.rate_limit.constants.usage import MEMORY
+from claudebatch.layers.rate_limit.output.constants import UNLIKE_ANSWERS
 
 
 class OutputSpeeds:
-    """Of the last `_MEMORY` answers."""
+    """Of the last `MEMORY` answers."""
 
     def __init__(self) -> None:
         # Mutable, changed by `add` only: of each answer what was expected, tokens and
@@ -33,7 +31,7 @@ class OutputSpeeds:
         """Seconds that an expected token's answer takes on average; None until one
         came.
         """
-        return max(SHORTEST_S, self._expected_s / self._expected) if self._last else None
+        return max(SHORTEST_WAIT_S, self._expected_s / self._expected) if self._last else None
 
     @property
     def spread(self) -> float:
@@ -44,13 +42,13 @@ class OutputSpeeds:
         if not self._tokens:
             return 1.0
         variance = max(0.0, self._squares * self._seconds / self._tokens**2 - 1)
-        return min(1.0, sqrt((variance * answers + _DOUBTERS) / (answers + _DOUBTERS)))
+        return min(1.0, sqrt((variance * answers + UNLIKE_ANSWERS) / (answers + UNLIKE_ANSWERS)))
 
     def add(self, expected: float, tokens: float, seconds: float) -> None:
         """An answer from which so many tokens were *expected* has come."""
-        self._last.append((max(1.0, expected), tokens, max(SHORTEST_S, seconds)))
+        self._last.append((max(1.0, expected), tokens, max(SHORTEST_WAIT_S, seconds)))
         self._count(*self._last[-1], 1.0)
-        if len(self._last) > _MEMORY:
+        if len(self._last) > MEMORY:
             self._count(*self._last.popleft(), -1.0)
 
     def _count(self, expected: float, tokens: float, seconds: float, times: float) -> None:

@@ -7,18 +7,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf, sqrt
 
-_STALE_S = 2.0
-"""Who has shown nothing more for so long is taken to stand still."""
-_FIRST_SPREAD = 0.1
-"""Tokens are told by the length of texts until an answer is over; so far that is off at
-first, until answers tell.
-"""
-_SPREAD_MEMORY = 100
-_SIGMAS = 3.0
-_PROVEN = 9
-"""So many answers tell what a text comes to: as many as it takes until the first guess
-of it has no weight.
-"""
+from claudebatch.layers.rate_limit.constants.usage import MEMORY
+from claudebatch.layers.rate_limit.output.constants import (
+    ERROR_SHARE,
+    FIRST_ANSWERS,
+    SIGMAS,
+    SILENT_S,
+)
 
 
 @dataclass(slots=True, eq=False)
@@ -54,7 +49,7 @@ class StreamedOutput:
         # What they had when they were last heard of, added up, and added up in squares;
         # how far it is off, in squares.
         self._shown = self._squares = 0.0
-        self._spread = _FIRST_SPREAD**2
+        self._spread = ERROR_SHARE**2
         self._over = 0
         self._running: dict[StreamedAnswer, None] = {}
         self._at = now
@@ -66,29 +61,27 @@ class StreamedOutput:
 
     @property
     def doubt(self) -> float:
-        """Tokens by which all that was seen may be off: `_SIGMAS` standard deviations
+        """Tokens by which all that was seen may be off: `SIGMAS` standard deviations
         of the sum, where each answer is off by chance, and all of them by what the mean
         of the last ones is off.
         """
-        return _SIGMAS * sqrt(
-            self._spread * max(0.0, self._squares + self._shown**2 / _SPREAD_MEMORY)
-        )
+        return SIGMAS * sqrt(self._spread * max(0.0, self._squares + self._shown**2 / (MEMORY / 2)))
 
     @property
     def proven(self) -> bool:
         """Whether enough of them are over to tell what texts come to."""
-        return self._over >= _PROVEN
+        return self._over >= FIRST_ANSWERS
 
     @property
     def stops_in_s(self) -> float:
         """Seconds until one of them is taken to stand still, unless it shows more."""
-        return next(iter(self._running)).at + _STALE_S - self._at if self._running else inf
+        return next(iter(self._running)).at + SILENT_S - self._at if self._running else inf
 
     def produce(self, now: float) -> float:
         """Time passes: the tokens that were produced since the last call."""
         produced = 0.0
-        while self._running and (oldest := next(iter(self._running))).at + _STALE_S <= now:
-            stopped = max(self._at, oldest.at + _STALE_S)
+        while self._running and (oldest := next(iter(self._running))).at + SILENT_S <= now:
+            stopped = max(self._at, oldest.at + SILENT_S)
             produced += self.per_s * (stopped - self._at)
             self._at = stopped
             self._halt(oldest)
@@ -147,14 +140,14 @@ class StreamedOutput:
         """One that was taken to have produced so much had *tokens*."""
         self._over += 1
         off = min(1.0, abs(thought - tokens) / max(1.0, tokens))
-        self._spread += (off**2 - self._spread) / _SPREAD_MEMORY
+        self._spread += (off**2 - self._spread) / (MEMORY / 2)
 
     def _count(self, before: float, after: float) -> None:
         self._shown = self._shown + after - before if self.answers else 0.0
         self._squares = self._squares + after**2 - before**2 if self.answers else 0.0
 
     def _thought(self, answer: StreamedAnswer, now: float) -> float:
-        return answer.tokens + answer.per_s * min(now - answer.at, _STALE_S)
+        return answer.tokens + answer.per_s * min(now - answer.at, SILENT_S)
 
     def _run(self, answer: StreamedAnswer, per_s: float) -> None:
         answer.per_s, answer.running = per_s, True
