@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from claudebatch.layers.rate_limit.output.constants import ERROR_SHARE, FADING
+from claudebatch.layers.rate_limit.output.constants import ERROR_SHARE, FADING, REFUTED, SETTLED
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class OutputAccounting:
     @property
     def at_end(self) -> bool:
         """It surely does."""
-        return self._score <= -2 * FADING
+        return self._score <= -REFUTED
 
     def weigh(
         self,
@@ -60,7 +60,7 @@ class OutputAccounting:
         apart = arrived.off(remaining, step=step, holds=holds) - produced.off(
             remaining, step=step, holds=holds
         )
-        self._score = max(-4 * FADING, min(4 * FADING, FADING * self._score + apart))
+        self._score = max(-SETTLED, min(SETTLED, FADING * self._score + apart))
 
     def explains(self, *, produced: float, arrived: float) -> bool:
         """A request met a 429, with so much left by either way of counting: whether
@@ -68,5 +68,5 @@ class OutputAccounting:
         """
         if self.at_end or not arrived < 1 <= produced:
             return False
-        self._score = -4 * FADING
+        self._score = -SETTLED
         return True

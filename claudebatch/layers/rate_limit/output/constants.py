@@ -62,3 +62,7 @@ UNLIKE_ANSWERS = 5.0
 FEW_S = 2 * SMALLEST_BUCKET_S
 LOOK_AGAIN_S = SMALLEST_BUCKET_S / 4
 FIRST_ANSWERS = FIRST_GUESS_WEIGHT**2
+REFUTED = 2 * FADING
+"""Two full contradictions, as the first one fades: output counts at its end."""
+SETTLED = 2 * REFUTED
+"""What is known for sure takes as long to be refuted again, and no longer."""
