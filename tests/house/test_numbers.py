@@ -5,10 +5,11 @@ limit of output tokens has one door.
 from __future__ import annotations
 
 import ast
+import itertools
 
 from tests.house.files import PACKAGE, imports, name, python_files, tree
 from tests.mutants.numbers import PAGES, PARTS, TESTS, assigned, is_constants, numbers
-from tests.mutants.table import rows, tests_by_name
+from tests.mutants.table import rows, named_tests
 
 LIMITER = PARTS["rate_limit"]
 FOUND = list(numbers(LIMITER))
@@ -28,7 +29,7 @@ def test_there_are_half_as_many_as_there_once_were():
 
 
 def test_every_number_names_one_failure_and_one_test_that_exists():
-    existing = tests_by_name(TESTS["rate_limit"])
+    existing = named_tests(TESTS["rate_limit"])
     assert {row.name: row.test for row in ROWS if len(existing.get(row.test, [])) != 1} == {}
     assert len({row.failure for row in ROWS}) == len(ROWS)
 
@@ -40,7 +41,7 @@ def test_every_number_carries_the_failure_that_it_prevents():
             lines = path.read_text().splitlines()
             bare += [
                 line.split()[0]
-                for above, line in zip(lines, lines[1:], strict=False)
+                for above, line in itertools.pairwise(lines)
                 if line.partition(" = ")[0] in {each.name for each in FOUND}
                 and not above.startswith("#")
             ]

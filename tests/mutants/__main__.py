@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mutants.numbers import PAGES, PARTS, ROOT, TESTS, Number, numbers
-from tests.mutants.table import rows, tests_by_name
+from tests.mutants.table import rows, named_tests
 
 _PATIENCE_S = 600
 """A mutant that runs longer than this has made something wait for ever: noticed."""
@@ -70,7 +70,7 @@ def main() -> int:
 
 def _held(part: str) -> dict[str, str]:
     """By number, the test that the page names, as pytest calls it."""
-    files = tests_by_name(TESTS[part])
+    files = named_tests(TESTS[part])
     return {
         row.name: f"{files[row.test][0].relative_to(ROOT)}::{row.test}" for row in rows(PAGES[part])
     }

@@ -33,7 +33,7 @@ def rows(page: Path) -> list[Row]:
     ]
 
 
-def tests_by_name(folder: Path) -> dict[str, list[Path]]:
+def named_tests(folder: Path) -> dict[str, list[Path]]:
     """The files that define each test by its name."""
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("test_*.py")):

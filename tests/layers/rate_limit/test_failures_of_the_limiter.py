@@ -7,25 +7,20 @@ tests of their part.
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
-from claudebatch.core.drain import Drain
 from claudebatch.core.errors import RateLimited
 from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 from claudebatch.layers.rate_limit.input_limit import InputLimit
-from claudebatch.layers.rate_limit.layer import RateLimit
 from claudebatch.layers.rate_limit.other_consumers import OtherConsumers
+from claudebatch.layers.rate_limit.usage_estimates import UsageEstimates
 from tests.layers.rate_limit.test_concurrency import fill, filled, refused, swap
 from tests.layers.rate_limit.test_limiter import NOW_RAMPED, departures, leave, pace
 from tests.layers.rate_limit.test_usage_estimates import Before, after, call, used
-from tests.support.limiting import AsStated
-from tests.support.scripted import make_call
+from tests.support.limiting import Limiter
 
 RATE = 60_000
 """A thousand units a second."""
@@ -157,50 +152,12 @@ def test_a_wait_that_rounds_to_zero_does_not_spin_the_loop() -> None:
 ANY = SimpleNamespace(input_tokens=0.0, output_tokens=0.0, input_most=0.0, proven=True)
 
 
-@dataclass
-class Refusing:
-    """A pool of a limiter that met a 429; how long each asked it to wait."""
-
-    name: str = "pool"
-    in_force: Any = field(default_factory=lambda: SimpleNamespace(limits=(), in_flight=1))
-    waits: list[float] = field(default_factory=list)
-
-    async def book(self, need: object) -> object:
-        return object()
-
-    async def depart(self) -> None:
-        pass
-
-    def watch(self, booking: object) -> None:
-        return None
-
-    async def refuse(self, booking: object, kind: str, wait_s: float) -> None:
-        self.waits.append(wait_s)
-
-    def limited_for(self) -> float:
-        return 0.0
-
-
 async def test_processes_that_met_the_same_429_do_not_come_back_as_one() -> None:
-    pool = Refusing()
-    layer = RateLimit[Any](
-        pool_of=lambda model: pool,  # type: ignore[arg-type, return-value]
-        sizes=AsStated(),
-        waits=Drain(),
-        max_pause_s=600,
-        max_outage_s=900,
-        rng=random.Random(3),
-        emit=lambda event: None,
-    )
-
-    async def refuse(_: object) -> Any:
-        raise RateLimited("429", type="rate_limit_error", retry_after=10.0)
-
-    for _ in range(200):
-        with pytest.raises(RateLimited):
-            await layer(make_call(), refuse)
-    assert min(pool.waits) >= 10, "never before their time"
-    assert 10.8 <= max(pool.waits) <= 11.1
+    layer = Limiter(rpm=60).layer
+    error = RateLimited("429", type="rate_limit_error", retry_after=10.0)
+    waits = [layer._pause_s(error) for _ in range(200)]
+    assert min(waits) >= 10, "never before their time"
+    assert 10.8 <= max(waits) <= 11.1
 
 
 # Requests in flight
@@ -236,8 +193,6 @@ def test_estimates_that_are_a_fifth_too_low_do_not_overdraw_before_the_first_ans
 
 
 def test_earlier_runs_of_other_rows_are_not_believed_in_full() -> None:
-    from claudebatch.layers.rate_limit.usage_estimates import UsageEstimates
-
     need = UsageEstimates(Before()).expect(call(estimate=1000))
     assert 800 * 1.3 <= need.input_most <= 800 * 1.8
 
