@@ -9,7 +9,7 @@ import itertools
 
 from tests.house.files import PACKAGE, imports, name, python_files, tree
 from tests.mutants.numbers import PAGES, PARTS, TESTS, assigned, is_constants, numbers
-from tests.mutants.table import rows, named_tests
+from tests.mutants.table import named_tests, rows
 
 LIMITER = PARTS["rate_limit"]
 FOUND = list(numbers(LIMITER))

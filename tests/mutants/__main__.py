@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.mutants.numbers import PAGES, PARTS, ROOT, TESTS, Number, numbers
-from tests.mutants.table import rows, named_tests
+from tests.mutants.table import named_tests, rows
 
 _PATIENCE_S = 600
 """A mutant that runs longer than this has made something wait for ever: noticed."""
