@@ -25,8 +25,15 @@ DAY, NEXT = "2026-11-30", "2026-12-01"
 class Run:
     """A run with a budget, and a writer that writes what it spent when it is asked to."""
 
-    def __init__(self, ledger: Path, name: str, *caps: SharedCap, own: int | None = None) -> None:
-        self.day, self.name, self.ledger, self.drain = DAY, name, ledger, Drain()
+    def __init__(
+        self,
+        ledger: Path,
+        name: str,
+        *caps: SharedCap,
+        own: int | None = None,
+        drain: Drain | None = None,
+    ) -> None:
+        self.day, self.name, self.ledger, self.drain = DAY, name, ledger, drain or Drain()
         self.events: list[Event] = []
         self.flushed = 0
         self.dead: list[list[str]] = []
