@@ -2,89 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
-from claudebatch.cli import options
+from claudebatch.cli.run_flags import RunFlags
+from claudebatch.cli.typer_command import typer_command
 from claudebatch.cli.wiring.run_arguments import config_flags, run_options
 
 
-def run(
-    inputs: options.Inputs,
-    output: options.Output = None,
-    config: options.ConfigFile = None,
-    model: options.Model = None,
-    system: options.System = None,
-    max_tokens: options.MaxTokens = None,
-    budget: options.Budget = None,
-    tag: options.Tag = None,
-    concurrency: options.Concurrency = None,
-    limit: options.Limit = None,
-    text: options.Text = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, print the cost, send nothing.")
-    ] = False,
-    count_rows: options.CountRows = None,
-    simulate: options.Simulate = False,
-    fresh: options.Fresh = False,
-    retry_failed: options.RetryFailed = False,
-    no_cache: options.NoCache = False,
-    ordered: Annotated[
-        bool, typer.Option("--ordered", help="At the end, put results in input order.")
-    ] = False,
-    on_bad_row: options.BadRows = None,
-    fail_on_empty: options.FailOnEmpty = False,
-    max_failures: options.MaxFailures = None,
-    exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="Failed rows, however many, still exit 0.")
-    ] = False,
-    max_outage: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME", help="Stop (exit 5) once the API has not answered for so long."
-        ),
-    ] = None,
-    unknown: Annotated[
-        options.Unknown,
-        typer.Option(
-            help="Rows whose request was sent and never answered: ask again, leave them out, or "
-            "be asked."
-        ),
-    ] = options.Unknown.retry,
-    json: Annotated[
-        bool, typer.Option("--json", help="Events as JSON lines on stdout (stderr with -o -).")
-    ] = False,
-    quiet: Annotated[
-        int,
-        typer.Option("--quiet", "-q", count=True, help="Only errors and one line; -qq: nothing."),
-    ] = 0,
-    verbose: Annotated[
-        int,
-        typer.Option(
-            "--verbose",
-            "-v",
-            count=True,
-            help="Also tell waits, retries, limits and files; -vv: every request.",
-        ),
-    ] = 0,
-    log: Annotated[
-        Path | None,
-        typer.Option(
-            "--log", metavar="FILE", help="Append a JSON line per request to FILE; never the key."
-        ),
-    ] = None,
-    log_prompts: Annotated[
-        bool, typer.Option("--log-prompts", help="Also write prompts and answers to the log.")
-    ] = False,
-    no_progress: Annotated[
-        bool, typer.Option("--no-progress", help="No progress display.")
-    ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask before an expensive run.")
-    ] = False,
-) -> None:
+@typer_command(RunFlags)
+def run(flags: RunFlags) -> None:
     """Send every prompt of INPUT to Claude and write one result line each. The same
     command again resumes.
 
@@ -98,10 +24,9 @@ def run(
 
         echo '{"prompt": "hi"}' | claudebatch run -
     """
-    given = locals()
-    if log_prompts and log is None:
+    if flags.log_prompts and flags.log is None:
         raise typer.BadParameter("--log-prompts says what is in the log; name one with --log FILE")
-    if count_rows is not None and not dry_run:
+    if flags.count_rows is not None and not flags.dry_run:
         raise typer.BadParameter(
             "--count belongs to a dry run: add --dry-run, or use claudebatch estimate"
         )
@@ -110,12 +35,19 @@ def run(
     from claudebatch.cli.wiring.launch import execute  # noqa: PLC0415
 
     show = Show(
-        json=json,
-        quiet=quiet,
-        verbose=verbose,
-        progress=not no_progress,
-        log=log,
-        log_prompts=log_prompts,
+        json=flags.json,
+        quiet=flags.quiet,
+        verbose=flags.verbose,
+        progress=not flags.no_progress,
+        log=flags.log,
+        log_prompts=flags.log_prompts,
     )
-    asked, flags = run_options(given), config_flags(given)
-    raise typer.Exit(execute(asked, flags, config=config, show=show, dry_run=dry_run, yes=yes))
+    code = execute(
+        run_options(flags),
+        config_flags(flags),
+        config=flags.config,
+        show=show,
+        dry_run=flags.dry_run,
+        yes=flags.yes,
+    )
+    raise typer.Exit(code)

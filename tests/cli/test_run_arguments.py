@@ -5,27 +5,28 @@ configuration.
 from __future__ import annotations
 
 import inspect
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 
 import pytest
 
 from claudebatch.cli.estimate import estimate
-from claudebatch.cli.options import OnBadRow
+from claudebatch.cli.options import OnBadRow, Unknown
 from claudebatch.cli.run import run
+from claudebatch.cli.run_flags import RunFlags
 from claudebatch.cli.wiring.run_arguments import config_flags, run_options
 from claudebatch.config.sections import Config
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.setup.run_options import RunOptions
 
-GIVEN = {
-    "inputs": ["a.jsonl", "b.jsonl"],
-    "output": "-",
-    "limit": 5,
-    "text": True,
-    "budget": Decimal(5),
-    "yes": True,
-}
+GIVEN = RunFlags(
+    inputs=["a.jsonl", "b.jsonl"],
+    output="-",
+    limit=5,
+    text=True,
+    budget=Decimal(5),
+    yes=True,
+)
 OF_THE_COMMAND = {
     "config",
     "dry_run",
@@ -43,7 +44,7 @@ NOBODY_GIVES = {"base_url", "command"}
 def test_every_parameter_is_an_option_of_the_run_or_configuration_or_the_commands_own():
     options, flags = (
         {field.name for field in fields(RunOptions)} - NOBODY_GIVES,
-        set(config_flags({})),
+        set(config_flags(GIVEN)),
     )
     assert flags <= set(Config.__struct_fields__)
     assert not options & flags
@@ -60,12 +61,28 @@ def test_values_are_taken_by_their_names(monkeypatch):
         text=True,
         command=("claudebatch", "run", "a.jsonl"),
     )
-    flags = config_flags({**GIVEN, "on_bad_row": OnBadRow.skip})
+    flags = config_flags(replace(GIVEN, on_bad_row=OnBadRow.skip))
     assert {name: value for name, value in flags.items() if value is not None} == {
         "budget": Decimal(5),
         "on_bad_row": "skip",
     }
     assert type(flags["on_bad_row"]) is str
+
+
+def test_every_option_of_a_run_is_handed_on():
+    """A field that nobody passed on would be an option without an effect."""
+    flags = RunFlags(inputs=["in.jsonl"])
+    usual = (run_options(flags), config_flags(flags))
+    others = {
+        "unknown": Unknown.skip,
+        "on_bad_row": OnBadRow.skip,
+        **dict.fromkeys(("output", "model", "system", "tag", "max_outage"), "x"),
+        **dict.fromkeys(("max_tokens", "concurrency", "limit", "count_rows", "max_failures"), 7),
+        "budget": Decimal(7),
+    }
+    for name in {field.name for field in fields(RunFlags)} - OF_THE_COMMAND - {"inputs"}:
+        changed = replace(flags, **{name: others.get(name, True)})
+        assert (run_options(changed), config_flags(changed)) != usual, name
 
 
 def test_no_row_is_an_error_only_where_it_is_called_one():

@@ -1,36 +1,47 @@
-"""The values that `run` and `estimate` were given, sorted into options of the run and
-configuration.
-
-A new option that both have stands in options.py, in their two signatures, and in
-`RunOptions` or `_CONFIGURED`.
-"""
+"""What `run` and `estimate` were told, sorted into options of the run and configuration."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import fields
-from enum import Enum
 from typing import Any
 
+from claudebatch.cli.run_flags import RunFlags
 from claudebatch.setup.run_options import RunOptions
 
-_CONFIGURED = ("system", "max_tokens", "budget", "tag", "concurrency", "on_bad_row", "max_outage")
-"""What a configuration file can say as well."""
 
-
-def run_options(given: Mapping[str, Any]) -> RunOptions:
-    """What is no configuration of *given*, the parameters of a command by their names."""
-    known = {field.name for field in fields(RunOptions)}
-    values = {name: value for name, value in given.items() if name in known}
+def run_options(flags: RunFlags) -> RunOptions:
+    """What of *flags* is no configuration."""
     return RunOptions(
-        **values | {"inputs": tuple(given["inputs"]), "command": ("claudebatch", *sys.argv[1:])}
+        inputs=tuple(flags.inputs),
+        output=flags.output,
+        model=flags.model,
+        limit=flags.limit,
+        text=flags.text,
+        simulate=flags.simulate,
+        fresh=flags.fresh,
+        retry_failed=flags.retry_failed,
+        no_cache=flags.no_cache,
+        ordered=flags.ordered,
+        count_rows=flags.count_rows,
+        unknown=flags.unknown.value,
+        fail_on_empty=flags.fail_on_empty,
+        exit_zero=flags.exit_zero,
+        max_failures=flags.max_failures,
+        command=("claudebatch", *sys.argv[1:]),
     )
 
 
-def config_flags(given: Mapping[str, Any]) -> dict[str, Any]:
-    """What of *given* wins over the configuration; None: was not said."""
-    values = {name: given.get(name) for name in _CONFIGURED}
+def config_flags(flags: RunFlags) -> dict[str, Any]:
+    """What of *flags* wins over a configuration file, by its key there; None: was not
+    said.
+    """
     return {
-        name: value.value if isinstance(value, Enum) else value for name, value in values.items()
+        "system": flags.system,
+        "max_tokens": flags.max_tokens,
+        "budget": flags.budget,
+        "tag": flags.tag,
+        "concurrency": flags.concurrency,
+        # The text of the option, as a file would have it.
+        "on_bad_row": None if flags.on_bad_row is None else flags.on_bad_row.value,
+        "max_outage": flags.max_outage,
     }

@@ -1,0 +1,109 @@
+"""What `run` can be told on the command line, and of it `estimate`: declared once.
+
+A new option is one field here, and a line in `wiring/run_arguments.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from claudebatch.cli import options
+
+# An estimate sends nothing and says one thing: how a run ends, asks and talks is no
+# matter of it.
+RUN_ONLY = frozenset(
+    {
+        "dry_run",
+        "ordered",
+        "max_failures",
+        "exit_zero",
+        "max_outage",
+        "unknown",
+        "quiet",
+        "verbose",
+        "log",
+        "log_prompts",
+        "no_progress",
+        "yes",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFlags:
+    """One field for each option, in the order of `--help`."""
+
+    inputs: options.Inputs
+    output: options.Output = None
+    config: options.ConfigFile = None
+    model: options.Model = None
+    system: options.System = None
+    max_tokens: options.MaxTokens = None
+    budget: options.Budget = None
+    tag: options.Tag = None
+    concurrency: options.Concurrency = None
+    limit: options.Limit = None
+    text: options.Text = False
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check everything, print the cost, send nothing.")
+    ] = False
+    count_rows: options.CountRows = None
+    simulate: options.Simulate = False
+    fresh: options.Fresh = False
+    retry_failed: options.RetryFailed = False
+    no_cache: options.NoCache = False
+    ordered: Annotated[
+        bool, typer.Option("--ordered", help="At the end, put results in input order.")
+    ] = False
+    on_bad_row: options.BadRows = None
+    fail_on_empty: options.FailOnEmpty = False
+    max_failures: options.MaxFailures = None
+    exit_zero: Annotated[
+        bool, typer.Option("--exit-zero", help="Failed rows, however many, still exit 0.")
+    ] = False
+    max_outage: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME", help="Stop (exit 5) once the API has not answered for so long."
+        ),
+    ] = None
+    unknown: Annotated[
+        options.Unknown,
+        typer.Option(
+            help="Rows whose request was sent and never answered: ask again, leave them out, or "
+            "be asked."
+        ),
+    ] = options.Unknown.retry
+    json: Annotated[
+        bool, typer.Option("--json", help="Events as JSON lines on stdout (stderr with -o -).")
+    ] = False
+    quiet: Annotated[
+        int,
+        typer.Option("--quiet", "-q", count=True, help="Only errors and one line; -qq: nothing."),
+    ] = 0
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose",
+            "-v",
+            count=True,
+            help="Also tell waits, retries, limits and files; -vv: every request.",
+        ),
+    ] = 0
+    log: Annotated[
+        Path | None,
+        typer.Option(
+            "--log", metavar="FILE", help="Append a JSON line per request to FILE; never the key."
+        ),
+    ] = None
+    log_prompts: Annotated[
+        bool, typer.Option("--log-prompts", help="Also write prompts and answers to the log.")
+    ] = False
+    no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress display.")] = False
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Do not ask before an expensive run.")
+    ] = False
