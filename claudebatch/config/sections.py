@@ -38,6 +38,8 @@ class LimitsSection(_Section, frozen=True):
 
     tier: Literal["auto", "start", "build", "scale", "none"] = "auto"
     headroom: str | float = "0%"
+    # YAML reads `off` as false.
+    watch_output: Literal["auto", "off"] | bool = "auto"
     pools: dict[str, PoolLimitsSection] = {}
 
 

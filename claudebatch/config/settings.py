@@ -148,9 +148,12 @@ def _limits(
     headroom = values.share("limits.headroom", limits.headroom)
     if headroom >= 1:
         values.refuse("limits.headroom", "must leave something to use", limits.headroom, "10%")
+    if limits.watch_output is True:
+        values.refuse("limits.watch_output", "must be auto or off", limits.watch_output, "auto")
     return RateLimitSettings(
         tier=limits.tier,
         headroom=headroom,
+        watch_output=limits.watch_output == "auto",
         pools={
             pool: PoolLimits(
                 requests_per_minute=chosen.requests_per_minute,

@@ -77,6 +77,7 @@ def pool_start(
         cautious=chosen is None and limits.tier == "auto",
         ceiling=chosen is not None,
         share=limits.our_share,
+        watch_output=limits.watch_output,
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from claudebatch.config.load import load
 from claudebatch.config.sections import Config
 from claudebatch.core.errors import ConfigError
+from tests.support.settings import settings_of
 
 
 def read(tmp_path: Path, text: str, **flags: object) -> Config:
@@ -48,3 +49,21 @@ def test_requests_in_flight_are_a_number_or_auto_and_the_flag_wins(tmp_path: Pat
     assert read(tmp_path, "concurrency: 5\n").concurrency == 5
     assert read(tmp_path, "concurrency: auto\n").concurrency == "auto"
     assert read(tmp_path, "concurrency: auto\n", concurrency=7).concurrency == 7
+
+
+@pytest.mark.parametrize(("text", "watches"), [("auto", True), ("off", False), ("'off'", False)])
+def test_watching_answers_is_switched_off_by_a_word(tmp_path: Path, text: str, watches: bool):
+    limits = settings_of(limits=yaml_of(tmp_path, text)).limits
+    assert limits.watch_output is watches
+
+
+def yaml_of(tmp_path: Path, text: str) -> dict[str, object]:
+    return {
+        "watch_output": read(tmp_path, f"limits: {{watch_output: {text}}}\n").limits.watch_output
+    }
+
+
+@pytest.mark.parametrize("text", ["on", "always", "3"])
+def test_watching_answers_is_auto_or_off(tmp_path: Path, text: str):
+    with pytest.raises(ConfigError, match=r"c\.yaml:1: .*limits\.watch_output"):
+        read(tmp_path, f"limits: {{watch_output: {text}}}\n")

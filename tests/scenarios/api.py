@@ -60,6 +60,8 @@ class Seen:
     produced: list[tuple[float, int]] = field(default_factory=list)
     """When an answer was ready, and its output tokens."""
     most_in_flight: int = 0
+    watched: int = 0
+    """Answers that somebody watched."""
 
 
 class Api:
@@ -141,6 +143,7 @@ class Api:
             latency_s *= counted_output
         self._current().produce(counted_output, latency_s, now())
         self.seen.made.append((now(), now() + latency_s, counted_output))
+        self.seen.watched += call.watch is not None
         await self._come(call.watch, counted_input, counted_output, latency_s)
         usage = Usage(
             counted_input,

@@ -22,6 +22,11 @@ def refused(played: Played) -> float:
     return len(played.seen.refused)
 
 
+def watched(played: Played) -> float:
+    """Answers that were asked for as a stream, so that the limiter sees them grow."""
+    return played.seen.watched
+
+
 def refused_share(played: Played) -> float:
     """429s, of all requests."""
     return len(played.seen.refused) / len(played.seen.came)
@@ -186,6 +191,7 @@ FIGURES: dict[str, Callable[[Played], float]] = {
         exit_code,
         took_s,
         overtaken,
+        watched,
     )
 }
 

@@ -112,14 +112,16 @@ class PoolLimiter:
         cautious: bool = False,
         ceiling: bool = False,
         share: float = 1.0,
+        watch_output: bool = True,
     ) -> None:
         """*cautious*: the limits are a guess until an answer states them. *ceiling*:
         they were chosen, and no answer raises them. *share*: so much of each limit is
-        ours to use.
+        ours to use. *watch_output*: answers may be watched on account of the pace.
         """
         self._share = share
         self._cautious = cautious
         self._ceiling = ceiling
+        self._watch_output = watch_output
         self._allowance = allowance
         # Mutable, changed by the methods below only.
         rpm, itpm, otpm = (
@@ -134,7 +136,7 @@ class PoolLimiter:
             BucketMirror(rpm, now=now, level=1.0, spaced=True, share=share) if rpm else None
         )
         self._input = InputLimit(itpm, now=now, share=share) if itpm else None
-        self._output = OutputLimit(otpm, now=now, share=share) if otpm else None
+        self._output = OutputLimit(otpm, now=now, share=share, watch=watch_output) if otpm else None
         self._ramp_at = now if any(self.limits) else -inf
         self._last_at = -inf
         self._paused_until = now
@@ -185,7 +187,8 @@ class PoolLimiter:
     def take(self, need: ExpectedUsage, now: float) -> PoolBooking:
         """Book a request that leaves now."""
         self._last_at = now
-        reading = PoolLimitReading() if self._waits_for_input and not need.proven else None
+        unknown = self._waits_for_input and not need.proven
+        reading = PoolLimitReading() if unknown and self._watch_output else None
         self._waits_for_input = False
         return PoolBooking(
             need,

@@ -185,4 +185,5 @@ def make_limiter(start: PoolStart, *, now: float) -> PoolLimiter:
         cautious=start.cautious,
         ceiling=start.ceiling,
         share=start.share,
+        watch_output=start.watch_output,
     )

@@ -26,6 +26,8 @@ class RateLimitSettings:
     tier: Tier = "auto"
     headroom: float = 0.0
     """The share of every limit that is left to others."""
+    watch_output: bool = True
+    """Whether answers are streamed so that the limiter sees what is being produced."""
     pools: Mapping[str, PoolLimits] = field(default_factory=dict)
     """Pool → limits that were chosen for it: answers may lower them, never raise them."""
     concurrency: int | None = None

@@ -36,6 +36,8 @@ class PoolStart:
     """The limits were chosen, and no answer raises them."""
     share: float = 1.0
     """The share of each limit that is ours to use."""
+    watch_output: bool = True
+    """Whether answers may be streamed so that the limiter sees what is being produced."""
 
 
 @value

@@ -21,7 +21,8 @@ def pace(**limits: Any) -> PoolLimiter:
     """Limits under their names in the configuration; `cautious`, `ceiling` and `share`
     as in `PoolLimiter`.
     """
-    settings = {key: limits.pop(key) for key in ("cautious", "ceiling", "share") if key in limits}
+    names = ("cautious", "ceiling", "share", "watch_output")
+    settings = {key: limits.pop(key) for key in names if key in limits}
     return PoolLimiter(PoolLimits(**limits), now=0.0, **settings)
 
 

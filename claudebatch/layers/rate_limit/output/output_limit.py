@@ -57,7 +57,11 @@ class OutputBooking:
 class OutputLimit:
     """*per_minute* output tokens a minute; the methods are those of `BucketMirror`."""
 
-    def __init__(self, per_minute: float, *, now: float, share: float) -> None:
+    def __init__(self, per_minute: float, *, now: float, share: float, watch: bool = True) -> None:
+        """*share*: as of `BucketMirror`. *watch*: answers may be watched; else what is
+        booked and what has arrived decide alone.
+        """
+        self._watch = watch
         self._booked = BucketMirror(
             per_minute,
             now=now,
@@ -89,7 +93,7 @@ class OutputLimit:
         arrived = self._arrived.wait_for(1.0, now)
         produced = (
             0.0
-            if self._counting.at_end
+            if self._counting.at_end or not self._watch
             else self._produced.unseen_wait_for(self._margin(tokens), now)
         )
         unseen = max(self._booked.wait_for(tokens, now), arrived, produced)
@@ -184,7 +188,8 @@ class OutputLimit:
     def _watching(self, now: float) -> bool:
         latency_s = self._produced.latency_s
         return (
-            now - self._bound_at < LARGEST_BUCKET_S
+            self._watch
+            and now - self._bound_at < LARGEST_BUCKET_S
             and (latency_s is None or latency_s > QUICK_S)
             and not self._counting.at_end
         )

@@ -94,3 +94,11 @@ def test_an_answer_that_is_read_owes_nothing_more_when_it_is_over() -> None:
     before = why(found, at), found.wait(NEED, at)
     found.settle(booking, Usage(input_tokens=90_000), None, at)
     assert (why(found, at), found.wait(NEED, at)) == before
+
+
+def test_switched_off_nothing_is_watched_whatever_binds() -> None:
+    output = pace(output_tokens_per_minute=60_000, watch_output=False)
+    assert not departing(output, requests=20).watched
+    read = pace(input_tokens_per_minute=60_000, watch_output=False)
+    for _ in range(5):
+        assert not leave(read, NOW_RAMPED, UNPROVEN)[0].watched
