@@ -1,5 +1,5 @@
-"""The address that requests go to: one that keeps the key to itself, and no proxy that
-could read along.
+"""The address that requests go to: it must not expose the key, and no proxy may read
+requests in the clear.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ DIRECT_IN_THE_CLEAR: Final[Mapping[str, None]] = {"http://": None}
 """The `mounts` of an HTTP client whose plain requests never go through a proxy of the
 environment.
 
-Only this machine is spoken to without TLS. `HTTP_PROXY` would carry key and prompts of
-such a request to wherever it points, in the clear; those of a rehearsal as well. A
-proxy for https sees a tunnel.
+Only addresses of this machine may go without TLS. `HTTP_PROXY` would carry key and
+prompts of such a request in the clear to another host, even in a rehearsal. A proxy for
+https sees an encrypted tunnel and stays allowed.
 """
 
 
 def check_base_url(url: str) -> None:
-    """Refuse an address that is none, or that would give a secret away; raises
-    `ConfigError`, which never shows one.
+    """Refuse a malformed address, or one that would expose a secret; raises
+    `ConfigError`, which never quotes a secret.
     """
     parts = _parts(url)
     if "@" in url:
-        # It would be sent along with the key, shown in errors and kept in the journal.
+        # It would be sent along with the key, shown in errors and stored in the
+        # journal.
         raise ConfigError(
             "the base URL holds a user name or a password",
             fix="take them out; what a gateway wants to see goes into ANTHROPIC_CUSTOM_HEADERS",
@@ -38,6 +39,7 @@ def check_base_url(url: str) -> None:
         raise ConfigError("the base URL holds more than an address: ? or #", fix=_WHOLE)
     if not parts.hostname:
         raise ConfigError(f'"{url}" is no base URL', fix=_WHOLE)
+    # The simulator and local gateways speak plain HTTP; it never leaves the machine.
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         raise ConfigError(
             f"{parts.scheme}://{parts.hostname} would send the key in the clear",
@@ -48,7 +50,7 @@ def check_base_url(url: str) -> None:
 def _parts(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        _ = parts.port  # looked at only when it is asked for
+        _ = parts.port  # `urlsplit` checks the port only on access
     except ValueError as error:
         raise ConfigError("the base URL is none", fix=_WHOLE) from error
     if not url.isprintable() or " " in url:

@@ -1,30 +1,28 @@
 """One attempt at the Messages API through the official SDK.
 
-Documented options only, chosen for what they cost: the aiohttp transport, no
-OpenTelemetry, the request as the bytes that we hold already, the response as the bytes
-that came. The SDK's own retries are off: it would sleep inside our slots, hide requests
-from the limiter, and retry spend limits.
+Documented options only, chosen for their cost: the aiohttp transport, no OpenTelemetry,
+the request as the bytes that we hold already, the response as the bytes that came.
 
-Long answers are asked for as streams, which are never silent for long, and so are those
-that somebody wants to see grow; they come out as the same message.
+Long answers are asked for as streams, which are never silent for long, and so are
+answers with an observer; both come out as the same message.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from claudebatch.clients import count_tokens, error_table
-from claudebatch.clients.base_url import DIRECT_IN_THE_CLEAR, check_base_url
+from claudebatch.clients.base_url import check_base_url
 from claudebatch.clients.headers import HeaderFacts, read_headers
 from claudebatch.clients.redaction import Redactor
 from claudebatch.clients.stream_assembler import StreamFailed
 from claudebatch.clients.suspend_guard import SuspendGuard
-from claudebatch.core.domain import AnswerObserver, Call, Reply, asks_for_fast
-from claudebatch.core.errors import AttemptError, CredentialError, StopRun
+from claudebatch.clients.wire_format import MESSAGES_PATH, wire_body, wire_headers
+from claudebatch.core.domain import AnswerObserver, Call, Reply
+from claudebatch.core.errors import AttemptError, StopRun
 from claudebatch.core.message import BadAnswer, parse_message
 
 if TYPE_CHECKING:
@@ -33,28 +31,15 @@ if TYPE_CHECKING:
 
     from claudebatch.clients.response_body import ReadTimeout
 
-API_VERSION = "2026-10-21"
-"""Sent with every request and part of every cache key, so that the two cannot disagree.
-"""
-_PATH = "/v1/messages"
-_CONNECT_S = 10.0
-# The default of 5 s means a new TLS handshake for every request of a slow run.
-_KEEPALIVE_S = 60.0
-STREAM_ABOVE = 16_384
-"""`max_tokens` above which an answer is streamed.
-
-A plain one is silent until its end: at 50 tokens a second five and a half minutes for
-so many, and gateways drop connections that are silent for six. The API itself wants a
-stream from ten minutes on, 21,333 tokens by its count.
-"""
-_FAST_MODE: Mapping[str, str] = MappingProxyType({"anthropic-beta": "fast-mode-2026-02-01"})
-_NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+# A gateway's error page can be megabytes; errors stand in the journal and on the
+# screen.
 _LONGEST_MESSAGE = 2000
 _LONGEST_TYPE = 100
 
 
 class ClaudeClient:
-    """The innermost handler. Make it inside a running event loop; close it when done."""
+    """The innermost handler. Make it inside a running event loop; close it when done.
+    """
 
     def __init__(
         self,
@@ -67,70 +52,33 @@ class ClaudeClient:
         wall: Callable[[], datetime],
         secrets: Iterable[str] = (),
     ) -> None:
-        """*secrets*: what must be in no error, whoever quotes it; the key itself need
-        not be among them.
+        """*secrets*: texts that no error may quote; the key itself need not be among
+        them.
         """
         # Heavy (a second, 86 MB): nothing but sending may import it.
-        import aiohttp  # noqa: PLC0415
-        import anthropic  # noqa: PLC0415
-        import httpx2  # noqa: PLC0415
-
-        from claudebatch.clients import response_body  # noqa: PLC0415
-        from claudebatch.clients.fast_transport import FastAnthropic, FastHttp  # noqa: PLC0415
+        from claudebatch.clients import response_body, sdk_connection  # noqa: PLC0415
 
         self._now = now
         self._wall = wall
         self._idle_timeout_s = idle_timeout_s
-        self._status_error = anthropic.APIStatusError
-        self._connection_error = anthropic.APIConnectionError
-        # Not httpx2.ConnectError: the transport calls a connection that was lost after
-        # sending by that name, too.
-        self._never_sent = (
-            aiohttp.ClientConnectorError,
-            aiohttp.ConnectionTimeoutError,
-            aiohttp.ClientHttpProxyError,
-            httpx2.PoolTimeout,
-            httpx2.UnsupportedProtocol,
-        )
-        # What the transport raises while a body is read; the SDK wraps only what comes
-        # before.
-        self._lost = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
-        self._patience = response_body.ReadTimeout
-        self._awake = SuspendGuard()
+        self._status_error = sdk_connection.STATUS_ERROR
+        self._connection_error = sdk_connection.CONNECTION_ERROR
+        self._never_sent = sdk_connection.NEVER_SENT
+        self._broken_off = sdk_connection.BROKEN_OFF
+        self._read_timeout = response_body.ReadTimeout
         self._read_message = response_body.read_message
-        try:
-            self._client = FastAnthropic(
-                api_key=api_key,
-                base_url=base_url,
-                max_retries=0,
-                open_telemetry=False,
-                default_headers={"anthropic-version": API_VERSION},
-                http_client=FastHttp(
-                    # Our own deadline bounds every attempt; a time-out of the
-                    # connection pool would only lose rows.
-                    timeout=httpx2.Timeout(None, connect=_CONNECT_S),
-                    limits=httpx2.Limits(
-                        max_connections=max(1000, concurrency),
-                        max_keepalive_connections=max(100, concurrency),
-                        keepalive_expiry=_KEEPALIVE_S,
-                    ),
-                    follow_redirects=False,
-                    mounts=DIRECT_IN_THE_CLEAR,
-                    event_hooks={"response": [response_body.cut_error_body]},
-                ),
-            )
-        except (anthropic.AnthropicError, ValueError) as error:
-            reason = Redactor(secrets).hide(str(error))
-            raise CredentialError(
-                f"the SDK refuses the credentials: {reason}", fix="set ANTHROPIC_API_KEY"
-            ) from error
+        self._suspend_guard = SuspendGuard()
+        self._client = sdk_connection.open_sdk(
+            api_key=api_key, base_url=base_url, concurrency=concurrency, secrets=secrets
+        )
+        # The SDK reads key and token from the environment where we pass none.
         self._hide = Redactor(
             (*secrets, self._client.api_key or "", self._client.auth_token or "")
         ).hide
         base = str(self._client.base_url)
         check_base_url(base)
-        # Absolute: the SDK then joins nothing, which is a twentieth of a call.
-        self._url = base.rstrip("/") + _PATH
+        # Absolute: the SDK then joins nothing, which is a twentieth of a call's CPU.
+        self._url = base.rstrip("/") + MESSAGES_PATH
         self._count_url = base.rstrip("/") + count_tokens.PATH
 
     async def __call__(self, call: Call) -> Reply:
@@ -147,7 +95,8 @@ class ClaudeClient:
         """Input tokens of *call* as the API counts them, free of charge; None where it
         cannot. Raises as a call does.
 
-        An estimate, with a rate limit of its own: thousands a minute.
+        The API's count is an estimate, with a rate limit of its own: thousands a
+        minute.
         """
         try:
             return await self._counted(call)
@@ -156,8 +105,8 @@ class ClaudeClient:
             raise
 
     def _cleanse(self, error: AttemptError | StopRun) -> None:
-        """Hide secrets: words of the server's, or of libraries that speak of our
-        request, may quote one.
+        """Hide secrets: the server, or a library that quotes our request, may repeat
+        one.
         """
         error.message = self._hide(error.message)
         if isinstance(error, AttemptError):
@@ -176,7 +125,7 @@ class ClaudeClient:
             if isinstance(refusal, AttemptError) and error.status_code in count_tokens.NOT_COUNTED:
                 return None
             raise refusal from error
-        except (self._connection_error, *self._lost) as error:
+        except (self._connection_error, *self._broken_off) as error:
             raise error_table.connection_failed(
                 f"no count: {error.__cause__ or error}", sent=False
             ) from error
@@ -185,26 +134,26 @@ class ClaudeClient:
 
     async def _attempt(self, call: Call) -> Reply:
         started = self._now()
-        patience: ReadTimeout | None = None
+        read_timeout: ReadTimeout | None = None
         headers: HeaderFacts | None = None
         try:
             async with asyncio.timeout(call.deadline_s) as limit:
-                patience = self._patience(limit, self._idle_timeout_s)
-                self._awake.watch(patience)
+                read_timeout = self._read_timeout(limit, self._idle_timeout_s)
+                self._suspend_guard.watch(read_timeout)
                 response = await self._ask(call)
                 headers = self._headers(response.headers.raw)
                 if call.watch is not None:
                     call.watch.began(headers.limits)
-                message = await self._read(response, patience, headers, call.watch)
+                message = await self._read(response, read_timeout, headers, call.watch)
         except TimeoutError as error:
-            if patience is not None and patience.silent:
+            if read_timeout is not None and read_timeout.silent:
                 raise error_table.timed_out(
                     self._idle_timeout_s, silent=True, head=headers
                 ) from error
             raise error_table.timed_out(call.deadline_s, head=headers) from error
         finally:
-            if patience is not None:
-                self._awake.leave(patience)
+            if read_timeout is not None:
+                self._suspend_guard.leave(read_timeout)
         try:
             return parse_message(
                 message,
@@ -217,9 +166,9 @@ class ClaudeClient:
             raise error_table.bad_answer(str(error), response.status_code, headers) from error
 
     async def _ask(self, call: Call) -> httpx2.Response:
-        """A response whose head says success and whose body is still to come."""
+        """A response with a successful status, its body still unread."""
         try:
-            return await self._client.ask(self._url, on_the_wire(call), headers_of(call))
+            return await self._client.ask(self._url, wire_body(call), wire_headers(call))
         except self._status_error as error:
             raise self._refusal(error) from error
         except self._connection_error as error:
@@ -231,12 +180,12 @@ class ClaudeClient:
     async def _read(
         self,
         response: httpx2.Response,
-        patience: ReadTimeout,
+        read_timeout: ReadTimeout,
         headers: HeaderFacts,
         watch: AnswerObserver | None,
     ) -> bytes:
         try:
-            return await self._read_message(response, patience, watch)
+            return await self._read_message(response, read_timeout, watch)
         except BadAnswer as error:
             raise error_table.bad_answer(str(error), response.status_code, headers) from error
         except StreamFailed as error:
@@ -246,14 +195,14 @@ class ClaudeClient:
                 message=_clipped(error.message),
                 request_id=headers.request_id,
             ) from error
-        except self._lost as error:
+        except self._broken_off as error:
             raise error_table.connection_failed(
                 f"the answer broke off: {error}", sent=True, head=headers
             ) from error
 
     async def close(self) -> None:
         """Close the connections."""
-        self._awake.stop()
+        self._suspend_guard.stop()
         await self._client.close()
 
     def _headers(self, raw: list[tuple[bytes, bytes]]) -> HeaderFacts:
@@ -274,32 +223,13 @@ class ClaudeClient:
         )
 
 
-def on_the_wire(call: Call) -> bytes:
-    """The body to send. `stream` is in it only here: it changes how an answer comes,
-    never which.
-    """
-    watched = (
-        call.watch is not None and call.size.output_bound > 0
-    )  # a request for no output may not be a stream
-    if call.size.output_bound <= STREAM_ABOVE and not watched:
-        return call.body
-    return call.body[:-1] + b',"stream":true}'
-
-
-def headers_of(call: Call) -> Mapping[str, str]:
-    """What this one request needs besides the usual headers: some models serve fast
-    mode only to those who name it.
-    """
-    return _FAST_MODE if asks_for_fast(call) else _NO_HEADERS
-
-
 def _clipped(message: str) -> str:
     return message if len(message) <= _LONGEST_MESSAGE else message[:_LONGEST_MESSAGE] + "…"
 
 
 def _text(value: object) -> str | None:
-    """*value* as the API means it; None where a gateway says something else. Half
-    characters become `?`.
+    """*value* if it is a text, as the API has it; None for other types, which only
+    gateways send. Lone surrogates become `?`.
     """
     return value.encode(errors="replace").decode() if isinstance(value, str) else None
 

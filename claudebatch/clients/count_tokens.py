@@ -1,5 +1,5 @@
-"""What `count_tokens` is asked, and what it says: the input of a request, counted by
-the API, free of charge.
+"""Body and answer of `count_tokens`: the input of a request, counted by the API, free
+of charge.
 """
 
 from __future__ import annotations
@@ -11,7 +11,10 @@ from claudebatch.core.message import BadAnswer
 PATH = "/v1/messages/count_tokens"
 DEADLINE_S = 60.0
 NOT_COUNTED = frozenset({400, 404, 413})
-"""Statuses that mean: this request cannot be counted, or nothing is counted here."""
+"""Statuses of a request that cannot be counted, or of a server without this endpoint.
+"""
+# The endpoint refuses every other member, `max_tokens` among them.
+# The endpoint refuses every other member, `max_tokens` among them.
 _COUNTED = frozenset(
     {
         "model",
@@ -25,11 +28,12 @@ _COUNTED = frozenset(
         "speed",
     }
 )
+# The answer is one number; a proxy's page can have any size.
 _MOST_BYTES = 65_536
 
 
 def count_body(call: Call) -> bytes:
-    """Of the request, what its input is made of; the endpoint refuses the rest."""
+    """The members of the request that make up its input, as JSON."""
     return encode({name: value for name, value in decode(call.body).items() if name in _COUNTED})
 
 
@@ -39,6 +43,7 @@ def counted(body: bytes) -> int:
         tokens = decode(body[:_MOST_BYTES])["input_tokens"]
     except (ValueError, KeyError, TypeError) as error:
         raise BadAnswer("the answer is no count of tokens") from error
+    # `true` is an int in Python.
     if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
         raise BadAnswer("the answer is no count of tokens")
     return tokens

@@ -1,4 +1,4 @@
-"""What every way to fail means: one table, from the SDK's errors to ours.
+"""The meaning of every failure: one table, from the SDK's errors to ours.
 
 Branches on status and on `error_code`, not on the message, whose wording can change.
 The exceptions have no code of their own: 400s that mean the whole account, a 400 about
@@ -18,7 +18,10 @@ from claudebatch.core.errors import (
 )
 
 _CONSOLE = "https://platform.claude.com/settings"
+# A 429 of this kind lasts until the month ends: a wait and a retry would never help.
 _SPEND_CODES = {"enforced_spend_limit_reached", "contract_spend_limit_reached"}
+# A 400 that every other row would get as well: the run stops instead of failing them
+# one by one.
 _ACCOUNT_400 = (
     "You have reached your specified API usage limits",
     "You have reached your specified workspace API usage limits",
@@ -45,7 +48,7 @@ _TYPES = {
     504: "timeout_error",
     529: "overloaded_error",
 }
-# What an `error` event says instead of a status.
+# An `error` event in a stream carries a type instead of a status.
 _STATUSES = {word: status for status, word in _TYPES.items()} | {
     "invalid_request_error": 400,
     "conflict_error": 409,
@@ -55,7 +58,7 @@ _STATUSES = {word: status for status, word in _TYPES.items()} | {
 def from_status(
     status: int, *, type: str | None, code: str | None, message: str, headers: HeaderFacts
 ) -> AttemptError | StopRun:
-    """The error that an answer with an HTTP error *status* stands for."""
+    """The error for an answer with an HTTP error *status*."""
     if _refuses_account(status, code, message):
         return AccountRefused(
             f"the API refuses this account: {status} {message}", fix=_FIXES[status]
@@ -79,7 +82,7 @@ def from_status(
         status=status,
         request_id=headers.request_id,
         retryable=retryable if headers.should_retry is None else headers.should_retry,
-        # A gateway that gave up waiting says nothing about the work behind it.
+        # A gateway that gave up waiting does not know whether the model went on.
         may_be_billed=status in (408, 504),
         retry_after=headers.retry_after,
         unavailable=status >= 500,
@@ -95,13 +98,13 @@ def _refuses_account(status: int, code: str | None, message: str) -> bool:
 def _limit_kind(code: str | None, message: str) -> LimitKind:
     if code == "ramp_limit_exceeded":
         return "ramp"
-    # There is no code for it: "Number of concurrent connections has exceeded your rate
-    # limit".
+    # The API has no code for it, only a sentence: "Number of concurrent connections has
+    # exceeded your rate limit".
     return "concurrency" if "concurrent" in message.lower() else "rate"
 
 
 def redirected(status: int, location: str | None, headers: HeaderFacts) -> AttemptError:
-    """A redirect, which is never followed: it could carry the key to anybody."""
+    """A redirect, which is never followed: it could carry the key to any host."""
     return AttemptError(
         f"the server sends us elsewhere ({location or 'it does not say where'}), and redirects "
         f"are not followed with"
@@ -115,12 +118,12 @@ def redirected(status: int, location: str | None, headers: HeaderFacts) -> Attem
 def stream_failed(
     *, type: str | None, code: str | None, message: str, request_id: str | None
 ) -> AttemptError | StopRun:
-    """An `error` event in a stream that had begun with a 200: what its status would
-    have meant, but maybe billed.
+    """An `error` event in a stream that had begun with a 200: the meaning of its usual
+    status, but maybe billed.
     """
     status = _STATUSES.get(type or "", 500)
-    # The head came with the 200: what it says of waits and retries is not about this
-    # error.
+    # The head came with the 200: its `retry-after` and `x-should-retry` are not about
+    # this error.
     head = HeaderFacts(request_id, None, None, None, simulated=False)
     error = from_status(status, type=type, code=code, message=message, headers=head)
     if isinstance(error, AttemptError):
@@ -130,8 +133,8 @@ def stream_failed(
 
 
 def connection_failed(message: str, *, sent: bool, head: HeaderFacts | None = None) -> AttemptError:
-    """No whole answer; *sent*: the request may have arrived. *head*: that of the answer
-    that broke off.
+    """A connection without a whole answer; *sent*: the request may have arrived;
+    *head*: headers of the answer that broke off.
     """
     return AttemptError(
         message,
@@ -146,14 +149,14 @@ def connection_failed(message: str, *, sent: bool, head: HeaderFacts | None = No
 def timed_out(
     seconds: float, *, silent: bool = False, head: HeaderFacts | None = None
 ) -> AttemptError:
-    """The attempt lived longer than it may; *silent*: nothing came for so long in the
-    middle of an answer.
+    """The attempt exceeded its deadline; *silent*: an answer paused for longer than the
+    idle time-out.
 
-    *head*: that of the answer, where it had begun.
+    *head*: headers of the answer, where it had begun.
     """
-    what = "the answer fell silent for" if silent else "no whole answer within"
+    failure = "the answer fell silent for" if silent else "no whole answer within"
     return AttemptError(
-        f"{what} {seconds:g} s",
+        f"{failure} {seconds:g} s",
         type="timeout",
         request_id=head.request_id if head else None,
         retryable=True,
@@ -163,7 +166,7 @@ def timed_out(
 
 
 def bad_answer(message: str, status: int, headers: HeaderFacts) -> AttemptError:
-    """A success whose body is no message: a proxy's page, a cut body."""
+    """A success with a body that is no message: a proxy's page, a cut body."""
     return AttemptError(
         message,
         type="bad_answer",

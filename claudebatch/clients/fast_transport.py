@@ -1,8 +1,7 @@
-"""The SDK's client, asked the same thing over and over without rebuilding what never
-changes.
+"""The SDK's client, with its request options built once and reused.
 
-Imports `anthropic`: a second of CPU. Only `sdk.py` imports this, and only once
-something is to be sent.
+Imports `anthropic`: a second of CPU. Only `sdk_connection.py` imports this, and only
+once something is to be sent.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ _NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 
 class FastHttp(anthropic.DefaultAioHttpClient):
-    """The SDK's HTTP client, which puts requests together without merging defaults that
-    never change.
+    """The SDK's HTTP client, which builds requests without merging constant defaults.
 
-    `build_request` is a public method; its own work is a twentieth of a call.
-    Everything but a body with headers, as the SDK asks for it, goes the usual way.
+    `build_request` is a public method; its usual work is a twentieth of a call's CPU.
+    Only the SDK's own form, a body with headers, is built here; every other request
+    takes the usual path.
     """
 
-    # Mutable: the headers that the SDK leaves to us, and the time-outs, as they were
-    # first asked for.
+    # Mutable: the default headers that the SDK does not set, and the time-outs, both of
+    # the first request.
     _own: _Pairs | None = None
     _timeout: Any = None
     _extensions: Mapping[str, Any] = _NOTHING
@@ -69,18 +68,17 @@ class FastHttp(anthropic.DefaultAioHttpClient):
 
 
 class FastAnthropic(anthropic.AsyncAnthropic):
-    """Posts bytes to one URL. The request options that `post` builds for the first call
-    serve all later ones.
+    """Posts bytes to one URL, with the request options that `post` built for the first
+    call.
 
-    Building them is a tenth of a call: the SDK resolves every default of a pydantic
-    model anew. They pass through `request`, a public method, which is where we keep the
-    first ones.
+    Building them is a tenth of a call's CPU: the SDK resolves every default of a
+    pydantic model again. They pass through `request`, a public method, where the first
+    ones are stored.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        # Mutable: where `ask` asks, and the options of its first request, only copied
-        # after.
+        # Mutable, set by the first request: its URL and its options, later only copied.
         self._url = ""
         self._template: Any = None
 
@@ -92,10 +90,10 @@ class FastAnthropic(anthropic.AsyncAnthropic):
 
         *headers* go with this one request only.
 
-        Its own body is still to be read, by the caller: the SDK would read whatever
-        comes, for as long as it comes.
+        The response's body is unread: the SDK would read it without a bound on its size
+        or on its silence.
         """
-        # the SDK's types do not know that a `Response` comes back as it is, streamed or not
+        # The SDK's types do not say that a `Response` is returned unchanged.
         response: Any
         if self._template is None:
             self._url = url
@@ -121,9 +119,9 @@ class FastAnthropic(anthropic.AsyncAnthropic):
         return await self.post(url, content=body, cast_to=httpx2.Response)
 
     async def request(self, cast_to: Any, options: Any, **more: Any) -> Any:
-        """As the SDK does it; keeps the options of the first call."""
+        """As the SDK does it; stores the options of the first call."""
         if self._template is None and options.url == self._url:
-            # Parsed: else it would be for every request.
+            # The URL is stored parsed; as a text it would be parsed for every request.
             self._template = options.model_copy(
                 update={"content": None, "url": httpx2.URL(options.url)}
             )

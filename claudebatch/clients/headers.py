@@ -1,4 +1,5 @@
-"""What the headers of an answer say, read in one pass and trusted in nothing."""
+"""Facts from the headers of an answer, read in one pass; every value may be malformed.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +34,7 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]], *, now: datetime) -> Header
     limits: dict[bytes, bytes] = {}
     simulated = False
     for cased, value in raw:
+        # Gateways that speak HTTP/1.1 may send any case.
         name = cased.lower()
         if name.startswith(_LIMIT):
             limits[name[len(_LIMIT) :]] = value
@@ -49,24 +51,26 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]], *, now: datetime) -> Header
     )
 
 
-def _limits(found: dict[bytes, bytes]) -> Limits | None:
-    if not found:
+def _limits(values: dict[bytes, bytes]) -> Limits | None:
+    if not values:
         return None
     requests, inputs, outputs = (
-        LimitReading(_whole(found.get(kind + b"-limit")), _whole(found.get(kind + b"-remaining")))
+        LimitReading(_whole(values.get(kind + b"-limit")), _whole(values.get(kind + b"-remaining")))
         for kind in (b"requests", b"input-tokens", b"output-tokens")
     )
     return Limits(requests, inputs, outputs)
 
 
 def _whole(value: bytes | None) -> int | None:
+    # No limit has 16 digits, and `int` raises above 4,300 of them.
     return int(value) if value is not None and value.isdigit() and len(value) < 16 else None
 
 
 def _retry_after(waits: dict[bytes, bytes], now: datetime) -> float | None:
     in_ms = _seconds(waits.get(b"retry-after-ms"), now)
     if in_ms is not None:
-        return in_ms / 1000 or None  # the smallest floats there are become 0
+        # A denormal number of milliseconds becomes 0 seconds, which is no wait.
+        return in_ms / 1000 or None
     return _seconds(waits.get(b"retry-after"), now)
 
 

@@ -1,4 +1,4 @@
-"""One question to the API that costs nothing: does it answer, and with what."""
+"""One request to the API that costs nothing: does it answer, and with which status."""
 
 from __future__ import annotations
 
@@ -6,30 +6,42 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 from claudebatch.clients.base_url import DIRECT_IN_THE_CLEAR, check_base_url
-from claudebatch.clients.client import API_VERSION
 from claudebatch.clients.headers import read_headers
 from claudebatch.clients.redaction import Redactor
+from claudebatch.clients.wire_format import API_VERSION
 from claudebatch.core.domain import Limits
 from claudebatch.core.errors import CredentialError
 
-_PATIENCE_S = 15.0
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+
+_TIMEOUT_S = 15.0
+_RawHeaders = list[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeResult:
-    """What came back."""
+    """The answer to a probe, or the reason why there is none."""
 
     url: str
     status: int | None
     """None: nothing answered."""
     error: str | None
-    """The API's or the network's word for what went wrong."""
+    """The API's or the network's word for the failure."""
     seconds: float
     server_time: datetime | None
     limits: Limits | None
     simulated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    status: int | None
+    error: str | None
+    headers: _RawHeaders
 
 
 async def reach(
@@ -44,18 +56,40 @@ async def reach(
     """Ask for the token count of two letters, which is free. Raises `ConfigError` or
     `CredentialError`.
 
-    None of the *secrets* is in what comes back, whoever quotes it.
+    The result quotes none of the *secrets*, even where the server does.
     """
     hide = Redactor(secrets).hide
+    async with _open_sdk(api_key, base_url, hide) as client:
+        url = str(client.base_url)
+        # Before the request: it would carry the key to this address.
+        check_base_url(url)
+        begun = now()
+        answer = await _ask(client, model)
+        facts = read_headers(answer.headers, now=wall())
+        return ProbeResult(
+            url=url,
+            status=answer.status,
+            error=answer.error and hide(answer.error),
+            seconds=now() - begun,
+            server_time=_date(answer.headers),
+            limits=facts.limits,
+            simulated=facts.simulated,
+        )
+
+
+def _open_sdk(
+    api_key: str | None, base_url: str | None, hide: Callable[[str], str]
+) -> AsyncAnthropic:
     # Heavy (a second): only a command that sends something pays for it.
     import anthropic  # noqa: PLC0415
 
     try:
-        client = anthropic.AsyncAnthropic(
+        return anthropic.AsyncAnthropic(
             api_key=api_key,
             base_url=base_url,
+            # A retry would hide the first failure, which is the one to show.
             max_retries=0,
-            timeout=_PATIENCE_S,
+            timeout=_TIMEOUT_S,
             open_telemetry=False,
             default_headers={"anthropic-version": API_VERSION},
             http_client=anthropic.DefaultAioHttpClient(
@@ -67,41 +101,29 @@ async def reach(
         raise CredentialError(
             f"the SDK refuses the credentials: {reason}", fix="set ANTHROPIC_API_KEY"
         ) from error
-    async with client:
-        url = str(client.base_url)
-        check_base_url(url)
-        begun = now()
-        status, wrong, raw = None, None, []
-        try:
-            asked = client.messages.with_raw_response
-            response = await asked.count_tokens(
-                model=model, messages=[{"role": "user", "content": "hi"}]
-            )
-            status, raw = response.status_code, response.headers.raw
-        except anthropic.APIStatusError as error:
-            status, wrong, raw = (
-                error.status_code,
-                str(error.type or error.status_code),
-                error.response.headers.raw,
-            )
-        except anthropic.APIConnectionError as error:
-            wrong = f"{type(error.__cause__ or error).__name__}: {error.__cause__ or error}"
-        facts = read_headers(raw, now=wall())
-        return ProbeResult(
-            url,
-            status,
-            wrong and hide(wrong),
-            now() - begun,
-            _date(raw),
-            facts.limits,
-            facts.simulated,
-        )
 
 
-def _date(raw: list[tuple[bytes, bytes]]) -> datetime | None:
-    value = next((value for name, value in raw if name.lower() == b"date"), None)
+async def _ask(client: AsyncAnthropic, model: str) -> _Answer:
+    import anthropic  # noqa: PLC0415
+
     try:
-        found = parsedate_to_datetime(value.decode("latin-1")) if value is not None else None
+        response = await client.messages.with_raw_response.count_tokens(
+            model=model, messages=[{"role": "user", "content": "hi"}]
+        )
+        return _Answer(response.status_code, None, response.headers.raw)
+    except anthropic.APIStatusError as error:
+        kind = str(error.type or error.status_code)
+        return _Answer(error.status_code, kind, error.response.headers.raw)
+    except anthropic.APIConnectionError as error:
+        # The SDK's own message is "Connection error." for all of them.
+        cause = error.__cause__ or error
+        return _Answer(None, f"{type(cause).__name__}: {cause}", [])
+
+
+def _date(headers: _RawHeaders) -> datetime | None:
+    value = next((value for name, value in headers if name.lower() == b"date"), None)
+    try:
+        date = parsedate_to_datetime(value.decode("latin-1")) if value is not None else None
     except ValueError:
         return None
-    return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found
+    return date.replace(tzinfo=UTC) if date is not None and date.tzinfo is None else date

@@ -1,5 +1,4 @@
-"""Takes secrets out of what strangers say: a gateway may quote our own key back at us
-in its error.
+"""Removes secrets from texts of others: a gateway may quote our own key in its error.
 """
 
 from __future__ import annotations
@@ -10,17 +9,15 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import quote
 
 _SHORTEST = 12
-"""Characters of a secret. Shorter ones are ordinary words too (`prod`, `simulated`),
-and texts would lose those.
+"""Characters of a secret. Shorter values are ordinary words as well (`prod`,
+`simulated`), and every text would lose those words.
 """
 _USERINFO = re.compile(r"(?<=://)[^/\s@]*@")
 _HIDDEN = "[hidden]"
 
 
 class Redactor:
-    """Knows the secrets of this process and finds them in texts: plain, URL-encoded or
-    in base64.
-    """
+    """Hides the secrets of this process in texts: plain, URL-encoded and in base64."""
 
     def __init__(self, values: Iterable[str]) -> None:
         spellings = {
@@ -29,14 +26,14 @@ class Redactor:
             if len(value) >= _SHORTEST
             for spelling in _spellings(value)
         }
-        # The longest first: of two that begin alike the whole one goes.
-        found = "|".join(
+        # The longest first: where one secret begins with another, all of it is hidden.
+        pattern = "|".join(
             re.escape(spelling) for spelling in sorted(spellings, key=len, reverse=True)
         )
-        self._pattern = re.compile(found) if found else None
+        self._pattern = re.compile(pattern) if pattern else None
 
     def hide(self, text: str) -> str:
-        """*text* without any of them, and without the user and password of a URL."""
+        """*text* without the secrets, and without the user and password of a URL."""
         if self._pattern is not None:
             text = self._pattern.sub(_HIDDEN, text)
         return _USERINFO.sub(_HIDDEN + "@", text) if "://" in text else text
@@ -47,8 +44,8 @@ def _spellings(value: str) -> Iterator[str]:
     yield quote(value, safe="")
     data = value.encode(errors="replace")
     for before in range(3):
-        # In base64 a text looks different by its place; the letters at its ends depend
-        # on its neighbours.
+        # A text has three encodings in base64, by its offset modulo 3; the characters
+        # at its ends depend on the neighbouring bytes and are left out.
         encoded = base64.b64encode(b"\0" * before + data).decode().rstrip("=")
         yield encoded[4 if before else 0 : -1]
         yield (

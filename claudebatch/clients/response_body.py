@@ -1,8 +1,7 @@
-"""The body of an answer, read piece by piece: never more than fits an answer, never
-waiting for ever.
+"""The body of an answer, read piece by piece, with bounds on its size and its silence.
 
-Imports `httpx2`, which only comes with the SDK: only `sdk.py` imports this, and only
-once something is to be sent.
+Imports `httpx2`, which only comes with the SDK: only `client.py` and
+`sdk_connection.py` import this, and only once something is to be sent.
 """
 
 from __future__ import annotations
@@ -19,19 +18,21 @@ from claudebatch.core.domain import AnswerObserver
 from claudebatch.core.message import BadAnswer
 
 MAX_BYTES = 32 * 2**20
-"""After decompression. The API takes no request above it, and no answer comes near it;
-a gzip bomb does.
+"""Largest body after decompression. The API accepts no request above it and no answer
+comes near it, but a gzip bomb would fill the memory.
 """
 _MAX_ERROR_BYTES = 2**18
 _ENCODING = "content-encoding"
 
 
 class ReadTimeout:
-    """Ends an attempt at its deadline, and earlier once an answer that had begun falls
+    """Ends an attempt at its deadline, or earlier when an answer that had begun falls
     silent.
     """
 
     def __init__(self, limit: asyncio.Timeout, idle_s: float) -> None:
+        # Mutable: `postpone` moves the deadline, `heard` decides which limit is in
+        # force.
         self._limit = limit
         self._idle_s = idle_s
         self._end = limit.when() or 0.0
@@ -40,12 +41,12 @@ class ReadTimeout:
         """Whether the limit now in force is the one on silence."""
 
     def postpone(self, seconds: float) -> None:
-        """Let the attempt end so much later: the process stood still for that long."""
+        """Move the deadline by the *seconds* in which the process was suspended."""
         self._end += seconds
         self._limit.reschedule((self._limit.when() or 0.0) + seconds)
 
     def heard(self) -> None:
-        """Something came: the silence begins anew."""
+        """Restart the idle time-out, because bytes arrived."""
         gap_ends = self._loop.time() + self._idle_s
         self.silent = gap_ends < self._end
         self._limit.reschedule(min(gap_ends, self._end))
@@ -59,9 +60,7 @@ class _Plain:
         self._pieces: list[bytes] = []
 
     def take(self, piece: bytes) -> bool:
-        """Take the next piece; whether the message is complete, which only the end of
-        the body tells.
-        """
+        """Take the next piece; False, because only the body's end completes it."""
         self._pieces.append(piece)
         return False
 
@@ -74,46 +73,50 @@ class _Streamed:
 
     def __init__(self, watch: AnswerObserver | None) -> None:
         self._reader = EventReader()
-        self._fold = StreamAssembler()
+        self._assembler = StreamAssembler()
         self._watch = watch
-        # Mutable, changed by `_tell` only: what the watch knows.
-        self._told = 0
-        self._told_read = self._told_hidden = False
+        # Mutable, changed by `_report` only: the state that the observer knows.
+        self._reported_bytes = 0
+        self._reported_input = self._reported_hidden = False
 
     def take(self, piece: bytes) -> bool:
-        """Take the next piece; whether the message is complete. Raises `BadAnswer` and
-        `StreamFailed`.
+        """Take the next piece; True when the message is complete. Raises `BadAnswer`
+        and `StreamFailed`.
         """
         try:
             for data in self._reader.feed(piece):
-                self._fold.take(data)
-                if self._fold.done:
+                self._assembler.take(data)
+                if self._assembler.done:
                     break
         finally:
             if self._watch is not None:
-                self._tell(self._watch)
-        return self._fold.done
+                # Also before an error: the bytes of a broken answer were produced and
+                # count against the output limit.
+                self._report(self._watch)
+        return self._assembler.done
 
-    def _tell(self, watch: AnswerObserver) -> None:
-        """Once for all events that came together."""
-        if self._fold.read is not None and not self._told_read:
-            self._told_read = True
-            watch.read(self._fold.read)
-        if self._fold.hides and not self._told_hidden:
-            self._told_hidden = True
+    def _report(self, watch: AnswerObserver) -> None:
+        """Report the events of one piece together: a call for each would cost more CPU
+        than the rest of the reading.
+        """
+        if self._assembler.read is not None and not self._reported_input:
+            self._reported_input = True
+            watch.read(self._assembler.read)
+        if self._assembler.hides and not self._reported_hidden:
+            self._reported_hidden = True
             watch.hides()
-        if self._fold.grown > self._told:
-            watch.showed(self._fold.grown - self._told)
-            self._told = self._fold.grown
+        if self._assembler.grown > self._reported_bytes:
+            watch.showed(self._assembler.grown - self._reported_bytes)
+            self._reported_bytes = self._assembler.grown
 
     def message(self) -> bytes:
-        return self._fold.message()
+        return self._assembler.message()
 
 
 async def read_message(
-    response: httpx2.Response, patience: ReadTimeout, watch: AnswerObserver | None = None
+    response: httpx2.Response, read_timeout: ReadTimeout, watch: AnswerObserver | None = None
 ) -> bytes:
-    """The message in *response*, plain or streamed; *watch* sees a streamed one grow.
+    """The message in *response*, plain or streamed; *watch* observes a streamed one.
 
     Raises `BadAnswer`, `StreamFailed`, and errors of `httpx2`.
     """
@@ -122,9 +125,9 @@ async def read_message(
         body = _Streamed(watch)
         # From its head on a stream is never silent: the API sends a ping now and then,
         # even while the model thinks.
-        patience.heard()
+        read_timeout.heard()
     try:
-        await _read(response, patience, body)
+        await _read(response, read_timeout, body)
     except httpx2.DecodingError as error:
         raise BadAnswer(f"the body cannot be decompressed: {error}") from error
     finally:
@@ -132,21 +135,23 @@ async def read_message(
     return body.message()
 
 
-async def _read(response: httpx2.Response, patience: ReadTimeout, body: _Plain | _Streamed) -> None:
+async def _read(
+    response: httpx2.Response, read_timeout: ReadTimeout, body: _Plain | _Streamed
+) -> None:
     """Give *body* the pieces of *response* until it has enough."""
     left = MAX_BYTES
     pieces = _decoded(response)
     try:
         async for piece in pieces:
-            patience.heard()
+            read_timeout.heard()
             left -= len(piece)
             if left < 0:
                 raise BadAnswer(f"the body is longer than {MAX_BYTES} bytes")
             if body.take(piece):
                 return
     finally:
-        # Left half-way it would be closed by the garbage collector, in a task that
-        # nobody waits for.
+        # Otherwise the garbage collector closes an unfinished generator, in a task of
+        # its own that nothing awaits.
         if isinstance(pieces, AsyncGenerator):
             await pieces.aclose()
 
@@ -154,15 +159,15 @@ async def _read(response: httpx2.Response, patience: ReadTimeout, body: _Plain |
 def _decoded(response: httpx2.Response) -> AsyncIterator[bytes]:
     if _ENCODING in response.headers:
         return response.aiter_bytes()
-    # What is not compressed comes straight from the socket: three generators less for
-    # each answer.
+    # An uncompressed body is read straight from the transport: three generators fewer
+    # for each answer.
     assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101  # told to the type checker
     return response.stream.__aiter__()
 
 
 async def cut_error_body(response: httpx2.Response) -> None:
-    """A hook of the transport: the body of an error, which the SDK reads itself, is cut
-    where no error goes on.
+    """A hook of the transport: cut the body of an error, which the SDK itself would
+    read to its end.
     """
     if response.is_success:
         return
@@ -175,7 +180,7 @@ async def cut_error_body(response: httpx2.Response) -> None:
                 if len(body) > _MAX_ERROR_BYTES:
                     break
     except httpx2.HTTPError:
-        pass  # the status says what matters
+        pass  # the status alone decides what the error means
     finally:
         await whole.aclose()
     response.headers.pop(_ENCODING, None)

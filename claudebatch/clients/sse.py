@@ -12,14 +12,13 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class EventReader:
-    """Feed it the bytes of one stream, in order; it gives the data of every event that
-    is complete.
+    """Yields the data of every complete event of one stream, whose bytes are fed in
+    order.
     """
 
     def __init__(self) -> None:
-        # Mutable, changed by `feed` only: the line and the event that have begun,
-        # whether the last byte was a CR whose LF may still come, and whether anything
-        # was read yet.
+        # Mutable, changed by `feed` only: the unfinished line and event, whether the
+        # last byte was a CR whose LF may still come, and whether a line was read yet.
         self._line: list[bytes] = []
         self._data: list[bytes] = []
         self._after_cr = False
@@ -43,7 +42,8 @@ class EventReader:
         if self._after_cr:
             piece = piece.removeprefix(b"\n")
         self._after_cr = piece.endswith(b"\r")
-        # Of bytes, `splitlines` cuts at CR and LF only.
+        # `bytes.splitlines` cuts at CR and LF only; that of `str` at U+2028 as well,
+        # which a text may contain.
         for part in piece.splitlines(keepends=True):
             self._line.append(part)
             if part.endswith((b"\n", b"\r")):

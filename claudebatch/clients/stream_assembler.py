@@ -1,10 +1,10 @@
-"""The events of a streamed answer, folded back into the one message that a plain answer
-would have been.
+"""Assembles the events of a streamed answer into the message that a plain answer would
+have been.
 
-Written by rules rather than by a list of types, so that blocks and members nobody knows
-yet are kept: strings of a delta are appended to the member of that name, the two deltas
-that go elsewhere are named below. The SDK's own accumulation builds typed objects,
-takes twenty times the CPU and drops what it does not know.
+Written by rules rather than by a list of types, so that unknown blocks and members are
+preserved: a string in a delta is appended to the member of the same name; the two
+exceptions are handled by name below. The SDK's own accumulation builds typed objects,
+takes twenty times the CPU and drops unknown members.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from claudebatch.core.message import BadAnswer
 
 
 class StreamFailed(Exception):
-    """The stream carried an `error` event: *type*, *code* and *message* are the API's
-    own words.
+    """The stream carried an `error` event, with the API's own *type*, *code* and
+    *message*.
     """
 
     def __init__(self, type: str | None, code: str | None, message: str) -> None:
@@ -52,19 +52,20 @@ _event = msgspec.json.Decoder(_Event)
 _raw = msgspec.json.Decoder(msgspec.Raw)
 _encoder = msgspec.json.Encoder()
 
-# Comes whole, and replaces what was there; so the SDK has it, too.
+# A signature arrives in one piece and replaces the empty one of the start; appended to
+# it, the API would refuse the block in the next turn.
 _WHOLE = "signature"
 _SHOWN = ("text", "tool_use")
-"""Blocks that come as they are produced."""
+"""Blocks whose text is streamed while it is produced; thoughts may be withheld."""
 
 
 class StreamAssembler:
-    """Takes the data of one event after the other; `done` once the message is complete."""
+    """Takes the data of one event after another; `done` once the message is complete.
+    """
 
     def __init__(self) -> None:
         # Mutable, changed by `take` only: the message so far, its finished blocks, the
-        # one that is open with the pieces of its strings, and whether `message_stop`
-        # came.
+        # open block with the pieces of its strings, and whether `message_stop` arrived.
         self._message: dict[str, Any] | None = None
         self._content: list[dict[str, Any]] = []
         self._open: dict[str, Any] | None = None
@@ -75,15 +76,15 @@ class StreamAssembler:
         begun.
         """
         self.grown = 0
-        """Bytes of UTF-8 of all that the model has written and shows."""
+        """Bytes of UTF-8 of the visible output so far."""
         self.hides = False
-        """Whether the block that is open, or one before it, holds what is not shown as
-        it is counted: thoughts.
+        """Whether this block or an earlier one has output that is counted but not
+        visible: thoughts.
         """
 
     def take(self, data: bytes) -> None:
-        """Take the next event in. Raises `BadAnswer` for one that cannot come here,
-        `StreamFailed` for an error.
+        """Add the next event. Raises `BadAnswer` for an event out of order,
+        `StreamFailed` for an `error` event.
         """
         try:
             event = _event.decode(data)
@@ -104,13 +105,11 @@ class StreamAssembler:
                 self._finish()
             case "error":
                 raise _failure(event)
-            case _:  # `ping`, and what is not invented yet
+            case _:  # `ping`, and types of the future: the API asks clients to ignore them
                 pass
 
     def message(self) -> bytes:
-        """The whole message as JSON; raises `BadAnswer` while the stream has not said
-        that it is.
-        """
+        """The whole message as JSON; raises `BadAnswer` before `message_stop`."""
         if not self.done or self._message is None:
             raise BadAnswer("the stream ended before the message did")
         try:
@@ -175,8 +174,9 @@ class StreamAssembler:
         usage = self._message.setdefault("usage", {})
         if not isinstance(usage, dict):
             raise _unexpected(event)
-        # Totals so far: they replace, but what is left out or null keeps what the start
-        # said.
+        # Counts are totals so far and replace earlier ones; a missing or null count
+        # must not erase that of the start, or the answer would look cheaper than it
+        # was.
         usage.update(
             {
                 name: n
@@ -186,7 +186,7 @@ class StreamAssembler:
         )
 
     def _finish(self) -> None:
-        # Without its closing counts a message would be taken for cheaper than it was.
+        # Without its closing counts a message would be booked below its price.
         if (
             self._message is None
             or self._open is not None
@@ -199,8 +199,8 @@ class StreamAssembler:
 
 
 def _input(text: str) -> object:
-    """A tool's input as the model wrote it; where that breaks off, the text in the
-    wrapping that the API knows.
+    """A tool's input as the model wrote it. Where `max_tokens` cut it off, the text is
+    wrapped in the form that the API accepts in a next turn.
     """
     try:
         return _raw.decode(text)

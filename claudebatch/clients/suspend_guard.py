@@ -1,8 +1,7 @@
-"""Time in which the process stood still is nobody's delay: deadlines move on by it.
+"""Moves deadlines on by the time in which the process was suspended.
 
-Stopped with Ctrl-Z and resumed after ten minutes, every attempt in flight would be past
-its deadline in the very moment in which its answer, long since come, could be read:
-paid for and thrown away.
+After Ctrl-Z and ten minutes, every attempt in flight would be past its deadline at the
+moment when its answer, which arrived long ago, could be read: paid for and thrown away.
 """
 
 from __future__ import annotations
@@ -12,25 +11,25 @@ from typing import Protocol
 
 _BEAT_S = 1.0
 _STOOD_STILL_S = 2.0
-"""A beat that comes so late was not held up by work."""
+"""A beat later than this means suspension: no work on the loop takes so long."""
 
 
 class Postponable(Protocol):
-    """Something with an end in time."""
+    """Anything with a deadline."""
 
     def postpone(self, seconds: float) -> None:
-        """Let it end so much later."""
+        """Move the deadline on."""
         ...
 
 
 class SuspendGuard:
-    """A heartbeat of the event loop while anything is watched. Make it inside a running
-    loop.
+    """A heartbeat of the event loop while any deadline is watched. Make it inside a
+    running loop.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        # Mutable: what is watched, and the beat to come.
+        # Mutable: the watched deadlines, and the next beat.
         self._watched: set[Postponable] = set()
         self._beat: asyncio.TimerHandle | None = None
 
@@ -41,11 +40,11 @@ class SuspendGuard:
             self._arm()
 
     def leave(self, limit: Postponable) -> None:
-        """*limit* has ended."""
+        """Watch *limit* no more: its attempt has ended."""
         self._watched.discard(limit)
 
     def stop(self) -> None:
-        """No beat comes after this."""
+        """Cancel the heartbeat, so that no timer outlives the client."""
         if self._beat is not None:
             self._beat.cancel()
             self._beat = None
@@ -54,9 +53,9 @@ class SuspendGuard:
         self._beat = self._loop.call_later(_BEAT_S, self._look)
 
     def _look(self) -> None:
-        # Timers that are due together run in the order of their moments: this one
-        # before any deadline that a standstill has passed, but for those of the beat in
-        # which it began.
+        # Timers that are due together run in the order of their times: this one before
+        # any deadline that passed during the suspension, except for deadlines of the
+        # same second in which it began.
         late_s = self._loop.time() - (
             self._beat.when() if self._beat is not None else self._loop.time()
         )

@@ -8,25 +8,13 @@ import random
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
+from claudebatch.clients.protocol import Client
 from claudebatch.config.paths import Paths
 from claudebatch.core.domain import Call, Pico, Reply
 from claudebatch.core.events import Emit
-from claudebatch.core.handler import Handler
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage
-
-
-class Client(Handler, Protocol):
-    """The innermost handler, with connections to close."""
-
-    async def count(self, call: Call) -> int | None:
-        """Input tokens of *call* as the API counts them; None where it cannot."""
-        ...
-
-    async def close(self) -> None:
-        """Close them."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

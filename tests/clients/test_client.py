@@ -11,7 +11,8 @@ import socket
 import anthropic
 import pytest
 
-from claudebatch.clients.client import API_VERSION, ClaudeClient
+from claudebatch.clients.client import ClaudeClient
+from claudebatch.clients.wire_format import API_VERSION
 from claudebatch.core.errors import (
     AccountRefused,
     AttemptError,

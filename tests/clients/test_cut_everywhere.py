@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from claudebatch.clients.client import STREAM_ABOVE
+from claudebatch.clients.wire_format import STREAM_ABOVE
 from claudebatch.core.domain import Reply
 from claudebatch.core.errors import AttemptError
 from claudebatch.layers.budget.layer import Budget

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from claudebatch.clients.client import STREAM_ABOVE
+from claudebatch.clients.wire_format import STREAM_ABOVE
 from tests.clients.test_wire_table import LOST, check, ending
 from tests.clients.wire import AT_ONCE, BODY, HANG, STREAM_HEAD, WHOLE, events, head, http
 

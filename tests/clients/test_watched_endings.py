@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from claudebatch.clients.client import STREAM_ABOVE
+from claudebatch.clients.wire_format import STREAM_ABOVE
 from claudebatch.core.errors import AttemptError
 from tests.clients.seen import BEGAN, HIDES
 from tests.clients.test_watched import LIMIT_LINES, LIMITS

@@ -12,7 +12,7 @@ import os
 import random
 import warnings
 
-from claudebatch.clients.client import STREAM_ABOVE
+from claudebatch.clients.wire_format import STREAM_ABOVE
 from claudebatch.core.domain import Reply
 from claudebatch.core.errors import AttemptError, StopRun
 from tests.clients.wire import BODY, STREAM_HEAD, WHOLE, block, events, head, http, refusal

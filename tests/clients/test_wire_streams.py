@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from claudebatch.clients.client import STREAM_ABOVE
+from claudebatch.clients.wire_format import STREAM_ABOVE
 from claudebatch.core.errors import AccountRefused, AttemptError, NotServed, RateLimited
 from tests.clients.test_wire_table import ACCOUNT, LOST, Fate, check, ending
 from tests.clients.wire import (

@@ -56,7 +56,7 @@ def test_the_key_is_in_no_crash_file_and_the_crash_has_no_prompt_either(world, a
     def broken(*_, **__):
         raise RuntimeError(f"{CANARY} a secret of my own")
 
-    monkeypatch.setattr("claudebatch.clients.client.SdkClient.__call__", broken)
+    monkeypatch.setattr("claudebatch.clients.client.ClaudeClient.__call__", broken)
     done = world.claudebatch(*RUN)
     assert done.code == 70
     assert "error: internal error: RuntimeError" in done.err

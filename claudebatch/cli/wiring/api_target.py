@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from claudebatch.clients.client import API_VERSION, ClaudeClient
+from claudebatch.clients.client import ClaudeClient
+from claudebatch.clients.protocol import Client
+from claudebatch.clients.wire_format import API_VERSION
 from claudebatch.config import environment
 from claudebatch.config.credentials import secrets
 from claudebatch.config.settings import Settings
@@ -86,7 +88,7 @@ def client_for(
     concurrency: int,
     now: Callable[[], float],
     wall: Callable[[], datetime],
-) -> ClaudeClient:
+) -> Client:
     """A client for *api*. Make it inside a running event loop."""
     return ClaudeClient(
         api_key=api.api_key,

@@ -11,7 +11,7 @@ from datetime import datetime
 from functools import partial
 
 from claudebatch.cli.wiring.api_target import client_for, endpoint
-from claudebatch.clients.client import ClaudeClient
+from claudebatch.clients.protocol import Client
 from claudebatch.core.domain import Call
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import AttemptError, ClaudebatchError, ExitCode
@@ -71,7 +71,7 @@ async def _count(
 
 
 async def _work(
-    calls: Iterator[Call], client: ClaudeClient, found: list[CountedRow], rng: random.Random
+    calls: Iterator[Call], client: Client, found: list[CountedRow], rng: random.Random
 ) -> None:
     sleep = Drain().sleep
     # The workers draw from one iterator, which reads one row at a time: only so many

@@ -25,7 +25,7 @@ from claudebatch.cli.wiring.display import Show, logged, make_display
 from claudebatch.cli.wiring.dry_run import forecast, tell_estimate
 from claudebatch.cli.wiring.observers import audience, doubts, facts, limits, taken
 from claudebatch.clients.base_url import check_base_url
-from claudebatch.clients.client import ClaudeClient
+from claudebatch.clients.protocol import Client
 from claudebatch.config import environment
 from claudebatch.config.credentials import require_credential
 from claudebatch.config.load import load
@@ -171,7 +171,7 @@ async def _go(
         )
     async with endpoint(options, run_setup, now=_now, wall=_wall, rng=rng) as api:
 
-        def connect() -> ClaudeClient:
+        def connect() -> Client:
             return client_for(api, run_setup, concurrency=in_flight, now=_now, wall=_wall)
 
         dependencies = RunDependencies(
