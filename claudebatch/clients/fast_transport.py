@@ -1,5 +1,9 @@
 """The SDK's client, with its request options built once and reused.
 
+It pays: 0.30 ms instead of 0.44 ms of CPU for a call to a transport that answers at
+once, and an eighth of a whole run's CPU per request (0.652 ms instead of 0.745 ms with
+`build_request` alone; docs/benchmarks.md).
+
 Imports `anthropic`: a second of CPU. Only `sdk_connection.py` imports this, and only
 once something is to be sent.
 """

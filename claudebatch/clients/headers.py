@@ -1,5 +1,4 @@
-"""Facts from the headers of an answer, read in one pass; every value may be malformed.
-"""
+"""Facts from the headers of an answer, read in one pass; every value may be malformed."""
 
 from __future__ import annotations
 

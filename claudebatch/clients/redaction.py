@@ -1,5 +1,4 @@
-"""Removes secrets from texts of others: a gateway may quote our own key in its error.
-"""
+"""Removes secrets from texts of others: a gateway may quote our own key in its error."""
 
 from __future__ import annotations
 
