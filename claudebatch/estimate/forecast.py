@@ -167,10 +167,6 @@ class Forecast:
         habits = self._history.habits(model, rule)
         return None if self._configured or habits is None else habits.lengths.mean(bound)
 
-    def learned_output(self, model: str, rule: str) -> bool:
-        """Whether the lengths of this route's answers are known from experience."""
-        return not self._configured and self._history.habits(model, rule) is not None
-
     def input_basis(self, model: str, rule: str) -> Basis:
         """Where the input tokens of a route come from."""
         counted = self._counted.get(model)

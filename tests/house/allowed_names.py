@@ -1,0 +1,10 @@
+# ruff: noqa: B018, F821
+"""Names that are used where vulture cannot see it; it reads this file beside the package.
+
+Nothing imports it: it is a list, written as code because vulture reads code.
+"""
+
+list_runs  # a command: typer calls it
+requested_model, cost_usd  # fields of a result line: msgspec writes them
+has_tools, has_schema, has_images, has_documents  # conditions of a rule, by their names
+PARTIAL  # a state that journals may hold: its number is taken
