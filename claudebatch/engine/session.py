@@ -27,14 +27,13 @@ from claudebatch.engine.session_budget import SessionBudget
 from claudebatch.engine.signals import Signals
 from claudebatch.engine.summary import Lines, SummaryBuilder
 from claudebatch.layers.budget.store import BudgetStore
-from claudebatch.layers.record.journal_log import JournalLog
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
 from claudebatch.layers.response_cache.write_behind import WriteBehind
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys, Money, Parts, build_stack
-from claudebatch.setup.stores import open_cache
+from claudebatch.setup.stores import open_attempt_log, open_cache
 from claudebatch.storage.journal import (
     Journal,
     RowFilter,
@@ -181,7 +180,9 @@ class Session:
             builder=run_setup.builder,
             keys=keys,
             cache=cache,
-            log=JournalLog(journal, wall=dependencies.wall, price_version=run_setup.prices.version),
+            log=open_attempt_log(
+                journal, wall=dependencies.wall, price_version=run_setup.prices.version
+            ),
             budget_store=budget_store,
             count=client.count,
             drain=self._drain,

@@ -8,10 +8,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from claudebatch.layers.rate_limit.limiter import PoolLimiter
-from claudebatch.layers.rate_limit.local_pool import make_limiter, open_local_pool
+from claudebatch.layers.rate_limit.local_pool import make_limiter
 from claudebatch.layers.rate_limit.settings import PoolLimits, RateLimitSettings
-from claudebatch.layers.rate_limit.store import LimiterStore, OpenPool, PoolStart
+from claudebatch.layers.rate_limit.store import LimiterStore, PoolStart
 from claudebatch.models.catalog import Catalog, TierLimits
+from claudebatch.setup.stores import open_pool
 
 MOST_IN_FLIGHT = 1000
 _FIRST_IN_FLIGHT = 64
@@ -31,13 +32,11 @@ class Pools:
         *,
         now: Callable[[], float],
         most_in_flight: int | None = None,
-        open_pool: OpenPool = open_local_pool,
     ) -> None:
         self._limits = limits
         self._most_in_flight = most_in_flight
         self._catalog = catalog
         self._now = now
-        self._open = open_pool
         # Mutable: filled as models are used.
         self._pools: dict[str, LimiterStore[Any]] = {}
 
@@ -47,7 +46,7 @@ class Pools:
         pool = self._pools.get(name)
         if pool is None:
             start = pool_start(self._limits, self._catalog, name, most=self._most_in_flight)
-            pool = self._pools[name] = self._open(start, now=self._now)
+            pool = self._pools[name] = open_pool(start, now=self._now)
         return pool
 
     async def restart(self, pool: str) -> None:

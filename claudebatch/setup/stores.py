@@ -7,13 +7,20 @@ one more implementation, and a line in this file.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from claudebatch.core.reports import CacheStats
+from claudebatch.layers.rate_limit.local_pool import open_local_pool
+from claudebatch.layers.rate_limit.store import LimiterStore, PoolStart
+from claudebatch.layers.record.attempt_log import AttemptLog
+from claudebatch.layers.record.journal_log import JournalLog
 from claudebatch.layers.response_cache import disk_admin
 from claudebatch.layers.response_cache.disk_store import DiskCacheStore
 from claudebatch.layers.response_cache.settings import CacheSettings
 from claudebatch.layers.response_cache.store import CacheStore
+from claudebatch.storage.journal import Journal
 
 # Larger than any disk: a look at a cache must not shrink it.
 _NO_LIMIT = 2**40
@@ -53,3 +60,15 @@ def clear_cache(folder: Path) -> int:
     `StorageError`.
     """
     return disk_admin.clear(folder)
+
+
+def open_pool(start: PoolStart, *, now: Callable[[], float]) -> LimiterStore[Any]:
+    """The rate limits of the pool that begins as *start* says."""
+    return open_local_pool(start, now=now)
+
+
+def open_attempt_log(
+    journal: Journal, *, wall: Callable[[], datetime], price_version: str
+) -> AttemptLog:
+    """The log of the attempts of a run whose journal is *journal*."""
+    return JournalLog(journal, wall=wall, price_version=price_version)

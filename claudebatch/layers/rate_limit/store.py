@@ -8,9 +8,8 @@ between its answers.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from claudebatch.core.domain import AnswerObserver, Limits, Usage
 from claudebatch.core.errors import LimitKind
@@ -136,12 +135,4 @@ class LimiterStore(Protocol[BookingT]):
 
     async def restart(self) -> None:
         """The pool was away: start as gently as at the beginning."""
-        ...
-
-
-class OpenPool(Protocol):
-    """Opens the store of one pool, inside the running loop."""
-
-    def __call__(self, start: PoolStart, *, now: Callable[[], float]) -> LimiterStore[Any]:
-        """The store of a pool that begins as *start* says, if it is the first to open it."""
         ...
