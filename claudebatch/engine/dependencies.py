@@ -14,6 +14,7 @@ from claudebatch.clients.protocol import Client
 from claudebatch.config.paths import Paths
 from claudebatch.core.domain import Call, Pico, Reply
 from claudebatch.core.events import Emit
+from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage
 
 
@@ -30,6 +31,9 @@ class RunDependencies:
     wall: Callable[[], datetime]
     rng: random.Random
     emit: Emit
+    stats: RunStats
+    """Counts the session's events before `emit` tells of them; a display may read it.
+    """
     most_in_flight: int
     """Requests of one lane, where the configuration leaves it open."""
     expect: Callable[[Call], Pico]

@@ -14,10 +14,10 @@ from claudebatch.core.drain import Drain
 from claudebatch.core.errors import JournalFailed, OutputFailed, StopRun
 from claudebatch.core.events import ConcurrencyChanged, Notice, RunStarted
 from claudebatch.core.reports import RunSummary
-from claudebatch.core.stats.run_stats import RunCounts
 from claudebatch.engine.cached_rows import CachedRows
 from claudebatch.engine.dependencies import LazyClient, RunDependencies
 from claudebatch.engine.engine import Ended, Engine
+from claudebatch.engine.expected_cost import ExpectedCost
 from claudebatch.engine.finish_row import RowFinisher
 from claudebatch.engine.ledger_entry import begin, entry, tell_end
 from claudebatch.engine.open_run import OpenRun
@@ -59,7 +59,7 @@ class Session:
         self._run_setup = run_setup
         self._run = run
         self._dependencies = dependencies
-        self._counts = RunCounts(dependencies.now, dependencies.expect)
+        self._expected = ExpectedCost(dependencies.expect)
         self._drain = Drain()
         self._money = Money(run_setup.prices)
         self._signals = Signals(grace_s=run_setup.settings.grace_s)
@@ -103,7 +103,12 @@ class Session:
         if options.unknown == "skip":
             self._leave_out(connection)
         closing = SummaryBuilder(
-            options, run, self._run_setup, self._counts, started=dependencies.now()
+            options,
+            run,
+            self._run_setup,
+            stats=dependencies.stats,
+            expected=self._expected,
+            started=dependencies.now(),
         )
         output = closing.prepare_output(self._emit)
         self._emit(
@@ -279,7 +284,8 @@ class Session:
     def _emit(self, event: object) -> None:
         if isinstance(event, ConcurrencyChanged) and self._engine is not None:
             self._engine.resize(event.pool, event.limit)
-        self._counts(event)  # type: ignore[arg-type]
+        self._dependencies.stats(event)  # type: ignore[arg-type]
+        self._expected(event)  # type: ignore[arg-type]
         self._dependencies.emit(event)  # type: ignore[arg-type]
         self._watch(event)  # type: ignore[arg-type]
 

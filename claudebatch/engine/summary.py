@@ -15,8 +15,9 @@ from claudebatch.core.domain import Pico, to_usd
 from claudebatch.core.errors import BudgetExhausted, ExitCode, SpendStopped, StorageError
 from claudebatch.core.events import Notice
 from claudebatch.core.reports import RunSummary
-from claudebatch.core.stats.run_stats import RunCounts
+from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.engine.engine import Ended
+from claudebatch.engine.expected_cost import ExpectedCost
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
@@ -68,13 +69,15 @@ class SummaryBuilder:
         options: RunOptions,
         run: OpenRun,
         run_setup: RunSetup,
-        counts: RunCounts,
         *,
+        stats: RunStats,
+        expected: ExpectedCost,
         started: float,
     ) -> None:
         self._options = options
         self._run = run
-        self._counts = counts
+        self._stats = stats
+        self._expected = expected
         self._started = started
         budget = run_setup.settings.budget
         self.cap = budget.cap
@@ -120,7 +123,7 @@ class SummaryBuilder:
         if isinstance(ended.stop, SpendStopped) and not pending:
             ended.stop = None  # it came with the last row: there was nothing left to stop
         code = self._exit_code(ended, caught, pending=pending, failed=failed)
-        counts = self._counts
+        counts = self._stats.snapshot(now)
         return RunSummary(
             run_id=self._run.run_id,
             exit_code=code,
@@ -128,14 +131,14 @@ class SummaryBuilder:
             succeeded=succeeded,
             failed=failed,
             finished_before=self.finished_before,
-            answered_now=counts.sources["api"],
-            cached_now=counts.sources["cache"],
-            shared_now=counts.sources["duplicate"],
+            answered_now=counts.answered,
+            cached_now=counts.cached,
+            shared_now=counts.shared,
             pending=pending,
             removed=self._run.removed,
             spent_now=spent.spent - self._spent_before,
             spent=spent.spent,
-            expected_now=counts.expected,
+            expected_now=self._expected.so_far,
             unknown=spent.unknown,
             unknown_attempts=spent.unknown_attempts,
             cap=self.cap,
@@ -143,15 +146,15 @@ class SummaryBuilder:
             usage=counts.usage,
             requests=counts.requests,
             retries=counts.retries,
-            p50_ms=counts.percentile(0.5),
-            p95_ms=counts.percentile(0.95),
+            p50_ms=counts.p50_ms,
+            p95_ms=counts.p95_ms,
             wall_s=now - self._started,
-            bound_by=counts.bound_by(now),
+            bound_by=counts.bound_by,
             output=str(self._run.output) if self._run.output is not None else "-",
             stop_reason=_stop_reason(ended, caught, pending),
             failures_accepted=bool(failed) and self._options.accepts(failed),
             next_command=self._next_command(code, ended, failed=failed),
-            failures=dict(counts.failures),
+            failures=counts.failures,
             simulated=simulated,
             cost_known=spent.cost_known,
             overshoot=self._overshoot,

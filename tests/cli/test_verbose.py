@@ -17,6 +17,7 @@ from claudebatch.core.events import (
     Retrying,
     Waiting,
 )
+from claudebatch.core.stats.run_stats import RunStats
 from tests.support.scripted import make_call, make_reply
 
 HAIKU = "claude-haiku-5-5"
@@ -57,7 +58,14 @@ REQUESTS = [
 
 
 def told(capsys, show: Show) -> list[str]:
-    display = make_display(show, {"TERM": "dumb"}, {}, now=lambda: 0.0, results_on_stdout=False)
+    display = make_display(
+        show,
+        {"TERM": "dumb"},
+        {},
+        RunStats(lambda: 0.0),
+        now=lambda: 0.0,
+        results_on_stdout=False,
+    )
     for event in EVENTS:
         display(event)
     display.stop()

@@ -19,11 +19,11 @@ from claudebatch.core.domain import (
     Succeeded,
     Usage,
 )
-from claudebatch.core.events import RunStarted
+from claudebatch.core.events import ConcurrencyChanged, RunStarted
 from claudebatch.core.reports import Basis, Elsewhere, Estimate, EstimateLine, RunSummary
 from claudebatch.core.result_lines import head, line
+from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.simulator import FAULT_NAMES
-from claudebatch.ui.live import tally
 from claudebatch.ui.machine import json_events
 from claudebatch.ui.tables.estimate_tables import estimate_json
 from claudebatch.ui.tables.run_summary import summary_json
@@ -110,9 +110,12 @@ class Stream:
 
 def test_every_field_of_the_first_event_and_of_progress_is_explained():
     stream = Stream()
-    events = json_events.JsonEvents(stream, lambda: 0.0, own_thread=False)
-    events.tally.pools["sonnet-5.5"] = tally.PoolTally()
-    events(RunStarted("run", 1, 0, 0, None, "out", False))
+    stats = RunStats(lambda: 0.0)
+    events = json_events.JsonEvents(stream, stats, now=lambda: 0.0, own_thread=False)
+    started = RunStarted("run", 1, 0, 0, None, "out", False)
+    stats(ConcurrencyChanged("sonnet-5.5", 12))
+    stats(started)
+    events(started)
     events.tick()
     start, progress = stream.lines
     names = [*start, *progress, *progress["pools"]["sonnet-5.5"]]

@@ -130,7 +130,7 @@ def test_the_width_is_the_windows_own(terminal_pair: tuple[int, int]) -> None:
 def test_the_room_is_cheap_to_enter() -> None:
     """rich is paid for by a live display only."""
     code = (
-        "import sys, claudebatch.ui.live.progress, claudebatch.ui.machine.json_events, "
+        "import sys, claudebatch.ui.live.choose, claudebatch.ui.machine.json_events, "
         "claudebatch.ui.error_text;"
         "import claudebatch.ui.tables.estimate_tables, claudebatch.ui.tables.spend_tables, "
         "claudebatch.ui.tables.cache_tables;"

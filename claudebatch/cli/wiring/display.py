@@ -11,9 +11,10 @@ from pathlib import Path
 
 from claudebatch.core.events import Event, Notice
 from claudebatch.core.reports import RunSummary
+from claudebatch.core.stats.run_stats import RunStats
+from claudebatch.core.stats.snapshot import LimitsByPool
 from claudebatch.storage.log_file import open_log
-from claudebatch.ui.live.frame import LimitsByPool
-from claudebatch.ui.live.progress import Progress, choose
+from claudebatch.ui.live.choose import Progress, choose
 from claudebatch.ui.live.verbose import told
 from claudebatch.ui.machine.json_events import JsonEvents
 from claudebatch.ui.machine.log_lines import HEAD, LogLines
@@ -76,6 +77,7 @@ def make_display(
     show: Show,
     env: Mapping[str, str],
     limits: LimitsByPool,
+    stats: RunStats,
     *,
     now: Callable[[], float],
     results_on_stdout: bool,
@@ -84,12 +86,13 @@ def make_display(
     unless results do.
     """
     if show.json:
-        return JsonEvents(sys.stderr if results_on_stdout else sys.stdout, now, limits=limits)
+        stream = sys.stderr if results_on_stdout else sys.stdout
+        return JsonEvents(stream, stats, now=now, limits=limits)
     if show.quiet > 1:
         return _Silent()
     terminal = Terminal(sys.stderr, env)
     display = choose(
-        terminal, now=now, limits=limits, quiet=bool(show.quiet), progress=show.progress
+        terminal, stats, now=now, limits=limits, quiet=bool(show.quiet), progress=show.progress
     )
     return _Talkative(display, requests=show.verbose > 1) if show.verbose else display
 

@@ -9,18 +9,16 @@ import gc
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
-
-import typer
 
 from claudebatch.cli.wiring.alert_hooks import AlertHooks, make_hooks
 from claudebatch.cli.wiring.api_target import client_for, endpoint, key_scope
 from claudebatch.cli.wiring.ask_unknown import decided
+from claudebatch.cli.wiring.confirm_cost import CostMeter, confirm_cost
 from claudebatch.cli.wiring.display import Show, logged, make_display
 from claudebatch.cli.wiring.dry_run import forecast, tell_estimate
 from claudebatch.cli.wiring.observers import audience, doubts, facts, limits, taken
@@ -28,15 +26,15 @@ from claudebatch.clients.base_url import check_base_url
 from claudebatch.clients.protocol import Client
 from claudebatch.config import environment
 from claudebatch.config.credentials import require_credential
-from claudebatch.config.load import load
+from claudebatch.config.load import Loaded, load
 from claudebatch.config.machine import connections
 from claudebatch.config.paths import Paths
-from claudebatch.core.domain import Call, Pico, to_usd
-from claudebatch.core.errors import ClaudebatchError, ExitCode, OutputFailed
-from claudebatch.core.events import Event, Notice
+from claudebatch.core.errors import ExitCode, OutputFailed
+from claudebatch.core.events import Emit, Notice
 from claudebatch.core.reports import RunSummary
+from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.engine.dependencies import RunDependencies
-from claudebatch.engine.open_run import open_run
+from claudebatch.engine.open_run import OpenRun, open_run
 from claudebatch.engine.session import Session
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.setup.pools import slots
@@ -44,8 +42,7 @@ from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.ledger.schema import wait_for_ledger
 from claudebatch.ui.error_text import LEDGER_LOCKED
-from claudebatch.ui.format import money
-from claudebatch.ui.live.progress import Progress
+from claudebatch.ui.live.choose import Progress
 from claudebatch.ui.machine.json_events import JsonEvents
 
 _now = time.monotonic  # noqa: TID251  # a command is where time comes in
@@ -54,6 +51,19 @@ _READER_FIX = "run the same command again, with a reader that stays"
 # A row leaves next to no cycles behind; a few thousand rows between two looks at the
 # young objects are enough.
 _GC_THRESHOLDS = (50_000, 20, 100)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RunParts:
+    """Everything that a run needs beside its options, and that listens to it."""
+
+    run_setup: RunSetup
+    paths: Paths
+    stats: RunStats
+    display: Progress
+    log: Progress
+    hooks: AlertHooks
+    emit: Emit
 
 
 def execute(
@@ -75,17 +85,39 @@ def execute(
     if not options.simulate and (options.count_rows or not dry_run):
         require_credential(env, home=Path.home())
     loaded = load(config, flags, env=env, folder=Path.cwd())
-    settings = loaded.settings
     paths = Paths.from_environment(env, simulated=options.simulate)
-    run_setup = RunSetup.set_up(settings, override=options.model, text=options.text, at=_wall())
+    run_setup = RunSetup.set_up(
+        loaded.settings, override=options.model, text=options.text, at=_wall()
+    )
     if dry_run:
         return tell_estimate(options, run_setup, paths, now=_now, wall=_wall, json=show.json)
+    return _observed(options, loaded, run_setup, paths, env=env, show=show, yes=yes)
+
+
+def _observed(
+    options: RunOptions,
+    loaded: Loaded,
+    run_setup: RunSetup,
+    paths: Paths,
+    *,
+    env: Mapping[str, str],
+    show: Show,
+    yes: bool,
+) -> int:
+    """Run with the display, the log and the alerts that the user asked for."""
+    stats = RunStats(_now)
     display = make_display(
-        show, env, limits(run_setup), now=_now, results_on_stdout=options.output_path is None
+        show,
+        env,
+        limits(run_setup),
+        stats,
+        now=_now,
+        results_on_stdout=options.output_path is None,
     )
     with logged(show, display, now=_now, wall=_wall, taken=taken(options, loaded, paths)) as log:
+        # `emit` is defined below: a hook can only fail once there are events.
         hooks = make_hooks(
-            settings.alerts.sinks, env, wall=_wall, warn=lambda text: emit(Notice(text))
+            loaded.settings.alerts.sinks, env, wall=_wall, warn=lambda text: emit(Notice(text))
         )
         emit = audience(display, log, hooks)
         for doubt in doubts(loaded):
@@ -93,137 +125,111 @@ def execute(
         if show.verbose:
             for fact in facts(loaded, paths, options):
                 emit(Notice(fact))
-        return _perform(options, run_setup, paths, display, log, hooks, emit, yes=yes)
+        parts = _RunParts(
+            run_setup=run_setup,
+            paths=paths,
+            stats=stats,
+            display=display,
+            log=log,
+            hooks=hooks,
+            emit=emit,
+        )
+        return _perform(options, parts, yes=yes)
 
 
-def _perform(
-    options: RunOptions,
-    run_setup: RunSetup,
-    paths: Paths,
-    display: Progress,
-    log: Progress,
-    hooks: AlertHooks,
-    emit: Callable[[Event], None],
-    *,
-    yes: bool,
-) -> int:
-    settings = run_setup.settings
-    known = forecast(options, run_setup, paths)
-    meter = _Meter(known.cost_of)
-    agreed = yes or options.simulate or settings.budget.cap is not None
-    each = None if agreed else meter.add
-    scope, stdin = key_scope(options), sys.stdin.buffer
+def _perform(options: RunOptions, parts: _RunParts, *, yes: bool) -> int:
+    known = forecast(options, parts.run_setup, parts.paths)
+    meter = CostMeter(known.cost_of)
+    agreed = yes or options.simulate or parts.run_setup.settings.budget.cap is not None
     with open_run(
         options,
-        run_setup,
-        paths,
-        stdin=stdin,
+        parts.run_setup,
+        parts.paths,
+        stdin=sys.stdin.buffer,
         started=_wall(),
-        emit=emit,
-        key_scope=scope,
-        each=each,
+        emit=parts.emit,
+        key_scope=key_scope(options),
+        each=None if agreed else meter.add,
     ) as run:
         if meter.expected:
             run.folder.note(expected=meter.expected, agreed=False)
         if not (agreed or run.folder.meta("agreed")):
             # Only a new look at the input adds the costs up; a run that was not agreed
             # to must be asked about again.
-            _confirm(run.folder.meta("expected") or 0, settings.confirm_above)
+            above = parts.run_setup.settings.confirm_above
+            confirm_cost(run.folder.meta("expected") or 0, above)
             run.folder.note(agreed=True)
-        options = decided(options, run)
-        display.start()
-        try:
-            wait_for_ledger(paths.ledger, lambda: emit(Notice(LEDGER_LOCKED)))
-            summary = asyncio.run(_go(options, run_setup, run, paths, emit, known, display))
-            log.done(summary)
-        finally:
-            hooks.close()
-            log.stop()  # before the display: its last write may be worth a warning
-            display.stop()
-        display.done(summary)
-    lost = isinstance(display, JsonEvents) and display.lost
+        summary = _shown(decided(options, run), run, parts, known)
+    lost = isinstance(parts.display, JsonEvents) and parts.display.lost
     return max(summary.exit_code, ExitCode.LOCAL_IO) if lost else summary.exit_code
 
 
-async def _go(
-    options: RunOptions,
-    run_setup: RunSetup,
-    run: Any,
-    paths: Paths,
-    emit: Callable[[Event], None],
-    known: Forecast,
-    display: Progress,
-) -> RunSummary:
-    rng = random.Random()
+def _shown(options: RunOptions, run: OpenRun, parts: _RunParts, known: Forecast) -> RunSummary:
+    """Do the run between the first frame of its display and the last."""
+    parts.display.start()
+    try:
+        wait_for_ledger(parts.paths.ledger, lambda: parts.emit(Notice(LEDGER_LOCKED)))
+        summary = asyncio.run(_go(options, run, parts, known))
+        parts.log.done(summary)
+    finally:
+        parts.hooks.close()
+        # Before the display: the log's last write may be worth a warning.
+        parts.log.stop()
+        parts.display.stop()
+    parts.display.done(summary)
+    return summary
+
+
+async def _go(options: RunOptions, run: OpenRun, parts: _RunParts, known: Forecast) -> RunSummary:
+    run_setup, rng = parts.run_setup, random.Random()
     # What is loaded now stays: looking at it again and again for garbage would be a
     # sixth of the run's CPU time.
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     lanes = max(1, len(run.lanes))
-    wanted = slots(run_setup.settings.limits)[1] * lanes
-    in_flight = connections(wanted)
-    if in_flight < wanted and run_setup.settings.limits.concurrency is not None:
-        emit(
-            Notice(
-                f"only {in_flight // lanes} requests in flight per pool: more files may not be "
-                f"open (ulimit -n)"
-            )
-        )
+    in_flight = _most_in_flight(parts, lanes)
     async with endpoint(options, run_setup, now=_now, wall=_wall, rng=rng) as api:
 
         def connect() -> Client:
             return client_for(api, run_setup, concurrency=in_flight, now=_now, wall=_wall)
 
         dependencies = RunDependencies(
-            paths=paths,
+            paths=parts.paths,
             connect=connect,
             key_scope=key_scope(options),
             now=_now,
             wall=_wall,
             rng=rng,
-            emit=emit,
+            emit=parts.emit,
+            stats=parts.stats,
             most_in_flight=max(1, in_flight // lanes),
             expect=known.cost_of,
             before=known,
         )
         session = Session(options, run_setup, run, dependencies)
-        if isinstance(display, JsonEvents):
+        if isinstance(parts.display, JsonEvents):
             # Events are data: without a reader the run stops, as it does when its
             # results find none.
             loop, gone = asyncio.get_running_loop(), OutputFailed(_READER_LEFT, fix=_READER_FIX)
-            display.on_lost = lambda: loop.call_soon_threadsafe(session.halt, gone)
+            parts.display.on_lost = lambda: loop.call_soon_threadsafe(session.halt, gone)
         return await session.go()
 
 
-class _Meter:
-    """Adds up what the rows of an input may cost, for the question before an expensive
-    run.
+def _most_in_flight(parts: _RunParts, lanes: int) -> int:
+    """Requests in flight that the system's limit of open files lets through, over all
+    *lanes*; says so where the user asked for more.
     """
-
-    def __init__(self, expect: Callable[[Call], Pico]) -> None:
-        self._expect = expect
-        # Mutable: changed by `add` only.
-        self.expected: Pico = 0
-
-    def add(self, _: object, call: Call) -> None:
-        """Take in one more row."""
-        self.expected += self._expect(call)
-
-
-def _confirm(expected: Pico, above: Pico) -> None:
-    if expected <= above:
-        return
-    what = f"this run is expected to cost about {money(expected)}"
-    if not sys.stdin.isatty():
-        raise ClaudebatchError(
-            f"{what}, more than the {money(above)} that goes without a question, and nobody is "
-            f"here to be asked",
-            fix=f"add --yes, or a cap: --budget {to_usd(expected).quantize(Decimal(1)) + 1}",
+    limits_set = parts.run_setup.settings.limits
+    wanted = slots(limits_set)[1] * lanes
+    in_flight = connections(wanted)
+    if in_flight < wanted and limits_set.concurrency is not None:
+        parts.emit(
+            Notice(
+                f"only {in_flight // lanes} requests in flight per pool: more files may not be "
+                f"open (ulimit -n)"
+            )
         )
-    if not typer.confirm(f"{what}. Go on?", err=True):
-        raise ClaudebatchError(
-            "not started", fix="look at it first with --dry-run, or set a cap with --budget"
-        )
+    return in_flight
 
 
 def _wall() -> datetime:

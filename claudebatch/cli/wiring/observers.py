@@ -8,12 +8,12 @@ from pathlib import Path
 from claudebatch.config.load import Loaded
 from claudebatch.config.paths import Paths
 from claudebatch.core.events import Emit, Event
+from claudebatch.core.stats.snapshot import LimitsByPool, MinuteLimits
 from claudebatch.setup.pools import allowances
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.results_file import check_place
 from claudebatch.storage.run_folder import beside
-from claudebatch.ui.live.frame import LimitsByPool
 
 
 def audience(*listeners: Emit) -> Emit:
@@ -29,8 +29,12 @@ def audience(*listeners: Emit) -> Emit:
 def limits(run_setup: RunSetup) -> LimitsByPool:
     """The limits that a display shows until others are seen."""
     return {
-        pool: (a.requests_per_minute, a.input_tokens_per_minute, a.output_tokens_per_minute)
-        for pool, a in allowances(run_setup.settings.limits, run_setup.catalog).items()
+        pool: MinuteLimits(
+            requests=limit.requests_per_minute,
+            input_tokens=limit.input_tokens_per_minute,
+            output_tokens=limit.output_tokens_per_minute,
+        )
+        for pool, limit in allowances(run_setup.settings.limits, run_setup.catalog).items()
     }
 
 

@@ -61,12 +61,6 @@ class PoolWaits:
         if wait is not None and (now := self._now()) - wait.since >= WORTH_A_WORD_S:
             self._end(self._waits.pop(pool), now)
 
-    def clear(self) -> None:
-        """Nobody waits any more."""
-        now = self._now()
-        for pool in list(self._waits):
-            self._end(self._waits.pop(pool), now)
-
     def waits(self, now: float) -> list[PoolWait]:
         """What stands still now and is worth a word; what moves again first comes
         first.

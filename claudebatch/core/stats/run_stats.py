@@ -1,101 +1,204 @@
-"""What a session counts while it goes on, out of its own events."""
+"""The one counter of a run's events: summary, displays and `--json` read it.
+
+Counting is on the path of every request, so each event costs a dictionary look-up and a
+few additions. Displays read whenever they like, from another thread too: a snapshot may
+be one event old, never wrong by more.
+"""
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable
+from heapq import heappop, heappush
+from typing import Any
 
-from claudebatch.core.domain import Call, Pico, Usage
+from claudebatch.core.domain import Pico, Source, Usage
 from claudebatch.core.events import (
     AttemptFinished,
     AttemptStarted,
+    BreakerChanged,
+    ConcurrencyChanged,
+    DrainStarted,
     Event,
+    FellBack,
+    LimitsSeen,
     Retrying,
     RowFinished,
+    RunStarted,
     Waiting,
 )
 from claudebatch.core.reports import Bound
-from claudebatch.core.stats.pool_waits import PoolWaits
+from claudebatch.core.stats.last_minute import LastMinute
+from claudebatch.core.stats.latencies import Latencies
+from claudebatch.core.stats.pool_stats import PoolStats
+from claudebatch.core.stats.pool_waits import WORTH_A_WORD_S, PoolWait, PoolWaits
+from claudebatch.core.stats.snapshot import RunSnapshot
 
-# Buckets one per cent wide: percentiles of a million latencies in a few hundred
-# numbers.
-_STEP = math.log(1.01)
 
+class RunStats:
+    """Counts a session's events: call it with each one, ask it for a snapshot."""
 
-class RunCounts:
-    """Subscribes to events; every number is of this session."""
-
-    def __init__(
-        self, now: Callable[[], float], expect: Callable[[Call], Pico] | None = None
-    ) -> None:
-        """*expect* gives what a call was expected to cost."""
-        self._standing = PoolWaits(now)
-        self._expect = expect
-        # Mutable: changed by `__call__` only.
-        self.sources: Counter[str] = Counter()
-        self.failures: Counter[str] = Counter()
-        self.requests = 0
-        self.retries = 0
-        self.saved = 0
-        self.expected: Pico = 0
-        """What this session's answers from the API were expected to cost."""
-        self._tokens = [0, 0, 0, 0, 0]
-        self._latencies: Counter[int] = Counter()
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        # Mutable, changed by the event methods only.
+        self._run: RunStarted | None = None
+        self._started_at = now()
+        self._sources: Counter[Source] = Counter()
+        self._failures: Counter[str] = Counter()
+        self._spent_now: Pico = 0
+        self._saved: Pico = 0
+        self._usage = Usage()
+        self._requests = self._retries = self._fallbacks = self._unknown_attempts = 0
+        self._latencies = Latencies()
+        self._rows = LastMinute()
+        self._pools: dict[str, PoolStats] = {}
+        self._waits = PoolWaits(now)
+        self._retry_waits: list[PoolWait] = []
+        self._draining: str | None = None
+        self._count: dict[type[Any], Callable[[Any], None]] = {
+            RunStarted: self._run_started,
+            AttemptStarted: self._attempt_started,
+            AttemptFinished: self._attempt_finished,
+            RowFinished: self._row_finished,
+            Waiting: self._waiting,
+            Retrying: self._retrying,
+            FellBack: self._fell_back,
+            BreakerChanged: self._breaker_changed,
+            LimitsSeen: self._limits_seen,
+            ConcurrencyChanged: self._concurrency_changed,
+            DrainStarted: self._drain_started,
+        }
 
     def __call__(self, event: Event) -> None:
-        """Take *event* in."""
-        kind = type(event)
-        if kind is RowFinished:
-            self._row(event)  # type: ignore[arg-type]  # narrowed by its exact type: this runs for every row
-        elif kind is AttemptFinished:
-            self._attempt(event)  # type: ignore[arg-type]
-        elif kind is AttemptStarted:
-            self.requests += 1
-            self._standing.started(event.pool)  # type: ignore[union-attr]
-        elif kind is Retrying:
-            self.retries += 1
-        elif kind is Waiting:
-            self._standing.waiting(event)  # type: ignore[arg-type]
+        """Count *event*."""
+        count = self._count.get(type(event))
+        if count is not None:
+            count(event)
 
-    @property
-    def usage(self) -> Usage:
-        """Tokens of this session's answers from the API."""
-        fresh, out, short, long, read = self._tokens
-        return Usage(fresh, out, short, long, read)
+    def snapshot(self, now: float) -> RunSnapshot:
+        """The run as it stands at *now*, which no event counted so far came after."""
+        # Copies: the event loop may add a pool or an error while a display reads.
+        pools = {name: pool.snapshot(now) for name, pool in list(self._pools.items())}
+        sources, failures = dict(self._sources), dict(self._failures)
+        succeeded, failed = sum(sources.values()), sum(failures.values())
+        return RunSnapshot(
+            at=now,
+            run=self._run,
+            succeeded=succeeded,
+            failed=failed,
+            answered=sources.get("api", 0),
+            cached=sources.get("cache", 0),
+            shared=sources.get("duplicate", 0),
+            failures=failures,
+            spent_now=self._spent_now,
+            saved=self._saved,
+            usage=self._usage,
+            requests=self._requests,
+            retries=self._retries,
+            fallbacks=self._fallbacks,
+            unknown_attempts=self._unknown_attempts,
+            p50_ms=self._latencies.percentile(0.5),
+            p95_ms=self._latencies.percentile(0.95),
+            pools=pools,
+            waits=self._waits_now(now, in_flight=any(pool.in_flight for pool in pools.values())),
+            bound_by=self._bound_by(now),
+            draining=self._draining,
+            elapsed_s=max(now - self._started_at, 0.0),
+            eta_s=self._eta_s(now, done=succeeded + failed),
+        )
 
-    def bound_by(self, now: float) -> tuple[Bound, ...]:
-        """What each pool stood still for, the longest first."""
-        stood = self._standing.stood(now)
-        return tuple(Bound(*key, stood[key]) for key in sorted(stood, key=lambda key: -stood[key]))
+    def _eta_s(self, now: float, *, done: int) -> float | None:
+        pace = self._rows.per_minute(now)
+        left = self._run.rows - self._run.finished_before - done if self._run else 0
+        if left <= 0 or pace <= 0 or self._draining is not None:
+            return None
+        return left / pace * 60.0
 
-    def percentile(self, share: float) -> int:
-        """The latency in milliseconds that *share* of the answers stayed below, to one
-        per cent.
-        """
-        rank = share * self._latencies.total()
-        for bucket in sorted(self._latencies):
-            rank -= self._latencies[bucket]
-            if rank <= 0:
-                return round(math.exp(bucket * _STEP)) - 1
-        return 0
+    def _waits_now(self, now: float, *, in_flight: bool) -> tuple[PoolWait, ...]:
+        """What stands still. A retry only counts while nothing is in flight."""
+        if self._draining is not None:
+            return ()  # a drain ends every wait
+        waits = self._waits.waits(now)
+        if not waits and not in_flight:
+            waits = sorted(
+                wait for wait in tuple(self._retry_waits) if wait.until - now >= WORTH_A_WORD_S
+            )[:1]
+        return tuple(waits)
 
-    def _row(self, event: RowFinished) -> None:
+    def _bound_by(self, now: float) -> tuple[Bound, ...]:
+        stood = self._waits.stood(now)
+        longest_first = sorted(stood, key=lambda key: -stood[key])
+        return tuple(Bound(*key, stood[key]) for key in longest_first)
+
+    def _pool(self, name: str) -> PoolStats:
+        pool = self._pools.get(name)
+        if pool is None:
+            pool = self._pools[name] = PoolStats()
+        return pool
+
+    def _run_started(self, event: RunStarted) -> None:
+        self._run = event
+        self._started_at = self._now()
+
+    def _attempt_started(self, event: AttemptStarted) -> None:
+        self._pool(event.pool).started(self._now())
+        self._requests += 1
+        self._waits.started(event.pool)
+
+    def _attempt_finished(self, event: AttemptFinished) -> None:
+        self._pool(event.pool).finished(event.usage, self._now())
+        self._spent_now += event.cost
+        self._unknown_attempts += event.unknown
+        if event.usage is not None:
+            self._usage = _with(self._usage, event.usage)
+
+    def _row_finished(self, event: RowFinished) -> None:
+        self._rows.add(1, self._now())
         if not event.ok:
-            self.failures[event.error or "unknown"] += 1
+            self._failures[event.error or "unknown"] += 1
             return
-        self.sources[event.source] += 1
-        self.saved += event.saved
+        self._sources[event.source] += 1
+        self._saved += event.saved
         if event.source == "api":
-            self._latencies[round(math.log(event.latency_ms + 1) / _STEP)] += 1
+            self._latencies.add(event.latency_ms)
 
-    def _attempt(self, event: AttemptFinished) -> None:
-        if event.reply is not None and event.call is not None and self._expect is not None:
-            self.expected += self._expect(event.call)
-        if (usage := event.usage) is not None:
-            tokens = self._tokens
-            tokens[0] += usage.input_tokens
-            tokens[1] += usage.output_tokens
-            tokens[2] += usage.ephemeral_5m_input_tokens
-            tokens[3] += usage.ephemeral_1h_input_tokens
-            tokens[4] += usage.cache_read_input_tokens
+    def _waiting(self, event: Waiting) -> None:
+        self._pool(event.pool)  # its limits are shown, though nothing was sent yet
+        self._waits.waiting(event)
+
+    def _retrying(self, event: Retrying) -> None:
+        """Note the wait; each row that waits is in the heap once, so that it never
+        outgrows what may be in flight.
+        """
+        self._retries += 1
+        now = self._now()
+        while self._retry_waits and self._retry_waits[0].until <= now:
+            heappop(self._retry_waits)
+        reason = f"retrying after {event.error}"
+        heappush(self._retry_waits, PoolWait(now + event.seconds, event.model, reason, now))
+
+    def _fell_back(self, _: FellBack) -> None:
+        self._fallbacks += 1
+
+    def _breaker_changed(self, event: BreakerChanged) -> None:
+        self._pool(event.pool).breaker = event.state
+
+    def _limits_seen(self, event: LimitsSeen) -> None:
+        self._pool(event.pool).seen(event)
+
+    def _concurrency_changed(self, event: ConcurrencyChanged) -> None:
+        self._pool(event.pool).concurrency = event.limit
+
+    def _drain_started(self, event: DrainStarted) -> None:
+        self._draining = event.reason
+        self._retry_waits.clear()
+
+
+def _with(tokens: Usage, more: Usage) -> Usage:
+    return Usage(
+        input_tokens=tokens.input_tokens + more.input_tokens,
+        output_tokens=tokens.output_tokens + more.output_tokens,
+        ephemeral_5m_input_tokens=tokens.ephemeral_5m_input_tokens + more.ephemeral_5m_input_tokens,
+        ephemeral_1h_input_tokens=tokens.ephemeral_1h_input_tokens + more.ephemeral_1h_input_tokens,
+        cache_read_input_tokens=tokens.cache_read_input_tokens + more.cache_read_input_tokens,
+    )

@@ -50,11 +50,11 @@ from claudebatch.core.events import (
 )
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.pool_waits import PoolWait
+from claudebatch.core.stats.run_stats import RunStats
+from claudebatch.core.stats.snapshot import LimitsByPool, MinuteLimits, PoolSnapshot, RunSnapshot
 from claudebatch.ui.format import usd_string
 from claudebatch.ui.live.alert_text import alert_json
-from claudebatch.ui.live.frame import LimitsByPool
 from claudebatch.ui.live.notices import Notices
-from claudebatch.ui.live.tally import PoolTally, Tally
 from claudebatch.ui.live.ticker import Ticker
 from claudebatch.ui.tables.run_summary import summary_json
 from claudebatch.ui.terminal import SafeStream
@@ -77,38 +77,36 @@ class JsonEvents:
     def __init__(
         self,
         stream: TextIO,
+        stats: RunStats,
+        *,
         now: Callable[[], float],
         interval: float = 1.0,
-        *,
         limits: LimitsByPool | None = None,
         own_thread: bool = True,
     ) -> None:
         self._stream = SafeStream(stream, on_broken=self._lost)
+        self._stats = stats
         self._now = now
         self._interval = interval
         self._limits = limits or {}
         self._notices = Notices()
         self._ticker = Ticker(self.tick, interval_s=max(interval, 0.1)) if own_thread else None
-        self._one_at_a_time = threading.Lock()  # the ticker writes too, and lines must not mix
+        # The ticker writes too, and lines must not mix.
+        self._one_at_a_time = threading.Lock()
         self.on_lost: Callable[[], object] | None = None
-        """Called once, maybe in another thread, when whoever read the events has left.
+        """Called once, maybe in another thread, when the reader of the events has left.
         """
-        # Mutable state. `tally` changes with events, the others with `start` and
-        # `tick`.
-        self.tally = Tally(now)
+        # Mutable state, changed by `start` and `tick`.
         self._began = self._due = now()
 
     def start(self) -> None:
-        """Begin to count the time; without a thread of its own, whoever made it calls
-        `tick`.
-        """
+        """Begin to count the time; without a thread of its own, the owner calls `tick`."""
         self._began = self._due = self._now()
         if self._ticker is not None:
             self._ticker.start()
 
     def __call__(self, event: Event) -> None:
-        """Count *event*, and write it if the protocol has a line for it."""
-        self.tally(event)
+        """Write *event* if the protocol has a line for it."""
         if isinstance(event, RowFinished):
             if not event.ok:
                 self._write("row_failed", _row_failed(event))
@@ -128,9 +126,8 @@ class JsonEvents:
     def tick(self) -> None:
         """Write `progress` if it is due."""
         now = self._now()
-        if now >= self._due and self.tally.run is not None:
+        if now >= self._due and self._write_progress():
             self._due = now + self._interval
-            self._write("progress", self._progress(now))
 
     def stop(self) -> None:
         """Write no more `progress`."""
@@ -140,8 +137,7 @@ class JsonEvents:
     def done(self, summary: RunSummary) -> None:
         """Stop, and write the last `progress` and `done`."""
         self.stop()
-        if self.tally.run is not None:
-            self._write("progress", self._progress(self._now()))
+        self._write_progress()
         self._write("done", summary_json(summary))
 
     @property
@@ -153,55 +149,61 @@ class JsonEvents:
         if self.on_lost is not None:
             self.on_lost()
 
+    def _write_progress(self) -> bool:
+        """False where there is none: before the input is checked."""
+        run = self._stats.snapshot(self._now())
+        if run.started:
+            self._write("progress", _progress(run, self._limits))
+        return run.started
+
     def _write(self, event: str, fields: dict[str, Any]) -> None:
         head = {"v": VERSION, "event": event, "t": round(self._now() - self._began, 3)}
         with self._one_at_a_time:
             self._stream.write(json_line(head | fields))
             self._stream.flush()
 
-    def _progress(self, now: float) -> dict[str, Any]:
-        tally = self.tally
-        waits, eta_s = {wait.pool: wait for wait in tally.waits(now)}, tally.eta_s(now)
-        first = next(iter(waits.values()), None)
-        return {
-            "rows": tally.rows,
-            "done": tally.done,
-            "succeeded": tally.succeeded,
-            "failed": tally.failed,
-            "cached": tally.cached,
-            "shared": tally.shared,
-            "in_flight": tally.in_flight,
-            "requests": tally.requests,
-            "retries": tally.retries,
-            "fallbacks": tally.fallbacks,
-            "spent_usd": usd_string(tally.spent),
-            "saved_usd": usd_string(tally.saved),
-            "unknown_attempts": tally.unknown_attempts,
-            "eta_s": None if eta_s is None else round(eta_s, 1),
-            "draining": tally.draining,
-            "waiting": first and {"pool": first.pool, **_wait(first, now)},
-            "pools": {
-                name: self._pool(name, pool, waits.get(name), now)
-                for name, pool in list(tally.pools.items())
-            },
-        }
 
-    def _pool(
-        self, name: str, pool: PoolTally, wait: PoolWait | None, now: float
-    ) -> dict[str, Any]:
-        limits = pool.in_force(self._limits.get(name))
-        return {
-            "breaker": pool.breaker,
-            "in_flight": pool.in_flight,
-            "concurrency": pool.concurrency,
-            "waiting": wait and _wait(wait, now),
-            "rpm": round(pool.requests.per_minute(now), 1),
-            "itpm": round(pool.input_tokens.per_minute(now)),
-            "otpm": round(pool.output_tokens.per_minute(now)),
-            "rpm_limit": limits[0],
-            "itpm_limit": limits[1],
-            "otpm_limit": limits[2],
-        }
+def _progress(run: RunSnapshot, limits: LimitsByPool) -> dict[str, Any]:
+    waits = {wait.pool: _wait(wait, run.at) for wait in run.waits}
+    return {
+        "rows": run.rows,
+        "done": run.done,
+        "succeeded": run.succeeded,
+        "failed": run.failed,
+        "cached": run.cached,
+        "shared": run.shared,
+        "in_flight": run.in_flight,
+        "requests": run.requests,
+        "retries": run.retries,
+        "fallbacks": run.fallbacks,
+        "spent_usd": usd_string(run.spent),
+        "saved_usd": usd_string(run.saved),
+        "unknown_attempts": run.unknown_attempts,
+        "eta_s": None if run.eta_s is None else round(run.eta_s, 1),
+        "draining": run.draining,
+        "waiting": next(({"pool": pool, **wait} for pool, wait in waits.items()), None),
+        "pools": {
+            name: _pool(pool, limits.get(name), waits.get(name)) for name, pool in run.pools.items()
+        },
+    }
+
+
+def _pool(
+    pool: PoolSnapshot, configured: MinuteLimits | None, wait: dict[str, Any] | None
+) -> dict[str, Any]:
+    limits = pool.limits_in_force(configured)
+    return {
+        "breaker": pool.breaker,
+        "in_flight": pool.in_flight,
+        "concurrency": pool.concurrency,
+        "waiting": wait,
+        "rpm": round(pool.requests_per_minute, 1),
+        "itpm": round(pool.input_tokens_per_minute),
+        "otpm": round(pool.output_tokens_per_minute),
+        "rpm_limit": limits.requests,
+        "itpm_limit": limits.input_tokens,
+        "otpm_limit": limits.output_tokens,
+    }
 
 
 def _wait(wait: PoolWait, now: float) -> dict[str, Any]:

@@ -102,11 +102,3 @@ def test_a_request_that_had_been_let_go_before_does_not_end_the_wait_of_the_next
     clock.now += 0.02  # the one before was written down meanwhile, and leaves only now
     standing.started("p")
     assert reasons(standing, clock.now) == ["output tokens per minute"]
-
-
-def test_nobody_waits_in_a_run_that_stops(standing, clock):
-    standing.waiting(Waiting("p", "rate limited", 60.0))
-    clock.now += 3
-    standing.clear()
-    assert standing.waits(clock.now) == []
-    assert standing.stood(999) == {("p", "rate limited"): 3.0}

@@ -28,8 +28,10 @@ from claudebatch.core.events import (
     RunStarted,
     Waiting,
 )
+from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.ui.live.live_progress import LiveProgress
 from claudebatch.ui.terminal import Terminal
+from tests.support.fed import Fed
 
 ENVIRONMENT = {"TERM": "xterm-256color", "COLUMNS": "100", "LINES": "30"}
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
@@ -86,9 +88,9 @@ def screen() -> Iterator[Screen]:
     made.close()
 
 
-def _display(stream: TextIO, *, own_thread: bool = False, **environment: str) -> LiveProgress:
-    terminal = Terminal(stream, ENVIRONMENT | environment)
-    return LiveProgress(terminal, now=lambda: 100.0, own_thread=own_thread)
+def _display(stream: TextIO, *, own_thread: bool = False, **environment: str) -> Fed:
+    terminal, stats = Terminal(stream, ENVIRONMENT | environment), RunStats(lambda: 100.0)
+    return Fed(LiveProgress(terminal, stats, now=lambda: 100.0, own_thread=own_thread), stats)
 
 
 def _hostile_events(texts: tuple[str, ...]) -> list[Event]:

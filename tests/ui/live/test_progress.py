@@ -24,13 +24,17 @@ from claudebatch.core.events import (
     SpendSpike,
     Waiting,
 )
+from claudebatch.core.stats.run_stats import RunStats
+from claudebatch.core.stats.snapshot import MinuteLimits
+from claudebatch.ui.live.choose import Quiet, choose
 from claudebatch.ui.live.frame import live_frame, plain_line
 from claudebatch.ui.live.live_progress import LiveProgress
 from claudebatch.ui.live.notices import Notices
-from claudebatch.ui.live.progress import PlainProgress, Quiet, choose
+from claudebatch.ui.live.plain_progress import PlainProgress
 from claudebatch.ui.terminal import Terminal
+from tests.support.fed import Fed
 
-LIMITS = {"haiku-5-5": (1000, 2_000_000, 400_000), "local": None}
+LIMITS = {"haiku-5-5": MinuteLimits(1000, 2_000_000, 400_000), "local": None}
 
 
 class Clock:
@@ -74,16 +78,17 @@ def _play(display: Callable[[Event], None], clock: Clock, events: list[Event]) -
     clock.now = 30.0
 
 
-def _plain(clock: Clock) -> tuple[PlainProgress, io.StringIO]:
-    stream = io.StringIO()
-    return PlainProgress(Terminal(stream, {}), now=clock, limits=LIMITS, own_thread=False), stream
+def _plain(clock: Clock) -> tuple[Fed, io.StringIO]:
+    stream, stats = io.StringIO(), RunStats(clock)
+    display = PlainProgress(Terminal(stream, {}), stats, now=clock, limits=LIMITS, own_thread=False)
+    return Fed(display, stats), stream
 
 
 def _frame(width: int, simulated: bool = False) -> list[str]:
     clock = Clock()
     display, _ = _plain(clock)
     _play(display, clock, _events(simulated))
-    rows = live_frame(display.tally, LIMITS, now=clock.now, width=width)
+    rows = live_frame(display.stats.snapshot(clock.now), LIMITS, width=width)
     return ["".join(span.text for span in row) for row in rows]
 
 
@@ -98,8 +103,8 @@ def test_the_live_display_says_how_far_how_much_how_fast_and_why_it_waits() -> N
     ]
 
 
-def _waits(display: PlainProgress, now: float) -> list[str]:
-    rows = live_frame(display.tally, LIMITS, now=now, width=80)
+def _waits(display: Fed, now: float) -> list[str]:
+    rows = live_frame(display.stats.snapshot(now), LIMITS, width=80)
     return ["".join(span.text for span in row) for row in rows if row[0].style == "yellow"]
 
 
@@ -127,7 +132,7 @@ def test_who_waits_for_money_is_told_why_and_until_when_though_nobody_knows_the_
     display(Waiting("haiku-5-5", "money", inf))
     said = ["haiku-5-5 waits: money, until requests in flight, here or in other runs, are answered"]
     assert _waits(display, 1000.0) == said
-    assert plain_line(display.tally, LIMITS, now=1000.0).endswith(said[0])
+    assert plain_line(display.stats.snapshot(1000.0), LIMITS).endswith(said[0])
     display(Waiting("haiku-5-5", "money", 0.0))
     assert _waits(display, 1000.0) == []
 
@@ -136,7 +141,7 @@ def test_the_rates_stand_beside_the_limits_that_were_seen() -> None:
     clock = Clock()
     display, _ = _plain(clock)
     _play(display, clock, [*_events(), LimitsSeen("haiku-5-5", 50, None, 8000)])
-    rows = live_frame(display.tally, LIMITS, now=clock.now, width=80)
+    rows = live_frame(display.stats.snapshot(clock.now), LIMITS, width=80)
     line = next(row for row in rows if row[0].text.startswith("haiku"))
     assert re.search(
         r" \d+/50 req/min · \d+k/2M in · \d+k/8,000 out tok/min$",
@@ -182,7 +187,8 @@ def test_without_a_terminal_one_line_every_thirty_seconds() -> None:
 
 def test_without_progress_only_notices_are_said() -> None:
     clock, stream = Clock(), io.StringIO()
-    display = choose(Terminal(stream, {}), now=clock, progress=False)
+    stats = RunStats(clock)
+    display = Fed(choose(Terminal(stream, {}), stats, now=clock, progress=False), stats)
     display(RunStarted("r", 5, 0, 0, None, "o", False))
     display(Notice("the cache was moved aside"))
     clock.now += 100
@@ -192,7 +198,7 @@ def test_without_progress_only_notices_are_said() -> None:
 
 def test_quiet_says_nothing_while_it_runs() -> None:
     stream = io.StringIO()
-    display = choose(Terminal(stream, {}), now=Clock(), quiet=True)
+    display = choose(Terminal(stream, {}), RunStats(Clock()), now=Clock(), quiet=True)
     assert isinstance(display, Quiet)
     display.start()
     display(Notice("x"))
@@ -205,15 +211,14 @@ def test_only_a_terminal_that_can_be_animated_gets_the_live_display() -> None:
         def isatty(self) -> bool:
             return True
 
-    clock = Clock()
-    assert isinstance(choose(Terminal(Tty(), {"TERM": "xterm"}), now=clock), LiveProgress)
-    assert isinstance(choose(Terminal(Tty(), {"TERM": "dumb"}), now=clock), PlainProgress)
-    assert isinstance(
-        choose(Terminal(io.StringIO(), {"FORCE_COLOR": "1"}), now=clock), PlainProgress
-    )
-    assert isinstance(
-        choose(Terminal(Tty(), {"TERM": "xterm"}), now=clock, progress=False), PlainProgress
-    )
+    def chosen(stream: io.StringIO, environment: dict[str, str], **flags: bool) -> object:
+        terminal = Terminal(stream, environment)
+        return choose(terminal, RunStats(Clock()), now=Clock(), **flags)
+
+    assert isinstance(chosen(Tty(), {"TERM": "xterm"}), LiveProgress)
+    assert isinstance(chosen(Tty(), {"TERM": "dumb"}), PlainProgress)
+    assert isinstance(chosen(io.StringIO(), {"FORCE_COLOR": "1"}), PlainProgress)
+    assert isinstance(chosen(Tty(), {"TERM": "xterm"}, progress=False), PlainProgress)
 
 
 def test_a_fault_of_every_row_does_not_print_every_row() -> None:

@@ -25,8 +25,11 @@ from claudebatch.core.events import (
     Waiting,
 )
 from claudebatch.core.reports import RunSummary
+from claudebatch.core.stats.run_stats import RunStats
+from claudebatch.core.stats.snapshot import MinuteLimits
 from claudebatch.ui.machine import json_events
 from claudebatch.ui.machine.json_events import JsonEvents
+from tests.support.fed import Fed
 
 STARTED = RunStarted("r", 10, 2, PICO_PER_USD, 5 * PICO_PER_USD, "out.jsonl", True)
 
@@ -39,11 +42,13 @@ class Clock:
         return self.now
 
 
-def _display() -> tuple[JsonEvents, Clock, Callable[[], list[dict[str, Any]]]]:
+def _display() -> tuple[Fed, Clock, Callable[[], list[dict[str, Any]]]]:
     stream, clock = io.StringIO(), Clock()
-    display = JsonEvents(
-        stream, clock, 5.0, limits={"haiku": (1000, None, 400_000)}, own_thread=False
+    stats, limits = RunStats(clock), {"haiku": MinuteLimits(1000, None, 400_000)}
+    json_events = JsonEvents(
+        stream, stats, now=clock, interval=5.0, limits=limits, own_thread=False
     )
+    display = Fed(json_events, stats)
     display.start()
     return display, clock, lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
 
@@ -210,7 +215,7 @@ def test_every_failed_row_has_its_line() -> None:
 
 def test_lines_are_safe_to_look_at_and_ids_exact(hostile_text: str) -> None:
     stream = io.StringIO()
-    display = JsonEvents(stream, Clock(), own_thread=False)
+    display = JsonEvents(stream, RunStats(Clock()), now=Clock(), own_thread=False)
     display(RowFinished(hostile_text, "m", "api", False, hostile_text, 1, 0))
     display(Notice(hostile_text))
     written = stream.getvalue()
@@ -225,7 +230,8 @@ def test_a_reader_that_went_away_does_not_end_the_run(own_thread: bool) -> None:
         def write(self, text: str) -> int:
             raise BrokenPipeError
 
-    display = JsonEvents(Gone(), Clock(), own_thread=own_thread)
+    stats = RunStats(Clock())
+    display = Fed(JsonEvents(Gone(), stats, now=Clock(), own_thread=own_thread), stats)
     display.start()
     display(STARTED)
     display.done(_summary())

@@ -1,0 +1,136 @@
+"""A run at one moment, as plain numbers that no later event changes.
+
+The summary, every display and the `progress` lines of `--json` are made of these, so
+two of them cannot count differently.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from claudebatch.core.domain import Pico, Usage
+from claudebatch.core.events import RunStarted
+from claudebatch.core.reports import Bound
+from claudebatch.core.stats.pool_waits import PoolWait
+
+BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
+
+
+@dataclass(frozen=True, slots=True)
+class MinuteLimits:
+    """What a pool may do in a minute; None where no limit is known."""
+
+    requests: float | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+
+
+LimitsByPool: TypeAlias = Mapping[str, MinuteLimits | None]
+"""The limits of the configuration, which hold until the API shows others."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolSnapshot:
+    """What one pool does."""
+
+    in_flight: int
+    requests_per_minute: float
+    input_tokens_per_minute: float
+    output_tokens_per_minute: float
+    breaker: BreakerState
+    concurrency: int | None
+    """How many requests may be in flight; None before the pool has reported it."""
+    limits: MinuteLimits
+    """What the API was seen to allow."""
+
+    def limits_in_force(self, configured: MinuteLimits | None) -> MinuteLimits:
+        """The limits seen, and those *configured* where none was seen."""
+        seen, others = self.limits, configured or MinuteLimits()
+        return MinuteLimits(
+            requests=seen.requests or others.requests,
+            input_tokens=seen.input_tokens or others.input_tokens,
+            output_tokens=seen.output_tokens or others.output_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class RunSnapshot:
+    """How far a run is. Counts are of this session unless they say otherwise."""
+
+    at: float
+    """The moment, on the clock of the run."""
+    run: RunStarted | None
+    """None before the input is checked."""
+    succeeded: int
+    failed: int
+    answered: int
+    """Of the succeeded: rows answered by the API."""
+    cached: int
+    """Of the succeeded: rows answered by the response cache."""
+    shared: int
+    """Of the succeeded: rows answered by another row's request."""
+    failures: Mapping[str, int]
+    """Failed rows by error type."""
+    spent_now: Pico
+    """Settled costs, and the worst cases of unknown outcomes."""
+    saved: Pico
+    usage: Usage
+    """Tokens of the answers from the API."""
+    requests: int
+    retries: int
+    fallbacks: int
+    unknown_attempts: int
+    p50_ms: int
+    p95_ms: int
+    pools: Mapping[str, PoolSnapshot]
+    waits: tuple[PoolWait, ...]
+    """What stands still now; what moves again first comes first."""
+    bound_by: tuple[Bound, ...]
+    """What the pools have stood still for, the longest first."""
+    draining: str | None
+    """Why the run stops; None while it goes on."""
+    elapsed_s: float
+    eta_s: float | None
+    """Seconds until the last row at the pace of the last minute; None: unknown."""
+
+    @property
+    def started(self) -> bool:
+        """Whether the input is checked and the first prompt was about to be sent."""
+        return self.run is not None
+
+    @property
+    def rows(self) -> int:
+        """Rows of the whole input."""
+        return self.run.rows if self.run else 0
+
+    @property
+    def finished_before(self) -> int:
+        """Rows with a result of an earlier session."""
+        return self.run.finished_before if self.run else 0
+
+    @property
+    def done(self) -> int:
+        """Rows with a result, of earlier sessions too."""
+        return self.finished_before + self.succeeded + self.failed
+
+    @property
+    def spent(self) -> Pico:
+        """Dollars of every session."""
+        return (self.run.spent_before if self.run else 0) + self.spent_now
+
+    @property
+    def cap(self) -> Pico | None:
+        """What may be spent; None without a cap."""
+        return self.run.cap if self.run else None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether nothing of this is real."""
+        return self.run is not None and self.run.simulated
+
+    @property
+    def in_flight(self) -> int:
+        """Requests on the wire."""
+        return sum(pool.in_flight for pool in self.pools.values())
