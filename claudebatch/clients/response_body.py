@@ -12,7 +12,7 @@ from contextlib import aclosing
 
 import httpx2
 
-from claudebatch.clients.sse import EventReader
+from claudebatch.clients.sse_reader import EventReader
 from claudebatch.clients.stream_assembler import StreamAssembler
 from claudebatch.core.domain import AnswerObserver
 from claudebatch.core.message import BadAnswer

@@ -7,8 +7,8 @@ from typing import Any
 
 from claudebatch.core.domain import Usage
 from claudebatch.simulator import wire
+from claudebatch.simulator.count_input import forces_tool
 from claudebatch.simulator.directives import Directives
-from claudebatch.simulator.input_count import forces_tool
 from claudebatch.simulator.promptcache import CacheUse
 from claudebatch.simulator.schemas import instance_of
 from claudebatch.simulator.traits import Traits

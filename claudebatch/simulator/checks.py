@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from claudebatch.simulator.input_count import forces_tool
-from claudebatch.simulator.problems import bad
+from claudebatch.simulator.count_input import forces_tool
+from claudebatch.simulator.refusals import bad
 from claudebatch.simulator.traits import Traits
 from claudebatch.simulator.wire import Body
 

@@ -20,7 +20,7 @@ import re
 from dataclasses import dataclass, replace
 
 from claudebatch.simulator.faults import NAMES
-from claudebatch.simulator.problems import bad
+from claudebatch.simulator.refusals import bad
 
 _MARK = b"[[simulate:"
 _PATTERN = re.compile(rb"\[\[simulate:([^\]\\]{0,80})\]\]")

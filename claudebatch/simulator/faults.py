@@ -33,7 +33,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping
 
 from claudebatch.core.errors import ConfigError
-from claudebatch.simulator.problems import RefusedRequest
+from claudebatch.simulator.refusals import RefusedRequest
 
 REFUSING = frozenset(
     {"529", "500", "503", "429", "401", "402", "403", "404", "spend_limit", "credit", "spend_400"}

@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from typing import Protocol
 
 from claudebatch.core.domain import Usage
-from claudebatch.simulator.problems import RefusedRequest
+from claudebatch.simulator.refusals import RefusedRequest
 from claudebatch.simulator.settings import SimulatedAllowance, SimulatorSettings
 
 _FUZZ = 1e-9

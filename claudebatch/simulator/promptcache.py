@@ -15,8 +15,8 @@ from hashlib import blake2b
 from typing import Any
 
 from claudebatch.simulator import wire
-from claudebatch.simulator.input_count import FRAME_BYTES, forces_tool, tokens_of, weigh
-from claudebatch.simulator.problems import bad
+from claudebatch.simulator.count_input import FRAME_BYTES, forces_tool, tokens_of, weigh
+from claudebatch.simulator.refusals import bad
 from claudebatch.simulator.traits import Traits
 
 TTL_S = {"5m": 300.0, "1h": 3600.0}

@@ -11,11 +11,11 @@ from claudebatch.simulator import wire
 from claudebatch.simulator.adversary import at_its_dearest, most_input
 from claudebatch.simulator.answers import ParsedRequest
 from claudebatch.simulator.checks import VERSIONS, check_for_model, check_length, check_shape
+from claudebatch.simulator.count_input import count_input
 from claudebatch.simulator.directives import read_directives
 from claudebatch.simulator.http import Request
-from claudebatch.simulator.input_count import count_input
-from claudebatch.simulator.problems import RefusedRequest, bad
 from claudebatch.simulator.promptcache import NO_CACHE, CacheUse, PromptCache
+from claudebatch.simulator.refusals import RefusedRequest, bad
 from claudebatch.simulator.traits import MODELS, NEWEST, Traits
 
 REFUSED_KEY = "invalid"

@@ -26,9 +26,9 @@ from claudebatch.simulator.http import (
     Request,
     response_head,
 )
-from claudebatch.simulator.problems import RefusedRequest, bad
 from claudebatch.simulator.promptcache import PromptCache
 from claudebatch.simulator.reading import RequestReader, check_access, describe_model, list_models
+from claudebatch.simulator.refusals import RefusedRequest, bad
 from claudebatch.simulator.serving import Bill, MessagesService, render_refusal
 from claudebatch.simulator.settings import SimulatorSettings
 from claudebatch.simulator.stats import Stats

@@ -10,16 +10,17 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from claudebatch.core.domain import Pico, Usage
-from claudebatch.simulator import sse, wire
+from claudebatch.simulator import sse_writer
+from claudebatch.simulator import wire
 from claudebatch.simulator.answers import Answer, ParsedRequest, compose
 from claudebatch.simulator.clock import Clock, ResponseHeaders
 from claudebatch.simulator.faults import BREAKING, LATE, REFUSING, FaultPlan, refusal
 from claudebatch.simulator.http import Connection, Request, chunk, response_head
 from claudebatch.simulator.latency import parse_latency
 from claudebatch.simulator.limits import Gate, Gates
-from claudebatch.simulator.problems import RefusedRequest
 from claudebatch.simulator.promptcache import PromptCache
 from claudebatch.simulator.reading import RequestReader
+from claudebatch.simulator.refusals import RefusedRequest
 from claudebatch.simulator.settings import SimulatorSettings
 from claudebatch.simulator.stats import Stats
 
@@ -212,7 +213,7 @@ class MessagesService:
         )
 
     async def _grow(
-        self, coming: list[sse.StreamEvent], seconds: float, connection: Connection
+        self, coming: list[sse_writer.StreamEvent], seconds: float, connection: Connection
     ) -> None:
         """Send each event when as many tokens as there are up to it have been produced,
         evenly over *seconds*.
@@ -291,14 +292,16 @@ def _plain(answer: Answer, lines: bytes) -> tuple[bytes, bytes]:
     return response_head(200, lines, length=len(body)), body
 
 
-def _stream(answer: Answer, lines: bytes, fault: str | None) -> tuple[bytes, list[sse.StreamEvent]]:
+def _stream(
+    answer: Answer, lines: bytes, fault: str | None
+) -> tuple[bytes, list[sse_writer.StreamEvent]]:
     """The head with the first event, and all that comes after it, in chunks."""
-    first, *others = sse.befallen(answer.message, fault)
+    first, *others = sse_writer.befallen(answer.message, fault)
     head = response_head(
         200, lines + b"cache-control: no-cache\r\n", content_type=EVENT_STREAM, length=None
     )
-    coming = [sse.StreamEvent(chunk(event.data), event.tokens) for event in others]
+    coming = [sse_writer.StreamEvent(chunk(event.data), event.tokens) for event in others]
     return head + chunk(first.data), coming if fault == "stream_hang" else [
         *coming,
-        sse.StreamEvent(chunk(b"")),
+        sse_writer.StreamEvent(chunk(b"")),
     ]

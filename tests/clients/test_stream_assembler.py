@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from claudebatch.clients.sse import EventReader
+from claudebatch.clients.sse_reader import EventReader
 from claudebatch.clients.stream_assembler import StreamAssembler
 from claudebatch.core.message import BadAnswer, parse_message
 from tests.clients.wire import DELTA, MESSAGE, START, STOP, WHOLE, block, text

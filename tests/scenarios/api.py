@@ -17,7 +17,7 @@ from claudebatch.core.domain import AnswerObserver, Call, LimitReading, Limits, 
 from claudebatch.core.errors import AttemptError, StopRun
 from claudebatch.simulator.latency import parse_latency
 from claudebatch.simulator.limits import SimulatedLimits
-from claudebatch.simulator.problems import RefusedRequest
+from claudebatch.simulator.refusals import RefusedRequest
 from claudebatch.simulator.settings import SimulatedAllowance
 from tests.scenarios.scenario import Server, Window
 from tests.support.parts import TODAY

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from claudebatch.simulator import SimulatedAllowance
-from claudebatch.simulator.sse import PIECE
+from claudebatch.simulator.sse_writer import PIECE
 from tests.simulator.conftest import Now, Served
 
 PATIENCE_S = 20

@@ -9,7 +9,7 @@ import random
 
 import pytest
 
-from claudebatch.clients.sse import EventReader
+from claudebatch.clients.sse_reader import EventReader
 from tests.clients.wire import WHOLE, events
 
 
