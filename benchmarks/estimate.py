@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import random
 
-from claudebatch.estimate.history import Lengths
+from claudebatch.estimate.answer_lengths import AnswerLengths
 
 FILES = 400
 CASES = (
@@ -30,7 +30,7 @@ def off(rng: random.Random, rows: int, seen: int, spread: float) -> float:
     def length() -> int:
         return max(1, round(rng.lognormvariate(math.log(MEDIAN_TOKENS), spread)))
 
-    expected = Lengths(length() for _ in range(seen)).mean(MAX_TOKENS)
+    expected = AnswerLengths(length() for _ in range(seen)).mean(MAX_TOKENS)
     return abs(expected * rows / sum(min(length(), MAX_TOKENS) for _ in range(rows)) - 1)
 
 

@@ -23,7 +23,8 @@ from typing import Any
 
 from claudebatch.models.catalog import Catalog
 from claudebatch.simulator import SimulatedAllowance, Simulator, SimulatorSettings
-from claudebatch.simulator.http import Connection, Request
+from claudebatch.simulator.connection import Connection
+from claudebatch.simulator.http import Request
 from claudebatch.simulator.limits import SimulatedLimits
 
 LATENCY = "lognormal:0.5,0.4"

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 from claudebatch.core.domain import Call, Pico
 from claudebatch.core.reports import Elsewhere
-from claudebatch.estimate.forecast import Expected, Forecast, RequestShape, asked
+from claudebatch.estimate.forecast import ExpectedTokens, Forecast
+from claudebatch.estimate.request_shape import RequestShape, shape_of
 from claudebatch.models.catalog import ModelFacts
 from claudebatch.models.tokens import measure, token_ratio
 from claudebatch.routing.request import request_body
@@ -23,7 +24,7 @@ _OUTPUT_WEIGHT = 5
 """A token of output costs so much more than one of input, at every current model."""
 
 
-def weight(expected: Expected) -> float:
+def weight(expected: ExpectedTokens) -> float:
     """How large a row is, whatever its model's prices are."""
     return expected.usage.total_input + _OUTPUT_WEIGHT * expected.output_tokens
 
@@ -53,7 +54,7 @@ class Comparison:
 
     def add(self, call: Call, *, cached: bool = False) -> None:
         """Take in a row of the sample."""
-        own = asked(call)
+        own = shape_of(call)
         group = Group(own.model, cached)
         self._weights[group] += weight(self._forecast.expect(own))
         for facts in self._models:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from math import sqrt
 from typing import NamedTuple
 
-from claudebatch.estimate.forecast import Counted
+from claudebatch.estimate.forecast import SampleRatio
 
 
 class CountedRow(NamedTuple):
@@ -21,7 +21,7 @@ class CountedRow(NamedTuple):
     """Input tokens by the API's count."""
 
 
-def counted(pairs: Sequence[tuple[int, int]], rows: int) -> Counted | None:
+def counted(pairs: Sequence[tuple[int, int]], rows: int) -> SampleRatio | None:
     """What (estimated, counted) tokens of a random sample of *rows* rows say; None
     where the sample is empty.
 
@@ -32,7 +32,7 @@ def counted(pairs: Sequence[tuple[int, int]], rows: int) -> Counted | None:
     if not estimated:
         return None
     factor = sum(pair[1] for pair in pairs) / estimated
-    return Counted(factor, _error(pairs, rows, factor) if factor else 0.0, len(pairs))
+    return SampleRatio(factor, _error(pairs, rows, factor) if factor else 0.0, len(pairs))
 
 
 def _error(pairs: Sequence[tuple[int, int]], rows: int, factor: float) -> float:

@@ -22,8 +22,9 @@ from claudebatch.core.reports import Elsewhere, Estimate, EstimateLine
 from claudebatch.estimate.compare_models import SAMPLE, Comparison, Group, weight
 from claudebatch.estimate.counted_sample import CountedRow, counted
 from claudebatch.estimate.duration import ApiModel, Durations
-from claudebatch.estimate.forecast import Counted, Expected, Forecast, RequestShape
+from claudebatch.estimate.forecast import ExpectedTokens, Forecast, SampleRatio
 from claudebatch.estimate.history import History
+from claudebatch.estimate.request_shape import RequestShape
 from claudebatch.estimate.scratch_index import EarlierResults, RouteTotals, ScratchIndex, planned
 from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.run_setup import RunSetup
@@ -106,7 +107,7 @@ def _compared(plan: ScratchIndex, comparison: Comparison, sums: _Sums) -> tuple[
     return comparison.of(sums.weights)
 
 
-def _counts(plan: ScratchIndex, questions: EstimateOptions) -> dict[str, Counted]:
+def _counts(plan: ScratchIndex, questions: EstimateOptions) -> dict[str, SampleRatio]:
     """How the API counts a sample of each model's rows."""
     if questions.count is None:
         return {}
@@ -165,7 +166,9 @@ class _Sums:
             line.worst += worst
             self._price(line, request, short, expected)
 
-    def weigh(self, request: RequestShape, expected: Expected, *, cached: bool = False) -> None:
+    def weigh(
+        self, request: RequestShape, expected: ExpectedTokens, *, cached: bool = False
+    ) -> None:
         """Add to the size of all rows that are like this one."""
         self.weights[Group(request.model, cached)] += weight(expected)
 
@@ -191,7 +194,7 @@ class _Sums:
         )
 
     def _price(
-        self, line: _Line, request: RequestShape, short: Expected, expected: Expected
+        self, line: _Line, request: RequestShape, short: ExpectedTokens, expected: ExpectedTokens
     ) -> None:
         try:
             line.low += self._forecast.cost(request, short)

@@ -1,7 +1,7 @@
-"""What one row is expected to take and to cost, from what is known before it is sent.
+"""The expected tokens and cost of one row, before it is sent.
 
-A dry run adds this up over a file; a run adds it up over the rows that are answered, to
-put it beside what they cost.
+A dry run adds them up over a file; a run adds them up over the answered rows, to show
+them beside the real cost.
 """
 
 from __future__ import annotations
@@ -12,40 +12,24 @@ from dataclasses import dataclass, replace
 from claudebatch.core.domain import Call, Pico, Usage
 from claudebatch.core.frozen import value
 from claudebatch.core.reports import Basis
-from claudebatch.estimate.history import ENOUGH, Habits, History, Inputs
+from claudebatch.estimate.history import ENOUGH, History, InputRatios, RouteUsage
+from claudebatch.estimate.request_shape import RequestShape, shape_of
 from claudebatch.models.prices import PriceBook, UnknownPrice
 
-# Where nothing was learned: answers may be short, and the input estimate, which leans
-# to the high side, too high.
+# The lower bounds without any history: answers may be short, and the built-in rule for
+# input leans to the high side.
 _LOW_INPUT = 0.8
 _LOW_OUTPUT = 0.5
-_BUILT_IN = Inputs(fresh=1.0, low=_LOW_INPUT)
+_BUILT_IN = InputRatios(fresh=1.0, low=_LOW_INPUT)
 _SHORT, _LONG = 0.1, 0.9
+# Prices per token are differences over so many, so that rounding does not show.
 _STEP = 1000
 
 
 @value
-class RequestShape:
-    """What a forecast looks at in a request."""
-
-    model: str
-    rule: str
-    input_estimate: int
-    """By the built-in rule, uncorrected."""
-    output_estimate: int
-    output_bound: int
-    """`max_tokens`."""
-    caches: bool = False
-    """Whether it makes use of the API's prompt cache."""
-    searches: bool = False
-    geo: str | None = None
-    speed: str | None = None
-
-
-@value
-class Expected:
-    """What one request is expected to take: the input as it will be billed, and the
-    output beside it.
+class ExpectedTokens:
+    """The expected tokens of one request: its input as it will be billed, and its
+    output as a mean, which is no whole number.
     """
 
     usage: Usage
@@ -54,8 +38,8 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Counted:
-    """How the API counted a sample of a model's rows, against the built-in rule."""
+class SampleRatio:
+    """The API's count of a sample of a model's rows, relative to the built-in rule."""
 
     factor: float
     error: float
@@ -63,25 +47,9 @@ class Counted:
     rows: int
 
 
-def asked(call: Call) -> RequestShape:
-    """*call*, as a forecast sees it."""
-    size, params = call.size, call.prompt.params
-    return RequestShape(
-        call.model,
-        call.route.rule,
-        size.input_tokens,
-        size.output_tokens,
-        size.output_bound,
-        b'"cache_control"' in call.body,
-        size.web_searches_bound > 0,
-        params.get("inference_geo"),
-        params.get("speed"),
-    )
-
-
 class Forecast:
-    """Expects of each request what requests like it took. Pure: made once, it does not
-    learn.
+    """Expects of each request the tokens that past requests of its kind took. Pure:
+    made once before a run, it does not learn.
     """
 
     def __init__(
@@ -90,23 +58,23 @@ class Forecast:
         history: History,
         *,
         configured_output: bool = False,
-        counted: Mapping[str, Counted] | None = None,
+        counted: Mapping[str, SampleRatio] | None = None,
     ) -> None:
-        """*configured_output*: the user said how long answers are; *counted*: by model,
-        what a sample showed.
+        """*configured_output*: the user has set the length of answers; *counted*: the
+        ratio of a counted sample, by model.
         """
         self._prices = prices
         self._history = history
         self._configured = configured_output
         self._counted = counted or {}
-        # Mutable: how each route counts, filled as routes are asked for.
-        self._routes: dict[tuple[str, str], tuple[Inputs, Habits | None]] = {}
+        # Mutable: a cache of each route's history; `expect` runs for every row.
+        self._routes: dict[tuple[str, str], tuple[InputRatios, RouteUsage | None]] = {}
 
     def expect(
         self, request: RequestShape, *, like: RequestShape | None = None, longer: float = 1.0
-    ) -> Expected:
-        """What *request* takes. Where nothing is known of its own route: what rows
-        *like* this one do, whose answers have so many times as many tokens here.
+    ) -> ExpectedTokens:
+        """The expected tokens of *request*. Without history of its own route: those of
+        rows *like* it, with answers *longer* by this factor.
         """
         inputs, habits = self._route(request.model, request.rule)
         if like is None or habits is not None:
@@ -116,29 +84,27 @@ class Forecast:
             inputs = inputs if inputs.answers else others
         searches = habits.web_searches if habits is not None and request.searches else 0.0
         output = min(self._mean(request, habits) * longer, request.output_bound)
-        return Expected(_usage(request, inputs, habits), output, searches)
+        return ExpectedTokens(_usage(request, inputs, habits), output, searches)
 
-    def at_least(self, request: RequestShape) -> Expected:
-        """What *request* takes if its input counts as little, and its answer is as
-        short, as those of one in ten.
-        """
+    def at_least(self, request: RequestShape) -> ExpectedTokens:
+        """The tokens of *request* at the tenth percentile of both input and output."""
         inputs, habits = self._route(request.model, request.rule)
         if self._configured or habits is None:
             output = request.output_estimate * _LOW_OUTPUT
         else:
             output = min(habits.lengths.quantile(_SHORT), request.output_bound)
-        return Expected(_usage(request, inputs.scaled(inputs.low), habits), output)
+        return ExpectedTokens(_usage(request, inputs.scaled(inputs.low), habits), output)
 
-    def cost(self, request: RequestShape, expected: Expected) -> Pico:
-        """What *request* costs if it takes *expected*; raises `UnknownPrice`."""
+    def cost(self, request: RequestShape, expected: ExpectedTokens) -> Pico:
+        """The cost of *request* with the *expected* tokens; raises `UnknownPrice`."""
         searches = round(expected.web_searches * self._prices.rates(request.model).search)
         return (
             _linear(self._prices.cost, request.model, expected.usage, expected.output_tokens)
             + searches
         )
 
-    def batch_cost(self, request: RequestShape, expected: Expected) -> Pico:
-        """What it costs on the Batches API; raises `UnknownPrice`."""
+    def batch_cost(self, request: RequestShape, expected: ExpectedTokens) -> Pico:
+        """The cost on the Batches API; raises `UnknownPrice`."""
         searches = round(expected.web_searches * self._prices.rates(request.model).search)
         return (
             _linear(self._prices.batch_cost, request.model, expected.usage, expected.output_tokens)
@@ -147,28 +113,28 @@ class Forecast:
 
     def cost_of(self, call: Call) -> Pico:
         """The expected cost of *call*; 0 where its model has no price."""
-        request = asked(call)
+        request = shape_of(call)
         try:
             return self.cost(request, self.expect(request))
         except UnknownPrice:
             return 0
 
     def input_factor(self, model: str) -> float | None:
-        """Tokens that *model* counted for each estimated one, however billed; None
-        where nothing was learned.
+        """Counted tokens of *model* per estimated token, however billed; None without
+        history.
         """
         inputs = self._history.inputs(model)
         return inputs.total if inputs is not None else None
 
     def mean_output(self, model: str, rule: str, bound: int) -> float | None:
-        """The mean length of this route's answers that are cut at *bound*; None where
-        nothing was learned or the user said it.
+        """The mean length of this route's answers, cut at *bound*; None without history
+        or with a configured length.
         """
         habits = self._history.habits(model, rule)
         return None if self._configured or habits is None else habits.lengths.mean(bound)
 
     def input_basis(self, model: str, rule: str) -> Basis:
-        """Where the input tokens of a route come from."""
+        """The source of the input tokens of a route."""
         counted = self._counted.get(model)
         if counted is not None:
             return Basis("counted", counted.rows, counted.factor, error=counted.error)
@@ -178,7 +144,7 @@ class Forecast:
         return Basis("rule", 0, 1.0)
 
     def output_basis(self, model: str, rule: str, rows: int) -> Basis:
-        """Where the output tokens of a route of so many *rows* come from."""
+        """The source of the output tokens of a route with so many *rows*."""
         if self._configured:
             return Basis("configured")
         _, habits = self._route(model, rule)
@@ -193,7 +159,7 @@ class Forecast:
             high=lengths.quantile(_LONG),
         )
 
-    def _route(self, model: str, rule: str) -> tuple[Inputs, Habits | None]:
+    def _route(self, model: str, rule: str) -> tuple[InputRatios, RouteUsage | None]:
         found = self._routes.get((model, rule))
         if found is None:
             habits = self._history.habits(model, rule)
@@ -208,15 +174,15 @@ class Forecast:
             found = self._routes[model, rule] = inputs, habits
         return found
 
-    def _mean(self, request: RequestShape, habits: Habits | None) -> float:
+    def _mean(self, request: RequestShape, habits: RouteUsage | None) -> float:
         if self._configured or habits is None:
             return request.output_estimate
         return habits.lengths.mean(request.output_bound)
 
 
 def _linear(cost: Callable[[str, Usage], Pico], model: str, usage: Usage, output: float) -> Pico:
-    """What *usage* and so many tokens of output cost. A mean of 8.4 tokens is not
-    rounded: it counts as 8.4.
+    """The cost of *usage* with *output* tokens. A mean is not rounded to whole tokens:
+    that is a twentieth of a one-word answer.
     """
     without = cost(model, usage)
     return without + round((cost(model, _with_output(usage, _STEP)) - without) * output / _STEP)
@@ -224,29 +190,31 @@ def _linear(cost: Callable[[str, Usage], Pico], model: str, usage: Usage, output
 
 def _with_output(usage: Usage, tokens: int) -> Usage:
     return Usage(
-        usage.input_tokens,
-        tokens,
-        usage.ephemeral_5m_input_tokens,
-        usage.ephemeral_1h_input_tokens,
-        usage.cache_read_input_tokens,
-        0,
-        usage.inference_geo,
-        usage.speed,
+        input_tokens=usage.input_tokens,
+        output_tokens=tokens,
+        ephemeral_5m_input_tokens=usage.ephemeral_5m_input_tokens,
+        ephemeral_1h_input_tokens=usage.ephemeral_1h_input_tokens,
+        cache_read_input_tokens=usage.cache_read_input_tokens,
+        web_search_requests=0,
+        inference_geo=usage.inference_geo,
+        speed=usage.speed,
     )
 
 
-def _usage(request: RequestShape, inputs: Inputs, habits: Habits | None) -> Usage:
+def _usage(request: RequestShape, inputs: InputRatios, habits: RouteUsage | None) -> Usage:
     geo = request.geo or (habits.geo if habits is not None else None)
     estimate = request.input_estimate
     if not request.caches:
-        return Usage(round(estimate * inputs.total), 0, 0, 0, 0, 0, geo, request.speed)
+        # Past requests of this model may have used the prompt cache: without it, every
+        # token is billed at the full rate.
+        return Usage(
+            input_tokens=round(estimate * inputs.total), inference_geo=geo, speed=request.speed
+        )
     return Usage(
-        round(estimate * inputs.fresh),
-        0,
-        round(estimate * inputs.write_5m),
-        round(estimate * inputs.write_1h),
-        round(estimate * inputs.read),
-        0,
-        geo,
-        request.speed,
+        input_tokens=round(estimate * inputs.fresh),
+        ephemeral_5m_input_tokens=round(estimate * inputs.write_5m),
+        ephemeral_1h_input_tokens=round(estimate * inputs.write_1h),
+        cache_read_input_tokens=round(estimate * inputs.read),
+        inference_geo=geo,
+        speed=request.speed,
     )

@@ -16,7 +16,7 @@ from pathlib import Path
 from claudebatch.core.domain import Call, Pico
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.jsonl import read_at
-from claudebatch.estimate.forecast import RequestShape, asked
+from claudebatch.estimate.request_shape import RequestShape, shape_of
 from claudebatch.inputs import parse_line
 from claudebatch.layers.response_cache.blocking import LookUp
 from claudebatch.models.prices import UnknownPrice
@@ -192,7 +192,7 @@ class ScratchIndex:
             self._write(position, call, repeated=not new, cached=value is not None)
 
     def _write(self, position: int, call: Call, *, repeated: bool, cached: bool) -> None:
-        a = asked(call)
+        a = shape_of(call)
         self._connection.execute(
             "INSERT INTO plan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
             (

@@ -17,15 +17,9 @@ from claudebatch.core.drain import Drain
 from claudebatch.core.errors import ConfigError, Draining
 from claudebatch.simulator import wire
 from claudebatch.simulator.clock import Clock, ResponseHeaders, Sleep
+from claudebatch.simulator.connection import READ_BYTES, ClientLeft, Connection
 from claudebatch.simulator.faults import FaultPlan
-from claudebatch.simulator.http import (
-    READ_BYTES,
-    BadRequest,
-    ClientLeft,
-    Connection,
-    Request,
-    response_head,
-)
+from claudebatch.simulator.http import BadRequest, Request, response_head
 from claudebatch.simulator.promptcache import PromptCache
 from claudebatch.simulator.reading import RequestReader, check_access, describe_model, list_models
 from claudebatch.simulator.refusals import RefusedRequest, bad

@@ -10,14 +10,14 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from claudebatch.core.domain import Pico, Usage
-from claudebatch.simulator import sse_writer
-from claudebatch.simulator import wire
+from claudebatch.simulator import sse_writer, wire
 from claudebatch.simulator.answers import Answer, ParsedRequest, compose
 from claudebatch.simulator.clock import Clock, ResponseHeaders
+from claudebatch.simulator.connection import Connection
 from claudebatch.simulator.faults import BREAKING, LATE, REFUSING, FaultPlan, refusal
-from claudebatch.simulator.http import Connection, Request, chunk, response_head
+from claudebatch.simulator.gates import Gate, Gates
+from claudebatch.simulator.http import Request, chunk, response_head
 from claudebatch.simulator.latency import parse_latency
-from claudebatch.simulator.limits import Gate, Gates
 from claudebatch.simulator.promptcache import PromptCache
 from claudebatch.simulator.reading import RequestReader
 from claudebatch.simulator.refusals import RefusedRequest

@@ -7,8 +7,9 @@ from decimal import Decimal
 import pytest
 
 from claudebatch.core.domain import Usage, from_usd
-from claudebatch.estimate.forecast import Counted, Forecast, RequestShape
+from claudebatch.estimate.forecast import Forecast, SampleRatio
 from claudebatch.estimate.history import History
+from claudebatch.estimate.request_shape import RequestShape
 from claudebatch.models.prices import PriceBook, UnknownPrice
 from tests.estimate.test_history import HAIKU, SONNET, answer
 from tests.support.parts import TODAY, make_bench
@@ -66,7 +67,7 @@ def test_lengths_that_the_user_gave_win_over_history():
 
 
 def test_a_count_by_the_api_wins_over_what_was_learned_of_input():
-    found = forecast(*[answer()] * 20, counted={HAIKU: Counted(1.2, 0.05, 30)})
+    found = forecast(*[answer()] * 20, counted={HAIKU: SampleRatio(1.2, 0.05, 30)})
     assert found.expect(ROW).usage.total_input == 120
     basis = found.input_basis(HAIKU, "short")
     assert (basis.method, basis.sample, basis.error) == ("counted", 30, 0.05)
@@ -84,7 +85,8 @@ def test_reads_of_the_prompt_cache_are_expected_at_their_price_where_a_row_asks_
 
 def test_a_count_keeps_the_mix_of_the_prompt_cache():
     found = forecast(
-        *[answer(input_tokens=10, cache_read_tokens=80)] * 20, counted={HAIKU: Counted(1.8, 0.0, 9)}
+        *[answer(input_tokens=10, cache_read_tokens=80)] * 20,
+        counted={HAIKU: SampleRatio(1.8, 0.0, 9)},
     )
     assert found.expect(CACHING).usage == Usage(
         20, cache_read_input_tokens=160, inference_geo="global"

@@ -7,7 +7,8 @@ import statistics
 
 import pytest
 
-from claudebatch.estimate.history import ENOUGH, History, Lengths
+from claudebatch.estimate.answer_lengths import AnswerLengths
+from claudebatch.estimate.history import ENOUGH, History
 from claudebatch.storage.ledger.past_answers import PastAnswer
 
 HAIKU, SONNET = "claude-haiku-5-5", "claude-sonnet-5-5"
@@ -31,7 +32,7 @@ def answer(
 def test_the_mean_of_lengths_is_that_of_answers_cut_at_max_tokens():
     rng = random.Random(4)
     seen = [round(rng.lognormvariate(5, 1)) for _ in range(500)]
-    lengths = Lengths(seen)
+    lengths = AnswerLengths(seen)
     for bound in (1, 50, 150, 1000, 10**6):
         assert lengths.mean(bound) == pytest.approx(
             statistics.fmean(min(length, bound) for length in seen)
@@ -39,7 +40,7 @@ def test_the_mean_of_lengths_is_that_of_answers_cut_at_max_tokens():
 
 
 def test_quantiles_are_lengths_that_were_seen():
-    lengths = Lengths(range(1, 101))
+    lengths = AnswerLengths(range(1, 101))
     assert (lengths.quantile(0.1), lengths.quantile(0.9), lengths.quantile(1.0)) == (11, 91, 100)
     assert len(lengths) == 100
 
@@ -51,14 +52,19 @@ def test_the_error_that_is_told_is_the_error_that_is_made():
     rng = random.Random(3)
     told, made = [], []
     for _ in range(300):
-        lengths = Lengths(round(rng.lognormvariate(5, 0.6)) for _ in range(400))
+        lengths = AnswerLengths(round(rng.lognormvariate(5, 0.6)) for _ in range(400))
         actual = sum(round(rng.lognormvariate(5, 0.6)) for _ in range(200))
         told.append(lengths.error(200))
         made.append(lengths.mean(10**6) * 200 / actual - 1)
     assert statistics.fmean(told) == pytest.approx(
         statistics.fmean(off**2 for off in made) ** 0.5, rel=0.15
     )
-    assert Lengths([5]).error(10) == Lengths([0, 0]).error(10) == Lengths([1, 2]).error(0) == 0.0
+    assert (
+        AnswerLengths([5]).error(10)
+        == AnswerLengths([0, 0]).error(10)
+        == AnswerLengths([1, 2]).error(0)
+        == 0.0
+    )
 
 
 def test_a_route_is_known_by_its_own_model_and_rule_only():

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from claudebatch.estimate.compare_models import Comparison, Group, weight
-from claudebatch.estimate.forecast import Forecast, asked
+from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
+from claudebatch.estimate.request_shape import shape_of
 from claudebatch.estimate.scratch_index import EarlierResults, ScratchIndex, planned
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
@@ -119,7 +120,8 @@ def test_what_another_model_would_cost_is_exact_for_small_files_and_near_for_sam
     ) as plan:
         everything = [forecast.cost_of(call) for call in plan.calls(range(600))]
         batch = sum(
-            forecast.batch_cost(a, forecast.expect(a)) for a in map(asked, plan.calls(range(600)))
+            forecast.batch_cost(a, forecast.expect(a))
+            for a in map(shape_of, plan.calls(range(600)))
         )
     assert found[HAIKU].expected == pytest.approx(sum(everything), rel=near)
     assert found[HAIKU].batch == pytest.approx(batch, rel=near)
@@ -135,7 +137,7 @@ def test_a_cached_row_is_free_at_its_own_model_and_asked_anew_of_any_other(tmp_p
         calls = list(plan.calls(range(4)))
     for number, call in enumerate(calls):
         comparison.add(call, cached=number > 0)
-    sizes = [weight(forecast.expect(asked(call))) for call in calls]
+    sizes = [weight(forecast.expect(shape_of(call))) for call in calls]
     totals = {Group(HAIKU, False): sizes[0], Group(HAIKU, True): sum(sizes[1:])}
     found = {other.model: other.expected for other in comparison.of(totals)}
     assert found[HAIKU] == forecast.cost_of(calls[0])

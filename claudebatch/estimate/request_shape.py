@@ -1,0 +1,41 @@
+"""The shape of a request: its properties that decide how many tokens it takes."""
+
+from __future__ import annotations
+
+from claudebatch.core.domain import Call
+from claudebatch.core.frozen import value
+
+
+@value
+class RequestShape:
+    """The properties of a request that a forecast depends on."""
+
+    model: str
+    rule: str
+    input_estimate: int
+    """By the built-in rule, uncorrected."""
+    output_estimate: int
+    output_bound: int
+    """`max_tokens`."""
+    caches: bool = False
+    """Whether the request uses the API's prompt cache."""
+    searches: bool = False
+    geo: str | None = None
+    speed: str | None = None
+
+
+def shape_of(call: Call) -> RequestShape:
+    """The shape of *call*."""
+    size, params = call.size, call.prompt.params
+    return RequestShape(
+        model=call.model,
+        rule=call.route.rule,
+        input_estimate=size.input_tokens,
+        output_estimate=size.output_tokens,
+        output_bound=size.output_bound,
+        # A search of the bytes: parsing the body again would double an estimate's time.
+        caches=b'"cache_control"' in call.body,
+        searches=size.web_searches_bound > 0,
+        geo=params.get("inference_geo"),
+        speed=params.get("speed"),
+    )

@@ -1,0 +1,161 @@
+"""One client's connection to the simulator: requests come out, bytes go in.
+
+Requests of one connection are read one after the other, so answers to a pipelining
+client keep their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Mapping
+
+from claudebatch.simulator.http import BadRequest, Request, TooLarge
+
+READ_BYTES = 2**18
+# A client that never ends its head would fill the memory.
+MAX_HEAD_BYTES = 2**16
+# Waiting for the socket costs a turn of the loop; only bytes beyond the kernel's buffer
+# need it.
+FLUSH_ABOVE_BYTES = 2**16
+# Linger on, for 0 seconds: closing sends a reset, as a crashed gateway does.
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+
+class ClientLeft(Exception):
+    """The client has closed its side."""
+
+
+class Connection:
+    """One client's connection: requests come out, bytes go in."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, max_body_bytes: int
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._max_body_bytes = max_body_bytes
+        # Bytes that came and belong to a request not yet taken; changed by the reading
+        # methods only.
+        self._rest = b""
+        # Ends when the connection has; made by the first `close`.
+        self._closed: asyncio.Task[None] | None = None
+
+    @property
+    def closing(self) -> bool:
+        """Whether our side has closed, or is about to."""
+        return self._writer.is_closing()
+
+    @property
+    def client_left(self) -> bool:
+        """Whether nobody is there any more to read an answer."""
+        return self._writer.is_closing() or (self._reader.at_eof() and not self._rest)
+
+    async def next_request(self) -> Request | None:
+        """The next request; None when the client is done. Raises `BadRequest`."""
+        try:
+            head = await self._head()
+            return None if head is None else await self._request(head)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+
+    async def send(self, data: bytes) -> None:
+        """Write *data*; raises `ClientLeft` when that is known to be in vain."""
+        if self.client_left:
+            raise ClientLeft
+        self._writer.write(data)
+        if self._writer.transport.get_write_buffer_size() > FLUSH_ABOVE_BYTES:
+            try:
+                await self._writer.drain()
+            except ConnectionError as error:
+                raise ClientLeft from error
+
+    async def wait_until_client_leaves(self) -> None:
+        """Read and forget until the client closes its side."""
+        try:
+            while await self._reader.read(READ_BYTES):
+                pass
+        except ConnectionError:
+            return
+
+    def reset(self) -> None:
+        """End the connection with a reset instead of an orderly close."""
+        raw: socket.socket | None = self._writer.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self._writer.transport.abort()
+
+    async def close(self) -> None:
+        """Send what is still to be sent, then close."""
+        self._writer.close()
+        if self._closed is None:
+            self._closed = asyncio.get_running_loop().create_task(self._until_closed())
+        # `wait_closed` awaits one future of asyncio's own: whoever is cancelled in it
+        # cancels it for all who wait.
+        await asyncio.wait([self._closed])
+
+    async def abort(self) -> None:
+        """Close now, whatever is still to be sent; nothing after an orderly close."""
+        self._writer.transport.abort()
+        await self.close()
+
+    async def _until_closed(self) -> None:
+        try:
+            await self._writer.wait_closed()
+        except ConnectionError:
+            return
+
+    async def _head(self) -> bytes | None:
+        """Everything up to the empty line; None when the client closed before a next
+        request.
+        """
+        while (end := self._rest.find(b"\r\n\r\n")) < 0:
+            if len(self._rest) > MAX_HEAD_BYTES:
+                raise BadRequest(431, "the request's headers are too long")
+            data = await self._reader.read(READ_BYTES)
+            if not data:
+                return None
+            self._rest += data
+        head, self._rest = self._rest[:end], self._rest[end + 4 :]
+        return head
+
+    async def _request(self, head: bytes) -> Request:
+        first, *lines = head.decode("latin-1").split("\r\n")
+        words = first.split(" ")
+        if len(words) != 3 or not words[2].startswith("HTTP/1."):
+            raise BadRequest(400, "the request line is malformed")
+        headers = {}
+        for line in lines:
+            name, _, value = line.partition(":")
+            headers[name.lower()] = value.strip()
+        keep_alive = headers.get("connection", "").lower() != "close" and words[2] != "HTTP/1.0"
+        return Request(
+            words[0], words[1].partition("?")[0], headers, await self._body(headers), keep_alive
+        )
+
+    async def _body(self, headers: Mapping[str, str]) -> bytes:
+        if "transfer-encoding" in headers:
+            raise BadRequest(411, "the simulator takes bodies with a content-length only")
+        stated = headers.get("content-length", "0")
+        if not (stated.isascii() and stated.isdecimal()):
+            raise BadRequest(400, "the content-length is malformed")
+        length = int(stated)
+        if length and headers.get("expect", "").lower() == "100-continue":
+            self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if length > self._max_body_bytes:
+            await self._discard(length)
+            raise TooLarge
+        if length > len(self._rest):
+            self._rest += await self._reader.readexactly(length - len(self._rest))
+        body, self._rest = self._rest[:length], self._rest[length:]
+        return body
+
+    async def _discard(self, length: int) -> None:
+        left = length - len(self._rest)
+        self._rest = b""
+        while left > 0:
+            data = await self._reader.read(min(left, READ_BYTES))
+            if not data:
+                return
+            left -= len(data)

@@ -1,0 +1,73 @@
+"""The gate in front of each pool: with limits, or open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Protocol
+
+from claudebatch.core.domain import Usage
+from claudebatch.simulator.limits import SimulatedLimits
+from claudebatch.simulator.settings import SimulatorSettings
+
+
+class Gate(Protocol):
+    """What the server asks of a pool's limits."""
+
+    def admit(self, estimate: int, now: float) -> None:
+        """Take a request of about *estimate* input tokens, or raise its 429."""
+
+    def produce(self, tokens: int, seconds: float, now: float) -> None:
+        """The work begins: so much output comes about in the next *seconds*."""
+
+    def settle(self, estimate: int, usage: Usage, now: float) -> None:
+        """The answer begins: correct the estimate."""
+
+    def finish(self, tokens: int, now: float) -> None:
+        """So much output is ready."""
+
+    def headers(self, now: float) -> bytes:
+        """The lines that tell what is left."""
+
+
+class NoLimits:
+    """The gate of a pool without limits."""
+
+    def admit(self, estimate: int, now: float) -> None:
+        """Let everything through."""
+
+    def produce(self, tokens: int, seconds: float, now: float) -> None:
+        """Nothing to take."""
+
+    def settle(self, estimate: int, usage: Usage, now: float) -> None:
+        """Nothing to correct."""
+
+    def finish(self, tokens: int, now: float) -> None:
+        """Nothing to take."""
+
+    def headers(self, now: float) -> bytes:
+        """No lines at all."""
+        return b""
+
+
+class Gates:
+    """The gate of every pool, made when its first request comes."""
+
+    def __init__(self, settings: SimulatorSettings, *, wall: Callable[[], datetime]) -> None:
+        self._settings = settings
+        self._wall = wall
+        # Pool -> its gate; grows by `gate` only.
+        self._gates: dict[str, Gate] = {}
+
+    def gate(self, pool: str, now: float) -> Gate:
+        """The gate in front of *pool*."""
+        found = self._gates.get(pool)
+        if found is None:
+            allowance = self._settings.pool_limits.get(pool, self._settings.limits)
+            found = (
+                NoLimits()
+                if allowance.unlimited
+                else SimulatedLimits(allowance, now=now, wall=self._wall)
+            )
+            self._gates[pool] = found
+        return found
