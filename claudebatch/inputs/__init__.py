@@ -1,7 +1,6 @@
 """Input lines, whatever their shape, become prompts: `parse_line` is the way in.
 
-What an input line may look like, and what is refused and why, is written down in
-docs/input-format.md.
+docs/input-format.md describes every accepted shape, and every refusal with its reason.
 """
 
 from claudebatch.inputs.parse_line import Defaults, parse_line

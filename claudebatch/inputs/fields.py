@@ -1,8 +1,7 @@
-"""The parameters that a line may carry beside its prompt, and what each of them may
-hold.
+"""The parameters that a line may carry beside its prompt, with one check for each.
 
-One check per parameter; a check names what it saw and how to mend it. What a *model*
-refuses is not decided here: the line does not know yet which model will answer it.
+A problem names the offending value and its fix. Refusals of a single *model* are not
+decided here, because the line's model is not known yet.
 """
 
 from __future__ import annotations
@@ -66,6 +65,7 @@ def _kind(name: str, value: Any, kinds: Collection[str]) -> Sequence[Problem]:
 
 
 def _max_tokens(name: str, value: Any) -> Sequence[Problem]:
+    # `true` is an int in Python.
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         return (
             wrong(
@@ -95,6 +95,7 @@ def _stop_sequences(name: str, value: Any) -> Sequence[Problem]:
 
 
 def _stream(name: str, value: Any) -> Sequence[Problem]:
+    # Exporters of other tools write `"stream": false` into every line.
     if value is False:
         return ()
     return (
@@ -126,14 +127,13 @@ def _tools(name: str, value: Any) -> Sequence[Problem]:
                 'write [{"name": …, "input_schema": …}], or leave it out',
             ),
         )
-    found = (problem for n, tool in enumerate(value) for problem in _tool(f"{name}[{n}]", tool))
-    return list(islice(found, MAX_PROBLEMS))
+    # A generator: a list of a million broken tools is only read up to the limit.
+    problems = (problem for n, tool in enumerate(value) for problem in _tool(f"{name}[{n}]", tool))
+    return list(islice(problems, MAX_PROBLEMS))
 
 
 def _tool(where: str, tool: Any) -> Sequence[Problem]:
-    """Tools that Anthropic defines are known by their `type` alone, so only custom ones
-    are looked into.
-    """
+    """Check a custom tool; a tool that Anthropic defines is known by its `type` alone."""
     fix = 'write {"name": "…", "description": "…", "input_schema": {"type": "object", …}}'
     if not isinstance(tool, dict):
         return (wrong(where, "an object", tool, fix),)
@@ -148,26 +148,26 @@ def _tool(where: str, tool: Any) -> Sequence[Problem]:
 
 
 def _tool_choice(name: str, value: Any) -> Sequence[Problem]:
-    found = _kind(name, value, ("auto", "any", "tool", "none"))
-    return found or (_text(f"{name}.name", value.get("name")) if value["type"] == "tool" else ())
+    problems = _kind(name, value, ("auto", "any", "tool", "none"))
+    return problems or (_text(f"{name}.name", value.get("name")) if value["type"] == "tool" else ())
 
 
 def _thinking(name: str, value: Any) -> Sequence[Problem]:
-    found = _kind(name, value, THINKING_KINDS)
-    if found or value["type"] != "enabled":
-        return found
+    problems = _kind(name, value, THINKING_KINDS)
+    if problems or value["type"] != "enabled":
+        return problems
     return _max_tokens(f"{name}.budget_tokens", value.get("budget_tokens"))
 
 
 def _output_config(name: str, value: Any) -> Sequence[Problem]:
-    found = list(_object(name, value))
-    if found:
-        return found
+    problems = list(_object(name, value))
+    if problems:
+        return problems
     if value.get("effort") is not None:
-        found += one_of(*EFFORTS)(f"{name}.effort", value["effort"])
+        problems += one_of(*EFFORTS)(f"{name}.effort", value["effort"])
     if value.get("format") is not None:
-        found += _format(f"{name}.format", value["format"])
-    return found
+        problems += _format(f"{name}.format", value["format"])
+    return problems
 
 
 def _format(name: str, value: Any) -> Sequence[Problem]:
@@ -175,9 +175,9 @@ def _format(name: str, value: Any) -> Sequence[Problem]:
 
 
 def _cache_control(name: str, value: Any) -> Sequence[Problem]:
-    found = _kind(name, value, ("ephemeral",))
-    if found or value.get("ttl") is None:
-        return found
+    problems = _kind(name, value, ("ephemeral",))
+    if problems or value.get("ttl") is None:
+        return problems
     return one_of("5m", "1h")(f"{name}.ttl", value["ttl"])
 
 
@@ -186,9 +186,9 @@ def _container(name: str, value: Any) -> Sequence[Problem]:
 
 
 def _metadata(name: str, value: Any) -> Sequence[Problem]:
-    found = _object(name, value)
-    if found:
-        return found
+    problems = _object(name, value)
+    if problems:
+        return problems
     faults = (
         problem
         for key, item in value.items()
@@ -230,8 +230,7 @@ CHECKS: Mapping[str, Check] = {
     "tool_choice": _tool_choice,
     "tools": _tools,
 }
-"""Every parameter that a line may carry; `messages` is the content and is checked as
-such.
+"""Every parameter that a line may carry. `messages` is content, checked in messages.py.
 """
 
 _SAMPLING = (
@@ -247,12 +246,12 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "user_profile_id": _HEADER,
     "workspace_id": _HEADER,
 }
-"""Fields refused by name: why, and what to do instead."""
+"""Fields refused by name, each with its reason and fix."""
 
 
 def attributes_of(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """The values of checked *metadata* that rules look at and that are not sent: all
-    but `user_id`.
+    """The members of checked *metadata* for routing rules, which are not sent: all but
+    `user_id`.
     """
     return {
         key: value if isinstance(value, str) else encode(value).decode()

@@ -1,4 +1,4 @@
-"""One input line becomes one prompt, or the full list of what is wrong with it.
+"""Turns one input line into one prompt, or into the full list of its problems.
 
 Runs once or twice for each of a million lines, so a plain line costs one decode, one
 encode and one hash.
@@ -21,6 +21,7 @@ _ID_BYTES = 8
 runs.
 """
 
+# Words in the decoder's messages, by which the fix is chosen.
 _FIXES = {
     "UTF-8": "save the file as UTF-8",
     "nested": "flatten it",
@@ -31,7 +32,7 @@ _FIXES = {
 
 @dataclass(frozen=True, slots=True)
 class Defaults:
-    """What a line that does not say otherwise gets."""
+    """The values for members that a line leaves out."""
 
     max_tokens: int
     system: str | None = None
@@ -40,24 +41,26 @@ class Defaults:
 
 
 def parse_line(data: bytes, defaults: Defaults, *, file: str, line: int) -> Prompt:
-    """The prompt that the line *data* asks; raises `BadRow` with every problem found,
-    and nothing else.
+    """The prompt of the line *data*; raises `BadRow` with all problems, and no other
+    error.
     """
-    found = _read(data, text=defaults.text)
-    if found.problems:
-        raise BadRow(*(Problem(f"{p.reason} (in {found.shape})", p.fix) for p in found.problems))
-    digest = _digest(found)
-    own_id = found.id
+    parsed = _read(data, text=defaults.text)
+    if parsed.problems:
+        raise BadRow(*(Problem(f"{p.reason} (in {parsed.shape})", p.fix) for p in parsed.problems))
+    digest = _digest(parsed)
+    own_id = parsed.id
     return Prompt(
-        digest[:_ID_BYTES].hex() if own_id is None else own_id,
-        _with_defaults(found.params, defaults),
-        found.model,
-        found.tags,
-        found.attributes,
-        digest,
-        own_id is not None,
-        file,
-        line,
+        # An id from the content: the same line has the same id in every run, wherever
+        # it stands in the file.
+        id=digest[:_ID_BYTES].hex() if own_id is None else own_id,
+        params=_with_defaults(parsed.params, defaults),
+        model=parsed.model,
+        tags=parsed.tags,
+        attributes=parsed.attributes,
+        digest=digest,
+        has_own_id=own_id is not None,
+        file=file,
+        line=line,
     )
 
 
@@ -96,14 +99,16 @@ def _json_fix(data: bytes, reason: str) -> str:
     return "write one JSON value per line, or use --text if each line is a prompt as it stands"
 
 
-def _digest(found: ParsedLine) -> bytes:
-    """The hash of all that the line itself says, but for its id."""
-    return sha256(encode((found.params, found.model, found.tags, found.attributes))).digest()
+def _digest(parsed: ParsedLine) -> bytes:
+    """The hash of the line's own content without its id and without defaults: a changed
+    default must not run finished rows again.
+    """
+    return sha256(encode((parsed.params, parsed.model, parsed.tags, parsed.attributes))).digest()
 
 
 def _with_defaults(own: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
-    """The line's own parameters before the defaults; an empty `system` means none at
-    all.
+    """The line's own parameters, completed by the defaults; an empty `system` removes
+    the default one.
     """
     params = {"max_tokens": defaults.max_tokens, **own}
     if "system" not in own:

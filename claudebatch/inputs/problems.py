@@ -1,6 +1,4 @@
-"""What is wrong with an input line, in words that say what was seen and what to do
-about it.
-"""
+"""Problems of an input line, each with the offending value and a fix."""
 
 from __future__ import annotations
 
@@ -16,8 +14,7 @@ MAX_SHOWN = 60
 """Characters of a user's value that a message repeats."""
 
 MAX_PROBLEMS = 20
-"""Problems of one kind that are listed for one line: a hostile line cannot make a
-million of them.
+"""Problems of one kind per line: otherwise a hostile line would make a million of them.
 """
 
 
@@ -38,28 +35,27 @@ def format_bad_line(bad: BadLine) -> str:
 
 
 def wrong(name: str, expected: str, value: Any, fix: str) -> Problem:
-    """The problem of a field *name* that holds *value* instead of what is *expected*."""
+    """The problem of a field *name* with a *value* other than the *expected* one."""
     return Problem(f'"{name}" must be {expected}, got {shown(value)}', fix)
 
 
 def unknown(name: str, known: Iterable[str], otherwise: str) -> Problem:
-    """The problem of a field that nobody knows, with the nearest *known* name, or else
-    the fix *otherwise*.
+    """The problem of an unknown field, with the nearest *known* name as its fix, or
+    else *otherwise*.
     """
     near = nearest(name, known)
     return Problem(f"unknown field {shown(name)}", f'did you mean "{near}"?' if near else otherwise)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The *known* name that *name* was probably meant to be. A long name is no typo and
-    costs no search.
-    """
+    """The *known* name that *name* is probably a typo of."""
+    # A long name is no typo, and the search takes time in proportion to its length.
     return closest(name, known) if len(name) <= MAX_SHOWN else None
 
 
 def shown(value: Any) -> str:
-    """*value* as a message repeats it: scalars as JSON, cut when long; containers by
-    kind and size.
+    """*value* for a message: scalars as JSON, cut when long; containers as kind and
+    size.
     """
     if isinstance(value, dict):
         return f"an object with {_count(len(value), 'field')}" if value else "an empty object"
@@ -73,7 +69,7 @@ def shown(value: Any) -> str:
 
 
 def member(name: str, key: str) -> str:
-    """The path of *name*'s member *key*, whatever a user's key is made of."""
+    """The path of *name*'s member *key*, with any characters of the key escaped."""
     return f"{name}.{shown(key)[1:-1]}"
 
 

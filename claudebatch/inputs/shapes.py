@@ -1,5 +1,5 @@
-"""The shapes that an input line may have, recognised line by line, and what each says
-in Messages parameters.
+"""The shapes that an input line may have, recognised line by line, and their
+translation into Messages parameters.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ _ELSEWHERE = 'remove it, or move it into "metadata" if rules should see it'
 
 
 def text_line(prompt: str, shape: str = "a text line") -> ParsedLine:
-    """A line that is nothing but its prompt."""
-    found = ParsedLine(shape)
-    _take_prompt(found, "the prompt", prompt)
-    return found
+    """A line that consists of its prompt alone."""
+    parsed = ParsedLine(shape)
+    _take_prompt(parsed, "the prompt", prompt)
+    return parsed
 
 
 def json_line(value: Any, data: bytes) -> ParsedLine:
-    """What the decoded *value* of the line *data* says."""
+    """The content of the line *data*, decoded as *value*."""
     if isinstance(value, str):
         return text_line(value, "a JSON string line")
     if not isinstance(value, dict):
@@ -49,27 +49,26 @@ def json_line(value: Any, data: bytes) -> ParsedLine:
     plain = _plain(value)
     if plain is not None:
         return plain
-    given = _without_nulls(value)
-    content = CONTENT & given.keys()
+    fields = _without_nulls(value)
+    content = CONTENT & fields.keys()
     if len(content) == 1:
         (key,) = content
         shape, read = _SHAPES[key]
-        found = ParsedLine(shape)
-        read(found, given, key)
+        parsed = ParsedLine(shape)
+        read(parsed, fields, key)
     else:
-        found = _no_single_content(value, given, content)
-    if not LABELS.isdisjoint(given):
-        take_labels(found, given, data)
-    return found
+        parsed = _no_single_content(value, fields, content)
+    if not LABELS.isdisjoint(fields):
+        take_labels(parsed, fields, data)
+    return parsed
 
 
 def _plain(fields: dict[str, Any]) -> ParsedLine | None:
-    """The line of a sound prompt and little else; None for any that has to be looked at
-    field by field.
-
-    Says nothing that the long way would not say: it is there because most of a million
-    lines are like this.
+    """The content of a valid line with a prompt and little else; None for every line
+    that needs a check of each field.
     """
+    # A short cut with the same result as the checks below: most of a million lines have
+    # this form.
     if not fields.keys() <= _PLAIN_FIELDS:
         return None
     prompt, own_id, most = fields.get("prompt"), fields.get("id"), fields.get("max_tokens")
@@ -86,28 +85,30 @@ def _plain(fields: dict[str, Any]) -> ParsedLine | None:
 
 
 def _without_nulls(fields: dict[str, Any]) -> dict[str, Any]:
-    """Exporters write null where a table has no value: it means that nothing is given."""
+    """*fields* without nulls, which exporters write for an empty cell of a table."""
     if None not in fields.values():
         return fields
     return {name: value for name, value in fields.items() if value is not None}
 
 
 def _no_single_content(
-    value: dict[str, Any], given: dict[str, Any], content: Collection[str]
+    value: dict[str, Any], fields: dict[str, Any], content: Collection[str]
 ) -> ParsedLine:
-    found = ParsedLine("a JSON object line")
+    parsed = ParsedLine("a JSON object line")
     if content:
         names = " and ".join(f'"{name}"' for name in sorted(content))
-        found.problems.append(Problem(f"{names} are both there", "keep the one that is the prompt"))
+        parsed.problems.append(
+            Problem(f"{names} are both there", "keep the one that is the prompt")
+        )
     else:
-        found.problems.append(_no_content(value))
+        parsed.problems.append(_no_content(value))
     _take_parameters(
-        found,
-        {name: given[name] for name in given if name in CHECKS or name in REFUSED},
+        parsed,
+        {name: fields[name] for name in fields if name in CHECKS or name in REFUSED},
         "",
         _FLAT_FIELDS,
     )
-    return found
+    return parsed
 
 
 def _no_content(value: dict[str, Any]) -> Problem:
@@ -122,142 +123,145 @@ def _no_content(value: dict[str, Any]) -> Problem:
     return Problem(f"no prompt: {', '.join(seen)}", "; ".join(fixes) or usual)
 
 
-def _read_prompt(found: ParsedLine, fields: dict[str, Any], key: str) -> None:
+def _read_prompt(parsed: ParsedLine, fields: dict[str, Any], key: str) -> None:
     value = fields[key]
-    _take_parameters(found, fields, key, _FLAT_FIELDS)
+    _take_parameters(parsed, fields, key, _FLAT_FIELDS)
     if key == "input" and isinstance(value, list):
-        _take_messages(found, key, value)
+        _take_messages(parsed, key, value)
     else:
-        _take_prompt(found, f'"{key}"', value)
+        _take_prompt(parsed, f'"{key}"', value)
 
 
-def _read_messages(found: ParsedLine, fields: dict[str, Any], key: str) -> None:
-    _take_parameters(found, fields, key, _FLAT_FIELDS)
-    _take_messages(found, key, fields[key])
+def _read_messages(parsed: ParsedLine, fields: dict[str, Any], key: str) -> None:
+    _take_parameters(parsed, fields, key, _FLAT_FIELDS)
+    _take_messages(parsed, key, fields[key])
 
 
-def _read_anthropic(found: ParsedLine, fields: dict[str, Any], key: str) -> None:
+def _read_anthropic(parsed: ParsedLine, fields: dict[str, Any], key: str) -> None:
     params = fields[key]
     _refuse_unknown(
-        found, fields.keys() - LABELS - {key}, LABELS | {key}, 'move it into "params", or remove it'
+        parsed,
+        fields.keys() - LABELS - {key},
+        LABELS | {key},
+        'move it into "params", or remove it',
     )
     if not isinstance(params, dict):
-        found.problems.append(
+        parsed.problems.append(
             wrong(key, "an object", params, 'write {"max_tokens": 1024, "messages": […]}')
         )
         return
     params = _without_nulls(params)
-    _take_parameters(found, params, "messages", _BATCH_FIELDS)
-    _take_messages(found, "messages", params.get("messages"))
+    _take_parameters(parsed, params, "messages", _BATCH_FIELDS)
+    _take_messages(parsed, "messages", params.get("messages"))
 
 
-def _read_openai(found: ParsedLine, fields: dict[str, Any], key: str) -> None:
+def _read_openai(parsed: ParsedLine, fields: dict[str, Any], key: str) -> None:
     known = LABELS | {key, "method", "url"}
-    _refuse_unknown(found, fields.keys() - known, known, 'move it into "body", or remove it')
+    _refuse_unknown(parsed, fields.keys() - known, known, 'move it into "body", or remove it')
     body, url = fields[key], fields.get("url", "/v1/chat/completions")
     if url != "/v1/chat/completions":
-        found.problems.append(
+        parsed.problems.append(
             Problem(f'"url" is {shown(url)}', "only /v1/chat/completions lines are translated")
         )
         return
     if fields.get("method", "POST") != "POST":
-        found.problems.append(
+        parsed.problems.append(
             wrong("method", "POST", fields["method"], "write POST, or leave it out")
         )
     if isinstance(body, dict):
-        _take_translation(found, _without_nulls(body))
+        _take_translation(parsed, _without_nulls(body))
     else:
-        found.problems.append(wrong(key, "an object", body, 'write {"messages": […]}'))
+        parsed.problems.append(wrong(key, "an object", body, 'write {"messages": […]}'))
 
 
-def _take_translation(found: ParsedLine, body: dict[str, Any]) -> None:
+def _take_translation(parsed: ParsedLine, body: dict[str, Any]) -> None:
     translation = translate(body)
-    found.problems += translation.problems
-    found.attributes = translation.attributes
-    found.model = translation.params.pop("model", None)
-    found.params = translation.params
+    parsed.problems += translation.problems
+    parsed.attributes = translation.attributes
+    parsed.model = translation.params.pop("model", None)
+    parsed.params = translation.params
     if translation.messages is not None:
-        _take_messages(found, "messages", translation.messages)
+        _take_messages(parsed, "messages", translation.messages)
 
 
-def _take_prompt(found: ParsedLine, name: str, value: Any) -> None:
+def _take_prompt(parsed: ParsedLine, name: str, value: Any) -> None:
     if not isinstance(value, str):
         fix = 'write it in quotes; conversations go into "messages"'
-        found.problems.append(Problem(f"{name} must be a string, got {shown(value)}", fix))
+        parsed.problems.append(Problem(f"{name} must be a string, got {shown(value)}", fix))
     elif not value or value.isspace():
-        found.problems.append(
+        parsed.problems.append(
             Problem(
                 f"{name} is empty", "the API refuses empty prompts: write one, or remove the line"
             )
         )
     else:
-        found.params["messages"] = user_turn(value)
+        parsed.params["messages"] = user_turn(value)
 
 
-def _take_messages(found: ParsedLine, name: str, value: Any) -> None:
-    """Set the conversation, its leading system messages moved to where the API wants
-    them.
-    """
+def _take_messages(parsed: ParsedLine, name: str, value: Any) -> None:
+    """Set the conversation, with its leading system messages in the `system` parameter."""
     leading, rest = split_system(value) if isinstance(value, list) else ([], value)
     if not leading:
-        found.problems += check_messages(name, value)
-        found.params["messages"] = value
+        parsed.problems += check_messages(name, value)
+        parsed.params["messages"] = value
         return
     faults = check_system_messages(name, leading)
-    if "system" in found.params:
+    if "system" in parsed.params:
         reason = f'"system" and a system message in "{name}" are both there'
         faults.append(Problem(reason, "keep one of them"))
-    found.problems += faults
-    found.problems += check_messages(name, rest, first=len(leading))
-    found.params["messages"] = rest
+    parsed.problems += faults
+    parsed.problems += check_messages(name, rest, first=len(leading))
+    parsed.params["messages"] = rest
     if not faults:
-        found.params["system"] = joined_system(leading)
+        parsed.params["system"] = joined_system(leading)
 
 
 def _take_parameters(
-    found: ParsedLine, fields: dict[str, Any], content: str, known: frozenset[str]
+    parsed: ParsedLine, fields: dict[str, Any], content: str, known: frozenset[str]
 ) -> None:
-    """Check and set every parameter among *fields*; the *content* and labels, where
-    *known*, are read elsewhere.
+    """Check and set every parameter among *fields*; other functions read the *content*
+    and the *known* labels.
     """
-    strange: list[str] = []
+    unknowns: list[str] = []
     for name, value in fields.items():
         check = CHECKS.get(name)
         if check is not None:
-            found.problems += check(name, value)
-            found.params[name] = value
+            parsed.problems += check(name, value)
+            parsed.params[name] = value
         elif name != content and not (name in LABELS and name in known):
-            strange.append(name)
-    if strange:
-        _refuse_unknown(found, strange, known, _ELSEWHERE)
-    if not found.problems:
-        _sort_out(found)
+            unknowns.append(name)
+    if unknowns:
+        _refuse_unknown(parsed, unknowns, known, _ELSEWHERE)
+    if not parsed.problems:
+        _sort_out(parsed)
 
 
-def _sort_out(found: ParsedLine) -> None:
-    """Take out of checked parameters what is not sent as it stands."""
-    found.params.pop("stream", None)
-    found.model = found.params.pop("model", None)
-    metadata = found.params.pop("metadata", None)
+def _sort_out(parsed: ParsedLine) -> None:
+    """Remove from the checked parameters the members that are not sent unchanged."""
+    # The client decides how an answer arrives; in the body it would split cache keys.
+    parsed.params.pop("stream", None)
+    parsed.model = parsed.params.pop("model", None)
+    metadata = parsed.params.pop("metadata", None)
     if metadata is not None:
-        found.attributes = attributes_of(metadata)
+        # The API accepts `user_id` alone; every other member is for routing rules.
+        parsed.attributes = attributes_of(metadata)
         if metadata.get("user_id") is not None:
-            found.params["metadata"] = {"user_id": metadata["user_id"]}
+            parsed.params["metadata"] = {"user_id": metadata["user_id"]}
 
 
 def _refuse_unknown(
-    found: ParsedLine, names: Collection[str], known: Iterable[str], otherwise: str
+    parsed: ParsedLine, names: Collection[str], known: Iterable[str], otherwise: str
 ) -> None:
     for name in sorted(names)[:MAX_PROBLEMS]:
         if name in REFUSED:
             reason, fix = REFUSED[name]
-            found.problems.append(Problem(f'"{name}" {reason}', fix))
+            parsed.problems.append(Problem(f'"{name}" {reason}', fix))
         elif name in LABELS:
-            found.problems.append(Problem(f'"{name}" is no parameter', 'move it beside "params"'))
+            parsed.problems.append(Problem(f'"{name}" is no parameter', 'move it beside "params"'))
         else:
-            found.problems.append(unknown(name, known, otherwise))
+            parsed.problems.append(unknown(name, known, otherwise))
     if len(names) > MAX_PROBLEMS:
-        found.problems.append(
+        parsed.problems.append(
             Problem(f"{len(names) - MAX_PROBLEMS} more unknown fields", otherwise)
         )
 

@@ -15,12 +15,12 @@ from claudebatch.models.catalog import did_you_mean
 from claudebatch.routing.prompt_view import PromptView
 
 Condition: TypeAlias = Callable[[PromptView], bool]
-"""Whether a prompt meets it."""
+"""Decides whether a prompt meets the condition."""
 
 
 def parse_condition(raw: Any, where: str) -> Condition:
-    """The condition that *raw* spells: all of its keys must hold. *where* names it in
-    errors.
+    """The condition in *raw*, all of whose keys must hold; *where* is its place in
+    error messages.
     """
     if not isinstance(raw, Mapping) or not raw:
         raise ConfigError(
@@ -70,6 +70,7 @@ def _bounds(raw: Any, where: str) -> tuple[int, float]:
     for key, bound in raw.items():
         if key not in ("min", "max"):
             raise ConfigError(f"{where} has no bound called {key!r}", fix=fix)
+        # `type`, because YAML's `yes` is an int to `isinstance`.
         if type(bound) is not int or bound < 0:
             raise ConfigError(
                 f"{where}.{key} must be a whole number from 0 up, got {bound!r}", fix=fix
@@ -113,6 +114,7 @@ def _metadata(raw: Any, where: str) -> Condition:
             f"{where} must be a mapping, got {raw!r}",
             fix="write {key: value} or {key: [value, value]}",
         )
+    # YAML reads `2024:` as a number; a line's metadata has text keys only.
     wanted = {str(key): _strings(value, f"{where}.{key}") for key, value in raw.items()}
 
     def test(view: PromptView) -> bool:
@@ -150,8 +152,8 @@ def _not(raw: Any, where: str) -> Condition:
 
 
 def _strings(raw: Any, where: str) -> frozenset[str]:
-    """One plain value or a list of them, numbers and true or false as a line's metadata
-    spells them.
+    """A plain value or a list of them, as texts. Numbers and booleans are spelt as in
+    JSON, because that is their spelling in a line's metadata.
     """
     values = raw if isinstance(raw, list) else [raw]
     if not values or not all(isinstance(value, str | int | float) for value in values):
@@ -163,6 +165,8 @@ def _strings(raw: Any, where: str) -> frozenset[str]:
     )
 
 
+# In order of cost: `_range("input_tokens")` estimates tokens, `_pattern` joins all
+# text.
 _PARSERS: dict[str, Callable[[Any, str], Condition]] = {
     "tags": _tags,
     "tags_all": _tags_all,

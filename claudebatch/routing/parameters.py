@@ -1,8 +1,7 @@
-"""Which parameters a model answers with a 400, found before any money moves.
+"""Parameters that a model answers with a 400, refused before any money moves.
 
-Only what depends on the model is looked at here; the shape of each parameter is the
-input's business, so a value of a wrong shape is passed over. For a model without facts
-nothing is refused.
+Only rules that depend on the model stand here. `inputs` checks shapes, so values of a
+wrong shape are ignored. For a model without facts nothing is refused.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ from claudebatch.core.errors import Problem
 from claudebatch.models.catalog import EFFORTS, Effort, ModelFacts
 
 OFF_KINDS = ("disabled", "between_tools")
-"""The spellings of `thinking.type` that ask for no thinking before the answer."""
+"""Values of `thinking.type` for no thinking before the answer."""
 
 MIN_THINKING_BUDGET = 1_024
 
 _MOST_USES = 1_000
-"""Of all tools of a request. What more would cost at worst is no sum that anybody
-means, or that a file can hold.
+"""Uses of all tools of a request together. A worst case beyond it would fit neither a
+sensible cap nor an integer column of the journal.
 """
 
 _SAMPLING = ("temperature", "top_p", "top_k")
@@ -28,18 +27,18 @@ _SAMPLING = ("temperature", "top_p", "top_k")
 
 def problems(params: Mapping[str, Any], facts: ModelFacts) -> tuple[Problem, ...]:
     """Everything in *params* that the model of *facts* refuses, each with its fix."""
-    found = [*_sampling(params), *_max_tokens(params, facts), *_prefill(params, facts)]
+    refused = [*_sampling(params), *_max_tokens(params, facts), *_prefill(params, facts)]
     if "thinking" in params:
-        found += _thinking(params, facts)
+        refused += _thinking(params, facts)
     if "output_config" in params:
-        found += _effort(params, facts)
+        refused += _effort(params, facts)
     if "tool_choice" in params:
-        found += _forced_tools(params, facts)
+        refused += _forced_tools(params, facts)
     if "tools" in params:
-        found += _uses(params)
+        refused += _uses(params)
     if "speed" in params or "inference_geo" in params:
-        found += _serving(params, facts)
-    return tuple(found)
+        refused += _serving(params, facts)
+    return tuple(refused)
 
 
 def kind_of(params: Mapping[str, Any], key: str) -> str | None:
@@ -50,7 +49,7 @@ def kind_of(params: Mapping[str, Any], key: str) -> str | None:
 
 
 def effort_of(params: Mapping[str, Any]) -> Effort | None:
-    """The effort asked for, if it is one that exists."""
+    """The requested effort; None if it is missing or unknown."""
     config = params.get("output_config")
     effort = config.get("effort") if isinstance(config, dict) else None
     return effort if effort in EFFORTS else None
@@ -62,10 +61,10 @@ def forces_tools(params: Mapping[str, Any]) -> bool:
 
 
 def is_prefill(params: Mapping[str, Any]) -> bool:
-    """Whether the conversation ends in an answer's beginning.
+    """Whether the conversation ends with the beginning of an answer.
 
-    An assistant turn with a server tool's call is not one: sending it back is how a
-    paused turn goes on.
+    An assistant turn with a server tool's call does not count: it is sent back to
+    continue a paused turn.
     """
     messages = params.get("messages") or [None]
     last = messages[-1]
@@ -188,6 +187,7 @@ def _forced_tools(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Prob
 def _uses(params: Mapping[str, Any]) -> Iterator[Problem]:
     tools = params["tools"] if isinstance(params["tools"], list) else []
     allowed = [tool.get("max_uses") for tool in tools if isinstance(tool, dict)]
+    # Each use of a server tool reads the whole prompt again, at the price of its input.
     total = sum(uses for uses in allowed if type(uses) is int)
     if total > _MOST_USES:
         yield Problem(

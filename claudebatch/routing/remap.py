@@ -1,11 +1,10 @@
-"""A row's parameters in the words of another model, for a hop of the fallback chain.
+"""Translates a row's parameters for the next model of the fallback chain.
 
-Whatever the next model would refuse is respelt where it knows another spelling,
-weakened where it knows less, and dropped where it knows nothing of the kind. Lost on
-the way, knowingly: a forced tool call becomes an offered one, effort and `max_tokens`
-may shrink, `fast` and `inference_geo` go, and so do thinking blocks of earlier turns,
-which no model but their own can read. A row that cannot be said to the next model at
-all is `NotServed` by it.
+A parameter that the next model would refuse is respelt, weakened or dropped, in this
+order of preference. Accepted losses: a forced tool call becomes an offered one, effort
+and `max_tokens` may shrink, `fast` and `inference_geo` are dropped, and so are thinking
+blocks of earlier turns, which only their own model can read. A row without a
+translation is `NotServed` by the next model.
 """
 
 from __future__ import annotations
@@ -29,8 +28,8 @@ _THINKING_BLOCKS = ("thinking", "redacted_thinking")
 
 
 def remap(params: Mapping[str, Any], facts: ModelFacts) -> dict[str, Any]:
-    """*params*, written for another model, as the model of *facts* accepts them; raises
-    `NotServed` if it cannot.
+    """*params* in the form that the model of *facts* accepts; raises `NotServed` where
+    there is none.
     """
     mapped = dict(params)
     _map_serving(mapped, facts)
@@ -39,7 +38,7 @@ def remap(params: Mapping[str, Any], facts: ModelFacts) -> dict[str, Any]:
     _map_effort(mapped, facts)
     if "messages" in mapped:
         mapped["messages"] = [
-            kept for message in mapped["messages"] if (kept := _without_thinking(message))
+            rest for message in mapped["messages"] if (rest := _without_thinking(message))
         ]
     left = problems(mapped, facts)
     if left:
@@ -76,13 +75,11 @@ def _map_thinking(mapped: dict[str, Any], facts: ModelFacts) -> None:
 
 
 def _no_thinking(mapped: dict[str, Any], facts: ModelFacts) -> dict[str, Any] | None:
-    """The spelling of "do not think"; where there is none, the least effort stands for
-    it.
-    """
-    asked = kind_of(mapped, "thinking")
+    """The model's form of "do not think"; where there is none, the lowest effort."""
+    wanted = kind_of(mapped, "thinking")
     off = (
-        asked
-        if asked in facts.thinking
+        wanted
+        if wanted in facts.thinking
         else next((kind for kind in OFF_KINDS if kind in facts.thinking), None)
     )
     effort, cap = effort_of(mapped), facts.effort_cap_without_thinking
@@ -94,29 +91,29 @@ def _no_thinking(mapped: dict[str, Any], facts: ModelFacts) -> dict[str, Any] | 
 
 
 def _some_thinking(mapped: dict[str, Any], facts: ModelFacts) -> dict[str, Any] | None:
-    """The spelling of "do think", kept if it can be; None leaves it to the model's
+    """The model's form of "do think", unchanged if possible; None for the model's
     default.
     """
-    asked: dict[str, Any] = mapped["thinking"]
-    shown = {"display": asked["display"]} if "display" in asked else {}
+    wanted: dict[str, Any] = mapped["thinking"]
+    shown = {"display": wanted["display"]} if "display" in wanted else {}
     budget = _budget(mapped, facts) if "enabled" in facts.thinking else None
-    if "adaptive" in facts.thinking and (asked["type"] == "adaptive" or budget is None):
+    if "adaptive" in facts.thinking and (wanted["type"] == "adaptive" or budget is None):
         return {"type": "adaptive", **shown}
     return None if budget is None else {"type": "enabled", "budget_tokens": budget, **shown}
 
 
 def _budget(mapped: Mapping[str, Any], facts: ModelFacts) -> int | None:
-    """Tokens to think with: as asked, else half of `max_tokens`; None where `enabled`
+    """Tokens of thinking: as requested, else half of `max_tokens`; None where `enabled`
     would be refused.
-
-    Thinking left behind is why rows that answer a tool call get none: such a turn would
-    have to begin with it.
     """
+    # The API wants a turn that answers a tool call to begin with the thinking before
+    # that call, and the translation drops it.
     if forces_tools(mapped) or _answers_tools(mapped):
         return None
     most = mapped.get("max_tokens", facts.max_output)
-    asked = mapped["thinking"].get("budget_tokens")
-    budget: int = min(max(asked or most // 2, MIN_THINKING_BUDGET), most - 1)
+    wanted = mapped["thinking"].get("budget_tokens")
+    # The API refuses a budget of `max_tokens` or more.
+    budget: int = min(max(wanted or most // 2, MIN_THINKING_BUDGET), most - 1)
     return budget if budget >= MIN_THINKING_BUDGET else None
 
 
@@ -154,9 +151,9 @@ def _without_thinking(message: Any) -> Any:
     content = message.get("content") if isinstance(message, dict) else None
     if not isinstance(content, list) or message.get("role") != "assistant":
         return message
-    kept = [
+    rest = [
         block
         for block in content
         if not (isinstance(block, dict) and block.get("type") in _THINKING_BLOCKS)
     ]
-    return {**message, "content": kept} if kept else None
+    return {**message, "content": rest} if rest else None

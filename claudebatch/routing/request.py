@@ -1,5 +1,5 @@
-"""From a prompt to the call that is sent: the route's model, the request's bytes, its
-size and its deadline.
+"""Builds the call of a prompt: the route's model, the request's bytes, its size and its
+deadline.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from claudebatch.routing.router import Router
 
 
 def request_body(model: str, params: Mapping[str, Any]) -> bytes:
-    """The request as canonical JSON: equal requests are equal bytes, whatever the order
-    of their fields was.
+    """The request as canonical JSON: equal requests have equal bytes, in any order of
+    their fields.
     """
     return encode({**params, "model": model})
 
 
 def token_estimator(catalog: Catalog, model: str) -> Callable[[Prompt], int]:
-    """How rules measure a prompt: in tokens of one *model*, so that a rule means the
-    same wherever it leads.
+    """The measure of routing rules: tokens of one *model*, so that a limit means the
+    same in each rule.
     """
     facts = catalog.facts(model)
     return lambda prompt: expected_input(
@@ -47,9 +47,7 @@ class CallBuilder:
         expected_output: int | None = None,
         deadline: Callable[[int], float],
     ) -> None:
-        """*deadline* gives the seconds that one attempt with so many `max_tokens` may
-        take.
-        """
+        """*deadline*: seconds for an attempt, by its `max_tokens`."""
         self._catalog = catalog
         self._router = router
         self._expected_output = expected_output
@@ -63,21 +61,36 @@ class CallBuilder:
         size = measure(
             params, body, self._catalog.facts(model), expected_output=self._expected_output
         )
-        return Call(row, prompt, route, model, body, size, self._deadline(size.output_bound))
+        return Call(
+            row=row,
+            prompt=prompt,
+            route=route,
+            model=model,
+            body=body,
+            size=size,
+            deadline_s=self._deadline(size.output_bound),
+        )
 
     @staticmethod
     def unmeasured(prompt: Prompt, route: Route) -> Call:
-        """The same call as `first` makes, but of size 0: enough for its cache key, and
-        twice as fast.
+        """The call of `first`, but with size 0: enough for its cache key, in half the
+        time.
         """
         return Call(
-            0, prompt, route, route.model, request_body(route.model, prompt.params), _NO_SIZE
+            row=0,
+            prompt=prompt,
+            route=route,
+            model=route.model,
+            body=request_body(route.model, prompt.params),
+            size=_NO_SIZE,
         )
 
     def hop(self, call: Call, model: str) -> Call:
-        """*call*'s row, asked of *model* instead; raises `NotServed` where that model
-        cannot serve it.
+        """*call* for another *model*; raises `NotServed` where that model cannot serve
+        it.
         """
+        # From the prompt, not from the call's body: a second reroute must not inherit
+        # the losses of the first translation.
         facts = self._catalog.facts(model)
         params = remap(call.prompt.params, facts)
         body = request_body(model, params)

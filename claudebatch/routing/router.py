@@ -1,5 +1,5 @@
-"""The model of each prompt: its own, else the command's, else that of the first rule it
-meets, else the default.
+"""Chooses the model of each prompt: its own, else the command's, else that of the first
+matching rule, else the default.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from claudebatch.routing.rules import Rule
 class Router:
     """Decides every route, purely.
 
-    The most specific wish wins: a line that names its model keeps it even under
-    `--model` (*override*), because who wrote the line knew the prompt; rules speak only
-    where neither did.
+    The most specific choice wins: a line with its own model keeps it even under
+    `--model` (*override*), because the author of the line knew the prompt. Rules apply
+    only without either.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class Router:
 
     @property
     def models(self) -> tuple[str, ...]:
-        """Every model that this router itself names, fallbacks included, each once."""
+        """Every model of rules, default, override and fallback chains, each once."""
         routes = [
             *(route for _, route in self._rules),
             self._default,
@@ -47,9 +47,7 @@ class Router:
 
     @property
     def first_choices(self) -> tuple[str, ...]:
-        """The models that it can choose for a prompt, without those that are only
-        fallen back to, each once.
-        """
+        """The models of routes, without those of fallback chains alone, each once."""
         if self._override is not None:
             return (self._override.model,)
         return tuple(
@@ -57,8 +55,8 @@ class Router:
         )
 
     def route(self, prompt: Prompt) -> Route:
-        """Where *prompt* goes. Its tokens are estimated at most once, and only if a
-        rule asks for them.
+        """The route of *prompt*. Its tokens are estimated at most once, and only for a
+        rule with a condition on them.
         """
         if prompt.model is not None:
             return self._to(prompt.model, "line")

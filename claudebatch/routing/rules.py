@@ -1,4 +1,4 @@
-"""Routing rules: when a prompt looks like this, it goes to that model."""
+"""Routing rules: prompts that meet a condition go to a model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from claudebatch.models.catalog import did_you_mean
 from claudebatch.routing.conditions import Condition, parse_condition
 
 RESERVED_NAMES = ("line", "--model", "default")
-"""What `Route.rule` says where no rule decided."""
+"""Values of `Route.rule` for routes that no rule decided."""
 
 _KEYS = ("name", "when", "model")
 
@@ -27,8 +27,8 @@ class Rule:
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], where: str) -> Rule:
-        """The rule that a plain mapping spells. *where* is its place in the
-        configuration, for errors.
+        """The rule in a plain mapping; *where* is its place in the configuration, for
+        error messages.
         """
         if not isinstance(raw, Mapping):
             raise ConfigError(
@@ -52,7 +52,7 @@ class Rule:
 
 
 def parse_rules(raw: Any, where: str) -> tuple[Rule, ...]:
-    """The rules that a plain list spells, in its order; the names must differ."""
+    """The rules of a plain list, in its order; the names must differ."""
     if not isinstance(raw, Sequence) or isinstance(raw, str):
         raise ConfigError(
             f"{where} must be a list of rules, got {raw!r}", fix="write one rule per dash"
