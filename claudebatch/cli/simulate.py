@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claudebatch.cli.typer_command import typer_command
 from claudebatch.core.domain import Pico, Usage
 from claudebatch.core.errors import ClaudebatchError, ExitCode
 from claudebatch.models.catalog import Catalog
@@ -25,73 +26,56 @@ if TYPE_CHECKING:
     from claudebatch.simulator import SimulatorSettings
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """The command line, as given."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SimulateFlags:
+    """One field for each option, in the order of `--help`."""
 
-    port: int
-    latency: str
-    rpm: int | None
-    itpm: int | None
-    otpm: int | None
-    burst_seconds: float
-    faults: tuple[str, ...]
-    script: tuple[str, ...]
-    seed: int
-    max_concurrency: int | None
-    use_all_max_tokens: bool
-    adversarial: bool
-    strip_headers: bool
-    retry_after: bool
-
-
-def simulate(
-    *,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port on 127.0.0.1; 0 takes any free one.")
-    ] = 0,
+    ] = 0
     latency: Annotated[
         str, typer.Option(help="fixed:SECONDS, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA.")
-    ] = "lognormal:0.25,0.4",
-    rpm: Annotated[
-        int | None, typer.Option(help="Requests per minute, per pool of models.")
-    ] = None,
-    itpm: Annotated[int | None, typer.Option(help="Input tokens per minute, per pool.")] = None,
-    otpm: Annotated[int | None, typer.Option(help="Output tokens per minute, per pool.")] = None,
+    ] = "lognormal:0.25,0.4"
+    rpm: Annotated[int | None, typer.Option(help="Requests per minute, per pool of models.")] = None
+    itpm: Annotated[int | None, typer.Option(help="Input tokens per minute, per pool.")] = None
+    otpm: Annotated[int | None, typer.Option(help="Output tokens per minute, per pool.")] = None
     burst_seconds: Annotated[
         float, typer.Option(help="Seconds of allowance that a full bucket holds.")
-    ] = 60.0,
+    ] = 60.0
     fault: Annotated[
         list[str] | None,
         typer.Option(help="NAME=PROBABILITY, such as 529=0.02 or cut=0.01; may be repeated."),
-    ] = None,
+    ] = None
     script: Annotated[
         str, typer.Option(help="Faults of the first requests, such as ok,529,reset.")
-    ] = "",
+    ] = ""
     seed: Annotated[
         int, typer.Option(help="Another seed gives other answers, latencies and faults.")
-    ] = 0,
+    ] = 0
     max_concurrency: Annotated[
         int | None, typer.Option(help="More requests in flight than this get a 429.")
-    ] = None,
+    ] = None
     use_all_max_tokens: Annotated[
         bool,
         typer.Option("--use-all-max-tokens", help="Every answer spends all of its max_tokens."),
-    ] = False,
+    ] = False
     adversarial: Annotated[
         bool,
         typer.Option("--adversarial", help="Every request is billed at the most that it can cost."),
-    ] = False,
+    ] = False
     strip_headers: Annotated[
         bool, typer.Option("--strip-headers", help="Leave the anthropic-ratelimit headers out.")
-    ] = False,
+    ] = False
     retry_after: Annotated[
         bool,
         typer.Option(
             "--retry-after/--no-retry-after", help="Whether a 429 says when to come back."
         ),
-    ] = True,
-) -> None:
+    ] = True
+
+
+@typer_command(_SimulateFlags)
+def simulate(flags: _SimulateFlags) -> None:
     """Serve a simulated Claude API on 127.0.0.1 until Ctrl-C. Nothing leaves this
     machine and nothing is billed.
 
@@ -103,44 +87,27 @@ def simulate(
 
         claudebatch simulate --fault 529=0.05 --fault reset=0.02 --latency fixed:0
     """
-    words = tuple(word.strip() for word in script.split(",") if word.strip())
-    wanted = _Wanted(
-        port=port,
-        latency=latency,
-        rpm=rpm,
-        itpm=itpm,
-        otpm=otpm,
-        burst_seconds=burst_seconds,
-        faults=tuple(fault or ()),
-        script=words,
-        seed=seed,
-        max_concurrency=max_concurrency,
-        use_all_max_tokens=use_all_max_tokens,
-        adversarial=adversarial,
-        strip_headers=strip_headers,
-        retry_after=retry_after,
-    )
-    asyncio.run(_serve(wanted))
+    asyncio.run(_serve(flags))
 
 
-async def _serve(wanted: _Wanted) -> None:
+async def _serve(flags: _SimulateFlags) -> None:
     # The simulator is loaded only by the commands that simulate: every other start
     # stays light.
     from claudebatch.simulator import Simulator  # noqa: PLC0415
 
     catalog = Catalog.load()
     simulator = Simulator(
-        _settings(wanted),
+        _settings(flags),
         bill=_bill(PriceBook.load(at=_wall())),
         pool_of=catalog.pool_of,
         now=time.monotonic,  # noqa: TID251 - a command is where time comes in
         wall=_wall,
-        rng=random.Random(wanted.seed),
+        rng=random.Random(flags.seed),
         known=catalog.known,
     )
     stopped = asyncio.Event()
     _on_signals(stopped.set)
-    url = await _start(simulator.start, wanted.port)
+    url = await _start(simulator.start, flags.port)
     try:
         typer.echo(f"listening on {url}")
         typer.echo(_how_to_use(url), err=True)
@@ -149,20 +116,25 @@ async def _serve(wanted: _Wanted) -> None:
         await simulator.stop()
 
 
-def _settings(wanted: _Wanted) -> SimulatorSettings:
-    from claudebatch.simulator import SimulatedAllowance, SimulatorSettings, parse_faults  # noqa: PLC0415 - see _serve
+def _settings(flags: _SimulateFlags) -> SimulatorSettings:
+    # As in `_serve`.
+    from claudebatch.simulator import (  # noqa: PLC0415
+        SimulatedAllowance,
+        SimulatorSettings,
+        parse_faults,
+    )
 
     return SimulatorSettings(
-        latency=wanted.latency,
-        limits=SimulatedAllowance(wanted.rpm, wanted.itpm, wanted.otpm, wanted.burst_seconds),
-        faults=parse_faults(wanted.faults),
-        script=wanted.script,
-        seed=wanted.seed,
-        max_concurrency=wanted.max_concurrency,
-        use_all_max_tokens=wanted.use_all_max_tokens,
-        adversarial=wanted.adversarial,
-        strip_headers=wanted.strip_headers,
-        retry_after=wanted.retry_after,
+        latency=flags.latency,
+        limits=SimulatedAllowance(flags.rpm, flags.itpm, flags.otpm, flags.burst_seconds),
+        faults=parse_faults(flags.fault or ()),
+        script=tuple(word.strip() for word in flags.script.split(",") if word.strip()),
+        seed=flags.seed,
+        max_concurrency=flags.max_concurrency,
+        use_all_max_tokens=flags.use_all_max_tokens,
+        adversarial=flags.adversarial,
+        strip_headers=flags.strip_headers,
+        retry_after=flags.retry_after,
     )
 
 

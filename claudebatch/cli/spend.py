@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Annotated
@@ -11,6 +12,7 @@ from typing import Annotated
 import typer
 
 from claudebatch.cli.dates import first_day
+from claudebatch.cli.typer_command import typer_command
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError
@@ -43,8 +45,11 @@ class Format(StrEnum):
     md = "md"
 
 
-def spend(
-    by: Annotated[By, typer.Option(help="One line per run, model, day, tag or route.")] = By.run,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SpendFlags:
+    """One field for each option, in the order of `--help`."""
+
+    by: Annotated[By, typer.Option(help="One line per run, model, day, tag or route.")] = By.run
     since: Annotated[
         date | None,
         typer.Option(
@@ -53,21 +58,24 @@ def spend(
             help="Only from this day on (UTC): 2026-11-01, or 7d for the last seven days.",
             show_default=False,
         ),
-    ] = None,
+    ] = None
     format: Annotated[
         Format | None, typer.Option(help="A table, JSON, CSV or Markdown.", show_default="table")
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False,
+    ] = None
+    json: Annotated[bool, typer.Option("--json", help="The same as --format json.")] = False
     simulate: Annotated[
         bool, typer.Option("--simulate", help="Of rehearsals, which have a ledger of their own.")
-    ] = False,
+    ] = False
     raw_csv: Annotated[
         bool,
         typer.Option(
             "--raw-csv", help="CSV without the ' before what a spreadsheet would calculate."
         ),
-    ] = False,
-) -> None:
+    ] = False
+
+
+@typer_command(_SpendFlags)
+def spend(flags: _SpendFlags) -> None:
     """Show what was spent on this machine, what the cache and routing saved, and what
     is unknown.
 
@@ -79,38 +87,40 @@ def spend(
 
         claudebatch spend --by day --since 2026-11-01 --format csv
     """
-    wanted = _format(format, json=json, raw_csv=raw_csv)
+    wanted = _format(flags)
     environ = environment()
-    paths = Paths.from_environment(environ, simulated=simulate)
+    paths = Paths.from_environment(environ, simulated=flags.simulate)
     waits = Terminal(sys.stderr, environ)
-    lines = SpendReader(paths.ledger, waits=lambda: waits.say(LEDGER_LOCKED)).by(
-        by.value, since=since
-    )
+    reader = SpendReader(paths.ledger, waits=lambda: waits.say(LEDGER_LOCKED))
+    lines = reader.by(flags.by.value, since=flags.since)
     if wanted is Format.json:
-        sys.stdout.write(json_line(spend_json(lines, by.value, simulated=simulate)))
+        report = spend_json(lines, flags.by.value, simulated=flags.simulate)
+        sys.stdout.write(json_line(report))
         return
     terminal = Terminal(sys.stdout, environ, must_write=True)
     if wanted is Format.csv:
-        text = spend_csv(lines, raw=raw_csv)
-        # A file gets every character as it is; a screen must not obey them.
-        sys.stdout.write(
-            visible(text.replace("\r\n", "\n"), keep_newlines=True)
-            if terminal.is_terminal
-            else text
-        )
-    elif wanted is Format.md:
-        terminal.say_all(
-            [
-                *spend_markdown(lines, by.value, since=since),
-                *_of_rehearsals(environ, simulate, lines),
-            ]
-        )
-    else:
-        width = terminal.width if terminal.is_terminal else 0
-        terminal.say_all(
-            render_spend(lines, by.value, since=since, width=width, plain=terminal.stream.plain)
-        )
-        terminal.say_all(_of_rehearsals(environ, simulate, lines))
+        _write_csv(spend_csv(lines, raw=flags.raw_csv), terminal)
+        return
+    terminal.say_all(_text(lines, flags, terminal, markdown=wanted is Format.md))
+    terminal.say_all(_of_rehearsals(environ, flags.simulate, lines))
+
+
+def _write_csv(text: str, terminal: Terminal) -> None:
+    # A file gets every character as it is; a screen must not obey them.
+    sys.stdout.write(
+        visible(text.replace("\r\n", "\n"), keep_newlines=True) if terminal.is_terminal else text
+    )
+
+
+def _text(
+    lines: Sequence[SpendLine], flags: _SpendFlags, terminal: Terminal, *, markdown: bool
+) -> Iterable[str]:
+    by, since = flags.by.value, flags.since
+    if markdown:
+        return spend_markdown(lines, by, since=since)
+    # Without a screen there is no width to fit: a pipe gets every column.
+    width = terminal.width if terminal.is_terminal else 0
+    return render_spend(lines, by, since=since, width=width, plain=terminal.stream.plain)
 
 
 def _of_rehearsals(
@@ -126,11 +136,11 @@ def _of_rehearsals(
     return ["Rehearsals have a ledger of their own: claudebatch spend --simulate"]
 
 
-def _format(format: Format | None, *, json: bool, raw_csv: bool) -> Format:
+def _format(flags: _SpendFlags) -> Format:
     asked = {
-        *((format,) if format else ()),
-        *((Format.json,) if json else ()),
-        *((Format.csv,) if raw_csv else ()),
+        *((flags.format,) if flags.format else ()),
+        *((Format.json,) if flags.json else ()),
+        *((Format.csv,) if flags.raw_csv else ()),
     }
     if len(asked) > 1:
         raise ClaudebatchError(

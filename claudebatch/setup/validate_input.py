@@ -124,17 +124,17 @@ class Intake:
         if self._key is not None:
             key = bytes.fromhex(self._key(self._run_setup.builder.unmeasured(prompt, self._route)))
         return RowRecord(
-            prompt.id,
-            prompt.has_own_id,
-            prompt.digest,
-            self._run_setup.catalog.pool_of(model),
-            source,
-            line.number,
-            line.offset,
-            line.length,
-            model,
-            self._route.rule,
-            key,
+            id=prompt.id,
+            has_own_id=prompt.has_own_id,
+            digest=prompt.digest,
+            lane=self._run_setup.catalog.pool_of(model),
+            source=source,
+            line=line.number,
+            offset=line.offset,
+            length=line.length,
+            model=model,
+            rule=self._route.rule,
+            key=key,
         )
 
     def _add(self, bad: BadLine) -> None:

@@ -17,7 +17,7 @@ from claudebatch.estimate.estimate import EstimateOptions, estimate
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
 from claudebatch.estimate.scratch_index import EarlierResults
-from claudebatch.layers.response_cache.blocking import blocking_look_up
+from claudebatch.layers.response_cache.blocking import LookUp, blocking_look_up
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
@@ -54,24 +54,8 @@ def tell_estimate(
         found = estimate(
             run_setup,
             [Path(name) for name in options.inputs],
-            EarlierResults(
-                journal=beside(output) / "journal.sqlite"
-                if output is not None and not options.fresh
-                else None,
-                key=Keys(key_scope(options)),
-                look_up=look_up,
-                retry_failed=options.retry_failed,
-                simulated=options.simulate,
-            ),
-            EstimateOptions(
-                history=history(options, run_setup, paths),
-                api=api_model(options, run_setup.settings),
-                today=wall().date(),
-                count=counter(options, run_setup, now=now, wall=wall)
-                if options.count_rows
-                else None,
-                count_rows=options.count_rows or 0,
-            ),
+            _earlier(options, look_up),
+            _questions(options, run_setup, paths, now=now, wall=wall),
             limit=options.limit,
             cap=run_setup.settings.budget.cap,
             output=str(output) if output is not None else "-",
@@ -84,6 +68,37 @@ def tell_estimate(
     else:
         Terminal(sys.stdout, environment(), must_write=True).say_all(render_estimate(found))
     return ExitCode.OK
+
+
+def _earlier(options: RunOptions, look_up: LookUp) -> EarlierResults:
+    """What need not be sent: results of this run so far, and answers in the cache."""
+    output = options.output_path
+    resumes = output is not None and not options.fresh
+    return EarlierResults(
+        journal=beside(output) / "journal.sqlite" if output is not None and resumes else None,
+        key=Keys(key_scope(options)),
+        look_up=look_up,
+        retry_failed=options.retry_failed,
+        simulated=options.simulate,
+    )
+
+
+def _questions(
+    options: RunOptions,
+    run_setup: RunSetup,
+    paths: Paths,
+    *,
+    now: Callable[[], float],
+    wall: Callable[[], datetime],
+) -> EstimateOptions:
+    count = counter(options, run_setup, now=now, wall=wall) if options.count_rows else None
+    return EstimateOptions(
+        history=history(options, run_setup, paths),
+        api=api_model(options, run_setup.settings),
+        today=wall().date(),
+        count=count,
+        count_rows=options.count_rows or 0,
+    )
 
 
 def forecast(options: RunOptions, run_setup: RunSetup, paths: Paths) -> Forecast:
