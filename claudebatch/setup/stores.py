@@ -6,12 +6,21 @@ one more implementation, and a line in this file.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from claudebatch.core.domain import Pico
+from claudebatch.core.drain import Drain
+from claudebatch.core.events import Emit
 from claudebatch.core.reports import CacheStats
+from claudebatch.layers.budget.run_budget import RunBudget
+from claudebatch.layers.budget.settings import BudgetSettings
+from claudebatch.layers.budget.shared_budget import SharedBudget
+from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.rate_limit.local_pool import open_local_pool
 from claudebatch.layers.rate_limit.store import LimiterStore, PoolStart
 from claudebatch.layers.record.attempt_log import AttemptLog
@@ -21,6 +30,9 @@ from claudebatch.layers.response_cache.disk_store import DiskCacheStore
 from claudebatch.layers.response_cache.settings import CacheSettings
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.storage.journal import Journal
+from claudebatch.storage.ledger import open_ledger
+from claudebatch.storage.ledger.settle import settle_for_others
+from claudebatch.storage.ledger.shared_caps import SharedCaps
 
 # Larger than any disk: a look at a cache must not shrink it.
 _NO_LIMIT = 2**40
@@ -60,6 +72,58 @@ def clear_cache(folder: Path) -> int:
     `StorageError`.
     """
     return disk_admin.clear(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetOpening:
+    """The facts of one session that its budget begins with."""
+
+    ledger: Path
+    run_id: str
+    spent: Pico
+    """By earlier sessions of the run, at the worst case where nobody knows."""
+    today: Callable[[], str]
+    """The UTC day."""
+    now: Callable[[], float]
+    waits: Drain
+    emit: Emit
+    flush: Callable[[], Awaitable[None]]
+    """Has the costs that are known written into the ledger."""
+
+
+async def open_budget(settings: BudgetSettings, opening: BudgetOpening) -> BudgetStore:
+    """The run's own cap in memory; in the ledger, where the run shares caps."""
+    own = RunBudget(
+        settings.cap,
+        spent=opening.spent,
+        overshoot=settings.overshoot,
+        waits=opening.waits,
+    )
+    if not settings.shared:
+        return own
+    shared = SharedBudget(
+        own,
+        SharedCaps.open(opening.ledger, opening.run_id, settings.shared),
+        today=opening.today,
+        now=opening.now,
+        waits=opening.waits,
+        emit=opening.emit,
+        flush=opening.flush,
+        settle_dead=lambda runs: _settle_dead(opening.ledger, runs),
+    )
+    try:
+        await shared.begin()
+    except BaseException:
+        # Else its thread and its connection would outlive the run.
+        await shared.close(complete=True)
+        raise
+    return shared
+
+
+def _settle_dead(ledger: Path, runs: list[str]) -> None:
+    with closing(open_ledger(ledger)) as connection:
+        for run in runs:
+            settle_for_others(connection, run)
 
 
 def open_pool(start: PoolStart, *, now: Callable[[], float]) -> LimiterStore[Any]:

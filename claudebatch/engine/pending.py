@@ -1,0 +1,35 @@
+"""Rows of a lane that still need an answer, a chunk at a time."""
+
+from __future__ import annotations
+
+from claudebatch.setup.run_options import RunOptions
+from claudebatch.storage.journal import (
+    Journal,
+    RowFilter,
+    RowKey,
+    RowRef,
+    pending_keys,
+    pending_rows,
+)
+
+
+class PendingRows:
+    """Asks the journal, between two groups of its writes."""
+
+    def __init__(self, journal: Journal, options: RunOptions) -> None:
+        self._journal = journal
+        self._wanted = RowFilter(options.limit, options.retry_failed, options.unknown == "skip")
+
+    async def refs(self, lane: str, after: int, count: int) -> list[RowRef]:
+        """The next *count* rows of *lane* after row number *after*, as the feed reads
+        them.
+        """
+        return await self._journal.read(
+            lambda connection: pending_rows(connection, self._wanted, lane, after, count)
+        )
+
+    async def keys(self, lane: str, after: int, count: int) -> list[RowKey]:
+        """The same rows by their cache keys."""
+        return await self._journal.read(
+            lambda connection: pending_keys(connection, self._wanted, lane, after, count)
+        )

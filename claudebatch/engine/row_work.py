@@ -1,0 +1,166 @@
+"""The work of a session: every pending row through the layers, and its outcome into the
+journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from claudebatch.core.domain import Call
+from claudebatch.core.drain import Drain
+from claudebatch.core.events import Emit, Notice
+from claudebatch.engine.cached_rows import CachedRows
+from claudebatch.engine.dependencies import LazyClient, RunDependencies
+from claudebatch.engine.engine import Ended, Engine
+from claudebatch.engine.finish_row import RowFinisher
+from claudebatch.engine.open_run import OpenRun
+from claudebatch.engine.pending import PendingRows
+from claudebatch.engine.recovery import recovered
+from claudebatch.engine.row_feed import InputSources, RowFeed
+from claudebatch.layers.budget.store import BudgetStore
+from claudebatch.layers.response_cache.look_ahead import LookAheadCache
+from claudebatch.setup.pools import slots
+from claudebatch.setup.run_options import RunOptions
+from claudebatch.setup.run_setup import RunSetup
+from claudebatch.setup.stack import Keys, Money, Parts, build_stack
+from claudebatch.setup.stores import open_attempt_log
+from claudebatch.storage.journal import Journal
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """What all steps of a session have in common."""
+
+    options: RunOptions
+    run_setup: RunSetup
+    run: OpenRun
+    dependencies: RunDependencies
+    finisher: RowFinisher
+    drain: Drain
+    emit: Emit
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStores:
+    """The stores of a session, open."""
+
+    journal: Journal
+    budget: BudgetStore
+    cache: LookAheadCache | None
+    """None: nothing is looked up or kept."""
+
+
+class RowWork:
+    """Opens the input and the stack, runs the engine over them, and closes them."""
+
+    def __init__(self, context: SessionContext, stores: SessionStores) -> None:
+        self._context = context
+        self._journal = stores.journal
+        self._cache = stores.cache
+        self._sources = InputSources(context.run.files, context.run_setup)
+        self._client = LazyClient(context.dependencies.connect)
+        self._keys = Keys(context.dependencies.key_scope)
+        self._pending = PendingRows(stores.journal, context.options)
+        self._finish = context.finisher.into(stores.journal)
+        self._feeds = [
+            RowFeed(lane, self._pending.refs, self._sources, look_ahead=self._look_ahead)
+            for lane in context.run.lanes
+        ]
+        self.engine = self._engine(stores)
+
+    async def run(self) -> Ended:
+        """Show what earlier sessions paid for, then what the cache has, then ask."""
+        await self._finish_recovered()
+        # Rows that are finished but not yet written would be taken for pending, and be
+        # answered again.
+        await self._journal.flush()
+        if self._cache is not None:
+            await self._replay(self._cache)
+            await self._journal.flush()
+        return await self.engine.run()
+
+    def report_changed_lines(self) -> None:
+        """Say how many rows were left out because their lines were edited meanwhile."""
+        changed = sum(feed.changed for feed in self._feeds)
+        if changed:
+            self._context.emit(
+                Notice(
+                    f"{changed:,} lines of the input changed during the run; their rows are "
+                    f"left to be done"
+                )
+            )
+
+    async def close(self) -> None:
+        """Close the input and the connections; nothing is asked for any more."""
+        for feed in self._feeds:
+            await feed.close()
+        self._sources.close()
+        await self._client.close()
+
+    def _engine(self, stores: SessionStores) -> Engine:
+        context, dependencies = self._context, self._context.dependencies
+        limits = context.run_setup.settings.limits
+        return Engine(
+            build_stack(self._parts(stores), self._client),
+            feeds=self._feeds,
+            # One more than may be in flight: its request stands next in line.
+            workers=slots(limits, dependencies.most_in_flight)[0] + 1,
+            finish=self._finish,
+            value_of=context.finisher.value_of,
+            now=dependencies.now,
+            drain=context.drain,
+            emit=context.emit,
+        )
+
+    def _parts(self, stores: SessionStores) -> Parts:
+        context, run_setup = self._context, self._context.run_setup
+        dependencies = context.dependencies
+        return Parts(
+            settings=run_setup.settings,
+            catalog=run_setup.catalog,
+            prices=run_setup.prices,
+            builder=run_setup.builder,
+            keys=self._keys,
+            cache=stores.cache,
+            log=open_attempt_log(
+                stores.journal, wall=dependencies.wall, price_version=run_setup.prices.version
+            ),
+            budget_store=stores.budget,
+            count=self._client.count,
+            drain=context.drain,
+            now=dependencies.now,
+            rng=dependencies.rng,
+            emit=context.emit,
+            most_in_flight=dependencies.most_in_flight,
+            before=dependencies.before,
+        )
+
+    async def _finish_recovered(self) -> None:
+        money = Money(self._context.run_setup.prices)
+        found = await self._journal.read(
+            lambda connection: recovered(connection, self._sources, money)
+        )
+        for outcome in found:
+            await self._finish(outcome)
+
+    async def _replay(self, cache: LookAheadCache) -> None:
+        context = self._context
+        replay = CachedRows(
+            cache,
+            value_of=context.finisher.worth,
+            simulated=context.options.simulate,
+            today=context.finisher.today,
+        )
+        for lane in context.run.lanes:
+            await replay.lane(
+                partial(self._pending.keys, lane),
+                finish=self._journal.finish_all,
+                emit=context.emit,
+                stopped=lambda: context.drain.started,
+            )
+
+    async def _look_ahead(self, calls: Sequence[Call]) -> None:
+        if self._cache is not None:
+            await self._cache.look_ahead(self._keys.ahead(calls))
