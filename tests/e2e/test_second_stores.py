@@ -1,15 +1,28 @@
-"""A whole run on the second set of stores: each store on another host, so to speak."""
+"""Whole runs, by the command line and over a socket, on the second set of stores: cache,
+budget, rate limits and log of attempts, each on another host, so to speak.
+"""
 
 from __future__ import annotations
 
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
 import pytest
 
-from claudebatch.engine import session
-from claudebatch.layers.record.journal_log import JournalLog
+from claudebatch.core.domain import PICO_PER_USD
+from claudebatch.engine import row_work, session
+from claudebatch.layers.record.attempt_log import AttemptLog
 from claudebatch.setup import pools
-from tests.e2e.world import prompts
+from tests.e2e.world import World, prompts
+from tests.support.memory_cache import CacheServer, MemoryCacheStore
 from tests.support.round_trip import RoundTrip
+from tests.support.sqlite_budget import SqliteBudgetStore
 from tests.support.sqlite_pool import SqliteLimiterStore
+
+HAIKU = "claude-haiku-5-5"
 
 
 class DistantLog:
@@ -17,7 +30,7 @@ class DistantLog:
     truth of the run whatever log stands before it.
     """
 
-    def __init__(self, log: JournalLog) -> None:
+    def __init__(self, log: AttemptLog) -> None:
         self._log = log
         self._trips = RoundTrip(0.001)
 
@@ -35,35 +48,60 @@ class DistantLog:
         await self._trips.ask(lambda: None)
 
 
-@pytest.fixture
-def second_stores(world, monkeypatch):
-    """Lets runs use them; returns the stores of rate limits that were opened."""
-    opened = []
+class Second:
+    """The second stores of a world; every run in it opens them."""
 
-    def open_pool(start, *, now):
-        opened.append(
-            SqliteLimiterStore(
-                world.path("limits.sqlite"), start, now=now, user=f"run-{len(opened)}"
-            )
+    def __init__(self, folder: Path) -> None:
+        self._cap = folder / "cap.sqlite"
+        self._limits = folder / "limits.sqlite"
+        self._open_log = row_work.open_attempt_log
+        self.server = CacheServer()
+        self.budgets: list[SqliteBudgetStore] = []
+        self.pools: list[SqliteLimiterStore] = []
+
+    def open_cache(self, settings: Any, folder: Path, *, notify: Any) -> MemoryCacheStore:
+        return MemoryCacheStore(self.server, notify=notify)
+
+    async def open_budget(self, settings: Any, opening: Any) -> SqliteBudgetStore:
+        self.budgets.append(
+            SqliteBudgetStore(self._cap, settings.cap, waits=opening.waits, user=opening.run_id)
         )
-        return opened[-1]
+        return self.budgets[-1]
 
-    monkeypatch.setattr(pools, "open_pool", open_pool)
-    open_log = session.open_attempt_log
-    monkeypatch.setattr(
-        session, "open_attempt_log", lambda *args, **how: DistantLog(open_log(*args, **how))
-    )
-    yield opened
-    for store in opened:
-        store.close()
+    def open_pool(self, start: Any, *, now: Any) -> SqliteLimiterStore:
+        user = f"run-{len(self.pools)}"
+        self.pools.append(SqliteLimiterStore(self._limits, start, now=now, user=user))
+        return self.pools[-1]
+
+    def open_attempt_log(self, journal: Any, **facts: Any) -> DistantLog:
+        return DistantLog(self._open_log(journal, **facts))
+
+    def money(self) -> tuple[int, int]:
+        """What is spent of the cap, and what is held."""
+        with closing(sqlite3.connect(self._cap)) as file:
+            ((spent,),) = file.execute("SELECT spent FROM budget")
+            ((held,),) = file.execute("SELECT coalesce(sum(worst), 0) FROM holds")
+        return spent, held
 
 
-def test_a_run_on_the_second_stores_answers_every_row_once_and_accounts_for_it(
-    world, serve, second_stores
-):
+@pytest.fixture
+def second(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Second]:
+    """Lets the runs of the world use them."""
+    stores = Second(world.folder)
+    monkeypatch.setattr(session, "open_cache", stores.open_cache)
+    monkeypatch.setattr(session, "open_budget", stores.open_budget)
+    monkeypatch.setattr(pools, "open_pool", stores.open_pool)
+    monkeypatch.setattr(row_work, "open_attempt_log", stores.open_attempt_log)
+    yield stores
+    for pool in stores.pools:
+        pool.close()
+
+
+def test_a_run_pays_each_answer_once_and_the_next_takes_them_from_the_cache(world, serve, second):
     api = serve(script=("529", "ok", "529"))
     world.write("in.jsonl", prompts(40))
-    done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "--no-cache")
+    command = ("run", "in.jsonl", "-m", HAIKU, "--budget", "5", "-o")
+    done = world.claudebatch(*command, "out.jsonl")
     assert done.code == 0, done.err
     results = world.results()
     assert len(results) == 40 and {line["status"] for line in results.values()} == {"succeeded"}
@@ -71,5 +109,41 @@ def test_a_run_on_the_second_stores_answers_every_row_once_and_accounts_for_it(
     states = world.query("SELECT state, count(*) FROM attempts GROUP BY state ORDER BY state")
     assert dict(states) == {1: 40, 2: 2}, "each attempt has one outcome"
     assert world.ledger() == (world.settled(), 0)
-    (store,) = second_stores
-    assert store.trips.count >= 2 * 42, "one to be admitted and one to end, at least"
+    assert second.money() == (world.settled(), 0) and world.settled() > 0
+    assert len(second.server.entries) == 40
+    (budget,), (pool,) = second.budgets, second.pools
+    assert 2 * 42 <= budget.round_trips <= 2 * 42 + 5, "one to admit, one to settle"
+    assert pool.trips.count >= 2 * 42, "one to be admitted and one to end, at least"
+    trips = second.server.round_trips
+    done = world.claudebatch(*command, "again.jsonl")
+    assert done.code == 0, done.err
+    assert len(world.results("again.jsonl")) == 40
+    assert (api.requests, world.settled("again.jsonl")) == (42, 0)
+    assert second.server.round_trips - trips <= 4, "look-ups go by group"
+
+
+def test_two_runs_share_what_the_budget_has_left(world, serve, second):
+    serve(use_all_max_tokens=True)
+    cap = 0.01
+    for name, rows in (("a", 8), ("b", 60)):
+        world.write(f"{name}.jsonl", prompts(rows, system=name, max_tokens=1000))
+    codes = [
+        world.claudebatch(
+            "run", f"{name}.jsonl", "-o", f"{name}.out", "-m", HAIKU, "--budget", str(cap)
+        ).code
+        for name in ("a", "b")
+    ]
+    spent, held = second.money()
+    assert (codes, held) == ([0, 3], 0)
+    assert spent == world.settled("a.out") + world.settled("b.out")
+    assert world.settled("b.out") > 0
+    assert spent <= cap * PICO_PER_USD
+
+
+def test_a_cache_that_fails_costs_no_row(world, serve, second):
+    api = serve()
+    second.server.away = True
+    world.write("in.jsonl", prompts(10))
+    done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "-m", HAIKU)
+    assert (done.code, api.requests, len(world.results())) == (0, 10, 10), done.err
+    assert "the response cache is off for this run" in done.err

@@ -4,11 +4,14 @@ place.
 
 from __future__ import annotations
 
+import ast
 import sys
 import tomllib
 from collections import defaultdict
 
-from tests.house.files import PACKAGE, ROOT, imports, python_files, room
+import pytest
+
+from tests.house.files import PACKAGE, ROOT, imports, python_files, room, tree
 
 DOORS = {
     "aiohttp": {"clients"},
@@ -69,3 +72,35 @@ def test_every_direct_dependency_has_a_door_and_a_reason():
     reasons = (ROOT / "docs/dependencies.md").read_text()
     assert {name.replace("-", "_").replace("pyyaml", "yaml") for name in declared} <= set(DOORS)
     assert [name for name in sorted(declared) if f"| {name}" not in reasons] == []
+
+
+STORES = {
+    "DiskCacheStore": "layers/response_cache",
+    "RunBudget": "layers/budget",
+    "SharedBudget": "layers/budget",
+    "LocalPool": "layers/rate_limit",
+    "open_local_pool": "layers/rate_limit",
+    "JournalLog": "layers/record",
+}
+"""Each concrete store, and the only room that may know it besides the factory."""
+FACTORY = "setup/stores.py"
+
+
+def namers(store: str) -> set[str]:
+    """The files of the package in which *store* is named."""
+    return {
+        path.relative_to(PACKAGE).as_posix()
+        for path in python_files("claudebatch")
+        for node in ast.walk(tree(path))
+        if (isinstance(node, ast.ImportFrom) and store in {alias.name for alias in node.names})
+        or (isinstance(node, ast.Name) and node.id == store)
+        or (isinstance(node, ast.Attribute) and node.attr == store)
+    }
+
+
+@pytest.mark.parametrize("store", STORES)
+def test_no_room_but_its_own_and_the_factory_names_a_store(store):
+    found = namers(store)
+    assert found, "else this test looks for a name that is gone"
+    strangers = {name for name in found if not name.startswith(STORES[store] + "/")}
+    assert strangers <= {FACTORY}
