@@ -41,18 +41,18 @@ class BucketMirror:
         now: float,
         level: float = 0.0,
         step: float = 1.0,
-        room_s: float = BLIND_BURST_S,
+        blind_burst_s: float = BLIND_BURST_S,
         spaced: bool = False,
         shared: bool = True,
         share: float = 1.0,
-        reserve_s: float = MARGIN_S,
+        margin_s: float = MARGIN_S,
         known_from: int = PROOF_STEPS,
         blind_margin: float = BLIND_SLACK,
     ) -> None:
         """*level*: units in it to begin with. *step*: the headers' `remaining` is a
-        multiple of this. *room_s*: seconds of allowance that it may hold at least.
+        multiple of this. *blind_burst_s*: seconds of allowance that it may hold at least.
         *spaced*: departures never bunch. *shared*: what others take may be learned.
-        *share*: as in `set_rate`. *reserve_s*: how far it stays behind the API's once
+        *share*: as in `set_rate`. *margin_s*: how far it stays behind the API's once
         that is known. *known_from*: it is once headers have shown so many steps.
         *blind_margin*: of the rate, until then.
         """
@@ -68,15 +68,17 @@ class BucketMirror:
         # was taken and not refilled yet.
         self._per_s = per_minute / 60
         self._share = share
-        self._trust = SafetyMargin(reserve_s=reserve_s, room_s=room_s, least_room_s=BLIND_BURST_S)
+        self._safety = SafetyMargin(
+            margin_s=margin_s, blind_burst_s=blind_burst_s, least_blind_burst_s=BLIND_BURST_S
+        )
         self._most_seen = 0.0
-        self._level = min(level, self.surely)
+        self._level = min(level, self.guaranteed_capacity)
         self._at = now
-        self._shifted = 0.0
+        self._adjusted = 0.0
         self._slack = 0.0
         self._drained_per_s = 0.0
         self._free_at = now
-        self._calm_until = -inf
+        self._burst_held_until = -inf
         self._others = OtherConsumers(now)
         self._last = (now, 0.0)
         self._peaks = PeakLevels()
@@ -103,27 +105,27 @@ class BucketMirror:
         return self._most_seen >= self._known_from
 
     @property
-    def surely(self) -> float:
+    def guaranteed_capacity(self) -> float:
         """Units that it surely holds when it is full."""
-        blind = self._per_s * self._trust.room_s
+        blind = self._per_s * self._safety.blind_burst_s
         return (
-            max(blind, self._most_seen - self._rounding - self._reserve()) if self.known else blind
+            max(blind, self._most_seen - self._rounding - self._margin()) if self.known else blind
         )
 
     @property
-    def behind(self) -> float:
+    def margin(self) -> float:
         """Units by which it stays behind the API's once that is known."""
-        return self._reserve()
+        return self._margin()
 
     @property
     def gains_per_s(self) -> float:
         """Units a second by which it fills now, less what is drained."""
         return self._rate() - self._drained_per_s
 
-    def mark(self, now: float) -> BucketSnapshot:
+    def snapshot(self, now: float) -> BucketSnapshot:
         """Where it stands."""
         self._fill(now)
-        return self._mark()
+        return self._snapshot()
 
     def wait_for(self, units: float, now: float) -> float:
         """Seconds until *units* may be taken; more than it can hold may be taken alone,
@@ -139,37 +141,37 @@ class BucketMirror:
         self._fill(now)
         self._note_peak()
         self._peaks.leave(now)
-        held = min(self._level, self.surely)
-        saved = max(0.0, held - self._per_s * max(SMALLEST_BUCKET_S, self._trust.room_s))
+        held = min(self._level, self.guaranteed_capacity)
+        saved = max(0.0, held - self._per_s * max(SMALLEST_BUCKET_S, self._safety.blind_burst_s))
         self._level = held - units
         self._last = (now, units)
         self._unbound -= units
         if saved or self._spaced:
             speed = self._rate() * (1 + CATCH_UP_SHARE) + (
-                saved / STALE_HEADER_S if now >= self._calm_until else 0.0
+                saved / STALE_HEADER_S if now >= self._burst_held_until else 0.0
             )
             self._free_at = max(self._free_at, now - CLUMP_S) + units / speed
-        return self._mark()
+        return self._snapshot()
 
-    def give_back(self, units: float, now: float, mark: BucketSnapshot | None = None) -> None:
+    def give_back(self, units: float, now: float, snapshot: BucketSnapshot | None = None) -> None:
         """Return what was taken too much; a negative number takes what was taken too
-        little. *mark*: the API took what it took then, so this may be no fuller than
+        little. *snapshot*: the API took what it took then, so this may be no fuller than
         with the right number taken: what would run over is lost.
         """
         self._fill(now)
         if units > 0:
             self._free_at -= units / (self._rate() * (1 + CATCH_UP_SHARE))
-        if mark is not None:
-            room = self.surely - self.peak_since(mark)
-            self.shift(min(units, max(0.0, room)))
+        if snapshot is not None:
+            room = self.guaranteed_capacity - self.peak_since(snapshot)
+            self.adjust(min(units, max(0.0, room)))
         else:
             self._note_peak()
-            level = min(self._level, self.surely) if units < 0 else self._level
+            level = min(self._level, self.guaranteed_capacity) if units < 0 else self._level
             self._level = min(self._full(), level + units)
         self._unbound += units
         self._most_unbound = max(self._most_unbound, self._unbound)
 
-    def drains(self, per_s: float) -> None:
+    def set_drain_rate(self, per_s: float) -> None:
         """From the last call of any method on, so many units a second are taken."""
         self._note_peak()
         self._drained_per_s = per_s
@@ -181,74 +183,80 @@ class BucketMirror:
         self._fill(now)
         if self._most_seen < PROOF_STEPS * self._step:
             self._level = min(
-                self._level, self.surely
+                self._level, self.guaranteed_capacity
             )  # what else it may hold is less than headers can say
 
-    def ease(self, *, room_s: float, slack: float, spaced: bool) -> None:
-        """Change *room_s* and *spaced*, and be slower than the rate by the share
+    def tune(self, *, blind_burst_s: float, slack: float, spaced: bool) -> None:
+        """Change *blind_burst_s* and *spaced*, and be slower than the rate by the share
         *slack*.
         """
-        self._trust.leave_room(room_s)
+        self._safety.limit_blind_burst(blind_burst_s)
         self._slack, self._spaced = slack, spaced
 
-    def keep_behind(self, seconds: float) -> None:
+    def keep_margin(self, seconds: float) -> None:
         """Stay at least so far behind the API's."""
-        self._trust.keep_behind(seconds)
+        self._safety.keep_margin(seconds)
 
     def observe(
         self,
-        mark: BucketSnapshot,
+        snapshot: BucketSnapshot,
         remaining: float,
         now: float,
         *,
-        ahead: tuple[float, float] | None = None,
+        uncounted: tuple[float, float] | None = None,
     ) -> float:
         """An answer says that *remaining* were left; returns by how much that moved the
         picture.
 
         When it counted is not known: at the earliest right after its request was
-        admitted (*mark*), at the latest now. Every moment of that time gives a distance
-        between the API's bucket and this one; the smallest is safe to close. *ahead*:
+        admitted (*snapshot*), at the latest now. Every moment of that time gives a distance
+        between the API's bucket and this one; the smallest is safe to close. *uncounted*:
         what was taken here and not yet there, at both ends of it; the picture is then
         only raised.
         """
         self._fill(now)
-        self._see(mark, remaining)
+        self._see(snapshot, remaining)
         if not self.known:
             return 0.0
-        moved = self._follow(mark, remaining, now, ahead)
-        if ahead is None and self._shared:
+        moved = self._follow(snapshot, remaining, now, uncounted)
+        if uncounted is None and self._shared:
             self._others.moved(moved, now, rate=self._per_s)
         return moved
 
     def _follow(
-        self, mark: BucketSnapshot, remaining: float, now: float, ahead: tuple[float, float] | None
+        self,
+        snapshot: BucketSnapshot,
+        remaining: float,
+        now: float,
+        uncounted: tuple[float, float] | None,
     ) -> float:
-        ahead_then, ahead_now = ahead or (0.0, 0.0)
-        then = remaining - ahead_then - (mark.level + self._shifted - mark.shifted)
-        latest = remaining - ahead_now - self._level
-        reserve, error = self._reserve(), self._rounding
-        least = min(then, latest if ahead else remaining - self.peak_since(mark, stale=True))
+        uncounted_then, uncounted_now = uncounted or (0.0, 0.0)
+        then = remaining - uncounted_then - (snapshot.level + self._adjusted - snapshot.adjusted)
+        latest = remaining - uncounted_now - self._level
+        margin, error = self._margin(), self._rounding
+        least = min(
+            then, latest if uncounted else remaining - self.peak_since(snapshot, stale=True)
+        )
         # An empty bucket may be in debt by any amount.
-        if remaining > 0 and (behind := least - error) > reserve:
-            return self.shift(min(behind - reserve, self._may_raise()))
-        if ahead is None and (behind := max(then, latest) + error) < reserve / 2:
+        if remaining > 0 and (gap := least - error) > margin:
+            return self.adjust(min(gap - margin, self._may_raise()))
+        if uncounted is None and (gap := max(then, latest) + error) < margin / 2:
             # Somebody else takes from it, or our estimates are too low.
-            return self.shift(behind - reserve)
+            return self.adjust(gap - margin)
         return 0.0
 
-    def calm(self, now: float) -> None:
+    def hold_burst(self, now: float) -> None:
         """Spend nothing of what is saved up for a while."""
-        self._calm_until = now + LARGEST_BUCKET_S
+        self._burst_held_until = now + LARGEST_BUCKET_S
 
-    def calms(self, now: float) -> bool:
+    def holds_burst(self, now: float) -> bool:
         """Whether that while is not over."""
-        return now < self._calm_until
+        return now < self._burst_held_until
 
-    def shift(self, units: float) -> float:
+    def adjust(self, units: float) -> float:
         """Move the picture by *units*, which nobody took or gave; returns them."""
         self._level += units
-        self._shifted += units
+        self._adjusted += units
         return units
 
     def refused(self, now: float) -> None:
@@ -256,11 +264,11 @@ class BucketMirror:
         believed of it was not true.
         """
         self._fill(now)
-        self.shift(min(0.0, -self._level))
+        self.adjust(min(0.0, -self._level))
         self._most_seen = self._most_held = 0.0
         self._most_unbound = self._unbound
-        self._trust.refused(now)
-        self.calm(now)
+        self._safety.refused(now)
+        self.hold_burst(now)
 
     def set_rate(self, per_minute: float, now: float, *, share: float = 1.0) -> None:
         """From *now* on, *per_minute* units a minute; the API's bucket holds as many
@@ -277,54 +285,58 @@ class BucketMirror:
         # Had this been the rate when the last one left, no more than this could be
         # there now.
         self._level = min(
-            self._level, self.surely - units + (now - last_at) * self._rate(), self.surely
+            self._level,
+            self.guaranteed_capacity - units + (now - last_at) * self._rate(),
+            self.guaranteed_capacity,
         )
 
-    def _mark(self) -> BucketSnapshot:
-        return BucketSnapshot(self._level, self._shifted, self._peaks.count, self._unbound)
+    def _snapshot(self) -> BucketSnapshot:
+        return BucketSnapshot(self._level, self._adjusted, self._peaks.count, self._unbound)
 
-    def _see(self, mark: BucketSnapshot, remaining: float) -> None:
+    def _see(self, snapshot: BucketSnapshot, remaining: float) -> None:
         self._most_seen = max(self._most_seen, remaining)
         if remaining > 0:
             # What was taken since it held the most is gone from what remains.
-            gone = self._most_unbound - max(mark.unbound, self._unbound)
+            gone = self._most_unbound - max(snapshot.unbound, self._unbound)
             held = min(remaining + gone, self._per_s / self._share * LARGEST_BUCKET_S)
             self._most_held = max(self._most_held, held)
 
     def _note_peak(self) -> None:
         # Right before it falls. Shifts move all levels alike.
-        self._peaks.note(min(self._level, self.surely) - self._shifted, self._per_s * CLUMP_S)
+        self._peaks.note(
+            min(self._level, self.guaranteed_capacity) - self._adjusted, self._per_s * CLUMP_S
+        )
 
-    def peak_since(self, mark: BucketSnapshot, *, stale: bool = False) -> float:
+    def peak_since(self, snapshot: BucketSnapshot, *, stale: bool = False) -> float:
         """The highest level since then; *stale*: or since a header was true that is as
         old as they get.
         """
         self._note_peak()
-        return self._peaks.since(mark.peaks, stale=stale) + self._shifted
+        return self._peaks.since(snapshot.peaks, stale=stale) + self._adjusted
 
     def _may_raise(self) -> float:
         # What we leave to others comes back as "remaining": only what was saved up
         # before us may be spent.
-        return inf if self._share >= 1 else max(0.0, self._most_seen * self._share - self._shifted)
+        return inf if self._share >= 1 else max(0.0, self._most_seen * self._share - self._adjusted)
 
     def _rate(self) -> float:
         slack = max(self._slack, 0.0 if self.known else self._blind_margin)
         return self._per_s * (1 - slack) - (self._others.per_s if self.known else 0.0)
 
-    def _reserve(self) -> float:
-        return min(self._most_seen / 2, self._per_s * self._trust.reserve_s)
+    def _margin(self) -> float:
+        return min(self._most_seen / 2, self._per_s * self._safety.margin_s)
 
     def _full(self) -> float:
         """How far it must fill for the API's bucket to be surely full: only then that
         admits more than it can hold.
         """
-        blind = self._per_s * self._trust.room_s
+        blind = self._per_s * self._safety.blind_burst_s
         most = max(self._most_seen, self._most_held) + self._step
-        return max(blind, most - self._reserve()) if self.known else blind
+        return max(blind, most - self._margin()) if self.known else blind
 
     def _fill(self, now: float) -> None:
         if now > self._at:
-            self._trust.pass_time(now)
+            self._safety.pass_time(now)
             seconds = now - self._at
             level = self._level + seconds * (self._rate() - self._drained_per_s)
             self._level = min(level, max(self._level, self._full()))

@@ -23,10 +23,10 @@ class InputBooking:
     """What was taken for one request, and where the picture stood then."""
 
     tokens: float
-    mark: BucketSnapshot
-    most: float
+    snapshot: BucketSnapshot
+    worst_case: float
     """It was expected to take no more than this; 0: nothing was told."""
-    surely: BucketMirror | None
+    worst_case_mirror: BucketMirror | None
     """The second picture, if there was one, from which the most was taken."""
 
 
@@ -37,7 +37,7 @@ class InputLimit:
         self._expected = BucketMirror(per_minute, now=now, step=HEADER_STEP, share=share)
         # Mutable, changed by the methods below only. The second picture is there while
         # requests are out of which nobody knows what they take, which are counted.
-        self._surely: BucketMirror | None = None
+        self._worst_case: BucketMirror | None = None
         self._out = 0
         self._share = share
 
@@ -46,61 +46,63 @@ class InputLimit:
         """Tokens a minute."""
         return self._expected.per_minute
 
-    def wait_for(self, tokens: float, now: float, *, most: float = 0.0) -> float:
+    def wait_for(self, tokens: float, now: float, *, worst_case: float = 0.0) -> float:
         """Seconds until a request may leave that is expected to take *tokens*; told
-        *most*, no more than that.
+        *worst_case*, no more than that.
         """
         seconds = self._expected.wait_for(tokens, now)
-        if self._surely is None:
+        if self._worst_case is None:
             return seconds
-        return max(seconds, self._surely.wait_for(most or tokens, now))
+        return max(seconds, self._worst_case.wait_for(worst_case or tokens, now))
 
-    def take(self, tokens: float, now: float, *, most: float = 0.0) -> InputBooking:
+    def take(self, tokens: float, now: float, *, worst_case: float = 0.0) -> InputBooking:
         """It leaves."""
-        if most:
+        if worst_case:
             self._out += 1
-            self._surely = self._surely or self._full(now)
-        if self._surely is not None:
-            self._surely.take(most or tokens, now)
-        return InputBooking(tokens, self._expected.take(tokens, now), most, self._surely)
+            self._worst_case = self._worst_case or self._full(now)
+        if self._worst_case is not None:
+            self._worst_case.take(worst_case or tokens, now)
+        return InputBooking(tokens, self._expected.take(tokens, now), worst_case, self._worst_case)
 
     def settle(self, booking: InputBooking, tokens: float, now: float) -> None:
         """It took *tokens*."""
-        self._expected.give_back(booking.tokens - tokens, now, booking.mark)
-        if booking.surely is not None:
-            booking.surely.give_back((booking.most or booking.tokens) - tokens, now)
-        if booking.most:
+        self._expected.give_back(booking.tokens - tokens, now, booking.snapshot)
+        if booking.worst_case_mirror is not None:
+            booking.worst_case_mirror.give_back(
+                (booking.worst_case or booking.tokens) - tokens, now
+            )
+        if booking.worst_case:
             self._out -= 1
             if self._out == 0:
-                self._surely = None
+                self._worst_case = None
 
     def observe(self, booking: InputBooking, remaining: float, now: float) -> None:
         """An answer says that *remaining* were left."""
-        self._expected.observe(booking.mark, remaining, now)
+        self._expected.observe(booking.snapshot, remaining, now)
 
-    def calm(self, now: float) -> None:
+    def hold_burst(self, now: float) -> None:
         """Spend nothing of what is saved up for a while."""
-        self._expected.calm(now)
+        self._expected.hold_burst(now)
 
     def refused(self, now: float) -> None:
         """The API did not admit what was granted."""
         self._expected.refused(now)
-        if self._surely is not None:
-            self._surely.refused(now)
+        if self._worst_case is not None:
+            self._worst_case.refused(now)
 
     def set_rate(self, per_minute: float, now: float, *, share: float = 1.0) -> None:
         """From *now* on, *per_minute* tokens a minute."""
         self._share = share
         self._expected.set_rate(per_minute, now, share=share)
-        if self._surely is not None:
-            self._surely.set_rate(per_minute, now, share=share)
+        if self._worst_case is not None:
+            self._worst_case.set_rate(per_minute, now, share=share)
 
     def _full(self, now: float) -> BucketMirror:
         return BucketMirror(
             self.per_minute,
             now=now,
             level=inf,
-            room_s=SURE_SHARE * USUAL_BUCKET_S,
+            blind_burst_s=SURE_SHARE * USUAL_BUCKET_S,
             share=self._share,
             shared=False,
         )

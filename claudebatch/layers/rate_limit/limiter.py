@@ -26,7 +26,7 @@ _GENTLE: WaitReason = "gentle start"
 _REQUESTS: WaitReason = "requests per minute"
 _INPUT: WaitReason = "input tokens per minute"
 _OUTPUT: WaitReason = "output tokens per minute"
-_NO_MARK = BucketSnapshot(0.0, 0.0)
+_NO_SNAPSHOT = BucketSnapshot(0.0, 0.0)
 
 
 class PoolAllowance(Protocol):
@@ -54,7 +54,7 @@ class ExpectedUsage:
 
     input_tokens: float
     output_tokens: float
-    input_most: float = 0.0
+    input_worst_case: float = 0.0
     """Tokens of input that it may take where *input_tokens* may be far too low; 0: that
     is not.
     """
@@ -175,13 +175,13 @@ class PoolLimiter:
             if bucket is not None and (seconds := bucket.wait_for(units, now)) > longest:
                 longest, why = seconds, reason
         if self._input is not None:
-            seconds = self._input.wait_for(need.input_tokens, now, most=need.input_most)
+            seconds = self._input.wait_for(need.input_tokens, now, worst_case=need.input_worst_case)
             if seconds > longest:
                 longest, why = seconds, _INPUT
         if longest > 0:
             self._waits_for_input = why == _INPUT
             if why == _OUTPUT and self._output is not None:
-                self._output.bound()
+                self._output.note_binding()
         return MustWait(max(longest, SHORTEST_WAIT_S), why) if longest > 0 else None
 
     def take(self, need: ExpectedUsage, now: float) -> PoolBooking:
@@ -193,8 +193,10 @@ class PoolLimiter:
         return PoolBooking(
             need,
             now,
-            self._requests.take(1.0, now) if self._requests else _NO_MARK,
-            self._input.take(need.input_tokens, now, most=need.input_most) if self._input else None,
+            self._requests.take(1.0, now) if self._requests else _NO_SNAPSHOT,
+            self._input.take(need.input_tokens, now, worst_case=need.input_worst_case)
+            if self._input
+            else None,
             self._output.take(need.output_tokens, now) if self._output else None,
             reading,
         )
@@ -271,7 +273,7 @@ class PoolLimiter:
         self._ramp_at = now
         for bucket in (self._requests, self._input, self._output):
             if bucket is not None:
-                bucket.calm(now)
+                bucket.hold_burst(now)
 
     def limited_for(self, now: float) -> float:
         """Seconds since the first 429 after the last answer; 0 when an answer came

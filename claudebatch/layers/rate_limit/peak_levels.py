@@ -18,7 +18,7 @@ class BucketSnapshot:
     """
 
     level: float
-    shifted: float
+    adjusted: float
     peaks: int = 0
     unbound: float = 0.0
 

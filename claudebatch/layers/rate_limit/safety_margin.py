@@ -10,40 +10,46 @@ from claudebatch.layers.rate_limit.constants.bucket import FORGIVEN_S, MARGIN_S,
 
 
 class SafetyMargin:
-    """*reserve_s*: seconds of allowance that the picture stays behind the API's bucket.
-    *room_s*: seconds of it that may be saved up blindly; *least_room_s*: after a
+    """*margin_s*: seconds of allowance that the picture stays behind the API's bucket.
+    *blind_burst_s*: seconds of it that may be saved up blindly; *least_blind_burst_s*: after a
     refusal.
     """
 
-    def __init__(self, *, reserve_s: float, room_s: float, least_room_s: float) -> None:
-        self._least_room_s = least_room_s
-        self._room_most_s = room_s
+    def __init__(
+        self, *, margin_s: float, blind_burst_s: float, least_blind_burst_s: float
+    ) -> None:
+        self._least_blind_burst_s = least_blind_burst_s
+        self._blind_burst_most_s = blind_burst_s
         # Mutable, changed by the methods below only: refusals not yet forgotten, and
         # all of them.
-        self._base_s = reserve_s
-        self._room_s = room_s
+        self._base_s = margin_s
+        self._blind_burst_s = blind_burst_s
         self._refusals = self._in_all = 0
         self._forgets_at = inf
 
     @property
-    def reserve_s(self) -> float:
+    def margin_s(self) -> float:
         """How far to stay behind."""
         return min(
             self._base_s * 2.0**self._refusals, max(self._base_s, MARGIN_S * 2.0**REFUSAL_DOUBLINGS)
         )
 
     @property
-    def room_s(self) -> float:
+    def blind_burst_s(self) -> float:
         """What may be saved up blindly."""
-        return min(self._room_s, self._least_room_s) if self._refusals else self._room_s
+        return (
+            min(self._blind_burst_s, self._least_blind_burst_s)
+            if self._refusals
+            else self._blind_burst_s
+        )
 
-    def keep_behind(self, seconds: float) -> None:
+    def keep_margin(self, seconds: float) -> None:
         """Stay at least so far behind."""
         self._base_s = max(self._base_s, seconds)
 
-    def leave_room(self, seconds: float) -> None:
+    def limit_blind_burst(self, seconds: float) -> None:
         """No more may be saved up than so much, nor more than at first."""
-        self._room_s = min(seconds, self._room_most_s)
+        self._blind_burst_s = min(seconds, self._blind_burst_most_s)
 
     def refused(self, now: float) -> None:
         """A request that was granted met a 429."""

@@ -49,13 +49,13 @@ class UsageEstimates:
         ratio = self._inputs.get(call.model) or self._ratio(call.model)
         lengths = self._outputs.get((call.model, call.route.rule)) or self._lengths(call)
         usual = lengths.mean(size.output_tokens * FIRST_FACTOR)
-        most = size.input_tokens * ratio.most if ratio.most else 0.0
+        worst_case = size.input_tokens * ratio.worst_case if ratio.worst_case else 0.0
         density = self._densities.get((call.model, call.route.rule))
         per_byte = density.factor if density is not None else TOKENS_PER_BYTE
         return ExpectedUsage(
             size.input_tokens * ratio.factor,
             min(usual, size.output_bound),
-            most,
+            worst_case,
             per_byte,
             proven=ratio.proven,
         )
@@ -103,7 +103,7 @@ class UsageEstimates:
 
 
 class _Ratio:
-    """Counted tokens per estimated one, over the last answers; *first* and *most* are
+    """Counted tokens per estimated one, over the last answers; *first* and *worst_case* are
     guesses for the first ones.
     """
 
@@ -111,22 +111,22 @@ class _Ratio:
         "_counted",
         "_estimated",
         "_first",
-        "_first_most",
+        "_first_worst_case",
         "_pairs",
         "factor",
-        "most",
+        "worst_case",
         "proven",
     )
 
-    def __init__(self, first: float, most: float) -> None:
-        """*most*: it may be so much; 0 where *first* leans to the high side itself."""
-        self._first, self._first_most = first, most
+    def __init__(self, first: float, worst_case: float) -> None:
+        """*worst_case*: it may be so much; 0 where *first* leans to the high side itself."""
+        self._first, self._first_worst_case = first, worst_case
         # Mutable, changed by `add` only.
         self._pairs: deque[tuple[int, int]] = deque()
         self._estimated = self._counted = 0
         self.proven = False
         self.factor = first
-        self.most = most
+        self.worst_case = worst_case
 
     def add(self, estimated: int, counted: int) -> None:
         self._pairs.append((estimated, counted))
@@ -141,9 +141,9 @@ class _Ratio:
         self.proven = weight == 0
         known = self._estimated + weight
         self.factor = (self._counted + self._first * weight) / known if known else self._first
-        self.most = (
-            (self._counted + self._first_most * weight) / known
-            if weight and self._first_most
+        self.worst_case = (
+            (self._counted + self._first_worst_case * weight) / known
+            if weight and self._first_worst_case
             else 0.0
         )
 

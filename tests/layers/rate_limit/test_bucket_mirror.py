@@ -26,7 +26,7 @@ def waits(bucket: BucketMirror, *units: float) -> list[float]:
 
 def seen(bucket: BucketMirror, remaining: float, at: float) -> float:
     """Let an answer say at once what remains; by how much that moved the picture."""
-    return bucket.observe(bucket.mark(at), remaining, at)
+    return bucket.observe(bucket.snapshot(at), remaining, at)
 
 
 def test_it_starts_empty_so_that_no_minute_of_allowance_goes_out_at_once() -> None:
@@ -73,7 +73,7 @@ def test_a_negative_return_is_debt_for_the_next() -> None:
 def test_a_clock_that_steps_back_gives_nothing() -> None:
     bucket = BucketMirror(60_000, now=100)
     waited = bucket.wait_for(100, 100)
-    bucket.mark(50)
+    bucket.snapshot(50)
     assert bucket.wait_for(100, 100) == waited
 
 
@@ -82,7 +82,7 @@ def test_what_headers_show_is_taken_over_but_for_half_a_second_and_the_rounding(
     assert not bucket.known
     assert seen(bucket, 30_000, 0) > 0
     assert bucket.known
-    assert bucket.mark(0).level == pytest.approx(30_000 - 500 - 500)
+    assert bucket.snapshot(0).level == pytest.approx(30_000 - 500 - 500)
     assert seen(bucket, 29_500, 0) == 0, "as it thought"
 
 
@@ -97,10 +97,10 @@ def test_an_empty_bucket_never_raises_the_picture_for_it_may_be_in_debt(remainin
     bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
     bucket.take(50_000, 0)
-    marks = [
+    snapshots = [
         bucket.take(1, now) for now in (1, 10)
     ]  # so long ago that no header may be of before it
-    raised = bucket.observe(marks[-1], remaining, 10)
+    raised = bucket.observe(snapshots[-1], remaining, 10)
     assert (raised > 0) is (remaining > 0)
 
 
@@ -108,8 +108,8 @@ def test_a_header_that_may_be_of_before_a_large_request_raises_nothing() -> None
     bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
     bucket.take(20_000, 1)
-    mark = bucket.take(1, 2)
-    assert bucket.observe(mark, 30_000, 2) == 0, "as if the twenty thousand were still there"
+    snapshot = bucket.take(1, 2)
+    assert bucket.observe(snapshot, 30_000, 2) == 0, "as if the twenty thousand were still there"
 
 
 def test_less_than_was_thought_lowers_it_for_somebody_else_takes_too() -> None:
@@ -122,18 +122,18 @@ def test_less_than_was_thought_lowers_it_for_somebody_else_takes_too() -> None:
 def test_what_left_between_admission_and_answer_may_be_counted_or_not(remaining: int) -> None:
     bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
-    mark = bucket.take(1000, 0)
+    snapshot = bucket.take(1000, 0)
     for _ in range(10):
         bucket.take(1000, 0)
-    assert bucket.observe(mark, remaining, 0) == 0
+    assert bucket.observe(snapshot, remaining, 0) == 0
 
 
 def test_with_something_ahead_it_is_only_raised() -> None:
     bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
-    assert bucket.observe(bucket.take(0, 0), 1000, 0, ahead=(0.0, 0.0)) == 0
+    assert bucket.observe(bucket.take(0, 0), 1000, 0, uncounted=(0.0, 0.0)) == 0
     low = BucketMirror(60_000, now=0, step=1000)
-    assert low.observe(low.take(0, 0), 30_000, 0, ahead=(20_000.0, 5000.0)) == pytest.approx(
+    assert low.observe(low.take(0, 0), 30_000, 0, uncounted=(20_000.0, 5000.0)) == pytest.approx(
         30_000 - 20_000 - 1000
     )
 
@@ -171,14 +171,14 @@ def test_a_refusal_empties_it_and_what_was_believed_is_forgotten() -> None:
     bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 30_000, 0)
     bucket.refused(0)
-    assert (bucket.known, bucket.mark(0).level) == (False, 0)
+    assert (bucket.known, bucket.snapshot(0).level) == (False, 0)
     bucket.take(700, 0)
     bucket.refused(0)
-    assert bucket.mark(0).level == -700, "debt stays debt"
+    assert bucket.snapshot(0).level == -700, "debt stays debt"
 
 
 def test_after_a_refusal_no_more_than_half_a_second_is_saved_up() -> None:
-    bucket = BucketMirror(60_000, now=0, room_s=5.0)
+    bucket = BucketMirror(60_000, now=0, blind_burst_s=5.0)
     assert bucket.wait_for(5000, 100) == 0
     bucket.refused(100)
     bucket.take(500, 200)
@@ -189,7 +189,7 @@ def test_every_refusal_doubles_the_distance_that_is_kept_up_to_eight_seconds() -
     bucket, kept = BucketMirror(60_000, now=0, step=1000), []
     for _ in range(7):
         seen(bucket, 60_000, 0)
-        kept.append(60_000 - 500 - bucket.mark(0).level)
+        kept.append(60_000 - 500 - bucket.snapshot(0).level)
         bucket.refused(0)
     assert kept == pytest.approx([500, 1000, 2000, 4000, 8000, 8000, 8000])
 
@@ -197,16 +197,16 @@ def test_every_refusal_doubles_the_distance_that_is_kept_up_to_eight_seconds() -
 def test_what_comes_back_after_the_api_was_full_is_lost_there_too() -> None:
     late, soon = BucketMirror(60_000, now=0), BucketMirror(60_000, now=0)
     for bucket, answer_s in ((late, 30), (soon, 0.1)):
-        mark = bucket.take(400, 100)
-        bucket.give_back(300, 100 + answer_s, mark)
-    assert late.mark(130).level == pytest.approx(500), "it was full long before"
-    assert soon.mark(100.1).level == pytest.approx(500 - 100 + 100 * RATE, abs=1)
+        snapshot = bucket.take(400, 100)
+        bucket.give_back(300, 100 + answer_s, snapshot)
+    assert late.snapshot(130).level == pytest.approx(500), "it was full long before"
+    assert soon.snapshot(100.1).level == pytest.approx(500 - 100 + 100 * RATE, abs=1)
 
 
 def test_after_an_absence_what_is_saved_up_stays_where_it_is_for_a_minute() -> None:
     bucket = BucketMirror(6000, now=0, level=1, spaced=True)
     seen(bucket, 6000, 0)
-    bucket.calm(0)
+    bucket.hold_burst(0)
     assert waits(bucket, *[1] * 20)[10:] == pytest.approx([1 / 104] * 10, rel=0.05)
     bucket.take(1, 61)
     assert bucket.wait_for(1, 61) < 0.5 / 104
@@ -224,7 +224,7 @@ def test_with_a_new_rate_the_api_holds_as_many_seconds_as_before() -> None:
     bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 60_000, 0)
     bucket.set_rate(6000, 0)
-    assert bucket.mark(1000).level == pytest.approx(6000, rel=0.2)
+    assert bucket.snapshot(1000).level == pytest.approx(6000, rel=0.2)
 
 
 @pytest.mark.parametrize(("since", "highest"), [(0, 9), (1, 7), (2, 7), (3, 7), (4, 2), (5, 2)])

@@ -28,14 +28,14 @@ RATE = 60_000
 
 def shown(bucket: BucketMirror, remaining: float, at: float = 0.0) -> BucketMirror:
     """An answer has said at once that so much was left."""
-    bucket.observe(bucket.mark(at), remaining, at)
+    bucket.observe(bucket.snapshot(at), remaining, at)
     return bucket
 
 
 def spaced(per_minute: float = 6000) -> BucketMirror:
     """Requests one by one; a minute's allowance is saved up, and none of it is spent."""
     bucket = shown(BucketMirror(per_minute, now=0, level=1, spaced=True), per_minute)
-    bucket.calm(0)
+    bucket.hold_burst(0)
     return bucket
 
 
@@ -53,13 +53,13 @@ def gaps(bucket: BucketMirror, *, at: float, count: int = 20) -> list[float]:
 
 def test_after_a_rest_no_more_leaves_at_once_than_half_of_the_smallest_bucket() -> None:
     rested = BucketMirror(RATE, now=0)
-    assert 450 <= rested.mark(1000).level <= 550
+    assert 450 <= rested.snapshot(1000).level <= 550
 
 
 def test_rows_of_another_kind_do_not_overdraw_a_bucket_of_five_seconds() -> None:
     limit, worst = InputLimit(RATE, now=0.0, share=1.0), 0.0
-    while limit.wait_for(0.01, 100.0, most=50.0) == 0:
-        limit.take(0.01, 100.0, most=50.0)
+    while limit.wait_for(0.01, 100.0, worst_case=50.0) == 0:
+        limit.take(0.01, 100.0, worst_case=50.0)
         worst += 50.0
     assert 4000 <= worst <= 5000, "and what they may count uses most of it"
 
@@ -149,7 +149,7 @@ def test_a_wait_that_rounds_to_zero_does_not_spin_the_loop() -> None:
     assert wait is not None and 0.0008 <= wait.seconds <= 0.0012
 
 
-ANY = SimpleNamespace(input_tokens=0.0, output_tokens=0.0, input_most=0.0, proven=True)
+ANY = SimpleNamespace(input_tokens=0.0, output_tokens=0.0, input_worst_case=0.0, proven=True)
 
 
 async def test_processes_that_met_the_same_429_do_not_come_back_as_one() -> None:
@@ -194,7 +194,7 @@ def test_estimates_that_are_a_fifth_too_low_do_not_overdraw_before_the_first_ans
 
 def test_earlier_runs_of_other_rows_are_not_believed_in_full() -> None:
     need = UsageEstimates(Before()).expect(call(estimate=1000))
-    assert 800 * 1.3 <= need.input_most <= 800 * 1.8
+    assert 800 * 1.3 <= need.input_worst_case <= 800 * 1.8
 
 
 def test_one_odd_answer_does_not_turn_the_estimate_over() -> None:

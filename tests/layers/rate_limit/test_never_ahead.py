@@ -33,7 +33,7 @@ STEPS = st.lists(
 class Sent:
     """A request, and what the API said remained once it had said so."""
 
-    mark: BucketSnapshot
+    snapshot: BucketSnapshot
     too_much: float
     remaining: float | None = None
 

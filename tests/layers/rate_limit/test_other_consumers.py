@@ -46,10 +46,10 @@ def test_the_picture_slows_down_with_them_and_comes_back_when_they_leave() -> No
         at += max(bucket.wait_for(1, at), 1e-6)
         if len(left) % 2 and at < 90:
             api.take(1, at)  # somebody else takes half
-        mark = bucket.take(1, at)
+        snapshot = bucket.take(1, at)
         refused += api.wait_for(1, at) > 0
         api.take(1, at)
-        by = bucket.observe(mark, max(0, int(api.level(at))), at)
+        by = bucket.observe(snapshot, max(0, int(api.level(at))), at)
         moved += abs(by) if 60 < at < 90 else 0.0
         left.append(at)
     assert refused == 0

@@ -141,7 +141,7 @@ def test_what_earlier_runs_do_not_know_is_expected_as_without_them() -> None:
     learned = UsageEstimates(Before())
     assert learned.expect(call(OPUS)) == UsageEstimates().expect(call(OPUS))
     assert learned.expect(call(rule="essays")).output_tokens == 500 * FIRST
-    assert UsageEstimates().expect(call()).input_most == 0
+    assert UsageEstimates().expect(call()).input_worst_case == 0
 
 
 @pytest.mark.parametrize("truth", [0.7, 1.0, 1.5])
@@ -149,10 +149,10 @@ def test_within_nine_answers_earlier_runs_have_no_say_any_more(truth: float) -> 
     learned = UsageEstimates(Before())
     most = []
     for _ in range(9):
-        most.append(learned.expect(call()).input_most)
+        most.append(learned.expect(call()).input_worst_case)
         learned.learn(call(), used(round(800 * truth), 50))
     need = learned.expect(call())
-    assert (need.input_tokens, need.output_tokens, need.input_most) == (
+    assert (need.input_tokens, need.output_tokens, need.input_worst_case) == (
         pytest.approx(800 * truth),
         50,
         0,

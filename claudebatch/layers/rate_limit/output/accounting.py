@@ -15,17 +15,17 @@ from claudebatch.layers.rate_limit.output.constants import ERROR_SHARE, FADING, 
 
 @dataclass(frozen=True, slots=True)
 class CompetingLevels:
-    """What is left by one way of counting: *level*, or more by up to *behind*."""
+    """What is left by one way of counting: *level*, or more by up to *margin*."""
 
     level: float
-    behind: float
+    margin: float
 
     def off(self, remaining: float, *, step: float, holds: float) -> float:
         """Whether a header of *remaining*, rounded to *step*, contradicts it: from 0 to
         1.
         """
         above = self.level - (remaining + step / 2)
-        below = (remaining - step / 2) - (self.level + self.behind) if remaining > 0 else 0.0
+        below = (remaining - step / 2) - (self.level + self.margin) if remaining > 0 else 0.0
         return min(1.0, max(0.0, max(above, below) / holds - ERROR_SHARE) / (2 * ERROR_SHARE))
 
 
@@ -64,7 +64,7 @@ class OutputAccounting:
 
     def explains(self, *, produced: float, arrived: float) -> bool:
         """A request met a 429, with so much left by either way of counting: whether
-        that is a matter of counting.
+        that is a matter of accounting.
         """
         if self.at_end or not arrived < 1 <= produced:
             return False

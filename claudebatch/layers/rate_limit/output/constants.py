@@ -18,7 +18,7 @@ ERROR_SHARE = 0.1
 SIGMAS = 3.0
 
 # A connection that hangs would count as being produced for ever, and block the pool.
-FORGOTTEN_TURNS = 3.0
+OVERDUE_LATENCIES = 3.0
 
 # A bucket that is almost empty cannot take a mistake: so much of it is always left, and
 # no more may be unseen where headers are to prove how output counts.
@@ -46,7 +46,7 @@ SMALL_SLACK = 0.02
 
 # One long answer that is produced fast empties such a bucket: below the rate by this
 # share of its own share of the bucket for each second.
-LUMP_SLACK = 0.4
+LONG_ANSWER_SLACK = 0.4
 
 # Streams cost 1.7 times the CPU. Of answers quicker than this nothing is gained by them.
 QUICK_S = 0.125

@@ -13,7 +13,7 @@ from math import inf, sqrt
 
 from claudebatch.layers.rate_limit.constants.limiter import SHORTEST_WAIT_S
 from claudebatch.layers.rate_limit.constants.usage import MEMORY
-from claudebatch.layers.rate_limit.output.constants import FORGOTTEN_TURNS, SIGMAS
+from claudebatch.layers.rate_limit.output.constants import OVERDUE_LATENCIES, SIGMAS
 from claudebatch.layers.rate_limit.output.speeds import OutputSpeeds
 
 
@@ -26,7 +26,7 @@ class InFlightAnswer:
     began: float
     produced: float | None = None
     """What it was taken to have produced when it came, or was forgotten."""
-    forgotten: bool = False
+    dropped: bool = False
 
 
 class InFlightOutput:
@@ -40,7 +40,7 @@ class InFlightOutput:
         # that is known, a second.
         self.tokens = 0.0
         """Output on its way, what is produced already and not yet received included."""
-        self._turns = 0.0
+        self._clock = 0.0
         self._at = now
         self._underway: dict[InFlightAnswer, None] = {}
         self._speeds = OutputSpeeds()
@@ -62,11 +62,11 @@ class InFlightOutput:
         return self.tokens / self.latency_s if self.latency_s is not None else 0.0
 
     @property
-    def forgets_in_s(self) -> float:
+    def drops_oldest_in_s(self) -> float:
         """Seconds until the oldest one is taken to produce no more."""
         if not self._underway or self.latency_s is None:
             return inf
-        return (next(iter(self._underway)).began + FORGOTTEN_TURNS - self._turns) * self.latency_s
+        return (next(iter(self._underway)).began + OVERDUE_LATENCIES - self._clock) * self.latency_s
 
     @property
     def produced(self) -> float:
@@ -74,11 +74,11 @@ class InFlightOutput:
         first.
         """
         return (
-            max(0.0, self.tokens * self._turns - self._began) if self.latency_s is not None else 0.0
+            max(0.0, self.tokens * self._clock - self._began) if self.latency_s is not None else 0.0
         )
 
     @property
-    def doubt(self) -> float:
+    def uncertainty(self) -> float:
         """Tokens by which that may be too low: each answer by chance, as far as the
         speeds of the last ones differ, three standard deviations of the sum; and all of
         them by a tenth of that.
@@ -113,7 +113,7 @@ class InFlightOutput:
         anything is known.
         """
         turns = max(0.0, now - self._at) / (self.latency_s or 1.0)
-        self._turns += turns
+        self._clock += turns
         self._at = max(self._at, now)
         if self.latency_s is None:
             return 0.0
@@ -121,21 +121,23 @@ class InFlightOutput:
         while (
             self._underway
             and (
-                late := self._turns - FORGOTTEN_TURNS - (oldest := next(iter(self._underway))).began
+                late := self._clock
+                - OVERDUE_LATENCIES
+                - (oldest := next(iter(self._underway))).began
             )
             >= 0
         ):
             produced -= oldest.tokens * late
-            self._forget(oldest, FORGOTTEN_TURNS)
-            oldest.forgotten = True
+            self._drop(oldest, OVERDUE_LATENCIES)
+            oldest.dropped = True
         return max(0.0, produced)
 
     def depart(self, tokens: float, now: float) -> InFlightAnswer:
         """A request leaves that expects *tokens*; call `produce` first, here and below."""
-        answer = InFlightAnswer(tokens, now, self._turns)
+        answer = InFlightAnswer(tokens, now, self._clock)
         self._underway[answer] = None
         self.tokens += tokens
-        self._began += tokens * self._turns
+        self._began += tokens * self._clock
         return answer
 
     def end(self, answer: InFlightAnswer) -> float | None:
@@ -143,7 +145,7 @@ class InFlightOutput:
         if nothing was known of that.
         """
         if answer.produced is None:
-            self._forget(answer, self._turns - answer.began)
+            self._drop(answer, self._clock - answer.began)
         return answer.produced if self.latency_s is not None else None
 
     def learn(self, answer: InFlightAnswer, tokens: float, now: float) -> None:
@@ -155,12 +157,12 @@ class InFlightOutput:
 
     def _rescale(self, turn_s: float) -> None:
         """Turns were seconds; from now on they take *turn_s*."""
-        self._turns /= turn_s
+        self._clock /= turn_s
         self._began /= turn_s
         for other in self._underway:
             other.began /= turn_s
 
-    def _forget(self, answer: InFlightAnswer, turns: float) -> None:
+    def _drop(self, answer: InFlightAnswer, turns: float) -> None:
         del self._underway[answer]
         answer.produced = answer.tokens * turns
         self.tokens = self.tokens - answer.tokens if self._underway else 0.0

@@ -41,7 +41,7 @@ class AnswerView:
 
     growing: StreamedAnswer | None = None
     hides: bool = False
-    marks: list[tuple[float, BucketSnapshot]] = field(default_factory=list)
+    snapshots: list[tuple[float, BucketSnapshot]] = field(default_factory=list)
     """Where the picture stood when the answer was seen, each time when it was out twice
     as long as the time before.
     """
@@ -53,8 +53,8 @@ class LiveAnswer:
     left.
     """
 
-    answer: InFlightAnswer
-    mark: BucketSnapshot
+    in_flight: InFlightAnswer
+    snapshot: BucketSnapshot
     view: AnswerView | None
     """None: nobody watches it."""
 
@@ -64,12 +64,12 @@ class LiveAnswer:
         return self.view.growing if self.view is not None else None
 
 
-def smallest(
+def smallest_bucket_mirror(
     per_minute: float,
     *,
     now: float,
     share: float,
-    reserve_s: float = MARGIN_S,
+    margin_s: float = MARGIN_S,
     blind_margin: float = BLIND_SLACK,
 ) -> BucketMirror:
     """A picture of the smallest bucket that the API may have for output, full at first;
@@ -81,9 +81,9 @@ def smallest(
         step=HEADER_STEP,
         share=share,
         level=inf,
-        room_s=SURE_SHARE * SMALLEST_BUCKET_S,
+        blind_burst_s=SURE_SHARE * SMALLEST_BUCKET_S,
         shared=False,
-        reserve_s=reserve_s,
+        margin_s=margin_s,
         known_from=1,
         blind_margin=blind_margin,
     )
@@ -95,62 +95,66 @@ class LiveOutput:
     """
 
     def __init__(self, per_minute: float, *, now: float, share: float) -> None:
-        self.bucket = smallest(
-            per_minute, now=now, share=share, reserve_s=MARGIN_S / 2, blind_margin=0.0
+        self.bucket = smallest_bucket_mirror(
+            per_minute, now=now, share=share, margin_s=MARGIN_S / 2, blind_margin=0.0
         )
         """Full at first, as the API's is, and as small as that may be."""
-        self._flight = InFlightOutput(now)
-        self._sight = StreamedOutput(now)
+        self._in_flight = InFlightOutput(now)
+        self._streamed = StreamedOutput(now)
         # Mutable, changed by the methods below only: when the next request may leave,
         # and the last header that told.
         self._free_at = now
-        self._told_at = -inf
+        self._last_header_at = -inf
 
     @property
     def latency_s(self) -> float | None:
         """Seconds that a token's answer takes on average; None until anything is known."""
-        return self._flight.latency_s
+        return self._in_flight.latency_s
 
     @property
     def small(self) -> bool:
         """Whether the bucket holds no more than a few answers, for all that is known."""
-        return self.bucket.surely < FEW_S * self._per_s
+        return self.bucket.guaranteed_capacity < FEW_S * self._per_s
 
     @property
     def sees(self) -> bool:
         """Whether next to all that is produced is seen, and known for what it is."""
-        known = self._flight.latency_s is not None and self._sight.proven
-        return known and self._flight.produced <= LOW_SHARE * self.bucket.surely
+        known = self._in_flight.latency_s is not None and self._streamed.proven
+        return known and self._in_flight.produced <= LOW_SHARE * self.bucket.guaranteed_capacity
 
     def guess(self, now: float) -> CompetingLevels:
         """What is left."""
-        return CompetingLevels(self.bucket.mark(now).level, self.bucket.behind)
+        return CompetingLevels(self.bucket.snapshot(now).level, self.bucket.margin)
 
-    def unseen_wait_for(self, margin: float, now: float) -> float:
+    def wait_unwatched(self, margin: float, now: float) -> float:
         """Seconds until *margin* is left, with which a request may leave even if
         nothing is seen.
         """
         self.produce(now)
-        if not self._flight.tokens and not self._sight.answers:
+        if not self._in_flight.tokens and not self._streamed.answers:
             return 0.0
         return min(
-            self.bucket.wait_for(margin, now), self._flight.forgets_in_s, self._sight.stops_in_s
+            self.bucket.wait_for(margin, now),
+            self._in_flight.drops_oldest_in_s,
+            self._streamed.stalls_in_s,
         )
 
-    def seen_wait(self, now: float, *, calm: bool) -> float:
+    def wait_watched(self, now: float, *, hold_burst: bool) -> float:
         """Seconds until one more may leave in sight of what is produced, or until to
-        look again. *calm*: and spend nothing of what is saved up.
+        look again. *hold_burst*: and spend nothing of what is saved up.
         """
         self.produce(now)
-        level, gains_per_s = self.bucket.mark(now).level, self.bucket.gains_per_s
-        latency_s = self._flight.latency_s or 0.0
-        holds_s = self.bucket.surely / self._per_s
+        level, gains_per_s = self.bucket.snapshot(now).level, self.bucket.gains_per_s
+        latency_s = self._in_flight.latency_s or 0.0
+        holds_s = self.bucket.guaranteed_capacity / self._per_s
         ahead_s = max(latency_s, SMALLEST_BUCKET_S, min(holds_s, USUAL_BUCKET_S))
         usable_s = min(USUAL_BUCKET_S, SMALLEST_BUCKET_S + 2 * latency_s)
-        usable = min(self.bucket.surely, usable_s * self._per_s)
-        low = LOW_SHARE * usable + self._flight.doubt + self._sight.doubt
-        left = max(low, level if calm else usable / 2)
-        if self._flight.guessed and self._flight.answers > max(FIRST_FEW, self._sight.answers):
+        usable = min(self.bucket.guaranteed_capacity, usable_s * self._per_s)
+        low = LOW_SHARE * usable + self._in_flight.uncertainty + self._streamed.uncertainty
+        left = max(low, level if hold_burst else usable / 2)
+        if self._in_flight.guessed and self._in_flight.answers > max(
+            FIRST_FEW, self._streamed.answers
+        ):
             return LOOK_AGAIN_S
         if level >= low and level + gains_per_s * ahead_s >= left:
             return max(0.0, self._free_at - now)
@@ -164,111 +168,113 @@ class LiveOutput:
         """A request leaves whose answer is expected to have *tokens*."""
         self.produce(now)
         self._free_at = now + tokens / (self._per_s * RUSH)
-        production = LiveAnswer(
-            self._flight.depart(tokens, now),
-            self.bucket.mark(now),
+        answer = LiveAnswer(
+            self._in_flight.depart(tokens, now),
+            self.bucket.snapshot(now),
             AnswerView() if watched else None,
         )
         self.produce(now)
-        return production
+        return answer
 
-    def showed(self, production: LiveAnswer, tokens: float, now: float) -> None:
+    def showed(self, answer: LiveAnswer, tokens: float, now: float) -> None:
         """An answer has grown by about so many *tokens*."""
-        view, left_at = production.view, production.answer.at
+        view, left_at = answer.view, answer.in_flight.at
         if view is None:
             return
         self.produce(now)
         if view.growing is None:
-            thought = self._flight.end(production.answer) or 0.0
-            hidden = thought if view.hides else 0.0
-            view.growing = self._sight.appear(hidden, tokens, left_at, now, hides=view.hides)
-            more = hidden + tokens - thought
+            estimated = self._in_flight.end(answer.in_flight) or 0.0
+            hidden = estimated if view.hides else 0.0
+            view.growing = self._streamed.appear(hidden, tokens, left_at, now, hides=view.hides)
+            more = hidden + tokens - estimated
         else:
-            more = self._sight.show(view.growing, tokens, now)
-            if self._sight.mean_per_s:
-                self._flight.guess(production.answer.tokens / self._sight.mean_per_s)
+            more = self._streamed.show(view.growing, tokens, now)
+            if self._streamed.mean_per_s:
+                self._in_flight.guess(answer.in_flight.tokens / self._streamed.mean_per_s)
         self.bucket.give_back(-more, now)
         self._go_on()
-        if now - left_at >= 2 * (view.marks[-1][0] - left_at if view.marks else 0.0):
-            view.marks.append((now, self.bucket.mark(now)))
+        if now - left_at >= 2 * (view.snapshots[-1][0] - left_at if view.snapshots else 0.0):
+            view.snapshots.append((now, self.bucket.snapshot(now)))
 
-    def hides(self, production: LiveAnswer) -> None:
+    def hides(self, answer: LiveAnswer) -> None:
         """An answer grows by what nobody sees."""
-        if production.view is not None:
-            production.view.hides = True
+        if answer.view is not None:
+            answer.view.hides = True
 
-    def end(self, production: LiveAnswer, tokens: float, now: float, *, answered: bool) -> None:
+    def end(self, answer: LiveAnswer, tokens: float, now: float, *, answered: bool) -> None:
         """An answer had *tokens*; *answered*: and took as long as answers take."""
         self.produce(now)
-        growing = production.growing
-        thought = (
-            self._sight.end(growing, now)
+        growing = answer.growing
+        estimated = (
+            self._streamed.end(growing, now)
             if growing is not None
-            else self._flight.end(production.answer)
+            else self._in_flight.end(answer.in_flight)
         )
         if answered:
-            self._flight.learn(production.answer, tokens, now)
-            if growing is not None and thought is not None:
-                self._sight.learn(thought, tokens)
-        if thought is not None:
-            self._correct(production, thought - tokens, now)
+            self._in_flight.learn(answer.in_flight, tokens, now)
+            if growing is not None and estimated is not None:
+                self._streamed.learn(estimated, tokens)
+        if estimated is not None:
+            self._correct(answer, estimated - tokens, now)
         self._go_on()
 
-    def observe(self, production: LiveAnswer, remaining: float, now: float) -> float:
+    def observe(self, answer: LiveAnswer, remaining: float, now: float) -> float:
         """An answer says that *remaining* were left; returns by how much that moved the
         picture.
         """
         self.produce(now)
-        moved = self.bucket.observe(production.mark, remaining, now)
-        if self.bucket.known and self.bucket.surely > HEADER_STEP:
-            self._told_at = now
+        moved = self.bucket.observe(answer.snapshot, remaining, now)
+        if self.bucket.known and self.bucket.guaranteed_capacity > HEADER_STEP:
+            self._last_header_at = now
         if self.small:
             # A few answers empty it: the last header is believed, and one that is older
             # only makes us more careful.
-            self.bucket.shift(min(0.0, remaining + HEADER_STEP / 2 - self.bucket.mark(now).level))
+            self.bucket.adjust(
+                min(0.0, remaining + HEADER_STEP / 2 - self.bucket.snapshot(now).level)
+            )
         return moved
 
     def produce(self, now: float) -> None:
         """Time passes."""
-        produced = self._flight.produce(now) + self._sight.produce(now)
+        produced = self._in_flight.produce(now) + self._streamed.produce(now)
         self.bucket.drain(produced, now)
         self._go_on()
 
     def _go_on(self) -> None:
-        self.bucket.drains(self._flight.per_s + self._sight.per_s)
+        self.bucket.set_drain_rate(self._in_flight.per_s + self._streamed.per_s)
 
     @property
     def _per_s(self) -> float:
         return self.bucket.per_minute / 60
 
-    def _correct(self, production: LiveAnswer, units: float, now: float) -> None:
-        """An answer was thought to have *units* more than it has.
+    def _correct(self, answer: LiveAnswer, units: float, now: float) -> None:
+        """An answer was estimated to have *units* more than it has.
 
         If it was seen, or was so late that it was forgotten, what a header has put
         right since it left is not put right again; and where no header has, what would
         have run over is lost. The others are off by chance, both ways.
         """
-        left_at = production.answer.at
-        far = production.growing is not None or production.answer.forgotten
+        left_at = answer.in_flight.at
+        far = answer.growing is not None or answer.in_flight.dropped
         if far and units > 0 and now > left_at:
-            if self._told_at > left_at:
-                units *= (now - self._told_at) / (now - left_at)
+            if self._last_header_at > left_at:
+                units *= (now - self._last_header_at) / (now - left_at)
             else:
-                units -= min(units, self._lost(production, units, now))
+                units -= min(units, self._lost(answer, units, now))
         self.bucket.give_back(units, now)
 
-    def _lost(self, production: LiveAnswer, units: float, now: float) -> float:
+    def _lost(self, answer: LiveAnswer, units: float, now: float) -> float:
         """What would have run over if *units* less had been taken, evenly, since it
         left.
         """
-        left_at, surely = production.answer.at, self.bucket.surely
+        left_at, surely = answer.in_flight.at, self.bucket.guaranteed_capacity
         stood = [
-            (left_at, production.mark),
-            *(production.view.marks if production.view is not None else ()),
+            (left_at, answer.snapshot),
+            *(answer.view.snapshots if answer.view is not None else ()),
         ]
         ends = [*(at for at, _ in stood[1:]), now]
         over: list[float] = [
-            self.bucket.peak_since(mark) + units * (end - left_at) / (now - left_at) - surely
-            for (_, mark), end in zip(stood, ends, strict=True)
+            self.bucket.peak_since(snapshot) + units * (end - left_at) / (now - left_at) - surely
+            for (_, snapshot), end in zip(stood, ends, strict=True)
         ]
         return max(0.0, *over)

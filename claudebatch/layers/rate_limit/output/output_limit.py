@@ -28,12 +28,16 @@ from claudebatch.layers.rate_limit.output.constants import (
     FIRST_FEW,
     LATE_PER_S,
     LOW_SHARE,
-    LUMP_SLACK,
+    LONG_ANSWER_SLACK,
     QUICK_S,
     SMALL_SLACK,
     UNSEEN_SHARE,
 )
-from claudebatch.layers.rate_limit.output.live_output import LiveAnswer, LiveOutput, smallest
+from claudebatch.layers.rate_limit.output.live_output import (
+    LiveAnswer,
+    LiveOutput,
+    smallest_bucket_mirror,
+)
 from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
 
 
@@ -45,7 +49,7 @@ class OutputBooking:
     booked: BucketSnapshot
     produced: LiveAnswer
     arrived: BucketSnapshot
-    ahead: float
+    uncounted: float
     """What was on its way then beyond what is refilled while it comes."""
 
     @property
@@ -67,13 +71,13 @@ class OutputLimit:
             now=now,
             step=HEADER_STEP,
             share=share,
-            room_s=USUAL_BUCKET_S,
+            blind_burst_s=USUAL_BUCKET_S,
             spaced=True,
             known_from=1,
         )
         self._produced = LiveOutput(per_minute, now=now, share=share)
-        self._arrived = smallest(per_minute, now=now, share=share)
-        self._counting = OutputAccounting()
+        self._arrived = smallest_bucket_mirror(per_minute, now=now, share=share)
+        self._accounting = OutputAccounting()
         # Mutable: what is booked and has not come, however long ago; whether headers
         # come at all; whether the next request has waited for this limit, how many did
         # before it in a row, and when it was last enough of them.
@@ -93,16 +97,16 @@ class OutputLimit:
         arrived = self._arrived.wait_for(1.0, now)
         produced = (
             0.0
-            if self._counting.at_end or not self._watch
-            else self._produced.unseen_wait_for(self._margin(tokens), now)
+            if self._accounting.at_end or not self._watch
+            else self._produced.wait_unwatched(self._margin(tokens), now)
         )
         unseen = max(self._booked.wait_for(tokens, now), arrived, produced)
         if unseen <= 0 or not self._watching(now) or self._produced.latency_s is None:
             return unseen
-        seen = self._produced.seen_wait(now, calm=self._booked.calms(now))
-        return min(unseen, max(seen, arrived if self._counting.doubted else 0.0))
+        seen = self._produced.wait_watched(now, hold_burst=self._booked.holds_burst(now))
+        return min(unseen, max(seen, arrived if self._accounting.doubted else 0.0))
 
-    def bound(self) -> None:
+    def note_binding(self) -> None:
         """The next request waits for this limit, and for no other as long."""
         self._waited = True
 
@@ -116,8 +120,8 @@ class OutputLimit:
             tokens,
             self._booked.take(tokens, now),
             self._produced.depart(tokens, now, watched=self._watching(now)),
-            self._arrived.mark(now),
-            self._ahead(),
+            self._arrived.snapshot(now),
+            self._uncounted(),
         )
 
     def showed(self, booking: OutputBooking, tokens: float, now: float) -> None:
@@ -133,7 +137,7 @@ class OutputLimit:
         self._out = max(0.0, self._out - booking.tokens)
         self._produced.end(booking.produced, tokens, now, answered=answered)
         if answered:
-            self._ease(self._produced.latency_s or 0.0, booking.tokens)
+            self._tune(self._produced.latency_s or 0.0, booking.tokens)
         self._booked.give_back(booking.tokens - tokens, now, booking.booked)
         self._arrived.give_back(-tokens, now)
 
@@ -142,34 +146,35 @@ class OutputLimit:
         self._produced.produce(now)
         self._told = True
         if booking.watched and self._produced.sees and self._produced.bucket.known:
-            self._counting.weigh(
+            self._accounting.weigh(
                 remaining,
                 produced=self._produced.guess(now),
-                arrived=CompetingLevels(self._arrived.mark(now).level, self._arrived.behind),
+                arrived=CompetingLevels(self._arrived.snapshot(now).level, self._arrived.margin),
                 step=HEADER_STEP,
-                holds=min(self._produced.bucket.surely, FEW_S * self.per_minute / 60),
+                holds=min(self._produced.bucket.guaranteed_capacity, FEW_S * self.per_minute / 60),
             )
-        self._booked.keep_behind(self._doubt_s())
-        self._arrived.observe(booking.arrived, remaining, now, ahead=(0.0, 0.0))
+        self._booked.keep_margin(self._uncertainty_s())
+        self._arrived.observe(booking.arrived, remaining, now, uncounted=(0.0, 0.0))
         moved = self._produced.observe(booking.produced, remaining, now)
         # Less is left than either way of counting explains.
-        taken = max(moved, remaining - self._arrived.mark(now).level)
+        taken = max(moved, remaining - self._arrived.snapshot(now).level)
         if taken < 0:
-            self._booked.shift(taken)
+            self._booked.adjust(taken)
         else:
             self._booked.observe(
-                booking.booked, remaining, now, ahead=(booking.ahead, self._ahead())
+                booking.booked, remaining, now, uncounted=(booking.uncounted, self._uncounted())
             )
 
-    def calm(self, now: float) -> None:
+    def hold_burst(self, now: float) -> None:
         """Spend nothing of what is saved up for a while."""
-        self._booked.calm(now)
+        self._booked.hold_burst(now)
 
     def refused(self, now: float) -> None:
         """The API did not admit what was granted."""
         self._produced.produce(now)
-        if self._counting.explains(
-            produced=self._produced.bucket.mark(now).level, arrived=self._arrived.mark(now).level
+        if self._accounting.explains(
+            produced=self._produced.bucket.snapshot(now).level,
+            arrived=self._arrived.snapshot(now).level,
         ):
             return
         for picture in self._pictures:
@@ -191,39 +196,41 @@ class OutputLimit:
             self._watch
             and now - self._bound_at < LARGEST_BUCKET_S
             and (latency_s is None or latency_s > QUICK_S)
-            and not self._counting.at_end
+            and not self._accounting.at_end
         )
 
-    def _lump(self, tokens: float) -> float:
+    def _answer_share(self, tokens: float) -> float:
         """The share of an answer of *tokens* in what a small bucket holds; 0 where none
         was told to be small.
         """
         small = self._told and self._produced.small
-        return tokens / self._produced.bucket.surely if small else 0.0
+        return tokens / self._produced.bucket.guaranteed_capacity if small else 0.0
 
     def _margin(self, tokens: float) -> float:
         """What must be left of what is being produced, before *tokens* are asked for."""
-        surely = self._produced.bucket.surely
-        share = UNSEEN_SHARE + self._lump(tokens)
-        return min(self.per_minute / 60 * self._doubt_s(), surely * min(share, 1 - UNSEEN_SHARE))
+        surely = self._produced.bucket.guaranteed_capacity
+        share = UNSEEN_SHARE + self._answer_share(tokens)
+        return min(
+            self.per_minute / 60 * self._uncertainty_s(), surely * min(share, 1 - UNSEEN_SHARE)
+        )
 
-    def _ease(self, latency_s: float, tokens: float) -> None:
-        self._booked.ease(
-            room_s=max(1.0, USUAL_BUCKET_S / max(1.0, latency_s)),
+    def _tune(self, latency_s: float, tokens: float) -> None:
+        self._booked.tune(
+            blind_burst_s=max(1.0, USUAL_BUCKET_S / max(1.0, latency_s)),
             slack=self._slack(latency_s, tokens) if self._produced.small else 0.0,
             spaced=latency_s > FEW_S,
         )
 
     def _slack(self, latency_s: float, tokens: float) -> float:
-        lumps = LUMP_SLACK * self._lump(tokens) * (latency_s - QUICK_S)
-        return min(LOW_SHARE, max(SMALL_SLACK * latency_s**2, lumps))
+        by_share = LONG_ANSWER_SLACK * self._answer_share(tokens) * (latency_s - QUICK_S)
+        return min(LOW_SHARE, max(SMALL_SLACK * latency_s**2, by_share))
 
-    def _doubt_s(self) -> float:
+    def _uncertainty_s(self) -> float:
         """Seconds of allowance by which the pictures may be wrong."""
         rounding_s = min(SMALLEST_BUCKET_S, HEADER_STEP / 2 / (self.per_minute / 60))
         return SMALLEST_BUCKET_S + rounding_s + LATE_PER_S * (self._produced.latency_s or 0.0)
 
-    def _ahead(self) -> float:
+    def _uncounted(self) -> float:
         """What is on its way beyond what is refilled while it comes: the API has not
         counted it yet, and will.
         """

@@ -60,7 +60,7 @@ class StreamedOutput:
         return self.per_s / len(self._running) if self._running else None
 
     @property
-    def doubt(self) -> float:
+    def uncertainty(self) -> float:
         """Tokens by which all that was seen may be off: `SIGMAS` standard deviations
         of the sum, where each answer is off by chance, and all of them by what the mean
         of the last ones is off.
@@ -73,7 +73,7 @@ class StreamedOutput:
         return self._over >= FIRST_ANSWERS
 
     @property
-    def stops_in_s(self) -> float:
+    def stalls_in_s(self) -> float:
         """Seconds until one of them is taken to stand still, unless it shows more."""
         return next(iter(self._running)).at + SILENT_S - self._at if self._running else inf
 
@@ -108,9 +108,9 @@ class StreamedOutput:
 
     def show(self, answer: StreamedAnswer, tokens: float, now: float) -> float:
         """It has shown *tokens* more since it was last heard of: by how much that is
-        more than was thought.
+        more than was estimated.
         """
-        thought, before = self._thought(answer, now), answer.tokens
+        estimated, before = self._estimated(answer, now), answer.tokens
         if answer.running:
             self._halt(answer)
         answer.shown += tokens
@@ -125,28 +125,28 @@ class StreamedOutput:
         )
         self._count(before, answer.tokens)
         self._run(answer, per_s)
-        return answer.tokens - thought
+        return answer.tokens - estimated
 
     def end(self, answer: StreamedAnswer, now: float) -> float:
         """It is over: what it was taken to have produced."""
-        thought = self._thought(answer, now)
+        estimated = self._estimated(answer, now)
         if answer.running:
             self._halt(answer)
         self.answers -= 1
         self._count(answer.tokens, 0.0)
-        return thought
+        return estimated
 
-    def learn(self, thought: float, tokens: float) -> None:
+    def learn(self, estimated: float, tokens: float) -> None:
         """One that was taken to have produced so much had *tokens*."""
         self._over += 1
-        off = min(1.0, abs(thought - tokens) / max(1.0, tokens))
+        off = min(1.0, abs(estimated - tokens) / max(1.0, tokens))
         self._spread += (off**2 - self._spread) / (MEMORY / 2)
 
     def _count(self, before: float, after: float) -> None:
         self._shown = self._shown + after - before if self.answers else 0.0
         self._squares = self._squares + after**2 - before**2 if self.answers else 0.0
 
-    def _thought(self, answer: StreamedAnswer, now: float) -> float:
+    def _estimated(self, answer: StreamedAnswer, now: float) -> float:
         return answer.tokens + answer.per_s * min(now - answer.at, SILENT_S)
 
     def _run(self, answer: StreamedAnswer, per_s: float) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from claudebatch.layers.rate_limit.output.accounting import CompetingLevels, OutputAccounting
-from claudebatch.layers.rate_limit.output.live_output import smallest
+from claudebatch.layers.rate_limit.output.live_output import smallest_bucket_mirror
 from claudebatch.layers.rate_limit.output.output_limit import OutputLimit
 from tests.layers.rate_limit.output.test_live_output import known
 from tests.layers.rate_limit.output.test_output_limit import RATE, bound
@@ -46,20 +46,20 @@ def test_a_mirror_that_is_a_little_off_contradicts_nothing(share: float, doubted
 
 
 def test_a_full_bucket_is_not_counted_on_to_its_last_token() -> None:
-    assert 800 <= smallest(RATE, now=0.0, share=1.0).mark(0.0).level <= 950
+    assert 800 <= smallest_bucket_mirror(RATE, now=0.0, share=1.0).snapshot(0.0).level <= 950
 
 
 @pytest.mark.parametrize(("level", "goes"), [(170, True), (100, False)])
 def test_a_bucket_that_is_almost_empty_is_left_alone(level: float, goes: bool) -> None:
     live = known()
-    live.bucket.shift(level - live.bucket.mark(100.0).level)
-    assert (live.seen_wait(100.0, calm=False) == 0) is goes
+    live.bucket.adjust(level - live.bucket.snapshot(100.0).level)
+    assert (live.wait_watched(100.0, hold_burst=False) == 0) is goes
 
 
 def test_requests_that_may_all_leave_do_not_leave_at_once() -> None:
     live = known()
     live.depart(1000, 100.0, watched=True)
-    assert live.seen_wait(100.0, calm=False) == pytest.approx(0.05, abs=0.01)
+    assert live.wait_watched(100.0, hold_burst=False) == pytest.approx(0.05, abs=0.01)
 
 
 def of_a_large_bucket(latency_s: float) -> OutputLimit:
@@ -78,7 +78,7 @@ def test_the_later_a_mistake_shows_the_more_is_kept_back() -> None:
 
 def test_an_answer_faster_than_the_mean_does_not_overdraw_a_small_bucket_unseen() -> None:
     output = OutputLimit(RATE, now=0.0, share=1.0)
-    assert 0.2 <= output._margin(1) / output._produced.bucket.surely <= 0.3
+    assert 0.2 <= output._margin(1) / output._produced.bucket.guaranteed_capacity <= 0.3
 
 
 def test_a_bucket_of_some_answers_makes_up_for_mistakes_by_a_lower_rate() -> None:
@@ -93,7 +93,7 @@ def test_one_long_answer_does_not_empty_a_small_bucket() -> None:
     output.observe(first, 6000, 1.0)
     output.settle(first, 100, 1.0, answered=True)
     output.settle(output.take(600, 1.0), 600, 2.0, answered=True)
-    share = 600 / output._produced.bucket.surely
+    share = 600 / output._produced.bucket.guaranteed_capacity
     below = 1 - output._booked.gains_per_s / (400_000 / 60)
     assert below == pytest.approx(0.4 * share * 0.875, rel=0.2)
 

@@ -22,7 +22,7 @@ def known(latency_s: float = 10.0, *, tokens: float = 100.0) -> InFlightOutput:
 def test_before_the_first_answer_nothing_is_known_of_what_is_produced() -> None:
     flight = InFlightOutput(0.0)
     answer = flight.depart(100.0, 0.0)
-    assert (flight.latency_s, flight.per_s, flight.produce(5.0), flight.forgets_in_s) == (
+    assert (flight.latency_s, flight.per_s, flight.produce(5.0), flight.drops_oldest_in_s) == (
         None,
         0.0,
         0.0,
@@ -70,9 +70,9 @@ def test_an_overdue_answer_is_dropped_after_three_times_the_mean_however_late_th
 ):
     flight = known(10.0)
     hanging = flight.depart(100.0, 10.0)
-    assert flight.forgets_in_s == pytest.approx(30)
+    assert flight.drops_oldest_in_s == pytest.approx(30)
     assert flight.produce(1000.0) == pytest.approx(300), "and not a hundred times as much"
-    assert (flight.tokens, flight.forgets_in_s) == (0.0, inf)
+    assert (flight.tokens, flight.drops_oldest_in_s) == (0.0, inf)
     assert flight.end(hanging) == pytest.approx(300)
 
 
@@ -100,8 +100,8 @@ def test_at_the_very_moment_that_was_told_the_oldest_one_is_forgotten() -> None:
     """
     flight = known(10.0)
     flight.depart(100.0, 10.0)
-    flight.produce(10.0 + flight.forgets_in_s)
-    assert flight.forgets_in_s == inf
+    flight.produce(10.0 + flight.drops_oldest_in_s)
+    assert flight.drops_oldest_in_s == inf
 
 
 def test_a_guess_serves_until_the_first_answer_tells() -> None:
@@ -130,7 +130,7 @@ def test_what_those_on_their_way_have_by_now_is_kept_in_one_sum() -> None:
     assert flight.produced == pytest.approx(sum(10 * (20 - second) for second in range(10, 20)))
     flight.end(answers[0])
     assert flight.produced == pytest.approx(450) and flight.answers == 9
-    assert 400 < flight.doubt < 3 * 450, "chance evens out"
+    assert 400 < flight.uncertainty < 3 * 450, "chance evens out"
     for answer in answers[1:]:
         flight.end(answer)
-    assert (flight.produced, flight.doubt) == (0.0, 0.0)
+    assert (flight.produced, flight.uncertainty) == (0.0, 0.0)

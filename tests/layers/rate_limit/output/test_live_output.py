@@ -22,7 +22,7 @@ RATE = 60_000
 class Coming:
     at: float
     number: int
-    production: LiveAnswer = field(compare=False)
+    answer: LiveAnswer = field(compare=False)
     tokens: int = field(compare=False)
     piece_s: float = field(compare=False)
     left: int = field(compare=False)
@@ -48,12 +48,18 @@ class Beside:
     def run(self, until: float) -> None:
         """Send as fast as it lets them go, and hold every request against the API."""
         while self.at < until:
-            wait = self.produced.seen_wait(self.at, calm=False) if self.produced.latency_s else 0.3
+            wait = (
+                self.produced.wait_watched(self.at, hold_burst=False)
+                if self.produced.latency_s
+                else 0.3
+            )
             if wait > 0:
                 self._pass(self.at + max(wait, 1e-6))
                 if self.produced.latency_s:
                     continue
-            self.errors.append(self.produced.bucket.mark(self.at).level - self.api.level(self.at))
+            self.errors.append(
+                self.produced.bucket.snapshot(self.at).level - self.api.level(self.at)
+            )
             assert self.api.level(self.at) >= 1, f"refused at {self.at}"
             self._send()
 
@@ -62,10 +68,10 @@ class Beside:
         latency_s = self.rng.lognormvariate(0, 0.5) * self.latency_s
         self.api.drain(tokens, latency_s, self.at)
         self.sent += tokens
-        production = self.produced.depart(250, self.at, watched=True)
+        answer = self.produced.depart(250, self.at, watched=True)
         heappush(
             self.coming,
-            Coming(self.at + latency_s / 20, self.sent, production, tokens, latency_s / 20, 20),
+            Coming(self.at + latency_s / 20, self.sent, answer, tokens, latency_s / 20, 20),
         )
 
     def _pass(self, until: float) -> None:
@@ -74,13 +80,13 @@ class Beside:
             return
         one = heappop(self.coming)
         self._to(one.at)
-        self.produced.showed(one.production, one.tokens / 20 * self.told_as, self.at)
+        self.produced.showed(one.answer, one.tokens / 20 * self.told_as, self.at)
         one.left -= 1
         if one.left:
             one.at += one.piece_s
             heappush(self.coming, one)
         else:
-            self.produced.end(one.production, one.tokens, self.at, answered=True)
+            self.produced.end(one.answer, one.tokens, self.at, answered=True)
             self.told_as = 1.0
 
     def _to(self, until: float) -> None:
@@ -116,11 +122,11 @@ def known(latency_s: float = 10.0) -> LiveOutput:
 def test_what_an_answer_shows_replaces_what_it_was_thought_to_have() -> None:
     produced = known()
     one = produced.depart(20_000, 100.0, watched=True)
-    assert produced.bucket.mark(100.5).level == pytest.approx(400), (
+    assert produced.bucket.snapshot(100.5).level == pytest.approx(400), (
         "two thousand a second, less what is refilled"
     )
     produced.showed(one, 600.0, 100.5)
-    assert produced.bucket.mark(100.5).level == pytest.approx(400 + 1000 - 600)
+    assert produced.bucket.snapshot(100.5).level == pytest.approx(400 + 1000 - 600)
     assert produced.bucket.gains_per_s == pytest.approx(1000 - 600 / 0.5)
 
 
@@ -129,9 +135,9 @@ def test_thoughts_count_by_time_until_the_answer_shows_how_fast_it_is() -> None:
     one = produced.depart(10_000, 100.0, watched=True)
     produced.hides(one)
     produced.showed(one, 10.0, 102.0)
-    assert produced.bucket.mark(102.0).level == pytest.approx(900 - (2000 + 10 - 2000), abs=1), (
-        "refilled meanwhile"
-    )
+    assert produced.bucket.snapshot(102.0).level == pytest.approx(
+        900 - (2000 + 10 - 2000), abs=1
+    ), "refilled meanwhile"
     produced.showed(one, 50.0, 103.0)
     assert one.growing is not None and one.growing.tokens == pytest.approx(60 + 2 * 50)
 
@@ -141,7 +147,7 @@ def test_what_is_not_watched_shows_nothing() -> None:
     one = produced.depart(1000, 100.0, watched=False)
     produced.hides(one)
     produced.showed(one, 500.0, 101.0)
-    assert one.growing is None and produced._sight.answers == 0
+    assert one.growing is None and produced._streamed.answers == 0
 
 
 def test_what_is_cancelled_in_sight_leaves_no_trace() -> None:
@@ -149,7 +155,11 @@ def test_what_is_cancelled_in_sight_leaves_no_trace() -> None:
     one = produced.depart(1000, 100.0, watched=True)
     produced.showed(one, 50.0, 100.5)
     produced.end(one, 50.0, 100.5, answered=False)
-    assert (produced.bucket.gains_per_s, produced._sight.answers, produced._flight.answers) == (
+    assert (
+        produced.bucket.gains_per_s,
+        produced._streamed.answers,
+        produced._in_flight.answers,
+    ) == (
         1000,
         0,
         0,
@@ -164,9 +174,9 @@ def test_what_ran_over_meanwhile_is_not_given_back() -> None:
     one = produced.depart(1000, 100.0, watched=True)
     for second in range(1, 11):
         produced.showed(one, 200.0, 100.0 + second)
-    level = produced.bucket.mark(110.0).level
+    level = produced.bucket.snapshot(110.0).level
     produced.end(one, 1000.0, 110.0, answered=True)
-    assert produced.bucket.mark(110.0).level <= max(level, produced.bucket.surely)
+    assert produced.bucket.snapshot(110.0).level <= max(level, produced.bucket.guaranteed_capacity)
 
 
 def test_nor_of_one_that_nobody_watched_and_that_came_so_late_that_it_was_forgotten() -> None:
@@ -174,13 +184,13 @@ def test_nor_of_one_that_nobody_watched_and_that_came_so_late_that_it_was_forgot
     late = produced.depart(800, 0.0, watched=False)
     produced.end(produced.depart(10, 0.0, watched=False), 10, 1.0, answered=True)
     produced.produce(10.0)
-    assert produced.bucket.mark(10.0).level == pytest.approx(900), (
+    assert produced.bucket.snapshot(10.0).level == pytest.approx(900), (
         "three times what it has, and long made up for"
     )
     other = produced.depart(500, 10.0, watched=True)
     produced.showed(other, 500.0, 10.0)
     produced.end(late, 800, 10.0, answered=True)
-    assert produced.bucket.mark(10.0).level == pytest.approx(400)
+    assert produced.bucket.snapshot(10.0).level == pytest.approx(400)
 
 
 def test_what_a_header_has_put_right_is_not_given_back() -> None:
@@ -194,9 +204,9 @@ def test_what_a_header_has_put_right_is_not_given_back() -> None:
             produced.showed(one, 30_000.0, 20.0 + second)
         if told:
             produced.observe(produced.depart(10, 29.0, watched=True), 4000, 29.0)
-        level = produced.bucket.mark(29.5).level
+        level = produced.bucket.snapshot(29.5).level
         produced.end(one, 150_000, 29.5, answered=True)
-        return produced.bucket.mark(29.5).level - level
+        return produced.bucket.snapshot(29.5).level - level
 
     assert 0 < after(told=True) < after(told=False) / 4
 
@@ -207,12 +217,12 @@ def test_until_the_first_answer_is_over_no_more_go_unseen_than_are_seen() -> Non
     for at in (0.5, 1.0):
         produced.showed(first[0], 10.0, at)
     assert produced.latency_s is not None
-    assert produced.seen_wait(1.0, calm=False) == 0
+    assert produced.wait_watched(1.0, hold_burst=False) == 0
     produced.depart(100, 1.0, watched=True)
-    assert produced.seen_wait(1.5, calm=False) > 0
+    assert produced.wait_watched(1.5, hold_burst=False) > 0
     produced.showed(first[1], 10.0, 1.6)
     produced.showed(first[2], 10.0, 1.6)
-    assert produced.seen_wait(1.7, calm=False) == 0
+    assert produced.wait_watched(1.7, hold_burst=False) == 0
 
 
 @pytest.mark.parametrize(("latency_s", "goes"), [(0.5, True), (1.5, False), (10.0, False)])
@@ -225,8 +235,8 @@ def test_the_longer_answers_take_the_more_is_left_of_a_bucket_that_holds_more(
     produced.observe(first, 60_000, now)
     steady = produced.depart(100, now, watched=True)
     produced.showed(steady, RATE / 60, now + 1)
-    produced.bucket.shift(1300 - produced.bucket.mark(now + 1).level)
-    assert (produced.seen_wait(now + 1, calm=False) == 0) is goes
+    produced.bucket.adjust(1300 - produced.bucket.snapshot(now + 1).level)
+    assert (produced.wait_watched(now + 1, hold_burst=False) == 0) is goes
 
 
 def test_calm_means_that_nothing_is_spent_of_what_is_saved_up() -> None:
@@ -234,10 +244,10 @@ def test_calm_means_that_nothing_is_spent_of_what_is_saved_up() -> None:
     one = produced.depart(1000, 100.0, watched=True)
     produced.showed(one, 600.0, 100.5)
     produced.showed(one, 600.0, 101.0)
-    assert produced.seen_wait(101.0, calm=True) > 0
+    assert produced.wait_watched(101.0, hold_burst=True) > 0
     produced.end(one, 1200, 101.0, answered=True)
-    assert produced.seen_wait(102.0, calm=True) == 0
+    assert produced.wait_watched(102.0, hold_burst=True) == 0
 
 
 def test_without_any_answer_on_its_way_nothing_need_be_left() -> None:
-    assert known().unseen_wait_for(inf, 100.0) == 0
+    assert known().wait_unwatched(inf, 100.0) == 0

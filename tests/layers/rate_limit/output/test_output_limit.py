@@ -132,9 +132,9 @@ def test_a_bucket_that_headers_show_as_one_thousand_or_none_is_used_all_the_same
     booking = output.take(60, 1.0)
     output.settle(booking, 60, 4.0, answered=True)
     output.observe(booking, 1000, 4.0)
-    assert output._produced.bucket.surely == pytest.approx(1000 - 500 - 0.25 * 10_000 / 60), (
-        "none of it by rounding up"
-    )
+    assert output._produced.bucket.guaranteed_capacity == pytest.approx(
+        1000 - 500 - 0.25 * 10_000 / 60
+    ), "none of it by rounding up"
 
 
 def test_the_last_header_of_a_small_bucket_is_believed() -> None:
@@ -145,9 +145,9 @@ def test_the_last_header_of_a_small_bucket_is_believed() -> None:
         output.observe(booking, 6000, 2.0 + number / 10)
     output._produced.bucket.give_back(-5500, 3.0)
     low = output.take(100, 3.0)
-    assert output._produced.bucket.mark(4.5).level > 4000
+    assert output._produced.bucket.snapshot(4.5).level > 4000
     output.observe(low, 0, 4.5)
-    assert output._produced.bucket.mark(4.5).level <= 500, (
+    assert output._produced.bucket.snapshot(4.5).level <= 500, (
         "though as little was left when it was asked for, and it may say that"
     )
 
@@ -172,7 +172,7 @@ def bound(latency_s: float | None = 3.0) -> OutputLimit:
     if latency_s is not None:
         output.settle(output.take(100, 0.0), 100, latency_s, answered=True)
     for at in (99.0, 100.0):
-        output.bound()
+        output.note_binding()
         output.settle(output.take(1, at), 1, at, answered=False)
     return output
 
@@ -181,7 +181,7 @@ def test_answers_are_watched_while_the_limit_binds_and_for_a_minute_after() -> N
     assert not OutputLimit(RATE, now=0.0, share=1.0).take(100, 0.0).watched
     assert bound(None).take(100, 100.0).watched, "nobody knows yet how long answers take"
     once = OutputLimit(RATE, now=0.0, share=1.0)
-    once.bound()
+    once.note_binding()
     assert not once.take(100, 0.0).watched, "the first one may always have to wait"
     output = bound()
     assert output.take(100, 159.0).watched and not output.take(100, 161.0).watched
@@ -218,22 +218,22 @@ def test_headers_of_an_api_that_counts_output_at_the_end_stop_the_watching_of_an
         output.settle(booking, 1, 100.06 + number / 10, answered=True)
     output.settle(output.take(100, 100.0), 300, 103.0, answered=True)
     show_ten_that_seem_not_to_count(output)
-    assert output._counting.at_end
+    assert output._accounting.at_end
     assert not output.take(1000, 102.0).watched
 
 
 def test_headers_do_not_disprove_the_documentation_before_answers_show_tokens_per_text() -> None:
     output = bound()
     show_ten_that_seem_not_to_count(output)
-    assert not output._counting.doubted
+    assert not output._accounting.doubted
     assert output.take(1000, 102.0).watched
 
 
 def test_a_refusal_that_only_that_explains_teaches_it_and_costs_no_trust_in_the_limit() -> None:
     output = bound()
     output._arrived.give_back(-5000, 100.0)
-    reserve = output._arrived.behind
+    margin = output._arrived.margin
     output.refused(100.0)
-    assert output._counting.at_end and output._arrived.behind == reserve
+    assert output._accounting.at_end and output._arrived.margin == margin
     output.refused(100.1)
-    assert output._produced.bucket.mark(100.1).level <= 0, "the next one is about the limit"
+    assert output._produced.bucket.snapshot(100.1).level <= 0, "the next one is about the limit"

@@ -73,5 +73,7 @@ def test_output_in_flight_at_one_speed_is_known_though_long_answers_are_out_long
     expected = [flight.depart(500.0, now) for _ in range(10)]
     assert flight.per_s == pytest.approx(10 * 50, rel=0.15), "whatever was expected of each"
     flight.produce(now + 4)
-    assert flight.doubt < 0.2 * flight.produced, "before answers have told, as much as all of it"
+    assert flight.uncertainty < 0.2 * flight.produced, (
+        "before answers have told, as much as all of it"
+    )
     assert len(expected) == flight.answers

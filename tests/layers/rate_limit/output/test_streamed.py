@@ -42,9 +42,9 @@ def test_who_shows_nothing_more_stands_still_after_two_seconds_however_late_that
 ):
     sight = StreamedOutput(0.0)
     answer = seen(sight, 10.0)
-    assert sight.stops_in_s == 2.0
+    assert sight.stalls_in_s == 2.0
     assert sight.produce(100.0) == pytest.approx(20)
-    assert (sight.per_s, sight.stops_in_s) == (0.0, inf)
+    assert (sight.per_s, sight.stalls_in_s) == (0.0, inf)
     assert sight.show(answer, 30.0, 100.0) == pytest.approx(10)
     assert sight.per_s == pytest.approx(30 / 99)
 
@@ -86,13 +86,13 @@ def test_all_of_them_together_are_worth_what_each_of_them_is() -> None:
         else:
             out.append(sight.appear(0.0, 5.0, at - 0.3, at, hides=False))
             produced += 5.0
-    held = sum(sight._thought(answer, at) for answer in out)
+    held = sum(sight._estimated(answer, at) for answer in out)
     assert sight.per_s == pytest.approx(sum(answer.per_s for answer in out if answer.running))
     assert sight._shown == pytest.approx(sum(answer.tokens for answer in out))
     assert sight._squares == pytest.approx(sum(answer.tokens**2 for answer in out))
     while out:
         produced -= sight.end(out.pop(), at)
-    assert held > 0 and sight.doubt == 0
+    assert held > 0 and sight.uncertainty == 0
 
 
 def test_doubt_follows_how_far_answers_turn_out_to_be_off() -> None:
@@ -101,8 +101,8 @@ def test_doubt_follows_how_far_answers_turn_out_to_be_off() -> None:
         for _ in range(300):
             sight.learn(100.0, counted)
         seen(sight, 100.0)
-    assert seen(StreamedOutput(0.0), 100.0) and sure.doubt < 7, "thirty, to begin with"
-    assert unsure.doubt == pytest.approx(100, rel=0.1), "three times a third"
+    assert seen(StreamedOutput(0.0), 100.0) and sure.uncertainty < 7, "thirty, to begin with"
+    assert unsure.uncertainty == pytest.approx(100, rel=0.1), "three times a third"
 
 
 def test_many_small_answers_are_less_in_doubt_than_one_large_one() -> None:
@@ -110,4 +110,4 @@ def test_many_small_answers_are_less_in_doubt_than_one_large_one() -> None:
     for _ in range(100):
         seen(many, 10.0)
     seen(one, 1000.0)
-    assert many.doubt < one.doubt / 6
+    assert many.uncertainty < one.uncertainty / 6
