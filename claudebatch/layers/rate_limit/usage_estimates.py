@@ -114,8 +114,8 @@ class _Ratio:
         "_first_worst_case",
         "_pairs",
         "factor",
-        "worst_case",
         "proven",
+        "worst_case",
     )
 
     def __init__(self, first: float, worst_case: float) -> None:
