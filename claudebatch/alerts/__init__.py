@@ -13,8 +13,8 @@ from claudebatch.alerts.spend_spikes import SpikeDetector
 from claudebatch.core.errors import SpendStopped
 from claudebatch.core.events import AttemptFinished, CapUsed, Emit, Event, RunStarted
 
+# Of every row there are other events, too, and both listeners would look at each.
 _ABOUT_MONEY = (AttemptFinished, CapUsed, RunStarted)
-"""Of every row there are other events, too, and both listeners would look at each."""
 
 
 def watch(

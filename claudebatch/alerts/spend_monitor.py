@@ -51,7 +51,8 @@ class SpendMonitor:
             return
         now = self._now()
         if now < self._paused_until:
-            return  # what was in flight when the pause began is no sign of how it goes on
+            # What was in flight when the pause began is no sign of how it goes on.
+            return
         answered = event.error is None
         row = (event.call.row if event.call else event.attempt) if answered else None
         spike = self._detector.observe(event.cost, now, row=row)

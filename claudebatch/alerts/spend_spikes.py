@@ -27,7 +27,7 @@ from window to window, while the median stays behind: both must also be *factor*
 the lower one of the two windows before them. A jump always is; from then on this is not
 asked.
 
-An alert is told once: the series stays silent until it has been usual again and
+An alert is sent once: the series stays silent until it has been usual again and
 *cool_down_s* have passed. A new level that lasts becomes the usual one once it fills
 half of the history.
 """
@@ -45,10 +45,9 @@ from claudebatch.core.domain import PICO_PER_USD, Pico
 
 Measure: TypeAlias = Literal["per minute", "per row"]
 
+# What the median absolute deviation of normally distributed values is multiplied by to
+# be their standard deviation.
 _TO_DEVIATION = 1.4826
-"""What the median absolute deviation of normally distributed values is multiplied by to
-be their standard deviation.
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,27 +62,28 @@ class Spike:
 
 
 class _Series:
-    """The past of one level, and whether its spike was told."""
+    """The past of one level, and whether its spike was reported."""
 
     def __init__(self, measure: Measure, settings: SpikeSettings) -> None:
         self._measure = measure
         self._settings = settings
         # Mutable state: the logarithms of past levels and whether the last one was odd,
-        # changed by `judge`; whether and when to tell, by `rearm`, too.
+        # changed by `judge`; whether and when to report, by `rearm`, too.
         self._past: deque[float] = deque(maxlen=settings.history)
         self._odd = False
         self._armed = True
         self._quiet_until = -math.inf
 
     def rearm(self) -> None:
-        """Tell the next spike even if it is the same one."""
+        """Report the next spike even if it is the same one."""
         self._armed = True
         self._quiet_until = -math.inf
 
-    def judge(self, usd: float, now: float, *, worth_a_word: bool) -> Spike | None:
-        """The spike that a window of *usd* is, if it is one and not told yet; the
+    def judge(self, usd: float, now: float, *, reportable: bool) -> Spike | None:
+        """The spike that a window of *usd* is, if it is one and not reported yet; the
         window joins the past.
         """
+        # In logarithms, because costs differ by factors: twice and half are equally far.
         level, past = math.log(usd), self._past
         known = len(past) >= self._settings.min_history
         usual = median(past) if known else level
@@ -92,7 +92,7 @@ class _Series:
         if not self._odd:
             self._armed = True
             return None
-        if not worth_a_word or not self._armed or now < self._quiet_until:
+        if not reportable or not self._armed or now < self._quiet_until:
             return None
         self._armed = False
         self._quiet_until = now + self._settings.cool_down_s
@@ -103,6 +103,7 @@ class _Series:
         spread = _TO_DEVIATION * median(abs(level - usual) for level in past)
         by_factor = math.log(settings.factor)
         highest = usual + max(by_factor, settings.deviations * spread)
+        # A run that ramps up grows from window to window: that is no jump.
         return highest if self._odd else max(highest, min(past[-2], past[-3]) + by_factor)
 
 
@@ -129,9 +130,8 @@ class SpikeDetector:
         *row* got an answer for it; None: a worst case that brought none.
         """
         if self._opened is None:
-            self._opened = (
-                now  # the first cost only opens: a rate needs the time since the one before
-            )
+            # The first cost only opens: a rate needs the time since the one before.
+            self._opened = now
             return None
         self._costs += 1
         self._cost += cost
@@ -162,12 +162,12 @@ class SpikeDetector:
         if self._passed_over:
             self._passed_over -= 1
             return None
-        worth_a_word = per_minute >= self._settings.floor
-        faster = self._rate.judge(per_minute / PICO_PER_USD, now, worth_a_word=worth_a_word)
+        reportable = per_minute >= self._settings.floor
+        faster = self._rate.judge(per_minute / PICO_PER_USD, now, reportable=reportable)
         dearer = None
         if rows:
             dearer = self._each.judge(
-                answers_cost / rows / PICO_PER_USD, now, worth_a_word=worth_a_word
+                answers_cost / rows / PICO_PER_USD, now, reportable=reportable
             )
         return faster or dearer  # one alert is enough, and the rate is what empties the budget
 

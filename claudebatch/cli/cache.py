@@ -19,8 +19,8 @@ from claudebatch.ui.sanitise import visible
 from claudebatch.ui.tables.cache_tables import cache_json, render_cache
 from claudebatch.ui.terminal import Terminal
 
+# The sub-commands of `cache`; the main app mounts it.
 app = typer.Typer(help="Look at the response cache, or empty it.", no_args_is_help=True)
-"""The sub-commands of `cache`; the main app mounts it."""
 
 
 @app.command()
@@ -80,6 +80,7 @@ def clear(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
 
 
 def _confirmed(folder: str) -> bool:
+    # In a script nobody answers, and silence must not cost money.
     if not sys.stdin.isatty():
         raise ClaudebatchError(
             f"every cached answer in {folder} would be dropped, and nobody is here to be asked",

@@ -121,11 +121,13 @@ def _written(code: int) -> int:
     try:
         sys.stderr.flush()
     except OSError:
-        _silence(sys.stderr)  # a terminal that was closed: talk that nobody hears changes no result
+        # A terminal that was closed: words that nobody reads change no result.
+        _silence(sys.stderr)
     return code
 
 
 def _silence(stream: IO[str]) -> None:
+    # The interpreter flushes once more at its end, and would fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
@@ -148,14 +150,15 @@ class Complaint(Protocol):
 
 
 def _refuse(error: Complaint) -> int:
-    told = io.StringIO()
-    error.show(told)
-    _stderr().say_all(render_usage(told.getvalue()))
+    usage = io.StringIO()
+    error.show(usage)
+    _stderr().say_all(render_usage(usage.getvalue()))
     return error.exit_code
 
 
 def _tell(error: ClaudebatchError | StopRun) -> int:
     terminal = _stderr()
+    # Lines of the input that cannot be sent come before the sentence that counts them.
     bad = getattr(error, "bad", None)
     if bad:
         terminal.say_all(render_bad_rows(bad))
@@ -164,6 +167,7 @@ def _tell(error: ClaudebatchError | StopRun) -> int:
 
 
 def _crash(error: BaseException) -> int:
+    # A disk that is full may be why there is a crash at all.
     place = "not written"
     try:
         folder = private_dir(Paths.from_environment(environment()).ledger.parent)

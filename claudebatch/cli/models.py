@@ -56,6 +56,7 @@ def models(
     settings = load(config, {}, env=environ, folder=Path.cwd()).settings
     at = datetime.now(UTC)  # noqa: TID251  # a command is where time comes in
     report = known_models(settings, model, at=at)
+    # Data goes to standard output as it is; the table is for a screen.
     if json:
         sys.stdout.write(json_line(models_json(report)))
         return

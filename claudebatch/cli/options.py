@@ -10,6 +10,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 
+# Lower-case names: typer shows them as the values to be written.
 class OnBadRow(StrEnum):
     """What a line that cannot be sent does to the run."""
 
@@ -31,6 +32,7 @@ def _dollars(text: str) -> Decimal:
     try:
         amount = Decimal(text.removeprefix("$"))
     except InvalidOperation:
+        # Refused below, with the same words as every other amount.
         amount = Decimal(-1)
     if not amount.is_finite() or amount <= 0:
         raise typer.BadParameter(
@@ -52,6 +54,7 @@ def _whole_from_0(text: str) -> int:
 
 
 def _is_whole(text: str) -> bool:
+    # 20 digits are no count but a slip, and int() of thousands takes seconds.
     return text.isascii() and text.isdecimal() and 0 < len(text) < 20
 
 

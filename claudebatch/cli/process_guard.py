@@ -59,9 +59,9 @@ def _told(crashed: Callable[[BaseException], object]) -> Iterator[None]:
     """Python would print tracebacks of threads and finalisers, messages and all."""
     thread_hook, finaliser_hook = threading.excepthook, sys.unraisablehook
     if thread_hook is threading.__excepthook__:  # else somebody listens on purpose
-        threading.excepthook = lambda told: _tell(told.exc_value, crashed)
+        threading.excepthook = lambda failure: _tell(failure.exc_value, crashed)
     if finaliser_hook is sys.__unraisablehook__:
-        sys.unraisablehook = lambda told: _tell(told.exc_value, crashed)
+        sys.unraisablehook = lambda failure: _tell(failure.exc_value, crashed)
     try:
         yield
     finally:

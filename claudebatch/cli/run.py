@@ -24,6 +24,7 @@ def run(flags: RunFlags) -> None:
 
         echo '{"prompt": "hi"}' | claudebatch run -
     """
+    # Said before anything is loaded: an option without an effect is a mistake.
     if flags.log_prompts and flags.log is None:
         raise typer.BadParameter("--log-prompts says what is in the log; name one with --log FILE")
     if flags.count_rows is not None and not flags.dry_run:

@@ -1,4 +1,4 @@
-"""What `run` can be told on the command line, and of it `estimate`: declared once.
+"""What `run` can be given on the command line, and of it `estimate`: declared once.
 
 A new option is one field here, and a line in `wiring/run_arguments.py`.
 """

@@ -105,6 +105,7 @@ async def _serve(flags: _SimulateFlags) -> None:
         rng=random.Random(flags.seed),
         known=catalog.known,
     )
+    # Before the address is printed: a script may stop it as soon as it reads that.
     stopped = asyncio.Event()
     _on_signals(stopped.set)
     url = await _start(simulator.start, flags.port)
@@ -140,6 +141,7 @@ def _settings(flags: _SimulateFlags) -> SimulatorSettings:
 
 def _bill(prices: PriceBook) -> Callable[[str, Usage], Pico]:
     """The book's prices; a model without one is billed nothing, which is said once."""
+    # One warning for each model: a rehearsal sends thousands of requests.
     unpriced: set[str] = set()
 
     def bill(model: str, usage: Usage) -> Pico:

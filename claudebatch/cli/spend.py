@@ -142,6 +142,7 @@ def _format(flags: _SpendFlags) -> Format:
         *((Format.json,) if flags.json else ()),
         *((Format.csv,) if flags.raw_csv else ()),
     }
+    # The same wish twice is no contradiction.
     if len(asked) > 1:
         raise ClaudebatchError(
             f"the report cannot be {' and '.join(sorted(asked))} at once",

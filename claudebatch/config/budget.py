@@ -41,6 +41,7 @@ def _shared(caps: BudgetSection, tag: str | None) -> Iterator[SharedCap]:
     """The caps that a run under *tag* shares with other runs."""
     yield from _cap("day", caps.day, "day", None, "budget.day")
     yield from _cap("month", caps.month, "month", None, "budget.month")
+    # Dollars alone after a tag are all that its runs may ever spend.
     found = caps.tags.get(tag) if tag else None
     tagged = found if isinstance(found, TagCaps) else TagCaps(total=found)
     setting = f"budget.tags.{tag}"
@@ -95,6 +96,7 @@ def _tag_keys(caps: BudgetSection) -> Iterator[tuple[str, str]]:
 
 def _check_tags(tags: tuple[tuple[str, str | None], ...], values: ValueReader) -> None:
     for key, tag in tags:
+        # It is printed in tables and read from command lines.
         if tag is not None and not (
             0 < len(tag) <= _LONGEST_TAG and tag.isprintable() and tag == tag.strip()
         ):

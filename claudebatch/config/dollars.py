@@ -20,6 +20,7 @@ def read_dollars(value: Any, hint: Any, key: str, where: Callable[[str], str]) -
     """
     if hint is None:
         return value
+    # Before msgspec reads it: `5` and `"5"` are one amount, and a float never is.
     kinds = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     if isinstance(value, dict):
         return {
@@ -50,6 +51,7 @@ def _join(key: str, name: Any) -> str:
 
 
 def _amount(value: str | bool | list[Any], key: str, where: Callable[[str], str]) -> Decimal:
+    # YAML makes a bool of `yes` and a list of `[1]`: neither is an amount.
     try:
         if isinstance(value, str):
             return Decimal(value.strip().removeprefix("$"))

@@ -4,15 +4,19 @@ the wrong place for them.
 
 from __future__ import annotations
 
+# A file is copied, committed and shared; a key in it would be, too.
 _VARIABLE = (
     "keys, addresses and headers come from the environment only:"
     " ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_CUSTOM_HEADERS"
 )
+# Whoever sets a proxy reads every request: no file that lies around may do so.
 _NETWORK = "proxies and certificates come from the environment only: HTTPS_PROXY, SSL_CERT_FILE"
 _PLACE = (
     "places are given with -o, or in the environment: CLAUDEBATCH_STATE_DIR, CLAUDEBATCH_CACHE_DIR"
 )
+# A file that starts programs would start them for whoever runs in its folder.
 _PROGRAM = "the only program that a run can start is alerts.command, in your own configuration"
+# Names that other tools use: their users write them here from habit.
 _FIXES = {
     "api_key": _VARIABLE,
     "key": _VARIABLE,

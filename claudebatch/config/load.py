@@ -28,6 +28,7 @@ _NOT_FROM_A_PROJECT: Mapping[str, str] = {
     "alerts.webhook": "it would send what this run spends to a stranger",
     "alerts.command": "it would run a program",
 }
+# msgspec quotes the value it met; the settings that were possible help more.
 _NO_OPTION = "Invalid enum value"
 _CAPITAL = re.compile("^(Expected|Object)")
 
@@ -45,7 +46,7 @@ class Loaded:
     """Top-level key → `file:line` or the flag that set it; keys at their default are
     missing.
     """
-    merely_found: bool = False
+    found_unnamed: bool = False
     """Nobody named the file: it lies in the current folder, whoever wrote it."""
 
 
@@ -58,7 +59,7 @@ def load(
     *flags* that are None are not set. Raises `ConfigError` with file, line, reason and
     fix.
     """
-    path, merely_found = explicit or _found(folder, env), False
+    path, found_unnamed = explicit or _found(folder, env), False
     data: dict[str, Any] = {}
     origins: dict[str, str] = {}
     if path is not None:
@@ -67,24 +68,24 @@ def load(
 
         file = read_yaml(path)
         _check_keys(file.data, Config, "", file.where)
-        merely_found = (
+        found_unnamed = (
             path == folder / _PROJECT_FILE
             and explicit is None
             and not env.get("CLAUDEBATCH_CONFIG")
         )
-        if merely_found:
+        if found_unnamed:
             _check_project(file.data, file.where, Paths.from_environment(env).user_config)
         data = read_dollars(file.data, Config, "", file.where)
         origins = {key: file.where(key) for key in data}
+    # None: the flag was not given, and the file decides.
     given = {name: value for name, value in flags.items() if value is not None}
     config = _converted(
         data, lambda key: origins.get(key.split(".")[0], "") if path is None else file.where(key)
     )
     origins |= {name: "--" + name.replace("_", "-") for name in given}
     if "budget" in given and isinstance(config.budget, BudgetSection):
-        given["budget"] = msgspec.structs.replace(
-            config.budget, run=given["budget"]
-        )  # the other caps stay
+        # --budget is the cap of this run: those of day, month and tags stay.
+        given["budget"] = msgspec.structs.replace(config.budget, run=given["budget"])
     config = msgspec.structs.replace(config, **given)
     settings = resolve(
         config,
@@ -92,7 +93,7 @@ def load(
             file.where(key) if path is not None and key not in given else origins.get(key, "")
         ),
     )
-    return Loaded(config, settings, path, origins, merely_found)
+    return Loaded(config, settings, path, origins, found_unnamed)
 
 
 def _found(folder: Path, env: Mapping[str, str]) -> Path | None:
@@ -163,6 +164,7 @@ def _nearest(key: str, known: Mapping[str, Any]) -> str:
     # 10 ms of import that only a misspelt key needs.
     from difflib import get_close_matches  # noqa: PLC0415
 
+    # A key of megabytes would take minutes to compare.
     close = get_close_matches(key[:80], list(known), n=1)
     return f'did you mean "{close[0]}"?' if close else f"known here: {', '.join(sorted(known))}"
 

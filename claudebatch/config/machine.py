@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+# Journal, output, cache, ledger, log, inputs, and what Python and SQLite open for a
+# moment.
 _OWN_FILES = 48
-"""Journal, output, cache, ledger, log, inputs, and what Python and SQLite open for a
-moment.
-"""
 
 
 def no_core_dumps() -> None:
@@ -15,7 +14,8 @@ def no_core_dumps() -> None:
     a signal.
     """
     try:
-        import resource  # noqa: PLC0415  # not everywhere there is one
+        # Not every platform has it.
+        import resource  # noqa: PLC0415
     except ImportError:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
@@ -31,7 +31,8 @@ def connections(wanted: int) -> int:
     and the hard one far above.
     """
     try:
-        import resource  # noqa: PLC0415  # not everywhere there is one
+        # As above.
+        import resource  # noqa: PLC0415
     except ImportError:
         return wanted
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -42,6 +43,7 @@ def connections(wanted: int) -> int:
             resource.setrlimit(resource.RLIMIT_NOFILE, (raised, hard))
             soft = raised
         except (OSError, ValueError):
-            pass  # then with what there is
+            # Then with the connections that there are.
+            pass
         return max(1, min(wanted, soft - _OWN_FILES))
     return wanted

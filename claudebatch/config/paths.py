@@ -36,6 +36,7 @@ class Paths:
         """
         cache = Path(env.get(CACHE_DIR) or platformdirs.user_cache_dir(_APP))
         state = Path(env.get(STATE_DIR) or platformdirs.user_state_dir(_APP))
+        # Play money and made-up answers must never meet the real ones.
         if simulated:
             cache, state = cache / "simulated", state / "simulated"
         return cls(

@@ -19,6 +19,8 @@ Share: TypeAlias = Annotated[float, msgspec.Meta(gt=0, le=1)]
 Percent: TypeAlias = Annotated[int, msgspec.Meta(ge=1, le=100)]
 
 
+# Frozen, because one configuration serves a whole run; keywords only, because a file
+# has no order; unknown keys are refused, because a misspelt limit would limit nothing.
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A mapping whose keys are all known."""
 
@@ -170,6 +172,7 @@ def intake_text(config: Config, *, capped: bool) -> str:
     bound and its model a price. Of who watches the money it does not depend at all, and
     a webhook's address, which may be a secret, is not to lie in run folders.
     """
+    # What is left out changes neither a row nor its price.
     watched = {"monitor": MonitorSection(), "alerts": AlertsSection()}
     return msgspec.json.encode(
         msgspec.structs.replace(config, budget=Decimal(1) if capped else None, tag=None, **watched)

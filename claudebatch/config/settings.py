@@ -37,6 +37,7 @@ from claudebatch.models.prices import parse_overrides
 _MOST_AT_ONCE = 10_000
 # No model writes that much: a typo of many digits must not become arithmetic.
 _MOST_TOKENS = 1_000_000
+# What the fix of a wrong value proposes.
 _USUAL = Config()
 
 
@@ -80,6 +81,7 @@ def resolve(config: Config, where: Callable[[str], str] = lambda key: "") -> Set
     cannot be meant; *where* gives the `file:line` or flag of a dotted key.
     """
     values = ValueReader(where)
+    # In this order, because the first wrong value is the one that is reported.
     _check_counts(config, values)
     budget = resolve_budget(config, values)
     settings = Settings(
@@ -124,12 +126,15 @@ def _check_counts(config: Config, values: ValueReader) -> None:
 
 def _check_together(config: Config, values: ValueReader, where: Callable[[str], str]) -> None:
     """Refuse what contradicts something else, and facts that their readers refuse."""
+    # Either alone makes sense; together they would serve what the other avoids.
     if config.cache.keep_refusals and "refusal" in config.fallback_on:
         raise ConfigError(
             f"{values.at('cache.keep_refusals')}: a refusal that is kept would be served, and "
             f"fallback_on asks another model instead",
             fix="choose one of the two",
         )
+    # Each run reads them again at its own time; here they are only tried, because only
+    # here file and line are known.
     parse_overrides(config.prices, where)
     if config.models:
         Catalog.load(config.models, where)
@@ -137,6 +142,7 @@ def _check_together(config: Config, values: ValueReader, where: Callable[[str], 
 
 def _idle_timeout_s(config: Config, values: ValueReader) -> float:
     idle_s = values.seconds("idle_timeout", config.idle_timeout)
+    # 0 would end every answer before its first byte.
     if idle_s <= 0:
         values.refuse("idle_timeout", "must be above 0", config.idle_timeout, _USUAL.idle_timeout)
     return idle_s
@@ -146,6 +152,7 @@ def _limits(
     limits: LimitsSection, concurrency: int | Literal["auto"], values: ValueReader
 ) -> RateLimitSettings:
     headroom = values.share("limits.headroom", limits.headroom)
+    # With nothing left to use, a run would wait for ever.
     if headroom >= 1:
         values.refuse("limits.headroom", "must leave something to use", limits.headroom, "10%")
     if limits.watch_output is True:

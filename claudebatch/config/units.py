@@ -7,8 +7,10 @@ import re
 
 from claudebatch.core.errors import ConfigError
 
+# A number alone is seconds: YAML turns 90 into one.
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "": 1.0}
 _SHARE = "a share from 0% to 100%, such as 20%"
+# Powers of 1,024, as disks are shown by the tools that people compare with.
 _BYTES = {"": 1, "B": 1, "KB": 2**10, "MB": 2**20, "GB": 2**30, "TB": 2**40}
 
 
@@ -32,6 +34,7 @@ def size(where: str, value: str | int) -> int:
 def share(where: str, value: str | float) -> float:
     """`"20%"` or `0.2` as 0.2; raises `ConfigError` below 0 and above 1."""
     found = _parse(where, value, {"%": 0.01, "": 1.0}, _SHARE)
+    # 20 for 20 % is a slip that would mean twenty times everything.
     if found > 1.0:
         raise ConfigError(f"{where}: not {_SHARE}: {value!r}", fix=f"write {_SHARE}")
     return found
@@ -40,6 +43,7 @@ def share(where: str, value: str | float) -> float:
 def _parse(
     where: str, value: str | float, units: dict[str, float] | dict[str, int], what: str
 ) -> float:
+    # No sign and no exponent: a negative wait or 1e9h was never meant.
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*|%)\s*", str(value).lower())
     if not found or found[2] not in units or not math.isfinite(float(found[1])):
         raise ConfigError(f"{where}: not {what}: {value!r}", fix=f"write {what}")

@@ -69,6 +69,7 @@ def read_yaml(path: Path) -> YamlFile:
         ) from error
     finally:
         loader.dispose()
+    # An empty file, or comments only.
     if data is None:
         data = {}
     if not isinstance(data, dict):
@@ -77,7 +78,8 @@ def read_yaml(path: Path) -> YamlFile:
 
 
 def _text(path: Path) -> str:
-    with path.open("rb") as file:  # maybe a pipe, or /dev/zero
+    # Maybe a pipe, or /dev/zero: never more than can be a configuration.
+    with path.open("rb") as file:
         raw = file.read(_MOST_BYTES + 1)
     if len(raw) > _MOST_BYTES:
         raise ConfigError(f"{path}: more than {_MOST_BYTES:,} bytes", fix="check -c/--config")
@@ -90,6 +92,7 @@ def _lines(path: Path, node: yaml.Node, prefix: str = "") -> Iterator[tuple[str,
         for key, value in node.value:
             name = f"{prefix}{key.value}" if isinstance(key, yaml.ScalarNode) else prefix + "?"
             line = key.start_mark.line + 1
+            # YAML lets the last one win, without a word.
             if name in seen:
                 raise ConfigError(
                     f'{path}:{line}: "{name}" stands here twice', fix="keep one of them"

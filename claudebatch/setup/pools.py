@@ -14,12 +14,13 @@ from claudebatch.layers.rate_limit.store import LimiterStore, PoolStart
 from claudebatch.models.catalog import Catalog, TierLimits
 from claudebatch.setup.stores import open_pool
 
+# More than any published tier can use; each one is a worker and a connection.
 MOST_IN_FLIGHT = 1000
+# Enough for the lowest tiers at usual latencies; more come as they are needed.
 _FIRST_IN_FLIGHT = 64
+# Under `limits: auto`, the pace of the lowest published tier until answers tell the
+# account's own, and where a gateway strips their headers.
 _AUTO_TIER = "start"
-"""Under `limits: auto`, the pace of the lowest published tier until answers tell the
-account's own, and where a gateway strips their headers.
-"""
 
 
 class Pools:

@@ -64,6 +64,7 @@ class RunOptions:
         """Where results go; None is standard output."""
         if self.output is not None:
             return None if self.output == "-" else Path(self.output)
+        # Beside the input, so that results are found where the prompts are.
         first = self.inputs[0]
         if first == "-":
             return None

@@ -37,6 +37,7 @@ class RunSetup:
     ) -> RunSetup:
         """The parts for *settings*; *override* is `--model`. Raises `ConfigError`."""
         catalog = Catalog.load(settings.models)
+        # Before anything is read: a limit under a wrong name would let the run loose.
         _check_pools(settings.limits, catalog)
         router = Router(
             parse_rules(settings.routes, "routes"),
@@ -49,6 +50,7 @@ class RunSetup:
             catalog,
             router,
             expected_output=settings.expected_output_tokens,
+            # A long answer takes its time: the deadline grows with what was asked for.
             deadline=lambda max_tokens: max(
                 settings.attempt_deadline_s, max_tokens * _S_PER_OUTPUT_TOKEN
             ),
@@ -64,6 +66,7 @@ class RunSetup:
 
     def require_prices(self, models: set[str]) -> None:
         """Refuse a run under a cap that could ask a model without a price."""
+        # Without a cap a cost that nobody knows is shown as unknown.
         if not self.settings.budget.capped:
             return
         unknown = self.unpriced(models)
@@ -97,19 +100,20 @@ class RunSetup:
 
 def retirements(catalog: Catalog, models: Iterable[str], on: date) -> list[str]:
     """A warning for each of *models* that is retired or will be."""
-    told = []
+    found = []
     for model in sorted(set(models)):
         facts = catalog.facts(model)
         left = facts.days_left(on)
         if left is not None and left > 0:
-            told.append(f"{model} will be retired on {facts.retires_at}, in {left} days")
+            found.append(f"{model} will be retired on {facts.retires_at}, in {left} days")
         elif left is not None:
-            told.append(f"{model} was retired on {facts.retires_at}: requests to it fail")
-    return told
+            found.append(f"{model} was retired on {facts.retires_at}: requests to it fail")
+    return found
 
 
 def _check_pools(limits: RateLimitSettings, catalog: Catalog) -> None:
     """Refuse limits under a name that is nearly a pool's: they would limit nothing."""
+    # Of any tier: all of them name the same pools.
     spelt = {_plain(pool): pool for pool in catalog.tier("start")}
     for name in limits.pools:
         pool = catalog.pool_of(name) if catalog.known(name) else spelt.get(_plain(name), name)

@@ -127,6 +127,7 @@ def _circuit_breaker(parts: Parts, pools: Pools) -> CircuitBreaker:
 
 
 def _budget(parts: Parts, money: Money) -> Budget:
+    # Asking the API to count takes a round trip: only where a cap may need it.
     counter = (
         InputCounter(parts.count, CountedBounds(), waits=parts.drain, emit=parts.emit)
         if parts.count
@@ -166,7 +167,7 @@ def _record(parts: Parts, money: Money) -> Record:
 
 
 class Keys:
-    """The cache keys of calls. Those made ahead are kept until they are asked for."""
+    """The cache keys of calls. Those made ahead wait here until they are asked for."""
 
     def __init__(self, scope: str) -> None:
         self._scope = scope
@@ -201,6 +202,7 @@ class Money:
         try:
             return self._prices.worst(call)
         except UnknownPrice as error:
+            # Nothing to keep: the cost is shown as unknown.
             if not self._capped:
                 return 0
             # The intake has looked at every model; a hop may still ask one for what has

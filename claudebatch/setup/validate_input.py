@@ -18,6 +18,7 @@ from claudebatch.routing.parameters import problems
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal import DuplicateId, RowRecord
 
+# A file of a million bad lines must not fill the memory with their descriptions.
 _MOST_KEPT = 1000
 _READ_BYTES = 1 << 20
 
@@ -68,6 +69,7 @@ class Intake:
             for line in read_lines(path, text=self._run_setup.defaults.text):
                 if self._limit is not None and taken >= self._limit:
                     return
+                # Bad lines count as well: `--limit` is about lines, not about luck.
                 taken += 1
                 prompt = self._prompt(str(path), line)
                 if prompt is None:
@@ -105,6 +107,7 @@ class Intake:
         cap.
         """
         params = prompt.params
+        # Most rows have neither: they are not looked at twice.
         if not self._run_setup.settings.budget.capped or not (
             "tools" in params or "speed" in params
         ):
@@ -121,6 +124,7 @@ class Intake:
 
     def _record(self, source: int, line: InputLine, prompt: Prompt) -> RowRecord:
         model, key = self._route.model, b""
+        # Made here, while the row is parsed: replay need not read it again.
         if self._key is not None:
             key = bytes.fromhex(self._key(self._run_setup.builder.unmeasured(prompt, self._route)))
         return RowRecord(

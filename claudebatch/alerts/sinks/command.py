@@ -16,9 +16,10 @@ from contextlib import suppress
 
 from claudebatch.alerts.sinks.failure import DeliveryFailed
 
+# All of them: the name of a profile or of a token file leads to a key as well.
 _OURS = "ANTHROPIC_"
+# A value this short in another variable is a coincidence.
 _SHORTEST_SECRET = 8
-"""A value this short in another variable is a coincidence."""
 
 
 class CommandSink:
@@ -94,6 +95,7 @@ class CommandSink:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     if process.poll() is None:
+        # The whole session: a shell script would leave its children behind.
         with suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()

@@ -11,8 +11,8 @@ from typing import Protocol
 
 from claudebatch.alerts.sinks.failure import DeliveryFailed
 
+# Alerts are few; where so many wait, nobody takes them.
 _MOST_WAITING = 100
-"""Alerts are few; where so many wait, nobody takes them."""
 
 
 class AlertSink(Protocol):
@@ -35,16 +35,17 @@ class AlertSink(Protocol):
 
 
 class AlertOutbox:
-    """A queue in front of one outlet. Its first failure is told, the others are not."""
+    """A queue in front of one sink. Its first failure is reported, the others are not."""
 
     def __init__(
-        self, outlet: AlertSink, *, warn: Callable[[str], None], most_waiting: int = _MOST_WAITING
+        self, sink: AlertSink, *, warn: Callable[[str], None], most_waiting: int = _MOST_WAITING
     ) -> None:
         """*warn* is called at most once, and from another thread."""
-        self._outlet = outlet
+        self._sink = sink
         self._warn = warn
         self._waiting: queue.Queue[bytes | None] = queue.Queue(most_waiting)
-        # Mutable: the thread, made with the first alert; whether a failure was told.
+        # Mutable: the thread, made with the first alert; whether a failure was
+        # reported.
         self._thread: threading.Thread | None = None
         self._warned = False
 
@@ -53,7 +54,7 @@ class AlertOutbox:
         if self._thread is None:
             # A daemon: one that hangs does not keep the process from ending.
             self._thread = threading.Thread(
-                target=self._work, name=f"claudebatch-{self._outlet.name}", daemon=True
+                target=self._work, name=f"claudebatch-{self._sink.name}", daemon=True
             )
             self._thread.start()
         try:
@@ -67,17 +68,18 @@ class AlertOutbox:
             return
         try:
             self._waiting.put_nowait(None)
-        except queue.Full:  # so many will not be taken in time, and that was told
+        except queue.Full:
+            # So many will not be taken in time, and that was reported.
             patience_s = 0
         self._thread.join(patience_s)
         if self._thread.is_alive():
-            self._outlet.abandon()
+            self._sink.abandon()
             self._failed("the run has ended before it had taken all")
 
     def _work(self) -> None:
         while (payload := self._waiting.get()) is not None:
             try:
-                self._outlet.deliver(payload)
+                self._sink.deliver(payload)
             except DeliveryFailed as error:
                 self._failed(str(error))
             except Exception as error:  # noqa: BLE001  # whatever happens here is no reason to end a run
@@ -87,6 +89,5 @@ class AlertOutbox:
         if not self._warned:
             self._warned = True
             self._warn(
-                f"an alert could not be handed to the {self._outlet.name}: {reason}; the run "
-                f"goes on"
+                f"an alert could not be handed to the {self._sink.name}: {reason}; the run goes on"
             )

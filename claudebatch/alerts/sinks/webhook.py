@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from claudebatch.alerts.sinks.failure import DeliveryFailed
 
+# One alert, one connection: minutes lie between two, and the other side would close it.
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "claudebatch", "Connection": "close"}
 
 
@@ -50,6 +51,7 @@ class WebhookSink:
         finally:
             connection.close()
         if not 200 <= status < 300:
+            # A redirect could lead what this run spends to a stranger.
             redirect = ", and redirects are not followed" if 300 <= status < 400 else ""
             raise DeliveryFailed(f"it answered {status}{redirect}")
 

@@ -62,13 +62,13 @@ def check(
         if not runs and not folder.is_dir():  # moved, or removed by hand: that is no damage
             gone += 1
             continue
-        with failures.kept(str(folder)):
+        with failures.collect(str(folder)):
             try:
                 checked.append((repair_run if repair else check_run)(folder, output, _copies))
             except LockedError:
                 if runs:
                     raise
-    with failures.kept("the spend ledger"):
+    with failures.collect("the spend ledger"):
         _check_ledger(_paths().ledger)
     if json:
         sys.stdout.write(json_line({"runs": [_fields(found) for found in checked]}))

@@ -132,7 +132,7 @@ def settle(
     settled, failures = [], CollectedFailures()
     with _writing() as ledger:
         for run in wanted:
-            with failures.kept(run.folder or run.run):
+            with failures.collect(run.folder or run.run):
                 if settle_dead(ledger, run.run, verdict=verdict.value if verdict else None):
                     settled.append(run.run)
                 elif not all:
@@ -195,7 +195,7 @@ def purge(
     purged, failures = [], CollectedFailures()
     with _writing() as ledger:
         for run in wanted:
-            with failures.kept(run.folder or run.run):
+            with failures.collect(run.folder or run.run):
                 if purge_run(ledger, run.run, run.folder, places=_paths().runs, forget=forget):
                     purged.append(run)
                 elif runs:

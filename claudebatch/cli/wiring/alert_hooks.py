@@ -17,8 +17,8 @@ from claudebatch.ui.live.alert_text import alert_json
 from claudebatch.ui.machine.json_events import json_line
 
 VERSION = 1
+# How long the end of a run waits for an alert that is not handed over.
 _LONGEST_END_S = 10.0
-"""How long the end of a run waits for an alert that is not handed over."""
 
 
 class AlertHooks:
@@ -62,11 +62,11 @@ def make_hooks(
     """The hooks that *settings* name; *warn* is called at most once for each, and from
     another thread.
     """
-    boxes = [AlertOutbox(outlet, warn=warn) for outlet in _outlets(settings, env)]
+    boxes = [AlertOutbox(sink, warn=warn) for sink in _sinks(settings, env)]
     return AlertHooks(boxes, wall=wall, patience_s=settings.timeout_s)
 
 
-def _outlets(settings: SinkSettings, env: Mapping[str, str]) -> list[AlertSink]:
+def _sinks(settings: SinkSettings, env: Mapping[str, str]) -> list[AlertSink]:
     found: list[AlertSink] = []
     # HTTP and processes are loaded by those who want them.
     if settings.webhook is not None:

@@ -23,6 +23,7 @@ from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 
+# Spelt out or not, it is one API: its answers must not be cached twice.
 _API_HOST = "api.anthropic.com"
 
 
@@ -45,7 +46,8 @@ async def endpoint(
 ) -> AsyncIterator[ApiTarget]:
     """Where this run's requests go, as long as it lasts."""
     if not options.simulate:
-        yield ApiTarget(None, None)  # the SDK finds the key and the base URL where it always does
+        # The SDK finds the key and the base URL where it always does.
+        yield ApiTarget(None, None)
         return
     # Only a rehearsal loads the simulator.
     from claudebatch.simulator import (  # noqa: PLC0415
@@ -55,24 +57,24 @@ async def endpoint(
         SimulatorSettings,
     )
 
-    wish = run_setup.settings.simulate
+    simulate = run_setup.settings.simulate
     simulator = Simulator(
         SimulatorSettings(
-            latency=wish.latency or SIMULATE_LATENCY,
+            latency=simulate.latency or SIMULATE_LATENCY,
             limits=SimulatedAllowance(
-                wish.requests_per_minute,
-                wish.input_tokens_per_minute,
-                wish.output_tokens_per_minute,
-                wish.burst_seconds,
+                simulate.requests_per_minute,
+                simulate.input_tokens_per_minute,
+                simulate.output_tokens_per_minute,
+                simulate.burst_seconds,
             ),
-            faults=wish.faults,
-            seed=wish.seed,
+            faults=simulate.faults,
+            seed=simulate.seed,
         ),
         bill=lambda model, usage: _bill(run_setup, model, usage),
         pool_of=run_setup.catalog.pool_of,
         now=now,
         wall=wall,
-        rng=random.Random(wish.seed) if wish.seed else rng,
+        rng=random.Random(simulate.seed) if simulate.seed else rng,
     )
     url = await simulator.start()
     try:
@@ -107,10 +109,16 @@ def api_model(options: RunOptions, settings: Settings) -> ApiModel:
         return ApiModel()
     from claudebatch.simulator import SIMULATE_LATENCY, parse_latency  # noqa: PLC0415
 
-    wish = settings.simulate
-    mean_s = parse_latency(wish.latency or SIMULATE_LATENCY).mean
-    limits = (wish.requests_per_minute, wish.input_tokens_per_minute, wish.output_tokens_per_minute)
-    return ApiModel(lambda output_tokens: mean_s, wish.burst_seconds, limits=lambda pool: limits)
+    simulate = settings.simulate
+    mean_s = parse_latency(simulate.latency or SIMULATE_LATENCY).mean
+    limits = (
+        simulate.requests_per_minute,
+        simulate.input_tokens_per_minute,
+        simulate.output_tokens_per_minute,
+    )
+    return ApiModel(
+        lambda output_tokens: mean_s, simulate.burst_seconds, limits=lambda pool: limits
+    )
 
 
 def key_scope(options: RunOptions) -> str:

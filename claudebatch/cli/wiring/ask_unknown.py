@@ -23,9 +23,11 @@ def decided(options: RunOptions, run: OpenRun) -> RunOptions:
     if options.unknown != "ask":
         return options
     rows, worst = undecided(run.folder.journal)
+    # A question about nothing would only stop the run.
     if not rows:
         return options
     what = f"{counted(rows, 'row')} may have been billed without an answer, {money(worst)} at most"
+    # Either answer is somebody's money: a script must say which.
     if not sys.stdin.isatty():
         raise ClaudebatchError(
             f"{what}, and nobody is here to be asked",

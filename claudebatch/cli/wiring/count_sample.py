@@ -22,6 +22,7 @@ from claudebatch.models.tokens.counted import countable
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 
+# Counting has a rate limit of its own, and a sample is small.
 _AT_ONCE = 8
 # Somebody sits and waits: four tries take about four seconds, where the API does not ask
 # for longer. No pool stands below, so a 429 is waited out here.

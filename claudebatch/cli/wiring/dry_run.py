@@ -43,6 +43,7 @@ def tell_estimate(
     """Print what the run would do and cost; returns the exit code. Raises
     `ClaudebatchError` as the run would.
     """
+    # The run that follows would find nothing left to read.
     if "-" in options.inputs:
         raise ClaudebatchError(
             "a dry run of standard input would use it up", fix="write the prompts to a file first"
@@ -109,6 +110,7 @@ def forecast(options: RunOptions, run_setup: RunSetup, paths: Paths) -> Forecast
 
 def history(options: RunOptions, run_setup: RunSetup, paths: Paths) -> History:
     """What the answers of earlier runs say; nothing where the ledger cannot be read."""
+    # An estimate without history is worse than one with it, and better than none.
     with suppress(StorageError):
         return History(
             past_answers(paths.ledger, input_name=options.input_name, tag=run_setup.settings.tag)
@@ -117,6 +119,7 @@ def history(options: RunOptions, run_setup: RunSetup, paths: Paths) -> History:
 
 
 def _cache(options: RunOptions, run_setup: RunSetup, paths: Paths) -> CacheStore | None:
+    # An estimate only looks: it makes no cache where there is none yet.
     if options.no_cache or not run_setup.settings.cache.enabled:
         return None
     return existing_cache(paths.cache_dir)

@@ -1,4 +1,4 @@
-"""What goes wrong with one of several runs is told, and keeps nobody from the others."""
+"""Failures of one of several runs: collected and reported, while the others go on."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class CollectedFailures:
     """
 
     def __init__(self) -> None:
-        # Mutable: changed by `kept` only.
+        # Mutable: changed by `collect` only.
         self.met: list[ClaudebatchError] = []
 
     @contextmanager
-    def kept(self, where: str) -> Iterator[None]:
-        """Keep what fails within this block, which works on one run alone: that of the
+    def collect(self, where: str) -> Iterator[None]:
+        """Take in what fails within this block, which works on one run alone: that of the
         folder *where*.
         """
         try:

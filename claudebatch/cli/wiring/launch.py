@@ -21,7 +21,7 @@ from claudebatch.cli.wiring.ask_unknown import decided
 from claudebatch.cli.wiring.confirm_cost import CostMeter, confirm_cost
 from claudebatch.cli.wiring.display import Show, logged, make_display
 from claudebatch.cli.wiring.dry_run import forecast, tell_estimate
-from claudebatch.cli.wiring.observers import audience, doubts, facts, limits, taken
+from claudebatch.cli.wiring.observers import audience, details, limits, reserved_paths, warnings
 from claudebatch.clients.base_url import check_base_url
 from claudebatch.clients.protocol import Client
 from claudebatch.config import environment
@@ -114,17 +114,19 @@ def _observed(
         now=_now,
         results_on_stdout=options.output_path is None,
     )
-    with logged(show, display, now=_now, wall=_wall, taken=taken(options, loaded, paths)) as log:
+    with logged(
+        show, display, now=_now, wall=_wall, taken=reserved_paths(options, loaded, paths)
+    ) as log:
         # `emit` is defined below: a hook can only fail once there are events.
         hooks = make_hooks(
             loaded.settings.alerts.sinks, env, wall=_wall, warn=lambda text: emit(Notice(text))
         )
         emit = audience(display, log, hooks)
-        for doubt in doubts(loaded):
-            emit(Notice(doubt))
+        for warning in warnings(loaded):
+            emit(Notice(warning))
         if show.verbose:
-            for fact in facts(loaded, paths, options):
-                emit(Notice(fact))
+            for detail in details(loaded, paths, options):
+                emit(Notice(detail))
         parts = _RunParts(
             run_setup=run_setup,
             paths=paths,

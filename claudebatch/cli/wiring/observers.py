@@ -1,4 +1,4 @@
-"""Who hears of a run: its display and its log; and what they are told before it starts."""
+"""The subscribers of a run, and the notices with which it begins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from claudebatch.storage.run_folder import beside
 
 
 def audience(*listeners: Emit) -> Emit:
-    """Tells every listener."""
+    """A subscriber that passes each event on to all *listeners*."""
 
     def tell(event: Event) -> None:
         for listener in listeners:
@@ -38,7 +38,7 @@ def limits(run_setup: RunSetup) -> LimitsByPool:
     }
 
 
-def facts(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:
+def details(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:
     """Which files a run uses, and where its settings come from: what `-v` begins with."""
     yield f"configuration: {loaded.path or 'none; every setting is at its default or a flag'}"
     for key, origin in loaded.origins.items():
@@ -49,24 +49,28 @@ def facts(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:
         yield f"journal: {beside(options.output_path)}"
 
 
-def doubts(loaded: Loaded) -> Iterator[str]:
+def warnings(loaded: Loaded) -> Iterator[str]:
     """What a file that nobody named decides about money: whoever wrote it, the cap is
     kept in its prices.
     """
     for key in ("prices", "confirm_above"):
-        if loaded.merely_found and ":" in loaded.origins.get(key, ""):
+        if loaded.found_unnamed and ":" in loaded.origins.get(key, ""):
             place = loaded.origins[key]
-            yield f"{key} from {place}, a file that was only found in this folder; -c names one on purpose"
+            yield (
+                f"{key} from {place}, a file that was only found in this folder; "
+                f"-c names one on purpose"
+            )
 
 
-def taken(options: RunOptions, loaded: Loaded, paths: Paths) -> list[Path]:
+def reserved_paths(options: RunOptions, loaded: Loaded, paths: Paths) -> list[Path]:
     """Files and folders of ours and of the user's, which a log must not be written
     into.
     """
     output = options.output_path
     results = []
     if output is not None:
-        check_place(output)  # a folder has no name beside which a run could lie
+        # A folder has no name beside which a run could lie.
+        check_place(output)
         results = [output, beside(output)]
     inputs = [Path(name) for name in options.inputs if name != "-"]
     others = [paths.ledger, paths.runs, paths.cache_dir, *([loaded.path] if loaded.path else [])]

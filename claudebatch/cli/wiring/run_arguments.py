@@ -1,4 +1,4 @@
-"""What `run` and `estimate` were told, sorted into options of the run and configuration."""
+"""The flags of `run` and `estimate`, sorted into options of the run and configuration."""
 
 from __future__ import annotations
 
