@@ -89,33 +89,33 @@ def _run() -> int:
         check_words(sys.argv[1:], environment())
         code = app(prog_name=app.info.name, standalone_mode=False)
     except SystemExit as leaving:
-        # The option parser makes a 1 of it when nobody reads.
+        # Where the reader of a pipe has left, the option parser makes a 1 of it.
         code = (
             ExitCode.LOCAL_IO if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
         )
     except (ClaudebatchError, StopRun) as error:
-        return _tell(error)
+        return _report(error)
     except BrokenPipeError:
         return ExitCode.LOCAL_IO
     except (KeyboardInterrupt, typer.Abort):
         _stderr().say("interrupted; nothing was lost")
         return ExitCode.INTERRUPTED
     except (OSError, sqlite3.Error) as error:
-        return _tell(_disk(error))
+        return _report(_disk(error))
     except Exception as error:  # noqa: BLE001  # the last resort: no traceback, no prompt, no key on the screen
         return _refuse(error) if isinstance(error, Complaint) else _crash(error)
     return code if isinstance(code, int) else ExitCode.OK
 
 
 def _written(code: int) -> int:
-    """*code*, once the last words are out; 6 if they cannot be. The interpreter would
-    make a 120 of it, too late.
+    """*code* once all output is written; 6 if it cannot be. The interpreter would find
+    that out later, and exit with 120.
     """
     try:
         sys.stdout.flush()
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
-            _tell(_disk(error))
+            _report(_disk(error))
         code = max(code, ExitCode.LOCAL_IO)
         _silence(sys.stdout)
     try:
@@ -156,7 +156,7 @@ def _refuse(error: Complaint) -> int:
     return error.exit_code
 
 
-def _tell(error: ClaudebatchError | StopRun) -> int:
+def _report(error: ClaudebatchError | StopRun) -> int:
     terminal = _stderr()
     # Lines of the input that cannot be sent come before the sentence that counts them.
     bad = getattr(error, "bad", None)
@@ -182,6 +182,7 @@ def _crash(error: BaseException) -> int:
         ),
         style="error",
     )
+    # On demand: a traceback may quote what the user sends.
     if environment().get("CLAUDEBATCH_DEBUG"):
         words = Redactor(secrets(environment())).hide("".join(traceback.format_exception(error)))
         _stderr().say_all(visible(words, keep_newlines=True).splitlines())

@@ -19,17 +19,18 @@ from claudebatch.core.errors import ClaudebatchError
 
 @contextmanager
 def guarded(env: Mapping[str, str], crashed: Callable[[BaseException], object]) -> Iterator[None]:
-    """Run a command within. *crashed* tells of errors in threads and finalisers, where
-    nobody could catch them.
+    """Run a command within. *crashed* reports errors in threads and finalisers, which
+    no caller can catch.
     """
-    os.umask(0o077)  # whatever a library creates, nobody else may read
+    # No other user may read what a library creates.
+    os.umask(0o077)
     no_core_dumps()
     before = logging.root.manager.disable
     if not env.get("CLAUDEBATCH_DEBUG"):
         # Libraries log what servers say, raw, and with ANTHROPIC_LOG=debug the prompts;
         # --log and -vv are our words.
         logging.disable()
-    with _told(crashed):
+    with _reported(crashed):
         try:
             yield
         finally:
@@ -55,19 +56,20 @@ def _check_word(what: str, word: str, fix: str) -> None:
 
 
 @contextmanager
-def _told(crashed: Callable[[BaseException], object]) -> Iterator[None]:
+def _reported(crashed: Callable[[BaseException], object]) -> Iterator[None]:
     """Python would print tracebacks of threads and finalisers, messages and all."""
     thread_hook, finaliser_hook = threading.excepthook, sys.unraisablehook
-    if thread_hook is threading.__excepthook__:  # else somebody listens on purpose
-        threading.excepthook = lambda failure: _tell(failure.exc_value, crashed)
+    # A hook that is not Python's own was set on purpose, by a debugger or a test.
+    if thread_hook is threading.__excepthook__:
+        threading.excepthook = lambda failure: _report(failure.exc_value, crashed)
     if finaliser_hook is sys.__unraisablehook__:
-        sys.unraisablehook = lambda failure: _tell(failure.exc_value, crashed)
+        sys.unraisablehook = lambda failure: _report(failure.exc_value, crashed)
     try:
         yield
     finally:
         threading.excepthook, sys.unraisablehook = thread_hook, finaliser_hook
 
 
-def _tell(error: Any, crashed: Callable[[BaseException], object]) -> None:
+def _report(error: Any, crashed: Callable[[BaseException], object]) -> None:
     if isinstance(error, BaseException) and not isinstance(error, SystemExit):
         crashed(error)

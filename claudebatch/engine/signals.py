@@ -44,16 +44,19 @@ class Signals:
 
     def _catch(self, loop: asyncio.AbstractEventLoop, number: signal.Signals) -> bool:
         if signal.getsignal(number) is signal.SIG_IGN:
-            return False  # nohup, or a shell's background: whoever started us wants it so
+            # Ignored by nohup, or by a shell for its background: the user wants it so.
+            return False
         try:
             loop.add_signal_handler(number, self._on_signal, number)
         except (RuntimeError, ValueError):
-            return False  # not the main thread: the default stays
+            # Not the main thread: the default stays.
+            return False
         return True
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._engine is None:
             return
+        # The second signal: the user waits for nothing any more.
         if self.first is not None:
             self._engine.abandon()
             return

@@ -32,6 +32,7 @@ _ROWS = (
     "r.position < :end"
     " GROUP BY x.row)"
 )
+# As a shell reports a program that a signal has ended: 128 and its number.
 _CODES = {
     signal.SIGINT: ExitCode.INTERRUPTED,
     signal.SIGTERM: ExitCode.TERMINATED,
@@ -103,8 +104,9 @@ class SummaryBuilder:
         folder.note(stale=stale, ordered=in_order)
         repair = mend(path, result_lines(journal, ordered=in_order), rewrite=stale)
         if repair.set_aside is not None:
+            # The file was moved aside: the journal is written anew, whole.
             mend(path, result_lines(journal, ordered=in_order), rewrite=True)
-        _tell(repair, str(path), emit, stale=stale)
+        _report_repair(repair, str(path), emit, stale=stale)
         folder.note(stale=self._options.retry_failed)
         return FileOutput(path)
 
@@ -213,6 +215,8 @@ class SummaryBuilder:
                 [*again, *(() if self._options.retry_failed else ("--retry-failed",))]
             )
         if code is ExitCode.BUDGET and _of_run(ended.over_budget) and self.cap is not None:
+            # Twice the cap, or what the next request needs: one that is too small again
+            # would only stop once more.
             enough = max(self.cap * 2, ended.over_budget.needed if ended.over_budget else 0)
             return shlex.join([*_without(again, "--budget"), "--budget", str(_in_cents(enough))])
         return shlex.join(again)
@@ -261,7 +265,9 @@ def _in_cents(amount: Pico) -> Decimal:
     return to_usd(amount).quantize(Decimal("0.01"), rounding=ROUND_UP)
 
 
-def _tell(repair: OutputRepair, path: str, emit: Callable[[Notice], None], *, stale: bool) -> None:
+def _report_repair(
+    repair: OutputRepair, path: str, emit: Callable[[Notice], None], *, stale: bool
+) -> None:
     if repair.set_aside is not None:
         emit(Notice(f"{path} had been changed; it was kept as {repair.set_aside} and written anew"))
     elif repair.torn:

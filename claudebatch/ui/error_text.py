@@ -10,6 +10,7 @@ from claudebatch.core.errors import ClaudebatchError, Problem, StopRun
 from claudebatch.ui.format import counted
 from claudebatch.ui.sanitise import visible
 
+# Enough to see a pattern; a wrong file has a problem in every line.
 BAD_ROWS_SHOWN = 20
 LEDGER_LOCKED = (
     "waiting for the spend ledger, which another program keeps locked: half a minute at most"
@@ -49,6 +50,7 @@ def render_usage(text: str) -> list[str]:
     """What the option parser says in *text*: usage and help as they are, then `error:`
     and the user's own words.
     """
+    # click prefixes its complaint with this word, in every version.
     usage, found, complaint = text.partition("Error: ")
     lines = visible(usage, keep_newlines=True).splitlines()
     return lines + _indented("error: ", complaint) if found else lines
@@ -63,6 +65,7 @@ def render_bad_rows(bad: Iterable[BadLineText], *, shown: int = BAD_ROWS_SHOWN) 
         visible(f"{line.file}:{line.line}: {problem.reason}: {problem.fix}")
         for line, problem in islice(problems, shown)
     ]
+    # The rest is counted without being made into text.
     more = sum(1 for _ in problems)
     return [*lines, f"and {counted(more, 'more problem')}"] if more else lines
 

@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from claudebatch.core.domain import PICO_PER_USD, Pico, usd_text
 
+# A pico-dollar is the last of twelve decimal places of a dollar.
 _PLACES_OF_A_DOLLAR = 12
-"""Decimal places of a pico-dollar."""
 
 
 def money(amount: Pico) -> str:
@@ -16,12 +16,14 @@ def money(amount: Pico) -> str:
     """
     places = _places(abs(amount))
     unit = 10 ** (_PLACES_OF_A_DOLLAR - places)
+    # Half a unit is added before the division: whole numbers round half up.
     rounded = (abs(amount) + unit // 2) // unit * unit
+    # Rounding may reach a dollar: 0.99996 reads $1.00, not $1.0000.
     return _dollars(rounded, 2 if rounded >= PICO_PER_USD else places, negative=amount < 0)
 
 
 def money_exact(amount: Pico) -> str:
-    """*amount* to its last digit: for caps, which the user wrote and nobody may round."""
+    """*amount* to its last digit: a cap must be shown as the user wrote it."""
     digits = f"{abs(amount) % PICO_PER_USD:012d}".rstrip("0")
     return _dollars(abs(amount), max(len(digits), 2), negative=amount < 0)
 
@@ -36,6 +38,7 @@ def _places(amount: Pico) -> int:
         return 2
     if amount >= PICO_PER_USD // 10_000:
         return 4
+    # The smallest sums are a few digits: two of them are shown, wherever they are.
     leading_zeros = _PLACES_OF_A_DOLLAR - len(str(amount))
     return min(leading_zeros + 2, _PLACES_OF_A_DOLLAR)
 
@@ -82,6 +85,7 @@ def per_minute(rate: float) -> str:
     """A rate beside its limit: short like `tokens`, with one decimal where whole
     numbers would say too little.
     """
+    # Below ten, a whole number would hide half of a change.
     if 0 < rate < 9.95:
         return f"{rate:.1f}".removesuffix(".0")
     return tokens(round(rate))
@@ -89,6 +93,7 @@ def per_minute(rate: float) -> str:
 
 def seconds(value: float) -> str:
     """12.3 → `12 s`, 192 → `3 min 12 s`, 7500 → `2 h 5 min`."""
+    # 9.95 and more would be shown as 10.0 s.
     if value < 9.95:
         return f"{max(value, 0.0):.1f} s".replace(".0 s", " s")
     whole = round(value)
@@ -96,6 +101,7 @@ def seconds(value: float) -> str:
         return f"{whole} s"
     if whole < 3600:
         return _pair(whole // 60, "min", whole % 60, "s")
+    # Rounded before it is split: 59 min 60 s must not appear.
     minutes = round(value / 60)
     if minutes < 48 * 60:
         return _pair(minutes // 60, "h", minutes % 60, "min")
@@ -116,6 +122,7 @@ def byte_size(number: int) -> str:
     """1536 → `1.5 KiB`."""
     size = float(number)
     for unit in ("bytes", "KiB", "MiB", "GiB"):
+        # From here on the rounded figure would be 1024.
         if size < 1023.5 or unit == "GiB":
             break
         size /= 1024

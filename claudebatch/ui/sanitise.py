@@ -13,7 +13,9 @@ import re
 from claudebatch.core.control_chars import HIDDEN
 
 _EVERYTHING = re.compile(f"[{HIDDEN}]")
+# For texts of several lines, such as a usage message, whose lines are ours.
 _BUT_NEWLINES = re.compile(f"(?![\n\t])[{HIDDEN}]")
+# As everybody writes them; the others by their number.
 _SHORT = {"\n": r"\n", "\t": r"\t", "\r": r"\r"}
 
 
@@ -24,6 +26,7 @@ def visible(text: str, *, keep_newlines: bool = False) -> str:
     With *keep_newlines*, line feeds and tabs stay. A backslash stays single: this is
     for eyes, not for decoding.
     """
+    # Nearly all text, and much faster than a search.
     if text.isascii() and text.isprintable():
         return text
     return (_BUT_NEWLINES if keep_newlines else _EVERYTHING).sub(_escape, text)

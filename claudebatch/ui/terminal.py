@@ -24,6 +24,7 @@ Colour = Literal["auto", "always", "never"]
 
 _SGR = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "hint": "\x1b[36m"}
 _RESET = "\x1b[0m"
+# Letters of ours that ASCII lacks, with a stand-in that reads the same.
 _PLAIN_LETTERS = str.maketrans({"·": "|", "…": "...", "→": "->", "━": "=", "╸": ">", "─": "-"})
 
 
@@ -54,6 +55,7 @@ class SafeStream:
     def plain(self) -> bool:
         """Whether it has ASCII letters at most: then bars are drawn of those."""
         try:
+            # By trying: encodings that have blocks are too many to list.
             "█▁".encode(self.encoding)
         except (UnicodeEncodeError, LookupError):
             return True
@@ -72,6 +74,7 @@ class SafeStream:
 
     def write(self, text: str) -> int:
         """Write *text* in the stream's own letters, or drop it."""
+        # A lone surrogate in a file name would raise in the middle of a run.
         self._try(lambda: self._stream.write(_encodable(text, self.encoding)))
         return len(text)
 
@@ -127,6 +130,7 @@ class Terminal:
     def _wants_colour(self, colour: Colour) -> bool:
         if colour != "auto":
             return colour == "always"
+        # Set and not empty, as no-color.org defines it.
         if self._environment.get("NO_COLOR") or self.is_dumb:
             return False
         if (
@@ -142,11 +146,13 @@ class Terminal:
         for windows change.
         """
         try:
+            # Not shutil's: that one asks stdout, which may be a file.
             columns = os.get_terminal_size(self.stream.fileno()).columns if self.is_terminal else 0
         except (OSError, ValueError):
             columns = 0
-        told = self._environment.get("COLUMNS", "")
-        return columns or (int(told) if told.isdecimal() else 0) or 80
+        stated = self._environment.get("COLUMNS", "")
+        # A terminal of no columns is what some CI systems report.
+        return columns or (int(stated) if stated.isdecimal() else 0) or 80
 
     def say(self, *lines: str, style: str | None = None) -> None:
         """Print *lines*, each sanitised, whole and on a line of its own."""
@@ -171,9 +177,11 @@ class Terminal:
             force_terminal=self.animates,
             force_interactive=self.animates,
             force_jupyter=False,
+            # Sixteen colours: those that the user chose for dark or light.
             color_system="standard" if self.coloured else None,
             no_color=not self.coloured,
             legacy_windows=False,
+            # Ids and messages hold brackets and colons that are none of rich's.
             markup=False,
             emoji=False,
             highlight=False,

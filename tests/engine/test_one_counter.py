@@ -1,4 +1,4 @@
-"""One session, three readers: the display, `--json` and the summary give the same numbers."""
+"""One session, three readers: display, `--json` and summary give the same numbers."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def wall() -> datetime:
 async def session(
     folder: Path, output: str, prompts: list[str]
 ) -> tuple[RunSummary, RunStats, str, str]:
-    """The summary, the counter, and what a plain and a `--json` display have written."""
+    """The summary, the counter, and the output of a plain and of a `--json` display."""
     (folder / "in.jsonl").write_text(
         "".join(json.dumps({"id": str(n), "prompt": text}) + "\n" for n, text in enumerate(prompts))
     )

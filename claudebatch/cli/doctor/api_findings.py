@@ -11,13 +11,15 @@ from claudebatch.core.domain import LimitReading
 from claudebatch.core.errors import ExitCode
 from claudebatch.core.reports.finding import Finding
 
+# Less is usual on machines without NTP, and harms nothing.
 _SKEW_S = 120.0
 
 
-def judged(reached: ProbeResult, *, wall: datetime) -> Iterator[Finding]:
+def api_findings(reached: ProbeResult, *, wall: datetime) -> Iterator[Finding]:
     """What *reached* means for a run."""
     host = urlsplit(reached.url).hostname or ""
     yield _answer(reached, host)
+    # Without an answer there is neither a clock nor a limit to judge.
     if reached.status is None:
         return
     if reached.simulated:
@@ -48,6 +50,7 @@ def _answer(reached: ProbeResult, host: str) -> Finding:
                 fix="make a new key at platform.claude.com and set ANTHROPIC_API_KEY",
                 exit_code=ExitCode.AUTH,
             )
+        # Gateways often lack the counting of tokens and can still run prompts.
         case 404:
             return Finding(
                 "api",
@@ -97,10 +100,10 @@ def _limits(reached: ProbeResult) -> Finding:
         ("input tokens", limits.input_tokens),
         ("output tokens", limits.output_tokens),
     )
-    told = [_told(kind, reading) for kind, reading in kinds if reading.limit is not None]
-    return Finding("limits", "ok", "per minute: " + ", ".join(told) if told else "none told")
+    shown = [_shown(kind, reading) for kind, reading in kinds if reading.limit is not None]
+    return Finding("limits", "ok", "per minute: " + ", ".join(shown) if shown else "none told")
 
 
-def _told(kind: str, reading: LimitReading) -> str:
+def _shown(kind: str, reading: LimitReading) -> str:
     left = "" if reading.remaining is None else f" ({reading.remaining:,} left)"
     return f"{reading.limit:,} {kind}{left}"

@@ -58,6 +58,7 @@ def doctor(
         claudebatch doctor --offline --drill
     """
     env = environment()
+    # Everything is looked at before the first line: the exit code is the worst.
     findings = [*_look(config, env, offline=offline)]
     if drill:
         findings.append(asyncio.run(_drill(env)))
@@ -94,9 +95,10 @@ def _look(config: Path | None, env: Mapping[str, str], *, offline: bool) -> Iter
 
 def _ask(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
     # The SDK behind it takes a second to load.
-    from claudebatch.cli.doctor.api_findings import judged  # noqa: PLC0415
+    from claudebatch.cli.doctor.api_findings import api_findings  # noqa: PLC0415
     from claudebatch.clients.probe import reach  # noqa: PLC0415
 
+    # The missing key is a finding already.
     if not machine_findings.has_credential(env, home=Path.home()):
         return
     try:
@@ -115,7 +117,7 @@ def _ask(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
     except ClaudebatchError as error:
         yield Finding("api", "failure", error.message, fix=error.fix, exit_code=error.exit_code)
         return
-    yield from judged(found, wall=_wall())
+    yield from api_findings(found, wall=_wall())
 
 
 def _prices(loaded: Loaded) -> Finding:

@@ -26,12 +26,12 @@ from claudebatch.core.reports.finding import Finding
 
 ROWS = 200
 IN_FLIGHT = 8
+# Of the simulated answers: 200 rows, 8 at a time, are a second of work, enough to die
+# in.
 LATENCY = "uniform:0.02,0.06"
-"""Of the simulated answers: 200 rows, 8 at a time, are a second of work, enough to die
-in.
-"""
+# Shares of the rows that were asked for at each death: once early, once after a resume.
 _DEATHS_AT = (0.2, 0.6)
-"""After which share of the rows was asked for."""
+# A slow disk needs seconds; a run that hangs must not hang the drill.
 _PATIENCE_S = 60.0
 _LOOK_S = 0.005
 
@@ -114,6 +114,7 @@ class _Drill:
         }
         settings = folder / "config.yaml"
         settings.write_text("limits: {tier: none}\n")
+        # The user's own key, address and settings must not take part.
         hidden = ("ANTHROPIC_", "CLAUDEBATCH_")
         self._env = {
             name: value for name, value in env.items() if not name.startswith(hidden)

@@ -18,9 +18,13 @@ from claudebatch.core.errors import CredentialError, ExitCode
 from claudebatch.core.reports.finding import Finding
 from claudebatch.storage.health import damage
 
+# STRICT tables came with it: older ones cannot read the schema.
 _SQLITE_NEEDED = (3, 37, 0)
+# A million answers take about three times as much.
 _LITTLE_SPACE = 1 << 30
+# A journal that cannot grow stops the run within minutes.
 _NO_SPACE = 64 << 20
+# Every group of answers waits for one: network disks take this long.
 _SLOW_SYNC_S = 0.1
 
 
@@ -57,6 +61,7 @@ def folder(name: str, path: Path, *, now: Callable[[], float], private: bool) ->
     """Whether files can be kept safely under *path*, the nearest folder above it that
     exists.
     """
+    # What does not exist yet will be made under the first folder that does.
     there = next(place for place in (path, *path.parents) if place.is_dir())
     if private and there == path:
         yield from _privacy(name, path)
@@ -110,6 +115,7 @@ def _privacy(name: str, path: Path) -> Iterator[Finding]:
 def _sync(place: Path, now: Callable[[], float]) -> float:
     """Seconds that a durable write takes in *place*; leaves nothing behind."""
     with tempfile.TemporaryFile(dir=place) as file:
+        # One page: less may be kept in the inode and say nothing of the disk.
         file.write(b"x" * 4096)
         file.flush()
         begun = now()
@@ -119,6 +125,7 @@ def _sync(place: Path, now: Callable[[], float]) -> float:
 
 def database(name: str, path: Path, *, fix: str) -> Finding:
     """Whether the database at *path* is whole."""
+    # No database yet is no fault: the first run makes it.
     if not path.exists():
         return Finding(name, "ok", f"{path}: none yet")
     wrong = damage(path)

@@ -24,8 +24,8 @@ from claudebatch.setup.run_setup import RunSetup
 
 # Counting has a rate limit of its own, and a sample is small.
 _AT_ONCE = 8
-# Somebody sits and waits: four tries take about four seconds, where the API does not ask
-# for longer. No pool stands below, so a 429 is waited out here.
+# Somebody sits and waits: four tries take about four seconds, where the API does not
+# ask for longer. No pool stands below, so a 429 is waited out here.
 _RETRY = RetryPolicy(max_attempts=4, base_s=1.0, pool_waits=False)
 
 

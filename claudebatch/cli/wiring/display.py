@@ -15,7 +15,7 @@ from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.core.stats.snapshot import LimitsByPool
 from claudebatch.storage.log_file import open_log
 from claudebatch.ui.live.choose import Progress, choose
-from claudebatch.ui.live.verbose import told
+from claudebatch.ui.live.verbose import sentence
 from claudebatch.ui.machine.json_events import JsonEvents
 from claudebatch.ui.machine.log_lines import HEAD, LogLines
 from claudebatch.ui.machine.run_log import RunLog
@@ -62,7 +62,7 @@ class _Talkative:
 
     def __call__(self, event: Event) -> None:
         self._display(event)
-        words = told(event, requests=self._requests)
+        words = sentence(event, requests=self._requests)
         if words is not None:
             self._display(Notice(words))
 
@@ -91,6 +91,7 @@ def make_display(
     # `--json` wins: whoever reads events wants them, however quiet the screen is.
     if show.quiet > 1:
         return _Silent()
+    # stdout is for results.
     terminal = Terminal(sys.stderr, env)
     display = choose(
         terminal, stats, now=now, limits=limits, quiet=bool(show.quiet), progress=show.progress
@@ -105,15 +106,15 @@ def logged(
     *,
     now: Callable[[], float],
     wall: Callable[[], datetime],
-    taken: Iterable[Path],
+    reserved: Iterable[Path],
 ) -> Iterator[Progress]:
-    """The log that *show* asks for, written and closed at the end; *taken* are files
+    """The log that *show* asks for, written and closed at the end; *reserved* are files
     that it must not be.
     """
     if show.log is None:
         yield _Silent()
         return
-    file = open_log(show.log, head=HEAD, taken=taken)
+    file = open_log(show.log, head=HEAD, taken=reserved)
     lines = LogLines(now=now, wall=wall, prompts=show.log_prompts)
     log = RunLog(file, lines, warn=lambda text: display(Notice(text)))
     log.start()

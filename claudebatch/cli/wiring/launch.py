@@ -115,7 +115,7 @@ def _observed(
         results_on_stdout=options.output_path is None,
     )
     with logged(
-        show, display, now=_now, wall=_wall, taken=reserved_paths(options, loaded, paths)
+        show, display, now=_now, wall=_wall, reserved=reserved_paths(options, loaded, paths)
     ) as log:
         # `emit` is defined below: a hook can only fail once there are events.
         hooks = make_hooks(

@@ -1,4 +1,4 @@
-"""The subscribers of a run, and the notices with which it begins."""
+"""The listeners of a run, and the sentences and limits that they start with."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def limits(run_setup: RunSetup) -> LimitsByPool:
 
 
 def details(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:
-    """Which files a run uses, and where its settings come from: what `-v` begins with."""
+    """The files of a run and the origins of its settings, with which `-v` begins."""
     yield f"configuration: {loaded.path or 'none; every setting is at its default or a flag'}"
     for key, origin in loaded.origins.items():
         yield f"  {key} from {origin}"
@@ -50,9 +50,12 @@ def details(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:
 
 
 def warnings(loaded: Loaded) -> Iterator[str]:
-    """What a file that nobody named decides about money: whoever wrote it, the cap is
-    kept in its prices.
+    """Settings about money from a file that the user did not name.
+
+    A folder that was cloned or downloaded may bring one, and the cap is kept in its
+    prices.
     """
+    # The two settings by which a strange file could cost the user money.
     for key in ("prices", "confirm_above"):
         if loaded.found_unnamed and ":" in loaded.origins.get(key, ""):
             place = loaded.origins[key]
@@ -63,9 +66,7 @@ def warnings(loaded: Loaded) -> Iterator[str]:
 
 
 def reserved_paths(options: RunOptions, loaded: Loaded, paths: Paths) -> list[Path]:
-    """Files and folders of ours and of the user's, which a log must not be written
-    into.
-    """
+    """The files and folders that a log must not be written into."""
     output = options.output_path
     results = []
     if output is not None:

@@ -59,7 +59,7 @@ class ModelLine:
     changed: tuple[str, ...]
     """Facts that the configuration sets."""
     prices: ModelPrices | None
-    """None: nobody knows."""
+    """None: unknown."""
     pool: str
     shares_with: tuple[str, ...]
     """The other models of its pool."""

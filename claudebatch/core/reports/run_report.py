@@ -20,7 +20,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """How a run ended. Counts of rows are over the whole input unless they say `now`."""
+    """How a run ended. Rows are those of the whole input, unless they say `now`."""
 
     run_id: str
     exit_code: ExitCode
@@ -42,8 +42,8 @@ class RunSummary:
     spent: Pico
     """Settled dollars of every session of this run."""
     unknown: Pico
-    """Worst case of the attempts whose outcome nobody knows; counted against the cap,
-    maybe billed.
+    """Worst case of the attempts of unknown outcome, which may be billed; counted
+    against the cap.
     """
     unknown_attempts: int
     cap: Pico | None
@@ -71,7 +71,7 @@ class RunSummary:
     """What the pools stood still for in this session, the longest first."""
     expected_now: Pico = 0
     """What this session's answers from the API were expected to cost, before it began;
-    0: nobody knows.
+    0: unknown.
     """
     cost_known: bool = True
     """False when a model without a known price answered: then `spent` is a lower bound.

@@ -36,7 +36,7 @@ class RunLine:
 
 @dataclass(frozen=True, slots=True)
 class UnknownAttempt:
-    """A request whose outcome nobody knows: what one needs to look it up."""
+    """A request of unknown outcome, with the facts by which to look it up."""
 
     attempt: int
     id: str

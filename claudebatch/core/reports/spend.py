@@ -42,6 +42,7 @@ class SpendLine:
     """
 
 
+# Every number of a line: one that is forgotten here would be missing in totals.
 _SUMMED = tuple(field.name for field in fields(SpendLine) if field.name not in ("label", "note"))
 
 

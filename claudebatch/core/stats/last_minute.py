@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 _SECONDS = 60
+# A rate over less is noise: one answer in the first tenth of a second is not 600 a
+# minute.
 _SHORTEST_S = 5.0
-"""A rate over less is noise: one answer in the first tenth of a second is not 600 a
-minute.
-"""
 
 
 class LastMinute:
@@ -26,6 +25,7 @@ class LastMinute:
     def add(self, amount: int, now: float) -> None:
         """Count *amount* at *now*; *now* never goes back."""
         second = int(now)
+        # A slot is used again after a minute: its stamp says whether its sum is old.
         slot = second % _SECONDS
         if self._stamps[slot] == second:
             self._sums[slot] += amount
@@ -47,5 +47,6 @@ class LastMinute:
             for amount, stamp in zip(self._sums, self._stamps, strict=True)
             if stamp >= oldest
         )
+        # Not always 60 s: the oldest bucket is only in part within the minute.
         covered = min(now - self._since, now - oldest)
         return total * 60.0 / max(covered, _SHORTEST_S)

@@ -2,8 +2,8 @@
 all.
 
 Waits overlap: while the head of a pool's queue waits, so do all the requests behind it.
-So a pool has one wait at a time, the last one told, and the sum over its waits is the
-time of the run in which it stood still.
+So a pool has one wait at a time, the last one reported, and the sum over its waits is
+the time of the run in which it stood still.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from dataclasses import dataclass
 
 from claudebatch.core.events import Waiting
 
-WORTH_A_WORD_S = 1.0
-"""Pacing makes every request wait a little; only what lasts is worth a word."""
+# Pacing makes every request wait a little: without this, a display would flicker with
+# waits that are over before they are read.
+MIN_REPORTED_S = 1.0
+# Reasons that hold up rows and not their pool.
 _OF_ROWS = {"retry budget", "money"}
-"""Reasons that hold up rows and not their pool."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -54,20 +55,20 @@ class PoolWaits:
     def started(self, pool: str) -> None:
         """A request of *pool* has left.
 
-        One that leaves right after a wait was told had been let go before: the wait is
-        that of the next in the queue.
+        One that leaves right after a wait was reported had been let go before: the
+        wait is that of the next in the queue.
         """
         wait = self._waits.get(pool)
-        if wait is not None and (now := self._now()) - wait.since >= WORTH_A_WORD_S:
+        if wait is not None and (now := self._now()) - wait.since >= MIN_REPORTED_S:
             self._end(self._waits.pop(pool), now)
 
     def waits(self, now: float) -> list[PoolWait]:
-        """What stands still now and is worth a word; what moves again first comes
+        """What stands still now and is worth a report; what moves again first comes
         first.
         """
-        told = list(self._waits.values())
+        waits = list(self._waits.values())
         return sorted(
-            wait for wait in told if wait.until > now and wait.until - wait.since >= WORTH_A_WORD_S
+            wait for wait in waits if wait.until > now and wait.until - wait.since >= MIN_REPORTED_S
         )
 
     def stood(self, now: float) -> dict[tuple[str, str], float]:

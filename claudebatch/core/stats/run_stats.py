@@ -31,7 +31,7 @@ from claudebatch.core.reports import Bound
 from claudebatch.core.stats.last_minute import LastMinute
 from claudebatch.core.stats.latencies import Latencies
 from claudebatch.core.stats.pool_stats import PoolStats
-from claudebatch.core.stats.pool_waits import WORTH_A_WORD_S, PoolWait, PoolWaits
+from claudebatch.core.stats.pool_waits import MIN_REPORTED_S, PoolWait, PoolWaits
 from claudebatch.core.stats.snapshot import RunSnapshot
 
 
@@ -108,6 +108,7 @@ class RunStats:
         )
 
     def _eta_s(self, now: float, *, done: int) -> float | None:
+        # Of rows, not requests: cached rows take part of the work away.
         pace = self._rows.per_minute(now)
         left = self._run.rows - self._run.finished_before - done if self._run else 0
         if left <= 0 or pace <= 0 or self._draining is not None:
@@ -121,7 +122,7 @@ class RunStats:
         waits = self._waits.waits(now)
         if not waits and not in_flight:
             waits = sorted(
-                wait for wait in tuple(self._retry_waits) if wait.until - now >= WORTH_A_WORD_S
+                wait for wait in tuple(self._retry_waits) if wait.until - now >= MIN_REPORTED_S
             )[:1]
         return tuple(waits)
 
@@ -172,6 +173,7 @@ class RunStats:
         """
         self._retries += 1
         now = self._now()
+        # Rows that left since are dropped here: nothing else looks at the heap.
         while self._retry_waits and self._retry_waits[0].until <= now:
             heappop(self._retry_waits)
         reason = f"retrying after {event.error}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+# Blocks of one to eight eighths: a bar of ten cells shows 80 steps.
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _COLUMNS = "▁▂▃▄▅▆▇█"
+# For streams that cannot encode blocks, such as a Windows log in cp1252.
 _PLAIN_COLUMNS = ".:-=+*#@"
 
 
@@ -15,6 +17,7 @@ def bar(part: int, whole: int, width: int, *, plain: bool = False) -> str:
     """
     if part <= 0 or whole <= 0:
         return ""
+    # One eighth at least: the smallest spender must not look like none.
     eighths = max(1, min(part, whole) * width * 8 // whole)
     if plain:
         return "#" * max(1, eighths // 8)

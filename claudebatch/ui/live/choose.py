@@ -74,6 +74,7 @@ def choose(
     if quiet:
         return Quiet(terminal)
     if progress and terminal.animates:
+        # Also where colour is off: NO_COLOR asks for no less movement.
         return LiveProgress(terminal, stats, now=now, limits=limits)
     return PlainProgress(
         terminal, stats, now=now, limits=limits, interval_s=PLAIN_INTERVAL_S if progress else None

@@ -20,8 +20,8 @@ _POOL_NAME = 24
 _LONGEST_BAR = 40
 # Below this a bar shows less than the percentage beside it.
 _SHORTEST_BAR = 8
+# A wait for money has no time: it ends when an answer leaves something over.
 UNTIL_MONEY = "until requests in flight, here or in other runs, are answered"
-"""The end of a wait for money, of which nobody can give a time."""
 
 _BREAKER = {"open": "paused: does not answer", "half-open": "probing"}
 _REASONS = {

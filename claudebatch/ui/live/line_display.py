@@ -40,6 +40,7 @@ class LineDisplay(ABC):
         self._now = now
         self._limits = limits or {}
         self._notices = Notices()
+        # Events must not write: a terminal stopped by Ctrl-S would stop the run.
         self._ticker = Ticker(self.tick, interval_s=self.TICK_S) if own_thread else None
         # Mutable. Events append, `tick` takes away; a deque needs no lock for that.
         self._unsaid: deque[Line] = deque()
@@ -74,6 +75,7 @@ class LineDisplay(ABC):
         return self._stats.snapshot(self._now())
 
     def _say_unsaid(self) -> None:
+        # Not a loop over the deque: events go on appending.
         while self._unsaid:
             self._say(self._unsaid.popleft())
 

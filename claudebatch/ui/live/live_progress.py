@@ -57,6 +57,7 @@ class LiveProgress(LineDisplay):
             get_renderable=self._draw,
             # The ticker refreshes, so that notices and frames come from one thread.
             auto_refresh=False,
+            # The summary takes its place.
             transient=True,
             # stdout is data: nobody rewrites it.
             redirect_stdout=False,
@@ -102,5 +103,6 @@ def _drawn(row: Row, *, cut: bool) -> Text:
 
     text = Text(no_wrap=cut, overflow="ellipsis" if cut else "fold")
     for span in row:
+        # `append` takes no markup: an id of "[bold]" stays one.
         text.append(visible(span.text), style=span.style)
     return text

@@ -23,11 +23,11 @@ from claudebatch.core.events import (
 from claudebatch.ui.format import clip
 from claudebatch.ui.live.alert_text import alert_text
 
+# A fault of every row would scroll everything else off the screen.
 _FAILURES_SHOWN = 5
+# Characters of an id or a reason that are shown: one that is ten megabytes long is
+# still one line.
 _LONGEST_WORD = 120
-"""Characters of an id or a reason that are shown: one that is ten megabytes long is
-still one line.
-"""
 
 Kind = Literal["notice", "row_failed", "fallback", "breaker", "alert", "drain"]
 
@@ -54,6 +54,7 @@ class Notices:
         self._fallbacks: set[tuple[str, str]] = set()
         self._open: set[str] = set()
         self._words: dict[type[Any], Callable[[Any], Line | None]] = {
+            # Clipped: a notice may quote a path or an error of the system.
             Notice: lambda event: Line("notice", clip(event.text, 1000)),
             RowFinished: self._row_finished,
             FellBack: self._fell_back,
@@ -76,15 +77,17 @@ class Notices:
         self._failures += 1
         if self._failures > _FAILURES_SHOWN:
             return None
+        # Said with the last one: silence afterwards would look like success.
         last = "; more are only counted" if self._failures == _FAILURES_SHOWN else ""
-        text = f"failed: {clip(event.id, _LONGEST_WORD)}: {clip(event.error or 'unknown', _LONGEST_WORD)}{last}"
-        return Line("row_failed", text)
+        row, error = (clip(text, _LONGEST_WORD) for text in (event.id, event.error or "unknown"))
+        return Line("row_failed", f"failed: {row}: {error}{last}")
 
     def _fell_back(self, event: FellBack) -> Line | None:
-        hop = (event.model, event.next_model)
-        if hop in self._fallbacks:
+        # Ten thousand rows may fall back on the same model: one line says it.
+        pair = (event.model, event.next_model)
+        if pair in self._fallbacks:
             return None
-        self._fallbacks.add(hop)
+        self._fallbacks.add(pair)
         reason = clip(event.reason, _LONGEST_WORD)
         return Line("fallback", f"{event.next_model} stands in for {event.model}: {reason}")
 

@@ -11,14 +11,14 @@ from claudebatch.ui.live.line_display import LineDisplay
 from claudebatch.ui.live.notices import Line
 from claudebatch.ui.terminal import Terminal
 
+# A log of ten hours stays readable: a line every second would be 36,000.
 PLAIN_INTERVAL_S = 30.0
-"""Of status lines: a log of ten hours stays readable."""
 
 
 class PlainProgress(LineDisplay):
     """Notices as they come, and a status line every *interval_s* (None: no status)."""
 
-    # Notices do not wait for the status: whoever reads the log as it grows sees them.
+    # Notices do not wait for the status: a failure is seen as it happens.
     TICK_S = 0.5
 
     def __init__(

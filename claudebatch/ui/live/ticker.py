@@ -1,9 +1,8 @@
 """A heartbeat of its own thread, so that a display moves while nothing happens and
 never holds up the run.
 
-A terminal that is stopped with Ctrl-S, or a log reader that hangs, blocks whoever
-writes to it. That must not be the event loop: events only leave a note, the heartbeat
-writes.
+A terminal that is stopped with Ctrl-S, or a log reader that hangs, blocks its
+writer. That must not be the event loop: events only leave a note, the heartbeat writes.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+# A run that is done must end, even if its display is stuck in a write.
 _LONGEST_STOP_S = 2.0
-"""How long the end of a run waits for a display that may be stuck in a write."""
 
 
 class Ticker:
@@ -29,7 +28,10 @@ class Ticker:
         """Begin to beat; once."""
         if self._thread is None:
             self._thread = threading.Thread(
-                target=self._run, name="claudebatch-display", daemon=True
+                # A daemon: the interpreter must not wait for a stuck terminal.
+                target=self._run,
+                name="claudebatch-display",
+                daemon=True,
             )
             self._thread.start()
 

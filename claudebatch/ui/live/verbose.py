@@ -12,24 +12,27 @@ from claudebatch.core.events import (
     Retrying,
     Waiting,
 )
-from claudebatch.core.stats.pool_waits import WORTH_A_WORD_S
+from claudebatch.core.stats.pool_waits import MIN_REPORTED_S
 from claudebatch.ui import format as fmt
 from claudebatch.ui.live.frame import UNTIL_MONEY
 
+# An id of ten megabytes is still one line.
 _LONGEST_WORD = 120
 
 
-def told(event: Event, *, requests: bool) -> str | None:
-    """The sentence for *event*, if it deserves one; those of single *requests* on
+def sentence(event: Event, *, requests: bool) -> str | None:
+    """The sentence for *event*, None where it has none; those of single *requests* on
     demand.
     """
     if isinstance(event, AttemptFinished):
+        # -vv only: there is one for every row.
         return _attempt(event) if requests else None
     if isinstance(event, Retrying):
         row = f" ({_clip(event.id)})" if event.id else ""
-        return f"{event.model}{row}: {event.error}, attempt {event.attempt}; again in {event.seconds:.1f} s"
+        failed = f"{event.model}{row}: {event.error}, attempt {event.attempt}"
+        return f"{failed}; again in {event.seconds:.1f} s"
     if isinstance(event, Waiting):
-        return _wait(event) if event.seconds >= WORTH_A_WORD_S else None
+        return _wait(event) if event.seconds >= MIN_REPORTED_S else None
     if isinstance(event, LimitsSeen):
         return _limits(event)
     if isinstance(event, ConcurrencyChanged):
@@ -58,6 +61,7 @@ def _limits(event: LimitsSeen) -> str:
 
 
 def _attempt(event: AttemptFinished) -> str:
+    # A call that failed before it was made has no row.
     row = _clip(event.call.prompt.id) if event.call else "?"
     took = fmt.milliseconds(event.latency_ms)
     if event.error is None:

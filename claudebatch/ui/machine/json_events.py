@@ -65,6 +65,8 @@ VERSION = 1
 def json_line(fields: dict[str, Any]) -> str:
     """*fields* as one line of printable ASCII."""
     return (
+        # `ensure_ascii` is the default: an id cannot steer the terminal of a reader.
+        # DEL is printable ASCII to json, and not to a terminal.
         json.dumps(fields, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f") + "\n"
     )
 
@@ -90,6 +92,7 @@ class JsonEvents:
         self._interval = interval
         self._limits = limits or {}
         self._notices = Notices()
+        # A tenth of a second at least: an interval of 0 would spin.
         self._ticker = Ticker(self.tick, interval_s=max(interval, 0.1)) if own_thread else None
         # The ticker writes too, and lines must not mix.
         self._one_at_a_time = threading.Lock()
@@ -100,7 +103,7 @@ class JsonEvents:
         self._began = self._due = now()
 
     def start(self) -> None:
-        """Begin to count the time; without a thread of its own, the owner calls `tick`."""
+        """Begin to count the time; without an own thread, the owner calls `tick`."""
         self._began = self._due = self._now()
         if self._ticker is not None:
             self._ticker.start()
@@ -108,6 +111,7 @@ class JsonEvents:
     def __call__(self, event: Event) -> None:
         """Write *event* if the protocol has a line for it."""
         if isinstance(event, RowFinished):
+            # Answered rows have no line: a million of them would drown the rest.
             if not event.ok:
                 self._write("row_failed", _row_failed(event))
         elif isinstance(event, RunStarted):
@@ -209,6 +213,7 @@ def _pool(
 def _wait(wait: PoolWait, now: float) -> dict[str, Any]:
     return {
         "reason": wait.reason,
+        # JSON has no infinity.
         "seconds": None if isinf(wait.until) else round(wait.until - now, 1),
     }
 

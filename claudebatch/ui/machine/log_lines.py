@@ -32,15 +32,18 @@ from claudebatch.core.events import (
 )
 from claudebatch.core.jsonl import encode_in_order
 from claudebatch.core.reports import RunSummary
-from claudebatch.core.stats.pool_waits import WORTH_A_WORD_S
+from claudebatch.core.stats.pool_waits import MIN_REPORTED_S
 from claudebatch.ui.format import usd_string
 from claudebatch.ui.live.alert_text import alert_json
 from claudebatch.ui.tables.run_summary import summary_json, usage_json
 
 VERSION = 1
+# Every line of a log begins with it: a file that does not is no log of ours, and is
+# not written into.
 HEAD = b'{"v":1,"time":"'
-"""What every line of a log begins with."""
+# For the few texts that the fast encoder refuses: half of a surrogate pair.
 _slowly = JSONEncoder(separators=(",", ":")).encode
+# A log is read in terminals: an id must not steer one.
 _UNSAFE = re.compile(r"[^\x20-\x7e]")
 
 
@@ -85,6 +88,7 @@ class LogLines:
         return self._line("lost", {"lines": lines})
 
     def _line(self, event: str, fields: dict[str, Any], more: str = "") -> bytes:
+        # Cut rather than formatted: this runs for every request.
         moment = self._wall().isoformat(timespec="milliseconds")[:23]
         head = f'{{"v":{VERSION},"time":"{moment}Z","run":{self._run},"event":"{event}",'
         return (head + _encoded(fields)[1:-1] + more + "}\n").encode("ascii")
@@ -100,6 +104,7 @@ class LogLines:
 
     def _attempt(self, event: AttemptFinished) -> bytes:
         call, reply = event.call, event.reply
+        # An answer without a known price has no cost; 0 would be read as free.
         known = reply is None or reply.cost_known
         fields = {
             "id": call.prompt.id if call else "",
@@ -127,9 +132,10 @@ class LogLines:
         return f',"request":{request},"answer":{answer}'
 
     def _waiting(self, event: Waiting) -> bytes | None:
+        # Waits of a whole pool have no row, and count for none.
         if event.id:
             self._waited.since(event.id, event.reason)
-        return self._line("wait", asdict(event)) if event.seconds >= WORTH_A_WORD_S else None
+        return self._line("wait", asdict(event)) if event.seconds >= MIN_REPORTED_S else None
 
     def _retrying(self, event: Retrying) -> bytes:
         if event.id:
@@ -148,7 +154,7 @@ class Waited:
         self._waits: dict[str, list[tuple[str, float]]] = {}
 
     def since(self, row: str, reason: str) -> None:
-        """From now on *row* waits for *reason*, and for nothing that was said before."""
+        """From now on *row* waits for *reason*, and for nothing reported before."""
         self._waits.setdefault(row, []).append((reason, self._now()))
 
     def pop(self, row: str, in_flight_ms: int) -> dict[str, int]:
@@ -159,6 +165,7 @@ class Waited:
         if waits is None:
             return {}
         found: dict[str, int] = {}
+        # A wait ends where the next begins; the last one when the request left.
         ends = [since for _, since in waits[1:]] + [self._now() - in_flight_ms / 1000]
         for (reason, since), end in zip(waits, ends, strict=True):
             found[reason] = found.get(reason, 0) + max(0, round((end - since) * 1000))

@@ -17,9 +17,11 @@ from claudebatch.core.reports import RunSummary
 from claudebatch.ui.live.ticker import Ticker
 from claudebatch.ui.machine.log_lines import LogLines
 
+# Late enough to write many lines at once, early enough for `tail -f`.
 _INTERVAL_S = 0.25
+# Bytes kept for a disk that does not take them; beyond, lines are only counted. A run
+# of days beside a full disk would otherwise end for want of memory.
 _MOST_HELD = 32 << 20
-"""Bytes kept for a disk that does not take them; beyond, lines are only counted."""
 
 
 class RunLog:
@@ -73,6 +75,7 @@ class RunLog:
 
     def flush(self) -> None:
         """Write what has come."""
+        # What a failed write left over goes first: lines keep their order.
         data = self._rest + self._taken()
         written = 0
         try:
@@ -100,6 +103,8 @@ class RunLog:
 
     def _add(self, line: bytes) -> None:
         with self._adding:
+            # A single line that is larger than the bound is still held: a log that
+            # loses every long line for good would not be one.
             if self._held and self._held + len(line) > self._most_held:
                 self._lost += 1
                 return
@@ -119,6 +124,7 @@ class RunLog:
         return b"".join(new)
 
     def _complain(self, reason: str) -> None:
+        # One warning: a disk that is full stays full for every line.
         if not self._warned:
             self._warned = True
             self._warn(

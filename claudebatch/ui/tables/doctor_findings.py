@@ -9,6 +9,7 @@ from claudebatch.core.reports.finding import Finding
 from claudebatch.ui.format import counted
 from claudebatch.ui.tables.table import table
 
+# A failure stands out without colour, too.
 _MARK = {"ok": "ok", "note": "note", "warning": "warn", "failure": "FAIL"}
 
 
@@ -19,11 +20,13 @@ def render_findings(findings: Sequence[Finding]) -> Iterator[str]:
     )[1:]
     for line, found in zip(lines, findings, strict=True):
         yield line
+        # The fix of what is in order would read as a demand.
         if found.fix and found.state != "ok":
             yield f"      hint: {found.fix}"
     failures = sum(found.state == "failure" for found in findings)
     warnings = sum(found.state == "warning" for found in findings)
     yield ""
+    # Warnings beside a failure are not worth a sentence: first things first.
     if failures:
         yield f"{counted(failures, 'thing')} must be mended before a run"
     elif warnings:

@@ -21,6 +21,7 @@ def render_estimate(estimate: Estimate) -> list[str]:
     """
     header = ("model", "rule", "rows", "cached", "input", "output", "low", "expected", "worst")
     body = [_estimate_row(line) for line in estimate.lines]
+    # A total of one line is that line.
     if len(body) > 1:
         body.append(_estimate_total(estimate))
     lines = [_estimate_rows(estimate)]
@@ -78,6 +79,7 @@ def _sent(estimate: Estimate) -> str:
             if line.inputs.method == "counted"
         }.values()
     )
+    # A count is a request, though a free one: "nothing was sent" would be untrue.
     if not counted:
         return "Nothing was sent."
     return f"Nothing was sent but {fmt.counted(counted, 'row')} to be counted, which is free."
@@ -95,6 +97,7 @@ def _estimate_rows(estimate: Estimate) -> str:
 
 
 def _estimate_row(line: EstimateLine) -> tuple[str, ...]:
+    # Never $0: an unknown price would look like a gift.
     dollars = ("unknown",) * 3
     if line.price_known:
         dollars = (fmt.money(line.low), fmt.money(line.expected), fmt.money(line.worst))
@@ -139,6 +142,7 @@ def _sources(estimate: Estimate) -> list[str]:
     lines = [line for line in estimate.lines if line.input_tokens]
     if not lines:
         return []
+    # All by rule: one sentence says more than a table of equal cells.
     if all(line.inputs.method == line.outputs.method == "rule" for line in lines):
         return [_BY_RULE]
     header = ("tokens of", "rule", "input", "output")
@@ -166,7 +170,8 @@ def _output(line: EstimateLine) -> str:
     basis = line.outputs
     match basis.method:
         case "history":
-            spread = f"{fmt.tokens(basis.low or 0)} to {fmt.tokens(basis.high or 0)} in 8 of 10{_error(basis)}"
+            low, high = fmt.tokens(basis.low or 0), fmt.tokens(basis.high or 0)
+            spread = f"{low} to {high} in 8 of 10{_error(basis)}"
             return f"{spread}, learned from {fmt.counted(basis.sample, 'answer')}"
         case "configured":
             return "as configured"
@@ -218,7 +223,8 @@ def _against_cap(estimate: Estimate) -> str:
         return f"{cap} cannot be kept: a model has no known price. The run would refuse to start."
     if estimate.worst > estimate.cap:
         over = fmt.money(estimate.worst - estimate.cap)
-        return f"{cap} is {over} below the worst case: the run may stop early, and would never pass it."
+        below = f"{cap} is {over} below the worst case"
+        return f"{below}: the run may stop early, and would never pass it."
     return f"{cap} covers the worst case."
 
 

@@ -36,6 +36,7 @@ _STALE_DAYS = 60
 
 def render_models(report: ModelsReport) -> list[str]:
     """One line per model; all about it where there is only one."""
+    # All facts of every model would be five screens.
     if len(report.models) == 1:
         return [*_details(report.models[0]), "", *_age(report)]
     rows = [_row(line) for line in report.models]
@@ -65,8 +66,12 @@ def models_json(report: ModelsReport) -> dict[str, Any]:
 
 def _age(report: ModelsReport) -> Iterator[str]:
     text = f"Prices: {report.price_source}, held against the published ones on {report.checked}"
+    # Prices of another version than the one that was checked may be right.
     if not report.price_source.endswith(f" {report.checked_with}"):
-        text += f" (version {report.checked_with} was: newer prices may be right, and nobody has looked)"
+        text += (
+            f" (version {report.checked_with} was: newer prices may be right, "
+            f"and nobody has looked)"
+        )
     days = (report.on - date.fromisoformat(report.checked)).days
     if days > _STALE_DAYS:
         text += f", {fmt.counted(days, 'day')} ago: look for a newer release"

@@ -12,6 +12,7 @@ def cell_width(text: str) -> int:
     """How many columns of a terminal *text* takes: wide characters two, combining ones
     none.
     """
+    # By far the most cells.
     if text.isascii():
         return len(text)
     return sum(_cells(character) for character in text)
@@ -20,6 +21,7 @@ def cell_width(text: str) -> int:
 def _cells(character: str) -> int:
     if unicodedata.combining(character):
         return 0
+    # Chinese and Japanese characters, and most emoji.
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
@@ -36,5 +38,7 @@ def _line(columns: str, row: Sequence[str], widths: Sequence[int]) -> str:
     padded = []
     for side, cell, width in zip(columns, row, widths, strict=True):
         space = " " * (width - cell_width(cell))
+        # Not `ljust`: that one counts characters, and not columns.
         padded.append(cell + space if side == "<" else space + cell)
+    # Blanks at the end of a line would show up in every diff.
     return "  ".join(padded).rstrip()

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from claudebatch.cli.doctor.api_findings import judged
+from claudebatch.cli.doctor.api_findings import api_findings
 from claudebatch.clients.probe import ProbeResult, reach
 from claudebatch.core.domain import LimitReading, Limits
 from claudebatch.core.errors import ConfigError, ExitCode
@@ -20,11 +20,11 @@ FINE = ProbeResult("https://api.anthropic.com", 200, None, 0.1, NOW, None, False
 
 
 def states(reached: ProbeResult) -> dict[str, str]:
-    return {found.name: found.state for found in judged(reached, wall=NOW)}
+    return {found.name: found.state for found in api_findings(reached, wall=NOW)}
 
 
 def test_a_good_answer_is_told_with_its_host_and_time() -> None:
-    first, *_ = judged(FINE, wall=NOW)
+    first, *_ = api_findings(FINE, wall=NOW)
     assert first.state == "ok"
     assert "api.anthropic.com" in first.text
     assert "100 ms" in first.text
@@ -47,7 +47,7 @@ def test_a_good_answer_is_told_with_its_host_and_time() -> None:
 def test_every_other_answer_has_its_meaning_and_a_fix(
     status: int | None, state: str, code: ExitCode
 ) -> None:
-    first, *_ = judged(replace(FINE, status=status, error="why"), wall=NOW)
+    first, *_ = api_findings(replace(FINE, status=status, error="why"), wall=NOW)
     assert (first.state, first.exit_code) == (state, code)
     assert first.fix
 
@@ -64,7 +64,7 @@ def test_limits_that_were_told_are_shown() -> None:
     limits = Limits(LimitReading(1000, 999), LimitReading(2_000_000), LimitReading())
     told = [
         found.text
-        for found in judged(replace(FINE, limits=limits), wall=NOW)
+        for found in api_findings(replace(FINE, limits=limits), wall=NOW)
         if found.name == "limits"
     ]
     assert told == ["per minute: 1,000 requests (999 left), 2,000,000 input tokens"]
