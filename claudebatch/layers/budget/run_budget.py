@@ -116,7 +116,8 @@ class RunBudget:
             await self._waits.until(turn)
         except BaseException:
             if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._put_back(hold)  # granted in the moment in which it was called off
+                # Granted in the moment in which it was called off.
+                self._put_back(hold)
             else:
                 turn.cancel()
                 self._wake()
