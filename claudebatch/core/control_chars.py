@@ -1,6 +1,4 @@
-"""Which characters steer a terminal or hide from the eye, and how JSON writes them
-without changing what it says.
-"""
+"""Characters that control a terminal or are invisible, and their escapes in JSON."""
 
 from __future__ import annotations
 
@@ -29,12 +27,11 @@ _IN_JSON = re.compile(f"(?!\n)[{HIDDEN}]")
 
 
 def json_for_eyes(lines: bytes) -> bytes:
-    r"""JSON *lines* that say the same with every hidden character as its escape, such
-    as `\u202e`.
-
-    JSON writes no such character outside its strings, and inside them the escape means
-    the character.
+    r"""JSON *lines* with the same values, every hidden character as its escape, such as
+    `\u202e`.
     """
+    # Valid JSON has such characters inside strings only, where the escape means the
+    # same character.
     text = lines.decode(errors="replace")
     return (text if text.isascii() and "\x7f" not in text else _IN_JSON.sub(_escape, text)).encode()
 

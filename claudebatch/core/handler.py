@@ -21,7 +21,7 @@ class Handler(Protocol):
 
 
 class Layer(Protocol):
-    """Answers a call itself, or passes it on to the handler below as often as it likes."""
+    """Answers a call itself, or passes it to the handler below any number of times."""
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """The reply to *call*, from here or from *call_next*."""
@@ -37,7 +37,8 @@ def nest(layers: Sequence[Layer], innermost: Handler) -> Handler:
 
 
 def _bind(layer: Layer, inner: Handler) -> Handler:
-    def bound(call: Call):  # type: ignore[no-untyped-def]  # a plain def: one coroutine less per layer and call
+    # A plain `def`: an `async def` would add a coroutine for every layer and call.
+    def bound(call: Call):  # type: ignore[no-untyped-def]
         return layer(call, inner)
 
     return bound

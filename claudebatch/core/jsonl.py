@@ -23,12 +23,13 @@ MAX_LINE_BYTES: Final = 40_000_000
 """The API refuses requests over 32 MB; the rest is room for white space and escapes."""
 
 MAX_DEPTH: Final = 200
-"""Deepest nesting accepted, so that what was decoded can be encoded again from any
-depth of the stack.
+"""Deepest nesting accepted: deeper values could be decoded, but encoding them from deep
+in the stack would raise a RecursionError.
 """
 
 _CHUNK = 1 << 20
 _BOM = b"\xef\xbb\xbf"
+# The first bytes of compressed files.
 _PACKED = {
     b"\x1f\x8b": "gzip",
     b"\x28\xb5\x2f\xfd": "zstd",
@@ -46,14 +47,14 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 class InvalidJson(ValueError):
-    """The bytes are not one JSON value that could be sent on exactly; the text says
-    why.
+    """The bytes are not one JSON value that can be sent unchanged; the text is the
+    reason.
     """
 
 
 @value
 class InputLine:
-    """One line that is not blank. `read_at(file, offset, length)` gives its `data`
+    """One line that is not blank; `read_at(file, offset, length)` reads its `data`
     again.
     """
 
@@ -62,8 +63,8 @@ class InputLine:
     offset: int
     length: int
     data: bytes
-    """Without BOM and line end; cut just above `MAX_LINE_BYTES`, which tells that the
-    line is too long.
+    """Without BOM and line end. A line that is too long is cut one byte above
+    `MAX_LINE_BYTES`, so that its length shows it.
     """
 
 
@@ -83,24 +84,24 @@ def encode(value: object) -> bytes:
 
 
 def encode_in_order(value: object) -> bytes:
-    """*value* as compact JSON with its keys as they come. Lone surrogates raise
+    """*value* as compact JSON with its keys in their own order. Lone surrogates raise
     `UnicodeEncodeError`.
     """
     return _IN_ORDER.encode(value)
 
 
 def decode(data: bytes) -> Any:
-    """The JSON value in *data*; NaN, lone surrogates, bad UTF-8 and what is nested too
-    deep raise `InvalidJson`.
+    """The JSON value in *data*; NaN, lone surrogates, bad UTF-8 and too deep nesting
+    raise `InvalidJson`.
 
-    Of a key that is given twice, the last one counts.
+    Of a repeated key, the last value counts.
     """
     try:
         value = _DECODER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise InvalidJson(_why(data, error)) from error
-    # Counting brackets is fast and never too low, so the walk is left to lines that may
-    # need it.
+    # The number of brackets is fast to count and never below the depth, so most lines
+    # are spared the walk.
     if data.count(b"[") + data.count(b"{") > MAX_DEPTH and _too_deep(value):
         raise InvalidJson(f"nested more than {MAX_DEPTH} levels deep")
     return value
@@ -114,19 +115,17 @@ def raw_members(data: bytes) -> dict[str, bytes]:
 
 
 def read_lines(path: Path, *, text: bool = False) -> Iterator[InputLine]:
-    """Every line of *path* that is not blank; a file that cannot be JSON lines is
-    refused before the first.
+    """Every line of *path* that is not blank; other kinds of files are refused before
+    the first line.
 
-    *text* says that lines are plain prompts, which may well begin with a bracket.
+    *text*: lines are plain prompts, which may begin with a bracket.
     """
     check_file(path, text=text)
     return _lines(path)
 
 
 def check_file(path: Path, *, text: bool = False) -> None:
-    """Refuse a file that cannot be JSON lines, or cannot be read at all, with a
-    `ClaudebatchError`.
-    """
+    """Raise `ClaudebatchError` for a file that is not JSON lines or not readable."""
     try:
         _check(path, text)
     except OSError as error:
@@ -138,6 +137,8 @@ def read_at(file: int | HasFileno, offset: int, length: int) -> bytes:
     thread.
     """
     descriptor = file if isinstance(file, int) else file.fileno()
+    # `pread` may return fewer bytes than requested, on network file systems in
+    # particular.
     data = os.pread(descriptor, length, offset)
     while len(data) < length:
         more = os.pread(descriptor, length - len(data), offset + len(data))
@@ -164,6 +165,7 @@ def _split(file: BinaryIO) -> Iterator[InputLine]:
     number = 0
     while raw := file.readline(MAX_LINE_BYTES + 2):
         number += 1
+        # Files from Windows end their lines with CR LF.
         data = raw[:-1] if raw.endswith(b"\n") else raw
         data = data[:-1] if data.endswith(b"\r") else data
         if len(data) > MAX_LINE_BYTES:
@@ -177,9 +179,8 @@ def _split(file: BinaryIO) -> Iterator[InputLine]:
 
 
 def _skip_line(file: BinaryIO) -> int:
-    """Read on to the next line, holding one chunk at a time; the number of bytes
-    skipped.
-    """
+    """Read to the next line in chunks; returns the number of bytes skipped."""
+    # A file without any line end may be larger than the memory.
     skipped = 0
     while chunk := file.readline(_CHUNK):
         skipped += len(chunk)
@@ -198,6 +199,8 @@ def _check(path: Path, text: bool) -> None:
         raise ClaudebatchError(
             f"{path} is not a regular file", fix="use - to read from standard input"
         )
+    # Spreadsheet exports and compressed files would otherwise fail on each of their
+    # lines.
     with path.open("rb") as file:
         head = file.read(4096)
     _check_head(path, head)
@@ -221,7 +224,7 @@ def _check_head(path: Path, head: bytes) -> None:
 
 
 def _is_utf16(head: bytes) -> bool:
-    """By its BOM, or by Latin characters two bytes wide."""
+    """Whether the file begins with a BOM of UTF-16 or with two-byte Latin characters."""
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
     wide = [byte == 0 for byte in head[:4]]
@@ -257,7 +260,7 @@ def _children(node: Any) -> Any:
 
 
 def _why(data: bytes, error: Exception) -> str:
-    """What is wrong with *data*, in better words than the parser's own."""
+    """The fault of *data*; the parser's own message often names only a symptom."""
     if isinstance(error, RecursionError):
         return f"nested more than {MAX_DEPTH} levels deep"
     try:
@@ -284,7 +287,6 @@ def _parser_words(text: str) -> str:
     where = re.search(r"^JSON is malformed: (.*) \(byte (\d+)\)$", text)
     if where is None:
         return f"not valid JSON: {text}"
-    past = (
-        0 if where[1] == "trailing characters" else 1
-    )  # there the parser counts from 1, elsewhere from 0
+    # The parser counts bytes from 0, but from 1 for trailing characters.
+    past = 0 if where[1] == "trailing characters" else 1
     return f"not valid JSON: {where[1]} at byte {int(where[2]) + past}"

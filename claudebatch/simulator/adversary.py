@@ -1,8 +1,9 @@
-"""The API at its dearest, for tests of caps: a token for every byte, everything newly
-cached, the dearest region.
+"""The API at its highest price, for tests of caps: a token for every byte, all of the
+prompt newly cached, the most expensive region.
 
-What a request can cost at most is worked out by the product from its bytes; here the
-same bytes are billed so.
+The product derives the worst case of a request from its bytes; this module bills the
+same bytes at that worst case. It stands in the package and not beside the tests because
+`SimulatorSettings.adversarial` switches it on in the simulator's own process.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from claudebatch.simulator.answers import ParsedRequest
 from claudebatch.simulator.promptcache import CacheUse
 
 _FRAME_TOKENS = 256
-"""What is added to every request, at its most."""
+"""The most tokens that the API adds to a request."""
 
 
 def most_input(body: wire.Body) -> int:
@@ -26,7 +27,7 @@ def most_input(body: wire.Body) -> int:
 
 
 def at_its_dearest(asked: ParsedRequest) -> ParsedRequest:
-    """*asked*, billed for as much input as its bytes can amount to."""
+    """*asked*, billed for the most input tokens that its bytes can amount to."""
     tokens = min(asked.traits.context_tokens, max(most_input(asked.body), asked.input_tokens))
     return replace(
         asked,

@@ -1,4 +1,6 @@
-"""The answers: valid Messages whose text and usage follow from the request alone."""
+"""The answers: valid Messages with text and usage derived from the request alone, so
+that a repeated rehearsal gives the same results.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +19,8 @@ SHORTEST, LONGEST = 60, 400
 """Output tokens of an ordinary answer."""
 CHARACTERS_PER_TOKEN = 3
 LONGEST_TEXT = 20_000
-"""`usage` tells how long an answer is; its text stops here, so that a rehearsal need
-not move gigabytes.
+"""Characters of the longest text. `usage` still counts all tokens; a rehearsal with
+`max_tokens` in the hundred thousands would otherwise move gigabytes.
 """
 QUOTED = 48
 REFUSAL_TOKENS, EMPTY_TOKENS = 5, 9
@@ -33,16 +35,17 @@ _FILLING = _FILLER * (LONGEST_TEXT // len(_FILLER) + 1)
 
 @dataclass(frozen=True, slots=True)
 class ParsedRequest:
-    """A Messages request that was read, checked and counted."""
+    """A Messages request after reading, checks and counting."""
 
     body: wire.Body
     model: str
     traits: Traits
     digest: bytes
-    """Of the canonical body without `stream`: equal questions, equal digests."""
+    """Hash of the canonical body without `stream`: equal questions have equal hashes.
+    """
     directives: Directives
     input_tokens: int
-    """All of them, cached or not."""
+    """All input tokens, cached or not."""
     cache: CacheUse
     started: float
 
@@ -54,7 +57,7 @@ class ParsedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A Message, and what it is billed by."""
+    """A Message and its billed usage."""
 
     message: wire.Body
     usage: Usage
@@ -142,7 +145,7 @@ def _wanted(asked: ParsedRequest, limit: int) -> int:
 
 
 def _complete(asked: ParsedRequest, tokens: int) -> _Ending:
-    """An answer that was not cut by max_tokens."""
+    """An answer that is complete within max_tokens."""
     if forces_tool(asked.body) and asked.body.get("tools"):
         return _Ending([_tool_block(asked)], "tool_use", tokens)
     output_format = (asked.body.get("output_config") or {}).get("format")
@@ -153,10 +156,11 @@ def _complete(asked: ParsedRequest, tokens: int) -> _Ending:
     stop = _first_stop(block["text"], asked.body.get("stop_sequences") or ())
     if stop is None:
         return _Ending([block], "end_turn", tokens)
-    kept = block["text"][: block["text"].find(stop)]
-    produced = max(1, min(tokens, len(kept) // CHARACTERS_PER_TOKEN))
+    # The API leaves the stop sequence itself out of the text.
+    before = block["text"][: block["text"].find(stop)]
+    produced = max(1, min(tokens, len(before) // CHARACTERS_PER_TOKEN))
     return _Ending(
-        [{"type": "text", "text": kept}] if kept else [],
+        [{"type": "text", "text": before}] if before else [],
         "stop_sequence",
         produced,
         stop_sequence=stop,
@@ -200,8 +204,8 @@ def _tool_block(asked: ParsedRequest) -> wire.Body:
 
 
 def _thinking(asked: ParsedRequest, ending: _Ending) -> list[wire.Body]:
-    """The empty thinking block that comes first, for a model that thinks and an answer
-    that has content.
+    """The empty thinking block at the start of a thinking model's answer, unless the
+    answer has no content.
     """
     request = asked.body.get("thinking")
     on = asked.traits.thinks if request is None else request.get("type") != "disabled"

@@ -1,5 +1,8 @@
-"""What the API of 2026-10-21 refuses about a Messages body, with the texts of recorded
-refusals where there are any.
+"""The API's refusals of a Messages body, version 2026-10-21, with the texts of recorded
+answers where they exist.
+
+Kept apart from the product's own checks on purpose: the simulator shows where those are
+wrong.
 """
 
 from __future__ import annotations
@@ -40,12 +43,16 @@ FIELDS = frozenset(
 )
 ROLES = frozenset({"user", "assistant", "system"})
 HIGH_EFFORTS = ("xhigh", "max")
-PREFILL = "This model does not support assistant message prefill. The conversation must end with a user message."
+# Word for word: clients may compare it.
+PREFILL = (
+    "This model does not support assistant message prefill. "
+    "The conversation must end with a user message."
+)
 
 
 def check_shape(body: Any, *, counting: bool = False) -> Body:
-    """Refuse what no model accepts; *counting* spares `max_tokens`, which count_tokens
-    does not take.
+    """Refuse bodies that no model accepts; *counting* omits `max_tokens`, which
+    count_tokens does not accept.
     """
     if not isinstance(body, dict):
         raise bad("Input should be a valid dictionary")
@@ -66,7 +73,7 @@ def check_shape(body: Any, *, counting: bool = False) -> Body:
 
 
 def check_for_model(body: Body, traits: Traits, version: str) -> None:
-    """Refuse what this model, or this API version, does not accept."""
+    """Refuse members that this model, or this API version, does not accept."""
     _check_sampling(body, traits, version)
     if body["messages"][-1]["role"] == "assistant" and not traits.prefill:
         raise bad(PREFILL)
@@ -92,6 +99,7 @@ def _check_max_tokens(body: Body) -> None:
     value = body.get("max_tokens")
     if value is None:
         raise bad("max_tokens: Field required")
+    # `true` is an int in Python.
     if isinstance(value, bool) or not isinstance(value, int):
         raise bad("max_tokens: Input should be a valid integer")
     if value < 0:
@@ -140,7 +148,7 @@ def _check_blocks(where: str, blocks: list[Any]) -> None:
 
 
 def _check_types(body: Body) -> None:
-    """The few fields that the simulator itself looks into must hold what it expects."""
+    """Check the types of the few fields that the simulator itself reads."""
     system = body.get("system")
     if isinstance(system, list):
         _check_blocks("system", system)

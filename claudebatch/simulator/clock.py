@@ -13,7 +13,7 @@ Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """The three ways to meet time: steady seconds, aware wall time, waiting."""
+    """The simulator's time: steady seconds, aware wall time, and a sleep."""
 
     now: Callable[[], float]
     wall: Callable[[], datetime]
@@ -21,22 +21,23 @@ class Clock:
 
 
 class ResponseHeaders:
-    """The lines that every answer carries: its date and its own request id."""
+    """The headers of every answer: its date and its own request id."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        # Mutable state: how many answers there were, and the date line of one second.
+        # Mutable state: the number of answers, and the date line of the current second,
+        # because formatting a date costs more than the rest of the head.
         self._number = 0
         self._date_of = -1
         self._date = b""
 
     def next_id(self) -> str:
-        """An id that no other request has."""
+        """A new id."""
         self._number += 1
         return f"req_sim_{self._number:012x}"
 
     def lines(self, request_id: str) -> bytes:
-        """The date and the id as header lines."""
+        """The date and *request_id* as header lines."""
         wall = self._clock.wall()
         second = int(wall.timestamp())
         if second != self._date_of:

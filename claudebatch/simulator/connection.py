@@ -36,10 +36,9 @@ class Connection:
         self._reader = reader
         self._writer = writer
         self._max_body_bytes = max_body_bytes
-        # Bytes that came and belong to a request not yet taken; changed by the reading
-        # methods only.
+        # Received bytes of the next request; changed by the reading methods only.
         self._rest = b""
-        # Ends when the connection has; made by the first `close`.
+        # Ends together with the connection; made by the first `close`.
         self._closed: asyncio.Task[None] | None = None
 
     @property
@@ -49,7 +48,7 @@ class Connection:
 
     @property
     def client_left(self) -> bool:
-        """Whether nobody is there any more to read an answer."""
+        """Whether the client has closed, so that an answer would not be read."""
         return self._writer.is_closing() or (self._reader.at_eof() and not self._rest)
 
     async def next_request(self) -> Request | None:
@@ -61,7 +60,7 @@ class Connection:
             return None
 
     async def send(self, data: bytes) -> None:
-        """Write *data*; raises `ClientLeft` when that is known to be in vain."""
+        """Write *data*; raises `ClientLeft` once the client is known to have closed."""
         if self.client_left:
             raise ClientLeft
         self._writer.write(data)
@@ -72,7 +71,7 @@ class Connection:
                 raise ClientLeft from error
 
     async def wait_until_client_leaves(self) -> None:
-        """Read and forget until the client closes its side."""
+        """Read and discard until the client closes its side."""
         try:
             while await self._reader.read(READ_BYTES):
                 pass
@@ -87,16 +86,16 @@ class Connection:
         self._writer.transport.abort()
 
     async def close(self) -> None:
-        """Send what is still to be sent, then close."""
+        """Send the unsent data, then close."""
         self._writer.close()
         if self._closed is None:
             self._closed = asyncio.get_running_loop().create_task(self._until_closed())
-        # `wait_closed` awaits one future of asyncio's own: whoever is cancelled in it
-        # cancels it for all who wait.
+        # `wait_closed` awaits a future of asyncio's own: a task that is cancelled in it
+        # would cancel it for all other tasks.
         await asyncio.wait([self._closed])
 
     async def abort(self) -> None:
-        """Close now, whatever is still to be sent; nothing after an orderly close."""
+        """Close now and drop unsent data; without effect after an orderly close."""
         self._writer.transport.abort()
         await self.close()
 

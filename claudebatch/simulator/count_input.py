@@ -1,5 +1,5 @@
-"""How many input tokens a request has: from its bytes, so that equal requests always
-count the same.
+"""The input tokens of a request, derived from its bytes, so that equal requests always
+have the same count.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from claudebatch.simulator import wire
 from claudebatch.simulator.traits import Traits
 
 FRAME_BYTES = 20
-"""What a request weighs before its first word: about eight tokens."""
+"""Bytes for the frame around a prompt: about eight tokens."""
 IMAGE_BYTES = 4_000
 DOCUMENT_BYTES = 12_000
 
@@ -32,12 +32,12 @@ def count_input(body: wire.Body, traits: Traits) -> int:
 
 
 def tokens_of(weight: int, traits: Traits) -> int:
-    """The tokens of that many bytes."""
+    """The tokens of *weight* bytes."""
     return int(weight / traits.bytes_per_token)
 
 
 def forces_tool(body: wire.Body) -> bool:
-    """Whether the request leaves the model no choice but to call a tool."""
+    """Whether the request forces the model to call a tool."""
     choice = body.get("tool_choice")
     return isinstance(choice, dict) and choice.get("type") in ("any", "tool")
 

@@ -1,5 +1,4 @@
-"""Words in a prompt that tell the simulator what to answer, so that a rehearsal can
-hold any ending.
+"""Directives in a prompt, by which a rehearsal can have answers with any ending.
 
     [[simulate: refusal]]       200 with stop_reason refusal and no content
     [[simulate: max_tokens]]    an answer that runs into max_tokens
@@ -10,8 +9,8 @@ hold any ending.
                                 is billed
     [[simulate: fault hang]]    any fault of faults.py, every time
 
-They may stand anywhere in the request. Several can be combined; one that nobody knows
-is a 400 that says so.
+They may stand anywhere in the request. Several can be combined; an unknown directive is
+answered with a 400 that lists the known ones.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _PATTERN = re.compile(rb"\[\[simulate:([^\]\\]{0,80})\]\]")
 
 @dataclass(frozen=True, slots=True)
 class Directives:
-    """What the prompt asks of the simulator."""
+    """The directives of one prompt, together."""
 
     refusal: bool = False
     max_tokens: bool = False
@@ -42,29 +41,30 @@ NONE = Directives()
 
 
 def read_directives(body: bytes) -> Directives:
-    """The directives in a request's raw body; raises a 400 for one that means nothing."""
+    """The directives in a request's raw body; raises a 400 for an unknown one."""
+    # A search of the bytes first: most requests have no directive.
     if _MARK not in body:
         return NONE
-    found = NONE
+    directives = NONE
     for match in _PATTERN.finditer(body):
-        found = _with(found, match[1].decode("utf-8", "replace").split())
-    return found
+        directives = _with(directives, match[1].decode("utf-8", "replace").split())
+    return directives
 
 
-def _with(found: Directives, words: list[str]) -> Directives:
+def _with(directives: Directives, words: list[str]) -> Directives:
     match words:
         case ["refusal"]:
-            return replace(found, refusal=True)
+            return replace(directives, refusal=True)
         case ["max_tokens"]:
-            return replace(found, max_tokens=True)
+            return replace(directives, max_tokens=True)
         case ["empty"]:
-            return replace(found, empty=True)
+            return replace(directives, empty=True)
         case ["tokens", number] if number.isdecimal():
-            return replace(found, tokens=int(number))
+            return replace(directives, tokens=int(number))
         case ["error", number] if number.isdecimal() and 400 <= int(number) <= 599:
-            return replace(found, error=int(number))
+            return replace(directives, error=int(number))
         case ["fault", name] if name in NAMES:
-            return replace(found, fault=name)
+            return replace(directives, fault=name)
     raise bad(
         f"simulate: {' '.join(words)!r} is no directive; "
         "known are refusal, max_tokens, empty, tokens N, error STATUS and fault NAME"

@@ -1,6 +1,6 @@
-"""What goes wrong, and when: by probability, or in the order of a script.
+"""Faults of the simulated API, by probability or in the order of a script.
 
-Early faults stand in front of the API (nothing is done and nothing billed):
+Early faults replace the answer (no work is done and nothing is billed):
 
     529 500 503 429 401 402 403 404     an error answer of that status
     spend_limit    429 with `error_code` enforced_spend_limit_reached and no retry-after
@@ -10,14 +10,14 @@ Early faults stand in front of the API (nothing is done and nothing billed):
     html           200 with a web page as its body
     empty          200 with no body
 
-Late faults befall a request that is served, and is billed like any other:
+Late faults disturb a request that is served and billed like any other:
 
     slow           ten times the latency
     drip           the body comes a byte at a time
     cut            half of the body, then the connection closes
     hang           no answer for as long as the client stays
 
-Late faults of streamed answers only; a plain answer to such a request comes as ever:
+Late faults of streamed answers only; a plain answer is sent undisturbed:
 
     stream_error   half of the events, then an `error` event: overloaded
     stream_open    every event but the last, and a proper end of the body: no
@@ -42,13 +42,11 @@ BREAKING = frozenset({"reset", "html", "empty"})
 LATE = frozenset({"slow", "drip", "cut", "hang", "stream_error", "stream_open", "stream_hang"})
 NAMES = REFUSING | BREAKING | LATE
 OK = "ok"
-"""The word of a script for a request that nothing befalls."""
+"""The word of a script for a request without a fault."""
 
 
 class FaultPlan:
-    """Says for each request which fault befalls it: the script's next word, then
-    chance.
-    """
+    """Chooses the fault of each request: the script's next word, then by chance."""
 
     def __init__(
         self, faults: Mapping[str, float], script: Iterable[str], *, rng: random.Random
@@ -60,8 +58,8 @@ class FaultPlan:
         self.set(faults, script)
 
     def set(self, faults: Mapping[str, float], script: Iterable[str] = ()) -> None:
-        """Replace all faults and what is left of the script; raises `ConfigError` and
-        then changes nothing.
+        """Replace all faults and the rest of the script; a `ConfigError` leaves both
+        unchanged.
         """
         words = tuple(script)
         check_faults(faults, words)
@@ -69,7 +67,7 @@ class FaultPlan:
         self._script = deque(words)
 
     def draw(self) -> str | None:
-        """The fault of the next request, None for none."""
+        """The fault of the next request, or None."""
         if self._script:
             word = self._script.popleft()
             return None if word == OK else word
@@ -88,13 +86,14 @@ class FaultPlan:
 
 
 def check_faults(faults: Mapping[str, float], script: Iterable[str]) -> None:
-    """Raise `ConfigError` for a name that is no fault or a probability that is none."""
+    """Raise `ConfigError` for an unknown fault or an invalid probability."""
     for name, chance in faults.items():
         _known(name, NAMES)
         if isinstance(chance, bool) or not isinstance(chance, int | float) or not 0 <= chance <= 1:
             raise ConfigError(
                 f"fault {name}: {chance!r} is no probability", fix="give a number from 0 to 1"
             )
+    # Ten times 0.1 is above 1 in floats.
     if math.fsum(faults.values()) > 1 + 1e-9:
         raise ConfigError(
             "the probabilities of all faults are more than 1 together", fix="lower some of them"
@@ -141,7 +140,10 @@ _CREDIT = (
     "Your credit balance is too low to access the Anthropic API. "
     "Please go to Plans & Billing to upgrade or purchase credits."
 )
-_SPEND = "You have reached your specified API usage limits. You will regain access on the first of next month."
+_SPEND = (
+    "You have reached your specified API usage limits. "
+    "You will regain access on the first of next month."
+)
 
 
 def _known(name: str, names: Iterable[str]) -> None:

@@ -12,22 +12,22 @@ from claudebatch.simulator.settings import SimulatorSettings
 
 
 class Gate(Protocol):
-    """What the server asks of a pool's limits."""
+    """The rate limits in front of one pool of models."""
 
     def admit(self, estimate: int, now: float) -> None:
         """Take a request of about *estimate* input tokens, or raise its 429."""
 
     def produce(self, tokens: int, seconds: float, now: float) -> None:
-        """The work begins: so much output comes about in the next *seconds*."""
+        """The work begins: *tokens* of output arise over the next *seconds*."""
 
     def settle(self, estimate: int, usage: Usage, now: float) -> None:
         """The answer begins: correct the estimate."""
 
     def finish(self, tokens: int, now: float) -> None:
-        """So much output is ready."""
+        """The answer is complete, with *tokens* of output."""
 
     def headers(self, now: float) -> bytes:
-        """The lines that tell what is left."""
+        """Header lines with the remaining allowance."""
 
 
 class NoLimits:
@@ -51,7 +51,7 @@ class NoLimits:
 
 
 class Gates:
-    """The gate of every pool, made when its first request comes."""
+    """The gates of all pools, each made at its first request."""
 
     def __init__(self, settings: SimulatorSettings, *, wall: Callable[[], datetime]) -> None:
         self._settings = settings
@@ -61,13 +61,13 @@ class Gates:
 
     def gate(self, pool: str, now: float) -> Gate:
         """The gate in front of *pool*."""
-        found = self._gates.get(pool)
-        if found is None:
+        gate = self._gates.get(pool)
+        if gate is None:
             allowance = self._settings.pool_limits.get(pool, self._settings.limits)
-            found = (
+            gate = (
                 NoLimits()
                 if allowance.unlimited
                 else SimulatedLimits(allowance, now=now, wall=self._wall)
             )
-            self._gates[pool] = found
-        return found
+            self._gates[pool] = gate
+        return gate

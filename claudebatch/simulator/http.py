@@ -13,7 +13,7 @@ _REASONS = {529: "Overloaded"} | {status.value: status.phrase for status in HTTP
 
 
 class BadRequest(Exception):
-    """Bytes that are no HTTP request we read; the connection closes after the answer."""
+    """Bytes that are no valid HTTP request; the connection closes after the answer."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -22,8 +22,8 @@ class BadRequest(Exception):
 
 
 class TooLarge(BadRequest):
-    """A body longer than the API takes; it was read and thrown away, so that the client
-    sees the answer.
+    """A body above the API's limit. It was read and discarded, because a client that is
+    still sending would not see the answer.
     """
 
     def __init__(self) -> None:
@@ -60,5 +60,5 @@ def response_head(
 
 
 def chunk(data: bytes) -> bytes:
-    """*data* as one chunk of a chunked body; of nothing, the end of the body."""
+    """*data* as one chunk of a chunked body; an empty one ends the body."""
     return b"%x\r\n%s\r\n" % (len(data), data)

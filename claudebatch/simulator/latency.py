@@ -1,6 +1,4 @@
-"""How long a simulated answer takes, drawn from a distribution that is written as a
-short text.
-"""
+"""Latencies of simulated answers, drawn from a distribution in a short notation."""
 
 from __future__ import annotations
 
@@ -13,7 +11,10 @@ from claudebatch.core.errors import ConfigError
 
 Shape: TypeAlias = Literal["fixed", "uniform", "lognormal"]
 
-_FIX = "write fixed:SECONDS, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA, for example lognormal:0.25,0.4"
+_FIX = (
+    "write fixed:SECONDS, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA, "
+    "for example lognormal:0.25,0.4"
+)
 _ARITY: dict[Shape, int] = {"fixed": 1, "uniform": 2, "lognormal": 2}
 
 
@@ -27,7 +28,7 @@ class Latency:
 
     @property
     def mean(self) -> float:
-        """Seconds on average."""
+        """Mean seconds, from which an estimate computes a rehearsal's duration."""
         match self.shape:
             case "fixed":
                 return self.first

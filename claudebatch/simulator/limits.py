@@ -1,4 +1,4 @@
-"""The API's rate limits: token buckets per pool, and the headers that tell of them."""
+"""The API's rate limits: token buckets per pool, and the headers that report them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from claudebatch.simulator.refusals import RefusedRequest
 from claudebatch.simulator.settings import SimulatedAllowance
 
 _FUZZ = 1e-9
-"""Floats that were refilled to 0.9999999999 hold a whole request."""
+"""Tolerance: a float refilled to 0.9999999999 must pass as a whole request, or the wait
+for the rest would be too short to end.
+"""
 
 
 class SimulatedBucket:
-    """An allowance per minute, refilled without a pause and never beyond what *burst_s*
-    seconds bring.
+    """A token bucket: refilled continuously, with room for *burst_s* seconds of
+    allowance.
     """
 
     def __init__(self, per_minute: int, burst_s: float, now: float) -> None:
@@ -26,25 +28,25 @@ class SimulatedBucket:
         self.rate = per_minute / 60
         # A bucket that cannot hold one request would refuse for ever.
         self.capacity = max(1.0, self.rate * burst_s)
-        # Mutable state: the level, which may be below 0, the moment it was right, and
-        # what drains it: until when and how much a second, the earliest end first.
+        # Mutable state: the level, which may be below 0; its moment; and the drains,
+        # each with its end and units per second, the earliest end first.
         self._level = self.capacity
         self._at = now
         self._drains: list[tuple[float, float]] = []
         self._drained_per_s = 0.0
 
     def level(self, now: float) -> float:
-        """What is in the bucket."""
+        """Units in the bucket."""
         while self._drains and self._drains[0][0] <= now:
             until, per_s = heappop(self._drains)
             self._pass(until)
-            # Floats that do not quite cancel out must not go on for ever.
+            # Rounding errors of the sums would otherwise drain an idle bucket for ever.
             self._drained_per_s = self._drained_per_s - per_s if self._drains else 0.0
         self._pass(now)
         return self._level
 
     def take(self, units: float, now: float) -> None:
-        """Deduct *units*, into debt if need be; a negative number gives back."""
+        """Deduct *units*, even below zero; a negative number is a refund."""
         self._level = min(self.capacity, self.level(now) - units)
 
     def drain(self, units: float, seconds: float, now: float) -> None:
@@ -57,8 +59,8 @@ class SimulatedBucket:
         self._drained_per_s += units / seconds
 
     def wait_for(self, units: float, now: float) -> float:
-        """Seconds until *units* are in the bucket, or until it is full if it can never
-        hold so many.
+        """Seconds until *units* are in the bucket; those above its capacity wait until
+        it is full.
         """
         missing = min(units, self.capacity) - self.level(now)
         return missing / self.rate if missing > _FUZZ else 0.0
@@ -87,8 +89,8 @@ class SimulatedLimits:
         self._output_at_end = allowance.output_at_end
 
     def admit(self, estimate: int, now: float) -> None:
-        """Take one request and its *estimate*, or raise a 429 that says which limit is
-        in the way.
+        """Take one request and its *estimate*, or raise a 429 that names the exhausted
+        limit.
         """
         waits = [
             (bucket.wait_for(units, now), bucket.limit, name)
@@ -108,19 +110,17 @@ class SimulatedLimits:
             self._input.take(estimate, now)
 
     def produce(self, tokens: int, seconds: float, now: float) -> None:
-        """Take the output while it is produced: in real time, as the API's
-        documentation has it.
-        """
+        """Deduct the output while it is produced, as the API's documentation says."""
         if self._output is not None and not self._output_at_end:
             self._output.drain(tokens, seconds, now)
 
     def settle(self, estimate: int, usage: Usage, now: float) -> None:
-        """Give back what the estimate took too much."""
+        """Correct the estimate by the usage."""
         if self._input is not None:
             self._input.take(usage.limited_input - estimate, now)
 
     def finish(self, tokens: int, now: float) -> None:
-        """Take the output now, if that is how it counts."""
+        """Deduct the output now, under `output_at_end`."""
         if self._output is not None and self._output_at_end:
             self._output.take(tokens, now)
 
@@ -154,13 +154,16 @@ class _Reading:
     def lines(self, wall: datetime) -> bytes:
         full_at = (wall + timedelta(seconds=self.full_in_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
         start = f"anthropic-ratelimit-{self.name}"
-        lines = f"{start}-limit: {self.limit}\r\n{start}-remaining: {self.remaining}\r\n{start}-reset: {full_at}\r\n"
-        return lines.encode()
+        return (
+            f"{start}-limit: {self.limit}\r\n"
+            f"{start}-remaining: {self.remaining}\r\n"
+            f"{start}-reset: {full_at}\r\n"
+        ).encode()
 
 
 def _together(tokens: list[_Reading]) -> _Reading:
-    """Input and output in one reading, as recorded answers add them up; the reset is
-    the earlier one.
+    """The sum of input and output, as in recorded answers; its reset is the earlier
+    of both.
     """
     return _Reading(
         "tokens",
@@ -177,6 +180,7 @@ def _bucket(
 
 
 def _thousands(level: float) -> int:
+    # The API rounds remaining tokens so; a limiter must not believe them to the token.
     return max(0, round(level / 1000) * 1000)
 
 

@@ -1,5 +1,7 @@
-"""The API's own prompt caching: which part of a prompt is written to it, which is read
-from it.
+"""The API's own prompt caching: the parts of a prompt that are written and read.
+
+It belongs to the package, because a rehearsal of a file with `cache_control` should
+show the real savings.
 
 An entry exists only from the moment the first answer begins: requests with one prefix
 that are sent together all write it, as at the real API. Only the breakpoints of the
@@ -19,14 +21,16 @@ from claudebatch.simulator.count_input import FRAME_BYTES, forces_tool, tokens_o
 from claudebatch.simulator.refusals import bad
 from claudebatch.simulator.traits import Traits
 
+# As documented: an entry lives for so long after its last use.
 TTL_S = {"5m": 300.0, "1h": 3600.0}
 MAX_BREAKPOINTS = 4
+# A rehearsal of a million different prompts would fill the memory.
 MAX_ENTRIES = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class Breakpoint:
-    """The end of a prefix that the request wants cached."""
+    """The end of a prefix that the request marks for caching."""
 
     key: bytes
     tokens: int
@@ -35,8 +39,8 @@ class Breakpoint:
 
 @dataclass(frozen=True, slots=True)
 class CacheUse:
-    """Input tokens that one request writes and reads, and the prefixes it leaves
-    behind.
+    """Input tokens that one request writes to the cache and reads from it, and the
+    prefixes that it adds.
     """
 
     written_5m: int = 0
@@ -49,14 +53,14 @@ NO_CACHE = CacheUse()
 
 
 class PromptCache:
-    """Remembers prefixes until their time to live is over."""
+    """Stores prefixes until their time to live is over."""
 
     def __init__(self) -> None:
         # Prefix -> the moment it expires, oldest first; changed by `keep` only.
         self._expires: OrderedDict[bytes, float] = OrderedDict()
 
     def use(self, body: wire.Body, traits: Traits, now: float) -> CacheUse:
-        """What a request that starts *now* writes and reads; raises a 400 for too many
+        """The cache use of a request that starts *now*; raises a 400 for too many
         breakpoints.
         """
         points = tuple(

@@ -1,5 +1,5 @@
-"""From the bytes of a request to a question that was understood, or to the refusal that
-the API would give.
+"""Reads the bytes of a request into a checked and counted one, or raises the API's
+refusal.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from claudebatch.simulator.refusals import RefusedRequest, bad
 from claudebatch.simulator.traits import MODELS, NEWEST, Traits
 
 REFUSED_KEY = "invalid"
-"""The one key that is not accepted."""
+"""The only key that is refused, for tests of refused accounts."""
 
 
 class RequestReader:
@@ -37,7 +37,7 @@ class RequestReader:
         self._adversarial = adversarial
         self._cache = cache
         self._known = known
-        # Set from outside, by tests that want to see each decoded Messages body.
+        # Set from outside, by tests that inspect each decoded Messages body.
         self.on_request: Callable[[dict[str, Any]], None] | None = None
 
     def read(self, request: Request, now: float) -> ParsedRequest:
@@ -64,9 +64,7 @@ class RequestReader:
         return at_its_dearest(asked) if self._adversarial else asked
 
     def count(self, request: Request) -> int:
-        """The input tokens that a count_tokens request asks about; raises
-        `RefusedRequest`.
-        """
+        """The input tokens of a count_tokens request; raises `RefusedRequest`."""
         version = check_access(request)
         body = check_shape(_decode(request.body), counting=True)
         traits = self._traits(body["model"])
@@ -74,15 +72,17 @@ class RequestReader:
         return most_input(body) if self._adversarial else count_input(body, traits)
 
     def _traits(self, model: str) -> Traits:
-        found = MODELS.get(model)
-        if found is None and self._known is not None and self._known(model):
+        traits = MODELS.get(model)
+        if traits is None and self._known is not None and self._known(model):
             return NEWEST
-        if found is None:
+        if traits is None:
             raise RefusedRequest(404, f"model: {model}")
-        return found
+        return traits
 
     def _digest(self, body: wire.Body) -> bytes:
-        """Of the question alone: a stream asks nothing else than a plain request."""
+        """The hash of the question without `stream`: streamed and plain requests have
+        the same answer.
+        """
         question = (
             {name: value for name, value in body.items() if name != "stream"}
             if "stream" in body
@@ -91,8 +91,8 @@ class RequestReader:
         return wire.digest(wire.canonical(question), seed=self._seed)
 
     def _cache_use(self, raw: bytes, body: wire.Body, traits: Traits, now: float) -> CacheUse:
-        # Most requests cache nothing: a look at the bytes spares them the walk through
-        # their blocks.
+        # Most requests cache nothing: a search of their bytes saves the walk through
+        # all blocks.
         return self._cache.use(body, traits, now) if b'"cache_control"' in raw else NO_CACHE
 
 
@@ -118,7 +118,7 @@ def list_models() -> wire.Body:
 
 
 def describe_model(model: str) -> wire.Body:
-    """What `GET /v1/models/{id}` says; raises a 404."""
+    """The answer to `GET /v1/models/{id}`; raises a 404."""
     traits = MODELS.get(model)
     if traits is None:
         raise RefusedRequest(404, f"model: {model}")

@@ -1,6 +1,4 @@
-"""The API's refusals: which status, which error type, which headers, and the body that
-says so.
-"""
+"""The API's refusals: status, error type, headers and body."""
 
 from __future__ import annotations
 
@@ -21,8 +19,8 @@ TYPES = {
     529: "overloaded_error",
 }
 NEVER_RETRY = frozenset({400, 401, 404})
-"""Recorded answers of these statuses carry `x-should-retry: false`; of the others only
-429 says anything.
+"""Recorded answers of these statuses carry `x-should-retry: false`; of all others, only
+429 has the header.
 """
 
 MESSAGES = {
@@ -64,7 +62,7 @@ class RefusedRequest(Exception):
         super().__init__(self.message)
 
     def headers(self) -> bytes:
-        """The header lines that only this refusal carries."""
+        """The header lines of this refusal alone."""
         lines = b""
         if self.should_retry is not None:
             lines += (
@@ -75,7 +73,7 @@ class RefusedRequest(Exception):
         return lines
 
     def body(self, request_id: str) -> bytes:
-        """The error as the API words it."""
+        """The error in the API's format."""
         error: dict[str, Any] = {
             "type": TYPES.get(self.status, "api_error"),
             "message": self.message,
@@ -83,7 +81,7 @@ class RefusedRequest(Exception):
         if self.error_code is not None:
             error["details"] = {"error_code": self.error_code}
         if self.status == 413:
-            # The edge answers this one, before the API sees the request: no `type`, no
+            # The edge answers it before the API sees the request: no `type`, no
             # `request_id`.
             return wire.encode({"error": error})
         return wire.encode({"type": "error", "error": error, "request_id": request_id})

@@ -1,6 +1,4 @@
-"""What was asked and what became of it, request by request: the judge's evidence in
-drills.
-"""
+"""A log of requests and their endings: the evidence by which drills judge a run."""
 
 from __future__ import annotations
 
@@ -11,13 +9,13 @@ from claudebatch.core.domain import Pico
 from claudebatch.simulator import wire
 
 EVENTS_KEPT = 20_000
-"""Older ones are forgotten, so that memory is bounded."""
+"""Older events are dropped, so that memory is bounded."""
 TEXT_KEPT = 100
 
 
 class RequestLog:
-    """Two events a valid request: it was asked; its answer was written whole, or was
-    billed and lost.
+    """Two events for each valid request: its arrival, and its answer, which was written
+    in full, or billed and lost.
     """
 
     def __init__(self) -> None:
@@ -25,23 +23,21 @@ class RequestLog:
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
 
     def asked(self, digest: bytes, body: wire.Body) -> None:
-        """A valid request has come, whatever befalls it."""
+        """A valid request has arrived, with any fault to come."""
         self._events.append({"event": "asked", "question": digest, "text": last_text(body)})
 
     def answered(self, digest: bytes, cost: Pico, *, delivered: bool) -> None:
-        """It was worked on and billed; *delivered*: every byte of the answer was
-        written.
-        """
+        """The request was billed; *delivered*: every byte of the answer was written."""
         event = "delivered" if delivered else "undelivered"
         self._events.append({"event": event, "question": digest, "billed_pico": cost})
 
     def snapshot(self) -> list[dict[str, Any]]:
-        """The events, oldest first, as `GET /__log` tells them."""
+        """The events, oldest first, in the format of `GET /__log`."""
         return [{**event, "question": event["question"].hex()} for event in self._events]
 
 
 def last_text(body: wire.Body) -> str:
-    """How the last message of a valid request begins; empty where it is no text."""
+    """The beginning of a valid request's last message; empty where it is no text."""
     content = body["messages"][-1]["content"]
     if isinstance(content, list):
         content = content[-1].get("text", "") if content else ""

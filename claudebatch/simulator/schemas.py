@@ -1,5 +1,8 @@
-"""A small value that fits a JSON schema: what structured outputs and tool calls are
-filled with.
+"""A small value that fits a JSON schema: the content of simulated structured outputs
+and tool calls.
+
+It belongs to the package, because a rehearsal must answer rows with a schema in the
+right form, or the user's own reader of results would fail on it.
 """
 
 from __future__ import annotations
@@ -7,8 +10,8 @@ from __future__ import annotations
 from typing import Any
 
 MAX_DEPTH = 12
-"""Schemas may not recurse; one that does is cut here instead of taking the simulator
-down.
+"""The API refuses recursive schemas; here one is cut off, because it would end the
+simulator with a RecursionError.
 """
 
 _SCALARS: dict[str, Any] = {
@@ -21,9 +24,7 @@ _SCALARS: dict[str, Any] = {
 
 
 def instance_of(schema: Any, root: Any = None, depth: int = 0) -> Any:
-    """The simplest value of *schema*, the same one every time; `None` where it cannot
-    be told.
-    """
+    """The simplest value of *schema*, always the same; `None` for an unknown schema."""
     if not isinstance(schema, dict) or depth > MAX_DEPTH:
         return None
     root = schema if root is None else root

@@ -1,8 +1,8 @@
 """A Claude Messages API on loopback: for tests, drills, and rehearsals without a key or
-a cent.
+costs.
 
-`Simulator` owns the socket and every connection on it; what is said on them is decided
-in the other files.
+`Simulator` owns the socket and every connection on it; the other files decide the
+answers.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from claudebatch.simulator.stats import Stats
 
 HOST = "127.0.0.1"
 BACKLOG = 1024
-"""Clients open hundreds of connections at once; the usual hundred would make the rest
-wait for a retransmit.
+"""Clients open hundreds of connections at once; with the default of 100, the others
+would wait a second for a retransmit.
 """
 MESSAGES = "/v1/messages"
 COUNT_TOKENS = "/v1/messages/count_tokens"
@@ -90,17 +90,17 @@ class Simulator:
 
     @property
     def on_request(self) -> Callable[[dict[str, Any]], None] | None:
-        """Told each decoded Messages body, valid or not, before it is answered."""
+        """Called with each decoded Messages body, valid or not, before its answer."""
         return self._reader.on_request
 
     @on_request.setter
-    def on_request(self, told: Callable[[dict[str, Any]], None] | None) -> None:
-        self._reader.on_request = told
+    def on_request(self, observer: Callable[[dict[str, Any]], None] | None) -> None:
+        self._reader.on_request = observer
 
     async def start(self, port: int = 0) -> str:
         """Listen on *port* of loopback, any free one by default; returns the base URL."""
-        # asyncio switches Nagle's algorithm off by itself: an answer leaves with its
-        # one write.
+        # asyncio switches Nagle's algorithm off by default, so an answer leaves with
+        # its single write.
         self._server = await asyncio.start_server(
             self._accept, HOST, port, backlog=BACKLOG, limit=READ_BYTES
         )
@@ -116,21 +116,21 @@ class Simulator:
         for task in open_now:
             task.cancel()
         await asyncio.gather(*open_now, return_exceptions=True)
-        # A task that was cancelled before its first step has closed nothing.
+        # A task that was cancelled before its first step has not closed its connection.
         for connection in open_now.values():
             await connection.abort()
         await server.wait_closed()
 
     def stats(self) -> dict[str, Any]:
-        """What `GET /__stats` says."""
+        """The answer to `GET /__stats`."""
         return self._stats.snapshot()
 
     def reset_stats(self) -> None:
-        """What `POST /__reset` does."""
+        """Reset all counts, as `POST /__reset` does."""
         self._stats.reset(self._clock.now())
 
     def set_faults(self, faults: Mapping[str, float], script: tuple[str, ...] = ()) -> None:
-        """What `POST /__faults` does: replace every fault and the rest of the script."""
+        """Replace all faults and the rest of the script, as `POST /__faults` does."""
         self._plan.set(faults, script)
 
     def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -162,7 +162,7 @@ class Simulator:
             await connection.abort()
 
     async def _serve_all(self, connection: Connection) -> None:
-        """Answer one request after the other for as long as there are any."""
+        """Answer the requests of one connection, one after the other."""
         try:
             while (request := await connection.next_request()) is not None:
                 await self._serve(request, connection)
@@ -186,7 +186,7 @@ class Simulator:
         await connection.send(response_head(200, lines, length=len(body)) + body)
 
     def _other(self, request: Request) -> wire.Body:
-        """The answer of every endpoint that takes no time and no money."""
+        """The answers of all endpoints that take no time and cost nothing."""
         if request.path.startswith("/__"):
             return self._control(request)
         self._stats.other()

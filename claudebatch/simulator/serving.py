@@ -29,7 +29,9 @@ Bill: TypeAlias = Callable[[str, Usage], Pico]
 SLOW_FACTOR = 10
 _NO_TOKENS = 1e-6
 _FRAME_S = 0.05
-"""Events of a stream that are due within so long leave together, or a little less."""
+"""Events of a stream that are due within this time leave together: a write for each
+would cost more CPU than the client under test.
+"""
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 WEB_PAGE = (
     b"<!doctype html><html><head><title>Bad gateway</title></head><body><h1>502</h1></body></html>"
@@ -37,8 +39,8 @@ WEB_PAGE = (
 
 
 class MessagesService:
-    """Serves `POST /v1/messages`. The bill is written when the work begins, whoever is
-    there at its end.
+    """Serves `POST /v1/messages`. The bill is written when the work begins, even if the
+    client leaves before its end.
     """
 
     def __init__(
@@ -67,12 +69,11 @@ class MessagesService:
         self._pool_of = pool_of
         self._clock = clock
         self._rng = rng
-        # How many answers there were: a number for the id of each. Changed by `_answer`
-        # only.
+        # The number of answers, part of each answer's id; changed by `_answer` only.
         self._answers = 0
 
     async def serve(self, request: Request, connection: Connection) -> None:
-        """Answer one request, or do to the connection what its fault says. Raises
+        """Answer one request, or apply its fault to the connection. Raises
         `ClientLeft`.
         """
         now = self._clock.now()
@@ -83,16 +84,16 @@ class MessagesService:
             asked = self._reader.read(request, now)
             self._stats.asked(asked.model, asked.digest, asked.body)
             gate = self._gates.gate(self._pool_of(asked.model), now)
-            await self._befall(asked, asked.directives.fault or fault, gate, connection)
+            await self._apply_fault(asked, asked.directives.fault or fault, gate, connection)
         except RefusedRequest as refused:
             await self._refuse(refused, gate, connection)
         finally:
             self._stats.left()
 
-    async def _befall(
+    async def _apply_fault(
         self, asked: ParsedRequest, fault: str | None, gate: Gate, connection: Connection
     ) -> None:
-        """Let the fault have its way; without one, or with a late one, answer."""
+        """Apply an early fault; without one, or with a late one, answer."""
         if fault is not None:
             self._stats.befell(fault)
         if asked.directives.error is not None:
@@ -180,7 +181,7 @@ class MessagesService:
         gate: Gate,
         connection: Connection,
     ) -> bool:
-        """Send the answer after its latency; whether all of it went out."""
+        """Send the answer after its latency; True if all of it was written."""
         delay_s = self._latency.draw(self._rng) * (SLOW_FACTOR if fault == "slow" else 1)
         gate.produce(answer.usage.output_tokens, delay_s, self._clock.now())
         if not asked.stream:
@@ -215,8 +216,8 @@ class MessagesService:
     async def _grow(
         self, coming: list[sse_writer.StreamEvent], seconds: float, connection: Connection
     ) -> None:
-        """Send each event when as many tokens as there are up to it have been produced,
-        evenly over *seconds*.
+        """Send each event at the moment of its tokens, with production spread evenly
+        over *seconds*.
         """
         frames = max(1, min(len(coming), math.ceil(seconds / _FRAME_S)))
         per_frame = sum(event.tokens for event in coming) / frames
@@ -224,8 +225,8 @@ class MessagesService:
         for frame in range(1, frames + 1):
             await self._wait(seconds / frames)
             due = len(coming) if frame == frames else sent
-            # Below the mark, not on it: what ends an answer has no tokens, and comes
-            # when its time is over.
+            # Below the limit, not at it: the closing events have no tokens and leave
+            # only when the time is over.
             while due < len(coming) and made + coming[due].tokens < per_frame * frame - _NO_TOKENS:
                 made += coming[due].tokens
                 due += 1
@@ -266,7 +267,7 @@ class MessagesService:
             await self._wait(self._settings.drip_s)
 
     async def _wait(self, seconds: float) -> None:
-        # A sleep of nothing would still cost a turn of the loop.
+        # A sleep of 0 seconds would still cost a turn of the loop.
         if seconds > 0:
             await self._clock.sleep(seconds)
 

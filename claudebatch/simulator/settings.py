@@ -1,4 +1,4 @@
-"""How a simulator behaves: everything a rehearsal can choose, frozen."""
+"""The settings of a simulator, frozen."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from claudebatch.simulator.faults import check_faults
 from claudebatch.simulator.latency import parse_latency
 
 SIMULATE_LATENCY = "lognormal:0.25,0.4"
-"""What a rehearsal should feel like; the default of `--simulate`."""
+"""Near the latency of short answers of small models; the default of `--simulate`."""
 MEGABYTE = 2**20
 
 
@@ -26,7 +26,7 @@ class SimulatedAllowance:
     otpm: int | None = None
     """Output tokens per minute."""
     burst_seconds: float = 60.0
-    """How many seconds of allowance a full bucket holds."""
+    """Seconds of allowance in a full bucket."""
     output_at_end: bool = False
     """Output counts all at once when its answer is ready, rather than in real time,
     while it is produced.
@@ -45,7 +45,7 @@ class SimulatedAllowance:
 
     @property
     def unlimited(self) -> bool:
-        """Whether nothing is limited."""
+        """Whether there is no limit at all."""
         return self.rpm is None and self.itpm is None and self.otpm is None
 
 
@@ -73,7 +73,7 @@ class SimulatorSettings:
     strip_headers: bool = False
     """Leave the rate-limit headers out, as some gateways do."""
     retry_after: bool = True
-    """Whether a 429 says when to come back."""
+    """Whether a 429 carries `retry-after`."""
     max_concurrency: int | None = None
     """More requests in flight than this get a 429."""
     max_body_bytes: int = 32 * MEGABYTE

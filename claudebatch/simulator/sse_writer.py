@@ -14,14 +14,14 @@ PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 @dataclass(frozen=True, slots=True)
 class StreamEvent:
-    """One event, and the tokens, roughly, that are produced for it."""
+    """One event, and the approximate tokens that are produced for it."""
 
     data: bytes
     tokens: float = 0.0
 
 
 def events(message: wire.Body) -> Iterator[StreamEvent]:
-    """Every event of the stream that tells *message*."""
+    """Every event of the stream for *message*."""
     usage = message["usage"]
     opening = {
         **message,
@@ -45,7 +45,7 @@ def events(message: wire.Body) -> Iterator[StreamEvent]:
 
 
 def befallen(message: wire.Body, fault: str | None) -> list[StreamEvent]:
-    """The events that *fault* lets through, and its own."""
+    """The events of *message* as *fault* leaves them, with the fault's own event."""
     whole = list(events(message))
     half = whole[: (len(whole) + 1) // 2]
     match fault:
@@ -76,7 +76,7 @@ def _block_events(
 ) -> Iterator[StreamEvent]:
     yield _event({"type": "content_block_start", "index": index, "content_block": _empty(block)})
     for delta in _deltas(block):
-        # All thoughts are one: the signature comes at their end.
+        # Thoughts are not shown; the signature at their end is the first sign of them.
         tokens = thought if delta["type"] == "signature_delta" else _length(delta) * per_character
         yield _event({"type": "content_block_delta", "index": index, "delta": delta}, tokens)
     yield _event({"type": "content_block_stop", "index": index})
@@ -105,7 +105,7 @@ def _deltas(block: wire.Body) -> Iterator[wire.Body]:
 
 
 def _length(delta: wire.Body) -> int:
-    """Characters of it that the model shows."""
+    """Visible characters of *delta*."""
     return len(delta.get("text", "")) + len(delta.get("partial_json", ""))
 
 

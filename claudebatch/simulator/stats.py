@@ -1,4 +1,4 @@
-"""What the simulator saw: the judge's notes for tests, drills and users."""
+"""Counts of the simulator, by which tests, drills and users judge a run."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from claudebatch.simulator.request_log import RequestLog
 
 SECONDS_KEPT = 3_600
 ANSWERED_KEPT = 250_000
-"""Questions remembered to notice that one is asked again; an older one is forgotten, so
-that memory is bounded.
+"""Questions remembered to detect duplicates; older ones are dropped, so that memory is
+bounded.
 """
 
 
@@ -49,7 +49,7 @@ class Stats:
         return self._in_flight
 
     def arrived(self, now: float) -> None:
-        """A Messages request has come; `left` must follow."""
+        """A Messages request has arrived; `left` must follow."""
         self._requests += 1
         self._in_flight += 1
         self._max_in_flight = max(self._max_in_flight, self._in_flight)
@@ -59,11 +59,11 @@ class Stats:
             self._per_second.popitem(last=False)
 
     def left(self) -> None:
-        """A Messages request is over, however it ended."""
+        """A Messages request is over, with any ending."""
         self._in_flight -= 1
 
     def other(self) -> None:
-        """A request to another endpoint of the API has come."""
+        """A request to another endpoint of the API has arrived."""
         self._others += 1
 
     def asked(self, model: str, digest: bytes, body: wire.Body) -> None:
@@ -85,26 +85,26 @@ class Stats:
         self._rate_limited += 1
 
     def billed(self, usage: Usage, cost: Pico) -> None:
-        """The work is done, or as good as: it is paid for."""
+        """The work has begun and is billed."""
         self._billed += cost
         for name in _TOKENS:
             self._tokens[name] += getattr(usage, name)
 
     def undelivered(self, digest: bytes, cost: Pico) -> None:
-        """The client does not hold the answer that it pays for."""
+        """The client did not receive the answer that it pays for."""
         self._undelivered += cost
         self._undelivered_answers += 1
         self.log.answered(digest, cost, delivered=False)
 
     def delivered(self, digest: bytes, cost: Pico) -> None:
-        """The whole answer to this question has left."""
+        """The whole answer to this question was written."""
         self.log.answered(digest, cost, delivered=True)
         self._answered[digest] = None
         if len(self._answered) > ANSWERED_KEPT:
             self._answered.popitem(last=False)
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything, as `GET /__stats` tells it."""
+        """All counts, in the format of `GET /__stats`."""
         return {
             "requests": self._requests,
             "other_requests": self._others,

@@ -1,8 +1,7 @@
-"""What each model accepts and how it answers by default, as the API's side of the wire
-knows it.
+"""The parameters that each model accepts, and its default behaviour.
 
-Kept apart from the product's own model catalogue on purpose: the simulator is there to
-notice when that is wrong.
+Kept apart from the product's own model catalogue on purpose: the simulator shows where
+that is wrong.
 """
 
 from __future__ import annotations
@@ -12,14 +11,14 @@ from dataclasses import dataclass, replace
 
 @dataclass(frozen=True, slots=True)
 class Traits:
-    """One model's habits. The defaults are those of the newest models."""
+    """One model's behaviour. The defaults are those of the newest models."""
 
     thinks: bool = True
     """Whether an empty thinking block comes first when the request says nothing of
     thinking.
     """
     thinking: frozenset[str] = frozenset({"adaptive"})
-    """The spellings of `thinking.type` that are accepted."""
+    """Accepted values of `thinking.type`."""
     effort: bool = True
     effort_capped: bool = False
     """Whether thinking less than adaptively is refused together with an effort above
@@ -34,7 +33,7 @@ class Traits:
     context_tokens: int = 1_000_000
     output_tokens: int = 128_000
     cacheable_tokens: int = 512
-    """The shortest prefix that the prompt cache keeps."""
+    """Tokens of the shortest prefix in the prompt cache."""
     bytes_per_token: float = 2.6
     tool_tokens: tuple[int, int] = (290, 410)
     """Hidden input tokens of a request with tools: tool_choice auto or none, any or

@@ -1,4 +1,4 @@
-"""JSON for the simulator: strict, fast, and the only place here that knows msgspec."""
+"""JSON for the simulator: strict, fast, and its only module with msgspec."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _decoder = msgspec.json.Decoder()
 
 
 class NotJson(ValueError):
-    """The bytes are no JSON."""
+    """The bytes are not valid JSON."""
 
 
 def encode(value: object) -> bytes:
@@ -37,7 +37,7 @@ def decode(data: bytes) -> Any:
 
 
 def digest(data: bytes, *, seed: int = 0) -> bytes:
-    """Sixteen bytes that stand for *data*; another *seed* gives others."""
+    """A hash of *data*, 16 bytes long; another *seed* gives another hash."""
     return blake2b(
         data, digest_size=16, key=seed.to_bytes(16, "big", signed=True) if seed else b""
     ).digest()
