@@ -1,8 +1,7 @@
 """What is damaged in a journal, as it was written again; else given up, in the open.
 
-Only what a checksum confirms goes back: a copy out of the results file, the response
-cache or the spend ledger, or the row itself with one byte put right. No copy is
-believed because it looks the same.
+Only a copy that the row's own checksum confirms goes back: out of the results file, the
+response cache or the spend ledger. No copy is believed because it looks the same.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from typing import Protocol
 
 from claudebatch.core.result_lines import parts
 from claudebatch.storage.journal.audit import JournalAudit, any_text
-from claudebatch.storage.journal.bit_repair import corrected, corrected_body
 from claudebatch.storage.journal.checksums import (
     ATTEMPT_FIELDS,
     RESULT_FIELDS,
@@ -106,10 +104,6 @@ def _record(
         if fits(candidate, seal, attempt_seal):
             done.restored += 1
             return _write(journal, attempt, candidate)
-    mended = corrected(fields, seal, attempt_seal)
-    if mended is not None:
-        done.restored += 1
-        return _write(journal, attempt, mended)
     done.unsure.append(attempt)
     return _write(
         journal, attempt, _at_most(here, copy or {}, body, _rows_answered(journal, attempt))
@@ -231,7 +225,6 @@ def _answer(
         sharing.append(here["row"])
     copied = (message for row in dict.fromkeys(sharing) for message in copies.messages(row))
     found = next((message for message in copied if body_digest(message) == digest), None)
-    found = found if found is not None else corrected_body(body, digest)
     if found is not None:
         journal.execute("UPDATE attempts SET body = ? WHERE attempt = ?", (found, attempt))
         done.restored += 1
@@ -261,10 +254,6 @@ def _result(journal: sqlite3.Connection, n: int, copies: RecordCopies, done: Rep
                 if fits(candidate, seal, result_seal):
                     _write_result(journal, n, candidate, done)
                     return
-    mended = corrected(fields, seal, result_seal)
-    if mended is not None:
-        _write_result(journal, n, mended, done)
-        return
     journal.execute("DELETE FROM results WHERE n = ?", (n,))
     done.lost.append(row)
 

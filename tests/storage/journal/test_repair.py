@@ -4,7 +4,6 @@ open; nothing costs less after.
 
 from __future__ import annotations
 
-import random
 import sqlite3
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -68,65 +67,27 @@ def record(journal: sqlite3.Connection, attempt: int) -> dict[str, object]:
     return dict(zip(names, found, strict=True))
 
 
-ONE_BYTE = [
-    *(
-        (f"UPDATE attempts SET {name} = {name} + {step} WHERE attempt = 2")
-        for name in (
-            "attempt",
-            "row",
-            "worst",
-            "sent_ms",
-            "cost",
-            "output_tokens",
-            "latency_ms",
-            "state",
-            "simulated",
-        )
-        for step in (64 << 8,)
-    ),
-    "UPDATE attempts SET simulated = 1 - simulated WHERE attempt = 2",
-    "UPDATE attempts SET cost_known = 1 - cost_known WHERE attempt = 2",
+DAMAGE = [
+    "UPDATE attempts SET cost = cost + 16384 WHERE attempt = 2",
     "UPDATE attempts SET model = replace(model, 'haiku', 'haiky') WHERE attempt = 2",
-    "UPDATE attempts SET tier = 'standarD' WHERE attempt = 2",
     "UPDATE attempts SET body = CAST(replace(CAST(body AS TEXT), '2000006', '2000007') AS BLOB) "
     "WHERE attempt = 2",
-    "UPDATE results SET ok = 1 - ok WHERE row = 6",
-    "UPDATE results SET ok = 1 - ok WHERE row = 2",
-    "UPDATE results SET source = 2 WHERE row = 9",
     "UPDATE results SET saved = saved + (1 << 40) WHERE row = 9",
-    "UPDATE results SET attempt = 66 WHERE row = 2",
-    "UPDATE results SET head = CAST(replace(CAST(head AS TEXT), '2', '3') AS BLOB) WHERE row = 2",
     "UPDATE results SET body = CAST(replace(CAST(body AS TEXT), '9', '8') AS BLOB) WHERE row = 9",
-    "UPDATE results SET day = '2026-11-23' WHERE row = 9",
 ]
 
 
-@pytest.mark.parametrize("damage", ONE_BYTE)
-async def test_one_changed_byte_is_put_right_without_any_copy(
+@pytest.mark.parametrize("damage", DAMAGE)
+async def test_without_a_copy_nothing_is_guessed_and_nothing_costs_less(
     journal: sqlite3.Connection, damage: str
 ):
-    before = content(journal)
+    before = totals(journal).spent
     assert journal.execute(damage).rowcount == 1
-    found = audit(journal)
-    assert not found.sound
-    done = restore(journal, found, Copies())
-    assert (done.restored, done.lost, done.unsure) == (1, [], [])
-    assert content(journal) == before
-
-
-@pytest.mark.parametrize(
-    ("table", "column"), [("attempts", "seal"), ("attempts", "digest"), ("results", "seal")]
-)
-async def test_one_changed_byte_in_a_checksum_is_put_right(
-    journal: sqlite3.Connection, table: str, column: str
-):
-    before, chance = content(journal), random.Random(3)
-    ((value,),) = journal.execute(f"SELECT {column} FROM {table} WHERE rowid = 2").fetchall()
-    changed = bytearray(value)
-    changed[chance.randrange(16)] ^= 1 << chance.randrange(8)
-    journal.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = 2", (bytes(changed),))
-    assert restore(journal, audit(journal), Copies()).restored == 1
-    assert content(journal) == before
+    done = restore(journal, audit(journal), Copies())
+    assert done.restored == 0
+    assert done.lost or done.unsure, "it is given up in the open"
+    assert totals(journal).spent >= before
+    assert audit(journal).sound
 
 
 async def test_an_answer_comes_back_only_from_a_copy_with_its_checksum(journal: sqlite3.Connection):
