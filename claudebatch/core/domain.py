@@ -7,11 +7,13 @@ an `int` of pico-dollars (`Pico`): the finest price of the table, times the 1.1 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from decimal import Decimal
+from operator import add
 from typing import Any, Literal, Protocol, TypeAlias
 
+from claudebatch.core.billed_kinds import BilledKind, billed, billed_kinds, counts_of
 from claudebatch.core.frozen import value
 
 Pico: TypeAlias = int
@@ -48,18 +50,72 @@ def from_usd(dollars: Decimal) -> Pico:
 @value
 class Usage:
     """What the API says it counted, under the API's own names (tokens; searches for
-    web_search_requests).
+    web_search_requests). The first fields are what it bills: a new kind is a line there.
 
     `input_tokens` are only those after the last cache breakpoint; the prompt's whole
     length is `total_input`.
     """
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    ephemeral_5m_input_tokens: int = 0
-    ephemeral_1h_input_tokens: int = 0
-    cache_read_input_tokens: int = 0
-    web_search_requests: int = 0
+    input_tokens: int = billed(
+        BilledKind(
+            "input_tokens",
+            "input",
+            genai="input_mtok",
+            times_input=None,
+            heading="input",
+            added=False,
+        )
+    )
+    output_tokens: int = billed(
+        BilledKind(
+            "output_tokens",
+            "output",
+            side="output",
+            genai="output_mtok",
+            times_input=None,
+            heading="output",
+            added=False,
+        )
+    )
+    ephemeral_5m_input_tokens: int = billed(
+        BilledKind(
+            "cache_write_5m_tokens",
+            "cache_write_5m",
+            group="cache_creation",
+            rest_of="cache_creation_input_tokens",
+            genai="cache_write_mtok",
+            times_input=Decimal("1.25"),
+            shown_as="cache_creation_input_tokens",
+            heading="cache write",
+            added=False,
+        )
+    )
+    ephemeral_1h_input_tokens: int = billed(
+        BilledKind(
+            "cache_write_1h_tokens",
+            "cache_write_1h",
+            group="cache_creation",
+            genai="cache_write_1h_mtok",
+            times_input=Decimal(2),
+            only_with=b'"1h"',
+            shown_as="cache_creation_input_tokens",
+            heading="cache write",
+            added=False,
+        )
+    )
+    cache_read_input_tokens: int = billed(
+        BilledKind(
+            "cache_read_tokens",
+            "cache_read",
+            limited=False,
+            genai="cache_read_mtok",
+            heading="cache read",
+            added=False,
+        )
+    )
+    web_search_requests: int = billed(
+        BilledKind("web_searches", "search", side="searches", group="server_tool_use", added=False)
+    )
     inference_geo: str | None = None
     speed: str | None = None
     service_tier: str | None = None
@@ -69,17 +125,47 @@ class Usage:
     @property
     def cache_creation_input_tokens(self) -> int:
         """Tokens written to the prompt cache, whatever their time to live."""
-        return self.ephemeral_5m_input_tokens + self.ephemeral_1h_input_tokens
+        return self.reported()["cache_creation_input_tokens"]
 
     @property
     def total_input(self) -> int:
         """Every token of the prompt, cached or not."""
-        return self.input_tokens + self.cache_creation_input_tokens + self.cache_read_input_tokens
+        return sum(_prompt_counts(self))
 
     @property
     def limited_input(self) -> int:
         """What counts against input tokens per minute: cache reads are free."""
-        return self.input_tokens + self.cache_creation_input_tokens
+        return sum(_limited_counts(self))
+
+    def reported(self) -> dict[str, int]:
+        """The counts as reports show them, by name: all writes to the cache are one."""
+        sums: dict[str, int] = {}
+        for kind, count in zip(BILLED_KINDS, kind_counts(self), strict=True):
+            sums[kind.reported] = sums.get(kind.reported, 0) + count
+        return sums
+
+    def __add__(self, more: Usage) -> Usage:
+        """The counts of both; of no place, speed or tier."""
+        return Usage.of(map(add, kind_counts(self), kind_counts(more)))
+
+    @classmethod
+    def of(cls, counts: Iterable[int]) -> Usage:
+        """As many of each of `BILLED_KINDS` as *counts* say, in their order."""
+        by_name: dict[str, Any] = {
+            kind.name: count for kind, count in zip(BILLED_KINDS, counts, strict=True)
+        }
+        return cls(**by_name)
+
+
+BILLED_KINDS: tuple[BilledKind, ...] = billed_kinds(Usage)
+"""Everything that the API bills apart: input, then output, then searches."""
+TOKEN_KINDS = tuple(kind for kind in BILLED_KINDS if kind.side != "searches")
+"""Those that are priced by the token, with the discounts and surcharges of tokens."""
+
+kind_counts = counts_of(BILLED_KINDS)
+"""The count of each of `BILLED_KINDS` in a `Usage`."""
+_prompt_counts = counts_of(kind for kind in BILLED_KINDS if kind.side == "input")
+_limited_counts = counts_of(kind for kind in BILLED_KINDS if kind.side == "input" and kind.limited)
 
 
 @value
@@ -206,11 +292,20 @@ class Call:
         return self.hold.day if self.hold is not None else ""
 
     def under(self, hold: Hold) -> Call:
-        """This call, with its money set aside. Written out, as `Reply.paid` is: it runs
-        for every attempt.
-        """
-        own = (self.row, self.prompt, self.route, self.model, self.body, self.size, self.deadline_s)
-        return Call(*own, hold, self.watch)
+        """This call, with its money set aside."""
+        # Runs for every attempt: `dataclasses.replace` takes four times as long. A test
+        # holds that no field is left out.
+        return Call(
+            row=self.row,
+            prompt=self.prompt,
+            route=self.route,
+            model=self.model,
+            body=self.body,
+            size=self.size,
+            deadline_s=self.deadline_s,
+            hold=hold,
+            watch=self.watch,
+        )
 
     def watched(self, watch: AnswerObserver) -> Call:
         """This call, whose answer *watch* sees grow."""
@@ -277,27 +372,25 @@ class Reply:
     def paid(self, cost: Pico | None, attempt_id: int) -> Reply:
         """This reply with its cost (None: nobody knows) and the attempt that brought
         it.
-
-        Written out because it runs for every answer: `dataclasses.replace` takes three
-        times as long.
         """
+        # Runs for every answer, as `Call.under` does.
         return Reply(
-            self.message,
-            self.model,
-            self.text,
-            self.stop_reason,
-            self.usage,
-            self.raw_usage,
-            self.request_id,
-            self.source,
-            cost or 0,
-            cost is not None,
-            self.attempts,
-            attempt_id,
-            self.latency_ms,
-            self.simulated,
-            self.limits,
-            self.fallback_reason,
+            message=self.message,
+            model=self.model,
+            text=self.text,
+            stop_reason=self.stop_reason,
+            usage=self.usage,
+            raw_usage=self.raw_usage,
+            request_id=self.request_id,
+            source=self.source,
+            cost=cost or 0,
+            cost_known=cost is not None,
+            attempts=self.attempts,
+            attempt_id=attempt_id,
+            latency_ms=self.latency_ms,
+            simulated=self.simulated,
+            limits=self.limits,
+            fallback_reason=self.fallback_reason,
         )
 
 

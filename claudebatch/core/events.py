@@ -90,9 +90,9 @@ class RowFinished:
     model: str
     source: Source
     ok: bool
-    error: str | None
-    latency_ms: int
-    saved: Pico
+    error: str | None = None
+    latency_ms: int = 0
+    saved: Pico = 0
     """What the answer would have cost had it not come from the cache or a shared
     request.
     """

@@ -7,11 +7,14 @@ to us or not.
 
 from __future__ import annotations
 
+from dataclasses import fields
+from operator import attrgetter
 from typing import Annotated, Any
 
 import msgspec
 
-from claudebatch.core.domain import Reply, Usage
+from claudebatch.core.billed_kinds import BilledKind
+from claudebatch.core.domain import BILLED_KINDS, Reply, Usage
 
 
 class BadAnswer(ValueError):
@@ -27,30 +30,30 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
 _Searches = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
 
 
-class _Creation(msgspec.Struct, gc=False):
-    ephemeral_5m_input_tokens: _Count | None = 0
-    ephemeral_1h_input_tokens: _Count | None = 0
-
-
-class _ServerTools(msgspec.Struct, gc=False):
-    web_search_requests: _Searches | None = 0
-
-
-class _OutputDetails(msgspec.Struct, gc=False):
+class _OutputDetails(msgspec.Struct, gc=False, frozen=True):
     thinking_tokens: _Count | None = 0
 
 
-class _Usage(msgspec.Struct, gc=False):
-    input_tokens: _Count | None = 0
-    output_tokens: _Count | None = 0
-    cache_creation_input_tokens: _Count | None = 0
-    cache_read_input_tokens: _Count | None = 0
-    cache_creation: _Creation | None = None
-    server_tool_use: _ServerTools | None = None
-    output_tokens_details: _OutputDetails | None = None
-    inference_geo: str | None = None
-    speed: str | None = None
-    service_tier: str | None = None
+def _usage_type() -> Any:
+    """What is read of `usage`: the count of each billed kind, in its group, and more."""
+    texts = [(name, str | None, None) for name in ("inference_geo", "speed", "service_tier")]
+    details = ("output_tokens_details", _OutputDetails | None, _OutputDetails())
+    groups: dict[str, list[tuple[str, Any, Any]]] = {"": [*texts, details]}
+    for kind in BILLED_KINDS:
+        count = (_Searches if kind.side == "searches" else _Count) | None
+        groups.setdefault(kind.group, []).append((kind.name, count, 0))
+        if kind.rest_of:
+            groups[""].append((kind.rest_of, _Count | None, 0))
+    plain = groups.pop("")
+    for group, counts in groups.items():
+        made = msgspec.defstruct(group, counts, gc=False, frozen=True)
+        # One empty group for all answers without it: never None but where the API says so.
+        plain.append((group, made | None, made()))
+    return msgspec.defstruct("_Usage", plain, gc=False)
+
+
+def _place(kind: BilledKind) -> str:
+    return f"{kind.group}.{kind.name}" if kind.group else kind.name
 
 
 class _Block(msgspec.Struct, gc=False):
@@ -67,7 +70,15 @@ class _Message(msgspec.Struct, gc=False):
 
 
 _message = msgspec.json.Decoder(_Message)
-_usage = msgspec.json.Decoder(_Usage)
+_usage = msgspec.json.Decoder(_usage_type())
+_names = [field.name for field in fields(Usage)]
+_declared = sorted(BILLED_KINDS, key=lambda kind: _names.index(kind.name))
+_counts = attrgetter(*map(_place, _declared))
+_total_and_parts = [
+    attrgetter(kind.rest_of, *(_place(one) for one in BILLED_KINDS if one.group == kind.group))
+    for kind in BILLED_KINDS
+    if kind.rest_of
+]
 
 
 def parse_message(body: bytes, **facts: Any) -> Reply:
@@ -88,12 +99,12 @@ def parse_message(body: bytes, **facts: Any) -> Reply:
         raise BadAnswer(f'the body is a "{message.type}", not a message')
     raw_usage = bytes(message.usage)
     return Reply(
-        body,
-        message.model,
-        _text(message.content),
-        message.stop_reason,
-        _flat(usage),
-        raw_usage,
+        message=body,
+        model=message.model,
+        text=_text(message.content),
+        stop_reason=message.stop_reason,
+        usage=_flat(usage),
+        raw_usage=raw_usage,
         **facts,
     )
 
@@ -105,26 +116,44 @@ def _text(content: list[_Block]) -> str:
     return "".join(block.text for block in content if block.type == "text" and block.text)
 
 
-def _flat(usage: _Usage) -> Usage:
-    creation, tools, details = (
-        usage.cache_creation,
-        usage.server_tool_use,
-        usage.output_tokens_details,
-    )
-    written_1h = (creation.ephemeral_1h_input_tokens or 0) if creation else 0
-    # Without a breakdown every write is a 5-minute one; with one, the total still
-    # rules.
-    written_5m = (usage.cache_creation_input_tokens or 0) - written_1h
-    # By position: this runs for every row, and names take a third longer.
+def _flat(usage: Any) -> Usage:
+    try:
+        counts = _counts(usage)
+        for read in _total_and_parts:
+            total, *parts = read(usage)
+            if total != sum(parts):
+                return _flat_by_name(usage)
+        thinking = usage.output_tokens_details.thinking_tokens or 0
+    except (AttributeError, TypeError):  # a group, or a count in it, is null
+        return _flat_by_name(usage)
+    if None in counts:
+        return _flat_by_name(usage)
+    # In the order in which `Usage` declares them: this runs for every row, and names
+    # take three times as long.
+    declared = (*counts, usage.inference_geo, usage.speed, usage.service_tier, thinking)
+    return Usage(*declared)
+
+
+def _flat_by_name(usage: Any) -> Usage:
+    """As `_flat`, of counts that are null or that do not add up."""
+    counts = {kind.name: _count(usage, kind) for kind in BILLED_KINDS}
+    for kind in BILLED_KINDS:
+        if kind.rest_of:
+            # Without a breakdown every write is a 5-minute one; with one, the total
+            # still rules.
+            group = [one.name for one in BILLED_KINDS if one.group == kind.group]
+            others = sum(counts[name] for name in group if name != kind.name)
+            counts[kind.name] = max(0, (getattr(usage, kind.rest_of) or 0) - others)
+    details = usage.output_tokens_details
     return Usage(
-        usage.input_tokens or 0,
-        usage.output_tokens or 0,
-        written_5m if written_5m > 0 else 0,
-        written_1h,
-        usage.cache_read_input_tokens or 0,
-        (tools.web_search_requests or 0) if tools else 0,
-        usage.inference_geo,
-        usage.speed,
-        usage.service_tier,
-        (details.thinking_tokens or 0) if details else 0,
+        **counts,
+        inference_geo=usage.inference_geo,
+        speed=usage.speed,
+        service_tier=usage.service_tier,
+        thinking_tokens=(details.thinking_tokens or 0) if details else 0,
     )
+
+
+def _count(usage: Any, kind: BilledKind) -> int:
+    group = getattr(usage, kind.group) if kind.group else usage
+    return (getattr(group, kind.name) or 0) if group is not None else 0

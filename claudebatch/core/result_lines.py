@@ -65,25 +65,25 @@ def head(outcome: Outcome, *, simulated: bool = False) -> bytes:
 
 def answer_head(id: str, route: Route, reply: Reply, *, simulated: bool = False) -> bytes:
     """As `head`, of the row *id* that *reply* answers."""
-    # By position, in the order of the fields: this runs for every row, and names take
-    # half as long again.
     return _encode(
         _Succeeded(
-            id,
-            "succeeded",
-            reply.text,
-            reply.model,
-            route.model,
-            route.rule,
-            reply.source,
-            reply.stop_reason,
-            msgspec.Raw(reply.raw_usage),
-            usd_text(reply.cost) if reply.cost_known else None,
-            reply.attempts,
-            reply.latency_ms,
-            reply.request_id,
-            reply.fallback_reason if reply.fallback_reason is not None else msgspec.UNSET,
-            True if reply.simulated or simulated else msgspec.UNSET,
+            id=id,
+            status="succeeded",
+            text=reply.text,
+            model=reply.model,
+            requested_model=route.model,
+            route=route.rule,
+            source=reply.source,
+            stop_reason=reply.stop_reason,
+            usage=msgspec.Raw(reply.raw_usage),
+            cost_usd=usd_text(reply.cost) if reply.cost_known else None,
+            attempts=reply.attempts,
+            latency_ms=reply.latency_ms,
+            request_id=reply.request_id,
+            fallback_reason=(
+                reply.fallback_reason if reply.fallback_reason is not None else msgspec.UNSET
+            ),
+            simulated=True if reply.simulated or simulated else msgspec.UNSET,
         )
     )[:-1]
 

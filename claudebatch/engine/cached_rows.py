@@ -18,8 +18,7 @@ from claudebatch.core.message import BadAnswer, parse_message
 from claudebatch.core.result_lines import answer_head
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.storage.journal import RowKey
-from claudebatch.storage.journal.records import ResultRecord
-from claudebatch.storage.journal.schema import AnswerSource
+from claudebatch.storage.journal.records import AnswerSource, FreeAnswer, ResultRecord
 
 _AT_ONCE = 1000
 
@@ -106,20 +105,9 @@ class CachedRows:
         except BadAnswer:
             return None  # no message: the lane will find it missing, and ask
         first = answer_head(row.id, Route(row.model, row.rule), reply, simulated=self._simulated)
-        message, saved = reply.message, self._value_of(row.model, reply.usage)
+        saved = self._value_of(row.model, reply.usage)
+        free = FreeAnswer(AnswerSource.CACHE, saved, day, row.model, row.rule)
         return CachedRow(
-            ResultRecord(
-                row.row,
-                True,
-                first,
-                None,
-                message,
-                AnswerSource.CACHE,
-                saved,
-                day,
-                message,
-                row.model,
-                row.rule,
-            ),
-            RowFinished(row.id, reply.model, "cache", True, None, 0, saved),
+            ResultRecord(row.row, True, first, reply.message, free=free),
+            RowFinished(row.id, reply.model, "cache", True, saved=saved),
         )

@@ -27,8 +27,8 @@ from claudebatch.storage.run_folder import RunFolder
 
 _SENT = "SELECT EXISTS (SELECT 1 FROM attempts WHERE state = 0)"
 _ENDED = (
-    "SELECT ended IS NOT NULL AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.run = r.run AND "
-    "h.amount > 0)"
+    "SELECT ended IS NOT NULL"
+    " AND NOT EXISTS (SELECT 1 FROM holds h WHERE h.run = r.run AND h.amount > 0)"
     " FROM runs r WHERE run = ?"
 )
 
@@ -161,7 +161,14 @@ def _look(run: RunFolder, output: Path | None, ledger: sqlite3.Connection | None
         results = _difference(run, output)
         if ledger is not None and _settled(ledger, run, name):
             agree = agrees(ledger, name, run.journal, rehearsal=_rehearsal(run))
-    return CheckedRun(name, run.path, output, found, results, agree)
+    return CheckedRun(
+        run=name,
+        folder=run.path,
+        output=output,
+        audit=found,
+        results=results,
+        ledger_agrees=agree,
+    )
 
 
 def _difference(run: RunFolder, output: Path | None) -> str | None:

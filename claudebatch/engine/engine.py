@@ -148,7 +148,12 @@ class Engine:
         saved = 0 if reply.source == "api" else self._value_of(call, reply)
         self._emit(
             RowFinished(
-                call.prompt.id, reply.model, reply.source, True, None, reply.latency_ms, saved
+                call.prompt.id,
+                reply.model,
+                reply.source,
+                True,
+                latency_ms=reply.latency_ms,
+                saved=saved,
             )
         )
 
@@ -157,7 +162,9 @@ class Engine:
             error.type, error.message, error.status, error.request_id, error.retryable
         )
         await self._finish(Failed(call, failure, error.attempts, latency_ms))
-        self._emit(RowFinished(call.prompt.id, call.model, "api", False, error.type, latency_ms, 0))
+        self._emit(
+            RowFinished(call.prompt.id, call.model, "api", False, error.type, latency_ms=latency_ms)
+        )
 
     def _note(self, stop: StopRun) -> None:
         kept = self._ended.stop

@@ -11,8 +11,14 @@ from claudebatch.core.domain import Call, Outcome, Pico, Reply, Succeeded, Usage
 from claudebatch.core.result_lines import head
 from claudebatch.models.prices import PriceBook, UnknownPrice
 from claudebatch.setup.run_options import RunOptions
-from claudebatch.storage.journal.records import ResultRecord, utc_day
-from claudebatch.storage.journal.schema import ANSWER_SOURCES, AnswerSource
+from claudebatch.storage.journal.records import (
+    NOT_FREE,
+    AnswerSource,
+    FreeAnswer,
+    ResultRecord,
+    utc_day,
+)
+from claudebatch.storage.journal.schema import ANSWER_SOURCES
 from claudebatch.storage.run_folder import RunFolder
 
 _MADE_UP = "the API at this base URL is a simulator: its answers are made up and cost nothing"
@@ -57,41 +63,27 @@ class RowFinisher:
         async def finish(outcome: Outcome) -> None:
             first, row = head(outcome, simulated=self._options.simulate), outcome.call.row
             if not isinstance(outcome, Succeeded):
-                await journal.finish(
-                    ResultRecord(row, False, first, None, None, AnswerSource.API, 0, "", None)
-                )
+                await journal.finish(ResultRecord(row, False, first))
                 return
             reply = outcome.reply
             if self._made_up(reply) and not self._met_simulator:
                 self._met_simulator = True
                 await journal.read(self._note_simulator)
-            # The message lies in its attempt's row, however many results share it; a
-            # kept one has no attempt here.
-            body = reply.message if reply.attempt_id is None else None
-            came, saved, day = ANSWER_SOURCES[reply.source], 0, ""
-            if came:
-                saved, day = (
-                    0 if self._made_up(reply) else self.value_of(outcome.call, reply),
-                    self.today(),
-                )
-            route = outcome.call.route
+            free = self._free(outcome.call, reply)
             await journal.finish(
-                ResultRecord(
-                    row,
-                    True,
-                    first,
-                    reply.attempt_id,
-                    body,
-                    came,
-                    saved,
-                    day,
-                    reply.message,
-                    route.model,
-                    route.rule,
-                )
+                # However many results share an answer, its message lies in its
+                # attempt's row. An answer from the cache has no attempt here.
+                ResultRecord(row, True, first, reply.message, reply.attempt_id, free=free)
             )
 
         return finish
+
+    def _free(self, call: Call, reply: Reply) -> FreeAnswer:
+        source = ANSWER_SOURCES[reply.source]
+        if source == AnswerSource.API:
+            return NOT_FREE
+        saved = 0 if self._made_up(reply) else self.value_of(call, reply)
+        return FreeAnswer(source, saved, self.today(), call.route.model, call.route.rule)
 
     def today(self) -> str:
         """The UTC day."""

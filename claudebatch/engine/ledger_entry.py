@@ -7,10 +7,11 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from claudebatch.core.domain import Pico
 from claudebatch.core.errors import StorageError
 from claudebatch.core.reports import RunSummary
 from claudebatch.engine.open_run import OpenRun
-from claudebatch.models.prices import PriceBook
+from claudebatch.models.prices import ModelRates, PriceBook
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.ledger import Dearest, RunEntry, note_end
@@ -45,9 +46,14 @@ def tell_end(ledger: Path, summary: RunSummary, ended: str) -> None:
     """
     try:
         note_end(
-            ledger, summary.run_id, ended=ended, rows=summary.rows, succeeded=summary.succeeded,
-            failed=summary.failed, exit_code=summary.exit_code,
-        )  # fmt: skip
+            ledger,
+            summary.run_id,
+            ended=ended,
+            rows=summary.rows,
+            succeeded=summary.succeeded,
+            failed=summary.failed,
+            exit_code=summary.exit_code,
+        )
     except (sqlite3.Error, StorageError):
         return
 
@@ -57,14 +63,9 @@ def _dearest(models: tuple[str, ...], prices: PriceBook) -> Dearest | None:
     known = [(prices.rates(model), model) for model in models if prices.knows(model)]
     if len(models) < 2 or not known:
         return None
-    rates, model = max(known, key=lambda pair: (pair[0].base.output, pair[0].base.input))
-    base = rates.base
-    return Dearest(
-        model,
-        base.input,
-        base.cache_write_5m,
-        base.cache_write_1h,
-        base.cache_read,
-        base.output,
-        rates.search,
-    )
+    rates, model = max(known, key=lambda pair: _dearness(*pair))
+    return Dearest(model, {**rates.base.prices, "search": rates.search})
+
+
+def _dearness(rates: ModelRates, _: str) -> tuple[Pico, Pico]:
+    return rates.base.output, rates.base.input

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from claudebatch.core.domain import Call, Pico, Usage
 from claudebatch.core.frozen import value
@@ -20,7 +21,7 @@ from claudebatch.models.prices import PriceBook, UnknownPrice
 # input leans to the high side.
 _LOW_INPUT = 0.8
 _LOW_OUTPUT = 0.5
-_BUILT_IN = InputRatios(fresh=1.0, low=_LOW_INPUT)
+_BUILT_IN = InputRatios({"input_tokens": 1.0}, low=_LOW_INPUT)
 _SHORT, _LONG = 0.1, 0.9
 # Prices per token are differences over so many, so that rounding does not show.
 _STEP = 1000
@@ -189,32 +190,14 @@ def _linear(cost: Callable[[str, Usage], Pico], model: str, usage: Usage, output
 
 
 def _with_output(usage: Usage, tokens: int) -> Usage:
-    return Usage(
-        input_tokens=usage.input_tokens,
-        output_tokens=tokens,
-        ephemeral_5m_input_tokens=usage.ephemeral_5m_input_tokens,
-        ephemeral_1h_input_tokens=usage.ephemeral_1h_input_tokens,
-        cache_read_input_tokens=usage.cache_read_input_tokens,
-        web_search_requests=0,
-        inference_geo=usage.inference_geo,
-        speed=usage.speed,
-    )
+    return replace(usage, output_tokens=tokens)
 
 
 def _usage(request: RequestShape, inputs: InputRatios, habits: RouteUsage | None) -> Usage:
     geo = request.geo or (habits.geo if habits is not None else None)
     estimate = request.input_estimate
-    if not request.caches:
-        # Past requests of this model may have used the prompt cache: without it, every
-        # token is billed at the full rate.
-        return Usage(
-            input_tokens=round(estimate * inputs.total), inference_geo=geo, speed=request.speed
-        )
-    return Usage(
-        input_tokens=round(estimate * inputs.fresh),
-        ephemeral_5m_input_tokens=round(estimate * inputs.write_5m),
-        ephemeral_1h_input_tokens=round(estimate * inputs.write_1h),
-        cache_read_input_tokens=round(estimate * inputs.read),
-        inference_geo=geo,
-        speed=request.speed,
-    )
+    # Past requests of this model may have used the prompt cache: without it, every token
+    # is billed at the full rate.
+    shares = inputs.shares if request.caches else {"input_tokens": inputs.total}
+    tokens: dict[str, Any] = {name: round(estimate * share) for name, share in shares.items()}
+    return Usage(**tokens, inference_geo=geo, speed=request.speed)

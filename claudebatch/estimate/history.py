@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from claudebatch.core.domain import BILLED_KINDS, Usage
 from claudebatch.estimate.answer_lengths import AnswerLengths
 from claudebatch.storage.ledger.past_answers import PastAnswer
 
@@ -25,10 +26,8 @@ many give their mean to two per cent, two hundred to six.
 class InputRatios:
     """Counted tokens per estimated token, by the rate at which they were billed."""
 
-    fresh: float
-    write_5m: float = 0.0
-    write_1h: float = 0.0
-    read: float = 0.0
+    shares: Mapping[str, float]
+    """Of each kind of input, by its field of `Usage`."""
     low: float = 1.0
     """The tenth percentile of the total ratio."""
     answers: int = 0
@@ -36,19 +35,13 @@ class InputRatios:
     @property
     def total(self) -> float:
         """All tokens, however they were billed."""
-        return self.fresh + self.write_5m + self.write_1h + self.read
+        return sum(self.shares.values())
 
     def scaled(self, total: float) -> InputRatios:
         """The same mix, with *total* counted tokens per estimated token."""
         by = total / self.total if self.total else 0.0
-        return InputRatios(
-            fresh=self.fresh * by,
-            write_5m=self.write_5m * by,
-            write_1h=self.write_1h * by,
-            read=self.read * by,
-            low=self.low * by,
-            answers=self.answers,
-        )
+        shares = {name: share * by for name, share in self.shares.items()}
+        return InputRatios(shares, self.low * by, self.answers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,32 +106,22 @@ class _Remembered:
 
 
 def _habits(answers: Sequence[PastAnswer]) -> RouteUsage:
-    places = Counter(answer.geo for answer in answers)
+    places = Counter(answer.usage.inference_geo for answer in answers)
     return RouteUsage(
         _inputs(answers),
-        AnswerLengths(answer.output_tokens for answer in answers),
-        sum(answer.web_searches for answer in answers) / len(answers),
+        AnswerLengths(answer.usage.output_tokens for answer in answers),
+        sum(answer.usage.web_search_requests for answer in answers) / len(answers),
         places.most_common(1)[0][0],
     )
 
 
 def _inputs(answers: Sequence[PastAnswer]) -> InputRatios:
     estimated = sum(answer.input_estimate for answer in answers) or 1
-    ratios = sorted(_counted(answer) / max(1, answer.input_estimate) for answer in answers)
-    return InputRatios(
-        fresh=sum(answer.input_tokens for answer in answers) / estimated,
-        write_5m=sum(answer.cache_write_5m_tokens for answer in answers) / estimated,
-        write_1h=sum(answer.cache_write_1h_tokens for answer in answers) / estimated,
-        read=sum(answer.cache_read_tokens for answer in answers) / estimated,
-        low=ratios[len(ratios) // 10],
-        answers=len(answers),
-    )
-
-
-def _counted(answer: PastAnswer) -> int:
-    return (
-        answer.input_tokens
-        + answer.cache_write_5m_tokens
-        + answer.cache_write_1h_tokens
-        + answer.cache_read_tokens
-    )
+    ratios = sorted(answer.usage.total_input / max(1, answer.input_estimate) for answer in answers)
+    sums = sum((answer.usage for answer in answers), Usage())
+    shares = {
+        kind.name: getattr(sums, kind.name) / estimated
+        for kind in BILLED_KINDS
+        if kind.side == "input"
+    }
+    return InputRatios(shares, low=ratios[len(ratios) // 10], answers=len(answers))

@@ -132,10 +132,4 @@ def _limits(limits: TierLimits | PoolLimits | None) -> TierLimitsLine:
 
 
 def _per_mtok(rates: Rates) -> TokenPrices:
-    return TokenPrices(
-        input=rates.input * _MTOK,
-        cache_write_5m=rates.cache_write_5m * _MTOK,
-        cache_write_1h=rates.cache_write_1h * _MTOK,
-        cache_read=rates.cache_read * _MTOK,
-        output=rates.output * _MTOK,
-    )
+    return {kind: price * _MTOK for kind, price in rates.prices.items()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from claudebatch.core.domain import Usage
+from claudebatch.core.domain import BILLED_KINDS, Usage
 from claudebatch.simulator import wire
 from claudebatch.simulator.count_input import forces_tool
 from claudebatch.simulator.directives import Directives
@@ -111,8 +111,9 @@ def usage_json(usage: Usage, thinking_tokens: int) -> wire.Body:
         "cache_creation_input_tokens": usage.cache_creation_input_tokens,
         "cache_read_input_tokens": usage.cache_read_input_tokens,
         "cache_creation": {
-            "ephemeral_5m_input_tokens": usage.ephemeral_5m_input_tokens,
-            "ephemeral_1h_input_tokens": usage.ephemeral_1h_input_tokens,
+            kind.name: getattr(usage, kind.name)
+            for kind in BILLED_KINDS
+            if kind.group == "cache_creation"
         },
         "output_tokens": usage.output_tokens,
         "output_tokens_details": {"thinking_tokens": thinking_tokens},

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from typing import Any
 
-from claudebatch.core.domain import Pico, Usage, usd_text
+from claudebatch.core.domain import TOKEN_KINDS, Pico, Usage, usd_text
 from claudebatch.simulator import wire
 from claudebatch.simulator.request_log import RequestLog
 
@@ -125,11 +125,4 @@ class Stats:
         }
 
 
-_TOKENS = (
-    "input_tokens",
-    "output_tokens",
-    "cache_creation_input_tokens",
-    "ephemeral_5m_input_tokens",
-    "ephemeral_1h_input_tokens",
-    "cache_read_input_tokens",
-)
+_TOKENS = ("cache_creation_input_tokens", *(kind.name for kind in TOKEN_KINDS))

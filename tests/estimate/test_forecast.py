@@ -74,7 +74,7 @@ def test_a_count_by_the_api_wins_over_what_was_learned_of_input():
 
 
 def test_reads_of_the_prompt_cache_are_expected_at_their_price_where_a_row_asks_for_them():
-    read = answer(input_tokens=10, cache_read_tokens=80)
+    read = answer(input_tokens=10, cache_read_input_tokens=80)
     found = forecast(*[read] * 20)
     assert found.expect(CACHING).usage == Usage(
         10, cache_read_input_tokens=80, inference_geo="global"
@@ -85,7 +85,7 @@ def test_reads_of_the_prompt_cache_are_expected_at_their_price_where_a_row_asks_
 
 def test_a_count_keeps_the_mix_of_the_prompt_cache():
     found = forecast(
-        *[answer(input_tokens=10, cache_read_tokens=80)] * 20,
+        *[answer(input_tokens=10, cache_read_input_tokens=80)] * 20,
         counted={HAIKU: SampleRatio(1.8, 0.0, 9)},
     )
     assert found.expect(CACHING).usage == Usage(
@@ -94,12 +94,12 @@ def test_a_count_keeps_the_mix_of_the_prompt_cache():
 
 
 def test_the_surcharge_of_the_place_where_answers_were_made_is_expected_again():
-    found, anywhere = forecast(*[answer(geo="us")] * 20), forecast(*[answer()] * 20)
+    found, anywhere = forecast(*[answer(inference_geo="us")] * 20), forecast(*[answer()] * 20)
     assert cost(found, ROW) == cost(anywhere, ROW) * 11 // 10
 
 
 def test_searches_are_expected_of_rows_that_may_search():
-    found = forecast(*[answer(web_searches=2)] * 10, *[answer(web_searches=1)] * 10)
+    found = forecast(*[answer(web_search_requests=2)] * 10, *[answer(web_search_requests=1)] * 10)
     searching = RequestShape(HAIKU, "short", 100, 400, 8192, searches=True)
     assert cost(found, searching) - cost(found, ROW) == from_usd(Decimal("0.015"))  # one and a half
 

@@ -7,6 +7,7 @@ import statistics
 
 import pytest
 
+from claudebatch.core.domain import Usage
 from claudebatch.estimate.answer_lengths import AnswerLengths
 from claudebatch.estimate.history import ENOUGH, History
 from claudebatch.storage.ledger.past_answers import PastAnswer
@@ -15,18 +16,15 @@ HAIKU, SONNET = "claude-haiku-5-5", "claude-sonnet-5-5"
 
 
 def answer(
-    output: int = 100, *, model: str = HAIKU, rule: str = "short", **more: object
+    output: int = 100,
+    *,
+    model: str = HAIKU,
+    rule: str = "short",
+    input_estimate: int = 100,
+    **counted: object,
 ) -> PastAnswer:
-    fields = {
-        "input_estimate": 100,
-        "input_tokens": 90,
-        "cache_write_5m_tokens": 0,
-        "cache_write_1h_tokens": 0,
-        "cache_read_tokens": 0,
-        "web_searches": 0,
-        "geo": "global",
-    }
-    return PastAnswer(model=model, rule=rule, output_tokens=output, **{**fields, **more})
+    known = {"input_tokens": 90, "inference_geo": "global", **counted}
+    return PastAnswer(model, rule, input_estimate, Usage(output_tokens=output, **known))
 
 
 def test_the_mean_of_lengths_is_that_of_answers_cut_at_max_tokens():
@@ -123,9 +121,16 @@ def test_only_so_many_answers_are_remembered_and_the_first_told_are_the_newest()
 
 
 def test_the_mix_of_prompt_cache_reads_and_writes_is_learned():
-    written = answer(input_tokens=10, cache_write_5m_tokens=80)
-    read = answer(input_tokens=10, cache_read_tokens=80)
+    written = answer(input_tokens=10, ephemeral_5m_input_tokens=80)
+    read = answer(input_tokens=10, cache_read_input_tokens=80)
     inputs = History([(0, written), *[(0, read)] * 9]).inputs(HAIKU)
     assert inputs is not None
-    assert (inputs.fresh, inputs.write_5m, inputs.read) == pytest.approx((0.1, 0.08, 0.72))
-    assert inputs.scaled(1.8).read == pytest.approx(1.44)
+    assert inputs.shares == pytest.approx(
+        {
+            "input_tokens": 0.1,
+            "ephemeral_5m_input_tokens": 0.08,
+            "ephemeral_1h_input_tokens": 0,
+            "cache_read_input_tokens": 0.72,
+        }
+    )
+    assert inputs.scaled(1.8).shares["cache_read_input_tokens"] == pytest.approx(1.44)

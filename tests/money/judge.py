@@ -49,3 +49,24 @@ def as_the_api_writes(usage: Usage) -> dict[str, Any]:
         "inference_geo": usage.inference_geo,
         "speed": usage.speed,
     }
+
+
+# As the ledger's table has them, and not from the program's own table of kinds.
+_COLUMNS = {
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+    "cache_write_5m_tokens": "ephemeral_5m_input_tokens",
+    "cache_write_1h_tokens": "ephemeral_1h_input_tokens",
+    "cache_read_tokens": "cache_read_input_tokens",
+    "web_searches": "web_search_requests",
+    "geo": "inference_geo",
+    "speed": "speed",
+    "tier": "service_tier",
+}
+COUNTED = ", ".join(_COLUMNS)
+"""The columns of the ledger that tell the usage of an attempt."""
+
+
+def usage_of(*counted: Any) -> Usage:
+    """The usage that the columns `COUNTED` tell."""
+    return Usage(**dict(zip(_COLUMNS.values(), counted, strict=True)))

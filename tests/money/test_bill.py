@@ -11,9 +11,10 @@ import os
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from claudebatch.core.domain import Usage, to_usd
+from claudebatch.core.domain import to_usd
 from claudebatch.models.prices import PriceBook
 from tests.e2e.world import query
+from tests.money.judge import COUNTED, usage_of
 from tests.money.mixed import HAIKU, different, rows
 
 COUNT = int(os.environ.get("BILL_ROWS", "2000"))
@@ -35,15 +36,12 @@ def check_every_attempt(world):
     """Each cost in the ledger is what its own tokens come to."""
     found = ledger(
         world,
-        "SELECT model, cost, input_tokens, output_tokens, cache_write_5m_tokens, "
-        "cache_write_1h_tokens,"
-        " cache_read_tokens, web_searches, geo, speed, tier, price_version, cost_known FROM "
-        "attempts WHERE state = 1",
+        f"SELECT model, cost, {COUNTED}, price_version, cost_known FROM attempts WHERE state = 1",
     )
     for model, cost, *counted, version, known in found:
         assert known
         assert version == BOOK.version
-        assert cost == BOOK.cost(model, Usage(*counted))
+        assert cost == BOOK.cost(model, usage_of(*counted))
     return found
 
 

@@ -10,10 +10,10 @@ from decimal import Decimal
 
 import pytest
 
-from claudebatch.core.domain import Usage
 from claudebatch.models.prices import PriceBook
 from claudebatch.models.prices.bundled import OwnTable
 from tests.e2e.world import prompts, query
+from tests.money.judge import COUNTED, usage_of
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
 UNPRICED = "claude-mythos-5-1"
@@ -115,13 +115,9 @@ def test_a_price_that_changes_between_two_sessions_counts_for_what_is_asked_from
         book.version: book for book in (PriceBook.load(at=TODAY), PriceBook.load(new, at=TODAY))
     }
     assert len(books) == 2
-    attempts = world.query(
-        "SELECT cost, price_version, input_tokens, output_tokens, cache_write_5m_tokens, "
-        "cache_write_1h_tokens,"
-        " cache_read_tokens, web_searches, geo, speed, tier FROM attempts ORDER BY attempt"
-    )
+    attempts = world.query(f"SELECT cost, price_version, {COUNTED} FROM attempts ORDER BY attempt")
     for cost, version, *usage in attempts:
-        assert cost == books[version].cost(OPUS, Usage(*usage))
+        assert cost == books[version].cost(OPUS, usage_of(*usage))
     assert Counter(version for _, version, *_ in attempts) == dict.fromkeys(books, 3)
     assert world.ledger()[0] == sum(cost for cost, *_ in attempts)
 

@@ -8,9 +8,18 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from claudebatch.core.domain import Usage
 from claudebatch.storage.journal import AttemptState, Journal, RowRecord, index_rows, open_journal
-from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, ResultRecord, utc_day
-from claudebatch.storage.journal.schema import AnswerSource
+from claudebatch.storage.journal.records import (
+    AnswerSource,
+    AttemptIntent,
+    AttemptPrice,
+    AttemptRecord,
+    FreeAnswer,
+    HttpExchange,
+    ResultRecord,
+    utc_day,
+)
 
 NOON_MS = 1_795_348_800_000
 """2026-11-22, 12:00 UTC."""
@@ -46,6 +55,7 @@ def outcome(
     sent_ms: int = NOON_MS,
     tokens: tuple[int, int, int, int] = (1, 2, 3, 4),
     simulated: bool = False,
+    known: bool = True,
 ) -> AttemptRecord:
     """What became of *attempt*; a failed or unknown one has no cost and no tokens."""
     if state is not AttemptState.ANSWERED:
@@ -53,27 +63,19 @@ def outcome(
     error = None if state is AttemptState.ANSWERED else "overloaded_error"
     fresh, written, read, out = tokens
     return AttemptRecord(
-        state,
-        cost,
-        True,
-        fresh,
-        written,
-        0,
-        read,
-        out,
-        0,
-        "standard",
-        None,
-        None,
-        "p1",
-        50,
-        None,
-        None,
-        error,
-        body,
-        simulated,
-        attempt,
-        intent(attempt, row=row, worst=worst, model=model, sent_ms=sent_ms),
+        intent=intent(attempt, row=row, worst=worst, model=model, sent_ms=sent_ms),
+        state=state,
+        price=AttemptPrice(cost, known, "p1"),
+        usage=Usage(
+            input_tokens=fresh,
+            ephemeral_5m_input_tokens=written,
+            cache_read_input_tokens=read,
+            output_tokens=out,
+            service_tier="standard",
+        ),
+        http=HttpExchange(50, error=error),
+        body=body,
+        simulated=simulated,
     )
 
 
@@ -95,17 +97,16 @@ def succeeded(row: int, attempt: int | None, message: bytes = b'{"m":1}') -> Res
     """A row's good result; its message lies in its attempt's row, or in its own where
     it has no attempt.
     """
-    came, own = (AnswerSource.API, None) if attempt else (AnswerSource.CACHE, message)
-    return ResultRecord(
-        row, True, b'{"id":"%d"' % row, attempt, own, came, 0, "2026-11-22", message
-    )
+    head = b'{"id":"%d"' % row
+    if attempt:
+        return ResultRecord(row, True, head, message, attempt)
+    free = FreeAnswer(AnswerSource.CACHE, 0, "2026-11-22", "", "")
+    return ResultRecord(row, True, head, message, free=free)
 
 
 def failed(row: int) -> ResultRecord:
     """A row's bad result."""
-    return ResultRecord(
-        row, False, b'{"id":"%d","status":"failed"' % row, None, None, AnswerSource.API, 0, "", None
-    )
+    return ResultRecord(row, False, b'{"id":"%d","status":"failed"' % row)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from claudebatch.storage.journal import AttemptState
@@ -24,12 +25,10 @@ async def a_small_run(path: Path) -> None:
     for row in range(1, 6):
         await _sent(small, row)
         message = b'{"answer":%d}' % (row * 1_000_003)
-        small.journal.settle(
-            outcome(row, cost=7 * row, body=message)._replace(intent=intent(row, row=row))
-        )
+        small.journal.settle(outcome(row, row=row, cost=7 * row, body=message))
         await small.journal.finish(_good(row, row, message))
     await _sent(small, 6)
-    small.journal.settle(outcome(6, AttemptState.FAILED)._replace(intent=intent(6, row=6)))
+    small.journal.settle(outcome(6, AttemptState.FAILED, row=6))
     await small.journal.finish(failed(6))
     await _sent(small, 7)
     await small.journal.finish(_good(8, 1, b'{"answer":1000003}'))
@@ -39,7 +38,8 @@ async def a_small_run(path: Path) -> None:
 
 
 def _good(row: int, attempt: int | None, message: bytes) -> ResultRecord:
-    return succeeded(row, attempt, message)._replace(head=b'{"id":"%d","status":"succeeded"' % row)
+    head = b'{"id":"%d","status":"succeeded"' % row
+    return replace(succeeded(row, attempt, message), head=head)
 
 
 async def _sent(small: SmallJournal, row: int) -> None:

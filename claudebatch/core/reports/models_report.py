@@ -5,19 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from typing import TypeAlias
 
 from claudebatch.core.domain import Pico
 
-
-@dataclass(frozen=True, slots=True)
-class TokenPrices:
-    """Pico-dollars for a million tokens, by kind of token."""
-
-    input: Pico
-    cache_write_5m: Pico
-    cache_write_1h: Pico
-    cache_read: Pico
-    output: Pico
+TokenPrices: TypeAlias = Mapping[str, Pico]
+"""Pico-dollars for a million tokens, by kind of token: `BilledKind.price`."""
 
 
 @dataclass(frozen=True, slots=True)

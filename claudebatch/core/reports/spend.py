@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
-from claudebatch.core.domain import Pico
+from claudebatch.core.domain import Pico, Usage
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,11 +15,8 @@ class SpendLine:
     label: str
     attempts: int = 0
     answers: int = 0
-    input_tokens: int = 0
-    """Uncached input."""
-    cache_write_tokens: int = 0
-    cache_read_tokens: int = 0
-    output_tokens: int = 0
+    usage: Usage = field(default_factory=Usage)
+    """Tokens and searches of its answers."""
     spent: Pico = 0
     unknown: Pico = 0
     """Worst case of the attempts whose outcome nobody knows."""
@@ -27,7 +24,6 @@ class SpendLine:
     unknown_attempts: int = 0
     held: Pico = 0
     """Set aside by runs that go on, or that died and are not settled yet."""
-    web_searches: int = 0
     unpriced: int = 0
     """Answers of models without a known price: what they cost is missing in `spent`."""
     cached: int = 0
@@ -41,14 +37,43 @@ class SpendLine:
     rules could choose.
     """
 
+    @property
+    def input_tokens(self) -> int:
+        """Uncached input."""
+        return self.usage.input_tokens
+
+    @property
+    def cache_write_tokens(self) -> int:
+        """Written to the prompt cache, whatever their time to live."""
+        return self.usage.cache_creation_input_tokens
+
+    @property
+    def cache_read_tokens(self) -> int:
+        """Read from the prompt cache."""
+        return self.usage.cache_read_input_tokens
+
+    @property
+    def output_tokens(self) -> int:
+        """Of the answers."""
+        return self.usage.output_tokens
+
+    @property
+    def web_searches(self) -> int:
+        """Of the answers."""
+        return self.usage.web_search_requests
+
 
 # Every number of a line: one that is forgotten here would be missing in totals.
-_SUMMED = tuple(field.name for field in fields(SpendLine) if field.name not in ("label", "note"))
+_NOT_NUMBERS = ("label", "note", "usage")
+_SUMMED = tuple(field.name for field in fields(SpendLine) if field.name not in _NOT_NUMBERS)
 
 
 def spend_sum(lines: Iterable[SpendLine], label: str = "total", note: str = "") -> SpendLine:
     """All *lines* as one."""
     lines = tuple(lines)
     return SpendLine(
-        label, note=note, **{name: sum(getattr(line, name) for line in lines) for name in _SUMMED}
+        label,
+        note=note,
+        usage=sum((line.usage for line in lines), Usage()),
+        **{name: sum(getattr(line, name) for line in lines) for name in _SUMMED},
     )

@@ -151,7 +151,7 @@ class RunStats:
         self._spent_now += event.cost
         self._unknown_attempts += event.unknown
         if event.usage is not None:
-            self._usage = _with(self._usage, event.usage)
+            self._usage = self._usage + event.usage
 
     def _row_finished(self, event: RowFinished) -> None:
         self._rows.add(1, self._now())
@@ -194,13 +194,3 @@ class RunStats:
     def _drain_started(self, event: DrainStarted) -> None:
         self._draining = event.reason
         self._retry_waits.clear()
-
-
-def _with(tokens: Usage, more: Usage) -> Usage:
-    return Usage(
-        input_tokens=tokens.input_tokens + more.input_tokens,
-        output_tokens=tokens.output_tokens + more.output_tokens,
-        ephemeral_5m_input_tokens=tokens.ephemeral_5m_input_tokens + more.ephemeral_5m_input_tokens,
-        ephemeral_1h_input_tokens=tokens.ephemeral_1h_input_tokens + more.ephemeral_1h_input_tokens,
-        cache_read_input_tokens=tokens.cache_read_input_tokens + more.cache_read_input_tokens,
-    )

@@ -6,9 +6,19 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
-from claudebatch.core.domain import Call, Pico, Reply
+from claudebatch.core.domain import Call, Pico, Reply, Usage
 from claudebatch.storage.journal import AttemptState, Journal
-from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, utc_day
+from claudebatch.storage.journal.records import (
+    AttemptIntent,
+    AttemptPrice,
+    AttemptRecord,
+    HttpExchange,
+    utc_day,
+)
+
+_OK = 200
+_NOTHING = Usage()
+"""Of attempts that brought no answer."""
 
 
 class JournalLog:
@@ -42,30 +52,15 @@ class JournalLog:
 
     async def answered(self, attempt: int, reply: Reply) -> None:
         """Write its answer and exact cost down."""
-        usage = reply.usage
         self._journal.settle(
             AttemptRecord(
-                AttemptState.ANSWERED,
-                reply.cost,
-                reply.cost_known,
-                usage.input_tokens,
-                usage.ephemeral_5m_input_tokens,
-                usage.ephemeral_1h_input_tokens,
-                usage.cache_read_input_tokens,
-                usage.output_tokens,
-                usage.web_search_requests,
-                usage.service_tier,
-                usage.inference_geo,
-                usage.speed,
-                self._price_version,
-                reply.latency_ms,
-                200,
-                reply.request_id,
-                None,
-                reply.message,
-                reply.simulated,
-                attempt,
-                self._begun.pop(attempt),
+                intent=self._begun.pop(attempt),
+                state=AttemptState.ANSWERED,
+                price=AttemptPrice(reply.cost, reply.cost_known, self._price_version),
+                usage=reply.usage,
+                http=HttpExchange(reply.latency_ms, _OK, reply.request_id),
+                body=reply.message,
+                simulated=reply.simulated,
             )
         )
 
@@ -82,48 +77,31 @@ class JournalLog:
         same.
         """
         intent = self._begun.pop(attempt)
-        state = AttemptState.UNKNOWN if unknown else AttemptState.FAILED
         latency_ms = self._now_ms() - intent.sent_ms
         self._journal.settle(
             AttemptRecord(
-                state,
-                0,
-                True,
-                0,
-                0,
-                0,
-                0,
-                0,
-                0,
-                None,
-                None,
-                None,
-                self._price_version,
-                latency_ms,
-                status,
-                request_id,
-                error,
-                None,
-                False,
-                attempt,
-                intent,
+                intent=intent,
+                state=AttemptState.UNKNOWN if unknown else AttemptState.FAILED,
+                price=AttemptPrice(version=self._price_version),
+                usage=_NOTHING,
+                http=HttpExchange(latency_ms, status, request_id, error),
             )
         )
 
     def _intent(self, attempt: int, call: Call, worst: Pico) -> AttemptIntent:
         sent_ms, size = self._now_ms(), call.size
         return AttemptIntent(
-            attempt,
-            call.row,
-            call.model,
-            worst,
-            sent_ms,
-            call.day or utc_day(sent_ms),
-            call.route.rule,
-            size.input_tokens,
-            size.output_tokens,
-            size.output_bound,
-            call.prompt.id,
+            attempt=attempt,
+            row=call.row,
+            model=call.model,
+            worst=worst,
+            sent_ms=sent_ms,
+            day=call.day or utc_day(sent_ms),
+            rule=call.route.rule,
+            input_estimate=size.input_tokens,
+            output_estimate=size.output_tokens,
+            output_bound=size.output_bound,
+            id=call.prompt.id,
         )
 
     def _now_ms(self) -> int:

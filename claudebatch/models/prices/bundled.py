@@ -14,20 +14,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from claudebatch.core.domain import from_usd
+from claudebatch.core.domain import TOKEN_KINDS, from_usd
 from claudebatch.models.prices.overrides import parse_overrides
 from claudebatch.models.prices.rates import PER_SEARCH, ModelRates, Rates, rates_of
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo
 
-_GENAI = {
-    "input": "input_mtok",
-    "output": "output_mtok",
-    "cache_write_5m": "cache_write_mtok",
-    "cache_write_1h": "cache_write_1h_mtok",
-    "cache_read": "cache_read_mtok",
-}
+_GENAI = {kind.price: kind.genai for kind in TOKEN_KINDS if kind.genai}
 _SUFFIX = re.compile(r"([-@]\d{8}|-latest)$")
 
 

@@ -9,12 +9,13 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
 
-from claudebatch.core.domain import Pico, from_usd
+from claudebatch.core.domain import TOKEN_KINDS, Pico, from_usd
 from claudebatch.core.errors import ConfigError
 from claudebatch.models.catalog import did_you_mean
 from claudebatch.models.prices.rates import PER_SEARCH, ModelRates, Rates, rates_of
 
-_TOKENS = ("input", "output", "cache_write_5m", "cache_write_1h", "cache_read")
+_REQUIRED = tuple(kind.price for kind in TOKEN_KINDS if kind.times_input is None)
+_TOKENS = (*_REQUIRED, *(kind.price for kind in TOKEN_KINDS if kind.times_input is not None))
 _ALL = (*_TOKENS, "search", "fast", "above")
 MOST_PER_MTOK = 1_000
 MOST_PER_SEARCH = 1
@@ -59,7 +60,7 @@ class _Reader:
         )
 
     def _rates(self, key: str, fields: Mapping[str, Any]) -> Rates:
-        missing = [name for name in ("input", "output") if name not in fields]
+        missing = [name for name in _REQUIRED if name not in fields]
         if missing:
             raise self._error(key, f'"{missing[0]}" is missing', _FIX)
         return rates_of(

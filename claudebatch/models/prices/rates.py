@@ -2,41 +2,61 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from operator import mul
 
-from claudebatch.core.domain import Pico, Usage, from_usd
+from claudebatch.core.billed_kinds import counts_of
+from claudebatch.core.domain import TOKEN_KINDS, Pico, Usage, from_usd
 
 _TOKENS_PER_MTOK = 10**6
 PER_SEARCH = from_usd(Decimal("0.01"))
 """One web search, where nothing else is said."""
+_token_counts = counts_of(TOKEN_KINDS)
 
 
 class UnknownPrice(LookupError):
     """No price is known for a model, or for the way in which it answered."""
 
 
-@dataclass(frozen=True, slots=True)
 class Rates:
-    """Pico-dollars per token, by kind of token."""
+    """Pico-dollars per token, by the kinds' names among prices."""
 
-    input: Pico
-    cache_write_5m: Pico
-    cache_write_1h: Pico
-    cache_read: Pico
-    output: Pico
+    __slots__ = ("_in_order", "_input", "prices")
+
+    def __init__(self, **prices: Pico) -> None:
+        """A price for each of `TOKEN_KINDS`."""
+        self.prices: Mapping[str, Pico] = {kind.price: prices[kind.price] for kind in TOKEN_KINDS}
+        # `cost` runs for every answer: what it multiplies is laid out once.
+        self._in_order = tuple(self.prices.values())
+        self._input = [(kind, prices[kind.price]) for kind in TOKEN_KINDS if kind.side == "input"]
+
+    def __repr__(self) -> str:
+        # The version of a price book is a digest of this text.
+        return f"Rates({', '.join(f'{name}={price}' for name, price in self.prices.items())})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Rates) and self.prices == other.prices
+
+    def __hash__(self) -> int:
+        return hash(self._in_order)
+
+    @property
+    def input(self) -> Pico:
+        """A token of input that is not cached."""
+        return self.prices["input"]
+
+    @property
+    def output(self) -> Pico:
+        """A token of output."""
+        return self.prices["output"]
 
     def cost(self, usage: Usage) -> Pico:
         """What the tokens of *usage* cost, without searches, regional surcharge and the
         discount of a batch.
         """
-        return (
-            usage.input_tokens * self.input
-            + usage.ephemeral_5m_input_tokens * self.cache_write_5m
-            + usage.ephemeral_1h_input_tokens * self.cache_write_1h
-            + usage.cache_read_input_tokens * self.cache_read
-            + usage.output_tokens * self.output
-        )
+        return sum(map(mul, _token_counts(usage), self._in_order))
 
     def dearest_input(self, body: bytes) -> Pico:
         """The most that a token of input can cost, by what the request in *body* makes
@@ -44,11 +64,7 @@ class Rates:
         """
         if b'"cache_control"' not in body:
             return self.input
-        return max(
-            self.input,
-            self.cache_read,
-            self.cache_write_1h if b'"1h"' in body else self.cache_write_5m,
-        )
+        return max(price for kind, price in self._input if kind.only_with in body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +108,11 @@ def per_token(dollars_per_mtok: Decimal) -> Pico:
     return from_usd(dollars_per_mtok / _TOKENS_PER_MTOK)
 
 
-def rates_of(dollars: dict[str, Decimal]) -> Rates:
+def rates_of(dollars: Mapping[str, Decimal]) -> Rates:
     """Rates of *dollars* per million tokens; what is left out of them is never too low."""
     paid = dollars["input"]
-    return Rates(
-        input=per_token(paid),
-        cache_write_5m=per_token(dollars.get("cache_write_5m", paid * Decimal("1.25"))),
-        cache_write_1h=per_token(dollars.get("cache_write_1h", paid * 2)),
-        cache_read=per_token(dollars.get("cache_read", paid)),
-        output=per_token(dollars["output"]),
-    )
+    defaults = {
+        kind.price: paid * kind.times_input for kind in TOKEN_KINDS if kind.times_input is not None
+    }
+    known = {**defaults, **dollars}
+    return Rates(**{kind.price: per_token(known[kind.price]) for kind in TOKEN_KINDS})

@@ -60,13 +60,15 @@ def audit(journal: sqlite3.Connection) -> JournalAudit:
         try:
             for *fields, seal, body in journal.execute(_ATTEMPTS):
                 attempts += 1
-                if body_digest(body) != fields[-1]:
-                    answers.append(fields[0])
+                here = dict(zip(ATTEMPT_FIELDS, fields, strict=True))
+                if body_digest(body) != here["digest"]:
+                    answers.append(here["attempt"])
                 if not fits(fields, seal, attempt_seal):
-                    records.append(fields[0])
+                    records.append(here["attempt"])
             for *fields, seal, n, attempt, row in journal.execute(_RESULTS):
                 lines += 1
-                orphan = row is None or (fields[3] is not None and attempt is None)
+                here = dict(zip(RESULT_FIELDS, fields, strict=True))
+                orphan = row is None or (here["attempt"] is not None and attempt is None)
                 if orphan or not fits(fields, seal, result_seal):
                     results.append(n)
                 numbered = numbered and type(n) is int
@@ -74,7 +76,14 @@ def audit(journal: sqlite3.Connection) -> JournalAudit:
             structure = _structure(journal) if numbered else "the results have lost their numbers"
         except (sqlite3.Error, ValueError) as error:  # a damaged name of a column is no text either
             structure = str(error)
-    return JournalAudit(structure, attempts, lines, tuple(answers), tuple(records), tuple(results))
+    return JournalAudit(
+        structure=structure,
+        attempts=attempts,
+        results=lines,
+        bad_answers=tuple(answers),
+        bad_records=tuple(records),
+        bad_results=tuple(results),
+    )
 
 
 def unsound(journal: sqlite3.Connection) -> Iterator[int]:
@@ -86,7 +95,7 @@ def unsound(journal: sqlite3.Connection) -> Iterator[int]:
             f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal FROM attempts"
         ):
             if not fits(fields, seal, attempt_seal):
-                yield fields[0]
+                yield dict(zip(ATTEMPT_FIELDS, fields, strict=True))["attempt"]
 
 
 @contextmanager

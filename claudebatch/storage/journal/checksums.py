@@ -11,57 +11,34 @@ import hashlib
 import shlex
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
 from pathlib import Path
 
 from claudebatch.core.errors import StorageError
 from claudebatch.core.jsonl import encode_in_order
-from claudebatch.storage.journal.records import AttemptIntent
+from claudebatch.storage.columns import (
+    DIGEST,
+    INTENT_COLUMNS,
+    OUTCOME_COLUMNS,
+    RESULT_COLUMNS,
+    names,
+)
 
 _SEAL_BYTES = 16
 
-_INTENT = (
-    "attempt",
-    "row",
-    "model",
-    "worst",
-    "sent_ms",
-    "day",
-    "rule",
-    "input_estimate",
-    "output_estimate",
-    "output_bound",
-)
-_OUTCOME = (
-    "state",
-    "cost",
-    "cost_known",
-    "input_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "cache_read_tokens",
-    "output_tokens",
-    "web_searches",
-    "tier",
-    "geo",
-    "speed",
-    "price_version",
-    "latency_ms",
-    "status",
-    "request_id",
-    "error",
-    "simulated",
-    "digest",
-)
-ATTEMPT_FIELDS = (*_INTENT, *_OUTCOME)
+_SEALED = (*INTENT_COLUMNS, *OUTCOME_COLUMNS, DIGEST)
+ATTEMPT_FIELDS = names(_SEALED)
 """The columns of `attempts` that its seal is made of, in this order; `digest` stands
 for the body.
 """
-RESULT_FIELDS = ("row", "ok", "head", "attempt", "body", "source", "saved", "day")
+RESULT_FIELDS = names(RESULT_COLUMNS)
 """The columns of `results` that its seal is made of."""
 
 _ATTEMPT = f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal FROM attempts"
-_UNTOLD = (0, 0, 1, 0, 0, 0, 0, 0, 0, None, None, None, "", 0, None, None, None, 0, None)
-"""What `_OUTCOME` is of an attempt that is on its way: the defaults of the table."""
+_FROM_THE_FIRST = [not column.added for column in _SEALED]
+_ADDED = [column.added for column in _SEALED]
+_ADDED_FIELDS = [column.name for column in _SEALED if column.added]
+_NO_OUTCOME = tuple(column.default for column in (*OUTCOME_COLUMNS, DIGEST))
 
 
 def body_digest(body: object) -> bytes | None:
@@ -73,16 +50,22 @@ def body_digest(body: object) -> bytes | None:
     return hashlib.sha256(body).digest()[:_SEAL_BYTES]
 
 
-def intent_seal(intent: AttemptIntent) -> bytes:
-    """The seal of an attempt that is on its way."""
-    return attempt_seal(intent[:10] + _UNTOLD)
+def intent_seal(values: Iterable[object]) -> bytes:
+    """The seal of an attempt that is on its way and whose `INTENT_COLUMNS` are *values*."""
+    return attempt_seal((*values, *_NO_OUTCOME))
 
 
 def attempt_seal(fields: Sequence[object]) -> bytes:
     """The seal of the attempt whose `ATTEMPT_FIELDS` are *fields*, as they are in the
     table.
     """
-    return hashlib.sha256(encode_in_order(fields)).digest()[:_SEAL_BYTES]
+    sealed: list[object] = list(compress(fields, _FROM_THE_FIRST))
+    # A count that older files do not have is sealed where there is something to count:
+    # their rows keep the seals that they have.
+    for name, count in zip(_ADDED_FIELDS, compress(fields, _ADDED), strict=True):
+        if count:
+            sealed += (name, count)
+    return hashlib.sha256(encode_in_order(sealed)).digest()[:_SEAL_BYTES]
 
 
 def result_seal(fields: Sequence[object]) -> bytes:

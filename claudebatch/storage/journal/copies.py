@@ -16,9 +16,10 @@ from claudebatch.storage.journal.audit import JournalAudit
 from claudebatch.storage.journal.checksums import ATTEMPT_FIELDS
 
 _LEDGER = tuple(name for name in ATTEMPT_FIELDS if name not in ("simulated", "digest"))
+"""What the ledger has of an attempt, too."""
 _ROWS = (
-    "SELECT r.row, r.id, r.key FROM rows r WHERE r.row IN (SELECT row FROM attempts WHERE "
-    "attempt = :number"
+    "SELECT r.row, r.id, r.key FROM rows r WHERE r.row IN"
+    " (SELECT row FROM attempts WHERE attempt = :number"
     " UNION SELECT row FROM results WHERE attempt = :number)"
 )
 _ROW_OF_RESULT = (

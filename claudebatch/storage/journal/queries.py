@@ -20,6 +20,13 @@ from claudebatch.storage.journal.checksums import (
 )
 from claudebatch.storage.journal.schema import AttemptState
 
+_TOTALS = """
+SELECT count(*), coalesce(sum(cost), 0),
+  coalesce(sum(CASE WHEN state IN (:sent, :unknown) THEN worst END), 0),
+  coalesce(sum(state IN (:sent, :unknown)), 0), coalesce(min(cost_known), 1)
+FROM attempts
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -34,13 +41,10 @@ class Totals:
 
 def totals(connection: sqlite3.Connection) -> Totals:
     """What all sessions of this run have spent."""
-    row = connection.execute(
-        "SELECT count(*), coalesce(sum(cost), 0), coalesce(sum(CASE WHEN state IN (?, ?) THEN "
-        "worst END), 0),"
-        " coalesce(sum(state IN (?, ?)), 0), coalesce(min(cost_known), 1) FROM attempts",
-        (AttemptState.SENT, AttemptState.UNKNOWN, AttemptState.SENT, AttemptState.UNKNOWN),
+    attempts, spent, unknown, unknown_attempts, known = connection.execute(
+        _TOTALS, {"sent": AttemptState.SENT, "unknown": AttemptState.UNKNOWN}
     ).fetchone()
-    return Totals(row[0], row[1], row[2], row[3], bool(row[4]))
+    return Totals(attempts, spent, unknown, unknown_attempts, bool(known))
 
 
 def give_up_on_sent(connection: sqlite3.Connection) -> int:

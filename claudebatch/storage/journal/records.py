@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import IntEnum
 from functools import lru_cache
-from typing import NamedTuple
 
-from claudebatch.core.domain import Pico
+from claudebatch.core.domain import Pico, Usage
+from claudebatch.core.frozen import value
 
 _MS_PER_DAY = 86_400_000
 
 
-class AttemptIntent(NamedTuple):
-    """An attempt that is about to be sent, at its worst case; the order of fields is
-    that of `seals.ATTEMPT_FIELDS`.
-    """
+class AnswerSource(IntEnum):
+    """Where the answer of a result came from."""
+
+    API = 0
+    """Or it is a failure."""
+    CACHE = 1
+    DUPLICATE = 2
+    """Another row's request in flight."""
+
+
+@value
+class AttemptIntent:
+    """An attempt that is about to be sent, at its worst case."""
 
     attempt: int
     row: int
@@ -30,60 +40,85 @@ class AttemptIntent(NamedTuple):
     output_bound: int = 0
     """Its `max_tokens`."""
     id: str = ""
-    """The row's id: the journal has it in its table of rows, the spend ledger needs it
-    told.
-    """
+    """The row's id. The journal has it in its table of rows; the ledger needs it here."""
 
 
-class AttemptRecord(NamedTuple):
-    """What became of an attempt; the order of fields is that of the statement that
-    writes it (`writing`).
-    """
+@value
+class AttemptPrice:
+    """What an attempt cost."""
 
-    state: int
-    cost: Pico
-    cost_known: bool
-    input_tokens: int
-    cache_write_5m_tokens: int
-    cache_write_1h_tokens: int
-    cache_read_tokens: int
-    output_tokens: int
-    web_searches: int
-    tier: str | None
-    geo: str | None
-    speed: str | None
-    price_version: str
-    latency_ms: int
-    status: int | None
-    request_id: str | None
-    error: str | None
-    body: bytes | None
-    simulated: bool
-    attempt: int
-    # Not a column: what the spend ledger needs to undo the hold and to write the
-    # attempt down.
+    cost: Pico = 0
+    known: bool = True
+    """False: the model that answered has no known price."""
+    version: str = ""
+    """The prices that it was computed with."""
+
+
+@value
+class HttpExchange:
+    """How an attempt went on the wire."""
+
+    latency_ms: int = 0
+    status: int | None = None
+    request_id: str | None = None
+    error: str | None = None
+    """The error's type; None for an answer."""
+
+
+@value
+class AttemptRecord:
+    """An attempt that has come back: what was sent, what it took, cost and brought."""
+
     intent: AttemptIntent
+    state: int
+    """A member of `schema.AttemptState`."""
+    price: AttemptPrice
+    usage: Usage
+    http: HttpExchange
+    body: bytes | None = None
+    simulated: bool = False
+
+    @property
+    def attempt(self) -> int:
+        """Its number."""
+        return self.intent.attempt
 
 
-class ResultRecord(NamedTuple):
-    """A row's result line; `body` where no attempt of this run holds the message."""
+@value
+class FreeAnswer:
+    """Where an answer came from that cost nothing, and what that saved."""
+
+    source: AnswerSource
+    saved: Pico
+    """What it would have cost."""
+    day: str
+    """The UTC day."""
+    model: str
+    """With *rule*: whose sums in the ledger `saved` belongs to."""
+    rule: str
+
+
+NOT_FREE = FreeAnswer(AnswerSource.API, 0, "", "", "")
+"""Of failures, and of answers that an attempt of their own brought."""
+
+
+@value
+class ResultRecord:
+    """A row's result line."""
 
     row: int
     ok: bool
     head: bytes
-    attempt: int | None
-    body: bytes | None
-    source: int
-    """Where the answer came from: a member of `schema.Came`."""
-    saved: Pico
-    """What an answer would have cost that cost nothing."""
-    day: str
-    """The UTC day of an answer that cost nothing; empty of every other result."""
-    # Not columns: the message for the output line, wherever it is stored, and whose
-    # sums `saved` belongs to.
-    message: bytes | None
-    model: str = ""
-    rule: str = ""
+    message: bytes | None = None
+    """For the result line, wherever it is stored."""
+    attempt: int | None = None
+    """The attempt of this run that holds the message."""
+    free: FreeAnswer = NOT_FREE
+
+    @property
+    def body(self) -> bytes | None:
+        """The message, where no attempt of this run holds it."""
+        return self.message if self.attempt is None else None
 
 
 Record = AttemptIntent | AttemptRecord | ResultRecord

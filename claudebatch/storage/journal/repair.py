@@ -9,9 +9,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from claudebatch.core.result_lines import parts
+from claudebatch.storage.columns import DIGEST, INTENT_COLUMNS, OUTCOME_COLUMNS
 from claudebatch.storage.journal.audit import JournalAudit, any_text
 from claudebatch.storage.journal.checksums import (
     ATTEMPT_FIELDS,
@@ -24,14 +25,13 @@ from claudebatch.storage.journal.checksums import (
 from claudebatch.storage.journal.schema import AttemptState
 
 _MAX_AMOUNT = 2**62
-_TEXTS = frozenset({"model", "day", "rule", "price_version"})
-_MAYBE_TEXTS = frozenset({"tier", "geo", "speed", "request_id", "error"})
+_COLUMNS = {column.name: column for column in (*INTENT_COLUMNS, *OUTCOME_COLUMNS, DIGEST)}
 _SELECT = f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal, body FROM attempts WHERE attempt = ?"
 # An answer that is not there any more, or whose row is not.
 _DANGLING = (
-    "SELECT n, row FROM results x WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.row = x.row) OR "
-    "(ok AND body IS NULL"
-    " AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.attempt = x.attempt AND a.body IS NOT NULL))"
+    "SELECT n, row FROM results x WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.row = x.row)"
+    " OR (ok AND body IS NULL AND NOT EXISTS"
+    " (SELECT 1 FROM attempts a WHERE a.attempt = x.attempt AND a.body IS NOT NULL))"
 )
 _STILL_OPEN = (
     "SELECT 1 FROM rows r WHERE r.row = ? AND r.live"
@@ -132,7 +132,11 @@ def _rows_answered(journal: sqlite3.Connection, attempt: int) -> list[int]:
     """
     query = f"SELECT {', '.join(RESULT_FIELDS)}, seal FROM results WHERE attempt = ?"
     found = journal.execute(query, (attempt,)).fetchall()
-    return [fields[0] for *fields, seal in found if fits(fields, seal, result_seal)]
+    return [
+        dict(zip(RESULT_FIELDS, fields, strict=True))["row"]
+        for *fields, seal in found
+        if fits(fields, seal, result_seal)
+    ]
 
 
 def _at_most(
@@ -168,12 +172,15 @@ def _at_most(
 
 def _plain(name: str, value: object) -> object:
     """*value* if it is of the kind that the column *name* holds."""
-    if name in _TEXTS or name in _MAYBE_TEXTS:
-        sound = isinstance(value, str) and value.isprintable()
-        return value if sound else "" if name in _TEXTS else None
-    if name == "digest":
-        return value if isinstance(value, bytes) else None
-    return value if _is_amount(value) else None if name == "status" else 0
+    column = _COLUMNS[name]
+    nothing: object = 0
+    if column.type == "TEXT":
+        sound, nothing = isinstance(value, str) and value.isprintable(), ""
+    elif column.type == "BLOB":
+        sound, nothing = isinstance(value, bytes), b""
+    else:
+        sound = _is_amount(value)
+    return value if sound else nothing if column.required else None
 
 
 def _is_amount(value: object) -> bool:
@@ -186,7 +193,7 @@ def _write(journal: sqlite3.Connection, attempt: int, fields: Sequence[object]) 
     journal.execute(
         f"UPDATE attempts SET {changed}, seal = ? WHERE attempt = ?", (*fields, seal, attempt)
     )
-    (number,) = fields[:1]
+    number = dict(zip(ATTEMPT_FIELDS, fields, strict=True))["attempt"]
     return number if isinstance(number, int) else attempt
 
 
@@ -245,17 +252,25 @@ def _result(journal: sqlite3.Connection, n: int, copies: RecordCopies, done: Rep
     ).fetchone()
     if fits(fields, seal, result_seal):
         return  # it is sound itself: what it stands for is gone
-    row, _, head, attempt, body, *_ = fields
-    for copy in copies.lines(row):
-        first, message = parts(copy)
-        for one_head in (head, first):
-            for one_body in (body, None if attempt is not None else message):
-                candidate = [*fields[:2], one_head, attempt, one_body, *fields[5:]]
-                if fits(candidate, seal, result_seal):
-                    _write_result(journal, n, candidate, done)
-                    return
+    here = dict(zip(RESULT_FIELDS, fields, strict=True))
+    for candidate in _result_candidates(here, copies):
+        if fits(candidate, seal, result_seal):
+            _write_result(journal, n, candidate, done)
+            return
+    row = here["row"]
     journal.execute("DELETE FROM results WHERE n = ?", (n,))
     done.lost.append(row)
+
+
+def _result_candidates(here: Mapping[str, Any], copies: RecordCopies) -> Iterator[list[object]]:
+    """The fields of a result with head or message, or both, out of a line of its row."""
+    for copy in copies.lines(here["row"]):
+        head, message = parts(copy)
+        of_copy = None if here["attempt"] is not None else message
+        for one_head in (here["head"], head):
+            for one_body in (here["body"], of_copy):
+                whole = {**here, "head": one_head, "body": one_body}
+                yield [whole[name] for name in RESULT_FIELDS]
 
 
 def _write_result(

@@ -13,17 +13,32 @@ import base64
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord
+from claudebatch.core.domain import Usage
+from claudebatch.storage.journal.records import (
+    AttemptIntent,
+    AttemptPrice,
+    AttemptRecord,
+    HttpExchange,
+)
 from claudebatch.storage.journal.statements import write_outcomes
 from claudebatch.storage.private_files import private_file
 
 RESCUE = "rescue"
 _ROOM_BYTES = 2 << 20
 """Answers of a few thousand characters each, for some hundred requests in flight."""
+_PARTS: Mapping[str, Callable[..., Any]] = {
+    "intent": AttemptIntent,
+    "price": AttemptPrice,
+    "usage": Usage,
+    "http": HttpExchange,
+}
+"""The parts of an `AttemptRecord`, by name."""
 
 
 class Rescue:
@@ -85,20 +100,21 @@ def _outcomes(data: bytes, run_id: bytes) -> Iterator[AttemptRecord]:
     if head != run_id:
         return  # of a run that was started over since
     for line in lines[:-1]:
-        with suppress(ValueError, TypeError):  # torn
+        with suppress(ValueError, TypeError, KeyError, AttributeError):  # torn
             yield _decoded(line)
 
 
 def _encoded(outcome: AttemptRecord) -> bytes:
     body = None if outcome.body is None else base64.b64encode(outcome.body).decode()
-    return json.dumps(outcome._replace(body=body)).encode()  # type: ignore[arg-type]  # text for a moment
+    return json.dumps(asdict(outcome) | {"body": body}).encode()
 
 
 def _decoded(line: bytes) -> AttemptRecord:
-    *fields, intent = json.loads(line)
-    outcome = AttemptRecord._make([*fields, AttemptIntent._make(intent)])
-    body = None if outcome.body is None else base64.b64decode(outcome.body, validate=True)
-    return outcome._replace(body=body)
+    members = json.loads(line)
+    body = members.pop("body")
+    parts = {name: make(**members.pop(name)) for name, make in _PARTS.items()}
+    whole = None if body is None else base64.b64decode(body, validate=True)
+    return AttemptRecord(**parts, **members, body=whole)
 
 
 def _take(descriptor: int) -> None:

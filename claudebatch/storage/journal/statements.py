@@ -7,6 +7,18 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 
+from claudebatch.storage.columns import (
+    BODY,
+    CHECKSUM,
+    DIGEST,
+    INTENT_COLUMNS,
+    OUTCOME_COLUMNS,
+    RESULT_COLUMNS,
+    assigned,
+    listed,
+    marks,
+    values_of,
+)
 from claudebatch.storage.journal.checksums import (
     attempt_seal,
     body_digest,
@@ -15,53 +27,53 @@ from claudebatch.storage.journal.checksums import (
 )
 from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, ResultRecord
 
-_INTENT = (
-    "INSERT INTO attempts (attempt, row, model, worst, sent_ms, day, rule, input_estimate, "
-    "output_estimate,"
-    " output_bound, seal) VALUES (?,?,?,?,?,?,?,?,?,?,?)"
+_OUTCOME = (*OUTCOME_COLUMNS, DIGEST, BODY, CHECKSUM)
+_WRITTEN_RESULT = (*RESULT_COLUMNS, CHECKSUM)
+_INSERT_INTENT = (
+    f"INSERT INTO attempts ({listed((*INTENT_COLUMNS, CHECKSUM))})"
+    f" VALUES ({marks(len(INTENT_COLUMNS) + 1)})"
 )
-_OUTCOME = (
-    "UPDATE attempts SET state=?, cost=?, cost_known=?, input_tokens=?, cache_write_5m_tokens=?,"
-    " cache_write_1h_tokens=?, cache_read_tokens=?, output_tokens=?, web_searches=?, tier=?, "
-    "geo=?, speed=?,"
-    " price_version=?, latency_ms=?, status=?, request_id=?, error=?, body=?, simulated=?, "
-    "digest=?, seal=?"
-    " WHERE attempt=?"
-)
-_RESULT = "INSERT INTO results (row, ok, head, attempt, body, source, saved, day, seal) VALUES (?,?,?,?,?,?,?,?,?)"
+_UPDATE_OUTCOME = f"UPDATE attempts SET {assigned(_OUTCOME)} WHERE attempt = ?"
+_RESULT_MARKS = f"({marks(len(_WRITTEN_RESULT))})"
+_INSERT_RESULT = f"INSERT INTO results ({listed(_WRITTEN_RESULT)}) VALUES {_RESULT_MARKS}"
 # Python lets go of its lock and takes it again for every statement; while another
 # thread is busy that costs more than the insert itself.
 _RESULTS_A_STATEMENT = 500
-_RESULTS = _RESULT + ",(?,?,?,?,?,?,?,?,?)" * (_RESULTS_A_STATEMENT - 1)
+_INSERT_RESULTS = _INSERT_RESULT + f", {_RESULT_MARKS}" * (_RESULTS_A_STATEMENT - 1)
+
+_intent_values = values_of(INTENT_COLUMNS)
+_outcome_values = values_of(OUTCOME_COLUMNS)
+_result_values = values_of(RESULT_COLUMNS)
 
 
 def write_intents(journal: sqlite3.Connection, intents: Iterable[AttemptIntent]) -> None:
     """Write attempts down that are about to be sent."""
-    journal.executemany(_INTENT, ((*intent[:10], intent_seal(intent)) for intent in intents))
+    rows = map(_intent_values, intents)
+    journal.executemany(_INSERT_INTENT, ((*values, intent_seal(values)) for values in rows))
 
 
 def write_outcomes(journal: sqlite3.Connection, outcomes: Iterable[AttemptRecord]) -> None:
     """Write down what became of attempts that were written down before."""
-    journal.executemany(_OUTCOME, map(_outcome_row, outcomes))
+    journal.executemany(_UPDATE_OUTCOME, map(_outcome_row, outcomes))
 
 
 def write_results(journal: sqlite3.Connection, results: Sequence[ResultRecord]) -> None:
     """Write result lines down, in order."""
     whole = len(results) - len(results) % _RESULTS_A_STATEMENT
-    journal.executemany(_RESULTS, _statements(results[:whole]))
-    journal.executemany(_RESULT, map(_result_row, results[whole:]))
+    journal.executemany(_INSERT_RESULTS, _statements(results[:whole]))
+    journal.executemany(_INSERT_RESULT, map(_result_row, results[whole:]))
 
 
 def _outcome_row(outcome: AttemptRecord) -> tuple[object, ...]:
-    digest = body_digest(outcome.body)
-    fields = (*outcome[:2], int(outcome.cost_known), *outcome[3:17], int(outcome.simulated), digest)
-    seal = attempt_seal((*outcome.intent[:10], *fields))
-    return *outcome[:19], digest, seal, outcome.attempt
+    """The parameters of `_UPDATE_OUTCOME`."""
+    digest, values = body_digest(outcome.body), _outcome_values(outcome)
+    seal = attempt_seal((*_intent_values(outcome.intent), *values, digest))
+    return (*values, digest, outcome.body, seal, outcome.attempt)
 
 
 def _result_row(result: ResultRecord) -> tuple[object, ...]:
-    row, ok, *rest = result[:8]
-    return *result[:8], result_seal((row, int(ok), *rest))
+    values = _result_values(result)
+    return (*values, result_seal(values))
 
 
 def _statements(results: Sequence[ResultRecord]) -> Iterator[list[object]]:

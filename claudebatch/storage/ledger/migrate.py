@@ -11,7 +11,7 @@ import sqlite3
 from pathlib import Path
 
 from claudebatch.core.errors import StorageError
-from claudebatch.storage.ledger.tables import TABLES, VERSION
+from claudebatch.storage.ledger.tables import TABLES, VERSION, add_columns, complete
 from claudebatch.storage.ledger.views import VIEWS
 from claudebatch.storage.private_files import private_file, sync_dir
 
@@ -44,7 +44,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
     `StorageError` at a newer one.
     """
     version = _version(connection)
-    if version == VERSION and _views(connection) == VIEWS:
+    if version == VERSION and complete(connection) and _views(connection) == VIEWS:
         return
     if version > VERSION:
         raise StorageError(
@@ -67,6 +67,7 @@ def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
     if version < VERSION:
         _upgrade_tables(connection, path, version)
     if version <= VERSION:
+        add_columns(connection)
         _renew_views(connection)
 
 

@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from claudebatch.core.domain import Usage
+from claudebatch.storage.columns import COUNTS, listed
 from claudebatch.storage.journal.schema import AttemptState
 from claudebatch.storage.ledger.schema import glance_at_ledger, unreadable
 
@@ -19,35 +22,29 @@ _OF_A_RUN = 4_000
 over it.
 """
 _BLOCKS = 50
-_COLUMNS = (
-    "model, rule, input_estimate, input_tokens, cache_write_5m_tokens, cache_write_1h_tokens, "
-    "cache_read_tokens,"
-    " output_tokens, web_searches, geo"
-)
+_COLUMNS = f"model, rule, input_estimate, geo, {listed(COUNTS)}"
 # Most alike first: the same input, then the same tag, then whatever was run last.
-_RUNS = (
-    "SELECT run, CASE WHEN input <> '' AND input = :input THEN 0 WHEN tag <> '' AND tag = :tag "
-    "THEN 1 ELSE 2 END AS far"
-    " FROM runs ORDER BY far, started DESC, run DESC LIMIT :most"
-)
+_RUNS = """
+SELECT run, CASE WHEN input <> '' AND input = :input THEN 0
+  WHEN tag <> '' AND tag = :tag THEN 1 ELSE 2 END AS far
+FROM runs ORDER BY far, started DESC, run DESC LIMIT :most
+"""
 _SPAN = "SELECT coalesce(min(attempt), 0), coalesce(max(attempt), -1) FROM attempts WHERE run = ?"
-_ANSWERS = f"SELECT {_COLUMNS} FROM attempts WHERE run = ? AND attempt BETWEEN ? AND ? AND state = {AttemptState.ANSWERED:d}"
+_ANSWERS = (
+    f"SELECT {_COLUMNS} FROM attempts WHERE run = ? AND attempt BETWEEN ? AND ?"
+    f" AND state = {AttemptState.ANSWERED:d}"
+)
 
 
-class PastAnswer(NamedTuple):
-    """One answer of an earlier run; the order of fields is that of the columns."""
+@dataclass(frozen=True, slots=True)
+class PastAnswer:
+    """One answer of an earlier run."""
 
     model: str
     rule: str
     input_estimate: int
     """What its input was expected to be, before anything was learned."""
-    input_tokens: int
-    cache_write_5m_tokens: int
-    cache_write_1h_tokens: int
-    cache_read_tokens: int
-    output_tokens: int
-    web_searches: int
-    geo: str | None
+    usage: Usage
 
 
 def past_answers(
@@ -67,7 +64,7 @@ def past_answers(
         left = _MOST_ANSWERS
         for run, far in runs:
             for row in _sample(connection, run):
-                yield far, PastAnswer._make(row)
+                yield far, _answer(*row)
                 left -= 1
             if left <= 0:
                 return
@@ -75,6 +72,13 @@ def past_answers(
         raise unreadable(path, error) from error
     finally:
         connection.close()
+
+
+def _answer(
+    model: str, rule: str, input_estimate: int, geo: str | None, *counts: int
+) -> PastAnswer:
+    usage = replace(Usage.of(counts), inference_geo=geo)
+    return PastAnswer(model, rule, input_estimate, usage)
 
 
 def _sample(connection: sqlite3.Connection, run: str) -> Iterator[tuple[Any, ...]]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import zip_longest
 
 from claudebatch.core.errors import StorageError
+from claudebatch.storage.columns import LEDGER_COLUMNS, names
 from claudebatch.storage.journal.audit import unsound
 from claudebatch.storage.journal.checksums import damaged
-from claudebatch.storage.journal.schema import AnswerSource, AttemptState
-from claudebatch.storage.ledger.tables import ADD_ATTEMPT, ADD_SUMS, ATTEMPT, DROP_HOLDS, SUMS
+from claudebatch.storage.journal.records import AnswerSource
+from claudebatch.storage.journal.schema import AttemptState
+from claudebatch.storage.ledger.sums import Sums, SumsKey, add_sums, no_sums
+from claudebatch.storage.ledger.tables import ADD_ATTEMPT, ADD_SUMS, DROP_HOLDS, SUMS
 
 _OF_ATTEMPTS = {
     "attempts": "count(*)",
@@ -37,20 +41,20 @@ _PARAMETERS = {
 }
 _WHICH = "state <> :sent AND (:rehearsal OR NOT simulated)"
 _ATTEMPT_SUMS = (
-    f"SELECT day, model, rule, {', '.join(_OF_ATTEMPTS.get(name, f'sum({name})') for name in SUMS)}"
+    "SELECT day, model, rule,"
+    f" {', '.join(_OF_ATTEMPTS.get(name, f'sum({name})') for name in SUMS)}"
     f" FROM attempts WHERE {_WHICH} GROUP BY day, model, rule"
 )
 _RESULT_SUMS = (
     f"SELECT x.day, r.model, r.rule, {', '.join(_OF_RESULTS.get(name, '0') for name in SUMS)}"
-    " FROM results x JOIN rows r ON r.row = x.row WHERE x.source IN (:cache, :duplicate) GROUP "
-    "BY 1, 2, 3"
+    " FROM results x JOIN rows r ON r.row = x.row WHERE x.source IN (:cache, :duplicate)"
+    " GROUP BY 1, 2, 3"
 )
-_FROM = {name: f"a.{name}" for name in ATTEMPT} | {
-    "id": "coalesce(r.id, '')",
-}
+_LEDGER = names(LEDGER_COLUMNS)
+_FROM = {name: f"a.{name}" for name in _LEDGER} | {"id": "coalesce(r.id, '')"}
 _DETAILS = (
-    f"SELECT {', '.join(_FROM[name] for name in ATTEMPT)} FROM attempts a LEFT JOIN rows r ON "
-    f"r.row = a.row"
+    f"SELECT {', '.join(_FROM[name] for name in _LEDGER)}"
+    " FROM attempts a LEFT JOIN rows r ON r.row = a.row"
     f" WHERE a.{_WHICH} ORDER BY a.attempt"
 )
 _AT_ONCE = 1000
@@ -80,7 +84,7 @@ def rebuild(
         if anew or _said(ledger, run) != sums:
             ledger.execute("DELETE FROM spend WHERE run = ?", (run,))
             ledger.execute("DELETE FROM attempts WHERE run = ?", (run,))
-            ledger.executemany(ADD_SUMS, ((run, *key, *line) for key, line in sums.items()))
+            ledger.executemany(ADD_SUMS, (add_sums(run, key, some) for key, some in sums.items()))
             ledger.executemany(ADD_ATTEMPT, _details(journal, run, parameters))
         ledger.execute(DROP_HOLDS, (run,))
         ledger.execute("COMMIT")
@@ -98,30 +102,29 @@ def agrees(
     """
     parameters = {**_PARAMETERS, "rehearsal": rehearsal}
     said = ledger.execute(
-        f"SELECT run, {', '.join(ATTEMPT)} FROM attempts WHERE run = ? ORDER BY attempt", (run,)
+        f"SELECT run, {', '.join(_LEDGER)} FROM attempts WHERE run = ? ORDER BY attempt", (run,)
     )
     pairs = zip_longest(said, _details(journal, run, parameters))
     return _said(ledger, run) == _sums(journal, parameters) and all(a == b for a, b in pairs)
 
 
-def _sums(
-    journal: sqlite3.Connection, parameters: dict[str, int]
-) -> dict[tuple[str, ...], list[int]]:
+def _sums(journal: sqlite3.Connection, parameters: dict[str, int]) -> dict[SumsKey, Sums]:
     found = journal.execute(_ATTEMPT_SUMS, parameters).fetchall()
     found += journal.execute(_RESULT_SUMS, parameters).fetchall()
-    sums: dict[tuple[str, ...], list[int]] = {}
-    for day, model, rule, *line in found:
-        before = sums.get((day, model, rule), [0] * len(SUMS))
-        if not all(type(value) is int for value in line):
+    sums: defaultdict[SumsKey, Sums] = defaultdict(no_sums)
+    for day, model, rule, *amounts in found:
+        if not all(type(amount) is int for amount in amounts):
             raise _damaged(journal)
-        sums[day, model, rule] = [a + b for a, b in zip(before, line, strict=True)]
-    return sums
+        some = sums[day, model, rule]
+        for name, amount in zip(SUMS, amounts, strict=True):
+            some[name] += amount
+    return dict(sums)
 
 
 def _damaged(journal: sqlite3.Connection) -> StorageError:
-    path = journal.execute("SELECT file FROM pragma_database_list WHERE name = 'main'").fetchone()[
-        0
-    ]
+    (path,) = journal.execute(
+        "SELECT file FROM pragma_database_list WHERE name = 'main'"
+    ).fetchone()
     return StorageError(
         f"{path}: this run's records are damaged: what it spent cannot be added up",
         fix="restore the folder from a copy, or start over with --fresh",
@@ -135,16 +138,17 @@ def _require_sound(journal: sqlite3.Connection) -> None:
         raise damaged(journal, f"what is written down of request {attempt}")
 
 
-def _said(ledger: sqlite3.Connection, run: str) -> dict[tuple[str, ...], list[int]] | None:
+def _said(ledger: sqlite3.Connection, run: str) -> dict[SumsKey, Sums] | None:
     """The sums that the ledger has; None when its details are not of as many attempts."""
     found = ledger.execute(
         f"SELECT day, model, rule, {', '.join(SUMS)} FROM spend WHERE run = ?", (run,)
     )
-    sums: dict[tuple[str, ...], list[int]] = {
-        (day, model, rule): line for day, model, rule, *line in found
+    sums: dict[SumsKey, Sums] = {
+        (day, model, rule): dict(zip(SUMS, amounts, strict=True))
+        for day, model, rule, *amounts in found
     }
     (details,) = ledger.execute("SELECT count(*) FROM attempts WHERE run = ?", (run,)).fetchone()
-    return sums if details == sum(line[0] for line in sums.values()) else None
+    return sums if details == sum(some["attempts"] for some in sums.values()) else None
 
 
 def _details(

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from claudebatch.core.domain import Pico
+from claudebatch.core.domain import BILLED_KINDS, Pico
+from claudebatch.storage.columns import names
 from claudebatch.storage.ledger.schema import open_ledger
+from claudebatch.storage.ledger.tables import RATES
 
 
 @dataclass(frozen=True, slots=True)
 class Dearest:
-    """The model that a run might have asked for every row, and what it takes:
-    pico-dollars a token, and a search.
-    """
+    """The model that a run might have asked for every row, and what it takes."""
 
     model: str
-    input: Pico
-    cache_write_5m: Pico
-    cache_write_1h: Pico
-    cache_read: Pico
-    output: Pico
-    search: Pico
+    prices: Mapping[str, Pico]
+    """Pico-dollars a token, and a search, by `BilledKind.price`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,36 +38,34 @@ class RunEntry:
     dearest: Dearest | None = None
 
 
-_DEAREST = ", ".join(
-    f"dearest{name}"
-    for name in ("", "_input", "_write_5m", "_write_1h", "_read", "_output", "_search")
+_COLUMNS = (
+    *("run", "output", "started", "folder", "input", "tag", "price_version", "dearest"),
+    *names(RATES),
 )
+# When the run began stays as its first session said it.
+_RENEWED = [name for name in _COLUMNS if name not in ("run", "started")]
 ENTER = (
-    # constants
-    f"INSERT INTO runs (run, output, started, folder, input, tag, price_version, {_DEAREST})"
-    " VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT (run) DO UPDATE SET output = "
-    "excluded.output,"
-    " folder = excluded.folder, input = excluded.input, tag = excluded.tag, price_version = "
-    "excluded.price_version,"
-    f" ({_DEAREST}) = ({', '.join(f'excluded.{name}' for name in _DEAREST.split(', '))}),"
+    f"INSERT INTO runs ({', '.join(_COLUMNS)})"
+    f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
+    f" ON CONFLICT (run) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _RENEWED)},"
     " ended = NULL, exit_code = NULL"
 )
 
 
-def entered(entry: RunEntry) -> tuple[object, ...]:
-    """The values of `ENTER`."""
-    d = entry.dearest or Dearest("", 0, 0, 0, 0, 0, 0)
-    head = (
-        entry.run,
-        entry.output,
-        entry.started,
-        entry.folder,
-        entry.input,
-        entry.tag,
-        entry.price_version,
-    )
-    rates = (d.input, d.cache_write_5m, d.cache_write_1h, d.cache_read, d.output, d.search)
-    return (*head, d.model, *rates)
+def entered(entry: RunEntry) -> dict[str, str | int]:
+    """The parameters of `ENTER`."""
+    dearest = entry.dearest or Dearest("", {})
+    return {
+        "run": entry.run,
+        "output": entry.output,
+        "started": entry.started,
+        "folder": entry.folder,
+        "input": entry.input,
+        "tag": entry.tag,
+        "price_version": entry.price_version,
+        "dearest": dearest.model,
+        **{kind.rate_column: dearest.prices.get(kind.price, 0) for kind in BILLED_KINDS},
+    }
 
 
 def note_end(
@@ -82,8 +77,8 @@ def note_end(
     connection = open_ledger(path)
     try:
         connection.execute(
-            "UPDATE runs SET ended = ?, rows = ?, succeeded = ?, failed = ?, exit_code = ? WHERE "
-            "run = ?",
+            "UPDATE runs SET ended = ?, rows = ?, succeeded = ?, failed = ?, exit_code = ?"
+            " WHERE run = ?",
             (ended, rows, succeeded, failed, exit_code, run),
         )
     finally:

@@ -16,7 +16,7 @@ from typing import TypeAlias, TypeVar
 
 from claudebatch.core.errors import StorageError
 from claudebatch.storage.ledger.migrate import bring_up_to_date
-from claudebatch.storage.ledger.tables import VERSION
+from claudebatch.storage.ledger.tables import VERSION, complete
 from claudebatch.storage.private_files import STATE_DIR, private_dir, private_file
 
 _BUSY_S = 30.0
@@ -25,7 +25,10 @@ _SLICE_S = 1.0
 so in slices.
 """
 _IN_PASSING_S = 0.3
-_MOVE = "move the file away; resumed runs rebuild it, and until then caps of a day, month or tag count from 0"
+_MOVE = (
+    "move the file away; resumed runs rebuild it, and until then caps of a day, month or tag "
+    "count from 0"
+)
 _WAIT = "another program keeps it locked: close that one or wait, then run the same command"
 _LOOK = "check its folder, its owner and the free space, then run the same command"
 # A file that is only busy must not be moved away: the caps would forget what was spent.
@@ -177,7 +180,7 @@ def _of_this_form(path: Path, patience_s: float) -> sqlite3.Connection | None:
     connection = _read_only(path, patience_s)
     try:
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version == VERSION:
+        if version == VERSION and complete(connection):
             return connection
     except BaseException:
         connection.close()

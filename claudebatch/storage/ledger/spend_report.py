@@ -8,23 +8,26 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from claudebatch.core.domain import Pico
+from claudebatch.core.domain import BILLED_KINDS, Pico, Usage
 from claudebatch.core.reports import SpendLine, spend_sum
+from claudebatch.storage.columns import COUNTS, listed
 from claudebatch.storage.ledger.schema import Waits, nobody_told, read_ledger, unreadable
+from claudebatch.storage.ledger.tables import RATES
 
 By: TypeAlias = Literal["run", "model", "day", "tag", "route"]
 
 # Sums are made in Python: whole numbers of any size. A line each of a run, day, model
 # and rule is little.
-_SPEND = """
-SELECT s.*, coalesce(r.tag, '') AS tag, coalesce(r.output, '') AS output, coalesce(r.started, s.day) AS started,
-  r.dearest, r.dearest_input, r.dearest_write_5m, r.dearest_write_1h, r.dearest_read, r.dearest_output, r.dearest_search
-FROM spend s LEFT JOIN runs r ON r.run = s.run WHERE s.day >= :first AND (:run IS NULL OR s.run = :run)
+_SPEND = f"""
+SELECT s.*, coalesce(r.tag, '') AS tag, coalesce(r.output, '') AS output,
+  coalesce(r.started, s.day) AS started, r.dearest, {listed(RATES, "r.")}
+FROM spend s LEFT JOIN runs r ON r.run = s.run
+WHERE s.day >= :first AND (:run IS NULL OR s.run = :run)
 ORDER BY 1, 2, 3, 4
 """
 _HOLDS = """
-SELECT h.run, h.day, h.amount, '' AS model, '' AS rule, coalesce(r.tag, '') AS tag, coalesce(r.output, '') AS output,
-  coalesce(r.started, h.day) AS started
+SELECT h.run, h.day, h.amount, '' AS model, '' AS rule, coalesce(r.tag, '') AS tag,
+  coalesce(r.output, '') AS output, coalesce(r.started, h.day) AS started
 FROM holds h LEFT JOIN runs r ON r.run = h.run
 WHERE h.day >= :first AND h.amount <> 0 AND (:run IS NULL OR h.run = :run)
 ORDER BY 1, 2
@@ -116,18 +119,14 @@ def _note(row: dict[str, Any], what: By) -> str:
 
 def _line(row: dict[str, Any], what: By) -> SpendLine:
     return SpendLine(
-        "",
-        row["attempts"],
-        row["answers"],
-        row["input_tokens"],
-        row["cache_write_5m_tokens"] + row["cache_write_1h_tokens"],
-        row["cache_read_tokens"],
-        row["output_tokens"],
-        row["spent"],
-        row["unknown"],
-        _note(row, what),
+        label="",
+        attempts=row["attempts"],
+        answers=row["answers"],
+        usage=Usage.of(row[column.name] for column in COUNTS),
+        spent=row["spent"],
+        unknown=row["unknown"],
+        note=_note(row, what),
         unknown_attempts=row["unknown_attempts"],
-        web_searches=row["web_searches"],
         unpriced=row["unpriced"],
         cached=row["cached"],
         shared=row["shared"],
@@ -151,12 +150,5 @@ def _saved_routing(row: dict[str, Any]) -> Pico:
         or row["unpriced"]
     ):
         return 0
-    there = (
-        row["input_tokens"] * row["dearest_input"]
-        + row["cache_write_5m_tokens"] * row["dearest_write_5m"]
-        + row["cache_write_1h_tokens"] * row["dearest_write_1h"]
-        + row["cache_read_tokens"] * row["dearest_read"]
-        + row["output_tokens"] * row["dearest_output"]
-        + row["web_searches"] * row["dearest_search"]
-    )
+    there = sum(row[kind.column] * row[kind.rate_column] for kind in BILLED_KINDS)
     return int(max(0, there - row["spent"]))

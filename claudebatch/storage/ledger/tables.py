@@ -2,104 +2,92 @@
 
 from __future__ import annotations
 
+import sqlite3
+
+from claudebatch.core.domain import BILLED_KINDS
+from claudebatch.storage.columns import (
+    COUNTS,
+    LEDGER_COLUMNS,
+    Column,
+    add_missing,
+    defined,
+    listed,
+    missing,
+)
+
 VERSION = 1
 
-# A sum that no longer fits into 64 bits (9.2 million dollars on one line) would
-# silently become a float: refused.
-_WHOLE = "INTEGER NOT NULL DEFAULT 0 CHECK (typeof({0}) = 'integer')"
-
-TABLES = f"""
-CREATE TABLE runs (
-  run TEXT PRIMARY KEY, output TEXT NOT NULL, folder TEXT NOT NULL DEFAULT '', input TEXT NOT NULL DEFAULT '',
-  tag TEXT NOT NULL DEFAULT '', started TEXT NOT NULL, ended TEXT, rows INTEGER, succeeded INTEGER, failed INTEGER,
-  exit_code INTEGER, price_version TEXT NOT NULL DEFAULT '', dearest TEXT NOT NULL DEFAULT '',
-  dearest_input INTEGER NOT NULL DEFAULT 0, dearest_write_5m INTEGER NOT NULL DEFAULT 0,
-  dearest_write_1h INTEGER NOT NULL DEFAULT 0, dearest_read INTEGER NOT NULL DEFAULT 0,
-  dearest_output INTEGER NOT NULL DEFAULT 0, dearest_search INTEGER NOT NULL DEFAULT 0);
-CREATE TABLE attempts (
-  run TEXT NOT NULL, attempt INTEGER NOT NULL, row INTEGER NOT NULL, id TEXT NOT NULL, day TEXT NOT NULL,
-  sent_ms INTEGER NOT NULL, model TEXT NOT NULL, rule TEXT NOT NULL, tier TEXT, input_tokens INTEGER NOT NULL,
-  cache_write_5m_tokens INTEGER NOT NULL, cache_write_1h_tokens INTEGER NOT NULL, cache_read_tokens INTEGER NOT NULL,
-  output_tokens INTEGER NOT NULL, web_searches INTEGER NOT NULL, geo TEXT, speed TEXT, price_version TEXT NOT NULL,
-  cost INTEGER NOT NULL, cost_known INTEGER NOT NULL, worst INTEGER NOT NULL, state INTEGER NOT NULL, request_id TEXT,
-  error TEXT, status INTEGER, latency_ms INTEGER NOT NULL, input_estimate INTEGER NOT NULL,
-  output_estimate INTEGER NOT NULL, output_bound INTEGER NOT NULL,
-  PRIMARY KEY (run, attempt)) WITHOUT ROWID;
-CREATE TABLE spend (
-  run TEXT NOT NULL, day TEXT NOT NULL, model TEXT NOT NULL, rule TEXT NOT NULL,
-  attempts {_WHOLE.format("attempts")}, answers {_WHOLE.format("answers")},
-  unknown_attempts {_WHOLE.format("unknown_attempts")}, unpriced {_WHOLE.format("unpriced")},
-  input_tokens {_WHOLE.format("input_tokens")}, cache_write_5m_tokens {_WHOLE.format("cache_write_5m_tokens")},
-  cache_write_1h_tokens {_WHOLE.format("cache_write_1h_tokens")},
-  cache_read_tokens {_WHOLE.format("cache_read_tokens")}, output_tokens {_WHOLE.format("output_tokens")},
-  web_searches {_WHOLE.format("web_searches")}, spent {_WHOLE.format("spent")}, unknown {_WHOLE.format("unknown")},
-  cached {_WHOLE.format("cached")}, shared {_WHOLE.format("shared")}, saved_cache {_WHOLE.format("saved_cache")},
-  PRIMARY KEY (run, day, model, rule)) WITHOUT ROWID;
-CREATE INDEX spend_day ON spend (day);
-CREATE TABLE holds (
-  run TEXT NOT NULL, day TEXT NOT NULL, amount {_WHOLE.format("amount")}, PRIMARY KEY (run, day)) WITHOUT ROWID;
-CREATE INDEX holds_day ON holds (day);
-"""
-
 SUMS = (
-    "attempts",
-    "answers",
-    "unknown_attempts",
-    "unpriced",
-    "input_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "cache_read_tokens",
-    "output_tokens",
-    "web_searches",
-    "spent",
-    "unknown",
-    "cached",
-    "shared",
-    "saved_cache",
+    *("attempts", "answers", "unknown_attempts", "unpriced"),
+    *(column.name for column in COUNTS),
+    *("spent", "unknown", "cached", "shared", "saved_cache"),
 )
 """The sums of the table `spend`, in its order."""
 
-ATTEMPT = (
-    "attempt",
-    "row",
-    "id",
-    "day",
-    "sent_ms",
-    "model",
-    "rule",
-    "tier",
-    "input_tokens",
-    "cache_write_5m_tokens",
-    "cache_write_1h_tokens",
-    "cache_read_tokens",
-    "output_tokens",
-    "web_searches",
-    "geo",
-    "speed",
-    "price_version",
-    "cost",
-    "cost_known",
-    "worst",
-    "state",
-    "request_id",
-    "error",
-    "status",
-    "latency_ms",
-    "input_estimate",
-    "output_estimate",
-    "output_bound",
+_ADDED = {column.name for column in COUNTS if column.added}
+_SPEND = tuple(Column(name, "INTEGER", default=0, added=name in _ADDED) for name in SUMS)
+RATES = tuple(
+    Column(kind.rate_column, "INTEGER", default=0, added=kind.added) for kind in BILLED_KINDS
 )
-"""The columns of the table `attempts` after `run`, in its order."""
+"""What each kind costs at the dearest model of a run, in the table `runs`."""
+_GROWING = {"runs": RATES, "attempts": LEDGER_COLUMNS, "spend": _SPEND}
+"""The tables that have a column for every kind of token."""
 
+
+def _whole(column: Column) -> str:
+    # A sum that no longer fits into 64 bits (9.2 million dollars on one line) would
+    # silently become a float: refused.
+    return f"{column.definition} CHECK (typeof({column.name}) = 'integer')"
+
+
+TABLES = f"""
+CREATE TABLE runs (
+  run TEXT PRIMARY KEY, output TEXT NOT NULL, folder TEXT NOT NULL DEFAULT '',
+  input TEXT NOT NULL DEFAULT '', tag TEXT NOT NULL DEFAULT '', started TEXT NOT NULL,
+  ended TEXT, rows INTEGER, succeeded INTEGER, failed INTEGER, exit_code INTEGER,
+  price_version TEXT NOT NULL DEFAULT '', dearest TEXT NOT NULL DEFAULT '', {defined(RATES)});
+CREATE TABLE attempts (
+  run TEXT NOT NULL, {defined(LEDGER_COLUMNS)},
+  PRIMARY KEY (run, attempt)) WITHOUT ROWID;
+CREATE TABLE spend (
+  run TEXT NOT NULL, day TEXT NOT NULL, model TEXT NOT NULL, rule TEXT NOT NULL,
+  {", ".join(_whole(column) for column in _SPEND)},
+  PRIMARY KEY (run, day, model, rule)) WITHOUT ROWID;
+CREATE INDEX spend_day ON spend (day);
+CREATE TABLE holds (
+  run TEXT NOT NULL, day TEXT NOT NULL, {_whole(Column("amount", "INTEGER", default=0))},
+  PRIMARY KEY (run, day)) WITHOUT ROWID;
+CREATE INDEX holds_day ON holds (day);
+"""
+
+_NAMED_SUMS = ", ".join(f":{name}" for name in SUMS)
 ADD_SUMS = (
-    f"INSERT INTO spend (run, day, model, rule, {', '.join(SUMS)}) VALUES "
-    f"(?,?,?,?{',?' * len(SUMS)})"
+    f"INSERT INTO spend (run, day, model, rule, {', '.join(SUMS)})"
+    f" VALUES (:run, :day, :model, :rule, {_NAMED_SUMS})"
     f" ON CONFLICT DO UPDATE SET {', '.join(f'{name} = {name} + excluded.{name}' for name in SUMS)}"
 )
-ADD_ATTEMPT = f"INSERT INTO attempts (run, {', '.join(ATTEMPT)}) VALUES (?{',?' * len(ATTEMPT)})"
-ADD_HOLD = "INSERT INTO holds (run, day, amount) VALUES (?,?,?) ON CONFLICT DO UPDATE SET amount = amount + excluded.amount"
+ADD_ATTEMPT = (
+    f"INSERT INTO attempts (run, {listed(LEDGER_COLUMNS)}) VALUES (?{', ?' * len(LEDGER_COLUMNS)})"
+)
+ADD_HOLD = (
+    "INSERT INTO holds (run, day, amount) VALUES (?,?,?)"
+    " ON CONFLICT DO UPDATE SET amount = amount + excluded.amount"
+)
 SET_HOLD = "INSERT OR REPLACE INTO holds (run, day, amount) VALUES (?,?,?)"
 # Never below nothing: what was spent beyond the hold counts all the same.
 TAKE_FROM_HOLD = "UPDATE holds SET amount = max(0, amount - ?) WHERE run = ? AND day = ?"
 DROP_HOLDS = "DELETE FROM holds WHERE run = ?"
+
+
+def complete(ledger: sqlite3.Connection) -> bool:
+    """Whether no table of *ledger* lacks a column."""
+    # Nearly always no kind was added since: no look at the file.
+    return not _ADDED or not any(
+        any(missing(ledger, table, columns)) for table, columns in _GROWING.items()
+    )
+
+
+def add_columns(ledger: sqlite3.Connection) -> None:
+    """Add the columns that *ledger* lacks, of kinds of tokens that are newer than it."""
+    for table, columns in _GROWING.items():
+        add_missing(ledger, table, columns)

@@ -13,17 +13,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from claudebatch.core.domain import Pico
-from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, ResultRecord
-from claudebatch.storage.journal.schema import AnswerSource, AttemptState
+from claudebatch.storage.columns import LEDGER_COLUMNS, values_of
+from claudebatch.storage.journal.records import (
+    AnswerSource,
+    AttemptIntent,
+    AttemptRecord,
+    ResultRecord,
+)
 from claudebatch.storage.ledger.rebuild import rebuild
 from claudebatch.storage.ledger.run_entry import ENTER, RunEntry, entered
 from claudebatch.storage.ledger.schema import open_ledger, unusable
+from claudebatch.storage.ledger.sums import (
+    Sums,
+    SumsKey,
+    add_sums,
+    count_attempt,
+    count_free,
+    no_sums,
+)
 from claudebatch.storage.ledger.tables import (
     ADD_ATTEMPT,
     ADD_SUMS,
     DROP_HOLDS,
     SET_HOLD,
-    SUMS,
     TAKE_FROM_HOLD,
 )
 
@@ -34,12 +46,7 @@ _AHEAD = 4
 # So many attempts are written at the latest: it bounds memory, and what `spend` does
 # not show of a run that goes on.
 _ENOUGH = 512
-_SUM = {name: place for place, name in enumerate(SUMS)}
-_UNKNOWN_ATTEMPTS, _SPENT, _UNKNOWN = _SUM["unknown_attempts"], _SUM["spent"], _SUM["unknown"]
-_CACHED, _SHARED, _SAVED = _SUM["cached"], _SUM["shared"], _SUM["saved_cache"]
-
-Key = tuple[str, str, str]
-"""Day, model and rule: what one line of sums is of."""
+_attempt_values = values_of(LEDGER_COLUMNS)
 
 
 class LedgerWriter:
@@ -69,7 +76,7 @@ class LedgerWriter:
         self._needed: defaultdict[str, Pico] = defaultdict(int)
         self._freed: defaultdict[str, Pico] = defaultdict(int)
         self._outcomes: list[AttemptRecord] = []
-        self._sums: defaultdict[Key, list[int]] = defaultdict(lambda: [0] * len(SUMS))
+        self._sums: defaultdict[SumsKey, Sums] = defaultdict(no_sums)
 
     @classmethod
     def open(
@@ -106,7 +113,7 @@ class LedgerWriter:
         for outcome in outcomes:
             intent = outcome.intent
             self._needed[intent.day] -= intent.worst
-            self._freed[intent.day] += max(intent.worst, outcome.cost)
+            self._freed[intent.day] += max(intent.worst, outcome.price.cost)
             if self._rehearsal or not outcome.simulated:
                 self._outcomes.append(outcome)
         # A hold that is free again stands for its cost until that is written.
@@ -123,10 +130,9 @@ class LedgerWriter:
         follows.
         """
         for result in results:
-            if result.source:  # not asked of the API
-                line = self._sums[result.day, result.model, result.rule]
-                line[_CACHED if result.source == AnswerSource.CACHE else _SHARED] += 1
-                line[_SAVED] += result.saved
+            free = result.free
+            if free.source != AnswerSource.API:
+                count_free(self._sums[free.day, free.model, free.rule], free)
 
     def flush(self) -> None:
         """Write everything heard of now: others under the same caps see it as spent,
@@ -148,11 +154,10 @@ class LedgerWriter:
         """Write everything heard of, and the holds of *targets* as large as they say;
         the *last* are the only ones.
         """
-        sums = {key: list(line) for key, line in self._sums.items()}
+        sums = defaultdict(no_sums, {key: dict(some) for key, some in self._sums.items()})
         for outcome in self._outcomes:
             intent = outcome.intent
-            key = (intent.day, intent.model, intent.rule)
-            _count(sums.setdefault(key, [0] * len(SUMS)), outcome)
+            count_attempt(sums[intent.day, intent.model, intent.rule], outcome)
         self._commit(sums, targets, last=last)
         # Only now: after a write that failed, the ledger must not take for written what
         # is not.
@@ -162,13 +167,13 @@ class LedgerWriter:
         self._freed.clear()
 
     def _commit(
-        self, sums: Mapping[Key, Sequence[int]], targets: Mapping[str, Pico], *, last: bool
+        self, sums: Mapping[SumsKey, Sums], targets: Mapping[str, Pico], *, last: bool
     ) -> None:
         run, execute = self._run_id, self._connection.executemany
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            execute(ADD_ATTEMPT, (attempt_values(run, outcome) for outcome in self._outcomes))
-            execute(ADD_SUMS, ((run, *key, *line) for key, line in sums.items()))
+            execute(ADD_ATTEMPT, ((run, *_attempt_values(outcome)) for outcome in self._outcomes))
+            execute(ADD_SUMS, (add_sums(run, key, some) for key, some in sums.items()))
             if last:
                 self._connection.execute(DROP_HOLDS, (run,))
             if last or not self._shared_budget:
@@ -177,89 +182,12 @@ class LedgerWriter:
                     ((run, day, amount) for day, amount in targets.items() if amount or not last),
                 )
             else:
-                execute(
-                    TAKE_FROM_HOLD,
-                    ((line[_SPENT] + line[_UNKNOWN], run, key[0]) for key, line in sums.items()),
+                gone = (
+                    (some["spent"] + some["unknown"], day) for (day, _, _), some in sums.items()
                 )
+                execute(TAKE_FROM_HOLD, ((amount, run, day) for amount, day in gone))
             self._connection.execute("COMMIT")
         except BaseException:
             if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
                 self._connection.execute("ROLLBACK")
             raise
-
-
-def attempt_values(run: str, outcome: AttemptRecord) -> tuple[object, ...]:
-    """The line of *outcome* in the table `attempts`."""
-    (
-        state,
-        cost,
-        cost_known,
-        fresh,
-        write_5m,
-        write_1h,
-        read,
-        out,
-        searches,
-        tier,
-        geo,
-        speed,
-        price_version,
-        latency_ms,
-        status,
-        request_id,
-        error,
-        _,
-        _,
-        attempt,
-        intent,
-    ) = outcome
-    return (
-        run,
-        attempt,
-        intent.row,
-        intent.id,
-        intent.day,
-        intent.sent_ms,
-        intent.model,
-        intent.rule,
-        tier,
-        fresh,
-        write_5m,
-        write_1h,
-        read,
-        out,
-        searches,
-        geo,
-        speed,
-        price_version,
-        cost,
-        cost_known,
-        intent.worst,
-        state,
-        request_id,
-        error,
-        status,
-        latency_ms,
-        intent.input_estimate,
-        intent.output_estimate,
-        intent.output_bound,
-    )
-
-
-def _count(line: list[int], outcome: AttemptRecord) -> None:
-    """Add *outcome* to the sums of *line*."""
-    line[0] += 1
-    if outcome.state == AttemptState.ANSWERED:
-        line[1] += 1
-    elif outcome.state == AttemptState.UNKNOWN:
-        line[_UNKNOWN_ATTEMPTS] += 1
-        line[_UNKNOWN] += outcome.intent.worst
-    if not outcome.cost_known:
-        line[3] += 1
-    line[4] += outcome.input_tokens
-    line[5] += outcome.cache_write_5m_tokens
-    line[6] += outcome.cache_write_1h_tokens
-    line[7] += outcome.cache_read_tokens
-    line[8] += outcome.output_tokens
-    line[9] += outcome.web_searches
-    line[10] += outcome.cost

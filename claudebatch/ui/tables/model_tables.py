@@ -30,6 +30,7 @@ _HEADER = (
     "",
 )
 _COLUMNS = "<>>>>><<<"
+_WRITE = "cache_write_"
 _STALE_DAYS = 60
 """Prices changed six times in five months of 2026."""
 
@@ -90,7 +91,7 @@ def _row(line: ModelLine) -> tuple[str, ...]:
     return (
         line.id,
         *(
-            (_usd(prices.input), _usd(prices.output), _usd(prices.cache_read))
+            tuple(_usd(prices[kind]) for kind in ("input", "output", "cache_read"))
             if prices is not None
             else ("unknown", "unknown", "unknown")
         ),
@@ -208,15 +209,20 @@ def _retirement(line: ModelLine) -> str:
 
 
 def _all(prices: TokenPrices) -> str:
+    by_ttl = {kind.removeprefix(_WRITE): kind for kind in prices if kind.startswith(_WRITE)}
+    writes = ", ".join(f"{_usd(prices[kind])} for {ttl}" for ttl, kind in by_ttl.items())
+    named = {"input", "output", "cache_read", *by_ttl.values()}
+    others = [
+        f" · {kind.replace('_', ' ')} {_usd(prices[kind])}" for kind in prices if kind not in named
+    ]
     return (
-        f"input {_usd(prices.input)} · output {_usd(prices.output)} · cache read "
-        f"{_usd(prices.cache_read)}"
-        f" · cache write {_usd(prices.cache_write_5m)} for 5m, {_usd(prices.cache_write_1h)} for 1h"
+        f"input {_usd(prices['input'])} · output {_usd(prices['output'])}"
+        f" · cache read {_usd(prices['cache_read'])} · cache write {writes}{''.join(others)}"
     )
 
 
 def _pair(prices: TokenPrices) -> str:
-    return f"{_usd(prices.input)} / {_usd(prices.output)}"
+    return f"{_usd(prices['input'])} / {_usd(prices['output'])}"
 
 
 def _usd(amount: Pico) -> str:
@@ -254,4 +260,4 @@ def _line_json(line: ModelLine) -> dict[str, Any]:
 
 
 def _prices_json(prices: TokenPrices) -> dict[str, str]:
-    return {kind: fmt.usd_string(amount) for kind, amount in asdict(prices).items()}
+    return {kind: fmt.usd_string(amount) for kind, amount in prices.items()}

@@ -97,13 +97,7 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
 
 def usage_json(usage: Usage) -> dict[str, int]:
     """The token counts of *usage* under the API's own names."""
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cache_creation_input_tokens": usage.cache_creation_input_tokens,
-        "cache_read_input_tokens": usage.cache_read_input_tokens,
-        "web_search_requests": usage.web_search_requests,
-    }
+    return usage.reported()
 
 
 def _headline(summary: RunSummary) -> list[tuple[str, str]]:

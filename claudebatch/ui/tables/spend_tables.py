@@ -7,12 +7,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date, timedelta
 
+from claudebatch.core.domain import BILLED_KINDS, kind_counts
 from claudebatch.core.reports import SpendLine, spend_sum
 from claudebatch.ui import format as fmt
 from claudebatch.ui.live.bars import bar, sparkline
 from claudebatch.ui.sanitise import visible
 from claudebatch.ui.tables.table import cell_width, table
 
+_HEADINGS = tuple(dict.fromkeys(kind.heading for kind in BILLED_KINDS if kind.heading))
 _BAR_CELLS = 12
 _MOST_DAYS = 60
 
@@ -69,10 +71,7 @@ def _cells(
         title,
         "requests",
         "answers",
-        "input",
-        "cache write",
-        "cache read",
-        "output",
+        *_HEADINGS,
         "spent",
         "unknown",
         *extra,
@@ -84,11 +83,14 @@ def _cells(
 
 
 def _row(line: SpendLine, *, held: bool, saved: bool) -> tuple[str, ...]:
-    sizes = (line.input_tokens, line.cache_write_tokens, line.cache_read_tokens, line.output_tokens)
+    sizes = dict.fromkeys(_HEADINGS, 0)
+    for kind, count in zip(BILLED_KINDS, kind_counts(line.usage), strict=True):
+        if kind.heading:
+            sizes[kind.heading] += count
     counts = (
         fmt.count(line.attempts),
         fmt.count(line.answers),
-        *(fmt.tokens(size) for size in sizes),
+        *(fmt.tokens(size) for size in sizes.values()),
     )
     spent = fmt.money(line.spent) + ("+" if line.unpriced else "")
     extra = (

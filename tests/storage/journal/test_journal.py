@@ -20,6 +20,7 @@ from claudebatch.storage.journal.queries import (
     totals,
     unshown_answers,
 )
+from claudebatch.storage.journal.records import FreeAnswer
 from tests.support.journals import (
     SmallJournal,
     failed,
@@ -117,6 +118,10 @@ async def test_the_lines_written_are_those_the_journal_puts_together_again(small
     assert in_order == [b"1", b"2", b"3", b"4", b"5", b"6"]
 
 
+def free(answer: FreeAnswer) -> tuple[int, int, str]:
+    return answer.source, answer.saved, answer.day
+
+
 @pytest.mark.parametrize("count", [1, 499, 500, 501, 1203])
 async def test_many_results_at_once_are_written_down_and_shown_in_their_order(
     small: SmallJournal, count: int
@@ -129,7 +134,9 @@ async def test_many_results_at_once_are_written_down_and_shown_in_their_order(
     await small.journal.flush()
     columns = "row, ok, head, attempt, body, source, saved, day"
     found = small.connection.execute(f"SELECT {columns} FROM results ORDER BY n").fetchall()
-    assert found == [result[:8] for result in results]
+    assert found == [
+        (one.row, one.ok, one.head, one.attempt, one.body, *free(one.free)) for one in results
+    ]
     assert small.output.written == [line(result.head, result.message) for result in results]
 
 

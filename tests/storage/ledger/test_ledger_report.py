@@ -7,21 +7,30 @@ from __future__ import annotations
 import re
 import sqlite3
 from contextlib import closing, suppress
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import pytest
 
 from claudebatch.core.reports import SpendLine
-from claudebatch.storage.journal.records import ResultRecord
-from claudebatch.storage.journal.schema import AnswerSource, AttemptState
+from claudebatch.storage.journal.records import AnswerSource, FreeAnswer, ResultRecord
+from claudebatch.storage.journal.schema import AttemptState
 from claudebatch.storage.ledger import Dearest, LedgerWriter, RunEntry, SpendReader, spend_report
 from tests.support.journals import NOON_MS, intent, outcome
 
 DAY_MS = 86_400_000
 HAIKU, OPUS = "claude-haiku-5-5", "claude-opus-5-5"
 DEAREST = Dearest(
-    OPUS, input=50, cache_write_5m=60, cache_write_1h=100, cache_read=5, output=250, search=10_000
+    OPUS,
+    {
+        "input": 50,
+        "cache_write_5m": 60,
+        "cache_write_1h": 100,
+        "cache_read": 5,
+        "output": 250,
+        "search": 10_000,
+    },
 )
 DOCS = Path(__file__).parents[3] / "docs" / "ledger.md"
 PICO = 10**12
@@ -34,9 +43,8 @@ def entry(run: str, *, tag: str = "", dearest: Dearest | None = None, hour: int 
 
 
 def saved(came: AnswerSource, amount: int) -> ResultRecord:
-    return ResultRecord(
-        1, True, b"{", None, b"{}", came, amount, "2026-11-22", b"{}", HAIKU, "default"
-    )
+    free = FreeAnswer(came, amount, "2026-11-22", HAIKU, "default")
+    return ResultRecord(1, True, b"{", b"{}", free=free)
 
 
 @pytest.fixture
@@ -138,8 +146,8 @@ def test_saved_by_routing_is_the_same_tokens_at_the_dearest_model_less_what_they
 def test_whoever_named_the_model_was_not_routed(tmp_path: Path, rule: str):
     path = tmp_path / "spend.sqlite"
     writer = LedgerWriter.open(path, entry("a", dearest=DEAREST))
-    mine = intent(1)._replace(rule=rule)
-    writer.apply([mine], [outcome(1)._replace(intent=mine)])
+    mine = replace(intent(1), rule=rule)
+    writer.apply([mine], [replace(outcome(1), intent=mine)])
     writer.close()
     assert by(path, "run")["a"].saved_routing == 0
 
@@ -147,7 +155,7 @@ def test_whoever_named_the_model_was_not_routed(tmp_path: Path, rule: str):
 def test_an_answer_without_a_price_saves_nothing_and_is_counted_apart(tmp_path: Path):
     path = tmp_path / "spend.sqlite"
     writer = LedgerWriter.open(path, entry("a", dearest=DEAREST))
-    writer.apply([intent(1)], [outcome(1)._replace(cost=0, cost_known=False)])
+    writer.apply([intent(1)], [outcome(1, cost=0, known=False)])
     writer.close()
     line = by(path, "run")["a"]
     assert (line.unpriced, line.saved_routing, line.spent) == (1, 0, 0)

@@ -329,7 +329,7 @@ def test_after_a_death_it_counts_too_much_at_most_until_it_is_rebuilt(
 
 
 def _cost(done: AttemptRecord) -> int:
-    return 0 if done.simulated else done.cost
+    return 0 if done.simulated else done.price.cost
 
 
 def _journal(folder: Path) -> sqlite3.Connection:

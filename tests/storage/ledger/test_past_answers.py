@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from claudebatch.core.errors import StorageError
+from claudebatch.storage.columns import LEDGER_COLUMNS, names
 from claudebatch.storage.journal.schema import AttemptState
 from claudebatch.storage.ledger import open_ledger
 from claudebatch.storage.ledger.past_answers import past_answers
-from claudebatch.storage.ledger.tables import ADD_ATTEMPT, ATTEMPT
+from claudebatch.storage.ledger.tables import ADD_ATTEMPT
 
 
 @pytest.fixture
@@ -42,7 +43,7 @@ def add_run(
 def add_attempts(
     ledger: sqlite3.Connection, run: str, numbers, *, state: AttemptState = AttemptState.ANSWERED
 ) -> None:
-    values = dict.fromkeys(ATTEMPT, 0) | {
+    values = dict.fromkeys(names(LEDGER_COLUMNS), 0) | {
         "id": "x",
         "day": "2026-11-22",
         "model": "m",
@@ -58,7 +59,7 @@ def add_attempts(
 
 def outputs(tmp_path: Path, **like: str) -> list[tuple[int, int]]:
     return [
-        (far, answer.output_tokens)
+        (far, answer.usage.output_tokens)
         for far, answer in past_answers(tmp_path / "spend.sqlite", **like)
     ]
 
@@ -72,7 +73,8 @@ def test_the_newest_runs_come_first_and_columns_go_where_they_belong(ledger, tmp
     add_run(ledger, "2026-11-21", 2, first=20)
     assert outputs(tmp_path) == [(2, 20), (2, 21), (2, 10), (2, 11)]
     _, answer = next(past_answers(tmp_path / "spend.sqlite"))
-    assert (answer.model, answer.rule, answer.input_tokens, answer.geo) == ("m", "r", 7, "us")
+    assert (answer.model, answer.rule) == ("m", "r")
+    assert (answer.usage.input_tokens, answer.usage.inference_geo) == (7, "us")
 
 
 def test_runs_of_the_same_input_come_before_those_of_the_same_tag_and_those_before_all_others(

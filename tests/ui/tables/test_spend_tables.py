@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
-from claudebatch.core.domain import PICO_PER_USD
+from claudebatch.core.domain import PICO_PER_USD, Usage
 from claudebatch.core.reports import SpendLine
 from claudebatch.ui.tables.spend_data import spend_json
 from claudebatch.ui.tables.spend_tables import render_spend
@@ -14,17 +14,21 @@ CENT = PICO_PER_USD // 100
 SPEND = [
     SpendLine(
         "20261120-1",
-        1200,
-        1180,
-        2_000_000,
-        1000,
-        50_000,
-        300_000,
-        12_345 * CENT // 10,
-        0,
-        "2026-11-20 a.jsonl",
+        attempts=1200,
+        answers=1180,
+        usage=Usage(2_000_000, 300_000, 1000, cache_read_input_tokens=50_000),
+        spent=12_345 * CENT // 10,
+        note="2026-11-20 a.jsonl",
     ),
-    SpendLine("20261122-1", 5, 4, 900, 0, 0, 80, CENT // 3, CENT, "2026-11-22 b.jsonl"),
+    SpendLine(
+        "20261122-1",
+        attempts=5,
+        answers=4,
+        usage=Usage(900, 80),
+        spent=CENT // 3,
+        unknown=CENT,
+        note="2026-11-22 b.jsonl",
+    ),
 ]
 
 
