@@ -1,4 +1,4 @@
-"""RunDir: one live run per output; the lock of a dead one is free at once."""
+"""RunFolder: one live run per output; the lock of a dead one is free at once."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ HOLDER = """
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
-from claudebatch.storage.run_folder import RunDir
-folder = RunDir.open(Path(sys.argv[1]), started=datetime(2026, 11, 22, 9, tzinfo=UTC), fresh=False)
+from claudebatch.storage.run_folder import RunFolder
+folder = RunFolder.open(Path(sys.argv[1]), started=datetime(2026, 11, 22, 9, tzinfo=UTC), fresh=False)
 print("held", flush=True)
 sys.stdin.read()
 """
