@@ -30,7 +30,7 @@ from claudebatch.ui.tables.run_summary import summary_json
 from tests.docs.console import blocks
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 CALL = Call(
     1,
     Prompt("a", {}),

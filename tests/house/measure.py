@@ -50,13 +50,13 @@ NOW = Tree(
     pace="layers/rate_limit",
     row=(Mark("engine/", "_one"), Mark("storage/results_file", "append")),
     dollars=(Mark("core/message", "parse_message"), Mark("storage/ledger/writer", "_commit")),
-    refused=(Mark("clients/error_table", "from_status"), Mark("clients/client", "on_the_wire")),
+    refused=(Mark("clients/error_table", "from_status"), Mark("clients/client", "_ask")),
 )
 BEFORE = Tree(
     pace="pace",
     row=(Mark("engine/", "_one"), Mark("stores/output", "append")),
     dollars=(Mark("messages", "parse_message"), Mark("stores/ledger/pen", "_commit")),
-    refused=(Mark("clients/classify", "from_status"), Mark("clients/sdk", "on_the_wire")),
+    refused=(Mark("clients/classify", "from_status"), Mark("clients/sdk", "_ask")),
 )
 
 
@@ -76,9 +76,14 @@ def figures(root: Path, *, walks: bool = True) -> dict[str, str]:
     }
     if walks:
         row, refused = walk(root, "row"), walk(root, "429")
-        found["files a row passes"] = str(len(between(row, tree.row)))
-        found["files its dollars pass"] = str(len(between(row, tree.dollars)))
-        found["files a 429 passes"] = str(len(between(refused, tree.refused)))
+        for name, calls, marks in (
+            ("a row passes", row, tree.row),
+            ("its dollars pass", row, tree.dollars),
+            ("a 429 passes", refused, tree.refused),
+        ):
+            files = between(calls, marks)
+            found[f"files {name}"] = str(len(files))
+            found[f"rooms {name}"] = str(len({_room(file) for file in files}))
     return found
 
 
@@ -204,6 +209,11 @@ def between(calls: list[str], marks: tuple[Mark, Mark]) -> set[str]:
     begin = next(i for i, call in enumerate(calls) if first.fits(call))
     end = next(i for i, call in enumerate(calls) if i > begin and last.fits(call))
     return {call.partition(" ")[0] for call in calls[begin : end + 1]}
+
+
+def _room(file: str) -> str:
+    """The folder of *file*, or the loose module itself."""
+    return file.rpartition("/")[0] or file
 
 
 def main() -> None:

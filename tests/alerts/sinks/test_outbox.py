@@ -11,7 +11,7 @@ from claudebatch.alerts.sinks.outbox import AlertOutbox
 
 
 class Taker:
-    """An outlet that takes what comes, fails at it, or hangs until it is let go."""
+    """A sink that takes what comes, fails at it, or hangs until it is let go."""
 
     name = "webhook"
 

@@ -177,17 +177,17 @@ class OutputLimit:
             arrived=self._arrived.snapshot(now).level,
         ):
             return
-        for picture in self._pictures:
-            picture.refused(now)
+        for mirror in self._mirrors:
+            mirror.refused(now)
 
     def set_rate(self, per_minute: float, now: float, *, share: float = 1.0) -> None:
         """From *now* on, *per_minute* tokens a minute."""
         self._produced.produce(now)
-        for picture in self._pictures:
-            picture.set_rate(per_minute, now, share=share)
+        for mirror in self._mirrors:
+            mirror.set_rate(per_minute, now, share=share)
 
     @property
-    def _pictures(self) -> tuple[BucketMirror, ...]:
+    def _mirrors(self) -> tuple[BucketMirror, ...]:
         return self._booked, self._produced.bucket, self._arrived
 
     def _watching(self, now: float) -> bool:
