@@ -7,6 +7,7 @@ from typing import Literal, TypeAlias
 
 from claudebatch.core.domain import PICO_PER_USD, Pico
 
+# What the monitor does about a spike, beyond the alert itself.
 OnSpike: TypeAlias = Literal["warn", "pause", "stop"]
 
 

@@ -83,7 +83,7 @@ class _Series:
         """The spike that a window of *usd* is, if it is one and not reported yet; the
         window joins the past.
         """
-        # In logarithms, because costs differ by factors: twice and half are equally far.
+        # In logarithms: costs differ by factors, and twice is as far as half.
         level, past = math.log(usd), self._past
         known = len(past) >= self._settings.min_history
         usual = median(past) if known else level

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import typer
 
+# Five digits at most: a longer number is a slip.
 _AGE = re.compile(r"(\d{1,5})([dw])")
 
 
@@ -31,6 +32,7 @@ def first_day(text: str) -> date:
         try:
             return today() - timedelta(days=max(0, days(text) - 1))
         except OverflowError:
+            # Longer ago than there are dates: everything there is.
             return date.min
     try:
         return date.fromisoformat(text.strip())

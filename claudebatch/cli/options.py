@@ -28,6 +28,7 @@ class Unknown(StrEnum):
     ask = "ask"
 
 
+# Parsers of our own: the option parser's words name Python types, not examples.
 def _dollars(text: str) -> Decimal:
     try:
         amount = Decimal(text.removeprefix("$"))
@@ -58,6 +59,7 @@ def _is_whole(text: str) -> bool:
     return text.isascii() and text.isdecimal() and 0 < len(text) < 20
 
 
+# Options of several commands; those of `run` alone stand in run_flags.py.
 Inputs: TypeAlias = Annotated[
     list[str], typer.Argument(metavar="INPUT...", help="JSONL files of prompts, or - for stdin.")
 ]

@@ -129,6 +129,7 @@ def _of_rehearsals(
     """What else there is to say of them: that their sums are play money, or where they
     are to be found.
     """
+    # Sums of rehearsals look like money; a table of none needs no warning.
     if simulate:
         return ["SIMULATED: nothing of this was paid."] if lines else []
     if lines or not Paths.from_environment(environ, simulated=True).ledger.exists():
@@ -137,6 +138,7 @@ def _of_rehearsals(
 
 
 def _format(flags: _SpendFlags) -> Format:
+    # A set, because --json and --format json are one wish.
     asked = {
         *((flags.format,) if flags.format else ()),
         *((Format.json,) if flags.json else ()),

@@ -47,6 +47,7 @@ class RunOptions:
 
     def require_rows(self, any_rows: bool) -> None:
         """Raise `ClaudebatchError` where there is no row and that is to be an error."""
+        # Usually an empty file is a filter that found nothing, which is fine.
         if self.fail_on_empty and not any_rows:
             raise ClaudebatchError(
                 f"{self.input_name}: no row to send, and --fail-on-empty is given; nothing was "

@@ -104,6 +104,7 @@ def retirements(catalog: Catalog, models: Iterable[str], on: date) -> list[str]:
     for model in sorted(set(models)):
         facts = catalog.facts(model)
         left = facts.days_left(on)
+        # No date is no retirement; 0 is the day itself, when requests already fail.
         if left is not None and left > 0:
             found.append(f"{model} will be retired on {facts.retires_at}, in {left} days")
         elif left is not None:
@@ -123,5 +124,6 @@ def _check_pools(limits: RateLimitSettings, catalog: Catalog) -> None:
             )
 
 
+# `haiku_5_5` and `Haiku-5.5` are one name to whoever types it.
 def _plain(name: str) -> str:
     return name.lower().replace(".", "-").replace("_", "-")

@@ -100,6 +100,7 @@ def _response_cache(parts: Parts) -> ResponseCache:
         store=parts.cache,
         parse=lambda message: parse_message(message, source="cache", attempts=0),
         policy=parts.settings.cache.policy,
+        # --no-cache means that every row is asked, equal ones included.
         share=parts.cache is not None,
     )
 
@@ -122,6 +123,7 @@ def _circuit_breaker(parts: Parts, pools: Pools) -> CircuitBreaker:
         pool_of=parts.catalog.pool_of,
         now=parts.now,
         emit=parts.emit,
+        # A pool that comes back meets all of its rows at once: it starts gently.
         back=pools.restart,
     )
 
@@ -148,6 +150,7 @@ def _rate_limit(parts: Parts, pools: Pools) -> RateLimit[Any]:
         pool_of=pools.of,
         estimates=UsageEstimates(parts.before),
         waits=parts.drain,
+        # A 429 may name a time that nobody wants to wait for.
         max_pause_s=parts.settings.retry.max_wait_s,
         max_outage_s=parts.settings.max_outage_s,
         rng=parts.rng,
@@ -155,6 +158,7 @@ def _rate_limit(parts: Parts, pools: Pools) -> RateLimit[Any]:
     )
 
 
+# The same prices as the budget: what is written down is what was held.
 def _record(parts: Parts, money: Money) -> Record:
     return Record(
         parts.log,
@@ -176,6 +180,7 @@ class Keys:
 
     def __call__(self, call: Call) -> str:
         """The key of *call*."""
+        # Popped: each call asks once, and a million rows must leave nothing behind.
         made = self._made.pop((call.row, call.model), None)
         return made or cache_key(call, scope=self._scope, encode=encode, decode=decode)
 

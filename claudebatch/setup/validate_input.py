@@ -20,6 +20,7 @@ from claudebatch.storage.journal import DuplicateId, RowRecord
 
 # A file of a million bad lines must not fill the memory with their descriptions.
 _MOST_KEPT = 1000
+# Large enough that hashing, not reading, takes the time.
 _READ_BYTES = 1 << 20
 
 
@@ -83,6 +84,7 @@ class Intake:
         """Raise `InvalidInput` if anything was wrong and bad rows stop the run."""
         for twin in twins[:_MOST_KEPT]:
             self._add(BadLine(str(self._files[twin.source]), twin.line, (self._taken(twin),)))
+        # Only now: one message shows every bad line, not the first alone.
         if self.bad_count and self._run_setup.settings.on_bad_row == "stop":
             raise InvalidInput(self.bad, self.bad_count)
 
@@ -164,6 +166,7 @@ def fingerprint(files: Sequence[Path], *settings: str) -> str:
     """A digest of everything that the outcome of an intake depends on."""
     digest = hashlib.sha256()
     for setting in settings:
+        # Ended by a NUL: "a", "bc" and "ab", "c" must differ.
         digest.update(setting.encode() + b"\0")
     for path in files:
         with path.open("rb") as file:

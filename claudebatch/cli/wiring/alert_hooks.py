@@ -16,6 +16,7 @@ from claudebatch.core.events import CapAlert, Event, RunStarted, SpendSpike
 from claudebatch.ui.live.alert_text import alert_json
 from claudebatch.ui.machine.json_events import json_line
 
+# Part of the payload, so that a receiver can tell when its fields change.
 VERSION = 1
 # How long the end of a run waits for an alert that is not handed over.
 _LONGEST_END_S = 10.0

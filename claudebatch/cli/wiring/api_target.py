@@ -74,6 +74,7 @@ async def endpoint(
         pool_of=run_setup.catalog.pool_of,
         now=now,
         wall=wall,
+        # With a seed of its own a rehearsal can be repeated answer by answer.
         rng=random.Random(simulate.seed) if simulate.seed else rng,
     )
     url = await simulator.start()
@@ -137,4 +138,5 @@ def _bill(run_setup: RunSetup, model: str, usage: Usage) -> Pico:
     try:
         return run_setup.prices.cost(model, usage)
     except UnknownPrice:
+        # A rehearsal costs nothing: a model without a price is no reason to end it.
         return 0

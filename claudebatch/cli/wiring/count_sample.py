@@ -57,6 +57,7 @@ async def _count(
             async with asyncio.TaskGroup() as group:
                 for _ in range(_AT_ONCE):
                     group.create_task(_work(calls, client, found, rng))
+        # All workers fail alike: the first says it for all.
         except* AttemptError as errors:
             first = errors.exceptions[0]
             raise ClaudebatchError(

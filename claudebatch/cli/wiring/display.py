@@ -51,7 +51,7 @@ class _Silent:
 
 
 class _Talkative:
-    """`-v` and `-vv`: tell more of the events, as notices of the display beneath."""
+    """`-v` and `-vv`: show more of the events, as notices of the display beneath."""
 
     def __init__(self, display: Progress, *, requests: bool) -> None:
         self._display = display
@@ -61,6 +61,7 @@ class _Talkative:
         self._display.start()
 
     def __call__(self, event: Event) -> None:
+        # First the display, so that a notice stands below what it speaks of.
         self._display(event)
         words = sentence(event, requests=self._requests)
         if words is not None:
@@ -117,6 +118,8 @@ def logged(
     file = open_log(show.log, head=HEAD, taken=reserved)
     lines = LogLines(now=now, wall=wall, prompts=show.log_prompts)
     log = RunLog(file, lines, warn=lambda text: display(Notice(text)))
+    # Started here and stopped at the end, whatever fails between: a log that breaks off
+    # without a word would be believed.
     log.start()
     try:
         yield log

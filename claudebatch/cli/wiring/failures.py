@@ -41,6 +41,7 @@ class CollectedFailures:
         """
         if not self.met:
             return
+        # The exit code is one number: the gravest wins, and is said last.
         *others, gravest = sorted(self.met, key=lambda failure: failure.exit_code)
         terminal = Terminal(sys.stderr, environment())
         for failure in others:

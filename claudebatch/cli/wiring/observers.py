@@ -57,6 +57,7 @@ def warnings(loaded: Loaded) -> Iterator[str]:
     """
     # The two settings by which a strange file could cost the user money.
     for key in ("prices", "confirm_above"):
+        # A flag has no colon in its origin, a line of a file does.
         if loaded.found_unnamed and ":" in loaded.origins.get(key, ""):
             place = loaded.origins[key]
             yield (
@@ -73,6 +74,7 @@ def reserved_paths(options: RunOptions, loaded: Loaded, paths: Paths) -> list[Pa
         # A folder has no name beside which a run could lie.
         check_place(output)
         results = [output, beside(output)]
+    # Standard input is no file that a log could overwrite.
     inputs = [Path(name) for name in options.inputs if name != "-"]
     others = [paths.ledger, paths.runs, paths.cache_dir, *([loaded.path] if loaded.path else [])]
     return [*inputs, *results, *others]
