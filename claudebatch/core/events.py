@@ -1,4 +1,4 @@
-"""What the run tells the outside, as frozen events through one injected `emit`.
+"""The run as the outside sees it: frozen events through one injected `emit`.
 
 Progress, the JSON event stream, the cost monitor and logs subscribe; no layer knows any
 of them.
@@ -102,15 +102,15 @@ class RowFinished:
 class Waiting:
     """A pool sends nothing more for a while, and why.
 
-    The limiter tells it of the request at the head of its pool's queue only: those
-    behind wait for that one. The sum over all waits is the time that the pool stood
-    still. Of one pool, the last one told holds.
+    The limiter reports the request at the head of its pool's queue only: those behind
+    wait for that one. The sum over all waits is the time that the pool stood still. Of
+    one pool, the last one reported holds.
     """
 
     pool: str
     reason: WaitReason
     seconds: float
-    """From now; infinite: nobody can say."""
+    """From now; infinite: unknown."""
     id: str = ""
     """The row that waits, where it is known."""
 
@@ -171,14 +171,14 @@ class SpendSpike:
     usd: float
     usual_usd: float
     action: Literal["warn", "pause", "stop"] = "warn"
-    """What is done about it, besides telling."""
+    """The reaction, besides the report."""
     pause_s: float = 0.0
-    """For so long nothing is sent."""
+    """Seconds for which nothing is sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class CapAlert:
-    """So much of a cap is used that the user wanted to hear of it."""
+    """A cap is used up to a level at which the user wants to hear of it."""
 
     scope: str
     """As in `CapUsed`."""
@@ -192,7 +192,7 @@ class CapAlert:
 
 @dataclass(frozen=True, slots=True)
 class CapUsed:
-    """How much of one cap is used up. Told by whoever keeps the cap, as often as it
+    """How much of one cap is used up. The keeper of the cap reports it as often as it
     likes: alerts are made of it.
     """
 
@@ -202,8 +202,8 @@ class CapUsed:
     """
     cap: Pico
     used: Pico
-    """What counts against it for good: costs, and worst cases of unknown outcomes. Not
-    what is merely held.
+    """Costs, and worst cases of unknown outcomes; not the holds of attempts that are
+    still in flight.
     """
     full: bool = False
     """The next request was refused: as good as all of it, though less than the last
@@ -248,4 +248,4 @@ Emit: TypeAlias = Callable[[Event], None]
 
 
 def nobody(event: Event) -> None:
-    """An `Emit` that tells no one."""
+    """An `Emit` for runs without an audience."""

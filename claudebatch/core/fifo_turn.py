@@ -8,7 +8,7 @@ from typing import Protocol
 
 
 class SleepsUntilDrain(Protocol):
-    """What `FifoTurn` asks of a `Drain`."""
+    """The one method of a `Drain` that `FifoTurn` needs."""
 
     async def until(self, awaited: asyncio.Future[None]) -> None:
         """Wait for *awaited* or raise `Draining`."""
@@ -22,7 +22,7 @@ class FifoTurn:
 
     def __init__(self, waits: SleepsUntilDrain) -> None:
         self._waits = waits
-        # Mutable: whether somebody has it, and who waits, in order.
+        # Mutable: whether the place is taken, and the waiting ones in order.
         self._taken = False
         self._queue: deque[asyncio.Future[None]] = deque()
 
@@ -36,7 +36,8 @@ class FifoTurn:
             await self._waits.until(mine)
         except BaseException:
             if mine.done() and not mine.cancelled() and mine.exception() is None:
-                self._pass_on()  # granted in the moment in which it was called off
+                # Granted in the moment in which it was called off.
+                self._pass_on()
             elif mine in self._queue:
                 self._queue.remove(mine)
             raise

@@ -11,7 +11,7 @@ from claudebatch.layers.circuit_breaker.window import BreakerVerdict, CallWindow
 
 BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
 
-# While every probe is out nobody knows when they come back.
+# While every probe is out, the moment of their return is unknown.
 _LOOK_AGAIN_S = 1.0
 # Rows that fail one after the other without an end take no memory for it.
 _ROWS_REMEMBERED = 10_000
@@ -30,7 +30,7 @@ class Permit(NamedTuple):
 class Breaker:
     """The state machine of one pool; knows neither clock nor network.
 
-    Open, it admits nobody; after a wait one probe, and one more after each further wait
+    Open, it admits no call; after a wait one probe, and one more after each further wait
     that brings no news of it. Once a probe was served the others may go at once. All of
     them must be served before it closes.
     """

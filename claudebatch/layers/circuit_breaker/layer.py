@@ -55,6 +55,7 @@ class CircuitBreaker:
         slow = reply.latency_ms >= 1000 * self._policy.slow_call * call.deadline_s
         before = breaker.state
         self._record(pool, breaker, permit, "slow" if slow else "served", call)
+        # Limits that grew while nothing was sent would let a clump go at once.
         if before != "closed" and breaker.state == "closed" and self._back is not None:
             await self._back(pool)
         return reply

@@ -31,6 +31,8 @@ class CallWindow:
         self._verdicts[verdict] += 1
         if verdict != "served":
             self._bad_rows[row] += 1
+        # Old calls go only while enough others are left: a pool that is asked once a
+        # minute would never have the minimum otherwise.
         while self._too_long(now):
             self._drop()
 
@@ -42,6 +44,8 @@ class CallWindow:
     def is_bad(self) -> bool:
         """Whether the pool fails, as far as these calls say."""
         policy, calls, failed = self._policy, len(self._calls), self._verdicts["failed"]
+        # Failures alone, or slow ones with them: long answers are normal, so slow calls
+        # count by a rate of their own.
         too_many = (
             failed >= policy.failure_rate * calls or self.bad >= policy.slow_call_rate * calls
         )

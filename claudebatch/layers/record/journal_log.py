@@ -46,6 +46,8 @@ class JournalLog:
         try:
             await self._journal.begin(intent)
         except asyncio.CancelledError:
+            # The intent is on its way to the disk and cannot be called back: without an
+            # outcome it would count as maybe billed for ever.
             await self.failed(attempt, "never sent", unknown=False)
             raise
         return attempt

@@ -41,6 +41,8 @@ class Record:
         """The client's reply, priced and written down."""
         worst = self._worst(call)
         attempt = await self._log.begin(call, worst)
+        # From here on a cancellation means "may be billed": nothing between this line
+        # and the client may wait.
         if call.hold is not None:
             call.hold.sent = True
         self._emit(AttemptStarted(call.model, self._pool_of(call.model)))
@@ -58,6 +60,8 @@ class Record:
         # into one of unknown cost.
         if call.hold is not None:
             call.hold.cost = reply.cost
+        # Also where the log fails or the caller is called off: an attempt that started
+        # and never finished would be shown as in flight to the end of the run.
         try:
             await self._log.answered(attempt, reply)
         finally:

@@ -18,7 +18,8 @@ from claudebatch.core.handler import Handler
 from claudebatch.layers.retry.retry_budget import RetryBudget
 from claudebatch.layers.retry.settings import SHORTEST_WAIT_S, RetryBudgetPolicy, RetryPolicy
 
-# How often a retry in line looks whether answers have moved it up.
+# How often a retry in line looks whether answers have moved it up: without a look it
+# would sleep through the answers that pay for it.
 _LOOK_AGAIN_S = 1.0
 # A retry that would stand in line for longer goes to the next model of its chain, if
 # there is one.
@@ -60,15 +61,15 @@ class Retry:
             try:
                 reply = await call_next(call)
             except CircuitOpen as error:
-                # Nothing was sent: what happens next is for the chain to say.
+                # Nothing was sent: the chain decides what happens next.
                 if turn is not None:
                     budget.give_back(turn)
                 error.attempts = sent
                 raise
             except AttemptError as error:
                 sent += 1
-                # The pool waits out a 429 for everybody; a call that met one has not
-                # had its turn yet.
+                # The pool waits out a 429 for all its rows; a call that met one has not
+                # had its attempt yet.
                 counts = not isinstance(error, RateLimited)
                 attempt += counts
                 delay = self._policy.delay(attempt, error, self._rng)
@@ -103,14 +104,14 @@ class Retry:
 
     async def _turn(self, call: Call, budget: RetryBudget) -> int:
         """Wait until the budget allows one more retry, and return its turn."""
-        turn, told = budget.book(self._now()), False
+        turn, reported = budget.book(self._now()), False
         try:
             while (wait_s := budget.wait(turn, self._now())) > 0:
-                if not told:
+                if not reported:
                     self._emit(
                         Waiting(self._pool_of(call.model), "retry budget", wait_s, call.prompt.id)
                     )
-                    told = True
+                    reported = True
                 await self._sleep(max(SHORTEST_WAIT_S, min(wait_s, _LOOK_AGAIN_S)))
         except BaseException:
             budget.give_back(turn)

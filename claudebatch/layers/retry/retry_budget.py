@@ -12,7 +12,7 @@ class RetryBudget:
     time have earned it.
 
     A pool that fails gets little more than its first attempts, so that retries do not
-    keep down what struggles to come up. As in Finagle's `RetryBudget`, but a retry that
+    keep down an API that struggles to come up. As in Finagle's `RetryBudget`, but a retry that
     finds the budget empty waits instead of being dropped.
     """
 
@@ -52,6 +52,8 @@ class RetryBudget:
         insort(self._left, turn)
 
     def _earn(self, retries: float, now: float) -> None:
+        # No more is saved up than the policy allows: a quiet hour would otherwise pay
+        # for a storm.
         earned = self._earned + retries + (now - self._at) * self._policy.floor_per_s
         self._at = now
         self._earned = min(earned, self._booked - len(self._left) + self._policy.saved)
