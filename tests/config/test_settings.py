@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from claudebatch.alerts.settings import AlertSettings
+from claudebatch.config import units
+from claudebatch.config.load import load
 from claudebatch.config.sections import Config
 from claudebatch.config.settings import resolve
 from claudebatch.core.errors import ConfigError
@@ -13,6 +17,8 @@ from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from claudebatch.layers.rate_limit.settings import PoolLimits, RateLimitSettings
 from claudebatch.layers.response_cache.settings import CachePolicy, CacheSettings
 from claudebatch.layers.retry.settings import RetryBudgetPolicy, RetryPolicy
+from claudebatch.setup.run_setup import RunSetup
+from tests.support.parts import TODAY
 from tests.support.settings import settings_of
 
 
@@ -75,6 +81,39 @@ def test_retry_and_breaker_take_each_number_by_its_own_name():
         "probes": 6,
     }
     assert settings_of(breaker=breaker).breaker == BreakerPolicy(**breaker)
+
+
+def counted(parse: Callable[..., float], read: list[str]) -> Callable[..., float]:
+    """*parse*, which notes in *read* the key of each text that it was given."""
+
+    def noted(where: str, text: object) -> float:
+        read.append(where.rpartition(": ")[2])
+        return parse(where, text)
+
+    return noted
+
+
+def test_each_text_is_read_once(tmp_path, monkeypatch):
+    read: list[str] = []
+    for name in ("seconds", "share", "size"):
+        monkeypatch.setattr(units, name, counted(getattr(units, name), read))
+    file = tmp_path / "c.yaml"
+    file.write_text("limits: {headroom: 10%}\n")
+    settings = load(file, {}, env={}, folder=tmp_path).settings
+    RunSetup.set_up(settings, override=None, text=False, at=TODAY)
+    assert sorted(read) == [
+        "alerts.timeout",
+        "attempt_deadline",
+        "budget.overshoot",
+        "cache.size",
+        "cache.ttl",
+        "grace",
+        "idle_timeout",
+        "limits.headroom",
+        "max_outage",
+        "monitor.pause",
+        "retry.budget",
+    ]
 
 
 def test_a_value_is_refused_with_the_place_that_set_it():
