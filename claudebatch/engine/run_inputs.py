@@ -1,0 +1,90 @@
+"""The files that a run reads: checked, and standard input kept for later sessions."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import shutil
+from pathlib import Path
+from typing import BinaryIO
+
+from claudebatch.config.paths import Paths
+from claudebatch.core.errors import ClaudebatchError
+from claudebatch.core.jsonl import check_file
+from claudebatch.setup.run_options import RunOptions
+from claudebatch.setup.validate_input import fingerprint
+from claudebatch.storage.private_files import STATE_DIR, new_file, private_dir, private_file
+from claudebatch.storage.results_file import check_place
+from claudebatch.storage.run_folder import RunFolder
+
+# Standard input may be larger than the memory.
+_READ_BYTES = 1 << 20
+
+
+def check_inputs(options: RunOptions, output: Path | None) -> None:
+    """Refuse files that cannot be read, or would be overwritten. Raises
+    `ClaudebatchError`.
+    """
+    if output is not None:
+        check_place(output)
+    for path in (Path(name) for name in options.inputs if name != "-"):
+        check_file(path, text=options.text)
+        if output is not None and output.exists() and output.samefile(path):
+            raise ClaudebatchError(
+                f"{path} is both input and output", fix="write elsewhere with -o"
+            )
+
+
+def spool_stdin(options: RunOptions, paths: Paths, stdin: BinaryIO) -> Path | None:
+    """A copy of standard input on disk; None where it is no input, or a terminal.
+
+    Rows are read again when their turn comes, in this session or a later one.
+    """
+    if "-" not in options.inputs or stdin.isatty():
+        return None
+    private_dir(paths.runs, named_by=STATE_DIR)
+    # Under a name of its own: processes of two containers may share this folder and
+    # have one number.
+    spool = new_file(paths.runs, "stdin-", ".jsonl", "")
+    with spool.open("wb") as file:
+        shutil.copyfileobj(stdin, file, _READ_BYTES)
+    return spool
+
+
+def folder_name(options: RunOptions, spooled: Path | None) -> str:
+    """The name of the folder of a run without a results file."""
+    # Such a run is known by its input: the same command finds it again.
+    if spooled is not None:
+        return fingerprint([spooled])[:16]
+    paths = "\0".join(str(Path(name).absolute()) for name in options.inputs)
+    return hashlib.sha256(paths.encode()).hexdigest()[:16]
+
+
+def input_files(options: RunOptions, folder: RunFolder, spooled: Path | None) -> tuple[Path, ...]:
+    """The files to read; standard input from the copy in *folder*."""
+    if spooled is not None:
+        _move(spooled, folder.spool)
+    elif "-" in options.inputs and not folder.spool.exists():
+        raise ClaudebatchError(
+            "standard input is a terminal and there is nothing to resume",
+            fix="pipe the prompts in, or name a file",
+        )
+    return tuple(folder.spool if name == "-" else Path(name) for name in options.inputs)
+
+
+def drop_spool(spooled: Path | None) -> None:
+    """Remove the copy of standard input, unless the run has taken it over."""
+    if spooled is not None:
+        spooled.unlink(missing_ok=True)
+
+
+def _move(spooled: Path, place: Path) -> None:
+    try:
+        spooled.replace(place)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        # The results lie on another disk than our state.
+        fresh = private_file(place.with_name(place.name + ".new"))
+        shutil.copyfile(spooled, fresh)
+        fresh.replace(place)
