@@ -1,4 +1,5 @@
-"""Rows whose answers are kept already, done in large steps before the first request.
+"""Rows whose answers are in the response cache, done in large steps before the first
+request.
 
 They would come out of the response cache in the lanes as well, each through the whole
 stack and two threads: that costs more than twice as much. A lane is left to its workers
@@ -20,7 +21,8 @@ from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.storage.journal import RowKey
 from claudebatch.storage.journal.records import AnswerSource, FreeAnswer, ResultRecord
 
-_AT_ONCE = 1000
+# A step's answers lie in memory at once, beside those that the journal still writes.
+_ROWS_A_STEP = 1000
 
 Pending: TypeAlias = Callable[[int, int], Awaitable[list[RowKey]]]
 """(after, count) → the next *count* rows of a lane after row number *after* that still
@@ -70,18 +72,18 @@ class CachedRows:
         The journal fetches the rows of the next step meanwhile, and then writes down
         the results of this one.
         """
-        coming = asyncio.ensure_future(pending(0, _AT_ONCE))
+        coming = asyncio.ensure_future(pending(0, _ROWS_A_STEP))
         try:
             while not stopped() and (rows := await coming):
-                coming = asyncio.ensure_future(pending(rows[-1].row, _AT_ONCE))
+                coming = asyncio.ensure_future(pending(rows[-1].row, _ROWS_A_STEP))
                 found = await self._store.get_many([row.key.hex() for row in rows])
                 # In a thread, so that the journal's next rows and writes are handed over
                 # meanwhile.
-                kept = await asyncio.to_thread(self.step, rows, found)
-                if not kept:
+                done = await asyncio.to_thread(self.step, rows, found)
+                if not done:
                     break
-                await finish([row.result for row in kept])
-                for row in kept:
+                await finish([row.result for row in done])
+                for row in done:
                     emit(row.event)
         finally:
             coming.cancel()
@@ -92,18 +94,19 @@ class CachedRows:
         reported.
         """
         day = self._today()
-        kept = (
-            self._kept(row, value, day)
+        done = (
+            self._finished(row, value, day)
             for row, value in zip(rows, found, strict=True)
             if value is not None
         )
-        return [row for row in kept if row is not None]
+        return [row for row in done if row is not None]
 
-    def _kept(self, row: RowKey, value: bytes, day: str) -> CachedRow | None:
+    def _finished(self, row: RowKey, value: bytes, day: str) -> CachedRow | None:
         try:
             reply = parse_message(value, source="cache", attempts=0)
         except BadAnswer:
-            return None  # no message: the lane will find it missing, and ask
+            # No message: its lane will find it missing, and ask.
+            return None
         first = answer_head(row.id, Route(row.model, row.rule), reply, simulated=self._simulated)
         saved = self._value_of(row.model, reply.usage)
         free = FreeAnswer(AnswerSource.CACHE, saved, day, row.model, row.rule)

@@ -60,8 +60,8 @@ class Engine:
         self._drain = drain
         self._now = now
         self._emit = emit
-        # Mutable: what the workers meet, how many each lane should have, and who they
-        # are.
+        # Mutable: the reasons to stop that workers met; by lane, the wanted and the
+        # present number of workers; and their tasks.
         self._ended = Ended()
         self._wanted = dict.fromkeys(self._feeds, workers)
         self._working = dict.fromkeys(self._feeds, 0)
@@ -73,7 +73,8 @@ class Engine:
             self._fill(lane)
         while self._tasks:
             done, _ = await asyncio.wait(self._tasks)
-            self._tasks -= done  # others may have come meanwhile
+            # Not a new set: `resize` may have added workers meanwhile.
+            self._tasks -= done
             for task in done:
                 crash = None if task.cancelled() else task.exception()
                 self._ended.crashed = self._ended.crashed or crash
@@ -115,7 +116,8 @@ class Engine:
             while not self._drain.started and self._working[lane] <= self._wanted[lane]:
                 call = await feed.take()
                 if call is None:
-                    self._wanted[lane] = 0  # no more workers for an empty lane
+                    # Else a later `resize` would start workers for an empty lane.
+                    self._wanted[lane] = 0
                     break
                 await self._one(call)
         except StopRun as stop:
@@ -167,7 +169,8 @@ class Engine:
         )
 
     def _note(self, stop: StopRun) -> None:
-        kept = self._ended.stop
-        if kept is None or stop.exit_code > kept.exit_code:
+        # Several workers meet reasons at once: the gravest decides the exit code.
+        known = self._ended.stop
+        if known is None or stop.exit_code > known.exit_code:
             self._ended.stop = stop
         self.stop(stop.message)

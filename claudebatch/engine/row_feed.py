@@ -23,10 +23,12 @@ from claudebatch.storage.journal import RowRef
 # Longer lines are read one by one when their turn comes: a chunk of them must not fill
 # the memory.
 _BLOCK_BYTES = 1 << 16
+# A whole chunk out of the cache without a turn of the loop would starve the fetching of
+# the next one; a turn for each row costs more than the row.
 _ROWS_A_TURN = 32
 
 LookAhead: TypeAlias = Callable[[Sequence[Call]], Awaitable[None]]
-"""Told of calls that are about to be made."""
+"""Takes calls that are about to be made."""
 Pending: TypeAlias = Callable[[str, int, int], Awaitable[list[RowRef]]]
 """(lane, after, count) → the next *count* rows of *lane* after row number *after* that
 still need an answer.
@@ -75,7 +77,8 @@ class InputSources:
         if prompt.digest != ref.digest:
             return None
         if prompt.id != ref.id:
-            return replace(prompt, id=ref.id)  # the ordinal among equals
+            # Prompts without an id of their own are numbered among their equals.
+            return replace(prompt, id=ref.id)
         return prompt
 
     def _read(self, source: int, offset: int, length: int, *, large: bool = False) -> bytes | None:
@@ -84,7 +87,8 @@ class InputSources:
         try:
             return read_at(self._descriptors[source], offset, length)
         except (ClaudebatchError, OSError):
-            return None  # the file has become shorter
+            # The file has become shorter.
+            return None
 
     def close(self) -> None:
         """Close the files."""
@@ -123,8 +127,8 @@ def _turn() -> Generator[None, None, None]:
 class RowFeed:
     """Hands one lane's calls to its workers, in input order.
 
-    *look_ahead* is told of a chunk of calls before the first of them is handed out, so
-    that what is known about them can be fetched for all at once.
+    *look_ahead* gets a chunk of calls before the first of them is handed out, so that
+    their answers can be looked up in one call.
     """
 
     def __init__(
@@ -181,6 +185,7 @@ class RowFeed:
             if self._ready or self._ended:
                 return
             self._coming = self._coming or asyncio.ensure_future(self._fetch())
+            # Shielded: a worker that is called off must not lose the rows of the others.
             chunk, self._ended = await asyncio.shield(self._coming)
             # The next chunk is fetched while this one is worked on.
             self._coming = None if self._ended else asyncio.ensure_future(self._fetch())

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 from claudebatch.core.domain import Hold, Pico
 
+# Without money ahead each hold would be a transaction; with more, other runs would wait
+# for money that is not needed here.
 AHEAD = 3
-"""So many times what is in flight is kept for the holds that follow."""
+"""Money for this many times the holds in flight is taken ahead."""
 
 
 @dataclass(slots=True)
@@ -22,8 +24,8 @@ class _Account:
 
 
 class Allotment:
-    """Holds are drawn from what was taken for their day; the ledger holds as much, and
-    what it has yet to hear of.
+    """Holds are drawn from money that was taken for their day. The ledger holds the
+    same money, and the costs that it has yet to hear of.
     """
 
     def __init__(self) -> None:
@@ -31,7 +33,9 @@ class Allotment:
         self._accounts: defaultdict[str, _Account] = defaultdict(_Account)
 
     def draw(self, hold: Hold, day: str) -> bool:
-        """Let *hold* have its worst case, if so much is free on *day*."""
+        """Give *hold* its worst case, if that much is free on *day*."""
+        # The worst case even where the run's own cap expects less: other runs must not
+        # pay for a guess of this one.
         account = self._accounts[day]
         if account.free < hold.worst:
             return False
@@ -42,12 +46,13 @@ class Allotment:
 
     def end(self, hold: Hold, cost: Pico) -> None:
         """*hold* has become *cost*; the rest is free again."""
+        # The day on which it was drawn, also after midnight: the ledger holds it there.
         account = self._accounts[hold.day]
         account.drawn -= hold.worst
         account.free += hold.worst - cost
 
     def add(self, day: str, amount: Pico) -> None:
-        """So much more is free; less, where it is given back."""
+        """*amount* more is free; less, where it is negative."""
         self._accounts[day].free += amount
 
     def of(self, day: str) -> tuple[Pico, Pico]:

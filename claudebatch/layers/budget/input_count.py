@@ -38,7 +38,7 @@ class InputCounter:
     """Has the input counted where only its bound, one token a byte, keeps a call from
     fitting under the cap.
 
-    Counts are free and have a limit of their own, far above one after the other.
+    Counts are free. One at a time stays far below their own rate limit.
     """
 
     def __init__(
@@ -58,9 +58,8 @@ class InputCounter:
         None where there is none.
         """
         async with self._turn:
-            hoped = self._bounds.hoped(
-                call
-            )  # in our turn: the count before may have taught something
+            # In our turn only: the count before may have changed the bounds.
+            hoped = self._bounds.hoped(call)
             if hoped is None or amount(hoped) > left:
                 return None
             try:
@@ -74,7 +73,7 @@ class InputCounter:
         return smaller if smaller.size.input_bound < call.size.input_bound else None
 
     def check(self, call: Call, reply: Reply) -> None:
-        """Learn from the bill whether counts can be trusted."""
+        """Compare the bill with the count: a count that was too low would pass the cap."""
         if self._bounds.refuted(call, reply.usage.total_input):
             self._emit(
                 Notice(

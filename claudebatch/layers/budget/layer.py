@@ -58,6 +58,7 @@ class Budget:
         try:
             reply = await call_next(call.under(hold))
         except BaseException as error:
+            # Cancellations, too: a hold that nobody ends lowers the cap for good.
             await self._failed(hold, error)
             raise
         await self._budget_store.settle(hold, reply.cost)
@@ -68,11 +69,7 @@ class Budget:
         try:
             return call, await self._hold(call)
         except BudgetExhausted as error:
-            smaller = (
-                await self._tighter.tightened(call, error.left, self._amount)
-                if self._tighter
-                else None
-            )
+            smaller = await self._smaller(call, error.left)
             if smaller is None:
                 self._report_full(error)
                 raise
@@ -81,6 +78,12 @@ class Budget:
         except BudgetExhausted as error:
             self._report_full(error)
             raise
+
+    async def _smaller(self, call: Call, left: Pico) -> Call | None:
+        """*call* with a smaller bound on its input, if a count of it may make it fit."""
+        if self._tighter is None:
+            return None
+        return await self._tighter.tightened(call, left, self._amount)
 
     async def _hold(self, call: Call) -> Hold:
         amount, worst = self._amount(call), self._worst(call)
@@ -95,6 +98,8 @@ class Budget:
         return worst if self._usual is None else self._usual.amount(call, worst)
 
     async def _failed(self, hold: Hold, error: BaseException) -> None:
+        # The hold comes first: an error says nothing where a cancellation came while the
+        # request was out.
         sent = hold.sent or (isinstance(error, AttemptError) and error.may_be_billed)
         if hold.cost is None and sent:
             await self._budget_store.forfeit(hold)
@@ -105,6 +110,7 @@ class Budget:
             await self._budget_store.release(hold)
 
     def _report_full(self, error: BudgetExhausted) -> None:
+        # Every row that is left meets the full cap; one report is enough.
         if error.cap not in self._full:
             self._full.add(error.cap)
             self._emit(CapUsed(error.cap, error.limit, error.limit - error.left, full=True))

@@ -58,6 +58,7 @@ class RunBudget:
         cap.
         """
         hold = Hold(amount, worst)
+        # Refused at once: a wait for money that never comes would only end with the run.
         if not self._possible(hold):
             raise self._exhausted(hold)
         if self._waiting or not self._fits(hold):
@@ -127,6 +128,7 @@ class RunBudget:
         while self._waiting:
             hold, turn = self._waiting[0]
             if turn.done():
+                # Called off while it waited.
                 self._waiting.popleft()
             elif not self._possible(hold):
                 self._waiting.popleft()
@@ -136,6 +138,7 @@ class RunBudget:
                 self._take(hold)
                 turn.set_result(None)
             else:
+                # Smaller holds behind it wait as well: else a large one would starve.
                 return
 
     def _exhausted(self, hold: Hold) -> BudgetExhausted:

@@ -17,6 +17,8 @@ import diskcache
 
 from claudebatch.storage.private_files import private_dir
 
+# diskcache's modes for values in the database and in files of their own. All others
+# mean text or pickles.
 _RAW, _BINARY = 1, 2
 
 
@@ -57,6 +59,7 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
             return value
         if not _lies_within(filename or ""):
             raise RefusedEntry("an entry whose file lies elsewhere")
+        # Not through a link: it could lead to any file that this user can read.
         descriptor = os.open(
             Path(self._directory, filename or ""), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         )
@@ -71,6 +74,8 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
     def _write(
         self, full_path: str, iterator: Iterable[bytes], mode: str, encoding: str | None = None
     ) -> int:
+        # diskcache would make folder and file with the user's umask: answers are
+        # private.
         private_dir(Path(full_path).parent)
         descriptor = os.open(
             full_path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600

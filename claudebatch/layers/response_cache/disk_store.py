@@ -20,12 +20,20 @@ from claudebatch.layers.response_cache.bytes_disk import BytesDisk, RefusedEntry
 from claudebatch.storage.batch_writer import BatchWriter
 from claudebatch.storage.private_files import CACHE_DIR, private_dir, private_file
 
+# Larger values make the database's pages overflow; smaller ones in files of their own
+# cost an inode and an open for each answer.
 _MIN_FILE_BYTES = 64 * 1024
+# Enough that no two damaged answers agree by chance, and short beside any answer.
 _CHECKSUM_BYTES = 16
+# Culling is a transaction of its own: not one after every put.
 _CULL_EVERY = 256
+# A hop to the thread costs eight look-ups: rows that ask at about the same time go
+# together, and wait no longer than anybody notices.
 _LINGER_S = 0.02
-_ENOUGH = 32
+_GROUP_SIZE = 32
+# Another run may write a large group; beyond this the cache is given up for this run.
 _BUSY_S = 30.0
+# SQLite takes a limited number of values in one statement.
 _KEYS_A_QUERY = 250
 _SELECT = (
     "SELECT key, mode, filename, value FROM Cache WHERE raw = 1 AND key IN ({})"
@@ -62,7 +70,8 @@ class DiskCacheStore:
         self._size_limit = size_limit
         self._ttl_s = ttl_s
         self._notify = notify
-        # Mutable, touched by the cache's thread only.
+        # Mutable, touched by the store's thread only: the database, whether it was given
+        # up, and puts since the last culling.
         self._cache: diskcache.Cache | None = None
         self._reader: sqlite3.Connection | None = None
         self._broken = False
@@ -70,7 +79,7 @@ class DiskCacheStore:
         # Mutable, touched by the event loop only: whether the thread has ended.
         self._closed = False
         self._groups: BatchWriter[tuple[str, bytes | None]] = BatchWriter(
-            self._work, name="response-cache", linger_s=_LINGER_S, enough=_ENOUGH
+            self._work, name="response-cache", linger_s=_LINGER_S, enough=_GROUP_SIZE
         )
 
     async def get(self, key: str) -> bytes | None:

@@ -1,4 +1,4 @@
-"""No answer is paid for twice: kept answers come from the store, equal requests in
+"""No answer is paid for twice: known answers come from the store, equal requests in
 flight share one.
 
 Above limiter and budget: a hit is free and immediate. Below the fallback: the key holds
@@ -73,7 +73,7 @@ class ResponseCache:
         self._in_flight: dict[str, asyncio.Future[Reply]] = {}
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
-        """The kept, the shared or a new reply."""
+        """A reply from the store, a shared or a new one."""
         if not self._share:
             return await call_next(call)
         key = self._key(call)
@@ -82,6 +82,8 @@ class ResponseCache:
             if leader is None:
                 return await self._ask(key, call, call_next)
             try:
+                # Shielded: a follower that is called off must not take the request away
+                # from the others.
                 shared = await asyncio.shield(leader)
             except asyncio.CancelledError:
                 if not leader.cancelled() or _called_off():
@@ -93,7 +95,7 @@ class ResponseCache:
         led: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._in_flight[key] = led
         try:
-            reply = await self._kept_or_new(key, call, call_next)
+            reply = await self._stored_or_new(key, call, call_next)
         except BaseException as error:
             _fail(led, error)
             raise
@@ -102,12 +104,13 @@ class ResponseCache:
         led.set_result(reply)
         return reply
 
-    async def _kept_or_new(self, key: str, call: Call, call_next: Handler) -> Reply:
+    async def _stored_or_new(self, key: str, call: Call, call_next: Handler) -> Reply:
         if self._store is not None:
-            kept = await self._store.get(key)
-            if kept is not None:
-                with contextlib.suppress(ValueError):  # no message after all: a miss
-                    return self._parse(kept)
+            stored = await self._store.get(key)
+            if stored is not None:
+                # Bytes that are no message are a miss.
+                with contextlib.suppress(ValueError):
+                    return self._parse(stored)
         reply = await call_next(call)
         if self._store is not None and self._policy.keeps(reply):
             await self._store.put_many({key: reply.message})
@@ -122,6 +125,8 @@ def _called_off() -> bool:
 def _fail(led: asyncio.Future[Reply], error: BaseException) -> None:
     if isinstance(error, Exception) and not isinstance(error, Draining):
         led.set_exception(error)
-        led.exception()  # nobody may be waiting: then it is not "never retrieved"
+        # Nobody may be waiting: then it is not "never retrieved".
+        led.exception()
     else:
+        # Only this request was called off: the next follower asks instead.
         led.cancel()
