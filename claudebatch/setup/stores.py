@@ -26,7 +26,7 @@ from claudebatch.layers.rate_limit.store import LimiterStore, PoolStart
 from claudebatch.layers.record.attempt_log import AttemptLog
 from claudebatch.layers.record.journal_log import JournalLog
 from claudebatch.layers.response_cache import disk_admin
-from claudebatch.layers.response_cache.disk_store import DiskCacheStore
+from claudebatch.layers.response_cache.disk_store import DATABASE, DiskCacheStore
 from claudebatch.layers.response_cache.settings import CacheSettings
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.storage.journal import Journal
@@ -57,9 +57,14 @@ def open_cache(
 
 def existing_cache(folder: Path) -> CacheStore | None:
     """The response cache for look-ups only; None where there is none yet."""
-    if not (folder / "cache.db").exists():
+    if not cache_database(folder).exists():
         return None
     return DiskCacheStore(folder, size_limit=_NO_LIMIT, ttl_s=None, notify=lambda _: None)
+
+
+def cache_database(folder: Path) -> Path:
+    """The file of the response cache that a look at the machine can check."""
+    return folder / DATABASE
 
 
 def cache_stats(settings: CacheSettings, folder: Path) -> CacheStats:

@@ -25,6 +25,7 @@ from claudebatch.core.errors import ClaudebatchError, ExitCode
 from claudebatch.core.reports.finding import Finding
 from claudebatch.models.prices import PriceBook
 from claudebatch.setup.pools import slots
+from claudebatch.setup.stores import cache_database
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.tables.doctor_findings import findings_json, render_findings
 from claudebatch.ui.terminal import Terminal
@@ -87,7 +88,7 @@ def _look(config: Path | None, env: Mapping[str, str], *, offline: bool) -> Iter
         "ledger", paths.ledger, fix="move it away: resumed runs rebuild their part"
     )
     yield machine_findings.database(
-        "responses", paths.cache_dir / "cache.db", fix="nothing: the next run starts a new one"
+        "responses", cache_database(paths.cache_dir), fix="nothing: the next run starts a new one"
     )
     wanted = slots(loaded.settings.limits)[1]
     yield machine_findings.open_files(wanted, connections(wanted))

@@ -10,12 +10,12 @@ import diskcache
 
 from claudebatch.core.errors import StorageError
 from claudebatch.core.reports import CacheStats
-from claudebatch.layers.response_cache.disk_store import open_database
+from claudebatch.layers.response_cache.disk_store import DATABASE, open_database
 
 
 def describe(path: Path, *, size_limit: int, ttl_s: float | None) -> CacheStats:
     """What the cache at *path* holds; all zeros where there is none."""
-    if not (path / "cache.db").exists():
+    if not (path / DATABASE).exists():
         return CacheStats(str(path), 0, 0, size_limit, ttl_s)
     cache = open_database(path, size_limit)
     try:
@@ -28,7 +28,7 @@ def clear(path: Path) -> int:
     """Drop every entry of the cache at *path*; returns how many there were. Raises
     `StorageError`.
     """
-    if not (path / "cache.db").exists():
+    if not (path / DATABASE).exists():
         return 0
     cache = open_database(path, 2**40)
     try:

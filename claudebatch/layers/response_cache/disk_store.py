@@ -20,6 +20,8 @@ from claudebatch.layers.response_cache.bytes_disk import BytesDisk, RefusedEntry
 from claudebatch.storage.batch_writer import BatchWriter
 from claudebatch.storage.private_files import CACHE_DIR, private_dir, private_file
 
+# diskcache's own name for it.
+DATABASE = "cache.db"
 # Larger values make the database's pages overflow; smaller ones in files of their own
 # cost an inode and an open for each answer.
 _MIN_FILE_BYTES = 64 * 1024
@@ -148,7 +150,7 @@ class DiskCacheStore:
         if self._cache is None:
             self._cache = open_database(self._path, self._size_limit)
             self._reader = sqlite3.connect(
-                self._path / "cache.db", timeout=_BUSY_S, check_same_thread=False
+                self._path / DATABASE, timeout=_BUSY_S, check_same_thread=False
             )
         return self._cache
 
@@ -177,7 +179,8 @@ class DiskCacheStore:
 def open_database(path: Path, size_limit: int) -> diskcache.Cache:
     """The database in the folder *path*, made where there is none."""
     private_dir(path, named_by=CACHE_DIR)
-    private_file(path / "cache.db")  # SQLite gives -wal and -shm the mode of the database
+    # SQLite gives -wal and -shm the mode of the database.
+    private_file(path / DATABASE)
     return diskcache.Cache(str(path), disk=BytesDisk, size_limit=size_limit, **_SETTINGS)
 
 
