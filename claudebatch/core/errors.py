@@ -157,19 +157,18 @@ class NotServed(AttemptError):
 
 
 class CircuitOpen(AttemptError):
-    """The pool's breaker is open; nothing was sent. `retry_after` says when a probe may
-    go.
-    """
+    """The pool's breaker is open; nothing was sent, and the API asked for no wait."""
 
-    def __init__(self, pool: str, *, retry_after: float, open_for_s: float) -> None:
+    def __init__(self, pool: str, *, probe_in_s: float, open_for_s: float) -> None:
         super().__init__(
-            f"{pool} keeps failing; the next try is in {retry_after:.0f} s",
+            f"{pool} keeps failing; the next try is in {probe_in_s:.0f} s",
             type="circuit_open",
             retryable=True,
-            retry_after=retry_after,
             unavailable=True,
         )
         self.pool = pool
+        self.probe_in_s = probe_in_s
+        """Seconds until a probe may go."""
         self.open_for_s = open_for_s
         """Seconds since the pool last served anything."""
 

@@ -49,7 +49,7 @@ class CircuitBreaker:
         self._report(pool, breaker, before)
         if permit is None:
             raise CircuitOpen(
-                pool, retry_after=breaker.opens_in(moment), open_for_s=moment - breaker.served_at
+                pool, probe_in_s=breaker.opens_in(moment), open_for_s=moment - breaker.served_at
             )
         reply = await self._send(pool, breaker, permit, call, call_next)
         slow = reply.latency_ms >= 1000 * self._policy.slow_call * call.deadline_s

@@ -73,7 +73,7 @@ class Fallback:
                         f"no answer from {error.pool} for {error.open_for_s:.0f} s",
                         fix="wait until the API is back, then run the same command",
                     ) from error
-                wait_s = max(_SHORTEST_WAIT_S, error.retry_after or 0.0)
+                wait_s = max(_SHORTEST_WAIT_S, error.probe_in_s)
             await self._sleep(wait_s * (1 + _SPREAD * self._rng.random()))
 
     async def _once(self, call: Call, call_next: Handler) -> Reply:
@@ -158,7 +158,7 @@ def _most_hopeful(failures: list[AttemptError | BudgetExhausted]) -> AttemptErro
     if shut:
         return CircuitOpen(
             " or ".join(error.pool for error in shut),
-            retry_after=min(error.retry_after or 0.0 for error in shut),
+            probe_in_s=min(error.probe_in_s for error in shut),
             open_for_s=min(error.open_for_s for error in shut),
         )
     if not _another_may_help(failures[-1]):

@@ -84,7 +84,7 @@ async def test_an_open_circuit_says_when_it_will_be_tried_and_how_long_nothing_w
     await asyncio.sleep(3)
     with pytest.raises(CircuitOpen) as caught:
         await breaker(make_call(), client)
-    assert caught.value.retry_after == pytest.approx(7)
+    assert caught.value.probe_in_s == pytest.approx(7)
     assert caught.value.open_for_s == pytest.approx(8)
     assert caught.value.unavailable and caught.value.retryable and not caught.value.may_be_billed
 

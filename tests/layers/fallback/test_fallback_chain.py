@@ -74,7 +74,7 @@ def fails(make: Callable[[], Exception]) -> Callable[[Call], Exception]:
 
 
 def shut() -> CircuitOpen:
-    return CircuitOpen("pool", retry_after=5.0, open_for_s=1.0)
+    return CircuitOpen("pool", probe_in_s=5.0, open_for_s=1.0)
 
 
 def poor() -> BudgetExhausted:

@@ -71,8 +71,8 @@ def asked(client: ScriptedClient) -> list[str]:
     return [sent.call.model for sent in client.sent]
 
 
-def shut(retry_after: float = 5.0, open_for_s: float = 1.0) -> CircuitOpen:
-    return CircuitOpen("pool", retry_after=retry_after, open_for_s=open_for_s)
+def shut(probe_in_s: float = 5.0, open_for_s: float = 1.0) -> CircuitOpen:
+    return CircuitOpen("pool", probe_in_s=probe_in_s, open_for_s=open_for_s)
 
 
 def gone() -> NotServed:
@@ -179,7 +179,7 @@ async def test_every_hop_starts_from_the_rows_own_prompt_and_route():
 @virtual
 async def test_when_every_pool_is_shut_the_row_waits_for_the_first_to_open():
     def script(call: Call, before: int) -> Exception | None:
-        return shut(retry_after={HAIKU: 30, SONNET: 8, OPUS: 20}[call.model]) if now() < 8 else None
+        return shut(probe_in_s={HAIKU: 30, SONNET: 8, OPUS: 20}[call.model]) if now() < 8 else None
 
     client = ScriptedClient(script)
     reply = await layer()(make_call(fallbacks=CHAIN), client)
@@ -203,7 +203,7 @@ async def test_waiting_rows_come_back_spread_out():
 
     async def pool(call: Call):
         if now() < 10:
-            raise shut(retry_after=10 - now())
+            raise shut(probe_in_s=10 - now())
         back.append(now())
         raise bad_request()
 
@@ -218,7 +218,7 @@ async def test_waiting_rows_come_back_spread_out():
 @virtual
 async def test_an_outage_beyond_the_limit_stops_the_run():
     async def dead(call: Call):
-        raise shut(retry_after=10, open_for_s=now())
+        raise shut(probe_in_s=10, open_for_s=now())
 
     with pytest.raises(ApiUnavailable, match="no answer from pool or pool or pool for 9"):
         await layer(max_outage_s=900)(make_call(fallbacks=CHAIN), dead)
@@ -229,8 +229,8 @@ async def test_an_outage_beyond_the_limit_stops_the_run():
 async def test_a_chain_is_only_out_when_none_of_its_models_serves():
     def script(call: Call, before: int) -> Exception | None:
         if call.model == HAIKU:
-            return shut(retry_after=2, open_for_s=5000)
-        return shut(retry_after=9, open_for_s=3) if now() < 9 else None
+            return shut(probe_in_s=2, open_for_s=5000)
+        return shut(probe_in_s=9, open_for_s=3) if now() < 9 else None
 
     reply = await layer(max_outage_s=900)(make_call(fallbacks=(SONNET,)), ScriptedClient(script))
     assert reply.model == SONNET, "it had served a moment ago, so this was no outage"

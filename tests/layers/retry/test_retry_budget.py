@@ -183,7 +183,7 @@ async def test_a_retry_that_met_an_open_circuit_was_none():
         with pytest.raises(CircuitOpen):
             await retry(
                 make_call(),
-                ScriptedClient([overloaded(), CircuitOpen(HAIKU, retry_after=1, open_for_s=1)]),
+                ScriptedClient([overloaded(), CircuitOpen(HAIKU, probe_in_s=1, open_for_s=1)]),
             )
     assert not [event for event in events if isinstance(event, Waiting)]
 

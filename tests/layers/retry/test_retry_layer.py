@@ -204,7 +204,7 @@ def test_a_retry_after_is_waited_for_by_the_row_where_no_pool_does(error, pool_w
 
 
 async def test_an_open_circuit_passes_through_and_was_no_attempt():
-    client = ScriptedClient([overloaded(), CircuitOpen("haiku", retry_after=9, open_for_s=1)])
+    client = ScriptedClient([overloaded(), CircuitOpen("haiku", probe_in_s=9, open_for_s=1)])
     layer, slept = retry(RetryPolicy(), [])
     with pytest.raises(CircuitOpen) as caught:
         await layer(make_call(), client)
