@@ -1,4 +1,4 @@
-"""What the same rows would cost if one other model answered all of them."""
+"""The cost of the same rows if another model answered all of them."""
 
 from __future__ import annotations
 
@@ -16,30 +16,31 @@ from claudebatch.routing.request import request_body
 from claudebatch.setup.run_setup import RunSetup
 
 SAMPLE = 300
-"""Rows of each model that are measured for every other one. What they cost there for
-each token that they take here differs little from row to row: the sums of such a sample
-are within a few per cent, those of a smaller file exact.
+"""Rows of each model that are measured for every other model. The cost there per token
+here differs little from row to row: the sums of such a sample are within a few per
+cent, and exact for a smaller file.
 """
 _OUTPUT_WEIGHT = 5
-"""A token of output costs so much more than one of input, at every current model."""
+"""The price of an output token over that of an input token, at every current model."""
 
 
 def weight(expected: ExpectedTokens) -> float:
-    """How large a row is, whatever its model's prices are."""
+    """The size of a row in input tokens, independent of its model's prices."""
     return expected.usage.total_input + _OUTPUT_WEIGHT * expected.output_tokens
 
 
 class Group(NamedTuple):
-    """Rows of one model that are alike to another one."""
+    """Rows of one model that another model would treat alike."""
 
     model: str
     cached: bool
-    """Their answers are kept, from this model: another one would be asked for new ones.
+    """Whether this model's answers are cached; another model would have to answer
+    again.
     """
 
 
 class Comparison:
-    """Adds up, row by row of a sample, what each of some models would cost."""
+    """Adds up the cost of a sample of rows at each of some models."""
 
     def __init__(
         self, models: Sequence[ModelFacts], forecast: Forecast, run_setup: RunSetup
@@ -47,13 +48,13 @@ class Comparison:
         self._models = [facts for facts in models if run_setup.prices.knows(facts.id)]
         self._forecast = forecast
         self._run_setup = run_setup
-        # Mutable, added to by `add`: by group of rows, their weight; by other model and
-        # group, expected and batch.
+        # Mutable, changed by `add`: the weight of each group of rows; expected and
+        # batch cost by other model and group.
         self._weights: defaultdict[Group, float] = defaultdict(float)
         self._sums: defaultdict[tuple[str, Group], list[Pico]] = defaultdict(lambda: [0, 0])
 
     def add(self, call: Call, *, cached: bool = False) -> None:
-        """Take in a row of the sample."""
+        """Add a row of the sample."""
         own = shape_of(call)
         group = Group(own.model, cached)
         self._weights[group] += weight(self._forecast.expect(own))
@@ -62,20 +63,20 @@ class Comparison:
                 self._add(call, own, facts, self._sums[facts.id, group])
 
     def of(self, totals: Mapping[Group, float]) -> tuple[Elsewhere, ...]:
-        """What all rows would cost, the cheapest first. *totals*: the weight of each
-        group's rows, sampled or not.
+        """The cost of all rows at each model, the cheapest first; *totals*: the weight
+        of all rows of each group.
 
-        Nothing is compared where nothing would be sent.
+        Empty where no row would be sent.
         """
         if all(group.cached for group in totals):
             return ()
-        found, lines = [], set()
+        others, lines = [], set()
         for facts in self._models:
             newest = facts.line is None or facts.line not in lines
             lines.add(facts.line)
             expected, batch = (self._all(facts.id, place, totals) for place in (0, 1))
-            found.append(Elsewhere(facts.id, expected, batch, newest))
-        return tuple(sorted(found, key=lambda other: (other.expected, other.model)))
+            others.append(Elsewhere(facts.id, expected, batch, newest))
+        return tuple(sorted(others, key=lambda other: (other.expected, other.model)))
 
     def _add(self, call: Call, own: RequestShape, facts: ModelFacts, sums: list[Pico]) -> None:
         as_it_is = own.model == facts.id and (
@@ -90,14 +91,22 @@ class Comparison:
         sums[1] += self._forecast.batch_cost(there, expected)
 
     def _moved(self, call: Call, own: RequestShape, facts: ModelFacts) -> RequestShape:
-        """The same row, asked of the model of *facts* at standard speed."""
+        """The same row at the model of *facts*, at standard speed."""
         params, usual = call.prompt.params, self._run_setup.settings.expected_output_tokens
         size = measure(params, request_body(facts.id, params), facts, expected_output=usual)
-        sizes = (size.input_tokens, size.output_tokens, own.output_bound)
-        return RequestShape(facts.id, own.rule, *sizes, own.caches, own.searches, own.geo)
+        return RequestShape(
+            model=facts.id,
+            rule=own.rule,
+            input_estimate=size.input_tokens,
+            output_estimate=size.output_tokens,
+            output_bound=own.output_bound,
+            caches=own.caches,
+            searches=own.searches,
+            geo=own.geo,
+        )
 
     def _all(self, model: str, place: int, totals: Mapping[Group, float]) -> Pico:
-        """The sums of the sample, for all rows."""
+        """The sums of the sample, extrapolated to all rows."""
         return sum(
             round(self._sums[model, group][place] * (total / self._weights[group]))
             for group, total in totals.items()

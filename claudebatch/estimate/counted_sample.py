@@ -1,6 +1,4 @@
-"""How far the built-in rule for input tokens is off, by the API's own count of some
-rows.
-"""
+"""The error of the built-in rule for input tokens, from the API's count of a sample."""
 
 from __future__ import annotations
 
@@ -22,11 +20,11 @@ class CountedRow(NamedTuple):
 
 
 def counted(pairs: Sequence[tuple[int, int]], rows: int) -> SampleRatio | None:
-    """What (estimated, counted) tokens of a random sample of *rows* rows say; None
-    where the sample is empty.
+    """The ratio from *pairs* of (estimated, counted) tokens, a random sample of *rows*
+    rows; None for an empty sample.
 
-    The ratio of sums, with the usual standard error of a ratio estimate: it is exact
-    where all rows were counted.
+    The ratio of sums, with the standard error of a ratio estimate, which is 0 where all
+    rows were counted.
     """
     estimated = sum(pair[0] for pair in pairs)
     if not estimated:
@@ -41,7 +39,7 @@ def _error(pairs: Sequence[tuple[int, int]], rows: int, factor: float) -> float:
     if sample >= rows:
         return 0.0
     if sample < 2:
-        return 1.0  # one row says nothing about the spread
+        return 1.0  # the spread of one row is unknown
     squares = sum((count - factor * estimate) ** 2 for estimate, count in pairs)
     mean = sum(count for _, count in pairs) / sample
     return sqrt((1 - sample / rows) * squares / (sample - 1) / sample) / mean

@@ -1,5 +1,5 @@
-"""How long a run will take and what it waits for: the decisions of its pools, driven
-over its rows without waiting.
+"""The duration of a run and its bottleneck: the rate limiter's decisions, simulated
+over all rows without waiting.
 """
 
 from __future__ import annotations
@@ -20,41 +20,41 @@ from claudebatch.models.catalog import Catalog
 from claudebatch.setup.pools import make_pace, slots
 
 _DRIVEN = 20_000
-"""Rows of a pool that are driven one by one; what comes after them goes on as the
-second half of them did.
+"""Rows of a pool that are simulated one by one; later rows are extrapolated from the
+second half of them. A million would take minutes.
 """
 _TOKEN_STEP = 1000
 
 Rates: TypeAlias = tuple[float | None, float | None, float | None]
-"""Requests, input and output tokens per minute; None where there is no limit."""
+"""Requests, input and output tokens per minute; None for no limit."""
 
 _STARTING = ("first answer", "gentle start")
-"""Only short runs wait for these most, and nothing can be done about them."""
+"""Waits that are not reported: they dominate short runs only, and no setting helps."""
 _PIECE_S = 1.5
 _FEWEST_PIECES = 4
-"""Answers that the pace watches are taken to come in pieces of so many seconds, and in
-no fewer than so many.
+"""Watched answers are simulated in pieces of this many seconds, and in at least this
+many pieces.
 """
 _FIRST_TOKEN_S = 1.0
 _TOKENS_PER_S = 60.0
 
 
 def usual_latency(output_tokens: int) -> float:
-    """Seconds that an answer of so many tokens may take; a rule of thumb, models differ
-    by a factor of three.
+    """Typical seconds for an answer of *output_tokens*; models differ by a factor of
+    three.
     """
     return _FIRST_TOKEN_S + output_tokens / _TOKENS_PER_S
 
 
 @dataclass(frozen=True, slots=True)
 class ApiModel:
-    """What is taken to be true of the API that will answer."""
+    """Assumptions about the API."""
 
     latency_s: Callable[[int], float] = usual_latency
-    """Seconds that an answer of so many output tokens takes."""
+    """Seconds for an answer, by its output tokens."""
     burst_s: float = 60.0
-    """Seconds of allowance in its full buckets: recorded answers of fresh accounts show
-    a whole minute remaining.
+    """Seconds of allowance in full buckets: recorded answers of fresh accounts show a
+    whole minute remaining.
     """
     start_s: float = 1.5
     """From the command to the first request: most of it loads the SDK."""
@@ -64,17 +64,17 @@ class ApiModel:
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """How long a run takes in all, and the limit that its slowest pool waits for most."""
+    """The seconds of a whole run, and the limit that its slowest pool waits for most."""
 
     seconds: float
     pool: str
     reason: str | None
-    """None: it waits for nothing but answers."""
+    """None: it waits for answers only."""
 
 
 class Durations:
-    """Takes the rows that will be sent, in their order; lanes do not wait for each
-    other, so the slowest one counts.
+    """Simulates the rows that will be sent, in their order. Pools do not wait for each
+    other, so the slowest one decides.
     """
 
     def __init__(
@@ -85,39 +85,37 @@ class Durations:
         *,
         before: PastUsage | None = None,
     ) -> None:
-        """*before* has corrected the sizes of the rows already, where it knows their
-        model.
-        """
+        """*before*: past usage, already applied to the sizes of the rows."""
         self._before = _Corrected(before) if before is not None else None
         self._limits = limits
         self._catalog = catalog
         self._api = api
-        # Mutable: one drive per pool.
-        self._drives: dict[str, _Drive] = {}
+        # Mutable: one simulation per pool.
+        self._pool_runs: dict[str, _PoolSimulation] = {}
 
     def add(self, call: Call) -> None:
         """Send the next row."""
         pool = self._catalog.pool_of(call.model)
-        drive = self._drives.get(pool)
-        if drive is None:
-            drive = self._drives[pool] = _Drive(
+        pool_run = self._pool_runs.get(pool)
+        if pool_run is None:
+            pool_run = self._pool_runs[pool] = _PoolSimulation(
                 self._limits, self._catalog, pool, self._api, self._before
             )
-        drive.add(call)
+        pool_run.add(call)
 
     def longest(self) -> Duration | None:
-        """The slowest pool's; None where nothing is to be sent."""
+        """The duration of the slowest pool; None without rows."""
         start_s = self._api.start_s
-        found = [
-            Duration(start_s + drive.seconds(), pool, drive.bound_by())
-            for pool, drive in self._drives.items()
+        durations = [
+            Duration(start_s + pool_run.seconds(), pool, pool_run.bound_by())
+            for pool, pool_run in self._pool_runs.items()
         ]
-        return max(found, key=lambda duration: duration.seconds, default=None)
+        return max(durations, key=lambda duration: duration.seconds, default=None)
 
 
 @dataclass(slots=True, eq=False)
-class _Coming:
-    """One answer on its way, in pieces."""
+class _Arriving:
+    """One answer in flight, in pieces."""
 
     booking: PoolBooking
     call: Call
@@ -126,8 +124,8 @@ class _Coming:
     came: int = 0
 
 
-class _Drive:
-    """One pool's run in a time of its own."""
+class _PoolSimulation:
+    """One pool's run in simulated time."""
 
     def __init__(
         self,
@@ -152,7 +150,7 @@ class _Drive:
         self._rows = 0
         self._waited: defaultdict[str, float] = defaultdict(float)
         self._events = 0
-        self._out: list[tuple[float, int, _Coming]] = []
+        self._out: list[tuple[float, int, _Arriving]] = []
 
     def add(self, call: Call) -> None:
         self._rows += 1
@@ -160,8 +158,8 @@ class _Drive:
             return
         while (wait := self._wait(call)) is not None:
             until = min(self._now + wait.seconds, self._out[0][0] if self._out else inf)
-            # After centuries at next to no limit a short wait is below what a float can
-            # add: time goes on all the same.
+            # After centuries at a tiny limit, a short wait is below a float's
+            # resolution; without a step the loop would not end.
             until = max(until, nextafter(self._now, inf))
             self._waited[wait.reason] += until - self._now
             self._now = until
@@ -196,41 +194,41 @@ class _Drive:
             self._pace.began(booking, self._headers(self._now), self._now)
             self._produce(call.size.output_tokens / max(seconds, _PIECE_S / _FEWEST_PIECES))
         self._last = max(self._last, self._now + seconds)
-        self._expect(_Coming(booking, call, seconds / pieces, pieces), self._now)
+        self._expect(_Arriving(booking, call, seconds / pieces, pieces), self._now)
 
     def _produce(self, per_s: float) -> None:
-        """From now on so many tokens a second more are produced."""
+        """Raise the production of tokens per second; negative values lower it."""
         if (output := self._levels[2]) is not None:
             output.take(0, self._now)
             output.drained_per_s += per_s
 
-    def _expect(self, coming: _Coming, now: float) -> None:
-        """Its next piece, or the whole of it."""
+    def _expect(self, arriving: _Arriving, now: float) -> None:
+        """Schedule the next piece of the answer."""
         self._events += 1
-        heappush(self._out, (now + coming.piece_s, self._events, coming))
+        heappush(self._out, (now + arriving.piece_s, self._events, arriving))
 
     def _answer(self) -> None:
         while self._out and self._out[0][0] <= self._now:
-            at, _, coming = heappop(self._out)
-            booking, tokens = coming.booking, coming.call.size.output_tokens / coming.pieces
-            coming.came += 1
+            at, _, arriving = heappop(self._out)
+            booking, tokens = arriving.booking, arriving.call.size.output_tokens / arriving.pieces
+            arriving.came += 1
             if booking.watched and booking.need.tokens_per_byte:
                 self._pace.showed(booking, tokens / booking.need.tokens_per_byte, at)
-            if coming.came < coming.pieces:
-                self._expect(coming, at)
+            if arriving.came < arriving.pieces:
+                self._expect(arriving, at)
             else:
-                self._settle(coming, at)
+                self._settle(arriving, at)
 
-    def _settle(self, coming: _Coming, at: float) -> None:
-        call, booking = coming.call, coming.booking
+    def _settle(self, arriving: _Arriving, at: float) -> None:
+        call, booking = arriving.call, arriving.booking
         if (output := self._levels[2]) is not None:
             output.take(0 if booking.watched else call.size.output_tokens, at)
         if booking.watched:
             self._produce(
                 -call.size.output_tokens
-                / max(coming.piece_s * coming.pieces, _PIECE_S / _FEWEST_PIECES)
+                / max(arriving.piece_s * arriving.pieces, _PIECE_S / _FEWEST_PIECES)
             )
-        usage = Usage(call.size.input_tokens, call.size.output_tokens)
+        usage = Usage(input_tokens=call.size.input_tokens, output_tokens=call.size.output_tokens)
         self._learned.learn(call, usage)
         self._slots.free(at, answered=True)
         self._pace.settle(booking, usage, None if booking.watched else self._headers(at), at)
@@ -245,28 +243,30 @@ class _Drive:
 
 
 def _whole(limits: Rates, ours: float) -> Rates:
-    """The API's own limits, of which *limits* are our share, *ours*."""
+    """The API's own limits, where *limits* are our share *ours* of them."""
     requests, inputs, outputs = (per_minute / ours if per_minute else None for per_minute in limits)
     return requests, inputs, outputs
 
 
 class _Corrected:
-    """What earlier runs tell, after it was put into the sizes of rows."""
+    """Past usage after its application to the sizes of rows: applied again, it would
+    count twice.
+    """
 
     def __init__(self, before: PastUsage) -> None:
         self._before = before
 
     def input_factor(self, model: str) -> float | None:
-        """1 where anything is known."""
+        """1 where there is history."""
         return None if self._before.input_factor(model) is None else 1.0
 
     def mean_output(self, model: str, rule: str, bound: int) -> float | None:
-        """The row says it."""
+        """None: the row has the length already."""
         return None
 
 
 class _Level:
-    """What is left of one of the API's limits."""
+    """The level of one of the API's buckets."""
 
     def __init__(self, per_minute: float, burst_s: float) -> None:
         self._per_minute = per_minute
@@ -275,7 +275,7 @@ class _Level:
         self._left = self._capacity
         self._at = 0.0
         self.drained_per_s = 0.0
-        """What is produced while time passes; may be set after `take`."""
+        """Tokens produced per second; to be set right after `take`."""
 
     def take(self, units: float, now: float) -> None:
         gained = (now - self._at) * (self._per_minute / 60 - self.drained_per_s)

@@ -1,9 +1,8 @@
-"""`run --dry-run`: the same checks, routes and keys as a real run, and nothing sent,
-written or imported for sending.
+"""`run --dry-run`: the checks, routes and keys of a real run, without a request, a file
+or an import for sending.
 
-First the rows are put into a plan, then they are priced: what a sample shows, if the
-API is asked to count one, and what the comparison with other models needs, both come
-out of the plan.
+First all rows are put into an index, then they are priced. The sample that the API may
+count and the comparison with other models are drawn from the index.
 """
 
 from __future__ import annotations
@@ -30,40 +29,40 @@ from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.run_setup import RunSetup
 
 Count: TypeAlias = Callable[[Iterable[Call]], Iterable[CountedRow]]
-"""Asks the API how many tokens calls are; leaves those out that it cannot count."""
+"""Lets the API count the tokens of calls; omits those that it cannot count."""
 
 _NO_PROMPT = Prompt("", {})
 _SEED = 20_261_122
-"""Of the sample: the same file gives the same estimate."""
+"""Seed of the sample: the same file must give the same estimate."""
 
 
 @dataclass(frozen=True, slots=True)
 class EstimateOptions:
-    """What an estimate goes by, beside the rows themselves."""
+    """The basis of an estimate, beside the rows themselves."""
 
     history: History
     api: ApiModel
     today: date
-    """Models that are retired on that day are not compared."""
+    """Models that are retired on this day are not compared."""
     count: Count | None = None
     count_rows: int = 0
-    """Of each model's rows, how many the API is asked to count."""
+    """Rows of each model that the API counts."""
 
 
 def estimate(
     run_setup: RunSetup,
     files: Sequence[Path],
-    kept: EarlierResults,
+    earlier: EarlierResults,
     questions: EstimateOptions,
     *,
     limit: int | None,
     cap: Pico | None,
     output: str,
 ) -> Estimate:
-    """What a run over *files* would do and cost. Raises `InvalidInput` as the run
-    itself would.
+    """The rows and cost of a run over *files*. Raises `InvalidInput` like the run
+    itself.
     """
-    with planned(run_setup, files, kept, limit=limit) as plan:
+    with planned(run_setup, files, earlier, limit=limit) as plan:
         sizes = _counts(plan, questions)
         forecast = Forecast(
             run_setup.prices,
@@ -77,18 +76,18 @@ def estimate(
         )
         for row in plan.sent():
             sums.add(*row)
-        for asked in plan.cached():
-            sums.weigh(asked, forecast.expect(asked), cached=True)
+        for request in plan.cached():
+            sums.weigh(request, forecast.expect(request), cached=True)
         comparison = Comparison(run_setup.catalog.current(questions.today), forecast, run_setup)
-        rows, finished, standings = plan.standings()
+        rows, finished, routes = plan.route_totals()
         longest = sums.durations.longest()
         return Estimate(
-            rows,
-            finished,
-            sum(standing.duplicates for standing in standings),
-            tuple(sums.line(standing) for standing in standings),
-            cap,
-            output,
+            rows=rows,
+            finished=finished,
+            duplicates=sum(totals.duplicates for totals in routes),
+            lines=tuple(sums.line(totals) for totals in routes),
+            cap=cap,
+            output=output,
             seconds=longest.seconds if longest else 0.0,
             bound_by=longest.reason if longest else None,
             bound_pool=longest.pool if longest else None,
@@ -99,7 +98,7 @@ def estimate(
 
 
 def _compared(plan: ScratchIndex, comparison: Comparison, sums: _Sums) -> tuple[Elsewhere, ...]:
-    """What the rows would cost at other models, out of a sample of them."""
+    """The cost of the rows at other models, from a sample of them."""
     for cached in (False, True):
         for positions in plan.sample(SAMPLE, random.Random(_SEED), cached=cached).values():
             for call in plan.calls(positions):
@@ -147,7 +146,7 @@ class _Sums:
         self._lines: defaultdict[tuple[str, str], _Line] = defaultdict(_Line)
 
     def add(self, request: RequestShape, worst: Pico | None, request_bytes: int) -> None:
-        """Take in the next row."""
+        """Add the next row."""
         line = self._lines[request.model, request.rule]
         expected = self._forecast.expect(request)
         tokens = expected.usage.total_input
@@ -169,28 +168,28 @@ class _Sums:
     def weigh(
         self, request: RequestShape, expected: ExpectedTokens, *, cached: bool = False
     ) -> None:
-        """Add to the size of all rows that are like this one."""
+        """Add to the weight of the row's group."""
         self.weights[Group(request.model, cached)] += weight(expected)
 
-    def line(self, standing: RouteTotals) -> EstimateLine:
+    def line(self, totals: RouteTotals) -> EstimateLine:
         """One route of the report."""
-        sums = self._lines[standing.model, standing.rule]
+        sums = self._lines[totals.model, totals.rule]
         return EstimateLine(
-            standing.model,
-            standing.rule,
-            standing.rows,
-            standing.cached,
-            sums.input_tokens,
-            round(sums.output_tokens),
-            sums.low,
-            sums.expected,
-            sums.worst,
-            sums.known,
+            model=totals.model,
+            rule=totals.rule,
+            rows=totals.rows,
+            cached=totals.cached,
+            input_tokens=sums.input_tokens,
+            output_tokens=round(sums.output_tokens),
+            low=sums.low,
+            expected=sums.expected,
+            worst=sums.worst,
+            price_known=sums.known,
             output_low=round(sums.output_low),
             output_worst=sums.output_bound,
             request_bytes=sums.request_bytes,
-            inputs=self._forecast.input_basis(standing.model, standing.rule),
-            outputs=self._forecast.output_basis(standing.model, standing.rule, sums.rows),
+            inputs=self._forecast.input_basis(totals.model, totals.rule),
+            outputs=self._forecast.output_basis(totals.model, totals.rule, sums.rows),
         )
 
     def _price(
@@ -200,11 +199,23 @@ class _Sums:
             line.low += self._forecast.cost(request, short)
             line.expected += self._forecast.cost(request, expected)
             self.batch += self._forecast.batch_cost(request, expected)
-        except UnknownPrice:  # fast mode, where it has none
+        except UnknownPrice:  # fast mode of a model without a price for it
             line.known = False
 
 
 def _call(request: RequestShape, input_tokens: int, output_tokens: int) -> Call:
-    """A row of the plan, as the pace sees it."""
-    size = Size(input_tokens, input_tokens, output_tokens, output_tokens)
-    return Call(0, _NO_PROMPT, Route(request.model, request.rule), request.model, b"", size)
+    """A row of the index as a call, for the simulated rate limiter."""
+    size = Size(
+        input_tokens=input_tokens,
+        input_bound=input_tokens,
+        output_tokens=output_tokens,
+        output_bound=output_tokens,
+    )
+    return Call(
+        row=0,
+        prompt=_NO_PROMPT,
+        route=Route(request.model, request.rule),
+        model=request.model,
+        body=b"",
+        size=size,
+    )

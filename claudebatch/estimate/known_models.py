@@ -1,5 +1,5 @@
-"""What `claudebatch models` tells: facts, prices and limits of every model, the
-configuration applied.
+"""The report of `claudebatch models`: facts, prices and limits of every model under the
+configuration.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ _NO_LIMITS = PoolLimits()
 
 
 def known_models(settings: Settings, asked: str | None, *, at: datetime) -> ModelsReport:
-    """Every model, or those whose name is or holds *asked*. Raises `ClaudebatchError`
-    where there is none.
+    """Every model, or those whose name is or contains *asked*. Raises
+    `ClaudebatchError` where there is none.
     """
-    desk = _Desk(settings, at)
+    lines = _ModelLines(settings, at)
     own = own_table()
     return ModelsReport(
-        models=tuple(desk.line(facts) for facts in desk.chosen(asked)),
+        models=tuple(lines.line(facts) for facts in lines.chosen(asked)),
         price_source=f"genai-prices {genai_version()}",
-        price_version=desk.prices.version,
+        price_version=lines.prices.version,
         checked=own.checked,
         checked_with=own.checked_with,
         tier=settings.limits.tier,
@@ -44,8 +44,8 @@ def known_models(settings: Settings, asked: str | None, *, at: datetime) -> Mode
     )
 
 
-class _Desk:
-    """Everything that there is to know, at hand."""
+class _ModelLines:
+    """Makes the lines of the report from catalogue, prices and limits."""
 
     def __init__(self, settings: Settings, at: datetime) -> None:
         self._settings = settings
@@ -68,18 +68,18 @@ class _Desk:
             return [priced[asked]]
         if self._catalog.known(asked) or self.prices.knows(asked):
             return [self._catalog.facts(asked)]
-        found = [facts for facts in known if asked.lower() in facts.id]
-        if not found:
+        matches = [facts for facts in known if asked.lower() in facts.id]
+        if not matches:
             meant = self._catalog.suggest(asked)
             fix = f"did you mean {meant!r}?" if meant else "claudebatch models lists them all"
             raise ClaudebatchError(f"there is no model {asked!r}", fix=fix)
-        return found
+        return matches
 
     def _named(self, model: str) -> ModelFacts:
         return replace(self._catalog.facts(model), id=model, aliases=())
 
     def line(self, facts: ModelFacts) -> ModelLine:
-        """All about one model."""
+        """The line of one model."""
         catalog, pool = self._catalog, facts.pool
         return ModelLine(
             id=facts.id,

@@ -1,5 +1,5 @@
-"""The rows of an input as a dry run sees them: in a database that is thrown away, so a
-million take no memory.
+"""The rows of an input during a dry run, in a temporary database, so that a million
+rows take no memory.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from claudebatch.setup.validate_input import Intake
 from claudebatch.storage.journal import RowRecord, index_rows, open_journal
 
 _CHUNK = 500
-_ASKED = "model, rule, input, output, bound, caches, searches, geo, speed"
+_SHAPE = "model, rule, input, output, bound, caches, searches, geo, speed"
 _TABLE = f"""
-CREATE TEMP TABLE plan (position INTEGER PRIMARY KEY, repeated INTEGER, cached INTEGER, worst INTEGER, bytes INTEGER,
-  {_ASKED}, finished INTEGER NOT NULL DEFAULT 0);
+CREATE TEMP TABLE plan (
+  position INTEGER PRIMARY KEY, repeated INTEGER, cached INTEGER, worst INTEGER, bytes INTEGER,
+  {_SHAPE}, finished INTEGER NOT NULL DEFAULT 0);
 CREATE TEMP TABLE seen (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 _FINISHED = """
@@ -42,23 +43,23 @@ _CACHED = "NOT finished AND cached AND NOT repeated"
 
 @dataclass(frozen=True, slots=True)
 class EarlierResults:
-    """What earlier runs left behind, for looking up only."""
+    """The results of earlier runs, read only."""
 
     journal: Path | None
     """This run's journal, if an earlier session made one."""
     key: Callable[[Call], str]
     look_up: LookUp
-    """The response cache's entries under some keys."""
+    """The response cache's entries for some keys."""
     retry_failed: bool
     simulated: bool = False
-    """Whether the run would be a rehearsal: real results do not finish its rows, nor
-    its results a real run's.
+    """Whether the run would be a rehearsal: neither kind of results finishes rows of
+    the other kind.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class RouteTotals:
-    """How many rows of one route there are, and how many need no request."""
+    """The number of rows of one route, and of those without a request."""
 
     model: str
     rule: str
@@ -68,31 +69,30 @@ class RouteTotals:
 
 
 class ScratchIndex:
-    """The rows of some files. Made by `planned`, which throws it away."""
+    """The rows of some files. Made and deleted by `planned`."""
 
     def __init__(
         self,
         connection: sqlite3.Connection,
         run_setup: RunSetup,
         files: Sequence[Path],
-        kept: EarlierResults,
+        earlier: EarlierResults,
     ) -> None:
         self._connection = connection
         self._run_setup = run_setup
         self._files = files
-        self._kept = kept
-        # Mutable: the rows of the chunk that gathers, and how many rows there were.
+        self._earlier = earlier
+        # Mutable: the rows of the current chunk, and the number of all rows.
         self._chunk: list[tuple[int, str, Call]] = []
         self._count = 0
         self.bad_rows = 0
         """Lines left out under `--on-bad-row skip`."""
 
     def fill(self, limit: int | None) -> None:
-        """Read the files. Raises `InvalidInput` as the run itself would."""
+        """Read the files. Raises `InvalidInput` like the run itself."""
         intake = Intake(self._run_setup, self._files, limit=limit)
-        self._connection.execute(
-            "BEGIN"
-        )  # one for all: a commit for each row would take longer than the row
+        # One transaction: a commit for each row would take longer than the row itself.
+        self._connection.execute("BEGIN")
         report = index_rows(self._connection, intake.records(self._add), limit=None)
         intake.refuse(report.twins)
         self._flush()
@@ -104,9 +104,9 @@ class ScratchIndex:
         self._connection.execute("COMMIT")
         self._mark_finished()
 
-    def standings(self) -> tuple[int, int, list[RouteTotals]]:
-        """All rows, those finished, and of the others how each route stands, in the
-        order of their first rows.
+    def route_totals(self) -> tuple[int, int, list[RouteTotals]]:
+        """The number of all rows, of finished rows, and the totals of the other rows by
+        route, in the order of first rows.
         """
         rows, finished = self._connection.execute(
             "SELECT count(*), coalesce(sum(finished), 0) FROM plan"
@@ -119,43 +119,42 @@ class ScratchIndex:
         return rows, finished, [RouteTotals(*route) for route in routes]
 
     def models(self) -> dict[str, int]:
-        """How many rows of each model will be sent."""
+        """The number of rows to send, by model."""
         query = f"SELECT model, count(*) FROM plan WHERE {_SENT} GROUP BY model"  # noqa: S608
         return dict(self._connection.execute(query).fetchall())
 
     def sent(self) -> Iterator[tuple[RequestShape, Pico | None, int]]:
-        """The rows that will be sent, in order: what they ask, their worst case (None:
-        no price), their bytes.
-        """
-        query = f"SELECT worst, bytes, {_ASKED} FROM plan WHERE {_SENT} ORDER BY position"  # noqa: S608  # constants
+        """The rows to send, in order: shape, worst case (None: no price), bytes."""
+        query = f"SELECT worst, bytes, {_SHAPE} FROM plan WHERE {_SENT} ORDER BY position"  # noqa: S608  # constants
         for worst, length, *fields in self._connection.execute(query):
             yield RequestShape(*fields), worst, length
 
     def cached(self) -> Iterator[RequestShape]:
-        """The rows whose answers the cache holds, each request once."""
-        for fields in self._connection.execute(f"SELECT {_ASKED} FROM plan WHERE {_CACHED}"):  # noqa: S608  # constants
+        """The shapes of rows with a cached answer, each request once."""
+        for fields in self._connection.execute(f"SELECT {_SHAPE} FROM plan WHERE {_CACHED}"):  # noqa: S608  # constants
             yield RequestShape(*fields)
 
     def sample(
         self, most: int, rng: random.Random, *, cached: bool = False
     ) -> dict[str, list[int]]:
-        """Positions of at most *most* rows of each model that will be sent, by chance
-        and in order; or of those *cached*.
+        """Sorted positions of at most *most* random rows of each model, of those to
+        send or of those *cached*.
         """
-        found: defaultdict[str, list[int]] = defaultdict(list)
+        # Reservoir sampling: one pass, and no more than the sample in memory.
+        samples: defaultdict[str, list[int]] = defaultdict(list)
         seen: defaultdict[str, int] = defaultdict(int)
         query = f"SELECT position, model FROM plan WHERE {_CACHED if cached else _SENT}"  # noqa: S608  # constants
         for position, model in self._connection.execute(query):
-            kept = found[model]
+            sample = samples[model]
             seen[model] += 1
-            if len(kept) < most:
-                kept.append(position)
-            elif (place := rng.randrange(seen[model])) < most:  # an injected generator
-                kept[place] = position
-        return {model: sorted(positions) for model, positions in found.items()}
+            if len(sample) < most:
+                sample.append(position)
+            elif (place := rng.randrange(seen[model])) < most:
+                sample[place] = position
+        return {model: sorted(positions) for model, positions in samples.items()}
 
     def calls(self, positions: Iterable[int]) -> Iterator[Call]:
-        """The calls of some rows, read again from the files; without those that have
+        """The calls of some rows, read again from the files; without rows that have
         changed meanwhile.
         """
         query = "SELECT source, line, offset, length, digest FROM rows WHERE position = ?"
@@ -177,7 +176,7 @@ class ScratchIndex:
         return self._run_setup.builder.first(0, prompt)
 
     def _add(self, _: RowRecord, call: Call) -> None:
-        self._chunk.append((self._count, self._kept.key(call), call))
+        self._chunk.append((self._count, self._earlier.key(call), call))
         self._count += 1
         if len(self._chunk) >= _CHUNK:
             self._flush()
@@ -186,13 +185,13 @@ class ScratchIndex:
         chunk, self._chunk = self._chunk, []
         if not chunk:
             return
-        found = self._kept.look_up([key for _, key, _ in chunk])
-        for (position, key, call), value in zip(chunk, found, strict=True):
+        entries = self._earlier.look_up([key for _, key, _ in chunk])
+        for (position, key, call), value in zip(chunk, entries, strict=True):
             new = self._connection.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount
             self._write(position, call, repeated=not new, cached=value is not None)
 
     def _write(self, position: int, call: Call, *, repeated: bool, cached: bool) -> None:
-        a = shape_of(call)
+        shape = shape_of(call)
         self._connection.execute(
             "INSERT INTO plan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
             (
@@ -201,15 +200,15 @@ class ScratchIndex:
                 cached,
                 self._worst(call),
                 len(call.body),
-                a.model,
-                a.rule,
-                a.input_estimate,
-                a.output_estimate,
-                a.output_bound,
-                a.caches,
-                a.searches,
-                a.geo,
-                a.speed,
+                shape.model,
+                shape.rule,
+                shape.input_estimate,
+                shape.output_estimate,
+                shape.output_bound,
+                shape.caches,
+                shape.searches,
+                shape.geo,
+                shape.speed,
             ),
         )
 
@@ -220,28 +219,28 @@ class ScratchIndex:
             return None
 
     def _mark_finished(self) -> None:
-        """Mark the rows whose result an earlier session holds."""
-        journal = self._kept.journal
+        """Mark the rows with a result of an earlier session."""
+        journal = self._earlier.journal
         if journal is None or not journal.exists():
             return
         self._connection.execute("ATTACH ? AS old", (f"{journal.absolute().as_uri()}?mode=ro",))
         noted = self._connection.execute(
             "SELECT value FROM old.meta WHERE key = 'simulated'"
         ).fetchone()
-        if noted is not None and (noted[0] == "true") is self._kept.simulated:
-            self._connection.execute(_FINISHED, (self._kept.retry_failed,))
+        if noted is not None and (noted[0] == "true") is self._earlier.simulated:
+            self._connection.execute(_FINISHED, (self._earlier.retry_failed,))
 
 
 @contextmanager
 def planned(
-    run_setup: RunSetup, files: Sequence[Path], kept: EarlierResults, *, limit: int | None
+    run_setup: RunSetup, files: Sequence[Path], earlier: EarlierResults, *, limit: int | None
 ) -> Iterator[ScratchIndex]:
-    """The plan of *files*. Raises `InvalidInput` as the run itself would."""
+    """The index of *files*. Raises `InvalidInput` like the run itself."""
     with tempfile.TemporaryDirectory(prefix="claudebatch-") as folder:
         connection = open_journal(Path(folder) / "plan.sqlite")
         try:
             connection.executescript("PRAGMA synchronous=OFF;" + _TABLE)
-            plan = ScratchIndex(connection, run_setup, files, kept)
+            plan = ScratchIndex(connection, run_setup, files, earlier)
             plan.fill(limit)
             yield plan
         finally:

@@ -1,8 +1,7 @@
-"""What each Claude model accepts, how long its window is, and which limits it shares.
+"""Facts about each Claude model: accepted parameters, context window, shared limits.
 
-The facts are data (`data/models.json`, `data/limits.json`): they change several times a
-year, so a user's configuration may correct or add any of them without waiting for a
-release.
+They are data (`data/models.json`, `data/limits.json`) and change several times a year,
+so a user's configuration may correct or add any of them without a new release.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ Effort: TypeAlias = Literal["low", "medium", "high", "xhigh", "max"]
 
 THINKING_KINDS: tuple[ThinkingKind, ...] = ("adaptive", "enabled", "disabled", "between_tools")
 EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
-"""From the least to the most."""
+"""In ascending order."""
 
 _LONGEST_WORD = 100
-"""Comparing words takes time by the square of their length, and a line may name a model
-of a megabyte.
+"""Characters of a name that are compared: the time grows with the square of the length,
+and a line's `model` may be a megabyte long.
 """
 
 _DATED = re.compile(r"-\d{8}$")
@@ -38,8 +37,8 @@ _DATED = re.compile(r"-\d{8}$")
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
-    """What one model is and what it accepts; the defaults are those of a model we know
-    nothing about.
+    """Facts about one model; the defaults are those of an unknown model and refuse
+    nothing.
     """
 
     id: str
@@ -50,25 +49,23 @@ class ModelFacts:
     tokenizer: Literal["old", "new"] = "new"
     context_window: int = 1_000_000
     max_output: int = 1_000_000
-    """Largest `max_tokens`. The default refuses nothing that could be meant: no model
-    writes more than its window.
-    """
+    """Largest `max_tokens`. The default is above every real model's."""
     image_tokens_max: int = 4_784
     image_edge_max: int = 2_576
     """Larger images are scaled down to this many pixels on their long edge."""
     thinking: tuple[ThinkingKind, ...] = THINKING_KINDS
-    """Every `thinking.type` it accepts."""
+    """Accepted values of `thinking.type`."""
     thinking_default: Literal["on", "off", "always"] = "on"
-    """What it does when `thinking` is left out; `always` cannot be turned off."""
+    """The behaviour without `thinking`; `always` cannot be turned off."""
     effort_cap_without_thinking: Effort | None = None
     """Above this effort `disabled` and `between_tools` are refused; None refuses
     nothing.
     """
     efforts: tuple[Effort, ...] = EFFORTS
-    """Every `output_config.effort` it accepts; none when it knows no effort."""
+    """Accepted values of `output_config.effort`; empty where it is refused."""
     default_effort: Effort | None = "high"
     prefill: bool = True
-    """Whether the last message may be the assistant's."""
+    """Whether the last message may be from the assistant."""
     forced_tools: bool = True
     """Whether `tool_choice` may be `any` or `tool`."""
     fast: bool = True
@@ -77,27 +74,27 @@ class ModelFacts:
     min_cacheable_prefix: int = 512
     """Fewer tokens than this are silently not cached by the API."""
     tool_overhead: int = 354
-    """Tokens of the hidden prompt that comes with any `tools`."""
+    """Tokens of the hidden prompt that the API adds for `tools`."""
     forced_tool_overhead: int = 474
     """The same under a forced `tool_choice`."""
     retires_at: str | None = None
     """The announced day of retirement, as YYYY-MM-DD."""
 
     def days_left(self, on: date) -> int | None:
-        """Days from *on* until it retires, 0 or fewer once it has; None: nothing is
-        announced.
+        """Days from *on* until its retirement, 0 or fewer after it; None without an
+        announcement.
         """
         return None if self.retires_at is None else (date.fromisoformat(self.retires_at) - on).days
 
     def retired(self, on: date) -> bool:
-        """Whether it is not served any more on the day *on*."""
+        """Whether it is retired on the day *on*."""
         left = self.days_left(on)
         return left is not None and left <= 0
 
 
 @dataclass(frozen=True, slots=True)
 class TierLimits:
-    """What one pool of models may do in a minute."""
+    """The limits of one pool of models, per minute."""
 
     requests_per_minute: int
     input_tokens_per_minute: int
@@ -108,24 +105,22 @@ _FIELDS = tuple(f.name for f in fields(ModelFacts) if f.name != "id")
 
 
 def closest(word: str, options: Iterable[str]) -> str | None:
-    """The one of *options* that *word* was probably meant to be."""
+    """The one of *options* that *word* is probably a typo of."""
     matches = get_close_matches(word[:_LONGEST_WORD], tuple(options), n=1)
     return matches[0] if matches else None
 
 
-def did_you_mean(word: str, options: Iterable[str], what: str) -> str:
-    """The fix for an unknown *word*: its nearest neighbour among *options*, else all of
-    them.
+def did_you_mean(word: str, options: Iterable[str], plural: str) -> str:
+    """The fix for an unknown *word*: the most similar of *options*, else all of them
+    under their name in *plural*.
     """
     options = tuple(options)
     meant = closest(word, options)
-    return f"did you mean {meant!r}?" if meant else f"the {what} are: {', '.join(options)}"
+    return f"did you mean {meant!r}?" if meant else f"the {plural} are: {', '.join(options)}"
 
 
 class Catalog:
-    """Every model we have facts about. Asking for any other one is answered as well,
-    with permissive facts.
-    """
+    """All models with facts; every other model has permissive facts."""
 
     def __init__(
         self, models: Iterable[ModelFacts], tiers: Mapping[str, Mapping[str, TierLimits]]
@@ -141,17 +136,17 @@ class Catalog:
         overrides: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
         where: Callable[[str], str] = lambda key: "",
     ) -> Catalog:
-        """The facts we ship, corrected by *overrides*: model id -> fields of
-        `ModelFacts`, as YAML spells them.
+        """The shipped facts, corrected by *overrides*: model id -> fields of
+        `ModelFacts`, as YAML has them.
 
-        *where* gives the `file:line` of a dotted key, for errors.
+        *where* gives the `file:line` of a dotted key, for error messages.
         """
         shipped = cls(_models(), _limits())
         changed = [_override(shipped, model, raw, where) for model, raw in overrides.items()]
         return cls((*_models(), *changed), _limits()) if changed else shipped
 
     def __iter__(self) -> Iterator[ModelFacts]:
-        """Every model that has facts, once, in the order in which they are listed."""
+        """Every model with facts, once, in the order of the list."""
         return iter(dict.fromkeys(self._by_name.values()))
 
     def current(self, on: date) -> tuple[ModelFacts, ...]:
@@ -159,8 +154,8 @@ class Catalog:
         return tuple(facts for facts in self if not facts.retired(on))
 
     def facts(self, model: str) -> ModelFacts:
-        """The facts about *model*, or about its family where *model* is a dated id;
-        permissive ones if unknown.
+        """The facts about *model*, or about the undated name of a dated id; permissive
+        ones if unknown.
         """
         return (
             self._by_name.get(model)
@@ -169,11 +164,11 @@ class Catalog:
         )
 
     def known(self, model: str) -> bool:
-        """Whether we have facts about *model*."""
+        """Whether there are facts about *model*."""
         return model in self._by_name or _DATED.sub("", model) in self._by_name
 
     def suggest(self, model: str) -> str | None:
-        """The model that a misspelt name probably means."""
+        """The model that *model* is probably a typo of."""
         return closest(model.strip().lower().replace(".", "-").replace("_", "-"), self._by_name)
 
     def pool_of(self, model: str) -> str:
@@ -182,12 +177,12 @@ class Catalog:
 
     def tier(self, name: str) -> Mapping[str, TierLimits]:
         """Pool -> limits of one usage tier (start, build or scale)."""
-        found = self._tiers.get(name.lower())
-        if found is None:
+        limits = self._tiers.get(name.lower())
+        if limits is None:
             raise ConfigError(
                 f"unknown tier {name!r}", fix=did_you_mean(name.lower(), self._tiers, "tiers")
             )
-        return found
+        return limits
 
     def limits(self, tier: str, pool: str) -> TierLimits:
         """The limits of one pool; the tier's lowest ones for a pool it does not list."""
@@ -248,6 +243,5 @@ def _limits() -> Mapping[str, Mapping[str, TierLimits]]:
 
 
 def _read(name: str) -> bytes:
-    return (
-        Path(__file__).with_name("data").joinpath(name).read_bytes()
-    )  # importlib.resources costs 17 ms of start-up
+    # `importlib.resources` costs 17 ms of start-up.
+    return Path(__file__).with_name("data").joinpath(name).read_bytes()

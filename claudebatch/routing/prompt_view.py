@@ -1,5 +1,5 @@
-"""A prompt as rules see it: each thing is looked up once, and only if some rule asks
-for it.
+"""The properties of a prompt that routing rules test, each computed at most once and
+only for a rule that tests it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from claudebatch.core.domain import Prompt
 
 
 class PromptView:
-    """What conditions may ask of one prompt. Lives for one `route`."""
+    """The testable properties of one prompt, for one call of `route`."""
 
     __slots__ = ("_estimate", "_kinds", "_text", "_tokens", "params", "prompt")
 
@@ -19,7 +19,8 @@ class PromptView:
         self.prompt = prompt
         self.params: Mapping[str, Any] = prompt.params
         self._estimate = estimate
-        # Mutable state, each set by the first question that needs it.
+        # Mutable state: each value is computed at its first use, because an estimate of
+        # tokens costs more than all other conditions together.
         self._tokens: int | None = None
         self._text: str | None = None
         self._kinds: frozenset[str] | None = None
@@ -38,7 +39,7 @@ class PromptView:
 
     @property
     def turns(self) -> int:
-        """How many messages are the user's."""
+        """The number of messages from the user."""
         return sum(1 for message in self._messages() if message.get("role") == "user")
 
     @property

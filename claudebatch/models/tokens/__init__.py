@@ -1,9 +1,8 @@
-"""How many tokens a request takes, told offline: what to expect, and what it cannot
-pass.
+"""The tokens of a request, computed offline: expected numbers and upper bounds.
 
-`measure` gives both. The expected numbers steer the pace and the estimate; the bounds
-steer the budget, so they are true upper bounds or the request is named by
-`unbounded_tools`.
+`measure` gives both. The expected numbers serve the rate limiter and the estimate; the
+bounds serve the budget, so they are true upper bounds, except for requests that
+`unbounded_tools` names.
 """
 
 from claudebatch.models.tokens.size import expected_input, measure

@@ -1,5 +1,5 @@
-"""What the images and documents of a request add to it, wherever they stand: messages,
-tool results, documents.
+"""The tokens of images and documents in a request: in messages, tool results and
+documents.
 
 A document that is not plain text is bounded by the whole context window: the pages of a
 PDF, the content of an uploaded file or of a URL, and the cuts that citations make are
@@ -16,7 +16,7 @@ from claudebatch.models.tokens.images import image_tokens
 
 _PDF_BYTES_PER_PAGE = 60_000
 _PDF_PAGE_TOKENS = 3_500
-"""A page is read as text (1,500 to 3,000 tokens) and as an image."""
+"""The API reads a page as text (1,500 to 3,000 tokens) and as an image."""
 _UNSEEN_DOCUMENT_TOKENS = 10 * _PDF_PAGE_TOKENS
 
 
@@ -25,14 +25,14 @@ class Attachments:
 
     def __init__(self, params: Mapping[str, Any], facts: ModelFacts) -> None:
         self._facts = facts
-        # Mutable state, added to by the walk below, which ends in this constructor.
+        # Mutable state, changed only by the walk below, which ends in this constructor.
         self.base64_bytes = 0
-        """Bytes of the body that are no text."""
+        """Bytes of the body in base64, which are not text."""
         self.tokens = 0
         """Expected tokens."""
         self.images = 0
         self.fills_window = False
-        """Whether some document's size cannot be known."""
+        """Whether the size of some document is unknown offline."""
         for message in params.get("messages") or ():
             if isinstance(message, dict):
                 self._walk(message.get("content"))
@@ -45,7 +45,7 @@ class Attachments:
                 case {"type": "document", "source": source}:
                     self._add_document(source, block.get("citations"))
                 case {"content": list() as inner}:
-                    self._walk(inner)  # results of tools, ours or the API's
+                    self._walk(inner)  # results of tools, the caller's or the API's
                 case {"content": dict() as inner}:
                     self._walk([inner])
 
@@ -64,6 +64,7 @@ class Attachments:
             self.tokens += _PDF_PAGE_TOKENS * (1 + length * 3 // 4 // _PDF_BYTES_PER_PAGE)
         elif kind != "text":
             self.tokens += _UNSEEN_DOCUMENT_TOKENS
+        # Citations cut a document into pieces that only the API knows.
         cited = isinstance(citations, dict) and bool(citations.get("enabled"))
         self.fills_window = self.fills_window or cited or kind not in ("content", "text")
 

@@ -1,7 +1,7 @@
-"""What a count of a request's input makes of its bound.
+"""Tighter bounds of a request's input, from the API's own count of it.
 
-The API counts for nothing and says that it is an estimate, so a margin is added; when a
-bill shows that it was not enough, no more counts are relied on.
+A count is free, and an estimate by the API's own words, so a margin is added. Once a
+bill passes such a bound, counts are not used any more.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from dataclasses import replace
 from claudebatch.core.domain import Call
 from claudebatch.models.tokens.tools import has_server_tools
 
+# A bill above its hold passes the cap; a margin too large refuses rows that would fit.
 MARGIN = 0.05
 MARGIN_TOKENS = 100
 _NOT_COUNTED = (b'"type":"url"', b'"type":"file"')
-"""Sources that the API does not count. In a text the quotes would be escaped."""
+"""Sources that the API does not count. Inside a text, the quotes would be escaped, so
+these bytes can only be a block.
+"""
 _FIRST_SHARE = 0.5
 _ENOUGH = 5
 _MEMORY = 100
@@ -29,21 +32,23 @@ def countable(call: Call) -> bool:
 
 
 class CountedBounds:
-    """Bounds from counts, and how small a count may come out, learned from those
-    before.
+    """Bounds from counts, and the smallest count to hope for, learned from earlier
+    ones.
 
-    Without the second, each of the hundred thousand rows that are left when the cap is
-    reached would be counted, only to be refused all the same.
+    Without the latter, each of a hundred thousand rows beyond the cap would be counted,
+    and refused all the same.
     """
 
     def __init__(self) -> None:
-        # Mutable, changed by `counted` and `refuted`: counted tokens per expected one,
-        # and whether counts hold.
+        # Mutable, changed by `counted` and `refuted`: counted tokens per expected
+        # token, and whether every bill stayed within its bound.
         self._shares: deque[float] = deque(maxlen=_MEMORY)
         self._trusted = True
 
     def hoped(self, call: Call) -> Call | None:
-        """*call* as small as a count may show it to be; None where none can."""
+        """*call* with the smallest bound that a count may give; None where a count
+        cannot help.
+        """
         if not self._trusted or not countable(call):
             return None
         share = min(self._shares) if len(self._shares) >= _ENOUGH else _FIRST_SHARE
@@ -51,15 +56,13 @@ class CountedBounds:
         return _bounded(call, bound) if bound < call.size.input_bound else None
 
     def counted(self, call: Call, tokens: int) -> Call:
-        """*call* with the bound that a count of *tokens* gives it, never a larger one
-        than it had.
-        """
+        """*call* with the bound from a count of *tokens*, never above its own."""
         self._shares.append(tokens / max(1, call.size.input_tokens))
         return _bounded(call, min(call.size.input_bound, _bound(tokens)))
 
     def refuted(self, call: Call, tokens: int) -> bool:
-        """Whether *tokens* of input, counted by the API for its bill, pass the bound of
-        *call*; then no more counts.
+        """Whether the *tokens* of input on the bill pass the bound of *call*; after
+        that, counts are not used any more.
         """
         if tokens <= call.size.input_bound or not self._trusted:
             return False

@@ -1,5 +1,5 @@
-"""How many tokens an image takes, from the size that its header states. Nothing is ever
-decoded as an image.
+"""The tokens of an image, from the size in its header. No image is ever decoded: a
+decoder would be a door for hostile files.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import Any
 from claudebatch.models.catalog import ModelFacts
 
 _PATCH = 28
-"""Pixels on each side of the square that makes one token."""
+"""Edge in pixels of the square that counts as one token."""
+# The other formats state their size within 30 bytes.
 _HEADER_CHARS = 64
 _JPEG_CHARS = 256 * 1024
-"""A JPEG names its size after its colour profile and thumbnail; beyond this we stop
-looking.
+"""The size of a JPEG follows its colour profile and thumbnail; beyond this many
+characters the model's maximum is assumed.
 """
 
 
@@ -30,8 +31,8 @@ class Pixels:
 
 
 def image_tokens(source: Any, facts: ModelFacts) -> int:
-    """Expected tokens of an image block's *source*; the model's maximum where its size
-    cannot be seen.
+    """Expected tokens of an image block's *source*; the model's maximum for unknown
+    sizes.
     """
     data = (
         source.get("data") if isinstance(source, dict) and source.get("type") == "base64" else None
@@ -41,7 +42,7 @@ def image_tokens(source: Any, facts: ModelFacts) -> int:
 
 
 def patches(image: Pixels, facts: ModelFacts) -> int:
-    """Tokens of *image* once it is scaled down to what the model reads."""
+    """Tokens of *image* after the API's scaling to the model's limits."""
     scale = min(1.0, facts.image_edge_max / max(image.width, image.height))
     area = image.width * image.height * scale * scale
     scale *= min(1.0, sqrt(facts.image_tokens_max * _PATCH * _PATCH / area))
@@ -50,8 +51,8 @@ def patches(image: Pixels, facts: ModelFacts) -> int:
 
 
 def image_size(data: str) -> Pixels | None:
-    """The size that a base64 PNG, GIF, WebP or JPEG states; None when it states none
-    that makes sense.
+    """The size in the header of a base64 PNG, GIF, WebP or JPEG; None for other data
+    and impossible sizes.
     """
     head = _decode(data, _HEADER_CHARS)
     for magic, read in _READERS.items():
@@ -98,7 +99,9 @@ def _webp(head: bytes) -> Pixels | None:
 
 
 def _jpeg(data: bytes) -> Pixels | None:
-    """Walk the segments to the frame header; every other one states its length."""
+    """The size in the frame header, found by the stated lengths of the segments before
+    it.
+    """
     at = 2
     while data[at] == 0xFF:
         marker = data[at + 1]

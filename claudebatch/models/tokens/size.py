@@ -13,18 +13,16 @@ from claudebatch.models.tokens.tools import NO_TOOLS, tool_size
 
 _REQUEST_BYTES = 60
 _MESSAGE_BYTES = 28
-"""JSON around the text of a request and of each message: sent, but not counted as text.
+"""Bytes of JSON around the text of a request and of each message, which are not text.
 """
 _REQUEST_TOKENS = 4
 _MESSAGE_TOKENS = 4
 _FRAME_BOUND = 256
-"""Above one token per byte of JSON: what the API adds to every request, such as the
-note on how to think.
-"""
+"""Tokens that the API adds to every request, such as the instruction for thinking."""
 _SCHEMA_TOKENS = 130
 _SCHEMA_BOUND = 1_000
-"""The note that comes with `output_config.format`; the schema itself is part of the
-body.
+"""The instruction that the API adds for `output_config.format`; the schema itself is
+part of the body.
 """
 
 USUAL_ANSWER = 400
@@ -39,9 +37,9 @@ def measure(
     """The size of the request *params*, whose canonical JSON is *body*, for the model
     of *facts*.
 
-    A byte-level tokenizer never makes more tokens than there are bytes, and JSON never
-    shortens text, so the body's length bounds its text, once it is as long as Unicode
-    can make it. `expected_output` replaces the guess at the answer's length.
+    A byte-level tokenizer never makes more tokens than bytes, and JSON never shortens
+    text, so the body's length in Unicode's longest form is an upper bound.
+    `expected_output` replaces the built-in length of an answer.
     """
     tools = tool_size(params, facts) if "tools" in params else NO_TOOLS
     attached = Attachments(params, facts) if b'"image"' in body or b'"document"' in body else None
@@ -82,8 +80,8 @@ def _expected(
 def _bound(
     body: bytes, facts: ModelFacts, attached: Attachments | None, added: int, rounds: int
 ) -> int:
-    """With server tools the whole window for every round; otherwise never more than the
-    window, which is refused.
+    """The upper bound of input: with server tools the whole window for every round,
+    else at most one window, because the API refuses more.
     """
     if rounds > 1:
         return facts.context_window * rounds

@@ -1,4 +1,4 @@
-"""How many tokens a piece of UTF-8 is likely to be, from its bytes alone.
+"""The expected tokens of UTF-8 text, from its bytes alone.
 
 Anthropic publishes no tokenizer. The rates below were measured over English prose,
 code, JSON, German, Russian, Arabic, Hindi, Chinese, Japanese and emoji; a count for one
@@ -32,15 +32,13 @@ _FOUR_BYTE_LEADS = bytes(range(0xF0, 0xF8))
 
 
 def token_ratio(known: Literal["old", "new"], wanted: Literal["old", "new"]) -> float:
-    """How many tokens of the tokenizer *wanted* one token of *known* is, in ordinary
-    text.
-    """
+    """Tokens of the tokenizer *wanted* per token of *known*, in English text."""
     return _ASCII_PER_TOKEN[known] / _ASCII_PER_TOKEN[wanted]
 
 
 def text_tokens(text: bytes, not_text: int, tokenizer: Literal["old", "new"]) -> float:
-    """Expected tokens of *text*, of which *not_text* ASCII bytes are JSON structure or
-    base64 and count for nothing.
+    """Expected tokens of *text* without its *not_text* ASCII bytes, which are JSON
+    structure or base64.
     """
     if text.isascii():
         return max(0, len(text) - not_text) / _ASCII_PER_TOKEN[tokenizer]
@@ -48,17 +46,17 @@ def text_tokens(text: bytes, not_text: int, tokenizer: Literal["old", "new"]) ->
 
 
 def longest(text: bytes) -> int:
-    """The most bytes that *text* has in any of Unicode's forms.
+    """The most bytes of *text* in any of Unicode's normal forms.
 
-    The one tokenizer that Anthropic ever published brought text into that form first,
-    in which a single character may become a phrase of eighteen. Nobody says whether the
-    present ones do.
+    The only tokenizer that Anthropic ever published normalised text to NFKC, where one
+    character may become a phrase of eighteen. Whether the present ones do is not
+    documented.
     """
     words = text.decode(errors="replace")
     if is_normalized("NFKC", words):
         return len(text)
-    # Character by character, and what would shrink as it is: never less than the whole
-    # or a part of it in any form.
+    # Summed by character, without characters that would shrink: an upper bound for the
+    # whole text in every form.
     return len(text) + sum(
         times * max(0, len(normalize("NFKD", char).encode()) - len(char.encode()))
         for char, times in Counter(words).items()
@@ -83,7 +81,6 @@ def _mixed(text: bytes, not_text: int, tokenizer: Literal["old", "new"]) -> floa
 
 
 def _count(text: bytes, leads: bytes) -> int:
-    """How many characters begin with one of *leads*; `translate` counts at memory
-    speed.
-    """
+    """The number of characters that begin with one of *leads*."""
+    # `translate` runs at memory speed; a loop in Python takes a hundred times as long.
     return len(text) - len(text.translate(None, leads))

@@ -1,10 +1,10 @@
-"""What tools add to a request: hidden prompts, and a server's loop that reads the whole
-prompt again.
+"""The tokens that tools add to a request: hidden prompts, and the loop of a server
+tool, which reads the whole prompt again.
 
-Tools that the API itself runs (web search, web fetch, code execution, tool search) are
-sampled in a loop within one request, and every round counts the prompt anew, together
-with all that the tools brought in. Nothing of that is known beforehand, so a round is
-bounded by the whole context window. Only `max_uses` bounds the rounds.
+The API itself runs web search, web fetch, code execution and tool search in a loop
+within one request. Every round counts the prompt again, together with all results so
+far. Their size is unknown beforehand, so a round is bounded by the whole context
+window. Only `max_uses` bounds the number of rounds.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from typing import Any
 from claudebatch.models.catalog import ModelFacts
 
 UNLIMITED_USES = 100
-"""Stands in for a missing `max_uses` and bounds nothing: `unbounded_tools` names such
-tools, for a cap to refuse.
+"""Used for a missing `max_uses`, and no bound: `unbounded_tools` names such tools, for
+a cap to refuse.
 """
 
 _CLIENT_TYPES = ("bash_", "text_editor_", "memory_", "computer_", "browser_")
-"""Anthropic's own tools that the caller runs; a type we do not know is taken for a
-server tool, the costlier kind.
+"""Anthropic's own tools that the caller runs. Unknown types count as server tools, the
+more expensive kind, so that a bound is never too low.
 """
 _CLIENT_TOOL_TOKENS = 700
 _CLIENT_TOOL_BOUND = 8_000
@@ -69,9 +69,7 @@ def tool_size(params: Mapping[str, Any], facts: ModelFacts) -> ToolSize:
 
 
 def unbounded_tools(params: Mapping[str, Any]) -> list[str]:
-    """The names of the server tools that nothing bounds: under a cap they need a
-    `max_uses`, or cannot run.
-    """
+    """The names of server tools without a bound: under a cap they need a `max_uses`."""
     tools: Sequence[Any] = params.get("tools") or ()
     return [
         str(tool.get("name") or tool["type"])
@@ -81,9 +79,7 @@ def unbounded_tools(params: Mapping[str, Any]) -> list[str]:
 
 
 def has_server_tools(params: Mapping[str, Any]) -> bool:
-    """Whether the API itself runs one of the tools; a type that we do not know is taken
-    for one.
-    """
+    """Whether the API itself runs one of the tools; unknown types count as such."""
     return any(
         isinstance(tool, dict) and _is_server_tool(tool) for tool in params.get("tools") or ()
     )
