@@ -12,8 +12,9 @@ from math import ceil, inf, nextafter
 from typing import TypeAlias
 
 from claudebatch.core.domain import Call, LimitReading, Limits, Usage
+from claudebatch.layers.rate_limit.booking import PoolBooking
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
-from claudebatch.layers.rate_limit.limiter import MustWait, PoolBooking
+from claudebatch.layers.rate_limit.limiter import MustWait
 from claudebatch.layers.rate_limit.settings import RateLimitSettings
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstimates
 from claudebatch.models.catalog import Catalog

@@ -9,9 +9,10 @@ from typing import Any
 from claudebatch.core.domain import Call, Reply, Size, Usage
 from claudebatch.core.drain import Drain
 from claudebatch.core.events import Event, Waiting
+from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 from claudebatch.layers.rate_limit.layer import RateLimit
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolLimiter
+from claudebatch.layers.rate_limit.limiter import PoolLimiter
 from claudebatch.layers.rate_limit.local_pool import LocalPool
 from claudebatch.layers.rate_limit.settings import PoolLimits
 from tests.support.scripted import (

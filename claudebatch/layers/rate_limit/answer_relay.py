@@ -8,7 +8,7 @@ from typing import Protocol
 
 from claudebatch.core.domain import Call, Limits, Usage
 from claudebatch.core.drain import WakeUp
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage
+from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.store import AnswerTracker
 
 

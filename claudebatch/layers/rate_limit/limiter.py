@@ -10,6 +10,7 @@ from typing import Protocol
 
 from claudebatch.core.domain import LimitReading, Limits, Usage
 from claudebatch.core.events import WaitReason
+from claudebatch.layers.rate_limit.booking import ExpectedUsage, InputReading, PoolBooking
 from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
 from claudebatch.layers.rate_limit.constants.limiter import (
     DOUBLING_S,
@@ -18,8 +19,8 @@ from claudebatch.layers.rate_limit.constants.limiter import (
     SHORTEST_WAIT_S,
     UNKNOWN_LIMITS_GAP_S,
 )
-from claudebatch.layers.rate_limit.input_limit import InputBooking, InputLimit
-from claudebatch.layers.rate_limit.output.output_limit import OutputBooking, OutputLimit
+from claudebatch.layers.rate_limit.input_limit import InputLimit
+from claudebatch.layers.rate_limit.output.output_limit import OutputLimit
 from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
 
 _GENTLE: WaitReason = "gentle start"
@@ -49,54 +50,11 @@ class PoolAllowance(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class ExpectedUsage:
-    """What a request is expected to take, in tokens."""
-
-    input_tokens: float
-    output_tokens: float
-    input_worst_case: float = 0.0
-    """Tokens of input that it may take where *input_tokens* may be far too low; 0: that
-    is not.
-    """
-    tokens_per_byte: float = 0.0
-    """Tokens of output for each byte of an answer."""
-    proven: bool = True
-    """Whether answers have told what such prompts count."""
-
-
-@dataclass(frozen=True, slots=True)
 class MustWait:
     """Not yet: ask again in *seconds*."""
 
     seconds: float
     reason: WaitReason
-
-
-@dataclass(slots=True, eq=False)
-class PoolLimitReading:
-    """A prompt whose tokens of input are told when its answer begins."""
-
-    told: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PoolBooking:
-    """What was taken for one request, and where the buckets stood then."""
-
-    need: ExpectedUsage
-    at: float
-    requests: BucketSnapshot
-    input: InputBooking | None
-    output: OutputBooking | None
-    reading: PoolLimitReading | None = None
-    """None: what the prompt counts is told soon enough when its answer is over."""
-
-    @property
-    def watched(self) -> bool:
-        """Whether the answer is to be seen while it comes: by `began`, `read`, `showed`
-        and `hides`.
-        """
-        return self.reading is not None or (self.output is not None and self.output.watched)
 
 
 class PoolLimiter:
@@ -188,7 +146,7 @@ class PoolLimiter:
         """Book a request that leaves now."""
         self._last_at = now
         unknown = self._waits_for_input and not need.proven
-        reading = PoolLimitReading() if unknown and self._watch_output else None
+        reading = InputReading() if unknown and self._watch_output else None
         self._waits_for_input = False
         return PoolBooking(
             need,

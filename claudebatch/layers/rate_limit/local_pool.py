@@ -15,9 +15,10 @@ from aiolimiter import AsyncLimiter
 
 from claudebatch.core.domain import Limits, Usage
 from claudebatch.core.errors import LimitKind
+from claudebatch.layers.rate_limit.booking import ExpectedUsage, PoolBooking
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 from claudebatch.layers.rate_limit.constants.bucket import CATCH_UP_SHARE, CLUMP_S, LARGEST_BUCKET_S
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolBooking, PoolLimiter
+from claudebatch.layers.rate_limit.limiter import PoolLimiter
 from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart, PoolState
 
 

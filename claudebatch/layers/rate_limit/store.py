@@ -15,7 +15,8 @@ from claudebatch.core.domain import AnswerObserver, Limits, Usage
 from claudebatch.core.errors import LimitKind
 from claudebatch.core.events import WaitReason
 from claudebatch.core.frozen import value
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolAllowance
+from claudebatch.layers.rate_limit.booking import ExpectedUsage
+from claudebatch.layers.rate_limit.limiter import PoolAllowance
 
 BookingT = TypeVar("BookingT")
 

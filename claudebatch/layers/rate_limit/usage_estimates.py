@@ -8,6 +8,7 @@ from collections import deque
 from typing import Protocol
 
 from claudebatch.core.domain import Call, Usage
+from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.constants.bucket import BLIND_SLACK
 from claudebatch.layers.rate_limit.constants.usage import (
     FIRST_FACTOR,
@@ -16,7 +17,6 @@ from claudebatch.layers.rate_limit.constants.usage import (
     OTHER_ROWS_FACTOR,
     TOKENS_PER_BYTE,
 )
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage
 
 
 class PastUsage(Protocol):

@@ -10,7 +10,8 @@ import random
 import pytest
 
 from claudebatch.core.domain import LimitReading, Limits, Usage
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolBooking, PoolLimiter
+from claudebatch.layers.rate_limit.booking import ExpectedUsage, PoolBooking
+from claudebatch.layers.rate_limit.limiter import PoolLimiter
 from claudebatch.layers.rate_limit.settings import PoolLimits
 
 

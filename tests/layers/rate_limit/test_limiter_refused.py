@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 
 from claudebatch.core.domain import Usage
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage
+from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from tests.layers.rate_limit.test_limiter import NEED, USED, departures, leave, pace, why
 
 AT = 100.0

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from claudebatch.core.domain import LimitReading, Limits, Usage
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolBooking
+from claudebatch.layers.rate_limit.booking import ExpectedUsage, PoolBooking
 from claudebatch.layers.rate_limit.local_pool import LocalPool
 from claudebatch.layers.rate_limit.store import Admitted, Delayed
 from claudebatch.simulator.limits import SimulatedBucket as ApiBucket

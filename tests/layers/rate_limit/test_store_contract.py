@@ -15,8 +15,8 @@ from claudebatch.core.domain import LimitReading, Limits, Reply, Usage
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import StopRun
 from claudebatch.core.events import Event, Waiting
+from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.layer import RateLimit
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage
 from claudebatch.layers.rate_limit.local_pool import LocalPool, open_local_pool
 from claudebatch.layers.rate_limit.settings import PoolLimits
 from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart

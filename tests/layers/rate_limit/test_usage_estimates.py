@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from claudebatch.core.domain import Call, Route, Size, Usage
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage
+from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.usage_estimates import UsageEstimates
 from tests.support.scripted import HAIKU, OPUS, make_call
 

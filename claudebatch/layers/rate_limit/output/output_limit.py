@@ -24,13 +24,16 @@ from claudebatch.layers.rate_limit.constants.bucket import (
 )
 from claudebatch.layers.rate_limit.output.accounting import CompetingLevels, OutputAccounting
 from claudebatch.layers.rate_limit.output.constants import (
+    ERROR_SHARE,
     FEW_S,
     FIRST_FEW,
+    KEPT_BACK_MOST_S,
     LATE_PER_S,
     LONG_ANSWER_SLACK,
     LOW_SHARE,
     QUICK_S,
     SMALL_SLACK,
+    UNSEEN_MOST_SHARE,
     UNSEEN_SHARE,
 )
 from claudebatch.layers.rate_limit.output.live_output import (
@@ -209,9 +212,9 @@ class OutputLimit:
     def _margin(self, tokens: float) -> float:
         """What must be left of what is being produced, before *tokens* are asked for."""
         surely = self._produced.bucket.guaranteed_capacity
-        share = UNSEEN_SHARE + self._answer_share(tokens)
+        share = UNSEEN_SHARE + (1 + ERROR_SHARE) * self._answer_share(tokens)
         return min(
-            self.per_minute / 60 * self._uncertainty_s(), surely * min(share, 1 - UNSEEN_SHARE)
+            self.per_minute / 60 * self._uncertainty_s(), surely * min(share, UNSEEN_MOST_SHARE)
         )
 
     def _tune(self, latency_s: float, tokens: float) -> None:
@@ -228,7 +231,8 @@ class OutputLimit:
     def _uncertainty_s(self) -> float:
         """Seconds of allowance by which the pictures may be wrong."""
         rounding_s = min(SMALLEST_BUCKET_S, HEADER_STEP / 2 / (self.per_minute / 60))
-        return SMALLEST_BUCKET_S + rounding_s + LATE_PER_S * (self._produced.latency_s or 0.0)
+        late_s = LATE_PER_S * (self._produced.latency_s or 0.0)
+        return min(KEPT_BACK_MOST_S, SMALLEST_BUCKET_S + rounding_s + late_s)
 
     def _uncounted(self) -> float:
         """What is on its way beyond what is refilled while it comes: the API has not

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from claudebatch.core.domain import Usage
-from claudebatch.layers.rate_limit.limiter import ExpectedUsage, PoolBooking, PoolLimiter
+from claudebatch.layers.rate_limit.booking import ExpectedUsage, PoolBooking
+from claudebatch.layers.rate_limit.limiter import PoolLimiter
 from tests.layers.rate_limit.test_limiter import NEED, NOW_RAMPED, USED, leave, pace, stated, why
 
 
