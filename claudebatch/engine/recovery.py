@@ -16,7 +16,10 @@ from claudebatch.storage.journal.checksums import body_digest, damaged, is_sound
 from claudebatch.storage.journal.queries import unshown_answers
 
 _ROW = "SELECT row, source, line, offset, length, id, digest FROM rows WHERE row = ?"
-_ATTEMPT = "SELECT model, body, cost, cost_known, latency_ms, request_id, digest FROM attempts WHERE attempt = ?"
+_ATTEMPT = (
+    "SELECT model, body, cost, cost_known, latency_ms, request_id, digest"
+    " FROM attempts WHERE attempt = ?"
+)
 
 
 def recovered(connection: sqlite3.Connection, sources: InputSources, money: Money) -> list[Outcome]:

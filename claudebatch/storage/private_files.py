@@ -90,7 +90,8 @@ def sync_dir(path: Path) -> None:
 
 
 def _check_folder(path: Path, named_by: str | None) -> None:
-    elsewhere = f"name one{f' in {named_by}' if named_by else ''} that is not there yet: it is made, for you alone"
+    setting = f" in {named_by}" if named_by else ""
+    elsewhere = f"name one{setting} that is not there yet: it is made, for you alone"
     own, facts, link = os.geteuid(), path.stat(), path.lstat()
     if facts.st_uid != own or (stat.S_ISLNK(link.st_mode) and link.st_uid not in (own, 0)):
         raise StorageError(f"{path} belongs to somebody else; nothing is kept there", fix=elsewhere)

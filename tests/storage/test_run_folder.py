@@ -23,7 +23,8 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from claudebatch.storage.run_folder import RunFolder
-folder = RunFolder.open(Path(sys.argv[1]), started=datetime(2026, 11, 22, 9, tzinfo=UTC), fresh=False)
+started = datetime(2026, 11, 22, 9, tzinfo=UTC)
+folder = RunFolder.open(Path(sys.argv[1]), started=started, fresh=False)
 print("held", flush=True)
 sys.stdin.read()
 """

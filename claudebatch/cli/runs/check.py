@@ -57,31 +57,45 @@ def check(
 
         claudebatch runs check prompts.results.jsonl --repair
     """
-    checked, failures, gone = [], CollectedFailures(), 0
-    for folder, output in _places(runs or []):
-        if not runs and not folder.is_dir():  # moved, or removed by hand: that is no damage
+    failures = CollectedFailures()
+    checked, gone = _check_all(runs or [], failures, repair=repair)
+    with failures.collect("the spend ledger"):
+        _check_ledger(_paths().ledger)
+    if json:
+        sys.stdout.write(json_line({"runs": [_fields(found) for found in checked]}))
+    else:
+        nothing = [] if failures.met else ["There is no run to check."]
+        lines = _report(checked, gone) or nothing
+        Terminal(sys.stdout, environment(), must_write=True).say_all(lines)
+    failures.tell()
+    _end(checked, repaired=repair)
+
+
+def _check_all(
+    names: list[str], failures: CollectedFailures, *, repair: bool
+) -> tuple[list[CheckedRun], int]:
+    """What was found of the runs of *names*, or of all, and how many had no folder."""
+    checked, gone = [], 0
+    for folder, output in _places(names):
+        # Moved, or removed by hand: that is no damage.
+        if not names and not folder.is_dir():
             gone += 1
             continue
         with failures.collect(str(folder)):
             try:
                 checked.append((repair_run if repair else check_run)(folder, output, _copies))
             except LockedError:
-                if runs:
+                # Of all runs, those that go on are left alone.
+                if names:
                     raise
-    with failures.collect("the spend ledger"):
-        _check_ledger(_paths().ledger)
-    if json:
-        sys.stdout.write(json_line({"runs": [_fields(found) for found in checked]}))
-    else:
-        lines = [line for found in checked for line in _lines(found)]
-        if gone:
-            lines.append(
-                f"{counted(gone, 'run')} without a folder: moved or removed, nothing to check"
-            )
-        nothing = [] if failures.met else ["There is no run to check."]
-        Terminal(sys.stdout, environment(), must_write=True).say_all(lines or nothing)
-    failures.tell()
-    _end(checked, repaired=repair)
+    return checked, gone
+
+
+def _report(checked: Sequence[CheckedRun], gone: int) -> list[str]:
+    lines = [line for found in checked for line in _lines(found)]
+    if gone:
+        lines.append(f"{counted(gone, 'run')} without a folder: moved or removed, nothing to check")
+    return lines
 
 
 def _places(names: list[str]) -> Iterator[tuple[Path, Path | None]]:

@@ -236,7 +236,10 @@ def _to_purge(register: RunRegister, names: list[str] | None, age: int | None) -
 
 
 def _confirmed(runs: list[RunLine], *, forget: bool) -> bool:
-    what = f"{counted(len(runs), 'run')} would lose their answers and their requests, and could not be resumed"
+    what = (
+        f"{counted(len(runs), 'run')} would lose their answers and their requests,"
+        " and could not be resumed"
+    )
     if forget:
         what += "; caps and reports would no longer count what they spent"
     if not sys.stdin.isatty():

@@ -121,7 +121,8 @@ class PriceBook:
         own = own_table()
         names = sorted({*self._overrides, *own.models, *genai_models()})
         rates = "\n".join(f"{name} {self._look_up(name)}" for name in names)
-        return f"genai-{genai_version()}/{own.checked}/{hashlib.sha256(rates.encode()).hexdigest()[:8]}"
+        digest = hashlib.sha256(rates.encode()).hexdigest()[:8]
+        return f"genai-{genai_version()}/{own.checked}/{digest}"
 
     def _look_up(self, model: str) -> ModelRates | None:
         return (

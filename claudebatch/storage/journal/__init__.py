@@ -2,17 +2,16 @@
 
 from claudebatch.storage.journal.journal import Journal
 from claudebatch.storage.journal.queries import Totals
-from claudebatch.storage.journal.rows import (
+from claudebatch.storage.journal.row_index import index_rows
+from claudebatch.storage.journal.row_records import (
     DuplicateId,
     IndexReport,
     RowFilter,
     RowKey,
     RowRecord,
     RowRef,
-    index_rows,
-    pending_keys,
-    pending_rows,
 )
+from claudebatch.storage.journal.rows import pending_keys, pending_rows
 from claudebatch.storage.journal.schema import AttemptState, open_journal
 
 __all__ = [

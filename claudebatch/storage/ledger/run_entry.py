@@ -47,7 +47,8 @@ _RENEWED = [name for name in _COLUMNS if name not in ("run", "started")]
 ENTER = (
     f"INSERT INTO runs ({', '.join(_COLUMNS)})"
     f" VALUES ({', '.join(f':{name}' for name in _COLUMNS)})"
-    f" ON CONFLICT (run) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _RENEWED)},"
+    " ON CONFLICT (run) DO UPDATE SET"
+    f" {', '.join(f'{name} = excluded.{name}' for name in _RENEWED)},"
     " ended = NULL, exit_code = NULL"
 )
 

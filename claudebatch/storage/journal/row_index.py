@@ -1,0 +1,129 @@
+"""Which rows the input holds: on disk, so that a million rows take no memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from claudebatch.storage.journal.row_records import DuplicateId, IndexReport, RowRecord
+
+# Rows are written so many at a time: fewer cost a step of Python each, more only memory.
+_CHUNK = 2000
+# No value from outside is in any statement of this file.
+_COLUMNS = "id, own, digest, lane, source, line, offset, length, model, rule, key"
+_SCAN = """
+CREATE TEMP TABLE scan (
+  position INTEGER PRIMARY KEY, id TEXT, own INTEGER, digest BLOB, lane TEXT, source INTEGER,
+  line INTEGER, offset INTEGER, length INTEGER, model TEXT, rule TEXT, key BLOB)
+"""
+_LAST = 2**62
+"""A position that no row has."""
+
+
+def index_rows(
+    connection: sqlite3.Connection, records: Iterable[RowRecord], *, limit: int | None
+) -> IndexReport:
+    """Make the journal's rows those of *records*; with a *limit*, rows beyond that many
+    are left as they are.
+
+    The caller's transaction decides whether it lasts: a crash or a refusal leaves the
+    former index.
+    """
+    (known,) = connection.execute("SELECT EXISTS (SELECT 1 FROM rows)").fetchone()
+    if known:
+        connection.execute(_SCAN)
+    # Most inputs are looked at once: their rows need no second table.
+    table = "temp.scan" if known else "rows"
+    _take_in(connection, table, records)
+    if known:
+        connection.execute("CREATE INDEX temp.scan_id ON scan(id)")
+    twins = _number_and_drop(connection, table)
+    changed, removed = 0, 0
+    if known:
+        end = _LAST if limit is None else limit
+        changed, removed = _compare(connection, end)
+        _merge(connection, end)
+    (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    connection.execute("DROP TABLE IF EXISTS temp.scan")
+    return IndexReport(rows, twins, changed, removed)
+
+
+def _take_in(connection: sqlite3.Connection, table: str, records: Iterable[RowRecord]) -> None:
+    insert = f"INSERT INTO {table} (position, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+    # A twin's position is left empty when it is dropped: only the order matters, and
+    # that `limit` cuts at it.
+    stream = ((position, *record) for position, record in enumerate(records))
+    while chunk := list(islice(stream, _CHUNK)):
+        connection.executemany(insert, chunk)
+
+
+def _number_and_drop(connection: sqlite3.Connection, table: str) -> tuple[DuplicateId, ...]:
+    """Make the ids of *table* differ from each other: equal lines are numbered, lines
+    with a taken id left out.
+    """
+    again = f"SELECT 1 FROM {table} GROUP BY id HAVING count(*) > 1 LIMIT 1"
+    if connection.execute(again).fetchone() is None:
+        return ()
+    _number_equals(connection, table)
+    return tuple(_drop_twins(connection, table))
+
+
+def _number_equals(connection: sqlite3.Connection, table: str) -> None:
+    # Equal lines without an id of their own: the second becomes <digest>-2, wherever it
+    # stands in the file.
+    again = f"SELECT id FROM {table} WHERE NOT own GROUP BY id HAVING count(*) > 1"
+    connection.execute(
+        f"UPDATE {table} AS s SET id = s.id || '-' || k.ordinal FROM"
+        " (SELECT rowid AS place, row_number() OVER (PARTITION BY id ORDER BY rowid) AS ordinal"
+        f"  FROM {table} WHERE NOT own AND id IN ({again})) k"
+        " WHERE s.rowid = k.place AND k.ordinal > 1"
+    )
+
+
+def _drop_twins(connection: sqlite3.Connection, table: str) -> Iterator[DuplicateId]:
+    found = connection.execute(
+        f"SELECT s.rowid, s.id, s.source, s.line, f.source, f.line FROM {table} s"
+        f" JOIN (SELECT id, min(rowid) AS first FROM {table} GROUP BY id HAVING count(*) > 1) d"
+        " ON d.id = s.id"
+        f" JOIN {table} f ON f.rowid = d.first WHERE s.rowid > d.first ORDER BY s.rowid"
+    ).fetchall()
+    places = ((place,) for place, *_ in found)
+    connection.executemany(f"DELETE FROM {table} WHERE rowid = ?", places)
+    for _, name, source, line, first_source, first_line in found:
+        yield DuplicateId(name, source, line, first_source, first_line)
+
+
+def _compare(connection: sqlite3.Connection, end: int) -> tuple[int, int]:
+    gone = (
+        "SELECT count(*) FROM rows r WHERE r.live AND r.position < ?"
+        " AND EXISTS (SELECT 1 FROM results x WHERE x.row = r.row)"
+    )
+    (removed,) = connection.execute(
+        f"{gone} AND NOT EXISTS (SELECT 1 FROM scan s WHERE s.id = r.id)", (end,)
+    ).fetchone()
+    (changed,) = connection.execute(
+        f"{gone} AND EXISTS (SELECT 1 FROM scan s WHERE s.id = r.id AND s.digest <> r.digest)",
+        (end,),
+    ).fetchone()
+    return changed, removed
+
+
+def _merge(connection: sqlite3.Connection, end: int) -> None:
+    # Only now: an index of random ids is a tenth of a first look.
+    connection.execute("CREATE INDEX IF NOT EXISTS rows_id ON rows(id)")
+    connection.execute(
+        "UPDATE rows SET live = 0 WHERE position < ? OR id IN (SELECT id FROM scan)", (end,)
+    )
+    moved = ", ".join(
+        f"{name} = s.{name}" for name in ("position", *_COLUMNS.split(", ")) if name != "id"
+    )
+    connection.execute(
+        f"UPDATE rows SET live = 1, {moved} FROM scan s"
+        " WHERE s.id = rows.id AND s.digest = rows.digest"
+    )
+    connection.execute(
+        f"INSERT INTO rows (position, {_COLUMNS}) SELECT position, {_COLUMNS} FROM scan s"
+        " WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.id = s.id AND r.digest = s.digest)"
+        " ORDER BY position"
+    )
