@@ -68,7 +68,14 @@ class Seen:
 
 
 CASES = [
-    Case(limit, per_minute, burst_s, prompt_bytes, answer_tokens, units)
+    Case(
+        limit=limit,
+        per_minute=per_minute,
+        burst_s=burst_s,
+        prompt_bytes=prompt_bytes,
+        answer_tokens=answer_tokens,
+        units_a_row=units,
+    )
     for limit, per_minute, prompt_bytes, answer_tokens, units in (
         ("RPM", 6000, 60, 60, 1),
         ("ITPM", 1_200_000, 2600, 60, 1000),
@@ -103,18 +110,23 @@ def drive(case: Case, command: list[str], env: dict[str, str], latency: str | No
     with subprocess.Popen(server, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as api:
         assert api.stdin is not None and api.stdout is not None
         url = api.stdout.readline().strip()
-        around = {**os.environ, "ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "benchmark", **env}
-        exit_code = _run(command, around)
+        environment = {
+            **os.environ,
+            "ANTHROPIC_BASE_URL": url,
+            "ANTHROPIC_API_KEY": "benchmark",
+            **env,
+        }
+        exit_code = _run(command, environment)
         api.stdin.close()
         seen = json.loads(api.stdout.read())
     return Seen(
-        seen["requests"],
-        seen["by_status"].get("200", 0),
-        seen["rate_limited"],
-        seen["tokens"]["input_tokens"],
-        seen["produced"],
-        seen["took_s"],
-        exit_code,
+        requests=seen["requests"],
+        answered=seen["by_status"].get("200", 0),
+        limited=seen["rate_limited"],
+        input_tokens=seen["tokens"]["input_tokens"],
+        output_tokens=seen["produced"],
+        took_s=seen["took_s"],
+        exit_code=exit_code,
     )
 
 

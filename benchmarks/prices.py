@@ -50,12 +50,12 @@ def call(model: str) -> Call:
         "speed": "standard",
     }
     return Call(
-        1,
-        Prompt("a", params),
-        Route(model, "default"),
-        model,
-        encode({**params, "model": model}),
-        Size(1, 2, 3, 4),
+        row=1,
+        prompt=Prompt("a", params),
+        route=Route(model, "default"),
+        model=model,
+        body=encode({**params, "model": model}),
+        size=Size(input_tokens=1, input_bound=2, output_tokens=3, output_bound=4),
     )
 
 
