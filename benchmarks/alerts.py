@@ -58,7 +58,9 @@ def late_ramp(now: float) -> float:
 
 
 def pauses(now: float) -> float:
-    """Ten minutes of work, then five of next to nothing: outages, breaks for a limit."""
+    """Ten minutes of work, then five of next to nothing: outages, breaks for a
+    limit.
+    """
     return 4.0 if now % 900 < 600 else 0.02
 
 

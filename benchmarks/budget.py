@@ -153,7 +153,9 @@ async def _hold(ledger: Path, name: str, seed: int, bill: str) -> None:
 
 
 def race(repeats: int) -> None:
-    """Eight processes on one cap, again and again; half of them are killed on the way."""
+    """Eight processes on one cap, again and again; half of them are killed on the
+    way.
+    """
     over = 0
     used: list[float] = []
     for repeat in range(repeats):

@@ -19,8 +19,8 @@ class CapLevels:
     """The levels of one cap that were reported; pure."""
 
     def __init__(self, cap: Pico, percents: Iterable[int], *, used: Pico) -> None:
-        """*used* of the cap are used when it is first heard of: the levels below are not
-        reported.
+        """*used* of the cap are used when it is first heard of: the levels below are
+        not reported.
         """
         self.cap = cap
         self._percents = sorted(set(percents))

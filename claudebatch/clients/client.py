@@ -38,7 +38,9 @@ _LONGEST_TYPE = 100
 
 
 class ClaudeClient:
-    """The innermost handler. Make it inside a running event loop; close it when done."""
+    """The innermost handler. Make it inside a running event loop; close it when
+    done.
+    """
 
     def __init__(
         self,

@@ -1,4 +1,6 @@
-"""Facts from the headers of an answer, read in one pass; every value may be malformed."""
+"""Facts from the headers of an answer, read in one pass; every value may be
+malformed.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Removes secrets from texts of others: a gateway may quote our own key in its error."""
+"""Removes secrets from texts of others: a gateway may quote our own key in its
+error.
+"""
 
 from __future__ import annotations
 

@@ -60,7 +60,9 @@ _SHOWN = ("text", "tool_use")
 
 
 class StreamAssembler:
-    """Takes the data of one event after another; `done` once the message is complete."""
+    """Takes the data of one event after another; `done` once the message is
+    complete.
+    """
 
     def __init__(self) -> None:
         # Mutable, changed by `take` only: the message so far, its finished blocks, the

@@ -20,7 +20,9 @@ def seconds(where: str, value: str | float) -> float:
 
 
 def size(where: str, value: str | int) -> int:
-    """`1048576`, `"500MB"`, `"2GB"` in bytes (powers of 1,024); raises `ConfigError`."""
+    """`1048576`, `"500MB"`, `"2GB"` in bytes (powers of 1,024); raises
+    `ConfigError`.
+    """
     return int(
         _parse(
             where,

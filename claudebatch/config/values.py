@@ -21,7 +21,9 @@ class ValueReader:
     """Reads values of one configuration; every method raises `ConfigError`."""
 
     def __init__(self, where: Callable[[str], str]) -> None:
-        """*where* gives the `file:line` or flag of a dotted key; empty: nobody set it."""
+        """*where* gives the `file:line` or flag of a dotted key; empty: nobody set
+        it.
+        """
         self._where = where
 
     def at(self, key: str) -> str:

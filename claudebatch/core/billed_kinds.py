@@ -1,8 +1,8 @@
 """The kinds of tokens, and of other units, that the API counts and bills apart.
 
-Each is declared once, beside its count in `domain.Usage`. From there come what is parsed
-out of an answer, its price, the columns of journal and ledger, their checksums, sums,
-views and reports. A new kind is a new field of `Usage` and nothing else.
+Each is declared once, beside its count in `domain.Usage`. From there come what is
+parsed out of an answer, its price, the columns of journal and ledger, their checksums,
+sums, views and reports. A new kind is a new field of `Usage` and nothing else.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ class BilledKind:
     side: Literal["input", "output", "searches"] = "input"
     """Where it counts. All input together is the length of the prompt."""
     group: str = ""
-    """The object within an answer's `usage` that holds its count; empty: `usage` itself."""
+    """The object within an answer's `usage` that holds its count; empty: `usage`
+    itself.
+    """
     rest_of: str = ""
     """The count that it is a part of: all of it but the other kinds of its group."""
     limited: bool = True
@@ -35,9 +37,12 @@ class BilledKind:
     genai: str = ""
     """The name of its price in genai-prices."""
     times_input: Decimal | None = Decimal(1)
-    """Its price where none is given, as a multiple of that of input; None: must be given."""
+    """Its price where none is given, as a multiple of that of input; None: must be
+    given.
+    """
     only_with: bytes = b""
-    """The words without which a request that caches cannot have it; empty: always may."""
+    """The words without which a request that caches cannot have it; empty: always may.
+    """
     shown_as: str = ""
     """The sum that reports show it in; empty: one of its own."""
     heading: str = ""
@@ -76,7 +81,9 @@ def billed_kinds(usage: type) -> tuple[BilledKind, ...]:
 
 
 def counts_of(kinds: Iterable[BilledKind]) -> Callable[[object], tuple[int, ...]]:
-    """What reads the counts of *kinds*, of which there are two or more, from a `Usage`."""
+    """What reads the counts of *kinds*, of which there are two or more, from a
+    `Usage`.
+    """
     return attrgetter(*(kind.name for kind in kinds))
 
 

@@ -50,7 +50,8 @@ def from_usd(dollars: Decimal) -> Pico:
 @value
 class Usage:
     """What the API says it counted, under the API's own names (tokens; searches for
-    web_search_requests). The first fields are what it bills: a new kind is a line there.
+    web_search_requests). The first fields are what it bills: a new kind is a line
+    there.
 
     `input_tokens` are only those after the last cache breakpoint; the prompt's whole
     length is `total_input`.
@@ -246,7 +247,9 @@ class Hold:
 
 
 class AnswerObserver(Protocol):
-    """Is told of an answer while it comes, by whoever sends; so it asks for a stream."""
+    """Is told of an answer while it comes, by whoever sends; so it asks for a
+    stream.
+    """
 
     def began(self, limits: Limits | None) -> None:
         """The head of the response came: the request was let in, and its headers are of

@@ -1,4 +1,6 @@
-"""One switch that stops every wait in the program, or holds up all that would be sent."""
+"""One switch that stops every wait in the program, or holds up all that would be
+sent.
+"""
 
 from __future__ import annotations
 

@@ -185,7 +185,9 @@ class StopRun(Exception):
 
 
 class AccountRefused(StopRun):
-    """The API refuses the account, not the row: key, permission, billing, spend limit."""
+    """The API refuses the account, not the row: key, permission, billing, spend
+    limit.
+    """
 
     exit_code = ExitCode.AUTH
 
@@ -249,4 +251,6 @@ class BudgetExhausted(Exception):
 
 
 class Draining(Exception):
-    """Raised out of every wait once the run is being stopped; the row stays to be done."""
+    """Raised out of every wait once the run is being stopped; the row stays to be
+    done.
+    """

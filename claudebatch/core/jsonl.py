@@ -224,7 +224,9 @@ def _check_head(path: Path, head: bytes) -> None:
 
 
 def _is_utf16(head: bytes) -> bool:
-    """Whether the file begins with a BOM of UTF-16 or with two-byte Latin characters."""
+    """Whether the file begins with a BOM of UTF-16 or with two-byte Latin
+    characters.
+    """
     if head.startswith((b"\xff\xfe", b"\xfe\xff")):
         return True
     wide = [byte == 0 for byte in head[:4]]

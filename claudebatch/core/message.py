@@ -35,7 +35,9 @@ class _OutputDetails(msgspec.Struct, gc=False, frozen=True):
 
 
 def _usage_type() -> Any:
-    """What is read of `usage`: the count of each billed kind, in its group, and more."""
+    """What is read of `usage`: the count of each billed kind, in its group, and
+    more.
+    """
     texts = [(name, str | None, None) for name in ("inference_geo", "speed", "service_tier")]
     details = ("output_tokens_details", _OutputDetails | None, _OutputDetails())
     groups: dict[str, list[tuple[str, Any, Any]]] = {"": [*texts, details]}
@@ -47,7 +49,8 @@ def _usage_type() -> Any:
     plain = groups.pop("")
     for group, counts in groups.items():
         made = msgspec.defstruct(group, counts, gc=False, frozen=True)
-        # One empty group for all answers without it: never None but where the API says so.
+        # One empty group for all answers without it: never None but where the API says
+        # so.
         plain.append((group, made | None, made()))
     return msgspec.defstruct("_Usage", plain, gc=False)
 

@@ -10,7 +10,9 @@ from claudebatch.core.domain import Pico
 
 @dataclass(frozen=True, slots=True)
 class SharedCap:
-    """What all runs of this machine, or all with one tag, may spend in a span of time."""
+    """What all runs of this machine, or all with one tag, may spend in a span of
+    time.
+    """
 
     name: str
     """As people read it, such as `day` or `tag client-a per month`."""

@@ -77,8 +77,8 @@ class CachedRows:
             while not stopped() and (rows := await coming):
                 coming = asyncio.ensure_future(pending(rows[-1].row, _ROWS_A_STEP))
                 found = await self._store.get_many([row.key.hex() for row in rows])
-                # In a thread, so that the journal's next rows and writes are handed over
-                # meanwhile.
+                # In a thread, so that the journal's next rows and writes are handed
+                # over meanwhile.
                 done = await asyncio.to_thread(self.step, rows, found)
                 if not done:
                     break

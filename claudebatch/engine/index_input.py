@@ -1,5 +1,5 @@
-"""The rows of the input in the journal: looked through once, and again when the input or
-a setting has changed.
+"""The rows of the input in the journal: looked through once, and again when the input
+or a setting has changed.
 """
 
 from __future__ import annotations

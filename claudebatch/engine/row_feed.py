@@ -185,7 +185,8 @@ class RowFeed:
             if self._ready or self._ended:
                 return
             self._coming = self._coming or asyncio.ensure_future(self._fetch())
-            # Shielded: a worker that is called off must not lose the rows of the others.
+            # Shielded: a worker that is called off must not lose the rows of the
+            # others.
             chunk, self._ended = await asyncio.shield(self._coming)
             # The next chunk is fetched while this one is worked on.
             self._coming = None if self._ended else asyncio.ensure_future(self._fetch())

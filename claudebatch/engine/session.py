@@ -40,7 +40,9 @@ from claudebatch.storage.ledger import LedgerWriter
 
 
 class Session:
-    """Does what is left of a run, and says how it ended. Made inside the running loop."""
+    """Does what is left of a run, and says how it ended. Made inside the running
+    loop.
+    """
 
     def __init__(
         self, options: RunOptions, run_setup: RunSetup, run: OpenRun, dependencies: RunDependencies

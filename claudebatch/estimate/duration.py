@@ -65,7 +65,9 @@ class ApiModel:
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """The seconds of a whole run, and the limit that its slowest pool waits for most."""
+    """The seconds of a whole run, and the limit that its slowest pool waits for
+    most.
+    """
 
     seconds: float
     pool: str

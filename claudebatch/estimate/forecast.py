@@ -196,8 +196,8 @@ def _with_output(usage: Usage, tokens: int) -> Usage:
 def _usage(request: RequestShape, inputs: InputRatios, habits: RouteUsage | None) -> Usage:
     geo = request.geo or (habits.geo if habits is not None else None)
     estimate = request.input_estimate
-    # Past requests of this model may have used the prompt cache: without it, every token
-    # is billed at the full rate.
+    # Past requests of this model may have used the prompt cache: without it, every
+    # token is billed at the full rate.
     shares = inputs.shares if request.caches else {"input_tokens": inputs.total}
     tokens: dict[str, Any] = {name: round(estimate * share) for name, share in shares.items()}
     return Usage(**tokens, inference_geo=geo, speed=request.speed)

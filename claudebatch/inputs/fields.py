@@ -133,7 +133,9 @@ def _tools(name: str, value: Any) -> Sequence[Problem]:
 
 
 def _tool(where: str, tool: Any) -> Sequence[Problem]:
-    """Check a custom tool; a tool that Anthropic defines is known by its `type` alone."""
+    """Check a custom tool; a tool that Anthropic defines is known by its `type`
+    alone.
+    """
     fix = 'write {"name": "…", "description": "…", "input_schema": {"type": "object", …}}'
     if not isinstance(tool, dict):
         return (wrong(where, "an object", tool, fix),)

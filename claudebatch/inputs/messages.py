@@ -39,7 +39,10 @@ BLOCKS = frozenset(
 
 _SHAPE = 'write {"role": "user", "content": "…"}'
 _OPENAI_ROLES = frozenset({"developer", "tool", "function"})
-_OPENAI_LINE = 'OpenAI messages go into an OpenAI batch line: {"custom_id": …, "url": "/v1/chat/completions", "body": …}'
+_OPENAI_LINE = (
+    'OpenAI messages go into an OpenAI batch line: {"custom_id": …, "url": '
+    '"/v1/chat/completions", "body": …}'
+)
 _OPENAI_BLOCKS = frozenset(
     {"image_url", "input_text", "input_image", "output_text", "input_audio", "input_file"}
 )

@@ -63,7 +63,9 @@ class OpenAiTranslation:
     messages: list[Any] | None = None
 
     def check(self, name: str, value: Any, parameter: str) -> None:
-        """Set *parameter* to *value*, which the line calls *name*, if it may hold that."""
+        """Set *parameter* to *value*, which the line calls *name*, if it may hold
+        that.
+        """
         found = CHECKS[parameter](name, value)
         self.problems.extend(found)
         if not found:

@@ -205,7 +205,8 @@ def _image(where: str, part: dict[str, Any], problems: Problems) -> dict[str, An
     image = part.get("image_url")
     url = image.get("url") if isinstance(image, dict) else None
     if isinstance(image, dict) and image.get("detail") not in (None, "auto", "high"):
-        reason = f'"{where}.image_url.detail" is {shown(image["detail"])}, which has no equal in the Messages API'
+        detail = shown(image["detail"])
+        reason = f'"{where}.image_url.detail" is {detail}, which has no equal in the Messages API'
         problems.append(Problem(reason, "remove it, and send a smaller image to save tokens"))
     if isinstance(url, str) and url.startswith("https://"):
         return {"type": "image", "source": {"type": "url", "url": url}}

@@ -199,7 +199,9 @@ def _take_prompt(parsed: ParsedLine, name: str, value: Any) -> None:
 
 
 def _take_messages(parsed: ParsedLine, name: str, value: Any) -> None:
-    """Set the conversation, with its leading system messages in the `system` parameter."""
+    """Set the conversation, with its leading system messages in the `system`
+    parameter.
+    """
     leading, rest = split_system(value) if isinstance(value, list) else ([], value)
     if not leading:
         parsed.problems += check_messages(name, value)

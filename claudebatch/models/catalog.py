@@ -185,7 +185,9 @@ class Catalog:
         return limits
 
     def limits(self, tier: str, pool: str) -> TierLimits:
-        """The limits of one pool; the tier's lowest ones for a pool it does not list."""
+        """The limits of one pool; the tier's lowest ones for a pool it does not
+        list.
+        """
         pools = self.tier(tier)
         return pools.get(pool) or min(
             pools.values(), key=lambda limits: limits.input_tokens_per_minute

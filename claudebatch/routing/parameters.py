@@ -138,7 +138,10 @@ def _thinking_fix(kind: str, facts: ModelFacts) -> str:
             return f'write {{"type": "{off}"}} for the least thinking, or leave it out'
         return 'it always thinks: leave "thinking" out and write output_config.effort "low"'
     if kind == "enabled":
-        return 'write {"type": "adaptive"} without a budget; output_config.effort says how much to think'
+        return (
+            'write {"type": "adaptive"} without a budget; output_config.effort says how much '
+            "to think"
+        )
     return 'write {"type": "enabled", "budget_tokens": 2048}, or leave it out'
 
 

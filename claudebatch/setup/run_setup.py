@@ -1,4 +1,6 @@
-"""The pure parts that a dry run and a real run share: catalog, prices, routes, calls."""
+"""The pure parts that a dry run and a real run share: catalog, prices, routes,
+calls.
+"""
 
 from __future__ import annotations
 

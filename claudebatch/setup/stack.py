@@ -1,4 +1,6 @@
-"""The order of the layers, written once. Every claim about it is a test in tests/stack."""
+"""The order of the layers, written once. Every claim about it is a test in
+tests/stack.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The part of HTTP/1.1 that an API client uses: parsed requests, and heads of answers."""
+"""The part of HTTP/1.1 that an API client uses: parsed requests, and heads of
+answers.
+"""
 
 from __future__ import annotations
 

@@ -125,7 +125,9 @@ class SimulatedLimits:
             self._output.take(tokens, now)
 
     def headers(self, now: float) -> bytes:
-        """The `anthropic-ratelimit-*` lines: all twelve when all three limits are set."""
+        """The `anthropic-ratelimit-*` lines: all twelve when all three limits are
+        set.
+        """
         wall = self._wall()
         readings: list[_Reading] = []
         if self._requests is not None:

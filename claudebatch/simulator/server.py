@@ -98,7 +98,9 @@ class Simulator:
         self._reader.on_request = observer
 
     async def start(self, port: int = 0) -> str:
-        """Listen on *port* of loopback, any free one by default; returns the base URL."""
+        """Listen on *port* of loopback, any free one by default; returns the base
+        URL.
+        """
         # asyncio switches Nagle's algorithm off by default, so an answer leaves with
         # its single write.
         self._server = await asyncio.start_server(

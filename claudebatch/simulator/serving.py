@@ -116,7 +116,10 @@ class MessagesService:
         """Pass the limits or raise a 429."""
         most = self._settings.max_concurrency
         if most is not None and self._stats.in_flight > most:
-            message = f"Number of concurrent connections has exceeded your rate limit of {most}. (simulated)"
+            message = (
+                "Number of concurrent connections has exceeded your rate limit of "
+                f"{most}. (simulated)"
+            )
             raise RefusedRequest(429, message, retry_after_s=1, should_retry=True, limited=True)
         gate.admit(asked.input_tokens, asked.started)
 

@@ -1,4 +1,6 @@
-"""What every way to fail means: one line of the table per line of the API's own lists."""
+"""What every way to fail means: one line of the table per line of the API's own
+lists.
+"""
 
 from __future__ import annotations
 

@@ -103,7 +103,9 @@ def test_numbers_of_a_tools_input_stay_as_the_model_wrote_them():
 
 @pytest.mark.parametrize("cut", ['{"a": [1, ', '{"a"', "{]", '{"a": 1} {', "nul"])
 def test_a_tools_input_that_breaks_off_is_not_lost(cut):
-    """At `max_tokens` it does; the answer was paid for, and says itself that it is cut."""
+    """At `max_tokens` it does; the answer was paid for, and says itself that it is
+    cut.
+    """
     call = block(
         0, {"type": "tool_use", "input": {}}, *deltas("input_json_delta", "partial_json", cut)
     )

@@ -1,4 +1,6 @@
-"""Who watches an answer gets the very answer, and the very errors, that all others get."""
+"""Who watches an answer gets the very answer, and the very errors, that all others
+get.
+"""
 
 from __future__ import annotations
 

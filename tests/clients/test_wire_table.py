@@ -54,7 +54,9 @@ class Line:
 def said(
     status: int, type_: str | None, fate: Fate, *, told: str | None = None, **more: Any
 ) -> Line:
-    """An error answer of the API; *told*: the type that comes out, where it is another."""
+    """An error answer of the API; *told*: the type that comes out, where it is
+    another.
+    """
     answer = refusal(
         status, type_, more.get("message", "no."), more.get("code"), *more.get("lines", ())
     )

@@ -22,7 +22,9 @@ def page(name: str) -> str:
 
 
 def exists(path: str) -> bool:
-    """From the top, from the package, or, in a table of its tests, from the limiter's."""
+    """From the top, from the package, or, in a table of its tests, from the
+    limiter's.
+    """
     folders = (ROOT, PACKAGE, ROOT / "tests/layers/rate_limit")
     return any((folder / path).exists() for folder in folders)
 

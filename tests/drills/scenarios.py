@@ -1,4 +1,6 @@
-"""The small runs that are killed: each ends with the step in which the deaths happen."""
+"""The small runs that are killed: each ends with the step in which the deaths
+happen.
+"""
 
 from __future__ import annotations
 

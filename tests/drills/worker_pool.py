@@ -1,4 +1,6 @@
-"""Plays many cases at once, each worker a process with a theatre and an API of its own."""
+"""Plays many cases at once, each worker a process with a theatre and an API of its
+own.
+"""
 
 from __future__ import annotations
 

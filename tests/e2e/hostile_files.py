@@ -1,4 +1,6 @@
-"""Input files as nobody should write them, each with one thing wrong or odd about it."""
+"""Input files as nobody should write them, each with one thing wrong or odd about
+it.
+"""
 
 from __future__ import annotations
 

@@ -74,7 +74,9 @@ def check_results(world, rows):
 
 
 def check_requests(world, api):
-    """A prompt is asked again only for an attempt whose outcome died with the process."""
+    """A prompt is asked again only for an attempt whose outcome died with the
+    process.
+    """
     attempts = Counter()
     for id_, state in world.query(
         "SELECT r.id, a.state FROM attempts a JOIN rows r ON r.row = a.row"
@@ -103,7 +105,9 @@ def check_money(world, api):
 
 
 def test_a_process_started_the_usual_way_survives_its_death_too(world, serve):
-    """The same, once without the zygote: `python -m claudebatch` as a user starts it."""
+    """The same, once without the zygote: `python -m claudebatch` as a user starts
+    it.
+    """
     api = serve(latency="uniform:0.02,0.08")
     rows = prompts(120)
     world.write("in.jsonl", rows)

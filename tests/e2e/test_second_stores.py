@@ -1,5 +1,5 @@
-"""Whole runs, by the command line and over a socket, on the second set of stores: cache,
-budget, rate limits and log of attempts, each on another host, so to speak.
+"""Whole runs, by the command line and over a socket, on the second set of stores:
+cache, budget, rate limits and log of attempts, each on another host, so to speak.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ HAIKU = "claude-haiku-5-5"
 
 
 class DistantLog:
-    """A log that is a round trip away. It hands on to the run's journal, which stays the
-    truth of the run whatever log stands before it.
+    """A log that is a round trip away. It hands on to the run's journal, which stays
+    the truth of the run whatever log stands before it.
     """
 
     def __init__(self, log: AttemptLog) -> None:

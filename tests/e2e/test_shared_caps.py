@@ -1,4 +1,6 @@
-"""Caps that runs share: by day, month and tag, whatever runs at once and whoever dies."""
+"""Caps that runs share: by day, month and tag, whatever runs at once and whoever
+dies.
+"""
 
 from __future__ import annotations
 

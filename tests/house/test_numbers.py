@@ -16,7 +16,9 @@ FOUND = list(numbers(LIMITER))
 ROWS = rows(PAGES["rate_limit"])
 MOST = 44
 PLAIN = {0, 1, 2, 60}
-"""Nothing, one, half and twice, and the seconds of a minute steer nothing by themselves."""
+"""Nothing, one, half and twice, and the seconds of a minute steer nothing by
+themselves.
+"""
 OUTPUT = "claudebatch.layers.rate_limit.output"
 
 

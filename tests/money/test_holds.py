@@ -53,7 +53,9 @@ class Holds(RuleBasedStateMachine):
         self.bill = 0
 
     def teardown(self) -> None:
-        """Whoever still waits is called off; then nothing is held but what was granted."""
+        """Whoever still waits is called off; then nothing is held but what was
+        granted.
+        """
         for task in self.asking:
             task.cancel()
         self.run()
@@ -64,7 +66,9 @@ class Holds(RuleBasedStateMachine):
         self.loop.close()
 
     def run(self, turns: int = 30) -> None:
-        """Let everything run that can, then sort out who has got what they asked for."""
+        """Let everything run that can, then sort out who has got what they asked
+        for.
+        """
         self.loop.run_until_complete(settled(turns))
         for task in list(self.asking):
             if task.done():

@@ -1,8 +1,8 @@
 """A new kind of token that the API bills is one line of the program.
 
 A copy of the package gets that line, in one file; then a whole run meets answers with
-tokens of the new kind. Journal, checksums, ledger, cost and reports must all know it, and
-the files of a run that began before must go on.
+tokens of the new kind. Journal, checksums, ledger, cost and reports must all know it,
+and the files of a run that began before must go on.
 """
 
 from __future__ import annotations
@@ -117,7 +117,8 @@ def test_a_new_kind_of_token_is_one_line(machine: Machine):
     assert [tokens for tokens, *_ in found] == [0, 0, *[TOKENS] * 4]
     book = PriceBook.load(at=datetime.now(UTC))
     for tokens, fresh, out, cost, geo in found:
-        # At three times the price of input it costs what three times as much input does.
+        # At three times the price of input it costs what three times as much input
+        # does.
         usage = Usage(fresh + 3 * tokens, out, inference_geo=geo)
         assert cost == book.cost(HAIKU, usage)
     assert "are as they were written" in machine.tomorrow("runs", "check", "out.jsonl")

@@ -1,5 +1,5 @@
-"""Changes each number of a part to 0.6 and to 1.6 times its value, and prints which test
-notices it.
+"""Changes each number of a part to 0.6 and to 1.6 times its value, and prints which
+test notices it.
 
     python -m tests.mutants rate_limit [NAME ...] [--jobs N]
 
@@ -96,8 +96,8 @@ def _judge(number: Number, value: float, test: str | None, folder: Path) -> Verd
 
 
 def _pytest(tests: list[str], env: dict[str, str]) -> tuple[int, str]:
-    # Each run starts anew, so that nothing has seen the number before it was changed; half
-    # of the time of a start is plugins that these tests do not need.
+    # Each run starts anew, so that nothing has seen the number before it was changed;
+    # half of the time of a start is plugins that these tests do not need.
     plugins = ["-p", "pytest_asyncio.plugin", "-p", "tests.mutants.patch"]
     command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=no", *plugins]
     alone = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}

@@ -1,7 +1,8 @@
 """The numbers that steer a part of the program, found in its source.
 
 A number is a module-level assignment of a literal to an upper-case name in one of the
-part's `constants` modules. What is reckoned from other names is none: it moves with them.
+part's `constants` modules. What is reckoned from other names is none: it moves with
+them.
 """
 
 from __future__ import annotations

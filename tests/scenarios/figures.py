@@ -93,7 +93,9 @@ def busiest_minute(played: Played) -> float:
 
 
 def probes_in_5_s(played: Played) -> float:
-    """Most requests in any five seconds of trouble, once the client could know of it."""
+    """Most requests in any five seconds of trouble, once the client could know of
+    it.
+    """
     return _most_probes(played, 5.0, known_after_s=2.0)
 
 

@@ -38,7 +38,9 @@ KINDS = (
 
 
 def parrot(text, headers):
-    """An answer that quotes every header that it was sent, in every place and spelling."""
+    """An answer that quotes every header that it was sent, in every place and
+    spelling.
+    """
     whole = " ".join(headers.values())
     sent = [secret for secret in ALL if secret in whole]
     encoded = [base64.b64encode(f"user:{secret}".encode()).decode() for secret in sent]

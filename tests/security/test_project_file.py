@@ -1,4 +1,6 @@
-"""A folder that somebody else has made cannot act through whoever starts a run in it."""
+"""A folder that somebody else has made cannot act through whoever starts a run in
+it.
+"""
 
 from __future__ import annotations
 

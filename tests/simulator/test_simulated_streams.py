@@ -41,7 +41,9 @@ class Sleepers:
         await over.wait()
 
     async def pass_(self, seconds: float) -> None:
-        """Move the clock on, and wake at its moment whoever waits for one in between."""
+        """Move the clock on, and wake at its moment whoever waits for one in
+        between.
+        """
         end = self.now.seconds + seconds
         while self._waiting and self._waiting[0][0] <= end + 1e-9:
             self.now.seconds, _, over = heappop(self._waiting)

@@ -23,7 +23,9 @@ DAY, NEXT = "2026-11-30", "2026-12-01"
 
 
 class Run:
-    """A run with a budget, and a writer that writes what it spent when it is asked to."""
+    """A run with a budget, and a writer that writes what it spent when it is asked
+    to.
+    """
 
     def __init__(
         self,

@@ -11,7 +11,9 @@ CANARY = "sk-ant-CANARY-9f3b/7c+21d~5e8"
 
 
 def spellings(secret: str = CANARY) -> Iterator[bytes]:
-    """*secret* as it may stand somewhere: plain, cut, URL-encoded, in base64, in hex."""
+    """*secret* as it may stand somewhere: plain, cut, URL-encoded, in base64, in
+    hex.
+    """
     plain = secret.encode()
     yield plain
     yield plain[:-6]  # cut off by some limit

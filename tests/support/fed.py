@@ -1,4 +1,6 @@
-"""A display with the counter that it reads, fed in the order in which a session does."""
+"""A display with the counter that it reads, fed in the order in which a session
+does.
+"""
 
 from __future__ import annotations
 

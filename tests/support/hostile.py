@@ -1,4 +1,6 @@
-"""Text that attacks a terminal, and what our own output may contain of such characters."""
+"""Text that attacks a terminal, and what our own output may contain of such
+characters.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ _OURS = re.compile(r"\x1b\[[0-9;]*[mABCDGHJK]|\x1b\[\?25[lh]|\r\n|\r|\n")
 
 
 def raw_controls(written: str, ours: re.Pattern[str] = _OURS) -> list[str]:
-    """The characters of *written* that steer or hide and are none of our own sequences."""
+    """The characters of *written* that steer or hide and are none of our own
+    sequences.
+    """
     rest = ours.sub("", written)
     return [
         c

@@ -28,7 +28,9 @@ NOON_MS = 1_795_348_800_000
 def record(
     text: str, *, id: str | None = None, lane: str = "haiku", line: int = 1, source: int = 0
 ) -> RowRecord:
-    """A checked line; without an id of its own it is known by its digest, as in a run."""
+    """A checked line; without an id of its own it is known by its digest, as in a
+    run.
+    """
     digest = hashlib.sha256(text.encode()).digest()
     return RowRecord(
         id or digest.hex()[:16], id is not None, digest, lane, source, line, 100 * line, len(text)

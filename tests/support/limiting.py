@@ -28,7 +28,9 @@ TOKENS = Size(input_tokens=1000, input_bound=5000, output_tokens=500, output_bou
 
 
 class AsStated:
-    """Expects what a call's size says and learns nothing: for tests of the pace alone."""
+    """Expects what a call's size says and learns nothing: for tests of the pace
+    alone.
+    """
 
     def expect(self, call: Call) -> ExpectedUsage:
         return ExpectedUsage(call.size.input_tokens, call.size.output_tokens)

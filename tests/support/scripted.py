@@ -57,7 +57,9 @@ def make_reply(
     usage: Mapping[str, Any] | None = None,
     **facts: Any,
 ) -> Reply:
-    """The reply that the client makes of a real message; *facts* are fields of `Reply`."""
+    """The reply that the client makes of a real message; *facts* are fields of
+    `Reply`.
+    """
     message = {
         "id": "msg_1",
         "type": "message",

@@ -26,7 +26,9 @@ _LOOK_AGAIN_S = 0.25
 
 
 class SqliteBudgetStore:
-    """One user of the cap in the file at *path*; the first writes down what is spent."""
+    """One user of the cap in the file at *path*; the first writes down what is
+    spent.
+    """
 
     def __init__(
         self,

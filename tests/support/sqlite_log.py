@@ -1,4 +1,6 @@
-"""A second attempt log: a SQLite file behind a round trip, shared by any number of users."""
+"""A second attempt log: a SQLite file behind a round trip, shared by any number of
+users.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A second store of rate limits: plain token buckets in a SQLite file that any number of
-users share, each call one transaction behind a round trip.
+"""A second store of rate limits: plain token buckets in a SQLite file that any number
+of users share, each call one transaction behind a round trip.
 
 A model of a store on another host, written without a look at the local one: it learns
 limits from headers, but neither watches answers nor mirrors the API's buckets.
@@ -46,7 +46,9 @@ _ROUNDING = 1e-9
 
 
 class SqliteLimiterStore:
-    """One user of a pool in the file at *path*; the first one writes down how it starts."""
+    """One user of a pool in the file at *path*; the first one writes down how it
+    starts.
+    """
 
     def __init__(
         self,

@@ -48,7 +48,9 @@ class CommandSink:
         self._over = False
 
     def deliver(self, payload: bytes) -> None:
-        """Run it; raises `DeliveryFailed` unless it ends in time and with exit code 0."""
+        """Run it; raises `DeliveryFailed` unless it ends in time and with exit code
+        0.
+        """
         process = self._start()
         try:
             process.communicate(payload, timeout=self._timeout_s)

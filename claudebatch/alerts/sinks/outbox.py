@@ -35,7 +35,9 @@ class AlertSink(Protocol):
 
 
 class AlertOutbox:
-    """A queue in front of one sink. Its first failure is reported, the others are not."""
+    """A queue in front of one sink. Its first failure is reported, the others are
+    not.
+    """
 
     def __init__(
         self, sink: AlertSink, *, warn: Callable[[str], None], most_waiting: int = _MOST_WAITING

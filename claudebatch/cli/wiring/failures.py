@@ -24,8 +24,8 @@ class CollectedFailures:
 
     @contextmanager
     def collect(self, where: str) -> Iterator[None]:
-        """Take in what fails within this block, which works on one run alone: that of the
-        folder *where*.
+        """Take in what fails within this block, which works on one run alone: that of
+        the folder *where*.
         """
         try:
             yield

@@ -1,4 +1,6 @@
-"""The flags of `run` and `estimate`, sorted into options of the run and configuration."""
+"""The flags of `run` and `estimate`, sorted into options of the run and
+configuration.
+"""
 
 from __future__ import annotations
 

@@ -43,16 +43,6 @@ class SpendLine:
         return self.usage.input_tokens
 
     @property
-    def cache_write_tokens(self) -> int:
-        """Written to the prompt cache, whatever their time to live."""
-        return self.usage.cache_creation_input_tokens
-
-    @property
-    def cache_read_tokens(self) -> int:
-        """Read from the prompt cache."""
-        return self.usage.cache_read_input_tokens
-
-    @property
     def output_tokens(self) -> int:
         """Of the answers."""
         return self.usage.output_tokens

@@ -10,7 +10,9 @@ from claudebatch.core.domain import Hold, Pico
 
 
 class HoldQueue:
-    """Each hold waits with a future: its result is the grant, its exception the refusal."""
+    """Each hold waits with a future: its result is the grant, its exception the
+    refusal.
+    """
 
     def __init__(self) -> None:
         # Mutable, changed by the methods below only. Holds that were called off stay in
@@ -27,8 +29,8 @@ class HoldQueue:
         return turn
 
     def serve(self, draw: Callable[[Hold], bool]) -> Hold | None:
-        """Grant holds as long as *draw* has money for them; returns the first that lacks
-        some.
+        """Grant holds as long as *draw* has money for them; returns the first that
+        lacks some.
 
         The first in line blocks those behind it: else a large hold would starve.
         """

@@ -73,7 +73,9 @@ class InputCounter:
         return smaller if smaller.size.input_bound < call.size.input_bound else None
 
     def check(self, call: Call, reply: Reply) -> None:
-        """Compare the bill with the count: a count that was too low would pass the cap."""
+        """Compare the bill with the count: a count that was too low would pass the
+        cap.
+        """
         if self._bounds.refuted(call, reply.usage.total_input):
             self._emit(
                 Notice(

@@ -80,7 +80,9 @@ class Budget:
             raise
 
     async def _smaller(self, call: Call, left: Pico) -> Call | None:
-        """*call* with a smaller bound on its input, if a count of it may make it fit."""
+        """*call* with a smaller bound on its input, if a count of it may make it
+        fit.
+        """
         if self._tighter is None:
             return None
         return await self._tighter.tightened(call, left, self._amount)
@@ -98,8 +100,8 @@ class Budget:
         return worst if self._usual is None else self._usual.amount(call, worst)
 
     async def _failed(self, hold: Hold, error: BaseException) -> None:
-        # The hold comes first: an error says nothing where a cancellation came while the
-        # request was out.
+        # The hold comes first: an error says nothing where a cancellation came while
+        # the request was out.
         sent = hold.sent or (isinstance(error, AttemptError) and error.may_be_billed)
         if hold.cost is None and sent:
             await self._budget_store.forfeit(hold)

@@ -1,5 +1,5 @@
-"""The money that a run takes out of shared caps and gives back, on disk, while its holds
-wait.
+"""The money that a run takes out of shared caps and gives back, on disk, while its
+holds wait.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class WakeableWaits(Protocol):
 
 
 class Refill:
-    """Keeps an allotment filled from the caps of *book*, by one task at a time that runs
-    while holds wait or money may go back.
+    """Keeps an allotment filled from the caps of *book*, by one task at a time that
+    runs while holds wait or money may go back.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Refill:
         self._task: asyncio.Task[None] | None = None
         self.failure: BaseException | None = None
         self._unwritten = False
-        # Mutable, likewise: since when the first in line is blocked, when dead runs were
-        # last looked for, and whether the wait was reported.
+        # Mutable, likewise: since when the first in line is blocked, when dead runs
+        # were last looked for, and whether the wait was reported.
         self._blocked_since: float | None = None
         self._looked_for_dead = float("-inf")
         self._wait_reported = False
@@ -95,7 +95,9 @@ class Refill:
         self._report(await self._ask(lambda: self._book.uses(self._today())))
 
     def serve(self) -> Hold | None:
-        """Grant what the allotment has money for; returns the first hold that waits on."""
+        """Grant what the allotment has money for; returns the first hold that waits
+        on.
+        """
         return self._queue.serve(lambda hold: self._allotment.draw(hold, self._today()))
 
     def start(self) -> None:

@@ -32,7 +32,9 @@ class RunBudget:
         overshoot: Pico = 0,
         waits: SleepsUntilDrain | None = None,
     ) -> None:
-        """*spent* in earlier sessions; *waits* are those that the end of the run ends."""
+        """*spent* in earlier sessions; *waits* are those that the end of the run
+        ends.
+        """
         self._cap = cap
         self._most = None if cap is None else cap + overshoot
         self._waits = waits or Drain()
@@ -58,7 +60,8 @@ class RunBudget:
         cap.
         """
         hold = Hold(amount, worst)
-        # Refused at once: a wait for money that never comes would only end with the run.
+        # Refused at once: a wait for money that never comes would only end with the
+        # run.
         if not self._possible(hold):
             raise self._exhausted(hold)
         if self._waiting or not self._fits(hold):
@@ -68,7 +71,9 @@ class RunBudget:
         return hold
 
     async def settle(self, hold: Hold, cost: Pico) -> None:
-        """The attempt cost *cost*; the rest of the hold is free again. Never suspends."""
+        """The attempt cost *cost*; the rest of the hold is free again. Never
+        suspends.
+        """
         if hold.ended:
             # A bug: the cap would be wrong from here on.
             raise RuntimeError("a hold was ended twice")

@@ -41,7 +41,9 @@ class BudgetStore(Protocol):
         ...
 
     async def forfeit(self, hold: Hold) -> None:
-        """Nobody knows what the attempt cost: its worst case counts as spent for good."""
+        """Nobody knows what the attempt cost: its worst case counts as spent for
+        good.
+        """
         ...
 
     async def close(self, *, complete: bool) -> None:

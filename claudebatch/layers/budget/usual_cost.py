@@ -22,7 +22,9 @@ _RECENT_ANSWERS = 200
 
 
 class CostPredictor(Protocol):
-    """The usual part of its worst case that an attempt costs, learned from earlier ones."""
+    """The usual part of its worst case that an attempt costs, learned from earlier
+    ones.
+    """
 
     def amount(self, call: Call, worst: Pico) -> Pico:
         """The money to set aside."""

@@ -30,9 +30,9 @@ class Permit(NamedTuple):
 class Breaker:
     """The state machine of one pool; knows neither clock nor network.
 
-    Open, it admits no call; after a wait one probe, and one more after each further wait
-    that brings no news of it. Once a probe was served the others may go at once. All of
-    them must be served before it closes.
+    Open, it admits no call; after a wait one probe, and one more after each further
+    wait that brings no news of it. Once a probe was served the others may go at once.
+    All of them must be served before it closes.
     """
 
     def __init__(self, policy: BreakerPolicy, *, now: float) -> None:

@@ -66,7 +66,8 @@ class CircuitBreaker:
         try:
             return await call_next(call)
         except AttemptError as error:
-            # A 429 comes from an API that works: the limiter answers it, not the breaker.
+            # A 429 comes from an API that works: the limiter answers it, not the
+            # breaker.
             if error.unavailable and not isinstance(error, RateLimited):
                 self._record(pool, breaker, permit, "failed", call)
             else:

@@ -1,5 +1,5 @@
-"""What is seen of one answer while it comes, passed on to all who use it: the store, the
-estimates of usage, and the request at the head of the pool's queue.
+"""What is seen of one answer while it comes, passed on to all who use it: the store,
+the estimates of usage, and the request at the head of the pool's queue.
 """
 
 from __future__ import annotations

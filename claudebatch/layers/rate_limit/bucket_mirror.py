@@ -50,11 +50,11 @@ class BucketMirror:
         blind_margin: float = BLIND_SLACK,
     ) -> None:
         """*level*: units in it to begin with. *step*: the headers' `remaining` is a
-        multiple of this. *blind_burst_s*: seconds of allowance that it may hold at least.
-        *spaced*: departures never bunch. *shared*: what others take may be learned.
-        *share*: as in `set_rate`. *margin_s*: how far it stays behind the API's once
-        that is known. *known_from*: it is once headers have shown so many steps.
-        *blind_margin*: of the rate, until then.
+        multiple of this. *blind_burst_s*: seconds of allowance that it may hold at
+        least. *spaced*: departures never bunch. *shared*: what others take may be
+        learned. *share*: as in `set_rate`. *margin_s*: how far it stays behind the
+        API's once that is known. *known_from*: it is once headers have shown so many
+        steps. *blind_margin*: of the rate, until then.
         """
         self._blind_margin = blind_margin
         self._step = step
@@ -155,8 +155,8 @@ class BucketMirror:
 
     def give_back(self, units: float, now: float, snapshot: BucketSnapshot | None = None) -> None:
         """Return what was taken too much; a negative number takes what was taken too
-        little. *snapshot*: the API took what it took then, so this may be no fuller than
-        with the right number taken: what would run over is lost.
+        little. *snapshot*: the API took what it took then, so this may be no fuller
+        than with the right number taken: what would run over is lost.
         """
         self._fill(now)
         if units > 0:
@@ -209,10 +209,10 @@ class BucketMirror:
         picture.
 
         When it counted is not known: at the earliest right after its request was
-        admitted (*snapshot*), at the latest now. Every moment of that time gives a distance
-        between the API's bucket and this one; the smallest is safe to close. *uncounted*:
-        what was taken here and not yet there, at both ends of it; the picture is then
-        only raised.
+        admitted (*snapshot*), at the latest now. Every moment of that time gives a
+        distance between the API's bucket and this one; the smallest is safe to close.
+        *uncounted*: what was taken here and not yet there, at both ends of it; the
+        picture is then only raised.
         """
         self._fill(now)
         self._see(snapshot, remaining)

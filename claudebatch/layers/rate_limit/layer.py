@@ -124,7 +124,8 @@ class RateLimit(Generic[BookingT]):
     async def _spending_paused(self, pool: str, call: Call) -> None:
         while (seconds := self._waits.paused_s()) > 0:
             self._emit(Waiting(pool, "spending paused", seconds, call.prompt.id))
-            # Past the end of the pause, not on it, where it would be found not yet over.
+            # Past the end of the pause, not on it, where it would be found not yet
+            # over.
             await self._waits.sleep(seconds + SHORTEST_WAIT_S)
 
     async def _answered(
@@ -157,8 +158,8 @@ class RateLimit(Generic[BookingT]):
         self._patience_s(queue.store.name, state)
 
     def _pause_s(self, error: RateLimited) -> float:
-        """Seconds for which the pool stands still: the one place where the `retry-after`
-        of a 429 is waited for. The retry layer leaves it to the pool.
+        """Seconds for which the pool stands still: the one place where the
+        `retry-after` of a 429 is waited for. The retry layer leaves it to the pool.
         """
         asked_s = min(error.retry_after or PROBE_GAP_S, self._max_pause_s)
         return asked_s * (1 + HERD_SHARE * self._rng.random())

@@ -104,7 +104,9 @@ class PoolLimiter:
 
     @property
     def top_per_s(self) -> float | None:
-        """Requests a second that never leave faster; None without a limit on requests."""
+        """Requests a second that never leave faster; None without a limit on
+        requests.
+        """
         return self._requests.top_per_s if self._requests else None
 
     @property
@@ -149,14 +151,14 @@ class PoolLimiter:
         reading = InputReading() if unknown and self._watch_output else None
         self._waits_for_input = False
         return PoolBooking(
-            need,
-            now,
-            self._requests.take(1.0, now) if self._requests else _NO_SNAPSHOT,
-            self._input.take(need.input_tokens, now, worst_case=need.input_worst_case)
+            need=need,
+            at=now,
+            requests=self._requests.take(1.0, now) if self._requests else _NO_SNAPSHOT,
+            input=self._input.take(need.input_tokens, now, worst_case=need.input_worst_case)
             if self._input
             else None,
-            self._output.take(need.output_tokens, now) if self._output else None,
-            reading,
+            output=self._output.take(need.output_tokens, now) if self._output else None,
+            reading=reading,
         )
 
     def settle(self, booking: PoolBooking, usage: Usage, limits: Limits | None, now: float) -> bool:

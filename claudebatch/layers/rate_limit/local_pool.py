@@ -60,7 +60,8 @@ class LocalTracker:
 
 
 class LocalPool:
-    """One pool's limits and its requests in flight, shared by all lanes of this process.
+    """One pool's limits and its requests in flight, shared by all lanes of this
+    process.
 
     A `LimiterStore` in memory: but for the gate, nothing in it waits, so a cancellation
     finds each method either not begun or over.
@@ -83,7 +84,9 @@ class LocalPool:
         self._gate_per_s = 0.0
 
     async def admit(self, need: ExpectedUsage) -> Admitted[PoolBooking] | Delayed:
-        """Take all that an attempt needs and pass the gate, or say when to ask again."""
+        """Take all that an attempt needs and pass the gate, or say when to ask
+        again.
+        """
         moment = self._now()
         wait = self._limiter.wait(need, moment)
         if wait is not None:
@@ -114,7 +117,8 @@ class LocalPool:
             # So slow that the limiter itself leaves room enough, and nobody should wait
             # here for long.
             return
-        # A new gate is an empty one: replaced at each small change, it would hold nobody.
+        # A new gate is an empty one: replaced at each small change, it would hold
+        # nobody.
         if self._gate is None or abs(top - self._gate_per_s) > CATCH_UP_SHARE * self._gate_per_s:
             self._gate, self._gate_per_s = AsyncLimiter(at_once, at_once / top), top
         await self._gate.acquire()
@@ -129,7 +133,9 @@ class LocalPool:
         return self.state
 
     async def cancel(self, booking: PoolBooking, *, counted: bool) -> PoolState:
-        """No answer came; *counted*: the API may have counted the request nevertheless."""
+        """No answer came; *counted*: the API may have counted the request
+        nevertheless.
+        """
         moment = self._now()
         self._concurrency.free(moment, answered=False)
         self._limiter.cancel(booking, moment, counted=counted)

@@ -11,8 +11,8 @@ from claudebatch.layers.rate_limit.constants.bucket import FORGIVEN_S, MARGIN_S,
 
 class SafetyMargin:
     """*margin_s*: seconds of allowance that the picture stays behind the API's bucket.
-    *blind_burst_s*: seconds of it that may be saved up blindly; *least_blind_burst_s*: after a
-    refusal.
+    *blind_burst_s*: seconds of it that may be saved up blindly; *least_blind_burst_s*:
+    after a refusal.
     """
 
     def __init__(

@@ -1,4 +1,6 @@
-"""How fast pools may be asked, and how many requests may be in flight; config fills it."""
+"""How fast pools may be asked, and how many requests may be in flight; config fills
+it.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,8 @@ class RateLimitSettings:
     watch_output: bool = True
     """Whether answers are streamed so that the limiter sees what is being produced."""
     pools: Mapping[str, PoolLimits] = field(default_factory=dict)
-    """Pool → limits that were chosen for it: answers may lower them, never raise them."""
+    """Pool → limits that were chosen for it: answers may lower them, never raise them.
+    """
     concurrency: int | None = None
     """Requests in flight of each pool; None: found out."""
 

@@ -37,7 +37,8 @@ class PoolStart:
     share: float = 1.0
     """The share of each limit that is ours to use."""
     watch_output: bool = True
-    """Whether answers may be streamed so that the limiter sees what is being produced."""
+    """Whether answers may be streamed so that the limiter sees what is being produced.
+    """
 
 
 @value
@@ -125,7 +126,9 @@ class LimiterStore(Protocol[BookingT]):
         ...
 
     async def cancel(self, booking: BookingT, *, counted: bool) -> PoolState:
-        """No answer came; *counted*: the API may have counted the tokens nevertheless."""
+        """No answer came; *counted*: the API may have counted the tokens
+        nevertheless.
+        """
         ...
 
     async def refuse(self, booking: BookingT, kind: LimitKind, wait_s: float) -> PoolState:

@@ -27,7 +27,9 @@ class PastUsage(Protocol):
         ...
 
     def mean_output(self, model: str, rule: str, bound: int) -> float | None:
-        """The mean length of answers to *rule*'s rows that are cut at *bound* tokens."""
+        """The mean length of answers to *rule*'s rows that are cut at *bound*
+        tokens.
+        """
         ...
 
 
@@ -103,8 +105,8 @@ class UsageEstimates:
 
 
 class _Ratio:
-    """Counted tokens per estimated one, over the last answers; *first* and *worst_case* are
-    guesses for the first ones.
+    """Counted tokens per estimated one, over the last answers; *first* and *worst_case*
+    are guesses for the first ones.
     """
 
     __slots__ = (
@@ -119,7 +121,9 @@ class _Ratio:
     )
 
     def __init__(self, first: float, worst_case: float) -> None:
-        """*worst_case*: it may be so much; 0 where *first* leans to the high side itself."""
+        """*worst_case*: it may be so much; 0 where *first* leans to the high side
+        itself.
+        """
         self._first, self._first_worst_case = first, worst_case
         # Mutable, changed by `add` only.
         self._pairs: deque[tuple[int, int]] = deque()

@@ -72,8 +72,8 @@ class DiskCacheStore:
         self._size_limit = size_limit
         self._ttl_s = ttl_s
         self._notify = notify
-        # Mutable, touched by the store's thread only: the database, whether it was given
-        # up, and puts since the last culling.
+        # Mutable, touched by the store's thread only: the database, whether it was
+        # given up, and puts since the last culling.
         self._cache: diskcache.Cache | None = None
         self._reader: sqlite3.Connection | None = None
         self._broken = False

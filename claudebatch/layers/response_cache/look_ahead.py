@@ -26,7 +26,9 @@ class LookAheadCache:
         self._put_meanwhile: set[str] = set()
 
     async def look_ahead(self, keys: Sequence[str]) -> None:
-        """Fetch the values under *keys* in one call, for the `get`s that will follow."""
+        """Fetch the values under *keys* in one call, for the `get`s that will
+        follow.
+        """
         self._looking += 1
         try:
             found = await self._store.get_many(keys)

@@ -1,4 +1,6 @@
-"""Which answers the response cache keeps, how many and for how long; config fills it."""
+"""Which answers the response cache keeps, how many and for how long; config fills
+it.
+"""
 
 from __future__ import annotations
 

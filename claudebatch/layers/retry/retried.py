@@ -19,7 +19,9 @@ async def retried(
     sleep: Callable[[float], Awaitable[None]],
     rng: random.Random,
 ) -> Answer:
-    """The first answer of *ask*; raises the last `AttemptError` once *policy* gives up."""
+    """The first answer of *ask*; raises the last `AttemptError` once *policy* gives
+    up.
+    """
     attempt = 0
     while True:
         attempt += 1

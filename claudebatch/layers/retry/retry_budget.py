@@ -12,8 +12,8 @@ class RetryBudget:
     time have earned it.
 
     A pool that fails gets little more than its first attempts, so that retries do not
-    keep down an API that struggles to come up. As in Finagle's `RetryBudget`, but a retry that
-    finds the budget empty waits instead of being dropped.
+    keep down an API that struggles to come up. As in Finagle's `RetryBudget`, but a
+    retry that finds the budget empty waits instead of being dropped.
     """
 
     def __init__(self, policy: RetryBudgetPolicy, *, now: float) -> None:

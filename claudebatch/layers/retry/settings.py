@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from claudebatch.core.errors import AttemptError, RateLimited
 
 SHORTEST_WAIT_S = 0.05
-"""Less would spin: a backoff drawn near 0 would send the retry before anything changed."""
+"""Less would spin: a backoff drawn near 0 would send the retry before anything changed.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +30,9 @@ class RetryPolicy:
     max_wait_s: float = 600.0
     """No `retry-after` is honoured beyond this."""
     pool_waits: bool = True
-    """Whether a pool below waits out the `retry-after` of its 429s, as `RateLimit` does.
-    Waited for here as well, it would be waited for twice, and in a place where the row
-    keeps no turn in its pool's queue.
+    """Whether a pool below waits out the `retry-after` of its 429s, as `RateLimit`
+    does. Waited for here as well, it would be waited for twice, and in a place where
+    the row keeps no turn in its pool's queue.
     """
 
     def delay(self, attempt: int, error: AttemptError, rng: random.Random) -> float | None:

@@ -63,7 +63,9 @@ class PriceBook:
         return self.knows(model) and self.rates(model).fast is not None
 
     def cost(self, model: str, usage: Usage) -> Pico:
-        """What an answer of *model* with *usage* costs, exactly; raises `UnknownPrice`."""
+        """What an answer of *model* with *usage* costs, exactly; raises
+        `UnknownPrice`.
+        """
         rates = self.rates(model)
         tokens = rates.of(usage.total_input, usage.speed).cost(usage)
         batch = usage.service_tier == "batch"

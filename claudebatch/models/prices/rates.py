@@ -1,4 +1,6 @@
-"""The rates of one model, and what they make of an answer's tokens: whole numbers only."""
+"""The rates of one model, and what they make of an answer's tokens: whole numbers
+only.
+"""
 
 from __future__ import annotations
 
@@ -109,7 +111,9 @@ def per_token(dollars_per_mtok: Decimal) -> Pico:
 
 
 def rates_of(dollars: Mapping[str, Decimal]) -> Rates:
-    """Rates of *dollars* per million tokens; what is left out of them is never too low."""
+    """Rates of *dollars* per million tokens; what is left out of them is never too
+    low.
+    """
     paid = dollars["input"]
     defaults = {
         kind.price: paid * kind.times_input for kind in TOKEN_KINDS if kind.times_input is not None

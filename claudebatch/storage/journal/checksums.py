@@ -51,7 +51,9 @@ def body_digest(body: object) -> bytes | None:
 
 
 def intent_seal(values: Iterable[object]) -> bytes:
-    """The seal of an attempt that is on its way and whose `INTENT_COLUMNS` are *values*."""
+    """The seal of an attempt that is on its way and whose `INTENT_COLUMNS` are
+    *values*.
+    """
     return attempt_seal((*values, *_NO_OUTCOME))
 
 
@@ -126,7 +128,9 @@ def reseal(journal: sqlite3.Connection, attempts: Iterable[int]) -> None:
 
 
 def seal_all(journal: sqlite3.Connection) -> None:
-    """Seal every row of a journal that had no seals, inside the caller's transaction."""
+    """Seal every row of a journal that had no seals, inside the caller's
+    transaction.
+    """
     for attempt, body in journal.execute(
         "SELECT attempt, body FROM attempts WHERE body IS NOT NULL"
     ):

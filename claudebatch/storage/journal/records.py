@@ -40,7 +40,8 @@ class AttemptIntent:
     output_bound: int = 0
     """Its `max_tokens`."""
     id: str = ""
-    """The row's id. The journal has it in its table of rows; the ledger needs it here."""
+    """The row's id. The journal has it in its table of rows; the ledger needs it here.
+    """
 
 
 @value

@@ -96,7 +96,9 @@ def restore(journal: sqlite3.Connection, found: JournalAudit, copies: RecordCopi
 def _record(
     journal: sqlite3.Connection, attempt: int, copies: RecordCopies, done: RepairReport
 ) -> int:
-    """Mend the fields of an attempt; returns its number, which may be what was damaged."""
+    """Mend the fields of an attempt; returns its number, which may be what was
+    damaged.
+    """
     *fields, seal, body = journal.execute(_SELECT, (attempt,)).fetchone()
     here = dict(zip(ATTEMPT_FIELDS, fields, strict=True))
     copy = copies.record(attempt)
@@ -263,7 +265,9 @@ def _result(journal: sqlite3.Connection, n: int, copies: RecordCopies, done: Rep
 
 
 def _result_candidates(here: Mapping[str, Any], copies: RecordCopies) -> Iterator[list[object]]:
-    """The fields of a result with head or message, or both, out of a line of its row."""
+    """The fields of a result with head or message, or both, out of a line of its
+    row.
+    """
     for copy in copies.lines(here["row"]):
         head, message = parts(copy)
         of_copy = None if here["attempt"] is not None else message

@@ -8,7 +8,8 @@ from itertools import islice
 
 from claudebatch.storage.journal.row_records import DuplicateId, IndexReport, RowRecord
 
-# Rows are written so many at a time: fewer cost a step of Python each, more only memory.
+# Rows are written so many at a time: fewer cost a step of Python each, more only
+# memory.
 _CHUNK = 2000
 # No value from outside is in any statement of this file.
 _COLUMNS = "id, own, digest, lane, source, line, offset, length, model, rule, key"

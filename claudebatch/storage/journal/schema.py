@@ -25,15 +25,15 @@ from claudebatch.storage.journal.checksums import seal_all
 from claudebatch.storage.journal.records import AnswerSource
 from claudebatch.storage.private_files import private_file
 
-# A kind of token that was added is part of the checksum where it is not 0: a program that
-# does not know it must not take such rows for damaged.
+# A kind of token that was added is part of the checksum where it is not 0: a program
+# that does not know it must not take such rows for damaged.
 VERSION = 3 + sum(column.added for column in COUNTS)
 
 _PAGE_BYTES = 16_384
 
 _ATTEMPTS = (*INTENT_COLUMNS, *OUTCOME_COLUMNS, DIGEST, CHECKSUM, BODY)
-# One row per HTTP attempt, written before it is sent. Money in pico-dollars, times in Unix
-# milliseconds.
+# One row per HTTP attempt, written before it is sent. Money in pico-dollars, times in
+# Unix milliseconds.
 _CREATE_ATTEMPTS = f"CREATE TABLE attempts ({defined(_ATTEMPTS)});".replace(
     "attempt INTEGER NOT NULL", "attempt INTEGER PRIMARY KEY"
 )

@@ -139,7 +139,9 @@ def _require_sound(journal: sqlite3.Connection) -> None:
 
 
 def _said(ledger: sqlite3.Connection, run: str) -> dict[SumsKey, Sums] | None:
-    """The sums that the ledger has; None when its details are not of as many attempts."""
+    """The sums that the ledger has; None when its details are not of as many
+    attempts.
+    """
     found = ledger.execute(
         f"SELECT day, model, rule, {', '.join(SUMS)} FROM spend WHERE run = ?", (run,)
     )

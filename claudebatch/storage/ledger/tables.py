@@ -88,6 +88,8 @@ def complete(ledger: sqlite3.Connection) -> bool:
 
 
 def add_columns(ledger: sqlite3.Connection) -> None:
-    """Add the columns that *ledger* lacks, of kinds of tokens that are newer than it."""
+    """Add the columns that *ledger* lacks, of kinds of tokens that are newer than
+    it.
+    """
     for table, columns in _GROWING.items():
         add_missing(ledger, table, columns)

@@ -144,8 +144,8 @@ class LedgerWriter:
         """Write what is left, hold only what is still without an outcome, and close the
         file.
 
-        A shared budget must have released the run's holds by then: they are set to that,
-        too.
+        A shared budget must have released the run's holds by then: they are set to
+        that, too.
         """
         self._write({day: self._needed[day] for day in {*self._needed, *self._written}}, last=True)
         self._connection.close()

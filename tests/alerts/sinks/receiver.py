@@ -1,4 +1,6 @@
-"""A server on this machine that takes what is posted to it, and answers as it is told."""
+"""A server on this machine that takes what is posted to it, and answers as it is
+told.
+"""
 
 from __future__ import annotations
 

@@ -20,7 +20,9 @@ def closed(policy: BreakerPolicy = POLICY) -> Breaker:
 
 
 def called(breaker: Breaker, *verdicts: str, at: float = 0, row: int | None = None) -> None:
-    """One call after the other, each of a row of its own unless they are all of *row*."""
+    """One call after the other, each of a row of its own unless they are all of
+    *row*.
+    """
     for verdict in verdicts:
         permit = breaker.admits(at)
         assert permit is not None

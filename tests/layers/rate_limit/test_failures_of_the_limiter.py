@@ -33,7 +33,9 @@ def shown(bucket: BucketMirror, remaining: float, at: float = 0.0) -> BucketMirr
 
 
 def spaced(per_minute: float = 6000) -> BucketMirror:
-    """Requests one by one; a minute's allowance is saved up, and none of it is spent."""
+    """Requests one by one; a minute's allowance is saved up, and none of it is
+    spent.
+    """
     bucket = shown(BucketMirror(per_minute, now=0, level=1, spaced=True), per_minute)
     bucket.hold_burst(0)
     return bucket

@@ -97,7 +97,9 @@ class Beside:
         self.uses.append((self.at, units))
 
     def remaining(self) -> float:
-        """What the headers say of this moment: whole requests, or thousands of tokens."""
+        """What the headers say of this moment: whole requests, or thousands of
+        tokens.
+        """
         level = self.api.level(self.at)
         return max(
             0.0,

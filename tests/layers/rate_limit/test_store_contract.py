@@ -209,7 +209,8 @@ async def test_however_an_attempt_ends_its_place_is_free(place, end):
     store = place.open(start(in_flight=2))
     for _ in range(5):
         await ended(store, await admitted(store), end)
-    # After a 429 a store may ask one by one until an answer comes, and start gently then.
+    # After a 429 a store may ask one by one until an answer comes, and start gently
+    # then.
     await store.settle(await admitted(store), USED, None)
     await asyncio.sleep(20)
     assert await free_slots(store, 10) == (1 if end == "crowded" else 2)

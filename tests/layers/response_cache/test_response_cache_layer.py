@@ -1,4 +1,6 @@
-"""ResponseCache: no answer is paid for twice, and none is given for another question."""
+"""ResponseCache: no answer is paid for twice, and none is given for another
+question.
+"""
 
 from __future__ import annotations
 

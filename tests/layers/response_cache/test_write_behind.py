@@ -1,4 +1,6 @@
-"""The cache never holds an answer that the journal lacks, and nobody notices the wait."""
+"""The cache never holds an answer that the journal lacks, and nobody notices the
+wait.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,7 @@ async def test_of_two_answers_to_one_question_the_newer_is_kept():
     assert store.kept == {"a": b"2"}
 
 
-async def test_answers_of_one_commit_go_over_in_one_group_and_those_that_come_meanwhile_in_the_next():
+async def test_answers_of_one_commit_go_over_in_one_group_and_later_ones_in_the_next():
     store, later = SlowCache(), list[Callable[[], None]]()
     cache = WriteBehind(store, after=later.append)
     store.gate.clear()

@@ -44,7 +44,9 @@ def book(**fields: Any) -> PriceBook:
 
 
 def by_kind(book: PriceBook, speed: str | None = None, kinds: int = 5) -> list[Decimal]:
-    """Dollars for a million tokens of each kind, the prompts too short for a threshold."""
+    """Dollars for a million tokens of each kind, the prompts too short for a
+    threshold.
+    """
     names = [name for name in Usage.__dataclass_fields__ if name.endswith("tokens")][:kinds]
     return [to_usd(book.cost(MODEL, Usage(**{name: 1000}, speed=speed))) * 1000 for name in names]
 

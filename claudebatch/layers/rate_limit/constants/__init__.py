@@ -1,5 +1,5 @@
-"""The numbers that steer the limiter, one module per part; each stands above the failure
-that it prevents.
+"""The numbers that steer the limiter, one module per part; each stands above the
+failure that it prevents.
 
 `docs/rate-limits.md` has all of them in one table, with the test that fails when the
 number is wrong; `python -m tests.mutants rate_limit` proves that it does. A number that

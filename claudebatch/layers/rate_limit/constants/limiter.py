@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-# Steep growth of usage is refused by itself (`ramp_limit_exceeded`), whatever the limits
-# allow: a pool starts with so many requests a second ...
+# Steep growth of usage is refused by itself (`ramp_limit_exceeded`), whatever the
+# limits allow: a pool starts with so many requests a second ...
 FIRST_PER_S = 10.0
 
 # ... and doubles them no faster than this. Slower, and fast pools lose their start.
@@ -13,8 +13,9 @@ DOUBLING_S = 0.5
 # every tier that ever was published.
 UNKNOWN_LIMITS_GAP_S = 1.25
 
-# A pool that answers nothing but 429s is asked this often at most, and is left alone for
-# as long after a 429 without a `retry-after`: else the probes keep the bucket empty.
+# A pool that answers nothing but 429s is asked this often at most, and is left alone
+# for as long after a 429 without a `retry-after`: else the probes keep the bucket
+# empty.
 PROBE_GAP_S = 5.0
 
 # Shorter waits round to zero and would spin the loop.

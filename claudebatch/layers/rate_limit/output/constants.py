@@ -36,8 +36,8 @@ RUSH = 20.0
 # back for each second that they take.
 LATE_PER_S = 0.08
 
-# Unwatched, so much of the bucket must be left when a request leaves, plus its own share
-# of it: an answer that is produced faster than the mean overdraws a small one.
+# Unwatched, so much of the bucket must be left when a request leaves, plus its own
+# share of it: an answer that is produced faster than the mean overdraws a small one.
 UNSEEN_SHARE = 0.25
 
 # A bucket of some answers cannot make up for a mistake: below the rate by this, times
@@ -48,7 +48,8 @@ SMALL_SLACK = 0.02
 # share of its own share of the bucket for each second.
 LONG_ANSWER_SLACK = 0.4
 
-# Streams cost 1.7 times the CPU. Of answers quicker than this nothing is gained by them.
+# Streams cost 1.7 times the CPU. Of answers quicker than this nothing is gained by
+# them.
 QUICK_S = 0.125
 
 # An answer that has shown nothing for so long stands still. Counting on, it would slow

@@ -133,7 +133,9 @@ class InFlightOutput:
         return max(0.0, produced)
 
     def depart(self, tokens: float, now: float) -> InFlightAnswer:
-        """A request leaves that expects *tokens*; call `produce` first, here and below."""
+        """A request leaves that expects *tokens*; call `produce` first, here and
+        below.
+        """
         answer = InFlightAnswer(tokens, now, self._clock)
         self._underway[answer] = None
         self.tokens += tokens

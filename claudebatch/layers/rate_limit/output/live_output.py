@@ -108,12 +108,16 @@ class LiveOutput:
 
     @property
     def latency_s(self) -> float | None:
-        """Seconds that a token's answer takes on average; None until anything is known."""
+        """Seconds that a token's answer takes on average; None until anything is
+        known.
+        """
         return self._in_flight.latency_s
 
     @property
     def small(self) -> bool:
-        """Whether the bucket holds no more than a few answers, for all that is known."""
+        """Whether the bucket holds no more than a few answers, for all that is
+        known.
+        """
         return self.bucket.guaranteed_capacity < FEW_S * self._per_s
 
     @property

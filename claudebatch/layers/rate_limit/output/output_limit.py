@@ -96,7 +96,9 @@ class OutputLimit:
         return self._booked.per_minute
 
     def wait_for(self, tokens: float, now: float) -> float:
-        """Seconds until a request may leave whose answer is expected to have *tokens*."""
+        """Seconds until a request may leave whose answer is expected to have
+        *tokens*.
+        """
         arrived = self._arrived.wait_for(1.0, now)
         produced = (
             0.0
@@ -210,7 +212,9 @@ class OutputLimit:
         return tokens / self._produced.bucket.guaranteed_capacity if small else 0.0
 
     def _margin(self, tokens: float) -> float:
-        """What must be left of what is being produced, before *tokens* are asked for."""
+        """What must be left of what is being produced, before *tokens* are asked
+        for.
+        """
         surely = self._produced.bucket.guaranteed_capacity
         share = UNSEEN_SHARE + (1 + ERROR_SHARE) * self._answer_share(tokens)
         return min(

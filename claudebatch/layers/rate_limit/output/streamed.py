@@ -56,7 +56,9 @@ class StreamedOutput:
 
     @property
     def mean_per_s(self) -> float | None:
-        """Tokens that one of them produces a second, on average; None while none runs."""
+        """Tokens that one of them produces a second, on average; None while none
+        runs.
+        """
         return self.per_s / len(self._running) if self._running else None
 
     @property
@@ -99,7 +101,14 @@ class StreamedOutput:
         """
         seconds = max(0.0, now - left_at)
         answer = StreamedAnswer(
-            hidden + shown, shown, now, shown, now, seconds if hides else 0.0, 0.0, running=False
+            tokens=hidden + shown,
+            shown=shown,
+            at=now,
+            first_shown=shown,
+            first_at=now,
+            hidden_s=seconds if hides else 0.0,
+            per_s=0.0,
+            running=False,
         )
         self.answers += 1
         self._count(0.0, answer.tokens)
