@@ -61,13 +61,21 @@ def attempt_seal(fields: Sequence[object]) -> bytes:
     """The seal of the attempt whose `ATTEMPT_FIELDS` are *fields*, as they are in the
     table.
     """
+    # Two seals are made for every attempt: what nobody added is not looked for.
+    sealed = _with_what_was_added(fields) if _ADDED_FIELDS else fields
+    return hashlib.sha256(encode_in_order(sealed)).digest()[:_SEAL_BYTES]
+
+
+def _with_what_was_added(fields: Sequence[object]) -> list[object]:
+    """*fields*, but of the columns that were added those that count something.
+
+    Rows of files that are older than a column keep the seals that they have.
+    """
     sealed: list[object] = list(compress(fields, _FROM_THE_FIRST))
-    # A count that older files do not have is sealed where there is something to count:
-    # their rows keep the seals that they have.
     for name, count in zip(_ADDED_FIELDS, compress(fields, _ADDED), strict=True):
         if count:
             sealed += (name, count)
-    return hashlib.sha256(encode_in_order(sealed)).digest()[:_SEAL_BYTES]
+    return sealed
 
 
 def result_seal(fields: Sequence[object]) -> bytes:
