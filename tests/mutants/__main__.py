@@ -55,11 +55,12 @@ def main() -> int:
     _must_pass_unchanged([held[each.name] for each in found if each.name in held])
     mutants = [(each, value) for each in found for value in each.mutants()]
     with ThreadPoolExecutor(wanted.jobs) as pool:
-        verdicts = list(
-            pool.map(lambda one: _judge(*one, held.get(one[0].name), TESTS[wanted.part]), mutants)
-        )
-    for verdict in verdicts:
-        print(_line(verdict))
+        verdicts = []
+        for verdict in pool.map(
+            lambda one: _judge(*one, held.get(one[0].name), TESTS[wanted.part]), mutants
+        ):
+            print(_line(verdict), flush=True)
+            verdicts.append(verdict)
     survivors = [verdict for verdict in verdicts if verdict.noticed_by is None]
     print(
         f"{len(found)} numbers, {len(verdicts)} mutants, {len(survivors)} survivors,"

@@ -22,14 +22,14 @@ class ExpectedUsage:
     tokens_per_byte: float = 0.0
     """Tokens of output for each byte of an answer."""
     proven: bool = True
-    """Whether answers have told what such prompts count."""
+    """Whether answers have shown what such prompts count."""
 
 
 @dataclass(slots=True, eq=False)
 class InputReading:
-    """A prompt whose tokens of input are told when its answer begins."""
+    """A prompt whose input tokens the API reports when its answer begins."""
 
-    told: bool = False
+    reported: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class PoolBooking:
     input: InputBooking | None
     output: OutputBooking | None
     reading: InputReading | None = None
-    """None: what the prompt counts is told soon enough when its answer is over."""
+    """None: the end of the answer is soon enough to learn what its prompt counts."""
 
     @property
     def watched(self) -> bool:

@@ -1,8 +1,8 @@
-"""Our picture of one of the API's token buckets: never ahead of it, and as close behind
+"""Our mirror of one of the API's token buckets: never ahead of it, and as close behind
 as its headers allow.
 
 The API refills each limit without a pause up to a capacity that it does not tell (a
-minute's allowance, or a second's), and refuses what does not fit. The picture is a
+minute's allowance, or a second's), and refuses what does not fit. The mirror is a
 token bucket of the same rate that starts empty, so it holds less than the API's as long
 as both take the same at the same time: what it grants is never refused. When an answer
 states what remains, the distance between the two is known, and all but a reserve is
@@ -106,7 +106,7 @@ class BucketMirror:
 
     @property
     def guaranteed_capacity(self) -> float:
-        """Units that it surely holds when it is full."""
+        """Units that the API's bucket holds at least when this one is full."""
         blind = self._per_s * self._safety.blind_burst_s
         return (
             max(blind, self._most_seen - self._rounding - self._margin()) if self.known else blind
@@ -162,8 +162,8 @@ class BucketMirror:
         if units > 0:
             self._free_at -= units / (self._rate() * (1 + CATCH_UP_SHARE))
         if snapshot is not None:
-            room = self.guaranteed_capacity - self.peak_since(snapshot)
-            self.adjust(min(units, max(0.0, room)))
+            free = self.guaranteed_capacity - self.peak_since(snapshot)
+            self.adjust(min(units, max(0.0, free)))
         else:
             self._note_peak()
             level = min(self._level, self.guaranteed_capacity) if units < 0 else self._level
@@ -206,13 +206,13 @@ class BucketMirror:
         uncounted: tuple[float, float] | None = None,
     ) -> float:
         """An answer says that *remaining* were left; returns by how much that moved the
-        picture.
+        mirror.
 
         When it counted is not known: at the earliest right after its request was
         admitted (*snapshot*), at the latest now. Every moment of that time gives a
         distance between the API's bucket and this one; the smallest is safe to close.
         *uncounted*: what was taken here and not yet there, at both ends of it; the
-        picture is then only raised.
+        mirror is then only raised.
         """
         self._fill(now)
         self._see(snapshot, remaining)
@@ -254,7 +254,7 @@ class BucketMirror:
         return now < self._burst_held_until
 
     def adjust(self, units: float) -> float:
-        """Move the picture by *units*, which nobody took or gave; returns them."""
+        """Move the level by *units* that no request took or gave back; returns them."""
         self._level += units
         self._adjusted += units
         return units
@@ -327,8 +327,8 @@ class BucketMirror:
         return min(self._most_seen / 2, self._per_s * self._safety.margin_s)
 
     def _full(self) -> float:
-        """How far it must fill for the API's bucket to be surely full: only then that
-        admits more than it can hold.
+        """How far it must fill until the API's bucket is full for certain: only then
+        that admits more than it can hold.
         """
         blind = self._per_s * self._safety.blind_burst_s
         most = max(self._most_seen, self._most_held) + self._step

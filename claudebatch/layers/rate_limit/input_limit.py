@@ -1,11 +1,11 @@
 """The limit of input tokens: what requests are expected to take, and what they may take
-while nobody knows yet.
+while no answer has told.
 
 Estimates that earlier runs have corrected are as good as these rows are like those.
-Until answers tell, a second picture of the API's bucket counts the most that each
+Until answers tell, a second mirror of the API's bucket counts the most that each
 request may take, and lets no more go than what a bucket of five seconds holds: none is
-refused when the most is the truth, and who has answers within nine seconds loses
-nothing by it.
+refused when the most is the truth, and a pool whose answers come within nine seconds
+loses nothing by it.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
 
 @dataclass(frozen=True, slots=True)
 class InputBooking:
-    """What was taken for one request, and where the picture stood then."""
+    """What was taken for one request, and where the mirror stood then."""
 
     tokens: float
     snapshot: BucketSnapshot
     worst_case: float
-    """It was expected to take no more than this; 0: nothing was told."""
+    """It was expected to take no more than this; 0: not known."""
     worst_case_mirror: BucketMirror | None
-    """The second picture, if there was one, from which the most was taken."""
+    """The second mirror, if there was one, from which the most was taken."""
 
 
 class InputLimit:
@@ -35,8 +35,8 @@ class InputLimit:
 
     def __init__(self, per_minute: float, *, now: float, share: float) -> None:
         self._expected = BucketMirror(per_minute, now=now, step=HEADER_STEP, share=share)
-        # Mutable, changed by the methods below only. The second picture is there while
-        # requests are out of which nobody knows what they take, which are counted.
+        # Mutable, changed by the methods below only. The second mirror is there while
+        # requests are out whose worst case was booked; these are counted.
         self._worst_case: BucketMirror | None = None
         self._out = 0
         self._share = share

@@ -190,9 +190,9 @@ class PoolLimiter:
             self._input
             and booking.input
             and booking.reading is not None
-            and not booking.reading.told
+            and not booking.reading.reported
         ):
-            booking.reading.told = True
+            booking.reading.reported = True
             self._input.settle(booking.input, input_tokens, now)
 
     def showed(self, booking: PoolBooking, size: float, now: float) -> None:
@@ -253,7 +253,7 @@ class PoolLimiter:
         if (
             self._input
             and booking.input
-            and not (booking.reading is not None and booking.reading.told)
+            and not (booking.reading is not None and booking.reading.reported)
         ):
             self._input.settle(booking.input, input_tokens, now)
         if self._output and booking.output:

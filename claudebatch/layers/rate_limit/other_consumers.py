@@ -1,5 +1,5 @@
-"""How much others take from a limit that we share with them, told by how often our
-picture of it must be moved down.
+"""How much others take from a limit that we share with them, learned from how often our
+mirror of it must be lowered.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from claudebatch.layers.rate_limit.constants.bucket import CATCH_UP_SHARE, OTHER
 
 
 class OtherConsumers:
-    """An integral controller: it rests where the picture need not be moved any more."""
+    """An integral controller: it rests where the mirror need not be moved any more."""
 
     def __init__(self, now: float) -> None:
         # Mutable, changed by the methods below only: the estimate, and what it is made
@@ -19,7 +19,7 @@ class OtherConsumers:
         self._since = now
 
     def moved(self, units: float, now: float, *, rate: float) -> None:
-        """An answer has moved the picture by *units* (often 0); *rate* is the limit's,
+        """An answer has moved the mirror by *units* (often 0); *rate* is the limit's,
         in units a second.
         """
         self._moved += units

@@ -13,7 +13,7 @@ from claudebatch.layers.rate_limit.constants.bucket import STALE_HEADER_S
 
 @dataclass(frozen=True, slots=True)
 class BucketSnapshot:
-    """Where the picture stood right after a booking, to hold its answer's headers
+    """Where the mirror stood right after a booking, to hold its answer's headers
     against.
     """
 

@@ -10,7 +10,7 @@ from claudebatch.layers.rate_limit.constants.bucket import FORGIVEN_S, MARGIN_S,
 
 
 class SafetyMargin:
-    """*margin_s*: seconds of allowance that the picture stays behind the API's bucket.
+    """*margin_s*: seconds of allowance that the mirror stays behind the API's bucket.
     *blind_burst_s*: seconds of it that may be saved up blindly; *least_blind_burst_s*:
     after a refusal.
     """

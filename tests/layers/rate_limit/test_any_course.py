@@ -132,7 +132,7 @@ def test_after_any_course_of_things_a_request_leaves_and_nothing_is_left_behind(
     assert course.waits(ExpectedUsage(100, 100)) < 3600
     output = course.pace._output
     assert output is not None
-    flight, sight = output._produced._in_flight, output._produced._streamed
+    flight, sight = output._live._in_flight, output._live._streamed
     assert (flight.answers, sight.answers) == (0, 0)
     assert (flight.tokens, flight.per_s, sight.per_s, sight.uncertainty) == (0.0, 0.0, 0.0, 0.0)
     assert output._out == pytest.approx(0.0, abs=1e-3)

@@ -3,7 +3,7 @@ at once when an answer is ready.
 
 The documentation is believed until headers or a refusal contradict it. Where the bucket
 holds little, the two ways of counting leave different amounts in it at nearly any
-moment; whoever counts both ways uses three quarters of it.
+moment; a limiter that keeps to both uses three quarters of it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class CompetingLevels:
 
 
 class OutputAccounting:
-    """Weighs what headers say against both pictures."""
+    """Weighs what headers say against both mirrors."""
 
     def __init__(self) -> None:
         # Mutable, changed by the methods below only: above 0 for while it is produced,
@@ -44,7 +44,7 @@ class OutputAccounting:
 
     @property
     def at_end(self) -> bool:
-        """It surely does."""
+        """It does, beyond doubt."""
         return self._score <= -REFUTED
 
     def weigh(

@@ -48,8 +48,7 @@ SMALL_SLACK = 0.02
 # share of its own share of the bucket for each second.
 LONG_ANSWER_SLACK = 0.4
 
-# Streams cost 1.7 times the CPU. Of answers quicker than this nothing is gained by
-# them.
+# Streams cost 1.7 times the CPU, and of answers quicker than this they show nothing.
 QUICK_S = 0.125
 
 # An answer that has shown nothing for so long stands still. Counting on, it would slow

@@ -93,7 +93,7 @@ class InFlightOutput:
 
     @property
     def guessed(self) -> bool:
-        """Whether no answer has told yet how long they take."""
+        """Whether the latency is a guess because no answer has come yet."""
         return self._speeds.latency_s is None
 
     @property

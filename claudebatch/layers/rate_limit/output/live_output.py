@@ -1,10 +1,10 @@
 """The API's bucket if output counts while it is produced, as its documentation has it
 ("in real time").
 
-An answer that nobody watches is taken to be produced evenly over the mean latency
+An answer that is not watched is taken to be produced evenly over the mean latency
 (`InFlightOutput`). One that is watched is followed by what it shows (`StreamedOutput`):
-then this picture is wrong by little, and how fast all answers go on together tells what
-will be left in a while. With as much sight even a bucket of one second, two or three
+then this mirror is wrong by little, and how fast all answers go on together tells what
+will be left in a while. With that even a bucket of one second, two or three
 answers, is used in full.
 """
 
@@ -42,25 +42,25 @@ class AnswerView:
     growing: StreamedAnswer | None = None
     hides: bool = False
     snapshots: list[tuple[float, BucketSnapshot]] = field(default_factory=list)
-    """Where the picture stood when the answer was seen, each time when it was out twice
+    """Where the mirror stood when the answer was seen, each time when it was out twice
     as long as the time before.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class LiveAnswer:
-    """One answer that is being produced, and where the picture stood when its request
+    """One answer that is being produced, and where the mirror stood when its request
     left.
     """
 
     in_flight: InFlightAnswer
     snapshot: BucketSnapshot
     view: AnswerView | None
-    """None: nobody watches it."""
+    """None: it is not watched."""
 
     @property
     def growing(self) -> StreamedAnswer | None:
-        """What is in sight of it."""
+        """The part of it that has been seen."""
         return self.view.growing if self.view is not None else None
 
 
@@ -72,7 +72,7 @@ def smallest_bucket_mirror(
     margin_s: float = MARGIN_S,
     blind_margin: float = BLIND_SLACK,
 ) -> BucketMirror:
-    """A picture of the smallest bucket that the API may have for output, full at first;
+    """A mirror of the smallest bucket that the API may have for output, full at first;
     arguments as of `BucketMirror`.
     """
     return BucketMirror(
@@ -102,7 +102,7 @@ class LiveOutput:
         self._in_flight = InFlightOutput(now)
         self._streamed = StreamedOutput(now)
         # Mutable, changed by the methods below only: when the next request may leave,
-        # and the last header that told.
+        # and when the last header came that said how much is left.
         self._free_at = now
         self._last_header_at = -inf
 
@@ -144,7 +144,7 @@ class LiveOutput:
         )
 
     def wait_watched(self, now: float, *, hold_burst: bool) -> float:
-        """Seconds until one more may leave in sight of what is produced, or until to
+        """Seconds until one more may leave, by what is seen being produced, or until to
         look again. *hold_burst*: and spend nothing of what is saved up.
         """
         self.produce(now)
@@ -201,7 +201,7 @@ class LiveOutput:
             view.snapshots.append((now, self.bucket.snapshot(now)))
 
     def hides(self, answer: LiveAnswer) -> None:
-        """An answer grows by what nobody sees."""
+        """An answer grows by tokens that are not shown."""
         if answer.view is not None:
             answer.view.hides = True
 
@@ -224,7 +224,7 @@ class LiveOutput:
 
     def observe(self, answer: LiveAnswer, remaining: float, now: float) -> float:
         """An answer says that *remaining* were left; returns by how much that moved the
-        picture.
+        mirror.
         """
         self.produce(now)
         moved = self.bucket.observe(answer.snapshot, remaining, now)
@@ -271,14 +271,14 @@ class LiveOutput:
         """What would have run over if *units* less had been taken, evenly, since it
         left.
         """
-        left_at, surely = answer.in_flight.at, self.bucket.guaranteed_capacity
+        left_at, capacity = answer.in_flight.at, self.bucket.guaranteed_capacity
         stood = [
             (left_at, answer.snapshot),
             *(answer.view.snapshots if answer.view is not None else ()),
         ]
         ends = [*(at for at, _ in stood[1:]), now]
         over: list[float] = [
-            self.bucket.peak_since(snapshot) + units * (end - left_at) / (now - left_at) - surely
+            self.bucket.peak_since(snapshot) + units * (end - left_at) / (now - left_at) - capacity
             for (_, snapshot), end in zip(stood, ends, strict=True)
         ]
         return max(0.0, *over)

@@ -18,7 +18,7 @@ from claudebatch.layers.rate_limit.output.constants import (
 
 @dataclass(slots=True, eq=False)
 class StreamedAnswer:
-    """One answer in sight; the fields are for `StreamedOutput` alone."""
+    """One watched answer; the fields are for `StreamedOutput` alone."""
 
     tokens: float
     """What it had when it was last heard of."""
@@ -41,9 +41,9 @@ class StreamedOutput:
     """
 
     def __init__(self, now: float) -> None:
-        # Mutable, changed by the methods below only: who is in sight, how many there
-        # are, those that run in the order in which they were last heard of, and what
-        # they produce a second together.
+        # Mutable, changed by the methods below only: the answers that are seen, how
+        # many there are, those that run in the order in which they were last heard of,
+        # and what they produce a second together.
         self.per_s = 0.0
         self.answers = 0
         # What they had when they were last heard of, added up, and added up in squares;
@@ -146,7 +146,7 @@ class StreamedOutput:
         return estimated
 
     def learn(self, estimated: float, tokens: float) -> None:
-        """One that was taken to have produced so much had *tokens*."""
+        """An answer that was estimated at so much had *tokens*."""
         self._over += 1
         off = min(1.0, abs(estimated - tokens) / max(1.0, tokens))
         self._spread += (off**2 - self._spread) / (MEMORY / 2)

@@ -78,7 +78,7 @@ def test_the_later_a_mistake_shows_the_more_is_kept_back() -> None:
 
 def test_an_answer_faster_than_the_mean_does_not_overdraw_a_small_bucket_unseen() -> None:
     output = OutputLimit(RATE, now=0.0, share=1.0)
-    assert 0.2 <= output._margin(1) / output._produced.bucket.guaranteed_capacity <= 0.3
+    assert 0.2 <= output._margin(1) / output._live.bucket.guaranteed_capacity <= 0.3
 
 
 def test_a_bucket_of_some_answers_makes_up_for_mistakes_by_a_lower_rate() -> None:
@@ -93,7 +93,7 @@ def test_one_long_answer_does_not_empty_a_small_bucket() -> None:
     output.observe(first, 6000, 1.0)
     output.settle(first, 100, 1.0, answered=True)
     output.settle(output.take(600, 1.0), 600, 2.0, answered=True)
-    share = 600 / output._produced.bucket.guaranteed_capacity
+    share = 600 / output._live.bucket.guaranteed_capacity
     below = 1 - output._booked.gains_per_s / (400_000 / 60)
     assert below == pytest.approx(0.4 * share * 0.875, rel=0.2)
 

@@ -132,7 +132,7 @@ def test_a_bucket_that_headers_show_as_one_thousand_or_none_is_used_all_the_same
     booking = output.take(60, 1.0)
     output.settle(booking, 60, 4.0, answered=True)
     output.observe(booking, 1000, 4.0)
-    assert output._produced.bucket.guaranteed_capacity == pytest.approx(
+    assert output._live.bucket.guaranteed_capacity == pytest.approx(
         1000 - 500 - 0.25 * 10_000 / 60
     ), "none of it by rounding up"
 
@@ -143,11 +143,11 @@ def test_the_last_header_of_a_small_bucket_is_believed() -> None:
     for number, booking in enumerate(bookings):
         output.settle(booking, 100, 2.0 + number / 10, answered=True)
         output.observe(booking, 6000, 2.0 + number / 10)
-    output._produced.bucket.give_back(-5500, 3.0)
+    output._live.bucket.give_back(-5500, 3.0)
     low = output.take(100, 3.0)
-    assert output._produced.bucket.snapshot(4.5).level > 4000
+    assert output._live.bucket.snapshot(4.5).level > 4000
     output.observe(low, 0, 4.5)
-    assert output._produced.bucket.snapshot(4.5).level <= 500, (
+    assert output._live.bucket.snapshot(4.5).level <= 500, (
         "though as little was left when it was asked for, and it may say that"
     )
 
@@ -236,4 +236,4 @@ def test_a_refusal_that_only_that_explains_teaches_it_and_costs_no_trust_in_the_
     output.refused(100.0)
     assert output._accounting.at_end and output._arrived.margin == margin
     output.refused(100.1)
-    assert output._produced.bucket.snapshot(100.1).level <= 0, "the next one is about the limit"
+    assert output._live.bucket.snapshot(100.1).level <= 0, "the next one is about the limit"

@@ -44,16 +44,16 @@ def test_bytes_count_as_the_tokens_that_they_are_expected_to_be() -> None:
     found = watched_pace()
     booking = found.take(ExpectedUsage(0, 500, tokens_per_byte=0.25), NOW_RAMPED + 30)
     found.showed(booking, 400, NOW_RAMPED + 31)
-    assert booking.output is not None and booking.output.produced.growing is not None
-    assert booking.output.produced.growing.tokens == 100
+    assert booking.output is not None and booking.output.live.growing is not None
+    assert booking.output.live.growing.tokens == 100
 
 
 def test_what_is_hidden_is_known_to_be() -> None:
     found = watched_pace()
     booking = found.take(NEED, NOW_RAMPED + 30)
     found.hides(booking)
-    assert booking.output is not None and booking.output.produced.view is not None
-    assert booking.output.produced.view.hides
+    assert booking.output is not None and booking.output.live.view is not None
+    assert booking.output.live.view.hides
 
 
 UNPROVEN = ExpectedUsage(1000, 500, proven=False)
