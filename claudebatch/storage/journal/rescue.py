@@ -26,6 +26,7 @@ from claudebatch.storage.journal.records import (
     AttemptRecord,
     HttpExchange,
 )
+from claudebatch.storage.journal.rescue_0_1_0 import by_name
 from claudebatch.storage.journal.statements import write_outcomes
 from claudebatch.storage.private_files import private_file
 
@@ -111,6 +112,8 @@ def _encoded(outcome: AttemptRecord) -> bytes:
 
 def _decoded(line: bytes) -> AttemptRecord:
     members = json.loads(line)
+    if isinstance(members, list):
+        members = by_name(members)
     body = members.pop("body")
     parts = {name: make(**members.pop(name)) for name, make in _PARTS.items()}
     whole = None if body is None else base64.b64decode(body, validate=True)

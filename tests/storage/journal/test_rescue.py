@@ -4,6 +4,7 @@ opened again.
 
 from __future__ import annotations
 
+import base64
 import errno
 import os
 from pathlib import Path
@@ -38,6 +39,21 @@ def test_what_is_saved_is_in_the_journal_after_the_next_opening(tmp_path, journa
     assert states(journal) == [(1, AttemptState.SENT, None), (2, AttemptState.ANSWERED, BODY)]
     assert not (tmp_path / RESCUE).exists()
     assert absorb(tmp_path, "run-1", journal) == 0
+
+
+def test_what_version_0_1_0_saved_is_taken_over(tmp_path, journal):
+    line = (
+        b'[1, 7, true, 10, 1, 2, 3, 20, 4, "standard", "us", null, "p1", 50, 200, "req_1", null,'
+        b' "%b", false, 2, [2, 1, "claude-haiku-5-5", 9, 5, "2026-11-22", "x", 9, 8, 99, "a"]]'
+    )
+    saved = line % base64.b64encode(BODY)
+    (tmp_path / RESCUE).write_bytes(b"run-1\n" + saved + b"\n" + bytes(100))
+    assert absorb(tmp_path, "run-1", journal) == 1
+    assert states(journal)[1] == (2, AttemptState.ANSWERED, BODY)
+    columns = "cost, input_tokens, cache_write_5m_tokens, cache_write_1h_tokens, cache_read_tokens"
+    columns += ", output_tokens, web_searches, tier, geo, request_id"
+    found = journal.execute(f"SELECT {columns} FROM attempts WHERE attempt = 2").fetchone()
+    assert found == (7, 10, 1, 2, 3, 20, 4, "standard", "us", "req_1")
 
 
 def test_what_belongs_to_a_run_that_was_started_over_is_dropped(tmp_path, journal):
