@@ -32,7 +32,7 @@ class _Details(msgspec.Struct):
     error_code: str | None = None
 
 
-class _Error(msgspec.Struct):
+class _EventError(msgspec.Struct):
     type: str | None = None
     message: str | None = None
     details: _Details | None = None
@@ -45,7 +45,7 @@ class _Event(msgspec.Struct):
     content_block: dict[str, Any] | None = None
     delta: dict[str, Any] | None = None
     usage: dict[str, Any] | None = None
-    error: _Error | None = None
+    error: _EventError | None = None
 
 
 _event = msgspec.json.Decoder(_Event)
@@ -214,6 +214,6 @@ def _unexpected(event: _Event) -> BadAnswer:
 
 
 def _failure(event: _Event) -> StreamFailed:
-    error = event.error or _Error()
+    error = event.error or _EventError()
     code = error.details.error_code if error.details is not None else None
     return StreamFailed(error.type, code, error.message or "the stream broke off with an error")

@@ -1,5 +1,5 @@
 """The order of the layers, written once. Every claim about it is a test in
-tests/stack.
+tests/setup.
 """
 
 from __future__ import annotations

@@ -150,7 +150,7 @@ LIFTED = {
     "claudebatch/cli/models.py": "where time comes in",
     "claudebatch/cli/wiring/launch.py": "where time comes in",
     "claudebatch/cli/simulate.py": "where time comes in",
-    "claudebatch/engine/open_run.py": "a name that must differ",
+    "claudebatch/engine/run_place.py": "a name that must differ",
 }
 
 

@@ -19,7 +19,7 @@ MOST_LINES = 50
 MOST_VALUES = 5
 PROSE = 88
 # Of the lines of the package. The least goes up with it, to 5.0.
-COMMENTS_LEAST, COMMENTS_MOST = 1.9, 8.0
+COMMENTS_LEAST, COMMENTS_MOST = 3.5, 8.0
 
 # Vocabulary: types without behaviour that are read side by side.
 VOCABULARY = {
@@ -32,11 +32,6 @@ VOCABULARY = {
     "claudebatch/storage/journal/records.py": "the records that the journal takes",
     "claudebatch/storage/journal/row_records.py": "the rows of the input's index",
 }
-# To be emptied: files and calls that other work on the house has not reached yet.
-CROWDED: set[str] = set()
-LONG: set[str] = set()
-POSITIONAL: set[str] = set()
-WIDE: set[str] = set()
 
 
 def public_classes(path) -> list[str]:
@@ -54,7 +49,7 @@ def test_a_file_that_does_something_has_at_most_three_public_classes():
         if len(found := public_classes(path)) > MOST_CLASSES
         if not name(path).startswith(tuple(VOCABULARY))
     }
-    assert {path: found for path, found in crowded.items() if path not in CROWDED} == {}
+    assert crowded == {}
 
 
 def test_what_counts_as_vocabulary_is_still_there():
@@ -82,7 +77,7 @@ def test_no_function_has_a_body_of_more_than_fifty_lines():
         for node in functions(path)
         if lines_of(node) > MOST_LINES
     }
-    assert {place: lines for place, lines in long.items() if place not in LONG} == {}
+    assert long == {}
 
 
 def test_no_call_passes_more_than_five_values_by_position():
@@ -92,7 +87,7 @@ def test_no_call_passes_more_than_five_values_by_position():
         for node in ast.walk(tree(path))
         if isinstance(node, ast.Call) and len(node.args) > MOST_VALUES
     }
-    assert {call: where for call, where in calls.items() if call not in POSITIONAL} == {}
+    assert calls == {}
 
 
 def wide_docs() -> list[str]:
@@ -115,7 +110,7 @@ def wide_docs() -> list[str]:
 
 
 def test_docstrings_and_comments_are_as_narrow_as_prose():
-    assert [place for place in wide_docs() if place.rpartition(":")[0] not in WIDE] == []
+    assert wide_docs() == []
 
 
 PAGES = [path for path in project_files() if path.suffix == ".md"]
