@@ -212,7 +212,9 @@ class OutputLimit:
         return tokens / self._live.bucket.guaranteed_capacity if small else 0.0
 
     def _margin(self, tokens: float) -> float:
-        """What must be left of what is being produced, before *tokens* are asked for."""
+        """What must be left of what is being produced, before *tokens* are asked
+        for.
+        """
         capacity = self._live.bucket.guaranteed_capacity
         share = UNSEEN_SHARE + (1 + ERROR_SHARE) * self._answer_share(tokens)
         return min(
