@@ -73,8 +73,14 @@ class Fallback:
                         f"no answer from {error.pool} for {error.open_for_s:.0f} s",
                         fix="wait until the API is back, then run the same command",
                     ) from error
-                wait_s = max(_SHORTEST_WAIT_S, error.probe_in_s)
-            await self._sleep(wait_s * (1 + _SPREAD * self._rng.random()))
+                wait_s = self._wait_s(error)
+            await self._sleep(wait_s)
+
+    def _wait_s(self, shut: CircuitOpen) -> float:
+        """Until the pool may have opened again, or the outage is over its limit."""
+        spread_s = shut.probe_in_s * (1 + _SPREAD * self._rng.random())
+        # A wait beyond the limit would end the run that much later than was asked for.
+        return max(_SHORTEST_WAIT_S, min(spread_s, self._max_outage_s - shut.open_for_s))
 
     async def _once(self, call: Call, call_next: Handler) -> Reply:
         try:

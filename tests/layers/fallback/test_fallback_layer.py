@@ -225,6 +225,21 @@ async def test_an_outage_beyond_the_limit_stops_the_run():
     assert 900 < now() < 920
 
 
+@pytest.mark.parametrize("limit_s", [3.0, 6.0, 25.0, 900.0])
+@pytest.mark.parametrize("probe_in_s", [0.2, 10.0, 300.0])
+def test_an_outage_ends_the_run_within_two_seconds_of_its_limit(limit_s, probe_in_s):
+    @virtual
+    async def outage() -> None:
+        async def dead(call: Call):
+            raise shut(probe_in_s=probe_in_s, open_for_s=now())
+
+        with pytest.raises(ApiUnavailable):
+            await layer(max_outage_s=limit_s)(make_call(), dead)
+        assert limit_s <= now() <= limit_s + 2
+
+    outage()
+
+
 @virtual
 async def test_a_chain_is_only_out_when_none_of_its_models_serves():
     def script(call: Call, before: int) -> Exception | None:
