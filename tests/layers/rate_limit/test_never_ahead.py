@@ -117,9 +117,9 @@ class Beside:
     def _arrive(self, sent: Sent) -> None:
         self.in_flight.remove(sent)
         if sent.too_much:
-            self.bucket.give_back(sent.too_much, self.at, sent.mark)
+            self.bucket.give_back(sent.too_much, self.at, sent.snapshot)
         if sent.remaining is not None:  # a gateway strips headers
-            self.bucket.observe(sent.mark, sent.remaining, self.at)
+            self.bucket.observe(sent.snapshot, sent.remaining, self.at)
 
 
 RATES = st.one_of(
