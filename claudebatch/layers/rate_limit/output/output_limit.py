@@ -65,8 +65,8 @@ class OutputLimit:
     """*per_minute* output tokens a minute; the methods are those of `BucketMirror`."""
 
     def __init__(self, per_minute: float, *, now: float, share: float, watch: bool = True) -> None:
-        """*share*: as of `BucketMirror`. *watch*: answers may be watched; else what is
-        booked and what has arrived decide alone.
+        """*share*: as of `BucketMirror`. *watch*: answers may be watched; else the
+        unwatched rule decides alone.
         """
         self._watch = watch
         self._booked = BucketMirror(
@@ -101,9 +101,7 @@ class OutputLimit:
         """
         arrived = self._arrived.wait_for(1.0, now)
         produced = (
-            0.0
-            if self._accounting.at_end or not self._watch
-            else self._live.wait_unwatched(self._margin(tokens), now)
+            0.0 if self._accounting.at_end else self._live.wait_unwatched(self._margin(tokens), now)
         )
         unseen = max(self._booked.wait_for(tokens, now), arrived, produced)
         if unseen <= 0 or not self._watching(now) or self._live.latency_s is None:
