@@ -20,7 +20,7 @@ from claudebatch.storage.journal.queries import result_lines
 from claudebatch.storage.journal.repair import RepairReport, restore
 from claudebatch.storage.ledger import open_ledger
 from claudebatch.storage.ledger.rebuild import agrees, rebuild
-from claudebatch.storage.ledger.schema import nobody_told
+from claudebatch.storage.ledger.schema import not_reported
 from claudebatch.storage.rebuild_results import rebuild_taken
 from claudebatch.storage.results_file import check_place, difference
 from claudebatch.storage.run_folder import RunFolder
@@ -64,7 +64,7 @@ class RunPlaces(NamedTuple):
     ledger: Path
     cache: Path
     """The folder of the response cache."""
-    waits: Callable[[], object] = nobody_told
+    waits: Callable[[], object] = not_reported
     """Told where the ledger is locked by somebody else."""
 
 

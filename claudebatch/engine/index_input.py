@@ -57,7 +57,7 @@ def index_input(
     intake = Intake(run_setup, files, limit=options.limit, key=Keys(key_scope) if cached else None)
     with _rolled_back_on_refusal(folder):
         report = index_rows(folder.journal, intake.records(each), limit=options.limit)
-        intake.refuse(report.twins)
+        intake.refuse(report.duplicates)
         options.require_rows(bool(intake.models))
         run_setup.require_prices(intake.models)
         lanes = tuple(sorted({run_setup.catalog.pool_of(model) for model in intake.models}))

@@ -20,8 +20,8 @@ SAMPLE = 300
 here differs little from row to row: the sums of such a sample are within a few per
 cent, and exact for a smaller file.
 """
+# The price of an output token over that of an input token, at every current model.
 _OUTPUT_WEIGHT = 5
-"""The price of an output token over that of an input token, at every current model."""
 
 
 def weight(expected: ExpectedTokens) -> float:

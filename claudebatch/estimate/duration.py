@@ -20,22 +20,20 @@ from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstima
 from claudebatch.models.catalog import Catalog
 from claudebatch.setup.pools import make_pace, slots
 
+# Rows of a pool that are simulated one by one; later rows are extrapolated from the
+# second half of them. A million would take minutes.
 _DRIVEN = 20_000
-"""Rows of a pool that are simulated one by one; later rows are extrapolated from the
-second half of them. A million would take minutes.
-"""
 _TOKEN_STEP = 1000
 
 Rates: TypeAlias = tuple[float | None, float | None, float | None]
 """Requests, input and output tokens per minute; None for no limit."""
 
+# Waits that are not reported: they dominate short runs only, and no setting helps.
 _STARTING = ("first answer", "gentle start")
-"""Waits that are not reported: they dominate short runs only, and no setting helps."""
 _PIECE_S = 1.5
+# Watched answers are simulated in pieces of this many seconds, and in at least this
+# many pieces.
 _FEWEST_PIECES = 4
-"""Watched answers are simulated in pieces of this many seconds, and in at least this
-many pieces.
-"""
 _FIRST_TOKEN_S = 1.0
 _TOKENS_PER_S = 60.0
 

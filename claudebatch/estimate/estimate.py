@@ -32,8 +32,8 @@ Count: TypeAlias = Callable[[Iterable[Call]], Iterable[CountedRow]]
 """Lets the API count the tokens of calls; omits those that it cannot count."""
 
 _NO_PROMPT = Prompt("", {})
+# Seed of the sample: the same file must give the same estimate.
 _SEED = 20_261_122
-"""Seed of the sample: the same file must give the same estimate."""
 
 
 @dataclass(frozen=True, slots=True)

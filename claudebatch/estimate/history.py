@@ -12,14 +12,12 @@ from claudebatch.storage.ledger.past_answers import PastAnswer
 
 ENOUGH = 10
 """Fewer answers predict worse than the built-in rules."""
+# Answers of other inputs are only used to fill up to this number: a trial with the
+# first rows of a file predicts the rest better than thousands of unrelated answers.
 _NEAR_ENOUGH = 20
-"""Answers of other inputs are only used to fill up to this number: a trial with the
-first rows of a file predicts the rest better than thousands of unrelated answers.
-"""
+# Answers remembered per route. Lengths differ by a factor of ten within one file: so
+# many give their mean to two per cent, two hundred to six.
 _MEMORY = 4_000
-"""Answers remembered per route. Lengths differ by a factor of ten within one file: so
-many give their mean to two per cent, two hundred to six.
-"""
 
 
 @dataclass(frozen=True, slots=True)

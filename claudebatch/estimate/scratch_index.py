@@ -94,10 +94,10 @@ class ScratchIndex:
         # One transaction: a commit for each row would take longer than the row itself.
         self._connection.execute("BEGIN")
         report = index_rows(self._connection, intake.records(self._add), limit=None)
-        intake.refuse(report.twins)
+        intake.refuse(report.duplicates)
         self._flush()
         self.bad_rows = intake.bad_count
-        if report.twins:
+        if report.duplicates:
             self._connection.execute(
                 "DELETE FROM plan WHERE position NOT IN (SELECT position FROM rows)"
             )

@@ -16,10 +16,9 @@ from claudebatch.core.jsonl import MAX_LINE_BYTES, InvalidJson, decode, encode
 from claudebatch.inputs.parsed_line import ParsedLine
 from claudebatch.inputs.shapes import json_line, text_line
 
+# 16 hex digits: among a million prompts, two share an id by chance once in 37 million
+# runs.
 _ID_BYTES = 8
-"""16 hex digits: among a million prompts, two share an id by chance once in 37 million
-runs.
-"""
 
 # Words in the decoder's messages, by which the fix is chosen.
 _FIXES = {

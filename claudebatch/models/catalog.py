@@ -27,10 +27,9 @@ THINKING_KINDS: tuple[ThinkingKind, ...] = ("adaptive", "enabled", "disabled", "
 EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
 """In ascending order."""
 
+# Characters of a name that are compared: the time grows with the square of the length,
+# and a line's `model` may be a megabyte long.
 _LONGEST_WORD = 100
-"""Characters of a name that are compared: the time grows with the square of the length,
-and a line's `model` may be a megabyte long.
-"""
 
 _DATED = re.compile(r"-\d{8}$")
 

@@ -17,10 +17,9 @@ OFF_KINDS = ("disabled", "between_tools")
 
 MIN_THINKING_BUDGET = 1_024
 
+# Uses of all tools of a request together. A worst case beyond it would fit neither a
+# sensible cap nor an integer column of the journal.
 _MOST_USES = 1_000
-"""Uses of all tools of a request together. A worst case beyond it would fit neither a
-sensible cap nor an integer column of the journal.
-"""
 
 _SAMPLING = ("temperature", "top_p", "top_k")
 

@@ -80,9 +80,9 @@ class Intake:
                     each(record, self._run_setup.builder.first(0, prompt))
                 yield record
 
-    def refuse(self, twins: Sequence[DuplicateId] = ()) -> None:
+    def refuse(self, duplicates: Sequence[DuplicateId] = ()) -> None:
         """Raise `InvalidInput` if anything was wrong and bad rows stop the run."""
-        for twin in twins[:_MOST_KEPT]:
+        for twin in duplicates[:_MOST_KEPT]:
             self._add(BadLine(str(self._files[twin.source]), twin.line, (self._taken(twin),)))
         # Only now: one message shows every bad line, not the first alone.
         if self.bad_count and self._run_setup.settings.on_bad_row == "stop":

@@ -14,8 +14,8 @@ from claudebatch.simulator import wire
 from claudebatch.simulator.answers import ParsedRequest
 from claudebatch.simulator.promptcache import CacheUse
 
+# The most tokens that the API adds to a request.
 _FRAME_TOKENS = 256
-"""The most tokens that the API adds to a request."""
 
 
 def most_input(body: wire.Body) -> int:

@@ -12,10 +12,9 @@ from claudebatch.core.domain import Usage
 from claudebatch.simulator.refusals import RefusedRequest
 from claudebatch.simulator.settings import SimulatedAllowance
 
+# Tolerance: a float refilled to 0.9999999999 must pass as a whole request, or the wait
+# for the rest would be too short to end.
 _FUZZ = 1e-9
-"""Tolerance: a float refilled to 0.9999999999 must pass as a whole request, or the wait
-for the rest would be too short to end.
-"""
 
 
 class SimulatedBucket:

@@ -28,10 +28,9 @@ Bill: TypeAlias = Callable[[str, Usage], Pico]
 
 SLOW_FACTOR = 10
 _NO_TOKENS = 1e-6
+# Events of a stream that are due within this time leave together: a write for each
+# would cost more CPU than the client under test.
 _FRAME_S = 0.05
-"""Events of a stream that are due within this time leave together: a write for each
-would cost more CPU than the client under test.
-"""
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 WEB_PAGE = (
     b"<!doctype html><html><head><title>Bad gateway</title></head><body><h1>502</h1></body></html>"

@@ -21,14 +21,13 @@ _FLAGS = (
     | os.O_NOCTTY
     | os.O_CLOEXEC
 )
+# What the system says of a name that can never be a log: a wrong command. Anything else
+# may pass: a wrong disk.
 _OTHER_KINDS = {
     errno.EISDIR: "is a folder",
     errno.ELOOP: "is a link",
     errno.ENXIO: "is not a regular file",
 }
-"""What the system says of a name that can never be a log: a wrong command. Anything
-else may pass: a wrong disk.
-"""
 
 
 def open_log(path: Path, *, head: bytes, taken: Iterable[Path]) -> int:

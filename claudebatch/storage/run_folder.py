@@ -19,9 +19,9 @@ from claudebatch.storage.folder_lock import FolderLock
 from claudebatch.storage.journal import open_journal
 from claudebatch.storage.journal.replacement import (
     JOURNAL,
-    discard_successor,
-    open_successor,
-    succeed,
+    discard_replacement,
+    open_replacement,
+    replace_journal,
 )
 from claudebatch.storage.journal.rescue import RESCUE
 from claudebatch.storage.private_files import private_dir, private_file
@@ -44,14 +44,14 @@ class RunFolder:
     """One run's folder, locked for this process while it is open."""
 
     def __init__(
-        self, path: Path, lock: FolderLock, journal: sqlite3.Connection, *, succeeds: bool = False
+        self, path: Path, lock: FolderLock, journal: sqlite3.Connection, *, replaces: bool = False
     ) -> None:
         self.path = path
         self._lock = lock
         # Mutable: the journal, and whether it has yet to take the place of an older
         # one; changed by `start_over` and `take_over`.
         self.journal = journal
-        self._succeeds = succeeds
+        self._replaces = replaces
 
     @classmethod
     def open(cls, path: Path, *, started: datetime, fresh: bool) -> RunFolder:
@@ -71,7 +71,7 @@ class RunFolder:
         try:
             _sign(path, started)
             if fresh:
-                return cls(path, lock, open_successor(path), succeeds=True)
+                return cls(path, lock, open_replacement(path), replaces=True)
             return cls(path, lock, open_journal(path / JOURNAL))
         except BaseException:
             _unsign(path)
@@ -129,14 +129,14 @@ class RunFolder:
     def start_over(self) -> None:
         """Begin a new journal; the old one stays what it is until `take_over`."""
         self.journal.close()
-        self.journal = open_successor(self.path)
-        self._succeeds = True
+        self.journal = open_replacement(self.path)
+        self._replaces = True
 
     def predecessor(self) -> RunFolder | None:
         """The run that this one is about to replace, under this one's lock: only its
         journal is to be closed.
         """
-        if not self._succeeds or not (self.path / JOURNAL).is_file():
+        if not self._replaces or not (self.path / JOURNAL).is_file():
             return None
         return RunFolder(self.path, self._lock, open_journal(self.path / JOURNAL))
 
@@ -144,9 +144,9 @@ class RunFolder:
         """Let a journal that was begun anew take the place of the old one, in one step
         that lasts.
         """
-        if self._succeeds:
-            self.journal = succeed(self.path, self.journal)
-            self._succeeds = False
+        if self._replaces:
+            self.journal = replace_journal(self.path, self.journal)
+            self._replaces = False
 
     def erase(self) -> None:
         """Close, and remove what runs put into their folder; a folder that holds
@@ -165,8 +165,8 @@ class RunFolder:
         is gone.
         """
         self.journal.close()
-        if self._succeeds:
-            discard_successor(self.path)
+        if self._replaces:
+            discard_replacement(self.path)
         _unsign(self.path)
         self._lock.release()
 

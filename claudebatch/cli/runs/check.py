@@ -25,8 +25,8 @@ from claudebatch.ui.format import counted
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.terminal import Terminal
 
+# So many damaged rows are named by their numbers.
 _NAMED = 10
-"""So many damaged rows are named by their numbers."""
 
 
 def check(

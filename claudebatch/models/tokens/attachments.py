@@ -15,8 +15,8 @@ from claudebatch.models.catalog import ModelFacts
 from claudebatch.models.tokens.images import image_tokens
 
 _PDF_BYTES_PER_PAGE = 60_000
+# The API reads a page as text (1,500 to 3,000 tokens) and as an image.
 _PDF_PAGE_TOKENS = 3_500
-"""The API reads a page as text (1,500 to 3,000 tokens) and as an image."""
 _UNSEEN_DOCUMENT_TOKENS = 10 * _PDF_PAGE_TOKENS
 
 

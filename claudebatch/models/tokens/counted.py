@@ -15,10 +15,9 @@ from claudebatch.models.tokens.tools import has_server_tools
 # A bill above its hold passes the cap; a margin too large refuses rows that would fit.
 MARGIN = 0.05
 MARGIN_TOKENS = 100
+# Sources that the API does not count. Inside a text, the quotes would be escaped, so
+# these bytes can only be a block.
 _NOT_COUNTED = (b'"type":"url"', b'"type":"file"')
-"""Sources that the API does not count. Inside a text, the quotes would be escaped, so
-these bytes can only be a block.
-"""
 _FIRST_SHARE = 0.5
 _ENOUGH = 5
 _MEMORY = 100

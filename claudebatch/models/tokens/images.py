@@ -12,14 +12,13 @@ from typing import Any
 
 from claudebatch.models.catalog import ModelFacts
 
+# Edge in pixels of the square that counts as one token.
 _PATCH = 28
-"""Edge in pixels of the square that counts as one token."""
 # The other formats state their size within 30 bytes.
 _HEADER_CHARS = 64
+# The size of a JPEG follows its colour profile and thumbnail; beyond this many
+# characters the model's maximum is assumed.
 _JPEG_CHARS = 256 * 1024
-"""The size of a JPEG follows its colour profile and thumbnail; beyond this many
-characters the model's maximum is assumed.
-"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,23 +12,21 @@ from claudebatch.models.tokens.text import longest, text_tokens
 from claudebatch.models.tokens.tools import NO_TOOLS, tool_size
 
 _REQUEST_BYTES = 60
+# Bytes of JSON around the text of a request and of each message, which are not text.
 _MESSAGE_BYTES = 28
-"""Bytes of JSON around the text of a request and of each message, which are not text.
-"""
 _REQUEST_TOKENS = 4
 _MESSAGE_TOKENS = 4
+# Tokens that the API adds to every request, such as the instruction for thinking.
 _FRAME_BOUND = 256
-"""Tokens that the API adds to every request, such as the instruction for thinking."""
 _SCHEMA_TOKENS = 130
+# The instruction that the API adds for `output_config.format`; the schema itself is
+# part of the body.
 _SCHEMA_BOUND = 1_000
-"""The instruction that the API adds for `output_config.format`; the schema itself is
-part of the body.
-"""
 
 USUAL_ANSWER = 400
 """Output tokens of a usual answer without thinking."""
+# The same with the thinking before it, by effort.
 _THINKING_ANSWER = {"low": 300, "medium": 500, "high": 800, "xhigh": 1_600, "max": 3_200}
-"""The same with the thinking before it, by effort."""
 
 
 def measure(

@@ -11,18 +11,17 @@ from collections import Counter
 from typing import Literal
 from unicodedata import is_normalized, normalize
 
+# Between prose (3.1 and 4.3) and JSON (2.3 and 2.9).
 _ASCII_PER_TOKEN = {"new": 2.8, "old": 3.7}
-"""Between prose (3.1 and 4.3) and JSON (2.3 and 2.9)."""
+# ASCII letters of a text with accents: German, French, Polish.
 _EUROPEAN_PER_TOKEN = {"new": 2.3, "old": 3.6}
-"""ASCII letters of a text with accents: German, French, Polish."""
 _CYRILLIC_BYTES_PER_TOKEN = 5.4
 _MIDDLE_EASTERN_BYTES_PER_TOKEN = 2.9
 _THREE_BYTE_CHARS_PER_TOKEN = 1.05
 _FOUR_BYTE_CHARS_PER_TOKEN = 0.4
+# One accented letter in this many bytes makes a text European rather than English with
+# a stray name in it.
 _ACCENTED_SHARE = 200
-"""One accented letter in this many bytes makes a text European rather than English with
-a stray name in it.
-"""
 
 _LATIN_LEADS = bytes(range(0xC2, 0xCC))
 _CYRILLIC_LEADS = bytes(range(0xCC, 0xD6))

@@ -20,18 +20,16 @@ UNLIMITED_USES = 100
 a cap to refuse.
 """
 
+# Anthropic's own tools that the caller runs. Unknown types count as server tools, the
+# more expensive kind, so that a bound is never too low.
 _CLIENT_TYPES = ("bash_", "text_editor_", "memory_", "computer_", "browser_")
-"""Anthropic's own tools that the caller runs. Unknown types count as server tools, the
-more expensive kind, so that a bound is never too low.
-"""
 _CLIENT_TOOL_TOKENS = 700
 _CLIENT_TOOL_BOUND = 8_000
+# More than twice the largest hidden tool prompt on record (804); those of the 5.5
+# models are not published.
 _OVERHEAD_BOUND = 2_000
-"""More than twice the largest hidden tool prompt on record (804); those of the 5.5
-models are not published.
-"""
+# A usual round of search results or a fetched page.
 _SERVER_TOOL_TOKENS = 10_000
-"""A usual round of search results or a fetched page."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from claudebatch.storage.journal.checksums import (
     ATTEMPT_FIELDS,
     RESULT_FIELDS,
-    attempt_seal,
+    attempt_checksum,
     body_digest,
     fits,
-    result_seal,
+    result_checksum,
 )
 
 _ATTEMPTS = f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal, body FROM attempts"
@@ -28,17 +28,17 @@ _RESULTS = (
 
 @dataclass(frozen=True, slots=True)
 class JournalAudit:
-    """What is not as it was written."""
+    """The damage that a look at a journal has found."""
 
     structure: str | None
-    """What SQLite says of the file; None: it is whole."""
+    """SQLite's verdict on the file; None: it is whole."""
     attempts: int
-    """How many were looked at."""
+    """The number that was checked."""
     results: int
     bad_answers: tuple[int, ...]
     """Attempts whose body is damaged."""
     bad_records: tuple[int, ...]
-    """Attempts whose amounts, or other fields, are damaged."""
+    """Attempts with damaged amounts or other fields."""
     bad_results: tuple[int, ...]
     """Results, by their number, that are damaged or stand for nothing."""
 
@@ -58,23 +58,27 @@ def audit(journal: sqlite3.Connection) -> JournalAudit:
     numbered = True
     with any_text(journal):
         try:
-            for *fields, seal, body in journal.execute(_ATTEMPTS):
+            for *fields, checksum, body in journal.execute(_ATTEMPTS):
                 attempts += 1
                 here = dict(zip(ATTEMPT_FIELDS, fields, strict=True))
                 if body_digest(body) != here["digest"]:
                     answers.append(here["attempt"])
-                if not fits(fields, seal, attempt_seal):
+                if not fits(fields, checksum, attempt_checksum):
                     records.append(here["attempt"])
-            for *fields, seal, n, attempt, row in journal.execute(_RESULTS):
+            for *fields, checksum, n, attempt, row in journal.execute(_RESULTS):
                 lines += 1
                 here = dict(zip(RESULT_FIELDS, fields, strict=True))
+                # A sound line may still stand for nothing: its attempt or its row was
+                # lost.
                 orphan = row is None or (here["attempt"] is not None and attempt is None)
-                if orphan or not fits(fields, seal, result_seal):
+                if orphan or not fits(fields, checksum, result_checksum):
                     results.append(n)
                 numbered = numbered and type(n) is int
-            # A bit in the text of a table's own definition can do that.
+            # One bit in the text of a table's definition makes `n` an ordinary column,
+            # and its order is lost; SQLite itself finds nothing wrong with that.
             structure = _structure(journal) if numbered else "the results have lost their numbers"
-        except (sqlite3.Error, ValueError) as error:  # a damaged name of a column is no text either
+        # A damaged name of a column is no text either.
+        except (sqlite3.Error, ValueError) as error:
             structure = str(error)
     return JournalAudit(
         structure=structure,
@@ -86,22 +90,22 @@ def audit(journal: sqlite3.Connection) -> JournalAudit:
     )
 
 
-def unsound(journal: sqlite3.Connection) -> Iterator[int]:
-    """The attempts whose amounts, or other fields, are not as they were written; their
-    answers are not looked at.
-    """
+def damaged_attempts(journal: sqlite3.Connection) -> Iterator[int]:
+    """The attempts with damaged amounts or other fields; their answers are not read."""
     with any_text(journal):
-        for *fields, seal in journal.execute(
+        for *fields, checksum in journal.execute(
             f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal FROM attempts"
         ):
-            if not fits(fields, seal, attempt_seal):
+            if not fits(fields, checksum, attempt_checksum):
                 yield dict(zip(ATTEMPT_FIELDS, fields, strict=True))["attempt"]
 
 
 @contextmanager
 def any_text(journal: sqlite3.Connection) -> Iterator[None]:
-    """Let *journal* be read although some of its text may be none any more."""
+    """Let *journal* be read although damaged text in it may be no UTF-8 any more."""
     before = journal.text_factory
+    # Otherwise the first such text ends the whole look, and the damage behind it stays
+    # unseen.
     journal.text_factory = lambda data: data.decode("utf-8", "surrogateescape")
     try:
         yield
@@ -110,5 +114,6 @@ def any_text(journal: sqlite3.Connection) -> Iterator[None]:
 
 
 def _structure(journal: sqlite3.Connection) -> str | None:
+    # One fault is enough: SQLite's list of all of them may be as long as the file.
     (verdict,) = journal.execute("PRAGMA integrity_check(1)").fetchone()
     return None if verdict == "ok" else str(verdict)

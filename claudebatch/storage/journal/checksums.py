@@ -1,8 +1,9 @@
-"""Checksums of answers and amounts: a bit that flips on the disk is found out, never
+"""Checksums of answers and amounts: a bit that flips on the disk is noticed, never
 shown and never paid for.
 
-A seal is the first 16 bytes of the SHA-256 of a row's fields. It tells damage, not
-forgery: whoever can write the file can seal it again.
+The checksum of a row is the first 16 bytes of the SHA-256 of its fields; its column is
+called `seal`. It detects damage, not forgery: a program that can write the file can
+make a new checksum.
 """
 
 from __future__ import annotations
@@ -24,86 +25,93 @@ from claudebatch.storage.columns import (
     names,
 )
 
-_SEAL_BYTES = 16
+# A damaged row fits by chance once in 2**128; the whole 32 bytes would only make files
+# larger.
+_CHECKSUM_BYTES = 16
 
-_SEALED = (*INTENT_COLUMNS, *OUTCOME_COLUMNS, DIGEST)
-ATTEMPT_FIELDS = names(_SEALED)
-"""The columns of `attempts` that its seal is made of, in this order; `digest` stands
-for the body.
+_CHECKED = (*INTENT_COLUMNS, *OUTCOME_COLUMNS, DIGEST)
+ATTEMPT_FIELDS = names(_CHECKED)
+"""The columns of `attempts` that its checksum is made of, in this order; `digest`
+stands for the body.
 """
 RESULT_FIELDS = names(RESULT_COLUMNS)
-"""The columns of `results` that its seal is made of."""
+"""The columns of `results` that its checksum is made of."""
 
 _ATTEMPT = f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal FROM attempts"
-_FROM_THE_FIRST = [not column.added for column in _SEALED]
-_ADDED = [column.added for column in _SEALED]
-_ADDED_FIELDS = [column.name for column in _SEALED if column.added]
+_FROM_THE_FIRST = [not column.added for column in _CHECKED]
+_ADDED = [column.added for column in _CHECKED]
+_ADDED_FIELDS = [column.name for column in _CHECKED if column.added]
 _NO_OUTCOME = tuple(column.default for column in (*OUTCOME_COLUMNS, DIGEST))
 
 
 def body_digest(body: object) -> bytes | None:
-    """What an attempt's row says of its *body*, bytes or None; what is neither any more
-    has no digest that fits.
+    """The digest of *body* as an attempt's row has it; b"" fits none, for a body that
+    damage has made neither bytes nor None.
     """
+    # SQLite stores the type with each value: one flipped bit makes a number out of an
+    # answer.
     if not isinstance(body, bytes):
         return None if body is None else b""
-    return hashlib.sha256(body).digest()[:_SEAL_BYTES]
+    return hashlib.sha256(body).digest()[:_CHECKSUM_BYTES]
 
 
-def intent_seal(values: Iterable[object]) -> bytes:
-    """The seal of an attempt that is on its way and whose `INTENT_COLUMNS` are
+def intent_checksum(values: Iterable[object]) -> bytes:
+    """The checksum of an attempt that is on its way and whose `INTENT_COLUMNS` are
     *values*.
     """
-    return attempt_seal((*values, *_NO_OUTCOME))
+    return attempt_checksum((*values, *_NO_OUTCOME))
 
 
-def attempt_seal(fields: Sequence[object]) -> bytes:
-    """The seal of the attempt whose `ATTEMPT_FIELDS` are *fields*, as they are in the
-    table.
+def attempt_checksum(fields: Sequence[object]) -> bytes:
+    """The checksum of the attempt whose `ATTEMPT_FIELDS` are *fields*, as they are in
+    the table.
     """
-    # Two seals are made for every attempt: what nobody added is not looked for.
-    sealed = _with_what_was_added(fields) if _ADDED_FIELDS else fields
-    return hashlib.sha256(encode_in_order(sealed)).digest()[:_SEAL_BYTES]
+    # Two checksums are made for every attempt: columns that do not exist are not
+    # searched.
+    checked = _with_what_was_added(fields) if _ADDED_FIELDS else fields
+    return hashlib.sha256(encode_in_order(checked)).digest()[:_CHECKSUM_BYTES]
 
 
 def _with_what_was_added(fields: Sequence[object]) -> list[object]:
-    """*fields*, but of the columns that were added those that count something.
+    """*fields* without those of added columns that are 0.
 
-    Rows of files that are older than a column keep the seals that they have.
+    So rows that were written before a column existed keep their checksums.
     """
-    sealed: list[object] = list(compress(fields, _FROM_THE_FIRST))
+    checked: list[object] = list(compress(fields, _FROM_THE_FIRST))
     for name, count in zip(_ADDED_FIELDS, compress(fields, _ADDED), strict=True):
         if count:
-            sealed += (name, count)
-    return sealed
+            checked += (name, count)
+    return checked
 
 
-def result_seal(fields: Sequence[object]) -> bytes:
-    """The seal of the result whose `RESULT_FIELDS` are *fields*, as they are in the
+def result_checksum(fields: Sequence[object]) -> bytes:
+    """The checksum of the result whose `RESULT_FIELDS` are *fields*, as they are in the
     table.
     """
     row, ok, head, attempt, body, source, saved, day = fields
     text = head if isinstance(head, bytes) else b"?"
+    # The length of the head goes in: without it a byte that moves from the head to the
+    # body would give the same checksum. So does whether there is a body: an empty one
+    # is not the same as none.
     small = encode_in_order((row, ok, attempt, source, saved, day, len(text), body is None))
     return hashlib.sha256(
         b"".join((small, text, body if isinstance(body, bytes) else b""))
-    ).digest()[:_SEAL_BYTES]
+    ).digest()[:_CHECKSUM_BYTES]
 
 
 def fits(
-    fields: Sequence[object], seal: object, seal_of: Callable[[Sequence[object]], bytes]
+    fields: Sequence[object], checksum: object, checksum_of: Callable[[Sequence[object]], bytes]
 ) -> bool:
-    """Whether *seal* is that of *fields*; never of what is no text any more."""
+    """Whether *checksum* is that of *fields*; never where a text is no UTF-8 any more.
+    """
     try:
-        return seal_of(fields) == seal
+        return checksum_of(fields) == checksum
     except UnicodeEncodeError:
         return False
 
 
 def damaged(journal: sqlite3.Connection, what: str) -> StorageError:
-    """What a damaged row is raised as, before anybody is shown it or it is paid for
-    again.
-    """
+    """The error for a damaged row, raised before it is shown or paid for again."""
     path = Path(
         journal.execute("SELECT file FROM pragma_database_list WHERE name = 'main'").fetchone()[0]
     )
@@ -118,33 +126,34 @@ def is_sound(journal: sqlite3.Connection, attempt: int) -> bool:
     looked at.
     """
     try:
-        *fields, seal = journal.execute(f"{_ATTEMPT} WHERE attempt = ?", (attempt,)).fetchone()
+        *fields, checksum = journal.execute(f"{_ATTEMPT} WHERE attempt = ?", (attempt,)).fetchone()
     except sqlite3.Error:  # bytes that are no text any more
         return False
-    return fits(fields, seal, attempt_seal)
+    return fits(fields, checksum, attempt_checksum)
 
 
-def reseal(journal: sqlite3.Connection, attempts: Iterable[int]) -> None:
-    """Seal *attempts* as they stand now: for whoever has changed them for a good
-    reason.
-    """
+def renew_checksums(journal: sqlite3.Connection, attempts: Iterable[int]) -> None:
+    """Give *attempts* the checksums of their present fields, after a wanted change."""
     for attempt in attempts:
         *fields, _ = journal.execute(f"{_ATTEMPT} WHERE attempt = ?", (attempt,)).fetchone()
         journal.execute(
-            "UPDATE attempts SET seal = ? WHERE attempt = ?", (attempt_seal(fields), attempt)
+            "UPDATE attempts SET seal = ? WHERE attempt = ?", (attempt_checksum(fields), attempt)
         )
 
 
-def seal_all(journal: sqlite3.Connection) -> None:
-    """Seal every row of a journal that had no seals, inside the caller's
+def add_checksums(journal: sqlite3.Connection) -> None:
+    """Give every row of a journal without checksums its own, inside the caller's
     transaction.
     """
+    # Digests first: the checksum of a row is made of its digest.
     for attempt, body in journal.execute(
         "SELECT attempt, body FROM attempts WHERE body IS NOT NULL"
     ):
         journal.execute(
             "UPDATE attempts SET digest = ? WHERE attempt = ?", (body_digest(body), attempt)
         )
-    reseal(journal, [attempt for (attempt,) in journal.execute("SELECT attempt FROM attempts")])
+    renew_checksums(
+        journal, [attempt for (attempt,) in journal.execute("SELECT attempt FROM attempts")]
+    )
     for n, *fields in journal.execute(f"SELECT n, {', '.join(RESULT_FIELDS)} FROM results"):
-        journal.execute("UPDATE results SET seal = ? WHERE n = ?", (result_seal(fields), n))
+        journal.execute("UPDATE results SET seal = ? WHERE n = ?", (result_checksum(fields), n))

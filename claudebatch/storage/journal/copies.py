@@ -1,4 +1,4 @@
-"""Where parts of a journal lie a second time: its results file, the response cache, the
+"""The copies of a journal's parts: in its results file, the response cache and the
 spend ledger.
 """
 
@@ -15,8 +15,9 @@ from claudebatch.core.result_lines import parts
 from claudebatch.storage.journal.audit import JournalAudit
 from claudebatch.storage.journal.checksums import ATTEMPT_FIELDS
 
+# The fields that the ledger has, too: it keeps no answers, and no rehearsals beside
+# real attempts.
 _LEDGER = tuple(name for name in ATTEMPT_FIELDS if name not in ("simulated", "digest"))
-"""What the ledger has of an attempt, too."""
 _ROWS = (
     "SELECT r.row, r.id, r.key FROM rows r WHERE r.row IN"
     " (SELECT row FROM attempts WHERE attempt = :number"
@@ -27,11 +28,11 @@ _ROW_OF_RESULT = (
 )
 
 LookUp = Callable[[Sequence[str]], Sequence[bytes | None]]
-"""What the response cache keeps under keys."""
+"""Answers of the response cache, by key."""
 
 
 class FoundCopies:
-    """The copies of what an `JournalAudit` found damaged, looked up once."""
+    """The copies of all that a `JournalAudit` calls damaged, looked up once."""
 
     def __init__(
         self,
@@ -55,17 +56,18 @@ class FoundCopies:
             for number in numbers
             for found in journal.execute(query, {"number": number})
         ]
-        rows_of: defaultdict[str, set[int]] = defaultdict(
-            set
-        )  # an edited line leaves two rows of one id
+        # An edited line leaves two rows of one id: its result line may belong to
+        # either, and only the checksum can say to which.
+        rows_of: defaultdict[str, set[int]] = defaultdict(set)
         for row, name, _ in rows:
             rows_of[str(name)].add(row)
         self._lines: defaultdict[int, list[bytes]] = defaultdict(list)
         for name, line in _lines_of(output, rows_of):
             for row in rows_of[name]:
                 self._lines[row].append(line)
+        # The index has no checksums: a damaged key may be a number by now.
         keys = {row: key.hex() for row, _, key in rows if key and isinstance(key, bytes)}
-        self._kept = dict(zip(keys, look_up(list(keys.values())), strict=True))
+        self._cached = dict(zip(keys, look_up(list(keys.values())), strict=True))
         self._ledger, self._run = ledger, run
 
     def lines(self, row: int) -> Iterable[bytes]:
@@ -78,12 +80,12 @@ class FoundCopies:
             message = parts(line)[1]
             if message is not None:
                 yield message
-        kept = self._kept.get(row)
-        if kept is not None:
-            yield kept
+        cached = self._cached.get(row)
+        if cached is not None:
+            yield cached
 
     def record(self, attempt: int) -> Mapping[str, object] | None:
-        """What the ledger says of *attempt*."""
+        """The ledger's fields of *attempt*."""
         if self._ledger is None:
             return None
         found = self._ledger.execute(
@@ -93,7 +95,7 @@ class FoundCopies:
         return None if found is None else dict(zip(_LEDGER, found, strict=True))
 
     def records(self) -> Iterator[Mapping[str, object]]:
-        """What the ledger says of all attempts."""
+        """The ledger's fields of all attempts."""
         if self._ledger is not None:
             query = f"SELECT {', '.join(_LEDGER)} FROM attempts WHERE run = ?"
             for found in self._ledger.execute(query, (self._run,)):
@@ -104,6 +106,8 @@ def _lines_of(output: Path | None, wanted: Collection[str]) -> Iterator[tuple[st
     """(id, line) of the lines of *output* that have one of the *wanted* ids."""
     if output is None or not wanted:
         return
+    # The file may be edited, torn or gone: it is one copy of several, and a line that
+    # cannot be read is no copy.
     with suppress(OSError), output.open("rb") as file:
         for line in file:
             with suppress(ValueError, KeyError):  # damaged as well

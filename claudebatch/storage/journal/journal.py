@@ -4,8 +4,8 @@ down for good.
 Order, as restic keeps it: the attempt's intent with its worst case is committed, then
 it is sent; outcome, exact cost and body go into the same row in one commit; only then
 the output line is written. Records gather into groups: one commit, one fsync, some tens
-of records. The machine-wide ledger hears of holds before the journal and of settlements
-after it, so it may count too much for a while and never too little.
+of records. The machine-wide ledger gets holds before the journal and settlements after
+it, so it may count too much for a while and never too little.
 """
 
 from __future__ import annotations
@@ -22,12 +22,14 @@ from claudebatch.storage.journal.statements import write_intents, write_outcomes
 
 Answer = TypeVar("Answer")
 
-# A group gathers this long: it adds some milliseconds to answers that take seconds, and
-# makes groups of tens.
+# A group gathers this long. It adds some milliseconds to answers that take seconds, and
+# saves tens of fsyncs: one for each record would bound the run by the disk.
 _LINGER_S = 0.02
+# At 512 records a group goes without a wait: a larger one would make the answers in it
+# wait for each other's commit.
 _ENOUGH = 512
-# So many results may be unwritten before finishing another one waits: it bounds memory,
-# and what a crash re-derives.
+# More unwritten results make the next row wait. Without this bound a slow disk would
+# let answers pile up in memory, and a crash would lose all of them.
 _BACKLOG = 1000
 
 _READER_FIX = "run the same command again, with a reader that stays"
@@ -42,6 +44,8 @@ class ResultsOutput(Protocol):
         ...
 
 
+# Not awaited: the journal's thread calls it between two commits, so the order of
+# hold, intent and settlement is that of the calls.
 class LedgerSink(Protocol):
     """The machine-wide account of spend."""
 
@@ -50,11 +54,11 @@ class LedgerSink(Protocol):
         ...
 
     def keep(self, results: list[ResultRecord]) -> None:
-        """Hear of results, some of which cost nothing, without writing anything."""
+        """Count results, some of which cost nothing, without writing anything."""
         ...
 
     def flush(self) -> None:
-        """Write everything heard of."""
+        """Write everything that was handed over."""
         ...
 
 
@@ -78,15 +82,16 @@ class Journal:
         self._ledger = ledger
         self._on_failure = on_failure
         self._rescue = rescue
-        # Mutable, and the writing thread's: outcomes that the ledger has yet to hear
-        # of, and records that could not be written and are tried again with the next
-        # ones.
+        # Mutable, and the writing thread's: outcomes that the ledger lacks yet, and
+        # records that could not be written and are tried again with the next ones.
         self._settled: list[AttemptRecord] = []
         self._unwritten: list[Record] = []
         self.failure: StopRun | None = None
-        """Why nothing may be sent any more. What was sent is written down all the same,
-        wherever that is possible.
+        """Why nothing may be sent any more. Answers of what was sent are still written
+        down, wherever that is possible.
         """
+        # Numbers go on where earlier sessions ended: a number used twice would put an
+        # outcome into the row of another attempt.
         (last,) = connection.execute("SELECT coalesce(max(attempt), 0) FROM attempts").fetchone()
         self._last_attempt: int = last
         self._groups: BatchWriter[Record] = BatchWriter(
@@ -101,6 +106,9 @@ class Journal:
     async def begin(self, intent: AttemptIntent) -> None:
         """Write an attempt down; when this returns, it is durable and may be sent."""
         written = await self._groups.ask(intent)
+        # The group may have failed for a reason of its own, or the journal before it:
+        # in both cases this attempt is in no file, and to send it would spend money
+        # that nothing shows.
         if not written and self.failure is not None:
             raise self.failure
 
@@ -118,6 +126,8 @@ class Journal:
         """Write a row's result down, then its output line, soon; waits only while too
         much is still unwritten.
         """
+        # Only this hand-over waits: a worker that holds an answer may not be held up by
+        # every commit, or the disk would set the pace.
         if self._groups.backlog > _BACKLOG:
             await self._groups.ask(result)
         else:
@@ -133,7 +143,9 @@ class Journal:
         self._groups.put_all(results)
 
     async def read(self, query: Callable[[sqlite3.Connection], Answer]) -> Answer:
-        """What *query* finds, between two groups of writes."""
+        """The result of *query*, run between two groups of writes."""
+        # In the writing thread, because one connection must not be used by two threads
+        # at once.
         return await self._groups.call(lambda: query(self._connection))
 
     async def flush(self) -> None:
@@ -141,13 +153,13 @@ class Journal:
         await self._groups.drained()
 
     async def flush_ledger(self) -> None:
-        """Have what is known to have come of attempts written into the ledger; not what
-        is still being handed over.
+        """Write the known outcomes of attempts into the ledger; not those that are
+        still being handed over.
         """
         await self._groups.call(self._flush_ledger)
 
     async def close(self) -> None:
-        """Write everything handed over, tell the ledger, stop the thread. The
+        """Write everything handed over, update the ledger, stop the thread. The
         connection stays open.
         """
         await self._groups.drained()
@@ -155,18 +167,22 @@ class Journal:
         await self._groups.close()
 
     def _finish(self) -> None:
+        # One more try: the disk may have been full only for a while.
         if self._unwritten:
             self._write([])
+        # Only outcomes are rescued: they hold answers that are paid for. Results are
+        # made from them again, and intents among the unwritten were never sent.
         if self._unwritten and self._rescue is not None:
             self._rescue([record for record in self._unwritten if type(record) is AttemptRecord])
         try:
-            self._tell_ledger([])
+            self._update_ledger([])
         except (sqlite3.Error, OSError) as error:
             self.fail(JournalFailed(f"the spend ledger cannot be written: {error}", fix=_FIX))
 
     def fail(self, failure: StopRun) -> None:
         """Let nothing be sent any more; the first reason is kept."""
         if self.failure is None:
+            # Later failures follow from the first one and would hide its cause.
             self.failure = failure
             self._on_failure(failure.message)
 
@@ -174,6 +190,8 @@ class Journal:
         """Whether each of *group* is durable. Answers that were paid for are not given
         up because one write failed.
         """
+        # After a failure no new attempt may begin, but outcomes of those in flight
+        # still count.
         may_begin = self.failure is None
         records = self._unwritten + [
             record for record in group if may_begin or type(record) is not AttemptIntent
@@ -181,6 +199,8 @@ class Journal:
         try:
             self._commit(records)
         except (sqlite3.Error, OSError) as error:
+            # Intents are dropped here: their senders hear of the failure and do not
+            # send.
             self._unwritten = [record for record in records if type(record) is not AttemptIntent]
             self.fail(JournalFailed(f"the run's records cannot be written: {error}", fix=_FIX))
             return [False] * len(group)
@@ -191,8 +211,13 @@ class Journal:
         intents = [record for record in group if type(record) is AttemptIntent]
         outcomes = [record for record in group if type(record) is AttemptRecord]
         results = [record for record in group if type(record) is ResultRecord]
+        # Before the transaction of the journal: a crash between the two leaves money
+        # held for an attempt that does not exist, never an attempt whose money is not
+        # held.
         if intents:
-            self._tell_ledger(intents)
+            self._update_ledger(intents)
+        # IMMEDIATE takes the lock for writing at once: a deferred one could fail in its
+        # middle.
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             write_intents(self._connection, intents)
@@ -203,9 +228,13 @@ class Journal:
             if self._connection.in_transaction:  # SQLite itself rolls back when the disk is full
                 self._connection.execute("ROLLBACK")
             raise
+        # Below the commit: the ledger must not count a cost that the journal may still
+        # lose.
         self._settled += outcomes
         if results:
             self._ledger.keep(results)
+        # A line on the screen whose answer is not durable could be lost by a power cut,
+        # and asked and paid for again with another text.
         if results and self.failure is None:
             self._show(results)
 
@@ -213,19 +242,21 @@ class Journal:
         try:
             self._output.append([line(result.head, result.message) for result in results])
         except OSError as error:
-            # The next session shows them. A line after a lost one would be out of
-            # order: no more of them.
+            # The next session writes them. A line after a lost one would be out of
+            # order, and the file no true beginning of the journal's lines any more.
             self.fail(_not_written(error))
 
     def _flush_ledger(self) -> None:
         try:
-            self._tell_ledger([])
+            self._update_ledger([])
             self._ledger.flush()
         except (sqlite3.Error, OSError) as error:
             self.fail(JournalFailed(f"the spend ledger cannot be written: {error}", fix=_FIX))
 
-    def _tell_ledger(self, intents: list[AttemptIntent]) -> None:
+    def _update_ledger(self, intents: list[AttemptIntent]) -> None:
         if intents or self._settled:
+            # Taken before the call: if the ledger fails, its own list still holds them,
+            # and a second hand-over would count them twice.
             settled, self._settled = self._settled, []
             self._ledger.apply(intents, settled)
 

@@ -1,6 +1,4 @@
-"""What a journal says of its run as a whole, and what changes in it between two
-sessions.
-"""
+"""Questions about a run as a whole, and changes of its journal between two sessions."""
 
 from __future__ import annotations
 
@@ -15,11 +13,13 @@ from claudebatch.storage.journal.checksums import (
     body_digest,
     damaged,
     is_sound,
-    reseal,
-    result_seal,
+    renew_checksums,
+    result_checksum,
 )
 from claudebatch.storage.journal.schema import AttemptState
 
+# Attempts without an outcome count at their worst case as well: the last session may
+# have died after sending them.
 _TOTALS = """
 SELECT count(*), coalesce(sum(cost), 0),
   coalesce(sum(CASE WHEN state IN (:sent, :unknown) THEN worst END), 0),
@@ -40,7 +40,7 @@ class Totals:
 
 
 def totals(connection: sqlite3.Connection) -> Totals:
-    """What all sessions of this run have spent."""
+    """The spend of all sessions of this run."""
     attempts, spent, unknown, unknown_attempts, known = connection.execute(
         _TOTALS, {"sent": AttemptState.SENT, "unknown": AttemptState.UNKNOWN}
     ).fetchone()
@@ -54,6 +54,7 @@ def give_up_on_sent(connection: sqlite3.Connection) -> int:
     return _change(connection, AttemptState.SENT, AttemptState.UNKNOWN)
 
 
+# A row with an answer from another attempt is decided: asking is not needed there.
 _UNDECIDED = (
     " FROM attempts a JOIN rows r ON r.row = a.row AND r.live WHERE a.state IN (?, ?)"
     " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok)"
@@ -61,8 +62,8 @@ _UNDECIDED = (
 
 
 def undecided(connection: sqlite3.Connection) -> tuple[int, Pico]:
-    """(rows, worst case of their requests) of the rows without an answer that may have
-    been billed for one.
+    """The number of rows without an answer that may have been billed, and the worst
+    case of their requests.
     """
     query = f"SELECT count(DISTINCT a.row), coalesce(sum(a.worst), 0){_UNDECIDED}"
     rows, worst = connection.execute(query, (AttemptState.SENT, AttemptState.UNKNOWN)).fetchone()
@@ -87,8 +88,8 @@ def leave_out_unknown(connection: sqlite3.Connection) -> int:
 
 
 def decide_unknown(connection: sqlite3.Connection, *, billed: bool) -> int:
-    """Unknown attempts cost their worst case from now on, or nothing, because the user
-    says so; returns how many.
+    """Unknown attempts cost their worst case from now on, or nothing, as the user
+    decided; returns how many.
     """
     return _change(
         connection, AttemptState.UNKNOWN, AttemptState.SETTLED, cost="worst" if billed else "0"
@@ -107,13 +108,13 @@ def _change(
             "SELECT attempt FROM attempts WHERE state = ?", (before,)
         )
     ]
-    # What is damaged is not sealed anew: it stays found.
+    # A damaged row gets no new checksum: it would pass for sound from now on.
     sound = [attempt for attempt in which if is_sound(connection, attempt)]
     query = (
         f"UPDATE attempts SET state = ?, cost = {cost} WHERE state = ?"  # one of three constants
     )
     connection.execute(query, (after, before))
-    reseal(connection, sound)
+    renew_checksums(connection, sound)
     if own:
         connection.execute("COMMIT")
     return len(which)
@@ -128,6 +129,8 @@ def live_rows(connection: sqlite3.Connection) -> int:
 def drop_superseded(connection: sqlite3.Connection) -> int:
     """Forget a row's older results once it has a newer one; returns how many."""
     return connection.execute(
+        # Only in the journal's results: the answers stay in their attempts, as what
+        # they cost does.
         "DELETE FROM results WHERE EXISTS (SELECT 1 FROM results x WHERE x.row = results.row AND "
         "x.n > results.n)"
     ).rowcount
@@ -142,7 +145,7 @@ def holds_real_answers(connection: sqlite3.Connection) -> bool:
 def drop_simulated(connection: sqlite3.Connection) -> None:
     """Forget what a simulator answered, and keep the real answers beside it."""
     connection.execute("BEGIN IMMEDIATE")
-    # The last field of a head; of failures only the head says who refused.
+    # The last field of a head. Failures have no attempt that says so: only their head.
     mark = b',"simulated":true'
     connection.execute("DELETE FROM results WHERE substr(head, ?) = ?", (-len(mark), mark))
     connection.execute("DELETE FROM attempts WHERE simulated")
@@ -155,7 +158,7 @@ def result_lines(connection: sqlite3.Connection, *, ordered: bool) -> Iterator[b
     Raises `StorageError` at the first that is not as it was written.
     """
     if ordered:
-        # Without it SQLite would sort whole messages.
+        # Without it SQLite would sort whole messages, on disk, for every look at them.
         connection.execute("CREATE INDEX IF NOT EXISTS rows_position ON rows(position)")
     order = "r.position" if ordered else "x.n"
     fields = ", ".join(f"x.{name}" for name in RESULT_FIELDS)
@@ -165,11 +168,11 @@ def result_lines(connection: sqlite3.Connection, *, ordered: bool) -> Iterator[b
         f" LEFT JOIN attempts a ON a.attempt = x.attempt ORDER BY {order}"  # one of two constants
     )
     try:
-        for *result, seal, body, digest in found:
+        for *result, checksum, body, digest in found:
             row, ok, head, _, own, *_ = result
             message = body if own is None else own
             if (
-                result_seal(result) != seal
+                result_checksum(result) != checksum
                 or (own is None and body_digest(body) != digest)
                 or (ok and message is None)
             ):

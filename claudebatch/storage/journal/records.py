@@ -1,4 +1,4 @@
-"""What is written into the journal while a run goes on."""
+"""The records that are written into the journal while a run goes on."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from claudebatch.core.frozen import value
 _MS_PER_DAY = 86_400_000
 
 
+# The numbers are in files: they stay, and new members go to the end.
 class AnswerSource(IntEnum):
-    """Where the answer of a result came from."""
+    """The source of a result's answer."""
 
     API = 0
-    """Or it is a failure."""
+    """Also of a failure."""
     CACHE = 1
     DUPLICATE = 2
     """Another row's request in flight."""
@@ -35,29 +36,30 @@ class AttemptIntent:
     """The UTC day whose money it takes."""
     rule: str = ""
     input_estimate: int = 0
-    """Input tokens, as they were expected."""
+    """Expected input tokens, before the answer said how many there were."""
     output_estimate: int = 0
     output_bound: int = 0
     """Its `max_tokens`."""
     id: str = ""
-    """The row's id. The journal has it in its table of rows; the ledger needs it here.
-    """
+    """The row's id, for the ledger. The journal has it in its table of rows."""
 
 
 @value
 class AttemptPrice:
-    """What an attempt cost."""
+    """The price of an attempt."""
 
     cost: Pico = 0
     known: bool = True
-    """False: the model that answered has no known price."""
+    """False: the model that answered has no known price. Then `cost` 0 means nothing.
+    """
     version: str = ""
-    """The prices that it was computed with."""
+    """The version of the price list; prices change, the cost of an old answer does not.
+    """
 
 
 @value
 class HttpExchange:
-    """How an attempt went on the wire."""
+    """An attempt as HTTP saw it."""
 
     latency_ms: int = 0
     status: int | None = None
@@ -68,7 +70,7 @@ class HttpExchange:
 
 @value
 class AttemptRecord:
-    """An attempt that has come back: what was sent, what it took, cost and brought."""
+    """An attempt that has ended: its intent, outcome, price, usage and answer."""
 
     intent: AttemptIntent
     state: int
@@ -87,15 +89,15 @@ class AttemptRecord:
 
 @value
 class FreeAnswer:
-    """Where an answer came from that cost nothing, and what that saved."""
+    """The source of an answer that cost nothing, and the money saved by it."""
 
     source: AnswerSource
     saved: Pico
-    """What it would have cost."""
+    """Its price, had it been asked for."""
     day: str
     """The UTC day."""
     model: str
-    """With *rule*: whose sums in the ledger `saved` belongs to."""
+    """With *rule*: the ledger's line of sums that `saved` belongs to."""
     rule: str
 
 
@@ -130,6 +132,7 @@ def utc_day(ms: int) -> str:
     return _day(ms // _MS_PER_DAY)
 
 
+# Every attempt asks for its day, and a run lives through few of them.
 @lru_cache(maxsize=64)
 def _day(number: int) -> str:
     return datetime.fromtimestamp(number * 86_400, UTC).date().isoformat()

@@ -1,4 +1,4 @@
-"""What is damaged in a journal, as it was written again; else given up, in the open.
+"""Damaged parts of a journal are restored from copies, or given up and reported.
 
 Only a copy that the row's own checksum confirms goes back: out of the results file, the
 response cache or the spend ledger. No copy is believed because it looks the same.
@@ -17,17 +17,18 @@ from claudebatch.storage.journal.audit import JournalAudit, any_text
 from claudebatch.storage.journal.checksums import (
     ATTEMPT_FIELDS,
     RESULT_FIELDS,
-    attempt_seal,
+    attempt_checksum,
     body_digest,
     fits,
-    result_seal,
+    result_checksum,
 )
 from claudebatch.storage.journal.schema import AttemptState
 
+# A flipped high bit makes an amount that no sum of 64 bits can hold any more.
 _MAX_AMOUNT = 2**62
 _COLUMNS = {column.name: column for column in (*INTENT_COLUMNS, *OUTCOME_COLUMNS, DIGEST)}
 _SELECT = f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal, body FROM attempts WHERE attempt = ?"
-# An answer that is not there any more, or whose row is not.
+# Results whose answer or whose row is gone: a session could neither show nor skip them.
 _DANGLING = (
     "SELECT n, row FROM results x WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.row = x.row)"
     " OR (ok AND body IS NULL AND NOT EXISTS"
@@ -41,7 +42,7 @@ _STILL_OPEN = (
 
 
 class RecordCopies(Protocol):
-    """Where else parts of a journal may lie."""
+    """Copies of a journal's parts, from outside of it."""
 
     def lines(self, row: int) -> Iterable[bytes]:
         """Result lines of *row*, newline included."""
@@ -62,14 +63,15 @@ class RecordCopies(Protocol):
 
 @dataclass(slots=True)
 class RepairReport:
-    """What became of what was damaged."""
+    """The outcome of a repair."""
 
     restored: int = 0
-    """Answers, amounts and result lines that are as they were written again."""
+    """Answers, amounts and result lines that have their written content again."""
     lost: list[int] = field(default_factory=list)
-    """Rows whose answer is nowhere any more: they will be asked again."""
+    """Rows whose answer has no copy: they will be asked again."""
     unsure: list[int] = field(default_factory=list)
-    """Attempts whose amounts nothing confirms; they count at the most that is known."""
+    """Attempts whose amounts no copy confirms; they count at the highest known amount.
+    """
 
 
 def restore(journal: sqlite3.Connection, found: JournalAudit, copies: RecordCopies) -> RepairReport:
@@ -78,6 +80,8 @@ def restore(journal: sqlite3.Connection, found: JournalAudit, copies: RecordCopi
     journal.execute("BEGIN IMMEDIATE")
     try:
         with any_text(journal):
+            # Records before answers, because the digest that an answer must fit is in
+            # its record; and both before results, which refer to attempts.
             attempts = [_record(journal, attempt, copies, done) for attempt in found.bad_records]
             _missing(journal, copies, done)
             for attempt in dict.fromkeys((*found.bad_answers, *attempts)):
@@ -96,14 +100,14 @@ def restore(journal: sqlite3.Connection, found: JournalAudit, copies: RecordCopi
 def _record(
     journal: sqlite3.Connection, attempt: int, copies: RecordCopies, done: RepairReport
 ) -> int:
-    """Mend the fields of an attempt; returns its number, which may be what was
-    damaged.
+    """Mend the fields of an attempt; returns its number, which may have been the
+    damaged field.
     """
-    *fields, seal, body = journal.execute(_SELECT, (attempt,)).fetchone()
+    *fields, checksum, body = journal.execute(_SELECT, (attempt,)).fetchone()
     here = dict(zip(ATTEMPT_FIELDS, fields, strict=True))
     copy = copies.record(attempt)
     for candidate in _candidates(here, copy, body, copies):
-        if fits(candidate, seal, attempt_seal):
+        if fits(candidate, checksum, attempt_checksum):
             done.restored += 1
             return _write(journal, attempt, candidate)
     done.unsure.append(attempt)
@@ -118,11 +122,13 @@ def _candidates(
     body: object,
     copies: RecordCopies,
 ) -> Iterator[list[object]]:
+    # Either the body or its digest may be what was damaged.
     digests = [body_digest(body), here["digest"]]
     if isinstance(here["row"], int):
         digests += [body_digest(message) for message in copies.messages(here["row"])]
     for known in (dict(here), {**here, **(copy or {})}):
         for digest in digests:
+            # The ledger does not say which; the checksum does.
             for simulated in (0, 1):
                 whole = known | {"digest": digest, "simulated": simulated}
                 yield [whole[name] for name in ATTEMPT_FIELDS]
@@ -136,19 +142,18 @@ def _rows_answered(journal: sqlite3.Connection, attempt: int) -> list[int]:
     found = journal.execute(query, (attempt,)).fetchall()
     return [
         dict(zip(RESULT_FIELDS, fields, strict=True))["row"]
-        for *fields, seal in found
-        if fits(fields, seal, result_seal)
+        for *fields, checksum in found
+        if fits(fields, checksum, result_checksum)
     ]
 
 
 def _at_most(
     here: Mapping[str, object], copy: Mapping[str, object], body: object, answered: Sequence[int]
 ) -> list[object]:
-    """The fields of an attempt of which nobody knows what they were, so that no cap
-    ever counts too little.
+    """The fields of an attempt that no copy confirms, so that no cap counts too little.
 
-    Nobody knows either which row it was for: its answer stays that of the rows
-    *answered*, and becomes no other's.
+    Its row is not known either: its answer stays that of the rows *answered*, and
+    becomes no other's.
     """
     mended = {name: _plain(name, value) for name, value in {**here, **copy}.items()}
     known = [
@@ -157,6 +162,7 @@ def _at_most(
         for name in ("cost", "worst")
         if _is_amount(value := source.get(name))
     ]
+    # The largest of all candidates: a repair must never make anything cheaper.
     mended["worst"] = max((value for value in known if isinstance(value, int)), default=0)
     mended["cost"] = mended["worst"] if isinstance(body, bytes) else 0
     if not isinstance(body, bytes):
@@ -168,6 +174,7 @@ def _at_most(
         )
     else:
         mended["state"] = AttemptState.SETTLED
+    # As a rehearsal its cost would be left out of the ledger.
     mended["simulated"] = 0
     return [mended[name] for name in ATTEMPT_FIELDS]
 
@@ -191,16 +198,16 @@ def _is_amount(value: object) -> bool:
 
 def _write(journal: sqlite3.Connection, attempt: int, fields: Sequence[object]) -> int:
     changed = ", ".join(f"{name} = ?" for name in ATTEMPT_FIELDS)
-    seal = attempt_seal(fields)
+    checksum = attempt_checksum(fields)
     journal.execute(
-        f"UPDATE attempts SET {changed}, seal = ? WHERE attempt = ?", (*fields, seal, attempt)
+        f"UPDATE attempts SET {changed}, seal = ? WHERE attempt = ?", (*fields, checksum, attempt)
     )
     number = dict(zip(ATTEMPT_FIELDS, fields, strict=True))["attempt"]
     return number if isinstance(number, int) else attempt
 
 
 def _missing(journal: sqlite3.Connection, copies: RecordCopies, done: RepairReport) -> None:
-    """Attempts that the ledger knows and the journal does not: what they cost stays
+    """Add the attempts that the ledger has and the journal lacks: their cost stays
     spent.
     """
     there = {attempt for (attempt,) in journal.execute("SELECT attempt FROM attempts")}
@@ -214,7 +221,7 @@ def _missing(journal: sqlite3.Connection, copies: RecordCopies, done: RepairRepo
             marks = ",".join("?" * (len(ATTEMPT_FIELDS) + 1))
             journal.execute(
                 f"INSERT INTO attempts ({', '.join(ATTEMPT_FIELDS)}, seal) VALUES ({marks})",
-                (*fields, attempt_seal(fields)),
+                (*fields, attempt_checksum(fields)),
             )
             done.unsure.append(attempt)
 
@@ -226,7 +233,8 @@ def _answer(
     here = dict(zip(ATTEMPT_FIELDS, fields, strict=True))
     digest = here["digest"]
     if body_digest(body) == digest:
-        return  # its record was what was damaged
+        return  # only its record was damaged
+    # Any row that shares the answer may have a line with a copy of it.
     sharing = [
         row for (row,) in journal.execute("SELECT row FROM results WHERE attempt = ?", (attempt,))
     ]
@@ -249,14 +257,14 @@ def _answer(
 
 
 def _result(journal: sqlite3.Connection, n: int, copies: RecordCopies, done: RepairReport) -> None:
-    *fields, seal = journal.execute(
+    *fields, checksum = journal.execute(
         f"SELECT {', '.join(RESULT_FIELDS)}, seal FROM results WHERE n = ?", (n,)
     ).fetchone()
-    if fits(fields, seal, result_seal):
-        return  # it is sound itself: what it stands for is gone
+    if fits(fields, checksum, result_checksum):
+        return  # it is sound itself: its answer or its row is gone, see `_drop_dangling`
     here = dict(zip(RESULT_FIELDS, fields, strict=True))
     for candidate in _result_candidates(here, copies):
-        if fits(candidate, seal, result_seal):
+        if fits(candidate, checksum, result_checksum):
             _write_result(journal, n, candidate, done)
             return
     row = here["row"]
@@ -282,7 +290,7 @@ def _write_result(
 ) -> None:
     changed = ", ".join(f"{name} = ?" for name in RESULT_FIELDS)
     journal.execute(
-        f"UPDATE results SET {changed}, seal = ? WHERE n = ?", (*fields, result_seal(fields), n)
+        f"UPDATE results SET {changed}, seal = ? WHERE n = ?", (*fields, result_checksum(fields), n)
     )
     done.restored += 1
 
@@ -294,7 +302,6 @@ def _drop_dangling(journal: sqlite3.Connection, done: RepairReport) -> None:
 
 
 def _is_open(journal: sqlite3.Connection, row: int) -> bool:
-    """Whether *row* has no answer, and none in the journal that its next session will
-    show.
+    """Whether *row* has neither a result nor an answer that its next session will show.
     """
     return journal.execute(_STILL_OPEN, (row, AttemptState.ANSWERED)).fetchone() is not None

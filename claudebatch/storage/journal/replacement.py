@@ -17,43 +17,52 @@ from claudebatch.storage.private_files import sync_dir
 
 JOURNAL = "journal.sqlite"
 _NEW = "journal.sqlite.new"
+# SQLite's own names for the log of a database and the log's index.
 _COMPANIONS = ("-wal", "-shm")
 
 
-def open_successor(folder: Path) -> sqlite3.Connection:
+def open_replacement(folder: Path) -> sqlite3.Connection:
     """An empty journal beside that of *folder*."""
-    discard_successor(folder)
+    discard_replacement(folder)
     return open_journal(folder / _NEW)
 
 
-def discard_successor(folder: Path) -> None:
+# A crash may have left one: its rows would mix with those of the new input.
+def discard_replacement(folder: Path) -> None:
     """Remove a journal that has never taken over."""
     for suffix in ("", *_COMPANIONS):
         (folder / (_NEW + suffix)).unlink(missing_ok=True)
 
 
-def succeed(folder: Path, successor: sqlite3.Connection) -> sqlite3.Connection:
-    """Put *successor* in the place of the journal of *folder*, in one step; returns it
-    as it is opened there.
+def replace_journal(folder: Path, replacement: sqlite3.Connection) -> sqlite3.Connection:
+    """Put *replacement* in the place of the journal of *folder*, in one step; returns
+    it as it is opened there.
     """
-    busy, *_ = successor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-    successor.close()
+    # All of the log goes into the file first, because the rename takes only the file
+    # along.
+    busy, *_ = replacement.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+    replacement.close()
     if busy or any((folder / (_NEW + suffix)).exists() for suffix in _COMPANIONS):
+        # A log that is still there belongs to another reader or a failed checkpoint.
         # What is in its log would be lost by the rename.
         raise StorageError(
             f"{folder}: cannot start over: the new journal is in use", fix="try again"
         )
-    _fold(folder / JOURNAL)
+    _remove_log(folder / JOURNAL)
+    # The one moment of change: before it the old run can be resumed, after it the new
+    # one.
     (folder / _NEW).replace(folder / JOURNAL)
     sync_dir(folder)
     return open_journal(folder / JOURNAL)
 
 
-def _fold(journal: Path) -> None:
-    """Leave no log of *journal*: SQLite would take it for the log of its successor,
-    which has the same name.
+def _remove_log(journal: Path) -> None:
+    """Leave no log of *journal*: SQLite would take it for the log of the replacement,
+    which gets the same name.
     """
     if journal.exists():
+        # The old journal stays whole until the rename. A broken one is not mended here:
+        # it is about to be replaced.
         with suppress(sqlite3.Error), closing(sqlite3.connect(journal)) as old:
             old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     for suffix in _COMPANIONS:

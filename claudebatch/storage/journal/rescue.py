@@ -1,5 +1,5 @@
-"""Room that is taken while there is some, for answers that come back when nothing else
-can be written any more.
+"""Disk space that is taken early, for answers that come back when nothing else can be
+written any more.
 
 When the disk is full or the journal broken, requests in flight still bring answers that
 are paid for. Those that never got into the journal are written here when the session
@@ -31,33 +31,36 @@ from claudebatch.storage.journal.statements import write_outcomes
 from claudebatch.storage.private_files import private_file
 
 RESCUE = "rescue"
+# Answers of a few thousand characters each, for some hundred requests in flight. Less
+# would lose paid answers on a full disk; more is disk that every run lacks.
 _ROOM_BYTES = 2 << 20
-"""Answers of a few thousand characters each, for some hundred requests in flight."""
+# The parts of an `AttemptRecord`, by name: JSON has no types of its own.
 _PARTS: Mapping[str, Callable[..., Any]] = {
     "intent": AttemptIntent,
     "price": AttemptPrice,
     "usage": Usage,
     "http": HttpExchange,
 }
-"""The parts of an `AttemptRecord`, by name."""
 
 
 class Rescue:
-    """The room of one session; one thread at a time."""
+    """The disk space of one session; one thread at a time."""
 
     def __init__(self, folder: Path, run_id: str) -> None:
         self._path = folder / RESCUE
         self._head = run_id.encode()
-        self._kept = False
+        self._saved = False
         self._descriptor: int | None = None
-        with suppress(OSError):  # too full already for that much: the journal will say so
+        # A disk that is too full for this already fails at the journal as well, and
+        # that failure is the one to report.
+        with suppress(OSError):
             self._descriptor = os.open(
                 private_file(self._path), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
             )
             _take(self._descriptor)
 
     def save(self, outcomes: Sequence[AttemptRecord]) -> bool:
-        """Write *outcomes* down; whether they are durable."""
+        """Write *outcomes* down; returns whether they are durable."""
         if self._descriptor is None:
             return False
         lines = [self._head, *map(_encoded, outcomes), b""]
@@ -66,23 +69,21 @@ class Rescue:
             os.fsync(self._descriptor)
         except OSError:
             return False
-        self._kept = True
+        self._saved = True
         return True
 
     def close(self) -> None:
-        """Give the room back, unless something is kept in it."""
+        """Remove the file, unless answers were saved in it."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
-        if not self._kept:
+        if not self._saved:
             with suppress(OSError):
                 self._path.unlink(missing_ok=True)
 
 
 def absorb(folder: Path, run_id: str, journal: sqlite3.Connection) -> int:
-    """Write what was rescued for this run into its journal; returns how many answers
-    that were.
-    """
+    """Write the rescued answers of this run into its journal; returns their number."""
     path = folder / RESCUE
     try:
         data = path.read_bytes()
@@ -92,16 +93,22 @@ def absorb(folder: Path, run_id: str, journal: sqlite3.Connection) -> int:
     journal.execute("BEGIN IMMEDIATE")
     write_outcomes(journal, outcomes)
     journal.execute("COMMIT")
-    path.unlink(missing_ok=True)  # done twice it would change nothing
+    # After the commit. A crash before this line repeats the same updates, and changes
+    # nothing.
+    path.unlink(missing_ok=True)
     return len(outcomes)
 
 
 def _outcomes(data: bytes, run_id: bytes) -> Iterator[AttemptRecord]:
+    # The file was filled with zeros when its space was taken: text ends at the first of
+    # them.
     head, *lines = data.partition(b"\0")[0].split(b"\n")
     if head != run_id:
-        return  # of a run that was started over since
+        # Of a run that was started over since: its numbers mean other attempts now.
+        return
     for line in lines[:-1]:
-        with suppress(ValueError, TypeError, KeyError, AttributeError):  # torn
+        # A torn line is no answer; those around it still are.
+        with suppress(ValueError, TypeError, KeyError, AttributeError):
             yield _decoded(line)
 
 
@@ -121,6 +128,9 @@ def _decoded(line: bytes) -> AttemptRecord:
 
 
 def _take(descriptor: int) -> None:
+    # A file that is only extended has no blocks yet: writing into it would fail on a
+    # full disk, which is the case that it is there for. macOS lacks the call, so zeros
+    # are written.
     if hasattr(os, "posix_fallocate"):
         os.posix_fallocate(descriptor, 0, _ROOM_BYTES)
     else:
@@ -128,6 +138,7 @@ def _take(descriptor: int) -> None:
 
 
 def _write(descriptor: int, data: bytes) -> None:
+    # One `pwrite` may write a part only, just on a disk that is full.
     done = 0
     while done < len(data):
         done += os.pwrite(descriptor, data[done:], done)

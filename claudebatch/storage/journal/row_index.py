@@ -8,18 +8,21 @@ from itertools import islice
 
 from claudebatch.storage.journal.row_records import DuplicateId, IndexReport, RowRecord
 
-# Rows are written so many at a time: fewer cost a step of Python each, more only
-# memory.
+# Rows written by one statement: fewer would cost a step of Python for each row, more
+# only take memory.
 _CHUNK = 2000
-# No value from outside is in any statement of this file.
+# Only constants are formatted into the statements of this file; an id from the input
+# could otherwise be SQL.
 _COLUMNS = "id, own, digest, lane, source, line, offset, length, model, rule, key"
+# A TEMP table lies in a file of its own (temp_store=FILE): a million rows neither fill
+# memory nor stay in the journal.
 _SCAN = """
 CREATE TEMP TABLE scan (
   position INTEGER PRIMARY KEY, id TEXT, own INTEGER, digest BLOB, lane TEXT, source INTEGER,
   line INTEGER, offset INTEGER, length INTEGER, model TEXT, rule TEXT, key BLOB)
 """
+# A position that no row has: without `--limit` the same statements serve.
 _LAST = 2**62
-"""A position that no row has."""
 
 
 def index_rows(
@@ -38,8 +41,10 @@ def index_rows(
     table = "temp.scan" if known else "rows"
     _take_in(connection, table, records)
     if known:
+        # After the inserts: an index that grows row by row takes several times as long.
         connection.execute("CREATE INDEX temp.scan_id ON scan(id)")
-    twins = _number_and_drop(connection, table)
+    # Before the comparison: two rows of one id would otherwise each count as changed.
+    duplicates = _number_and_drop(connection, table)
     changed, removed = 0, 0
     if known:
         end = _LAST if limit is None else limit
@@ -47,13 +52,13 @@ def index_rows(
         _merge(connection, end)
     (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     connection.execute("DROP TABLE IF EXISTS temp.scan")
-    return IndexReport(rows, twins, changed, removed)
+    return IndexReport(rows, duplicates, changed, removed)
 
 
 def _take_in(connection: sqlite3.Connection, table: str, records: Iterable[RowRecord]) -> None:
     insert = f"INSERT INTO {table} (position, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
-    # A twin's position is left empty when it is dropped: only the order matters, and
-    # that `limit` cuts at it.
+    # The position of a duplicate stays empty when it is dropped. Renumbering would move
+    # the rows behind it, and `--limit` cuts at positions.
     stream = ((position, *record) for position, record in enumerate(records))
     while chunk := list(islice(stream, _CHUNK)):
         connection.executemany(insert, chunk)
@@ -63,16 +68,18 @@ def _number_and_drop(connection: sqlite3.Connection, table: str) -> tuple[Duplic
     """Make the ids of *table* differ from each other: equal lines are numbered, lines
     with a taken id left out.
     """
+    # One pass decides for nearly all inputs: their ids all differ.
     again = f"SELECT 1 FROM {table} GROUP BY id HAVING count(*) > 1 LIMIT 1"
     if connection.execute(again).fetchone() is None:
         return ()
     _number_equals(connection, table)
-    return tuple(_drop_twins(connection, table))
+    return tuple(_drop_duplicates(connection, table))
 
 
 def _number_equals(connection: sqlite3.Connection, table: str) -> None:
     # Equal lines without an id of their own: the second becomes <digest>-2, wherever it
-    # stands in the file.
+    # stands in the file. A number that depended on the neighbours would change with
+    # them, and the row would be asked and paid for again.
     again = f"SELECT id FROM {table} WHERE NOT own GROUP BY id HAVING count(*) > 1"
     connection.execute(
         f"UPDATE {table} AS s SET id = s.id || '-' || k.ordinal FROM"
@@ -82,7 +89,9 @@ def _number_equals(connection: sqlite3.Connection, table: str) -> None:
     )
 
 
-def _drop_twins(connection: sqlite3.Connection, table: str) -> Iterator[DuplicateId]:
+def _drop_duplicates(connection: sqlite3.Connection, table: str) -> Iterator[DuplicateId]:
+    # The first line of an id stays. A later session must choose the same one, or an
+    # answer would go to another line.
     found = connection.execute(
         f"SELECT s.rowid, s.id, s.source, s.line, f.source, f.line FROM {table} s"
         f" JOIN (SELECT id, min(rowid) AS first FROM {table} GROUP BY id HAVING count(*) > 1) d"
@@ -96,6 +105,8 @@ def _drop_twins(connection: sqlite3.Connection, table: str) -> Iterator[Duplicat
 
 
 def _compare(connection: sqlite3.Connection, end: int) -> tuple[int, int]:
+    # Only rows with a result count as changed or removed: the rest was never answered,
+    # so nothing that was paid for goes away.
     gone = (
         "SELECT count(*) FROM rows r WHERE r.live AND r.position < ?"
         " AND EXISTS (SELECT 1 FROM results x WHERE x.row = r.row)"
@@ -111,11 +122,16 @@ def _compare(connection: sqlite3.Connection, end: int) -> tuple[int, int]:
 
 
 def _merge(connection: sqlite3.Connection, end: int) -> None:
-    # Only now: an index of random ids is a tenth of a first look.
+    # Only a second look needs it, and an index of random ids takes a tenth of the first
+    # look's time.
     connection.execute("CREATE INDEX IF NOT EXISTS rows_id ON rows(id)")
     connection.execute(
-        "UPDATE rows SET live = 0 WHERE position < ? OR id IN (SELECT id FROM scan)", (end,)
+        # Rows are never deleted: attempts and results refer to them, and a line that
+        # comes back with the next edit finds its answer again.
+        "UPDATE rows SET live = 0 WHERE position < ? OR id IN (SELECT id FROM scan)",
+        (end,),
     )
+    # A row that only moved gets its new place and route, and keeps its answers.
     moved = ", ".join(
         f"{name} = s.{name}" for name in ("position", *_COLUMNS.split(", ")) if name != "id"
     )

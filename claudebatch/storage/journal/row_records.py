@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
+# A tuple, because a million of them go straight into `executemany`; a dataclass would
+# be taken apart for each row.
 class RowRecord(NamedTuple):
     """One checked line of the input, in input order; the order of fields is that of the
     columns.
@@ -22,15 +24,13 @@ class RowRecord(NamedTuple):
     model: str = ""
     """The model that the row goes to first."""
     rule: str = ""
-    """The rule that said so."""
+    """The rule that chose the model."""
     key: bytes = b""
-    """What its answer is kept under in the response cache; empty where nothing is
-    looked up.
-    """
+    """The key of its answer in the response cache; empty where nothing is looked up."""
 
 
 class RowRef(NamedTuple):
-    """Where a row's line lies and what it must contain."""
+    """The place of a row's line in the input, and the digest that it must have."""
 
     row: int
     source: int
@@ -42,7 +42,7 @@ class RowRef(NamedTuple):
 
 
 class RowKey(NamedTuple):
-    """What a row needs to be answered out of the response cache."""
+    """A row as the response cache answers it."""
 
     row: int
     id: str
@@ -74,11 +74,11 @@ class DuplicateId:
 
 @dataclass(frozen=True, slots=True)
 class IndexReport:
-    """What a new look at the input found."""
+    """The result of a new look at the input."""
 
     rows: int
-    twins: tuple[DuplicateId, ...]
-    """Rows with an id that is taken; they were left out."""
+    duplicates: tuple[DuplicateId, ...]
+    """Rows whose id an earlier row has; they were left out."""
     changed: int
     """Rows whose content changed since an earlier session answered them; they run
     again.

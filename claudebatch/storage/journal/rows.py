@@ -7,9 +7,15 @@ from typing import Any
 
 from claudebatch.storage.journal.row_records import RowFilter, RowKey, RowRef
 
-# No value from outside is in any statement of this file.
+# Only constants and bound values make these statements: an id of the input could
+# otherwise be SQL.
 _REF = "r.row, r.source, r.line, r.offset, r.length, r.id, r.digest"
+# The line's place is left out: a row that the response cache answers is never read
+# again.
 _KEY = "r.row, r.id, r.model, r.rule, r.key"
+# By row number and after the last one, not with OFFSET: an offset would skip rows when
+# answers arrive between two chunks, and takes longer with each chunk. `live` and
+# `position` leave out rows that the input no longer has, or that lie beyond `--limit`.
 _PENDING = """
 SELECT {columns} FROM rows r
 WHERE r.row > :after AND r.lane = :lane AND r.live AND r.position < :end
@@ -17,9 +23,11 @@ WHERE r.row > :after AND r.lane = :lane AND r.live AND r.position < :end
     (SELECT 1 FROM results x WHERE x.row = r.row AND (x.ok OR NOT :retry_failed)){left_out}
 ORDER BY r.row LIMIT :count
 """
+# The table exists only with `--unknown skip`; a statement that names a missing table
+# fails.
 _NOT_LEFT_OUT = " AND r.row NOT IN (SELECT row FROM temp.left_out)"
+# A position that no row has: without `--limit` the same statement serves.
 _LAST = 2**62
-"""A position that no row has."""
 
 
 def pending_rows(

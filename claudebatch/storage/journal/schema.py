@@ -21,14 +21,17 @@ from claudebatch.storage.columns import (
     add_missing,
     defined,
 )
-from claudebatch.storage.journal.checksums import seal_all
+from claudebatch.storage.journal.checksums import add_checksums
 from claudebatch.storage.journal.records import AnswerSource
 from claudebatch.storage.private_files import private_file
 
-# A kind of token that was added is part of the checksum where it is not 0: a program
-# that does not know it must not take such rows for damaged.
+# A kind of token that was added is part of the checksum where it is not 0. A program
+# that does not know the kind would take such rows for damaged, so it must refuse the
+# file.
 VERSION = 3 + sum(column.added for column in COUNTS)
 
+# An answer of two kilobytes would leave half a page of 4 KiB empty, and every page is
+# written twice: into the WAL and out of it.
 _PAGE_BYTES = 16_384
 
 _ATTEMPTS = (*INTENT_COLUMNS, *OUTCOME_COLUMNS, DIGEST, CHECKSUM, BODY)
@@ -54,8 +57,7 @@ CREATE INDEX results_row ON results(row, ok);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value);
 """
 
-# Version 1 did not note what the spend ledger tells of an attempt, version 2 had no
-# seals.
+# Version 1 lacked the columns that the spend ledger needs, version 2 the checksums.
 _FROM_1 = f"""
 ALTER TABLE attempts RENAME TO old_attempts;
 ALTER TABLE results ADD COLUMN source INTEGER NOT NULL DEFAULT 0;
@@ -83,19 +85,20 @@ ALTER TABLE results ADD COLUMN seal BLOB NOT NULL DEFAULT x'';
 
 
 class AttemptState(IntEnum):
-    """What became of an attempt."""
+    """The state of an attempt."""
 
+    # The numbers are in files and in the ledger's views: they stay.
     SENT = 0
     """Written down and perhaps sent; no outcome yet."""
     ANSWERED = 1
     FAILED = 2
     """The API refused it: not billed."""
     UNKNOWN = 3
-    """May be billed although we hold no answer: counts at its worst case."""
+    """May be billed although no answer came: counts at its worst case."""
     PARTIAL = 4
-    """Cut off after its usage was known: counts at that."""
+    """Cut off after its usage was known: counts at that usage."""
     SETTLED = 5
-    """Was unknown, until the user said what it cost."""
+    """Was unknown until the user said whether it was billed."""
 
 
 ANSWER_SOURCES: Mapping[str, AnswerSource] = {
@@ -114,13 +117,14 @@ def open_journal(path: Path) -> sqlite3.Connection:
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         # FULL: a commit that returned survives the power cut. WAL: one fsync a commit.
-        # An answer of two kilobytes leaves half a page of 4 KiB empty, and everything
-        # is written twice: once into the WAL, once out of it.
+        # FILE: a second look at a million rows would otherwise hold them in memory.
         connection.executescript(
             f"PRAGMA page_size={_PAGE_BYTES}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
             " PRAGMA temp_store=FILE; PRAGMA cache_size=-8000;"
         )
         (version,) = connection.execute("PRAGMA user_version").fetchone()
+        # One script with its own transaction: a crash in its middle must leave an empty
+        # file, not a journal that lacks a table.
         if version == 0:
             connection.executescript(f"BEGIN; {_TABLES} PRAGMA user_version={VERSION}; COMMIT;")
         elif version < VERSION:
@@ -130,6 +134,7 @@ def open_journal(path: Path) -> sqlite3.Connection:
             f"{path}: the journal cannot be opened: {error}",
             fix="check the disk, or start over with --fresh",
         ) from error
+    # Never written by an older program: it would drop columns that it does not know.
     if version > VERSION:
         raise StorageError(
             f"{path}: this journal is from a newer claudebatch", fix="update claudebatch"
@@ -138,12 +143,14 @@ def open_journal(path: Path) -> sqlite3.Connection:
 
 
 def _bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
-    # Statement by statement: `executescript` would commit what came before it.
+    # Statement by statement: `executescript` would commit what came before it, and a
+    # crash in between would leave a journal of no version.
     connection.execute("BEGIN IMMEDIATE")
     for statement in {1: _FROM_1, 2: _FROM_2}.get(version, "").split(";"):
         connection.execute(statement)
     add_missing(connection, "attempts", _ATTEMPTS)
+    # The file counts as sound as it is now: nothing else says how it was written.
     if version < 3:
-        seal_all(connection)
+        add_checksums(connection)
     connection.execute(f"PRAGMA user_version={VERSION}")
     connection.execute("COMMIT")

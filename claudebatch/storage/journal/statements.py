@@ -1,5 +1,5 @@
 """The statements that write attempts and results into the journal, each row with its
-seal.
+checksum.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from claudebatch.storage.columns import (
     values_of,
 )
 from claudebatch.storage.journal.checksums import (
-    attempt_seal,
+    attempt_checksum,
     body_digest,
-    intent_seal,
-    result_seal,
+    intent_checksum,
+    result_checksum,
 )
 from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, ResultRecord
 
+# The intent's columns are not written again: what was said before the request was sent
+# must not change with its outcome.
 _OUTCOME = (*OUTCOME_COLUMNS, DIGEST, BODY, CHECKSUM)
 _WRITTEN_RESULT = (*RESULT_COLUMNS, CHECKSUM)
 _INSERT_INTENT = (
@@ -36,8 +38,8 @@ _INSERT_INTENT = (
 _UPDATE_OUTCOME = f"UPDATE attempts SET {assigned(_OUTCOME)} WHERE attempt = ?"
 _RESULT_MARKS = f"({marks(len(_WRITTEN_RESULT))})"
 _INSERT_RESULT = f"INSERT INTO results ({listed(_WRITTEN_RESULT)}) VALUES {_RESULT_MARKS}"
-# Python lets go of its lock and takes it again for every statement; while another
-# thread is busy that costs more than the insert itself.
+# Python's `sqlite3` releases and takes the interpreter's lock for every statement;
+# while the event loop is busy that costs more than the insert itself.
 _RESULTS_A_STATEMENT = 500
 _INSERT_RESULTS = _INSERT_RESULT + f", {_RESULT_MARKS}" * (_RESULTS_A_STATEMENT - 1)
 
@@ -47,18 +49,20 @@ _result_values = values_of(RESULT_COLUMNS)
 
 
 def write_intents(journal: sqlite3.Connection, intents: Iterable[AttemptIntent]) -> None:
-    """Write attempts down that are about to be sent."""
+    """Write down attempts that are about to be sent."""
     rows = map(_intent_values, intents)
-    journal.executemany(_INSERT_INTENT, ((*values, intent_seal(values)) for values in rows))
+    journal.executemany(_INSERT_INTENT, ((*values, intent_checksum(values)) for values in rows))
 
 
 def write_outcomes(journal: sqlite3.Connection, outcomes: Iterable[AttemptRecord]) -> None:
-    """Write down what became of attempts that were written down before."""
+    """Write down the outcomes of attempts whose intents are there already."""
     journal.executemany(_UPDATE_OUTCOME, map(_outcome_row, outcomes))
 
 
 def write_results(journal: sqlite3.Connection, results: Sequence[ResultRecord]) -> None:
     """Write result lines down, in order."""
+    # Full statements first, the rest one by one: a statement for every length would be
+    # parsed anew each time.
     whole = len(results) - len(results) % _RESULTS_A_STATEMENT
     journal.executemany(_INSERT_RESULTS, _statements(results[:whole]))
     journal.executemany(_INSERT_RESULT, map(_result_row, results[whole:]))
@@ -66,14 +70,16 @@ def write_results(journal: sqlite3.Connection, results: Sequence[ResultRecord]) 
 
 def _outcome_row(outcome: AttemptRecord) -> tuple[object, ...]:
     """The parameters of `_UPDATE_OUTCOME`."""
+    # The digest stands for the body, so that a check of amounts need not read every
+    # answer.
     digest, values = body_digest(outcome.body), _outcome_values(outcome)
-    seal = attempt_seal((*_intent_values(outcome.intent), *values, digest))
-    return (*values, digest, outcome.body, seal, outcome.attempt)
+    checksum = attempt_checksum((*_intent_values(outcome.intent), *values, digest))
+    return (*values, digest, outcome.body, checksum, outcome.attempt)
 
 
 def _result_row(result: ResultRecord) -> tuple[object, ...]:
     values = _result_values(result)
-    return (*values, result_seal(values))
+    return (*values, result_checksum(values))
 
 
 def _statements(results: Sequence[ResultRecord]) -> Iterator[list[object]]:

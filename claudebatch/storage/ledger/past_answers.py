@@ -17,10 +17,9 @@ from claudebatch.storage.ledger.schema import glance_at_ledger, unreadable
 
 _MOST_RUNS = 30
 _MOST_ANSWERS = 12_000
+# Attempts that are read of one run; of a longer one they are taken in blocks from all
+# over it.
 _OF_A_RUN = 4_000
-"""Attempts that are read of one run; of a longer one they are taken in blocks from all
-over it.
-"""
 _BLOCKS = 50
 _COLUMNS = f"model, rule, input_estimate, geo, {listed(COUNTS)}"
 # Most alike first: the same input, then the same tag, then whatever was run last.

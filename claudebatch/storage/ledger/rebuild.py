@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 from claudebatch.core.errors import StorageError
 from claudebatch.storage.columns import LEDGER_COLUMNS, names
-from claudebatch.storage.journal.audit import unsound
+from claudebatch.storage.journal.audit import damaged_attempts
 from claudebatch.storage.journal.checksums import damaged
 from claudebatch.storage.journal.records import AnswerSource
 from claudebatch.storage.journal.schema import AttemptState
@@ -77,11 +77,11 @@ def rebuild(
     """
     parameters = {**_PARAMETERS, "rehearsal": rehearsal}
     sums = _sums(journal, parameters)
-    if anew or _said(ledger, run) != sums:
+    if anew or _ledger_sums(ledger, run) != sums:
         _require_sound(journal)  # before the ledger is locked: it may take seconds
     ledger.execute("BEGIN IMMEDIATE")
     try:
-        if anew or _said(ledger, run) != sums:
+        if anew or _ledger_sums(ledger, run) != sums:
             ledger.execute("DELETE FROM spend WHERE run = ?", (run,))
             ledger.execute("DELETE FROM attempts WHERE run = ?", (run,))
             ledger.executemany(ADD_SUMS, (add_sums(run, key, some) for key, some in sums.items()))
@@ -105,7 +105,7 @@ def agrees(
         f"SELECT run, {', '.join(_LEDGER)} FROM attempts WHERE run = ? ORDER BY attempt", (run,)
     )
     pairs = zip_longest(said, _details(journal, run, parameters))
-    return _said(ledger, run) == _sums(journal, parameters) and all(a == b for a, b in pairs)
+    return _ledger_sums(ledger, run) == _sums(journal, parameters) and all(a == b for a, b in pairs)
 
 
 def _sums(journal: sqlite3.Connection, parameters: dict[str, int]) -> dict[SumsKey, Sums]:
@@ -133,12 +133,12 @@ def _damaged(journal: sqlite3.Connection) -> StorageError:
 
 def _require_sound(journal: sqlite3.Connection) -> None:
     """Raise `StorageError` rather than let a damaged amount replace a sound one."""
-    attempt = next(unsound(journal), None)
+    attempt = next(damaged_attempts(journal), None)
     if attempt is not None:
         raise damaged(journal, f"what is written down of request {attempt}")
 
 
-def _said(ledger: sqlite3.Connection, run: str) -> dict[SumsKey, Sums] | None:
+def _ledger_sums(ledger: sqlite3.Connection, run: str) -> dict[SumsKey, Sums] | None:
     """The sums that the ledger has; None when its details are not of as many
     attempts.
     """

@@ -10,7 +10,7 @@ from typing import Any
 
 from claudebatch.core.errors import ClaudebatchError, ExitCode
 from claudebatch.core.reports import RunDetails, RunLine, RunState, SpendLine, UnknownAttempt
-from claudebatch.storage.ledger.schema import Waits, nobody_told, read_ledger, unreadable
+from claudebatch.storage.ledger.schema import Waits, not_reported, read_ledger, unreadable
 from claudebatch.storage.ledger.spend_report import SpendReader
 from claudebatch.storage.run_folder import SUFFIX, owner
 
@@ -26,7 +26,7 @@ _FINISHED = (ExitCode.OK, ExitCode.ROWS_FAILED)
 class RunRegister:
     """The runs of the ledger at *path*, read only."""
 
-    def __init__(self, path: Path, *, waits: Waits = nobody_told) -> None:
+    def __init__(self, path: Path, *, waits: Waits = not_reported) -> None:
         """*waits* is called where somebody else keeps the file locked."""
         self._path = path
         self._waits = waits

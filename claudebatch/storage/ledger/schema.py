@@ -20,10 +20,9 @@ from claudebatch.storage.ledger.tables import VERSION, complete
 from claudebatch.storage.private_files import STATE_DIR, private_dir, private_file
 
 _BUSY_S = 30.0
+# SQLite waits in one piece, deaf to Ctrl-C: who waits for the file to be opened does so
+# in slices.
 _SLICE_S = 1.0
-"""SQLite waits in one piece, deaf to Ctrl-C: who waits for the file to be opened does
-so in slices.
-"""
 _IN_PASSING_S = 0.3
 _MOVE = (
     "move the file away; resumed runs rebuild it, and until then caps of a day, month or tag "
@@ -52,12 +51,12 @@ Waits: TypeAlias = Callable[[], object]
 Found = TypeVar("Found")
 
 
-def nobody_told() -> None:
+def not_reported() -> None:
     """A `Waits` that tells no one."""
 
 
 def open_ledger(
-    path: Path, *, waits: Waits = nobody_told, patience_s: float = _BUSY_S
+    path: Path, *, waits: Waits = not_reported, patience_s: float = _BUSY_S
 ) -> sqlite3.Connection:
     """The ledger at *path* to write in, made or brought to its present form if need be;
     raises `StorageError`.
@@ -112,7 +111,7 @@ def _patient(connection: sqlite3.Connection) -> sqlite3.Connection:
     return connection
 
 
-def read_ledger(path: Path, *, waits: Waits = nobody_told) -> sqlite3.Connection | None:
+def read_ledger(path: Path, *, waits: Waits = not_reported) -> sqlite3.Connection | None:
     """The ledger at *path* to read only, None where there is none yet; raises
     `StorageError`.
 

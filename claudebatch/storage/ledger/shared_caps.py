@@ -27,10 +27,9 @@ if TYPE_CHECKING:
 # Sums of 64-bit integers fail at nine million dollars: dollars and rest are summed
 # apart.
 _SPLIT = 10**12
+# No more than this part of what is left is taken ahead of need: others wait for it
+# meanwhile.
 _AHEAD_SHARE = 16
-"""No more than this part of what is left is taken ahead of need: others wait for it
-meanwhile.
-"""
 
 
 @dataclass(frozen=True, slots=True)

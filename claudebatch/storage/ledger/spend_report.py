@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from claudebatch.core.domain import BILLED_KINDS, Pico, Usage
 from claudebatch.core.reports import SpendLine, spend_sum
 from claudebatch.storage.columns import COUNTS, listed
-from claudebatch.storage.ledger.schema import Waits, nobody_told, read_ledger, unreadable
+from claudebatch.storage.ledger.schema import Waits, not_reported, read_ledger, unreadable
 from claudebatch.storage.ledger.tables import RATES
 
 By: TypeAlias = Literal["run", "model", "day", "tag", "route"]
@@ -48,7 +48,7 @@ class _Group(NamedTuple):
 class SpendReader:
     """The ledger, read only."""
 
-    def __init__(self, path: Path, *, waits: Waits = nobody_told) -> None:
+    def __init__(self, path: Path, *, waits: Waits = not_reported) -> None:
         """*waits* is called where somebody else keeps the file locked."""
         self._path = path
         self._waits = waits

@@ -30,8 +30,8 @@ RATES = tuple(
     Column(kind.rate_column, "INTEGER", default=0, added=kind.added) for kind in BILLED_KINDS
 )
 """What each kind costs at the dearest model of a run, in the table `runs`."""
+# The tables that have a column for every kind of token.
 _GROWING = {"runs": RATES, "attempts": LEDGER_COLUMNS, "spend": _SPEND}
-"""The tables that have a column for every kind of token."""
 
 
 def _whole(column: Column) -> str:

@@ -31,8 +31,8 @@ _HEADER = (
 )
 _COLUMNS = "<>>>>><<<"
 _WRITE = "cache_write_"
+# Prices changed six times in five months of 2026.
 _STALE_DAYS = 60
-"""Prices changed six times in five months of 2026."""
 
 
 def render_models(report: ModelsReport) -> list[str]:

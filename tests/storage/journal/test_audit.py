@@ -18,9 +18,9 @@ from claudebatch.storage.journal.audit import audit
 from claudebatch.storage.journal.checksums import (
     ATTEMPT_FIELDS,
     RESULT_FIELDS,
-    attempt_seal,
-    result_seal,
-    seal_all,
+    attempt_checksum,
+    result_checksum,
+    add_checksums,
 )
 from claudebatch.storage.journal.queries import (
     decide_unknown,
@@ -142,7 +142,7 @@ async def test_a_journal_without_seals_gets_them(journal: sqlite3.Connection):
     journal.execute("UPDATE attempts SET seal = x'', digest = NULL")
     journal.execute("UPDATE results SET seal = x''")
     assert not audit(journal).sound
-    seal_all(journal)
+    add_checksums(journal)
     assert audit(journal).sound
 
 
@@ -159,7 +159,7 @@ def test_a_line_falls_into_the_parts_it_was_made_of(head: bytes, message: bytes 
 
 
 def test_seals_tell_fields_apart_that_look_alike_when_joined():
-    assert attempt_seal(("a", "bc")) != attempt_seal(("ab", "c"))
+    assert attempt_checksum(("a", "bc")) != attempt_checksum(("ab", "c"))
     one = (1, 1, b"ab", None, b"c", 0, 0, "")
-    assert result_seal(one) != result_seal((1, 1, b"a", None, b"bc", 0, 0, ""))
-    assert result_seal((*one[:4], None, *one[5:])) != result_seal((*one[:4], b"", *one[5:]))
+    assert result_checksum(one) != result_checksum((1, 1, b"a", None, b"bc", 0, 0, ""))
+    assert result_checksum((*one[:4], None, *one[5:])) != result_checksum((*one[:4], b"", *one[5:]))

@@ -74,7 +74,7 @@ def lines(*texts: str) -> list[RowRecord]:
 
 def test_every_line_is_pending_at_first_in_input_order(journal):
     report = index(journal, *lines("c", "a", "b"))
-    assert (report.rows, report.twins, report.changed, report.removed) == (3, (), 0, 0)
+    assert (report.rows, report.duplicates, report.changed, report.removed) == (3, (), 0, 0)
     assert ids(pending(journal)) == ["c", "a", "b"]
 
 
@@ -189,7 +189,7 @@ def test_an_id_that_is_taken_is_left_out_and_reported(journal):
     index_again = lines("a:1", "b", "a:2", "a:1")
     report = index(journal, *index_again)
     assert report.rows == 2
-    assert [(twin.id, twin.line, twin.first_line) for twin in report.twins] == [
+    assert [(duplicate.id, duplicate.line, duplicate.first_line) for duplicate in report.duplicates] == [
         ("a", 3, 1),
         ("a", 4, 1),
     ]
@@ -224,7 +224,7 @@ def test_an_id_of_its_own_that_looks_like_a_numbered_one_is_a_twin(journal):
     report = index(
         journal, record("x", line=1), record("x", line=2), record("other", id=f"{x}-2", line=3)
     )
-    assert [(twin.id, twin.line) for twin in report.twins] == [(f"{x}-2", 3)]
+    assert [(duplicate.id, duplicate.line) for duplicate in report.duplicates] == [(f"{x}-2", 3)]
 
 
 def test_a_limit_leaves_what_lies_beyond_it_alone(journal):
@@ -280,7 +280,7 @@ def test_after_any_edits_exactly_the_lines_of_the_input_are_live_and_those_not_y
         shown = journal.execute(
             "SELECT id, digest, line FROM rows WHERE live ORDER BY position"
         ).fetchall()
-        left_out = {twin.line for twin in report.twins}
+        left_out = {duplicate.line for duplicate in report.duplicates}
         assert [line for _, _, line in shown] == [
             n for n in range(1, len(given_lines) + 1) if n not in left_out
         ]
