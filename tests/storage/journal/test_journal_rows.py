@@ -189,7 +189,9 @@ def test_an_id_that_is_taken_is_left_out_and_reported(journal):
     index_again = lines("a:1", "b", "a:2", "a:1")
     report = index(journal, *index_again)
     assert report.rows == 2
-    assert [(duplicate.id, duplicate.line, duplicate.first_line) for duplicate in report.duplicates] == [
+    assert [
+        (duplicate.id, duplicate.line, duplicate.first_line) for duplicate in report.duplicates
+    ] == [
         ("a", 3, 1),
         ("a", 4, 1),
     ]

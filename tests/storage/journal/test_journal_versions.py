@@ -63,8 +63,8 @@ def test_a_journal_of_version_1_keeps_its_results_and_its_money(tmp_path: Path):
     assert (line.label, line.attempts, line.spent, line.unknown) == ("small", 3, 7, 100)
     assert (
         line.input_tokens,
-        line.cache_write_tokens,
-        line.cache_read_tokens,
+        line.usage.cache_creation_input_tokens,
+        line.usage.cache_read_input_tokens,
         line.output_tokens,
     ) == (1, 2, 3, 4)
     assert [day.label for day in SpendReader(ledger).by("day")] == ["2026-11-22"]

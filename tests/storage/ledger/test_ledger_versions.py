@@ -72,7 +72,12 @@ def test_the_form_without_a_version_keeps_its_runs_its_sums_and_what_it_held(old
     lines = {line.label: line for line in SpendReader(old).by("run")}
     one, other = lines["r1"], lines["r2"]
     assert (one.attempts, one.answers, one.spent, one.unknown, one.held) == (6, 5, 790, 0, 0)
-    assert (one.input_tokens, one.cache_write_tokens, one.cache_read_tokens, one.output_tokens) == (
+    assert (
+        one.input_tokens,
+        one.usage.cache_creation_input_tokens,
+        one.usage.cache_read_input_tokens,
+        one.output_tokens,
+    ) == (
         110,
         20,
         3,

@@ -82,8 +82,8 @@ def test_a_settlement_replaces_the_hold_by_the_exact_cost_and_the_tokens(path: P
     assert (line.spent, line.unknown, line.attempts, line.answers) == (37, 0, 2, 2)
     assert (
         line.input_tokens,
-        line.cache_write_tokens,
-        line.cache_read_tokens,
+        line.usage.cache_creation_input_tokens,
+        line.usage.cache_read_input_tokens,
         line.output_tokens,
     ) == (11, 22, 33, 44)
 
