@@ -18,9 +18,9 @@ from claudebatch.storage.journal.audit import audit
 from claudebatch.storage.journal.checksums import (
     ATTEMPT_FIELDS,
     RESULT_FIELDS,
+    add_checksums,
     attempt_checksum,
     result_checksum,
-    add_checksums,
 )
 from claudebatch.storage.journal.queries import (
     decide_unknown,
