@@ -1,9 +1,9 @@
 """Work for one thread, handed over in groups, so that the hand-over costs a fraction of
 the work.
 
-A hop to a thread and back costs some 40 µs; a look-up or an insert costs 5. Whatever
-gathers on the event loop while the thread is busy goes over as the next group: the
-busier, the larger.
+A hop to a thread and back costs some 40 µs; a look-up or an insert costs 5. Items that
+gather on the event loop while the thread is busy go over as the next group: the busier,
+the larger.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class BatchWriter(Generic[Item]):
         self._work = work
         self._linger_s = linger_s
         self._enough = enough
+        # One thread: groups keep their order, and a SQLite connection in it needs no
+        # lock.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
         # Mutable, touched by the event loop only.
         self._items: list[Item] = []
@@ -46,7 +48,7 @@ class BatchWriter(Generic[Item]):
         self._timer: asyncio.TimerHandle | None = None
         self._idle: asyncio.Future[None] | None = None
         self.failure: BaseException | None = None
-        """The first thing that went wrong in *work*; every later item fails with it."""
+        """The first error of *work*; every later item fails with it."""
 
     def put(self, item: Item) -> None:
         """Hand *item* over and do not wait. A failure shows in `failure` and in the
@@ -83,6 +85,8 @@ class BatchWriter(Generic[Item]):
         while self._busy:
             if self._idle is None:
                 self._idle = asyncio.get_running_loop().create_future()
+            # Shielded: a caller that is cancelled must not cancel the wait of all
+            # others.
             await asyncio.shield(self._idle)
 
     @property
@@ -96,12 +100,14 @@ class BatchWriter(Generic[Item]):
         self._thread.shutdown(wait=True)
 
     def _add(self, items: Sequence[Item], answered: asyncio.Future[Any] | None) -> None:
-        # The last of them is the one that may be waited for.
+        # Groups are handed over whole, so the answer of the last item is that of them
+        # all.
         if self.failure is not None:
             raise self.failure
         self._items += items
         self._futures += [None] * (len(items) - 1)
         self._futures.append(answered)
+        # While a group is being worked on, `_done` sends the next one.
         if not self._busy:
             self._busy = True
             loop = asyncio.get_running_loop()
@@ -128,6 +134,8 @@ class BatchWriter(Generic[Item]):
         failure = done.exception()
         answers = None if failure else done.result()
         for index, future in enumerate(futures):
+            # A future that is done belongs to a caller that was cancelled; setting it
+            # would raise, and the other callers of the group would wait for ever.
             if future is None or future.done():
                 continue
             if failure is not None:
@@ -136,11 +144,13 @@ class BatchWriter(Generic[Item]):
                 future.set_result(answers[index] if answers is not None else None)
         if failure is not None:
             self._fail(failure)
-        if not self._items:  # no later group comes that they could belong to
+        # No later group comes that the waiting calls could belong to.
+        if not self._items:
             after += self._after
             self._after = []
         for then in after:
             then()
+        # A caller in `drained` waits for all items: lingering would only delay it.
         if len(self._items) >= self._enough or (self._items and self._idle is not None):
             self._send(loop)
         elif self._items:
@@ -152,8 +162,8 @@ class BatchWriter(Generic[Item]):
                 self._idle = None
 
     def _fail(self, failure: BaseException) -> None:
-        # What gathered meanwhile must not be written after something before it was
-        # lost.
+        # Later items must not be written when an earlier one is lost: an outcome
+        # without its intent, or a result line out of order.
         self.failure = self.failure or failure
         waiting, self._items, self._futures = self._futures, [], []
         for future in waiting:

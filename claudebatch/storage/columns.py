@@ -24,9 +24,9 @@ class Column:
     name: str
     type: Literal["INTEGER", "TEXT", "BLOB"]
     value: str = ""
-    """Its place in the record that is written, as a dotted path; empty: computed."""
+    """Its place in the record, as a dotted path; empty: computed when it is written."""
     default: SqlValue = None
-    """What stands there until it is written, and in files that are older than it."""
+    """Its value until it is written, and in files that are older than the column."""
     required: bool = True
     """Whether it is never NULL."""
     added: bool = False
@@ -35,6 +35,7 @@ class Column:
     @property
     def definition(self) -> str:
         """As `CREATE TABLE` and `ADD COLUMN` have it."""
+        # Constants only: no value from outside may reach a statement as text.
         default: dict[SqlValue, str] = {None: "", "": " DEFAULT ''", b"": " DEFAULT x''"}
         if isinstance(self.default, int):
             default[self.default] = f" DEFAULT {self.default}"
@@ -46,9 +47,10 @@ COUNTS = tuple(
     Column(kind.column, "INTEGER", f"usage.{kind.name}", default=0, added=kind.added)
     for kind in BILLED_KINDS
 )
-"""Of each kind that is billed: how much of it an answer took."""
+"""The count of each billed kind in an answer."""
 
-# In this order the checksums of existing journals were made.
+# Checksums of existing journals were made in this order: any other one would make all
+# of them wrong.
 INTENT_COLUMNS = (
     Column("attempt", "INTEGER", "attempt"),
     Column("row", "INTEGER", "row"),
@@ -63,7 +65,8 @@ INTENT_COLUMNS = (
 )
 """An `AttemptIntent` in the journal: written before the attempt is sent."""
 
-# The `real` of a truth is 0 or 1, as SQLite stores it and as checksums are made of it.
+# `.real` of a bool is 0 or 1, as SQLite gives it back: a checksum over True would not
+# fit the row that is read.
 OUTCOME_COLUMNS = (
     Column("state", "INTEGER", "state", default=0),
     Column("cost", "INTEGER", "price.cost", default=0),
@@ -104,6 +107,7 @@ _OF_ATTEMPT = {
     **{column.name: (column, f"intent.{column.value}") for column in _OF_INTENT},
     **{column.name: (column, column.value) for column in OUTCOME_COLUMNS},
 }
+# The order of columns in docs/ledger.md; SQL of users may rely on it.
 _LEDGER_ORDER = (
     *("attempt", "row", "id", "day", "sent_ms", "model", "rule", "tier"),
     *(column.name for column in COUNTS),
@@ -151,7 +155,7 @@ def marks(count: int) -> str:
 
 
 def values_of(columns: Iterable[Column]) -> Callable[[object], tuple[Any, ...]]:
-    """What reads the values of *columns* out of their record."""
+    """A function that reads the values of *columns* out of their record."""
     return attrgetter(*(column.value for column in columns))
 
 

@@ -1,5 +1,5 @@
-"""The lock of a run's folder: freed by the death of its holder, whatever becomes of the
-files in the folder.
+"""The lock of a run's folder: the death of its holder frees it, even if files in the
+folder were removed or replaced.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from filelock import FileLock, Timeout
 from claudebatch.storage.private_files import private_file
 
 PATIENCE_S = 0.3
-"""Who comes second waits so long: the first has then said who it is, or is gone if it
-was about to end.
+"""Seconds that a second run waits: the first one has signed the folder by then, or is
+gone if it was about to end.
 """
 _LOOK_EVERY_S = 0.05
 
@@ -23,9 +23,9 @@ _LOOK_EVERY_S = 0.05
 class FolderLock:
     """A lock file in the folder, and the folder itself.
 
-    Whoever removes or replaces the lock file of a live run would let a second run in
-    beside it. The folder is locked as well, where the file system can do that (NFS
-    cannot): a lock is on the thing, not on its name.
+    A user who removes the lock file of a live run would let a second run in beside it.
+    The folder is locked as well, where the file system can do that (NFS cannot): a lock
+    is on the thing, not on its name.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -37,6 +37,7 @@ class FolderLock:
     def acquire(self, *, patience_s: float = PATIENCE_S) -> bool:
         """Take the lock; False if somebody else still has it after *patience_s*."""
         try:
+            # The file first: it works on file systems that cannot lock folders.
             self._file.acquire(timeout=patience_s, poll_interval=_LOOK_EVERY_S)
         except Timeout:
             return False
@@ -58,7 +59,7 @@ class FolderLock:
         except BlockingIOError:
             return False
         except OSError:
-            pass  # this file system locks no folders; the file is locked
+            pass  # NFS and others lock no folders; the lock file alone must do
         return True
 
     def release(self) -> None:

@@ -1,22 +1,26 @@
-"""Whether a database of ours is whole, by reading it only."""
+"""Whether one of our databases is whole, by reading it only."""
 
 from __future__ import annotations
 
 import sqlite3
 from pathlib import Path
 
+# A database that is being written is in use, not damaged: no reason to wait long.
 _BUSY_S = 2.0
 
 
 def damage(path: Path) -> str | None:
-    """What is wrong with the database at *path*; None: nothing, or it is busy being
-    written.
+    """The fault of the database at *path*; None: it has none, or it is being written.
 
     Reads every page: seconds for gigabytes.
     """
     try:
         connection = sqlite3.connect(
-            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_S
+            # Read only: opening it to write would roll back a commit that a crash left
+            # behind, and hide what was there.
+            f"{path.absolute().as_uri()}?mode=ro",
+            uri=True,
+            timeout=_BUSY_S,
         )
         try:
             (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -12,6 +12,8 @@ from pathlib import Path
 
 from claudebatch.core.errors import ClaudebatchError, StorageError
 
+# NOFOLLOW and NONBLOCK: a planted link would take the log elsewhere, a planted pipe
+# would block the run for ever.
 _FLAGS = (
     os.O_RDWR
     | os.O_APPEND
@@ -21,8 +23,8 @@ _FLAGS = (
     | os.O_NOCTTY
     | os.O_CLOEXEC
 )
-# What the system says of a name that can never be a log: a wrong command. Anything else
-# may pass: a wrong disk.
+# Errors of names that can never be a log: the command is wrong, exit 2. With any other
+# error the disk is at fault, exit 6.
 _OTHER_KINDS = {
     errno.EISDIR: "is a folder",
     errno.ELOOP: "is a link",
@@ -43,6 +45,7 @@ def open_log(path: Path, *, head: bytes, taken: Iterable[Path]) -> int:
         )
     place = _resolved(path)
     for other in taken:
+        # Appended events would destroy the run's own files.
         if place.is_relative_to(_resolved(other)):
             raise _refused(path, f"belongs to the run ({other})")
     try:
@@ -70,7 +73,9 @@ def _check(file: int, path: Path, head: bytes) -> None:
     if facts.st_size and os.pread(file, len(head), 0) != head:
         raise _refused(path, "exists and is no log")
     if facts.st_size and os.pread(file, 1, facts.st_size - 1) != b"\n":
-        os.write(file, b"\n")  # a line that a crash or a full disk has torn stays alone
+        # A line that a crash or a full disk has torn stays alone: joined to the next
+        # event it would make both unreadable.
+        os.write(file, b"\n")
 
 
 def _resolved(path: Path) -> Path:

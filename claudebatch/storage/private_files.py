@@ -12,6 +12,7 @@ from pathlib import Path
 
 from claudebatch.core.errors import StorageError
 
+# A group or a world that may write to a folder can swap the files in it.
 _OTHERS_WRITE = 0o022
 STATE_DIR, CACHE_DIR = "CLAUDEBATCH_STATE_DIR", "CLAUDEBATCH_CACHE_DIR"
 """The variables of the environment that name the folders of all runs."""
@@ -21,16 +22,15 @@ def private_dir(path: Path, *, named_by: str | None = None) -> Path:
     """*path* as a folder of ours, made if need be with its parents, each new one of
     mode 0700.
 
-    Refuses a folder that belongs to somebody else or that others may write to: what
-    lies in it could be anybody's. *named_by* is the variable that can name another one.
+    Refuses a folder that belongs to another user or that others may write to: they
+    could swap the files in it. *named_by* is the variable that can name another one.
     """
     try:
         missing = [*takewhile(lambda folder: not folder.is_dir(), (path, *path.parents))]
-        for folder in reversed(
-            missing
-        ):  # `parents=True` would leave the mode of parents to the umask
+        # One by one: `parents=True` would leave the mode of parents to the umask.
+        for folder in reversed(missing):
             folder.mkdir(mode=0o700, exist_ok=True)
-        # New ones as well: somebody may have been quicker.
+        # New ones as well: another user may have made one in between.
         for folder in missing or (path,):
             _check_folder(folder, named_by)
     except OSError as error:
@@ -50,18 +50,22 @@ def private_file(path: Path) -> Path:
 def open_private(path: Path, flags: int) -> int:
     """A descriptor of the file at *path*, made with mode 0600 if it is not there.
 
-    Refuses a symbolic link, what is no regular file, and a file of somebody else, who
-    could read what comes into it.
+    Refuses a symbolic link, anything but a regular file, and a file of another user,
+    who could read everything written to it.
     """
     try:
         file = os.open(
             path,
+            # The mode is set when the file is made: a later chmod would leave a moment
+            # in which others can open it. NONBLOCK, or a planted pipe would block the
+            # open for ever; NOCTTY, or a terminal could become ours.
             flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC,
             0o600,
         )
     except OSError as error:
         reason = f"{path}: cannot open this file: {error.strerror}"
         raise StorageError(reason, fix="check its folder, its owner and the free space") from error
+    # Of the open file, not of its name: the name may point elsewhere by now.
     facts = os.fstat(file)
     if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid():
         return file
@@ -74,6 +78,7 @@ def new_file(folder: Path, prefix: str, suffix: str, text: str) -> Path:
     """A file in *folder* that was not there before, of mode 0600, with *text* in it;
     raises `OSError`.
     """
+    # `mkstemp` never opens an existing file and sets the mode 0600.
     descriptor, name = tempfile.mkstemp(prefix=prefix, suffix=suffix, dir=folder)
     with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
         file.write(text)
@@ -82,6 +87,7 @@ def new_file(folder: Path, prefix: str, suffix: str, text: str) -> Path:
 
 def sync_dir(path: Path) -> None:
     """Make a rename or a new file in *path* durable."""
+    # Without it a power cut may undo a rename whose file was already fsynced.
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(folder)
@@ -93,6 +99,7 @@ def _check_folder(path: Path, named_by: str | None) -> None:
     setting = f" in {named_by}" if named_by else ""
     elsewhere = f"name one{setting} that is not there yet: it is made, for you alone"
     own, facts, link = os.geteuid(), path.stat(), path.lstat()
+    # A link is as good as its owner: another user could point it elsewhere later.
     if facts.st_uid != own or (stat.S_ISLNK(link.st_mode) and link.st_uid not in (own, 0)):
         raise StorageError(f"{path} belongs to somebody else; nothing is kept there", fix=elsewhere)
     if facts.st_mode & _OTHERS_WRITE:

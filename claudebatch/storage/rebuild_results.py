@@ -17,15 +17,15 @@ _CONTINUE = "run the command of this run again: it goes on where it stopped"
 
 @dataclass(frozen=True, slots=True)
 class RebuiltOutput:
-    """What was done."""
+    """The results file after its repair."""
 
     output: Path
     results: int
-    """Lines that the file holds now."""
+    """Lines in the file now."""
     repair: OutputRepair
     unshown: int
-    """Answers in the journal whose line is only made by the run's next session: a crash
-    came in between.
+    """Answers in the journal whose line the run's next session makes: a crash came in
+    between.
     """
 
 
@@ -53,8 +53,10 @@ def rebuild_output(folder: Path, output: Path) -> RebuiltOutput:
 
 def rebuild_taken(run: RunFolder, output: Path) -> RebuiltOutput:
     """As `rebuild_output`, of a *run* that is open already."""
+    # The old file is only renamed by the run itself: here it would be overwritten.
     if run.meta("set_aside"):
         raise ClaudebatchError(f"{output} still holds the results of the run before", fix=_CONTINUE)
+    # Results of `--retry-failed` replace failures of before: both would be in the file.
     if run.meta("stale"):
         drop_superseded(run.journal)
     ordered = bool(run.meta("ordered"))
@@ -63,6 +65,7 @@ def rebuild_taken(run: RunFolder, output: Path) -> RebuiltOutput:
     )
     if repair.set_aside is not None:
         mend(output, result_lines(run.journal, ordered=ordered), rewrite=True)
+    # After the file is complete: a crash before it does the same again.
     run.note(stale=False)
     results = sum(1 for _ in result_lines(run.journal, ordered=ordered))
     return RebuiltOutput(output, results, repair, len(unshown_answers(run.journal)))

@@ -16,6 +16,8 @@ from claudebatch.core.control_chars import json_for_eyes
 from claudebatch.core.errors import ClaudebatchError, LockedError, StorageError
 from claudebatch.storage.private_files import open_private, private_file, sync_dir
 
+# The whole file is compared at each start: small reads would cost a system call for
+# nearly every line.
 _READ_BYTES = 1 << 20
 
 
@@ -24,11 +26,11 @@ class OutputRepair:
     """What had to be done to make the file agree with the journal."""
 
     torn: bool = False
-    """A last line was cut short."""
+    """The last line was cut short."""
     added: int = 0
-    """Lines that the journal had and the file had not."""
+    """Lines of the journal that the file lacked."""
     set_aside: Path | None = None
-    """Where the file went because somebody else had changed it."""
+    """New name of the file, if it had been edited."""
 
 
 class FileOutput:
@@ -38,8 +40,8 @@ class FileOutput:
         self.path = path
         self._descriptor = open_private(path, os.O_WRONLY | os.O_APPEND)
         try:
-            # The run's folder is locked already: this is for a file of two names, or
-            # whose folder is moved away.
+            # The run's folder is locked already. This lock is for a file with two
+            # names, or one whose folder was moved: two runs would mix their lines.
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             os.close(self._descriptor)
@@ -51,6 +53,8 @@ class FileOutput:
 
     def append(self, lines: list[bytes]) -> None:
         """Write *lines*, all of them or raise `OSError`."""
+        # One write for a group of lines: a reader that follows the file sees whole
+        # lines.
         _write_all(self._descriptor, b"".join(lines))
 
     def close(self) -> None:
@@ -65,7 +69,10 @@ class StreamOutput:
     """
 
     def append(self, lines: list[bytes]) -> None:
-        """Write *lines*; raises `OSError` when nobody reads any more."""
+        """Write *lines*; raises `OSError` when the reader has gone."""
+        # Past `sys.stdout`, whose buffer could still hold a line when the journal
+        # already counts it as written. A pipe gets the exact bytes, a terminal escaped
+        # control characters: an answer may contain sequences that steer it.
         descriptor, data = sys.stdout.fileno(), b"".join(lines)
         _write_all(descriptor, json_for_eyes(data) if os.isatty(descriptor) else data)
 
@@ -94,9 +101,9 @@ def check_place(path: Path) -> None:
 def mend(path: Path, lines: Iterable[bytes], *, rewrite: bool) -> OutputRepair:
     """Make the file at *path* hold exactly *lines*.
 
-    A file that is a true beginning of them is completed. One that differs was changed
-    by somebody: it is set aside, not lost. With *rewrite* the old content is known to
-    be out of date and simply replaced.
+    A file that is a true beginning of them is completed. One that differs was edited:
+    it is set aside, not lost. With *rewrite* the old content is known to be out of date
+    and simply replaced.
     """
     stream = iter(lines)
     if rewrite or not path.exists():
@@ -108,6 +115,8 @@ def mend(path: Path, lines: Iterable[bytes], *, rewrite: bool) -> OutputRepair:
     with path.open("rb") as file:
         file.seek(end)
         tail = file.read(len(first) if first else rest)
+    # A torn line is a beginning of the line that belongs there. Anything else is the
+    # user's own text, and must not be cut off.
     if rest > len(tail) or not (first or b"").startswith(tail):
         return OutputRepair(set_aside=_set_aside(path))
     return OutputRepair(torn=bool(tail), added=_complete(path, end, chain([first or b""], stream)))
@@ -140,6 +149,7 @@ def _agreement(path: Path, stream: Iterable[bytes]) -> tuple[int, bytes | None]:
 def _complete(path: Path, end: int, lines: Iterable[bytes]) -> int:
     added = 0
     with path.open("r+b", buffering=_READ_BYTES) as file:
+        # The torn beginning goes: completed in place, a wrong byte in it would stay.
         file.truncate(end)
         file.seek(end)
         for line in lines:
@@ -154,6 +164,8 @@ def _replace(path: Path, lines: Iterable[bytes]) -> int:
     fresh = path.with_name(path.name + ".new")
     count = 0
     try:
+        # Beside the old file and renamed over it: a crash in between leaves the old one
+        # whole.
         with private_file(fresh).open("wb", buffering=_READ_BYTES) as file:
             for line in lines:
                 file.write(line)
@@ -171,6 +183,7 @@ def _replace(path: Path, lines: Iterable[bytes]) -> int:
 
 def _set_aside(path: Path) -> Path:
     number = 1
+    # An earlier edited file must not be overwritten either.
     while (aside := path.with_name(f"{path.name}.edited-{number}")).exists():
         number += 1
     path.rename(aside)
@@ -180,4 +193,6 @@ def _set_aside(path: Path) -> Path:
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
+        # A pipe or a disk that is nearly full takes a part only; the rest would be lost
+        # without a word.
         view = view[os.write(descriptor, view) :]

@@ -48,8 +48,8 @@ class RunFolder:
     ) -> None:
         self.path = path
         self._lock = lock
-        # Mutable: the journal, and whether it has yet to take the place of an older
-        # one; changed by `start_over` and `take_over`.
+        # Mutable: the journal, and whether it must still replace an older one; changed
+        # by `start_over` and `take_over`.
         self.journal = journal
         self._replaces = replaces
 
@@ -69,6 +69,7 @@ class RunFolder:
         if not lock.acquire():
             raise _locked(path)
         try:
+            # Under the lock: only its holder may say who holds it.
             _sign(path, started)
             if fresh:
                 return cls(path, lock, open_replacement(path), replaces=True)
@@ -100,8 +101,8 @@ class RunFolder:
         return self.path / "input.jsonl"
 
     def meta(self, key: str) -> Any:
-        """What was noted under *key*; None if nothing was. Raises `StorageError` for a
-        damaged note.
+        """The note under *key*; None without one. Raises `StorageError` for a damaged
+        note.
         """
         return read_note(self.journal, self.path, key)
 
@@ -115,8 +116,8 @@ class RunFolder:
         return bool(found.fetchone()[0])
 
     def note(self, **values: Any) -> None:
-        """Note *values*, durably and together; inside a transaction of the caller, with
-        all that it does.
+        """Note *values*, durably and together; inside a transaction of the caller, as
+        part of it.
         """
         own = not self.journal.in_transaction
         if own:
@@ -154,6 +155,7 @@ class RunFolder:
         """
         self.journal.close()
         for entry in self.path.iterdir():
+            # Only files of known names: the user may have put others beside them.
             if entry.name in _MADE_HERE or entry.name.startswith("journal.sqlite"):
                 entry.unlink()
         with contextlib.suppress(OSError):
@@ -175,9 +177,9 @@ _MADE_HERE = ("lock", "owner.json", "owner.json.new", "input.jsonl", "input.json
 
 
 def owner(path: Path) -> FolderOwner | None:
-    """Who has signed the folder at *path*; None if nobody has, or who did is dead.
+    """The process that signed the folder at *path*; None without one, or if it is dead.
 
-    Good for telling, and only that: the lock is what decides.
+    Good for messages only: the lock decides.
     """
     try:
         found = FolderOwner(**json.loads((path / "owner.json").read_text()))
@@ -187,8 +189,8 @@ def owner(path: Path) -> FolderOwner | None:
 
 
 def beside(output: Path) -> Path:
-    """The run folder of the results file *output*; raises `ClaudebatchError` where that
-    can be none.
+    """The run folder of the results file *output*; raises `ClaudebatchError` for a name
+    that cannot be a file's.
     """
     if not output.name:
         raise ClaudebatchError(
@@ -198,12 +200,13 @@ def beside(output: Path) -> Path:
 
 
 def _sign(path: Path, started: datetime) -> None:
-    """Say who holds the folder, at once and whole: who comes second reads it."""
+    """Say which process holds the folder."""
     owner = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "since": started.isoformat(timespec="seconds"),
     }
+    # By a rename, so that a second run never reads half of it.
     fresh = private_file(path / "owner.json.new")
     fresh.write_text(json.dumps(owner))
     fresh.replace(path / "owner.json")
@@ -219,7 +222,7 @@ def _locked(path: Path) -> LockedError:
         owner = FolderOwner(**json.loads((path / "owner.json").read_text()))
         who = f"process {owner.pid} on {owner.host}, started {owner.since}"
         if owner.host == socket.gethostname() and not _lives(owner.pid):
-            # it has the lock, and has not written its name over that of a dead one yet
+            # It has the lock, but the name is still that of a dead process before it.
             who = _JUST_STARTED
     except (OSError, ValueError, TypeError, RecursionError):
         who = _JUST_STARTED
@@ -231,11 +234,14 @@ def _locked(path: Path) -> LockedError:
 
 def _lives(pid: int) -> bool:
     try:
+        # Signal 0 only asks whether the process exists.
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except OverflowError:
+        # A damaged or planted number, larger than any process has.
         return False
     except PermissionError:
+        # It exists, and belongs to another user.
         pass
     return True

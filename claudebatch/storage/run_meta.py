@@ -1,5 +1,5 @@
-"""What a run has noted about itself, read so that a damaged or planted note is an error
-and not a surprise.
+"""A run's notes about itself, read so that a damaged or planted note is an error and
+not a surprise.
 """
 
 from __future__ import annotations
@@ -26,9 +26,11 @@ def _flag(value: object) -> bool:
 
 
 def _count(value: object) -> bool:
+    # `true` is an int in Python; and SQLite takes no more than 63 bits.
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
+# A note of a wrong type would fail far from here, as an internal error.
 _KINDS: dict[str, Callable[[object], bool]] = {
     "run_id": _text,
     "started": _text,
@@ -49,8 +51,8 @@ _KINDS: dict[str, Callable[[object], bool]] = {
 
 
 def read_note(journal: sqlite3.Connection, folder: Path, key: str) -> Any:
-    """What *journal* has noted under *key*; None if nothing was. Raises `StorageError`
-    for what nobody here notes.
+    """The note of *journal* under *key*; None without one. Raises `StorageError` for a
+    value that no session could have written.
     """
     found = journal.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
     if found is None:

@@ -102,7 +102,7 @@ def result_checksum(fields: Sequence[object]) -> bytes:
 def fits(
     fields: Sequence[object], checksum: object, checksum_of: Callable[[Sequence[object]], bytes]
 ) -> bool:
-    """Whether *checksum* is that of *fields*; never where a text is no UTF-8 any more."""
+    """Whether *checksum* is that of *fields*; never where a text is damaged UTF-8."""
     try:
         return checksum_of(fields) == checksum
     except UnicodeEncodeError:

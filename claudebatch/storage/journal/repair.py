@@ -302,5 +302,5 @@ def _drop_dangling(journal: sqlite3.Connection, done: RepairReport) -> None:
 
 
 def _is_open(journal: sqlite3.Connection, row: int) -> bool:
-    """Whether *row* has neither a result nor an answer that its next session will show."""
+    """Whether *row* has neither a result nor an answer that a session will show."""
     return journal.execute(_STILL_OPEN, (row, AttemptState.ANSWERED)).fetchone() is not None

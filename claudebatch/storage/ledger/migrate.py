@@ -22,7 +22,7 @@ _FROM_UNVERSIONED = (
     "ALTER TABLE runs RENAME TO old_runs",
     "ALTER TABLE spend RENAME TO old_spend",
     *(statement for statement in TABLES.split(";") if statement.strip()),
-    # It did not tell how runs ended, either: those that hold nothing ended somehow.
+    # It did not note how runs ended, either: those that hold nothing have ended.
     "INSERT INTO runs (run, output, folder, started, ended) SELECT run, output,"
     " CASE WHEN output LIKE '/%' THEN output || '.claudebatch' ELSE '' END, started,"
     " CASE WHEN run NOT IN (SELECT run FROM old_spend WHERE held > 0) THEN started END FROM "
@@ -61,9 +61,8 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection, path: Path) -> None:
-    version = _version(
-        connection
-    )  # another process may have done it while this one waited for its turn
+    # Again, under the lock: another process may have done it while this one waited.
+    version = _version(connection)
     if version < VERSION:
         _upgrade_tables(connection, path, version)
     if version <= VERSION:
@@ -75,6 +74,7 @@ def _upgrade_tables(connection: sqlite3.Connection, path: Path, version: int) ->
     (tables,) = connection.execute(
         "SELECT count(*) FROM sqlite_schema WHERE type = 'table'"
     ).fetchone()
+    # A new file has nothing to lose; its copy would only be litter.
     if tables:
         _put_copy_aside(path, version)
         _run(connection, _FROM_UNVERSIONED)
@@ -90,23 +90,26 @@ def _renew_views(connection: sqlite3.Connection) -> None:
 
 
 def _views(connection: sqlite3.Connection) -> dict[str, str]:
-    """Those of our views that are there; others are the user's own."""
+    """Our views in the file; others are the user's own and stay."""
     found = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'view'")
     return {name: text for name, text in found if name in VIEWS}
 
 
 def _run(connection: sqlite3.Connection, statements: tuple[str, ...] | list[str]) -> None:
-    # Not `executescript`: it would commit the transaction first.
+    # Not `executescript`: it would commit the transaction first, and a crash would
+    # leave half of the new form.
     for statement in statements:
         connection.execute(statement)
 
 
 def _put_copy_aside(path: Path, version: int) -> None:
-    """Copy the file as it is now; whoever calls holds the lock for writing."""
+    """Copy the file as it is now; the caller holds the lock for writing."""
     place = path.with_name(f"{path.name}.v{version}.bak")
     fresh = private_file(place.with_name(place.name + ".new"))
     source, copy = sqlite3.connect(path), sqlite3.connect(fresh)
     try:
+        # SQLite's own copy: it takes along what a crashed commit left in the rollback
+        # journal.
         source.backup(copy)
     finally:
         source.close()

@@ -1,4 +1,4 @@
-"""What answers took before: an even sample of the newest runs, for estimates to learn
+"""Usage of past answers: an even sample of the newest runs, for estimates to learn
 from.
 """
 
@@ -15,14 +15,18 @@ from claudebatch.storage.columns import COUNTS, listed
 from claudebatch.storage.journal.schema import AttemptState
 from claudebatch.storage.ledger.schema import glance_at_ledger, unreadable
 
+# Older runs say less about the next one, and reading all of a large ledger would make
+# an estimate slow.
 _MOST_RUNS = 30
 _MOST_ANSWERS = 12_000
-# Attempts that are read of one run; of a longer one they are taken in blocks from all
-# over it.
+# Attempts that are read of one run. From a longer run they are taken in blocks spread
+# over all of it: its first rows may be the short ones.
 _OF_A_RUN = 4_000
+# Blocks, because attempts lie in the file by number: single ones all over a long run
+# would each read a page.
 _BLOCKS = 50
 _COLUMNS = f"model, rule, input_estimate, geo, {listed(COUNTS)}"
-# Most alike first: the same input, then the same tag, then whatever was run last.
+# The most similar first: the same input, then the same tag, then the newest.
 _RUNS = """
 SELECT run, CASE WHEN input <> '' AND input = :input THEN 0
   WHEN tag <> '' AND tag = :tag THEN 1 ELSE 2 END AS far
@@ -42,7 +46,7 @@ class PastAnswer:
     model: str
     rule: str
     input_estimate: int
-    """What its input was expected to be, before anything was learned."""
+    """The estimate of its input, before any correction by experience."""
     usage: Usage
 
 

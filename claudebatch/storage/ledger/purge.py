@@ -1,5 +1,5 @@
-"""A run is forgotten: its folder with the answers in it, and what the ledger knows of
-its single requests.
+"""Forgetting a run: its folder with the answers in it, and its single requests in the
+ledger.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ def purge(ledger: sqlite3.Connection, run: str, folder: str, *, places: Path, fo
     touched, while the run is alive.
 
     Its sums are brought to what its journal says, and stay, because caps and reports
-    count on them, unless *forget*. Only a folder of ours is removed (beside its
-    results, or in *places*), and in it only what we made; never results.
+    count on them, unless *forget*. Only a run's folder is removed (beside its results,
+    or in *places*), and in it only our own files; never results.
     """
     found = RunFolder.take(_ours(Path(folder), places)) if folder else None
     if found == "alive":
         return False
     if found is not None and found.meta("run_id") == run:
         try:
+            # First, while the journal can still say what was spent: afterwards it is
+            # gone.
             settle_taken(ledger, run, found)
         except BaseException:
             found.close()
@@ -34,12 +36,14 @@ def purge(ledger: sqlite3.Connection, run: str, folder: str, *, places: Path, fo
         if found is not None:  # another run has taken its place
             found.close()
         without_journal(ledger, run, None)
-    # Last: whoever was interrupted can purge again.
+    # Last: a purge that was interrupted before can be repeated.
     _forget(ledger, run, sums=forget)
     return True
 
 
 def _ours(folder: Path, places: Path) -> Path:
+    # The path comes from a file that another program may have changed: never delete
+    # whatever it names.
     if folder.name.endswith(SUFFIX) or folder.parent == places:
         return folder
     raise StorageError(
@@ -50,7 +54,8 @@ def _ours(folder: Path, places: Path) -> Path:
 
 
 def _forget(ledger: sqlite3.Connection, run: str, *, sums: bool) -> None:
-    # Neither the free pages of the file nor its rollback journal keep what was deleted.
+    # Without these the ids would stay readable in the free pages of the file and in its
+    # rollback journal.
     ledger.execute("PRAGMA secure_delete = ON")
     ledger.execute("PRAGMA journal_size_limit = 0")
     ledger.execute("BEGIN IMMEDIATE")

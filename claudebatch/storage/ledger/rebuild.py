@@ -16,6 +16,8 @@ from claudebatch.storage.journal.schema import AttemptState
 from claudebatch.storage.ledger.sums import Sums, SumsKey, add_sums, no_sums
 from claudebatch.storage.ledger.tables import ADD_ATTEMPT, ADD_SUMS, DROP_HOLDS, SUMS
 
+# Summed by SQL: reading every record into Python would make each start of a long run
+# slow.
 _OF_ATTEMPTS = {
     "attempts": "count(*)",
     "answers": "sum(state = :answered)",
@@ -39,12 +41,15 @@ _PARAMETERS = {
     "cache": AnswerSource.CACHE,
     "duplicate": AnswerSource.DUPLICATE,
 }
+# SENT is left out: the last session may still be sending it, and its hold stands for
+# it.
 _WHICH = "state <> :sent AND (:rehearsal OR NOT simulated)"
 _ATTEMPT_SUMS = (
     "SELECT day, model, rule,"
     f" {', '.join(_OF_ATTEMPTS.get(name, f'sum({name})') for name in SUMS)}"
     f" FROM attempts WHERE {_WHICH} GROUP BY day, model, rule"
 )
+# Only rows without a request of their own: the cost of all others is in the attempts.
 _RESULT_SUMS = (
     f"SELECT x.day, r.model, r.rule, {', '.join(_OF_RESULTS.get(name, '0') for name in SUMS)}"
     " FROM results x JOIN rows r ON r.row = x.row WHERE x.source IN (:cache, :duplicate)"
@@ -57,6 +62,7 @@ _DETAILS = (
     " FROM attempts a LEFT JOIN rows r ON r.row = a.row"
     f" WHERE a.{_WHICH} ORDER BY a.attempt"
 )
+# More rows at a time only take memory; fewer cost a step of Python each.
 _AT_ONCE = 1000
 
 
@@ -71,14 +77,16 @@ def rebuild(
     """Replace what *ledger* says of *run* by what its *journal* says, and hold nothing
     for it, in one transaction.
 
-    Attempts of the journal that have no outcome yet are left out: the caller has given
-    them up before. Where the sums agree already all is left as it is, unless *anew*, so
-    that a long run is opened again at once.
+    Attempts of the journal without an outcome are left out: the caller has given them
+    up before. Where the sums agree already nothing is written, unless *anew*, so that a
+    long run is opened again at once.
     """
     parameters = {**_PARAMETERS, "rehearsal": rehearsal}
     sums = _sums(journal, parameters)
     if anew or _ledger_sums(ledger, run) != sums:
-        _require_sound(journal)  # before the ledger is locked: it may take seconds
+        # Before the ledger is locked: it may take seconds, and all other runs would
+        # wait.
+        _require_sound(journal)
     ledger.execute("BEGIN IMMEDIATE")
     try:
         if anew or _ledger_sums(ledger, run) != sums:
@@ -86,6 +94,7 @@ def rebuild(
             ledger.execute("DELETE FROM attempts WHERE run = ?", (run,))
             ledger.executemany(ADD_SUMS, (add_sums(run, key, some) for key, some in sums.items()))
             ledger.executemany(ADD_ATTEMPT, _details(journal, run, parameters))
+        # The journal says now what became of all that was held.
         ledger.execute(DROP_HOLDS, (run,))
         ledger.execute("COMMIT")
     except BaseException:
@@ -113,6 +122,8 @@ def _sums(journal: sqlite3.Connection, parameters: dict[str, int]) -> dict[SumsK
     found += journal.execute(_RESULT_SUMS, parameters).fetchall()
     sums: defaultdict[SumsKey, Sums] = defaultdict(no_sums)
     for day, model, rule, *amounts in found:
+        # A flipped type bit, or a sum beyond 64 bits, comes back as a float: never add
+        # those up.
         if not all(type(amount) is int for amount in amounts):
             raise _damaged(journal)
         some = sums[day, model, rule]
@@ -132,7 +143,7 @@ def _damaged(journal: sqlite3.Connection) -> StorageError:
 
 
 def _require_sound(journal: sqlite3.Connection) -> None:
-    """Raise `StorageError` rather than let a damaged amount replace a sound one."""
+    """Raise `StorageError` before a damaged amount replaces a sound one."""
     attempt = next(damaged_attempts(journal), None)
     if attempt is not None:
         raise damaged(journal, f"what is written down of request {attempt}")
@@ -149,6 +160,8 @@ def _ledger_sums(ledger: sqlite3.Connection, run: str) -> dict[SumsKey, Sums] | 
         (day, model, rule): dict(zip(SUMS, amounts, strict=True))
         for day, model, rule, *amounts in found
     }
+    # A purged run has sums and no details; and sums alone would not show that details
+    # are missing.
     (details,) = ledger.execute("SELECT count(*) FROM attempts WHERE run = ?", (run,)).fetchone()
     return sums if details == sum(some["attempts"] for some in sums.values()) else None
 

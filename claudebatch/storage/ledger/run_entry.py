@@ -14,16 +14,16 @@ from claudebatch.storage.ledger.tables import RATES
 
 @dataclass(frozen=True, slots=True)
 class Dearest:
-    """The model that a run might have asked for every row, and what it takes."""
+    """The most expensive model that a run might have asked for every row."""
 
     model: str
     prices: Mapping[str, Pico]
-    """Pico-dollars a token, and a search, by `BilledKind.price`."""
+    """Pico-dollars per token, and per search, by `BilledKind.price`."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunEntry:
-    """What the ledger is told of a run when a session of it begins."""
+    """A run as the ledger notes it when a session begins."""
 
     run: str
     output: str
@@ -42,7 +42,8 @@ _COLUMNS = (
     *("run", "output", "started", "folder", "input", "tag", "price_version", "dearest"),
     *names(RATES),
 )
-# When the run began stays as its first session said it.
+# The beginning stays that of the first session; the end goes, or `runs list` would call
+# a run finished that goes on.
 _RENEWED = [name for name in _COLUMNS if name not in ("run", "started")]
 ENTER = (
     f"INSERT INTO runs ({', '.join(_COLUMNS)})"

@@ -20,6 +20,7 @@ _UNKNOWN = (
     "run = ? AND state = 3"
     " ORDER BY attempt"
 )
+# Any other exit code leaves rows without an answer.
 _FINISHED = (ExitCode.OK, ExitCode.ROWS_FAILED)
 
 
@@ -33,6 +34,8 @@ class RunRegister:
 
     def runs(self) -> list[RunLine]:
         """All runs, the newest first. Nothing where there is no ledger yet."""
+        # Two questions in place of one join: spend is summed in Python, in whole
+        # numbers of any size.
         spend = {line.label: line for line in SpendReader(self._path, waits=self._waits).by("run")}
         with self._reading() as connection:
             found = _dicts(connection, _RUNS) if connection is not None else []
@@ -46,6 +49,7 @@ class RunRegister:
         """
         runs = self.runs()
         folder = str(Path(name).absolute()) + SUFFIX
+        # The newest first: `runs show out.jsonl` means the last run into that file.
         exact = [run for run in runs if name == run.run or run.folder == folder][:1]
         found = exact or [run for run in runs if name and run.run.startswith(name)]
         if len(found) == 1:
@@ -106,8 +110,10 @@ def _run_line(row: dict[str, Any], spend: SpendLine) -> RunLine:
 
 def _state(row: dict[str, Any]) -> RunState:
     if row["ended"] is None:
+        # The ledger cannot know that a process died: only its signature in the folder
+        # tells.
         return "running" if row["folder"] and owner(Path(row["folder"])) is not None else "died"
-    if row["rows"] is None:  # from before the ledger told
+    if row["rows"] is None:  # of a version that did not note how a run ended
         return "finished"
     done = row["exit_code"] in _FINISHED and row["rows"] == row["succeeded"] + row["failed"]
     return "finished" if done else "stopped"

@@ -19,10 +19,13 @@ from claudebatch.storage.ledger.migrate import bring_up_to_date
 from claudebatch.storage.ledger.tables import VERSION, complete
 from claudebatch.storage.private_files import STATE_DIR, private_dir, private_file
 
+# Longer than any commit of another run takes; a program that holds the lock longer is
+# one that a user must close.
 _BUSY_S = 30.0
-# SQLite waits in one piece, deaf to Ctrl-C: who waits for the file to be opened does so
-# in slices.
+# SQLite waits in one piece, and Ctrl-C has no effect until it ends: a long wait goes in
+# slices.
 _SLICE_S = 1.0
+# An estimate can do without the past: it must not wait half a minute for it.
 _IN_PASSING_S = 0.3
 _MOVE = (
     "move the file away; resumed runs rebuild it, and until then caps of a day, month or tag "
@@ -30,7 +33,8 @@ _MOVE = (
 )
 _WAIT = "another program keeps it locked: close that one or wait, then run the same command"
 _LOOK = "check its folder, its owner and the free space, then run the same command"
-# A file that is only busy must not be moved away: the caps would forget what was spent.
+# The advice to move the file away is for a damaged one only: after it, the caps of a
+# day or a tag have forgotten all that was spent.
 _FIXES = {
     **dict.fromkeys((sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED), _WAIT),
     **dict.fromkeys(
@@ -47,12 +51,12 @@ _FIXES = {
 
 
 Waits: TypeAlias = Callable[[], object]
-"""Tells that the file is locked by somebody else, and waited for."""
+"""Called when another program keeps the file locked and the wait begins."""
 Found = TypeVar("Found")
 
 
 def not_reported() -> None:
-    """A `Waits` that tells no one."""
+    """A `Waits` that reports nothing."""
 
 
 def open_ledger(
@@ -74,8 +78,8 @@ def open_ledger(
 
 
 def _patiently(make: Callable[[float], Found], patience_s: float, waits: Waits) -> Found:
-    """What *make* gives within so many seconds as it is given, tried again while the
-    file is locked.
+    """The result of *make*, called with the seconds that it may wait, and again while
+    the file is locked.
     """
     slices = ceil(patience_s / _SLICE_S)
     tried = 0
@@ -86,6 +90,8 @@ def _patiently(make: Callable[[float], Found], patience_s: float, waits: Waits) 
             tried += 1
             if tried >= slices or not _is(error, sqlite3.SQLITE_BUSY):
                 raise
+        # Only once, and not for a lock of a moment: those are the commits of other
+        # runs.
         if tried == 1:
             waits()
 
@@ -95,6 +101,9 @@ def _opened(path: Path, patience_s: float) -> sqlite3.Connection:
         path, timeout=patience_s, isolation_level=None, check_same_thread=False
     )
     try:
+        # Several runs write this file at once, which SQLite before 3.51.3 does not
+        # survive in WAL mode. PERSIST keeps the journal's file: deleting it would cost
+        # another fsync of the folder.
         connection.executescript("PRAGMA journal_mode=PERSIST; PRAGMA synchronous=FULL;")
         bring_up_to_date(connection, path)
     except BaseException:
@@ -104,7 +113,7 @@ def _opened(path: Path, patience_s: float) -> sqlite3.Connection:
 
 
 def _patient(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """*connection*, with the patience of one that is open: somebody else's commit takes
+    """*connection*, with the patience of one that is open: another run's commit takes
     its time.
     """
     connection.execute(f"PRAGMA busy_timeout={round(_BUSY_S * 1000)}")
@@ -123,8 +132,8 @@ def read_ledger(path: Path, *, waits: Waits = not_reported) -> sqlite3.Connectio
     try:
         found = _patiently(lambda slice_s: _of_this_form(path, slice_s), _BUSY_S, waits)
     except sqlite3.Error as error:
-        # A writer died in the middle of a commit: whoever opens the file to write in
-        # undoes that.
+        # A writer died in the middle of a commit. Only a connection that may write can
+        # undo that.
         if not _is(error, sqlite3.SQLITE_READONLY):
             raise unreadable(path, error) from error
         found = None
@@ -138,7 +147,7 @@ def glance_at_ledger(path: Path) -> sqlite3.Connection | None:
     """As `read_ledger`, for what a command can do without: it neither waits for a
     writer nor changes the file.
 
-    One of another form is as good as none.
+    A file of another version counts as none.
     """
     if not path.exists():
         return None
@@ -149,19 +158,21 @@ def glance_at_ledger(path: Path) -> sqlite3.Connection | None:
 
 
 def wait_for_ledger(path: Path, waits: Waits) -> None:
-    """Wait until nobody keeps the ledger at *path* locked, as `open_ledger` does;
-    raises `StorageError`.
+    """Wait until the ledger at *path* is not locked, as `open_ledger` does; raises
+    `StorageError`.
     """
     open_ledger(path, waits=waits).close()
 
 
 def unreadable(path: Path, error: sqlite3.Error) -> StorageError:
-    """What a failing look into the ledger at *path* is raised as."""
+    """The error for a failed look into the ledger at *path*."""
     return unusable(path, error, "read")
 
 
 def unusable(path: Path, error: sqlite3.Error, done: str) -> StorageError:
-    """What a failure at the ledger at *path* is raised as; *done* is what cannot be."""
+    """The error for a failure at the ledger at *path*; *done* names what failed, as in
+    "read".
+    """
     fix = _FIXES.get(_kind(error), _MOVE)
     return StorageError(f"{path}: the spend ledger cannot be {done}: {error}", fix=fix)
 

@@ -1,4 +1,4 @@
-"""Dead runs: what they set aside becomes what they spent, as their journals tell it."""
+"""Dead runs: the money that they held becomes spend, as their journals say."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from claudebatch.storage.ledger.tables import DROP_HOLDS
 from claudebatch.storage.run_folder import RunFolder
 
 SettleVerdict: TypeAlias = Literal["billed", "free"]
-"""What the user found out about attempts whose outcome nobody knew."""
+"""The user's decision about attempts of unknown outcome."""
 
+# The journal is gone, so the worst is assumed: a cap must never count too little.
 _HELD_BECOMES_UNKNOWN = (
     "INSERT INTO spend (run, day, model, rule, unknown) SELECT run, day, '', '', amount FROM holds"
     " WHERE run = ? AND amount > 0 ON CONFLICT DO UPDATE SET unknown = unknown + excluded.unknown"
@@ -34,10 +35,10 @@ def settle_dead(
     """Bring *run* in *ledger* to what its journal says and hold nothing for it; False
     while the run is alive.
 
-    What it never sent is free again; what it sent without hearing of it is unknown, or
-    what *verdict* says, which its journal notes first. Without its journal, all that it
-    held counts as unknown. Must not be called inside a transaction of *ledger*. Raises
-    `StorageError`.
+    Attempts that were never sent are free again; those without an outcome are unknown,
+    or as *verdict* says, which its journal notes first. Without its journal, all that
+    it held counts as unknown. Must not be called inside a transaction of *ledger*.
+    Raises `StorageError`.
     """
     folder = _folder(ledger, run)
     found = RunFolder.take(folder) if folder is not None else None
@@ -47,7 +48,8 @@ def settle_dead(
         without_journal(ledger, run, verdict)
         return True
     try:
-        if found.meta("run_id") != run:  # another run has taken its place
+        # The folder belongs to a newer run: its journal says nothing about this one.
+        if found.meta("run_id") != run:
             without_journal(ledger, run, verdict)
             return True
         settle_taken(ledger, run, found, verdict=verdict)
@@ -57,8 +59,8 @@ def settle_dead(
 
 
 def settle_for_others(ledger: sqlite3.Connection, run: str) -> None:
-    """As `settle_dead`, for whoever needs the money: a journal that cannot be used is
-    the trouble of its own run.
+    """As `settle_dead`, for another run that needs the money: an unusable journal must
+    not stop it.
 
     All that such a run held counts as unknown, until its journal is mended and it is
     settled or resumed.
@@ -73,6 +75,7 @@ def settle_taken(
     ledger: sqlite3.Connection, run: str, folder: RunFolder, *, verdict: SettleVerdict | None = None
 ) -> None:
     """As `settle_dead`, of a *run* whose *folder* is open already."""
+    # Before attempts are given up: a rescued answer would otherwise count as unknown.
     absorb(folder.path, run, folder.journal)
     give_up_on_sent(folder.journal)
     if verdict is not None:
@@ -84,8 +87,8 @@ def settle_replaced(path: Path, folder: RunFolder) -> None:
     """Before the run in *folder* is started over: settle the old one in the ledger at
     *path*, as far as that goes.
 
-    Afterwards nothing could tell what it never sent. Raises nothing: a damaged run must
-    not stand in the way.
+    Afterwards nothing could say which attempts were never sent. Raises nothing: a
+    damaged run must not stand in the way.
     """
     with suppress(StorageError, sqlite3.Error):
         old = folder.predecessor()
@@ -103,8 +106,8 @@ def _folder(ledger: sqlite3.Connection, run: str) -> Path | None:
 
 
 def without_journal(ledger: sqlite3.Connection, run: str, verdict: SettleVerdict | None) -> None:
-    """Bring a run that has no journal any more to rest: all that it held is unknown, or
-    what *verdict* says.
+    """Settle a run that has no journal any more: all that it held is unknown, or as
+    *verdict* says.
     """
     ledger.execute("BEGIN IMMEDIATE")
     try:

@@ -1,10 +1,11 @@
-"""Caps that several runs share, kept in the ledger: what a run may spend is taken out
-of them before it is sent.
+"""Caps that several runs share, stored in the ledger: money is taken out of them before
+a request is sent.
 
-The use of a cap is what all runs have spent, what became of attempts nobody knows, and
-what runs hold. Taking is one transaction that begins with the lock for writing, looks
-at every cap, and writes the hold: so two processes never both take the last dollar.
-What is taken stays taken, whoever dies, until it is spent, given back or settled.
+The use of a cap is the spend of all runs, the worst case of their unknown attempts, and
+their holds. Taking is one transaction that begins with the lock for writing, looks at
+every cap, and writes the hold: so two processes never both take the last dollar. Money
+that is taken stays taken, even if the process dies, until it is spent, given back or
+settled.
 """
 
 from __future__ import annotations
@@ -24,17 +25,17 @@ from claudebatch.storage.ledger.tables import ADD_HOLD
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# Sums of 64-bit integers fail at nine million dollars: dollars and rest are summed
-# apart.
+# SQLite's sum of integers fails above nine million dollars in pico-dollars, so dollars
+# and the rest are summed apart.
 _SPLIT = 10**12
-# No more than this part of what is left is taken ahead of need: others wait for it
-# meanwhile.
+# No more than this part of the rest is taken ahead of need: other runs would wait for
+# money that this one does not use yet.
 _AHEAD_SHARE = 16
 
 
 @dataclass(frozen=True, slots=True)
 class CapUse:
-    """How much of a cap is used."""
+    """The used part of a cap."""
 
     cap: SharedCap
     gone: Pico
@@ -50,13 +51,13 @@ class CapUse:
 
 @dataclass(frozen=True, slots=True)
 class CapsTaken:
-    """What came of asking for money."""
+    """The answer to a request for money."""
 
     amount: Pico
-    """0: not even the least that was asked for is there."""
+    """0: the caps have less than the least that was asked for."""
     uses: tuple[CapUse, ...]
     own: Mapping[str, Pico]
-    """What the ledger says that this run holds, by day."""
+    """This run's holds in the ledger, by day."""
 
 
 class SharedCaps:
@@ -66,7 +67,8 @@ class SharedCaps:
         self._connection = connection
         self._run = run
         self._caps = tuple(caps)
-        # Mutable: what was last found, as long as nobody else writes the file.
+        # Mutable: the last use of the caps, valid until another process writes the
+        # file.
         self._seen: tuple[str, int] | None = None
         self._uses: tuple[CapUse, ...] = ()
 
@@ -83,6 +85,7 @@ class SharedCaps:
         """
         with self._writing():
             uses = self._look(day)
+            # The tightest of all caps decides: each has a veto.
             room = min(use.room for use in uses)
             if room < least:
                 return CapsTaken(0, uses, self._own())
@@ -91,13 +94,13 @@ class SharedCaps:
             return CapsTaken(amount, self._uses, self._own())
 
     def give_back(self, amounts: Mapping[str, Pico]) -> None:
-        """Hold so much less, by day."""
+        """Reduce this run's holds by *amounts*, by day."""
         with self._writing():
             for day, amount in amounts.items():
                 self._add(day, -amount)
 
     def uses(self, day: str) -> CapsTaken:
-        """How the caps stand."""
+        """The use of every cap on *day*, without taking anything."""
         with self._writing():
             return CapsTaken(0, self._look(day), self._own())
 
@@ -109,7 +112,7 @@ class SharedCaps:
         return [run for (run,) in found]
 
     def close(self, *, clear: bool) -> None:
-        """Close the file; *clear*: nothing of this run's holds is needed any more."""
+        """Close the file; *clear* removes this run's holds."""
         try:
             if clear:
                 self._connection.execute("DELETE FROM holds WHERE run = ?", (self._run,))
@@ -118,6 +121,8 @@ class SharedCaps:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
+        # The lock for writing comes before the look: otherwise two processes would both
+        # see the last dollar as free, and both take it.
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -129,6 +134,8 @@ class SharedCaps:
             raise
 
     def _look(self, day: str) -> tuple[CapUse, ...]:
+        # It changes when another connection has written. Without it every hold would
+        # sum up the whole ledger again.
         (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         if self._seen != (day, version):
             self._uses = tuple(self._use(cap, day) for cap in self._caps)
@@ -143,6 +150,8 @@ class SharedCaps:
         )
 
     def _sum(self, table: str, what: str, cap: SharedCap, day: str) -> Pico:
+        # CROSS JOIN fixes the order: SQLite would otherwise read all spend and look up
+        # its run's tag.
         source = table if cap.tag is None else f"runs r CROSS JOIN {table} USING (run)"
         where = "day BETWEEN ? AND ?" if cap.tag is None else "day BETWEEN ? AND ? AND r.tag = ?"
         values = cap.days(day) if cap.tag is None else (*cap.days(day), cap.tag)

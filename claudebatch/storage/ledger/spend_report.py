@@ -1,4 +1,4 @@
-"""The ledger, read only: what was spent, by run, model, day, tag or route."""
+"""The ledger, read only: spend by run, model, day, tag or route."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from claudebatch.storage.ledger.tables import RATES
 
 By: TypeAlias = Literal["run", "model", "day", "tag", "route"]
 
-# Sums are made in Python: whole numbers of any size. A line each of a run, day, model
-# and rule is little.
+# Sums are made in Python, in whole numbers of any size: SQLite's would fail above nine
+# million dollars. One line for each run, day, model and rule is little to read.
 _SPEND = f"""
 SELECT s.*, coalesce(r.tag, '') AS tag, coalesce(r.output, '') AS output,
   coalesce(r.started, s.day) AS started, r.dearest, {listed(RATES, "r.")}
@@ -32,7 +32,7 @@ FROM holds h LEFT JOIN runs r ON r.run = h.run
 WHERE h.day >= :first AND h.amount <> 0 AND (:run IS NULL OR h.run = :run)
 ORDER BY 1, 2
 """
-# Who named the model for a row, or for all of them, left nothing to be routed.
+# A model that the line or the command names was no choice of a rule: it saved nothing.
 _NOT_ROUTED = ("line", "--model")
 
 
@@ -41,7 +41,7 @@ class _Group(NamedTuple):
 
     label: str
     first: str
-    """When it begins, for the order."""
+    """Its beginning, for the order."""
     line: SpendLine
 
 
@@ -49,7 +49,7 @@ class SpendReader:
     """The ledger, read only."""
 
     def __init__(self, path: Path, *, waits: Waits = not_reported) -> None:
-        """*waits* is called where somebody else keeps the file locked."""
+        """*waits* is called when another program keeps the file locked."""
         self._path = path
         self._waits = waits
 
@@ -68,14 +68,14 @@ class SpendReader:
     def _rows(
         self, asked: dict[str, str | None]
     ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """What was spent and what is held, as of one moment: else money that is settled
-        in between is in neither.
-        """
+        """Lines of spend and of holds, as of one moment."""
         try:
             connection = read_ledger(self._path, waits=self._waits)
             if connection is None:
                 return [], []
             try:
+                # One transaction for both: money that is settled in between would be in
+                # neither.
                 connection.execute("BEGIN")
                 return _dicts(connection, _SPEND, asked), _dicts(connection, _HOLDS, asked)
             finally:
@@ -140,13 +140,12 @@ def _held(row: dict[str, Any], what: By) -> SpendLine:
 
 
 def _saved_routing(row: dict[str, Any]) -> Pico:
-    """What the answers would have cost more at the run's dearest model, of as many
-    tokens.
-    """
+    """The additional cost of the same tokens at the run's dearest model."""
     if (
         not row["dearest"]
         or row["model"] == row["dearest"]
         or row["rule"] in _NOT_ROUTED
+        # Their spend lacks answers: the difference would be too large.
         or row["unpriced"]
     ):
         return 0

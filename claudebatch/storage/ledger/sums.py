@@ -10,13 +10,13 @@ from claudebatch.storage.journal.schema import AttemptState
 from claudebatch.storage.ledger.tables import SUMS
 
 SumsKey: TypeAlias = tuple[str, str, str]
-"""Day, model and rule: what one line of sums is of."""
+"""Day, model and rule of one line of sums."""
 Sums: TypeAlias = dict[str, int]
 """By the names of `SUMS`."""
 
 
 def no_sums() -> Sums:
-    """Nothing of everything that is summed."""
+    """All sums, each 0."""
     return dict.fromkeys(SUMS, 0)
 
 
@@ -28,6 +28,7 @@ def count_attempt(sums: Sums, outcome: AttemptRecord) -> None:
     elif outcome.state == AttemptState.UNKNOWN:
         sums["unknown_attempts"] += 1
         sums["unknown"] += outcome.intent.worst
+    # Counted, so that a report can say that its sum is too small.
     if not outcome.price.known:
         sums["unpriced"] += 1
     sums["spent"] += outcome.price.cost

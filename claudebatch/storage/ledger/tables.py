@@ -1,4 +1,4 @@
-"""The tables of the ledger, version 1. docs/ledger.md tells what every column means."""
+"""The tables of the ledger, version 1. docs/ledger.md explains every column."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SPEND = tuple(Column(name, "INTEGER", default=0, added=name in _ADDED) for name
 RATES = tuple(
     Column(kind.rate_column, "INTEGER", default=0, added=kind.added) for kind in BILLED_KINDS
 )
-"""What each kind costs at the dearest model of a run, in the table `runs`."""
+"""The price of each kind at the dearest model of a run, in the table `runs`."""
 # The tables that have a column for every kind of token.
 _GROWING = {"runs": RATES, "attempts": LEDGER_COLUMNS, "spend": _SPEND}
 
@@ -40,6 +40,8 @@ def _whole(column: Column) -> str:
     return f"{column.definition} CHECK (typeof({column.name}) = 'integer')"
 
 
+# WITHOUT ROWID: attempts lie in the order of runs, so that one run is read or deleted
+# in one piece.
 TABLES = f"""
 CREATE TABLE runs (
   run TEXT PRIMARY KEY, output TEXT NOT NULL, folder TEXT NOT NULL DEFAULT '',
@@ -74,14 +76,15 @@ ADD_HOLD = (
     " ON CONFLICT DO UPDATE SET amount = amount + excluded.amount"
 )
 SET_HOLD = "INSERT OR REPLACE INTO holds (run, day, amount) VALUES (?,?,?)"
-# Never below nothing: what was spent beyond the hold counts all the same.
+# Never below 0: money spent beyond the hold counts as spent all the same, and a
+# negative hold would make room for it again.
 TAKE_FROM_HOLD = "UPDATE holds SET amount = max(0, amount - ?) WHERE run = ? AND day = ?"
 DROP_HOLDS = "DELETE FROM holds WHERE run = ?"
 
 
 def complete(ledger: sqlite3.Connection) -> bool:
     """Whether no table of *ledger* lacks a column."""
-    # Nearly always no kind was added since: no look at the file.
+    # Usually no kind was added: then every command saves a look at the file.
     return not _ADDED or not any(
         any(missing(ledger, table, columns)) for table, columns in _GROWING.items()
     )

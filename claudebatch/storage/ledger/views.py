@@ -10,6 +10,8 @@ from __future__ import annotations
 from claudebatch.storage.columns import COUNTS, listed
 from claudebatch.storage.ledger.tables import SUMS
 
+# `total` and not `sum`: it never fails for large sums, and dollars are floats here
+# anyway.
 _USD = "/ 1000000000000.0"
 _STATE = (
     "CASE a.state WHEN 1 THEN 'answered' WHEN 2 THEN 'failed' WHEN 3 THEN 'unknown'"
@@ -22,8 +24,7 @@ _SUMS = f"""
   total(s.spent) {_USD} AS dollars, total(s.unknown) {_USD} AS unknown_dollars,
   sum(s.unknown_attempts) AS unknown_attempts, sum(s.cached) AS cached_rows,
   sum(s.shared) AS shared_rows, total(s.saved_cache) {_USD} AS saved_by_cache_dollars"""
-# What is only held is a line as well: a run whose first answer has yet to come would be
-# in no view else.
+# Holds are lines as well: otherwise a run would be in no view before its first answer.
 _AND_HELD = (
     f"(SELECT run, day, {', '.join(SUMS)}, 0 AS held FROM spend UNION ALL"
     f" SELECT run, day, {'0, ' * len(SUMS)}amount FROM holds WHERE amount <> 0) s"

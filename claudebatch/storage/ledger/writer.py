@@ -1,8 +1,8 @@
 """One run's writer in the machine-wide ledger.
 
-What it may have spent is in the file before it is sent: as a hold of the run. What
-became of it is written later, many attempts at once: their details, the sums, and the
-hold less them, in one transaction.
+The worst case of an attempt is in the file before it is sent: as a hold of the run. Its
+outcome is written later, many attempts at once: their details, the sums, and the hold
+less them, in one transaction.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from claudebatch.storage.ledger.tables import (
     TAKE_FROM_HOLD,
 )
 
-# A hold is written this many times as large as it must be: the next holds then need no
-# write of their own. While a run goes on the ledger shows that much more as held; when
-# it ends, or is opened again, nothing of it is left.
+# A hold is written this many times as large as it must be: otherwise every group of
+# attempts would wait for a commit of the ledger, which takes three fsyncs. While a run
+# goes on the ledger shows that much more as held; nothing of it is left at the end.
 _AHEAD = 4
-# So many attempts are written at the latest: it bounds memory, and what `spend` does
-# not show of a run that goes on.
+# At the latest after so many attempts they are written: otherwise memory would grow,
+# and `spend` would show less and less of a run that goes on.
 _ENOUGH = 512
 _attempt_values = values_of(LEDGER_COLUMNS)
 
@@ -105,7 +105,7 @@ class LedgerWriter:
         rebuild(self._connection, self._run_id, journal, rehearsal=self._rehearsal)
 
     def apply(self, intents: Sequence[AttemptIntent], outcomes: Sequence[AttemptRecord]) -> None:
-        """Hear of *outcomes*, and make sure that the holds of *intents* are durable
+        """Count *outcomes*, and make sure that the holds of *intents* are durable
         before they are sent.
         """
         for intent in intents:
@@ -113,7 +113,10 @@ class LedgerWriter:
         for outcome in outcomes:
             intent = outcome.intent
             self._needed[intent.day] -= intent.worst
+            # An answer may cost more than its worst case, by a wrong price: the larger
+            # sum stays held until the cost is written.
             self._freed[intent.day] += max(intent.worst, outcome.price.cost)
+            # In a real ledger a rehearsal's pretended cost would use up caps.
             if self._rehearsal or not outcome.simulated:
                 self._outcomes.append(outcome)
         # A hold that is free again stands for its cost until that is written.
@@ -126,8 +129,8 @@ class LedgerWriter:
             self._write({day: self._needed[day] * _AHEAD for day in short})
 
     def keep(self, results: Iterable[ResultRecord]) -> None:
-        """Hear of results, some of which cost nothing; they are written with what
-        follows.
+        """Count results, some of which cost nothing; they are written with the next
+        attempts.
         """
         for result in results:
             free = result.free
@@ -135,13 +138,13 @@ class LedgerWriter:
                 count_free(self._sums[free.day, free.model, free.rule], free)
 
     def flush(self) -> None:
-        """Write everything heard of now: others under the same caps see it as spent,
-        and not as held.
+        """Write everything now: other runs under the same caps see it as spent, and not
+        as held.
         """
         self._write({})
 
     def close(self) -> None:
-        """Write what is left, hold only what is still without an outcome, and close the
+        """Write the rest, hold only the attempts without an outcome, and close the
         file.
 
         A shared budget must have released the run's holds by then: they are set to
@@ -154,13 +157,14 @@ class LedgerWriter:
         """Write everything heard of, and the holds of *targets* as large as they say;
         the *last* are the only ones.
         """
+        # A copy: after a commit that failed, the same outcomes are counted again.
         sums = defaultdict(no_sums, {key: dict(some) for key, some in self._sums.items()})
         for outcome in self._outcomes:
             intent = outcome.intent
             count_attempt(sums[intent.day, intent.model, intent.rule], outcome)
         self._commit(sums, targets, last=last)
-        # Only now: after a write that failed, the ledger must not take for written what
-        # is not.
+        # Below the commit: after a failure nothing of it may pass for written, or it
+        # would never be.
         self._written.update(targets)
         self._outcomes.clear()
         self._sums.clear()
@@ -175,6 +179,7 @@ class LedgerWriter:
             execute(ADD_ATTEMPT, ((run, *_attempt_values(outcome)) for outcome in self._outcomes))
             execute(ADD_SUMS, (add_sums(run, key, some) for key, some in sums.items()))
             if last:
+                # Holds of days without a target would stay for ever.
                 self._connection.execute(DROP_HOLDS, (run,))
             if last or not self._shared_budget:
                 execute(
@@ -185,6 +190,8 @@ class LedgerWriter:
                 gone = (
                     (some["spent"] + some["unknown"], day) for (day, _, _), some in sums.items()
                 )
+                # In the transaction that adds the spend: between two, a cap would count
+                # the money twice or not at all.
                 execute(TAKE_FROM_HOLD, ((amount, run, day) for amount, day in gone))
             self._connection.execute("COMMIT")
         except BaseException:
