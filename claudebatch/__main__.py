@@ -3,10 +3,32 @@
 from __future__ import annotations
 
 import sys
+import time
+from contextlib import suppress
+
+from claudebatch.core.process_signals import SignalHandler
 
 
 def main() -> None:
     """Run the command line and exit with its code."""
+    signals = SignalHandler(now=time.monotonic)  # noqa: TID251  # a process is where time comes in
+    try:
+        signals.install()
+        code = _run()
+        signals.settle()
+    except BaseException:
+        # Only the first signal is raised, so nothing can interrupt this. Whatever it
+        # became on its way, an import may turn it into an error of its own, it is the
+        # signal that ended the command.
+        if not signals.raised:
+            raise
+        code = signals.exit_code
+        with suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(f"{signals.words}\n")
+    sys.exit(code)
+
+
+def _run() -> int:
     if sys.argv[1:] == ["--version"]:
         # Answered before Typer is loaded: scripts call it often, and Typer takes most
         # of the start-up time.
@@ -15,16 +37,12 @@ def main() -> None:
         try:
             sys.stdout.write(f"claudebatch {__version__}\n")
             sys.stdout.flush()
-            return
+            return 0
         except OSError:
             pass  # the full command line reports the error
-    try:
-        from claudebatch.cli.main import run_command_line  # noqa: PLC0415
+    from claudebatch.cli.main import run_command_line  # noqa: PLC0415
 
-        code = run_command_line()
-    except KeyboardInterrupt:  # before the command installs its handler, or after its end
-        code = 130
-    sys.exit(code)
+    return run_command_line()
 
 
 if __name__ == "__main__":

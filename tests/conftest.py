@@ -1,7 +1,36 @@
 """What holds for all tests."""
 
+import signal
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
 
 # How long an example takes says something about the machine, not about us.
 settings.register_profile("claudebatch", deadline=None)
 settings.load_profile("claudebatch")
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _children_hear_signals() -> None:
+    """Processes that tests start have no signal switched off, even if the suite itself
+    was started by `nohup`, or in the background of a script.
+
+    A program inherits what is ignored, but not a handler: with one that does nothing
+    the suite itself goes on ignoring.
+    """
+    for number in _STOPPING:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_before() -> Iterator[None]:
+    """`main`, called in this process, keeps its handler until the process ends."""
+    before = {number: signal.getsignal(number) for number in _STOPPING}
+    yield
+    for number, handler in before.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)

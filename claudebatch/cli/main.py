@@ -27,6 +27,7 @@ from claudebatch.config import environment
 from claudebatch.config.credentials import secrets
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError, ExitCode, StopRun, StorageError
+from claudebatch.core.process_signals import signal_handler
 from claudebatch.storage.private_files import new_file, private_dir
 from claudebatch.ui.error_text import render_bad_rows, render_error, render_usage
 from claudebatch.ui.sanitise import visible
@@ -81,7 +82,12 @@ def _options(
 def run_command_line() -> int:
     """Run the command that `sys.argv` names; returns the exit code and never raises."""
     with guarded(environment(), _crash):
-        return _written(_run())
+        try:
+            return _written(_run())
+        except KeyboardInterrupt:
+            # Its reader takes nothing any more, or a signal would not have found us here.
+            _silence(sys.stdout)
+            return _interrupted()
 
 
 def _run() -> int:
@@ -93,18 +99,32 @@ def _run() -> int:
         code = (
             ExitCode.LOCAL_IO if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
         )
-    except (ClaudebatchError, StopRun) as error:
-        return _report(error)
-    except BrokenPipeError:
-        return ExitCode.LOCAL_IO
-    except (KeyboardInterrupt, typer.Abort):
-        _stderr().say("interrupted; nothing was lost")
-        return ExitCode.INTERRUPTED
-    except (OSError, sqlite3.Error) as error:
-        return _report(_disk(error))
-    except Exception as error:  # noqa: BLE001  # the last resort: no traceback, no prompt, no key on the screen
-        return _refuse(error) if isinstance(error, Complaint) else _crash(error)
+    except BaseException as error:  # noqa: BLE001  # the last resort: no traceback, no prompt, no key on the screen
+        return _failed(error)
+    if signal_handler().raised and code == ExitCode.INTERRUPTED:
+        # The option parser makes a 130 of every interruption, without a word.
+        return _interrupted()
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _failed(error: BaseException) -> int:
+    # What a signal raised may have become another error on its way: SQLite makes its own
+    # of whatever ends a callback.
+    if signal_handler().raised or isinstance(error, (KeyboardInterrupt, typer.Abort)):
+        return _interrupted()
+    if isinstance(error, (ClaudebatchError, StopRun)):
+        return _report(error)
+    if isinstance(error, BrokenPipeError):
+        return ExitCode.LOCAL_IO
+    if isinstance(error, (OSError, sqlite3.Error)):
+        return _report(_disk(error))
+    return _refuse(error) if isinstance(error, Complaint) else _crash(error)
+
+
+def _interrupted() -> int:
+    signals = signal_handler()
+    _stderr().say(signals.words)
+    return signals.exit_code
 
 
 def _written(code: int) -> int:

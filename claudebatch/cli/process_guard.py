@@ -15,6 +15,7 @@ from typing import Any
 
 from claudebatch.config.machine import no_core_dumps
 from claudebatch.core.errors import ClaudebatchError
+from claudebatch.core.process_signals import signal_handler
 
 
 @contextmanager
@@ -63,11 +64,18 @@ def _reported(crashed: Callable[[BaseException], object]) -> Iterator[None]:
     if thread_hook is threading.__excepthook__:
         threading.excepthook = lambda failure: _report(failure.exc_value, crashed)
     if finaliser_hook is sys.__unraisablehook__:
-        sys.unraisablehook = lambda failure: _report(failure.exc_value, crashed)
+        sys.unraisablehook = lambda failure: _report_finaliser(failure.exc_value, crashed)
     try:
         yield
     finally:
         threading.excepthook, sys.unraisablehook = thread_hook, finaliser_hook
+
+
+def _report_finaliser(error: Any, crashed: Callable[[BaseException], object]) -> None:
+    # An object that a signal left half made cannot end well, which is no news: an event
+    # loop without its attributes, for one.
+    if not signal_handler().raised:
+        _report(error, crashed)
 
 
 def _report(error: Any, crashed: Callable[[BaseException], object]) -> None:

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import signal
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -15,9 +14,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from claudebatch.cli.run_loop import run_loop
 from claudebatch.cli.typer_command import typer_command
 from claudebatch.core.domain import Pico, Usage
 from claudebatch.core.errors import ClaudebatchError, ExitCode
+from claudebatch.core.process_signals import signal_handler
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import PriceBook, UnknownPrice
 from claudebatch.ui.sanitise import visible
@@ -87,7 +88,7 @@ def simulate(flags: _SimulateFlags) -> None:
 
         claudebatch simulate --fault 529=0.05 --fault reset=0.02 --latency fixed:0
     """
-    asyncio.run(_serve(flags))
+    run_loop(lambda: _serve(flags))
 
 
 async def _serve(flags: _SimulateFlags) -> None:
@@ -107,7 +108,7 @@ async def _serve(flags: _SimulateFlags) -> None:
     )
     # Before the address is printed: a script may stop it as soon as it reads that.
     stopped = asyncio.Event()
-    _on_signals(stopped.set)
+    signal_handler().pass_to(lambda _: stopped.set())
     url = await _start(simulator.start, flags.port)
     try:
         typer.echo(f"listening on {url}")
@@ -168,13 +169,6 @@ async def _start(start: Callable[[int], Awaitable[str]], port: int) -> str:
             fix="choose another port, or leave --port out for any free one",
             exit_code=ExitCode.LOCAL_IO,
         ) from error
-
-
-def _on_signals(stop: Callable[[], None]) -> None:
-    """Ctrl-C and SIGTERM end the simulator in good order."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop)
 
 
 def _wall() -> datetime:

@@ -14,6 +14,7 @@ from claudebatch.clients.protocol import Client
 from claudebatch.config.paths import Paths
 from claudebatch.core.domain import Call, Pico, Reply
 from claudebatch.core.events import Emit
+from claudebatch.core.process_signals import SignalHandler
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage
 
@@ -39,6 +40,8 @@ class RunDependencies:
     expect: Callable[[Call], Pico]
     """What a call was expected to cost before the session began; 0 where nobody knows.
     """
+    signals: SignalHandler
+    """Hands the process's signals to the engine while it works."""
     before: PastUsage | None = None
     """What earlier runs tell of what requests take."""
 

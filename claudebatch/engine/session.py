@@ -54,7 +54,7 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._expected = ExpectedCost(dependencies.expect)
         self._drain = Drain()
-        self._signals = Signals(grace_s=run_setup.settings.grace_s)
+        self._signals = Signals(dependencies.signals, grace_s=run_setup.settings.grace_s)
         # A rehearsal costs nothing, and takes nothing out of what others may spend.
         budget = run_setup.settings.budget
         self._budget = replace(budget, shared=()) if options.simulate else budget
@@ -195,7 +195,7 @@ class Session:
         work = RowWork(context, SessionStores(journal, budget_store, cache))
         self._engine = work.engine
         try:
-            with self._signals.caught_by(self._loop, work.engine):
+            with self._signals.caught_by(work.engine):
                 ended = await work.run()
             work.report_changed_lines()
             return ended

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from claudebatch.core.process_signals import SignalHandler
 from claudebatch.engine.engine import Engine
 
 _REASONS = {
@@ -21,45 +22,40 @@ _REASONS = {
 class Signals:
     """Turns signals into calls of the engine while it works."""
 
-    def __init__(self, *, grace_s: float) -> None:
+    def __init__(self, handler: SignalHandler, *, grace_s: float) -> None:
         """*grace_s*: how long what is in flight may take after the first one."""
+        self._handler = handler
         self._grace_s = grace_s
-        # Mutable: the first signal that came, and the engine that it stops.
-        self.first: signal.Signals | None = None
+        # Mutable: whether one has come, the engine that it stops, and until when.
+        self._heard = False
         self._engine: Engine | None = None
         self._end: asyncio.TimerHandle | None = None
 
+    @property
+    def first(self) -> signal.Signals | None:
+        """The first signal that came."""
+        return self._handler.first
+
     @contextmanager
-    def caught_by(self, loop: asyncio.AbstractEventLoop, engine: Engine) -> Iterator[None]:
-        """Signals stop *engine* within this block."""
+    def caught_by(self, engine: Engine) -> Iterator[None]:
+        """Signals stop *engine* within this block, and change nothing after it."""
         self._engine = engine
-        caught = [number for number in _REASONS if self._catch(loop, number)]
+        self._handler.pass_to(self._on_signal)
         try:
             yield
         finally:
+            # What was received is being written: from here on nothing may be cut short.
+            self._handler.settle()
             if self._end is not None:
                 self._end.cancel()
-            for number in caught:
-                loop.remove_signal_handler(number)
-
-    def _catch(self, loop: asyncio.AbstractEventLoop, number: signal.Signals) -> bool:
-        if signal.getsignal(number) is signal.SIG_IGN:
-            # Ignored by nohup, or by a shell for its background: the user wants it so.
-            return False
-        try:
-            loop.add_signal_handler(number, self._on_signal, number)
-        except (RuntimeError, ValueError):
-            # Not the main thread: the default stays.
-            return False
-        return True
 
     def _on_signal(self, number: signal.Signals) -> None:
         if self._engine is None:
             return
         # The second signal: the user waits for nothing any more.
-        if self.first is not None:
+        if self._heard:
             self._engine.abandon()
             return
-        self.first = number
+        self._heard = True
         self._engine.stop(_REASONS[number])
         self._end = asyncio.get_running_loop().call_later(self._grace_s, self._engine.abandon)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.moments import Moment
 from tests.e2e.served import PATIENCE_S
 
 
@@ -100,6 +101,7 @@ class Zygote:
         streams: list[int],
         umask: int,
         ignore: Iterable[int] = (),
+        moment: Moment | None = None,
     ) -> int:
         """Fork; returns the process's id."""
         wanted = {
@@ -108,6 +110,7 @@ class Zygote:
             "folder": str(folder),
             "umask": umask,
             "ignore": [int(number) for number in ignore],
+            "moment": moment and moment.message(),
         }
         socket.send_fds(self._link, [json.dumps(wanted).encode()], streams)
         pid = self._heard(PATIENCE_S, "pid")

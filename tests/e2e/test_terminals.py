@@ -4,15 +4,18 @@ moment.
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import random
 import signal
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
+from tests.e2e.moments import Moment
 from tests.e2e.test_signals import RUN, no_traceback
 from tests.e2e.world import prompts
 
@@ -57,13 +60,17 @@ def test_a_drain_lasts_as_long_as_the_grace_and_what_is_left_counts_as_unknown(p
     assert "4 requests ended without an answer and may be billed" in done.err
 
 
-def test_a_run_under_nohup_goes_on_when_its_terminal_closes(processes, serve):
+@pytest.mark.parametrize("number", CODES, ids=lambda number: number.name)
+def test_a_run_goes_on_through_a_signal_that_was_ignored_when_it_started(processes, serve, number):
+    """Under nohup its terminal may close; in the background of a script Ctrl-C is not
+    meant for it.
+    """
     world = processes
     api = serve(latency="fixed:0.05")
     world.write("in.jsonl", prompts(12))
-    process = world.launch(*RUN, "-j", "2", ignore=(signal.SIGHUP,))
+    process = world.launch(*RUN, "-j", "2", ignore=(number,))
     world.until(lambda: api.requests >= 2)
-    process.send(signal.SIGHUP)
+    process.send(number)
     assert process.wait().code == 0
     assert len(world.results()) == 12
 
@@ -86,39 +93,53 @@ def test_a_run_that_stood_still_longer_than_its_deadlines_takes_the_answers_that
     processes, serve
 ):
     world = processes
-    world.configure("attempt_deadline: 2.5s\nidle_timeout: 2s\n")
+    world.configure("attempt_deadline: 4s\nidle_timeout: 4s\n")
     api = serve(latency="fixed:0.6")
     world.write("in.jsonl", prompts(8, max_tokens=50))
     process = world.launch(*RUN, "-j", "8")
     world.until(lambda: api.requests == 8)
     process.send(signal.SIGSTOP)
-    time.sleep(4)
+    time.sleep(6)
     process.send(signal.SIGCONT)
     done = process.wait()
     assert done.code == 0, done.err
     assert api.requests == 8, "no answer was thrown away and asked for again"
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_signals_at_any_moment_end_in_a_code_of_the_table_and_lose_nothing(processes, serve, seed):
     world, rng = processes, random.Random(seed)
     api = serve(latency="uniform:0.01,0.05")
     world.write("in.jsonl", prompts(30))
-    ended = set()
-    for _ in range(12):
-        process = world.launch(*RUN, "-j", "4")
+    for _ in range(8):
         number = rng.choice([*CODES])
-        time.sleep(rng.uniform(0.0, 0.35))
-        for _ in range(rng.choice((1, 1, 2, 3))):
-            process.send(number)
-            time.sleep(rng.uniform(0.0, 0.05))
-        done = process.wait()
-        assert done.code in {0, CODES[number], -number}, done.err
+        # Counted in calls of the program, not in seconds: a busy machine changes nothing.
+        moment = Moment(
+            (number,) * rng.choice((1, 2)),
+            "main.py:run_command_line",
+            calls=int(10 ** rng.uniform(1, 4.7)),
+        )
+        done = world.launch(*RUN, "-j", "4", moment=moment).wait()
+        assert done.code in {0, CODES[number]}, done.err
         no_traceback(done)
-        ended.add(done.code)
         if done.code == 0:
             break
     assert world.claudebatch(*RUN).code == 0
     assert len(world.results()) == 30
     lost = world.query("SELECT count(*) FROM attempts WHERE state = 3")[0][0]
     assert api.requests <= 30 + lost, "only what was in flight is asked for again"
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc")
+def test_a_command_of_alerts_hears_signals_as_any_other_program(processes, serve):
+    world = processes
+    serve()
+    kept = world.path("kept")
+    command = json.dumps(
+        ["sh", "-c", f"grep ^SigIgn /proc/self/status > '{kept}'; cat > /dev/null"]
+    )
+    world.path("hooks.yaml").write_text(f"limits: {{tier: none}}\nalerts: {{command: {command}}}\n")
+    world.write("in.jsonl", prompts(3, max_tokens=100))
+    world.launch(*RUN, "-c", "hooks.yaml", "--budget", "0.004").wait()
+    ignored = int(kept.read_text().split()[1], 16)
+    assert not [number.name for number in CODES if ignored & 1 << number - 1]

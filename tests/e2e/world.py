@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from tests.e2e.moments import Moment
 from tests.e2e.processes import Done, Process, Zygote
 from tests.e2e.served import PATIENCE_S, Served
 
@@ -157,9 +158,10 @@ class World:
         stderr: int | None = None,
         umask: int = 0o022,
         ignore: Iterable[int] = (),
+        moment: Moment | None = None,
     ) -> Process:
         """Start a command line in a process of its own, which ignores the signals
-        *ignore* from its birth.
+        *ignore* from its birth and gets others at the *moment*.
         """
         assert self._zygote is not None, "ask for the fixture `processes`"
         self._launched += 1
@@ -174,7 +176,9 @@ class World:
                 out_file.fileno() if stdout is None else stdout,
                 err_file.fileno() if stderr is None else stderr,
             ]
-            pid = self._zygote.start(arguments, self.environment, self.work, streams, umask, ignore)
+            pid = self._zygote.start(
+                arguments, self.environment, self.work, streams, umask, ignore, moment
+            )
         process = Process(self._zygote, pid, out, err)
         self.processes.append(process)
         return process

@@ -22,6 +22,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+STOPPING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+
 
 def preload() -> None:
     """Let one small rehearsal import, and build, whatever a run needs."""
@@ -57,6 +59,9 @@ def serve(link: socket.socket) -> None:
                 return  # whoever asked has left without hearing us out
             if not data:
                 return
+            # A signal may come before our program is one: it waits until `become` has
+            # made a new process of the copy.
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
             pid = os.fork()
             if pid == 0:
                 signal.set_wakeup_fd(-1)
@@ -64,6 +69,7 @@ def serve(link: socket.socket) -> None:
                 for descriptor in (link.detach(), waking, wake):
                     os.close(descriptor)
                 become(json.loads(data), descriptors)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
             for descriptor in descriptors:
                 os.close(descriptor)
             say(link, {"pid": pid})
@@ -95,13 +101,19 @@ def become(wanted: dict[str, Any], descriptors: list[int]) -> None:
     )
     os.chdir(wanted["folder"])
     os.umask(wanted["umask"])
-    for number in wanted["ignore"]:
-        signal.signal(number, signal.SIG_IGN)
+    for number in STOPPING:
+        # As a program is started: even before its first line a signal ends it, without
+        # a traceback from here.
+        ignored = number in wanted["ignore"]
+        signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(wanted["environment"])
     sys.argv = ["claudebatch", *wanted["arguments"]]
     from claudebatch.__main__ import main
+    from tests.e2e.moments import prepare
 
+    prepare(wanted["moment"])
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     main()
     sys.exit(0)
 

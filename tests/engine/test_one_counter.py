@@ -16,6 +16,7 @@ from claudebatch.cli.wiring.observers import audience
 from claudebatch.config.load import load
 from claudebatch.config.paths import Paths
 from claudebatch.core.domain import Call
+from claudebatch.core.process_signals import signal_handler
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.engine.dependencies import RunDependencies
@@ -99,6 +100,7 @@ async def session(
             stats=stats,
             most_in_flight=4,
             expect=lambda call: EXPECTED,
+            signals=signal_handler(),
         )
         summary = await Session(options, run_setup, run, dependencies).go()
     displays[0].tick()

@@ -9,17 +9,13 @@ import sys
 
 import pytest
 
-APP = (
-    "import typer; from claudebatch.cli.simulate import simulate;"
-    " a = typer.Typer(); a.command()(simulate); a()"
-)
-
 
 async def start(*arguments):
     return await asyncio.create_subprocess_exec(
         sys.executable,
-        "-c",
-        APP,
+        "-m",
+        "claudebatch",
+        "simulate",
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -35,7 +31,7 @@ async def ask(url, raw, hear, *request):
     return heard
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 async def test_it_says_where_it_listens_and_ends_well_on_a_signal(raw, hear, body, number):
     process = await start(
         "--latency", "fixed:0", "--rpm", "60", "--fault", "cut=0", "--script", "529, ok"

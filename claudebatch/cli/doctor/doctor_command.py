@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Annotated
 import typer
 
 from claudebatch.cli.doctor import machine_findings
+from claudebatch.cli.run_loop import run_loop
 from claudebatch.clients.base_url import check_base_url
 from claudebatch.config import environment
 from claudebatch.config.credentials import secrets
@@ -62,7 +62,7 @@ def doctor(
     # Everything is looked at before the first line: the exit code is the worst.
     findings = [*_look(config, env, offline=offline)]
     if drill:
-        findings.append(asyncio.run(_drill(env)))
+        findings.append(run_loop(lambda: _drill(env)))
     if json:
         sys.stdout.write(json_line(findings_json(findings)))
     else:
@@ -105,8 +105,8 @@ def _ask(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
     try:
         if env.get("ANTHROPIC_BASE_URL"):
             check_base_url(env["ANTHROPIC_BASE_URL"])
-        found = asyncio.run(
-            reach(
+        found = run_loop(
+            lambda: reach(
                 api_key=None,
                 base_url=None,
                 model=loaded.settings.model,

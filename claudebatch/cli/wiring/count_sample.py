@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 
+from claudebatch.cli.run_loop import run_loop
 from claudebatch.cli.wiring.api_target import client_for, endpoint
 from claudebatch.clients.protocol import Client
 from claudebatch.core.domain import Call
@@ -39,7 +40,7 @@ def counter(
     """Asks the API how many tokens calls are, leaving out those that it cannot count.
     Raises `ClaudebatchError`.
     """
-    return lambda calls: asyncio.run(_count(iter(calls), options, run_setup, now, wall))
+    return lambda calls: run_loop(lambda: _count(iter(calls), options, run_setup, now, wall))
 
 
 async def _count(

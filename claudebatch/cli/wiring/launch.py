@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from claudebatch.cli.run_loop import run_loop
 from claudebatch.cli.wiring.alert_hooks import AlertHooks, make_hooks
 from claudebatch.cli.wiring.api_target import client_for, endpoint, key_scope
 from claudebatch.cli.wiring.ask_unknown import decided
@@ -31,6 +32,7 @@ from claudebatch.config.machine import connections
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ExitCode, OutputFailed
 from claudebatch.core.events import Emit, Notice
+from claudebatch.core.process_signals import signal_handler
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.engine.dependencies import RunDependencies
@@ -168,10 +170,11 @@ def _perform(options: RunOptions, parts: _RunParts, *, yes: bool) -> int:
 
 def _shown(options: RunOptions, run: OpenRun, parts: _RunParts, known: Forecast) -> RunSummary:
     """Do the run between the first frame of its display and the last."""
-    parts.display.start()
     try:
+        # Inside: a signal may come while it has half begun, and the cursor is hidden.
+        parts.display.start()
         wait_for_ledger(parts.paths.ledger, lambda: parts.emit(Notice(LEDGER_LOCKED)))
-        summary = asyncio.run(_go(options, run, parts, known))
+        summary = run_loop(lambda: _go(options, run, parts, known))
         parts.log.done(summary)
     finally:
         parts.hooks.close()
@@ -206,6 +209,7 @@ async def _go(options: RunOptions, run: OpenRun, parts: _RunParts, known: Foreca
             stats=parts.stats,
             most_in_flight=max(1, in_flight // lanes),
             expect=known.cost_of,
+            signals=signal_handler(),
             before=known,
         )
         session = Session(options, run_setup, run, dependencies)
