@@ -85,7 +85,7 @@ def run_command_line() -> int:
         try:
             return _written(_run())
         except KeyboardInterrupt:
-            # Its reader takes nothing any more, or a signal would not have found us here.
+            # The interpreter would write what is left, and hang where nobody reads.
             _silence(sys.stdout)
             return _interrupted()
 
@@ -108,8 +108,8 @@ def _run() -> int:
 
 
 def _failed(error: BaseException) -> int:
-    # What a signal raised may have become another error on its way: SQLite makes its own
-    # of whatever ends a callback.
+    # What a signal raised may have become another error on its way: SQLite makes its
+    # own of whatever ends a callback.
     if signal_handler().raised or isinstance(error, (KeyboardInterrupt, typer.Abort)):
         return _interrupted()
     if isinstance(error, (ClaudebatchError, StopRun)):

@@ -82,7 +82,7 @@ class SignalHandler:
                     return
 
     def __call__(self, number: int, _: FrameType | None) -> None:
-        """A signal has come. Python calls this in the main thread, between any two steps."""
+        """A signal has come; called in the main thread, between any two steps."""
         came = signal.Signals(number)
         self._count += 1
         if self.first is None:

@@ -79,7 +79,7 @@ def number_for(moment: str) -> signal.Signals:
 
 @pytest.fixture
 def ended(processes, api):
-    """Runs once with signals at a moment, and once more; returns how the first ended."""
+    """Runs once with signals at a moment, and once more; how the first ended."""
     processes.write("in.jsonl", prompts(ROWS))
 
     def run(where: str, *signals: int):

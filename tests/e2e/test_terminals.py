@@ -113,7 +113,7 @@ def test_signals_at_any_moment_end_in_a_code_of_the_table_and_lose_nothing(proce
     world.write("in.jsonl", prompts(30))
     for _ in range(8):
         number = rng.choice([*CODES])
-        # Counted in calls of the program, not in seconds: a busy machine changes nothing.
+        # Counted in calls of the program, not in seconds: the load changes nothing.
         moment = Moment(
             (number,) * rng.choice((1, 2)),
             "main.py:run_command_line",
