@@ -37,6 +37,13 @@ def check_base_url(url: str) -> None:
         )
     if parts.query or parts.fragment:
         raise ConfigError("the base URL holds more than an address: ? or #", fix=_WHOLE)
+    if (path := parts.path.rstrip("/")).endswith(("/v1", "/v1/messages")):
+        # Every request would go to /v1/v1/messages, and every row would get a 404.
+        shorter = url[: url.rindex("/v1")]
+        raise ConfigError(
+            f"the base URL ends in {path[path.rindex('/v1') :]}, which is added to it anyway",
+            fix=f"write it without, as {shorter or _WHOLE}",
+        )
     if not parts.hostname:
         raise ConfigError(f'"{url}" is no base URL', fix=_WHOLE)
     # The simulator and local gateways speak plain HTTP; it never leaves the machine.

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from claudebatch.clients import count_tokens, error_table
 from claudebatch.clients.base_url import check_base_url
 from claudebatch.clients.headers import HeaderFacts, read_headers
+from claudebatch.clients.page_text import is_page, words_of
 from claudebatch.clients.redaction import Redactor
 from claudebatch.clients.stream_assembler import StreamFailed
 from claudebatch.clients.suspend_guard import SuspendGuard
@@ -164,6 +165,9 @@ class ClaudeClient:
                 simulated=headers.simulated,
             )
         except BadAnswer as error:
+            text = message.decode(errors="replace")
+            if is_page(response.headers.get("content-type", ""), text):
+                raise error_table.web_page(words_of(text), response.status_code, headers) from error
             raise error_table.bad_answer(str(error), response.status_code, headers) from error
 
     async def _ask(self, call: Call) -> httpx2.Response:
@@ -215,13 +219,25 @@ class ClaudeClient:
             return error_table.redirected(
                 error.status_code, error.response.headers.get("location"), headers
             )
+        message = _text(error.api_message) or _text(error.message) or ""
+        page = is_page(error.response.headers.get("content-type", ""), message)
+        own = headers.request_id is not None or _is_error_object(error.body)
         return error_table.from_status(
             error.status_code,
             type=_text(error.type),
             code=_text(error.error_code),
-            message=_clipped(_text(error.api_message) or _text(error.message) or ""),
+            message=words_of(message) if page or not own else _clipped(message),
             headers=headers,
+            own=own,
+            page=page,
         )
+
+
+def _is_error_object(body: object) -> bool:
+    """Whether *body* has the form in which the API, and nobody else, words its
+    errors.
+    """
+    return isinstance(body, dict) and body.get("type") == "error"
 
 
 def _clipped(message: str) -> str:

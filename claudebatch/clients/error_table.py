@@ -11,11 +11,14 @@ from claudebatch.clients.headers import HeaderFacts
 from claudebatch.core.errors import (
     AccountRefused,
     AttemptError,
+    Blocked,
     LimitKind,
     NotServed,
+    PathFault,
     RateLimited,
     StopRun,
 )
+from claudebatch.core.limits import Limits
 
 _CONSOLE = "https://platform.claude.com/settings"
 # A 429 of this kind lasts until the month ends: a wait and a retry would never help.
@@ -27,6 +30,18 @@ _ACCOUNT_400 = (
     "You have reached your specified workspace API usage limits",
     "Your credit balance is too low",
 )
+_ACCOUNT_CODES = {
+    "organization_on_hold",
+    "cmek_key_disabled",
+    "cmek_key_network_blocked",
+    "claude_code_key_creator_not_member",
+}
+# Firewalls answer a prompt that they dislike with these; portals and filters, too.
+_REFUSALS_OF_A_FIREWALL = {403, 406, 418, 451}
+# Of somebody else, these say the same as when the API says them.
+_SAME_FROM_ANYBODY = {401, 402, 408, 409, 413, 429, 431}
+# Of somebody else: the request did not get as far as the API.
+_WRONG_WAY = {404, 407, 511}
 # Another model may have a longer window. Two wordings: the prompt alone, and the prompt
 # with its `max_tokens`.
 _TOO_LONG_400 = ("prompt is too long", "input length and `max_tokens` exceed context limit")
@@ -56,12 +71,23 @@ _STATUSES = {word: status for status, word in _TYPES.items()} | {
 
 
 def from_status(
-    status: int, *, type: str | None, code: str | None, message: str, headers: HeaderFacts
+    status: int,
+    *,
+    type: str | None,
+    code: str | None,
+    message: str,
+    headers: HeaderFacts,
+    own: bool = True,
+    page: bool = False,
 ) -> AttemptError | StopRun:
-    """The error for an answer with an HTTP error *status*."""
+    """The error for an answer with an HTTP error *status*. *own*: it is the API's;
+    *page*: it is a web page.
+    """
+    if not own and (error := _of_somebody_else(status, message, headers, page=page)) is not None:
+        return error
     if _refuses_account(status, code, message):
         return AccountRefused(
-            f"the API refuses this account: {status} {message}", fix=_FIXES[status]
+            f"the API refuses this account: {status} {message}", fix=_fix(status, code)
         )
     kind = type or _TYPES.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
     if status == 429:
@@ -86,12 +112,46 @@ def from_status(
         may_be_billed=status in (408, 504),
         retry_after=headers.retry_after,
         unavailable=status >= 500,
+        # Such a request was let in and looked at, whatever headers a gateway took off.
+        limits=(headers.limits or Limits()) if own and status < 500 else None,
     )
 
 
+def _of_somebody_else(
+    status: int, message: str, headers: HeaderFacts, *, page: bool
+) -> AttemptError | None:
+    """What an answer means that is not the API's; None: what its status says."""
+    if status in _WRONG_WAY:
+        return PathFault(
+            f"not the API answers: {status} {message}",
+            type="not_the_api",
+            status=status,
+            retry_after=headers.retry_after,
+        )
+    if status in _REFUSALS_OF_A_FIREWALL or (
+        page and status < 500 and status not in _SAME_FROM_ANYBODY
+    ):
+        return Blocked(
+            f"blocked before the API (firewall, proxy?): {status} {message}",
+            status=status,
+            retry_after=headers.retry_after,
+        )
+    return None
+
+
+def _fix(status: int, code: str | None) -> str:
+    if code is not None and code.startswith("cmek_"):
+        return f"enable the workspace's encryption key at {_CONSOLE}, then run the same command"
+    if code == "claude_code_key_creator_not_member":
+        return f"use another key, from {_CONSOLE}/keys, then run the same command"
+    return _FIXES.get(status, _FIXES[403])
+
+
 def _refuses_account(status: int, code: str | None, message: str) -> bool:
+    if code in _ACCOUNT_CODES and status < 500:
+        return True
     if status == 400:
-        return code == "organization_on_hold" or message.startswith(_ACCOUNT_400)
+        return message.startswith(_ACCOUNT_400)
     return status in (401, 402, 403) or (status == 429 and code in _SPEND_CODES)
 
 
@@ -103,9 +163,9 @@ def _limit_kind(code: str | None, message: str) -> LimitKind:
     return "concurrency" if "concurrent" in message.lower() else "rate"
 
 
-def redirected(status: int, location: str | None, headers: HeaderFacts) -> AttemptError:
+def redirected(status: int, location: str | None, headers: HeaderFacts) -> PathFault:
     """A redirect, which is never followed: it could carry the key to any host."""
-    return AttemptError(
+    return PathFault(
         f"the server sends us elsewhere ({location or 'it does not say where'}), and redirects "
         f"are not followed with"
         " a key; set ANTHROPIC_BASE_URL to the address that answers itself",
@@ -162,6 +222,18 @@ def timed_out(
         retryable=True,
         may_be_billed=True,
         unavailable=True,
+    )
+
+
+def web_page(words: str, status: int, headers: HeaderFacts) -> PathFault:
+    """A success with a web page: somebody else answered, so nothing was generated."""
+    return PathFault(
+        f"a web page in the place of an answer: {words or 'without words'}",
+        type="bad_answer",
+        status=status,
+        request_id=headers.request_id,
+        # With an id of the API's a request may have got there all the same.
+        may_be_billed=headers.request_id is not None,
     )
 
 

@@ -12,8 +12,8 @@ from claudebatch.clients.base_url import DIRECT_IN_THE_CLEAR, check_base_url
 from claudebatch.clients.headers import read_headers
 from claudebatch.clients.redaction import Redactor
 from claudebatch.clients.wire_format import API_VERSION
-from claudebatch.core.domain import Limits
 from claudebatch.core.errors import CredentialError
+from claudebatch.core.limits import Limits
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic

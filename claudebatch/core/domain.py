@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from claudebatch.core.billed_kinds import BilledKind, billed, billed_kinds, counts_of
 from claudebatch.core.frozen import value
+from claudebatch.core.limits import Limits
 
 Pico: TypeAlias = int
 PICO_PER_USD: int = 10**12
@@ -323,23 +324,6 @@ def asks_for_fast(call: Call) -> bool:
     one.
     """
     return call.prompt.params.get("speed") == "fast" and b'"speed":"fast"' in call.body
-
-
-@value
-class LimitReading:
-    """What the `anthropic-ratelimit-*` headers of one answer say about one limit."""
-
-    limit: int | None = None
-    remaining: int | None = None
-
-
-@value
-class Limits:
-    """The limit headers of one answer; a gateway may have stripped any of them."""
-
-    requests: LimitReading = LimitReading()
-    input_tokens: LimitReading = LimitReading()
-    output_tokens: LimitReading = LimitReading()
 
 
 @value

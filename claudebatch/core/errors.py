@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal
 
+from claudebatch.core.limits import Limits
+
 
 class ExitCode(IntEnum):
     """The process's exit codes, as `--help` and the README publish them."""
@@ -95,6 +97,9 @@ class AttemptError(Exception):
     retry_after    seconds the API asked us to wait, None when it did not say
     unavailable    the model (not the row) is at fault: counts for the breaker, and a
                    fallback may help
+    most_attempts  so many attempts at most, however many others get; None: as usual
+    limits         what the headers of the API's refusal say; None: it was no answer of
+                   the API's to the request itself
     """
 
     def __init__(
@@ -108,6 +113,8 @@ class AttemptError(Exception):
         may_be_billed: bool = False,
         retry_after: float | None = None,
         unavailable: bool = False,
+        most_attempts: int | None = None,
+        limits: Limits | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -118,6 +125,8 @@ class AttemptError(Exception):
         self.may_be_billed = may_be_billed
         self.retry_after = retry_after
         self.unavailable = unavailable
+        self.most_attempts = most_attempts
+        self.limits = limits
         self.attempts = 1
         """How many attempts were made for this call; raised by the retry layer."""
         self.handed_over = False
@@ -154,6 +163,25 @@ class NotServed(AttemptError):
     """This model cannot serve this row (retired, too long for its window); another
     model may.
     """
+
+
+class PathFault(AttemptError):
+    """Something else answers in the API's place (a portal, a proxy, another server):
+    every row would get the same, so no row fails for it.
+    """
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        super().__init__(message, retryable=True, unavailable=True, **facts)
+
+
+class Blocked(AttemptError):
+    """Something before the API refuses this request: a firewall that dislikes the
+    prompt, unless others get the same and none is answered.
+    """
+
+    def __init__(self, message: str, **facts: Any) -> None:
+        # Once more, because some firewalls also refuse what comes too fast.
+        super().__init__(message, type="blocked", retryable=True, most_attempts=2, **facts)
 
 
 class CircuitOpen(AttemptError):

@@ -11,7 +11,8 @@ from heapq import heappop, heappush
 from math import ceil, inf, nextafter
 from typing import TypeAlias
 
-from claudebatch.core.domain import Call, LimitReading, Limits, Usage
+from claudebatch.core.domain import Call, Usage
+from claudebatch.core.limits import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import PoolBooking
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 from claudebatch.layers.rate_limit.limiter import MustWait

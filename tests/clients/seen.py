@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from claudebatch.core.domain import Limits
+from claudebatch.core.limits import Limits
 
 BEGAN, HIDES = "began", "hides"
 

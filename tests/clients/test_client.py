@@ -18,6 +18,7 @@ from claudebatch.core.errors import (
     AttemptError,
     ConfigError,
     NotServed,
+    PathFault,
     RateLimited,
 )
 
@@ -179,7 +180,7 @@ async def test_what_the_model_or_the_network_does_wrong_is_tried_again(
     simulator, url = await simulate(script=(fault, "ok"))
     client = connect(url)
     error = await ending(client, call(deadline_s=0.3 if fault in ("hang", "drip") else 20.0))
-    assert type(error) is AttemptError
+    assert type(error) is (PathFault if fault == "html" else AttemptError)
     assert (error.type, error.status) == (type_, status)
     assert (error.retryable, error.unavailable, error.may_be_billed) == (True, True, may_be_billed)
     assert simulator.stats()["requests"] == 1, "the SDK does not retry on its own"
@@ -254,7 +255,7 @@ async def test_a_redirect_is_not_followed_with_the_key(raw, connect, call, statu
             status, {"location": f"http://127.0.0.1:{elsewhere.getsockname()[1]}/v1/messages"}, b""
         )
         error = await ending(connect(raw.url), call())
-        assert (error.status, error.retryable) == (status, False)
+        assert (type(error), error.status, error.may_be_billed) == (PathFault, status, False)
         with pytest.raises(BlockingIOError):
             elsewhere.accept()
 

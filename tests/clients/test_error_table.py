@@ -64,6 +64,9 @@ ACCOUNT = [
         message="Your credit balance is too low to access the Anthropic API. Please…",
     ),
     Case(400, "invalid_request_error", code="organization_on_hold"),
+    Case(400, "invalid_request_error", code="cmek_key_disabled"),
+    Case(400, "invalid_request_error", code="cmek_key_network_blocked"),
+    Case(400, "invalid_request_error", code="claude_code_key_creator_not_member"),
     Case(401, "authentication_error", message="invalid x-api-key"),
     Case(401),
     Case(402, "billing_error"),
@@ -84,7 +87,7 @@ def test_what_refuses_the_account_stops_the_run_and_names_the_page_that_mends_it
         assert error.exit_code is ExitCode.AUTH
         assert str(case.status) in error.message
         assert case.message in error.message
-        assert "https://platform.claude.com/settings/" in error.fix
+        assert "https://platform.claude.com/settings" in error.fix
         assert "run the same command" in error.fix
 
 

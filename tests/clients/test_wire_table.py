@@ -11,10 +11,18 @@ from typing import Any
 
 import pytest
 
-from claudebatch.core.errors import AccountRefused, AttemptError, NotServed, RateLimited
+from claudebatch.core.errors import (
+    AccountRefused,
+    AttemptError,
+    Blocked,
+    NotServed,
+    PathFault,
+    RateLimited,
+)
 from tests.clients.wire import AT_ONCE, BODY, RESET, Step, head, http, refusal
 
 JSON = "content-type: application/json"
+HTML = "content-type: text/html; charset=utf-8"
 
 
 @dataclass(frozen=True)
@@ -38,6 +46,10 @@ LOST = Fate(
 OTHER = Fate(NotServed)  # another model's chance
 WAIT = Fate(RateLimited, retryable=True)
 ACCOUNT = Fate(AccountRefused)
+# Something else answers in the API's place: no row fails for it.
+PATH = Fate(PathFault, retryable=True, unavailable=True)
+# A firewall's, unless others get the same and none is answered.
+BLOCKED = Fate(Blocked, retryable=True)
 
 
 @dataclass(frozen=True)
@@ -94,6 +106,14 @@ STATUSES = [
         message="input length and `max_tokens` exceed context limit: 9 + 9 > 10",
     ),
     said(400, INVALID, ROW, message="messages.0: a prompt is too long"),
+    *(
+        said(400, INVALID, ACCOUNT, code=code)
+        for code in (
+            "cmek_key_disabled",
+            "cmek_key_network_blocked",
+            "claude_code_key_creator_not_member",
+        )
+    ),
     said(401, "authentication_error", ACCOUNT),
     said(402, "billing_error", ACCOUNT),
     said(402, "billing_error", ACCOUNT, code="linked_organization_suspended"),
@@ -157,10 +177,30 @@ FOREIGN = [
     Line(
         "404 as a page",
         (http(404, b"<html>", "content-type: text/html"),),
-        OTHER,
-        "not_found_error",
+        PATH,
+        "not_the_api",
         404,
     ),
+    *(
+        Line(f"{status} of {name}", (http(status, body, *lines),), fate, told, status)
+        for status, name, body, lines, fate, told in (
+            (404, "another API", b'{"detail":"Not Found"}', (JSON,), PATH, "not_the_api"),
+            (404, "nobody", b"", (), PATH, "not_the_api"),
+            (404, "the API, body lost", b"", ("request-id: req_h",), OTHER, "not_found_error"),
+            (407, "a proxy", b"<html>log in", (HTML,), PATH, "not_the_api"),
+            (511, "a portal", b"<html>log in", (HTML,), PATH, "not_the_api"),
+            (403, "a firewall", b"<html>Attention!", (HTML,), BLOCKED, "blocked"),
+            (403, "a JSON firewall", b'{"message":"Forbidden"}', (JSON,), BLOCKED, "blocked"),
+            (406, "ModSecurity", b"<html>Not Acceptable", (HTML,), BLOCKED, "blocked"),
+            (451, "a filter", b"", (), BLOCKED, "blocked"),
+            (405, "a web server", b"<!DOCTYPE html>no", (), BLOCKED, "blocked"),
+            (400, "a web server", b"<html>Bad Request", (HTML,), BLOCKED, "blocked"),
+            (400, "a gateway", b'{"error":{"message":"no"}}', (JSON,), ROW, INVALID),
+            (422, "a gateway", b'{"detail":"no"}', (JSON,), ROW, INVALID),
+        )
+    ),
+    Line("403 of the API, body lost", (http(403, b"", "request-id: req_h"),), ACCOUNT),
+    Line("401 of anybody", (http(401, b"<html>", "content-type: text/html"),), ACCOUNT),
     Line("502 as a page", (http(502, b"<html>Bad gateway</html>"),), DOWN, API, 502),
     Line("529 without a body", (http(529, b""),), DOWN, "overloaded_error", 529),
     Line(
@@ -212,7 +252,7 @@ FOREIGN = [
         Line(
             f"{status}",
             (http(status, b"", "location: https://elsewhere.test/"),),
-            ROW,
+            PATH,
             "redirected",
             status,
         )
@@ -235,7 +275,7 @@ FOREIGN = [
         "connection_error",
         None,
     ),
-    Line("304", (http(304, b""),), ROW, "redirected", 304),
+    Line("304", (http(304, b""),), PATH, "redirected", 304),
 ]
 
 BAD = "bad_answer"
@@ -247,7 +287,21 @@ BODIES = [
     Line(
         "200 with HTML",
         (http(200, b"<html>hello</html>", "content-type: text/html"),),
-        LOST,
+        PATH,
+        BAD,
+        200,
+    ),
+    Line(
+        "200 with HTML and no type",
+        (http(200, b"\xef\xbb\xbf <!-- hi --><!doctype html><p>hello"),),
+        PATH,
+        BAD,
+        200,
+    ),
+    Line(
+        "200 with HTML behind the API",
+        (http(200, b"<html>hello</html>", "content-type: text/html", "request-id: req_h"),),
+        Fate(PathFault, retryable=True, billed=True, unavailable=True),
         BAD,
         200,
     ),

@@ -20,6 +20,14 @@ FATAL: dict[str, dict[str, Any]] = {
     "402 of a linked organization": {"status": 402, "code": "linked_organization_billing"},
     "403": {"status": 403},
     "400 on hold": {"status": 400, "code": "organization_on_hold"},
+    **{
+        f"400 {code}": {"status": 400, "code": code}
+        for code in (
+            "cmek_key_disabled",
+            "cmek_key_network_blocked",
+            "claude_code_key_creator_not_member",
+        )
+    },
     "400 credit": {"status": 400, "message": "Your credit balance is too low to access the API"},
     "400 own limit": {
         "status": 400,

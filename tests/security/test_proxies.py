@@ -43,7 +43,12 @@ def test_a_proxy_of_the_environment_sees_nothing_of_what_is_said_to_this_machine
 
 @pytest.mark.parametrize(
     "url",
-    ["https://api.anthropic.com", "https://gw.example/v1", "http://127.0.0.1:8", "http://[::1]:8"],
+    [
+        "https://api.anthropic.com",
+        "https://gw.example/v1/us",
+        "http://127.0.0.1:8",
+        "http://[::1]:8",
+    ],
 )
 def test_addresses_that_keep_the_key_are_taken(url):
     check_base_url(url)
@@ -65,6 +70,21 @@ def test_addresses_that_keep_the_key_are_taken(url):
 def test_addresses_that_do_not_are_refused(url):
     with pytest.raises(ConfigError):
         check_base_url(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "right"),
+    [
+        ("https://api.anthropic.com/v1", "https://api.anthropic.com"),
+        ("https://gw.example/claude/v1/", "https://gw.example/claude"),
+        ("http://127.0.0.1:8/v1/messages", "http://127.0.0.1:8"),
+    ],
+)
+def test_an_address_that_ends_in_v1_is_refused_with_the_right_one(url, right):
+    with pytest.raises(ConfigError) as refused:
+        check_base_url(url)
+    assert "/v1" in refused.value.message
+    assert refused.value.fix.endswith(f" {right}")
 
 
 def test_secrets_are_found_in_every_spelling():

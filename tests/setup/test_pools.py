@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from claudebatch.core.domain import LimitReading, Limits, Usage
+from claudebatch.core.domain import Usage
+from claudebatch.core.limits import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.local_pool import LocalPool
 from claudebatch.layers.rate_limit.settings import RateLimitSettings

@@ -11,9 +11,10 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from claudebatch.core.domain import LimitReading, Limits, Usage
+from claudebatch.core.domain import Usage
 from claudebatch.core.errors import LimitKind, StopRun
 from claudebatch.core.events import WaitReason
+from claudebatch.core.limits import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart, PoolState
 from tests.support.round_trip import RoundTrip
@@ -91,11 +92,15 @@ class SqliteLimiterStore:
 
         return await self.trips.ask(lambda: self._whole(work))
 
-    async def cancel(self, booking: int, *, counted: bool) -> PoolState:
+    async def cancel(
+        self, booking: int, *, counted: bool, limits: Limits | None = None
+    ) -> PoolState:
         """No answer came."""
 
         def work() -> PoolState:
             self._end(booking, None if counted else 0, None if counted else 0)
+            for kind, reading in _readings(limits):
+                self._learn(kind, reading)
             return self._state()
 
         return await self.trips.ask(lambda: self._whole(work))

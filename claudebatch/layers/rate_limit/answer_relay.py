@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from claudebatch.core.domain import Call, Limits, Usage
+from claudebatch.core.domain import Call, Usage
 from claudebatch.core.drain import WakeUp
+from claudebatch.core.limits import Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.store import AnswerTracker
 

@@ -150,8 +150,9 @@ class RateLimit(Generic[BookingT]):
         if not isinstance(error, RateLimited):
             # An attempt that may be billed may have been counted too: its tokens are
             # not given back.
-            counted = isinstance(error, AttemptError) and error.may_be_billed
-            self._report(queue, await queue.store.cancel(booking, counted=counted))
+            known = error if isinstance(error, AttemptError) else None
+            counted, limits = (known.may_be_billed, known.limits) if known else (False, None)
+            self._report(queue, await queue.store.cancel(booking, counted=counted, limits=limits))
             return
         state = await queue.store.refuse(booking, error.kind, self._pause_s(error))
         self._report(queue, state)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from math import inf, isclose
 from typing import Protocol
 
-from claudebatch.core.domain import LimitReading, Limits, Usage
+from claudebatch.core.domain import Usage
 from claudebatch.core.events import WaitReason
+from claudebatch.core.limits import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage, InputReading, PoolBooking
 from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
 from claudebatch.layers.rate_limit.constants.limiter import (
@@ -168,12 +169,7 @@ class PoolLimiter:
         Returns whether the limits in force changed.
         """
         self._return(booking, usage.limited_input, usage.output_tokens, now, answered=True)
-        if self._limited_since is not None and booking.at > self._limited_at:
-            self._limited_since = None
-            self.restart(now)
-        if self._cautious:
-            self._cautious = False
-            self._ramp_at = now
+        self._let_in(booking, now)
         return limits is not None and self._learn(booking, limits, now)
 
     def began(self, booking: PoolBooking, limits: Limits | None, now: float) -> bool:
@@ -205,15 +201,22 @@ class PoolLimiter:
         if self._output and booking.output:
             self._output.hides(booking.output)
 
-    def cancel(self, booking: PoolBooking, now: float, *, counted: bool) -> None:
+    def cancel(
+        self, booking: PoolBooking, now: float, *, counted: bool, limits: Limits | None = None
+    ) -> None:
         """No answer came; *counted*: the API may have counted its tokens all the same.
         The request itself is not given back: whether a refused one counts is nowhere
-        said.
+        said. *limits*: the API refused the request for its own fault and said so much.
         """
         if counted:
             self._return(booking, booking.need.input_tokens, booking.need.output_tokens, now)
         else:
             self._return(booking, 0, 0, now)
+        if limits is not None:
+            # A refusal shows as well as an answer that requests are let in: taken for
+            # none, it kept a run whose rows are all refused at its first pace for ever.
+            self._let_in(booking, now)
+            self._learn(booking, limits, now)
 
     def refused(self, booking: PoolBooking, wait_s: float, now: float) -> None:
         """A 429: nothing leaves for *wait_s*, then one request at a time until one is
@@ -240,6 +243,15 @@ class PoolLimiter:
         last.
         """
         return 0.0 if self._limited_since is None else now - self._limited_since
+
+    def _let_in(self, booking: PoolBooking, now: float) -> None:
+        """The API looked at this request: what waited for that goes on, gently."""
+        if self._limited_since is not None and booking.at > self._limited_at:
+            self._limited_since = None
+            self.restart(now)
+        if self._cautious:
+            self._cautious = False
+            self._ramp_at = now
 
     def _return(
         self,

@@ -13,8 +13,9 @@ from collections.abc import Callable
 
 from aiolimiter import AsyncLimiter
 
-from claudebatch.core.domain import Limits, Usage
+from claudebatch.core.domain import Usage
 from claudebatch.core.errors import LimitKind
+from claudebatch.core.limits import Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage, PoolBooking
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 from claudebatch.layers.rate_limit.constants.bucket import CATCH_UP_SHARE, CLUMP_S, LARGEST_BUCKET_S
@@ -132,13 +133,15 @@ class LocalPool:
         self._limiter.settle(booking, usage, limits, moment)
         return self.state
 
-    async def cancel(self, booking: PoolBooking, *, counted: bool) -> PoolState:
-        """No answer came; *counted*: the API may have counted the request
-        nevertheless.
+    async def cancel(
+        self, booking: PoolBooking, *, counted: bool, limits: Limits | None = None
+    ) -> PoolState:
+        """No answer came; *counted*: the API may have counted the request nevertheless;
+        *limits*: the headers of its refusal, which is the request's own fault.
         """
         moment = self._now()
         self._concurrency.free(moment, answered=False)
-        self._limiter.cancel(booking, moment, counted=counted)
+        self._limiter.cancel(booking, moment, counted=counted, limits=limits)
         return self.state
 
     async def refuse(self, booking: PoolBooking, kind: LimitKind, wait_s: float) -> PoolState:

@@ -11,10 +11,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
-from claudebatch.core.domain import AnswerObserver, Limits, Usage
+from claudebatch.core.domain import AnswerObserver, Usage
 from claudebatch.core.errors import LimitKind
 from claudebatch.core.events import WaitReason
 from claudebatch.core.frozen import value
+from claudebatch.core.limits import Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.limiter import PoolAllowance
 
@@ -125,9 +126,11 @@ class LimiterStore(Protocol[BookingT]):
         """An answer came; *limits*: its headers, where the tracker has not had them."""
         ...
 
-    async def cancel(self, booking: BookingT, *, counted: bool) -> PoolState:
-        """No answer came; *counted*: the API may have counted the tokens
-        nevertheless.
+    async def cancel(
+        self, booking: BookingT, *, counted: bool, limits: Limits | None = None
+    ) -> PoolState:
+        """No answer came; *counted*: the API may have counted the tokens nevertheless;
+        *limits*: the headers of its refusal, which is the request's own fault.
         """
         ...
 

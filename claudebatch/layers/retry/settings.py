@@ -39,7 +39,8 @@ class RetryPolicy:
         """Seconds to wait after failed attempt number *attempt* (from 1), or None to
         give up. Never shorter than a `retry-after` that is this row's to wait for.
         """
-        if not error.retryable or attempt >= self.max_attempts:
+        most = min(self.max_attempts, error.most_attempts or self.max_attempts)
+        if not error.retryable or attempt >= most:
             return None
         backoff = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 30))
         return max(SHORTEST_WAIT_S, self._asked_s(error) + rng.uniform(0.0, backoff))

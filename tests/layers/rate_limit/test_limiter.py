@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from claudebatch.core.domain import LimitReading, Limits, Usage
+from claudebatch.core.domain import Usage
+from claudebatch.core.limits import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage, PoolBooking
 from claudebatch.layers.rate_limit.limiter import PoolLimiter
 from claudebatch.layers.rate_limit.settings import PoolLimits

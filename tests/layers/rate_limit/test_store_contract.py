@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from claudebatch.core.domain import LimitReading, Limits, Reply, Usage
+from claudebatch.core.domain import Reply, Usage
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import StopRun
 from claudebatch.core.events import Event, Waiting
+from claudebatch.core.limits import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.layer import RateLimit
 from claudebatch.layers.rate_limit.local_pool import LocalPool, open_local_pool

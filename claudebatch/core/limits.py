@@ -1,0 +1,22 @@
+"""The rate limits that an answer of the API states, refusals included."""
+
+from __future__ import annotations
+
+from claudebatch.core.frozen import value
+
+
+@value
+class LimitReading:
+    """What the `anthropic-ratelimit-*` headers of one answer say about one limit."""
+
+    limit: int | None = None
+    remaining: int | None = None
+
+
+@value
+class Limits:
+    """The limit headers of one answer; a gateway may have stripped any of them."""
+
+    requests: LimitReading = LimitReading()
+    input_tokens: LimitReading = LimitReading()
+    output_tokens: LimitReading = LimitReading()
