@@ -41,7 +41,7 @@ _CODES = {
 
 
 class Lines(Protocol):
-    """Where result lines go while the run goes on."""
+    """The destination of result lines while the run goes on."""
 
     def append(self, lines: list[bytes]) -> None:
         """Write whole lines."""
@@ -63,7 +63,7 @@ class _Held:
 
 
 class SummaryBuilder:
-    """Knows the state of the run before the session, and compares at the end."""
+    """Notes the state of the run before the session, and compares at the end."""
 
     def __init__(
         self,
@@ -92,15 +92,20 @@ class SummaryBuilder:
         journal, path, folder = self._run.folder.journal, self._run.output, self._run.folder
         pending = self.finished_before < self.rows
         if folder.meta("stale"):
-            drop_superseded(journal)  # a session with --retry-failed died before it could
+            # A session with --retry-failed died before it could: both results of a row
+            # would stay in the file.
+            drop_superseded(journal)
         if path is None:
             folder.note(stale=self._options.retry_failed)
             return self._standard_output(journal)
         in_order = bool(folder.meta("ordered"))
-        # New lines can only follow lines in order of arrival.
+        # New lines go to the end, so the file must be in order of arrival while rows
+        # are pending; a file in the input's order is written anew.
         stale = bool(folder.meta("stale")) or self._run.changed_output or (in_order and pending)
         if stale and in_order and pending:
             in_order = False
+        # Before the file is touched: a crash in between must find the note, or a
+        # half-written file would pass for one that a user has edited.
         folder.note(stale=stale, ordered=in_order)
         repair = mend(path, result_lines(journal, ordered=in_order), rewrite=stale)
         if repair.set_aside is not None:
@@ -113,8 +118,8 @@ class SummaryBuilder:
     def sum_up(
         self, ended: Ended, caught: signal.Signals | None, *, simulated: bool, now: float
     ) -> RunSummary:
-        """Put the output in its final form and say how the run stands. Raises what a
-        worker crashed with.
+        """Put the output in its final form and sum up the run. Raises the error of a
+        worker that crashed.
         """
         if ended.crashed is not None:
             raise ended.crashed
@@ -122,8 +127,7 @@ class SummaryBuilder:
         rows, succeeded, failed = self._rows()
         spent = totals(self._run.folder.journal)
         pending = rows - succeeded - failed
-        if isinstance(ended.stop, SpendStopped) and not pending:
-            ended.stop = None  # it came with the last row: there was nothing left to stop
+        _forget_late_stop(ended, pending)
         code = self._exit_code(ended, caught, pending=pending, failed=failed)
         counts = self._stats.snapshot(now)
         return RunSummary(
@@ -181,6 +185,8 @@ class SummaryBuilder:
             if self._options.ordered:
                 _to_standard_output(result_lines(folder.journal, ordered=True))
         elif self._options.ordered or superseded:
+            # Until the file is whole again, the next session must write it anew, not
+            # compare it.
             folder.note(stale=True)
             mend(path, result_lines(folder.journal, ordered=self._options.ordered), rewrite=True)
             folder.note(stale=False, ordered=self._options.ordered)
@@ -190,6 +196,7 @@ class SummaryBuilder:
     def _exit_code(
         self, ended: Ended, caught: signal.Signals | None, *, pending: int, failed: int
     ) -> ExitCode:
+        # Several may apply: the highest is the worst, and a script must see that one.
         codes = [ExitCode.OK]
         if pending or not self._options.accepts(failed):
             codes.append(ExitCode.ROWS_FAILED)
@@ -233,6 +240,14 @@ def _to_standard_output(lines: Iterable[bytes]) -> StreamOutput:
             fix="run the same command again: nothing is lost",
         ) from error
     return output
+
+
+def _forget_late_stop(ended: Ended, pending: int) -> None:
+    """Drop a stop by the spend monitor that came with the last row."""
+    # Nothing was left to stop: exit 3 would be wrong for a run that has all its
+    # answers.
+    if isinstance(ended.stop, SpendStopped) and not pending:
+        ended.stop = None
 
 
 def _stop_reason(ended: Ended, caught: signal.Signals | None, pending: int) -> str | None:

@@ -19,8 +19,8 @@ from claudebatch.models.catalog import EFFORTS, THINKING_KINDS
 Check: TypeAlias = Callable[[str, Any], Sequence[Problem]]
 
 MAX_TOKENS_LIMIT = 1_000_000
-"""No model writes more than 300,000 tokens; a typo of several digits should not reach
-the budget.
+"""No model writes more than 300,000 tokens; a typo of several digits would be held
+against the cap at its full price.
 """
 
 
@@ -140,8 +140,10 @@ def _tool(where: str, tool: Any) -> Sequence[Problem]:
     if not isinstance(tool, dict):
         return (wrong(where, "an object", tool, fix),)
     kind = tool.get("type")
+    # Said by name, because the API's own message for it names none of this.
     if kind == "function":
         return (Problem(f'"{where}" is an OpenAI tool', fix),)
+    # Anthropic adds such tools often; a list of them here would refuse the next one.
     if isinstance(kind, str) and kind != "custom":
         return ()
     if not isinstance(tool.get("input_schema"), dict):
@@ -200,6 +202,7 @@ def _metadata(name: str, value: Any) -> Sequence[Problem]:
 
 
 def _metadata_value(where: str, value: Any) -> Sequence[Problem]:
+    # The only member that is sent.
     if where == "metadata.user_id" and not isinstance(value, str | None):
         return (wrong(where, "a string", value, "the API takes it as text: write it in quotes"),)
     if isinstance(value, dict | list):

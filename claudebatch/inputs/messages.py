@@ -1,6 +1,6 @@
-"""The conversation of a line: is it one that the Messages API can read?
+"""Checks of a line's conversation, so that the Messages API can read it.
 
-Checked is what a typo or another API's format gets wrong. What a block holds is passed
+The checks look for typos and for other APIs' formats. The content of a block is passed
 through as it is, because the API knows more about blocks than any list here could.
 """
 
@@ -14,8 +14,11 @@ from claudebatch.core.errors import Problem
 from claudebatch.inputs.problems import MAX_PROBLEMS, nearest, shown, wrong
 
 ROLES = ("user", "assistant", "system")
+# The API's own limit: beyond it every attempt is a 400.
 MAX_MESSAGES = 100_000
 
+# The types of the API's reference. A type beyond them is nearly always OpenAI's or a
+# typo, and would cost a 400 for each row.
 BLOCKS = frozenset(
     {
         "text",
@@ -64,17 +67,19 @@ def split_system(messages: list[Any]) -> tuple[list[Any], list[Any]]:
 
 
 def joined_system(messages: Sequence[Any]) -> Any:
-    """The `system` parameter that says what well-formed system *messages* say, with no
+    """The `system` parameter with the content of well-formed system *messages*, and no
     text added.
     """
+    # One message stays a string: as a block it would have another digest than the same
+    # prompt with a `system` field, and be paid for twice.
     if len(messages) == 1:
         return messages[0]["content"]
     return [block for message in messages for block in _as_blocks(message["content"])]
 
 
 def check_messages(name: str, value: Any, *, first: int = 0) -> list[Problem]:
-    """What is wrong with the conversation *value*, whose first message is number
-    *first* of the line's list.
+    """The problems of the conversation *value*, whose first message is number *first*
+    of the line's list.
     """
     if not isinstance(value, list) or not value:
         return [wrong(name, "a list of at least one user message", value, _SHAPE)]
@@ -89,7 +94,7 @@ def check_messages(name: str, value: Any, *, first: int = 0) -> list[Problem]:
 
 
 def check_system_messages(name: str, messages: Sequence[Any]) -> list[Problem]:
-    """What is wrong with system messages that stand before the conversation."""
+    """The problems of system messages before the conversation."""
     found = (
         problem
         for n, message in enumerate(messages)
@@ -99,7 +104,7 @@ def check_system_messages(name: str, messages: Sequence[Any]) -> list[Problem]:
 
 
 def check_system_blocks(name: str, blocks: list[Any]) -> list[Problem]:
-    """What is wrong with a system prompt that is written as blocks."""
+    """The problems of a system prompt that is written as blocks."""
     return list(islice(_blocks(name, "system", blocks), MAX_PROBLEMS))
 
 
@@ -123,6 +128,7 @@ def _message(where: str, message: Any, *, last: bool) -> Iterator[Problem]:
         yield wrong(
             f"{where}.role", "user, assistant or system", role, _OPENAI_LINE if foreign else _SHAPE
         )
+    # OpenAI's `name` or `tool_calls` would be refused by the API for each row.
     for key in sorted(message.keys() - {"role", "content"}):
         yield Problem(
             f'"{where}" has the unknown field {shown(key)}', "a message has role and content only"
@@ -135,6 +141,8 @@ def _message(where: str, message: Any, *, last: bool) -> Iterator[Problem]:
 def _content(where: str, role: Any, content: Any, *, may_be_empty: bool) -> Iterator[Problem]:
     if not isinstance(content, str | list):
         yield wrong(where, "a string or a list of blocks", content, _SHAPE)
+    # A last, empty message of the assistant is a prefill of nothing, which the API
+    # takes.
     elif not may_be_empty and (not content or (isinstance(content, str) and content.isspace())):
         yield Problem(
             f'"{where}" is empty', "the API refuses empty messages: give it text, or remove it"

@@ -1,8 +1,8 @@
 """The body of an OpenAI batch line as Messages API parameters.
 
-What means the same is translated, what asks for nothing (`"n": 1`) is left out, and all
-the rest is refused by name: an answer to a question that was quietly changed on the way
-is worse than none.
+Fields with the same meaning are translated, fields that ask for nothing (`"n": 1`) are
+left out, and all others are refused by name: an answer to a question that was quietly
+changed on the way is worse than none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NEUTRAL: Mapping[str, Any] = {
     "store": False,
     "stream": False,
 }
-"""Fields without an equal, and the value at which they ask for nothing."""
+"""Fields without an equal, each with the value at which it asks for nothing."""
 
 WITHOUT_EQUAL: Mapping[str, str] = {
     "frequency_penalty": "remove it",
@@ -55,7 +55,7 @@ WITHOUT_EQUAL: Mapping[str, str] = {
 
 @dataclass(slots=True)
 class OpenAiTranslation:
-    """What a body becomes; `params` is whole only when there are no `problems`."""
+    """A translated body; `params` is whole only when there are no `problems`."""
 
     params: dict[str, Any] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
@@ -63,18 +63,18 @@ class OpenAiTranslation:
     messages: list[Any] | None = None
 
     def check(self, name: str, value: Any, parameter: str) -> None:
-        """Set *parameter* to *value*, which the line calls *name*, if it may hold
-        that.
-        """
+        """Set *parameter* to *value*, *name* in the line, if the check passes."""
         found = CHECKS[parameter](name, value)
         self.problems.extend(found)
         if not found:
             self.set(name, parameter, value)
 
     def set(self, name: str, parameter: str, value: Any) -> None:
-        """Set *parameter* to *value*; two fields of a body that say different things
-        contradict each other.
+        """Set *parameter* to *value*; two fields with different values for it are a
+        problem.
         """
+        # `max_tokens` and `max_completion_tokens` are one parameter here: to pick one
+        # in silence would be a guess.
         if self.params.setdefault(parameter, value) != value:
             self.problems.append(
                 Problem(f'"{name}" contradicts another field for {parameter}', "keep one of them")
@@ -82,7 +82,7 @@ class OpenAiTranslation:
 
 
 def translate(body: dict[str, Any]) -> OpenAiTranslation:
-    """*body* as Messages API parameters, with everything that stands in the way."""
+    """*body* as Messages API parameters, with every problem of the translation."""
     out = OpenAiTranslation()
     strange = 0
     for name, value in body.items():
@@ -91,12 +91,14 @@ def translate(body: dict[str, Any]) -> OpenAiTranslation:
             translator(name, value, out)
         elif not _is_neutral(name, value):
             strange += 1
+            # A hostile line may have a million fields.
             if strange <= MAX_PROBLEMS:
                 out.problems.append(_refusal(name, value))
     if "messages" not in body:
         out.problems.append(
             Problem('"body" has no "messages"', 'write [{"role": "user", "content": "…"}]')
         )
+    # After all other fields: the choice of a tool may come later in the line.
     if body.get("parallel_tool_calls") is False:
         _one_call_at_a_time(out)
     return out
@@ -107,6 +109,7 @@ def _is_neutral(name: str, value: Any) -> bool:
     return (
         name in NEUTRAL
         and value == neutral
+        # In Python 0 == False: `"n": true` would pass for 1.
         and isinstance(value, bool) == isinstance(neutral, bool)
     )
 
@@ -128,6 +131,8 @@ def _as(parameter: str) -> _Translator:
 
 
 def _model(name: str, value: Any, out: OpenAiTranslation) -> None:
+    # A `gpt-…` name is refused, not replaced: the answer would come from a model that
+    # the user never named.
     if isinstance(value, str) and "claude" in value.lower():
         out.set(name, "model", value)
         return
@@ -157,11 +162,15 @@ def _metadata(name: str, value: Any, out: OpenAiTranslation) -> None:
     for _, (key, item) in until_many(value.items(), out.problems):
         if isinstance(item, dict | list):
             out.problems.append(wrong(member(name, key), "a plain value", item, "flatten it"))
+        # Null is an empty cell of an exporter; a rule should see no attribute, not the
+        # word null.
         if item is not None:
             out.attributes[key] = item if isinstance(item, str) else encode(item).decode()
 
 
 def _service_tier(name: str, value: Any, out: OpenAiTranslation) -> None:
+    # OpenAI's "default" rules out paid priority, as `standard_only` does; its own word
+    # would be refused.
     known = {"auto": "auto", "default": "standard_only"}
     tier = known.get(value) if isinstance(value, str) else None
     if tier is not None:
@@ -181,6 +190,8 @@ def _response_format(name: str, value: Any, out: OpenAiTranslation) -> None:
     kind = value.get("type") if isinstance(value, dict) else value
     if kind == "text":
         return
+    # `json_object` only promises some JSON: Claude has no such mode, and answers in
+    # prose would fail the user's parser after the money is spent.
     if kind != "json_schema":
         fix = 'use {"type": "json_schema", …}, or ask for JSON in the prompt'
         out.problems.append(
@@ -204,8 +215,8 @@ def _response_format(name: str, value: Any, out: OpenAiTranslation) -> None:
 
 
 def _translated(function: Callable[[str, Any, list[Problem]], Any], parameter: str) -> _Translator:
-    """The field becomes *parameter* by way of *function*, which gives None where it
-    cannot.
+    """The field becomes *parameter* through *function*, which returns None for a
+    problem.
     """
 
     def translator(name: str, value: Any, out: OpenAiTranslation) -> None:
@@ -225,6 +236,7 @@ def _parallel(name: str, value: Any, out: OpenAiTranslation) -> None:
 
 def _one_call_at_a_time(out: OpenAiTranslation) -> None:
     choice = out.params.get("tool_choice", {"type": "auto"})
+    # The API refuses the flag beside "none".
     if choice["type"] != "none":
         out.params["tool_choice"] = {**choice, "disable_parallel_tool_use": True}
 
@@ -247,4 +259,4 @@ TRANSLATED: Mapping[str, _Translator] = {
     "tools": _translated(translate_tools, "tools"),
     "user": _user,
 }
-"""Fields that mean the same in other words."""
+"""Fields with the same meaning under another name."""

@@ -18,6 +18,7 @@ from claudebatch.inputs.problems import MAX_PROBLEMS, shown, until_many, wrong
 
 Problems: TypeAlias = list[Problem]
 
+# Only the four types that the API reads: any other would be a 400 for each row.
 _IMAGE_DATA = re.compile(r"data:(image/(?:jpeg|png|gif|webp));base64,", re.IGNORECASE)
 _PDF_DATA = re.compile(r"data:application/pdf;base64,", re.IGNORECASE)
 _TEXT_FIX = 'write {"type": "text", "text": "…"}'
@@ -31,8 +32,8 @@ _MEMBERS: Mapping[str, frozenset[str]] = {
 
 
 def translate_messages(value: Any, problems: Problems) -> list[Any] | None:
-    """The same conversation as Messages API messages; None, with *problems* added,
-    where there is none.
+    """The same conversation as Messages API messages; None, with *problems* added, if
+    it has no translation.
     """
     if not isinstance(value, list) or not value:
         problems.append(
@@ -58,6 +59,8 @@ def _add(where: str, message: Any, translated: list[Any], problems: Problems) ->
         )
         problems.append(wrong(f"{where}.role", "a role that can be translated", role, fix))
         return
+    # OpenAI's own answers carry `"refusal": null` and the like: copied back as history,
+    # they ask for nothing.
     given = {key: value for key, value in message.items() if value is not None}
     for key in sorted(given.keys() - _MEMBERS[role])[:MAX_PROBLEMS]:
         problems.append(
@@ -111,6 +114,7 @@ def _said(where: str, message: dict[str, Any], problems: Problems) -> Any:
         return []
     if not calls:
         return _spoken(where, message.get("content"), _TEXT_PARTS, problems)
+    # A message that only calls tools has null or "" as its content.
     text = message.get("content") or []
     said = _content(where, text, _TEXT_PARTS, problems) if text else []
     blocks = [{"type": "text", "text": said}] if isinstance(said, str) else said
@@ -144,6 +148,8 @@ def _call(where: str, call: Any, problems: Problems) -> dict[str, Any]:
 
 def _arguments(where: str, text: Any, problems: Problems) -> Any:
     try:
+        # OpenAI has the arguments as text, which a model wrote: it may be no JSON at
+        # all.
         arguments = decode(text.encode()) if isinstance(text, str) else None
     except InvalidJson:
         arguments = None
@@ -182,9 +188,7 @@ def _content(where: str, content: Any, parts: Mapping[str, _Part], problems: Pro
 
 
 def _block(where: str, part: Any, parts: Mapping[str, _Part], problems: Problems) -> dict[str, Any]:
-    """The block that *part* becomes; an empty one, with *problems* added, where there
-    is none.
-    """
+    """The translation of *part*; an empty block, with *problems* added, without one."""
     kind = part.get("type") if isinstance(part, dict) else None
     translate = parts.get(kind) if isinstance(kind, str) else None
     if translate is None:
@@ -204,6 +208,8 @@ def _text(where: str, part: dict[str, Any], problems: Problems) -> dict[str, Any
 def _image(where: str, part: dict[str, Any], problems: Problems) -> dict[str, Any]:
     image = part.get("image_url")
     url = image.get("url") if isinstance(image, dict) else None
+    # "low" saves tokens at OpenAI. Claude has no such switch, and dropping it would
+    # cost more than the user asked for.
     if isinstance(image, dict) and image.get("detail") not in (None, "auto", "high"):
         detail = shown(image["detail"])
         reason = f'"{where}.image_url.detail" is {detail}, which has no equal in the Messages API'

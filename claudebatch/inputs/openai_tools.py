@@ -46,6 +46,7 @@ def translate_choice(name: str, value: Any, problems: list[Problem]) -> dict[str
     """`tool_choice` and its older spelling `function_call`."""
     if isinstance(value, str) and value in _CHOICES:
         return {"type": _CHOICES[value]}
+    # `function_call` has the name directly, `tool_choice` in an envelope.
     function = value.get("function", value) if isinstance(value, dict) else None
     chosen = function.get("name") if isinstance(function, dict) else None
     if isinstance(chosen, str) and chosen and value.get("type", "function") == "function":
@@ -76,6 +77,7 @@ def _function(where: str, function: Any, problems: list[Problem]) -> dict[str, A
         )
     tool: dict[str, Any] = {
         "name": function["name"],
+        # OpenAI takes a function without parameters, the Messages API wants a schema.
         "input_schema": schema or {"type": "object", "properties": {}},
     }
     tool |= _described(where, function.get("description"), problems)
@@ -87,6 +89,7 @@ def _function(where: str, function: Any, problems: list[Problem]) -> dict[str, A
                 f'"{where}" has {shown(key)}, which has no equal in the Messages API', "remove it"
             )
         )
+    # `"strict": false` is OpenAI's default and asks for nothing.
     return tool | ({"strict": True} if function.get("strict") is True else {})
 
 

@@ -45,6 +45,8 @@ def parse_line(data: bytes, defaults: Defaults, *, file: str, line: int) -> Prom
     """
     parsed = _read(data, text=defaults.text)
     if parsed.problems:
+        # The shape that was recognised is named: a user who meant another one sees at
+        # once why a field is unknown.
         raise BadRow(*(Problem(f"{p.reason} (in {parsed.shape})", p.fix) for p in parsed.problems))
     digest = _digest(parsed)
     own_id = parsed.id
@@ -64,6 +66,7 @@ def parse_line(data: bytes, defaults: Defaults, *, file: str, line: int) -> Prom
 
 
 def _read(data: bytes, *, text: bool) -> ParsedLine:
+    # Before it is decoded: a line of gigabytes would fill the memory.
     if len(data) > MAX_LINE_BYTES:
         megabytes = MAX_LINE_BYTES // 1_000_000
         raise BadRow(
@@ -110,6 +113,8 @@ def _with_defaults(own: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
     the default one.
     """
     params = {"max_tokens": defaults.max_tokens, **own}
+    # An empty `system` is the one way to have none: it must not fall back to the
+    # default.
     if "system" not in own:
         if defaults.system:
             params["system"] = defaults.system

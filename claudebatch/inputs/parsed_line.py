@@ -11,7 +11,8 @@ from claudebatch.core.errors import Problem
 from claudebatch.core.jsonl import raw_members
 from claudebatch.inputs.problems import wrong
 
-# Ids stand in every result line, in the index and on the screen.
+# An id is repeated in every result line, in the index and on the screen: a megabyte of
+# it would fill all three.
 MAX_ID_LENGTH = 512
 LABELS = frozenset({"id", "custom_id", "tags"})
 
@@ -34,6 +35,7 @@ class ParsedLine:
 def take_labels(parsed: ParsedLine, fields: dict[str, Any], data: bytes) -> None:
     """Set the id and the tags of the object *fields*, decoded from *data*."""
     names = [name for name in ("id", "custom_id") if name in fields]
+    # Exporters write both; with equal values there is nothing to decide.
     if len(names) == 2 and fields["id"] != fields["custom_id"]:
         parsed.problems.append(Problem('"id" and "custom_id" are both there', "keep one of them"))
     elif names:

@@ -11,7 +11,9 @@ from claudebatch.core.jsonl import encode
 from claudebatch.models.catalog import closest
 
 MAX_SHOWN = 60
-"""Characters of a user's value that a message repeats."""
+"""Characters of a user's value that a message repeats: a prompt of a megabyte would
+hide the message.
+"""
 
 MAX_PROBLEMS = 20
 """Problems of one kind per line: otherwise a hostile line would make a million of them.
@@ -62,6 +64,8 @@ def shown(value: Any) -> str:
     if isinstance(value, list):
         return f"a list of {_count(len(value), 'item')}" if value else "an empty list"
     if isinstance(value, str):
+        # Cut before it is encoded: a string of 40 MB would be encoded for 60 characters
+        # of it.
         cut = value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…"
         return encode(cut).decode()
     text = encode(value).decode()

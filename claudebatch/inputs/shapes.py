@@ -50,6 +50,7 @@ def json_line(value: Any, data: bytes) -> ParsedLine:
     if plain is not None:
         return plain
     fields = _without_nulls(value)
+    # Exactly one: which of two prompts was meant would be a guess, paid for row by row.
     content = CONTENT & fields.keys()
     if len(content) == 1:
         (key,) = content
@@ -72,6 +73,8 @@ def _plain(fields: dict[str, Any]) -> ParsedLine | None:
     if not fields.keys() <= _PLAIN_FIELDS:
         return None
     prompt, own_id, most = fields.get("prompt"), fields.get("id"), fields.get("max_tokens")
+    # `type`, not `isinstance`: `true` is an int in Python, and the full checks refuse
+    # it.
     if type(prompt) is not str or not prompt or prompt.isspace():
         return None
     if own_id is not None and (type(own_id) is not str or not 0 < len(own_id) <= MAX_ID_LENGTH):
@@ -159,6 +162,8 @@ def _read_openai(parsed: ParsedLine, fields: dict[str, Any], key: str) -> None:
     known = LABELS | {key, "method", "url"}
     _refuse_unknown(parsed, fields.keys() - known, known, 'move it into "body", or remove it')
     body, url = fields[key], fields.get("url", "/v1/chat/completions")
+    # Lines of embeddings or responses have other bodies: half a translation would
+    # change the question.
     if url != "/v1/chat/completions":
         parsed.problems.append(
             Problem(f'"url" is {shown(url)}', "only /v1/chat/completions lines are translated")
@@ -234,6 +239,7 @@ def _take_parameters(
             unknowns.append(name)
     if unknowns:
         _refuse_unknown(parsed, unknowns, known, _ELSEWHERE)
+    # Only after all checks: it reads members whose types they have confirmed.
     if not parsed.problems:
         _sort_out(parsed)
 

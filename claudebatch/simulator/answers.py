@@ -1,5 +1,5 @@
-"""The answers: valid Messages with text and usage derived from the request alone, so
-that a repeated rehearsal gives the same results.
+"""Answers: valid Messages with text and usage derived from the request alone, so that a
+repeated rehearsal gives the same results.
 """
 
 from __future__ import annotations
@@ -92,6 +92,8 @@ def compose(asked: ParsedRequest, number: int, *, use_all: bool) -> Answer:
     )
     message: wire.Body = {
         "model": asked.model,
+        # The number makes ids differ between two answers to one question: equal ids
+        # would hide a request that was paid twice.
         "id": f"msg_sim_{asked.digest.hex()[:12]}{number:010x}",
         "type": "message",
         "role": "assistant",
@@ -129,6 +131,7 @@ def _ending(asked: ParsedRequest, *, use_all: bool) -> _Ending:
     limit: int = asked.body["max_tokens"]
     if asked.directives.refusal:
         return _Ending([], "refusal", min(REFUSAL_TOKENS, limit), stop_details=_REFUSAL)
+    # `max_tokens: 0` asks for the input's count alone; the API answers it without text.
     if limit == 0:
         return _Ending([], "max_tokens", 0)
     if asked.directives.empty:
@@ -142,6 +145,7 @@ def _ending(asked: ParsedRequest, *, use_all: bool) -> _Ending:
 def _wanted(asked: ParsedRequest, limit: int) -> int:
     if asked.directives.tokens is not None:
         return max(1, asked.directives.tokens)
+    # From the digest: lengths vary like real ones, and yet repeat with the question.
     return SHORTEST + int.from_bytes(asked.digest[:4], "big") % (LONGEST - SHORTEST + 1)
 
 
@@ -209,6 +213,7 @@ def _thinking(asked: ParsedRequest, ending: _Ending) -> list[wire.Body]:
     answer has no content.
     """
     request = asked.body.get("thinking")
+    # Newer models think unless they are told not to: clients must expect this block.
     on = asked.traits.thinks if request is None else request.get("type") != "disabled"
     if not on or not ending.content:
         return []

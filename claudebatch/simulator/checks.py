@@ -75,6 +75,7 @@ def check_shape(body: Any, *, counting: bool = False) -> Body:
 def check_for_model(body: Body, traits: Traits, version: str) -> None:
     """Refuse members that this model, or this API version, does not accept."""
     _check_sampling(body, traits, version)
+    # A product check that misses this would fail each row of a file at the API only.
     if body["messages"][-1]["role"] == "assistant" and not traits.prefill:
         raise bad(PREFILL)
     _check_thinking(body, traits)
@@ -125,6 +126,8 @@ def _check_message(number: int, message: Any) -> None:
         raise bad(f"messages.{number}: Input does not match the expected shape.")
     if message["role"] not in ROLES:
         raise bad(f"messages.{number}.role: Input should be 'user', 'assistant' or 'system'")
+    # As strict as the API: a tolerant simulator would let a rehearsal pass that the
+    # real run does not.
     if message.keys() - {"role", "content"}:
         raise bad(
             f"messages.{number}.{min(message.keys() - {'role', 'content'})}: Extra inputs are "

@@ -1,4 +1,4 @@
-"""Time as it is injected, and the header lines that tell it."""
+"""Injected time, and the header lines that carry it."""
 
 from __future__ import annotations
 

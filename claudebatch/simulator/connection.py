@@ -49,6 +49,8 @@ class Connection:
     @property
     def client_left(self) -> bool:
         """Whether the client has closed, so that an answer would not be read."""
+        # With unread bytes the client has sent another request and still waits for its
+        # answer.
         return self._writer.is_closing() or (self._reader.at_eof() and not self._rest)
 
     async def next_request(self) -> Request | None:
@@ -82,6 +84,8 @@ class Connection:
         """End the connection with a reset instead of an orderly close."""
         raw: socket.socket | None = self._writer.get_extra_info("socket")
         if raw is not None:
+            # An orderly close would look like an empty answer, which clients handle
+            # differently.
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self._writer.transport.abort()
 
@@ -134,15 +138,19 @@ class Connection:
         )
 
     async def _body(self, headers: Mapping[str, str]) -> bytes:
+        # The SDK never sends one, so a parser for it would only be untested code.
         if "transfer-encoding" in headers:
             raise BadRequest(411, "the simulator takes bodies with a content-length only")
         stated = headers.get("content-length", "0")
+        # `int` alone would accept "1_000", "+5" and digits of other scripts.
         if not (stated.isascii() and stated.isdecimal()):
             raise BadRequest(400, "the content-length is malformed")
         length = int(stated)
         if length and headers.get("expect", "").lower() == "100-continue":
             self._writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if length > self._max_body_bytes:
+            # Read to the end, because a client that is still writing would see a broken
+            # pipe instead of the 413.
             await self._discard(length)
             raise TooLarge
         if length > len(self._rest):

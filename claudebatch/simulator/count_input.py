@@ -11,6 +11,8 @@ from claudebatch.simulator.traits import Traits
 
 FRAME_BYTES = 20
 """Bytes for the frame around a prompt: about eight tokens."""
+# Fixed weights: neither images nor documents are decoded here, and a rehearsal needs
+# the same count for the same request, not the right one.
 IMAGE_BYTES = 4_000
 DOCUMENT_BYTES = 12_000
 
@@ -45,6 +47,7 @@ def forces_tool(body: wire.Body) -> bool:
 def weigh(content: Any) -> int:
     """The bytes of text in a content string, a block, or a list of blocks."""
     if isinstance(content, str):
+        # Bytes, because text beyond ASCII costs more tokens for a character.
         return len(content) if content.isascii() else len(content.encode())
     if isinstance(content, list):
         return sum(weigh(block) for block in content)

@@ -22,6 +22,8 @@ from claudebatch.simulator.faults import NAMES
 from claudebatch.simulator.refusals import bad
 
 _MARK = b"[[simulate:"
+# Without backslashes: the raw body is JSON, and an escape in it could hide the end of
+# the directive.
 _PATTERN = re.compile(rb"\[\[simulate:([^\]\\]{0,80})\]\]")
 
 

@@ -61,6 +61,8 @@ class FaultPlan:
         """Replace all faults and the rest of the script; a `ConfigError` leaves both
         unchanged.
         """
+        # Checked before anything is replaced: a typo in `POST /__faults` must not leave
+        # half of the new faults in force.
         words = tuple(script)
         check_faults(faults, words)
         self._chances = tuple(faults.items())
@@ -68,11 +70,15 @@ class FaultPlan:
 
     def draw(self) -> str | None:
         """The fault of the next request, or None."""
+        # The script first: a test wants its faults at exact requests, whatever the
+        # chances.
         if self._script:
             word = self._script.popleft()
             return None if word == OK else word
         if not self._chances:
             return None
+        # One draw decides for all faults, so that their chances add up to what was
+        # asked for.
         left = self._rng.random()
         for name, chance in self._chances:
             left -= chance

@@ -63,6 +63,8 @@ class Gates:
         """The gate in front of *pool*."""
         gate = self._gates.get(pool)
         if gate is None:
+            # Made at the first request, because the pools of models that a run uses are
+            # not known before.
             allowance = self._settings.pool_limits.get(pool, self._settings.limits)
             gate = (
                 NoLimits()

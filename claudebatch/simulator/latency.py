@@ -35,6 +35,8 @@ class Latency:
             case "uniform":
                 return (self.first + self.second) / 2
             case "lognormal":
+                # The mean of a lognormal lies above its median: with the median an
+                # estimate of a rehearsal would be too short.
                 return self.first * math.exp(self.second**2 / 2)
 
     def draw(self, rng: random.Random) -> float:
@@ -72,6 +74,7 @@ def _seconds(text: str, part: str) -> float:
         value = float(part)
     except ValueError:
         raise ConfigError(f'latency "{text}": "{part}" is not a number', fix=_FIX) from None
+    # `float` also reads "nan" and "inf": the sleep would never end.
     if not math.isfinite(value) or value < 0:
         raise ConfigError(f'latency "{text}": "{part}" must be 0 or more', fix=_FIX)
     return value

@@ -27,8 +27,9 @@ class SimulatedBucket:
         self.rate = per_minute / 60
         # A bucket that cannot hold one request would refuse for ever.
         self.capacity = max(1.0, self.rate * burst_s)
-        # Mutable state: the level, which may be below 0; its moment; and the drains,
-        # each with its end and units per second, the earliest end first.
+        # Mutable state: the level, which may be below 0; its moment; and the drains of
+        # answers in progress, each with its end and units per second, the earliest
+        # first.
         self._level = self.capacity
         self._at = now
         self._drains: list[tuple[float, float]] = []
@@ -61,6 +62,8 @@ class SimulatedBucket:
         """Seconds until *units* are in the bucket; those above its capacity wait until
         it is full.
         """
+        # A request larger than the bucket would otherwise wait for ever: the API lets
+        # it through on a full bucket.
         missing = min(units, self.capacity) - self.level(now)
         return missing / self.rate if missing > _FUZZ else 0.0
 
@@ -96,10 +99,14 @@ class SimulatedLimits:
             for bucket, units, name in (
                 (self._requests, 1, "requests"),
                 (self._input, estimate, "input tokens"),
+                # One token is enough: how long the answer will be, the API does not
+                # know either.
                 (self._output, 1, "output tokens"),
             )
             if bucket is not None
         ]
+        # All limits are tested before any is taken from: a refused request takes
+        # nothing.
         wait_s, limit, name = max(waits, default=(0.0, 0, ""))
         if wait_s > 0:
             raise _exceeded(wait_s, limit, name)
@@ -116,6 +123,8 @@ class SimulatedLimits:
     def settle(self, estimate: int, usage: Usage, now: float) -> None:
         """Correct the estimate by the usage."""
         if self._input is not None:
+            # Reads of the prompt cache are free of the limit, and only the finished
+            # count knows them.
             self._input.take(usage.limited_input - estimate, now)
 
     def finish(self, tokens: int, now: float) -> None:
@@ -131,6 +140,8 @@ class SimulatedLimits:
         readings: list[_Reading] = []
         if self._requests is not None:
             level = self._requests.level(now) + _FUZZ
+            # A level of 0.9999999999 is a whole request for `admit` and must be one in
+            # the headers.
             left = max(0, math.floor(level))
             readings.append(
                 _Reading("requests", self._requests.limit, left, self._requests.full_in(now))

@@ -69,6 +69,7 @@ class PromptCache:
         read = max((p.tokens for p in points if self._expires.get(p.key, -1.0) > now), default=0)
         written = {"5m": 0, "1h": 0}
         reached = read
+        # Only tokens behind the longest prefix that was read are new.
         for point in points:
             if point.tokens > reached:
                 written[point.ttl] += point.tokens - reached
@@ -80,6 +81,8 @@ class PromptCache:
         live since *started*.
         """
         for point in use.kept:
+            # A read extends an entry, and never shortens the longer life of another
+            # one.
             self._expires[point.key] = max(
                 started + TTL_S[point.ttl], self._expires.get(point.key, 0.0)
             )
@@ -92,10 +95,14 @@ def _breakpoints(body: wire.Body, traits: Traits) -> list[Breakpoint]:
     """Every breakpoint of a request, in the order tools, system, messages."""
     hasher = blake2b(body["model"].encode(), digest_size=16)
     weight = FRAME_BYTES
+    # The hidden tool prompt stands before everything else, so it is part of every
+    # prefix.
     hidden = traits.tool_tokens[forces_tool(body)] if body.get("tools") else 0
     found: list[Breakpoint] = []
     parts = list(_parts(body))
     for number, (place, block, block_weight) in enumerate(parts, start=1):
+        # The mark itself is no part of the prefix: the same text with another `ttl` is
+        # the same prefix.
         hasher.update(place + wire.canonical(_without_mark(block)))
         weight += block_weight
         mark = _mark(block) or (body.get("cache_control") if number == len(parts) else None)

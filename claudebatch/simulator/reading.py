@@ -73,6 +73,8 @@ class RequestReader:
 
     def _traits(self, model: str) -> Traits:
         traits = MODELS.get(model)
+        # Models that the bundled catalogue knows and this table does not yet: a
+        # rehearsal with a new model should not need a new simulator.
         if traits is None and self._known is not None and self._known(model):
             return NEWEST
         if traits is None:
@@ -99,6 +101,8 @@ class RequestReader:
 def check_access(request: Request) -> str:
     """The API version of a request with a credential; raises a 401 or 400."""
     kind, _, key = request.headers.get("authorization", "").partition(" ")
+    # Checked before the body, as the API does: a wrong key is a 401 whatever the
+    # request says.
     if kind.lower() != "bearer" or not key.strip():
         raise RefusedRequest(401, "Authorization header is required: Bearer, and the API key")
     if key.strip() == REFUSED_KEY:

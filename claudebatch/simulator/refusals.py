@@ -6,6 +6,7 @@ from typing import Any
 
 from claudebatch.simulator import wire
 
+# All other statuses are `api_error`, as the documentation says.
 TYPES = {
     400: "invalid_request_error",
     401: "authentication_error",

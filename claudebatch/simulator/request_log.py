@@ -20,6 +20,8 @@ class RequestLog:
 
     def __init__(self) -> None:
         # Mutable: changed by the methods below only.
+        # Bounded: a drill of a million requests would otherwise fill the memory of the
+        # test.
         self._events: deque[dict[str, Any]] = deque(maxlen=EVENTS_KEPT)
 
     def asked(self, digest: bytes, body: wire.Body) -> None:

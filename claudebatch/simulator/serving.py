@@ -79,6 +79,7 @@ class MessagesService:
         self._stats.arrived(now)
         gate: Gate | None = None
         try:
+            # Drawn before the request is read: a script counts requests, valid or not.
             fault = self._plan.draw()
             asked = self._reader.read(request, now)
             self._stats.asked(asked.model, asked.digest, asked.body)
@@ -162,6 +163,9 @@ class MessagesService:
             use_all=self._settings.use_all_max_tokens or self._settings.adversarial,
         )
         cost = self._bill(asked.model, answer.usage)
+        # Before anything is sent: the API bills work that it has done, whether the
+        # client is still there or not. Drills compare this bill with the product's
+        # ledger.
         self._stats.billed(answer.usage, cost)
         delivered = False
         try:
@@ -188,12 +192,16 @@ class MessagesService:
         gate.produce(answer.usage.output_tokens, delay_s, self._clock.now())
         if not asked.stream:
             await self._wait(delay_s)
+            # A client that timed out does not read the answer: it must count as
+            # undelivered.
             if connection.client_left:
                 return False
             gate.finish(answer.usage.output_tokens, self._clock.now())
         lines = self._begin(asked, answer, gate)
         if not asked.stream:
             return await self._ship(*_plain(answer, lines), fault, connection, streamed=False)
+        # A stream begins at once, with the limits of that moment in its head, as the
+        # API's does.
         opening, coming = _stream(answer, lines, fault)
         await connection.send(opening)
         if fault in LATE and fault != "slow":
@@ -247,6 +255,8 @@ class MessagesService:
     ) -> bool:
         match fault:
             case "cut":
+                # The head promises the whole length: a client must notice that half of
+                # it is missing.
                 await connection.send(opening + rest[: len(rest) // 2])
                 await connection.close()
                 return False

@@ -40,6 +40,8 @@ class SimulatedAllowance:
                     f"simulator: {name} must be above 0, got {value}",
                     fix="leave it out for no limit",
                 )
+        # Infinity makes levels NaN, and every comparison with them false: no limit at
+        # all.
         if not (math.isfinite(self.burst_seconds) and self.burst_seconds > 0):
             raise ConfigError(f"simulator: burst_seconds must be above 0, got {self.burst_seconds}")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from claudebatch.simulator import wire
 
 PIECE = 40
-"""Characters of text in one delta."""
+"""Characters of text in one delta, about as many as the API sends at once."""
 PING = b'event: ping\ndata: {"type": "ping"}\n\n'
 
 
@@ -30,9 +30,13 @@ def events(message: wire.Body) -> Iterator[StreamEvent]:
         "stop_sequence": None,
         "stop_details": None,
     }
+    # The API reports one output token at the start: a client that took this for the
+    # final count would bill 1 token for a whole answer.
     opening["usage"] = {**usage, "output_tokens": min(1, usage["output_tokens"])}
     yield _event({"type": "message_start", "message": opening})
     yield StreamEvent(PING)
+    # Tokens are spread over the characters, so that a client which counts text as it
+    # comes sees output at the rate at which the limits count it.
     thought = usage["output_tokens_details"]["thinking_tokens"]
     written = sum(_length(delta) for block in message["content"] for delta in _deltas(block))
     per_character = (usage["output_tokens"] - thought) / written if written else 0.0
@@ -47,9 +51,12 @@ def events(message: wire.Body) -> Iterator[StreamEvent]:
 def befallen(message: wire.Body, fault: str | None) -> list[StreamEvent]:
     """The events of *message* as *fault* leaves them, with the fault's own event."""
     whole = list(events(message))
+    # Half of the events: the usage of the start is known, that of the end is not.
     half = whole[: (len(whole) + 1) // 2]
     match fault:
         case "stream_open":
+            # Without its `message_stop` a body ends in order, but the answer is not
+            # complete: only the missing event says so.
             return whole[:-1]
         case "stream_error":
             return [*half, _event(_OVERLOADED)]

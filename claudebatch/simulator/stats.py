@@ -100,6 +100,7 @@ class Stats:
         """The whole answer to this question was written."""
         self.log.answered(digest, cost, delivered=True)
         self._answered[digest] = None
+        # Bounded: a run of millions of rows would otherwise fill the memory.
         if len(self._answered) > ANSWERED_KEPT:
             self._answered.popitem(last=False)
 

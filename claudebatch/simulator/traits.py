@@ -65,6 +65,8 @@ _SONNET_4_5 = replace(_4_5, effort=False)
 _HAIKU_4_5 = replace(_SONNET_4_5, cacheable_tokens=4096)
 _OPUS_4_5 = replace(_4_5, cacheable_tokens=4096)
 
+# From the documentation of each model and recorded refusals. A model that is too
+# tolerant here would pass a rehearsal and fail every row at the API.
 MODELS: dict[str, Traits] = {
     "claude-fable-5-2": NEWEST,
     "claude-mythos-5-2": NEWEST,

@@ -10,6 +10,7 @@ import msgspec
 Body: TypeAlias = dict[str, Any]
 
 _encoder = msgspec.json.Encoder()
+# Sorted keys: two clients that order them differently ask the same question.
 _sorting = msgspec.json.Encoder(order="deterministic")
 _decoder = msgspec.json.Decoder()
 

@@ -49,18 +49,17 @@ class BucketMirror:
         known_from: int = PROOF_STEPS,
         blind_margin: float = BLIND_SLACK,
     ) -> None:
-        """*level*: units in it to begin with. *step*: the headers' `remaining` is a
-        multiple of this. *blind_burst_s*: seconds of allowance that it may hold at
-        least. *spaced*: departures never bunch. *shared*: what others take may be
-        learned. *share*: as in `set_rate`. *margin_s*: how far it stays behind the
-        API's once that is known. *known_from*: it is once headers have shown so many
-        steps. *blind_margin*: of the rate, until then.
+        """*level*: units at the start. *step*: `remaining` in headers is a multiple of
+        it. *blind_burst_s*: least seconds of allowance in it. *spaced*: departures
+        never bunch. *shared*: the use of others may be learned. *share*: as in
+        `set_rate`. *margin_s*: the distance behind the API's bucket once that is known,
+        which is after *known_from* steps in headers. *blind_margin*: of the rate, until
+        then.
         """
         self._blind_margin = blind_margin
         self._step = step
         self._known_from = known_from * step
-        # Requests left are counted down, tokens left are rounded to the nearest
-        # thousand.
+        # Requests left are exact, tokens left are rounded to the nearest thousand.
         self._rounding = step / 2 if step > 1 else 0.0
         self._spaced = spaced
         self._shared = shared

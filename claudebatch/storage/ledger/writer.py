@@ -154,8 +154,8 @@ class LedgerWriter:
         self._connection.close()
 
     def _write(self, targets: Mapping[str, Pico], *, last: bool = False) -> None:
-        """Write everything heard of, and the holds of *targets* as large as they say;
-        the *last* are the only ones.
+        """Write everything, and set the holds to *targets*; with *last*, no other hold
+        is left.
         """
         # A copy: after a commit that failed, the same outcomes are counted again.
         sums = defaultdict(no_sums, {key: dict(some) for key, some in self._sums.items()})
