@@ -13,6 +13,7 @@ class AnswerLengths:
 
     def __init__(self, tokens: Iterable[int]) -> None:
         self._sorted = sorted(tokens)
+        # Running sums make `mean` a search: it is called for every row of a file.
         self._sums = [0, *accumulate(self._sorted)]
 
     def __len__(self) -> int:
@@ -33,9 +34,11 @@ class AnswerLengths:
         mean = self._sums[-1] / past
         if not (mean and rows) or past < 2:
             return 0.0
+        # Chance in the rows to come and in those of the past: a hundred past answers
+        # leave an error however many rows follow.
         variance = sum((length - mean) ** 2 for length in self._sorted) / (past - 1)
         return sqrt(variance * (1 / rows + 1 / past)) / mean
 
     def quantile(self, share: float) -> int:
-        """The length that *share* of the answers stay below."""
+        """The length below which *share* of the answers stay."""
         return self._sorted[min(len(self._sorted) - 1, int(len(self._sorted) * share))]

@@ -20,7 +20,8 @@ SAMPLE = 300
 here differs little from row to row: the sums of such a sample are within a few per
 cent, and exact for a smaller file.
 """
-# The price of an output token over that of an input token, at every current model.
+# The price of an output token over that of an input token, at every current model:
+# weights must not depend on the prices that are being compared.
 _OUTPUT_WEIGHT = 5
 
 
@@ -59,6 +60,7 @@ class Comparison:
         group = Group(own.model, cached)
         self._weights[group] += weight(self._forecast.expect(own))
         for facts in self._models:
+            # A cached row is free at its own model only.
             if not (cached and facts.id == own.model):
                 self._add(call, own, facts, self._sums[facts.id, group])
 
@@ -79,6 +81,8 @@ class Comparison:
         return tuple(sorted(others, key=lambda other: (other.expected, other.model)))
 
     def _add(self, call: Call, own: RequestShape, facts: ModelFacts, sums: list[Pico]) -> None:
+        # Fast mode without a known price is compared at standard speed, or the row
+        # would have no cost at all.
         as_it_is = own.model == facts.id and (
             own.speed != "fast" or self._run_setup.prices.knows_fast(own.model)
         )
@@ -110,5 +114,6 @@ class Comparison:
         return sum(
             round(self._sums[model, group][place] * (total / self._weights[group]))
             for group, total in totals.items()
+            # A group without a sample has nothing to extrapolate.
             if self._weights[group]
         )

@@ -36,10 +36,12 @@ def counted(pairs: Sequence[tuple[int, int]], rows: int) -> SampleRatio | None:
 def _error(pairs: Sequence[tuple[int, int]], rows: int, factor: float) -> float:
     """The standard error of *factor*, as a share of it."""
     sample = len(pairs)
+    # All rows were counted: nothing was left to chance.
     if sample >= rows:
         return 0.0
     if sample < 2:
         return 1.0  # the spread of one row is unknown
+    # The textbook error of a ratio estimate, with the correction for a finite file.
     squares = sum((count - factor * estimate) ** 2 for estimate, count in pairs)
     mean = sum(count for _, count in pairs) / sample
     return sqrt((1 - sample / rows) * squares / (sample - 1) / sample) / mean

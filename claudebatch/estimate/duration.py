@@ -24,6 +24,7 @@ from claudebatch.setup.pools import make_pace, slots
 # Rows of a pool that are simulated one by one; later rows are extrapolated from the
 # second half of them. A million would take minutes.
 _DRIVEN = 20_000
+# The API rounds remaining tokens to thousands, and the limiter reads them as such.
 _TOKEN_STEP = 1000
 
 Rates: TypeAlias = tuple[float | None, float | None, float | None]

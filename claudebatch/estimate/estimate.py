@@ -32,7 +32,7 @@ Count: TypeAlias = Callable[[Iterable[Call]], Iterable[CountedRow]]
 """Lets the API count the tokens of calls; omits those that it cannot count."""
 
 _NO_PROMPT = Prompt("", {})
-# Seed of the sample: the same file must give the same estimate.
+# Seed of the sample: the same file must give the same estimate each time.
 _SEED = 20_261_122
 
 
@@ -76,6 +76,7 @@ def estimate(
         )
         for row in plan.sent():
             sums.add(*row)
+        # Free as it is, but not at another model: the comparison needs their weight.
         for request in plan.cached():
             sums.weigh(request, forecast.expect(request), cached=True)
         comparison = Comparison(run_setup.catalog.current(questions.today), forecast, run_setup)

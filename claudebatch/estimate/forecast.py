@@ -22,8 +22,10 @@ from claudebatch.models.prices import PriceBook, UnknownPrice
 _LOW_INPUT = 0.8
 _LOW_OUTPUT = 0.5
 _BUILT_IN = InputRatios({"input_tokens": 1.0}, low=_LOW_INPUT)
+# Eight in ten answers lie between them: the extremes of a thousand would say nothing.
 _SHORT, _LONG = 0.1, 0.9
-# Prices per token are differences over so many, so that rounding does not show.
+# Prices per token are taken over so many tokens: for a single one the rounding of a
+# surcharge to whole pico-dollars would show.
 _STEP = 1000
 
 
@@ -49,8 +51,8 @@ class SampleRatio:
 
 
 class Forecast:
-    """Expects of each request the tokens that past requests of its kind took. Pure:
-    made once before a run, it does not learn.
+    """Expects the tokens of a request from past requests of the same route. Pure: made
+    once before a run, it does not learn.
     """
 
     def __init__(
@@ -82,6 +84,7 @@ class Forecast:
             longer = 1.0
         elif like.model != request.model:
             others, habits = self._route(like.model, like.rule)
+            # The ratio of another model is better than none: both count the same text.
             inputs = inputs if inputs.answers else others
         searches = habits.web_searches if habits is not None and request.searches else 0.0
         output = min(self._mean(request, habits) * longer, request.output_bound)
@@ -169,6 +172,7 @@ class Forecast:
             )
             counted = self._counted.get(model)
             if counted is not None:
+                # Two standard errors below: nineteen counts in twenty lie above.
                 inputs = replace(
                     inputs.scaled(counted.factor), low=counted.factor * (1 - 2 * counted.error)
                 )

@@ -97,6 +97,7 @@ class _Remembered:
 
     def add(self, far: int, answer: PastAnswer) -> None:
         """Add the next answer, the nearest and newest first."""
+        # The first answer is the nearest, because they come in that order.
         if self._nearest is None:
             self._nearest = far
         if len(self.answers) < (_MEMORY if far == self._nearest else _NEAR_ENOUGH):
@@ -109,11 +110,15 @@ def _habits(answers: Sequence[PastAnswer]) -> RouteUsage:
         _inputs(answers),
         AnswerLengths(answer.usage.output_tokens for answer in answers),
         sum(answer.usage.web_search_requests for answer in answers) / len(answers),
+        # A mix of regions has no price of its own; the most frequent one is right for
+        # most rows.
         places.most_common(1)[0][0],
     )
 
 
 def _inputs(answers: Sequence[PastAnswer]) -> InputRatios:
+    # A ratio of sums: dollars add up over rows, so a long row must weigh more than a
+    # short one.
     estimated = sum(answer.input_estimate for answer in answers) or 1
     ratios = sorted(answer.usage.total_input / max(1, answer.input_estimate) for answer in answers)
     sums = sum((answer.usage for answer in answers), Usage())

@@ -24,6 +24,8 @@ from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.validate_input import Intake
 from claudebatch.storage.journal import RowRecord, index_rows, open_journal
 
+# Rows that are looked up in the response cache at once: single look-ups would take
+# longer than the rest of an estimate.
 _CHUNK = 500
 _SHAPE = "model, rule, input, output, bound, caches, searches, geo, speed"
 _TABLE = f"""
@@ -32,6 +34,7 @@ CREATE TEMP TABLE plan (
   {_SHAPE}, finished INTEGER NOT NULL DEFAULT 0);
 CREATE TEMP TABLE seen (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
+# By id and digest, as the run itself decides: an edited line is asked again.
 _FINISHED = """
 UPDATE plan SET finished = 1 WHERE position IN (
   SELECT r.position FROM rows r JOIN old.rows q ON q.id = r.id AND q.digest = r.digest
@@ -171,6 +174,8 @@ class ScratchIndex:
             with path.open("rb") as file:
                 data = read_at(file.fileno(), offset, length)
             prompt = parse_line(data, self._run_setup.defaults, file=str(path), line=line)
+        # The file may change while it is read a second time: a row less in the sample
+        # is better than no estimate.
         except (BadRow, ClaudebatchError, OSError):
             return None
         return self._run_setup.builder.first(0, prompt)
@@ -187,6 +192,8 @@ class ScratchIndex:
             return
         entries = self._earlier.look_up([key for _, key, _ in chunk])
         for (position, key, call), value in zip(chunk, entries, strict=True):
+            # A request that was seen before is free: the run shares the first one's
+            # answer.
             new = self._connection.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount
             self._write(position, call, repeated=not new, cached=value is not None)
 
@@ -227,6 +234,7 @@ class ScratchIndex:
         noted = self._connection.execute(
             "SELECT value FROM old.meta WHERE key = 'simulated'"
         ).fetchone()
+        # Answers of a rehearsal finish no rows of a real run, nor the reverse.
         if noted is not None and (noted[0] == "true") is self._earlier.simulated:
             self._connection.execute(_FINISHED, (self._earlier.retry_failed,))
 
@@ -239,6 +247,7 @@ def planned(
     with tempfile.TemporaryDirectory(prefix="claudebatch-") as folder:
         connection = open_journal(Path(folder) / "plan.sqlite")
         try:
+            # Thrown away in the end: an fsync would only cost time.
             connection.executescript("PRAGMA synchronous=OFF;" + _TABLE)
             plan = ScratchIndex(connection, run_setup, files, earlier)
             plan.fill(limit)

@@ -104,7 +104,7 @@ _FIELDS = tuple(f.name for f in fields(ModelFacts) if f.name != "id")
 
 
 def closest(word: str, options: Iterable[str]) -> str | None:
-    """The one of *options* that *word* is probably a typo of."""
+    """The option that *word* is probably a typo of."""
     matches = get_close_matches(word[:_LONGEST_WORD], tuple(options), n=1)
     return matches[0] if matches else None
 
@@ -159,6 +159,8 @@ class Catalog:
         return (
             self._by_name.get(model)
             or self._by_name.get(_DATED.sub("", model))
+            # Unknown models get permissive facts: a new model must work before this
+            # list knows it.
             or ModelFacts(model, model)
         )
 
@@ -189,7 +191,9 @@ class Catalog:
         """
         pools = self.tier(tier)
         return pools.get(pool) or min(
-            pools.values(), key=lambda limits: limits.input_tokens_per_minute
+            # Too slow for an unknown pool is a wait; too fast is a storm of 429s.
+            pools.values(),
+            key=lambda limits: limits.input_tokens_per_minute,
         )
 
 
@@ -244,5 +248,5 @@ def _limits() -> Mapping[str, Mapping[str, TierLimits]]:
 
 
 def _read(name: str) -> bytes:
-    # `importlib.resources` costs 17 ms of start-up.
+    # `importlib.resources` would cost 17 ms of every start.
     return Path(__file__).with_name("data").joinpath(name).read_bytes()

@@ -76,6 +76,8 @@ def _bounds(raw: Any, where: str) -> tuple[int, float]:
                 f"{where}.{key} must be a whole number from 0 up, got {bound!r}", fix=fix
             )
     least, most = raw.get("min", 0), raw.get("max", float("inf"))
+    # A rule that can never match is a typo, and its rows would silently go to the
+    # default model.
     if least > most:
         raise ConfigError(
             f"{where} matches nothing: min {least} is above max {most}", fix="swap the two"

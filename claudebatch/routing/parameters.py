@@ -15,6 +15,7 @@ from claudebatch.models.catalog import EFFORTS, Effort, ModelFacts
 OFF_KINDS = ("disabled", "between_tools")
 """Values of `thinking.type` for no thinking before the answer."""
 
+# The API's own minimum; below it every request is a 400.
 MIN_THINKING_BUDGET = 1_024
 
 # Uses of all tools of a request together. A worst case beyond it would fit neither a

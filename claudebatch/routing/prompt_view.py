@@ -99,6 +99,8 @@ def _texts(content: Any) -> Iterator[str]:
             match block:
                 case {"type": "text", "text": str(text)}:
                     yield text
+                # Text that the model reads, so a rule on length or words must see it
+                # too.
                 case {"type": "tool_result" | "search_result", "content": inner}:
                     yield from _texts(inner)
                 case {"type": "document", "source": {"type": "text", "data": str(text)}}:

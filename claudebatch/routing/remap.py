@@ -28,18 +28,25 @@ _THINKING_BLOCKS = ("thinking", "redacted_thinking")
 
 
 def remap(params: Mapping[str, Any], facts: ModelFacts) -> dict[str, Any]:
-    """*params* in the form that the model of *facts* accepts; raises `NotServed` where
+    """*params* in the form that the model of *facts* accepts; raises `NotServed` if
     there is none.
     """
+    # A copy: the prompt's own parameters belong to the first model, and to the cache
+    # key.
     mapped = dict(params)
     _map_serving(mapped, facts)
     _map_tools(mapped, facts)
+    # Tools before thinking, because a forced tool rules out a thinking budget; thinking
+    # before effort, because a model that cannot stop thinking gets a lower effort
+    # instead.
     _map_thinking(mapped, facts)
     _map_effort(mapped, facts)
     if "messages" in mapped:
         mapped["messages"] = [
             rest for message in mapped["messages"] if (rest := _without_thinking(message))
         ]
+    # The same check as before a run: a translation with a gap must fail here, not as a
+    # 400 that takes an attempt and its hold.
     left = problems(mapped, facts)
     if left:
         raise NotServed(f"{facts.id} cannot take over: {left[0].reason}", type="not_served")
@@ -49,6 +56,7 @@ def remap(params: Mapping[str, Any], facts: ModelFacts) -> dict[str, Any]:
 def _map_serving(mapped: dict[str, Any], facts: ModelFacts) -> None:
     most = mapped.get("max_tokens")
     if isinstance(most, int):
+        # Above the model's own limit every request is a 400.
         mapped["max_tokens"] = min(most, facts.max_output)
     if not facts.fast:
         mapped.pop("speed", None)
@@ -83,6 +91,8 @@ def _no_thinking(mapped: dict[str, Any], facts: ModelFacts) -> dict[str, Any] | 
         else next((kind for kind in OFF_KINDS if kind in facts.thinking), None)
     )
     effort, cap = effort_of(mapped), facts.effort_cap_without_thinking
+    # This model always thinks: the lowest effort is the nearest to what the row asked
+    # for.
     if off is None:
         _set_effort(mapped, "low")
     elif cap is not None and effort is not None and above(effort, cap):
@@ -128,6 +138,8 @@ def _map_effort(mapped: dict[str, Any], facts: ModelFacts) -> None:
     effort = effort_of(mapped)
     if effort is None or effort in facts.efforts:
         return
+    # Never a higher effort than asked for: it would cost more than the row's worst
+    # case.
     at_most = [level for level in facts.efforts if not above(level, effort)]
     _set_effort(
         mapped, max(at_most, key=EFFORTS.index) if at_most else next(iter(facts.efforts), None)

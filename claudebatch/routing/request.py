@@ -20,6 +20,8 @@ def request_body(model: str, params: Mapping[str, Any]) -> bytes:
     """The request as canonical JSON: equal requests have equal bytes, in any order of
     their fields.
     """
+    # These bytes are the cache key and the duplicates' key: a field in another order
+    # must not be paid for twice.
     return encode({**params, "model": model})
 
 

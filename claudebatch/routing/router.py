@@ -30,6 +30,7 @@ class Router:
     ) -> None:
         self._fallbacks = {model: _chain(model, chain) for model, chain in fallbacks.items()}
         self._estimate = estimate_tokens
+        # Routes are made once: a million prompts share a handful of them.
         self._rules = tuple((rule.when, self._to(rule.model, rule.name)) for rule in rules)
         self._default = self._to(default_model, "default")
         self._override = None if override is None else self._to(override, "--model")
@@ -42,6 +43,8 @@ class Router:
             self._default,
             *([self._override] if self._override else []),
         ]
+        # Chains too: their prices and limits must be known before the first row needs
+        # them.
         chains = (model for pair in self._fallbacks.items() for model in (pair[0], *pair[1]))
         return tuple(dict.fromkeys((*(route.model for route in routes), *chains)))
 
@@ -74,4 +77,5 @@ class Router:
 
 
 def _chain(model: str, fallbacks: Sequence[str]) -> tuple[str, ...]:
+    # A model that follows itself would be asked again right after it was given up.
     return tuple(dict.fromkeys(other for other in fallbacks if other != model))

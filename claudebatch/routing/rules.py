@@ -41,6 +41,7 @@ class Rule:
                     fix=did_you_mean(str(key), _KEYS, "fields of a rule"),
                 )
         name = _text(raw, "name", where)
+        # In results and the ledger such a rule could not be told from rows without one.
         if name in RESERVED_NAMES:
             raise ConfigError(
                 f"{where}: the name {name!r} is taken", fix="results use it where no rule decided"
@@ -60,6 +61,7 @@ def parse_rules(raw: Any, where: str) -> tuple[Rule, ...]:
     rules = tuple(Rule.parse(item, f"{where}[{number}]") for number, item in enumerate(raw))
     names = [rule.name for rule in rules]
     for name in names:
+        # Sums by route would be those of both rules.
         if names.count(name) > 1:
             raise ConfigError(
                 f"{where}: two rules are called {name!r}",

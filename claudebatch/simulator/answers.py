@@ -131,7 +131,8 @@ def _ending(asked: ParsedRequest, *, use_all: bool) -> _Ending:
     limit: int = asked.body["max_tokens"]
     if asked.directives.refusal:
         return _Ending([], "refusal", min(REFUSAL_TOKENS, limit), stop_details=_REFUSAL)
-    # `max_tokens: 0` asks for the input's count alone; the API answers it without text.
+    # `max_tokens: 0` only fills the prompt cache: the API answers without content, and
+    # bills no output.
     if limit == 0:
         return _Ending([], "max_tokens", 0)
     if asked.directives.empty:

@@ -63,19 +63,18 @@ class PriceBook:
         return self.knows(model) and self.rates(model).fast is not None
 
     def cost(self, model: str, usage: Usage) -> Pico:
-        """What an answer of *model* with *usage* costs, exactly; raises
-        `UnknownPrice`.
-        """
+        """The exact cost of an answer of *model*; raises `UnknownPrice`."""
         rates = self.rates(model)
         tokens = rates.of(usage.total_input, usage.speed).cost(usage)
+        # By the answer, not by the request: the API says there what it bills.
         batch = usage.service_tier == "batch"
         if batch or usage.inference_geo == "us":
             tokens = _modified(tokens, batch=batch, us=usage.inference_geo == "us")
         return tokens + usage.web_search_requests * rates.search
 
     def batch_cost(self, model: str, usage: Usage) -> Pico:
-        """What the same answer would cost out of a batch, which knows no fast mode;
-        raises `UnknownPrice`.
+        """The cost of the same answer out of a batch, which has no fast mode; raises
+        `UnknownPrice`.
         """
         rates = self.rates(model)
         tokens = rates.of(usage.total_input, None).cost(usage)
@@ -96,8 +95,8 @@ class PriceBook:
             size.input_bound * rates.dearest_input(body) + size.output_bound * rates.output
             for rates in model.possible(size.input_bound, fast=asks_for_fast(call))
         )
-        # Asked for, and still in the body after a hop; the body alone may hold the
-        # words elsewhere.
+        # Both, because a reroute may drop the field from the body, and a prompt's text
+        # may contain the same words.
         if (
             call.prompt.params.get("inference_geo") != "global"
             or b'"inference_geo":"global"' not in body
@@ -106,7 +105,7 @@ class PriceBook:
         return tokens + size.web_searches_bound * model.search
 
     def source(self, model: str) -> Source | None:
-        """Where the price of *model* comes from; None where there is none."""
+        """The source of the price of *model*; None without one."""
         if not self.knows(model):
             return None
         if self._override(model) is not None:
@@ -115,14 +114,16 @@ class PriceBook:
 
     @cached_property
     def version(self) -> str:
-        """Which prices these are: genai-prices' version, the day on which they were
-        checked, and a digest of all rates.
+        """The version of these prices: that of genai-prices, the day of their last
+        check, and a digest of all rates.
 
         Two books with the same version give the same sums.
         """
         own = own_table()
         names = sorted({*self._overrides, *own.models, *genai_models()})
         rates = "\n".join(f"{name} {self._look_up(name)}" for name in names)
+        # The digest, because an override changes prices under the same version of the
+        # package: an old cost could not be explained any more.
         digest = hashlib.sha256(rates.encode()).hexdigest()[:8]
         return f"genai-{genai_version()}/{own.checked}/{digest}"
 
@@ -142,4 +143,5 @@ def _modified(tokens: Pico, *, batch: bool, us: bool) -> Pico:
     rounded up.
     """
     numerator, denominator = (11 if us else 10), (20 if batch else 10)
+    # Whole numbers and rounded up: a hold must never be smaller than the bill.
     return -(-tokens * numerator // denominator)

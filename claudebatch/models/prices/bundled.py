@@ -27,7 +27,7 @@ _SUFFIX = re.compile(r"([-@]\d{8}|-latest)$")
 
 @dataclass(frozen=True, slots=True)
 class OwnTable:
-    """Our own table, and when all prices were last held against the published ones."""
+    """Our own table, and the last check of all prices against the published ones."""
 
     checked: str
     """The day, as YYYY-MM-DD."""
@@ -40,6 +40,7 @@ class OwnTable:
 def own_table() -> OwnTable:
     """`data/prices.json`."""
     text = Path(__file__).parents[1].joinpath("data", "prices.json").read_text(encoding="utf-8")
+    # As a float 0.1 would already be a little more than ten cents.
     raw = json.loads(text, parse_float=Decimal)
     return OwnTable(
         raw["checked"], raw["checked_with_genai_prices"], parse_overrides(raw["models"])
@@ -64,10 +65,10 @@ def genai_models() -> Iterator[str]:
 
 
 def genai_rates(model: str, at: datetime) -> ModelRates | None:
-    """The rates of *model* at the moment *at*; None where genai-prices has none, or
-    says more than we can compute.
+    """The rates of *model* at the moment *at*; None if genai-prices has none, or a form
+    that we cannot compute.
 
-    It matches many names by how they begin; a name that is not the model's own, dated
+    It matches many names by their beginning; a name that is not the model's own, dated
     or not, would be a guess.
     """
     info = next(
@@ -89,6 +90,7 @@ def _genai() -> list[ModelInfo]:
 def _read(info: ModelInfo, at: datetime) -> ModelRates | None:
     standard, fast = info.get_prices(at), info.get_prices(at, {"speed": "fast"})
     base, threshold = _rates(standard, above=False), _threshold(standard)
+    # A price that is not understood whole is none: a cap must not rest on half of it.
     if base is None or threshold is None:
         return None
     search = getattr(standard, "web_searches_kcount", None)
@@ -102,8 +104,8 @@ def _read(info: ModelInfo, at: datetime) -> ModelRates | None:
 
 
 def _threshold(prices: Any) -> int | None:
-    """Where the higher rates begin; 0 where there are none, None where there is more
-    than one such place.
+    """The input at which higher rates begin; 0 without any, None for several such
+    steps.
     """
     tiered = [value for value in vars(prices).values() if getattr(value, "tiers", None)]
     starts = {tier.start for value in tiered for tier in value.tiers}

@@ -1,4 +1,4 @@
-"""Prices as people write them down: dollars per million tokens, by model.
+"""Prices in a configuration: dollars per million tokens, by model.
 
 claude-opus-6: {input: 4, output: 20, cache_read: 0.40, fast: {input: 8, output: 40}}
 """
@@ -19,9 +19,8 @@ _TOKENS = (*_REQUIRED, *(kind.price for kind in TOKEN_KINDS if kind.times_input 
 _ALL = (*_TOKENS, "search", "fast", "above")
 MOST_PER_MTOK = 1_000
 MOST_PER_SEARCH = 1
-"""Far above any price there is, and low enough that no answer, however long it says it
-is, costs more than fits 64 bits: the files hold pico-dollars in SQLite's integers,
-which end at 9.2 million dollars.
+"""Far above any real price, and low enough that the cost of every answer fits 64 bits:
+the files hold pico-dollars in SQLite's integers, which end at 9.2 million dollars.
 """
 _FIX = "give dollars per million tokens, such as 2.50"
 
@@ -101,6 +100,7 @@ class _Reader:
 
     def _amount(self, key: str, value: Any, most: int, fix: str) -> Decimal:
         try:
+            # By its text: YAML may give a float, and 2.5 must stay 2.5.
             amount = Decimal(str(value))
         except ArithmeticError:
             amount = Decimal(-1)

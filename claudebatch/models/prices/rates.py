@@ -1,4 +1,4 @@
-"""The rates of one model, and what they make of an answer's tokens: whole numbers
+"""The rates of one model, and the cost of an answer's tokens by them: whole numbers
 only.
 """
 
@@ -14,7 +14,7 @@ from claudebatch.core.domain import TOKEN_KINDS, Pico, Usage, from_usd
 
 _TOKENS_PER_MTOK = 10**6
 PER_SEARCH = from_usd(Decimal("0.01"))
-"""One web search, where nothing else is said."""
+"""One web search, without another price."""
 _token_counts = counts_of(TOKEN_KINDS)
 
 
@@ -30,7 +30,7 @@ class Rates:
     def __init__(self, **prices: Pico) -> None:
         """A price for each of `TOKEN_KINDS`."""
         self.prices: Mapping[str, Pico] = {kind.price: prices[kind.price] for kind in TOKEN_KINDS}
-        # `cost` runs for every answer: what it multiplies is laid out once.
+        # `cost` runs for every answer: its factors are laid out once.
         self._in_order = tuple(self.prices.values())
         self._input = [(kind, prices[kind.price]) for kind in TOKEN_KINDS if kind.side == "input"]
 
@@ -55,15 +55,17 @@ class Rates:
         return self.prices["output"]
 
     def cost(self, usage: Usage) -> Pico:
-        """What the tokens of *usage* cost, without searches, regional surcharge and the
-        discount of a batch.
+        """The cost of the tokens of *usage*, without searches, regional surcharge and
+        the discount of a batch.
         """
         return sum(map(mul, _token_counts(usage), self._in_order))
 
     def dearest_input(self, body: bytes) -> Pico:
-        """The most that a token of input can cost, by what the request in *body* makes
+        """The highest price of an input token that the request in *body* makes
         possible.
         """
+        # Only a request that asks for caching can be billed for a cache write, which is
+        # dearer than plain input.
         if b'"cache_control"' not in body:
             return self.input
         return max(price for kind, price in self._input if kind.only_with in body)
@@ -93,8 +95,8 @@ class ModelRates:
         """All rates that may apply to a request of up to *input_bound* tokens; raises
         `UnknownPrice`.
 
-        One that asks for fast mode may be served at standard speed, and one that might
-        pass the threshold may not.
+        A request for fast mode may be served at standard speed, and one that might pass
+        the threshold may stay below it.
         """
         above = () if self.above is None or input_bound <= (self.threshold or 0) else (self.above,)
         return (self.base, *above, *((self._of_fast(),) if fast else ()))
@@ -111,8 +113,8 @@ def per_token(dollars_per_mtok: Decimal) -> Pico:
 
 
 def rates_of(dollars: Mapping[str, Decimal]) -> Rates:
-    """Rates of *dollars* per million tokens; what is left out of them is never too
-    low.
+    """Rates of *dollars* per million tokens; a missing one gets a price that is never
+    too low.
     """
     paid = dollars["input"]
     defaults = {

@@ -14,6 +14,8 @@ from typing import Any
 from claudebatch.models.catalog import ModelFacts
 from claudebatch.models.tokens.images import image_tokens
 
+# Pages cannot be counted without parsing the PDF, which would be a door for hostile
+# files.
 _PDF_BYTES_PER_PAGE = 60_000
 # The API reads a page as text (1,500 to 3,000 tokens) and as an image.
 _PDF_PAGE_TOKENS = 3_500
@@ -64,7 +66,8 @@ class Attachments:
             self.tokens += _PDF_PAGE_TOKENS * (1 + length * 3 // 4 // _PDF_BYTES_PER_PAGE)
         elif kind != "text":
             self.tokens += _UNSEEN_DOCUMENT_TOKENS
-        # Citations cut a document into pieces that only the API knows.
+        # Citations cut a document into pieces that only the API knows: no bound but the
+        # window is safe.
         cited = isinstance(citations, dict) and bool(citations.get("enabled"))
         self.fills_window = self.fills_window or cited or kind not in ("content", "text")
 

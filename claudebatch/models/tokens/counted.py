@@ -12,13 +12,16 @@ from dataclasses import replace
 from claudebatch.core.domain import Call
 from claudebatch.models.tokens.tools import has_server_tools
 
-# A bill above its hold passes the cap; a margin too large refuses rows that would fit.
+# The API calls its count an estimate. A bill above its hold passes the cap; a margin
+# that is too large refuses rows that would fit.
 MARGIN = 0.05
 MARGIN_TOKENS = 100
 # Sources that the API does not count. Inside a text, the quotes would be escaped, so
 # these bytes can only be a block.
 _NOT_COUNTED = (b'"type":"url"', b'"type":"file"')
+# Before anything is learned: a count seldom lies below half of the expected tokens.
 _FIRST_SHARE = 0.5
+# Fewer counts may all be of one kind of row.
 _ENOUGH = 5
 _MEMORY = 100
 
@@ -31,8 +34,7 @@ def countable(call: Call) -> bool:
 
 
 class CountedBounds:
-    """Bounds from counts, and the smallest count to hope for, learned from earlier
-    ones.
+    """Bounds from counts, and the smallest likely count, learned from earlier ones.
 
     Without the latter, each of a hundred thousand rows beyond the cap would be counted,
     and refused all the same.
@@ -65,6 +67,8 @@ class CountedBounds:
         """
         if tokens <= call.size.input_bound or not self._trusted:
             return False
+        # One bill above its bound is proof that counts cannot bound: the cap comes
+        # first.
         self._trusted = False
         return True
 

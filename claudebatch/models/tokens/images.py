@@ -58,6 +58,7 @@ def image_size(data: str) -> Pixels | None:
         if head.startswith(magic):
             try:
                 size = read(_decode(data, _JPEG_CHARS) if read is _jpeg else head)
+            # A header that is cut short: the model's maximum is the safe answer.
             except IndexError:
                 return None
             return size if size is not None and size.width > 0 and size.height > 0 else None

@@ -81,6 +81,8 @@ def _bound(
     """The upper bound of input: with server tools the whole window for every round,
     else at most one window, because the API refuses more.
     """
+    # Results of a server tool go into the next round, and nobody can say how long they
+    # are.
     if rounds > 1:
         return facts.context_window * rounds
     if attached is not None and attached.fills_window:

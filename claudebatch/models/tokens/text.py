@@ -15,6 +15,8 @@ from unicodedata import is_normalized, normalize
 _ASCII_PER_TOKEN = {"new": 2.8, "old": 3.7}
 # ASCII letters of a text with accents: German, French, Polish.
 _EUROPEAN_PER_TOKEN = {"new": 2.3, "old": 3.6}
+# Bytes, not characters, where the script has two of them: counting lead bytes then
+# needs no decoding.
 _CYRILLIC_BYTES_PER_TOKEN = 5.4
 _MIDDLE_EASTERN_BYTES_PER_TOKEN = 2.9
 _THREE_BYTE_CHARS_PER_TOKEN = 1.05

@@ -34,12 +34,12 @@ _SERVER_TOOL_TOKENS = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ToolSize:
-    """What the tools of one request add to its input."""
+    """The addition of a request's tools to its input."""
 
     tokens: int = 0
     bound: int = 0
     rounds: int = 1
-    """How often the prompt may be read: 1 without server tools."""
+    """The most readings of the prompt: 1 without server tools."""
     web_searches: int = 0
 
 
@@ -47,7 +47,7 @@ NO_TOOLS = ToolSize()
 
 
 def tool_size(params: Mapping[str, Any], facts: ModelFacts) -> ToolSize:
-    """What `tools` and `tool_choice` add."""
+    """The size of `tools` and `tool_choice`."""
     tools = [tool for tool in params.get("tools") or () if isinstance(tool, dict)]
     if not tools:
         return NO_TOOLS
