@@ -53,7 +53,7 @@ class SpendMonitor:
         if now < self._paused_until:
             # What was in flight when the pause began is no sign of how it goes on.
             return
-        answered = event.error is None
+        answered = event.error is None and not event.unknown
         row = (event.call.row if event.call else event.attempt) if answered else None
         spike = self._detector.observe(event.cost, now, row=row)
         if spike is not None:

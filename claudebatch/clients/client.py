@@ -21,6 +21,7 @@ from claudebatch.clients.page_text import is_page, words_of
 from claudebatch.clients.redaction import Redactor
 from claudebatch.clients.stream_assembler import StreamFailed
 from claudebatch.clients.suspend_guard import SuspendGuard
+from claudebatch.clients.web_page import is_web_page, page_text
 from claudebatch.clients.wire_format import MESSAGES_PATH, wire_body, wire_headers
 from claudebatch.core.domain import AnswerObserver, Call, Reply
 from claudebatch.core.errors import AttemptError, StopRun
@@ -165,9 +166,9 @@ class ClaudeClient:
                 simulated=headers.simulated,
             )
         except BadAnswer as error:
-            text = message.decode(errors="replace")
-            if is_page(response.headers.get("content-type", ""), text):
-                raise error_table.web_page(words_of(text), response.status_code, headers) from error
+            if is_web_page(message, response.headers.get("content-type", "")):
+                words = words_of(page_text(message))
+                raise error_table.web_page(words, response.status_code, headers) from error
             raise error_table.bad_answer(str(error), response.status_code, headers) from error
 
     async def _ask(self, call: Call) -> httpx2.Response:

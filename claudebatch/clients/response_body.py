@@ -7,7 +7,9 @@ Imports `httpx2`, which only comes with the SDK: only `client.py` and
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+import codecs
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 
 import httpx2
@@ -23,6 +25,12 @@ comes near it, but a gzip bomb would fill the memory.
 """
 _MAX_ERROR_BYTES = 2**18
 _ENCODING = "content-encoding"
+_LONGEST_BOM = 4
+_LONGEST_LABEL = 16
+_BLANKS = b"\xef\xbb\xbf\xff\xfe\0 \t\r\n"
+_EVENTS = (b"event:", b"data:", b":")
+# A message, or a page. No line of an event begins like that.
+_NO_EVENTS = (b"{", b"<")
 
 
 class ReadTimeout:
@@ -65,7 +73,15 @@ class _Plain:
         return False
 
     def message(self) -> bytes:
-        return b"".join(self._pieces)
+        """The body, or the message that its events add up to: gateways call both by
+        one name. Raises `BadAnswer` and `StreamFailed`.
+        """
+        body = b"".join(self._pieces)
+        if not body[:_LONGEST_LABEL].lstrip(_BLANKS).startswith(_EVENTS):
+            return body
+        streamed = _Streamed(None)
+        streamed.take(body)
+        return streamed.message()
 
 
 class _Streamed:
@@ -75,6 +91,11 @@ class _Streamed:
         self._reader = EventReader()
         self._assembler = StreamAssembler()
         self._watch = watch
+        # Mutable, changed by `take` only: the message, where the body is none of
+        # events, and what makes UTF-8 of it; None until the first bytes are known.
+        self._plain: _Plain | None = None
+        self._decode: Callable[[bytes], bytes] | None = None
+        self._first = b""
         # Mutable, changed by `_report` only: the state that the observer knows.
         self._reported_bytes = 0
         self._reported_input = self._reported_hidden = False
@@ -83,8 +104,17 @@ class _Streamed:
         """Take the next piece; True when the message is complete. Raises `BadAnswer`
         and `StreamFailed`.
         """
+        if self._decode is None:
+            self._first += piece
+            if len(self._first) < _LONGEST_BOM:
+                return False
+            piece, self._decode = self._first, _decoder(self._first)
+            if piece.lstrip(_BLANKS).startswith(_NO_EVENTS):
+                self._plain = _Plain()
+        if self._plain is not None:
+            return self._plain.take(piece)
         try:
-            for data in self._reader.feed(piece):
+            for data in self._reader.feed(self._decode(piece)):
                 self._assembler.take(data)
                 if self._assembler.done:
                     break
@@ -110,7 +140,16 @@ class _Streamed:
             self._reported_bytes = self._assembler.grown
 
     def message(self) -> bytes:
-        return self._assembler.message()
+        return self._assembler.message() if self._plain is None else self._plain.message()
+
+
+def _decoder(first: bytes) -> Callable[[bytes], bytes]:
+    """What makes UTF-8 of the pieces of a body that begins with *first*."""
+    encoding = json.detect_encoding(first)
+    if encoding.startswith("utf-8"):
+        return bytes
+    decode = codecs.getincrementaldecoder(encoding)("replace").decode
+    return lambda piece: decode(piece).encode()
 
 
 async def read_message(
@@ -121,7 +160,7 @@ async def read_message(
     Raises `BadAnswer`, `StreamFailed`, and errors of `httpx2`.
     """
     body: _Plain | _Streamed = _Plain()
-    if response.headers.get("content-type", "").startswith("text/event-stream"):
+    if response.headers.get("content-type", "").lower().startswith("text/event-stream"):
         body = _Streamed(watch)
         # From its head on a stream is never silent: the API sends a ping now and then,
         # even while the model thinks.

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from claudebatch.core.message import BadAnswer
+from claudebatch.core.whole_json import is_plain, joined, joined_within, loose, marked, repaired
 
 
 class StreamFailed(Exception):
@@ -44,7 +45,7 @@ class _Event(msgspec.Struct):
     message: dict[str, Any] | None = None
     content_block: dict[str, Any] | None = None
     delta: dict[str, Any] | None = None
-    usage: dict[str, Any] | None = None
+    usage: Any = None
     error: _EventError | None = None
 
 
@@ -72,6 +73,10 @@ class StreamAssembler:
         self._open: dict[str, Any] | None = None
         self._pieces: dict[str, list[str]] = {}
         self.done = False
+        # Mutable, too: characters that could not be read, and whether the end of the
+        # stream said what the output came to.
+        self._replaced = 0
+        self._counted = False
         self.read: int | None = None
         """Tokens of input that count against their limit; None until the message has
         begun.
@@ -87,10 +92,7 @@ class StreamAssembler:
         """Add the next event. Raises `BadAnswer` for an event out of order,
         `StreamFailed` for an `error` event.
         """
-        try:
-            event = _event.decode(data)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-            raise BadAnswer(f"an event of the stream is broken: {error}") from error
+        event = _read(data)
         match event.type:
             case "content_block_delta":
                 self._grow(event)
@@ -114,9 +116,22 @@ class StreamAssembler:
         if not self.done or self._message is None:
             raise BadAnswer("the stream ended before the message did")
         try:
-            return _encoder.encode({**self._message, "content": self._content})
+            return self._encoded({**self._message, "content": self._content})
         except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError) as error:
             raise BadAnswer(f"the stream adds up to no message: {error}") from error
+
+    def _encoded(self, message: dict[str, Any]) -> bytes:
+        replaced = self._replaced
+        try:
+            body = _encoder.encode(message)
+        except UnicodeEncodeError:
+            message, lost = joined_within(message)
+            body = _encoder.encode(message)
+            replaced += lost
+        if not is_plain(body):  # the input of a tool stands as the model wrote it
+            mended = repaired(body)
+            body, replaced = mended.body, replaced + mended.replaced
+        return marked(body, replaced)
 
     def _begin(self, event: _Event) -> None:
         if self._message is not None or event.message is None or event.message.get("content"):
@@ -147,16 +162,21 @@ class StreamAssembler:
             elif isinstance(value, str) and name != _WHOLE:
                 self._pieces.setdefault(name, []).append(value)
                 if block.get("type") in _SHOWN:
-                    self.grown += len(value) if value.isascii() else len(value.encode())
+                    self.grown += len(value) if value.isascii() else _size(value)
             else:
                 block[name] = value
 
     def _end_block(self, event: _Event) -> None:
         block = self._block(event)
         for name, pieces in self._pieces.items():
-            text = "".join(pieces)
+            text, lost = joined("".join(pieces))
+            self._replaced += lost
             if name == "partial_json":
-                block["input"] = _input(text) if text else block.get("input", {})
+                if text:
+                    block["input"], lost = _input(text)
+                    self._replaced += lost
+                else:
+                    block["input"] = block.get("input", {})
             else:
                 before = block.get(name)
                 block[name] = before + text if isinstance(before, str) else text
@@ -172,19 +192,15 @@ class StreamAssembler:
         if self._message is None:
             raise _unexpected(event)
         self._message.update(event.delta or {})
-        usage = self._message.setdefault("usage", {})
+        usage = self._message.get("usage")
         if not isinstance(usage, dict):
-            raise _unexpected(event)
+            usage = self._message["usage"] = {}
+        totals = event.usage if isinstance(event.usage, dict) else {}
+        self._counted = self._counted or totals.get("output_tokens") is not None
         # Counts are totals so far and replace earlier ones; a missing or null count
         # must not erase that of the start, or the answer would look cheaper than it
         # was.
-        usage.update(
-            {
-                name: n
-                for name, n in (event.usage or {}).items()
-                if n is not None or name not in usage
-            }
-        )
+        usage.update({name: n for name, n in totals.items() if n is not None or name not in usage})
 
     def _finish(self) -> None:
         # Without its closing counts a message would be booked below its price.
@@ -196,17 +212,41 @@ class StreamAssembler:
             raise BadAnswer(
                 "the stream says that it is complete, and parts of the message are missing"
             )
+        if not self._counted:
+            # The count of the start is of its first token. Left there, it would be the
+            # bill.
+            self._message["usage"] = {**self._message["usage"], "output_tokens": None}
         self.done = True
 
 
-def _input(text: str) -> object:
-    """A tool's input as the model wrote it. Where `max_tokens` cut it off, the text is
+def _input(text: str) -> tuple[object, int]:
+    """A tool's input as the model wrote it, and how many of its characters cannot be
+    read. Where `max_tokens` cut it off, the text is
     wrapped in the form that the API accepts in a next turn.
     """
     try:
-        return _raw.decode(text)
+        return _raw.decode(text), 0
     except msgspec.MsgspecError:
-        return {"INVALID_JSON": text}
+        mended = repaired(text.encode())
+        try:
+            return _raw.decode(mended.body), mended.replaced
+        except msgspec.MsgspecError:
+            return {"INVALID_JSON": text}, 0
+
+
+def _read(data: bytes) -> _Event:
+    """The event in *data*; raises `BadAnswer`."""
+    try:
+        return _event.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        try:
+            return msgspec.convert(loose(data), _Event)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise BadAnswer(f"an event of the stream is broken: {error}") from error
+
+
+def _size(text: str) -> int:
+    return len(text.encode(errors="replace"))
 
 
 def _unexpected(event: _Event) -> BadAnswer:

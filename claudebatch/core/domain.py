@@ -339,7 +339,11 @@ class Reply:
     stop_reason: str | None
     usage: Usage
     raw_usage: bytes = b"{}"
-    """The message's `usage` object as the API wrote it."""
+    """The message's `usage` as the API wrote it; null where it has none."""
+    counted: bool = True
+    """Whether `usage` says what is billed; False: nobody knows."""
+    replaced_characters: int = 0
+    """Of the message, how many came broken and became U+FFFD."""
     request_id: str | None = None
     source: Source = "api"
     cost: Pico = 0
@@ -368,6 +372,8 @@ class Reply:
             stop_reason=self.stop_reason,
             usage=self.usage,
             raw_usage=self.raw_usage,
+            counted=self.counted,
+            replaced_characters=self.replaced_characters,
             request_id=self.request_id,
             source=self.source,
             cost=cost or 0,

@@ -67,7 +67,9 @@ class AttemptFinished:
     error: str | None
     """The error's type; None for an answer."""
     unknown: bool
-    """The API may have billed it although we hold no answer."""
+    """The API may have billed it, and nobody knows for how much: there is no answer,
+    or none that says it.
+    """
     call: Call | None = None
     """What was sent."""
     reply: Reply | None = None

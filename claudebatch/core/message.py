@@ -2,61 +2,23 @@
 results file need.
 
 The body itself is kept as the bytes that came, so nothing the API says is lost, known
-to us or not.
+to us or not. Only where its bytes are no JSON, but for their encoding or for single
+characters, it is kept repaired.
 """
 
 from __future__ import annotations
 
-from dataclasses import fields
-from operator import attrgetter
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
-from claudebatch.core.billed_kinds import BilledKind
-from claudebatch.core.domain import BILLED_KINDS, Reply, Usage
+from claudebatch.core.domain import Reply
+from claudebatch.core.read_usage import read_usage
+from claudebatch.core.whole_json import is_plain, marked, repaired
 
 
 class BadAnswer(ValueError):
     """A body that is no complete message."""
-
-
-# No answer counts fewer than none or more than a thousand windows; what says so may not
-# become money.
-_Count = Annotated[int, msgspec.Meta(ge=0, le=10**9)]
-
-
-# Dearer than tokens: more would not fit where money is kept.
-_Searches = Annotated[int, msgspec.Meta(ge=0, le=10**6)]
-
-
-class _OutputDetails(msgspec.Struct, gc=False, frozen=True):
-    thinking_tokens: _Count | None = 0
-
-
-def _usage_type() -> Any:
-    """What is read of `usage`: the count of each billed kind, in its group, and
-    more.
-    """
-    texts = [(name, str | None, None) for name in ("inference_geo", "speed", "service_tier")]
-    details = ("output_tokens_details", _OutputDetails | None, _OutputDetails())
-    groups: dict[str, list[tuple[str, Any, Any]]] = {"": [*texts, details]}
-    for kind in BILLED_KINDS:
-        count = (_Searches if kind.side == "searches" else _Count) | None
-        groups.setdefault(kind.group, []).append((kind.name, count, 0))
-        if kind.rest_of:
-            groups[""].append((kind.rest_of, _Count | None, 0))
-    plain = groups.pop("")
-    for group, counts in groups.items():
-        made = msgspec.defstruct(group, counts, gc=False, frozen=True)
-        # One empty group for all answers without it: never None but where the API says
-        # so.
-        plain.append((group, made | None, made()))
-    return msgspec.defstruct("_Usage", plain, gc=False)
-
-
-def _place(kind: BilledKind) -> str:
-    return f"{kind.group}.{kind.name}" if kind.group else kind.name
 
 
 class _Block(msgspec.Struct, gc=False):
@@ -68,20 +30,14 @@ class _Message(msgspec.Struct, gc=False):
     type: str
     model: str
     content: list[_Block]
-    usage: msgspec.Raw
+    usage: msgspec.Raw = msgspec.Raw(b"null")
     stop_reason: str | None = None
+    replaced_characters: Any = 0
+    """Ours: it stands in bodies that were repaired, so that cache and journal know."""
 
 
 _message = msgspec.json.Decoder(_Message)
-_usage = msgspec.json.Decoder(_usage_type())
-_names = [field.name for field in fields(Usage)]
-_declared = sorted(BILLED_KINDS, key=lambda kind: _names.index(kind.name))
-_counts = attrgetter(*map(_place, _declared))
-_total_and_parts = [
-    attrgetter(kind.rest_of, *(_place(one) for one in BILLED_KINDS if one.group == kind.group))
-    for kind in BILLED_KINDS
-    if kind.rest_of
-]
+_NO_JSON = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def parse_message(body: bytes, **facts: Any) -> Reply:
@@ -92,24 +48,49 @@ def parse_message(body: bytes, **facts: Any) -> Reply:
     limits, …
     """
     try:
-        if b"\n" in body or b"\r" in body:  # laid out by a gateway: a result is one line
-            body = msgspec.json.format(body, indent=-1)
-        message = _message.decode(body)
-        usage = _usage.decode(message.usage)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        body, message = _read(body)
+    except _NO_JSON as error:
         raise BadAnswer(f"the body is no message: {error}") from error
     if message.type != "message":
         raise BadAnswer(f'the body is a "{message.type}", not a message')
     raw_usage = bytes(message.usage)
+    usage, counted = read_usage(raw_usage, wrote=_wrote(message.content))
+    replaced = message.replaced_characters
     return Reply(
         message=body,
         model=message.model,
         text=_text(message.content),
         stop_reason=message.stop_reason,
-        usage=_flat(usage),
+        usage=usage,
+        counted=counted,
         raw_usage=raw_usage,
+        replaced_characters=replaced if type(replaced) is int else 0,
         **facts,
     )
+
+
+def _read(body: bytes) -> tuple[bytes, _Message]:
+    """The message in *body*, and the body as it is kept."""
+    if is_plain(body):
+        try:
+            return _decoded(body)
+        except _NO_JSON:
+            mended = repaired(body)
+            if mended.body == body:
+                raise
+            return _decoded(marked(mended.body, mended.replaced))
+    mended = repaired(body)
+    return _decoded(marked(mended.body, mended.replaced))
+
+
+def _decoded(body: bytes) -> tuple[bytes, _Message]:
+    if b"\n" in body or b"\r" in body:  # laid out by a gateway: a result is one line
+        body = msgspec.json.format(body, indent=-1)
+    return body, _message.decode(body)
+
+
+def _wrote(content: list[_Block]) -> bool:
+    return any(block.text or block.type != "text" for block in content)
 
 
 def _text(content: list[_Block]) -> str:
@@ -117,46 +98,3 @@ def _text(content: list[_Block]) -> str:
         block = content[0]
         return (block.text or "") if block.type == "text" else ""
     return "".join(block.text for block in content if block.type == "text" and block.text)
-
-
-def _flat(usage: Any) -> Usage:
-    try:
-        counts = _counts(usage)
-        for read in _total_and_parts:
-            total, *parts = read(usage)
-            if total != sum(parts):
-                return _flat_by_name(usage)
-        thinking = usage.output_tokens_details.thinking_tokens or 0
-    except (AttributeError, TypeError):  # a group, or a count in it, is null
-        return _flat_by_name(usage)
-    if None in counts:
-        return _flat_by_name(usage)
-    # In the order in which `Usage` declares them: this runs for every row, and names
-    # take three times as long.
-    declared = (*counts, usage.inference_geo, usage.speed, usage.service_tier, thinking)
-    return Usage(*declared)
-
-
-def _flat_by_name(usage: Any) -> Usage:
-    """As `_flat`, of counts that are null or that do not add up."""
-    counts = {kind.name: _count(usage, kind) for kind in BILLED_KINDS}
-    for kind in BILLED_KINDS:
-        if kind.rest_of:
-            # Without a breakdown every write is a 5-minute one; with one, the total
-            # still rules.
-            group = [one.name for one in BILLED_KINDS if one.group == kind.group]
-            others = sum(counts[name] for name in group if name != kind.name)
-            counts[kind.name] = max(0, (getattr(usage, kind.rest_of) or 0) - others)
-    details = usage.output_tokens_details
-    return Usage(
-        **counts,
-        inference_geo=usage.inference_geo,
-        speed=usage.speed,
-        service_tier=usage.service_tier,
-        thinking_tokens=(details.thinking_tokens or 0) if details else 0,
-    )
-
-
-def _count(usage: Any, kind: BilledKind) -> int:
-    group = getattr(usage, kind.group) if kind.group else usage
-    return (getattr(group, kind.name) or 0) if group is not None else 0

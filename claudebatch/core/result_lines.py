@@ -28,6 +28,7 @@ class _Succeeded(msgspec.Struct):
     latency_ms: int
     request_id: str | None
     fallback_reason: str | msgspec.UnsetType = msgspec.UNSET
+    replaced_characters: int | msgspec.UnsetType = msgspec.UNSET
     simulated: bool | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -83,6 +84,7 @@ def answer_head(id: str, route: Route, reply: Reply, *, simulated: bool = False)
             fallback_reason=(
                 reply.fallback_reason if reply.fallback_reason is not None else msgspec.UNSET
             ),
+            replaced_characters=reply.replaced_characters or msgspec.UNSET,
             simulated=True if reply.simulated or simulated else msgspec.UNSET,
         )
     )[:-1]

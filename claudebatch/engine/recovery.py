@@ -14,10 +14,11 @@ from claudebatch.setup.stack import Money
 from claudebatch.storage.journal import RowRef
 from claudebatch.storage.journal.checksums import body_digest, damaged, is_sound
 from claudebatch.storage.journal.queries import unshown_answers
+from claudebatch.storage.journal.schema import AttemptState
 
 _ROW = "SELECT row, source, line, offset, length, id, digest FROM rows WHERE row = ?"
 _ATTEMPT = (
-    "SELECT model, body, cost, cost_known, latency_ms, request_id, digest"
+    "SELECT model, body, cost, cost_known AND state = ?, latency_ms, request_id, digest"
     " FROM attempts WHERE attempt = ?"
 )
 
@@ -36,7 +37,7 @@ def _outcome(
     ref = RowRef(*connection.execute(_ROW, (row,)).fetchone())
     call = sources.call(ref, sources.line(ref))
     model, body, cost, known, latency_ms, request_id, digest = connection.execute(
-        _ATTEMPT, (attempt,)
+        _ATTEMPT, (AttemptState.ANSWERED, attempt)
     ).fetchone()
     if body_digest(body) != digest or not is_sound(connection, attempt):
         raise damaged(connection, f"the answer to row {row}")

@@ -158,15 +158,7 @@ NO_MESSAGES = [
     body(content="hi"),
     body(content=["hi"]),
     body(content=[{"text": "no type"}]),
-    body(usage=None),
-    body(usage=[]),
-    body(usage={"input_tokens": "3"}),
-    body(usage={"input_tokens": -1, "output_tokens": 5}),
-    body(usage={"input_tokens": 3, "output_tokens": 2**62}),
-    body(usage={"input_tokens": 1.5, "output_tokens": 5}),
     b'{"type":"message"}',
-    body().replace(b'"hi"', b'"\\ud800"'),
-    body().replace(b'"hi"', b"NaN"),
     b"[" * 100_000,
 ]
 

@@ -61,7 +61,10 @@ class Budget:
             # Cancellations, too: a hold that nobody ends lowers the cap for good.
             await self._failed(hold, error)
             raise
-        await self._budget_store.settle(hold, reply.cost)
+        if reply.cost_known or not hold.worst:
+            await self._budget_store.settle(hold, reply.cost)
+        else:
+            await self._budget_store.forfeit(hold)
         self._learn(call, hold, reply)
         return reply
 

@@ -8,7 +8,7 @@ import random
 from collections.abc import Callable
 from typing import Generic, Protocol
 
-from claudebatch.core.domain import Call, Reply
+from claudebatch.core.domain import Call, Reply, Usage
 from claudebatch.core.drain import WakeUp
 from claudebatch.core.errors import ApiUnavailable, AttemptError, RateLimited
 from claudebatch.core.events import ConcurrencyChanged, Emit, LimitsSeen, Waiting
@@ -136,13 +136,14 @@ class RateLimit(Generic[BookingT]):
         reply: Reply,
         relay: AnswerRelay | None,
     ) -> None:
-        if relay is None:
-            self._estimates.learn(call, reply.usage)
-            limits = reply.limits
-        else:
-            relay.learn(reply.usage)
-            limits = relay.news(reply.limits)
-        self._report(queue, await queue.store.settle(booking, reply.usage, limits))
+        limits = reply.limits if relay is None else relay.news(reply.limits)
+        # What an answer does not say is taken as it was expected, and teaches nothing.
+        usage = reply.usage if reply.counted else _expected(call)
+        if relay is not None and reply.counted:
+            relay.learn(usage)
+        elif reply.counted:
+            self._estimates.learn(call, usage)
+        self._report(queue, await queue.store.settle(booking, usage, limits))
 
     async def _no_answer(
         self, queue: _PoolQueue[BookingT], booking: BookingT, error: BaseException
@@ -199,3 +200,7 @@ class RateLimit(Generic[BookingT]):
         # But the number in flight is: the engine starts as many workers.
         if before is None or state.in_flight != before.in_flight:
             self._emit(ConcurrencyChanged(pool, state.in_flight))
+
+
+def _expected(call: Call) -> Usage:
+    return Usage(input_tokens=call.size.input_tokens, output_tokens=call.size.output_tokens)

@@ -54,11 +54,15 @@ class JournalLog:
 
     async def answered(self, attempt: int, reply: Reply) -> None:
         """Write its answer and exact cost down."""
+        intent = self._begun.pop(attempt)
+        # A price is known, but not what was counted: the answer stays, at its worst
+        # case.
+        unknown = not reply.cost_known and intent.worst > 0
         self._journal.settle(
             AttemptRecord(
-                intent=self._begun.pop(attempt),
-                state=AttemptState.ANSWERED,
-                price=AttemptPrice(reply.cost, reply.cost_known, self._price_version),
+                intent=intent,
+                state=AttemptState.UNKNOWN if unknown else AttemptState.ANSWERED,
+                price=AttemptPrice(reply.cost, reply.cost_known or unknown, self._price_version),
                 usage=reply.usage,
                 http=HttpExchange(reply.latency_ms, _OK, reply.request_id),
                 body=reply.message,

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from claudebatch.core.domain import Call, Pico, Reply, Usage
 from claudebatch.core.errors import AttemptError, ClaudebatchError, StopRun
-from claudebatch.core.events import AttemptFinished, AttemptStarted, Emit
+from claudebatch.core.events import AttemptFinished, AttemptStarted, Emit, Notice
 from claudebatch.core.handler import Handler
 from claudebatch.layers.record.attempt_log import AttemptLog
 
@@ -36,6 +36,8 @@ class Record:
         self._pool_of = pool_of
         self._now = now
         self._emit = emit
+        # Mutable: whether it was said that an answer does not tell its cost.
+        self._silence_reported = False
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """The client's reply, priced and written down."""
@@ -52,14 +54,19 @@ class Record:
         except BaseException as error:
             await self._failed(attempt, call, error, worst=worst, sent=sent)
             raise
-        return await self._answered(attempt, call, reply)
+        return await self._answered(attempt, call, reply, worst)
 
-    async def _answered(self, attempt: int, call: Call, reply: Reply) -> Reply:
-        reply = reply.paid(self._cost(call, reply.usage), attempt)
+    async def _answered(self, attempt: int, call: Call, reply: Reply, worst: Pico) -> Reply:
+        cost = self._paid(call, reply, worst)
+        reply = reply.paid(cost, attempt)
+        unknown = cost is None and worst > 0
         # Before anything is awaited: a cancellation here must not turn a paid answer
-        # into one of unknown cost.
-        if call.hold is not None:
+        # into one of unknown cost. Of one that is, the hold stays without: its worst
+        # case is forfeited.
+        if call.hold is not None and not unknown:
             call.hold.cost = reply.cost
+        if not reply.counted and unknown:
+            self._report_silence(call)
         # Also where the log fails or the caller is called off: an attempt that started
         # and never finished would be shown as in flight to the end of the run.
         try:
@@ -70,9 +77,9 @@ class Record:
                     call.model,
                     self._pool_of(call.model),
                     usage=reply.usage,
-                    cost=reply.cost,
+                    cost=worst if unknown else reply.cost,
                     error=None,
-                    unknown=False,
+                    unknown=unknown,
                     call=call,
                     reply=reply,
                     attempt=attempt,
@@ -81,6 +88,23 @@ class Record:
                 )
             )
         return reply
+
+    def _report_silence(self, call: Call) -> None:
+        if not self._silence_reported:
+            self._silence_reported = True
+            self._emit(
+                Notice(
+                    f"an answer of {call.model} does not say what it took (its usage is missing or"
+                    " cannot be read): such answers are kept and count at their worst case;"
+                    " claudebatch runs settle decides what they cost"
+                )
+            )
+
+    def _paid(self, call: Call, reply: Reply, worst: Pico) -> Pico | None:
+        """What *reply* cost; None when nobody knows."""
+        cost = self._cost(call, reply.usage)
+        # What is left of a `usage` that cannot be read whole is billed at least.
+        return cost if reply.counted or (cost is not None and cost > worst > 0) else None
 
     async def _failed(
         self, attempt: int, call: Call, error: BaseException, *, worst: Pico, sent: float

@@ -89,7 +89,7 @@ class ResponseCache:
                 if not leader.cancelled() or _called_off():
                     raise
                 continue  # the leader was called off, not this follower: the next one leads
-            return replace(shared, source="duplicate", cost=0, attempts=0)
+            return replace(shared, source="duplicate", cost=0, cost_known=True, attempts=0)
 
     async def _ask(self, key: str, call: Call, call_next: Handler) -> Reply:
         led: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()

@@ -57,7 +57,7 @@ def give_up_on_sent(connection: sqlite3.Connection) -> int:
 # A row with an answer from another attempt is decided: asking is not needed there.
 _UNDECIDED = (
     " FROM attempts a JOIN rows r ON r.row = a.row AND r.live WHERE a.state IN (?, ?)"
-    " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok)"
+    " AND a.body IS NULL AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok)"
 )
 
 
@@ -88,16 +88,25 @@ def leave_out_unknown(connection: sqlite3.Connection) -> int:
 
 
 def decide_unknown(connection: sqlite3.Connection, *, billed: bool) -> int:
-    """Unknown attempts cost their worst case from now on, or nothing, as the user
-    decided; returns how many.
+    """Unknown attempts cost their worst case from now on, or nothing, because the user
+    says so; returns how many. Those that brought an answer are answered from now on.
     """
     return _change(
-        connection, AttemptState.UNKNOWN, AttemptState.SETTLED, cost="worst" if billed else "0"
+        connection,
+        AttemptState.UNKNOWN,
+        AttemptState.SETTLED,
+        cost="worst" if billed else "0",
+        with_body=AttemptState.ANSWERED,
     )
 
 
 def _change(
-    connection: sqlite3.Connection, before: AttemptState, after: AttemptState, *, cost: str = "cost"
+    connection: sqlite3.Connection,
+    before: AttemptState,
+    after: AttemptState,
+    *,
+    cost: str = "cost",
+    with_body: AttemptState | None = None,
 ) -> int:
     own = not connection.in_transaction
     if own:
@@ -110,10 +119,11 @@ def _change(
     ]
     # A damaged row gets no new checksum: it would pass for sound from now on.
     sound = [attempt for attempt in which if is_sound(connection, attempt)]
-    query = (
-        f"UPDATE attempts SET state = ?, cost = {cost} WHERE state = ?"  # one of three constants
+    query = (  # the cost is one of three constants
+        f"UPDATE attempts SET state = CASE WHEN body IS NULL THEN ? ELSE ? END, cost = {cost}"
+        " WHERE state = ?"
     )
-    connection.execute(query, (after, before))
+    connection.execute(query, (after, after if with_body is None else with_body, before))
     renew_checksums(connection, sound)
     if own:
         connection.execute("COMMIT")
@@ -138,8 +148,8 @@ def drop_superseded(connection: sqlite3.Connection) -> int:
 
 def holds_real_answers(connection: sqlite3.Connection) -> bool:
     """Whether any answer came from the API itself."""
-    real = "SELECT 1 FROM attempts WHERE state = ? AND NOT simulated LIMIT 1"
-    return connection.execute(real, (AttemptState.ANSWERED,)).fetchone() is not None
+    real = "SELECT 1 FROM attempts WHERE body IS NOT NULL AND NOT simulated LIMIT 1"
+    return connection.execute(real).fetchone() is not None
 
 
 def drop_simulated(connection: sqlite3.Connection) -> None:
@@ -191,7 +201,7 @@ def unshown_answers(connection: sqlite3.Connection) -> list[tuple[int, int]]:
     """
     return connection.execute(
         "SELECT a.row, max(a.attempt) FROM attempts a JOIN rows r ON r.row = a.row AND r.live"
-        " WHERE a.state = ? AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND "
-        "x.ok) GROUP BY a.row",
-        (AttemptState.ANSWERED,),
+        " WHERE a.state IN (?, ?) AND a.body IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok) GROUP BY a.row",
+        (AttemptState.ANSWERED, AttemptState.UNKNOWN),
     ).fetchall()

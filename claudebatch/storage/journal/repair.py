@@ -37,7 +37,8 @@ _DANGLING = (
 _STILL_OPEN = (
     "SELECT 1 FROM rows r WHERE r.row = ? AND r.live"
     " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND x.ok)"
-    " AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.row = r.row AND a.state = ?)"
+    " AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.row = r.row AND a.body IS NOT NULL"
+    " AND a.state IN (?, ?))"
 )
 
 
@@ -214,10 +215,7 @@ def _missing(journal: sqlite3.Connection, copies: RecordCopies, done: RepairRepo
     for copy in copies.records():
         attempt = copy["attempt"]
         if attempt not in there and isinstance(attempt, int):
-            fields = [
-                {**copy, "digest": None, "simulated": 0, "state": AttemptState.SETTLED}[name]
-                for name in ATTEMPT_FIELDS
-            ]
+            fields = _without_answer({**copy, "simulated": 0})
             marks = ",".join("?" * (len(ATTEMPT_FIELDS) + 1))
             journal.execute(
                 f"INSERT INTO attempts ({', '.join(ATTEMPT_FIELDS)}, seal) VALUES ({marks})",
@@ -248,11 +246,7 @@ def _answer(
         return
     # It stays paid for. The rows that it answered are asked again.
     journal.execute("UPDATE attempts SET body = NULL WHERE attempt = ?", (attempt,))
-    _write(
-        journal,
-        attempt,
-        [{**here, "digest": None, "state": AttemptState.SETTLED}[name] for name in ATTEMPT_FIELDS],
-    )
+    _write(journal, attempt, _without_answer(here))
     done.lost += sharing
 
 
@@ -303,4 +297,12 @@ def _drop_dangling(journal: sqlite3.Connection, done: RepairReport) -> None:
 
 def _is_open(journal: sqlite3.Connection, row: int) -> bool:
     """Whether *row* has neither a result nor an answer that a session will show."""
-    return journal.execute(_STILL_OPEN, (row, AttemptState.ANSWERED)).fetchone() is not None
+    shown = (AttemptState.ANSWERED, AttemptState.UNKNOWN)
+    return journal.execute(_STILL_OPEN, (row, *shown)).fetchone() is not None
+
+
+def _without_answer(fields: Mapping[str, object]) -> list[object]:
+    """*fields* of an attempt whose answer is lost: what it cost, or may have, stays."""
+    unknown = fields["state"] == AttemptState.UNKNOWN
+    state = AttemptState.UNKNOWN if unknown else AttemptState.SETTLED
+    return [{**fields, "digest": None, "state": state}[name] for name in ATTEMPT_FIELDS]

@@ -94,7 +94,9 @@ class AttemptState(IntEnum):
     FAILED = 2
     """The API refused it: not billed."""
     UNKNOWN = 3
-    """May be billed although no answer came: counts at its worst case."""
+    """May be billed, nobody knows for how much: counts at its worst case. Where it has
+    a body, it brought an answer that does not say it.
+    """
     PARTIAL = 4
     """Cut off after its usage was known: counts at that usage."""
     SETTLED = 5

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from claudebatch.core.domain import Usage
-from claudebatch.storage.columns import COUNTS, listed
+from claudebatch.storage.columns import COUNTS, listed, names
 from claudebatch.storage.journal.schema import AttemptState
 from claudebatch.storage.ledger.schema import glance_at_ledger, unreadable
 
@@ -36,6 +36,8 @@ _SPAN = "SELECT coalesce(min(attempt), 0), coalesce(max(attempt), -1) FROM attem
 _ANSWERS = (
     f"SELECT {_COLUMNS} FROM attempts WHERE run = ? AND attempt BETWEEN ? AND ?"
     f" AND state = {AttemptState.ANSWERED:d}"
+    # Of an answer that the user has settled nobody knows what it took.
+    f" AND {' + '.join(names(COUNTS))} > 0"
 )
 
 

@@ -65,7 +65,8 @@ def _attempt(event: AttemptFinished) -> str:
     row = _clip(event.call.prompt.id) if event.call else "?"
     took = fmt.milliseconds(event.latency_ms)
     if event.error is None:
-        return f"{row}: {event.model} answered in {took} for {fmt.money(event.cost)}"
+        cost = "up to " * event.unknown + fmt.money(event.cost)
+        return f"{row}: {event.model} answered in {took} for {cost}"
     status = f" ({event.status})" if event.status else ""
     billed = f"; may be billed {fmt.money(event.cost)}" if event.unknown else ""
     return f"{row}: {event.model}: {_clip(event.error)}{status} after {took}{billed}"

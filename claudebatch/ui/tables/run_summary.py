@@ -166,7 +166,7 @@ def _unknown(summary: RunSummary) -> list[tuple[str, str]]:
         return []
     attempts = fmt.counted(summary.unknown_attempts, "request")
     most = fmt.money(summary.unknown)
-    return [("unknown", f"up to {most} more: {attempts} ended without an answer and may be billed")]
+    return [("unknown", f"up to {most} more: nobody knows what {attempts} cost")]
 
 
 def _tokens(usage: Usage) -> str:

@@ -51,7 +51,7 @@ def render_run(details: RunDetails) -> list[str]:
     if details.unknown:
         lines += [
             "",
-            "Requests without an outcome; the Console's logs know them by their request id or "
+            "Requests whose cost is unknown; the Console's logs know them by their request id or "
             "their time (UTC):",
         ]
         lines += table("><<<><<", _UNKNOWN, [_unknown(attempt) for attempt in details.unknown])
@@ -116,7 +116,9 @@ _UNKNOWN = ("attempt", "row", "sent", "model", "up to", "what happened", "reques
 
 
 def _unknown(attempt: UnknownAttempt) -> tuple[str, ...]:
-    what = " ".join(str(part) for part in (attempt.status, attempt.error) if part) or "no word"
+    answered = attempt.status == 200 and attempt.error is None
+    error = "without a readable usage" if answered else attempt.error
+    what = " ".join(str(part) for part in (attempt.status, error) if part) or "no word"
     moment, worst = _moment(attempt.sent_ms), fmt.money(attempt.worst)
     return (
         str(attempt.attempt),

@@ -90,7 +90,7 @@ def test_a_run_that_has_everything_to_tell_takes_twelve_lines() -> None:
         " 2 answered rows no longer in the input",
         "answers   150 from the API · 47 cached · 3 shared · $0.0500 saved",
         "spent     $4.99 of $5.00 ($0.3333 in this session)",
-        "unknown   up to $0.0123 more: 2 requests ended without an answer and may be billed",
+        "unknown   up to $0.0123 more: nobody knows what 2 requests cost",
         "tokens    174k in (50k read from the prompt cache, 1,000 written to it) · 45.7k out",
         "requests  170 · 1 retry · p50 900 ms, p95 4.5 s · 3 min 12 s in all",
         "pace      bound by output tokens per minute of sonnet-5.5 for 3 min (93 % of the time)",
