@@ -3,11 +3,11 @@ decide on.
 
 Three families:
 
-* `ClaudebatchError`: something the user can mend; carries the exit code and the fix.
+* `ClaudebatchError`: a fault that the user can mend; carries the exit code and the fix.
 * `AttemptError`: one HTTP attempt went wrong; carries whether it may be retried, when,
   and whether it may be billed.
-* `StopRun`: no further row can succeed either; carries why the run stops and with which
-  exit code.
+* `StopRun`: no further row can succeed either; carries the reason and the exit code of
+  the run.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from claudebatch.core.limits import Limits
 class ExitCode(IntEnum):
     """The process's exit codes, as `--help` and the README publish them."""
 
+    # Scripts compare these numbers: a code keeps its meaning, and the worst of several
+    # is the highest. From 128 on they are a shell's own: 128 and the number of the
+    # signal.
     OK = 0
     ROWS_FAILED = 1
     USAGE = 2
@@ -37,7 +40,7 @@ class ExitCode(IntEnum):
 
 
 class ClaudebatchError(Exception):
-    """Something the user can mend. *fix* is the sentence that says how."""
+    """A fault that the user can mend. *fix* is the sentence that says how."""
 
     exit_code = ExitCode.USAGE
 
@@ -68,14 +71,14 @@ class LockedError(ClaudebatchError):
 
 
 class StorageError(ClaudebatchError):
-    """A file of ours cannot be read or written."""
+    """One of our files cannot be read or written."""
 
     exit_code = ExitCode.LOCAL_IO
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with one input line, in the words that are shown."""
+    """One fault of one input line, in the words that are shown."""
 
     reason: str
     fix: str
@@ -93,7 +96,7 @@ class AttemptError(Exception):
     """One attempt failed.
 
     retryable      another attempt at the same model may succeed
-    may_be_billed  the API may have done the work although we hold no answer
+    may_be_billed  the API may have done the work although no answer came
     retry_after    seconds the API asked us to wait, None when it did not say
     unavailable    the model (not the row) is at fault: counts for the breaker, and a
                    fallback may help
@@ -128,7 +131,7 @@ class AttemptError(Exception):
         self.most_attempts = most_attempts
         self.limits = limits
         self.attempts = 1
-        """How many attempts were made for this call; raised by the retry layer."""
+        """Number of attempts for this call; raised by the retry layer."""
         self.handed_over = False
         """The retry layer would try again, but another model of the chain may be
         quicker.
@@ -201,6 +204,7 @@ class CircuitOpen(AttemptError):
         """Seconds since the pool last served anything."""
 
 
+# Not an `AttemptError`: no layer may take it for the fault of one row and try again.
 class StopRun(Exception):
     """The whole run must stop: rows in flight finish, nothing new is sent."""
 
@@ -250,6 +254,7 @@ class OutputFailed(StopRun):
     exit_code = ExitCode.LOCAL_IO
 
 
+# Neither family: the row is not at fault and the run may go on, with smaller rows.
 class BudgetExhausted(Exception):
     """This row's worst case can never fit under a cap; the row stays to be done."""
 
@@ -273,9 +278,9 @@ class BudgetExhausted(Exception):
         the cap was lowered.
         """
         self.cap = cap
-        """Which one: the run's own, or that of a day, a month or a tag."""
+        """Its name: the run's own, or that of a day, a month or a tag."""
         self.fix = fix
-        """How to go on, where the cap is not the run's own."""
+        """The way to go on, if the cap is not the run's own."""
 
 
 class Draining(Exception):

@@ -1,4 +1,4 @@
-"""The run as the outside sees it: frozen events through one injected `emit`.
+"""Events of a run for the outside: frozen, through one injected `emit`.
 
 Progress, the JSON event stream, the cost monitor and logs subscribe; no layer knows any
 of them.
@@ -42,9 +42,7 @@ class RunStarted:
     output: str
     simulated: bool
     unknown_before: Pico = 0
-    """Worst cases of earlier attempts whose outcome nobody knows; not in
-    `spent_before`.
-    """
+    """Worst cases of earlier attempts of unknown outcome; not in `spent_before`."""
 
 
 @value
@@ -67,11 +65,11 @@ class AttemptFinished:
     error: str | None
     """The error's type; None for an answer."""
     unknown: bool
-    """The API may have billed it, and nobody knows for how much: there is no answer,
-    or none that says it.
+    """The API may have billed it for an unknown amount: there is no answer, or none
+    that states its usage.
     """
     call: Call | None = None
-    """What was sent."""
+    """The request."""
     reply: Reply | None = None
     """The answer, if there was one."""
     attempt: int = 0
@@ -95,9 +93,7 @@ class RowFinished:
     error: str | None = None
     latency_ms: int = 0
     saved: Pico = 0
-    """What the answer would have cost had it not come from the cache or a shared
-    request.
-    """
+    """The price of the answer that came from the cache or a shared request instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +176,7 @@ class SpendSpike:
 
 @dataclass(frozen=True, slots=True)
 class CapAlert:
-    """A cap is used up to a level at which the user wants to hear of it."""
+    """A cap is used up to a level that the user asked to be alerted at."""
 
     scope: str
     """As in `CapUsed`."""
@@ -194,9 +190,7 @@ class CapAlert:
 
 @dataclass(frozen=True, slots=True)
 class CapUsed:
-    """How much of one cap is used up. The keeper of the cap reports it as often as it
-    likes: alerts are made of it.
-    """
+    """The used part of one cap. Alerts are made from these reports; they may repeat."""
 
     scope: str
     """Which cap: `run`, `day`, `month`, `tag NAME`, `tag NAME per day`, …; as people
@@ -215,9 +209,7 @@ class CapUsed:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something the user should know that is no error: a cache moved aside, a repaired
-    output.
-    """
+    """News for the user that is no error: a cache moved aside, a repaired output."""
 
     text: str
 

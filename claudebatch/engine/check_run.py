@@ -1,5 +1,5 @@
-"""A run looked through and mended: its journal, its results file, and what the spend
-ledger says of it.
+"""Check and repair of a run: its journal, its results file, and its part of the spend
+ledger.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from claudebatch.storage.rebuild_results import rebuild_taken
 from claudebatch.storage.results_file import check_place, difference
 from claudebatch.storage.run_folder import RunFolder
 
+# A run that died is not damaged: its ledger is behind until the run is resumed or
+# settled.
 _SENT = "SELECT EXISTS (SELECT 1 FROM attempts WHERE state = 0)"
 _ENDED = (
     "SELECT ended IS NOT NULL"
@@ -35,22 +37,22 @@ _ENDED = (
 
 @dataclass(frozen=True, slots=True)
 class CheckedRun:
-    """What was found of one run."""
+    """The result of checking one run."""
 
     run: str
     folder: Path
     output: Path | None
     audit: JournalAudit
     results: str | None
-    """How the results file differs from the journal; None: it does not, or need not
-    agree.
+    """The difference of the results file from the journal; None: there is none, or the
+    two need not agree.
     """
     ledger_agrees: bool
     """True as well where the ledger need not agree: it does not know the run, or the
     run is not settled.
     """
     restored: RepairReport | None = None
-    """What became of the damage in the journal, where it was mended."""
+    """The outcome of the repair, if there was one."""
 
     @property
     def sound(self) -> bool:
@@ -59,19 +61,19 @@ class CheckedRun:
 
 
 class RunPlaces(NamedTuple):
-    """Where copies of what a journal holds may lie."""
+    """The places of copies of a journal's content."""
 
     ledger: Path
     cache: Path
     """The folder of the response cache."""
     waits: Callable[[], object] = not_reported
-    """Told where the ledger is locked by somebody else."""
+    """Called when another program keeps the ledger locked."""
 
 
 def check_run(folder: Path, output: Path | None, places: Callable[[bool], RunPlaces]) -> CheckedRun:
     """Look through the run in *folder*, whose results are *output*; changes nothing.
 
-    *places* are told whether the run is a rehearsal. Raises `LockedError` while the run
+    *places* gets whether the run is a rehearsal. Raises `LockedError` while the run
     goes on, `StorageError` where its journal cannot be opened at all.
     """
     with _taken(folder) as run, _ledger(places(_rehearsal(run))) as ledger:
@@ -81,7 +83,7 @@ def check_run(folder: Path, output: Path | None, places: Callable[[bool], RunPla
 def repair_run(
     folder: Path, output: Path | None, places: Callable[[bool], RunPlaces]
 ) -> CheckedRun:
-    """As `check_run`, and mend what is damaged; what is returned was found before.
+    """As `check_run`, and mend the damage; returns the state from before the repair.
 
     Raises `StorageError` where SQLite itself finds the file broken: nothing that is in
     it can be relied on then.
@@ -93,6 +95,8 @@ def repair_run(
         with _ledger(place) as ledger:
             found = _look(run, output, ledger)
             if found.audit.structure is not None:
+                # A repair writes into the file: in a broken one it could destroy more
+                # than it mends.
                 raise _beyond_repair(folder, found.audit.structure)
             return found if found.sound else _mended(run, found, output, ledger, place.cache)
 
@@ -114,9 +118,10 @@ def _mended(
             run=found.run,
         )
     restored = restore(run.journal, found.audit, copies)
-    run.note(
-        input=""
-    )  # the next session looks at its input anew: the index of rows has no checksums
+    # The next session looks at its input anew: the index of rows has no checksums.
+    run.note(input="")
+    # The order of trust: results and ledger are derived from the journal, so it is
+    # mended first.
     if output is not None and not run.meta("set_aside"):
         rebuild_taken(run, output)
     if ledger is not None and _settled(ledger, run, found.run):
@@ -157,6 +162,8 @@ def _look(run: RunFolder, output: Path | None, ledger: sqlite3.Connection | None
     name = run.meta("run_id") if found.structure is None else run.path.name
     results = None
     agree = True
+    # Results and ledger are compared with a sound journal only: with a damaged one they
+    # would only seem wrong.
     if found.sound:
         results = _difference(run, output)
         if ledger is not None and _settled(ledger, run, name):
@@ -178,8 +185,8 @@ def _difference(run: RunFolder, output: Path | None) -> str | None:
 
 
 def _settled(ledger: sqlite3.Connection, run: RunFolder, name: str) -> bool:
-    """Whether the ledger has been told all of it: not of a run that died, whose next
-    session or settling tells.
+    """Whether the ledger has all of the run: not if it died, until it is resumed or
+    settled.
     """
     (sent,) = run.journal.execute(_SENT).fetchone()
     known = ledger.execute(_ENDED, (name,)).fetchone()

@@ -1,4 +1,4 @@
-"""How a row ends: its outcome becomes a result of the journal."""
+"""The end of a row: its outcome becomes a result of the journal."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class RowFinisher:
         self._met_simulator = folder.meta("simulator") is not None
 
     def into(self, journal: Results) -> Callable[[Outcome], Awaitable[None]]:
-        """What finishes a row in *journal*."""
+        """A function that finishes a row in *journal*."""
 
         async def finish(outcome: Outcome) -> None:
             first, row = head(outcome, simulated=self._options.simulate), outcome.call.row
@@ -66,6 +66,8 @@ class RowFinisher:
                 await journal.finish(ResultRecord(row, False, first))
                 return
             reply = outcome.reply
+            # Noted in the journal before the first such result: a crash in between
+            # would leave made-up answers that pass for real ones.
             if self._made_up(reply) and not self._met_simulator:
                 self._met_simulator = True
                 await journal.read(self._note_simulator)
@@ -82,6 +84,7 @@ class RowFinisher:
         source = ANSWER_SOURCES[reply.source]
         if source == AnswerSource.API:
             return NOT_FREE
+        # A made-up answer would not have cost anything either.
         saved = 0 if self._made_up(reply) else self.value_of(call, reply)
         return FreeAnswer(source, saved, self.today(), call.route.model, call.route.rule)
 
@@ -90,11 +93,11 @@ class RowFinisher:
         return utc_day(int(self._wall().timestamp() * 1000))
 
     def value_of(self, call: Call, reply: Reply) -> Pico:
-        """What *reply* would have cost if it had been asked for *call*."""
+        """The price of *reply*, had it been asked for *call*."""
         return self.worth(call.model, reply.usage)
 
     def worth(self, model: str, usage: Usage) -> Pico:
-        """What *usage* of *model* costs; 0 where no price is known."""
+        """The cost of *usage* of *model*; 0 without a known price."""
         try:
             return self._prices.cost(model, usage)
         except UnknownPrice:

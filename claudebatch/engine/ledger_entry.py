@@ -1,5 +1,5 @@
-"""What the spend ledger is told of a run: who it is when a session begins, how it
-stands when one ends.
+"""The entry of a run in the spend ledger: its identity when a session begins, its state
+when one ends.
 """
 
 from __future__ import annotations
@@ -19,9 +19,11 @@ from claudebatch.storage.ledger.settle import settle_replaced
 
 
 def begin(run: OpenRun, ledger: Path) -> None:
-    """Take the place of the run before, if this one starts over, and leave nothing of
-    that one held.
+    """Take the place of the run before, if this one starts over, and release that one's
+    holds.
     """
+    # Before its journal is replaced: afterwards nothing could tell the ledger which of
+    # the old run's holds were never sent.
     settle_replaced(ledger, run.folder)
     run.begin()
 
@@ -41,8 +43,8 @@ def entry(run: OpenRun, options: RunOptions, run_setup: RunSetup, output: str) -
 
 
 def tell_end(ledger: Path, summary: RunSummary, ended: str) -> None:
-    """Note how the run of *summary* stands at *ended*. The sums are in already, so a
-    failure is no reason to fail.
+    """Note the state of the run of *summary* at *ended*. The sums are in already, so an
+    error here is ignored.
     """
     try:
         note_end(

@@ -1,5 +1,5 @@
-"""Answers that were paid for and never shown: a crash between an attempt's commit and
-its result's.
+"""Answers that were paid for and have no result: a crash came between an attempt's
+commit and its result's.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ATTEMPT = (
 
 
 def recovered(connection: sqlite3.Connection, sources: InputSources, money: Money) -> list[Outcome]:
-    """The outcomes of answers that the journal holds and the results do not."""
+    """The outcomes of answers that are in the journal without a result."""
     found = (
         _outcome(connection, sources, row, attempt) for row, attempt in unshown_answers(connection)
     )
@@ -39,8 +39,12 @@ def _outcome(
     model, body, cost, known, latency_ms, request_id, digest = connection.execute(
         _ATTEMPT, (AttemptState.ANSWERED, attempt)
     ).fetchone()
+    # A damaged answer must not become a result: a repair may still find a sound copy of
+    # it.
     if body_digest(body) != digest or not is_sound(connection, attempt):
         raise damaged(connection, f"the answer to row {row}")
+    # The line has changed since: its new content is another row, and is asked by
+    # itself.
     if call is None:
         return None
     try:
@@ -55,6 +59,8 @@ def _outcome(
             cost_known=bool(known),
             attempt_id=attempt,
             latency_ms=latency_ms,
+            # A rerouted answer keeps its model; the reason for the reroute died with
+            # the session.
             fallback_reason=None if model == call.model else "recovered",
         ),
     )

@@ -40,6 +40,8 @@ class InputSources:
 
     def __init__(self, files: Sequence[Path], run_setup: RunSetup) -> None:
         self._names = [str(path) for path in files]
+        # Open for the whole session: a file that is replaced in the meantime keeps its
+        # old content here.
         self._descriptors = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in files]
         self._run_setup = run_setup
 
@@ -74,10 +76,13 @@ class InputSources:
             )
         except BadRow:
             return None
+        # The file was edited during the run: the checks, the estimate and the cap were
+        # for another prompt.
         if prompt.digest != ref.digest:
             return None
         if prompt.id != ref.id:
-            # Prompts without an id of their own are numbered among their equals.
+            # Prompts without an id of their own are numbered among their equals: the
+            # line alone does not say which of them it is.
             return replace(prompt, id=ref.id)
         return prompt
 
@@ -145,6 +150,7 @@ class RowFeed:
         self._sources = sources
         self._look_ahead = look_ahead
         self._chunk = chunk
+        # Eight workers that find nothing ready must not fetch eight chunks.
         self._refilling = asyncio.Lock()
         # Mutable: calls at hand (or rows too long to be read ahead), the last row
         # fetched, and how many rows were no longer what was checked.
@@ -174,7 +180,7 @@ class RowFeed:
             self.changed += 1
 
     async def close(self) -> None:
-        """Fetch no more; call it when nobody takes any more."""
+        """Fetch no more; call it when no worker takes any more."""
         coming, self._coming = self._coming, None
         if coming is not None:
             coming.cancel()
@@ -201,6 +207,8 @@ class RowFeed:
             self._read(row, data) for row, data in zip(rows, self._sources.lines(rows), strict=True)
         )
         chunk = [call for call in read if call is not None]
+        # Before the rows are handed out: a look-up for each row costs a hop to the
+        # cache's thread.
         await self._look_ahead([call for call in chunk if isinstance(call, Call)])
         return chunk, len(rows) < self._chunk
 

@@ -42,7 +42,9 @@ class ExpectedTokens:
 
 @dataclass(frozen=True, slots=True)
 class SampleRatio:
-    """The API's count of a sample of a model's rows, relative to the built-in rule."""
+    """The sample ratio of a model: the API's count of some rows over the built-in
+    rule's.
+    """
 
     factor: float
     error: float

@@ -1,4 +1,4 @@
-"""What one free question to the API says about key, network, clock and limits."""
+"""Findings about key, network, clock and limits, from one free question to the API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SKEW_S = 120.0
 
 
 def api_findings(reached: ProbeResult, *, wall: datetime) -> Iterator[Finding]:
-    """What *reached* means for a run."""
+    """The findings for a run from *reached*."""
     host = urlsplit(reached.url).hostname or ""
     yield _answer(reached, host)
     # Without an answer there is neither a clock nor a limit to judge.

@@ -1,5 +1,5 @@
 """A crash drill on the user's own disk: a real run against the simulator is killed
-without warning and taken up again.
+without warning and resumed.
 
 Three things must hold, and the simulator is the judge of the last two: every row has
 its result, in order, once; a result that was in the file before a death is in it after,
@@ -42,7 +42,7 @@ class DrillFailed(Exception):
 
 @dataclass(slots=True)
 class DrillRequests:
-    """What the simulator was asked: the judge's own book."""
+    """The requests that reached the simulator: evidence that the run cannot change."""
 
     prompts: Counter[str] = field(default_factory=Counter)
 
@@ -154,6 +154,7 @@ class _Drill:
             raise DrillFailed(f"the run did nothing for {_PATIENCE_S:.0f} s") from error
         finally:
             if process.returncode is None:
+                # SIGKILL, because every other signal lets the run put things in order.
                 process.send_signal(signal.SIGKILL)
             await process.wait()
         if process.returncode not in (0, -signal.SIGKILL):

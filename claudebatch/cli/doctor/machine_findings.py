@@ -1,4 +1,4 @@
-"""What can be seen on this machine, without a connection."""
+"""Findings about this machine, without a connection."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""`claudebatch runs check`: whether runs are as they were written, and what is damaged
-mended.
-"""
+"""`claudebatch runs check`: finds damage in runs, and mends it."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ from claudebatch.ui.format import counted
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.terminal import Terminal
 
-# So many damaged rows are named by their numbers.
+# Damaged rows that are named by their numbers: a thousand would hide everything else.
 _NAMED = 10
 
 
@@ -74,13 +72,16 @@ def check(
 def _check_all(
     names: list[str], failures: CollectedFailures, *, repair: bool
 ) -> tuple[list[CheckedRun], int]:
-    """What was found of the runs of *names*, or of all, and how many had no folder."""
+    """The results of checking the runs of *names*, or all, and the number of runs
+    without a folder.
+    """
     checked, gone = [], 0
     for folder, output in _places(names):
         # Moved, or removed by hand: that is no damage.
         if not names and not folder.is_dir():
             gone += 1
             continue
+        # A run that cannot be opened must not keep the others from being checked.
         with failures.collect(str(folder)):
             try:
                 checked.append((repair_run if repair else check_run)(folder, output, _copies))
@@ -103,6 +104,8 @@ def _places(names: list[str]) -> Iterator[tuple[Path, Path | None]]:
     there are none.
     """
     register = RunRegister(_paths().ledger, waits=_waits)
+    # Rehearsals have a ledger of their own: damage in them is damage of the disk all
+    # the same.
     rehearsed = RunRegister(_copies(True).ledger, waits=_waits)
     found = (
         [run.folder for some in (register, rehearsed) for run in some.runs() if run.folder]
@@ -113,6 +116,7 @@ def _places(names: list[str]) -> Iterator[tuple[Path, Path | None]]:
         beside_it = beside(Path(name))
         here = beside_it if beside_it.is_dir() else Path(name)
         found.append(str(here) if here.is_dir() else register.find(name).folder)
+    # A run may be named twice, by its id and by its file.
     for folder in dict.fromkeys(found):
         results = folder.removesuffix(SUFFIX)
         yield Path(folder), Path(results) if results != folder else None
@@ -129,6 +133,8 @@ def _check_ledger(path: Path) -> None:
 
 def _end(checked: Sequence[CheckedRun], *, repaired: bool) -> None:
     bad = [found for found in checked if not found.sound]
+    # After everything is printed: the exit code is for scripts, the lines are for the
+    # user.
     if bad and not repaired:
         raise StorageError(
             f"{counted(len(bad), 'run is', 'runs are')} not as written",
@@ -174,18 +180,18 @@ def _damage(found: CheckedRun) -> Iterator[str]:
 
 
 def _mended(restored: RepairReport) -> str:
-    told = [f"{restored.restored:,} brought back" if restored.restored else "mended"]
+    parts = [f"{restored.restored:,} brought back" if restored.restored else "mended"]
     if restored.lost:
-        told.append(
+        parts.append(
             f"{counted(len(restored.lost), 'answer')} lost: the run's command asks again, and "
             f"pays again,"
             " for what no cache holds"
         )
     if restored.unsure:
-        told.append(
+        parts.append(
             f"{counted(len(restored.unsure), 'request')} counted at the most that is known of it"
         )
-    return "; ".join(told)
+    return "; ".join(parts)
 
 
 def _fields(found: CheckedRun) -> dict[str, object]:
@@ -209,6 +215,7 @@ def _fields(found: CheckedRun) -> dict[str, object]:
 
 
 def _copies(rehearsal: bool) -> RunPlaces:
+    # A rehearsal's copies lie in its own ledger and cache: real ones would never fit.
     paths = Paths.from_environment(environment(), simulated=rehearsal)
     return RunPlaces(paths.ledger, paths.cache_dir, _waits)
 

@@ -56,7 +56,7 @@ app.command()(check)
 
 
 class VerdictOption(StrEnum):
-    """What became of requests without an outcome."""
+    """The user's decision about requests without an outcome."""
 
     billed = "billed"
     free = "free"
@@ -135,8 +135,10 @@ def settle(
             with failures.collect(run.folder or run.run):
                 if settle_dead(ledger, run.run, verdict=verdict.value if verdict else None):
                     settled.append(run.run)
+                # With --all, runs that go on are simply not meant.
                 elif not all:
                     raise _alive(run)
+    # Read again: the ledger has other sums now.
     after = [run for run in register.runs() if run.run in settled]
     if json:
         sys.stdout.write(json_line(runs_json(after)))
@@ -190,6 +192,7 @@ def purge(
         claudebatch runs purge prompts.results.jsonl --yes
     """
     wanted = _to_purge(_register(), runs, older_than)
+    # Answers that were paid for are deleted: nothing can bring them back.
     if wanted and not yes and not _confirmed(wanted, forget=forget):
         raise typer.Exit(0)
     purged, failures = [], CollectedFailures()
@@ -208,6 +211,7 @@ def purge(
 
 
 def _wanted(register: RunRegister, names: list[str] | None, all: bool) -> list[RunLine]:
+    # Neither is no order, both contradict: a typo must not settle every run.
     if bool(names) == all:
         raise ClaudebatchError(
             "which runs?", fix="name some, or give --all; `claudebatch runs list` shows them"
@@ -229,6 +233,7 @@ def _to_purge(register: RunRegister, names: list[str] | None, age: int | None) -
         raise ClaudebatchError("which runs?", fix="name some, or give --older-than 30d")
     if names:
         return [register.find(name) for name in names]
+    # At most a hundred years: a larger number would overflow the calendar.
     before = (dates.today() - timedelta(days=min(age or 0, 36_500))).isoformat()
     return [
         run for run in register.runs() if run.folder and (run.ended or run.started)[:10] < before
@@ -242,6 +247,8 @@ def _confirmed(runs: list[RunLine], *, forget: bool) -> bool:
     )
     if forget:
         what += "; caps and reports would no longer count what they spent"
+    # A script would wait for an answer for ever, or answer with whatever its input
+    # holds.
     if not sys.stdin.isatty():
         raise ClaudebatchError(f"{what}, and nobody is here to be asked", fix="add --yes")
     Terminal(sys.stderr, environment()).say_all(render_runs(runs))

@@ -44,9 +44,11 @@ def rebuild(
 def _places(name: str) -> tuple[Path, Path]:
     """The run's folder and its results file."""
     folder = beside(Path(name))
-    if folder.is_dir():  # needs no ledger: it may have been lost as well
+    # The results file first: it needs no ledger, which may be lost as well.
+    if folder.is_dir():
         return folder, Path(name)
     found = RunRegister(Paths.from_environment(environment()).ledger).find(name)
+    # Results on standard output have their folder elsewhere, and no file to write.
     if not found.folder.endswith(SUFFIX):
         raise ClaudebatchError(
             f"{found.run} wrote its results to {found.output}, not to a file",

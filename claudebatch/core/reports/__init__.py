@@ -1,5 +1,5 @@
-"""What a run, an estimate, the ledger and the cache say of themselves, as plain data
-for any display.
+"""Reports of a run, an estimate, the ledger and the cache, as plain data for any
+display.
 """
 
 from claudebatch.core.reports.cache_stats import CacheStats

@@ -1,4 +1,4 @@
-"""What the response cache holds."""
+"""The contents of the response cache, in figures."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CacheStats:
-    """What the response cache holds."""
+    """The contents of the response cache, in figures."""
 
     path: str
     entries: int

@@ -1,4 +1,4 @@
-"""What a run would do and cost."""
+"""An estimate: rows, tokens, cost and time of a run before it begins."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from claudebatch.core.domain import Pico
 
 @dataclass(frozen=True, slots=True)
 class Basis:
-    """Where a number of tokens comes from."""
+    """The source of a number of tokens."""
 
     method: Literal["counted", "history", "configured", "rule"]
     """By the API's own count of a sample, by answers of earlier runs, by the
@@ -59,8 +59,8 @@ class EstimateLine:
 
 @dataclass(frozen=True, slots=True)
 class Elsewhere:
-    """What the same rows would cost if one model answered all of them, those included
-    that are cached from another.
+    """The cost of the same rows if one model answered all of them, including those that
+    are cached from another.
     """
 
     model: str
@@ -73,7 +73,7 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What a run would do and cost, with nothing sent."""
+    """Rows, tokens, cost and time of a run, without sending anything."""
 
     rows: int
     finished: int
@@ -84,9 +84,9 @@ class Estimate:
     cap: Pico | None
     output: str
     seconds: float = 0.0
-    """How long it would take at the limits in force."""
+    """Its duration at the limits in force."""
     bound_by: str | None = None
-    """What it would wait for most; None: for nothing but answers."""
+    """The limit that it would wait for most; None: for answers only."""
     bound_pool: str | None = None
     batch: Pico = 0
     """The expected dollars of the same routes on the Batches API."""

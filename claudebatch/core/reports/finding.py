@@ -1,4 +1,4 @@
-"""What `doctor` finds: one thing looked at, in words."""
+"""A finding of `doctor`, in words."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from claudebatch.core.errors import ExitCode
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; *fix* says what to do where it is not in order."""
+    """The result of one check; *fix* is the advice if it failed."""
 
     name: str
     state: Literal["ok", "note", "warning", "failure"]

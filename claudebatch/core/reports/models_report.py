@@ -1,4 +1,4 @@
-"""What is known of the models: prices, limits, and what each accepts."""
+"""Facts about the models: prices, limits, and accepted parameters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TokenPrices: TypeAlias = Mapping[str, Pico]
 
 @dataclass(frozen=True, slots=True)
 class ModelPrices:
-    """What one model costs, and who says so."""
+    """The prices of one model, and their source."""
 
     source: str
     """genai-prices, claudebatch (our own table) or configuration."""
@@ -30,7 +30,7 @@ class ModelPrices:
 
 @dataclass(frozen=True, slots=True)
 class TierLimitsLine:
-    """What one pool may do in a minute; None: no limit."""
+    """The limits of one pool per minute; None: no limit."""
 
     requests: float | None
     input_tokens: float | None
@@ -79,7 +79,7 @@ class ModelLine:
 
 @dataclass(frozen=True, slots=True)
 class ModelsReport:
-    """All models, or those that were asked for, and how old the prices are."""
+    """All models, or the named ones, and the age of the prices."""
 
     models: tuple[ModelLine, ...]
     price_source: str

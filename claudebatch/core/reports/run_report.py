@@ -1,4 +1,4 @@
-"""How a run ended."""
+"""The report of a run's end."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from claudebatch.core.errors import ExitCode
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What held a pool up, and for how many seconds of the session in all."""
+    """The reason that a pool waited for, and its seconds in the whole session."""
 
     pool: str
     reason: str
@@ -20,7 +20,7 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """How a run ended. Rows are those of the whole input, unless they say `now`."""
+    """The end of a run. Rows are those of the whole input, unless they say `now`."""
 
     run_id: str
     exit_code: ExitCode
@@ -48,7 +48,8 @@ class RunSummary:
     unknown_attempts: int
     cap: Pico | None
     saved: Pico
-    """What the cached and shared answers of this session would have cost."""
+    """The price of the cached and shared answers of this session, had they been asked.
+    """
     usage: Usage
     """Tokens of this session's answers from the API."""
     requests: int
@@ -68,10 +69,10 @@ class RunSummary:
     """
     simulated: bool = False
     bound_by: tuple[Bound, ...] = ()
-    """What the pools stood still for in this session, the longest first."""
+    """The reasons that pools waited for in this session, the longest first."""
     expected_now: Pico = 0
-    """What this session's answers from the API were expected to cost, before it began;
-    0: unknown.
+    """The estimate for this session's answers from the API, made before it began; 0:
+    unknown.
     """
     cost_known: bool = True
     """False when a model without a known price answered: then `spent` is a lower bound.

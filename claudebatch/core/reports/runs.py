@@ -13,7 +13,7 @@ RunState: TypeAlias = Literal["running", "finished", "stopped", "died"]
 
 @dataclass(frozen=True, slots=True)
 class RunLine:
-    """One run: what it is, how it stands and what it spent."""
+    """One run: its identity, state and spend."""
 
     run: str
     state: RunState

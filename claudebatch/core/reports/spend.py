@@ -1,4 +1,4 @@
-"""What was spent."""
+"""Spend, line by line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class SpendLine:
     """Tokens and searches of its answers."""
     spent: Pico = 0
     unknown: Pico = 0
-    """Worst case of the attempts whose outcome nobody knows."""
+    """Worst case of the attempts of unknown outcome."""
     note: str = ""
     unknown_attempts: int = 0
     held: Pico = 0
@@ -31,9 +31,9 @@ class SpendLine:
     shared: int = 0
     """Rows that shared another row's request."""
     saved_cache: Pico = 0
-    """What the cached and shared rows would have cost."""
+    """The price of the cached and shared rows, had they been asked."""
     saved_routing: Pico = 0
-    """What the routed rows would have cost more at the dearest model that their run's
+    """The additional cost of the routed rows at the dearest model that their run's
     rules could choose.
     """
 

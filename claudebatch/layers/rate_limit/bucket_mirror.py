@@ -63,8 +63,7 @@ class BucketMirror:
         self._rounding = step / 2 if step > 1 else 0.0
         self._spaced = spaced
         self._shared = shared
-        # Mutable, changed by the methods below only. The level may be negative: what
-        # was taken and not refilled yet.
+        # Mutable, changed by the methods below only. A level below 0 is yet to refill.
         self._per_s = per_minute / 60
         self._share = share
         self._safety = SafetyMargin(

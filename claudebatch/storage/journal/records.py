@@ -89,7 +89,7 @@ class AttemptRecord:
 
 @value
 class FreeAnswer:
-    """The source of an answer that cost nothing, and the money saved by it."""
+    """A free answer: its source, and the money saved by it."""
 
     source: AnswerSource
     saved: Pico

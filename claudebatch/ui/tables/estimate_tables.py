@@ -16,8 +16,8 @@ _KEPT = "Cached answers are free as it is; another model is asked for answers of
 
 
 def render_estimate(estimate: Estimate) -> list[str]:
-    """What `--dry-run` prints: the rows, a table of routes, how the worst case stands
-    to the cap, then the details.
+    """The text of `--dry-run`: the rows, a table of routes, the worst case beside the
+    cap, then the details.
     """
     header = ("model", "rule", "rows", "cached", "input", "output", "low", "expected", "worst")
     body = [_estimate_row(line) for line in estimate.lines]
@@ -111,6 +111,7 @@ def _estimate_row(line: EstimateLine) -> tuple[str, ...]:
 
 def _estimate_total(estimate: Estimate) -> tuple[str, ...]:
     lines = estimate.lines
+    # A sum that leaves a route out must say so.
     plus = "" if _prices_known(estimate) else " + unknown"
     sums = _counts(
         sum(line.rows for line in lines),
@@ -138,7 +139,7 @@ def _time(estimate: Estimate) -> str:
 
 
 def _sources(estimate: Estimate) -> list[str]:
-    """Where the tokens of each route come from."""
+    """The sources of the tokens of each route."""
     lines = [line for line in estimate.lines if line.input_tokens]
     if not lines:
         return []

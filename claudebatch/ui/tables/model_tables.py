@@ -31,12 +31,12 @@ _HEADER = (
 )
 _COLUMNS = "<>>>>><<<"
 _WRITE = "cache_write_"
-# Prices changed six times in five months of 2026.
+# Prices changed six times in five months of 2026: older ones are probably wrong.
 _STALE_DAYS = 60
 
 
 def render_models(report: ModelsReport) -> list[str]:
-    """One line per model; all about it where there is only one."""
+    """One line per model; a single one in full."""
     # All facts of every model would be five screens.
     if len(report.models) == 1:
         return [*_details(report.models[0]), "", *_age(report)]
@@ -211,6 +211,8 @@ def _retirement(line: ModelLine) -> str:
 def _all(prices: TokenPrices) -> str:
     by_ttl = {kind.removeprefix(_WRITE): kind for kind in prices if kind.startswith(_WRITE)}
     writes = ", ".join(f"{_usd(prices[kind])} for {ttl}" for ttl, kind in by_ttl.items())
+    # A new billed kind must show up here by itself: a price that is not shown is a
+    # surprise on the bill.
     named = {"input", "output", "cache_read", *by_ttl.values()}
     others = [
         f" · {kind.replace('_', ' ')} {_usd(prices[kind])}" for kind in prices if kind not in named

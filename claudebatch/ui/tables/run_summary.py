@@ -1,5 +1,5 @@
-"""How a run ended, in at most twelve lines that end with what to do next; and the same
-as JSON.
+"""The end of a run in at most twelve lines, the next command last; and the same as
+JSON.
 """
 
 from __future__ import annotations
@@ -149,6 +149,7 @@ def _spent(summary: RunSummary) -> str:
 
 def _expected(summary: RunSummary) -> str:
     """The estimate beside it: of the same answers, made before they came."""
+    # An estimate that lacks answers without a price would look wrong by their cost.
     if not (summary.expected_now and summary.spent_now and summary.cost_known):
         return ""
     off = round((summary.spent_now - summary.expected_now) * 100 / summary.expected_now)
@@ -189,7 +190,7 @@ def _requests(summary: RunSummary) -> str:
 
 
 def _pace(summary: RunSummary) -> list[tuple[str, str]]:
-    """What bound the run, if anything did for long."""
+    """The limit that the run waited for, if it did for long."""
     most = summary.bound_by[0] if summary.bound_by else None
     if most is None or most.seconds < max(_BOUND_FROM_S, _BOUND_FROM_SHARE * summary.wall_s):
         return []

@@ -17,6 +17,8 @@ def render_runs(runs: Sequence[RunLine]) -> list[str]:
     """One line per run."""
     if not runs:
         return ["No run is in the spend ledger yet."]
+    # Most users never see held money: an empty column would only ask for an
+    # explanation.
     held = any(run.spend.held for run in runs)
     header = (
         "run",
@@ -33,7 +35,7 @@ def render_runs(runs: Sequence[RunLine]) -> list[str]:
 
 
 def render_run(details: RunDetails) -> list[str]:
-    """Everything that is known of one run."""
+    """One run in full."""
     run = details.run
     facts = {
         "run": run.run,
@@ -101,7 +103,7 @@ def run_fields(run: RunLine) -> dict[str, Any]:
 
 
 def money_of(line: SpendLine) -> str:
-    """What a run spent, and what is not settled of it."""
+    """The spend of a run, and its unsettled part."""
     parts = [f"{fmt.money(line.spent)} spent"]
     if line.unknown:
         parts.append(
@@ -132,6 +134,8 @@ def _unknown(attempt: UnknownAttempt) -> tuple[str, ...]:
 
 
 def _moment(ms: int) -> str:
+    # UTC, as the Console's logs and the ledger have it: these lines are looked up
+    # there.
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
@@ -152,6 +156,7 @@ def _row(run: RunLine, *, held: bool) -> tuple[str, ...]:
 
 
 def _rows(run: RunLine) -> str:
+    # Runs of versions that did not note their rows: 0 would be untrue.
     if run.rows is None:
         return "-"
     done = (run.succeeded or 0) + (run.failed or 0)

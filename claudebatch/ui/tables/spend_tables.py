@@ -1,6 +1,4 @@
-"""Spend as people look at it: aligned text with bars where they fit, or a Markdown
-table.
-"""
+"""Spend for people: aligned text with bars where they fit, or a Markdown table."""
 
 from __future__ import annotations
 
@@ -16,6 +14,7 @@ from claudebatch.ui.tables.table import cell_width, table
 
 _HEADINGS = tuple(dict.fromkeys(kind.heading for kind in BILLED_KINDS if kind.heading))
 _BAR_CELLS = 12
+# A sparkline of a year would be wider than any terminal.
 _MOST_DAYS = 60
 
 
@@ -28,10 +27,10 @@ def render_spend(
     plain: bool = False,
 ) -> list[str]:
     """One row per run, model, day, tag or route (*title* names them), the total, and
-    what there is to say of it.
+    remarks on it.
 
-    *since* is the first day that was asked for. A *width* above 0 is that of a
-    terminal: bars are drawn where they fit. *plain*: of ASCII letters.
+    *since* is the first day of the report. A *width* above 0 is that of a terminal:
+    bars are drawn where they fit. *plain*: of ASCII letters.
     """
     if not lines:
         return [_nothing(since)]
@@ -64,7 +63,7 @@ def _nothing(since: date | None) -> str:
 def _cells(
     lines: Sequence[SpendLine], total: SpendLine, title: str
 ) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
-    # What nobody has is no column: most people never see held or saved money.
+    # No column without a value: most users never have held or saved money.
     held, saved = total.held > 0, total.saved_cache + total.saved_routing > 0
     extra = (*(("held",) if held else ()), *(("saved",) if saved else ()))
     header = (
@@ -92,6 +91,7 @@ def _row(line: SpendLine, *, held: bool, saved: bool) -> tuple[str, ...]:
         fmt.count(line.answers),
         *(fmt.tokens(size) for size in sizes.values()),
     )
+    # Without the plus a sum that lacks answers would look complete.
     spent = fmt.money(line.spent) + ("+" if line.unpriced else "")
     extra = (
         *((_money(line.held),) if held else ()),
@@ -109,6 +109,7 @@ def _with_bars(rows: list[str], spent: Sequence[int], width: int, *, plain: bool
     if there is room for it.
     """
     widest = max(cell_width(row) for row in rows)
+    # A wrapped line is worse than no bar.
     if widest + 2 + _BAR_CELLS > width:
         return rows
     bars = ["", *(bar(amount, max(spent), _BAR_CELLS, plain=plain) for amount in spent), ""]
