@@ -119,7 +119,7 @@ async def test_requests_of_many_broken_answers_leave_nothing_behind(wire, connec
         await asyncio.gather(
             *(client(call(deadline_s=5.0)) for _ in range(4)), return_exceptions=True
         )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while any(not task.done() for task in wire.serving):
             await asyncio.sleep(0.01)
     await asyncio.sleep(0)

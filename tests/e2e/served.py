@@ -29,7 +29,11 @@ class Served:
     client.
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *, held_after: int | None = None, **settings: Any) -> None:
+        """*held_after*: so many requests are answered, and the rest once `release` is
+        called, so that a test need not guess how long something takes.
+        """
+        self._free = held_after
         self._prices = PriceBook.load(at=datetime(2026, 11, 22, tzinfo=UTC))
         self.bodies: list[dict[str, Any]] = []
         self._ready: Future[str] = Future()
@@ -64,6 +68,10 @@ class Served:
         """How often each prompt text was asked."""
         return Counter(text_of(body) for body in self.bodies)
 
+    def release(self) -> None:
+        """Answer what is held, and hold nothing any more."""
+        self.ask(lambda _: self._released.set())
+
     def close(self) -> None:
         """Stop, whatever is in flight."""
         self._loop.call_soon_threadsafe(self._stopped.set)
@@ -71,7 +79,7 @@ class Served:
 
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._stopped = asyncio.Event()
+        self._stopped, self._released = asyncio.Event(), asyncio.Event()
         catalog = Catalog.load()
         self._simulator = Simulator(
             self._settings,
@@ -80,6 +88,7 @@ class Served:
             now=time.monotonic,
             wall=lambda: datetime.now(UTC),
             rng=random.Random(11),
+            **({} if self._free is None else {"sleep": self._hold}),
         )
         self._simulator.on_request = self.bodies.append
         try:
@@ -87,6 +96,12 @@ class Served:
             await self._stopped.wait()
         finally:
             await self._simulator.stop()
+
+    async def _hold(self, _: float) -> None:
+        assert self._free is not None
+        self._free -= 1
+        if self._free < 0:
+            await self._released.wait()
 
     def _bill(self, model: str, usage: Usage) -> Pico:
         return self._prices.cost(model, usage)

@@ -50,13 +50,14 @@ def test_an_answer_without_its_result_line_that_is_also_kept_has_one_line(world,
 
 def test_a_reader_that_leaves_costs_no_answer_in_flight(processes, serve):
     world = processes
-    api = serve(latency="uniform:0.05,0.4")
+    api = serve(held_after=1)
     world.write("in.jsonl", prompts(40))
     reading, writing = os.pipe()
     process = world.launch("run", "in.jsonl", "-o", "-", "-j", "16", "--no-cache", stdout=writing)
     os.close(writing)
     os.read(reading, 100)
     os.close(reading)
+    api.release()
     done = process.wait()
     assert done.code == 6, done.err
     done = world.claudebatch("run", "in.jsonl", "-o", "-", "--no-cache")

@@ -71,7 +71,7 @@ def test_death_at_a_system_call(world, serve, call):
 
 def test_two_signals_leave_every_attempt_at_its_worst_case(processes, serve):
     world = processes
-    api = serve(latency="fixed:1.5")
+    api = serve(held_after=0)
     world.write("in.jsonl", prompts(30))
     process = world.launch(*RUN, "-j", "8", "--no-cache")
     world.until(lambda: api.requests >= 8)
@@ -81,6 +81,7 @@ def test_two_signals_leave_every_attempt_at_its_worst_case(processes, serve):
     )
     process.send(signal.SIGINT)
     done = process.wait()
+    api.release()
     assert done.code == 130, done.err
     assert world.query("SELECT DISTINCT state FROM attempts") == [(3,)]
     money_agrees(world, api)
@@ -162,7 +163,7 @@ def test_an_index_that_was_not_agreed_to_does_not_make_our_file_an_edited_one(wo
 
 def test_piped_input_of_a_refused_run_is_not_left_behind(processes, serve):
     world = processes
-    serve(latency="fixed:2")
+    serve(held_after=0)
     world.write("in.jsonl", prompts(2))
     process = world.launch(*RUN)
     world.until(lambda: world.path("out.jsonl.claudebatch/owner.json").exists() and process.running)

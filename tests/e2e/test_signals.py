@@ -10,6 +10,7 @@ import signal
 
 import pytest
 
+from tests.e2e.moments import Moment
 from tests.e2e.world import prompts
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl", "--no-cache")
@@ -27,11 +28,13 @@ def no_traceback(done):
 )
 def test_one_signal_drains_and_the_same_command_goes_on(processes, serve, number, code):
     world = processes
-    api = serve(latency="fixed:0.15")
+    api = serve(held_after=0)
     world.write("in.jsonl", prompts(20))
     process = world.launch(*RUN, "-j", "4")
     world.until(lambda: api.requests == 4)
     process.send(number)
+    world.until(lambda: "may finish" in process.err)
+    api.release()
     done = process.wait()
     assert done.code == code
     no_traceback(done)
@@ -72,10 +75,8 @@ def test_a_second_signal_does_not_wait_and_counts_what_was_in_flight_as_unknown(
 def test_a_signal_while_the_input_is_read_loses_nothing_either(processes, api):
     world = processes
     world.write("in.jsonl", prompts(20_000))
-    process = world.launch(*RUN)
-    world.until(lambda: (world.path("out.jsonl.claudebatch") / "journal.sqlite").exists())
-    process.send(signal.SIGINT)
-    done = process.wait()
+    moment = Moment((signal.SIGINT,), "index_input.py:index_input", calls=5000)
+    done = world.launch(*RUN, moment=moment).wait()
     assert done.code == 130
     no_traceback(done)
     world.write("in.jsonl", prompts(3))
@@ -117,13 +118,14 @@ def test_a_signal_during_an_outage_ends_the_wait_for_the_next_probe(processes, s
 def test_a_reader_that_leaves_ends_the_run_in_good_order(processes, serve):
     """`claudebatch run … -o - | head -1`"""
     world = processes
-    api = serve(latency="uniform:0.005,0.05")
+    api = serve(held_after=1)
     world.write("in.jsonl", prompts(200))
     reading, writing = os.pipe()
     process = world.launch("run", "in.jsonl", "-o", "-", "-j", "4", "--no-cache", stdout=writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:
         first = json.loads(pipe.readline())
+    api.release()
     done = process.wait()
     assert first["status"] == "succeeded"
     assert done.code not in (0, 1, 2, 70)

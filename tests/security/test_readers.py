@@ -22,12 +22,13 @@ def reader_leaves_after(world, process, descriptor, count):
 @pytest.mark.parametrize("lines", [0, 1])
 def test_a_run_whose_events_nobody_reads_any_more_drains_and_ends_with_6(processes, serve, lines):
     world = processes
-    api = serve(latency="fixed:0.05")
+    api = serve(held_after=3)
     world.write("in.jsonl", prompts(400))
     reading, writing = os.pipe()
     process = world.launch(*RUN, "--json", "-j", "4", "--no-cache", stdout=writing)
     os.close(writing)
     reader_leaves_after(world, process, reading, lines)
+    api.release()
     done = process.wait()
     assert done.code == 6, done.err
     assert "Traceback" not in done.err
@@ -52,12 +53,13 @@ def test_results_that_nobody_reads_any_more_are_explained_by_the_reader_and_not_
     processes, serve
 ):
     world = processes
-    api = serve(latency="fixed:0.01")
+    api = serve(held_after=3)
     world.write("in.jsonl", prompts(200))
     reading, writing = os.pipe()
     process = world.launch("run", "in.jsonl", "-o", "-", "-j", "4", "--no-cache", stdout=writing)
     os.close(writing)
     reader_leaves_after(world, process, reading, 1)
+    api.release()
     done = process.wait()
     assert done.code == 6
     assert "whoever read the results has left" in done.err

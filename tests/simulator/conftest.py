@@ -17,7 +17,7 @@ import pytest
 from claudebatch.core.domain import Pico, Usage
 from claudebatch.simulator import Simulator, SimulatorSettings
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 """No test waits longer than this for anything; none is expected to come near it."""
 
 

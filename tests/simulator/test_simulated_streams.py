@@ -16,7 +16,7 @@ from claudebatch.simulator import SimulatedAllowance
 from claudebatch.simulator.sse_writer import PIECE
 from tests.simulator.conftest import Now, Served
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 LONG = "[[simulate: tokens 300]]"
 """Has more events than frames in a second."""
 SHORT = "[[simulate: empty]]"

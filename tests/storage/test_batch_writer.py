@@ -13,7 +13,7 @@ import pytest
 
 from claudebatch.storage.batch_writer import BatchWriter
 
-PATIENCE_S = 20
+PATIENCE_S = 60
 
 
 def groups(

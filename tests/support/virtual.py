@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
-_PATIENCE_S = 5.0
+_PATIENCE_S = 20.0
 """Real seconds that a thread may take to answer when no timer is set; nothing then
 means that all wait for ever.
 """

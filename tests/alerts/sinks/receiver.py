@@ -22,7 +22,7 @@ class Receiver:
         self._answer = answer
         self._tls = tls
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(10)
+        self._listener.settimeout(60)
         self._open: list[socket.socket] = []
         # Mutable, appended to by the thread.
         self.requests: list[tuple[str, bytes]] = []
@@ -54,7 +54,7 @@ class Receiver:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
-            connection.settimeout(10)
+            connection.settimeout(60)
             if self._tls is not None:
                 try:
                     connection = self._tls.wrap_socket(connection, server_side=True)

@@ -65,7 +65,7 @@ class Screen:
     def shows(self, text: str) -> bool:
         """Wait until *text* was written; False when it does not come."""
         with self._more:
-            return self._more.wait_for(lambda: text.encode() in b"".join(self._read), timeout=10)
+            return self._more.wait_for(lambda: text.encode() in b"".join(self._read), timeout=60)
 
     def written(self) -> str:
         """Everything that was written; closes the terminal."""
