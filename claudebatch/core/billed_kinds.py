@@ -18,7 +18,7 @@ _KEY = "billed"
 
 @dataclass(frozen=True, slots=True)
 class BilledKind:
-    """How one kind is counted, priced, stored and shown."""
+    """One billed kind: its count, price, columns and label."""
 
     column: str
     """The column of its count, in the journal and in the ledger."""

@@ -193,8 +193,8 @@ class CapUsed:
     """The used part of one cap. Alerts are made from these reports; they may repeat."""
 
     scope: str
-    """Which cap: `run`, `day`, `month`, `tag NAME`, `tag NAME per day`, …; as people
-    read it.
+    """The cap's name for people: `run`, `day`, `month`, `tag NAME`, `tag NAME per day`,
+    …
     """
     cap: Pico
     used: Pico

@@ -7,7 +7,7 @@ from claudebatch.core.frozen import value
 
 @value
 class LimitReading:
-    """What the `anthropic-ratelimit-*` headers of one answer say about one limit."""
+    """One limit in the `anthropic-ratelimit-*` headers of one answer."""
 
     limit: int | None = None
     remaining: int | None = None

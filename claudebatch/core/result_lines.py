@@ -13,6 +13,8 @@ import msgspec
 from claudebatch.core.domain import Failed, Outcome, Reply, Route, Succeeded, usd_text
 
 
+# A struct, because it fixes the order of the fields: users compare results files by
+# line.
 class _Succeeded(msgspec.Struct):
     id: str
     status: str
@@ -28,6 +30,8 @@ class _Succeeded(msgspec.Struct):
     latency_ms: int
     request_id: str | None
     fallback_reason: str | msgspec.UnsetType = msgspec.UNSET
+    # UNSET members leave no field behind: an ordinary line stays short, and its fields
+    # stable.
     replaced_characters: int | msgspec.UnsetType = msgspec.UNSET
     simulated: bool | msgspec.UnsetType = msgspec.UNSET
 
@@ -76,7 +80,11 @@ def answer_head(id: str, route: Route, reply: Reply, *, simulated: bool = False)
             route=route.rule,
             source=reply.source,
             stop_reason=reply.stop_reason,
+            # Byte for byte as the API sent it: new fields of the API reach the user at
+            # once.
             usage=msgspec.Raw(reply.raw_usage),
+            # Null, not 0, without a known price: a sum over the file must not look
+            # complete.
             cost_usd=usd_text(reply.cost) if reply.cost_known else None,
             attempts=reply.attempts,
             latency_ms=reply.latency_ms,

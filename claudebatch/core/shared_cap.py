@@ -20,7 +20,7 @@ class SharedCap:
     span: Literal["day", "month", "total"]
     tag: str | None = None
     setting: str = "budget"
-    """Where it is configured."""
+    """Its place in the configuration."""
 
     def days(self, day: str) -> tuple[str, str]:
         """The first and the last day, UTC, of the span that *day* lies in."""

@@ -24,7 +24,7 @@ impossible.
 
 @dataclass(slots=True)
 class Ended:
-    """How the engine came to rest."""
+    """The reasons that the engine stopped for."""
 
     stop: StopRun | None = None
     """The gravest reason to stop early, if there was one."""

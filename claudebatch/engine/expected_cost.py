@@ -1,4 +1,4 @@
-"""What the answers of a session were expected to cost before it began."""
+"""The expected cost of a session's answers, as of before it began."""
 
 from __future__ import annotations
 

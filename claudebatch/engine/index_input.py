@@ -23,7 +23,7 @@ from claudebatch.storage.run_folder import RunFolder
 
 @dataclass(frozen=True, slots=True)
 class IndexedInput:
-    """What a look at the input found, now or in an earlier session."""
+    """The result of a look at the input, now or in an earlier session."""
 
     lanes: tuple[str, ...]
     bad_rows: int
@@ -49,7 +49,8 @@ def index_input(
     cached = run_setup.settings.cache.enabled and not options.no_cache
     made_by = (__version__, key_scope, cached, options.model, options.limit, options.text)
     current = fingerprint(files, run_setup.settings.intake_text, *map(str, (*made_by, *files)))
-    # The index has no checksums; rows that fell out of it would be missed by nobody.
+    # The index has no checksums; rows that fell out of it would be missing without a
+    # word.
     if folder.meta("input") == current and folder.meta("rows") == live_rows(folder.journal):
         options.require_rows(bool(folder.meta("lanes")))
         run_setup.require_prices(set(folder.meta("models")))

@@ -31,7 +31,7 @@ from claudebatch.storage.journal import Journal
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What all steps of a session have in common."""
+    """The common parts of all steps of a session."""
 
     options: RunOptions
     run_setup: RunSetup

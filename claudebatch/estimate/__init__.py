@@ -1,1 +1,1 @@
-"""What a run will take and cost, told before anything is sent."""
+"""The tokens, time and cost of a run, estimated before anything is sent."""

@@ -108,7 +108,7 @@ def _compared(plan: ScratchIndex, comparison: Comparison, sums: _Sums) -> tuple[
 
 
 def _counts(plan: ScratchIndex, questions: EstimateOptions) -> dict[str, SampleRatio]:
-    """How the API counts a sample of each model's rows."""
+    """The API's counts of a sample of each model's rows."""
     if questions.count is None:
         return {}
     sample = plan.sample(questions.count_rows, random.Random(_SEED))

@@ -1,1 +1,1 @@
-"""What is known of Claude's models: facts, limits, prices, tokens."""
+"""Facts about Claude's models, their limits, prices and tokens."""

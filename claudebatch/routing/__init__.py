@@ -1,1 +1,1 @@
-"""Which model a prompt goes to, and what the request to that model is."""
+"""The choice of a model for each prompt, and the request to that model."""

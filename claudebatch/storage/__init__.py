@@ -1,1 +1,1 @@
-"""What is kept on disk: journal, spend ledger, results file, run folder."""
+"""Files on disk: journal, spend ledger, results file, run folder."""

@@ -82,7 +82,7 @@ OUTCOME_COLUMNS = (
     Column("error", "TEXT", "http.error", required=False),
     Column("simulated", "INTEGER", "simulated.real", default=0),
 )
-"""What an `AttemptRecord` adds to it when the attempt has come back."""
+"""The columns that an `AttemptRecord` adds to it when the attempt has ended."""
 
 BODY = Column("body", "BLOB", "body", required=False)
 DIGEST = Column("digest", "BLOB", required=False)

@@ -35,7 +35,7 @@ class FolderLock:
         self._descriptor: int | None = None
 
     def acquire(self, *, patience_s: float = PATIENCE_S) -> bool:
-        """Take the lock; False if somebody else still has it after *patience_s*."""
+        """Take the lock; False if another process still has it after *patience_s*."""
         try:
             # The file first: it works on file systems that cannot lock folders.
             self._file.acquire(timeout=patience_s, poll_interval=_LOOK_EVERY_S)

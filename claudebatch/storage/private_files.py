@@ -1,5 +1,5 @@
-"""Files that only their owner can read, and never through somebody else's link or in
-somebody else's folder.
+"""Files that only their owner can read, and never through another user's link or in
+another user's folder.
 """
 
 from __future__ import annotations

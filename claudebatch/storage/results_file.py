@@ -23,7 +23,7 @@ _READ_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class OutputRepair:
-    """What had to be done to make the file agree with the journal."""
+    """The changes that made the file agree with the journal."""
 
     torn: bool = False
     """The last line was cut short."""
@@ -123,8 +123,8 @@ def mend(path: Path, lines: Iterable[bytes], *, rewrite: bool) -> OutputRepair:
 
 
 def difference(path: Path, lines: Iterable[bytes]) -> str | None:
-    """How the file at *path* differs from *lines*; None: it holds exactly them. Changes
-    nothing.
+    """The difference of the file at *path* from *lines*; None: it holds exactly them.
+    Changes nothing.
     """
     if not path.is_file():
         return "is not there"

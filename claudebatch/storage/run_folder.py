@@ -97,7 +97,7 @@ class RunFolder:
 
     @property
     def spool(self) -> Path:
-        """Where piped input is kept, so that the run can be resumed."""
+        """The copy of piped input, so that the run can be resumed."""
         return self.path / "input.jsonl"
 
     def meta(self, key: str) -> Any:

@@ -1,4 +1,4 @@
-"""What people see: progress, summaries, tables, errors. Listens to events and plain
+"""Output for people: progress, summaries, tables, errors. Listens to events and plain
 reports; the only room with rich.
 
 Nothing here decides anything about a run. Everything that is printed passes

@@ -130,7 +130,7 @@ def byte_size(number: int) -> str:
 
 
 def percent(part: int, whole: int) -> str:
-    """How much of *whole* is *part*; never `100 %` before it is all, for 999,999 of a
+    """The share of *part* in *whole*; never `100 %` before it is all, for 999,999 of a
     million is not done.
     """
     return f"{part * 100 // whole} %" if whole > 0 else "0 %"

@@ -110,7 +110,7 @@ def _encodable(text: str, encoding: str) -> str:
 
 
 class Terminal:
-    """What is known about one output stream, and the only way to print on it."""
+    """The properties of one output stream, and the only way to print on it."""
 
     def __init__(
         self,

@@ -29,7 +29,7 @@ _SLOW_SYNC_S = 0.1
 
 
 def versions() -> Finding:
-    """Which versions run here."""
+    """The versions in use."""
     sdk = importlib.metadata.version("anthropic")  # without the second that importing it takes
     found = f"claudebatch {__version__}, Python {platform.python_version()}, anthropic {sdk}"
     if sqlite3.sqlite_version_info < _SQLITE_NEEDED:

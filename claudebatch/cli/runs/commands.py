@@ -133,6 +133,8 @@ def settle(
     with _writing() as ledger:
         for run in wanted:
             with failures.collect(run.folder or run.run):
+                # One run at a time, each in a transaction of its own: a failure at one
+                # leaves the others settled.
                 if settle_dead(ledger, run.run, verdict=verdict.value if verdict else None):
                     settled.append(run.run)
                 # With --all, runs that go on are simply not meant.
@@ -199,6 +201,7 @@ def purge(
     with _writing() as ledger:
         for run in wanted:
             with failures.collect(run.folder or run.run):
+                # The ledger's entry goes last, so an interrupted purge can be repeated.
                 if purge_run(ledger, run.run, run.folder, places=_paths().runs, forget=forget):
                     purged.append(run)
                 elif runs:

@@ -9,7 +9,7 @@ from claudebatch.core.stats.snapshot import BreakerState, MinuteLimits, PoolSnap
 
 
 class PoolStats:
-    """What one pool does; another thread may read it."""
+    """Figures of one pool; another thread may read them."""
 
     def __init__(self) -> None:
         # Mutable, changed by `RunStats` only.

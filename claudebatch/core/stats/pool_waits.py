@@ -22,7 +22,7 @@ _OF_ROWS = {"retry budget", "money"}
 
 @dataclass(frozen=True, slots=True, order=True)
 class PoolWait:
-    """What moves again, when, and why it does not now."""
+    """A pool that stands still, the reason, and the end of its wait."""
 
     until: float
     pool: str

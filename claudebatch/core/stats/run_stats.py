@@ -116,7 +116,7 @@ class RunStats:
         return left / pace * 60.0
 
     def _waits_now(self, now: float, *, in_flight: bool) -> tuple[PoolWait, ...]:
-        """What stands still. A retry only counts while nothing is in flight."""
+        """Pools that stand still. A retry only counts while nothing is in flight."""
         if self._draining is not None:
             return ()  # a drain ends every wait
         waits = self._waits.waits(now)

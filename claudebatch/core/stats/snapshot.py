@@ -20,7 +20,7 @@ BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
 
 @dataclass(frozen=True, slots=True)
 class MinuteLimits:
-    """What a pool may do in a minute; None where no limit is known."""
+    """The limits of a pool per minute; None for an unknown one."""
 
     requests: float | None = None
     input_tokens: float | None = None
@@ -33,7 +33,7 @@ LimitsByPool: TypeAlias = Mapping[str, MinuteLimits | None]
 
 @dataclass(frozen=True, slots=True)
 class PoolSnapshot:
-    """What one pool does."""
+    """Figures of one pool at one moment."""
 
     in_flight: int
     requests_per_minute: float
@@ -41,9 +41,9 @@ class PoolSnapshot:
     output_tokens_per_minute: float
     breaker: BreakerState
     concurrency: int | None
-    """How many requests may be in flight; None before the pool has reported it."""
+    """The most requests in flight; None before the pool has reported it."""
     limits: MinuteLimits
-    """What the API was seen to allow."""
+    """The limits that the API's headers have shown."""
 
     def limits_in_force(self, configured: MinuteLimits | None) -> MinuteLimits:
         """The limits seen, and those *configured* where none was seen."""
@@ -57,7 +57,7 @@ class PoolSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class RunSnapshot:
-    """How far a run is. Counts are of this session unless they say otherwise."""
+    """The progress of a run. Counts are of this session unless they say otherwise."""
 
     at: float
     """The moment, on the clock of the run."""
@@ -86,9 +86,9 @@ class RunSnapshot:
     p95_ms: int
     pools: Mapping[str, PoolSnapshot]
     waits: tuple[PoolWait, ...]
-    """What stands still now; what moves again first comes first."""
+    """The pools that stand still now, the shortest wait first."""
     bound_by: tuple[Bound, ...]
-    """What the pools have stood still for, the longest first."""
+    """The reasons that pools have waited for, the longest first."""
     draining: str | None
     """Why the run stops; None while it goes on."""
     elapsed_s: float
@@ -122,7 +122,7 @@ class RunSnapshot:
 
     @property
     def cap(self) -> Pico | None:
-        """What may be spent; None without a cap."""
+        """The cap of the run; None without one."""
         return self.run.cap if self.run else None
 
     @property

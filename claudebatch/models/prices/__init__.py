@@ -1,4 +1,4 @@
-"""What tokens cost: exact, offline, per model, and never a guess.
+"""The cost of tokens: exact, offline, per model, and never a guess.
 
 Prices come from the bundled data of `genai-prices`, from a small table of our own for
 what it lacks, and from the user's overrides, which win. Its own calculation costs 0.3

@@ -37,7 +37,7 @@ _FIX = "free some space or mend the disk, then run the same command"
 
 
 class ResultsOutput(Protocol):
-    """Where result lines go."""
+    """The destination of result lines."""
 
     def append(self, lines: list[bytes]) -> None:
         """Write whole lines, in order."""

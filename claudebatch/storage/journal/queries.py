@@ -131,7 +131,7 @@ def _change(
 
 
 def live_rows(connection: sqlite3.Connection) -> int:
-    """How many rows the input holds."""
+    """The number of rows in the input."""
     (count,) = connection.execute("SELECT count(*) FROM rows WHERE live = 1").fetchone()
     return int(count)
 

@@ -1,4 +1,4 @@
-"""Which rows the input holds: on disk, so that a million rows take no memory."""
+"""The index of the input's rows: on disk, so that a million rows take no memory."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ class RowKey(NamedTuple):
 
 
 class RowFilter(NamedTuple):
-    """Which rows are to be answered."""
+    """The choice of rows to answer."""
 
     limit: int | None = None
     """Only the first so many of the input."""

@@ -1,4 +1,4 @@
-"""Which rows of the input still need an answer."""
+"""Rows of the input that still need an answer."""
 
 from __future__ import annotations
 

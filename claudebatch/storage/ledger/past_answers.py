@@ -36,7 +36,7 @@ _SPAN = "SELECT coalesce(min(attempt), 0), coalesce(max(attempt), -1) FROM attem
 _ANSWERS = (
     f"SELECT {_COLUMNS} FROM attempts WHERE run = ? AND attempt BETWEEN ? AND ?"
     f" AND state = {AttemptState.ANSWERED:d}"
-    # Of an answer that the user has settled nobody knows what it took.
+    # The usage of an answer that the user has settled is not known.
     f" AND {' + '.join(names(COUNTS))} > 0"
 )
 

@@ -28,7 +28,7 @@ class RunRegister:
     """The runs of the ledger at *path*, read only."""
 
     def __init__(self, path: Path, *, waits: Waits = not_reported) -> None:
-        """*waits* is called where somebody else keeps the file locked."""
+        """*waits* is called when another program keeps the file locked."""
         self._path = path
         self._waits = waits
 

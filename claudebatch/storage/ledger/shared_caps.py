@@ -45,7 +45,7 @@ class CapUse:
 
     @property
     def room(self) -> Pico:
-        """What may still be taken."""
+        """The money that may still be taken."""
         return self.cap.limit - self.gone - self.held
 
 

@@ -1,1 +1,1 @@
-"""What is shown while a run goes on: the progress display and its parts."""
+"""The progress display while a run goes on, and its parts."""

@@ -1,4 +1,4 @@
-"""What an alert says: its sentence for people, its fields for programs."""
+"""The text of an alert: its sentence for people, its fields for programs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CAPS = {"run": "this run's cap", "day": "the day's cap", "month": "the month's 
 
 
 def alert_json(alert: CapAlert | SpendSpike) -> dict[str, Any]:
-    """*alert* as plain data; docs/alerts.md tells its fields."""
+    """*alert* as plain data; docs/alerts.md lists its fields."""
     if isinstance(alert, CapAlert):
         return {
             "kind": "cap",

@@ -1,4 +1,4 @@
-"""What the live display and the plain status line say, as text: pure, so that it can be
+"""The text of the live display and of the plain status line: pure, so that it can be
 tested letter by letter.
 """
 

@@ -59,7 +59,7 @@ class LiveProgress(LineDisplay):
             auto_refresh=False,
             # The summary takes its place.
             transient=True,
-            # stdout is data: nobody rewrites it.
+            # stdout is data: it must not be rewritten.
             redirect_stdout=False,
             redirect_stderr=False,
         )

@@ -1,4 +1,4 @@
-"""Which events deserve a line of their own, and its words.
+"""Events that deserve a line of their own, and its words.
 
 A fault that hits every row must not print a line per row: the first few failed rows and
 the first fallback of each kind are shown, the rest is only counted.

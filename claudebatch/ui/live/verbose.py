@@ -1,4 +1,4 @@
-"""What `-v` says beyond the notices: every wait, retry and limit in words; and with
+"""The lines of `-v` beyond the notices: every wait, retry and limit in words; and with
 `-vv` every request.
 """
 

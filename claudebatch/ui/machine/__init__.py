@@ -1,1 +1,1 @@
-"""What programs read: the `--json` events and the log file."""
+"""Output for programs: the `--json` events and the log file."""

@@ -84,7 +84,7 @@ class LogLines:
         return self._line("end", summary_json(summary))
 
     def lost(self, lines: int) -> bytes:
-        """What stands where lines are missing."""
+        """The line in place of missing ones."""
         return self._line("lost", {"lines": lines})
 
     def _line(self, event: str, fields: dict[str, Any], more: str = "") -> bytes:
@@ -144,7 +144,7 @@ class LogLines:
 
 
 class Waited:
-    """How long each row has waited since its last attempt, by reason."""
+    """The seconds that each row has waited since its last attempt, by reason."""
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now

@@ -1,1 +1,1 @@
-"""What is shown at the end: summaries, reports and tables, as text and as data."""
+"""Summaries, reports and tables at the end of a command, as text and as data."""

@@ -9,7 +9,7 @@ from claudebatch.ui import format as fmt
 
 
 def render_cache(stats: CacheStats) -> list[str]:
-    """What the response cache holds, where, and for how long."""
+    """The contents of the response cache, its place, and their time to live."""
     used = f"{fmt.byte_size(stats.bytes_used)} of {fmt.byte_size(stats.bytes_limit)}"
     # Without a time to live, entries only leave for want of room.
     kept = "for ever" if stats.ttl_s is None else f"for {fmt.seconds(stats.ttl_s)}"

@@ -1,4 +1,4 @@
-"""What `doctor` found, as lines and as one JSON object."""
+"""The findings of `doctor`, as lines and as one JSON object."""
 
 from __future__ import annotations
 

@@ -189,7 +189,7 @@ def _bytes_per_token(line: EstimateLine) -> float:
 
 
 def _elsewhere(estimate: Estimate) -> list[str]:
-    """What the same rows would cost elsewhere: the newest model of each line, and the
+    """The cost of the same rows elsewhere: at the newest model of each line, and by the
     routes as they are.
     """
     if not any(other.expected for other in estimate.elsewhere):

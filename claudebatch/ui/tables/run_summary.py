@@ -10,7 +10,7 @@ from claudebatch.core.domain import Usage
 from claudebatch.core.reports import RunSummary
 from claudebatch.ui import format as fmt
 
-# A run of many kinds of failure is a fault of the run, and one is enough to see it.
+# Many kinds of failure at once are a fault of the run, and a few are enough to see it.
 _FAILURES_SHOWN = 5
 # A pool that stood still for less, or for less of the run, did not bind it.
 _BOUND_FROM_S = 5.0

@@ -9,8 +9,8 @@ from claudebatch.ui.sanitise import visible
 
 
 def cell_width(text: str) -> int:
-    """How many columns of a terminal *text* takes: wide characters two, combining ones
-    none.
+    """The columns of a terminal that *text* takes: two for wide characters, none for
+    combining ones.
     """
     # By far the most cells.
     if text.isascii():
