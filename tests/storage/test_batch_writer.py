@@ -30,15 +30,23 @@ class Worker:
         self.threads: set[str] = set()
         self.open = threading.Event()
         self.open.set()
+        self.entered = threading.Event()
         self.fails_at: Any = None
 
     def __call__(self, items: list[Any]) -> list[Any]:
+        self.entered.set()
         self.open.wait(PATIENCE_S)
         self.threads.add(threading.current_thread().name)
         if self.fails_at in items:
             raise OSError(f"cannot write {self.fails_at}")
         self.groups.append(items)
         return [item * 10 for item in items]
+
+    async def busy(self) -> None:
+        """Wait until its thread has taken a group."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not self.entered.is_set():
+                await asyncio.sleep(0.001)
 
     @property
     def items(self) -> list[Any]:
@@ -102,7 +110,7 @@ async def test_while_the_thread_is_busy_the_rest_gathers_into_few_groups():
     worker.open.clear()
     handed = groups(worker)
     handed.put(0)
-    await asyncio.sleep(0.01)
+    await worker.busy()
     for item in range(1, 1000):
         handed.put(item)
     assert handed.backlog == 999
@@ -127,7 +135,7 @@ async def test_a_failure_stops_its_group_and_everything_after_it():
     worker.open.clear()
     handed = groups(worker)
     first = asyncio.ensure_future(handed.ask(1))
-    await asyncio.sleep(0.01)
+    await worker.busy()
     worker.fails_at = 3
     asked = [asyncio.ensure_future(handed.ask(item)) for item in (2, 3, 4)]
     await asyncio.sleep(0)
@@ -150,7 +158,7 @@ async def test_what_gathered_behind_a_failure_fails_with_it_and_is_not_done():
     worker.open.clear()
     handed = groups(worker)
     first = asyncio.ensure_future(handed.ask(1))
-    await asyncio.sleep(0.01)
+    await worker.busy()
     behind = [asyncio.ensure_future(handed.ask(item)) for item in (2, 3)]
     handed.put(4)
     await asyncio.sleep(0)
@@ -167,7 +175,7 @@ async def test_one_that_stops_waiting_does_not_disturb_the_others():
     worker.open.clear()
     handed = groups(worker)
     asked = [asyncio.ensure_future(handed.ask(item)) for item in range(3)]
-    await asyncio.sleep(0.01)
+    await worker.busy()
     asked[1].cancel()
     worker.open.set()
     results = await asyncio.gather(*asked, return_exceptions=True)
@@ -213,7 +221,7 @@ async def test_what_comes_after_is_called_when_everything_before_it_was_worked_o
     worker.open.clear()
     handed.put(1)
     handed.after(lambda: called.append([*worker.items]))
-    await asyncio.sleep(0.02)  # the group is in the thread
+    await worker.busy()
     handed.after(lambda: called.append([*worker.items]))
     handed.put(2)
     handed.after(lambda: called.append([*worker.items]))

@@ -93,12 +93,16 @@ def test_one_that_does_not_read_is_no_failure() -> None:
 def test_one_that_does_not_end_is_killed_with_its_children(tmp_path: Path) -> None:
     target = tmp_path / "pids"
     words = ["/bin/sh", "-c", 'sleep 60 & echo $$ $! > "$0"; sleep 60', str(target)]
-    with pytest.raises(DeliveryFailed, match="had not ended after 1 s"):
-        CommandSink(words, env={"PATH": os.environ["PATH"]}, timeout_s=1).deliver(BODY)
+    # A busy machine may need longer until the child is there.
+    for timeout_s in (1, 5, 25):
+        with pytest.raises(DeliveryFailed, match=f"had not ended after {timeout_s} s"):
+            CommandSink(words, env={"PATH": os.environ["PATH"]}, timeout_s=timeout_s).deliver(BODY)
+        if target.exists() and len(target.read_text().split()) == 2:
+            break
     process, child = map(int, target.read_text().split())
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
-    for _ in range(1000):  # a moment until the kernel has put it away
+    for _ in range(6000):  # a moment until the kernel has put it away
         if not alive(child):
             break
         time.sleep(0.01)
@@ -118,7 +122,7 @@ def test_at_the_end_of_the_run_it_is_killed_and_started_no_more(tmp_path: Path) 
 
     thread = threading.Thread(target=deliver)
     thread.start()
-    for _ in range(3000):
+    for _ in range(6000):
         if target.exists():
             break
         time.sleep(0.01)

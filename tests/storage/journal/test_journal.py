@@ -263,7 +263,7 @@ async def test_when_it_cannot_be_written_the_run_is_told_and_nothing_more_begins
         )
     if breaks == "output":
         await small.journal.finish(failed(2))
-        for _ in range(200):
+        for _ in range(10_000):
             await asyncio.sleep(0.005)
             if small.failures:
                 break

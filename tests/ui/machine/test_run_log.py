@@ -77,7 +77,7 @@ def test_its_own_thread_writes_without_being_asked(path, warnings):
     log = opened(path, warnings, own_thread=True)
     log.start()
     log(Notice("a"))
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not texts(path):
         assert time.monotonic() < end
         time.sleep(0.01)
