@@ -22,7 +22,8 @@ def run_loop(work: Callable[[], Coroutine[Any, Any, ResultT]]) -> ResultT:
     try:
         with asyncio.Runner() as runner:
             result = runner.run(heard)
-    except asyncio.CancelledError:
+    except BaseException:
+        # The work was called off by a signal, and may have ended in any other error.
         signals.left_loop()
         signals.check()
         raise

@@ -107,8 +107,10 @@ class SignalHandler:
         return f"{_WORDS[self.first or signal.SIGINT]}; nothing was lost"
 
     def check(self) -> None:
-        """Raise now what came while nothing could be raised, or was swallowed."""
-        if self.first is not None:
+        """Raise now what came while nothing could be raised, or was swallowed, unless
+        the result stands.
+        """
+        if self.first is not None and self._phase is not _Phase.OVER:
             self.raised = True
             raise Interrupted
 

@@ -104,6 +104,12 @@ def test_a_signal_that_something_swallowed_is_raised_before_the_next_loop(proces
         process.handler.enter_loop()
 
 
+def test_a_result_that_stands_is_not_taken_back(process):
+    process.handler.settle()
+    process.send(INT)
+    process.handler.check()
+
+
 def test_after_a_loop_without_a_result_signals_raise_again(process):
     process.loop_runs()
     process.handler.left_loop()

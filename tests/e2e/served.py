@@ -20,7 +20,7 @@ from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import PriceBook
 from claudebatch.simulator import Simulator, SimulatorSettings
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 """Nothing is waited for longer than this; nothing is expected to come near it."""
 
 
