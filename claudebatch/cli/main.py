@@ -99,7 +99,8 @@ def _run() -> int:
         code = (
             ExitCode.LOCAL_IO if isinstance(leaving.__context__, BrokenPipeError) else leaving.code
         )
-    except BaseException as error:  # noqa: BLE001  # the last resort: no traceback, no prompt, no key on the screen
+    # The last resort: no traceback, no prompt, no key on the screen.
+    except BaseException as error:  # noqa: BLE001
         return _failed(error)
     if signal_handler().raised and code == ExitCode.INTERRUPTED:
         # The option parser makes a 130 of every interruption, without a word.

@@ -200,7 +200,8 @@ def _decoded(response: httpx2.Response) -> AsyncIterator[bytes]:
         return response.aiter_bytes()
     # An uncompressed body is read straight from the transport: three generators fewer
     # for each answer.
-    assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101  # told to the type checker
+    # Told to the type checker.
+    assert isinstance(response.stream, httpx2.AsyncByteStream)  # noqa: S101
     return response.stream.__aiter__()
 
 

@@ -81,7 +81,8 @@ def _begin(
             fix="write elsewhere with -o, or start over with --fresh (the old file is kept as "
             ".previous)",
         )
-    tail = uuid.uuid4().hex[:6]  # noqa: TID251  # a name that must differ from every other, whatever the seed
+    # Whatever the seed of the run's chance.
+    tail = uuid.uuid4().hex[:6]  # noqa: TID251  # a name that must differ
     run_id = f"{started:%Y%m%dT%H%M%S}-{tail}"
     folder.note(
         run_id=run_id,

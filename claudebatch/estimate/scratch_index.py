@@ -123,18 +123,18 @@ class ScratchIndex:
 
     def models(self) -> dict[str, int]:
         """The number of rows to send, by model."""
-        query = f"SELECT model, count(*) FROM plan WHERE {_SENT} GROUP BY model"  # noqa: S608
+        query = f"SELECT model, count(*) FROM plan WHERE {_SENT} GROUP BY model"
         return dict(self._connection.execute(query).fetchall())
 
     def sent(self) -> Iterator[tuple[RequestShape, Pico | None, int]]:
         """The rows to send, in order: shape, worst case (None: no price), bytes."""
-        query = f"SELECT worst, bytes, {_SHAPE} FROM plan WHERE {_SENT} ORDER BY position"  # noqa: S608  # constants
+        query = f"SELECT worst, bytes, {_SHAPE} FROM plan WHERE {_SENT} ORDER BY position"
         for worst, length, *fields in self._connection.execute(query):
             yield RequestShape(*fields), worst, length
 
     def cached(self) -> Iterator[RequestShape]:
         """The shapes of rows with a cached answer, each request once."""
-        for fields in self._connection.execute(f"SELECT {_SHAPE} FROM plan WHERE {_CACHED}"):  # noqa: S608  # constants
+        for fields in self._connection.execute(f"SELECT {_SHAPE} FROM plan WHERE {_CACHED}"):
             yield RequestShape(*fields)
 
     def sample(
@@ -146,7 +146,7 @@ class ScratchIndex:
         # Reservoir sampling: one pass, and no more than the sample in memory.
         samples: defaultdict[str, list[int]] = defaultdict(list)
         seen: defaultdict[str, int] = defaultdict(int)
-        query = f"SELECT position, model FROM plan WHERE {_CACHED if cached else _SENT}"  # noqa: S608  # constants
+        query = f"SELECT position, model FROM plan WHERE {_CACHED if cached else _SENT}"
         for position, model in self._connection.execute(query):
             sample = samples[model]
             seen[model] += 1

@@ -170,10 +170,12 @@ class Terminal:
         """A rich console on this stream that obeys what is decided here; the first call
         imports rich.
         """
-        from rich.console import Console  # noqa: PLC0415  # rich is heavy: only a live display pays for it
+        # Rich is heavy: only a live display pays for it.
+        from rich.console import Console  # noqa: PLC0415
 
         return Console(
-            file=self.stream,  # type: ignore[arg-type]  # rich asks for four methods of a text stream
+            # Rich asks for four methods of a text stream.
+            file=self.stream,  # type: ignore[arg-type]
             force_terminal=self.animates,
             force_interactive=self.animates,
             force_jupyter=False,

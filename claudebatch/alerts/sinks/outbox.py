@@ -84,7 +84,8 @@ class AlertOutbox:
                 self._sink.deliver(payload)
             except DeliveryFailed as error:
                 self._failed(str(error))
-            except Exception as error:  # noqa: BLE001  # whatever happens here is no reason to end a run
+            # Whatever happens here is no reason to end a run.
+            except Exception as error:  # noqa: BLE001
                 self._failed(type(error).__name__)
 
     def _failed(self, reason: str) -> None:

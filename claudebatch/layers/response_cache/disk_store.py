@@ -125,7 +125,8 @@ class DiskCacheStore:
             return self._answer(group)
         except sqlite3.DatabaseError as error:
             return self._start_anew(error, group)
-        except Exception as error:  # noqa: BLE001  # a cache may be slow, full or planted: it may not cost the run
+        # A cache may be slow, full or planted: it may not cost the run.
+        except Exception as error:  # noqa: BLE001
             self._give_up(error)
             return [None] * len(group)
 

@@ -85,7 +85,8 @@ class LiveProgress(LineDisplay):
             self._live.console.print(_drawn(row, cut=False))
 
     def _draw(self) -> Group:
-        from rich.console import Group  # noqa: PLC0415  # rich is imported already when this is called
+        # Rich is imported already when this is called.
+        from rich.console import Group  # noqa: PLC0415
 
         live, width = self._live, self._terminal.width
         if live is not None:
