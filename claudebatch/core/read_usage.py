@@ -3,10 +3,8 @@
 | a count is | read as |
 |---|---|
 | `10` | 10 |
-| `10.0`, `1e1` | 10: JSON has one kind of number, and some gateways write all with a
-point |
-| `"10"` | 10: JSON writers of other languages put whole numbers of 64 bits into quotes
-|
+| `10.0`, `1e1` | 10: some gateways write all numbers with a point |
+| `"10"` | 10: some JSON writers put whole numbers of 64 bits into quotes |
 | null or missing | 0; not counted if it is `input_tokens` or `output_tokens` |
 | all else (`-1`, `1.5`, `true`, `"ten"`, `[10]`, more than can be) | not counted |
 
