@@ -136,6 +136,14 @@ MaxFailures: TypeAlias = Annotated[
     int | None,
     typer.Option(parser=_whole_from_0, metavar="N", help="Up to N failed rows still exit 0."),
 ]
+StopAfter: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        parser=_whole_from_0,
+        metavar="N",
+        help="Stop after N rows in a row that were refused alike; 0: never.",
+    ),
+]
 CountRows: TypeAlias = Annotated[
     int | None,
     typer.Option(

@@ -22,6 +22,7 @@ RUN_ONLY = frozenset(
         "max_failures",
         "exit_zero",
         "max_outage",
+        "stop_after",
         "unknown",
         "quiet",
         "verbose",
@@ -71,6 +72,7 @@ class RunFlags:
             metavar="TIME", help="Stop (exit 5) once the API has not answered for so long."
         ),
     ] = None
+    stop_after: options.StopAfter = None
     unknown: Annotated[
         options.Unknown,
         typer.Option(

@@ -146,6 +146,7 @@ class Config(_Section, frozen=True):
     on_bad_row: Literal["stop", "skip"] = "stop"
     expected_output_tokens: Count | None = None
     max_outage: str | float = "15m"
+    stop_after: Annotated[int, msgspec.Meta(ge=0)] = 20
     attempt_deadline: str | float = "10m"
     idle_timeout: str | float = "90s"
     grace: str | float = "30s"

@@ -53,6 +53,8 @@ class Settings:
     on_bad_row: Literal["stop", "skip"]
     expected_output_tokens: int | None
     max_outage_s: float
+    stop_after: int
+    """So many equal failures without an answer between them stop the run; 0: never."""
     attempt_deadline_s: float
     idle_timeout_s: float
     grace_s: float
@@ -93,6 +95,7 @@ def resolve(config: Config, where: Callable[[str], str] = lambda key: "") -> Set
         expected_output_tokens=config.expected_output_tokens,
         confirm_above=values.dollars("confirm_above", config.confirm_above, _USUAL.confirm_above),
         max_outage_s=values.seconds("max_outage", config.max_outage),
+        stop_after=config.stop_after,
         attempt_deadline_s=values.seconds("attempt_deadline", config.attempt_deadline),
         idle_timeout_s=_idle_timeout_s(config, values),
         grace_s=values.seconds("grace", config.grace),

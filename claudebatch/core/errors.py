@@ -224,6 +224,14 @@ class AccountRefused(StopRun):
     exit_code = ExitCode.AUTH
 
 
+class CommandRefused(StopRun):
+    """The API refuses what every row has in common: the address, the model, a
+    parameter.
+    """
+
+    exit_code = ExitCode.USAGE
+
+
 class ApiUnavailable(StopRun):
     """No model of the chain has answered for longer than the longest outage the run
     accepts.

@@ -14,6 +14,12 @@ from claudebatch.core.drain import Drain
 from claudebatch.core.errors import AttemptError, BudgetExhausted, Draining, StopRun
 from claudebatch.core.events import DrainStarted, Emit, RowFinished
 from claudebatch.core.handler import Handler
+from claudebatch.engine.refusals import (
+    UNTRIED_WORKERS,
+    RefusalWatch,
+    RefusedRow,
+    is_refusal,
+)
 from claudebatch.engine.row_feed import RowFeed
 
 Finish: TypeAlias = Callable[[Outcome], Awaitable[None]]
@@ -49,9 +55,11 @@ class Engine:
         drain: Drain,
         now: Callable[[], float],
         emit: Emit,
+        refusals: RefusalWatch | None = None,
     ) -> None:
         """*workers* per lane to begin with; *value_of* says what a reply would have
-        cost had it been paid for.
+        cost had it been paid for; *refusals* tells the command's faults from the
+        rows', and `news` has to be called after each attempt. None: all are the rows'.
         """
         self._handler = handler
         self._feeds = {feed.lane: feed for feed in feeds}
@@ -60,12 +68,14 @@ class Engine:
         self._drain = drain
         self._now = now
         self._emit = emit
+        self._refusals = refusals
         # Mutable: the reasons to stop that workers met; by lane, the wanted and the
         # present number of workers; and their tasks.
         self._ended = Ended()
         self._wanted = dict.fromkeys(self._feeds, workers)
         self._working = dict.fromkeys(self._feeds, 0)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._widened = refusals is None
 
     async def run(self) -> Ended:
         """Work until every lane is empty or the run is stopped."""
@@ -78,7 +88,17 @@ class Engine:
             for task in done:
                 crash = None if task.cancelled() else task.exception()
                 self._ended.crashed = self._ended.crashed or crash
+        await self._fail_all(self._refusals.rest() if self._refusals else [])
         return self._ended
+
+    def news(self, stop: StopRun | None) -> None:
+        """An attempt is over; *stop*: why nothing more is to be sent."""
+        if stop is not None:
+            self._note(stop)
+        elif self._refusals is not None and self._refusals.proven and not self._widened:
+            self._widened = True
+            for lane in self._feeds:
+                self._fill(lane)
 
     def resize(self, lane: str, in_flight: int) -> None:
         """*lane* may have so many requests in flight: as many workers, and one whose
@@ -91,7 +111,9 @@ class Engine:
 
     def _fill(self, lane: str) -> None:
         loop = asyncio.get_running_loop()
-        while self._working[lane] < self._wanted[lane]:
+        # Few, until the first news: see `UNTRIED_WORKERS`.
+        most = self._wanted[lane] if self._widened else min(self._wanted[lane], UNTRIED_WORKERS)
+        while self._working[lane] < most:
             self._working[lane] += 1
             self._tasks.add(loop.create_task(self._work(lane)))
 
@@ -136,7 +158,8 @@ class Engine:
         try:
             reply = await self._handler(call)
         except AttemptError as error:
-            await self._failed(call, error, round((self._now() - began) * 1000))
+            now = self._now()
+            await self._failed(RefusedRow(call, error, round((now - began) * 1000), now))
         except BudgetExhausted as error:
             # The row stays to be done. Later rows may be smaller, or cached and free.
             self._ended.over_budget = self._ended.over_budget or error
@@ -147,6 +170,7 @@ class Engine:
 
     async def _succeeded(self, call: Call, reply: Reply) -> None:
         await self._finish(Succeeded(call, reply))
+        await self._fail_all(self._refusals.ripe() if self._refusals else [])
         saved = 0 if reply.source == "api" else self._value_of(call, reply)
         self._emit(
             RowFinished(
@@ -159,7 +183,20 @@ class Engine:
             )
         )
 
-    async def _failed(self, call: Call, error: AttemptError, latency_ms: int) -> None:
+    async def _failed(self, row: RefusedRow) -> None:
+        if self._refusals is None or not is_refusal(row.error):
+            await self._fail_all([row])
+            return
+        stop = self._refusals.refused(row)
+        await self._fail_all(self._refusals.ripe())
+        if stop is not None:
+            raise stop
+
+    async def _fail_all(self, rows: Sequence[RefusedRow]) -> None:
+        for row in rows:
+            await self._fail(row.call, row.error, row.latency_ms)
+
+    async def _fail(self, call: Call, error: AttemptError, latency_ms: int) -> None:
         failure = Failure(
             error.type, error.message, error.status, error.request_id, error.retryable
         )

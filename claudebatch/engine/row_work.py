@@ -10,6 +10,7 @@ from functools import partial
 
 from claudebatch.core.domain import Call
 from claudebatch.core.drain import Drain
+from claudebatch.core.errors import StopRun
 from claudebatch.core.events import Emit, Notice
 from claudebatch.engine.cached_rows import CachedRows
 from claudebatch.engine.dependencies import LazyClient, RunDependencies
@@ -18,6 +19,7 @@ from claudebatch.engine.finish_row import RowFinisher
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.engine.pending import PendingRows
 from claudebatch.engine.recovery import recovered
+from claudebatch.engine.refusals import RefusalWatch, WatchedClient
 from claudebatch.engine.row_feed import InputSources, RowFeed
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
@@ -40,6 +42,8 @@ class SessionContext:
     finisher: RowFinisher
     drain: Drain
     emit: Emit
+    answered_before: bool
+    """Earlier sessions of the run had answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +105,22 @@ class RowWork:
 
     def _engine(self, stores: SessionStores) -> Engine:
         context, dependencies = self._context, self._context.dependencies
-        limits = context.run_setup.settings.limits
+        settings = context.run_setup.settings
+        limits = settings.limits
+        refusals = RefusalWatch(
+            stop_after=settings.stop_after,
+            max_outage_s=settings.max_outage_s,
+            # Then the command was right once, and what is left may all be refused.
+            answered_before=context.answered_before,
+        )
+        client = WatchedClient(
+            self._client,
+            refusals,
+            now=dependencies.now,
+            news=self._news,
+        )
         return Engine(
-            build_stack(self._parts(stores), self._client),
+            build_stack(self._parts(stores), client),
             feeds=self._feeds,
             # One more than may be in flight: its request stands next in line.
             workers=slots(limits, dependencies.most_in_flight)[0] + 1,
@@ -112,7 +129,11 @@ class RowWork:
             now=dependencies.now,
             drain=context.drain,
             emit=context.emit,
+            refusals=refusals,
         )
+
+    def _news(self, stop: StopRun | None) -> None:
+        self.engine.news(stop)
 
     def _parts(self, stores: SessionStores) -> Parts:
         context, run_setup = self._context, self._context.run_setup

@@ -32,6 +32,7 @@ from claudebatch.storage.journal import Journal
 from claudebatch.storage.journal.queries import (
     Totals,
     give_up_on_sent,
+    holds_answers,
     leave_out_unknown,
     totals,
 )
@@ -72,6 +73,7 @@ class Session:
             wall=dependencies.wall,
             notify=self._notify,
         )
+        self._answered_before = holds_answers(run.folder.journal)
         # Mutable: the engine, once there is one.
         self._engine: Engine | None = None
 
@@ -191,6 +193,7 @@ class Session:
             finisher=self._finisher,
             drain=self._drain,
             emit=self._emit,
+            answered_before=self._answered_before,
         )
         work = RowWork(context, SessionStores(journal, budget_store, cache))
         self._engine = work.engine

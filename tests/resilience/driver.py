@@ -16,6 +16,7 @@ from claudebatch.core.domain import Call, Failed, Outcome, Reply, Succeeded
 from claudebatch.core.errors import AttemptError, StopRun
 from claudebatch.core.events import BreakerChanged
 from claudebatch.engine.engine import Ended, Engine
+from claudebatch.engine.refusals import RefusalWatch, WatchedClient
 from claudebatch.setup.stack import build_stack
 from tests.support.parts import Bench, make_bench
 from tests.support.scripted import make_reply
@@ -140,8 +141,10 @@ async def run(
     async def finish(outcome: Outcome) -> None:
         ran.outcomes.append((now(), outcome))
 
+    refusals = RefusalWatch(stop_after=bench.parts.settings.stop_after)
+    client = WatchedClient(api, refusals, now=now, news=lambda stop: engine.news(stop))
     engine = Engine(
-        build_stack(bench.parts, api),
+        build_stack(bench.parts, client),
         feeds=[_Rows(bench.call(f"row {row}", row=row, **(params or {})) for row in range(rows))],  # type: ignore[list-item]
         workers=workers,
         finish=finish,
@@ -149,6 +152,7 @@ async def run(
         drain=bench.drain,
         now=now,
         emit=bench.events.append,
+        refusals=refusals,
     )
     began = now()
     ran.ended = await engine.run()

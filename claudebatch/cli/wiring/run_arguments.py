@@ -46,4 +46,5 @@ def config_flags(flags: RunFlags) -> dict[str, Any]:
         # The text of the option, as a file would have it.
         "on_bad_row": None if flags.on_bad_row is None else flags.on_bad_row.value,
         "max_outage": flags.max_outage,
+        "stop_after": flags.stop_after,
     }

@@ -152,6 +152,12 @@ def holds_real_answers(connection: sqlite3.Connection) -> bool:
     return connection.execute(real).fetchone() is not None
 
 
+def holds_answers(connection: sqlite3.Connection) -> bool:
+    """Whether any request was answered, by the API or a simulator."""
+    any_answer = "SELECT 1 FROM attempts WHERE state = ? LIMIT 1"
+    return connection.execute(any_answer, (AttemptState.ANSWERED,)).fetchone() is not None
+
+
 def drop_simulated(connection: sqlite3.Connection) -> None:
     """Forget what a simulator answered, and keep the real answers beside it."""
     connection.execute("BEGIN IMMEDIATE")
