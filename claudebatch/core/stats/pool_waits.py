@@ -1,5 +1,4 @@
-"""Which pools stand still, why and until when, and for how long each of them did in
-all.
+"""Pools that stand still: the reason, the end, and the total time of each.
 
 Waits overlap: while the head of a pool's queue waits, so do all the requests behind it.
 So a pool has one wait at a time, the last one reported, and the sum over its waits is
