@@ -70,6 +70,7 @@ CALM: dict[str, Make] = {
     "log-normal, sigma 1": lambda rng: spend(rng, lambda _: 1.0, lognormal(1.0)),
     "log-normal, sigma 1, 20 a second": lambda rng: spend(rng, lambda _: 20.0, lognormal(1.0)),
     "log-normal, sigma 1.5": lambda rng: spend(rng, lambda _: 1.0, lognormal(1.5)),
+    "log-normal, sigma 1.5, 20 a second": lambda rng: spend(rng, lambda _: 20.0, lognormal(1.5)),
     "two models, 1 in 10 rows 20 times as dear": lambda rng: spend(
         rng, lambda _: 1.0, mixed(0.1, 20)
     ),
@@ -103,6 +104,7 @@ class Jump:
     pace: bool
     at_s: float = 1200.0
     lasts_s: float = 300.0
+    per_s: float = 1.0
 
     def stream(self, rng: random.Random) -> Stream:
         """The spend of a run with the jump in it."""
@@ -114,7 +116,7 @@ class Jump:
             return spend(rng, now_times, lognormal(self.sigma))
         return (
             (now, int(cost * now_times(now)))
-            for now, cost in spend(rng, lambda _: 1.0, lognormal(self.sigma))
+            for now, cost in spend(rng, lambda _: self.per_s, lognormal(self.sigma))
         )
 
 
@@ -153,6 +155,13 @@ JUMPS = {
     for pace in (False, True)
     for sigma in (0.0, 0.5, 1.0)
     for times in (5.0, 10.0, 30.0)
+}
+JUMPS |= {
+    f"cost x {times:g}, sigma {sigma:g}, in the last third of 900 rows in 16 s": Jump(
+        sigma, times, False, at_s=10.7, lasts_s=5.3, per_s=56.0
+    )
+    for times in (10.0, 75.0)
+    for sigma in (0.5, 1.0)
 }
 OURS = SpikeSettings(floor=0)
 FACTOR_ALONE = SpikeSettings(floor=0, deviations=0.0)

@@ -19,6 +19,7 @@ class SpikeSettings:
     deviations: float = 4.0
     window_s: float = 15.0
     window_costs: int = 20
+    window_rows: int = 50
     history: int = 20
     min_history: int = 6
     floor: Pico = PICO_PER_USD // 10

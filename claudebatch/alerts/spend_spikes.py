@@ -4,9 +4,12 @@
 both *window_s* old and *window_costs* costs long, and spans from the cost that ended
 the one before, so that a steady stream of any rate gives equal windows: windows of
 clock time alone would hold one cost or none when spend is sparse, and cry at each. Two
-levels are taken of each window: dollars per minute, and dollars per row (what its
-answers cost, over the rows that they belong to; a worst case that brought no answer is
-money, but no row's price).
+levels are taken: dollars per minute, and dollars per row (what its answers cost, over
+the rows that they belong to; a worst case that brought no answer is money, but no row's
+price). A window of dollars per row also ends with its *window_rows*-th row, however
+young it is: a fast run would be over before a few windows of clock time were. Dollars
+per minute keep the longer windows: answers come in bursts, and a run that begins grows
+many times within seconds.
 
 **What is usual** is said by two robust statistics of the last *history* windows, in
 logarithms, because costs differ by factors: their **median** (location) and their
@@ -73,11 +76,17 @@ class _Series:
         self._odd = False
         self._armed = True
         self._quiet_until = -math.inf
+        # Mutable, too: until when the other level's alert stands for this one.
+        self._told_until = -math.inf
+
+    def told_by_other(self, now: float) -> None:
+        """The other level has told a spike: what is odd here meanwhile is the same."""
+        self._told_until = now + self._settings.cool_down_s
 
     def rearm(self) -> None:
         """Report the next spike even if it is the same one."""
         self._armed = True
-        self._quiet_until = -math.inf
+        self._quiet_until = self._told_until = -math.inf
 
     def judge(self, usd: float, now: float, *, reportable: bool) -> Spike | None:
         """The spike that a window of *usd* is, if it is one and not reported yet; the
@@ -92,6 +101,8 @@ class _Series:
         if not self._odd:
             self._armed = True
             return None
+        if now < self._told_until:
+            self._armed = False
         if not reportable or not self._armed or now < self._quiet_until:
             return None
         self._armed = False
@@ -107,21 +118,42 @@ class _Series:
         return highest if self._odd else max(highest, min(past[-2], past[-3]) + by_factor)
 
 
+class _Window:
+    """Costs since the one that ended the window before."""
+
+    def __init__(self, opened: float) -> None:
+        self._opened = opened
+        # Mutable, changed by `add` only.
+        self.cost: Pico = 0
+        self.costs = 0
+        self.answers_cost: Pico = 0
+        self.rows: set[int] = set()
+
+    def add(self, cost: Pico, row: int | None) -> None:
+        """Count *cost*, which *row* got an answer for."""
+        self.costs += 1
+        self.cost += cost
+        if row is not None:
+            self.rows.add(row)
+            self.answers_cost += cost
+
+    def age_s(self, now: float) -> float:
+        """Seconds since it was opened."""
+        return now - self._opened
+
+
 class SpikeDetector:
     """Watches a stream of costs; O(1) for all but the cost that ends a window."""
 
     def __init__(self, settings: SpikeSettings | None = None) -> None:
         self._settings = settings or SpikeSettings()
-        # Mutable state, changed by `observe` and `interrupt` only: the window that is
-        # open, how many windows are not judged, and the past of both levels.
-        self._opened: float | None = None
-        self._cost: Pico = 0
-        self._costs = 0
-        self._answers_cost: Pico = 0
-        self._rows: set[int] = set()
-        self._passed_over = 0
         self._rate = _Series("per minute", self._settings)
         self._each = _Series("per row", self._settings)
+        # Mutable state, changed by `observe` and `interrupt` only: the windows that are
+        # open, one for each level, and how many of each are not judged.
+        self._rate_window: _Window | None = None
+        self._each_window: _Window | None = None
+        self._rates_passed_over = self._each_passed_over = 0
 
     def observe(self, cost: Pico, now: float, *, row: int | None) -> Spike | None:
         """Take note that *cost*, above 0, was spent at *now*; the spike that this
@@ -129,50 +161,62 @@ class SpikeDetector:
 
         *row* got an answer for it; None: a worst case that brought none.
         """
-        if self._opened is None:
+        if self._rate_window is None or self._each_window is None:
             # The first cost only opens: a rate needs the time since the one before.
-            self._opened = now
+            self._rate_window, self._each_window = _Window(now), _Window(now)
             return None
-        self._costs += 1
-        self._cost += cost
-        if row is not None:
-            self._rows.add(row)
-            self._answers_cost += cost
-        age_s = now - self._opened
-        if age_s < self._settings.window_s or self._costs < self._settings.window_costs:
-            return None
-        return self._end_window(now, age_s)
+        self._rate_window.add(cost, row)
+        self._each_window.add(cost, row)
+        faster = dearer = None
+        if self._is_full(self._rate_window, now):
+            ended, self._rate_window = self._rate_window, _Window(now)
+            faster = self._judge_rate(ended, now)
+        if self._is_full(self._each_window, now) or (
+            len(self._each_window.rows) >= self._settings.window_rows
+        ):
+            ended, self._each_window = self._each_window, _Window(now)
+            dearer = self._judge_each(ended, now)
+        # One alert is enough, and the rate is what empties the budget.
+        if faster is not None:
+            self._each.told_by_other(now)
+        elif dearer is not None:
+            self._rate.told_by_other(now)
+        return faster or dearer
 
     def interrupt(self) -> None:
-        """Spending was held up: begin a new window, pass over the first full one, then
+        """Spending was held up: begin new windows, pass over the first full ones, then
         tell what is odd anew.
 
         What was saved up meanwhile leaves at once when sending goes on; that is no
         spike.
         """
-        self._open(None)
-        self._passed_over = 1
+        self._rate_window = self._each_window = None
+        self._rates_passed_over = self._each_passed_over = 1
         self._rate.rearm()
         self._each.rearm()
 
-    def _end_window(self, now: float, age_s: float) -> Spike | None:
-        per_minute = self._cost * 60.0 / age_s
-        answers_cost, rows = self._answers_cost, len(self._rows)
-        self._open(now)
-        if self._passed_over:
-            self._passed_over -= 1
-            return None
-        reportable = per_minute >= self._settings.floor
-        faster = self._rate.judge(per_minute / PICO_PER_USD, now, reportable=reportable)
-        dearer = None
-        if rows:
-            dearer = self._each.judge(
-                answers_cost / rows / PICO_PER_USD, now, reportable=reportable
-            )
-        return faster or dearer  # one alert is enough, and the rate is what empties the budget
+    def _is_full(self, window: _Window, now: float) -> bool:
+        settings = self._settings
+        return window.age_s(now) >= settings.window_s and window.costs >= settings.window_costs
 
-    def _open(self, now: float | None) -> None:
-        self._opened = now
-        self._cost = self._answers_cost = 0
-        self._costs = 0
-        self._rows.clear()
+    def _judge_rate(self, ended: _Window, now: float) -> Spike | None:
+        if self._rates_passed_over:
+            self._rates_passed_over -= 1
+            return None
+        per_minute = ended.cost * 60.0 / ended.age_s(now)
+        reportable = per_minute >= self._settings.floor
+        return self._rate.judge(per_minute / PICO_PER_USD, now, reportable=reportable)
+
+    def _judge_each(self, ended: _Window, now: float) -> Spike | None:
+        if self._each_passed_over:
+            self._each_passed_over -= 1
+            return None
+        if not ended.rows:
+            return None
+        # A window of a moment would make any cost a fortune a minute.
+        per_minute = ended.cost * 60.0 / max(ended.age_s(now), self._settings.window_s)
+        return self._each.judge(
+            ended.answers_cost / len(ended.rows) / PICO_PER_USD,
+            now,
+            reportable=per_minute >= self._settings.floor,
+        )

@@ -19,7 +19,7 @@ many.
 RUNS = 4
 
 
-@pytest.mark.parametrize("name", sorted(set(CALM) - {"log-normal, sigma 1, 20 a second"}))
+@pytest.mark.parametrize("name", sorted(name for name in CALM if "20 a second" not in name))
 def test_an_hour_without_a_spike_has_no_alert(name: str) -> None:
     assert false_alarms(name, OURS, RUNS) <= (1 if name in HEAVY else 0)
 

@@ -105,7 +105,7 @@ class LogLines:
     def _attempt(self, event: AttemptFinished) -> bytes:
         call, reply = event.call, event.reply
         # An answer without a known price has no cost; 0 would be read as free.
-        known = reply is None or reply.cost_known
+        known = reply is None or reply.cost_known or event.unknown
         fields = {
             "id": call.prompt.id if call else "",
             "attempt": event.attempt,
