@@ -1,4 +1,4 @@
-"""A loop of the command line is cancelled by the first signal and left at the second."""
+"""A loop of a command is cancelled by the first signal and left at the second."""
 
 from __future__ import annotations
 
