@@ -23,10 +23,12 @@ from claudebatch.cli.runs import commands as runs
 from claudebatch.cli.simulate import simulate
 from claudebatch.cli.spend import spend
 from claudebatch.clients.redaction import Redactor
-from claudebatch.config import environment
+from claudebatch.config import environment, unset_empty
 from claudebatch.config.credentials import secrets
 from claudebatch.config.paths import Paths
+from claudebatch.config.variables import check_variables
 from claudebatch.core.errors import ClaudebatchError, ExitCode, StopRun, StorageError
+from claudebatch.core.os_faults import os_fault, place_of
 from claudebatch.core.process_signals import signal_handler
 from claudebatch.storage.private_files import new_file, private_dir
 from claudebatch.ui.error_text import render_bad_rows, render_error, render_usage
@@ -93,6 +95,8 @@ def run_command_line() -> int:
 def _run() -> int:
     try:
         check_words(sys.argv[1:], environment())
+        unset_empty()
+        check_variables(environment())
         code = app(prog_name=app.info.name, standalone_mode=False)
     except SystemExit as leaving:
         # Where the reader of a pipe has left, the option parser makes a 1 of it.
@@ -117,8 +121,8 @@ def _failed(error: BaseException) -> int:
         return _report(error)
     if isinstance(error, BrokenPipeError):
         return ExitCode.LOCAL_IO
-    if isinstance(error, (OSError, sqlite3.Error)):
-        return _report(_disk(error))
+    if isinstance(error, (OSError, sqlite3.Error, MemoryError)):
+        return _report(_system(error))
     return _refuse(error) if isinstance(error, Complaint) else _crash(error)
 
 
@@ -136,7 +140,7 @@ def _written(code: int) -> int:
         sys.stdout.flush()
     except OSError as error:
         if not isinstance(error, BrokenPipeError):
-            _report(_disk(error))
+            _report(_system(error))
         code = max(code, ExitCode.LOCAL_IO)
         _silence(sys.stdout)
     try:
@@ -152,9 +156,9 @@ def _silence(stream: IO[str]) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _disk(error: Exception) -> StorageError:
-    reason = f"a file cannot be read or written: {error}"
-    return StorageError(reason, fix="mend the disk, then run the same command")
+def _system(error: Exception) -> StorageError:
+    fault = os_fault(error)
+    return StorageError(f"{place_of(error)}{fault.reason}", fix=fault.fix)
 
 
 @runtime_checkable

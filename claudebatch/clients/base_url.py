@@ -12,6 +12,8 @@ from claudebatch.core.errors import ConfigError
 
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _WHOLE = "write it whole, as in https://api.anthropic.com"
+# The one place that it can come from.
+_NAME = "ANTHROPIC_BASE_URL"
 
 DIRECT_IN_THE_CLEAR: Final[Mapping[str, None]] = {"http://": None}
 """The `mounts` of an HTTP client whose plain requests never go through a proxy of the
@@ -23,6 +25,12 @@ https sees an encrypted tunnel and stays allowed.
 """
 
 
+def is_loopback(host: str) -> bool:
+    """Whether *host* is this machine."""
+    name = host.strip("[]").lower()
+    return name in _LOOPBACK or (name.startswith("127.") and name.replace(".", "").isdigit())
+
+
 def check_base_url(url: str) -> None:
     """Refuse a malformed address, or one that would expose a secret; raises
     `ConfigError`, which never quotes a secret.
@@ -32,24 +40,25 @@ def check_base_url(url: str) -> None:
         # It would be sent along with the key, shown in errors and stored in the
         # journal.
         raise ConfigError(
-            "the base URL holds a user name or a password",
+            f"{_NAME}: the base URL holds a user name or a password",
             fix="take them out; what a gateway wants to see goes into ANTHROPIC_CUSTOM_HEADERS",
         )
     if parts.query or parts.fragment:
-        raise ConfigError("the base URL holds more than an address: ? or #", fix=_WHOLE)
+        raise ConfigError(f"{_NAME}: the base URL holds more than an address: ? or #", fix=_WHOLE)
     if (path := parts.path.rstrip("/")).endswith(("/v1", "/v1/messages")):
         # Every request would go to /v1/v1/messages, and every row would get a 404.
         shorter = url[: url.rindex("/v1")]
         raise ConfigError(
-            f"the base URL ends in {path[path.rindex('/v1') :]}, which is added to it anyway",
+            f"{_NAME}: the base URL ends in {path[path.rindex('/v1') :]}, which is added "
+            f"to it anyway",
             fix=f"write it without, as {shorter or _WHOLE}",
         )
     if not parts.hostname:
-        raise ConfigError(f'"{url}" is no base URL', fix=_WHOLE)
+        raise ConfigError(f'{_NAME}: "{url}" is no base URL', fix=_WHOLE)
     # The simulator and local gateways speak plain HTTP; it never leaves the machine.
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         raise ConfigError(
-            f"{parts.scheme}://{parts.hostname} would send the key in the clear",
+            f"{_NAME}: {parts.scheme}://{parts.hostname} would send the key in the clear",
             fix="use an https base URL",
         )
 
@@ -59,7 +68,9 @@ def _parts(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port  # `urlsplit` checks the port only on access
     except ValueError as error:
-        raise ConfigError("the base URL is none", fix=_WHOLE) from error
+        raise ConfigError(f"{_NAME}: the base URL is none", fix=_WHOLE) from error
     if not url.isprintable() or " " in url:
-        raise ConfigError("the base URL holds a character that no address has", fix=_WHOLE)
+        raise ConfigError(
+            f"{_NAME}: the base URL holds a character that no address has", fix=_WHOLE
+        )
     return parts

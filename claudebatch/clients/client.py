@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from claudebatch.clients import count_tokens, error_table
 from claudebatch.clients.base_url import check_base_url
 from claudebatch.clients.headers import HeaderFacts, read_headers
+from claudebatch.clients.network_route import NetworkRoute
 from claudebatch.clients.page_text import is_page, words_of
 from claudebatch.clients.redaction import Redactor
 from claudebatch.clients.stream_assembler import StreamFailed
@@ -24,7 +25,7 @@ from claudebatch.clients.suspend_guard import SuspendGuard
 from claudebatch.clients.web_page import is_web_page, page_text
 from claudebatch.clients.wire_format import MESSAGES_PATH, wire_body, wire_headers
 from claudebatch.core.domain import AnswerObserver, Call, Reply
-from claudebatch.core.errors import AttemptError, StopRun
+from claudebatch.core.errors import AttemptError, StopRun, Unreachable
 from claudebatch.core.message import BadAnswer, parse_message
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 # screen.
 _LONGEST_MESSAGE = 2000
 _LONGEST_TYPE = 100
+_LONGEST_REASON = 160
 
 
 class ClaudeClient:
@@ -54,12 +56,17 @@ class ClaudeClient:
         now: Callable[[], float],
         wall: Callable[[], datetime],
         secrets: Iterable[str] = (),
+        route: NetworkRoute | None = None,
     ) -> None:
         """*secrets*: texts that no error may quote; the key itself need not be among
         them.
         """
         # Heavy (a second, 86 MB): nothing but sending may import it.
-        from claudebatch.clients import response_body, sdk_connection  # noqa: PLC0415
+        from claudebatch.clients import (  # noqa: PLC0415
+            connection_faults,
+            response_body,
+            sdk_connection,
+        )
 
         self._now = now
         self._wall = wall
@@ -70,9 +77,19 @@ class ClaudeClient:
         self._broken_off = sdk_connection.BROKEN_OFF
         self._read_timeout = response_body.ReadTimeout
         self._read_message = response_body.read_message
+        self._unreadable = sdk_connection.UNREADABLE
+        self._route = route or NetworkRoute()
+        self._explain = connection_faults.explain
+        self._certain = connection_faults.CertainFaults()
+        # Mutable: rows whose last answer could not be read as HTTP.
+        self._unread_rows: set[int] = set()
         self._suspend_guard = SuspendGuard()
         self._client = sdk_connection.open_sdk(
-            api_key=api_key, base_url=base_url, concurrency=concurrency, secrets=secrets
+            api_key=api_key,
+            base_url=base_url,
+            concurrency=concurrency,
+            secrets=secrets,
+            route=self._route,
         )
         # The SDK reads key and token from the environment where we pass none.
         self._hide = Redactor(
@@ -129,9 +146,8 @@ class ClaudeClient:
                 return None
             raise refusal from error
         except (self._connection_error, *self._broken_off) as error:
-            raise error_table.connection_failed(
-                f"no count: {error.__cause__ or error}", sent=False
-            ) from error
+            fault = self._explain(error, self._route)
+            raise error_table.connection_failed(f"no count: {fault.text}", sent=False) from error
         except BadAnswer as error:
             raise error_table.bad_answer(str(error), 200, self._headers([])) from error
 
@@ -143,7 +159,7 @@ class ClaudeClient:
             async with asyncio.timeout(call.deadline_s) as limit:
                 read_timeout = self._read_timeout(limit, self._idle_timeout_s)
                 self._suspend_guard.watch(read_timeout)
-                response = await self._ask(call)
+                response = await self._ask(call, started)
                 headers = self._headers(response.headers.raw)
                 if call.watch is not None:
                     call.watch.began(headers.limits)
@@ -171,17 +187,46 @@ class ClaudeClient:
                 raise error_table.web_page(words, response.status_code, headers) from error
             raise error_table.bad_answer(str(error), response.status_code, headers) from error
 
-    async def _ask(self, call: Call) -> httpx2.Response:
+    async def _ask(self, call: Call, began: float) -> httpx2.Response:
         """A response with a successful status, its body still unread."""
         try:
-            return await self._client.ask(self._url, wire_body(call), wire_headers(call))
+            response = await self._client.ask(self._url, wire_body(call), wire_headers(call))
         except self._status_error as error:
+            self._certain.answered()
             raise self._refusal(error) from error
         except self._connection_error as error:
-            sent = not any(isinstance(cause, self._never_sent) for cause in _causes(error))
-            raise error_table.connection_failed(
-                f"no answer: {error.__cause__ or error}", sent=sent
-            ) from error
+            raise self._unanswered(call, error, began) from error
+        self._certain.answered()
+        self._unread_rows.discard(call.row)
+        return response
+
+    def _unanswered(self, call: Call, error: Exception, began: float) -> Exception:
+        """What becomes of an attempt without a status."""
+        causes = list(_causes(error))
+        unread = next((cause for cause in causes if isinstance(cause, self._unreadable)), None)
+        if unread is not None and not any(isinstance(one, self._never_sent) for one in causes):
+            return self._unread(call, getattr(unread, "message", ""))
+        fault = self._explain(error, self._route)
+        if self._certain.ends_run(fault, began=began, now=self._now()):
+            return Unreachable(f"no connection to the API: {fault.text}", fix=fault.fix)
+        sent = not any(isinstance(cause, self._never_sent) for cause in causes)
+        return error_table.connection_failed(f"no answer: {fault.text}", sent=sent)
+
+    def _unread(self, call: Call, reason: str) -> AttemptError:
+        """An answer whose head the HTTP parser refuses: billed, and likely to come the
+        same way again. A second one ends the row.
+        """
+        again = call.row not in self._unread_rows
+        self._unread_rows.add(call.row)
+        self._certain.answered()
+        what = " ".join(reason.split()).rstrip(":")[:_LONGEST_REASON]
+        return AttemptError(
+            f"the gateway's answer cannot be read as HTTP: {what}",
+            type="bad_answer",
+            retryable=again,
+            may_be_billed=True,
+            unavailable=True,
+        )
 
     async def _read(
         self,
@@ -203,7 +248,7 @@ class ClaudeClient:
             ) from error
         except self._broken_off as error:
             raise error_table.connection_failed(
-                f"the answer broke off: {error}", sent=True, head=headers
+                f"the answer broke off: {error or type(error).__name__}", sent=True, head=headers
             ) from error
 
     async def close(self) -> None:
@@ -216,6 +261,13 @@ class ClaudeClient:
 
     def _refusal(self, error: APIStatusError) -> Exception:
         headers = self._headers(error.response.headers.raw)
+        if error.status_code < 300:
+            # A 101 above all: no client of ours asks for another protocol.
+            return error_table.bad_answer(
+                f"the server answers {error.status_code}, which no request of ours asks for",
+                error.status_code,
+                headers,
+            )
         if error.status_code < 400:
             return error_table.redirected(
                 error.status_code, error.response.headers.get("location"), headers

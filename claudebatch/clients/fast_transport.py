@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
+import aiohttp
 import anthropic
 import httpx2
 
@@ -21,6 +22,10 @@ _STREAM = anthropic.AsyncStream[Any]
 _Pairs = list[tuple[bytes, bytes]]
 _NONE: Mapping[str, str] = MappingProxyType({})
 _NOTHING: Mapping[str, Any] = MappingProxyType({})
+# Gateways add cookies and traces of their own: with the parser's defaults (8,190 bytes,
+# 128 headers) each of their answers would be refused, after it was billed.
+_LONGEST_LINE = 2**17
+_MOST_HEADERS = 2000
 
 
 class FastHttp(anthropic.DefaultAioHttpClient):
@@ -36,6 +41,12 @@ class FastHttp(anthropic.DefaultAioHttpClient):
     _own: _Pairs | None = None
     _timeout: Any = None
     _extensions: Mapping[str, Any] = _NOTHING
+
+    def _init_transport(self, *args: Any, **more: Any) -> Any:
+        return _roomy(super()._init_transport(*args, **more))
+
+    def _init_proxy_transport(self, *args: Any, **more: Any) -> Any:
+        return _roomy(super()._init_proxy_transport(*args, **more))
 
     def build_request(
         self,
@@ -69,6 +80,29 @@ class FastHttp(anthropic.DefaultAioHttpClient):
             content=content,
             extensions=dict(self._extensions),
         )
+
+
+def _roomy(transport: Any) -> Any:
+    """*transport*, whose session reads longer heads; it is made in the running loop, by
+    the first request.
+    """
+
+    def session() -> aiohttp.ClientSession:
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                keepalive_timeout=transport.limits.keepalive_expiry,
+                ssl=transport.ssl_context,
+                limit=transport.limits.max_connections or 0,
+            ),
+            max_line_size=_LONGEST_LINE,
+            max_field_size=_LONGEST_LINE,
+            max_headers=_MOST_HEADERS,
+        )
+
+    # Something that was given on purpose, by a test for example, stays.
+    if getattr(transport, "client", _NONE) is None:
+        transport.client = session
+    return transport
 
 
 class FastAnthropic(anthropic.AsyncAnthropic):

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
-from claudebatch.clients.base_url import DIRECT_IN_THE_CLEAR, check_base_url
+from claudebatch.clients.base_url import check_base_url
 from claudebatch.clients.headers import read_headers
+from claudebatch.clients.network_route import NetworkRoute
 from claudebatch.clients.redaction import Redactor
 from claudebatch.clients.wire_format import API_VERSION
 from claudebatch.core.errors import CredentialError
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
 
 _TIMEOUT_S = 15.0
+_CONNECTIONS = 1
 _RawHeaders = list[tuple[bytes, bytes]]
 
 
@@ -52,6 +54,7 @@ async def reach(
     now: Callable[[], float],
     wall: Callable[[], datetime],
     secrets: Iterable[str] = (),
+    route: NetworkRoute | None = None,
 ) -> ProbeResult:
     """Ask for the token count of two letters, which is free. Raises `ConfigError` or
     `CredentialError`.
@@ -59,12 +62,13 @@ async def reach(
     The result quotes none of the *secrets*, even where the server does.
     """
     hide = Redactor(secrets).hide
-    async with _open_sdk(api_key, base_url, hide) as client:
+    route = route or NetworkRoute()
+    async with _open_sdk(api_key, base_url, hide, route) as client:
         url = str(client.base_url)
         # Before the request: it would carry the key to this address.
         check_base_url(url)
         begun = now()
-        answer = await _ask(client, model)
+        answer = await _ask(client, model, route)
         facts = read_headers(answer.headers, now=wall())
         return ProbeResult(
             url=url,
@@ -78,11 +82,14 @@ async def reach(
 
 
 def _open_sdk(
-    api_key: str | None, base_url: str | None, hide: Callable[[str], str]
+    api_key: str | None, base_url: str | None, hide: Callable[[str], str], route: NetworkRoute
 ) -> AsyncAnthropic:
     # Heavy (a second): only a command that sends something pays for it.
     import anthropic  # noqa: PLC0415
 
+    from claudebatch.clients.sdk_connection import open_http  # noqa: PLC0415
+
+    http_client = open_http(_CONNECTIONS, route, hide)
     try:
         return anthropic.AsyncAnthropic(
             api_key=api_key,
@@ -92,9 +99,7 @@ def _open_sdk(
             timeout=_TIMEOUT_S,
             open_telemetry=False,
             default_headers={"anthropic-version": API_VERSION},
-            http_client=anthropic.DefaultAioHttpClient(
-                follow_redirects=False, mounts=DIRECT_IN_THE_CLEAR
-            ),
+            http_client=http_client,
         )
     except (anthropic.AnthropicError, ValueError) as error:
         reason = hide(str(error))
@@ -103,8 +108,10 @@ def _open_sdk(
         ) from error
 
 
-async def _ask(client: AsyncAnthropic, model: str) -> _Answer:
+async def _ask(client: AsyncAnthropic, model: str, route: NetworkRoute) -> _Answer:
     import anthropic  # noqa: PLC0415
+
+    from claudebatch.clients.connection_faults import explain  # noqa: PLC0415
 
     try:
         response = await client.messages.with_raw_response.count_tokens(
@@ -116,8 +123,8 @@ async def _ask(client: AsyncAnthropic, model: str) -> _Answer:
         return _Answer(error.status_code, kind, error.response.headers.raw)
     except anthropic.APIConnectionError as error:
         # The SDK's own message is "Connection error." for all of them.
-        cause = error.__cause__ or error
-        return _Answer(None, f"{type(cause).__name__}: {cause}", [])
+        fault = explain(error, route)
+        return _Answer(None, f"{fault.text} ({fault.fix})" if fault.fix else fault.text, [])
 
 
 def _date(headers: _RawHeaders) -> datetime | None:

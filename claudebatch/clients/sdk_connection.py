@@ -6,7 +6,8 @@ imports this, and only once something is to be sent.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import aiohttp
 import anthropic
@@ -14,10 +15,11 @@ import httpx2
 
 from claudebatch.clients.base_url import DIRECT_IN_THE_CLEAR
 from claudebatch.clients.fast_transport import FastAnthropic, FastHttp
+from claudebatch.clients.network_route import NetworkRoute, tls_context
 from claudebatch.clients.redaction import Redactor
 from claudebatch.clients.response_body import cut_error_body
 from claudebatch.clients.wire_format import API_VERSION
-from claudebatch.core.errors import CredentialError
+from claudebatch.core.errors import ConfigError, CredentialError
 
 _CONNECT_S = 10.0
 # The default of 5 s means a new TLS handshake for every request of a slow run.
@@ -34,6 +36,9 @@ NEVER_SENT = (
 )
 """Exceptions after which a request is certainly not billed."""
 
+UNREADABLE = (aiohttp.ClientResponseError,)
+"""The HTTP parser's refusals of a head that came."""
+
 # The SDK wraps only exceptions up to the response's head.
 BROKEN_OFF = (httpx2.HTTPError, httpx2.StreamError, aiohttp.ClientError, OSError)
 """Exceptions of the transport while a body is read."""
@@ -43,12 +48,19 @@ CONNECTION_ERROR = anthropic.APIConnectionError
 
 
 def open_sdk(
-    *, api_key: str | None, base_url: str | None, concurrency: int, secrets: Iterable[str]
+    *,
+    api_key: str | None,
+    base_url: str | None,
+    concurrency: int,
+    secrets: Iterable[str],
+    route: NetworkRoute,
 ) -> FastAnthropic:
     """The SDK's client; None for key and address lets the SDK find them.
 
-    Raises `CredentialError` without any of the *secrets* in it.
+    Raises `ConfigError` and `CredentialError` without any of the *secrets* in them.
     """
+    hide = Redactor(secrets).hide
+    http_client = open_http(concurrency, route, hide)
     try:
         return FastAnthropic(
             api_key=api_key,
@@ -58,17 +70,36 @@ def open_sdk(
             max_retries=0,
             open_telemetry=False,
             default_headers={"anthropic-version": API_VERSION},
-            http_client=_http(concurrency),
+            http_client=http_client,
         )
     except (anthropic.AnthropicError, ValueError) as error:
-        reason = Redactor(secrets).hide(str(error))
         raise CredentialError(
-            f"the SDK refuses the credentials: {reason}", fix="set ANTHROPIC_API_KEY"
+            f"the SDK refuses the credentials: {hide(str(error))}", fix="set ANTHROPIC_API_KEY"
         ) from error
 
 
-def _http(concurrency: int) -> FastHttp:
+def open_http(concurrency: int, route: NetworkRoute, hide: Callable[[str], str]) -> FastHttp:
+    """The HTTP client for *route*; raises `ConfigError`, which *hide* has cleansed."""
+    try:
+        return _http(concurrency, route)
+    except (ValueError, OSError, httpx2.InvalidURL) as error:
+        # What `network_route` and `tls_context` let through: the system's own settings.
+        raise ConfigError(
+            f"the connection cannot be set up: {hide(str(error))}",
+            fix="check the proxy settings and the certificates of this machine",
+        ) from error
+
+
+def _http(concurrency: int, route: NetworkRoute) -> FastHttp:
+    # Made now: read in the first request, a missing file would fail that request, with
+    # its money already set aside.
+    context = tls_context(route)
+    more: dict[str, Any] = {} if context is None else {"verify": context}
     return FastHttp(
+        # The library would read every variable, also those that this run does not use.
+        trust_env=route.system_proxy,
+        proxy=route.proxy,
+        **more,
         # Our own deadline bounds every attempt; a time-out of the connection pool would
         # only lose rows.
         timeout=httpx2.Timeout(None, connect=_CONNECT_S),

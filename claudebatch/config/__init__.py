@@ -7,7 +7,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+# Compose files and CI set what they do not know to "". Of some variables the SDK and the
+# system take that for a value: an address without a host, the folder /.
+_EMPTY_IS_UNSET = ("HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
+_FAMILIES = ("ANTHROPIC_", "CLAUDEBATCH_", "XDG_")
+
 
 def environment() -> Mapping[str, str]:
     """The process's environment, handed to whoever may look at it."""
     return os.environ
+
+
+def unset_empty() -> None:
+    """Take variables that are set to nothing out of the environment, for the SDK too."""
+    for name, value in list(os.environ.items()):
+        ours = name in _EMPTY_IS_UNSET or name.startswith(_FAMILIES)
+        if ours and not value.strip():
+            del os.environ[name]

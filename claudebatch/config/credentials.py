@@ -7,16 +7,24 @@ first request and not before.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from claudebatch.core.errors import CredentialError
+from claudebatch.core.errors import ConfigError, CredentialError
 
 # Each of them is enough.
 _SINGLE = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE")
 _HEADERS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+_NOT_IN_A_KEY: Mapping[str, Callable[[str], bool]] = {
+    "holds a line break": lambda value: "\n" in value or "\r" in value,
+    "begins or ends with a blank": lambda value: value != value.strip(),
+    "holds a blank": lambda value: " " in value or "\t" in value,
+    # Files of Docker and systemd keep them as a part of the value.
+    "holds a quotation mark": lambda value: '"' in value or "'" in value or "`" in value,
+    "holds a character": lambda value: not (value.isascii() and value.isprintable()),
+}
 _TOKEN = ("ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE")
 _CUSTOM = "ANTHROPIC_CUSTOM_HEADERS"
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -36,12 +44,7 @@ def credential_source(env: Mapping[str, str], *, home: Path) -> str:
     for name in _HEADERS:
         # Refused here: an HTTP library would name the whole header, key included, in
         # its error.
-        value = env.get(name, "")
-        if not (value.isascii() and value.isprintable()):
-            raise CredentialError(
-                f"{name} holds a character that no key has",
-                fix="copy the key again, without breaks",
-            )
+        _check_key(name, env.get(name, ""))
     _check_custom_headers(env)
     single = next((name for name in _SINGLE if env.get(name)), None)
     if single is not None:
@@ -57,6 +60,20 @@ def credential_source(env: Mapping[str, str], *, home: Path) -> str:
         fix="export ANTHROPIC_API_KEY=… (from platform.claude.com), or rehearse without one: add "
         "--simulate",
     )
+
+
+def _check_key(name: str, value: str) -> None:
+    wrong = next((words for words, finds in _NOT_IN_A_KEY.items() if finds(value)), None)
+    if wrong is not None:
+        raise ConfigError(
+            f"{name} ({_shape(value)}) {wrong}, which no key has",
+            fix="copy the key again: one word, without quotes and breaks",
+        )
+
+
+def _shape(value: str) -> str:
+    """Enough to find the value again, and nothing of the secret in it."""
+    return f"{len(value)} characters"
 
 
 def secrets(env: Mapping[str, str]) -> tuple[str, ...]:
@@ -92,10 +109,10 @@ def _check_custom_headers(env: Mapping[str, str]) -> None:
     # row.
     for number, (name, value) in enumerate(_custom_headers(env), start=1):
         if not _HEADER_NAME.fullmatch(name):
-            raise CredentialError(
+            raise ConfigError(
                 f"{_CUSTOM}: header {number} has a name that is none", fix="write Name: value"
             )
         if not (value.isascii() and value.isprintable()):
-            raise CredentialError(
+            raise ConfigError(
                 f"{_CUSTOM}: header {number} holds a character that no header has", fix="remove it"
             )

@@ -232,6 +232,14 @@ class CommandRefused(StopRun):
     exit_code = ExitCode.USAGE
 
 
+class Unreachable(StopRun):
+    """Nothing has ever answered, and no further try can end otherwise: an address, a
+    proxy or a certificate is wrong.
+    """
+
+    exit_code = ExitCode.USAGE
+
+
 class ApiUnavailable(StopRun):
     """No model of the chain has answered for longer than the longest outage the run
     accepts.

@@ -123,6 +123,8 @@ class Retrying:
     seconds: float
     id: str = ""
     """The row, where it is known."""
+    cause: str = ""
+    """What went wrong, in words."""
 
 
 @dataclass(frozen=True, slots=True)

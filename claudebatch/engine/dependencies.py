@@ -60,6 +60,12 @@ class LazyClient:
         """The reply to *call*."""
         return self._made()(call)
 
+    def open(self) -> None:
+        """Make the client now: a setting that is wrong fails here, with nothing held,
+        and no attempt's time holds the import of the SDK.
+        """
+        self._made()
+
     def count(self, call: Call) -> Coroutine[Any, Any, int | None]:
         """Input tokens of *call*."""
         return self._made().count(call)

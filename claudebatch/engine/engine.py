@@ -5,15 +5,23 @@ another model's throttle.
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
 from claudebatch.core.domain import Call, Failed, Failure, Outcome, Pico, Reply, Succeeded
 from claudebatch.core.drain import Drain
-from claudebatch.core.errors import AttemptError, BudgetExhausted, Draining, StopRun
+from claudebatch.core.errors import (
+    AttemptError,
+    BudgetExhausted,
+    ClaudebatchError,
+    Draining,
+    StopRun,
+)
 from claudebatch.core.events import DrainStarted, Emit, RowFinished
 from claudebatch.core.handler import Handler
+from claudebatch.core.os_faults import os_fault, place_of
 from claudebatch.engine.refusals import (
     UNTRIED_WORKERS,
     RefusalWatch,
@@ -148,7 +156,7 @@ class Engine:
             raise
         except BaseException as crash:
             # A bug in one row must not leave the others running on unseen.
-            self.stop(f"internal error: {type(crash).__name__}")
+            self.stop(_crash_reason(crash))
             raise
         finally:
             self._working[lane] -= 1
@@ -211,3 +219,12 @@ class Engine:
         if known is None or stop.exit_code > known.exit_code:
             self._ended.stop = stop
         self.stop(stop.message)
+
+
+def _crash_reason(crash: BaseException) -> str:
+    """Why the run stops: an error of the system is told as such, not as a bug."""
+    if isinstance(crash, ClaudebatchError):
+        return crash.message
+    if isinstance(crash, OSError | sqlite3.Error | MemoryError):
+        return f"{place_of(crash)}{os_fault(crash).reason}"
+    return f"internal error: {type(crash).__name__}"

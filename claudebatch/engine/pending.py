@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.storage.journal import (
     Journal,
@@ -11,6 +13,9 @@ from claudebatch.storage.journal import (
     pending_keys,
     pending_rows,
 )
+
+# The number before that of the first row.
+_BEFORE_ALL = -1
 
 
 class PendingRows:
@@ -27,6 +32,13 @@ class PendingRows:
         return await self._journal.read(
             lambda connection: pending_rows(connection, self._wanted, lane, after, count)
         )
+
+    async def any(self, lanes: Iterable[str]) -> bool:
+        """Whether any row of *lanes* still needs an answer."""
+        for lane in lanes:
+            if await self.refs(lane, _BEFORE_ALL, 1):
+                return True
+        return False
 
     async def keys(self, lane: str, after: int, count: int) -> list[RowKey]:
         """The same rows by their cache keys."""

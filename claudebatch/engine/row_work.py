@@ -83,6 +83,11 @@ class RowWork:
         if self._cache is not None:
             await self._replay(self._cache)
             await self._journal.flush()
+        # Before a row holds money: a wrong variable or certificate ends the run here.
+        # What needs no request needs no environment either.
+        drain = self._context.drain
+        if not drain.started and await self._pending.any(self._context.run.lanes):
+            self._client.open()
         return await self.engine.run()
 
     def report_changed_lines(self) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable
 
 from claudebatch.core.errors import JournalFailed, OutputFailed
+from claudebatch.core.os_faults import os_fault
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.engine.summary import Lines
 from claudebatch.storage.journal import Journal
@@ -54,8 +55,8 @@ class SessionFiles:
         except OSError as error:
             self.journal.fail(
                 OutputFailed(
-                    f"the results cannot be written: {error}",
-                    fix="free some space or mend the disk",
+                    f"the results cannot be written: {os_fault(error).reason}",
+                    fix=os_fault(error).fix,
                 )
             )
 
@@ -64,5 +65,8 @@ class SessionFiles:
             self._ledger.close()
         except sqlite3.Error as error:
             self.journal.fail(
-                JournalFailed(f"the spend ledger cannot be written: {error}", fix="mend the disk")
+                JournalFailed(
+                    f"the spend ledger cannot be written: {os_fault(error).reason}",
+                    fix=os_fault(error).fix,
+                )
             )

@@ -14,6 +14,7 @@ from typing import Protocol
 from claudebatch.core.domain import Pico, to_usd
 from claudebatch.core.errors import BudgetExhausted, ExitCode, SpendStopped, StorageError
 from claudebatch.core.events import Notice
+from claudebatch.core.os_faults import os_fault
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.engine.engine import Ended
@@ -236,7 +237,7 @@ def _to_standard_output(lines: Iterable[bytes]) -> StreamOutput:
             output.append([line])
     except OSError as error:
         raise StorageError(
-            f"the results cannot be written: {error.strerror}",
+            f"the results cannot be written: {os_fault(error).reason}",
             fix="run the same command again: nothing is lost",
         ) from error
     return output

@@ -4,6 +4,7 @@ another user's folder.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -11,9 +12,11 @@ from itertools import takewhile
 from pathlib import Path
 
 from claudebatch.core.errors import StorageError
+from claudebatch.core.os_faults import OsFault, os_fault
 
 # A group or a world that may write to a folder can swap the files in it.
 _OTHERS_WRITE = 0o022
+_LINK = OsFault("it is a link", "name the file itself, or remove the link")
 STATE_DIR, CACHE_DIR = "CLAUDEBATCH_STATE_DIR", "CLAUDEBATCH_CACHE_DIR"
 """The variables of the environment that name the folders of all runs."""
 
@@ -34,8 +37,9 @@ def private_dir(path: Path, *, named_by: str | None = None) -> Path:
         for folder in missing or (path,):
             _check_folder(folder, named_by)
     except OSError as error:
-        fix = f"choose another place: set {named_by}" if named_by else "choose another place"
-        raise StorageError(f"{path}: cannot make this folder: {error.strerror}", fix=fix) from error
+        fault = os_fault(error)
+        fix = f"{fault.fix}; {named_by} names another place" if named_by else fault.fix
+        raise StorageError(f"{path}: cannot make this folder: {fault.reason}", fix=fix) from error
     return path
 
 
@@ -63,8 +67,10 @@ def open_private(path: Path, flags: int) -> int:
             0o600,
         )
     except OSError as error:
-        reason = f"{path}: cannot open this file: {error.strerror}"
-        raise StorageError(reason, fix="check its folder, its owner and the free space") from error
+        # The system's word for a link that must not be followed.
+        fault = _LINK if error.errno == errno.ELOOP else os_fault(error)
+        reason = f"{path}: cannot open this file: {fault.reason}"
+        raise StorageError(reason, fix=fault.fix) from error
     # Of the open file, not of its name: the name may point elsewhere by now.
     facts = os.fstat(file)
     if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid():

@@ -14,11 +14,13 @@ from pathlib import Path
 
 from claudebatch.core.control_chars import json_for_eyes
 from claudebatch.core.errors import ClaudebatchError, LockedError, StorageError
+from claudebatch.core.os_faults import os_fault
 from claudebatch.storage.private_files import open_private, private_file, sync_dir
 
 # The whole file is compared at each start: small reads would cost a system call for
 # nearly every line.
 _READ_BYTES = 1 << 20
+_STANDARD_OUTPUT = ("/dev/stdout", "/dev/fd/1", "/proc/self/fd/1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,8 @@ def check_place(path: Path) -> None:
     """Refuse results anywhere but in a file: `--fresh` would move a folder or a device
     out of the way.
     """
+    if path.as_posix() in _STANDARD_OUTPUT:
+        raise ClaudebatchError(f"{path} is standard output", fix="write -o - for it")
     if path.is_dir():
         raise ClaudebatchError(
             f"{path} is a folder, results need a file", fix="name a file in it with -o"
@@ -176,7 +180,7 @@ def _replace(path: Path, lines: Iterable[bytes]) -> int:
         sync_dir(path.parent)
     except OSError as error:
         raise StorageError(
-            f"{path}: cannot write the results: {error.strerror}", fix="free some space"
+            f"{path}: cannot write the results: {os_fault(error).reason}", fix=os_fault(error).fix
         ) from error
     return count
 

@@ -19,6 +19,7 @@ from claudebatch.config import environment
 from claudebatch.config.credentials import secrets
 from claudebatch.config.load import Loaded, load
 from claudebatch.config.machine import connections
+from claudebatch.config.network import network_route
 from claudebatch.config.paths import Paths
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import ClaudebatchError, ExitCode
@@ -113,6 +114,7 @@ def _ask(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
                 now=_now,
                 wall=_wall,
                 secrets=secrets(env),
+                route=network_route(env, env.get("ANTHROPIC_BASE_URL")),
             )
         )
     except ClaudebatchError as error:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from claudebatch import __version__
 from claudebatch.config.credentials import credential_source
-from claudebatch.core.errors import CredentialError, ExitCode
+from claudebatch.core.errors import ClaudebatchError, ExitCode
 from claudebatch.core.reports.finding import Finding
 from claudebatch.storage.health import damage
 
@@ -48,8 +48,8 @@ def credential(env: Mapping[str, str], *, home: Path) -> Finding:
     """Whether there is a key, and where; never the key."""
     try:
         return Finding("key", "ok", f"found: {credential_source(env, home=home)}")
-    except CredentialError as error:
-        return Finding("key", "failure", error.message, fix=error.fix, exit_code=ExitCode.AUTH)
+    except ClaudebatchError as error:
+        return Finding("key", "failure", error.message, fix=error.fix, exit_code=error.exit_code)
 
 
 def has_credential(env: Mapping[str, str], *, home: Path) -> bool:

@@ -12,10 +12,12 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from claudebatch.clients.client import ClaudeClient
+from claudebatch.clients.network_route import NetworkRoute
 from claudebatch.clients.protocol import Client
 from claudebatch.clients.wire_format import API_VERSION
 from claudebatch.config import environment
 from claudebatch.config.credentials import secrets
+from claudebatch.config.network import network_route
 from claudebatch.config.settings import Settings
 from claudebatch.core.domain import Pico, Usage
 from claudebatch.estimate.duration import ApiModel
@@ -101,7 +103,13 @@ def client_for(
         now=now,
         wall=wall,
         secrets=secrets(environment()),
+        route=_route(api),
     )
+
+
+def _route(api: ApiTarget) -> NetworkRoute:
+    env = environment()
+    return network_route(env, api.base_url or env.get("ANTHROPIC_BASE_URL"))
 
 
 def api_model(options: RunOptions, settings: Settings) -> ApiModel:

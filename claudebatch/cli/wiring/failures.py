@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from claudebatch.config import environment
 from claudebatch.core.errors import ClaudebatchError, StorageError
+from claudebatch.core.os_faults import os_fault, place_of
 from claudebatch.ui.error_text import render_error
 from claudebatch.ui.terminal import Terminal
 
@@ -31,9 +32,10 @@ class CollectedFailures:
             yield
         except ClaudebatchError as failure:
             self.met.append(failure)
-        except (OSError, sqlite3.Error) as failure:
-            reason = f"{where}: a file cannot be read or written: {failure}"
-            self.met.append(StorageError(reason, fix="mend the disk, then run the same command"))
+        except (OSError, sqlite3.Error, MemoryError) as failure:
+            fault = os_fault(failure)
+            reason = f"{where}: {place_of(failure)}{fault.reason}"
+            self.met.append(StorageError(reason, fix=fault.fix))
 
     def tell(self) -> None:
         """Tell all of them, and end the command with the gravest; nothing, where

@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,9 @@ from claudebatch.config import environment
 from claudebatch.config.credentials import require_credential
 from claudebatch.config.load import Loaded, load
 from claudebatch.config.machine import connections
+from claudebatch.config.network import unread_variables
 from claudebatch.config.paths import Paths
+from claudebatch.config.variables import unknown_variables
 from claudebatch.core.errors import ExitCode, OutputFailed
 from claudebatch.core.events import Emit, Notice
 from claudebatch.core.process_signals import signal_handler
@@ -124,11 +127,13 @@ def _observed(
             loaded.settings.alerts.sinks, env, wall=_wall, warn=lambda text: emit(Notice(text))
         )
         emit = audience(display, log, hooks)
-        for warning in warnings(loaded):
+        for warning in chain(warnings(loaded), unknown_variables(env)):
             emit(Notice(warning))
         if show.verbose:
             for detail in details(loaded, paths, options):
                 emit(Notice(detail))
+            for name in unread_variables(env):
+                emit(Notice(f"{name} is not read: certificates come from SSL_CERT_FILE"))
         parts = _RunParts(
             run_setup=run_setup,
             paths=paths,

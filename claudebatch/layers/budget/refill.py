@@ -15,6 +15,7 @@ from claudebatch.core.domain import Hold, Pico, usd_text
 from claudebatch.core.drain import WakeUp
 from claudebatch.core.errors import BudgetExhausted, Draining, JournalFailed, StopRun
 from claudebatch.core.events import CapUsed, Emit, Notice
+from claudebatch.core.os_faults import os_fault
 from claudebatch.core.shared_cap import SharedCap
 from claudebatch.layers.budget.allotment import AHEAD, Allotment
 from claudebatch.layers.budget.hold_queue import HoldQueue
@@ -148,7 +149,8 @@ class Refill:
         except (sqlite3.Error, OSError) as error:
             self._fail(
                 JournalFailed(
-                    f"the caps in the spend ledger cannot be kept: {error}", fix="mend the disk"
+                    f"the caps in the spend ledger cannot be kept: {os_fault(error).reason}",
+                    fix=os_fault(error).fix,
                 )
             )
 

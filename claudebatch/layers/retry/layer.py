@@ -79,7 +79,16 @@ class Retry:
                 if delay is None or error.handed_over:
                     error.attempts = sent
                     raise
-                self._emit(Retrying(call.model, error.type, attempt, delay, call.prompt.id))
+                self._emit(
+                    Retrying(
+                        call.model,
+                        error.type,
+                        attempt,
+                        delay,
+                        call.prompt.id,
+                        cause=error.message,
+                    )
+                )
             else:
                 budget.answered(self._now())
                 return replace(reply, attempts=sent + 1) if sent else reply

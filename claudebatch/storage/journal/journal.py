@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 from claudebatch.core.errors import JournalFailed, OutputFailed, StopRun
+from claudebatch.core.os_faults import os_fault
 from claudebatch.core.result_lines import line
 from claudebatch.storage.batch_writer import BatchWriter
 from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, Record, ResultRecord
@@ -33,7 +34,6 @@ _ENOUGH = 512
 _BACKLOG = 1000
 
 _READER_FIX = "run the same command again, with a reader that stays"
-_FIX = "free some space or mend the disk, then run the same command"
 
 
 class ResultsOutput(Protocol):
@@ -177,7 +177,12 @@ class Journal:
         try:
             self._update_ledger([])
         except (sqlite3.Error, OSError) as error:
-            self.fail(JournalFailed(f"the spend ledger cannot be written: {error}", fix=_FIX))
+            self.fail(
+                JournalFailed(
+                    f"the spend ledger cannot be written: {os_fault(error).reason}",
+                    fix=os_fault(error).fix,
+                )
+            )
 
     def fail(self, failure: StopRun) -> None:
         """Let nothing be sent any more; the first reason is kept."""
@@ -202,7 +207,12 @@ class Journal:
             # Intents are dropped here: their senders hear of the failure and do not
             # send.
             self._unwritten = [record for record in records if type(record) is not AttemptIntent]
-            self.fail(JournalFailed(f"the run's records cannot be written: {error}", fix=_FIX))
+            self.fail(
+                JournalFailed(
+                    f"the run's records cannot be written: {os_fault(error).reason}",
+                    fix=os_fault(error).fix,
+                )
+            )
             return [False] * len(group)
         self._unwritten = []
         return [may_begin or type(record) is not AttemptIntent for record in group]
@@ -251,7 +261,12 @@ class Journal:
             self._update_ledger([])
             self._ledger.flush()
         except (sqlite3.Error, OSError) as error:
-            self.fail(JournalFailed(f"the spend ledger cannot be written: {error}", fix=_FIX))
+            self.fail(
+                JournalFailed(
+                    f"the spend ledger cannot be written: {os_fault(error).reason}",
+                    fix=os_fault(error).fix,
+                )
+            )
 
     def _update_ledger(self, intents: list[AttemptIntent]) -> None:
         if intents or self._settled:
@@ -264,4 +279,11 @@ class Journal:
 def _not_written(error: OSError) -> OutputFailed:
     if isinstance(error, BrokenPipeError):
         return OutputFailed("whoever read the results has left", fix=_READER_FIX)
-    return OutputFailed(f"the results cannot be written: {error}", fix=_FIX)
+    return OutputFailed(
+        f"the results cannot be written: {os_fault(error).reason}", fix=os_fault(error).fix
+    )
+
+
+def _journal_failed(what: str, error: Exception) -> JournalFailed:
+    fault = os_fault(error)
+    return JournalFailed(f"{what} cannot be written: {fault.reason}", fix=fault.fix)

@@ -13,6 +13,7 @@ import base64
 import json
 import os
 import sqlite3
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from claudebatch.core.domain import Usage
+from claudebatch.core.errors import StorageError
 from claudebatch.storage.journal.records import (
     AttemptIntent,
     AttemptPrice,
@@ -28,7 +30,7 @@ from claudebatch.storage.journal.records import (
 )
 from claudebatch.storage.journal.rescue_0_1_0 import by_name
 from claudebatch.storage.journal.statements import write_outcomes
-from claudebatch.storage.private_files import private_file
+from claudebatch.storage.private_files import open_private, private_file
 
 RESCUE = "rescue"
 # Answers of a few thousand characters each, for some hundred requests in flight. Less
@@ -85,10 +87,7 @@ class Rescue:
 def absorb(folder: Path, run_id: str, journal: sqlite3.Connection) -> int:
     """Write the rescued answers of this run into its journal; returns their number."""
     path = folder / RESCUE
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return 0
+    data = _read(path)
     outcomes = list(_outcomes(data, run_id.encode()))
     journal.execute("BEGIN IMMEDIATE")
     write_outcomes(journal, outcomes)
@@ -97,6 +96,19 @@ def absorb(folder: Path, run_id: str, journal: sqlite3.Connection) -> int:
     # nothing.
     path.unlink(missing_ok=True)
     return len(outcomes)
+
+
+def _read(path: Path) -> bytes:
+    """What lies at *path*; nothing, where it is no file of ours: reading a pipe would
+    never end, and a link leads anywhere.
+    """
+    try:
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise StorageError(f"{path} is not a regular file", fix="remove it")
+        with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 def _outcomes(data: bytes, run_id: bytes) -> Iterator[AttemptRecord]:

@@ -17,6 +17,7 @@ from claudebatch.core.events import (
     Event,
     FellBack,
     Notice,
+    Retrying,
     RowFinished,
     SpendSpike,
 )
@@ -25,11 +26,15 @@ from claudebatch.ui.live.alert_text import alert_text
 
 # A fault of every row would scroll everything else off the screen.
 _FAILURES_SHOWN = 5
+# Of a row that cannot be reached, only the first try of each kind is news.
+_CONNECTION = "connection_error"
+_CAUSES_SHOWN = 10
 # Characters of an id or a reason that are shown: one that is ten megabytes long is
 # still one line.
 _LONGEST_WORD = 120
+_LONGEST_CAUSE = 200
 
-Kind = Literal["notice", "row_failed", "fallback", "breaker", "alert", "drain"]
+Kind = Literal["notice", "row_failed", "fallback", "breaker", "alert", "drain", "retry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,7 @@ class Line:
     @property
     def style(self) -> str | None:
         """The style of `Terminal.say`: what the user may have to act on stands out."""
-        return "warning" if self.kind in ("breaker", "alert", "drain") else None
+        return "warning" if self.kind in ("breaker", "alert", "drain", "retry") else None
 
 
 class Notices:
@@ -53,11 +58,13 @@ class Notices:
         self._failures = 0
         self._fallbacks: set[tuple[str, str]] = set()
         self._open: set[str] = set()
+        self._causes: set[str] = set()
         self._words: dict[type[Any], Callable[[Any], Line | None]] = {
             # Clipped: a notice may quote a path or an error of the system.
             Notice: lambda event: Line("notice", clip(event.text, 1000)),
             RowFinished: self._row_finished,
             FellBack: self._fell_back,
+            Retrying: self._retrying,
             BreakerChanged: self._breaker_changed,
             SpendSpike: _alert,
             CapAlert: _alert,
@@ -90,6 +97,17 @@ class Notices:
         self._fallbacks.add(pair)
         reason = clip(event.reason, _LONGEST_WORD)
         return Line("fallback", f"{event.next_model} stands in for {event.model}: {reason}")
+
+    def _retrying(self, event: Retrying) -> Line | None:
+        """The cause of the first broken connection of each kind, at once: the pause of
+        an outage would hide it for minutes.
+        """
+        cause = clip(event.cause, _LONGEST_CAUSE)
+        known = not cause or cause in self._causes or len(self._causes) >= _CAUSES_SHOWN
+        if event.error != _CONNECTION or known:
+            return None
+        self._causes.add(cause)
+        return Line("retry", f"{cause}; trying again")
 
     def _breaker_changed(self, event: BreakerChanged) -> Line | None:
         """Opening and closing are news; the probes between are not."""

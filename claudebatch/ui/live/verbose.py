@@ -29,7 +29,8 @@ def sentence(event: Event, *, requests: bool) -> str | None:
         return _attempt(event) if requests else None
     if isinstance(event, Retrying):
         row = f" ({_clip(event.id)})" if event.id else ""
-        failed = f"{event.model}{row}: {event.error}, attempt {event.attempt}"
+        cause = f": {_clip(event.cause)}" if event.cause else ""
+        failed = f"{event.model}{row}: {event.error}{cause}, attempt {event.attempt}"
         return f"{failed}; again in {event.seconds:.1f} s"
     if isinstance(event, Waiting):
         return _wait(event) if event.seconds >= MIN_REPORTED_S else None

@@ -25,7 +25,7 @@ limits       pool, requests_per_minute, input_tokens_per_minute,
              When the limits in force of a pool are learned, and when they change.
 concurrency  pool, limit: how many requests the pool may have in flight from now on
 alert        kind (cap or spike), its fields as in docs/alerts.md, text
-notice       kind (notice, fallback, breaker, drain), text
+notice       kind (notice, fallback, breaker, drain, retry), text
 done         the fields of `summary_json`: how the run ended, its exit_code and
              next_command
 """

@@ -1,0 +1,47 @@
+"""Variables of the environment that are ours, or the SDK's: their forms, checked before
+anything is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from claudebatch.core.errors import ConfigError
+
+_OURS = (
+    "CLAUDEBATCH_CACHE_DIR",
+    "CLAUDEBATCH_CONFIG",
+    "CLAUDEBATCH_DEBUG",
+    "CLAUDEBATCH_STATE_DIR",
+)
+_PLACES = ("CLAUDEBATCH_CACHE_DIR", "CLAUDEBATCH_CONFIG", "CLAUDEBATCH_STATE_DIR")
+_PREFIX = "CLAUDEBATCH_"
+
+
+def check_variables(env: Mapping[str, str]) -> None:
+    """Refuse a place that only a shell would understand; raises `ConfigError`."""
+    for name in _PLACES:
+        value = env.get(name, "")
+        # Compose files and systemd expand nothing: a folder named ~ would be made.
+        if value.startswith(("~", "$")):
+            raise ConfigError(
+                f"{name}={value}: only a shell expands {value[0]}",
+                fix="write the whole path, from / on",
+            )
+        if value[:1] in "\"'" and value[:1] == value[-1:] and value:
+            raise ConfigError(
+                f"{name}={value}: the quotation marks are part of the value",
+                fix="write it without them",
+            )
+
+
+def unknown_variables(env: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each variable that looks like ours and is none."""
+    for name in env:
+        if name.startswith(_PREFIX) and name not in _OURS:
+            # 10 ms of import that only a misspelt name needs.
+            from difflib import get_close_matches  # noqa: PLC0415
+
+            close = get_close_matches(name, _OURS, n=1)
+            meant = f"did you mean {close[0]}?" if close else f"known: {', '.join(_OURS)}"
+            yield f"{name} is set and means nothing; {meant}"

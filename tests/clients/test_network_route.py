@@ -1,0 +1,56 @@
+"""Certificates that cannot be used are named before anything is sent."""
+
+from __future__ import annotations
+
+import os
+import ssl
+
+import pytest
+
+from claudebatch.clients.network_route import NetworkRoute, tls_context
+from claudebatch.core.errors import ConfigError
+
+
+def refusal(name: str, value: object) -> str:
+    with pytest.raises(ConfigError) as caught:
+        tls_context(NetworkRoute(certificates=str(value), certificates_from=name))
+    assert caught.value.message.startswith(f"{name}={value}: ") and caught.value.fix
+    return caught.value.message
+
+
+def test_a_file_that_is_gone_a_folder_a_pipe_or_no_certificate_is_named(tmp_path):
+    (tmp_path / "empty.pem").write_text("")
+    (tmp_path / "code.py").write_text("print()")
+    os.mkfifo(tmp_path / "pipe")
+    expected = {
+        "gone.pem": "no such file",
+        ".": "this is a folder",
+        "pipe": "not a regular file",
+        "empty.pem": "no certificate in this file",
+        "code.py": "no certificate in this file",
+        "code.py/x": "Not a directory",
+        "n" * 300: "File name too long",
+    }
+    for name, words in expected.items():
+        assert words in refusal("SSL_CERT_FILE", tmp_path / name)
+
+
+def test_a_folder_without_hashed_certificates_would_trust_nobody_and_is_refused(tmp_path):
+    assert "no such folder" in refusal("SSL_CERT_DIR", tmp_path / "gone")
+    (tmp_path / "ca.pem").write_text("")
+    assert "no certificate under its hash" in refusal("SSL_CERT_DIR", tmp_path)
+    (tmp_path / "0a1b2c3d.0").write_text("")
+    route = NetworkRoute(
+        certificates=f"/nonexistent{os.pathsep}{tmp_path}", certificates_from="SSL_CERT_DIR"
+    )
+    assert isinstance(tls_context(route), ssl.SSLContext)
+
+
+def test_plain_http_looks_at_no_certificate():
+    context = tls_context(NetworkRoute(tls=False, certificates="/nonexistent"))
+    assert context is not None and context.verify_mode is ssl.CERT_REQUIRED
+    assert context.get_ca_certs() == []
+
+
+def test_without_a_variable_the_library_chooses():
+    assert tls_context(NetworkRoute()) is None
