@@ -360,6 +360,7 @@ BODIES = [
 ]
 
 GONE = "connection_error"
+UNREAD = "bad_answer"  # something came, and it cannot be read as HTTP
 
 CONNECTION = [
     Line("closed before the head", (b"",), LOST, GONE),
@@ -388,23 +389,25 @@ CONNECTION = [
         "chunks of no number",
         (head(200, "transfer-encoding: chunked") + b"zz\r\n" + BODY,),
         LOST,
-        GONE,
+        UNREAD,
     ),
-    Line("not HTTP", (b"220 smtp.example.test ESMTP\r\n",), LOST, GONE),
-    Line("not HTTP, and at once", (AT_ONCE, b"\x15\x03\x01\x00\x02\x02\x28"), LOST, GONE),
-    Line("more behind the last answer", (http(200, BODY) + b"more",), LOST, GONE),
-    Line("a content-length of no number", (head(200, "content-length: many") + BODY,), LOST, GONE),
+    Line("not HTTP", (b"220 smtp.example.test ESMTP\r\n",), LOST, UNREAD),
+    Line("not HTTP, and at once", (AT_ONCE, b"\x15\x03\x01\x00\x02\x02\x28"), LOST, UNREAD),
+    Line("more behind the last answer", (http(200, BODY) + b"more",), LOST, UNREAD),
+    Line(
+        "a content-length of no number", (head(200, "content-length: many") + BODY,), LOST, UNREAD
+    ),
     Line(
         "two content-lengths",
         (head(200, "content-length: 5", "content-length: 500") + BODY,),
         LOST,
-        GONE,
+        UNREAD,
     ),
     Line(
         "a head of a megabyte",
         (b"HTTP/1.1 200 OK\r\nx: " + b"y" * 2**20 + b"\r\n\r\n",),
         LOST,
-        GONE,
+        UNREAD,
     ),
 ]
 
