@@ -70,6 +70,7 @@ CALM: dict[str, Make] = {
     "log-normal, sigma 1": lambda rng: spend(rng, lambda _: 1.0, lognormal(1.0)),
     "log-normal, sigma 1, 20 a second": lambda rng: spend(rng, lambda _: 20.0, lognormal(1.0)),
     "log-normal, sigma 1.5": lambda rng: spend(rng, lambda _: 1.0, lognormal(1.5)),
+    "log-normal, sigma 1.5, 20 a second": lambda rng: spend(rng, lambda _: 20.0, lognormal(1.5)),
     "two models, 1 in 10 rows 20 times as dear": lambda rng: spend(
         rng, lambda _: 1.0, mixed(0.1, 20)
     ),
