@@ -68,7 +68,7 @@ def test_a_faster_pace_of_money_and_dearer_rows_are_both_told():
     watched.spend(300, CENT * 10, 1.0)
     assert spikes(watched.told) == ["per row"]
     watched.spend(3000, CENT, 0.1)
-    watched.spend(600, CENT * 10, 0.1)
+    watched.spend(5000, CENT, 0.01)
     assert spikes(watched.told) == ["per row", "per minute"]
     spike = watched.told[-1]
     assert isinstance(spike, SpendSpike)
