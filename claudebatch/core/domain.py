@@ -16,6 +16,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from claudebatch.core.billed_kinds import BilledKind, billed, billed_kinds, counts_of
 from claudebatch.core.frozen import value
 from claudebatch.core.limits import Limits
+from claudebatch.core.tries import RowTries
 
 Pico: TypeAlias = int
 PICO_PER_USD: int = 10**12
@@ -289,6 +290,8 @@ class Call:
     """The money that is set aside for this attempt, where there is a budget."""
     watch: AnswerObserver | None = field(default=None, compare=False, repr=False)
     """Who wants to see the answer grow; None: nobody."""
+    tries: RowTries | None = field(default=None, compare=False, repr=False)
+    """What became of the row's attempts so far; None: nobody keeps count."""
 
     @property
     def day(self) -> str:
@@ -309,6 +312,7 @@ class Call:
             deadline_s=self.deadline_s,
             hold=hold,
             watch=self.watch,
+            tries=self.tries,
         )
 
     def watched(self, watch: AnswerObserver) -> Call:

@@ -22,6 +22,7 @@ from claudebatch.core.errors import (
 from claudebatch.core.events import DrainStarted, Emit, RowFinished
 from claudebatch.core.handler import Handler
 from claudebatch.core.os_faults import os_fault, place_of
+from claudebatch.core.resting import Resting
 from claudebatch.engine.refusals import (
     UNTRIED_WORKERS,
     RefusalWatch,
@@ -64,10 +65,12 @@ class Engine:
         now: Callable[[], float],
         emit: Emit,
         refusals: RefusalWatch | None = None,
+        resting: Resting | None = None,
     ) -> None:
         """*workers* per lane to begin with; *value_of* says what a reply would have
         cost had it been paid for; *refusals* tells the command's faults from the
         rows', and `news` has to be called after each attempt. None: all are the rows'.
+        Rows that are *resting* lend their workers' places.
         """
         self._handler = handler
         self._feeds = {feed.lane: feed for feed in feeds}
@@ -77,25 +80,25 @@ class Engine:
         self._now = now
         self._emit = emit
         self._refusals = refusals
+        self._resting = resting or Resting()
+        self._resting.on_rest = self._fill
         # Mutable: the reasons to stop that workers met; by lane, the wanted and the
-        # present number of workers; and their tasks.
+        # present number of workers; their tasks; and the lanes that
+        # have no more rows.
         self._ended = Ended()
         self._wanted = dict.fromkeys(self._feeds, workers)
         self._working = dict.fromkeys(self._feeds, 0)
         self._tasks: set[asyncio.Task[None]] = set()
         self._widened = refusals is None
+        self._empty: set[str] = set()
 
     async def run(self) -> Ended:
         """Work until every lane is empty or the run is stopped."""
         for lane in self._feeds:
             self._fill(lane)
         while self._tasks:
-            done, _ = await asyncio.wait(self._tasks)
-            # Not a new set: `resize` may have added workers meanwhile.
-            self._tasks -= done
-            for task in done:
-                crash = None if task.cancelled() else task.exception()
-                self._ended.crashed = self._ended.crashed or crash
+            # Only those of now: `resize` and rows at rest add workers meanwhile.
+            await asyncio.wait(self._tasks)
         await self._fail_all(self._refusals.rest() if self._refusals else [])
         return self._ended
 
@@ -119,11 +122,23 @@ class Engine:
 
     def _fill(self, lane: str) -> None:
         loop = asyncio.get_running_loop()
-        # Few, until the first news: see `UNTRIED_WORKERS`.
-        most = self._wanted[lane] if self._widened else min(self._wanted[lane], UNTRIED_WORKERS)
-        while self._working[lane] < most:
+        while lane not in self._empty and self._working[lane] < self._places(lane):
             self._working[lane] += 1
-            self._tasks.add(loop.create_task(self._work(lane)))
+            task = loop.create_task(self._work(lane))
+            self._tasks.add(task)
+            task.add_done_callback(self._worked)
+
+    def _places(self, lane: str) -> int:
+        # Few, until the first news: see `UNTRIED_WORKERS`.
+        wanted = self._wanted[lane]
+        wanted = wanted if self._widened else min(wanted, UNTRIED_WORKERS)
+        return wanted + self._resting.places(lane)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        # At once: rows at rest start a worker each, and their tasks would pile up.
+        self._tasks.discard(task)
+        crash = None if task.cancelled() else task.exception()
+        self._ended.crashed = self._ended.crashed or crash
 
     def stop(self, reason: str) -> None:
         """Send nothing new; let what is in flight finish."""
@@ -143,11 +158,10 @@ class Engine:
     async def _work(self, lane: str) -> None:
         feed = self._feeds[lane]
         try:
-            while not self._drain.started and self._working[lane] <= self._wanted[lane]:
+            while not self._drain.started and self._working[lane] <= self._places(lane):
                 call = await feed.take()
                 if call is None:
-                    # Else a later `resize` would start workers for an empty lane.
-                    self._wanted[lane] = 0
+                    self._empty.add(lane)
                     break
                 await self._one(call)
         except StopRun as stop:

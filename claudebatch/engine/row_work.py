@@ -12,8 +12,11 @@ from claudebatch.core.domain import Call
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import StopRun
 from claudebatch.core.events import Emit, Notice
+from claudebatch.core.resting import Resting
+from claudebatch.core.tries import RowTries
 from claudebatch.engine.cached_rows import CachedRows
 from claudebatch.engine.dependencies import LazyClient, RunDependencies
+from claudebatch.engine.earlier_tries import read_tries
 from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.finish_row import RowFinisher
 from claudebatch.engine.open_run import OpenRun
@@ -65,6 +68,9 @@ class RowWork:
         self._cache = stores.cache
         self._sources = InputSources(context.run.files, context.run_setup)
         self._client = LazyClient(context.dependencies.connect)
+        self._resting = Resting()
+        # Mutable: filled once, before the first row is asked for.
+        self._earlier: dict[int, RowTries] = {}
         self._keys = Keys(context.dependencies.key_scope)
         self._pending = PendingRows(stores.journal, context.options)
         self._finish = context.finisher.into(stores.journal)
@@ -88,6 +94,7 @@ class RowWork:
         drain = self._context.drain
         if not drain.started and await self._pending.any(self._context.run.lanes):
             self._client.open()
+        await self._read_tries()
         return await self.engine.run()
 
     def report_changed_lines(self) -> None:
@@ -135,6 +142,7 @@ class RowWork:
             drain=context.drain,
             emit=context.emit,
             refusals=refusals,
+            resting=self._resting,
         )
 
     def _news(self, stop: StopRun | None) -> None:
@@ -161,7 +169,16 @@ class RowWork:
             emit=context.emit,
             most_in_flight=dependencies.most_in_flight,
             before=dependencies.before,
+            earlier=self._earlier.get,
+            resting=self._resting,
         )
+
+    async def _read_tries(self) -> None:
+        run_setup = self._context.run_setup
+        read = partial(
+            read_tries, pool_of=run_setup.catalog.pool_of, policy=run_setup.settings.breaker
+        )
+        self._earlier.update(await self._journal.read(read))
 
     async def _finish_recovered(self) -> None:
         money = Money(self._context.run_setup.prices)

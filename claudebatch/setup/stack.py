@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from claudebatch.config.settings import Settings
@@ -17,6 +17,8 @@ from claudebatch.core.events import Emit
 from claudebatch.core.handler import Handler, nest
 from claudebatch.core.jsonl import decode, encode
 from claudebatch.core.message import parse_message
+from claudebatch.core.resting import Resting
+from claudebatch.core.tries import Outages, RowTries
 from claudebatch.layers.budget.input_count import Count, InputCounter
 from claudebatch.layers.budget.layer import Budget
 from claudebatch.layers.budget.store import BudgetStore
@@ -62,6 +64,10 @@ class Parts:
     """
     before: PastUsage | None = None
     """What earlier runs tell of what requests take."""
+    earlier: Callable[[int], RowTries | None] = lambda row: None
+    """What became of a row's attempts in earlier sessions."""
+    resting: Resting = field(default_factory=Resting)
+    """Hears of rows that wait for their next attempt."""
 
 
 def build_stack(parts: Parts, client: Handler) -> Handler:
@@ -71,12 +77,13 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
     pools = Pools(
         settings.limits, parts.catalog, most_in_flight=parts.most_in_flight, now=parts.now
     )
+    outages = Outages()
     return nest(
         [
             _fallback(parts),
             _response_cache(parts),
-            _retry(parts),
-            _circuit_breaker(parts, pools),
+            _retry(parts, outages),
+            _circuit_breaker(parts, pools, outages),
             _budget(parts, money),
             _rate_limit(parts, pools),
             _record(parts, money),
@@ -93,6 +100,7 @@ def _fallback(parts: Parts) -> Fallback:
         emit=parts.emit,
         max_outage_s=parts.settings.max_outage_s,
         unwanted=parts.settings.fallback_on,
+        earlier=parts.earlier,
     )
 
 
@@ -107,7 +115,7 @@ def _response_cache(parts: Parts) -> ResponseCache:
     )
 
 
-def _retry(parts: Parts) -> Retry:
+def _retry(parts: Parts, outages: Outages) -> Retry:
     return Retry(
         parts.settings.retry,
         parts.settings.retry_budget,
@@ -116,15 +124,18 @@ def _retry(parts: Parts) -> Retry:
         now=parts.now,
         rng=parts.rng,
         emit=parts.emit,
+        outages=outages,
+        resting=parts.resting,
     )
 
 
-def _circuit_breaker(parts: Parts, pools: Pools) -> CircuitBreaker:
+def _circuit_breaker(parts: Parts, pools: Pools, outages: Outages) -> CircuitBreaker:
     return CircuitBreaker(
         parts.settings.breaker,
         pool_of=parts.catalog.pool_of,
         now=parts.now,
         emit=parts.emit,
+        outages=outages,
         # A pool that comes back meets all of its rows at once: it starts gently.
         back=pools.restart,
     )

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 from claudebatch.clients import error_table
@@ -15,6 +15,7 @@ from claudebatch.clients.headers import HeaderFacts
 from claudebatch.core.domain import Call, Failed, Outcome, Reply, Succeeded
 from claudebatch.core.errors import AttemptError, StopRun
 from claudebatch.core.events import BreakerChanged
+from claudebatch.core.tries import RowTries
 from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.refusals import RefusalWatch, WatchedClient
 from claudebatch.setup.stack import build_stack
@@ -129,10 +130,16 @@ class _Rows:
 
 
 async def run(
-    rows: int, fate: Fate, *, workers: int = 64, params: dict[str, Any] | None = None, **config: Any
+    rows: int,
+    fate: Fate,
+    *,
+    workers: int = 64,
+    params: dict[str, Any] | None = None,
+    earlier: Callable[[int], RowTries | None] = lambda row: None,
+    **config: Any,
 ) -> Ran:
     """Drive *rows* rows against an API of that *fate*; *config* as in YAML, *params* of
-    every request.
+    every request, *earlier* what became of a row in earlier sessions.
     """
     bench = make_bench(concurrency=workers, **config)
     api = Api(fate)
@@ -144,7 +151,7 @@ async def run(
     refusals = RefusalWatch(stop_after=bench.parts.settings.stop_after)
     client = WatchedClient(api, refusals, now=now, news=lambda stop: engine.news(stop))
     engine = Engine(
-        build_stack(bench.parts, client),
+        build_stack(replace(bench.parts, earlier=earlier), client),
         feeds=[_Rows(bench.call(f"row {row}", row=row, **(params or {})) for row in range(rows))],  # type: ignore[list-item]
         workers=workers,
         finish=finish,
@@ -153,6 +160,7 @@ async def run(
         now=now,
         emit=bench.events.append,
         refusals=refusals,
+        resting=bench.parts.resting,
     )
     began = now()
     ran.ended = await engine.run()

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from typing import Literal, NamedTuple, TypeAlias
 
+from claudebatch.layers.circuit_breaker.bad_rows import BadRows
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from claudebatch.layers.circuit_breaker.window import BreakerVerdict, CallWindow
 
@@ -13,8 +14,11 @@ BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
 
 # While every probe is out, the moment of their return is unknown.
 _LOOK_AGAIN_S = 1.0
-# Rows that fail one after the other without an end take no memory for it.
-_ROWS_REMEMBERED = 10_000
+# A row that failed before anything else was known of it; tests and look-ups have none.
+_NO_ROW = -1
+# Rows that wait for an open pool ask again within one and a half waits: so long the pool
+# still has callers whose probe tells something.
+_WAITS_TO_ASK_AGAIN = 2.0
 # Calls out that are no older may still be served. An outage is seen this much later at
 # most.
 _YOUNG_S = 5.0
@@ -47,20 +51,34 @@ class Breaker:
         self._out: Counter[float] = Counter()
         self._probe_at = now
         self._probes_out = self._probes_won = 0
-        # When the last served call began, and when each row last failed (-inf: while
-        # others were served).
-        self._good_at = -math.inf
-        self._failing: dict[int, float] = {}
+        # When the last served call began, and when a row last asked that is not bad.
+        self._good_at = self._asked_at = -math.inf
+        self._bad_rows = BadRows()
         self.served_at = now
         """When the pool last served anything."""
+        self.out_since = now
+        """Open: since when nothing was served that was sent later."""
 
-    def admits(self, now: float) -> Permit | None:
+    def was_bad(self, row: int, now: float) -> None:
+        """*row* failed in an earlier session, while others were served."""
+        self._bad_rows.was_bad(row, now)
+
+    def admits(self, now: float, row: int = _NO_ROW) -> Permit | None:
         """Ask to send now: a permit to give back with the outcome, or None while the
         pool is left alone.
+
+        A bad row is no probe. Where only bad rows still ask, there is nobody left whom
+        an open breaker would serve: it closes, and they come to their end.
         """
+        bad = self.state != "closed" and self._bad_rows.is_bad(row)
+        if bad and not self._others_ask(now):
+            self._become("closed")
         if self.state == "closed":
             self._out[now] += 1
             return Permit(self._generation, now)
+        if bad:
+            return None
+        self._asked_at = now
         if self.opens_in(now) > 0:
             return None
         if self.state == "open":
@@ -77,14 +95,32 @@ class Breaker:
             return _LOOK_AGAIN_S
         return 0.0 if self._probes_won else max(0.0, self._probe_at - now)
 
+    def asks_again_in(self, now: float, row: int) -> float:
+        """Seconds until *row*, which was not admitted, may ask again."""
+        wait_s = self.opens_in(now)
+        # A bad row is not admitted while a probe may go, and must not spin.
+        return max(wait_s, self._policy.wait_open_s) if self._bad_rows.is_bad(row) else wait_s
+
+    def _others_ask(self, now: float) -> bool:
+        return (
+            self._probes_out > 0
+            or now - self._asked_at <= _WAITS_TO_ASK_AGAIN * self._policy.wait_open_s
+        )
+
     def record(self, permit: Permit, verdict: BreakerVerdict, now: float, row: int) -> None:
         """A call came back. One that was admitted before the last change of state
         decides nothing any more.
         """
-        rows_own = self._is_rows_own(verdict, permit.began, now, row)
-        if verdict != "failed":
+        current = permit.generation == self._generation
+        if verdict == "failed":
+            rows_own = self._bad_rows.failed(row, now)
+        else:
+            # Answers to what was sent before an outage still come in during it.
+            proves = current and self.state == "closed"
+            rows_own = self._bad_rows.answered(row, now, proves=proves)
+            self._good_at = max(self._good_at, permit.began)
             self.served_at = now
-        if permit.generation != self._generation:
+        if not current:
             return
         self._is_back(permit)
         if rows_own and (self.state == "closed" or verdict == "failed"):
@@ -113,22 +149,6 @@ class Breaker:
             if not sent:
                 self._probe_at = -math.inf
 
-    def _is_rows_own(self, verdict: BreakerVerdict, began: float, now: float, row: int) -> bool:
-        """Whether a call says more of its row than of the pool: it had failed, and what
-        others sent after was served.
-
-        Without this, bad rows that are all that is left at the end of a run would look
-        like an outage, for ever.
-        """
-        again = self._failing.pop(row, math.inf) < self._good_at
-        if verdict == "failed":
-            self._failing[row] = -math.inf if again else now
-            if len(self._failing) > _ROWS_REMEMBERED:
-                del self._failing[next(iter(self._failing))]
-        else:
-            self._good_at = max(self._good_at, began)
-        return again
-
     def _record_probe(self, verdict: BreakerVerdict, now: float) -> None:
         self._probes_out -= 1
         if verdict == "failed":
@@ -155,15 +175,24 @@ class Breaker:
         """
         if not (self._by_return.is_bad() and self._by_start.is_bad()):
             return False
+        needed = self._policy.outage_rows(self._bad_rows.active(now))
+        if min(self._by_return.bad_rows, self._by_start.bad_rows) < needed:
+            return False
         return self._by_return.bad >= sum(
             n for began, n in self._out.items() if began > now - _YOUNG_S
         )
 
     def _open(self, now: float) -> None:
+        if self.state == "closed":
+            self.out_since = self._good_at
+            self._asked_at = now
+            self._bad_rows.forgive(self.out_since)
         self._probe_at = now + self._policy.wait_open_s
         self._become("open")
 
     def _become(self, state: BreakerState) -> None:
+        if state == "closed":
+            self._bad_rows.forgive(self.out_since)
         self.state = state
         self._generation += 1
         self._by_return, self._by_start = CallWindow(self._policy), CallWindow(self._policy)

@@ -10,6 +10,7 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import BreakerChanged, Emit, Waiting
 from claudebatch.core.handler import Handler
+from claudebatch.core.tries import Outages
 from claudebatch.layers.circuit_breaker.breaker import Breaker, BreakerState, Permit
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from claudebatch.layers.circuit_breaker.window import BreakerVerdict
@@ -25,15 +26,17 @@ class CircuitBreaker:
         pool_of: Callable[[str], str],
         now: Callable[[], float],
         emit: Emit,
+        outages: Outages | None = None,
         back: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
-        """*back* gets the name of a pool whose breaker has closed again, so that its
-        limits can start gently.
+        """*outages* hears of every outage. *back* gets the name of a pool whose breaker
+        has closed again, so that its limits can start gently.
         """
         self._policy = policy
         self._pool_of = pool_of
         self._now = now
         self._emit = emit
+        self._outages = outages or Outages()
         self._back = back
         # Mutable: one breaker per pool, made when the pool is first used.
         self._breakers: dict[str, Breaker] = {}
@@ -45,11 +48,15 @@ class CircuitBreaker:
         if breaker is None:
             breaker = self._breakers[pool] = Breaker(self._policy, now=self._now())
         before, moment = breaker.state, self._now()
-        permit = breaker.admits(moment)
+        if call.tries is not None and call.tries.was_bad(call.model):
+            breaker.was_bad(call.row, moment)
+        permit = breaker.admits(moment, call.row)
         self._report(pool, breaker, before)
         if permit is None:
             raise CircuitOpen(
-                pool, probe_in_s=breaker.opens_in(moment), open_for_s=moment - breaker.served_at
+                pool,
+                probe_in_s=breaker.asks_again_in(moment, call.row),
+                open_for_s=moment - breaker.served_at,
             )
         reply = await self._send(pool, breaker, permit, call, call_next)
         slow = reply.latency_ms >= 1000 * self._policy.slow_call * call.deadline_s
@@ -90,5 +97,9 @@ class CircuitBreaker:
         if before == breaker.state:
             return
         self._emit(BreakerChanged(pool, breaker.state))
+        if before == "closed":
+            self._outages.began(pool, breaker.out_since)
+        elif breaker.state == "closed":
+            self._outages.ended(pool, self._now())
         if breaker.state == "open":
             self._emit(Waiting(pool, "circuit open", breaker.opens_in(self._now())))

@@ -31,9 +31,10 @@ class BreakerPolicy:
         """
         return max(self.minimum_calls, int(self.minimum_calls / self.failure_rate))
 
-    @property
-    def bad_rows(self) -> int:
-        """So many rows must have failed before the pool is to blame: one alone may be
-        the cause itself.
+    def outage_rows(self, bad_rows: int) -> int:
+        """So many rows that are not bad must have failed before the pool is to blame.
+
+        Two may be the last of a file, and bad: nothing was served after them that would
+        tell. Beside many *bad_rows* there are more of that kind.
         """
-        return min(2, self.minimum_calls)
+        return min(self.minimum_calls, max(3, 1 + bad_rows // 4))

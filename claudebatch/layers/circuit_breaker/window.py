@@ -41,6 +41,11 @@ class CallWindow:
         """Calls that failed or were slow."""
         return self._verdicts["failed"] + self._verdicts["slow"]
 
+    @property
+    def bad_rows(self) -> int:
+        """Rows with a call that failed or was slow."""
+        return len(self._bad_rows)
+
     def is_bad(self) -> bool:
         """Whether the pool fails, as far as these calls say."""
         policy, calls, failed = self._policy, len(self._calls), self._verdicts["failed"]
@@ -49,7 +54,7 @@ class CallWindow:
         too_many = (
             failed >= policy.failure_rate * calls or self.bad >= policy.slow_call_rate * calls
         )
-        return too_many and calls >= policy.minimum_calls and len(self._bad_rows) >= policy.bad_rows
+        return too_many and calls >= policy.minimum_calls
 
     def _too_long(self, now: float) -> bool:
         calls, policy = self._calls, self._policy

@@ -22,6 +22,7 @@ from claudebatch.core.errors import (
 )
 from claudebatch.core.events import Emit, FellBack
 from claudebatch.core.handler import Handler
+from claudebatch.core.tries import RowTries
 
 # After a pool reopens, waiting rows come back spread over this share of the wait, not
 # all at once.
@@ -41,6 +42,7 @@ class Fallback:
                   be done
     unwanted      stop reasons of answers that the next model is asked to better; where
                   none does, the first one stays
+    earlier       what became of a row's attempts in earlier sessions
     max_outage_s  no model of the chain has served anything for this long:
                   `ApiUnavailable` stops the run
     """
@@ -54,6 +56,7 @@ class Fallback:
         emit: Emit,
         max_outage_s: float,
         unwanted: Set[str] = frozenset(),
+        earlier: Callable[[int], RowTries | None] = lambda row: None,
     ) -> None:
         self._hop = hop
         self._sleep = sleep
@@ -61,9 +64,13 @@ class Fallback:
         self._emit = emit
         self._max_outage_s = max_outage_s
         self._unwanted = unwanted
+        self._earlier = earlier
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """The reply of the first model that serves the call."""
+        # One count for as long as the row is under way: an open breaker ends no row, and
+        # begins none anew.
+        call = replace(call, tries=self._earlier(call.row) or RowTries())
         while True:
             try:
                 return await self._once(call, call_next)

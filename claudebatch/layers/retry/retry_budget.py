@@ -3,8 +3,30 @@
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections import deque
+from collections.abc import Collection
 
 from claudebatch.layers.retry.settings import RetryBudgetPolicy
+
+# Attempts that are looked at to tell bad rows from a bad pool; and so many retries must
+# have come back: as many as are saved up at the start.
+_LAST_ATTEMPTS = 20
+_ENOUGH_RETRIES = 10
+# Of a pool that fails three quarters of its requests, retries do better than this.
+_HOPELESS = 0.2
+
+
+def rows_are_to_blame(firsts: Collection[bool], retries: Collection[bool]) -> bool:
+    """Whether failures are those of bad rows: hardly any retry is served, and first
+    attempts are.
+
+    *firsts*, *retries*: whether the last ones were served. A pool that fails at random
+    serves retries as often as first attempts. In a session with bad rows only there are
+    no first attempts.
+    """
+    if len(retries) < _ENOUGH_RETRIES or sum(retries) > _HOPELESS * len(retries):
+        return False
+    return 2 * sum(firsts) >= len(firsts)
 
 
 class RetryBudget:
@@ -13,7 +35,8 @@ class RetryBudget:
 
     A pool that fails gets little more than its first attempts, so that retries do not
     keep down an API that struggles to come up. As in Finagle's `RetryBudget`, but a
-    retry that finds the budget empty waits instead of being dropped.
+    retry that finds the budget empty waits instead of being dropped. The retries of bad
+    rows in a pool that serves all others are no storm: they do not wait.
     """
 
     def __init__(self, policy: RetryBudgetPolicy, *, now: float) -> None:
@@ -24,14 +47,34 @@ class RetryBudget:
         self._booked = 0
         self._left: list[int] = []
         self._at = now
+        # Whether the last first attempts and the last retries were served.
+        self._firsts: deque[bool] = deque(maxlen=_LAST_ATTEMPTS)
+        self._retries: deque[bool] = deque(maxlen=_LAST_ATTEMPTS)
 
-    def answered(self, now: float) -> None:
-        """An answer came: it pays for a share of a retry."""
+    @property
+    def free(self) -> bool:
+        """Whether retries need not wait for it now."""
+        return rows_are_to_blame(self._firsts, self._retries)
+
+    @property
+    def serves(self) -> bool:
+        """Whether the pool serves most first attempts, as far as the last ones tell."""
+        return bool(self._firsts) and 2 * sum(self._firsts) >= len(self._firsts)
+
+    def answered(self, now: float, *, first: bool = True) -> None:
+        """An answer came, to a *first* attempt or to a retry: it pays for a share of a
+        retry.
+        """
         self._earn(self._policy.share, now)
+        (self._firsts if first else self._retries).append(True)
+
+    def failed(self, *, first: bool) -> None:
+        """An attempt failed."""
+        (self._firsts if first else self._retries).append(False)
 
     def line(self, now: float) -> float:
         """Seconds, at most, that a retry would wait which is booked now."""
-        return self.wait(self._booked + 1, now)
+        return 0.0 if self.free else self.wait(self._booked + 1, now)
 
     def book(self, now: float) -> int:
         """Join the line; the number is this retry's turn."""

@@ -125,8 +125,9 @@ def test_quick_failures_at_the_beginning_do_not_open_it_while_most_calls_may_sti
 def test_one_bad_row_never_opens_it():
     breaker = closed()
     called(breaker, *["failed"] * 50, row=1)
-    assert breaker.state == "closed", "nobody knows whether it is the row or the pool"
-    called(breaker, "failed", row=2)
+    called(breaker, *["failed"] * 3, row=2)
+    assert breaker.state == "closed", "nobody knows whether it is the rows or the pool"
+    called(breaker, "failed", row=3)
     assert breaker.state == "open"
 
 
@@ -144,7 +145,7 @@ def test_rows_that_fail_again_while_others_are_served_say_nothing_of_the_pool():
     assert breaker.state == "open", "rows that had not failed before are believed"
 
 
-def test_what_was_sent_before_a_failure_and_is_served_after_it_does_not_put_the_blame_on_the_row():
+def test_what_is_served_out_while_an_outage_begins_does_not_hide_it():
     breaker = closed()
     early = [breaker.admits(0) for _ in range(3)]
     called(breaker, "failed", at=1, row=1)
@@ -152,7 +153,10 @@ def test_what_was_sent_before_a_failure_and_is_served_after_it_does_not_put_the_
     for row, permit in enumerate(early):
         breaker.record(permit, "served", 2, row=10 + row)
     called(breaker, "failed", at=3, row=1)
-    assert breaker.state == "open", "an outage began at second 1"
+    assert breaker.state == "closed", "row 1 may be bad"
+    called(breaker, "failed", at=3)
+    assert breaker.state == "open" and breaker.out_since == 0
+    assert not breaker._bad_rows.is_bad(1), "it failed in the outage, which began at second 0"
 
 
 def test_a_bad_row_as_a_probe_neither_closes_nor_opens_it():
@@ -190,7 +194,7 @@ def test_one_quick_answer_is_enough_to_forgive_slow_ones():
     called(breaker, "served", *["slow"] * 6)
     assert breaker.state == "closed"
     strict = closed(BreakerPolicy(minimum_calls=4, slow_call_rate=0.5))
-    called(strict, "served", "served", "slow", "slow")
+    called(strict, "served", "served", "slow", "slow", "slow")
     assert strict.state == "open"
 
 
@@ -285,4 +289,33 @@ def test_closed_again_it_begins_with_a_clean_window():
 def test_an_endless_row_of_bad_rows_takes_no_memory():
     breaker = closed(BreakerPolicy(minimum_calls=20_000))
     called(breaker, *["failed"] * 10_500)
-    assert len(breaker._failing) == 10_000
+    assert len(breaker._bad_rows._failed) == 10_000
+
+
+def test_beside_many_bad_rows_an_outage_needs_more_of_others():
+    wanted = {0: 3, 8: 3, 12: 4, 40: 11, 400: 20}
+    assert {bad: BreakerPolicy().outage_rows(bad) for bad in wanted} == wanted
+
+
+def open_beside_a_bad_row() -> Breaker:
+    """Row 9 was bad before anything was sent; four others open the breaker."""
+    breaker = closed()
+    breaker.was_bad(9, 0)
+    called(breaker, "failed", at=0, row=9)
+    called(breaker, *["failed"] * 4)
+    assert breaker.state == "open"
+    return breaker
+
+
+def test_a_bad_row_is_held_while_others_ask():
+    breaker = open_beside_a_bad_row()
+    assert breaker.admits(10, 9) is None and breaker.asks_again_in(10, 9) == 10
+    assert breaker.admits(10, 1) is not None, "the probe is left for a row that tells something"
+    assert breaker.admits(35, 9) is None, "the probe is out"
+    assert breaker.state == "half-open"
+
+
+def test_where_only_bad_rows_ask_it_closes():
+    breaker = open_beside_a_bad_row()
+    assert breaker.admits(20, 9) is None, "others may still ask"
+    assert breaker.admits(20.5, 9) is not None and breaker.state == "closed"

@@ -1,4 +1,4 @@
-"""Breaker: every interleaving of up to six calls, with every way they can end and time
+"""Breaker: every interleaving of up to five calls, with every way they can end and time
 passing in between (R13).
 
 States that cannot be told apart are walked on from once, so that all of them fit into a
@@ -16,7 +16,7 @@ import pytest
 from claudebatch.layers.circuit_breaker.breaker import Breaker, Permit
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 
-MOST_CALLS = 6
+MOST_CALLS = 5
 WAIT_S = 10.0
 ENDS = {
     "closed": ("served", "failed", "slow", "forgotten"),
@@ -31,8 +31,10 @@ _ELSEWHERE = {
     "_generation",
     "_by_return",
     "_by_start",
-    "_failing",
+    "_bad_rows",
     "_good_at",
+    "_asked_at",
+    "out_since",
     "_out",
     "served_at",
 }
@@ -55,10 +57,6 @@ class Walk:
     """Of the probes of this era."""
     heard: list[tuple[float, int, str]] = field(default_factory=list)
     """When they began, row and verdict of the calls of this era."""
-    failing: dict[int, tuple[float, bool]] = field(default_factory=dict)
-    """Rows whose last call failed: when, and whether what began after it was served (or
-    at an earlier such time).
-    """
     probed_at: float | None = None
     opened_at: float = 0.0
 
@@ -75,9 +73,14 @@ class Walk:
         known["_probe_at"] -= self.now
         probed = None if self.probed_at is None else self.now - self.probed_at
         here = sorted(row for _, era, row in self.out if era == self.era)
-        failing = sorted((row, self.now - at, again) for row, (at, again) in self.failing.items())
+        bad_rows, asked_at = self.breaker._bad_rows, self.breaker._asked_at
+        known_rows = (
+            tuple(sorted(bad_rows._bad.items())),
+            tuple(sorted(bad_rows._failed.items())),
+            (bad_rows._answered_at, asked_at, self.breaker._good_at, self.breaker.out_since),
+        )
         seen = (
-            tuple(failing),
+            known_rows,
             self.begun,
             self.won,
             self.lost,
@@ -101,26 +104,32 @@ class Walk:
             for name, value in vars(window).items():
                 if isinstance(value, list | Counter):
                     setattr(window, name, value.copy())
-        other.out, other.heard, other.failing = self.out[:], self.heard[:], dict(self.failing)
+        other.out, other.heard = self.out[:], self.heard[:]
         other.breaker._out = self.breaker._out.copy()
-        other.breaker._failing = dict(self.breaker._failing)
+        other.breaker._bad_rows = copy.copy(self.breaker._bad_rows)
+        for name in ("_bad", "_failed"):
+            setattr(other.breaker._bad_rows, name, getattr(self.breaker._bad_rows, name).copy())
         return other
 
     def begin(self) -> None:
         """A call asks to go; every second one is of row 0."""
         before, due = self.breaker.state, self.breaker.opens_in(self.now)
-        permit = self.breaker.admits(self.now)
-        assert (permit is None) == (due > 0), "it says when it admits"
+        row = self.begun if self.begun % 2 else 0
+        bad = before != "closed" and self.breaker._bad_rows.is_bad(row)
+        permit = self.breaker.admits(self.now, row)
+        if bad:
+            assert (permit is not None) == (self.breaker.state == "closed"), "no bad row probes"
+        else:
+            assert (permit is None) == (due > 0), "it says when it admits"
         if before == "closed":
             assert permit is not None
-        if before == "open":
+        if before == "open" and not bad:
             assert (permit is not None) == (self.now - self.opened_at >= WAIT_S)
         self._note(before)
         if permit is None:
             return
         if self.breaker.state == "half-open":
             self._probe()
-        row = self.begun if self.begun % 2 else 0
         self.begun += 1
         self.out.append((permit, self.era, row))
 
@@ -141,7 +150,7 @@ class Walk:
             if verdict == "unsent" and era == self.era:
                 self.probed_at = None
             return
-        rows_own = self._is_rows_own(verdict, permit.began, row)
+        rows_own = self.breaker._bad_rows.is_bad(row)
         self.breaker.record(permit, verdict, self.now, row)
         assert self.breaker.served_at == (served_at if verdict == "failed" else self.now), (
             "every answer counts as served"
@@ -156,16 +165,6 @@ class Walk:
             return
         self._judge(before, verdict, (permit.began, row, verdict))
         self._note(before)
-
-    def _is_rows_own(self, verdict: str, began: float, row: int) -> bool:
-        _, again = self.failing.pop(row, (0.0, False))
-        if verdict == "failed":
-            self.failing[row] = self.now, again
-        else:
-            self.failing = {
-                other: (at, bad or began > at) for other, (at, bad) in self.failing.items()
-            }
-        return again
 
     def _judge(self, before: str, verdict: str, call: tuple[float, int, str]) -> None:
         self.heard.append(call)
@@ -194,7 +193,10 @@ class Walk:
         share = failed >= self.policy.failure_rate * len(
             heard
         ) or slow >= self.policy.slow_call_rate * len(heard)
-        return len(heard) >= self.policy.minimum_calls and share and len(bad) >= 2
+        return len(heard) >= self.policy.minimum_calls and share and len(bad) >= self._rows_needed()
+
+    def _rows_needed(self) -> int:
+        return self.policy.outage_rows(self.breaker._bad_rows.active(self.now))
 
     def _note(self, before: str) -> None:
         if self.breaker.state == before:
@@ -246,7 +248,7 @@ def after(walk: Walk, step: tuple[str, int, str]) -> Walk:
     ],
     ids=["three probes", "one probe"],
 )
-def test_whatever_the_interleaving_of_six_calls_it_keeps_its_promises(policy):
+def test_whatever_the_interleaving_of_five_calls_it_keeps_its_promises(policy):
     start = Walk(policy, Breaker(policy, now=0.0))
     seen, to_do = {start.key()}, [start]
     states = set()

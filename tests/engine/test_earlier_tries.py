@@ -1,0 +1,43 @@
+"""What the attempts of earlier sessions count for, as a table."""
+
+from __future__ import annotations
+
+import pytest
+
+from claudebatch.engine.earlier_tries import earlier_tries
+from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
+from claudebatch.storage.journal.failures import FailedAttempt
+
+MODEL = "claude-haiku-5-5"
+POLICY = BreakerPolicy(minimum_calls=4)
+
+
+def failed(row: int, *moments: int, ended: bool = False) -> list[FailedAttempt]:
+    return [FailedAttempt(row, MODEL, 1000 * at, ended) for at in moments]
+
+
+OUTAGE = [attempt for row in range(10, 14) for attempt in failed(row, 50, 60)]
+CASES = {
+    "others were answered after": (failed(1, 10, 20), [15], 1, 2, True),
+    "nobody was answered after": (failed(1, 10, 20), [5], 1, 2, False),
+    "given up before: all attempts again": (failed(1, 10, 20, ended=True), [15], 1, 0, True),
+    "an outage counts for nobody": (OUTAGE, [40, 100], 10, 0, False),
+    "an outage at the end of a session": (OUTAGE, [40], 10, 0, False),
+    "nor for a row that was bad before": (failed(1, 10, 55) + OUTAGE, [40], 1, 1, True),
+    "bad rows alone are no outage": (
+        [attempt for row in range(4) for attempt in failed(row, 10, 50, 60)],
+        [15],
+        2,
+        3,
+        True,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_attempts_of_earlier_sessions(case):
+    failures, answers, row, count, bad = CASES[case]
+    answered_ms = [1000 * at for at in answers]
+    tries = earlier_tries([(failures, answered_ms)], policy=POLICY).get(row)
+    found = (tries.earlier(MODEL), tries.was_bad(MODEL)) if tries else (0, False)
+    assert found == (count, bad)

@@ -1,0 +1,114 @@
+"""Rows that always fail come to their end, and hold up nobody (faults of 2026-11-29, 1).
+
+Of 500 rows at 64 in flight, by how many always fail; before this, in virtual time and with
+the same seed:
+
+| bad | before | now |
+|---|---|---|
+| 10 | exit 5 after 903 s, 3 failed, up to 24 requests for one row at `max_attempts: 8` | 87 s |
+| 32 | exit 5 after 903 s, none failed, up to 12 | 101 s |
+| 160 | exit 5 after 1,225 s, 171 of 340 good rows done, 2 failed | 108 s |
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+
+import pytest
+
+from claudebatch.clients import error_table
+from claudebatch.clients.headers import HeaderFacts
+from claudebatch.core.domain import Call
+from claudebatch.core.tries import RowTries
+from tests.resilience.driver import Happening, Ran, reset, run, status_error
+from tests.support.virtual import virtual
+
+ROWS = 500
+HAIKU = "claude-haiku-5-5"
+# Seven waits of at most 1, 2, 4 … 60 s.
+LONGEST_WAITS_S = 123.0
+NO_HEADERS = HeaderFacts(None, None, None, None, False)
+KINDS = {
+    "500": lambda: status_error(500),
+    "reset": reset,
+    "empty": lambda: error_table.bad_answer("empty", 200, NO_HEADERS),
+    "garbage": lambda: error_table.connection_failed("garbage", sent=True),
+}
+
+
+async def run_with(bad: set[int], kind: str, rows: int = ROWS, **config: object) -> Ran:
+    rng = random.Random(2)
+
+    def fate(call: Call, before: int, at: float) -> Happening:
+        if call.row in bad:
+            return 0.1 * rng.uniform(0.9, 1.1), KINDS[kind]()
+        return 0.3 * rng.uniform(0.5, 1.5), None
+
+    return await run(rows, fate, **config)
+
+
+def spread(count: int, rows: int = ROWS) -> set[int]:
+    return set(random.Random(2).sample(range(rows), count))
+
+
+def requests_of(ran: Ran) -> Counter[int]:
+    return Counter(call.row for _, call in ran.api.came)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [10, 32, 160])
+@virtual
+async def test_every_bad_row_fails_after_its_attempts_and_the_good_ones_keep_their_pace(
+    share, kind
+):
+    bad = spread(share)
+    ran = await run_with(bad, kind)
+    assert ran.ended.stop is None
+    assert {outcome.call.row for outcome in ran.failed} == bad
+    assert {outcome.attempts for outcome in ran.failed} == {8}
+    assert {count for row, count in requests_of(ran).items() if row in bad} == {8}
+    good = [at for at, outcome in ran.outcomes if outcome.call.row not in bad]
+    assert len(good) == ROWS - share and max(good) - min(ran.api.times) <= 5
+    assert ran.wall_s <= 1.5 * LONGEST_WAITS_S
+
+
+@pytest.mark.parametrize("share", [10, 32, 160])
+@virtual
+async def test_a_session_that_starts_with_bad_rows_only_goes_on_counting(share):
+    ran = await run_with(
+        set(range(share)),
+        "500",
+        share,
+        earlier=lambda row: RowTries({HAIKU: 3}, {HAIKU}),
+    )
+    assert ran.ended.stop is None and len(ran.failed) == share
+    assert set(requests_of(ran).values()) == {5}, "three of eight were made before"
+    assert ran.states() == [] and ran.wall_s <= 1.5 * LONGEST_WAITS_S
+
+
+@pytest.mark.parametrize("workers", [1, 8, 64])
+@virtual
+async def test_an_outage_of_five_minutes_loses_no_row_and_takes_no_attempts(workers):
+    rng = random.Random(3)
+
+    def fate(call: Call, before: int, at: float) -> Happening:
+        out = 20.0 <= at < 320.0
+        return (0.2, status_error(500)) if out else (rng.uniform(0.5, 1.5), None)
+
+    ran = await run(60 * workers, fate, workers=workers)
+    assert (len(ran.succeeded), ran.failed, ran.ended.stop) == (60 * workers, [], None)
+
+
+@virtual
+async def test_an_outage_beside_bad_rows_is_still_one():
+    rng, bad = random.Random(3), spread(60, 2000)
+
+    def fate(call: Call, before: int, at: float) -> Happening:
+        if call.row in bad or at >= 30.0:
+            return 0.2, status_error(500)
+        return rng.uniform(0.5, 1.5), None
+
+    ran = await run(2000, fate, max_outage="5m")
+    assert ran.ended.stop is not None and ran.ended.stop.exit_code == 5
+    assert {outcome.call.row for outcome in ran.failed} <= bad
