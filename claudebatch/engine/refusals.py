@@ -32,6 +32,10 @@ FIRST_REFUSALS = 5
 """So many equal refusals and not one answer stop a run: fewer may be the first rows'
 own, more would only cost time.
 """
+_FIRST_BLOCKED = 15
+"""So many requests that a firewall refuses do, too, tried once or twice: at the pace of
+a start, five rows that are tried twice would take longer than half a minute.
+"""
 UNTRIED_WORKERS = 24
 """Workers of a lane until the API has answered any: were there more, a wrong command
 would send a thousand requests before the first refusal is back.
@@ -89,6 +93,7 @@ class RefusalWatch:
         self._good_at = float("-inf")
         self._held: list[RefusedRow] = []
         self._alike: Counter[RefusalKind] = Counter()
+        self._blocked_alike: Counter[RefusalKind] = Counter()
         self._path_since: float | None = None
         self._path_faults: Counter[RefusalKind] = Counter()
         self._stopped_for: RefusalKind | None = None
@@ -103,9 +108,11 @@ class RefusalWatch:
 
     def attempt_failed(self, error: AttemptError, now: float) -> StopRun | None:
         """An attempt failed; returns why the run is to stop, if it is."""
+        if isinstance(error, Blocked):
+            return self._blocked(error)
         if not isinstance(error, PathFault):
             # One that passes shows nothing against the command.
-            passes = error.retryable and not isinstance(error, Blocked | RateLimited)
+            passes = error.retryable and not isinstance(error, RateLimited)
             self.proven = self.proven or passes
             return None
         if self._path_since is None:
@@ -136,6 +143,16 @@ class RefusalWatch:
             held for held in self._held if held.at <= self._good_at or kind_of(held.error) != kind
         ]
         return _stop(row.error, self._alike[kind], first=first)
+
+    def _blocked(self, error: Blocked) -> StopRun | None:
+        kind = kind_of(error)
+        self._blocked_alike[kind] += 1
+        few = self._answered_ever or self._blocked_alike[kind] < _FIRST_BLOCKED
+        if few or self._stop_after == 0 or self._stopped_for is not None:
+            return None
+        self._stopped_for = kind
+        self._held = [held for held in self._held if kind_of(held.error) != kind]
+        return _stop(error, self._blocked_alike[kind], first=True)
 
     def ripe(self) -> list[RefusedRow]:
         """The rows whose refusals turned out to be their own: each is returned once."""
@@ -198,7 +215,7 @@ def _path_stop(error: AttemptError) -> StopRun:
 
 
 def _stop(error: AttemptError, count: int, *, first: bool) -> StopRun:
-    which = f"the first {count} rows" if first else f"{count} rows in a row"
+    which = f"the first {count}" if first else f"{count} rows in a row"
     said = f"{which} were refused alike and stay to be done: {_said(error)}"
     if isinstance(error, Blocked):
         return AccountRefused(

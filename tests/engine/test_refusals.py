@@ -174,3 +174,13 @@ def test_what_passes_lets_all_workers_go(error, proven):
     watch = RefusalWatch()
     watch.attempt_failed(error, 0.0)
     assert watch.proven is proven
+
+
+def test_fifteen_requests_that_a_firewall_refuses_are_enough_before_any_answer():
+    watch = RefusalWatch()
+    stops = [watch.attempt_failed(page(), float(n)) for n in range(15)]
+    assert stops[:14] == [None] * 14 and stops[14].exit_code == ExitCode.AUTH
+    watch.refused(RefusedRow(make_call(row=1), page(), 1, 16.0))
+    assert watch.rest() == []
+    answered = RefusalWatch(answered_before=True)
+    assert [answered.attempt_failed(page(), float(n)) for n in range(99)] == [None] * 99
