@@ -159,8 +159,8 @@ async def test_it_gives_the_first_answer_and_says_how_many_attempts_it_took():
     assert reply.attempts == 3
     assert slept == [1, 2]
     assert events == [
-        Retrying("claude-haiku-5-5", "overloaded_error", 1, 1, "row-1"),
-        Retrying("claude-haiku-5-5", "timeout", 2, 2, "row-1"),
+        Retrying("claude-haiku-5-5", "overloaded_error", 1, 1, "row-1", cause="overloaded"),
+        Retrying("claude-haiku-5-5", "timeout", 2, 2, "row-1", cause="timed out"),
     ]
 
 
