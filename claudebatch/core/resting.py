@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-# Rows at rest are held in memory: without a limit, a file in which every row fails would
-# be read to its end before the first is given up.
+# Rows at rest are held in memory: without a limit, a file in which every row fails
+# would be read to its end before the first is given up.
 _MOST_ROWS = 1000
 _MOST_BYTES = 64 << 20
 
@@ -18,8 +18,8 @@ class Resting:
     """
 
     def __init__(self) -> None:
-        # Mutable: rows at rest by lane, and the size of their requests; who is told of a
-        # change (the engine).
+        # Mutable: rows at rest by lane, and the size of their requests; who is told
+        # of a change (the engine).
         self._rows: Counter[str] = Counter()
         self._bytes = 0
         self.on_rest: Callable[[str], None] = lambda lane: None

@@ -1,5 +1,5 @@
-"""What `max_attempts` counts: the failed attempts of one row, and the outages that do not
-count against it.
+"""What `max_attempts` counts: the failed attempts of one row, and the outages that
+do not count against it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ _NONE: Mapping[str, int] = {}
 
 
 class RowTries:
-    """The attempts of one row, by model, for as long as the row is under way: it may wait
-    for an open breaker and come again many times.
+    """The attempts of one row, by model, for as long as the row is under way: it may
+    wait for an open breaker and come again many times.
     """
 
     __slots__ = ("_bad", "_earlier", "_failed", "over", "sent")

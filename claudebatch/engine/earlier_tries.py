@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from claudebatch.core.tries import RowTries
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
-from claudebatch.storage.journal.failures import FailedAttempt, answered_at, failed_attempts
+from claudebatch.storage.journal.failed_attempts import FailedAttempt, answered_at, failed_attempts
 
 
 def read_tries(

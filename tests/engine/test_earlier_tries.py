@@ -6,7 +6,7 @@ import pytest
 
 from claudebatch.engine.earlier_tries import earlier_tries
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
-from claudebatch.storage.journal.failures import FailedAttempt
+from claudebatch.storage.journal.failed_attempts import FailedAttempt
 
 MODEL = "claude-haiku-5-5"
 POLICY = BreakerPolicy(minimum_calls=4)

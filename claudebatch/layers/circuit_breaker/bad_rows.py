@@ -55,8 +55,8 @@ class BadRows:
         return bad
 
     def answered(self, row: int, now: float, *, proves: bool) -> bool:
-        """*row* is answered, which *proves* that its pool serves; returns whether the row
-        was bad.
+        """*row* is answered, which *proves* that its pool serves; returns whether the
+        row was bad.
         """
         bad = self.is_bad(row)
         self._bad.pop(row, None)
@@ -66,7 +66,7 @@ class BadRows:
         return bad
 
     def forgive(self, since: float) -> None:
-        """The pool serves nobody *since*: what failed only after that failed with it."""
+        """The pool serves nobody *since*: what failed only then failed with it."""
         for rows in (self._bad, self._failed):
             for row, failed in list(rows.items()):
                 # Those of earlier sessions were proven there.

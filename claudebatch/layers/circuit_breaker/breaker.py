@@ -16,8 +16,8 @@ BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
 _LOOK_AGAIN_S = 1.0
 # A row that failed before anything else was known of it; tests and look-ups have none.
 _NO_ROW = -1
-# Rows that wait for an open pool ask again within one and a half waits: so long the pool
-# still has callers whose probe tells something.
+# Rows that wait for an open pool ask again within one and a half waits: so long the
+# pool still has callers whose probe tells something.
 _WAITS_TO_ASK_AGAIN = 2.0
 # Calls out that are no older may still be served. An outage is seen this much later at
 # most.

@@ -68,8 +68,8 @@ class Fallback:
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """The reply of the first model that serves the call."""
-        # One count for as long as the row is under way: an open breaker ends no row, and
-        # begins none anew.
+        # One count for as long as the row is under way: an open breaker ends no row,
+        # and begins none anew.
         call = replace(call, tries=self._earlier(call.row) or RowTries())
         while True:
             try:

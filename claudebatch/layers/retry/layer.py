@@ -63,8 +63,8 @@ class Retry:
         self._budgets: dict[str, RetryBudget] = {}
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
-        """The first reply. The row's attempts are counted on where an earlier call of the
-        same row was refused by an open breaker.
+        """The first reply. The row's attempts are counted on where an earlier call of
+        the same row was refused by an open breaker.
         """
         tries, budget = call.tries or RowTries(), self._budget(call)
         over = tries.over.get(call.model)
