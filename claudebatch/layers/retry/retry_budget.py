@@ -58,8 +58,9 @@ class RetryBudget:
 
     @property
     def serves(self) -> bool:
-        """Whether the pool serves most first attempts, as far as the last ones tell."""
-        return bool(self._firsts) and 2 * sum(self._firsts) >= len(self._firsts)
+        """Whether the pool has served one of the last first attempts."""
+        # Not most of them: the breaker has to see rows that fail only now.
+        return any(self._firsts)
 
     def answered(self, now: float, *, first: bool = True) -> None:
         """An answer came, to a *first* attempt or to a retry: it pays for a share of a
