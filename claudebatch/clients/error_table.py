@@ -18,7 +18,7 @@ from claudebatch.core.errors import (
     RateLimited,
     StopRun,
 )
-from claudebatch.core.limits import Limits
+from claudebatch.core.limit_headers import Limits
 
 _CONSOLE = "https://platform.claude.com/settings"
 # A 429 of this kind lasts until the month ends: a wait and a retry would never help.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from claudebatch.core.limits import LimitReading, Limits
+from claudebatch.core.limit_headers import LimitReading, Limits
 
 SIMULATED_HEADER = b"x-claudebatch-simulated"
 _LIMIT = b"anthropic-ratelimit-"

@@ -14,7 +14,7 @@ from claudebatch.clients.network_route import NetworkRoute
 from claudebatch.clients.redaction import Redactor
 from claudebatch.clients.wire_format import API_VERSION
 from claudebatch.core.errors import CredentialError
-from claudebatch.core.limits import Limits
+from claudebatch.core.limit_headers import Limits
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic

@@ -7,8 +7,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-# Compose files and CI set what they do not know to "". Of some variables the SDK and the
-# system take that for a value: an address without a host, the folder /.
+# Compose files and CI set what they do not know to "". Of some variables the SDK and
+# the system take that for a value: an address without a host, the folder /.
 _EMPTY_IS_UNSET = ("HOME", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _FAMILIES = ("ANTHROPIC_", "CLAUDEBATCH_", "XDG_")
 

@@ -15,7 +15,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from claudebatch.core.billed_kinds import BilledKind, billed, billed_kinds, counts_of
 from claudebatch.core.frozen import value
-from claudebatch.core.limits import Limits
+from claudebatch.core.limit_headers import Limits
 from claudebatch.core.tries import RowTries
 
 Pico: TypeAlias = int

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal
 
-from claudebatch.core.limits import Limits
+from claudebatch.core.limit_headers import Limits
 
 
 class ExitCode(IntEnum):

@@ -23,7 +23,7 @@ from claudebatch.core.events import DrainStarted, Emit, RowFinished
 from claudebatch.core.handler import Handler
 from claudebatch.core.os_faults import os_fault, place_of
 from claudebatch.core.resting import Resting
-from claudebatch.engine.refusals import (
+from claudebatch.engine.refusal_watch import (
     UNTRIED_WORKERS,
     RefusalWatch,
     RefusedRow,

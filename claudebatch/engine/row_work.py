@@ -22,7 +22,7 @@ from claudebatch.engine.finish_row import RowFinisher
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.engine.pending import PendingRows
 from claudebatch.engine.recovery import recovered
-from claudebatch.engine.refusals import RefusalWatch, WatchedClient
+from claudebatch.engine.refusal_watch import RefusalWatch, WatchedClient
 from claudebatch.engine.row_feed import InputSources, RowFeed
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache

@@ -12,7 +12,7 @@ from math import ceil, inf, nextafter
 from typing import TypeAlias
 
 from claudebatch.core.domain import Call, Usage
-from claudebatch.core.limits import LimitReading, Limits
+from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import PoolBooking
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 from claudebatch.layers.rate_limit.limiter import MustWait

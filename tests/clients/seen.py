@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from claudebatch.core.limits import Limits
+from claudebatch.core.limit_headers import Limits
 
 BEGAN, HIDES = "began", "hides"
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudebatch.clients.headers import read_headers
-from claudebatch.core.limits import LimitReading, Limits
+from claudebatch.core.limit_headers import LimitReading, Limits
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 

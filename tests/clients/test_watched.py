@@ -10,7 +10,7 @@ import json
 import pytest
 
 from claudebatch.clients.wire_format import STREAM_ABOVE
-from claudebatch.core.limits import LimitReading, Limits
+from claudebatch.core.limit_headers import LimitReading, Limits
 from tests.clients.seen import BEGAN, HIDES
 from tests.clients.test_wire_table import ending
 from tests.clients.wire import (

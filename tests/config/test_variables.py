@@ -49,7 +49,7 @@ def test_a_key_that_cannot_be_one_is_named_and_not_shown(tmp_path, name, value, 
     assert KEY[:9] not in caught.value.message
 
 
-@pytest.mark.parametrize("value", ["~/state", "$HOME/state", "${HOME}/s", '"/tmp/x"', "'/tmp/x'"])
+@pytest.mark.parametrize("value", ["~/s", "$HOME/s", "${HOME}/s", '"/home/me/x"', "'/home/me/x'"])
 @pytest.mark.parametrize("name", ["CLAUDEBATCH_STATE_DIR", "CLAUDEBATCH_CACHE_DIR"])
 def test_a_place_that_only_a_shell_understands_is_refused(name, value):
     with pytest.raises(ConfigError) as caught:

@@ -13,7 +13,17 @@ from tests.house.files import PACKAGE, ROOT, imports, name, project_files, pytho
 _ABSOLUTE = re.compile(r"(?<![\w.:~<>{}$)/\]*\\%^|?-])/[A-Za-z_][\w.-]*/[\w./-]*")
 _ON_PURPOSE = (
     # What every POSIX system has.
-    *("/proc/", "/dev/full", "/dev/null", "/dev/shm", "/dev/zero", "/bin/sh", "/usr/bin/env"),
+    *(
+        "/proc/",
+        "/dev/full",
+        "/dev/null",
+        "/dev/shm",
+        "/dev/stdout",
+        "/dev/fd/1",
+        "/dev/zero",
+        "/bin/sh",
+        "/usr/bin/env",
+    ),
     # Paths of an API.
     *("/v1/", "/gateway/", "/T0/secret"),
     # Invented ones, in examples and in tests of how paths are made.

@@ -17,7 +17,7 @@ from claudebatch.core.errors import AttemptError, StopRun
 from claudebatch.core.events import BreakerChanged
 from claudebatch.core.tries import RowTries
 from claudebatch.engine.engine import Ended, Engine
-from claudebatch.engine.refusals import RefusalWatch, WatchedClient
+from claudebatch.engine.refusal_watch import RefusalWatch, WatchedClient
 from claudebatch.setup.stack import build_stack
 from tests.support.parts import Bench, make_bench
 from tests.support.scripted import make_reply

@@ -15,7 +15,7 @@ from claudebatch.clients import error_table
 from claudebatch.clients.headers import HeaderFacts, read_headers
 from claudebatch.core.domain import AnswerObserver, Call, Reply, Usage
 from claudebatch.core.errors import AttemptError, StopRun
-from claudebatch.core.limits import LimitReading, Limits
+from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.simulator.latency import parse_latency
 from claudebatch.simulator.limits import SimulatedLimits
 from claudebatch.simulator.refusals import RefusedRequest

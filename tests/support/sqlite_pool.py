@@ -14,7 +14,7 @@ from pathlib import Path
 from claudebatch.core.domain import Usage
 from claudebatch.core.errors import LimitKind, StopRun
 from claudebatch.core.events import WaitReason
-from claudebatch.core.limits import LimitReading, Limits
+from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart, PoolState
 from tests.support.round_trip import RoundTrip

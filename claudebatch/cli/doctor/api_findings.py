@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from claudebatch.clients.probe import ProbeResult
 from claudebatch.core.errors import ExitCode
-from claudebatch.core.limits import LimitReading
+from claudebatch.core.limit_headers import LimitReading
 from claudebatch.core.reports.finding import Finding
 
 # Less is usual on machines without NTP, and harms nothing.

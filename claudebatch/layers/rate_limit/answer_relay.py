@@ -8,7 +8,7 @@ from typing import Protocol
 
 from claudebatch.core.domain import Call, Usage
 from claudebatch.core.drain import WakeUp
-from claudebatch.core.limits import Limits
+from claudebatch.core.limit_headers import Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.store import AnswerTracker
 

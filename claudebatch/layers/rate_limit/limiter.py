@@ -10,7 +10,7 @@ from typing import Protocol
 
 from claudebatch.core.domain import Usage
 from claudebatch.core.events import WaitReason
-from claudebatch.core.limits import LimitReading, Limits
+from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage, InputReading, PoolBooking
 from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
 from claudebatch.layers.rate_limit.constants.limiter import (

@@ -15,7 +15,7 @@ from aiolimiter import AsyncLimiter
 
 from claudebatch.core.domain import Usage
 from claudebatch.core.errors import LimitKind
-from claudebatch.core.limits import Limits
+from claudebatch.core.limit_headers import Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage, PoolBooking
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 from claudebatch.layers.rate_limit.constants.bucket import CATCH_UP_SHARE, CLUMP_S, LARGEST_BUCKET_S

@@ -15,7 +15,7 @@ from claudebatch.core.domain import AnswerObserver, Usage
 from claudebatch.core.errors import LimitKind
 from claudebatch.core.events import WaitReason
 from claudebatch.core.frozen import value
-from claudebatch.core.limits import Limits
+from claudebatch.core.limit_headers import Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.limiter import PoolAllowance
 

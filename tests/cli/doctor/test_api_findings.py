@@ -12,7 +12,7 @@ import pytest
 from claudebatch.cli.doctor.api_findings import api_findings
 from claudebatch.clients.probe import ProbeResult, reach
 from claudebatch.core.errors import ConfigError, ExitCode
-from claudebatch.core.limits import LimitReading, Limits
+from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.simulator import Simulator, SimulatorSettings
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)

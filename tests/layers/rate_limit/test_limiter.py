@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from claudebatch.core.domain import Usage
-from claudebatch.core.limits import LimitReading, Limits
+from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage, PoolBooking
 from claudebatch.layers.rate_limit.limiter import PoolLimiter
 from claudebatch.layers.rate_limit.settings import PoolLimits

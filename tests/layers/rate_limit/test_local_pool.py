@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from claudebatch.core.domain import Usage
-from claudebatch.core.limits import LimitReading, Limits
+from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage, PoolBooking
 from claudebatch.layers.rate_limit.local_pool import LocalPool
 from claudebatch.layers.rate_limit.store import Admitted, Delayed

@@ -12,7 +12,7 @@ import pytest
 from claudebatch.core.domain import Call, Reply, Size, Usage
 from claudebatch.core.errors import AttemptError
 from claudebatch.core.events import ConcurrencyChanged, LimitsSeen
-from claudebatch.core.limits import LimitReading, Limits
+from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from tests.support.limiting import AsStated, Limiter, used
 from tests.support.scripted import (

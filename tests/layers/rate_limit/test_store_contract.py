@@ -15,7 +15,7 @@ from claudebatch.core.domain import Reply, Usage
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import StopRun
 from claudebatch.core.events import Event, Waiting
-from claudebatch.core.limits import LimitReading, Limits
+from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.layer import RateLimit
 from claudebatch.layers.rate_limit.local_pool import LocalPool, open_local_pool

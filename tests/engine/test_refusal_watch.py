@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from claudebatch.core.errors import AttemptError, Blocked, ExitCode, NotServed, PathFault
-from claudebatch.engine.refusals import RefusalWatch, RefusedRow, is_refusal, kind_of
+from claudebatch.engine.refusal_watch import RefusalWatch, RefusedRow, is_refusal, kind_of
 from tests.support.scripted import make_call
 
 

@@ -1,0 +1,61 @@
+"""The failed attempts of earlier sessions, as the counting of attempts needs them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from claudebatch.storage.journal.schema import AttemptState
+
+# A 429 is no attempt; neither is one that never left, that was called off, or whose
+# session died before anything came back. Names in capitals are reasons to stop.
+_FAILED = """
+SELECT a.row, a.model, a.sent_ms + a.latency_ms,
+  EXISTS (SELECT 1 FROM results x WHERE x.row = a.row)
+FROM attempts a
+WHERE a.state IN (:failed, :unknown, :partial, :settled) AND a.error IS NOT NULL
+  AND coalesce(a.status, 0) <> 429 AND a.error NOT IN ('never sent', 'cancelled')
+  AND a.error NOT GLOB '[A-Z]*'
+  AND NOT (a.error = 'connection_error' AND a.state = :failed)
+ORDER BY a.attempt
+"""
+_ANY_TO_DO = """
+SELECT EXISTS (
+  SELECT 1 FROM attempts a JOIN rows r ON r.row = a.row AND r.live
+  WHERE a.error IS NOT NULL AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok))
+"""
+_ANSWERED = "SELECT model, sent_ms + latency_ms FROM attempts WHERE state = ? ORDER BY 2"
+
+
+class FailedAttempt(NamedTuple):
+    """An attempt that was sent and brought no answer."""
+
+    row: int
+    model: str
+    at_ms: int
+    """When it failed."""
+    ended: bool
+    """Whether its row has a result: then it was given up, and starts anew."""
+
+
+def failed_attempts(connection: sqlite3.Connection) -> list[FailedAttempt]:
+    """Those of all rows, in order; none where no row that is to be done has failed."""
+    (any_to_do,) = connection.execute(_ANY_TO_DO).fetchone()
+    if not any_to_do:
+        return []
+    states = {
+        "failed": AttemptState.FAILED,
+        "unknown": AttemptState.UNKNOWN,
+        "partial": AttemptState.PARTIAL,
+        "settled": AttemptState.SETTLED,
+    }
+    return [
+        FailedAttempt(row, model, at_ms, bool(ended))
+        for row, model, at_ms, ended in connection.execute(_FAILED, states)
+    ]
+
+
+def answered_at(connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:
+    """(model, Unix milliseconds) of every answer, in order of time."""
+    return connection.execute(_ANSWERED, (AttemptState.ANSWERED,))
