@@ -1,4 +1,4 @@
-"""Tells a web page from an answer that is broken: nobody generated a token for a page."""
+"""Tells a web page from a broken answer: nobody generated a token for a page."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def environment() -> Mapping[str, str]:
 
 
 def unset_empty() -> None:
-    """Take variables that are set to nothing out of the environment, for the SDK too."""
+    """Take variables that are set to nothing out of the environment."""
     for name, value in list(os.environ.items()):
         ours = name in _EMPTY_IS_UNSET or name.startswith(_FAMILIES)
         if ours and not value.strip():

@@ -18,13 +18,8 @@ class Resting:
     """
 
     def __init__(self) -> None:
-<<<<<<< HEAD
         # Mutable: rows at rest by lane, and the size of their requests; who is told
         # of a change (the engine).
-=======
-        # Mutable: rows at rest by lane, and the size of their requests; who is told of
-        # a change (the engine).
->>>>>>> 9a825bf (Names that stood twice are told apart; pages and docstrings fit their width)
         self._rows: Counter[str] = Counter()
         self._bytes = 0
         self.on_rest: Callable[[str], None] = lambda lane: None

@@ -1,10 +1,5 @@
-<<<<<<< HEAD
 """What `max_attempts` counts: the failed attempts of one row, and the outages that
 do not count against it.
-=======
-"""What `max_attempts` counts: the failed attempts of one row, and the outages that do
-not count against it.
->>>>>>> 9a825bf (Names that stood twice are told apart; pages and docstrings fit their width)
 """
 
 from __future__ import annotations

@@ -9,11 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 
 from claudebatch.core.tries import RowTries
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
-<<<<<<< HEAD
 from claudebatch.storage.journal.failed_attempts import FailedAttempt, answered_at, failed_attempts
-=======
-from claudebatch.storage.journal.row_failures import FailedAttempt, answered_at, failed_attempts
->>>>>>> 9a825bf (Names that stood twice are told apart; pages and docstrings fit their width)
 
 
 def read_tries(

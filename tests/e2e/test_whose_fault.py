@@ -1,4 +1,4 @@
-"""Whose fault it is when requests are refused: one row's, the way's or the command's."""
+"""A refused request is the fault of one row, of the path or of the command."""
 
 from __future__ import annotations
 

@@ -6,11 +6,7 @@ import pytest
 
 from claudebatch.engine.earlier_tries import earlier_tries
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
-<<<<<<< HEAD
 from claudebatch.storage.journal.failed_attempts import FailedAttempt
-=======
-from claudebatch.storage.journal.row_failures import FailedAttempt
->>>>>>> 9a825bf (Names that stood twice are told apart; pages and docstrings fit their width)
 
 MODEL = "claude-haiku-5-5"
 POLICY = BreakerPolicy(minimum_calls=4)

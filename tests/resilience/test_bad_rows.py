@@ -1,15 +1,7 @@
-<<<<<<< HEAD
 """Rows that always fail come to their end, and hold up nobody.
 
 Of 500 rows at 64 in flight, by how many always fail; before this, in virtual time
 and with the same seed:
-=======
-"""Rows that always fail come to their end, and hold up nobody (faults of 2026-11-29,
-1).
-
-Of 500 rows at 64 in flight, by how many always fail; before this, in virtual time and
-with the same seed:
->>>>>>> 9a825bf (Names that stood twice are told apart; pages and docstrings fit their width)
 
 | bad | before | now |
 |---|---|---|
