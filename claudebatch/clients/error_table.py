@@ -94,6 +94,7 @@ def from_status(
         return RateLimited(
             message,
             kind=_limit_kind(code, message),
+            bare=headers.limits is None,
             type=code or kind,
             status=status,
             request_id=headers.request_id,

@@ -146,20 +146,22 @@ class RateLimited(AttemptError):
 
     kind  rate: a limit per minute; ramp: usage grew too fast; concurrency: too many
           requests in flight
+    bare  its headers say nothing of the account's limits
     """
 
-    def __init__(self, message: str, *, kind: LimitKind = "rate", **facts: Any) -> None:
+    def __init__(
+        self, message: str, *, kind: LimitKind = "rate", bare: bool = True, **facts: Any
+    ) -> None:
         super().__init__(message, **facts)
         self.kind: LimitKind = kind
+        self.bare = bare
+        self.pauses_pool = kind != "concurrency"
+        """Whether the pool waits out `retry_after`, for all its rows at once; told by
+        the rate limit layer.
 
-    @property
-    def pauses_pool(self) -> bool:
-        """Whether the pool waits out `retry_after`, for all its rows at once.
-
-        Of any other error, and of a 429 about requests in flight, the row that met it
-        waits: the pool goes on with fewer requests in flight.
+        Of any other error, of a 429 about requests in flight, and of one that came
+        alone among answers, the row that met it waits.
         """
-        return self.kind != "concurrency"
 
 
 class NotServed(AttemptError):

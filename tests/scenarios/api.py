@@ -136,7 +136,7 @@ class Api:
         try:
             self._current().admit(counted_input, now())
         except RefusedRequest as refused:
-            await self._refuse(refused.message, refused.retry_after_s)
+            await self._refuse(refused.message, refused.retry_after_s, limits=self._say())
         self.seen.admitted.append((now(), counted_input))
         at_start = self._say() if self._server.headers == "start" else None
         latency_s = self._latency.draw(self._rng)
@@ -202,7 +202,7 @@ class Api:
                 if fault == "hang":
                     await asyncio.sleep(began + call.deadline_s - now())
                     raise error_table.timed_out(call.deadline_s)
-                await self._trouble(Window(0, 0, fault))
+                await self._trouble(Window(0, 0, fault, retry_after=1.0))
 
     async def _trouble(self, window: Window) -> None:
         if window.does == "429":
@@ -216,11 +216,13 @@ class Api:
             else error_of(529, "Overloaded")
         )
 
-    async def _refuse(self, message: str, retry_after: float | None) -> None:
+    async def _refuse(
+        self, message: str, retry_after: float | None, *, limits: Limits | None = None
+    ) -> None:
         await asyncio.sleep(_REFUSED_AFTER_S)
         retry_after = retry_after if self._server.retry_after else None
         self.seen.refused.append((now(), retry_after))
-        raise error_of(429, message, retry_after)
+        raise error_of(429, message, retry_after, limits=limits)
 
     def _admits(self, input_tokens: int) -> bool:
         try:
@@ -268,9 +270,11 @@ class Api:
         )
 
 
-def error_of(status: int, message: str, retry_after: float | None = None) -> AttemptError | StopRun:
+def error_of(
+    status: int, message: str, retry_after: float | None = None, *, limits: Limits | None = None
+) -> AttemptError | StopRun:
     """What the client makes of an error answer."""
-    facts = HeaderFacts("req_1", retry_after, None, None, simulated=False)
+    facts = HeaderFacts("req_1", retry_after, None, limits, simulated=False)
     return error_table.from_status(status, type=None, code=None, message=message, headers=facts)
 
 

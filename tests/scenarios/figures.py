@@ -15,6 +15,8 @@ Timed: TypeAlias = Sequence[tuple[float, float]]
 """(when, how many units), in order."""
 
 _SLICE_S = 0.25
+_REFUSAL_S = 0.05
+"""A refusal takes so long."""
 
 
 def refused(played: Played) -> float:
@@ -93,10 +95,16 @@ def busiest_minute(played: Played) -> float:
 
 
 def probes_in_5_s(played: Played) -> float:
-    """Most requests in any five seconds of trouble, once the client could know of
-    it.
+    """Most requests in any five seconds of trouble, after the first probes, which come
+    after one, two and four seconds.
     """
-    return _most_probes(played, 5.0, known_after_s=2.0)
+    return _most_probes(played, 5.0, known_after_s=8.0)
+
+
+def requests_in_14_s(played: Played) -> float:
+    """Requests in the first 14 seconds of trouble, once the client could know of it."""
+    since = played.case.server.windows[0].since
+    return sum(since + 2 * _REFUSAL_S <= at < since + 14 for at in played.seen.came)
 
 
 def probes_in_10_s(played: Played) -> float:
@@ -183,6 +191,7 @@ FIGURES: dict[str, Callable[[Played], float]] = {
         busiest_second_after,
         busiest_minute,
         probes_in_5_s,
+        requests_in_14_s,
         probes_in_10_s,
         requests_in_trouble,
         early,

@@ -73,7 +73,8 @@ class Server(_Part, frozen=True):
     max_concurrency: int | None = None
     changes: list[Change] = []
     windows: list[Window] = []
-    faults: dict[Literal["529", "reset", "hang"], float] = {}
+    faults: dict[Literal["429", "529", "reset", "hang"], float] = {}
+    """The share of requests that meet it; a 429 says `retry-after: 1`."""
     others_take: float = 0.0
     """Another user's share of every limit."""
 

@@ -16,7 +16,7 @@ from claudebatch.core.errors import LimitKind, StopRun
 from claudebatch.core.events import WaitReason
 from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
-from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart, PoolState
+from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart, PoolState, Refused
 from tests.support.round_trip import RoundTrip
 
 # A model only: it need not outlive the power.
@@ -105,10 +105,12 @@ class SqliteLimiterStore:
 
         return await self.trips.ask(lambda: self._whole(work))
 
-    async def refuse(self, booking: int, kind: LimitKind, wait_s: float) -> PoolState:
+    async def refuse(
+        self, booking: int, kind: LimitKind, wait_s: float, *, bare: bool = True
+    ) -> Refused:
         """A 429 came."""
 
-        def work() -> PoolState:
+        def work() -> Refused:
             now = self._now()
             fewer = max(1, self._in_flight() - 1)
             self._end(booking, 0, 0)
@@ -122,7 +124,7 @@ class SqliteLimiterStore:
                 self._db.execute(
                     "UPDATE pool SET paused_until = max(paused_until, ?)", (now + wait_s,)
                 )
-            return self._state()
+            return Refused(self._state(), stops=kind != "concurrency")
 
         return await self.trips.ask(lambda: self._whole(work))
 

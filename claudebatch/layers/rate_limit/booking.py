@@ -38,6 +38,8 @@ class PoolBooking:
 
     need: ExpectedUsage
     at: float
+    number: int
+    """Of the pool's requests, in the order in which they left."""
     requests: BucketSnapshot
     input: InputBooking | None
     output: OutputBooking | None

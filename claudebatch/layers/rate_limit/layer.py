@@ -15,7 +15,7 @@ from claudebatch.core.events import ConcurrencyChanged, Emit, LimitsSeen, Waitin
 from claudebatch.core.fifo_turn import FifoTurn, SleepsUntilDrain
 from claudebatch.core.handler import Handler
 from claudebatch.layers.rate_limit.answer_relay import AnswerRelay, UsageLearner
-from claudebatch.layers.rate_limit.constants.limiter import HERD_SHARE, PROBE_GAP_S, SHORTEST_WAIT_S
+from claudebatch.layers.rate_limit.constants.limiter import HERD_SHARE, PAUSE_S, SHORTEST_WAIT_S
 from claudebatch.layers.rate_limit.store import (
     Admitted,
     BookingT,
@@ -155,15 +155,21 @@ class RateLimit(Generic[BookingT]):
             counted, limits = (known.may_be_billed, known.limits) if known else (False, None)
             self._report(queue, await queue.store.cancel(booking, counted=counted, limits=limits))
             return
-        state = await queue.store.refuse(booking, error.kind, self._pause_s(error))
-        self._report(queue, state)
-        self._patience_s(queue.store.name, state)
+        refused = await queue.store.refuse(
+            booking, error.kind, self._pause_s(error), bare=error.bare
+        )
+        error.pauses_pool = refused.stops
+        if not refused.stops and error.kind != "concurrency":
+            # The row waits in the retry layer.
+            error.retry_after = error.retry_after or PAUSE_S
+        self._report(queue, refused.state)
+        self._patience_s(queue.store.name, refused.state)
 
     def _pause_s(self, error: RateLimited) -> float:
-        """Seconds for which the pool stands still: the one place where the
-        `retry-after` of a 429 is waited for. The retry layer leaves it to the pool.
+        """Seconds for which the pool stands still, if it does: then this is the one
+        place where the `retry-after` of a 429 is waited for.
         """
-        asked_s = min(error.retry_after or PROBE_GAP_S, self._max_pause_s)
+        asked_s = min(error.retry_after or PAUSE_S, self._max_pause_s)
         return asked_s * (1 + HERD_SHARE * self._rng.random())
 
     def _patience_s(self, pool: str, state: PoolState) -> float:

@@ -13,16 +13,14 @@ from claudebatch.core.events import WaitReason
 from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage, InputReading, PoolBooking
 from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
-from claudebatch.layers.rate_limit.constants.limiter import (
-    DOUBLING_S,
-    FIRST_PER_S,
-    PROBE_GAP_S,
-    SHORTEST_WAIT_S,
-    UNKNOWN_LIMITS_GAP_S,
-)
+from claudebatch.layers.rate_limit.constants.bucket import SMALLEST_BUCKET_S, USUAL_BUCKET_S
+from claudebatch.layers.rate_limit.constants.limiter import SHORTEST_WAIT_S, UNKNOWN_LIMITS_GAP_S
+from claudebatch.layers.rate_limit.gentle_start import GentleStart
 from claudebatch.layers.rate_limit.input_limit import InputLimit
+from claudebatch.layers.rate_limit.learned_rate import LearnedRate
 from claudebatch.layers.rate_limit.output.output_limit import OutputLimit
 from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
+from claudebatch.layers.rate_limit.refusals import Refusals
 
 _GENTLE: WaitReason = "gentle start"
 _REQUESTS: WaitReason = "requests per minute"
@@ -96,12 +94,15 @@ class PoolLimiter:
         )
         self._input = InputLimit(itpm, now=now, share=share) if itpm else None
         self._output = OutputLimit(otpm, now=now, share=share, watch=watch_output) if otpm else None
-        self._ramp_at = now if any(self.limits) else -inf
+        self._start = GentleStart(now)
+        self._refusals = Refusals()
+        self._learned = LearnedRate()
+        self._before_per_s = 0.0
         self._last_at = -inf
-        self._paused_until = now
-        self._limited_since: float | None = None
-        self._limited_at = now
+        self._left = 0
         self._waits_for_input = False
+        # What the last headers said, and when.
+        self._told: tuple[float, Limits] | None = None
 
     @property
     def top_per_s(self) -> float | None:
@@ -123,12 +124,14 @@ class PoolLimiter:
 
     def wait(self, need: ExpectedUsage, now: float) -> MustWait | None:
         """None: it may leave now, by `take`."""
-        if self._limited_since is not None:
-            until = max(self._paused_until, self._last_at + PROBE_GAP_S)
-            return MustWait(until - now, "rate limited") if until > now else None
+        if self._refusals.stopped:
+            seconds = self._refusals.wait(now)
+            return MustWait(seconds, "rate limited") if seconds > 0 else None
         if self._cautious and (blind := self._last_at + UNKNOWN_LIMITS_GAP_S - now) > 0:
             return MustWait(blind, "first answer")
-        longest, why = self._last_at + self._ramp_gap(now) - now, _GENTLE
+        longest, why = self._last_at + self._start.gap_s(now) - now, _GENTLE
+        if (seconds := self._learned.wait(now)) > longest:
+            longest, why = seconds, _REQUESTS
         for bucket, units, reason in (
             (self._requests, 1.0, _REQUESTS),
             (self._output, need.output_tokens, _OUTPUT),
@@ -147,13 +150,16 @@ class PoolLimiter:
 
     def take(self, need: ExpectedUsage, now: float) -> PoolBooking:
         """Book a request that leaves now."""
-        self._last_at = now
+        self._last_at, self._left = now, self._left + 1
+        for counter in (self._start, self._learned, self._refusals):
+            counter.left(now)
         unknown = self._waits_for_input and not need.proven
         reading = InputReading() if unknown and self._watch_output else None
         self._waits_for_input = False
         return PoolBooking(
             need=need,
             at=now,
+            number=self._left,
             requests=self._requests.take(1.0, now) if self._requests else _NO_SNAPSHOT,
             input=self._input.take(need.input_tokens, now, worst_case=need.input_worst_case)
             if self._input
@@ -218,31 +224,72 @@ class PoolLimiter:
             self._let_in(booking, now)
             self._learn(booking, limits, now)
 
-    def refused(self, booking: PoolBooking, wait_s: float, now: float) -> None:
-        """A 429: nothing leaves for *wait_s*, then one request at a time until one is
-        answered.
+    def refused(
+        self,
+        booking: PoolBooking,
+        wait_s: float,
+        now: float,
+        *,
+        bare: bool = True,
+        ramp: bool = False,
+    ) -> bool:
+        """A 429 that asks for *wait_s*. *bare*: its headers name no limit; *ramp*: it
+        came too soon after too few.
+
+        Returns whether it stops the pool: nothing leaves for *wait_s*, then one request
+        at a time until one is let in. Else its row waits alone.
         """
         self.cancel(booking, now, counted=False)
-        self._paused_until = max(self._paused_until, now + wait_s)
-        self._limited_at = now
-        if self._limited_since is None:
-            self._limited_since = now
+        passes = bare and self._refusals.passes(booking.number, wait_s, now)
+        passes = passes and not ramp and self._room(now)
+        if bare and not ramp:
+            self._learned.refused(booking.at, now, alone=passes)
+        if passes:
+            return False
+        if self._refusals.stop(booking.at, wait_s, now):
+            self._before_per_s = 0.0 if ramp else self._start.speed(now)
             for bucket in (self._requests, self._input, self._output):
                 if bucket is not None:
                     bucket.refused(now)
+        return True
 
     def restart(self, now: float) -> None:
         """Start as gently as at the beginning: the pool was away."""
-        self._ramp_at = now
+        self._start.begin(now)
         for bucket in (self._requests, self._input, self._output):
             if bucket is not None:
                 bucket.hold_burst(now)
 
     def limited_for(self, now: float) -> float:
-        """Seconds since the first 429 after the last answer; 0 when an answer came
-        last.
+        """Seconds since the 429 that stopped the pool; 0 when a request was let in
+        since then.
         """
-        return 0.0 if self._limited_since is None else now - self._limited_since
+        return self._refusals.stopped_for(now)
+
+    def _let_in(self, booking: PoolBooking, now: float) -> None:
+        """The API looked at this request: what waited for that goes on."""
+        if self._refusals.answered(booking.at, now):
+            if self._refusals.end(now):
+                self.restart(now)
+            else:
+                self._start.go_on(now, before_per_s=self._before_per_s)
+        if self._cautious:
+            self._cautious = False
+            self._start.begin(now)
+
+    def _room(self, now: float) -> bool:
+        """Whether nothing that headers said speaks against it that a 429 has nothing to
+        do with the limits of the account: none ever came, or those of the last second
+        show more left than can be gone by now.
+        """
+        if self._told is None:
+            return True
+        at, limits = self._told
+        return now - at <= SMALLEST_BUCKET_S and all(
+            reading.remaining >= reading.limit / 60 * USUAL_BUCKET_S
+            for reading in (limits.requests, limits.input_tokens, limits.output_tokens)
+            if reading.limit and reading.remaining is not None
+        )
 
     def _let_in(self, booking: PoolBooking, now: float) -> None:
         """The API looked at this request: what waited for that goes on, gently."""
@@ -271,13 +318,8 @@ class PoolLimiter:
         if self._output and booking.output:
             self._output.settle(booking.output, output_tokens, now, answered=answered)
 
-    def _ramp_gap(self, now: float) -> float:
-        """Seconds between two departures while the pool starts, or starts again."""
-        gap: float = 2.0 ** ((self._ramp_at - now) / DOUBLING_S) / FIRST_PER_S
-        return gap if gap > SHORTEST_WAIT_S else -inf
-
     def _learn(self, booking: PoolBooking, limits: Limits, now: float) -> bool:
-        allowance = self._allowance
+        allowance, self._told = self._allowance, (now, limits)
         changed = [
             self._take_over(bucket, reading, chosen, now)
             for bucket, reading, chosen in (

@@ -20,7 +20,13 @@ from claudebatch.layers.rate_limit.booking import ExpectedUsage, PoolBooking
 from claudebatch.layers.rate_limit.concurrency import ConcurrencyLimit
 from claudebatch.layers.rate_limit.constants.bucket import CATCH_UP_SHARE, CLUMP_S, LARGEST_BUCKET_S
 from claudebatch.layers.rate_limit.limiter import PoolLimiter
-from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart, PoolState
+from claudebatch.layers.rate_limit.store import (
+    Admitted,
+    Delayed,
+    PoolStart,
+    PoolState,
+    Refused,
+)
 
 
 class LocalTracker:
@@ -144,19 +150,21 @@ class LocalPool:
         self._limiter.cancel(booking, moment, counted=counted, limits=limits)
         return self.state
 
-    async def refuse(self, booking: PoolBooking, kind: LimitKind, wait_s: float) -> PoolState:
-        """A 429 came. Too many in flight means fewer in flight; the other kinds pause
-        the pool for *wait_s*.
+    async def refuse(
+        self, booking: PoolBooking, kind: LimitKind, wait_s: float, *, bare: bool = True
+    ) -> Refused:
+        """A 429 came. Too many in flight means fewer in flight; the other kinds stop
+        the pool for *wait_s*, but for a *bare* one that came alone.
         """
-        moment = self._now()
+        moment, stops = self._now(), False
         if kind == "concurrency":
             # Before `free`: how many were in flight says how many were too many.
             self._concurrency.crowded(moment)
             self._limiter.cancel(booking, moment, counted=False)
         else:
-            self._limiter.refused(booking, wait_s, moment)
+            stops = self._limiter.refused(booking, wait_s, moment, bare=bare, ramp=kind == "ramp")
         self._concurrency.free(moment, answered=False)
-        return self.state
+        return Refused(self.state, stops=stops)
 
     async def restart(self) -> None:
         """The pool was away: it comes back gently."""

@@ -105,6 +105,15 @@ class Delayed:
     state: PoolState
 
 
+@value
+class Refused:
+    """A 429 was taken note of."""
+
+    state: PoolState
+    stops: bool
+    """Whether it stops the pool. Else it is its row's alone to wait for."""
+
+
 class LimiterStore(Protocol[BookingT]):
     """The rate limits of one pool, shared by all that use this store.
 
@@ -134,9 +143,12 @@ class LimiterStore(Protocol[BookingT]):
         """
         ...
 
-    async def refuse(self, booking: BookingT, kind: LimitKind, wait_s: float) -> PoolState:
-        """A 429 came. One about requests in flight lowers their number; any other stops
-        the pool for *wait_s*, for all that use this store.
+    async def refuse(
+        self, booking: BookingT, kind: LimitKind, wait_s: float, *, bare: bool = True
+    ) -> Refused:
+        """A 429 came. One about requests in flight lowers their number; any other may
+        stop the pool for *wait_s*, for all that use this store. *bare*: its headers
+        say nothing of the limits.
         """
         ...
 

@@ -273,7 +273,7 @@ async def test_it_says_how_long_nothing_but_429s_has_come(place):
     await store.refuse(await admitted(store), "rate", 5.0)
     await asyncio.sleep(6)
     booking = await admitted(store)
-    state = await store.refuse(booking, "rate", 5.0)
+    state = (await store.refuse(booking, "rate", 5.0)).state
     assert state.limited_s == pytest.approx(6, abs=0.1)
     await asyncio.sleep(6)
     assert (await store.settle(await admitted(store), USED, None)).limited_s == 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from claudebatch.layers.rate_limit.constants.bucket import SMALLEST_BUCKET_S
+
 # Steep growth of usage is refused by itself (`ramp_limit_exceeded`), whatever the
 # limits allow: a pool starts with so many requests a second ...
 FIRST_PER_S = 10.0
@@ -13,10 +15,12 @@ DOUBLING_S = 0.5
 # every tier that ever was published.
 UNKNOWN_LIMITS_GAP_S = 1.25
 
-# A pool that answers nothing but 429s is asked this often at most, and is left alone
-# for as long after a 429 without a `retry-after`: else the probes keep the bucket
-# empty.
+# A pool that answers nothing but 429s is asked this often at most: else the probes keep
+# the bucket empty.
 PROBE_GAP_S = 5.0
+
+# A 429 without a `retry-after`: the smallest bucket is full again after so long.
+PAUSE_S = SMALLEST_BUCKET_S
 
 # Shorter waits round to zero and would spin the loop.
 SHORTEST_WAIT_S = 1e-3

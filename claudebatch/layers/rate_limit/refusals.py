@@ -1,0 +1,96 @@
+"""What a pool's 429s mean: one row waits, or all of them do, how long, and what ends it.
+
+A gateway or an overloaded server refuses a request now and then that no limit forbids.
+Stopped for each of these, a pool stands still most of the time. A limit that is reached
+refuses the next requests as well: it is told by refusals that are neighbours in the
+order in which requests left. The time in which they come says less, because a 429
+comes at once and an answer takes its time.
+"""
+
+from __future__ import annotations
+
+from math import inf
+
+from claudebatch.layers.rate_limit.constants.bucket import CLUMP_S, LARGEST_BUCKET_S
+from claudebatch.layers.rate_limit.constants.concurrency import OLD_ANSWERS_S
+from claudebatch.layers.rate_limit.constants.limiter import PROBE_GAP_S
+
+
+class Refusals:
+    """The stop of one pool, while it has one. Requests are known by their number, in
+    the order in which they left.
+    """
+
+    def __init__(self) -> None:
+        # Mutable, changed by the methods below only: since when it is stopped, until
+        # when nothing leaves, and how long the last wait was; when the last probe left,
+        # and how long a refusal took to come.
+        self._since: float | None = None
+        self._until = -inf
+        self._wait_s = 0.0
+        self._probe_at = -inf
+        self._took_s = 0.0
+        # The last refused request's number, and when an answer last came.
+        self._number = -inf
+        self._answered_at = -inf
+
+    @property
+    def stopped(self) -> bool:
+        """Whether nothing leaves but probes."""
+        return self._since is not None
+
+    def stopped_for(self, now: float) -> float:
+        """Seconds since the 429 that stopped the pool; 0 when it is not."""
+        return 0.0 if self._since is None else now - self._since
+
+    def wait(self, now: float) -> float:
+        """Seconds until the next probe of a pool that is stopped."""
+        return max(self._until, self._probe_at + PROBE_GAP_S) - now
+
+    def left(self, now: float) -> None:
+        """A request leaves."""
+        if self.stopped:
+            self._probe_at = now
+
+    def passes(self, number: int, wait_s: float, now: float) -> bool:
+        """Request *number* met a 429 that names no limit and asks for *wait_s*: whether
+        it is its row's alone to wait for.
+        """
+        alone = number - self._number > 2
+        self._number = max(self._number, number)
+        served = now - self._answered_at <= OLD_ANSWERS_S
+        # Nobody asks for a long wait by chance.
+        return alone and served and not self.stopped and wait_s <= PROBE_GAP_S
+
+    def stop(self, sent_at: float, wait_s: float, now: float) -> bool:
+        """A 429 to what left at *sent_at* stops the pool for *wait_s*, a probe's for
+        twice as long as the one before; returns whether it was not stopped already.
+        """
+        first = self._since is None
+        if self._since is None:
+            self._since, self._wait_s, self._took_s = now, wait_s, 0.0
+        elif sent_at > self._since:
+            self._wait_s = wait_s = max(wait_s, min(2 * self._wait_s, PROBE_GAP_S))
+        self._took_s = max(self._took_s, now - sent_at)
+        self._until = max(self._until, now + wait_s)
+        self._probe_at = -inf
+        return first
+
+    def answered(self, sent_at: float, now: float) -> bool:
+        """An answer came to what left at *sent_at*; returns whether that ends a stop.
+
+        What left before the stop was let in before it. It says something only while a
+        probe is out for longer than a refusal takes: where answers take long, the probe
+        was let in and its answer is not waited for.
+        """
+        self._answered_at = now
+        if self._since is None:
+            return False
+        probe_let_in = now - self._probe_at > 2 * max(self._took_s, CLUMP_S)
+        return sent_at > self._since or (self._probe_at > -inf and probe_let_in)
+
+    def end(self, now: float) -> bool:
+        """The stop is over; returns whether it was a long one."""
+        long = self.stopped_for(now) > LARGEST_BUCKET_S
+        self._since, self._probe_at, self._number = None, -inf, -inf
+        return long
