@@ -94,7 +94,7 @@ def from_status(
         return RateLimited(
             message,
             kind=_limit_kind(code, message),
-            bare=headers.limits is None,
+            bare=not _shows_a_limit(headers.limits),
             type=code or kind,
             status=status,
             request_id=headers.request_id,
@@ -154,6 +154,16 @@ def _refuses_account(status: int, code: str | None, message: str) -> bool:
     if status == 400:
         return message.startswith(_ACCOUNT_400)
     return status in (401, 402, 403) or (status == 429 and code in _SPEND_CODES)
+
+
+def _shows_a_limit(limits: Limits | None) -> bool:
+    """Whether less than five seconds of any allowance is left."""
+    if limits is None:
+        return False
+    return any(
+        reading.limit and reading.remaining is not None and reading.remaining < reading.limit / 12
+        for reading in (limits.requests, limits.input_tokens, limits.output_tokens)
+    )
 
 
 def _limit_kind(code: str | None, message: str) -> LimitKind:

@@ -146,7 +146,7 @@ class RateLimited(AttemptError):
 
     kind  rate: a limit per minute; ramp: usage grew too fast; concurrency: too many
           requests in flight
-    bare  its headers say nothing of the account's limits
+    bare  its headers show no limit of the account that is nearly used up
     """
 
     def __init__(

@@ -63,11 +63,12 @@ class LearnedRate:
         if rate == inf and alone:
             # By chance, as far as anybody knows.
             return
-        if self._counted_since == -inf:
-            self._count_anew(now)
-            return
         seconds = now - self._counted_since
-        if seconds < OTHERS_WINDOW_S or self._let_through < PROOF_STEPS:
+        if seconds < OTHERS_WINDOW_S:
+            return
+        if seconds > FORGIVEN_S or self._let_through < PROOF_STEPS:
+            # Too long ago, or nothing is let through, however slowly it is asked for.
+            self._count_anew(now)
             return
         if alone and now - self._changed_at < LARGEST_BUCKET_S:
             self._in_vain += 1

@@ -14,7 +14,11 @@ from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage, InputReading, PoolBooking
 from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
 from claudebatch.layers.rate_limit.constants.bucket import SMALLEST_BUCKET_S, USUAL_BUCKET_S
-from claudebatch.layers.rate_limit.constants.limiter import SHORTEST_WAIT_S, UNKNOWN_LIMITS_GAP_S
+from claudebatch.layers.rate_limit.constants.limiter import (
+    PROBE_GAP_S,
+    SHORTEST_WAIT_S,
+    UNKNOWN_LIMITS_GAP_S,
+)
 from claudebatch.layers.rate_limit.gentle_start import GentleStart
 from claudebatch.layers.rate_limit.input_limit import InputLimit
 from claudebatch.layers.rate_limit.learned_rate import LearnedRate
@@ -233,7 +237,7 @@ class PoolLimiter:
         bare: bool = True,
         ramp: bool = False,
     ) -> bool:
-        """A 429 that asks for *wait_s*. *bare*: its headers name no limit; *ramp*: it
+        """A 429 that asks for *wait_s*. *bare*: its headers show no limit; *ramp*: it
         came too soon after too few.
 
         Returns whether it stops the pool: nothing leaves for *wait_s*, then one request
@@ -246,6 +250,9 @@ class PoolLimiter:
             self._learned.refused(booking.at, now, alone=passes)
         if passes:
             return False
+        if not bare:
+            # Probes keep a bucket empty that others use as well.
+            wait_s = max(wait_s, PROBE_GAP_S)
         if self._refusals.stop(booking.at, wait_s, now):
             self._before_per_s = 0.0 if ramp else self._start.speed(now)
             for bucket in (self._requests, self._input, self._output):
@@ -291,15 +298,6 @@ class PoolLimiter:
             if reading.limit and reading.remaining is not None
         )
 
-    def _let_in(self, booking: PoolBooking, now: float) -> None:
-        """The API looked at this request: what waited for that goes on, gently."""
-        if self._limited_since is not None and booking.at > self._limited_at:
-            self._limited_since = None
-            self.restart(now)
-        if self._cautious:
-            self._cautious = False
-            self._ramp_at = now
-
     def _return(
         self,
         booking: PoolBooking,
@@ -319,7 +317,12 @@ class PoolLimiter:
             self._output.settle(booking.output, output_tokens, now, answered=answered)
 
     def _learn(self, booking: PoolBooking, limits: Limits, now: float) -> bool:
-        allowance, self._told = self._allowance, (now, limits)
+        allowance = self._allowance
+        if any(
+            reading.remaining is not None
+            for reading in (limits.requests, limits.input_tokens, limits.output_tokens)
+        ):
+            self._told = now, limits
         changed = [
             self._take_over(bucket, reading, chosen, now)
             for bucket, reading, chosen in (

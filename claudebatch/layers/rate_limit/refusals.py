@@ -11,7 +11,12 @@ from __future__ import annotations
 
 from math import inf
 
-from claudebatch.layers.rate_limit.constants.bucket import CLUMP_S, LARGEST_BUCKET_S
+from claudebatch.layers.rate_limit.constants.bucket import (
+    CATCH_UP_SHARE,
+    CLUMP_S,
+    LARGEST_BUCKET_S,
+    PROOF_STEPS,
+)
 from claudebatch.layers.rate_limit.constants.concurrency import OLD_ANSWERS_S
 from claudebatch.layers.rate_limit.constants.limiter import PROBE_GAP_S
 
@@ -30,8 +35,10 @@ class Refusals:
         self._wait_s = 0.0
         self._probe_at = -inf
         self._took_s = 0.0
-        # The last refused request's number, and when an answer last came.
+        # The last refused request's number; refusals of late, each worth less with
+        # every request that left since then; and when an answer last came.
         self._number = -inf
+        self._of_late = 0.0
         self._answered_at = -inf
 
     @property
@@ -56,8 +63,11 @@ class Refusals:
         """Request *number* met a 429 that names no limit and asks for *wait_s*: whether
         it is its row's alone to wait for.
         """
-        alone = number - self._number > 2
-        self._number = max(self._number, number)
+        apart = abs(number - self._number)
+        # A limit that is passed by little refuses one here and there, but for ever.
+        self._of_late = max(0.0, self._of_late - CATCH_UP_SHARE * apart) + 1
+        alone = apart > 2 and self._of_late <= PROOF_STEPS
+        self._number = number
         served = now - self._answered_at <= OLD_ANSWERS_S
         # Nobody asks for a long wait by chance.
         return alone and served and not self.stopped and wait_s <= PROBE_GAP_S
@@ -92,5 +102,6 @@ class Refusals:
     def end(self, now: float) -> bool:
         """The stop is over; returns whether it was a long one."""
         long = self.stopped_for(now) > LARGEST_BUCKET_S
-        self._since, self._probe_at, self._number = None, -inf, -inf
+        self._since, self._probe_at = None, -inf
+        self._number, self._of_late = -inf, 0.0
         return long

@@ -148,7 +148,7 @@ class LimiterStore(Protocol[BookingT]):
     ) -> Refused:
         """A 429 came. One about requests in flight lowers their number; any other may
         stop the pool for *wait_s*, for all that use this store. *bare*: its headers
-        say nothing of the limits.
+        show no limit that is nearly used up.
         """
         ...
 

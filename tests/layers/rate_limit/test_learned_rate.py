@@ -73,6 +73,21 @@ def test_after_five_minutes_without_a_refusal_it_is_forgotten() -> None:
     assert learned.per_s(311.0) == inf
 
 
+def test_a_time_in_which_nothing_was_let_through_shows_no_rate() -> None:
+    learned = LearnedRate()
+    for moment in (0.0, 3.0, 7.0, 300.0):
+        learned.left(moment)
+        learned.refused(moment, moment, alone=False)
+    send(learned, 50, 300.0, 310.0)
+    learned.left(310.0)
+    learned.refused(310.0, 310.0, alone=False)
+    assert learned.per_s(310.0) == pytest.approx(4.8)
+
+
+def test_refusals_far_apart_show_no_rate_between_them() -> None:
+    assert taught(600, 301.0).per_s(301.0) == inf
+
+
 def test_refusals_of_what_left_before_count_for_nothing() -> None:
     learned = LearnedRate()
     for _ in range(60):

@@ -23,10 +23,16 @@ def stopped(wait_s: float = 1.0) -> Refusals:
 
 def test_one_among_answers_is_its_rows_alone_however_many_come_far_apart() -> None:
     refusals = served()
-    assert all(refusals.passes(number, 1.0, 0.1) for number in range(10, 1000, 10))
+    assert all(refusals.passes(number, 1.0, 0.1) for number in range(30, 3000, 30))
 
 
-@pytest.mark.parametrize("apart", [1, 2])
+def test_one_in_six_without_an_end_is_a_limit_that_is_passed_by_little() -> None:
+    refusals = served()
+    passed = [refusals.passes(number, 1.0, 0.1) for number in range(6, 60, 6)]
+    assert passed == [True] * 4 + [False] * 5
+
+
+@pytest.mark.parametrize("apart", [-2, -1, 1, 2])
 def test_neighbours_in_the_order_of_departure_stop_the_pool(apart: int) -> None:
     refusals = served()
     assert refusals.passes(10, 1.0, 0.1)
