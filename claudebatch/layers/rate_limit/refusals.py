@@ -1,10 +1,10 @@
 """What a pool's 429s mean: one row waits, or all of them do, how long, and what ends it.
 
-A gateway or an overloaded server refuses a request now and then that no limit forbids.
-Stopped for each of these, a pool stands still most of the time. A limit that is reached
-refuses the next requests as well: it is told by refusals that are neighbours in the
-order in which requests left. The time in which they come says less, because a 429
-comes at once and an answer takes its time.
+A gateway or an overloaded server refuses a request now and then that no limit
+forbids. Stopped for each of these, a pool stands still most of the time. A limit
+that is reached refuses the next requests as well: it is told by refusals that are
+neighbours in the order in which requests left. The time in which they come says
+less, because a 429 comes at once and an answer takes its time.
 """
 
 from __future__ import annotations
