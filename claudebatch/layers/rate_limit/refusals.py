@@ -1,4 +1,4 @@
-"""What a pool's 429s mean: one row waits, or all of them do, how long, and what ends it.
+"""What a pool's 429s mean: one row waits, or all do; how long, and what ends it.
 
 A gateway or an overloaded server refuses a request now and then that no limit
 forbids. Stopped for each of these, a pool stands still most of the time. A limit
