@@ -73,15 +73,10 @@ def test_without_a_key_nothing_is_even_read(world, api, key):
 OUTAGE = "breaker: {minimum_calls: 4, wait_open_s: 0.1, window_s: 5}\n"
 
 
-@pytest.mark.parametrize("fault", ["529", "refused"])
-def test_an_outage_ends_with_5_and_few_requests_and_goes_on_when_it_is_over(world, serve, fault):
+def test_an_outage_ends_with_5_and_few_requests_and_goes_on_when_it_is_over(world, serve):
     world.configure(OUTAGE)
-    api = serve(faults={} if fault == "refused" else {fault: 1.0})
-    url = world.environment["ANTHROPIC_BASE_URL"]
+    api = serve(faults={"529": 1.0})
     world.write("in.jsonl", prompts(100))
-    if fault == "refused":
-        with socket.create_server(("127.0.0.1", 0)) as gone:
-            world.environment["ANTHROPIC_BASE_URL"] = f"http://127.0.0.1:{gone.getsockname()[1]}"
     done = world.claudebatch(*RUN, "-j", "8", "--max-outage", "0.4s")
     assert done.code == 5, done.err
     assert "no answer from sonnet-5.5 for " in done.err
@@ -94,6 +89,28 @@ def test_an_outage_ends_with_5_and_few_requests_and_goes_on_when_it_is_over(worl
     assert world.settled() == 0
 
     api.set_faults({})
+    assert world.claudebatch(*RUN).code == 0
+    assert len(world.results()) == 100
+    assert api.stats()["by_status"]["200"] == 100
+
+
+def test_nobody_who_listens_ends_with_2_after_two_requests_and_goes_on_when_somebody_does(
+    world, serve
+):
+    """Nothing was ever answered there, so it is no outage that passes."""
+    world.configure(OUTAGE)
+    api = serve()
+    url = world.environment["ANTHROPIC_BASE_URL"]
+    world.write("in.jsonl", prompts(100))
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        address = f"127.0.0.1:{gone.getsockname()[1]}"
+    world.environment["ANTHROPIC_BASE_URL"] = f"http://{address}"
+    done = world.claudebatch(*RUN, "-j", "8", "--max-outage", "0.4s")
+    assert done.code == 2, done.err
+    assert f"nobody listens on {address}" in done.err
+    assert "0 ok · 0 failed · 100 pending of 100" in done.err
+    assert world.settled() == 0
+
     world.environment["ANTHROPIC_BASE_URL"] = url
     assert world.claudebatch(*RUN).code == 0
     assert len(world.results()) == 100

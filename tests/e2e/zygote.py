@@ -104,7 +104,7 @@ def become(wanted: dict[str, Any], descriptors: list[int]) -> None:
     for number in STOPPING:
         # As a program is started: even before its first line a signal ends it, without
         # a traceback from here.
-        ignored = number in wanted["ignore"]
+        ignored = number in wanted.get("ignore", ())
         signal.signal(number, signal.SIG_IGN if ignored else signal.SIG_DFL)
     os.environ.clear()
     os.environ.update(wanted["environment"])
@@ -112,7 +112,7 @@ def become(wanted: dict[str, Any], descriptors: list[int]) -> None:
     from claudebatch.__main__ import main
     from tests.e2e.moments import prepare
 
-    prepare(wanted["moment"])
+    prepare(wanted.get("moment"))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
     main()
     sys.exit(0)
