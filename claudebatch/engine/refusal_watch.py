@@ -132,8 +132,10 @@ class RefusalWatch:
         kind = kind_of(row.error)
         if kind == self._stopped_for:
             return None  # it came while the run stops for it: not charged to the row
+        # Equal prompts share one request and its error: one refusal, not many.
+        shared = any(held.error is row.error for held in self._held)
         self._held.append(row)
-        self._alike[kind] += 1
+        self._alike[kind] += not shared
         first = not self._answered_ever
         limit = self._limit(first)
         if not 0 < limit <= self._alike[kind] or self._stopped_for is not None:

@@ -83,7 +83,7 @@ def test_a_retry_that_died_leaves_one_line_a_row(processes, serve):
     world = processes
     serve(script=("404",) * 20, latency="fixed:0.05")
     world.write("in.jsonl", prompts(20))
-    assert world.claudebatch(*RUN).code == 1
+    assert world.claudebatch(*RUN, "--stop-after", "0").code == 1
     process = world.launch(*RUN, "--retry-failed", "-j", "2")
     world.until(lambda: world.query("SELECT count(*) FROM results")[0][0] > 24)
     process.send(signal.SIGKILL)

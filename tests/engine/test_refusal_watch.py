@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 
 import pytest
@@ -31,7 +32,7 @@ class Course:
     stop: object = None
 
     def refused(self, *errors: AttemptError) -> Course:
-        for error in errors:
+        for error in map(copy, errors):  # each row has an error of its own
             self.at += 1
             row = RefusedRow(make_call(row=int(self.at)), error, 1, self.at)
             stop = self.watch.refused(row)
@@ -184,3 +185,10 @@ def test_fifteen_requests_that_a_firewall_refuses_are_enough_before_any_answer()
     assert watch.rest() == []
     answered = RefusalWatch(answered_before=True)
     assert [answered.attempt_failed(page(), float(n)) for n in range(99)] == [None] * 99
+
+
+def test_equal_prompts_that_share_one_refused_request_are_one_refusal():
+    course, shared = Course(RefusalWatch()), AttemptError("no", type="x", status=400)
+    rows = [RefusedRow(make_call(row=n), shared, 1, 1.0) for n in range(20)]
+    assert [course.watch.refused(row) for row in rows] == [None] * 20
+    assert [row.call.row for row in course.watch.rest()] == list(range(20))
