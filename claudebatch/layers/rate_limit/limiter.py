@@ -24,7 +24,7 @@ from claudebatch.layers.rate_limit.input_limit import InputLimit
 from claudebatch.layers.rate_limit.learned_rate import LearnedRate
 from claudebatch.layers.rate_limit.output.output_limit import OutputLimit
 from claudebatch.layers.rate_limit.peak_levels import BucketSnapshot
-from claudebatch.layers.rate_limit.refusals import Refusals
+from claudebatch.layers.rate_limit.stray_429s import Refusals
 
 _GENTLE: WaitReason = "gentle start"
 _REQUESTS: WaitReason = "requests per minute"

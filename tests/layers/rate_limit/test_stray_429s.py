@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from claudebatch.layers.rate_limit.refusals import Refusals
+from claudebatch.layers.rate_limit.stray_429s import Refusals
 
 
 def served(now: float = 0.0) -> Refusals:
