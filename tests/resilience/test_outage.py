@@ -141,7 +141,7 @@ async def test_rows_with_a_chain_are_answered_by_the_next_model_and_the_first_is
 
 @pytest.mark.xfail(
     strict=False,
-    reason="since bad rows are told from outages (docs/design/028) retries do not stand in line so long",
+    reason="since bad rows are told from outages (docs/design/028) retries wait less",
 )
 @virtual
 async def test_an_overloaded_model_hands_rows_over_when_its_retries_stand_in_line_and_drops_none():
