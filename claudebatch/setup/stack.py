@@ -78,14 +78,15 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
         settings.limits, parts.catalog, most_in_flight=parts.most_in_flight, now=parts.now
     )
     outages = Outages()
+    breaker = _circuit_breaker(parts, pools, outages)
     return nest(
         [
             _fallback(parts),
             _response_cache(parts),
             _retry(parts, outages),
-            _circuit_breaker(parts, pools, outages),
+            breaker,
             _budget(parts, money),
-            _rate_limit(parts, pools),
+            _rate_limit(parts, pools, leaves=breaker.leaves),
             _record(parts, money),
         ],
         client,
@@ -158,7 +159,7 @@ def _budget(parts: Parts, money: Money) -> Budget:
     )
 
 
-def _rate_limit(parts: Parts, pools: Pools) -> RateLimit[Any]:
+def _rate_limit(parts: Parts, pools: Pools, *, leaves: Callable[[Call], None]) -> RateLimit[Any]:
     return RateLimit(
         pool_of=pools.of,
         estimates=UsageEstimates(parts.before),
@@ -168,6 +169,7 @@ def _rate_limit(parts: Parts, pools: Pools) -> RateLimit[Any]:
         max_outage_s=parts.settings.max_outage_s,
         rng=parts.rng,
         emit=parts.emit,
+        leaves=leaves,
     )
 
 

@@ -71,8 +71,14 @@ def layers_of_the_code() -> list[str]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "nest"
     )
-    # Each element is a call such as `_circuit_breaker(parts, pools)`.
-    return [_class_name(layer.func.id) for layer in nested.elts]
+    made = {
+        node.targets[0].id: node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    # Each element is a call such as `_retry(parts, outages)`, or a name for one.
+    calls = (made[layer.id] if isinstance(layer, ast.Name) else layer for layer in nested.elts)
+    return [_class_name(call.func.id) for call in calls]
 
 
 def _class_name(function: str) -> str:

@@ -58,3 +58,9 @@ def test_every_module_has_an_importer():
     # A folder is used as soon as anything in it is.
     used |= {target.rpartition(".")[0] for target in used if "." in target}
     assert [name(path) for path in python_files("claudebatch") if module(path) not in used] == []
+
+
+def test_a_test_file_has_a_name_of_its_own():
+    # pytest imports them by their bare names: of two alike, one is not collected.
+    names = Counter(path.name for path in python_files("tests") if path.name.startswith("test_"))
+    assert [file for file, times in names.items() if times > 1] == []

@@ -119,9 +119,8 @@ class Ran:
 class _Rows:
     """A lane that holds its calls in memory."""
 
-    lane = "haiku-5.5"
-
-    def __init__(self, calls: Iterator[Call]) -> None:
+    def __init__(self, lane: str, calls: Iterator[Call]) -> None:
+        self.lane = lane
         self._calls = calls
 
     async def take(self) -> Call | None:
@@ -149,10 +148,12 @@ async def run(
         ran.outcomes.append((now(), outcome))
 
     refusals = RefusalWatch(stop_after=bench.parts.settings.stop_after)
+    calls = (bench.call(f"row {row}", row=row, **(params or {})) for row in range(rows))
+    lane = bench.parts.catalog.pool_of(bench.parts.settings.model)
     client = WatchedClient(api, refusals, now=now, news=lambda stop: engine.news(stop))
     engine = Engine(
         build_stack(replace(bench.parts, earlier=earlier), client),
-        feeds=[_Rows(bench.call(f"row {row}", row=row, **(params or {})) for row in range(rows))],  # type: ignore[list-item]
+        feeds=[_Rows(lane, calls)],  # type: ignore[list-item]
         workers=workers,
         finish=finish,
         value_of=lambda call, reply: 0,

@@ -63,18 +63,12 @@ def openings(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return found
 
 
-MORE_LEAVE = pytest.mark.xfail(
-    strict=False,
-    reason="since bad rows are told from outages (docs/design/028) more leave before it opens",
-)
-
-
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     "since",
     [
         pytest.param(0.0, id="from the start"),
-        pytest.param(GOES_DOWN_AT, id="after good times", marks=MORE_LEAVE),
+        pytest.param(GOES_DOWN_AT, id="after good times"),
     ],
 )
 @pytest.mark.parametrize(
@@ -147,10 +141,6 @@ async def test_rows_with_a_chain_are_answered_by_the_next_model_and_the_first_is
     assert len(opus) <= 20 + 64 + ran.wall_s / 10
 
 
-@pytest.mark.xfail(
-    strict=False,
-    reason="since bad rows are told from outages (docs/design/028) retries wait less",
-)
 @virtual
 async def test_an_overloaded_model_hands_rows_over_when_its_retries_stand_in_line_and_drops_none():
     rng = random.Random(2)

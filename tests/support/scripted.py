@@ -248,14 +248,24 @@ class WatchedBudget(RunBudget):
         super().__init__(cap, spent=spent, **settings)
         self.asked: list[Pico] = []
         self.ended: list[str] = []
-        self.granted = 0
+        self.holds: list[Hold] = []
         self.highest: Pico = spent
+
+    @property
+    def granted(self) -> int:
+        """How many holds were granted."""
+        return len(self.holds)
+
+    @property
+    def left(self) -> int:
+        """How many of them stand for a request that left."""
+        return sum(hold.sent for hold in self.holds)
 
     async def hold(self, amount: Pico, worst: Pico) -> Hold:
         """As `RunBudget`, counted."""
         self.asked.append(amount)
         hold = await super().hold(amount, worst)
-        self.granted += 1
+        self.holds.append(hold)
         self.highest = max(self.highest, self.spent + self.held)
         return hold
 

@@ -13,28 +13,28 @@ _ACTIVE_S = 150.0
 
 
 class _Failures(NamedTuple):
-    first: float
+    first_sent: float
     last: float
 
 
 class BadRows:
-    """A row that failed, and then others were answered, is bad: its next failures say
-    nothing about the pool.
+    """A row that failed, though a call of another row that was sent no earlier was
+    answered, is bad: its next failures say nothing about the pool.
     """
 
     def __init__(self) -> None:
-        # Mutable: when each row failed (bad ones apart), and when the last answer to
-        # another row came.
+        # Mutable: when each row failed (bad ones apart), and when the latest call was
+        # sent that was answered. Answers to earlier calls come in during an outage too.
         self._failed: dict[int, _Failures] = {}
         self._bad: dict[int, _Failures] = {}
-        self._answered_at = -math.inf
+        self._answered_sent = -math.inf
 
     def is_bad(self, row: int) -> bool:
-        """Whether *row* has failed while others were answered."""
+        """Whether *row* has failed while others were served."""
         if row in self._bad:
             return True
         failed = self._failed.get(row)
-        return failed is not None and failed.first < self._answered_at
+        return failed is not None and failed.first_sent <= self._answered_sent
 
     def active(self, now: float) -> int:
         """How many bad rows are still being tried."""
@@ -44,25 +44,27 @@ class BadRows:
         """*row* was bad in an earlier session."""
         self._bad.setdefault(row, _Failures(-math.inf, now))
 
-    def failed(self, row: int, now: float) -> bool:
-        """*row* fails; returns whether it was bad already."""
+    def failed(self, row: int, sent_at: float, now: float) -> bool:
+        """*row*'s call, sent at *sent_at*, fails; returns whether it was bad
+        already.
+        """
         bad = self.is_bad(row)
-        first = (self._bad.pop(row, None) or self._failed.pop(row, None) or _Failures(now, now))[0]
+        known = self._bad.pop(row, None) or self._failed.pop(row, None)
         rows = self._bad if bad else self._failed
-        rows[row] = _Failures(first, now)
+        rows[row] = _Failures(known.first_sent if known else sent_at, now)
         if len(rows) > _ROWS_REMEMBERED:
             del rows[next(iter(rows))]
         return bad
 
-    def answered(self, row: int, now: float, *, proves: bool) -> bool:
-        """*row* is answered, which *proves* that its pool serves; returns whether the
-        row was bad.
+    def answered(self, row: int, sent_at: float, *, proves: bool) -> bool:
+        """*row*'s call, sent at *sent_at*, is answered, which *proves* that its pool
+        serves; returns whether the row was bad.
         """
         bad = self.is_bad(row)
         self._bad.pop(row, None)
         self._failed.pop(row, None)
         if proves:
-            self._answered_at = now
+            self._answered_sent = max(self._answered_sent, sent_at)
         return bad
 
     def forgive(self, since: float) -> None:
@@ -70,5 +72,5 @@ class BadRows:
         for rows in (self._bad, self._failed):
             for row, failed in list(rows.items()):
                 # Those of earlier sessions were proven there.
-                if failed.first >= since and failed.first > -math.inf:
+                if failed.first_sent >= since and failed.first_sent > -math.inf:
                     del rows[row]

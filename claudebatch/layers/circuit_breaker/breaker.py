@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Literal, NamedTuple, TypeAlias
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
 
 from claudebatch.layers.circuit_breaker.bad_rows import BadRows
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
@@ -24,11 +25,15 @@ _WAITS_TO_ASK_AGAIN = 2.0
 _YOUNG_S = 5.0
 
 
-class Permit(NamedTuple):
+@dataclass(slots=True)
+class Permit:
     """The leave to send one call, given back with its outcome."""
 
     generation: int
-    began: float
+    sent_at: float
+    """When the call was sent; until that is known, when it was admitted."""
+    is_out: bool = False
+    """Whether it is counted among the calls that are out."""
 
 
 class Breaker:
@@ -45,13 +50,14 @@ class Breaker:
         self.state: BreakerState = "closed"
         self._generation = 0
         # The same calls in the order in which they came back, and in that in which they
-        # began; see `_is_bad`.
+        # were sent; see `_is_bad`.
         self._by_return, self._by_start = CallWindow(policy), CallWindow(policy)
-        # Closed: how many calls are out, by when they began.
+        # Closed: how many calls are out, by when they were sent. Those that wait in the
+        # layers below tell nothing.
         self._out: Counter[float] = Counter()
         self._probe_at = now
         self._probes_out = self._probes_won = 0
-        # When the last served call began, and when a row last asked that is not bad.
+        # When the last served call was sent, and when a row last asked that is not bad.
         self._good_at = self._asked_at = -math.inf
         self._bad_rows = BadRows()
         self.served_at = now
@@ -74,7 +80,6 @@ class Breaker:
         if bad and not self._others_ask(now):
             self._become("closed")
         if self.state == "closed":
-            self._out[now] += 1
             return Permit(self._generation, now)
         if bad:
             return None
@@ -86,6 +91,19 @@ class Breaker:
         self._probes_out += 1
         self._probe_at = now + self._policy.wait_open_s
         return Permit(self._generation, now)
+
+    def leaves(self, permit: Permit, now: float) -> bool:
+        """The call has passed the layers below; returns whether it may go out: not
+        where the breaker has opened meanwhile.
+        """
+        current = permit.generation == self._generation
+        if self.state != "closed" and not current:
+            return False
+        if current and self.state == "closed":
+            self._out[now] += 1
+            permit.is_out = True
+        permit.sent_at = now
+        return True
 
     def opens_in(self, now: float) -> float:
         """Seconds until a probe may go; while all of them are out, a short while."""
@@ -113,12 +131,11 @@ class Breaker:
         """
         current = permit.generation == self._generation
         if verdict == "failed":
-            rows_own = self._bad_rows.failed(row, now)
+            rows_own = self._bad_rows.failed(row, permit.sent_at, now)
         else:
-            # Answers to what was sent before an outage still come in during it.
             proves = current and self.state == "closed"
-            rows_own = self._bad_rows.answered(row, now, proves=proves)
-            self._good_at = max(self._good_at, permit.began)
+            rows_own = self._bad_rows.answered(row, permit.sent_at, proves=proves)
+            self._good_at = max(self._good_at, permit.sent_at)
             self.served_at = now
         if not current:
             return
@@ -129,7 +146,7 @@ class Breaker:
             self._record_probe(verdict, now)
         else:
             self._by_return.add(verdict, now, now, row)
-            self._by_start.add(verdict, permit.began, now, row)
+            self._by_start.add(verdict, permit.sent_at, now, row)
             # Its own call must be a bad one: a good one is no reason to leave the pool
             # alone.
             if verdict != "served" and self._is_bad(now):
@@ -160,27 +177,30 @@ class Breaker:
             self._become("closed")
 
     def _is_back(self, permit: Permit) -> None:
-        self._out[permit.began] -= 1
-        if self._out[permit.began] <= 0:  # a probe was never in it
-            del self._out[permit.began]
+        if not permit.is_out:
+            return
+        permit.is_out = False
+        self._out[permit.sent_at] -= 1
+        if not self._out[permit.sent_at]:
+            del self._out[permit.sent_at]
 
     def _is_bad(self, now: float) -> bool:
         """Whether the pool fails now, in whichever order its last calls are looked at.
 
         As they come back, time-outs are all that is left at the end of a run, though
-        they tell of the moment ten minutes ago when they were sent. As they began, the
-        last ones seem to fail: failures are the first to come back. At the beginning
-        they are all that has come back: more must have failed than are out and may
-        still be served.
+        they tell of the moment ten minutes ago when they were sent. As they were sent,
+        the last ones seem to fail: failures are the first to come back. At the
+        beginning they are all that has come back: more must have failed than are out
+        that were sent since the first of them, and may still be served.
         """
         if not (self._by_return.is_bad() and self._by_start.is_bad()):
             return False
         needed = self._policy.outage_rows(self._bad_rows.active(now))
         if min(self._by_return.bad_rows, self._by_start.bad_rows) < needed:
             return False
-        return self._by_return.bad >= sum(
-            n for began, n in self._out.items() if began > now - _YOUNG_S
-        )
+        since, young = self._by_start.first_bad(), now - _YOUNG_S
+        out = sum(n for at, n in self._out.items() if at >= since and at > young)
+        return self._by_return.bad >= out
 
     def _open(self, now: float) -> None:
         if self.state == "closed":

@@ -38,8 +38,10 @@ class CircuitBreaker:
         self._emit = emit
         self._outages = outages or Outages()
         self._back = back
-        # Mutable: one breaker per pool, made when the pool is first used.
+        # Mutable: one breaker per pool, made when the pool is first used; the permits
+        # of the rows that are under way.
         self._breakers: dict[str, Breaker] = {}
+        self._permits: dict[int, Permit] = {}
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """Pass the call on, or raise `CircuitOpen` and send nothing."""
@@ -53,12 +55,12 @@ class CircuitBreaker:
         permit = breaker.admits(moment, call.row)
         self._report(pool, breaker, before)
         if permit is None:
-            raise CircuitOpen(
-                pool,
-                probe_in_s=breaker.asks_again_in(moment, call.row),
-                open_for_s=moment - breaker.served_at,
-            )
-        reply = await self._send(pool, breaker, permit, call, call_next)
+            raise self._refused(pool, breaker, call, moment)
+        self._permits[call.row] = permit
+        try:
+            reply = await self._send(pool, breaker, permit, call, call_next)
+        finally:
+            self._permits.pop(call.row, None)
         slow = reply.latency_ms >= 1000 * self._policy.slow_call * call.deadline_s
         before = breaker.state
         self._record(pool, breaker, permit, "slow" if slow else "served", call)
@@ -66,6 +68,23 @@ class CircuitBreaker:
         if before != "closed" and breaker.state == "closed" and self._back is not None:
             await self._back(pool)
         return reply
+
+    def leaves(self, call: Call) -> None:
+        """*call* has passed the layers below and is about to be sent; raises
+        `CircuitOpen` where its breaker has opened meanwhile. Without this news it
+        counts as sent when it was admitted.
+        """
+        pool, now = self._pool_of(call.model), self._now()
+        breaker, permit = self._breakers.get(pool), self._permits.get(call.row)
+        if breaker is not None and permit is not None and not breaker.leaves(permit, now):
+            raise self._refused(pool, breaker, call, now)
+
+    def _refused(self, pool: str, breaker: Breaker, call: Call, now: float) -> CircuitOpen:
+        return CircuitOpen(
+            pool,
+            probe_in_s=breaker.asks_again_in(now, call.row),
+            open_for_s=now - breaker.served_at,
+        )
 
     async def _send(
         self, pool: str, breaker: Breaker, permit: Permit, call: Call, call_next: Handler

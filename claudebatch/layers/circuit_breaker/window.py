@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections import Counter
 from operator import itemgetter
@@ -45,6 +46,12 @@ class CallWindow:
     def bad_rows(self) -> int:
         """Rows with a call that failed or was slow."""
         return len(self._bad_rows)
+
+    def first_bad(self) -> float:
+        """The moment of the first call that failed or was slow; infinity: there is
+        none.
+        """
+        return next((at for at, _, verdict in self._calls if verdict != "served"), math.inf)
 
     def is_bad(self) -> bool:
         """Whether the pool fails, as far as these calls say."""

@@ -68,9 +68,12 @@ class RateLimit(Generic[BookingT]):
         max_outage_s: float,
         rng: random.Random,
         emit: Emit,
+        leaves: Callable[[Call], None] = lambda call: None,
     ) -> None:
         """*max_pause_s*: no `retry-after` pauses a pool for longer. *max_outage_s*:
         nothing but 429s for longer is an outage, and `ApiUnavailable` stops the run.
+        *leaves* hears of every call after its waits, and may raise: then it is not
+        sent.
         """
         self._pool_of = pool_of
         self._estimates = estimates
@@ -79,6 +82,7 @@ class RateLimit(Generic[BookingT]):
         self._max_outage_s = max_outage_s
         self._rng = rng
         self._emit = emit
+        self._leaves = leaves
         # Mutable: one queue per pool, made when the pool is first used.
         self._queues: dict[str, _PoolQueue[BookingT]] = {}
 
@@ -94,6 +98,7 @@ class RateLimit(Generic[BookingT]):
         try:
             # The drain may have begun while the store admitted this call.
             self._waits.check()
+            self._leaves(call)
             reply = await call_next(call if relay is None else call.watched(relay))
         except BaseException as error:
             await self._no_answer(queue, admitted.booking, error)

@@ -35,6 +35,9 @@ _LINGER_S = 0.02
 _GROUP_SIZE = 32
 # Another run may write a large group; beyond this the cache is given up for this run.
 _BUSY_S = 30.0
+# Another run may put a new value in an entry's place between the look at the database
+# and the look at its file: then the new one is looked up.
+_MOST_LOOKS = 3
 # SQLite takes a limited number of values in one statement.
 _KEYS_A_QUERY = 250
 _SELECT = (
@@ -204,22 +207,34 @@ def _find(
         return found
     for start in range(0, len(keys), _KEYS_A_QUERY):
         some = keys[start : start + _KEYS_A_QUERY]
-        rows = reader.execute(_SELECT.format(",".join("?" * len(some))), some)
-        for key, mode, filename, value in rows:
-            stored = _fetch(cache, mode, filename, value)
-            if stored is not None and stored[:_CHECKSUM_BYTES] == _checksum(
-                key, stored[_CHECKSUM_BYTES:]
-            ):
-                found[key] = stored[_CHECKSUM_BYTES:]
+        for _ in range(_MOST_LOOKS):
+            some = _look_up(cache, reader, some, found)
+            if not some:
+                break
     return found
 
 
-def _fetch(cache: diskcache.Cache, mode: int, filename: str | None, value: object) -> bytes | None:
-    try:
-        stored: bytes = cache.disk.fetch(mode, filename, value, False)
-    except (RefusedEntry, OSError):
-        return None  # planted, or its file is gone: a miss
-    return stored
+def _look_up(
+    cache: diskcache.Cache, reader: sqlite3.Connection, keys: list[str], found: dict[str, bytes]
+) -> list[str]:
+    """Put the sound entries under *keys* into *found*; returns those whose files were
+    gone.
+    """
+    gone = []
+    for key, mode, filename, value in reader.execute(
+        _SELECT.format(",".join("?" * len(keys))), keys
+    ):
+        try:
+            stored = cache.disk.fetch(mode, filename, value, False)
+        except FileNotFoundError:
+            gone.append(key)
+        except (RefusedEntry, OSError):
+            continue  # planted: a miss
+        else:
+            content = stored[_CHECKSUM_BYTES:]
+            if stored[:_CHECKSUM_BYTES] == _checksum(key, content):
+                found[key] = content
+    return gone
 
 
 def _checksum(key: str, value: bytes) -> bytes:

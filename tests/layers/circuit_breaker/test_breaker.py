@@ -93,7 +93,7 @@ def test_time_outs_that_come_in_last_do_not_open_it_when_what_was_sent_after_the
     assert breaker.state == "closed", "all that was sent after them was served"
     hanging = [breaker.admits(61) for _ in range(4)]
     for row, permit in enumerate(hanging):
-        breaker.record(permit, "failed", 121, row=row)
+        breaker.record(permit, "failed", 121, row=10 + row)
     assert breaker.state == "open", "nothing was sent after these"
 
 
@@ -107,7 +107,7 @@ def test_early_failures_do_not_open_the_breaker_when_calls_sent_with_them_were_s
             breaker.record(permit, "failed", at + 0.1, row=number)
         else:
             out.append(permit)
-        while out and out[0].began <= at - 60:
+        while out and out[0].sent_at <= at - 60:
             breaker.record(out.pop(0), "served", at + 0.2, row=-number)
         assert breaker.state == "closed", "a quarter fails, at once; the others take a minute"
 
@@ -115,11 +115,37 @@ def test_early_failures_do_not_open_the_breaker_when_calls_sent_with_them_were_s
 def test_quick_failures_at_the_beginning_do_not_open_it_while_most_calls_may_still_be_served():
     breaker = closed()
     out = [breaker.admits(0) for _ in range(20)]
+    for permit in out:
+        breaker.leaves(permit, 0)
     for row, permit in enumerate(out[:9]):
         breaker.record(permit, "failed", 0.1, row=row)
     assert breaker.state == "closed", "failures are the first to come back, and 11 may be served"
     breaker.record(out[9], "failed", 5.0, row=9)
     assert breaker.state == "open", "they are no longer young"
+
+
+def test_calls_in_flight_from_before_an_outage_neither_prove_nor_hide_anything():
+    breaker = closed(BreakerPolicy(minimum_calls=20, failure_rate=0.5))
+    served = [breaker.admits(0.01 * n) for n in range(60)]
+    for permit in served:
+        breaker.leaves(permit, permit.sent_at)
+    failing = [breaker.admits(1) for _ in range(20)]
+    for row, permit in enumerate(failing, 1):
+        breaker.leaves(permit, 1)
+        breaker.record(permit, "failed", 1.1, row=row)
+        if row % 2:
+            breaker.record(served.pop(0), "served", 1.1, row=100 + row)
+    assert breaker.state == "open", "50 that are still out were sent before it all"
+
+
+def test_calls_that_wait_in_the_layers_below_are_not_out():
+    breaker = closed()
+    waiting = [breaker.admits(0) for _ in range(50)]
+    for row, permit in enumerate(waiting[:4]):
+        breaker.leaves(permit, 1)
+        breaker.record(permit, "failed", 1.1, row=row)
+    assert breaker.state == "open"
+    assert not breaker.leaves(waiting[4], 1.2), "it was admitted before, and is called back"
 
 
 def test_one_bad_row_never_opens_it():

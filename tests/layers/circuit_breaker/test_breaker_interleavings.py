@@ -8,6 +8,7 @@ second.
 from __future__ import annotations
 
 import copy
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -77,7 +78,7 @@ class Walk:
         known_rows = (
             tuple(sorted(bad_rows._bad.items())),
             tuple(sorted(bad_rows._failed.items())),
-            (bad_rows._answered_at, asked_at, self.breaker._good_at, self.breaker.out_since),
+            (bad_rows._answered_sent, asked_at, self.breaker._good_at, self.breaker.out_since),
         )
         seen = (
             known_rows,
@@ -104,7 +105,8 @@ class Walk:
             for name, value in vars(window).items():
                 if isinstance(value, list | Counter):
                     setattr(window, name, value.copy())
-        other.out, other.heard = self.out[:], self.heard[:]
+        other.out = [(copy.copy(permit), era, row) for permit, era, row in self.out]
+        other.heard = self.heard[:]
         other.breaker._out = self.breaker._out.copy()
         other.breaker._bad_rows = copy.copy(self.breaker._bad_rows)
         for name in ("_bad", "_failed"):
@@ -130,6 +132,7 @@ class Walk:
             return
         if self.breaker.state == "half-open":
             self._probe()
+        self.breaker.leaves(permit, self.now)
         self.begun += 1
         self.out.append((permit, self.era, row))
 
@@ -163,7 +166,7 @@ class Walk:
                 "a row that fails while others are served says nothing of the pool"
             )
             return
-        self._judge(before, verdict, (permit.began, row, verdict))
+        self._judge(before, verdict, (permit.sent_at, row, verdict))
         self._note(before)
 
     def _judge(self, before: str, verdict: str, call: tuple[float, int, str]) -> None:
@@ -180,9 +183,10 @@ class Walk:
             assert after == ("open" if verdict != "served" and self._is_bad() else "closed")
 
     def _is_bad(self) -> bool:
-        young = sum(era == self.era for _, era, _ in self.out)
         bad = sum(verdict != "served" for *_, verdict in self.heard[-self.policy.window_calls :])
         by_start = sorted(self.heard, key=lambda call: call[0])
+        first_bad = next((at for at, _, verdict in by_start if verdict != "served"), math.inf)
+        young = sum(era == self.era and permit.sent_at >= first_bad for permit, era, _ in self.out)
         return self._looks_bad(self.heard) and self._looks_bad(by_start) and bad >= young
 
     def _looks_bad(self, calls: list[tuple[float, int, str]]) -> bool:

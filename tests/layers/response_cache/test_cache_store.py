@@ -13,10 +13,12 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from claudebatch.layers.response_cache.blocking import blocking_look_up
+from claudebatch.layers.response_cache.bytes_disk import BytesDisk
 from claudebatch.layers.response_cache.disk_admin import clear, describe
 from tests.support.caches import GB, LARGE, Kept
 
@@ -200,3 +202,21 @@ async def test_a_cache_in_which_nothing_can_be_written_any_more_is_given_up_and_
         async with asyncio.timeout(20):
             assert await store.get("b") is None
     assert [notice for notice in kept.notices if "off for this run" in notice] != []
+
+
+async def test_an_entry_that_another_run_replaces_while_it_is_read_is_found_anew(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+):
+    first, second = kept.store(), kept.store()
+    await first.put_many({"k": LARGE})
+    assert await first.get("k") is not None
+    fetch = BytesDisk.fetch
+
+    def slow(disk: BytesDisk, *entry: Any) -> bytes:
+        # Between the look at the database and the look at the file.
+        monkeypatch.setattr(BytesDisk, "fetch", fetch)
+        second._work([("k", b"2" + LARGE)])
+        return fetch(disk, *entry)
+
+    monkeypatch.setattr(BytesDisk, "fetch", slow)
+    assert await first.get("k") == b"2" + LARGE
