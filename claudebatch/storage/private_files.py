@@ -32,7 +32,7 @@ def private_dir(path: Path, *, named_by: str | None = None) -> Path:
         missing = [*takewhile(lambda folder: not folder.is_dir(), (path, *path.parents))]
         # One by one: `parents=True` would leave the mode of parents to the umask.
         for folder in reversed(missing):
-            folder.mkdir(mode=0o700, exist_ok=True)
+            _make_folder(folder)
         # New ones as well: another user may have made one in between.
         for folder in missing or (path,):
             _check_folder(folder, named_by)
@@ -41,6 +41,14 @@ def private_dir(path: Path, *, named_by: str | None = None) -> Path:
         fix = f"{fault.fix}; {named_by} names another place" if named_by else fault.fix
         raise StorageError(f"{path}: cannot make this folder: {fault.reason}", fix=fix) from error
     return path
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError as error:
+        # What is there is no folder.
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), folder) from error
 
 
 def private_file(path: Path) -> Path:
