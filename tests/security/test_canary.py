@@ -197,7 +197,9 @@ def test_a_header_that_cannot_be_sent_is_refused_before_anything_is_and_not_show
     assert (leaks(guarded.files(), done.out, done.err, secrets=ALL), stranger.asked) == ([], [])
 
 
-@pytest.mark.parametrize("where", ["clients.client.ClaudeClient.__call__", "engine.session.Session.go"])
+@pytest.mark.parametrize(
+    "where", ["clients.client.ClaudeClient.__call__", "engine.session.Session.go"]
+)
 @pytest.mark.parametrize("debug", ["", "1"])
 def test_a_crash_tells_of_itself_without_the_key_and_raw_text(guarded, monkeypatch, where, debug):
     guarded.write("in.jsonl", prompts(1))

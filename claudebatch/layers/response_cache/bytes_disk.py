@@ -9,7 +9,8 @@ mode is refused here, and so is every file path that leaves the folder.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,6 +29,9 @@ class RefusedEntry(ValueError):
 
 class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
     """Text keys, bytes values; nothing is ever pickled or unpickled."""
+
+    # Mutable: the files that wait for the end of a transaction.
+    _replaced: list[str] | None = None
 
     def put(self, key: object) -> tuple[str, bool]:
         """The database's form of *key*."""
@@ -68,8 +72,28 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
 
     def remove(self, file_path: str) -> None:
         """Remove one entry's file; leaves alone what `store` cannot have made."""
-        if _lies_within(file_path):
+        if not _lies_within(file_path):
+            return
+        if self._replaced is not None:
+            self._replaced.append(file_path)
+        else:
             super().remove(file_path)
+
+    @contextmanager
+    def removes_at_the_end(self) -> Iterator[None]:
+        """Put this around a transaction of several writes: the files of entries that
+        they replace are removed once it is committed, and not where it fails.
+
+        diskcache itself removes each at once: until the commit, other runs find the
+        entry and no file.
+        """
+        self._replaced = replaced = []
+        try:
+            yield
+        finally:
+            self._replaced = None
+        for file_path in replaced:
+            self.remove(file_path)
 
     def _write(
         self, full_path: str, iterator: Iterable[bytes], mode: str, encoding: str | None = None

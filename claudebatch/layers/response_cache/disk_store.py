@@ -140,7 +140,7 @@ class DiskCacheStore:
             # No `retry`: diskcache takes every error at the beginning of a transaction
             # for a lock, and would try again for ever on a disk that is broken. For a
             # lock SQLite itself waits.
-            with cache.transact():
+            with cache.disk.removes_at_the_end(), cache.transact():
                 for key, value in puts:
                     cache.set(key, _checksum(key, value) + value, expire=self._ttl_s)
             self._puts += len(puts)

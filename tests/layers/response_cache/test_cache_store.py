@@ -10,11 +10,12 @@ import random
 import sqlite3
 import stat
 import time
-from collections.abc import AsyncIterator
-from contextlib import closing
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import diskcache
 import pytest
 
 from claudebatch.layers.response_cache.blocking import blocking_look_up
@@ -220,3 +221,25 @@ async def test_an_entry_that_another_run_replaces_while_it_is_read_is_found_anew
 
     monkeypatch.setattr(BytesDisk, "fetch", slow)
     assert await first.get("k") == b"2" + LARGE
+
+
+async def test_until_a_group_of_puts_is_committed_other_runs_find_what_was_there_before(
+    kept: Kept, monkeypatch: pytest.MonkeyPatch
+):
+    first, second = kept.store(), kept.store()
+    await first.put_many({"k": LARGE})
+    assert await first.get("k") == LARGE
+    transact = diskcache.Cache.transact
+
+    @contextmanager
+    def slow(cache: diskcache.Cache) -> Iterator[None]:
+        with transact(cache):
+            yield
+            seen.extend(first._work([("k", None)]))
+
+    seen: list[bytes | None] = []
+    monkeypatch.setattr(diskcache.Cache, "transact", slow)
+    second._work([("k", b"2" + LARGE)])
+    assert seen == [LARGE]
+    assert await first.get("k") == b"2" + LARGE
+    assert len(list(kept.path.rglob("*.val"))) == 1, "the old one is gone"
