@@ -87,7 +87,8 @@ class BytesDisk(diskcache.Disk):  # type: ignore[misc]  # diskcache has no types
         diskcache itself removes each at once: until the commit, other runs find the
         entry and no file.
         """
-        self._replaced = replaced = []
+        replaced: list[str] = []
+        self._replaced = replaced
         try:
             yield
         finally:
