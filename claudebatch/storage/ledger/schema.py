@@ -60,18 +60,19 @@ def not_reported() -> None:
 
 
 def open_ledger(
-    path: Path, *, waits: Waits = not_reported, patience_s: float = _BUSY_S
+    path: Path, *, waits: Waits = not_reported, patience_s: float | None = None
 ) -> sqlite3.Connection:
     """The ledger at *path* to write in, made or brought to its present form if need be;
     raises `StorageError`.
 
-    Waits for *patience_s* while another program keeps it locked; *waits* is called once
-    when that takes a second. The connection commits every statement unless the caller
-    begins a transaction, and may change threads.
+    Waits for *patience_s* (None: half a minute) while another program keeps it locked;
+    *waits* is called once when that takes a second. The connection commits every
+    statement unless the caller begins a transaction, and may change threads.
     """
     private_dir(path.parent, named_by=STATE_DIR)
     private_file(path)
     try:
+        patience_s = _BUSY_S if patience_s is None else patience_s
         return _patiently(lambda slice_s: _opened(path, slice_s), patience_s, waits)
     except sqlite3.Error as error:
         raise unusable(path, error, "opened") from error
