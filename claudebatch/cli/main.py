@@ -185,8 +185,8 @@ def _report(error: ClaudebatchError | StopRun) -> int:
     terminal = _stderr()
     # Lines of the input that cannot be sent come before the sentence that counts them.
     bad = getattr(error, "bad", None)
-    if bad:
-        terminal.say_all(render_bad_rows(bad))
+    if bad is not None:
+        terminal.say_all(render_bad_rows(bad, beyond=bad.more))
     terminal.say_all(render_error(error), style="error")
     return error.exit_code
 

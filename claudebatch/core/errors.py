@@ -82,6 +82,8 @@ class Problem:
 
     reason: str
     fix: str
+    recipe: str | None = None
+    """A filter that mends the whole file, where there is one."""
 
 
 class BadRow(Exception):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Protocol
@@ -27,16 +26,13 @@ MAX_DEPTH: Final = 200
 in the stack would raise a RecursionError.
 """
 
+STDIN: Final = "stdin"
+"""How messages call the standard input."""
+
+BOM: Final = b"\xef\xbb\xbf"
+"""A byte order mark, in UTF-8."""
+
 _CHUNK = 1 << 20
-_BOM = b"\xef\xbb\xbf"
-# The first bytes of compressed files.
-_PACKED = {
-    b"\x1f\x8b": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"PK\x03\x04": "zip",
-    b"BZh": "bzip2",
-    b"\xfd7zXZ\x00": "xz",
-}
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_A_NUMBER = re.compile(rb"(?<![\w\"])-?(?:NaN|Infinity)(?![\w\"])")
 
@@ -114,22 +110,13 @@ def raw_members(data: bytes) -> dict[str, bytes]:
     return {name: bytes(raw) for name, raw in _MEMBERS.decode(data).items()}
 
 
-def read_lines(path: Path, *, text: bool = False) -> Iterator[InputLine]:
-    """Every line of *path* that is not blank; other kinds of files are refused before
-    the first line.
-
-    *text*: lines are plain prompts, which may begin with a bracket.
-    """
-    check_file(path, text=text)
-    return _lines(path)
-
-
-def check_file(path: Path, *, text: bool = False) -> None:
-    """Raise `ClaudebatchError` for a file that is not JSON lines or not readable."""
+def read_lines(path: Path) -> Iterator[InputLine]:
+    """Every line of *path* that is not blank."""
     try:
-        _check(path, text)
+        with path.open("rb", buffering=_CHUNK) as file:
+            yield from _split(file)
     except OSError as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
 
 
 def read_at(file: int | HasFileno, offset: int, length: int) -> bytes:
@@ -151,16 +138,22 @@ def read_at(file: int | HasFileno, offset: int, length: int) -> bytes:
     return data
 
 
-def _lines(path: Path) -> Iterator[InputLine]:
-    try:
-        with path.open("rb", buffering=_CHUNK) as file:
-            yield from _split(file)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+def unreadable(path: Path, error: OSError) -> ClaudebatchError:
+    """*error*, met at *path*, as a fault that the user can mend."""
+    if isinstance(error, FileNotFoundError):
+        return ClaudebatchError(f"{path} does not exist", fix="check the name and the folder")
+    if isinstance(error, PermissionError):
+        return ClaudebatchError(
+            f"{path} may not be read", fix="give yourself read permission (chmod u+r)"
+        )
+    reason = error.strerror or type(error).__name__
+    return ClaudebatchError(
+        f"{path} cannot be read: {reason}", fix="check the disk", exit_code=ExitCode.LOCAL_IO
+    )
 
 
 def _split(file: BinaryIO) -> Iterator[InputLine]:
-    offset = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
+    offset = len(BOM) if file.read(len(BOM)) == BOM else 0
     file.seek(offset)
     number = 0
     while raw := file.readline(MAX_LINE_BYTES + 2):
@@ -187,63 +180,6 @@ def _skip_line(file: BinaryIO) -> int:
         if chunk.endswith(b"\n"):
             break
     return skipped
-
-
-def _check(path: Path, text: bool) -> None:
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise ClaudebatchError(
-            f"{path} is a directory", fix=f"name the files in it, such as {path}/*.jsonl"
-        )
-    if not stat.S_ISREG(mode):
-        raise ClaudebatchError(
-            f"{path} is not a regular file", fix="use - to read from standard input"
-        )
-    # Spreadsheet exports and compressed files would otherwise fail on each of their
-    # lines.
-    with path.open("rb") as file:
-        head = file.read(4096)
-    _check_head(path, head)
-    if not text and head.removeprefix(_BOM).lstrip().startswith(b"["):
-        raise ClaudebatchError(
-            f"{path} is a JSON array, not JSON lines",
-            fix=f"write one value per line: jq -c '.[]' {path} > {path.stem}.lines.jsonl"
-            " (or add --text for plain prompts)",
-        )
-
-
-def _check_head(path: Path, head: bytes) -> None:
-    for magic, name in _PACKED.items():
-        if head.startswith(magic):
-            raise ClaudebatchError(f"{path} is compressed ({name})", fix="decompress it first")
-    if _is_utf16(head):
-        raise ClaudebatchError(
-            f"{path} is UTF-16, not UTF-8",
-            fix=f"convert it: iconv -f UTF-16 -t UTF-8 {path} > {path.stem}.utf8{path.suffix}",
-        )
-
-
-def _is_utf16(head: bytes) -> bool:
-    """Whether the file begins with a BOM of UTF-16 or with two-byte Latin
-    characters.
-    """
-    if head.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return True
-    wide = [byte == 0 for byte in head[:4]]
-    return wide in ([False, True, False, True], [True, False, True, False])
-
-
-def _unreadable(path: Path, error: OSError) -> ClaudebatchError:
-    if isinstance(error, FileNotFoundError):
-        return ClaudebatchError(f"{path} does not exist", fix="check the name and the folder")
-    if isinstance(error, PermissionError):
-        return ClaudebatchError(
-            f"{path} may not be read", fix="give yourself read permission (chmod u+r)"
-        )
-    reason = error.strerror or type(error).__name__
-    return ClaudebatchError(
-        f"{path} cannot be read: {reason}", fix="check the disk", exit_code=ExitCode.LOCAL_IO
-    )
 
 
 def _too_deep(value: Any) -> bool:

@@ -55,7 +55,13 @@ def index_input(
         options.require_rows(bool(folder.meta("lanes")))
         run_setup.require_prices(set(folder.meta("models")))
         return IndexedInput(tuple(folder.meta("lanes")), folder.meta("bad_rows"))
-    intake = Intake(run_setup, files, limit=options.limit, key=Keys(key_scope) if cached else None)
+    intake = Intake(
+        run_setup,
+        files,
+        limit=options.limit,
+        key=Keys(key_scope) if cached else None,
+        names=options.input_names,
+    )
     with _rolled_back_on_refusal(folder):
         report = index_rows(folder.journal, intake.records(each), limit=options.limit)
         intake.refuse(report.duplicates)
@@ -67,13 +73,13 @@ def index_input(
             rows=live_rows(folder.journal),
             models=sorted(intake.models),
             lanes=lanes,
-            bad_rows=intake.bad_count,
+            bad_rows=intake.bad.count,
         )
         if report.changed or report.removed:
             # Even if this run goes no further, the results file is out of date now.
             folder.note(stale=True)
-    _report(report, intake.bad_count, emit)
-    return IndexedInput(lanes, intake.bad_count, report.changed, report.removed)
+    _report(report, intake.bad.count, emit)
+    return IndexedInput(lanes, intake.bad.count, report.changed, report.removed)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.core.jsonl import check_file
+from claudebatch.inputs import check_file
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.validate_input import fingerprint
 from claudebatch.storage.private_files import STATE_DIR, new_file, private_dir, private_file

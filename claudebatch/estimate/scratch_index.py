@@ -99,7 +99,7 @@ class ScratchIndex:
         report = index_rows(self._connection, intake.records(self._add), limit=None)
         intake.refuse(report.duplicates)
         self._flush()
-        self.bad_rows = intake.bad_count
+        self.bad_rows = intake.bad.count
         if report.duplicates:
             self._connection.execute(
                 "DELETE FROM plan WHERE position NOT IN (SELECT position FROM rows)"

@@ -3,7 +3,8 @@
 docs/input-format.md describes every accepted shape, and every refusal with its reason.
 """
 
+from claudebatch.inputs.bad_lines import BadLines
+from claudebatch.inputs.file_kinds import check_file
 from claudebatch.inputs.parse_line import Defaults, parse_line
-from claudebatch.inputs.problems import BadLine, format_bad_line
 
-__all__ = ["BadLine", "Defaults", "format_bad_line", "parse_line"]
+__all__ = ["BadLines", "Defaults", "check_file", "parse_line"]

@@ -6,27 +6,21 @@ encode and one hash.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
 from claudebatch.core.domain import Prompt
 from claudebatch.core.errors import BadRow, Problem
 from claudebatch.core.jsonl import MAX_LINE_BYTES, InvalidJson, decode, encode
+from claudebatch.inputs.line_kinds import not_json
 from claudebatch.inputs.parsed_line import ParsedLine
 from claudebatch.inputs.shapes import json_line, text_line
 
 # 16 hex digits: among a million prompts, two share an id by chance once in 37 million
 # runs.
 _ID_BYTES = 8
-
-# Words in the decoder's messages, by which the fix is chosen.
-_FIXES = {
-    "UTF-8": "save the file as UTF-8",
-    "nested": "flatten it",
-    "too large": "write the number in quotes",
-    "surrogate": "write the whole character",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +41,7 @@ def parse_line(data: bytes, defaults: Defaults, *, file: str, line: int) -> Prom
     if parsed.problems:
         # The shape that was recognised is named: a user who meant another one sees at
         # once why a field is unknown.
-        raise BadRow(*(Problem(f"{p.reason} (in {parsed.shape})", p.fix) for p in parsed.problems))
+        raise BadRow(*_in_shape(parsed))
     digest = _digest(parsed)
     own_id = parsed.id
     return Prompt(
@@ -79,7 +73,7 @@ def _read(data: bytes, *, text: bool) -> ParsedLine:
     try:
         value = decode(data)
     except InvalidJson as error:
-        raise BadRow(Problem(str(error), _json_fix(data, str(error)))) from error
+        raise BadRow(not_json(data, str(error))) from error
     return json_line(value, data)
 
 
@@ -87,18 +81,16 @@ def _text(data: bytes) -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise BadRow(
-            Problem(f"not valid UTF-8 at byte {error.start + 1}", "save the file as UTF-8")
-        ) from error
+        complaint = f"not valid UTF-8 at byte {error.start + 1}"
+        raise BadRow(not_json(data, complaint)) from error
 
 
-def _json_fix(data: bytes, reason: str) -> str:
-    for word, fix in _FIXES.items():
-        if word in reason:
-            return fix
-    if data.lstrip()[:1] in (b"{", b'"', b"["):
-        return "write one whole JSON value on the line"
-    return "write one JSON value per line, or use --text if each line is a prompt as it stands"
+def _in_shape(parsed: ParsedLine) -> Iterable[Problem]:
+    """The problems, each with the name of the shape that was recognised."""
+    for problem in parsed.problems:
+        # A foreign shape is named in its own reason.
+        inside = f" (in {parsed.shape})" if problem.recipe is None else ""
+        yield replace(problem, reason=problem.reason + inside)
 
 
 def _digest(parsed: ParsedLine) -> bytes:

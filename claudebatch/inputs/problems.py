@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from claudebatch.core.errors import Problem
@@ -18,22 +17,6 @@ hide the message.
 MAX_PROBLEMS = 20
 """Problems of one kind per line: otherwise a hostile line would make a million of them.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class BadLine:
-    """An input line that will not be sent."""
-
-    file: str
-    line: int
-    problems: tuple[Problem, ...]
-
-
-def format_bad_line(bad: BadLine) -> str:
-    """One `file:line: reason: fix` for each problem; not yet safe for a terminal."""
-    return "\n".join(
-        f"{bad.file}:{bad.line}: {problem.reason}: {problem.fix}" for problem in bad.problems
-    )
 
 
 def wrong(name: str, expected: str, value: Any, fix: str) -> Problem:

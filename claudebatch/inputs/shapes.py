@@ -40,10 +40,14 @@ def json_line(value: Any, data: bytes) -> ParsedLine:
     """The content of the line *data*, decoded as *value*."""
     if isinstance(value, str):
         return text_line(value, "a JSON string line")
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        parsed = ParsedLine("a list of messages")
+        _take_messages(parsed, "line", value)
+        return parsed
     if not isinstance(value, dict):
         problem = Problem(
             f"the line is {shown(value)}, not a prompt",
-            'write a string, {"prompt": "…"} or {"messages": […]}',
+            'write a string, {"prompt": "…"}, {"messages": […]} or a list of messages',
         )
         return ParsedLine("a JSON line", problems=[problem])
     plain = _plain(value)

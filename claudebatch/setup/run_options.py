@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from claudebatch.core.errors import ClaudebatchError
+from claudebatch.core.jsonl import STDIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,11 @@ class RunOptions:
     def input_name(self) -> str:
         """How the spend ledger calls what is read."""
         return " ".join(self.inputs)
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """How messages call each input."""
+        return tuple(STDIN if name == "-" else str(Path(name)) for name in self.inputs)
 
     @property
     def output_path(self) -> Path | None:

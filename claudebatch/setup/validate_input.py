@@ -12,14 +12,12 @@ from typing import Any
 from claudebatch.core.domain import Call, Prompt, Route
 from claudebatch.core.errors import BadRow, ClaudebatchError, Problem
 from claudebatch.core.jsonl import InputLine, read_lines
-from claudebatch.inputs import BadLine, parse_line
+from claudebatch.inputs import BadLines, check_file, parse_line
 from claudebatch.models.tokens import unbounded_tools
 from claudebatch.routing.parameters import problems
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal import DuplicateId, RowRecord
 
-# A file of a million bad lines must not fill the memory with their descriptions.
-_MOST_KEPT = 1000
 # Large enough that hashing, not reading, takes the time.
 _READ_BYTES = 1 << 20
 
@@ -27,14 +25,13 @@ _READ_BYTES = 1 << 20
 class InvalidInput(ClaudebatchError):
     """Lines that cannot be sent, all of them at once."""
 
-    def __init__(self, bad: Sequence[BadLine], count: int) -> None:
-        plural = "line cannot be sent" if count == 1 else "lines cannot be sent"
+    def __init__(self, bad: BadLines) -> None:
+        plural = "line cannot be sent" if bad.count == 1 else "lines cannot be sent"
         super().__init__(
-            f"{count:,} {plural}; nothing was sent",
-            fix="mend them, or leave them out: --on-bad-row skip",
+            f"{bad.count:,} {plural}; nothing was sent",
+            fix="fix them, or skip them with --on-bad-row skip",
         )
         self.bad = bad
-        self.count = count
 
 
 class Intake:
@@ -49,15 +46,18 @@ class Intake:
         *,
         limit: int | None,
         key: Callable[[Call], str] | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
-        """*key* gives what a call's answer is kept under; None: no row is looked up."""
+        """*key* gives what a call's answer is kept under; None: no row is looked up.
+        *names* are what messages call the files; None: their paths.
+        """
         self._run_setup = run_setup
         self._key = key
         self._files = files
+        self._names = tuple(map(str, files)) if names is None else names
         self._limit = limit
         # Mutable: what the pass over the files found.
-        self.bad: list[BadLine] = []
-        self.bad_count = 0
+        self.bad = BadLines()
         self.models: set[str] = set()
         self._route = Route("", "")  # of the row at hand
 
@@ -66,13 +66,14 @@ class Intake:
         call.
         """
         taken = 0
-        for source, path in enumerate(self._files):
-            for line in read_lines(path, text=self._run_setup.defaults.text):
+        for source, (path, name) in enumerate(zip(self._files, self._names, strict=True)):
+            check_file(path, text=self._run_setup.defaults.text, name=name)
+            for line in read_lines(path):
                 if self._limit is not None and taken >= self._limit:
                     return
                 # Bad lines count as well: `--limit` is about lines, not about luck.
                 taken += 1
-                prompt = self._prompt(str(path), line)
+                prompt = self._prompt(name, line)
                 if prompt is None:
                     continue
                 record = self._record(source, line, prompt)
@@ -82,11 +83,11 @@ class Intake:
 
     def refuse(self, duplicates: Sequence[DuplicateId] = ()) -> None:
         """Raise `InvalidInput` if anything was wrong and bad rows stop the run."""
-        for twin in duplicates[:_MOST_KEPT]:
-            self._add(BadLine(str(self._files[twin.source]), twin.line, (self._taken(twin),)))
+        for twin in duplicates:
+            self.bad.add(self._names[twin.source], twin.line, (self._taken(twin),))
         # Only now: one message shows every bad line, not the first alone.
-        if self.bad_count and self._run_setup.settings.on_bad_row == "stop":
-            raise InvalidInput(self.bad, self.bad_count)
+        if self.bad.count and self._run_setup.settings.on_bad_row == "stop":
+            raise InvalidInput(self.bad)
 
     def _prompt(self, file: str, line: InputLine) -> Prompt | None:
         try:
@@ -101,7 +102,7 @@ class Intake:
                 return prompt
         except BadRow as error:
             found = error.problems
-        self._add(BadLine(file, line.number, found))
+        self.bad.add(file, line.number, found)
         return None
 
     def _uncappable(self, prompt: Prompt) -> tuple[Problem, ...]:
@@ -143,15 +144,11 @@ class Intake:
             key=key,
         )
 
-    def _add(self, bad: BadLine) -> None:
-        self.bad_count += 1
-        if len(self.bad) < _MOST_KEPT:
-            self.bad.append(bad)
-
     def _taken(self, twin: DuplicateId) -> Problem:
-        first = f"{self._files[twin.first_source]}:{twin.first_line}"
+        first = f"{self._names[twin.first_source]}:{twin.first_line}"
         return Problem(
-            f'the id "{twin.id}" is taken by {first}', "give every row an id of its own, or none"
+            f'duplicate id "{twin.id}" (first used at {first})',
+            "ids must be unique, or left out",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from itertools import islice
 from typing import Protocol
 
@@ -17,8 +17,8 @@ LEDGER_LOCKED = (
 )
 
 
-class BadLineText(Protocol):
-    """An input line that will not be sent, as the reader of inputs reports it."""
+class ProblemText(Protocol):
+    """A problem of some input lines, as the reader of inputs reports it."""
 
     @property
     def file(self) -> str:
@@ -26,13 +26,18 @@ class BadLineText(Protocol):
         ...
 
     @property
-    def line(self) -> int:
-        """The line's number, from 1."""
+    def lines(self) -> str:
+        """The numbers of the lines that have it."""
         ...
 
     @property
-    def problems(self) -> Sequence[Problem]:
-        """Everything wrong with it."""
+    def problem(self) -> Problem:
+        """What is wrong with them."""
+        ...
+
+    @property
+    def command(self) -> str | None:
+        """The command that mends the whole file, where there is one."""
         ...
 
 
@@ -56,17 +61,21 @@ def render_usage(text: str) -> list[str]:
     return lines + _indented("error: ", complaint) if found else lines
 
 
-def render_bad_rows(bad: Iterable[BadLineText], *, shown: int = BAD_ROWS_SHOWN) -> list[str]:
-    """One `file:line: reason: fix` per problem, *shown* of them, then how many more
-    there are.
+def render_bad_rows(bad: Iterable[ProblemText], *, beyond: int = 0) -> list[str]:
+    """One `file:lines: reason: fix` per problem, with its command on a line of its own,
+    the first of them; then how many more there are, *beyond* those of *bad* included.
     """
-    problems = ((line, problem) for line in bad for problem in line.problems)
-    lines = [
-        visible(f"{line.file}:{line.line}: {problem.reason}: {problem.fix}")
-        for line, problem in islice(problems, shown)
-    ]
+    problems = iter(bad)
+    lines = []
+    for found in islice(problems, BAD_ROWS_SHOWN):
+        problem = found.problem
+        # A command must not be broken when it is copied.
+        end = ":" if found.command else ""
+        lines.append(visible(f"{found.file}:{found.lines}: {problem.reason}: {problem.fix}{end}"))
+        if found.command:
+            lines.append("    " + visible(found.command))
     # The rest is counted without being made into text.
-    more = sum(1 for _ in problems)
+    more = beyond + sum(1 for _ in problems)
     return [*lines, f"and {counted(more, 'more problem')}"] if more else lines
 
 

@@ -77,45 +77,6 @@ def test_an_oversized_line_is_cut_and_the_next_one_read(tmp_path, monkeypatch, e
     assert [line.number for line in lines] == [1, 2, 3, 4]
 
 
-REFUSED = {
-    "is compressed (gzip)": gzip.compress(b"1"),
-    "is compressed (zstd)": b"\x28\xb5\x2f\xfd....",
-    "is compressed (zip)": b"PK\x03\x04....",
-    "is UTF-16": '{"prompt": "x"}'.encode("utf-16"),
-    "is UTF-16, not": '{"prompt": "x"}'.encode("utf-16-be"),
-    "is a JSON array": b'\xef\xbb\xbf \n[{"prompt": "x"}]',
-}
-
-
-@pytest.mark.parametrize("reason", REFUSED)
-def test_a_file_that_is_not_json_lines_is_refused_with_a_fix(tmp_path, reason):
-    with pytest.raises(ClaudebatchError) as caught:
-        read_lines(written(tmp_path, REFUSED[reason]))
-    assert reason in caught.value.message
-    assert caught.value.fix
-
-
-def test_a_text_file_may_begin_with_a_bracket(tmp_path):
-    assert [line.data for line in read_lines(written(tmp_path, b"[INST] hi"), text=True)] == [
-        b"[INST] hi"
-    ]
-
-
-def test_what_is_no_regular_file_is_refused_with_a_fix(tmp_path):
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    fixes = {pipe: "use -", tmp_path: "name the files", tmp_path / "no": "check the name"}
-    feed = os.open(
-        pipe, os.O_RDWR
-    )  # so that a reader of the pipe fails this test and does not hang it
-    os.write(feed, b"1\n" * 4096)
-    for path, fix in fixes.items():
-        with pytest.raises(ClaudebatchError) as caught:
-            read_lines(path)
-        assert fix in (caught.value.fix or "")
-    os.close(feed)
-
-
 def test_encoding_is_compact_sorted_and_the_same_for_equal_values():
     assert encode({"b": [1, {"z": "é", "a": None}], "a": 2**70}) == (
         b'{"a":1180591620717411303424,"b":[1,{"a":null,"z":"' + "é".encode() + b'"}]}'

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from claudebatch.core.domain import Prompt
 from claudebatch.core.errors import BadRow, Problem
 from claudebatch.core.jsonl import decode, encode
-from claudebatch.inputs import BadLine, Defaults, format_bad_line, parse_line, shapes
+from claudebatch.inputs import BadLines, Defaults, parse_line, shapes
 from claudebatch.inputs.fields import CHECKS, REFUSED
 from claudebatch.inputs.messages import BLOCKS
 from claudebatch.inputs.openai_body import TRANSLATED, WITHOUT_EQUAL
+from claudebatch.ui.error_text import BAD_ROWS_SHOWN, render_bad_rows
 
 JSON_MODE = Defaults(max_tokens=1000, system="S")
 TEXT_MODE = Defaults(max_tokens=1000, text=True)
@@ -27,9 +28,11 @@ def outcome(data: bytes, defaults: Defaults = JSON_MODE) -> Prompt | None:
         prompt = parse_line(data, defaults, file="f", line=1)
     except BadRow as bad:
         assert bad.problems
-        told = format_bad_line(BadLine("f", 1, bad.problems))
-        assert told.count("\n") == len(bad.problems) - 1
-        assert all(line.startswith("f:1: ") for line in told.split("\n"))
+        found = BadLines()
+        found.add("f", 1, bad.problems)
+        told = [line for line in render_bad_rows(found) if not line.startswith("    ")]
+        shown = min(len(dict.fromkeys(bad.problems)), BAD_ROWS_SHOWN)
+        assert all(line.startswith("f:1: ") for line in told[:shown])
         return None
     assert prompt.id
     assert len(prompt.digest) == 32

@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from claudebatch.core.errors import BadRow, Problem
-from claudebatch.inputs import BadLine, Defaults, format_bad_line, parse_line
+from claudebatch.core.errors import BadRow
+from claudebatch.inputs import Defaults, parse_line
 from claudebatch.inputs.fields import CHECKS
 
 DEFAULTS = Defaults(max_tokens=1000, system="Be brief.")
@@ -18,7 +18,7 @@ def prompt_of(value, defaults=PLAIN):
 def problems_of(value, defaults=PLAIN):
     with pytest.raises(BadRow) as caught:
         prompt_of(value, defaults)
-    return format_bad_line(BadLine("in.jsonl", 7, caught.value.problems)).split("\n")
+    return [f"in.jsonl:7: {p.reason}: {p.fix}" for p in caught.value.problems]
 
 
 USER = [{"role": "user", "content": "Hi"}]
@@ -262,6 +262,13 @@ def test_what_blocks_hold_is_passed_through():
     assert prompt_of({"messages": messages}).params["messages"] == messages
 
 
+def test_one_list_of_messages_is_a_row_like_one_in_an_object():
+    listed = prompt_of([{"role": "system", "content": "Be brief."}, *USER])
+    assert listed.params["system"] == "Be brief."
+    assert listed.params["messages"] == USER
+    assert listed.digest == prompt_of({"messages": USER, "system": "Be brief."}).digest
+
+
 @pytest.mark.parametrize(
     ("value", "reason"),
     [
@@ -271,10 +278,12 @@ def test_what_blocks_hold_is_passed_through():
         (5, "the line is 5, not a prompt"),
         (None, "the line is null, not a prompt"),
         (
-            USER,
-            'a list of 1 item, not a prompt (in a JSON line): write a string, {"prompt": "…"} or '
-            '{"messages": […]}',
+            ["Hi"],
+            'a list of 1 item, not a prompt (in a JSON line): write a string, {"prompt": "…"}, '
+            '{"messages": […]} or a list of messages',
         ),
+        ([{"role": "user"}], '"line[0].content" must be a string or a list of blocks'),
+        ([{"content": "Hi"}], '"line[0].role" must be user, assistant or system, got null'),
         ("", "the prompt is empty"),
         ({"prompt": " "}, '"prompt" is empty'),
         ({"prompt": USER}, 'conversations go into "messages"'),
@@ -303,8 +312,3 @@ def test_a_hostile_line_has_a_bounded_list_of_problems():
 def test_a_line_above_the_limit_is_a_bad_row():
     (line,) = problems_of(b'"' + b"a" * 40_000_000 + b'"')
     assert "longer than 40 MB" in line
-
-
-def test_a_bad_line_is_told_on_one_line_per_problem():
-    bad = BadLine("a.jsonl", 3, (Problem("r1", "f1"), Problem("r2", "f2")))
-    assert format_bad_line(bad) == "a.jsonl:3: r1: f1\na.jsonl:3: r2: f2"

@@ -12,10 +12,11 @@ from claudebatch.ui.error_text import render_bad_rows, render_error
 
 
 @dataclass(frozen=True)
-class Line:
+class Found:
     file: str
-    line: int
-    problems: tuple[Problem, ...]
+    lines: str
+    problem: Problem
+    command: str | None = None
 
 
 def test_an_error_has_its_fix_on_a_line_of_its_own() -> None:
@@ -41,7 +42,9 @@ def test_errors_are_safe_to_print(
     hostile_text: str, raw_controls: Callable[[str], list[str]]
 ) -> None:
     lines = render_error(ConfigError(hostile_text, fix=hostile_text))
-    lines += render_bad_rows([Line(hostile_text, 1, (Problem(hostile_text, hostile_text),))])
+    lines += render_bad_rows(
+        [Found(hostile_text, "1", Problem(hostile_text, hostile_text), hostile_text)]
+    )
     assert raw_controls("\n".join(lines).replace("\t", "")) == []
 
 
@@ -49,22 +52,26 @@ def test_bad_rows_are_shown_one_problem_a_line() -> None:
     problem = Problem(
         '"max_tokens" must be a whole number above 0, got "many"', "write a number such as 1024"
     )
-    assert (
-        render_bad_rows([Line("prompts.jsonl", 17, (problem, problem))])
-        == [
-            'prompts.jsonl:17: "max_tokens" must be a whole number above 0, got "many": write a '
-            "number such as 1024"
+    mended = Problem("not JSON", "convert it", "jq -c .")
+    assert render_bad_rows(
+        [
+            Found("prompts.jsonl", "17", problem),
+            Found("prompts.jsonl", "18-20", mended, "jq -c . < a > b"),
         ]
-        * 2
-    )
+    ) == [
+        'prompts.jsonl:17: "max_tokens" must be a whole number above 0, got "many": write a '
+        "number such as 1024",
+        "prompts.jsonl:18-20: not JSON: convert it:",
+        "    jq -c . < a > b",
+    ]
     assert render_bad_rows([]) == []
 
 
 def test_a_file_of_bad_rows_shows_twenty_and_counts_the_rest() -> None:
-    def lines() -> Iterator[Line]:
+    def lines() -> Iterator[Found]:
         for number in range(100_000):
-            yield Line("p.jsonl", number + 1, (Problem("bad", "mend it"),))
+            yield Found("p.jsonl", str(number + 1), Problem(f"bad {number}", "fix it"))
 
-    found = render_bad_rows(lines())
+    found = render_bad_rows(lines(), beyond=1000)
     assert len(found) == 21
-    assert found[-1] == "and 99,980 more problems"
+    assert found[-1] == "and 100,980 more problems"

@@ -1,0 +1,222 @@
+"""Kinds of files that are not JSON lines, one row each: how it is recognised, what is
+said, and the command that makes JSON lines of it.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+from claudebatch.core.errors import ClaudebatchError
+from claudebatch.core.jsonl import STDIN, unreadable
+from claudebatch.inputs.file_start import FileStart
+from claudebatch.inputs.recipes import PLACEHOLDER, command, pandas_recipe, table_filter
+
+_Recipe: TypeAlias = str | Callable[[FileStart], str]
+
+_COLUMN = f"put the name of the column with the prompts in place of {PLACEHOLDER}"
+_CONVERT = "make JSON lines of it"
+_UNPACK = "unpack it"
+_FRAME = f"{_CONVERT} (with pandas), and {_COLUMN}"
+
+
+@dataclass(frozen=True, slots=True)
+class FileKind:
+    """One kind of file that is not JSON lines."""
+
+    name: str
+    """What the file is, after "… is"."""
+    recognise: Callable[[FileStart], bool]
+    recipe: _Recipe
+    """The command that mends it: see `recipes.command`."""
+    fix: str = _CONVERT
+    text: bool = False
+    """Whether it may be meant under --text, where every line is a prompt."""
+
+    def says(self, start: FileStart) -> str:
+        """What the file is, with the columns of a table."""
+        if not self.text or start.table is None:
+            return self.name
+        return f"{self.name} (columns {', '.join(start.table[1])})"
+
+
+def _begins(*magic: bytes) -> Callable[[FileStart], bool]:
+    return lambda start: start.first.startswith(magic)
+
+
+def _zip_with(*names: bytes) -> Callable[[FileStart], bool]:
+    """A ZIP archive that holds a member of one of *names*."""
+    return lambda start: (
+        start.first.startswith(b"PK\x03\x04")
+        and any(name in start.last or name in start.first[:200] for name in names)
+    )
+
+
+def _table(start: FileStart) -> str:
+    delimiter, columns = start.table or (",", ())
+    return table_filter(columns, delimiter)
+
+
+def _list_filter(start: FileStart) -> str:
+    return f"jq -c '.{start.list_name}[]'"
+
+
+def _sqlite(start: FileStart) -> str:
+    # The text of the table's definition stands in the first page.
+    found = re.search(rb"CREATE TABLE [\"'`\[]?(\w+)", start.first, re.IGNORECASE)
+    query = "SELECT COLUMN AS prompt FROM TABLE"
+    if found is not None:
+        query = query.replace("TABLE", found[1].decode(errors="replace"))
+    return f"sqlite3 -json {{path}} '{query}' | jq -c '.[]' > {{out}}"
+
+
+FILE_KINDS: tuple[FileKind, ...] = (
+    FileKind("compressed (gzip)", _begins(b"\x1f\x8b"), "gzip -dc", _UNPACK),
+    FileKind("compressed (zstd)", _begins(b"\x28\xb5\x2f\xfd"), "zstd -dc", _UNPACK),
+    FileKind("compressed (bzip2)", _begins(b"BZh"), "bzip2 -dc", _UNPACK),
+    FileKind("compressed (xz)", _begins(b"\xfd7zXZ\x00"), "xz -dc", _UNPACK),
+    FileKind("an Excel workbook", _zip_with(b"xl/"), pandas_recipe("read_excel"), _FRAME),
+    FileKind(
+        "an OpenDocument spreadsheet",
+        _zip_with(b"opendocument.spreadsheet"),
+        pandas_recipe("read_excel"),
+        _FRAME,
+    ),
+    FileKind(
+        "a Word document",
+        _zip_with(b"word/"),
+        "pandoc -t plain --wrap=none {path} | jq -Rsc '{prompt: .}' > {out}",
+        "make one prompt of its text (with pandoc)",
+    ),
+    FileKind(
+        "an archive (zip)",
+        _begins(b"PK\x03\x04"),
+        "unzip {path}",
+        "unpack it and name the files in it",
+    ),
+    FileKind(
+        "an old Excel workbook (.xls)",
+        _begins(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
+        pandas_recipe("read_excel"),
+        _FRAME,
+    ),
+    FileKind("Parquet", _begins(b"PAR1"), pandas_recipe("read_parquet"), _FRAME),
+    FileKind("Arrow (Feather)", _begins(b"ARROW1"), pandas_recipe("read_feather"), _FRAME),
+    FileKind(
+        "a PDF",
+        _begins(b"%PDF-"),
+        "pdftotext {path} - | jq -Rsc '{prompt: .}' > {out}",
+        "make one prompt of its text (with pdftotext)",
+    ),
+    FileKind(
+        "an SQLite database",
+        _begins(b"SQLite format 3\x00"),
+        _sqlite,
+        f"select the prompts, and {_COLUMN}",
+    ),
+    FileKind(
+        "UTF-32, not UTF-8", lambda start: start.is_utf32, "iconv -f UTF-32 -t UTF-8", "convert it"
+    ),
+    FileKind(
+        "UTF-16, not UTF-8",
+        lambda start: start.utf16 is not None,
+        lambda start: f"iconv -f {start.utf16} -t UTF-8",
+        "convert it",
+    ),
+    FileKind(
+        "one list of messages over several lines",
+        lambda start: start.is_conversation,
+        "jq -c .",
+        "write the conversation on one line",
+        text=True,
+    ),
+    FileKind(
+        "a JSON array, not JSON lines",
+        lambda start: start.is_array,
+        "jq -c '.[]'",
+        "write one value per line (or add --text for plain prompts)",
+        text=True,
+    ),
+    FileKind(
+        "one object that holds all requests, not JSON lines",
+        lambda start: start.list_name is not None,
+        _list_filter,
+        "write one request per line",
+        text=True,
+    ),
+    FileKind(
+        "indented JSON, not JSON lines",
+        lambda start: start.is_indented,
+        "jq -c .",
+        "write each value on one line",
+        text=True,
+    ),
+    FileKind(
+        "text whose lines end in CR alone",
+        lambda start: start.has_cr_only,
+        "tr '\\r' '\\n'",
+        "convert the line ends",
+        text=True,
+    ),
+    FileKind(
+        "a TSV table, not JSON lines",
+        lambda start: start.table is not None and start.table[0] == "\t",
+        _table,
+        text=True,
+    ),
+    FileKind(
+        "a CSV table, not JSON lines", lambda start: start.table is not None, _table, text=True
+    ),
+)
+"""In the order in which they are tried: an archive of a known kind before all archives.
+"""
+
+
+def check_file(path: Path, *, text: bool = False, name: str | None = None) -> None:
+    """Raise `ClaudebatchError` for a file that is not JSON lines or not readable.
+
+    *text*: lines are plain prompts, which may begin with a bracket. *name* is how the
+    user calls it, if not by its path.
+    """
+    name = str(path) if name is None else name
+    try:
+        _check_place(path, name)
+        start = FileStart.read(path, "" if name == STDIN else path.suffix.lower())
+    except OSError as error:
+        raise unreadable(path, error) from error
+    kind = recognised(start, text=text)
+    if kind is not None:
+        raise _refusal(kind, start, name)
+
+
+def recognised(start: FileStart, *, text: bool) -> FileKind | None:
+    """The kind of the file that begins with *start*; None for JSON lines, and for what
+    is decided line by line.
+    """
+    return next(
+        (kind for kind in FILE_KINDS if not (text and kind.text) and kind.recognise(start)), None
+    )
+
+
+def _refusal(kind: FileKind, start: FileStart, name: str) -> ClaudebatchError:
+    recipe = kind.recipe if isinstance(kind.recipe, str) else kind.recipe(start)
+    fix = f"{kind.fix}, and {_COLUMN}" if PLACEHOLDER in recipe and kind.text else kind.fix
+    if name == STDIN and "{path}" not in recipe:
+        fix += "; pipe it through this first"
+    return ClaudebatchError(f"{name} is {kind.says(start)}", fix=f"{fix}:\n{command(recipe, name)}")
+
+
+def _check_place(path: Path, name: str) -> None:
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise ClaudebatchError(
+            f"{name} is a directory", fix=f"name the files in it, such as {name}/*.jsonl"
+        )
+    if not stat.S_ISREG(mode):
+        raise ClaudebatchError(
+            f"{name} is not a regular file", fix="use - to read from standard input"
+        )

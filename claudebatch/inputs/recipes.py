@@ -1,0 +1,76 @@
+"""Commands that turn a file of another kind into JSON lines, ready to be copied into a
+shell.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from claudebatch.core.jsonl import STDIN, encode
+
+PLACEHOLDER = "COLUMN"
+"""Stands in a command for the column that holds the prompts, where nobody can know it.
+"""
+
+
+def command(recipe: str, name: str) -> str:
+    """*recipe* for the input *name*: a filter from standard input to standard output,
+    or, with `{path}` in it, a whole command.
+    """
+    if name == STDIN:
+        # Nothing has a name here; the filter belongs between its two ends.
+        return recipe.replace("{path}", "FILE").replace("{out}", "prompts.jsonl")
+    path, out = shlex.quote(name), shlex.quote(converted(name))
+    if "{path}" in recipe:
+        return recipe.replace("{path}", path).replace("{out}", out)
+    return f"{recipe} < {path} > {out}"
+
+
+def converted(name: str) -> str:
+    """A name for the converted copy of the file *name*, beside it, that is not yet
+    taken.
+    """
+    path = Path(name)
+    stem = path.name.split(".")[0] or path.name
+    place = path.with_name(stem + ".jsonl")
+    number = 1
+    # `>` would empty a file of that name, the input itself among them.
+    while place == path or place.exists():
+        number += 1
+        place = path.with_name(f"{stem}-{number}.jsonl")
+    return str(place)
+
+
+def table_filter(columns: Sequence[str], delimiter: str) -> str:
+    """A filter from a table of text to JSON lines with the prompts, and the ids if
+    there is a column of them.
+    """
+    taken = [f'"prompt": row[{_quoted(prompt_column(columns))}]']
+    named = next((column for column in columns if column.lower() in ("id", "custom_id")), None)
+    if named is not None:
+        taken.insert(0, f'"id": row[{_quoted(named)}]')
+    told = "" if delimiter == "," else f", delimiter={_quoted(delimiter)}"
+    # A table from a spreadsheet begins with a BOM, and its cells may hold line ends.
+    rows = f'csv.DictReader(open(0, encoding="utf-8-sig", newline=""){told})'
+    code = f"import csv, json; [print(json.dumps({{{', '.join(taken)}}})) for row in {rows}]"
+    return f"python3 -c {shlex.quote(code)}"
+
+
+def prompt_column(columns: Sequence[str]) -> str:
+    """The column that is named as prompts are, else the placeholder."""
+    usual = ("prompt", "input", "text", "question")
+    return next((column for column in columns if column.lower() in usual), PLACEHOLDER)
+
+
+def pandas_recipe(reader: str) -> str:
+    """A command that reads a table with the function *reader* of pandas."""
+    column = f'[["{PLACEHOLDER}"]].set_axis(["prompt"], axis=1)'
+    write = '.to_json(sys.argv[2], orient="records", lines=True)'
+    code = f"import pandas, sys; pandas.{reader}(sys.argv[1]){column}{write}"
+    return f"python3 -c '{code}' {{path}} {{out}}"
+
+
+def _quoted(text: str) -> str:
+    return encode(text).decode()

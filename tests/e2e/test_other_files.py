@@ -1,0 +1,99 @@
+"""Files that are not JSON lines are refused before anything is made or sent, whatever
+they are called and however they come in.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.world import prompts
+from tests.inputs.file_samples import FILES, LINES
+
+# Files that people brought; they lie beside the repository, where they lie at all.
+FIELD = Path(__file__).parents[3] / "shared" / "field"
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_of_another_kind_is_sent(world, api, name):
+    path = world.path(FILES[name][0])
+    path.write_bytes(FILES[name][1])
+    before = world.files()
+    done = world.claudebatch("run", path.name, "-o", "out.jsonl")
+    assert (done.code, api.requests) == (2, 0)
+    assert done.err.startswith(f"error: {path.name} is {name}")
+    assert "  hint: " in done.err
+    assert world.files() == before
+
+
+def test_no_line_that_is_not_json_is_sent_and_its_command_is_shown(world, api):
+    for number, (reason, data) in enumerate(LINES.items()):
+        world.path("in.jsonl").write_bytes(data)
+        done = world.claudebatch("run", "in.jsonl", "-o", f"out{number}.jsonl")
+        assert (done.code, api.requests) == (2, 0)
+        told, command = done.err.splitlines()[:2]
+        assert told.startswith("in.jsonl:")
+        assert reason in told
+        assert command.endswith(" < in.jsonl > in-2.jsonl")
+
+
+def test_standard_input_is_called_stdin_with_the_line(world, api):
+    lines = b'{"prompt": "a"}\n\n{"promt": "b"}\n{"prompt": "c"},\n'
+    done = world.claudebatch("run", "-", stdin=lines)
+    assert (done.code, api.requests) == (2, 0)
+    assert "stdin:3: no prompt" in done.err
+    assert "stdin:4: a comma follows the value" in done.err
+    assert "\n    sed 's/,[[:space:]]*$//'\n" in done.err
+    assert str(world.home) not in done.err
+    done = world.claudebatch("run", "-", stdin=b'[{"prompt": "a"}]')
+    assert done.err == (
+        "error: stdin is a JSON array, not JSON lines\n"
+        "  hint: write one value per line (or add --text for plain prompts); pipe it through this "
+        "first:\n        jq -c '.[]'\n"
+    )
+    twice = world.claudebatch("run", "-", stdin=b'{"id": 1, "prompt": "a"}\n' * 2)
+    assert 'stdin:2: duplicate id "1" (first used at stdin:1)' in twice.err
+    assert api.requests == 0
+
+
+def test_equal_problems_are_said_once_and_all_lines_counted(world, api):
+    world.write("in.jsonl", [{"prompt": "a", "temperature": 0.5}] * 51)
+    done = world.claudebatch("run", "in.jsonl")
+    first, *others = done.err.splitlines()
+    assert first.startswith('in.jsonl:1-51: "temperature"')
+    assert others[0] == "error: 51 lines cannot be sent; nothing was sent"
+    assert api.requests == 0
+
+
+def test_rows_that_are_lists_of_messages_are_sent(world, api):
+    world.write("in.jsonl", [[{"role": "user", "content": row["prompt"]}] for row in prompts(2)])
+    done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl")
+    assert (done.code, api.requests) == (0, 2), done.err
+
+
+# By the start of the file's name: what is said of it.
+SAID = {
+    "14": "",
+    "16": "is a JSON array",
+    "17": "is indented JSON",
+    "18": "a Python dict",
+    "19": "a comma follows the value",
+    "20": "is a CSV table",
+    "21": "one request per line",
+    "22": "byte order mark",
+    "23": "lines end in CR alone",
+    "25": "several JSON values on one line",
+}
+
+
+@pytest.mark.skipif(not FIELD.is_dir(), reason="the files from the field are not here")
+@pytest.mark.parametrize("number", SAID)
+def test_a_file_that_somebody_brought_is_called_what_it_is(world, api, number):
+    (path,) = FIELD.glob(f"{number}-*")
+    shutil.copyfile(path, world.path(path.name))
+    done = world.claudebatch("run", path.name, "-o", "out.jsonl")
+    assert (done.code == 0) is (SAID[number] == ""), done.err
+    assert SAID[number] in done.err
+    assert done.code == 0 or api.requests == 0
