@@ -58,7 +58,7 @@ class FileStart:
         # by the machine.
         wide = [byte == 0 for byte in self.first[:4]]
         orders = {(False, True, False, True): "UTF-16LE", (True, False, True, False): "UTF-16BE"}
-        return orders.get(tuple(wide))
+        return next((name for order, name in orders.items() if wide == list(order)), None)
 
     @property
     def is_utf32(self) -> bool:

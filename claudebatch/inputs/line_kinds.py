@@ -1,5 +1,5 @@
-"""Kinds of lines that are not JSON, one row each: how they are recognised, what is said,
-and the filter that mends the whole file.
+"""Kinds of lines that are not JSON, one row each: how they are recognised, what is
+said, and the filter that mends the whole file.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def test_an_id_that_two_files_use_is_refused_with_both_places(world, api):
     world.write("b.jsonl", ["x", {"id": "1", "prompt": "2"}])
     done = world.claudebatch("run", "a.jsonl", "b.jsonl", "-o", "out.jsonl")
     assert (done.code, api.requests) == (2, 0)
-    assert 'b.jsonl:2: the id "1" is taken by a.jsonl:1: ' in done.err
+    assert 'b.jsonl:2: duplicate id "1" (first used at a.jsonl:1): ' in done.err
 
 
 def test_text_lines_are_prompts_as_they_stand(world, api):
