@@ -1,5 +1,3 @@
-import gzip
-import os
 import sys
 from pathlib import Path
 
