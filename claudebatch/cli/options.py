@@ -77,7 +77,12 @@ Model: TypeAlias = Annotated[
     typer.Option("--model", "-m", help="Model for rows that name none; wins over the rules."),
 ]
 System: TypeAlias = Annotated[
-    str | None, typer.Option("--system", "-s", help="System prompt of rows without one.")
+    str | None,
+    typer.Option(
+        "--system",
+        "-s",
+        help="System prompt of rows without one; @FILE reads it from FILE (@@ for a literal @).",
+    ),
 ]
 MaxTokens: TypeAlias = Annotated[
     int | None, typer.Option(parser=_whole, metavar="N", help="max_tokens of rows without one.")

@@ -244,14 +244,57 @@ _SAMPLING = (
     "remove it; say in the prompt how the answer should be",
 )
 _HEADER = ("is a header of the whole run, not a field of a line", "remove it")
+_BETA = ("belongs to a beta of the API, which claudebatch does not use", "remove it")
+_SDK = ("is an argument of the SDK, not a parameter of the API", "remove it")
+
+
+def _openai(instead: str) -> tuple[str, str]:
+    return "is OpenAI's", instead
+
+
 REFUSED: Mapping[str, tuple[str, str]] = {
     "temperature": _SAMPLING,
     "top_p": _SAMPLING,
     "top_k": _SAMPLING,
     "user_profile_id": _HEADER,
     "workspace_id": _HEADER,
+    "anthropic_version": _HEADER,
+    "anthropic_beta": _BETA,
+    "betas": _BETA,
+    "billing_policy": _BETA,
+    "context_management": _BETA,
+    "fallbacks": (_BETA[0], "remove it; claudebatch's own fallbacks are in its configuration"),
+    "mcp_servers": _BETA,
+    "output_format": (
+        "is the beta's name of a structured answer",
+        'write "output_config": {"format": …}',
+    ),
+    "effort": ("is a member of output_config", 'write "output_config": {"effort": …}'),
+    "max_tokens_to_sample": ("is the old name of max_tokens", 'write "max_tokens"'),
+    "extra_body": _SDK,
+    "extra_headers": _SDK,
+    "extra_query": _SDK,
+    "timeout": _SDK,
+    "max_retries": _SDK,
+    "frequency_penalty": _openai("remove it; the Messages API has no equal"),
+    "function_call": _openai('write "tool_choice"'),
+    "functions": _openai('write "tools", each with its "input_schema"'),
+    "logprobs": _openai("remove it; the Messages API tells no probabilities"),
+    "logit_bias": _openai("remove it; the Messages API has no equal"),
+    "max_completion_tokens": _openai('write "max_tokens"'),
+    "n": _openai("remove it, and repeat the line as often as you want answers"),
+    "parallel_tool_calls": _openai('write "disable_parallel_tool_use" in "tool_choice"'),
+    "presence_penalty": _openai("remove it; the Messages API has no equal"),
+    "reasoning_effort": _openai('write "output_config": {"effort": …}'),
+    "response_format": _openai('write "output_config": {"format": …}'),
+    "seed": _openai("remove it; answers cannot be made repeatable"),
+    "stop": _openai('write "stop_sequences": […]'),
+    "top_logprobs": _openai("remove it; the Messages API tells no probabilities"),
+    "user": _openai('write "metadata": {"user_id": …}'),
 }
-"""Fields refused by name, each with its reason and fix."""
+"""Fields that are known and refused by name, each with its reason and fix. Guessing by
+likeness would take a parameter of a beta for a misspelling.
+"""
 
 
 def attributes_of(metadata: Mapping[str, Any]) -> dict[str, str]:

@@ -11,7 +11,8 @@ from itertools import islice
 from typing import Any
 
 from claudebatch.core.errors import Problem
-from claudebatch.inputs.problems import MAX_PROBLEMS, nearest, shown, wrong
+from claudebatch.core.typos import meant
+from claudebatch.inputs.problems import MAX_PROBLEMS, shown, wrong
 
 ROLES = ("user", "assistant", "system")
 # The API's own limit: beyond it every attempt is a 400.
@@ -187,7 +188,7 @@ def _text_block(where: str, role: Any, block: dict[str, Any]) -> Problem | None:
 
 
 def _unknown_block(where: str, kind: str) -> Problem:
-    near = nearest(kind, BLOCKS)
+    near = meant(kind, BLOCKS)
     fix = (
         _OPENAI_LINE
         if kind in _OPENAI_BLOCKS

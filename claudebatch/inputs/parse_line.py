@@ -87,10 +87,9 @@ def _text(data: bytes) -> str:
 
 def _in_shape(parsed: ParsedLine) -> Iterable[Problem]:
     """The problems, each with the name of the shape that was recognised."""
-    for problem in parsed.problems:
-        # A foreign shape is named in its own reason.
-        inside = f" (in {parsed.shape})" if problem.recipe is None else ""
-        yield replace(problem, reason=problem.reason + inside)
+    # A foreign shape has its name in the problem itself.
+    inside = f" (in {parsed.shape})" if parsed.shape else ""
+    return (replace(problem, reason=problem.reason + inside) for problem in parsed.problems)
 
 
 def _digest(parsed: ParsedLine) -> bytes:

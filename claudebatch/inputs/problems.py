@@ -7,7 +7,7 @@ from typing import Any
 
 from claudebatch.core.errors import Problem
 from claudebatch.core.jsonl import encode
-from claudebatch.models.catalog import closest
+from claudebatch.core.typos import meant
 
 MAX_SHOWN = 60
 """Characters of a user's value that a message repeats: a prompt of a megabyte would
@@ -25,17 +25,11 @@ def wrong(name: str, expected: str, value: Any, fix: str) -> Problem:
 
 
 def unknown(name: str, known: Iterable[str], otherwise: str) -> Problem:
-    """The problem of an unknown field, with the nearest *known* name as its fix, or
-    else *otherwise*.
+    """The problem of an unknown field, with the *known* name that it was meant to be as
+    its fix, or else *otherwise*.
     """
-    near = nearest(name, known)
+    near = meant(name, known)
     return Problem(f"unknown field {shown(name)}", f'did you mean "{near}"?' if near else otherwise)
-
-
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The *known* name that *name* is probably a typo of."""
-    # A long name is no typo, and the search takes time in proportion to its length.
-    return closest(name, known) if len(name) <= MAX_SHOWN else None
 
 
 def shown(value: Any) -> str:

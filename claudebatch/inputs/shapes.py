@@ -4,11 +4,14 @@ translation into Messages parameters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from claudebatch.core.errors import Problem
+from claudebatch.core.typos import meant
 from claudebatch.inputs.fields import CHECKS, MAX_TOKENS_LIMIT, REFUSED, attributes_of
+from claudebatch.inputs.foreign_shapes import foreign_shape
 from claudebatch.inputs.messages import (
     check_messages,
     check_system_messages,
@@ -18,7 +21,7 @@ from claudebatch.inputs.messages import (
 )
 from claudebatch.inputs.openai_body import translate
 from claudebatch.inputs.parsed_line import LABELS, MAX_ID_LENGTH, ParsedLine, take_labels
-from claudebatch.inputs.problems import MAX_PROBLEMS, nearest, shown, unknown, wrong
+from claudebatch.inputs.problems import MAX_PROBLEMS, shown, unknown, wrong
 
 PROMPTS = frozenset({"prompt", "input", "text", "question"})
 CONTENT = PROMPTS | {"messages", "params", "body"}
@@ -26,6 +29,7 @@ _FLAT_FIELDS = CONTENT | LABELS | CHECKS.keys()
 _BATCH_FIELDS = frozenset({"messages"}) | CHECKS.keys()
 _PLAIN_FIELDS = frozenset({"prompt", "id", "max_tokens"})
 _PLAIN_SHAPE = 'a "prompt" line'
+_PLAIN_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _ELSEWHERE = 'remove it, or move it into "metadata" if rules should see it'
 
 
@@ -65,7 +69,15 @@ def json_line(value: Any, data: bytes) -> ParsedLine:
         parsed = _no_single_content(value, fields, content)
     if not LABELS.isdisjoint(fields):
         take_labels(parsed, fields, data)
-    return parsed
+    return _named_if_foreign(parsed, fields) if parsed.problems else parsed
+
+
+def _named_if_foreign(parsed: ParsedLine, fields: dict[str, Any]) -> ParsedLine:
+    """*parsed*, with one problem in the place of many where another tool's shape is
+    recognised.
+    """
+    foreign = foreign_shape(fields)
+    return parsed if foreign is None else ParsedLine("", problems=[foreign])
 
 
 def _plain(fields: dict[str, Any]) -> ParsedLine | None:
@@ -120,14 +132,25 @@ def _no_single_content(
 
 def _no_content(value: dict[str, Any]) -> Problem:
     names = list(value)[:MAX_PROBLEMS]
-    near = {name: nearest(name, CONTENT) for name in names if name not in _FLAT_FIELDS}
-    fixes = [f'{shown(name)} looks like "{meant}"' for name, meant in near.items() if meant]
+    near = {name: meant(name, CONTENT) for name in names if name not in _FLAT_FIELDS}
+    fixes = [f'{shown(name)} looks like "{other}"' for name, other in near.items() if other]
     usual = 'write {"prompt": "…"}, {"messages": […]}, or a batch line with "params" or "body"'
     null = [f'"{name}" is null' for name in names if name in CONTENT]
     seen = null or [
         "the line has only " + ", ".join(map(shown, names)) if names else "the object is empty"
     ]
-    return Problem(f"no prompt: {', '.join(seen)}", "; ".join(fixes) or usual)
+    reason = f"no prompt: {', '.join(seen)}"
+    texts = [
+        name
+        for name, text in value.items()
+        if isinstance(text, str) and name not in _FLAT_FIELDS and _PLAIN_NAME.fullmatch(name)
+    ]
+    # One column of text is most likely the prompt under another name.
+    if not fixes and not null and len(texts) == 1:
+        (only,) = texts
+        fix = f'if "{only}" is the prompt, call it so'
+        return Problem(reason, fix, f"jq -c '.prompt = .{only} | del(.{only})'")
+    return Problem(reason, "; ".join(fixes) or usual)
 
 
 def _read_prompt(parsed: ParsedLine, fields: dict[str, Any], key: str) -> None:

@@ -75,16 +75,30 @@ def test_rows_that_are_lists_of_messages_are_sent(world, api):
 
 # By the start of the file's name: what is said of it.
 SAID = {
+    "05": "this is an Alpaca row",
+    "08": "this is an MT-bench row",
+    "09": "this is a ShareGPT row",
+    "11": "this is a Bedrock batch line",
     "14": "",
+    "15": "this is one message",
     "16": "is a JSON array",
     "17": "is indented JSON",
     "18": "a Python dict",
     "19": "a comma follows the value",
     "20": "is a CSV table",
-    "21": "one request per line",
+    "21": "one object that holds all requests",
     "22": "byte order mark",
     "23": "lines end in CR alone",
     "25": "several JSON values on one line",
+    "26": 'did you mean "method"?',
+    "40": '"betas" belongs to a beta',
+    "41": '"mcp_servers" belongs to a beta',
+    "42": '"context_management" belongs to a beta',
+    "43": '"output_format" is the beta\'s name',
+    "49": "this is a LangChain conversation",
+    "59": 'if "query" is the prompt',
+    "63": "this is a Gemini request",
+    "76": '"promt" looks like "prompt"',
 }
 
 
@@ -97,3 +111,15 @@ def test_a_file_that_somebody_brought_is_called_what_it_is(world, api, number):
     assert (done.code == 0) is (SAID[number] == ""), done.err
     assert SAID[number] in done.err
     assert done.code == 0 or api.requests == 0
+
+
+def test_a_system_prompt_comes_from_a_file_and_a_name_is_never_sent_as_one(world, api):
+    world.write("in.jsonl", prompts(1))
+    world.path("sys.txt").write_text("Answer in French.\n")
+    assert world.claudebatch("run", "in.jsonl", "-o", "a.jsonl", "-s", "@missing.txt").code == 2
+    assert api.requests == 0
+    done = world.claudebatch(
+        *("run", "in.jsonl", "-o", "a.jsonl", "-s", "@sys.txt"), "--log", "log", "--log-prompts"
+    )
+    assert done.code == 0, done.err
+    assert '"system":"Answer in French."' in world.path("log").read_text()

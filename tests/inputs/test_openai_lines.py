@@ -149,7 +149,7 @@ def test_what_has_no_equal_is_refused_by_name(body, reason):
 
 
 def test_only_chat_completions_are_translated():
-    for url in ("/v1/responses", "/v1/embeddings", 5):
+    for url in ("/v1/audio/speech", "/v1/moderations", 5):
         (refusal,) = refusals_of({**openai(), "url": url})
         assert json.dumps(url) in refusal
     assert "write POST" in refusals_of({**openai(), "method": "GET"})[0]

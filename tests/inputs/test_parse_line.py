@@ -223,7 +223,8 @@ BAD_MESSAGES = [
         [{"role": "user", "content": [{"type": {}}]}],
         '"messages[0].content[0]" must be an object with a "type"',
     ),
-    ([{"role": "user", "content": [{"type": "txt", "text": "x"}]}], 'did you mean "text"?'),
+    ([{"role": "user", "content": [{"type": "txt", "text": "x"}]}], "use text, image, document…"),
+    ([{"role": "user", "content": [{"type": "imagee"}]}], 'did you mean "image"?'),
     ([{"role": "user", "content": [{"type": "image_url"}]}], "OpenAI batch line"),
     (
         [{"role": "user", "content": [{"type": "text", "text": 5}]}],
@@ -312,3 +313,44 @@ def test_a_hostile_line_has_a_bounded_list_of_problems():
 def test_a_line_above_the_limit_is_a_bad_row():
     (line,) = problems_of(b'"' + b"a" * 40_000_000 + b'"')
     assert "longer than 40 MB" in line
+
+
+@pytest.mark.parametrize(
+    ("field", "words"),
+    [
+        ("betas", "belongs to a beta"),
+        ("mcp_servers", "belongs to a beta"),
+        ("context_management", "belongs to a beta"),
+        ("output_format", '"output_config": {"format": …}'),
+        ("max_tokens_to_sample", "is the old name of max_tokens"),
+        ("extra_headers", "argument of the SDK"),
+        ("stop", '"stop_sequences"'),
+        ("anthropic_version", "header of the whole run"),
+    ],
+)
+def test_old_and_beta_parameters_are_known_by_name_in_every_place(field, words):
+    lines = {"messages": USER, field: 1}, {"params": {"messages": USER, field: 1}}
+    for line in lines:
+        (told,) = problems_of(line)
+        assert f'"{field}" ' in told
+        assert words in told
+        assert "did you mean" not in told
+
+
+@pytest.mark.parametrize("name", ["request", "image", "test", "kwargs", "product"])
+def test_a_column_of_its_own_is_taken_for_no_misspelling(name):
+    for line in ({"prompt": "Hi", name: "x"}, {name: "x"}):
+        (told,) = problems_of(line)
+        assert "did you mean" not in told
+        assert "looks like" not in told
+
+
+def test_one_column_of_text_under_another_name_is_offered_as_the_prompt():
+    with pytest.raises(BadRow) as caught:
+        prompt_of({"id": "q1", "query": "Where is Oslo?"})
+    (problem,) = caught.value.problems
+    assert problem.fix == 'if "query" is the prompt, call it so'
+    assert problem.recipe == "jq -c '.prompt = .query | del(.query)'"
+    with pytest.raises(BadRow) as caught:
+        prompt_of({"product": "A lamp", "review": "Too dim"})
+    assert caught.value.problems[0].recipe is None

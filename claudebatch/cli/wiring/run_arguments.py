@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from claudebatch.cli.run_flags import RunFlags
+from claudebatch.cli.wiring.system_prompt import system_prompt
 from claudebatch.setup.run_options import RunOptions
 
 
@@ -38,7 +39,7 @@ def config_flags(flags: RunFlags) -> dict[str, Any]:
     said.
     """
     return {
-        "system": flags.system,
+        "system": system_prompt(flags.system),
         "max_tokens": flags.max_tokens,
         "budget": flags.budget,
         "tag": flags.tag,
