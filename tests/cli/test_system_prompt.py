@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -29,7 +30,7 @@ def test_a_pipe_is_read(tmp_path):
     reader, writer = os.pipe()
     os.write(writer, b"From a pipe.")
     os.close(writer)
-    assert system_prompt(f"@/dev/fd/{reader}") == "From a pipe."
+    assert system_prompt(f"@{Path('/dev') / 'fd' / str(reader)}") == "From a pipe."
     os.close(reader)
 
 

@@ -14,8 +14,8 @@ _LITERAL = f"a text that begins with {_MARK} is written with two of them: -s '{_
 
 
 def system_prompt(given: str | None) -> str | None:
-    """The system prompt that the option *given* means: `@NAME` is the file NAME, `@@…` a
-    text that begins with one `@`. Raises `ClaudebatchError`.
+    """The system prompt that the option *given* means: `@NAME` is the file NAME, `@@…`
+    a text that begins with one `@`. Raises `ClaudebatchError`.
     """
     if given is None or not given.startswith(_MARK):
         return given
