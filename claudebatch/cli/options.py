@@ -18,6 +18,12 @@ class OnBadRow(StrEnum):
     skip = "skip"
 
 
+class Redo(StrEnum):
+    """The answered rows that are asked again."""
+
+    changed = "changed"
+
+
 class Unknown(StrEnum):
     """What is done about rows that an earlier session may have been billed for without
     an answer.
@@ -120,6 +126,13 @@ Fresh: TypeAlias = Annotated[
 ]
 RetryFailed: TypeAlias = Annotated[
     bool, typer.Option("--retry-failed", help="Also try rows again that failed.")
+]
+RedoRows: TypeAlias = Annotated[
+    Redo | None,
+    typer.Option(
+        help="changed: also ask rows again that were answered with other settings (model, "
+        "system, max_tokens, rules)."
+    ),
 ]
 NoCache: TypeAlias = Annotated[
     bool,

@@ -56,6 +56,7 @@ class RunFlags:
     simulate: options.Simulate = False
     fresh: options.Fresh = False
     retry_failed: options.RetryFailed = False
+    redo: options.RedoRows = None
     no_cache: options.NoCache = False
     ordered: Annotated[
         bool, typer.Option("--ordered", help="At the end, put results in input order.")

@@ -4,6 +4,7 @@ rows take no memory.
 
 from __future__ import annotations
 
+import json
 import random
 import sqlite3
 import tempfile
@@ -40,6 +41,11 @@ UPDATE plan SET finished = 1 WHERE position IN (
   SELECT r.position FROM rows r JOIN old.rows q ON q.id = r.id AND q.digest = r.digest
   WHERE EXISTS (SELECT 1 FROM old.results x WHERE x.row = q.row AND (x.ok OR NOT ?)))
 """
+_OTHERWISE = """
+SELECT r.position FROM rows r JOIN old.rows q ON q.id = r.id AND q.digest = r.digest
+WHERE q.key <> r.key AND q.key <> x''
+  AND EXISTS (SELECT 1 FROM old.results x WHERE x.row = q.row AND x.ok)
+"""
 _SENT = "NOT finished AND NOT cached AND NOT repeated"
 _CACHED = "NOT finished AND cached AND NOT repeated"
 
@@ -54,6 +60,10 @@ class EarlierResults:
     look_up: LookUp
     """The response cache's entries for some keys."""
     retry_failed: bool
+    keys_made_by: Sequence[str] = ()
+    """Keys of a journal that notes something else are not comparable."""
+    redo_changed: bool = False
+    """Rows that were answered as another request are not finished."""
     simulated: bool = False
     """Whether the run would be a rehearsal: neither kind of results finishes rows of
     the other kind.
@@ -90,10 +100,12 @@ class ScratchIndex:
         self._count = 0
         self.bad_rows = 0
         """Lines left out under `--on-bad-row skip`."""
+        self.asked_otherwise = 0
+        """Finished rows that were answered as another request."""
 
     def fill(self, limit: int | None) -> None:
         """Read the files. Raises `InvalidInput` like the run itself."""
-        intake = Intake(self._run_setup, self._files, limit=limit)
+        intake = Intake(self._run_setup, self._files, limit=limit, key=self._earlier.key)
         # One transaction: a commit for each row would take longer than the row itself.
         self._connection.execute("BEGIN")
         report = index_rows(self._connection, intake.records(self._add), limit=None)
@@ -180,8 +192,8 @@ class ScratchIndex:
             return None
         return self._run_setup.builder.first(0, prompt)
 
-    def _add(self, _: RowRecord, call: Call) -> None:
-        self._chunk.append((self._count, self._earlier.key(call), call))
+    def _add(self, record: RowRecord, call: Call) -> None:
+        self._chunk.append((self._count, record.key.hex(), call))
         self._count += 1
         if len(self._chunk) >= _CHUNK:
             self._flush()
@@ -237,6 +249,19 @@ class ScratchIndex:
         # Answers of a rehearsal finish no rows of a real run, nor the reverse.
         if noted is not None and (noted[0] == "true") is self._earlier.simulated:
             self._connection.execute(_FINISHED, (self._earlier.retry_failed,))
+            self._find_otherwise()
+
+    def _find_otherwise(self) -> None:
+        made_by = self._connection.execute(
+            "SELECT value FROM old.meta WHERE key = 'keys_made_by'"
+        ).fetchone()
+        if made_by is None or json.loads(made_by[0]) != list(self._earlier.keys_made_by):
+            return
+        found = self._connection.execute(_OTHERWISE).fetchall()
+        if self._earlier.redo_changed:
+            self._connection.executemany("UPDATE plan SET finished = 0 WHERE position = ?", found)
+        else:
+            self.asked_otherwise = len(found)
 
 
 @contextmanager

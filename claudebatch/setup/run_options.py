@@ -25,6 +25,10 @@ class RunOptions:
     simulate: bool = False
     fresh: bool = False
     retry_failed: bool = False
+    redo_changed: bool = False
+    """Rows that were answered as another request than they would be sent as now run
+    again.
+    """
     no_cache: bool = False
     ordered: bool = False
     base_url: str | None = None

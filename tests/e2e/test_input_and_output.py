@@ -43,7 +43,7 @@ def test_ordered_results_on_standard_output_are_in_the_inputs_order(world, serve
 def test_ordered_results_in_a_file_are_in_the_inputs_order_also_after_an_unordered_session(
     world, serve
 ):
-    api = serve(latency="uniform:0.001,0.05")
+    api = serve(latency="uniform:0.001,0.5")
     world.write("in.jsonl", prompts(30))
     assert world.claudebatch(*RUN, "-n", "20").code == 0
     assert list(world.results()) != [f"row-{n}" for n in range(20)], (

@@ -19,6 +19,7 @@ from claudebatch.estimate.history import History
 from claudebatch.estimate.scratch_index import EarlierResults
 from claudebatch.layers.response_cache.blocking import LookUp, blocking_look_up
 from claudebatch.layers.response_cache.store import CacheStore
+from claudebatch.setup.request_settings import keys_made_by
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
@@ -63,6 +64,11 @@ def tell_estimate(
         )
     options.require_rows(found.rows > 0)
     warnings = run_setup.warnings({line.model for line in found.lines}, wall().date())
+    if found.asked_otherwise:
+        warnings.append(
+            "rows that were answered with another model, system prompt, max_tokens or rules keep "
+            "their answers: -o FILE asks all into another file, --redo changed asks these again"
+        )
     Terminal(sys.stderr, environment()).say_all(f"warning: {warning}" for warning in warnings)
     if json:
         sys.stdout.write(json_line(estimate_json(found)))
@@ -78,6 +84,8 @@ def _earlier(options: RunOptions, look_up: LookUp) -> EarlierResults:
     return EarlierResults(
         journal=beside(output) / "journal.sqlite" if output is not None and resumes else None,
         key=Keys(key_scope(options)),
+        keys_made_by=keys_made_by(key_scope(options)),
+        redo_changed=options.redo_changed,
         look_up=look_up,
         retry_failed=options.retry_failed,
         simulated=options.simulate,

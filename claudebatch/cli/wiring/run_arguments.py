@@ -23,6 +23,7 @@ def run_options(flags: RunFlags) -> RunOptions:
         simulate=flags.simulate,
         fresh=flags.fresh,
         retry_failed=flags.retry_failed,
+        redo_changed=flags.redo is not None,
         no_cache=flags.no_cache,
         ordered=flags.ordered,
         count_rows=flags.count_rows,

@@ -92,6 +92,8 @@ class Estimate:
     """The expected dollars of the same routes on the Batches API."""
     elsewhere: tuple[Elsewhere, ...] = ()
     """The cheapest first."""
+    asked_otherwise: int = 0
+    """Finished rows that were answered with other settings."""
     bad_rows: int = 0
     """Lines that cannot be sent and are left out."""
 

@@ -136,6 +136,22 @@ def live_rows(connection: sqlite3.Connection) -> int:
     return int(count)
 
 
+def finished_rows(
+    connection: sqlite3.Connection, *, limit: int | None, retry_failed: bool
+) -> int | None:
+    """The number of answered rows, where no row of the input is left to be done; else
+    None.
+    """
+    answered, rows = connection.execute(
+        "SELECT coalesce(sum(ok), 0), count(*) FILTER (WHERE NOT done) FROM ("
+        "  SELECT EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND x.ok) AS ok,"
+        "    EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND (x.ok OR NOT ?)) AS done"
+        "  FROM rows r WHERE r.live AND (? IS NULL OR r.position < ?))",
+        (retry_failed, limit, limit),
+    ).fetchone()
+    return None if rows else int(answered)
+
+
 def drop_superseded(connection: sqlite3.Connection) -> int:
     """Forget a row's older results once it has a newer one; returns how many."""
     return connection.execute(

@@ -23,13 +23,30 @@ CREATE TEMP TABLE scan (
 """
 # A position that no row has: without `--limit` the same statements serve.
 _LAST = 2**62
+_MODEL_DIFFERS = "r.model <> s.model"
+# Rows of an older index, or of one without keys, have none: nobody knows.
+_KEY_DIFFERS = "r.key <> s.key AND r.key <> x'' AND s.key <> x''"
+# Answered as another request than the line would be sent as now.
+_OTHERWISE = (
+    "SELECT r.row FROM rows r JOIN scan s ON s.id = r.id AND s.digest = r.digest WHERE {differs}"
+    " AND r.position < ? AND EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND x.ok)"
+)
 
 
 def index_rows(
-    connection: sqlite3.Connection, records: Iterable[RowRecord], *, limit: int | None
+    connection: sqlite3.Connection,
+    records: Iterable[RowRecord],
+    *,
+    limit: int | None,
+    same_keys: bool = True,
+    redo: bool = False,
 ) -> IndexReport:
     """Make the journal's rows those of *records*; with a *limit*, rows beyond that many
     are left as they are.
+
+    *same_keys*: equal requests have the keys that they had in the former index; else
+    only their models are compared. *redo*: rows that were answered as another request
+    run again.
 
     The caller's transaction decides whether it lasts: a crash or a refusal leaves the
     former index.
@@ -45,14 +62,18 @@ def index_rows(
         connection.execute("CREATE INDEX temp.scan_id ON scan(id)")
     # Before the comparison: two rows of one id would otherwise each count as changed.
     duplicates = _number_and_drop(connection, table)
-    changed, removed = 0, 0
+    changed = removed = otherwise = again = 0
     if known:
         end = _LAST if limit is None else limit
         changed, removed = _compare(connection, end)
+        otherwise = _find_otherwise(connection, end, same_keys=same_keys)
+        if redo:
+            otherwise, again = 0, _set_aside(connection)
         _merge(connection, end)
     (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     connection.execute("DROP TABLE IF EXISTS temp.scan")
-    return IndexReport(rows, duplicates, changed, removed)
+    connection.execute("DROP TABLE IF EXISTS temp.otherwise")
+    return IndexReport(rows, duplicates, changed, removed, otherwise, again)
 
 
 def _take_in(connection: sqlite3.Connection, table: str, records: Iterable[RowRecord]) -> None:
@@ -121,24 +142,45 @@ def _compare(connection: sqlite3.Connection, end: int) -> tuple[int, int]:
     return changed, removed
 
 
-def _merge(connection: sqlite3.Connection, end: int) -> None:
+def _find_otherwise(connection: sqlite3.Connection, end: int, *, same_keys: bool) -> int:
     # Only a second look needs it, and an index of random ids takes a tenth of the first
     # look's time.
     connection.execute("CREATE INDEX IF NOT EXISTS rows_id ON rows(id)")
+    query = _OTHERWISE.format(differs=_KEY_DIFFERS if same_keys else _MODEL_DIFFERS)
+    connection.execute("CREATE TEMP TABLE otherwise (row INTEGER PRIMARY KEY)")
+    found: int = connection.execute(f"INSERT INTO otherwise {query}", (end,)).rowcount
+    return found
+
+
+def _set_aside(connection: sqlite3.Connection) -> int:
+    """Let the rows that were answered as another request fit no line any more: their
+    lines become new rows. What was paid for them stays in the journal.
+    """
+    count: int = connection.execute(
+        "UPDATE rows SET live = 0, digest = digest || CAST('/' || row AS BLOB)"
+        " WHERE row IN (SELECT row FROM otherwise)"
+    ).rowcount
+    connection.execute("DELETE FROM otherwise")
+    return count
+
+
+def _merge(connection: sqlite3.Connection, end: int) -> None:
     connection.execute(
         # Rows are never deleted: attempts and results refer to them, and a line that
         # comes back with the next edit finds its answer again.
         "UPDATE rows SET live = 0 WHERE position < ? OR id IN (SELECT id FROM scan)",
         (end,),
     )
-    # A row that only moved gets its new place and route, and keeps its answers.
-    moved = ", ".join(
-        f"{name} = s.{name}" for name in ("position", *_COLUMNS.split(", ")) if name != "id"
-    )
-    connection.execute(
-        f"UPDATE rows SET live = 1, {moved} FROM scan s"
-        " WHERE s.id = rows.id AND s.digest = rows.digest"
-    )
+    # A row that only moved gets its new place and route, and keeps its answers; one
+    # that was answered as another request keeps what it was asked as.
+    asked = ("model", "rule", "key")
+    moved = [name for name in ("position", *_COLUMNS.split(", ")) if name not in ("id", *asked)]
+    for names, which in ((moved, ""), (asked, " AND row NOT IN (SELECT row FROM otherwise)")):
+        values = ", ".join(f"{name} = s.{name}" for name in names)
+        connection.execute(
+            f"UPDATE rows SET live = 1, {values} FROM scan s"
+            f" WHERE s.id = rows.id AND s.digest = rows.digest{which}"
+        )
     connection.execute(
         f"INSERT INTO rows (position, {_COLUMNS}) SELECT position, {_COLUMNS} FROM scan s"
         " WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.id = s.id AND r.digest = s.digest)"

@@ -26,7 +26,9 @@ class RowRecord(NamedTuple):
     rule: str = ""
     """The rule that chose the model."""
     key: bytes = b""
-    """The key of its answer in the response cache; empty where nothing is looked up."""
+    """The key of its answer in the response cache, which stands for all of the request;
+    empty: not known.
+    """
 
 
 class RowRef(NamedTuple):
@@ -85,3 +87,9 @@ class IndexReport:
     """
     removed: int
     """Rows that an earlier session answered and the input no longer holds."""
+    asked_otherwise: int = 0
+    """Rows that were answered as another request (a model, a system prompt, ...) than
+    they would be sent as now; they keep their answers.
+    """
+    asked_again: int = 0
+    """Such rows that run again because that was asked for."""

@@ -43,6 +43,7 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
         "rows": estimate.rows,
         "finished": estimate.finished,
         "duplicates": estimate.duplicates,
+        "asked_otherwise": estimate.asked_otherwise,
         "bad_rows": estimate.bad_rows,
         "routes": [_estimate_line_json(line) for line in estimate.lines],
         "low_usd": fmt.usd_string(estimate.low) if known else None,
@@ -89,6 +90,8 @@ def _estimate_rows(estimate: Estimate) -> str:
     text = fmt.counted(estimate.rows, "row")
     if estimate.finished:
         text += f", {fmt.count(estimate.finished)} finished before"
+    if estimate.asked_otherwise:
+        text += f" ({fmt.count(estimate.asked_otherwise)} of them with other settings)"
     if estimate.duplicates:
         text += f", {fmt.counted(estimate.duplicates, 'duplicate')} (sent once)"
     if estimate.bad_rows:
