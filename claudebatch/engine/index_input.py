@@ -11,20 +11,14 @@ from pathlib import Path
 
 from claudebatch import __version__
 from claudebatch.core.domain import Call
-from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.events import Emit, Notice
-from claudebatch.setup.request_settings import (
-    RequestSettings,
-    differences,
-    keys_made_by,
-    request_settings,
-)
+from claudebatch.engine.other_settings import OtherSettings
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
 from claudebatch.setup.validate_input import Intake, fingerprint
 from claudebatch.storage.journal import IndexReport, RowRecord, index_rows
-from claudebatch.storage.journal.queries import finished_rows, live_rows
+from claudebatch.storage.journal.queries import live_rows
 from claudebatch.storage.run_folder import RunFolder
 
 
@@ -49,22 +43,22 @@ def index_input(
     emit: Emit,
     key_scope: str,
     each: Callable[[RowRecord, Call], None] | None,
+    removes: Callable[[int], None],
 ) -> IndexedInput:
     """The rows of *files* in the journal of *folder*. Raises `InvalidInput` and other
     `ClaudebatchError`s; the journal is then as before.
     """
     made_by = (__version__, key_scope, options.model, options.limit, options.text)
-    settings = request_settings(options, run_setup)
     current = fingerprint(files, run_setup.settings.intake_text, *map(str, (*made_by, *files)))
+    others = OtherSettings(options, run_setup, folder)
     # The index has no checksums; rows that fell out of it would be missing without a
     # word.
     known = folder.meta("input") == current and folder.meta("rows") == live_rows(folder.journal)
-    otherwise = folder.meta("asked_otherwise") or 0
-    if known and not (options.redo_changed and otherwise):
+    if known and not others.to_be_redone:
         options.require_rows(bool(folder.meta("lanes")))
         run_setup.require_prices(set(folder.meta("models")))
-        _require_news(folder, options, otherwise, settings)
-        _report_otherwise(folder, otherwise, settings, emit)
+        others.require_news()
+        others.report(emit)
         return IndexedInput(tuple(folder.meta("lanes")), folder.meta("bad_rows"))
     intake = Intake(
         run_setup,
@@ -79,33 +73,36 @@ def index_input(
             folder.journal,
             intake.records(each),
             limit=options.limit,
-            same_keys=folder.meta("keys_made_by") == keys_made_by(key_scope),
+            same_keys=others.same_keys(key_scope),
             redo=options.redo_changed,
         )
         intake.refuse(report.duplicates)
+        if report.removed:
+            removes(report.removed)
         options.require_rows(bool(intake.models))
         run_setup.require_prices(intake.models)
-        if not (report.changed or report.removed):
-            _require_news(folder, options, report.asked_otherwise, settings)
-        lanes = tuple(sorted({run_setup.catalog.pool_of(model) for model in intake.models}))
-        folder.note(
-            input=current,
-            rows=live_rows(folder.journal),
-            models=sorted(intake.models),
-            lanes=lanes,
-            bad_rows=intake.bad.count,
-            keys_made_by=keys_made_by(key_scope),
-            asked_otherwise=report.asked_otherwise,
-        )
-        if not report.asked_otherwise or folder.meta("request") is None:
-            folder.note(request=settings)
-        if report.changed or report.removed or report.asked_again:
-            # Even if this run goes no further, the results file is out of date now.
-            folder.note(stale=True)
+        others.note(report, key_scope)
+        _note(folder, run_setup, intake, report, current)
     _report(report, intake.bad.count, emit)
-    _report_otherwise(folder, report.asked_otherwise, settings, emit)
+    others.report(emit)
     changed = report.changed + report.asked_again
-    return IndexedInput(lanes, intake.bad.count, changed, report.removed)
+    return IndexedInput(tuple(folder.meta("lanes")), intake.bad.count, changed, report.removed)
+
+
+def _note(
+    folder: RunFolder, run_setup: RunSetup, intake: Intake, report: IndexReport, current: str
+) -> None:
+    lanes = {run_setup.catalog.pool_of(model) for model in intake.models}
+    folder.note(
+        input=current,
+        rows=live_rows(folder.journal),
+        models=sorted(intake.models),
+        lanes=sorted(lanes),
+        bad_rows=intake.bad.count,
+    )
+    if report.changed or report.removed or report.asked_again:
+        # Even if this run goes no further, the results file is out of date now.
+        folder.note(stale=True)
 
 
 @contextmanager
@@ -118,39 +115,6 @@ def _rolled_back_on_refusal(folder: RunFolder) -> Iterator[None]:
         folder.journal.execute("ROLLBACK")
         raise
     folder.journal.execute("COMMIT")
-
-
-def _require_news(
-    folder: RunFolder, options: RunOptions, otherwise: int, settings: RequestSettings
-) -> None:
-    """Refuse a command that would do nothing, though it says something new: all rows
-    have answers, to other requests.
-    """
-    if otherwise and otherwise == finished_rows(
-        folder.journal, limit=options.limit, retry_failed=options.retry_failed
-    ):
-        rows = "the only row was" if otherwise == 1 else f"all {otherwise:,} rows were"
-        raise ClaudebatchError(
-            f"{rows} answered with a different {_difference(folder, settings)}; nothing was sent",
-            fix="-o FILE asks again into another file; --redo changed asks again here",
-        )
-
-
-def _report_otherwise(
-    folder: RunFolder, otherwise: int, settings: RequestSettings, emit: Emit
-) -> None:
-    if otherwise:
-        rows = "1 row was" if otherwise == 1 else f"{otherwise:,} rows were"
-        emit(
-            Notice(
-                f"{rows} answered with a different {_difference(folder, settings)} and kept: "
-                f"-o FILE asks all into another file, --redo changed asks these again"
-            )
-        )
-
-
-def _difference(folder: RunFolder, settings: RequestSettings) -> str:
-    return differences(folder.meta("request") or {}, settings)
 
 
 def _report(report: IndexReport, bad_rows: int, emit: Emit) -> None:

@@ -73,10 +73,13 @@ def open_run(
     emit: Emit,
     key_scope: str,
     each: Callable[[RowRecord, Call], None] | None = None,
+    removes: Callable[[int], None] = lambda rows: None,
 ) -> Iterator[OpenRun]:
     """The run that *options* name, made or resumed; unlocked again at the end.
 
     *each* sees every checked row; *key_scope* is what cached answers belong to.
+    *removes* is called with the number of answered rows that would go from the results
+    because their lines are gone, and may raise: then all is as before.
 
     Raises `LockedError`, `InvalidInput` and other `ClaudebatchError`s, with nothing
     sent.
@@ -95,7 +98,14 @@ def open_run(
         fix_tag(folder, run_setup.settings.tag)
         files = input_files(options, folder, spooled)
         indexed = index_input(
-            options, run_setup, folder, files, emit=emit, key_scope=key_scope, each=each
+            options,
+            run_setup,
+            folder,
+            files,
+            emit=emit,
+            key_scope=key_scope,
+            each=each,
+            removes=removes,
         )
         for warning in run_setup.warnings(set(folder.meta("models")), started.date()):
             emit(Notice(warning))

@@ -25,6 +25,13 @@ def check_inputs(options: RunOptions, output: Path | None) -> None:
     """Refuse files that cannot be read, or would be overwritten. Raises
     `ClaudebatchError`.
     """
+    if options.output is None and len(options.inputs) > 1 and output is not None:
+        # The name of the first alone would be that of its own results as well, and a
+        # later run of it would take these out of the file.
+        raise ClaudebatchError(
+            f"{len(options.inputs)} inputs need a name for their results; nothing was sent",
+            fix=f"add -o FILE; earlier versions wrote to {output}",
+        )
     if output is not None:
         check_place(output)
     for path in (Path(name) for name in options.inputs if name != "-"):

@@ -1,5 +1,5 @@
-"""What every request of a run shares, by name: two sessions of one run may differ in it,
-and answers of the first would be taken for those of the second.
+"""What every request of a run shares, by name: two sessions of one run may differ in
+it, and answers of the first would be taken for those of the second.
 """
 
 from __future__ import annotations

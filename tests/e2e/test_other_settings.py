@@ -28,9 +28,7 @@ def answered(world, api):
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_command_that_would_do_nothing_says_what_differs_and_both_ways_out(
-    answered, api, change
-):
+def test_a_command_that_would_do_nothing_says_what_differs_and_both_ways_out(answered, api, change):
     options, told = CHANGES[change]
     before = answered.path("out.jsonl").read_bytes()
     for _ in range(2):
@@ -55,9 +53,7 @@ def test_rows_are_asked_again_on_request_and_only_once(answered, api, change, ca
 
 
 def test_where_other_rows_are_left_to_be_done_it_is_a_notice_in_every_session(answered, api):
-    answered.write(
-        "in.jsonl", [{"id": f"row-{n}", "prompt": f"question {n}"} for n in range(4)]
-    )
+    answered.write("in.jsonl", [{"id": f"row-{n}", "prompt": f"question {n}"} for n in range(4)])
     for _ in range(2):
         done = answered.claudebatch(*RUN, "-m", OPUS)
         assert done.code == 0
@@ -90,6 +86,29 @@ def test_another_key_or_order_of_lines_is_no_other_request(answered, api):
     assert (done.code, api.requests) == (0, 3), done.err
 
 
-def test_an_edited_line_is_another_row_whatever_else_changes(answered, api):
+def test_an_edited_line_is_another_row_whatever_else_changes(answered):
     answered.write("in.jsonl", prompts(1))
     assert answered.claudebatch(*RUN, "-m", OPUS, "--yes").code == 0
+
+
+def test_several_inputs_need_a_name_for_their_results(world, api):
+    for name in ("a", "b"):
+        world.write(f"{name}.jsonl", [{"id": name, "prompt": name}])
+    done = world.claudebatch("run", "a.jsonl", "b.jsonl")
+    assert done.code == 2 and "2 inputs need a name for their results" in done.err
+    assert "-o FILE; earlier versions wrote to a.results.jsonl" in done.err
+    assert api.requests == 0 and not list(world.work.glob("*.results.jsonl*"))
+    assert world.claudebatch("run", "a.jsonl", "b.jsonl", "-o", "out.jsonl").code == 0
+
+
+def test_paid_answers_leave_a_results_file_only_with_a_yes(answered, api):
+    before = answered.path("out.jsonl").read_bytes()
+    answered.write("in.jsonl", [{"id": "row-0", "prompt": "question 0"}, {"prompt": "new"}])
+    for _ in range(2):
+        done = answered.claudebatch(*RUN)
+        assert done.code == 2 and "2 answered rows of out.jsonl would be left out" in done.err
+        assert "--yes" in done.err and "-o FILE" in done.err
+    assert (answered.path("out.jsonl").read_bytes(), api.requests) == (before, 3)
+    assert answered.claudebatch(*RUN, "--yes").code == 0
+    assert len(answered.results()) == 2 and api.requests == 4
+    assert answered.claudebatch(*RUN).code == 0, "asked once"

@@ -103,7 +103,7 @@ def test_removed_rows_are_reported_and_left_out(world, api):
     world.write("in.jsonl", prompts(5))
     world.claudebatch(*RUN)
     world.write("in.jsonl", prompts(3))
-    again = world.claudebatch(*RUN)
+    again = world.claudebatch(*RUN, "--yes")
     assert (again.code, api.requests) == (0, 5)
     assert "2 answered rows are no longer in the input" in again.err
     assert sorted(world.results()) == ["row-0", "row-1", "row-2"]

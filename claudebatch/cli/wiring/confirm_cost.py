@@ -1,16 +1,19 @@
-"""The question before an expensive run that has no cap."""
+"""The questions before a run: it is expensive and has no cap, or paid answers would
+leave its results file.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 
 import typer
 
 from claudebatch.core.domain import Call, Pico, to_usd
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.ui.format import money
+from claudebatch.ui.format import counted, money
 
 
 class CostMeter:
@@ -44,3 +47,16 @@ def confirm_cost(expected: Pico, above: Pico) -> None:
         raise ClaudebatchError(
             "not started", fix="look at it first with --dry-run, or set a cap with --budget"
         )
+
+
+def confirm_removal(rows: int, output: Path) -> None:
+    """Ask whether the results of *rows* answered rows may be left out of *output*,
+    because their lines are no longer in the input; raises `ClaudebatchError` where the
+    answer is no, or nobody can answer.
+    """
+    what = f"{counted(rows, 'answered row')} of {output} would be left out: not in the input now"
+    fix = "--yes leaves them out, -o FILE writes into another file; nothing was sent"
+    if not sys.stdin.isatty():
+        raise ClaudebatchError(what, fix=fix)
+    if not typer.confirm(f"{what}. Go on?", err=True):
+        raise ClaudebatchError("not started", fix=fix)

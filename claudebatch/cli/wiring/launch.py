@@ -9,9 +9,10 @@ import gc
 import random
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from claudebatch.cli.run_loop import run_loop
 from claudebatch.cli.wiring.alert_hooks import AlertHooks, make_hooks
 from claudebatch.cli.wiring.api_target import client_for, endpoint, key_scope
 from claudebatch.cli.wiring.ask_unknown import decided
-from claudebatch.cli.wiring.confirm_cost import CostMeter, confirm_cost
+from claudebatch.cli.wiring.confirm_cost import CostMeter, confirm_cost, confirm_removal
 from claudebatch.cli.wiring.display import Show, logged, make_display
 from claudebatch.cli.wiring.dry_run import forecast, tell_estimate
 from claudebatch.cli.wiring.observers import audience, details, limits, reserved_paths, warnings
@@ -159,6 +160,7 @@ def _perform(options: RunOptions, parts: _RunParts, *, yes: bool) -> int:
         emit=parts.emit,
         key_scope=key_scope(options),
         each=None if agreed else meter.add,
+        removes=_asking_before_removal(options, yes=yes),
     ) as run:
         if meter.expected:
             run.folder.note(expected=meter.expected, agreed=False)
@@ -171,6 +173,14 @@ def _perform(options: RunOptions, parts: _RunParts, *, yes: bool) -> int:
         summary = _shown(decided(options, run), run, parts, known)
     lost = isinstance(parts.display, JsonEvents) and parts.display.lost
     return max(summary.exit_code, ExitCode.LOCAL_IO) if lost else summary.exit_code
+
+
+def _asking_before_removal(options: RunOptions, *, yes: bool) -> Callable[[int], None]:
+    output = options.output_path
+    # A rehearsal paid for nothing, and standard output keeps nothing.
+    if yes or options.simulate or output is None:
+        return lambda rows: None
+    return partial(confirm_removal, output=output)
 
 
 def _shown(options: RunOptions, run: OpenRun, parts: _RunParts, known: Forecast) -> RunSummary:

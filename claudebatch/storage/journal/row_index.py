@@ -73,7 +73,9 @@ def index_rows(
     (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
     connection.execute("DROP TABLE IF EXISTS temp.scan")
     connection.execute("DROP TABLE IF EXISTS temp.otherwise")
-    return IndexReport(rows, duplicates, changed, removed, otherwise, again)
+    return IndexReport(
+        rows, duplicates, changed, removed, asked_otherwise=otherwise, asked_again=again
+    )
 
 
 def _take_in(connection: sqlite3.Connection, table: str, records: Iterable[RowRecord]) -> None:

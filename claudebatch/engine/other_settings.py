@@ -1,0 +1,77 @@
+"""Rows that were answered with other settings than those of this session: a model, a
+system prompt, `max_tokens`, rules. They keep their answers, and never without a word.
+"""
+
+from __future__ import annotations
+
+from claudebatch.core.errors import ClaudebatchError
+from claudebatch.core.events import Emit, Notice
+from claudebatch.setup.request_settings import differences, keys_made_by, request_settings
+from claudebatch.setup.run_options import RunOptions
+from claudebatch.setup.run_setup import RunSetup
+from claudebatch.storage.journal import IndexReport
+from claudebatch.storage.journal.queries import finished_rows
+from claudebatch.storage.run_folder import RunFolder
+
+
+class OtherSettings:
+    """What the run's folder knows of them, and what is said about it."""
+
+    def __init__(self, options: RunOptions, run_setup: RunSetup, folder: RunFolder) -> None:
+        self._options = options
+        self._folder = folder
+        self._settings = request_settings(options, run_setup)
+
+    @property
+    def to_be_redone(self) -> bool:
+        """Whether there are such rows, and they are to be asked again."""
+        return self._options.redo_changed and self._rows > 0
+
+    def same_keys(self, key_scope: str) -> bool:
+        """Whether the index has the keys that equal requests have now."""
+        return bool(self._folder.meta("keys_made_by") == keys_made_by(key_scope))
+
+    def note(self, report: IndexReport, key_scope: str) -> None:
+        """Keep what a new look at the input has found; raises like `require_news`."""
+        self._folder.note(
+            asked_otherwise=report.asked_otherwise, keys_made_by=keys_made_by(key_scope)
+        )
+        if not (report.changed or report.removed):
+            self.require_news()
+        if not report.asked_otherwise or self._folder.meta("request") is None:
+            self._folder.note(request=self._settings)
+
+    def require_news(self) -> None:
+        """Refuse a command that would do nothing, though it says something new: all
+        rows have answers, with other settings.
+        """
+        finished = finished_rows(
+            self._folder.journal,
+            limit=self._options.limit,
+            retry_failed=self._options.retry_failed,
+        )
+        if self._rows and self._rows == finished:
+            rows = "the only row was" if finished == 1 else f"all {finished:,} rows were"
+            raise ClaudebatchError(
+                f"{rows} answered with a different {self._difference}; nothing was sent",
+                fix="-o FILE asks again into another file; --redo changed asks again here",
+            )
+
+    def report(self, emit: Emit) -> None:
+        """Say so, in every session."""
+        if self._rows:
+            rows = "1 row was" if self._rows == 1 else f"{self._rows:,} rows were"
+            emit(
+                Notice(
+                    f"{rows} answered with a different {self._difference} and kept: -o FILE asks "
+                    f"all into another file, --redo changed asks these again"
+                )
+            )
+
+    @property
+    def _rows(self) -> int:
+        return int(self._folder.meta("asked_otherwise") or 0)
+
+    @property
+    def _difference(self) -> str:
+        return differences(self._folder.meta("request") or {}, self._settings)
