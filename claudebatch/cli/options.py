@@ -114,6 +114,10 @@ Limit: TypeAlias = Annotated[
     int | None,
     typer.Option("--limit", "-n", parser=_whole, metavar="N", help="Only the first N rows."),
 ]
+NoCheck: TypeAlias = Annotated[
+    bool,
+    typer.Option("--no-check", help="Send lines, too, that the API's own rules should refuse."),
+]
 Text: TypeAlias = Annotated[
     bool, typer.Option("--text", help="Every input line is a prompt itself, not JSON.")
 ]

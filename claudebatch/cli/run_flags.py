@@ -62,6 +62,7 @@ class RunFlags:
         bool, typer.Option("--ordered", help="At the end, put results in input order.")
     ] = False
     on_bad_row: options.BadRows = None
+    no_check: options.NoCheck = False
     fail_on_empty: options.FailOnEmpty = False
     max_failures: options.MaxFailures = None
     exit_zero: Annotated[

@@ -23,7 +23,13 @@ from claudebatch.clients.redaction import Redactor
 from claudebatch.clients.stream_assembler import StreamFailed
 from claudebatch.clients.suspend_guard import SuspendGuard
 from claudebatch.clients.web_page import is_web_page, page_text
-from claudebatch.clients.wire_format import MESSAGES_PATH, wire_body, wire_headers
+from claudebatch.clients.wire_format import (
+    BETA_HEADER,
+    MESSAGES_PATH,
+    names_of,
+    wire_body,
+    wire_headers,
+)
 from claudebatch.core.domain import AnswerObserver, Call, Reply
 from claudebatch.core.errors import AttemptError, StopRun, Unreachable
 from claudebatch.core.message import BadAnswer, parse_message
@@ -95,6 +101,7 @@ class ClaudeClient:
         self._hide = Redactor(
             (*secrets, self._client.api_key or "", self._client.auth_token or "")
         ).hide
+        self._betas = names_of(sdk_connection.own_header(self._client, BETA_HEADER))
         base = str(self._client.base_url)
         check_base_url(base)
         # Absolute: the SDK then joins nothing, which is a twentieth of a call's CPU.
@@ -190,7 +197,8 @@ class ClaudeClient:
     async def _ask(self, call: Call, began: float) -> httpx2.Response:
         """A response with a successful status, its body still unread."""
         try:
-            response = await self._client.ask(self._url, wire_body(call), wire_headers(call))
+            headers = wire_headers(call, self._betas)
+            response = await self._client.ask(self._url, wire_body(call), headers)
         except self._status_error as error:
             self._certain.answered()
             raise self._refusal(error) from error

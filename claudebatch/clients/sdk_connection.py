@@ -78,6 +78,13 @@ def open_sdk(
         ) from error
 
 
+def own_header(client: FastAnthropic, name: str) -> str:
+    """The user's own header *name*, sent with every request; empty without one."""
+    headers = {key.lower(): value for key, value in client.default_headers.items()}
+    value = headers.get(name)
+    return value if isinstance(value, str) else ""
+
+
 def open_http(concurrency: int, route: NetworkRoute, hide: Callable[[str], str]) -> FastHttp:
     """The HTTP client for *route*; raises `ConfigError`, which *hide* has cleansed."""
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 from claudebatch.core.domain import Call, asks_for_fast
@@ -18,7 +18,8 @@ A plain answer is silent until its end: at 50 tokens a second five and a half mi
 for so many, and gateways drop connections that are silent for six. The API itself
 demands a stream from ten minutes on, 21,333 tokens by its count.
 """
-_FAST_MODE: Mapping[str, str] = MappingProxyType({"anthropic-beta": "fast-mode-2026-02-01"})
+BETA_HEADER = "anthropic-beta"
+_FAST_MODE = "fast-mode-2026-02-01"
 _NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 
 
@@ -33,8 +34,17 @@ def wire_body(call: Call) -> bytes:
     return call.body[:-1] + b',"stream":true}'
 
 
-def wire_headers(call: Call) -> Mapping[str, str]:
-    """The headers of this request alone: some models serve fast mode only under a beta
-    header.
+def wire_headers(call: Call, everywhere: Sequence[str] = ()) -> Mapping[str, str]:
+    """The headers of this request alone: its betas, joined with those that the user
+    sends *everywhere*. Some models serve fast mode only under one.
     """
-    return _FAST_MODE if asks_for_fast(call) else _NO_HEADERS
+    own = (*call.prompt.betas, _FAST_MODE) if asks_for_fast(call) else call.prompt.betas
+    if not own:
+        return _NO_HEADERS
+    # A header of the request replaces the client's of the same name.
+    return {BETA_HEADER: ",".join(dict.fromkeys((*everywhere, *own)))}
+
+
+def names_of(header: str) -> tuple[str, ...]:
+    """The betas that a header names."""
+    return tuple(name for part in header.split(",") if (name := part.strip()))

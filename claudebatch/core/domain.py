@@ -190,6 +190,8 @@ class Prompt:
     has_own_id: bool = True
     file: str = ""
     line: int = 0
+    betas: tuple[str, ...] = ()
+    """The beta headers that its request needs."""
 
 
 @value

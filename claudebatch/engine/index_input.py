@@ -13,6 +13,7 @@ from claudebatch import __version__
 from claudebatch.core.domain import Call
 from claudebatch.core.events import Emit, Notice
 from claudebatch.engine.other_settings import OtherSettings
+from claudebatch.inputs import BadLines
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
@@ -48,7 +49,14 @@ def index_input(
     """The rows of *files* in the journal of *folder*. Raises `InvalidInput` and other
     `ClaudebatchError`s; the journal is then as before.
     """
-    made_by = (__version__, key_scope, options.model, options.limit, options.text)
+    made_by = (
+        __version__,
+        key_scope,
+        options.model,
+        options.limit,
+        options.text,
+        options.no_check,
+    )
     current = fingerprint(files, run_setup.settings.intake_text, *map(str, (*made_by, *files)))
     others = OtherSettings(options, run_setup, folder)
     # The index has no checksums; rows that fell out of it would be missing without a
@@ -84,6 +92,7 @@ def index_input(
         others.note(report, key_scope)
         _note(folder, run_setup, intake, report, current)
     _report(report, intake.bad.count, emit)
+    _report_unchecked(intake.sent_anyway, emit)
     others.report(emit)
     changed = report.changed + report.asked_again
     return IndexedInput(tuple(folder.meta("lanes")), intake.bad.count, changed, report.removed)
@@ -115,6 +124,18 @@ def _rolled_back_on_refusal(folder: RunFolder) -> Iterator[None]:
         folder.journal.execute("ROLLBACK")
         raise
     folder.journal.execute("COMMIT")
+
+
+def _report_unchecked(sent_anyway: BadLines, emit: Emit) -> None:
+    first = next(iter(sent_anyway), None)
+    if first is not None:
+        lines = "1 line breaks" if sent_anyway.count == 1 else f"{sent_anyway.count:,} lines break"
+        emit(
+            Notice(
+                f"{lines} the API's rules and will be sent all the same (--no-check), such as "
+                f"{first.file}:{first.lines}: {first.problem.reason}"
+            )
+        )
 
 
 def _report(report: IndexReport, bad_rows: int, emit: Emit) -> None:

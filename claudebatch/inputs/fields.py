@@ -6,7 +6,7 @@ decided here, because the line's model is not known yet.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -14,7 +14,7 @@ from claudebatch.core.errors import Problem
 from claudebatch.core.jsonl import encode
 from claudebatch.inputs.messages import check_system_blocks
 from claudebatch.inputs.problems import MAX_PROBLEMS, member, shown, wrong
-from claudebatch.models.catalog import EFFORTS, THINKING_KINDS
+from claudebatch.models.api_rules import beta_names
 
 Check: TypeAlias = Callable[[str, Any], Sequence[Problem]]
 
@@ -49,28 +49,26 @@ def one_of(*options: str) -> Check:
     return check
 
 
-def _kind(name: str, value: Any, kinds: Collection[str]) -> Sequence[Problem]:
-    """An object whose `type` is one of *kinds*."""
+def _kind(name: str, value: Any) -> Sequence[Problem]:
+    """An object whose `type` is a string, if it has one; the API's types say which
+    strings.
+    """
     if not isinstance(value, dict):
-        example = next(iter(kinds))
-        return (
-            wrong(
-                name,
-                'an object with a "type"',
-                value,
-                f'write {{"type": "{example}"}}, or leave it out',
-            ),
-        )
-    return one_of(*kinds)(f"{name}.type", value.get("type"))
+        fix = 'write {"type": "…"}, or leave it out'
+        return (wrong(name, 'an object with a "type"', value, fix),)
+    kind = value.get("type")
+    if isinstance(kind, str | None):
+        return ()
+    return (wrong(f"{name}.type", "a string", kind, "write it in quotes"),)
 
 
 def _max_tokens(name: str, value: Any) -> Sequence[Problem]:
     # `true` is an int in Python.
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         return (
             wrong(
                 name,
-                "a whole number above 0",
+                "a whole number from 0 up",
                 value,
                 "write a number such as 1024, or leave it out",
             ),
@@ -133,56 +131,29 @@ def _tools(name: str, value: Any) -> Sequence[Problem]:
 
 
 def _tool(where: str, tool: Any) -> Sequence[Problem]:
-    """Check a custom tool; a tool that Anthropic defines is known by its `type`
-    alone.
-    """
     fix = 'write {"name": "…", "description": "…", "input_schema": {"type": "object", …}}'
     if not isinstance(tool, dict):
         return (wrong(where, "an object", tool, fix),)
-    kind = tool.get("type")
     # Said by name, because the API's own message for it names none of this.
-    if kind == "function":
+    if tool.get("type") == "function":
         return (Problem(f'"{where}" is an OpenAI tool', fix),)
-    # Anthropic adds such tools often; a list of them here would refuse the next one.
-    if isinstance(kind, str) and kind != "custom":
-        return ()
-    if not isinstance(tool.get("input_schema"), dict):
-        return (wrong(f"{where}.input_schema", "an object", tool.get("input_schema"), fix),)
-    return _text(f"{where}.name", tool.get("name"))
-
-
-def _tool_choice(name: str, value: Any) -> Sequence[Problem]:
-    problems = _kind(name, value, ("auto", "any", "tool", "none"))
-    return problems or (_text(f"{name}.name", value.get("name")) if value["type"] == "tool" else ())
-
-
-def _thinking(name: str, value: Any) -> Sequence[Problem]:
-    problems = _kind(name, value, THINKING_KINDS)
-    if problems or value["type"] != "enabled":
-        return problems
-    return _max_tokens(f"{name}.budget_tokens", value.get("budget_tokens"))
+    return _kind(where, tool)
 
 
 def _output_config(name: str, value: Any) -> Sequence[Problem]:
     problems = list(_object(name, value))
     if problems:
         return problems
-    if value.get("effort") is not None:
-        problems += one_of(*EFFORTS)(f"{name}.effort", value["effort"])
+    if not isinstance(value.get("effort"), str | None):
+        fix = "write it in quotes, or leave it out"
+        problems.append(wrong(f"{name}.effort", "a string", value["effort"], fix))
     if value.get("format") is not None:
-        problems += _format(f"{name}.format", value["format"])
+        problems += _kind(f"{name}.format", value["format"])
     return problems
 
 
-def _format(name: str, value: Any) -> Sequence[Problem]:
-    return _kind(name, value, ("json_schema",)) or _object(f"{name}.schema", value.get("schema"))
-
-
-def _cache_control(name: str, value: Any) -> Sequence[Problem]:
-    problems = _kind(name, value, ("ephemeral",))
-    if problems or value.get("ttl") is None:
-        return problems
-    return one_of("5m", "1h")(f"{name}.ttl", value["ttl"])
+def _betas(_: str, value: Any) -> Sequence[Problem]:
+    return beta_names(value)[1]
 
 
 def _container(name: str, value: Any) -> Sequence[Problem]:
@@ -218,7 +189,8 @@ def _metadata_value(where: str, value: Any) -> Sequence[Problem]:
 
 
 CHECKS: Mapping[str, Check] = {
-    "cache_control": _cache_control,
+    "betas": _betas,
+    "cache_control": _kind,
     "container": _container,
     "diagnostics": _object,
     "inference_geo": _text,
@@ -226,13 +198,13 @@ CHECKS: Mapping[str, Check] = {
     "metadata": _metadata,
     "model": _text,
     "output_config": _output_config,
-    "service_tier": one_of("auto", "standard_only"),
-    "speed": one_of("standard", "fast"),
+    "service_tier": _text,
+    "speed": _text,
     "stop_sequences": _stop_sequences,
     "stream": _stream,
     "system": _system,
-    "thinking": _thinking,
-    "tool_choice": _tool_choice,
+    "thinking": _kind,
+    "tool_choice": _kind,
     "tools": _tools,
 }
 """Every parameter that a line may carry. `messages` is content, checked in messages.py.
@@ -244,7 +216,6 @@ _SAMPLING = (
     "remove it; say in the prompt how the answer should be",
 )
 _HEADER = ("is a header of the whole run, not a field of a line", "remove it")
-_BETA = ("belongs to a beta of the API, which claudebatch does not use", "remove it")
 _SDK = ("is an argument of the SDK, not a parameter of the API", "remove it")
 
 
@@ -259,12 +230,7 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "user_profile_id": _HEADER,
     "workspace_id": _HEADER,
     "anthropic_version": _HEADER,
-    "anthropic_beta": _BETA,
-    "betas": _BETA,
-    "billing_policy": _BETA,
-    "context_management": _BETA,
-    "fallbacks": (_BETA[0], "remove it; claudebatch's own fallbacks are in its configuration"),
-    "mcp_servers": _BETA,
+    "anthropic_beta": ("is a header", 'write "betas": ["…"]'),
     "output_format": (
         "is the beta's name of a structured answer",
         'write "output_config": {"format": …}',

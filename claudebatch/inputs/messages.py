@@ -13,6 +13,7 @@ from typing import Any
 from claudebatch.core.errors import Problem
 from claudebatch.core.typos import meant
 from claudebatch.inputs.problems import MAX_PROBLEMS, shown, wrong
+from claudebatch.models.api_rules import BETA_OF, beta_fix
 
 ROLES = ("user", "assistant", "system")
 # The API's own limit: beyond it every attempt is a 400.
@@ -78,9 +79,10 @@ def joined_system(messages: Sequence[Any]) -> Any:
     return [block for message in messages for block in _as_blocks(message["content"])]
 
 
-def check_messages(name: str, value: Any, *, first: int = 0) -> list[Problem]:
+def check_messages(name: str, value: Any, *, first: int = 0, checked: bool = True) -> list[Problem]:
     """The problems of the conversation *value*, whose first message is number *first*
-    of the line's list.
+    of the line's list. Those that are not *checked* need no more than a form that can
+    be read.
     """
     if not isinstance(value, list) or not value:
         return [wrong(name, "a list of at least one user message", value, _SHAPE)]
@@ -91,7 +93,8 @@ def check_messages(name: str, value: Any, *, first: int = 0) -> list[Problem]:
                 "shorten it",
             )
         ]
-    return list(islice(_problems(name, value, first), MAX_PROBLEMS))
+    found = _problems(name, value, first) if checked else _formless(name, value, first)
+    return list(islice(found, MAX_PROBLEMS))
 
 
 def check_system_messages(name: str, messages: Sequence[Any]) -> list[Problem]:
@@ -109,11 +112,24 @@ def check_system_blocks(name: str, blocks: list[Any]) -> list[Problem]:
     return list(islice(_blocks(name, "system", blocks), MAX_PROBLEMS))
 
 
+def _formless(name: str, messages: list[Any], first: int) -> Iterator[Problem]:
+    """What no part of this program could read."""
+    for number, message in enumerate(messages):
+        where = f"{name}[{first + number}]"
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            yield wrong(where, "an object with a role", message, _SHAPE)
+            continue
+        content = message.get("content", "")
+        blocks = content if isinstance(content, list) else []
+        if not isinstance(content, str | list) or not all(map(_is_block, blocks)):
+            yield wrong(f"{where}.content", "a string or a list of blocks", content, _SHAPE)
+
+
+def _is_block(block: Any) -> bool:
+    return isinstance(block, dict) and isinstance(block.get("type"), str)
+
+
 def _problems(name: str, messages: list[Any], first: int) -> Iterator[Problem]:
-    if _role(messages[0]) == "assistant":
-        yield Problem(
-            f'"{name}[{first}]" is from the assistant', "begin the conversation with a user message"
-        )
     last = len(messages) - 1
     for number, message in enumerate(messages):
         yield from _message(f"{name}[{first + number}]", message, last=number == last)
@@ -132,7 +148,8 @@ def _message(where: str, message: Any, *, last: bool) -> Iterator[Problem]:
     # OpenAI's `name` or `tool_calls` would be refused by the API for each row.
     for key in sorted(message.keys() - {"role", "content"}):
         yield Problem(
-            f'"{where}" has the unknown field {shown(key)}', "a message has role and content only"
+            f'"{where}" has the unknown field {shown(key)}',
+            beta_fix(key) if key in BETA_OF else "a message has role and content only",
         )
     yield from _content(
         f"{where}.content", role, message.get("content"), may_be_empty=last and role == "assistant"
@@ -192,6 +209,8 @@ def _unknown_block(where: str, kind: str) -> Problem:
     fix = (
         _OPENAI_LINE
         if kind in _OPENAI_BLOCKS
+        else beta_fix(kind)
+        if kind in BETA_OF
         else f'did you mean "{near}"?'
         if near
         else "use text, image, document…"

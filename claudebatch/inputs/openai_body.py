@@ -17,6 +17,7 @@ from claudebatch.inputs.fields import CHECKS, REFUSED, one_of
 from claudebatch.inputs.openai_messages import translate_messages
 from claudebatch.inputs.openai_tools import translate_choice, translate_functions, translate_tools
 from claudebatch.inputs.problems import MAX_PROBLEMS, member, shown, unknown, until_many, wrong
+from claudebatch.models.api_rules import LONGEST_USER_ID
 
 NEUTRAL: Mapping[str, Any] = {
     "frequency_penalty": 0,
@@ -99,7 +100,9 @@ def translate(body: dict[str, Any]) -> OpenAiTranslation:
             Problem('"body" has no "messages"', 'write [{"role": "user", "content": "…"}]')
         )
     # After all other fields: the choice of a tool may come later in the line.
-    if body.get("parallel_tool_calls") is False:
+    if not out.params.get("tools"):
+        _choose_no_tool(out)
+    elif body.get("parallel_tool_calls") is False:
         _one_call_at_a_time(out)
     return out
 
@@ -149,7 +152,11 @@ def _stop(name: str, value: Any, out: OpenAiTranslation) -> None:
 
 
 def _user(name: str, value: Any, out: OpenAiTranslation) -> None:
-    if isinstance(value, str):
+    if isinstance(value, str) and len(value) > LONGEST_USER_ID:
+        reason = f'"{name}" has {len(value)} characters'
+        fix = f"the Messages API takes {LONGEST_USER_ID}: send a shorter one, a hash for example"
+        out.problems.append(Problem(reason, fix))
+    elif isinstance(value, str):
         out.set(name, "metadata", {"user_id": value})
     else:
         out.problems.append(wrong(name, "a string", value, "write it in quotes, or leave it out"))
@@ -232,6 +239,14 @@ def _parallel(name: str, value: Any, out: OpenAiTranslation) -> None:
         out.problems.append(
             wrong(name, "true or false", value, "leave it out for the default, true")
         )
+
+
+def _choose_no_tool(out: OpenAiTranslation) -> None:
+    """Leave out what is said about tools where there are none: the API refuses it."""
+    out.params.pop("tools", None)
+    # A forced choice of nothing is a mistake, which the API's own rules name.
+    if out.params.get("tool_choice", {}).get("type") in ("auto", "none"):
+        del out.params["tool_choice"]
 
 
 def _one_call_at_a_time(out: OpenAiTranslation) -> None:

@@ -10,17 +10,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from hashlib import sha256
 from typing import Any, TypeAlias
 
 from claudebatch.core.errors import Problem
 from claudebatch.core.jsonl import InvalidJson, decode
 from claudebatch.inputs.problems import MAX_PROBLEMS, shown, until_many, wrong
+from claudebatch.models.api_rules import LONGEST_TITLE
 
 Problems: TypeAlias = list[Problem]
 
 # Only the four types that the API reads: any other would be a 400 for each row.
 _IMAGE_DATA = re.compile(r"data:(image/(?:jpeg|png|gif|webp));base64,", re.IGNORECASE)
 _PDF_DATA = re.compile(r"data:application/pdf;base64,", re.IGNORECASE)
+_CALL_ID = re.compile(r"[a-zA-Z0-9_-]+")
+_NO_CALL_ID = re.compile(r"[^a-zA-Z0-9_-]")
+_KEPT_OF_ID, _DIGITS_OF_ID = 40, 12
 _TEXT_FIX = 'write {"type": "text", "text": "…"}'
 _MEMBERS: Mapping[str, frozenset[str]] = {
     "system": frozenset({"role", "content"}),
@@ -92,7 +97,7 @@ def _add_result(
             wrong(f"{where}.tool_call_id", "a string", call_id, "name the call that it answers")
         )
     content = _content(where, message.get("content"), _TEXT_PARTS, problems)
-    block = {"type": "tool_result", "tool_use_id": call_id, "content": content}
+    block = {"type": "tool_result", "tool_use_id": _call_id(call_id), "content": content}
     if translated and _is_results(translated[-1]):
         translated[-1]["content"].append(block)
     else:
@@ -116,6 +121,7 @@ def _said(where: str, message: dict[str, Any], problems: Problems) -> Any:
         return _spoken(where, message.get("content"), _TEXT_PARTS, problems)
     # A message that only calls tools has null or "" as its content.
     text = message.get("content") or []
+    text = [] if isinstance(text, str) and text.isspace() else text
     said = _content(where, text, _TEXT_PARTS, problems) if text else []
     blocks = [{"type": "text", "text": said}] if isinstance(said, str) else said
     return blocks + [
@@ -140,10 +146,19 @@ def _call(where: str, call: Any, problems: Problems) -> dict[str, Any]:
     arguments = _arguments(f"{where}.function.arguments", function.get("arguments"), problems)
     return {
         "type": "tool_use",
-        "id": call.get("id"),
+        "id": _call_id(call.get("id")),
         "name": function.get("name"),
         "input": arguments,
     }
+
+
+def _call_id(given: Any) -> Any:
+    """An id that the Messages API takes, the same for a call and for its result."""
+    if not isinstance(given, str) or not given or _CALL_ID.fullmatch(given):
+        return given
+    # The digest keeps ids apart that differ in the replaced characters only.
+    kept = _NO_CALL_ID.sub("_", given[:_KEPT_OF_ID])
+    return f"{kept}-{sha256(given.encode()).hexdigest()[:_DIGITS_OF_ID]}"
 
 
 def _arguments(where: str, text: Any, problems: Problems) -> Any:
@@ -165,7 +180,8 @@ _Part: TypeAlias = Callable[[str, dict[str, Any], Problems], dict[str, Any]]
 
 def _spoken(where: str, content: Any, parts: Mapping[str, _Part], problems: Problems) -> Any:
     """Content that may not be empty, as only the result of a tool may be."""
-    if content in ("", []) or (isinstance(content, str) and content.isspace()):
+    silent = isinstance(content, list) and all(_is_silent(part) for part in content)
+    if silent or content == "" or (isinstance(content, str) and content.isspace()):
         problems.append(
             Problem(f'"{where}.content" is empty', "the API refuses empty messages: give it text")
         )
@@ -184,7 +200,16 @@ def _content(where: str, content: Any, parts: Mapping[str, _Part], problems: Pro
     return [
         _block(f"{where}.content[{n}]", part, parts, problems)
         for n, part in until_many(content, problems)
+        if not _is_silent(part)
     ]
+
+
+def _is_silent(part: Any) -> bool:
+    """Whether *part* is a text without any: the Messages API refuses it, and it says
+    nothing.
+    """
+    text = part.get("text") if isinstance(part, dict) and part.get("type") == "text" else None
+    return isinstance(text, str) and (not text or text.isspace())
 
 
 def _block(where: str, part: Any, parts: Mapping[str, _Part], problems: Problems) -> dict[str, Any]:
@@ -242,7 +267,8 @@ def _file(where: str, part: dict[str, Any], problems: Problems) -> dict[str, Any
         )
         return {}
     source = {"type": "base64", "media_type": "application/pdf", "data": data[found.end() :]}
-    title = {"title": file["filename"]} if isinstance(file.get("filename"), str) else {}
+    name = file.get("filename")
+    title = {"title": name[:LONGEST_TITLE]} if isinstance(name, str) and name else {}
     return {"type": "document", "source": source, **title}
 
 

@@ -77,8 +77,7 @@ def _function(where: str, function: Any, problems: list[Problem]) -> dict[str, A
         )
     tool: dict[str, Any] = {
         "name": function["name"],
-        # OpenAI takes a function without parameters, the Messages API wants a schema.
-        "input_schema": schema or {"type": "object", "properties": {}},
+        "input_schema": _object_schema(schema or {}),
     }
     tool |= _described(where, function.get("description"), problems)
     for key in sorted(function.keys() - {"name", "parameters", "description", "strict"})[
@@ -91,6 +90,17 @@ def _function(where: str, function: Any, problems: list[Problem]) -> dict[str, A
         )
     # `"strict": false` is OpenAI's default and asks for nothing.
     return tool | ({"strict": True} if function.get("strict") is True else {})
+
+
+def _object_schema(schema: Any) -> Any:
+    """OpenAI takes a function without parameters, and parameters without a type; the
+    Messages API wants the schema of an object.
+    """
+    if not schema:
+        return {"type": "object", "properties": {}}
+    return (
+        schema if not isinstance(schema, dict) or "type" in schema else {"type": "object", **schema}
+    )
 
 
 def _described(where: str, description: Any, problems: list[Problem]) -> dict[str, Any]:

@@ -31,13 +31,15 @@ class Defaults:
     system: str | None = None
     text: bool = False
     """Each line is a prompt as it stands, not JSON."""
+    check: bool = True
+    """Whether what the API itself would refuse is refused."""
 
 
 def parse_line(data: bytes, defaults: Defaults, *, file: str, line: int) -> Prompt:
     """The prompt of the line *data*; raises `BadRow` with all problems, and no other
     error.
     """
-    parsed = _read(data, text=defaults.text)
+    parsed = _read(data, text=defaults.text, check=defaults.check)
     if parsed.problems:
         # The shape that was recognised is named: a user who meant another one sees at
         # once why a field is unknown.
@@ -56,10 +58,11 @@ def parse_line(data: bytes, defaults: Defaults, *, file: str, line: int) -> Prom
         has_own_id=own_id is not None,
         file=file,
         line=line,
+        betas=parsed.betas,
     )
 
 
-def _read(data: bytes, *, text: bool) -> ParsedLine:
+def _read(data: bytes, *, text: bool, check: bool) -> ParsedLine:
     # Before it is decoded: a line of gigabytes would fill the memory.
     if len(data) > MAX_LINE_BYTES:
         megabytes = MAX_LINE_BYTES // 1_000_000
@@ -74,7 +77,7 @@ def _read(data: bytes, *, text: bool) -> ParsedLine:
         value = decode(data)
     except InvalidJson as error:
         raise BadRow(not_json(data, str(error))) from error
-    return json_line(value, data)
+    return json_line(value, data, check=check)
 
 
 def _text(data: bytes) -> str:
@@ -96,7 +99,9 @@ def _digest(parsed: ParsedLine) -> bytes:
     """The hash of the line's own content without its id and without defaults: a changed
     default must not run finished rows again.
     """
-    return sha256(encode((parsed.params, parsed.model, parsed.tags, parsed.attributes))).digest()
+    content: tuple[Any, ...] = (parsed.params, parsed.model, parsed.tags, parsed.attributes)
+    # Only where there are some: lines without keep the digest that they always had.
+    return sha256(encode((*content, parsed.betas) if parsed.betas else content)).digest()
 
 
 def _with_defaults(own: dict[str, Any], defaults: Defaults) -> dict[str, Any]:

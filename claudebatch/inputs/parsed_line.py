@@ -10,6 +10,7 @@ from typing import Any
 from claudebatch.core.errors import Problem
 from claudebatch.core.jsonl import raw_members
 from claudebatch.inputs.problems import wrong
+from claudebatch.models.api_rules import AS_SENT, Names
 
 # An id is repeated in every result line, in the index and on the screen: a megabyte of
 # it would fill all three.
@@ -30,6 +31,14 @@ class ParsedLine:
     tags: tuple[str, ...] = ()
     attributes: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
+    """Parameters with a problem that is told already."""
+    checked: bool = True
+    """Whether it is held against the API's own rules."""
+    betas: tuple[str, ...] = ()
+    """Beta headers of this request."""
+    names: Names = AS_SENT
+    """How the line itself calls its conversation."""
 
 
 def take_labels(parsed: ParsedLine, fields: dict[str, Any], data: bytes) -> None:

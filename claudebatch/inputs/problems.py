@@ -6,22 +6,17 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from claudebatch.core.errors import Problem
-from claudebatch.core.jsonl import encode
 from claudebatch.core.typos import meant
+from claudebatch.models.api_rules.wording import MAX_PROBLEMS, member, shown, wrong
 
-MAX_SHOWN = 60
-"""Characters of a user's value that a message repeats: a prompt of a megabyte would
-hide the message.
-"""
-
-MAX_PROBLEMS = 20
-"""Problems of one kind per line: otherwise a hostile line would make a million of them.
-"""
-
-
-def wrong(name: str, expected: str, value: Any, fix: str) -> Problem:
-    """The problem of a field *name* with a *value* other than the *expected* one."""
-    return Problem(f'"{name}" must be {expected}, got {shown(value)}', fix)
+__all__ = [
+    "MAX_PROBLEMS",
+    "member",
+    "shown",
+    "unknown",
+    "until_many",
+    "wrong",
+]
 
 
 def unknown(name: str, known: Iterable[str], otherwise: str) -> Problem:
@@ -30,28 +25,6 @@ def unknown(name: str, known: Iterable[str], otherwise: str) -> Problem:
     """
     near = meant(name, known)
     return Problem(f"unknown field {shown(name)}", f'did you mean "{near}"?' if near else otherwise)
-
-
-def shown(value: Any) -> str:
-    """*value* for a message: scalars as JSON, cut when long; containers as kind and
-    size.
-    """
-    if isinstance(value, dict):
-        return f"an object with {_count(len(value), 'field')}" if value else "an empty object"
-    if isinstance(value, list):
-        return f"a list of {_count(len(value), 'item')}" if value else "an empty list"
-    if isinstance(value, str):
-        # Cut before it is encoded: a string of 40 MB would be encoded for 60 characters
-        # of it.
-        cut = value if len(value) <= MAX_SHOWN else value[:MAX_SHOWN] + "…"
-        return encode(cut).decode()
-    text = encode(value).decode()
-    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
-
-
-def member(name: str, key: str) -> str:
-    """The path of *name*'s member *key*, with any characters of the key escaped."""
-    return f"{name}.{shown(key)[1:-1]}"
 
 
 def until_many(items: Iterable[Any], problems: list[Problem]) -> Iterator[tuple[int, Any]]:
@@ -63,7 +36,3 @@ def until_many(items: Iterable[Any], problems: list[Problem]) -> Iterator[tuple[
         if len(problems) >= limit:
             return
         yield number, item
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

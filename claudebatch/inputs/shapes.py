@@ -22,6 +22,14 @@ from claudebatch.inputs.messages import (
 from claudebatch.inputs.openai_body import translate
 from claudebatch.inputs.parsed_line import LABELS, MAX_ID_LENGTH, ParsedLine, take_labels
 from claudebatch.inputs.problems import MAX_PROBLEMS, shown, unknown, wrong
+from claudebatch.models.api_rules import (
+    Names,
+    beta_fix,
+    beta_names,
+    broken_rules,
+    broken_types,
+    request_types,
+)
 
 PROMPTS = frozenset({"prompt", "input", "text", "question"})
 CONTENT = PROMPTS | {"messages", "params", "body"}
@@ -40,12 +48,25 @@ def text_line(prompt: str, shape: str = "a text line") -> ParsedLine:
     return parsed
 
 
-def json_line(value: Any, data: bytes) -> ParsedLine:
-    """The content of the line *data*, decoded as *value*."""
+def json_line(value: Any, data: bytes, *, check: bool = True) -> ParsedLine:
+    """The content of the line *data*, decoded as *value*; *check* holds it against what
+    the API takes.
+    """
     if isinstance(value, str):
         return text_line(value, "a JSON string line")
+    plain = _plain(value) if isinstance(value, dict) else None
+    # Nothing in such a line could break a rule.
+    if plain is not None:
+        return plain
+    parsed = _shaped(value, data, check)
+    if check and request_types().knows(parsed.betas):
+        _hold_against_the_api(parsed)
+    return parsed
+
+
+def _shaped(value: Any, data: bytes, check: bool) -> ParsedLine:
     if isinstance(value, list) and value and isinstance(value[0], dict):
-        parsed = ParsedLine("a list of messages")
+        parsed = ParsedLine("a list of messages", checked=check)
         _take_messages(parsed, "line", value)
         return parsed
     if not isinstance(value, dict):
@@ -54,16 +75,13 @@ def json_line(value: Any, data: bytes) -> ParsedLine:
             'write a string, {"prompt": "…"}, {"messages": […]} or a list of messages',
         )
         return ParsedLine("a JSON line", problems=[problem])
-    plain = _plain(value)
-    if plain is not None:
-        return plain
     fields = _without_nulls(value)
     # Exactly one: which of two prompts was meant would be a guess, paid for row by row.
     content = CONTENT & fields.keys()
     if len(content) == 1:
         (key,) = content
         shape, read = _SHAPES[key]
-        parsed = ParsedLine(shape)
+        parsed = ParsedLine(shape, checked=check)
         read(parsed, fields, key)
     else:
         parsed = _no_single_content(value, fields, content)
@@ -78,6 +96,17 @@ def _named_if_foreign(parsed: ParsedLine, fields: dict[str, Any]) -> ParsedLine:
     """
     foreign = foreign_shape(fields)
     return parsed if foreign is None else ParsedLine("", problems=[foreign])
+
+
+def _hold_against_the_api(parsed: ParsedLine) -> None:
+    """Add what the API itself refuses: by its types, and if these fit, by its rules."""
+    # Its members are sorted out later than this, or never: `fields` knows them all.
+    broken = parsed.broken | {"metadata"}
+    parsed.problems += broken_types(
+        parsed.params, broken=broken, names=parsed.names, betas=parsed.betas
+    )
+    if not parsed.problems:
+        parsed.problems += broken_rules(parsed.params, parsed.names)
 
 
 def _plain(fields: dict[str, Any]) -> ParsedLine | None:
@@ -97,7 +126,7 @@ def _plain(fields: dict[str, Any]) -> ParsedLine | None:
         return None
     params: dict[str, Any] = {"messages": user_turn(prompt)}
     if most is not None:
-        if type(most) is not int or not 0 < most <= MAX_TOKENS_LIMIT:
+        if type(most) is not int or not 0 <= most <= MAX_TOKENS_LIMIT:
             return None
         params["max_tokens"] = most
     return ParsedLine(_PLAIN_SHAPE, params, own_id)
@@ -212,6 +241,9 @@ def _take_translation(parsed: ParsedLine, body: dict[str, Any]) -> None:
     parsed.attributes = translation.attributes
     parsed.model = translation.params.pop("model", None)
     parsed.params = translation.params
+    # Half a translation says nothing of what the API would say.
+    if parsed.problems:
+        parsed.broken.update(parsed.params)
     if translation.messages is not None:
         _take_messages(parsed, "messages", translation.messages)
 
@@ -235,19 +267,28 @@ def _take_messages(parsed: ParsedLine, name: str, value: Any) -> None:
     parameter.
     """
     leading, rest = split_system(value) if isinstance(value, list) else ([], value)
+    parsed.names = Names(name, len(leading))
     if not leading:
-        parsed.problems += check_messages(name, value)
-        parsed.params["messages"] = value
+        _take_conversation(parsed, name, value, 0)
         return
     faults = check_system_messages(name, leading)
     if "system" in parsed.params:
         reason = f'"system" and a system message in "{name}" are both there'
         faults.append(Problem(reason, "keep one of them"))
     parsed.problems += faults
-    parsed.problems += check_messages(name, rest, first=len(leading))
-    parsed.params["messages"] = rest
+    _take_conversation(parsed, name, rest, len(leading))
     if not faults:
         parsed.params["system"] = joined_system(leading)
+
+
+def _take_conversation(parsed: ParsedLine, name: str, messages: Any, first: int) -> None:
+    problems = check_messages(
+        name, messages, first=first, checked=parsed.checked and not parsed.betas
+    )
+    if problems:
+        parsed.problems += problems
+        parsed.broken.add("messages")
+    parsed.params["messages"] = messages
 
 
 def _take_parameters(
@@ -257,10 +298,17 @@ def _take_parameters(
     and the *known* labels.
     """
     unknowns: list[str] = []
+    if "betas" in fields:
+        parsed.betas, _ = beta_names(fields["betas"])
     for name, value in fields.items():
         check = CHECKS.get(name)
         if check is not None:
-            parsed.problems += check(name, value)
+            problems = check(name, value)
+            if problems:
+                parsed.problems += problems
+                parsed.broken.add(name)
+            parsed.params[name] = value
+        elif name not in LABELS and parsed.betas and _is_beta(name, parsed.betas):
             parsed.params[name] = value
         elif name != content and not (name in LABELS and name in known):
             unknowns.append(name)
@@ -271,10 +319,18 @@ def _take_parameters(
         _sort_out(parsed)
 
 
+def _is_beta(name: str, betas: Collection[str]) -> bool:
+    """Whether a request with the headers *betas* may have the parameter *name*."""
+    types = request_types()
+    return name in types.only_beta or (name not in REFUSED and not types.knows(betas))
+
+
 def _sort_out(parsed: ParsedLine) -> None:
     """Remove from the checked parameters the members that are not sent unchanged."""
     # The client decides how an answer arrives; in the body it would split cache keys.
     parsed.params.pop("stream", None)
+    # A header of the request, which the API does not know as a member.
+    parsed.params.pop("betas", None)
     parsed.model = parsed.params.pop("model", None)
     metadata = parsed.params.pop("metadata", None)
     if metadata is not None:
@@ -291,6 +347,9 @@ def _refuse_unknown(
         if name in REFUSED:
             reason, fix = REFUSED[name]
             parsed.problems.append(Problem(f'"{name}" {reason}', fix))
+        elif name in request_types().only_beta:
+            reason = f'"{name}" is no field of a plain request'
+            parsed.problems.append(Problem(reason, beta_fix(name)))
         elif name in LABELS:
             parsed.problems.append(Problem(f'"{name}" is no parameter', 'move it beside "params"'))
         else:

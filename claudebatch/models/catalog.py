@@ -69,7 +69,11 @@ class ModelFacts:
     """Whether `tool_choice` may be `any` or `tool`."""
     fast: bool = True
     """Whether `speed: fast` is served."""
+    fast_until: str | None = None
+    """The first day without fast mode, as YYYY-MM-DD."""
     inference_geo: bool = True
+    system_turns: bool = True
+    """Whether messages of role `system` may stand within the conversation."""
     min_cacheable_prefix: int = 512
     """Fewer tokens than this are silently not cached by the API."""
     tool_overhead: int = 354
@@ -143,6 +147,18 @@ class Catalog:
         shipped = cls(_models(), _limits())
         changed = [_override(shipped, model, raw, where) for model, raw in overrides.items()]
         return cls((*_models(), *changed), _limits()) if changed else shipped
+
+    def on(self, day: date) -> Catalog:
+        """These facts as they are on *day*: what ended by then is gone."""
+        return Catalog(
+            (
+                replace(facts, fast=False)
+                if facts.fast_until is not None and day.isoformat() >= facts.fast_until
+                else facts
+                for facts in self
+            ),
+            self._tiers,
+        )
 
     def __iter__(self) -> Iterator[ModelFacts]:
         """Every model with facts, once, in the order of the list."""
@@ -227,6 +243,7 @@ def _override(
             f"{name}: {error}", fix="correct the value, or remove it to use the shipped fact"
         ) from error
     _check_date(f"{name}.retires_at", facts.retires_at)
+    _check_date(f"{name}.fast_until", facts.fast_until)
     return facts
 
 

@@ -28,6 +28,8 @@ _SAMPLING = ("temperature", "top_p", "top_k")
 def problems(params: Mapping[str, Any], facts: ModelFacts) -> tuple[Problem, ...]:
     """Everything in *params* that the model of *facts* refuses, each with its fix."""
     refused = [*_sampling(params), *_max_tokens(params, facts), *_prefill(params, facts)]
+    if not facts.system_turns:
+        refused += _system_turns(params, facts)
     if "thinking" in params:
         refused += _thinking(params, facts)
     if "output_config" in params:
@@ -101,13 +103,40 @@ def _max_tokens(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Proble
 
 
 def _prefill(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
-    if not facts.prefill and is_prefill(params):
+    if not is_prefill(params):
+        return
+    if facts.prefill:
+        yield from _begun_with_space(params["messages"][-1].get("content"))
+    else:
         yield Problem(
             f'the last of "messages" is from the assistant: {facts.id} does not continue a begun '
             f"answer",
             "end with a user message, and ask for the beginning or the format in it or in the "
             "system prompt",
         )
+
+
+def _begun_with_space(content: Any) -> Iterator[Problem]:
+    """The API refuses a begun answer that ends in white space."""
+    last = content[-1] if isinstance(content, list) and content else content
+    text = last.get("text") if isinstance(last, dict) else last
+    if isinstance(text, str) and text != text.rstrip():
+        yield Problem(
+            'the last of "messages", a begun answer, ends in white space',
+            "take it off: the model goes on with one of its own",
+        )
+
+
+def _system_turns(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
+    # A leading one is `system` by now.
+    for number, message in enumerate(params.get("messages") or ()):
+        if isinstance(message, dict) and message.get("role") == "system":
+            yield Problem(
+                f'message {number} of "messages" is a system message: {facts.id} takes none '
+                f"within a conversation",
+                'move it into "system", or use a newer model',
+            )
+            return
 
 
 def _thinking(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
@@ -147,7 +176,7 @@ def _thinking_fix(kind: str, facts: ModelFacts) -> str:
 
 def _budget(params: Mapping[str, Any]) -> Iterator[Problem]:
     budget, most = params["thinking"].get("budget_tokens"), params.get("max_tokens")
-    if not isinstance(budget, int) or budget < MIN_THINKING_BUDGET:
+    if not isinstance(budget, int | float) or budget < MIN_THINKING_BUDGET:
         yield Problem(
             f'"thinking.budget_tokens" must be at least {MIN_THINKING_BUDGET}, got {budget!r}',
             f"raise it to {MIN_THINKING_BUDGET}, or leave thinking out",

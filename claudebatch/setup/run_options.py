@@ -22,6 +22,8 @@ class RunOptions:
     model: str | None = None
     limit: int | None = None
     text: bool = False
+    no_check: bool = False
+    """Lines that break the API's own rules are sent all the same."""
     simulate: bool = False
     fresh: bool = False
     retry_failed: bool = False

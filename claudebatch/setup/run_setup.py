@@ -35,10 +35,16 @@ class RunSetup:
 
     @classmethod
     def set_up(
-        cls, settings: Settings, *, override: str | None, text: bool, at: datetime
+        cls,
+        settings: Settings,
+        *,
+        override: str | None,
+        text: bool,
+        at: datetime,
+        check: bool = True,
     ) -> RunSetup:
         """The parts for *settings*; *override* is `--model`. Raises `ConfigError`."""
-        catalog = Catalog.load(settings.models)
+        catalog = Catalog.load(settings.models).on(at.date())
         # Before anything is read: a limit under a wrong name would let the run loose.
         _check_pools(settings.limits, catalog)
         router = Router(
@@ -63,7 +69,9 @@ class RunSetup:
             prices=PriceBook.load(settings.prices, at=at),
             router=router,
             builder=builder,
-            defaults=Defaults(max_tokens=settings.max_tokens, system=settings.system, text=text),
+            defaults=Defaults(
+                max_tokens=settings.max_tokens, system=settings.system, text=text, check=check
+            ),
         )
 
     def require_prices(self, models: set[str]) -> None:
@@ -108,7 +116,8 @@ def retirements(catalog: Catalog, models: Iterable[str], on: date) -> list[str]:
         left = facts.days_left(on)
         # No date is no retirement; 0 is the day itself, when requests already fail.
         if left is not None and left > 0:
-            found.append(f"{model} will be retired on {facts.retires_at}, in {left} days")
+            days = "1 day" if left == 1 else f"{left} days"
+            found.append(f"{model} will be retired on {facts.retires_at}, in {days}")
         elif left is not None:
             found.append(f"{model} was retired on {facts.retires_at}: requests to it fail")
     return found

@@ -5,17 +5,18 @@ money moves.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from claudebatch.core.domain import Call, Prompt, Route
 from claudebatch.core.errors import BadRow, ClaudebatchError, Problem
 from claudebatch.core.jsonl import InputLine, read_lines
-from claudebatch.inputs import BadLines, check_file, parse_line
-from claudebatch.models.tokens import unbounded_tools
+from claudebatch.inputs import BadLines, Defaults, check_file, parse_line
 from claudebatch.routing.parameters import problems
+from claudebatch.setup.oversize import Oversize
 from claudebatch.setup.run_setup import RunSetup
+from claudebatch.setup.uncappable import uncappable
 from claudebatch.storage.journal import DuplicateId, RowRecord
 
 # Large enough that hashing, not reading, takes the time.
@@ -56,8 +57,12 @@ class Intake:
         self._files = files
         self._names = tuple(map(str, files)) if names is None else names
         self._limit = limit
+        self._strict = replace(run_setup.defaults, check=True)
+        self._oversize = Oversize(run_setup.catalog, run_setup.defaults.system)
         # Mutable: what the pass over the files found.
         self.bad = BadLines()
+        self.sent_anyway = BadLines()
+        """Lines that break the API's rules, which `--no-check` sends."""
         self.models: set[str] = set()
         self._route = Route("", "")  # of the row at hand
 
@@ -90,40 +95,42 @@ class Intake:
             raise InvalidInput(self.bad)
 
     def _prompt(self, file: str, line: InputLine) -> Prompt | None:
+        prompt, found = self._look(file, line, self._strict)
+        if found and not self._run_setup.defaults.check:
+            self.sent_anyway.add(file, line.number, found)
+            prompt, found = self._look(file, line, self._run_setup.defaults)
+            if found:
+                self.sent_anyway.count -= 1
+        if found:
+            self.bad.add(file, line.number, found)
+            return None
+        self.models.add(self._route.model)
+        return prompt
+
+    def _look(
+        self, file: str, line: InputLine, defaults: Defaults
+    ) -> tuple[Prompt | None, Sequence[Problem]]:
+        """The prompt of *line*, and what keeps it from being sent."""
         try:
-            prompt = parse_line(line.data, self._run_setup.defaults, file=file, line=line.number)
-            self._route = self._run_setup.router.route(prompt)
-            model = self._route.model
-            found = problems(
-                prompt.params, self._run_setup.catalog.facts(model)
-            ) + self._uncappable(prompt)
-            if not found:
-                self.models.add(model)
-                return prompt
+            prompt = parse_line(line.data, defaults, file=file, line=line.number)
         except BadRow as error:
-            found = error.problems
-        self.bad.add(file, line.number, found)
-        return None
+            return None, error.problems
+        self._route = self._run_setup.router.route(prompt)
+        found = self._uncappable(prompt)
+        if defaults.check:
+            facts = self._run_setup.catalog.facts(self._route.model)
+            found += problems(prompt.params, facts) + self._oversize.problems(
+                prompt.params, self._route, line.length
+            )
+        return prompt, found
 
     def _uncappable(self, prompt: Prompt) -> tuple[Problem, ...]:
         """What keeps the cost of a request from having an upper bound, where there is a
         cap.
         """
-        params = prompt.params
-        # Most rows have neither: they are not looked at twice.
-        if not self._run_setup.settings.budget.capped or not (
-            "tools" in params or "speed" in params
-        ):
+        if not self._run_setup.settings.budget.capped:
             return ()
-        return (*_unbounded(params), *self._unpriced_speed(params))
-
-    def _unpriced_speed(self, params: Mapping[str, Any]) -> Iterator[Problem]:
-        model, prices = self._route.model, self._run_setup.prices
-        if params.get("speed") == "fast" and prices.knows(model) and not prices.knows_fast(model):
-            yield Problem(
-                f"under a cap fast mode of {model} needs a price, and none is known",
-                f'remove "speed", or add prices.{model}.fast to the configuration',
-            )
+        return uncappable(prompt, self._route.model, self._run_setup.prices)
 
     def _record(self, source: int, line: InputLine, prompt: Prompt) -> RowRecord:
         model, key = self._route.model, b""
@@ -149,13 +156,6 @@ class Intake:
         return Problem(
             f'duplicate id "{twin.id}" (first used at {first})',
             "ids must be unique, or left out",
-        )
-
-
-def _unbounded(params: Mapping[str, Any]) -> Iterator[Problem]:
-    for name in unbounded_tools(params):
-        yield Problem(
-            f'under a cap the tool "{name}" must say how often it may run', 'give it "max_uses"'
         )
 
 

@@ -263,12 +263,12 @@ def test_an_odd_character_is_kept_exactly(text):
 
 
 def test_big_integers_are_kept_exactly():
-    schema = b'{"type":"integer","const":18446744073709551616123}'
+    schema = b'{"type":"object","default":18446744073709551616123}'
     prompt = outcome(b'{"prompt": "x", "tools": [{"name": "t", "input_schema": ' + schema + b"}]}")
     assert prompt is not None
     assert (
         encode(prompt.params["tools"][0]["input_schema"])
-        == b'{"const":18446744073709551616123,"type":"integer"}'
+        == b'{"default":18446744073709551616123,"type":"object"}'
     )
 
 

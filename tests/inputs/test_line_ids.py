@@ -110,7 +110,7 @@ def test_key_order_and_white_space_change_neither_digest_nor_meaning(schema, tex
     rng = random.Random(seed)
     line = {
         "prompt": text,
-        "tools": [{"name": "t", "input_schema": schema}],
+        "tools": [{"name": "t", "input_schema": {"type": "object", "x": schema}}],
         "metadata": {"a": "b", "c": 1},
     }
     one, other = prompt_of(json.dumps(line)), prompt_of(spaced(shuffled(line, rng), rng))

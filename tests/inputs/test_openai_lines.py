@@ -36,10 +36,15 @@ def refusals_of(line):
     return [f"{problem.reason}: {problem.fix}" for problem in caught.value.problems]
 
 
-SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
+SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"type": "string"}},
+    "additionalProperties": False,
+}
 FUNCTION = {"name": "f", "description": "d", "parameters": SCHEMA, "strict": True}
 TOOL = {"name": "f", "description": "d", "input_schema": SCHEMA, "strict": True}
 
+F, T = {"functions": [FUNCTION]}, {"tools": [TOOL]}
 SAME_MEANING = [
     ({"stop": "x"}, {"stop_sequences": ["x"]}),
     ({"stop": ["x", "y"]}, {"stop_sequences": ["x", "y"]}),
@@ -49,17 +54,28 @@ SAME_MEANING = [
         {"functions": [{"name": "f"}]},
         {"tools": [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]},
     ),
-    ({"tool_choice": "auto"}, {"tool_choice": {"type": "auto"}}),
-    ({"tool_choice": "none", "parallel_tool_calls": False}, {"tool_choice": {"type": "none"}}),
-    ({"tool_choice": "required"}, {"tool_choice": {"type": "any"}}),
+    (F | {"tool_choice": "auto"}, T | {"tool_choice": {"type": "auto"}}),
     (
-        {"tool_choice": {"type": "function", "function": {"name": "f"}}},
-        {"tool_choice": {"type": "tool", "name": "f"}},
+        F | {"tool_choice": "none", "parallel_tool_calls": False},
+        T | {"tool_choice": {"type": "none"}},
     ),
-    ({"function_call": {"name": "f"}}, {"tool_choice": {"type": "tool", "name": "f"}}),
+    (F | {"tool_choice": "required"}, T | {"tool_choice": {"type": "any"}}),
     (
-        {"parallel_tool_calls": False},
-        {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+        F | {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+        T | {"tool_choice": {"type": "tool", "name": "f"}},
+    ),
+    (F | {"function_call": {"name": "f"}}, T | {"tool_choice": {"type": "tool", "name": "f"}}),
+    (
+        F | {"parallel_tool_calls": False},
+        T | {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}},
+    ),
+    # Said about tools where there are none, it asks for nothing.
+    ({"parallel_tool_calls": False}, {}),
+    ({"tool_choice": "auto", "tools": []}, {}),
+    ({"tool_choice": "none"}, {}),
+    (
+        {"functions": [{"name": "f", "parameters": {"properties": {}}}]},
+        {"tools": [{"name": "f", "input_schema": {"type": "object", "properties": {}}}]},
     ),
     ({"parallel_tool_calls": True}, {}),
     (
@@ -120,7 +136,7 @@ NOT_THE_SAME = [
     ({"reasoning_effort": "minimal"}, "low, medium, high, xhigh"),
     (
         {"max_completion_tokens": "many"},
-        '"max_completion_tokens" must be a whole number above 0, got "many"',
+        '"max_completion_tokens" must be a whole number from 0 up, got "many"',
     ),
     ({"max_tokens": 5, "max_completion_tokens": 6}, '"max_completion_tokens" contradicts'),
     ({"stop": 5}, '"stop" must be a list'),
@@ -158,15 +174,17 @@ def test_only_chat_completions_are_translated():
 
 
 CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a": [1]}'}}
+CALL_2 = {**CALL, "id": "call_2"}
+PNG = "iVBORw0KGgoAAAANSUhEUg=="
 USE = {"type": "tool_use", "id": "call_1", "name": "f", "input": {"a": [1]}}
 
 
 def test_a_conversation_with_tools_and_pictures_keeps_its_meaning():
-    source = {"type": "base64", "media_type": "image/png", "data": "aGk="}
+    source = {"type": "base64", "media_type": "image/png", "data": PNG}
     pdf = {"type": "base64", "media_type": "application/pdf", "data": "aGk="}
     picture = {
         "type": "image_url",
-        "image_url": {"url": "data:image/png;base64,aGk=", "detail": "auto"},
+        "image_url": {"url": f"data:image/png;base64,{PNG}", "detail": "auto"},
     }
     link = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
     file = {
@@ -179,15 +197,20 @@ def test_a_conversation_with_tools_and_pictures_keeps_its_meaning():
                 {"role": "developer", "content": "D"},
                 {"role": "system", "content": [{"type": "text", "text": "S"}]},
                 {"role": "user", "content": [{"type": "text", "text": "T"}, picture, link, file]},
-                {"role": "assistant", "content": None, "refusal": None, "tool_calls": [CALL]},
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "refusal": None,
+                    "tool_calls": [CALL, CALL_2],
+                },
                 {"role": "tool", "tool_call_id": "call_1", "content": "r1"},
                 {
                     "role": "tool",
                     "tool_call_id": "call_2",
                     "content": [{"type": "text", "text": "r2"}],
                 },
-                {"role": "assistant", "content": "A", "tool_calls": [CALL]},
-                {"role": "tool", "tool_call_id": "call_1", "content": ""},
+                {"role": "assistant", "content": "A", "tool_calls": [{**CALL, "id": "call_3"}]},
+                {"role": "tool", "tool_call_id": "call_3", "content": ""},
                 {"role": "developer", "content": "Later"},
             ]
         )
@@ -204,7 +227,7 @@ def test_a_conversation_with_tools_and_pictures_keeps_its_meaning():
                 {"type": "document", "source": pdf, "title": "a.pdf"},
             ],
         },
-        {"role": "assistant", "content": [USE]},
+        {"role": "assistant", "content": [USE, {**USE, "id": "call_2"}]},
         {
             "role": "user",
             "content": [
@@ -216,8 +239,14 @@ def test_a_conversation_with_tools_and_pictures_keeps_its_meaning():
                 },
             ],
         },
-        {"role": "assistant", "content": [{"type": "text", "text": "A"}, USE]},
-        {"role": "user", "content": [{**result, "content": ""}]},
+        {
+            "role": "assistant",
+            "content": [{"type": "text", "text": "A"}, {**USE, "id": "call_3"}],
+        },
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "call_3", "content": ""}],
+        },
         {"role": "system", "content": "Later"},
     ]
 

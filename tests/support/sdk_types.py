@@ -33,15 +33,33 @@ class NotSdkParams(AssertionError):
     """A body that the SDK's types do not allow."""
 
 
-def check_body(body: Mapping[str, Any]) -> None:
-    """Raise `NotSdkParams` unless *body* is what `messages.create` would send."""
+def check_body(body: Mapping[str, Any], *, strict: bool = False) -> None:
+    """Raise `NotSdkParams` unless *body* is what `messages.create` would send; *strict*
+    takes no "1" for 1.
+    """
     unknown = body.keys() - KNOWN
     if unknown:
         raise NotSdkParams(f"unknown to the SDK: {', '.join(sorted(unknown))}")
     try:
-        _exhaust(_adapter().validate_python(dict(body)))
+        _exhaust(_adapter().validate_python(dict(body), strict=strict))
     except ValidationError as error:
         raise NotSdkParams(str(error)) from error
+
+
+def check_typed(typed: Any, value: Any) -> None:
+    """Raise `NotSdkParams` unless the SDK's TypedDict *typed* allows *value*."""
+    try:
+        _exhaust(_adapter_of(typed).validate_python(value, strict=True))
+    except ValidationError as error:
+        raise NotSdkParams(str(error)) from error
+
+
+@cache
+def _adapter_of(typed: Any) -> TypeAdapter[Any]:
+    if getattr(typed, "__extra_items__", None) is object:
+        return TypeAdapter(typed)
+    config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+    return TypeAdapter(type("Strict", (typed,), {"__pydantic_config__": config}))
 
 
 @cache

@@ -93,7 +93,11 @@ def execute(
     loaded = load(config, flags, env=env, folder=Path.cwd())
     paths = Paths.from_environment(env, simulated=options.simulate)
     run_setup = RunSetup.set_up(
-        loaded.settings, override=options.model, text=options.text, at=_wall()
+        loaded.settings,
+        override=options.model,
+        text=options.text,
+        check=not options.no_check,
+        at=_wall(),
     )
     if dry_run:
         return tell_estimate(options, run_setup, paths, now=_now, wall=_wall, json=show.json)

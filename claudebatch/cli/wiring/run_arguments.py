@@ -20,6 +20,7 @@ def run_options(flags: RunFlags) -> RunOptions:
         model=flags.model,
         limit=flags.limit,
         text=flags.text,
+        no_check=flags.no_check,
         simulate=flags.simulate,
         fresh=flags.fresh,
         retry_failed=flags.retry_failed,

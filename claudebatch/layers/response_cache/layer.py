@@ -44,6 +44,9 @@ def cache_key(
         body = encode(
             {name: value for name, value in decode(body).items() if name not in NOT_IN_KEY}
         )
+    if call.prompt.betas:
+        # A header, so no part of the body; the order of several means nothing.
+        scope = f"{scope} {','.join(sorted(call.prompt.betas))}"
     return hashlib.sha256(b"%d\n%b\n%b" % (KEY_VERSION, scope.encode(), body)).hexdigest()
 
 

@@ -28,8 +28,11 @@ _MEMORY = 100
 
 def countable(call: Call) -> bool:
     """Whether the API counts the input of requests such as *call*."""
-    return not has_server_tools(call.prompt.params) and not any(
-        mark in call.body for mark in _NOT_COUNTED
+    return (
+        not has_server_tools(call.prompt.params)
+        # Members in beta would be refused there, or counted without their meaning.
+        and not call.prompt.betas
+        and not any(mark in call.body for mark in _NOT_COUNTED)
     )
 
 

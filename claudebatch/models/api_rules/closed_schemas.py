@@ -1,0 +1,78 @@
+"""JSON schemas that answers are forced into: closed objects, and no ranges."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from typing import Any
+
+from claudebatch.core.errors import Problem
+from claudebatch.models.api_rules.wording import MAX_PROBLEMS, member, shown
+
+# What the grammar of an answer cannot hold: the API refuses them rather than ignore
+# them.
+_RANGES = (
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "multipleOf",
+    "minLength",
+    "maxLength",
+    "maxItems",
+)
+_MAPS = ("properties", "$defs", "definitions")
+_LISTS = ("anyOf", "allOf", "oneOf")
+_SAY = 'say it in a "description", and check the answer'
+
+
+def output_format(params: Mapping[str, Any]) -> Iterator[Problem]:
+    """What the schema of `output_config.format` may not have."""
+    config = params.get("output_config")
+    wanted = config.get("format") if type(config) is dict else None
+    if type(wanted) is dict and type(wanted.get("schema")) is dict:
+        yield from closed_schema("output_config.format.schema", wanted["schema"])
+
+
+def closed_schema(where: str, schema: dict[str, Any]) -> Iterator[Problem]:
+    """What a schema may not have that an answer is forced into."""
+    yield from islice(_schema(where, schema), MAX_PROBLEMS)
+
+
+def _schema(where: str, schema: dict[str, Any]) -> Iterator[Problem]:
+    kind = schema.get("type")
+    is_object = kind == "object" or (type(kind) is list and "object" in kind)
+    if is_object and schema.get("additionalProperties") is not False:
+        yield Problem(
+            f'"{where}" is an object without "additionalProperties": false',
+            "add it: the API fills closed objects only",
+        )
+    for name in _RANGES:
+        if name in schema:
+            yield Problem(f'"{where}.{name}" is not supported by the API', f"remove it; {_SAY}")
+    least = schema.get("minItems", 0)
+    if type(least) is int and least > 1:
+        yield Problem(f'"{where}.minItems" is {least}', f"0 and 1 are supported; {_SAY}")
+    reference = schema.get("$ref")
+    if type(reference) is str and not reference.startswith("#"):
+        yield Problem(
+            f'"{where}.$ref" is {shown(reference)}', "the API reads no other document: copy it in"
+        )
+    for place, inner in _inner(where, schema):
+        yield from _schema(place, inner)
+
+
+def _inner(where: str, schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The schemas right within *schema*, with their places."""
+    for name in _MAPS:
+        held = schema.get(name)
+        for key, inner in held.items() if type(held) is dict else ():
+            if type(inner) is dict:
+                yield member(f"{where}.{name}", key), inner
+    for name in _LISTS:
+        held = schema.get(name)
+        for number, inner in enumerate(held if type(held) is list else ()):
+            if type(inner) is dict:
+                yield f"{where}.{name}[{number}]", inner
+    if type(schema.get("items")) is dict:
+        yield f"{where}.items", schema["items"]
