@@ -144,7 +144,8 @@ LimitKind = Literal["rate", "ramp", "concurrency"]
 
 
 class RateLimited(AttemptError):
-    """A 429 that passes: the whole pool waits, and the attempt does not count.
+    """A 429 that passes: the whole pool waits, and the attempt does not count, unless
+    the row meets one after the other while others are answered.
 
     kind  rate: a limit per minute; ramp: usage grew too fast; concurrency: too many
           requests in flight

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 # Rows at rest are held in memory: without a limit, a file in which every row fails
 # would be read to its end before the first is given up.
@@ -18,8 +17,9 @@ class Resting:
     """
 
     def __init__(self) -> None:
-        # Mutable: rows at rest by lane, and the size of their requests; who is told
-        # of a change (the engine).
+        # Mutable: rows at rest with lane and size of their request, and the sums; who
+        # is told of a change (the engine).
+        self._held: dict[int, tuple[str, int]] = {}
         self._rows: Counter[str] = Counter()
         self._bytes = 0
         self.on_rest: Callable[[str], None] = lambda lane: None
@@ -28,17 +28,18 @@ class Resting:
         """How many more rows than usual may be under way in *lane*."""
         return self._rows[lane]
 
-    @contextmanager
-    def rest(self, lane: str, size: int) -> Iterator[None]:
+    def begin(self, row: int, lane: str, size: int) -> None:
         """A row of *lane* with a request of *size* bytes waits and sends nothing."""
-        if self._rows.total() >= _MOST_ROWS or self._bytes + size > _MOST_BYTES:
-            yield
+        if row in self._held or len(self._held) >= _MOST_ROWS or self._bytes + size > _MOST_BYTES:
             return
+        self._held[row] = lane, size
         self._rows[lane] += 1
         self._bytes += size
         self.on_rest(lane)
-        try:
-            yield
-        finally:
+
+    def over(self, row: int) -> None:
+        """It sends again, or is finished; no matter whether it was at rest."""
+        lane, size = self._held.pop(row, ("", 0))
+        if lane:
             self._rows[lane] -= 1
             self._bytes -= size

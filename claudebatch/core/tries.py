@@ -5,10 +5,28 @@ do not count against it.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 
 from claudebatch.core.errors import AttemptError
 
 _NONE: Mapping[str, int] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class RowLimited:
+    """The 429s that a row met in a row."""
+
+    number: int
+    """Of its last request, in the order in which its pool's left."""
+    times: int = 0
+    """How many of them count for the row, besides the first."""
+    counts: bool = False
+    """Whether the last one does."""
+    others_served: bool = False
+    """Whether a request of another row was let in that left after one of these."""
+
+
+_NO_429S: Mapping[str, RowLimited] = {}
 
 
 class RowTries:
@@ -16,11 +34,17 @@ class RowTries:
     wait for an open breaker and come again many times.
     """
 
-    __slots__ = ("_bad", "_earlier", "_failed", "over", "sent")
+    __slots__ = ("_bad", "_earlier", "_failed", "limited", "limited_since", "over", "sent")
 
-    def __init__(self, earlier: Mapping[str, int] = _NONE, bad: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        earlier: Mapping[str, int] = _NONE,
+        bad: Collection[str] = (),
+        limited: Mapping[str, RowLimited] = _NO_429S,
+    ) -> None:
         """*earlier*: how many attempts of earlier sessions count, by model; *bad*: the
-        models that had failed the row and answered others after.
+        models that had failed the row and answered others after; *limited*: the 429s of
+        earlier sessions.
         """
         self._earlier = earlier
         self._bad = bad
@@ -29,6 +53,10 @@ class RowTries:
         self._failed: dict[str, list[float]] = {}
         self.sent: dict[str, int] = {}
         self.over: dict[str, AttemptError] = {}
+        # The 429s of each model: changed by the rate limit layer. And since when they
+        # count: by the retry layer.
+        self.limited = dict(limited)
+        self.limited_since: dict[str, float] = {}
 
     def was_bad(self, model: str) -> bool:
         """Whether *model* failed it in an earlier session and answered others after."""

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 import sqlite3
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
-from claudebatch.core.tries import RowTries
+from claudebatch.core.tries import RowLimited, RowTries
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
-from claudebatch.storage.journal.failed_attempts import FailedAttempt, answered_at, failed_attempts
+from claudebatch.storage.journal.failed_attempts import (
+    FailedAttempt,
+    LimitedAttempt,
+    answered_at,
+    failed_attempts,
+    let_in_at,
+    limited_attempts,
+)
 
 
 def read_tries(
     connection: sqlite3.Connection, *, pool_of: Callable[[str], str], policy: BreakerPolicy
 ) -> dict[int, RowTries]:
     """The rows of the journal that have failed, each with what counts of that."""
-    failed = failed_attempts(connection)
+    failed, limited = failed_attempts(connection), _limited(connection, pool_of)
     if not failed:
-        return {}
+        return {row: RowTries(limited=models) for row, models in limited.items()}
     answered: dict[str, list[int]] = defaultdict(list)
     for model, at_ms in answered_at(connection):
         answered[pool_of(model)].append(at_ms)
@@ -26,9 +34,49 @@ def read_tries(
     for attempt in failed:
         by_pool[pool_of(attempt.model)].append(attempt)
     # Models of one pool answer in order each, but not together.
-    return earlier_tries(
+    tries = earlier_tries(
         [(by_pool[pool], sorted(answered[pool])) for pool in by_pool], policy=policy
     )
+    for row, models in limited.items():
+        tries.setdefault(row, RowTries()).limited.update(models)
+    return tries
+
+
+def _limited(
+    connection: sqlite3.Connection, pool_of: Callable[[str], str]
+) -> dict[int, dict[str, RowLimited]]:
+    attempts = limited_attempts(connection)
+    let_in: dict[str, list[int]] = defaultdict(list)
+    for model, at_ms in let_in_at(connection) if attempts else ():
+        let_in[pool_of(model)].append(at_ms)
+    return earlier_429s(
+        attempts, {model: sorted(let_in[pool_of(model)]) for _, model, _ in attempts}
+    )
+
+
+def earlier_429s(
+    attempts: Iterable[LimitedAttempt], let_in: Mapping[str, Sequence[int]]
+) -> dict[int, dict[str, RowLimited]]:
+    """What the 429s of each row and model count for; *let_in*: when the requests left
+    that were answered, by model, those of its pool.
+
+    The rule of the limiter's `PassedOver`: a request of another row was let in that
+    left after the row's 429 before.
+    """
+    found: dict[int, dict[str, RowLimited]] = defaultdict(dict)
+    for row, model, sent_ms in attempts:
+        before = found[row].get(model)
+        times, served = (before.times, before.others_served) if before else (0, False)
+        if before is not None:
+            after = bisect_right(let_in[model], before.number)
+            times += after < bisect_left(let_in[model], sent_ms)
+        served = served or bisect_right(let_in[model], sent_ms) < len(let_in[model])
+        found[row][model] = RowLimited(sent_ms, times, others_served=served)
+    # Requests are numbered anew in each session.
+    return {
+        row: {model: replace(limited, number=0) for model, limited in models.items()}
+        for row, models in found.items()
+    }
 
 
 def earlier_tries(

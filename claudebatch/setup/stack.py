@@ -79,6 +79,11 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
     )
     outages = Outages()
     breaker = _circuit_breaker(parts, pools, outages)
+
+    def leaves(call: Call) -> None:
+        breaker.leaves(call)
+        parts.resting.over(call.row)
+
     return nest(
         [
             _fallback(parts),
@@ -86,7 +91,7 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
             _retry(parts, outages),
             breaker,
             _budget(parts, money),
-            _rate_limit(parts, pools, leaves=breaker.leaves),
+            _rate_limit(parts, pools, leaves=leaves),
             _record(parts, money),
         ],
         client,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from claudebatch.engine.earlier_tries import earlier_tries
+from claudebatch.core.tries import RowLimited
+from claudebatch.engine.earlier_tries import earlier_429s, earlier_tries
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
-from claudebatch.storage.journal.failed_attempts import FailedAttempt
+from claudebatch.storage.journal.failed_attempts import FailedAttempt, LimitedAttempt
 
 MODEL = "claude-haiku-5-5"
 POLICY = BreakerPolicy(minimum_calls=4)
@@ -41,3 +42,19 @@ def test_attempts_of_earlier_sessions(case):
     tries = earlier_tries([(failures, answered_ms)], policy=POLICY).get(row)
     found = (tries.earlier(MODEL), tries.was_bad(MODEL)) if tries else (0, False)
     assert found == (count, bad)
+
+
+@pytest.mark.parametrize(
+    ("refused_ms", "let_in_ms", "found"),
+    [
+        ([10, 20, 30], [15, 25, 40], RowLimited(0, 2, others_served=True)),
+        ([10, 20, 30], [5, 15], RowLimited(0, 1, others_served=True)),
+        ([10, 20, 30], [40], RowLimited(0, 0, others_served=True)),
+        ([10, 20, 30], [5, 10], RowLimited(0, 0)),
+        ([10], [], RowLimited(0, 0)),
+    ],
+    ids=["others each time", "others once", "others after", "others before", "no others"],
+)
+def test_429s_of_earlier_sessions(refused_ms, let_in_ms, found):
+    attempts = [LimitedAttempt(7, MODEL, at) for at in refused_ms]
+    assert earlier_429s(attempts, {MODEL: let_in_ms}) == {7: {MODEL: found}}

@@ -127,6 +127,10 @@ class Api:
 
     async def _serve(self, call: Call, began: float) -> Reply:
         await self._meet_trouble(call, began)
+        never = self._server.never_every
+        if never and call.row % never == never - 1:
+            words = "This request would exceed your organization's rate limit."
+            await self._refuse(words, self._server.never_wait, limits=self._say())
         counted_input, counted_output = self._count(call.row)
         most = self._server.max_concurrency
         if most is not None and self._in_flight > most:

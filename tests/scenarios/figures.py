@@ -169,6 +169,11 @@ def took_s(played: Played) -> float:
     return played.took_s
 
 
+def answered_s(played: Played) -> float:
+    """Virtual seconds until the last answer."""
+    return played.seen.produced[-1][0]
+
+
 def overtaken(played: Played) -> float:
     """Most rows that came before one that stands before them in the file."""
     latest, most = -1, 0
@@ -201,6 +206,7 @@ FIGURES: dict[str, Callable[[Played], float]] = {
         opened_after_s,
         exit_code,
         took_s,
+        answered_s,
         overtaken,
         watched,
     )

@@ -92,6 +92,7 @@ class _Play:
             drain=bench.drain,
             now=now,
             emit=emit,
+            resting=parts.resting,
         )
         return engine
 

@@ -75,6 +75,11 @@ class Server(_Part, frozen=True):
     windows: list[Window] = []
     faults: dict[Literal["429", "529", "reset", "hang"], float] = {}
     """The share of requests that meet it; a 429 says `retry-after: 1`."""
+    never_every: int = 0
+    """Every so many rows, one meets a 429 that asks for *never_wait* seconds, for ever,
+    with the headers of an answer.
+    """
+    never_wait: float | None = None
     others_take: float = 0.0
     """Another user's share of every limit."""
 

@@ -16,7 +16,14 @@ from claudebatch.core.errors import LimitKind, StopRun
 from claudebatch.core.events import WaitReason
 from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
-from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart, PoolState, Refused
+from claudebatch.layers.rate_limit.store import (
+    Admitted,
+    Delayed,
+    PoolStart,
+    PoolState,
+    RefusalBlame,
+    Refused,
+)
 from tests.support.round_trip import RoundTrip
 
 # A model only: it need not outlive the power.
@@ -106,7 +113,13 @@ class SqliteLimiterStore:
         return await self.trips.ask(lambda: self._whole(work))
 
     async def refuse(
-        self, booking: int, kind: LimitKind, wait_s: float, *, bare: bool = True
+        self,
+        booking: int,
+        kind: LimitKind,
+        wait_s: float,
+        *,
+        bare: bool = True,
+        blame: RefusalBlame = "pool",
     ) -> Refused:
         """A 429 came."""
 
@@ -114,6 +127,8 @@ class SqliteLimiterStore:
             now = self._now()
             fewer = max(1, self._in_flight() - 1)
             self._end(booking, 0, 0)
+            if blame == "row":
+                return Refused(self._state(), stops=False)
             self._db.execute(
                 "UPDATE pool SET limited_since = coalesce(limited_since, ?), limited_at = ?",
                 (now, now),

@@ -16,6 +16,7 @@ from claudebatch.core.fifo_turn import FifoTurn, SleepsUntilDrain
 from claudebatch.core.handler import Handler
 from claudebatch.layers.rate_limit.answer_relay import AnswerRelay, UsageLearner
 from claudebatch.layers.rate_limit.constants.limiter import HERD_SHARE, PAUSE_S, SHORTEST_WAIT_S
+from claudebatch.layers.rate_limit.passed_over import PassedOver
 from claudebatch.layers.rate_limit.store import (
     Admitted,
     BookingT,
@@ -49,6 +50,7 @@ class _PoolQueue(Generic[BookingT]):
         self.store = store
         self.turn = FifoTurn(waits)
         self.wake_up = WakeUp()
+        self.rows = PassedOver()
         # Mutable: the limits in force as they were last reported.
         self.reported: PoolState | None = None
 
@@ -90,6 +92,7 @@ class RateLimit(Generic[BookingT]):
         """Pass the call on when it may be sent."""
         queue = self._queue(self._pool_of(call.model))
         admitted = await self._admitted(queue, call)
+        number = queue.rows.left(call)
         relay = (
             AnswerRelay(call, admitted.tracker, self._estimates, queue.wake_up)
             if admitted.tracker is not None
@@ -101,9 +104,10 @@ class RateLimit(Generic[BookingT]):
             self._leaves(call)
             reply = await call_next(call if relay is None else call.watched(relay))
         except BaseException as error:
-            await self._no_answer(queue, admitted.booking, error)
+            await self._no_answer(queue, admitted.booking, call, number, error)
             raise
         else:
+            queue.rows.let_in(call, number)
             await self._answered(queue, admitted.booking, call, reply, relay)
             return reply
         finally:
@@ -151,20 +155,28 @@ class RateLimit(Generic[BookingT]):
         self._report(queue, await queue.store.settle(booking, usage, limits))
 
     async def _no_answer(
-        self, queue: _PoolQueue[BookingT], booking: BookingT, error: BaseException
+        self,
+        queue: _PoolQueue[BookingT],
+        booking: BookingT,
+        call: Call,
+        number: int,
+        error: BaseException,
     ) -> None:
         if not isinstance(error, RateLimited):
             # An attempt that may be billed may have been counted too: its tokens are
             # not given back.
             known = error if isinstance(error, AttemptError) else None
             counted, limits = (known.may_be_billed, known.limits) if known else (False, None)
+            if limits is not None:
+                queue.rows.let_in(call, number)
             self._report(queue, await queue.store.cancel(booking, counted=counted, limits=limits))
             return
+        blame = queue.rows.refused(call, number)
         refused = await queue.store.refuse(
-            booking, error.kind, self._pause_s(error), bare=error.bare
+            booking, error.kind, self._pause_s(error), bare=error.bare, blame=blame
         )
         error.pauses_pool = refused.stops
-        if not refused.stops and error.kind != "concurrency":
+        if not refused.stops and (error.kind != "concurrency" or blame == "row"):
             # The row waits in the retry layer.
             error.retry_after = error.retry_after or PAUSE_S
         self._report(queue, refused.state)

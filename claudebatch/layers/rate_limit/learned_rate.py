@@ -81,5 +81,9 @@ class LearnedRate:
             return
         self._per_s, self._changed_at = shown * (1 - CATCH_UP_SHARE), now
 
+    def forget(self) -> None:
+        """The 429s turn out to be those of single rows, which teach nothing."""
+        self._per_s = inf
+
     def _count_anew(self, now: float) -> None:
         self._counted_since, self._let_through = now, 0

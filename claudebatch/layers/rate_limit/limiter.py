@@ -236,17 +236,22 @@ class PoolLimiter:
         *,
         bare: bool = True,
         ramp: bool = False,
+        rows_own: bool = False,
     ) -> bool:
         """A 429 that asks for *wait_s*. *bare*: its headers show no limit; *ramp*: it
-        came too soon after too few.
+        came too soon after too few; *rows_own*: rows of this pool are refused for their
+        own sake.
 
         Returns whether it stops the pool: nothing leaves for *wait_s*, then one request
         at a time until one is let in. Else its row waits alone.
         """
         self.cancel(booking, now, counted=False)
-        passes = bare and self._refusals.passes(booking.number, wait_s, now)
-        passes = passes and not ramp and self._room(now)
-        if bare and not ramp:
+        may_pass = rows_own or (bare and self._room(now))
+        passes = self._refusals.passes(booking.number, wait_s, now, rows_own=rows_own)
+        passes = passes and may_pass and not ramp
+        if rows_own:
+            self._learned.forget()
+        elif bare and not ramp:
             self._learned.refused(booking.at, now, alone=passes)
         if passes:
             return False
@@ -259,6 +264,11 @@ class PoolLimiter:
                 if bucket is not None:
                     bucket.refused(now)
         return True
+
+    def passed_over(self, booking: PoolBooking, now: float) -> None:
+        """A 429 that its row alone meets."""
+        self.cancel(booking, now, counted=False)
+        self._refusals.no_news()
 
     def restart(self, now: float) -> None:
         """Start as gently as at the beginning: the pool was away."""

@@ -25,6 +25,7 @@ from claudebatch.layers.rate_limit.store import (
     Delayed,
     PoolStart,
     PoolState,
+    RefusalBlame,
     Refused,
 )
 
@@ -151,18 +152,34 @@ class LocalPool:
         return self.state
 
     async def refuse(
-        self, booking: PoolBooking, kind: LimitKind, wait_s: float, *, bare: bool = True
+        self,
+        booking: PoolBooking,
+        kind: LimitKind,
+        wait_s: float,
+        *,
+        bare: bool = True,
+        blame: RefusalBlame = "pool",
     ) -> Refused:
         """A 429 came. Too many in flight means fewer in flight; the other kinds stop
-        the pool for *wait_s*, but for a *bare* one that came alone.
+        the pool for *wait_s*, but for a *bare* one that came alone, and for its row's
+        own.
         """
         moment, stops = self._now(), False
-        if kind == "concurrency":
+        if blame == "row":
+            self._limiter.passed_over(booking, moment)
+        elif kind == "concurrency":
             # Before `free`: how many were in flight says how many were too many.
             self._concurrency.crowded(moment)
             self._limiter.cancel(booking, moment, counted=False)
         else:
-            stops = self._limiter.refused(booking, wait_s, moment, bare=bare, ramp=kind == "ramp")
+            stops = self._limiter.refused(
+                booking,
+                wait_s,
+                moment,
+                bare=bare,
+                ramp=kind == "ramp",
+                rows_own=blame == "maybe row",
+            )
         self._concurrency.free(moment, answered=False)
         return Refused(self.state, stops=stops)
 

@@ -9,7 +9,7 @@ between its answers.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
 from claudebatch.core.domain import AnswerObserver, Usage
 from claudebatch.core.errors import LimitKind
@@ -20,6 +20,11 @@ from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.limiter import PoolAllowance
 
 BookingT = TypeVar("BookingT")
+
+RefusalBlame: TypeAlias = Literal["pool", "maybe row", "row"]
+"""Whom a 429 is about. maybe row: other rows of this pool are refused for their own
+sake; row: this one is, while others are answered.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +149,17 @@ class LimiterStore(Protocol[BookingT]):
         ...
 
     async def refuse(
-        self, booking: BookingT, kind: LimitKind, wait_s: float, *, bare: bool = True
+        self,
+        booking: BookingT,
+        kind: LimitKind,
+        wait_s: float,
+        *,
+        bare: bool = True,
+        blame: RefusalBlame = "pool",
     ) -> Refused:
         """A 429 came. One about requests in flight lowers their number; any other may
-        stop the pool for *wait_s*, for all that use this store. *bare*: its headers
-        show no limit that is nearly used up.
+        stop the pool for *wait_s*, for all that use this store; one that is its row's
+        own changes nothing. *bare*: its headers show no limit that is nearly used up.
         """
         ...
 

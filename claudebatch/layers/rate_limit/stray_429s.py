@@ -59,18 +59,25 @@ class Refusals:
         if self.stopped:
             self._probe_at = now
 
-    def passes(self, number: int, wait_s: float, now: float) -> bool:
+    def no_news(self) -> None:
+        """A probe was refused for its row's own sake: another may go."""
+        self._probe_at = -inf
+
+    def passes(self, number: int, wait_s: float, now: float, *, rows_own: bool = False) -> bool:
         """Request *number* met a 429 that names no limit and asks for *wait_s*: whether
-        it is its row's alone to wait for.
+        it is its row's alone to wait for. *rows_own*: rows of this pool are refused for
+        their own sake.
         """
         apart = abs(number - self._number)
         # A limit that is passed by little refuses one here and there, but for ever.
-        self._of_late = max(0.0, self._of_late - CATCH_UP_SHARE * apart) + 1
-        alone = apart > 2 and self._of_late <= PROOF_STEPS
+        fades = 1 / 2 if rows_own else CATCH_UP_SHARE
+        self._of_late = max(0.0, self._of_late - fades * apart) + 1
+        alone = (apart > 2 or rows_own) and self._of_late <= PROOF_STEPS
         self._number = number
         served = now - self._answered_at <= OLD_ANSWERS_S
         # Nobody asks for a long wait by chance.
-        return alone and served and not self.stopped and wait_s <= PROBE_GAP_S
+        short = wait_s <= PROBE_GAP_S or rows_own
+        return alone and served and short and not self.stopped
 
     def stop(self, sent_at: float, wait_s: float, now: float) -> bool:
         """A 429 to what left at *sent_at* stops the pool for *wait_s*, a probe's for

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
 from claudebatch.core.domain import Call, Reply
@@ -17,7 +16,7 @@ from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import Emit, Retrying, Waiting
 from claudebatch.core.handler import Handler
 from claudebatch.core.resting import Resting
-from claudebatch.core.tries import Outages, RowTries
+from claudebatch.core.tries import Outages, RowLimited, RowTries
 from claudebatch.layers.retry.retry_budget import RetryBudget
 from claudebatch.layers.retry.settings import SHORTEST_WAIT_S, RetryBudgetPolicy, RetryPolicy
 
@@ -27,11 +26,13 @@ _LOOK_AGAIN_S = 1.0
 # A retry that would stand in line for longer goes to the next model of its chain, if
 # there is one.
 _PATIENCE_S = 10.0
+_FIRST_429 = RowLimited(number=0)
 
 
 class Retry:
     """Tries a call again as long as its policy says so. A passing 429 does not use up
-    an attempt or the budget.
+    an attempt or the budget; a row that meets one after the other, while other rows
+    are answered, is given up after as many.
     """
 
     def __init__(
@@ -66,11 +67,17 @@ class Retry:
         """The first reply. The row's attempts are counted on where an earlier call of
         the same row was refused by an open breaker.
         """
-        tries, budget = call.tries or RowTries(), self._budget(call)
-        over = tries.over.get(call.model)
-        if over is not None:
+        tries = call.tries or RowTries()
+        if call.model in tries.over:
             # The row came again because another model of its chain is out.
-            raise over
+            raise tries.over[call.model]
+        try:
+            return await self._reply(call, tries, call_next)
+        finally:
+            self._resting.over(call.row)
+
+    async def _reply(self, call: Call, tries: RowTries, call_next: Handler) -> Reply:
+        budget = self._budget(call)
         turn: int | None = None
         while True:
             first = not tries.has_failed(call.model)
@@ -87,13 +94,7 @@ class Retry:
                 if counts:
                     budget.failed(first=first)
                 delay = self._delay(call, tries, error)
-                error.handed_over = (
-                    delay is not None and counts and self._hands_over(call, error, budget)
-                )
-                error.attempts = _made(tries, call)
-                if delay is None:
-                    tries.over[call.model] = error
-                if delay is None or error.handed_over:
+                if delay is None or self._hands_over(call, error, budget):
                     raise
                 self._emit(
                     Retrying(
@@ -109,35 +110,54 @@ class Retry:
                 budget.answered(self._now(), first=first)
                 failed = _made(tries, call)
                 return replace(reply, attempts=failed + 1) if failed else reply
-            with self._rests(call, tries, budget):
-                await self._sleep(delay)
-                turn = await self._turn(call, budget) if counts else None
-
-    def _rests(
-        self, call: Call, tries: RowTries, budget: RetryBudget
-    ) -> AbstractContextManager[None]:
-        # A pool that serves nobody must not be asked for ever more rows.
-        if not budget.serves and not tries.was_bad(call.model):
-            return nullcontext()
-        return self._resting.rest(self._pool_of(call.route.model), len(call.body))
+            # A pool that serves nobody must not be asked for ever more rows.
+            if budget.serves or not counts or tries.was_bad(call.model):
+                self._resting.begin(call.row, self._pool_of(call.route.model), len(call.body))
+            await self._sleep(delay)
+            turn = await self._turn(call, budget) if counts else None
+            if counts:
+                self._resting.over(call.row)
+            # A row that met a 429 is at rest until its next request leaves. Were all
+            # rows under way such that always meet one, no probe would ever be let in.
 
     def _take_in(self, call: Call, tries: RowTries, error: AttemptError) -> bool:
         """Note that an attempt failed; returns whether it counts."""
         tries.sent[call.model] = tries.sent.get(call.model, 0) + 1
-        # The pool waits out a 429 for all its rows; a call that met one has not had its
-        # attempt yet.
-        counts = not isinstance(error, RateLimited)
-        if counts:
-            tries.fail(call.model, self._now())
-        return counts
+        if isinstance(error, RateLimited):
+            # The pool waits it out for all its rows; the call has not had its attempt
+            # yet.
+            return False
+        tries.fail(call.model, self._now())
+        return True
 
     def _counted(self, call: Call, tries: RowTries) -> int:
         pool = self._pool_of(call.model)
         return tries.counted(call.model, lambda at: self._outages.held(pool, at))
 
     def _delay(self, call: Call, tries: RowTries, error: AttemptError) -> float | None:
-        attempt = self._counted(call, tries)
-        return self._policy.delay(attempt, error, self._rng)
+        """Seconds to wait for the next attempt; None: there is none."""
+        if isinstance(error, RateLimited):
+            delay = self._delay_of_limited(call, tries, error)
+        else:
+            delay = self._policy.delay(self._counted(call, tries), error, self._rng)
+        error.attempts = _made(tries, call)
+        if delay is None:
+            tries.over[call.model] = error
+        return delay
+
+    def _delay_of_limited(self, call: Call, tries: RowTries, error: RateLimited) -> float | None:
+        row, now = tries.limited.get(call.model, _FIRST_429), self._now()
+        since = now if row.times <= 1 else tries.limited_since.get(call.model, now)
+        tries.limited_since[call.model] = since
+        delay = self._policy.delay_of_limited(row, now - since, error, self._rng)
+        if delay is None:
+            # Another model may have room for it.
+            error.unavailable = True
+            error.message = (
+                f"met a 429 {1 + row.times} times in {now - since:.0f} s while other rows were "
+                f"answered (too large for a limit?): {error.message}"
+            )
+        return delay
 
     def _budget(self, call: Call) -> RetryBudget:
         pool = self._pool_of(call.model)
@@ -148,12 +168,14 @@ class Retry:
 
     def _hands_over(self, call: Call, error: AttemptError, budget: RetryBudget) -> bool:
         chain = call.route.fallbacks
-        return (
+        error.handed_over = (
             bool(chain)
             and call.model != chain[-1]
             and error.unavailable
+            and not isinstance(error, RateLimited)
             and budget.line(self._now()) > _PATIENCE_S
         )
+        return error.handed_over
 
     async def _turn(self, call: Call, budget: RetryBudget) -> int | None:
         """Wait until the budget allows one more retry, and return its turn; None: it

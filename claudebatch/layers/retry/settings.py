@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 
 from claudebatch.core.errors import AttemptError, RateLimited
+from claudebatch.core.tries import RowLimited
 
 SHORTEST_WAIT_S = 0.05
 """Less would spin: a backoff drawn near 0 would send the retry before anything changed.
@@ -29,6 +30,14 @@ class RetryPolicy:
     cap_s: float = 60.0
     max_wait_s: float = 600.0
     """No `retry-after` is honoured beyond this."""
+    limited_s: float = 60.0
+    """A row that meets 429s while others are served is not given up before: an
+    allowance that somebody else used up is full again after a minute.
+    """
+    limited_alone_s: float = 600.0
+    """Nor is one that meets them while hardly any row is left that could be served: an
+    outage of five minutes may lose no row.
+    """
     pool_waits: bool = True
     """Whether a pool below waits out the `retry-after` of its 429s, as `RateLimit`
     does. Waited for here as well, it would be waited for twice, and in a place where
@@ -42,6 +51,20 @@ class RetryPolicy:
         most = min(self.max_attempts, error.most_attempts or self.max_attempts)
         if not error.retryable or attempt >= most:
             return None
+        return self._wait_s(attempt, error, rng)
+
+    def delay_of_limited(
+        self, row: RowLimited, since_s: float, error: RateLimited, rng: random.Random
+    ) -> float | None:
+        """As `delay`, after a 429; *since_s*: seconds since the first that counts for
+        its *row*.
+        """
+        least_s = self.limited_s if row.others_served else self.limited_alone_s
+        if row.counts and 1 + row.times >= self.max_attempts and since_s >= least_s:
+            return None
+        return self._wait_s(row.times, error, rng)
+
+    def _wait_s(self, attempt: int, error: AttemptError, rng: random.Random) -> float:
         backoff = min(self.cap_s, self.base_s * 2.0 ** min(attempt - 1, 30))
         return max(SHORTEST_WAIT_S, self._asked_s(error) + rng.uniform(0.0, backoff))
 

@@ -26,6 +26,22 @@ SELECT EXISTS (
   WHERE a.error IS NOT NULL AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok))
 """
 _ANSWERED = "SELECT model, sent_ms + latency_ms FROM attempts WHERE state = ? ORDER BY 2"
+_LET_IN = "SELECT model, sent_ms FROM attempts WHERE state = ? ORDER BY 2"
+# Rows with a result were given up, and start anew.
+_LIMITED = """
+SELECT a.row, a.model, a.sent_ms FROM attempts a
+WHERE a.status = 429 AND a.error NOT GLOB '[A-Z]*'
+  AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row)
+ORDER BY a.attempt
+"""
+
+
+class LimitedAttempt(NamedTuple):
+    """An attempt that met a 429."""
+
+    row: int
+    model: str
+    sent_ms: int
 
 
 class FailedAttempt(NamedTuple):
@@ -54,6 +70,18 @@ def failed_attempts(connection: sqlite3.Connection) -> list[FailedAttempt]:
         FailedAttempt(row, model, at_ms, bool(ended))
         for row, model, at_ms, ended in connection.execute(_FAILED, states)
     ]
+
+
+def limited_attempts(connection: sqlite3.Connection) -> list[LimitedAttempt]:
+    """The 429s of the rows that have no result, in order."""
+    return [LimitedAttempt(*columns) for columns in connection.execute(_LIMITED)]
+
+
+def let_in_at(connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:
+    """(model, Unix milliseconds) of the sending of every request that was answered, in
+    order of time.
+    """
+    return connection.execute(_LET_IN, (AttemptState.ANSWERED,))
 
 
 def answered_at(connection: sqlite3.Connection) -> Iterator[tuple[str, int]]:

@@ -267,6 +267,16 @@ async def test_a_429_stops_all_users_until_its_wait_is_over(place):
     assert 20 <= client.times[1] <= 23
 
 
+@pytest.mark.parametrize("kind", ["rate", "ramp", "concurrency"])
+@virtual
+async def test_a_429_that_is_its_rows_own_changes_nothing(place, kind):
+    store = place.open(start())
+    refused = await store.refuse(await admitted(store), kind, 20.0, blame="row")
+    assert not refused.stops and (refused.state.in_flight, refused.state.limited_s) == (64, 0)
+    await store.settle(await admitted(store), USED, None)
+    assert now() < 2
+
+
 @virtual
 async def test_it_says_how_long_nothing_but_429s_has_come(place):
     store = place.open(start())

@@ -21,6 +21,7 @@ from claudebatch.core.errors import (
     NotServed,
 )
 from claudebatch.core.events import Event, Retrying
+from claudebatch.core.tries import RowLimited
 from claudebatch.layers.retry.layer import Retry
 from claudebatch.layers.retry.settings import RetryBudgetPolicy, RetryPolicy
 from tests.support.scripted import (
@@ -99,6 +100,24 @@ def test_only_what_passes_is_tried_again_and_only_so_often(
     error: AttemptError, attempt: int, gives_up: bool
 ):
     delay = RetryPolicy().delay(attempt, error, random.Random(1))
+    assert (delay is None) is gives_up
+
+
+@pytest.mark.parametrize(
+    ("times", "counts", "others_served", "since_s", "gives_up"),
+    [
+        (7, True, True, 60, True),
+        (6, True, True, 600, False),
+        (7, True, True, 59, False),
+        (7, False, True, 60, False),
+        (7, True, False, 599, False),
+        (7, True, False, 600, True),
+    ],
+    ids=["8 in a minute", "7", "too soon", "all are limited", "alone", "alone for long"],
+)
+def test_a_row_that_alone_meets_429s_is_given_up(times, counts, others_served, since_s, gives_up):
+    row = RowLimited(9, times, counts=counts, others_served=others_served)
+    delay = RetryPolicy().delay_of_limited(row, since_s, rate_limited(), random.Random(1))
     assert (delay is None) is gives_up
 
 
