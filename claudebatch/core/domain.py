@@ -8,7 +8,7 @@ an `int` of pico-dollars (`Pico`): the finest price of the table, times the 1.1 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import field
 from decimal import Decimal
 from operator import add
 from typing import Any, Literal, Protocol, TypeAlias
@@ -302,6 +302,19 @@ class Call:
 
     def under(self, hold: Hold) -> Call:
         """This call, with its money set aside."""
+        return self._with(hold, self.watch, self.tries)
+
+    def watched(self, watch: AnswerObserver) -> Call:
+        """This call, whose answer *watch* sees grow."""
+        return self._with(self.hold, watch, self.tries)
+
+    def counted(self, tries: RowTries) -> Call:
+        """This call, whose attempts *tries* counts."""
+        return self._with(self.hold, self.watch, tries)
+
+    def _with(
+        self, hold: Hold | None, watch: AnswerObserver | None, tries: RowTries | None
+    ) -> Call:
         # Runs for every attempt: `dataclasses.replace` takes four times as long. A test
         # holds that no field is left out.
         return Call(
@@ -313,13 +326,9 @@ class Call:
             size=self.size,
             deadline_s=self.deadline_s,
             hold=hold,
-            watch=self.watch,
-            tries=self.tries,
+            watch=watch,
+            tries=tries,
         )
-
-    def watched(self, watch: AnswerObserver) -> Call:
-        """This call, whose answer *watch* sees grow."""
-        return replace(self, watch=watch)
 
 
 def asks_for_fast(call: Call) -> bool:

@@ -88,18 +88,20 @@ class Budget:
         """
         if self._tighter is None:
             return None
-        return await self._tighter.tightened(call, left, self._amount)
+        return await self._tighter.tightened(
+            call, left, lambda smaller: self._amount(smaller, self._worst(smaller))
+        )
 
     async def _hold(self, call: Call) -> Hold:
-        amount, worst = self._amount(call), self._worst(call)
+        worst = self._worst(call)
+        amount = self._amount(call, worst)
         timer = self._waits.begins(call)
         try:
             return await self._budget_store.hold(amount, worst)
         finally:
             self._waits.ends(call, timer)
 
-    def _amount(self, call: Call) -> Pico:
-        worst = self._worst(call)
+    def _amount(self, call: Call, worst: Pico) -> Pico:
         return worst if self._usual is None else self._usual.amount(call, worst)
 
     async def _failed(self, hold: Hold, error: BaseException) -> None:

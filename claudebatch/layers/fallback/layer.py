@@ -70,7 +70,7 @@ class Fallback:
         """The reply of the first model that serves the call."""
         # One count for as long as the row is under way: an open breaker ends no row,
         # and begins none anew.
-        call = replace(call, tries=self._earlier(call.row) or RowTries())
+        call = call.counted(self._earlier(call.row) or RowTries())
         while True:
             try:
                 return await self._once(call, call_next)

@@ -105,6 +105,10 @@ class PoolLimiter:
         self._last_at = -inf
         self._left = 0
         self._waits_for_input = False
+        self.limits = self._in_force()
+        """Requests, input and output tokens per minute in force; None where there is no
+        limit.
+        """
         # What the last headers said, and when.
         self._told: tuple[float, Limits] | None = None
 
@@ -114,17 +118,6 @@ class PoolLimiter:
         requests.
         """
         return self._requests.top_per_s if self._requests else None
-
-    @property
-    def limits(self) -> tuple[float | None, float | None, float | None]:
-        """Requests, input and output tokens per minute in force; None where there is no
-        limit.
-        """
-        rpm, itpm, otpm = (
-            bucket.per_minute if bucket else None
-            for bucket in (self._requests, self._input, self._output)
-        )
-        return rpm, itpm, otpm
 
     def wait(self, need: ExpectedUsage, now: float) -> MustWait | None:
         """None: it may leave now, by `take`."""
@@ -366,4 +359,12 @@ class PoolLimiter:
         if isclose(ours, bucket.per_minute):
             return False
         bucket.set_rate(ours, now, share=ours / reading.limit)
+        self.limits = self._in_force()
         return True
+
+    def _in_force(self) -> tuple[float | None, float | None, float | None]:
+        rpm, itpm, otpm = (
+            bucket.per_minute if bucket else None
+            for bucket in (self._requests, self._input, self._output)
+        )
+        return rpm, itpm, otpm

@@ -41,7 +41,8 @@ class Record:
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """The client's reply, priced and written down."""
-        worst = self._worst(call)
+        # The budget has worked it out for this very call.
+        worst = self._worst(call) if call.hold is None else call.hold.worst
         attempt = await self._log.begin(call, worst)
         # From here on a cancellation means "may be billed": nothing between this line
         # and the client may wait.
