@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from heapq import heappop, heappush
+from operator import add
 from typing import Any
 
-from claudebatch.core.domain import Pico, Source, Usage
+from claudebatch.core.domain import Pico, Source, Usage, kind_counts
 from claudebatch.core.events import (
     AttemptFinished,
     AttemptStarted,
@@ -47,7 +48,7 @@ class RunStats:
         self._failures: Counter[str] = Counter()
         self._spent_now: Pico = 0
         self._saved: Pico = 0
-        self._usage = Usage()
+        self._counts = list(kind_counts(Usage()))
         self._requests = self._retries = self._fallbacks = self._unknown_attempts = 0
         self._latencies = Latencies()
         self._rows = LastMinute()
@@ -92,7 +93,7 @@ class RunStats:
             failures=failures,
             spent_now=self._spent_now,
             saved=self._saved,
-            usage=self._usage,
+            usage=Usage.of(self._counts),
             requests=self._requests,
             retries=self._retries,
             fallbacks=self._fallbacks,
@@ -151,7 +152,8 @@ class RunStats:
         self._spent_now += event.cost
         self._unknown_attempts += event.unknown
         if event.usage is not None:
-            self._usage = self._usage + event.usage
+            # Counts, not a `Usage`: making one for each answer takes longer than this.
+            self._counts = list(map(add, self._counts, kind_counts(event.usage)))
 
     def _row_finished(self, event: RowFinished) -> None:
         self._rows.add(1, self._now())

@@ -21,6 +21,7 @@ class CallWindow:
 
     def __init__(self, policy: BreakerPolicy) -> None:
         self._policy = policy
+        self._most = policy.window_calls
         # Mutable, changed by `add` only.
         self._calls: list[tuple[float, int, BreakerVerdict]] = []
         self._verdicts: Counter[BreakerVerdict] = Counter()
@@ -64,9 +65,10 @@ class CallWindow:
         return too_many and calls >= policy.minimum_calls
 
     def _too_long(self, now: float) -> bool:
-        calls, policy = self._calls, self._policy
-        enough = len(calls) > policy.minimum_calls
-        return enough and (len(calls) > policy.window_calls or calls[0][0] < now - policy.window_s)
+        count, policy = len(self._calls), self._policy
+        if count <= policy.minimum_calls:
+            return False
+        return count > self._most or self._calls[0][0] < now - policy.window_s
 
     def _drop(self) -> None:
         _, row, verdict = self._calls.pop(0)
