@@ -87,6 +87,11 @@ class ConcurrencyLimit:
             self._limit = max(1.0, float(int(min(self._limit, float(self.in_flight)) * USED_SHARE)))
             self._cool_until = now + OLD_ANSWERS_S
 
+    @property
+    def refused(self) -> bool:
+        """Whether no answer came since the last such refusal."""
+        return self._refused_since is not None
+
     def refused_for(self, now: float) -> float:
         """Seconds since the first such refusal after the last answer; 0 when an answer
         came last.

@@ -209,6 +209,8 @@ class RateLimit(Generic[BookingT]):
 
     def _report(self, queue: _PoolQueue[BookingT], state: PoolState) -> None:
         """Tell the outside of limits that have changed."""
+        if state is queue.reported:
+            return
         pool, before, queue.reported = queue.store.name, queue.reported, state
         # The rates of the first answer are those of the configuration: no news.
         if before is not None and not state.same_rates(before):

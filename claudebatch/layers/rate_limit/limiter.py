@@ -270,6 +270,11 @@ class PoolLimiter:
             if bucket is not None:
                 bucket.hold_burst(now)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether a 429 stops the pool."""
+        return self._refusals.stopped
+
     def limited_for(self, now: float) -> float:
         """Seconds since the 429 that stopped the pool; 0 when a request was let in
         since then.

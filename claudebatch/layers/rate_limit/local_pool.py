@@ -87,9 +87,12 @@ class LocalPool:
         self._limiter = limiter
         self._concurrency = concurrency
         self._now = now
-        # Mutable: the gate, and the speed that it lets through.
+        # Mutable: the gate, and the speed that it lets through; the state as it was
+        # last asked for.
         self._gate: AsyncLimiter | None = None
         self._gate_per_s = 0.0
+        self._known_limits = limiter.limits
+        self._known_state = self._look(concurrency.limit)
 
     async def admit(self, need: ExpectedUsage) -> Admitted[PoolBooking] | Delayed:
         """Take all that an attempt needs and pass the gate, or say when to ask
@@ -190,6 +193,15 @@ class LocalPool:
     @property
     def state(self) -> PoolState:
         """What limits the pool now."""
+        limits, in_flight = self._limiter.limits, self._concurrency.limit
+        refused = self._limiter.stopped or self._concurrency.refused
+        # Asked for twice a request, and nearly always the same.
+        known = limits is self._known_limits and in_flight == self._known_state.in_flight
+        if not known or refused or self._known_state.limited_s:
+            self._known_limits, self._known_state = limits, self._look(in_flight)
+        return self._known_state
+
+    def _look(self, in_flight: int) -> PoolState:
         moment = self._now()
         requests, input_tokens, output_tokens = self._limiter.limits
         limited_s = max(self._limiter.limited_for(moment), self._concurrency.refused_for(moment))
@@ -197,7 +209,7 @@ class LocalPool:
             requests_per_minute=requests,
             input_tokens_per_minute=input_tokens,
             output_tokens_per_minute=output_tokens,
-            in_flight=self._concurrency.limit,
+            in_flight=in_flight,
             limited_s=limited_s,
         )
 
