@@ -348,7 +348,7 @@ def _refuse_unknown(
             reason, fix = REFUSED[name]
             parsed.problems.append(Problem(f'"{name}" {reason}', fix))
         elif name in request_types().only_beta:
-            reason = f'"{name}" is no field of a plain request'
+            reason = f'"{name}" belongs to a beta of the API'
             parsed.problems.append(Problem(reason, beta_fix(name)))
         elif name in LABELS:
             parsed.problems.append(Problem(f'"{name}" is no parameter', 'move it beside "params"'))

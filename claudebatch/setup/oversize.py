@@ -9,6 +9,7 @@ from claudebatch.core.domain import Route
 from claudebatch.core.errors import Problem
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.tokens import expected_input
+from claudebatch.models.tokens.attachments import Attachments
 from claudebatch.routing.request import request_body
 
 MOST_BYTES = 32 * 1024 * 1024
@@ -51,10 +52,11 @@ class Oversize:
         widest = max(models, key=lambda facts: facts.context_window)
         if len(body) <= widest.context_window:
             return
-        tokens = expected_input(params, body, widest)
+        # The pages of a PDF are a guess by its bytes: only text is certain.
+        tokens = expected_input(params, body, widest) - Attachments(params, widest).tokens
         if tokens > widest.context_window * _CERTAIN:
             yield Problem(
-                f"the prompt has some {tokens:,} tokens, {widest.id} reads "
+                f"the prompt has some {tokens:,} tokens of text, {widest.id} reads "
                 f"{widest.context_window:,}",
                 "shorten it, or split it",
             )

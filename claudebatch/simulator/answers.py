@@ -197,8 +197,8 @@ def _question(body: wire.Body) -> str:
 
 def _tool_block(asked: ParsedRequest) -> wire.Body:
     tools = asked.body["tools"]
-    wanted = asked.body["tool_choice"].get("name", tools[0]["name"])
-    schema = next((tool.get("input_schema") for tool in tools if tool["name"] == wanted), None)
+    wanted = asked.body["tool_choice"].get("name", tools[0].get("name"))
+    schema = next((tool.get("input_schema") for tool in tools if tool.get("name") == wanted), None)
     value = instance_of(schema)
     identity = f"toolu_sim_{asked.digest.hex()[:20]}"
     return {

@@ -46,7 +46,7 @@ class RequestReader:
         decoded = _decode(request.body)
         if self.on_request is not None and isinstance(decoded, dict):
             self.on_request(decoded)
-        body = check_shape(decoded)
+        body = check_shape(decoded, betas=_betas(request))
         traits = self._traits(body["model"])
         check_for_model(body, traits, version)
         tokens = count_input(body, traits)
@@ -66,7 +66,7 @@ class RequestReader:
     def count(self, request: Request) -> int:
         """The input tokens of a count_tokens request; raises `RefusedRequest`."""
         version = check_access(request)
-        body = check_shape(_decode(request.body), counting=True)
+        body = check_shape(_decode(request.body), counting=True, betas=_betas(request))
         traits = self._traits(body["model"])
         check_for_model(body, traits, version)
         return most_input(body) if self._adversarial else count_input(body, traits)
@@ -113,6 +113,11 @@ def check_access(request: Request) -> str:
     if version not in VERSIONS:
         raise bad(f'anthropic-version: "{version}" is not a valid version')
     return version
+
+
+def _betas(request: Request) -> tuple[str, ...]:
+    names = request.headers.get("anthropic-beta", "").split(",")
+    return tuple(name.strip() for name in names if name.strip())
 
 
 def list_models() -> wire.Body:

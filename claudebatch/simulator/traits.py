@@ -19,7 +19,8 @@ class Traits:
     """
     thinking: frozenset[str] = frozenset({"adaptive"})
     """Accepted values of `thinking.type`."""
-    effort: bool = True
+    efforts: frozenset[str] = frozenset({"low", "medium", "high", "xhigh", "max"})
+    """Accepted values of `output_config.effort`."""
     effort_capped: bool = False
     """Whether thinking less than adaptively is refused together with an effort above
     high.
@@ -40,13 +41,20 @@ class Traits:
     tool.
     """
     geo: str = "global"
+    system_turns: bool = True
+    """Whether system messages may stand within a conversation."""
+    fast: bool = False
 
 
 NEWEST = Traits()
 _SWITCHABLE = frozenset({"adaptive", "disabled"})
 _4_8 = Traits(thinks=False, thinking=_SWITCHABLE, forced_tools=True, cacheable_tokens=1024)
+# Its fast mode ended on 2026-11-30.
+_4_7 = replace(_4_8, cacheable_tokens=2048, tool_tokens=(675, 804), system_turns=False)
 _4_6 = replace(
     _4_8,
+    efforts=frozenset({"low", "medium", "high", "max"}),
+    system_turns=False,
     thinking=_SWITCHABLE | {"enabled"},
     sampling=True,
     bytes_per_token=3.3,
@@ -61,27 +69,29 @@ _4_5 = replace(
     output_tokens=64_000,
     geo="not_available",
 )
-_SONNET_4_5 = replace(_4_5, effort=False)
+_SONNET_4_5 = replace(_4_5, efforts=frozenset())
 _HAIKU_4_5 = replace(_SONNET_4_5, cacheable_tokens=4096)
-_OPUS_4_5 = replace(_4_5, cacheable_tokens=4096)
+_OPUS_4_5 = replace(_4_5, cacheable_tokens=4096, efforts=frozenset({"low", "medium", "high"}))
+_FAST = replace(NEWEST, fast=True)
 
 # From the documentation of each model and recorded refusals. A model that is too
 # tolerant here would pass a rehearsal and fail every row at the API.
 MODELS: dict[str, Traits] = {
-    "claude-fable-5-2": NEWEST,
-    "claude-mythos-5-2": NEWEST,
+    "claude-fable-5-2": _FAST,
+    "claude-mythos-5-2": _FAST,
     "claude-haiku-5-5": replace(
         NEWEST, thinking=_SWITCHABLE, forced_tools=True, effort_capped=True
     ),
     "claude-sonnet-5-5": replace(
         NEWEST, thinking=frozenset({"adaptive", "between_tools"}), effort_capped=True
     ),
-    "claude-opus-5-5": NEWEST,
+    "claude-opus-5-5": _FAST,
     "claude-fable-5-1": NEWEST,
     "claude-mythos-5-1": NEWEST,
-    "claude-opus-5": replace(NEWEST, thinking=_SWITCHABLE, forced_tools=True, effort_capped=True),
+    "claude-opus-5": replace(_FAST, thinking=_SWITCHABLE, forced_tools=True, effort_capped=True),
     "claude-sonnet-5": replace(
         NEWEST,
+        system_turns=False,
         thinking=_SWITCHABLE,
         forced_tools=True,
         cacheable_tokens=1024,
@@ -90,7 +100,7 @@ MODELS: dict[str, Traits] = {
     "claude-fable-5": replace(NEWEST, forced_tools=True),
     "claude-mythos-5": replace(NEWEST, forced_tools=True),
     "claude-opus-4-8": _4_8,
-    "claude-opus-4-7": replace(_4_8, cacheable_tokens=2048, tool_tokens=(675, 804)),
+    "claude-opus-4-7": _4_7,
     "claude-opus-4-6": replace(_4_6, cacheable_tokens=4096),
     "claude-sonnet-4-6": _4_6,
     "claude-haiku-4-5": _HAIKU_4_5,

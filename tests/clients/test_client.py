@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
+from dataclasses import replace
 
 import anthropic
 import pytest
@@ -105,6 +107,29 @@ async def test_fast_mode_is_named_in_the_headers_of_those_requests_that_ask_for_
         await client(each)
     named = ["anthropic-beta: fast-mode-2026-02-01" in head.lower() for head in raw.heads]
     assert named == [True, False, True, False, False]
+
+
+async def test_betas_of_a_row_go_with_it_and_are_joined_with_the_users_own(
+    raw, connect, call, monkeypatch
+):
+    monkeypatch.setenv("ANTHROPIC_CUSTOM_HEADERS", "Anthropic-Beta: own-1, own-2\nx-org: o")
+    context, compact = "context-management-2025-06-27", "compact-2026-09-04"
+    with_betas = [(context, compact), (), ("own-2",), (context,)]
+    calls = [
+        replace(one, prompt=replace(one.prompt, betas=betas))
+        for one, betas in zip([call(), call(), call(), call(speed="fast")], with_betas, strict=True)
+    ]
+    client = connect(raw.url)
+    for each in calls:
+        raw.say(200, {"content-type": "application/json"}, MESSAGE)
+        await client(each)
+    sent = [re.findall(r"(?im)^anthropic-beta: (.*?)\r?$", head) for head in raw.heads]
+    assert sent == [
+        [f"own-1,own-2,{context},{compact}"],
+        ["own-1, own-2"],
+        ["own-1,own-2"],
+        [f"own-1,own-2,{context},fast-mode-2026-02-01"],
+    ]
 
 
 def test_the_api_version_is_the_one_that_the_installed_sdk_sends_itself():

@@ -8,6 +8,7 @@ tests/e2e/test_hostile_input.py` writes it anew.
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 from pathlib import Path
@@ -65,11 +66,14 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(world, make):
 
 
 def test_lines_of_ten_megabytes_are_taken_and_one_beyond_the_apis_limit_is_refused_alone(world):
-    text = "x" * 10_000_000
+    # As text it would be longer than any model reads.
+    picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(7_500_000)).decode()
+    source = {"type": "base64", "media_type": "image/png", "data": picture}
+    message = {"role": "user", "content": [{"type": "image", "source": source}]}
     with world.path("in.jsonl").open("w") as file:
         for number in range(3):
-            file.write(json.dumps({"id": f"{number}", "prompt": text}) + "\n")
-        file.write(json.dumps({"id": "too long", "prompt": text * 4}) + "\n")
+            file.write(json.dumps({"id": f"{number}", "messages": [message]}) + "\n")
+        file.write(json.dumps({"id": "too long", "prompt": "x" * 40_000_000}) + "\n")
         file.write(json.dumps({"id": "good", "prompt": "hi"}) + "\n")
     done = world.claudebatch("run", "in.jsonl", "--dry-run", "--json", "--on-bad-row", "skip")
     assert done.code == 0, done.err

@@ -91,7 +91,7 @@ SAID = {
     "23": "lines end in CR alone",
     "25": "several JSON values on one line",
     "26": 'did you mean "method"?',
-    "40": '"betas" belongs to a beta',
+    "40": "",
     "41": '"mcp_servers" belongs to a beta',
     "42": '"context_management" belongs to a beta',
     "43": '"output_format" is the beta\'s name',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 
 import pytest
@@ -145,6 +146,7 @@ async def test_a_schema_is_answered_with_json_that_fits_it(serve, body):
             "maybe": {"anyOf": [{"type": "null"}, {"type": "string"}]},
         },
         "required": ["name", "age"],
+        "additionalProperties": False,
         "$defs": {"tag": {"enum": ["good", "bad"]}},
     }
     served = await serve()
@@ -177,10 +179,12 @@ async def test_a_forced_tool_is_called_and_an_optional_one_is_not(serve, body):
 
 
 async def test_every_kind_of_content_is_counted(serve, body):
+    picture = base64.b64encode(b"\x89PNG\r\n\x1a\n" + bytes(75_000)).decode()
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
     blocks = [
         {
             "type": "image",
-            "source": {"type": "base64", "media_type": "image/png", "data": "A" * 100_000},
+            "source": {"type": "base64", "media_type": "image/png", "data": picture},
         },
         {
             "type": "document",
@@ -190,8 +194,10 @@ async def test_every_kind_of_content_is_counted(serve, body):
         {"type": "tool_result", "tool_use_id": "t", "content": [{"type": "text", "text": "Sunny"}]},
     ]
     served = await serve()
-    usage = (await served.ask(body(messages=[{"role": "user", "content": blocks}]))).json["usage"]
-    assert usage["input_tokens"] == int((20 + 4_000 + 500 + 12_000 + 5) / 2.6)
+    turns = [{"role": "assistant", "content": [call]}, {"role": "user", "content": blocks}]
+    usage = (await served.ask(body(messages=turns))).json["usage"]
+    called = len(json.dumps(call, separators=(",", ":")))
+    assert usage["input_tokens"] == int((20 + called + 4_000 + 500 + 12_000 + 5) / 2.6)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date
+
 import pytest
 
 from claudebatch.models.catalog import Catalog
@@ -158,7 +160,7 @@ async def test_an_unknown_path_is_a_404(serve):
 
 
 def test_the_catalogue_and_the_simulator_agree_on_what_each_model_accepts():
-    catalog = Catalog.load()
+    catalog = Catalog.load().on(date(2026, 11, 30))
     for model, traits in MODELS.items():
         facts = catalog.facts(model)
         assert catalog.known(model), model
@@ -170,5 +172,7 @@ def test_the_catalogue_and_the_simulator_agree_on_what_each_model_accepts():
             traits.output_tokens,
         ), model
         assert facts.min_cacheable_prefix == traits.cacheable_tokens, model
-        assert bool(facts.efforts) == traits.effort, model
+        assert set(facts.efforts) == traits.efforts, model
+        assert facts.system_turns == traits.system_turns, model
+        assert facts.fast == traits.fast, model
         assert (facts.effort_cap_without_thinking is not None) == traits.effort_capped, model

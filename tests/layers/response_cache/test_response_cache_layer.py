@@ -69,6 +69,15 @@ def test_every_field_that_changes_the_answer_is_in_the_key(name: str):
     assert key(make_call(**{name: FIELDS[name]})) != key(make_call())
 
 
+def test_the_beta_headers_are_in_the_key_whatever_their_order():
+    call = make_call()
+    one, two, none = (
+        replace(call, prompt=replace(call.prompt, betas=betas))
+        for betas in (("a-1", "b-1"), ("b-1", "a-1"), ())
+    )
+    assert key(one) == key(two) != key(none) == key(call)
+
+
 def test_the_model_and_the_api_version_are_in_the_key():
     assert key(make_call(model="claude-opus-5-5")) != key(make_call(model=HAIKU))
     assert key(make_call(), "2026-10-21") != key(make_call(), "2023-06-01")
