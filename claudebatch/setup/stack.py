@@ -107,6 +107,8 @@ def _fallback(parts: Parts) -> Fallback:
         max_outage_s=parts.settings.max_outage_s,
         unwanted=parts.settings.fallback_on,
         earlier=parts.earlier,
+        resting=parts.resting,
+        lane_of=parts.catalog.pool_of,
     )
 
 

@@ -8,6 +8,7 @@ and with the same seed:
 | 10 | exit 5 after 903 s, 3 failed, up to 24 requests for one row | 87 s |
 | 32 | exit 5 after 903 s, none failed, up to 12 | 101 s |
 | 160 | exit 5 after 1,225 s, 171 of 340 good rows done, 2 failed | 108 s |
+| the first 30, 8 in flight | exit 5 after 900 s, none done or failed | 361 s |
 """
 
 from __future__ import annotations
@@ -73,18 +74,46 @@ async def test_every_bad_row_fails_after_its_attempts_and_the_good_ones_keep_the
     assert ran.wall_s <= 1.5 * LONGEST_WAITS_S
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("share", [10, 32, 160])
 @virtual
-async def test_a_session_that_starts_with_bad_rows_only_goes_on_counting(share):
+async def test_a_session_that_starts_with_bad_rows_only_goes_on_counting(share, kind):
     ran = await run_with(
         set(range(share)),
-        "500",
+        kind,
         share,
         earlier=lambda row: RowTries({HAIKU: 3}, {HAIKU}),
     )
     assert ran.ended.stop is None and len(ran.failed) == share
     assert set(requests_of(ran).values()) == {5}, "three of eight were made before"
     assert ran.states() == [] and ran.wall_s <= 1.5 * LONGEST_WAITS_S
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("share", [10, 160])
+@virtual
+async def test_a_session_with_bad_rows_and_new_ones_goes_on_counting(share, kind):
+    bad = spread(share)
+    ran = await run_with(
+        bad, kind, earlier=lambda row: RowTries({HAIKU: 6}, {HAIKU}) if row in bad else None
+    )
+    assert ran.ended.stop is None and {outcome.call.row for outcome in ran.failed} == bad
+    assert {count for row, count in requests_of(ran).items() if row in bad} == {2}
+    good = [at for at, outcome in ran.outcomes if outcome.call.row not in bad]
+    assert len(good) == ROWS - share and max(good) - min(ran.api.times) <= 5
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(("workers", "takes_s"), [(8, 300), (64, 30)])
+@virtual
+async def test_where_the_first_thirty_rows_are_the_bad_ones_the_others_are_answered(
+    workers, takes_s, kind
+):
+    bad = set(range(30))
+    ran = await run_with(bad, kind, workers=workers)
+    good = [at for at, outcome in ran.outcomes if outcome.call.row not in bad]
+    assert ran.ended.stop is None and {outcome.call.row for outcome in ran.failed} == bad
+    assert len(good) == ROWS - 30 and max(good) - min(ran.api.times) <= takes_s
 
 
 @pytest.mark.parametrize("workers", [1, 8, 64])

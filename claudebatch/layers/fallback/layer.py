@@ -22,11 +22,13 @@ from claudebatch.core.errors import (
 )
 from claudebatch.core.events import Emit, FellBack
 from claudebatch.core.handler import Handler
+from claudebatch.core.resting import Resting
 from claudebatch.core.tries import RowTries
 
 # After a pool reopens, waiting rows come back spread over this share of the wait, not
 # all at once.
 _SPREAD = 0.5
+_LATER = 0.5
 _SHORTEST_WAIT_S = 0.05
 
 FallbackEnd: TypeAlias = Reply | AttemptError | BudgetExhausted
@@ -43,6 +45,7 @@ class Fallback:
     unwanted      stop reasons of answers that the next model is asked to better; where
                   none does, the first one stays
     earlier       what became of a row's attempts in earlier sessions
+    resting       hears of rows that have failed and wait; *lane_of* a model
     max_outage_s  no model of the chain has served anything for this long:
                   `ApiUnavailable` stops the run
     """
@@ -57,6 +60,8 @@ class Fallback:
         max_outage_s: float,
         unwanted: Set[str] = frozenset(),
         earlier: Callable[[int], RowTries | None] = lambda row: None,
+        resting: Resting | None = None,
+        lane_of: Callable[[str], str] = str,
     ) -> None:
         self._hop = hop
         self._sleep = sleep
@@ -65,12 +70,15 @@ class Fallback:
         self._max_outage_s = max_outage_s
         self._unwanted = unwanted
         self._earlier = earlier
+        self._resting = resting or Resting()
+        self._lane_of = lane_of
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """The reply of the first model that serves the call."""
         # One count for as long as the row is under way: an open breaker ends no row,
         # and begins none anew.
-        call = call.counted(self._earlier(call.row) or RowTries())
+        tries = self._earlier(call.row) or RowTries()
+        call = call.counted(tries)
         while True:
             try:
                 return await self._once(call, call_next)
@@ -80,12 +88,23 @@ class Fallback:
                         f"no answer from {error.pool} for {error.open_for_s:.0f} s",
                         fix="wait until the API is back, then run the same command",
                     ) from error
-                wait_s = self._wait_s(error)
-            await self._sleep(wait_s)
+                failed = any(tries.has_failed(m) for m in (call.model, *call.route.fallbacks))
+                wait_s = self._wait_s(error, failed=failed)
+            try:
+                if failed:
+                    # Its place goes to a row that may be served: were all rows under
+                    # way bad ones, no probe would ever find out that the pool serves.
+                    self._resting.begin(call.row, self._lane_of(call.model), len(call.body))
+                await self._sleep(wait_s)
+            finally:
+                self._resting.over(call.row)
 
-    def _wait_s(self, shut: CircuitOpen) -> float:
-        """Until the pool may have opened again, or the outage is over its limit."""
-        spread_s = shut.probe_in_s * (1 + _SPREAD * self._rng.random())
+    def _wait_s(self, shut: CircuitOpen, *, failed: bool) -> float:
+        """Until the pool may have opened again, or the outage is over its limit; a row
+        that has *failed* lets others probe first.
+        """
+        share = _LATER + (1 - _LATER) * self._rng.random() if failed else self._rng.random()
+        spread_s = shut.probe_in_s * (1 + _SPREAD * share)
         # A wait beyond the limit would end the run that much later than was asked for.
         return max(_SHORTEST_WAIT_S, min(spread_s, self._max_outage_s - shut.open_for_s))
 

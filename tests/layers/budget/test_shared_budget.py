@@ -18,7 +18,9 @@ from claudebatch.core.events import CapUsed
 from claudebatch.core.shared_cap import SharedCap
 from tests.support.budget_stores import DAY, NEXT, Run, attempt, cap
 from tests.support.cancellation import cuts
-from tests.support.virtual import settled, virtual
+from tests.support.virtual import now, settled, virtual
+
+DAY_BEFORE = "2026-11-29"
 
 
 @pytest.fixture
@@ -135,6 +137,41 @@ async def test_a_hold_counts_for_the_day_on_which_it_was_taken_and_so_does_its_c
         await run.budget_store.hold(401, 401)
     await run.close()
     assert (run.in_file("spent", "spend"), run.in_file("spent", "spend", NEXT)) == (700, 600)
+
+
+@pytest.mark.parametrize(
+    "jumps",
+    [[(3, NEXT)], [(3, DAY_BEFORE)], [(3, NEXT), (6, DAY)], [(20, NEXT)]],
+    ids=["a day forward", "a day back", "forward and back", "near the end"],
+)
+@virtual
+async def test_after_a_clock_jump_nobody_waits_for_money_that_nothing_in_flight_brings(
+    ledger, jumps
+):
+    rng, run = random.Random(1), Run(ledger, "me", cap(5000), cap(9000, "month"))
+    settled_at, refused_at = 0.0, []
+
+    async def work() -> None:
+        nonlocal settled_at
+        for _ in range(60):
+            worst = rng.randrange(50, 200)
+            try:
+                hold = await run.budget_store.hold(worst, worst)
+            except BudgetExhausted:
+                refused_at.append(now())
+                continue
+            await asyncio.sleep(rng.uniform(0.5, 1.5))
+            await run.settle(hold, rng.randrange(10, worst))
+            settled_at = now()
+
+    async def jump() -> None:
+        for at, day in jumps:
+            await asyncio.sleep(at - now())
+            run.day = day
+
+    await asyncio.gather(jump(), *(work() for _ in range(8)))
+    assert refused_at and max(refused_at) <= settled_at + 0.1
+    await run.close()
 
 
 @virtual
