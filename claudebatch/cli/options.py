@@ -80,7 +80,22 @@ ConfigFile: TypeAlias = Annotated[
 ]
 Model: TypeAlias = Annotated[
     str | None,
-    typer.Option("--model", "-m", help="Model for rows that name none; wins over the rules."),
+    typer.Option(
+        "--model", "-m", help="Model for rows that name none, such as haiku; wins over the rules."
+    ),
+]
+AllowUnknownModel: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unknown-model", help="Also ask models that claudebatch does not know, new ones."
+    ),
+]
+ModelMap: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="A=B,...", help="Read model A of a line as B, such as gpt-4o-mini=haiku."),
+]
+Drop: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="FIELD,...", help="Leave these fields out of every line.")
 ]
 System: TypeAlias = Annotated[
     str | None,

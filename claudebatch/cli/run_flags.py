@@ -42,6 +42,9 @@ class RunFlags:
     output: options.Output = None
     config: options.ConfigFile = None
     model: options.Model = None
+    allow_unknown_model: options.AllowUnknownModel = False
+    model_map: options.ModelMap = None
+    drop: options.Drop = None
     system: options.System = None
     max_tokens: options.MaxTokens = None
     budget: options.Budget = None

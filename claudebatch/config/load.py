@@ -46,6 +46,8 @@ class Loaded:
     """Top-level key → `file:line` or the flag that set it; keys at their default are
     missing.
     """
+    where: Callable[[str], str] = lambda key: ""
+    """Dotted key → `file:line`, or the flag that set it; empty where nothing did."""
     found_unnamed: bool = False
     """Nobody named the file: it lies in the current folder, whoever wrote it."""
 
@@ -87,13 +89,11 @@ def load(
         # --budget is the cap of this run: those of day, month and tags stay.
         given["budget"] = msgspec.structs.replace(config.budget, run=given["budget"])
     config = msgspec.structs.replace(config, **given)
-    settings = resolve(
-        config,
-        lambda key: (
-            file.where(key) if path is not None and key not in given else origins.get(key, "")
-        ),
-    )
-    return Loaded(config, settings, path, origins, found_unnamed)
+
+    def where(key: str) -> str:
+        return file.where(key) if path is not None and key not in given else origins.get(key, "")
+
+    return Loaded(config, resolve(config, where), path, origins, where, found_unnamed)
 
 
 def _found(folder: Path, env: Mapping[str, str]) -> Path | None:

@@ -50,12 +50,9 @@ def index_input(
     `ClaudebatchError`s; the journal is then as before.
     """
     made_by = (
-        __version__,
-        key_scope,
-        options.model,
-        options.limit,
-        options.text,
-        options.no_check,
+        *(__version__, key_scope, options.model, options.limit, options.text, options.no_check),
+        *(options.allow_unknown_model, sorted(options.edits.model_map.items())),
+        sorted(options.edits.drop),
     )
     current = fingerprint(files, run_setup.settings.intake_text, *map(str, (*made_by, *files)))
     others = OtherSettings(options, run_setup, folder)
@@ -91,6 +88,8 @@ def index_input(
         run_setup.require_prices(intake.models)
         others.note(report, key_scope)
         _note(folder, run_setup, intake, report, current)
+    for notice in intake.notices():
+        emit(Notice(notice))
     _report(report, intake.bad.count, emit)
     _report_unchecked(intake.sent_anyway, emit)
     others.report(emit)

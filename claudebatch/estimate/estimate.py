@@ -95,6 +95,7 @@ def estimate(
             batch=sums.batch,
             bad_rows=plan.bad_rows,
             asked_otherwise=plan.asked_otherwise,
+            notices=plan.notices,
             elsewhere=_compared(plan, comparison, sums),
         )
 

@@ -84,7 +84,7 @@ class _ModelLines:
         return ModelLine(
             id=facts.id,
             aliases=facts.aliases,
-            is_default=catalog.facts(self._settings.model).id == facts.id,
+            is_default=catalog.resolve(self._settings.model) == facts.id,
             known=catalog.known(facts.id),
             changed=tuple(self._settings.models.get(facts.id, ())),
             prices=self._prices(facts.id),

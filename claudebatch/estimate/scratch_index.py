@@ -102,6 +102,8 @@ class ScratchIndex:
         """Lines left out under `--on-bad-row skip`."""
         self.asked_otherwise = 0
         """Finished rows that were answered as another request."""
+        self.notices: tuple[str, ...] = ()
+        """What was changed in the lines."""
 
     def fill(self, limit: int | None) -> None:
         """Read the files. Raises `InvalidInput` like the run itself."""
@@ -112,6 +114,7 @@ class ScratchIndex:
         intake.refuse(report.duplicates)
         self._flush()
         self.bad_rows = intake.bad.count
+        self.notices = tuple(intake.notices())
         if report.duplicates:
             self._connection.execute(
                 "DELETE FROM plan WHERE position NOT IN (SELECT position FROM rows)"

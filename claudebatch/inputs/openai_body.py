@@ -16,7 +16,15 @@ from claudebatch.core.jsonl import encode
 from claudebatch.inputs.fields import CHECKS, REFUSED, one_of
 from claudebatch.inputs.openai_messages import translate_messages
 from claudebatch.inputs.openai_tools import translate_choice, translate_functions, translate_tools
-from claudebatch.inputs.problems import MAX_PROBLEMS, member, shown, unknown, until_many, wrong
+from claudebatch.inputs.problems import (
+    MAX_PROBLEMS,
+    member,
+    removal,
+    shown,
+    unknown,
+    until_many,
+    wrong,
+)
 from claudebatch.models.api_rules import LONGEST_USER_ID
 
 NEUTRAL: Mapping[str, Any] = {
@@ -120,7 +128,8 @@ def _is_neutral(name: str, value: Any) -> bool:
 def _refusal(name: str, value: Any) -> Problem:
     if name in WITHOUT_EQUAL:
         return Problem(
-            f'"{name}" ({shown(value)}) has no equal in the Messages API', WITHOUT_EQUAL[name]
+            f'"{name}" ({shown(value)}) has no equal in the Messages API',
+            removal(name, WITHOUT_EQUAL[name]),
         )
     return unknown(name, [*TRANSLATED, *WITHOUT_EQUAL], "remove it, or use an Anthropic batch line")
 
@@ -131,16 +140,6 @@ _Translator: TypeAlias = Callable[[str, Any, OpenAiTranslation], None]
 def _as(parameter: str) -> _Translator:
     """The field means what *parameter* means."""
     return lambda name, value, out: out.check(name, value, parameter)
-
-
-def _model(name: str, value: Any, out: OpenAiTranslation) -> None:
-    # A `gpt-…` name is refused, not replaced: the answer would come from a model that
-    # the user never named.
-    if isinstance(value, str) and "claude" in value.lower():
-        out.set(name, "model", value)
-        return
-    fix = 'set "model" to a Claude model, or remove it and let the routes decide'
-    out.problems.append(Problem(f'"{name}" is {shown(value)}, which is no Claude model', fix))
 
 
 def _messages(_: str, value: Any, out: OpenAiTranslation) -> None:
@@ -263,7 +262,7 @@ TRANSLATED: Mapping[str, _Translator] = {
     "max_tokens": _as("max_tokens"),
     "messages": _messages,
     "metadata": _metadata,
-    "model": _model,
+    "model": _as("model"),
     "parallel_tool_calls": _parallel,
     "reasoning_effort": _effort,
     "response_format": _response_format,

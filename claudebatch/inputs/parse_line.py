@@ -6,7 +6,8 @@ encode and one hash.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 from claudebatch.core.domain import Prompt
 from claudebatch.core.errors import BadRow, Problem
 from claudebatch.core.jsonl import MAX_LINE_BYTES, InvalidJson, decode, encode
+from claudebatch.inputs.line_edits import LineEdits
 from claudebatch.inputs.line_kinds import not_json
 from claudebatch.inputs.parsed_line import ParsedLine
 from claudebatch.inputs.shapes import json_line, text_line
@@ -33,13 +35,21 @@ class Defaults:
     """Each line is a prompt as it stands, not JSON."""
     check: bool = True
     """Whether what the API itself would refuse is refused."""
+    edits: LineEdits = LineEdits()
+    """Changes to each line before it is read."""
+    judge_model: Callable[[str], Problem | None] | None = None
+    """Why the model that a line names cannot be asked; None: every name is taken."""
 
 
-def parse_line(data: bytes, defaults: Defaults, *, file: str, line: int) -> Prompt:
+def parse_line(
+    data: bytes, defaults: Defaults, *, file: str, line: int, edited: Counter[str] | None = None
+) -> Prompt:
     """The prompt of the line *data*; raises `BadRow` with all problems, and no other
-    error.
+    error. *edited* counts the changes that were made to it.
     """
-    parsed = _read(data, text=defaults.text, check=defaults.check)
+    parsed = _read(data, defaults, edited)
+    if defaults.judge_model is not None:
+        _judge_model(parsed, defaults.judge_model)
     if parsed.problems:
         # The shape that was recognised is named: a user who meant another one sees at
         # once why a field is unknown.
@@ -62,7 +72,15 @@ def parse_line(data: bytes, defaults: Defaults, *, file: str, line: int) -> Prom
     )
 
 
-def _read(data: bytes, *, text: bool, check: bool) -> ParsedLine:
+def _judge_model(parsed: ParsedLine, judge: Callable[[str], Problem | None]) -> None:
+    # Beside other problems the model is still among the parameters.
+    model = parsed.params.get("model") if parsed.model is None else parsed.model
+    problem = judge(model) if isinstance(model, str) and model else None
+    if problem is not None:
+        parsed.problems.append(problem)
+
+
+def _read(data: bytes, defaults: Defaults, edited: Counter[str] | None) -> ParsedLine:
     # Before it is decoded: a line of gigabytes would fill the memory.
     if len(data) > MAX_LINE_BYTES:
         megabytes = MAX_LINE_BYTES // 1_000_000
@@ -71,13 +89,15 @@ def _read(data: bytes, *, text: bool, check: bool) -> ParsedLine:
                 f"the line is longer than {megabytes} MB", "the API takes 32 MB: shorten the prompt"
             )
         )
-    if text:
+    if defaults.text:
         return text_line(_text(data))
     try:
         value = decode(data)
     except InvalidJson as error:
         raise BadRow(not_json(data, str(error))) from error
-    return json_line(value, data, check=check)
+    if defaults.edits and isinstance(value, dict):
+        value = defaults.edits.apply(value, edited)
+    return json_line(value, data, check=defaults.check)
 
 
 def _text(data: bytes) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -18,13 +19,28 @@ __all__ = [
     "wrong",
 ]
 
+PLAIN_NAME = re.compile(r"[A-Za-z_]\w{0,40}", re.ASCII)
+"""A field's name that needs no quotes, neither in a shell nor in jq."""
+
 
 def unknown(name: str, known: Iterable[str], otherwise: str) -> Problem:
     """The problem of an unknown field, with the *known* name that it was meant to be as
     its fix, or else *otherwise*.
     """
     near = meant(name, known)
-    return Problem(f"unknown field {shown(name)}", f'did you mean "{near}"?' if near else otherwise)
+    return Problem(
+        f"unknown field {shown(name)}",
+        f'did you mean "{near}"?' if near else removal(name, otherwise),
+    )
+
+
+def removal(name: str, fix: str) -> str:
+    """*fix* with the option that leaves the field *name* out of every row, if it is to
+    remove the field.
+    """
+    # Only a plain word can be copied into a shell.
+    option = f"remove it (--drop {name})" if PLAIN_NAME.fullmatch(name) else "remove it"
+    return fix.replace("remove it", option, 1)
 
 
 def until_many(items: Iterable[Any], problems: list[Problem]) -> Iterator[tuple[int, Any]]:

@@ -4,7 +4,6 @@ translation into Messages parameters.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeAlias
 
@@ -21,7 +20,7 @@ from claudebatch.inputs.messages import (
 )
 from claudebatch.inputs.openai_body import translate
 from claudebatch.inputs.parsed_line import LABELS, MAX_ID_LENGTH, ParsedLine, take_labels
-from claudebatch.inputs.problems import MAX_PROBLEMS, shown, unknown, wrong
+from claudebatch.inputs.problems import MAX_PROBLEMS, PLAIN_NAME, removal, shown, unknown, wrong
 from claudebatch.models.api_rules import (
     Names,
     beta_fix,
@@ -37,7 +36,6 @@ _FLAT_FIELDS = CONTENT | LABELS | CHECKS.keys()
 _BATCH_FIELDS = frozenset({"messages"}) | CHECKS.keys()
 _PLAIN_FIELDS = frozenset({"prompt", "id", "max_tokens"})
 _PLAIN_SHAPE = 'a "prompt" line'
-_PLAIN_NAME = re.compile(r"[A-Za-z_]\w*", re.ASCII)
 _ELSEWHERE = 'remove it, or move it into "metadata" if rules should see it'
 
 
@@ -172,7 +170,7 @@ def _no_content(value: dict[str, Any]) -> Problem:
     texts = [
         name
         for name, text in value.items()
-        if isinstance(text, str) and name not in _FLAT_FIELDS and _PLAIN_NAME.fullmatch(name)
+        if isinstance(text, str) and name not in _FLAT_FIELDS and PLAIN_NAME.fullmatch(name)
     ]
     # One column of text is most likely the prompt under another name.
     if not fixes and not null and len(texts) == 1:
@@ -346,7 +344,7 @@ def _refuse_unknown(
     for name in sorted(names)[:MAX_PROBLEMS]:
         if name in REFUSED:
             reason, fix = REFUSED[name]
-            parsed.problems.append(Problem(f'"{name}" {reason}', fix))
+            parsed.problems.append(Problem(f'"{name}" {reason}', removal(name, fix)))
         elif name in request_types().only_beta:
             reason = f'"{name}" belongs to a beta of the API'
             parsed.problems.append(Problem(reason, beta_fix(name)))

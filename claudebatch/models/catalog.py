@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 import msgspec
 
 from claudebatch.core.errors import ConfigError
+from claudebatch.core.typos import meant
 
 ThinkingKind: TypeAlias = Literal["adaptive", "enabled", "disabled", "between_tools"]
 Effort: TypeAlias = Literal["low", "medium", "high", "xhigh", "max"]
@@ -32,6 +33,11 @@ EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
 _LONGEST_WORD = 100
 
 _DATED = re.compile(r"-\d{8}$")
+# How other platforms write the same names: "anthropic/claude-opus-4.6",
+# "us.anthropic.claude-haiku-4-5-20251001-v1:0", "claude-haiku-4-5@20251001".
+_SEPARATORS = re.compile(r"[._@ ]")
+_WRAPPED = re.compile(r"^.*anthropic[/-](?=claude)|-v\d+(:\d+)?$")
+_AFTER_LINE = re.compile(r"-latest$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +138,10 @@ class Catalog:
         self._by_name: dict[str, ModelFacts] = {}
         for facts in models:
             self._by_name.update(dict.fromkeys((facts.id, *facts.aliases), facts))
+        # The list has the newest model of each line first.
+        self._newest = {
+            facts.line: facts.id for facts in reversed(list(self)) if facts.line is not None
+        }
 
     @classmethod
     def load(
@@ -145,7 +155,10 @@ class Catalog:
         *where* gives the `file:line` of a dotted key, for error messages.
         """
         shipped = cls(_models(), _limits())
-        changed = [_override(shipped, model, raw, where) for model, raw in overrides.items()]
+        changed = [
+            _override(shipped, shipped.resolve(model), raw, where)
+            for model, raw in overrides.items()
+        ]
         return cls((*_models(), *changed), _limits()) if changed else shipped
 
     def on(self, day: date) -> Catalog:
@@ -186,7 +199,28 @@ class Catalog:
 
     def suggest(self, model: str) -> str | None:
         """The model that *model* is probably a typo of."""
-        return closest(model.strip().lower().replace(".", "-").replace("_", "-"), self._by_name)
+        plain = _WRAPPED.sub("", _SEPARATORS.sub("-", model.strip().lower()))
+        line = meant(_AFTER_LINE.sub("", plain.removeprefix("claude-")), self._newest)
+        if line is not None:
+            return self._newest[line]
+        for name in (plain, f"claude-{plain}"):
+            if self.known(name):
+                return name if name in self._by_name else self.facts(name).id
+        return closest(plain, self._by_name)
+
+    def listed(self, model: str) -> bool:
+        """Whether *model* is a name of the list, its date included."""
+        return model in self._by_name
+
+    def newest(self, line: str) -> str | None:
+        """The newest model of a *line*, such as `haiku`; None if there is no such
+        line.
+        """
+        return self._newest.get(line)
+
+    def resolve(self, name: str) -> str:
+        """The model that *name* stands for: the newest one of a line, or itself."""
+        return name if name in self._by_name else self._newest.get(name.strip().lower(), name)
 
     def pool_of(self, model: str) -> str:
         """The pool whose limits *model* shares; its own id when unknown."""
@@ -256,14 +290,15 @@ def _check_date(name: str, value: str | None) -> None:
 
 @cache
 def _models() -> tuple[ModelFacts, ...]:
-    return msgspec.json.decode(_read("models.json"), type=tuple[ModelFacts, ...])
+    return msgspec.json.decode(read_data("models.json"), type=tuple[ModelFacts, ...])
 
 
 @cache
 def _limits() -> Mapping[str, Mapping[str, TierLimits]]:
-    return msgspec.json.decode(_read("limits.json"), type=dict[str, dict[str, TierLimits]])
+    return msgspec.json.decode(read_data("limits.json"), type=dict[str, dict[str, TierLimits]])
 
 
-def _read(name: str) -> bytes:
+def read_data(name: str) -> bytes:
+    """The bytes of the file *name* of the shipped facts."""
     # `importlib.resources` would cost 17 ms of every start.
     return Path(__file__).with_name("data").joinpath(name).read_bytes()

@@ -27,9 +27,12 @@ class Router:
         fallbacks: Mapping[str, Sequence[str]],
         override: str | None = None,
         estimate_tokens: Callable[[Prompt], int],
+        resolve: Callable[[str], str] = str,
     ) -> None:
+        """All models but those of lines are full names; *resolve* makes those so."""
         self._fallbacks = {model: _chain(model, chain) for model, chain in fallbacks.items()}
         self._estimate = estimate_tokens
+        self._resolve = resolve
         # Routes are made once: a million prompts share a handful of them.
         self._rules = tuple((rule.when, self._to(rule.model, rule.name)) for rule in rules)
         self._default = self._to(default_model, "default")
@@ -62,7 +65,7 @@ class Router:
         rule with a condition on them.
         """
         if prompt.model is not None:
-            return self._to(prompt.model, "line")
+            return self._to(self._resolve(prompt.model), "line")
         if self._override is not None:
             return self._override
         if self._rules:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.jsonl import STDIN
+from claudebatch.inputs import LineEdits
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,10 @@ class RunOptions:
     """What is done about rows whose requests may have been billed although no answer
     came.
     """
+    allow_unknown_model: bool = False
+    """Models that are not in the list are asked, too."""
+    edits: LineEdits = LineEdits()
+    """Changes to each line before it is read."""
     fail_on_empty: bool = False
     exit_zero: bool = False
     max_failures: int | None = None

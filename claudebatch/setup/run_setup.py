@@ -4,22 +4,25 @@ calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
 from claudebatch.config.settings import Settings
 from claudebatch.core.errors import ConfigError
-from claudebatch.inputs import Defaults
+from claudebatch.inputs import Defaults, LineEdits
 from claudebatch.layers.rate_limit.settings import RateLimitSettings
 from claudebatch.models.catalog import Catalog
+from claudebatch.models.model_names import ModelNames
 from claudebatch.models.prices import PriceBook
 from claudebatch.routing.request import CallBuilder, token_estimator
 from claudebatch.routing.router import Router
 from claudebatch.routing.rules import parse_rules
+from claudebatch.setup.named_models import NamedModels
 
 # The SDK's own expectation: 128,000 tokens of output take an hour.
 _S_PER_OUTPUT_TOKEN = 3600 / 128_000
+_NO_EDITS = LineEdits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +45,33 @@ class RunSetup:
         text: bool,
         at: datetime,
         check: bool = True,
+        edits: LineEdits = _NO_EDITS,
+        allow_unknown_model: bool = False,
+        where: Callable[[str], str] = lambda key: "",
     ) -> RunSetup:
-        """The parts for *settings*; *override* is `--model`. Raises `ConfigError`."""
-        catalog = Catalog.load(settings.models).on(at.date())
+        """The parts for *settings*; *override* is `--model`. *where* gives the
+        `file:line` of a setting. Raises `ConfigError`.
+        """
+        catalog = Catalog.load(settings.models, where).on(at.date())
+        names = ModelNames(
+            catalog,
+            on=at.date(),
+            vouched=tuple(map(catalog.resolve, settings.prices)),
+            allow_unknown=allow_unknown_model,
+        )
+        rules = parse_rules(settings.routes, "routes")
+        named = NamedModels(settings, rules, override, edits)
+        named.check(names, where)
+        settings, rules, override, edits = named.resolved(catalog)
         # Before anything is read: a limit under a wrong name would let the run loose.
         _check_pools(settings.limits, catalog)
         router = Router(
-            parse_rules(settings.routes, "routes"),
+            rules,
             settings.model,
             fallbacks=settings.fallbacks,
             override=override,
             estimate_tokens=token_estimator(catalog, settings.model),
+            resolve=catalog.resolve,
         )
         builder = CallBuilder(
             catalog,
@@ -70,7 +89,12 @@ class RunSetup:
             router=router,
             builder=builder,
             defaults=Defaults(
-                max_tokens=settings.max_tokens, system=settings.system, text=text, check=check
+                max_tokens=settings.max_tokens,
+                system=settings.system,
+                text=text,
+                check=check,
+                edits=edits,
+                judge_model=names.of_line,
             ),
         )
 

@@ -5,6 +5,7 @@ money moves.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -64,6 +65,7 @@ class Intake:
         self.sent_anyway = BadLines()
         """Lines that break the API's rules, which `--no-check` sends."""
         self.models: set[str] = set()
+        self._edited: Counter[str] = Counter()
         self._route = Route("", "")  # of the row at hand
 
     def records(self, each: Callable[[RowRecord, Call], None] | None = None) -> Iterator[RowRecord]:
@@ -94,6 +96,10 @@ class Intake:
         if self.bad.count and self._run_setup.settings.on_bad_row == "stop":
             raise InvalidInput(self.bad)
 
+    def notices(self) -> Iterator[str]:
+        """What was changed in the lines, as the options ask, with numbers."""
+        return self._run_setup.defaults.edits.told(self._edited)
+
     def _prompt(self, file: str, line: InputLine) -> Prompt | None:
         prompt, found = self._look(file, line, self._strict)
         if found and not self._run_setup.defaults.check:
@@ -111,8 +117,10 @@ class Intake:
         self, file: str, line: InputLine, defaults: Defaults
     ) -> tuple[Prompt | None, Sequence[Problem]]:
         """The prompt of *line*, and what keeps it from being sent."""
+        # A line that is read a second time is no second line.
+        edited = self._edited if defaults is self._strict else None
         try:
-            prompt = parse_line(line.data, defaults, file=file, line=line.number)
+            prompt = parse_line(line.data, defaults, file=file, line=line.number, edited=edited)
         except BadRow as error:
             return None, error.problems
         self._route = self._run_setup.router.route(prompt)

@@ -142,8 +142,8 @@ def test_every_problem_of_a_line_is_told_with_its_place_its_shape_and_a_fix():
         'in.jsonl:7: unknown field "modle" (in a "prompt" line): did you mean "model"?',
         'in.jsonl:7: "temperature" is no longer a parameter: since API version 2026-10-21 every '
         "model answers 400 to"
-        ' it, even at its default (in a "prompt" line): remove it; say in the prompt how the '
-        "answer should be",
+        ' it, even at its default (in a "prompt" line): remove it (--drop temperature); say in the '
+        "prompt how the answer should be",
         'in.jsonl:7: "prompt" must be a string, got 1 (in a "prompt" line): write it in quotes; '
         "conversations go into"
         ' "messages"',

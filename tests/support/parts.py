@@ -66,7 +66,10 @@ def make_bench(
     there are no rate limits.
     """
     settings = settings_of(**{"model": HAIKU, "limits": NO_LIMITS, **config})
-    run_setup = RunSetup.set_up(settings, override=None, text=False, at=TODAY)
+    # A bench may ask whatever model a test invents.
+    run_setup = RunSetup.set_up(
+        settings, override=None, text=False, at=TODAY, allow_unknown_model=True
+    )
     cache, log, budget_store, drain = (
         cache or MemoryCache(),
         MemoryLog(),

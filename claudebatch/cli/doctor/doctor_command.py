@@ -24,6 +24,8 @@ from claudebatch.config.paths import Paths
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import ClaudebatchError, ExitCode
 from claudebatch.core.reports.finding import Finding
+from claudebatch.models.catalog import Catalog
+from claudebatch.models.model_names import ModelNames
 from claudebatch.models.prices import PriceBook
 from claudebatch.setup.pools import slots
 from claudebatch.setup.stores import cache_database
@@ -110,7 +112,7 @@ def _ask(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
             lambda: reach(
                 api_key=None,
                 base_url=None,
-                model=loaded.settings.model,
+                model=_model(loaded),
                 now=_now,
                 wall=_wall,
                 secrets=secrets(env),
@@ -125,14 +127,27 @@ def _ask(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
 
 def _prices(loaded: Loaded) -> Finding:
     book = PriceBook.load(loaded.settings.prices, at=_wall())
-    if not book.knows(loaded.settings.model):
+    model = _model(loaded)
+    problem = ModelNames(
+        Catalog.load(loaded.settings.models), on=_wall().date(), vouched=loaded.settings.prices
+    ).problem(model)
+    if problem is not None:
+        return Finding(
+            "model", "failure", problem.reason, fix=problem.fix, exit_code=ExitCode.USAGE
+        )
+    if not book.knows(model):
         return Finding(
             "prices",
             "warning",
-            f"{loaded.settings.model} has no price",
-            fix=f"set prices.{loaded.settings.model}",
+            f"{model} has no price",
+            fix=f"set prices.{model}",
         )
     return Finding("prices", "ok", book.version)
+
+
+def _model(loaded: Loaded) -> str:
+    """The full name of the configured model."""
+    return Catalog.load(loaded.settings.models).resolve(loaded.settings.model)
 
 
 async def _drill(env: Mapping[str, str]) -> Finding:

@@ -63,7 +63,10 @@ def tell_estimate(
             output=str(output) if output is not None else "-",
         )
     options.require_rows(found.rows > 0)
-    warnings = run_setup.warnings({line.model for line in found.lines}, wall().date())
+    warnings = [
+        *found.notices,
+        *run_setup.warnings({line.model for line in found.lines}, wall().date()),
+    ]
     if found.asked_otherwise:
         warnings.append(
             "rows that were answered with another model, system prompt, max_tokens or rules keep "

@@ -98,6 +98,9 @@ def execute(
         text=options.text,
         check=not options.no_check,
         at=_wall(),
+        edits=options.edits,
+        allow_unknown_model=options.allow_unknown_model,
+        where=loaded.where,
     )
     if dry_run:
         return tell_estimate(options, run_setup, paths, now=_now, wall=_wall, json=show.json)

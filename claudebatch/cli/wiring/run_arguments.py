@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from claudebatch.cli.run_flags import RunFlags
+from claudebatch.cli.wiring.edit_flags import line_edits
 from claudebatch.cli.wiring.system_prompt import system_prompt
 from claudebatch.setup.run_options import RunOptions
 
@@ -29,6 +30,8 @@ def run_options(flags: RunFlags) -> RunOptions:
         ordered=flags.ordered,
         count_rows=flags.count_rows,
         unknown=flags.unknown.value,
+        allow_unknown_model=flags.allow_unknown_model,
+        edits=line_edits(flags.model_map, flags.drop),
         fail_on_empty=flags.fail_on_empty,
         exit_zero=flags.exit_zero,
         max_failures=flags.max_failures,

@@ -94,6 +94,8 @@ class Estimate:
     """The cheapest first."""
     asked_otherwise: int = 0
     """Finished rows that were answered with other settings."""
+    notices: tuple[str, ...] = ()
+    """What was changed in the lines before they were read."""
     bad_rows: int = 0
     """Lines that cannot be sent and are left out."""
 
