@@ -93,7 +93,9 @@ def load(
     def where(key: str) -> str:
         return file.where(key) if path is not None and key not in given else origins.get(key, "")
 
-    return Loaded(config, resolve(config, where), path, origins, where, found_unnamed)
+    return Loaded(
+        config, resolve(config, where), path, origins, where=where, found_unnamed=found_unnamed
+    )
 
 
 def _found(folder: Path, env: Mapping[str, str]) -> Path | None:

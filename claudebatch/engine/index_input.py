@@ -51,8 +51,7 @@ def index_input(
     """
     made_by = (
         *(__version__, key_scope, options.model, options.limit, options.text, options.no_check),
-        *(options.allow_unknown_model, sorted(options.edits.model_map.items())),
-        sorted(options.edits.drop),
+        *(options.allow_unknown_model, options.model_map, options.drop),
     )
     current = fingerprint(files, run_setup.settings.intake_text, *map(str, (*made_by, *files)))
     others = OtherSettings(options, run_setup, folder)

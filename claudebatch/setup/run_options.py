@@ -44,14 +44,21 @@ class RunOptions:
     """
     allow_unknown_model: bool = False
     """Models that are not in the list are asked, too."""
-    edits: LineEdits = LineEdits()
-    """Changes to each line before it is read."""
+    model_map: tuple[tuple[str, str], ...] = ()
+    """Models of lines, each with the one that is asked in its place."""
+    drop: tuple[str, ...] = ()
+    """Fields that are left out of every line."""
     fail_on_empty: bool = False
     exit_zero: bool = False
     max_failures: int | None = None
     """So many failed rows still let the run end with 0."""
     command: tuple[str, ...] = ()
     """The command line as it was given, for the hint that resumes it."""
+
+    @property
+    def edits(self) -> LineEdits:
+        """The changes to each line before it is read."""
+        return LineEdits(dict(self.model_map), frozenset(self.drop))
 
     def accepts(self, failed: int) -> bool:
         """Whether a finished run of which *failed* rows failed ends with 0."""

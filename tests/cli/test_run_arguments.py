@@ -48,8 +48,6 @@ def test_every_parameter_is_an_option_of_the_run_or_configuration_or_the_command
     )
     assert flags <= set(Config.__struct_fields__)
     assert not options & flags
-    # Two options make one.
-    options = options - {"edits"} | {"model_map", "drop"}
     assert set(inspect.signature(run).parameters) == options | flags | OF_THE_COMMAND
     assert set(inspect.signature(estimate).parameters) <= options | flags | OF_THE_COMMAND
 

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.inputs import LineEdits
 
 
-def line_edits(model_map: str | None, drop: str | None) -> LineEdits:
-    """The edits that the options ask for. Raises `ClaudebatchError`."""
-    return LineEdits(
-        model_map=dict(_pair(text) for text in _parts(model_map)), drop=frozenset(_parts(drop))
-    )
+def parts(text: str | None) -> tuple[str, ...]:
+    """The parts of *text* between its commas, empty ones left out."""
+    return tuple(part.strip() for part in (text or "").split(",") if part.strip())
 
 
-def _parts(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+def model_pairs(text: str | None) -> tuple[tuple[str, str], ...]:
+    """The pairs `A=B` of *text*. Raises `ClaudebatchError`."""
+    return tuple(map(_pair, parts(text)))
 
 
 def _pair(text: str) -> tuple[str, str]:
-    # The first sign: no name of a model of ours has one.
     model, _, other = (part.strip() for part in text.partition("="))
     if not model or not other:
         raise ClaudebatchError(

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 from claudebatch.cli.run_flags import RunFlags
-from claudebatch.cli.wiring.edit_flags import line_edits
+from claudebatch.cli.wiring.edit_flags import model_pairs, parts
 from claudebatch.cli.wiring.system_prompt import system_prompt
 from claudebatch.setup.run_options import RunOptions
 
@@ -31,7 +31,8 @@ def run_options(flags: RunFlags) -> RunOptions:
         count_rows=flags.count_rows,
         unknown=flags.unknown.value,
         allow_unknown_model=flags.allow_unknown_model,
-        edits=line_edits(flags.model_map, flags.drop),
+        model_map=model_pairs(flags.model_map),
+        drop=parts(flags.drop),
         fail_on_empty=flags.fail_on_empty,
         exit_zero=flags.exit_zero,
         max_failures=flags.max_failures,
