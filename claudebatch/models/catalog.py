@@ -206,7 +206,10 @@ class Catalog:
         for name in (plain, f"claude-{plain}"):
             if self.known(name):
                 return name if name in self._by_name else self.facts(name).id
-        return closest(plain, self._by_name)
+        # What all names begin with would make all of them alike.
+        ends = {name.removeprefix("claude-"): name for name in self._by_name}
+        near = closest(plain.removeprefix("claude-"), ends)
+        return None if near is None else ends[near]
 
     def listed(self, model: str) -> bool:
         """Whether *model* is a name of the list, its date included."""

@@ -115,7 +115,7 @@ def test_a_model_without_a_price_is_refused_under_a_cap_before_anything_is_sent(
     world.write(
         "in.jsonl", [*prompts(2), {"id": "x", "prompt": "y", "model": "claude-unheard-of-9"}]
     )
-    done = world.claudebatch(*RUN, "--budget", "5")
+    done = world.claudebatch(*RUN, "--budget", "5", "--allow-unknown-model")
     assert (done.code, api.requests) == (2, 0)
     assert "no price is known for claude-unheard-of-9, and the run has a cap" in done.err
     assert "add prices.claude-unheard-of-9 to the configuration" in done.err
@@ -124,9 +124,9 @@ def test_a_model_without_a_price_is_refused_under_a_cap_before_anything_is_sent(
 def test_a_fallback_without_a_price_is_refused_under_a_cap_too(world, api):
     world.configure(f"fallbacks: {{{HAIKU}: [claude-unheard-of-9]}}\n")
     world.write("in.jsonl", prompts(2, model=HAIKU))
-    done = world.claudebatch(*RUN, "--budget", "5")
+    done = world.claudebatch(*RUN, "--budget", "5", "--allow-unknown-model")
     assert (done.code, api.requests) == (2, 0)
-    assert "claude-unheard-of-9" in done.err
+    assert "no price is known for claude-unheard-of-9, and the run has a cap" in done.err
 
 
 def test_a_price_from_the_configuration_is_as_good_as_any(world, api):

@@ -228,9 +228,11 @@ def test_a_ledger_that_cannot_be_read_leaves_the_rules_of_thumb(world):
 
 def test_models_without_a_price_and_those_about_to_be_retired_are_told_beside_the_estimate(world):
     world.write("in.jsonl", letters(1)[:5])
-    done = world.claudebatch("estimate", "in.jsonl", "-m", "claude-sonnet-4-5", "--json")
-    assert "claude-sonnet-4-5" in done.err
+    world.configure('models: {claude-opus-4-8: {retires_at: "2099-01-01"}}\n')
+    done = world.claudebatch("estimate", "in.jsonl", "-m", "claude-opus-4-8", "--json")
+    assert "claude-opus-4-8 will be retired on 2099-01-01" in done.err
     assert json.loads(done.out)["rows"] == 5
-    done = world.claudebatch("estimate", "in.jsonl", "-m", "claude-nobody-1")
+    new = ("-m", "claude-nobody-1", "--allow-unknown-model")
+    done = world.claudebatch("estimate", "in.jsonl", *new)
     assert "no price is known for claude-nobody-1" in done.err
     assert "unknown" in done.out

@@ -150,7 +150,7 @@ def test_a_model_that_is_gone_fails_its_rows_or_falls_back(world, api):
             {"id": "b", "prompt": "y", "model": "claude-sonnet-9"},
         ],
     )
-    done = world.claudebatch(*RUN)
+    done = world.claudebatch(*RUN, "--allow-unknown-model")
     assert done.code == 1
     results = world.results()
     assert (results["a"]["status"], results["a"]["error"]["type"]) == ("failed", "not_found_error")

@@ -69,7 +69,7 @@ def test_a_model_that_does_not_exist_stops_ten_thousand_rows_within_thirty_reque
     gone = Said(404, error("not_found_error", "model: claude-sonnet-9"), FINE)
     stranger.says = lambda text, _: gone
     world.write("in.jsonl", prompts(10_000, model="claude-sonnet-9"))
-    done = world.claudebatch(*RUN)
+    done = world.claudebatch(*RUN, "--allow-unknown-model")
     assert done.code == 2, done.err
     assert len(stranger.asked) <= 30
     assert "model: claude-sonnet-9" in done.err and "claudebatch models" in done.err

@@ -89,6 +89,13 @@ def test_a_misspelt_model_is_unknown_with_the_one_that_was_meant(name):
     assert f"--model-map {name}={MISSPELT[name]}" in of_line.fix
 
 
+@pytest.mark.parametrize("name", ["claude-unheard-of-9", "claude", "claude-code"])
+def test_what_only_begins_like_a_model_is_no_misspelling(name):
+    problem = NAMES.problem(name)
+    assert problem is not None
+    assert problem.fix.startswith("claudebatch models lists")
+
+
 @pytest.mark.parametrize("name", ["gpt-4o-mini", "gemini-pro", "mistral-large", "o3-mini", "x"])
 def test_a_model_of_others_is_unknown_without_a_guess(name):
     problem, of_line = NAMES.problem(name), NAMES.of_line(name)
