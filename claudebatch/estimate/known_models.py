@@ -50,7 +50,7 @@ class _ModelLines:
     def __init__(self, settings: Settings, at: datetime) -> None:
         self._settings = settings
         self._today = at.date()
-        self._catalog = Catalog.load(settings.models)
+        self._catalog = Catalog.load(settings.models).on(self._today)
         self._allowed = allowances(settings.limits, self._catalog)
         self.prices = PriceBook.load(settings.prices, at=at)
 
@@ -119,7 +119,8 @@ class _ModelLines:
             standard=_per_mtok(rates.base),
             threshold=rates.threshold,
             above=None if rates.above is None else _per_mtok(rates.above),
-            fast=None if rates.fast is None else _per_mtok(rates.fast),
+            # A price outlives the mode it was for.
+            fast=_per_mtok(rates.fast) if rates.fast and self._catalog.facts(model).fast else None,
             search=rates.search,
         )
 

@@ -35,6 +35,7 @@ CONTENT = PROMPTS | {"messages", "params", "body"}
 _FLAT_FIELDS = CONTENT | LABELS | CHECKS.keys()
 _BATCH_FIELDS = frozenset({"messages"}) | CHECKS.keys()
 _PLAIN_FIELDS = frozenset({"prompt", "id", "max_tokens"})
+_TALK_FIELDS = frozenset({"messages", "max_tokens", "system"})
 _PLAIN_SHAPE = 'a "prompt" line'
 _ELSEWHERE = 'remove it, or move it into "metadata" if rules should see it'
 
@@ -57,7 +58,7 @@ def json_line(value: Any, data: bytes, *, check: bool = True) -> ParsedLine:
     if plain is not None:
         return plain
     parsed = _shaped(value, data, check)
-    if check and request_types().knows(parsed.betas):
+    if check and not _is_talk(parsed) and request_types().knows(parsed.betas):
         _hold_against_the_api(parsed)
     return parsed
 
@@ -94,6 +95,21 @@ def _named_if_foreign(parsed: ParsedLine, fields: dict[str, Any]) -> ParsedLine:
     """
     foreign = foreign_shape(fields)
     return parsed if foreign is None else ParsedLine("", problems=[foreign])
+
+
+def _is_talk(parsed: ParsedLine) -> bool:
+    """Whether it is a valid conversation in plain texts and nothing else, in which no
+    rule is left to be broken.
+    """
+    params = parsed.params
+    if parsed.problems or not params.keys() <= _TALK_FIELDS:
+        return False
+    if type(params.get("system", "")) is not str:
+        return False
+    for message in params["messages"]:
+        if type(message["content"]) is not str or message["role"] == "system":
+            return False
+    return params.get("max_tokens") != 0
 
 
 def _hold_against_the_api(parsed: ParsedLine) -> None:

@@ -68,12 +68,22 @@ def as_json(told: tuple[int, str, str]) -> dict[str, dict[str, Any]]:
     return {line["id"]: line for line in json.loads(out)["models"]}
 
 
+@pytest.mark.parametrize(("day", "fast"), [(29, True), (30, False)])
+def test_fast_mode_is_told_until_its_last_day(day, fast):
+    (line,) = report("claude-opus-4-8", at=datetime(2026, 11, day, tzinfo=UTC)).models
+    assert line.prices is not None
+    assert (line.prices.fast is not None) == fast
+
+
 def test_every_published_price_is_told_to_its_last_digit(run):
     told = as_json(run("--json"))
+    catalog = Catalog.load().on(datetime.now(UTC).date())
     for model, line in PUBLISHED.items():
         prices = told[model]["prices"]
         assert {kind: Decimal(prices["standard"][kind]) for kind in KINDS} == line.standard
-        assert (prices["fast"] is not None) == (line.fast is not None)
+        # Fast mode of a model may have ended, and its price with it.
+        fast = line.fast is not None and catalog.facts(model).fast
+        assert (prices["fast"] is not None) == fast
         assert (prices["threshold"] == THRESHOLD) == (model == HAIKU)
         assert prices["source"] in ("genai-prices", "claudebatch")
     assert {kind: Decimal(told[HAIKU]["prices"]["above"][kind]) for kind in KINDS} == ABOVE.standard
