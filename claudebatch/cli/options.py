@@ -146,6 +146,12 @@ Fresh: TypeAlias = Annotated[
 RetryFailed: TypeAlias = Annotated[
     bool, typer.Option("--retry-failed", help="Also try rows again that failed.")
 ]
+RetryCut: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--retry-cut", help="Also ask rows again whose answers were cut off (see --max-tokens)."
+    ),
+]
 RedoRows: TypeAlias = Annotated[
     Redo | None,
     typer.Option(

@@ -20,6 +20,7 @@ RUN_ONLY = frozenset(
         "dry_run",
         "ordered",
         "max_failures",
+        "strict_endings",
         "exit_zero",
         "max_outage",
         "stop_after",
@@ -59,6 +60,7 @@ class RunFlags:
     simulate: options.Simulate = False
     fresh: options.Fresh = False
     retry_failed: options.RetryFailed = False
+    retry_cut: options.RetryCut = False
     redo: options.RedoRows = None
     no_cache: options.NoCache = False
     ordered: Annotated[
@@ -68,6 +70,12 @@ class RunFlags:
     no_check: options.NoCheck = False
     fail_on_empty: options.FailOnEmpty = False
     max_failures: options.MaxFailures = None
+    strict_endings: Annotated[
+        bool,
+        typer.Option(
+            "--strict-endings", help="Refused, cut off and empty answers count as failures."
+        ),
+    ] = False
     exit_zero: Annotated[
         bool, typer.Option("--exit-zero", help="Failed rows, however many, still exit 0.")
     ] = False

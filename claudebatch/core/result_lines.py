@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import msgspec
 
-from claudebatch.core.domain import Failed, Outcome, Reply, Route, Succeeded, usd_text
+from claudebatch.core.domain import Failed, Failure, Outcome, Reply, Route, Succeeded, usd_text
+from claudebatch.core.endings import ending
 
 
 # A struct, because it fixes the order of the fields: users compare results files by
@@ -23,6 +24,7 @@ class _Succeeded(msgspec.Struct):
     requested_model: str
     route: str
     source: str
+    ending: str
     stop_reason: str | None
     usage: msgspec.Raw
     cost_usd: str | None
@@ -57,6 +59,7 @@ class _Failed(msgspec.Struct):
 
 
 _encode = msgspec.json.Encoder().encode
+_failed = msgspec.json.Decoder(_Failed).decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -79,6 +82,7 @@ def answer_head(id: str, route: Route, reply: Reply, *, simulated: bool = False)
             requested_model=route.model,
             route=route.rule,
             source=reply.source,
+            ending=ending(reply).label,
             stop_reason=reply.stop_reason,
             # Byte for byte as the API sent it: new fields of the API reach the user at
             # once.
@@ -96,6 +100,17 @@ def answer_head(id: str, route: Route, reply: Reply, *, simulated: bool = False)
             simulated=True if reply.simulated or simulated else msgspec.UNSET,
         )
     )[:-1]
+
+
+def failure_of(head: bytes) -> Failure | None:
+    """The failure that the *head* of a failed row's line tells; None for a damaged
+    one.
+    """
+    try:
+        error = _failed(head + b"}").error
+    except (msgspec.DecodeError, msgspec.ValidationError):
+        return None
+    return Failure(error.type, error.message, error.status, error.request_id, error.retryable)
 
 
 def _failed_head(outcome: Failed, mark: bool | msgspec.UnsetType) -> bytes:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from claudebatch.core.domain import Pico, Route, Usage
+from claudebatch.core.endings import ending
 from claudebatch.core.events import Emit, RowFinished
 from claudebatch.core.message import BadAnswer, parse_message
 from claudebatch.core.result_lines import answer_head
@@ -111,6 +112,6 @@ class CachedRows:
         saved = self._value_of(row.model, reply.usage)
         free = FreeAnswer(AnswerSource.CACHE, saved, day, row.model, row.rule)
         return CachedRow(
-            ResultRecord(row.row, True, first, reply.message, free=free),
+            ResultRecord(row.row, ending(reply), first, reply.message, free=free),
             RowFinished(row.id, reply.model, "cache", True, saved=saved),
         )

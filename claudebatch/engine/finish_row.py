@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from claudebatch.core.domain import Call, Outcome, Pico, Reply, Succeeded, Usage
+from claudebatch.core.endings import ending
 from claudebatch.core.result_lines import head
 from claudebatch.models.prices import PriceBook, UnknownPrice
 from claudebatch.setup.run_options import RunOptions
@@ -63,7 +64,7 @@ class RowFinisher:
         async def finish(outcome: Outcome) -> None:
             first, row = head(outcome, simulated=self._options.simulate), outcome.call.row
             if not isinstance(outcome, Succeeded):
-                await journal.finish(ResultRecord(row, False, first))
+                await journal.finish(ResultRecord(row, 0, first))
                 return
             reply = outcome.reply
             # Noted in the journal before the first such result: a crash in between
@@ -75,7 +76,7 @@ class RowFinisher:
             await journal.finish(
                 # However many results share an answer, its message lies in its
                 # attempt's row. An answer from the cache has no attempt here.
-                ResultRecord(row, True, first, reply.message, reply.attempt_id, free=free)
+                ResultRecord(row, ending(reply), first, reply.message, reply.attempt_id, free=free)
             )
 
         return finish

@@ -79,6 +79,7 @@ def index_input(
             limit=options.limit,
             same_keys=others.same_keys(key_scope),
             redo=options.redo_changed,
+            retry_cut=options.retry_cut,
         )
         intake.refuse(report.duplicates)
         if report.removed:

@@ -49,6 +49,7 @@ class OtherSettings:
             self._folder.journal,
             limit=self._options.limit,
             retry_failed=self._options.retry_failed,
+            retry_cut=self._options.retry_cut,
         )
         if self._rows and self._rows == finished:
             rows = "the only row was" if finished == 1 else f"all {finished:,} rows were"

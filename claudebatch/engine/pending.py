@@ -23,7 +23,12 @@ class PendingRows:
 
     def __init__(self, journal: Journal, options: RunOptions) -> None:
         self._journal = journal
-        self._wanted = RowFilter(options.limit, options.retry_failed, options.unknown == "skip")
+        self._wanted = RowFilter(
+            options.limit,
+            options.retry_failed,
+            options.retry_cut,
+            left_out=options.unknown == "skip",
+        )
 
     async def refs(self, lane: str, after: int, count: int) -> list[RowRef]:
         """The next *count* rows of *lane* after row number *after*, as the feed reads

@@ -12,6 +12,7 @@ from decimal import ROUND_UP, Decimal
 from typing import Protocol
 
 from claudebatch.core.domain import Pico, to_usd
+from claudebatch.core.endings import Ending
 from claudebatch.core.errors import BudgetExhausted, ExitCode, SpendStopped, StorageError
 from claudebatch.core.events import Notice
 from claudebatch.core.os_faults import os_fault
@@ -22,16 +23,16 @@ from claudebatch.engine.expected_cost import ExpectedCost
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
+from claudebatch.storage.journal.failure_report import failures_of
 from claudebatch.storage.journal.queries import drop_superseded, result_lines, totals
 from claudebatch.storage.results_file import FileOutput, OutputRepair, StreamOutput, mend
 
-# Rows of the input, those with an answer, and those with a failure and no answer.
-_ROWS = (
-    "SELECT (SELECT count(*) FROM rows WHERE live AND position < :end), coalesce(sum(ok), 0), "
-    "coalesce(sum(NOT ok), 0)"
-    " FROM (SELECT max(x.ok) AS ok FROM results x JOIN rows r ON r.row = x.row WHERE r.live AND "
-    "r.position < :end"
-    " GROUP BY x.row)"
+# Rows of the input.
+_ROWS = "SELECT count(*) FROM rows WHERE live AND position < ?"
+# An answer counts before a failure, and a later answer before an earlier one.
+_ENDINGS = (
+    "SELECT ok, count(*) FROM (SELECT x.ok, max((x.ok > 0) * (1 << 60) + x.n) FROM results x"
+    " JOIN rows r ON r.row = x.row WHERE r.live AND r.position < ? GROUP BY x.row) GROUP BY ok"
 )
 # As a shell reports a program that a signal has ended: 128 and its number.
 _CODES = {
@@ -85,7 +86,8 @@ class SummaryBuilder:
         self.cap = budget.cap
         self._overshoot = budget.overshoot
         self._spent_before = totals(run.folder.journal).spent
-        self.rows, ok, failed = self._rows()
+        self.rows, endings, failed = self._rows()
+        ok = sum(endings.values()) - (endings["cut_off"] if options.retry_cut else 0)
         self.finished_before = ok if options.retry_failed else ok + failed
 
     def prepare_output(self, emit: Callable[[Notice], None]) -> Lines:
@@ -97,7 +99,7 @@ class SummaryBuilder:
             # would stay in the file.
             drop_superseded(journal)
         if path is None:
-            folder.note(stale=self._options.retry_failed)
+            folder.note(stale=self._options.asks_again)
             return self._standard_output(journal)
         in_order = bool(folder.meta("ordered"))
         # New lines go to the end, so the file must be in order of arrival while rows
@@ -113,7 +115,7 @@ class SummaryBuilder:
             # The file was moved aside: the journal is written anew, whole.
             mend(path, result_lines(journal, ordered=in_order), rewrite=True)
         _report_repair(repair, str(path), emit, stale=stale)
-        folder.note(stale=self._options.retry_failed)
+        folder.note(stale=self._options.asks_again)
         return FileOutput(path)
 
     def sum_up(
@@ -125,11 +127,15 @@ class SummaryBuilder:
         if ended.crashed is not None:
             raise ended.crashed
         self._finish_output()
-        rows, succeeded, failed = self._rows()
+        rows, endings, failed = self._rows()
+        succeeded = sum(endings.values())
         spent = totals(self._run.folder.journal)
         pending = rows - succeeded - failed
         _forget_late_stop(ended, pending)
-        code = self._exit_code(ended, caught, pending=pending, failed=failed)
+        strict = self._options.strict_endings
+        not_ok = failed + (succeeded - endings["complete"] if strict else 0)
+        code = self._exit_code(ended, caught, pending=pending, failed=not_ok)
+        said = failures_of(self._run.folder.journal, self._end)
         counts = self._stats.snapshot(now)
         return RunSummary(
             run_id=self._run.run_id,
@@ -160,18 +166,27 @@ class SummaryBuilder:
             output=str(self._run.output) if self._run.output is not None else "-",
             stop_reason=_stop_reason(ended, caught, pending),
             failures_accepted=bool(failed) and self._options.accepts(failed),
-            next_command=self._next_command(code, ended, failed=failed),
+            next_command=self._next_command(code, ended, failed=failed, retryable=said.retryable),
             failures=counts.failures,
+            failure_examples=said.examples,
+            endings=endings,
             simulated=simulated,
             cost_known=spent.cost_known,
             overshoot=self._overshoot,
         )
 
-    def _rows(self) -> tuple[int, int, int]:
-        limit = 2**62 if self._options.limit is None else self._options.limit
+    @property
+    def _end(self) -> int:
+        return 2**62 if self._options.limit is None else self._options.limit
+
+    def _rows(self) -> tuple[int, dict[str, int], int]:
+        """The number of all rows, of answered rows by their ending, and of failed
+        rows.
+        """
         journal = self._run.folder.journal
-        rows, ok, failed = journal.execute(_ROWS, {"end": limit}).fetchone()
-        return rows, ok, failed
+        (rows,) = journal.execute(_ROWS, (self._end,)).fetchone()
+        found = dict(journal.execute(_ENDINGS, (self._end,)).fetchall())
+        return rows, {end.label: found.get(end, 0) for end in Ending}, found.get(0, 0)
 
     def _standard_output(self, journal: sqlite3.Connection) -> Lines:
         if self._options.ordered:
@@ -180,7 +195,7 @@ class SummaryBuilder:
 
     def _finish_output(self) -> None:
         folder, path = self._run.folder, self._run.output
-        superseded = drop_superseded(folder.journal) if self._options.retry_failed else 0
+        superseded = drop_superseded(folder.journal) if self._options.asks_again else 0
         if path is None:
             folder.note(stale=False)
             if self._options.ordered:
@@ -209,15 +224,20 @@ class SummaryBuilder:
             codes.append(_CODES[caught])
         return max(codes)
 
-    def _next_command(self, code: ExitCode, ended: Ended, *, failed: int) -> str | None:
+    def _next_command(
+        self, code: ExitCode, ended: Ended, *, failed: int, retryable: int
+    ) -> str | None:
         # Never --fresh: it would ask and pay for everything again.
         again = [argument for argument in self._options.command if argument != "--fresh"]
         if code is ExitCode.OK and not failed:
             if not self._options.simulate:
-                return "claudebatch spend"
+                return self._reads(".text")
             return shlex.join(argument for argument in again if argument != "--simulate")
         if code is ExitCode.ROWS_FAILED and self._options.unknown != "retry":
             return shlex.join(_without(again, "--unknown"))
+        if code in (ExitCode.OK, ExitCode.ROWS_FAILED) and failed and not retryable:
+            # The same request would be refused again.
+            return self._reads('select(.status == "failed") | {id, error}')
         if code in (ExitCode.OK, ExitCode.ROWS_FAILED):
             return shlex.join(
                 [*again, *(() if self._options.retry_failed else ("--retry-failed",))]
@@ -228,6 +248,15 @@ class SummaryBuilder:
             enough = max(self.cap * 2, ended.over_budget.needed if ended.over_budget else 0)
             return shlex.join([*_without(again, "--budget"), "--budget", str(_in_cents(enough))])
         return shlex.join(again)
+
+    def _reads(self, what: str) -> str | None:
+        """The command that shows *what* of the results; None where they lie in no
+        file.
+        """
+        if self._run.output is None:
+            return None
+        raw = ("-r",) if what == ".text" else ("-c",)
+        return shlex.join(("jq", *raw, what, str(self._run.output)))
 
 
 def _to_standard_output(lines: Iterable[bytes]) -> StreamOutput:

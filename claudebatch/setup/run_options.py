@@ -28,6 +28,10 @@ class RunOptions:
     simulate: bool = False
     fresh: bool = False
     retry_failed: bool = False
+    retry_cut: bool = False
+    """Rows whose answers were cut off are asked again."""
+    strict_endings: bool = False
+    """Answers that are not complete count as failures."""
     redo_changed: bool = False
     """Rows that were answered as another request than they would be sent as now run
     again.
@@ -73,6 +77,11 @@ class RunOptions:
                 f"sent",
                 fix="look at what should have written the prompts",
             )
+
+    @property
+    def asks_again(self) -> bool:
+        """Whether rows with a result are asked again, so that it is replaced."""
+        return self.retry_failed or self.retry_cut
 
     @property
     def input_name(self) -> str:

@@ -92,7 +92,8 @@ def test_every_field_of_a_result_line_is_explained():
 
 def test_every_field_of_the_last_event_is_explained():
     fields = dict.fromkeys(RunSummary.__dataclass_fields__, 0)
-    summary = RunSummary(**{**fields, "usage": Usage(), "failures": {}, "bound_by": ()})
+    mappings = {"failures": {}, "failure_examples": {}, "endings": {}}
+    summary = RunSummary(**{**fields, **mappings, "usage": Usage(), "bound_by": ()})
     text = page("json-events.md")
     found = summary_json(summary)
     assert [name for name in [*found, *found["usage"]] if f"`{name}`" not in text] == []

@@ -25,6 +25,8 @@ def run_options(flags: RunFlags) -> RunOptions:
         simulate=flags.simulate,
         fresh=flags.fresh,
         retry_failed=flags.retry_failed,
+        retry_cut=flags.retry_cut,
+        strict_endings=flags.strict_endings,
         redo_changed=flags.redo is not None,
         no_cache=flags.no_cache,
         ordered=flags.ordered,

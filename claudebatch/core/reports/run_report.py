@@ -63,6 +63,10 @@ class RunSummary:
     next_command: str | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
     """Failed rows of this session by error type."""
+    failure_examples: Mapping[str, str] = field(default_factory=dict)
+    """One message of each type of failure, of all failed rows."""
+    endings: Mapping[str, int] = field(default_factory=dict)
+    """Answered rows by their `Ending`."""
     failures_accepted: bool = False
     """Rows failed, and as many as the user accepts: they alone make no exit code other
     than 0.

@@ -137,7 +137,7 @@ def live_rows(connection: sqlite3.Connection) -> int:
 
 
 def finished_rows(
-    connection: sqlite3.Connection, *, limit: int | None, retry_failed: bool
+    connection: sqlite3.Connection, *, limit: int | None, retry_failed: bool, retry_cut: bool
 ) -> int | None:
     """The number of answered rows, where no row of the input is left to be done; else
     None.
@@ -145,9 +145,10 @@ def finished_rows(
     answered, rows = connection.execute(
         "SELECT coalesce(sum(ok), 0), count(*) FILTER (WHERE NOT done) FROM ("
         "  SELECT EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND x.ok) AS ok,"
-        "    EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND (x.ok OR NOT ?)) AS done"
+        "    EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND"
+        "      (CASE x.ok WHEN 0 THEN NOT ? WHEN 2 THEN NOT ? ELSE 1 END)) AS done"
         "  FROM rows r WHERE r.live AND (? IS NULL OR r.position < ?))",
-        (retry_failed, limit, limit),
+        (retry_failed, retry_cut, limit, limit),
     ).fetchone()
     return None if rows else int(answered)
 

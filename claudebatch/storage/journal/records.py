@@ -110,7 +110,8 @@ class ResultRecord:
     """A row's result line."""
 
     row: int
-    ok: bool
+    ok: int
+    """The `Ending` of an answer; 0: the row failed."""
     head: bytes
     message: bytes | None = None
     """For the result line, wherever it is stored."""

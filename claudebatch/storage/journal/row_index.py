@@ -29,8 +29,10 @@ _KEY_DIFFERS = "r.key <> s.key AND r.key <> x'' AND s.key <> x''"
 # Answered as another request than the line would be sent as now.
 _OTHERWISE = (
     "SELECT r.row FROM rows r JOIN scan s ON s.id = r.id AND s.digest = r.digest WHERE {differs}"
-    " AND r.position < ? AND EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND x.ok)"
+    " AND r.position < ? AND EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND {kept})"
 )
+# Answers that are cut off are none where they are asked for again.
+_KEPT = {False: "x.ok", True: "x.ok NOT IN (0, 2)"}
 
 
 def index_rows(
@@ -40,13 +42,14 @@ def index_rows(
     limit: int | None,
     same_keys: bool = True,
     redo: bool = False,
+    retry_cut: bool = False,
 ) -> IndexReport:
     """Make the journal's rows those of *records*; with a *limit*, rows beyond that many
     are left as they are.
 
     *same_keys*: equal requests have the keys that they had in the former index; else
     only their models are compared. *redo*: rows that were answered as another request
-    run again.
+    run again; *retry_cut*: rows whose answers were cut off do.
 
     The caller's transaction decides whether it lasts: a crash or a refusal leaves the
     former index.
@@ -66,7 +69,9 @@ def index_rows(
     if known:
         end = _LAST if limit is None else limit
         changed, removed = _compare(connection, end)
-        otherwise = _find_otherwise(connection, end, same_keys=same_keys)
+        differs = _KEY_DIFFERS if same_keys else _MODEL_DIFFERS
+        query = _OTHERWISE.format(differs=differs, kept=_KEPT[retry_cut])
+        otherwise = _find_otherwise(connection, end, query)
         if redo:
             otherwise, again = 0, _set_aside(connection)
         _merge(connection, end)
@@ -144,11 +149,10 @@ def _compare(connection: sqlite3.Connection, end: int) -> tuple[int, int]:
     return changed, removed
 
 
-def _find_otherwise(connection: sqlite3.Connection, end: int, *, same_keys: bool) -> int:
+def _find_otherwise(connection: sqlite3.Connection, end: int, query: str) -> int:
     # Only a second look needs it, and an index of random ids takes a tenth of the first
     # look's time.
     connection.execute("CREATE INDEX IF NOT EXISTS rows_id ON rows(id)")
-    query = _OTHERWISE.format(differs=_KEY_DIFFERS if same_keys else _MODEL_DIFFERS)
     connection.execute("CREATE TEMP TABLE otherwise (row INTEGER PRIMARY KEY)")
     found: int = connection.execute(f"INSERT INTO otherwise {query}", (end,)).rowcount
     return found

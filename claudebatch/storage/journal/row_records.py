@@ -59,6 +59,8 @@ class RowFilter(NamedTuple):
     limit: int | None = None
     """Only the first so many of the input."""
     retry_failed: bool = False
+    retry_cut: bool = False
+    """Rows whose answers were cut off, too."""
     left_out: bool = False
     """Without those of `queries.leave_out_unknown`."""
 

@@ -20,7 +20,8 @@ _PENDING = """
 SELECT {columns} FROM rows r
 WHERE r.row > :after AND r.lane = :lane AND r.live AND r.position < :end
   AND NOT EXISTS
-    (SELECT 1 FROM results x WHERE x.row = r.row AND (x.ok OR NOT :retry_failed)){left_out}
+    (SELECT 1 FROM results x WHERE x.row = r.row AND
+      (CASE x.ok WHEN 0 THEN NOT :retry_failed WHEN 2 THEN NOT :retry_cut ELSE 1 END)){left_out}
 ORDER BY r.row LIMIT :count
 """
 # The table exists only with `--unknown skip`; a statement that names a missing table
@@ -58,5 +59,6 @@ def _span(wanted: RowFilter, lane: str, after: int, count: int) -> dict[str, Any
         "lane": lane,
         "end": _LAST if wanted.limit is None else wanted.limit,
         "retry_failed": wanted.retry_failed,
+        "retry_cut": wanted.retry_cut,
         "count": count,
     }

@@ -12,6 +12,9 @@ from claudebatch.ui import format as fmt
 
 # Many kinds of failure at once are a fault of the run, and a few are enough to see it.
 _FAILURES_SHOWN = 5
+_MOST_LINES = 12
+# Characters of one message; more of it is in the results.
+_EXAMPLE = 150
 # A pool that stood still for less, or for less of the run, did not bind it.
 _BOUND_FROM_S = 5.0
 _BOUND_FROM_SHARE = 0.1
@@ -34,10 +37,12 @@ def render_summary(summary: RunSummary) -> list[str]:
         ("tokens", _tokens(summary.usage)),
         ("requests", _requests(summary)),
         *_pace(summary),
-        *_failures(summary),
         ("output", summary.output),
         *([("next", summary.next_command)] if summary.next_command else []),
     ]
+    # Above the output and the next command.
+    place = len(lines) - (2 if summary.next_command else 1)
+    lines[place:place] = _failures(summary, room=max(1, _MOST_LINES - len(lines)))
     return [f"{label:<9} {text}" for label, text in lines]
 
 
@@ -48,6 +53,8 @@ def final_line(summary: RunSummary) -> str:
     parts += [f"{fmt.count(summary.failed)} failed"] if summary.failed else []
     parts += [f"{fmt.count(summary.pending)} pending"] if summary.pending else []
     parts.append(f"{_at_least(summary)}{fmt.money(summary.spent)} spent")
+    if _incomplete(summary):
+        parts[0] += f" ({_endings(summary)})"
     stopped = f"; stopped: {summary.stop_reason}" if summary.stop_reason else ""
     then = f"; next: {summary.next_command}" if summary.next_command else ""
     return f"{mark}{', '.join(parts)}: {summary.output}{stopped}{then}"
@@ -87,7 +94,9 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
             {"pool": bound.pool, "reason": bound.reason, "seconds": round(bound.seconds, 3)}
             for bound in summary.bound_by
         ],
+        "endings": dict(summary.endings),
         "failures": dict(summary.failures),
+        "failure_examples": dict(summary.failure_examples),
         "failures_accepted": summary.failures_accepted,
         "output": summary.output,
         "stop_reason": summary.stop_reason,
@@ -116,14 +125,35 @@ def _headline(summary: RunSummary) -> list[tuple[str, str]]:
 
 def _rows(summary: RunSummary) -> str:
     accepted = " (accepted)" if summary.failures_accepted else ""
-    parts = [f"{fmt.count(summary.succeeded)} ok", f"{fmt.count(summary.failed)} failed{accepted}"]
-    parts.append(f"{fmt.count(summary.pending)} pending")
-    text = f"{' · '.join(parts)} of {fmt.count(summary.rows)}"
+    failed = f"{fmt.count(summary.failed)} failed{accepted}"
+    pending = f"{fmt.count(summary.pending)} pending"
+    if _incomplete(summary):
+        # Where answers are of no use, "ok" would be untrue.
+        text = f"{fmt.count(summary.succeeded)} of {fmt.count(summary.rows)} answered: "
+        text += _endings(summary)
+        text += f" · {failed}" if summary.failed else ""
+        text += f" · {pending}" if summary.pending else ""
+    else:
+        text = f"{fmt.count(summary.succeeded)} ok · {failed} · {pending}"
+        text += f" of {fmt.count(summary.rows)}"
     if summary.finished_before:
         text += f" ({fmt.count(summary.finished_before)} finished before)"
     if summary.removed:
         text += f"; {fmt.counted(summary.removed, 'answered row')} no longer in the input"
     return text
+
+
+def _incomplete(summary: RunSummary) -> int:
+    return sum(summary.endings.values()) - summary.endings.get("complete", 0)
+
+
+def _endings(summary: RunSummary) -> str:
+    words = {name: name.replace("_", " ") for name in summary.endings}
+    return " · ".join(
+        f"{fmt.count(count)} {words[name]}"
+        for name, count in summary.endings.items()
+        if count or name == "complete"
+    )
 
 
 def _answers(summary: RunSummary) -> str:
@@ -204,15 +234,22 @@ def _pace(summary: RunSummary) -> list[tuple[str, str]]:
     ]
 
 
-def _failures(summary: RunSummary) -> list[tuple[str, str]]:
-    if not summary.failures:
-        return []
+def _failures(summary: RunSummary, *, room: int) -> list[tuple[str, str]]:
+    """At most *room* lines: the types of failure of this session by their number, each
+    with one message where there is a line for it.
+    """
     by_number = sorted(summary.failures.items(), key=lambda item: (-item[1], item[0]))
-    parts = [f"{fmt.count(number)} {kind}" for kind, number in by_number[:_FAILURES_SHOWN]]
-    others = sum(number for _, number in by_number[_FAILURES_SHOWN:])
-    return [
-        (
-            "failures",
-            " · ".join(parts + ([f"{fmt.count(others)} of other types"] if others else [])),
-        )
-    ]
+    lines = [f"{fmt.count(number)} {kind}{_example(summary, kind)}" for kind, number in by_number]
+    if len(lines) > room:
+        rest = by_number[room - 1 :]
+        parts = [f"{fmt.count(number)} {kind}" for kind, number in rest[:_FAILURES_SHOWN]]
+        others = sum(number for _, number in rest[_FAILURES_SHOWN:])
+        parts += [f"{fmt.count(others)} of other types"] if others else []
+        lines[room - 1 :] = [" · ".join(parts)]
+    return [("failures" if n == 0 else "", line) for n, line in enumerate(lines)]
+
+
+def _example(summary: RunSummary, kind: str) -> str:
+    message = " ".join(summary.failure_examples.get(kind, "").split())
+    short = message if len(message) <= _EXAMPLE else f"{message[: _EXAMPLE - 1]}…"
+    return f": {short}" if short else ""

@@ -54,8 +54,9 @@ ANSWERED = AttemptFinished(
 )
 TIMED_OUT = AttemptFinished(HAIKU, "haiku", None, 5, "timeout", True, make_call(), None, 8, 600_000)
 ZEROS = dict.fromkeys(RunSummary.__dataclass_fields__, 0)
+MAPPINGS: dict[str, object] = {"failures": {}, "failure_examples": {}, "endings": {}}
 SUMMARY = RunSummary(
-    **{**ZEROS, "exit_code": ExitCode.OK, "usage": Usage(), "failures": {}, "bound_by": ()}  # type: ignore[arg-type]
+    **{**ZEROS, **MAPPINGS, "exit_code": ExitCode.OK, "usage": Usage(), "bound_by": ()}  # type: ignore[arg-type]
 )
 EVENTS: list[Event] = [
     STARTED,

@@ -1,0 +1,38 @@
+"""How an answer ended: whole, or not of use as it stands."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from claudebatch.core.domain import Reply
+
+_CUT_OFF = frozenset({"max_tokens", "model_context_window_exceeded", "pause_turn"})
+
+
+class Ending(IntEnum):
+    """The ending of an answered row."""
+
+    # The numbers are in files: they stay. 0 is a row that failed. Answers of before
+    # these were told apart are 1.
+    COMPLETE = 1
+    CUT_OFF = 2
+    """It stopped at `max_tokens`, at the model's window, or paused its turn."""
+    REFUSED = 3
+    EMPTY = 4
+    """It has neither text nor a tool call."""
+
+    @property
+    def label(self) -> str:
+        """As results and reports name it."""
+        return self.name.lower()
+
+
+def ending(reply: Reply) -> Ending:
+    """The ending of *reply*. A tool call is complete."""
+    if reply.stop_reason in _CUT_OFF:
+        return Ending.CUT_OFF
+    if reply.stop_reason == "refusal":
+        return Ending.REFUSED
+    if reply.text.strip() or reply.stop_reason == "tool_use":
+        return Ending.COMPLETE
+    return Ending.EMPTY
