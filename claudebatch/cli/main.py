@@ -186,8 +186,8 @@ def _report(error: ClaudebatchError | StopRun) -> int:
     # Lines of the input that cannot be sent come before the sentence that counts them.
     bad = getattr(error, "bad", None)
     if bad is not None:
-        terminal.say_all(render_bad_rows(bad, beyond=bad.more))
-    terminal.say_all(render_error(error), style="error")
+        terminal.tell(render_bad_rows(bad, beyond=bad.more))
+    terminal.tell(render_error(error), style="error")
     return error.exit_code
 
 

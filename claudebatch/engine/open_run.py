@@ -107,6 +107,9 @@ def open_run(
             each=each,
             removes=removes,
         )
+        # Usually a filter that found nothing, or the wrong file; the run ends well.
+        if not indexed.lanes and not indexed.bad_rows:
+            emit(Notice(options.no_rows))
         for warning in run_setup.warnings(set(folder.meta("models")), started.date()):
             emit(Notice(warning))
         yield OpenRun(

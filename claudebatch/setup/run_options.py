@@ -94,6 +94,12 @@ class RunOptions:
         return tuple(STDIN if name == "-" else str(Path(name)) for name in self.inputs)
 
     @property
+    def no_rows(self) -> str:
+        """What is said of inputs without a row."""
+        has = "has" if len(self.inputs) == 1 else "have"
+        return f"{', '.join(self.input_names)} {has} no rows: there is nothing to send"
+
+    @property
     def output_path(self) -> Path | None:
         """Where results go; None is standard output."""
         if self.output is not None:

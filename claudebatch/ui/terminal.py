@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 Colour = Literal["auto", "always", "never"]
 
 _SGR = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "hint": "\x1b[36m"}
+COMMAND_INDENT = "    "
+"""Begins a line that is a command; only such lines are indented so far."""
+
 _RESET = "\x1b[0m"
 # Letters of ours that ASCII lacks, with a stand-in that reads the same.
 _PLAIN_LETTERS = str.maketrans({"·": "|", "…": "...", "→": "->", "━": "=", "╸": ">", "─": "-"})
@@ -109,6 +112,24 @@ def _encodable(text: str, encoding: str) -> str:
     return text
 
 
+def broken(line: str, width: int) -> list[str]:
+    """*line* in parts of at most *width* columns, each after the first indented; a
+    longer word stays whole, and so does a command, which is to be copied.
+    """
+    if len(line) <= width or line.startswith(COMMAND_INDENT):
+        return [line]
+    first, *words = line.lstrip(" ").split(" ")
+    indent = len(line) - len(line.lstrip(" "))
+    parts, part = [], " " * indent + first
+    for word in words:
+        if len(part) + 1 + len(word) > width:
+            parts.append(part)
+            part = " " * (indent + 2) + word
+        else:
+            part += " " + word
+    return [*parts, part]
+
+
 class Terminal:
     """The properties of one output stream, and the only way to print on it."""
 
@@ -165,6 +186,13 @@ class Terminal:
         if text:
             self.stream.write(text)
             self.stream.flush()
+
+    def tell(self, lines: Iterable[str], *, style: str | None = None) -> None:
+        """Print *lines* like `say_all`; on a terminal none is broken inside a word."""
+        width = self.width
+        if self.is_terminal:
+            lines = [part for line in lines for part in broken(visible(line), width)]
+        self.say_all(lines, style=style)
 
     def console(self) -> Console:
         """A rich console on this stream that obeys what is decided here; the first call

@@ -123,3 +123,19 @@ def test_a_system_prompt_comes_from_a_file_and_a_name_is_never_sent_as_one(world
     )
     assert done.code == 0, done.err
     assert '"system":"Answer in French."' in world.path("log").read_text()
+
+
+@pytest.mark.parametrize("text", ["", "\n \n"])
+def test_an_input_without_rows_is_told_each_time_and_ends_well(world, api, text):
+    world.path("in.jsonl").write_text(text)
+    for command in (("run", "-o", "out.jsonl"), ("run", "-o", "out.jsonl"), ("estimate",)):
+        done = world.claudebatch(*command, "in.jsonl")
+        assert done.code == 0
+        assert "in.jsonl has no rows: there is nothing to send" in done.err
+    bad = b"no JSON\n"
+    world.path("in.jsonl").write_bytes(bad)
+    done = world.claudebatch("run", "in.jsonl", "-o", "b.jsonl", "--on-bad-row", "skip")
+    assert "has no rows" not in done.err
+    piped = world.claudebatch("run", "-", stdin=text.encode())
+    assert "stdin has no rows" in piped.err
+    assert api.requests == 0

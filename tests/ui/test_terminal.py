@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from claudebatch.ui.terminal import Terminal
+from claudebatch.ui.terminal import Terminal, broken
 
 
 class FakeTty(io.StringIO):
@@ -141,3 +141,32 @@ def test_the_room_is_cheap_to_enter() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_talk_on_a_terminal_is_broken_between_words_and_commands_are_not() -> None:
+    error = "error: " + " ".join(["words"] * 30)
+    command = "    " + "jq -c . < in.jsonl > out.jsonl " * 5
+    long = "  hint: look at " + "x" * 100 + " or elsewhere"
+    tty = FakeTty()
+    Terminal(tty, {"TERM": "xterm", "COLUMNS": "40", "NO_COLOR": "1"}).tell([error, command, long])
+    lines = tty.getvalue().splitlines()
+    assert command in lines
+    others = [line for line in lines if line != command and "xxx" not in line]
+    assert max(map(len, others)) <= 40
+    assert " ".join(part.strip() for part in lines[: lines.index(command)]) == error
+    assert lines[1].startswith("  words")
+    assert [line.strip() for line in lines[-3:]] == ["hint: look at", "x" * 100, "or elsewhere"]
+
+
+def test_talk_in_a_pipe_keeps_its_lines() -> None:
+    pipe = io.StringIO()
+    line = "error: " + "words " * 30
+    Terminal(pipe, {"COLUMNS": "40"}).tell([line])
+    assert pipe.getvalue() == line + "\n"
+
+
+@pytest.mark.parametrize("width", [1, 20, 80])
+def test_no_word_is_lost_where_a_line_is_broken(width: int) -> None:
+    line = "  hint: a bb  ccc " + "d" * 30 + " e"
+    parts = broken(line, width)
+    assert " ".join(part.strip() for part in parts).split() == line.split()

@@ -64,6 +64,7 @@ def tell_estimate(
         )
     options.require_rows(found.rows > 0)
     warnings = [
+        *([] if found.rows or found.bad_rows else [options.no_rows]),
         *found.notices,
         *run_setup.warnings({line.model for line in found.lines}, wall().date()),
     ]
