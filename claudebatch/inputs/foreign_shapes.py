@@ -66,6 +66,14 @@ def _is_langchain(fields: _Fields) -> bool:
     return any(role in ("human", "ai") for role in spoken)
 
 
+def _is_saved_from_openai(fields: _Fields) -> bool:
+    theirs = {"annotations", "audio", "function_call", "refusal", "tool_calls"}
+    return any(
+        isinstance(message, dict) and any(not message[key] for key in theirs & message.keys())
+        for message in _list(fields, "messages")
+    )
+
+
 def _is_converse(fields: _Fields) -> bool:
     return "messages" in fields and not {"inferenceConfig", "modelId"}.isdisjoint(fields)
 
@@ -190,6 +198,12 @@ FOREIGN_SHAPES: tuple[ForeignShape, ...] = (
         "name the roles user and assistant",
         'jq -c \'.messages |= map({role: ({human: "user", ai: "assistant"}[.role // .type] // '
         ".role // .type), content})'",
+    ),
+    ForeignShape(
+        "a conversation saved from OpenAI's API",
+        _is_saved_from_openai,
+        "leave out what is null or empty in its messages",
+        "jq -c '.messages |= map(with_entries(select(.value != null and .value != [])))'",
     ),
     ForeignShape(
         "one message, not a conversation",

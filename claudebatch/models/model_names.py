@@ -101,7 +101,9 @@ def _unknown(catalog: Catalog, model: str, in_line: bool) -> Problem:
     # A line's name may be a megabyte long.
     short = model if len(model) <= _MOST_SHOWN else model[:_MOST_SHOWN] + "…"
     meant = catalog.suggest(model)
-    if meant is not None:
+    if "embed" in model.lower():
+        fix = "Claude makes no embeddings: leave these requests out"
+    elif meant is not None:
         mapped = f" --model-map {short}={meant} reads it so;" if in_line else ""
         fix = f'did you mean "{meant}"?{mapped} {ALLOW} sends it as it is'
     elif "claude" in model.lower():

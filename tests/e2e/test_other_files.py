@@ -75,6 +75,7 @@ def test_rows_that_are_lists_of_messages_are_sent(world, api):
 
 # By the start of the file's name: what is said of it.
 SAID = {
+    "04": "Claude makes no embeddings",
     "05": "this is an Alpaca row",
     "08": "this is an MT-bench row",
     "09": "this is a ShareGPT row",
@@ -95,6 +96,7 @@ SAID = {
     "41": '"mcp_servers" belongs to a beta',
     "42": '"context_management" belongs to a beta',
     "43": '"output_format" is the beta\'s name',
+    "48": "this is a conversation saved from OpenAI's API",
     "49": "this is a LangChain conversation",
     "59": 'if "query" is the prompt',
     "63": "this is a Gemini request",

@@ -170,6 +170,17 @@ CONVERTED = [
         },
         {"messages": TALKED},
     ),
+    (
+        "a conversation saved from OpenAI's API",
+        {
+            "messages": [
+                {"role": "user", "content": "Hi", "name": None},
+                {"role": "assistant", "content": "Yes?", "refusal": None, "annotations": []},
+                {"role": "user", "content": "Why?"},
+            ]
+        },
+        {"messages": TALKED},
+    ),
     ("one message", ASKED[0], {"messages": ASKED}),
     (
         "a request of the old text completions",

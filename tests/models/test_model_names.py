@@ -105,6 +105,12 @@ def test_a_model_of_others_is_unknown_without_a_guess(name):
     assert of_line.fix == f"name a Claude model, or --model-map {name}=haiku"
 
 
+def test_an_embedding_model_is_read_as_no_other():
+    problem = NAMES.of_line("text-embedding-ada-002")
+    assert problem is not None
+    assert problem.fix == "Claude makes no embeddings: leave these requests out"
+
+
 def test_a_new_model_passes_where_it_is_allowed_or_the_user_has_its_price_or_facts():
     new = "claude-haiku-6"
     assert NAMES.problem(new) is not None
