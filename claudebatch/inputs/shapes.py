@@ -113,14 +113,21 @@ def _is_talk(parsed: ParsedLine) -> bool:
 
 
 def _hold_against_the_api(parsed: ParsedLine) -> None:
-    """Add what the API itself refuses: by its types, and if these fit, by its rules."""
+    """Add what the API itself refuses: by its types, and where these fit, by its
+    rules.
+    """
     # Its members are sorted out later than this, or never: `fields` knows them all.
     broken = parsed.broken | {"metadata"}
     parsed.problems += broken_types(
         parsed.params, broken=broken, names=parsed.names, betas=parsed.betas
     )
-    if not parsed.problems:
-        parsed.problems += broken_rules(parsed.params, parsed.names)
+    if "metadata" not in parsed.broken:
+        broken.discard("metadata")
+    # What is said about tools makes no sense without them.
+    if "tools" in broken:
+        broken.add("tool_choice")
+    right = {name: value for name, value in parsed.params.items() if name not in broken}
+    parsed.problems += broken_rules(right, parsed.names)
 
 
 def _plain(fields: dict[str, Any]) -> ParsedLine | None:

@@ -122,6 +122,8 @@ def _budget(mapped: Mapping[str, Any], facts: ModelFacts) -> int | None:
         return None
     most = mapped.get("max_tokens", facts.max_output)
     wanted = mapped["thinking"].get("budget_tokens")
+    # Unchecked lines may say anything.
+    wanted = wanted if isinstance(wanted, int | float) else None
     # The API refuses a budget of `max_tokens` or more.
     budget = int(min(max(wanted or most // 2, MIN_THINKING_BUDGET), most - 1))
     return budget if budget >= MIN_THINKING_BUDGET else None

@@ -87,6 +87,24 @@ def test_a_lines_own_parameters_go_before_the_defaults(wrap):
     assert prompt.model == "claude-opus-5-5"
 
 
+def test_what_breaks_types_hides_no_broken_rule_of_another_parameter():
+    image = {"type": "image", "source": {"type": "url"}}
+    line = {
+        "messages": [{"role": "user", "content": [image]}],
+        "tools": [{"name": "a b", "input_schema": {"type": "object"}}],
+        "tool_choice": {"type": "auto", "name": "f"},
+        "stop_sequences": [" "],
+        "metadata": {"user_id": "u" * 600, "team": "x"},
+    }
+    told = "\n".join(problems_of(line))
+    for place in ("content[0].source", "tools[0].name", "tool_choice", "stop_sequences", "user_id"):
+        assert place in told
+    assert told.count("\n") == 4
+    # Nothing is said about the choice among tools that cannot be read.
+    line["tools"], line["tool_choice"] = [{"name": 5}], {"type": "tool", "name": "f"}
+    assert "tool_choice" not in "\n".join(problems_of(line))
+
+
 def test_null_means_that_nothing_is_given():
     nulls = dict.fromkeys([*FULL, "id", "tags"])
     assert prompt_of({"prompt": "Hi", **nulls}, DEFAULTS) == prompt_of({"prompt": "Hi"}, DEFAULTS)

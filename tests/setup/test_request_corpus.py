@@ -4,17 +4,22 @@ documented rule is refused before anything is sent, and nothing else is.
 
 import base64
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import pytest
 
+from claudebatch.core.errors import BadRow, NotServed
 from claudebatch.core.jsonl import decode
+from claudebatch.inputs import parse_line
 from claudebatch.setup.run_setup import RunSetup
+from claudebatch.setup.uncappable import uncappable
 from claudebatch.setup.validate_input import Intake, InvalidInput
 from claudebatch.simulator.http import Request
 from claudebatch.simulator.promptcache import PromptCache
 from claudebatch.simulator.reading import RequestReader
 from claudebatch.simulator.refusals import RefusedRequest
+from tests.models.api_rules.examples import DATA, examples, mutants
 from tests.models.api_rules.read_sdk import typed_dicts
 from tests.support import request_lines as corpus
 from tests.support.sdk_types import NotSdkParams, check_body, check_typed
@@ -225,3 +230,34 @@ def test_lines_that_are_sent_unchecked_are_counted_with_their_reasons(tmp_path):
     assert (len(calls), intake.bad.count, intake.sent_anyway.count) == (0, 1, 0)
     intake, calls = taken(tmp_path, corpus.line(), check=False)
     assert (len(calls), intake.sent_anyway.count) == (1, 0)
+
+
+def _odd_lines():
+    """Lines with one thing wrong at any depth, as --no-check lets them through."""
+    for name, (kind, _) in DATA["params"].items():
+        if name not in ("model", "max_tokens"):
+            for value in examples(kind):
+                yield from (corpus.line(**{name: wrong}) for wrong in mutants(value))
+    for _, block in DATA["types"]["UserMessageParam"]["content"][0][2][1][1:]:
+        for value in examples(["ref", block]):
+            for wrong in mutants(value):
+                yield corpus.said(wrong)
+                yield corpus.talk(corpus.USER, {"role": "assistant", "content": [wrong]})
+
+
+def test_whatever_is_sent_unchecked_can_be_routed_measured_and_handed_on():
+    rule = {"name": "r", "when": {"prompt_matches": "x", "has_images": True}, "model": corpus.OLD}
+    run_setup = RunSetup.set_up(
+        settings_of(routes=[rule], budget=1), override=None, text=False, at=AT, check=False
+    )
+    built = 0
+    for value in _odd_lines():
+        data = json.dumps(value).encode()
+        with suppress(BadRow, NotServed):
+            prompt = parse_line(data, run_setup.defaults, file="f", line=1)
+            uncappable(prompt, corpus.OPUS, run_setup.prices)
+            call = run_setup.builder.first(0, prompt)
+            built += 1
+            for model in (corpus.OLD, corpus.OPUS):
+                run_setup.builder.hop(call, model)
+    assert built > 3_000

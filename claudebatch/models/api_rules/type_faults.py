@@ -151,13 +151,15 @@ class RequestTypes:
 def broken_types(
     params: Mapping[str, Any],
     *,
-    broken: Collection[str] = (),
+    broken: set[str] | None = None,
     names: Names = AS_SENT,
     betas: Collection[str] = (),
 ) -> list[Problem]:
     """What the SDK's types do not allow in *params*, but for the parameters *broken*,
-    which somebody has reported; *betas* are the request's beta headers.
+    which somebody has reported, and to which those found here are added. *betas* are
+    the request's beta headers.
     """
+    broken = set() if broken is None else broken
     types = request_types()
     if not types.knows(betas):
         return []
@@ -166,6 +168,7 @@ def broken_types(
         check = types.beta(name) if betas else types.params.get(name)
         faults = None if check is None or name in broken else check(value)
         if faults is not None:
+            broken.add(name)
             if not betas:
                 _name_betas(faults, types.beta(name), value)
             problems += [fault.told(name, names) for fault in faults]
