@@ -100,7 +100,7 @@ def test_the_next_command_after_a_fresh_run_does_not_start_over(world, serve):
     world.write("in.jsonl", prompts(3))
     done = world.claudebatch(*RUN, "--fresh")
     assert done.code == 1
-    assert "--retry-failed" in done.err
+    assert "next      jq -c" in done.err, "the API would refuse it again"
     assert "--fresh" not in done.err
 
 

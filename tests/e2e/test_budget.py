@@ -39,7 +39,8 @@ def test_a_cap_that_is_reached_ends_with_3_and_the_command_that_goes_on(world, s
     assert (settled, unknown) == (billed, 0)
     answered = len(world.results())
     assert 5 <= answered < 40
-    assert f"{answered} ok · 0 failed · {40 - answered} pending of 40" in done.err
+    told = f"{answered} of 40 answered: 0 complete · {answered} cut off · {40 - answered} pending"
+    assert told in done.err
     assert "stopped   the cap is reached" in done.err
     assert "of $0.10" in done.err
 

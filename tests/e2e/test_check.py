@@ -106,7 +106,7 @@ def test_an_answer_comes_out_of_the_line_of_any_row_that_shares_it(world, api):
     world.write("in.jsonl", [*rows, rows[0] | {"id": "twin"}])
     assert world.claudebatch(*RUN).code == 0
     world.write("in.jsonl", [*rows[1:], rows[0] | {"id": "twin"}])  # the row that was asked is gone
-    assert world.claudebatch(*RUN).code == 0
+    assert world.claudebatch(*RUN, "--yes").code == 0
     shutil.rmtree(world.home / "cache")
     ((attempt,),) = world.query(
         "SELECT attempt FROM results x JOIN rows r USING (row) WHERE r.id = 'twin'"

@@ -136,13 +136,13 @@ def test_first_a_few_then_all_then_edited(world, api):
     edited = [{"id": "new", "prompt": "new"}, *rows[3:]]
     edited[2] = {**edited[2], "prompt": "changed"}
     world.write("in.jsonl", edited)
-    assert world.claudebatch(*RUN, "-n", "4", "--no-cache").code == 0
+    assert world.claudebatch(*RUN, "-n", "4", "--no-cache", "--yes").code == 0
     assert api.requests == 22
-    assert world.claudebatch(*RUN, "--no-cache").code == 0
+    assert world.claudebatch(*RUN, "--no-cache", "--yes").code == 0
     assert api.requests == 22
     assert sorted(world.results()) == sorted(row["id"] for row in edited)
     world.write("in.jsonl", rows)
-    assert world.claudebatch(*RUN, "--no-cache", "--ordered").code == 0
+    assert world.claudebatch(*RUN, "--no-cache", "--ordered", "--yes").code == 0
     assert api.requests == 22, "the first content was answered before"
     assert list(world.results()) == [row["id"] for row in rows]
     assert not list(world.work.glob("*.edited-*"))

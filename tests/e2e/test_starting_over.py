@@ -72,7 +72,7 @@ def test_a_journal_written_while_the_index_changed_hands_stays_whole(world, api)
         )
     connection.close()
     world.write("in.jsonl", prompts(2))
-    assert world.claudebatch(*RUN).code == 6
+    assert world.claudebatch(*RUN, "--yes").code == 6
     assert world.query("SELECT count(*) FROM rows WHERE live") == [(3,)]
 
 
