@@ -283,6 +283,7 @@ class BudgetExhausted(Exception):
         self,
         message: str,
         *,
+        worst: int = 0,
         needed: int = 0,
         left: int = 0,
         limit: int = 0,
@@ -292,6 +293,8 @@ class BudgetExhausted(Exception):
         super().__init__(message)
         self.limit = limit
         """The cap, in pico-dollars."""
+        self.worst = worst
+        """The most, in pico-dollars, that the row's next request can cost."""
         self.needed = needed
         """The smallest cap, in pico-dollars, that this row would fit under."""
         self.left = left

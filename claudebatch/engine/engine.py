@@ -45,6 +45,18 @@ class Ended:
     """The gravest reason to stop early, if there was one."""
     over_budget: BudgetExhausted | None = None
     """The first row whose worst case did not fit under the cap."""
+    refused_worsts: tuple[Pico, Pico] | None = None
+    """The worst cases of the cheapest and of the most expensive row that did not fit
+    under the run's own cap; None: all did.
+    """
+
+    def over(self, error: BudgetExhausted) -> None:
+        """A row did not fit under a cap."""
+        self.over_budget = self.over_budget or error
+        if error.cap == "run":
+            low, high = self.refused_worsts or (error.worst, error.worst)
+            self.refused_worsts = min(low, error.worst), max(high, error.worst)
+
     crashed: BaseException | None = None
 
 
@@ -184,7 +196,7 @@ class Engine:
             await self._failed(RefusedRow(call, error, round((now - began) * 1000), now))
         except BudgetExhausted as error:
             # The row stays to be done. Later rows may be smaller, or cached and free.
-            self._ended.over_budget = self._ended.over_budget or error
+            self._ended.over(error)
         except Draining:
             return
         else:

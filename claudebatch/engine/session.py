@@ -212,6 +212,13 @@ class Session:
     def _open_cache(self, journal: Journal) -> LookAheadCache | None:
         if self._options.no_cache:
             return None
+        if self._options.fresh and self._run_setup.settings.cache.enabled:
+            self._emit(
+                Notice(
+                    "--fresh starts over, but answers that the response cache holds are taken "
+                    "from it: --no-cache asks for them again"
+                )
+            )
         folder = self._dependencies.paths.cache_dir
         store = open_cache(self._run_setup.settings.cache, folder, notify=self._notify)
         return None if store is None else LookAheadCache(WriteBehind(store, after=journal.after))

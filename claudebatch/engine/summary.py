@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from decimal import ROUND_UP, Decimal
 from typing import Protocol
 
-from claudebatch.core.domain import Pico, to_usd
+from claudebatch.core.domain import Pico, to_usd, usd_text
 from claudebatch.core.endings import Ending
 from claudebatch.core.errors import BudgetExhausted, ExitCode, SpendStopped, StorageError
 from claudebatch.core.events import Notice
@@ -21,6 +21,7 @@ from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.engine.engine import Ended
 from claudebatch.engine.expected_cost import ExpectedCost
 from claudebatch.engine.open_run import OpenRun
+from claudebatch.layers.budget.run_budget import left_of
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal.failure_report import failures_of
@@ -164,7 +165,9 @@ class SummaryBuilder:
             wall_s=now - self._started,
             bound_by=counts.bound_by,
             output=str(self._run.output) if self._run.output is not None else "-",
-            stop_reason=_stop_reason(ended, caught, pending),
+            stop_reason=_stop_reason(
+                ended, caught, pending, left=(self.cap or 0) - spent.spent - spent.unknown
+            ),
             failures_accepted=bool(failed) and self._options.accepts(failed),
             next_command=self._next_command(code, ended, failed=failed, retryable=said.retryable),
             failures=counts.failures,
@@ -280,11 +283,22 @@ def _forget_late_stop(ended: Ended, pending: int) -> None:
         ended.stop = None
 
 
-def _stop_reason(ended: Ended, caught: signal.Signals | None, pending: int) -> str | None:
+def _stop_reason(
+    ended: Ended, caught: signal.Signals | None, pending: int, *, left: Pico
+) -> str | None:
     if ended.stop is not None:
         return f"{ended.stop.message} ({ended.stop.fix})" if ended.stop.fix else ended.stop.message
     if caught is not None and pending:
         return f"stopped by {caught.name}"
+    if _of_run(ended.over_budget) and ended.refused_worsts is not None:
+        # As it stands now: the first row that did not fit was refused long before the
+        # end.
+        low, high = (usd_text(worst) for worst in ended.refused_worsts)
+        most = f", the most expensive ${high}" if high != low else ""
+        return (
+            f"the cap is reached: {left_of('the cap', left)}, and the cheapest row left may "
+            f"cost ${low}{most}"
+        )
     if ended.over_budget is not None:
         fix = ended.over_budget.fix
         return f"the cap is reached: {ended.over_budget}{f' ({fix})' if fix else ''}"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import shlex
 from decimal import Decimal
 
@@ -90,7 +92,7 @@ def test_a_row_that_can_never_fit_does_not_keep_smaller_ones_from_being_done(wor
     done = world.claudebatch(*RUN, "--budget", "0.05")
     assert done.code == 3
     assert sorted(world.results()) == [f"row-{n}" for n in range(5)]
-    assert "the next request may cost up to $1." in done.err
+    assert "the cheapest row left may cost $1." in done.err
 
 
 def test_cached_answers_need_no_money(world, api):
@@ -165,3 +167,19 @@ class TestBeforeAnExpensiveRun:
         assert world.claudebatch("run", "in.jsonl", "-o", "rehearsal.jsonl", "--simulate").code == 0
         world.configure("confirm_above: 1000\n")
         assert world.claudebatch(*RUN).code == 0
+
+
+def test_the_stop_says_what_is_left_at_the_end_and_what_the_rows_left_may_cost(world, api):
+    sizes = {"small": 100, "large": 3000, "middle": 2000}
+    world.write(
+        "in.jsonl",
+        [{"id": name, "prompt": "hello", "max_tokens": most} for name, most in sizes.items()],
+    )
+    done = world.claudebatch(*RUN, "--budget", "0.01", "--json")
+    assert done.code == 3
+    (end,) = (json.loads(line) for line in done.out.splitlines() if '"event":"done"' in line)
+    left = Decimal("0.01") - Decimal(end["spent_usd"]) - Decimal(end["unknown_usd"])
+    told = end["stop_reason"]
+    assert f"${left.normalize():f} of the cap is left" in told, told
+    cheapest, dearest = re.search(r"cost \$([\d.]+), the most expensive \$([\d.]+)", told).groups()
+    assert left < Decimal(cheapest) < Decimal(dearest)

@@ -257,6 +257,7 @@ def _exhausted(hold: Hold, cap: SharedCap, gone: Pico) -> BudgetExhausted:
     name = f"the cap of {'the ' if cap.tag is None else ''}{cap.name}"
     return BudgetExhausted(
         f"the next request may cost up to ${usd_text(hold.worst)}, and {left_of(name, left)}",
+        worst=hold.worst,
         needed=gone + hold.worst,
         left=left,
         cap=cap.name,

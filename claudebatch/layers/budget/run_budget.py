@@ -151,6 +151,7 @@ class RunBudget:
         return BudgetExhausted(
             f"the next request may cost up to ${usd_text(hold.worst)}, and "
             f"{left_of('the cap', left)}",
+            worst=hold.worst,
             needed=self._spent + hold.worst,
             left=left,
             limit=self._cap or 0,
