@@ -30,7 +30,7 @@ from claudebatch.clients.wire_format import (
     wire_body,
     wire_headers,
 )
-from claudebatch.core.domain import AnswerObserver, Call, Reply
+from claudebatch.core.domain import AnswerObserver, Call, Reply, asks_for_fast
 from claudebatch.core.errors import AttemptError, StopRun, Unreachable
 from claudebatch.core.message import BadAnswer, parse_message
 
@@ -167,7 +167,7 @@ class ClaudeClient:
                 read_timeout = self._read_timeout(limit, self._idle_timeout_s)
                 self._suspend_guard.watch(read_timeout)
                 response = await self._ask(call, started)
-                headers = self._headers(response.headers.raw)
+                headers = self._headers(response.headers.raw, fast=asks_for_fast(call))
                 if call.watch is not None:
                     call.watch.began(headers.limits)
                 message = await self._read(response, read_timeout, headers, call.watch)
@@ -201,7 +201,7 @@ class ClaudeClient:
             response = await self._client.ask(self._url, wire_body(call), headers)
         except self._status_error as error:
             self._certain.answered()
-            raise self._refusal(error) from error
+            raise self._refusal(error, fast=asks_for_fast(call)) from error
         except self._connection_error as error:
             raise self._unanswered(call, error, began) from error
         self._certain.answered()
@@ -264,11 +264,11 @@ class ClaudeClient:
         self._suspend_guard.stop()
         await self._client.close()
 
-    def _headers(self, raw: list[tuple[bytes, bytes]]) -> HeaderFacts:
-        return read_headers(raw, now=self._wall())
+    def _headers(self, raw: list[tuple[bytes, bytes]], *, fast: bool = False) -> HeaderFacts:
+        return read_headers(raw, now=self._wall(), fast=fast)
 
-    def _refusal(self, error: APIStatusError) -> Exception:
-        headers = self._headers(error.response.headers.raw)
+    def _refusal(self, error: APIStatusError, *, fast: bool = False) -> Exception:
+        headers = self._headers(error.response.headers.raw, fast=fast)
         if error.status_code < 300:
             # A 101 above all: no client of ours asks for another protocol.
             return error_table.bad_answer(

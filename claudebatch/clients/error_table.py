@@ -90,6 +90,14 @@ def from_status(
             f"the API refuses this account: {status} {message}", fix=_fix(status, code)
         )
     kind = type or _TYPES.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
+    if status == 429 and (nothing := _no_allowance(headers.limits)) is not None:
+        # No wait helps; an organisation's limits of fast mode may be so.
+        return NotServed(
+            f"the account's limit of {nothing} is 0 here: {message}",
+            type=code or kind,
+            status=status,
+            request_id=headers.request_id,
+        )
     if status == 429:
         return RateLimited(
             message,
@@ -154,6 +162,17 @@ def _refuses_account(status: int, code: str | None, message: str) -> bool:
     if status == 400:
         return message.startswith(_ACCOUNT_400)
     return status in (401, 402, 403) or (status == 429 and code in _SPEND_CODES)
+
+
+def _no_allowance(limits: Limits | None) -> str | None:
+    if limits is None:
+        return None
+    named = (
+        ("requests", limits.requests),
+        ("input tokens", limits.input_tokens),
+        ("output tokens", limits.output_tokens),
+    )
+    return next((name for name, reading in named if reading.limit == 0), None)
 
 
 def _shows_a_limit(limits: Limits | None) -> bool:

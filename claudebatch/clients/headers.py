@@ -14,6 +14,8 @@ from claudebatch.core.limit_headers import LimitReading, Limits
 
 SIMULATED_HEADER = b"x-claudebatch-simulated"
 _LIMIT = b"anthropic-ratelimit-"
+# Fast mode has limits of its own; those of standard requests say nothing about it.
+_FAST_LIMIT = b"anthropic-fast-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +29,13 @@ class HeaderFacts:
     simulated: bool
 
 
-def read_headers(raw: Iterable[tuple[bytes, bytes]], *, now: datetime) -> HeaderFacts:
-    """The facts in *raw* headers; anything missing or malformed is None."""
+def read_headers(
+    raw: Iterable[tuple[bytes, bytes]], *, now: datetime, fast: bool = False
+) -> HeaderFacts:
+    """The facts in *raw* headers; anything missing or malformed is None. *fast*: of an
+    answer to a request for fast mode.
+    """
+    prefix = _FAST_LIMIT if fast else _LIMIT
     request_id: str | None = None
     should_retry: bool | None = None
     waits: dict[bytes, bytes] = {}
@@ -37,8 +44,8 @@ def read_headers(raw: Iterable[tuple[bytes, bytes]], *, now: datetime) -> Header
     for cased, value in raw:
         # Gateways that speak HTTP/1.1 may send any case.
         name = cased.lower()
-        if name.startswith(_LIMIT):
-            limits[name[len(_LIMIT) :]] = value
+        if name.startswith(prefix):
+            limits[name[len(prefix) :]] = value
         elif name == b"request-id":
             request_id = value.decode("latin-1")
         elif name in (b"retry-after", b"retry-after-ms"):

@@ -250,6 +250,10 @@ class Hold:
         self.ended = False
 
 
+FAST = " fast"
+"""What tells fast mode from the model itself where rate limits are meant."""
+
+
 class AnswerObserver(Protocol):
     """Is told of an answer while it comes, by whoever sends; so it asks for a
     stream.
@@ -296,6 +300,18 @@ class Call:
     """What became of the row's attempts so far; None: nobody keeps count."""
 
     @property
+    def limited_as(self) -> str:
+        """The name by which a catalogue knows its pool: see `limited_as`."""
+        # Almost no prompt names a speed: the body need not be searched.
+        fast = "speed" in self.prompt.params and asks_for_fast(self)
+        return limited_as(self.model, fast=fast)
+
+    @property
+    def lane_as(self) -> str:
+        """The same of the model that its route names first."""
+        return limited_as(self.route.model, fast=self.prompt.params.get("speed") == "fast")
+
+    @property
     def day(self) -> str:
         """The UTC day whose money it takes; empty where no day is watched."""
         return self.hold.day if self.hold is not None else ""
@@ -329,6 +345,13 @@ class Call:
             watch=watch,
             tries=tries,
         )
+
+
+def limited_as(model: str, *, fast: bool) -> str:
+    """The name of *model* where its rate limits are meant: fast mode has a pool of its
+    own.
+    """
+    return f"{model}{FAST}" if fast else model
 
 
 def asks_for_fast(call: Call) -> bool:

@@ -87,7 +87,7 @@ def index_input(
         options.require_rows(bool(intake.models))
         run_setup.require_prices(intake.models)
         others.note(report, key_scope)
-        _note(folder, run_setup, intake, report, current)
+        _note(folder, intake, report, current)
     for notice in intake.notices():
         emit(Notice(notice))
     _report(report, intake.bad.count, emit)
@@ -97,15 +97,12 @@ def index_input(
     return IndexedInput(tuple(folder.meta("lanes")), intake.bad.count, changed, report.removed)
 
 
-def _note(
-    folder: RunFolder, run_setup: RunSetup, intake: Intake, report: IndexReport, current: str
-) -> None:
-    lanes = {run_setup.catalog.pool_of(model) for model in intake.models}
+def _note(folder: RunFolder, intake: Intake, report: IndexReport, current: str) -> None:
     folder.note(
         input=current,
         rows=live_rows(folder.journal),
         models=sorted(intake.models),
-        lanes=sorted(lanes),
+        lanes=sorted(intake.lanes),
         bad_rows=intake.bad.count,
     )
     if report.changed or report.removed or report.asked_again:

@@ -98,7 +98,7 @@ class Durations:
 
     def add(self, call: Call) -> None:
         """Send the next row."""
-        pool = self._catalog.pool_of(call.model)
+        pool = self._catalog.pool_of(call.limited_as)
         pool_run = self._pool_runs.get(pool)
         if pool_run is None:
             pool_run = self._pool_runs[pool] = _PoolSimulation(

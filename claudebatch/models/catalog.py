@@ -18,6 +18,7 @@ from typing import Any, Literal, TypeAlias
 
 import msgspec
 
+from claudebatch.core.domain import FAST
 from claudebatch.core.errors import ConfigError
 from claudebatch.core.typos import meant
 
@@ -31,6 +32,9 @@ EFFORTS: tuple[Effort, ...] = ("low", "medium", "high", "xhigh", "max")
 # Characters of a name that are compared: the time grows with the square of the length,
 # and a line's `model` may be a megabyte long.
 _LONGEST_WORD = 100
+
+FAST_POOL = "-fast"
+"""Added to the name of a pool, the pool of the same models in fast mode."""
 
 _DATED = re.compile(r"-\d{8}$")
 # How other platforms write the same names: "anthropic/claude-opus-4.6",
@@ -226,8 +230,12 @@ class Catalog:
         return name if name in self._by_name else self._newest.get(name.strip().lower(), name)
 
     def pool_of(self, model: str) -> str:
-        """The pool whose limits *model* shares; its own id when unknown."""
-        return self.facts(model).pool
+        """The pool whose limits *model* shares; its own id when unknown. In fast mode
+        (see `limited_as`) it is one beside that.
+        """
+        name = model.removesuffix(FAST)
+        pool = self.facts(name).pool
+        return pool if name == model else f"{pool}{FAST_POOL}"
 
     def tier(self, name: str) -> Mapping[str, TierLimits]:
         """Pool -> limits of one usage tier (start, build or scale)."""

@@ -11,7 +11,7 @@ from claudebatch.layers.rate_limit.limiter import PoolLimiter
 from claudebatch.layers.rate_limit.local_pool import make_limiter
 from claudebatch.layers.rate_limit.settings import PoolLimits, RateLimitSettings
 from claudebatch.layers.rate_limit.store import LimiterStore, PoolStart
-from claudebatch.models.catalog import Catalog, TierLimits
+from claudebatch.models.catalog import FAST_POOL, Catalog, TierLimits
 from claudebatch.setup.stores import open_pool
 
 # More than any published tier can use; each one is a worker and a connection.
@@ -42,7 +42,7 @@ class Pools:
         self._pools: dict[str, LimiterStore[Any]] = {}
 
     def of(self, model: str) -> LimiterStore[Any]:
-        """The pool that *model* belongs to."""
+        """The pool that *model* belongs to, or its fast mode (see `limited_as`)."""
         name = self._catalog.pool_of(model)
         pool = self._pools.get(name)
         if pool is None:
@@ -71,7 +71,7 @@ def pool_start(
     in_flight, most_in_flight = slots(limits, most)
     return PoolStart(
         pool,
-        chosen or allowances(limits, catalog).get(pool) or _unlisted(limits, catalog, pool),
+        chosen or _starts_with(limits, catalog, pool),
         in_flight=in_flight,
         most_in_flight=most_in_flight,
         cautious=chosen is None and limits.tier == "auto",
@@ -98,6 +98,14 @@ def allowances(limits: RateLimitSettings, catalog: Catalog) -> Mapping[str, Pool
     """
     tier = {} if limits.tier == "none" else catalog.tier(_tier(limits))
     return {**{pool: _allowance(rates) for pool, rates in tier.items()}, **limits.pools}
+
+
+def _starts_with(limits: RateLimitSettings, catalog: Catalog, pool: str) -> PoolLimits:
+    # Nobody publishes the limits of fast mode: its pool begins like that of its model,
+    # until an answer states its own.
+    listed = pool.removesuffix(FAST_POOL)
+    known = allowances(limits, catalog)
+    return known.get(pool) or known.get(listed) or _unlisted(limits, catalog, listed)
 
 
 def _unlisted(limits: RateLimitSettings, catalog: Catalog, pool: str) -> PoolLimits:

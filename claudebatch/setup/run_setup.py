@@ -12,7 +12,7 @@ from claudebatch.config.settings import Settings
 from claudebatch.core.errors import ConfigError
 from claudebatch.inputs import Defaults, LineEdits
 from claudebatch.layers.rate_limit.settings import RateLimitSettings
-from claudebatch.models.catalog import Catalog
+from claudebatch.models.catalog import FAST_POOL, Catalog
 from claudebatch.models.model_names import ModelNames
 from claudebatch.models.prices import PriceBook
 from claudebatch.routing.request import CallBuilder, token_estimator
@@ -152,7 +152,11 @@ def _check_pools(limits: RateLimitSettings, catalog: Catalog) -> None:
     # Of any tier: all of them name the same pools.
     spelt = {_plain(pool): pool for pool in catalog.tier("start")}
     for name in limits.pools:
-        pool = catalog.pool_of(name) if catalog.known(name) else spelt.get(_plain(name), name)
+        listed = name.removesuffix(FAST_POOL)
+        pool = (
+            catalog.pool_of(listed) if catalog.known(listed) else spelt.get(_plain(listed), listed)
+        )
+        pool += name[len(listed) :]
         if pool != name:
             raise ConfigError(
                 f'limits.pools: there is no pool "{name}"', fix=f'did you mean "{pool}"?'

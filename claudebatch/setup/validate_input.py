@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from claudebatch.core.domain import Call, Prompt, Route
+from claudebatch.core.domain import Call, Prompt, Route, limited_as
 from claudebatch.core.errors import BadRow, ClaudebatchError, Problem
 from claudebatch.core.jsonl import InputLine, read_lines
 from claudebatch.inputs import BadLines, Defaults, check_file, parse_line
@@ -66,6 +66,7 @@ class Intake:
         """Lines that break the API's rules, which `--no-check` sends."""
         self.models: set[str] = set()
         self._edited: Counter[str] = Counter()
+        self.lanes: set[str] = set()
         self._route = Route("", "")  # of the row at hand
 
     def records(self, each: Callable[[RowRecord, Call], None] | None = None) -> Iterator[RowRecord]:
@@ -140,6 +141,12 @@ class Intake:
             return ()
         return uncappable(prompt, self._route.model, self._run_setup.prices)
 
+    def _lane_of(self, prompt: Prompt, model: str) -> str:
+        fast = prompt.params.get("speed") == "fast"
+        lane = self._run_setup.catalog.pool_of(limited_as(model, fast=fast))
+        self.lanes.add(lane)
+        return lane
+
     def _record(self, source: int, line: InputLine, prompt: Prompt) -> RowRecord:
         model, key = self._route.model, b""
         # Made here, while the row is parsed: replay need not read it again.
@@ -149,7 +156,7 @@ class Intake:
             id=prompt.id,
             has_own_id=prompt.has_own_id,
             digest=prompt.digest,
-            lane=self._run_setup.catalog.pool_of(model),
+            lane=self._lane_of(prompt, model),
             source=source,
             line=line.number,
             offset=line.offset,

@@ -59,8 +59,8 @@ class Gates:
         # Pool -> its gate; grows by `gate` only.
         self._gates: dict[str, Gate] = {}
 
-    def gate(self, pool: str, now: float) -> Gate:
-        """The gate in front of *pool*."""
+    def gate(self, pool: str, now: float, *, fast: bool = False) -> Gate:
+        """The gate in front of *pool*, whose headers are those of *fast* mode or not."""
         gate = self._gates.get(pool)
         if gate is None:
             # Made at the first request, because the pools of models that a run uses are
@@ -69,7 +69,7 @@ class Gates:
             gate = (
                 NoLimits()
                 if allowance.unlimited
-                else SimulatedLimits(allowance, now=now, wall=self._wall)
+                else SimulatedLimits(allowance, now=now, wall=self._wall, fast=fast)
             )
             self._gates[pool] = gate
         return gate

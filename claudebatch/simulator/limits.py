@@ -82,9 +82,16 @@ class SimulatedLimits:
     """The three buckets of one pool."""
 
     def __init__(
-        self, allowance: SimulatedAllowance, *, now: float, wall: Callable[[], datetime]
+        self,
+        allowance: SimulatedAllowance,
+        *,
+        now: float,
+        wall: Callable[[], datetime],
+        fast: bool = False,
     ) -> None:
+        """*fast*: of fast mode, whose headers have names of their own."""
         self._wall = wall
+        self._fast = fast
         self._requests = _bucket(allowance.rpm, allowance, now)
         self._input = _bucket(allowance.itpm, allowance, now)
         self._output = _bucket(allowance.otpm, allowance, now)
@@ -133,8 +140,8 @@ class SimulatedLimits:
             self._output.take(tokens, now)
 
     def headers(self, now: float) -> bytes:
-        """The `anthropic-ratelimit-*` lines: all twelve when all three limits are
-        set.
+        """The `anthropic-ratelimit-*` lines: all twelve when all three limits are set;
+        of fast mode the `anthropic-fast-*` lines, of input and output only.
         """
         wall = self._wall()
         readings: list[_Reading] = []
@@ -151,6 +158,8 @@ class SimulatedLimits:
             for name, bucket in (("input-tokens", self._input), ("output-tokens", self._output))
             if bucket is not None
         ]
+        if self._fast:
+            return b"".join(reading.lines(wall, "fast") for reading in tokens)
         if tokens:
             readings.append(_together(tokens))
         return b"".join(reading.lines(wall) for reading in readings + tokens)
@@ -163,9 +172,9 @@ class _Reading:
     remaining: int
     full_in_s: float
 
-    def lines(self, wall: datetime) -> bytes:
+    def lines(self, wall: datetime, kind: str = "ratelimit") -> bytes:
         full_at = (wall + timedelta(seconds=self.full_in_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
-        start = f"anthropic-ratelimit-{self.name}"
+        start = f"anthropic-{kind}-{self.name}"
         return (
             f"{start}-limit: {self.limit}\r\n"
             f"{start}-remaining: {self.remaining}\r\n"

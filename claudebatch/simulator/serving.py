@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable
 from typing import TypeAlias
 
-from claudebatch.core.domain import Pico, Usage
+from claudebatch.core.domain import Pico, Usage, limited_as
 from claudebatch.simulator import sse_writer, wire
 from claudebatch.simulator.answers import Answer, ParsedRequest, compose
 from claudebatch.simulator.clock import Clock, ResponseHeaders
@@ -83,7 +83,9 @@ class MessagesService:
             fault = self._plan.draw()
             asked = self._reader.read(request, now)
             self._stats.asked(asked.model, asked.digest, asked.body)
-            gate = self._gates.gate(self._pool_of(asked.model), now)
+            fast = asked.body.get("speed") == "fast"
+            pool = self._pool_of(limited_as(asked.model, fast=fast))
+            gate = self._gates.gate(pool, now, fast=fast)
             await self._apply_fault(asked, asked.directives.fault or fault, gate, connection)
         except RefusedRequest as refused:
             await self._refuse(refused, gate, connection)

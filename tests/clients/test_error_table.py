@@ -19,6 +19,7 @@ from claudebatch.core.errors import (
     RateLimited,
     StopRun,
 )
+from claudebatch.core.limit_headers import LimitReading, Limits
 
 NOTHING = HeaderFacts(None, None, None, None, simulated=False)
 
@@ -36,7 +37,7 @@ def facts(**known: Any) -> HeaderFacts:
         known.get("request_id"),
         known.get("retry_after"),
         known.get("should_retry"),
-        None,
+        known.get("limits"),
         simulated=False,
     )
 
@@ -201,3 +202,11 @@ def test_a_200_that_is_no_message_may_be_billed():
     error = error_table.bad_answer("a web page", 200, facts(request_id="req_3"))
     assert (error.type, error.status, error.request_id) == ("bad_answer", 200, "req_3")
     assert (error.retryable, error.may_be_billed, error.unavailable) == (True, True, True)
+
+
+def test_a_429_of_a_limit_of_0_is_never_waited_for_and_another_model_may_help():
+    limits = Limits(input_tokens=LimitReading(0), output_tokens=LimitReading(8000))
+    error = error_of(Case(429, "rate_limit_error"), facts(limits=limits, retry_after=5.0))
+    assert isinstance(error, NotServed) and not error.retryable
+    assert (error.type, error.status) == ("rate_limit_error", 429)
+    assert error.message.startswith("the account's limit of input tokens is 0 here: ")

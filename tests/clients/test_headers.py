@@ -57,6 +57,22 @@ def test_retry_after_is_seconds_or_a_date_ahead_and_anything_else_is_nothing(val
     assert read(retry_after=value).retry_after == seconds
 
 
+def test_fast_mode_reads_its_own_limits_and_standard_requests_the_standard_ones():
+    raw = [
+        (b"anthropic-ratelimit-requests-limit", b"50"),
+        (b"anthropic-ratelimit-input-tokens-limit", b"30000"),
+        (b"anthropic-ratelimit-input-tokens-remaining", b"29000"),
+        (b"Anthropic-Fast-Input-Tokens-Limit", b"8000"),
+        (b"anthropic-fast-input-tokens-remaining", b"0"),
+        (b"anthropic-fast-output-tokens-limit", b"0"),
+    ]
+    fast = read_headers(raw, now=NOW, fast=True).limits
+    assert fast == Limits(input_tokens=LimitReading(8000, 0), output_tokens=LimitReading(0))
+    standard = read_headers(raw, now=NOW).limits
+    assert standard == Limits(LimitReading(50), LimitReading(30000, 29000))
+    assert read_headers(raw[:3], now=NOW, fast=True).limits is None
+
+
 def test_milliseconds_win_over_seconds_where_they_can_be_read():
     assert read(retry_after="7", retry_after_ms="1500").retry_after == 1.5
     assert read(retry_after="7", retry_after_ms="x").retry_after == 7.0

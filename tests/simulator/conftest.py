@@ -151,7 +151,9 @@ async def serve() -> AsyncIterator[Serve]:
         simulator = Simulator(
             SimulatorSettings(**{"latency": "fixed:0", **settings}),
             bill=bill,
-            pool_of=lambda model: model.rsplit("-", 2)[0],
+            pool_of=lambda model: (
+                model.rsplit("-", 2)[0] + model[len(model.removesuffix(" fast")) :]
+            ),
             sleep=sleep,
             now=now,
             wall=lambda: datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC),

@@ -40,6 +40,19 @@ async def test_the_request_above_the_allowance_gets_a_429_that_says_when_to_come
     assert (await served.ask(body("again"))).status == 200
 
 
+async def test_fast_mode_has_buckets_and_headers_of_its_own(serve, body):
+    served = await serve(limits=SimulatedAllowance(rpm=60, itpm=120_000, burst_seconds=1))
+    ask = {"model": "claude-opus-5-5", "speed": "fast"}
+    first, refused = [await served.ask(body(str(n), **ask)) for n in range(2)]
+    standard = await served.ask(body("standard", model="claude-opus-5-5"))
+    assert [heard.status for heard in (first, refused, standard)] == [200, 429, 200]
+    for heard in (first, refused):
+        told = {name for name in heard.headers if name.startswith("anthropic-")}
+        assert {f"anthropic-fast-input-tokens-{part}" for part in ("limit", "remaining")} <= told
+        assert limit_headers(heard) == {}
+    assert "anthropic-fast-input-tokens-limit" not in standard.headers
+
+
 async def test_all_twelve_headers_are_on_every_200_and_429(serve, body):
     served = await serve(
         limits=SimulatedAllowance(rpm=60, itpm=120_000, otpm=60_000, burst_seconds=1)

@@ -38,7 +38,7 @@ class BudgetWaitReporter:
         timer.cancel()
         if not self._lasting:
             return
-        pool = self._pool_of(call.model)
+        pool = self._pool_of(call.limited_as)
         waiting = self._lasting.get(pool, {})
         reported = next(iter(waiting), None) == id(call)
         waiting.pop(id(call), None)
@@ -53,7 +53,7 @@ class BudgetWaitReporter:
             self._report(pool, call, 0.0)
 
     def _lasts(self, call: Call) -> None:
-        pool = self._pool_of(call.model)
+        pool = self._pool_of(call.limited_as)
         waiting = self._lasting.setdefault(pool, {})
         waiting[id(call)] = call
         if len(waiting) == 1:

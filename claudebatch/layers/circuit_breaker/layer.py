@@ -45,7 +45,7 @@ class CircuitBreaker:
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """Pass the call on, or raise `CircuitOpen` and send nothing."""
-        pool = self._pool_of(call.model)
+        pool = self._pool_of(call.limited_as)
         breaker = self._breakers.get(pool)
         if breaker is None:
             breaker = self._breakers[pool] = Breaker(self._policy, now=self._now())
@@ -74,7 +74,7 @@ class CircuitBreaker:
         `CircuitOpen` where its breaker has opened meanwhile. Without this news it
         counts as sent when it was admitted.
         """
-        pool, now = self._pool_of(call.model), self._now()
+        pool, now = self._pool_of(call.limited_as), self._now()
         breaker, permit = self._breakers.get(pool), self._permits.get(call.row)
         if breaker is not None and permit is not None and not breaker.leaves(permit, now):
             raise self._refused(pool, breaker, call, now)

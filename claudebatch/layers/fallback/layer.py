@@ -94,7 +94,7 @@ class Fallback:
                 if failed:
                     # Its place goes to a row that may be served: were all rows under
                     # way bad ones, no probe would ever find out that the pool serves.
-                    self._resting.begin(call.row, self._lane_of(call.model), len(call.body))
+                    self._resting.begin(call.row, self._lane_of(call.lane_as), len(call.body))
                 await self._sleep(wait_s)
             finally:
                 self._resting.over(call.row)

@@ -90,7 +90,7 @@ class RateLimit(Generic[BookingT]):
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """Pass the call on when it may be sent."""
-        queue = self._queue(self._pool_of(call.model))
+        queue = self._queue(self._pool_of(call.limited_as))
         admitted = await self._admitted(queue, call)
         number = queue.rows.left(call)
         relay = (

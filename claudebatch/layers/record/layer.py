@@ -48,7 +48,7 @@ class Record:
         # and the client may wait.
         if call.hold is not None:
             call.hold.sent = True
-        self._emit(AttemptStarted(call.model, self._pool_of(call.model)))
+        self._emit(AttemptStarted(call.model, self._pool_of(call.limited_as)))
         sent = self._now()
         try:
             reply = await call_next(call)
@@ -76,7 +76,7 @@ class Record:
             self._emit(
                 AttemptFinished(
                     call.model,
-                    self._pool_of(call.model),
+                    self._pool_of(call.limited_as),
                     usage=reply.usage,
                     cost=worst if unknown else reply.cost,
                     error=None,
@@ -123,7 +123,7 @@ class Record:
             self._emit(
                 AttemptFinished(
                     call.model,
-                    self._pool_of(call.model),
+                    self._pool_of(call.limited_as),
                     usage=None,
                     cost=worst if unknown else 0,
                     error=name,

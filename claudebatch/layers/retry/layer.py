@@ -112,7 +112,7 @@ class Retry:
                 return replace(reply, attempts=failed + 1) if failed else reply
             # A pool that serves nobody must not be asked for ever more rows.
             if budget.serves or not counts or tries.was_bad(call.model):
-                self._resting.begin(call.row, self._pool_of(call.route.model), len(call.body))
+                self._resting.begin(call.row, self._pool_of(call.lane_as), len(call.body))
             await self._sleep(delay)
             turn = await self._turn(call, budget) if counts else None
             if counts:
@@ -131,7 +131,7 @@ class Retry:
         return True
 
     def _counted(self, call: Call, tries: RowTries) -> int:
-        pool = self._pool_of(call.model)
+        pool = self._pool_of(call.limited_as)
         return tries.counted(call.model, lambda at: self._outages.held(pool, at))
 
     def _delay(self, call: Call, tries: RowTries, error: AttemptError) -> float | None:
@@ -160,7 +160,7 @@ class Retry:
         return delay
 
     def _budget(self, call: Call) -> RetryBudget:
-        pool = self._pool_of(call.model)
+        pool = self._pool_of(call.limited_as)
         budget = self._budgets.get(pool)
         if budget is None:
             budget = self._budgets[pool] = RetryBudget(self._budget_policy, now=self._now())
@@ -186,7 +186,9 @@ class Retry:
             while not budget.free and (wait_s := budget.wait(turn, self._now())) > 0:
                 if not reported:
                     self._emit(
-                        Waiting(self._pool_of(call.model), "retry budget", wait_s, call.prompt.id)
+                        Waiting(
+                            self._pool_of(call.limited_as), "retry budget", wait_s, call.prompt.id
+                        )
                     )
                     reported = True
                 await self._sleep(max(SHORTEST_WAIT_S, min(wait_s, _LOOK_AGAIN_S)))

@@ -27,10 +27,11 @@ SELECT EXISTS (
 """
 _ANSWERED = "SELECT model, sent_ms + latency_ms FROM attempts WHERE state = ? ORDER BY 2"
 _LET_IN = "SELECT model, sent_ms FROM attempts WHERE state = ? ORDER BY 2"
-# Rows with a result were given up, and start anew.
+# Rows with a result were given up, and start anew. Those of fast mode begin anew with
+# each session: an attempt does not tell its pool, and standard ones are let in beside.
 _LIMITED = """
-SELECT a.row, a.model, a.sent_ms FROM attempts a
-WHERE a.status = 429 AND a.error NOT GLOB '[A-Z]*'
+SELECT a.row, a.model, a.sent_ms FROM attempts a JOIN rows r ON r.row = a.row
+WHERE a.status = 429 AND a.error NOT GLOB '[A-Z]*' AND r.lane NOT LIKE '%-fast'
   AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row)
 ORDER BY a.attempt
 """
