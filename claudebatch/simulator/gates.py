@@ -60,7 +60,7 @@ class Gates:
         self._gates: dict[str, Gate] = {}
 
     def gate(self, pool: str, now: float, *, fast: bool = False) -> Gate:
-        """The gate in front of *pool*, whose headers are those of *fast* mode or not."""
+        """The gate in front of *pool*; *fast*: with the headers of fast mode."""
         gate = self._gates.get(pool)
         if gate is None:
             # Made at the first request, because the pools of models that a run uses are

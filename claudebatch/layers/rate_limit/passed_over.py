@@ -66,7 +66,7 @@ class PassedOver:
             if row.times == 0:
                 self._own.append(True)
             return "row"
-        return "maybe row" if 2 * sum(self._own) > len(self._own) else "pool"
+        return "maybe row" if len(self._own) > 1 and all(self._own) else "pool"
 
     def _is_passed_over(self, row: RowLimited) -> bool:
         return row.others_served or 0 < row.number < self._let_in
