@@ -25,7 +25,7 @@ from claudebatch.layers.budget.run_budget import left_of
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal.failure_report import failures_of
-from claudebatch.storage.journal.queries import drop_superseded, result_lines, totals
+from claudebatch.storage.journal.queries import Totals, drop_superseded, result_lines, totals
 from claudebatch.storage.results_file import FileOutput, OutputRepair, StreamOutput, mend
 
 # Rows of the input.
@@ -133,8 +133,8 @@ class SummaryBuilder:
         spent = totals(self._run.folder.journal)
         pending = rows - succeeded - failed
         _forget_late_stop(ended, pending)
-        strict = self._options.strict_endings
-        not_ok = failed + (succeeded - endings["complete"] if strict else 0)
+        incomplete = succeeded - endings["complete"]
+        not_ok = failed + (incomplete if self._options.strict_endings else 0)
         code = self._exit_code(ended, caught, pending=pending, failed=not_ok)
         said = failures_of(self._run.folder.journal, self._end)
         counts = self._stats.snapshot(now)
@@ -165,9 +165,7 @@ class SummaryBuilder:
             wall_s=now - self._started,
             bound_by=counts.bound_by,
             output=str(self._run.output) if self._run.output is not None else "-",
-            stop_reason=_stop_reason(
-                ended, caught, pending, left=(self.cap or 0) - spent.spent - spent.unknown
-            ),
+            stop_reason=_stop_reason(ended, caught, pending, left=self._left(spent)),
             failures_accepted=bool(failed) and self._options.accepts(failed),
             next_command=self._next_command(code, ended, failed=failed, retryable=said.retryable),
             failures=counts.failures,
@@ -177,6 +175,9 @@ class SummaryBuilder:
             cost_known=spent.cost_known,
             overshoot=self._overshoot,
         )
+
+    def _left(self, spent: Totals) -> Pico:
+        return (self.cap or 0) - spent.spent - spent.unknown
 
     @property
     def _end(self) -> int:
