@@ -102,14 +102,25 @@ def _is_talk(parsed: ParsedLine) -> bool:
     rule is left to be broken.
     """
     params = parsed.params
-    if parsed.problems or not params.keys() <= _TALK_FIELDS:
+    # Beside a beta, messages were looked at for their form alone.
+    if parsed.problems or parsed.betas or not params.keys() <= _TALK_FIELDS:
         return False
     if type(params.get("system", "")) is not str:
         return False
     for message in params["messages"]:
-        if type(message["content"]) is not str or message["role"] == "system":
+        content = message["content"]
+        if message["role"] == "system" or not (type(content) is str or _is_text(content)):
             return False
-    return params.get("max_tokens") != 0
+    return True
+
+
+def _is_text(blocks: list[Any]) -> bool:
+    """Whether *blocks*, with all their types right, are texts and say nothing else."""
+    for block in blocks:
+        # Two members are its type and its text.
+        if block["type"] != "text" or len(block) != 2 or not block["text"].strip():
+            return False
+    return True
 
 
 def _hold_against_the_api(parsed: ParsedLine) -> None:

@@ -525,6 +525,7 @@ BY_RULE: list[tuple[Any, str]] = [
     (line(max_tokens=0, tools=[TOOL], tool_choice={"type": "any"}, model=OLD), "tool_choice"),
     (line(max_tokens=0, thinking={"type": "enabled", "budget_tokens": 1024}, model=OLD), "0"),
     (line(betas=["a, b"]), "betas[0]"),
+    (said({"type": "text", "txt": "x"}, betas=["compact-2026-09-04"]), '"txt"'),
     (line(betas="context-management-2025-06-27"), '"betas"'),
     (line(betas=["context-management-2025-06-27"], context_management={"edit": []}), '"edit"'),
     (line(betas=["context-management-2025-06-27"], thinking={"type": "on"}), '"thinking.type"'),
