@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,6 +65,10 @@ class Seen:
     """Produced by the time of the last request."""
     took_s: float
     """From the first request to the last."""
+    start_s: float
+    """From the start of the command to its first request."""
+    rest_s: float
+    """From its first request to its end."""
     exit_code: int = 0
 
 
@@ -101,6 +106,13 @@ def drive(case: Case, command: list[str], env: dict[str, str], latency: str | No
     ANTHROPIC_BASE_URL.
     """
     limits = {case.limit.lower(): case.per_minute, "burst_seconds": case.burst_s}
+    return drive_against(limits, command, env, latency)
+
+
+def drive_against(
+    limits: Mapping[str, float], command: list[str], env: dict[str, str], latency: str | None = None
+) -> Seen:
+    """The same with *limits* as the simulator names them."""
     server = [
         sys.executable,
         str(Path(__file__).with_name("limits_server.py")),
@@ -116,7 +128,9 @@ def drive(case: Case, command: list[str], env: dict[str, str], latency: str | No
             "ANTHROPIC_API_KEY": "benchmark",
             **env,
         }
+        began_at = time.monotonic()
         exit_code = _run(command, environment)
+        ended_at = time.monotonic()
         api.stdin.close()
         seen = json.loads(api.stdout.read())
     return Seen(
@@ -126,6 +140,8 @@ def drive(case: Case, command: list[str], env: dict[str, str], latency: str | No
         input_tokens=seen["tokens"]["input_tokens"],
         output_tokens=seen["produced"],
         took_s=seen["took_s"],
+        start_s=seen["first_at"] - began_at,
+        rest_s=ended_at - seen["first_at"],
         exit_code=exit_code,
     )
 

@@ -80,7 +80,8 @@ async def serve(limits: Mapping[str, Any], latency: str = LATENCY) -> None:
     came = sorted(server.came)
     took_s = came[-1] - came[0] if came else 0.0
     output = produced_by(came[-1]) if came else 0.0
-    print(json.dumps({**seen, "took_s": took_s, "produced": output}), flush=True)
+    told = {**seen, "took_s": took_s, "produced": output, "first_at": min(came, default=0.0)}
+    print(json.dumps(told), flush=True)
 
 
 if __name__ == "__main__":

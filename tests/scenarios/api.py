@@ -44,6 +44,12 @@ class Buckets(SimulatedLimits):
                 ours.take(ours.capacity - theirs.level(at), at)
                 ours._drains, ours._drained_per_s = theirs._drains, theirs._drained_per_s
 
+    def use_up(self, share: float, at: float) -> None:
+        """Others have taken *share* of what each bucket can hold."""
+        for bucket in (self._requests, self._input, self._output):
+            if bucket is not None:
+                bucket.take(share * bucket.capacity, at)
+
 
 @dataclass
 class Seen:
@@ -83,6 +89,7 @@ class Api:
         # Mutable: the limits in force, changes to come, requests in flight, and what
         # headers said when.
         self._buckets = _buckets(server, 1.0)
+        self._buckets.use_up(1.0 - server.filled, now())
         self._changes = list(server.changes)
         self._in_flight = 0
         self._said: list[tuple[float, Limits | None]] = []

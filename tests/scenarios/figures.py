@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from math import ceil, exp
+from math import ceil, exp, nan
 from typing import TypeAlias
 
 from tests.scenarios.play import Played, limits_of
@@ -42,14 +42,29 @@ def share(played: Played) -> float:
     time from the first admission to the last one; so whoever does not know how long
     answers take loses half of an answer's time at first, when less and less of what it
     asked for is still to come. Output that counts at its end cannot count before the
-    first answer.
+    first answer. Not a number where nothing is limited, or all came at once.
     """
     last = played.seen.admitted[-1][0]
     return max(
-        _least_s(played.case, limit, _sum(timed)) / (last - timed[0][0])
-        for limit, timed in _counted(played, last)
-        if last > timed[0][0]
+        (
+            _least_s(played.case, limit, _sum(timed)) / (last - timed[0][0])
+            for limit, timed in _counted(played, last)
+            if last > timed[0][0]
+        ),
+        default=nan,
     )
+
+
+def of_ideal(played: Played) -> float:
+    """The time that the limits allow for all that was asked, and what the last answer
+    takes, over the time that the whole job took.
+    """
+    last_took_s = played.took_s - played.seen.admitted[-1][0]
+    least_s = max(
+        _least_s(played.case, limit, _sum(timed))
+        for limit, timed in _counted(played, played.took_s)
+    )
+    return (least_s + last_took_s) / played.took_s
 
 
 def of_refill(played: Played) -> float:
@@ -189,6 +204,7 @@ FIGURES: dict[str, Callable[[Played], float]] = {
         refused,
         refused_share,
         share,
+        of_ideal,
         of_refill,
         finished,
         requests_per_row,
@@ -214,11 +230,12 @@ FIGURES: dict[str, Callable[[Played], float]] = {
 
 
 def _least_s(case: Case, limit: float, units: float) -> float:
-    """The least seconds in which a server's bucket lets *units* through that is full at
-    first.
+    """The least seconds in which a server's bucket lets *units* through that is filled
+    at first as the scenario says.
     """
     ours = 1.0 - case.server.others_take
-    per_s, at, left = limit / 60 * ours, 0.0, units - limit / 60 * case.server.burst_s
+    saved = limit / 60 * case.server.burst_s * case.server.filled
+    per_s, at, left = limit / 60 * ours, 0.0, units - saved
     for change in case.server.changes:
         granted = (change.at - at) * per_s
         if granted >= left:

@@ -80,6 +80,8 @@ class Server(_Part, frozen=True):
     with the headers of an answer.
     """
     never_wait: float | None = None
+    filled: float = 1.0
+    """The share of what the buckets can hold that is in them at the start."""
     others_take: float = 0.0
     """Another user's share of every limit."""
 

@@ -21,6 +21,7 @@ from claudebatch.layers.rate_limit.constants.bucket import (
     LARGEST_BUCKET_S,
     MARGIN_S,
     PROOF_STEPS,
+    SAVED_GAP_S,
     SMALLEST_BUCKET_S,
     STALE_HEADER_S,
 )
@@ -48,15 +49,17 @@ class BucketMirror:
         margin_s: float = MARGIN_S,
         known_from: int = PROOF_STEPS,
         blind_margin: float = BLIND_SLACK,
+        soon_s: float = LARGEST_BUCKET_S,
     ) -> None:
         """*level*: units at the start. *step*: `remaining` in headers is a multiple of
         it. *blind_burst_s*: least seconds of allowance in it. *spaced*: departures
         never bunch. *shared*: the use of others may be learned. *share*: as in
         `set_rate`. *margin_s*: the distance behind the API's bucket once that is known,
         which is after *known_from* steps in headers. *blind_margin*: of the rate, until
-        then.
+        then. *soon_s*: seconds of what is saved up that may be spent by the hundreds.
         """
         self._blind_margin = blind_margin
+        self._soon_s = soon_s
         self._step = step
         self._known_from = known_from * step
         # Requests left are exact, tokens left are rounded to the nearest thousand.
@@ -93,7 +96,8 @@ class BucketMirror:
     @property
     def top_per_s(self) -> float:
         """Units a second that are never passed, whatever is saved up."""
-        return self._per_s * (1 + CATCH_UP_SHARE) + self._most_seen / STALE_HEADER_S
+        spent = self._per_s * (1 + CATCH_UP_SHARE) + self._most_seen / STALE_HEADER_S
+        return max(spent, 1 / SAVED_GAP_S) if self._holds_seconds else spent
 
     @property
     def known(self) -> bool:
@@ -140,15 +144,13 @@ class BucketMirror:
         self._note_peak()
         self._peaks.leave(now)
         held = min(self._level, self.guaranteed_capacity)
-        saved = max(0.0, held - self._per_s * max(SMALLEST_BUCKET_S, self._safety.blind_burst_s))
+        saved = held > self._kept
         self._level = held - units
         self._last = (now, units)
         self._unbound -= units
         if saved or self._spaced:
-            speed = self._rate() * (1 + CATCH_UP_SHARE) + (
-                saved / STALE_HEADER_S if now >= self._burst_held_until else 0.0
-            )
-            self._free_at = max(self._free_at, now - CLUMP_S) + units / speed
+            spend = saved and not self.holds_burst(now)
+            self._free_at = max(self._free_at, now - CLUMP_S) + self._gap_s(units, spend=spend)
         return self._snapshot()
 
     def give_back(self, units: float, now: float, snapshot: BucketSnapshot | None = None) -> None:
@@ -287,6 +289,28 @@ class BucketMirror:
             self.guaranteed_capacity - units + (now - last_at) * self._rate(),
             self.guaranteed_capacity,
         )
+
+    @property
+    def _holds_seconds(self) -> bool:
+        """Whether it was seen to be no bucket of the smallest kind."""
+        return self.known and self._most_seen >= 2 * SMALLEST_BUCKET_S * self._per_s
+
+    @property
+    def _kept(self) -> float:
+        """Units that are not spent as savings: the smallest bucket has no more."""
+        if self._holds_seconds:
+            return 0.0
+        return self._per_s * max(SMALLEST_BUCKET_S, self._safety.blind_burst_s)
+
+    def _gap_s(self, units: float, *, spend: bool) -> float:
+        """Seconds from a departure to the next; *spend*: out of what is saved up."""
+        per_s = self._rate() * (1 + CATCH_UP_SHARE)
+        if not spend:
+            return units / per_s
+        gap_s = units / (per_s + self._most_seen / STALE_HEADER_S)
+        # Answers may be longer than expected: what they may take soon has an end.
+        soon = self._holds_seconds and self._level > self._most_seen - self._soon_s * self._per_s
+        return min(gap_s, SAVED_GAP_S) if soon else gap_s
 
     def _snapshot(self) -> BucketSnapshot:
         return BucketSnapshot(self._level, self._adjusted, self._peaks.count, self._unbound)

@@ -109,7 +109,8 @@ class PoolLimiter:
         """Requests, input and output tokens per minute in force; None where there is no
         limit.
         """
-        # What the last headers said, and when.
+        # Whether the next headers open the start; what the last ones said, and when.
+        self._opens = True
         self._told: tuple[float, Limits] | None = None
 
     @property
@@ -126,24 +127,17 @@ class PoolLimiter:
             return MustWait(seconds, "rate limited") if seconds > 0 else None
         if self._cautious and (blind := self._last_at + UNKNOWN_LIMITS_GAP_S - now) > 0:
             return MustWait(blind, "first answer")
-        longest, why = self._last_at + self._start.gap_s(now) - now, _GENTLE
-        if (seconds := self._learned.wait(now)) > longest:
-            longest, why = seconds, _REQUESTS
-        for bucket, units, reason in (
-            (self._requests, 1.0, _REQUESTS),
-            (self._output, need.output_tokens, _OUTPUT),
-        ):
-            if bucket is not None and (seconds := bucket.wait_for(units, now)) > longest:
-                longest, why = seconds, reason
-        if self._input is not None:
-            seconds = self._input.wait_for(need.input_tokens, now, worst_case=need.input_worst_case)
-            if seconds > longest:
-                longest, why = seconds, _INPUT
-        if longest > 0:
-            self._waits_for_input = why == _INPUT
-            if why == _OUTPUT and self._output is not None:
+        longest = self._longest(need, now)
+        if longest.seconds > 0:
+            self._waits_for_input = longest.reason == _INPUT
+            if longest.reason == _OUTPUT and self._output is not None:
                 self._output.note_binding()
-        return MustWait(max(longest, SHORTEST_WAIT_S), why) if longest > 0 else None
+        if longest.seconds <= 0 or self._left == 0:
+            # An account that was idle has full buckets, and a 429 costs a second. What
+            # the first one takes is a debt: the next one waits until time pays it, or
+            # until an answer shows that there is none.
+            return None
+        return MustWait(max(longest.seconds, SHORTEST_WAIT_S), longest.reason)
 
     def take(self, need: ExpectedUsage, now: float) -> PoolBooking:
         """Book a request that leaves now."""
@@ -251,6 +245,7 @@ class PoolLimiter:
         if not bare:
             # Probes keep a bucket empty that others use as well.
             wait_s = max(wait_s, PROBE_GAP_S)
+        self._opens = False
         if self._refusals.stop(booking.at, wait_s, now):
             self._before_per_s = 0.0 if ramp else self._start.speed(now)
             for bucket in (self._requests, self._input, self._output):
@@ -280,6 +275,23 @@ class PoolLimiter:
         since then.
         """
         return self._refusals.stopped_for(now)
+
+    def _longest(self, need: ExpectedUsage, now: float) -> MustWait:
+        """What holds it back longest; 0 seconds or fewer: nothing does."""
+        longest, why = self._start.wait(now), _GENTLE
+        if (seconds := self._learned.wait(now)) > longest:
+            longest, why = seconds, _REQUESTS
+        for bucket, units, reason in (
+            (self._requests, 1.0, _REQUESTS),
+            (self._output, need.output_tokens, _OUTPUT),
+        ):
+            if bucket is not None and (seconds := bucket.wait_for(units, now)) > longest:
+                longest, why = seconds, reason
+        if self._input is not None:
+            seconds = self._input.wait_for(need.input_tokens, now, worst_case=need.input_worst_case)
+            if seconds > longest:
+                longest, why = seconds, _INPUT
+        return MustWait(longest, why)
 
     def _let_in(self, booking: PoolBooking, now: float) -> None:
         """The API looked at this request: what waited for that goes on."""
@@ -330,6 +342,10 @@ class PoolLimiter:
             reading.remaining is not None
             for reading in (limits.requests, limits.input_tokens, limits.output_tokens)
         ):
+            self._cautious = False
+            if self._opens:
+                self._start.open(now)
+                self._opens = False
             self._told = now, limits
         changed = [
             self._take_over(bucket, reading, chosen, now)

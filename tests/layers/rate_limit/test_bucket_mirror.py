@@ -138,22 +138,44 @@ def test_with_something_ahead_it_is_only_raised() -> None:
     )
 
 
-def test_what_was_saved_up_is_spent_over_some_seconds() -> None:
+def test_what_was_saved_up_is_spent_at_one_speed_over_some_seconds() -> None:
     bucket = BucketMirror(6000, now=0, level=1, spaced=True)
     seen(bucket, 6000, 0)
     assert bucket.top_per_s == pytest.approx(104 + 6000 / 6)
-    at = 0.0
-    for _ in range(3000):
+    at, times = 0.0, []
+    for _ in range(7000):
         at += bucket.wait_for(1, at) + 1e-9
         bucket.take(1, at)
-    assert 2 < at < 10
+        times.append(at)
+    assert times[2999] == pytest.approx(3000 / 1104, rel=0.05)
+    assert times[5999] == pytest.approx(6000 / 1104, rel=0.05), "its end does not trickle"
+    assert times[6999] - times[6899] == pytest.approx(1, rel=0.05)
+
+
+def test_requests_for_which_seconds_are_saved_up_are_no_further_apart_than_some_milliseconds():
+    few = BucketMirror(600, now=0, level=1, spaced=True)
+    seen(few, 20, 0)
+    assert waits(few, *[1] * 10)[1:] == pytest.approx([0.005] * 9, rel=0.01)
+    assert few.top_per_s == 200
+    smallest = BucketMirror(600, now=0, level=1, spaced=True)
+    seen(smallest, 10, 0)
+    assert waits(smallest, *[1] * 5)[1:] == pytest.approx([1 / 10.4] * 4)
+    assert smallest.top_per_s == pytest.approx(12.07, rel=0.01)
+
+
+def test_of_what_may_take_more_than_expected_only_some_seconds_are_spent_by_the_hundreds() -> None:
+    answers = BucketMirror(60_000, now=0, level=1, spaced=True, soon_s=10)
+    seen(answers, 60_000, 0)
+    found = waits(answers, *[500] * 100)[1:]
+    assert found[:18] == pytest.approx([0.005] * 18, rel=0.01), "ten seconds less the margin"
+    assert found[25:] == pytest.approx([500 / 11_040] * 74, rel=0.05)
 
 
 def test_tokens_that_were_saved_up_are_spread_too_and_others_are_not() -> None:
     bucket = BucketMirror(60_000, now=0, step=1000)
     seen(bucket, 60_000, 0)
-    bucket.take(10_000, 0)
-    assert 0.5 < bucket.wait_for(1, 0) < 2
+    bucket.take(50, 0)
+    assert bucket.wait_for(1, 0) == pytest.approx(50 / 11_040)
     bare = BucketMirror(60_000, now=0)
     bare.take(400, 1000)
     assert bare.wait_for(100, 1000) == 0

@@ -18,7 +18,14 @@ from claudebatch.layers.rate_limit.input_limit import InputLimit
 from claudebatch.layers.rate_limit.other_consumers import OtherConsumers
 from claudebatch.layers.rate_limit.usage_estimates import UsageEstimates
 from tests.layers.rate_limit.test_concurrency import fill, filled, refused, swap
-from tests.layers.rate_limit.test_limiter import NOW_RAMPED, departures, leave, pace
+from tests.layers.rate_limit.test_limiter import (
+    NOW_RAMPED,
+    USED,
+    departures,
+    leave,
+    pace,
+    stated,
+)
 from tests.layers.rate_limit.test_usage_estimates import Before, after, call, used
 from tests.support.limiting import Limiter
 
@@ -104,6 +111,11 @@ def test_a_header_that_is_five_seconds_old_raises_nothing(seconds: float, raises
     assert (moved > 0) is raises, "it may be of before the twenty thousand"
 
 
+def test_what_is_saved_up_for_a_few_rows_takes_no_longer_than_their_answers() -> None:
+    saved = shown(BucketMirror(600, now=0, level=1, spaced=True), 30)
+    assert gaps(saved, at=10)[11:] == pytest.approx([0.005] * 9, rel=0.1)
+
+
 def test_a_bucket_that_is_smaller_than_the_rounding_is_not_followed() -> None:
     assert not shown(BucketMirror(60, now=0), 3).known
     assert shown(BucketMirror(60, now=0), 4).known
@@ -129,12 +141,18 @@ def test_one_late_header_is_no_other_consumer() -> None:
 
 def test_a_pool_does_not_start_with_a_burst() -> None:
     first, second = departures(pace(requests_per_minute=RATE), 0.05)[:2]
-    assert 0.08 <= second - first <= 0.1
+    assert 0.08 <= second - first <= 0.1 + 1e-9
 
 
 def test_usage_does_not_grow_so_steeply_that_it_is_refused() -> None:
     times = departures(pace(requests_per_minute=6 * RATE), 1.6)
     assert 12 <= sum(1.4 <= at < 1.6 for at in times) <= 22, "80 a second, and twice in half of one"
+
+
+def test_a_batch_of_some_rows_does_not_leave_one_by_one_once_an_answer_shows_what_is_left() -> None:
+    start = pace(requests_per_minute=RATE)
+    start.settle(leave(start, 0)[0], USED, stated(left=RATE), 0.5)
+    assert 14 <= sum(at < 0.5 + 0.18 for at in departures(start, 1.0, at=0.5)) <= 22
 
 
 def test_while_limits_are_unknown_no_tier_that_ever_was_is_overrun() -> None:

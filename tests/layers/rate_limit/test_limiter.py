@@ -135,6 +135,62 @@ def test_who_was_away_leaves_what_is_saved_up_alone_for_a_minute() -> None:
     assert sum(at >= NOW_RAMPED + 11 for at in times) <= 110
 
 
+# The first request
+
+
+LARGE = ExpectedUsage(20_000, 8000)
+TOKENS = {"input_tokens_per_minute": 60_000, "output_tokens_per_minute": 60_000}
+
+
+@pytest.mark.parametrize("settings", [{}, {"cautious": True}, {"ceiling": True}], ids=str)
+def test_the_first_request_leaves_at_once_and_the_next_one_pays_for_it(
+    settings: dict[str, bool],
+) -> None:
+    pool = pace(**TOKENS, **settings)
+    assert pool.wait(LARGE, 0.0) is None
+    pool.take(LARGE, 0.0)
+    wait = pool.wait(NEED, 2.0)
+    assert wait and (wait.seconds, wait.reason) == (
+        pytest.approx(20_500 / 985 - 2, abs=0.1),
+        "input tokens per minute",
+    )
+
+
+def test_what_the_first_answer_shows_to_be_left_is_opened_at_once() -> None:
+    pool = pace(
+        requests_per_minute=1000, input_tokens_per_minute=60_000, output_tokens_per_minute=600_000
+    )
+    first, _ = leave(pool, 0.0, LARGE)
+    told = stated(left=999, input=60_000, input_left=59_000, output=600_000, output_left=599_000)
+    pool.settle(first, USED, told, 0.5)
+    times = departures(pool, 1.0, at=0.5)
+    assert sum(at < 0.5 + 0.2 for at in times) >= 16, "and not after twenty seconds"
+
+
+@pytest.mark.parametrize(("counted", "at_s"), [(False, 1.5), (True, 21)])
+def test_where_the_first_request_fails_nobody_rushes_after_it(counted: bool, at_s: float) -> None:
+    pool = pace(**TOKENS)
+    pool.cancel(leave(pool, 0.0, LARGE)[0], 0.5, counted=counted)
+    times = departures(pool, 30.0, at=0.5)
+    assert times[0] == pytest.approx(at_s, abs=1.0), "no second one on credit"
+    assert times[1] - times[0] == pytest.approx(1 / 0.985, abs=0.1)
+
+
+def test_after_a_refusal_of_the_first_request_the_next_one_is_a_probe() -> None:
+    pool = pace(**TOKENS)
+    assert pool.refused(leave(pool, 0.0, LARGE)[0], 3.0, 0.05)
+    assert departures(pool, 9.0, at=0.05) == pytest.approx([3.05, 8.05, 13.05])
+
+
+def test_the_head_of_the_first_answer_ends_the_guess_as_well() -> None:
+    guess = pace(requests_per_minute=60_000, cautious=True)
+    first, _ = leave(guess, 0.0)
+    guess.began(first, stated(requests=60_000, left=59_999), 0.4)
+    assert len(departures(guess, 0.5, at=0.4)) >= 16
+    guess.settle(first, USED, None, 0.6)
+    assert len(departures(guess, 0.7, at=0.6)) > 3, "and its end does not begin anew"
+
+
 # Tokens
 
 

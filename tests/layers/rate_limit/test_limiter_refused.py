@@ -82,7 +82,7 @@ def test_its_tokens_come_back_and_the_buckets_are_empty() -> None:
     refused.refused(booking, 5.0, AT)
     probe, at = leave(refused, AT)
     refused.settle(probe, Usage(), None, at)
-    assert why(refused, at, NEED) == "gentle start", "five seconds have filled them"
+    assert why(refused, at, NEED) is None, "five seconds have filled them"
     again = pace(input_tokens_per_minute=60_000)
     again.refused(again.take(NEED, AT), 0.01, AT)
     again.settle(again.take(NEED, AT + 0.1), Usage(), None, AT + 0.1)

@@ -28,6 +28,8 @@ from tests.support.virtual import now, virtual
 
 BLIND = 0.985
 """The pace where no header shows the distance to the API's own bucket."""
+RESTED_S = 1.0
+"""Then a bucket holds what may be saved up without headers."""
 
 
 def gaps(times: list[float]) -> list[float]:
@@ -57,8 +59,9 @@ async def test_tokens_leave_at_the_pools_pace(limit: str):
         ScriptedClient(lambda call, before: used(1000, 500)),
     )
     await limiter.send_all(client, 20)
-    assert client.times[0] >= 0.4, "the bucket starts empty"
-    assert gaps(client.times) == pytest.approx([1 / BLIND] * 19, abs=0.1)
+    assert client.times[0] == 0, "an account that was idle has full buckets"
+    assert client.times[1] >= 1.4 / BLIND, "and ours starts empty"
+    assert gaps(client.times[1:]) == pytest.approx([1 / BLIND] * 18, abs=0.1)
     assert limiter.told(reason)
 
 
@@ -150,6 +153,7 @@ async def test_who_waits_asks_again_with_what_was_learned_meanwhile():
 async def test_tokens_that_were_not_used_are_given_back():
     limiter = Limiter(itpm=60_000)
     client = ScriptedClient([used(0, 0, cache_read_input_tokens=1000)])
+    await asyncio.sleep(RESTED_S)
     await limiter.send(client)
     await limiter.send(client)
     assert client.times[1] - client.times[0] <= 0.2, (
@@ -160,6 +164,7 @@ async def test_tokens_that_were_not_used_are_given_back():
 @virtual
 async def test_tokens_used_beyond_the_estimate_are_paid_by_the_next():
     limiter, client = Limiter(itpm=60_000), ScriptedClient([used(4000, 0)])
+    await asyncio.sleep(RESTED_S)
     await limiter.send(client)
     await limiter.send(client)
     assert client.times[1] - client.times[0] == pytest.approx(4 / BLIND, abs=0.1)
@@ -167,16 +172,17 @@ async def test_tokens_used_beyond_the_estimate_are_paid_by_the_next():
 
 @pytest.mark.parametrize(
     ("make", "after"),
-    [(overloaded, 0.05), (bad_request, 0.05), (timed_out, 1 / BLIND)],
+    [(overloaded, 0.025), (bad_request, 0.025), (timed_out, 1 / BLIND)],
     ids=["529: not counted", "400: not counted", "timeout: may have been"],
 )
 @virtual
 async def test_tokens_that_were_surely_not_counted_are_given_back(make, after: float):
     limiter, client = Limiter(itpm=60_000), ScriptedClient([make()])
+    await asyncio.sleep(RESTED_S)
     with pytest.raises(AttemptError):
         await limiter.send(client)
     await limiter.send(client)
-    assert client.times[1] - client.times[0] == pytest.approx(after, abs=0.02)
+    assert client.times[1] - client.times[0] == pytest.approx(after, abs=0.01)
 
 
 @pytest.mark.parametrize("make", [overloaded, bad_request, timed_out])
@@ -286,7 +292,7 @@ async def test_answers_are_watched_while_the_limit_of_output_binds():
     limiter, client = Limiter(otpm=30_000), Streaming()
     await limiter.send_all(client, 20)
     assert client.watched == [False] + [True] * 19, (
-        "the first one always waits: nothing is booked ahead at the start"
+        "for all but the first one it is waited: nothing is booked ahead at the start"
     )
     limiter, client = Limiter(rpm=60, otpm=30_000_000), Streaming()
     await limiter.send_all(client, 20)

@@ -35,6 +35,10 @@ CLUMP_S = 0.05
 # raise the mirror to a level that is gone; spent at once, the difference is a 429.
 STALE_HEADER_S = 6.0
 
+# Spent over those seconds, what is saved up for a few rows takes longer than their
+# answers. So requests for which allowance is saved up are no further apart than this.
+SAVED_GAP_S = 0.005
+
 # `remaining` moves in steps (one request, a thousand tokens). A bucket that never shows
 # so many steps is smaller than the rounding, and following it is following noise.
 PROOF_STEPS = 4

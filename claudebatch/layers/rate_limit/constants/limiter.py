@@ -11,6 +11,10 @@ FIRST_PER_S = 10.0
 # ... and doubles them no faster than this. Slower, and fast pools lose their start.
 DOUBLING_S = 0.5
 
+# Once an answer has shown what is left, so many may leave at once: one by one, a batch
+# of some rows takes longer than its answers.
+FIRST_AT_ONCE = 16.0
+
 # Until an answer states the limits, any rate is a guess. 48 requests a minute is below
 # every tier that ever was published.
 UNKNOWN_LIMITS_GAP_S = 1.25

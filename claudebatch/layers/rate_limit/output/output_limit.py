@@ -77,6 +77,7 @@ class OutputLimit:
             blind_burst_s=USUAL_BUCKET_S,
             spaced=True,
             known_from=1,
+            soon_s=LARGEST_BUCKET_S / 2,
         )
         self._live = LiveOutput(per_minute, now=now, share=share)
         self._arrived = smallest_bucket_mirror(per_minute, now=now, share=share)
