@@ -155,3 +155,16 @@ def test_a_map_without_two_models_is_refused(world, api):
         done = world.claudebatch("run", "in.jsonl", "--model-map", wrong)
         assert (done.code, api.requests) == (2, 0)
         assert "names no two models" in done.err
+
+
+def test_a_configuration_that_was_only_found_is_named_on_the_first_line(world, api):
+    world.write("in.jsonl", prompts(1))
+    world.configure("model: haiku\nsystem: You are a pirate.\n")
+    found = "settings of claudebatch.yaml in this folder: limits, model, retry, system"
+    for command in (("run", "-o", "out.jsonl"), ("estimate",)):
+        first, *_ = world.claudebatch(*command, "in.jsonl").err.splitlines()
+        assert sorted(first.replace(",", "").split()) == sorted(found.replace(",", "").split())
+        named = world.claudebatch(*command, "in.jsonl", "-c", "claudebatch.yaml")
+        assert "in this folder" not in named.err
+    quiet = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "-q")
+    assert "in this folder" not in quiet.err

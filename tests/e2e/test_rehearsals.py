@@ -36,7 +36,9 @@ def test_every_line_and_the_screen_say_that_it_is_simulated(rehearsal):
     assert len(results) == 6
     assert {line["simulated"] for line in results.values()} == {True}
     assert {line["status"] for line in results.values()} == {"succeeded", "failed"}
-    assert done.err.startswith(("SIMULATED", "failed:"))
+    found, first, *_ = done.err.splitlines()
+    assert found.startswith("settings of claudebatch.yaml in this folder: limits, retry")
+    assert first.startswith(("SIMULATED", "failed:"))
     assert "nothing was sent to the API and nothing was paid" in done.err
     assert world.claudebatch(*RUN, "--simulate", "-q").err.startswith("SIMULATED: ")
     events = [

@@ -24,7 +24,14 @@ from claudebatch.cli.wiring.ask_unknown import decided
 from claudebatch.cli.wiring.confirm_cost import CostMeter, confirm_cost, confirm_removal
 from claudebatch.cli.wiring.display import Show, logged, make_display
 from claudebatch.cli.wiring.dry_run import forecast, tell_estimate
-from claudebatch.cli.wiring.observers import audience, details, limits, reserved_paths, warnings
+from claudebatch.cli.wiring.observers import (
+    audience,
+    details,
+    found_configuration,
+    limits,
+    reserved_paths,
+    warnings,
+)
 from claudebatch.clients.base_url import check_base_url
 from claudebatch.clients.protocol import Client
 from claudebatch.config import environment
@@ -50,6 +57,7 @@ from claudebatch.storage.ledger.schema import wait_for_ledger
 from claudebatch.ui.error_text import LEDGER_LOCKED
 from claudebatch.ui.live.choose import Progress
 from claudebatch.ui.machine.json_events import JsonEvents
+from claudebatch.ui.terminal import Terminal
 
 _now = time.monotonic  # noqa: TID251  # a command is where time comes in
 _READER_LEFT = "whoever read the events (--json) has left"
@@ -103,6 +111,7 @@ def execute(
         where=loaded.where,
     )
     if dry_run:
+        Terminal(sys.stderr, env).say_all(found_configuration(loaded))
         return tell_estimate(options, run_setup, paths, now=_now, wall=_wall, json=show.json)
     return _observed(options, loaded, run_setup, paths, env=env, show=show, yes=yes)
 
@@ -135,6 +144,9 @@ def _observed(
             loaded.settings.alerts.sinks, env, wall=_wall, warn=lambda text: emit(Notice(text))
         )
         emit = audience(display, log, hooks)
+        for line in found_configuration(loaded):
+            # To the user alone: a log begins with the run's start.
+            display(Notice(line))
         for warning in chain(warnings(loaded), unknown_variables(env)):
             emit(Notice(warning))
         if show.verbose:

@@ -49,6 +49,15 @@ def details(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:
         yield f"journal: {beside(options.output_path)}"
 
 
+def found_configuration(loaded: Loaded) -> Iterator[str]:
+    """What is said first where a configuration counts that nobody named: a model or a
+    system prompt of it would otherwise come from nowhere.
+    """
+    if loaded.found_unnamed and loaded.path is not None:
+        set_here = ", ".join(key for key, place in loaded.origins.items() if ":" in place)
+        yield f"settings of {loaded.path.name} in this folder: {set_here or 'none'}"
+
+
 def warnings(loaded: Loaded) -> Iterator[str]:
     """Settings about money from a file that the user did not name.
 
