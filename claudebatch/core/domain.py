@@ -303,8 +303,9 @@ class Call:
     def limited_as(self) -> str:
         """The name by which a catalogue knows its pool: see `limited_as`."""
         # Almost no prompt names a speed: the body need not be searched.
-        fast = "speed" in self.prompt.params and asks_for_fast(self)
-        return limited_as(self.model, fast=fast)
+        if "speed" not in self.prompt.params:
+            return self.model
+        return limited_as(self.model, fast=asks_for_fast(self))
 
     @property
     def lane_as(self) -> str:

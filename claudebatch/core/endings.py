@@ -24,7 +24,11 @@ class Ending(IntEnum):
     @property
     def label(self) -> str:
         """As results and reports name it."""
-        return self.name.lower()
+        return _LABELS[self]
+
+
+# For each answer: an enumeration takes long to tell its names.
+_LABELS = {end: end.name.lower() for end in Ending}
 
 
 def ending(reply: Reply) -> Ending:
@@ -33,6 +37,6 @@ def ending(reply: Reply) -> Ending:
         return Ending.CUT_OFF
     if reply.stop_reason == "refusal":
         return Ending.REFUSED
-    if reply.text.strip() or reply.stop_reason == "tool_use":
+    if (reply.text and not reply.text.isspace()) or reply.stop_reason == "tool_use":
         return Ending.COMPLETE
     return Ending.EMPTY

@@ -7,7 +7,8 @@ them beside the real cost.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from operator import attrgetter
 from typing import Any
 
 from claudebatch.core.domain import Call, Pico, Usage
@@ -195,8 +196,15 @@ def _linear(cost: Callable[[str, Usage], Pico], model: str, usage: Usage, output
     return without + round((cost(model, _with_output(usage, _STEP)) - without) * output / _STEP)
 
 
+_FIELDS = tuple(field.name for field in fields(Usage))
+_values = attrgetter(*_FIELDS)
+
+
 def _with_output(usage: Usage, tokens: int) -> Usage:
-    return replace(usage, output_tokens=tokens)
+    # For each request: `dataclasses.replace` takes twice as long.
+    counts: dict[str, Any] = dict(zip(_FIELDS, _values(usage), strict=True))
+    counts["output_tokens"] = tokens
+    return Usage(**counts)
 
 
 def _usage(request: RequestShape, inputs: InputRatios, habits: RouteUsage | None) -> Usage:

@@ -142,6 +142,8 @@ class Catalog:
         self._by_name: dict[str, ModelFacts] = {}
         for facts in models:
             self._by_name.update(dict.fromkeys((facts.id, *facts.aliases), facts))
+        # Mutable: asked for many times a request.
+        self._pools: dict[str, str] = {}
         # The list has the newest model of each line first.
         self._newest = {
             facts.line: facts.id for facts in reversed(list(self)) if facts.line is not None
@@ -233,9 +235,12 @@ class Catalog:
         """The pool whose limits *model* shares; its own id when unknown. In fast mode
         (see `limited_as`) it is one beside that.
         """
-        name = model.removesuffix(FAST)
-        pool = self.facts(name).pool
-        return pool if name == model else f"{pool}{FAST_POOL}"
+        pool = self._pools.get(model)
+        if pool is None:
+            name = model.removesuffix(FAST)
+            pool = self.facts(name).pool
+            pool = self._pools[model] = pool if name == model else f"{pool}{FAST_POOL}"
+        return pool
 
     def tier(self, name: str) -> Mapping[str, TierLimits]:
         """Pool -> limits of one usage tier (start, build or scale)."""
