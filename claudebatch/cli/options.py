@@ -154,10 +154,7 @@ RetryCut: TypeAlias = Annotated[
 ]
 RedoRows: TypeAlias = Annotated[
     Redo | None,
-    typer.Option(
-        help="changed: also ask rows again that were answered with other settings (model, "
-        "system, max_tokens, rules)."
-    ),
+    typer.Option(help="changed: also ask rows again that were answered with other settings."),
 ]
 NoCache: TypeAlias = Annotated[
     bool,

@@ -78,7 +78,7 @@ def index_input(
             intake.records(each),
             limit=options.limit,
             same_keys=others.same_keys(key_scope),
-            redo=options.redo_changed,
+            redo=options.redo == "changed",
             retry_cut=options.retry_cut,
         )
         intake.refuse(report.duplicates)

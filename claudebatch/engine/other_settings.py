@@ -25,7 +25,7 @@ class OtherSettings:
     @property
     def to_be_redone(self) -> bool:
         """Whether there are such rows, and they are to be asked again."""
-        return self._options.redo_changed and self._rows > 0
+        return self._options.redo == "changed" and self._rows > 0
 
     def same_keys(self, key_scope: str) -> bool:
         """Whether the index has the keys that equal requests have now."""

@@ -32,9 +32,9 @@ class RunOptions:
     """Rows whose answers were cut off are asked again."""
     strict_endings: bool = False
     """Answers that are not complete count as failures."""
-    redo_changed: bool = False
-    """Rows that were answered as another request than they would be sent as now run
-    again.
+    redo: Literal["changed"] | None = None
+    """The answered rows that run again; changed: those that were answered as another
+    request than they would be sent as now.
     """
     no_cache: bool = False
     ordered: bool = False

@@ -11,7 +11,7 @@ from decimal import Decimal
 import pytest
 
 from claudebatch.cli.estimate import estimate
-from claudebatch.cli.options import OnBadRow, Unknown
+from claudebatch.cli.options import OnBadRow, Redo, Unknown
 from claudebatch.cli.run import run
 from claudebatch.cli.run_flags import RunFlags
 from claudebatch.cli.wiring.run_arguments import config_flags, run_options
@@ -75,6 +75,7 @@ def test_every_option_of_a_run_is_handed_on():
     usual = (run_options(flags), config_flags(flags))
     others = {
         "unknown": Unknown.skip,
+        "redo": Redo.changed,
         "on_bad_row": OnBadRow.skip,
         **dict.fromkeys(("output", "model", "system", "tag", "max_outage"), "x"),
         **dict.fromkeys(("max_tokens", "concurrency", "limit", "count_rows", "max_failures"), 7),

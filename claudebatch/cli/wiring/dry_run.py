@@ -89,7 +89,7 @@ def _earlier(options: RunOptions, look_up: LookUp) -> EarlierResults:
         journal=beside(output) / "journal.sqlite" if output is not None and resumes else None,
         key=Keys(key_scope(options)),
         keys_made_by=keys_made_by(key_scope(options)),
-        redo_changed=options.redo_changed,
+        redo_changed=options.redo == "changed",
         look_up=look_up,
         retry_failed=options.retry_failed,
         simulated=options.simulate,

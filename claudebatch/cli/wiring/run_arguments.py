@@ -7,6 +7,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from claudebatch.cli.options import Redo
 from claudebatch.cli.run_flags import RunFlags
 from claudebatch.cli.wiring.edit_flags import model_pairs, parts
 from claudebatch.cli.wiring.system_prompt import system_prompt
@@ -27,7 +28,7 @@ def run_options(flags: RunFlags) -> RunOptions:
         retry_failed=flags.retry_failed,
         retry_cut=flags.retry_cut,
         strict_endings=flags.strict_endings,
-        redo_changed=flags.redo is not None,
+        redo="changed" if flags.redo is Redo.changed else None,
         no_cache=flags.no_cache,
         ordered=flags.ordered,
         count_rows=flags.count_rows,
