@@ -94,6 +94,8 @@ class RowFinished:
     latency_ms: int = 0
     saved: Pico = 0
     """The price of the answer that came from the cache or a shared request instead."""
+    message: str = ""
+    """Why it failed, in the API's words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,7 +236,15 @@ class Engine:
         )
         await self._finish(Failed(call, failure, error.attempts, latency_ms))
         self._emit(
-            RowFinished(call.prompt.id, call.model, "api", False, error.type, latency_ms=latency_ms)
+            RowFinished(
+                call.prompt.id,
+                call.model,
+                "api",
+                False,
+                error.type,
+                latency_ms=latency_ms,
+                message=error.message,
+            )
         )
 
     def _note(self, stop: StopRun) -> None:

@@ -90,6 +90,7 @@ def test_a_failure_is_told_with_the_apis_words_and_next_is_no_circle(world, api)
     error = world.results()["a"]["error"]
     assert done.code == 1 and error["retryable"] is False
     assert f"1 {error['type']}: {error['message']}" in " ".join(done.err.split())
+    assert f"failed: a: {error['type']}: {error['message']}" in " ".join(done.err.split())
     assert "--retry-failed" not in done.err and "next      jq -c" in done.err
 
 

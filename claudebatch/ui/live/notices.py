@@ -32,6 +32,7 @@ _CAUSES_SHOWN = 10
 # Characters of an id or a reason that are shown: one that is ten megabytes long is
 # still one line.
 _LONGEST_WORD = 120
+_LONGEST_REASON = 150
 _LONGEST_CAUSE = 200
 
 Kind = Literal["notice", "row_failed", "fallback", "breaker", "alert", "drain", "retry"]
@@ -87,7 +88,8 @@ class Notices:
         # Said with the last one: silence afterwards would look like success.
         last = "; more are only counted" if self._failures == _FAILURES_SHOWN else ""
         row, error = (clip(text, _LONGEST_WORD) for text in (event.id, event.error or "unknown"))
-        return Line("row_failed", f"failed: {row}: {error}{last}")
+        why = clip(" ".join(event.message.split()), _LONGEST_REASON)
+        return Line("row_failed", f"failed: {row}: {error}{f': {why}' if why else ''}{last}")
 
     def _fell_back(self, event: FellBack) -> Line | None:
         # Ten thousand rows may fall back on the same model: one line says it.

@@ -19,7 +19,7 @@ progress     rows, done (earlier sessions included), succeeded, failed, cached, 
              (null, or {reason, seconds}), rpm, itpm, otpm, rpm_limit, itpm_limit,
              otpm_limit (null: none known)}}.
              At most one every *interval* seconds, and one last before `done`.
-row_failed   id, model, error, latency_ms. One for every row that failed.
+row_failed   id, model, error, message, latency_ms. One for every row that failed.
 limits       pool, requests_per_minute, input_tokens_per_minute,
              output_tokens_per_minute (null: unknown).
              When the limits in force of a pool are learned, and when they change.
@@ -235,5 +235,6 @@ def _row_failed(event: RowFinished) -> dict[str, Any]:
         "id": event.id,
         "model": event.model,
         "error": event.error,
+        "message": event.message,
         "latency_ms": event.latency_ms,
     }

@@ -130,6 +130,7 @@ def test_a_run_from_start_to_done() -> None:
         "id": "b\x1b\u202e\x7f",
         "model": "claude-haiku",
         "error": "timeout",
+        "message": "",
         "latency_ms": 900,
     }
     assert (breaker["event"], breaker["kind"]) == ("notice", "breaker")
