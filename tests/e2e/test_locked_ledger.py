@@ -76,7 +76,8 @@ def test_a_report_says_that_it_waits_as_well(processes, locked, command):
 
 def test_an_estimate_does_without_what_earlier_runs_have_learned(processes, locked):
     done = processes.claudebatch("estimate", "in.jsonl", "--json")
-    assert (done.code, done.err) == (0, "")
+    found = "settings of claudebatch.yaml in this folder: limits, retry\n"
+    assert (done.code, done.err) == (0, found)
     assert done.lines[0]["routes"][0]["output_basis"] == {"method": "rule"}
 
 
