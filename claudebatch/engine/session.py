@@ -74,8 +74,9 @@ class Session:
             notify=self._notify,
         )
         self._answered_before = holds_answers(run.folder.journal)
-        # Mutable: the engine, once there is one.
+        # Mutable: the engine, once there is one; a reason to stop that came before it.
         self._engine: Engine | None = None
+        self._halted: StopRun | None = None
 
     async def go(self) -> RunSummary:
         """Answer every pending row, or stop for a good reason. Raises only for what is
@@ -100,6 +101,8 @@ class Session:
         """Send nothing new, for a reason from outside; what is in flight may finish."""
         if self._engine is not None:
             self._engine.halt(stop)
+        else:
+            self._halted = self._halted or stop
 
     def _take_up(self) -> tuple[LedgerWriter, Totals]:
         """Bring journal and ledger to one state, whatever became of earlier sessions;
@@ -197,6 +200,8 @@ class Session:
         )
         work = RowWork(context, SessionStores(journal, budget_store, cache))
         self._engine = work.engine
+        if self._halted is not None:
+            work.engine.halt(self._halted)
         try:
             with self._signals.caught_by(work.engine):
                 ended = await work.run()

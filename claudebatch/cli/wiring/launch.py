@@ -252,6 +252,8 @@ async def _go(options: RunOptions, run: OpenRun, parts: _RunParts, known: Foreca
             # results find none.
             loop, gone = asyncio.get_running_loop(), OutputFailed(_READER_LEFT, fix=_READER_FIX)
             parts.display.on_lost = lambda: loop.call_soon_threadsafe(session.halt, gone)
+            if parts.display.lost:  # by a notice of before there was a run
+                session.halt(gone)
         return await session.go()
 
 
