@@ -10,6 +10,7 @@ from claudebatch.core.result_lines import failure_of
 
 # Failed rows that are looked at: enough for one example of each kind.
 _MOST = 10_000
+_ANY = "SELECT 1 FROM results WHERE ok = 0 LIMIT 1"
 _FAILED = (
     "SELECT x.head FROM results x JOIN rows r ON r.row = x.row WHERE x.ok = 0 AND r.live"
     " AND r.position < ? AND NOT EXISTS"
@@ -29,6 +30,9 @@ class FailureReport:
 
 def failures_of(connection: sqlite3.Connection, end: int) -> FailureReport:
     """Those of the rows before position *end* that have no answer."""
+    # By the index alone: a run without failures reads no result for this.
+    if not connection.execute(_ANY).fetchone():
+        return FailureReport({}, 0)
     examples: dict[str, str] = {}
     retryable = 0
     for (head,) in connection.execute(_FAILED, (end, _MOST)):
