@@ -43,6 +43,8 @@ class RunStarted:
     simulated: bool
     unknown_before: Pico = 0
     """Worst cases of earlier attempts of unknown outcome; not in `spent_before`."""
+    unknown_attempts_before: int = 0
+    """How many those are."""
 
 
 @value

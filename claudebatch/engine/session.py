@@ -155,6 +155,7 @@ class Session:
                 output=self._output_name,
                 simulated=options.simulate,
                 unknown_before=before.unknown,
+                unknown_attempts_before=before.unknown_attempts,
             )
         )
         return builder, SessionFiles(

@@ -29,7 +29,7 @@ from claudebatch.ui.live.plain_progress import PlainProgress
 from claudebatch.ui.machine.json_events import JsonEvents
 from claudebatch.ui.tables.run_summary import summary_json
 from claudebatch.ui.terminal import Terminal
-from tests.support.scripted import Answer, ScriptedClient, bad_request, overloaded
+from tests.support.scripted import Answer, ScriptedClient, bad_request, overloaded, timed_out
 
 CONFIG = """
 model: claude-haiku-5-5
@@ -49,6 +49,8 @@ def answer(call: Call, before: int) -> Answer | None:
     text = call.prompt.params["messages"][0]["content"]
     if "bad" in text:
         return bad_request()
+    if "lost" in text and before < 4:
+        return timed_out()
     return overloaded() if before in (5, 9) else None
 
 
@@ -112,7 +114,8 @@ async def session(
 @pytest.fixture
 async def ended(tmp_path: Path) -> tuple[RunSummary, RunStats, str, str]:
     await session(tmp_path, "first.jsonl", [f"known {n}" for n in range(6)])
-    prompts = [f"new {n}" for n in range(20)] + [f"known {n}" for n in range(6)]
+    # The first request is never answered: it may be billed.
+    prompts = ["lost", *(f"new {n}" for n in range(19)), *(f"known {n}" for n in range(6))]
     return await session(tmp_path, "second.jsonl", [*prompts, "new 1", "new 2", "bad 1", "bad 2"])
 
 
@@ -126,6 +129,7 @@ async def test_summary_json_and_display_give_the_same_numbers(ended: Any) -> Non
     assert summary.answered_now + summary.cached_now + summary.shared_now == 28
     assert summary.retries >= 1
     assert summary.saved > 0
+    assert summary.unknown > 10 * summary.spent > 0
     assert summary.expected_now == EXPECTED * summary.answered_now
 
     for name in ("rows", "succeeded", "failed", "requests", "retries", "unknown_attempts"):
@@ -134,6 +138,7 @@ async def test_summary_json_and_display_give_the_same_numbers(ended: Any) -> Non
     assert done == {**summary_json(summary), **{key: done[key] for key in ("v", "event", "t")}}
     assert progress["spent_usd"] == done["spent_usd"]
     assert progress["saved_usd"] == done["saved_usd"]
+    assert progress["unknown_usd"] == done["unknown_usd"]
     assert progress["done"] == summary.succeeded + summary.failed + summary.finished_before
 
     run = stats.snapshot(time.monotonic())

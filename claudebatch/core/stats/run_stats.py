@@ -47,6 +47,7 @@ class RunStats:
         self._sources: Counter[Source] = Counter()
         self._failures: Counter[str] = Counter()
         self._spent_now: Pico = 0
+        self._unknown_now: Pico = 0
         self._saved: Pico = 0
         self._counts = list(kind_counts(Usage()))
         self._requests = self._retries = self._fallbacks = self._unknown_attempts = 0
@@ -92,12 +93,13 @@ class RunStats:
             shared=sources.get("duplicate", 0),
             failures=failures,
             spent_now=self._spent_now,
+            unknown_now=self._unknown_now,
             saved=self._saved,
             usage=Usage.of(self._counts),
             requests=self._requests,
             retries=self._retries,
             fallbacks=self._fallbacks,
-            unknown_attempts=self._unknown_attempts,
+            unknown_attempts_now=self._unknown_attempts,
             p50_ms=self._latencies.percentile(0.5),
             p95_ms=self._latencies.percentile(0.95),
             pools=pools,
@@ -149,8 +151,12 @@ class RunStats:
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
         self._pool(event.pool).finished(event.usage, self._now())
-        self._spent_now += event.cost
-        self._unknown_attempts += event.unknown
+        if event.unknown:
+            # Apart, as in the journal: nobody knows whether it was spent.
+            self._unknown_now += event.cost
+            self._unknown_attempts += 1
+        else:
+            self._spent_now += event.cost
         if event.usage is not None:
             # Counts, not a `Usage`: making one for each answer takes longer than this.
             self._counts = list(map(add, self._counts, kind_counts(event.usage)))

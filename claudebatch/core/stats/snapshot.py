@@ -74,14 +74,16 @@ class RunSnapshot:
     failures: Mapping[str, int]
     """Failed rows by error type."""
     spent_now: Pico
-    """Settled costs, and the worst cases of unknown outcomes."""
+    """Settled costs."""
+    unknown_now: Pico
+    """The worst cases of attempts that may be billed, nobody knows for how much."""
     saved: Pico
     usage: Usage
     """Tokens of the answers from the API."""
     requests: int
     retries: int
     fallbacks: int
-    unknown_attempts: int
+    unknown_attempts_now: int
     p50_ms: int
     p95_ms: int
     pools: Mapping[str, PoolSnapshot]
@@ -119,6 +121,21 @@ class RunSnapshot:
     def spent(self) -> Pico:
         """Dollars of every session."""
         return (self.run.spent_before if self.run else 0) + self.spent_now
+
+    @property
+    def unknown(self) -> Pico:
+        """Dollars that may be billed beside what is spent, of every session."""
+        return (self.run.unknown_before if self.run else 0) + self.unknown_now
+
+    @property
+    def used(self) -> Pico:
+        """What counts against the cap: also what may be billed."""
+        return self.spent + self.unknown
+
+    @property
+    def unknown_attempts(self) -> int:
+        """How many attempts of every session those are."""
+        return (self.run.unknown_attempts_before if self.run else 0) + self.unknown_attempts_now
 
     @property
     def cap(self) -> Pico | None:

@@ -110,7 +110,7 @@ def _counts(run: RunSnapshot) -> list[str]:
 def _money_row(run: RunSnapshot) -> Row:
     row = [Span(_money(run), _money_style(run))]
     if run.cap:
-        row.append(Span(f" ({fmt.percent(run.spent, run.cap)})"))
+        row.append(Span(f" ({fmt.percent(run.used, run.cap)})"))
     if run.saved:
         row += [Span(" · ", "dim"), Span(f"{fmt.money(run.saved)} saved", "green")]
     return [*row, Span(" · ", "dim"), Span(f"{fmt.seconds(int(run.elapsed_s))} elapsed")]
@@ -118,13 +118,14 @@ def _money_row(run: RunSnapshot) -> Row:
 
 def _money(run: RunSnapshot) -> str:
     spent = fmt.money(run.spent)
-    return f"{spent} spent" if run.cap is None else f"{spent} of {fmt.money_exact(run.cap)}"
+    text = f"{spent} spent" if run.cap is None else f"{spent} of {fmt.money_exact(run.cap)}"
+    return f"{text} + up to {fmt.money(run.unknown)} maybe billed" if run.unknown else text
 
 
 def _money_style(run: RunSnapshot) -> str:
     # In whole numbers: a share as a float could round a cap that is passed to one that
     # is not.
-    nearly = run.cap is not None and run.spent * 10 >= run.cap * 9
+    nearly = run.cap is not None and run.used * 10 >= run.cap * 9
     return "bold yellow" if nearly else "bold"
 
 

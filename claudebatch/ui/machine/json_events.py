@@ -11,7 +11,8 @@ start        run_id, rows, finished_before, spent_usd, cap_usd (null: none), out
              simulated
 progress     rows, done (earlier sessions included), succeeded, failed, cached, shared
              (this session), in_flight, requests, retries, fallbacks, spent_usd (earlier
-             sessions included), saved_usd, unknown_attempts,
+             sessions included), saved_usd, unknown_usd and unknown_attempts (what may
+             be billed besides; earlier sessions included),
              eta_s (null: nobody can say), draining (null, or why the run stops),
              waiting (null, or {pool, reason, seconds (null: nobody can say)}: what
              moves again first),
@@ -182,6 +183,7 @@ def _progress(run: RunSnapshot, limits: LimitsByPool) -> dict[str, Any]:
         "fallbacks": run.fallbacks,
         "spent_usd": usd_string(run.spent),
         "saved_usd": usd_string(run.saved),
+        "unknown_usd": usd_string(run.unknown),
         "unknown_attempts": run.unknown_attempts,
         "eta_s": None if run.eta_s is None else round(run.eta_s, 1),
         "draining": run.draining,

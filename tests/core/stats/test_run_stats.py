@@ -65,7 +65,9 @@ def test_money_counts_earlier_sessions_and_unknown_outcomes() -> None:
         stats(AttemptStarted("m", "p"))
         stats(AttemptFinished("m", "p", None, 100, "timeout" if unknown else None, unknown))
     run = stats.snapshot(1000.0)
-    assert run.spent == PICO_PER_USD + 200
+    assert run.spent == PICO_PER_USD + 100
+    assert run.unknown == run.unknown_now == 100
+    assert run.used == PICO_PER_USD + 200
     assert (run.requests, run.unknown_attempts, run.in_flight) == (2, 1, 0)
 
 

@@ -137,6 +137,25 @@ def test_who_waits_for_money_is_told_why_and_until_when_though_nobody_knows_the_
     assert _waits(display, 1000.0) == []
 
 
+@pytest.mark.parametrize(
+    ("cap", "said"),
+    [
+        (None, "$1.01 spent + up to $2.62 maybe billed · "),
+        (5 * PICO_PER_USD, "$1.01 of $5.00 + up to $2.62 maybe billed (72 %) · "),
+    ],
+)
+def test_what_may_be_billed_stands_beside_what_is_spent(cap: int | None, said: str) -> None:
+    clock = Clock()
+    display, _ = _plain(clock)
+    display(RunStarted("r", 9, 2, PICO_PER_USD, cap, "out.jsonl", False, PICO_PER_USD * 2))
+    for cost, unknown in ((PICO_PER_USD // 100, False), (62 * PICO_PER_USD // 100, True)):
+        display(AttemptFinished("m", "p", None, cost, None, unknown))
+    frame = live_frame(display.stats.snapshot(clock.now), LIMITS, width=80)
+    assert "".join(span.text for span in frame[2]).startswith(said)
+    line = plain_line(display.stats.snapshot(clock.now), LIMITS)
+    assert said.partition(" (")[0].rstrip(" ·") in line
+
+
 def test_the_rates_stand_beside_the_limits_that_were_seen() -> None:
     clock = Clock()
     display, _ = _plain(clock)

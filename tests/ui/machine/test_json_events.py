@@ -152,6 +152,7 @@ def test_a_run_from_start_to_done() -> None:
         "fallbacks": 0,
         "spent_usd": "1.000000000123",
         "saved_usd": "0",
+        "unknown_usd": "0",
         "unknown_attempts": 0,
         "draining": None,
         "waiting": {"pool": "haiku", "reason": "rate limited", "seconds": 12.0},
