@@ -47,6 +47,17 @@ class RunStarted:
     """How many those are."""
 
 
+@dataclass(frozen=True, slots=True)
+class LineLeftOut:
+    """A line of the input cannot be sent, and `--on-bad-row skip` leaves it out."""
+
+    file: str
+    """As the user named it."""
+    line: int
+    reason: str
+    fix: str
+
+
 @value
 class AttemptStarted:
     """One request is about to leave."""
@@ -229,6 +240,7 @@ class DrainStarted:
 
 Event: TypeAlias = (
     RunStarted
+    | LineLeftOut
     | AttemptStarted
     | AttemptFinished
     | RowFinished

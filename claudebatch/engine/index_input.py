@@ -58,6 +58,8 @@ def index_input(
     # The index has no checksums; rows that fell out of it would be missing without a
     # word.
     known = folder.meta("input") == current and folder.meta("rows") == live_rows(folder.journal)
+    # Lines that are left out are named in every session: each lacks their answers.
+    known = known and not folder.meta("bad_rows")
     if known and not others.to_be_redone:
         options.require_rows(bool(folder.meta("lanes")))
         run_setup.require_prices(set(folder.meta("models")))
@@ -71,6 +73,7 @@ def index_input(
         # Also where nothing is cached: it tells requests apart.
         key=Keys(key_scope),
         names=options.input_names,
+        emit=emit,
     )
     with _rolled_back_on_refusal(folder):
         report = index_rows(
@@ -136,7 +139,8 @@ def _report_unchecked(sent_anyway: BadLines, emit: Emit) -> None:
 
 def _report(report: IndexReport, bad_rows: int, emit: Emit) -> None:
     if bad_rows:
-        emit(Notice(f"{bad_rows:,} bad lines are left out"))
+        lines = "1 line is" if bad_rows == 1 else f"{bad_rows:,} lines are"
+        emit(Notice(f"{lines} left out (--on-bad-row skip): the run will end with exit code 1"))
     if report.changed:
         emit(Notice(f"{report.changed:,} rows changed since they were answered; they run again"))
     if report.asked_again:

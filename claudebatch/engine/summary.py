@@ -135,6 +135,7 @@ class SummaryBuilder:
         _forget_late_stop(ended, pending)
         incomplete = succeeded - endings["complete"]
         not_ok = failed + (incomplete if self._options.strict_endings else 0)
+        not_ok += self._run.bad_rows
         code = self._exit_code(ended, caught, pending=pending, failed=not_ok)
         said = failures_of(self._run.folder.journal, self._end)
         counts = self._stats.snapshot(now)
@@ -166,8 +167,11 @@ class SummaryBuilder:
             bound_by=counts.bound_by,
             output=str(self._run.output) if self._run.output is not None else "-",
             stop_reason=_stop_reason(ended, caught, pending, left=self._left(spent)),
-            failures_accepted=bool(failed) and self._options.accepts(failed),
-            next_command=self._next_command(code, ended, failed=failed, retryable=said.retryable),
+            lines_left_out=self._run.bad_rows,
+            failures_accepted=bool(failed) and self._options.accepts(not_ok),
+            next_command=self._next_command(
+                code, ended, pending=pending, failed=failed, retryable=said.retryable
+            ),
             failures=counts.failures,
             failure_examples=said.examples,
             endings=endings,
@@ -229,11 +233,13 @@ class SummaryBuilder:
         return max(codes)
 
     def _next_command(
-        self, code: ExitCode, ended: Ended, *, failed: int, retryable: int
+        self, code: ExitCode, ended: Ended, *, pending: int, failed: int, retryable: int
     ) -> str | None:
         # Never --fresh: it would ask and pay for everything again.
         again = [argument for argument in self._options.command if argument != "--fresh"]
-        if code is ExitCode.OK and not failed:
+        if code in (ExitCode.OK, ExitCode.ROWS_FAILED) and not failed and not pending:
+            if code is ExitCode.ROWS_FAILED and self._options.strict_endings:
+                return self._reads('select(.ending != "complete") | {id, ending}')
             if not self._options.simulate:
                 return self._reads(".text")
             return shlex.join(argument for argument in again if argument != "--simulate")

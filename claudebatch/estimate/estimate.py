@@ -94,6 +94,7 @@ def estimate(
             bound_pool=longest.pool if longest else None,
             batch=sums.batch,
             bad_rows=plan.bad_rows,
+            left_out=tuple(plan.left_out),
             asked_otherwise=plan.asked_otherwise,
             notices=plan.notices,
             elsewhere=_compared(plan, comparison, sums),

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from claudebatch.core.domain import Call, Pico
 from claudebatch.core.errors import BadRow, ClaudebatchError
+from claudebatch.core.events import Event, LineLeftOut
 from claudebatch.core.jsonl import read_at
 from claudebatch.estimate.request_shape import RequestShape, shape_of
 from claudebatch.inputs import parse_line
@@ -28,6 +29,7 @@ from claudebatch.storage.journal import RowRecord, index_rows, open_journal
 # Rows that are looked up in the response cache at once: single look-ups would take
 # longer than the rest of an estimate.
 _CHUNK = 500
+_LEFT_OUT_SHOWN = 10
 _SHAPE = "model, rule, input, output, bound, caches, searches, geo, speed"
 _TABLE = f"""
 CREATE TEMP TABLE plan (
@@ -100,14 +102,24 @@ class ScratchIndex:
         self._count = 0
         self.bad_rows = 0
         """Lines left out under `--on-bad-row skip`."""
+        self.left_out: list[str] = []
+        """The first of them, with what is wrong."""
         self.asked_otherwise = 0
         """Finished rows that were answered as another request."""
         self.notices: tuple[str, ...] = ()
         """What was changed in the lines."""
 
+    def _note(self, event: Event) -> None:
+        if isinstance(event, LineLeftOut) and len(self.left_out) < _LEFT_OUT_SHOWN:
+            self.left_out.append(
+                f"{event.file}:{event.line} is left out: {event.reason}: {event.fix}"
+            )
+
     def fill(self, limit: int | None) -> None:
         """Read the files. Raises `InvalidInput` like the run itself."""
-        intake = Intake(self._run_setup, self._files, limit=limit, key=self._earlier.key)
+        intake = Intake(
+            self._run_setup, self._files, limit=limit, key=self._earlier.key, emit=self._note
+        )
         # One transaction: a commit for each row would take longer than the row itself.
         self._connection.execute("BEGIN")
         report = index_rows(self._connection, intake.records(self._add), limit=None)

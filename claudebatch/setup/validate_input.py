@@ -12,6 +12,7 @@ from pathlib import Path
 
 from claudebatch.core.domain import Call, Prompt, Route, limited_as
 from claudebatch.core.errors import BadRow, ClaudebatchError, Problem
+from claudebatch.core.events import Emit, LineLeftOut, nobody
 from claudebatch.core.jsonl import InputLine, read_lines
 from claudebatch.inputs import BadLines, Defaults, check_file, parse_line
 from claudebatch.routing.parameters import problems
@@ -49,11 +50,15 @@ class Intake:
         limit: int | None,
         key: Callable[[Call], str] | None = None,
         names: Sequence[str] | None = None,
+        emit: Emit = nobody,
     ) -> None:
         """*key* gives what a call's answer is kept under; None: no row is looked up.
-        *names* are what messages call the files; None: their paths.
+        *names* are what messages call the files; None: their paths. *emit* is told of
+        each line that is left out.
         """
         self._run_setup = run_setup
+        self._emit = emit
+        self._skips = run_setup.settings.on_bad_row == "skip"
         self._key = key
         self._files = files
         self._names = tuple(map(str, files)) if names is None else names
@@ -92,9 +97,9 @@ class Intake:
     def refuse(self, duplicates: Sequence[DuplicateId] = ()) -> None:
         """Raise `InvalidInput` if anything was wrong and bad rows stop the run."""
         for twin in duplicates:
-            self.bad.add(self._names[twin.source], twin.line, (self._taken(twin),))
+            self._leave_out(self._names[twin.source], twin.line, (self._taken(twin),))
         # Only now: one message shows every bad line, not the first alone.
-        if self.bad.count and self._run_setup.settings.on_bad_row == "stop":
+        if self.bad.count and not self._skips:
             raise InvalidInput(self.bad)
 
     def notices(self) -> Iterator[str]:
@@ -109,10 +114,17 @@ class Intake:
             if found:
                 self.sent_anyway.count -= 1
         if found:
-            self.bad.add(file, line.number, found)
+            self._leave_out(file, line.number, found)
             return None
         self.models.add(self._route.model)
         return prompt
+
+    def _leave_out(self, file: str, line: int, found: Sequence[Problem]) -> None:
+        self.bad.add(file, line, found)
+        if self._skips:
+            reason = "; ".join(dict.fromkeys(problem.reason for problem in found))
+            fix = "; ".join(dict.fromkeys(problem.fix for problem in found))
+            self._emit(LineLeftOut(file, line, reason, fix))
 
     def _look(
         self, file: str, line: InputLine, defaults: Defaults

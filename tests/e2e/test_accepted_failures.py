@@ -127,8 +127,10 @@ def test_an_empty_input_is_fine_unless_it_is_called_an_error(world, api, command
 def test_an_input_of_which_every_line_is_left_out_is_empty_as_well(world, api):
     world.path("in.jsonl").write_text("{}\n")
     skip = ("--on-bad-row", "skip")
-    assert world.claudebatch(*RUN, *skip).code == 0
+    assert world.claudebatch(*RUN, *skip).code == 1
     assert world.claudebatch(*RUN, *skip, "--fail-on-empty").code == 2
+    for accepting in (("--exit-zero",), ("--max-failures", "1")):
+        assert world.claudebatch(*RUN, *skip, *accepting).code == 0
 
 
 def test_nothing_piped_in_is_an_empty_input(world, api):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 
 import pytest
 
@@ -166,15 +167,40 @@ def test_bad_rows_are_all_reported_with_place_reason_and_fix_and_nothing_is_sent
     assert not world.path("out.jsonl").exists()
 
 
-def test_skipped_bad_rows_are_counted_and_the_rest_is_done(world, api):
+def test_lines_that_are_left_out_are_named_in_every_session_and_the_rest_is_done(world, api):
     world.path("in.jsonl").write_bytes(b"\n".join(BAD))
-    done = world.claudebatch(*RUN, "--on-bad-row", "skip")
-    assert "9 bad lines are left out" in done.err
-    assert sorted(world.results()) == ["fine", "good"]
-    assert sorted(api.asked()) == ["good", "y"]
-    assert done.code == 0
-    assert world.claudebatch(*RUN, "--on-bad-row", "skip").code == 0
-    assert api.requests == 2
+    skip = ("--on-bad-row", "skip", "--log", "run.log")
+    for number in (1, 2):
+        done = world.claudebatch(*RUN, *skip)
+        assert done.code == 1
+        said = re.findall(r"in\.jsonl:(\d+) is left out: (?=\S+.*: \S)", done.err)
+        assert said == ["2", "3", "4", "5", "6", "7", "8", "10", "9"]
+        assert "9 lines are left out (--on-bad-row skip)" in done.err
+        assert "; 9 lines left out" in done.err
+        assert "next      jq -r .text out.jsonl" in done.err
+        assert sorted(world.results()) == ["fine", "good"]
+        assert sorted(api.asked()) == ["good", "y"]
+        log = [json.loads(line) for line in world.path("run.log").read_text().splitlines()]
+        assert [(e["file"], e["line"]) for e in log if e["event"] == "line_left_out"] == [
+            ("in.jsonl", int(line)) for line in said
+        ] * number
+        assert log[-1]["lines_left_out"] == 9
+
+
+def test_the_screen_names_the_first_ten_lines_that_are_left_out_and_the_events_all(world, api):
+    world.path("in.jsonl").write_bytes(b'"fine"\n' + b"{broken\n" * 30)
+    skip = ("--on-bad-row", "skip")
+    assert world.claudebatch(*RUN, *skip).err.count(" is left out: ") == 10
+    assert world.claudebatch("estimate", "in.jsonl", *skip).err.count(" is left out: ") == 10
+    done = world.claudebatch(*RUN, *skip, "--json")
+    events = [json.loads(line) for line in done.out.splitlines()]
+    named = [event for event in events if event["event"] == "line_left_out"]
+    assert [event["line"] for event in named] == list(range(2, 32))
+    assert all(event["reason"] and event["fix"] for event in named)
+    assert (done.code, events[-1]["exit_code"], events[-1]["lines_left_out"]) == (1, 1, 30)
+    assert "30 lines left out" in world.claudebatch(*RUN, *skip, "-q").err
+    world.path("in.jsonl").write_bytes(b'"fine"\n')
+    assert world.claudebatch(*RUN, *skip).code == 0
 
 
 def test_an_input_that_is_mended_runs(world, api):

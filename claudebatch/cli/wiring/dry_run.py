@@ -66,6 +66,7 @@ def tell_estimate(
     warnings = [
         *([] if found.rows or found.bad_rows else [options.no_rows]),
         *found.notices,
+        *found.left_out,
         *run_setup.warnings({line.model for line in found.lines}, wall().date()),
     ]
     if found.asked_otherwise:

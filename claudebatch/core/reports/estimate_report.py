@@ -98,6 +98,8 @@ class Estimate:
     """What was changed in the lines before they were read."""
     bad_rows: int = 0
     """Lines that cannot be sent and are left out."""
+    left_out: tuple[str, ...] = ()
+    """The first of those, each with its place and what is wrong with it."""
 
     @property
     def low(self) -> Pico:

@@ -67,6 +67,8 @@ class RunSummary:
     """One message of each type of failure, of all failed rows."""
     endings: Mapping[str, int] = field(default_factory=dict)
     """Answered rows by their `Ending`."""
+    lines_left_out: int = 0
+    """Lines of the input that are no rows: they cannot be sent."""
     failures_accepted: bool = False
     """Rows failed, and as many as the user accepts: they alone make no exit code other
     than 0.

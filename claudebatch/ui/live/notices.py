@@ -16,6 +16,7 @@ from claudebatch.core.events import (
     DrainStarted,
     Event,
     FellBack,
+    LineLeftOut,
     Notice,
     Retrying,
     RowFinished,
@@ -26,6 +27,7 @@ from claudebatch.ui.live.alert_text import alert_text
 
 # A fault of every row would scroll everything else off the screen.
 _FAILURES_SHOWN = 5
+_LEFT_OUT_SHOWN = 10
 # Of a row that cannot be reached, only the first try of each kind is news.
 _CONNECTION = "connection_error"
 _CAUSES_SHOWN = 10
@@ -56,12 +58,13 @@ class Notices:
 
     def __init__(self) -> None:
         # Mutable state, changed by `__call__` only: what was said already.
-        self._failures = 0
+        self._failures = self._lines_left_out = 0
         self._fallbacks: set[tuple[str, str]] = set()
         self._open: set[str] = set()
         self._causes: set[str] = set()
         self._words: dict[type[Any], Callable[[Any], Line | None]] = {
             # Clipped: a notice may quote a path or an error of the system.
+            LineLeftOut: self._left_out,
             Notice: lambda event: Line("notice", clip(event.text, 1000)),
             RowFinished: self._row_finished,
             FellBack: self._fell_back,
@@ -78,6 +81,13 @@ class Notices:
         """The line that *event* deserves, if any."""
         words = self._words.get(type(event))
         return None if words is None else words(event)
+
+    def _left_out(self, event: LineLeftOut) -> Line | None:
+        self._lines_left_out += 1
+        if self._lines_left_out > _LEFT_OUT_SHOWN:
+            return None
+        reason = f"{event.file}:{event.line} is left out: {event.reason}: {event.fix}"
+        return Line("notice", clip(reason, 1000))
 
     def _row_finished(self, event: RowFinished) -> Line | None:
         if event.ok:

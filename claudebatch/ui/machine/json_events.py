@@ -9,6 +9,8 @@ stay exact.
 
 start        run_id, rows, finished_before, spent_usd, cap_usd (null: none), output,
              simulated
+line_left_out  file, line, reason, fix. One for every line of the input that is left out
+             under `--on-bad-row skip`, before `start`.
 progress     rows, done (earlier sessions included), succeeded, failed, cached, shared
              (this session), in_flight, requests, retries, fallbacks, spent_usd (earlier
              sessions included), saved_usd, unknown_usd and unknown_attempts (what may
@@ -45,6 +47,7 @@ from claudebatch.core.events import (
     ConcurrencyChanged,
     Event,
     LimitsSeen,
+    LineLeftOut,
     RowFinished,
     RunStarted,
     SpendSpike,
@@ -117,6 +120,8 @@ class JsonEvents:
                 self._write("row_failed", _row_failed(event))
         elif isinstance(event, RunStarted):
             self._write("start", _start(event))
+        elif isinstance(event, LineLeftOut):
+            self._write("line_left_out", asdict(event))
         elif isinstance(event, LimitsSeen):
             self._write("limits", asdict(event))
         elif isinstance(event, ConcurrencyChanged):

@@ -24,6 +24,7 @@ from claudebatch.core.events import (
     Event,
     FellBack,
     LimitsSeen,
+    LineLeftOut,
     Notice,
     Retrying,
     RunStarted,
@@ -70,6 +71,7 @@ class LogLines:
             ConcurrencyChanged: lambda event: self._line("concurrency", asdict(event)),
             SpendSpike: lambda event: self._line("alert", alert_json(event)),
             CapAlert: lambda event: self._line("alert", alert_json(event)),
+            LineLeftOut: lambda event: self._line("line_left_out", asdict(event)),
             Notice: lambda event: self._line("notice", asdict(event)),
             DrainStarted: lambda event: self._line("drain", asdict(event)),
         }

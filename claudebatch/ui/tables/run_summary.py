@@ -52,6 +52,8 @@ def final_line(summary: RunSummary) -> str:
     parts = [f"{fmt.count(summary.succeeded)} of {fmt.counted(summary.rows, 'row')} answered"]
     parts += [f"{fmt.count(summary.failed)} failed"] if summary.failed else []
     parts += [f"{fmt.count(summary.pending)} pending"] if summary.pending else []
+    if summary.lines_left_out:
+        parts.append(f"{fmt.counted(summary.lines_left_out, 'line')} left out")
     parts.append(f"{_at_least(summary)}{fmt.money(summary.spent)} spent")
     if _incomplete(summary):
         parts[0] += f" ({_endings(summary)})"
@@ -71,6 +73,7 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "failed": summary.failed,
         "pending": summary.pending,
         "removed": summary.removed,
+        "lines_left_out": summary.lines_left_out,
         "finished_before": summary.finished_before,
         "answered_now": summary.answered_now,
         "cached_now": summary.cached_now,
@@ -138,6 +141,8 @@ def _rows(summary: RunSummary) -> str:
         text += f" of {fmt.count(summary.rows)}"
     if summary.finished_before:
         text += f" ({fmt.count(summary.finished_before)} finished before)"
+    if summary.lines_left_out:
+        text += f"; {fmt.counted(summary.lines_left_out, 'line')} left out"
     if summary.removed:
         text += f"; {fmt.counted(summary.removed, 'answered row')} no longer in the input"
     return text

@@ -24,6 +24,7 @@ from claudebatch.core.events import (
     Event,
     FellBack,
     LimitsSeen,
+    LineLeftOut,
     Notice,
     Retrying,
     RowFinished,
@@ -71,6 +72,7 @@ EVENTS: list[Event] = [
     SpendSpike("per minute", 3.2, 0.4),
     CapAlert("run", 80, 5 * PICO_PER_USD, 4 * PICO_PER_USD),
     Notice("the cache was moved aside"),
+    LineLeftOut("in.jsonl", 3, "not valid JSON", "write a JSON object"),
     DrainStarted("interrupted"),
 ]
 
