@@ -133,11 +133,12 @@ class SummaryBuilder:
         spent = totals(self._run.folder.journal)
         pending = rows - succeeded - failed
         _forget_late_stop(ended, pending)
-        incomplete = succeeded - endings["complete"]
-        not_ok = failed + (incomplete if self._options.strict_endings else 0)
-        not_ok += self._run.bad_rows
+        not_ok = self._not_ok(failed, succeeded - endings["complete"])
         code = self._exit_code(ended, caught, pending=pending, failed=not_ok)
         said = failures_of(self._run.folder.journal, self._end)
+        follow = self._next_command(
+            code, ended, pending=pending, failed=failed, retryable=said.retryable
+        )
         counts = self._stats.snapshot(now)
         return RunSummary(
             run_id=self._run.run_id,
@@ -169,9 +170,7 @@ class SummaryBuilder:
             stop_reason=_stop_reason(ended, caught, pending, left=self._left(spent)),
             lines_left_out=self._run.bad_rows,
             failures_accepted=bool(failed) and self._options.accepts(not_ok),
-            next_command=self._next_command(
-                code, ended, pending=pending, failed=failed, retryable=said.retryable
-            ),
+            next_command=follow,
             failures=counts.failures,
             failure_examples=said.examples,
             endings=endings,
@@ -179,6 +178,11 @@ class SummaryBuilder:
             cost_known=spent.cost_known,
             overshoot=self._overshoot,
         )
+
+    def _not_ok(self, failed: int, incomplete: int) -> int:
+        """Rows and lines that have no answer as the user wants it."""
+        strictly = incomplete if self._options.strict_endings else 0
+        return failed + strictly + self._run.bad_rows
 
     def _left(self, spent: Totals) -> Pico:
         return (self.cap or 0) - spent.spent - spent.unknown
