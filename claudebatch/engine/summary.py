@@ -129,16 +129,13 @@ class SummaryBuilder:
             raise ended.crashed
         self._finish_output()
         rows, endings, failed = self._rows()
-        succeeded = sum(endings.values())
-        spent = totals(self._run.folder.journal)
+        succeeded, spent = sum(endings.values()), totals(self._run.folder.journal)
         pending = rows - succeeded - failed
         _forget_late_stop(ended, pending)
         not_ok = self._not_ok(failed, succeeded - endings["complete"])
         code = self._exit_code(ended, caught, pending=pending, failed=not_ok)
         said = failures_of(self._run.folder.journal, self._end)
-        follow = self._next_command(
-            code, ended, pending=pending, failed=failed, retryable=said.retryable
-        )
+        follow = self._next_command(code, ended, (pending, failed, said.retryable))
         counts = self._stats.snapshot(now)
         return RunSummary(
             run_id=self._run.run_id,
@@ -236,9 +233,8 @@ class SummaryBuilder:
             codes.append(_CODES[caught])
         return max(codes)
 
-    def _next_command(
-        self, code: ExitCode, ended: Ended, *, pending: int, failed: int, retryable: int
-    ) -> str | None:
+    def _next_command(self, code: ExitCode, ended: Ended, left: tuple[int, int, int]) -> str | None:
+        pending, failed, retryable = left
         # Never --fresh: it would ask and pay for everything again.
         again = [argument for argument in self._options.command if argument != "--fresh"]
         if code in (ExitCode.OK, ExitCode.ROWS_FAILED) and not failed and not pending:
