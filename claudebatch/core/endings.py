@@ -27,8 +27,9 @@ class Ending(IntEnum):
         return _LABELS[self]
 
 
-# For each answer: an enumeration takes long to tell its names.
-_LABELS = {end: end.name.lower() for end in Ending}
+# By place, for each answer: an enumeration takes long to tell its names, and its
+# members take long to be found in a dictionary.
+_LABELS = ("", *(end.name.lower() for end in Ending))
 
 
 def ending(reply: Reply) -> Ending:

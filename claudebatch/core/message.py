@@ -84,13 +84,17 @@ def _read(body: bytes) -> tuple[bytes, _Message]:
 
 
 def _decoded(body: bytes) -> tuple[bytes, _Message]:
-    if b"\n" in body or b"\r" in body:  # laid out by a gateway: a result is one line
+    if 0x0A in body or 0x0D in body:  # laid out by a gateway: a result is one line
         body = msgspec.json.format(body, indent=-1)
     return body, _message.decode(body)
 
 
 def _wrote(content: list[_Block]) -> bool:
-    return any(block.text or block.type != "text" for block in content)
+    # A loop, as this runs for every answer: mostly its first block says it.
+    for block in content:  # noqa: SIM110
+        if block.text or block.type != "text":
+            return True
+    return False
 
 
 def _text(content: list[_Block]) -> str:

@@ -75,6 +75,7 @@ _usage = msgspec.json.Decoder(_Usage)
 _names = [field.name for field in fields(Usage)]
 _declared = sorted(BILLED_KINDS, key=lambda kind: _names.index(kind.name))
 _counts = attrgetter(*map(_place, _declared))
+_others = attrgetter(*_TEXTS, "output_tokens_details.thinking_tokens")
 _total_and_parts = [
     attrgetter(kind.rest_of, *(_place(one) for one in BILLED_KINDS if one.group == kind.group))
     for kind in BILLED_KINDS
@@ -155,14 +156,14 @@ def _flat(usage: Any) -> Usage:
             total, *parts = read(usage)
             if total != sum(parts):
                 return _flat_by_name(usage)
-        thinking = usage.output_tokens_details.thinking_tokens or 0
+        geo, speed, tier, thinking = _others(usage)
     except (AttributeError, TypeError):  # a group, or a count in it, is null
         return _flat_by_name(usage)
     if None in counts:
         return _flat_by_name(usage)
     # In the order in which `Usage` declares them: this runs for every row, and names
     # take three times as long.
-    declared = (*counts, usage.inference_geo, usage.speed, usage.service_tier, thinking)
+    declared = (*counts, geo, speed, tier, thinking or 0)
     return Usage(*declared)
 
 

@@ -11,31 +11,7 @@ from __future__ import annotations
 import msgspec
 
 from claudebatch.core.domain import Failed, Failure, Outcome, Reply, Route, Succeeded, usd_text
-from claudebatch.core.endings import ending
-
-
-# A struct, because it fixes the order of the fields: users compare results files by
-# line.
-class _Succeeded(msgspec.Struct):
-    id: str
-    status: str
-    text: str
-    model: str
-    requested_model: str
-    route: str
-    source: str
-    ending: str
-    stop_reason: str | None
-    usage: msgspec.Raw
-    cost_usd: str | None
-    attempts: int
-    latency_ms: int
-    request_id: str | None
-    fallback_reason: str | msgspec.UnsetType = msgspec.UNSET
-    # UNSET members leave no field behind: an ordinary line stays short, and its fields
-    # stable.
-    replaced_characters: int | msgspec.UnsetType = msgspec.UNSET
-    simulated: bool | msgspec.UnsetType = msgspec.UNSET
+from claudebatch.core.endings import Ending, ending
 
 
 class _Error(msgspec.Struct):
@@ -67,39 +43,50 @@ def head(outcome: Outcome, *, simulated: bool = False) -> bytes:
     """The result line of *outcome* up to its message, without the closing brace."""
     call = outcome.call
     if isinstance(outcome, Succeeded):
-        return answer_head(call.prompt.id, call.route, outcome.reply, simulated=simulated)
+        return answer_head(
+            call.prompt.id,
+            call.route,
+            outcome.reply,
+            ended=ending(outcome.reply),
+            simulated=simulated,
+        )
     return _failed_head(outcome, True if simulated else msgspec.UNSET)
 
 
-def answer_head(id: str, route: Route, reply: Reply, *, simulated: bool = False) -> bytes:
-    """As `head`, of the row *id* that *reply* answers."""
-    return _encode(
-        _Succeeded(
-            id=id,
-            status="succeeded",
-            text=reply.text,
-            model=reply.model,
-            requested_model=route.model,
-            route=route.rule,
-            source=reply.source,
-            ending=ending(reply).label,
-            stop_reason=reply.stop_reason,
-            # Byte for byte as the API sent it: new fields of the API reach the user at
-            # once.
-            usage=msgspec.Raw(reply.raw_usage),
-            # Null, not 0, without a known price: a sum over the file must not look
-            # complete.
-            cost_usd=usd_text(reply.cost) if reply.cost_known else None,
-            attempts=reply.attempts,
-            latency_ms=reply.latency_ms,
-            request_id=reply.request_id,
-            fallback_reason=(
-                reply.fallback_reason if reply.fallback_reason is not None else msgspec.UNSET
-            ),
-            replaced_characters=reply.replaced_characters or msgspec.UNSET,
-            simulated=True if reply.simulated or simulated else msgspec.UNSET,
-        )
-    )[:-1]
+def answer_head(
+    id: str, route: Route, reply: Reply, *, ended: Ending, simulated: bool = False
+) -> bytes:
+    """As `head`, of the row *id* that *reply* answers, which *ended* so."""
+    # A dictionary in the order of the documented fields, because users compare results
+    # files by line. It is made for every row: a struct takes half as long again.
+    members: dict[str, object] = {
+        "id": id,
+        "status": "succeeded",
+        "text": reply.text,
+        "model": reply.model,
+        "requested_model": route.model,
+        "route": route.rule,
+        "source": reply.source,
+        "ending": ended.label,
+        "stop_reason": reply.stop_reason,
+        # Byte for byte as the API sent it: new fields of the API reach the user at
+        # once.
+        "usage": msgspec.Raw(reply.raw_usage),
+        # Null, not 0, without a known price: a sum over the file must not look
+        # complete.
+        "cost_usd": usd_text(reply.cost) if reply.cost_known else None,
+        "attempts": reply.attempts,
+        "latency_ms": reply.latency_ms,
+        "request_id": reply.request_id,
+    }
+    # An ordinary line stays short, and its fields stable.
+    if reply.fallback_reason is not None:
+        members["fallback_reason"] = reply.fallback_reason
+    if reply.replaced_characters:
+        members["replaced_characters"] = reply.replaced_characters
+    if reply.simulated or simulated:
+        members["simulated"] = True
+    return _encode(members)[:-1]
 
 
 def failure_of(head: bytes) -> Failure | None:

@@ -108,10 +108,17 @@ class CachedRows:
         except BadAnswer:
             # No message: its lane will find it missing, and ask.
             return None
-        first = answer_head(row.id, Route(row.model, row.rule), reply, simulated=self._simulated)
+        ended = ending(reply)
+        first = answer_head(
+            row.id,
+            Route(row.model, row.rule),
+            reply,
+            ended=ended,
+            simulated=self._simulated,
+        )
         saved = self._value_of(row.model, reply.usage)
         free = FreeAnswer(AnswerSource.CACHE, saved, day, row.model, row.rule)
         return CachedRow(
-            ResultRecord(row.row, ending(reply), first, reply.message, free=free),
+            ResultRecord(row.row, int(ended), first, reply.message, free=free),
             RowFinished(row.id, reply.model, "cache", True, saved=saved),
         )

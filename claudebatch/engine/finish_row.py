@@ -76,7 +76,9 @@ class RowFinisher:
             await journal.finish(
                 # However many results share an answer, its message lies in its
                 # attempt's row. An answer from the cache has no attempt here.
-                ResultRecord(row, ending(reply), first, reply.message, reply.attempt_id, free=free)
+                ResultRecord(
+                    row, int(ending(reply)), first, reply.message, reply.attempt_id, free=free
+                )
             )
 
         return finish

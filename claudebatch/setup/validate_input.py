@@ -71,7 +71,7 @@ class Intake:
         """Lines that break the API's rules, which `--no-check` sends."""
         self.models: set[str] = set()
         self._edited: Counter[str] = Counter()
-        self.lanes: set[str] = set()
+        self._lanes: dict[tuple[str, bool], str] = {}  # by model, and whether it is fast
         self._route = Route("", "")  # of the row at hand
 
     def records(self, each: Callable[[RowRecord, Call], None] | None = None) -> Iterator[RowRecord]:
@@ -93,6 +93,11 @@ class Intake:
                 if each is not None:
                     each(record, self._run_setup.builder.first(0, prompt))
                 yield record
+
+    @property
+    def lanes(self) -> set[str]:
+        """The lanes of the rows so far."""
+        return set(self._lanes.values())
 
     def refuse(self, duplicates: Sequence[DuplicateId] = ()) -> None:
         """Raise `InvalidInput` if anything was wrong and bad rows stop the run."""
@@ -154,9 +159,12 @@ class Intake:
         return uncappable(prompt, self._route.model, self._run_setup.prices)
 
     def _lane_of(self, prompt: Prompt, model: str) -> str:
-        fast = prompt.params.get("speed") == "fast"
-        lane = self._run_setup.catalog.pool_of(limited_as(model, fast=fast))
-        self.lanes.add(lane)
+        # Looked up, not made: there are few lanes, and a million rows.
+        asked = (model, prompt.params.get("speed") == "fast")
+        lane = self._lanes.get(asked)
+        if lane is None:
+            lane = self._run_setup.catalog.pool_of(limited_as(model, fast=asked[1]))
+            self._lanes[asked] = lane
         return lane
 
     def _record(self, source: int, line: InputLine, prompt: Prompt) -> RowRecord:

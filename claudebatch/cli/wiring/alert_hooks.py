@@ -40,7 +40,7 @@ class AlertHooks:
             # Only the file's name: where it lies says something of the machine.
             name = PurePath(event.output).name
             self._run = {"run": event.run_id, "output": name, "simulated": event.simulated}
-        elif isinstance(event, CapAlert | SpendSpike) and self._boxes:
+        elif self._boxes and isinstance(event, CapAlert | SpendSpike):
             moment = self._wall().isoformat(timespec="seconds").replace("+00:00", "Z")
             head = {"v": VERSION, "event": "alert", "time": moment, **self._run}
             payload = json_line(head | alert_json(event)).encode("ascii")

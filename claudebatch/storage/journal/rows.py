@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
+from typing import Any, TypeVar
 
 from claudebatch.storage.journal.row_records import RowFilter, RowKey, RowRef
+
+Record = TypeVar("Record", RowRef, RowKey)
 
 # Only constants and bound values make these statements: an id of the input could
 # otherwise be SQL.
@@ -38,7 +40,7 @@ def pending_rows(
     answer.
     """
     span = _span(wanted, lane, after, count)
-    return [RowRef._make(row) for row in connection.execute(_query(_REF, wanted), span)]
+    return _all(RowRef, connection.execute(_query(_REF, wanted), span))
 
 
 def pending_keys(
@@ -46,7 +48,13 @@ def pending_keys(
 ) -> list[RowKey]:
     """The same rows as `pending_rows`, as their answers are looked up."""
     span = _span(wanted, lane, after, count)
-    return [RowKey._make(row) for row in connection.execute(_query(_KEY, wanted), span)]
+    return _all(RowKey, connection.execute(_query(_KEY, wanted), span))
+
+
+def _all(record: type[Record], found: sqlite3.Cursor) -> list[Record]:
+    # Fetched first: SQLite lets other threads in at each row, and whoever does
+    # something between two rows waits for the interpreter each time.
+    return list(map(record._make, found.fetchall()))
 
 
 def _query(columns: str, wanted: RowFilter) -> str:
