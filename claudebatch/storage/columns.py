@@ -81,6 +81,7 @@ OUTCOME_COLUMNS = (
     Column("request_id", "TEXT", "http.request_id", required=False),
     Column("error", "TEXT", "http.error", required=False),
     Column("simulated", "INTEGER", "simulated.real", default=0),
+    Column("ending", "INTEGER", "ending.real", default=0, added=True),
 )
 """The columns that an `AttemptRecord` adds to it when the attempt has ended."""
 
@@ -113,6 +114,7 @@ _LEDGER_ORDER = (
     *(column.name for column in COUNTS),
     *("geo", "speed", "price_version", "cost", "cost_known", "worst", "state", "request_id"),
     *("error", "status", "latency_ms", "input_estimate", "output_estimate", "output_bound"),
+    "ending",
 )
 LEDGER_COLUMNS = tuple(
     Column(

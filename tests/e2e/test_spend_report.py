@@ -5,13 +5,16 @@ and what was saved.
 from __future__ import annotations
 
 import json
+import sqlite3
 from datetime import UTC, datetime
 from decimal import Decimal
 
 from claudebatch.core.domain import Usage, to_usd
 from claudebatch.models.prices import PriceBook
+from claudebatch.storage.journal.checksums import renew_checksums
 from tests.e2e.world import prompts
 
+COMMAND = ("run", "in.jsonl", "-o", "out.jsonl")
 OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-5-5"
 ROUTES = f"""
 routes:
@@ -26,6 +29,16 @@ def spend(world, *arguments: str) -> dict:
 
 def labels(report: dict, field: str = "spent_usd") -> dict[str, Decimal]:
     return {line["label"]: Decimal(line[field]) for line in report["lines"]}
+
+
+ENDINGS = [
+    {"id": "whole", "prompt": "hello"},
+    {"id": "refused", "prompt": "[[simulate: refusal]]", "model": OPUS},
+    {"id": "cut", "prompt": "[[simulate: tokens 900]]", "max_tokens": 50},
+    {"id": "empty", "prompt": "[[simulate: empty]]"},
+    {"id": "again", "prompt": "hello"},
+]
+COUNTED = ("answers", "complete", "cut_off", "refused", "empty", "unclassified")
 
 
 def run(world, rows: list, output: str, *arguments: str) -> None:
@@ -90,3 +103,46 @@ def test_what_routing_saved_is_the_difference_to_the_dearest_model_of_the_rules(
     assert labels(report, "saved_by_routing_usd")["line"] == 0, "who named the model was not routed"
     run(world, prompts(3), "b.jsonl", "--model", HAIKU)
     assert labels(spend(world, "--by", "route"), "saved_by_routing_usd")["--model"] == 0
+
+
+def counted(line: dict) -> list[int]:
+    return [line[name if name == "answers" else f"{name}_answers"] for name in COUNTED]
+
+
+def test_answers_are_counted_by_how_they_ended(world, api):
+    run(world, ENDINGS, "out.jsonl")
+    assert counted(spend(world)["total"]) == [4, 1, 1, 1, 1, 0]
+    by_model = {line["label"]: line for line in spend(world, "--by", "model")["lines"]}
+    assert counted(by_model[OPUS]) == [1, 0, 0, 1, 0, 0]
+    said = "Of 4 answers: 1 complete · 1 cut off · 1 refused · 1 empty."
+    assert said in world.claudebatch("spend").out
+    assert "refused_answers" in world.claudebatch("spend", "--format", "csv").out
+    # From the journal alone it is the same.
+    (world.home / "state" / "spend.sqlite").unlink()
+    run(world, ENDINGS, "out.jsonl")
+    assert counted(spend(world)["total"]) == [4, 1, 1, 1, 1, 0]
+    # A row that is asked again is paid again: both answers count, cut off as they are.
+    assert world.claudebatch(*COMMAND, "--retry-cut").code == 0
+    assert counted(spend(world)["total"]) == [5, 1, 2, 1, 1, 0]
+
+
+def test_answers_of_before_endings_were_noted_count_as_neither(world, api):
+    run(world, ENDINGS, "out.jsonl")
+    journal = sqlite3.connect(world.path("out.jsonl.claudebatch") / "journal.sqlite")
+    journal.execute("UPDATE attempts SET ending = 0")
+    renew_checksums(journal, [n for (n,) in journal.execute("SELECT attempt FROM attempts")])
+    journal.executescript("ALTER TABLE attempts DROP COLUMN ending; PRAGMA user_version = 4")
+    journal.close()
+    ledger = sqlite3.connect(world.home / "state" / "spend.sqlite")
+    for (view,) in ledger.execute("SELECT name FROM sqlite_schema WHERE type = 'view'").fetchall():
+        ledger.execute(f"DROP VIEW {view}")
+    ledger.execute("ALTER TABLE attempts DROP COLUMN ending")
+    for name in COUNTED[1:5]:
+        ledger.execute(f"ALTER TABLE spend DROP COLUMN {name}")
+    ledger.close()
+    assert counted(spend(world)["total"]) == [4, 0, 0, 0, 0, 4]
+    assert world.claudebatch("runs", "check", "out.jsonl").code == 0
+    # The run goes on, and what it pays from now on is told apart.
+    run(world, [*ENDINGS, {"id": "new", "prompt": "more"}], "out.jsonl")
+    assert counted(spend(world)["total"]) == [5, 1, 0, 0, 0, 4]
+    assert world.claudebatch("runs", "check", "out.jsonl").code == 0

@@ -36,6 +36,16 @@ class SpendLine:
     """The additional cost of the routed rows at the dearest model that their run's
     rules could choose.
     """
+    complete: int = 0
+    """Of the answers, with the next three: how they ended."""
+    cut_off: int = 0
+    refused: int = 0
+    empty: int = 0
+
+    @property
+    def unclassified(self) -> int:
+        """Answers of before endings were noted."""
+        return self.answers - self.complete - self.cut_off - self.refused - self.empty
 
     @property
     def input_tokens(self) -> int:

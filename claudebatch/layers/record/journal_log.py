@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from claudebatch.core.domain import Call, Pico, Reply, Usage
+from claudebatch.core.endings import ending
 from claudebatch.storage.journal import AttemptState, Journal
 from claudebatch.storage.journal.records import (
     AttemptIntent,
@@ -67,6 +68,7 @@ class JournalLog:
                 http=HttpExchange(reply.latency_ms, _OK, reply.request_id),
                 body=reply.message,
                 simulated=reply.simulated,
+                ending=ending(reply),
             )
         )
 

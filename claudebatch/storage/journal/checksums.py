@@ -12,7 +12,7 @@ import hashlib
 import shlex
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from itertools import compress
+from operator import itemgetter
 from pathlib import Path
 
 from claudebatch.core.errors import StorageError
@@ -38,9 +38,8 @@ RESULT_FIELDS = names(RESULT_COLUMNS)
 """The columns of `results` that its checksum is made of."""
 
 _ATTEMPT = f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal FROM attempts"
-_FROM_THE_FIRST = [not column.added for column in _CHECKED]
-_ADDED = [column.added for column in _CHECKED]
-_ADDED_FIELDS = [column.name for column in _CHECKED if column.added]
+_from_the_first = itemgetter(*(n for n, column in enumerate(_CHECKED) if not column.added))
+_ADDED = [(column.name, n) for n, column in enumerate(_CHECKED) if column.added]
 _NO_OUTCOME = tuple(column.default for column in (*OUTCOME_COLUMNS, DIGEST))
 
 
@@ -66,22 +65,13 @@ def attempt_checksum(fields: Sequence[object]) -> bytes:
     """The checksum of the attempt whose `ATTEMPT_FIELDS` are *fields*, as they are in
     the table.
     """
-    # Two checksums are made for every attempt: columns that do not exist are not
-    # searched.
-    checked = _with_what_was_added(fields) if _ADDED_FIELDS else fields
+    checked = _from_the_first(fields)
+    # Without those of added columns that are 0: rows that were written before a column
+    # existed keep their checksums.
+    for name, place in _ADDED:
+        if fields[place]:
+            checked += (name, fields[place])
     return hashlib.sha256(encode_in_order(checked)).digest()[:_CHECKSUM_BYTES]
-
-
-def _with_what_was_added(fields: Sequence[object]) -> list[object]:
-    """*fields* without those of added columns that are 0.
-
-    So rows that were written before a column existed keep their checksums.
-    """
-    checked: list[object] = list(compress(fields, _FROM_THE_FIRST))
-    for name, count in zip(_ADDED_FIELDS, compress(fields, _ADDED), strict=True):
-        if count:
-            checked += (name, count)
-    return checked
 
 
 def result_checksum(fields: Sequence[object]) -> bytes:

@@ -80,6 +80,8 @@ class AttemptRecord:
     http: HttpExchange
     body: bytes | None = None
     simulated: bool = False
+    ending: int = 0
+    """The `Ending` of its answer; 0: it has none, or nobody noted it."""
 
     @property
     def attempt(self) -> int:

@@ -28,8 +28,9 @@ from claudebatch.storage.private_files import private_file
 # A kind of token that was added is part of the checksum where it is not 0. A program
 # that does not know the kind would take such rows for damaged, so it must refuse the
 # file.
-# Version 4: `results.ok` tells how an answer ended, where it was 0 or 1.
-VERSION = 4 + sum(column.added for column in COUNTS)
+# Version 4: `results.ok` tells how an answer ended, where it was 0 or 1. Version 5:
+# `attempts.ending` does so, too.
+VERSION = 5 + sum(column.added for column in COUNTS)
 
 # An answer of two kilobytes would leave half a page of 4 KiB empty, and every page is
 # written twice: into the WAL and out of it.

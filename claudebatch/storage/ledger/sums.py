@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from claudebatch.core.domain import BILLED_KINDS, kind_counts
+from claudebatch.core.endings import Ending
 from claudebatch.storage.journal.records import AnswerSource, AttemptRecord, FreeAnswer
 from claudebatch.storage.journal.schema import AttemptState
 from claudebatch.storage.ledger.tables import SUMS
@@ -25,6 +26,8 @@ def count_attempt(sums: Sums, outcome: AttemptRecord) -> None:
     sums["attempts"] += 1
     if outcome.state == AttemptState.ANSWERED:
         sums["answers"] += 1
+        if outcome.ending:
+            sums[Ending(outcome.ending).label] += 1
     elif outcome.state == AttemptState.UNKNOWN:
         sums["unknown_attempts"] += 1
         sums["unknown"] += outcome.intent.worst

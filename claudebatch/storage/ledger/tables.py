@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from claudebatch.core.domain import BILLED_KINDS
+from claudebatch.core.endings import Ending
 from claudebatch.storage.columns import (
     COUNTS,
     LEDGER_COLUMNS,
@@ -21,10 +22,16 @@ SUMS = (
     *("attempts", "answers", "unknown_attempts", "unpriced"),
     *(column.name for column in COUNTS),
     *("spent", "unknown", "cached", "shared", "saved_cache"),
+    *(end.label for end in Ending),
 )
 """The sums of the table `spend`, in its order."""
 
-_ADDED = {column.name for column in COUNTS if column.added}
+# Answers by how they ended; what they do not add up to was answered before that was
+# noted.
+_ADDED = {
+    *(column.name for column in COUNTS if column.added),
+    *(end.label for end in Ending),
+}
 _SPEND = tuple(Column(name, "INTEGER", default=0, added=name in _ADDED) for name in SUMS)
 RATES = tuple(
     Column(kind.rate_column, "INTEGER", default=0, added=kind.added) for kind in BILLED_KINDS
@@ -84,15 +91,12 @@ DROP_HOLDS = "DELETE FROM holds WHERE run = ?"
 
 def complete(ledger: sqlite3.Connection) -> bool:
     """Whether no table of *ledger* lacks a column."""
-    # Usually no kind was added: then every command saves a look at the file.
-    return not _ADDED or not any(
-        any(missing(ledger, table, columns)) for table, columns in _GROWING.items()
-    )
+    return not any(any(missing(ledger, table, columns)) for table, columns in _GROWING.items())
 
 
 def add_columns(ledger: sqlite3.Connection) -> None:
-    """Add the columns that *ledger* lacks, of kinds of tokens that are newer than
-    it.
+    """Add the columns that *ledger* lacks, of kinds of tokens and of endings that are
+    newer than it.
     """
     for table, columns in _GROWING.items():
         add_missing(ledger, table, columns)

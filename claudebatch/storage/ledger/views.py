@@ -7,6 +7,7 @@ sums are those of the tables.
 
 from __future__ import annotations
 
+from claudebatch.core.endings import Ending
 from claudebatch.storage.columns import COUNTS, listed
 from claudebatch.storage.ledger.tables import SUMS
 
@@ -17,13 +18,15 @@ _STATE = (
     "CASE a.state WHEN 1 THEN 'answered' WHEN 2 THEN 'failed' WHEN 3 THEN 'unknown'"
     " WHEN 4 THEN 'partial' WHEN 5 THEN 'settled' ELSE 'sent' END"
 )
+_ENDING = f"CASE a.ending {' '.join(f'WHEN {int(end)} THEN {end.label!r}' for end in Ending)} END"
 _COUNTED = listed(COUNTS, "a.")
 _SUMS = f"""
   sum(s.attempts) AS attempts, sum(s.answers) AS answers,
   {", ".join(f"sum(s.{column.name}) AS {column.name}" for column in COUNTS)},
   total(s.spent) {_USD} AS dollars, total(s.unknown) {_USD} AS unknown_dollars,
   sum(s.unknown_attempts) AS unknown_attempts, sum(s.cached) AS cached_rows,
-  sum(s.shared) AS shared_rows, total(s.saved_cache) {_USD} AS saved_by_cache_dollars"""
+  sum(s.shared) AS shared_rows, total(s.saved_cache) {_USD} AS saved_by_cache_dollars,
+  {", ".join(f"sum(s.{end.label}) AS {end.label}_answers" for end in Ending)}"""
 # Holds are lines as well: otherwise a run would be in no view before its first answer.
 _AND_HELD = (
     f"(SELECT run, day, {', '.join(SUMS)}, 0 AS held FROM spend UNION ALL"
@@ -37,7 +40,8 @@ CREATE VIEW v_attempts AS SELECT
   strftime('%Y-%m-%dT%H:%M:%fZ', a.sent_ms / 1000.0, 'unixepoch') AS sent_at,
   a.model, a.rule AS route, a.tier, {_STATE} AS state, {_COUNTED}, a.geo, a.speed,
   CASE WHEN a.cost_known THEN a.cost {_USD} END AS dollars, a.worst {_USD} AS worst_dollars,
-  a.price_version, a.latency_ms / 1000.0 AS seconds, a.status, a.error, a.request_id
+  a.price_version, a.latency_ms / 1000.0 AS seconds, a.status, a.error, a.request_id,
+  {_ENDING} AS ending
 FROM attempts a LEFT JOIN runs r ON r.run = a.run;
 CREATE VIEW v_unknown AS SELECT
   run, tag, attempt, row_id, sent_at, model, error, status, request_id, worst_dollars

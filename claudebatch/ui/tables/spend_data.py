@@ -65,5 +65,10 @@ def spend_fields(line: SpendLine) -> dict[str, Any]:
         "shared_rows": line.shared,
         "saved_by_cache_usd": usd_string(line.saved_cache),
         "saved_by_routing_usd": usd_string(line.saved_routing),
+        "complete_answers": line.complete,
+        "cut_off_answers": line.cut_off,
+        "refused_answers": line.refused,
+        "empty_answers": line.empty,
+        "unclassified_answers": line.unclassified,
         "note": line.note,
     }

@@ -131,7 +131,7 @@ def _days(lines: Sequence[SpendLine], *, plain: bool) -> list[str]:
 
 
 def _remarks(total: SpendLine) -> list[str]:
-    remarks = []
+    remarks = _endings(total)
     if total.saved_cache:
         rows = fmt.counted(total.cached + total.shared, "row")
         remarks.append(
@@ -164,6 +164,20 @@ def _remarks(total: SpendLine) -> list[str]:
             f"sums."
         )
     return remarks
+
+
+def _endings(total: SpendLine) -> list[str]:
+    """How the answers ended, where that is worth a line: some are of no use as they
+    stand.
+    """
+    counts = ((total.cut_off, "cut off"), (total.refused, "refused"), (total.empty, "empty"))
+    ended = [f"{fmt.count(number)} {how}" for number, how in counts if number]
+    if not ended:
+        return []
+    ended = [f"{fmt.count(total.complete)} complete", *ended]
+    if total.unclassified:
+        ended.append(f"{fmt.count(total.unclassified)} of before endings were noted")
+    return [f"Of {fmt.counted(total.answers, 'answer')}: {' · '.join(ended)}."]
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
