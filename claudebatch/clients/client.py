@@ -77,13 +77,8 @@ class ClaudeClient:
         self._now = now
         self._wall = wall
         self._idle_timeout_s = idle_timeout_s
-        self._status_error = sdk_connection.STATUS_ERROR
-        self._connection_error = sdk_connection.CONNECTION_ERROR
-        self._never_sent = sdk_connection.NEVER_SENT
-        self._broken_off = sdk_connection.BROKEN_OFF
-        self._read_timeout = response_body.ReadTimeout
-        self._read_message = response_body.read_message
-        self._unreadable = sdk_connection.UNREADABLE
+        self._sdk = sdk_connection
+        self._body = response_body
         self._route = route or NetworkRoute()
         self._explain = connection_faults.explain
         self._certain = connection_faults.CertainFaults()
@@ -147,12 +142,12 @@ class ClaudeClient:
                 return count_tokens.counted(await response.aread())
         except TimeoutError as error:
             raise error_table.timed_out(count_tokens.DEADLINE_S) from error
-        except self._status_error as error:
+        except self._sdk.STATUS_ERROR as error:
             refusal = self._refusal(error)
             if isinstance(refusal, AttemptError) and error.status_code in count_tokens.NOT_COUNTED:
                 return None
             raise refusal from error
-        except (self._connection_error, *self._broken_off) as error:
+        except (self._sdk.CONNECTION_ERROR, *self._sdk.BROKEN_OFF) as error:
             fault = self._explain(error, self._route)
             raise error_table.connection_failed(f"no count: {fault.text}", sent=False) from error
         except BadAnswer as error:
@@ -164,7 +159,7 @@ class ClaudeClient:
         headers: HeaderFacts | None = None
         try:
             async with asyncio.timeout(call.deadline_s) as limit:
-                read_timeout = self._read_timeout(limit, self._idle_timeout_s)
+                read_timeout = self._body.ReadTimeout(limit, self._idle_timeout_s)
                 self._suspend_guard.watch(read_timeout)
                 response = await self._ask(call, started)
                 headers = self._headers(response.headers.raw, fast=asks_for_fast(call))
@@ -199,10 +194,10 @@ class ClaudeClient:
         try:
             headers = wire_headers(call, self._betas)
             response = await self._client.ask(self._url, wire_body(call), headers)
-        except self._status_error as error:
+        except self._sdk.STATUS_ERROR as error:
             self._certain.answered()
             raise self._refusal(error, fast=asks_for_fast(call)) from error
-        except self._connection_error as error:
+        except self._sdk.CONNECTION_ERROR as error:
             raise self._unanswered(call, error, began) from error
         self._certain.answered()
         self._unread_rows.discard(call.row)
@@ -211,13 +206,13 @@ class ClaudeClient:
     def _unanswered(self, call: Call, error: Exception, began: float) -> Exception:
         """What becomes of an attempt without a status."""
         causes = list(_causes(error))
-        unread = next((cause for cause in causes if isinstance(cause, self._unreadable)), None)
-        if unread is not None and not any(isinstance(one, self._never_sent) for one in causes):
+        unread = next((cause for cause in causes if isinstance(cause, self._sdk.UNREADABLE)), None)
+        if unread is not None and not any(isinstance(one, self._sdk.NEVER_SENT) for one in causes):
             return self._unread(call, getattr(unread, "message", ""))
         fault = self._explain(error, self._route)
         if self._certain.ends_run(fault, began=began, now=self._now()):
             return Unreachable(f"no connection to the API: {fault.text}", fix=fault.fix)
-        sent = not any(isinstance(cause, self._never_sent) for cause in causes)
+        sent = not any(isinstance(cause, self._sdk.NEVER_SENT) for cause in causes)
         return error_table.connection_failed(f"no answer: {fault.text}", sent=sent)
 
     def _unread(self, call: Call, reason: str) -> AttemptError:
@@ -244,7 +239,7 @@ class ClaudeClient:
         watch: AnswerObserver | None,
     ) -> bytes:
         try:
-            return await self._read_message(response, read_timeout, watch)
+            return await self._body.read_message(response, read_timeout, watch)
         except BadAnswer as error:
             raise error_table.bad_answer(str(error), response.status_code, headers) from error
         except StreamFailed as error:
@@ -254,7 +249,7 @@ class ClaudeClient:
                 message=_clipped(error.message),
                 request_id=headers.request_id,
             ) from error
-        except self._broken_off as error:
+        except self._sdk.BROKEN_OFF as error:
             raise error_table.connection_failed(
                 f"the answer broke off: {error or type(error).__name__}", sent=True, head=headers
             ) from error

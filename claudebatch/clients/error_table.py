@@ -7,6 +7,8 @@ the model's window, and a 429 about concurrency.
 
 from __future__ import annotations
 
+from typing import Any
+
 from claudebatch.clients.headers import HeaderFacts
 from claudebatch.core.errors import (
     AccountRefused,
@@ -90,25 +92,8 @@ def from_status(
             f"the API refuses this account: {status} {message}", fix=_fix(status, code)
         )
     kind = type or _TYPES.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
-    if status == 429 and (nothing := _no_allowance(headers.limits)) is not None:
-        # No wait helps; an organisation's limits of fast mode may be so.
-        return NotServed(
-            f"the account's limit of {nothing} is 0 here: {message}",
-            type=code or kind,
-            status=status,
-            request_id=headers.request_id,
-        )
     if status == 429:
-        return RateLimited(
-            message,
-            kind=_limit_kind(code, message),
-            bare=not _shows_a_limit(headers.limits),
-            type=code or kind,
-            status=status,
-            request_id=headers.request_id,
-            retryable=True,
-            retry_after=headers.retry_after,
-        )
+        return _of_a_limit(message, headers, kind=_limit_kind(code, message), type=code or kind)
     retryable = status in (408, 409) or status >= 500
     other_model = status == 404 or (status == 400 and message.startswith(_TOO_LONG_400))
     return (NotServed if other_model else AttemptError)(
@@ -123,6 +108,21 @@ def from_status(
         unavailable=status >= 500,
         # Such a request was let in and looked at, whatever headers a gateway took off.
         limits=(headers.limits or Limits()) if own and status < 500 else None,
+    )
+
+
+def _of_a_limit(message: str, headers: HeaderFacts, *, kind: LimitKind, type: str) -> AttemptError:
+    facts: dict[str, Any] = {"type": type, "status": 429, "request_id": headers.request_id}
+    if (nothing := _no_allowance(headers.limits)) is not None:
+        # No wait helps; an organisation's limits of fast mode may be so.
+        return NotServed(f"the account's limit of {nothing} is 0 here: {message}", **facts)
+    return RateLimited(
+        message,
+        kind=kind,
+        bare=not _shows_a_limit(headers.limits),
+        retryable=True,
+        retry_after=headers.retry_after,
+        **facts,
     )
 
 

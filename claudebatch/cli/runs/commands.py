@@ -49,6 +49,16 @@ _Runs = Annotated[
     list[str] | None,
     typer.Argument(metavar="RUN...", help="Ids, their beginnings, or results files."),
 ]
+_OlderThan = Annotated[
+    int | None,
+    typer.Option(
+        "--older-than",
+        parser=dates.days,
+        metavar="AGE",
+        help="Of 30d, or 2w.",
+        show_default=False,
+    ),
+]
 
 
 app.command()(rebuild)
@@ -162,16 +172,7 @@ def _settled(
 @app.command()
 def purge(
     runs: _Runs = None,
-    older_than: Annotated[
-        int | None,
-        typer.Option(
-            "--older-than",
-            parser=dates.days,
-            metavar="AGE",
-            help="Of 30d, or 2w.",
-            show_default=False,
-        ),
-    ] = None,
+    older_than: _OlderThan = None,
     forget: Annotated[
         bool,
         typer.Option(

@@ -74,11 +74,8 @@ class BucketMirror:
         )
         self._most_seen = 0.0
         self._level = min(level, self.guaranteed_capacity)
-        self._at = now
-        self._adjusted = 0.0
-        self._slack = 0.0
-        self._drained_per_s = 0.0
-        self._free_at = now
+        self._at = self._free_at = now
+        self._adjusted = self._slack = self._drained_per_s = 0.0
         self._burst_held_until = -inf
         self._others = OtherConsumers(now)
         self._last = (now, 0.0)
