@@ -13,10 +13,23 @@ from claudebatch.cli.wiring.run_arguments import config_flags, run_options
 _JSON = Annotated[bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")]
 
 
-@typer_command(RunFlags, without=RUN_ONLY, instead={"json": _JSON})
+_VERBOSE = Annotated[
+    int,
+    typer.Option(
+        "--verbose",
+        "-v",
+        count=True,
+        help="Every column, and what the numbers rest on.",
+        show_default=False,
+    ),
+]
+
+
+@typer_command(RunFlags, without=RUN_ONLY, instead={"json": _JSON, "verbose": _VERBOSE})
 def estimate(flags: RunFlags) -> None:
-    """Say what a run of INPUT would do, take and cost. Sends nothing, unless --count
-    asks for it.
+    """Say what a run would cost, and how long it would take.
+
+    Sends nothing; --count lets the API count some rows, which is free.
 
     Examples:
 
@@ -32,7 +45,7 @@ def estimate(flags: RunFlags) -> None:
         run_options(flags),
         config_flags(flags),
         config=flags.config,
-        show=Show(json=flags.json),
+        show=Show(json=flags.json, verbose=flags.verbose),
         dry_run=True,
         yes=True,
     )

@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from claudebatch.cli import options
 from claudebatch.config import environment
 from claudebatch.config.load import load
 from claudebatch.estimate.known_models import known_models
@@ -38,11 +39,11 @@ def models(
     json: Annotated[
         bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")
     ] = False,
+    verbose: options.AllColumns = False,
 ) -> None:
-    """Show the models, what they cost and how old the prices are, their limits, and
-    what they accept.
+    """Show models, their prices, limits and what they accept.
 
-    Sends nothing: all of it comes with the program, corrected by the configuration.
+    Sends nothing: the facts come with the program; your configuration can change them.
 
     Examples:
 
@@ -60,4 +61,8 @@ def models(
     if json:
         sys.stdout.write(json_line(models_json(report)))
         return
-    Terminal(sys.stdout, environ, must_write=True).say_all(render_models(report))
+    terminal = Terminal(sys.stdout, environ, must_write=True)
+    if verbose:
+        terminal.say_all(render_models(report))
+    else:
+        terminal.tell(render_models(report, width=terminal.columns))

@@ -184,6 +184,10 @@ StopAfter: TypeAlias = Annotated[
         help="Stop after N rows in a row that were refused alike; 0: never.",
     ),
 ]
+AllColumns: TypeAlias = Annotated[
+    bool,
+    typer.Option("--verbose", "-v", help="Every column, however narrow the terminal is."),
+]
 CountRows: TypeAlias = Annotated[
     int | None,
     typer.Option(

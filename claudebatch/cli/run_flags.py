@@ -26,7 +26,6 @@ RUN_ONLY = frozenset(
         "stop_after",
         "unknown",
         "quiet",
-        "verbose",
         "log",
         "log_prompts",
         "no_progress",

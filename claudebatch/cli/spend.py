@@ -1,4 +1,4 @@
-"""`claudebatch spend`: what was spent, by run, model, day, tag or route."""
+"""`claudebatch spend`: what was spent, by run, model, day, tag or rule."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Annotated
 
 import typer
 
+from claudebatch.cli import options
 from claudebatch.cli.dates import first_day
 from claudebatch.cli.typer_command import typer_command
 from claudebatch.config import environment
@@ -33,6 +34,8 @@ class By(StrEnum):
     model = "model"
     day = "day"
     tag = "tag"
+    rule = "rule"
+    # The word of before, which still works.
     route = "route"
 
 
@@ -49,7 +52,13 @@ class Format(StrEnum):
 class _SpendFlags:
     """One field for each option, in the order of `--help`."""
 
-    by: Annotated[By, typer.Option(help="One line per run, model, day, tag or route.")] = By.run
+    by: Annotated[
+        By,
+        typer.Option(
+            metavar="run|model|day|tag|rule",
+            help="One line per run, model, day, tag or rule.",
+        ),
+    ] = By.run
     since: Annotated[
         date | None,
         typer.Option(
@@ -69,15 +78,17 @@ class _SpendFlags:
     raw_csv: Annotated[
         bool,
         typer.Option(
-            "--raw-csv", help="CSV without the ' before what a spreadsheet would calculate."
+            "--raw-csv", help="CSV without the ' in front of texts that look like formulas."
         ),
     ] = False
+    verbose: options.AllColumns = False
 
 
 @typer_command(_SpendFlags)
 def spend(flags: _SpendFlags) -> None:
-    """Show what was spent on this machine, what the cache and routing saved, and what
-    is unknown.
+    """Show what was spent on this machine.
+
+    Also what the cache and routing saved, and what may be billed besides.
 
     Examples:
 
@@ -101,7 +112,10 @@ def spend(flags: _SpendFlags) -> None:
     if wanted is Format.csv:
         _write_csv(spend_csv(lines, raw=flags.raw_csv), terminal)
         return
-    terminal.say_all(_text(lines, flags, terminal, markdown=wanted is Format.md))
+    # Data for a document, and a table that may be wider than the screen, stay as they
+    # are.
+    say = terminal.say_all if wanted is Format.md or flags.verbose else terminal.tell
+    say(_text(lines, flags, terminal, markdown=wanted is Format.md))
     terminal.say_all(_of_rehearsals(environ, flags.simulate, lines))
 
 
@@ -118,8 +132,7 @@ def _text(
     by, since = flags.by.value, flags.since
     if markdown:
         return spend_markdown(lines, by, since=since)
-    # Without a screen there is no width to fit: a pipe gets every column.
-    width = terminal.width if terminal.is_terminal else 0
+    width = 0 if flags.verbose else terminal.columns
     return render_spend(lines, by, since=since, width=width, plain=terminal.stream.plain)
 
 
@@ -134,7 +147,7 @@ def _of_rehearsals(
         return ["SIMULATED: nothing of this was paid."] if lines else []
     if lines or not Paths.from_environment(environ, simulated=True).ledger.exists():
         return []
-    return ["Rehearsals have a ledger of their own: claudebatch spend --simulate"]
+    return ["Rehearsals are counted apart: claudebatch spend --simulate"]
 
 
 def _format(flags: _SpendFlags) -> Format:

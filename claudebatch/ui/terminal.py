@@ -28,7 +28,19 @@ COMMAND_INDENT = "    "
 
 _RESET = "\x1b[0m"
 # Letters of ours that ASCII lacks, with a stand-in that reads the same.
-_PLAIN_LETTERS = str.maketrans({"·": "|", "…": "...", "→": "->", "━": "=", "╸": ">", "─": "-"})
+_PLAIN_LETTERS = str.maketrans(
+    {
+        "·": "|",
+        "…": "...",
+        "→": "->",
+        "–": "-",
+        "±": "+/-",
+        "×": "x",
+        "━": "=",
+        "╸": ">",
+        "─": "-",
+    }
+)
 
 
 class SafeStream:
@@ -174,6 +186,11 @@ class Terminal:
         stated = self._environment.get("COLUMNS", "")
         # A terminal of no columns is what some CI systems report.
         return columns or (int(stated) if stated.isdecimal() else 0) or 80
+
+    @property
+    def columns(self) -> int:
+        """The width that a table has to fit; 0 without a screen: a pipe gets it all."""
+        return self.width if self.is_terminal else 0
 
     def say(self, *lines: str, style: str | None = None) -> None:
         """Print *lines*, each sanitised, whole and on a line of its own."""

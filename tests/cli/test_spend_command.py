@@ -105,8 +105,8 @@ def test_two_formats_at_once_are_refused(spend):
 def test_where_only_rehearsals_were_made_the_report_says_where_they_are(spend, tmp_path: Path):
     for number in range(2):
         write(tmp_path, f"rehearsal-{number}", cost=10**12, state="state/simulated")
-    hint = "Rehearsals have a ledger of their own: claudebatch spend --simulate"
-    assert spend().stdout.splitlines() == ["Nothing is in the spend ledger yet.", hint]
+    hint = "Rehearsals are counted apart: claudebatch spend --simulate"
+    assert spend().stdout.splitlines() == ["Nothing was spent yet.", hint]
     assert hint in spend("--since", "7d", "--format", "md").stdout
     told = spend("--simulate").stdout
     assert "$2.00" in told and told.splitlines()[-1] == "SIMULATED: nothing of this was paid."
@@ -123,7 +123,7 @@ def test_where_only_rehearsals_were_made_the_report_says_where_they_are(spend, t
 
 
 def test_every_format_says_nothing_of_nothing(spend, tmp_path: Path):
-    assert spend().stdout == "Nothing is in the spend ledger yet.\n"
+    assert spend().stdout == "Nothing was spent yet.\n"
     assert json.loads(spend("--json").stdout)["lines"] == []
     assert len(spend("--format", "csv").stdout.splitlines()) == 1
     assert not (tmp_path / "state").exists()

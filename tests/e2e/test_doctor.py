@@ -24,7 +24,7 @@ def test_without_a_key_it_ends_as_a_run_would_and_asks_nothing(world) -> None:
     assert done.code == 4
     assert "FAIL  key" in done.out
     assert "\napi" not in done.out
-    assert done.out.endswith("1 thing must be mended before a run\n")
+    assert done.out.endswith("1 problem to fix before you can run\n")
 
 
 def test_an_api_that_does_not_answer_is_exit_5(world) -> None:

@@ -64,12 +64,12 @@ def test_where_other_rows_are_left_to_be_done_it_is_a_notice_in_every_session(an
 
 def test_an_estimate_says_so_and_prices_what_would_be_asked_again(answered):
     told = answered.claudebatch("estimate", "in.jsonl", "-o", "out.jsonl", "-m", OPUS)
-    assert "3 finished before (3 of them with other settings)" in told.out
+    assert "3 already done (3 of them with other settings)" in told.out
     assert "--redo changed" in told.err
     redo = answered.claudebatch(
         "estimate", "in.jsonl", "-o", "out.jsonl", "-m", OPUS, "--redo", "changed"
     )
-    assert "finished before" not in redo.out
+    assert "already done" not in redo.out
 
 
 def test_rows_that_failed_are_asked_with_the_new_settings_and_no_word(world, api):

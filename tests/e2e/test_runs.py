@@ -240,6 +240,6 @@ def test_a_run_that_goes_on_does_not_keep_the_others_from_being_purged(died, pro
 
 
 def test_a_ledger_that_is_not_there_is_no_error(world):
-    assert world.claudebatch("runs", "list").out == "No run is in the spend ledger yet.\n"
+    assert world.claudebatch("runs", "list").out == "There is no run yet.\n"
     assert json.loads(world.claudebatch("runs", "list", "--json").out) == {"runs": []}
     assert not (world.home / "state").exists()

@@ -79,7 +79,7 @@ def test_they_are_decided_by_the_user_and_the_run_goes_on(world, canned):
     assert world.claudebatch(*RUN, "--budget", CAP).code == 3
     shown, held = len(world.results()), unknown(world)
     details = world.claudebatch("runs", "show", "out.jsonl")
-    assert "200 without a readable usage" in details.out + details.err
+    assert "200 without token counts" in details.out + details.err
     assert world.claudebatch("runs", "settle", "out.jsonl", "--as", "billed").code == 0
     assert (world.settled(), world.ledger()) == (held, (held, 0))
     assert world.claudebatch(*RUN, "--budget", "5").code == 0

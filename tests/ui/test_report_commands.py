@@ -87,7 +87,7 @@ def test_spend_reports_a_ledger_by_run_model_and_day(home: Home) -> None:
 
 def test_spend_without_a_ledger_says_so_and_makes_no_file(home: Home) -> None:
     done = home.run("spend")
-    assert (done.returncode, done.stdout) == (0, "Nothing is in the spend ledger yet.\n")
+    assert (done.returncode, done.stdout) == (0, "Nothing was spent yet.\n")
     assert not (home.folder / "state").exists()
 
 

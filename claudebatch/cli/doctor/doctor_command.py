@@ -44,16 +44,16 @@ def doctor(
         bool,
         typer.Option(
             "--drill",
-            help="Also kill a rehearsed run twice, on the disk of the current folder (seconds).",
+            help="Also kill a simulated run twice in this folder, and check its files (seconds).",
         ),
     ] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Ask the API nothing.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Send nothing to the API.")] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Look at key, network, clock, limits, prices, disk and files; ends with 0 when a
-    run can start.
+    """Check key, network, clock, limits, prices, disk and files.
 
-    Asks the API one question, which is free: the token count of two letters.
+    Exit code 0: a run can start. Asks the API one question, which is free: the token
+    count of two letters.
 
     Examples:
 
@@ -69,7 +69,8 @@ def doctor(
     if json:
         sys.stdout.write(json_line(findings_json(findings)))
     else:
-        Terminal(sys.stdout, env, must_write=True).say_all(render_findings(findings))
+        terminal = Terminal(sys.stdout, env, must_write=True)
+        terminal.say_all(render_findings(findings, width=terminal.columns))
     raise typer.Exit(max((finding.exit_code for finding in findings), default=ExitCode.OK))
 
 

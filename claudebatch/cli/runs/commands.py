@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from claudebatch.cli import dates
+from claudebatch.cli import dates, options
 from claudebatch.cli.runs.check import check
 from claudebatch.cli.runs.rebuild import rebuild
 from claudebatch.cli.wiring.failures import CollectedFailures
@@ -39,7 +39,7 @@ from claudebatch.ui.tables.runs_tables import (
 from claudebatch.ui.terminal import Terminal
 
 app = typer.Typer(
-    help="List the runs of this machine, look at one, settle, rebuild or purge them.",
+    help="The runs of this machine: list, show, check, rebuild, settle, purge.",
     no_args_is_help=True,
 )
 """The sub-commands of `runs`; the main app mounts it."""
@@ -47,7 +47,7 @@ app = typer.Typer(
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")]
 _Runs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="RUN...", help="Ids, their beginnings, or results files."),
+    typer.Argument(metavar="RUN...", help="Ids, their first characters, or results files."),
 ]
 _OlderThan = Annotated[
     int | None,
@@ -55,7 +55,7 @@ _OlderThan = Annotated[
         "--older-than",
         parser=dates.days,
         metavar="AGE",
-        help="Of 30d, or 2w.",
+        help="Runs that ended longer ago than this: 30d, or 2w.",
         show_default=False,
     ),
 ]
@@ -73,8 +73,8 @@ class VerdictOption(StrEnum):
 
 
 @app.command("list")
-def list_runs(json: _Json = False) -> None:
-    """List all runs, the newest first: how they stand and what they spent.
+def list_runs(json: _Json = False, verbose: options.AllColumns = False) -> None:
+    """List all runs, newest first: their state and what they spent.
 
     Examples:
 
@@ -86,18 +86,20 @@ def list_runs(json: _Json = False) -> None:
     if json:
         sys.stdout.write(json_line(runs_json(runs)))
         return
-    _stdout().say_all(render_runs(runs))
+    stdout = _stdout()
+    stdout.say_all(render_runs(runs, width=0 if verbose else stdout.columns))
 
 
 @app.command()
 def show(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Its id, the beginning of it, or its results file.")
+        str,
+        typer.Argument(metavar="RUN", help="Its id, its first characters, or its results file."),
     ],
     json: _Json = False,
+    verbose: options.AllColumns = False,
 ) -> None:
-    """Show one run: its rows, its cost by model, and every request whose outcome nobody
-    knows.
+    """Show one run: rows, cost by model, and what may be billed.
 
     Examples:
 
@@ -110,26 +112,32 @@ def show(
     if json:
         sys.stdout.write(json_line(run_json(details)))
         return
-    _stdout().say_all(render_run(details))
+    stdout = _stdout()
+    if verbose:
+        stdout.say_all(render_run(details))
+    else:
+        stdout.tell(render_run(details, width=stdout.columns))
 
 
 @app.command()
 def settle(
     runs: _Runs = None,
-    all: Annotated[bool, typer.Option("--all", help="Every run that is not going on.")] = False,
+    all: Annotated[bool, typer.Option("--all", help="Every run that is not running.")] = False,
     verdict: Annotated[
         VerdictOption | None,
         typer.Option(
-            "--as", help="What the Console says of requests without an outcome.", show_default=False
+            "--as",
+            help="What the Console says about requests that were maybe billed.",
+            show_default=False,
         ),
     ] = None,
     json: _Json = False,
 ) -> None:
-    """Take what dead runs held back into the books, as their journals tell it.
+    """Settle the reserved money of runs that were killed.
 
-    What was never sent is free again; what was sent without an outcome stays unknown,
+    What was never sent is free again; what was sent and never answered is maybe billed,
     and counts against every cap, until you say with --as whether it was billed (then at
-    its worst case) or not.
+    its worst case) or free.
 
     Examples:
 
@@ -176,17 +184,16 @@ def purge(
     forget: Annotated[
         bool,
         typer.Option(
-            "--forget", help="What they spent as well: reports and caps no longer count it."
+            "--forget", help="Also forget what they spent: reports and caps no longer count it."
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     json: _Json = False,
 ) -> None:
-    """Remove runs' folders, with their answers, and their requests from the ledger.
-    Results files stay.
+    """Remove the folders of runs, with their answers.
 
-    A run that was purged cannot be resumed. What it spent stays in the sums, but for
-    --forget.
+    Results files stay. A run that was purged cannot be resumed. What it spent still
+    counts, unless --forget is given.
 
     Examples:
 
@@ -226,7 +233,7 @@ def _wanted(register: RunRegister, names: list[str] | None, all: bool) -> list[R
 def _undecided(run: RunLine, verdict: VerdictOption | None, open_before: set[str]) -> str:
     """Says that a verdict found nothing to decide: what was decided before stays."""
     return (
-        "no request is without an outcome, nothing was changed; "
+        "nothing is maybe billed, nothing was changed; "
         if verdict and run.run not in open_before
         else ""
     )
@@ -246,16 +253,17 @@ def _to_purge(register: RunRegister, names: list[str] | None, age: int | None) -
 
 def _confirmed(runs: list[RunLine], *, forget: bool) -> bool:
     what = (
-        f"{counted(len(runs), 'run')} would lose their answers and their requests,"
-        " and could not be resumed"
+        f"{counted(len(runs), 'run')} would lose {'its' if len(runs) == 1 else 'their'} stored"
+        f" answers and could not be resumed"
     )
     if forget:
-        what += "; caps and reports would no longer count what they spent"
+        what += "; caps and reports would no longer count the money spent"
     # A script would wait for an answer for ever, or answer with whatever its input
     # holds.
     if not sys.stdin.isatty():
         raise ClaudebatchError(f"{what}, and nobody is here to be asked", fix="add --yes")
-    Terminal(sys.stderr, environment()).say_all(render_runs(runs))
+    stderr = Terminal(sys.stderr, environment())
+    stderr.say_all(render_runs(runs, width=stderr.columns))
     return typer.confirm(f"{what}. Go on?", err=True)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from claudebatch.cli.wiring.api_target import api_model, key_scope
 from claudebatch.cli.wiring.count_sample import counter
+from claudebatch.cli.wiring.display import Show
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError, ExitCode, StorageError
@@ -39,7 +40,7 @@ def tell_estimate(
     *,
     now: Callable[[], float],
     wall: Callable[[], datetime],
-    json: bool,
+    show: Show,
 ) -> int:
     """Print what the run would do and cost; returns the exit code. Raises
     `ClaudebatchError` as the run would.
@@ -75,10 +76,14 @@ def tell_estimate(
             "their answers: -o FILE asks all into another file, --redo changed asks these again"
         )
     Terminal(sys.stderr, environment()).say_all(f"warning: {warning}" for warning in warnings)
-    if json:
+    if show.json:
         sys.stdout.write(json_line(estimate_json(found)))
+        return ExitCode.OK
+    terminal = Terminal(sys.stdout, environment(), must_write=True)
+    if show.verbose:
+        terminal.say_all(render_estimate(found, details=True))
     else:
-        Terminal(sys.stdout, environment(), must_write=True).say_all(render_estimate(found))
+        terminal.tell(render_estimate(found, width=terminal.columns))
     return ExitCode.OK
 
 

@@ -112,7 +112,7 @@ def execute(
     )
     if dry_run:
         Terminal(sys.stderr, env).say_all(found_configuration(loaded))
-        return tell_estimate(options, run_setup, paths, now=_now, wall=_wall, json=show.json)
+        return tell_estimate(options, run_setup, paths, now=_now, wall=_wall, show=show)
     return _observed(options, loaded, run_setup, paths, env=env, show=show, yes=yes)
 
 

@@ -10,7 +10,7 @@ from claudebatch.core.domain import Pico, Usage
 
 @dataclass(frozen=True, slots=True)
 class SpendLine:
-    """Spend of one run, model, day, tag or route."""
+    """Spend of one run, model, day, tag or rule."""
 
     label: str
     attempts: int = 0
@@ -33,14 +33,18 @@ class SpendLine:
     saved_cache: Pico = 0
     """The price of the cached and shared rows, had they been asked."""
     saved_routing: Pico = 0
-    """The additional cost of the routed rows at the dearest model that their run's
-    rules could choose.
+    """The additional cost of the routed rows at the most expensive model that
+    their run's rules could choose.
     """
     complete: int = 0
     """Of the answers, with the next three: how they ended."""
     cut_off: int = 0
     refused: int = 0
     empty: int = 0
+    models: tuple[str, ...] = ()
+    """Of a run: its models, the one that cost most first."""
+    output: str = ""
+    """Of a run: its results file."""
 
     @property
     def unclassified(self) -> int:
@@ -64,16 +68,19 @@ class SpendLine:
 
 
 # Every number of a line: one that is forgotten here would be missing in totals.
-_NOT_NUMBERS = ("label", "note", "usage")
+_NOT_NUMBERS = ("label", "note", "usage", "models", "output")
 _SUMMED = tuple(field.name for field in fields(SpendLine) if field.name not in _NOT_NUMBERS)
 
 
 def spend_sum(lines: Iterable[SpendLine], label: str = "total", note: str = "") -> SpendLine:
     """All *lines* as one."""
     lines = tuple(lines)
+    outputs = {line.output for line in lines}
     return SpendLine(
         label,
         note=note,
+        models=tuple(dict.fromkeys(model for line in lines for model in line.models)),
+        output=outputs.pop() if len(outputs) == 1 else "",
         usage=sum((line.usage for line in lines), Usage()),
         **{name: sum(getattr(line, name) for line in lines) for name in _SUMMED},
     )

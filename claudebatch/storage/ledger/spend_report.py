@@ -1,4 +1,4 @@
-"""The ledger, read only: spend by run, model, day, tag or route."""
+"""The ledger, read only: spend by run, model, day, tag or rule."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from claudebatch.storage.columns import COUNTS, listed
 from claudebatch.storage.ledger.schema import Waits, not_reported, read_ledger, unreadable
 from claudebatch.storage.ledger.tables import RATES
 
-By: TypeAlias = Literal["run", "model", "day", "tag", "route"]
+By: TypeAlias = Literal["run", "model", "day", "tag", "rule", "route"]
+# "route" is the older word for "rule".
+_RULE = ("rule", "route")
 
 # Sums are made in Python, in whole numbers of any size: SQLite's would fail above nine
 # million dollars. One line for each run, day, model and rule is little to read.
@@ -58,7 +60,7 @@ class SpendReader:
         """Spend of all runs or of one *run*, by *what*, oldest first; days are UTC.
         Nothing where there is no ledger.
 
-        Holds have no model and no route: there they are a line without a label.
+        Holds have no model and no rule: there they are a line without a label.
         """
         asked = {"first": since.isoformat() if since else "", "run": run}
         spent, held = self._rows(asked)
@@ -104,18 +106,21 @@ def _summed(groups: list[_Group], *, by_day: bool) -> list[SpendLine]:
     lines = []
     for label in order:
         notes = dict.fromkeys(group.line.note for group in by_label[label] if group.line.note)
-        lines.append(spend_sum((group.line for group in by_label[label]), label, ", ".join(notes)))
+        costly_first = sorted(
+            (group.line for group in by_label[label]), key=lambda line: -line.spent
+        )
+        lines.append(spend_sum(costly_first, label, ", ".join(notes)))
     return lines
 
 
 def _label(row: dict[str, Any], what: By) -> str:
-    return str(row["rule" if what == "route" else what])
+    return str(row["rule" if what in _RULE else what])
 
 
 def _note(row: dict[str, Any], what: By) -> str:
     if what == "run":
         return f"{row['started']} {row['output']}"
-    return row["model"] if what == "route" else ""
+    return row["model"] if what in _RULE else ""
 
 
 def _line(row: dict[str, Any], what: By) -> SpendLine:
@@ -134,15 +139,22 @@ def _line(row: dict[str, Any], what: By) -> SpendLine:
         saved_cache=row["saved_cache"],
         saved_routing=_saved_routing(row),
         **{end.label: row[end.label] for end in Ending},
+        **_of_run(row, what),
     )
 
 
 def _held(row: dict[str, Any], what: By) -> SpendLine:
-    return SpendLine("", held=row["amount"], note=_note(row, what))
+    return SpendLine("", held=row["amount"], note=_note(row, what), **_of_run(row, what))
+
+
+def _of_run(row: dict[str, Any], what: By) -> dict[str, Any]:
+    if what != "run":
+        return {}
+    return {"models": (row["model"],) if row["model"] else (), "output": row["output"]}
 
 
 def _saved_routing(row: dict[str, Any]) -> Pico:
-    """The additional cost of the same tokens at the run's dearest model."""
+    """The additional cost of the same tokens at the run's most expensive model."""
     if (
         not row["dearest"]
         or row["model"] == row["dearest"]

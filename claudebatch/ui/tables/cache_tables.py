@@ -12,7 +12,7 @@ def render_cache(stats: CacheStats) -> list[str]:
     """The contents of the response cache, its place, and their time to live."""
     used = f"{fmt.byte_size(stats.bytes_used)} of {fmt.byte_size(stats.bytes_limit)}"
     # Without a time to live, entries only leave for want of room.
-    kept = "for ever" if stats.ttl_s is None else f"for {fmt.seconds(stats.ttl_s)}"
+    kept = "without a time limit" if stats.ttl_s is None else f"for {fmt.seconds(stats.ttl_s)}"
     return [
         f"path     {stats.path}",
         f"answers  {fmt.count(stats.entries)}, kept {kept}",

@@ -7,28 +7,29 @@ from typing import Any
 
 from claudebatch.core.reports.finding import Finding
 from claudebatch.ui.format import counted
-from claudebatch.ui.tables.table import table
+from claudebatch.ui.wrapping import wrapped
 
 # A failure stands out without colour, too.
 _MARK = {"ok": "ok", "note": "note", "warning": "warn", "failure": "FAIL"}
 
 
-def render_findings(findings: Sequence[Finding]) -> Iterator[str]:
-    """One line a finding, its fix below it, and the sum of it all."""
-    lines = table(
-        "<<<", ("", "", ""), [(_MARK[found.state], found.name, found.text) for found in findings]
-    )[1:]
-    for line, found in zip(lines, findings, strict=True):
-        yield line
+def render_findings(findings: Sequence[Finding], *, width: int = 0) -> Iterator[str]:
+    """One line a finding, its fix below it, and the sum of it all; none wider than
+    *width* columns (0: any).
+    """
+    names = max((len(found.name) for found in findings), default=0)
+    for found in findings:
+        first = f"{_MARK[found.state]:<4}  {found.name:<{names}}  "
+        yield from wrapped(found.text, width, first=first, indent=" " * len(first))
         # The fix of what is in order would read as a demand.
         if found.fix and found.state != "ok":
-            yield f"      hint: {found.fix}"
+            yield from wrapped(found.fix, width, first="      hint: ", indent=" " * 12)
     failures = sum(found.state == "failure" for found in findings)
     warnings = sum(found.state == "warning" for found in findings)
     yield ""
     # Warnings beside a failure are not worth a sentence: first things first.
     if failures:
-        yield f"{counted(failures, 'thing')} must be mended before a run"
+        yield f"{counted(failures, 'problem')} to fix before you can run"
     elif warnings:
         yield f"ready to run, with {counted(warnings, 'warning')}"
     else:

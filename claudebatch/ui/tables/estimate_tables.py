@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from claudebatch.core.reports import Basis, Elsewhere, Estimate, EstimateLine
 from claudebatch.ui import format as fmt
-from claudebatch.ui.tables.table import table
+from claudebatch.ui.tables.table import fitted
 
-_BY_RULE = (
-    "Rules of thumb may be off by a factor of two; after a first run its answers count instead."
-)
-
+# Of fewer rows a sample is no smaller than the run.
+_SAMPLE, _WORTH_A_SAMPLE = 50, 200
 _KEPT = "Cached answers are free as it is; another model is asked for answers of its own."
+_HEADER = ("model", "rule", "rows", "cached", "input", "output", "low", "expected", "worst")
+# What a narrow terminal can do without, from the first.
+_DROPPED = ("input", "output", "low", "cached", "rule", "rows")
 
 
-def render_estimate(estimate: Estimate) -> list[str]:
-    """The text of `--dry-run`: the rows, a table of routes, the worst case beside the
-    cap, then the details.
+def render_estimate(estimate: Estimate, *, width: int = 0, details: bool = False) -> list[str]:
+    """The text of `--dry-run`: the rows, a table of rules and models in at most *width*
+    columns (0: in any), the worst case beside the cap, what the numbers rest on (with
+    *details*: as a table), and the cost at other models.
     """
-    header = ("model", "rule", "rows", "cached", "input", "output", "low", "expected", "worst")
     body = [_estimate_row(line) for line in estimate.lines]
     # A total of one line is that line.
     if len(body) > 1:
         body.append(_estimate_total(estimate))
     lines = [_estimate_rows(estimate)]
     if body:
-        lines += table("<<>>>>>>>", header, body)
+        # No column of zeros.
+        without = () if any(line.cached for line in estimate.lines) else ("cached",)
+        lines += _without("<<>>>>>>>", _HEADER, body, without, width=width)
         lines.append(_time(estimate))
     lines += [_against_cap(estimate), f"{_sent(estimate)} Results would go to {estimate.output}"]
-    for more in (_sources(estimate), _elsewhere(estimate)):
+    sources = _details(estimate, width) if details else _sources(estimate)
+    for more in (sources, _elsewhere(estimate, width)):
         lines += ["", *more] if more else []
     return lines
+
+
+def _without(
+    columns: str,
+    header: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    without: Sequence[str],
+    *,
+    width: int,
+) -> list[str]:
+    kept = [number for number, name in enumerate(header) if name not in without]
+    return fitted(
+        "".join(columns[number] for number in kept),
+        [header[number] for number in kept],
+        [[row[number] for number in kept] for row in rows],
+        width=width,
+        drop=_DROPPED,
+    )
 
 
 def estimate_json(estimate: Estimate) -> dict[str, Any]:
@@ -89,13 +112,13 @@ def _sent(estimate: Estimate) -> str:
 def _estimate_rows(estimate: Estimate) -> str:
     text = fmt.counted(estimate.rows, "row")
     if estimate.finished:
-        text += f", {fmt.count(estimate.finished)} finished before"
+        text += f", {fmt.count(estimate.finished)} already done"
     if estimate.asked_otherwise:
         text += f" ({fmt.count(estimate.asked_otherwise)} of them with other settings)"
     if estimate.duplicates:
         text += f", {fmt.counted(estimate.duplicates, 'duplicate')} (sent once)"
     if estimate.bad_rows:
-        text += f", {fmt.counted(estimate.bad_rows, 'bad line')} left out"
+        text += f", {fmt.counted(estimate.bad_rows, 'invalid line')} left out"
     return text
 
 
@@ -137,37 +160,62 @@ def _counts(
 def _time(estimate: Estimate) -> str:
     what = f"About {fmt.seconds(estimate.seconds)}"
     if estimate.bound_by is None:
-        return f"{what}, waiting for answers only."
-    return f"{what}, bound by {estimate.bound_by} of {estimate.bound_pool}."
+        return f"{what}."
+    return f"{what}, limited by {estimate.bound_by} ({estimate.bound_pool})."
 
 
 def _sources(estimate: Estimate) -> list[str]:
-    """The sources of the tokens of each route."""
+    """What the tokens of each line of the table rest on."""
+    lines = [line for line in estimate.lines if line.input_tokens]
+    several = len({line.outputs.sample for line in lines if line.outputs.sample}) > 1
+    found = dict.fromkeys(
+        (f"{line.model}: " if several else "") + what for line in lines for what in _measured(line)
+    )
+    if any(line.outputs.method == "rule" for line in lines):
+        found[_no_history(estimate)] = None
+    return list(found)
+
+
+def _measured(line: EstimateLine) -> Iterator[str]:
+    basis = line.outputs
+    if basis.method == "history":
+        spread = f"{fmt.tokens(basis.low or 0)}–{fmt.tokens(basis.high or 0)} tokens each"
+        off = f", total ± {basis.error * 100:.0f} %" if basis.error else ""
+        yield f"Measured on {fmt.counted(basis.sample, 'earlier answer')}: {spread}{off}."
+    if basis.method == "configured":
+        yield "Answers are as long as the configuration says."
+
+
+def _no_history(estimate: Estimate) -> str:
+    text = "No history yet: may be off by 2×."
+    if estimate.rows - estimate.finished < _WORTH_A_SAMPLE:
+        return text
+    return f"{text} Run -n {_SAMPLE} first for a better estimate."
+
+
+def _details(estimate: Estimate, width: int) -> list[str]:
+    """The same with every basis, as a table."""
     lines = [line for line in estimate.lines if line.input_tokens]
     if not lines:
         return []
-    # All by rule: one sentence says more than a table of equal cells.
-    if all(line.inputs.method == line.outputs.method == "rule" for line in lines):
-        return [_BY_RULE]
-    header = ("tokens of", "rule", "input", "output")
-    found = table(
-        "<<<<", header, [(line.model, line.rule, _input(line), _output(line)) for line in lines]
-    )
+    header = ("tokens of", "rule", "bytes for a token", "answers")
+    rows = [(line.model, line.rule, _input(line), _output(line)) for line in lines]
+    found = fitted("<<<<", header, rows, width=width, drop=("rule",))
     if any(line.outputs.method == "rule" for line in lines):
-        found.append(_BY_RULE)
+        found.append(_no_history(estimate))
     return found
 
 
 def _input(line: EstimateLine) -> str:
-    what = f"{_bytes_per_token(line):.2f} bytes each"
+    what = f"{_bytes_per_token(line):.2f}"
     basis = line.inputs
     match basis.method:
         case "counted":
             return f"{what}{_error(basis)}, {fmt.counted(basis.sample, 'row')} counted"
         case "history":
-            return f"{what}, learned from {fmt.count(basis.sample)}"
+            return f"{what}, from {fmt.counted(basis.sample, 'answer')}"
         case _:
-            return f"{what}, a rule of thumb"
+            return f"{what}, a guess"
 
 
 def _output(line: EstimateLine) -> str:
@@ -175,25 +223,24 @@ def _output(line: EstimateLine) -> str:
     match basis.method:
         case "history":
             low, high = fmt.tokens(basis.low or 0), fmt.tokens(basis.high or 0)
-            spread = f"{low} to {high} in 8 of 10{_error(basis)}"
-            return f"{spread}, learned from {fmt.counted(basis.sample, 'answer')}"
+            return f"{low}–{high}{_error(basis)}, from {fmt.counted(basis.sample, 'answer')}"
         case "configured":
             return "as configured"
         case _:
-            return "a rule of thumb"
+            return "a guess"
 
 
 def _error(basis: Basis) -> str:
-    return f" (sum ± {basis.error * 100:.1f} %)" if basis.error else ""
+    return f" (total ± {basis.error * 100:.1f} %)" if basis.error else ""
 
 
 def _bytes_per_token(line: EstimateLine) -> float:
     return line.request_bytes / line.input_tokens if line.input_tokens else 0.0
 
 
-def _elsewhere(estimate: Estimate) -> list[str]:
+def _elsewhere(estimate: Estimate, width: int) -> list[str]:
     """The cost of the same rows elsewhere: at the newest model of each line, and by the
-    routes as they are.
+    rules as they are.
     """
     if not any(other.expected for other in estimate.elsewhere):
         return []
@@ -211,7 +258,8 @@ def _elsewhere(estimate: Estimate) -> list[str]:
         "Batches API",
     )
     kept = any(line.cached for line in estimate.lines)
-    return [*table("<>>", header, rows), *([_KEPT] if kept else [])]
+    found = fitted("<>>", header, rows, width=width, drop=("Batches API",))
+    return [*found, *([_KEPT] if kept else [])]
 
 
 def _newest(estimate: Estimate) -> list[Elsewhere]:
@@ -222,14 +270,16 @@ def _newest(estimate: Estimate) -> list[Elsewhere]:
 def _against_cap(estimate: Estimate) -> str:
     if estimate.cap is None:
         return "No cap is set: --budget USD sets one."
-    cap = f"The cap of {fmt.money_exact(estimate.cap)}"
+    cap = fmt.money_exact(estimate.cap)
     if not _prices_known(estimate):
-        return f"{cap} cannot be kept: a model has no known price. The run would refuse to start."
+        return f"Your cap of {cap} cannot be kept: a model has no known price. The run will refuse."
+    # Exact: rounded, a worst case a little above the cap would read as equal to it.
+    worst = fmt.money(estimate.worst)
     if estimate.worst > estimate.cap:
-        over = fmt.money(estimate.worst - estimate.cap)
-        below = f"{cap} is {over} below the worst case"
-        return f"{below}: the run may stop early, and would never pass it."
-    return f"{cap} covers the worst case."
+        shown = worst if worst != fmt.money(estimate.cap) else fmt.money_exact(estimate.worst)
+        above = f"Worst case {shown} is above your cap of {cap}"
+        return f"{above}: the run may stop early (resumable); it never spends more."
+    return f"Your cap of {cap} covers the worst case of {worst}."
 
 
 def _estimate_line_json(line: EstimateLine) -> dict[str, Any]:

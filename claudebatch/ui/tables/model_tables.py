@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date
+from itertools import chain
 from typing import Any
 
 from claudebatch.core.domain import Pico
@@ -16,7 +17,8 @@ from claudebatch.core.reports.models_report import (
     TokenPrices,
 )
 from claudebatch.ui import format as fmt
-from claudebatch.ui.tables.table import table
+from claudebatch.ui.tables.table import fitted
+from claudebatch.ui.wrapping import wrapped
 
 _HEADER = (
     "model",
@@ -25,30 +27,35 @@ _HEADER = (
     "cache read",
     "window",
     "answer",
+    "status",
     "pool",
     "limits per minute",
-    "",
+    "also",
 )
-_COLUMNS = "<>>>>><<<"
+_COLUMNS = "<>>>>><<<<"
+# What a narrow terminal can do without, from the first.
+_DROPPED = ("also", "pool", "limits per minute", "cache read", "answer", "window", "status")
 _WRITE = "cache_write_"
 # Prices changed six times in five months of 2026: older ones are probably wrong.
 _STALE_DAYS = 60
 
 
-def render_models(report: ModelsReport) -> list[str]:
-    """One line per model; a single one in full."""
+def render_models(report: ModelsReport, *, width: int = 0) -> list[str]:
+    """One line per model, in at most *width* columns (0: in any); a single one in
+    full.
+    """
     # All facts of every model would be five screens.
     if len(report.models) == 1:
-        return [*_details(report.models[0]), "", *_age(report)]
+        return [*_details(report.models[0], width), "", *_age(report)]
     rows = [_row(line) for line in report.models]
-    return [
-        *table(_COLUMNS, _HEADER, rows),
-        "",
-        "Dollars per million tokens; limits: requests / input / output tokens, as a run starts"
-        f" (limits.tier: {report.tier}).",
-        *_age(report),
-        "All about one of them: claudebatch models NAME",
-    ]
+    found = fitted(_COLUMNS, _HEADER, rows, width=width, drop=_DROPPED)
+    more = "All about one of them: `claudebatch models NAME`"
+    if "limits per minute" in found[0]:
+        limits = "; limits: requests / input / output tokens, as a run starts"
+        limits += f" (limits.tier: {report.tier})"
+    else:
+        limits, more = "", f"{more}; all columns: -v"
+    return [*found, "", f"Dollars per million tokens{limits}.", *_age(report), more]
 
 
 def models_json(report: ModelsReport) -> dict[str, Any]:
@@ -66,13 +73,10 @@ def models_json(report: ModelsReport) -> dict[str, Any]:
 
 
 def _age(report: ModelsReport) -> Iterator[str]:
-    text = f"Prices: {report.price_source}, held against the published ones on {report.checked}"
+    text = f"Prices from {report.price_source}, checked on {report.checked}"
     # Prices of another version than the one that was checked may be right.
     if not report.price_source.endswith(f" {report.checked_with}"):
-        text += (
-            f" (version {report.checked_with} was: newer prices may be right, "
-            f"and nobody has looked)"
-        )
+        text += f" with version {report.checked_with}: newer prices are not checked yet"
     days = (report.on - date.fromisoformat(report.checked)).days
     if days > _STALE_DAYS:
         text += f", {fmt.counted(days, 'day')} ago: look for a newer release"
@@ -97,17 +101,21 @@ def _row(line: ModelLine) -> tuple[str, ...]:
         ),
         _window(line.context_window),
         _window(line.max_output),
+        _status(line),
         line.pool,
         _limits(line.limits),
         "; ".join(_remarks(line)),
     )
 
 
-def _remarks(line: ModelLine) -> Iterator[str]:
-    if line.is_default:
-        yield "the default"
+def _status(line: ModelLine) -> str:
     if line.retires_at is not None:
-        yield _retirement(line)
+        gone = line.days_left is None or line.days_left <= 0
+        return f"retired {line.retires_at}" if gone else f"ends {line.retires_at}"
+    return "default" if line.is_default else ""
+
+
+def _remarks(line: ModelLine) -> Iterator[str]:
     if line.prices is not None:
         if line.prices.source == "configuration":
             yield "price set by the configuration"
@@ -119,18 +127,22 @@ def _remarks(line: ModelLine) -> Iterator[str]:
         yield f"{', '.join(line.changed)} set by the configuration"
 
 
-def _details(line: ModelLine) -> list[str]:
+def _details(line: ModelLine, width: int) -> list[str]:
     facts = [*_price_lines(line.prices), *_limit_lines(line), *_fact_lines(line)]
-    width = max(len(name) for name, _ in facts)
+    names = max(len(name) for name, _ in facts)
     title = line.id + (f" ({', '.join(line.aliases)})" if line.aliases else "")
-    return [title, *(f"  {name:<{width}}  {text}" for name, text in facts)]
+    shown = (
+        wrapped(text, width, first=f"  {name:<{names}}  ", indent=" " * (names + 4))
+        for name, text in facts
+    )
+    return [title, *chain.from_iterable(shown)]
 
 
 def _price_lines(prices: ModelPrices | None) -> Iterator[tuple[str, str]]:
     if prices is None:
         yield (
             "price",
-            "unknown: under a cap it is not asked, without one its answers count as unknown",
+            "unknown: under a cap it is not asked, without one its answers are maybe billed",
         )
         return
     yield "price", _all(prices.standard) + "  (dollars per million tokens)"
@@ -145,7 +157,7 @@ def _price_lines(prices: ModelPrices | None) -> Iterator[tuple[str, str]]:
         "also",
         f"{_usd(prices.search)} a web search · batch: half · inference_geo us: a tenth more",
     )
-    yield "says who", prices.source
+    yield "source", prices.source
 
 
 def _limit_lines(line: ModelLine) -> Iterator[tuple[str, str]]:
@@ -163,17 +175,17 @@ def _limit_lines(line: ModelLine) -> Iterator[tuple[str, str]]:
 
 def _fact_lines(line: ModelLine) -> Iterator[tuple[str, str]]:
     if not line.known:
-        yield "facts", "none; what follows refuses nothing"
+        yield "facts", "none: what follows is a guess and refuses nothing"
     yield (
         "window",
         f"{_window(line.context_window)} tokens, {_window(line.max_output)} of them in an answer",
     )
-    yield "caching", f"from {line.min_cacheable_prefix:,} tokens of prefix"
+    yield "caching", f"caches prefixes of {line.min_cacheable_prefix:,}+ tokens"
     yield "thinking", _thinking(line)
     yield "effort", _effort(line)
     no = [name for name, takes in _takes(line) if not takes]
     if no:
-        yield "refuses", ", ".join(no)
+        yield "without", ", ".join(no)
     if line.changed:
         yield "set", f"{', '.join(line.changed)} (by the configuration)"
     if line.retires_at is not None:
@@ -181,14 +193,14 @@ def _fact_lines(line: ModelLine) -> Iterator[tuple[str, str]]:
 
 
 def _thinking(line: ModelLine) -> str:
-    text = f"{', '.join(line.thinking)}; left out, it is {line.thinking_default}"
+    text = f"{', '.join(line.thinking)}; default: {line.thinking_default}"
     cap = line.effort_cap_without_thinking
     return text if cap is None else f"{text}; without it, effort goes up to {cap}"
 
 
 def _effort(line: ModelLine) -> str:
     return (
-        f"{', '.join(line.efforts)}; left out, it is {line.default_effort}"
+        f"{', '.join(line.efforts)}; default: {line.default_effort}"
         if line.efforts
         else "not accepted"
     )
@@ -196,7 +208,7 @@ def _effort(line: ModelLine) -> str:
 
 def _takes(line: ModelLine) -> tuple[tuple[str, bool], ...]:
     return (
-        ("a begun answer as the last message", line.prefill),
+        ("prefill", line.prefill),
         ("tool_choice any and tool", line.forced_tools),
         ("inference_geo", line.inference_geo),
     )

@@ -2,40 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from claudebatch.core.reports import RunDetails, RunLine, SpendLine, UnknownAttempt
 from claudebatch.ui import format as fmt
 from claudebatch.ui.tables.spend_data import spend_fields
-from claudebatch.ui.tables.spend_tables import render_spend
-from claudebatch.ui.tables.table import table
+from claudebatch.ui.tables.spend_tables import render_spend, short_runs
+from claudebatch.ui.tables.table import cell_width, fitted, table
+
+# What a narrow terminal can do without, from the first.
+_DROPPED = ("tag", "reserved", "maybe billed", "rows", "state", "file")
 
 
-def render_runs(runs: Sequence[RunLine]) -> list[str]:
-    """One line per run."""
+def render_runs(runs: Sequence[RunLine], *, width: int = 0) -> list[str]:
+    """One line per run, in at most *width* columns (0: in any)."""
     if not runs:
-        return ["No run is in the spend ledger yet."]
-    # Most users never see held money: an empty column would only ask for an
-    # explanation.
-    held = any(run.spend.held for run in runs)
-    header = (
-        "run",
-        "state",
-        "rows",
-        "spent",
-        "unknown",
-        *(("held",) if held else ()),
-        "tag",
-        "output",
+        return ["There is no run yet."]
+    found = table(*_cells(runs, [run.run for run in runs]))
+    if not width or max(map(cell_width, found)) <= width:
+        return found
+    columns, header, rows = _cells(runs, short_runs([run.run for run in runs]))
+    return fitted(columns, header, rows, width=width, drop=_DROPPED, shorten="file")
+
+
+def _cells(runs: Sequence[RunLine], names: Sequence[str]) -> tuple[str, list[str], list[list[str]]]:
+    columns: list[tuple[str, str, Callable[[RunLine], str]]] = [
+        ("state", "<", lambda run: run.state),
+        ("rows", ">", _rows),
+        ("spent", ">", lambda run: fmt.money(run.spend.spent)),
+    ]
+    # No column without a value: it would only ask for an explanation.
+    if any(run.spend.unknown for run in runs):
+        columns.append(("maybe billed", ">", lambda run: _money(run.spend.unknown)))
+    if any(run.spend.held for run in runs):
+        columns.append(("reserved", ">", lambda run: _money(run.spend.held)))
+    if any(run.tag for run in runs):
+        columns.append(("tag", "<", lambda run: run.tag or "-"))
+    columns.append(("file", "<", lambda run: run.output))
+    return (
+        "<" + "".join(side for _, side, _ in columns),
+        ["run", *(name for name, _, _ in columns)],
+        [
+            [name, *(cell(run) for _, _, cell in columns)]
+            for name, run in zip(names, runs, strict=True)
+        ],
     )
-    columns = "<<>>>" + (">" if held else "") + "<<"
-    return table(columns, header, [_row(run, held=held) for run in runs])
 
 
-def render_run(details: RunDetails) -> list[str]:
-    """One run in full."""
+def _money(amount: int) -> str:
+    return fmt.money(amount) if amount else "-"
+
+
+def render_run(details: RunDetails, *, width: int = 0) -> list[str]:
+    """One run in full, in at most *width* columns (0: in any)."""
     run = details.run
     facts = {
         "run": run.run,
@@ -49,14 +70,15 @@ def render_run(details: RunDetails) -> list[str]:
     }
     lines = [f"{name:<9}{value}" for name, value in facts.items() if value]
     if details.models:
-        lines += ["", *render_spend(details.models, "model")]
+        lines += ["", *render_spend(details.models, "model", width=width)]
     if details.unknown:
         lines += [
             "",
-            "Requests whose cost is unknown; the Console's logs know them by their request id or "
-            "their time (UTC):",
+            "Maybe billed; the Console's logs know these requests by their id or their time (UTC):",
         ]
-        lines += table("><<<><<", _UNKNOWN, [_unknown(attempt) for attempt in details.unknown])
+        rows = [_unknown(attempt) for attempt in details.unknown]
+        dropped = ("attempt", "model", "what happened", "up to", "row")
+        lines += fitted("<<<><<<", _UNKNOWN, rows, width=width, drop=dropped)
     return lines
 
 
@@ -107,10 +129,11 @@ def money_of(line: SpendLine) -> str:
     parts = [f"{fmt.money(line.spent)} spent"]
     if line.unknown:
         parts.append(
-            f"{fmt.money(line.unknown)} unknown ({fmt.counted(line.unknown_attempts, 'request')})"
+            f"{fmt.money(line.unknown)} maybe billed "
+            f"({fmt.counted(line.unknown_attempts, 'request')})"
         )
     if line.held:
-        parts.append(f"{fmt.money(line.held)} held")
+        parts.append(f"{fmt.money(line.held)} reserved")
     return ", ".join(parts)
 
 
@@ -119,8 +142,8 @@ _UNKNOWN = ("attempt", "row", "sent", "model", "up to", "what happened", "reques
 
 def _unknown(attempt: UnknownAttempt) -> tuple[str, ...]:
     answered = attempt.status == 200 and attempt.error is None
-    error = "without a readable usage" if answered else attempt.error
-    what = " ".join(str(part) for part in (attempt.status, error) if part) or "no word"
+    error = "without token counts" if answered else attempt.error
+    what = " ".join(str(part) for part in (attempt.status, error) if part) or "no answer"
     moment, worst = _moment(attempt.sent_ms), fmt.money(attempt.worst)
     return (
         str(attempt.attempt),
@@ -137,22 +160,6 @@ def _moment(ms: int) -> str:
     # UTC, as the Console's logs and the ledger have it: these lines are looked up
     # there.
     return datetime.fromtimestamp(ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _row(run: RunLine, *, held: bool) -> tuple[str, ...]:
-    spend = run.spend
-    unknown = fmt.money(spend.unknown) if spend.unknown else "-"
-    extra = (fmt.money(spend.held) if spend.held else "-",) if held else ()
-    return (
-        run.run,
-        run.state,
-        _rows(run),
-        fmt.money(spend.spent),
-        unknown,
-        *extra,
-        run.tag or "-",
-        run.output,
-    )
 
 
 def _rows(run: RunLine) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date, timedelta
+from functools import partial
 
 from claudebatch.core.domain import BILLED_KINDS, kind_counts
 from claudebatch.core.reports import SpendLine, spend_sum
 from claudebatch.ui import format as fmt
 from claudebatch.ui.live.bars import bar, sparkline
 from claudebatch.ui.sanitise import visible
-from claudebatch.ui.tables.table import cell_width, table
+from claudebatch.ui.tables.table import cell_width, fitted, table
 
 _HEADINGS = tuple(dict.fromkeys(kind.heading for kind in BILLED_KINDS if kind.heading))
 _BAR_CELLS = 12
@@ -26,16 +27,20 @@ def render_spend(
     width: int = 0,
     plain: bool = False,
 ) -> list[str]:
-    """One row per run, model, day, tag or route (*title* names them), the total, and
+    """One row per run, model, day, tag or rule (*title* names them), the total, and
     remarks on it.
 
     *since* is the first day of the report. A *width* above 0 is that of a terminal:
-    bars are drawn where they fit. *plain*: of ASCII letters.
+    columns that it has no room for are left out, and bars are drawn where they fit.
+    *plain*: of ASCII letters.
     """
     if not lines:
         return [_nothing(since)]
     total = spend_sum(lines)
     found = table(*_cells(lines, total, title))
+    if width and max(map(cell_width, found)) > width:
+        columns, header, rows = _cells(lines, total, title, short=True)
+        found = fitted(columns, header, rows, width=width, drop=_DROPPED, shorten="file")
     if width and len(lines) > 1:
         found = _with_bars(found, [line.spent for line in lines], width, plain=plain)
     if width and title == "day":
@@ -57,47 +62,86 @@ def spend_markdown(
 
 
 def _nothing(since: date | None) -> str:
-    return f"Nothing was spent since {since}." if since else "Nothing is in the spend ledger yet."
+    return f"Nothing was spent since {since}." if since else "Nothing was spent yet."
+
+
+# What a narrow terminal can do without, from the first; the rest is what was asked for.
+_DROPPED = (*_HEADINGS, "requests", "answers", "model", "saved", "maybe billed", "reserved", "file")
 
 
 def _cells(
-    lines: Sequence[SpendLine], total: SpendLine, title: str
+    lines: Sequence[SpendLine], total: SpendLine, title: str, *, short: bool = False
 ) -> tuple[str, tuple[str, ...], list[tuple[str, ...]]]:
-    # No column without a value: most users never have held or saved money.
-    held, saved = total.held > 0, total.saved_cache + total.saved_routing > 0
-    extra = (*(("held",) if held else ()), *(("saved",) if saved else ()))
-    header = (
-        title,
-        "requests",
-        "answers",
-        *_HEADINGS,
-        "spent",
-        "unknown",
-        *extra,
-    )
-    body = [_row(line, held=held, saved=saved) for line in lines]
+    """Sides, header and rows; *short*: with the shortest names that say the same."""
+    columns = _columns(total, title)
+    labels = [line.label or "-" for line in lines]
+    if short and title == "run":
+        labels = short_runs(labels)
+    body = [
+        (label, *(cell(line) for _, _, cell in columns))
+        for label, line in zip(labels, lines, strict=True)
+    ]
+    if short:
+        body = [tuple(cell.removeprefix("claude-") for cell in row) for row in body]
     if len(lines) > 1:
-        body.append(_row(total, held=held, saved=saved))
-    return "<" + ">" * (len(header) - 1) + "<", (*header, ""), body
+        # A total has no model and no file.
+        sums = ("" if side == "<" else cell(total) for _, side, cell in columns)
+        body.append((total.label, *sums))
+    header = (title, *(name for name, _, _ in columns))
+    return "<" + "".join(side for _, side, _ in columns), header, body
 
 
-def _row(line: SpendLine, *, held: bool, saved: bool) -> tuple[str, ...]:
-    sizes = dict.fromkeys(_HEADINGS, 0)
-    for kind, count in zip(BILLED_KINDS, kind_counts(line.usage), strict=True):
-        if kind.heading:
-            sizes[kind.heading] += count
-    counts = (
-        fmt.count(line.attempts),
-        fmt.count(line.answers),
-        *(fmt.tokens(size) for size in sizes.values()),
-    )
+def _columns(total: SpendLine, title: str) -> list[tuple[str, str, Callable[[SpendLine], str]]]:
+    """Heading, side and cells of all columns but the first; none without a value: most
+    users never have money reserved or saved.
+    """
+    columns: list[tuple[str, str, Callable[[SpendLine], str]]] = []
+    if title == "run":
+        columns.append(("model", "<", _models))
+    if title in ("rule", "route"):
+        columns.append(("model", "<", lambda line: line.note))
+    columns += [
+        ("requests", ">", lambda line: fmt.count(line.attempts)),
+        ("answers", ">", lambda line: fmt.count(line.answers)),
+    ]
+    columns += [(name, ">", partial(_size, name)) for name in _HEADINGS if _tokens(total, name)]
+    columns.append(("spent", ">", _spent))
+    if total.unknown:
+        columns.append(("maybe billed", ">", lambda line: _money(line.unknown)))
+    if total.held:
+        columns.append(("reserved", ">", lambda line: _money(line.held)))
+    if total.saved_cache + total.saved_routing:
+        columns.append(("saved", ">", lambda line: _money(line.saved_cache + line.saved_routing)))
+    if title == "run":
+        columns.append(("file", "<", lambda line: line.output))
+    return columns
+
+
+def short_runs(runs: Sequence[str]) -> list[str]:
+    """The beginnings of the names of *runs* that tell them apart: their moments."""
+    short = [run.partition("-")[0] for run in runs]
+    return short if len(set(short)) == len(set(runs)) else list(runs)
+
+
+def _models(line: SpendLine) -> str:
+    if not line.models:
+        return "-"
+    others = len(line.models) - 1
+    return line.models[0] + (f" +{others}" if others else "")
+
+
+def _tokens(line: SpendLine, heading: str) -> int:
+    counts = zip(BILLED_KINDS, kind_counts(line.usage), strict=True)
+    return sum(count for kind, count in counts if kind.heading == heading)
+
+
+def _size(heading: str, line: SpendLine) -> str:
+    return fmt.tokens(_tokens(line, heading))
+
+
+def _spent(line: SpendLine) -> str:
     # Without the plus a sum that lacks answers would look complete.
-    spent = fmt.money(line.spent) + ("+" if line.unpriced else "")
-    extra = (
-        *((_money(line.held),) if held else ()),
-        *((_money(line.saved_cache + line.saved_routing),) if saved else ()),
-    )
-    return (line.label or "-", *counts, spent, _money(line.unknown), *extra, line.note)
+    return fmt.money(line.spent) + ("+" if line.unpriced else "")
 
 
 def _money(amount: int) -> str:
@@ -135,27 +179,26 @@ def _remarks(total: SpendLine) -> list[str]:
     if total.saved_cache:
         rows = fmt.counted(total.cached + total.shared, "row")
         remarks.append(
-            f"Saved by the response cache: {fmt.money(total.saved_cache)} ({rows} without a "
-            f"request)."
+            f"The response cache saved {fmt.money(total.saved_cache)} ({rows} without a request)."
         )
     if total.saved_routing:
         remarks.append(
-            f"Saved by routing: {fmt.money(total.saved_routing)} less than at each run's dearest "
-            f"model."
+            f"Routing saved {fmt.money(total.saved_routing)} (compared with all rows on the most "
+            f"expensive model)."
         )
     if total.unknown:
         attempts = (
             fmt.counted(total.unknown_attempts, "request") if total.unknown_attempts else "requests"
         )
         remarks.append(
-            f"Unknown: {attempts} without an outcome may have cost up to "
-            f"{fmt.money(total.unknown)}; counted against"
-            " every cap. `claudebatch runs settle --as billed|free` once you know."
+            f"Maybe billed: up to {fmt.money(total.unknown)} for {attempts} whose cost is not "
+            f"known; it counts against every cap. Once you know: "
+            f"`claudebatch runs settle --as billed|free`"
         )
     if total.held:
         remarks.append(
-            f"Held: {fmt.money(total.held)} is set aside by runs that go on, or that died: "
-            f"`claudebatch runs settle`."
+            f"Reserved: {fmt.money(total.held)} by runs that are still going, or that were killed: "
+            f"`claudebatch runs settle`"
         )
     if total.unpriced:
         answers = fmt.counted(total.unpriced, "answer")

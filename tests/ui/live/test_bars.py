@@ -42,7 +42,7 @@ def test_bars_are_drawn_where_they_fit_and_only_on_a_terminal():
     wide = render_spend(lines(1, 2, 4), "run", width=120)
     assert [row.count("█") for row in wide] == [0, 3, 6, 12, 0]
     assert all(cell_width(row) <= 120 for row in wide)
-    assert "█" not in "".join(render_spend(lines(1, 2, 4), "run", width=80))
+    assert "█" not in "".join(render_spend(lines(1, 2, 4), "run", width=60))
 
 
 def test_days_are_drawn_as_a_line_in_which_days_without_spend_are_blank():

@@ -60,22 +60,18 @@ ESTIMATE = Estimate(
 
 def test_an_estimate_shows_routes_totals_sources_of_its_numbers_and_the_cap() -> None:
     assert render_estimate(ESTIMATE) == [
-        "2,000 rows, 200 finished before, 30 duplicates (sent once)",
+        "2,000 rows, 200 already done, 30 duplicates (sent once)",
         "model             rule    rows  cached  input  output      low  expected  worst",
         "claude-haiku-5-5  short  1,500      90  1.23M    346k  $0.1200   $0.5000  $2.10",
         "claude-opus-5-5   hard     270       0  98.8k   54.3k  $0.9000     $1.20  $4.10",
         "total                    1,770      90  1.33M    400k    $1.02     $1.70  $6.20",
-        "About 3 min 20 s, bound by requests per minute of haiku-5.5.",
-        "The cap of $5.00 is $1.20 below the worst case: the run may stop early, and would never "
-        "pass it.",
+        "About 3 min 20 s, limited by requests per minute (haiku-5.5).",
+        "Worst case $6.20 is above your cap of $5.00: the run may stop early (resumable); it "
+        "never spends more.",
         "Nothing was sent but 20 rows to be counted, which is free. Results would go to out.jsonl",
         "",
-        "tokens of         rule   input                                           output",
-        "claude-haiku-5-5  short  3.00 bytes each, learned from 400"
-        "               80 to 12k in 8 of 10 (sum ± 5.0 %), learned from 400 answers",
-        "claude-opus-5-5   hard   2.80 bytes each (sum ± 1.2 %), 20 rows counted  a rule of thumb",
-        "Rules of thumb may be off by a factor of two; after a first run its answers count "
-        "instead.",
+        "Measured on 400 earlier answers: 80–12k tokens each, total ± 5 %.",
+        "No history yet: may be off by 2×. Run -n 50 first for a better estimate.",
         "",
         "the other rows on  expected  Batches API",
         "as it is              $1.70      $0.8500",
@@ -83,6 +79,26 @@ def test_an_estimate_shows_routes_totals_sources_of_its_numbers_and_the_cap() ->
         "claude-opus-5-5       $3.00        $1.50",
         "Cached answers are free as it is; another model is asked for answers of its own.",
     ]
+
+
+def test_with_details_every_number_says_what_it_rests_on() -> None:
+    lines = render_estimate(ESTIMATE, details=True)
+    start = lines.index("") + 1
+    assert lines[start : start + 4] == [
+        "tokens of         rule   bytes for a token                      answers",
+        "claude-haiku-5-5  short  3.00, from 400 answers                 "
+        "80–12k (total ± 5.0 %), from 400 answers",
+        "claude-opus-5-5   hard   2.80 (total ± 1.2 %), 20 rows counted  a guess",
+        "No history yet: may be off by 2×. Run -n 50 first for a better estimate.",
+    ]
+
+
+@pytest.mark.parametrize(("width", "gone"), [(80, []), (70, ["input"]), (40, ["input", "output"])])
+def test_a_narrow_terminal_drops_columns_and_keeps_lines_whole(width: int, gone: list[str]) -> None:
+    lines = render_estimate(ESTIMATE, width=width)
+    header = next(line for line in lines if line.startswith("model"))
+    assert len(header) <= width and "expected" in header and "worst" in header
+    assert not [name for name in gone if f" {name} " in header]
 
 
 def test_the_other_models_are_asked_for_all_rows_unless_some_are_finished() -> None:
@@ -95,15 +111,24 @@ def test_the_other_models_are_asked_for_all_rows_unless_some_are_finished() -> N
     assert not any("Cached answers" in line for line in render_estimate(fresh))
 
 
-def test_rules_of_thumb_alone_need_no_table() -> None:
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        (400, "No history yet: may be off by 2×. Run -n 50 first for a better estimate."),
+        (399, "No history yet: may be off by 2×."),
+    ],
+)
+def test_without_a_history_a_large_run_is_told_how_to_get_one(rows: int, says: str) -> None:
     guessed = replace(HARD, inputs=Basis("rule"))
-    lines = render_estimate(replace(ESTIMATE, lines=(guessed,), elsewhere=()))
-    assert lines[-2:] == [
-        "",
-        "Rules of thumb may be off by a factor of two; after a first run its answers count "
-        "instead.",
-    ]
+    estimate = replace(ESTIMATE, rows=rows, lines=(guessed,), elsewhere=())
+    lines = render_estimate(estimate)
+    assert lines[-2:] == ["", says]
     assert len(lines) == 8
+
+
+def test_no_column_is_all_zeros() -> None:
+    fresh = replace(ESTIMATE, lines=tuple(replace(line, cached=0) for line in ESTIMATE.lines))
+    assert " cached " not in render_estimate(fresh)[1]
 
 
 def test_as_json_every_number_says_where_it_comes_from() -> None:
@@ -137,14 +162,14 @@ def test_as_json_every_number_says_where_it_comes_from() -> None:
     ("cap", "says"),
     [
         (None, "No cap is set: --budget USD sets one."),
-        (620 * CENT, "The cap of $6.20 covers the worst case."),
-        (620 * CENT - 1, "The cap of $6.199999999999 is $0.000000000001 below the worst case"),
+        (620 * CENT, "Your cap of $6.20 covers the worst case of $6.20."),
+        (620 * CENT - 1, "Worst case $6.20 is above your cap of $6.199999999999: "),
     ],
 )
 def test_the_cap_is_compared_exactly(cap: int | None, says: str) -> None:
     estimate = replace(ESTIMATE, cap=cap)
     assert render_estimate(estimate)[6].startswith(says)
-    assert estimate_json(estimate)["worst_exceeds_cap"] is ("below" in says)
+    assert estimate_json(estimate)["worst_exceeds_cap"] is ("above" in says)
 
 
 def test_an_unknown_price_is_never_shown_as_nothing() -> None:
@@ -165,9 +190,7 @@ def test_an_unknown_price_is_never_shown_as_nothing() -> None:
 
 
 def test_the_time_is_told_with_what_it_is_spent_on() -> None:
-    assert "About 12 s, waiting for answers only." in render_estimate(
-        replace(ESTIMATE, seconds=12.0, bound_by=None)
-    )
+    assert "About 12 s." in render_estimate(replace(ESTIMATE, seconds=12.0, bound_by=None))
     found = estimate_json(ESTIMATE)
     assert (found["seconds"], found["bound_by"], found["bound_pool"]) == (
         200.0,

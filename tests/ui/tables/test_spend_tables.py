@@ -19,6 +19,8 @@ SPEND = [
         usage=Usage(2_000_000, 300_000, 1000, cache_read_input_tokens=50_000),
         spent=12_345 * CENT // 10,
         note="2026-11-20 a.jsonl",
+        models=("claude-opus-5-5", "claude-haiku-5-5"),
+        output="a.jsonl",
     ),
     SpendLine(
         "20261122-1",
@@ -28,18 +30,42 @@ SPEND = [
         spent=CENT // 3,
         unknown=CENT,
         note="2026-11-22 b.jsonl",
+        models=("claude-opus-5-5",),
+        output="b.jsonl",
     ),
 ]
 
 
 def test_spend_is_a_line_each_and_a_total() -> None:
     assert render_spend(SPEND, "run")[:4] == [
-        "run         requests  answers  input  cache write  cache read  output    spent  unknown",
-        "20261120-1     1,200    1,180     2M        1,000         50k    300k   $12.35        - "
-        " 2026-11-20 a.jsonl",
-        "20261122-1         5        4    900            0           0      80  $0.0033  $0.0100 "
-        " 2026-11-22 b.jsonl",
-        "total          1,205    1,184     2M        1,000         50k    300k   $12.35  $0.0100",
+        "run         model               requests  answers  input  cache write  cache read"
+        "  output    spent  maybe billed  file",
+        "20261120-1  claude-opus-5-5 +1     1,200    1,180     2M        1,000         50k"
+        "    300k   $12.35             -  a.jsonl",
+        "20261122-1  claude-opus-5-5            5        4    900            0           0"
+        "      80  $0.0033       $0.0100  b.jsonl",
+        "total                              1,205    1,184     2M        1,000         50k"
+        "    300k   $12.35       $0.0100",
+    ]
+
+
+def test_at_80_columns_the_columns_stay_that_were_asked_for() -> None:
+    runs = [
+        replace(line, label=f"2026112{n}T081740-0e06ac", saved_cache=CENT)
+        for n, line in enumerate(SPEND)
+    ]
+    lines = render_spend(runs, "run", width=80)
+    assert lines[:2] == [
+        "run              model        answers    spent  maybe billed    saved  file",
+        "20261120T081740  opus-5-5 +1    1,180   $12.35             -  $0.0100  a.jsonl",
+    ]
+    assert max(map(len, render_spend(runs, "run", width=40)[:4])) <= 40
+
+
+def test_runs_of_one_second_keep_their_whole_names() -> None:
+    runs = [replace(SPEND[0], label=f"20261120T081740-0e06a{n}") for n in range(2)]
+    assert [line[:22] for line in render_spend(runs, "run", width=60)[1:3]] == [
+        run.label for run in runs
     ]
 
 
@@ -58,17 +84,17 @@ def test_what_is_unknown_held_saved_or_without_a_price_is_said_in_words() -> Non
         render_spend([replace(line, saved_cache=CENT, saved_routing=5 * CENT)], "run")
     )
     assert "$0.0100+" in found.splitlines()[1], "what has no price is missing in the sum"
-    assert "2 requests without an outcome may have cost up to $0.0100" in found
+    assert "up to $0.0100 for 2 requests whose cost is not known" in found
     assert (
-        "$0.0300 is set aside" in found
+        "Reserved: $0.0300 by runs" in found
         and "1 answer came from models without a known price" in found
     )
-    assert "$0.0100 (3 rows without a request)" in found and "routing: $0.0500" in found
+    assert "$0.0100 (3 rows without a request)" in found and "Routing saved $0.0500" in found
 
 
 def test_one_line_needs_no_total_and_none_needs_no_table() -> None:
     assert len(render_spend(SPEND[:1], "day")) == 2
-    assert render_spend([], "day") == ["Nothing is in the spend ledger yet."]
+    assert render_spend([], "day") == ["Nothing was spent yet."]
     assert render_spend([], "day", since=date(2026, 11, 1)) == [
         "Nothing was spent since 2026-11-01."
     ]

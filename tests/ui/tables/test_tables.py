@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from claudebatch.core.reports import CacheStats
 from claudebatch.ui.tables.cache_tables import cache_json, render_cache
-from claudebatch.ui.tables.table import cell_width, table
+from claudebatch.ui.tables.table import cell_width, fitted, table
 
 
 def test_the_cache_says_what_it_holds() -> None:
@@ -16,7 +16,9 @@ def test_the_cache_says_what_it_holds() -> None:
         "answers  1,234, kept for 30 d",
         "size     12.3 MiB of 2 GiB (0 %)",
     ]
-    assert render_cache(replace(stats, ttl_s=None))[1] == "answers  1,234, kept for ever"
+    assert (
+        render_cache(replace(stats, ttl_s=None))[1] == "answers  1,234, kept without a time limit"
+    )
     assert cache_json(stats)["entries"] == 1234
 
 
@@ -24,3 +26,18 @@ def test_wide_and_hostile_labels_keep_the_columns_straight() -> None:
     lines = table("<>", ("x", "n"), [("日本語", "1"), ("\x1b[2J", "22"), ("e\u0301", "3")])
     assert {cell_width(line) for line in lines} == {len(r"\x1b[2J") + 4}
     assert r"\x1b[2J" in lines[2]
+
+
+WIDE = [("a", "12", "folder/of/many/prompts.jsonl"), ("b", "3", "x.jsonl")]
+
+
+def test_columns_are_dropped_in_their_order_and_the_last_is_shortened_at_its_beginning() -> None:
+    def drawn(width: int) -> list[str]:
+        return fitted(
+            "<><", ("run", "n", "file"), WIDE, width=width, drop=("n", "file"), shorten="file"
+        )
+
+    assert drawn(0) == drawn(80) == table("<><", ("run", "n", "file"), WIDE)
+    assert drawn(33) == ["run  file", "a    folder/of/many/prompts.jsonl", "b    x.jsonl"]
+    assert drawn(20) == ["run  file", "a    …/prompts.jsonl", "b    x.jsonl"]
+    assert drawn(10) == ["run", "a", "b"]
