@@ -167,7 +167,7 @@ class _Sums:
             line.known = False
         else:
             line.worst += worst
-            self._price(line, request, short, expected)
+            self._price(line, request, (short, expected), worst)
 
     def weigh(
         self, request: RequestShape, expected: ExpectedTokens, *, cached: bool = False
@@ -197,14 +197,24 @@ class _Sums:
         )
 
     def _price(
-        self, line: _Line, request: RequestShape, short: ExpectedTokens, expected: ExpectedTokens
+        self,
+        line: _Line,
+        request: RequestShape,
+        tokens: tuple[ExpectedTokens, ExpectedTokens],
+        worst: Pico,
     ) -> None:
         try:
-            line.low += self._forecast.cost(request, short)
-            line.expected += self._forecast.cost(request, expected)
-            self.batch += self._forecast.batch_cost(request, expected)
+            low, expected = (self._forecast.cost(request, some) for some in tokens)
+            batch = self._forecast.batch_cost(request, tokens[1])
         except UnknownPrice:  # fast mode of a model without a price for it
             line.known = False
+            return
+        # Nothing costs more than its worst case, whatever earlier answers make likely,
+        # or how long a prompt is: of one beyond its window the API bills nothing.
+        expected = min(expected, worst)
+        line.expected += expected
+        line.low += min(low, expected)
+        self.batch += min(batch, expected)
 
 
 def _call(request: RequestShape, input_tokens: int, output_tokens: int) -> Call:

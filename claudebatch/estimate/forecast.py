@@ -121,10 +121,18 @@ class Forecast:
     def cost_of(self, call: Call) -> Pico:
         """The expected cost of *call*; 0 where its model has no price."""
         request = shape_of(call)
+        expected = self.expect(request)
         try:
-            return self.cost(request, self.expect(request))
+            cost = self.cost(request, expected)
+            if (
+                expected.usage.total_input > call.size.input_bound
+                or expected.web_searches > call.size.web_searches_bound
+            ):
+                # More than is possible. Not of every row: this runs for each.
+                cost = min(cost, self._prices.worst(call))
         except UnknownPrice:
             return 0
+        return cost
 
     def input_factor(self, model: str) -> float | None:
         """Counted tokens of *model* per estimated token, however billed; None without
