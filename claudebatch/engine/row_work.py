@@ -5,7 +5,7 @@ journal.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from claudebatch.core.domain import Call
@@ -150,9 +150,11 @@ class RowWork:
 
     def _parts(self, stores: SessionStores) -> Parts:
         context, run_setup = self._context, self._context.run_setup
-        dependencies = context.dependencies
+        dependencies, settings = context.dependencies, run_setup.settings
+        if context.options.simulate:
+            settings = replace(settings, cache=settings.cache.of_rehearsal)
         return Parts(
-            settings=run_setup.settings,
+            settings=settings,
             catalog=run_setup.catalog,
             prices=run_setup.prices,
             builder=run_setup.builder,

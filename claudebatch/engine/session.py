@@ -24,10 +24,16 @@ from claudebatch.engine.signals import Signals
 from claudebatch.engine.summary import SummaryBuilder
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
+from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.layers.response_cache.write_behind import WriteBehind
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
-from claudebatch.setup.stores import BudgetOpening, open_budget, open_cache
+from claudebatch.setup.stores import (
+    BudgetOpening,
+    open_budget,
+    open_cache,
+    open_throwaway_cache,
+)
 from claudebatch.storage.journal import Journal
 from claudebatch.storage.journal.queries import (
     Totals,
@@ -218,15 +224,25 @@ class Session:
     def _open_cache(self, journal: Journal) -> LookAheadCache | None:
         if self._options.no_cache:
             return None
-        if self._options.fresh and self._run_setup.settings.cache.enabled:
+        settings, folder = self._run_setup.settings.cache, self._dependencies.paths.cache_dir
+        if self._options.simulate:
+            # Equal rows share an answer as in the real run; and no made-up answer is
+            # ever found again.
+            place = folder.with_name(f"rehearsal-{self._run.run_id}")
+            return self._cached_in(
+                open_throwaway_cache(settings, place, notify=self._notify), journal
+            )
+        if self._options.fresh and settings.enabled:
             self._emit(
                 Notice(
                     "--fresh starts over, but answers that the response cache holds are taken "
                     "from it: --no-cache asks for them again"
                 )
             )
-        folder = self._dependencies.paths.cache_dir
-        store = open_cache(self._run_setup.settings.cache, folder, notify=self._notify)
+        return self._cached_in(open_cache(settings, folder, notify=self._notify), journal)
+
+    @staticmethod
+    def _cached_in(store: CacheStore | None, journal: Journal) -> LookAheadCache | None:
         return None if store is None else LookAheadCache(WriteBehind(store, after=journal.after))
 
     def _sum_up(self, builder: SummaryBuilder, ended: Ended) -> RunSummary:

@@ -6,6 +6,8 @@ one more implementation, and a line in this file.
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -53,6 +55,31 @@ def open_cache(
         ttl_s=settings.ttl_s,
         notify=notify,
     )
+
+
+def open_throwaway_cache(
+    settings: CacheSettings, folder: Path, *, notify: Callable[[str], None]
+) -> CacheStore | None:
+    """The cache of one rehearsal in *folder*, which goes when it is closed; None where
+    caching is switched off.
+    """
+    store = open_cache(settings, folder, notify=notify)
+    return None if store is None else _Throwaway(store, folder)
+
+
+class _Throwaway:
+    """A `CacheStore` whose folder is removed at the end."""
+
+    def __init__(self, store: CacheStore, folder: Path) -> None:
+        self._store = store
+        self._folder = folder
+        self.get = store.get
+        self.get_many = store.get_many
+        self.put_many = store.put_many
+
+    async def close(self) -> None:
+        await self._store.close()
+        await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
 
 
 def existing_cache(folder: Path) -> CacheStore | None:

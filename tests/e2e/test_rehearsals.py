@@ -162,3 +162,24 @@ def test_the_worst_estimate_is_an_upper_bound_and_counts_what_is_finished_and_ca
     assert sum(route["cached"] for route in elsewhere["routes"]) == 3
     world.claudebatch(*RUN)
     assert 0 < to_usd(api.stats()["billed_pico"]) <= Decimal(worst)
+
+
+def test_the_rehearsal_shares_equal_rows_as_the_estimate_says(rehearsal):
+    world = rehearsal
+    rows = [*prompts(6), {"id": "twin", "prompt": "row-0"}, {"id": "third", "prompt": "row-0"}]
+    world.write("in.jsonl", rows)
+    told = json.loads(world.claudebatch("estimate", "in.jsonl", "--json").out)
+    assert (told["rows"], told["duplicates"]) == (8, 2)
+    # One request at a time: the twins are never in flight together.
+    run = (*RUN, "--simulate", "--json", "--fresh", "-j", "1")
+    for _ in range(2):
+        done = world.claudebatch(*run)
+        end = json.loads(done.out.splitlines()[-1])
+        assert end["requests"] == end["answered_now"] == 6, "rehearsals share nothing"
+        assert end["cached_now"] + end["shared_now"] == 2
+        assert "--no-cache asks" not in done.out
+        assert Decimal(end["saved_usd"]) > 0
+        assert {line["simulated"] for line in world.results().values()} == {True}
+        assert not list((world.home / "cache" / "simulated").glob("*/*"))
+    end = json.loads(world.claudebatch(*run, "--no-cache").out.splitlines()[-1])
+    assert end["requests"] == end["answered_now"] == 8

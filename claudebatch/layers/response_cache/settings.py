@@ -4,7 +4,7 @@ it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from claudebatch.core.domain import Reply
 
@@ -15,10 +15,12 @@ class CachePolicy:
 
     keep_max_tokens: bool = False
     keep_refusals: bool = False
+    keep_simulated: bool = False
+    """Only in the throw-away cache of a rehearsal."""
 
     def keeps(self, reply: Reply) -> bool:
         """Whether *reply* may answer a later equal request."""
-        if reply.simulated:
+        if reply.simulated and not self.keep_simulated:
             return False
         if reply.stop_reason in ("max_tokens", "model_context_window_exceeded", "pause_turn"):
             return self.keep_max_tokens
@@ -37,3 +39,8 @@ class CacheSettings:
     size_bytes: int = 2 * 2**30
     """Beyond it the oldest answers are dropped."""
     policy: CachePolicy = CachePolicy()
+
+    @property
+    def of_rehearsal(self) -> CacheSettings:
+        """The same for a cache that no other run will read."""
+        return replace(self, policy=replace(self.policy, keep_simulated=True))
