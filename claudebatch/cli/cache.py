@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from claudebatch.cli.help_text import HelpCommand, HelpGroup
 from claudebatch.config import environment
 from claudebatch.config.load import load
 from claudebatch.config.paths import Paths
@@ -20,20 +21,34 @@ from claudebatch.ui.tables.cache_tables import cache_json, render_cache
 from claudebatch.ui.terminal import Terminal
 
 # The sub-commands of `cache`; the main app mounts it.
-app = typer.Typer(help="Look at the response cache, or empty it.", no_args_is_help=True)
+app = typer.Typer(
+    cls=HelpGroup,
+    help="""Show the response cache, or empty it.
+
+Examples:
+
+    claudebatch cache stats
+
+    claudebatch cache clear
+""",
+    no_args_is_help=True,
+)
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def stats(
     config: Annotated[
         Path | None,
         typer.Option(
-            "--config", "-c", help="The configuration that limits the cache.", show_default=False
+            "--config",
+            "-c",
+            help="Settings file (YAML) with the size of the cache.",
+            show_default=False,
         ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Show how many answers the response cache holds, and how large it is.
+    """Show how many answers the cache holds, and its size.
 
     Examples:
 
@@ -49,7 +64,7 @@ def stats(
     _stdout().say_all(render_cache(found))
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def path() -> None:
     """Print the folder of the response cache.
 
@@ -60,9 +75,9 @@ def path() -> None:
     _stdout().say(str(_paths().cache_dir))
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def clear(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
-    """Drop every cached answer; asking for it again will cost money again.
+    """Delete every cached answer; asking again costs money again.
 
     Examples:
 
@@ -75,7 +90,7 @@ def clear(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
         raise typer.Exit(0)
     dropped = clear_cache(folder)
     Terminal(sys.stderr, environment()).say(
-        f"{counted(dropped, 'cached answer')} dropped from {folder}"
+        f"{counted(dropped, 'cached answer')} deleted from {folder}"
     )
 
 
@@ -86,7 +101,7 @@ def _confirmed(folder: str) -> bool:
             f"every cached answer in {folder} would be dropped, and nobody is here to be asked",
             fix="claudebatch cache clear --yes",
         )
-    return typer.confirm(f"Drop every cached answer in {visible(folder)}?", err=True)
+    return typer.confirm(f"Delete every cached answer in {visible(folder)}?", err=True)
 
 
 def _paths() -> Paths:

@@ -16,6 +16,7 @@ from claudebatch import __version__
 from claudebatch.cli import cache
 from claudebatch.cli.doctor.doctor_command import doctor
 from claudebatch.cli.estimate import estimate
+from claudebatch.cli.help_text import HelpCommand, HelpGroup
 from claudebatch.cli.models import models
 from claudebatch.cli.process_guard import check_words, guarded
 from claudebatch.cli.run import run
@@ -35,33 +36,86 @@ from claudebatch.ui.error_text import render_bad_rows, render_error, render_usag
 from claudebatch.ui.sanitise import visible
 from claudebatch.ui.terminal import Terminal
 
-_EPILOG = (
-    "Exit codes: 0 every row has an answer · 1 some rows failed · 2 usage, config or input "
-    "error, nothing sent · "
-    "3 budget cap reached, resumable · 4 authentication, permission or billing · 5 API "
-    "unavailable, resumable · "
-    "6 local files failed, resumable · 7 another run holds the output · 70 internal error · "
-    "129/130/143 stopped by a signal after draining. Any other non-zero code is a failure."
-)
+_EPILOG = """Exit codes:
+
+    0    every row has an answer
+
+    1    some rows failed, or lines were left out
+
+    2    usage, settings or input error; nothing was sent
+
+    3    the budget's cap is reached; resumable
+
+    4    authentication, permission or billing
+
+    5    the API is unavailable; resumable
+
+    6    a local file cannot be read or written; resumable
+
+    7    another run holds the output
+
+    70   internal error
+
+    129  stopped because its terminal closed; resumable
+
+    130  stopped by Ctrl-C; resumable
+
+    143  stopped by a kill (SIGTERM); resumable
+
+Any other non-zero code is a failure.
+"""
+
+_HELP = """Run files of prompts through the Claude API: within its rate limits, nothing
+paid for twice, never past your budget.
+
+Examples:
+
+    claudebatch run prompts.jsonl --simulate
+
+    claudebatch estimate prompts.jsonl
+
+    claudebatch run prompts.jsonl --budget 5
+
+    claudebatch spend --by model
+
+    claudebatch help run
+"""
 
 app = typer.Typer(
     name="claudebatch",
-    help="Run files of prompts through the Claude API: no 429s, nothing paid for twice, never "
-    "past the cap.",
+    cls=HelpGroup,
+    help=_HELP,
     epilog=_EPILOG,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(epilog=_EPILOG)(run)
-app.command()(estimate)
-app.command()(models)
-app.command()(spend)
+app.command(epilog=_EPILOG, cls=HelpCommand)(run)
+app.command(cls=HelpCommand)(estimate)
+app.command(cls=HelpCommand)(models)
+app.command(cls=HelpCommand)(spend)
 app.add_typer(runs.app, name="runs")
 app.add_typer(cache.app, name="cache")
-app.command()(simulate)
-app.command()(doctor)
+app.command(cls=HelpCommand)(simulate)
+app.command(cls=HelpCommand)(doctor)
+
+
+@app.command("help", cls=HelpCommand)
+def show_help(
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="COMMAND", help="A command, such as runs list.")
+    ] = None,
+) -> None:
+    """Show the help of a command.
+
+    Examples:
+
+        claudebatch help run
+
+        claudebatch help runs list
+    """
+    app([*(command or ()), "--help"], prog_name=app.info.name, standalone_mode=False)
 
 
 def _version(wanted: bool) -> None:

@@ -67,7 +67,7 @@ def _is_whole(text: str) -> bool:
 
 # Options of several commands; those of `run` alone stand in run_flags.py.
 Inputs: TypeAlias = Annotated[
-    list[str], typer.Argument(metavar="INPUT...", help="JSONL files of prompts, or - for stdin.")
+    list[str], typer.Argument(metavar="INPUT", help="JSONL files of prompts, or - for stdin.")
 ]
 Output: TypeAlias = Annotated[
     str | None,
@@ -76,44 +76,51 @@ Output: TypeAlias = Annotated[
     ),
 ]
 ConfigFile: TypeAlias = Annotated[
-    Path | None, typer.Option("--config", "-c", help="YAML configuration.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--config", "-c", metavar="FILE", help="Settings file (YAML).", show_default=False
+    ),
 ]
 Model: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--model", "-m", help="Model for rows that name none, such as haiku; wins over the rules."
+        "--model",
+        "-m",
+        metavar="NAME",
+        help="Model for rows that name none, such as haiku; wins over the rules.",
     ),
 ]
 AllowUnknownModel: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--allow-unknown-model", help="Also ask models that claudebatch does not know, new ones."
-    ),
+    typer.Option("--allow-unknown-model", help="Allow models that claudebatch does not know yet."),
 ]
 ModelMap: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="A=B,...", help="Read model A of a line as B, such as gpt-4o-mini=haiku."),
+    typer.Option(metavar="A=B,...", help="Replace model names in the input: gpt-4o-mini=haiku."),
 ]
 Drop: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="FIELD,...", help="Leave these fields out of every line.")
+    str | None, typer.Option(metavar="FIELD,...", help="Remove these fields from every line.")
 ]
 System: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--system",
         "-s",
-        help="System prompt of rows without one; @FILE reads it from FILE (@@ for a literal @).",
+        metavar="TEXT",
+        help="System prompt for rows without one; @FILE reads it from FILE (@@ for a literal @).",
     ),
 ]
 MaxTokens: TypeAlias = Annotated[
-    int | None, typer.Option(parser=_whole, metavar="N", help="max_tokens of rows without one.")
+    int | None, typer.Option(parser=_whole, metavar="N", help="max_tokens for rows without it.")
 ]
 Budget: TypeAlias = Annotated[
     Decimal | None,
-    typer.Option(parser=_dollars, metavar="USD", help="Cap of the whole run, never passed."),
+    typer.Option(
+        parser=_dollars, metavar="USD", help="Spending cap of the whole run; never exceeded."
+    ),
 ]
 Tag: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="NAME", help="What the run belongs to, for caps and reports.")
+    str | None, typer.Option(metavar="NAME", help="Label for reports and for caps that runs share.")
 ]
 Concurrency: TypeAlias = Annotated[
     int | None,
@@ -122,7 +129,7 @@ Concurrency: TypeAlias = Annotated[
         "-j",
         parser=_whole,
         metavar="N",
-        help="Requests in flight per pool of models.",
+        help="Maximum parallel requests per model (default: adaptive).",
     ),
 ]
 Limit: TypeAlias = Annotated[
@@ -131,20 +138,22 @@ Limit: TypeAlias = Annotated[
 ]
 NoCheck: TypeAlias = Annotated[
     bool,
-    typer.Option("--no-check", help="Send lines, too, that the API's own rules should refuse."),
+    typer.Option("--no-check", help="Also send lines that break the API's own rules."),
 ]
 Text: TypeAlias = Annotated[
-    bool, typer.Option("--text", help="Every input line is a prompt itself, not JSON.")
+    bool, typer.Option("--text", help="Every input line is a prompt in plain text, not JSON.")
 ]
 Simulate: TypeAlias = Annotated[
     bool,
-    typer.Option("--simulate", help="Rehearse on the built-in API: no key, no network, no cost."),
+    typer.Option(
+        "--simulate", help="Rehearse with simulated answers: no key, no network, no cost."
+    ),
 ]
 Fresh: TypeAlias = Annotated[
     bool, typer.Option("--fresh", help="Start over; old results are kept as .previous.")
 ]
 RetryFailed: TypeAlias = Annotated[
-    bool, typer.Option("--retry-failed", help="Also try rows again that failed.")
+    bool, typer.Option("--retry-failed", help="Also ask failed rows again.")
 ]
 RetryCut: TypeAlias = Annotated[
     bool,
@@ -158,23 +167,19 @@ RedoRows: TypeAlias = Annotated[
 ]
 NoCache: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--no-cache", help="Neither use nor fill the response cache; equal rows are all sent."
-    ),
+    typer.Option("--no-cache", help="Do not use or fill the response cache; send duplicates, too."),
 ]
 BadRows: TypeAlias = Annotated[
     OnBadRow | None,
-    typer.Option(help="A line that cannot be sent: stop before sending, or skip it."),
+    typer.Option(help="Invalid lines: stop before anything is sent, or skip them."),
 ]
 FailOnEmpty: TypeAlias = Annotated[
     bool,
-    typer.Option(
-        "--fail-on-empty", help="An input without a row is an error: exit 2 instead of 0."
-    ),
+    typer.Option("--fail-on-empty", help="Exit 2 instead of 0 if the input has no rows."),
 ]
 MaxFailures: TypeAlias = Annotated[
     int | None,
-    typer.Option(parser=_whole_from_0, metavar="N", help="Up to N failed rows still exit 0."),
+    typer.Option(parser=_whole_from_0, metavar="N", help="Exit 0 with up to N failed rows."),
 ]
 StopAfter: TypeAlias = Annotated[
     int | None,

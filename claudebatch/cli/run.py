@@ -11,8 +11,9 @@ from claudebatch.cli.wiring.run_arguments import config_flags, run_options
 
 @typer_command(RunFlags)
 def run(flags: RunFlags) -> None:
-    """Send every prompt of INPUT to Claude and write one result line each. The same
-    command again resumes.
+    """Send every prompt of INPUT to Claude; one result line each.
+
+    The same command again resumes where it stopped.
 
     Examples:
 
@@ -20,7 +21,7 @@ def run(flags: RunFlags) -> None:
 
         claudebatch run prompts.jsonl --dry-run
 
-        claudebatch run prompts.jsonl -o answers.jsonl --budget 5 -m claude-haiku-5-5
+        claudebatch run prompts.jsonl -o answers.jsonl -m haiku --budget 5
 
         echo '{"prompt": "hi"}' | claudebatch run -
     """

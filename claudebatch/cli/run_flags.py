@@ -53,7 +53,7 @@ class RunFlags:
     limit: options.Limit = None
     text: options.Text = False
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check everything, print the cost, send nothing.")
+        bool, typer.Option("--dry-run", help="Check everything and print the cost; send nothing.")
     ] = False
     count_rows: options.CountRows = None
     simulate: options.Simulate = False
@@ -63,7 +63,7 @@ class RunFlags:
     redo: options.RedoRows = None
     no_cache: options.NoCache = False
     ordered: Annotated[
-        bool, typer.Option("--ordered", help="At the end, put results in input order.")
+        bool, typer.Option("--ordered", help="Put the results in input order at the end.")
     ] = False
     on_bad_row: options.BadRows = None
     no_check: options.NoCheck = False
@@ -72,32 +72,37 @@ class RunFlags:
     strict_endings: Annotated[
         bool,
         typer.Option(
-            "--strict-endings", help="Refused, cut off and empty answers count as failures."
+            "--strict-endings", help="Count refused, cut off and empty answers as failures."
         ),
     ] = False
-    exit_zero: Annotated[
-        bool, typer.Option("--exit-zero", help="Failed rows, however many, still exit 0.")
-    ] = False
+    exit_zero: Annotated[bool, typer.Option("--exit-zero", help="Exit 0 even if rows failed.")] = (
+        False
+    )
     max_outage: Annotated[
         str | None,
         typer.Option(
-            metavar="TIME", help="Stop (exit 5) once the API has not answered for so long."
+            metavar="TIME", help="Stop (exit 5) when the API has not answered for this long: 5m."
         ),
     ] = None
     stop_after: options.StopAfter = None
     unknown: Annotated[
         options.Unknown,
         typer.Option(
-            help="Rows whose request was sent and never answered: ask again, leave them out, or "
-            "be asked."
+            help="Rows that were sent but got no answer (may be billed): send again, skip, or ask."
         ),
     ] = options.Unknown.retry
     json: Annotated[
-        bool, typer.Option("--json", help="Events as JSON lines on stdout (stderr with -o -).")
+        bool, typer.Option("--json", help="Events as JSON lines on stdout (on stderr with -o -).")
     ] = False
     quiet: Annotated[
         int,
-        typer.Option("--quiet", "-q", count=True, help="Only errors and one line; -qq: nothing."),
+        typer.Option(
+            "--quiet",
+            "-q",
+            count=True,
+            help="Only errors and one line; -qq: nothing.",
+            show_default=False,
+        ),
     ] = 0
     verbose: Annotated[
         int,
@@ -106,18 +111,17 @@ class RunFlags:
             "-v",
             count=True,
             help="Also tell waits, retries, limits and files; -vv: every request.",
+            show_default=False,
         ),
     ] = 0
     log: Annotated[
         Path | None,
         typer.Option(
-            "--log", metavar="FILE", help="Append a JSON line per request to FILE; never the key."
+            "--log", metavar="FILE", help="Append one JSON line per request to FILE; never the key."
         ),
     ] = None
     log_prompts: Annotated[
         bool, typer.Option("--log-prompts", help="Also write prompts and answers to the log.")
     ] = False
     no_progress: Annotated[bool, typer.Option("--no-progress", help="No progress display.")] = False
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Do not ask before an expensive run.")
-    ] = False
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask for confirmation.")] = False

@@ -37,9 +37,11 @@ class _SimulateFlags:
     latency: Annotated[
         str, typer.Option(help="fixed:SECONDS, uniform:LOW,HIGH or lognormal:MEDIAN,SIGMA.")
     ] = "lognormal:0.25,0.4"
-    rpm: Annotated[int | None, typer.Option(help="Requests per minute, per pool of models.")] = None
-    itpm: Annotated[int | None, typer.Option(help="Input tokens per minute, per pool.")] = None
-    otpm: Annotated[int | None, typer.Option(help="Output tokens per minute, per pool.")] = None
+    rpm: Annotated[
+        int | None, typer.Option(help="Requests per minute, for models that share limits.")
+    ] = None
+    itpm: Annotated[int | None, typer.Option(help="Input tokens per minute, likewise.")] = None
+    otpm: Annotated[int | None, typer.Option(help="Output tokens per minute, likewise.")] = None
     burst_seconds: Annotated[
         float, typer.Option(help="Seconds of allowance that a full bucket holds.")
     ] = 60.0
@@ -77,8 +79,9 @@ class _SimulateFlags:
 
 @typer_command(_SimulateFlags)
 def simulate(flags: _SimulateFlags) -> None:
-    """Serve a simulated Claude API on 127.0.0.1 until Ctrl-C. Nothing leaves this
-    machine and nothing is billed.
+    """Serve a simulated Claude API on 127.0.0.1 until Ctrl-C.
+
+    Nothing leaves this machine and nothing is billed.
 
     Examples:
 

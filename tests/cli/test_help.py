@@ -32,10 +32,9 @@ COMMANDS = leaves(typer.main.get_command(app))
 def run(monkeypatch, capsys):
     """Runs a command line: (code, stdout, stderr)."""
 
-    def call(*arguments):
+    def call(*arguments, columns=300):
         monkeypatch.setattr(sys, "argv", ["claudebatch", *arguments])
-        monkeypatch.setenv("COLUMNS", "300")
-        monkeypatch.setenv("TERMINAL_WIDTH", "300")
+        monkeypatch.setenv("COLUMNS", str(columns))
         code = 0
         try:
             main()
@@ -55,6 +54,7 @@ def test_every_command_is_here():
         ("spend",),
         ("doctor",),
         ("simulate",),
+        ("help",),
         ("runs", "list"),
         ("runs", "check"),
         ("runs", "rebuild"),
@@ -80,6 +80,35 @@ def test_every_help_says_what_it_does_and_shows_examples_that_can_be_parsed(run,
         assert tuple(words[: len(path)]) == path
         command.make_context(" ".join(path), words[len(path) :])
     assert run(*path, "-h")[1] == out
+
+
+GROUPS = [(), ("runs",), ("cache",)]
+
+
+@pytest.mark.parametrize("path", GROUPS, ids=" ".join)
+def test_every_group_of_commands_shows_examples(run, path):
+    examples = re.findall(r"^ +claudebatch (.+)$", run(*path, "-h")[1], re.MULTILINE)
+    assert examples
+    for words in map(shlex.split, examples):
+        assert [leaf for leaf, _ in COMMANDS if leaf == tuple(words[: len(leaf)])]
+
+
+@pytest.mark.parametrize("columns", [40, 60, 80, 110])
+@pytest.mark.parametrize("path", [*GROUPS, *(path for path, _ in COMMANDS)], ids=" ".join)
+def test_help_fits_the_terminal_and_breaks_no_word_and_no_command(run, path, columns):
+    told = run(*path, "-h", columns=columns)[1]
+    # A pipe is one command that stays whole; its second half alone would be another.
+    wide = [line for line in told.splitlines() if len(line) > columns and " | " not in line]
+    assert wide == []
+    words = set(run(*path, "-h")[1].split())
+    assert {word for word in told.split() if word != "\\"} - words == set()
+
+
+def test_help_of_a_command_is_what_its_own_option_prints(run):
+    for path in ((), ("run",), ("runs", "list"), ("cache",)):
+        assert run("help", *path) == run(*path, "-h")
+    code, out, err = run("help", "rnu")
+    assert (code, out) == (2, "") and "rnu" in err
 
 
 @pytest.mark.parametrize("path", [path for path, _ in COMMANDS], ids=" ".join)

@@ -31,20 +31,21 @@ def check(
     runs: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="RUN...",
-            help="Ids, their beginnings, results files or folders; all runs if none.",
+            metavar="RUN",
+            help="Ids, their first characters, results files or folders; all runs if none.",
         ),
     ] = None,
     repair: Annotated[
         bool,
         typer.Option(
-            "--repair", help="Mend what is damaged; an answer that is nowhere is asked again."
+            "--repair", help="Repair what is damaged; answers without a copy are asked again."
         ),
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Look whether every answer and every amount on the disk is as it was written. Exit
-    code 6 if not.
+    """Check that every answer and amount on disk is intact.
+
+    Exit code 6 if not.
 
     What is damaged is only brought back from copies whose checksum fits: the results
     file, the response cache, the spend ledger.

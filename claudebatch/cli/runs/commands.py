@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from claudebatch.cli import dates, options
+from claudebatch.cli.help_text import HelpCommand, HelpGroup
 from claudebatch.cli.runs.check import check
 from claudebatch.cli.runs.rebuild import rebuild
 from claudebatch.cli.wiring.failures import CollectedFailures
@@ -39,7 +40,15 @@ from claudebatch.ui.tables.runs_tables import (
 from claudebatch.ui.terminal import Terminal
 
 app = typer.Typer(
-    help="The runs of this machine: list, show, check, rebuild, settle, purge.",
+    cls=HelpGroup,
+    help="""List, show, check, rebuild, settle or purge runs.
+
+Examples:
+
+    claudebatch runs list
+
+    claudebatch runs show prompts.results.jsonl
+""",
     no_args_is_help=True,
 )
 """The sub-commands of `runs`; the main app mounts it."""
@@ -47,7 +56,7 @@ app = typer.Typer(
 _Json = Annotated[bool, typer.Option("--json", help="One JSON object, dollars as exact strings.")]
 _Runs = Annotated[
     list[str] | None,
-    typer.Argument(metavar="RUN...", help="Ids, their first characters, or results files."),
+    typer.Argument(metavar="RUN", help="Ids, their first characters, or results files."),
 ]
 _OlderThan = Annotated[
     int | None,
@@ -61,8 +70,8 @@ _OlderThan = Annotated[
 ]
 
 
-app.command()(rebuild)
-app.command()(check)
+app.command(cls=HelpCommand)(rebuild)
+app.command(cls=HelpCommand)(check)
 
 
 class VerdictOption(StrEnum):
@@ -72,7 +81,7 @@ class VerdictOption(StrEnum):
     free = "free"
 
 
-@app.command("list")
+@app.command("list", cls=HelpCommand)
 def list_runs(json: _Json = False, verbose: options.AllColumns = False) -> None:
     """List all runs, newest first: their state and what they spent.
 
@@ -90,7 +99,7 @@ def list_runs(json: _Json = False, verbose: options.AllColumns = False) -> None:
     stdout.say_all(render_runs(runs, width=0 if verbose else stdout.columns))
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def show(
     run: Annotated[
         str,
@@ -119,7 +128,7 @@ def show(
         stdout.tell(render_run(details, width=stdout.columns))
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def settle(
     runs: _Runs = None,
     all: Annotated[bool, typer.Option("--all", help="Every run that is not running.")] = False,
@@ -177,7 +186,7 @@ def _settled(
     ]
 
 
-@app.command()
+@app.command(cls=HelpCommand)
 def purge(
     runs: _Runs = None,
     older_than: _OlderThan = None,

@@ -21,14 +21,15 @@ from claudebatch.ui.terminal import Terminal
 
 def rebuild(
     run: Annotated[
-        str, typer.Argument(metavar="RUN", help="Its id, the beginning of it, or its results file.")
+        str,
+        typer.Argument(metavar="RUN", help="Its id, its first characters, or its results file."),
     ],
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Write a run's results file again, out of its journal: deleted, torn or edited,
-    nothing is asked or paid again.
+    """Write a run's results file again, from its journal.
 
-    A file that somebody has changed is kept beside it, as .edited-1.
+    Whether it was deleted, torn or edited: nothing is asked or paid again. A file that
+    was edited is kept beside it, as .edited-1.
 
     Examples:
 
