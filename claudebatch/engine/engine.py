@@ -78,11 +78,13 @@ class Engine:
         emit: Emit,
         refusals: RefusalWatch | None = None,
         resting: Resting | None = None,
+        no_room: Callable[[Call], None] = lambda call: None,
     ) -> None:
         """*workers* per lane to begin with; *value_of* says what a reply would have
         cost had it been paid for; *refusals* tells the command's faults from the
         rows', and `news` has to be called after each attempt. None: all are the rows'.
-        Rows that are *resting* lend their workers' places.
+        Rows that are *resting* lend their workers' places. *no_room* hears of calls
+        that do not fit under the run's own cap.
         """
         self._handler = handler
         self._feeds = {feed.lane: feed for feed in feeds}
@@ -93,6 +95,7 @@ class Engine:
         self._emit = emit
         self._refusals = refusals
         self._resting = resting or Resting()
+        self._no_room = no_room
         self._resting.on_rest = self._fill
         # Mutable: the reasons to stop that workers met; by lane, the wanted and the
         # present number of workers; their tasks; and the lanes that
@@ -197,6 +200,8 @@ class Engine:
         except BudgetExhausted as error:
             # The row stays to be done. Later rows may be smaller, or cached and free.
             self._ended.over(error)
+            if error.cap == "run":
+                self._no_room(call)
         except Draining:
             return
         else:

@@ -19,6 +19,7 @@ from claudebatch.engine.dependencies import LazyClient, RunDependencies
 from claudebatch.engine.earlier_tries import read_tries
 from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.finish_row import RowFinisher
+from claudebatch.engine.more_room import MoreRoom
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.engine.pending import PendingRows
 from claudebatch.engine.recovery import recovered
@@ -47,6 +48,8 @@ class SessionContext:
     emit: Emit
     answered_before: bool
     """Earlier sessions of the run had answers."""
+    more_room: MoreRoom
+    """Hears of rows that do not fit under the cap."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +146,7 @@ class RowWork:
             emit=context.emit,
             refusals=refusals,
             resting=self._resting,
+            no_room=context.more_room.refused,
         )
 
     def _news(self, stop: StopRun | None) -> None:

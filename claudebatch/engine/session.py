@@ -17,6 +17,7 @@ from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.expected_cost import ExpectedCost
 from claudebatch.engine.finish_row import RowFinisher
 from claudebatch.engine.ledger_entry import begin, entry, tell_end
+from claudebatch.engine.more_room import MoreRoom
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.engine.row_work import RowWork, SessionContext, SessionStores
 from claudebatch.engine.session_files import SessionFiles
@@ -60,6 +61,11 @@ class Session:
         self._dependencies = dependencies
         self._loop = asyncio.get_running_loop()
         self._expected = ExpectedCost(dependencies.expect)
+        self._more_room = MoreRoom(
+            run_setup.prices.worst,
+            dependencies.expect,
+            max_tokens=run_setup.settings.max_tokens,
+        )
         self._drain = Drain()
         self._signals = Signals(dependencies.signals, grace_s=run_setup.settings.grace_s)
         # A rehearsal costs nothing, and takes nothing out of what others may spend.
@@ -148,6 +154,7 @@ class Session:
             self._run_setup,
             stats=dependencies.stats,
             expected=self._expected,
+            more_room=self._more_room,
             started=dependencies.now(),
         )
         output = builder.prepare_output(self._emit)
@@ -204,6 +211,7 @@ class Session:
             drain=self._drain,
             emit=self._emit,
             answered_before=self._answered_before,
+            more_room=self._more_room,
         )
         work = RowWork(context, SessionStores(journal, budget_store, cache))
         self._engine = work.engine
@@ -284,6 +292,7 @@ class Session:
             self._engine.resize(event.pool, event.limit)
         self._dependencies.stats(event)
         self._expected(event)
+        self._more_room(event)
         self._dependencies.emit(event)
         self._watch(event)
 

@@ -20,6 +20,7 @@ from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.engine.engine import Ended
 from claudebatch.engine.expected_cost import ExpectedCost
+from claudebatch.engine.more_room import MoreRoom
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.layers.budget.run_budget import left_of
 from claudebatch.setup.run_options import RunOptions
@@ -76,12 +77,14 @@ class SummaryBuilder:
         *,
         stats: RunStats,
         expected: ExpectedCost,
+        more_room: MoreRoom,
         started: float,
     ) -> None:
         self._options = options
         self._run = run
         self._stats = stats
         self._expected = expected
+        self._more_room = more_room
         self._started = started
         budget = run_setup.settings.budget
         self.cap = budget.cap
@@ -164,7 +167,7 @@ class SummaryBuilder:
             wall_s=now - self._started,
             bound_by=counts.bound_by,
             output=str(self._run.output) if self._run.output is not None else "-",
-            stop_reason=_stop_reason(ended, caught, pending, left=self._left(spent)),
+            stop_reason=_stop_reason(ended, caught, pending, self._left(spent), self._hint),
             lines_left_out=self._run.bad_rows,
             failures_accepted=bool(failed) and self._options.accepts(not_ok),
             next_command=follow,
@@ -183,6 +186,15 @@ class SummaryBuilder:
 
     def _left(self, spent: Totals) -> Pico:
         return (self.cap or 0) - spent.spent - spent.unknown
+
+    def _hint(self, left: Pico) -> str:
+        """What would make *left* of the cap enough for more rows."""
+        # Where holds are less than worst cases, `max_tokens` decides nothing.
+        room = None if self._overshoot else self._more_room.hint(left)
+        if room is None:
+            return ""
+        rows = "1 more row" if room.rows == 1 else f"{room.rows:,} more rows"
+        return f"; --max-tokens {room.max_tokens} would let about {rows} fit"
 
     @property
     def _end(self) -> int:
@@ -291,7 +303,11 @@ def _forget_late_stop(ended: Ended, pending: int) -> None:
 
 
 def _stop_reason(
-    ended: Ended, caught: signal.Signals | None, pending: int, *, left: Pico
+    ended: Ended,
+    caught: signal.Signals | None,
+    pending: int,
+    left: Pico,
+    hint: Callable[[Pico], str],
 ) -> str | None:
     if ended.stop is not None:
         return f"{ended.stop.message} ({ended.stop.fix})" if ended.stop.fix else ended.stop.message
@@ -304,7 +320,7 @@ def _stop_reason(
         most = f", the most expensive ${high}" if high != low else ""
         return (
             f"the cap is reached: {left_of('the cap', left)}, and the cheapest row left may "
-            f"cost ${low}{most}"
+            f"cost ${low}{most}{hint(left)}"
         )
     if ended.over_budget is not None:
         fix = ended.over_budget.fix

@@ -183,3 +183,26 @@ def test_the_stop_says_what_is_left_at_the_end_and_what_the_rows_left_may_cost(w
     assert f"${left.normalize():f} of the cap is left" in told, told
     cheapest, dearest = re.search(r"cost \$([\d.]+), the most expensive \$([\d.]+)", told).groups()
     assert left < Decimal(cheapest) < Decimal(dearest)
+
+
+def test_at_the_cap_a_smaller_max_tokens_is_proposed_where_it_lets_more_rows_fit(world, api):
+    world.write("in.jsonl", prompts(200))
+    done = world.claudebatch(*RUN, "--budget", "0.30")
+    assert done.code == 3
+    before = len(world.results())
+    proposed, more = re.search(
+        r"--max-tokens (\d+) would let about (\d+) more rows fit", " ".join(done.err.split())
+    ).groups()
+    assert int(proposed) < 8192
+    # It holds what it promises.
+    assert world.claudebatch(*RUN, "--budget", "0.30", "--max-tokens", proposed).code in (0, 3)
+    assert len(world.results()) - before >= 0.8 * int(more) > 0
+    assert {line["ending"] for line in world.results().values()} == {"complete"}
+
+
+def test_where_rows_bring_their_own_max_tokens_none_is_proposed(world, api):
+    world.write("in.jsonl", prompts(100, max_tokens=8192 - 1))
+    done = world.claudebatch(*RUN, "--budget", "0.30")
+    assert done.code == 3
+    assert len(world.results()) > 5
+    assert "more rows fit" not in done.err
