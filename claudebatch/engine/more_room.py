@@ -19,8 +19,8 @@ from claudebatch.models.prices import UnknownPrice
 # Lengths of answers and prices of rows are kept in steps of so much: a file of a
 # million rows must not be held in memory for a hint.
 _STEP = 1.05
-# Answers must not be cut off by the hint: all but one in fifty were no longer, and
-# there is room for half as much again.
+# The hint must cut no answers off: all but one in fifty were no longer, and there
+# is room for half as much again.
 _SHARE = 0.98
 _ROOM = 1.5
 # Fewer answers do not tell how long the others will be.
@@ -50,11 +50,11 @@ class Room(NamedTuple):
 def smaller_max_tokens(
     rows: Mapping[RowPrice, int], *, left: Pico, longest: int, present: int
 ) -> Room | None:
-    """The largest round `max_tokens` below *present* with which most of *rows* (how many
-    of each price) fit under what is *left* of the cap; None where none would help.
+    """The largest round `max_tokens` below *present* with which most of *rows* (how
+    many of each price) fit under what is *left* of the cap; None where none helps.
 
-    Rows follow one another: each needs its worst case, and leaves what it is expected to
-    cost less. *longest* is the length that answers may have: never less is proposed.
+    Rows follow one another: each needs its worst case, and leaves what it is expected
+    to cost less. *longest* is the length that answers may have: never less is proposed.
     """
     found: Room | None = None
     for tokens in _ROUND:

@@ -19,8 +19,8 @@ ROW = RowPrice(input=DOLLAR // 1000, token=DOLLAR // 100_000, expected=DOLLAR //
 @pytest.mark.parametrize(
     ("rows", "left", "longest", "hint"),
     [
-        # A row of 8,192 tokens may cost 8.3 cents, and 8 are left. With 5,000 it may cost
-        # 5.1, and is expected to take 0.2.
+        # A row of 8,192 tokens may cost 8.3 cents, and 8 are left. With 5,000 it may
+        # cost 5.1, and is expected to take 0.2.
         ({ROW: 100}, 8 * DOLLAR // 100, 5000, Room(5000, 15)),
         ({ROW: 100}, 8 * DOLLAR // 100, 300, Room(300, 39)),
         # All that are left: no smaller number is proposed than is needed for it.
