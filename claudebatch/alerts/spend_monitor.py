@@ -73,6 +73,7 @@ class SpendMonitor:
 def _stopped(spike: Spike) -> SpendStopped:
     times = f"{spike.usd / spike.usual_usd:,.1f} times what is usual for this run"
     return SpendStopped(
+        "E700",
         f"spend {spike.measure} is {times}",
         fix="look at the last results; if they are as they should be, run the same command again",
     )

@@ -98,6 +98,7 @@ def _confirmed(folder: str) -> bool:
     # In a script nobody answers, and silence must not cost money.
     if not sys.stdin.isatty():
         raise ClaudebatchError(
+            "E010",
             f"every cached answer in {folder} would be dropped, and nobody is here to be asked",
             fix="claudebatch cache clear --yes",
         )

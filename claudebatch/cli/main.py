@@ -32,7 +32,7 @@ from claudebatch.core.errors import ClaudebatchError, ExitCode, StopRun, Storage
 from claudebatch.core.os_faults import os_fault, place_of
 from claudebatch.core.process_signals import signal_handler
 from claudebatch.storage.private_files import new_file, private_dir
-from claudebatch.ui.error_text import render_bad_rows, render_error, render_usage
+from claudebatch.ui.error_text import headed, render_bad_rows, render_error, render_usage
 from claudebatch.ui.sanitise import visible
 from claudebatch.ui.terminal import Terminal
 
@@ -80,6 +80,14 @@ Examples:
 
     claudebatch help run
 """
+
+_USAGE_IDS = {
+    "NoSuchOption": "E002",
+    "MissingParameter": "E003",
+    "BadParameter": "E004",
+    "BadOptionUsage": "E005",
+}
+"""Complaints of the option parser; any other is E001."""
 
 app = typer.Typer(
     name="claudebatch",
@@ -212,7 +220,7 @@ def _silence(stream: IO[str]) -> None:
 
 def _system(error: Exception) -> StorageError:
     fault = os_fault(error)
-    return StorageError(f"{place_of(error)}{fault.reason}", fix=fault.fix)
+    return StorageError("E011", f"{place_of(error)}{fault.reason}", fix=fault.fix)
 
 
 @runtime_checkable
@@ -231,8 +239,13 @@ class Complaint(Protocol):
 def _refuse(error: Complaint) -> int:
     usage = io.StringIO()
     error.show(usage)
-    _stderr().say_all(render_usage(usage.getvalue()))
+    _stderr().say_all(render_usage(usage.getvalue(), _usage_id(error)))
     return error.exit_code
+
+
+def _usage_id(error: Complaint) -> str:
+    # By name: the parser's classes stand in other modules from version to version.
+    return getattr(error, "id", "") or _USAGE_IDS.get(type(error).__name__, "E001")
 
 
 def _report(error: ClaudebatchError | StopRun) -> int:
@@ -255,7 +268,7 @@ def _crash(error: BaseException) -> int:
         pass
     _stderr().say_all(
         (
-            f"error: internal error: {type(error).__name__}",
+            headed("E009", f"internal error: {type(error).__name__}"),
             f"  what happened, without your data: {place}",
             "  hint: run the same command again; it continues where it stopped",
         ),

@@ -9,6 +9,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from claudebatch.cli.bad_value import BadValue
+
 
 # Lower-case names: typer shows them as the values to be written.
 class OnBadRow(StrEnum):
@@ -42,21 +44,21 @@ def _dollars(text: str) -> Decimal:
         # Refused below, with the same words as every other amount.
         amount = Decimal(-1)
     if not amount.is_finite() or amount <= 0:
-        raise typer.BadParameter(
-            f"{text!r} is not an amount of dollars above 0; try --budget 5 or --budget 2.50"
+        raise BadValue(
+            "E058", f"{text!r} is not an amount of dollars above 0; try --budget 5 or --budget 2.50"
         )
     return amount
 
 
 def _whole(text: str) -> int:
     if not (_is_whole(text) and int(text) > 0):
-        raise typer.BadParameter(f"{text!r} is not a whole number above 0; try 100")
+        raise BadValue("E059", f"{text!r} is not a whole number above 0; try 100")
     return int(text)
 
 
 def _whole_from_0(text: str) -> int:
     if not _is_whole(text):
-        raise typer.BadParameter(f"{text!r} is not a whole number from 0; try 10")
+        raise BadValue("E060", f"{text!r} is not a whole number from 0; try 10")
     return int(text)
 
 

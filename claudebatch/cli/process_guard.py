@@ -53,7 +53,7 @@ def _check_word(what: str, word: str, fix: str) -> None:
     try:
         word.encode()
     except UnicodeEncodeError as error:
-        raise ClaudebatchError(f"{what} is not UTF-8: {word}", fix=fix) from error
+        raise ClaudebatchError("E012", f"{what} is not UTF-8: {word}", fix=fix) from error
 
 
 @contextmanager

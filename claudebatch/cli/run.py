@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from claudebatch.cli.bad_value import BadValue
 from claudebatch.cli.run_flags import RunFlags
 from claudebatch.cli.typer_command import typer_command
 from claudebatch.cli.wiring.run_arguments import config_flags, run_options
@@ -27,10 +28,10 @@ def run(flags: RunFlags) -> None:
     """
     # Said before anything is loaded: an option without an effect is a mistake.
     if flags.log_prompts and flags.log is None:
-        raise typer.BadParameter("--log-prompts says what is in the log; name one with --log FILE")
+        raise BadValue("E061", "--log-prompts says what is in the log; name one with --log FILE")
     if flags.count_rows is not None and not flags.dry_run:
-        raise typer.BadParameter(
-            "--count belongs to a dry run: add --dry-run, or use claudebatch estimate"
+        raise BadValue(
+            "E062", "--count belongs to a dry run: add --dry-run, or use claudebatch estimate"
         )
     # The machinery of a run: `--help` need not wait for it.
     from claudebatch.cli.wiring.display import Show  # noqa: PLC0415

@@ -168,6 +168,7 @@ async def _start(start: Callable[[int], Awaitable[str]], port: int) -> str:
         return await start(port)
     except OSError as error:
         raise ClaudebatchError(
+            "E020",
             f"cannot listen on 127.0.0.1:{port}: {error.strerror or error}",
             fix="choose another port, or leave --port out for any free one",
             exit_code=ExitCode.LOCAL_IO,

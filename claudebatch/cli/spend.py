@@ -160,6 +160,7 @@ def _format(flags: _SpendFlags) -> Format:
     # The same wish twice is no contradiction.
     if len(asked) > 1:
         raise ClaudebatchError(
+            "E021",
             f"the report cannot be {' and '.join(sorted(asked))} at once",
             fix="give one of --format, --json, --raw-csv",
         )

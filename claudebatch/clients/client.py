@@ -211,7 +211,7 @@ class ClaudeClient:
             return self._unread(call, getattr(unread, "message", ""))
         fault = self._explain(error, self._route)
         if self._certain.ends_run(fault, began=began, now=self._now()):
-            return Unreachable(f"no connection to the API: {fault.text}", fix=fault.fix)
+            return Unreachable("E702", f"no connection to the API: {fault.text}", fix=fault.fix)
         sent = not any(isinstance(cause, self._sdk.NEVER_SENT) for cause in causes)
         return error_table.connection_failed(f"no answer: {fault.text}", sent=sent)
 

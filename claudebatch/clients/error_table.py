@@ -89,7 +89,7 @@ def from_status(
         return error
     if _refuses_account(status, code, message):
         return AccountRefused(
-            f"the API refuses this account: {status} {message}", fix=_fix(status, code)
+            "E703", f"the API refuses this account: {status} {message}", fix=_fix(status, code)
         )
     kind = type or _TYPES.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
     if status == 429:

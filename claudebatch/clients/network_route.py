@@ -54,6 +54,7 @@ def tls_context(route: NetworkRoute) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=route.certificates)
     except ssl.SSLError as error:
         raise ConfigError(
+            "E207",
             f"{named}: no certificate in this file that OpenSSL can read",
             fix="name a PEM file (-----BEGIN CERTIFICATE-----), or unset the variable",
         ) from error
@@ -65,17 +66,17 @@ def _require_readable(named: str, path: str) -> None:
         # Not opened for its content: `load_verify_locations` does not say which file.
         os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
     except ValueError as error:  # a null byte
-        raise ConfigError(f"{named}: no such file", fix=fix) from error
+        raise ConfigError("E208", f"{named}: no such file", fix=fix) from error
     except OSError as error:
         reason = "no such file" if error.errno == errno.ENOENT else (error.strerror or "unreadable")
-        raise ConfigError(f"{named}: {reason}", fix=fix) from error
+        raise ConfigError("E209", f"{named}: {reason}", fix=fix) from error
     if Path(path).is_dir():
         raise ConfigError(
-            f"{named}: this is a folder", fix="name a PEM file, or set SSL_CERT_DIR instead"
+            "E210", f"{named}: this is a folder", fix="name a PEM file, or set SSL_CERT_DIR instead"
         )
     if not Path(path).is_file():
         # A pipe without a writer would be waited for, for ever.
-        raise ConfigError(f"{named}: this is not a regular file", fix=fix)
+        raise ConfigError("E211", f"{named}: this is not a regular file", fix=fix)
 
 
 def _from_folders(named: str, paths: str) -> ssl.SSLContext:
@@ -83,7 +84,9 @@ def _from_folders(named: str, paths: str) -> ssl.SSLContext:
     folders = [path for path in paths.split(os.pathsep) if path and Path(path).is_dir()]
     if not folders:
         raise ConfigError(
-            f"{named}: no such folder", fix="name a folder that exists, or unset the variable"
+            "E212",
+            f"{named}: no such folder",
+            fix="name a folder that exists, or unset the variable",
         )
     try:
         found = any(
@@ -91,10 +94,11 @@ def _from_folders(named: str, paths: str) -> ssl.SSLContext:
         )
     except OSError as error:
         raise ConfigError(
-            f"{named}: {error.strerror}", fix="make it readable, or unset the variable"
+            "E213", f"{named}: {error.strerror}", fix="make it readable, or unset the variable"
         ) from error
     if not found:
         raise ConfigError(
+            "E214",
             f"{named}: no certificate under its hash in this folder",
             fix="run `openssl rehash` on it, or name one PEM file in SSL_CERT_FILE",
         )

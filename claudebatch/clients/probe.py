@@ -104,7 +104,7 @@ def _open_sdk(
     except (anthropic.AnthropicError, ValueError) as error:
         reason = hide(str(error))
         raise CredentialError(
-            f"the SDK refuses the credentials: {reason}", fix="set ANTHROPIC_API_KEY"
+            "E215", f"the SDK refuses the credentials: {reason}", fix="set ANTHROPIC_API_KEY"
         ) from error
 
 

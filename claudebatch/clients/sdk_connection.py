@@ -74,7 +74,9 @@ def open_sdk(
         )
     except (anthropic.AnthropicError, ValueError) as error:
         raise CredentialError(
-            f"the SDK refuses the credentials: {hide(str(error))}", fix="set ANTHROPIC_API_KEY"
+            "E216",
+            f"the SDK refuses the credentials: {hide(str(error))}",
+            fix="set ANTHROPIC_API_KEY",
         ) from error
 
 
@@ -92,6 +94,7 @@ def open_http(concurrency: int, route: NetworkRoute, hide: Callable[[str], str])
     except (ValueError, OSError, httpx2.InvalidURL) as error:
         # What `network_route` and `tls_context` let through: the system's own settings.
         raise ConfigError(
+            "E217",
             f"the connection cannot be set up: {hide(str(error))}",
             fix="check the proxy settings and the certificates of this machine",
         ) from error

@@ -57,6 +57,7 @@ def _span(
     span_s = values.seconds(key, text)
     if not 0 < span_s <= longest_s:
         raise ConfigError(
+            "E100",
             f"{values.at(key)} must be above 0 and at most {longest_s:.0f} s",
             fix=f"try {key.rpartition('.')[2]}: {usual}",
         )
@@ -68,7 +69,9 @@ def _check_url(place: str, url: str) -> None:
     # it.
     if not (url.isascii() and url.isprintable()) or " " in url:
         raise ConfigError(
-            f"{place}: a URL has no spaces and no letters beyond ASCII", fix="write them as %XX"
+            "E101",
+            f"{place}: a URL has no spaces and no letters beyond ASCII",
+            fix="write them as %XX",
         )
     try:
         parts = urlsplit(url)
@@ -76,15 +79,18 @@ def _check_url(place: str, url: str) -> None:
     except ValueError:
         valid = False
     if not valid:
-        raise ConfigError(f"{place} is not a web address", fix="write it as https://host/path")
+        raise ConfigError(
+            "E102", f"{place} is not a web address", fix="write it as https://host/path"
+        )
     if parts.username is not None or parts.password is not None:
         raise ConfigError(
+            "E103",
             f"{place} has a user name in it, which would not be sent",
             fix="leave out what is before @",
         )
     if parts.scheme == "http" and not _is_loopback(parts):
         raise ConfigError(
-            f"{place} must be https, or http to this machine itself", fix="write https://"
+            "E104", f"{place} must be https, or http to this machine itself", fix="write https://"
         )
 
 
@@ -99,7 +105,9 @@ def _is_loopback(parts: SplitResult) -> bool:
 def _check_command(place: str, command: list[str]) -> None:
     if not command or not command[0].strip():
         raise ConfigError(
-            f"{place} must begin with a program", fix="write it as [program, argument, ...]"
+            "E105", f"{place} must begin with a program", fix="write it as [program, argument, ...]"
         )
     if any("\0" in word for word in command):
-        raise ConfigError(f"{place} holds a NUL, which no program can be given", fix="remove it")
+        raise ConfigError(
+            "E106", f"{place} holds a NUL, which no program can be given", fix="remove it"
+        )

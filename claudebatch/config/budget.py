@@ -66,6 +66,7 @@ def _check_amounts(budget: Decimal | BudgetSection | None, values: ValueReader) 
     for key, dollars in _amounts(budget):
         if dollars is not None and not (dollars.is_finite() and 0 < dollars <= MOST_DOLLARS):
             raise ConfigError(
+                "E107",
                 f"{values.at(key)} must be an amount of dollars above 0 and at most "
                 f"{MOST_DOLLARS:,}, got {str(dollars)[:40]}",
                 fix="try --budget 5 or --budget 2.50",
@@ -101,6 +102,7 @@ def _check_tags(tags: tuple[tuple[str, str | None], ...], values: ValueReader) -
             0 < len(tag) <= _LONGEST_TAG and tag.isprintable() and tag == tag.strip()
         ):
             raise ConfigError(
+                "E108",
                 f"{values.at(key)}: a tag has 1 to {_LONGEST_TAG} printable characters and no "
                 f"space at its ends",
                 fix="choose a short name, such as client-a",

@@ -56,6 +56,7 @@ def credential_source(env: Mapping[str, str], *, home: Path) -> str:
     if profiles.is_dir() and any(profiles.iterdir()):
         return str(profiles)
     raise CredentialError(
+        "E218",
         "no API key: ANTHROPIC_API_KEY is not set",
         fix="export ANTHROPIC_API_KEY=… (from platform.claude.com), or rehearse without one: add "
         "--simulate",
@@ -66,6 +67,7 @@ def _check_key(name: str, value: str) -> None:
     wrong = next((words for words, finds in _NOT_IN_A_KEY.items() if finds(value)), None)
     if wrong is not None:
         raise ConfigError(
+            "E219",
             f"{name} ({_shape(value)}) {wrong}, which no key has",
             fix="copy the key again: one word, without quotes and breaks",
         )
@@ -110,9 +112,13 @@ def _check_custom_headers(env: Mapping[str, str]) -> None:
     for number, (name, value) in enumerate(_custom_headers(env), start=1):
         if not _HEADER_NAME.fullmatch(name):
             raise ConfigError(
-                f"{_CUSTOM}: header {number} has a name that is none", fix="write Name: value"
+                "E220",
+                f"{_CUSTOM}: header {number} has a name that is none",
+                fix="write Name: value",
             )
         if not (value.isascii() and value.isprintable()):
             raise ConfigError(
-                f"{_CUSTOM}: header {number} holds a character that no header has", fix="remove it"
+                "E221",
+                f"{_CUSTOM}: header {number} holds a character that no header has",
+                fix="remove it",
             )

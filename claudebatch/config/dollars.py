@@ -58,6 +58,7 @@ def _amount(value: str | bool | list[Any], key: str, where: Callable[[str], str]
     except InvalidOperation:
         pass
     raise ConfigError(
+        "E109",
         f"{where(key)}: {key}: {str(value)[:40]!r} is not an amount of dollars",
         fix="write a number such as 5 or 2.50",
     )

@@ -116,6 +116,7 @@ def _check_project(data: dict[str, Any], where: Callable[[str], str], own: Path)
             value = value.get(part) if isinstance(value, dict) else None
         if value not in (None, [], {}):
             raise ConfigError(
+                "E110",
                 f"{where(key)}: {key} may not be set by a file that was only found in this "
                 f"folder: {harm}",
                 fix=f"if it is yours, name the file with -c, or put the setting into {own}",
@@ -134,7 +135,7 @@ def _converted(data: dict[str, Any], where: Any) -> Config:
         if reason.startswith(_NO_OPTION):
             reason = f"must be {' or '.join(_options(key))}, got{reason.removeprefix(_NO_OPTION)}"
         raise ConfigError(
-            f"{where(key)}: {key}: {reason}", fix="see config.example.yaml"
+            "E111", f"{where(key)}: {key}: {reason}", fix="see config.example.yaml"
         ) from error
 
 
@@ -147,7 +148,7 @@ def _check_keys(data: Any, section: Any, prefix: str, where: Any) -> None:
         name = f"{prefix}{key}"
         if key not in hints:
             fix = (None if prefix else belongs_elsewhere(str(key))) or _nearest(str(key), hints)
-            raise ConfigError(f'{where(name)}: there is no setting "{name}"', fix=fix)
+            raise ConfigError("E112", f'{where(name)}: there is no setting "{name}"', fix=fix)
         kind = _struct(hints[key])
         if kind is not None and isinstance(value, dict):
             _check_keys(value, kind, name + ".", where)

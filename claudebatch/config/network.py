@@ -106,21 +106,23 @@ def _proxy_url(name: str, value: str) -> str:
     scheme = url.partition("://")[0].lower()
     if scheme == "socks":
         raise ConfigError(
+            "E222",
             f"{shown}: socks:// is no scheme; others write socks5://, and SOCKS is not spoken here",
             fix="name an HTTP proxy (http://HOST:PORT), or put the API's host into NO_PROXY",
         )
     if scheme.startswith("socks"):
         raise ConfigError(
+            "E223",
             f"{shown}: SOCKS proxies are not spoken here",
             fix="name an HTTP proxy (http://HOST:PORT), or put the API's host into NO_PROXY",
         )
     if scheme not in ("http", "https"):
-        raise ConfigError(f"{shown}: unknown scheme {scheme}://", fix=_EXAMPLE)
+        raise ConfigError("E224", f"{shown}: unknown scheme {scheme}://", fix=_EXAMPLE)
     try:
         parts = urlsplit(url)
         usable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         usable = False
     if not usable or not url.isprintable() or " " in url:
-        raise ConfigError(f"{shown}: this is no address of a proxy", fix=_EXAMPLE)
+        raise ConfigError("E225", f"{shown}: this is no address of a proxy", fix=_EXAMPLE)
     return url

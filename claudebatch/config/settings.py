@@ -132,6 +132,7 @@ def _check_together(config: Config, values: ValueReader, where: Callable[[str], 
     # Either alone makes sense; together they would serve what the other avoids.
     if config.cache.keep_refusals and "refusal" in config.fallback_on:
         raise ConfigError(
+            "E113",
             f"{values.at('cache.keep_refusals')}: a refusal that is kept would be served, and "
             f"fallback_on asks another model instead",
             fix="choose one of the two",

@@ -38,7 +38,7 @@ def share(where: str, value: str | float) -> float:
     found = _parse(where, value, {"%": 0.01, "": 1.0}, _SHARE)
     # 20 for 20 % is a slip that would mean twenty times everything.
     if found > 1.0:
-        raise ConfigError(f"{where}: not {_SHARE}: {value!r}", fix=f"write {_SHARE}")
+        raise ConfigError("E114", f"{where}: not {_SHARE}: {value!r}", fix=f"write {_SHARE}")
     return found
 
 
@@ -48,5 +48,5 @@ def _parse(
     # No sign and no exponent: a negative wait or 1e9h was never meant.
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]*|%)\s*", str(value).lower())
     if not found or found[2] not in units or not math.isfinite(float(found[1])):
-        raise ConfigError(f"{where}: not {what}: {value!r}", fix=f"write {what}")
+        raise ConfigError("E115", f"{where}: not {what}: {value!r}", fix=f"write {what}")
     return float(found[1]) * units[found[2]]

@@ -52,6 +52,7 @@ class ValueReader:
     def refuse(self, key: str, reason: str, value: object, usual: object) -> NoReturn:
         """Say that *value* cannot be meant, and what could."""
         raise ConfigError(
+            "E116",
             f"{self.at(key)} {reason}, got {str(value)[:40]}",
             fix=f"try {key.rpartition('.')[2]}: {usual}",
         )

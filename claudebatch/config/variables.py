@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from claudebatch.core.errors import ConfigError
+from claudebatch.core.notice import Notice
 
 _OURS = (
     "CLAUDEBATCH_CACHE_DIR",
@@ -25,17 +26,19 @@ def check_variables(env: Mapping[str, str]) -> None:
         # Compose files and systemd expand nothing: a folder named ~ would be made.
         if value.startswith(("~", "$")):
             raise ConfigError(
+                "E117",
                 f"{name}={value}: only a shell expands {value[0]}",
                 fix="write the whole path, from / on",
             )
         if value[:1] in "\"'" and value[:1] == value[-1:] and value:
             raise ConfigError(
+                "E118",
                 f"{name}={value}: the quotation marks are part of the value",
                 fix="write it without them",
             )
 
 
-def unknown_variables(env: Mapping[str, str]) -> Iterator[str]:
+def unknown_variables(env: Mapping[str, str]) -> Iterator[Notice]:
     """A sentence for each variable that looks like ours and is none."""
     for name in env:
         if name.startswith(_PREFIX) and name not in _OURS:
@@ -44,4 +47,4 @@ def unknown_variables(env: Mapping[str, str]) -> Iterator[str]:
 
             close = get_close_matches(name, _OURS, n=1)
             meant = f"did you mean {close[0]}?" if close else f"known: {', '.join(_OURS)}"
-            yield f"{name} is set and means nothing; {meant}"
+            yield Notice("W002", f"{name} is set and means nothing; {meant}")

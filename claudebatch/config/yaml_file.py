@@ -39,33 +39,37 @@ def read_yaml(path: Path) -> YamlFile:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(
-            f"{path}: cannot read the configuration: {reason}", fix="check -c/--config"
+            "E119", f"{path}: cannot read the configuration: {reason}", fix="check -c/--config"
         ) from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}", fix="remove the character") from error
+        raise ConfigError(
+            "E120", f"{path}: not YAML: {error}", fix="remove the character"
+        ) from error
     try:
         node = loader.get_single_node()
         lines = dict(islice(_lines(path, node), _MOST_KEYS + 1)) if node is not None else {}
         if len(lines) > _MOST_KEYS:
             raise ConfigError(
-                f"{path}: more than {_MOST_KEYS:,} settings", fix="check what its aliases repeat"
+                "E121",
+                f"{path}: more than {_MOST_KEYS:,} settings",
+                fix="check what its aliases repeat",
             )
         data = loader.construct_document(node) if node is not None else {}
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError(
-            f"{path}:{line}: {error.problem or 'not YAML'}", fix="mend this line"
+            "E122", f"{path}:{line}: {error.problem or 'not YAML'}", fix="mend this line"
         ) from error
     except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not YAML: {error}", fix="mend the file") from error
+        raise ConfigError("E123", f"{path}: not YAML: {error}", fix="mend the file") from error
     except RecursionError as error:
         raise ConfigError(
-            f"{path}: nested too deep", fix="no setting needs more than a few levels"
+            "E124", f"{path}: nested too deep", fix="no setting needs more than a few levels"
         ) from error
     except (ValueError, LookupError, AttributeError) as error:
         # PyYAML's own constructors stumble over values such as the date 2026-99-99.
         raise ConfigError(
-            f"{path}: a value that YAML cannot read: {error}", fix="put it in quotes"
+            "E125", f"{path}: a value that YAML cannot read: {error}", fix="put it in quotes"
         ) from error
     finally:
         loader.dispose()
@@ -73,7 +77,9 @@ def read_yaml(path: Path) -> YamlFile:
     if data is None:
         data = {}
     if not isinstance(data, dict):
-        raise ConfigError(f"{path}: the top level must be a mapping", fix="see config.example.yaml")
+        raise ConfigError(
+            "E126", f"{path}: the top level must be a mapping", fix="see config.example.yaml"
+        )
     return YamlFile(path, data, lines)
 
 
@@ -82,7 +88,9 @@ def _text(path: Path) -> str:
     with path.open("rb") as file:
         raw = file.read(_MOST_BYTES + 1)
     if len(raw) > _MOST_BYTES:
-        raise ConfigError(f"{path}: more than {_MOST_BYTES:,} bytes", fix="check -c/--config")
+        raise ConfigError(
+            "E127", f"{path}: more than {_MOST_BYTES:,} bytes", fix="check -c/--config"
+        )
     return raw.decode("utf-8-sig")
 
 
@@ -95,7 +103,7 @@ def _lines(path: Path, node: yaml.Node, prefix: str = "") -> Iterator[tuple[str,
             # YAML lets the last one win, without a word.
             if name in seen:
                 raise ConfigError(
-                    f'{path}:{line}: "{name}" stands here twice', fix="keep one of them"
+                    "E128", f'{path}:{line}: "{name}" stands here twice', fix="keep one of them"
                 )
             seen.add(name)
             yield name, line

@@ -3,7 +3,7 @@ decide on.
 
 Three families:
 
-* `ClaudebatchError`: a fault that the user can mend; carries the exit code and the fix.
+* `ClaudebatchError`: a fault that the user can fix; carries the exit code and the fix.
 * `AttemptError`: one HTTP attempt went wrong; carries whether it may be retried, when,
   and whether it may be billed.
 * `StopRun`: no further row can succeed either; carries the reason and the exit code of
@@ -40,14 +40,17 @@ class ExitCode(IntEnum):
 
 
 class ClaudebatchError(Exception):
-    """A fault that the user can mend. *fix* is the sentence that says how."""
+    """A fault that the user can fix. *id* is its name for good (docs/messages.md), such
+    as E017; *fix* is the sentence that says what helps.
+    """
 
     exit_code = ExitCode.USAGE
 
     def __init__(
-        self, message: str, *, fix: str | None = None, exit_code: ExitCode | None = None
+        self, id: str, message: str, *, fix: str | None = None, exit_code: ExitCode | None = None
     ) -> None:
         super().__init__(message)
+        self.id = id
         self.message = message
         self.fix = fix
         if exit_code is not None:
@@ -80,10 +83,12 @@ class StorageError(ClaudebatchError):
 class Problem:
     """One fault of one input line, in the words that are shown."""
 
+    id: str
+    """Its name for good, such as E330: docs/messages.md lists all."""
     reason: str
     fix: str
     recipe: str | None = None
-    """A filter that mends the whole file, where there is one."""
+    """A filter that fixes the whole file, where there is one."""
 
 
 class BadRow(Exception):
@@ -215,8 +220,9 @@ class StopRun(Exception):
 
     exit_code = ExitCode.INTERNAL
 
-    def __init__(self, message: str, *, fix: str | None = None) -> None:
+    def __init__(self, id: str, message: str, *, fix: str | None = None) -> None:
         super().__init__(message)
+        self.id = id
         self.message = message
         self.fix = fix
 

@@ -12,6 +12,7 @@ from typing import Literal, TypeAlias
 
 from claudebatch.core.domain import Call, Pico, Reply, Source, Usage
 from claudebatch.core.frozen import value
+from claudebatch.core.notice import LineLeftOut, Notice
 
 WaitReason: TypeAlias = Literal[
     "requests per minute",
@@ -45,17 +46,6 @@ class RunStarted:
     """Worst cases of earlier attempts of unknown outcome; not in `spent_before`."""
     unknown_attempts_before: int = 0
     """How many those are."""
-
-
-@dataclass(frozen=True, slots=True)
-class LineLeftOut:
-    """A line of the input cannot be sent, and `--on-bad-row skip` leaves it out."""
-
-    file: str
-    """As the user named it."""
-    line: int
-    reason: str
-    fix: str
 
 
 @value
@@ -222,13 +212,6 @@ class CapUsed:
     """The next request was refused: as good as all of it, though less than the last
     request's worst case is left.
     """
-
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """News for the user that is no error: a cache moved aside, a repaired output."""
-
-    text: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,7 @@ def read_at(file: int | HasFileno, offset: int, length: int) -> bytes:
         more = os.pread(descriptor, length - len(data), offset + len(data))
         if not more:
             raise ClaudebatchError(
+                "E300",
                 f"the input ends before byte {offset + length}: it was changed while it was read",
                 fix="leave the input alone during a run, then run the same command again",
             )
@@ -141,14 +142,19 @@ def read_at(file: int | HasFileno, offset: int, length: int) -> bytes:
 def unreadable(path: Path, error: OSError) -> ClaudebatchError:
     """*error*, met at *path*, as a fault that the user can mend."""
     if isinstance(error, FileNotFoundError):
-        return ClaudebatchError(f"{path} does not exist", fix="check the name and the folder")
+        return ClaudebatchError(
+            "E301", f"{path} does not exist", fix="check the name and the folder"
+        )
     if isinstance(error, PermissionError):
         return ClaudebatchError(
-            f"{path} may not be read", fix="give yourself read permission (chmod u+r)"
+            "E302", f"{path} may not be read", fix="give yourself read permission (chmod u+r)"
         )
     reason = error.strerror or type(error).__name__
     return ClaudebatchError(
-        f"{path} cannot be read: {reason}", fix="check the disk", exit_code=ExitCode.LOCAL_IO
+        "E303",
+        f"{path} cannot be read: {reason}",
+        fix="check the disk",
+        exit_code=ExitCode.LOCAL_IO,
     )
 
 

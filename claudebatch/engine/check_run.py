@@ -134,11 +134,13 @@ def _taken(folder: Path) -> Iterator[RunFolder]:
     run = RunFolder.take(folder)
     if run is None:
         raise ClaudebatchError(
-            f"{folder} holds no run", fix="name a results file, or see `claudebatch runs list`"
+            "E600",
+            f"{folder} holds no run",
+            fix="name a results file, or see `claudebatch runs list`",
         )
     if run == "alive":
         raise LockedError(
-            f"{folder}: the run is going on", fix="wait for it or stop it, then try again"
+            "E601", f"{folder}: the run is going on", fix="wait for it or stop it, then try again"
         )
     with closing(run):
         yield run
@@ -195,6 +197,7 @@ def _settled(ledger: sqlite3.Connection, run: RunFolder, name: str) -> bool:
 
 def _beyond_repair(folder: Path, why: str) -> StorageError:
     return StorageError(
+        "E602",
         f"{folder}: SQLite cannot read the journal any more: {why}",
         fix="restore the folder from a copy, or start over with --fresh: answers in the response "
         "cache cost nothing",

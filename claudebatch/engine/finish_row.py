@@ -9,6 +9,7 @@ from typing import Protocol
 
 from claudebatch.core.domain import Call, Outcome, Pico, Reply, Succeeded, Usage
 from claudebatch.core.endings import ending
+from claudebatch.core.notice import Notice
 from claudebatch.core.result_lines import head
 from claudebatch.models.prices import PriceBook, UnknownPrice
 from claudebatch.setup.run_options import RunOptions
@@ -22,7 +23,9 @@ from claudebatch.storage.journal.records import (
 from claudebatch.storage.journal.schema import ANSWER_SOURCES
 from claudebatch.storage.run_folder import RunFolder
 
-_MADE_UP = "the API at this base URL is a simulator: its answers are made up and cost nothing"
+_SIMULATED = Notice(
+    "W042", "the API at this base URL is a simulator: its answers are made up and cost nothing"
+)
 
 
 class Results(Protocol):
@@ -47,7 +50,7 @@ class RowFinisher:
         prices: PriceBook,
         *,
         wall: Callable[[], datetime],
-        notify: Callable[[str], None],
+        notify: Callable[[Notice], None],
     ) -> None:
         """*notify* is called in the journal's thread."""
         self._options = options
@@ -113,4 +116,4 @@ class RowFinisher:
         # So that a later run against the real API does not take these answers for its
         # own.
         self._folder.note(simulator=self._options.base_url)
-        self._notify(_MADE_UP)
+        self._notify(_SIMULATED)

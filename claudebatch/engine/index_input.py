@@ -11,7 +11,8 @@ from pathlib import Path
 
 from claudebatch import __version__
 from claudebatch.core.domain import Call
-from claudebatch.core.events import Emit, Notice
+from claudebatch.core.events import Emit
+from claudebatch.core.notice import Notice
 from claudebatch.engine.other_settings import OtherSettings
 from claudebatch.inputs import BadLines
 from claudebatch.setup.run_options import RunOptions
@@ -92,7 +93,7 @@ def index_input(
         others.note(report, key_scope)
         _note(folder, intake, report, current)
     for notice in intake.notices():
-        emit(Notice(notice))
+        emit(notice)
     _report(report, intake.bad.count, emit)
     _report_unchecked(intake.sent_anyway, emit)
     others.report(emit)
@@ -131,8 +132,9 @@ def _report_unchecked(sent_anyway: BadLines, emit: Emit) -> None:
         lines = "1 line breaks" if sent_anyway.count == 1 else f"{sent_anyway.count:,} lines break"
         emit(
             Notice(
+                "W031",
                 f"{lines} the API's rules and will be sent all the same (--no-check), such as "
-                f"{first.file}:{first.lines}: {first.problem.reason}"
+                f"{first.file}:{first.lines}: {first.problem.reason}",
             )
         )
 
@@ -140,15 +142,26 @@ def _report_unchecked(sent_anyway: BadLines, emit: Emit) -> None:
 def _report(report: IndexReport, bad_rows: int, emit: Emit) -> None:
     if bad_rows:
         lines = "1 line is" if bad_rows == 1 else f"{bad_rows:,} lines are"
-        emit(Notice(f"{lines} left out (--on-bad-row skip): the run will end with exit code 1"))
+        emit(
+            Notice(
+                "W032", f"{lines} left out (--on-bad-row skip): the run will end with exit code 1"
+            )
+        )
     if report.changed:
-        emit(Notice(f"{report.changed:,} rows changed since they were answered; they run again"))
+        emit(
+            Notice(
+                "W033", f"{report.changed:,} rows changed since they were answered; they run again"
+            )
+        )
     if report.asked_again:
-        emit(Notice(f"{report.asked_again:,} rows are asked again with the present settings"))
+        emit(
+            Notice("N034", f"{report.asked_again:,} rows are asked again with the present settings")
+        )
     if report.removed:
         emit(
             Notice(
+                "W035",
                 f"{report.removed:,} answered rows are no longer in the input; their results are "
-                f"left out"
+                f"left out",
             )
         )

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from claudebatch.config.paths import Paths
 from claudebatch.core.domain import Call
-from claudebatch.core.events import Emit, Notice
+from claudebatch.core.events import Emit
 from claudebatch.engine.index_input import index_input
 from claudebatch.engine.run_inputs import (
     check_inputs,
@@ -109,9 +109,9 @@ def open_run(
         )
         # Usually a filter that found nothing, or the wrong file; the run ends well.
         if not indexed.lanes and not indexed.bad_rows:
-            emit(Notice(options.no_rows))
+            emit(options.no_rows)
         for warning in run_setup.warnings(set(folder.meta("models")), started.date()):
-            emit(Notice(warning))
+            emit(warning)
         yield OpenRun(
             run_id=folder.meta("run_id"),
             folder=folder,

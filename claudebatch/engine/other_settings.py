@@ -5,7 +5,8 @@ system prompt, `max_tokens`, rules. They keep their answers, and never without a
 from __future__ import annotations
 
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.core.events import Emit, Notice
+from claudebatch.core.events import Emit
+from claudebatch.core.notice import Notice
 from claudebatch.setup.request_settings import differences, keys_made_by, request_settings
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
@@ -56,6 +57,7 @@ class OtherSettings:
         if self._rows == finished:
             rows = "the only row was" if finished == 1 else f"all {finished:,} rows were"
             raise ClaudebatchError(
+                "E603",
                 f"{rows} answered with a different {self._difference}; nothing was sent",
                 fix="-o FILE asks again into another file; --redo changed asks again here",
             )
@@ -66,8 +68,9 @@ class OtherSettings:
             rows = "1 row was" if self._rows == 1 else f"{self._rows:,} rows were"
             emit(
                 Notice(
+                    "W038",
                     f"{rows} answered with a different {self._difference} and kept: -o FILE asks "
-                    f"all into another file, --redo changed asks these again"
+                    f"all into another file, --redo changed asks these again",
                 )
             )
 

@@ -210,6 +210,7 @@ class WatchedClient:
 
 def _path_stop(error: AttemptError) -> StopRun:
     return ApiUnavailable(
+        "E704",
         f"the API is not reached: {_said(error)}",
         fix="log in to the network, or check ANTHROPIC_BASE_URL and proxy, then run the same "
         "command",
@@ -221,11 +222,12 @@ def _stop(error: AttemptError, count: int, *, first: bool) -> StopRun:
     said = f"{which} were refused alike and stay to be done: {_said(error)}"
     if isinstance(error, Blocked):
         return AccountRefused(
+            "E705",
             said,
             fix="let a firewall or proxy on the way pass them, or fail them one by one with "
             "--stop-after 0",
         )
-    return CommandRefused(said, fix=_hint(error))
+    return CommandRefused("E706", said, fix=_hint(error))
 
 
 def _hint(error: AttemptError) -> str:

@@ -11,7 +11,8 @@ from functools import partial
 from claudebatch.core.domain import Call
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import StopRun
-from claudebatch.core.events import Emit, Notice
+from claudebatch.core.events import Emit
+from claudebatch.core.notice import Notice
 from claudebatch.core.resting import Resting
 from claudebatch.core.tries import RowTries
 from claudebatch.engine.cached_rows import CachedRows
@@ -106,8 +107,9 @@ class RowWork:
         if changed:
             self._context.emit(
                 Notice(
+                    "W039",
                     f"{changed:,} lines of the input changed during the run; their rows are "
-                    f"left to be done"
+                    f"left to be done",
                 )
             )
 

@@ -29,6 +29,7 @@ def check_inputs(options: RunOptions, output: Path | None) -> None:
         # The name of the first alone would be that of its own results as well, and a
         # later run of it would take these out of the file.
         raise ClaudebatchError(
+            "E604",
             f"{len(options.inputs)} inputs need a name for their results; nothing was sent",
             fix=f"add -o FILE; earlier versions wrote to {output}",
         )
@@ -38,7 +39,7 @@ def check_inputs(options: RunOptions, output: Path | None) -> None:
         check_file(path, text=options.text)
         if output is not None and output.exists() and output.samefile(path):
             raise ClaudebatchError(
-                f"{path} is both input and output", fix="write elsewhere with -o"
+                "E605", f"{path} is both input and output", fix="write elsewhere with -o"
             )
 
 
@@ -73,6 +74,7 @@ def input_files(options: RunOptions, folder: RunFolder, spooled: Path | None) ->
         _move(spooled, folder.spool)
     elif "-" in options.inputs and not folder.spool.exists():
         raise ClaudebatchError(
+            "E606",
             "standard input is a terminal and there is nothing to resume",
             fix="pipe the prompts in, or name a file",
         )

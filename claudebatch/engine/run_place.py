@@ -8,7 +8,8 @@ from datetime import datetime
 from pathlib import Path
 
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.core.events import Emit, Notice
+from claudebatch.core.events import Emit
+from claudebatch.core.notice import Notice
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.storage.journal.queries import drop_simulated, holds_real_answers
 from claudebatch.storage.run_folder import RunFolder
@@ -31,11 +32,12 @@ def open_folder(
         mixed = not folder.meta("simulated") and holds_real_answers(folder.journal)
         if answered and options.simulate and (mixed or not rehearsed):
             raise ClaudebatchError(
+                "E607",
                 f"{output or place} holds real answers; a simulated run would mix with them",
                 fix="write the rehearsal elsewhere with -o",
             )
         if answered and rehearsed and not options.simulate:
-            emit(Notice("the simulated results of the rehearsal are replaced"))
+            emit(Notice("N040", "the simulated results of the rehearsal are replaced"))
             if mixed:
                 drop_simulated(folder.journal)
                 folder.note(simulator=None, stale=True)
@@ -77,6 +79,7 @@ def _begin(
     there = output is not None and output.exists() and output.stat().st_size > 0
     if there and not (options.fresh or replaced):
         raise ClaudebatchError(
+            "E608",
             f"{output} exists and is not the result of a run that can be resumed",
             fix="write elsewhere with -o, or start over with --fresh (the old file is kept as "
             ".previous)",
@@ -100,6 +103,7 @@ def fix_tag(folder: RunFolder, tag: str) -> None:
     known = folder.meta("tag") or ""
     if folder.has_attempts() and known != tag:
         raise ClaudebatchError(
+            "E609",
             f'this run began with the tag "{known}"' if known else "this run began without a tag",
             fix=f"add --tag {shlex.quote(known)}"
             if known

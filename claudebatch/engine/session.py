@@ -10,7 +10,8 @@ from claudebatch.alerts import watch
 from claudebatch.core.domain import Pico, usd_text
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import StopRun
-from claudebatch.core.events import ConcurrencyChanged, Event, Notice, RunStarted
+from claudebatch.core.events import ConcurrencyChanged, Event, RunStarted
+from claudebatch.core.notice import Notice
 from claudebatch.core.reports import RunSummary
 from claudebatch.engine.dependencies import RunDependencies
 from claudebatch.engine.engine import Ended, Engine
@@ -179,8 +180,9 @@ class Session:
         if self._budget.overshoot:
             self._emit(
                 Notice(
+                    "N041",
                     f"budget.mode is expected: the cap may be passed by up to "
-                    f"${usd_text(self._budget.overshoot)}"
+                    f"${usd_text(self._budget.overshoot)}",
                 )
             )
         dependencies = self._dependencies
@@ -243,8 +245,9 @@ class Session:
         if self._options.fresh and settings.enabled:
             self._emit(
                 Notice(
+                    "N042",
                     "--fresh starts over, but answers that the response cache holds are taken "
-                    "from it: --no-cache asks for them again"
+                    "from it: --no-cache asks for them again",
                 )
             )
         return self._cached_in(open_cache(settings, folder, notify=self._notify), journal)
@@ -267,8 +270,9 @@ class Session:
         were = "1 request was" if lost == 1 else f"{lost} requests were"
         self._emit(
             Notice(
+                "W043",
                 f"{were} in flight when this run died and may be billed;"
-                f" what nobody knows of counts at its worst case, ${usd_text(unknown)}"
+                f" what nobody knows of counts at its worst case, ${usd_text(unknown)}",
             )
         )
 
@@ -277,8 +281,9 @@ class Session:
         if left:
             self._emit(
                 Notice(
+                    "W044",
                     f"{left} rows whose requests may have been billed are not asked again: "
-                    f"--unknown skip"
+                    f"--unknown skip",
                 )
             )
 
@@ -296,9 +301,9 @@ class Session:
         self._dependencies.emit(event)
         self._watch(event)
 
-    def _notify(self, text: str) -> None:
+    def _notify(self, notice: Notice) -> None:
         # Called in the threads of cache and journal: listeners know the loop's only.
-        self._loop.call_soon_threadsafe(self._emit, Notice(text))
+        self._loop.call_soon_threadsafe(self._emit, notice)
 
     def _journal_failed(self, reason: str) -> None:
         # Called in the journal's thread: nothing more may be sent, whatever the workers

@@ -55,6 +55,7 @@ class SessionFiles:
         except OSError as error:
             self.journal.fail(
                 OutputFailed(
+                    "E707",
                     f"the results cannot be written: {os_fault(error).reason}",
                     fix=os_fault(error).fix,
                 )
@@ -66,6 +67,7 @@ class SessionFiles:
         except sqlite3.Error as error:
             self.journal.fail(
                 JournalFailed(
+                    "E708",
                     f"the spend ledger cannot be written: {os_fault(error).reason}",
                     fix=os_fault(error).fix,
                 )

@@ -14,7 +14,7 @@ from typing import Protocol
 from claudebatch.core.domain import Pico, to_usd, usd_text
 from claudebatch.core.endings import Ending
 from claudebatch.core.errors import BudgetExhausted, ExitCode, SpendStopped, StorageError
-from claudebatch.core.events import Notice
+from claudebatch.core.notice import Notice
 from claudebatch.core.os_faults import os_fault
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
@@ -128,18 +128,16 @@ class SummaryBuilder:
         """Put the output in its final form and sum up the run. Raises the error of a
         worker that crashed.
         """
-        if ended.crashed is not None:
-            raise ended.crashed
-        self._finish_output()
+        self._finish_output(ended.crashed)
         rows, endings, failed = self._rows()
         succeeded, spent = sum(endings.values()), totals(self._run.folder.journal)
         pending = rows - succeeded - failed
         _forget_late_stop(ended, pending)
         not_ok = self._not_ok(failed, succeeded - endings["complete"])
         code = self._exit_code(ended, caught, pending=pending, failed=not_ok)
-        said = failures_of(self._run.folder.journal, self._end)
+        stop_id, reason = _stop_reason(ended, caught, pending, self._left(spent), self._hint)
+        said, counts = failures_of(self._run.folder.journal, self._end), self._stats.snapshot(now)
         follow = self._next_command(code, ended, (pending, failed, said.retryable))
-        counts = self._stats.snapshot(now)
         return RunSummary(
             run_id=self._run.run_id,
             exit_code=code,
@@ -167,7 +165,8 @@ class SummaryBuilder:
             wall_s=now - self._started,
             bound_by=counts.bound_by,
             output=str(self._run.output) if self._run.output is not None else "-",
-            stop_reason=_stop_reason(ended, caught, pending, self._left(spent), self._hint),
+            stop_reason=reason,
+            stop_id=stop_id,
             lines_left_out=self._run.bad_rows,
             failures_accepted=bool(failed) and self._options.accepts(not_ok),
             next_command=follow,
@@ -214,7 +213,9 @@ class SummaryBuilder:
             return _Held()
         return _to_standard_output(result_lines(journal, ordered=False))
 
-    def _finish_output(self) -> None:
+    def _finish_output(self, crash: BaseException | None) -> None:
+        if crash is not None:
+            raise crash
         folder, path = self._run.folder, self._run.output
         superseded = drop_superseded(folder.journal) if self._options.asks_again else 0
         if path is None:
@@ -288,6 +289,7 @@ def _to_standard_output(lines: Iterable[bytes]) -> StreamOutput:
             output.append([line])
     except OSError as error:
         raise StorageError(
+            "E610",
             f"the results cannot be written: {os_fault(error).reason}",
             fix="run the same command again: nothing is lost",
         ) from error
@@ -308,24 +310,24 @@ def _stop_reason(
     pending: int,
     left: Pico,
     hint: Callable[[Pico], str],
-) -> str | None:
-    if ended.stop is not None:
-        return f"{ended.stop.message} ({ended.stop.fix})" if ended.stop.fix else ended.stop.message
+) -> tuple[str | None, str | None]:
+    """The id of what stopped the run, if it has one, and its words."""
+    if (stop := ended.stop) is not None:
+        return stop.id, f"{stop.message} ({stop.fix})" if stop.fix else stop.message
     if caught is not None and pending:
-        return f"stopped by {caught.name}"
+        return None, f"stopped by {caught.name}"
     if _of_run(ended.over_budget) and ended.refused_worsts is not None:
         # As it stands now: the first row that did not fit was refused long before the
         # end.
         low, high = (usd_text(worst) for worst in ended.refused_worsts)
         most = f", the most expensive ${high}" if high != low else ""
-        return (
+        return "E730", (
             f"the cap is reached: {left_of('the cap', left)}, and the cheapest row left may "
             f"cost ${low}{most}{hint(left)}"
         )
-    if ended.over_budget is not None:
-        fix = ended.over_budget.fix
-        return f"the cap is reached: {ended.over_budget}{f' ({fix})' if fix else ''}"
-    return None
+    if (over := ended.over_budget) is not None:
+        return "E731", f"the cap is reached: {over}{f' ({over.fix})' if over.fix else ''}"
+    return None, None
 
 
 def _of_run(over: BudgetExhausted | None) -> bool:
@@ -351,10 +353,18 @@ def _report_repair(
     repair: OutputRepair, path: str, emit: Callable[[Notice], None], *, stale: bool
 ) -> None:
     if repair.set_aside is not None:
-        emit(Notice(f"{path} had been changed; it was kept as {repair.set_aside} and written anew"))
+        emit(
+            Notice(
+                "W046",
+                f"{path} had been changed; it was kept as {repair.set_aside} and written anew",
+            )
+        )
     elif repair.torn:
-        emit(Notice(f"{path} ended in a torn line; it was mended"))
+        emit(Notice("N047", f"{path} ended in a torn line; it was mended"))
     elif repair.added and not stale:
         emit(
-            Notice(f"{path} lacked {repair.added} results; they were added from the run's journal")
+            Notice(
+                "N048",
+                f"{path} lacked {repair.added} results; they were added from the run's journal",
+            )
         )

@@ -16,8 +16,9 @@ from pathlib import Path
 
 from claudebatch.core.domain import Call, Pico
 from claudebatch.core.errors import BadRow, ClaudebatchError
-from claudebatch.core.events import Event, LineLeftOut
+from claudebatch.core.events import Event
 from claudebatch.core.jsonl import read_at
+from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.estimate.request_shape import RequestShape, shape_of
 from claudebatch.inputs import parse_line
 from claudebatch.layers.response_cache.blocking import LookUp
@@ -102,18 +103,16 @@ class ScratchIndex:
         self._count = 0
         self.bad_rows = 0
         """Lines left out under `--on-bad-row skip`."""
-        self.left_out: list[str] = []
-        """The first of them, with what is wrong."""
+        self.left_out: list[LineLeftOut] = []
+        """The first of them."""
         self.asked_otherwise = 0
         """Finished rows that were answered as another request."""
-        self.notices: tuple[str, ...] = ()
+        self.notices: tuple[Notice, ...] = ()
         """What was changed in the lines."""
 
     def _note(self, event: Event) -> None:
         if isinstance(event, LineLeftOut) and len(self.left_out) < _LEFT_OUT_SHOWN:
-            self.left_out.append(
-                f"{event.file}:{event.line} is left out: {event.reason}: {event.fix}"
-            )
+            self.left_out.append(event)
 
     def fill(self, limit: int | None) -> None:
         """Read the files. Raises `InvalidInput` like the run itself."""

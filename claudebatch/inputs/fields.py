@@ -98,7 +98,9 @@ def _stream(name: str, value: Any) -> Sequence[Problem]:
         return ()
     return (
         Problem(
-            f'"{name}" is {shown(value)}', "remove it: claudebatch decides itself when to stream"
+            "E320",
+            f'"{name}" is {shown(value)}',
+            "remove it: claudebatch decides itself when to stream",
         ),
     )
 
@@ -136,7 +138,7 @@ def _tool(where: str, tool: Any) -> Sequence[Problem]:
         return (wrong(where, "an object", tool, fix),)
     # Said by name, because the API's own message for it names none of this.
     if tool.get("type") == "function":
-        return (Problem(f'"{where}" is an OpenAI tool', fix),)
+        return (Problem("E321", f'"{where}" is an OpenAI tool', fix),)
     return _kind(where, tool)
 
 

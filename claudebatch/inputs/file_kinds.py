@@ -207,16 +207,18 @@ def _refusal(kind: FileKind, start: FileStart, name: str) -> ClaudebatchError:
     fix = f"{kind.fix}, and {_COLUMN}" if PLACEHOLDER in recipe and kind.text else kind.fix
     if name == STDIN and "{path}" not in recipe:
         fix += "; pipe it through this first"
-    return ClaudebatchError(f"{name} is {kind.says(start)}", fix=f"{fix}:\n{command(recipe, name)}")
+    return ClaudebatchError(
+        "E304", f"{name} is {kind.says(start)}", fix=f"{fix}:\n{command(recipe, name)}"
+    )
 
 
 def _check_place(path: Path, name: str) -> None:
     mode = path.stat().st_mode
     if stat.S_ISDIR(mode):
         raise ClaudebatchError(
-            f"{name} is a directory", fix=f"name the files in it, such as {name}/*.jsonl"
+            "E305", f"{name} is a directory", fix=f"name the files in it, such as {name}/*.jsonl"
         )
     if not stat.S_ISREG(mode):
         raise ClaudebatchError(
-            f"{name} is not a regular file", fix="use - to read from standard input"
+            "E306", f"{name} is not a regular file", fix="use - to read from standard input"
         )

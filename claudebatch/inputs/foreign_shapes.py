@@ -226,4 +226,6 @@ def foreign_shape(fields: _Fields) -> Problem | None:
     every other line.
     """
     shape = next((shape for shape in FOREIGN_SHAPES if shape.recognise(fields)), None)
-    return None if shape is None else Problem(f"this is {shape.name}", shape.fix, shape.recipe)
+    return (
+        None if shape is None else Problem("E322", f"this is {shape.name}", shape.fix, shape.recipe)
+    )

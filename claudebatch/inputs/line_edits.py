@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from claudebatch.core.notice import Notice
+
 # Where a batch line has its parameters.
 _INSIDE = ("params", "body")
 
@@ -39,19 +41,20 @@ class LineEdits:
             made.update(changed)
         return result
 
-    def told(self, made: Counter[str]) -> Iterator[str]:
+    def told(self, made: Counter[str]) -> Iterator[Notice]:
         """One sentence for each kind of change, with the number of lines."""
         dropped = [f"{name} ({_rows(made[name])})" for name in sorted(self.drop) if made[name]]
         if dropped:
-            yield f"left out of the rows (--drop): {', '.join(dropped)}"
+            yield Notice("N003", f"left out of the rows (--drop): {', '.join(dropped)}")
         unseen = sorted(name for name in self.drop if not made[name])
         if unseen:
-            yield f"--drop: no row has {', '.join(unseen)}"
+            yield Notice("W015", f"--drop: no row has {', '.join(unseen)}")
         for model, other in self.model_map.items():
             if made[_mapped(model)]:
-                yield f"{model} is read as {other} in {_rows(made[_mapped(model)])} (--model-map)"
+                rows = _rows(made[_mapped(model)])
+                yield Notice("N004", f"{model} is read as {other} in {rows} (--model-map)")
             else:
-                yield f"--model-map: no row names {model}"
+                yield Notice("W016", f"--model-map: no row names {model}")
 
     def _edited(self, fields: dict[str, Any], changed: set[str]) -> dict[str, Any]:
         gone = self.drop & fields.keys()

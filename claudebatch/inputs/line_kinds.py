@@ -137,4 +137,4 @@ LINE_KINDS: tuple[LineKind, ...] = (
 def not_json(data: bytes, complaint: str) -> Problem:
     """What is wrong with the line *data*, about which the decoder says *complaint*."""
     kind = next(kind for kind in LINE_KINDS if kind.recognise(data, complaint))
-    return Problem(kind.reason.replace("{}", complaint), kind.fix, kind.recipe)
+    return Problem("E323", kind.reason.replace("{}", complaint), kind.fix, kind.recipe)

@@ -89,6 +89,7 @@ def check_messages(name: str, value: Any, *, first: int = 0, checked: bool = Tru
     if len(value) > MAX_MESSAGES:
         return [
             Problem(
+                "E324",
                 f'"{name}" holds {len(value)} messages, the API takes {MAX_MESSAGES:,}',
                 "shorten it",
             )
@@ -148,6 +149,7 @@ def _message(where: str, message: Any, *, last: bool) -> Iterator[Problem]:
     # OpenAI's `name` or `tool_calls` would be refused by the API for each row.
     for key in sorted(message.keys() - {"role", "content"}):
         yield Problem(
+            "E325",
             f'"{where}" has the unknown field {shown(key)}',
             beta_fix(key) if key in BETA_OF else "a message has role and content only",
         )
@@ -163,7 +165,9 @@ def _content(where: str, role: Any, content: Any, *, may_be_empty: bool) -> Iter
     # takes.
     elif not may_be_empty and (not content or (isinstance(content, str) and content.isspace())):
         yield Problem(
-            f'"{where}" is empty', "the API refuses empty messages: give it text, or remove it"
+            "E326",
+            f'"{where}" is empty',
+            "the API refuses empty messages: give it text, or remove it",
         )
     elif isinstance(content, list):
         yield from _blocks(where, role, content)
@@ -183,12 +187,16 @@ def _block(where: str, role: Any, block: Any) -> Problem | None:
     if kind not in BLOCKS:
         return _unknown_block(where, kind)
     if role == "system" and kind != "text":
-        return Problem(f'"{where}" is of type {kind}', "a system prompt holds text blocks only")
+        return Problem(
+            "E327", f'"{where}" is of type {kind}', "a system prompt holds text blocks only"
+        )
     if kind == "text":
         return _text_block(where, role, block)
     if kind == "document" and role == "assistant":
         return Problem(
-            f'"{where}" is a document in an assistant message', "move it into a user message"
+            "E328",
+            f'"{where}" is a document in an assistant message',
+            "move it into a user message",
         )
     return None
 
@@ -200,7 +208,7 @@ def _text_block(where: str, role: Any, block: dict[str, Any]) -> Problem | None:
         )
     if role == "user" and block.get("citations"):
         reason = f'"{where}" has citations, which the API refuses in user messages'
-        return Problem(reason, "remove them; only answers carry citations")
+        return Problem("E329", reason, "remove them; only answers carry citations")
     return None
 
 
@@ -215,7 +223,9 @@ def _unknown_block(where: str, kind: str) -> Problem:
         if near
         else "use text, image, document…"
     )
-    return Problem(f'"{where}.type" is {shown(kind)}, which is no block of the Messages API', fix)
+    return Problem(
+        "E330", f'"{where}.type" is {shown(kind)}, which is no block of the Messages API', fix
+    )
 
 
 def _role(message: Any) -> Any:

@@ -86,7 +86,11 @@ class OpenAiTranslation:
         # in silence would be a guess.
         if self.params.setdefault(parameter, value) != value:
             self.problems.append(
-                Problem(f'"{name}" contradicts another field for {parameter}', "keep one of them")
+                Problem(
+                    "E370",
+                    f'"{name}" contradicts another field for {parameter}',
+                    "keep one of them",
+                )
             )
 
 
@@ -105,7 +109,7 @@ def translate(body: dict[str, Any]) -> OpenAiTranslation:
                 out.problems.append(_refusal(name, value))
     if "messages" not in body:
         out.problems.append(
-            Problem('"body" has no "messages"', 'write [{"role": "user", "content": "…"}]')
+            Problem("E371", '"body" has no "messages"', 'write [{"role": "user", "content": "…"}]')
         )
     # After all other fields: the choice of a tool may come later in the line.
     if not out.params.get("tools"):
@@ -128,6 +132,7 @@ def _is_neutral(name: str, value: Any) -> bool:
 def _refusal(name: str, value: Any) -> Problem:
     if name in WITHOUT_EQUAL:
         return Problem(
+            "E372",
             f'"{name}" ({shown(value)}) has no equal in the Messages API',
             removal(name, WITHOUT_EQUAL[name]),
         )
@@ -154,7 +159,7 @@ def _user(name: str, value: Any, out: OpenAiTranslation) -> None:
     if isinstance(value, str) and len(value) > LONGEST_USER_ID:
         reason = f'"{name}" has {len(value)} characters'
         fix = f"the Messages API takes {LONGEST_USER_ID}: send a shorter one, a hash for example"
-        out.problems.append(Problem(reason, fix))
+        out.problems.append(Problem("E373", reason, fix))
     elif isinstance(value, str):
         out.set(name, "metadata", {"user_id": value})
     else:
@@ -201,7 +206,11 @@ def _response_format(name: str, value: Any, out: OpenAiTranslation) -> None:
     if kind != "json_schema":
         fix = 'use {"type": "json_schema", …}, or ask for JSON in the prompt'
         out.problems.append(
-            Problem(f'"{name}.type" is {shown(kind)}, which has no equal in the Messages API', fix)
+            Problem(
+                "E374",
+                f'"{name}.type" is {shown(kind)}, which has no equal in the Messages API',
+                fix,
+            )
         )
         return
     spec = value.get("json_schema")
@@ -212,7 +221,7 @@ def _response_format(name: str, value: Any, out: OpenAiTranslation) -> None:
         )
     elif spec.get("description") is not None:
         reason = f'"{name}.json_schema.description" has no equal in the Messages API'
-        out.problems.append(Problem(reason, "move it into the schema's own description"))
+        out.problems.append(Problem("E375", reason, "move it into the schema's own description"))
     else:
         out.params.setdefault("output_config", {})["format"] = {
             "type": "json_schema",

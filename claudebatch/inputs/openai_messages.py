@@ -70,7 +70,9 @@ def _add(where: str, message: Any, translated: list[Any], problems: Problems) ->
     for key in sorted(given.keys() - _MEMBERS[role])[:MAX_PROBLEMS]:
         problems.append(
             Problem(
-                f'"{where}" has {shown(key)}, which has no equal in the Messages API', "remove it"
+                "E376",
+                f'"{where}" has {shown(key)}, which has no equal in the Messages API',
+                "remove it",
             )
         )
     if role == "tool":
@@ -183,7 +185,11 @@ def _spoken(where: str, content: Any, parts: Mapping[str, _Part], problems: Prob
     silent = isinstance(content, list) and all(_is_silent(part) for part in content)
     if silent or content == "" or (isinstance(content, str) and content.isspace()):
         problems.append(
-            Problem(f'"{where}.content" is empty', "the API refuses empty messages: give it text")
+            Problem(
+                "E377",
+                f'"{where}.content" is empty',
+                "the API refuses empty messages: give it text",
+            )
         )
     return _content(where, content, parts, problems)
 
@@ -238,7 +244,9 @@ def _image(where: str, part: dict[str, Any], problems: Problems) -> dict[str, An
     if isinstance(image, dict) and image.get("detail") not in (None, "auto", "high"):
         detail = shown(image["detail"])
         reason = f'"{where}.image_url.detail" is {detail}, which has no equal in the Messages API'
-        problems.append(Problem(reason, "remove it, and send a smaller image to save tokens"))
+        problems.append(
+            Problem("E378", reason, "remove it, and send a smaller image to save tokens")
+        )
     if isinstance(url, str) and url.startswith("https://"):
         return {"type": "image", "source": {"type": "url", "url": url}}
     found = _IMAGE_DATA.match(url) if isinstance(url, str) else None

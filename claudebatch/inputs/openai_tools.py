@@ -85,7 +85,9 @@ def _function(where: str, function: Any, problems: list[Problem]) -> dict[str, A
     ]:
         problems.append(
             Problem(
-                f'"{where}" has {shown(key)}, which has no equal in the Messages API', "remove it"
+                "E379",
+                f'"{where}" has {shown(key)}, which has no equal in the Messages API',
+                "remove it",
             )
         )
     # `"strict": false` is OpenAI's default and asks for nothing.

@@ -86,7 +86,9 @@ def _read(data: bytes, defaults: Defaults, edited: Counter[str] | None) -> Parse
         megabytes = MAX_LINE_BYTES // 1_000_000
         raise BadRow(
             Problem(
-                f"the line is longer than {megabytes} MB", "the API takes 32 MB: shorten the prompt"
+                "E331",
+                f"the line is longer than {megabytes} MB",
+                "the API takes 32 MB: shorten the prompt",
             )
         )
     if defaults.text:

@@ -46,7 +46,9 @@ def take_labels(parsed: ParsedLine, fields: dict[str, Any], data: bytes) -> None
     names = [name for name in ("id", "custom_id") if name in fields]
     # Exporters write both; with equal values there is nothing to decide.
     if len(names) == 2 and fields["id"] != fields["custom_id"]:
-        parsed.problems.append(Problem('"id" and "custom_id" are both there', "keep one of them"))
+        parsed.problems.append(
+            Problem("E332", '"id" and "custom_id" are both there', "keep one of them")
+        )
     elif names:
         _take_id(parsed, names[0], fields[names[0]], data)
     if "tags" in fields:
@@ -64,7 +66,7 @@ def _take_id(parsed: ParsedLine, name: str, value: Any, data: bytes) -> None:
         )
     elif len(value) > MAX_ID_LENGTH:
         fix = f"the longest id has {MAX_ID_LENGTH}: shorten it"
-        parsed.problems.append(Problem(f'"{name}" has {len(value)} characters', fix))
+        parsed.problems.append(Problem("E333", f'"{name}" has {len(value)} characters', fix))
     else:
         parsed.id = value
 

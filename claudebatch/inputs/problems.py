@@ -29,6 +29,7 @@ def unknown(name: str, known: Iterable[str], otherwise: str) -> Problem:
     """
     near = meant(name, known)
     return Problem(
+        "E334",
         f"unknown field {shown(name)}",
         f'did you mean "{near}"?' if near else removal(name, otherwise),
     )

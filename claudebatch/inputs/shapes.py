@@ -70,6 +70,7 @@ def _shaped(value: Any, data: bytes, check: bool) -> ParsedLine:
         return parsed
     if not isinstance(value, dict):
         problem = Problem(
+            "E335",
             f"the line is {shown(value)}, not a prompt",
             'write a string, {"prompt": "…"}, {"messages": […]} or a list of messages',
         )
@@ -178,7 +179,7 @@ def _no_single_content(
     if content:
         names = " and ".join(f'"{name}"' for name in sorted(content))
         parsed.problems.append(
-            Problem(f"{names} are both there", "keep the one that is the prompt")
+            Problem("E336", f"{names} are both there", "keep the one that is the prompt")
         )
     else:
         parsed.problems.append(_no_content(value))
@@ -210,8 +211,8 @@ def _no_content(value: dict[str, Any]) -> Problem:
     if not fixes and not null and len(texts) == 1:
         (only,) = texts
         fix = f'if "{only}" is the prompt, call it so'
-        return Problem(reason, fix, f"jq -c '.prompt = .{only} | del(.{only})'")
-    return Problem(reason, "; ".join(fixes) or usual)
+        return Problem("E337", reason, fix, f"jq -c '.prompt = .{only} | del(.{only})'")
+    return Problem("E338", reason, "; ".join(fixes) or usual)
 
 
 def _read_prompt(parsed: ParsedLine, fields: dict[str, Any], key: str) -> None:
@@ -254,7 +255,9 @@ def _read_openai(parsed: ParsedLine, fields: dict[str, Any], key: str) -> None:
     # change the question.
     if url != "/v1/chat/completions":
         parsed.problems.append(
-            Problem(f'"url" is {shown(url)}', "only /v1/chat/completions lines are translated")
+            Problem(
+                "E339", f'"url" is {shown(url)}', "only /v1/chat/completions lines are translated"
+            )
         )
         return
     if fields.get("method", "POST") != "POST":
@@ -283,11 +286,13 @@ def _take_translation(parsed: ParsedLine, body: dict[str, Any]) -> None:
 def _take_prompt(parsed: ParsedLine, name: str, value: Any) -> None:
     if not isinstance(value, str):
         fix = 'write it in quotes; conversations go into "messages"'
-        parsed.problems.append(Problem(f"{name} must be a string, got {shown(value)}", fix))
+        parsed.problems.append(Problem("E340", f"{name} must be a string, got {shown(value)}", fix))
     elif not value or value.isspace():
         parsed.problems.append(
             Problem(
-                f"{name} is empty", "the API refuses empty prompts: write one, or remove the line"
+                "E341",
+                f"{name} is empty",
+                "the API refuses empty prompts: write one, or remove the line",
             )
         )
     else:
@@ -306,7 +311,7 @@ def _take_messages(parsed: ParsedLine, name: str, value: Any) -> None:
     faults = check_system_messages(name, leading)
     if "system" in parsed.params:
         reason = f'"system" and a system message in "{name}" are both there'
-        faults.append(Problem(reason, "keep one of them"))
+        faults.append(Problem("E342", reason, "keep one of them"))
     parsed.problems += faults
     _take_conversation(parsed, name, rest, len(leading))
     if not faults:
@@ -378,17 +383,19 @@ def _refuse_unknown(
     for name in sorted(names)[:MAX_PROBLEMS]:
         if name in REFUSED:
             reason, fix = REFUSED[name]
-            parsed.problems.append(Problem(f'"{name}" {reason}', removal(name, fix)))
+            parsed.problems.append(Problem("E343", f'"{name}" {reason}', removal(name, fix)))
         elif name in request_types().only_beta:
             reason = f'"{name}" belongs to a beta of the API'
-            parsed.problems.append(Problem(reason, beta_fix(name)))
+            parsed.problems.append(Problem("E344", reason, beta_fix(name)))
         elif name in LABELS:
-            parsed.problems.append(Problem(f'"{name}" is no parameter', 'move it beside "params"'))
+            parsed.problems.append(
+                Problem("E345", f'"{name}" is no parameter', 'move it beside "params"')
+            )
         else:
             parsed.problems.append(unknown(name, known, otherwise))
     if len(names) > MAX_PROBLEMS:
         parsed.problems.append(
-            Problem(f"{len(names) - MAX_PROBLEMS} more unknown fields", otherwise)
+            Problem("E346", f"{len(names) - MAX_PROBLEMS} more unknown fields", otherwise)
         )
 
 

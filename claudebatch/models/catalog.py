@@ -247,7 +247,9 @@ class Catalog:
         limits = self._tiers.get(name.lower())
         if limits is None:
             raise ConfigError(
-                f"unknown tier {name!r}", fix=did_you_mean(name.lower(), self._tiers, "tiers")
+                "E129",
+                f"unknown tier {name!r}",
+                fix=did_you_mean(name.lower(), self._tiers, "tiers"),
             )
         return limits
 
@@ -271,13 +273,16 @@ def _override(
     name = f"{place}: {key}" if place else key
     if not isinstance(raw, Mapping):
         raise ConfigError(
+            "E130",
             f"{name} must be a mapping of facts, got {raw!r}",
             fix=f"give fields such as {_FIELDS[0]}",
         )
     for fact in raw:
         if fact not in _FIELDS:
             raise ConfigError(
-                f"{name} has no fact called {fact!r}", fix=did_you_mean(str(fact), _FIELDS, "facts")
+                "E131",
+                f"{name} has no fact called {fact!r}",
+                fix=did_you_mean(str(fact), _FIELDS, "facts"),
             )
     known = (
         replace(shipped.facts(model), id=model)
@@ -290,7 +295,9 @@ def _override(
         )
     except msgspec.ValidationError as error:
         raise ConfigError(
-            f"{name}: {error}", fix="correct the value, or remove it to use the shipped fact"
+            "E132",
+            f"{name}: {error}",
+            fix="correct the value, or remove it to use the shipped fact",
         ) from error
     _check_date(f"{name}.retires_at", facts.retires_at)
     _check_date(f"{name}.fast_until", facts.fast_until)
@@ -301,7 +308,9 @@ def _check_date(name: str, value: str | None) -> None:
     try:
         date.fromisoformat("2026-11-30" if value is None else value)
     except ValueError as error:
-        raise ConfigError(f"{name}: {value!r} is no day", fix="write it as 2026-11-30") from error
+        raise ConfigError(
+            "E133", f"{name}: {value!r} is no day", fix="write it as 2026-11-30"
+        ) from error
 
 
 @cache

@@ -94,7 +94,7 @@ def _retired(catalog: Catalog, model: str, gone: Retired, in_line: bool) -> Prob
     newest = catalog.newest(gone.line) if gone.line else None
     fix = f'use "{newest}"' if newest else "claudebatch models lists those that answer"
     mapped = f", or --model-map {model}={gone.line}" if newest and in_line else ""
-    return Problem(f'the model "{model}" was retired{since}', fix + mapped)
+    return Problem("E433", f'the model "{model}" was retired{since}', fix + mapped)
 
 
 def _unknown(catalog: Catalog, model: str, in_line: bool) -> Problem:
@@ -110,7 +110,7 @@ def _unknown(catalog: Catalog, model: str, in_line: bool) -> Problem:
         fix = f"claudebatch models lists the known ones; {ALLOW} sends it as it is"
     else:
         fix = f"name a Claude model, or --model-map {short}=haiku" if in_line else _SEND
-    return Problem(f'unknown model "{short}"', fix)
+    return Problem("E434", f'unknown model "{short}"', fix)
 
 
 @cache

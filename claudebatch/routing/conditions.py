@@ -24,6 +24,7 @@ def parse_condition(raw: Any, where: str) -> Condition:
     """
     if not isinstance(raw, Mapping) or not raw:
         raise ConfigError(
+            "E135",
             f"{where} must be a mapping of conditions, got {raw!r}",
             fix="give one such as {input_tokens: {max: 500}}; what no rule matches goes to the "
             "default model",
@@ -31,6 +32,7 @@ def parse_condition(raw: Any, where: str) -> Condition:
     for key in raw:
         if key not in _PARSERS:
             raise ConfigError(
+                "E136",
                 f"{where} has no condition called {key!r}",
                 fix=did_you_mean(str(key), _PARSERS, "conditions"),
             )
@@ -66,21 +68,21 @@ def _range(attribute: str) -> Callable[[Any, str], Condition]:
 def _bounds(raw: Any, where: str) -> tuple[int, float]:
     fix = "write {min: 100}, {max: 500} or both"
     if not isinstance(raw, Mapping) or not raw:
-        raise ConfigError(f"{where} must be a range, got {raw!r}", fix=fix)
+        raise ConfigError("E137", f"{where} must be a range, got {raw!r}", fix=fix)
     for key, bound in raw.items():
         if key not in ("min", "max"):
-            raise ConfigError(f"{where} has no bound called {key!r}", fix=fix)
+            raise ConfigError("E138", f"{where} has no bound called {key!r}", fix=fix)
         # `type`, because YAML's `yes` is an int to `isinstance`.
         if type(bound) is not int or bound < 0:
             raise ConfigError(
-                f"{where}.{key} must be a whole number from 0 up, got {bound!r}", fix=fix
+                "E139", f"{where}.{key} must be a whole number from 0 up, got {bound!r}", fix=fix
             )
     least, most = raw.get("min", 0), raw.get("max", float("inf"))
     # A rule that can never match is a typo, and its rows would silently go to the
     # default model.
     if least > most:
         raise ConfigError(
-            f"{where} matches nothing: min {least} is above max {most}", fix="swap the two"
+            "E140", f"{where} matches nothing: min {least} is above max {most}", fix="swap the two"
         )
     return least, most
 
@@ -92,6 +94,7 @@ def _flag(attribute: str) -> Callable[[Any, str], Condition]:
     def parse(raw: Any, where: str) -> Condition:
         if not isinstance(raw, bool):
             raise ConfigError(
+                "E141",
                 f"{where} must be true or false, got {raw!r}",
                 fix="write true or false, without quotes",
             )
@@ -113,6 +116,7 @@ def _tags_all(raw: Any, where: str) -> Condition:
 def _metadata(raw: Any, where: str) -> Condition:
     if not isinstance(raw, Mapping) or not raw:
         raise ConfigError(
+            "E142",
             f"{where} must be a mapping, got {raw!r}",
             fix="write {key: value} or {key: [value, value]}",
         )
@@ -129,20 +133,24 @@ def _metadata(raw: Any, where: str) -> Condition:
 def _pattern(raw: Any, where: str) -> Condition:
     if not isinstance(raw, str) or not raw:
         raise ConfigError(
-            f"{where} must be a regular expression, got {raw!r}", fix="write it in single quotes"
+            "E143",
+            f"{where} must be a regular expression, got {raw!r}",
+            fix="write it in single quotes",
         )
     try:
         search = re.compile(raw).search
     except re.error as error:
         fix = "mend the pattern; in YAML single quotes keep backslashes as they are"
-        raise ConfigError(f"{where} is no regular expression: {error}", fix=fix) from error
+        raise ConfigError("E144", f"{where} is no regular expression: {error}", fix=fix) from error
     return lambda view: search(view.text) is not None
 
 
 def _any(raw: Any, where: str) -> Condition:
     if not isinstance(raw, list) or not raw:
         raise ConfigError(
-            f"{where} must be a list of conditions, got {raw!r}", fix="write one condition per dash"
+            "E145",
+            f"{where} must be a list of conditions, got {raw!r}",
+            fix="write one condition per dash",
         )
     tests = tuple(parse_condition(item, f"{where}[{number}]") for number, item in enumerate(raw))
     return lambda view: any(test(view) for test in tests)
@@ -160,7 +168,9 @@ def _strings(raw: Any, where: str) -> frozenset[str]:
     values = raw if isinstance(raw, list) else [raw]
     if not values or not all(isinstance(value, str | int | float) for value in values):
         raise ConfigError(
-            f"{where} must be a value or a list of values, got {raw!r}", fix="write [first, second]"
+            "E146",
+            f"{where} must be a value or a list of values, got {raw!r}",
+            fix="write [first, second]",
         )
     return frozenset(
         value if isinstance(value, str) else encode(value).decode() for value in values

@@ -88,6 +88,7 @@ def _sampling(params: Mapping[str, Any]) -> Iterator[Problem]:
     for name in _SAMPLING:
         if name in params:
             yield Problem(
+                "E435",
                 f'"{name}" is answered with an error by every model, even at its default value',
                 "remove it; say in the prompt how the answer should be",
             )
@@ -97,6 +98,7 @@ def _max_tokens(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Proble
     most = params.get("max_tokens")
     if isinstance(most, int) and most > facts.max_output:
         yield Problem(
+            "E436",
             f'"max_tokens" is {most}, but {facts.id} writes at most {facts.max_output} tokens',
             f"lower it to {facts.max_output}",
         )
@@ -109,6 +111,7 @@ def _prefill(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
         yield from _begun_with_space(params["messages"][-1].get("content"))
     else:
         yield Problem(
+            "E437",
             f'the last of "messages" is from the assistant: {facts.id} does not continue a begun '
             f"answer",
             "end with a user message, and ask for the beginning or the format in it or in the "
@@ -122,6 +125,7 @@ def _begun_with_space(content: Any) -> Iterator[Problem]:
     text = last.get("text") if isinstance(last, dict) else last
     if isinstance(text, str) and text != text.rstrip():
         yield Problem(
+            "E438",
             'the last of "messages", a begun answer, ends in white space',
             "take it off: the model goes on with one of its own",
         )
@@ -132,6 +136,7 @@ def _system_turns(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Prob
     for number, message in enumerate(params.get("messages") or ()):
         if isinstance(message, dict) and message.get("role") == "system":
             yield Problem(
+                "E439",
                 f'message {number} of "messages" is a system message: {facts.id} takes none '
                 f"within a conversation",
                 'move it into "system", or use a newer model',
@@ -149,12 +154,15 @@ def _thinking(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]
         return
     if kind not in facts.thinking:
         yield Problem(
-            f'{facts.id} does not accept "thinking" of type {kind}', _thinking_fix(kind, facts)
+            "E440",
+            f'{facts.id} does not accept "thinking" of type {kind}',
+            _thinking_fix(kind, facts),
         )
     elif kind == "enabled":
         yield from _budget(params)
     elif kind in OFF_KINDS and cap is not None and effort is not None and above(effort, cap):
         yield Problem(
+            "E441",
             f'{facts.id} accepts "thinking" of type {kind} only up to effort {cap}, got {effort}',
             f"lower output_config.effort to {cap}, or leave thinking out",
         )
@@ -178,17 +186,20 @@ def _budget(params: Mapping[str, Any]) -> Iterator[Problem]:
     budget, most = params["thinking"].get("budget_tokens"), params.get("max_tokens")
     if not isinstance(budget, int | float) or budget < MIN_THINKING_BUDGET:
         yield Problem(
+            "E442",
             f'"thinking.budget_tokens" must be at least {MIN_THINKING_BUDGET}, got {budget!r}',
             f"raise it to {MIN_THINKING_BUDGET}, or leave thinking out",
         )
     elif isinstance(most, int) and budget >= most:
         yield Problem(
+            "E443",
             f'"thinking.budget_tokens" is {budget}, but thinking counts towards "max_tokens", '
             f"which is {most}",
             "raise max_tokens above the budget, or lower the budget",
         )
     if forces_tools(params):
         yield Problem(
+            "E444",
             'a forced "tool_choice" is refused while "thinking" is enabled',
             'write "tool_choice" {"type": "auto"}, or leave thinking out',
         )
@@ -199,9 +210,10 @@ def _effort(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
     if effort is None or effort in facts.efforts:
         return
     if not facts.efforts:
-        yield Problem(f'{facts.id} knows no "effort"', "remove output_config.effort")
+        yield Problem("E445", f'{facts.id} knows no "effort"', "remove output_config.effort")
         return
     yield Problem(
+        "E446",
         f"{facts.id} does not accept effort {effort}",
         f"use one of {', '.join(facts.efforts)}",
     )
@@ -210,6 +222,7 @@ def _effort(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
 def _forced_tools(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
     if not facts.forced_tools and forces_tools(params):
         yield Problem(
+            "E447",
             f'{facts.id} does not accept "tool_choice" of type {kind_of(params, "tool_choice")}',
             'write {"type": "auto"} and ask for the tool in the prompt, or use '
             "output_config.format for JSON",
@@ -223,6 +236,7 @@ def _uses(params: Mapping[str, Any]) -> Iterator[Problem]:
     total = sum(uses for uses in allowed if type(uses) is int)
     if total > _MOST_USES:
         yield Problem(
+            "E448",
             f'the tools may run {total} times by their "max_uses", and may read the prompt as '
             f"often",
             f"lower them: {_MOST_USES:,} in all is the most",
@@ -231,8 +245,10 @@ def _uses(params: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _serving(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
     if params.get("speed") == "fast" and not facts.fast:
-        yield Problem(f'{facts.id} is not served with "speed" fast', "remove speed")
+        yield Problem("E449", f'{facts.id} is not served with "speed" fast', "remove speed")
     if params.get("inference_geo") is not None and not facts.inference_geo:
         yield Problem(
-            f'{facts.id} does not accept "inference_geo"', "remove it, or use Claude 4.6 or later"
+            "E450",
+            f'{facts.id} does not accept "inference_geo"',
+            "remove it, or use Claude 4.6 or later",
         )

@@ -32,11 +32,12 @@ class Rule:
         """
         if not isinstance(raw, Mapping):
             raise ConfigError(
-                f"{where} must be a mapping, got {raw!r}", fix="write name, when and model"
+                "E147", f"{where} must be a mapping, got {raw!r}", fix="write name, when and model"
             )
         for key in raw:
             if key not in _KEYS:
                 raise ConfigError(
+                    "E148",
                     f"{where} has no field called {key!r}",
                     fix=did_you_mean(str(key), _KEYS, "fields of a rule"),
                 )
@@ -44,7 +45,9 @@ class Rule:
         # In results and the ledger such a rule could not be told from rows without one.
         if name in RESERVED_NAMES:
             raise ConfigError(
-                f"{where}: the name {name!r} is taken", fix="results use it where no rule decided"
+                "E149",
+                f"{where}: the name {name!r} is taken",
+                fix="results use it where no rule decided",
             )
         where = f"{where} ({name})"
         return cls(
@@ -56,7 +59,7 @@ def parse_rules(raw: Any, where: str) -> tuple[Rule, ...]:
     """The rules of a plain list, in its order; the names must differ."""
     if not isinstance(raw, Sequence) or isinstance(raw, str):
         raise ConfigError(
-            f"{where} must be a list of rules, got {raw!r}", fix="write one rule per dash"
+            "E150", f"{where} must be a list of rules, got {raw!r}", fix="write one rule per dash"
         )
     rules = tuple(Rule.parse(item, f"{where}[{number}]") for number, item in enumerate(raw))
     names = [rule.name for rule in rules]
@@ -64,6 +67,7 @@ def parse_rules(raw: Any, where: str) -> tuple[Rule, ...]:
         # Sums by route would be those of both rules.
         if names.count(name) > 1:
             raise ConfigError(
+                "E151",
                 f"{where}: two rules are called {name!r}",
                 fix="results tell rules by name: rename one",
             )
@@ -74,6 +78,6 @@ def _text(raw: Mapping[str, Any], key: str, where: str) -> str:
     value = raw.get(key)
     if not isinstance(value, str) or not value.strip():
         raise ConfigError(
-            f"{where}.{key} must be a text, got {value!r}", fix=f"every rule needs a {key}"
+            "E152", f"{where}.{key} must be a text, got {value!r}", fix=f"every rule needs a {key}"
         )
     return value

@@ -42,7 +42,7 @@ class NamedModels:
             if problem is not None:
                 line = where(key) if key else ""
                 before = f"{line}: {place}" if line else place
-                raise ConfigError(f"{before}: {problem.reason}", fix=problem.fix)
+                raise ConfigError(problem.id, f"{before}: {problem.reason}", fix=problem.fix)
 
     def resolved(self, catalog: Catalog) -> WholeNames:
         """All of it with the full name of each model."""

@@ -39,6 +39,7 @@ class Oversize:
         body = request_body(route.model, params)
         if len(body) > MOST_BYTES:
             yield Problem(
+                "E451",
                 f"the request has {len(body) / 2**20:.1f} MB, the API takes {MOST_BYTES >> 20}",
                 "shorten it, or send large files by file_id",
             )
@@ -56,6 +57,7 @@ class Oversize:
         tokens = expected_input(params, body, widest) - Attachments(params, widest).tokens
         if tokens > widest.context_window * _CERTAIN:
             yield Problem(
+                "E452",
                 f"the prompt has some {tokens:,} tokens of text, {widest.id} reads "
                 f"{widest.context_window:,}",
                 "shorten it, or split it",

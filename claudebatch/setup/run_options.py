@@ -8,6 +8,7 @@ from typing import Literal
 
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.jsonl import STDIN
+from claudebatch.core.notice import Notice
 from claudebatch.inputs import LineEdits
 
 
@@ -73,6 +74,7 @@ class RunOptions:
         # Usually an empty file is a filter that found nothing, which is fine.
         if self.fail_on_empty and not any_rows:
             raise ClaudebatchError(
+                "E613",
                 f"{self.input_name}: no row to send, and --fail-on-empty is given; nothing was "
                 f"sent",
                 fix="look at what should have written the prompts",
@@ -94,10 +96,12 @@ class RunOptions:
         return tuple(STDIN if name == "-" else str(Path(name)) for name in self.inputs)
 
     @property
-    def no_rows(self) -> str:
+    def no_rows(self) -> Notice:
         """What is said of inputs without a row."""
         has = "has" if len(self.inputs) == 1 else "have"
-        return f"{', '.join(self.input_names)} {has} no rows: there is nothing to send"
+        return Notice(
+            "W010", f"{', '.join(self.input_names)} {has} no rows: there is nothing to send"
+        )
 
     @property
     def output_path(self) -> Path | None:

@@ -10,6 +10,7 @@ from datetime import date, datetime
 
 from claudebatch.config.settings import Settings
 from claudebatch.core.errors import ConfigError
+from claudebatch.core.notice import Notice
 from claudebatch.inputs import Defaults, LineEdits
 from claudebatch.layers.rate_limit.settings import RateLimitSettings
 from claudebatch.models.catalog import FAST_POOL, Catalog
@@ -106,15 +107,16 @@ class RunSetup:
         unknown = self.unpriced(models)
         if unknown:
             raise ConfigError(
+                "E154",
                 f"no price is known for {', '.join(unknown)}, and the run has a cap",
                 fix=f"add prices.{unknown[0]} to the configuration, choose another model, or "
                 f"drop the cap",
             )
 
-    def warnings(self, models: set[str], on: date) -> list[str]:
+    def warnings(self, models: set[str], on: date) -> list[Notice]:
         """What a user should know before *models* are asked on the day *on*."""
         unpriced = [
-            f"no price is known for {model}: what it costs counts as unknown"
+            Notice("W011", f"no price is known for {model}: what it costs counts as unknown")
             for model in self.unpriced(models)
         ]
         return [*unpriced, *retirements(self.catalog, self.with_fallbacks(models), on)]
@@ -132,7 +134,7 @@ class RunSetup:
         }
 
 
-def retirements(catalog: Catalog, models: Iterable[str], on: date) -> list[str]:
+def retirements(catalog: Catalog, models: Iterable[str], on: date) -> list[Notice]:
     """A warning for each of *models* that is retired or will be."""
     found = []
     for model in sorted(set(models)):
@@ -141,9 +143,11 @@ def retirements(catalog: Catalog, models: Iterable[str], on: date) -> list[str]:
         # No date is no retirement; 0 is the day itself, when requests already fail.
         if left is not None and left > 0:
             days = "1 day" if left == 1 else f"{left} days"
-            found.append(f"{model} will be retired on {facts.retires_at}, in {days}")
+            text = f"{model} will be retired on {facts.retires_at}, in {days}"
+            found.append(Notice("W012", text))
         elif left is not None:
-            found.append(f"{model} was retired on {facts.retires_at}: requests to it fail")
+            text = f"{model} was retired on {facts.retires_at}: requests to it fail"
+            found.append(Notice("W013", text))
     return found
 
 
@@ -159,7 +163,7 @@ def _check_pools(limits: RateLimitSettings, catalog: Catalog) -> None:
         pool += name[len(listed) :]
         if pool != name:
             raise ConfigError(
-                f'limits.pools: there is no pool "{name}"', fix=f'did you mean "{pool}"?'
+                "E155", f'limits.pools: there is no pool "{name}"', fix=f'did you mean "{pool}"?'
             )
 
 

@@ -18,6 +18,7 @@ from typing import Any
 from claudebatch.core.domain import Pico
 from claudebatch.core.drain import Drain
 from claudebatch.core.events import Emit
+from claudebatch.core.notice import Notice
 from claudebatch.core.reports import CacheStats
 from claudebatch.layers.budget.run_budget import RunBudget
 from claudebatch.layers.budget.settings import BudgetSettings
@@ -41,7 +42,7 @@ _NO_LIMIT = 2**40
 
 
 def open_cache(
-    settings: CacheSettings, folder: Path, *, notify: Callable[[str], None]
+    settings: CacheSettings, folder: Path, *, notify: Callable[[Notice], None]
 ) -> CacheStore | None:
     """The response cache of a run; None where it is switched off.
 
@@ -58,7 +59,7 @@ def open_cache(
 
 
 def open_throwaway_cache(
-    settings: CacheSettings, folder: Path, *, notify: Callable[[str], None]
+    settings: CacheSettings, folder: Path, *, notify: Callable[[Notice], None]
 ) -> CacheStore | None:
     """The cache of one rehearsal in *folder*, which goes when it is closed; None where
     caching is switched off.

@@ -32,12 +32,13 @@ def _tools(params: Mapping[str, Any]) -> Iterator[Problem]:
     for name in unbounded_tools(params):
         # The tools of a server elsewhere know no such member.
         fix = _FIX if name == "mcp_toolset" else 'give it "max_uses"'
-        yield Problem(f'under a cap the tool "{name}" must say how often it may run', fix)
+        yield Problem("E453", f'under a cap the tool "{name}" must say how often it may run', fix)
 
 
 def _unpriced_speed(params: Mapping[str, Any], model: str, prices: PriceBook) -> Iterator[Problem]:
     if params.get("speed") == "fast" and prices.knows(model) and not prices.knows_fast(model):
         yield Problem(
+            "E454",
             f"under a cap fast mode of {model} needs a price, and none is known",
             f'remove "speed", or add prices.{model}.fast to the configuration',
         )
@@ -46,10 +47,10 @@ def _unpriced_speed(params: Mapping[str, Any], model: str, prices: PriceBook) ->
 def _betas(params: Mapping[str, Any]) -> Iterator[Problem]:
     for name in _ASKS_AGAIN:
         if params.get(name) is not None:
-            yield Problem(f'under a cap "{name}" has no bound on its cost', _FIX)
+            yield Problem("E455", f'under a cap "{name}" has no bound on its cost', _FIX)
     context = params.get("context_management")
     edits = context.get("edits") if isinstance(context, dict) else None
     for edit in edits if isinstance(edits, list) else ():
         if isinstance(edit, dict) and str(edit.get("type")).startswith("compact"):
             reason = 'under a cap "context_management" that compacts has no bound on its cost'
-            yield Problem(reason, _FIX)
+            yield Problem("E456", reason, _FIX)

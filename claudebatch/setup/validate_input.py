@@ -12,8 +12,9 @@ from pathlib import Path
 
 from claudebatch.core.domain import Call, Prompt, Route, limited_as
 from claudebatch.core.errors import BadRow, ClaudebatchError, Problem
-from claudebatch.core.events import Emit, LineLeftOut, nobody
+from claudebatch.core.events import Emit, nobody
 from claudebatch.core.jsonl import InputLine, read_lines
+from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.inputs import BadLines, Defaults, check_file, parse_line
 from claudebatch.routing.parameters import problems
 from claudebatch.setup.oversize import Oversize
@@ -31,6 +32,7 @@ class InvalidInput(ClaudebatchError):
     def __init__(self, bad: BadLines) -> None:
         plural = "line cannot be sent" if bad.count == 1 else "lines cannot be sent"
         super().__init__(
+            "E319",
             f"{bad.count:,} {plural}; nothing was sent",
             fix="fix them, or skip them with --on-bad-row skip",
         )
@@ -107,7 +109,7 @@ class Intake:
         if self.bad.count and not self._skips:
             raise InvalidInput(self.bad)
 
-    def notices(self) -> Iterator[str]:
+    def notices(self) -> Iterator[Notice]:
         """What was changed in the lines, as the options ask, with numbers."""
         return self._run_setup.defaults.edits.told(self._edited)
 
@@ -129,7 +131,8 @@ class Intake:
         if self._skips:
             reason = "; ".join(dict.fromkeys(problem.reason for problem in found))
             fix = "; ".join(dict.fromkeys(problem.fix for problem in found))
-            self._emit(LineLeftOut(file, line, reason, fix))
+            ids = tuple(dict.fromkeys(problem.id for problem in found))
+            self._emit(LineLeftOut(file, line, ids, reason, fix))
 
     def _look(
         self, file: str, line: InputLine, defaults: Defaults
@@ -189,6 +192,7 @@ class Intake:
     def _taken(self, twin: DuplicateId) -> Problem:
         first = f"{self._names[twin.first_source]}:{twin.first_line}"
         return Problem(
+            "E347",
             f'duplicate id "{twin.id}" (first used at {first})',
             "ids must be unique, or left out",
         )

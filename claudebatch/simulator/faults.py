@@ -97,12 +97,16 @@ def check_faults(faults: Mapping[str, float], script: Iterable[str]) -> None:
         _known(name, NAMES)
         if isinstance(chance, bool) or not isinstance(chance, int | float) or not 0 <= chance <= 1:
             raise ConfigError(
-                f"fault {name}: {chance!r} is no probability", fix="give a number from 0 to 1"
+                "E900",
+                f"fault {name}: {chance!r} is no probability",
+                fix="give a number from 0 to 1",
             )
     # Ten times 0.1 is above 1 in floats.
     if math.fsum(faults.values()) > 1 + 1e-9:
         raise ConfigError(
-            "the probabilities of all faults are more than 1 together", fix="lower some of them"
+            "E901",
+            "the probabilities of all faults are more than 1 together",
+            fix="lower some of them",
         )
     for word in script:
         _known(word, NAMES | {OK})
@@ -118,7 +122,7 @@ def parse_faults(texts: Iterable[str]) -> dict[str, float]:
         except ValueError:
             problem = f'"{chance}" is not a number' if equals else "the probability is missing"
             raise ConfigError(
-                f'fault "{text}": {problem}', fix="write NAME=PROBABILITY, as in 529=0.02"
+                "E902", f'fault "{text}": {problem}', fix="write NAME=PROBABILITY, as in 529=0.02"
             ) from None
     check_faults(faults, ())
     return faults
@@ -155,5 +159,5 @@ _SPEND = (
 def _known(name: str, names: Iterable[str]) -> None:
     if name not in names:
         raise ConfigError(
-            f'there is no fault "{name}"', fix="use one of: " + ", ".join(sorted(names))
+            "E903", f'there is no fault "{name}"', fix="use one of: " + ", ".join(sorted(names))
         )

@@ -57,10 +57,11 @@ def parse_latency(text: str) -> Latency:
     name, _, rest = text.strip().partition(":")
     shape = next((known for known in _ARITY if known == name), None)
     if shape is None:
-        raise ConfigError(f'latency "{text}": there is no distribution "{name}"', fix=_FIX)
+        raise ConfigError("E904", f'latency "{text}": there is no distribution "{name}"', fix=_FIX)
     numbers = [_seconds(text, part) for part in rest.split(",")]
     if len(numbers) != _ARITY[shape]:
         raise ConfigError(
+            "E905",
             f'latency "{text}": numbers needed for {shape}: {_ARITY[shape]}, got {len(numbers)}',
             fix=_FIX,
         )
@@ -73,15 +74,17 @@ def _seconds(text: str, part: str) -> float:
     try:
         value = float(part)
     except ValueError:
-        raise ConfigError(f'latency "{text}": "{part}" is not a number', fix=_FIX) from None
+        raise ConfigError("E906", f'latency "{text}": "{part}" is not a number', fix=_FIX) from None
     # `float` also reads "nan" and "inf": the sleep would never end.
     if not math.isfinite(value) or value < 0:
-        raise ConfigError(f'latency "{text}": "{part}" must be 0 or more', fix=_FIX)
+        raise ConfigError("E907", f'latency "{text}": "{part}" must be 0 or more', fix=_FIX)
     return value
 
 
 def _check(text: str, latency: Latency) -> None:
     if latency.shape == "uniform" and latency.first > latency.second:
-        raise ConfigError(f'latency "{text}": the low end is above the high end', fix=_FIX)
+        raise ConfigError("E908", f'latency "{text}": the low end is above the high end', fix=_FIX)
     if latency.shape == "lognormal" and latency.first == 0:
-        raise ConfigError(f'latency "{text}": the median of a lognormal must be above 0', fix=_FIX)
+        raise ConfigError(
+            "E909", f'latency "{text}": the median of a lognormal must be above 0', fix=_FIX
+        )

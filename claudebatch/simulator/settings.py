@@ -37,13 +37,16 @@ class SimulatedAllowance:
             value = getattr(self, name)
             if value is not None and value <= 0:
                 raise ConfigError(
+                    "E910",
                     f"simulator: {name} must be above 0, got {value}",
                     fix="leave it out for no limit",
                 )
         # Infinity makes levels NaN, and every comparison with them false: no limit at
         # all.
         if not (math.isfinite(self.burst_seconds) and self.burst_seconds > 0):
-            raise ConfigError(f"simulator: burst_seconds must be above 0, got {self.burst_seconds}")
+            raise ConfigError(
+                "E911", f"simulator: burst_seconds must be above 0, got {self.burst_seconds}"
+            )
 
     @property
     def unlimited(self) -> bool:
@@ -87,5 +90,5 @@ class SimulatorSettings:
         check_faults(self.faults, self.script)
         if self.max_concurrency is not None and self.max_concurrency <= 0:
             raise ConfigError(
-                f"simulator: max_concurrency must be above 0, got {self.max_concurrency}"
+                "E912", f"simulator: max_concurrency must be above 0, got {self.max_concurrency}"
             )

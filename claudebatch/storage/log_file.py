@@ -41,7 +41,9 @@ def open_log(path: Path, *, head: bytes, taken: Iterable[Path]) -> int:
     """
     if str(path) == "-":
         raise ClaudebatchError(
-            "a log needs a file, - is none", fix="--log FILE, or --json for events on stdout"
+            "E625",
+            "a log needs a file, - is none",
+            fix="--log FILE, or --json for events on stdout",
         )
     place = _resolved(path)
     for other in taken:
@@ -54,7 +56,7 @@ def open_log(path: Path, *, head: bytes, taken: Iterable[Path]) -> int:
         if error.errno in _OTHER_KINDS:
             raise _refused(path, _OTHER_KINDS[error.errno]) from error
         raise StorageError(
-            f"{path}: cannot open this log: {error.strerror}", fix="name another file"
+            "E626", f"{path}: cannot open this log: {error.strerror}", fix="name another file"
         ) from error
     try:
         _check(file, path, head)
@@ -85,5 +87,5 @@ def _resolved(path: Path) -> Path:
 
 def _refused(path: Path, why: str) -> ClaudebatchError:
     return ClaudebatchError(
-        f"{path} {why}; it cannot be the log", fix="name a file of its own with --log"
+        "E627", f"{path} {why}; it cannot be the log", fix="name a file of its own with --log"
     )

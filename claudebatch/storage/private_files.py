@@ -39,7 +39,9 @@ def private_dir(path: Path, *, named_by: str | None = None) -> Path:
     except OSError as error:
         fault = os_fault(error)
         fix = f"{fault.fix}; {named_by} names another place" if named_by else fault.fix
-        raise StorageError(f"{path}: cannot make this folder: {fault.reason}", fix=fix) from error
+        raise StorageError(
+            "E628", f"{path}: cannot make this folder: {fault.reason}", fix=fix
+        ) from error
     return path
 
 
@@ -78,14 +80,14 @@ def open_private(path: Path, flags: int) -> int:
         # The system's word for a link that must not be followed.
         fault = _LINK if error.errno == errno.ELOOP else os_fault(error)
         reason = f"{path}: cannot open this file: {fault.reason}"
-        raise StorageError(reason, fix=fault.fix) from error
+        raise StorageError("E629", reason, fix=fault.fix) from error
     # Of the open file, not of its name: the name may point elsewhere by now.
     facts = os.fstat(file)
     if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid():
         return file
     os.close(file)
     why = "belongs to somebody else" if stat.S_ISREG(facts.st_mode) else "is not a regular file"
-    raise StorageError(f"{path} {why}", fix="remove it, or choose another place")
+    raise StorageError("E630", f"{path} {why}", fix="remove it, or choose another place")
 
 
 def new_file(folder: Path, prefix: str, suffix: str, text: str) -> Path:
@@ -115,9 +117,12 @@ def _check_folder(path: Path, named_by: str | None) -> None:
     own, facts, link = os.geteuid(), path.stat(), path.lstat()
     # A link is as good as its owner: another user could point it elsewhere later.
     if facts.st_uid != own or (stat.S_ISLNK(link.st_mode) and link.st_uid not in (own, 0)):
-        raise StorageError(f"{path} belongs to somebody else; nothing is kept there", fix=elsewhere)
+        raise StorageError(
+            "E631", f"{path} belongs to somebody else; nothing is kept there", fix=elsewhere
+        )
     if facts.st_mode & _OTHERS_WRITE:
         raise StorageError(
+            "E632",
             f"{path}: others may write to this folder; nothing is kept there",
             fix=f"chmod 700 {path}, or {elsewhere}",
         )

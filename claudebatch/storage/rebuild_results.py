@@ -39,11 +39,13 @@ def rebuild_output(folder: Path, output: Path) -> RebuiltOutput:
     run = RunFolder.take(folder)
     if run is None:
         raise ClaudebatchError(
-            f"{folder} holds no run", fix="name a results file, or see `claudebatch runs list`"
+            "E633",
+            f"{folder} holds no run",
+            fix="name a results file, or see `claudebatch runs list`",
         )
     if run == "alive":
         raise LockedError(
-            f"{output}: its run is going on", fix="wait for it or stop it, then try again"
+            "E634", f"{output}: its run is going on", fix="wait for it or stop it, then try again"
         )
     try:
         return rebuild_taken(run, output)
@@ -55,7 +57,9 @@ def rebuild_taken(run: RunFolder, output: Path) -> RebuiltOutput:
     """As `rebuild_output`, of a *run* that is open already."""
     # The old file is only renamed by the run itself: here it would be overwritten.
     if run.meta("set_aside"):
-        raise ClaudebatchError(f"{output} still holds the results of the run before", fix=_CONTINUE)
+        raise ClaudebatchError(
+            "E635", f"{output} still holds the results of the run before", fix=_CONTINUE
+        )
     # Results of `--retry-failed` replace failures of before: both would be in the file.
     if run.meta("stale"):
         drop_superseded(run.journal)

@@ -48,7 +48,7 @@ class FileOutput:
         except BlockingIOError as error:
             os.close(self._descriptor)
             raise LockedError(
-                f"{path}: another run writes these results", fix="wait for it or stop it"
+                "E636", f"{path}: another run writes these results", fix="wait for it or stop it"
             ) from error
         except OSError:
             pass  # this file system has no such locks
@@ -87,18 +87,22 @@ def check_place(path: Path) -> None:
     out of the way.
     """
     if path.as_posix() in _STANDARD_OUTPUT:
-        raise ClaudebatchError(f"{path} is standard output", fix="write -o - for it")
+        raise ClaudebatchError("E637", f"{path} is standard output", fix="write -o - for it")
     if path.is_dir():
         raise ClaudebatchError(
-            f"{path} is a folder, results need a file", fix="name a file in it with -o"
+            "E638", f"{path} is a folder, results need a file", fix="name a file in it with -o"
         )
     if path.is_symlink():
         raise ClaudebatchError(
-            f"{path} is a link, and results go through none", fix="name the file itself with -o"
+            "E639",
+            f"{path} is a link, and results go through none",
+            fix="name the file itself with -o",
         )
     if path.exists() and not path.is_file():
         raise ClaudebatchError(
-            f"{path} is not a regular file", fix="use -o - to write results to standard output"
+            "E640",
+            f"{path} is not a regular file",
+            fix="use -o - to write results to standard output",
         )
 
 
@@ -180,7 +184,9 @@ def _replace(path: Path, lines: Iterable[bytes]) -> int:
         sync_dir(path.parent)
     except OSError as error:
         raise StorageError(
-            f"{path}: cannot write the results: {os_fault(error).reason}", fix=os_fault(error).fix
+            "E641",
+            f"{path}: cannot write the results: {os_fault(error).reason}",
+            fix=os_fault(error).fix,
         ) from error
     return count
 

@@ -63,7 +63,9 @@ class RunFolder:
         """
         if path.is_symlink():
             raise StorageError(
-                f"{path} is a link; a run is kept behind none", fix="remove it, or write elsewhere"
+                "E642",
+                f"{path} is a link; a run is kept behind none",
+                fix="remove it, or write elsewhere",
             )
         lock = FolderLock(private_dir(path))
         if not lock.acquire():
@@ -194,7 +196,7 @@ def beside(output: Path) -> Path:
     """
     if not output.name:
         raise ClaudebatchError(
-            f'"{output}" is no results file', fix="name one, or see `claudebatch runs list`"
+            "E643", f'"{output}" is no results file', fix="name one, or see `claudebatch runs list`"
         )
     return output.with_name(output.name + SUFFIX)
 
@@ -227,6 +229,7 @@ def _locked(path: Path) -> LockedError:
     except (OSError, ValueError, TypeError, RecursionError):
         who = _JUST_STARTED
     return LockedError(
+        "E644",
         f"{path}: another run holds this output: {who}",
         fix="wait for it or stop it, or write elsewhere with -o",
     )

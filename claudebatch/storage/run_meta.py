@@ -64,6 +64,6 @@ def read_note(journal: sqlite3.Connection, folder: Path, key: str) -> Any:
         sound = False
     if not sound:
         raise StorageError(
-            f'{folder}: the run\'s note "{key}" is damaged', fix="start over with --fresh"
+            "E645", f'{folder}: the run\'s note "{key}" is damaged', fix="start over with --fresh"
         )
     return value

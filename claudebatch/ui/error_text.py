@@ -7,9 +7,11 @@ from itertools import islice
 from typing import Protocol
 
 from claudebatch.core.errors import ClaudebatchError, Problem, StopRun
+from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.ui.format import counted
 from claudebatch.ui.sanitise import visible
 
+_KINDS = {"E": "error", "N": "note", "W": "warning"}
 # Enough to see a pattern; a wrong file has a problem in every line.
 BAD_ROWS_SHOWN = 20
 LEDGER_LOCKED = (
@@ -37,28 +39,46 @@ class ProblemText(Protocol):
 
     @property
     def command(self) -> str | None:
-        """The command that mends the whole file, where there is one."""
+        """The command that fixes the whole file, where there is one."""
         ...
 
 
+def headed(id: str, text: str) -> str:
+    """*text* after its kind and its *id*, as `warning[W003]: text`; without an id, as
+    what only `-v` tells, *text* alone.
+    """
+    return f"{_KINDS[id[0]]}[{id}]: {text}" if id else text
+
+
+def render_notice(notice: Notice) -> str:
+    """*notice* as one line."""
+    return headed(notice.id, notice.text)
+
+
+def left_out(event: LineLeftOut) -> str:
+    """One line for a line of the input that is left out."""
+    ids = ", ".join(event.ids)
+    return f"{event.file}:{event.line} is left out: {ids} {event.reason}: {event.fix}"
+
+
 def render_error(error: ClaudebatchError | StopRun) -> list[str]:
-    """`error: what` and, if there is a fix, `  hint: fix`.
+    """`error[E017]: what` and, if there is a fix, `  hint: fix`.
 
     Further lines of a message are indented, so that no text from outside can pass for a
     line of ours.
     """
-    lines = _indented("error: ", error.message)
+    lines = _indented(headed(error.id, ""), error.message)
     return lines + _indented("  hint: ", error.fix) if error.fix else lines
 
 
-def render_usage(text: str) -> list[str]:
-    """What the option parser says in *text*: usage and help as they are, then `error:`
-    and the user's own words.
+def render_usage(text: str, id: str) -> list[str]:
+    """What the option parser says in *text*: usage and help as they are, then
+    `error[id]:` and the user's own words.
     """
     # click prefixes its complaint with this word, in every version.
     usage, found, complaint = text.partition("Error: ")
     lines = visible(usage, keep_newlines=True).splitlines()
-    return lines + _indented("error: ", complaint) if found else lines
+    return lines + _indented(headed(id, ""), complaint) if found else lines
 
 
 def render_bad_rows(bad: Iterable[ProblemText], *, beyond: int = 0) -> list[str]:
@@ -71,7 +91,8 @@ def render_bad_rows(bad: Iterable[ProblemText], *, beyond: int = 0) -> list[str]
         problem = found.problem
         # A command must not be broken when it is copied.
         end = ":" if found.command else ""
-        lines.append(visible(f"{found.file}:{found.lines}: {problem.reason}: {problem.fix}{end}"))
+        place = f"{found.file}:{found.lines}: {problem.id}"
+        lines.append(visible(f"{place} {problem.reason}: {problem.fix}{end}"))
         if found.command:
             lines.append("    " + visible(found.command))
     # The rest is counted without being made into text.
@@ -81,4 +102,5 @@ def render_bad_rows(bad: Iterable[ProblemText], *, beyond: int = 0) -> list[str]
 
 def _indented(label: str, text: str) -> list[str]:
     first, *others = visible(text.strip(), keep_newlines=True).split("\n")
-    return [label + first, *(" " * len(label) + line for line in others)]
+    # Not by the length of the label: a command below it would stand far to the right.
+    return [label + first, *(" " * 8 + line for line in others)]

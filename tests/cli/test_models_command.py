@@ -198,9 +198,10 @@ def test_a_model_that_is_about_to_go_says_when():
 def test_a_run_is_warned_of_models_that_are_about_to_go_or_gone():
     catalog = Catalog.load()
     asked = ["claude-sonnet-4-5-20250929", "claude-opus-5-5", "claude-mythos-preview"]
-    assert retirements(catalog, asked, date(2026, 11, 22)) == [
-        "claude-mythos-preview was retired on 2026-06-30: requests to it fail",
-        "claude-sonnet-4-5-20250929 will be retired on 2026-11-30, in 8 days",
+    found = retirements(catalog, asked, date(2026, 11, 22))
+    assert [(notice.id, notice.text) for notice in found] == [
+        ("W013", "claude-mythos-preview was retired on 2026-06-30: requests to it fail"),
+        ("W012", "claude-sonnet-4-5-20250929 will be retired on 2026-11-30, in 8 days"),
     ]
 
 

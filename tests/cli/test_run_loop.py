@@ -57,7 +57,7 @@ def test_an_error_of_what_was_called_off_is_the_signals(handler):
         try:
             await for_ever()
         finally:
-            raise ClaudebatchError("a half closed connection")
+            raise ClaudebatchError("E000", "a half closed connection")
 
     with pytest.raises(Interrupted):
         run_loop(work)

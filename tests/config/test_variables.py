@@ -60,6 +60,6 @@ def test_a_place_that_only_a_shell_understands_is_refused(name, value):
 def test_a_misspelt_variable_of_ours_is_told_and_stops_nothing():
     env = {"CLAUDEBATCH_STATEDIR": "x", "CLAUDEBATCH_DEBUG": "1", "OTHER": "y"}
     check_variables(env)
-    assert list(unknown_variables(env)) == [
+    assert [notice.text for notice in unknown_variables(env)] == [
         "CLAUDEBATCH_STATEDIR is set and means nothing; did you mean CLAUDEBATCH_STATE_DIR?"
     ]

@@ -31,7 +31,7 @@ def test_an_estimate_after_a_rehearsal_counts_every_row_as_still_to_be_paid(shel
 def test_an_input_that_is_not_there_is_named_and_leaves_nothing_behind(shell: Shell):
     said = shell.run("claudebatch run nowhere.jsonl")
     assert shell.last_code == 2
-    assert said.startswith("error: nowhere.jsonl does not exist\n  hint:")
+    assert said.startswith("error[E301]: nowhere.jsonl does not exist\n  hint:")
     assert not list(shell.folder.glob("nowhere*"))
 
 

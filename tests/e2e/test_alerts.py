@@ -190,7 +190,7 @@ def test_one_who_takes_nothing_costs_one_notice(world: World, setting: str) -> N
     name_hooks(world, f"{setting}, at_percent: [10, 20, 30]")
     done = capped(world, 20, "--budget", "0.03", "-j", "2")
     assert done.code == 0
-    assert done.err.count("an alert could not be handed to the ") == 1
+    assert done.err.count("an alert could not be sent to the ") == 1
     assert "secret" not in done.err
     assert len(world.results()) == 20
 
@@ -260,7 +260,7 @@ def test_a_stop_that_comes_with_the_last_row_stops_nothing(
 
         def listen(event: Event) -> None:
             if isinstance(event, AttemptFinished) and next(answered) == 5:
-                stop(SpendStopped("spend is odd"))
+                stop(SpendStopped("E000", "spend is odd"))
 
         return listen
 

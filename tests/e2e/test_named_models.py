@@ -5,6 +5,7 @@ is made or sent, and a short name asks the newest model of its line.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def test_an_option_with_a_wrong_model_stops_before_anything(world, api, command,
         value = model if option == "-m" else f"a={model}"
         done = world.claudebatch(command, "in.jsonl", option, value)
         assert (done.code, api.requests) == (2, 0)
-        assert done.err.startswith(f"error: {place}: ")
+        assert re.match(rf"error\[E\d+\]: {re.escape(place)}: ", done.err)
         assert WRONG[model] in done.err
         assert "  hint: " in done.err
     assert world.files() == before
@@ -50,7 +51,7 @@ def test_a_configuration_with_a_wrong_model_stops_with_its_line(world, api, sett
     world.write("in.jsonl", prompts(2))
     done = world.claudebatch("run", "in.jsonl")
     assert (done.code, api.requests) == (2, 0)
-    assert done.err.startswith("error: ")
+    assert done.err.startswith(("error[E433]: ", "error[E434]: "))
     assert f"claudebatch.yaml:3: {PLACES[setting]}: " in done.err
     assert WRONG[model] in done.err
 

@@ -23,7 +23,7 @@ def test_no_file_of_another_kind_is_sent(world, api, name):
     before = world.files()
     done = world.claudebatch("run", path.name, "-o", "out.jsonl")
     assert (done.code, api.requests) == (2, 0)
-    assert done.err.startswith(f"error: {path.name} is {name}")
+    assert done.err.startswith(f"error[E304]: {path.name} is {name}")
     assert "  hint: " in done.err
     assert world.files() == before
 
@@ -49,7 +49,7 @@ def test_standard_input_is_called_stdin_with_the_line(world, api):
     assert str(world.home) not in done.err
     done = world.claudebatch("run", "-", stdin=b'[{"prompt": "a"}]')
     assert done.err == (
-        "error: stdin is a JSON array, not JSON lines\n"
+        "error[E304]: stdin is a JSON array, not JSON lines\n"
         "  hint: write one value per line (or add --text for plain prompts); pipe it through this "
         "first:\n        jq -c '.[]'\n"
     )
@@ -63,7 +63,7 @@ def test_equal_problems_are_said_once_and_all_lines_counted(world, api):
     done = world.claudebatch("run", "in.jsonl")
     first, *others = done.err.splitlines()
     assert first.startswith('in.jsonl:1-51: "temperature"')
-    assert others[0] == "error: 51 lines cannot be sent; nothing was sent"
+    assert others[0] == "error[E319]: 51 lines cannot be sent; nothing was sent"
     assert api.requests == 0
 
 

@@ -191,7 +191,7 @@ def damaged(world, api):
 
 
 def names_both(done):
-    errors = [line for line in done.err.splitlines() if line.startswith("error: ")]
+    errors = [line for line in done.err.splitlines() if line.startswith("error[")]
     assert [sum(f"{name}.jsonl.claudebatch" in line for line in errors) for name in "abcd"] == [
         0,
         1,

@@ -59,7 +59,7 @@ def test_the_key_is_in_no_crash_file_and_the_crash_has_no_prompt_either(world, a
     monkeypatch.setattr("claudebatch.clients.client.ClaudeClient.__call__", broken)
     done = world.claudebatch(*RUN)
     assert done.code == 70
-    assert "error: internal error: RuntimeError" in done.err
+    assert "error[E009]: internal error: RuntimeError" in done.err
     assert "Traceback" not in done.err
     assert "run the same command again" in done.err
     (crash,) = [path for path in world.files() if path.name.startswith("crash-")]

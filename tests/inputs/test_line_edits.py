@@ -59,11 +59,11 @@ def test_a_column_and_a_plain_field_can_be_left_out_too():
 
 def test_the_changes_are_told_with_their_numbers_and_so_is_what_never_came():
     made = Counter({"temperature": 1200, "model=gpt-4o-mini": 1})
-    assert list(EDITS.told(made)) == [
+    assert [notice.text for notice in EDITS.told(made)] == [
         "left out of the rows (--drop): temperature (1,200 rows)",
         "--drop: no row has seed",
         "gpt-4o-mini is read as claude-haiku-5-5 in 1 row (--model-map)",
     ]
-    assert list(EDITS.told(Counter()))[-1] == "--model-map: no row names gpt-4o-mini"
+    assert list(EDITS.told(Counter()))[-1].text == "--model-map: no row names gpt-4o-mini"
     assert list(LineEdits().told(Counter())) == []
     assert not LineEdits()

@@ -12,7 +12,8 @@ import pytest
 
 from claudebatch.core.domain import Call, Reply, Size
 from claudebatch.core.errors import AccountRefused, AttemptError, BudgetExhausted, Draining
-from claudebatch.core.events import CapUsed, Event, Notice
+from claudebatch.core.events import CapUsed, Event
+from claudebatch.core.notice import Notice
 from claudebatch.layers.budget.input_count import InputCounter
 from claudebatch.layers.budget.layer import Budget
 from claudebatch.layers.budget.usual_cost import UsualCost
@@ -106,7 +107,7 @@ async def test_a_row_that_a_count_does_not_help_is_refused_as_without_one(cap, c
 @virtual
 async def test_an_account_that_is_refused_while_counting_stops_the_run():
     with pytest.raises(AccountRefused):
-        await layer(WatchedBudget(9000), Counter(AccountRefused("401")))(
+        await layer(WatchedBudget(9000), Counter(AccountRefused("E000", "401")))(
             make_call(size=LONG), ScriptedClient()
         )
 

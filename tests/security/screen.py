@@ -65,5 +65,7 @@ def _read(master: int, wait_s: float) -> bytes:
 def attacks(written: str) -> list[str]:
     """What in *written* steers, hides or pretends to be a line of ours."""
     whole = [text for text in ("done\rerror", "\x1b[2J", "a\tb\x0b") if text in written]
-    forged = [line for line in written.splitlines() if line.startswith("error: forged")]
+    forged = [
+        line for line in written.splitlines() if "forged" in line and line.startswith("error")
+    ]
     return [repr(found) for found in (*raw_controls(written, _OURS), *whole, *forged)]

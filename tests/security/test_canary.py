@@ -170,7 +170,7 @@ def test_an_address_with_a_secret_in_it_or_without_tls_is_refused_before_anythin
     before = guarded.files()
     done = guarded.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "-vv")
     assert (done.code, guarded.files()) == (2, before)
-    assert done.err.startswith("error: ")
+    assert done.err.startswith("error[E")
     doctor = guarded.claudebatch("doctor")
     assert doctor.code != 70
     assert leaks(guarded.files(), done.err, doctor.out, doctor.err, secrets=ALL) == []

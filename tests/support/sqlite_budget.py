@@ -99,7 +99,9 @@ class SqliteBudgetStore:
             finally:
                 self._file.execute("COMMIT")
         except sqlite3.Error as error:
-            self._failure = JournalFailed(f"the caps cannot be kept: {error}", fix="mend the disk")
+            self._failure = JournalFailed(
+                "E000", f"the caps cannot be kept: {error}", fix="mend the disk"
+            )
             raise self._failure from error
 
     def _take(self, hold: Hold) -> Hold | None:
@@ -132,7 +134,9 @@ class SqliteBudgetStore:
             self._file.execute("UPDATE budget SET spent = spent + ?", (cost,))
             self._file.execute("COMMIT")
         except sqlite3.Error as error:
-            self._failure = JournalFailed(f"the caps cannot be kept: {error}", fix="mend the disk")
+            self._failure = JournalFailed(
+                "E000", f"the caps cannot be kept: {error}", fix="mend the disk"
+            )
 
     def _withdraw(self, granted: Hold | None) -> None:
         if granted is not None:

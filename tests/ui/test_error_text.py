@@ -21,19 +21,19 @@ class Found:
 
 def test_an_error_has_its_fix_on_a_line_of_its_own() -> None:
     assert render_error(
-        ConfigError('a.yaml:3: there is no setting "modle"', fix='did you mean "model"?')
+        ConfigError("E000", 'a.yaml:3: there is no setting "modle"', fix='did you mean "model"?')
     ) == [
-        'error: a.yaml:3: there is no setting "modle"',
+        'error[E000]: a.yaml:3: there is no setting "modle"',
         '  hint: did you mean "model"?',
     ]
-    assert render_error(ApiUnavailable("the API does not answer")) == [
-        "error: the API does not answer"
+    assert render_error(ApiUnavailable("E000", "the API does not answer")) == [
+        "error[E000]: the API does not answer"
     ]
 
 
 def test_a_message_of_many_lines_cannot_forge_one_of_ours(hostile: tuple[str, ...]) -> None:
-    lines = render_error(ConfigError("".join(hostile), fix="a\nb"))
-    assert lines[0].startswith("error: ")
+    lines = render_error(ConfigError("E000", "".join(hostile), fix="a\nb"))
+    assert lines[0].startswith("error[E000]: ")
     assert lines[-2:] == ["  hint: a", "        b"]
     assert all(line.startswith("       ") for line in lines[1:-2])
 
@@ -41,27 +41,29 @@ def test_a_message_of_many_lines_cannot_forge_one_of_ours(hostile: tuple[str, ..
 def test_errors_are_safe_to_print(
     hostile_text: str, raw_controls: Callable[[str], list[str]]
 ) -> None:
-    lines = render_error(ConfigError(hostile_text, fix=hostile_text))
+    lines = render_error(ConfigError("E000", hostile_text, fix=hostile_text))
     lines += render_bad_rows(
-        [Found(hostile_text, "1", Problem(hostile_text, hostile_text), hostile_text)]
+        [Found(hostile_text, "1", Problem("E000", hostile_text, hostile_text), hostile_text)]
     )
     assert raw_controls("\n".join(lines).replace("\t", "")) == []
 
 
 def test_bad_rows_are_shown_one_problem_a_line() -> None:
     problem = Problem(
-        '"max_tokens" must be a whole number above 0, got "many"', "write a number such as 1024"
+        "E000",
+        '"max_tokens" must be a whole number above 0, got "many"',
+        "write a number such as 1024",
     )
-    mended = Problem("not JSON", "convert it", "jq -c .")
+    mended = Problem("E000", "not JSON", "convert it", "jq -c .")
     assert render_bad_rows(
         [
             Found("prompts.jsonl", "17", problem),
             Found("prompts.jsonl", "18-20", mended, "jq -c . < a > b"),
         ]
     ) == [
-        'prompts.jsonl:17: "max_tokens" must be a whole number above 0, got "many": write a '
+        'prompts.jsonl:17: E000 "max_tokens" must be a whole number above 0, got "many": write a '
         "number such as 1024",
-        "prompts.jsonl:18-20: not JSON: convert it:",
+        "prompts.jsonl:18-20: E000 not JSON: convert it:",
         "    jq -c . < a > b",
     ]
     assert render_bad_rows([]) == []
@@ -70,7 +72,7 @@ def test_bad_rows_are_shown_one_problem_a_line() -> None:
 def test_a_file_of_bad_rows_shows_twenty_and_counts_the_rest() -> None:
     def lines() -> Iterator[Found]:
         for number in range(100_000):
-            yield Found("p.jsonl", str(number + 1), Problem(f"bad {number}", "fix it"))
+            yield Found("p.jsonl", str(number + 1), Problem("E000", f"bad {number}", "fix it"))
 
     found = render_bad_rows(lines(), beyond=1000)
     assert len(found) == 21

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from claudebatch.alerts.sinks.failure import DeliveryFailed
+from claudebatch.core.notice import Notice
 
 # Alerts are few; where so many wait, nobody takes them.
 _MOST_WAITING = 100
@@ -40,7 +41,7 @@ class AlertOutbox:
     """
 
     def __init__(
-        self, sink: AlertSink, *, warn: Callable[[str], None], most_waiting: int = _MOST_WAITING
+        self, sink: AlertSink, *, warn: Callable[[Notice], None], most_waiting: int = _MOST_WAITING
     ) -> None:
         """*warn* is called at most once, and from another thread."""
         self._sink = sink
@@ -92,5 +93,9 @@ class AlertOutbox:
         if not self._warned:
             self._warned = True
             self._warn(
-                f"an alert could not be handed to the {self._sink.name}: {reason}; the run goes on"
+                Notice(
+                    "W005",
+                    f"an alert could not be sent to the {self._sink.name}: {reason}; "
+                    f"the run goes on",
+                )
             )

@@ -127,6 +127,7 @@ def _check_ledger(path: Path) -> None:
     found = damage(path) if path.exists() else None
     if found is not None:
         raise StorageError(
+            "E013",
             f"{path}: the spend ledger is damaged: {found}",
             fix="move it away: every run that is resumed or settled enters itself again",
         )
@@ -138,6 +139,7 @@ def _end(checked: Sequence[CheckedRun], *, repaired: bool) -> None:
     # user.
     if bad and not repaired:
         raise StorageError(
+            "E014",
             f"{counted(len(bad), 'run is', 'runs are')} not as written",
             fix="claudebatch runs check --repair mends what can be mended",
         )

@@ -234,7 +234,9 @@ def _wanted(register: RunRegister, names: list[str] | None, all: bool) -> list[R
     # Neither is no order, both contradict: a typo must not settle every run.
     if bool(names) == all:
         raise ClaudebatchError(
-            "which runs?", fix="name some, or give --all; `claudebatch runs list` shows them"
+            "E015",
+            "which runs?",
+            fix="name some, or give --all; `claudebatch runs list` shows them",
         )
     return [register.find(name) for name in names] if names else register.runs()
 
@@ -250,7 +252,7 @@ def _undecided(run: RunLine, verdict: VerdictOption | None, open_before: set[str
 
 def _to_purge(register: RunRegister, names: list[str] | None, age: int | None) -> list[RunLine]:
     if bool(names) == (age is not None):
-        raise ClaudebatchError("which runs?", fix="name some, or give --older-than 30d")
+        raise ClaudebatchError("E016", "which runs?", fix="name some, or give --older-than 30d")
     if names:
         return [register.find(name) for name in names]
     # At most a hundred years: a larger number would overflow the calendar.
@@ -270,14 +272,16 @@ def _confirmed(runs: list[RunLine], *, forget: bool) -> bool:
     # A script would wait for an answer for ever, or answer with whatever its input
     # holds.
     if not sys.stdin.isatty():
-        raise ClaudebatchError(f"{what}, and nobody is here to be asked", fix="add --yes")
+        raise ClaudebatchError("E017", f"{what}, and nobody is here to be asked", fix="add --yes")
     stderr = Terminal(sys.stderr, environment())
     stderr.say_all(render_runs(runs, width=stderr.columns))
     return typer.confirm(f"{what}. Go on?", err=True)
 
 
 def _alive(run: RunLine) -> LockedError:
-    return LockedError(f"{run.run} is going on", fix="wait for it or stop it, then try again")
+    return LockedError(
+        "E018", f"{run.run} is going on", fix="wait for it or stop it, then try again"
+    )
 
 
 def _register() -> RunRegister:

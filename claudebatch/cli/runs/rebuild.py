@@ -52,6 +52,7 @@ def _places(name: str) -> tuple[Path, Path]:
     # Results on standard output have their folder elsewhere, and no file to write.
     if not found.folder.endswith(SUFFIX):
         raise ClaudebatchError(
+            "E019",
             f"{found.run} wrote its results to {found.output}, not to a file",
             fix="run its command again: what was answered is printed again and costs nothing",
         )

@@ -13,6 +13,7 @@ from claudebatch.alerts.settings import SinkSettings
 from claudebatch.alerts.sinks.outbox import AlertOutbox, AlertSink
 from claudebatch.config.credentials import secrets
 from claudebatch.core.events import CapAlert, Event, RunStarted, SpendSpike
+from claudebatch.core.notice import Notice
 from claudebatch.ui.live.alert_text import alert_json
 from claudebatch.ui.machine.json_events import json_line
 
@@ -58,7 +59,7 @@ def make_hooks(
     env: Mapping[str, str],
     *,
     wall: Callable[[], datetime],
-    warn: Callable[[str], None],
+    warn: Callable[[Notice], None],
 ) -> AlertHooks:
     """The hooks that *settings* name; *warn* is called at most once for each, and from
     another thread.

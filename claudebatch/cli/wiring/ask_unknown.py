@@ -30,6 +30,7 @@ def decided(options: RunOptions, run: OpenRun) -> RunOptions:
     # Either answer is somebody's money: a script must say which.
     if not sys.stdin.isatty():
         raise ClaudebatchError(
+            "E022",
             f"{what}, and nobody is here to be asked",
             fix="say it with --unknown retry or --unknown skip",
         )

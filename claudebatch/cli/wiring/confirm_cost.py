@@ -39,13 +39,14 @@ def confirm_cost(expected: Pico, above: Pico) -> None:
     # A question in a cron job would wait for ever.
     if not sys.stdin.isatty():
         raise ClaudebatchError(
+            "E023",
             f"{what}, more than the {money(above)} that goes without a question, and nobody is "
             f"here to be asked",
             fix=f"add --yes, or a cap: --budget {to_usd(expected).quantize(Decimal(1)) + 1}",
         )
     if not typer.confirm(f"{what}. Go on?", err=True):
         raise ClaudebatchError(
-            "not started", fix="look at it first with --dry-run, or set a cap with --budget"
+            "E024", "not started", fix="look at it first with --dry-run, or set a cap with --budget"
         )
 
 
@@ -57,6 +58,6 @@ def confirm_removal(rows: int, output: Path) -> None:
     what = f"{counted(rows, 'answered row')} of {output} would be left out: not in the input now"
     fix = "--yes leaves them out, -o FILE writes into another file; nothing was sent"
     if not sys.stdin.isatty():
-        raise ClaudebatchError(what, fix=fix)
+        raise ClaudebatchError("E025", what, fix=fix)
     if not typer.confirm(f"{what}. Go on?", err=True):
-        raise ClaudebatchError("not started", fix=fix)
+        raise ClaudebatchError("E026", "not started", fix=fix)

@@ -62,6 +62,7 @@ async def _count(
         except* AttemptError as errors:
             first = errors.exceptions[0]
             raise ClaudebatchError(
+                "E027",
                 f"the API does not count: {first}",
                 fix="try again later, or leave --count out",
                 exit_code=ExitCode.UNAVAILABLE,

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from claudebatch.core.events import Event, Notice
+from claudebatch.core.events import Event
+from claudebatch.core.notice import Notice
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.core.stats.snapshot import LimitsByPool
@@ -65,7 +66,7 @@ class _Talkative:
         self._display(event)
         words = sentence(event, requests=self._requests)
         if words is not None:
-            self._display(Notice(words))
+            self._display(Notice("", words))
 
     def stop(self) -> None:
         self._display.stop()
@@ -117,7 +118,7 @@ def logged(
         return
     file = open_log(show.log, head=HEAD, taken=reserved)
     lines = LogLines(now=now, wall=wall, prompts=show.log_prompts)
-    log = RunLog(file, lines, warn=lambda text: display(Notice(text)))
+    log = RunLog(file, lines, warn=display)
     # Started here and stopped at the end, whatever fails between: a log that breaks off
     # without a word would be believed.
     log.start()

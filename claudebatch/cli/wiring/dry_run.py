@@ -14,6 +14,7 @@ from claudebatch.cli.wiring.display import Show
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError, ExitCode, StorageError
+from claudebatch.core.notice import Notice
 from claudebatch.estimate.estimate import EstimateOptions, estimate
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
@@ -28,6 +29,7 @@ from claudebatch.setup.stores import existing_cache
 from claudebatch.storage.ledger.past_answers import past_answers
 from claudebatch.storage.results_file import check_place
 from claudebatch.storage.run_folder import beside
+from claudebatch.ui.error_text import left_out, render_notice
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.tables.estimate_tables import estimate_json, render_estimate
 from claudebatch.ui.terminal import Terminal
@@ -48,7 +50,9 @@ def tell_estimate(
     # The run that follows would find nothing left to read.
     if "-" in options.inputs:
         raise ClaudebatchError(
-            "a dry run of standard input would use it up", fix="write the prompts to a file first"
+            "E028",
+            "a dry run of standard input would use it up",
+            fix="write the prompts to a file first",
         )
     output = options.output_path
     if output is not None:
@@ -67,15 +71,20 @@ def tell_estimate(
     warnings = [
         *([] if found.rows or found.bad_rows else [options.no_rows]),
         *found.notices,
-        *found.left_out,
         *run_setup.warnings({line.model for line in found.lines}, wall().date()),
     ]
     if found.asked_otherwise:
         warnings.append(
-            "rows that were answered with another model, system prompt, max_tokens or rules keep "
-            "their answers: -o FILE asks all into another file, --redo changed asks these again"
+            Notice(
+                "W014",
+                "rows that were answered with another model, system prompt, max_tokens or rules "
+                "keep their answers: -o FILE asks all into another file, --redo changed asks "
+                "these again",
+            )
         )
-    Terminal(sys.stderr, environment()).say_all(f"warning: {warning}" for warning in warnings)
+    stderr = Terminal(sys.stderr, environment())
+    stderr.tell(map(left_out, found.left_out))
+    stderr.tell(map(render_notice, warnings))
     if show.json:
         sys.stdout.write(json_line(estimate_json(found)))
         return ExitCode.OK

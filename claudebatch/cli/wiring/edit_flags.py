@@ -19,6 +19,8 @@ def _pair(text: str) -> tuple[str, str]:
     model, _, other = (part.strip() for part in text.partition("="))
     if not model or not other:
         raise ClaudebatchError(
-            f"--model-map: {text!r} names no two models", fix="write gpt-4o-mini=haiku,gpt-4o=opus"
+            "E029",
+            f"--model-map: {text!r} names no two models",
+            fix="write gpt-4o-mini=haiku,gpt-4o=opus",
         )
     return model, other

@@ -35,7 +35,7 @@ class CollectedFailures:
         except (OSError, sqlite3.Error, MemoryError) as failure:
             fault = os_fault(failure)
             reason = f"{where}: {place_of(failure)}{fault.reason}"
-            self.met.append(StorageError(reason, fix=fault.fix))
+            self.met.append(StorageError("E030", reason, fix=fault.fix))
 
     def tell(self) -> None:
         """Tell all of them, and end the command with the gravest; nothing, where

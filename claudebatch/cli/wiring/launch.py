@@ -42,7 +42,8 @@ from claudebatch.config.network import unread_variables
 from claudebatch.config.paths import Paths
 from claudebatch.config.variables import unknown_variables
 from claudebatch.core.errors import ExitCode, OutputFailed
-from claudebatch.core.events import Emit, Notice
+from claudebatch.core.events import Emit
+from claudebatch.core.notice import Notice
 from claudebatch.core.process_signals import signal_handler
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
@@ -54,7 +55,7 @@ from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.ledger.schema import wait_for_ledger
-from claudebatch.ui.error_text import LEDGER_LOCKED
+from claudebatch.ui.error_text import LEDGER_LOCKED, render_notice
 from claudebatch.ui.live.choose import Progress
 from claudebatch.ui.machine.json_events import JsonEvents
 from claudebatch.ui.terminal import Terminal
@@ -111,7 +112,7 @@ def execute(
         where=loaded.where,
     )
     if dry_run:
-        Terminal(sys.stderr, env).say_all(found_configuration(loaded))
+        Terminal(sys.stderr, env).tell(map(render_notice, found_configuration(loaded)))
         return tell_estimate(options, run_setup, paths, now=_now, wall=_wall, show=show)
     return _observed(options, loaded, run_setup, paths, env=env, show=show, yes=yes)
 
@@ -141,19 +142,22 @@ def _observed(
     ) as log:
         # `emit` is defined below: a hook can only fail once there are events.
         hooks = make_hooks(
-            loaded.settings.alerts.sinks, env, wall=_wall, warn=lambda text: emit(Notice(text))
+            loaded.settings.alerts.sinks,
+            env,
+            wall=_wall,
+            warn=lambda notice: emit(notice),  # noqa: PLW0108
         )
         emit = audience(display, log, hooks)
         for line in found_configuration(loaded):
             # To the user alone: a log begins with the run's start.
-            display(Notice(line))
+            display(line)
         for warning in chain(warnings(loaded), unknown_variables(env)):
-            emit(Notice(warning))
+            emit(warning)
         if show.verbose:
             for detail in details(loaded, paths, options):
-                emit(Notice(detail))
+                emit(Notice("", detail))
             for name in unread_variables(env):
-                emit(Notice(f"{name} is not read: certificates come from SSL_CERT_FILE"))
+                emit(Notice("W003", f"{name} is not read: certificates come from SSL_CERT_FILE"))
         parts = _RunParts(
             run_setup=run_setup,
             paths=paths,
@@ -207,7 +211,7 @@ def _shown(options: RunOptions, run: OpenRun, parts: _RunParts, known: Forecast)
     try:
         # Inside: a signal may come while it has half begun, and the cursor is hidden.
         parts.display.start()
-        wait_for_ledger(parts.paths.ledger, lambda: parts.emit(Notice(LEDGER_LOCKED)))
+        wait_for_ledger(parts.paths.ledger, lambda: parts.emit(Notice("N002", LEDGER_LOCKED)))
         summary = run_loop(lambda: _go(options, run, parts, known))
         parts.log.done(summary)
     finally:
@@ -250,7 +254,10 @@ async def _go(options: RunOptions, run: OpenRun, parts: _RunParts, known: Foreca
         if isinstance(parts.display, JsonEvents):
             # Events are data: without a reader the run stops, as it does when its
             # results find none.
-            loop, gone = asyncio.get_running_loop(), OutputFailed(_READER_LEFT, fix=_READER_FIX)
+            loop, gone = (
+                asyncio.get_running_loop(),
+                OutputFailed("E701", _READER_LEFT, fix=_READER_FIX),
+            )
             parts.display.on_lost = lambda: loop.call_soon_threadsafe(session.halt, gone)
             if parts.display.lost:  # by a notice of before there was a run
                 session.halt(gone)
@@ -267,8 +274,9 @@ def _most_in_flight(parts: _RunParts, lanes: int) -> int:
     if in_flight < wanted and limits_set.concurrency is not None:
         parts.emit(
             Notice(
+                "W004",
                 f"only {in_flight // lanes} requests in flight per pool: more files may not be "
-                f"open (ulimit -n)"
+                f"open (ulimit -n)",
             )
         )
     return in_flight

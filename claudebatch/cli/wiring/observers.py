@@ -8,6 +8,7 @@ from pathlib import Path
 from claudebatch.config.load import Loaded
 from claudebatch.config.paths import Paths
 from claudebatch.core.events import Emit, Event
+from claudebatch.core.notice import Notice
 from claudebatch.core.stats.snapshot import LimitsByPool, MinuteLimits
 from claudebatch.setup.pools import allowances
 from claudebatch.setup.run_options import RunOptions
@@ -49,16 +50,16 @@ def details(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:
         yield f"journal: {beside(options.output_path)}"
 
 
-def found_configuration(loaded: Loaded) -> Iterator[str]:
+def found_configuration(loaded: Loaded) -> Iterator[Notice]:
     """What is said first where a configuration counts that nobody named: a model or a
     system prompt of it would otherwise come from nowhere.
     """
     if loaded.found_unnamed and loaded.path is not None:
         set_here = ", ".join(key for key, place in loaded.origins.items() if ":" in place)
-        yield f"settings of {loaded.path.name} in this folder: {set_here or 'none'}"
+        yield Notice("N001", f"settings of {loaded.path.name} in this folder: {set_here or 'none'}")
 
 
-def warnings(loaded: Loaded) -> Iterator[str]:
+def warnings(loaded: Loaded) -> Iterator[Notice]:
     """Settings about money from a file that the user did not name.
 
     A folder that was cloned or downloaded may bring one, and the cap is kept in its
@@ -69,9 +70,10 @@ def warnings(loaded: Loaded) -> Iterator[str]:
         # A flag has no colon in its origin, a line of a file does.
         if loaded.found_unnamed and ":" in loaded.origins.get(key, ""):
             place = loaded.origins[key]
-            yield (
+            yield Notice(
+                "W001",
                 f"{key} from {place}, a file that was only found in this folder; "
-                f"-c names one on purpose"
+                f"-c names one on purpose",
             )
 
 

@@ -26,20 +26,25 @@ def system_prompt(given: str | None) -> str | None:
 
 def _read(name: str) -> str:
     if not name:
-        raise ClaudebatchError(f"-s {_MARK} names no file", fix=f"write -s {_MARK}NAME; {_LITERAL}")
+        raise ClaudebatchError(
+            "E031", f"-s {_MARK} names no file", fix=f"write -s {_MARK}NAME; {_LITERAL}"
+        )
     try:
         # Not `Path.read_text`: a pipe (-s @<(…)) has no size to be checked first.
         with Path(name).open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError as error:
         raise ClaudebatchError(
-            f"-s {_MARK}{name}: there is no file {name}", fix=_LITERAL
+            "E032", f"-s {_MARK}{name}: there is no file {name}", fix=_LITERAL
         ) from error
     except OSError as error:
         fault = os_fault(error)
-        raise ClaudebatchError(f"-s {_MARK}{name}: {fault.reason}", fix=fault.fix) from error
+        raise ClaudebatchError(
+            "E033", f"-s {_MARK}{name}: {fault.reason}", fix=fault.fix
+        ) from error
     if len(data) > _MOST_BYTES:
         raise ClaudebatchError(
+            "E034",
             f"-s {_MARK}{name} is larger than 32 MB, which is more than the API takes",
             fix="shorten it",
         )
@@ -48,8 +53,12 @@ def _read(name: str) -> str:
         text = data.decode("utf-8-sig").removesuffix("\n").removesuffix("\r")
     except UnicodeDecodeError as error:
         raise ClaudebatchError(
-            f"-s {_MARK}{name} is not UTF-8 (byte {error.start + 1})", fix="save it as UTF-8"
+            "E035",
+            f"-s {_MARK}{name} is not UTF-8 (byte {error.start + 1})",
+            fix="save it as UTF-8",
         ) from error
     if not text.strip():
-        raise ClaudebatchError(f"-s {_MARK}{name} is empty", fix='-s "" means no system prompt')
+        raise ClaudebatchError(
+            "E036", f"-s {_MARK}{name} is empty", fix='-s "" means no system prompt'
+        )
     return text

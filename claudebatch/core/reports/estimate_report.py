@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from claudebatch.core.domain import Pico
+from claudebatch.core.notice import LineLeftOut, Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,12 +95,12 @@ class Estimate:
     """The cheapest first."""
     asked_otherwise: int = 0
     """Finished rows that were answered with other settings."""
-    notices: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
     """What was changed in the lines before they were read."""
     bad_rows: int = 0
     """Lines that cannot be sent and are left out."""
-    left_out: tuple[str, ...] = ()
-    """The first of those, each with its place and what is wrong with it."""
+    left_out: tuple[LineLeftOut, ...] = ()
+    """The first of those."""
 
     @property
     def low(self) -> Pico:

@@ -60,6 +60,8 @@ class RunSummary:
     output: str
     stop_reason: str | None = None
     """Why the run stopped early; None when it reached the end."""
+    stop_id: str | None = None
+    """The name of that message, such as E703; None also where a signal stopped it."""
     next_command: str | None = None
     failures: Mapping[str, int] = field(default_factory=dict)
     """Failed rows of this session by error type."""

@@ -9,8 +9,9 @@ from typing import Protocol, TypeAlias
 
 from claudebatch.core.domain import Call, Pico, Reply
 from claudebatch.core.errors import AttemptError
-from claudebatch.core.events import Emit, Notice
+from claudebatch.core.events import Emit
 from claudebatch.core.fifo_turn import FifoTurn, SleepsUntilDrain
+from claudebatch.core.notice import Notice
 
 Count: TypeAlias = Callable[[Call], Awaitable[int | None]]
 """Has the input of a call counted, free of charge; None: it cannot be."""
@@ -79,11 +80,15 @@ class InputCounter:
         if self._bounds.refuted(call, reply.usage.total_input):
             self._emit(
                 Notice(
-                    "a request had more input than was counted before: no more counts are relied on"
+                    "W060",
+                    "a request had more input than was counted before: no more counts are "
+                    "relied on",
                 )
             )
 
     def _announce(self) -> None:
         if not self._announced:
             self._announced = True
-            self._emit(Notice("near the cap: requests are counted first, so that more of them fit"))
+            self._emit(
+                Notice("N061", "near the cap: requests are counted first, so that more of them fit")
+            )

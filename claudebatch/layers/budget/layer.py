@@ -15,8 +15,9 @@ from collections.abc import Callable
 
 from claudebatch.core.domain import Call, Hold, Pico, Reply, usd_text
 from claudebatch.core.errors import AttemptError, BudgetExhausted
-from claudebatch.core.events import CapUsed, Emit, Notice, nobody
+from claudebatch.core.events import CapUsed, Emit, nobody
 from claudebatch.core.handler import Handler
+from claudebatch.core.notice import Notice
 from claudebatch.layers.budget.input_count import InputCounter
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.budget.usual_cost import CostPredictor
@@ -131,9 +132,10 @@ class Budget:
             self._excess_reported = True
             self._emit(
                 Notice(
+                    "W062",
                     f"an answer of {call.model} cost ${usd_text(reply.cost)}, more than its "
                     f"worst case,"
                     f" ${usd_text(hold.worst)}: please report it; the difference counts against "
-                    f"the cap"
+                    f"the cap",
                 )
             )

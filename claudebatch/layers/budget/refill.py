@@ -14,7 +14,8 @@ from typing import Protocol, TypeVar
 from claudebatch.core.domain import Hold, Pico, usd_text
 from claudebatch.core.drain import WakeUp
 from claudebatch.core.errors import BudgetExhausted, Draining, JournalFailed, StopRun
-from claudebatch.core.events import CapUsed, Emit, Notice
+from claudebatch.core.events import CapUsed, Emit
+from claudebatch.core.notice import Notice
 from claudebatch.core.os_faults import os_fault
 from claudebatch.core.shared_cap import SharedCap
 from claudebatch.layers.budget.allotment import AHEAD, Allotment
@@ -149,6 +150,7 @@ class Refill:
         except (sqlite3.Error, OSError) as error:
             self._fail(
                 JournalFailed(
+                    "E709",
                     f"the caps in the spend ledger cannot be kept: {os_fault(error).reason}",
                     fix=os_fault(error).fix,
                 )
@@ -212,8 +214,9 @@ class Refill:
             self._wait_reported = True
             self._emit(
                 Notice(
+                    "N063",
                     "waiting for money that other runs hold under the same cap (claudebatch "
-                    "runs list)"
+                    "runs list)",
                 )
             )
 

@@ -85,6 +85,7 @@ class Fallback:
             except CircuitOpen as error:
                 if error.open_for_s > self._max_outage_s:
                     raise ApiUnavailable(
+                        "E710",
                         f"no answer from {error.pool} for {error.open_for_s:.0f} s",
                         fix="wait until the API is back, then run the same command",
                     ) from error

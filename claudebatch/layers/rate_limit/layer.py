@@ -195,6 +195,7 @@ class RateLimit(Generic[BookingT]):
         """
         if state.limited_s > self._max_outage_s:
             raise ApiUnavailable(
+                "E711",
                 f"{pool} has answered nothing but 429s for {state.limited_s:.0f} s",
                 fix="wait until the limit is free again, then run the same command",
             )

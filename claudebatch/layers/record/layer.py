@@ -12,8 +12,9 @@ from collections.abc import Callable
 
 from claudebatch.core.domain import Call, Pico, Reply, Usage
 from claudebatch.core.errors import AttemptError, ClaudebatchError, StopRun
-from claudebatch.core.events import AttemptFinished, AttemptStarted, Emit, Notice
+from claudebatch.core.events import AttemptFinished, AttemptStarted, Emit
 from claudebatch.core.handler import Handler
+from claudebatch.core.notice import Notice
 from claudebatch.layers.record.attempt_log import AttemptLog
 
 
@@ -95,9 +96,10 @@ class Record:
             self._silence_reported = True
             self._emit(
                 Notice(
+                    "W064",
                     f"an answer of {call.model} does not say what it took (its usage is missing or"
                     " cannot be read): such answers are kept and count at their worst case;"
-                    " claudebatch runs settle decides what they cost"
+                    " claudebatch runs settle decides what they cost",
                 )
             )
 

@@ -35,6 +35,7 @@ def clear(path: Path) -> int:
         return int(cache.clear())
     except diskcache.Timeout as error:
         raise StorageError(
+            "E612",
             f"{path}: the response cache cannot be emptied: it stays locked, or its disk is broken",
             fix="wait until no run uses it, or remove the folder",
         ) from error

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import diskcache
 
+from claudebatch.core.notice import Notice
 from claudebatch.layers.response_cache.bytes_disk import BytesDisk, RefusedEntry
 from claudebatch.storage.batch_writer import BatchWriter
 from claudebatch.storage.private_files import CACHE_DIR, private_dir, private_file
@@ -69,7 +70,7 @@ class DiskCacheStore:
         *,
         size_limit: int,
         ttl_s: float | None,
-        notify: Callable[[str], None],
+        notify: Callable[[Notice], None],
     ) -> None:
         self._path = path
         self._size_limit = size_limit
@@ -168,7 +169,11 @@ class DiskCacheStore:
         self._shut()
         self._cache = self._reader = None
         aside = _move_aside(self._path)
-        self._notify(f"the response cache was damaged; it was moved to {aside} and started anew")
+        self._notify(
+            Notice(
+                "W065", f"the response cache was damaged; it was moved to {aside} and started anew"
+            )
+        )
         try:
             return self._answer(group)
         except Exception as second:  # noqa: BLE001  # as in _work
@@ -177,7 +182,12 @@ class DiskCacheStore:
 
     def _give_up(self, error: Exception) -> None:
         self._broken = True
-        self._notify(f"the response cache is off for this run: {type(error).__name__}: {error}")
+        self._notify(
+            Notice(
+                "W066",
+                f"the response cache is off for this run: {type(error).__name__}: {error}",
+            )
+        )
 
 
 def open_database(path: Path, size_limit: int) -> diskcache.Cache:

@@ -38,7 +38,7 @@ def beta_names(value: Any) -> tuple[tuple[str, ...], list[Problem]]:
         fix = 'write ["context-management-2025-06-27"], or leave it out'
         return (), [wrong("betas", "a list of names", value, fix)]
     problems = [
-        Problem(f'"betas[{number}]" is {shown(name)}', "write the name of a beta header")
+        Problem("E400", f'"betas[{number}]" is {shown(name)}', "write the name of a beta header")
         for number, name in enumerate(value)
         if not isinstance(name, str) or not _NAME.fullmatch(name)
     ]

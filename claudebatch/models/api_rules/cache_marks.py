@@ -29,11 +29,13 @@ def cache_marks(params: Mapping[str, Any], placed: Sequence[Placed]) -> Iterator
             marks.append(("cache_control", _ttl(automatic)))
         elif own != _ttl(automatic):
             yield Problem(
+                "E401",
                 f'"cache_control" asks for {_ttl(automatic)}, the last block for {own}',
                 "write the same ttl, or keep one of them",
             )
     if len(marks) > MOST_MARKS:
         yield Problem(
+            "E402",
             f'"{marks[MOST_MARKS][0]}" is one of {len(marks)} cache breakpoints',
             f"the API takes {MOST_MARKS}: keep those at the ends of what rows share",
         )
@@ -47,6 +49,7 @@ def _order(marks: Sequence[tuple[str, str]]) -> Iterator[Problem]:
             before = before or where
         elif before is not None:
             yield Problem(
+                "E403",
                 f'"{where}" of {_LONG} comes after "{before}" of {_SHORT}',
                 f"the API wants {_LONG} before {_SHORT}, in the order tools, system, messages",
             )

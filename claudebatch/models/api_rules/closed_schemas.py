@@ -44,19 +44,24 @@ def _schema(where: str, schema: dict[str, Any]) -> Iterator[Problem]:
     is_object = kind == "object" or (type(kind) is list and "object" in kind)
     if is_object and schema.get("additionalProperties") is not False:
         yield Problem(
+            "E404",
             f'"{where}" is an object without "additionalProperties": false',
             "add it: the API fills closed objects only",
         )
     for name in _RANGES:
         if name in schema:
-            yield Problem(f'"{where}.{name}" is not supported by the API', f"remove it; {_SAY}")
+            yield Problem(
+                "E405", f'"{where}.{name}" is not supported by the API', f"remove it; {_SAY}"
+            )
     least = schema.get("minItems", 0)
     if type(least) is int and least > 1:
-        yield Problem(f'"{where}.minItems" is {least}', f"0 and 1 are supported; {_SAY}")
+        yield Problem("E406", f'"{where}.minItems" is {least}', f"0 and 1 are supported; {_SAY}")
     reference = schema.get("$ref")
     if type(reference) is str and not reference.startswith("#"):
         yield Problem(
-            f'"{where}.$ref" is {shown(reference)}', "the API reads no other document: copy it in"
+            "E407",
+            f'"{where}.$ref" is {shown(reference)}',
+            "the API reads no other document: copy it in",
         )
     for place, inner in _inner(where, schema):
         yield from _schema(place, inner)

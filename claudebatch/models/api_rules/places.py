@@ -17,6 +17,7 @@ def geography(params: Mapping[str, Any]) -> Iterator[Problem]:
     geo = params.get("inference_geo")
     if type(geo) is str and geo not in GEOGRAPHIES:
         yield Problem(
+            "E408",
             f'"inference_geo" is {shown(geo)}',
             f"use one of {', '.join(GEOGRAPHIES)}, or leave it out",
         )

@@ -21,4 +21,6 @@ def pre_warming(params: Mapping[str, Any]) -> Iterator[Problem]:
     }
     for name, there in clashes.items():
         if there:
-            yield Problem(f'"max_tokens" is 0 beside {name}', "remove it: nothing is answered")
+            yield Problem(
+                "E409", f'"max_tokens" is 0 beside {name}', "remove it: nothing is answered"
+            )

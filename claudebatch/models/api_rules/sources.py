@@ -29,7 +29,7 @@ def _base64(where: str, source: dict[str, Any]) -> Iterator[Problem]:
     if type(data) is not str:
         return
     if not data:
-        yield Problem(f'"{where}.data" is empty', "put the file in, as base64")
+        yield Problem("E410", f'"{where}.data" is empty', "put the file in, as base64")
         return
     # `base64` of the command line breaks its lines.
     text = "".join(data.split()) if not data.isalnum() else data
@@ -37,6 +37,7 @@ def _base64(where: str, source: dict[str, Any]) -> Iterator[Problem]:
         binascii.a2b_base64(text.encode(), strict_mode=True)
     except (ValueError, binascii.Error):
         yield Problem(
+            "E411",
             f'"{where}.data" is no base64: {shown(data[:_HEAD])}',
             "encode the file's bytes with the standard alphabet, with its padding, and without "
             "a data: prefix",
@@ -46,11 +47,13 @@ def _base64(where: str, source: dict[str, Any]) -> Iterator[Problem]:
         actual = _kind_of(binascii.a2b_base64(text[:_HEAD]))
         if actual is None:
             yield Problem(
+                "E412",
                 f'"{where}.data" begins like no JPEG, PNG, GIF or WebP',
                 "send one of these; the API reads no other images",
             )
         elif actual != declared:
             yield Problem(
+                "E413",
                 f'"{where}.media_type" is {declared}, but the data is {actual}',
                 f'write "{actual}"',
             )

@@ -21,6 +21,7 @@ def empty_blocks(placed: Sequence[Placed]) -> Iterator[Problem]:
         if not text or (text.isspace() and not inner):
             what = "empty" if not text else "nothing but white space"
             yield Problem(
+                "E414",
                 f'"{where}.text" is {what}',
                 "the API refuses empty text: write some, or remove the block",
             )
@@ -34,6 +35,7 @@ def titles(placed: Sequence[Placed]) -> Iterator[Problem]:
             continue
         if not 0 < len(title) <= LONGEST_TITLE:
             yield Problem(
+                "E415",
                 f'"{where}.title" has {len(title)} characters',
                 f"give it 1 to {LONGEST_TITLE}, or leave it out",
             )
@@ -44,6 +46,7 @@ def stop_sequences(params: Mapping[str, Any]) -> Iterator[Problem]:
     for number, text in enumerate(params.get("stop_sequences") or ()):
         if type(text) is str and text.isspace():
             yield Problem(
+                "E416",
                 f'"stop_sequences[{number}]" is nothing but white space',
                 "the API refuses it: name a text, or remove it",
             )
@@ -54,6 +57,7 @@ def user_id(params: Mapping[str, Any]) -> Iterator[Problem]:
     own = (params.get("metadata") or {}).get("user_id")
     if type(own) is str and len(own) > LONGEST_USER_ID:
         yield Problem(
+            "E417",
             f'"metadata.user_id" has {len(own)} characters',
             f"the API takes {LONGEST_USER_ID}: send a shorter one, a hash for example",
         )

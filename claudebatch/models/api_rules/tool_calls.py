@@ -45,9 +45,11 @@ def tool_calls(params: Mapping[str, Any], names: Names) -> Iterator[Problem]:
 
 def _call(where: str, call: Any, open_calls: dict[str, str], seen: set[str]) -> Iterator[Problem]:
     if type(call) is not str or not _ID.fullmatch(call):
-        yield Problem(f'"{where}.id" is {shown(call)}', _ID_FIX)
+        yield Problem("E418", f'"{where}.id" is {shown(call)}', _ID_FIX)
     elif call in seen:
-        yield Problem(f'"{where}.id" is {shown(call)} a second time', "give each call its own id")
+        yield Problem(
+            "E419", f'"{where}.id" is {shown(call)} a second time', "give each call its own id"
+        )
     seen.add(call)
     open_calls[call] = where
 
@@ -57,11 +59,14 @@ def _result(
 ) -> Iterator[Problem]:
     if type(call) is str and call not in open_calls:
         yield Problem(
+            "E420",
             f'"{where}" is the result of {shown(call)}, which the turn before it does not call',
             "put it right after the assistant's message with that call",
         )
     elif call in answered:
-        yield Problem(f'"{where}" is a second result of {shown(call)}', "give each call one result")
+        yield Problem(
+            "E421", f'"{where}" is a second result of {shown(call)}', "give each call one result"
+        )
     answered.add(call)
 
 
@@ -69,6 +74,7 @@ def _unanswered(open_calls: Mapping[str, str], answered: set[str]) -> Iterator[P
     for call, where in open_calls.items():
         if call not in answered:
             yield Problem(
+                "E422",
                 f'"{where}" calls a tool ({shown(call)}) without a result in the next user message',
                 'add {"type": "tool_result", "tool_use_id": …} there',
             )

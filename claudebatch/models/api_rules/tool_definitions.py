@@ -23,6 +23,7 @@ def tools(params: Mapping[str, Any]) -> Iterator[Problem]:
             first = taken.setdefault(name, where)
             if first != where:
                 yield Problem(
+                    "E423",
                     f'"{where}.name" is {shown(name)}, as that of "{first}"',
                     "give every tool a name of its own",
                 )
@@ -30,7 +31,9 @@ def tools(params: Mapping[str, Any]) -> Iterator[Problem]:
             yield from _custom(where, tool)
         if tool.get("allowed_domains") and tool.get("blocked_domains"):
             yield Problem(
-                f'"{where}" has both "allowed_domains" and "blocked_domains"', "keep one of them"
+                "E424",
+                f'"{where}" has both "allowed_domains" and "blocked_domains"',
+                "keep one of them",
             )
 
 
@@ -38,6 +41,7 @@ def _custom(where: str, tool: Mapping[str, Any]) -> Iterator[Problem]:
     name, schema = tool.get("name"), tool.get("input_schema")
     if type(name) is str and not _NAME.fullmatch(name):
         yield Problem(
+            "E425",
             f'"{where}.name" is {shown(name)}',
             "use 1 to 128 letters without accents, digits, _ and -",
         )
@@ -45,6 +49,7 @@ def _custom(where: str, tool: Mapping[str, Any]) -> Iterator[Problem]:
         return
     if schema.get("type") != "object":
         yield Problem(
+            "E426",
             f'"{where}.input_schema" must have "type": "object", got {shown(schema.get("type"))}',
             'write {"type": "object", "properties": {…}}',
         )
@@ -59,7 +64,7 @@ def tool_choice(params: Mapping[str, Any]) -> Iterator[Problem]:
         return
     offered = params.get("tools") or ()
     if not offered and not params.get("mcp_servers"):
-        yield Problem('"tool_choice" is there without "tools"', "add tools, or remove it")
+        yield Problem("E427", '"tool_choice" is there without "tools"', "add tools, or remove it")
         return
     # The tools of a set have names that stand nowhere.
     names = [tool.get("name") for tool in offered]
@@ -68,6 +73,7 @@ def tool_choice(params: Mapping[str, Any]) -> Iterator[Problem]:
         known = [name for name in names if type(name) is str]
         near = meant(wanted, known) if type(wanted) is str else None
         yield Problem(
+            "E428",
             f'"tool_choice.name" is {shown(wanted)}, which is none of "tools"',
             f'did you mean "{near}"?' if near else "name a tool that is there",
         )

@@ -24,6 +24,7 @@ def system_turns(params: Mapping[str, Any], names: Names) -> Iterator[Problem]:
             first = number
             if before is None or not _may_precede(before):
                 yield Problem(
+                    "E429",
                     f'"{names.messages}[{names.first + number}]" is a system message that '
                     f"follows no user message",
                     'put it right after one, or into "system"',
@@ -32,6 +33,7 @@ def system_turns(params: Mapping[str, Any], names: Names) -> Iterator[Problem]:
 
 def _between(names: Names, number: int) -> Problem:
     return Problem(
+        "E430",
         f'"{names.messages}[{names.first + number}]" is a system message before a user message',
         'put it before an assistant\'s message or at the end, or into "system"',
     )

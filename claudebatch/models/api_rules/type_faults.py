@@ -31,9 +31,10 @@ _ITSELF = "correct it; --no-check sends it as it is"
 class Fault:
     """One value that the types do not allow. Its path is put together from its end."""
 
-    __slots__ = ("fix", "path", "problem", "word")
+    __slots__ = ("fix", "id", "path", "problem", "word")
 
-    def __init__(self, problem: str, fix: str = _ITSELF, *, word: str = "") -> None:
+    def __init__(self, id: str, problem: str, fix: str = _ITSELF, *, word: str = "") -> None:
+        self.id = id
         self.problem = problem
         # Mutable: `_name_betas` knows a better one.
         self.fix = fix
@@ -49,7 +50,7 @@ class Fault:
             self.path[-1] = int(self.path[-1]) + names.first
         for step in reversed(self.path):
             name = f"{name}[{step}]" if isinstance(step, int) else member(name, step)
-        return Problem(f'"{name}" {self.problem}', self.fix)
+        return Problem(self.id, f'"{name}" {self.problem}', self.fix)
 
 
 Found: TypeAlias = list[Fault] | None
@@ -123,7 +124,7 @@ class RequestTypes:
         def check(value: Any) -> Found:
             inner = by_type.get(type(value))
             if inner is None:
-                return [Fault(f"must be {expected}, got {shown(value)}")]
+                return [_other(expected, value)]
             return inner(value)
 
         return check
@@ -192,15 +193,21 @@ def request_types() -> RequestTypes:
 def _no_such(word: Any, words: list[str], key: str) -> Fault:
     """The fault of an object whose *key* names none of *words*."""
     if word is None:
-        return Fault(f'has no "{key}"', f'give it "{key}": {_some(words)}')
+        return Fault("E458", f'has no "{key}"', f'give it "{key}": {_some(words)}')
     near = meant(word, words) if isinstance(word, str) else None
     fault = Fault(
+        "E457",
         f"must be {_some(words)}, got {shown(word)}",
         f'did you mean "{near}"?' if near else "choose one; --no-check sends it as it is",
         word=str(word),
     )
     fault.path.append(key)
     return fault
+
+
+def _other(expected: str, value: Any) -> Fault:
+    """The fault of a *value* that is not of the *expected* kind."""
+    return Fault("E432", f"must be {expected}, got {shown(value)}")
 
 
 def _some(words: Iterable[Any]) -> str:
@@ -216,7 +223,7 @@ def _object(fields: dict[str, Check], required: frozenset[str]) -> Check:
 
     def check(value: Any) -> Found:
         if type(value) is not dict:
-            return [Fault(f"must be an object, got {shown(value)}")]
+            return [_other("an object", value)]
         found: Found = None
         for name, item in value.items():
             inner = known(name) or others
@@ -224,8 +231,9 @@ def _object(fields: dict[str, Check], required: frozenset[str]) -> Check:
             if faults is not None:
                 found = _under(found, faults, name, named=inner is not None)
         if not required <= value.keys():
-            missing = [Fault(f'has no "{name}"', "add it") for name in required - value.keys()]
-            found = [*(found or ()), *missing]
+            missing = required - value.keys()
+            faults = [Fault("E431", f'has no "{name}"', "add it") for name in missing]
+            found = [*(found or ()), *faults]
         return found
 
     return check
@@ -234,6 +242,7 @@ def _object(fields: dict[str, Check], required: frozenset[str]) -> Check:
 def _unknown(name: str, fields: Collection[str]) -> Fault:
     near = meant(name, fields)
     return Fault(
+        "E459",
         f"has the unknown member {shown(name)}",
         f'did you mean "{near}"?' if near else f"remove it; the members are: {', '.join(fields)}",
         word=name,
@@ -253,7 +262,7 @@ def _under(
 def _list(inner: Check) -> Check:
     def check(value: Any) -> Found:
         if type(value) is not list:
-            return [Fault(f"must be a list, got {shown(value)}")]
+            return [_other("a list", value)]
         found: Found = None
         for number, item in enumerate(value):
             faults = inner(item)
@@ -269,7 +278,7 @@ def _list(inner: Check) -> Check:
 def _map(inner: Check) -> Check:
     def check(value: Any) -> Found:
         if type(value) is not dict:
-            return [Fault(f"must be an object, got {shown(value)}")]
+            return [_other("an object", value)]
         found: Found = None
         for name, item in value.items():
             faults = inner(item)
@@ -290,6 +299,7 @@ def _literal(words: list[Any]) -> Check:
         near = meant(value, [str(word) for word in words]) if isinstance(value, str) else None
         return [
             Fault(
+                "E457",
                 f"must be {_some(words)}, got {shown(value)}",
                 f'did you mean "{near}"?' if near else "choose one, or leave it out",
             )
@@ -302,7 +312,7 @@ def _word(types: tuple[type, ...], noun: str) -> Check:
     def check(value: Any) -> Found:
         if type(value) in types:
             return None
-        return [Fault(f"must be {noun}, got {shown(value)}")]
+        return [_other(noun, value)]
 
     return check
 
@@ -311,7 +321,7 @@ def _whole(value: Any) -> Found:
     # Some exporters write every number with a point, and the API reads it.
     if type(value) is int or (type(value) is float and value.is_integer()):
         return None
-    return [Fault(f"must be a whole number, got {shown(value)}")]
+    return [_other("a whole number", value)]
 
 
 def _anything(value: Any) -> Found:

@@ -19,7 +19,7 @@ MAX_PROBLEMS = 20
 
 def wrong(name: str, expected: str, value: Any, fix: str) -> Problem:
     """The problem of a field *name* with a *value* other than the *expected* one."""
-    return Problem(f'"{name}" must be {expected}, got {shown(value)}', fix)
+    return Problem("E432", f'"{name}" must be {expected}, got {shown(value)}', fix)
 
 
 def shown(value: Any) -> str:

@@ -112,7 +112,9 @@ class _Reader:
 
     def _error(self, key: str, reason: str, fix: str) -> ConfigError:
         place = self._where(key)
-        return ConfigError(f"{place}: {key}: {reason}" if place else f"{key}: {reason}", fix=fix)
+        return ConfigError(
+            "E134", f"{place}: {key}: {reason}" if place else f"{key}: {reason}", fix=fix
+        )
 
 
 def _shown(value: object) -> str:

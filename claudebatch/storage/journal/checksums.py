@@ -105,6 +105,7 @@ def damaged(journal: sqlite3.Connection, what: str) -> StorageError:
         journal.execute("SELECT file FROM pragma_database_list WHERE name = 'main'").fetchone()[0]
     )
     return StorageError(
+        "E614",
         f"{path}: {what} is damaged",
         fix=f"mend it: claudebatch runs check --repair {shlex.quote(str(path.parent))}",
     )

@@ -179,6 +179,7 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             self.fail(
                 JournalFailed(
+                    "E712",
                     f"the spend ledger cannot be written: {os_fault(error).reason}",
                     fix=os_fault(error).fix,
                 )
@@ -209,6 +210,7 @@ class Journal:
             self._unwritten = [record for record in records if type(record) is not AttemptIntent]
             self.fail(
                 JournalFailed(
+                    "E713",
                     f"the run's records cannot be written: {os_fault(error).reason}",
                     fix=os_fault(error).fix,
                 )
@@ -263,6 +265,7 @@ class Journal:
         except (sqlite3.Error, OSError) as error:
             self.fail(
                 JournalFailed(
+                    "E714",
                     f"the spend ledger cannot be written: {os_fault(error).reason}",
                     fix=os_fault(error).fix,
                 )
@@ -278,12 +281,12 @@ class Journal:
 
 def _not_written(error: OSError) -> OutputFailed:
     if isinstance(error, BrokenPipeError):
-        return OutputFailed("whoever read the results has left", fix=_READER_FIX)
+        return OutputFailed("E715", "whoever read the results has left", fix=_READER_FIX)
     return OutputFailed(
-        f"the results cannot be written: {os_fault(error).reason}", fix=os_fault(error).fix
+        "E716", f"the results cannot be written: {os_fault(error).reason}", fix=os_fault(error).fix
     )
 
 
 def _journal_failed(what: str, error: Exception) -> JournalFailed:
     fault = os_fault(error)
-    return JournalFailed(f"{what} cannot be written: {fault.reason}", fix=fault.fix)
+    return JournalFailed("E717", f"{what} cannot be written: {fault.reason}", fix=fault.fix)

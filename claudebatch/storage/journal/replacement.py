@@ -46,7 +46,7 @@ def replace_journal(folder: Path, replacement: sqlite3.Connection) -> sqlite3.Co
         # A log that is still there belongs to another reader or a failed checkpoint.
         # What is in its log would be lost by the rename.
         raise StorageError(
-            f"{folder}: cannot start over: the new journal is in use", fix="try again"
+            "E615", f"{folder}: cannot start over: the new journal is in use", fix="try again"
         )
     _remove_log(folder / JOURNAL)
     # The one moment of change: before it the old run can be resumed, after it the new

@@ -104,7 +104,7 @@ def _read(path: Path) -> bytes:
     """
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise StorageError(f"{path} is not a regular file", fix="remove it")
+            raise StorageError("E616", f"{path} is not a regular file", fix="remove it")
         with os.fdopen(open_private(path, os.O_RDONLY), "rb") as file:
             return file.read()
     except OSError:

@@ -135,13 +135,14 @@ def open_journal(path: Path) -> sqlite3.Connection:
             _bring_up_to_date(connection, version)
     except (sqlite3.Error, UnicodeDecodeError) as error:  # a damaged name is no text
         raise StorageError(
+            "E617",
             f"{path}: the journal cannot be opened: {error}",
             fix="check the disk, or start over with --fresh",
         ) from error
     # Never written by an older program: it would drop columns that it does not know.
     if version > VERSION:
         raise StorageError(
-            f"{path}: this journal is from a newer claudebatch", fix="update claudebatch"
+            "E618", f"{path}: this journal is from a newer claudebatch", fix="update claudebatch"
         )
     return connection
 

@@ -48,7 +48,9 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path) -> None:
         return
     if version > VERSION:
         raise StorageError(
-            f"{path}: this spend ledger is from a newer claudebatch", fix="update claudebatch"
+            "E619",
+            f"{path}: this spend ledger is from a newer claudebatch",
+            fix="update claudebatch",
         )
     connection.execute("BEGIN IMMEDIATE")
     try:

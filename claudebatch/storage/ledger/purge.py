@@ -47,6 +47,7 @@ def _ours(folder: Path, places: Path) -> Path:
     if folder.name.endswith(SUFFIX) or folder.parent == places:
         return folder
     raise StorageError(
+        "E620",
         f"{folder}: the spend ledger calls this a run's folder, which it is not; nothing was "
         f"removed",
         fix="remove it yourself if it is one",

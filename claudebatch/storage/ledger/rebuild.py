@@ -139,6 +139,7 @@ def _damaged(journal: sqlite3.Connection) -> StorageError:
         "SELECT file FROM pragma_database_list WHERE name = 'main'"
     ).fetchone()
     return StorageError(
+        "E621",
         f"{path}: this run's records are damaged: what it spent cannot be added up",
         fix="restore the folder from a copy, or start over with --fresh",
     )

@@ -175,7 +175,7 @@ def unusable(path: Path, error: sqlite3.Error, done: str) -> StorageError:
     "read".
     """
     fix = _FIXES.get(_kind(error), _MOVE)
-    return StorageError(f"{path}: the spend ledger cannot be {done}: {error}", fix=fix)
+    return StorageError("E624", f"{path}: the spend ledger cannot be {done}: {error}", fix=fix)
 
 
 def _is(error: sqlite3.Error, kind: int) -> bool:

@@ -15,7 +15,7 @@ from claudebatch.ui.live.frame import Row, Span, live_frame
 from claudebatch.ui.live.line_display import LineDisplay
 from claudebatch.ui.live.notices import Line
 from claudebatch.ui.sanitise import visible
-from claudebatch.ui.terminal import Terminal
+from claudebatch.ui.terminal import Terminal, broken
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -81,8 +81,10 @@ class LiveProgress(LineDisplay):
 
     def _say(self, line: Line) -> None:
         if self._live is not None:
-            row = [Span(line.text, _STYLES[line.style])]
-            self._live.console.print(_drawn(row, cut=False))
+            # Broken by us: rich would also break a command that is to be copied.
+            for part in broken(visible(line.shown), self._terminal.width):
+                row = [Span(part, _STYLES[line.style])]
+                self._live.console.print(_drawn(row, cut=False))
 
     def _draw(self) -> Group:
         # Rich is imported already when this is called.

@@ -16,12 +16,12 @@ from claudebatch.core.events import (
     DrainStarted,
     Event,
     FellBack,
-    LineLeftOut,
-    Notice,
     Retrying,
     RowFinished,
     SpendSpike,
 )
+from claudebatch.core.notice import LineLeftOut, Notice
+from claudebatch.ui.error_text import headed, left_out
 from claudebatch.ui.format import clip
 from claudebatch.ui.live.alert_text import alert_text
 
@@ -46,6 +46,13 @@ class Line:
 
     kind: Kind
     text: str
+    id: str = ""
+    """Of a notice: its name in docs/messages.md."""
+
+    @property
+    def shown(self) -> str:
+        """The line as it stands on a screen."""
+        return headed(self.id, self.text)
 
     @property
     def style(self) -> str | None:
@@ -65,7 +72,7 @@ class Notices:
         self._words: dict[type[Any], Callable[[Any], Line | None]] = {
             # Clipped: a notice may quote a path or an error of the system.
             LineLeftOut: self._left_out,
-            Notice: lambda event: Line("notice", clip(event.text, 1000)),
+            Notice: lambda event: Line("notice", clip(event.text, 1000), event.id),
             RowFinished: self._row_finished,
             FellBack: self._fell_back,
             Retrying: self._retrying,
@@ -86,8 +93,7 @@ class Notices:
         self._lines_left_out += 1
         if self._lines_left_out > _LEFT_OUT_SHOWN:
             return None
-        reason = f"{event.file}:{event.line} is left out: {event.reason}: {event.fix}"
-        return Line("notice", clip(reason, 1000))
+        return Line("notice", clip(left_out(event), 1000))
 
     def _row_finished(self, event: RowFinished) -> Line | None:
         if event.ok:

@@ -50,4 +50,4 @@ class PlainProgress(LineDisplay):
         self._say_unsaid()
 
     def _say(self, line: Line) -> None:
-        self._terminal.say(line.text, style=line.style)
+        self._terminal.tell([line.shown], style=line.style)

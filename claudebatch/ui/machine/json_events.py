@@ -28,7 +28,7 @@ limits       pool, requests_per_minute, input_tokens_per_minute,
              When the limits in force of a pool are learned, and when they change.
 concurrency  pool, limit: how many requests the pool may have in flight from now on
 alert        kind (cap or spike), its fields as in docs/alerts.md, text
-notice       kind (notice, fallback, breaker, drain, retry), text
+notice       kind (notice, fallback, breaker, drain, retry), text; of a notice its id
 done         the fields of `summary_json`: how the run ended, its exit_code and
              next_command
 """
@@ -47,11 +47,11 @@ from claudebatch.core.events import (
     ConcurrencyChanged,
     Event,
     LimitsSeen,
-    LineLeftOut,
     RowFinished,
     RunStarted,
     SpendSpike,
 )
+from claudebatch.core.notice import LineLeftOut
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.pool_waits import PoolWait
 from claudebatch.core.stats.run_stats import RunStats
@@ -131,7 +131,8 @@ class JsonEvents:
         else:
             line = self._notices(event)
             if line is not None:
-                self._write("notice", {"kind": line.kind, "text": line.text})
+                fields = {"kind": line.kind, "text": line.text}
+                self._write("notice", fields | ({"id": line.id} if line.id else {}))
 
     def tick(self) -> None:
         """Write `progress` if it is due."""

@@ -24,14 +24,13 @@ from claudebatch.core.events import (
     Event,
     FellBack,
     LimitsSeen,
-    LineLeftOut,
-    Notice,
     Retrying,
     RunStarted,
     SpendSpike,
     Waiting,
 )
 from claudebatch.core.jsonl import encode_in_order
+from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.pool_waits import MIN_REPORTED_S
 from claudebatch.ui.format import usd_string

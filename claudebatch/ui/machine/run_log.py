@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from claudebatch.core.events import Event
+from claudebatch.core.notice import Notice
 from claudebatch.core.reports import RunSummary
 from claudebatch.ui.live.ticker import Ticker
 from claudebatch.ui.machine.log_lines import LogLines
@@ -34,7 +35,7 @@ class RunLog:
         file: int,
         lines: LogLines,
         *,
-        warn: Callable[[str], None],
+        warn: Callable[[Notice], None],
         own_thread: bool = True,
         most_held: int = _MOST_HELD,
         write: Callable[[int, memoryview], int] = os.write,
@@ -128,6 +129,9 @@ class RunLog:
         if not self._warned:
             self._warned = True
             self._warn(
-                f"the log cannot be written ({reason}); the run goes on, lines may be missing "
-                f"from it"
+                Notice(
+                    "W006",
+                    f"the log cannot be written ({reason}); the run goes on, lines may be "
+                    f"missing from it",
+                )
             )

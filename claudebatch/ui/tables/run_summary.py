@@ -103,6 +103,7 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "failures_accepted": summary.failures_accepted,
         "output": summary.output,
         "stop_reason": summary.stop_reason,
+        "stop_id": summary.stop_id,
         "next_command": summary.next_command,
     }
 
@@ -122,7 +123,8 @@ def _headline(summary: RunSummary) -> list[tuple[str, str]]:
             )
         )
     if summary.stop_reason:
-        lines.append(("stopped", summary.stop_reason))
+        named = f" [{summary.stop_id}]" if summary.stop_id else ""
+        lines.append(("stopped", summary.stop_reason + named))
     return lines
 
 

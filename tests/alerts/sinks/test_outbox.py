@@ -8,6 +8,7 @@ import threading
 
 from claudebatch.alerts.sinks.failure import DeliveryFailed
 from claudebatch.alerts.sinks.outbox import AlertOutbox
+from claudebatch.core.notice import Notice
 
 
 class Taker:
@@ -35,7 +36,7 @@ class Taker:
 
 
 def test_all_are_delivered_in_order_by_the_end() -> None:
-    warned: list[str] = []
+    warned: list[Notice] = []
     taker = Taker()
     box = AlertOutbox(taker, warn=warned.append)
     for n in range(50):
@@ -48,20 +49,20 @@ def test_all_are_delivered_in_order_by_the_end() -> None:
 
 def test_failures_are_told_once_and_later_alerts_are_tried_all_the_same() -> None:
     for error in (DeliveryFailed("it answered 500"), RuntimeError("a bug")):
-        warned: list[str] = []
+        warned: list[Notice] = []
         taker = Taker(error)
         box = AlertOutbox(taker, warn=warned.append)
         for n in range(5):
             box.post(b"%d" % n)
         box.close(30)
         assert len(taker.took) == 5
-        [text] = warned
-        assert text.startswith("an alert could not be handed to the webhook: ")
+        [text] = [notice.text for notice in warned]
+        assert text.startswith("an alert could not be sent to the webhook: ")
         assert text.endswith("; the run goes on")
 
 
 def test_one_that_hangs_holds_up_nobody_and_what_finds_no_room_is_left_out() -> None:
-    warned: list[str] = []
+    warned: list[Notice] = []
     taker = Taker()
     taker.hang.clear()
     box = AlertOutbox(taker, warn=warned.append, most_waiting=3)
@@ -69,14 +70,14 @@ def test_one_that_hangs_holds_up_nobody_and_what_finds_no_room_is_left_out() -> 
     assert taker.busy.wait(30)
     for _ in range(100):
         box.post(b"more")
-    assert ["some were left out" in text for text in warned] == [True]
+    assert ["some were left out" in notice.text for notice in warned] == [True]
     box.close(0.0)
     assert taker.abandoned
     taker.hang.set()
 
 
 def test_the_end_waits_only_so_long() -> None:
-    warned: list[str] = []
+    warned: list[Notice] = []
     taker = Taker()
     taker.hang.clear()
     box = AlertOutbox(taker, warn=warned.append)
@@ -84,7 +85,7 @@ def test_the_end_waits_only_so_long() -> None:
     assert taker.busy.wait(30)
     box.close(0.05)
     assert taker.abandoned, "nothing of it outlives the run"
-    assert ["the run has ended" in text for text in warned] == [True]
+    assert ["the run has ended" in notice.text for notice in warned] == [True]
     taker.hang.set()
 
 

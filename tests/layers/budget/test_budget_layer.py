@@ -57,7 +57,7 @@ async def test_an_answer_settles_its_hold_to_what_it_cost():
         (bad_request(), "release"),
         (rate_limited(), "release"),
         (Draining("stop"), "release"),
-        (AccountRefused("401"), "release"),
+        (AccountRefused("E000", "401"), "release"),
         (BudgetExhausted("a layer below"), "release"),
         (timed_out(), "forfeit"),
     ],

@@ -117,7 +117,7 @@ async def test_what_is_the_models_fault_trips_it(make):
         rate_limited,
         lambda: NotServed("gone", type="not_found_error", status=404),
         lambda: AttemptError("too large", type="request_too_large", status=413),
-        lambda: AccountRefused("401"),
+        lambda: AccountRefused("E000", "401"),
         lambda: BudgetExhausted("cap"),
         lambda: Draining("stop"),
     ],

@@ -113,7 +113,9 @@ async def test_a_rows_own_fault_is_not_carried_to_other_models(make):
     assert asked(client) == [HAIKU]
 
 
-@pytest.mark.parametrize("error", [AccountRefused("401"), BudgetExhausted("cap"), Draining("stop")])
+@pytest.mark.parametrize(
+    "error", [AccountRefused("E000", "401"), BudgetExhausted("cap"), Draining("stop")]
+)
 @virtual
 async def test_what_stops_the_run_passes_through(error: Exception):
     client = ScriptedClient([error])

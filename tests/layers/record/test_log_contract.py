@@ -36,7 +36,7 @@ class InJournal:
         return self._log
 
     def breaks(self) -> None:
-        self._small.journal.fail(JournalFailed("the disk is full"))
+        self._small.journal.fail(JournalFailed("E000", "the disk is full"))
 
     async def read(self, sql: str) -> list[tuple[Any, ...]]:
         """Rows of `attempts`, by another connection."""

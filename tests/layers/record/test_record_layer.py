@@ -50,7 +50,7 @@ async def test_the_intent_is_durable_before_the_request_leaves():
 async def test_an_attempt_that_cannot_be_written_down_is_not_sent():
     class BrokenLog(MemoryLog):
         async def begin(self, call: Call, worst: int) -> int:
-            raise JournalFailed("disk full")
+            raise JournalFailed("E000", "disk full")
 
     client, events = ScriptedClient(), []
     with pytest.raises(JournalFailed):
@@ -104,8 +104,8 @@ async def test_an_answer_without_a_price_says_so():
         (overloaded(), "overloaded_error", False),
         (bad_request(), "invalid_request_error", False),
         (timed_out(), "timeout", True),
-        (AccountRefused("401"), "AccountRefused", False),
-        (CredentialError("no client without a key"), "CredentialError", False),
+        (AccountRefused("E000", "401"), "AccountRefused", False),
+        (CredentialError("E000", "no client without a key"), "CredentialError", False),
         # A bug of ours after the request left says nothing about the bill.
         (ZeroDivisionError("bug"), "ZeroDivisionError", True),
     ],

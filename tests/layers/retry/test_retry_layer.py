@@ -232,7 +232,8 @@ async def test_an_open_circuit_passes_through_and_was_no_attempt():
 
 
 @pytest.mark.parametrize(
-    "error", [AccountRefused("401"), BudgetExhausted("cap"), Draining("stop"), ValueError("bug")]
+    "error",
+    [AccountRefused("E000", "401"), BudgetExhausted("cap"), Draining("stop"), ValueError("bug")],
 )
 async def test_what_is_no_attempts_failure_passes_through(error: Exception):
     client = ScriptedClient([error])

@@ -23,11 +23,11 @@ from claudebatch.core.events import (
     DrainStarted,
     Event,
     FellBack,
-    Notice,
     RowFinished,
     RunStarted,
     Waiting,
 )
+from claudebatch.core.notice import Notice
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.ui.live.live_progress import LiveProgress
 from claudebatch.ui.terminal import Terminal
@@ -104,7 +104,7 @@ def _hostile_events(texts: tuple[str, ...]) -> list[Event]:
             FellBack(text, text, text, text),
             BreakerChanged(text, "open"),
             Waiting(text, text, 30.0),  # type: ignore[arg-type]
-            Notice(text),
+            Notice("W000", text),
         ]
     return [*events, DrainStarted("".join(texts))]
 
@@ -180,7 +180,7 @@ def test_a_terminal_that_was_closed_does_not_end_the_run() -> None:
     display.start()
     os.close(ours)
     display(RunStarted("r", 100, 40, 0, None, "o", False))
-    display(Notice("still here"))
+    display(Notice("W000", "still here"))
     display.tick()
     display.stop()
     with suppress(OSError):  # what the stream itself still holds

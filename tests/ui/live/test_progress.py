@@ -18,12 +18,12 @@ from claudebatch.core.events import (
     Event,
     FellBack,
     LimitsSeen,
-    Notice,
     RowFinished,
     RunStarted,
     SpendSpike,
     Waiting,
 )
+from claudebatch.core.notice import Notice
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.core.stats.snapshot import MinuteLimits
 from claudebatch.ui.live.choose import Quiet, choose
@@ -209,10 +209,10 @@ def test_without_progress_only_notices_are_said() -> None:
     stats = RunStats(clock)
     display = Fed(choose(Terminal(stream, {}), stats, now=clock, progress=False), stats)
     display(RunStarted("r", 5, 0, 0, None, "o", False))
-    display(Notice("the cache was moved aside"))
+    display(Notice("W000", "the cache was moved aside"))
     clock.now += 100
     display.stop()
-    assert stream.getvalue() == "the cache was moved aside\n"
+    assert stream.getvalue() == "warning[W000]: the cache was moved aside\n"
 
 
 def test_quiet_says_nothing_while_it_runs() -> None:
@@ -220,7 +220,7 @@ def test_quiet_says_nothing_while_it_runs() -> None:
     display = choose(Terminal(stream, {}), RunStats(Clock()), now=Clock(), quiet=True)
     assert isinstance(display, Quiet)
     display.start()
-    display(Notice("x"))
+    display(Notice("W000", "x"))
     display.stop()
     assert stream.getvalue() == ""
 

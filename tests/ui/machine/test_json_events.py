@@ -19,11 +19,11 @@ from claudebatch.core.events import (
     ConcurrencyChanged,
     DrainStarted,
     LimitsSeen,
-    Notice,
     RowFinished,
     RunStarted,
     Waiting,
 )
+from claudebatch.core.notice import Notice
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.core.stats.snapshot import MinuteLimits
@@ -219,7 +219,7 @@ def test_lines_are_safe_to_look_at_and_ids_exact(hostile_text: str) -> None:
     stream = io.StringIO()
     display = JsonEvents(stream, RunStats(Clock()), now=Clock(), own_thread=False)
     display(RowFinished(hostile_text, "m", "api", False, hostile_text, 1, 0))
-    display(Notice(hostile_text))
+    display(Notice("W000", hostile_text))
     written = stream.getvalue()
     assert written.isascii()
     assert all(line.isprintable() for line in written.splitlines())

@@ -24,14 +24,13 @@ from claudebatch.core.events import (
     Event,
     FellBack,
     LimitsSeen,
-    LineLeftOut,
-    Notice,
     Retrying,
     RowFinished,
     RunStarted,
     SpendSpike,
     Waiting,
 )
+from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.core.reports import RunSummary
 from claudebatch.ui.machine.log_lines import HEAD, LogLines
 from tests.support.scripted import HAIKU, make_call, make_reply
@@ -71,8 +70,8 @@ EVENTS: list[Event] = [
     ConcurrencyChanged("haiku", 12),
     SpendSpike("per minute", 3.2, 0.4),
     CapAlert("run", 80, 5 * PICO_PER_USD, 4 * PICO_PER_USD),
-    Notice("the cache was moved aside"),
-    LineLeftOut("in.jsonl", 3, "not valid JSON", "write a JSON object"),
+    Notice("W000", "the cache was moved aside"),
+    LineLeftOut("in.jsonl", 3, ("E000",), "not valid JSON", "write a JSON object"),
     DrainStarted("interrupted"),
 ]
 
@@ -266,7 +265,7 @@ def test_lines_are_safe_to_look_at(hostile_text: str) -> None:
             request_id="\x1b",
         ),
         FellBack(hostile_text, hostile_text, hostile_text, hostile_text),
-        Notice(hostile_text),
+        Notice("W000", hostile_text),
     ):
         line = told(event)
         assert read(line)["run"] == hostile_text

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from claudebatch.core.events import Notice
+from claudebatch.core.notice import Notice
 from claudebatch.ui.machine.log_lines import LogLines
 from claudebatch.ui.machine.run_log import RunLog
 
@@ -40,7 +40,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def warnings() -> list[str]:
+def warnings() -> list[Notice]:
     return []
 
 
@@ -49,7 +49,7 @@ def disk() -> Disk:
     return Disk()
 
 
-def opened(path: Path, warnings: list[str], **more: Any) -> RunLog:
+def opened(path: Path, warnings: list[Notice], **more: Any) -> RunLog:
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     lines = LogLines(now=lambda: 0.0, wall=lambda: WALL)
     return RunLog(file, lines, warn=warnings.append, **{"own_thread": False, **more})
@@ -63,11 +63,11 @@ def texts(path: Path) -> list[Any]:
 def test_lines_are_written_by_the_beat_and_at_the_end(path, warnings):
     log = opened(path, warnings)
     log.start()
-    log(Notice("a"))
+    log(Notice("W000", "a"))
     assert texts(path) == []
     log.flush()
     assert texts(path) == ["a"]
-    log(Notice("b"))
+    log(Notice("W000", "b"))
     log.stop()
     log.stop()
     assert (texts(path), warnings) == (["a", "b"], [])
@@ -76,7 +76,7 @@ def test_lines_are_written_by_the_beat_and_at_the_end(path, warnings):
 def test_its_own_thread_writes_without_being_asked(path, warnings):
     log = opened(path, warnings, own_thread=True)
     log.start()
-    log(Notice("a"))
+    log(Notice("W000", "a"))
     end = time.monotonic() + 60
     while not texts(path):
         assert time.monotonic() < end
@@ -91,14 +91,14 @@ def test_a_failing_disk_costs_one_warning_and_nothing_is_lost_once_it_works(
     log = opened(path, warnings, write=disk)
     disk.error = error
     for number in range(5):
-        log(Notice(str(number)))
+        log(Notice("W000", str(number)))
         log.flush()
-    assert warnings == [
+    assert [warning.text for warning in warnings] == [
         f"the log cannot be written ({os.strerror(error)}); the run goes on, lines may be "
         f"missing from it"
     ]
     disk.error = None
-    log(Notice("5"))
+    log(Notice("W000", "5"))
     log.stop()
     assert texts(path) == ["0", "1", "2", "3", "4", "5"]
     assert len(warnings) == 1
@@ -108,7 +108,7 @@ def test_a_disk_that_takes_a_few_bytes_at_a_time_tears_no_line(path, warnings, d
     log = opened(path, warnings, write=disk)
     disk.takes = 7
     for number in range(20):
-        log(Notice(str(number)))
+        log(Notice("W000", str(number)))
     log.flush()
     assert texts(path) == [str(number) for number in range(20)]
 
@@ -117,7 +117,7 @@ def test_a_disk_that_never_works_again_keeps_neither_the_run_nor_the_memory(path
     log = opened(path, warnings, write=disk, most_held=10_000)
     disk.error = errno.ENOSPC
     for _ in range(1000):
-        log(Notice("x" * 100))
+        log(Notice("W000", "x" * 100))
         log.flush()
     assert log._held <= 10_000
     assert len(log._rest) <= 10_000
@@ -129,11 +129,11 @@ def test_where_lines_are_missing_it_is_said_how_many(path, warnings, disk):
     log = opened(path, warnings, write=disk, most_held=500)
     disk.error = errno.ENOSPC
     for number in range(20):
-        log(Notice(str(number)))
+        log(Notice("W000", str(number)))
     log.flush()
     disk.error = None
     log.flush()
-    log(Notice("again"))
+    log(Notice("W000", "again"))
     log.stop()
     told = texts(path)
     kept = told.index(next(text for text in told if isinstance(text, int)))
@@ -143,7 +143,7 @@ def test_where_lines_are_missing_it_is_said_how_many(path, warnings, disk):
 
 def test_a_line_that_is_larger_than_the_bound_is_written_all_the_same(path, warnings):
     log = opened(path, warnings, most_held=500)
-    log(Notice("x" * 900))
+    log(Notice("W000", "x" * 900))
     log.stop()
     assert texts(path) == ["x" * 900]
 
@@ -156,7 +156,7 @@ def test_a_write_that_hangs_does_not_hold_up_the_end(path, warnings, monkeypatch
             return False
 
     monkeypatch.setattr(log, "_ticker", Stuck())
-    log(Notice("a"))
+    log(Notice("W000", "a"))
     log.stop()
-    assert "it hangs" in warnings[0]
+    assert "it hangs" in warnings[0].text
     assert texts(path) == []
