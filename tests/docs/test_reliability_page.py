@@ -32,4 +32,4 @@ def test_the_page_says_how_many_kinds_of_run_are_killed():
 
 def test_the_readme_counts_the_deaths_that_the_drill_has_told():
     deaths = figures()["crash --all"]["struck"]
-    assert f"Killed {deaths:,} times" in (ROOT / "README.md").read_text()
+    assert f"killed {deaths:,} times" in (ROOT / "README.md").read_text()
