@@ -1,4 +1,7 @@
-"""Writes what the examples of a page print anew: python -m tests.docs.rewrite README.md"""
+"""Writes what the examples of a page print anew.
+
+    python -m tests.docs.rewrite README.md
+"""
 
 from __future__ import annotations
 
