@@ -1,6 +1,6 @@
 """Writes what the examples of a page print anew.
 
-    python -m tests.docs.rewrite README.md
+python -m tests.docs.rewrite README.md
 """
 
 from __future__ import annotations
