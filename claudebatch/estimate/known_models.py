@@ -106,6 +106,7 @@ class _ModelLines:
             forced_tools=facts.forced_tools,
             inference_geo=facts.inference_geo,
             retires_at=facts.retires_at,
+            retires_for_sure=facts.retires_for_sure,
             days_left=facts.days_left(self._today),
         )
 

@@ -84,6 +84,8 @@ class ModelFacts:
     inference_geo: bool = True
     system_turns: bool = True
     """Whether messages of role `system` may stand within the conversation."""
+    refused_tools: tuple[str, ...] = ()
+    """Kinds of tools that other models take."""
     min_cacheable_prefix: int = 512
     """Fewer tokens than this are silently not cached by the API."""
     tool_overhead: int = 354
@@ -92,6 +94,8 @@ class ModelFacts:
     """The same under a forced `tool_choice`."""
     retires_at: str | None = None
     """The announced day of retirement, as YYYY-MM-DD."""
+    retires_for_sure: bool = True
+    """False where sources differ: after that day requests are sent with a warning."""
 
     def days_left(self, on: date) -> int | None:
         """Days from *on* until its retirement, 0 or fewer after it; None without an

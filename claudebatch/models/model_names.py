@@ -86,7 +86,7 @@ class ModelNames:
         return None if self._allow_unknown else _unknown(self._catalog, model, in_line)
 
     def _over(self, facts: ModelFacts) -> bool:
-        return facts.retired(self._on)
+        return facts.retired(self._on) and facts.retires_for_sure
 
 
 def _retired(catalog: Catalog, model: str, gone: Retired, in_line: bool) -> Problem:

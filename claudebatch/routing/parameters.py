@@ -37,7 +37,7 @@ def problems(params: Mapping[str, Any], facts: ModelFacts) -> tuple[Problem, ...
     if "tool_choice" in params:
         refused += _forced_tools(params, facts)
     if "tools" in params:
-        refused += _uses(params)
+        refused += [*_uses(params), *_tools(params, facts)]
     if "speed" in params or "inference_geo" in params:
         refused += _serving(params, facts)
     return tuple(refused)
@@ -227,6 +227,18 @@ def _forced_tools(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Prob
             'write {"type": "auto"} and ask for the tool in the prompt, or use '
             "output_config.format for JSON",
         )
+
+
+def _tools(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
+    tools = params["tools"] if isinstance(params["tools"], list) else []
+    for number, tool in enumerate(tools):
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if kind in facts.refused_tools:
+            yield Problem(
+                "E461",
+                f'"tools[{number}].type" is {kind}, which {facts.id} does not take',
+                "use a newer version of the tool, or another model",
+            )
 
 
 def _uses(params: Mapping[str, Any]) -> Iterator[Problem]:

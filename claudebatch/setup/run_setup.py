@@ -145,6 +145,10 @@ def retirements(catalog: Catalog, models: Iterable[str], on: date) -> list[Notic
             days = "1 day" if left == 1 else f"{left} days"
             text = f"{model} will be retired on {facts.retires_at}, in {days}"
             found.append(Notice("W012", text))
+        elif left is not None and not facts.retires_for_sure:
+            day = facts.retires_at
+            text = f"{model} may have been retired on {day}: requests to it may fail"
+            found.append(Notice("W067", text))
         elif left is not None:
             text = f"{model} was retired on {facts.retires_at}: requests to it fail"
             found.append(Notice("W013", text))

@@ -115,6 +115,9 @@ def check_for_model(body: Body, traits: Traits, version: str) -> None:
     if body.get("speed") == "fast" and not traits.fast:
         raise bad("speed: fast mode is not supported by this model.")
     _check_thinking(body, traits)
+    for number, tool in enumerate(body.get("tools") or ()):
+        if tool.get("type") in traits.refused_tools:
+            raise bad(f"tools.{number}.type: {tool['type']} is not supported by this model.")
     if forces_tool(body) and not traits.forced_tools:
         raise bad('tool_choice: "any" and "tool" are not supported by this model.')
     if body.get("max_tokens", 0) > traits.output_tokens:

@@ -44,6 +44,7 @@ class Traits:
     system_turns: bool = True
     """Whether system messages may stand within a conversation."""
     fast: bool = False
+    refused_tools: frozenset[str] = frozenset()
 
 
 NEWEST = Traits()
@@ -73,17 +74,22 @@ _SONNET_4_5 = replace(_4_5, efforts=frozenset())
 _HAIKU_4_5 = replace(_SONNET_4_5, cacheable_tokens=4096)
 _OPUS_4_5 = replace(_4_5, cacheable_tokens=4096, efforts=frozenset({"low", "medium", "high"}))
 _FAST = replace(NEWEST, fast=True)
+# The computer tool of 2025 has ended with these; the toolset of 2026 took its place.
+_NO_OLD_COMPUTER = frozenset({"computer_20251124"})
 
 # From the documentation of each model and recorded refusals. A model that is too
 # tolerant here would pass a rehearsal and fail every row at the API.
 MODELS: dict[str, Traits] = {
-    "claude-fable-5-2": _FAST,
-    "claude-mythos-5-2": _FAST,
+    "claude-fable-5-2": replace(_FAST, refused_tools=_NO_OLD_COMPUTER),
+    "claude-mythos-5-2": replace(_FAST, refused_tools=_NO_OLD_COMPUTER),
     "claude-haiku-5-5": replace(
         NEWEST, thinking=_SWITCHABLE, forced_tools=True, effort_capped=True
     ),
     "claude-sonnet-5-5": replace(
-        NEWEST, thinking=frozenset({"adaptive", "between_tools"}), effort_capped=True
+        NEWEST,
+        thinking=frozenset({"adaptive", "between_tools"}),
+        effort_capped=True,
+        refused_tools=_NO_OLD_COMPUTER,
     ),
     "claude-opus-5-5": _FAST,
     "claude-fable-5-1": NEWEST,

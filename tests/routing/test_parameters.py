@@ -116,6 +116,7 @@ ACCEPTED = [
     ("claude-sonnet-5-5", {"thinking": BETWEEN, "output_config": effort("high")}),
     ("claude-sonnet-5-5", {"tool_choice": {"type": "none"}}),
     ("claude-opus-4-6", {"thinking": ENABLED}),
+    ("claude-mythos-preview", {"thinking": ENABLED}),
     ("claude-opus-4-5", {"thinking": ENABLED, "output_config": effort("high")}),
     ("claude-haiku-4-5-20251001", {"thinking": ENABLED, "messages": PREFILL}),
     ("claude-opus-5-5", {"speed": "fast", "inference_geo": "us"}),

@@ -175,4 +175,5 @@ def test_the_catalogue_and_the_simulator_agree_on_what_each_model_accepts():
         assert set(facts.efforts) == traits.efforts, model
         assert facts.system_turns == traits.system_turns, model
         assert facts.fast == traits.fast, model
+        assert set(facts.refused_tools) == traits.refused_tools, model
         assert (facts.effort_cap_without_thinking is not None) == traits.effort_capped, model

@@ -105,6 +105,41 @@ _NESTED = {
     "required": ["list"],
 }
 
+COMPUTER = {
+    "type": "computer_20251124",
+    "name": "computer",
+    "display_width_px": 800,
+    "display_height_px": 600,
+}
+_USES = ["computer-use-2025-11-24"]
+# A tree; the same by way of two definitions; one that holds itself as a whole.
+_TREE = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {"children": {"type": "array", "items": {"$ref": "#/$defs/node"}}},
+    "$defs": {
+        "node": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"next": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/node"}]}},
+        }
+    },
+}
+_ROUND = {
+    "$ref": "#/definitions/a",
+    "definitions": {
+        "a": {"type": "array", "items": {"$ref": "#/definitions/b~1c"}},
+        "b/c": {"anyOf": [{"$ref": "#/definitions/a"}]},
+    },
+}
+_WHOLE = {**CLOSED, "properties": {"self": {"$ref": "#"}}}
+# Two ways to one definition are no recursion, and neither is one that nothing uses.
+_SHARED = {
+    **CLOSED,
+    "properties": {"a": {"$ref": "#/$defs/item"}, "b": {"$ref": "#/$defs/item"}},
+    "$defs": {"item": CLOSED, "more": {"anyOf": [{"$ref": "#/$defs/item"}]}},
+}
+
 RIGHT: list[Any] = [
     "Hi",
     {"prompt": "Hi"},
@@ -215,6 +250,12 @@ RIGHT: list[Any] = [
     line(output_config={}),
     formatted(CLOSED),
     formatted(_NESTED),
+    formatted(_SHARED),
+    line(tools=[{"name": "f", "strict": True, "input_schema": _SHARED}]),
+    line(tools=[{"name": "f", "input_schema": {**_TREE}}]),
+    line(betas=_USES, tools=[COMPUTER], model=OPUS),
+    line(betas=_USES, tools=[COMPUTER], model="claude-fable-5-1"),
+    line(tools=[{"type": "computer_toolset_20260801"}], model="claude-sonnet-5-5"),
     formatted({"type": "array", "items": {"type": "integer"}}),
     line(stop_sequences=["END", "\n\nHuman:"]),
     line(metadata={"user_id": "u" * 512}),
@@ -494,6 +535,11 @@ BY_RULE: list[tuple[Any, str]] = [
     (formatted({**CLOSED, "$defs": {"d": {"type": "object"}}}), "$defs.d"),
     (formatted({"$ref": "https://example.com/schema.json"}), "$ref"),
     (line(tools=[{"name": "f", "strict": True, "input_schema": {"type": "object"}}]), "additional"),
+    (formatted(_TREE), "recursive"),
+    (formatted(_ROUND), "recursive"),
+    (formatted(_WHOLE), 'properties.self.$ref" leads back'),
+    (formatted({"type": "array", "items": _TREE, "$defs": _TREE["$defs"]}), "recursive"),
+    (line(tools=[{"name": "f", "strict": True, "input_schema": _TREE}]), "recursive"),
     (said(image("image/png", "")), "empty"),
     (said(image("image/png", "no base64!")), "no base64"),
     (said(image("image/png", PNG[:-1])), "no base64"),
@@ -546,6 +592,10 @@ BY_MODEL: list[tuple[Any, str]] = [
     (line(tools=[TOOL], tool_choice={"type": "any"}, model=OPUS), "does not accept"),
     (line(output_config={"effort": "xhigh"}, model="claude-opus-4-6"), "xhigh"),
     (line(speed="fast", model=OLD), "not served"),
+    *(
+        (line(betas=_USES, tools=[TOOL, COMPUTER], model=model), "tools[1].type")
+        for model in ("claude-sonnet-5-5", "claude-fable-5-2", "claude-mythos-5-2")
+    ),
     (line(inference_geo="us", model=OLD), "inference_geo"),
     (line(max_tokens=64_001, model=OLD), "64000"),
     (line(thinking={"type": "enabled", "budget_tokens": 1023}, model=OLD), "1024"),

@@ -75,6 +75,8 @@ class ModelLine:
     days_left: int | None
     """Days until it retires; 0 or fewer when it is retired. None: nothing is announced.
     """
+    retires_for_sure: bool = True
+    """False: sources differ about the day."""
 
 
 @dataclass(frozen=True, slots=True)

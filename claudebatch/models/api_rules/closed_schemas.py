@@ -37,6 +37,13 @@ def output_format(params: Mapping[str, Any]) -> Iterator[Problem]:
 def closed_schema(where: str, schema: dict[str, Any]) -> Iterator[Problem]:
     """What a schema may not have that an answer is forced into."""
     yield from islice(_schema(where, schema), MAX_PROBLEMS)
+    place = _recursive(where, schema)
+    if place is not None:
+        yield Problem(
+            "E460",
+            f'"{place}" leads back to a schema that holds it: the API takes no recursive schemas',
+            "write out as many levels as you need",
+        )
 
 
 def _schema(where: str, schema: dict[str, Any]) -> Iterator[Problem]:
@@ -65,6 +72,48 @@ def _schema(where: str, schema: dict[str, Any]) -> Iterator[Problem]:
         )
     for place, inner in _inner(where, schema):
         yield from _schema(place, inner)
+
+
+def _recursive(where: str, schema: dict[str, Any]) -> str | None:
+    """The place of a reference by which a schema holds itself; None without one."""
+    # Without recursion of Python's: a schema may be as deep as a line is long. Open
+    # are the schemas on the way to the present one, done are those without a way back.
+    opened: set[int] = set()
+    done: set[int] = set()
+    stack = [(where, schema, False)]
+    while stack:
+        place, present, left = stack.pop()
+        if left:
+            opened.discard(id(present))
+            done.add(id(present))
+        elif id(present) in opened:
+            return place
+        elif id(present) not in done:
+            opened.add(id(present))
+            stack.append((place, present, True))
+            stack += ((at, inner, False) for at, inner in _reached(place, present, schema))
+    return None
+
+
+def _reached(
+    where: str, present: dict[str, Any], root: dict[str, Any]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The schemas that an answer to *present* may need: what it holds, and what it
+    refers to.
+    """
+    yield from (
+        (place, inner)
+        for place, inner in _inner(where, present)
+        if not place.startswith((f"{where}.$defs.", f"{where}.definitions."))
+    )
+    reference = present.get("$ref")
+    if type(reference) is str and reference.startswith("#"):
+        found: Any = root
+        for part in reference[1:].split("/")[1:]:
+            key = part.replace("~1", "/").replace("~0", "~")
+            found = found.get(key) if type(found) is dict else None
+        if type(found) is dict:
+            yield f"{where}.$ref", found
 
 
 def _inner(where: str, schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -111,7 +111,7 @@ def _row(line: ModelLine) -> tuple[str, ...]:
 def _status(line: ModelLine) -> str:
     if line.retires_at is not None:
         gone = line.days_left is None or line.days_left <= 0
-        return f"retired {line.retires_at}" if gone else f"ends {line.retires_at}"
+        return _retired(line) if gone else f"ends {line.retires_at}"
     return "default" if line.is_default else ""
 
 
@@ -217,7 +217,11 @@ def _takes(line: ModelLine) -> tuple[tuple[str, bool], ...]:
 def _retirement(line: ModelLine) -> str:
     if line.days_left is not None and line.days_left > 0:
         return f"ends {line.retires_at}, in {fmt.counted(line.days_left, 'day')}"
-    return f"retired {line.retires_at}"
+    return _retired(line)
+
+
+def _retired(line: ModelLine) -> str:
+    return f"{'' if line.retires_for_sure else 'maybe '}retired {line.retires_at}"
 
 
 def _all(prices: TokenPrices) -> str:
