@@ -126,10 +126,10 @@ _TREE = {
     },
 }
 _ROUND = {
-    "$ref": "#/definitions/a",
-    "definitions": {
-        "a": {"type": "array", "items": {"$ref": "#/definitions/b~1c"}},
-        "b/c": {"anyOf": [{"$ref": "#/definitions/a"}]},
+    "$ref": "#/$defs/a",
+    "$defs": {
+        "a": {"type": "array", "items": {"$ref": "#/$defs/b~1c"}},
+        "b/c": {"anyOf": [{"$ref": "#/$defs/a"}]},
     },
 }
 _WHOLE = {**CLOSED, "properties": {"self": {"$ref": "#"}}}
