@@ -254,7 +254,11 @@ def _report(error: ClaudebatchError | StopRun) -> int:
     bad = getattr(error, "bad", None)
     if bad is not None:
         terminal.tell(render_bad_rows(bad, beyond=bad.more))
-    terminal.tell(render_error(error), style="error")
+    lines = render_error(error)
+    # The fix is advice: only what is wrong stands out.
+    fix = next((n for n, line in enumerate(lines) if line.startswith("  hint: ")), len(lines))
+    terminal.tell(lines[:fix], style="error")
+    terminal.tell(lines[fix:], style="hint")
     return error.exit_code
 
 

@@ -42,6 +42,11 @@ _CODES = {
     signal.SIGTERM: ExitCode.TERMINATED,
     signal.SIGHUP: ExitCode.HANGUP,
 }
+_SIGNALS = {
+    signal.SIGINT: "Ctrl-C",
+    signal.SIGTERM: "kill (SIGTERM)",
+    signal.SIGHUP: "its closed terminal (SIGHUP)",
+}
 
 
 class Lines(Protocol):
@@ -315,7 +320,7 @@ def _stop_reason(
     if (stop := ended.stop) is not None:
         return stop.id, f"{stop.message} ({stop.fix})" if stop.fix else stop.message
     if caught is not None and pending:
-        return None, f"stopped by {caught.name}"
+        return None, f"stopped by {_SIGNALS[caught]}"
     if _of_run(ended.over_budget) and ended.refused_worsts is not None:
         # As it stands now: the first row that did not fit was refused long before the
         # end.

@@ -91,6 +91,19 @@ def per_minute(rate: float) -> str:
     return tokens(round(rate))
 
 
+def limit_text(what: str, limit: float | None) -> str:
+    """`1,000 requests a minute` of `requests per minute` and its *limit*, if that is
+    known.
+    """
+    words = what.replace(" per minute", " a minute")
+    return words if limit is None else f"{limit_amount(limit)} {words}"
+
+
+def limit_amount(limit: float) -> str:
+    """A limit as the API's pages write it: small ones in full."""
+    return count(round(limit)) if limit < 100_000 else tokens(round(limit))
+
+
 def seconds(value: float) -> str:
     """12.3 → `12 s`, 192 → `3 min 12 s`, 7500 → `2 h 5 min`."""
     # 9.95 and more would be shown as 10.0 s.

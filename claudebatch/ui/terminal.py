@@ -22,7 +22,13 @@ if TYPE_CHECKING:
 
 Colour = Literal["auto", "always", "never"]
 
-_SGR = {"error": "\x1b[1;31m", "warning": "\x1b[33m", "hint": "\x1b[36m"}
+_SGR = {
+    "error": "\x1b[1;31m",
+    "failed": "\x1b[31m",
+    "warning": "\x1b[33m",
+    "hint": "\x1b[36m",
+    "good": "\x1b[32m",
+}
 COMMAND_INDENT = "    "
 """Begins a line that is a command; only such lines are indented so far."""
 
@@ -198,11 +204,17 @@ class Terminal:
 
     def say_all(self, lines: Iterable[str], *, style: str | None = None) -> None:
         """Print *lines* in one write, so that nothing comes between them."""
-        before, after = (_SGR[style], _RESET) if style and self.coloured else ("", "")
-        text = "".join(f"{before}{visible(line)}{after}\n" for line in lines)
+        self.say_styled((line, style) for line in lines)
+
+    def say_styled(self, lines: Iterable[tuple[str, str | None]]) -> None:
+        """The same of lines that have a style each."""
+        text = "".join(self._styled(visible(line), style) + "\n" for line, style in lines)
         if text:
             self.stream.write(text)
             self.stream.flush()
+
+    def _styled(self, line: str, style: str | None) -> str:
+        return f"{_SGR[style]}{line}{_RESET}" if style and self.coloured else line
 
     def tell(self, lines: Iterable[str], *, style: str | None = None) -> None:
         """Print *lines* like `say_all`; on a terminal none is broken inside a word."""

@@ -34,6 +34,20 @@ def refused(monkeypatch, capsys, tmp_path):
     return call
 
 
+def test_in_colour_only_what_is_wrong_stands_out_and_the_fix_does_not(
+    monkeypatch, capsys, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-x")
+    monkeypatch.setattr(sys, "argv", ["claudebatch", "run", "nowhere.jsonl"])
+    with pytest.raises(SystemExit):
+        main()
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error.startswith("\x1b[1;31merror") and hint.startswith("\x1b[36m  hint: ")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

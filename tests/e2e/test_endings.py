@@ -46,7 +46,7 @@ def test_each_answer_says_how_it_ended_and_the_summary_counts_them(world, api):
 
 def test_where_all_are_whole_it_says_ok(world, api):
     write(world, "whole")
-    assert "1 ok · 0 failed" in world.claudebatch(*RUN).err
+    assert "1 of 1 done: 1 ok" in world.claudebatch(*RUN).err
 
 
 def test_strict_endings_end_with_1(world, api):

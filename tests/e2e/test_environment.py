@@ -84,7 +84,7 @@ def test_nobody_listening_here_ends_the_run_after_the_second_try(world):
     assert done.code == 2
     assert done.err.count("no answer: nobody listens on 127.0.0.1:1; trying again") == 1
     assert "stopped   no connection to the API: nobody listens on 127.0.0.1:1" in done.err
-    assert "0 ok · 0 failed · 50 pending of 50" in done.err
+    assert "0 of 50 done: 0 ok · 50 pending" in done.err
     assert world.settled() == 0 and world.ledger() == (0, 0)
 
 

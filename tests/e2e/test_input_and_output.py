@@ -228,7 +228,7 @@ def test_an_empty_input_is_no_error(world, api):
         world.path("in.jsonl").write_bytes(content)
         done = world.claudebatch(*RUN)
         assert done.code == 0
-        assert "0 ok · 0 failed · 0 pending of 0" in done.err
+        assert "rows      none in the input" in done.err
     assert api.requests == 0
 
 

@@ -97,7 +97,7 @@ def test_an_emptied_cache_is_paid_for_again(world, api):
     world.write("in.jsonl", prompts(3))
     world.claudebatch(*RUN)
     cleared = world.claudebatch("cache", "clear", "--yes")
-    assert "3 cached answers dropped" in cleared.err
+    assert "3 cached answers deleted" in cleared.err
     world.claudebatch("run", "in.jsonl", "-o", "other.jsonl")
     assert api.requests == 6
 

@@ -30,7 +30,7 @@ def test_a_finished_run_sends_nothing_and_writes_nothing(world, api):
         before,
         stamp,
     )
-    assert "(5 finished before)" in again.err
+    assert "nothing to do: all 5 rows are done" in again.err
 
 
 def test_without_o_the_results_lie_beside_the_input(world, api):
@@ -235,7 +235,7 @@ def test_limit_does_the_first_rows_and_the_full_run_the_rest(world, api):
     first = world.claudebatch(*RUN, "-n", "2")
     assert (first.code, api.requests) == (0, 2)
     assert sorted(world.results()) == ["row-0", "row-1"]
-    assert "2 ok · 0 failed · 0 pending of 2" in first.err
+    assert "2 of 2 done: 2 ok" in first.err
     assert world.claudebatch(*RUN, "-n", "4").code == 0
     assert api.requests == 4
     assert world.claudebatch(*RUN).code == 0
@@ -312,4 +312,4 @@ class TestTwoLiveRuns:
         done = world.claudebatch(*RUN)
         assert (done.code, api.requests) == (0, 2)
         assert "2 requests were in flight when this run died" in done.err
-        assert "unknown" in done.err
+        assert "maybe billed" in done.err

@@ -39,8 +39,9 @@ def test_one_signal_drains_and_the_same_command_goes_on(processes, serve, number
     assert done.code == code
     no_traceback(done)
     assert "requests in flight may finish" in done.err
-    assert f"stopped   stopped by {number.name}" in done.err
-    assert "4 ok · 0 failed · 16 pending of 20" in done.err
+    by = {2: "Ctrl-C", 15: "kill (SIGTERM)", 1: "its closed terminal (SIGHUP)"}[number]
+    assert f"stopped by {by}; 4 of 20 done, nothing lost" in done.err
+    assert "4 of 20 done: 4 ok · 16 pending" in done.err
     assert "next      claudebatch run in.jsonl -o out.jsonl --no-cache -j 4" in done.err
     assert len(world.results()) == 4
     assert api.requests == 4, "nothing new was sent"
@@ -63,7 +64,7 @@ def test_a_second_signal_does_not_wait_and_counts_what_was_in_flight_as_unknown(
     done = process.wait()
     assert done.code == 130
     no_traceback(done)
-    assert "nobody knows what 4 requests cost" in done.err
+    assert "the cost of 4 requests is not known" in done.err
     assert len(world.results()) == 2
     unknown = world.query("SELECT coalesce(sum(worst), 0) FROM attempts WHERE state = 3")[0][0]
     assert world.settled() <= api.stats()["billed_pico"] <= world.settled() + unknown
@@ -112,7 +113,7 @@ def test_a_signal_during_an_outage_ends_the_wait_for_the_next_probe(processes, s
     done = process.wait()
     assert done.code == 143
     no_traceback(done)
-    assert "0 ok · 0 failed · 20 pending" in done.err
+    assert "0 of 20 done: 0 ok · 20 pending" in done.err
 
 
 def test_a_reader_that_leaves_ends_the_run_in_good_order(processes, serve):

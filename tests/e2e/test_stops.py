@@ -38,7 +38,7 @@ def test_a_refused_account_ends_with_4_after_what_was_in_flight_and_no_row_has_f
     assert api.requests <= 4
     assert words in done.err
     assert f"platform.claude.com/settings{page}" in done.err
-    assert "0 ok · 0 failed · 50 pending of 50" in done.err
+    assert "0 of 50 done: 0 ok · 50 pending" in done.err
     assert world.path("out.jsonl").read_bytes() == b""
 
     seen = api.requests
@@ -81,7 +81,7 @@ def test_an_outage_ends_with_5_and_few_requests_and_goes_on_when_it_is_over(worl
     assert done.code == 5, done.err
     assert "no answer from sonnet-5.5 for " in done.err
     assert "wait until the API is back, then run the same command" in done.err
-    assert "0 ok · 0 failed · 100 pending of 100" in done.err
+    assert "0 of 100 done: 0 ok · 100 pending" in done.err
     assert "does not answer: paused" in done.err
     # 8 at once before the breaker opens, some of them twice, then at most three probes
     # every 0.1 s.
@@ -108,7 +108,7 @@ def test_nobody_who_listens_ends_with_2_after_two_requests_and_goes_on_when_some
     done = world.claudebatch(*RUN, "-j", "8", "--max-outage", "0.4s")
     assert done.code == 2, done.err
     assert f"nobody listens on {address}" in done.err
-    assert "0 ok · 0 failed · 100 pending of 100" in done.err
+    assert "0 of 100 done: 0 ok · 100 pending" in done.err
     assert world.settled() == 0
 
     world.environment["ANTHROPIC_BASE_URL"] = url
@@ -176,4 +176,4 @@ def test_answers_that_never_end_are_cut_off_at_the_deadline_and_asked_again(worl
     done = world.claudebatch(*RUN)
     assert done.code == 0, done.err
     assert api.requests == 6
-    assert "nobody knows what 2 requests cost" in done.err
+    assert "the cost of 2 requests is not known" in done.err

@@ -66,7 +66,7 @@ def test_a_cap_counts_answers_that_nobody_counted_and_stops_the_run(world, canne
     held, cap = unknown(world), from_usd(Decimal(CAP))
     assert cap * 8 // 10 < held <= cap
     assert (world.settled(), world.ledger()) == (0, (0, held))
-    assert f"nobody knows what {len(results)} requests cost" in done.err
+    assert f"the cost of {len(results)} requests is not known" in done.err
     assert "does not say what it took" in done.err
 
     again = world.claudebatch(*RUN, "--budget", CAP)
@@ -95,7 +95,7 @@ def test_without_a_cap_they_are_unknown_as_well(world, canned):
     assert (done.code, api.requests) == (0, 20), done.err
     costs = [line["cost_usd"] for line in world.results().values()]
     assert costs.count(None) == 10
-    assert "nobody knows what 10 requests cost" in done.err
+    assert "the cost of 10 requests is not known" in done.err
     assert world.ledger() == (world.settled(), unknown(world))
     assert unknown(world) > 0 < world.settled()
 

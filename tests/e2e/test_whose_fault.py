@@ -42,7 +42,7 @@ def test_a_portal_in_the_middle_of_a_run_fails_no_row_and_costs_nothing(world, s
     done = world.claudebatch(*RUN, "-j", "16", "--max-outage", "1s")
     assert done.code == 5, done.err
     assert len(stranger.asked) < 250
-    assert "100 ok · 0 failed · 200 pending of 300" in done.err
+    assert "100 of 300 done: 100 ok · 200 pending" in done.err
     assert world.ledger()[1] == 0, "nobody billed anything that is unknown"
 
     stranger.says = lambda text, _: answered(text)
@@ -60,7 +60,7 @@ def test_a_portal_from_the_first_request_on_stops_at_once(world, stranger, kind,
     assert len(stranger.asked) <= 30
     assert "the API is not reached" in done.err and "<" not in done.err
     assert "ANTHROPIC_BASE_URL" in done.err
-    assert f"0 ok · 0 failed · {rows} pending of {rows}" in done.err
+    assert f"0 of {rows} done: 0 ok · {rows} pending" in done.err
 
 
 def test_a_model_that_does_not_exist_stops_ten_thousand_rows_within_thirty_requests(
@@ -73,7 +73,7 @@ def test_a_model_that_does_not_exist_stops_ten_thousand_rows_within_thirty_reque
     assert done.code == 2, done.err
     assert len(stranger.asked) <= 30
     assert "model: claude-sonnet-9" in done.err and "claudebatch models" in done.err
-    assert "0 ok · 0 failed · 10,000 pending of 10,000" in done.err
+    assert "0 of 10,000 done: 0 ok · 10,000 pending" in done.err
     assert world.path("out.jsonl").read_bytes() == b""
 
 
@@ -119,7 +119,7 @@ def test_where_a_firewall_lets_nothing_pass_no_row_is_charged(world, stranger):
     assert len(stranger.asked) <= 30
     assert "firewall" in done.err and "Attention Required!" in done.err
     assert "<" not in done.err and "platform.claude.com" not in done.err
-    assert "0 ok · 0 failed · 300 pending of 300" in done.err
+    assert "0 of 300 done: 0 ok · 300 pending" in done.err
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,8 @@ def test_later_it_takes_so_many_in_a_row(world, stranger, option, code, asked, p
     done = world.claudebatch(*RUN, "-j", "4", *option)
     assert done.code == code, done.err
     assert len(stranger.asked) <= 9 + asked
-    assert f"9 ok · {51 - pending} failed" in done.err
+    failed = f" · {51 - pending} failed" if pending < 51 else ""
+    assert f"{60 - pending} of 60 done: 9 ok{failed}" in done.err
     assert len(world.results()) == 60 - pending
 
 

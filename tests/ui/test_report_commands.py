@@ -115,4 +115,4 @@ def test_nobody_is_asked_where_nobody_is(home: Home) -> None:
     assert refused.stdout == ""
     done = home.run("cache", "clear", "--yes")
     assert done.returncode == 0
-    assert "0 cached answers dropped" in done.stderr
+    assert "0 cached answers deleted" in done.stderr

@@ -16,6 +16,10 @@ class Bound:
     pool: str
     reason: str
     seconds: float
+    limit: float | None = None
+    """Of a limit that the API states: how much of it a minute has."""
+    model: str = ""
+    """The only model of the pool that was asked."""
 
 
 @dataclass(frozen=True, slots=True)

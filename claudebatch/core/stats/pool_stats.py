@@ -16,13 +16,28 @@ class PoolStats:
         self.in_flight = 0
         self.breaker: BreakerState = "closed"
         self.concurrency: int | None = None
+        self._models: dict[str, None] = {}
         self._limits = MinuteLimits()
         self._requests = LastMinute()
         self._input_tokens = LastMinute()
         self._output_tokens = LastMinute()
 
-    def started(self, now: float) -> None:
-        """A request has left."""
+    @property
+    def only_model(self) -> str:
+        """The model of all its requests; empty where there are several, or none yet."""
+        return next(iter(self._models)) if len(self._models) == 1 else ""
+
+    def limit_of(self, reason: str) -> float | None:
+        """The limit that a wait of this *reason* is for; None: unknown, or no such."""
+        return {
+            "requests per minute": self._limits.requests,
+            "input tokens per minute": self._limits.input_tokens,
+            "output tokens per minute": self._limits.output_tokens,
+        }.get(reason)
+
+    def started(self, model: str, now: float) -> None:
+        """A request to *model* has left."""
+        self._models[model] = None
         self.in_flight += 1
         self._requests.add(1, now)
 
@@ -52,4 +67,5 @@ class PoolStats:
             breaker=self.breaker,
             concurrency=self.concurrency,
             limits=self._limits,
+            model=self.only_model,
         )

@@ -132,7 +132,15 @@ class RunStats:
     def _bound_by(self, now: float) -> tuple[Bound, ...]:
         stood = self._waits.stood(now)
         longest_first = sorted(stood, key=lambda key: -stood[key])
-        return tuple(Bound(*key, stood[key]) for key in longest_first)
+        return tuple(
+            self._bound(pool, reason, stood[pool, reason]) for pool, reason in longest_first
+        )
+
+    def _bound(self, name: str, reason: str, seconds: float) -> Bound:
+        pool = self._pools.get(name)
+        if pool is None:
+            return Bound(name, reason, seconds)
+        return Bound(name, reason, seconds, pool.limit_of(reason), pool.only_model)
 
     def _pool(self, name: str) -> PoolStats:
         pool = self._pools.get(name)
@@ -145,7 +153,7 @@ class RunStats:
         self._started_at = self._now()
 
     def _attempt_started(self, event: AttemptStarted) -> None:
-        self._pool(event.pool).started(self._now())
+        self._pool(event.pool).started(event.model, self._now())
         self._requests += 1
         self._waits.started(event.pool)
 

@@ -44,6 +44,8 @@ class PoolSnapshot:
     """The most requests in flight; None before the pool has reported it."""
     limits: MinuteLimits
     """The limits that the API's headers have shown."""
+    model: str = ""
+    """The model of all its requests; empty where there are several, or none yet."""
 
     def limits_in_force(self, configured: MinuteLimits | None) -> MinuteLimits:
         """The limits seen, and those *configured* where none was seen."""

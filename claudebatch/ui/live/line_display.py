@@ -15,7 +15,7 @@ from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.core.stats.snapshot import LimitsByPool, RunSnapshot
 from claudebatch.ui.live.notices import Line, Notices
 from claudebatch.ui.live.ticker import Ticker
-from claudebatch.ui.tables.run_summary import render_summary
+from claudebatch.ui.tables.run_summary import summary_lines
 from claudebatch.ui.terminal import Terminal
 
 
@@ -69,7 +69,10 @@ class LineDisplay(ABC):
     def done(self, summary: RunSummary) -> None:
         """Stop, and print the summary."""
         self.stop()
-        self._terminal.say_all(render_summary(summary))
+        width = self._terminal.columns
+        self._terminal.say_styled(
+            (text, line.style) for line in summary_lines(summary) for text in line.shown(width)
+        )
 
     def _run(self) -> RunSnapshot:
         return self._stats.snapshot(self._now())

@@ -4,11 +4,15 @@ JSON.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from claudebatch.core.domain import Usage
 from claudebatch.core.reports import RunSummary
 from claudebatch.ui import format as fmt
+from claudebatch.ui.format import limit_text
+from claudebatch.ui.wrapping import wrapped, wrapped_command
 
 # Many kinds of failure at once are a fault of the run, and a few are enough to see it.
 _FAILURES_SHOWN = 5
@@ -19,31 +23,60 @@ _EXAMPLE = 150
 _BOUND_FROM_S = 5.0
 _BOUND_FROM_SHARE = 0.1
 _BOUND_BY = {
+    "first answer": "a slow start, until the API states its limits",
+    "gentle start": "a slow start, until the API states its limits",
     "rate limited": "429s",
-    "circuit open": "the open breaker",
-    "retry budget": "the retry budget",
-    "money": "money set aside for requests in flight",
+    "circuit open": "an API that did not answer",
+    "retry budget": "too many retries at once",
+    "money": "money reserved for requests in flight",
+    "spending paused": "the pause after a spike of spending",
 }
+# Of fewer answers an estimate of means says nothing.
+_ESTIMATED_FROM = 10
+_LABEL = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryLine:
+    """A line of the summary: a label, or the beginning of a sentence, and its text."""
+
+    label: str
+    text: str
+    style: str | None = None
+    """As of `Terminal.say`."""
+
+    def shown(self, width: int = 0) -> list[str]:
+        """In lines of at most *width* columns; 0: in one."""
+        # A sentence goes on where its first words end.
+        first = f"{self.label} " if " " in self.label else f"{self.label:<{_LABEL}}"
+        fold = wrapped_command if self.label == "next" else wrapped
+        return fold(self.text, width, first=first, indent=" " * _LABEL)
 
 
 def render_summary(summary: RunSummary) -> list[str]:
     """At most twelve lines of plain text, the next command last."""
+    return [line for each in summary_lines(summary) for line in each.shown()]
+
+
+def summary_lines(summary: RunSummary) -> list[SummaryLine]:
+    """At most twelve lines, the next command last."""
     lines = [
         *_headline(summary),
-        ("rows", _rows(summary)),
-        ("answers", _answers(summary)),
-        ("spent", _spent(summary)),
-        *_unknown(summary),
-        ("tokens", _tokens(summary.usage)),
-        ("requests", _requests(summary)),
-        *_pace(summary),
-        ("output", summary.output),
-        *([("next", summary.next_command)] if summary.next_command else []),
+        SummaryLine("rows", _rows(summary), _rows_style(summary)),
+        *_answers(summary),
+        SummaryLine("spent", _spent(summary)),
+        *_maybe_billed(summary),
+        *_tokens(summary.usage),
+        *_requests(summary),
+        *_limited_by(summary),
+        SummaryLine("output", summary.output),
     ]
+    if summary.next_command:
+        lines.append(SummaryLine("next", summary.next_command, "hint"))
     # Above the output and the next command.
     place = len(lines) - (2 if summary.next_command else 1)
     lines[place:place] = _failures(summary, room=max(1, _MOST_LINES - len(lines)))
-    return [f"{label:<9} {text}" for label, text in lines]
+    return lines
 
 
 def final_line(summary: RunSummary) -> str:
@@ -94,7 +127,12 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "p95_ms": summary.p95_ms,
         "wall_s": round(summary.wall_s, 3),
         "bound_by": [
-            {"pool": bound.pool, "reason": bound.reason, "seconds": round(bound.seconds, 3)}
+            {
+                "pool": bound.pool,
+                "reason": bound.reason,
+                "seconds": round(bound.seconds, 3),
+                "limit": bound.limit,
+            }
             for bound in summary.bound_by
         ],
         "endings": dict(summary.endings),
@@ -113,41 +151,58 @@ def usage_json(usage: Usage) -> dict[str, int]:
     return usage.reported()
 
 
-def _headline(summary: RunSummary) -> list[tuple[str, str]]:
-    lines = []
+def _headline(summary: RunSummary) -> Iterator[SummaryLine]:
     if summary.simulated:
-        lines.append(
-            (
-                "SIMULATED",
-                "every answer is made up; nothing was sent to the API and nothing was paid",
-            )
-        )
-    if summary.stop_reason:
+        what = "every answer is made up; nothing was sent, nothing was paid"
+        yield SummaryLine("SIMULATED", what, "warning")
+    if summary.stop_reason is None:
+        return
+    by = summary.stop_reason.removeprefix("stopped by ")
+    if by == summary.stop_reason:
         named = f" [{summary.stop_id}]" if summary.stop_id else ""
-        lines.append(("stopped", summary.stop_reason + named))
-    return lines
+        yield SummaryLine("stopped", by + named, "warning")
+        return
+    done = f"{fmt.count(summary.succeeded + summary.failed)} of {fmt.count(summary.rows)} done"
+    # Where an answer may have been on its way, it may be lost.
+    lost = "" if summary.unknown_attempts else ", nothing lost"
+    yield SummaryLine("stopped by", f"{by}; {done}{lost}", "warning")
 
 
 def _rows(summary: RunSummary) -> str:
+    rows, incomplete = fmt.count(summary.rows), _incomplete(summary)
+    parts = [_endings(summary)] if incomplete else [f"{fmt.count(summary.succeeded)} ok"]
     accepted = " (accepted)" if summary.failures_accepted else ""
-    failed = f"{fmt.count(summary.failed)} failed{accepted}"
-    pending = f"{fmt.count(summary.pending)} pending"
-    if _incomplete(summary):
+    parts += [f"{fmt.count(summary.failed)} failed{accepted}"] if summary.failed else []
+    parts += [f"{fmt.count(summary.pending)} pending"] if summary.pending else []
+    ended = " · ".join(parts)
+    if not summary.rows:
+        text = "none in the input"
+    elif incomplete:
         # Where answers are of no use, "ok" would be untrue.
-        text = f"{fmt.count(summary.succeeded)} of {fmt.count(summary.rows)} answered: "
-        text += _endings(summary)
-        text += f" · {failed}" if summary.failed else ""
-        text += f" · {pending}" if summary.pending else ""
+        text = "nothing to do: " if _nothing_to_do(summary) else ""
+        text += f"{fmt.count(summary.succeeded)} of {rows} answered: {ended}"
+    elif _nothing_to_do(summary):
+        done = "the row is" if summary.rows == 1 else f"all {rows} rows are"
+        text = f"nothing to do: {done} done" + (f": {ended}" if summary.failed else "")
     else:
-        text = f"{fmt.count(summary.succeeded)} ok · {failed} · {pending}"
-        text += f" of {fmt.count(summary.rows)}"
-    if summary.finished_before:
-        text += f" ({fmt.count(summary.finished_before)} finished before)"
+        text = f"{fmt.count(summary.succeeded + summary.failed)} of {rows} done: {ended}"
+    if summary.finished_before and not _nothing_to_do(summary):
+        text += f" ({fmt.count(summary.finished_before)} already done)"
     if summary.lines_left_out:
         text += f"; {fmt.counted(summary.lines_left_out, 'line')} left out"
     if summary.removed:
         text += f"; {fmt.counted(summary.removed, 'answered row')} no longer in the input"
     return text
+
+
+def _nothing_to_do(summary: RunSummary) -> bool:
+    return summary.finished_before == summary.rows > 0 and not summary.requests
+
+
+def _rows_style(summary: RunSummary) -> str | None:
+    if summary.failed:
+        return "failed"
+    return None if summary.pending or _incomplete(summary) else "good"
 
 
 def _incomplete(summary: RunSummary) -> int:
@@ -163,12 +218,16 @@ def _endings(summary: RunSummary) -> str:
     )
 
 
-def _answers(summary: RunSummary) -> str:
-    text = (
-        f"{fmt.count(summary.answered_now)} from the API · {fmt.count(summary.cached_now)} cached"
-        f" · {fmt.count(summary.shared_now)} shared"
+def _answers(summary: RunSummary) -> Iterator[SummaryLine]:
+    counts = (
+        (summary.answered_now, "from the API"),
+        (summary.cached_now, "cached"),
+        (summary.shared_now, "duplicate" if summary.shared_now == 1 else "duplicates"),
     )
-    return f"{text} · {fmt.money(summary.saved)} saved" if summary.saved else text
+    parts = [f"{fmt.count(count)} {what}" for count, what in counts if count]
+    parts += [f"{fmt.money(summary.saved)} saved"] if summary.saved else []
+    if parts:
+        yield SummaryLine("answers", " · ".join(parts))
 
 
 def _spent(summary: RunSummary) -> str:
@@ -178,7 +237,7 @@ def _spent(summary: RunSummary) -> str:
         if summary.overshoot:
             text += f", which {fmt.money_exact(summary.overshoot)} may pass"
     if summary.spent_now != summary.spent:
-        text += f" ({fmt.money(summary.spent_now)} in this session{_expected(summary)})"
+        text += f" ({fmt.money(summary.spent_now)} now{_expected(summary)})"
     else:
         text += _expected(summary)
     return text if summary.cost_known else f"{text}; a model without a known price answered"
@@ -189,6 +248,8 @@ def _expected(summary: RunSummary) -> str:
     # An estimate that lacks answers without a price would look wrong by their cost.
     if not (summary.expected_now and summary.spent_now and summary.cost_known):
         return ""
+    if summary.answered_now < _ESTIMATED_FROM:
+        return ""
     off = round((summary.spent_now - summary.expected_now) * 100 / summary.expected_now)
     how = f"{fmt.count(abs(off))} % {'more' if off > 0 else 'less'} than" if off else "as in"
     return f", {how} the estimate of {fmt.money(summary.expected_now)}"
@@ -198,50 +259,52 @@ def _at_least(summary: RunSummary) -> str:
     return "" if summary.cost_known else "at least "
 
 
-def _unknown(summary: RunSummary) -> list[tuple[str, str]]:
+def _maybe_billed(summary: RunSummary) -> Iterator[SummaryLine]:
     """The rows were asked again, so what the API did bill of this is paid twice."""
-    if not summary.unknown_attempts:
-        return []
-    attempts = fmt.counted(summary.unknown_attempts, "request")
-    most = fmt.money(summary.unknown)
-    return [("unknown", f"up to {most} more: nobody knows what {attempts} cost")]
+    if summary.unknown_attempts:
+        attempts = fmt.counted(summary.unknown_attempts, "request")
+        text = f"up to {fmt.money(summary.unknown)} more; the cost of {attempts} is not known"
+        yield SummaryLine("maybe billed:", text, "warning")
 
 
-def _tokens(usage: Usage) -> str:
+def _tokens(usage: Usage) -> Iterator[SummaryLine]:
+    if not (usage.total_input or usage.output_tokens):
+        return
     cached = []
     if usage.cache_read_input_tokens:
         cached.append(f"{fmt.tokens(usage.cache_read_input_tokens)} read from the prompt cache")
     if usage.cache_creation_input_tokens:
         cached.append(f"{fmt.tokens(usage.cache_creation_input_tokens)} written to it")
     inside = f" ({', '.join(cached)})" if cached else ""
-    return f"{fmt.tokens(usage.total_input)} in{inside} · {fmt.tokens(usage.output_tokens)} out"
+    text = f"{fmt.tokens(usage.total_input)} in{inside} · {fmt.tokens(usage.output_tokens)} out"
+    yield SummaryLine("tokens", text)
 
 
-def _requests(summary: RunSummary) -> str:
-    parts = [fmt.count(summary.requests), fmt.counted(summary.retries, "retry", "retries")]
+def _requests(summary: RunSummary) -> Iterator[SummaryLine]:
+    if not summary.requests:
+        return
+    parts = [fmt.count(summary.requests)]
+    parts += [fmt.counted(summary.retries, "retry", "retries")] if summary.retries else []
     if summary.answered_now:
         parts.append(
             f"p50 {fmt.milliseconds(summary.p50_ms)}, p95 {fmt.milliseconds(summary.p95_ms)}"
         )
-    return " · ".join([*parts, f"{fmt.seconds(summary.wall_s)} in all"])
+    yield SummaryLine("requests", " · ".join([*parts, f"{fmt.seconds(summary.wall_s)} in all"]))
 
 
-def _pace(summary: RunSummary) -> list[tuple[str, str]]:
+def _limited_by(summary: RunSummary) -> Iterator[SummaryLine]:
     """The limit that the run waited for, if it did for long."""
     most = summary.bound_by[0] if summary.bound_by else None
     if most is None or most.seconds < max(_BOUND_FROM_S, _BOUND_FROM_SHARE * summary.wall_s):
-        return []
+        return
     share = fmt.percent(round(most.seconds * 100), round(summary.wall_s * 100))
-    what = _BOUND_BY.get(most.reason, most.reason)
-    return [
-        (
-            "pace",
-            f"bound by {what} of {most.pool} for {fmt.seconds(most.seconds)} ({share} of the time)",
-        )
-    ]
+    what = _BOUND_BY.get(most.reason) or limit_text(most.reason, most.limit)
+    # Money is the run's, whichever model waits for it.
+    whose = "" if most.reason in ("money", "spending paused") else f" ({most.model or most.pool})"
+    yield SummaryLine("limited by:", f"{what}{whose}, {share} of the time")
 
 
-def _failures(summary: RunSummary, *, room: int) -> list[tuple[str, str]]:
+def _failures(summary: RunSummary, *, room: int) -> list[SummaryLine]:
     """At most *room* lines: the types of failure of this session by their number, each
     with one message where there is a line for it.
     """
@@ -253,7 +316,9 @@ def _failures(summary: RunSummary, *, room: int) -> list[tuple[str, str]]:
         others = sum(number for _, number in rest[_FAILURES_SHOWN:])
         parts += [f"{fmt.count(others)} of other types"] if others else []
         lines[room - 1 :] = [" · ".join(parts)]
-    return [("failures" if n == 0 else "", line) for n, line in enumerate(lines)]
+    return [
+        SummaryLine("failures" if n == 0 else "", line, "failed") for n, line in enumerate(lines)
+    ]
 
 
 def _example(summary: RunSummary, kind: str) -> str:

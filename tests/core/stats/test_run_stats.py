@@ -233,6 +233,7 @@ def test_what_bound_the_run_is_counted_by_pool_and_reason() -> None:
     clock = Clock()
     clock.now = 0.0
     stats = RunStats(clock)
+    stats(LimitsSeen("sonnet-5.5", 50, None, 8000))
     stats(Waiting("haiku-5.5", "rate limited", 3.0))
     stats(Waiting("sonnet-5.5", "output tokens per minute", 60.0))
     clock.now = 40.0
@@ -240,7 +241,7 @@ def test_what_bound_the_run_is_counted_by_pool_and_reason() -> None:
     clock.now = 100.0
     run = stats.snapshot(clock.now)
     assert run.bound_by == (
-        Bound("sonnet-5.5", "output tokens per minute", 40.0),
+        Bound("sonnet-5.5", "output tokens per minute", 40.0, 8000, "claude-sonnet-5-5"),
         Bound("haiku-5.5", "rate limited", 3.0),
     )
     assert run.requests == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
 from dataclasses import fields, replace
 from decimal import Decimal
 from typing import Any
@@ -16,7 +17,12 @@ from claudebatch.core.domain import PICO_PER_USD, Usage
 from claudebatch.core.errors import ExitCode
 from claudebatch.core.reports import Bound, RunSummary
 from claudebatch.ui.machine.json_events import json_line
-from claudebatch.ui.tables.run_summary import final_line, render_summary, summary_json
+from claudebatch.ui.tables.run_summary import (
+    final_line,
+    render_summary,
+    summary_json,
+    summary_lines,
+)
 
 EVERYTHING = RunSummary(
     run_id="20261122-1",
@@ -47,7 +53,7 @@ EVERYTHING = RunSummary(
     next_command="claudebatch run prompts.jsonl --budget 10",
     failures={"invalid_request_error": 2, "timeout": 1},
     bound_by=(
-        Bound("sonnet-5.5", "output tokens per minute", 180.0),
+        Bound("sonnet-5.5", "output tokens per minute", 180.0, 400_000.0, "claude-sonnet-5-5"),
         Bound("haiku-5.5", "rate limited", 20.0),
     ),
     simulated=True,
@@ -84,16 +90,16 @@ SIMPLE = replace(
 
 def test_a_run_that_has_everything_to_tell_takes_twelve_lines() -> None:
     assert render_summary(EVERYTHING) == [
-        "SIMULATED every answer is made up; nothing was sent to the API and nothing was paid",
+        "SIMULATED every answer is made up; nothing was sent, nothing was paid",
         "stopped   the cap of $5.00 leaves no room for another request",
-        "rows      400 ok · 3 failed · 1,597 pending of 2,000 (200 finished before);"
+        "rows      403 of 2,000 done: 400 ok · 3 failed · 1,597 pending (200 already done);"
         " 2 answered rows no longer in the input",
-        "answers   150 from the API · 47 cached · 3 shared · $0.0500 saved",
-        "spent     $4.99 of $5.00 ($0.3333 in this session)",
-        "unknown   up to $0.0123 more: nobody knows what 2 requests cost",
+        "answers   150 from the API · 47 cached · 3 duplicates · $0.0500 saved",
+        "spent     $4.99 of $5.00 ($0.3333 now)",
+        "maybe billed: up to $0.0123 more; the cost of 2 requests is not known",
         "tokens    174k in (50k read from the prompt cache, 1,000 written to it) · 45.7k out",
         "requests  170 · 1 retry · p50 900 ms, p95 4.5 s · 3 min 12 s in all",
-        "pace      bound by output tokens per minute of sonnet-5.5 for 3 min (93 % of the time)",
+        "limited by: 400k output tokens a minute (claude-sonnet-5-5), 93 % of the time",
         "failures  2 invalid_request_error · 1 timeout",
         "output    out.jsonl",
         "next      claudebatch run prompts.jsonl --budget 10",
@@ -102,13 +108,86 @@ def test_a_run_that_has_everything_to_tell_takes_twelve_lines() -> None:
 
 def test_a_simple_run_is_told_simply() -> None:
     assert render_summary(SIMPLE) == [
-        "rows      5 ok · 0 failed · 0 pending of 5",
-        "answers   5 from the API · 0 cached · 0 shared",
+        "rows      5 of 5 done: 5 ok",
+        "answers   5 from the API",
         "spent     $0.0123",
         "tokens    500 in · 120 out",
-        "requests  5 · 0 retries · p50 900 ms, p95 4.5 s · 2 s in all",
+        "requests  5 · p50 900 ms, p95 4.5 s · 2 s in all",
         "output    out.jsonl",
     ]
+
+
+NOTHING = replace(
+    SIMPLE,
+    rows=24,
+    succeeded=24,
+    finished_before=24,
+    answered_now=0,
+    usage=Usage(),
+    requests=0,
+    spent_now=0,
+)
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({}, "nothing to do: all 24 rows are done"),
+        ({"succeeded": 22, "failed": 2}, "nothing to do: all 24 rows are done: 22 ok · 2 failed"),
+        ({"rows": 1, "succeeded": 1, "finished_before": 1}, "nothing to do: the row is done"),
+        (
+            {"endings": {"complete": 20, "refused": 4}},
+            "nothing to do: 24 of 24 answered: 20 complete · 4 refused",
+        ),
+        ({"finished_before": 23, "requests": 1}, "24 of 24 done: 24 ok (23 already done)"),
+        ({"rows": 0, "succeeded": 0, "finished_before": 0}, "none in the input"),
+    ],
+)
+def test_a_run_that_finds_nothing_to_do_says_so_and_prints_no_zeros(
+    change: dict[str, Any], says: str
+) -> None:
+    lines = render_summary(replace(NOTHING, **change))
+    assert lines[0] == f"rows      {says}"
+    assert [line.split()[0] for line in lines[1:]] == ["spent", "output"] or change.get("requests")
+    assert " 0 " not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("unknown", "says"),
+    [
+        (0, "stopped by Ctrl-C; 183 of 200 done, nothing lost"),
+        (2, "stopped by Ctrl-C; 183 of 200 done"),
+    ],
+)
+def test_a_run_stopped_by_the_user_says_what_is_done_and_whether_anything_is_lost(
+    unknown: int, says: str
+) -> None:
+    summary = replace(
+        SIMPLE,
+        rows=200,
+        succeeded=180,
+        failed=3,
+        pending=17,
+        unknown_attempts=unknown,
+        stop_reason="stopped by Ctrl-C",
+    )
+    assert render_summary(summary)[0] == says
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_no_line_is_wider_than_the_terminal_and_the_command_can_be_copied(width: int) -> None:
+    command = "claudebatch run data/prompts.jsonl -m claude-opus-5-5 -o hard.jsonl --budget 10"
+    lines = [
+        line
+        for each in summary_lines(replace(EVERYTHING, next_command=command))
+        for line in each.shown(width)
+    ]
+    assert max(map(len, lines)) <= width
+    start = next(n for n, line in enumerate(lines) if line.startswith("next"))
+    # As a shell reads it: it prints its words.
+    pasted = "\n".join(lines[start:]).removeprefix("next").replace("claudebatch", "printf '%s '")
+    done = subprocess.run(["sh", "-c", pasted], capture_output=True, text=True, check=True)
+    assert f"claudebatch {done.stdout}".split() == command.split()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +204,7 @@ def test_a_simple_run_is_told_simply() -> None:
         ),
         (
             {"expected_now": 10_000_000_000, "spent": PICO_PER_USD},
-            "spent     $1.00 ($0.0123 in this session, 23 % more than the estimate of $0.0100)",
+            "spent     $1.00 ($0.0123 now, 23 % more than the estimate of $0.0100)",
         ),
         ({"expected_now": 10_000_000_000, "spent_now": 0, "spent": 0}, "spent     $0.00"),
         (
@@ -137,7 +216,9 @@ def test_a_simple_run_is_told_simply() -> None:
 def test_the_estimate_stands_beside_what_the_same_answers_cost(
     change: dict[str, Any], says: str
 ) -> None:
-    assert says in render_summary(replace(SIMPLE, **change))
+    assert says in render_summary(replace(SIMPLE, answered_now=10, **change))
+    few = render_summary(replace(SIMPLE, answered_now=9, **change))
+    assert "estimate" not in "".join(few), "too few answers for an estimate of means"
 
 
 def test_spend_without_a_known_price_is_a_lower_bound() -> None:
@@ -156,20 +237,19 @@ def test_spend_without_a_known_price_is_a_lower_bound() -> None:
             6.0,
             60.0,
             "rate limited",
-            "pace      bound by 429s of sonnet-5.5 for 6 s (10 % of the time)",
+            "limited by: 429s (sonnet-5.5), 10 % of the time",
         ),
         (
             6.0,
             6.0,
             "circuit open",
-            "pace      bound by the open breaker of sonnet-5.5 for 6 s (100 % of the time)",
+            "limited by: an API that did not answer (sonnet-5.5), 100 % of the time",
         ),
         (
             6.0,
             6.0,
             "money",
-            "pace      bound by money set aside for requests in flight of sonnet-5.5 for 6 s "
-            "(100 % of the time)",
+            "limited by: money reserved for requests in flight, 100 % of the time",
         ),
         (4.9, 5.0, "rate limited", None),
         (6.0, 61.0, "rate limited", None),
@@ -177,7 +257,7 @@ def test_spend_without_a_known_price_is_a_lower_bound() -> None:
 )
 def test_a_limit_is_named_only_if_it_bound_the_run_for_long(seconds, wall_s, reason, line) -> None:
     summary = replace(SIMPLE, wall_s=wall_s, bound_by=(Bound("sonnet-5.5", reason, seconds),))
-    assert [found for found in render_summary(summary) if found.startswith("pace")] == (
+    assert [found for found in render_summary(summary) if found.startswith("limited")] == (
         [line] if line else []
     )
 
