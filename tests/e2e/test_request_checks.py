@@ -2,7 +2,10 @@
 sent with a notice.
 """
 
+import json
+
 from tests.e2e.world import prompts
+from tests.support import request_lines as corpus
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
 EMPTY = {"id": "bad", "messages": [{"role": "user", "content": [{"type": "text", "text": ""}]}]}
@@ -54,3 +57,16 @@ def test_a_member_in_beta_is_told_with_its_header_and_a_header_may_come_alone(wo
     world.write("in.jsonl", [{"prompt": "Hi", "betas": ["context-1m-2025-08-07"]}])
     done = world.claudebatch(*RUN)
     assert done.code == 0, done.err
+
+
+def test_run_and_estimate_leave_out_the_same_lines_and_send_none_of_them(world, api):
+    wrong = [value for value, _ in (*corpus.BY_TYPE, *corpus.BY_RULE, *corpus.BY_MODEL)]
+    world.write("in.jsonl", wrong)
+    skip = ("in.jsonl", "--on-bad-row", "skip", "--json")
+    estimated = json.loads(world.claudebatch("estimate", *skip).out)
+    done = world.claudebatch("run", *skip, "-o", "out.jsonl")
+    events = [json.loads(line) for line in done.out.splitlines()]
+    named = [event["line"] for event in events if event["event"] == "line_left_out"]
+    assert named == list(range(1, len(wrong) + 1))
+    assert (estimated["rows"], estimated["bad_rows"]) == (0, len(wrong))
+    assert (done.code, events[-1]["lines_left_out"], api.requests) == (1, len(wrong), 0)

@@ -541,6 +541,15 @@ BY_RULE: list[tuple[Any, str]] = [
     (formatted({"type": "array", "items": _TREE, "$defs": _TREE["$defs"]}), "recursive"),
     (line(tools=[{"name": "f", "strict": True, "input_schema": _TREE}]), "recursive"),
     (said(image("image/png", "")), "empty"),
+    (
+        said(
+            {
+                "type": "document",
+                "source": {"type": "base64", "media_type": "application/pdf", "data": ""},
+            }
+        ),
+        "empty",
+    ),
     (said(image("image/png", "no base64!")), "no base64"),
     (said(image("image/png", PNG[:-1])), "no base64"),
     (said(image("image/png", f"data:image/png;base64,{PNG}")), "no base64"),
