@@ -92,6 +92,8 @@ class ClaudeClient:
             secrets=secrets,
             route=self._route,
         )
+        # Mutable: whether a simulator answers at this address.
+        self._simulated = False
         # The SDK reads key and token from the environment where we pass none.
         self._hide = Redactor(
             (*secrets, self._client.api_key or "", self._client.auth_token or "")
@@ -111,6 +113,8 @@ class ClaudeClient:
             return await self._attempt(call)
         except (AttemptError, StopRun) as error:
             self._cleanse(error)
+            if isinstance(error, AttemptError):
+                error.simulated = self._simulated
             raise
 
     async def count(self, call: Call) -> int | None:
@@ -260,7 +264,11 @@ class ClaudeClient:
         await self._client.close()
 
     def _headers(self, raw: list[tuple[bytes, bytes]], *, fast: bool = False) -> HeaderFacts:
-        return read_headers(raw, now=self._wall(), fast=fast)
+        found = read_headers(raw, now=self._wall(), fast=fast)
+        # The address stays: what once was a simulator breaks no connection that is
+        # paid for.
+        self._simulated = self._simulated or found.simulated
+        return found
 
     def _refusal(self, error: APIStatusError, *, fast: bool = False) -> Exception:
         headers = self._headers(error.response.headers.raw, fast=fast)

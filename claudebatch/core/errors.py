@@ -143,6 +143,8 @@ class AttemptError(Exception):
         """The retry layer would try again, but another model of the chain may be
         quicker.
         """
+        self.simulated = False
+        """A simulator was asked: nothing was billed."""
 
 
 LimitKind = Literal["rate", "ramp", "concurrency"]

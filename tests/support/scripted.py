@@ -232,6 +232,7 @@ class MemoryLog:
         unknown: bool,
         status: int | None = None,
         request_id: str | None = None,
+        simulated: bool = False,
     ) -> None:
         """Note the failure."""
         entry = self.entries[attempt - 1]

@@ -52,6 +52,7 @@ class SqliteLog:
         unknown: bool,
         status: int | None = None,
         request_id: str | None = None,
+        simulated: bool = False,
     ) -> None:
         """Write its failure down."""
         await self.trips.ask(

@@ -37,8 +37,9 @@ class AttemptLog(Protocol):
         unknown: bool,
         status: int | None = None,
         request_id: str | None = None,
+        simulated: bool = False,
     ) -> None:
         """Write down that it brought no answer; *unknown*: it may be billed all the
-        same.
+        same. *simulated*: no money was ever at stake.
         """
         ...

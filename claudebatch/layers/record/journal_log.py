@@ -80,6 +80,7 @@ class JournalLog:
         unknown: bool,
         status: int | None = None,
         request_id: str | None = None,
+        simulated: bool = False,
     ) -> None:
         """Write down that it brought no answer; *unknown*: it may be billed all the
         same.
@@ -93,6 +94,7 @@ class JournalLog:
                 price=AttemptPrice(version=self._price_version),
                 usage=_NOTHING,
                 http=HttpExchange(latency_ms, status, request_id, error),
+                simulated=simulated,
             )
         )
 

@@ -119,7 +119,12 @@ class Record:
         status, request_id = (known.status, known.request_id) if known else (None, None)
         try:
             await self._log.failed(
-                attempt, name, unknown=unknown, status=status, request_id=request_id
+                attempt,
+                name,
+                unknown=unknown,
+                status=status,
+                request_id=request_id,
+                simulated=known is not None and known.simulated,
             )
         finally:
             self._emit(
