@@ -31,6 +31,7 @@ from claudebatch.config.variables import check_variables
 from claudebatch.core.errors import ClaudebatchError, ExitCode, StopRun, StorageError
 from claudebatch.core.os_faults import os_fault, place_of
 from claudebatch.core.process_signals import signal_handler
+from claudebatch.core.typos import meant
 from claudebatch.storage.private_files import new_file, private_dir
 from claudebatch.ui.error_text import headed, render_bad_rows, render_error, render_usage
 from claudebatch.ui.sanitise import visible
@@ -238,9 +239,21 @@ class Complaint(Protocol):
 
 def _refuse(error: Complaint) -> int:
     usage = io.StringIO()
+    _only_what_was_meant(error)
     error.show(usage)
     _stderr().say_all(render_usage(usage.getvalue(), _usage_id(error)))
     return error.exit_code
+
+
+def _only_what_was_meant(error: Complaint) -> None:
+    """Leave one option of those that the parser would propose: it proposes `--quiet`
+    for `--buget`, too.
+    """
+    likely, given = getattr(error, "possibilities", None), getattr(error, "option_name", None)
+    if likely and isinstance(given, str):
+        names = {option.lstrip("-"): option for option in likely}
+        best = meant(given.lstrip("-"), names)
+        error.possibilities = [names[best]] if best else []  # type: ignore[attr-defined]
 
 
 def _usage_id(error: Complaint) -> str:

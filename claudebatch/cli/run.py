@@ -8,6 +8,7 @@ from claudebatch.cli.bad_value import BadValue
 from claudebatch.cli.run_flags import RunFlags
 from claudebatch.cli.typer_command import typer_command
 from claudebatch.cli.wiring.run_arguments import config_flags, run_options
+from claudebatch.core.errors import ClaudebatchError, StopRun
 
 
 @typer_command(RunFlags)
@@ -34,7 +35,7 @@ def run(flags: RunFlags) -> None:
             "E062", "--count belongs to a dry run: add --dry-run, or use claudebatch estimate"
         )
     # The machinery of a run: `--help` need not wait for it.
-    from claudebatch.cli.wiring.display import Show  # noqa: PLC0415
+    from claudebatch.cli.wiring.display import Show, tell_error  # noqa: PLC0415
     from claudebatch.cli.wiring.launch import execute  # noqa: PLC0415
 
     show = Show(
@@ -45,12 +46,19 @@ def run(flags: RunFlags) -> None:
         log=flags.log,
         log_prompts=flags.log_prompts,
     )
-    code = execute(
-        run_options(flags),
-        config_flags(flags),
-        config=flags.config,
-        show=show,
-        dry_run=flags.dry_run,
-        yes=flags.yes,
-    )
+    options = run_options(flags)
+    try:
+        code = execute(
+            options,
+            config_flags(flags),
+            config=flags.config,
+            show=show,
+            dry_run=flags.dry_run,
+            yes=flags.yes,
+        )
+    except (ClaudebatchError, StopRun) as error:
+        if flags.json:
+            # Besides the words on standard error: a program reads the events only.
+            tell_error(error, results_on_stdout=options.output_path is None)
+        raise
     raise typer.Exit(code)

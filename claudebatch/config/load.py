@@ -68,7 +68,10 @@ def load(
         # 50 ms that a run without a file need not pay.
         from claudebatch.config.yaml_file import read_yaml  # noqa: PLC0415
 
-        file = read_yaml(path)
+        named_by = "-c/--config"
+        if explicit is None:
+            named_by = "CLAUDEBATCH_CONFIG" if env.get("CLAUDEBATCH_CONFIG") else "the file"
+        file = read_yaml(path, named_by=named_by)
         _check_keys(file.data, Config, "", file.where)
         found_unnamed = (
             path == folder / _PROJECT_FILE

@@ -32,14 +32,16 @@ class YamlFile:
         return f"{self.path}:{self.lines[key]}" if key else str(self.path)
 
 
-def read_yaml(path: Path) -> YamlFile:
-    """The mapping in the file at *path*; raises `ConfigError` naming file and line."""
+def read_yaml(path: Path, *, named_by: str = "-c/--config") -> YamlFile:
+    """The mapping in the file at *path*, which *named_by* names; raises `ConfigError`
+    naming file and line.
+    """
     try:
-        loader = yaml.SafeLoader(_text(path))
+        loader = yaml.SafeLoader(_text(path, named_by))
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(
-            "E119", f"{path}: cannot read the configuration: {reason}", fix="check -c/--config"
+            "E119", f"{path}: cannot read the configuration: {reason}", fix=f"check {named_by}"
         ) from error
     except yaml.YAMLError as error:
         raise ConfigError(
@@ -83,13 +85,13 @@ def read_yaml(path: Path) -> YamlFile:
     return YamlFile(path, data, lines)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, named_by: str) -> str:
     # Maybe a pipe, or /dev/zero: never more than can be a configuration.
     with path.open("rb") as file:
         raw = file.read(_MOST_BYTES + 1)
     if len(raw) > _MOST_BYTES:
         raise ConfigError(
-            "E127", f"{path}: more than {_MOST_BYTES:,} bytes", fix="check -c/--config"
+            "E127", f"{path}: more than {_MOST_BYTES:,} bytes", fix=f"check {named_by}"
         )
     return raw.decode("utf-8-sig")
 

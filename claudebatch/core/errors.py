@@ -283,6 +283,10 @@ class OutputFailed(StopRun):
     exit_code = ExitCode.LOCAL_IO
 
 
+class ReaderLeft(OutputFailed):
+    """Whoever read the results has left, as `head` does: nothing to complain of."""
+
+
 # Neither family: the row is not at fault and the run may go on, with smaller rows.
 class BudgetExhausted(Exception):
     """This row's worst case can never fit under a cap; the row stays to be done."""

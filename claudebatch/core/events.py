@@ -219,6 +219,8 @@ class DrainStarted:
     """Nothing new is sent any more; what is in flight may finish."""
 
     reason: str
+    quiet: bool = False
+    """Whether nobody needs to be told."""
 
 
 Event: TypeAlias = (

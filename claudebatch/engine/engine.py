@@ -17,6 +17,7 @@ from claudebatch.core.errors import (
     BudgetExhausted,
     ClaudebatchError,
     Draining,
+    ReaderLeft,
     StopRun,
 )
 from claudebatch.core.events import DrainStarted, Emit, RowFinished
@@ -155,11 +156,11 @@ class Engine:
         crash = None if task.cancelled() else task.exception()
         self._ended.crashed = self._ended.crashed or crash
 
-    def stop(self, reason: str) -> None:
+    def stop(self, reason: str, *, quiet: bool = False) -> None:
         """Send nothing new; let what is in flight finish."""
         if not self._drain.started:
             self._drain.start(reason)
-            self._emit(DrainStarted(reason))
+            self._emit(DrainStarted(reason, quiet))
 
     def halt(self, stop: StopRun) -> None:
         """Stop for a reason from outside the rows."""
@@ -257,7 +258,7 @@ class Engine:
         known = self._ended.stop
         if known is None or stop.exit_code > known.exit_code:
             self._ended.stop = stop
-        self.stop(stop.message)
+        self.stop(stop.message, quiet=isinstance(stop, ReaderLeft))
 
 
 def _crash_reason(crash: BaseException) -> str:

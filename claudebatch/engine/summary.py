@@ -13,7 +13,13 @@ from typing import Protocol
 
 from claudebatch.core.domain import Pico, to_usd, usd_text
 from claudebatch.core.endings import Ending
-from claudebatch.core.errors import BudgetExhausted, ExitCode, SpendStopped, StorageError
+from claudebatch.core.errors import (
+    BudgetExhausted,
+    ExitCode,
+    ReaderLeft,
+    SpendStopped,
+    StorageError,
+)
 from claudebatch.core.notice import Notice
 from claudebatch.core.os_faults import os_fault
 from claudebatch.core.reports import RunSummary
@@ -172,6 +178,7 @@ class SummaryBuilder:
             output=str(self._run.output) if self._run.output is not None else "-",
             stop_reason=reason,
             stop_id=stop_id,
+            reader_left=isinstance(ended.stop, ReaderLeft),
             lines_left_out=self._run.bad_rows,
             failures_accepted=bool(failed) and self._options.accepts(not_ok),
             next_command=follow,

@@ -60,7 +60,11 @@ def _take_id(parsed: ParsedLine, name: str, value: Any, data: bytes) -> None:
     # Decoded, `1.50` and `1.5` would be one id, and 20 digits would lose their last.
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = raw_members(data)[name].decode()
-    if not isinstance(value, str) or not value:
+    if value == "":
+        parsed.problems.append(
+            Problem("E380", f'"{name}" is empty', "write something in it, or leave it out")
+        )
+    elif not isinstance(value, str):
         parsed.problems.append(
             wrong(name, "a string or a number", value, "write it in quotes, or leave it out")
         )

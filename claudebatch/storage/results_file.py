@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shlex
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -91,6 +92,12 @@ def check_place(path: Path) -> None:
     if path.is_dir():
         raise ClaudebatchError(
             "E638", f"{path} is a folder, results need a file", fix="name a file in it with -o"
+        )
+    if not path.parent.exists():
+        raise ClaudebatchError(
+            "E646",
+            f"the folder of {path} does not exist",
+            fix=f"check the path, or make it: {shlex.join(('mkdir', '-p', str(path.parent)))}",
         )
     if path.is_symlink():
         raise ClaudebatchError(

@@ -4,6 +4,7 @@ or sent before.
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -103,3 +104,13 @@ def test_so_does_every_other_command(refused, arguments, words):
     told = refused(*arguments)
     for word in words:
         assert word in told
+
+
+@pytest.mark.parametrize(
+    ("given", "offered"),
+    [("--buget", "--budget"), ("--modle", "--model"), ("--quite", "--quiet"), ("--xyzzy", None)],
+)
+def test_of_a_misspelt_option_only_what_was_meant_is_offered(refused, given, offered):
+    told = refused("run", "in.jsonl", given, "3")
+    found = set(re.findall(r"--[a-z-]+", told.partition("No such option")[2])) - {given}
+    assert found == ({offered} if offered else set())

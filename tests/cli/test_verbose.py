@@ -18,6 +18,7 @@ from claudebatch.core.events import (
     Waiting,
 )
 from claudebatch.core.stats.run_stats import RunStats
+from claudebatch.ui.live.verbose import Sentences
 from tests.support.scripted import make_call, make_reply
 
 HAIKU = "claude-haiku-5-5"
@@ -77,3 +78,13 @@ def told(capsys, show: Show) -> list[str]:
 )
 def test_each_level_tells_more(capsys, verbose, lines):
     assert told(capsys, Show(verbose=verbose)) == lines
+
+
+def test_near_the_cap_the_wait_for_money_is_told_once_for_each_pool():
+    told = Sentences(requests=True)
+    waits = [Waiting(pool, "money", inf, f"row-{n}") for n in range(84) for pool in ("a", "b")]
+    said = [words for wait in waits if (words := told(wait)) is not None]
+    assert [words.split(" ")[0] for words in said] == ["a", "b"]
+    # Waits for a limit pass, and each is news.
+    limited = Waiting("a", "rate limited", 5.0, "row-1")
+    assert told(limited) == told(limited) is not None

@@ -120,7 +120,7 @@ def test_an_id_that_two_files_use_is_refused_with_both_places(world, api):
     world.write("b.jsonl", ["x", {"id": "1", "prompt": "2"}])
     done = world.claudebatch("run", "a.jsonl", "b.jsonl", "-o", "out.jsonl")
     assert (done.code, api.requests) == (2, 0)
-    assert 'b.jsonl:2: duplicate id "1" (first used at a.jsonl:1): ' in done.err
+    assert 'b.jsonl:2: E347 duplicate id "1" (first used at a.jsonl:1): ' in done.err
 
 
 def test_text_lines_are_prompts_as_they_stand(world, api):
@@ -203,6 +203,41 @@ def test_the_screen_names_the_first_ten_lines_that_are_left_out_and_the_events_a
     assert world.claudebatch(*RUN, *skip).code == 0
 
 
+@pytest.mark.parametrize("command", [("run", "--simulate"), ("run",), ("estimate",)], ids=str)
+def test_a_results_file_in_a_folder_that_does_not_exist_is_a_mistake(world, api, command):
+    world.write("in.jsonl", prompts(1))
+    done = world.claudebatch(command[0], "in.jsonl", "-o", "no/such/out.jsonl", *command[1:])
+    assert (done.code, api.requests) == (2, 0)
+    assert "the folder of no/such/out.jsonl does not exist" in done.err
+    assert "mkdir -p no/such" in done.err
+    assert not world.path("no").exists()
+    world.path("no/such").mkdir(parents=True)
+    assert world.claudebatch(command[0], "in.jsonl", "-o", "no/such/out.jsonl").code == 0
+
+
+def test_an_error_before_the_run_is_an_event_as_well(world, api):
+    def last(*arguments):
+        done = world.claudebatch("run", *arguments, "--json")
+        events = [line for line in (done.out or done.err).splitlines() if line[0] == "{"]
+        return done, json.loads(events[-1])
+
+    done, event = last("missing.jsonl")
+    assert (done.code, event["event"], event["exit_code"]) == (2, "error", 2)
+    assert event["message"] == "missing.jsonl does not exist"
+    assert (event["v"], event["problems"]) == (1, [])
+    assert event["fix"]
+    assert event["id"] in done.err
+    world.path("in.jsonl").write_bytes(b"\n".join(BAD))
+    done, event = last("in.jsonl", "-o", "out.jsonl")
+    assert len(event["problems"]) >= 9
+    assert event["problems"][0]["lines"] == "2"
+    # Where results are to go to standard output, events are on the other stream.
+    done, event = last("missing.jsonl", "-o", "-")
+    assert done.out == ""
+    assert event["event"] == "error"
+    assert world.claudebatch("run", "missing.jsonl").out == ""
+
+
 def test_an_input_that_is_mended_runs(world, api):
     world.path("in.jsonl").write_bytes(b'"one"\n{broken\n')
     assert world.claudebatch(*RUN).code == 2
@@ -251,9 +286,3 @@ def test_results_are_only_written_to_files(world, api, more):
         assert reason in done.err
         assert "-o" in done.err
     assert world.files() == before
-
-
-def test_folders_on_the_way_to_the_results_are_made(world, api):
-    world.write("in.jsonl", prompts(1))
-    assert world.claudebatch("run", "in.jsonl", "-o", "new/folder/out.jsonl").code == 0
-    assert len(world.results("new/folder/out.jsonl")) == 1

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from claudebatch.core.errors import ClaudebatchError, StopRun
 from claudebatch.core.events import Event
 from claudebatch.core.notice import Notice
 from claudebatch.core.reports import RunSummary
@@ -16,11 +17,11 @@ from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.core.stats.snapshot import LimitsByPool
 from claudebatch.storage.log_file import open_log
 from claudebatch.ui.live.choose import Progress, choose
-from claudebatch.ui.live.verbose import sentence
-from claudebatch.ui.machine.json_events import JsonEvents
+from claudebatch.ui.live.verbose import Sentences
+from claudebatch.ui.machine.json_events import JsonEvents, error_line
 from claudebatch.ui.machine.log_lines import HEAD, LogLines
 from claudebatch.ui.machine.run_log import RunLog
-from claudebatch.ui.terminal import Terminal
+from claudebatch.ui.terminal import SafeStream, Terminal
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ class _Talkative:
 
     def __init__(self, display: Progress, *, requests: bool) -> None:
         self._display = display
-        self._requests = requests
+        self._sentence = Sentences(requests=requests)
 
     def start(self) -> None:
         self._display.start()
@@ -64,7 +65,7 @@ class _Talkative:
     def __call__(self, event: Event) -> None:
         # First the display, so that a notice stands below what it speaks of.
         self._display(event)
-        words = sentence(event, requests=self._requests)
+        words = self._sentence(event)
         if words is not None:
             self._display(Notice("", words))
 
@@ -99,6 +100,13 @@ def make_display(
         terminal, stats, now=now, limits=limits, quiet=bool(show.quiet), progress=show.progress
     )
     return _Talkative(display, requests=show.verbose > 1) if show.verbose else display
+
+
+def tell_error(error: ClaudebatchError | StopRun, *, results_on_stdout: bool) -> None:
+    """Write *error* as an event, where the events of its run would have gone."""
+    stream = SafeStream(sys.stderr if results_on_stdout else sys.stdout)
+    stream.write(error_line(error, getattr(error, "bad", ())))
+    stream.flush()
 
 
 @contextmanager

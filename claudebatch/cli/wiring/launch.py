@@ -219,7 +219,9 @@ def _shown(options: RunOptions, run: OpenRun, parts: _RunParts, known: Forecast)
         # Before the display: the log's last write may be worth a warning.
         parts.log.stop()
         parts.display.stop()
-    parts.display.done(summary)
+    # `cat` says nothing either; events are for programs.
+    if not summary.reader_left or isinstance(parts.display, JsonEvents):
+        parts.display.done(summary)
     return summary
 
 

@@ -14,7 +14,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
-from claudebatch.core.errors import JournalFailed, OutputFailed, StopRun
+from claudebatch.core.errors import JournalFailed, OutputFailed, ReaderLeft, StopRun
 from claudebatch.core.os_faults import os_fault
 from claudebatch.core.result_lines import line
 from claudebatch.storage.batch_writer import BatchWriter
@@ -281,7 +281,7 @@ class Journal:
 
 def _not_written(error: OSError) -> OutputFailed:
     if isinstance(error, BrokenPipeError):
-        return OutputFailed("E715", "whoever read the results has left", fix=_READER_FIX)
+        return ReaderLeft("E715", "whoever read the results has left", fix=_READER_FIX)
     return OutputFailed(
         "E716", f"the results cannot be written: {os_fault(error).reason}", fix=os_fault(error).fix
     )

@@ -79,9 +79,7 @@ class Notices:
             BreakerChanged: self._breaker_changed,
             SpendSpike: _alert,
             CapAlert: _alert,
-            DrainStarted: lambda event: Line(
-                "drain", f"stopping: {event.reason}; requests in flight may finish"
-            ),
+            DrainStarted: _drain,
         }
 
     def __call__(self, event: Event) -> Line | None:
@@ -138,6 +136,12 @@ class Notices:
             self._open.discard(event.pool)
             return Line("breaker", f"{event.pool} answers again")
         return None
+
+
+def _drain(event: DrainStarted) -> Line | None:
+    if event.quiet:
+        return None
+    return Line("drain", f"stopping: {event.reason}; requests in flight may finish")
 
 
 def _alert(event: CapAlert | SpendSpike) -> Line:

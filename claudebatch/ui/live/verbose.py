@@ -20,6 +20,25 @@ from claudebatch.ui.live.frame import UNTIL_MONEY
 _LONGEST_WORD = 120
 
 
+class Sentences:
+    """The sentences of a run's events, those of single *requests* on demand."""
+
+    def __init__(self, *, requests: bool) -> None:
+        self._requests = requests
+        # Mutable: the pools whose wait for money was told.
+        self._told: set[str] = set()
+
+    def __call__(self, event: Event) -> str | None:
+        """The sentence for *event*; None where it has none."""
+        told = sentence(event, requests=self._requests)
+        if told is not None and isinstance(event, Waiting) and event.reason == "money":
+            # Near a cap every row waits for it: once says it all.
+            if event.pool in self._told:
+                return None
+            self._told.add(event.pool)
+        return told
+
+
 def sentence(event: Event, *, requests: bool) -> str | None:
     """The sentence for *event*, None where it has none; those of single *requests* on
     demand.

@@ -31,17 +31,22 @@ alert        kind (cap or spike), its fields as in docs/alerts.md, text
 notice       kind (notice, fallback, breaker, drain, retry), text; of a notice its id
 done         the fields of `summary_json`: how the run ended, its exit_code and
              next_command
+error        id, message, fix (null: none), exit_code, problems: [{file, lines, id,
+             reason, fix}] of lines that cannot be sent, a hundred at most. The last
+             line of a command that ended with an error and has no `done`.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
+from itertools import islice
 from math import isinf
 from typing import Any, TextIO
 
+from claudebatch.core.errors import ClaudebatchError, StopRun
 from claudebatch.core.events import (
     CapAlert,
     ConcurrencyChanged,
@@ -56,6 +61,7 @@ from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.pool_waits import PoolWait
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.core.stats.snapshot import LimitsByPool, MinuteLimits, PoolSnapshot, RunSnapshot
+from claudebatch.ui.error_text import ProblemText
 from claudebatch.ui.format import usd_string
 from claudebatch.ui.live.alert_text import alert_json
 from claudebatch.ui.live.notices import Notices
@@ -64,6 +70,7 @@ from claudebatch.ui.tables.run_summary import summary_json
 from claudebatch.ui.terminal import SafeStream
 
 VERSION = 1
+_MOST_PROBLEMS = 100
 
 
 def json_line(fields: dict[str, Any]) -> str:
@@ -73,6 +80,30 @@ def json_line(fields: dict[str, Any]) -> str:
         # DEL is printable ASCII to json, and not to a terminal.
         json.dumps(fields, separators=(",", ":"), allow_nan=False).replace("\x7f", "\\u007f") + "\n"
     )
+
+
+def error_line(error: ClaudebatchError | StopRun, bad: Iterable[ProblemText] = ()) -> str:
+    """The `error` event of a command that ends with *error*; *bad* are the lines that
+    cannot be sent.
+    """
+    problems = [
+        {
+            "file": found.file,
+            "lines": found.lines,
+            "id": found.problem.id,
+            "reason": found.problem.reason,
+            "fix": found.problem.fix,
+        }
+        for found in islice(bad, _MOST_PROBLEMS)
+    ]
+    fields = {
+        "id": error.id,
+        "message": error.message,
+        "fix": error.fix or None,
+        "exit_code": int(error.exit_code),
+        "problems": problems,
+    }
+    return json_line({"v": VERSION, "event": "error", "t": 0.0} | fields)
 
 
 class JsonEvents:

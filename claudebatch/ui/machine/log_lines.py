@@ -72,7 +72,7 @@ class LogLines:
             CapAlert: lambda event: self._line("alert", alert_json(event)),
             LineLeftOut: lambda event: self._line("line_left_out", asdict(event)),
             Notice: lambda event: self._line("notice", asdict(event)),
-            DrainStarted: lambda event: self._line("drain", asdict(event)),
+            DrainStarted: lambda event: self._line("drain", {"reason": event.reason}),
         }
 
     def __call__(self, event: Event) -> bytes | None:

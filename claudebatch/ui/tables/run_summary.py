@@ -142,6 +142,7 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "output": summary.output,
         "stop_reason": summary.stop_reason,
         "stop_id": summary.stop_id,
+        "reader_left": summary.reader_left,
         "next_command": summary.next_command,
     }
 
