@@ -28,7 +28,8 @@ EVENTS = [
     Waiting("haiku-5.5", "input tokens per minute", 12.0),
     Waiting("haiku-5.5", "requests per minute", 0.06),
     Waiting("haiku-5.5", "money", inf, "row-3"),
-    Waiting("haiku-5.5", "money", 0.0, "row-3"),
+    Waiting("haiku-5.5", "money", inf, "row-4"),
+    Waiting("haiku-5.5", "money", 0.0, "row-4"),
     LimitsSeen("haiku-5.5", 50, None, 8000),
     LimitsSeen("local", None, None, None),
     ConcurrencyChanged("haiku-5.5", 1),
@@ -45,8 +46,7 @@ EVENTS = [
 FLOW = [
     "claude-haiku-5-5 (row-7): overloaded_error, attempt 2; again in 1.5 s",
     "haiku-5.5: waits 12.0 s: input tokens per minute",
-    "haiku-5.5 (row-3): waits for money, until requests in flight, here or in other runs, are "
-    "answered",
+    "waiting: the rest of the cap is reserved for requests in flight",
     "haiku-5.5: the API allows 50 requests, 8,000 output tokens a minute",
     "local: no limit is known",
     "haiku-5.5: up to 1 request in flight",

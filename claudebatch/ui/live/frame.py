@@ -5,29 +5,20 @@ tested letter by letter.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, isinf
+from math import ceil
 from typing import TypeAlias
 
-from claudebatch.core.stats.pool_waits import PoolWait
-from claudebatch.core.stats.snapshot import LimitsByPool, MinuteLimits, PoolSnapshot, RunSnapshot
+from claudebatch.core.domain import PICO_PER_USD, Pico
+from claudebatch.core.stats.snapshot import LimitsByPool, RunSnapshot
 from claudebatch.ui import format as fmt
+from claudebatch.ui.live.model_lines import model_lines, run_waits
 
-# A display that is higher than its terminal scrolls, and then cannot be redrawn.
-_POOLS_SHOWN = 4
-# Names come from configurations: one of 200 characters would push the rates off the
-# screen.
-_POOL_NAME = 24
 _LONGEST_BAR = 40
 # Below this a bar shows less than the percentage beside it.
 _SHORTEST_BAR = 8
-# A wait for money has no time: it ends when an answer leaves something over.
-UNTIL_MONEY = "until requests in flight, here or in other runs, are answered"
-
-_BREAKER = {"open": "paused: does not answer", "half-open": "probing"}
-_REASONS = {
-    "rate limited": "rate limited (429)",
-    "money": f"money, {UNTIL_MONEY}",
-}
+# Until so many rows, or such a share of them, are done, what the rest will take and
+# cost is a guess that the next seconds refute.
+_STEADY_ROWS, _STEADY_SHARE = 20, 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +34,14 @@ Row: TypeAlias = list[Span]
 
 def live_frame(run: RunSnapshot, limits: LimitsByPool, *, width: int) -> list[Row]:
     """The lines of the live display."""
-    rows = [_bar_row(run, width), _counts_row(run), _money_row(run)]
-    rows += _pool_rows(run, limits)
-    return rows + [[Span(text, "yellow")] for text in _hindrances(run)]
+    rows = [_bar_row(run, width), _counts_row(run, width), _money_row(run, width)]
+    if run.draining is not None:
+        stopping = f"stopping: {run.draining}; {fmt.counted(run.in_flight, 'request')} in flight"
+        return [*rows, [Span(stopping, "yellow")]]
+    for line in model_lines(run, limits, width=width):
+        name = [Span(line.name, "cyan"), Span(": ")] if line.name else []
+        rows.append([*name, Span(line.text, line.style)])
+    return rows + [[Span(text, "yellow")] for text in run_waits(run)]
 
 
 def plain_line(run: RunSnapshot, limits: LimitsByPool) -> str:
@@ -53,24 +49,33 @@ def plain_line(run: RunSnapshot, limits: LimitsByPool) -> str:
     parts = [
         f"{fmt.count(run.done)}/{fmt.count(run.rows)} rows ({fmt.percent(run.done, run.rows)})"
     ]
-    parts += [*_counts(run), _money(run)]
-    parts += [_pace(name, pool, limits.get(name)) for name, pool in sorted(run.pools.items())]
-    parts.append(f"{fmt.seconds(int(run.elapsed_s))} elapsed")
-    if run.eta_s is not None:
-        parts.append(_eta(run.eta_s))
+    parts += [*_counts(run), *_money(run), f"{fmt.seconds(int(run.elapsed_s))} elapsed"]
+    parts += [_eta(run)] if _eta(run) else []
+    if run.draining is not None:
+        parts.append(f"stopping: {run.draining}")
+    else:
+        parts += [f"{line.name}: {line.text}" for line in model_lines(run, limits)]
+        parts += run_waits(run)
     mark = "SIMULATED: " if run.simulated else ""
-    return mark + ", ".join([*parts, *_hindrances(run)])
+    return mark + ", ".join(parts)
 
 
-def _eta(seconds: float) -> str:
+def _steady(run: RunSnapshot) -> bool:
+    now = run.succeeded + run.failed
+    return now >= _STEADY_ROWS or now * _STEADY_SHARE >= run.rows - run.finished_before
+
+
+def _eta(run: RunSnapshot) -> str:
+    if run.eta_s is None or not _steady(run):
+        return ""
     # Rounded up: an ETA of 0 s beside rows that are still missing reads as a fault.
-    return f"ETA {fmt.seconds(ceil(seconds))}"
+    return f"ETA {fmt.seconds(ceil(run.eta_s))}"
 
 
 def _bar_row(run: RunSnapshot, width: int) -> Row:
     done, rows = fmt.count(run.done), fmt.count(run.rows)
     numbers = f"{done}/{rows} rows  {fmt.percent(run.done, run.rows)}"
-    end = f"  {_eta(run.eta_s)}" if run.eta_s is not None else ""
+    end = f"  {_eta(run)}" if _eta(run) else ""
     mark = [Span("SIMULATED", "bold yellow"), Span(" ")] if run.simulated else []
     # The numbers are what a narrow terminal needs; the bar takes what they leave.
     taken = len(numbers) + len(end) + sum(len(span.text) for span in mark)
@@ -87,39 +92,79 @@ def _bar(done: int, total: int, width: int) -> Row:
     return [Span("━" * filled, "green"), Span("─" * (width - filled), "dim"), Span(" ")]
 
 
-def _counts_row(run: RunSnapshot) -> Row:
+def _fitting(parts: list[Span], width: int) -> Row:
+    """*parts* with dots between them: those that still fit, the first ones first."""
     row: Row = []
-    for part in (*_counts(run), f"{fmt.count(run.in_flight)} in flight"):
+    taken = 0
+    for part in parts:
+        needed = len(part.text) + (3 if row else 0)
+        if row and taken + needed > width:
+            continue
         row += [Span(" · ", "dim")] if row else []
-        row.append(Span(part, "red" if part.endswith(" failed") and run.failed else ""))
+        row.append(part)
+        taken += needed
     return row
+
+
+def _counts_row(run: RunSnapshot, width: int) -> Row:
+    parts = [*_counts(run), f"{fmt.count(run.in_flight)} in flight"]
+    return _fitting(
+        [Span(part, "red" if part.endswith(" failed") else "") for part in parts], width
+    )
 
 
 def _counts(run: RunSnapshot) -> list[str]:
     counts = [
-        (run.finished_before, "from earlier"),
+        (run.failed, "failed"),
+        (run.finished_before, "already done"),
         (run.cached, "cached"),
-        (run.shared, "shared"),
+        (run.shared, "duplicate" if run.shared == 1 else "duplicates"),
         (run.retries, "retried"),
         (run.fallbacks, "by fallback"),
     ]
-    always = [f"{fmt.count(run.succeeded)} ok", f"{fmt.count(run.failed)} failed"]
-    return always + [f"{fmt.count(number)} {word}" for number, word in counts if number]
+    ok = f"{fmt.count(run.succeeded)} ok"
+    return [ok, *(f"{fmt.count(number)} {word}" for number, word in counts if number)]
 
 
-def _money_row(run: RunSnapshot) -> Row:
-    row = [Span(_money(run), _money_style(run))]
-    if run.cap:
-        row.append(Span(f" ({fmt.percent(run.used, run.cap)})"))
+def _money_row(run: RunSnapshot, width: int) -> Row:
+    spent, *more = _money(run)
+    if len(spent) > width:
+        spent = spent.replace(" without the cap", " without cap")
+    parts = [Span(spent, _money_style(run)), *map(Span, more)]
+    parts.append(Span(f"{fmt.seconds(int(run.elapsed_s))} elapsed"))
     if run.saved:
-        row += [Span(" · ", "dim"), Span(f"{fmt.money(run.saved)} saved", "green")]
-    return [*row, Span(" · ", "dim"), Span(f"{fmt.seconds(int(run.elapsed_s))} elapsed")]
+        parts.append(Span(f"{fmt.money(run.saved)} saved", "green"))
+    return _fitting(parts, width)
 
 
-def _money(run: RunSnapshot) -> str:
+def _money(run: RunSnapshot) -> list[str]:
+    """What is spent and where that will end; what may be billed besides."""
     spent = fmt.money(run.spent)
     text = f"{spent} spent" if run.cap is None else f"{spent} of {fmt.money_exact(run.cap)}"
-    return f"{text} + up to {fmt.money(run.unknown)} maybe billed" if run.unknown else text
+    at_end = _at_end(run)
+    if at_end is None:
+        end = ""
+    elif run.cap is not None and at_end + run.unknown > run.cap:
+        end = f"about {_rough(at_end)} without the cap"
+    else:
+        end = f"about {_rough(at_end)} at the end"
+    if run.unknown:
+        return [f"{text} + up to {fmt.money(run.unknown)} maybe billed", *([end] if end else [])]
+    return [f"{text}, {end}" if end else text]
+
+
+def _at_end(run: RunSnapshot) -> Pico | None:
+    """What the whole run will have cost, if the other rows cost what these did."""
+    now, left = run.succeeded + run.failed, run.rows - run.done
+    if not (now and left and run.spent_now and _steady(run)) or run.draining is not None:
+        return None
+    return run.spent + run.spent_now * left // now
+
+
+def _rough(amount: Pico) -> str:
+    """A forecast, in cents where it has any: more digits would be made up."""
+    cents = PICO_PER_USD // 100
+    return fmt.money(amount) if amount < 10 * cents else f"${amount / PICO_PER_USD:,.2f}"
 
 
 def _money_style(run: RunSnapshot) -> str:
@@ -127,57 +172,3 @@ def _money_style(run: RunSnapshot) -> str:
     # is not.
     nearly = run.cap is not None and run.used * 10 >= run.cap * 9
     return "bold yellow" if nearly else "bold"
-
-
-def _pool_rows(run: RunSnapshot, limits: LimitsByPool) -> list[Row]:
-    pools = sorted(run.pools.items())
-    shown = pools[:_POOLS_SHOWN]
-    name_width = max((len(fmt.clip(name, _POOL_NAME)) for name, _ in shown), default=0)
-    rows = [_pool_row(name, pool, limits.get(name), name_width) for name, pool in shown]
-    hidden = len(pools) - len(shown)
-    return [*rows, [Span(f"and {fmt.counted(hidden, 'more pool')}", "dim")]] if hidden else rows
-
-
-def _pool_row(name: str, pool: PoolSnapshot, configured: MinuteLimits | None, width: int) -> Row:
-    row = [Span(fmt.clip(name, _POOL_NAME).ljust(width), "cyan")]
-    # Before the rates: a narrow terminal cuts the end of the line.
-    if pool.breaker != "closed":
-        row += [Span("  "), Span(_BREAKER[pool.breaker], "bold red")]
-    return [*row, Span(f"  {_rates(pool, configured)}")]
-
-
-def _pace(name: str, pool: PoolSnapshot, configured: MinuteLimits | None) -> str:
-    breaker = f" ({_BREAKER[pool.breaker]})" if pool.breaker != "closed" else ""
-    return f"{fmt.clip(name, _POOL_NAME)}{breaker} {_rates(pool, configured)}"
-
-
-def _rates(pool: PoolSnapshot, configured: MinuteLimits | None) -> str:
-    limits = pool.limits_in_force(configured)
-    return (
-        f"{_beside_limit(pool.requests_per_minute, limits.requests)} req/min"
-        f" · {_beside_limit(pool.input_tokens_per_minute, limits.input_tokens)} in"
-        f" · {_beside_limit(pool.output_tokens_per_minute, limits.output_tokens)} out tok/min"
-    )
-
-
-def _beside_limit(rate: float, limit: float | None) -> str:
-    if limit is None:
-        return fmt.per_minute(rate)
-    return f"{fmt.per_minute(rate)}/{fmt.per_minute(limit)}"
-
-
-def _hindrances(run: RunSnapshot) -> list[str]:
-    """Why less happens than could, and until when."""
-    if run.draining is not None:
-        return [f"stopping: {run.draining}; {fmt.counted(run.in_flight, 'request')} in flight"]
-    return [_waits(wait, run.at) for wait in run.waits[:_POOLS_SHOWN]]
-
-
-def _waits(wait: PoolWait, now: float) -> str:
-    pool, reason = fmt.clip(wait.pool, _POOL_NAME), _REASONS.get(wait.reason, wait.reason)
-    if isinf(wait.until):
-        return f"{pool} waits: {reason}"
-    left = fmt.seconds(ceil(wait.until - now))
-    if wait.reason == "circuit open":
-        return f"{pool} does not answer: next try in {left}"
-    return f"{pool} waits: {reason}, resumes in {left}"

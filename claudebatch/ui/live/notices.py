@@ -130,7 +130,7 @@ class Notices:
         if event.state == "open" and event.pool not in self._open:
             self._open.add(event.pool)
             return Line(
-                "breaker", f"{event.pool} does not answer: paused, with a probe now and then"
+                "breaker", f"{event.pool} does not answer: paused, trying again now and then"
             )
         if event.state == "closed" and event.pool in self._open:
             self._open.discard(event.pool)

@@ -14,7 +14,6 @@ from claudebatch.core.events import (
 )
 from claudebatch.core.stats.pool_waits import MIN_REPORTED_S
 from claudebatch.ui import format as fmt
-from claudebatch.ui.live.frame import UNTIL_MONEY
 
 # An id of ten megabytes is still one line.
 _LONGEST_WORD = 120
@@ -25,17 +24,17 @@ class Sentences:
 
     def __init__(self, *, requests: bool) -> None:
         self._requests = requests
-        # Mutable: the pools whose wait for money was told.
-        self._told: set[str] = set()
+        # Mutable: whether a wait for money was told.
+        self._told = False
 
     def __call__(self, event: Event) -> str | None:
         """The sentence for *event*; None where it has none."""
         told = sentence(event, requests=self._requests)
         if told is not None and isinstance(event, Waiting) and event.reason == "money":
             # Near a cap every row waits for it: once says it all.
-            if event.pool in self._told:
+            if self._told:
                 return None
-            self._told.add(event.pool)
+            self._told = True
         return told
 
 
@@ -62,7 +61,7 @@ def sentence(event: Event, *, requests: bool) -> str | None:
 
 def _wait(event: Waiting) -> str:
     if event.reason == "money":
-        return f"{event.pool} ({_clip(event.id)}): waits for money, {UNTIL_MONEY}"
+        return "waiting: the rest of the cap is reserved for requests in flight"
     return f"{event.pool}: waits {event.seconds:.1f} s: {event.reason}"
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable
 from math import inf
+from typing import Any
 
 import pytest
 
@@ -18,6 +18,7 @@ from claudebatch.core.events import (
     Event,
     FellBack,
     LimitsSeen,
+    Retrying,
     RowFinished,
     RunStarted,
     SpendSpike,
@@ -26,6 +27,7 @@ from claudebatch.core.events import (
 from claudebatch.core.notice import Notice
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.core.stats.snapshot import MinuteLimits
+from claudebatch.ui.format import money
 from claudebatch.ui.live.choose import Quiet, choose
 from claudebatch.ui.live.frame import live_frame, plain_line
 from claudebatch.ui.live.live_progress import LiveProgress
@@ -95,17 +97,26 @@ def _frame(width: int, simulated: bool = False) -> list[str]:
 def test_the_live_display_says_how_far_how_much_how_fast_and_why_it_waits() -> None:
     assert _frame(80) == [
         "━━━━━━━━──────────────────────────────── 400/2,000 rows  20 %  ETA 3 min 59 s",
-        "199 ok · 1 failed · 200 from earlier · 50 cached · 12 in flight",
-        "$1.25 of $5.00 (24 %) · $0.5000 saved · 30 s elapsed",
-        "haiku-5-5  325/1,000 req/min · 602k/2M in · 120k/400k out tok/min",
-        "local      paused: does not answer  0 req/min · 0 in · 0 out tok/min",
-        "haiku-5-5 waits: input tokens per minute, resumes in 12 s",
+        "199 ok · 1 failed · 200 already done · 50 cached · 12 in flight",
+        "$1.25 of $5.00, about $11.25 without the cap · 30 s elapsed · $0.5000 saved",
+        "claude-haiku-5-5: 30 % of 2M input tokens a minute, next in 12 s",
+        "local: does not answer, trying again",
+    ]
+
+
+def test_a_narrow_terminal_keeps_what_matters_and_cuts_no_word() -> None:
+    assert _frame(40) == [
+        "400/2,000 rows  20 %  ETA 3 min 59 s",
+        "199 ok · 1 failed · 200 already done",
+        "$1.25 of $5.00, about $11.25 without cap",
+        "claude-haiku-5-5: 30 % of 2M in tok/min",
+        "local: does not answer, trying again",
     ]
 
 
 def _waits(display: Fed, now: float) -> list[str]:
     rows = live_frame(display.stats.snapshot(now), LIMITS, width=80)
-    return ["".join(span.text for span in row) for row in rows if row[0].style == "yellow"]
+    return ["".join(span.text for span in row) for row in rows[3:]]
 
 
 def test_every_wait_counts_down_and_is_gone_when_it_is_over() -> None:
@@ -115,33 +126,58 @@ def test_every_wait_counts_down_and_is_gone_when_it_is_over() -> None:
     display(Waiting("haiku-5-5", "rate limited", 12.0))
     display(Waiting("local", "circuit open", 20.0))
     assert _waits(display, 0.0) == [
-        "haiku-5-5 waits: rate limited (429), resumes in 12 s",
-        "local does not answer: next try in 20 s",
+        "haiku-5-5: rate limited (429), goes on in 12 s",
+        "local: does not answer, next try in 20 s",
     ]
-    assert _waits(display, 4.3)[0] == "haiku-5-5 waits: rate limited (429), resumes in 8 s"
-    assert _waits(display, 12.0) == ["local does not answer: next try in 8 s"]
+    assert _waits(display, 4.3)[0] == "haiku-5-5: rate limited (429), goes on in 8 s"
+    assert _waits(display, 12.0) == [
+        "haiku-5-5: 0 % of 1,000 requests a minute",
+        "local: does not answer, next try in 8 s",
+    ]
     clock.now = 15.0
     display(AttemptStarted("local", "local"))
-    assert _waits(display, 15.0) == []
+    assert _waits(display, 15.0)[1] == "local: 12 requests a minute"
 
 
-def test_who_waits_for_money_is_told_why_and_until_when_though_nobody_knows_the_time() -> None:
+@pytest.mark.parametrize("reason", ["first answer", "gentle start"])
+def test_a_slow_start_says_what_it_waits_for(reason: Any) -> None:
+    display, _ = _plain(Clock())
+    display(RunStarted("r", 2000, 0, 0, None, "out.jsonl", False))
+    display(Waiting("haiku-5-5", reason, 2.0))
+    assert _waits(display, 0.0) == ["haiku-5-5: starting slowly until the API states its limits"]
+
+
+def test_rows_between_two_tries_say_so_where_nothing_else_goes_on() -> None:
+    display, _ = _plain(Clock())
+    display(RunStarted("r", 2000, 0, 0, None, "out.jsonl", False))
+    display(Retrying("claude-haiku-5-5", "overloaded_error", 2, 5.0, "row-1"))
+    said = "claude-haiku-5-5: retrying after overloaded_error, again in 5 s"
+    assert _waits(display, 0.0) == [said]
+
+
+def test_who_waits_for_money_is_told_so_once_and_for_how_many_requests() -> None:
     clock = Clock()
     display, _ = _plain(clock)
     display(RunStarted("r", 2000, 200, 0, 5 * PICO_PER_USD, "out.jsonl", False))
-    display(Waiting("haiku-5-5", "money", inf))
-    said = ["haiku-5-5 waits: money, until requests in flight, here or in other runs, are answered"]
-    assert _waits(display, 1000.0) == said
-    assert plain_line(display.stats.snapshot(1000.0), LIMITS).endswith(said[0])
-    display(Waiting("haiku-5-5", "money", 0.0))
-    assert _waits(display, 1000.0) == []
+    for pool in ("haiku-5-5", "opus"):
+        display(Waiting(pool, "money", inf))
+    alone = "waiting: the rest of the cap is reserved by other runs"
+    assert _waits(display, 1000.0).count(alone) == 1
+    for _ in range(2):
+        display(AttemptStarted("claude-opus-5-5", "local"))
+    said = "waiting: the rest of the cap is reserved for 2 requests in flight"
+    assert _waits(display, 1000.0).count(said) == 1
+    assert plain_line(display.stats.snapshot(1000.0), LIMITS).endswith(said)
+    for pool in ("haiku-5-5", "opus"):
+        display(Waiting(pool, "money", 0.0))
+    assert said not in _waits(display, 1000.0)
 
 
 @pytest.mark.parametrize(
     ("cap", "said"),
     [
         (None, "$1.01 spent + up to $2.62 maybe billed · "),
-        (5 * PICO_PER_USD, "$1.01 of $5.00 + up to $2.62 maybe billed (72 %) · "),
+        (5 * PICO_PER_USD, "$1.01 of $5.00 + up to $2.62 maybe billed · "),
     ],
 )
 def test_what_may_be_billed_stands_beside_what_is_spent(cap: int | None, said: str) -> None:
@@ -156,16 +192,47 @@ def test_what_may_be_billed_stands_beside_what_is_spent(cap: int | None, said: s
     assert said.partition(" (")[0].rstrip(" ·") in line
 
 
-def test_the_rates_stand_beside_the_limits_that_were_seen() -> None:
+def test_only_the_limit_that_binds_is_shown_and_never_more_than_all_of_it() -> None:
     clock = Clock()
     display, _ = _plain(clock)
-    _play(display, clock, [*_events(), LimitsSeen("haiku-5-5", 50, None, 8000)])
-    rows = live_frame(display.stats.snapshot(clock.now), LIMITS, width=80)
-    line = next(row for row in rows if row[0].text.startswith("haiku"))
-    assert re.search(
-        r" \d+/50 req/min · \d+k/2M in · \d+k/8,000 out tok/min$",
-        "".join(span.text for span in line),
-    )
+    _play(display, clock, [*_events(), LimitsSeen("haiku-5-5", 50, None, 400_000)])
+    display(Waiting("haiku-5-5", "input tokens per minute", 0.0))
+    snapshot = display.stats.snapshot(clock.now)
+    assert snapshot.pools["haiku-5-5"].requests_per_minute > 50, "by extrapolation"
+    rows = live_frame(snapshot, LIMITS, width=80)
+    lines = ["".join(span.text for span in row) for row in rows]
+    assert "claude-haiku-5-5: 100 % of 50 requests a minute" in lines
+
+
+def test_models_that_share_their_limits_are_one_line_under_the_name_of_these() -> None:
+    display, _ = _plain(Clock())
+    display(RunStarted("r", 2000, 0, 0, None, "out.jsonl", False))
+    display(AttemptStarted("claude-opus-4-8", "opus-4.x"))
+    assert _waits(display, 0.0) == ["claude-opus-4-8: 12 requests a minute"]
+    display(AttemptStarted("claude-opus-4-7", "opus-4.x"))
+    assert _waits(display, 0.0) == ["opus-4.x: 24 requests a minute"]
+
+
+@pytest.mark.parametrize(
+    ("rows", "answers", "steady"),
+    [(2000, 19, False), (2000, 20, True), (100, 4, False), (100, 5, True), (10, 1, True)],
+)
+def test_what_is_left_is_forecast_from_twenty_answers_or_a_twentieth_on(
+    rows: int, answers: int, steady: bool
+) -> None:
+    clock = Clock()
+    display, _ = _plain(clock)
+    display(RunStarted("r", rows, 0, 0, 5 * PICO_PER_USD, "out.jsonl", False))
+    cost = PICO_PER_USD // 5000
+    for number in range(answers):
+        display(AttemptStarted("m", "local"))
+        display(AttemptFinished("m", "local", Usage(1, 1), cost, None, False))
+        display(RowFinished(f"r{number}", "m", "api", True, None, 1, 0))
+    clock.now = 10.0
+    text = plain_line(display.stats.snapshot(clock.now), LIMITS)
+    assert (" at the end" in text, "ETA" in text) == (steady, steady)
+    if steady:
+        assert f"of $5.00, about {money(max(cost * rows, 1))[:5]}" in text
 
 
 def test_a_simulated_run_says_so_in_every_frame() -> None:
@@ -190,11 +257,11 @@ def test_without_a_terminal_one_line_every_thirty_seconds() -> None:
     lines = stream.getvalue().splitlines()
     assert lines == [
         "failed: row-7: invalid_request_error",
-        "local does not answer: paused, with a probe now and then",
-        "400/2,000 rows (20 %), 199 ok, 1 failed, 200 from earlier, 50 cached, $1.25 of $5.00,"
-        " haiku-5-5 325/1,000 req/min · 602k/2M in · 120k/400k out tok/min,"
-        " local (paused: does not answer) 0 req/min · 0 in · 0 out tok/min,"
-        " 30 s elapsed, ETA 3 min 59 s, haiku-5-5 waits: input tokens per minute, resumes in 12 s",
+        "local does not answer: paused, trying again now and then",
+        "400/2,000 rows (20 %), 199 ok, 1 failed, 200 already done, 50 cached, $1.25 of $5.00,"
+        " about $11.25 without the cap, 30 s elapsed, ETA 3 min 59 s,"
+        " claude-haiku-5-5: 30 % of 2M input tokens a minute, next in 12 s,"
+        " local: does not answer, trying again",
     ]
     clock.now += 29
     display.tick()
