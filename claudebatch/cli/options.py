@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 import typer
 
@@ -141,6 +141,13 @@ Limit: TypeAlias = Annotated[
 NoCheck: TypeAlias = Annotated[
     bool,
     typer.Option("--no-check", help="Also send lines that break the API's own rules."),
+]
+ExtraFields: TypeAlias = Annotated[
+    Literal["keep", "ignore", "refuse"],
+    typer.Option(
+        "--extra",
+        help="Fields beside the prompt: keep them for the results, ignore or refuse them.",
+    ),
 ]
 Text: TypeAlias = Annotated[
     bool, typer.Option("--text", help="Every input line is a prompt in plain text, not JSON.")

@@ -66,6 +66,7 @@ class RunFlags:
         bool, typer.Option("--ordered", help="Put the results in input order at the end.")
     ] = False
     on_bad_row: options.BadRows = None
+    extra: options.ExtraFields = "keep"
     no_check: options.NoCheck = False
     fail_on_empty: options.FailOnEmpty = False
     max_failures: options.MaxFailures = None

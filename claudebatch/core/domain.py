@@ -192,6 +192,12 @@ class Prompt:
     line: int = 0
     betas: tuple[str, ...] = ()
     """The beta headers that its request needs."""
+    columns: bytes = b""
+    """The fields of its line that are no part of the request, as one JSON object in
+    their own order and spelling; empty: there are none.
+    """
+    has_number_id: bool = False
+    """Whether its own id is a number in its line."""
 
 
 @value

@@ -1,12 +1,14 @@
 """The lines of the results file: one JSON object per row, its fields stable and
 documented in docs/results-format.md.
 
-A line is kept in two parts, a head and the API's message: the journal stores the
-message once, however many rows share it, and puts the same line together again byte for
-byte.
+A line is kept in parts: a head, the place of its row in the input, and the API's
+message. The journal stores the message once, however many rows share it, and the place
+with the row, which may move; it puts the same line together again byte for byte.
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,7 +25,7 @@ class _Error(msgspec.Struct):
 
 
 class _Failed(msgspec.Struct):
-    id: str
+    id: str | msgspec.Raw
     status: str
     model: str
     requested_model: str
@@ -48,19 +50,28 @@ def head(outcome: Outcome, *, simulated: bool = False) -> bytes:
             call.route,
             outcome.reply,
             ended=ending(outcome.reply),
+            number_id=call.prompt.has_number_id,
             simulated=simulated,
         )
     return _failed_head(outcome, True if simulated else msgspec.UNSET)
 
 
 def answer_head(
-    id: str, route: Route, reply: Reply, *, ended: Ending, simulated: bool = False
+    id: str,
+    route: Route,
+    reply: Reply,
+    *,
+    ended: Ending,
+    number_id: bool = False,
+    simulated: bool = False,
 ) -> bytes:
-    """As `head`, of the row *id* that *reply* answers, which *ended* so."""
+    """As `head`, of the row *id* that *reply* answers, which *ended* so; *number_id*:
+    the id is a number in the input.
+    """
     # A dictionary in the order of the documented fields, because users compare results
     # files by line. It is made for every row: a struct takes half as long again.
     members: dict[str, object] = {
-        "id": id,
+        "id": msgspec.Raw(id.encode()) if number_id else id,
         "status": "succeeded",
         "text": reply.text,
         "model": reply.model,
@@ -107,7 +118,9 @@ def _failed_head(outcome: Failed, mark: bool | msgspec.UnsetType) -> bytes:
     )
     return _encode(
         _Failed(
-            id=call.prompt.id,
+            id=msgspec.Raw(call.prompt.id.encode())
+            if call.prompt.has_number_id
+            else call.prompt.id,
             status="failed",
             model=call.model,
             requested_model=call.route.model,
@@ -120,19 +133,41 @@ def _failed_head(outcome: Failed, mark: bool | msgspec.UnsetType) -> bytes:
     )[:-1]
 
 
-def line(first: bytes, message: bytes | None) -> bytes:
-    """The whole line, newline included, of a head and its message."""
+def place(line: int, file: str, columns: bytes) -> bytes:
+    """The members of a result line that say where its row stands in the input, and what
+    its *columns* (one JSON object, or nothing) are.
+    """
+    found = b',"line":%d,"file":%b' % (line, _encode(file))
+    return b'%b,"input":%b' % (found, columns) if columns else found
+
+
+def line(first: bytes, message: bytes | None, where: bytes = b"") -> bytes:
+    """The whole line, newline included, of a head, its message and its `place`."""
     if message is None:
-        return first + b"}\n"
-    return b'%b,"message":%b}\n' % (first, message)
+        return b"%b%b}\n" % (first, where)
+    return b'%b%b,"message":%b}\n' % (first, where, message)
 
 
-def parts(text: bytes) -> tuple[bytes, bytes | None]:
-    """(head, message) of a whole line, as `line` put it together; raises `ValueError`
-    for what is no such line.
+class LineParts(NamedTuple):
+    """The parts of a result line."""
+
+    head: bytes
+    message: bytes | None
+    place: bytes
+
+
+def parts(text: bytes) -> LineParts:
+    """The parts of a whole line, as `line` put it together; raises `ValueError` for what
+    is no such line.
     """
     members = _members(text)
-    if bytes(members.get("status", b"")) != b'"succeeded"' or not text.endswith(b"}\n"):
-        return text.removesuffix(b"}\n"), None
-    message = bytes(members["message"])
-    return text.removesuffix(b',"message":%b}\n' % message), message
+    message = None
+    first = text.removesuffix(b"}\n")
+    if bytes(members.get("status", b"")) == b'"succeeded"' and first != text:
+        message = bytes(members["message"])
+        first = text.removesuffix(b',"message":%b}\n' % message)
+    head = first
+    for name in ("input", "file", "line"):
+        if name in members:
+            head = head.removesuffix(b',"%b":%b' % (name.encode(), bytes(members[name])))
+    return LineParts(head, message, first.removeprefix(head))

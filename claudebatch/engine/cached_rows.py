@@ -17,9 +17,9 @@ from claudebatch.core.domain import Pico, Route, Usage
 from claudebatch.core.endings import ending
 from claudebatch.core.events import Emit, RowFinished
 from claudebatch.core.message import BadAnswer, parse_message
-from claudebatch.core.result_lines import answer_head
+from claudebatch.core.result_lines import answer_head, place
 from claudebatch.layers.response_cache.store import CacheStore
-from claudebatch.storage.journal import RowKey
+from claudebatch.storage.journal import NUMBER_ID, RowKey
 from claudebatch.storage.journal.records import AnswerSource, FreeAnswer, ResultRecord
 
 # A step's answers lie in memory at once, beside those that the journal still writes.
@@ -48,12 +48,14 @@ class CachedRows:
         store: CacheStore,
         *,
         value_of: Callable[[str, Usage], Pico],
+        names: Sequence[str],
         simulated: bool,
         today: Callable[[], str],
     ) -> None:
         """*value_of* tells what an answer of a model with so much usage would have
-        cost; *today* is the UTC day.
+        cost; *names* are those of the input files; *today* is the UTC day.
         """
+        self._names = names
         self._store = store
         self._value_of = value_of
         self._simulated = simulated
@@ -114,11 +116,19 @@ class CachedRows:
             Route(row.model, row.rule),
             reply,
             ended=ended,
+            number_id=row.own == NUMBER_ID,
             simulated=self._simulated,
         )
         saved = self._value_of(row.model, reply.usage)
         free = FreeAnswer(AnswerSource.CACHE, saved, day, row.model, row.rule)
         return CachedRow(
-            ResultRecord(row.row, int(ended), first, reply.message, free=free),
+            ResultRecord(
+                row.row,
+                int(ended),
+                first,
+                reply.message,
+                free=free,
+                place=place(row.line, self._names[row.source], row.columns),
+            ),
             RowFinished(row.id, reply.model, "cache", True, saved=saved),
         )

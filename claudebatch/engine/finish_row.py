@@ -10,7 +10,7 @@ from typing import Protocol
 from claudebatch.core.domain import Call, Outcome, Pico, Reply, Succeeded, Usage
 from claudebatch.core.endings import ending
 from claudebatch.core.notice import Notice
-from claudebatch.core.result_lines import head
+from claudebatch.core.result_lines import head, place
 from claudebatch.models.prices import PriceBook, UnknownPrice
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.storage.journal.records import (
@@ -66,8 +66,10 @@ class RowFinisher:
 
         async def finish(outcome: Outcome) -> None:
             first, row = head(outcome, simulated=self._options.simulate), outcome.call.row
+            prompt = outcome.call.prompt
+            where = place(prompt.line, prompt.file, prompt.columns)
             if not isinstance(outcome, Succeeded):
-                await journal.finish(ResultRecord(row, 0, first))
+                await journal.finish(ResultRecord(row, 0, first, place=where))
                 return
             reply = outcome.reply
             # Noted in the journal before the first such result: a crash in between
@@ -80,7 +82,13 @@ class RowFinisher:
                 # However many results share an answer, its message lies in its
                 # attempt's row. An answer from the cache has no attempt here.
                 ResultRecord(
-                    row, int(ending(reply)), first, reply.message, reply.attempt_id, free=free
+                    row,
+                    int(ending(reply)),
+                    first,
+                    reply.message,
+                    reply.attempt_id,
+                    free=free,
+                    place=where,
                 )
             )
 

@@ -20,6 +20,7 @@ from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
 from claudebatch.setup.validate_input import Intake, fingerprint
 from claudebatch.storage.journal import IndexReport, RowRecord, index_rows
+from claudebatch.storage.journal.places import refresh_places
 from claudebatch.storage.journal.queries import live_rows
 from claudebatch.storage.run_folder import RunFolder
 
@@ -52,7 +53,7 @@ def index_input(
     """
     made_by = (
         *(__version__, key_scope, options.model, options.limit, options.text, options.no_check),
-        *(options.allow_unknown_model, options.model_map, options.drop),
+        *(options.allow_unknown_model, options.model_map, options.drop, options.extra),
     )
     current = fingerprint(files, run_setup.settings.intake_text, *map(str, (*made_by, *files)))
     others = OtherSettings(options, run_setup, folder)
@@ -91,7 +92,8 @@ def index_input(
         options.require_rows(bool(intake.models))
         run_setup.require_prices(intake.models)
         others.note(report, key_scope)
-        _note(folder, intake, report, current)
+        moved = refresh_places(folder.journal, options.input_names)
+        _note(folder, intake, report, current, moved=moved)
     for notice in intake.notices():
         emit(notice)
     _report(report, intake.bad.count, emit)
@@ -101,7 +103,9 @@ def index_input(
     return IndexedInput(tuple(folder.meta("lanes")), intake.bad.count, changed, report.removed)
 
 
-def _note(folder: RunFolder, intake: Intake, report: IndexReport, current: str) -> None:
+def _note(
+    folder: RunFolder, intake: Intake, report: IndexReport, current: str, *, moved: int
+) -> None:
     folder.note(
         input=current,
         rows=live_rows(folder.journal),
@@ -109,7 +113,7 @@ def _note(folder: RunFolder, intake: Intake, report: IndexReport, current: str) 
         lanes=sorted(intake.lanes),
         bad_rows=intake.bad.count,
     )
-    if report.changed or report.removed or report.asked_again:
+    if report.changed or report.removed or report.asked_again or moved:
         # Even if this run goes no further, the results file is out of date now.
         folder.note(stale=True)
 

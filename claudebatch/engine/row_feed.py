@@ -38,8 +38,9 @@ still need an answer.
 class InputSources:
     """The input files, open for reading at any place."""
 
-    def __init__(self, files: Sequence[Path], run_setup: RunSetup) -> None:
-        self._names = [str(path) for path in files]
+    def __init__(self, files: Sequence[Path], names: Sequence[str], run_setup: RunSetup) -> None:
+        """*names* are what results and messages call the *files*."""
+        self._names = names
         # Open for the whole session: a file that is replaced in the meantime keeps its
         # old content here.
         self._descriptors = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in files]

@@ -70,7 +70,9 @@ class RowWork:
         self._context = context
         self._journal = stores.journal
         self._cache = stores.cache
-        self._sources = InputSources(context.run.files, context.run_setup)
+        self._sources = InputSources(
+            context.run.files, context.options.input_names, context.run_setup
+        )
         self._client = LazyClient(context.dependencies.connect)
         self._resting = Resting()
         # Mutable: filled once, before the first row is asked for.
@@ -201,6 +203,7 @@ class RowWork:
         replay = CachedRows(
             cache,
             value_of=context.finisher.worth,
+            names=context.options.input_names,
             simulated=context.options.simulate,
             today=context.finisher.today,
         )

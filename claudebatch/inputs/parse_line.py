@@ -15,6 +15,7 @@ from typing import Any
 from claudebatch.core.domain import Prompt
 from claudebatch.core.errors import BadRow, Problem
 from claudebatch.core.jsonl import MAX_LINE_BYTES, InvalidJson, decode, encode
+from claudebatch.inputs.kept_columns import Extra, encoded
 from claudebatch.inputs.line_edits import LineEdits
 from claudebatch.inputs.line_kinds import not_json
 from claudebatch.inputs.parsed_line import ParsedLine
@@ -37,6 +38,8 @@ class Defaults:
     """Whether what the API itself would refuse is refused."""
     edits: LineEdits = LineEdits()
     """Changes to each line before it is read."""
+    extra: Extra = "keep"
+    """What becomes of fields that are no part of the request."""
     judge_model: Callable[[str], Problem | None] | None = None
     """Why the model that a line names cannot be asked; None: every name is taken."""
 
@@ -69,6 +72,8 @@ def parse_line(
         file=file,
         line=line,
         betas=parsed.betas,
+        columns=encoded(parsed.columns, data) if parsed.columns else b"",
+        has_number_id=parsed.has_number_id,
     )
 
 
@@ -99,7 +104,7 @@ def _read(data: bytes, defaults: Defaults, edited: Counter[str] | None) -> Parse
         raise BadRow(not_json(data, str(error))) from error
     if defaults.edits and isinstance(value, dict):
         value = defaults.edits.apply(value, edited)
-    return json_line(value, data, check=defaults.check)
+    return json_line(value, data, check=defaults.check, extra=defaults.extra)
 
 
 def _text(data: bytes) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 from claudebatch.core.errors import Problem
 from claudebatch.core.jsonl import raw_members
+from claudebatch.inputs.kept_columns import Extra
 from claudebatch.inputs.problems import wrong
 from claudebatch.models.api_rules import AS_SENT, Names
 
@@ -27,6 +28,8 @@ class ParsedLine:
     params: dict[str, Any] = field(default_factory=dict)
     """The line's own Messages parameters, `model` excepted."""
     id: str | None = None
+    has_number_id: bool = False
+    """Whether the id is a number in the line."""
     model: str | None = None
     tags: tuple[str, ...] = ()
     attributes: dict[str, str] = field(default_factory=dict)
@@ -37,6 +40,10 @@ class ParsedLine:
     """Whether it is held against the API's own rules."""
     betas: tuple[str, ...] = ()
     """Beta headers of this request."""
+    extra: Extra = "keep"
+    """What becomes of fields that are no part of the request."""
+    columns: list[str] = field(default_factory=list)
+    """The names of such fields that are kept."""
     names: Names = AS_SENT
     """How the line itself calls its conversation."""
 
@@ -60,6 +67,7 @@ def _take_id(parsed: ParsedLine, name: str, value: Any, data: bytes) -> None:
     # Decoded, `1.50` and `1.5` would be one id, and 20 digits would lose their last.
     if isinstance(value, int | float) and not isinstance(value, bool):
         value = raw_members(data)[name].decode()
+        parsed.has_number_id = True
     if value == "":
         parsed.problems.append(
             Problem("E380", f'"{name}" is empty', "write something in it, or leave it out")

@@ -4,13 +4,14 @@ translation into Messages parameters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 from claudebatch.core.errors import Problem
 from claudebatch.core.typos import meant
 from claudebatch.inputs.fields import CHECKS, MAX_TOKENS_LIMIT, REFUSED, attributes_of
 from claudebatch.inputs.foreign_shapes import foreign_shape
+from claudebatch.inputs.kept_columns import Extra, is_column
 from claudebatch.inputs.messages import (
     check_messages,
     check_system_messages,
@@ -36,6 +37,8 @@ _FLAT_FIELDS = CONTENT | LABELS | CHECKS.keys()
 _BATCH_FIELDS = frozenset({"messages"}) | CHECKS.keys()
 _PLAIN_FIELDS = frozenset({"prompt", "id", "max_tokens"})
 _TALK_FIELDS = frozenset({"messages", "max_tokens", "system"})
+# Parameters, of now and of before: beside a prompt they are meant as such.
+_RESERVED = CHECKS.keys() | REFUSED.keys() | CONTENT | LABELS
 _PLAIN_SHAPE = 'a "prompt" line'
 _ELSEWHERE = 'remove it, or move it into "metadata" if rules should see it'
 
@@ -47,9 +50,9 @@ def text_line(prompt: str, shape: str = "a text line") -> ParsedLine:
     return parsed
 
 
-def json_line(value: Any, data: bytes, *, check: bool = True) -> ParsedLine:
+def json_line(value: Any, data: bytes, *, check: bool = True, extra: Extra = "keep") -> ParsedLine:
     """The content of the line *data*, decoded as *value*; *check* holds it against what
-    the API takes.
+    the API takes. *extra*: what becomes of fields that are no part of the request.
     """
     if isinstance(value, str):
         return text_line(value, "a JSON string line")
@@ -57,13 +60,13 @@ def json_line(value: Any, data: bytes, *, check: bool = True) -> ParsedLine:
     # Nothing in such a line could break a rule.
     if plain is not None:
         return plain
-    parsed = _shaped(value, data, check)
+    parsed = _shaped(value, data, check, extra)
     if check and not _is_talk(parsed) and request_types().knows(parsed.betas):
         _hold_against_the_api(parsed)
     return parsed
 
 
-def _shaped(value: Any, data: bytes, check: bool) -> ParsedLine:
+def _shaped(value: Any, data: bytes, check: bool, extra: Extra) -> ParsedLine:
     if isinstance(value, list) and value and isinstance(value[0], dict):
         parsed = ParsedLine("a list of messages", checked=check)
         _take_messages(parsed, "line", value)
@@ -81,13 +84,16 @@ def _shaped(value: Any, data: bytes, check: bool) -> ParsedLine:
     if len(content) == 1:
         (key,) = content
         shape, read = _SHAPES[key]
-        parsed = ParsedLine(shape, checked=check)
+        parsed = ParsedLine(shape, checked=check, extra=extra)
         read(parsed, fields, key)
     else:
         parsed = _no_single_content(value, fields, content)
     if not LABELS.isdisjoint(fields):
         take_labels(parsed, fields, data)
-    return _named_if_foreign(parsed, fields) if parsed.problems else parsed
+    # Another tool's line may have a field that is called as a prompt of ours.
+    if parsed.problems or parsed.columns:
+        parsed = _named_if_foreign(parsed, fields)
+    return parsed
 
 
 def _named_if_foreign(parsed: ParsedLine, fields: dict[str, Any]) -> ParsedLine:
@@ -231,10 +237,11 @@ def _read_messages(parsed: ParsedLine, fields: dict[str, Any], key: str) -> None
 
 def _read_anthropic(parsed: ParsedLine, fields: dict[str, Any], key: str) -> None:
     params = fields[key]
-    _refuse_unknown(
+    known = LABELS | {key}
+    _take_others(
         parsed,
-        fields.keys() - LABELS - {key},
-        LABELS | {key},
+        [name for name in fields if name not in known],
+        known,
         'move it into "params", or remove it',
     )
     if not isinstance(params, dict):
@@ -249,7 +256,12 @@ def _read_anthropic(parsed: ParsedLine, fields: dict[str, Any], key: str) -> Non
 
 def _read_openai(parsed: ParsedLine, fields: dict[str, Any], key: str) -> None:
     known = LABELS | {key, "method", "url"}
-    _refuse_unknown(parsed, fields.keys() - known, known, 'move it into "body", or remove it')
+    _take_others(
+        parsed,
+        [name for name in fields if name not in known],
+        known,
+        'move it into "body", or remove it',
+    )
     body, url = fields[key], fields.get("url", "/v1/chat/completions")
     # Lines of embeddings or responses have other bodies: half a translation would
     # change the question.
@@ -334,7 +346,7 @@ def _take_parameters(
     """Check and set every parameter among *fields*; other functions read the *content*
     and the *known* labels.
     """
-    unknowns: list[str] = []
+    others: list[str] = []
     if "betas" in fields:
         parsed.betas, _ = beta_names(fields["betas"])
     for name, value in fields.items():
@@ -348,12 +360,17 @@ def _take_parameters(
         elif name not in LABELS and parsed.betas and _is_beta(name, parsed.betas):
             parsed.params[name] = value
         elif name != content and not (name in LABELS and name in known):
-            unknowns.append(name)
-    if unknowns:
-        _refuse_unknown(parsed, unknowns, known, _ELSEWHERE)
+            others.append(name)
+    if others:
+        # What stands beside "params" or "body" is no parameter; what is inside must be.
+        take = _refuse_unknown if known is _BATCH_FIELDS else _take_others
+        take(parsed, others, known, _ELSEWHERE)
     # Only after all checks: it reads members whose types they have confirmed.
     if not parsed.problems:
         _sort_out(parsed)
+        # Inside "params" it is part of the request's own form.
+        if parsed.attributes and known is not _BATCH_FIELDS and parsed.extra == "keep":
+            parsed.columns.append("metadata")
 
 
 def _is_beta(name: str, betas: Collection[str]) -> bool:
@@ -375,6 +392,23 @@ def _sort_out(parsed: ParsedLine) -> None:
         parsed.attributes = attributes_of(metadata)
         if metadata.get("user_id") is not None:
             parsed.params["metadata"] = {"user_id": metadata["user_id"]}
+
+
+def _take_others(
+    parsed: ParsedLine, names: Sequence[str], known: Collection[str], otherwise: str
+) -> None:
+    """Keep the fields *names* as columns, or refuse them: all, or those that are
+    parameters and misspellings of what is *known*.
+    """
+    reserved = _RESERVED | request_types().only_beta
+    columns = [
+        name for name in names if parsed.extra != "refuse" and is_column(name, known, reserved)
+    ]
+    if parsed.extra == "keep":
+        parsed.columns += columns
+    refused = [name for name in names if name not in columns]
+    if refused:
+        _refuse_unknown(parsed, refused, known, otherwise)
 
 
 def _refuse_unknown(

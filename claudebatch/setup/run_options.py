@@ -9,7 +9,7 @@ from typing import Literal
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.jsonl import STDIN
 from claudebatch.core.notice import Notice
-from claudebatch.inputs import LineEdits
+from claudebatch.inputs import Extra, LineEdits
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class RunOptions:
     model: str | None = None
     limit: int | None = None
     text: bool = False
+    extra: Extra = "keep"
+    """What becomes of fields that are no part of a request."""
     no_check: bool = False
     """Lines that break the API's own rules are sent all the same."""
     simulate: bool = False

@@ -11,7 +11,7 @@ from datetime import date, datetime
 from claudebatch.config.settings import Settings
 from claudebatch.core.errors import ConfigError
 from claudebatch.core.notice import Notice
-from claudebatch.inputs import Defaults, LineEdits
+from claudebatch.inputs import Defaults, Extra, LineEdits
 from claudebatch.layers.rate_limit.settings import RateLimitSettings
 from claudebatch.models.catalog import FAST_POOL, Catalog
 from claudebatch.models.model_names import ModelNames
@@ -46,6 +46,7 @@ class RunSetup:
         text: bool,
         at: datetime,
         check: bool = True,
+        extra: Extra = "keep",
         edits: LineEdits = _NO_EDITS,
         allow_unknown_model: bool = False,
         where: Callable[[str], str] = lambda key: "",
@@ -74,26 +75,18 @@ class RunSetup:
             estimate_tokens=token_estimator(catalog, settings.model),
             resolve=catalog.resolve,
         )
-        builder = CallBuilder(
-            catalog,
-            router,
-            expected_output=settings.expected_output_tokens,
-            # A long answer takes its time: the deadline grows with what was asked for.
-            deadline=lambda max_tokens: max(
-                settings.attempt_deadline_s, max_tokens * _S_PER_OUTPUT_TOKEN
-            ),
-        )
         return cls(
             settings=settings,
             catalog=catalog,
             prices=PriceBook.load(settings.prices, at=at),
             router=router,
-            builder=builder,
+            builder=_builder(settings, catalog, router),
             defaults=Defaults(
                 max_tokens=settings.max_tokens,
                 system=settings.system,
                 text=text,
                 check=check,
+                extra=extra,
                 edits=edits,
                 judge_model=names.of_line,
             ),
@@ -153,6 +146,18 @@ def retirements(catalog: Catalog, models: Iterable[str], on: date) -> list[Notic
             text = f"{model} was retired on {facts.retires_at}: requests to it fail"
             found.append(Notice("W013", text))
     return found
+
+
+def _builder(settings: Settings, catalog: Catalog, router: Router) -> CallBuilder:
+    return CallBuilder(
+        catalog,
+        router,
+        expected_output=settings.expected_output_tokens,
+        # A long answer takes its time: the deadline grows with what was asked for.
+        deadline=lambda max_tokens: max(
+            settings.attempt_deadline_s, max_tokens * _S_PER_OUTPUT_TOKEN
+        ),
+    )
 
 
 def _check_pools(limits: RateLimitSettings, catalog: Catalog) -> None:

@@ -15,7 +15,7 @@ from claudebatch.core.errors import BadRow, ClaudebatchError, Problem
 from claudebatch.core.events import Emit, nobody
 from claudebatch.core.jsonl import InputLine, read_lines
 from claudebatch.core.notice import LineLeftOut, Notice
-from claudebatch.inputs import BadLines, Defaults, check_file, parse_line
+from claudebatch.inputs import BadLines, Defaults, attachment, check_file, parse_line
 from claudebatch.routing.parameters import problems
 from claudebatch.setup.oversize import Oversize
 from claudebatch.setup.run_setup import RunSetup
@@ -24,6 +24,8 @@ from claudebatch.storage.journal import DuplicateId, RowRecord
 
 # Large enough that hashing, not reading, takes the time.
 _READ_BYTES = 1 << 20
+# For fields that look like attachments: a file has them in each line, or in none.
+_LINES_LOOKED_AT = 1000
 
 
 class InvalidInput(ClaudebatchError):
@@ -74,6 +76,7 @@ class Intake:
         self.models: set[str] = set()
         self._edited: Counter[str] = Counter()
         self._lanes: dict[tuple[str, bool], str] = {}  # by model, and whether it is fast
+        self._attachment: str | None = None
         self._route = Route("", "")  # of the row at hand
 
     def records(self, each: Callable[[RowRecord, Call], None] | None = None) -> Iterator[RowRecord]:
@@ -91,6 +94,8 @@ class Intake:
                 prompt = self._prompt(name, line)
                 if prompt is None:
                     continue
+                if prompt.columns and taken <= _LINES_LOOKED_AT and self._attachment is None:
+                    self._attachment = attachment(prompt.columns)
                 record = self._record(source, line, prompt)
                 if each is not None:
                     each(record, self._run_setup.builder.first(0, prompt))
@@ -110,8 +115,16 @@ class Intake:
             raise InvalidInput(self.bad)
 
     def notices(self) -> Iterator[Notice]:
-        """What was changed in the lines, as the options ask, with numbers."""
-        return self._run_setup.defaults.edits.told(self._edited)
+        """What was changed in the lines, as the options ask, with numbers, and what was
+        not sent although it may have been meant to be.
+        """
+        yield from self._run_setup.defaults.edits.told(self._edited)
+        if self._attachment is not None:
+            yield Notice(
+                "W017",
+                f"the field {self._attachment} looks like a file to be sent along: it is kept "
+                f"for the results, and not sent",
+            )
 
     def _prompt(self, file: str, line: InputLine) -> Prompt | None:
         prompt, found = self._look(file, line, self._strict)
@@ -177,7 +190,7 @@ class Intake:
             key = bytes.fromhex(self._key(self._run_setup.builder.unmeasured(prompt, self._route)))
         return RowRecord(
             id=prompt.id,
-            has_own_id=prompt.has_own_id,
+            own=prompt.has_own_id + prompt.has_number_id,
             digest=prompt.digest,
             lane=self._lane_of(prompt, model),
             source=source,
@@ -187,6 +200,7 @@ class Intake:
             model=model,
             rule=self._route.rule,
             key=key,
+            columns=prompt.columns,
         )
 
     def _taken(self, twin: DuplicateId) -> Problem:

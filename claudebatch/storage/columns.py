@@ -100,6 +100,7 @@ RESULT_COLUMNS = (
     Column("source", "INTEGER", "free.source", default=0),
     Column("saved", "INTEGER", "free.saved", default=0),
     Column("day", "TEXT", "free.day", default=""),
+    Column("place", "BLOB", "place", default=b"", added=True),
 )
 """A `ResultRecord` in the journal."""
 

@@ -101,8 +101,10 @@ def test_the_ways_to_read_answers_print_what_is_in_the_results(shell, tmp_path):
         for command in blocks(README, "bash")[0].splitlines()
     )
     assert texts == "".join(row["text"] + "\n" for row in rows)
-    assert others.split() == [row["id"] for row in rows if row["ending"] != "complete"]
-    assert [cells[0] for cells in csv.reader(io.StringIO(table))] == [row["id"] for row in rows]
+    assert others.split() == [str(row["id"]) for row in rows if row["ending"] != "complete"]
+    assert [cells[0] for cells in csv.reader(io.StringIO(table))] == [
+        str(row["id"]) for row in rows
+    ]
 
 
 def test_the_table_that_pandas_reads_has_the_columns_that_the_readme_names():

@@ -266,5 +266,6 @@ def test_a_filter_stops_at_a_picture_instead_of_leaving_it_out(line):
         {"prompt": "x", "contents": "y"},
     ],
 )
-def test_a_line_of_ours_with_a_column_of_that_name_keeps_its_own_problems(line):
-    assert "unknown field" in problem_of(line).reason
+def test_a_line_of_ours_with_a_column_of_that_name_is_a_row(line):
+    prompt = parse_line(json.dumps(line).encode(), DEFAULTS, file="f", line=1)
+    assert json.loads(prompt.columns) == dict([list(line.items())[1]])

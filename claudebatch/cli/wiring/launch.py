@@ -106,6 +106,7 @@ def execute(
         override=options.model,
         text=options.text,
         check=not options.no_check,
+        extra=options.extra,
         at=_wall(),
         edits=options.edits,
         allow_unknown_model=options.allow_unknown_model,

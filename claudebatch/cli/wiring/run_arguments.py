@@ -22,6 +22,7 @@ def run_options(flags: RunFlags) -> RunOptions:
         model=flags.model,
         limit=flags.limit,
         text=flags.text,
+        extra=flags.extra,
         no_check=flags.no_check,
         simulate=flags.simulate,
         fresh=flags.fresh,

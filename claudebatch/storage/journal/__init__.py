@@ -4,6 +4,7 @@ from claudebatch.storage.journal.journal import Journal
 from claudebatch.storage.journal.queries import Totals
 from claudebatch.storage.journal.row_index import index_rows
 from claudebatch.storage.journal.row_records import (
+    NUMBER_ID,
     DuplicateId,
     IndexReport,
     RowFilter,
@@ -15,6 +16,7 @@ from claudebatch.storage.journal.rows import pending_keys, pending_rows
 from claudebatch.storage.journal.schema import AttemptState, open_journal
 
 __all__ = [
+    "NUMBER_ID",
     "AttemptState",
     "DuplicateId",
     "IndexReport",

@@ -67,9 +67,9 @@ def attempt_checksum(fields: Sequence[object]) -> bytes:
     """
     checked = _from_the_first(fields)
     # Without those of added columns that are 0: rows that were written before a column
-    # existed keep their checksums.
+    # existed keep their checksums. Exactly 0: damage makes an empty text of it as well.
     for name, place in _ADDED:
-        if fields[place]:
+        if fields[place] or type(fields[place]) is not int:
             checked += (name, fields[place])
     return hashlib.sha256(encode_in_order(checked)).digest()[:_CHECKSUM_BYTES]
 
@@ -78,15 +78,18 @@ def result_checksum(fields: Sequence[object]) -> bytes:
     """The checksum of the result whose `RESULT_FIELDS` are *fields*, as they are in the
     table.
     """
-    row, ok, head, attempt, body, source, saved, day = fields
+    row, ok, head, attempt, body, source, saved, day, place = fields
     text = head if isinstance(head, bytes) else b"?"
     # The length of the head goes in: without it a byte that moves from the head to the
     # body would give the same checksum. So does whether there is a body: an empty one
     # is not the same as none.
     small = encode_in_order((row, ok, attempt, source, saved, day, len(text), body is None))
-    return hashlib.sha256(
-        b"".join((small, text, body if isinstance(body, bytes) else b""))
-    ).digest()[:_CHECKSUM_BYTES]
+    pieces = [small, text, body if isinstance(body, bytes) else b""]
+    # Rows from before there were places keep their checksums.
+    if place != b"":
+        where = place if isinstance(place, bytes) else b"?"
+        pieces += [b"%d" % len(where), where]
+    return hashlib.sha256(b"".join(pieces)).digest()[:_CHECKSUM_BYTES]
 
 
 def fits(

@@ -77,7 +77,7 @@ class FoundCopies:
     def messages(self, row: int) -> Iterator[bytes]:
         """Answers to *row*."""
         for line in self.lines(row):
-            message = parts(line)[1]
+            message = parts(line).message
             if message is not None:
                 yield message
         cached = self._cached.get(row)
@@ -111,7 +111,9 @@ def _lines_of(output: Path | None, wanted: Collection[str]) -> Iterator[tuple[st
     with suppress(OSError), output.open("rb") as file:
         for line in file:
             with suppress(ValueError, KeyError):  # damaged as well
-                name = decode(raw_members(line)["id"])
+                raw = raw_members(line)["id"]
+                # The id of a number is its text.
+                name = decode(raw) if raw.startswith(b'"') else raw.decode()
                 if name in wanted:
                     parts(line)
                     yield name, line

@@ -252,7 +252,9 @@ class Journal:
 
     def _show(self, results: list[ResultRecord]) -> None:
         try:
-            self._output.append([line(result.head, result.message) for result in results])
+            self._output.append(
+                [line(result.head, result.message, result.place) for result in results]
+            )
         except OSError as error:
             # The next session writes them. A line after a lost one would be out of
             # order, and the file no true beginning of the journal's lines any more.

@@ -202,7 +202,7 @@ def result_lines(connection: sqlite3.Connection, *, ordered: bool) -> Iterator[b
     )
     try:
         for *result, checksum, body, digest in found:
-            row, ok, head, _, own, *_ = result
+            row, ok, head, _, own, *_, place = result
             message = body if own is None else own
             if (
                 result_checksum(result) != checksum
@@ -210,7 +210,7 @@ def result_lines(connection: sqlite3.Connection, *, ordered: bool) -> Iterator[b
                 or (ok and message is None)
             ):
                 raise damaged(connection, f"the result of row {row}")
-            yield line(head, message)
+            yield line(head, message, place)
     except (
         sqlite3.Error,
         UnicodeDecodeError,

@@ -120,6 +120,10 @@ class ResultRecord:
     attempt: int | None = None
     """The attempt of this run that holds the message."""
     free: FreeAnswer = NOT_FREE
+    place: bytes = b""
+    """The members of its line that tell where its row stands in the input: see
+    `result_lines.place`.
+    """
 
     @property
     def body(self) -> bytes | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any, Protocol
 
 from claudebatch.core.result_lines import parts
@@ -271,12 +272,13 @@ def _result_candidates(here: Mapping[str, Any], copies: RecordCopies) -> Iterato
     row.
     """
     for copy in copies.lines(here["row"]):
-        head, message = parts(copy)
-        of_copy = None if here["attempt"] is not None else message
-        for one_head in (here["head"], head):
-            for one_body in (here["body"], of_copy):
-                whole = {**here, "head": one_head, "body": one_body}
-                yield [whole[name] for name in RESULT_FIELDS]
+        found = parts(copy)
+        of_copy = None if here["attempt"] is not None else found.message
+        for head, body, place in product(
+            (here["head"], found.head), (here["body"], of_copy), (here["place"], found.place)
+        ):
+            whole = {**here, "head": head, "body": body, "place": place}
+            yield [whole[name] for name in RESULT_FIELDS]
 
 
 def _write_result(

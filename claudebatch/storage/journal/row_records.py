@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+NUMBER_ID = 2
+"""`own` of a row whose id is a number in the input."""
+
 
 # A tuple, because a million of them go straight into `executemany`; a dataclass would
 # be taken apart for each row.
@@ -14,7 +17,8 @@ class RowRecord(NamedTuple):
     """
 
     id: str
-    has_own_id: bool
+    own: int
+    """Whether the id is the line's own: 0 no, 1 a text, `NUMBER_ID` a number."""
     digest: bytes
     lane: str
     source: int
@@ -29,6 +33,8 @@ class RowRecord(NamedTuple):
     """The key of its answer in the response cache, which stands for all of the request;
     empty: not known.
     """
+    columns: bytes = b""
+    """The line's fields that are no part of the request, as one JSON object."""
 
 
 class RowRef(NamedTuple):
@@ -44,13 +50,17 @@ class RowRef(NamedTuple):
 
 
 class RowKey(NamedTuple):
-    """A row as the response cache answers it."""
+    """A row as the response cache answers it, with its place in the input."""
 
     row: int
     id: str
     model: str
     rule: str
     key: bytes
+    own: int = 0
+    source: int = 0
+    line: int = 0
+    columns: bytes = b""
 
 
 class RowFilter(NamedTuple):

@@ -14,7 +14,7 @@ Record = TypeVar("Record", RowRef, RowKey)
 _REF = "r.row, r.source, r.line, r.offset, r.length, r.id, r.digest"
 # The line's place is left out: a row that the response cache answers is never read
 # again.
-_KEY = "r.row, r.id, r.model, r.rule, r.key"
+_KEY = "r.row, r.id, r.model, r.rule, r.key, r.own, r.source, r.line, r.columns"
 # By row number and after the last one, not with OFFSET: an offset would skip rows when
 # answers arrive between two chunks, and takes longer with each chunk. `live` and
 # `position` leave out rows that the input no longer has, or that lie beyond `--limit`.

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from claudebatch.core.errors import StorageError
-from claudebatch.core.result_lines import line, parts
+from claudebatch.core.result_lines import line, parts, place
 from claudebatch.storage.journal import open_journal
 from claudebatch.storage.journal.audit import audit
 from claudebatch.storage.journal.checksums import (
@@ -68,13 +68,13 @@ async def test_every_single_byte_that_changes_an_answer_or_an_amount_is_found(tm
     sound = content(_in_memory(bytes(whole)))
     chance = random.Random(7)
     changed = 0
-    for place in _written(whole):
+    for position in _written(whole):
         flipped = bytearray(whole)
-        flipped[place] ^= 1 << chance.randrange(8)
+        flipped[position] ^= 1 << chance.randrange(8)
         journal = _in_memory(bytes(flipped))
         if content(journal) != sound:
             changed += 1
-            assert not audit(journal).sound, f"byte {place}"
+            assert not audit(journal).sound, f"byte {position}"
         journal.close()
     assert changed > 1_000
 
@@ -92,8 +92,9 @@ def _in_memory(data: bytes) -> sqlite3.Connection:
 
 @pytest.mark.parametrize("name", ATTEMPT_FIELDS[1:])
 async def test_every_field_of_a_request_is_sealed(journal: sqlite3.Connection, name: str):
-    journal.execute(f"UPDATE attempts SET {name} = 99 WHERE attempt = 2")
-    assert 2 in audit(journal).bad_records
+    for damage in ("99", "x''", "''"):
+        journal.execute(f"UPDATE attempts SET {name} = {damage} WHERE attempt = 2")
+        assert 2 in audit(journal).bad_records
 
 
 @pytest.mark.parametrize("name", RESULT_FIELDS)
@@ -154,13 +155,21 @@ async def test_a_journal_without_seals_gets_them(journal: sqlite3.Connection):
         (b'{"id":"a","status":"failed","error":{"type":"x","message":"m"}', None),
     ],
 )
-def test_a_line_falls_into_the_parts_it_was_made_of(head: bytes, message: bytes | None):
-    assert parts(line(head, message)) == (head, message)
+@pytest.mark.parametrize(
+    "where",
+    [b"", place(17, 'a,"input":b.jsonl', b""), place(1, "a", b'{"line":3,"file":","line":1"}')],
+)
+def test_a_line_falls_into_the_parts_it_was_made_of(
+    head: bytes, message: bytes | None, where: bytes
+):
+    assert parts(line(head, message, where)) == (head, message, where)
 
 
 def test_seals_tell_fields_apart_that_look_alike_when_joined():
     rest = (None,) * (len(ATTEMPT_FIELDS) - 2)
     assert attempt_checksum(("a", "bc", *rest)) != attempt_checksum(("ab", "c", *rest))
-    one = (1, 1, b"ab", None, b"c", 0, 0, "")
-    assert result_checksum(one) != result_checksum((1, 1, b"a", None, b"bc", 0, 0, ""))
+    one = (1, 1, b"ab", None, b"c", 0, 0, "", b"")
+    assert result_checksum(one) != result_checksum((1, 1, b"a", None, b"bc", 0, 0, "", b""))
+    assert result_checksum((*one[:8], b"c")) != result_checksum((*one[:4], b"cc", *one[5:]))
+    assert result_checksum((*one[:8], "")) != result_checksum(one)
     assert result_checksum((*one[:4], None, *one[5:])) != result_checksum((*one[:4], b"", *one[5:]))

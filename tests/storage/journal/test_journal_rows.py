@@ -86,13 +86,17 @@ def test_a_row_says_where_its_line_lies(journal):
 
 
 def test_a_row_says_what_its_answer_is_kept_under_and_a_new_look_mends_it(journal):
-    def looked_at(model: str, rule: str, key: bytes) -> list[RowKey]:
-        index(journal, record("x", line=1)._replace(model=model, rule=rule, key=key))
-        return pending_keys(journal, RowFilter(), "haiku", 0, 9)
-
     id_ = record("x").id
-    assert looked_at("small", "default", b"1") == [RowKey(1, id_, "small", "default", b"1")]
-    assert looked_at("large", "hard", b"2") == [RowKey(1, id_, "large", "hard", b"2")]
+    for line, asked in enumerate((("small", "default", b"1"), ("large", "hard", b"2")), 7):
+        model, rule, key = asked
+        columns = b'{"n":%d}' % line
+        index(
+            journal,
+            record("x", line=line)._replace(model=model, rule=rule, key=key, columns=columns),
+        )
+        assert pending_keys(journal, RowFilter(), "haiku", 0, 9) == [
+            RowKey(1, id_, *asked, own=0, source=0, line=line, columns=columns)
+        ]
 
 
 def test_rows_are_looked_up_in_the_order_and_in_the_number_that_they_are_asked_in(journal):
