@@ -157,8 +157,8 @@ class LineParts(NamedTuple):
 
 
 def parts(text: bytes) -> LineParts:
-    """The parts of a whole line, as `line` put it together; raises `ValueError` for what
-    is no such line.
+    """The parts of a whole line, as `line` put it together; raises `ValueError` for
+    what is no such line.
     """
     members = _members(text)
     message = None

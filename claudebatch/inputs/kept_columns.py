@@ -8,9 +8,7 @@ import re
 from collections.abc import Collection, Iterable
 from typing import Literal, TypeAlias
 
-import msgspec
-
-from claudebatch.core.jsonl import decode, encode_in_order, raw_members
+from claudebatch.core.jsonl import decode
 from claudebatch.core.typos import meant, wrong_letters
 
 Extra: TypeAlias = Literal["keep", "ignore", "refuse"]
@@ -25,8 +23,8 @@ _PLACE = re.compile(
 
 
 def is_column(name: str, known: Iterable[str], reserved: Collection[str]) -> bool:
-    """Whether the field *name* can be kept: it is none of the *reserved* names, and no
-    misspelling of a *known* or reserved one.
+    """Whether the field *name* can be kept: it is none of the *reserved* names, and
+    misspells neither a *known* one nor one of these.
     """
     if name in reserved:
         return False
@@ -34,20 +32,6 @@ def is_column(name: str, known: Iterable[str], reserved: Collection[str]) -> boo
     # Two letters make many short words of each other: "stars" is no "tags".
     most = 1 if len(name) < _LONG else 2
     return near is None or wrong_letters(name.strip().lower(), near) > most
-
-
-def encoded(columns: Collection[str], data: bytes) -> bytes:
-    """The members *columns* of the JSON object *data* as one object, each value as it is
-    written there: a number keeps its digits.
-    """
-    members = raw_members(data)
-    return encode_in_order(
-        {
-            name: msgspec.Raw(msgspec.json.format(value, indent=-1))
-            for name, value in members.items()
-            if name in columns
-        }
-    )
 
 
 def attachment(columns: bytes) -> str | None:

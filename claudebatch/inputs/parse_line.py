@@ -14,8 +14,8 @@ from typing import Any
 
 from claudebatch.core.domain import Prompt
 from claudebatch.core.errors import BadRow, Problem
-from claudebatch.core.jsonl import MAX_LINE_BYTES, InvalidJson, decode, encode
-from claudebatch.inputs.kept_columns import Extra, encoded
+from claudebatch.core.jsonl import MAX_LINE_BYTES, InvalidJson, chosen_members, decode, encode
+from claudebatch.inputs.kept_columns import Extra
 from claudebatch.inputs.line_edits import LineEdits
 from claudebatch.inputs.line_kinds import not_json
 from claudebatch.inputs.parsed_line import ParsedLine
@@ -72,7 +72,7 @@ def parse_line(
         file=file,
         line=line,
         betas=parsed.betas,
-        columns=encoded(parsed.columns, data) if parsed.columns else b"",
+        columns=chosen_members(data, parsed.columns) if parsed.columns else b"",
         has_number_id=parsed.has_number_id,
     )
 
