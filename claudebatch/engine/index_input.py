@@ -20,8 +20,8 @@ from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
 from claudebatch.setup.validate_input import Intake, fingerprint
 from claudebatch.storage.journal import IndexReport, RowRecord, index_rows
-from claudebatch.storage.journal.result_places import refresh_places
 from claudebatch.storage.journal.queries import live_rows
+from claudebatch.storage.journal.result_places import refresh_places
 from claudebatch.storage.run_folder import RunFolder
 
 
