@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from claudebatch.ui.sanitise import visible
+from claudebatch.ui.wrapping import wrapped
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -136,16 +137,9 @@ def broken(line: str, width: int) -> list[str]:
     """
     if len(line) <= width or line.startswith(COMMAND_INDENT):
         return [line]
-    first, *words = line.lstrip(" ").split(" ")
-    indent = len(line) - len(line.lstrip(" "))
-    parts, part = [], " " * indent + first
-    for word in words:
-        if len(part) + 1 + len(word) > width:
-            parts.append(part)
-            part = " " * (indent + 2) + word
-        else:
-            part += " " + word
-    return [*parts, part]
+    text = line.lstrip(" ")
+    indent = " " * (len(line) - len(text))
+    return wrapped(text, width, first=indent, indent=indent + "  ")
 
 
 class Terminal:

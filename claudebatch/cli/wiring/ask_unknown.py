@@ -34,5 +34,5 @@ def decided(options: RunOptions, run: OpenRun) -> RunOptions:
             f"{what}, and nobody is here to be asked",
             fix="say it with --unknown retry or --unknown skip",
         )
-    again = typer.confirm(f"{what}. Ask for them again, and pay for that?", err=True)
+    again = typer.confirm(f"{what}. Ask again, and maybe pay twice?", err=True)
     return replace(options, unknown="retry" if again else "skip")

@@ -44,7 +44,8 @@ def confirm_cost(expected: Pico, above: Pico) -> None:
             f"here to be asked",
             fix=f"add --yes, or a cap: --budget {to_usd(expected).quantize(Decimal(1)) + 1}",
         )
-    if not typer.confirm(f"{what}. Go on?", err=True):
+    question = f"This run may cost about {money(expected)}, and no cap is set. Start it?"
+    if not typer.confirm(question, err=True):
         raise ClaudebatchError(
             "E024", "not started", fix="look at it first with --dry-run, or set a cap with --budget"
         )
@@ -59,5 +60,7 @@ def confirm_removal(rows: int, output: Path) -> None:
     fix = "--yes leaves them out, -o FILE writes into another file; nothing was sent"
     if not sys.stdin.isatty():
         raise ClaudebatchError("E025", what, fix=fix)
-    if not typer.confirm(f"{what}. Go on?", err=True):
+    rows_are = counted(rows, "answered row is", "answered rows are")
+    question = f"{rows_are} no longer in the input. Take their results out of {output}?"
+    if not typer.confirm(question, err=True):
         raise ClaudebatchError("E026", "not started", fix=fix)

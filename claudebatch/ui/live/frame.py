@@ -12,6 +12,7 @@ from claudebatch.core.domain import PICO_PER_USD, Pico
 from claudebatch.core.stats.snapshot import LimitsByPool, RunSnapshot
 from claudebatch.ui import format as fmt
 from claudebatch.ui.live.model_lines import model_lines, run_waits
+from claudebatch.ui.wrapping import wrapped
 
 _LONGEST_BAR = 40
 # Below this a bar shows less than the percentage beside it.
@@ -37,11 +38,15 @@ def live_frame(run: RunSnapshot, limits: LimitsByPool, *, width: int) -> list[Ro
     rows = [_bar_row(run, width), _counts_row(run, width), _money_row(run, width)]
     if run.draining is not None:
         stopping = f"stopping: {run.draining}; {fmt.counted(run.in_flight, 'request')} in flight"
-        return [*rows, [Span(stopping, "yellow")]]
+        return rows + _said(stopping, width)
     for line in model_lines(run, limits, width=width):
         name = [Span(line.name, "cyan"), Span(": ")] if line.name else []
         rows.append([*name, Span(line.text, line.style)])
-    return rows + [[Span(text, "yellow")] for text in run_waits(run)]
+    return rows + [row for text in run_waits(run) for row in _said(text, width)]
+
+
+def _said(text: str, width: int) -> list[Row]:
+    return [[Span(line, "yellow")] for line in wrapped(text, width, indent="  ")]
 
 
 def plain_line(run: RunSnapshot, limits: LimitsByPool) -> str:
@@ -107,7 +112,8 @@ def _fitting(parts: list[Span], width: int) -> Row:
 
 
 def _counts_row(run: RunSnapshot, width: int) -> Row:
-    parts = [*_counts(run), f"{fmt.count(run.in_flight)} in flight"]
+    flight = [f"{fmt.count(run.in_flight)} in flight"] if run.in_flight else []
+    parts = [*_counts(run), *flight]
     return _fitting(
         [Span(part, "red" if part.endswith(" failed") else "") for part in parts], width
     )
@@ -129,7 +135,7 @@ def _counts(run: RunSnapshot) -> list[str]:
 def _money_row(run: RunSnapshot, width: int) -> Row:
     spent, *more = _money(run)
     if len(spent) > width:
-        spent = spent.replace(" without the cap", " without cap")
+        spent = spent.replace(" without the cap", " without cap").replace(" up to ", " ")
     parts = [Span(spent, _money_style(run)), *map(Span, more)]
     parts.append(Span(f"{fmt.seconds(int(run.elapsed_s))} elapsed"))
     if run.saved:
@@ -149,7 +155,7 @@ def _money(run: RunSnapshot) -> list[str]:
     else:
         end = f"about {_rough(at_end)} at the end"
     if run.unknown:
-        return [f"{text} + up to {fmt.money(run.unknown)} maybe billed", *([end] if end else [])]
+        return [f"{text} + up to {_rough(run.unknown)} maybe billed", *([end] if end else [])]
     return [f"{text}, {end}" if end else text]
 
 
@@ -162,7 +168,7 @@ def _at_end(run: RunSnapshot) -> Pico | None:
 
 
 def _rough(amount: Pico) -> str:
-    """A forecast, in cents where it has any: more digits would be made up."""
+    """A forecast, or a bound, in cents where it has any: more digits would be noise."""
     cents = PICO_PER_USD // 100
     return fmt.money(amount) if amount < 10 * cents else f"${amount / PICO_PER_USD:,.2f}"
 

@@ -102,12 +102,13 @@ def _state(
     reason = wait.reason if wait is not None else ""
     if pool.breaker != "closed" or reason == _NO_ANSWER:
         again = f"next try in {left}" if reason == _NO_ANSWER else "trying again"
-        return f"does not answer, {again}", "bold red"
+        return f"{'no answer' if narrow else 'does not answer'}, {again}", "bold red"
     if reason in _STARTING:
         return "starting slowly" + ("" if narrow else _UNTIL), "yellow"
     use = _binding(pool, configured, reason)
     if reason and reason != use.what:
-        return f"{_REASONS.get(reason, reason)}, goes on in {left}", "yellow"
+        why = "429" if narrow and reason == "rate limited" else _REASONS.get(reason, reason)
+        return f"{why}, goes on in {left}", "yellow"
     after = f", next in {left}" if reason and not narrow else ""
     return _used(use, narrow) + after, "yellow" if reason else ""
 

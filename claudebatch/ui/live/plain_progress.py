@@ -44,7 +44,7 @@ class PlainProgress(LineDisplay):
         run = self._run()
         if run.started:
             self._due = run.at + self._interval_s
-            self._terminal.say(plain_line(run, self._limits))
+            self._terminal.tell([plain_line(run, self._limits)])
 
     def _close(self) -> None:
         self._say_unsaid()

@@ -111,7 +111,8 @@ def _row(line: ModelLine) -> tuple[str, ...]:
 def _status(line: ModelLine) -> str:
     if line.retires_at is not None:
         gone = line.days_left is None or line.days_left <= 0
-        return _retired(line) if gone else f"ends {line.retires_at}"
+        sure = "" if line.retires_for_sure else "?"
+        return f"{'retired' if gone else 'ends'}{sure} {line.retires_at}"
     return "default" if line.is_default else ""
 
 

@@ -273,7 +273,7 @@ def _tokens(usage: Usage) -> Iterator[SummaryLine]:
         return
     cached = []
     if usage.cache_read_input_tokens:
-        cached.append(f"{fmt.tokens(usage.cache_read_input_tokens)} read from the prompt cache")
+        cached.append(f"{fmt.tokens(usage.cache_read_input_tokens)} from the prompt cache")
     if usage.cache_creation_input_tokens:
         cached.append(f"{fmt.tokens(usage.cache_creation_input_tokens)} written to it")
     inside = f" ({', '.join(cached)})" if cached else ""

@@ -13,7 +13,7 @@ from claudebatch.ui.tables.spend_tables import render_spend, short_runs
 from claudebatch.ui.tables.table import cell_width, fitted, table
 
 # What a narrow terminal can do without, from the first.
-_DROPPED = ("tag", "reserved", "maybe billed", "rows", "state", "file")
+_DROPPED = ("file", "tag", "reserved", "maybe billed", "rows", "state", "file")
 
 
 def render_runs(runs: Sequence[RunLine], *, width: int = 0) -> list[str]:

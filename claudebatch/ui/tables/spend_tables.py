@@ -66,7 +66,17 @@ def _nothing(since: date | None) -> str:
 
 
 # What a narrow terminal can do without, from the first; the rest is what was asked for.
-_DROPPED = (*_HEADINGS, "requests", "answers", "model", "saved", "maybe billed", "reserved", "file")
+_DROPPED = (
+    *_HEADINGS,
+    "requests",
+    "file",
+    "answers",
+    "reserved",
+    "model",
+    "saved",
+    "maybe billed",
+    "file",
+)
 
 
 def _cells(

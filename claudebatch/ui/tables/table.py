@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from claudebatch.ui.sanitise import visible
 
-# Less of a path than this says nothing.
-_SHORTEST_CELL = 8
+# The name of a file, as they usually are; less of it says little.
+_SHORTEST_CELL = 18
 
 
 def cell_width(text: str) -> int:
@@ -49,29 +49,32 @@ def fitted(
     """The same in at most *width* columns of a terminal, as far as that goes; 0: in
     any.
 
-    The columns named in *drop* go, the first one first; before the last of them goes,
-    the cells of the column *shorten* lose their beginnings.
+    The columns named in *drop* go, the first one first. The first time that the column
+    *shorten* is named there, its cells only lose their beginnings.
     """
-    going = [name for name in drop if name in header]
+    shown = list(range(len(columns)))
+    going, shortened = [name for name in drop if name in header], False
     while True:
-        lines = table(columns, header, rows)
+        cells = [[row[number] for number in shown] for row in (header, *rows)]
+        sides = "".join(columns[number] for number in shown)
+        lines = table(sides, cells[0], cells[1:])
         over = max(map(cell_width, lines), default=0) - width if width else 0
-        if over <= 0:
+        if over > 0 and shortened and shorten in cells[0]:
+            short = _shortened(cells[1:], cells[0].index(shorten), over)
+            lines = table(sides, cells[0], short)
+            over = max(map(cell_width, lines), default=0) - width
+        if over <= 0 or not going:
             return lines
-        if len(going) <= 1 and shorten in header:
-            rows = _shortened(rows, header.index(shorten), over)
-            lines, shorten = table(columns, header, rows), ""
-            continue
-        if not going:
-            return lines
-        gone = header.index(going.pop(0))
-        columns = columns[:gone] + columns[gone + 1 :]
-        header, *rows = ([*row[:gone], *row[gone + 1 :]] for row in (header, *rows))
+        name = going.pop(0)
+        if name == shorten and not shortened:
+            shortened = True
+        else:
+            shown.remove(header.index(name))
 
 
 def _shortened(rows: Sequence[Sequence[str]], column: int, over: int) -> list[list[str]]:
     """*rows* with cells of *column* that are *over* columns shorter than its longest,
-    at least as short as says something.
+    as long as they still say something.
     """
     longest = max((cell_width(visible(row[column])) for row in rows), default=0)
     room = max(longest - over, _SHORTEST_CELL)

@@ -110,7 +110,7 @@ def test_a_narrow_terminal_keeps_what_matters_and_cuts_no_word() -> None:
         "199 ok · 1 failed · 200 already done",
         "$1.25 of $5.00, about $11.25 without cap",
         "claude-haiku-5-5: 30 % of 2M in tok/min",
-        "local: does not answer, trying again",
+        "local: no answer, trying again",
     ]
 
 

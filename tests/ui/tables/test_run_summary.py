@@ -97,7 +97,7 @@ def test_a_run_that_has_everything_to_tell_takes_twelve_lines() -> None:
         "answers   150 from the API · 47 cached · 3 duplicates · $0.0500 saved",
         "spent     $4.99 of $5.00 ($0.3333 now)",
         "maybe billed: up to $0.0123 more; the cost of 2 requests is not known",
-        "tokens    174k in (50k read from the prompt cache, 1,000 written to it) · 45.7k out",
+        "tokens    174k in (50k from the prompt cache, 1,000 written to it) · 45.7k out",
         "requests  170 · 1 retry · p50 900 ms, p95 4.5 s · 3 min 12 s in all",
         "limited by: 400k output tokens a minute (claude-sonnet-5-5), 93 % of the time",
         "failures  2 invalid_request_error · 1 timeout",

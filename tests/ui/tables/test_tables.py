@@ -31,13 +31,18 @@ def test_wide_and_hostile_labels_keep_the_columns_straight() -> None:
 WIDE = [("a", "12", "folder/of/many/prompts.jsonl"), ("b", "3", "x.jsonl")]
 
 
-def test_columns_are_dropped_in_their_order_and_the_last_is_shortened_at_its_beginning() -> None:
-    def drawn(width: int) -> list[str]:
-        return fitted(
-            "<><", ("run", "n", "file"), WIDE, width=width, drop=("n", "file"), shorten="file"
-        )
+def test_columns_go_in_their_order_and_of_the_first_that_is_shortened_the_end_stays() -> None:
+    def drawn(width: int, *drop: str) -> list[str]:
+        header = ("run", "n", "file")
+        return fitted("<><", header, WIDE, width=width, drop=drop, shorten="file")
 
-    assert drawn(0) == drawn(80) == table("<><", ("run", "n", "file"), WIDE)
-    assert drawn(33) == ["run  file", "a    folder/of/many/prompts.jsonl", "b    x.jsonl"]
-    assert drawn(20) == ["run  file", "a    …/prompts.jsonl", "b    x.jsonl"]
-    assert drawn(10) == ["run", "a", "b"]
+    order = ("file", "n", "file")
+    assert drawn(0, *order) == drawn(80, *order) == table("<><", ("run", "n", "file"), WIDE)
+    assert drawn(28, *order) == [
+        "run   n  file",
+        "a    12  …many/prompts.jsonl",
+        "b     3  x.jsonl",
+    ]
+    assert drawn(23, *order) == ["run  file", "a    …any/prompts.jsonl", "b    x.jsonl"]
+    assert drawn(10, *order) == ["run", "a", "b"]
+    assert drawn(33, "n") == ["run  file", "a    folder/of/many/prompts.jsonl", "b    x.jsonl"]

@@ -1,0 +1,310 @@
+"""What the snapshots of screens show: one of everything that is seldom seen at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from math import inf
+
+from claudebatch.core.domain import PICO_PER_USD, Usage
+from claudebatch.core.errors import ExitCode
+from claudebatch.core.events import (
+    AttemptFinished,
+    AttemptStarted,
+    BreakerChanged,
+    DrainStarted,
+    Event,
+    FellBack,
+    LimitsSeen,
+    Retrying,
+    RowFinished,
+    RunStarted,
+    Waiting,
+)
+from claudebatch.core.reports import (
+    Basis,
+    Bound,
+    CacheStats,
+    Elsewhere,
+    Estimate,
+    EstimateLine,
+    RunDetails,
+    RunLine,
+    RunSummary,
+    SpendLine,
+    UnknownAttempt,
+)
+from claudebatch.core.reports.finding import Finding
+
+CENT = PICO_PER_USD // 100
+SONNET, HAIKU, OPUS = "claude-sonnet-5-5", "claude-haiku-5-5", "claude-opus-5-5"
+
+Moment = tuple[str, float, tuple[Event, ...]]
+"""A title, its second of the run, and what has happened since the moment before."""
+
+
+def _answers(count: int, *, model: str = SONNET, pool: str = "sonnet-5.5") -> Iterator[Event]:
+    usage = Usage(input_tokens=400, output_tokens=200)
+    for _ in range(count):
+        yield AttemptStarted(model, pool)
+        yield AttemptFinished(model, pool, usage, CENT // 4, None, False)
+        yield RowFinished("r", model, "api", True, None, 900, 0)
+
+
+RUN: tuple[Moment, ...] = (
+    ("the first second", 1.0, (RunStarted("r", 1500, 0, 0, 5 * PICO_PER_USD, "o", False),)),
+    (
+        "before the API has stated its limits",
+        2.0,
+        (AttemptStarted(SONNET, "sonnet-5.5"), Waiting("sonnet-5.5", "first answer", 2.0)),
+    ),
+    (
+        "going on",
+        30.0,
+        (
+            LimitsSeen("sonnet-5.5", 1000, 2_000_000, 400_000),
+            AttemptFinished(SONNET, "sonnet-5.5", Usage(400, 200), CENT // 4, None, False),
+            RowFinished("r", SONNET, "api", True, None, 900, 0),
+            *_answers(420),
+            *(RowFinished("c", SONNET, "cache", True, None, 0, CENT // 4) for _ in range(12)),
+            RowFinished("d", SONNET, "duplicate", True, None, 0, CENT // 4),
+        ),
+    ),
+    (
+        "at a limit, other models beside it",
+        40.0,
+        (
+            *_answers(480),
+            *_answers(9, model=HAIKU, pool="haiku-5.5"),
+            AttemptStarted("claude-opus-4-8", "opus-4.x"),
+            AttemptStarted("claude-opus-4-7", "opus-4.x"),
+            Waiting("sonnet-5.5", "requests per minute", 2.0),
+            Waiting("opus-4.x", "rate limited", 12.0),
+        ),
+    ),
+    (
+        "a model that does not answer, a row that failed, requests that may be billed",
+        45.0,
+        (
+            BreakerChanged("haiku-5.5", "open"),
+            Waiting("haiku-5.5", "circuit open", 20.0),
+            RowFinished("f", SONNET, "api", False, "invalid_request_error", 900, 0),
+            AttemptFinished(OPUS, "opus-4.x", None, 62 * CENT, "timeout", True),
+            FellBack("r", HAIKU, SONNET, "overloaded_error"),
+            Retrying(SONNET, "overloaded_error", 1, 0.5),
+        ),
+    ),
+    ("near the cap", 50.0, (Waiting("sonnet-5.5", "money", inf), *_answers(380))),
+    (
+        "after Ctrl-C",
+        51.0,
+        (DrainStarted("interrupted (Ctrl-C again stops at once)"),),
+    ),
+)
+RESUMED: tuple[Moment, ...] = (
+    (
+        "a rehearsal that goes on",
+        8.0,
+        (RunStarted("r", 200, 183, 40 * CENT, None, "o", True), *_answers(3)),
+    ),
+)
+
+COMMAND = f"claudebatch run data/prompts.jsonl -m {OPUS} -o hard.jsonl --budget 10"
+DONE = RunSummary(
+    run_id="20261122T120000-a1b2c3",
+    exit_code=ExitCode.OK,
+    rows=200,
+    succeeded=200,
+    failed=0,
+    finished_before=0,
+    answered_now=180,
+    cached_now=12,
+    shared_now=8,
+    pending=0,
+    removed=0,
+    spent_now=48 * CENT,
+    spent=48 * CENT,
+    unknown=0,
+    unknown_attempts=0,
+    cap=5 * PICO_PER_USD,
+    saved=6 * CENT,
+    usage=Usage(80_000, 36_000, 1000, 0, 50_000),
+    requests=183,
+    retries=3,
+    p50_ms=900,
+    p95_ms=2400,
+    wall_s=32.0,
+    output="data/prompts.results.jsonl",
+    next_command="jq -r .text data/prompts.results.jsonl",
+    expected_now=51 * CENT,
+)
+SUMMARIES = {
+    "all is well": DONE,
+    "limited, failed, asked again": replace(
+        DONE,
+        exit_code=ExitCode.ROWS_FAILED,
+        succeeded=196,
+        failed=4,
+        failures={"invalid_request_error": 3, "timeout": 1},
+        failure_examples={
+            "invalid_request_error": "prompt is too long: 2,076,930 tokens > 1,000,000 maximum"
+        },
+        bound_by=(Bound("sonnet-5.5", "requests per minute", 21.8, 1000.0, SONNET),),
+        next_command="claudebatch run data/prompts.jsonl --retry-failed",
+    ),
+    "answers that are of no use": replace(
+        DONE, endings={"complete": 188, "cut_off": 4, "refused": 8, "empty": 0}
+    ),
+    "stopped by Ctrl-C": replace(
+        DONE,
+        exit_code=ExitCode.INTERRUPTED,
+        succeeded=183,
+        pending=17,
+        stop_reason="stopped by Ctrl-C",
+        next_command=COMMAND,
+    ),
+    "stopped by the cap, some of it maybe billed": replace(
+        DONE,
+        exit_code=ExitCode.BUDGET,
+        succeeded=60,
+        pending=140,
+        unknown=62 * CENT,
+        unknown_attempts=2,
+        stop_reason="the cap is reached: $0.15 of it is left",
+        next_command=COMMAND,
+    ),
+    "nothing to do": replace(
+        DONE,
+        finished_before=200,
+        answered_now=0,
+        cached_now=0,
+        shared_now=0,
+        saved=0,
+        spent_now=0,
+        usage=Usage(),
+        requests=0,
+        retries=0,
+    ),
+    "a rehearsal": replace(DONE, simulated=True, cap=None),
+}
+
+SPENT = SpendLine(
+    "20261122T120000-a1b2c3",
+    attempts=183,
+    answers=180,
+    usage=Usage(80_000, 36_000, cache_read_input_tokens=50_000),
+    spent=48 * CENT,
+    saved_cache=6 * CENT,
+    cached=12,
+    shared=8,
+    models=(SONNET,),
+    output="data/prompts.results.jsonl",
+)
+SPENDS = (
+    SPENT,
+    replace(
+        SPENT,
+        label="20261121T093015-0e06ac",
+        attempts=1200,
+        spent=12_345 * CENT // 10,
+        unknown=62 * CENT,
+        unknown_attempts=2,
+        held=3 * CENT,
+        saved_routing=40 * CENT,
+        models=(OPUS, HAIKU),
+        output="/home/ana/projects/reviews/november/reviews.results.jsonl",
+    ),
+)
+DAYS = tuple(
+    replace(SPENT, label=f"2026-11-{20 + n}", spent=cents * CENT, models=(), output="")
+    for n, cents in enumerate((48, 0, 120))
+)
+
+
+def run_line(spend: SpendLine, **facts: object) -> RunLine:
+    """The run of *spend*."""
+    run = RunLine(
+        spend.label,
+        "finished",
+        tag="",
+        output=spend.output,
+        folder=f"/home/ana/{spend.output.rpartition('/')[2]}.claudebatch",
+        started="2026-11-22T12:00:00+00:00",
+        ended="2026-11-22T12:00:32+00:00",
+        rows=200,
+        succeeded=200,
+        failed=0,
+        exit_code=0,
+        spend=spend,
+    )
+    return replace(run, **facts)  # type: ignore[arg-type]
+
+
+RUNS = (
+    run_line(SPENDS[0]),
+    run_line(SPENDS[1], state="died", tag="nightly", ended=None, exit_code=None),
+)
+DETAILS = RunDetails(
+    RUNS[1],
+    (replace(SPENDS[1], label=OPUS, models=(), output=""),),
+    (UnknownAttempt(17, "row-3", 1_795_000_000_000, OPUS, 31 * CENT, "timeout", None, None),),
+)
+
+_HISTORY = Basis("history", 194, error=0.24, low=94, high=378)
+ESTIMATE = Estimate(
+    2000,
+    200,
+    30,
+    (
+        EstimateLine(
+            SONNET,
+            "default",
+            1500,
+            90,
+            1_234_567,
+            345_678,
+            12 * CENT,
+            50 * CENT,
+            210 * CENT,
+            request_bytes=3_703_701,
+            inputs=Basis("history", 194, 0.93),
+            outputs=_HISTORY,
+        ),
+        EstimateLine(
+            OPUS,
+            "hard questions",
+            270,
+            0,
+            98_765,
+            54_321,
+            90 * CENT,
+            120 * CENT,
+            410 * CENT,
+            request_bytes=276_542,
+        ),
+    ),
+    5 * PICO_PER_USD,
+    "data/prompts.results.jsonl",
+    200.0,
+    "requests per minute",
+    "sonnet-5.5",
+    batch=85 * CENT,
+    elsewhere=(Elsewhere(HAIKU, 55 * CENT, 27 * CENT), Elsewhere(OPUS, 300 * CENT, 150 * CENT)),
+)
+
+CACHE = CacheStats("/home/ana/.cache/claudebatch/responses", 1234, 12_900_000, 2**31, 2_592_000.0)
+FINDINGS = (
+    Finding("versions", "ok", "claudebatch 0.1.0, Python 3.11.7, SQLite 3.40.1"),
+    Finding(
+        "clock",
+        "warning",
+        "95 s ahead of the API's: caps by day and dates of `retry-after` are off by so much",
+        fix="set the clock (NTP)",
+    ),
+    Finding(
+        "api",
+        "failure",
+        "api.anthropic.com does not answer: connection refused",
+        fix="check the network, the proxy variables and ANTHROPIC_BASE_URL",
+    ),
+)
