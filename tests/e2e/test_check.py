@@ -57,7 +57,7 @@ def test_a_run_as_it_was_written_is_sound_by_any_of_its_names(world, api, done):
     for names in ([], ["out.jsonl"], ["out.jsonl.claudebatch"], [json.loads(run_id)]):
         told = world.claudebatch("runs", "check", *names)
         assert told.code == 0, told.err
-        assert "out.jsonl: 5 requests and 5 results are as they were written" in told.out
+        assert "out.jsonl: 5 requests and 5 results are intact" in told.out
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ def test_a_journal_that_sqlite_cannot_read_is_told_and_the_others_are_checked_al
     journal.write_bytes(whole)
     told = world.claudebatch("runs", "check")
     assert told.code == 6
-    assert "other.jsonl: 0 requests and 5 results are as they were written" in told.out
+    assert "other.jsonl: 0 requests and 5 results are intact" in told.out
     mended = world.claudebatch("runs", "check", "out.jsonl", "--repair")
     assert mended.code == 6 and "restore the folder from a copy, or start over" in mended.err
 

@@ -204,11 +204,20 @@ def names_both(done):
 def test_runs_whose_journals_cannot_be_read_do_not_keep_the_others_from_being_settled(
     world, damaged
 ):
-    done = world.claudebatch("runs", "settle", "--all")
+    done = world.claudebatch("runs", "settle", "--all", "--json")
     assert (done.code, names_both(done)) == (6, True)
-    assert sorted(line.partition(":")[0] for line in done.out.splitlines()) == sorted(
+    assert sorted(run["run"] for run in done.lines[0]["runs"]) == sorted(
         (damaged["a"], damaged["d"])
     )
+
+
+def test_of_all_runs_only_those_are_told_whose_money_has_changed(world, api):
+    world.write("in.jsonl", prompts(2))
+    for name in "ab":
+        assert world.claudebatch("run", "in.jsonl", "-o", f"{name}.jsonl").code == 0
+    done = world.claudebatch("runs", "settle", "--all")
+    assert (done.code, done.out) == (0, "There is nothing to settle.\n")
+    assert "spent" in world.claudebatch("runs", "settle", "a.jsonl").out, "it was named"
 
 
 @pytest.mark.parametrize("how", ["by name", "by age"])

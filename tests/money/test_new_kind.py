@@ -121,7 +121,7 @@ def test_a_new_kind_of_token_is_one_line(machine: Machine):
         # does.
         usage = Usage(fresh + 3 * tokens, out, inference_geo=geo)
         assert cost == book.cost(HAIKU, usage)
-    assert "are as they were written" in machine.tomorrow("runs", "check", "out.jsonl")
+    assert "are intact" in machine.tomorrow("runs", "check", "out.jsonl")
 
     # Ledger: its sums, its single attempts, its views.
     spent = sum(cost for *_, cost, _ in found)

@@ -155,7 +155,7 @@ def _lines(found: CheckedRun) -> list[str]:
     name = str(found.output) if found.output is not None else found.run
     if found.sound:
         counts = f"{counted(looked.attempts, 'request')} and {counted(looked.results, 'result')}"
-        return [f"{name}: {counts} are as they were written"]
+        return [f"{name}: {counts} are intact"]
     lines = [f"{name}: {what}" for what in _damage(found)]
     if found.restored is not None:
         lines.append(f"{name}: {_mended(found.restored)}")
@@ -179,21 +179,18 @@ def _damage(found: CheckedRun) -> Iterator[str]:
     if found.results is not None:
         yield f"the results file {found.results}"
     if not found.ledger_agrees:
-        yield "the spend ledger says something else than its journal"
+        yield "the spend ledger and its journal do not agree"
 
 
 def _mended(restored: RepairReport) -> str:
-    parts = [f"{restored.restored:,} brought back" if restored.restored else "mended"]
+    parts = [f"{restored.restored:,} restored" if restored.restored else "repaired"]
     if restored.lost:
         parts.append(
             f"{counted(len(restored.lost), 'answer')} lost: the run's command asks again, and "
-            f"pays again,"
-            " for what no cache holds"
+            f"pays again unless the cache has it"
         )
     if restored.unsure:
-        parts.append(
-            f"{counted(len(restored.unsure), 'request')} counted at the most that is known of it"
-        )
+        parts.append(f"{counted(len(restored.unsure), 'request')} counted at the worst case")
     return "; ".join(parts)
 
 

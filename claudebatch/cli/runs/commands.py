@@ -173,8 +173,15 @@ def settle(
         sys.stdout.write(json_line(runs_json(after)))
     else:
         nothing = [] if failures.met else ["There is nothing to settle."]
-        _stdout().say_all(_settled(after, wanted, verdict) or nothing)
+        # Of all runs, those are worth a line whose money is another than before.
+        told = _changed(after, wanted) if all and verdict is None else after
+        _stdout().say_all(_settled(told, wanted, verdict) or nothing)
     failures.tell()
+
+
+def _changed(after: list[RunLine], before: list[RunLine]) -> list[RunLine]:
+    money = {run.run: money_of(run.spend) for run in before}
+    return [run for run in after if money_of(run.spend) != money.get(run.run)]
 
 
 def _settled(

@@ -61,14 +61,15 @@ def _places(name: str) -> tuple[Path, Path]:
 
 def _lines(rebuilt: RebuiltOutput) -> list[str]:
     repair = rebuilt.repair
-    done = "nothing was wrong with it"
+    results = counted(rebuilt.results, "result")
+    done = f"all {results} are there" if rebuilt.results else "no results yet"
     if repair.set_aside is not None:
-        done = f"what was there is kept as {repair.set_aside}"
+        done = f"wrote {results}; your version is saved as {repair.set_aside}"
     elif repair.torn:
-        done = f"a torn line was mended, {repair.added} were added"
+        done = f"repaired a torn line, wrote {counted(repair.added, 'result')}"
     elif repair.added:
-        done = f"{repair.added} were written"
-    lines = [f"{rebuilt.output}: {counted(rebuilt.results, 'result')}; {done}"]
+        done = f"wrote {counted(repair.added, 'result')}"
+    lines = [f"{rebuilt.output}: {done}"]
     if rebuilt.unshown:
         lines.append(
             f"{counted(rebuilt.unshown, 'more answer')} will be added when the run's command is "

@@ -35,6 +35,7 @@ from claudebatch.ui.live.notices import Notices
 from claudebatch.ui.live.plain_progress import PlainProgress
 from claudebatch.ui.terminal import Terminal
 from tests.support.fed import Fed
+from tests.ui.screens.samples import SUMMARIES
 
 LIMITS = {"haiku-5-5": MinuteLimits(1000, 2_000_000, 400_000), "local": None}
 
@@ -350,3 +351,14 @@ def test_an_endless_id_is_one_line() -> None:
     line = Notices()(RowFinished("x" * 10**6, "m", "api", False, "e" * 10**6, 1, 0))
     assert line is not None
     assert len(line.text) < 400
+
+
+def test_the_summary_has_colour_where_the_terminal_has() -> None:
+    for environment, coloured in (({"FORCE_COLOR": "1"}, True), ({}, False)):
+        stream, stats = io.StringIO(), RunStats(Clock())
+        terminal = Terminal(stream, environment)
+        choose(terminal, stats, now=Clock()).done(SUMMARIES["limited, failed, asked again"])
+        text = stream.getvalue()
+        assert ("\x1b" in text) is coloured
+        assert ("\x1b[31mrows " in text) is coloured, "failed is red"
+        assert ("\x1b[36mnext " in text) is coloured, "advice is not"
