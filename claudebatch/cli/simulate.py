@@ -182,6 +182,7 @@ def _wall() -> datetime:
 def _how_to_use(url: str) -> str:
     return (
         "In another terminal:\n"
-        f"  ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=simulated claudebatch run prompts.jsonl\n"
+        f"  ANTHROPIC_BASE_URL={url} ANTHROPIC_API_KEY=simulated \\\n"
+        f"    claudebatch run prompts.jsonl\n"
         f"What it saw: {url}/__stats    Stop: Ctrl-C"
     )

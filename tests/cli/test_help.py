@@ -82,6 +82,12 @@ def test_every_help_says_what_it_does_and_shows_examples_that_can_be_parsed(run,
     assert run(*path, "-h")[1] == out
 
 
+def _typed(help_text):
+    (block,) = re.findall(r"Examples?:\n\n((?: .*\n)+)", help_text)
+    joined = re.sub(r" \\\n +", " ", block)
+    return re.findall(r"^ +(?:.* \| )?claudebatch (.+)$", joined, re.MULTILINE)
+
+
 GROUPS = [(), ("runs",), ("cache",)]
 
 
@@ -100,7 +106,9 @@ def test_help_fits_the_terminal_and_breaks_no_word_and_no_command(run, path, col
     # A pipe is one command that stays whole; its second half alone would be another.
     wide = [line for line in told.splitlines() if len(line) > columns and " | " not in line]
     assert wide == []
-    words = set(run(*path, "-h")[1].split())
+    whole = run(*path, "-h")[1]
+    assert _typed(told) == _typed(whole), "as a shell reads them"
+    words = set(whole.split())
     assert {word for word in told.split() if word != "\\"} - words == set()
 
 
