@@ -57,7 +57,7 @@ def test_the_real_cache_and_ledger_are_not_touched(rehearsal):
     state, cache = world.home / "state", world.home / "cache"
     assert [path.name for path in state.iterdir()] == ["simulated"]
     assert [path.name for path in cache.iterdir()] == ["simulated"]
-    assert "Nothing is in the spend ledger yet" in world.claudebatch("spend").out
+    assert "Nothing was spent yet" in world.claudebatch("spend").out
 
 
 def test_a_rehearsal_needs_no_key_and_uses_none(rehearsal, serve):
