@@ -84,6 +84,9 @@ def _bar_row(run: RunSnapshot, width: int) -> Row:
     mark = [Span("SIMULATED", "bold yellow"), Span(" ")] if run.simulated else []
     # The numbers are what a narrow terminal needs; the bar takes what they leave.
     taken = len(numbers) + len(end) + sum(len(span.text) for span in mark)
+    if mark and taken > width:
+        # The mark must stay, and the ETA says more than the share.
+        numbers = f"{done}/{rows} rows"
     bar = _bar(run.done, run.rows, min(width - taken - 2, _LONGEST_BAR))
     return [*mark, *bar, Span(numbers, "bold"), Span(end)]
 

@@ -238,6 +238,7 @@ def test_what_is_left_is_forecast_from_twenty_answers_or_a_twentieth_on(
 
 def test_a_simulated_run_says_so_in_every_frame() -> None:
     assert _frame(80, simulated=True)[0].startswith("SIMULATED ")
+    assert _frame(40, simulated=True)[0] == "SIMULATED 400/2,000 rows  ETA 3 min 59 s"
 
 
 @pytest.mark.parametrize("width", [20, 40, 60])
