@@ -16,6 +16,7 @@ from claudebatch import __version__
 from claudebatch.cli import cache
 from claudebatch.cli.doctor.doctor_command import doctor
 from claudebatch.cli.estimate import estimate
+from claudebatch.cli.export import export
 from claudebatch.cli.help_text import HelpCommand, HelpGroup
 from claudebatch.cli.models import models
 from claudebatch.cli.process_guard import check_words, guarded
@@ -102,6 +103,7 @@ app = typer.Typer(
 )
 app.command(epilog=_EPILOG, cls=HelpCommand)(run)
 app.command(cls=HelpCommand)(estimate)
+app.command(cls=HelpCommand)(export)
 app.command(cls=HelpCommand)(models)
 app.command(cls=HelpCommand)(spend)
 app.add_typer(runs.app, name="runs")

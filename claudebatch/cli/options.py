@@ -67,6 +67,16 @@ def _is_whole(text: str) -> bool:
     return text.isascii() and text.isdecimal() and 0 < len(text) < 20
 
 
+def names(text: str | None) -> tuple[str, ...] | None:
+    """The names in a list such as `id, answer`; None where none was given."""
+    if text is None:
+        return None
+    found = tuple(name for part in text.split(",") if (name := part.strip()))
+    if not found:
+        raise BadValue("E063", "--columns names no column; try --columns id,answer")
+    return found
+
+
 # Options of several commands; those of `run` alone stand in run_flags.py.
 Inputs: TypeAlias = Annotated[
     list[str], typer.Argument(metavar="INPUT", help="JSONL files of prompts, or - for stdin.")
@@ -75,6 +85,29 @@ Output: TypeAlias = Annotated[
     str | None,
     typer.Option(
         "--output", "-o", metavar="OUT", help="Results file; - for stdout.", show_default=False
+    ),
+]
+OutputFormat: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--output-format",
+        metavar="FORMAT",
+        help="Format, if the suffix does not say it: csv, sqlite, text, openai-batch, csv.gz.",
+        show_default=False,
+    ),
+]
+Columns: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME,...",
+        help="Columns of a table, in this order: id,answer,cost_usd,input.review.",
+        show_default=False,
+    ),
+]
+NoEscape: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--no-escape", help="Leave cells as they are that a spreadsheet takes for a formula."
     ),
 ]
 ConfigFile: TypeAlias = Annotated[

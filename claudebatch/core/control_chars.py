@@ -24,6 +24,7 @@ HIDDEN: Final = (
 """The inside of a regular expression's character class."""
 
 _IN_JSON = re.compile(f"(?!\n)[{HIDDEN}]")
+_IN_TEXT = re.compile(f"(?![\n\t])[{HIDDEN}]")
 
 
 def json_for_eyes(lines: bytes) -> bytes:
@@ -34,6 +35,13 @@ def json_for_eyes(lines: bytes) -> bytes:
     # same character.
     text = lines.decode(errors="replace")
     return (text if text.isascii() and "\x7f" not in text else _IN_JSON.sub(_escape, text)).encode()
+
+
+def text_for_eyes(data: bytes) -> bytes:
+    r"""Lines of text as a terminal may show them: every hidden character but line feeds
+    and tabs as an escape, such as `\u001b`.
+    """
+    return _IN_TEXT.sub(_escape, data.decode(errors="replace")).encode()
 
 
 def _escape(match: re.Match[str]) -> str:

@@ -110,12 +110,19 @@ def raw_members(data: bytes) -> dict[str, bytes]:
     return {name: bytes(raw) for name, raw in _MEMBERS.decode(data).items()}
 
 
+def compact(data: bytes) -> bytes:
+    """The JSON value in *data* without white space between its parts, each spelt as it
+    is there.
+    """
+    return msgspec.json.format(data, indent=-1)
+
+
 def chosen_members(data: bytes, names: Container[str]) -> bytes:
     """The members *names* of a JSON object as one compact object, in their own order,
     each value spelt as it is there.
     """
     chosen = {
-        name: msgspec.Raw(msgspec.json.format(raw, indent=-1))
+        name: msgspec.Raw(compact(bytes(raw)))
         for name, raw in _MEMBERS.decode(data).items()
         if name in names
     }

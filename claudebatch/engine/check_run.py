@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from claudebatch.core.errors import ClaudebatchError, LockedError, StorageError
 from claudebatch.layers.response_cache.blocking import blocking_look_up
+from claudebatch.outputs.rebuild_results import rebuild_taken
 from claudebatch.setup.stores import existing_cache
 from claudebatch.storage.journal.audit import JournalAudit, any_text, audit
 from claudebatch.storage.journal.copies import FoundCopies
@@ -21,7 +22,6 @@ from claudebatch.storage.journal.repair import RepairReport, restore
 from claudebatch.storage.ledger import open_ledger
 from claudebatch.storage.ledger.rebuild import agrees, rebuild
 from claudebatch.storage.ledger.schema import not_reported
-from claudebatch.storage.rebuild_results import rebuild_taken
 from claudebatch.storage.results_file import check_place, difference
 from claudebatch.storage.run_folder import RunFolder
 

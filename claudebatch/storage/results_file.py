@@ -8,10 +8,11 @@ import fcntl
 import os
 import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import BinaryIO
 
 from claudebatch.core.control_chars import json_for_eyes
 from claudebatch.core.errors import ClaudebatchError, LockedError, StorageError
@@ -133,7 +134,7 @@ def mend(path: Path, lines: Iterable[bytes], *, rewrite: bool) -> OutputRepair:
     # A torn line is a beginning of the line that belongs there. Anything else is the
     # user's own text, and must not be cut off.
     if rest > len(tail) or not (first or b"").startswith(tail):
-        return OutputRepair(set_aside=_set_aside(path))
+        return OutputRepair(set_aside=set_aside(path))
     return OutputRepair(torn=bool(tail), added=_complete(path, end, chain([first or b""], stream)))
 
 
@@ -175,30 +176,49 @@ def _complete(path: Path, end: int, lines: Iterable[bytes]) -> int:
     return added
 
 
-def _replace(path: Path, lines: Iterable[bytes]) -> int:
+def write_anew(
+    path: Path, write: Callable[[BinaryIO], int], *, before: Callable[[Path], bool] | None = None
+) -> int:
+    """Let *write* make a new file, which takes the place of the one at *path* in one
+    step; returns its result. A crash at any moment leaves the old file or the new one.
+
+    *before* gets the new file's name once it is whole and durable, and may say no: then
+    the old one stays. Raises `StorageError`.
+    """
     fresh = path.with_name(path.name + ".new")
-    count = 0
     try:
-        # Beside the old file and renamed over it: a crash in between leaves the old one
-        # whole.
         with private_file(fresh).open("wb", buffering=_READ_BYTES) as file:
-            for line in lines:
-                file.write(line)
-                count += 1
+            count = write(file)
             file.flush()
             os.fsync(file.fileno())
-        fresh.replace(path)
-        sync_dir(path.parent)
+        if before is None or before(fresh):
+            fresh.replace(path)
+            sync_dir(path.parent)
     except OSError as error:
         raise StorageError(
             "E641",
             f"{path}: cannot write the results: {os_fault(error).reason}",
             fix=os_fault(error).fix,
         ) from error
+    finally:
+        # Half a file is of no use, and may be what filled the disk.
+        fresh.unlink(missing_ok=True)
     return count
 
 
-def _set_aside(path: Path) -> Path:
+def _replace(path: Path, lines: Iterable[bytes]) -> int:
+    def write(file: BinaryIO) -> int:
+        count = 0
+        for line in lines:
+            file.write(line)
+            count += 1
+        return count
+
+    return write_anew(path, write)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename the file at *path*, which somebody has edited; returns its new name."""
     number = 1
     # An earlier edited file must not be overwritten either.
     while (aside := path.with_name(f"{path.name}.edited-{number}")).exists():

@@ -30,6 +30,20 @@ def _count(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
 
 
+def _table(value: object) -> bool:
+    """Whether *value* is what `outputs/run_table.py` notes, or None."""
+    if not isinstance(value, dict):
+        return value is None
+    columns, mark = value.get("columns"), value.get("mark")
+    return (
+        _text(value.get("form"))
+        and _flag(value.get("escape"))
+        and _words(value.get("digests"))
+        and (columns is None or _words(columns))
+        and (mark is None or (isinstance(mark, list) and all(map(_count, mark))))
+    )
+
+
 # A note of a wrong type would fail far from here, as an internal error.
 _KINDS: dict[str, Callable[[object], bool]] = {
     "run_id": _text,
@@ -42,6 +56,7 @@ _KINDS: dict[str, Callable[[object], bool]] = {
     "ordered": _flag,
     "agreed": _flag,
     "set_aside": _flag,
+    "table": _table,
     "lanes": _words,
     "models": _words,
     "rows": _count,

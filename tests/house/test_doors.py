@@ -22,6 +22,7 @@ DOORS = {
     "genai_prices": {"models"},
     "httpx2": {"clients"},
     "platformdirs": {"config"},
+    "pyarrow": {"outputs"},
     "rich": {"ui"},
     "typer": {"cli"},
     "yaml": {"config"},

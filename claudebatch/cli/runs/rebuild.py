@@ -11,8 +11,8 @@ import typer
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError
+from claudebatch.outputs.rebuild_results import RebuiltOutput, rebuild_output
 from claudebatch.storage.ledger.run_index import RunRegister
-from claudebatch.storage.rebuild_results import RebuiltOutput, rebuild_output
 from claudebatch.storage.run_folder import SUFFIX, beside
 from claudebatch.ui.format import counted
 from claudebatch.ui.machine.json_events import json_line

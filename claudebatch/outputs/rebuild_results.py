@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claudebatch.core.errors import ClaudebatchError, LockedError
+from claudebatch.outputs.run_table import RunTable
 from claudebatch.storage.journal.queries import drop_superseded, result_lines, unshown_answers
 from claudebatch.storage.results_file import OutputRepair, check_place, mend
 from claudebatch.storage.run_folder import RunFolder
@@ -60,6 +61,9 @@ def rebuild_taken(run: RunFolder, output: Path) -> RebuiltOutput:
         raise ClaudebatchError(
             "E635", f"{output} still holds the results of the run before", fix=_CONTINUE
         )
+    table = RunTable.noted(run, output)
+    if table is not None:
+        return _rebuilt_table(table, run, output)
     # Results of `--retry-failed` replace failures of before: both would be in the file.
     if run.meta("stale"):
         drop_superseded(run.journal)
@@ -73,3 +77,11 @@ def rebuild_taken(run: RunFolder, output: Path) -> RebuiltOutput:
     run.note(stale=False)
     results = sum(1 for _ in result_lines(run.journal, ordered=ordered))
     return RebuiltOutput(output, results, repair, len(unshown_answers(run.journal)))
+
+
+def _rebuilt_table(table: RunTable, run: RunFolder, output: Path) -> RebuiltOutput:
+    written = table.rebuild()
+    repair = OutputRepair(
+        added=written.results if written.changed else 0, set_aside=written.set_aside
+    )
+    return RebuiltOutput(output, written.results, repair, len(unshown_answers(run.journal)))
