@@ -19,7 +19,7 @@ _BUFFER = 1 << 16
 
 
 class KeptOpen:
-    """A file that others write to and only its owner closes; it need not be seekable."""
+    """A file that others write to and only its owner closes; a pipe will do."""
 
     closed = False
 

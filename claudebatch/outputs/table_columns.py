@@ -143,7 +143,7 @@ class ColumnSurvey:
                 self._used.add(column.name)
 
     def columns(self) -> list[TableColumn]:
-        """The columns, in their order; no two names differ only in the case of letters."""
+        """The columns, in their order; no two names differ in case only."""
         if self._names is not None:
             return [
                 TableColumn(name, path, self._kind(name)) for name, path in self._chosen.items()
