@@ -57,7 +57,7 @@ def run(flags: RunFlags) -> None:
             yes=flags.yes,
         )
     except (ClaudebatchError, StopRun) as error:
-        if flags.json:
+        if flags.json and not flags.dry_run:
             # Besides the words on standard error: a program reads the events only.
             tell_error(error, results_on_stdout=options.output_path is None)
         raise

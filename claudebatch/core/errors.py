@@ -202,7 +202,9 @@ class Blocked(AttemptError):
 class CircuitOpen(AttemptError):
     """The pool's breaker is open; nothing was sent, and the API asked for no wait."""
 
-    def __init__(self, pool: str, *, probe_in_s: float, open_for_s: float) -> None:
+    def __init__(
+        self, pool: str, *, probe_in_s: float, open_for_s: float, unproven: bool = False
+    ) -> None:
         super().__init__(
             f"{pool} keeps failing; the next try is in {probe_in_s:.0f} s",
             type="circuit_open",
@@ -214,6 +216,10 @@ class CircuitOpen(AttemptError):
         """Seconds until a probe may go."""
         self.open_for_s = open_for_s
         """Seconds since the pool last served anything."""
+        self.unproven = unproven
+        """It has served nothing in this session: it may be out, or the first rows may
+        be such that always fail.
+        """
 
 
 # Not an `AttemptError`: no layer may take it for the fault of one row and try again.

@@ -236,6 +236,8 @@ def test_an_error_before_the_run_is_an_event_as_well(world, api):
     assert done.out == ""
     assert event["event"] == "error"
     assert world.claudebatch("run", "missing.jsonl").out == ""
+    # A dry run writes one report, or nothing.
+    assert world.claudebatch("run", "missing.jsonl", "--dry-run", "--json").out == ""
 
 
 def test_an_input_that_is_mended_runs(world, api):

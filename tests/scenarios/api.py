@@ -27,6 +27,14 @@ from tests.support.virtual import now
 
 _REFUSED_AFTER_S = 0.05
 _OTHER_TRIES_AGAIN_S = 0.1
+_BAD_AFTER_S = 0.1
+_NO_HEADERS = HeaderFacts(None, None, None, None, simulated=False)
+_BAD: dict[str, Callable[[], AttemptError | StopRun]] = {
+    "500": lambda: error_of(500, "Internal server error"),
+    "reset": lambda: error_table.connection_failed("reset", sent=True),
+    "empty": lambda: error_table.bad_answer("empty", 200, _NO_HEADERS),
+    "garbage": lambda: error_table.connection_failed("garbage", sent=True),
+}
 _PLAIN = make_reply()
 _DENSITY_SPREAD = 0.05
 _PIECE_S = 1.5
@@ -75,11 +83,18 @@ class Api:
     """Answers as *server* says; *count* tells the input and output tokens of a row."""
 
     def __init__(
-        self, server: Server, count: Callable[[int], tuple[int, int]], *, rng: random.Random
+        self,
+        server: Server,
+        count: Callable[[int], tuple[int, int]],
+        *,
+        rng: random.Random,
+        bad: frozenset[int] = frozenset(),
     ) -> None:
+        """*bad* are the rows that always fail."""
         self._server = server
         self._count = count
         self._rng = rng
+        self._bad = bad
         self._texts = random.Random(
             1
         )  # of its own: whether answers are watched changes nothing else
@@ -134,6 +149,9 @@ class Api:
 
     async def _serve(self, call: Call, began: float) -> Reply:
         await self._meet_trouble(call, began)
+        if call.row in self._bad:
+            await asyncio.sleep(_BAD_AFTER_S)
+            raise _BAD[self._server.bad_as]()
         never = self._server.never_every
         if never and call.row % never == never - 1:
             words = "This request would exceed your organization's rate limit."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from math import ceil, exp, nan
@@ -189,6 +190,16 @@ def answered_s(played: Played) -> float:
     return played.seen.produced[-1][0]
 
 
+def failed(played: Played) -> float:
+    """Rows that were given up."""
+    return played.failed
+
+
+def most_tries(played: Played) -> float:
+    """Most requests for one row."""
+    return max(Counter(played.seen.rows).values())
+
+
 def overtaken(played: Played) -> float:
     """Most rows that came before one that stands before them in the file."""
     latest, most = -1, 0
@@ -223,6 +234,8 @@ FIGURES: dict[str, Callable[[Played], float]] = {
         exit_code,
         took_s,
         answered_s,
+        failed,
+        most_tries,
         overtaken,
         watched,
     )

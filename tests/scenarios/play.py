@@ -13,6 +13,7 @@ from typing import Any
 
 from claudebatch.core.domain import Call, Failed, Outcome, Size
 from claudebatch.core.events import BreakerChanged, ConcurrencyChanged, Event
+from claudebatch.core.tries import RowTries
 from claudebatch.engine.engine import Ended, Engine
 from claudebatch.models.tokens.size import USUAL_ANSWER
 from claudebatch.setup.pools import slots
@@ -56,11 +57,12 @@ class _Play:
         self.case = case
         self.api_rng, self.rng = random.Random(rng.random()), rng
         self.tokens = _tokens(case, rng)
+        self.bad = _bad(case, rng, len(self.tokens))
 
     async def run(self) -> Played:
         case = self.case
         bench = make_bench(cached=False, seed=self.rng.randrange(1000), **_config(case))
-        api = Api(case.server, self._counted, rng=self.api_rng)
+        api = Api(case.server, self._counted, rng=self.api_rng, bad=self.bad)
         played = Played(case, api.seen, Ended(), len(self.tokens), 0.0)
         engine = self._engine(bench, api, played)
         others = [asyncio.ensure_future(self._other(api))] if case.server.others_take else []
@@ -82,7 +84,9 @@ class _Play:
             elif isinstance(event, BreakerChanged):
                 played.breaker.append((now(), event.state))
 
-        parts = replace(bench.parts, emit=emit, before=_Before(self.case.rows))
+        parts = replace(
+            bench.parts, emit=emit, before=_Before(self.case.rows), earlier=self._earlier
+        )
         engine = Engine(
             build_stack(parts, api),
             feeds=[_Lane(self._calls(bench))],  # type: ignore[list-item]
@@ -101,6 +105,10 @@ class _Play:
         expected = self.case.rows.expected_output or USUAL_ANSWER
         for row, (estimated, _) in enumerate(self.tokens):
             yield replace(call, row=row, size=Size(estimated, 8 * estimated, expected, 100_000))
+
+    def _earlier(self, row: int) -> RowTries | None:
+        tried = self.case.rows.tried_before
+        return RowTries({HAIKU: tried}, {HAIKU}) if tried and row in self.bad else None
 
     def _counted(self, row: int) -> tuple[int, int]:
         estimated, produced = self.tokens[row]
@@ -174,6 +182,12 @@ def _tokens(case: Case, rng: random.Random) -> list[tuple[int, int]]:
         )
         total_in, total_out = total_in + made[-1][0] * rows.counted, total_out + made[-1][1]
     return made
+
+
+def _bad(case: Case, rng: random.Random, rows: int) -> frozenset[int]:
+    """The rows that always fail."""
+    count = case.server.bad_rows
+    return frozenset(range(count) if case.server.bad_first else rng.sample(range(rows), count))
 
 
 def _enough(case: Case, totals: tuple[float, float, float]) -> bool:

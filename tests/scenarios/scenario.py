@@ -80,6 +80,14 @@ class Server(_Part, frozen=True):
     with the headers of an answer.
     """
     never_wait: float | None = None
+    bad_rows: int = 0
+    """So many rows fail always, after a tenth of a second."""
+    bad_as: Literal["500", "reset", "empty", "garbage"] = "500"
+    """How: a status, a broken connection, an answer without content, one that is no
+    HTTP.
+    """
+    bad_first: bool = False
+    """They are the first rows, rather than any."""
     filled: float = 1.0
     """The share of what the buckets can hold that is in them at the start."""
     others_take: float = 0.0
@@ -105,6 +113,8 @@ class Rows(_Part, frozen=True):
     """What earlier runs say that it counts; None: there were none."""
     remembered_output: float | None = None
     """The mean length of the answers of earlier runs."""
+    tried_before: int = 0
+    """How often the bad rows were tried in earlier sessions."""
     huge_every: int = 0
     """Every so many rows, one takes *huge* input tokens."""
     huge: int = 0

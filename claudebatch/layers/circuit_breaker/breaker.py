@@ -57,6 +57,8 @@ class Breaker:
         self._out: Counter[float] = Counter()
         self._probe_at = now
         self._probes_out = self._probes_won = 0
+        # Closed: when those calls were sent that failed, since the last served one.
+        self._failed_since: tuple[float, ...] = ()
         # When the last served call was sent, and when a row last asked that is not bad.
         self._good_at = self._asked_at = -math.inf
         self._bad_rows = BadRows()
@@ -105,6 +107,11 @@ class Breaker:
         permit.sent_at = now
         return True
 
+    @property
+    def proven(self) -> bool:
+        """Whether the pool has served anything."""
+        return self._good_at > -math.inf
+
     def opens_in(self, now: float) -> float:
         """Seconds until a probe may go; while all of them are out, a short while."""
         if self.state == "closed":
@@ -136,6 +143,7 @@ class Breaker:
             proves = current and self.state == "closed"
             rows_own = self._bad_rows.answered(row, permit.sent_at, proves=proves)
             self._good_at = max(self._good_at, permit.sent_at)
+            self._failed_since = tuple(at for at in self._failed_since if at > self._good_at)
             self.served_at = now
         if not current:
             return
@@ -147,6 +155,8 @@ class Breaker:
         else:
             self._by_return.add(verdict, now, now, row)
             self._by_start.add(verdict, permit.sent_at, now, row)
+            if verdict != "served" and permit.sent_at > self._good_at:
+                self._failed_since += (permit.sent_at,)
             # Its own call must be a bad one: a good one is no reason to leave the pool
             # alone.
             if verdict != "served" and self._is_bad(now):
@@ -200,7 +210,12 @@ class Breaker:
             return False
         since, young = self._by_start.first_bad(), now - _YOUNG_S
         out = sum(n for at, n in self._out.items() if at >= since and at > young)
-        return self._by_return.bad >= out
+        # A failure comes back sooner than an answer: of what was sent since the first
+        # failure after the last call that was served, more must have failed than may
+        # still be served.
+        first = max(min(self._failed_since, default=now), young)
+        unheard = sum(n for at, n in self._out.items() if at >= first)
+        return self._by_return.bad >= out and len(self._failed_since) >= unheard
 
     def _open(self, now: float) -> None:
         if self.state == "closed":
@@ -218,3 +233,4 @@ class Breaker:
         self._by_return, self._by_start = CallWindow(self._policy), CallWindow(self._policy)
         self._probes_out = self._probes_won = 0
         self._out.clear()
+        self._failed_since = ()

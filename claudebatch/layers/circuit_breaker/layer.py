@@ -84,6 +84,7 @@ class CircuitBreaker:
             pool,
             probe_in_s=breaker.asks_again_in(now, call.row),
             open_for_s=now - breaker.served_at,
+            unproven=not breaker.proven,
         )
 
     async def _send(

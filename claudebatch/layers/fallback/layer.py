@@ -90,11 +90,12 @@ class Fallback:
                         fix="wait until the API is back, then run the same command",
                     ) from error
                 failed = any(tries.has_failed(m) for m in (call.model, *call.route.fallbacks))
-                wait_s = self._wait_s(error, failed=failed)
+                wait_s, unproven = self._wait_s(error, failed=failed), error.unproven
             try:
-                if failed:
+                if failed or unproven:
                     # Its place goes to a row that may be served: were all rows under
                     # way bad ones, no probe would ever find out that the pool serves.
+                    # A file may begin with hundreds of such.
                     self._resting.begin(call.row, self._lane_of(call.lane_as), len(call.body))
                 await self._sleep(wait_s)
             finally:
@@ -193,6 +194,7 @@ def _most_hopeful(failures: list[AttemptError | BudgetExhausted]) -> AttemptErro
             " or ".join(error.pool for error in shut),
             probe_in_s=min(error.probe_in_s for error in shut),
             open_for_s=min(error.open_for_s for error in shut),
+            unproven=all(error.unproven for error in shut),
         )
     if not _another_may_help(failures[-1]):
         return failures[-1]

@@ -124,6 +124,21 @@ def test_quick_failures_at_the_beginning_do_not_open_it_while_most_calls_may_sti
     assert breaker.state == "open", "they are no longer young"
 
 
+def test_failures_that_come_back_before_answers_do_not_open_it():
+    breaker = closed()
+    # A third of the rows fail, and three times as fast as others are served.
+    called(breaker, "failed", "failed", at=0)
+    called(breaker, "served", at=0.5)
+    out = [breaker.admits(1, next(ROWS)) for _ in range(3)]
+    for permit in out:
+        assert permit is not None
+        assert breaker.leaves(permit, 1)
+    called(breaker, "failed", "failed", at=1)
+    assert breaker.state == "closed", "three may still be served"
+    called(breaker, "failed", at=1.1)
+    assert breaker.state == "open", "since the last answer as many failed as are out"
+
+
 def test_calls_in_flight_from_before_an_outage_neither_prove_nor_hide_anything():
     breaker = closed(BreakerPolicy(minimum_calls=20, failure_rate=0.5))
     served = [breaker.admits(0.01 * n) for n in range(60)]

@@ -187,7 +187,16 @@ class Walk:
         by_start = sorted(self.heard, key=lambda call: call[0])
         first_bad = next((at for at, _, verdict in by_start if verdict != "served"), math.inf)
         young = sum(era == self.era and permit.sent_at >= first_bad for permit, era, _ in self.out)
-        return self._looks_bad(self.heard) and self._looks_bad(by_start) and bad >= young
+        looks_bad = self._looks_bad(self.heard) and self._looks_bad(by_start)
+        return looks_bad and bad >= young and self._more_failed_than_are_out()
+
+    def _more_failed_than_are_out(self) -> bool:
+        """Of the calls since the first failure after the last one that was served."""
+        good_at = self.breaker._good_at
+        failed = [at for at, _, verdict in self.heard if verdict == "failed" and at > good_at]
+        first = min(failed, default=self.now)
+        out = sum(era == self.era and permit.sent_at >= first for permit, era, _ in self.out)
+        return len(failed) >= out
 
     def _looks_bad(self, calls: list[tuple[float, int, str]]) -> bool:
         heard = calls[-self.policy.window_calls :]
