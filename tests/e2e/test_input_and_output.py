@@ -132,7 +132,7 @@ def test_text_lines_are_prompts_as_they_stand(world, api):
 BAD = [
     b'{"prompt": "good", "id": "good"}',
     b'{"prompt": "x", "temperature": 0.5}',
-    b'{"prompt": "x", "colour": "red"}',
+    b'{"prompt": "x", "max_tokenz": 5}',
     b"{broken",
     b'{"id": "nothing"}',
     b'{"prompt": "x", "max_tokens": "many"}',
