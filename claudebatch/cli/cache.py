@@ -13,8 +13,8 @@ from claudebatch.config import environment
 from claudebatch.config.load import load
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError
+from claudebatch.core.plurals import counted
 from claudebatch.setup.stores import cache_stats, clear_cache
-from claudebatch.ui.format import counted
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.sanitise import visible
 from claudebatch.ui.tables.cache_tables import cache_json, render_cache
@@ -56,7 +56,7 @@ def stats(
 
         claudebatch cache stats --json
     """
-    settings = load(config, {}, env=environment(), folder=Path.cwd()).settings
+    settings = load(config, {}, env=environment(), folder=Path()).settings
     found = cache_stats(settings.cache, _paths().cache_dir)
     if json:
         sys.stdout.write(json_line(cache_json(found)))
@@ -99,8 +99,8 @@ def _confirmed(folder: str) -> bool:
     if not sys.stdin.isatty():
         raise ClaudebatchError(
             "E010",
-            f"every cached answer in {folder} would be dropped, and nobody is here to be asked",
-            fix="claudebatch cache clear --yes",
+            f"this deletes every cached answer in {folder}, and there is no terminal to ask on",
+            fix="add --yes",
         )
     return typer.confirm(f"Delete every cached answer in {visible(folder)}?", err=True)
 

@@ -20,7 +20,7 @@ def days(text: str) -> int:
     """`30d` → 30, `2w` → 14."""
     found = _AGE.fullmatch(text.strip())
     if found is None:
-        raise BadValue("E056", f"{text!r} is no number of days: try 30d or 2w")
+        raise BadValue("E056", f"{text!r} is not a number of days or weeks; try 30d or 2w")
     return int(found[1]) * (7 if found[2] == "w" else 1)
 
 
@@ -37,4 +37,4 @@ def first_day(text: str) -> date:
     try:
         return date.fromisoformat(text.strip())
     except ValueError as error:
-        raise BadValue("E057", f"{text!r} is no day: try 7d or 2026-11-01") from error
+        raise BadValue("E057", f"{text!r} is not a date; try 7d or 2026-11-01") from error

@@ -11,13 +11,13 @@ import typer
 from claudebatch.cli import options
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
+from claudebatch.core.plurals import counted
 from claudebatch.outputs.export_run import ExportedResults, ExportRequest, export_run
 from claudebatch.outputs.forms import form_of
 from claudebatch.outputs.result_table import TableLayout
 from claudebatch.storage.journal.replacement import JOURNAL
 from claudebatch.storage.ledger.run_index import RunRegister
 from claudebatch.storage.run_folder import beside
-from claudebatch.ui.format import counted
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.terminal import Terminal
 

@@ -24,6 +24,7 @@ from claudebatch.cli.run import run
 from claudebatch.cli.runs import commands as runs
 from claudebatch.cli.simulate import simulate
 from claudebatch.cli.spend import spend
+from claudebatch.cli.tried_words import instead
 from claudebatch.clients.redaction import Redactor
 from claudebatch.config import environment, unset_empty
 from claudebatch.config.credentials import secrets
@@ -243,7 +244,7 @@ def _refuse(error: Complaint) -> int:
     usage = io.StringIO()
     _only_what_was_meant(error)
     error.show(usage)
-    _stderr().say_all(render_usage(usage.getvalue(), _usage_id(error)))
+    _stderr().tell(render_usage(usage.getvalue(), _usage_id(error), instead))
     return error.exit_code
 
 
@@ -269,11 +270,12 @@ def _report(error: ClaudebatchError | StopRun) -> int:
     bad = getattr(error, "bad", None)
     if bad is not None:
         terminal.tell(render_bad_rows(bad, beyond=bad.more))
-    lines = render_error(error)
-    # The fix is advice: only what is wrong stands out.
-    fix = next((n for n, line in enumerate(lines) if line.startswith("  hint: ")), len(lines))
-    terminal.tell(lines[:fix], style="error")
-    terminal.tell(lines[fix:], style="hint")
+    for each in (error, *getattr(error, "others", ())):
+        lines = render_error(each)
+        # The fix is advice: only what is wrong stands out.
+        fix = next((n for n, line in enumerate(lines) if line.startswith("  hint: ")), len(lines))
+        terminal.tell(lines[:fix], style="error")
+        terminal.tell(lines[fix:], style="hint")
     return error.exit_code
 
 
@@ -285,7 +287,7 @@ def _crash(error: BaseException) -> int:
         place = str(new_file(folder, "crash-", ".txt", _redacted(error)))
     except (OSError, ClaudebatchError):
         pass
-    _stderr().say_all(
+    _stderr().tell(
         (
             headed("E009", f"internal error: {type(error).__name__}"),
             f"  what happened, without your data: {place}",

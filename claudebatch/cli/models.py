@@ -54,7 +54,7 @@ def models(
         claudebatch models opus --json
     """
     environ = environment()
-    settings = load(config, {}, env=environ, folder=Path.cwd()).settings
+    settings = load(config, {}, env=environ, folder=Path()).settings
     at = datetime.now(UTC)  # noqa: TID251  # a command is where time comes in
     report = known_models(settings, model, at=at)
     # Data goes to standard output as it is; the table is for a screen.

@@ -29,10 +29,10 @@ def run(flags: RunFlags) -> None:
     """
     # Said before anything is loaded: an option without an effect is a mistake.
     if flags.log_prompts and flags.log is None:
-        raise BadValue("E061", "--log-prompts says what is in the log; name one with --log FILE")
+        raise BadValue("E061", "--log-prompts needs a log: add --log FILE")
     if flags.count_rows is not None and not flags.dry_run:
         raise BadValue(
-            "E062", "--count belongs to a dry run: add --dry-run, or use claudebatch estimate"
+            "E062", "--count is for dry runs: add --dry-run, or use `claudebatch estimate`"
         )
     # The machinery of a run: `--help` need not wait for it.
     from claudebatch.cli.wiring.display import Show, tell_error  # noqa: PLC0415

@@ -41,13 +41,11 @@ def check_base_url(url: str) -> None:
         # journal.
         raise ConfigError(
             "E200",
-            f"{_NAME}: the base URL holds a user name or a password",
-            fix="take them out; what a gateway wants to see goes into ANTHROPIC_CUSTOM_HEADERS",
+            f"{_NAME}: the base URL contains a user name or password",
+            fix="remove them; headers for a gateway go into ANTHROPIC_CUSTOM_HEADERS",
         )
     if parts.query or parts.fragment:
-        raise ConfigError(
-            "E201", f"{_NAME}: the base URL holds more than an address: ? or #", fix=_WHOLE
-        )
+        raise ConfigError("E201", f"{_NAME}: the base URL contains ? or #", fix=_WHOLE)
     if (path := parts.path.rstrip("/")).endswith(("/v1", "/v1/messages")):
         # Every request would go to /v1/v1/messages, and every row would get a 404.
         shorter = url[: url.rindex("/v1")]
@@ -58,12 +56,13 @@ def check_base_url(url: str) -> None:
             fix=f"write it without, as {shorter or _WHOLE}",
         )
     if not parts.hostname:
-        raise ConfigError("E203", f'{_NAME}: "{url}" is no base URL', fix=_WHOLE)
+        raise ConfigError("E203", f'{_NAME}: "{url}" is not a URL', fix=_WHOLE)
     # The simulator and local gateways speak plain HTTP; it never leaves the machine.
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         raise ConfigError(
             "E204",
-            f"{_NAME}: {parts.scheme}://{parts.hostname} would send the key in the clear",
+            f"{_NAME}: {parts.scheme}://{parts.hostname} is not encrypted: your key would be "
+            "readable",
             fix="use an https base URL",
         )
 
@@ -73,9 +72,13 @@ def _parts(url: str) -> SplitResult:
         parts = urlsplit(url)
         _ = parts.port  # `urlsplit` checks the port only on access
     except ValueError as error:
-        raise ConfigError("E205", f"{_NAME}: the base URL is none", fix=_WHOLE) from error
+        raise ConfigError(
+            "E205", f"{_NAME}: the base URL is not a valid URL", fix=_WHOLE
+        ) from error
     if not url.isprintable() or " " in url:
         raise ConfigError(
-            "E206", f"{_NAME}: the base URL holds a character that no address has", fix=_WHOLE
+            "E206",
+            f"{_NAME}: the base URL contains a space or an unprintable character",
+            fix=_WHOLE,
         )
     return parts

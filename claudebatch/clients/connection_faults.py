@@ -117,7 +117,7 @@ def _no_connection(error: aiohttp.ClientConnectorError, route: NetworkRoute) -> 
         # A host of its own may be starting up; what is meant to run here would run.
         here = is_loopback(error.host)
         start = f"start what should listen there, or {fix}" if here else fix
-        return ConnectionFault(f"nobody listens on {named}", start, certain=here)
+        return ConnectionFault(f"nothing listens on {named}", start, certain=here)
     return ConnectionFault(f"no connection to {named}: {_reason(cause)}", fix)
 
 

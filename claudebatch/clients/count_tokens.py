@@ -42,8 +42,8 @@ def counted(body: bytes) -> int:
     try:
         tokens = decode(body[:_MOST_BYTES])["input_tokens"]
     except (ValueError, KeyError, TypeError) as error:
-        raise BadAnswer("the answer is no count of tokens") from error
+        raise BadAnswer("the answer is not a token count") from error
     # `true` is an int in Python.
     if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
-        raise BadAnswer("the answer is no count of tokens")
+        raise BadAnswer("the answer is not a token count")
     return tokens

@@ -50,7 +50,7 @@ _TOO_LONG_400 = ("prompt is too long", "input length and `max_tokens` exceed con
 _FIXES = {
     400: f"raise the limit or add credit at {_CONSOLE}/billing, then run the same command",
     401: f"check the key (ANTHROPIC_API_KEY) at {_CONSOLE}/keys, then run the same command",
-    402: f"mend the billing at {_CONSOLE}/billing, then run the same command",
+    402: f"check the billing at {_CONSOLE}/billing, then run the same command",
     403: f"check what the key may use at {_CONSOLE}/keys, then run the same command",
     429: f"wait for the new month or raise the spend limit at {_CONSOLE}/limits, then run the "
     f"same command",
@@ -89,7 +89,9 @@ def from_status(
         return error
     if _refuses_account(status, code, message):
         return AccountRefused(
-            "E703", f"the API refuses this account: {status} {message}", fix=_fix(status, code)
+            "E703",
+            f"the API does not accept this account: {status} {message}",
+            fix=_fix(status, code),
         )
     kind = type or _TYPES.get(status) or ("api_error" if status >= 500 else "invalid_request_error")
     if status == 429:
@@ -196,7 +198,7 @@ def _limit_kind(code: str | None, message: str) -> LimitKind:
 def redirected(status: int, location: str | None, headers: HeaderFacts) -> PathFault:
     """A redirect, which is never followed: it could carry the key to any host."""
     return PathFault(
-        f"the server sends us elsewhere ({location or 'it does not say where'}), and redirects "
+        f"the server redirects ({location or 'it does not say where'}), and redirects "
         f"are not followed with"
         " a key; set ANTHROPIC_BASE_URL to the address that answers itself",
         type="redirected",

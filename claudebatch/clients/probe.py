@@ -104,7 +104,9 @@ def _open_sdk(
     except (anthropic.AnthropicError, ValueError) as error:
         reason = hide(str(error))
         raise CredentialError(
-            "E215", f"the SDK refuses the credentials: {reason}", fix="set ANTHROPIC_API_KEY"
+            "E215",
+            f"the SDK does not accept the credentials: {reason}",
+            fix="set ANTHROPIC_API_KEY",
         ) from error
 
 

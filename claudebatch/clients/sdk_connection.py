@@ -75,7 +75,7 @@ def open_sdk(
     except (anthropic.AnthropicError, ValueError) as error:
         raise CredentialError(
             "E216",
-            f"the SDK refuses the credentials: {hide(str(error))}",
+            f"the SDK does not accept the credentials: {hide(str(error))}",
             fix="set ANTHROPIC_API_KEY",
         ) from error
 

@@ -70,7 +70,7 @@ def _check_url(place: str, url: str) -> None:
     if not (url.isascii() and url.isprintable()) or " " in url:
         raise ConfigError(
             "E101",
-            f"{place}: a URL has no spaces and no letters beyond ASCII",
+            f"{place}: a URL cannot contain spaces or non-ASCII letters",
             fix="write them as %XX",
         )
     try:
@@ -85,12 +85,12 @@ def _check_url(place: str, url: str) -> None:
     if parts.username is not None or parts.password is not None:
         raise ConfigError(
             "E103",
-            f"{place} has a user name in it, which would not be sent",
-            fix="leave out what is before @",
+            f"{place} contains a user name, which would not be sent",
+            fix="remove everything before the @",
         )
     if parts.scheme == "http" and not _is_loopback(parts):
         raise ConfigError(
-            "E104", f"{place} must be https, or http to this machine itself", fix="write https://"
+            "E104", f"{place} must use https (http only to this machine)", fix="write https://"
         )
 
 
@@ -105,9 +105,9 @@ def _is_loopback(parts: SplitResult) -> bool:
 def _check_command(place: str, command: list[str]) -> None:
     if not command or not command[0].strip():
         raise ConfigError(
-            "E105", f"{place} must begin with a program", fix="write it as [program, argument, ...]"
+            "E105", f"{place} must start with a program", fix="write it as [program, argument, ...]"
         )
     if any("\0" in word for word in command):
         raise ConfigError(
-            "E106", f"{place} holds a NUL, which no program can be given", fix="remove it"
+            "E106", f"{place} contains a NUL character, which no program accepts", fix="remove it"
         )

@@ -103,7 +103,7 @@ def _check_tags(tags: tuple[tuple[str, str | None], ...], values: ValueReader) -
         ):
             raise ConfigError(
                 "E108",
-                f"{values.at(key)}: a tag has 1 to {_LONGEST_TAG} printable characters and no "
-                f"space at its ends",
+                f"{values.at(key)}: a tag has 1 to {_LONGEST_TAG} printable characters, without "
+                f"spaces at either end",
                 fix="choose a short name, such as client-a",
             )

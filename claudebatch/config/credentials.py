@@ -18,12 +18,14 @@ from claudebatch.core.errors import ConfigError, CredentialError
 _SINGLE = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "ANTHROPIC_PROFILE")
 _HEADERS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 _NOT_IN_A_KEY: Mapping[str, Callable[[str], bool]] = {
-    "holds a line break": lambda value: "\n" in value or "\r" in value,
-    "begins or ends with a blank": lambda value: value != value.strip(),
-    "holds a blank": lambda value: " " in value or "\t" in value,
+    "contains a line break": lambda value: "\n" in value or "\r" in value,
+    "begins or ends with a space": lambda value: value != value.strip(),
+    "contains a space": lambda value: " " in value or "\t" in value,
     # Files of Docker and systemd keep them as a part of the value.
-    "holds a quotation mark": lambda value: '"' in value or "'" in value or "`" in value,
-    "holds a character": lambda value: not (value.isascii() and value.isprintable()),
+    "contains a quotation mark": lambda value: '"' in value or "'" in value or "`" in value,
+    "contains a character outside ASCII": lambda value: (
+        not (value.isascii() and value.isprintable())
+    ),
 }
 _TOKEN = ("ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE")
 _CUSTOM = "ANTHROPIC_CUSTOM_HEADERS"
@@ -68,8 +70,8 @@ def _check_key(name: str, value: str) -> None:
     if wrong is not None:
         raise ConfigError(
             "E219",
-            f"{name} ({_shape(value)}) {wrong}, which no key has",
-            fix="copy the key again: one word, without quotes and breaks",
+            f"{name} ({_shape(value)}) {wrong}, which a key never does",
+            fix="copy it again, without quotes, spaces or line breaks",
         )
 
 
@@ -113,12 +115,12 @@ def _check_custom_headers(env: Mapping[str, str]) -> None:
         if not _HEADER_NAME.fullmatch(name):
             raise ConfigError(
                 "E220",
-                f"{_CUSTOM}: header {number} has a name that is none",
+                f"{_CUSTOM}: header {number} has an invalid name",
                 fix="write Name: value",
             )
         if not (value.isascii() and value.isprintable()):
             raise ConfigError(
                 "E221",
-                f"{_CUSTOM}: header {number} holds a character that no header has",
+                f"{_CUSTOM}: header {number} contains an invalid character",
                 fix="remove it",
             )

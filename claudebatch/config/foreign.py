@@ -16,6 +16,7 @@ _PLACE = (
 )
 # A file that starts programs would start them for whoever runs in its folder.
 _PROGRAM = "the only program that a run can start is alerts.command, in your own configuration"
+_SAMPLING = "remove it: the API has no such parameter any more; say in the prompt how to answer"
 # Names that other tools use: their users write them here from habit.
 _FIXES = {
     "api_key": _VARIABLE,
@@ -55,6 +56,10 @@ _FIXES = {
     "ledger": _PLACE,
     "log": _PLACE,
     "log_file": _PLACE,
+    "default_model": 'write "model"',
+    "temperature": _SAMPLING,
+    "top_p": _SAMPLING,
+    "top_k": _SAMPLING,
     "hooks": _PROGRAM,
     "hook": _PROGRAM,
     "command": _PROGRAM,

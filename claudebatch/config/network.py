@@ -107,13 +107,13 @@ def _proxy_url(name: str, value: str) -> str:
     if scheme == "socks":
         raise ConfigError(
             "E222",
-            f"{shown}: socks:// is no scheme; others write socks5://, and SOCKS is not spoken here",
+            f"{shown}: SOCKS proxies are not supported",
             fix="name an HTTP proxy (http://HOST:PORT), or put the API's host into NO_PROXY",
         )
     if scheme.startswith("socks"):
         raise ConfigError(
             "E223",
-            f"{shown}: SOCKS proxies are not spoken here",
+            f"{shown}: SOCKS proxies are not supported",
             fix="name an HTTP proxy (http://HOST:PORT), or put the API's host into NO_PROXY",
         )
     if scheme not in ("http", "https"):
@@ -124,5 +124,5 @@ def _proxy_url(name: str, value: str) -> str:
     except ValueError:
         usable = False
     if not usable or not url.isprintable() or " " in url:
-        raise ConfigError("E225", f"{shown}: this is no address of a proxy", fix=_EXAMPLE)
+        raise ConfigError("E225", f"{shown}: this is not the address of a proxy", fix=_EXAMPLE)
     return url

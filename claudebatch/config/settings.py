@@ -13,6 +13,7 @@ from typing import Any, Literal
 from claudebatch.alerts.settings import AlertSettings
 from claudebatch.config.alerts import resolve_alerts
 from claudebatch.config.budget import resolve_budget
+from claudebatch.config.schema_faults import with_default
 from claudebatch.config.sections import (
     BreakerSection,
     CacheSection,
@@ -24,7 +25,7 @@ from claudebatch.config.sections import (
 )
 from claudebatch.config.values import ValueReader
 from claudebatch.core.domain import Pico
-from claudebatch.core.errors import ConfigError
+from claudebatch.core.errors import ConfigError, all_at_once
 from claudebatch.layers.budget.settings import BudgetSettings
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from claudebatch.layers.rate_limit.settings import PoolLimits, RateLimitSettings
@@ -79,11 +80,30 @@ class Settings:
 
 
 def resolve(config: Config, where: Callable[[str], str] = lambda key: "") -> Settings:
-    """The settings that *config* means. Raises `ConfigError` for the first value that
+    """The settings that *config* means. Raises `ConfigError` with all values that
     cannot be meant; *where* gives the `file:line` or flag of a dotted key.
     """
-    values = ValueReader(where)
-    # In this order, because the first wrong value is the one that is reported.
+    found: dict[str, ConfigError] = {}
+    while True:
+        values = ValueReader(where)
+        try:
+            settings = _resolved(config, values, where)
+        except ConfigError as error:
+            # Met again: it was not of the value that was asked for last.
+            if error.message in found:
+                break
+            found[error.message] = error
+            # The rest is looked at as if this value had been left out.
+            config = with_default(config, values.asked.split("."))
+        else:
+            if not found:
+                return settings
+            break
+    raise all_at_once(list(found.values()))
+
+
+def _resolved(config: Config, values: ValueReader, where: Callable[[str], str]) -> Settings:
+    # In this order, because the first wrong value is the one that is reported first.
     _check_counts(config, values)
     budget = resolve_budget(config, values)
     settings = Settings(
@@ -133,9 +153,9 @@ def _check_together(config: Config, values: ValueReader, where: Callable[[str], 
     if config.cache.keep_refusals and "refusal" in config.fallback_on:
         raise ConfigError(
             "E113",
-            f"{values.at('cache.keep_refusals')}: a refusal that is kept would be served, and "
-            f"fallback_on asks another model instead",
-            fix="choose one of the two",
+            f"{values.at('cache.keep_refusals')} contradicts fallback_on: refusal, as a kept "
+            f"refusal would be used before another model is asked",
+            fix="remove one of the two",
         )
     # Each run reads them again at its own time; here they are only tried, because only
     # here file and line are known.

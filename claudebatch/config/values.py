@@ -25,9 +25,13 @@ class ValueReader:
         it.
         """
         self._where = where
+        # Mutable: the key that was named last, which is the one at fault after a
+        # refusal.
+        self.asked = ""
 
     def at(self, key: str) -> str:
         """*key* as a message begins with it, after its place."""
+        self.asked = key
         place = self._where(key)
         return f"{place}: {key}" if place else key
 

@@ -28,7 +28,7 @@ def check_variables(env: Mapping[str, str]) -> None:
             raise ConfigError(
                 "E117",
                 f"{name}={value}: only a shell expands {value[0]}",
-                fix="write the whole path, from / on",
+                fix="write the full path, starting with /",
             )
         if value[:1] in "\"'" and value[:1] == value[-1:] and value:
             raise ConfigError(
@@ -47,4 +47,4 @@ def unknown_variables(env: Mapping[str, str]) -> Iterator[Notice]:
 
             close = get_close_matches(name, _OURS, n=1)
             meant = f"did you mean {close[0]}?" if close else f"known: {', '.join(_OURS)}"
-            yield Notice("W002", f"{name} is set and means nothing; {meant}")
+            yield Notice("W002", f"{name} is set, but there is no such variable; {meant}")

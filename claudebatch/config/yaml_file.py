@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -37,15 +38,19 @@ def read_yaml(path: Path, *, named_by: str = "-c/--config") -> YamlFile:
     naming file and line.
     """
     try:
-        loader = yaml.SafeLoader(_text(path, named_by))
+        text = _text(path, named_by)
+        loader = yaml.SafeLoader(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(
             "E119", f"{path}: cannot read the configuration: {reason}", fix=f"check {named_by}"
         ) from error
-    except yaml.YAMLError as error:
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
         raise ConfigError(
-            "E120", f"{path}: not YAML: {error}", fix="remove the character"
+            "E120",
+            f"{path}:{line}: the control character {error.character!r} is not allowed in YAML",
+            fix="remove it",
         ) from error
     try:
         node = loader.get_single_node()
@@ -59,11 +64,9 @@ def read_yaml(path: Path, *, named_by: str = "-c/--config") -> YamlFile:
         data = loader.construct_document(node) if node is not None else {}
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigError(
-            "E122", f"{path}:{line}: {error.problem or 'not YAML'}", fix="mend this line"
-        ) from error
+        raise ConfigError("E122", f"{path}:{line}: {_problem(error)}", fix=_fix(error)) from error
     except yaml.YAMLError as error:
-        raise ConfigError("E123", f"{path}: not YAML: {error}", fix="mend the file") from error
+        raise ConfigError("E123", f"{path}: not valid YAML: {error}", fix="fix the file") from error
     except RecursionError as error:
         raise ConfigError(
             "E124", f"{path}: nested too deep", fix="no setting needs more than a few levels"
@@ -82,7 +85,30 @@ def read_yaml(path: Path, *, named_by: str = "-c/--config") -> YamlFile:
         raise ConfigError(
             "E126", f"{path}: the top level must be a mapping", fix="see config.example.yaml"
         )
-    return YamlFile(path, data, lines)
+    return _with_rules(YamlFile(path, data, lines))
+
+
+def _with_rules(file: YamlFile) -> YamlFile:
+    """*file*, in which `rules` may stand for `routes`."""
+    if "rules" not in file.data:
+        return file
+    if "routes" in file.data:
+        raise ConfigError(
+            "E156",
+            f"{file.where('rules')}: rules and routes are the same setting",
+            fix=f"keep one of them (routes: {file.where('routes')})",
+        )
+    data = {"routes" if key == "rules" else key: value for key, value in file.data.items()}
+    lines = {re.sub(r"^rules\b", "routes", key): line for key, line in file.lines.items()}
+    return YamlFile(file.path, data, lines)
+
+
+def _problem(error: yaml.MarkedYAMLError) -> str:
+    return error.problem.replace("'\\t'", "tab") if error.problem else "not valid YAML"
+
+
+def _fix(error: yaml.MarkedYAMLError) -> str:
+    return "use spaces, not tabs" if "\\t" in (error.problem or "") else "fix this line"
 
 
 def _text(path: Path, named_by: str) -> str:
@@ -98,16 +124,18 @@ def _text(path: Path, named_by: str) -> str:
 
 def _lines(path: Path, node: yaml.Node, prefix: str = "") -> Iterator[tuple[str, int]]:
     if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
+        seen: dict[str, int] = {}
         for key, value in node.value:
             name = f"{prefix}{key.value}" if isinstance(key, yaml.ScalarNode) else prefix + "?"
             line = key.start_mark.line + 1
             # YAML lets the last one win, without a word.
             if name in seen:
                 raise ConfigError(
-                    "E128", f'{path}:{line}: "{name}" stands here twice', fix="keep one of them"
+                    "E128",
+                    f'{path}:{line}: "{name}" is set twice (before in line {seen[name]})',
+                    fix="keep one of them",
                 )
-            seen.add(name)
+            seen[name] = line
             yield name, line
             yield from _lines(path, value, name + ".")
     elif isinstance(node, yaml.SequenceNode):

@@ -12,6 +12,7 @@ Three families:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, Literal
@@ -59,6 +60,16 @@ class ClaudebatchError(Exception):
 
 class ConfigError(ClaudebatchError):
     """The configuration cannot be used; nothing was sent."""
+
+    others: tuple[ConfigError, ...] = ()
+    """Further faults, found along with this one."""
+
+
+def all_at_once(found: Sequence[ConfigError]) -> ConfigError:
+    """The first of *found*, with all others: a configuration is fixed in one go."""
+    first, *others = [one for error in found for one in (error, *error.others)]
+    first.others = tuple(others)
+    return first
 
 
 class CredentialError(ClaudebatchError):

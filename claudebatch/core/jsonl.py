@@ -151,7 +151,7 @@ def read_at(file: int | HasFileno, offset: int, length: int) -> bytes:
         if not more:
             raise ClaudebatchError(
                 "E300",
-                f"the input ends before byte {offset + length}: it was changed while it was read",
+                f"the input ends before byte {offset + length}: it changed while it was being read",
                 fix="leave the input alone during a run, then run the same command again",
             )
         data += more
@@ -166,7 +166,9 @@ def unreadable(path: Path, error: OSError) -> ClaudebatchError:
         )
     if isinstance(error, PermissionError):
         return ClaudebatchError(
-            "E302", f"{path} may not be read", fix="give yourself read permission (chmod u+r)"
+            "E302",
+            f"{path} is not readable: permission denied",
+            fix="give yourself read permission (chmod u+r)",
         )
     reason = error.strerror or type(error).__name__
     return ClaudebatchError(
@@ -233,9 +235,9 @@ def _why(data: bytes, error: Exception) -> str:
     if isinstance(error, msgspec.ValidationError):
         return "not valid JSON: a number in it is too large"
     if _LONE_SURROGATE.search(data) and _has_lone_surrogate(data):
-        return "not valid JSON: it holds half of a surrogate pair, which is no character"
+        return "not valid JSON: it contains half of a surrogate pair, which is not a character"
     if _NOT_A_NUMBER.search(data):
-        return "not valid JSON: NaN and Infinity are no JSON numbers"
+        return "not valid JSON: NaN and Infinity are not JSON numbers"
     return _parser_words(str(error))
 
 

@@ -50,7 +50,7 @@ def parse_message(body: bytes, **facts: Any) -> Reply:
     try:
         body, message = _read(body)
     except _NO_JSON as error:
-        raise BadAnswer(f"the body is no message: {error}") from error
+        raise BadAnswer(f"the body is not a message: {error}") from error
     if message.type != "message":
         raise BadAnswer(f'the body is a "{message.type}", not a message')
     raw_usage = bytes(message.usage)

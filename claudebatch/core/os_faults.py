@@ -20,7 +20,7 @@ class OsFault:
 
 
 _AGAIN = "then run the same command"
-_ELSEWHERE = "write elsewhere: -o, CLAUDEBATCH_STATE_DIR, CLAUDEBATCH_CACHE_DIR"
+_ELSEWHERE = "write to another place: -o, CLAUDEBATCH_STATE_DIR, CLAUDEBATCH_CACHE_DIR"
 _RIGHTS = "check owner and mode of the file and its folder"
 _SPACE = OsFault("no space is left on the disk", f"free some space, {_AGAIN}")
 _READ_ONLY = OsFault("the file system is read-only", _ELSEWHERE)
@@ -33,11 +33,9 @@ _DENIED = OsFault("permission denied", _RIGHTS)
 
 FAULTS: Final[Mapping[int, OsFault]] = {
     errno.EMFILE: OsFault(
-        "this process may not open more files", f"raise the limit: ulimit -n 1024, {_AGAIN}"
+        "this process has too many open files", f"raise the limit: ulimit -n 1024, {_AGAIN}"
     ),
-    errno.ENFILE: OsFault(
-        "the whole system may not open more files", f"close other programs, {_AGAIN}"
-    ),
+    errno.ENFILE: OsFault("the system has too many open files", f"close other programs, {_AGAIN}"),
     errno.ENOMEM: _MEMORY,
     errno.ENOBUFS: OsFault("the system has no buffers left for connections", f"lower -j, {_AGAIN}"),
     errno.ENAMETOOLONG: OsFault(
@@ -48,7 +46,7 @@ FAULTS: Final[Mapping[int, OsFault]] = {
         "a part of the path is a file, not a folder", "check the path; name a folder there"
     ),
     errno.EISDIR: OsFault("this is a folder, not a file", "name a file"),
-    errno.ELOOP: OsFault("its links lead in a circle", "name the file itself"),
+    errno.ELOOP: OsFault("its links form a circle", "name the file itself"),
     errno.ENOENT: OsFault("no such file or folder", "check the path"),
     errno.EEXIST: OsFault("it exists already", "remove it, or choose another name"),
     errno.EACCES: _DENIED,
@@ -63,11 +61,11 @@ FAULTS: Final[Mapping[int, OsFault]] = {
     errno.ENXIO: OsFault("the device is not there", "check that the disk is connected"),
     errno.ENODEV: OsFault("the device is not there", "check that the disk is connected"),
     errno.ESTALE: OsFault("the network drive has lost this file", f"mount it again, {_AGAIN}"),
-    errno.EBUSY: OsFault("another program holds it", f"close that program, {_AGAIN}"),
-    errno.ETXTBSY: OsFault("another program holds it", f"close that program, {_AGAIN}"),
-    errno.EXDEV: OsFault("it lies on another disk", "keep the run's folder on one disk"),
+    errno.EBUSY: OsFault("another program is using it", f"close that program, {_AGAIN}"),
+    errno.ETXTBSY: OsFault("another program is using it", f"close that program, {_AGAIN}"),
+    errno.EXDEV: OsFault("it is on another disk", "keep the run's folder on one disk"),
     errno.EMLINK: OsFault("it has too many links", "choose another folder with -o"),
-    errno.EPIPE: OsFault("nobody reads it any more", "run it with a reader that stays"),
+    errno.EPIPE: OsFault("nothing reads it any more", "run it again: nothing is paid twice"),
     errno.EAGAIN: OsFault("the system has no room for it right now", f"wait a little, {_AGAIN}"),
     errno.EINVAL: OsFault("this file system cannot do that", "write to another disk with -o"),
     errno.EOPNOTSUPP: OsFault("this file system cannot do that", "write to another disk with -o"),
@@ -90,10 +88,10 @@ _SQLITE: Mapping[int, OsFault] = {
     sqlite3.SQLITE_BUSY: OsFault("another program keeps it locked", f"close it, {_AGAIN}"),
     sqlite3.SQLITE_LOCKED: OsFault("another program keeps it locked", f"close it, {_AGAIN}"),
     sqlite3.SQLITE_CORRUPT: OsFault(
-        "the database is damaged", "look at it: claudebatch runs check --repair"
+        "the database is damaged", "repair it: `claudebatch runs check --repair`"
     ),
     sqlite3.SQLITE_NOTADB: OsFault(
-        "this is no database", "look at it: claudebatch runs check --repair"
+        "this is not a database", "repair it: `claudebatch runs check --repair`"
     ),
 }
 _UNKNOWN_FIX = f"look at what it says, {_AGAIN}"

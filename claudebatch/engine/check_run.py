@@ -135,12 +135,14 @@ def _taken(folder: Path) -> Iterator[RunFolder]:
     if run is None:
         raise ClaudebatchError(
             "E600",
-            f"{folder} holds no run",
+            f"{folder} contains no run",
             fix="name a results file, or see `claudebatch runs list`",
         )
     if run == "alive":
         raise LockedError(
-            "E601", f"{folder}: the run is going on", fix="wait for it or stop it, then try again"
+            "E601",
+            f"{folder}: the run is still going on",
+            fix="wait for it or stop it, then try again",
         )
     with closing(run):
         yield run

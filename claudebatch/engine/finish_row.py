@@ -24,7 +24,7 @@ from claudebatch.storage.journal.schema import ANSWER_SOURCES
 from claudebatch.storage.run_folder import RunFolder
 
 _SIMULATED = Notice(
-    "W042", "the API at this base URL is a simulator: its answers are made up and cost nothing"
+    "W042", "the API at this base URL is a simulator: its answers are simulated and cost nothing"
 )
 
 

@@ -13,6 +13,7 @@ from claudebatch import __version__
 from claudebatch.core.domain import Call
 from claudebatch.core.events import Emit
 from claudebatch.core.notice import Notice
+from claudebatch.core.plurals import counted
 from claudebatch.engine.other_settings import OtherSettings
 from claudebatch.inputs import BadLines
 from claudebatch.setup.run_options import RunOptions
@@ -133,11 +134,12 @@ def _rolled_back_on_refusal(folder: RunFolder) -> Iterator[None]:
 def _report_unchecked(sent_anyway: BadLines, emit: Emit) -> None:
     first = next(iter(sent_anyway), None)
     if first is not None:
-        lines = "1 line breaks" if sent_anyway.count == 1 else f"{sent_anyway.count:,} lines break"
+        lines = counted(sent_anyway.count, "line breaks", "lines break")
+        verb = "is" if sent_anyway.count == 1 else "are"
         emit(
             Notice(
                 "W031",
-                f"{lines} the API's rules and will be sent all the same (--no-check), such as "
+                f"{lines} the API's rules and {verb} sent anyway (--no-check), such as "
                 f"{first.file}:{first.lines}: {first.problem.reason}",
             )
         )
@@ -145,27 +147,24 @@ def _report_unchecked(sent_anyway: BadLines, emit: Emit) -> None:
 
 def _report(report: IndexReport, bad_rows: int, emit: Emit) -> None:
     if bad_rows:
-        lines = "1 line is" if bad_rows == 1 else f"{bad_rows:,} lines are"
+        lines = counted(bad_rows, "line is", "lines are")
         emit(
             Notice(
                 "W032", f"{lines} left out (--on-bad-row skip): the run will end with exit code 1"
             )
         )
     if report.changed:
-        emit(
-            Notice(
-                "W033", f"{report.changed:,} rows changed since they were answered; they run again"
-            )
-        )
+        rows = counted(report.changed, "row was", "rows were")
+        again = "it is" if report.changed == 1 else "they are"
+        emit(Notice("W033", f"{rows} edited since the answer came: {again} asked again"))
     if report.asked_again:
-        emit(
-            Notice("N034", f"{report.asked_again:,} rows are asked again with the present settings")
-        )
+        rows = counted(report.asked_again, "row is", "rows are")
+        emit(Notice("N034", f"{rows} asked again with the current settings"))
     if report.removed:
         emit(
             Notice(
                 "W035",
-                f"{report.removed:,} answered rows are no longer in the input; their results are "
-                f"left out",
+                f"{counted(report.removed, 'answered row is', 'answered rows are')} no longer in "
+                f"the input: removed from the results",
             )
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.events import Emit
 from claudebatch.core.notice import Notice
+from claudebatch.core.plurals import counted
 from claudebatch.setup.request_settings import differences, keys_made_by, request_settings
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
@@ -65,7 +66,7 @@ class OtherSettings:
     def report(self, emit: Emit) -> None:
         """Say so, in every session."""
         if self._rows:
-            rows = "1 row was" if self._rows == 1 else f"{self._rows:,} rows were"
+            rows = counted(self._rows, "row was", "rows were")
             emit(
                 Notice(
                     "W038",

@@ -211,7 +211,7 @@ class WatchedClient:
 def _path_stop(error: AttemptError) -> StopRun:
     return ApiUnavailable(
         "E704",
-        f"the API is not reached: {_said(error)}",
+        f"the API cannot be reached: {_said(error)}",
         fix="log in to the network, or check ANTHROPIC_BASE_URL and proxy, then run the same "
         "command",
     )
@@ -219,12 +219,12 @@ def _path_stop(error: AttemptError) -> StopRun:
 
 def _stop(error: AttemptError, count: int, *, first: bool) -> StopRun:
     which = f"the first {count}" if first else f"{count} rows in a row"
-    said = f"{which} were refused alike and stay to be done: {_said(error)}"
+    said = f"{which} were refused the same way and are still pending: {_said(error)}"
     if isinstance(error, Blocked):
         return AccountRefused(
             "E705",
             said,
-            fix="let a firewall or proxy on the way pass them, or fail them one by one with "
+            fix="allow these requests in the firewall or proxy, or let rows fail one by one with "
             "--stop-after 0",
         )
     return CommandRefused("E706", said, fix=_hint(error))

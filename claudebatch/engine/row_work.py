@@ -13,6 +13,7 @@ from claudebatch.core.drain import Drain
 from claudebatch.core.errors import StopRun
 from claudebatch.core.events import Emit
 from claudebatch.core.notice import Notice
+from claudebatch.core.plurals import counted
 from claudebatch.core.resting import Resting
 from claudebatch.core.tries import RowTries
 from claudebatch.engine.cached_rows import CachedRows
@@ -110,8 +111,8 @@ class RowWork:
             self._context.emit(
                 Notice(
                     "W039",
-                    f"{changed:,} lines of the input changed during the run; their rows are "
-                    f"left to be done",
+                    f"{counted(changed, 'line')} of the input changed during the run and "
+                    f"{'was' if changed == 1 else 'were'} not sent: run the same command again",
                 )
             )
 

@@ -39,7 +39,7 @@ def check_inputs(options: RunOptions, output: Path | None) -> None:
         check_file(path, text=options.text)
         if output is not None and output.exists() and output.samefile(path):
             raise ClaudebatchError(
-                "E605", f"{path} is both input and output", fix="write elsewhere with -o"
+                "E605", f"{path} is both input and output", fix="write to another file with -o"
             )
 
 

@@ -33,11 +33,11 @@ def open_folder(
         if answered and options.simulate and (mixed or not rehearsed):
             raise ClaudebatchError(
                 "E607",
-                f"{output or place} holds real answers; a simulated run would mix with them",
-                fix="write the rehearsal elsewhere with -o",
+                f"{output or place} contains real answers; a rehearsal would mix with them",
+                fix="write the rehearsal to another file with -o",
             )
         if answered and rehearsed and not options.simulate:
-            emit(Notice("N040", "the simulated results of the rehearsal are replaced"))
+            emit(Notice("N040", "the simulated results of the rehearsal are being replaced"))
             if mixed:
                 drop_simulated(folder.journal)
                 folder.note(simulator=None, stale=True)
@@ -80,8 +80,9 @@ def _begin(
     if there and not (options.fresh or replaced):
         raise ClaudebatchError(
             "E608",
-            f"{output} exists and is not the result of a run that can be resumed",
-            fix="write elsewhere with -o, or start over with --fresh (the old file is kept as "
+            f"{output} exists, but not from a run that can be resumed",
+            fix="write to another file with -o, or start over with --fresh (the old file is "
+            "kept as "
             ".previous)",
         )
     # Whatever the seed of the run's chance.

@@ -12,6 +12,7 @@ from claudebatch.core.drain import Drain
 from claudebatch.core.errors import StopRun
 from claudebatch.core.events import ConcurrencyChanged, Event, RunStarted
 from claudebatch.core.notice import Notice
+from claudebatch.core.plurals import counted
 from claudebatch.core.reports import RunSummary
 from claudebatch.engine.dependencies import RunDependencies
 from claudebatch.engine.engine import Ended, Engine
@@ -246,8 +247,8 @@ class Session:
             self._emit(
                 Notice(
                     "N042",
-                    "--fresh starts over, but answers that the response cache holds are taken "
-                    "from it: --no-cache asks for them again",
+                    "--fresh starts over, but cached answers are reused: "
+                    "--no-cache asks for them again",
                 )
             )
         return self._cached_in(open_cache(settings, folder, notify=self._notify), journal)
@@ -267,12 +268,12 @@ class Session:
         return summary
 
     def _report_lost(self, lost: int, unknown: Pico) -> None:
-        were = "1 request was" if lost == 1 else f"{lost} requests were"
+        were = counted(lost, "request was", "requests were")
         self._emit(
             Notice(
                 "W043",
-                f"{were} in flight when this run died and may be billed;"
-                f" what nobody knows of counts at its worst case, ${usd_text(unknown)}",
+                f"{were} in flight when this run was killed and may have been billed, "
+                f"${usd_text(unknown)} at most",
             )
         )
 
@@ -282,8 +283,8 @@ class Session:
             self._emit(
                 Notice(
                     "W044",
-                    f"{left} rows whose requests may have been billed are not asked again: "
-                    f"--unknown skip",
+                    f"{counted(left, 'row')} that may have been billed without an answer "
+                    f"{'is' if left == 1 else 'are'} not asked again (--unknown skip)",
                 )
             )
 

@@ -22,6 +22,7 @@ from claudebatch.core.errors import (
 )
 from claudebatch.core.notice import Notice
 from claudebatch.core.os_faults import os_fault
+from claudebatch.core.plurals import counted
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.engine.engine import Ended
@@ -368,15 +369,17 @@ def _report_repair(
         emit(
             Notice(
                 "W046",
-                f"{path} had been changed; it was kept as {repair.set_aside} and written anew",
+                f"{path} was edited: your version is saved as {repair.set_aside}, and the "
+                f"results are written again",
             )
         )
     elif repair.torn:
-        emit(Notice("N047", f"{path} ended in a torn line; it was mended"))
+        emit(Notice("N047", f"{path} ended in an incomplete line; it was repaired"))
     elif repair.added and not stale:
         emit(
             Notice(
                 "N048",
-                f"{path} lacked {repair.added} results; they were added from the run's journal",
+                f"{counted(repair.added, 'result was', 'results were')} missing from {path}: "
+                f"added from the run's journal",
             )
         )

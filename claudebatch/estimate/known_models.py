@@ -72,7 +72,7 @@ class _ModelLines:
         if not matches:
             meant = self._catalog.suggest(asked)
             fix = f"did you mean {meant!r}?" if meant else "claudebatch models lists them all"
-            raise ClaudebatchError("E611", f"there is no model {asked!r}", fix=fix)
+            raise ClaudebatchError("E611", f"unknown model {asked!r}", fix=fix)
         return matches
 
     def _named(self, model: str) -> ModelFacts:

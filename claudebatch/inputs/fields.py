@@ -247,7 +247,7 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "frequency_penalty": _openai("remove it; the Messages API has no equal"),
     "function_call": _openai('write "tool_choice"'),
     "functions": _openai('write "tools", each with its "input_schema"'),
-    "logprobs": _openai("remove it; the Messages API tells no probabilities"),
+    "logprobs": _openai("remove it; the Messages API returns no probabilities"),
     "logit_bias": _openai("remove it; the Messages API has no equal"),
     "max_completion_tokens": _openai('write "max_tokens"'),
     "n": _openai("remove it, and repeat the line as often as you want answers"),
@@ -257,7 +257,7 @@ REFUSED: Mapping[str, tuple[str, str]] = {
     "response_format": _openai('write "output_config": {"format": …}'),
     "seed": _openai("remove it; answers cannot be made repeatable"),
     "stop": _openai('write "stop_sequences": […]'),
-    "top_logprobs": _openai("remove it; the Messages API tells no probabilities"),
+    "top_logprobs": _openai("remove it; the Messages API returns no probabilities"),
     "user": _openai('write "metadata": {"user_id": …}'),
 }
 """Fields that are known and refused by name, each with its reason and fix. Guessing by

@@ -190,7 +190,7 @@ FOREIGN_SHAPES: tuple[ForeignShape, ...] = (
     ForeignShape(
         "a request for embeddings",
         _body_of("/v1/embeddings"),
-        "Claude makes none: leave these lines out",
+        "Claude does not make embeddings: remove these lines",
     ),
     ForeignShape(
         "a LangChain conversation (human, ai)",
@@ -202,7 +202,7 @@ FOREIGN_SHAPES: tuple[ForeignShape, ...] = (
     ForeignShape(
         "a conversation saved from OpenAI's API",
         _is_saved_from_openai,
-        "leave out what is null or empty in its messages",
+        "remove what is null or empty in its messages",
         "jq -c '.messages |= map(with_entries(select(.value != null and .value != [])))'",
     ),
     ForeignShape(

@@ -108,7 +108,7 @@ LINE_KINDS: tuple[LineKind, ...] = (
     LineKind(
         _several,
         "several JSON values on one line",
-        "write each on a line of its own",
+        "write each on its own line",
         "jq -c .",
     ),
     LineKind(
@@ -128,7 +128,7 @@ LINE_KINDS: tuple[LineKind, ...] = (
     LineKind(
         lambda data, complaint: True,
         "not JSON",
-        "write one JSON value per line, or use --text if each line is a prompt as it stands",
+        "write one JSON value per line, or use --text if each line is a plain prompt",
     ),
 )
 """In the order in which they are tried; the last one is every line."""

@@ -224,7 +224,7 @@ def _unknown_block(where: str, kind: str) -> Problem:
         else "use text, image, document…"
     )
     return Problem(
-        "E330", f'"{where}.type" is {shown(kind)}, which is no block of the Messages API', fix
+        "E330", f'"{where}.type" is {shown(kind)}, which is not a block of the Messages API', fix
     )
 
 

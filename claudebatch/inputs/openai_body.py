@@ -42,7 +42,7 @@ NEUTRAL: Mapping[str, Any] = {
 WITHOUT_EQUAL: Mapping[str, str] = {
     "frequency_penalty": "remove it",
     "logit_bias": "remove it",
-    "logprobs": "remove it: the Messages API tells no probabilities",
+    "logprobs": "remove it: the Messages API returns no probabilities",
     "modalities": "remove it: answers are text",
     "n": "remove it, and repeat the line as often as you want answers",
     "presence_penalty": "remove it",
@@ -55,7 +55,7 @@ WITHOUT_EQUAL: Mapping[str, str] = {
     "seed": "remove it: answers cannot be made repeatable",
     "stream_options": "remove it",
     "temperature": REFUSED["temperature"][1],
-    "top_logprobs": "remove it: the Messages API tells no probabilities",
+    "top_logprobs": "remove it: the Messages API returns no probabilities",
     "top_p": REFUSED["top_p"][1],
     "verbosity": "remove it, and say in the prompt how long the answer should be",
     "web_search_options": "remove it; a Messages API line can carry the web_search tool",

@@ -116,9 +116,10 @@ def _text(data: bytes) -> str:
 
 
 def _in_shape(parsed: ParsedLine) -> Iterable[Problem]:
-    """The problems, each with the name of the shape that was recognised."""
-    # A foreign shape has its name in the problem itself.
-    inside = f" (in {parsed.shape})" if parsed.shape else ""
+    """The problems, each with the name of the shape that was recognised, where it is
+    one of others: that a line with "prompt" is one, its reader sees.
+    """
+    inside = f" (in {parsed.shape})" if "batch" in parsed.shape else ""
     return (replace(problem, reason=problem.reason + inside) for problem in parsed.problems)
 
 

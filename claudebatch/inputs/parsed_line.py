@@ -54,7 +54,7 @@ def take_labels(parsed: ParsedLine, fields: dict[str, Any], data: bytes) -> None
     # Exporters write both; with equal values there is nothing to decide.
     if len(names) == 2 and fields["id"] != fields["custom_id"]:
         parsed.problems.append(
-            Problem("E332", '"id" and "custom_id" are both there', "keep one of them")
+            Problem("E332", '"id" and "custom_id" are both given', "keep one of them")
         )
     elif names:
         _take_id(parsed, names[0], fields[names[0]], data)

@@ -185,7 +185,7 @@ def _no_single_content(
     if content:
         names = " and ".join(f'"{name}"' for name in sorted(content))
         parsed.problems.append(
-            Problem("E336", f"{names} are both there", "keep the one that is the prompt")
+            Problem("E336", f"{names} are both given", "keep the one that is the prompt")
         )
     else:
         parsed.problems.append(_no_content(value))
@@ -322,7 +322,7 @@ def _take_messages(parsed: ParsedLine, name: str, value: Any) -> None:
         return
     faults = check_system_messages(name, leading)
     if "system" in parsed.params:
-        reason = f'"system" and a system message in "{name}" are both there'
+        reason = f'"system" and a system message in "{name}" are both given'
         faults.append(Problem("E342", reason, "keep one of them"))
     parsed.problems += faults
     _take_conversation(parsed, name, rest, len(leading))
@@ -423,7 +423,7 @@ def _refuse_unknown(
             parsed.problems.append(Problem("E344", reason, beta_fix(name)))
         elif name in LABELS:
             parsed.problems.append(
-                Problem("E345", f'"{name}" is no parameter', 'move it beside "params"')
+                Problem("E345", f'"{name}" is not a parameter', 'move it beside "params"')
             )
         else:
             parsed.problems.append(unknown(name, known, otherwise))

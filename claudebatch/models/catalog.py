@@ -21,6 +21,7 @@ import msgspec
 from claudebatch.core.domain import FAST
 from claudebatch.core.errors import ConfigError
 from claudebatch.core.typos import meant
+from claudebatch.core.values_shown import expected, got
 
 ThinkingKind: TypeAlias = Literal["adaptive", "enabled", "disabled", "between_tools"]
 Effort: TypeAlias = Literal["low", "medium", "high", "xhigh", "max"]
@@ -278,14 +279,14 @@ def _override(
     if not isinstance(raw, Mapping):
         raise ConfigError(
             "E130",
-            f"{name} must be a mapping of facts, got {raw!r}",
+            f"{name} must be a mapping of facts, got {got(raw)}",
             fix=f"give fields such as {_FIELDS[0]}",
         )
     for fact in raw:
         if fact not in _FIELDS:
             raise ConfigError(
                 "E131",
-                f"{name} has no fact called {fact!r}",
+                f"{name} has the unknown fact {fact!r}",
                 fix=did_you_mean(str(fact), _FIELDS, "facts"),
             )
     known = (
@@ -298,9 +299,11 @@ def _override(
             {**msgspec.to_builtins(known), **msgspec.to_builtins(dict(raw))}, ModelFacts
         )
     except msgspec.ValidationError as error:
+        reason, _, path = str(error).partition(" - at ")
+        fact = path.strip("`$.").partition("[")[0]
         raise ConfigError(
             "E132",
-            f"{name}: {error}",
+            f"{name}.{fact}: {expected(reason, raw.get(fact))}",
             fix="correct the value, or remove it to use the shipped fact",
         ) from error
     _check_date(f"{name}.retires_at", facts.retires_at)
@@ -313,7 +316,7 @@ def _check_date(name: str, value: str | None) -> None:
         date.fromisoformat("2026-11-30" if value is None else value)
     except ValueError as error:
         raise ConfigError(
-            "E133", f"{name}: {value!r} is no day", fix="write it as 2026-11-30"
+            "E133", f"{name}: {value!r} is not a date", fix="write it as 2026-11-30"
         ) from error
 
 

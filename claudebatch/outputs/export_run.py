@@ -107,7 +107,7 @@ def _journal(folder: Path) -> Iterator[tuple[Connection, bool]]:
     if run is None:
         raise ClaudebatchError(
             "E659",
-            f"{folder} holds no run",
+            f"{folder} contains no run",
             fix="name a results file, or see `claudebatch runs list`",
         )
     if run != "alive":
@@ -132,10 +132,12 @@ def _check_target(target: Path, *, replace: bool) -> None:
         raise ClaudebatchError(
             "E661",
             f"{target} is the results file of a run",
-            fix=f"write elsewhere with -o, or make it anew: claudebatch runs rebuild "
+            fix=f"write to another file with -o, or make it anew: claudebatch runs rebuild "
             f"{shlex.quote(str(target))}",
         )
     if target.exists() and not replace:
         raise ClaudebatchError(
-            "E662", f"{target} is there already", fix="write elsewhere with -o, or add --replace"
+            "E662",
+            f"{target} is there already",
+            fix="write to another file with -o, or add --replace",
         )

@@ -41,12 +41,14 @@ def rebuild_output(folder: Path, output: Path) -> RebuiltOutput:
     if run is None:
         raise ClaudebatchError(
             "E633",
-            f"{folder} holds no run",
+            f"{folder} contains no run",
             fix="name a results file, or see `claudebatch runs list`",
         )
     if run == "alive":
         raise LockedError(
-            "E634", f"{output}: its run is going on", fix="wait for it or stop it, then try again"
+            "E634",
+            f"{output}: its run is still going on",
+            fix="wait for it or stop it, then try again",
         )
     try:
         return rebuild_taken(run, output)
@@ -59,7 +61,7 @@ def rebuild_taken(run: RunFolder, output: Path) -> RebuiltOutput:
     # The old file is only renamed by the run itself: here it would be overwritten.
     if run.meta("set_aside"):
         raise ClaudebatchError(
-            "E635", f"{output} still holds the results of the run before", fix=_CONTINUE
+            "E635", f"{output} still contains the results of an earlier run", fix=_CONTINUE
         )
     table = RunTable.noted(run, output)
     if table is not None:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from claudebatch.core.errors import ConfigError
 from claudebatch.core.jsonl import encode
+from claudebatch.core.values_shown import got
 from claudebatch.models.catalog import did_you_mean
 from claudebatch.routing.prompt_view import PromptView
 
@@ -25,7 +26,7 @@ def parse_condition(raw: Any, where: str) -> Condition:
     if not isinstance(raw, Mapping) or not raw:
         raise ConfigError(
             "E135",
-            f"{where} must be a mapping of conditions, got {raw!r}",
+            f"{where} must be a mapping of conditions, got {got(raw)}",
             fix="give one such as {input_tokens: {max: 500}}; what no rule matches goes to the "
             "default model",
         )
@@ -33,7 +34,7 @@ def parse_condition(raw: Any, where: str) -> Condition:
         if key not in _PARSERS:
             raise ConfigError(
                 "E136",
-                f"{where} has no condition called {key!r}",
+                f"{where} has the unknown condition {key!r}",
                 fix=did_you_mean(str(key), _PARSERS, "conditions"),
             )
     # Cheap tests come first, in the table's order, so that tokens are estimated only
@@ -68,14 +69,14 @@ def _range(attribute: str) -> Callable[[Any, str], Condition]:
 def _bounds(raw: Any, where: str) -> tuple[int, float]:
     fix = "write {min: 100}, {max: 500} or both"
     if not isinstance(raw, Mapping) or not raw:
-        raise ConfigError("E137", f"{where} must be a range, got {raw!r}", fix=fix)
+        raise ConfigError("E137", f"{where} must be a range, got {got(raw)}", fix=fix)
     for key, bound in raw.items():
         if key not in ("min", "max"):
-            raise ConfigError("E138", f"{where} has no bound called {key!r}", fix=fix)
+            raise ConfigError("E138", f"{where} has the unknown bound {key!r}", fix=fix)
         # `type`, because YAML's `yes` is an int to `isinstance`.
         if type(bound) is not int or bound < 0:
             raise ConfigError(
-                "E139", f"{where}.{key} must be a whole number from 0 up, got {bound!r}", fix=fix
+                "E139", f"{where}.{key} must be a whole number from 0 up, got {got(bound)}", fix=fix
             )
     least, most = raw.get("min", 0), raw.get("max", float("inf"))
     # A rule that can never match is a typo, and its rows would silently go to the
@@ -95,7 +96,7 @@ def _flag(attribute: str) -> Callable[[Any, str], Condition]:
         if not isinstance(raw, bool):
             raise ConfigError(
                 "E141",
-                f"{where} must be true or false, got {raw!r}",
+                f"{where} must be true or false, got {got(raw)}",
                 fix="write true or false, without quotes",
             )
         return lambda view: read(view) is raw
@@ -117,7 +118,7 @@ def _metadata(raw: Any, where: str) -> Condition:
     if not isinstance(raw, Mapping) or not raw:
         raise ConfigError(
             "E142",
-            f"{where} must be a mapping, got {raw!r}",
+            f"{where} must be a mapping, got {got(raw)}",
             fix="write {key: value} or {key: [value, value]}",
         )
     # YAML reads `2024:` as a number; a line's metadata has text keys only.
@@ -134,14 +135,16 @@ def _pattern(raw: Any, where: str) -> Condition:
     if not isinstance(raw, str) or not raw:
         raise ConfigError(
             "E143",
-            f"{where} must be a regular expression, got {raw!r}",
+            f"{where} must be a regular expression, got {got(raw)}",
             fix="write it in single quotes",
         )
     try:
         search = re.compile(raw).search
     except re.error as error:
-        fix = "mend the pattern; in YAML single quotes keep backslashes as they are"
-        raise ConfigError("E144", f"{where} is no regular expression: {error}", fix=fix) from error
+        fix = "fix the pattern; in YAML single quotes keep backslashes as they are"
+        raise ConfigError(
+            "E144", f"{where} is not a valid regular expression: {error}", fix=fix
+        ) from error
     return lambda view: search(view.text) is not None
 
 
@@ -149,7 +152,7 @@ def _any(raw: Any, where: str) -> Condition:
     if not isinstance(raw, list) or not raw:
         raise ConfigError(
             "E145",
-            f"{where} must be a list of conditions, got {raw!r}",
+            f"{where} must be a list of conditions, got {got(raw)}",
             fix="write one condition per dash",
         )
     tests = tuple(parse_condition(item, f"{where}[{number}]") for number, item in enumerate(raw))
@@ -169,7 +172,7 @@ def _strings(raw: Any, where: str) -> frozenset[str]:
     if not values or not all(isinstance(value, str | int | float) for value in values):
         raise ConfigError(
             "E146",
-            f"{where} must be a value or a list of values, got {raw!r}",
+            f"{where} must be a value or a list of values, got {got(raw)}",
             fix="write [first, second]",
         )
     return frozenset(

@@ -112,8 +112,7 @@ def _prefill(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
     else:
         yield Problem(
             "E437",
-            f'the last of "messages" is from the assistant: {facts.id} does not continue a begun '
-            f"answer",
+            f'the last of "messages" is from the assistant: {facts.id} does not support prefill',
             "end with a user message, and ask for the beginning or the format in it or in the "
             "system prompt",
         )
@@ -126,8 +125,8 @@ def _begun_with_space(content: Any) -> Iterator[Problem]:
     if isinstance(text, str) and text != text.rstrip():
         yield Problem(
             "E438",
-            'the last of "messages", a begun answer, ends in white space',
-            "take it off: the model goes on with one of its own",
+            'the last of "messages", a prefill, ends in white space',
+            "remove it: the model continues with its own",
         )
 
 
@@ -137,7 +136,7 @@ def _system_turns(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Prob
         if isinstance(message, dict) and message.get("role") == "system":
             yield Problem(
                 "E439",
-                f'message {number} of "messages" is a system message: {facts.id} takes none '
+                f'message {number} of "messages" is a system message: {facts.id} accepts none '
                 f"within a conversation",
                 'move it into "system", or use a newer model',
             )
@@ -210,7 +209,9 @@ def _effort(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
     if effort is None or effort in facts.efforts:
         return
     if not facts.efforts:
-        yield Problem("E445", f'{facts.id} knows no "effort"', "remove output_config.effort")
+        yield Problem(
+            "E445", f'{facts.id} does not support "effort"', "remove output_config.effort"
+        )
         return
     yield Problem(
         "E446",
@@ -257,7 +258,7 @@ def _uses(params: Mapping[str, Any]) -> Iterator[Problem]:
 
 def _serving(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
     if params.get("speed") == "fast" and not facts.fast:
-        yield Problem("E449", f'{facts.id} is not served with "speed" fast', "remove speed")
+        yield Problem("E449", f'{facts.id} does not support "speed": "fast"', "remove speed")
     if params.get("inference_geo") is not None and not facts.inference_geo:
         yield Problem(
             "E450",

@@ -16,6 +16,7 @@ from claudebatch.layers.rate_limit.settings import RateLimitSettings
 from claudebatch.models.catalog import FAST_POOL, Catalog
 from claudebatch.models.model_names import ModelNames
 from claudebatch.models.prices import PriceBook
+from claudebatch.routing.hidden_rules import hidden_rules
 from claudebatch.routing.request import CallBuilder, token_estimator
 from claudebatch.routing.router import Router
 from claudebatch.routing.rules import parse_rules
@@ -61,12 +62,12 @@ class RunSetup:
             vouched=tuple(map(catalog.resolve, settings.prices)),
             allow_unknown=allow_unknown_model,
         )
-        rules = parse_rules(settings.routes, "routes")
+        rules = parse_rules(settings.routes, "routes", where)
         named = NamedModels(settings, rules, override, edits)
         named.check(names, where)
         settings, rules, override, edits = named.resolved(catalog)
         # Before anything is read: a limit under a wrong name would let the run loose.
-        _check_pools(settings.limits, catalog)
+        _check_pools(settings.limits, catalog, where)
         router = Router(
             rules,
             settings.model,
@@ -109,10 +110,17 @@ class RunSetup:
     def warnings(self, models: set[str], on: date) -> list[Notice]:
         """What a user should know before *models* are asked on the day *on*."""
         unpriced = [
-            Notice("W011", f"no price is known for {model}: what it costs counts as unknown")
+            Notice("W011", f"no price is known for {model}: its cost is missing from every total")
             for model in self.unpriced(models)
         ]
-        return [*unpriced, *retirements(self.catalog, self.with_fallbacks(models), on)]
+        hidden = [
+            Notice(
+                "W018",
+                f'the rule "{rule}" never decides: "{earlier}" before it takes all of its rows',
+            )
+            for rule, earlier in hidden_rules(self.settings.routes)
+        ]
+        return [*hidden, *unpriced, *retirements(self.catalog, self.with_fallbacks(models), on)]
 
     def unpriced(self, models: set[str]) -> list[str]:
         """Those of *models* and of their fallbacks that have no price."""
@@ -160,7 +168,7 @@ def _builder(settings: Settings, catalog: Catalog, router: Router) -> CallBuilde
     )
 
 
-def _check_pools(limits: RateLimitSettings, catalog: Catalog) -> None:
+def _check_pools(limits: RateLimitSettings, catalog: Catalog, where: Callable[[str], str]) -> None:
     """Refuse limits under a name that is nearly a pool's: they would limit nothing."""
     # Of any tier: all of them name the same pools.
     spelt = {_plain(pool): pool for pool in catalog.tier("start")}
@@ -171,8 +179,12 @@ def _check_pools(limits: RateLimitSettings, catalog: Catalog) -> None:
         )
         pool += name[len(listed) :]
         if pool != name:
+            key = f"limits.pools.{name}"
+            place = where(key)
             raise ConfigError(
-                "E155", f'limits.pools: there is no pool "{name}"', fix=f'did you mean "{pool}"?'
+                "E155",
+                f"{place}: {key}: unknown pool" if place else f"{key}: unknown pool",
+                fix=f'did you mean "{pool}"?',
             )
 
 

@@ -98,7 +98,7 @@ def check_faults(faults: Mapping[str, float], script: Iterable[str]) -> None:
         if isinstance(chance, bool) or not isinstance(chance, int | float) or not 0 <= chance <= 1:
             raise ConfigError(
                 "E900",
-                f"fault {name}: {chance!r} is no probability",
+                f"fault {name}: {chance!r} is not a probability",
                 fix="give a number from 0 to 1",
             )
     # Ten times 0.1 is above 1 in floats.
@@ -159,5 +159,5 @@ _SPEND = (
 def _known(name: str, names: Iterable[str]) -> None:
     if name not in names:
         raise ConfigError(
-            "E903", f'there is no fault "{name}"', fix="use one of: " + ", ".join(sorted(names))
+            "E903", f'unknown fault "{name}"', fix="use one of: " + ", ".join(sorted(names))
         )

@@ -57,7 +57,7 @@ def parse_latency(text: str) -> Latency:
     name, _, rest = text.strip().partition(":")
     shape = next((known for known in _ARITY if known == name), None)
     if shape is None:
-        raise ConfigError("E904", f'latency "{text}": there is no distribution "{name}"', fix=_FIX)
+        raise ConfigError("E904", f'latency "{text}": unknown distribution "{name}"', fix=_FIX)
     numbers = [_seconds(text, part) for part in rest.split(",")]
     if len(numbers) != _ARITY[shape]:
         raise ConfigError(

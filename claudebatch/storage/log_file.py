@@ -42,7 +42,7 @@ def open_log(path: Path, *, head: bytes, taken: Iterable[Path]) -> int:
     if str(path) == "-":
         raise ClaudebatchError(
             "E625",
-            "a log needs a file, - is none",
+            "--log needs a file, not -",
             fix="--log FILE, or --json for events on stdout",
         )
     place = _resolved(path)
@@ -71,9 +71,9 @@ def _check(file: int, path: Path, head: bytes) -> None:
     if not stat.S_ISREG(facts.st_mode):
         raise _refused(path, "is not a regular file")
     if facts.st_uid != os.geteuid():
-        raise _refused(path, "belongs to somebody else")
+        raise _refused(path, "belongs to another user")
     if facts.st_size and os.pread(file, len(head), 0) != head:
-        raise _refused(path, "exists and is no log")
+        raise _refused(path, "exists and is not a log")
     if facts.st_size and os.pread(file, 1, facts.st_size - 1) != b"\n":
         # A line that a crash or a full disk has torn stays alone: joined to the next
         # event it would make both unreadable.
@@ -87,5 +87,5 @@ def _resolved(path: Path) -> Path:
 
 def _refused(path: Path, why: str) -> ClaudebatchError:
     return ClaudebatchError(
-        "E627", f"{path} {why}; it cannot be the log", fix="name a file of its own with --log"
+        "E627", f"{path} {why}; it cannot be the log", fix="name another file with --log"
     )

@@ -86,7 +86,7 @@ def open_private(path: Path, flags: int) -> int:
     if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid():
         return file
     os.close(file)
-    why = "belongs to somebody else" if stat.S_ISREG(facts.st_mode) else "is not a regular file"
+    why = "belongs to another user" if stat.S_ISREG(facts.st_mode) else "is not a regular file"
     raise StorageError("E630", f"{path} {why}", fix="remove it, or choose another place")
 
 
@@ -118,11 +118,11 @@ def _check_folder(path: Path, named_by: str | None) -> None:
     # A link is as good as its owner: another user could point it elsewhere later.
     if facts.st_uid != own or (stat.S_ISLNK(link.st_mode) and link.st_uid not in (own, 0)):
         raise StorageError(
-            "E631", f"{path} belongs to somebody else; nothing is kept there", fix=elsewhere
+            "E631", f"{path} belongs to another user, so nothing is kept there", fix=elsewhere
         )
     if facts.st_mode & _OTHERS_WRITE:
         raise StorageError(
             "E632",
-            f"{path}: others may write to this folder; nothing is kept there",
+            f"{path}: other users can write to this folder, so nothing is kept there",
             fix=f"chmod 700 {path}, or {elsewhere}",
         )

@@ -103,7 +103,7 @@ def check_place(path: Path) -> None:
     if path.is_symlink():
         raise ClaudebatchError(
             "E639",
-            f"{path} is a link, and results go through none",
+            f"{path} is a link, and results are not written through links",
             fix="name the file itself with -o",
         )
     if path.exists() and not path.is_file():

@@ -64,8 +64,8 @@ class RunFolder:
         if path.is_symlink():
             raise StorageError(
                 "E642",
-                f"{path} is a link; a run is kept behind none",
-                fix="remove it, or write elsewhere",
+                f"{path} is a link, and runs are not kept behind links",
+                fix="remove it, or write to another place",
             )
         lock = FolderLock(private_dir(path))
         if not lock.acquire():
@@ -196,7 +196,9 @@ def beside(output: Path) -> Path:
     """
     if not output.name:
         raise ClaudebatchError(
-            "E643", f'"{output}" is no results file', fix="name one, or see `claudebatch runs list`"
+            "E643",
+            f'"{output}" is not a results file',
+            fix="name one, or see `claudebatch runs list`",
         )
     return output.with_name(output.name + SUFFIX)
 
@@ -230,8 +232,8 @@ def _locked(path: Path) -> LockedError:
         who = _JUST_STARTED
     return LockedError(
         "E644",
-        f"{path}: another run holds this output: {who}",
-        fix="wait for it or stop it, or write elsewhere with -o",
+        f"{path}: another run is using this output: {who}",
+        fix="wait for it or stop it, or write to another place with -o",
     )
 
 

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Protocol
 
 from claudebatch.core.errors import ClaudebatchError, Problem, StopRun
 from claudebatch.core.notice import LineLeftOut, Notice
-from claudebatch.ui.format import counted
+from claudebatch.core.plurals import counted
 from claudebatch.ui.sanitise import visible
 
 _KINDS = {"E": "error", "N": "note", "W": "warning"}
 # Enough to see a pattern; a wrong file has a problem in every line.
 BAD_ROWS_SHOWN = 20
-LEDGER_LOCKED = (
-    "waiting for the spend ledger, which another program keeps locked: half a minute at most"
-)
+LEDGER_LOCKED = "waiting for the spend ledger, which another program has locked: 30 s at most"
 
 
 class ProblemText(Protocol):
@@ -71,14 +70,33 @@ def render_error(error: ClaudebatchError | StopRun) -> list[str]:
     return lines + _indented("  hint: ", error.fix) if error.fix else lines
 
 
-def render_usage(text: str, id: str) -> list[str]:
+def render_usage(
+    text: str, id: str, instead: Callable[[str], str | None] = lambda complaint: None
+) -> list[str]:
     """What the option parser says in *text*: usage and help as they are, then
-    `error[id]:` and the user's own words.
+    `error[id]:` and the user's own words; then what to type *instead*, where that is
+    known.
     """
     # click prefixes its complaint with this word, in every version.
     usage, found, complaint = text.partition("Error: ")
+    complaint = _plain_choice(complaint)
     lines = visible(usage, keep_newlines=True).splitlines()
-    return lines + _indented(headed(id, ""), complaint) if found else lines
+    if not found:
+        return lines
+    hint = instead(complaint.strip())
+    if hint is not None:
+        # The parser's own proposal goes by likeness, which is worse than knowing.
+        complaint = complaint.partition(" (Possible options:")[0].partition(" Did you mean")[0]
+    lines += _indented(headed(id, ""), complaint)
+    return lines + _indented("  hint: ", hint) if hint else lines
+
+
+def _plain_choice(complaint: str) -> str:
+    """*complaint* without the words of the library that checked a choice."""
+    found = re.fullmatch(r"(.*)Value error, (.*) is not one of (.*)\.\s*", complaint, re.DOTALL)
+    if found is None:
+        return complaint
+    return f"{found[1]}{found[2]} is not one of: {found[3].replace(chr(39), '')}"
 
 
 def render_bad_rows(bad: Iterable[ProblemText], *, beyond: int = 0) -> list[str]:

@@ -53,11 +53,6 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 row`, `2 rows`, `2 retries`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
-
-
 def tokens(number: int) -> str:
     """1234 → `1.2k`, 1234567 → `1.23M`; below ten thousand exact."""
     if number < 10_000:

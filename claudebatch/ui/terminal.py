@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Literal, TextIO
 
 from claudebatch.ui.sanitise import visible
-from claudebatch.ui.wrapping import wrapped
+from claudebatch.ui.wrapping import broken
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,9 +30,6 @@ _SGR = {
     "hint": "\x1b[36m",
     "good": "\x1b[32m",
 }
-COMMAND_INDENT = "    "
-"""Begins a line that is a command; only such lines are indented so far."""
-
 _RESET = "\x1b[0m"
 # Letters of ours that ASCII lacks, with a stand-in that reads the same.
 _PLAIN_LETTERS = str.maketrans(
@@ -129,17 +126,6 @@ def _encodable(text: str, encoding: str) -> str:
     except LookupError:
         return text.encode("ascii", "backslashreplace").decode("ascii")
     return text
-
-
-def broken(line: str, width: int) -> list[str]:
-    """*line* in parts of at most *width* columns, each after the first indented; a
-    longer word stays whole, and so does a command, which is to be copied.
-    """
-    if len(line) <= width or line.startswith(COMMAND_INDENT):
-        return [line]
-    text = line.lstrip(" ")
-    indent = " " * (len(line) - len(text))
-    return wrapped(text, width, first=indent, indent=indent + "  ")
 
 
 class Terminal:

@@ -9,8 +9,12 @@ import shlex
 
 from claudebatch.ui.tables.table import cell_width
 
-# A command in backquotes is one word.
-_WORD = re.compile(r"`[^`]*`\S*|\S+")
+COMMAND_INDENT = "    "
+"""Begins a line that is a command; only such lines are indented so far."""
+
+# A command in backquotes is one word, and so is an option with the value behind it:
+# `--budget` alone at a line's end is not what is to be typed.
+_WORD = re.compile(r"[(\"']?`[^`]*`\S*|--?[a-zA-Z][\w-]*(?: (?![-–·])\S+)?(?=\s|$)|\S+")
 
 
 def wrapped(text: str, width: int, *, first: str = "", indent: str = "") -> list[str]:
@@ -29,6 +33,16 @@ def wrapped(text: str, width: int, *, first: str = "", indent: str = "") -> list
         else:
             line += " " + word
     return [*lines, line.rstrip()]
+
+
+def broken(line: str, width: int) -> list[str]:
+    """*line* in parts of at most *width* columns, each after the first indented; a
+    longer word stays whole, and so does a command on a line of its own.
+    """
+    if line.startswith(COMMAND_INDENT):
+        return [line]
+    indent = " " * (len(line) - len(line.lstrip(" ")))
+    return wrapped(line.lstrip(" "), width, first=indent, indent=indent + "  ")
 
 
 def wrapped_command(command: str, width: int, *, first: str = "", indent: str = "") -> list[str]:

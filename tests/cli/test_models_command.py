@@ -141,7 +141,7 @@ def test_part_of_a_name_finds_all_that_hold_it(run):
 def test_a_model_that_does_not_exist_is_refused_with_a_fix(run, name, fix):
     code, out, err = run(name)
     assert (code, out) == (2, "")
-    assert f"there is no model '{name}'" in err
+    assert f"unknown model '{name}'" in err
     assert fix in err
 
 

@@ -43,8 +43,8 @@ def test_every_other_text_is_the_prompt_itself(given, text):
 
 
 REFUSED = {
-    "": "names no file",
-    "missing.txt": "there is no file missing.txt",
+    "": "needs a file name",
+    "missing.txt": "missing.txt: no such file",
     "folder": "this is a folder",
     "latin.txt": "is not UTF-8 (byte 4)",
     "empty.txt": "is empty",

@@ -56,7 +56,7 @@ CASES = {
     ),
     "nobody here": (
         no_connection(ConnectionRefusedError(111, "refused"), HERE),
-        "nobody listens on 127.0.0.1:8080",
+        "nothing listens on 127.0.0.1:8080",
         "start what should listen there",
     ),
     "407": (proxy_says(407), "proxy of https_proxy wants a user", "https_proxy: http://USER"),
@@ -77,9 +77,9 @@ CASES = {
 }
 PASSING = {
     "resolver down": (no_connection(socket.gaierror(socket.EAI_AGAIN, "try again")), "looked up"),
-    "refused elsewhere": (no_connection(ConnectionRefusedError(111, "x")), "nobody listens on gw"),
+    "refused elsewhere": (no_connection(ConnectionRefusedError(111, "x")), "nothing listens on gw"),
     "unreachable": (no_connection(OSError(113, "No route to host")), "No route to host"),
-    "too many files": (no_connection(OSError(24, "x")), "may not open more files"),
+    "too many files": (no_connection(OSError(24, "x")), "has too many open files"),
     "502 of the proxy": (proxy_says(502), "answers 502"),
     "disconnected": (aiohttp.ServerDisconnectedError(), "closed the connection"),
     "reset": (ConnectionResetError(104, "Connection reset by peer"), "reset by peer"),
@@ -127,10 +127,10 @@ def test_requests_that_left_together_are_one_try_and_an_answer_ends_the_counting
 
 async def test_nobody_listening_here_ends_the_run_at_the_second_try(connect, call):
     client = connect("http://127.0.0.1:1")
-    with pytest.raises(AttemptError, match="no answer: nobody listens on") as first:
+    with pytest.raises(AttemptError, match="no answer: nothing listens on") as first:
         await client(call())
     assert first.value.retryable and not first.value.may_be_billed
-    with pytest.raises(Unreachable, match="nobody listens on") as second:
+    with pytest.raises(Unreachable, match="nothing listens on") as second:
         await client(call())
     assert second.value.exit_code is ExitCode.USAGE
 

@@ -36,7 +36,7 @@ def test_a_file_that_was_only_found_may_not_name_who_gets_alerts(project, text, 
     file.write_text(text)
     with pytest.raises(ConfigError) as refused:
         load(None, {}, env={}, folder=project)
-    assert refused.value.message.startswith(f"{file}:{line}: {key} may not be set")
+    assert refused.value.message.startswith(f"{file}:{line}: {key} cannot be set")
     assert "-c" in refused.value.fix
     assert "config.yaml" in refused.value.fix
     assert "secret-part" not in refused.value.message + refused.value.fix
@@ -81,9 +81,9 @@ def test_https_and_this_machine_itself_are_addresses(tmp_path, url):
 @pytest.mark.parametrize(
     ("setting", "reason"),
     [
-        ("alerts: {webhook: 'http://alerts.example.com/secret'}", "must be https"),
-        ("alerts: {webhook: 'http://127.0.0.1.example.com/secret'}", "must be https"),
-        ("alerts: {webhook: 'http://10.0.0.1/secret'}", "must be https"),
+        ("alerts: {webhook: 'http://alerts.example.com/secret'}", "must use https"),
+        ("alerts: {webhook: 'http://127.0.0.1.example.com/secret'}", "must use https"),
+        ("alerts: {webhook: 'http://10.0.0.1/secret'}", "must use https"),
         ("alerts: {webhook: 'ftp://h/secret'}", "is not a web address"),
         ("alerts: {webhook: 'file:///secret'}", "is not a web address"),
         ("alerts: {webhook: 'https://'}", "is not a web address"),
@@ -91,22 +91,22 @@ def test_https_and_this_machine_itself_are_addresses(tmp_path, url):
         ("alerts: {webhook: 'https://[::1/secret'}", "is not a web address"),
         ("alerts: {webhook: ''}", "is not a web address"),
         ("alerts: {webhook: 'https://u:secret@h/'}", "user name"),
-        ("alerts: {webhook: 'https://h/secret x'}", "no spaces"),
-        ('alerts: {webhook: "https://h/\\r\\nX-A: secret"}', "no spaces"),
-        ("alerts: {webhook: 'https://hé/secret'}", "beyond ASCII"),
-        ("alerts: {command: []}", "must begin with a program"),
-        ("alerts: {command: ['']}", "must begin with a program"),
+        ("alerts: {webhook: 'https://h/secret x'}", "cannot contain spaces"),
+        ('alerts: {webhook: "https://h/\\r\\nX-A: secret"}', "cannot contain spaces"),
+        ("alerts: {webhook: 'https://hé/secret'}", "non-ASCII"),
+        ("alerts: {command: []}", "must start with a program"),
+        ("alerts: {command: ['']}", "must start with a program"),
         ('alerts: {command: ["a\\0b"]}', "NUL"),
-        ("alerts: {command: 'rm -rf x'}", "expected array"),
-        ("alerts: {at_percent: [0]}", "expected int >= 1"),
-        ("alerts: {at_percent: [101]}", "expected int <= 100"),
+        ("alerts: {command: 'rm -rf x'}", "expected a list"),
+        ("alerts: {at_percent: [0]}", "expected a whole number of at least 1"),
+        ("alerts: {at_percent: [101]}", "expected a whole number of at most 100"),
         ("alerts: {timeout: 0}", "must be above 0"),
         ("alerts: {timeout: 2m}", "at most 60 s"),
         ("alerts: {timeout: soon}", "not a duration"),
         ("monitor: {pause: 0}", "must be above 0"),
         ("monitor: {pause: 2d}", "at most 86400 s"),
         ("monitor: {on_spike: explode}", "must be warn or pause or stop"),
-        ("monitor: {deviations: -1}", "expected float >= 0"),
+        ("monitor: {deviations: -1}", "expected a number of at least 0"),
     ],
 )
 def test_what_cannot_work_is_refused_where_it_stands_and_without_the_address(

@@ -155,7 +155,7 @@ def test_only_the_cap_of_the_run_may_be_passed_and_only_where_costs_are_expected
         ),
         ("budget:\n  tags:\n    a: 0\n", "yaml:3: budget.tags.a must be"),
         ("budget:\n  tags:\n    a:\n      month: 0\n", "yaml:4: budget.tags.a.month must be"),
-        ("budget:\n  dya: 1\n", 'yaml:2: there is no setting "budget.dya"'),
+        ("budget:\n  dya: 1\n", 'yaml:2: unknown setting "budget.dya"'),
         ("budget:\n  mode: loose\n", "yaml:2: budget.mode: "),
         ("budget:\n  overshoot: 120%\n", "yaml:2: budget.overshoot: not a share"),
         ("budget: [1]\n", "yaml:1: budget: "),

@@ -12,16 +12,16 @@ from claudebatch.core.errors import ConfigError, ExitCode
 GATEWAY = "https://gw.corp.test:8443/api"
 LOOPBACK = "http://127.0.0.1:8080"
 BAD = {
-    "socks://127.0.0.1:1080": "write socks5://",
+    "socks://127.0.0.1:1080": "SOCKS proxies are not supported",
     "socks5://127.0.0.1:1080": "SOCKS",
     "socks4a://127.0.0.1:1080": "SOCKS",
     "ftp://proxy:21": "unknown scheme ftp://",
     "htp://proxy:8080": "unknown scheme htp://",
-    "http://": "no address of a proxy",
-    "http://proxy:port": "no address of a proxy",
-    "http://proxy:99999": "no address of a proxy",
-    "http://pro xy:1": "no address of a proxy",
-    "http://[::1": "no address of a proxy",
+    "http://": "not the address of a proxy",
+    "http://proxy:port": "not the address of a proxy",
+    "http://proxy:99999": "not the address of a proxy",
+    "http://pro xy:1": "not the address of a proxy",
+    "http://[::1": "not the address of a proxy",
     "http://proxy:8080\n": None,
     "'http://proxy:8080'": "unknown scheme",
 }

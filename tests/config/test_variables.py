@@ -29,15 +29,15 @@ def test_empty_means_unset(monkeypatch, value):
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        (KEY + "\n", "holds a line break"),
-        (KEY + "\r", "holds a line break"),
-        (KEY[:9] + "\n" + KEY[9:], "holds a line break"),
-        (" " + KEY, "begins or ends with a blank"),
-        (KEY[:9] + " " + KEY[9:], "holds a blank"),
-        (f'"{KEY}"', "holds a quotation mark"),
-        (f"'{KEY}'", "holds a quotation mark"),
-        (KEY + "\u200b", "holds a character"),
-        (KEY.replace("-", "\u2013"), "holds a character"),
+        (KEY + "\n", "contains a line break"),
+        (KEY + "\r", "contains a line break"),
+        (KEY[:9] + "\n" + KEY[9:], "contains a line break"),
+        (" " + KEY, "begins or ends with a space"),
+        (KEY[:9] + " " + KEY[9:], "contains a space"),
+        (f'"{KEY}"', "contains a quotation mark"),
+        (f"'{KEY}'", "contains a quotation mark"),
+        (KEY + "\u200b", "contains a character outside ASCII"),
+        (KEY.replace("-", "\u2013"), "contains a character outside ASCII"),
     ],
 )
 @pytest.mark.parametrize("name", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])
@@ -45,7 +45,9 @@ def test_a_key_that_cannot_be_one_is_named_and_not_shown(tmp_path, name, value, 
     with pytest.raises(ConfigError) as caught:
         require_credential({name: value}, home=tmp_path)
     assert caught.value.exit_code is ExitCode.USAGE
-    assert caught.value.message == f"{name} ({len(value)} characters) {words}, which no key has"
+    assert (
+        caught.value.message == f"{name} ({len(value)} characters) {words}, which a key never does"
+    )
     assert KEY[:9] not in caught.value.message
 
 
@@ -61,5 +63,6 @@ def test_a_misspelt_variable_of_ours_is_told_and_stops_nothing():
     env = {"CLAUDEBATCH_STATEDIR": "x", "CLAUDEBATCH_DEBUG": "1", "OTHER": "y"}
     check_variables(env)
     assert [notice.text for notice in unknown_variables(env)] == [
-        "CLAUDEBATCH_STATEDIR is set and means nothing; did you mean CLAUDEBATCH_STATE_DIR?"
+        "CLAUDEBATCH_STATEDIR is set, but there is no such variable; did you mean "
+        "CLAUDEBATCH_STATE_DIR?"
     ]

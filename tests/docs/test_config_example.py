@@ -65,7 +65,7 @@ def test_a_misspelt_setting_is_refused_with_the_line_and_the_nearest_name(key, t
         f"# a comment\n{parents}: {{{line}}}\n" if parents else f"# a comment\n{line}\n"
     )
     with pytest.raises(
-        ConfigError, match=rf'claudebatch\.yaml:2: there is no setting "{re.escape(key)}x"'
+        ConfigError, match=rf'claudebatch\.yaml:2: unknown setting "{re.escape(key)}x"'
     ) as refused:
         loaded(file)
     assert f'"{name}"' in refused.value.fix

@@ -200,7 +200,7 @@ def test_a_configuration_that_lies_in_the_folder_runs_no_command(world: World) -
     world.write("in.jsonl", prompts(5))
     done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "--simulate", "--budget", "0.05")
     assert done.code == 2
-    assert "alerts.command may not be set by a file that was only found in this folder" in done.err
+    assert "alerts.command cannot be set by a file found in the current folder" in done.err
     assert not world.path("trap").exists()
     assert not world.path("out.jsonl").exists()
 

@@ -22,7 +22,10 @@ BLAMED_ON_ANOTHER = ("internal error", "mend", "set ANTHROPIC_API_KEY")
         ({"SSL_CERT_FILE": "/nonexistent/ca.pem"}, "SSL_CERT_FILE=/nonexistent/ca.pem: no such"),
         ({"SSL_CERT_FILE": "/dev/null"}, "SSL_CERT_FILE=/dev/null: this is not a regular file"),
         ({"SSL_CERT_DIR": "/nonexistent"}, "SSL_CERT_DIR=/nonexistent: no such folder"),
-        ({"ALL_PROXY": "socks://p:1080"}, "ALL_PROXY=socks://p:1080: socks:// is no scheme"),
+        (
+            {"ALL_PROXY": "socks://p:1080"},
+            "ALL_PROXY=socks://p:1080: SOCKS proxies are not supported",
+        ),
         ({"https_proxy": "http://me:secret@p:x"}, "https_proxy=http://[hidden]@p:x: this is no"),
     ],
 )
@@ -54,7 +57,7 @@ def test_what_this_run_does_not_use_stops_nothing(world, api):
     world.write("in.jsonl", prompts(3))
     done = world.claudebatch(*RUN, "-v")
     assert done.code == 0, done.err
-    assert "REQUESTS_CA_BUNDLE is not read" in done.err
+    assert "REQUESTS_CA_BUNDLE is ignored" in done.err
     assert world.claudebatch("run", "in.jsonl", "-o", "other.jsonl", "--simulate").code == 0
     seen = api.requests
     assert world.claudebatch("run", "in.jsonl", "-o", "cached.jsonl").code == 0
@@ -82,8 +85,8 @@ def test_nobody_listening_here_ends_the_run_after_the_second_try(world):
     world.write("in.jsonl", prompts(50))
     done = world.claudebatch(*RUN)
     assert done.code == 2
-    assert done.err.count("no answer: nobody listens on 127.0.0.1:1; trying again") == 1
-    assert "stopped   no connection to the API: nobody listens on 127.0.0.1:1" in done.err
+    assert done.err.count("no answer: nothing listens on 127.0.0.1:1; trying again") == 1
+    assert "stopped   no connection to the API: nothing listens on 127.0.0.1:1" in done.err
     assert "0 of 50 done: 0 ok · 50 pending" in done.err
     assert world.settled() == 0 and world.ledger() == (0, 0)
 
@@ -108,11 +111,15 @@ def test_a_name_that_does_not_exist_is_said_and_ends_the_run(world, monkeypatch)
 @pytest.mark.parametrize(
     ("name", "value", "words"),
     [
-        ("ANTHROPIC_API_KEY", "sk-ant-abcdefgh\nijkl", "holds a line break"),
-        ("ANTHROPIC_API_KEY", "'sk-ant-abcdefgh'", "holds a quotation mark"),
-        ("ANTHROPIC_BASE_URL", "gw.corp.test", "is no base URL"),
-        ("ANTHROPIC_BASE_URL", "http://gw.corp.test", "would send the key in the clear"),
-        ("ANTHROPIC_CUSTOM_HEADERS", "a b: c", "has a name that is none"),
+        ("ANTHROPIC_API_KEY", "sk-ant-abcdefgh\nijkl", "contains a line break"),
+        ("ANTHROPIC_API_KEY", "'sk-ant-abcdefgh'", "contains a quotation mark"),
+        ("ANTHROPIC_BASE_URL", "gw.corp.test", "is not a URL"),
+        (
+            "ANTHROPIC_BASE_URL",
+            "http://gw.corp.test",
+            "is not encrypted: your key would be readable",
+        ),
+        ("ANTHROPIC_CUSTOM_HEADERS", "a b: c", "has an invalid name"),
         ("CLAUDEBATCH_STATE_DIR", "~/state", "only a shell expands ~"),
         ("CLAUDEBATCH_CACHE_DIR", "$HOME/x", "only a shell expands $"),
         ("CLAUDEBATCH_CONFIG", "/nonexistent.yaml", "/nonexistent.yaml"),

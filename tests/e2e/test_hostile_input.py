@@ -25,7 +25,7 @@ def told(world, name: str, mode: str) -> str:
     world.path("in.jsonl").write_bytes(FILES[name])
     done = world.claudebatch("run", "in.jsonl", "--dry-run", "--json", *MODES[mode])
     told = json.loads(done.out) if done.out else {}
-    rows = f"{told['rows']} rows, {told['bad_rows']} left out" if told else "nothing"
+    rows = f"{told['rows']} rows, {told['bad_rows']} left out" if "rows" in told else "nothing"
     said = "".join(f"\n    {line}" for line in done.err.splitlines())
     return f"{name} ({mode}): exit {done.code}, {rows}{said}"
 

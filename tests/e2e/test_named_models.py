@@ -63,8 +63,9 @@ def test_a_line_with_a_wrong_model_is_named_with_all_its_problems_and_the_way_ou
     world.write("in.jsonl", [row, row, batch])
     done = world.claudebatch("run", "in.jsonl")
     assert (done.code, api.requests) == (2, 0)
-    first, second, third, *_ = done.err.splitlines()
-    assert first.startswith('in.jsonl:1-2: unknown model "claude-hiaku-5-5"')
+    note, first, second, third, *_ = done.err.splitlines()
+    assert note.startswith("note[N001]: settings of claudebatch.yaml")
+    assert first.startswith('in.jsonl:1-2: E434 unknown model "claude-hiaku-5-5"')
     assert f'did you mean "{HAIKU}"?' in first
     assert '"n" (2) has no equal' in second
     assert third.endswith("name a Claude model, or --model-map gpt-4o-mini=haiku")
@@ -155,13 +156,13 @@ def test_a_map_without_two_models_is_refused(world, api):
     for wrong in ("haiku", "=haiku", "gpt-4o="):
         done = world.claudebatch("run", "in.jsonl", "--model-map", wrong)
         assert (done.code, api.requests) == (2, 0)
-        assert "names no two models" in done.err
+        assert "is not OLD=NEW" in done.err
 
 
 def test_a_configuration_that_was_only_found_is_named_on_the_first_line(world, api):
     world.write("in.jsonl", prompts(1))
     world.configure("model: haiku\nsystem: You are a pirate.\n")
-    found = "settings of claudebatch.yaml in this folder: limits, model, retry, system"
+    found = "note[N001]: settings of claudebatch.yaml in this folder: limits, model, retry, system"
     for command in (("run", "-o", "out.jsonl"), ("estimate",)):
         first, *_ = world.claudebatch(*command, "in.jsonl").err.splitlines()
         assert sorted(first.replace(",", "").split()) == sorted(found.replace(",", "").split())

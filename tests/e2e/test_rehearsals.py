@@ -76,7 +76,7 @@ def test_a_real_run_replaces_a_rehearsal_and_says_so(rehearsal, api):
     world.claudebatch(*RUN, "--simulate")
     done = world.claudebatch(*RUN)
     assert (done.code, api.requests) == (0, 3)
-    assert "the simulated results of the rehearsal are replaced" in done.err
+    assert "the simulated results of the rehearsal are being replaced" in done.err
     assert not any("simulated" in line for line in world.results().values())
     assert world.ledger()[0] == api.stats()["billed_pico"]
 
@@ -89,7 +89,7 @@ def test_a_rehearsal_never_replaces_real_answers(rehearsal, api):
     done = world.claudebatch(*RUN, "--simulate")
     assert done.code == 2
     assert "out.jsonl holds real answers" in done.err
-    assert "write the rehearsal elsewhere with -o" in done.err
+    assert "write the rehearsal to another file with -o" in done.err
     assert world.path("out.jsonl").read_bytes() == before
     assert world.claudebatch("run", "in.jsonl", "-o", "rehearsal.jsonl", "--simulate").code == 0
 

@@ -147,7 +147,7 @@ def test_a_torn_line_is_said_to_be_mended(world, api):
     world.claudebatch(*RUN)
     path = world.path("out.jsonl")
     path.write_bytes(path.read_bytes()[:-10])
-    assert "ended in a torn line; it was mended" in world.claudebatch(*RUN).err
+    assert "ended in an incomplete line; it was repaired" in world.claudebatch(*RUN).err
 
 
 def test_an_answer_that_was_received_and_not_yet_shown_is_shown_and_not_asked_again(world, api):

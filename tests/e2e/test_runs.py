@@ -104,7 +104,7 @@ def test_a_dead_run_is_known_as_such_and_settling_it_is_exact(died, processes):
     world = processes
     assert [run["state"] for run in listed(world)] == ["running"]
     refused = world.claudebatch("runs", "settle", "out.jsonl")
-    assert (refused.code, "is going on" in refused.err) == (7, True)
+    assert (refused.code, "is still going on" in refused.err) == (7, True)
     died.send(signal.SIGKILL)
     died.wait()
     (run,) = listed(world)
@@ -162,10 +162,10 @@ def test_only_old_runs_are_purged_by_age(world, api):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("show", "nothing-like-it"), "no run is called"),
-        (("settle",), "which runs?"),
-        (("settle", "x", "--all"), "which runs?"),
-        (("purge",), "which runs?"),
+        (("show", "nothing-like-it"), "there is no run"),
+        (("settle",), "no run is named"),
+        (("settle", "x", "--all"), "no run is named"),
+        (("purge",), "no run is named"),
         (("purge", "--older-than", "soon"), "30d"),
     ],
 )

@@ -107,7 +107,7 @@ def test_nobody_who_listens_ends_with_2_after_two_requests_and_goes_on_when_some
     world.environment["ANTHROPIC_BASE_URL"] = f"http://{address}"
     done = world.claudebatch(*RUN, "-j", "8", "--max-outage", "0.4s")
     assert done.code == 2, done.err
-    assert f"nobody listens on {address}" in done.err
+    assert f"nothing listens on {address}" in done.err
     assert "0 of 100 done: 0 ok · 100 pending" in done.err
     assert world.settled() == 0
 

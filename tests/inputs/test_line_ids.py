@@ -40,7 +40,7 @@ def test_what_cannot_be_an_id_is_refused(bad):
 
 
 def test_two_different_ids_are_refused():
-    with pytest.raises(BadRow, match='"id" and "custom_id" are both there'):
+    with pytest.raises(BadRow, match='"id" and "custom_id" are both given'):
         prompt_of('{"prompt": "Hi", "id": "a", "custom_id": "b"}')
     assert prompt_of('{"prompt": "Hi", "id": "a", "custom_id": "a"}').id == "a"
 

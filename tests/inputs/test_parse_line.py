@@ -155,21 +155,19 @@ def test_leading_system_messages_become_the_system_prompt():
 def test_every_problem_of_a_line_is_told_with_its_place_its_shape_and_a_fix():
     bad = {"prompt": 1, "max_tokens": "many", "modle": "x", "tags": 3, "id": [], "temperature": 0}
     assert problems_of(bad) == [
-        'in.jsonl:7: "max_tokens" must be a whole number from 0 up, got "many" '
-        '(in a "prompt" line): '
+        'in.jsonl:7: "max_tokens" must be a whole number from 0 up, got "many": '
         "write a number such as 1024, or leave it out",
-        'in.jsonl:7: unknown field "modle" (in a "prompt" line): did you mean "model"?',
+        'in.jsonl:7: unknown field "modle": did you mean "model"?',
         'in.jsonl:7: "temperature" is no longer a parameter: since API version 2026-10-21 every '
         "model answers 400 to"
-        ' it, even at its default (in a "prompt" line): remove it (--drop temperature); say in the '
+        " it, even at its default: remove it (--drop temperature); say in the "
         "prompt how the answer should be",
-        'in.jsonl:7: "prompt" must be a string, got 1 (in a "prompt" line): write it in quotes; '
+        'in.jsonl:7: "prompt" must be a string, got 1: write it in quotes; '
         "conversations go into"
         ' "messages"',
-        'in.jsonl:7: "id" must be a string or a number, got an empty list (in a "prompt" line): '
+        'in.jsonl:7: "id" must be a string or a number, got an empty list: '
         "write it in quotes, or leave it out",
-        'in.jsonl:7: "tags" must be a string or a list of strings, none of them empty, got 3 (in '
-        'a "prompt" line): '
+        'in.jsonl:7: "tags" must be a string or a list of strings, none of them empty, got 3: '
         'write "tags": ["urgent"], or leave it out',
     ]
 
@@ -218,7 +216,7 @@ WRONG = [
     ({"stream": 0}, "decides itself when to stream"),
     ({"top_k": None, "top_p": 1}, '"top_p" is no longer a parameter'),
     ({"workspace_id": "w"}, "header of the whole run"),
-    ({"text": "x"}, '"prompt" and "text" are both there'),
+    ({"text": "x"}, '"prompt" and "text" are both given'),
 ]
 
 
@@ -304,7 +302,7 @@ def test_one_list_of_messages_is_a_row_like_one_in_an_object():
         (None, "the line is null, not a prompt"),
         (
             ["Hi"],
-            'a list of 1 item, not a prompt (in a JSON line): write a string, {"prompt": "…"}, '
+            'a list of 1 item, not a prompt: write a string, {"prompt": "…"}, '
             '{"messages": […]} or a list of messages',
         ),
         ([{"role": "user"}], '"line[0].content" must be a string or a list of blocks'),

@@ -90,7 +90,7 @@ def test_fast_mode_without_a_price_is_refused_under_a_cap_before_anything_is_sen
     done = world.claudebatch(*RUN, "--budget", "5")
     assert (done.code, api.requests) == (2, 0)
     assert "in.jsonl:3" in done.err
-    assert "under a cap fast mode of claude-opus-5-5 needs a price, and none is known" in done.err
+    assert "fast mode of claude-opus-5-5 needs a price, and none is known" in done.err
     assert "add prices.claude-opus-5-5.fast to the configuration" in done.err
 
 

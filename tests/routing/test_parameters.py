@@ -46,9 +46,9 @@ REFUSED = [
     (
         "claude-haiku-5-5",
         {"messages": PREFILL},
-        "claude-haiku-5-5 does not continue a begun answer",
+        "claude-haiku-5-5 does not support prefill",
     ),
-    ("claude-opus-4-6", {"messages": PREFILL}, "does not continue a begun answer"),
+    ("claude-opus-4-6", {"messages": PREFILL}, "does not support prefill"),
     (
         "claude-haiku-4-5",
         {"max_tokens": 64_001},
@@ -88,7 +88,11 @@ REFUSED = [
     ),
     ("claude-haiku-4-5", {"thinking": thinking("enabled")}, "at least 1024, got None"),
     ("claude-haiku-4-5", {"thinking": ENABLED, "tool_choice": FORCED}, "refused while"),
-    ("claude-haiku-4-5", {"output_config": effort("low")}, 'claude-haiku-4-5 knows no "effort"'),
+    (
+        "claude-haiku-4-5",
+        {"output_config": effort("low")},
+        'claude-haiku-4-5 does not support "effort"',
+    ),
     (
         "claude-opus-4-6",
         {"output_config": effort("xhigh")},
@@ -97,7 +101,7 @@ REFUSED = [
     ("claude-opus-4-5", {"output_config": effort("max")}, "does not accept effort max"),
     ("claude-sonnet-5-5", {"tool_choice": {"type": "any"}}, '"tool_choice" of type any'),
     ("claude-fable-5-2", {"tool_choice": FORCED}, '"tool_choice" of type tool'),
-    ("claude-haiku-5-5", {"speed": "fast"}, 'not served with "speed" fast'),
+    ("claude-haiku-5-5", {"speed": "fast"}, 'does not support "speed": "fast"'),
     ("claude-opus-4-5", {"inference_geo": "us"}, 'does not accept "inference_geo"'),
 ]
 

@@ -208,7 +208,7 @@ def test_thinking_of_another_model_is_left_behind():
 
 
 def test_a_begun_answer_is_not_served_by_a_model_that_does_not_continue_it():
-    with pytest.raises(NotServed, match=r"claude-haiku-5-5 cannot take over: .*begun answer"):
+    with pytest.raises(NotServed, match=r"claude-haiku-5-5 cannot take over: .*prefill"):
         remap({"max_tokens": 9, "messages": CONVERSATIONS[1]}, CATALOG.facts("claude-haiku-5-5"))
     assert remap(
         {"max_tokens": 9, "messages": CONVERSATIONS[1]}, CATALOG.facts("claude-haiku-4-5")

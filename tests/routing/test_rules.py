@@ -130,12 +130,12 @@ def test_tokens_are_estimated_once_and_only_when_nothing_cheaper_decides():
         (None, "rules[0] (r).when must be a mapping", "default model"),
         (
             {"input_token": {"max": 1}},
-            "(r).when has no condition called 'input_token'",
+            "(r).when has the unknown condition 'input_token'",
             "did you mean 'input_tokens'?",
         ),
-        ({"zzz": 1}, "no condition called 'zzz'", "the conditions are: tags,"),
+        ({"zzz": 1}, "unknown condition 'zzz'", "the conditions are: tags,"),
         ({"input_tokens": 500}, "(r).when.input_tokens must be a range, got 500", "{max: 500}"),
-        ({"input_tokens": {"maximum": 5}}, "no bound called 'maximum'", "{max: 500}"),
+        ({"input_tokens": {"maximum": 5}}, "unknown bound 'maximum'", "{max: 500}"),
         (
             {"input_tokens": {"max": "5"}},
             "input_tokens.max must be a whole number from 0 up, got '5'",
@@ -145,7 +145,7 @@ def test_tokens_are_estimated_once_and_only_when_nothing_cheaper_decides():
         ({"turns": {"min": 5, "max": 4}}, "matches nothing: min 5 is above max 4", "swap"),
         (
             {"prompt_matches": "a("},
-            "(r).when.prompt_matches is no regular expression",
+            "(r).when.prompt_matches is not a valid regular expression",
             "single quotes",
         ),
         ({"prompt_matches": ""}, "must be a regular expression, got ''", "single quotes"),
@@ -157,7 +157,7 @@ def test_tokens_are_estimated_once_and_only_when_nothing_cheaper_decides():
         ({"any": {"tags": "a"}}, "any must be a list of conditions", "per dash"),
         (
             {"any": [{"tag": "a"}]},
-            "when.any[0] has no condition called 'tag'",
+            "when.any[0] has the unknown condition 'tag'",
             "did you mean 'tags'?",
         ),
         ({"not": []}, "when.not must be a mapping", "default model"),
@@ -176,24 +176,24 @@ def test_a_wrong_condition_is_refused_with_its_place_and_a_fix(when, reason, fix
         ("short", "rules[0] must be a mapping", "name, when and model"),
         (
             {"name": "r", "if": {}, "model": "m"},
-            "rules[0] has no field called 'if'",
+            "rules[0] has the unknown field 'if'",
             "fields of a rule are",
         ),
-        ({"name": "r", "wen": {}, "model": "m"}, "no field called 'wen'", "did you mean 'when'?"),
+        ({"name": "r", "wen": {}, "model": "m"}, "unknown field 'wen'", "did you mean 'when'?"),
         (
             {"when": {"tags": "a"}, "model": "m"},
-            "rules[0].name must be a text, got None",
+            "rules[0].name must be text, got nothing",
             "needs a name",
         ),
         (
             {"name": "r", "when": {"tags": "a"}},
-            "rules[0] (r).model must be a text",
+            "rules[0] (r).model must be text",
             "needs a model",
         ),
         (
             {"name": "default", "when": {"tags": "a"}, "model": "m"},
-            "the name 'default' is taken",
-            "no rule decided",
+            "the name 'default' is reserved",
+            "no rule matched",
         ),
     ],
 )
@@ -207,7 +207,7 @@ def test_a_wrong_rule_is_refused_with_its_place_and_a_fix(raw, reason, fix):
 def test_rules_are_a_list_with_different_names():
     rule = {"name": "r", "when": {"tags": "a"}, "model": "m"}
     assert [r.name for r in parse_rules([rule, {**rule, "name": "s"}], "rules")] == ["r", "s"]
-    with pytest.raises(ConfigError, match="two rules are called 'r'"):
+    with pytest.raises(ConfigError, match="a rule before it has the same name, 'r'"):
         parse_rules([rule, rule], "rules")
     with pytest.raises(ConfigError, match="must be a list of rules"):
         parse_rules({"r": rule}, "rules")

@@ -34,7 +34,7 @@ def test_what_belongs_into_the_environment_is_no_setting_and_is_told_where_it_go
     project(world, json.dumps({key: value}))
     done = world.claudebatch(*RUN)
     assert done.code == 2
-    assert f'claudebatch.yaml:1: there is no setting "{key}"' in done.err
+    assert f'claudebatch.yaml:1: unknown setting "{key}"' in done.err
     assert _FIXES[key] in done.err
     assert (stranger.asked, world.path("owned").exists()) == ([], False)
 
@@ -55,7 +55,7 @@ def test_hooks_of_a_found_file_are_refused_with_file_line_and_fix(world, api, te
     done = world.claudebatch(*command)
     assert done.code == 2
     assert "claudebatch.yaml:" in done.err
-    assert "name the file with -c" in done.err
+    assert "name it with -c" in done.err
     assert (api.requests, world.path("owned").exists(), world.path("out.jsonl").exists()) == (
         0,
         False,
@@ -114,9 +114,9 @@ def test_no_file_of_variables_is_read(world, stranger, name):
             "could not determine a constructor",
         ),
         ("model: !!python/name:os.system", "could not determine a constructor"),
-        ("a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n" * 1, "there is no setting"),
+        ("a: &a [x,x]\nb: &b [*a,*a]\nc: &c [*b,*b]\n" * 1, "unknown setting"),
         ("system: '" + "x" * 10_000_001 + "'", "more than 10,000,000 bytes"),
-        ("\x1b]0;x\x07: 1", "not YAML"),
+        ("\x1b]0;x\x07: 1", "not allowed in YAML"),
     ],
     ids=["apply", "new", "name", "aliases", "huge", "control"],
 )

@@ -214,7 +214,7 @@ def test_under_a_cap_no_beta_may_ask_a_model_without_a_bound(tmp_path, beta, par
     assert taken(tmp_path, value)[0].bad.count == 0
     intake, calls = taken(tmp_path, value, budget=1)
     assert (len(calls), intake.bad.count) == (0, 1)
-    assert "under a cap" in reasons(intake)[0]
+    assert "with a budget" in reasons(intake)[0]
     # The cap comes before what the user wants to try.
     intake, calls = taken(tmp_path, value, budget=1, check=False)
     assert (len(calls), intake.bad.count) == (0, 1)

@@ -491,7 +491,7 @@ BY_RULE: list[tuple[Any, str]] = [
     (talk(USER, use("c1"), USER, BOT, result("c1")), "messages[1].content[0]"),
     (talk(USER, use("c1"), use("c2"), result("c1")), "messages[2].content[0]"),
     (talk(USER, use("c1"), result("c1"), result("c1")), "second result"),
-    (talk(USER, use("c1"), use("c1"), result("c1")), "second time"),
+    (talk(USER, use("c1"), use("c1"), result("c1")), "repeats"),
     (openai({"role": "tool", "tool_call_id": "c1", "content": "r"}), "messages[0].content[0]"),
     (said(*[text(cache_control=MARK)] * 5), "cache breakpoints"),
     (said(*[text(cache_control=MARK)] * 4, text(), cache_control=MARK), "cache breakpoints"),
@@ -550,12 +550,12 @@ BY_RULE: list[tuple[Any, str]] = [
         ),
         "empty",
     ),
-    (said(image("image/png", "no base64!")), "no base64"),
-    (said(image("image/png", PNG[:-1])), "no base64"),
-    (said(image("image/png", f"data:image/png;base64,{PNG}")), "no base64"),
+    (said(image("image/png", "no base64!")), "is not base64"),
+    (said(image("image/png", PNG[:-1])), "is not base64"),
+    (said(image("image/png", f"data:image/png;base64,{PNG}")), "is not base64"),
     (said(image("image/png", JPEG)), "the data is image/jpeg"),
     (said(image("image/jpeg", WEBP)), "the data is image/webp"),
-    (said(image("image/gif", PDF)), "begins like no"),
+    (said(image("image/gif", PDF)), "is not a JPEG"),
     (talk(USER, use("c1"), result("c1", content=[image("image/png", GIF)])), "image/gif"),
     (
         openai(
@@ -588,19 +588,19 @@ BY_RULE: list[tuple[Any, str]] = [
 """Each has right types, and breaks a documented rule."""
 
 BY_MODEL: list[tuple[Any, str]] = [
-    (talk(USER, SYSTEM, model="claude-sonnet-5"), "claude-sonnet-5 takes none"),
-    (talk(USER, SYSTEM, model="claude-haiku-4-5"), "takes none"),
-    (talk(USER, SYSTEM, BOT, USER, model="claude-opus-4-7"), "takes none"),
+    (talk(USER, SYSTEM, model="claude-sonnet-5"), "claude-sonnet-5 accepts none"),
+    (talk(USER, SYSTEM, model="claude-haiku-4-5"), "accepts none"),
+    (talk(USER, SYSTEM, BOT, USER, model="claude-opus-4-7"), "accepts none"),
     (talk(USER, {"role": "assistant", "content": "Dear "}, model=OLD), "ends in white space"),
     (
         talk(USER, {"role": "assistant", "content": [text("Dear\n")]}, model=OLD),
         "ends in white space",
     ),
-    (talk(USER, BOT, model=OPUS), "does not continue"),
+    (talk(USER, BOT, model=OPUS), "does not support prefill"),
     (line(thinking={"type": "disabled"}, model=OPUS), "does not accept"),
     (line(tools=[TOOL], tool_choice={"type": "any"}, model=OPUS), "does not accept"),
     (line(output_config={"effort": "xhigh"}, model="claude-opus-4-6"), "xhigh"),
-    (line(speed="fast", model=OLD), "not served"),
+    (line(speed="fast", model=OLD), "does not support"),
     *(
         (line(betas=_USES, tools=[TOOL, COMPUTER], model=model), "tools[1].type")
         for model in ("claude-sonnet-5-5", "claude-fable-5-2", "claude-mythos-5-2")

@@ -21,9 +21,9 @@ class Found:
 
 def test_an_error_has_its_fix_on_a_line_of_its_own() -> None:
     assert render_error(
-        ConfigError("E000", 'a.yaml:3: there is no setting "modle"', fix='did you mean "model"?')
+        ConfigError("E000", 'a.yaml:3: unknown setting "modle"', fix='did you mean "model"?')
     ) == [
-        'error[E000]: a.yaml:3: there is no setting "modle"',
+        'error[E000]: a.yaml:3: unknown setting "modle"',
         '  hint: did you mean "model"?',
     ]
     assert render_error(ApiUnavailable("E000", "the API does not answer")) == [

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudebatch.core.domain import PICO_PER_USD, from_usd
+from claudebatch.core.plurals import counted
 from claudebatch.ui import format as fmt
 
 
@@ -112,6 +113,6 @@ def test_other_units() -> None:
     assert fmt.byte_size(2**30) == "1 GiB"
     assert fmt.per_minute(0.5) == "0.5"
     assert fmt.per_minute(812.4) == "812"
-    assert fmt.counted(1, "retry", "retries") == "1 retry"
-    assert fmt.counted(2, "retry", "retries") == "2 retries"
+    assert counted(1, "retry", "retries") == "1 retry"
+    assert counted(2, "retry", "retries") == "2 retries"
     assert fmt.clip("abcdef", 4) == "abc…"

@@ -111,7 +111,7 @@ def test_cache_stats_obeys_the_configuration(home: Home) -> None:
 def test_nobody_is_asked_where_nobody_is(home: Home) -> None:
     refused = home.run("cache", "clear")
     assert refused.returncode == 2
-    assert "hint: claudebatch cache clear --yes" in refused.stderr
+    assert "hint: add --yes" in refused.stderr
     assert refused.stdout == ""
     done = home.run("cache", "clear", "--yes")
     assert done.returncode == 0

@@ -12,7 +12,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from claudebatch.ui.terminal import Terminal, broken
+from claudebatch.ui.terminal import Terminal
+from claudebatch.ui.wrapping import broken
 
 
 class FakeTty(io.StringIO):

@@ -23,7 +23,9 @@ def api_findings(reached: ProbeResult, *, wall: datetime) -> Iterator[Finding]:
     if reached.status is None:
         return
     if reached.simulated:
-        yield Finding("api", "note", "it is a simulator: its answers are made up and cost nothing")
+        yield Finding(
+            "api", "note", "it is a simulator: its answers are simulated and cost nothing"
+        )
     if reached.server_time is not None:
         yield _clock(reached.server_time, wall)
     yield _limits(reached)

@@ -76,7 +76,7 @@ def doctor(
 
 def _look(config: Path | None, env: Mapping[str, str], *, offline: bool) -> Iterator[Finding]:
     yield machine_findings.versions()
-    loaded = load(config, {}, env=env, folder=Path.cwd())
+    loaded = load(config, {}, env=env, folder=Path())
     yield Finding(
         "config", "ok", str(loaded.path) if loaded.path else "none: every setting is at its default"
     )

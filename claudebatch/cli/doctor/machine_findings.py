@@ -74,7 +74,7 @@ def folder(name: str, path: Path, *, now: Callable[[], float], private: bool) ->
             name,
             "failure",
             f"{there}: cannot be written: {error.strerror}",
-            fix="choose another place, or mend its rights",
+            fix="choose another folder, or fix its permissions",
             exit_code=ExitCode.LOCAL_IO,
         )
         return

@@ -13,13 +13,13 @@ from claudebatch.cli.wiring.failures import CollectedFailures
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ExitCode, LockedError, StorageError
+from claudebatch.core.plurals import counted
 from claudebatch.engine.check_run import CheckedRun, RunPlaces, check_run, repair_run
 from claudebatch.storage.health import damage
 from claudebatch.storage.journal.repair import RepairReport
 from claudebatch.storage.ledger.run_index import RunRegister
 from claudebatch.storage.run_folder import SUFFIX, beside
 from claudebatch.ui.error_text import LEDGER_LOCKED
-from claudebatch.ui.format import counted
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.terminal import Terminal
 
@@ -129,7 +129,7 @@ def _check_ledger(path: Path) -> None:
         raise StorageError(
             "E013",
             f"{path}: the spend ledger is damaged: {found}",
-            fix="move it away: every run that is resumed or settled enters itself again",
+            fix="move the file away: runs add themselves again when they are resumed or settled",
         )
 
 
@@ -140,8 +140,8 @@ def _end(checked: Sequence[CheckedRun], *, repaired: bool) -> None:
     if bad and not repaired:
         raise StorageError(
             "E014",
-            f"{counted(len(bad), 'run is', 'runs are')} not as written",
-            fix="claudebatch runs check --repair mends what can be mended",
+            f"{counted(len(bad), 'run is', 'runs are')} damaged",
+            fix="`claudebatch runs check --repair` repairs what can be repaired",
         )
     if any(
         found.restored is not None and (found.restored.lost or found.restored.unsure)

@@ -22,12 +22,12 @@ from claudebatch.cli.wiring.failures import CollectedFailures
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError, LockedError
+from claudebatch.core.plurals import counted
 from claudebatch.core.reports import RunLine
 from claudebatch.storage.ledger import open_ledger, settle_dead
 from claudebatch.storage.ledger.purge import purge as purge_run
 from claudebatch.storage.ledger.run_index import RunRegister
 from claudebatch.ui.error_text import LEDGER_LOCKED
-from claudebatch.ui.format import counted
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.tables.runs_tables import (
     money_of,
@@ -242,8 +242,8 @@ def _wanted(register: RunRegister, names: list[str] | None, all: bool) -> list[R
     if bool(names) == all:
         raise ClaudebatchError(
             "E015",
-            "which runs?",
-            fix="name some, or give --all; `claudebatch runs list` shows them",
+            "no run is named",
+            fix="name one, or give --all; `claudebatch runs list` shows them",
         )
     return [register.find(name) for name in names] if names else register.runs()
 
@@ -259,7 +259,7 @@ def _undecided(run: RunLine, verdict: VerdictOption | None, open_before: set[str
 
 def _to_purge(register: RunRegister, names: list[str] | None, age: int | None) -> list[RunLine]:
     if bool(names) == (age is not None):
-        raise ClaudebatchError("E016", "which runs?", fix="name some, or give --older-than 30d")
+        raise ClaudebatchError("E016", "no run is named", fix="name one, or give --older-than 30d")
     if names:
         return [register.find(name) for name in names]
     # At most a hundred years: a larger number would overflow the calendar.
@@ -279,7 +279,9 @@ def _confirmed(runs: list[RunLine], *, forget: bool) -> bool:
     # A script would wait for an answer for ever, or answer with whatever its input
     # holds.
     if not sys.stdin.isatty():
-        raise ClaudebatchError("E017", f"{what}, and nobody is here to be asked", fix="add --yes")
+        raise ClaudebatchError(
+            "E017", f"{what}, and there is no terminal to ask on", fix="add --yes"
+        )
     stderr = Terminal(sys.stderr, environment())
     stderr.say_all(render_runs(runs, width=stderr.columns))
     return typer.confirm(f"{what}. Go on?", err=True)
@@ -287,7 +289,7 @@ def _confirmed(runs: list[RunLine], *, forget: bool) -> bool:
 
 def _alive(run: RunLine) -> LockedError:
     return LockedError(
-        "E018", f"{run.run} is going on", fix="wait for it or stop it, then try again"
+        "E018", f"{run.run} is still going on", fix="wait for it or stop it, then try again"
     )
 
 

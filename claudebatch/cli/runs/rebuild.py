@@ -11,10 +11,10 @@ import typer
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError
+from claudebatch.core.plurals import counted
 from claudebatch.outputs.rebuild_results import RebuiltOutput, rebuild_output
 from claudebatch.storage.ledger.run_index import RunRegister
 from claudebatch.storage.run_folder import SUFFIX, beside
-from claudebatch.ui.format import counted
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.terminal import Terminal
 
@@ -54,7 +54,7 @@ def _places(name: str) -> tuple[Path, Path]:
         raise ClaudebatchError(
             "E019",
             f"{found.run} wrote its results to {found.output}, not to a file",
-            fix="run its command again: what was answered is printed again and costs nothing",
+            fix="run its command again: finished answers are printed again at no cost",
         )
     return Path(found.folder), Path(found.folder.removesuffix(SUFFIX))
 

@@ -10,10 +10,11 @@ from dataclasses import replace
 import typer
 
 from claudebatch.core.errors import ClaudebatchError
+from claudebatch.core.plurals import counted
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.storage.journal.queries import undecided
-from claudebatch.ui.format import counted, money
+from claudebatch.ui.format import money
 
 
 def decided(options: RunOptions, run: OpenRun) -> RunOptions:
@@ -31,8 +32,8 @@ def decided(options: RunOptions, run: OpenRun) -> RunOptions:
     if not sys.stdin.isatty():
         raise ClaudebatchError(
             "E022",
-            f"{what}, and nobody is here to be asked",
-            fix="say it with --unknown retry or --unknown skip",
+            f"{what}, and there is no terminal to ask on",
+            fix="add --unknown retry or --unknown skip",
         )
     again = typer.confirm(f"{what}. Ask again, and maybe pay twice?", err=True)
     return replace(options, unknown="retry" if again else "skip")

@@ -13,7 +13,8 @@ import typer
 
 from claudebatch.core.domain import Call, Pico, to_usd
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.ui.format import counted, money
+from claudebatch.core.plurals import counted
+from claudebatch.ui.format import money
 
 
 class CostMeter:
@@ -40,8 +41,7 @@ def confirm_cost(expected: Pico, above: Pico) -> None:
     if not sys.stdin.isatty():
         raise ClaudebatchError(
             "E023",
-            f"{what}, more than the {money(above)} that goes without a question, and nobody is "
-            f"here to be asked",
+            f"{what}, above confirm_above ({money(above)}), and there is no terminal to ask on",
             fix=f"add --yes, or a cap: --budget {to_usd(expected).quantize(Decimal(1)) + 1}",
         )
     question = f"This run may cost about {money(expected)}, and no cap is set. Start it?"
@@ -56,8 +56,8 @@ def confirm_removal(rows: int, output: Path) -> None:
     because their lines are no longer in the input; raises `ClaudebatchError` where the
     answer is no, or nobody can answer.
     """
-    what = f"{counted(rows, 'answered row')} of {output} would be left out: not in the input now"
-    fix = "--yes leaves them out, -o FILE writes into another file; nothing was sent"
+    what = f"{counted(rows, 'answered row')} would be removed from {output}: no longer in the input"
+    fix = "--yes removes them, -o FILE writes to another file; nothing was sent"
     if not sys.stdin.isatty():
         raise ClaudebatchError("E025", what, fix=fix)
     rows_are = counted(rows, "answered row is", "answered rows are")

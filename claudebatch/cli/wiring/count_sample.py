@@ -63,7 +63,7 @@ async def _count(
             first = errors.exceptions[0]
             raise ClaudebatchError(
                 "E027",
-                f"the API does not count: {first}",
+                f"the API did not count the tokens: {first}",
                 fix="try again later, or leave --count out",
                 exit_code=ExitCode.UNAVAILABLE,
             ) from first

@@ -51,7 +51,7 @@ def tell_estimate(
     if "-" in options.inputs:
         raise ClaudebatchError(
             "E028",
-            "a dry run of standard input would use it up",
+            "a dry run would use up standard input",
             fix="write the prompts to a file first",
         )
     output = options.output_path

@@ -20,7 +20,7 @@ def _pair(text: str) -> tuple[str, str]:
     if not model or not other:
         raise ClaudebatchError(
             "E029",
-            f"--model-map: {text!r} names no two models",
+            f"--model-map: {text!r} is not OLD=NEW",
             fix="write gpt-4o-mini=haiku,gpt-4o=opus",
         )
     return model, other

@@ -47,5 +47,5 @@ class CollectedFailures:
         *others, gravest = sorted(self.met, key=lambda failure: failure.exit_code)
         terminal = Terminal(sys.stderr, environment())
         for failure in others:
-            terminal.say_all(render_error(failure), style="error")
+            terminal.tell(render_error(failure), style="error")
         raise gravest

@@ -61,8 +61,8 @@ from claudebatch.ui.machine.json_events import JsonEvents
 from claudebatch.ui.terminal import Terminal
 
 _now = time.monotonic  # noqa: TID251  # a command is where time comes in
-_READER_LEFT = "whoever read the events (--json) has left"
-_READER_FIX = "run the same command again, with a reader that stays"
+_READER_LEFT = "the output of --json was closed early (broken pipe)"
+_READER_FIX = "run the same command again to get the rest: nothing is paid twice"
 # A row leaves next to no cycles behind; a few thousand rows between two looks at the
 # young objects are enough.
 _GC_THRESHOLDS = (50_000, 20, 100)
@@ -99,7 +99,7 @@ def execute(
         check_base_url(options.base_url)  # before it is noted or shown anywhere
     if not options.simulate and (options.count_rows or not dry_run):
         require_credential(env, home=Path.home())
-    loaded = load(config, flags, env=env, folder=Path.cwd())
+    loaded = load(config, flags, env=env, folder=Path())
     paths = Paths.from_environment(env, simulated=options.simulate)
     run_setup = RunSetup.set_up(
         loaded.settings,
@@ -158,7 +158,7 @@ def _observed(
             for detail in details(loaded, paths, options):
                 emit(Notice("", detail))
             for name in unread_variables(env):
-                emit(Notice("W003", f"{name} is not read: certificates come from SSL_CERT_FILE"))
+                emit(Notice("W003", f"{name} is ignored: certificates are read from SSL_CERT_FILE"))
         parts = _RunParts(
             run_setup=run_setup,
             paths=paths,
@@ -168,7 +168,11 @@ def _observed(
             hooks=hooks,
             emit=emit,
         )
-        return _perform(options, parts, yes=yes)
+        try:
+            return _perform(options, parts, yes=yes)
+        finally:
+            # Notes of before the start, where it was refused: above the reason.
+            display.stop()
 
 
 def _perform(options: RunOptions, parts: _RunParts, *, yes: bool) -> int:

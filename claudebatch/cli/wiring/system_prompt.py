@@ -27,16 +27,14 @@ def system_prompt(given: str | None) -> str | None:
 def _read(name: str) -> str:
     if not name:
         raise ClaudebatchError(
-            "E031", f"-s {_MARK} names no file", fix=f"write -s {_MARK}NAME; {_LITERAL}"
+            "E031", f"-s {_MARK} needs a file name", fix=f"write -s {_MARK}NAME; {_LITERAL}"
         )
     try:
         # Not `Path.read_text`: a pipe (-s @<(…)) has no size to be checked first.
         with Path(name).open("rb") as file:
             data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError as error:
-        raise ClaudebatchError(
-            "E032", f"-s {_MARK}{name}: there is no file {name}", fix=_LITERAL
-        ) from error
+        raise ClaudebatchError("E032", f"-s {_MARK}{name}: no such file", fix=_LITERAL) from error
     except OSError as error:
         fault = os_fault(error)
         raise ClaudebatchError(

@@ -81,14 +81,11 @@ class InputCounter:
             self._emit(
                 Notice(
                     "W060",
-                    "a request had more input than was counted before: no more counts are "
-                    "relied on",
+                    "a request had more input than the API counted: counts are no longer used",
                 )
             )
 
     def _announce(self) -> None:
         if not self._announced:
             self._announced = True
-            self._emit(
-                Notice("N061", "near the cap: requests are counted first, so that more of them fit")
-            )
+            self._emit(Notice("N061", "near the cap: asking the API for exact token counts first"))

@@ -215,8 +215,8 @@ class Refill:
             self._emit(
                 Notice(
                     "N063",
-                    "waiting for money that other runs hold under the same cap (claudebatch "
-                    "runs list)",
+                    "waiting: other runs have reserved the rest of the cap (`claudebatch "
+                    "runs list`)",
                 )
             )
 

@@ -171,7 +171,9 @@ class DiskCacheStore:
         aside = _move_aside(self._path)
         self._notify(
             Notice(
-                "W065", f"the response cache was damaged; it was moved to {aside} and started anew"
+                "W065",
+                f"the response cache was damaged; it was moved to {aside}, and an empty one "
+                "was made",
             )
         )
         try:

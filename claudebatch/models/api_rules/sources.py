@@ -38,7 +38,7 @@ def _base64(where: str, source: dict[str, Any]) -> Iterator[Problem]:
     except (ValueError, binascii.Error):
         yield Problem(
             "E411",
-            f'"{where}.data" is no base64: {shown(data[:_HEAD])}',
+            f'"{where}.data" is not base64: {shown(data[:_HEAD])}',
             "encode the file's bytes with the standard alphabet, with its padding, and without "
             "a data: prefix",
         )
@@ -48,7 +48,7 @@ def _base64(where: str, source: dict[str, Any]) -> Iterator[Problem]:
         if actual is None:
             yield Problem(
                 "E412",
-                f'"{where}.data" begins like no JPEG, PNG, GIF or WebP',
+                f'"{where}.data" is not a JPEG, PNG, GIF or WebP',
                 "send one of these; the API reads no other images",
             )
         elif actual != declared:

@@ -47,9 +47,7 @@ def _call(where: str, call: Any, open_calls: dict[str, str], seen: set[str]) -> 
     if type(call) is not str or not _ID.fullmatch(call):
         yield Problem("E418", f'"{where}.id" is {shown(call)}', _ID_FIX)
     elif call in seen:
-        yield Problem(
-            "E419", f'"{where}.id" is {shown(call)} a second time', "give each call its own id"
-        )
+        yield Problem("E419", f'"{where}.id" repeats {shown(call)}', "give each call its own id")
     seen.add(call)
     open_calls[call] = where
 

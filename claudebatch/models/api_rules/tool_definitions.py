@@ -25,7 +25,7 @@ def tools(params: Mapping[str, Any]) -> Iterator[Problem]:
                 yield Problem(
                     "E423",
                     f'"{where}.name" is {shown(name)}, as that of "{first}"',
-                    "give every tool a name of its own",
+                    "give each tool its own name",
                 )
         if tool.get("type") in (None, "custom"):
             yield from _custom(where, tool)
@@ -74,6 +74,6 @@ def tool_choice(params: Mapping[str, Any]) -> Iterator[Problem]:
         near = meant(wanted, known) if type(wanted) is str else None
         yield Problem(
             "E428",
-            f'"tool_choice.name" is {shown(wanted)}, which is none of "tools"',
+            f'"tool_choice.name" is {shown(wanted)}, which is not one of "tools"',
             f'did you mean "{near}"?' if near else "name a tool that is there",
         )

@@ -11,6 +11,7 @@ from typing import Any
 
 from claudebatch.core.domain import TOKEN_KINDS, Pico, from_usd
 from claudebatch.core.errors import ConfigError
+from claudebatch.core.values_shown import got
 from claudebatch.models.catalog import did_you_mean
 from claudebatch.models.prices.rates import PER_SEARCH, ModelRates, Rates, rates_of
 
@@ -77,23 +78,21 @@ class _Reader:
 
     def _threshold(self, key: str, tokens: Any) -> int:
         if type(tokens) is not int or tokens < 1:
-            raise self._error(
-                key, f"must be a number of tokens, got {_shown(tokens)}", "try 100000"
-            )
+            raise self._error(key, f"must be a number of tokens, got {got(tokens)}", "try 100000")
         return tokens
 
     def _mapping(self, key: str, raw: Any, known: tuple[str, ...]) -> Mapping[str, Any]:
         if not isinstance(raw, Mapping):
             raise self._error(
                 key,
-                f"must be a mapping of prices, got {_shown(raw)}",
+                f"must be a mapping of prices, got {got(raw)}",
                 f"give {known[0]} and {known[1]}",
             )
         for name in raw:
             if name not in known:
                 raise self._error(
                     f"{key}.{name}",
-                    "there is no such price",
+                    "unknown price",
                     did_you_mean(str(name), known, "prices"),
                 )
         return raw
@@ -105,9 +104,9 @@ class _Reader:
         except ArithmeticError:
             amount = Decimal(-1)
         if not amount.is_finite() or amount < 0:
-            raise self._error(key, f"not a price: {_shown(value)}", fix)
+            raise self._error(key, f"not a price: {got(value)}", fix)
         if amount > most:
-            raise self._error(key, f"{_shown(value)} is more than ${most:,}", fix)
+            raise self._error(key, f"{got(value)} is more than ${most:,}", fix)
         return amount
 
     def _error(self, key: str, reason: str, fix: str) -> ConfigError:
@@ -115,7 +114,3 @@ class _Reader:
         return ConfigError(
             "E134", f"{place}: {key}: {reason}" if place else f"{key}: {reason}", fix=fix
         )
-
-
-def _shown(value: object) -> str:
-    return repr(value)[:40]

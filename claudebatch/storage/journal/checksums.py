@@ -110,7 +110,7 @@ def damaged(journal: sqlite3.Connection, what: str) -> StorageError:
     return StorageError(
         "E614",
         f"{path}: {what} is damaged",
-        fix=f"mend it: claudebatch runs check --repair {shlex.quote(str(path.parent))}",
+        fix=f"repair it: `claudebatch runs check --repair {shlex.quote(str(path.parent))}",
     )
 
 

@@ -33,7 +33,7 @@ _ENOUGH = 512
 # let answers pile up in memory, and a crash would lose all of them.
 _BACKLOG = 1000
 
-_READER_FIX = "run the same command again, with a reader that stays"
+_READER_FIX = "run the same command again to get the rest: nothing is paid twice"
 
 
 class ResultsOutput(Protocol):
@@ -283,7 +283,7 @@ class Journal:
 
 def _not_written(error: OSError) -> OutputFailed:
     if isinstance(error, BrokenPipeError):
-        return ReaderLeft("E715", "whoever read the results has left", fix=_READER_FIX)
+        return ReaderLeft("E715", "standard output was closed early (broken pipe)", fix=_READER_FIX)
     return OutputFailed(
         "E716", f"the results cannot be written: {os_fault(error).reason}", fix=os_fault(error).fix
     )

@@ -57,10 +57,10 @@ class RunRegister:
         if found:
             some = ", ".join(run.run for run in found[:5])
             raise ClaudebatchError(
-                "E622", f'"{name}" may be one of {len(found)} runs', fix=f"give more of it: {some}"
+                "E622", f'"{name}" matches {len(found)} runs', fix=f"give more of it: {some}"
             )
         raise ClaudebatchError(
-            "E623", f'no run is called "{name}"', fix="see `claudebatch runs list` for their names"
+            "E623", f'there is no run "{name}"', fix="see `claudebatch runs list` for their names"
         )
 
     def details(self, run: RunLine) -> RunDetails:

@@ -9,6 +9,7 @@ from math import ceil
 from typing import TypeAlias
 
 from claudebatch.core.domain import PICO_PER_USD, Pico
+from claudebatch.core.plurals import counted
 from claudebatch.core.stats.snapshot import LimitsByPool, RunSnapshot
 from claudebatch.ui import format as fmt
 from claudebatch.ui.live.model_lines import model_lines, run_waits
@@ -37,7 +38,7 @@ def live_frame(run: RunSnapshot, limits: LimitsByPool, *, width: int) -> list[Ro
     """The lines of the live display."""
     rows = [_bar_row(run, width), _counts_row(run, width), _money_row(run, width)]
     if run.draining is not None:
-        stopping = f"stopping: {run.draining}; {fmt.counted(run.in_flight, 'request')} in flight"
+        stopping = f"stopping: {run.draining}; {counted(run.in_flight, 'request')} in flight"
         return rows + _said(stopping, width)
     for line in model_lines(run, limits, width=width):
         name = [Span(line.name, "cyan"), Span(": ")] if line.name else []

@@ -15,7 +15,8 @@ from claudebatch.ui.live.frame import Row, Span, live_frame
 from claudebatch.ui.live.line_display import LineDisplay
 from claudebatch.ui.live.notices import Line
 from claudebatch.ui.sanitise import visible
-from claudebatch.ui.terminal import Terminal, broken
+from claudebatch.ui.terminal import Terminal
+from claudebatch.ui.wrapping import broken
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -74,13 +75,16 @@ class LiveProgress(LineDisplay):
 
     def _close(self) -> None:
         """Erase the display and give the cursor back."""
+        # Also before there is a display: why a run is refused may stand in a note.
+        self._say_unsaid()
         if self._live is not None:
-            self._say_unsaid()
             self._live.stop()
             self._live = None
 
     def _say(self, line: Line) -> None:
-        if self._live is not None:
+        if self._live is None:
+            self._terminal.tell([line.shown], style=line.style)
+        else:
             # Broken by us: rich would also break a command that is to be copied.
             for part in broken(visible(line.shown), self._terminal.width):
                 row = [Span(part, _STYLES[line.style])]

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from math import ceil
 
+from claudebatch.core.plurals import counted
 from claudebatch.core.stats.pool_waits import PoolWait
 from claudebatch.core.stats.snapshot import LimitsByPool, MinuteLimits, PoolSnapshot, RunSnapshot
 from claudebatch.ui import format as fmt
@@ -73,7 +74,7 @@ def model_lines(
             text = f"{wait.reason}, again in {fmt.seconds(ceil(wait.until - run.at))}"
             yield ModelProgress(_name(name, text, width), text, "yellow")
     if len(pools) > _SHOWN:
-        yield ModelProgress("", f"and {fmt.counted(len(pools) - _SHOWN, 'more model')}", "dim")
+        yield ModelProgress("", f"and {counted(len(pools) - _SHOWN, 'more model')}", "dim")
 
 
 def run_waits(run: RunSnapshot) -> list[str]:
@@ -81,7 +82,7 @@ def run_waits(run: RunSnapshot) -> list[str]:
     reasons = {wait.reason: wait for wait in run.waits}
     found = []
     if "money" in reasons:
-        flight = f"for {fmt.counted(run.in_flight, 'request')} in flight" if run.in_flight else ""
+        flight = f"for {counted(run.in_flight, 'request')} in flight" if run.in_flight else ""
         found.append(f"waiting: the rest of the cap is reserved {flight or 'by other runs'}")
     if "spending paused" in reasons:
         left = fmt.seconds(ceil(reasons["spending paused"].until - run.at))

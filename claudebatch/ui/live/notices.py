@@ -112,7 +112,7 @@ class Notices:
             return None
         self._fallbacks.add(pair)
         reason = clip(event.reason, _LONGEST_WORD)
-        return Line("fallback", f"{event.next_model} stands in for {event.model}: {reason}")
+        return Line("fallback", f"{event.next_model} answers in place of {event.model}: {reason}")
 
     def _retrying(self, event: Retrying) -> Line | None:
         """The cause of the first broken connection of each kind, at once: the pause of

@@ -12,6 +12,7 @@ from claudebatch.core.events import (
     Retrying,
     Waiting,
 )
+from claudebatch.core.plurals import counted
 from claudebatch.core.stats.pool_waits import MIN_REPORTED_S
 from claudebatch.ui import format as fmt
 
@@ -55,7 +56,7 @@ def sentence(event: Event, *, requests: bool) -> str | None:
     if isinstance(event, LimitsSeen):
         return _limits(event)
     if isinstance(event, ConcurrencyChanged):
-        return f"{event.pool}: up to {fmt.counted(event.limit, 'request')} in flight"
+        return f"{event.pool}: up to {counted(event.limit, 'request')} in flight"
     return None
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from claudebatch.core.plurals import counted
 from claudebatch.core.reports.finding import Finding
-from claudebatch.ui.format import counted
 from claudebatch.ui.wrapping import wrapped
 
 # A failure stands out without colour, too.

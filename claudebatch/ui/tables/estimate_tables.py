@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from claudebatch.core.plurals import counted
 from claudebatch.core.reports import Basis, Elsewhere, Estimate, EstimateLine
 from claudebatch.ui import format as fmt
 from claudebatch.ui.tables.table import fitted
@@ -96,7 +97,7 @@ def _prices_known(estimate: Estimate) -> bool:
 
 
 def _sent(estimate: Estimate) -> str:
-    counted = sum(
+    asked = sum(
         {
             line.model: line.inputs.sample
             for line in estimate.lines
@@ -104,21 +105,21 @@ def _sent(estimate: Estimate) -> str:
         }.values()
     )
     # A count is a request, though a free one: "nothing was sent" would be untrue.
-    if not counted:
+    if not asked:
         return "Nothing was sent."
-    return f"Nothing was sent but {fmt.counted(counted, 'row')} to be counted, which is free."
+    return f"Nothing was sent but {counted(asked, 'row')} to be counted, which is free."
 
 
 def _estimate_rows(estimate: Estimate) -> str:
-    text = fmt.counted(estimate.rows, "row")
+    text = counted(estimate.rows, "row")
     if estimate.finished:
         text += f", {fmt.count(estimate.finished)} already done"
     if estimate.asked_otherwise:
         text += f" ({fmt.count(estimate.asked_otherwise)} of them with other settings)"
     if estimate.duplicates:
-        text += f", {fmt.counted(estimate.duplicates, 'duplicate')} (sent once)"
+        text += f", {counted(estimate.duplicates, 'duplicate')} (sent once)"
     if estimate.bad_rows:
-        text += f", {fmt.counted(estimate.bad_rows, 'invalid line')} left out"
+        text += f", {counted(estimate.bad_rows, 'invalid line')} left out"
     return text
 
 
@@ -181,7 +182,7 @@ def _measured(line: EstimateLine) -> Iterator[str]:
     if basis.method == "history":
         spread = f"{fmt.tokens(basis.low or 0)}–{fmt.tokens(basis.high or 0)} tokens each"
         off = f", total ± {basis.error * 100:.0f} %" if basis.error else ""
-        yield f"Measured on {fmt.counted(basis.sample, 'earlier answer')}: {spread}{off}."
+        yield f"Measured on {counted(basis.sample, 'earlier answer')}: {spread}{off}."
     if basis.method == "configured":
         yield "Answers are as long as the configuration says."
 
@@ -211,9 +212,9 @@ def _input(line: EstimateLine) -> str:
     basis = line.inputs
     match basis.method:
         case "counted":
-            return f"{what}{_error(basis)}, {fmt.counted(basis.sample, 'row')} counted"
+            return f"{what}{_error(basis)}, {counted(basis.sample, 'row')} counted"
         case "history":
-            return f"{what}, from {fmt.counted(basis.sample, 'answer')}"
+            return f"{what}, from {counted(basis.sample, 'answer')}"
         case _:
             return f"{what}, a guess"
 
@@ -223,7 +224,7 @@ def _output(line: EstimateLine) -> str:
     match basis.method:
         case "history":
             low, high = fmt.tokens(basis.low or 0), fmt.tokens(basis.high or 0)
-            return f"{low}–{high}{_error(basis)}, from {fmt.counted(basis.sample, 'answer')}"
+            return f"{low}–{high}{_error(basis)}, from {counted(basis.sample, 'answer')}"
         case "configured":
             return "as configured"
         case _:

@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 from claudebatch.core.domain import Pico
+from claudebatch.core.plurals import counted
 from claudebatch.core.reports.models_report import (
     ModelLine,
     ModelPrices,
@@ -79,14 +80,14 @@ def _age(report: ModelsReport) -> Iterator[str]:
         text += f" with version {report.checked_with}: newer prices are not checked yet"
     days = (report.on - date.fromisoformat(report.checked)).days
     if days > _STALE_DAYS:
-        text += f", {fmt.counted(days, 'day')} ago: look for a newer release"
+        text += f", {counted(days, 'day')} ago: look for a newer release"
     own = [
         line
         for line in report.models
         if line.prices is not None and line.prices.source == "configuration"
     ]
     if own:
-        text += f"; {fmt.counted(len(own), 'model')} priced by the configuration"
+        text += f"; {counted(len(own), 'model')} priced by the configuration"
     yield text + "."
 
 
@@ -217,7 +218,7 @@ def _takes(line: ModelLine) -> tuple[tuple[str, bool], ...]:
 
 def _retirement(line: ModelLine) -> str:
     if line.days_left is not None and line.days_left > 0:
-        return f"ends {line.retires_at}, in {fmt.counted(line.days_left, 'day')}"
+        return f"ends {line.retires_at}, in {counted(line.days_left, 'day')}"
     return _retired(line)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from claudebatch.core.domain import Usage
+from claudebatch.core.plurals import counted
 from claudebatch.core.reports import RunSummary
 from claudebatch.ui import format as fmt
 from claudebatch.ui.format import limit_text
@@ -82,11 +83,11 @@ def summary_lines(summary: RunSummary) -> list[SummaryLine]:
 def final_line(summary: RunSummary) -> str:
     """The whole summary in one line, for `-q`."""
     mark = "SIMULATED: " if summary.simulated else ""
-    parts = [f"{fmt.count(summary.succeeded)} of {fmt.counted(summary.rows, 'row')} answered"]
+    parts = [f"{fmt.count(summary.succeeded)} of {counted(summary.rows, 'row')} answered"]
     parts += [f"{fmt.count(summary.failed)} failed"] if summary.failed else []
     parts += [f"{fmt.count(summary.pending)} pending"] if summary.pending else []
     if summary.lines_left_out:
-        parts.append(f"{fmt.counted(summary.lines_left_out, 'line')} left out")
+        parts.append(f"{counted(summary.lines_left_out, 'line')} left out")
     parts.append(f"{_at_least(summary)}{fmt.money(summary.spent)} spent")
     if _incomplete(summary):
         parts[0] += f" ({_endings(summary)})"
@@ -190,9 +191,9 @@ def _rows(summary: RunSummary) -> str:
     if summary.finished_before and not _nothing_to_do(summary):
         text += f" ({fmt.count(summary.finished_before)} already done)"
     if summary.lines_left_out:
-        text += f"; {fmt.counted(summary.lines_left_out, 'line')} left out"
+        text += f"; {counted(summary.lines_left_out, 'line')} left out"
     if summary.removed:
-        text += f"; {fmt.counted(summary.removed, 'answered row')} no longer in the input"
+        text += f"; {counted(summary.removed, 'answered row')} no longer in the input"
     return text
 
 
@@ -263,7 +264,7 @@ def _at_least(summary: RunSummary) -> str:
 def _maybe_billed(summary: RunSummary) -> Iterator[SummaryLine]:
     """The rows were asked again, so what the API did bill of this is paid twice."""
     if summary.unknown_attempts:
-        attempts = fmt.counted(summary.unknown_attempts, "request")
+        attempts = counted(summary.unknown_attempts, "request")
         text = f"up to {fmt.money(summary.unknown)} more; the cost of {attempts} is not known"
         yield SummaryLine("maybe billed:", text, "warning")
 
@@ -285,7 +286,7 @@ def _requests(summary: RunSummary) -> Iterator[SummaryLine]:
     if not summary.requests:
         return
     parts = [fmt.count(summary.requests)]
-    parts += [fmt.counted(summary.retries, "retry", "retries")] if summary.retries else []
+    parts += [counted(summary.retries, "retry", "retries")] if summary.retries else []
     if summary.answered_now:
         parts.append(
             f"p50 {fmt.milliseconds(summary.p50_ms)}, p95 {fmt.milliseconds(summary.p95_ms)}"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from claudebatch.core.plurals import counted
 from claudebatch.core.reports import RunDetails, RunLine, SpendLine, UnknownAttempt
 from claudebatch.ui import format as fmt
 from claudebatch.ui.tables.spend_data import spend_fields
@@ -129,8 +130,7 @@ def money_of(line: SpendLine) -> str:
     parts = [f"{fmt.money(line.spent)} spent"]
     if line.unknown:
         parts.append(
-            f"{fmt.money(line.unknown)} maybe billed "
-            f"({fmt.counted(line.unknown_attempts, 'request')})"
+            f"{fmt.money(line.unknown)} maybe billed ({counted(line.unknown_attempts, 'request')})"
         )
     if line.held:
         parts.append(f"{fmt.money(line.held)} reserved")

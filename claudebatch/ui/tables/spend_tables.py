@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from functools import partial
 
 from claudebatch.core.domain import BILLED_KINDS, kind_counts
+from claudebatch.core.plurals import counted
 from claudebatch.core.reports import SpendLine, spend_sum
 from claudebatch.ui import format as fmt
 from claudebatch.ui.live.bars import bar, sparkline
@@ -187,7 +188,7 @@ def _days(lines: Sequence[SpendLine], *, plain: bool) -> list[str]:
 def _remarks(total: SpendLine) -> list[str]:
     remarks = _endings(total)
     if total.saved_cache:
-        rows = fmt.counted(total.cached + total.shared, "row")
+        rows = counted(total.cached + total.shared, "row")
         remarks.append(
             f"The response cache saved {fmt.money(total.saved_cache)} ({rows} without a request)."
         )
@@ -198,7 +199,7 @@ def _remarks(total: SpendLine) -> list[str]:
         )
     if total.unknown:
         attempts = (
-            fmt.counted(total.unknown_attempts, "request") if total.unknown_attempts else "requests"
+            counted(total.unknown_attempts, "request") if total.unknown_attempts else "requests"
         )
         remarks.append(
             f"Maybe billed: up to {fmt.money(total.unknown)} for {attempts} whose cost is not "
@@ -211,7 +212,7 @@ def _remarks(total: SpendLine) -> list[str]:
             f"`claudebatch runs settle`"
         )
     if total.unpriced:
-        answers = fmt.counted(total.unpriced, "answer")
+        answers = counted(total.unpriced, "answer")
         remarks.append(
             f"{answers} came from models without a known price: what they cost is not in these "
             f"sums."
@@ -230,7 +231,7 @@ def _endings(total: SpendLine) -> list[str]:
     ended = [f"{fmt.count(total.complete)} complete", *ended]
     if total.unclassified:
         ended.append(f"{fmt.count(total.unclassified)} of before endings were noted")
-    return [f"Of {fmt.counted(total.answers, 'answer')}: {' · '.join(ended)}."]
+    return [f"Of {counted(total.answers, 'answer')}: {' · '.join(ended)}."]
 
 
 def _markdown_row(cells: Sequence[str]) -> str:

@@ -106,5 +106,5 @@ async def test_nobody_there_is_no_exception() -> None:
 
 
 async def test_the_key_is_not_sent_in_the_clear() -> None:
-    with pytest.raises(ConfigError, match="in the clear"):
+    with pytest.raises(ConfigError, match="is not encrypted"):
         await ask("http://example.test")

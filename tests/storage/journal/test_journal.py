@@ -317,7 +317,7 @@ async def test_finishing_waits_once_too_much_is_unwritten(small: SmallJournal):
 
 
 def test_a_file_that_is_no_journal_or_of_a_newer_version_is_refused(tmp_path: Path):
-    (tmp_path / "a").write_bytes(b"this is no database, however long it may be" * 100)
+    (tmp_path / "a").write_bytes(b"this is not a database, however long it may be" * 100)
     with pytest.raises(StorageError, match="cannot be opened"):
         open_journal(tmp_path / "a")
     connection = open_journal(tmp_path / "b")

@@ -324,7 +324,7 @@ def test_a_fallback_is_told_once_for_each_pair_of_models() -> None:
     notices = Notices()
     said = [notices(FellBack(f"r{n}", "opus", "sonnet", "overloaded_error")) for n in range(3)]
     assert [line.text if line else None for line in said] == [
-        "sonnet stands in for opus: overloaded_error",
+        "sonnet answers in place of opus: overloaded_error",
         None,
         None,
     ]
