@@ -182,6 +182,10 @@ ExtraFields: TypeAlias = Annotated[
         help="Fields beside the prompt: keep them for the results, ignore or refuse them.",
     ),
 ]
+InputFormat: TypeAlias = Annotated[
+    Literal["jsonl", "json", "csv", "tsv", "text"] | None,
+    typer.Option("--input-format", help="What the input is, where its looks mislead."),
+]
 Text: TypeAlias = Annotated[
     bool, typer.Option("--text", help="Every input line is a prompt in plain text, not JSON.")
 ]

@@ -52,6 +52,7 @@ class RunFlags:
     concurrency: options.Concurrency = None
     limit: options.Limit = None
     text: options.Text = False
+    input_format: options.InputFormat = None
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and print the cost; send nothing.")
     ] = False

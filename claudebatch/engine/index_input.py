@@ -52,11 +52,8 @@ def index_input(
     """The rows of *files* in the journal of *folder*. Raises `InvalidInput` and other
     `ClaudebatchError`s; the journal is then as before.
     """
-    made_by = (
-        *(__version__, key_scope, options.model, options.limit, options.text, options.no_check),
-        *(options.allow_unknown_model, options.model_map, options.drop, options.extra),
-    )
-    current = fingerprint(files, run_setup.settings.intake_text, *map(str, (*made_by, *files)))
+    made_by = (run_setup.settings.intake_text, __version__, key_scope, *options.reading)
+    current = fingerprint(files, *map(str, (*made_by, *files)))
     others = OtherSettings(options, run_setup, folder)
     # The index has no checksums; rows that fell out of it would be missing without a
     # word.

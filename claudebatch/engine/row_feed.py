@@ -16,7 +16,7 @@ from typing import TypeAlias
 from claudebatch.core.domain import Call, Prompt
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.jsonl import read_at
-from claudebatch.inputs import parse_line
+from claudebatch.inputs import format_of, parse_line
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal import RowRef
 
@@ -45,6 +45,10 @@ class InputSources:
         # old content here.
         self._descriptors = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in files]
         self._run_setup = run_setup
+        self._forms = [
+            format_of(path, run_setup.defaults, name=name)
+            for path, name in zip(files, names, strict=True)
+        ]
 
     def lines(self, refs: Sequence[RowRef]) -> list[bytes | None]:
         """The lines of *refs*, in as few reads as they lie together; None for one
@@ -73,7 +77,11 @@ class InputSources:
             return None
         try:
             prompt = parse_line(
-                data, self._run_setup.defaults, file=self._names[ref.source], line=ref.line
+                data,
+                self._run_setup.defaults,
+                file=self._names[ref.source],
+                line=ref.line,
+                form=self._forms[ref.source],
             )
         except BadRow:
             return None

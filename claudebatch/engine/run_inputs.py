@@ -10,7 +10,8 @@ from typing import BinaryIO
 
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.inputs import check_file
+from claudebatch.inputs.formats import is_compressed, open_format
+from claudebatch.setup.input_files import InputFile, unpacked
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.validate_input import fingerprint
 from claudebatch.storage.private_files import STATE_DIR, new_file, private_dir, private_file
@@ -36,7 +37,9 @@ def check_inputs(options: RunOptions, output: Path | None) -> None:
     if output is not None:
         check_place(output)
     for path in (Path(name) for name in options.inputs if name != "-"):
-        check_file(path, text=options.text)
+        # What is inside of a compressed file is looked at when it is unpacked.
+        if not is_compressed(path, str(path)):
+            open_format(path, name=str(path), text=options.text, wanted=options.format)
         if output is not None and output.exists() and output.samefile(path):
             raise ClaudebatchError(
                 "E605", f"{path} is both input and output", fix="write to another file with -o"
@@ -78,7 +81,9 @@ def input_files(options: RunOptions, folder: RunFolder, spooled: Path | None) ->
             "standard input is a terminal and there is nothing to resume",
             fix="pipe the prompts in, or name a file",
         )
-    return tuple(folder.spool if name == "-" else Path(name) for name in options.inputs)
+    files = (folder.spool if name == "-" else Path(name) for name in options.inputs)
+    named = map(InputFile, files, options.input_names)
+    return tuple(file.path for file in unpacked(named, folder.path))
 
 
 def drop_spool(spooled: Path | None) -> None:

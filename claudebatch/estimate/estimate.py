@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
-from pathlib import Path
 from typing import TypeAlias
 
 from claudebatch.core.domain import Call, Pico, Prompt, Route, Size
@@ -26,6 +25,7 @@ from claudebatch.estimate.history import History
 from claudebatch.estimate.request_shape import RequestShape
 from claudebatch.estimate.scratch_index import EarlierResults, RouteTotals, ScratchIndex, planned
 from claudebatch.models.prices import UnknownPrice
+from claudebatch.setup.input_files import InputFile
 from claudebatch.setup.run_setup import RunSetup
 
 Count: TypeAlias = Callable[[Iterable[Call]], Iterable[CountedRow]]
@@ -51,7 +51,7 @@ class EstimateOptions:
 
 def estimate(
     run_setup: RunSetup,
-    files: Sequence[Path],
+    files: Sequence[InputFile],
     earlier: EarlierResults,
     questions: EstimateOptions,
     *,

@@ -20,9 +20,10 @@ from claudebatch.core.events import Event
 from claudebatch.core.jsonl import read_at
 from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.estimate.request_shape import RequestShape, shape_of
-from claudebatch.inputs import parse_line
+from claudebatch.inputs import format_of, parse_line
 from claudebatch.layers.response_cache.blocking import LookUp
 from claudebatch.models.prices import UnknownPrice
+from claudebatch.setup.input_files import InputFile
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.validate_input import Intake
 from claudebatch.storage.journal import RowRecord, index_rows, open_journal
@@ -91,7 +92,7 @@ class ScratchIndex:
         self,
         connection: sqlite3.Connection,
         run_setup: RunSetup,
-        files: Sequence[Path],
+        files: Sequence[InputFile],
         earlier: EarlierResults,
     ) -> None:
         self._connection = connection
@@ -117,7 +118,12 @@ class ScratchIndex:
     def fill(self, limit: int | None) -> None:
         """Read the files. Raises `InvalidInput` like the run itself."""
         intake = Intake(
-            self._run_setup, self._files, limit=limit, key=self._earlier.key, emit=self._note
+            self._run_setup,
+            [file.path for file in self._files],
+            limit=limit,
+            key=self._earlier.key,
+            names=[file.name for file in self._files],
+            emit=self._note,
         )
         # One transaction: a commit for each row would take longer than the row itself.
         self._connection.execute("BEGIN")
@@ -191,15 +197,17 @@ class ScratchIndex:
             source, line, offset, length, digest = self._connection.execute(
                 query, (position,)
             ).fetchone()
-            call = self._call(self._files[source], line, offset, length)
+            call = self._call(source, line, offset, length)
             if call is not None and call.prompt.digest == digest:
                 yield call
 
-    def _call(self, path: Path, line: int, offset: int, length: int) -> Call | None:
+    def _call(self, source: int, line: int, offset: int, length: int) -> Call | None:
+        (path, name), defaults = self._files[source], self._run_setup.defaults
         try:
+            form = format_of(path, defaults, name=name)
             with path.open("rb") as file:
                 data = read_at(file.fileno(), offset, length)
-            prompt = parse_line(data, self._run_setup.defaults, file=str(path), line=line)
+            prompt = parse_line(data, defaults, file=name, line=line, form=form)
         # The file may change while it is read a second time: a row less in the sample
         # is better than no estimate.
         except (BadRow, ClaudebatchError, OSError):
@@ -280,7 +288,7 @@ class ScratchIndex:
 
 @contextmanager
 def planned(
-    run_setup: RunSetup, files: Sequence[Path], earlier: EarlierResults, *, limit: int | None
+    run_setup: RunSetup, files: Sequence[InputFile], earlier: EarlierResults, *, limit: int | None
 ) -> Iterator[ScratchIndex]:
     """The index of *files*. Raises `InvalidInput` like the run itself."""
     with tempfile.TemporaryDirectory(prefix="claudebatch-") as folder:

@@ -4,17 +4,20 @@ docs/input-format.md describes every accepted shape, and every refusal with its 
 """
 
 from claudebatch.inputs.bad_lines import BadLines
-from claudebatch.inputs.file_kinds import check_file
+from claudebatch.inputs.formats import FORMATS, FormatName, RecordFormat
 from claudebatch.inputs.kept_columns import Extra, attachment
 from claudebatch.inputs.line_edits import LineEdits
-from claudebatch.inputs.parse_line import Defaults, parse_line
+from claudebatch.inputs.parse_line import Defaults, format_of, parse_line
 
 __all__ = [
+    "FORMATS",
     "BadLines",
     "Defaults",
     "Extra",
+    "FormatName",
     "LineEdits",
+    "RecordFormat",
     "attachment",
-    "check_file",
+    "format_of",
     "parse_line",
 ]

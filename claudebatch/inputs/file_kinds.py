@@ -5,14 +5,12 @@ said, and the command that makes JSON lines of it.
 from __future__ import annotations
 
 import re
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.core.jsonl import STDIN, unreadable
+from claudebatch.core.jsonl import STDIN
 from claudebatch.inputs.file_start import FileStart
 from claudebatch.inputs.recipes import PLACEHOLDER, command, pandas_recipe, table_filter
 
@@ -20,7 +18,6 @@ _Recipe: TypeAlias = str | Callable[[FileStart], str]
 
 _COLUMN = f"put the name of the column with the prompts in place of {PLACEHOLDER}"
 _CONVERT = "make JSON lines of it"
-_UNPACK = "unpack it"
 _FRAME = f"{_CONVERT} (with pandas), and {_COLUMN}"
 
 
@@ -75,10 +72,6 @@ def _sqlite(start: FileStart) -> str:
 
 
 FILE_KINDS: tuple[FileKind, ...] = (
-    FileKind("compressed (gzip)", _begins(b"\x1f\x8b"), "gzip -dc", _UNPACK),
-    FileKind("compressed (zstd)", _begins(b"\x28\xb5\x2f\xfd"), "zstd -dc", _UNPACK),
-    FileKind("compressed (bzip2)", _begins(b"BZh"), "bzip2 -dc", _UNPACK),
-    FileKind("compressed (xz)", _begins(b"\xfd7zXZ\x00"), "xz -dc", _UNPACK),
     FileKind("an Excel workbook", _zip_with(b"xl/"), pandas_recipe("read_excel"), _FRAME),
     FileKind(
         "an OpenDocument spreadsheet",
@@ -135,59 +128,23 @@ FILE_KINDS: tuple[FileKind, ...] = (
         text=True,
     ),
     FileKind(
-        "a JSON array, not JSON lines",
-        lambda start: start.is_array,
-        "jq -c '.[]'",
-        "write one value per line (or add --text for plain prompts)",
-        text=True,
-    ),
-    FileKind(
-        "one object that holds all requests, not JSON lines",
-        lambda start: start.list_name is not None,
-        _list_filter,
-        "write one request per line",
-        text=True,
-    ),
-    FileKind(
-        "indented JSON, not JSON lines",
-        lambda start: start.is_indented,
-        "jq -c .",
-        "write each value on one line",
-        text=True,
-    ),
-    FileKind(
         "text whose lines end in CR alone",
         lambda start: start.has_cr_only,
         "tr '\\r' '\\n'",
         "convert the line ends",
         text=True,
     ),
-    FileKind(
-        "a TSV table, not JSON lines",
-        lambda start: start.table is not None and start.table[0] == "\t",
-        _table,
-        text=True,
-    ),
-    FileKind(
-        "a CSV table, not JSON lines", lambda start: start.table is not None, _table, text=True
-    ),
 )
 """In the order in which they are tried: an archive of a known kind before all archives.
 """
 
 
-def check_file(path: Path, *, text: bool = False, name: str | None = None) -> None:
-    """Raise `ClaudebatchError` for a file that is not JSON lines or not readable.
+def check_kind(start: FileStart, name: str, *, text: bool = False) -> None:
+    """Raise `ClaudebatchError` for a file, called *name*, that begins with *start* and
+    is of a kind that is not read.
 
-    *text*: lines are plain prompts, which may begin with a bracket. *name* is how the
-    user calls it, if not by its path.
+    *text*: lines are plain prompts, which may begin with a bracket.
     """
-    name = str(path) if name is None else name
-    try:
-        _check_place(path, name)
-        start = FileStart.read(path, "" if name == STDIN else path.suffix.lower())
-    except OSError as error:
-        raise unreadable(path, error) from error
     kind = recognised(start, text=text)
     if kind is not None:
         raise _refusal(kind, start, name)
@@ -210,15 +167,3 @@ def _refusal(kind: FileKind, start: FileStart, name: str) -> ClaudebatchError:
     return ClaudebatchError(
         "E304", f"{name} is {kind.says(start)}", fix=f"{fix}:\n{command(recipe, name)}"
     )
-
-
-def _check_place(path: Path, name: str) -> None:
-    mode = path.stat().st_mode
-    if stat.S_ISDIR(mode):
-        raise ClaudebatchError(
-            "E305", f"{name} is a directory", fix=f"name the files in it, such as {name}/*.jsonl"
-        )
-    if not stat.S_ISREG(mode):
-        raise ClaudebatchError(
-            "E306", f"{name} is not a regular file", fix="use - to read from standard input"
-        )

@@ -10,20 +10,29 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
 from claudebatch.core.domain import Prompt
 from claudebatch.core.errors import BadRow, Problem
-from claudebatch.core.jsonl import MAX_LINE_BYTES, InvalidJson, chosen_members, decode, encode
+from claudebatch.core.jsonl import MAX_LINE_BYTES, encode
+from claudebatch.inputs.formats.choose import FormatName, open_format
+from claudebatch.inputs.formats.json_lines import JsonLines, TextLines
+from claudebatch.inputs.formats.record_format import RecordFormat
+from claudebatch.inputs.formats.tables import Table
 from claudebatch.inputs.kept_columns import Extra
 from claudebatch.inputs.line_edits import LineEdits
-from claudebatch.inputs.line_kinds import not_json
 from claudebatch.inputs.parsed_line import ParsedLine
-from claudebatch.inputs.shapes import json_line, text_line
+from claudebatch.inputs.shapes import KNOWN_FIELDS, json_line, text_line
+from claudebatch.inputs.table_rows import as_fields
 
 # 16 hex digits: among a million prompts, two share an id by chance once in 37 million
 # runs.
 _ID_BYTES = 8
+
+
+_LINES = JsonLines()
+_TEXT = TextLines()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +43,8 @@ class Defaults:
     system: str | None = None
     text: bool = False
     """Each line is a prompt as it stands, not JSON."""
+    format: FormatName | None = None
+    """The format of all files; None: what each looks like."""
     check: bool = True
     """Whether what the API itself would refuse is refused."""
     edits: LineEdits = LineEdits()
@@ -44,13 +55,29 @@ class Defaults:
     """Why the model that a line names cannot be asked; None: every name is taken."""
 
 
-def parse_line(
-    data: bytes, defaults: Defaults, *, file: str, line: int, edited: Counter[str] | None = None
-) -> Prompt:
-    """The prompt of the line *data*; raises `BadRow` with all problems, and no other
-    error. *edited* counts the changes that were made to it.
+def format_of(path: Path, defaults: Defaults, *, name: str) -> RecordFormat:
+    """The format of the file at *path*, called *name*. Raises `ClaudebatchError` for
+    one that cannot be read.
     """
-    parsed = _read(data, defaults, edited)
+    return open_format(path, name=name, text=defaults.text, wanted=defaults.format)
+
+
+def parse_line(
+    data: bytes,
+    defaults: Defaults,
+    *,
+    file: str,
+    line: int,
+    form: RecordFormat | None = None,
+    edited: Counter[str] | None = None,
+) -> Prompt:
+    """The prompt of the record *data* of a file of the format *form*, else of a file of
+    lines; raises `BadRow` with all problems, and no other error. *edited* counts the
+    changes that were made to it.
+    """
+    if form is None:
+        form = _TEXT if defaults.text else _LINES
+    parsed, value = _read(data, defaults, form, edited)
     if defaults.judge_model is not None:
         _judge_model(parsed, defaults.judge_model)
     if parsed.problems:
@@ -72,7 +99,7 @@ def parse_line(
         file=file,
         line=line,
         betas=parsed.betas,
-        columns=chosen_members(data, parsed.columns) if parsed.columns else b"",
+        columns=form.members(value, data, parsed.columns) if parsed.columns else b"",
         has_number_id=parsed.has_number_id,
     )
 
@@ -85,7 +112,10 @@ def _judge_model(parsed: ParsedLine, judge: Callable[[str], Problem | None]) -> 
         parsed.problems.append(problem)
 
 
-def _read(data: bytes, defaults: Defaults, edited: Counter[str] | None) -> ParsedLine:
+def _read(
+    data: bytes, defaults: Defaults, form: RecordFormat, edited: Counter[str] | None
+) -> tuple[ParsedLine, Any]:
+    """What the record says, and its value."""
     # Before it is decoded: a line of gigabytes would fill the memory.
     if len(data) > MAX_LINE_BYTES:
         megabytes = MAX_LINE_BYTES // 1_000_000
@@ -96,23 +126,21 @@ def _read(data: bytes, defaults: Defaults, edited: Counter[str] | None) -> Parse
                 "the API takes 32 MB: shorten the prompt",
             )
         )
-    if defaults.text:
-        return text_line(_text(data))
-    try:
-        value = decode(data)
-    except InvalidJson as error:
-        raise BadRow(not_json(data, str(error))) from error
+    value = form.value(data)
+    if isinstance(form, TextLines):
+        return text_line(value), value
+    fields = value
     if defaults.edits and isinstance(value, dict):
-        value = defaults.edits.apply(value, edited)
-    return json_line(value, data, check=defaults.check, extra=defaults.extra)
-
-
-def _text(data: bytes) -> str:
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        complaint = f"not valid UTF-8 at byte {error.start + 1}"
-        raise BadRow(not_json(data, complaint)) from error
+        fields = defaults.edits.apply(value, edited)
+    if not isinstance(form, Table):
+        return json_line(fields, data, check=defaults.check, extra=defaults.extra), value
+    parsed = json_line(
+        as_fields(fields, KNOWN_FIELDS), data, check=defaults.check, extra=defaults.extra
+    )
+    if defaults.extra == "keep":
+        # A table comes back whole, its prompts beside the answers.
+        parsed.columns = list(value)
+    return parsed, value
 
 
 def _in_shape(parsed: ParsedLine) -> Iterable[Problem]:

@@ -34,6 +34,8 @@ from claudebatch.models.api_rules import (
 PROMPTS = frozenset({"prompt", "input", "text", "question"})
 CONTENT = PROMPTS | {"messages", "params", "body"}
 _FLAT_FIELDS = CONTENT | LABELS | CHECKS.keys()
+KNOWN_FIELDS = _FLAT_FIELDS | {"custom_id"}
+"""The fields of a line that mean something."""
 _BATCH_FIELDS = frozenset({"messages"}) | CHECKS.keys()
 _PLAIN_FIELDS = frozenset({"prompt", "id", "max_tokens"})
 _TALK_FIELDS = frozenset({"messages", "max_tokens", "system"})

@@ -9,7 +9,7 @@ from typing import Literal
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.jsonl import STDIN
 from claudebatch.core.notice import Notice
-from claudebatch.inputs import Extra, LineEdits
+from claudebatch.inputs import Extra, FormatName, LineEdits
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,8 @@ class RunOptions:
     model: str | None = None
     limit: int | None = None
     text: bool = False
+    format: FormatName | None = None
+    """The format of the input files; None: what they look like."""
     extra: Extra = "keep"
     """What becomes of fields that are no part of a request."""
     no_check: bool = False
@@ -91,6 +93,14 @@ class RunOptions:
     def input_name(self) -> str:
         """How the spend ledger calls what is read."""
         return " ".join(self.inputs)
+
+    @property
+    def reading(self) -> tuple[object, ...]:
+        """Everything that the rows of an input depend on."""
+        return (
+            *(self.model, self.limit, self.text, self.format, self.extra, self.no_check),
+            *(self.allow_unknown_model, self.model_map, self.drop),
+        )
 
     @property
     def input_names(self) -> tuple[str, ...]:

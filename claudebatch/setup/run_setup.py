@@ -11,7 +11,7 @@ from datetime import date, datetime
 from claudebatch.config.settings import Settings
 from claudebatch.core.errors import ConfigError
 from claudebatch.core.notice import Notice
-from claudebatch.inputs import Defaults, Extra, LineEdits
+from claudebatch.inputs import Defaults, Extra, FormatName, LineEdits
 from claudebatch.layers.rate_limit.settings import RateLimitSettings
 from claudebatch.models.catalog import FAST_POOL, Catalog
 from claudebatch.models.model_names import ModelNames
@@ -48,6 +48,7 @@ class RunSetup:
         at: datetime,
         check: bool = True,
         extra: Extra = "keep",
+        format: FormatName | None = None,
         edits: LineEdits = _NO_EDITS,
         allow_unknown_model: bool = False,
         where: Callable[[str], str] = lambda key: "",
@@ -86,6 +87,7 @@ class RunSetup:
                 max_tokens=settings.max_tokens,
                 system=settings.system,
                 text=text,
+                format=format,
                 check=check,
                 extra=extra,
                 edits=edits,

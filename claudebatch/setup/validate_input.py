@@ -13,9 +13,9 @@ from pathlib import Path
 from claudebatch.core.domain import Call, Prompt, Route, limited_as
 from claudebatch.core.errors import BadRow, ClaudebatchError, Problem
 from claudebatch.core.events import Emit, nobody
-from claudebatch.core.jsonl import InputLine, read_lines
+from claudebatch.core.jsonl import InputLine
 from claudebatch.core.notice import LineLeftOut, Notice
-from claudebatch.inputs import BadLines, Defaults, attachment, check_file, parse_line
+from claudebatch.inputs import BadLines, Defaults, RecordFormat, attachment, format_of, parse_line
 from claudebatch.routing.parameters import problems
 from claudebatch.setup.oversize import Oversize
 from claudebatch.setup.run_setup import RunSetup
@@ -85,13 +85,13 @@ class Intake:
         """
         taken = 0
         for source, (path, name) in enumerate(zip(self._files, self._names, strict=True)):
-            check_file(path, text=self._run_setup.defaults.text, name=name)
-            for line in read_lines(path):
+            form = format_of(path, self._run_setup.defaults, name=name)
+            for line in form.records(path):
                 if self._limit is not None and taken >= self._limit:
                     return
                 # Bad lines count as well: `--limit` is about lines, not about luck.
                 taken += 1
-                prompt = self._prompt(name, line)
+                prompt = self._prompt(name, line, form)
                 if prompt is None:
                     continue
                 if prompt.columns and taken <= _LINES_LOOKED_AT and self._attachment is None:
@@ -126,11 +126,11 @@ class Intake:
                 f"for the results, and not sent",
             )
 
-    def _prompt(self, file: str, line: InputLine) -> Prompt | None:
-        prompt, found = self._look(file, line, self._strict)
+    def _prompt(self, file: str, line: InputLine, form: RecordFormat) -> Prompt | None:
+        prompt, found = self._look(file, line, form, self._strict)
         if found and not self._run_setup.defaults.check:
             self.sent_anyway.add(file, line.number, found)
-            prompt, found = self._look(file, line, self._run_setup.defaults)
+            prompt, found = self._look(file, line, form, self._run_setup.defaults)
             if found:
                 self.sent_anyway.count -= 1
         if found:
@@ -148,15 +148,17 @@ class Intake:
             self._emit(LineLeftOut(file, line, ids, reason, fix))
 
     def _look(
-        self, file: str, line: InputLine, defaults: Defaults
+        self, file: str, line: InputLine, form: RecordFormat, defaults: Defaults
     ) -> tuple[Prompt | None, Sequence[Problem]]:
         """The prompt of *line*, and what keeps it from being sent."""
         # A line that is read a second time is no second line.
         edited = self._edited if defaults is self._strict else None
         try:
-            prompt = parse_line(line.data, defaults, file=file, line=line.number, edited=edited)
+            prompt = parse_line(
+                line.data, defaults, file=file, line=line.number, form=form, edited=edited
+            )
         except BadRow as error:
-            return None, error.problems
+            return None, tuple(_of_format(problem, form) for problem in error.problems)
         self._route = self._run_setup.router.route(prompt)
         found = self._uncappable(prompt)
         if defaults.check:
@@ -210,6 +212,11 @@ class Intake:
             f'duplicate id "{twin.id}" (first used at {first})',
             "ids must be unique, or left out",
         )
+
+
+def _of_format(problem: Problem, form: RecordFormat) -> Problem:
+    """*problem* of a line, with the command that mends a file of the format *form*."""
+    return replace(problem, recipe=form.recipe(problem.recipe) if problem.recipe else None)
 
 
 def fingerprint(files: Sequence[Path], *settings: str) -> str:

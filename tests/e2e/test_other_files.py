@@ -4,6 +4,10 @@ they are called and however they come in.
 
 from __future__ import annotations
 
+import bz2
+import gzip
+import json
+import lzma
 import shutil
 from pathlib import Path
 
@@ -43,7 +47,7 @@ def test_standard_input_is_called_stdin_with_the_line(world, api):
     lines = b'{"prompt": "a"}\n\n{"promt": "b"}\n{"prompt": "c"},\n'
     done = world.claudebatch("run", "-", stdin=lines)
     assert (done.code, api.requests) == (2, 0)
-    assert "stdin:3: no prompt" in done.err
+    assert "stdin:3: E338 no prompt" in done.err
     assert "stdin:4: a comma follows the value" in done.err
     assert "\n    sed 's/,[[:space:]]*$//'\n" in done.err
     assert str(world.home) not in done.err
@@ -62,7 +66,7 @@ def test_equal_problems_are_said_once_and_all_lines_counted(world, api):
     world.write("in.jsonl", [{"prompt": "a", "temperature": 0.5}] * 51)
     done = world.claudebatch("run", "in.jsonl")
     first, *others = done.err.splitlines()
-    assert first.startswith('in.jsonl:1-51: "temperature"')
+    assert first.startswith('in.jsonl:1-51: E343 "temperature"')
     assert others[0] == "error[E319]: 51 lines cannot be sent; nothing was sent"
     assert api.requests == 0
 
@@ -82,12 +86,9 @@ SAID = {
     "11": "this is a Bedrock batch line",
     "14": "",
     "15": "this is one message",
-    "16": "is a JSON array",
-    "17": "is indented JSON",
+    "16": "jq -c '.[] | {id, prompt",
     "18": "a Python dict",
     "19": "a comma follows the value",
-    "20": "is a CSV table",
-    "21": "one object that holds all requests",
     "22": "byte order mark",
     "23": "lines end in CR alone",
     "25": "several JSON values on one line",
@@ -113,6 +114,64 @@ def test_a_file_that_somebody_brought_is_called_what_it_is(world, api, number):
     assert (done.code == 0) is (SAID[number] == ""), done.err
     assert SAID[number] in done.err
     assert done.code == 0 or api.requests == 0
+
+
+@pytest.mark.skipif(not FIELD.is_dir(), reason="the files from the field are not here")
+@pytest.mark.parametrize(("number", "rows"), [("17", 1), ("20", 2), ("21", 1)])
+def test_a_file_of_another_format_that_somebody_brought_is_read(world, api, number, rows):
+    (path,) = FIELD.glob(f"{number}-*")
+    shutil.copyfile(path, world.path(path.name))
+    done = world.claudebatch("run", path.name, "-o", "out.jsonl", "--ordered")
+    assert done.code == 0, done.err
+    assert len(world.results()) >= rows
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz"])
+def test_a_compressed_table_is_read_resumed_and_unpacked_again_when_it_changes(world, api, suffix):
+    pack = {".gz": gzip.compress, ".bz2": bz2.compress, ".xz": lzma.compress}[suffix]
+    name, table = f"in.csv{suffix}", "id,prompt,lang\na,one,de\nb,two,fr\n"
+    world.path(name).write_bytes(pack(table.encode()))
+    run = ("run", name, "-o", "out.jsonl", "--ordered", "-q")
+    assert world.claudebatch(*run).code == 0
+    rows = world.results().values()
+    assert [(row["line"], row["file"], row["input"]["lang"]) for row in rows] == [
+        (2, name, "de"),
+        (3, name, "fr"),
+    ]
+    world.path(name).write_bytes(pack((table + "c,three,it\n").encode()))
+    assert world.claudebatch(*run).code == 0
+    assert (api.requests, len(world.results())) == (3, 3)
+    assert len(list(world.path("out.jsonl.claudebatch").glob("input-*"))) == 1
+    told = world.claudebatch("estimate", name, "--json")
+    assert json.loads(told.out)["rows"] == 3
+
+
+def test_a_damaged_compressed_file_sends_nothing(world, api):
+    world.path("in.jsonl.gz").write_bytes(gzip.compress(b'{"prompt": "one"}\n' * 99)[:-9])
+    done = world.claudebatch("run", "in.jsonl.gz", "-o", "out.jsonl")
+    assert done.code == 2
+    assert "in.jsonl.gz is damaged" in done.err
+    assert api.requests == 0
+
+
+def test_a_bad_row_of_a_table_is_named_with_its_line(world, api):
+    world.path("in.csv").write_text('id,prompt\na,"one\nmore"\nb\nc,two\n')
+    done = world.claudebatch("run", "in.csv", "-o", "out.jsonl")
+    assert done.code == 2
+    assert "in.csv:4: " in done.err
+    assert "the row has 1 cell, the heading 2" in done.err
+    assert api.requests == 0
+
+
+def test_cells_spell_the_values_of_fields(world, api):
+    world.path("in.csv").write_text(
+        'prompt,max_tokens,tags,model,stars\nHi,50,"[""a""]",haiku,5\nHo,,,,\n'
+    )
+    assert world.claudebatch("run", "in.csv", "-o", "out.jsonl", "--ordered").code == 0
+    bodies = {body["messages"][0]["content"]: body for body in api.bodies}
+    assert (bodies["Hi"]["max_tokens"], bodies["Hi"]["model"]) == (50, "claude-haiku-5-5")
+    assert bodies["Ho"]["model"] != "claude-haiku-5-5"
+    assert [row["input"]["stars"] for row in world.results().values()] == ["5", ""]
 
 
 def test_a_system_prompt_comes_from_a_file_and_a_name_is_never_sent_as_one(world, api):

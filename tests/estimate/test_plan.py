@@ -18,6 +18,7 @@ from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
 from claudebatch.estimate.request_shape import shape_of
 from claudebatch.estimate.scratch_index import EarlierResults, ScratchIndex, planned
+from claudebatch.setup.input_files import InputFile
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
 from tests.estimate.test_history import HAIKU, SONNET
@@ -38,7 +39,7 @@ def plan_of(
     path: Path, prompts: list[dict], kept: EarlierResults = NOTHING_KEPT, **config: object
 ) -> Iterator[ScratchIndex]:
     path.write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
-    with planned(run_setup(**config), [path], kept, limit=None) as plan:
+    with planned(run_setup(**config), [InputFile(path, path.name)], kept, limit=None) as plan:
         yield plan
 
 

@@ -18,6 +18,7 @@ from claudebatch.estimate.estimate import EstimateOptions, estimate
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
 from claudebatch.inputs import parse_line
+from claudebatch.setup.input_files import InputFile
 from claudebatch.setup.validate_input import InvalidInput
 from claudebatch.storage.ledger.past_answers import PastAnswer
 from tests.estimate.test_history import HAIKU, SONNET
@@ -97,7 +98,13 @@ def test_the_worst_case_is_never_below_the_expected_one(
         for number, some in enumerate([*([row] for row in prompts), prompts]):
             path.write_text("".join(json.dumps(row) + "\n" for row in some))
             found = estimate(
-                setup, [path], NOTHING_KEPT, questions, limit=None, cap=None, output=str(number)
+                setup,
+                [InputFile(path, path.name)],
+                NOTHING_KEPT,
+                questions,
+                limit=None,
+                cap=None,
+                output=str(number),
             )
             assert 0 < found.low <= found.expected <= found.worst
             assert found.batch <= found.expected
@@ -119,7 +126,15 @@ def test_a_prompt_that_is_certainly_longer_than_its_models_window_is_refused(
 
     def found(**config: object) -> Estimate:
         setup = run_setup(model=WINDOW, **config)
-        return estimate(setup, [path], NOTHING_KEPT, questions, limit=None, cap=None, output="o")
+        return estimate(
+            setup,
+            [InputFile(path, path.name)],
+            NOTHING_KEPT,
+            questions,
+            limit=None,
+            cap=None,
+            output="o",
+        )
 
     with pytest.raises(InvalidInput):
         found()

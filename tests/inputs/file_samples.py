@@ -50,10 +50,6 @@ _PDF = (
 )
 
 FILES: dict[str, tuple[str, bytes]] = {
-    "compressed (gzip)": ("in.jsonl.gz", gzip.compress(ROWS)),
-    "compressed (zstd)": ("in.jsonl.zst", _zstd(ROWS)),
-    "compressed (bzip2)": ("in.jsonl.bz2", bz2.compress(ROWS)),
-    "compressed (xz)": ("in.jsonl.xz", lzma.compress(ROWS)),
     "an Excel workbook": (
         "in.xlsx",
         _archive(**{"[Content_Types].xml": _TYPES, "xl/workbook.xml": b"<workbook/>"}),
@@ -78,24 +74,37 @@ FILES: dict[str, tuple[str, bytes]] = {
         "in.json",
         b'[\n  {"role": "user", "content": "one"}\n]\n',
     ),
-    "a JSON array, not JSON lines": (
+    "text whose lines end in CR alone": ("in.jsonl", ROWS.replace(b"\n", b"\r")),
+}
+"""By their names in the table: how the file is called, and its bytes."""
+
+READ: dict[str, tuple[str, bytes]] = {
+    "a JSON array": (
         "in.json",
         b'\xef\xbb\xbf \n[{"prompt": "one"}, {"prompt": "two"}]',
     ),
-    "one object that holds all requests, not JSON lines": (
+    "one object that holds all requests": (
         "in.json",
         b'{"requests": [\n {"custom_id": "a", "params": {"messages": '
         b'[{"role": "user", "content": "one"}]}}\n]}\n',
     ),
-    "indented JSON, not JSON lines": ("in.jsonl", b'{\n  "prompt": "one"\n}\n{\n "prompt": "two"}'),
-    "text whose lines end in CR alone": ("in.jsonl", ROWS.replace(b"\n", b"\r")),
-    "a TSV table, not JSON lines": ("in.tsv", b"id\tprompt\n1\tone\n2\ttwo\n"),
-    "a CSV table, not JSON lines": (
+    "indented JSON": ("in.jsonl", b'{\n  "prompt": "one"\n}\n{\n "prompt": "two"}'),
+    "a TSV table": ("in.tsv", b"id\tprompt\n1\tone\n2\ttwo\n"),
+    "a CSV table": (
         "in.csv",
         b'\xef\xbb\xbfid,prompt,label\n1,"a ""b"", c",pos\n2,"two\nlines",neg\n',
     ),
 }
-"""By their names in the table: how the file is called, and its bytes."""
+"""Files of other formats that are read as they are; the first prompt of each begins with
+"one" or is a quoted one.
+"""
+
+PACKED: dict[str, bytes] = {
+    ".gz": gzip.compress(ROWS),
+    ".bz2": bz2.compress(ROWS),
+    ".xz": lzma.compress(ROWS),
+    ".zst": _zstd(ROWS),
+}
 
 LINES: dict[str, bytes] = {
     "byte order mark": ROWS.replace(b"\n", b"\n\xef\xbb\xbf", 1),

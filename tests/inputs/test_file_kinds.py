@@ -13,8 +13,9 @@ import pytest
 
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.jsonl import STDIN, read_lines
-from claudebatch.inputs import BadLines, Defaults, check_file, parse_line
+from claudebatch.inputs import BadLines, Defaults, parse_line
 from claudebatch.inputs.file_kinds import FILE_KINDS
+from claudebatch.inputs.formats import open_format
 from claudebatch.inputs.line_kinds import LINE_KINDS
 from claudebatch.inputs.recipes import PLACEHOLDER, converted
 from tests.inputs.file_samples import FILES, LINES, LINES_WITHOUT_RECIPE, ROWS
@@ -29,7 +30,7 @@ NOT_CONVERTED_HERE = NEEDS_PANDAS | {
 
 def refusal(path, **how) -> ClaudebatchError:
     with pytest.raises(ClaudebatchError) as caught:
-        check_file(path, **how)
+        open_format(path, **{"name": str(path), **how})
     return caught.value
 
 
@@ -43,7 +44,7 @@ def run(command: str, folder) -> None:
 
 
 def prompts(path) -> list:
-    check_file(path)
+    open_format(path, name=str(path))
     return [
         parse_line(line.data, DEFAULTS, file=path.name, line=line.number).params["messages"]
         for line in read_lines(path)
@@ -51,7 +52,7 @@ def prompts(path) -> list:
 
 
 def bad_lines(path) -> BadLines:
-    check_file(path)
+    open_format(path, name=str(path))
     found = BadLines()
     for line in read_lines(path):
         try:
@@ -92,8 +93,7 @@ def test_the_command_makes_json_lines_of_the_file(tmp_path, name):
     made = tmp_path / "with a space" / converted(str(path)).split("/")[-1]
     run(command, tmp_path)
     assert path.read_bytes() == FILES[name][1]
-    first = prompts(made)[0][0]["content"]
-    assert first == ('a "b", c' if "CSV" in name else "one")
+    assert prompts(made)[0][0]["content"] == "one"
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
@@ -156,7 +156,7 @@ ROWS_AFTER_ALL = {
 def test_json_lines_and_plain_text_are_left_to_the_reader_of_lines(tmp_path, name):
     path = tmp_path / "in.jsonl"
     path.write_bytes(ROWS_AFTER_ALL[name])
-    check_file(path)
+    open_format(path, name=str(path))
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,8 @@ def test_json_lines_and_plain_text_are_left_to_the_reader_of_lines(tmp_path, nam
 def test_a_table_is_known_by_its_shape_whatever_it_is_called(tmp_path, table, columns):
     path = tmp_path / "in.txt"
     path.write_bytes(table)
-    assert f"a CSV table, not JSON lines (columns {columns})" in refusal(path).message
+    found = open_format(path, name=str(path)).name
+    assert found.startswith("CSV") and found.endswith(f"(columns {columns})")
 
 
 def test_plain_text_may_look_like_anything_but_not_be_binary(tmp_path):
@@ -178,14 +179,14 @@ def test_plain_text_may_look_like_anything_but_not_be_binary(tmp_path):
         path = tmp_path / FILES[kind.name][0]
         path.write_bytes(FILES[kind.name][1])
         if kind.text:
-            check_file(path, text=True)
+            open_format(path, name=str(path), text=True)
         else:
             assert kind.name in refusal(path, text=True).message
 
 
 def test_a_command_overwrites_no_file(tmp_path):
-    path = tmp_path / "in.csv"
-    path.write_bytes(FILES["a CSV table, not JSON lines"][1])
+    path = tmp_path / "in.json"
+    path.write_bytes(FILES["text whose lines end in CR alone"][1])
     (tmp_path / "in.jsonl").touch()
     (tmp_path / "in-2.jsonl").touch()
     assert f"> {tmp_path}/in-3.jsonl" in (refusal(path).fix or "")

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from claudebatch.cli.wiring.api_target import api_model, key_scope
 from claudebatch.cli.wiring.count_sample import counter
@@ -21,6 +22,7 @@ from claudebatch.estimate.history import History
 from claudebatch.estimate.scratch_index import EarlierResults
 from claudebatch.layers.response_cache.blocking import LookUp, blocking_look_up
 from claudebatch.layers.response_cache.store import CacheStore
+from claudebatch.setup.input_files import InputFile, unpacked
 from claudebatch.setup.request_settings import keys_made_by
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
@@ -57,10 +59,14 @@ def tell_estimate(
     output = options.output_path
     if output is not None:
         check_place(output)
-    with blocking_look_up(_cache(options, run_setup, paths)) as look_up:
+    with (
+        blocking_look_up(_cache(options, run_setup, paths)) as look_up,
+        TemporaryDirectory(prefix="claudebatch-") as scratch,
+    ):
+        named = map(InputFile, map(Path, options.inputs), options.input_names)
         found = estimate(
             run_setup,
-            [Path(name) for name in options.inputs],
+            unpacked(named, Path(scratch)),
             _earlier(options, look_up),
             _questions(options, run_setup, paths, now=now, wall=wall),
             limit=options.limit,

@@ -107,6 +107,7 @@ def execute(
         text=options.text,
         check=not options.no_check,
         extra=options.extra,
+        format=options.format,
         at=_wall(),
         edits=options.edits,
         allow_unknown_model=options.allow_unknown_model,

@@ -23,6 +23,7 @@ def run_options(flags: RunFlags) -> RunOptions:
         limit=flags.limit,
         text=flags.text,
         extra=flags.extra,
+        format=flags.input_format,
         no_check=flags.no_check,
         simulate=flags.simulate,
         fresh=flags.fresh,

@@ -1,0 +1,200 @@
+"""Tables of text: CSV, TSV and their kin, read as Python's own `csv` reads them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from claudebatch.core.errors import BadRow, ClaudebatchError, Problem
+from claudebatch.core.jsonl import BOM, MAX_LINE_BYTES, InputLine, encode_in_order, unreadable
+from claudebatch.inputs.line_kinds import not_json
+
+_CHUNK = 1 << 20
+_NAMES = {",": "CSV", "\t": "TSV", ";": "CSV with semicolons", "|": "CSV with bars"}
+_SHOWN = 12
+# The module's own limit of 128 KB a cell is shorter than a prompt may be.
+csv.field_size_limit(MAX_LINE_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with a heading. A record is a row, over as many lines as its quotes
+    hold.
+    """
+
+    columns: tuple[str, ...]
+    delimiter: str
+
+    @property
+    def name(self) -> str:
+        """The format and its columns."""
+        shown = ", ".join(self.columns[:_SHOWN])
+        more = ", …" if len(self.columns) > _SHOWN else ""
+        return f"{_NAMES[self.delimiter]} (columns {shown}{more})"
+
+    def records(self, path: Path) -> Iterator[InputLine]:
+        """Every row below the heading that is not blank."""
+        try:
+            with path.open("rb", buffering=_CHUNK) as file:
+                rows = _rows(file, self.delimiter)
+                next(rows, None)
+                yield from rows
+        except OSError as error:
+            raise unreadable(path, error) from error
+
+    def value(self, data: bytes) -> dict[str, Any]:
+        """The row's cells by the names of their columns."""
+        cells = _cells(data, self.delimiter)
+        if len(cells) != len(self.columns):
+            raise BadRow(_wrong_count(len(cells), len(self.columns)))
+        return dict(zip(self.columns, cells, strict=True))
+
+    def recipe(self, of_lines: str) -> str | None:
+        """None: a filter of JSON reads no table."""
+        return None
+
+    def members(self, value: dict[str, Any], data: bytes, names: Collection[str]) -> bytes:
+        """The cells as texts: a table does not say which of them are numbers."""
+        return encode_in_order({name: cell for name, cell in value.items() if name in names})
+
+
+def open_table(path: Path, name: str, delimiters: Sequence[str]) -> Table:
+    """The table at *path*, which the user calls *name*, with the one of *delimiters*
+    that makes most columns of its heading. Raises `ClaudebatchError`.
+    """
+    with path.open("rb", buffering=_CHUNK) as file:
+        heading = next(_rows(file, delimiters[0]), None)
+        if heading is None:
+            return Table((), delimiters[0])
+    cells, delimiter = _split_best(heading, name, delimiters)
+    columns = tuple(cell.strip() for cell in cells)
+    _check_columns(columns, f"{name}:{heading.number}")
+    return Table(columns, delimiter)
+
+
+def _split_best(heading: InputLine, name: str, delimiters: Sequence[str]) -> tuple[list[str], str]:
+    """The cells of *heading*, with the delimiter that makes most of them."""
+    found, failures = [], []
+    for delimiter in delimiters:
+        try:
+            found.append((_cells(heading.data, delimiter), delimiter))
+        except BadRow as error:
+            failures.append(error.problems[0])
+    best = max(found, key=lambda one: len(one[0]), default=None)
+    # One column is what a heading with broken quotes makes of a wrong delimiter.
+    if best is None or (failures and len(best[0]) == 1):
+        problem = failures[0]
+        raise ClaudebatchError(
+            problem.id, f"{name}:{heading.number}: {problem.reason}", fix=problem.fix
+        )
+    return best
+
+
+def _check_columns(columns: Sequence[str], place: str) -> None:
+    for number, column in enumerate(columns, 1):
+        if not column:
+            raise ClaudebatchError(
+                "E307",
+                f"{place}: column {number} of {len(columns)} has no name",
+                fix="give every column a name in the first row",
+            )
+        if column in columns[: number - 1]:
+            raise ClaudebatchError(
+                "E308",
+                f"{place}: two columns are called {column}",
+                fix="give every column a name of its own in the first row",
+            )
+
+
+def _rows(file: BinaryIO, delimiter: str) -> Iterator[InputLine]:
+    """The rows of an open table, heading included."""
+    lines = _Lines(file)
+    while True:
+        number, offset = lines.number + 1, lines.offset
+        try:
+            # The module takes line after line until the quotes of a row are closed; how
+            # many these were is then known.
+            next(csv.reader(lines, delimiter=delimiter))
+        except StopIteration:
+            return
+        except (csv.Error, UnicodeDecodeError):
+            pass  # told when the record is read
+        taken = lines.take()
+        row = taken.rstrip(b"\r\n")
+        if len(taken) > MAX_LINE_BYTES:
+            # A quote that is never closed takes the rest of the file in.
+            yield InputLine(number, offset, MAX_LINE_BYTES + 1, taken[: MAX_LINE_BYTES + 1])
+            return
+        if row.strip(b" "):
+            yield InputLine(number, offset, len(row), row)
+
+
+class _Lines:
+    """Lines of a binary file as texts, with the bytes of those that were taken."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.offset = len(BOM) if file.read(len(BOM)) == BOM else 0
+        file.seek(self.offset)
+        self.number = 0
+        self._taken: list[bytes] = []
+        self._size = 0
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._file.readline(MAX_LINE_BYTES + 2) if self._size <= MAX_LINE_BYTES else b""
+        if not line:
+            raise StopIteration
+        self.number += 1
+        self.offset += len(line)
+        self._size += len(line)
+        self._taken.append(line)
+        # Rows are told apart in bytes that are no UTF-8 as well; `value` complains.
+        return line.decode(errors="replace")
+
+    def take(self) -> bytes:
+        """The lines since the last call."""
+        data = b"".join(self._taken)
+        self._taken.clear()
+        self._size = 0
+        return data
+
+
+def _cells(data: bytes, delimiter: str) -> list[str]:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        complaint = f"not valid UTF-8 at byte {error.start + 1}"
+        raise BadRow(not_json(data, complaint)) from error
+    try:
+        # Line ends inside of quotes stay as they are.
+        lines = io.StringIO(text, newline="")
+        rows = list(csv.reader(lines, delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise BadRow(
+            Problem("E309", f"not a row of a table: {error}", 'close the quotes; write " as ""')
+        ) from error
+    if len(rows) > 1:
+        raise BadRow(
+            Problem(
+                "E313",
+                "the row holds a line end (CR) outside of quotes",
+                "put its cell in quotes, or convert the line ends",
+            )
+        )
+    return rows[0] if rows else []
+
+
+def _wrong_count(found: int, wanted: int) -> Problem:
+    cells = "cell" if found == 1 else "cells"
+    return Problem(
+        "E310",
+        f"the row has {found} {cells}, the heading {wanted}",
+        "put cells that hold the delimiter in quotes, or add the missing ones",
+    )
