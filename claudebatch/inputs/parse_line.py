@@ -16,10 +16,10 @@ from typing import Any
 from claudebatch.core.domain import Prompt
 from claudebatch.core.errors import BadRow, Problem
 from claudebatch.core.jsonl import MAX_LINE_BYTES, encode
-from claudebatch.inputs.formats.choose import FormatName, open_format
 from claudebatch.inputs.formats.json_lines import JsonLines, TextLines
+from claudebatch.inputs.formats.open_format import FormatName, open_format
 from claudebatch.inputs.formats.record_format import RecordFormat
-from claudebatch.inputs.formats.tables import Table
+from claudebatch.inputs.formats.text_table import TextTable
 from claudebatch.inputs.kept_columns import Extra
 from claudebatch.inputs.line_edits import LineEdits
 from claudebatch.inputs.parsed_line import ParsedLine
@@ -132,7 +132,7 @@ def _read(
     fields = value
     if defaults.edits and isinstance(value, dict):
         fields = defaults.edits.apply(value, edited)
-    if not isinstance(form, Table):
+    if not isinstance(form, TextTable):
         return json_line(fields, data, check=defaults.check, extra=defaults.extra), value
     parsed = json_line(
         as_fields(fields, KNOWN_FIELDS), data, check=defaults.check, extra=defaults.extra

@@ -23,6 +23,7 @@ DOORS = {
     "httpx2": {"clients"},
     "platformdirs": {"config"},
     "pyarrow": {"outputs"},
+    "zstandard": {"inputs"},
     "rich": {"ui"},
     "typer": {"cli"},
     "yaml": {"config"},

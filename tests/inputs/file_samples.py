@@ -95,9 +95,7 @@ READ: dict[str, tuple[str, bytes]] = {
         b'\xef\xbb\xbfid,prompt,label\n1,"a ""b"", c",pos\n2,"two\nlines",neg\n',
     ),
 }
-"""Files of other formats that are read as they are; the first prompt of each begins with
-"one" or is a quoted one.
-"""
+"""Files of other formats that are read as they are."""
 
 PACKED: dict[str, bytes] = {
     ".gz": gzip.compress(ROWS),

@@ -21,7 +21,7 @@ csv.field_size_limit(MAX_LINE_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class TextTable:
     """A table with a heading. A record is a row, over as many lines as its quotes
     hold.
     """
@@ -62,18 +62,18 @@ class Table:
         return encode_in_order({name: cell for name, cell in value.items() if name in names})
 
 
-def open_table(path: Path, name: str, delimiters: Sequence[str]) -> Table:
+def open_table(path: Path, name: str, delimiters: Sequence[str]) -> TextTable:
     """The table at *path*, which the user calls *name*, with the one of *delimiters*
     that makes most columns of its heading. Raises `ClaudebatchError`.
     """
     with path.open("rb", buffering=_CHUNK) as file:
         heading = next(_rows(file, delimiters[0]), None)
         if heading is None:
-            return Table((), delimiters[0])
+            return TextTable((), delimiters[0])
     cells, delimiter = _split_best(heading, name, delimiters)
     columns = tuple(cell.strip() for cell in cells)
     _check_columns(columns, f"{name}:{heading.number}")
-    return Table(columns, delimiter)
+    return TextTable(columns, delimiter)
 
 
 def _split_best(heading: InputLine, name: str, delimiters: Sequence[str]) -> tuple[list[str], str]:

@@ -14,7 +14,7 @@ from claudebatch.inputs.formats.json_lines import JsonLines, TextLines
 from claudebatch.inputs.formats.json_values import JsonValues
 from claudebatch.inputs.formats.place import check_place
 from claudebatch.inputs.formats.record_format import RecordFormat
-from claudebatch.inputs.formats.tables import open_table
+from claudebatch.inputs.formats.text_table import open_table
 
 FormatName: TypeAlias = Literal["jsonl", "json", "csv", "tsv", "text"]
 """The formats that can be asked for by name."""
