@@ -1,4 +1,4 @@
-"""The input files of a run as they are read: copies in the place of compressed ones."""
+"""The input files of a run as they are read: unpacked, where they are compressed."""
 
 from __future__ import annotations
 
