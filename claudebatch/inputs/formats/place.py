@@ -10,8 +10,8 @@ from claudebatch.core.jsonl import unreadable
 
 
 def check_place(path: Path, name: str) -> None:
-    """Refuse what is no regular file at *path*, called *name*: to open a pipe would wait
-    for whoever writes to it. Raises `ClaudebatchError`.
+    """Refuse what is no regular file at *path*, called *name*: opening a pipe would
+    wait for its writer. Raises `ClaudebatchError`.
     """
     try:
         mode = path.stat().st_mode
