@@ -1,4 +1,4 @@
-"""The formats that input files have, behind one protocol: `open_format` is the way in."""
+"""The formats of input files behind one protocol; `open_format` is the way in."""
 
 from claudebatch.inputs.formats.compressed import is_compressed, unpack
 from claudebatch.inputs.formats.open_format import FORMATS, FormatName, open_format
