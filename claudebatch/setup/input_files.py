@@ -52,7 +52,7 @@ def _copy(file: InputFile, place: Path, number: int) -> Path:
     except OSError as error:
         fault = os_fault(error)
         raise StorageError(
-            "E630", f"{file.name} cannot be unpacked: {fault.reason}", fix=fault.fix
+            "E699", f"{file.name} cannot be unpacked: {fault.reason}", fix=fault.fix
         ) from error
     finally:
         fresh.unlink(missing_ok=True)
