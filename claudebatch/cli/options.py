@@ -100,7 +100,7 @@ Columns: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="NAME,...",
-        help="Columns of a table, in this order: id,answer,cost_usd,input.review.",
+        help="Columns of a table, in this order: id,answer,input.review.",
         show_default=False,
     ),
 ]

@@ -17,6 +17,9 @@ from claudebatch.cli import options
 # matter of it.
 RUN_ONLY = frozenset(
     {
+        "output_format",
+        "columns",
+        "no_escape",
         "dry_run",
         "ordered",
         "max_failures",
@@ -40,6 +43,9 @@ class RunFlags:
 
     inputs: options.Inputs
     output: options.Output = None
+    output_format: options.OutputFormat = None
+    columns: options.Columns = None
+    no_escape: options.NoEscape = False
     config: options.ConfigFile = None
     model: options.Model = None
     allow_unknown_model: options.AllowUnknownModel = False

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from claudebatch.core.errors import ClaudebatchError, LockedError, StorageError
 from claudebatch.layers.response_cache.blocking import blocking_look_up
 from claudebatch.outputs.rebuild_results import rebuild_taken
+from claudebatch.outputs.run_table import RunTable
 from claudebatch.setup.stores import existing_cache
 from claudebatch.storage.journal.audit import JournalAudit, any_text, audit
 from claudebatch.storage.journal.copies import FoundCopies
@@ -112,7 +113,8 @@ def _mended(
         copies = FoundCopies(
             run.journal,
             found.audit,
-            output=output,
+            # Lines of a table are no copies.
+            output=None if output and RunTable.noted(run, output) else output,
             look_up=look_up,
             ledger=ledger,
             run=found.run,
@@ -185,6 +187,9 @@ def _look(run: RunFolder, output: Path | None, ledger: sqlite3.Connection | None
 def _difference(run: RunFolder, output: Path | None) -> str | None:
     if output is None or run.meta("stale") or run.meta("set_aside"):
         return None  # its next session writes it anew
+    table = RunTable.noted(run, output)
+    if table is not None:
+        return table.difference()
     return difference(output, result_lines(run.journal, ordered=bool(run.meta("ordered"))))
 
 

@@ -23,9 +23,11 @@ from claudebatch.engine.run_inputs import (
     spool_stdin,
 )
 from claudebatch.engine.run_place import fix_tag, open_folder
+from claudebatch.outputs.table_columns import check_names
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal import RowRecord
+from claudebatch.storage.journal.newest_results import row_fields
 from claudebatch.storage.private_files import sync_dir
 from claudebatch.storage.run_folder import RunFolder, beside
 
@@ -107,6 +109,8 @@ def open_run(
             each=each,
             removes=removes,
         )
+        # A name that no row has would only be seen when all is paid for.
+        check_names(options.columns or (), row_fields(folder.journal))
         # Usually a filter that found nothing, or the wrong file; the run ends well.
         if not indexed.lanes and not indexed.bad_rows:
             emit(options.no_rows)

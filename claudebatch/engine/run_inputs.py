@@ -34,6 +34,7 @@ def check_inputs(options: RunOptions, output: Path | None) -> None:
             f"{len(options.inputs)} inputs need a name for their results; nothing was sent",
             fix=f"add -o FILE; earlier versions wrote to {output}",
         )
+    options.check_form()
     if output is not None:
         check_place(output)
     for path in (Path(name) for name in options.inputs if name != "-"):

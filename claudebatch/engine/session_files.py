@@ -8,7 +8,7 @@ from collections.abc import Callable
 from claudebatch.core.errors import JournalFailed, OutputFailed
 from claudebatch.core.os_faults import os_fault
 from claudebatch.engine.open_run import OpenRun
-from claudebatch.engine.summary import Lines
+from claudebatch.engine.session_output import Lines
 from claudebatch.storage.journal import Journal
 from claudebatch.storage.journal.rescue import Rescue
 from claudebatch.storage.ledger import LedgerWriter

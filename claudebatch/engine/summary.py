@@ -1,40 +1,38 @@
-"""The two ends of a session: an output file that agrees with the journal, and the
-summary.
+"""The summary of a session: its state before it, and after its results are in their
+final form.
 """
 
 from __future__ import annotations
 
 import shlex
 import signal
-import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from decimal import ROUND_UP, Decimal
-from typing import Protocol
 
 from claudebatch.core.domain import Pico, to_usd, usd_text
 from claudebatch.core.endings import Ending
 from claudebatch.core.errors import (
     BudgetExhausted,
     ExitCode,
+    OutputFailed,
     ReaderLeft,
     SpendStopped,
     StorageError,
 )
 from claudebatch.core.notice import Notice
-from claudebatch.core.os_faults import os_fault
-from claudebatch.core.plurals import counted
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.engine.engine import Ended
 from claudebatch.engine.expected_cost import ExpectedCost
 from claudebatch.engine.more_room import MoreRoom
 from claudebatch.engine.open_run import OpenRun
+from claudebatch.engine.session_output import Lines, SessionOutput
 from claudebatch.layers.budget.run_budget import left_of
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal.failure_report import failures_of
-from claudebatch.storage.journal.queries import Totals, drop_superseded, result_lines, totals
-from claudebatch.storage.results_file import FileOutput, OutputRepair, StreamOutput, mend
+from claudebatch.storage.journal.queries import Totals, totals
 
 # Rows of the input.
 _ROWS = "SELECT count(*) FROM rows WHERE live AND position < ?"
@@ -56,28 +54,6 @@ _SIGNALS = {
 }
 
 
-class Lines(Protocol):
-    """The destination of result lines while the run goes on."""
-
-    def append(self, lines: list[bytes]) -> None:
-        """Write whole lines."""
-        ...
-
-    def close(self) -> None:
-        """Make them durable."""
-        ...
-
-
-class _Held:
-    """Lines that wait in the journal until they can be written in the input's order."""
-
-    def append(self, lines: list[bytes]) -> None:
-        pass
-
-    def close(self) -> None:
-        pass
-
-
 class SummaryBuilder:
     """Notes the state of the run before the session, and compares at the end."""
 
@@ -94,6 +70,7 @@ class SummaryBuilder:
     ) -> None:
         self._options = options
         self._run = run
+        self._output = SessionOutput(options, run)
         self._stats = stats
         self._expected = expected
         self._more_room = more_room
@@ -108,31 +85,7 @@ class SummaryBuilder:
 
     def prepare_output(self, emit: Callable[[Notice], None]) -> Lines:
         """The output, mended until it holds exactly what the journal holds."""
-        journal, path, folder = self._run.folder.journal, self._run.output, self._run.folder
-        pending = self.finished_before < self.rows
-        if folder.meta("stale"):
-            # A session with --retry-failed died before it could: both results of a row
-            # would stay in the file.
-            drop_superseded(journal)
-        if path is None:
-            folder.note(stale=self._options.asks_again)
-            return self._standard_output(journal)
-        in_order = bool(folder.meta("ordered"))
-        # New lines go to the end, so the file must be in order of arrival while rows
-        # are pending; a file in the input's order is written anew.
-        stale = bool(folder.meta("stale")) or self._run.changed_output or (in_order and pending)
-        if stale and in_order and pending:
-            in_order = False
-        # Before the file is touched: a crash in between must find the note, or a
-        # half-written file would pass for one that a user has edited.
-        folder.note(stale=stale, ordered=in_order)
-        repair = mend(path, result_lines(journal, ordered=in_order), rewrite=stale)
-        if repair.set_aside is not None:
-            # The file was moved aside: the journal is written anew, whole.
-            mend(path, result_lines(journal, ordered=in_order), rewrite=True)
-        _report_repair(repair, str(path), emit, stale=stale)
-        folder.note(stale=self._options.asks_again)
-        return FileOutput(path)
+        return self._output.prepare(emit, pending=self.finished_before < self.rows)
 
     def sum_up(
         self, ended: Ended, caught: signal.Signals | None, *, simulated: bool, now: float
@@ -140,7 +93,7 @@ class SummaryBuilder:
         """Put the output in its final form and sum up the run. Raises the error of a
         worker that crashed.
         """
-        self._finish_output(ended.crashed)
+        self._finish_output(ended)
         rows, endings, failed = self._rows()
         succeeded, spent = sum(endings.values()), totals(self._run.folder.journal)
         pending = rows - succeeded - failed
@@ -221,28 +174,19 @@ class SummaryBuilder:
         found = dict(journal.execute(_ENDINGS, (self._end,)).fetchall())
         return rows, {end.label: found.get(end, 0) for end in Ending}, found.get(0, 0)
 
-    def _standard_output(self, journal: sqlite3.Connection) -> Lines:
-        if self._options.ordered:
-            return _Held()
-        return _to_standard_output(result_lines(journal, ordered=False))
-
-    def _finish_output(self, crash: BaseException | None) -> None:
-        if crash is not None:
-            raise crash
-        folder, path = self._run.folder, self._run.output
-        superseded = drop_superseded(folder.journal) if self._options.asks_again else 0
-        if path is None:
-            folder.note(stale=False)
-            if self._options.ordered:
-                _to_standard_output(result_lines(folder.journal, ordered=True))
-        elif self._options.ordered or superseded:
-            # Until the file is whole again, the next session must write it anew, not
-            # compare it.
-            folder.note(stale=True)
-            mend(path, result_lines(folder.journal, ordered=self._options.ordered), rewrite=True)
-            folder.note(stale=False, ordered=self._options.ordered)
-        else:
-            folder.note(stale=False)
+    def _finish_output(self, ended: Ended) -> None:
+        if ended.crashed is not None:
+            # Whatever it was: what has been answered is to be found.
+            with suppress(StorageError):
+                self._output.save()
+            raise ended.crashed
+        try:
+            self._output.finish()
+        except StorageError as error:
+            if not self._output.is_table:
+                raise
+            # Nothing is lost, and the summary says what there is: the journal has it.
+            ended.stop = ended.stop or OutputFailed(error.id, error.message, fix=error.fix)
 
     def _exit_code(
         self, ended: Ended, caught: signal.Signals | None, *, pending: int, failed: int
@@ -258,6 +202,14 @@ class SummaryBuilder:
         if caught is not None and pending:
             codes.append(_CODES[caught])
         return max(codes)
+
+    def _reads_table(self, what: str) -> str:
+        # Out of the journal, whatever the form of the file is.
+        export = ("claudebatch", "export", str(self._run.output), "-o", "-")
+        if what == ".text":
+            return shlex.join((*export, "--output-format", "text"))
+        lines = shlex.join((*export, "--output-format", "jsonl"))
+        return f"{lines} | {shlex.join(('jq', '-c', what))}"
 
     def _next_command(self, code: ExitCode, ended: Ended, left: tuple[int, int, int]) -> str | None:
         pending, failed, retryable = left
@@ -291,22 +243,10 @@ class SummaryBuilder:
         """
         if self._run.output is None:
             return None
+        if self._output.is_table:
+            return self._reads_table(what)
         raw = ("-r",) if what == ".text" else ("-c",)
         return shlex.join(("jq", *raw, what, str(self._run.output)))
-
-
-def _to_standard_output(lines: Iterable[bytes]) -> StreamOutput:
-    output = StreamOutput()
-    try:
-        for line in lines:
-            output.append([line])
-    except OSError as error:
-        raise StorageError(
-            "E610",
-            f"the results cannot be written: {os_fault(error).reason}",
-            fix="run the same command again: nothing is lost",
-        ) from error
-    return output
 
 
 def _forget_late_stop(ended: Ended, pending: int) -> None:
@@ -360,26 +300,3 @@ def _without(arguments: list[str], option: str) -> list[str]:
 
 def _in_cents(amount: Pico) -> Decimal:
     return to_usd(amount).quantize(Decimal("0.01"), rounding=ROUND_UP)
-
-
-def _report_repair(
-    repair: OutputRepair, path: str, emit: Callable[[Notice], None], *, stale: bool
-) -> None:
-    if repair.set_aside is not None:
-        emit(
-            Notice(
-                "W046",
-                f"{path} was edited: your version is saved as {repair.set_aside}, and the "
-                f"results are written again",
-            )
-        )
-    elif repair.torn:
-        emit(Notice("N047", f"{path} ended in an incomplete line; it was repaired"))
-    elif repair.added and not stale:
-        emit(
-            Notice(
-                "N048",
-                f"{counted(repair.added, 'result was', 'results were')} missing from {path}: "
-                f"added from the run's journal",
-            )
-        )

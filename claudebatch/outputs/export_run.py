@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import shlex
 import socket
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,11 +14,12 @@ from pathlib import Path
 from sqlite3 import Connection
 
 from claudebatch.core.errors import ClaudebatchError, LockedError
+from claudebatch.outputs.check_form import check_form
 from claudebatch.outputs.forms import JSON_LINES, OutputForm
 from claudebatch.outputs.result_table import TableLayout
 from claudebatch.outputs.run_table import SCRATCH
-from claudebatch.outputs.sinks import refuse_terminal, standard_output
 from claudebatch.outputs.table_columns import check_names
+from claudebatch.outputs.to_standard_output import write_to_standard_output
 from claudebatch.outputs.write import write_results
 from claudebatch.storage.journal.newest_results import newest_lines, row_fields, snapshot
 from claudebatch.storage.journal.queries import unshown_answers
@@ -59,27 +59,14 @@ def export_run(folder: Path, request: ExportRequest) -> ExportedResults:
     """Write the newest result of each row of the run in *folder*. Raises
     `ClaudebatchError`; nothing is written then.
     """
-    check_layout(request.form, request.layout.columns)
-    request.form.require()
-    if request.target is None:
-        refuse_terminal(request.form)
-    else:
+    check_form(request.form, request.layout, to_stdout=request.target is None)
+    if request.target is not None:
         _check_target(request.target, replace=request.replace)
     with _journal(folder) as (journal, going_on):
         check_names(request.layout.columns or (), row_fields(journal))
         results = _write(journal, request)
         unshown = 0 if going_on else len(unshown_answers(journal))
     return ExportedResults(results, going_on, unshown)
-
-
-def check_layout(form: OutputForm, columns: Sequence[str] | None) -> None:
-    """Raise `ClaudebatchError` where *columns* are chosen of a form that has none."""
-    if columns is not None and not form.has_columns:
-        raise ClaudebatchError(
-            "E658",
-            f"{form.format} lines have their own fields: --columns chooses none of them",
-            fix="leave --columns out, or write a table such as x.csv",
-        )
 
 
 def _write(journal: Connection, request: ExportRequest) -> int:
@@ -89,15 +76,11 @@ def _write(journal: Connection, request: ExportRequest) -> int:
     def lines(messages: bool) -> Iterator[bytes]:
         return newest_lines(journal, ordered=ordered, messages=messages)
 
-    write = partial(write_results, lines, request.form, request.layout)
-    if request.target is not None:
-        scratch = request.target.with_name(request.target.name + SCRATCH)
-        return write_anew(request.target, partial(write, scratch=scratch))
-    with (
-        tempfile.TemporaryDirectory(prefix="claudebatch-") as place,
-        standard_output(request.form) as file,
-    ):
-        return write(file, scratch=Path(place) / "results.db")
+    if request.target is None:
+        return write_to_standard_output(lines, request.form, request.layout)
+    scratch = request.target.with_name(request.target.name + SCRATCH)
+    write = partial(write_results, lines, request.form, request.layout, scratch=scratch)
+    return write_anew(request.target, write)
 
 
 @contextmanager

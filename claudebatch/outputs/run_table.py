@@ -5,12 +5,14 @@ the journal at the end of every session, and known again by its digest.
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from claudebatch.outputs.forms import OutputForm, form_of
+from claudebatch.outputs.line_values import ResultLines
 from claudebatch.outputs.result_table import TableLayout
 from claudebatch.outputs.write import write_results
 from claudebatch.storage.journal.newest_results import newest_lines, results_mark
@@ -113,10 +115,8 @@ class RunTable:
             self._note([*old, new], None)
             return changed
 
-        def lines(messages: bool) -> Iterator[bytes]:
-            return newest_lines(journal, ordered=True, messages=messages)
-
         scratch = self._path.with_name(self._path.name + SCRATCH)
+        lines = table_lines(journal)
         write = partial(write_results, lines, self._form, self._layout, scratch=scratch)
         count = write_anew(self._path, write, before=take_place)
         self._note([new], mark, stale=False)
@@ -165,6 +165,15 @@ class RunTable:
     def _note(self, digests: list[str], mark: list[int] | None, **more: Any) -> None:
         note = {**self._settings(), "digests": digests, "mark": mark}
         self._run.note(**{_NOTE: note}, **more)
+
+
+def table_lines(journal: sqlite3.Connection) -> ResultLines:
+    """The newest result of each row, in the order of the input."""
+
+    def lines(messages: bool) -> Iterator[bytes]:
+        return newest_lines(journal, ordered=True, messages=messages)
+
+    return lines
 
 
 def _digest(path: Path) -> str:

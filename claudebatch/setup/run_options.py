@@ -10,6 +10,9 @@ from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.jsonl import STDIN
 from claudebatch.core.notice import Notice
 from claudebatch.inputs import Extra, FormatName, LineEdits
+from claudebatch.outputs.check_form import check_form
+from claudebatch.outputs.forms import OutputForm, form_of
+from claudebatch.outputs.result_table import TableLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,14 @@ class RunOptions:
     output: str | None = None
     """A path, `-` for standard output, or None for the default beside the first input.
     """
+    output_format: str | None = None
+    """The form of the results, as `form_of` takes it; None: as the output's suffix
+    says.
+    """
+    columns: tuple[str, ...] | None = None
+    """The names of a table's columns, in their order; None: the usual ones."""
+    no_escape: bool = False
+    """Cells that a spreadsheet would take for a formula stay as they are."""
     model: str | None = None
     limit: int | None = None
     text: bool = False
@@ -114,6 +125,27 @@ class RunOptions:
         return Notice(
             "W010", f"{', '.join(self.input_names)} {has} no rows: there is nothing to send"
         )
+
+    @property
+    def form(self) -> OutputForm:
+        """The form of the results. Raises `ClaudebatchError` for an unknown one."""
+        return form_of(self.output_path, self.output_format)
+
+    @property
+    def layout(self) -> TableLayout:
+        """What was chosen of a table."""
+        return TableLayout(self.columns, escape=not self.no_escape)
+
+    def check_form(self) -> None:
+        """Raise `ClaudebatchError` where results cannot be written as asked."""
+        form = self.form
+        if form.grows and self.columns is not None:
+            raise ClaudebatchError(
+                "E663",
+                "results as JSON lines have every field: --columns chooses those of a table",
+                fix="write a table, such as -o x.csv, or choose later: claudebatch export",
+            )
+        check_form(form, self.layout, to_stdout=self.output_path is None)
 
     @property
     def output_path(self) -> Path | None:

@@ -7,8 +7,10 @@ from __future__ import annotations
 import fcntl
 import os
 import shlex
+import sqlite3
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -194,7 +196,7 @@ def write_anew(
         if before is None or before(fresh):
             fresh.replace(path)
             sync_dir(path.parent)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:  # a database is a form of results, too
         raise StorageError(
             "E641",
             f"{path}: cannot write the results: {os_fault(error).reason}",
@@ -202,7 +204,8 @@ def write_anew(
         ) from error
     finally:
         # Half a file is of no use, and may be what filled the disk.
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink()
     return count
 
 

@@ -82,6 +82,7 @@ def test_every_option_of_a_run_is_handed_on():
         "budget": Decimal(7),
         "model_map": "a=b",
         "drop": "c",
+        "columns": "id,answer",
     }
     for name in {field.name for field in fields(RunFlags)} - OF_THE_COMMAND - {"inputs"}:
         changed = replace(flags, **{name: others.get(name, True)})

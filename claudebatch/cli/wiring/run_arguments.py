@@ -7,7 +7,7 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from claudebatch.cli.options import Redo
+from claudebatch.cli.options import Redo, names
 from claudebatch.cli.run_flags import RunFlags
 from claudebatch.cli.wiring.edit_flags import model_pairs, parts
 from claudebatch.cli.wiring.system_prompt import system_prompt
@@ -19,6 +19,9 @@ def run_options(flags: RunFlags) -> RunOptions:
     return RunOptions(
         inputs=tuple(flags.inputs),
         output=flags.output,
+        output_format=flags.output_format,
+        columns=names(flags.columns),
+        no_escape=flags.no_escape,
         model=flags.model,
         limit=flags.limit,
         text=flags.text,

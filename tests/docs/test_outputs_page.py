@@ -1,0 +1,44 @@
+"""docs/outputs.md says what is true: its examples print what it shows, and its lists
+are those of the code.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from claudebatch.outputs.forms import FORMATS, form_of
+from claudebatch.outputs.table_columns import KNOWN, MOST_INPUT_COLUMNS
+from tests.docs.console import Shell, alike, examples
+
+PAGE = (Path(__file__).parents[2] / "docs/outputs.md").read_text()
+EXAMPLES = list(examples(PAGE))
+
+
+@pytest.fixture(scope="module")
+def printed(shell: Shell) -> list[str]:
+    """What each example prints, in the page's order and in one folder."""
+    return [shell.run(example.command) for example in EXAMPLES]
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_an_example_prints_what_the_page_shows(number, printed, shell):
+    home = shell.env["HOME"]
+    assert alike(printed[number], home) == alike(EXAMPLES[number].output, home)
+
+
+def test_every_format_and_every_suffix_is_there():
+    rows = re.findall(r"^\|(.*?)\|(.*?)\|.*\|$", PAGE, re.MULTILINE)
+    told = [name for _, names in rows for name in re.findall(r"`([a-z-]+)`", names)]
+    assert sorted(set(told) - {"--output-format"}) == sorted(FORMATS)
+    for suffixes, names in rows:
+        of_row = re.findall(r"`([a-z-]+)`", names)
+        for suffix in re.findall(r"`(\.\w+)`", suffixes):
+            assert form_of(Path(f"x{suffix}")).format in of_row
+
+
+def test_every_column_is_there():
+    assert [name for name in KNOWN if not re.search(rf"`{name}[`.]", PAGE)] == []
+    assert f"More than {MOST_INPUT_COLUMNS:,} different fields" in PAGE
