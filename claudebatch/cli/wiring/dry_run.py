@@ -56,7 +56,6 @@ def tell_estimate(
             "a dry run would use up standard input",
             fix="write the prompts to a file first",
         )
-    options.check_form()
     output = options.output_path
     if output is not None:
         check_place(output)

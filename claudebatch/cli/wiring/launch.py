@@ -95,6 +95,7 @@ def execute(
     """
     env = environment()
     options = replace(options, base_url=env.get("ANTHROPIC_BASE_URL") or None)
+    options.check_form()
     if options.base_url is not None and not options.simulate:
         check_base_url(options.base_url)  # before it is noted or shown anywhere
     if not options.simulate and (options.count_rows or not dry_run):
