@@ -182,6 +182,19 @@ ExtraFields: TypeAlias = Annotated[
         help="Fields beside the prompt: keep them for the results, ignore or refuse them.",
     ),
 ]
+TemplateText: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--template",
+        "-t",
+        metavar="TEXT|@FILE",
+        help="Make the prompts of columns: 'Classify: {review}'.",
+    ),
+]
+Constants: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--var", metavar="NAME=VALUE", help="A value for the template; repeatable."),
+]
 InputFormat: TypeAlias = Annotated[
     Literal["jsonl", "json", "csv", "tsv", "text"] | None,
     typer.Option("--input-format", help="What the input is, where its looks mislead."),

@@ -59,6 +59,8 @@ class RunFlags:
     limit: options.Limit = None
     text: options.Text = False
     input_format: options.InputFormat = None
+    template: options.TemplateText = None
+    var: options.Constants = None
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and print the cost; send nothing.")
     ] = False

@@ -140,6 +140,7 @@ class Config(_Section, frozen=True):
     model: Annotated[str, msgspec.Meta(min_length=1)] = "claude-sonnet-5-5"
     max_tokens: int = 8192
     system: str | None = None
+    template: str | None = None
     concurrency: int | Literal["auto"] = "auto"
     budget: Decimal | BudgetSection | None = None
     tag: str | None = None

@@ -49,6 +49,8 @@ class Settings:
     model: str
     max_tokens: int
     system: str | None
+    template: str | None
+    """Makes the prompts of the rows' columns, where the command has none."""
     tag: str
     """What the run belongs to; empty: nothing."""
     on_bad_row: Literal["stop", "skip"]
@@ -110,6 +112,7 @@ def _resolved(config: Config, values: ValueReader, where: Callable[[str], str]) 
         model=config.model,
         max_tokens=config.max_tokens,
         system=config.system,
+        template=config.template,
         tag=config.tag or "",
         on_bad_row=config.on_bad_row,
         expected_output_tokens=config.expected_output_tokens,

@@ -8,6 +8,7 @@ from claudebatch.inputs.formats import FORMATS, FormatName, RecordFormat
 from claudebatch.inputs.kept_columns import Extra, attachment
 from claudebatch.inputs.line_edits import LineEdits
 from claudebatch.inputs.parse_line import Defaults, format_of, parse_line
+from claudebatch.inputs.template import Template
 
 __all__ = [
     "FORMATS",
@@ -17,6 +18,7 @@ __all__ = [
     "FormatName",
     "LineEdits",
     "RecordFormat",
+    "Template",
     "attachment",
     "format_of",
     "parse_line",

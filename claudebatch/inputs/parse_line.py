@@ -22,9 +22,11 @@ from claudebatch.inputs.formats.record_format import RecordFormat
 from claudebatch.inputs.formats.text_table import TextTable
 from claudebatch.inputs.kept_columns import Extra
 from claudebatch.inputs.line_edits import LineEdits
-from claudebatch.inputs.parsed_line import ParsedLine
+from claudebatch.inputs.parsed_line import LABELS, ParsedLine, take_labels
+from claudebatch.inputs.problems import shown
 from claudebatch.inputs.shapes import KNOWN_FIELDS, json_line, text_line
 from claudebatch.inputs.table_rows import as_fields
+from claudebatch.inputs.template import Template
 
 # 16 hex digits: among a million prompts, two share an id by chance once in 37 million
 # runs.
@@ -51,6 +53,8 @@ class Defaults:
     """Changes to each line before it is read."""
     extra: Extra = "keep"
     """What becomes of fields that are no part of the request."""
+    template: Template | None = None
+    """Makes the prompt of a row's columns; None: the row has a prompt."""
     judge_model: Callable[[str], Problem | None] | None = None
     """Why the model that a line names cannot be asked; None: every name is taken."""
 
@@ -127,11 +131,13 @@ def _read(
             )
         )
     value = form.value(data)
-    if isinstance(form, TextLines):
+    if isinstance(form, TextLines) and defaults.template is None:
         return text_line(value), value
     fields = value
     if defaults.edits and isinstance(value, dict):
         fields = defaults.edits.apply(value, edited)
+    if defaults.template is not None:
+        return _templated(fields, data, defaults.template, defaults.extra), value
     if not isinstance(form, TextTable):
         return json_line(fields, data, check=defaults.check, extra=defaults.extra), value
     parsed = json_line(
@@ -139,8 +145,21 @@ def _read(
     )
     if defaults.extra == "keep":
         # A table comes back whole, its prompts beside the answers.
-        parsed.columns = list(value)
+        parsed.columns = [name for name in value if name != "id"]
     return parsed, value
+
+
+def _templated(value: Any, data: bytes, template: Template, extra: Extra) -> ParsedLine:
+    """The row *value*, all of whose fields are columns but its id and its tags."""
+    row = {"text": value} if isinstance(value, str) else value
+    if not isinstance(row, dict):
+        reason = f"the row is {shown(value)}, and the template needs columns"
+        raise BadRow(Problem("E398", reason, "write an object for each row"))
+    parsed = text_line(template.filled(row), "the filled template")
+    take_labels(parsed, {name: row[name] for name in LABELS & row.keys() if row[name]}, data)
+    if extra == "keep" and row is value:
+        parsed.columns = [name for name in row if name != "id"]
+    return parsed
 
 
 def _in_shape(parsed: ParsedLine) -> Iterable[Problem]:

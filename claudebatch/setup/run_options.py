@@ -37,6 +37,10 @@ class RunOptions:
     text: bool = False
     format: FormatName | None = None
     """The format of the input files; None: what they look like."""
+    template: str | None = None
+    """Makes the prompts of the rows' columns."""
+    constants: tuple[tuple[str, str], ...] = ()
+    """Values for the template, the same for every row."""
     extra: Extra = "keep"
     """What becomes of fields that are no part of a request."""
     no_check: bool = False
@@ -111,6 +115,7 @@ class RunOptions:
         return (
             *(self.model, self.limit, self.text, self.format, self.extra, self.no_check),
             *(self.allow_unknown_model, self.model_map, self.drop),
+            *(self.template, self.constants),
         )
 
     @property

@@ -5,13 +5,13 @@ calls.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from claudebatch.config.settings import Settings
 from claudebatch.core.errors import ConfigError
 from claudebatch.core.notice import Notice
-from claudebatch.inputs import Defaults, Extra, FormatName, LineEdits
+from claudebatch.inputs import Defaults
 from claudebatch.layers.rate_limit.settings import RateLimitSettings
 from claudebatch.models.catalog import FAST_POOL, Catalog
 from claudebatch.models.model_names import ModelNames
@@ -24,7 +24,6 @@ from claudebatch.setup.named_models import NamedModels
 
 # The SDK's own expectation: 128,000 tokens of output take an hour.
 _S_PER_OUTPUT_TOKEN = 3600 / 128_000
-_NO_EDITS = LineEdits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +43,15 @@ class RunSetup:
         settings: Settings,
         *,
         override: str | None,
-        text: bool,
         at: datetime,
-        check: bool = True,
-        extra: Extra = "keep",
-        format: FormatName | None = None,
-        edits: LineEdits = _NO_EDITS,
+        lines: Defaults | None = None,
         allow_unknown_model: bool = False,
         where: Callable[[str], str] = lambda key: "",
     ) -> RunSetup:
-        """The parts for *settings*; *override* is `--model`. *where* gives the
-        `file:line` of a setting. Raises `ConfigError`.
+        """The parts for *settings*; *override* is `--model`; *lines* say how a line is
+        read. *where* gives the `file:line` of a setting. Raises `ConfigError`.
         """
+        lines = lines or Defaults(max_tokens=settings.max_tokens, system=settings.system)
         catalog = Catalog.load(settings.models, where).on(at.date())
         names = ModelNames(
             catalog,
@@ -64,7 +60,7 @@ class RunSetup:
             allow_unknown=allow_unknown_model,
         )
         rules = parse_rules(settings.routes, "routes", where)
-        named = NamedModels(settings, rules, override, edits)
+        named = NamedModels(settings, rules, override, lines.edits)
         named.check(names, where)
         settings, rules, override, edits = named.resolved(catalog)
         # Before anything is read: a limit under a wrong name would let the run loose.
@@ -83,16 +79,7 @@ class RunSetup:
             prices=PriceBook.load(settings.prices, at=at),
             router=router,
             builder=_builder(settings, catalog, router),
-            defaults=Defaults(
-                max_tokens=settings.max_tokens,
-                system=settings.system,
-                text=text,
-                format=format,
-                check=check,
-                extra=extra,
-                edits=edits,
-                judge_model=names.of_line,
-            ),
+            defaults=replace(lines, edits=edits, judge_model=names.of_line),
         )
 
     def require_prices(self, models: set[str]) -> None:

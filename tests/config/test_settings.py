@@ -100,7 +100,7 @@ def test_each_text_is_read_once(tmp_path, monkeypatch):
     file = tmp_path / "c.yaml"
     file.write_text("limits: {headroom: 10%}\n")
     settings = load(file, {}, env={}, folder=tmp_path).settings
-    RunSetup.set_up(settings, override=None, text=False, at=TODAY)
+    RunSetup.set_up(settings, override=None, at=TODAY)
     assert sorted(read) == [
         "alerts.timeout",
         "attempt_deadline",

@@ -17,7 +17,7 @@ from claudebatch.config.load import load
 from claudebatch.core.domain import Call
 from claudebatch.core.errors import BadRow, ClaudebatchError, ExitCode
 from claudebatch.core.jsonl import decode
-from claudebatch.inputs import parse_line
+from claudebatch.inputs import Defaults, parse_line
 from claudebatch.layers.response_cache.blocking import blocking_look_up
 from claudebatch.layers.response_cache.disk_store import DiskCacheStore
 from claudebatch.setup.run_setup import RunSetup
@@ -75,7 +75,8 @@ class Target(Protocol):
 def run_setup(text: bool = False) -> RunSetup:
     """The parts of a run at their defaults."""
     settings = load(None, {}, env={}, folder=Path("/nonexistent")).settings
-    return RunSetup.set_up(settings, override=None, text=text, at=WHEN)
+    lines = Defaults(max_tokens=settings.max_tokens, system=settings.system, text=text)
+    return RunSetup.set_up(settings, override=None, at=WHEN, lines=lines)
 
 
 @contextmanager
@@ -126,7 +127,7 @@ def config(folder: Path) -> Iterator[Target]:
         place.write_bytes(data)
         try:
             found = load(place, {}, env={}, folder=folder).settings
-            RunSetup.set_up(found, override=None, text=False, at=WHEN)
+            RunSetup.set_up(found, override=None, at=WHEN)
         except ClaudebatchError as error:
             assert error.message, data
 

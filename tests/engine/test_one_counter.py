@@ -71,7 +71,7 @@ async def session(
         "CLAUDEBATCH_CACHE_DIR": str(folder / "cache"),
     }
     settings = load(folder / "config.yaml", {}, env=env, folder=folder).settings
-    run_setup = RunSetup.set_up(settings, override=None, text=False, at=wall())
+    run_setup = RunSetup.set_up(settings, override=None, at=wall())
     paths = Paths.from_environment(env)
     options = RunOptions((str(folder / "in.jsonl"),), output=str(folder / output))
     stats, plain, events = RunStats(time.monotonic), io.StringIO(), io.StringIO()

@@ -29,9 +29,7 @@ NOTHING_KEPT = EarlierResults(None, Keys("v"), lambda keys: [None] * len(keys), 
 
 
 def run_setup(**config: object) -> RunSetup:
-    return RunSetup.set_up(
-        settings_of(**{"model": HAIKU, **config}), override=None, text=False, at=TODAY
-    )
+    return RunSetup.set_up(settings_of(**{"model": HAIKU, **config}), override=None, at=TODAY)
 
 
 @contextmanager

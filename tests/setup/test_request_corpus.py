@@ -11,7 +11,7 @@ import pytest
 
 from claudebatch.core.errors import BadRow, NotServed
 from claudebatch.core.jsonl import decode
-from claudebatch.inputs import parse_line
+from claudebatch.inputs import Defaults, parse_line
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.uncappable import uncappable
 from claudebatch.setup.validate_input import Intake, InvalidInput
@@ -52,9 +52,8 @@ def taken(tmp_path, value, *, check=True, at=AT, **config):
     run_setup = RunSetup.set_up(
         settings_of(**config),
         override=None,
-        text=False,
         at=at,
-        check=check,
+        lines=Defaults(max_tokens=settings_of().max_tokens, check=check),
         allow_unknown_model=True,
     )
     intake = Intake(run_setup, [path], limit=None)
@@ -185,7 +184,9 @@ def test_what_is_certainly_too_large_is_refused(tmp_path, value, config, reason)
 def test_a_text_that_grows_in_json_is_measured_as_it_is_sent(tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_bytes(b"\x01" * 6_000_000)
-    run_setup = RunSetup.set_up(settings_of(), override=corpus.OPUS, text=True, at=AT)
+    run_setup = RunSetup.set_up(
+        settings_of(), override=corpus.OPUS, at=AT, lines=Defaults(max_tokens=100, text=True)
+    )
     intake = Intake(run_setup, [path], limit=None)
     assert list(intake.records()) == []
     assert "34.3 MB" in reasons(intake)[0]
@@ -248,7 +249,10 @@ def _odd_lines():
 def test_whatever_is_sent_unchecked_can_be_routed_measured_and_handed_on():
     rule = {"name": "r", "when": {"prompt_matches": "x", "has_images": True}, "model": corpus.OLD}
     run_setup = RunSetup.set_up(
-        settings_of(routes=[rule], budget=1), override=None, text=False, at=AT, check=False
+        settings_of(routes=[rule], budget=1),
+        override=None,
+        at=AT,
+        lines=Defaults(max_tokens=100, check=False),
     )
     built = 0
     for value in _odd_lines():

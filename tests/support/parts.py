@@ -67,9 +67,7 @@ def make_bench(
     """
     settings = settings_of(**{"model": HAIKU, "limits": NO_LIMITS, **config})
     # A bench may ask whatever model a test invents.
-    run_setup = RunSetup.set_up(
-        settings, override=None, text=False, at=TODAY, allow_unknown_model=True
-    )
+    run_setup = RunSetup.set_up(settings, override=None, at=TODAY, allow_unknown_model=True)
     cache, log, budget_store, drain = (
         cache or MemoryCache(),
         MemoryLog(),

@@ -1,6 +1,8 @@
-"""`--model-map` and `--drop`: the changes to every line, read from their text."""
+"""`--model-map`, `--drop` and `--var`, read from their text."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from claudebatch.core.errors import ClaudebatchError
 
@@ -24,3 +26,17 @@ def _pair(text: str) -> tuple[str, str]:
             fix="write gpt-4o-mini=haiku,gpt-4o=opus",
         )
     return model, other
+
+
+def constants(texts: Sequence[str] | None) -> tuple[tuple[str, str], ...]:
+    """The pairs of *texts*, each NAME=VALUE. Raises `ClaudebatchError`."""
+    return tuple(map(_constant, texts or ()))
+
+
+def _constant(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name.strip() or not equals:
+        raise ClaudebatchError(
+            "E037", f"--var: {text!r} is not NAME=VALUE", fix="write --var language=German"
+        )
+    return name.strip(), value

@@ -51,6 +51,7 @@ from claudebatch.engine.dependencies import RunDependencies
 from claudebatch.engine.open_run import OpenRun, open_run
 from claudebatch.engine.session import Session
 from claudebatch.estimate.forecast import Forecast
+from claudebatch.setup.line_reading import read_as
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
@@ -105,12 +106,8 @@ def execute(
     run_setup = RunSetup.set_up(
         loaded.settings,
         override=options.model,
-        text=options.text,
-        check=not options.no_check,
-        extra=options.extra,
-        format=options.format,
         at=_wall(),
-        edits=options.edits,
+        lines=read_as(options, loaded.settings),
         allow_unknown_model=options.allow_unknown_model,
         where=loaded.where,
     )

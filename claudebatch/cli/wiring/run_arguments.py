@@ -9,8 +9,8 @@ from typing import Any
 
 from claudebatch.cli.options import Redo, names
 from claudebatch.cli.run_flags import RunFlags
-from claudebatch.cli.wiring.edit_flags import model_pairs, parts
-from claudebatch.cli.wiring.system_prompt import system_prompt
+from claudebatch.cli.wiring.edit_flags import constants, model_pairs, parts
+from claudebatch.cli.wiring.text_or_file import system_prompt, text_or_file
 from claudebatch.setup.run_options import RunOptions
 
 
@@ -25,6 +25,8 @@ def run_options(flags: RunFlags) -> RunOptions:
         model=flags.model,
         limit=flags.limit,
         text=flags.text,
+        template=text_or_file(flags.template, "-t"),
+        constants=constants(flags.var),
         extra=flags.extra,
         format=flags.input_format,
         no_check=flags.no_check,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from claudebatch.cli.wiring.system_prompt import system_prompt
+from claudebatch.cli.wiring.text_or_file import system_prompt
 from claudebatch.core.errors import ClaudebatchError
 
 TEXTS = {
