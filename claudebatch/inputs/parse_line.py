@@ -24,7 +24,7 @@ from claudebatch.inputs.kept_columns import Extra
 from claudebatch.inputs.line_edits import LineEdits
 from claudebatch.inputs.parsed_line import LABELS, ParsedLine, take_labels
 from claudebatch.inputs.problems import shown
-from claudebatch.inputs.shapes import KNOWN_FIELDS, json_line, text_line
+from claudebatch.inputs.shapes import CONTENT, KNOWN_FIELDS, json_line, text_line
 from claudebatch.inputs.table_rows import as_fields
 from claudebatch.inputs.template import Template
 
@@ -140,6 +140,8 @@ def _read(
         return _templated(fields, data, defaults.template, defaults.extra), value
     if not isinstance(form, TextTable):
         return json_line(fields, data, check=defaults.check, extra=defaults.extra), value
+    if CONTENT.isdisjoint(value):
+        raise BadRow(_no_prompt(value))
     parsed = json_line(
         as_fields(fields, KNOWN_FIELDS), data, check=defaults.check, extra=defaults.extra
     )
@@ -160,6 +162,16 @@ def _templated(value: Any, data: bytes, template: Template, extra: Extra) -> Par
     if extra == "keep" and row is value:
         parsed.columns = [name for name in row if name != "id"]
     return parsed
+
+
+def _no_prompt(columns: Iterable[str]) -> Problem:
+    names = list(columns)
+    last = names[-1] if names else "column"
+    return Problem(
+        "E399",
+        f"no column is called prompt, and there is no template (columns {', '.join(names)})",
+        f"say what to ask with -t, such as -t 'Classify: {{{last}}}'",
+    )
 
 
 def _in_shape(parsed: ParsedLine) -> Iterable[Problem]:

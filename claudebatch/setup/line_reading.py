@@ -9,7 +9,7 @@ from claudebatch.setup.run_options import RunOptions
 
 def read_as(options: RunOptions, settings: Settings) -> Defaults:
     """What the command and the configuration say of lines. Raises `ConfigError`."""
-    source = options.template or settings.template
+    source = settings.template if options.template is None else options.template
     template = None
     if source is not None:
         template = Template.parsed(source, dict(options.constants))
