@@ -9,7 +9,7 @@ from typing import Final
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.typos import meant
 from claudebatch.outputs.kinds import Kind, SeenKind
-from claudebatch.outputs.line_values import ERROR, FieldPath, LineValues
+from claudebatch.outputs.line_values import ERROR, FieldPath, LineValues, text_of
 
 INPUT: Final = "input"
 """The member of a result line that holds the row's own fields."""
@@ -125,6 +125,7 @@ class ColumnSurvey:
         self._kinds = {name: SeenKind() for name in (*self._chosen, *_FOUND_OUT)}
         self._fields: dict[str, SeenKind] = {}
         self._used: set[str] = set()
+        self._other_id = False
 
     def add(self, record: LineValues) -> None:
         """Take one result into account."""
@@ -133,7 +134,11 @@ class ColumnSurvey:
             for name, path in self._chosen.items():
                 self._kinds[name].add(record.raw(path))
             return
-        for field, raw in record.members((INPUT,)).items():
+        fields = record.members((INPUT,))
+        if not self._other_id and "id" in fields:
+            own = text_of(fields["id"])
+            self._other_id = own is not None and own != text_of(record.raw(("id",)))
+        for field, raw in fields.items():
             if field not in self._fields and len(self._fields) <= MOST_INPUT_COLUMNS:
                 self._fields[field] = SeenKind()
             if field in self._fields:
@@ -159,6 +164,9 @@ class ColumnSurvey:
             yield KNOWN[INPUT]
             return
         for field, seen in self._fields.items():
+            # The id that results have, once more.
+            if field == "id" and not self._other_id:
+                continue
             name = field
             # SQLite and spreadsheets take no two names that differ in case only.
             while name.lower() in taken:

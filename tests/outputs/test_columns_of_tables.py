@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 
 from claudebatch.core.errors import ClaudebatchError
+from claudebatch.outputs.forms import form_of
+from claudebatch.outputs.result_table import TableLayout
 from claudebatch.outputs.table_columns import MOST_INPUT_COLUMNS, check_names
-from tests.support.made_results import answered, failed, made
+from claudebatch.outputs.write import write_results
+from tests.support.made_results import answered, failed, lines_of, made
 from tests.support.output_readers import read_separated, read_sqlite
 
 USUAL = ["answer", "status", "ending", "model", "cost_usd", "error", "line", "file"]
@@ -31,6 +36,36 @@ def test_a_name_that_is_taken_says_where_it_is_from(tmp_path):
     ]
     found = read_sqlite(made("sqlite", rows, tmp_path), tmp_path)
     assert list(found[0].values())[1:5] == ["mine", "yours", 1, 2]
+
+
+def test_an_id_that_is_a_field_of_the_row_too_is_there_once(tmp_path):
+    rows = [
+        answered(name, "x") | {"input": {"id": own, "b": 1}}
+        for name, own in (("1", "1"), (2, "2"), ("f00d", None))
+    ]
+    assert head(rows, tmp_path) == ["id", "b", *USUAL]
+    rows.append(answered("a-2", "z") | {"input": {"id": "a"}})
+    assert head(rows, tmp_path) == ["id", "input.id", "b", *USUAL]
+
+
+def test_memory_does_not_grow_with_the_rows(tmp_path):
+    def peak(form, count):
+        def lines(messages):
+            for n in range(count):
+                yield from lines_of([answered(f"row-{n}", "x" * 2000, review="y" * 2000)])(messages)
+
+        tracemalloc.start()
+        with (tmp_path / form).open("wb") as file:
+            write_results(
+                lines, form_of(None, form), TableLayout(), file, scratch=tmp_path / "scratch"
+            )
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    for form in ("csv", "sqlite", "openai-batch"):
+        peak(form, 10)  # what is made once
+        assert peak(form, 1500) < peak(form, 50) + 2_500_000  # a buffer or two
 
 
 def test_a_rehearsal_says_so(tmp_path):
