@@ -18,7 +18,7 @@ from tests.money.judge import COUNTED, usage_of
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
 UNPRICED = "claude-mythos-5-1"
 OPUS, HAIKU = "claude-opus-5-5", "claude-haiku-5-5"
-NOTICE = "no price is known for claude-mythos-5-1: what it costs counts as unknown"
+NOTICE = "no price is known for claude-mythos-5-1: its cost is missing from every total"
 TODAY = datetime(2026, 11, 22, tzinfo=UTC)
 
 
@@ -143,4 +143,4 @@ def test_the_day_of_retirement_in_the_configuration_must_be_a_day(world, judge, 
     assert done.code == 2
     assert "claudebatch.yaml:" in done.err
     if "13" not in day:  # PyYAML itself refuses that one
-        assert f"models.claude-haiku-5-5.retires_at: {shown} is no day" in done.err
+        assert f"models.claude-haiku-5-5.retires_at: {shown} is not a date" in done.err

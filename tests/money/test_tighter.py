@@ -143,7 +143,7 @@ async def test_a_bill_above_a_counted_bound_is_told_and_ends_the_counting():
     over = make_reply(cost=4600, usage={"input_tokens": 4100})
     await budget(make_call(size=LONG), ScriptedClient([over]))
     told = [event.text for event in events if isinstance(event, Notice)]
-    assert any("no more counts are relied on" in text for text in told)
+    assert any("counts are no longer used" in text for text in told)
     assert any("more than its worst case" in text for text in told)
     with pytest.raises(BudgetExhausted):
         await budget(make_call(size=LONG), ScriptedClient())

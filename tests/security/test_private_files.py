@@ -76,7 +76,7 @@ def test_what_is_no_file_of_ours_is_not_written_to(tmp_path, what, use):
 def test_somebody_elses_file_and_folder_are_refused(tmp_path, stranger_owned):
     (tmp_path / "file").write_bytes(b"")
     for use, place in ((private_file, tmp_path / "file"), (private_dir, tmp_path)):
-        with pytest.raises(StorageError, match="belongs to somebody else"):
+        with pytest.raises(StorageError, match="belongs to another user"):
             use(place)
 
 
@@ -85,7 +85,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path, bits):
     place = tmp_path / "shared"
     place.mkdir()
     place.chmod(bits)
-    with pytest.raises(StorageError, match="others may write") as caught:
+    with pytest.raises(StorageError, match="other users can write") as caught:
         private_dir(place)
     assert f"chmod 700 {place}" in caught.value.fix
     private_dir(place / "own")
@@ -103,7 +103,7 @@ def test_a_link_to_a_folder_counts_only_if_it_is_ours(tmp_path, monkeypatch):
         st_mode, st_uid = stat.S_IFLNK | 0o777, os.getuid() + 7
 
     monkeypatch.setattr(Path, "lstat", lambda path: Theirs if path.name == "link" else real(path))
-    with pytest.raises(StorageError, match="belongs to somebody else"):
+    with pytest.raises(StorageError, match="belongs to another user"):
         private_dir(tmp_path / "link")
 
 
@@ -163,7 +163,7 @@ def test_a_cache_of_somebody_else_is_not_asked_and_the_run_goes_on(world, api):
     done = world.claudebatch(*RUN)
     assert (done.code, api.requests, list(place.iterdir())) == (0, 2, [])
     assert "the response cache is off for this run" in done.err
-    assert "others may write" in done.err
+    assert "other users can write" in done.err
     assert world.claudebatch("cache", "stats").code in (0, 6)
 
 

@@ -55,7 +55,7 @@ async def test_it_says_where_it_listens_and_ends_well_on_a_signal(raw, hear, bod
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (("--latency", "soon"), "no distribution"),
+        (("--latency", "soon"), "unknown distribution"),
         (("--fault", "529"), "probability is missing"),
         (("--rpm", "0"), "rpm must be above 0"),
     ],

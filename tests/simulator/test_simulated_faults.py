@@ -215,13 +215,13 @@ def test_fault_texts_are_read_or_refused_with_the_reason():
     for text, reason in (
         ("529", "the probability is missing"),
         ("529=often", '"often" is not a number'),
-        ("530=0.1", 'no fault "530"'),
-        ("529=1.5", "no probability"),
-        ("529=nan", "no probability"),
+        ("530=0.1", 'unknown fault "530"'),
+        ("529=1.5", "not a probability"),
+        ("529=nan", "not a probability"),
     ):
         with pytest.raises(ConfigError, match=reason):
             parse_faults([text])
     with pytest.raises(ConfigError, match="more than 1 together"):
         SimulatorSettings(faults={"529": 0.6, "500": 0.6})
-    with pytest.raises(ConfigError, match='no fault "okay"'):
+    with pytest.raises(ConfigError, match='unknown fault "okay"'):
         SimulatorSettings(script=("okay",))

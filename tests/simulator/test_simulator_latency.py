@@ -32,9 +32,9 @@ def test_a_lognormal_latency_has_its_median():
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", 'no distribution ""'),
-        ("0.5", 'no distribution "0.5"'),
-        ("normal:1,2", 'no distribution "normal"'),
+        ("", 'unknown distribution ""'),
+        ("0.5", 'unknown distribution "0.5"'),
+        ("normal:1,2", 'unknown distribution "normal"'),
         ("fixed:", '"" is not a number'),
         ("fixed:soon", '"soon" is not a number'),
         ("fixed:-1", "must be 0 or more"),

@@ -61,7 +61,7 @@ def test_a_torn_line_stays_alone(path):
 def test_a_file_with_other_content_is_left_alone(path):
     path.write_text('{"prompt": "hi"}\n')
     error = refused(path)
-    assert "is no log" in error.message
+    assert "is not a log" in error.message
     assert error.exit_code is ExitCode.USAGE
     assert path.read_text() == '{"prompt": "hi"}\n'
 
@@ -96,7 +96,7 @@ def test_what_is_no_regular_file_is_refused_and_nobody_waits_for_it(path, tmp_pa
 def test_somebody_elses_file_is_refused(path, monkeypatch):
     append(path, HEAD)
     monkeypatch.setattr("claudebatch.storage.log_file.os.geteuid", lambda: os.getuid() + 1)
-    assert "belongs to somebody else" in refused(path).message
+    assert "belongs to another user" in refused(path).message
 
 
 def test_standard_output_is_no_log_and_no_file_is_made_of_that_name(tmp_path, monkeypatch):
