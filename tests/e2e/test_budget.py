@@ -149,7 +149,7 @@ class TestBeforeAnExpensiveRun:
         for _ in range(2):
             done = world.claudebatch(*RUN)
             assert (done.code, api.requests) == (2, 0)
-            assert "more than the $5.00 that goes without a question" in done.err
+            assert "above confirm_above ($5.00)" in done.err
             assert "add --yes, or a cap: --budget " in done.err
 
     def test_the_fix_it_offers_works(self, world, api):

@@ -95,7 +95,7 @@ def test_near_the_cap_requests_are_counted_so_that_more_of_them_fit(world, serve
     cap = from_usd(Decimal("0.03"))
     done = world.claudebatch(*RUN, "--budget", "0.03")
     assert done.code == 3, done.err
-    assert "requests are counted first" in done.err
+    assert "asking the API for exact token counts first" in done.err
     ((worst, least),) = world.query("SELECT max(worst), min(worst) FROM attempts")
     assert least < worst / 2, "the last holds were smaller"
     assert cap - worst < cap - least < billed(api) <= cap

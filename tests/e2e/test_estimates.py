@@ -168,7 +168,7 @@ def test_a_count_without_a_key_or_without_an_api_says_so(world):
     world.point_at("http://127.0.0.1:9")
     done = world.claudebatch("estimate", "in.jsonl", "--count", "2")
     assert done.code == 5
-    assert "the API does not count" in done.err
+    assert "the API did not count the tokens" in done.err
     assert "Traceback" not in done.err
     assert world.claudebatch("run", "in.jsonl", "--count", "2").code == 2
 
