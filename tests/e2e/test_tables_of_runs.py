@@ -259,3 +259,14 @@ def test_killed_at_any_moment_of_writing_it_leaves_the_old_table_or_the_new(proc
     assert ids(world) == [f"row-{n}" for n in range(4)]
     assert not list(world.work.glob("*.edited-*")) and not world.path("x.csv.new").exists()
     assert api.requests == 4
+
+
+def test_a_signal_while_it_is_written_loses_nothing(processes, serve, rows):
+    world, api = processes, serve()
+    for signals, calls in (((signal.SIGINT,), 60), ((signal.SIGTERM, signal.SIGTERM), 150)):
+        moment = Moment(signals, "run_table.py:_write", calls=calls)
+        done = world.launch(*RUN, "--fresh", moment=moment).wait()
+        assert "Traceback" not in done.err
+        assert world.claudebatch(*RUN).code == 0
+        assert ids(world) == FINISHED
+    assert not list(world.work.glob("*.edited-*")) and api.requests == 5
