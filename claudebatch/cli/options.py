@@ -179,7 +179,8 @@ ExtraFields: TypeAlias = Annotated[
     Literal["keep", "ignore", "refuse"],
     typer.Option(
         "--extra",
-        help="Fields beside the prompt: keep them for the results, ignore or refuse them.",
+        metavar="WHAT",
+        help="Fields beside the prompt: keep them for the results, ignore or refuse.",
     ),
 ]
 TemplateText: TypeAlias = Annotated[
@@ -197,7 +198,11 @@ Constants: TypeAlias = Annotated[
 ]
 InputFormat: TypeAlias = Annotated[
     Literal["jsonl", "json", "csv", "tsv", "text"] | None,
-    typer.Option("--input-format", help="What the input is, where its looks mislead."),
+    typer.Option(
+        "--input-format",
+        metavar="FORMAT",
+        help="What the input is, if its looks mislead: jsonl, json, csv, tsv or text.",
+    ),
 ]
 Text: TypeAlias = Annotated[
     bool, typer.Option("--text", help="Every input line is a prompt in plain text, not JSON.")

@@ -40,7 +40,7 @@ def check_inputs(options: RunOptions, output: Path | None) -> None:
     for path in (Path(name) for name in options.inputs if name != "-"):
         # What is inside of a compressed file is looked at when it is unpacked.
         if not is_compressed(path, str(path)):
-            open_format(path, name=str(path), text=options.text, wanted=options.format)
+            open_format(path, name=str(path), text=options.text, wanted=options.input_format)
         if output is not None and output.exists() and output.samefile(path):
             raise ClaudebatchError(
                 "E605", f"{path} is both input and output", fix="write to another file with -o"

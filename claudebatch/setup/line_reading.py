@@ -12,12 +12,12 @@ def read_as(options: RunOptions, settings: Settings) -> Defaults:
     source = settings.template if options.template is None else options.template
     template = None
     if source is not None:
-        template = Template.parsed(source, dict(options.constants))
+        template = Template.parsed(source, dict(options.var))
     return Defaults(
         max_tokens=settings.max_tokens,
         system=settings.system,
         text=options.text,
-        format=options.format,
+        format=options.input_format,
         check=not options.no_check,
         edits=options.edits,
         extra=options.extra,

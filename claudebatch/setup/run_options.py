@@ -35,11 +35,11 @@ class RunOptions:
     model: str | None = None
     limit: int | None = None
     text: bool = False
-    format: FormatName | None = None
+    input_format: FormatName | None = None
     """The format of the input files; None: what they look like."""
     template: str | None = None
     """Makes the prompts of the rows' columns."""
-    constants: tuple[tuple[str, str], ...] = ()
+    var: tuple[tuple[str, str], ...] = ()
     """Values for the template, the same for every row."""
     extra: Extra = "keep"
     """What becomes of fields that are no part of a request."""
@@ -113,9 +113,9 @@ class RunOptions:
     def reading(self) -> tuple[object, ...]:
         """Everything that the rows of an input depend on."""
         return (
-            *(self.model, self.limit, self.text, self.format, self.extra, self.no_check),
+            *(self.model, self.limit, self.text, self.input_format, self.extra, self.no_check),
             *(self.allow_unknown_model, self.model_map, self.drop),
-            *(self.template, self.constants),
+            *(self.template, self.var),
         )
 
     @property

@@ -83,6 +83,10 @@ def test_every_option_of_a_run_is_handed_on():
         "model_map": "a=b",
         "drop": "c",
         "columns": "id,answer",
+        "template": "{a}",
+        "var": ["a=b"],
+        "input_format": "csv",
+        "extra": "refuse",
     }
     for name in {field.name for field in fields(RunFlags)} - OF_THE_COMMAND - {"inputs"}:
         changed = replace(flags, **{name: others.get(name, True)})

@@ -21,7 +21,7 @@ from claudebatch.core.domain import (
 )
 from claudebatch.core.events import ConcurrencyChanged, RunStarted
 from claudebatch.core.reports import Basis, Elsewhere, Estimate, EstimateLine, RunSummary
-from claudebatch.core.result_lines import head, line
+from claudebatch.core.result_lines import head, line, place
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.simulator import FAULT_NAMES
 from claudebatch.ui.machine import json_events
@@ -67,8 +67,10 @@ def shown_and_real() -> list[tuple[dict, dict]]:
         zip(
             shown,
             [
-                json.loads(line(head(Succeeded(CALL, reply)), b"{}")),
-                json.loads(line(head(failed), None)),
+                json.loads(
+                    line(head(Succeeded(CALL, reply)), b"{}", place(17, "a", b'{"region":"x"}'))
+                ),
+                json.loads(line(head(failed), None, place(18, "a", b""))),
             ],
             strict=True,
         )
