@@ -10,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
+from claudebatch.core.notice import Notice
+
 
 class CacheServer:
     """Entries of all clients."""
@@ -61,5 +63,5 @@ class MemoryCacheStore:
                 await self._server.answer()
         except ConnectionError as error:
             self._off = True
-            self._notify(f"the response cache is off for this run: {error}")
+            self._notify(Notice("W066", f"the response cache is off for this run: {error}"))
         return not self._off

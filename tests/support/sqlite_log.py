@@ -77,4 +77,4 @@ class SqliteLog:
         try:
             return self._db.execute(sql, values).lastrowid
         except sqlite3.Error as error:
-            raise StopRun(f"the log of attempts cannot be reached: {error}") from error
+            raise StopRun("E000", f"the log of attempts cannot be reached: {error}") from error

@@ -166,7 +166,7 @@ class SqliteLimiterStore:
                 raise
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
-            raise StopRun(f"the store of rate limits cannot be reached: {error}") from error
+            raise StopRun("E000", f"the store of rate limits cannot be reached: {error}") from error
         return answer
 
     def _set_up(self, start: PoolStart) -> None:

@@ -383,7 +383,7 @@ class Failing:
 
         async def fails(*args: Any, **how: Any) -> None:
             await asyncio.sleep(0)
-            raise StopRun("the store is away")
+            raise StopRun("E000", "the store is away")
 
         return fails
 

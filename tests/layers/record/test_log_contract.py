@@ -233,10 +233,10 @@ class FailingAtTheEnd:
         self.begin = log.begin
 
     async def answered(self, attempt: int, reply: Reply) -> None:
-        raise StopRun("the log is away")
+        raise StopRun("E000", "the log is away")
 
     async def failed(self, attempt: int, error: str, **how: Any) -> None:
-        raise StopRun("the log is away")
+        raise StopRun("E000", "the log is away")
 
 
 @pytest.mark.parametrize("answer", [None, overloaded()], ids=["answered", "failed"])

@@ -130,7 +130,7 @@ async def test_a_damaged_database_is_moved_aside_and_started_anew(kept: Kept, da
     await store.put_many({"new": b"1"})
     assert await store.get("new") == b"1"
     await kept.close()
-    assert len(kept.notices) == 1 and "was damaged" in kept.notices[0]
+    assert len(kept.notices) == 1 and "was damaged" in kept.notices[0].text
     assert kept.path.with_name("responses.damaged-1").is_dir()
     assert await kept.find("new") == [b"1"]
 
@@ -142,7 +142,7 @@ async def test_a_cache_that_cannot_be_opened_is_switched_off_with_one_notice(kep
     await store.put_many({"a": b"1"})
     assert await store.get("a") is None
     await kept.close()
-    assert len(kept.notices) == 1 and "off for this run" in kept.notices[0]
+    assert len(kept.notices) == 1 and "off for this run" in kept.notices[0].text
 
 
 # Age and size
@@ -202,7 +202,7 @@ async def test_a_cache_in_which_nothing_can_be_written_any_more_is_given_up_and_
         await store.put_many({"b": b"2"})
         async with asyncio.timeout(20):
             assert await store.get("b") is None
-    assert [notice for notice in kept.notices if "off for this run" in notice] != []
+    assert [notice for notice in kept.notices if "off for this run" in notice.text] != []
 
 
 async def test_an_entry_that_another_run_replaces_while_it_is_read_is_found_anew(

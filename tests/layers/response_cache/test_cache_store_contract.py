@@ -189,4 +189,4 @@ async def test_a_store_that_fails_is_a_store_without_entries_and_says_so_once(pl
         await asyncio.sleep(0.05)
         assert await store.get_many(["a", "b"]) in ([None, None], [b"1", None])
     await place.close()
-    assert len(place.notices) == 1 and "off for this run" in place.notices[0]
+    assert len(place.notices) == 1 and "off for this run" in place.notices[0].text

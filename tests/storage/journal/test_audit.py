@@ -157,7 +157,7 @@ async def test_a_journal_without_seals_gets_them(journal: sqlite3.Connection):
 )
 @pytest.mark.parametrize(
     "where",
-    [b"", place(17, 'a,"input":b.jsonl', b""), place(1, "a", b'{"line":3,"file":","line":1"}')],
+    [b"", place(17, 'a,"input":b.jsonl', b""), place(1, "a", b'{"line":3,"file":",,line:1"}')],
 )
 def test_a_line_falls_into_the_parts_it_was_made_of(
     head: bytes, message: bytes | None, where: bytes
