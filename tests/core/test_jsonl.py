@@ -54,7 +54,7 @@ def test_every_line_can_be_read_again_by_its_place(tmp_path_factory, lines, bom)
 def test_a_file_that_shrinks_is_told(tmp_path):
     with (
         written(tmp_path, b"123").open("rb") as file,
-        pytest.raises(ClaudebatchError, match="was changed"),
+        pytest.raises(ClaudebatchError, match="it changed while it was being read"),
     ):
         read_at(file, 1, 10)
 

@@ -26,7 +26,7 @@ def test_each_errno_has_a_sentence_and_a_fix(number):
     [
         (errno.EMFILE, "ulimit -n"),
         (errno.ENAMETOOLONG, "shorter name"),
-        (errno.EROFS, "elsewhere"),
+        (errno.EROFS, "another place"),
         (errno.ENOTDIR, "folder"),
         (errno.ENOSPC, "free some space"),
         (errno.ENOMEM, "memory"),
