@@ -1,5 +1,6 @@
 """What holds for all tests."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -10,7 +11,15 @@ from hypothesis import settings
 settings.register_profile("claudebatch", deadline=None)
 settings.load_profile("claudebatch")
 
+# Half of a test's time is waiting, for processes and sockets: with one worker a core
+# the whole takes a third longer.
+_WORKERS_A_CORE = 2
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """How many workers `-n auto` means."""
+    return _WORKERS_A_CORE * (os.cpu_count() or 1)
 
 
 @pytest.fixture(scope="session", autouse=True)
