@@ -77,6 +77,16 @@ def test_the_tests_run_with_locked_packages_only():
         assert ".lock" in install or ("--no-deps" in install and "--no-build-isolation" in install)
 
 
+def test_the_most_frequent_messages_are_called_as_they_are():
+    page = (ROOT / "docs/messages.md").read_text().replace("\\", "")
+    said = dict(re.findall(r"^\| ([EWN]\d+) \| (.*?) \|", page, re.MULTILINE))
+    shown = re.findall(r"^\| (E\d{3}) \| (.*?) \|", README, re.MULTILINE)
+    assert len(shown) == 8
+    for id, message in shown:
+        # The page has … for what a message fills in.
+        assert message.split(",")[0].split(" model")[0] in said[id], id
+
+
 def test_the_input_lines_that_the_readme_shows_are_rows():
     lines = blocks(README, "json")[0].splitlines()
     defaults = Defaults(max_tokens=1000)
