@@ -55,12 +55,7 @@ def index_input(
     made_by = (run_setup.settings.intake_text, __version__, key_scope, *options.reading)
     current = fingerprint(files, *map(str, (*made_by, *files)))
     others = OtherSettings(options, run_setup, folder)
-    # The index has no checksums; rows that fell out of it would be missing without a
-    # word.
-    known = folder.meta("input") == current and folder.meta("rows") == live_rows(folder.journal)
-    # Lines that are left out are named in every session: each lacks their answers.
-    known = known and not folder.meta("bad_rows")
-    if known and not others.to_be_redone:
+    if _is_known(folder, current) and not others.to_be_redone:
         options.require_rows(bool(folder.meta("lanes")))
         run_setup.require_prices(set(folder.meta("models")))
         others.require_news()
@@ -92,13 +87,19 @@ def index_input(
         others.note(report, key_scope)
         moved = refresh_places(folder.journal, options.input_names)
         _note(folder, intake, report, current, moved=moved)
-    for notice in intake.notices():
-        emit(notice)
-    _report(report, intake.bad.count, emit)
-    _report_unchecked(intake.sent_anyway, emit)
+    _report(intake, report, emit)
     others.report(emit)
     changed = report.changed + report.asked_again
     return IndexedInput(tuple(folder.meta("lanes")), intake.bad.count, changed, report.removed)
+
+
+def _is_known(folder: RunFolder, current: str) -> bool:
+    """Whether the index is of the input whose fingerprint is *current*."""
+    # The index has no checksums; rows that fell out of it would be missing without a
+    # word.
+    same = folder.meta("input") == current and folder.meta("rows") == live_rows(folder.journal)
+    # Lines that are left out are named in every session: each lacks their answers.
+    return same and not folder.meta("bad_rows")
 
 
 def _note(
@@ -142,7 +143,14 @@ def _report_unchecked(sent_anyway: BadLines, emit: Emit) -> None:
         )
 
 
-def _report(report: IndexReport, bad_rows: int, emit: Emit) -> None:
+def _report(intake: Intake, report: IndexReport, emit: Emit) -> None:
+    for notice in intake.notices():
+        emit(notice)
+    _report_rows(report, intake.bad.count, emit)
+    _report_unchecked(intake.sent_anyway, emit)
+
+
+def _report_rows(report: IndexReport, bad_rows: int, emit: Emit) -> None:
     if bad_rows:
         lines = counted(bad_rows, "line is", "lines are")
         emit(

@@ -7,14 +7,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from claudebatch.config.paths import Paths
 from claudebatch.core.domain import Call
 from claudebatch.core.events import Emit
-from claudebatch.engine.index_input import index_input
+from claudebatch.engine.index_input import IndexedInput, index_input
 from claudebatch.engine.run_inputs import (
     check_inputs,
     drop_spool,
@@ -111,11 +111,7 @@ def open_run(
         )
         # A name that no row has would only be seen when all is paid for.
         check_names(options.columns or (), row_fields(folder.journal))
-        # Usually a filter that found nothing, or the wrong file; the run ends well.
-        if not indexed.lanes and not indexed.bad_rows:
-            emit(options.no_rows)
-        for warning in run_setup.warnings(set(folder.meta("models")), started.date()):
-            emit(warning)
+        _warn(options, run_setup, folder, indexed, emit=emit, on=started.date())
         yield OpenRun(
             run_id=folder.meta("run_id"),
             folder=folder,
@@ -129,6 +125,22 @@ def open_run(
     finally:
         folder.close()
         drop_spool(spooled)
+
+
+def _warn(
+    options: RunOptions,
+    run_setup: RunSetup,
+    folder: RunFolder,
+    indexed: IndexedInput,
+    *,
+    emit: Emit,
+    on: date,
+) -> None:
+    # Usually a filter that found nothing, or the wrong file; the run ends well.
+    if not indexed.lanes and not indexed.bad_rows:
+        emit(options.no_rows)
+    for warning in run_setup.warnings(set(folder.meta("models")), on):
+        emit(warning)
 
 
 def _previous(output: Path) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,6 +16,7 @@ from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError, ExitCode, StorageError
 from claudebatch.core.notice import Notice
+from claudebatch.core.reports import Estimate
 from claudebatch.estimate.estimate import EstimateOptions, estimate
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
@@ -74,10 +75,25 @@ def tell_estimate(
             output=str(output) if output is not None else "-",
         )
     options.require_rows(found.rows > 0)
+    stderr = Terminal(sys.stderr, environment())
+    stderr.tell(map(left_out, found.left_out))
+    stderr.tell(map(render_notice, _warnings(found, options, run_setup, wall().date())))
+    if show.json:
+        sys.stdout.write(json_line(estimate_json(found)))
+        return ExitCode.OK
+    terminal = Terminal(sys.stdout, environment(), must_write=True)
+    if show.verbose:
+        terminal.say_all(render_estimate(found, details=True))
+    else:
+        terminal.tell(render_estimate(found, width=terminal.columns))
+    return ExitCode.OK
+
+
+def _warnings(found: Estimate, options: RunOptions, run_setup: RunSetup, on: date) -> list[Notice]:
     warnings = [
         *([] if found.rows or found.bad_rows else [options.no_rows]),
         *found.notices,
-        *run_setup.warnings({line.model for line in found.lines}, wall().date()),
+        *run_setup.warnings({line.model for line in found.lines}, on),
     ]
     if found.asked_otherwise:
         warnings.append(
@@ -88,18 +104,7 @@ def tell_estimate(
                 "these again",
             )
         )
-    stderr = Terminal(sys.stderr, environment())
-    stderr.tell(map(left_out, found.left_out))
-    stderr.tell(map(render_notice, warnings))
-    if show.json:
-        sys.stdout.write(json_line(estimate_json(found)))
-        return ExitCode.OK
-    terminal = Terminal(sys.stdout, environment(), must_write=True)
-    if show.verbose:
-        terminal.say_all(render_estimate(found, details=True))
-    else:
-        terminal.tell(render_estimate(found, width=terminal.columns))
-    return ExitCode.OK
+    return warnings
 
 
 def _earlier(options: RunOptions, look_up: LookUp) -> EarlierResults:
