@@ -256,7 +256,7 @@ def test_limits_for_a_pool_that_does_not_exist_are_refused_and_not_ignored(world
     world.write("in.jsonl", prompts(1))
     done = world.claudebatch(*RUN)
     assert (done.code, api.requests) == (2, 0)
-    assert f'unknown pool "{name}"' in done.err
+    assert f"limits.pools.{name}: unknown pool" in done.err
     assert 'did you mean "sonnet-5.5"?' in done.err
 
 

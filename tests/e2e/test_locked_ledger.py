@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.world import World, prompts
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
-WAITS = "waiting for the spend ledger, which another program keeps locked"
+WAITS = "waiting for the spend ledger, which another program has locked"
 HOLDER = """
 import sqlite3, sys
 ledger = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -76,7 +76,7 @@ def test_a_report_says_that_it_waits_as_well(processes, locked, command):
 
 def test_an_estimate_does_without_what_earlier_runs_have_learned(processes, locked):
     done = processes.claudebatch("estimate", "in.jsonl", "--json")
-    found = "settings of claudebatch.yaml in this folder: limits, retry\n"
+    found = "note[N001]: settings of claudebatch.yaml in this folder: limits, retry\n"
     assert (done.code, done.err) == (0, found)
     assert done.lines[0]["routes"][0]["output_basis"] == {"method": "rule"}
 

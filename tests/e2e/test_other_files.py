@@ -27,7 +27,7 @@ def test_no_file_of_another_kind_is_sent(world, api, name):
     before = world.files()
     done = world.claudebatch("run", path.name, "-o", "out.jsonl")
     assert (done.code, api.requests) == (2, 0)
-    assert done.err.startswith(f"error[E304]: {path.name} is {name}")
+    assert f"\nerror[E304]: {path.name} is {name}" in done.err
     assert "  hint: " in done.err
     assert world.files() == before
 
@@ -37,7 +37,7 @@ def test_no_line_that_is_not_json_is_sent_and_its_command_is_shown(world, api):
         world.path("in.jsonl").write_bytes(data)
         done = world.claudebatch("run", "in.jsonl", "-o", f"out{number}.jsonl")
         assert (done.code, api.requests) == (2, 0)
-        told, command = done.err.splitlines()[:2]
+        told, command = done.err.splitlines()[1:3]
         assert told.startswith("in.jsonl:")
         assert reason in told
         assert command.endswith(" < in.jsonl > in-2.jsonl")
@@ -48,24 +48,24 @@ def test_standard_input_is_called_stdin_with_the_line(world, api):
     done = world.claudebatch("run", "-", stdin=lines)
     assert (done.code, api.requests) == (2, 0)
     assert "stdin:3: E338 no prompt" in done.err
-    assert "stdin:4: a comma follows the value" in done.err
+    assert "stdin:4: E323 a comma follows the value" in done.err
     assert "\n    sed 's/,[[:space:]]*$//'\n" in done.err
     assert str(world.home) not in done.err
     done = world.claudebatch("run", "-", stdin=b'[{"prompt": "a"}]')
-    assert done.err == (
+    assert done.err.partition("\n")[2] == (
         "error[E304]: stdin is a JSON array, not JSON lines\n"
         "  hint: write one value per line (or add --text for plain prompts); pipe it through this "
         "first:\n        jq -c '.[]'\n"
     )
     twice = world.claudebatch("run", "-", stdin=b'{"id": 1, "prompt": "a"}\n' * 2)
-    assert 'stdin:2: duplicate id "1" (first used at stdin:1)' in twice.err
+    assert 'stdin:2: E347 duplicate id "1" (first used at stdin:1)' in twice.err
     assert api.requests == 0
 
 
 def test_equal_problems_are_said_once_and_all_lines_counted(world, api):
     world.write("in.jsonl", [{"prompt": "a", "temperature": 0.5}] * 51)
     done = world.claudebatch("run", "in.jsonl")
-    first, *others = done.err.splitlines()
+    _, first, *others = done.err.splitlines()
     assert first.startswith('in.jsonl:1-51: E343 "temperature"')
     assert others[0] == "error[E319]: 51 lines cannot be sent; nothing was sent"
     assert api.requests == 0

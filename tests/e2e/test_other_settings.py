@@ -106,7 +106,7 @@ def test_paid_answers_leave_a_results_file_only_with_a_yes(answered, api):
     answered.write("in.jsonl", [{"id": "row-0", "prompt": "question 0"}, {"prompt": "new"}])
     for _ in range(2):
         done = answered.claudebatch(*RUN)
-        assert done.code == 2 and "2 answered rows of out.jsonl would be left out" in done.err
+        assert done.code == 2 and "2 answered rows would be removed from out.jsonl" in done.err
         assert "--yes" in done.err and "-o FILE" in done.err
     assert (answered.path("out.jsonl").read_bytes(), api.requests) == (before, 3)
     assert answered.claudebatch(*RUN, "--yes").code == 0

@@ -37,9 +37,9 @@ def test_every_line_and_the_screen_say_that_it_is_simulated(rehearsal):
     assert {line["simulated"] for line in results.values()} == {True}
     assert {line["status"] for line in results.values()} == {"succeeded", "failed"}
     found, first, *_ = done.err.splitlines()
-    assert found.startswith("settings of claudebatch.yaml in this folder: limits, retry")
+    assert found.startswith("note[N001]: settings of claudebatch.yaml in this folder: limits")
     assert first.startswith(("SIMULATED", "failed:"))
-    assert "nothing was sent to the API and nothing was paid" in done.err
+    assert "nothing was sent, nothing was paid" in done.err
     assert world.claudebatch(*RUN, "--simulate", "-q").err.startswith("SIMULATED: ")
     events = [
         json.loads(line)
@@ -88,7 +88,7 @@ def test_a_rehearsal_never_replaces_real_answers(rehearsal, api):
     before = world.path("out.jsonl").read_bytes()
     done = world.claudebatch(*RUN, "--simulate")
     assert done.code == 2
-    assert "out.jsonl holds real answers" in done.err
+    assert "out.jsonl contains real answers" in done.err
     assert "write the rehearsal to another file with -o" in done.err
     assert world.path("out.jsonl").read_bytes() == before
     assert world.claudebatch("run", "in.jsonl", "-o", "rehearsal.jsonl", "--simulate").code == 0

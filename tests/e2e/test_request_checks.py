@@ -29,7 +29,7 @@ def test_no_check_sends_them_with_a_notice(world, api):
     assert world.claudebatch(*RUN).code == 2
     done = world.claudebatch(*RUN, "--no-check")
     assert done.code == 1, done.err
-    assert "1 line breaks the API's rules and are sent anyway (--no-check)" in done.err
+    assert "1 line breaks the API's rules and is sent anyway (--no-check)" in done.err
     assert "in.jsonl:3: " in done.err
     assert api.requests == 3
     assert world.results()["bad"]["error"]["type"] == "invalid_request_error"

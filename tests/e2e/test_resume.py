@@ -82,7 +82,7 @@ def test_edited_rows_run_again_and_their_old_results_go(world, api):
     world.write("in.jsonl", rows)
     again = world.claudebatch(*RUN)
     assert (again.code, api.requests) == (0, 5)
-    assert "1 rows changed since they were answered" in again.err
+    assert "1 row was edited since the answer came" in again.err
     assert "something else" in world.results()["row-2"]["text"]
     assert len(world.results()) == 4
 
@@ -174,7 +174,7 @@ def test_a_deleted_output_is_written_again_without_a_request(world, api):
     again = world.claudebatch(*RUN)
     assert (again.code, api.requests) == (0, 4)
     assert world.path("out.jsonl").read_bytes() == before
-    assert "lacked 4 results" in again.err
+    assert "4 results were missing" in again.err
 
 
 @pytest.mark.parametrize("edit", ["append", "change", "replace"])
@@ -193,7 +193,7 @@ def test_an_edited_output_is_set_aside_and_not_lost(world, api, edit):
     assert (again.code, api.requests) == (0, 3)
     assert path.read_bytes() == before
     assert world.path("out.jsonl.edited-1").read_bytes() == edited
-    assert "had been changed; it was kept as" in again.err
+    assert "was edited: your version is saved as" in again.err
 
 
 def test_a_file_that_is_no_result_of_ours_is_never_overwritten(world, api):
@@ -201,7 +201,7 @@ def test_a_file_that_is_no_result_of_ours_is_never_overwritten(world, api):
     world.path("out.jsonl").write_text("my thesis\n")
     refused = world.claudebatch(*RUN)
     assert (refused.code, api.requests) == (2, 0)
-    assert "is not the result of a run that can be resumed" in refused.err
+    assert "not from a run that can be resumed" in refused.err
     assert world.path("out.jsonl").read_text() == "my thesis\n"
     assert world.claudebatch(*RUN, "--fresh").code == 0
     assert world.path("out.jsonl.previous").read_text() == "my thesis\n"
@@ -311,5 +311,5 @@ class TestTwoLiveRuns:
         api = serve()
         done = world.claudebatch(*RUN)
         assert (done.code, api.requests) == (0, 2)
-        assert "2 requests were in flight when this run died" in done.err
+        assert "2 requests were in flight when this run was killed" in done.err
         assert "maybe billed" in done.err

@@ -38,9 +38,9 @@ def test_they_can_be_left_out_and_asked_for_later(died, serve):
     api = serve()
     done = died.claudebatch(*RUN, "--unknown", "skip")
     assert (done.code, api.requests) == (1, 3), done.err
-    assert "2 requests were in flight when this run died and may be billed" in done.err
-    assert "counts at its worst case, $0.18" in done.err
-    assert "2 rows whose requests may have been billed are not asked again" in done.err
+    assert "2 requests were in flight when this run was killed and may have been billed" in done.err
+    assert "$0.18" in done.err
+    assert "2 rows that may have been billed without an answer are not asked again" in done.err
     assert "claudebatch run in.jsonl -o out.jsonl -j 2\n" in done.err
     assert died.claudebatch(*RUN, "--unknown=skip", "-q").code == 1
     assert died.claudebatch(*RUN, "-q").code == 0

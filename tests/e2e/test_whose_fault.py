@@ -58,7 +58,7 @@ def test_a_portal_from_the_first_request_on_stops_at_once(world, stranger, kind,
     done = world.claudebatch(*RUN)
     assert done.code == 5, done.err
     assert len(stranger.asked) <= 30
-    assert "the API is not reached" in done.err and "<" not in done.err
+    assert "the API cannot be reached" in done.err and "<" not in done.err
     assert "ANTHROPIC_BASE_URL" in done.err
     assert f"0 of {rows} done: 0 ok · {rows} pending" in done.err
 

@@ -7,6 +7,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any
 
+from claudebatch.core.notice import Notice
 from claudebatch.layers.response_cache.disk_store import DiskCacheStore
 
 LARGE = b"x" * 100_000
@@ -19,7 +20,7 @@ class Kept:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.notices: list[str] = []
+        self.notices: list[Notice] = []
         self._open: list[DiskCacheStore] = []
 
     def store(self, *, size_limit: int = GB, ttl_s: float | None = None) -> DiskCacheStore:

@@ -32,7 +32,7 @@ class CacheServer:
 class MemoryCacheStore:
     """One client of the server."""
 
-    def __init__(self, server: CacheServer, *, notify: Callable[[str], None]) -> None:
+    def __init__(self, server: CacheServer, *, notify: Callable[[Notice], None]) -> None:
         self._server = server
         self._notify = notify
         # Mutable: whether the server was found away; it is not asked again.

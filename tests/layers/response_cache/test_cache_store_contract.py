@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from claudebatch.core.notice import Notice
 from claudebatch.layers.response_cache.disk_store import DiskCacheStore
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
 from claudebatch.layers.response_cache.store import CacheStore
@@ -28,7 +29,7 @@ class Disk:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder / "responses"
-        self.notices: list[str] = []
+        self.notices: list[Notice] = []
 
     def open(self) -> CacheStore:
         return DiskCacheStore(
@@ -44,7 +45,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self._server = CacheServer()
-        self.notices: list[str] = []
+        self.notices: list[Notice] = []
 
     def open(self) -> CacheStore:
         return MemoryCacheStore(self._server, notify=self.notices.append)
