@@ -82,9 +82,9 @@ def test_the_most_frequent_messages_are_called_as_they_are():
     said = dict(re.findall(r"^\| ([EWN]\d+) \| (.*?) \|", page, re.MULTILINE))
     shown = re.findall(r"^\| (E\d{3}) \| (.*?) \|", README, re.MULTILINE)
     assert len(shown) == 8
-    for id, message in shown:
+    for name, message in shown:
         # The page has … for what a message fills in.
-        assert message.split(",")[0].split(" model")[0] in said[id], id
+        assert message.split(",")[0].split(" model")[0] in said[name], name
 
 
 def test_the_input_lines_that_the_readme_shows_are_rows():

@@ -114,8 +114,6 @@ def test_a_new_model_is_asked_where_that_is_allowed(world, api):
 RUNS = {
     "01": ["--model-map", "gpt-4o-mini=haiku", "--drop", "temperature,response_format"],
     "03": ["--model-map", "claude-3-5-sonnet-20240620=sonnet", "--drop", "temperature"],
-    "06": ["--drop", "answer"],
-    "10": ["--drop", "key,instruction_id_list,kwargs"],
     "47": ["--model-map", "o3-mini=haiku"],
     "71": ["--drop", "seed,temperature,top_p"],
 }
@@ -134,6 +132,18 @@ def test_a_file_made_for_others_runs_whole_with_the_changes_counted(world, api, 
     rows = len(path.read_text().splitlines())
     assert len(world.results()) == rows
     assert f"({rows} row" in done.err or f"in {rows} row" in done.err
+
+
+@pytest.mark.skipif(not FIELD.is_dir(), reason="the files from the field are not here")
+@pytest.mark.parametrize(
+    ("number", "kept"), [("06", {"answer"}), ("10", {"key", "instruction_id_list", "kwargs"})]
+)
+def test_a_file_with_columns_of_its_own_runs_as_it_is(world, api, number, kept):
+    (path,) = FIELD.glob(f"{number}-*")
+    shutil.copyfile(path, world.path("in.jsonl"))
+    done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl")
+    assert done.code == 0, done.err
+    assert all(kept <= row["input"].keys() for row in world.results().values())
 
 
 def test_changes_to_the_lines_are_counted_in_run_and_estimate(world, api):

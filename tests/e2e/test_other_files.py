@@ -51,12 +51,8 @@ def test_standard_input_is_called_stdin_with_the_line(world, api):
     assert "stdin:4: E323 a comma follows the value" in done.err
     assert "\n    sed 's/,[[:space:]]*$//'\n" in done.err
     assert str(world.home) not in done.err
-    done = world.claudebatch("run", "-", stdin=b'[{"prompt": "a"}]')
-    assert done.err.partition("\n")[2] == (
-        "error[E304]: stdin is a JSON array, not JSON lines\n"
-        "  hint: write one value per line (or add --text for plain prompts); pipe it through this "
-        "first:\n        jq -c '.[]'\n"
-    )
+    done = world.claudebatch("run", "-", stdin=b"%PDF-1.4\n")
+    assert "error[E304]: stdin is a PDF\n" in done.err
     twice = world.claudebatch("run", "-", stdin=b'{"id": 1, "prompt": "a"}\n' * 2)
     assert 'stdin:2: E347 duplicate id "1" (first used at stdin:1)' in twice.err
     assert api.requests == 0
