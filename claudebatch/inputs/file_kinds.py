@@ -12,7 +12,7 @@ from typing import TypeAlias
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.jsonl import STDIN
 from claudebatch.inputs.file_start import FileStart
-from claudebatch.inputs.recipes import PLACEHOLDER, command, pandas_recipe, table_filter
+from claudebatch.inputs.recipes import PLACEHOLDER, command, pandas_recipe
 
 _Recipe: TypeAlias = str | Callable[[FileStart], str]
 
@@ -51,15 +51,6 @@ def _zip_with(*names: bytes) -> Callable[[FileStart], bool]:
         start.first.startswith(b"PK\x03\x04")
         and any(name in start.last or name in start.first[:200] for name in names)
     )
-
-
-def _table(start: FileStart) -> str:
-    delimiter, columns = start.table or (",", ())
-    return table_filter(columns, delimiter)
-
-
-def _list_filter(start: FileStart) -> str:
-    return f"jq -c '.{start.list_name}[]'"
 
 
 def _sqlite(start: FileStart) -> str:

@@ -5,10 +5,9 @@ shell.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
 from pathlib import Path
 
-from claudebatch.core.jsonl import STDIN, encode
+from claudebatch.core.jsonl import STDIN
 
 PLACEHOLDER = "COLUMN"
 """Stands in a command for the column that holds the prompts, where nobody can know it.
@@ -43,34 +42,9 @@ def converted(name: str) -> str:
     return str(place)
 
 
-def table_filter(columns: Sequence[str], delimiter: str) -> str:
-    """A filter from a table of text to JSON lines with the prompts, and the ids if
-    there is a column of them.
-    """
-    taken = [f'"prompt": row[{_quoted(prompt_column(columns))}]']
-    named = next((column for column in columns if column.lower() in ("id", "custom_id")), None)
-    if named is not None:
-        taken.insert(0, f'"id": row[{_quoted(named)}]')
-    told = "" if delimiter == "," else f", delimiter={_quoted(delimiter)}"
-    # A table from a spreadsheet begins with a BOM, and its cells may hold line ends.
-    rows = f'csv.DictReader(open(0, encoding="utf-8-sig", newline=""){told})'
-    code = f"import csv, json; [print(json.dumps({{{', '.join(taken)}}})) for row in {rows}]"
-    return f"python3 -c {shlex.quote(code)}"
-
-
-def prompt_column(columns: Sequence[str]) -> str:
-    """The column that is named as prompts are, else the placeholder."""
-    usual = ("prompt", "input", "text", "question")
-    return next((column for column in columns if column.lower() in usual), PLACEHOLDER)
-
-
 def pandas_recipe(reader: str) -> str:
     """A command that reads a table with the function *reader* of pandas."""
     column = f'[["{PLACEHOLDER}"]].set_axis(["prompt"], axis=1)'
     write = '.to_json(sys.argv[2], orient="records", lines=True)'
     code = f"import pandas, sys; pandas.{reader}(sys.argv[1]){column}{write}"
     return f"python3 -c '{code}' {{path}} {{out}}"
-
-
-def _quoted(text: str) -> str:
-    return encode(text).decode()

@@ -12,3 +12,6 @@ PARTIAL  # a state that journals may hold: its number is taken
 ephemeral_5m_input_tokens, ephemeral_1h_input_tokens  # the API's names: msgspec reads them
 bell  # the argument of a protocol
 __annotations__  # typer reads it
+show_help  # a command: typer calls it
+write_dl, context_class  # click calls and reads them
+closed  # of a file: pyarrow reads it

@@ -54,11 +54,6 @@ class SummaryLine:
         return fold(self.text, width, first=first, indent=" " * _LABEL)
 
 
-def render_summary(summary: RunSummary) -> list[str]:
-    """At most twelve lines of plain text, the next command last."""
-    return [line for each in summary_lines(summary) for line in each.shown()]
-
-
 def summary_lines(summary: RunSummary) -> list[SummaryLine]:
     """At most twelve lines, the next command last."""
     lines = [

@@ -19,7 +19,6 @@ from claudebatch.core.reports import Bound, RunSummary
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.tables.run_summary import (
     final_line,
-    render_summary,
     summary_json,
     summary_lines,
 )
@@ -86,6 +85,10 @@ SIMPLE = replace(
     bound_by=(),
     simulated=False,
 )
+
+
+def render_summary(summary: RunSummary) -> list[str]:
+    return [line for each in summary_lines(summary) for line in each.shown()]
 
 
 def test_a_run_that_has_everything_to_tell_takes_twelve_lines() -> None:
