@@ -14,12 +14,14 @@ settings.load_profile("claudebatch")
 # Half of a test's time is waiting, for processes and sockets: with one worker a core
 # the whole takes a third longer.
 _WORKERS_A_CORE = 2
+# Each takes up to a gigabyte: some tests read lines of 40 MB.
+_MOST_WORKERS = 8
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 def pytest_xdist_auto_num_workers() -> int:
     """How many workers `-n auto` means."""
-    return _WORKERS_A_CORE * (os.cpu_count() or 1)
+    return min(_WORKERS_A_CORE * (os.cpu_count() or 1), _MOST_WORKERS)
 
 
 @pytest.fixture(scope="session", autouse=True)
