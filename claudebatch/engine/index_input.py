@@ -85,7 +85,7 @@ def index_input(
         options.require_rows(bool(intake.models))
         run_setup.require_prices(intake.models)
         others.note(report, key_scope)
-        moved = refresh_places(folder.journal, options.input_names)
+        moved = refresh_places(folder.journal, options.input_names, limit=options.limit)
         _note(folder, intake, report, current, moved=moved)
     _report(intake, report, emit)
     others.report(emit)

@@ -96,7 +96,8 @@ class InputSources:
         return prompt
 
     def _read(self, source: int, offset: int, length: int, *, large: bool = False) -> bytes | None:
-        if length > _BLOCK_BYTES and not large:
+        # A row beyond `--limit` may be of a file that is not given this time.
+        if source >= len(self._descriptors) or (length > _BLOCK_BYTES and not large):
             return None
         try:
             return read_at(self._descriptors[source], offset, length)

@@ -20,7 +20,7 @@ from claudebatch.core.events import Event
 from claudebatch.core.jsonl import read_at
 from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.estimate.request_shape import RequestShape, shape_of
-from claudebatch.inputs import format_of, parse_line
+from claudebatch.inputs import RecordFormat, format_of, parse_line
 from claudebatch.layers.response_cache.blocking import LookUp
 from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.input_files import InputFile
@@ -98,6 +98,7 @@ class ScratchIndex:
         self._connection = connection
         self._run_setup = run_setup
         self._files = files
+        self._forms: dict[int, RecordFormat] = {}  # by the number of the file
         self._earlier = earlier
         # Mutable: the rows of the current chunk, and the number of all rows.
         self._chunk: list[tuple[int, str, Call]] = []
@@ -204,7 +205,9 @@ class ScratchIndex:
     def _call(self, source: int, line: int, offset: int, length: int) -> Call | None:
         (path, name), defaults = self._files[source], self._run_setup.defaults
         try:
-            form = format_of(path, defaults, name=name)
+            form = self._forms.get(source)
+            if form is None:
+                form = self._forms[source] = format_of(path, defaults, name=name)
             with path.open("rb") as file:
                 data = read_at(file.fileno(), offset, length)
             prompt = parse_line(data, defaults, file=name, line=line, form=form)

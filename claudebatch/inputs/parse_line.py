@@ -158,7 +158,9 @@ def _templated(value: Any, data: bytes, template: Template, extra: Extra) -> Par
         reason = f"the row is {shown(value)}, and the template needs columns"
         raise BadRow(Problem("E398", reason, "write an object for each row"))
     parsed = text_line(template.filled(row), "the filled template")
-    take_labels(parsed, {name: row[name] for name in LABELS & row.keys() if row[name]}, data)
+    labels = {name: row[name] for name in LABELS & row.keys()}
+    # An empty cell is not given; the id 0 is.
+    take_labels(parsed, {name: it for name, it in labels.items() if it not in (None, "")}, data)
     if extra == "keep" and row is value:
         parsed.columns = [name for name in row if name != "id"]
     return parsed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -48,6 +49,9 @@ def _copy(file: InputFile, place: Path, number: int) -> Path:
     try:
         with fresh.open("wb") as target:
             unpack(file.path, file.name, target)
+            # Half a copy after a power cut would look like an input that lost its rows.
+            target.flush()
+            os.fsync(target.fileno())
         fresh.replace(copy)
     except OSError as error:
         fault = os_fault(error)

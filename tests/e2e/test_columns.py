@@ -117,3 +117,23 @@ def test_a_column_that_looks_like_a_picture_is_told_once(world, api):
     world.write("p.jsonl", [{"prompt": f"What? {n}", "image": f"a{n}.png"} for n in range(3)])
     done = world.claudebatch("run", "p.jsonl")
     assert done.err.count("the field image looks like a file to be sent along") == 1
+
+
+def test_rows_of_a_file_that_is_not_given_this_time_keep_their_places(world, api):
+    world.write("a.jsonl", ["one", "two"])
+    world.write("b.jsonl", ["three", "four"])
+    assert world.claudebatch("run", "a.jsonl", "b.jsonl", "-o", "o.jsonl", "-q").code == 0
+    before = world.path("o.jsonl").read_bytes()
+    assert world.claudebatch("run", "a.jsonl", "-n", "1", "-o", "o.jsonl", "-q").code == 0
+    assert world.path("o.jsonl").read_bytes() == before
+    world.path("a.jsonl").write_text('\n"one"\n"two"\n')
+    assert world.claudebatch("run", "a.jsonl", "-n", "2", "-o", "o.jsonl", "-q").code == 0
+    places = {(row["file"], row["line"]) for row in lines(world, "o.jsonl")}
+    assert places == {("a.jsonl", 2), ("a.jsonl", 3), ("b.jsonl", 1), ("b.jsonl", 2)}
+
+
+def test_a_broken_array_sends_nothing_though_bad_rows_are_skipped(world, api):
+    world.path("in.json").write_text('[{"prompt": "a"},\n{"prompt": tru},\n{"prompt": "c"}]')
+    done = world.claudebatch("run", "in.json", "-o", "o.jsonl", "--on-bad-row", "skip")
+    assert (done.code, api.requests) == (2, 0)
+    assert "error[E314]: in.json:2: the value that begins here is not valid JSON" in done.err

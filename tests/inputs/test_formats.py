@@ -116,22 +116,31 @@ def test_values_are_found_however_small_the_pieces_that_are_read(tmp_path, monke
 
 
 @pytest.mark.parametrize(
-    ("data", "good"),
+    ("data", "says"),
     [
-        (b'[{"a": 1}, {"a": tru}, {"a": 3}]', 1),
-        (b'[{"a": 1}, {"a": 2}', 2),
-        (b'[{"a": 1},\n {"a": "x', 1),
+        (
+            b'[{"a": 1},\n {"a": tru}, {"a": 3}]',
+            "a.json:2: the value that begins here is not valid JSON: invalid",
+        ),
+        (b'[{"a": 1}, {"a": 2}', "a.json:1: the value that begins here is not valid JSON: it ends"),
+        (
+            b'[{"a": 1},\n {"a": "x',
+            "a.json:2: the value that begins here is not valid JSON: it ends",
+        ),
+        (b'{"rows": [\n1,\n2 3; 4]}', "a.json:3: the value that begins here is not valid JSON"),
     ],
 )
-def test_a_broken_array_ends_with_one_bad_record(tmp_path, data, good):
+def test_broken_json_stops_all_since_nobody_knows_what_follows(tmp_path, data, says):
     path = tmp_path / "a.json"
     form = opened(path, data)
-    found = list(form.records(path))
-    assert len(found) == good + 1
-    for record in found[:good]:
-        form.value(record.data)
-    with pytest.raises(BadRow):
-        form.value(found[-1].data)
+    with pytest.raises(ClaudebatchError) as caught:
+        list(form.records(path))
+    assert caught.value.message.startswith(says)
+
+
+def test_what_stands_behind_an_array_is_read_too(tmp_path):
+    data = b'[{"a": 1}]\n{"a": 2}\n[3]'
+    assert values(tmp_path, "a.json", b"[\n" + data[1:]) == [(2, {"a": 1}), (3, {"a": 2}), (4, [3])]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +150,6 @@ def test_a_broken_array_ends_with_one_bad_record(tmp_path, data, good):
         (b"1,2,3", "the row has 3 cells, the heading 2"),
         (b'1,"a"b', "not a row of a table"),
         (b"1,a\rb", "outside of quotes"),
-        (b'1,"never closed\n3,4\n', "not a row of a table: unexpected end of data"),
         (b"1,caf\xe9", "not UTF-8; it looks like Latin-1"),
     ],
 )
@@ -159,7 +167,7 @@ def test_a_bad_row_of_a_table_is_named(tmp_path, row, says):
     [
         (b"a,,b\n", "a.csv:1: column 2 of 3 has no name"),
         (b"a,b,a\n", "a.csv:1: two columns are called a"),
-        (b'a,"b\n', "a.csv:1: not a row of a table"),
+        (b'a,"b\n', "a.csv:1: the row that begins here does not end"),
     ],
 )
 def test_a_heading_that_names_no_columns_is_refused(tmp_path, heading, says):
@@ -168,11 +176,13 @@ def test_a_heading_that_names_no_columns_is_refused(tmp_path, heading, says):
     assert caught.value.message.startswith(says)
 
 
-def test_a_quote_that_is_never_closed_fills_no_memory(tmp_path):
+@pytest.mark.parametrize("rows", [b"3,4\n", b"x\n" * (MAX_LINE_BYTES * 2 // 3)])
+def test_a_quote_that_is_never_closed_stops_all_and_fills_no_memory(tmp_path, rows):
     path = tmp_path / "a.csv"
-    form = opened(path, b'a,b\n1,"' + b"x\n" * (MAX_LINE_BYTES * 2 // 3))
-    (record,) = form.records(path)
-    assert len(record.data) == MAX_LINE_BYTES + 1
+    form = opened(path, b'a,b\n0,"x\ny"\n1,"' + rows)
+    with pytest.raises(ClaudebatchError) as caught:
+        list(form.records(path))
+    assert caught.value.message.startswith("a.csv:4: the row that begins here does not end")
 
 
 # The writer of Python 3.11 leaves a CR without quotes, which its reader then splits at.

@@ -79,6 +79,13 @@ def test_every_field_of_a_row_is_a_column_but_its_id_and_tags():
     }
 
 
+@pytest.mark.parametrize("own", [0, 0.5, "0"])
+def test_an_id_that_counts_as_nothing_is_an_id(own):
+    prompt = parsed({"id": own, "word": "hi"})
+    assert (prompt.id, prompt.has_own_id, prompt.has_number_id) == (str(own), True, own != "0")
+    assert not parsed({"id": None, "word": "hi"}).has_own_id
+
+
 def test_a_text_is_a_row_with_one_column():
     assert parsed("hi", "Say {text}").params["messages"][0]["content"] == "Say hi"
     with pytest.raises(BadRow):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from claudebatch.core.errors import BadRow
+from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.jsonl import (
     BOM,
     MAX_LINE_BYTES,
@@ -40,18 +40,24 @@ class JsonValues:
     """Where the first value may begin, in bytes: behind an array's bracket."""
     is_array: bool = False
     """Whether a bracket ends them."""
+    in_object: bool = False
+    """Whether the array is a member of an object, which goes on behind it."""
+    file: str = ""
+    """What the user calls the file."""
     each: str = ""
     """The beginning of a filter of jq that takes each of them."""
 
     def records(self, path: Path) -> Iterator[InputLine]:
-        """Every value; the first that is no JSON is the last."""
+        """Every value. Raises `ClaudebatchError` at the first that is no JSON: where the
+        next one begins, nobody can say.
+        """
         try:
             with path.open("rb") as file:
                 head = file.read(max(self.begin, len(BOM)))
                 begin = self.begin or (len(BOM) if head == BOM else 0)
                 file.seek(begin)
                 line = 1 + head[:begin].count(b"\n")
-                yield from _Scanner(file, begin, line, is_array=self.is_array).values()
+                yield from _Scanner(file, self, begin, line).values()
         except OSError as error:
             raise unreadable(path, error) from error
 
@@ -75,9 +81,10 @@ class JsonValues:
 class _Scanner:
     """Finds where values end, a piece of the file at a time."""
 
-    def __init__(self, file: BinaryIO, begin: int, line: int, *, is_array: bool) -> None:
+    def __init__(self, file: BinaryIO, of: JsonValues, begin: int, line: int) -> None:
         self._file = file
-        self._is_array = is_array
+        self._of = of
+        self._is_array = of.is_array
         # Mutable: what is at hand, a character for each byte, so that places in it are
         # places in the file; where that begins; how much is read next.
         self._text = ""
@@ -92,16 +99,19 @@ class _Scanner:
         while True:
             gap = self._skip(place)
             if self._is_array and self._text.startswith("]", gap):
-                return
+                if self._of.in_object:
+                    return
+                # Rows behind an array would be left out without a word.
+                self._is_array, place = False, gap + 1
+                continue
             end = self._end_of_value(gap)
             if end is not None:
                 yield self._record(gap, end)
                 self._line += self._text.count("\n", gap, end)
                 place, self._more = end, _CHUNK
             elif self._ended or len(self._text) - gap > _MOST_HELD:
-                # No value, or an array that is not closed.
                 if self._is_array or gap < len(self._text):
-                    yield self._record(gap, min(len(self._text), gap + MAX_LINE_BYTES + 1))
+                    raise self._broken(gap)
                 return
             else:
                 self._read_on(gap)
@@ -125,6 +135,20 @@ class _Scanner:
     def _record(self, begin: int, end: int) -> InputLine:
         data = self._text[begin:end].encode("latin-1")
         return InputLine(self._line, self._offset + begin, len(data), data)
+
+    def _broken(self, begin: int) -> ClaudebatchError:
+        """No value at *begin*, or an array that is not closed."""
+        data = self._record(begin, min(len(self._text), begin + MAX_LINE_BYTES)).data
+        try:
+            decode(data)
+            reason = "not valid JSON"
+        except InvalidJson as error:
+            reason = str(error)
+        return ClaudebatchError(
+            "E314",
+            f"{self._of.file}:{self._line}: the value that begins here is {reason}",
+            fix="fix it: nobody can say where the next value begins",
+        )
 
     def _read_on(self, place: int) -> None:
         data = self._file.read(self._more)

@@ -53,7 +53,7 @@ def _chosen(start: FileStart, path: Path, name: str, wanted: FormatName | None) 
         case "text":
             return TextLines()
         case "json":
-            return _json(start)
+            return _json(start, name)
         case "csv":
             found = start.table
             return open_table(path, name, _DELIMITERS if found is None else (found[0],))
@@ -72,7 +72,7 @@ def _seen(start: FileStart) -> FormatName:
     return "json" if whole else "jsonl"
 
 
-def _json(start: FileStart) -> JsonValues:
+def _json(start: FileStart, name: str) -> JsonValues:
     bom = len(BOM) if start.first.startswith(BOM) else 0
     if start.list_name is not None:
         begin = start.first.index(b"[") + 1
@@ -80,9 +80,11 @@ def _json(start: FileStart) -> JsonValues:
             f'a JSON object with a list "{start.list_name}"',
             begin,
             is_array=True,
+            in_object=True,
+            file=name,
             each=f".{start.list_name}[] | ",
         )
     if start.text.startswith(b"["):
         begin = start.first.index(b"[", bom) + 1
-        return JsonValues("a JSON array", begin, is_array=True, each=".[] | ")
-    return JsonValues("indented JSON")
+        return JsonValues("a JSON array", begin, is_array=True, file=name, each=".[] | ")
+    return JsonValues("indented JSON", file=name)

@@ -28,6 +28,8 @@ class TextTable:
 
     columns: tuple[str, ...]
     delimiter: str
+    file: str = ""
+    """What the user calls the file."""
 
     @property
     def name(self) -> str:
@@ -40,7 +42,7 @@ class TextTable:
         """Every row below the heading that is not blank."""
         try:
             with path.open("rb", buffering=_CHUNK) as file:
-                rows = _rows(file, self.delimiter)
+                rows = _rows(file, self.delimiter, self.file)
                 next(rows, None)
                 yield from rows
         except OSError as error:
@@ -67,13 +69,13 @@ def open_table(path: Path, name: str, delimiters: Sequence[str]) -> TextTable:
     that makes most columns of its heading. Raises `ClaudebatchError`.
     """
     with path.open("rb", buffering=_CHUNK) as file:
-        heading = next(_rows(file, delimiters[0]), None)
+        heading = next(_rows(file, delimiters[0], name), None)
         if heading is None:
-            return TextTable((), delimiters[0])
+            return TextTable((), delimiters[0], name)
     cells, delimiter = _split_best(heading, name, delimiters)
     columns = tuple(cell.strip() for cell in cells)
     _check_columns(columns, f"{name}:{heading.number}")
-    return TextTable(columns, delimiter)
+    return TextTable(columns, delimiter, name)
 
 
 def _split_best(heading: InputLine, name: str, delimiters: Sequence[str]) -> tuple[list[str], str]:
@@ -110,27 +112,38 @@ def _check_columns(columns: Sequence[str], place: str) -> None:
             )
 
 
-def _rows(file: BinaryIO, delimiter: str) -> Iterator[InputLine]:
-    """The rows of an open table, heading included."""
+def _rows(file: BinaryIO, delimiter: str, name: str) -> Iterator[InputLine]:
+    """The rows of an open table, heading included. Raises `ClaudebatchError` for a
+    quote that takes in the rest of the file.
+    """
     lines = _Lines(file)
     while True:
         number, offset = lines.number + 1, lines.offset
         try:
             # The module takes line after line until the quotes of a row are closed; how
             # many these were is then known.
-            next(csv.reader(lines, delimiter=delimiter))
+            next(csv.reader(lines, delimiter=delimiter, strict=True))
         except StopIteration:
             return
-        except (csv.Error, UnicodeDecodeError):
-            pass  # told when the record is read
+        except csv.Error:
+            # All else is told when the record is read.
+            if lines.ended:
+                raise _never_closed(name, number) from None
         taken = lines.take()
         row = taken.rstrip(b"\r\n")
         if len(taken) > MAX_LINE_BYTES:
-            # A quote that is never closed takes the rest of the file in.
-            yield InputLine(number, offset, MAX_LINE_BYTES + 1, taken[: MAX_LINE_BYTES + 1])
-            return
+            raise _never_closed(name, number)
         if row.strip(b" "):
             yield InputLine(number, offset, len(row), row)
+
+
+def _never_closed(name: str, line: int) -> ClaudebatchError:
+    # Not one bad row: all rows behind it would be left out with it.
+    return ClaudebatchError(
+        "E315",
+        f"{name}:{line}: the row that begins here does not end: a quote in it is never closed",
+        fix='close the quote; a quote inside of a cell is written as ""',
+    )
 
 
 class _Lines:
@@ -141,6 +154,8 @@ class _Lines:
         self.offset = len(BOM) if file.read(len(BOM)) == BOM else 0
         file.seek(self.offset)
         self.number = 0
+        self.ended = False
+        """Whether more was asked for than there is."""
         self._taken: list[bytes] = []
         self._size = 0
 
@@ -150,6 +165,7 @@ class _Lines:
     def __next__(self) -> str:
         line = self._file.readline(MAX_LINE_BYTES + 2) if self._size <= MAX_LINE_BYTES else b""
         if not line:
+            self.ended = True
             raise StopIteration
         self.number += 1
         self.offset += len(line)

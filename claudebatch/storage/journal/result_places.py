@@ -9,20 +9,26 @@ from claudebatch.core.result_lines import place
 from claudebatch.storage.journal.checksums import RESULT_FIELDS, fits, result_checksum
 
 _ROWS_AT_ONCE = 1000
+# A position that no row has: without a limit the same statement serves.
+_LAST = 2**62
 _PLACES = (
     f"SELECT x.n, r.source, r.line, r.columns, x.seal, {', '.join(f'x.{f}' for f in RESULT_FIELDS)}"
-    " FROM results x JOIN rows r ON r.row = x.row AND r.live WHERE x.n > ? ORDER BY x.n LIMIT ?"
+    " FROM results x JOIN rows r ON r.row = x.row AND r.live AND r.position < ?"
+    " WHERE x.n > ? ORDER BY x.n LIMIT ?"
 )
 _AT = RESULT_FIELDS.index("place")
 
 
-def refresh_places(journal: sqlite3.Connection, names: Sequence[str]) -> int:
+def refresh_places(journal: sqlite3.Connection, names: Sequence[str], *, limit: int | None) -> int:
     """Have each result tell where its row stands now, in the input files *names*;
     returns how many told something else. The caller's transaction decides whether it
     lasts.
+
+    Rows beyond the *limit* were not looked at: theirs may be files of an earlier run.
     """
     changed = last = 0
-    while found := journal.execute(_PLACES, (last, _ROWS_AT_ONCE)).fetchall():
+    end = _LAST if limit is None else limit
+    while found := journal.execute(_PLACES, (end, last, _ROWS_AT_ONCE)).fetchall():
         last = found[-1][0]
         moved = []
         for n, source, line, columns, checksum, *fields in found:
