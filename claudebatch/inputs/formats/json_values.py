@@ -48,8 +48,8 @@ class JsonValues:
     """The beginning of a filter of jq that takes each of them."""
 
     def records(self, path: Path) -> Iterator[InputLine]:
-        """Every value. Raises `ClaudebatchError` at the first that is no JSON: where the
-        next one begins, nobody can say.
+        """Every value. Raises `ClaudebatchError` at the first that is no JSON, because
+        nobody can say where the next one begins.
         """
         try:
             with path.open("rb") as file:
