@@ -21,6 +21,7 @@ DOORS = {
     "filelock": {"storage"},
     "genai_prices": {"models"},
     "httpx2": {"clients"},
+    "jsonschema_rs": {"layers"},
     "platformdirs": {"config"},
     "pyarrow": {"outputs"},
     "zstandard": {"inputs"},
@@ -33,7 +34,7 @@ DOORS = {
     # (results), and the other side of the wire (simulator).
     "msgspec": {"clients", "config", "core", "models", "simulator"},
 }
-MAY_BE_CLOSED = {"aiohttp"}
+MAY_BE_CLOSED = {"aiohttp", "jsonschema_rs"}
 """Doors that need not be used: the SDK's transport may be built with or without its own
 package's name.
 """
