@@ -18,8 +18,9 @@ from claudebatch.clients import count_tokens, error_table
 from claudebatch.clients.base_url import check_base_url
 from claudebatch.clients.headers import HeaderFacts, read_headers
 from claudebatch.clients.network_route import NetworkRoute
-from claudebatch.clients.page_text import is_page, words_of
+from claudebatch.clients.page_text import words_of
 from claudebatch.clients.redaction import Redactor
+from claudebatch.clients.status_errors import cleanse, clipped, error_of
 from claudebatch.clients.stream_assembler import StreamFailed
 from claudebatch.clients.suspend_guard import SuspendGuard
 from claudebatch.clients.web_page import is_web_page, page_text
@@ -31,7 +32,7 @@ from claudebatch.clients.wire_format import (
     wire_headers,
 )
 from claudebatch.core.domain import AnswerObserver, Call, Reply, asks_for_fast
-from claudebatch.core.errors import AttemptError, StopRun, Unreachable
+from claudebatch.core.errors import AttemptError, StopRun
 from claudebatch.core.message import BadAnswer, parse_message
 
 if TYPE_CHECKING:
@@ -40,10 +41,6 @@ if TYPE_CHECKING:
 
     from claudebatch.clients.response_body import ReadTimeout
 
-# A gateway's error page can be megabytes; errors stand in the journal and on the
-# screen.
-_LONGEST_MESSAGE = 2000
-_LONGEST_TYPE = 100
 _LONGEST_REASON = 160
 
 
@@ -112,7 +109,7 @@ class ClaudeClient:
         try:
             return await self._attempt(call)
         except (AttemptError, StopRun) as error:
-            self._cleanse(error)
+            cleanse(error, self._hide)
             if isinstance(error, AttemptError):
                 error.simulated = self._simulated
             raise
@@ -127,17 +124,8 @@ class ClaudeClient:
         try:
             return await self._counted(call)
         except (AttemptError, StopRun) as error:
-            self._cleanse(error)
+            cleanse(error, self._hide)
             raise
-
-    def _cleanse(self, error: AttemptError | StopRun) -> None:
-        """Hide secrets: the server, or a library that quotes our request, may repeat
-        one.
-        """
-        error.message = self._hide(error.message)
-        if isinstance(error, AttemptError):
-            error.type = self._hide(error.type)[:_LONGEST_TYPE]
-            error.request_id = error.request_id and self._hide(error.request_id)
 
     async def _counted(self, call: Call) -> int | None:
         try:
@@ -215,7 +203,7 @@ class ClaudeClient:
             return self._unread(call, getattr(unread, "message", ""))
         fault = self._explain(error, self._route)
         if self._certain.ends_run(fault, began=began, now=self._now()):
-            return Unreachable("E702", f"no connection to the API: {fault.text}", fix=fault.fix)
+            return error_table.unreachable(fault.text, fault.fix)
         sent = not any(isinstance(cause, self._sdk.NEVER_SENT) for cause in causes)
         return error_table.connection_failed(f"no answer: {fault.text}", sent=sent)
 
@@ -250,7 +238,7 @@ class ClaudeClient:
             raise error_table.stream_failed(
                 type=error.type,
                 code=error.code,
-                message=_clipped(error.message),
+                message=clipped(error.message),
                 request_id=headers.request_id,
             ) from error
         except self._sdk.BROKEN_OFF as error:
@@ -272,47 +260,7 @@ class ClaudeClient:
 
     def _refusal(self, error: APIStatusError, *, fast: bool = False) -> Exception:
         headers = self._headers(error.response.headers.raw, fast=fast)
-        if error.status_code < 300:
-            # A 101 above all: no client of ours asks for another protocol.
-            return error_table.bad_answer(
-                f"the server answers {error.status_code}, which no request of ours asks for",
-                error.status_code,
-                headers,
-            )
-        if error.status_code < 400:
-            return error_table.redirected(
-                error.status_code, error.response.headers.get("location"), headers
-            )
-        message = _text(error.api_message) or _text(error.message) or ""
-        page = is_page(error.response.headers.get("content-type", ""), message)
-        own = headers.request_id is not None or _is_error_object(error.body)
-        return error_table.from_status(
-            error.status_code,
-            type=_text(error.type),
-            code=_text(error.error_code),
-            message=words_of(message) if page or not own else _clipped(message),
-            headers=headers,
-            own=own,
-            page=page,
-        )
-
-
-def _is_error_object(body: object) -> bool:
-    """Whether *body* has the form in which the API, and nobody else, words its
-    errors.
-    """
-    return isinstance(body, dict) and body.get("type") == "error"
-
-
-def _clipped(message: str) -> str:
-    return message if len(message) <= _LONGEST_MESSAGE else message[:_LONGEST_MESSAGE] + "…"
-
-
-def _text(value: object) -> str | None:
-    """*value* if it is a text, as the API has it; None for other types, which only
-    gateways send. Lone surrogates become `?`.
-    """
-    return value.encode(errors="replace").decode() if isinstance(value, str) else None
+        return error_of(error, headers)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

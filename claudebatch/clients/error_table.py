@@ -19,6 +19,7 @@ from claudebatch.core.errors import (
     PathFault,
     RateLimited,
     StopRun,
+    Unreachable,
 )
 from claudebatch.core.limit_headers import Limits
 
@@ -38,6 +39,8 @@ _ACCOUNT_CODES = {
     "cmek_key_network_blocked",
     "claude_code_key_creator_not_member",
 }
+# What only the making of a batch may be answered with.
+_BATCH_CODES = {"workspace_human_review_disabled"}
 # Firewalls answer a prompt that they dislike with these; portals and filters, too.
 _REFUSALS_OF_A_FIREWALL = {403, 406, 418, 451}
 # Of somebody else, these say the same as when the API says them.
@@ -153,13 +156,18 @@ def _of_somebody_else(
 def _fix(status: int, code: str | None) -> str:
     if code is not None and code.startswith("cmek_"):
         return f"enable the workspace's encryption key at {_CONSOLE}, then run the same command"
+    if code in _BATCH_CODES:
+        return (
+            f"use a workspace with human review on ({_CONSOLE}), or run the same command without "
+            f"batches"
+        )
     if code == "claude_code_key_creator_not_member":
         return f"use another key, from {_CONSOLE}/keys, then run the same command"
     return _FIXES.get(status, _FIXES[403])
 
 
 def _refuses_account(status: int, code: str | None, message: str) -> bool:
-    if code in _ACCOUNT_CODES and status < 500:
+    if code in _ACCOUNT_CODES | _BATCH_CODES and status < 500:
         return True
     if status == 400:
         return message.startswith(_ACCOUNT_400)
@@ -224,6 +232,21 @@ def stream_failed(
     return error
 
 
+def row_failed(
+    type: str, message: str, *, code: str | None = None, request_id: str | None = None
+) -> AttemptError | StopRun:
+    """The error in a line of a batch's results: the meaning of its usual status, and
+    never billed.
+    """
+    head = HeaderFacts(request_id, None, None, None, simulated=False)
+    error = from_status(
+        _STATUSES.get(type, 500), type=type, code=code, message=message, headers=head
+    )
+    if isinstance(error, AttemptError):
+        error.status, error.may_be_billed, error.limits = None, False, None
+    return error
+
+
 def connection_failed(message: str, *, sent: bool, head: HeaderFacts | None = None) -> AttemptError:
     """A connection without a whole answer; *sent*: the request may have arrived;
     *head*: headers of the answer that broke off.
@@ -236,6 +259,11 @@ def connection_failed(message: str, *, sent: bool, head: HeaderFacts | None = No
         may_be_billed=sent,
         unavailable=True,
     )
+
+
+def unreachable(reason: str, fix: str) -> Unreachable:
+    """No connection, and another try would end the same way."""
+    return Unreachable("E702", f"no connection to the API: {reason}", fix=fix)
 
 
 def timed_out(

@@ -10,7 +10,7 @@ once something is to be sent.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterable, Mapping
 from types import MappingProxyType
 from typing import Any, cast
 
@@ -155,6 +155,28 @@ class FastAnthropic(anthropic.AsyncAnthropic):
         SDK's errors.
         """
         return await self.post(url, content=body, cast_to=httpx2.Response)
+
+    async def exchange(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        content: AsyncIterable[bytes] | None = None,
+    ) -> httpx2.Response:
+        """The response to any other request, its body unread; raises the SDK's errors.
+
+        *content* is taken piece by piece while it is sent.
+        """
+        sends: dict[str, Any] = {"GET": self.get, "POST": self.post, "DELETE": self.delete}
+        more: dict[str, Any] = {} if content is None else {"content": content}
+        # The SDK reads a body of its own accord unless a stream is asked for, and for
+        # DELETE it cannot be asked: that answer is a line.
+        if method != "DELETE":
+            more |= {"stream": True, "stream_cls": _STREAM}
+        response = await sends[method](
+            url, options={"headers": dict(headers)}, cast_to=httpx2.Response, **more
+        )
+        return cast("httpx2.Response", response)
 
     async def request(self, cast_to: Any, options: Any, **more: Any) -> Any:
         """As the SDK does it; stores the options of the first call."""

@@ -27,6 +27,8 @@ class HeaderFacts:
     should_retry: bool | None
     limits: Limits | None
     simulated: bool
+    server_time: datetime | None = None
+    """The date of the answer, where somebody wants to know; see `server_date`."""
 
 
 def read_headers(
@@ -57,6 +59,19 @@ def read_headers(
     return HeaderFacts(
         request_id, _retry_after(waits, now), should_retry, _limits(limits), simulated
     )
+
+
+def server_date(raw: Iterable[tuple[bytes, bytes]]) -> datetime | None:
+    """The clock of the server, as the answer's `date` has it.
+
+    Apart from the other facts, because few want it and reading it takes time.
+    """
+    value = next((value for name, value in raw if name.lower() == b"date"), None)
+    try:
+        date = parsedate_to_datetime(value.decode("latin-1")) if value is not None else None
+    except (ValueError, OverflowError):
+        return None
+    return date.replace(tzinfo=UTC) if date is not None and date.tzinfo is None else date
 
 
 def _limits(values: dict[bytes, bytes]) -> Limits | None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from claudebatch.clients.base_url import check_base_url
-from claudebatch.clients.headers import read_headers
+from claudebatch.clients.headers import read_headers, server_date
 from claudebatch.clients.network_route import NetworkRoute
 from claudebatch.clients.redaction import Redactor
 from claudebatch.clients.wire_format import API_VERSION
@@ -75,7 +74,7 @@ async def reach(
             status=answer.status,
             error=answer.error and hide(answer.error),
             seconds=now() - begun,
-            server_time=_date(answer.headers),
+            server_time=server_date(answer.headers),
             limits=facts.limits,
             simulated=facts.simulated,
         )
@@ -127,12 +126,3 @@ async def _ask(client: AsyncAnthropic, model: str, route: NetworkRoute) -> _Answ
         # The SDK's own message is "Connection error." for all of them.
         fault = explain(error, route)
         return _Answer(None, f"{fault.text} ({fault.fix})" if fault.fix else fault.text, [])
-
-
-def _date(headers: _RawHeaders) -> datetime | None:
-    value = next((value for name, value in headers if name.lower() == b"date"), None)
-    try:
-        date = parsedate_to_datetime(value.decode("latin-1")) if value is not None else None
-    except ValueError:
-        return None
-    return date.replace(tzinfo=UTC) if date is not None and date.tzinfo is None else date

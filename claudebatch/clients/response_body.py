@@ -39,8 +39,8 @@ class ReadTimeout:
     """
 
     def __init__(self, limit: asyncio.Timeout, idle_s: float) -> None:
-        # Mutable: `postpone` moves the deadline, `heard` decides which limit is in
-        # force.
+        # Mutable: `postpone` moves the deadline, `allow` sets the gap, `heard` decides
+        # which limit is in force.
         self._limit = limit
         self._idle_s = idle_s
         self._end = limit.when() or 0.0
@@ -52,6 +52,11 @@ class ReadTimeout:
         """Move the deadline by the *seconds* in which the process was suspended."""
         self._end += seconds
         self._limit.reschedule((self._limit.when() or 0.0) + seconds)
+
+    def allow(self, seconds: float) -> None:
+        """From now on, and first of all now, let it be silent for so long."""
+        self._idle_s = seconds
+        self.heard()
 
     def heard(self) -> None:
         """Restart the idle time-out, because bytes arrived."""
@@ -179,7 +184,7 @@ async def _read(
 ) -> None:
     """Give *body* the pieces of *response* until it has enough."""
     left = MAX_BYTES
-    pieces = _decoded(response)
+    pieces = decoded(response)
     try:
         async for piece in pieces:
             read_timeout.heard()
@@ -195,7 +200,8 @@ async def _read(
             await pieces.aclose()
 
 
-def _decoded(response: httpx2.Response) -> AsyncIterator[bytes]:
+def decoded(response: httpx2.Response) -> AsyncIterator[bytes]:
+    """The pieces of the body as they come, decompressed."""
     if _ENCODING in response.headers:
         return response.aiter_bytes()
     # An uncompressed body is read straight from the transport: three generators fewer

@@ -210,6 +210,16 @@ class Blocked(AttemptError):
         super().__init__(message, type="blocked", retryable=True, most_attempts=2, **facts)
 
 
+class BatchNotFound(AttemptError):
+    """The API does not know this batch, or has no results of it; of a batch that is
+    alive it may say so for minutes.
+    """
+
+
+class BatchTooLarge(AttemptError):
+    """A batch with more bytes than the API takes at once: nothing was made."""
+
+
 class CircuitOpen(AttemptError):
     """The pool's breaker is open; nothing was sent, and the API asked for no wait."""
 

@@ -17,6 +17,8 @@ from typing import Any
 
 import pytest
 
+from claudebatch.clients import batch_exchange
+from claudebatch.clients.batch_client import ClaudeBatches
 from claudebatch.clients.client import ClaudeClient
 from claudebatch.core.domain import Call, Prompt, Route, Size, Usage
 from claudebatch.simulator import Simulator, SimulatorSettings
@@ -162,6 +164,94 @@ async def wire() -> AsyncIterator[WireServer]:
     """A server for bytes of every kind."""
     async with wire_server() as server:
         yield server
+
+
+@pytest.fixture
+async def batches(
+    trust: None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Callable[..., ClaudeBatches]]:
+    """Makes clients of the batch endpoints, and closes them at the end."""
+    clients: list[ClaudeBatches] = []
+
+    def make(
+        url: str | None,
+        *,
+        api_key: str = KEY,
+        idle_timeout_s: float = 15.0,
+        created_within_s: float = 20.0,
+    ) -> ClaudeBatches:
+        monkeypatch.setattr(batch_exchange, "_CREATED_WITHIN_S", created_within_s)
+        client = ClaudeBatches(
+            api_key=api_key,
+            base_url=url,
+            idle_timeout_s=idle_timeout_s,
+            now=time.monotonic,
+            wall=lambda: datetime.now(UTC),
+        )
+        clients.append(client)
+        return client
+
+    yield make
+    for client in clients:
+        await client.close()
+
+
+@dataclass
+class RawHttp:
+    """Gives the next answer to each request, and keeps what it was sent: its first
+    lines, its headers, its bodies however they came.
+    """
+
+    url: str = ""
+    lines: list[str] = field(default_factory=list)
+    heard: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
+    closes_after: int | None = None
+    """Close after so many bytes of a body."""
+    _answers: list[bytes] = field(default_factory=list)
+
+    def answers(self, *answers: bytes) -> None:
+        self._answers = list(answers)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            first, *lines = head.strip().split("\r\n")
+            headers = {
+                name.lower(): value for name, _, value in (line.partition(": ") for line in lines)
+            }
+            self.lines.append(first)
+            if self.closes_after is not None:
+                await reader.readexactly(self.closes_after)
+                writer.transport.abort()
+                return
+            self.heard.append((headers, await _body(reader, headers)))
+            writer.write(self._answers.pop(0))
+            await writer.drain()
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
+async def _body(reader: asyncio.StreamReader, headers: dict[str, str]) -> bytes:
+    if headers.get("transfer-encoding") != "chunked":
+        return await reader.readexactly(int(headers.get("content-length", "0")))
+    body = b""
+    while size := int(await reader.readline(), 16):
+        body += await reader.readexactly(size)
+        await reader.readexactly(2)
+    await reader.readexactly(2)
+    return body
+
+
+@pytest.fixture
+async def raw_http() -> AsyncIterator[RawHttp]:
+    """A running `RawHttp`."""
+    server = RawHttp()
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    yield server
+    listening.close()
+    await listening.wait_closed()
 
 
 @pytest.fixture

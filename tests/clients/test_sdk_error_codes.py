@@ -6,9 +6,9 @@ import inspect
 import re
 
 from anthropic._error_classes import ERROR_CLASSES
-from anthropic.resources.messages import AsyncMessages
+from anthropic.resources.messages import AsyncBatches, AsyncMessages
 
-from claudebatch.clients.error_table import _ACCOUNT_CODES, _SPEND_CODES
+from claudebatch.clients.error_table import _ACCOUNT_CODES, _BATCH_CODES, _SPEND_CODES
 
 # A row with another content would be taken, or the same row with other settings.
 OF_A_ROW = {
@@ -46,3 +46,13 @@ def test_every_code_of_a_400_or_a_429_is_a_rows_or_the_accounts():
     assert {code for status, code in found if status == 400} == OF_A_ROW | _ACCOUNT_CODES
     known = _SPEND_CODES | {"ramp_limit_exceeded"}
     assert {code for status, code in ERROR_CLASSES if status == 429 and code} == known
+
+
+def test_every_code_of_the_batch_endpoints_is_the_accounts():
+    codes = {cls.__name__: key for key, cls in ERROR_CLASSES.items() if key[1] is not None}
+    raised = re.findall(r"^ +(\w+Error):$", inspect.getsource(AsyncBatches), re.MULTILINE)
+    found = {codes[name] for name in raised if name in codes}
+    of_400 = {code for status, code in found if status == 400}
+    assert of_400 >= _BATCH_CODES
+    # What is asked of one row comes as a line of the results.
+    assert of_400 - _ACCOUNT_CODES - _BATCH_CODES <= OF_A_ROW

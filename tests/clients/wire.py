@@ -96,10 +96,8 @@ class WireServer:
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
     head = await reader.readuntil(b"\r\n\r\n")
-    length = next(
-        line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")
-    )
-    return await reader.readexactly(int(length.split(b":")[1]))
+    lengths = [line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length")]
+    return await reader.readexactly(int(lengths[0].split(b":")[1]) if lengths else 0)
 
 
 @asynccontextmanager

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from claudebatch.clients.batch_client import ClaudeBatches
+from claudebatch.clients.batch_protocol import BatchClient
 from claudebatch.clients.client import ClaudeClient
 from claudebatch.clients.network_route import NetworkRoute
 from claudebatch.clients.protocol import Client
@@ -99,6 +101,25 @@ def client_for(
         api_key=api.api_key,
         base_url=api.base_url,
         concurrency=concurrency,
+        idle_timeout_s=run_setup.settings.idle_timeout_s,
+        now=now,
+        wall=wall,
+        secrets=secrets(environment()),
+        route=_route(api),
+    )
+
+
+def batches_for(
+    api: ApiTarget,
+    run_setup: RunSetup,
+    *,
+    now: Callable[[], float],
+    wall: Callable[[], datetime],
+) -> BatchClient:
+    """A client for the batches of *api*. Make it inside a running event loop."""
+    return ClaudeBatches(
+        api_key=api.api_key,
+        base_url=api.base_url,
         idle_timeout_s=run_setup.settings.idle_timeout_s,
         now=now,
         wall=wall,
