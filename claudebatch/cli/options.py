@@ -171,6 +171,28 @@ Limit: TypeAlias = Annotated[
     int | None,
     typer.Option("--limit", "-n", parser=_whole, metavar="N", help="Only the first N rows."),
 ]
+Sample: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        parser=_whole, metavar="N", help="N rows by chance, the same ones again each time."
+    ),
+]
+Seed: TypeAlias = Annotated[
+    int | None, typer.Option(parser=_whole_from_0, metavar="N", help="Another sample: --seed 1.")
+]
+RowNumbers: TypeAlias = Annotated[
+    str | None, typer.Option("--rows", metavar="SPANS", help="Rows by number: 10-20,40.")
+]
+RowIds: TypeAlias = Annotated[
+    str | None, typer.Option("--id", metavar="ID,...", help="Rows by id.")
+]
+Where: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CONDITION",
+        help="Rows by column: lang=de, 'lang!=de', 'review~tea' (contains); repeatable.",
+    ),
+]
 NoCheck: TypeAlias = Annotated[
     bool,
     typer.Option("--no-check", help="Also send lines that break the API's own rules."),

@@ -57,6 +57,11 @@ class RunFlags:
     tag: options.Tag = None
     concurrency: options.Concurrency = None
     limit: options.Limit = None
+    sample: options.Sample = None
+    seed: options.Seed = None
+    rows: options.RowNumbers = None
+    id: options.RowIds = None
+    where: options.Where = None
     text: options.Text = False
     input_format: options.InputFormat = None
     template: options.TemplateText = None

@@ -182,6 +182,23 @@ class SpendSpike:
 
 
 @dataclass(frozen=True, slots=True)
+class CostDrift:
+    """The rows of a whole run cost otherwise than the sample before it said."""
+
+    rows: int
+    """Rows that were answered until now."""
+    mean: Pico
+    """The cost of a row, as these say."""
+    low: Pico
+    """The lower end of what the sample said of it, at 95 %."""
+    high: Pico
+    total: Pico
+    """What all rows would cost at this rate, the sample's included."""
+    expected_total: Pico
+    """What the sample said of that."""
+
+
+@dataclass(frozen=True, slots=True)
 class CapAlert:
     """A cap is used up to a level that the user asked to be alerted at."""
 
@@ -236,6 +253,7 @@ Event: TypeAlias = (
     | LimitsSeen
     | ConcurrencyChanged
     | SpendSpike
+    | CostDrift
     | CapUsed
     | CapAlert
     | Notice

@@ -42,6 +42,10 @@ class RunDependencies:
     """
     signals: SignalHandler
     """Hands the process's signals to the engine while it works."""
+    weigh: Callable[[Call], Pico] = lambda call: 0
+    """What a call costs by rules that do not learn: the weight of its row beside those
+    of other sessions.
+    """
     before: PastUsage | None = None
     """What earlier runs tell of what requests take."""
 

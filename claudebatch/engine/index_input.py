@@ -4,10 +4,11 @@ or a setting has changed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from claudebatch import __version__
 from claudebatch.core.domain import Call
@@ -15,7 +16,8 @@ from claudebatch.core.events import Emit
 from claudebatch.core.notice import Notice
 from claudebatch.core.plurals import counted
 from claudebatch.engine.other_settings import OtherSettings
-from claudebatch.inputs import BadLines
+from claudebatch.engine.row_feed import InputSources
+from claudebatch.inputs import BadLines, Selection
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
@@ -23,7 +25,40 @@ from claudebatch.setup.validate_input import Intake, fingerprint
 from claudebatch.storage.journal import IndexReport, RowRecord, index_rows
 from claudebatch.storage.journal.queries import live_rows
 from claudebatch.storage.journal.result_places import refresh_places
+from claudebatch.storage.journal.rows import first_rows
 from claudebatch.storage.run_folder import RunFolder
+
+Look: TypeAlias = Callable[[Call], None]
+"""Sees the call of one row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """Who sees the rows of an input while they are checked."""
+
+    each: Look | None = None
+    """Sees the rows that the run takes."""
+    every: Look | None = None
+    """Sees the rows that a sample is drawn from, too."""
+    drawn: Callable[[], Mapping[str, float]] | None = None
+    """What is to be noted of these."""
+
+    def in_passing(self, selection: Selection) -> Callable[[RowRecord, Call], None] | None:
+        """What sees rows one by one, in the order of the input."""
+        seers = [self.every if selection.sample else None]
+        seers.append(None if selection.needs_all else self.each)
+        looking = [look for look in seers if look is not None]
+        if not looking:
+            return None
+
+        def show(_: RowRecord, call: Call) -> None:
+            for look in looking:
+                look(call)
+
+        return show
+
+
+NOBODY = Looks()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +67,12 @@ class IndexedInput:
 
     lanes: tuple[str, ...]
     bad_rows: int
+    limit: int | None
+    """So many of the first rows of the index are those of this session; None: all."""
+    job: str
+    """Equal for two sessions that ask the same of the same input, however many of its
+    rows they take.
+    """
     changed: int = 0
     """Rows whose lines were edited since they were answered."""
     removed: int = 0
@@ -46,51 +87,98 @@ def index_input(
     *,
     emit: Emit,
     key_scope: str,
-    each: Callable[[RowRecord, Call], None] | None,
+    looks: Looks,
     removes: Callable[[int], None],
 ) -> IndexedInput:
     """The rows of *files* in the journal of *folder*. Raises `InvalidInput` and other
     `ClaudebatchError`s; the journal is then as before.
     """
     made_by = (run_setup.settings.intake_text, __version__, key_scope, *options.reading)
-    current = fingerprint(files, *map(str, (*made_by, *files)))
+    job = fingerprint(files, *map(str, (*made_by, *files)))
+    current = f"{job}/{options.taken}"
     others = OtherSettings(options, run_setup, folder)
     if _is_known(folder, current) and not others.to_be_redone:
+        limit = folder.meta("chosen") if options.selection else options.limit
         options.require_rows(bool(folder.meta("lanes")))
         run_setup.require_prices(set(folder.meta("models")))
-        others.require_news()
+        others.require_news(limit)
         others.report(emit)
-        return IndexedInput(tuple(folder.meta("lanes")), folder.meta("bad_rows"))
+        lanes = tuple(folder.meta("lanes"))
+        return IndexedInput(lanes, folder.meta("bad_rows"), limit, job)
     intake = Intake(
         run_setup,
         files,
         limit=options.limit,
+        selection=options.selection,
         # Also where nothing is cached: it tells requests apart.
         key=Keys(key_scope),
         names=options.input_names,
         emit=emit,
     )
     with _rolled_back_on_refusal(folder):
-        report = index_rows(
-            folder.journal,
-            intake.records(each),
-            limit=options.limit,
-            same_keys=others.same_keys(key_scope),
-            redo=options.redo == "changed",
-            retry_cut=options.retry_cut,
-        )
+        report = _index(folder, intake, options, others.same_keys(key_scope), looks)
         intake.refuse(report.duplicates)
+        intake.check_selection(report.unknown_ids)
         if report.removed:
             removes(report.removed)
-        options.require_rows(bool(intake.models))
+        limit = report.rows if options.selection else options.limit
+        options.require_rows(bool(report.rows))
         run_setup.require_prices(intake.models)
-        others.note(report, key_scope)
-        moved = refresh_places(folder.journal, options.input_names, limit=options.limit)
+        others.note(report, key_scope, limit)
+        moved = refresh_places(folder.journal, options.input_names, limit=limit)
         _note(folder, intake, report, current, moved=moved)
+        folder.note(**_chosen(folder, options, report))
+        if options.selection.sample and looks.drawn is not None:
+            folder.note(drawn=looks.drawn())
+        if options.selection.needs_all and looks.each is not None:
+            _show_chosen(folder, InputSources(files, options.input_names, run_setup), looks.each)
     _report(intake, report, emit)
     others.report(emit)
+    lanes = tuple(folder.meta("lanes"))
     changed = report.changed + report.asked_again
-    return IndexedInput(tuple(folder.meta("lanes")), intake.bad.count, changed, report.removed)
+    return IndexedInput(
+        lanes, intake.bad.count, limit, job, changed=changed, removed=report.removed
+    )
+
+
+def _index(
+    folder: RunFolder, intake: Intake, options: RunOptions, same_keys: bool, looks: Looks
+) -> IndexReport:
+    choice = intake.choice
+    return index_rows(
+        folder.journal,
+        intake.records(looks.in_passing(options.selection)),
+        limit=None if choice else options.limit,
+        choice=choice,
+        beside=bool(folder.meta("beside")),
+        same_keys=same_keys,
+        redo=options.redo == "changed",
+        retry_cut=options.retry_cut,
+    )
+
+
+def _chosen(folder: RunFolder, options: RunOptions, report: IndexReport) -> dict[str, Any]:
+    """What later sessions need to know of the rows that this one took."""
+    if not options.selection:
+        # Until all rows are looked at, some of the index may be chosen ones.
+        return {"beside": bool(folder.meta("beside")) and options.limit is not None}
+    return {
+        "beside": True,
+        "chosen": report.rows,
+        "drawn_from": report.drawn_from,
+        "requests": report.requests,
+    }
+
+
+def _show_chosen(folder: RunFolder, sources: InputSources, each: Look) -> None:
+    """Show *each* row that was chosen, read again: in passing nobody knew which it
+    would be.
+    """
+    with closing(sources):
+        for ref in first_rows(folder.journal, folder.meta("chosen")):
+            call = sources.call(ref, sources.line(ref))
+            if call is not None:
+                each(call)
 
 
 def _is_known(folder: RunFolder, current: str) -> bool:

@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from claudebatch.config.paths import Paths
-from claudebatch.core.domain import Call
 from claudebatch.core.events import Emit
-from claudebatch.engine.index_input import IndexedInput, index_input
+from claudebatch.engine.index_input import NOBODY, IndexedInput, Looks, index_input
 from claudebatch.engine.run_inputs import (
     check_inputs,
     drop_spool,
@@ -26,7 +25,6 @@ from claudebatch.engine.run_place import fix_tag, open_folder
 from claudebatch.outputs.table_columns import check_names
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
-from claudebatch.storage.journal import RowRecord
 from claudebatch.storage.journal.newest_results import row_fields
 from claudebatch.storage.private_files import sync_dir
 from claudebatch.storage.run_folder import RunFolder, beside
@@ -50,6 +48,12 @@ class OpenRun:
     """
     bad_rows: int
     """Lines left out under `--on-bad-row skip`."""
+    limit: int | None = None
+    """So many of the first rows of the index are those of this session; None: all."""
+    job: str = ""
+    """Equal for two sessions that ask the same of the same input, however many of its
+    rows they take.
+    """
 
     def begin(self) -> None:
         """Take the place of the run before, if this one starts over; until now nothing
@@ -74,12 +78,12 @@ def open_run(
     started: datetime,
     emit: Emit,
     key_scope: str,
-    each: Callable[[RowRecord, Call], None] | None = None,
+    looks: Looks = NOBODY,
     removes: Callable[[int], None] = lambda rows: None,
 ) -> Iterator[OpenRun]:
     """The run that *options* name, made or resumed; unlocked again at the end.
 
-    *each* sees every checked row; *key_scope* is what cached answers belong to.
+    *looks* see the checked rows; *key_scope* is what cached answers belong to.
     *removes* is called with the number of answered rows that would go from the results
     because their lines are gone, and may raise: then all is as before.
 
@@ -106,7 +110,7 @@ def open_run(
             files,
             emit=emit,
             key_scope=key_scope,
-            each=each,
+            looks=looks,
             removes=removes,
         )
         # A name that no row has would only be seen when all is paid for.
@@ -121,6 +125,8 @@ def open_run(
             changed_output=bool(indexed.changed or indexed.removed),
             removed=indexed.removed,
             bad_rows=indexed.bad_rows,
+            limit=indexed.limit,
+            job=indexed.job,
         )
     finally:
         folder.close()
@@ -137,7 +143,7 @@ def _warn(
     on: date,
 ) -> None:
     # Usually a filter that found nothing, or the wrong file; the run ends well.
-    if not indexed.lanes and not indexed.bad_rows:
+    if not (indexed.lanes and indexed.limit != 0) and not indexed.bad_rows:
         emit(options.no_rows)
     for warning in run_setup.warnings(set(folder.meta("models")), on):
         emit(warning)

@@ -33,25 +33,25 @@ class OtherSettings:
         """Whether the index has the keys that equal requests have now."""
         return bool(self._folder.meta("keys_made_by") == keys_made_by(key_scope))
 
-    def note(self, report: IndexReport, key_scope: str) -> None:
+    def note(self, report: IndexReport, key_scope: str, limit: int | None) -> None:
         """Keep what a new look at the input has found; raises like `require_news`."""
         self._folder.note(
             asked_otherwise=report.asked_otherwise, keys_made_by=keys_made_by(key_scope)
         )
         if not (report.changed or report.removed):
-            self.require_news()
+            self.require_news(limit)
         if not report.asked_otherwise or self._folder.meta("request") is None:
             self._folder.note(request=self._settings)
 
-    def require_news(self) -> None:
-        """Refuse a command that would do nothing, though it says something new: all
-        rows have answers, with other settings.
+    def require_news(self, limit: int | None) -> None:
+        """Refuse a command that would do nothing, though it says something new: all of
+        the first *limit* rows have answers, with other settings.
         """
         if not self._rows:
             return  # the count of finished rows looks at every row
         finished = finished_rows(
             self._folder.journal,
-            limit=self._options.limit,
+            limit=limit,
             retry_failed=self._options.retry_failed,
             retry_cut=self._options.retry_cut,
         )

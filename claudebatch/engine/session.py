@@ -14,6 +14,7 @@ from claudebatch.core.events import ConcurrencyChanged, Event, RunStarted
 from claudebatch.core.notice import Notice
 from claudebatch.core.plurals import counted
 from claudebatch.core.reports import RunSummary
+from claudebatch.engine.cost_drift import drift_watch
 from claudebatch.engine.dependencies import RunDependencies
 from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.expected_cost import ExpectedCost
@@ -87,6 +88,7 @@ class Session:
             wall=dependencies.wall,
             notify=self._notify,
         )
+        self._drift = drift_watch(options, run, dependencies.weigh, self._emit_on)
         self._answered_before = holds_answers(run.folder.journal)
         # Mutable: the engine, once there is one; a reason to stop that came before it.
         self._engine: Engine | None = None
@@ -109,6 +111,8 @@ class Session:
                 await budget_store.close(complete=files.journal.failure is None)
         if ended.stop is None:
             ended.stop = files.journal.failure
+        if self._drift is not None:
+            self._drift.look()
         return self._sum_up(builder, ended)
 
     def halt(self, stop: StopRun) -> None:
@@ -157,6 +161,7 @@ class Session:
             stats=dependencies.stats,
             expected=self._expected,
             more_room=self._more_room,
+            weigh=dependencies.weigh,
             started=dependencies.now(),
         )
         output = builder.prepare_output(self._emit)
@@ -263,6 +268,7 @@ class Session:
         summary = builder.sum_up(
             ended, self._signals.first, simulated=simulated, now=dependencies.now()
         )
+        summary = replace(summary, rest=builder.rest(summary.pending))
         ended_at = dependencies.wall().isoformat(timespec="seconds")
         tell_end(dependencies.paths.ledger, summary, ended_at)
         return summary
@@ -301,6 +307,12 @@ class Session:
         self._more_room(event)
         self._dependencies.emit(event)
         self._watch(event)
+        if self._drift is not None:
+            self._drift(event)
+
+    def _emit_on(self, event: Event) -> None:
+        # The watch itself has no use for its own news.
+        self._dependencies.emit(event)
 
     def _notify(self, notice: Notice) -> None:
         # Called in the threads of cache and journal: listeners know the loop's only.

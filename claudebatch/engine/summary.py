@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from decimal import ROUND_UP, Decimal
 
-from claudebatch.core.domain import Pico, to_usd, usd_text
+from claudebatch.core.domain import Call, Pico, to_usd, usd_text
 from claudebatch.core.endings import Ending
 from claudebatch.core.errors import (
     BudgetExhausted,
@@ -21,12 +21,13 @@ from claudebatch.core.errors import (
     StorageError,
 )
 from claudebatch.core.notice import Notice
-from claudebatch.core.reports import RunSummary
+from claudebatch.core.reports import RestOfRun, RunSummary
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.engine.engine import Ended
 from claudebatch.engine.expected_cost import ExpectedCost
 from claudebatch.engine.more_room import MoreRoom
 from claudebatch.engine.open_run import OpenRun
+from claudebatch.engine.sample import SampleReview
 from claudebatch.engine.session_output import Lines, SessionOutput
 from claudebatch.layers.budget.run_budget import left_of
 from claudebatch.setup.run_options import RunOptions
@@ -66,6 +67,7 @@ class SummaryBuilder:
         stats: RunStats,
         expected: ExpectedCost,
         more_room: MoreRoom,
+        weigh: Callable[[Call], Pico],
         started: float,
     ) -> None:
         self._options = options
@@ -74,6 +76,8 @@ class SummaryBuilder:
         self._stats = stats
         self._expected = expected
         self._more_room = more_room
+        self._weigh = weigh
+        self._review = SampleReview(options, run, run_setup)
         self._started = started
         budget = run_setup.settings.budget
         self.cap = budget.cap
@@ -143,6 +147,12 @@ class SummaryBuilder:
             cost_known=spent.cost_known,
             overshoot=self._overshoot,
         )
+
+    def rest(self, pending: int) -> RestOfRun | None:
+        """The rows beside a sample, once none of its own is *pending*."""
+        if pending or not self._options.selection.sample:
+            return None
+        return self._review.rest(self._weigh)
 
     def _not_ok(self, failed: int, incomplete: int) -> int:
         """Rows and lines that have no answer as the user wants it."""
@@ -215,6 +225,8 @@ class SummaryBuilder:
         pending, failed, retryable = left
         # Never --fresh: it would ask and pay for everything again.
         again = [argument for argument in self._options.command if argument != "--fresh"]
+        if self._options.selection.sample and not (pending or failed or self._options.simulate):
+            return shlex.join(_without(_without(again, "--sample"), "--seed"))
         if code in (ExitCode.OK, ExitCode.ROWS_FAILED) and not failed and not pending:
             if code is ExitCode.ROWS_FAILED and self._options.strict_endings:
                 return self._reads('select(.ending != "complete") | {id, ending}')

@@ -24,6 +24,7 @@ from claudebatch.estimate.forecast import ExpectedTokens, Forecast, SampleRatio
 from claudebatch.estimate.history import History
 from claudebatch.estimate.request_shape import RequestShape
 from claudebatch.estimate.scratch_index import EarlierResults, RouteTotals, ScratchIndex, planned
+from claudebatch.inputs import ALL_ROWS, Selection
 from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.input_files import InputFile
 from claudebatch.setup.run_setup import RunSetup
@@ -56,13 +57,14 @@ def estimate(
     questions: EstimateOptions,
     *,
     limit: int | None,
+    selection: Selection = ALL_ROWS,
     cap: Pico | None,
     output: str,
 ) -> Estimate:
     """The rows and cost of a run over *files*. Raises `InvalidInput` like the run
     itself.
     """
-    with planned(run_setup, files, earlier, limit=limit) as plan:
+    with planned(run_setup, files, earlier, limit=limit, selection=selection) as plan:
         sizes = _counts(plan, questions)
         forecast = Forecast(
             run_setup.prices,

@@ -20,7 +20,7 @@ from claudebatch.core.events import Event
 from claudebatch.core.jsonl import read_at
 from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.estimate.request_shape import RequestShape, shape_of
-from claudebatch.inputs import RecordFormat, format_of, parse_line
+from claudebatch.inputs import ALL_ROWS, RecordFormat, Selection, format_of, parse_line
 from claudebatch.layers.response_cache.blocking import LookUp
 from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.input_files import InputFile
@@ -50,6 +50,14 @@ SELECT r.position FROM rows r JOIN old.rows q ON q.id = r.id AND q.digest = r.di
 WHERE q.key <> r.key AND q.key <> x''
   AND EXISTS (SELECT 1 FROM old.results x WHERE x.row = q.row AND x.ok)
 """
+_KEEP_CHOSEN = (
+    "DELETE FROM plan WHERE position NOT IN (SELECT before FROM temp.drawn)",
+    # Upwards, and never above the former number: no two rows meet.
+    "UPDATE plan SET position = (SELECT now FROM temp.drawn WHERE before = position)",
+    # The first of two equal requests may be one that was not chosen.
+    "UPDATE plan SET repeated = again FROM (SELECT position AS place, row_number() OVER"
+    " (PARTITION BY key ORDER BY position) > 1 AS again FROM rows) WHERE place = plan.position",
+)
 _SENT = "NOT finished AND NOT cached AND NOT repeated"
 _CACHED = "NOT finished AND cached AND NOT repeated"
 
@@ -116,29 +124,40 @@ class ScratchIndex:
         if isinstance(event, LineLeftOut) and len(self.left_out) < _LEFT_OUT_SHOWN:
             self.left_out.append(event)
 
-    def fill(self, limit: int | None) -> None:
+    def fill(self, limit: int | None, selection: Selection) -> None:
         """Read the files. Raises `InvalidInput` like the run itself."""
         intake = Intake(
             self._run_setup,
             [file.path for file in self._files],
             limit=limit,
+            selection=selection,
             key=self._earlier.key,
             names=[file.name for file in self._files],
             emit=self._note,
         )
         # One transaction: a commit for each row would take longer than the row itself.
         self._connection.execute("BEGIN")
-        report = index_rows(self._connection, intake.records(self._add), limit=None)
+        report = index_rows(
+            self._connection, intake.records(self._add), limit=None, choice=intake.choice
+        )
         intake.refuse(report.duplicates)
+        intake.check_selection(report.unknown_ids)
         self._flush()
         self.bad_rows = intake.bad.count
         self.notices = tuple(intake.notices())
-        if report.duplicates:
+        if selection:
+            self._keep_chosen()
+        elif report.duplicates:
             self._connection.execute(
                 "DELETE FROM plan WHERE position NOT IN (SELECT position FROM rows)"
             )
         self._connection.execute("COMMIT")
         self._mark_finished()
+
+    def _keep_chosen(self) -> None:
+        """Leave the chosen rows in the plan, under the numbers that they have now."""
+        for statement in _KEEP_CHOSEN:
+            self._connection.execute(statement)
 
     def route_totals(self) -> tuple[int, int, list[RouteTotals]]:
         """The number of all rows, of finished rows, and the totals of the other rows by
@@ -291,7 +310,12 @@ class ScratchIndex:
 
 @contextmanager
 def planned(
-    run_setup: RunSetup, files: Sequence[InputFile], earlier: EarlierResults, *, limit: int | None
+    run_setup: RunSetup,
+    files: Sequence[InputFile],
+    earlier: EarlierResults,
+    *,
+    limit: int | None,
+    selection: Selection = ALL_ROWS,
 ) -> Iterator[ScratchIndex]:
     """The index of *files*. Raises `InvalidInput` like the run itself."""
     with tempfile.TemporaryDirectory(prefix="claudebatch-") as folder:
@@ -300,7 +324,7 @@ def planned(
             # Thrown away in the end: an fsync would only cost time.
             connection.executescript("PRAGMA synchronous=OFF;" + _TABLE)
             plan = ScratchIndex(connection, run_setup, files, earlier)
-            plan.fill(limit)
+            plan.fill(limit, selection)
             yield plan
         finally:
             connection.close()

@@ -8,9 +8,11 @@ from claudebatch.inputs.formats import FORMATS, FormatName, RecordFormat
 from claudebatch.inputs.kept_columns import Extra, attachment
 from claudebatch.inputs.line_edits import LineEdits
 from claudebatch.inputs.parse_line import Defaults, format_of, parse_line
+from claudebatch.inputs.selection import ALL_ROWS, RowPicker, Selection
 from claudebatch.inputs.template import Template
 
 __all__ = [
+    "ALL_ROWS",
     "FORMATS",
     "BadLines",
     "Defaults",
@@ -18,6 +20,8 @@ __all__ = [
     "FormatName",
     "LineEdits",
     "RecordFormat",
+    "RowPicker",
+    "Selection",
     "Template",
     "attachment",
     "format_of",

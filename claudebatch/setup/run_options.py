@@ -9,7 +9,7 @@ from typing import Literal
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.jsonl import STDIN
 from claudebatch.core.notice import Notice
-from claudebatch.inputs import Extra, FormatName, LineEdits
+from claudebatch.inputs import ALL_ROWS, Extra, FormatName, LineEdits, Selection
 from claudebatch.outputs.check_form import check_form
 from claudebatch.outputs.forms import OutputForm, form_of
 from claudebatch.outputs.result_table import TableLayout
@@ -34,6 +34,8 @@ class RunOptions:
     """Cells that a spreadsheet would take for a formula stay as they are."""
     model: str | None = None
     limit: int | None = None
+    selection: Selection = ALL_ROWS
+    """The rows that are taken, where not all or the first ones."""
     text: bool = False
     input_format: FormatName | None = None
     """The format of the input files; None: what they look like."""
@@ -111,12 +113,17 @@ class RunOptions:
 
     @property
     def reading(self) -> tuple[object, ...]:
-        """Everything that the rows of an input depend on."""
+        """Everything that the rows of an input depend on, whichever are taken."""
         return (
-            *(self.model, self.limit, self.text, self.input_format, self.extra, self.no_check),
+            *(self.model, self.text, self.input_format, self.extra, self.no_check),
             *(self.allow_unknown_model, self.model_map, self.drop),
             *(self.template, self.var),
         )
+
+    @property
+    def taken(self) -> str:
+        """Equal for two commands that take the same rows."""
+        return f"{self.limit}{self.selection.text}"
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -126,6 +133,8 @@ class RunOptions:
     @property
     def no_rows(self) -> Notice:
         """What is said of inputs without a row."""
+        if self.selection:
+            return Notice("W070", "no row is chosen: there is nothing to send")
         has = "has" if len(self.inputs) == 1 else "have"
         return Notice(
             "W010", f"{', '.join(self.input_names)} {has} no rows: there is nothing to send"

@@ -15,12 +15,22 @@ from claudebatch.core.errors import BadRow, ClaudebatchError, Problem
 from claudebatch.core.events import Emit, nobody
 from claudebatch.core.jsonl import InputLine
 from claudebatch.core.notice import LineLeftOut, Notice
-from claudebatch.inputs import BadLines, Defaults, RecordFormat, attachment, format_of, parse_line
+from claudebatch.inputs import (
+    ALL_ROWS,
+    BadLines,
+    Defaults,
+    RecordFormat,
+    RowPicker,
+    Selection,
+    attachment,
+    format_of,
+    parse_line,
+)
 from claudebatch.routing.parameters import problems
 from claudebatch.setup.oversize import Oversize
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.uncappable import uncappable
-from claudebatch.storage.journal import DuplicateId, RowRecord
+from claudebatch.storage.journal import DuplicateId, RowChoice, RowRecord
 
 # Large enough that hashing, not reading, takes the time.
 _READ_BYTES = 1 << 20
@@ -52,6 +62,7 @@ class Intake:
         files: Sequence[Path],
         *,
         limit: int | None,
+        selection: Selection = ALL_ROWS,
         key: Callable[[Call], str] | None = None,
         names: Sequence[str] | None = None,
         emit: Emit = nobody,
@@ -66,7 +77,11 @@ class Intake:
         self._key = key
         self._files = files
         self._names = tuple(map(str, files)) if names is None else names
-        self._limit = limit
+        # Where ids or chance choose, the first rows of those are counted later.
+        self._limit = None if selection.needs_all else limit
+        self._picker = RowPicker(selection) if selection else None
+        self.choice = _choice(selection, limit) if selection else None
+        """The rest of the choice, which the index makes; None: it takes all."""
         self._strict = replace(run_setup.defaults, check=True)
         self._oversize = Oversize(run_setup.catalog, run_setup.defaults.system)
         # Mutable: what the pass over the files found.
@@ -89,6 +104,10 @@ class Intake:
             for line in form.records(path):
                 if self._limit is not None and taken >= self._limit:
                     return
+                if self._picker is not None and not self._picked(self._picker, form, line.data):
+                    if self._picker.at_end():
+                        return
+                    continue
                 # Bad lines count as well: `--limit` is about lines, not about luck.
                 taken += 1
                 prompt = self._prompt(name, line, form)
@@ -100,6 +119,33 @@ class Intake:
                 if each is not None:
                     each(record, self._run_setup.builder.first(0, prompt))
                 yield record
+
+    def check_selection(self, unknown_ids: Sequence[str] = ()) -> None:
+        """Raise `ClaudebatchError` where the selection names rows or columns that the
+        input has not.
+        """
+        if self._picker is not None:
+            self._picker.check()
+        if unknown_ids:
+            more = f" and {len(unknown_ids) - 1} more" if len(unknown_ids) > 1 else ""
+            raise ClaudebatchError(
+                "E472",
+                f'--id: no row has the id "{unknown_ids[0]}"{more}',
+                fix="ids are in the results; rows without one go by number: --rows 10-20",
+            )
+
+    @staticmethod
+    def _picked(picker: RowPicker, form: RecordFormat, data: bytes) -> bool:
+        """Whether a row is one of those to be taken."""
+        if not picker.numbered():
+            return False
+        if not picker.looks:
+            return True
+        try:
+            return picker.fits(form.value(data))
+        except BadRow:
+            # Nobody knows whether it fits: it is looked at, and refused.
+            return True
 
     @property
     def lanes(self) -> set[str]:
@@ -212,6 +258,10 @@ class Intake:
             f'duplicate id "{twin.id}" (first used at {first})',
             "ids must be unique, or left out",
         )
+
+
+def _choice(selection: Selection, limit: int | None) -> RowChoice:
+    return RowChoice(selection.ids, selection.sample, selection.seed, limit)
 
 
 def _of_format(problem: Problem, form: RecordFormat) -> Problem:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,23 @@ def _table(value: object) -> bool:
     )
 
 
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < inf
+
+
+def _with(numbers: tuple[str, ...], texts: tuple[str, ...] = ()) -> Callable[[object], bool]:
+    """A check for None, or an object with these members."""
+
+    def check(value: object) -> bool:
+        if not isinstance(value, dict):
+            return value is None
+        return all(_number(value.get(name)) for name in numbers) and all(
+            _text(value.get(name)) for name in texts
+        )
+
+    return check
+
+
 # A note of a wrong type would fail far from here, as an internal error.
 _KINDS: dict[str, Callable[[object], bool]] = {
     "run_id": _text,
@@ -55,6 +73,7 @@ _KINDS: dict[str, Callable[[object], bool]] = {
     "stale": _flag,
     "ordered": _flag,
     "agreed": _flag,
+    "beside": lambda value: value is None or isinstance(value, bool),
     "set_aside": _flag,
     "table": _table,
     "lanes": _words,
@@ -62,6 +81,13 @@ _KINDS: dict[str, Callable[[object], bool]] = {
     "rows": _count,
     "bad_rows": _count,
     "expected": _count,
+    "chosen": _count,
+    "drawn_from": _count,
+    "requests": _count,
+    "drawn": _with(("rows", "weight", "seconds")),
+    "sample": _with(
+        ("rows", "weight", "ratio", "spread", "cost", "rest_rows", "rest_weight"), ("job", "of")
+    ),
 }
 
 

@@ -20,7 +20,14 @@ from claudebatch.core.domain import (
     Usage,
 )
 from claudebatch.core.events import ConcurrencyChanged, RunStarted
-from claudebatch.core.reports import Basis, Elsewhere, Estimate, EstimateLine, RunSummary
+from claudebatch.core.reports import (
+    Basis,
+    Elsewhere,
+    Estimate,
+    EstimateLine,
+    RestOfRun,
+    RunSummary,
+)
 from claudebatch.core.result_lines import head, line, place
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.simulator import FAULT_NAMES
@@ -95,10 +102,12 @@ def test_every_field_of_a_result_line_is_explained():
 def test_every_field_of_the_last_event_is_explained():
     fields = dict.fromkeys(RunSummary.__dataclass_fields__, 0)
     mappings = {"failures": {}, "failure_examples": {}, "endings": {}}
-    summary = RunSummary(**{**fields, **mappings, "usage": Usage(), "bound_by": ()})
+    objects = {"usage": Usage(), "bound_by": (), "rest": RestOfRun(1, 2, 1, 3, 4.0)}
+    summary = RunSummary(**{**fields, **mappings, **objects})
     text = page("json-events.md")
     found = summary_json(summary)
-    assert [name for name in [*found, *found["usage"]] if f"`{name}`" not in text] == []
+    names = [*found, *found["usage"], *found["rest"]]
+    assert [name for name in names if f"`{name}`" not in text] == []
 
 
 class Stream:

@@ -25,7 +25,7 @@ class CostMeter:
         # Mutable: changed by `add` only.
         self.expected: Pico = 0
 
-    def add(self, _: object, call: Call) -> None:
+    def add(self, call: Call) -> None:
         """Take in one more row."""
         self.expected += self._expect(call)
 

@@ -71,6 +71,7 @@ def tell_estimate(
             _earlier(options, look_up),
             _questions(options, run_setup, paths, now=now, wall=wall),
             limit=options.limit,
+            selection=options.selection,
             cap=run_setup.settings.budget.cap,
             output=str(output) if output is not None else "-",
         )

@@ -32,6 +32,7 @@ from claudebatch.cli.wiring.observers import (
     reserved_paths,
     warnings,
 )
+from claudebatch.cli.wiring.sample_screen import DrawnRows, show_sample
 from claudebatch.clients.base_url import check_base_url
 from claudebatch.clients.protocol import Client
 from claudebatch.config import environment
@@ -41,6 +42,7 @@ from claudebatch.config.machine import connections
 from claudebatch.config.network import unread_variables
 from claudebatch.config.paths import Paths
 from claudebatch.config.variables import unknown_variables
+from claudebatch.core.domain import Call, Pico
 from claudebatch.core.errors import ExitCode, OutputFailed
 from claudebatch.core.events import Emit
 from claudebatch.core.notice import Notice
@@ -48,9 +50,11 @@ from claudebatch.core.process_signals import signal_handler
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.engine.dependencies import RunDependencies
+from claudebatch.engine.index_input import Looks
 from claudebatch.engine.open_run import OpenRun, open_run
 from claudebatch.engine.session import Session
 from claudebatch.estimate.forecast import Forecast
+from claudebatch.estimate.history import History
 from claudebatch.setup.line_reading import read_as
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
@@ -80,6 +84,8 @@ class _RunParts:
     log: Progress
     hooks: AlertHooks
     emit: Emit
+    talks: bool
+    """Whether there is a reader of more than events and the last line."""
 
 
 def execute(
@@ -166,6 +172,7 @@ def _observed(
             log=log,
             hooks=hooks,
             emit=emit,
+            talks=not (show.json or show.quiet),
         )
         try:
             return _perform(options, parts, yes=yes)
@@ -176,6 +183,8 @@ def _observed(
 
 def _perform(options: RunOptions, parts: _RunParts, *, yes: bool) -> int:
     known = forecast(options, parts.run_setup, parts.paths)
+    weigh = Forecast(parts.run_setup.prices, History()).cost_of
+    drawn = DrawnRows(options, parts.run_setup, known=known, weigh=weigh)
     meter = CostMeter(known.cost_of)
     agreed = yes or options.simulate or parts.run_setup.settings.budget.cap is not None
     with open_run(
@@ -186,9 +195,11 @@ def _perform(options: RunOptions, parts: _RunParts, *, yes: bool) -> int:
         started=_wall(),
         emit=parts.emit,
         key_scope=key_scope(options),
-        each=None if agreed else meter.add,
+        looks=Looks(None if agreed else meter.add, drawn.add, drawn.note),
         removes=_asking_before_removal(options, yes=yes),
     ) as run:
+        # The rows of this session are the first ones of the index, whoever chose them.
+        options = replace(options, limit=run.limit)
         if meter.expected:
             run.folder.note(expected=meter.expected, agreed=False)
         if not (agreed or run.folder.meta("agreed")):
@@ -197,7 +208,7 @@ def _perform(options: RunOptions, parts: _RunParts, *, yes: bool) -> int:
             above = parts.run_setup.settings.confirm_above
             confirm_cost(run.folder.meta("expected") or 0, above)
             run.folder.note(agreed=True)
-        summary = _shown(decided(options, run), run, parts, known)
+        summary = _shown(decided(options, run), run, parts, known, weigh)
     lost = isinstance(parts.display, JsonEvents) and parts.display.lost
     return max(summary.exit_code, ExitCode.LOCAL_IO) if lost else summary.exit_code
 
@@ -210,26 +221,40 @@ def _asking_before_removal(options: RunOptions, *, yes: bool) -> Callable[[int],
     return partial(confirm_removal, output=output)
 
 
-def _shown(options: RunOptions, run: OpenRun, parts: _RunParts, known: Forecast) -> RunSummary:
+def _shown(
+    options: RunOptions,
+    run: OpenRun,
+    parts: _RunParts,
+    known: Forecast,
+    weigh: Callable[[Call], Pico],
+) -> RunSummary:
     """Do the run between the first frame of its display and the last."""
     try:
         # Inside: a signal may come while it has half begun, and the cursor is hidden.
         parts.display.start()
         wait_for_ledger(parts.paths.ledger, lambda: parts.emit(Notice("N002", LEDGER_LOCKED)))
-        summary = run_loop(lambda: _go(options, run, parts, known))
+        summary = run_loop(lambda: _go(options, run, parts, known, weigh))
         parts.log.done(summary)
     finally:
         parts.hooks.close()
         # Before the display: the log's last write may be worth a warning.
         parts.log.stop()
         parts.display.stop()
+    if options.selection.sample and parts.talks:
+        show_sample(options, run, parts.run_setup, environment())
     # `cat` says nothing either; events are for programs.
     if not summary.reader_left or isinstance(parts.display, JsonEvents):
         parts.display.done(summary)
     return summary
 
 
-async def _go(options: RunOptions, run: OpenRun, parts: _RunParts, known: Forecast) -> RunSummary:
+async def _go(
+    options: RunOptions,
+    run: OpenRun,
+    parts: _RunParts,
+    known: Forecast,
+    weigh: Callable[[Call], Pico],
+) -> RunSummary:
     run_setup, rng = parts.run_setup, random.Random()
     # What is loaded now stays: looking at it again and again for garbage would be a
     # sixth of the run's CPU time.
@@ -254,6 +279,7 @@ async def _go(options: RunOptions, run: OpenRun, parts: _RunParts, known: Foreca
             most_in_flight=max(1, in_flight // lanes),
             expect=known.cost_of,
             signals=signal_handler(),
+            weigh=weigh,
             before=known,
         )
         session = Session(options, run_setup, run, dependencies)

@@ -11,6 +11,7 @@ from claudebatch.cli.options import Redo, names
 from claudebatch.cli.run_flags import RunFlags
 from claudebatch.cli.wiring.edit_flags import constants, model_pairs, parts
 from claudebatch.cli.wiring.text_or_file import system_prompt, text_or_file
+from claudebatch.setup.chosen_rows import chosen_rows
 from claudebatch.setup.run_options import RunOptions
 
 
@@ -24,6 +25,14 @@ def run_options(flags: RunFlags) -> RunOptions:
         no_escape=flags.no_escape,
         model=flags.model,
         limit=flags.limit,
+        selection=chosen_rows(
+            rows=flags.rows,
+            ids=None if flags.id is None else parts(flags.id),
+            where=flags.where or (),
+            sample=flags.sample,
+            seed=flags.seed or 0,
+            limit=flags.limit,
+        ),
         text=flags.text,
         template=text_or_file(flags.template, "-t"),
         var=constants(flags.var),

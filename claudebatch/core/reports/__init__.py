@@ -6,6 +6,7 @@ from claudebatch.core.reports.cache_stats import CacheStats
 from claudebatch.core.reports.estimate_report import Basis, Elsewhere, Estimate, EstimateLine
 from claudebatch.core.reports.run_report import Bound, RunSummary
 from claudebatch.core.reports.runs import RunDetails, RunLine, RunState, UnknownAttempt
+from claudebatch.core.reports.sample_report import RestOfRun, SampledAnswer
 from claudebatch.core.reports.spend import SpendLine, spend_sum
 
 __all__ = [
@@ -15,10 +16,12 @@ __all__ = [
     "Elsewhere",
     "Estimate",
     "EstimateLine",
+    "RestOfRun",
     "RunDetails",
     "RunLine",
     "RunState",
     "RunSummary",
+    "SampledAnswer",
     "SpendLine",
     "UnknownAttempt",
     "spend_sum",

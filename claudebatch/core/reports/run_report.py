@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from claudebatch.core.domain import Pico, Usage
 from claudebatch.core.errors import ExitCode
+from claudebatch.core.reports.sample_report import RestOfRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +94,5 @@ class RunSummary:
     """
     overshoot: Pico = 0
     """By how much the cap may be passed, as the configuration allows; 0: by nothing."""
+    rest: RestOfRun | None = None
+    """After a sample: the rows that are left, and what they would take."""

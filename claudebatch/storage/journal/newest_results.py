@@ -54,6 +54,16 @@ def newest_lines(
         raise damaged(connection, f"a result ({error})") from error
 
 
+def newest_line(connection: sqlite3.Connection, row: int) -> bytes | None:
+    """The newest result line of one *row*, without the API's message; None without a
+    result. Raises `StorageError`.
+    """
+    (number,) = connection.execute("SELECT max(n) FROM results WHERE row = ?", (row,)).fetchone()
+    if number is None:
+        return None
+    return _line(connection, connection.execute(_ONE, (number,)).fetchone(), messages=False)
+
+
 def row_fields(connection: sqlite3.Connection) -> Iterator[str]:
     """The names of the rows' own fields, row by row, each as often as rows have it."""
     query = "SELECT columns FROM rows WHERE live AND length(columns) > 0"

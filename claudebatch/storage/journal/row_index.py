@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from claudebatch.storage.journal.row_records import DuplicateId, IndexReport, RowRecord
+from claudebatch.storage.journal.row_choice import Drawn, draw
+from claudebatch.storage.journal.row_records import DuplicateId, IndexReport, RowChoice, RowRecord
 
 # Rows written by one statement: fewer would cost a step of Python for each row, more
 # only take memory.
@@ -29,7 +30,7 @@ _KEY_DIFFERS = "r.key <> s.key AND r.key <> x'' AND s.key <> x''"
 # Answered as another request than the line would be sent as now.
 _OTHERWISE = (
     "SELECT r.row FROM rows r JOIN scan s ON s.id = r.id AND s.digest = r.digest WHERE {differs}"
-    " AND r.position < ? AND EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND {kept})"
+    " AND EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND {kept})"
 )
 # Answers that are cut off are none where they are asked for again.
 _KEPT = {False: "x.ok", True: "x.ok NOT IN (0, 2)"}
@@ -40,12 +41,17 @@ def index_rows(
     records: Iterable[RowRecord],
     *,
     limit: int | None,
+    choice: RowChoice | None = None,
+    beside: bool = False,
     same_keys: bool = True,
     redo: bool = False,
     retry_cut: bool = False,
 ) -> IndexReport:
     """Make the journal's rows those of *records*; with a *limit*, rows beyond that many
-    are left as they are.
+    are left as they are. With a *choice*, so are all rows that are not chosen, and the
+    chosen ones are the first ones from now on, so that a limit of their number holds
+    them. *beside*: the rows there may be others than the first ones of the input, and
+    stay for that reason, too.
 
     *same_keys*: equal requests have the keys that they had in the former index; else
     only their models are compared. *redo*: rows that were answered as another request
@@ -55,23 +61,27 @@ def index_rows(
     former index.
     """
     (known,) = connection.execute("SELECT EXISTS (SELECT 1 FROM rows)").fetchone()
-    if known:
+    apart = known or choice is not None
+    if apart:
         connection.execute(_SCAN)
     # Most inputs are looked at once: their rows need no second table.
-    table = "temp.scan" if known else "rows"
+    table = "temp.scan" if apart else "rows"
     _take_in(connection, table, records)
     if known:
         # After the inserts: an index that grows row by row takes several times as long.
         connection.execute("CREATE INDEX temp.scan_id ON scan(id)")
     # Before the comparison: two rows of one id would otherwise each count as changed.
     duplicates = _number_and_drop(connection, table)
+    drawn = Drawn() if choice is None else draw(connection, choice)
     changed = removed = otherwise = again = 0
-    if known:
+    if apart:
         end = _LAST if limit is None else limit
+        if choice is not None or (beside and limit is not None):
+            end = _push_behind(connection, end)
         changed, removed = _compare(connection, end)
         differs = _KEY_DIFFERS if same_keys else _MODEL_DIFFERS
         query = _OTHERWISE.format(differs=differs, kept=_KEPT[retry_cut])
-        otherwise = _find_otherwise(connection, end, query)
+        otherwise = _find_otherwise(connection, query)
         if redo:
             otherwise, again = 0, _set_aside(connection)
         _merge(connection, end)
@@ -85,7 +95,20 @@ def index_rows(
         removed,
         asked_otherwise=otherwise,
         asked_again=again,
+        drawn_from=drawn.rows,
+        requests=drawn.requests,
+        unknown_ids=drawn.unknown_ids,
     )
+
+
+def _push_behind(connection: sqlite3.Connection, end: int) -> int:
+    """Move the rows that are there behind those of the scan, so that none of them
+    counts as gone; returns the end of the scan's.
+    """
+    (rows,) = connection.execute("SELECT count(*) FROM temp.scan").fetchone()
+    end = rows if end == _LAST else max(end, rows)
+    connection.execute("UPDATE rows SET position = position + ?", (end,))
+    return end
 
 
 def _take_in(connection: sqlite3.Connection, table: str, records: Iterable[RowRecord]) -> None:
@@ -140,26 +163,26 @@ def _drop_duplicates(connection: sqlite3.Connection, table: str) -> Iterator[Dup
 def _compare(connection: sqlite3.Connection, end: int) -> tuple[int, int]:
     # Only rows with a result count as changed or removed: the rest was never answered,
     # so nothing that was paid for goes away.
-    gone = (
-        "SELECT count(*) FROM rows r WHERE r.live AND r.position < ?"
+    answered = (
+        "SELECT count(*) FROM rows r WHERE r.live"
         " AND EXISTS (SELECT 1 FROM results x WHERE x.row = r.row)"
     )
     (removed,) = connection.execute(
-        f"{gone} AND NOT EXISTS (SELECT 1 FROM scan s WHERE s.id = r.id)", (end,)
+        f"{answered} AND r.position < ? AND NOT EXISTS (SELECT 1 FROM scan s WHERE s.id = r.id)",
+        (end,),
     ).fetchone()
     (changed,) = connection.execute(
-        f"{gone} AND EXISTS (SELECT 1 FROM scan s WHERE s.id = r.id AND s.digest <> r.digest)",
-        (end,),
+        f"{answered} AND EXISTS (SELECT 1 FROM scan s WHERE s.id = r.id AND s.digest <> r.digest)"
     ).fetchone()
     return changed, removed
 
 
-def _find_otherwise(connection: sqlite3.Connection, end: int, query: str) -> int:
+def _find_otherwise(connection: sqlite3.Connection, query: str) -> int:
     # Only a second look needs it, and an index of random ids takes a tenth of the first
     # look's time.
     connection.execute("CREATE INDEX IF NOT EXISTS rows_id ON rows(id)")
     connection.execute("CREATE TEMP TABLE otherwise (row INTEGER PRIMARY KEY)")
-    found: int = connection.execute(f"INSERT INTO otherwise {query}", (end,)).rowcount
+    found: int = connection.execute(f"INSERT INTO otherwise {query}").rowcount
     return found
 
 

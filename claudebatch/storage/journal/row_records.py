@@ -63,6 +63,18 @@ class RowKey(NamedTuple):
     columns: bytes = b""
 
 
+class RowChoice(NamedTuple):
+    """The rows of an input that a session takes, where not all of them."""
+
+    ids: tuple[str, ...] = ()
+    """Only rows of these; none given: of any."""
+    sample: int | None = None
+    """So many of these by chance, the same ones for the same *seed*."""
+    seed: int = 0
+    limit: int | None = None
+    """The first so many of these."""
+
+
 class RowFilter(NamedTuple):
     """The choice of rows to answer."""
 
@@ -105,3 +117,9 @@ class IndexReport:
     """
     asked_again: int = 0
     """Such rows that run again because that was asked for."""
+    drawn_from: int = 0
+    """Rows that a sample was drawn from."""
+    requests: int = 0
+    """Different requests among them."""
+    unknown_ids: tuple[str, ...] = ()
+    """Ids that were asked for and that no row has."""

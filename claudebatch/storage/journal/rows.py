@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
+from claudebatch.core.domain import Pico
 from claudebatch.storage.journal.row_records import RowFilter, RowKey, RowRef
 
 Record = TypeVar("Record", RowRef, RowKey)
@@ -41,6 +43,31 @@ def pending_rows(
     """
     span = _span(wanted, lane, after, count)
     return _all(RowRef, connection.execute(_query(_REF, wanted), span))
+
+
+def first_rows(connection: sqlite3.Connection, count: int) -> Iterator[RowRef]:
+    """The first *count* rows of the input, in its order."""
+    query = f"SELECT {_REF} FROM rows r WHERE r.live AND r.position < ? ORDER BY r.position"
+    return map(RowRef._make, connection.execute(query, (count,)))
+
+
+# What an answer that cost nothing would have cost counts for it.
+_COSTS = f"""
+SELECT {_REF}, CASE WHEN EXISTS (SELECT 1 FROM results x WHERE x.row = r.row)
+  THEN coalesce(nullif(a.cost, 0), (SELECT max(saved) FROM results x WHERE x.row = r.row), 0) END
+FROM rows r LEFT JOIN (SELECT row, sum(cost) AS cost FROM attempts GROUP BY row) a ON a.row = r.row
+WHERE r.live AND r.position < ?
+"""
+
+
+def costs_of_rows(
+    connection: sqlite3.Connection, count: int
+) -> Iterator[tuple[RowRef, Pico | None]]:
+    """The first *count* rows of the input, each with the cost of all its attempts; None
+    where it has no result.
+    """
+    for *ref, cost in connection.execute(_COSTS, (count,)):
+        yield RowRef(*ref), cost
 
 
 def pending_keys(

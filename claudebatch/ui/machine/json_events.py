@@ -28,6 +28,8 @@ limits       pool, requests_per_minute, input_tokens_per_minute,
              When the limits in force of a pool are learned, and when they change.
 concurrency  pool, limit: how many requests the pool may have in flight from now on
 alert        kind (cap or spike), its fields as in docs/alerts.md, text
+drift        rows, mean_usd, low_usd, high_usd, total_usd, expected_total_usd: the rows of
+             a whole run cost otherwise than its sample said
 notice       kind (notice, fallback, breaker, drain, retry), text; of a notice its id
 done         the fields of `summary_json`: how the run ended, its exit_code and
              next_command
@@ -50,6 +52,7 @@ from claudebatch.core.errors import ClaudebatchError, StopRun
 from claudebatch.core.events import (
     CapAlert,
     ConcurrencyChanged,
+    CostDrift,
     Event,
     LimitsSeen,
     RowFinished,
@@ -157,6 +160,8 @@ class JsonEvents:
             self._write("limits", asdict(event))
         elif isinstance(event, ConcurrencyChanged):
             self._write("concurrency", asdict(event))
+        elif isinstance(event, CostDrift):
+            self._write("drift", _drift(event))
         elif isinstance(event, CapAlert | SpendSpike):
             self._write("alert", alert_json(event))
         else:
@@ -266,6 +271,17 @@ def _start(event: RunStarted) -> dict[str, Any]:
         "cap_usd": None if event.cap is None else usd_string(event.cap),
         "output": event.output,
         "simulated": event.simulated,
+    }
+
+
+def _drift(event: CostDrift) -> dict[str, Any]:
+    return {
+        "rows": event.rows,
+        "mean_usd": usd_string(event.mean),
+        "low_usd": usd_string(event.low),
+        "high_usd": usd_string(event.high),
+        "total_usd": usd_string(event.total),
+        "expected_total_usd": usd_string(event.expected_total),
     }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from claudebatch.core.domain import Usage
 from claudebatch.core.plurals import counted
-from claudebatch.core.reports import RunSummary
+from claudebatch.core.reports import RestOfRun, RunSummary
 from claudebatch.ui import format as fmt
 from claudebatch.ui.format import limit_text
 from claudebatch.ui.wrapping import wrapped, wrapped_command
@@ -62,6 +62,7 @@ def summary_lines(summary: RunSummary) -> list[SummaryLine]:
         *_answers(summary),
         SummaryLine("spent", _spent(summary)),
         *_maybe_billed(summary),
+        *_rest(summary.rest),
         *_tokens(summary.usage),
         *_requests(summary),
         *_limited_by(summary),
@@ -140,6 +141,17 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "stop_id": summary.stop_id,
         "reader_left": summary.reader_left,
         "next_command": summary.next_command,
+        "rest": None if summary.rest is None else _rest_json(summary.rest),
+    }
+
+
+def _rest_json(rest: RestOfRun) -> dict[str, Any]:
+    return {
+        "rows": rest.rows,
+        "cost_usd": fmt.usd_string(rest.cost),
+        "low_usd": fmt.usd_string(rest.low),
+        "high_usd": fmt.usd_string(rest.high),
+        "seconds": None if rest.seconds is None else round(rest.seconds, 1),
     }
 
 
@@ -250,6 +262,18 @@ def _expected(summary: RunSummary) -> str:
     off = round((summary.spent_now - summary.expected_now) * 100 / summary.expected_now)
     how = f"{fmt.count(abs(off))} % {'more' if off > 0 else 'less'} than" if off else "as in"
     return f", {how} the estimate of {fmt.money(summary.expected_now)}"
+
+
+def _rest(rest: RestOfRun | None) -> Iterator[SummaryLine]:
+    """What the rows beside a sample would take."""
+    if rest is None:
+        return
+    text = f"{counted(rest.rows, 'more row')} for about {fmt.money(rest.cost)}"
+    if rest.rows:
+        text += f" ({fmt.money(rest.low)} to {fmt.money(rest.high)} at 95 %)"
+    if rest.seconds is not None and rest.rows:
+        text += f", about {fmt.seconds(rest.seconds)}"
+    yield SummaryLine("rest", text)
 
 
 def _at_least(summary: RunSummary) -> str:

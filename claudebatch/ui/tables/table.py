@@ -81,6 +81,22 @@ def _shortened(rows: Sequence[Sequence[str]], column: int, over: int) -> list[li
     return [[*row[:column], tail(row[column], room), *row[column + 1 :]] for row in rows]
 
 
+def beginning(text: str, width: int) -> str:
+    """The beginning of *text* in at most *width* columns, with an ellipsis where it
+    goes on.
+    """
+    text = visible(text)
+    if cell_width(text) <= width:
+        return text
+    kept, room = [], width - 1
+    for character in text:
+        room -= cell_width(character)
+        if room < 0:
+            break
+        kept.append(character)
+    return "".join(kept) + "…"
+
+
 def tail(text: str, width: int) -> str:
     """The end of *text* in at most *width* columns: of a path, its name."""
     text = visible(text)

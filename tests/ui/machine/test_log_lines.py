@@ -55,9 +55,8 @@ ANSWERED = AttemptFinished(
 TIMED_OUT = AttemptFinished(HAIKU, "haiku", None, 5, "timeout", True, make_call(), None, 8, 600_000)
 ZEROS = dict.fromkeys(RunSummary.__dataclass_fields__, 0)
 MAPPINGS: dict[str, object] = {"failures": {}, "failure_examples": {}, "endings": {}}
-SUMMARY = RunSummary(
-    **{**ZEROS, **MAPPINGS, "exit_code": ExitCode.OK, "usage": Usage(), "bound_by": ()}  # type: ignore[arg-type]
-)
+OBJECTS: dict[str, object] = {"usage": Usage(), "bound_by": (), "rest": None}
+SUMMARY = RunSummary(**{**ZEROS, **MAPPINGS, **OBJECTS, "exit_code": ExitCode.OK})  # type: ignore[arg-type]
 EVENTS: list[Event] = [
     STARTED,
     ANSWERED,
