@@ -38,12 +38,15 @@ OF_THE_COMMAND = {
     "log_prompts",
     "no_progress",
 }
+OF_THE_SELECTION = {"sample", "seed", "rows", "id", "where"}
+"""Parts of one option of a run."""
 NOBODY_GIVES = {"base_url", "command"}
 
 
 def test_every_parameter_is_an_option_of_the_run_or_configuration_or_the_commands_own():
     options, flags = (
-        {field.name for field in fields(RunOptions)} - NOBODY_GIVES,
+        {field.name for field in fields(RunOptions)} - NOBODY_GIVES - {"selection"}
+        | OF_THE_SELECTION,
         set(config_flags(GIVEN)),
     )
     assert flags <= set(Config.__struct_fields__)
@@ -86,6 +89,7 @@ def test_every_option_of_a_run_is_handed_on():
         "template": "{a}",
         "var": ["a=b"],
         "input_format": "csv",
+        **{"sample": 7, "seed": 7, "rows": "7", "id": "a", "where": ["a=b"]},
         "extra": "refuse",
     }
     for name in {field.name for field in fields(RunFlags)} - OF_THE_COMMAND - {"inputs"}:

@@ -28,8 +28,8 @@ limits       pool, requests_per_minute, input_tokens_per_minute,
              When the limits in force of a pool are learned, and when they change.
 concurrency  pool, limit: how many requests the pool may have in flight from now on
 alert        kind (cap or spike), its fields as in docs/alerts.md, text
-drift        rows, mean_usd, low_usd, high_usd, total_usd, expected_total_usd: the rows of
-             a whole run cost otherwise than its sample said
+drift        rows, mean_usd, low_usd, high_usd, total_usd, expected_total_usd: the rows
+             of a whole run cost otherwise than its sample said
 notice       kind (notice, fallback, breaker, drain, retry), text; of a notice its id
 done         the fields of `summary_json`: how the run ended, its exit_code and
              next_command
