@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, I
 from contextlib import aclosing
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeAlias
 
 import httpx2
@@ -19,6 +20,7 @@ from claudebatch.clients import connection_faults, error_table, sdk_connection
 from claudebatch.clients.base_url import check_base_url
 from claudebatch.clients.batch_results import LineSplitter, is_whole
 from claudebatch.clients.batch_upload import BatchUpload, Sending
+from claudebatch.clients.fast_transport import FastAnthropic
 from claudebatch.clients.headers import HeaderFacts, read_headers, server_date
 from claudebatch.clients.network_route import NetworkRoute
 from claudebatch.clients.page_text import words_of
@@ -64,13 +66,15 @@ class BatchExchange:
         self._route = route
         self._certain = connection_faults.CertainFaults()
         self._suspend_guard = SuspendGuard()
-        self._client = sdk_connection.open_sdk(
+        self._connect = partial(
+            sdk_connection.open_sdk,
             api_key=api_key,
             base_url=base_url,
             concurrency=_CONNECTIONS,
-            secrets=secrets,
+            secrets=tuple(secrets),
             route=route,
         )
+        self._client = self._connect()
         # The SDK reads key and token from the environment where we pass none.
         self.hide = Redactor(
             (*secrets, self._client.api_key or "", self._client.auth_token or "")
@@ -84,7 +88,7 @@ class BatchExchange:
     async def ask(self, method: str, url: str) -> Answer:
         """The answer to a request without a body."""
         async with self._patience(_DEADLINE_S) as patience:
-            return await self._whole(method, url, {}, None, patience)
+            return await self._whole(await self._open(method, url, {}), patience)
 
     async def send(self, url: str, headers: Mapping[str, str], upload: BatchUpload) -> Answer:
         """The answer to an upload.
@@ -93,11 +97,15 @@ class BatchExchange:
         that nothing was done. An error of the upload itself comes out as it is.
         """
         sending: Sending | None = None
+        # A connection of its own: an idle one may have been closed by the other side,
+        # which shows only when the body is on its way, and then nobody knows.
+        client = self._connect()
         try:
             async with self._patience(_UPLOADED_WITHIN_S) as patience:
                 sending = Sending(upload, lambda: self._moved(sending, patience))
                 self._moved(sending, patience)
-                return await self._whole("POST", url, headers, sending, patience)
+                response = await self._open("POST", url, headers, sending, client=client)
+                return await self._whole(response, patience)
         except (AttemptError, StopRun) as error:
             if sending is not None and sending.failure is not None:
                 raise sending.failure from error
@@ -105,11 +113,13 @@ class BatchExchange:
                 complete = sending is not None and sending.complete
                 error.may_be_billed = complete and _may_have_done_it(error)
             raise
+        finally:
+            await client.close()
 
     async def lines(self, url: str) -> AsyncGenerator[bytes, None]:
         """The lines of an answer, each when it has come."""
         async with self._patience(_DEADLINE_S):
-            response = await self._open("GET", url, _JSONL, None)
+            response = await self._open("GET", url, _JSONL)
         facts = self._facts(response)
         splitter = LineSplitter()
         try:
@@ -143,15 +153,7 @@ class BatchExchange:
         done = sending is not None and sending.complete
         patience.allow(_CREATED_WITHIN_S if done else self._idle_timeout_s)
 
-    async def _whole(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        sending: Sending | None,
-        patience: ReadTimeout,
-    ) -> Answer:
-        response = await self._open(method, url, headers, sending)
+    async def _whole(self, response: httpx2.Response, patience: ReadTimeout) -> Answer:
         facts = self._facts(response)
         try:
             # The SDK has read the answer to a DELETE already.
@@ -166,12 +168,18 @@ class BatchExchange:
         return facts, body
 
     async def _open(
-        self, method: str, url: str, headers: Mapping[str, str], sending: Sending | None
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        sending: Sending | None = None,
+        *,
+        client: FastAnthropic | None = None,
     ) -> httpx2.Response:
         """A response with a successful status, its body still unread."""
         began = self._now()
         try:
-            response = await self._client.exchange(method, url, headers, sending)
+            response = await (client or self._client).exchange(method, url, headers, sending)
         except sdk_connection.STATUS_ERROR as error:
             self._certain.answered()
             facts = read_headers(error.response.headers.raw, now=self._wall())

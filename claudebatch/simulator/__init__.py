@@ -7,6 +7,7 @@ directives.py for the words in a prompt that choose an ending.
 
 from __future__ import annotations
 
+from claudebatch.simulator.batch_settings import SimulatedBatches, parse_batch_time
 from claudebatch.simulator.faults import NAMES as FAULT_NAMES
 from claudebatch.simulator.faults import parse_faults
 from claudebatch.simulator.latency import Latency, parse_latency
@@ -18,8 +19,10 @@ __all__ = [
     "SIMULATE_LATENCY",
     "Latency",
     "SimulatedAllowance",
+    "SimulatedBatches",
     "Simulator",
     "SimulatorSettings",
+    "parse_batch_time",
     "parse_faults",
     "parse_latency",
 ]

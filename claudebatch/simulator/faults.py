@@ -23,6 +23,27 @@ Late faults of streamed answers only; a plain answer is sent undisturbed:
     stream_open    every event but the last, and a proper end of the body: no
                    `message_stop`
     stream_hang    half of the events, then silence for as long as the client stays
+
+Faults of batches befall the batch endpoints only:
+
+    batch_500 batch_429    any of them: that status, and nothing is done
+    batch_504      create: the batch is made, and answered with a 504
+    batch_lost     create: the batch is made, and the connection closes
+    batch_hang     create: the batch is made, and no answer for as long as the client
+                   stays
+    batch_twice    create: two batches are made; the answer tells of the later one
+    batch_stuck    create: nothing of it is processed, and all of it expires
+    batch_flat     create: its errors are written flat, as other servers have them
+    batch_404      retrieve, cancel, results: 404, with the batch alive
+    batch_lag      list: batches of the last minute are not in it yet
+    batch_cut      results: half of them, then the connection closes
+    batch_uncanceled    cancel: it cancels nothing
+
+and rows of a batch, where they are processed; none of these is billed:
+
+    batch_invalid batch_api_error batch_overloaded    an errored line of that kind
+    batch_expired batch_canceled    the row was not reached
+    batch_unknown  a result of a type that nobody knows
 """
 
 from __future__ import annotations
@@ -30,7 +51,7 @@ from __future__ import annotations
 import math
 import random
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from claudebatch.core.errors import ConfigError
 from claudebatch.simulator.refusals import RefusedRequest
@@ -40,7 +61,21 @@ REFUSING = frozenset(
 )
 BREAKING = frozenset({"reset", "html", "empty"})
 LATE = frozenset({"slow", "drip", "cut", "hang", "stream_error", "stream_open", "stream_hang"})
-NAMES = REFUSING | BREAKING | LATE
+BATCH_ROWS = frozenset(
+    {
+        *("batch_invalid", "batch_api_error", "batch_overloaded"),
+        *("batch_expired", "batch_canceled", "batch_unknown"),
+    }
+)
+BATCH_CALLS = frozenset(
+    {
+        *("batch_500", "batch_429", "batch_504", "batch_lost", "batch_hang", "batch_twice"),
+        *("batch_stuck", "batch_flat", "batch_404", "batch_lag", "batch_cut", "batch_uncanceled"),
+    }
+)
+NAMES = REFUSING | BREAKING | LATE | BATCH_ROWS | BATCH_CALLS
+_OF_BATCHES = BATCH_ROWS | BATCH_CALLS
+_DRAWN_TOGETHER = (NAMES - _OF_BATCHES, BATCH_ROWS, BATCH_CALLS)
 OK = "ok"
 """The word of a script for a request without a fault."""
 
@@ -52,9 +87,12 @@ class FaultPlan:
         self, faults: Mapping[str, float], script: Iterable[str], *, rng: random.Random
     ) -> None:
         self._rng = rng
-        # Mutable state: `set` replaces both, `draw` consumes the script.
+        # Mutable state: `set` replaces all, drawing consumes the scripts: one of
+        # Messages requests, and one of whatever befalls batches.
+        self._faults: Mapping[str, float] = {}
         self._chances: tuple[tuple[str, float], ...] = ()
         self._script: deque[str] = deque()
+        self._batch_script: list[str] = []
         self.set(faults, script)
 
     def set(self, faults: Mapping[str, float], script: Iterable[str] = ()) -> None:
@@ -65,8 +103,12 @@ class FaultPlan:
         # half of the new faults in force.
         words = tuple(script)
         check_faults(faults, words)
-        self._chances = tuple(faults.items())
-        self._script = deque(words)
+        self._faults = dict(faults)
+        self._chances = tuple(
+            (name, chance) for name, chance in faults.items() if name not in _OF_BATCHES
+        )
+        self._script = deque(word for word in words if word not in _OF_BATCHES)
+        self._batch_script = [word for word in words if word in _OF_BATCHES]
 
     def draw(self) -> str | None:
         """The fault of the next request, or None."""
@@ -75,12 +117,28 @@ class FaultPlan:
         if self._script:
             word = self._script.popleft()
             return None if word == OK else word
-        if not self._chances:
+        return self._by_chance(self._chances)
+
+    def draw_of(self, names: Collection[str]) -> str | None:
+        """The one of *names* that befalls a batch, or a row of one, now; or None.
+
+        A script's word waits until something comes that it can befall.
+        """
+        for place, word in enumerate(self._batch_script):
+            if word in names:
+                return self._batch_script.pop(place)
+        # In the order in which they were given: a set has another one each time.
+        return self._by_chance(
+            tuple((name, chance) for name, chance in self._faults.items() if name in names)
+        )
+
+    def _by_chance(self, chances: tuple[tuple[str, float], ...]) -> str | None:
+        if not chances:
             return None
         # One draw decides for all faults, so that their chances add up to what was
         # asked for.
         left = self._rng.random()
-        for name, chance in self._chances:
+        for name, chance in chances:
             left -= chance
             if left < 0:
                 return name
@@ -88,7 +146,7 @@ class FaultPlan:
 
     def snapshot(self) -> dict[str, object]:
         """The faults in force, as `POST /__faults` takes them."""
-        return {**dict(self._chances), "script": list(self._script)}
+        return {**self._faults, "script": [*self._script, *self._batch_script]}
 
 
 def check_faults(faults: Mapping[str, float], script: Iterable[str]) -> None:
@@ -101,8 +159,9 @@ def check_faults(faults: Mapping[str, float], script: Iterable[str]) -> None:
                 f"fault {name}: {chance!r} is not a probability",
                 fix="give a number from 0 to 1",
             )
-    # Ten times 0.1 is above 1 in floats.
-    if math.fsum(faults.values()) > 1 + 1e-9:
+    # What befalls batches is drawn apart from what befalls Messages requests, and for
+    # each endpoint by itself. Ten times 0.1 is above 1 in floats.
+    if any(_sum(faults, names) > 1 + 1e-9 for names in _DRAWN_TOGETHER):
         raise ConfigError(
             "E901",
             "the probabilities of all faults are more than 1 together",
@@ -154,6 +213,10 @@ _SPEND = (
     "You have reached your specified API usage limits. "
     "You will regain access on the first of next month."
 )
+
+
+def _sum(faults: Mapping[str, float], names: Collection[str]) -> float:
+    return math.fsum(chance for name, chance in faults.items() if name in names)
 
 
 def _known(name: str, names: Iterable[str]) -> None:

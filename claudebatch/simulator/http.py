@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import BinaryIO
 
 MARK = b"x-claudebatch-simulated: 1\r\n"
 JSON = b"application/json"
@@ -42,6 +43,9 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     keep_alive: bool
+    query: str = ""
+    spool: BinaryIO | None = None
+    """Its body, in an unnamed file, where that may be too long for the memory."""
 
 
 def response_head(

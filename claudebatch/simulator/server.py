@@ -15,7 +15,8 @@ from typing import Any
 
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import ConfigError, Draining
-from claudebatch.simulator import wire
+from claudebatch.simulator import batch_endpoints, wire
+from claudebatch.simulator.batch_rows import RowProcessor
 from claudebatch.simulator.clock import Clock, ResponseHeaders, Sleep
 from claudebatch.simulator.connection import READ_BYTES, ClientLeft, Connection
 from claudebatch.simulator.faults import FaultPlan
@@ -83,10 +84,43 @@ class Simulator:
             clock=self._clock,
             rng=rng,
         )
+        self._batches = self._batch_endpoints(cache, bill, known, rng)
         # Mutable state: the listening socket and the connections with their tasks;
         # changed by `start`, `stop`, `_accept` and `_ended`.
         self._server: asyncio.Server | None = None
         self._connections: dict[asyncio.Task[None], Connection] = {}
+
+    def _batch_endpoints(
+        self,
+        cache: PromptCache,
+        bill: Bill,
+        known: Callable[[str], bool] | None,
+        rng: random.Random,
+    ) -> batch_endpoints.BatchEndpoints:
+        settings = self._settings
+        # A cache without entries, for requests that come before their prefix is ready.
+        cold = RequestReader(
+            seed=settings.seed, cache=PromptCache(), known=known, adversarial=settings.adversarial
+        )
+        processor = RowProcessor(
+            readers=(self._reader, cold),
+            cache=cache,
+            plan=self._plan,
+            stats=self._stats,
+            bill=bill,
+            rng=rng,
+            cache_hits=settings.batches.cache_hits,
+            use_all=settings.use_all_max_tokens or settings.adversarial,
+        )
+        return batch_endpoints.BatchEndpoints(
+            settings.batches,
+            processor=processor,
+            plan=self._plan,
+            stats=self._stats,
+            response_headers=self._response_headers,
+            clock=self._clock,
+            rng=rng,
+        )
 
     @property
     def on_request(self) -> Callable[[dict[str, Any]], None] | None:
@@ -118,6 +152,7 @@ class Simulator:
         for task in open_now:
             task.cancel()
         await asyncio.gather(*open_now, return_exceptions=True)
+        await self._batches.stop()
         # A task that was cancelled before its first step has not closed its connection.
         for connection in open_now.values():
             await connection.abort()
@@ -140,7 +175,12 @@ class Simulator:
             # Accepted in the very turn in which `stop` closed the socket.
             writer.transport.abort()
             return
-        connection = Connection(reader, writer, max_body_bytes=self._settings.max_body_bytes)
+        connection = Connection(
+            reader,
+            writer,
+            max_body_bytes=self._settings.max_body_bytes,
+            spooled={batch_endpoints.PATH: self._settings.batches.max_bytes},
+        )
         task = asyncio.get_running_loop().create_task(self._converse(connection))
         self._connections[task] = connection
         task.add_done_callback(self._ended)
@@ -179,6 +219,14 @@ class Simulator:
         if request.path == MESSAGES and request.method == "POST":
             await self._service.serve(request, connection)
             return
+        if request.path == batch_endpoints.PATH or request.path.startswith(
+            batch_endpoints.PATH + "/"
+        ):
+            self._stats.other()
+            await self._batches.serve(request, connection)
+            return
+        if request.path == "/__stats":
+            await self._batches.settle()
         try:
             body = wire.encode(self._other(request))
         except RefusedRequest as refused:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from claudebatch.core.errors import ConfigError
+from claudebatch.simulator.batch_settings import SimulatedBatches
 from claudebatch.simulator.faults import check_faults
 from claudebatch.simulator.latency import parse_latency
 
@@ -82,6 +83,8 @@ class SimulatorSettings:
     max_concurrency: int | None = None
     """More requests in flight than this get a 429."""
     max_body_bytes: int = 32 * MEGABYTE
+    batches: SimulatedBatches = SimulatedBatches()
+    """Of the Message Batches endpoints."""
     drip_s: float = 0.3
     """Seconds between two bytes of a dripping body."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
+from collections.abc import Mapping
 from typing import Any
 
 from claudebatch.core.domain import TOKEN_KINDS, Pico, Usage, usd_text
@@ -41,6 +42,8 @@ class Stats:
         self._duplicates = 0
         self._answered: OrderedDict[bytes, None] = OrderedDict()
         self._per_second: OrderedDict[int, int] = OrderedDict()
+        self._batches: Counter[str] = Counter()
+        self._rows_billed: OrderedDict[bytes, None] = OrderedDict()
         self.log = RequestLog()
 
     @property
@@ -90,6 +93,23 @@ class Stats:
         for name in _TOKENS:
             self._tokens[name] += getattr(usage, name)
 
+    def batch_made(self, size: int) -> None:
+        """A batch of *size* requests was made, whether its client knows or not."""
+        self._batches["made"] += 1
+        self._batches["requests"] += size
+
+    def batch_ended(self, counts: Mapping[str, int]) -> None:
+        """A batch has ended, with so many rows of each outcome."""
+        self._batches["ended"] += 1
+        self._batches.update(counts)
+
+    def row_billed(self, digest: bytes) -> None:
+        """A row of a batch was answered and billed."""
+        self._batches["billed_again"] += digest in self._rows_billed
+        self._rows_billed[digest] = None
+        if len(self._rows_billed) > ANSWERED_KEPT:
+            self._rows_billed.popitem(last=False)
+
     def undelivered(self, digest: bytes, cost: Pico) -> None:
         """The client did not receive the answer that it pays for."""
         self._undelivered += cost
@@ -121,9 +141,14 @@ class Stats:
             "in_flight": self._in_flight,
             "max_in_flight": self._max_in_flight,
             "rate_limited": self._rate_limited,
+            "batches": {name: self._batches[name] for name in _OF_BATCHES},
             "faults": dict(sorted(self._faults.items())),
             "per_second": {str(second): count for second, count in self._per_second.items()},
         }
 
 
+_OF_BATCHES = (
+    *("made", "ended", "requests", "succeeded", "errored", "canceled", "expired"),
+    "billed_again",
+)
 _TOKENS = ("cache_creation_input_tokens", *(kind.name for kind in TOKEN_KINDS))

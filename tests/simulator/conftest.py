@@ -145,7 +145,11 @@ async def serve() -> AsyncIterator[Serve]:
     started: list[Served] = []
 
     async def start(
-        *, known: Callable[[str], bool] | None = None, sleep: Any = None, **settings: Any
+        *,
+        known: Callable[[str], bool] | None = None,
+        sleep: Any = None,
+        bill: Callable[[str, Usage], Pico] = bill,
+        **settings: Any,
     ) -> Served:
         now = Now()
         simulator = Simulator(

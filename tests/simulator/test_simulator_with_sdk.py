@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from claudebatch.simulator import SimulatedBatches
+
 RULES = [{"type": "text", "text": "Rules. " * 400, "cache_control": {"type": "ephemeral"}}]
 
 
@@ -117,3 +119,40 @@ def _as_sent(block):
         for name, value in block.to_dict().items()
         if name != "parsed_output" and value is not None
     }
+
+
+async def test_the_sdks_own_batch_methods_work_from_create_to_delete(serve, body):
+    served = await serve(batches=SimulatedBatches(latency="fixed:60"), script=("batch_unknown",))
+    async with sdk(served) as client:
+        batches = client.messages.batches
+        made = await batches.create(
+            requests=[
+                {"custom_id": "a", "params": body("[[simulate: fault batch_expired]]")},
+                {"custom_id": "b", "params": body("row b")},
+                {"custom_id": "c", "params": body(max_tokens=0)},
+                {"custom_id": "d", "params": body("row d")},
+            ]
+        )
+        assert (made.processing_status, made.request_counts.processing) == ("in_progress", 4)
+        other = await batches.create(requests=[{"custom_id": "a", "params": body()}])
+        listed = [batch.id async for batch in batches.list(limit=1)]
+        assert listed == [other.id, made.id]
+        assert (await batches.cancel(other.id)).processing_status == "canceling"
+        served.now.seconds += 60
+        ended = await batches.retrieve(made.id)
+        assert ended.request_counts.to_dict() == {
+            "processing": 0,
+            "succeeded": 2,
+            "errored": 1,
+            "canceled": 0,
+            "expired": 1,
+        }
+        lines = {line.custom_id: line.result async for line in await batches.results(made.id)}
+        assert lines["a"].type == "expired"
+        assert lines["c"].error.error.type == "invalid_request_error"
+        kinds = {lines[name].type for name in "bd"}
+        assert kinds == {"succeeded", "postponed"}
+        answered = next(lines[name] for name in "bd" if lines[name].type == "succeeded")
+        assert answered.message.usage.service_tier == "batch"
+        assert (await batches.delete(made.id)).type == "message_batch_deleted"
+        assert [batch.id async for batch in batches.list()] == [other.id]
