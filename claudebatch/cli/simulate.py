@@ -55,6 +55,18 @@ class _SimulateFlags:
     seed: Annotated[
         int, typer.Option(help="Another seed gives other answers, latencies and faults.")
     ] = 0
+    batch_time: Annotated[
+        str, typer.Option(help="How much faster than real time batches live, such as 60x.")
+    ] = "1x"
+    batch_latency: Annotated[
+        str, typer.Option(help="Seconds that a batch takes, of its own time; as --latency.")
+    ] = "lognormal:900,0.7"
+    batch_rpm: Annotated[
+        int | None, typer.Option(help="Requests per minute to the batch endpoints.")
+    ] = None
+    batch_queue: Annotated[
+        int | None, typer.Option(help="Requests of all batches that may wait at once.")
+    ] = None
     max_concurrency: Annotated[
         int | None, typer.Option(help="More requests in flight than this get a 429.")
     ] = None
@@ -90,6 +102,8 @@ def simulate(flags: _SimulateFlags) -> None:
         claudebatch simulate --port 8099 --rpm 600 --itpm 200000 --burst-seconds 1
 
         claudebatch simulate --fault 529=0.05 --fault reset=0.02 --latency fixed:0
+
+        claudebatch simulate --batch-time 60x --fault batch_expired=0.01
     """
     run_loop(lambda: _serve(flags))
 
@@ -125,7 +139,9 @@ def _settings(flags: _SimulateFlags) -> SimulatorSettings:
     # As in `_serve`.
     from claudebatch.simulator import (  # noqa: PLC0415
         SimulatedAllowance,
+        SimulatedBatches,
         SimulatorSettings,
+        parse_batch_time,
         parse_faults,
     )
 
@@ -140,6 +156,12 @@ def _settings(flags: _SimulateFlags) -> SimulatorSettings:
         adversarial=flags.adversarial,
         strip_headers=flags.strip_headers,
         retry_after=flags.retry_after,
+        batches=SimulatedBatches(
+            time=parse_batch_time(flags.batch_time),
+            latency=flags.batch_latency,
+            rpm=flags.batch_rpm,
+            queue=flags.batch_queue,
+        ),
     )
 
 

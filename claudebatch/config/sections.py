@@ -132,6 +132,10 @@ class SimulateSection(_Section, frozen=True):
     output_tokens_per_minute: int | None = None
     burst_seconds: float = 60.0
     seed: int = 0
+    batch_time: str = "60x"
+    batch_latency: str | None = None
+    batch_requests_per_minute: int | None = None
+    batch_queue: int | None = None
 
 
 class Config(_Section, frozen=True):

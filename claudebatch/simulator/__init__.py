@@ -7,7 +7,7 @@ directives.py for the words in a prompt that choose an ending.
 
 from __future__ import annotations
 
-from claudebatch.simulator.batch_settings import SimulatedBatches, parse_batch_time
+from claudebatch.simulator.batch_settings import BATCH_LATENCY, SimulatedBatches, parse_batch_time
 from claudebatch.simulator.faults import NAMES as FAULT_NAMES
 from claudebatch.simulator.faults import parse_faults
 from claudebatch.simulator.latency import Latency, parse_latency
@@ -15,6 +15,7 @@ from claudebatch.simulator.server import Simulator
 from claudebatch.simulator.settings import SIMULATE_LATENCY, SimulatedAllowance, SimulatorSettings
 
 __all__ = [
+    "BATCH_LATENCY",
     "FAULT_NAMES",
     "SIMULATE_LATENCY",
     "Latency",

@@ -1,5 +1,5 @@
-"""The body of a create: hundreds of megabytes that stay in their file, and the requests in
-it, found and checked as the API does it at once. What stands in `params` it looks at
+"""The body of a create: hundreds of megabytes that stay in their file, and the requests
+in it, found and checked as the API does it at once. What stands in `params` it looks at
 only while the batch runs.
 """
 

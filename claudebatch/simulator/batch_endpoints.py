@@ -1,5 +1,5 @@
-"""The Message Batches API, its oddities included: counts that stay 0, results in any order,
-404s for batches that are alive, lists that lag.
+"""The Message Batches API, its oddities included: counts that stay 0, results in any
+order, 404s for batches that are alive, lists that lag.
 
 A batch does nothing until somebody looks: whatever is asked first brings all batches up
 to the present, so that a test's clock moves them as well as the world's.
@@ -288,7 +288,7 @@ class BatchEndpoints:
         await connection.send(response_head(200, lines, content_type=JSONL, length=None))
         for piece in pieces(results, order, self._delivers(results), _PIECE):
             await connection.send(chunk(piece))
-            await _turn()
+            await self._clock.sleep(0)
         if cut:
             half = chunk(results.line(left[0]))
             await connection.send(half[: len(half) // 2])
@@ -359,14 +359,9 @@ class BatchEndpoints:
             job.counts[row.outcome] += 1
             job.coming.add(row.line, row.digest, row.cost)
             if number % _SLICE == _SLICE - 1:
-                await _turn()
+                await self._clock.sleep(0)
         job.results, job.coming, job.rows, job.ended = job.coming, None, None, job.due
         self._stats.batch_ended(job.counts)
-
-
-async def _turn() -> None:
-    """Let others run; no time passes."""
-    await asyncio.sleep(0)  # noqa: TID251 - no wait
 
 
 def _limit(text: str | None) -> int:

@@ -1,4 +1,6 @@
-"""One simulated batch: what it holds, how far it has come, and how the API tells of it."""
+"""One simulated batch: what it holds, how far it has come, and how the API tells of
+it.
+"""
 
 from __future__ import annotations
 
@@ -174,8 +176,8 @@ class BatchJob:
 def pieces(
     results: BatchResults, order: list[int], written: Callable[[int], None], size: int
 ) -> Iterator[bytes]:
-    """The lines in *order*, in pieces of about *size* bytes; *written* hears of each line
-    once its piece was taken.
+    """The lines in *order*, in pieces of about *size* bytes; *written* hears of each
+    line once its piece was taken.
     """
     piece, held = bytearray(), []
     for number in order:

@@ -18,9 +18,9 @@ class SimulatedBatches:
     """Without arguments: no limits but those of a single batch, and real time."""
 
     time: float = 1.0
-    """How many times faster than in the world time goes by for batches. Their ends, their
-    expiry, their archiving, waits and limits per minute are all of that time; `date`,
-    `created_at` and the others tell the world's.
+    """How many times faster than in the world time goes by for batches. Their ends,
+    their expiry, their archiving, waits and limits per minute are all of that time;
+    `date`, `created_at` and the others tell the world's.
     """
     latency: str = BATCH_LATENCY
     """Seconds from create to the end, as in latency.py."""

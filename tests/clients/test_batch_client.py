@@ -412,3 +412,29 @@ def test_an_errored_row_has_the_meaning_of_its_status_and_was_never_billed(
     if isinstance(found, AttemptError):
         assert (found.retryable, found.may_be_billed) == (retryable, False)
         assert (found.type, found.status, found.request_id) == (kind, None, "req_1")
+
+
+async def test_requests_are_taken_no_faster_than_the_connection_carries_them(batches):
+    taken, arrived = [0], asyncio.Event()
+
+    def requests():
+        for _ in range(1000):
+            taken[0] += 1
+            yield REQUESTS[0][:-1] + b" " * 2**17 + b"}"
+
+    async def reads_nothing(reader, writer):
+        arrived.set()
+
+    server = await asyncio.start_server(reads_nothing, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    length = 1000 * (len(REQUESTS[0]) + 2**17)
+    client = batches(url, idle_timeout_s=1.0)
+    with pytest.raises(AttemptError) as caught:
+        await client.create(
+            batch_upload.of_requests(requests(), length=batch_upload.body_length(1000, length))
+        )
+    assert arrived.is_set()
+    assert (caught.value.type, caught.value.may_be_billed) == ("timeout", False)
+    # 125 MB in all; what stands between the two are the kernel's buffers.
+    assert taken[0] < 200
+    server.close()

@@ -1,5 +1,5 @@
-"""What every `BatchClient` must do, over real sockets against the simulated API: another
-implementation is one more maker in `CLIENTS`.
+"""What every `BatchClient` must do, over real sockets against the simulated API:
+another implementation is one more maker in `CLIENTS`.
 """
 
 from __future__ import annotations

@@ -515,6 +515,20 @@ async def test_a_stop_in_the_middle_bills_nothing_twice(serve):
     assert (stats["batches"]["succeeded"], stats["batches"]["billed_again"]) == (5000, 0)
 
 
+async def test_counts_stay_0_while_a_large_batch_is_being_ended(serve):
+    served = await serving(serve)
+    name = await created(served, rows(5000))
+    served.now.seconds += 60
+    await served.call("GET", PATH)
+    await served.until(lambda: served.simulator.stats()["billed_pico"] > 0)
+    running = (await served.call("GET", f"{PATH}/{name}")).json
+    assert (running["processing_status"], running["ended_at"]) == ("in_progress", None)
+    assert running["request_counts"]["processing"] == 5000
+    assert running["request_counts"]["succeeded"] == 0
+    await served.call("GET", "/__stats")
+    assert (await ended(served, name, 0))["request_counts"]["succeeded"] == 5000
+
+
 async def test_every_answer_has_an_id_and_no_rate_limits_and_wants_a_key(serve):
     served = await serving(serve)
     name = await created(served)

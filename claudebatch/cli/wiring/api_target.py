@@ -55,10 +55,13 @@ async def endpoint(
         return
     # Only a rehearsal loads the simulator.
     from claudebatch.simulator import (  # noqa: PLC0415
+        BATCH_LATENCY,
         SIMULATE_LATENCY,
         SimulatedAllowance,
+        SimulatedBatches,
         Simulator,
         SimulatorSettings,
+        parse_batch_time,
     )
 
     simulate = run_setup.settings.simulate
@@ -73,6 +76,12 @@ async def endpoint(
             ),
             faults=simulate.faults,
             seed=simulate.seed,
+            batches=SimulatedBatches(
+                time=parse_batch_time(simulate.batch_time),
+                latency=simulate.batch_latency or BATCH_LATENCY,
+                rpm=simulate.batch_requests_per_minute,
+                queue=simulate.batch_queue,
+            ),
         ),
         bill=lambda model, usage: _bill(run_setup, model, usage),
         pool_of=run_setup.catalog.pool_of,
