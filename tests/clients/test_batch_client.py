@@ -415,7 +415,7 @@ def test_an_errored_row_has_the_meaning_of_its_status_and_was_never_billed(
 
 
 async def test_requests_are_taken_no_faster_than_the_connection_carries_them(batches):
-    taken, arrived = [0], asyncio.Event()
+    taken, arrived, left = [0], asyncio.Event(), asyncio.Event()
 
     def requests():
         for _ in range(1000):
@@ -424,6 +424,8 @@ async def test_requests_are_taken_no_faster_than_the_connection_carries_them(bat
 
     async def reads_nothing(reader, writer):
         arrived.set()
+        await left.wait()
+        writer.transport.abort()
 
     server = await asyncio.start_server(reads_nothing, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
@@ -437,4 +439,7 @@ async def test_requests_are_taken_no_faster_than_the_connection_carries_them(bat
     assert (caught.value.type, caught.value.may_be_billed) == ("timeout", False)
     # 125 MB in all; what stands between the two are the kernel's buffers.
     assert taken[0] < 200
+    left.set()
     server.close()
+    await server.wait_closed()
+    await asyncio.sleep(0.01)
