@@ -20,6 +20,7 @@ from claudebatch.cli.export import export
 from claudebatch.cli.help_text import HelpCommand, HelpGroup
 from claudebatch.cli.models import models
 from claudebatch.cli.process_guard import check_words, guarded
+from claudebatch.cli.render import render
 from claudebatch.cli.run import run
 from claudebatch.cli.runs import commands as runs
 from claudebatch.cli.simulate import simulate
@@ -104,6 +105,7 @@ app = typer.Typer(
 )
 app.command(epilog=_EPILOG, cls=HelpCommand)(run)
 app.command(cls=HelpCommand)(estimate)
+app.command(cls=HelpCommand)(render)
 app.command(cls=HelpCommand)(export)
 app.command(cls=HelpCommand)(models)
 app.command(cls=HelpCommand)(spend)

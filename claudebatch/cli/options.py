@@ -211,12 +211,18 @@ TemplateText: TypeAlias = Annotated[
         "--template",
         "-t",
         metavar="TEXT|@FILE",
-        help="Make the prompts of columns: 'Classify: {review}'.",
+        help="Make the prompts of columns: 'Classify: {review}'; @FILE.j2 is Jinja2.",
     ),
 ]
 Constants: TypeAlias = Annotated[
     list[str] | None,
     typer.Option("--var", metavar="NAME=VALUE", help="A value for the template; repeatable."),
+]
+Examples: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE", help="Example answers before every prompt: a file with input and output."
+    ),
 ]
 InputFormat: TypeAlias = Annotated[
     Literal["jsonl", "json", "csv", "tsv", "text"] | None,

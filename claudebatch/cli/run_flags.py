@@ -66,6 +66,7 @@ class RunFlags:
     input_format: options.InputFormat = None
     template: options.TemplateText = None
     var: options.Constants = None
+    examples: options.Examples = None
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and print the cost; send nothing.")
     ] = False

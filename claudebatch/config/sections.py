@@ -138,6 +138,13 @@ class SimulateSection(_Section, frozen=True):
     batch_queue: int | None = None
 
 
+class TurnSection(_Section, frozen=True):
+    """One message of a template."""
+
+    role: Literal["user", "assistant", "system"]
+    content: str
+
+
 class Config(_Section, frozen=True):
     """Everything that a run can be told, flags applied."""
 
@@ -145,6 +152,7 @@ class Config(_Section, frozen=True):
     max_tokens: int = 8192
     system: str | None = None
     template: str | None = None
+    messages: list[TurnSection] = []
     concurrency: int | Literal["auto"] = "auto"
     budget: Decimal | BudgetSection | None = None
     tag: str | None = None

@@ -21,6 +21,7 @@ from claudebatch.config.sections import (
     LimitsSection,
     RetrySection,
     SimulateSection,
+    TurnSection,
     intake_text,
 )
 from claudebatch.config.values import ValueReader
@@ -50,6 +51,8 @@ class Settings:
     max_tokens: int
     system: str | None
     template: str | None
+    messages: tuple[TurnSection, ...]
+    """The turns that are made of each row; none: the template's one."""
     """Makes the prompts of the rows' columns, where the command has none."""
     tag: str
     """What the run belongs to; empty: nothing."""
@@ -113,6 +116,7 @@ def _resolved(config: Config, values: ValueReader, where: Callable[[str], str]) 
         max_tokens=config.max_tokens,
         system=config.system,
         template=config.template,
+        messages=tuple(config.messages),
         tag=config.tag or "",
         on_bad_row=config.on_bad_row,
         expected_output_tokens=config.expected_output_tokens,
@@ -159,6 +163,12 @@ def _check_together(config: Config, values: ValueReader, where: Callable[[str], 
             f"{values.at('cache.keep_refusals')} contradicts fallback_on: refusal, as a kept "
             f"refusal would be used before another model is asked",
             fix="remove one of the two",
+        )
+    if config.messages and config.template is not None:
+        raise ConfigError(
+            "E190",
+            f"{values.at('messages')} and template are both given",
+            fix="write the template as the last of the messages",
         )
     # Each run reads them again at its own time; here they are only tried, because only
     # here file and line are known.

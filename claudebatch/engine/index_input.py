@@ -93,7 +93,9 @@ def index_input(
     """The rows of *files* in the journal of *folder*. Raises `InvalidInput` and other
     `ClaudebatchError`s; the journal is then as before.
     """
-    made_by = (run_setup.settings.intake_text, __version__, key_scope, *options.reading)
+    template = run_setup.defaults.template
+    made_of = "" if template is None else template.identity
+    made_by = (run_setup.settings.intake_text, __version__, key_scope, *options.reading, made_of)
     job = fingerprint(files, *map(str, (*made_by, *files)))
     current = f"{job}/{options.taken}"
     others = OtherSettings(options, run_setup, folder)
@@ -115,6 +117,7 @@ def index_input(
         names=options.input_names,
         emit=emit,
     )
+    reworded = folder.meta("template") not in (None, made_of)
     with _rolled_back_on_refusal(folder):
         report = _index(folder, intake, options, others.same_keys(key_scope), looks)
         intake.refuse(report.duplicates)
@@ -127,12 +130,12 @@ def index_input(
         others.note(report, key_scope, limit)
         moved = refresh_places(folder.journal, options.input_names, limit=limit)
         _note(folder, intake, report, current, moved=moved)
-        folder.note(**_chosen(folder, options, report))
+        folder.note(template=made_of, **_chosen(folder, options, report))
         if options.selection.sample and looks.drawn is not None:
             folder.note(drawn=looks.drawn())
         if options.selection.needs_all and looks.each is not None:
             _show_chosen(folder, InputSources(files, options.input_names, run_setup), looks.each)
-    _report(intake, report, emit)
+    _report(intake, report, emit, reworded=reworded)
     others.report(emit)
     lanes = tuple(folder.meta("lanes"))
     changed = report.changed + report.asked_again
@@ -231,11 +234,26 @@ def _report_unchecked(sent_anyway: BadLines, emit: Emit) -> None:
         )
 
 
-def _report(intake: Intake, report: IndexReport, emit: Emit) -> None:
+def _report(intake: Intake, report: IndexReport, emit: Emit, *, reworded: bool) -> None:
     for notice in intake.notices():
         emit(notice)
+    if report.changed:
+        emit(_asked_again(report.changed, reworded=reworded))
     _report_rows(report, intake.bad.count, emit)
     _report_unchecked(intake.sent_anyway, emit)
+
+
+def _asked_again(changed: int, *, reworded: bool) -> Notice:
+    again = "it is" if changed == 1 else "they are"
+    if reworded:
+        rows = counted(changed, "row", "rows")
+        other = "differs" if changed == 1 else "differ"
+        text = (
+            f"the template was edited: {rows} {other} from what was answered; {again} asked again"
+        )
+        return Notice("W072", text)
+    rows = counted(changed, "row was", "rows were")
+    return Notice("W033", f"{rows} edited since the answer came: {again} asked again")
 
 
 def _report_rows(report: IndexReport, bad_rows: int, emit: Emit) -> None:
@@ -246,10 +264,6 @@ def _report_rows(report: IndexReport, bad_rows: int, emit: Emit) -> None:
                 "W032", f"{lines} left out (--on-bad-row skip): the run will end with exit code 1"
             )
         )
-    if report.changed:
-        rows = counted(report.changed, "row was", "rows were")
-        again = "it is" if report.changed == 1 else "they are"
-        emit(Notice("W033", f"{rows} edited since the answer came: {again} asked again"))
     if report.asked_again:
         rows = counted(report.asked_again, "row is", "rows are")
         emit(Notice("N034", f"{rows} asked again with the current settings"))

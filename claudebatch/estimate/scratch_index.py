@@ -208,6 +208,11 @@ class ScratchIndex:
                 sample[place] = position
         return {model: sorted(positions) for model, positions in samples.items()}
 
+    def positions(self) -> Iterator[int]:
+        """Those of all rows."""
+        query = "SELECT position FROM plan ORDER BY position"
+        return (position for (position,) in self._connection.execute(query))
+
     def calls(self, positions: Iterable[int]) -> Iterator[Call]:
         """The calls of some rows, read again from the files; without rows that have
         changed meanwhile.

@@ -8,8 +8,8 @@ from claudebatch.inputs.formats import FORMATS, FormatName, RecordFormat
 from claudebatch.inputs.kept_columns import Extra, attachment
 from claudebatch.inputs.line_edits import LineEdits
 from claudebatch.inputs.parse_line import Defaults, format_of, parse_line
+from claudebatch.inputs.row_template import RowTemplate
 from claudebatch.inputs.selection import ALL_ROWS, RowPicker, Selection
-from claudebatch.inputs.template import Template
 
 __all__ = [
     "ALL_ROWS",
@@ -21,8 +21,8 @@ __all__ = [
     "LineEdits",
     "RecordFormat",
     "RowPicker",
+    "RowTemplate",
     "Selection",
-    "Template",
     "attachment",
     "format_of",
     "parse_line",

@@ -24,9 +24,9 @@ from claudebatch.inputs.kept_columns import Extra
 from claudebatch.inputs.line_edits import LineEdits
 from claudebatch.inputs.parsed_line import LABELS, ParsedLine, take_labels
 from claudebatch.inputs.problems import shown
+from claudebatch.inputs.row_template import RowTemplate, with_examples
 from claudebatch.inputs.shapes import CONTENT, KNOWN_FIELDS, json_line, text_line
 from claudebatch.inputs.table_rows import as_fields
-from claudebatch.inputs.template import Template
 
 # 16 hex digits: among a million prompts, two share an id by chance once in 37 million
 # runs.
@@ -53,8 +53,8 @@ class Defaults:
     """Changes to each line before it is read."""
     extra: Extra = "keep"
     """What becomes of fields that are no part of the request."""
-    template: Template | None = None
-    """Makes the prompt of a row's columns; None: the row has a prompt."""
+    template: RowTemplate | None = None
+    """Makes a request of a row's columns; None: the row is one."""
     judge_model: Callable[[str], Problem | None] | None = None
     """Why the model that a line names cannot be asked; None: every name is taken."""
 
@@ -82,6 +82,8 @@ def parse_line(
     if form is None:
         form = _TEXT if defaults.text else _LINES
     parsed, value = _read(data, defaults, form, edited)
+    if defaults.template is not None and not parsed.problems:
+        _complete(parsed, value, defaults.template)
     if defaults.judge_model is not None:
         _judge_model(parsed, defaults.judge_model)
     if parsed.problems:
@@ -131,13 +133,14 @@ def _read(
             )
         )
     value = form.value(data)
-    if isinstance(form, TextLines) and defaults.template is None:
+    asks = defaults.template is not None and bool(defaults.template.turns)
+    if isinstance(form, TextLines) and not asks:
         return text_line(value), value
     fields = value
     if defaults.edits and isinstance(value, dict):
         fields = defaults.edits.apply(value, edited)
-    if defaults.template is not None:
-        return _templated(fields, data, defaults.template, defaults.extra), value
+    if defaults.template is not None and asks:
+        return _templated(fields, data, defaults, defaults.template), value
     if not isinstance(form, TextTable):
         return json_line(fields, data, check=defaults.check, extra=defaults.extra), value
     if CONTENT.isdisjoint(value):
@@ -151,19 +154,40 @@ def _read(
     return parsed, value
 
 
-def _templated(value: Any, data: bytes, template: Template, extra: Extra) -> ParsedLine:
+def _templated(value: Any, data: bytes, defaults: Defaults, template: RowTemplate) -> ParsedLine:
     """The row *value*, all of whose fields are columns but its id and its tags."""
-    row = {"text": value} if isinstance(value, str) else value
-    if not isinstance(row, dict):
-        reason = f"the row is {shown(value)}, and the template needs columns"
-        raise BadRow(Problem("E398", reason, "write an object for each row"))
-    parsed = text_line(template.filled(row), "the filled template")
+    row, extra = _row(value), defaults.extra
+    text = template.only_text
+    if text is not None:
+        parsed = text_line(text.filled(row), "the filled template")
+    else:
+        made = {"messages": template.messages(row)}
+        parsed = json_line(made, data, check=defaults.check)
     labels = {name: row[name] for name in LABELS & row.keys()}
     # An empty cell is not given; the id 0 is.
     take_labels(parsed, {name: it for name, it in labels.items() if it not in (None, "")}, data)
     if extra == "keep" and row is value:
         parsed.columns = [name for name in row if name != "id"]
     return parsed
+
+
+def _row(value: Any) -> dict[str, Any]:
+    """The columns of the row *value*."""
+    row = {"text": value} if isinstance(value, str) else value
+    if not isinstance(row, dict):
+        reason = f"the row is {shown(value)}, and the template needs columns"
+        raise BadRow(Problem("E398", reason, "write an object for each row"))
+    return row
+
+
+def _complete(parsed: ParsedLine, value: Any, template: RowTemplate) -> None:
+    """Add the system prompt of a row without one, and the examples."""
+    if template.system is not None and "system" not in parsed.params:
+        text = template.system.filled(_row(value))
+        if text.strip():
+            parsed.params["system"] = text
+    if template.examples:
+        parsed.params["messages"] = with_examples(parsed.params["messages"], template.examples)
 
 
 def _no_prompt(columns: Iterable[str]) -> Problem:

@@ -48,6 +48,17 @@ class Template:
             raise ConfigError("E180", "the template is empty", fix='write -t "Classify: {review}"')
         return cls(source, tuple(_pieces(source)), constants or {})
 
+    @property
+    def columns(self) -> frozenset[str]:
+        """The columns that it names."""
+        named = {piece.name for piece in self.pieces if isinstance(piece, _Field)}
+        return frozenset(named - self.constants.keys())
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether it is the same text for every row."""
+        return not self.columns
+
     def filled(self, row: Mapping[str, Any]) -> str:
         """The text for *row*. Raises `BadRow` where it lacks a column."""
         values = {**row, **self.constants} if self.constants else row
@@ -86,10 +97,15 @@ def _pieces(source: str) -> Iterator[str | _Field]:
 
 
 def _missing(name: str, there: Iterable[str]) -> Problem:
-    names = list(there)
-    shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
     return Problem(
         "E397",
         f'no column "{name}" for the template',
-        f"the row has {shown or 'none'}; write {{{{ for a brace",
+        f"the row has {columns_shown(there)}; write {{{{ for a brace",
     )
+
+
+def columns_shown(there: Iterable[str]) -> str:
+    """The names of a row's columns, as a message tells them."""
+    names = list(there)
+    more = ", …" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(names[:_NAMES_SHOWN]) + more or "none"

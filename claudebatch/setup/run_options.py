@@ -43,6 +43,12 @@ class RunOptions:
     """Makes the prompts of the rows' columns."""
     var: tuple[tuple[str, str], ...] = ()
     """Values for the template, the same for every row."""
+    jinja: tuple[tuple[str, str], ...] = ()
+    """Which of `template` and `system` are in Jinja2, each with the name of its
+    file.
+    """
+    examples: str | None = None
+    """A file of examples that stand before every row's turns."""
     extra: Extra = "keep"
     """What becomes of fields that are no part of a request."""
     no_check: bool = False
@@ -117,7 +123,7 @@ class RunOptions:
         return (
             *(self.model, self.text, self.input_format, self.extra, self.no_check),
             *(self.allow_unknown_model, self.model_map, self.drop),
-            *(self.template, self.var),
+            *(self.template, self.var, [name for name, _ in self.jinja]),
         )
 
     @property

@@ -68,6 +68,7 @@ _KINDS: dict[str, Callable[[object], bool]] = {
     "started": _text,
     "input": _text,
     "tag": _text,
+    "template": _text,
     "simulator": lambda value: value is None or isinstance(value, str),
     "simulated": _flag,
     "stale": _flag,

@@ -50,6 +50,7 @@ def test_every_command_is_here():
     assert {path for path, _ in COMMANDS} == {
         ("run",),
         ("estimate",),
+        ("render",),
         ("export",),
         ("models",),
         ("spend",),

@@ -40,7 +40,7 @@ OF_THE_COMMAND = {
 }
 OF_THE_SELECTION = {"sample", "seed", "rows", "id", "where"}
 """Parts of one option of a run."""
-NOBODY_GIVES = {"base_url", "command"}
+NOBODY_GIVES = {"base_url", "command", "jinja"}
 
 
 def test_every_parameter_is_an_option_of_the_run_or_configuration_or_the_commands_own():

@@ -149,6 +149,7 @@ LIFTED = {
     "claudebatch/cli/doctor/doctor_command.py": "where time comes in",
     "claudebatch/cli/dates.py": "where time comes in",
     "claudebatch/cli/models.py": "where time comes in",
+    "claudebatch/cli/wiring/render_requests.py": "where time comes in",
     "claudebatch/cli/wiring/launch.py": "where time comes in",
     "claudebatch/cli/simulate.py": "where time comes in",
     "claudebatch/engine/run_place.py": "a name that must differ",

@@ -21,6 +21,7 @@ DOORS = {
     "filelock": {"storage"},
     "genai_prices": {"models"},
     "httpx2": {"clients"},
+    "jinja2": {"inputs"},
     "jsonschema_rs": {"layers"},
     "platformdirs": {"config"},
     "pyarrow": {"outputs"},

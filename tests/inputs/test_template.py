@@ -9,14 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claudebatch.core.errors import BadRow, ConfigError
-from claudebatch.inputs import Defaults, Template, parse_line
+from claudebatch.inputs import Defaults, RowTemplate, parse_line
 from claudebatch.inputs.formats.text_table import TextTable
+from claudebatch.inputs.row_template import TurnTemplate
+from claudebatch.inputs.template import Template
 
 ROW = {"review": "Great {tea}", "stars": 5, "tags": ["a"], "no text": None, "a.b": "x"}
 
 
 def filled(source: str, row=ROW, **constants: str) -> str:
     return Template.parsed(source, constants).filled(row)
+
+
+def row_template(source: str) -> RowTemplate:
+    return RowTemplate((TurnTemplate("user", Template.parsed(source)),))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +66,7 @@ def test_any_text_can_be_written_as_a_template(text):
 
 
 def parsed(line: object, source: str = "Say {word}", **how):
-    defaults = Defaults(max_tokens=9, template=Template.parsed(source), **how)
+    defaults = Defaults(max_tokens=9, template=row_template(source), **how)
     return parse_line(json.dumps(line).encode(), defaults, file="f", line=1)
 
 
@@ -107,7 +113,7 @@ def test_a_filled_template_without_a_word_is_refused():
 
 def test_a_row_of_a_table_fills_it_too():
     table = TextTable(("id", "word"), ",")
-    defaults = Defaults(max_tokens=9, template=Template.parsed("Say {word}"))
+    defaults = Defaults(max_tokens=9, template=row_template("Say {word}"))
     prompt = parse_line(b'a,"x, y"', defaults, file="f", line=2, form=table)
     assert (prompt.id, prompt.columns) == ("a", b'{"word":"x, y"}')
     assert prompt.params["messages"][0]["content"] == "Say x, y"

@@ -21,6 +21,7 @@ from claudebatch.cli.run_loop import run_loop
 from claudebatch.cli.wiring.alert_hooks import AlertHooks, make_hooks
 from claudebatch.cli.wiring.api_target import client_for, endpoint, key_scope
 from claudebatch.cli.wiring.ask_unknown import decided
+from claudebatch.cli.wiring.configured import configured
 from claudebatch.cli.wiring.confirm_cost import CostMeter, confirm_cost, confirm_removal
 from claudebatch.cli.wiring.display import Show, logged, make_display
 from claudebatch.cli.wiring.dry_run import forecast, tell_estimate
@@ -37,7 +38,7 @@ from claudebatch.clients.base_url import check_base_url
 from claudebatch.clients.protocol import Client
 from claudebatch.config import environment
 from claudebatch.config.credentials import require_credential
-from claudebatch.config.load import Loaded, load
+from claudebatch.config.load import Loaded
 from claudebatch.config.machine import connections
 from claudebatch.config.network import unread_variables
 from claudebatch.config.paths import Paths
@@ -55,7 +56,6 @@ from claudebatch.engine.open_run import OpenRun, open_run
 from claudebatch.engine.session import Session
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
-from claudebatch.setup.line_reading import read_as
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
@@ -107,16 +107,8 @@ def execute(
         check_base_url(options.base_url)  # before it is noted or shown anywhere
     if not options.simulate and (options.count_rows or not dry_run):
         require_credential(env, home=Path.home())
-    loaded = load(config, flags, env=env, folder=Path())
     paths = Paths.from_environment(env, simulated=options.simulate)
-    run_setup = RunSetup.set_up(
-        loaded.settings,
-        override=options.model,
-        at=_wall(),
-        lines=read_as(options, loaded.settings),
-        allow_unknown_model=options.allow_unknown_model,
-        where=loaded.where,
-    )
+    loaded, run_setup = configured(options, flags, config, at=_wall())
     if dry_run:
         Terminal(sys.stderr, env).tell(map(render_notice, found_configuration(loaded)))
         return tell_estimate(options, run_setup, paths, now=_now, wall=_wall, show=show)

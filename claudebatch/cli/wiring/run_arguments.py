@@ -5,12 +5,13 @@ configuration.
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 from claudebatch.cli.options import Redo, names
 from claudebatch.cli.run_flags import RunFlags
 from claudebatch.cli.wiring.edit_flags import constants, model_pairs, parts
-from claudebatch.cli.wiring.text_or_file import system_prompt, text_or_file
+from claudebatch.cli.wiring.text_or_file import jinja_file, system_prompt, text_or_file
 from claudebatch.setup.chosen_rows import chosen_rows
 from claudebatch.setup.run_options import RunOptions
 
@@ -36,6 +37,8 @@ def run_options(flags: RunFlags) -> RunOptions:
         text=flags.text,
         template=text_or_file(flags.template, "-t"),
         var=constants(flags.var),
+        jinja=tuple(_jinja(flags)),
+        examples=flags.examples,
         extra=flags.extra,
         input_format=flags.input_format,
         no_check=flags.no_check,
@@ -57,6 +60,14 @@ def run_options(flags: RunFlags) -> RunOptions:
         max_failures=flags.max_failures,
         command=("claudebatch", *sys.argv[1:]),
     )
+
+
+def _jinja(flags: RunFlags) -> Iterator[tuple[str, str]]:
+    """The texts that come from files of Jinja2."""
+    for name, given in (("template", flags.template), ("system", flags.system)):
+        file = jinja_file(given)
+        if file is not None:
+            yield name, file
 
 
 def config_flags(flags: RunFlags) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.os_faults import os_fault
 
 _MARK = "@"
+_JINJA = ".j2"
 # The API takes requests of 32 MB; a device without an end would fill the memory.
 _MOST_BYTES = 32_000_000
 
@@ -26,6 +27,13 @@ def text_or_file(given: str | None, option: str) -> str | None:
     if given.startswith(_MARK * 2):
         return given[1:]
     return _read(given[1:], option)
+
+
+def jinja_file(given: str | None) -> str | None:
+    """The name of the file of Jinja2 that *given* means; None for every other text."""
+    text = given or ""
+    file = text.startswith(_MARK) and not text.startswith(_MARK * 2) and text.endswith(_JINJA)
+    return text[1:] if file else None
 
 
 def _read(name: str, option: str) -> str:
