@@ -122,7 +122,7 @@ def test_the_requests_can_be_seen_before_they_are_sent(world, api):
         "id": "b",
         "file": "in.csv",
         "line": 3,
-        "rule": "-m",
+        "rule": "--model",
         "request": {
             "model": "claude-haiku-5-5",
             "max_tokens": 8192,
