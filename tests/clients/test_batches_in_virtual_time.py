@@ -1,5 +1,5 @@
-"""A day in the life of batches in a second of ours: the client's waits and the simulated
-API's clock are the loop's own.
+"""A day in the life of batches in a second of ours: the client's waits and the
+simulated API's clock are the loop's own.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pytest
 from claudebatch.clients import batch_upload
 from claudebatch.clients.batch_client import ClaudeBatches
 from claudebatch.simulator import SimulatedBatches, Simulator, SimulatorSettings
+from tests.support.patient_batches import PatientBatches
 from tests.support.virtual import now, virtual
 
 DAY_S = 86_400.0
@@ -35,12 +36,14 @@ async def test_hours_of_polling_pass_at_once(hours, outcome, faster):
         wall=wall,
         rng=random.Random(1),
     )
-    client = ClaudeBatches(
-        api_key="sk-ant-test",
-        base_url=await simulator.start(),
-        idle_timeout_s=90,
-        now=now,
-        wall=wall,
+    client = PatientBatches(
+        ClaudeBatches(
+            api_key="sk-ant-test",
+            base_url=await simulator.start(),
+            idle_timeout_s=90,
+            now=now,
+            wall=wall,
+        )
     )
     message = {"role": "user", "content": "hi"}
     params = {"model": "claude-haiku-5-5", "max_tokens": 9, "messages": [message]}

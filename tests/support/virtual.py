@@ -3,7 +3,8 @@ else is to be done.
 
 180 prompts at 60 a minute take 179 seconds of this loop's time and no real one. Work in
 threads takes no time here and timers do not wait for it, so tests in virtual time use
-the memory stores of `tests.support.scripted`.
+the memory stores of `tests.support.scripted`. Nor do they wait for bytes on their way
+through a socket, unless that stands within `real_io`.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import asyncio
 import functools
 import math
 import selectors
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -22,6 +24,9 @@ _PATIENCE_S = 20.0
 """Real seconds that a thread may take to answer when no timer is set; nothing then
 means that all wait for ever.
 """
+
+_IO_PATIENCE_S = 3.0
+"""Real seconds that bytes may take within `real_io`, before a timer is believed."""
 
 _TURNS = 200
 """So many turns of the loop take a microsecond: who polls for a moment that floats
@@ -34,6 +39,8 @@ class _JumpingSelector(selectors.DefaultSelector):
         super().__init__()
         self.seconds = 0.0
         self._turns = 0
+        self.held = 0
+        """How many wait for bytes now."""
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
@@ -41,7 +48,7 @@ class _JumpingSelector(selectors.DefaultSelector):
             if not events:
                 raise RuntimeError("every task waits, and nothing will ever wake one")
             return events
-        events = super().select(0)
+        events = super().select(_IO_PATIENCE_S if self.held and timeout > 0 else 0)
         if not events and timeout > 0:
             self._pass(timeout)
         self._turns += 1
@@ -58,12 +65,28 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """An event loop that starts at 0 and never sleeps."""
 
     def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
-        super().__init__(self._jumping)
+        self.jumping = _JumpingSelector()
+        super().__init__(self.jumping)
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
-        return self._jumping.seconds
+        return self.jumping.seconds
+
+
+@contextmanager
+def real_io() -> Iterator[None]:
+    """No time passes in here while bytes are on their way: a time-out that jumps ahead
+    of them would end what works.
+    """
+    loop = asyncio.get_running_loop()
+    if not isinstance(loop, VirtualLoop):
+        yield
+        return
+    loop.jumping.held += 1
+    try:
+        yield
+    finally:
+        loop.jumping.held -= 1
 
 
 def now() -> float:
