@@ -79,7 +79,10 @@ def names(text: str | None) -> tuple[str, ...] | None:
 
 # Options of several commands; those of `run` alone stand in run_flags.py.
 Inputs: TypeAlias = Annotated[
-    list[str], typer.Argument(metavar="INPUT", help="JSONL files of prompts, or - for stdin.")
+    list[str],
+    typer.Argument(
+        metavar="INPUT", help="Files of prompts (JSONL, CSV, Parquet, …), patterns, or - for stdin."
+    ),
 ]
 Output: TypeAlias = Annotated[
     str | None,
@@ -225,12 +228,20 @@ Examples: TypeAlias = Annotated[
     ),
 ]
 InputFormat: TypeAlias = Annotated[
-    Literal["jsonl", "json", "csv", "tsv", "text"] | None,
+    Literal["jsonl", "json", "csv", "tsv", "text", "parquet", "arrow", "excel"] | None,
     typer.Option(
         "--input-format",
         metavar="FORMAT",
         help="What the input is, if its looks mislead: jsonl, json, csv, tsv or text.",
     ),
+]
+Sheet: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--sheet", metavar="NAME", help="The sheet of a workbook (default: the first)."),
+]
+EachFile: TypeAlias = Annotated[
+    bool,
+    typer.Option("--each-file", help="Every text file of the folders named is a prompt."),
 ]
 Text: TypeAlias = Annotated[
     bool, typer.Option("--text", help="Every input line is a prompt in plain text, not JSON.")

@@ -64,6 +64,8 @@ class RunFlags:
     where: options.Where = None
     text: options.Text = False
     input_format: options.InputFormat = None
+    sheet: options.Sheet = None
+    each_file: options.EachFile = False
     template: options.TemplateText = None
     var: options.Constants = None
     examples: options.Examples = None

@@ -102,7 +102,7 @@ def open_run(
         raise
     try:
         fix_tag(folder, run_setup.settings.tag)
-        files = input_files(options, folder, spooled)
+        files = input_files(options, folder, spooled, emit)
         indexed = index_input(
             options,
             run_setup,

@@ -10,8 +10,9 @@ from typing import BinaryIO
 
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError
-from claudebatch.inputs.formats import is_compressed, open_format
-from claudebatch.setup.input_files import InputFile, unpacked
+from claudebatch.core.events import Emit
+from claudebatch.inputs.formats import is_compressed, open_format, table_kind
+from claudebatch.setup.input_files import PreparedInputs
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.validate_input import fingerprint
 from claudebatch.storage.private_files import STATE_DIR, new_file, private_dir, private_file
@@ -34,17 +35,30 @@ def check_inputs(options: RunOptions, output: Path | None) -> None:
             f"{len(options.inputs)} inputs need a name for their results; nothing was sent",
             fix=f"add -o FILE; earlier versions wrote to {output}",
         )
+    options.check_inputs()
     options.check_form()
     if output is not None:
         check_place(output)
     for path in (Path(name) for name in options.inputs if name != "-"):
-        # What is inside of a compressed file is looked at when it is unpacked.
-        if not is_compressed(path, str(path)):
-            open_format(path, name=str(path), text=options.text, wanted=options.input_format)
+        if not options.each_file:
+            _check_format(path, options)
         if output is not None and output.exists() and output.samefile(path):
             raise ClaudebatchError(
                 "E605", f"{path} is both input and output", fix="write to another file with -o"
             )
+
+
+def _check_format(path: Path, options: RunOptions) -> None:
+    name = str(path)
+    # What is inside of a compressed file is looked at when it is unpacked.
+    if is_compressed(path, name):
+        return
+    wanted = "text" if options.text else options.input_format
+    kind = table_kind(path, name, wanted=wanted)
+    if kind is None:
+        open_format(path, name=name, text=options.text, wanted=options.input_format)
+    else:
+        kind.require(name)
 
 
 def spool_stdin(options: RunOptions, paths: Paths, stdin: BinaryIO) -> Path | None:
@@ -72,7 +86,9 @@ def folder_name(options: RunOptions, spooled: Path | None) -> str:
     return hashlib.sha256(paths.encode()).hexdigest()[:16]
 
 
-def input_files(options: RunOptions, folder: RunFolder, spooled: Path | None) -> tuple[Path, ...]:
+def input_files(
+    options: RunOptions, folder: RunFolder, spooled: Path | None, emit: Emit
+) -> tuple[Path, ...]:
     """The files to read; standard input from the copy in *folder*."""
     if spooled is not None:
         _move(spooled, folder.spool)
@@ -82,9 +98,8 @@ def input_files(options: RunOptions, folder: RunFolder, spooled: Path | None) ->
             "standard input is a terminal and there is nothing to resume",
             fix="pipe the prompts in, or name a file",
         )
-    files = (folder.spool if name == "-" else Path(name) for name in options.inputs)
-    named = map(InputFile, files, options.input_names)
-    return tuple(file.path for file in unpacked(named, folder.path))
+    prepared = PreparedInputs(options, folder.path, emit)
+    return tuple(file.path for file in prepared.files(folder.spool))
 
 
 def drop_spool(spooled: Path | None) -> None:

@@ -12,13 +12,12 @@ from typing import TypeAlias
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.jsonl import STDIN
 from claudebatch.inputs.file_start import FileStart
-from claudebatch.inputs.recipes import PLACEHOLDER, command, pandas_recipe
+from claudebatch.inputs.recipes import PLACEHOLDER, command
 
 _Recipe: TypeAlias = str | Callable[[FileStart], str]
 
 _COLUMN = f"put the name of the column with the prompts in place of {PLACEHOLDER}"
 _CONVERT = "make JSON lines of it"
-_FRAME = f"{_CONVERT} (with pandas), and {_COLUMN}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +61,16 @@ def _sqlite(start: FileStart) -> str:
     return f"sqlite3 -json {{path}} '{query}' | jq -c '.[]' > {{out}}"
 
 
+def _image(start: FileStart) -> str:
+    names = {b"\x89PNG": "png", b"GIF8": "gif", b"RIFF": "webp"}
+    kind = names.get(start.first[:4], "jpeg")
+    source = f'{{type: "base64", media_type: "image/{kind}", data: gsub("\\n"; "")}}'
+    content = f'[{{type: "image", source: {source}}}, {{type: "text", text: "QUESTION"}}]'
+    message = f'{{messages: [{{role: "user", content: {content}}}]}}'
+    return f"base64 {{path}} | jq -Rsc '{message}' > {{out}}"
+
+
 FILE_KINDS: tuple[FileKind, ...] = (
-    FileKind("an Excel workbook", _zip_with(b"xl/"), pandas_recipe("read_excel"), _FRAME),
-    FileKind(
-        "an OpenDocument spreadsheet",
-        _zip_with(b"opendocument.spreadsheet"),
-        pandas_recipe("read_excel"),
-        _FRAME,
-    ),
     FileKind(
         "a Word document",
         _zip_with(b"word/"),
@@ -83,18 +84,25 @@ FILE_KINDS: tuple[FileKind, ...] = (
         "unpack it and name the files in it",
     ),
     FileKind(
-        "an old Excel workbook (.xls)",
-        _begins(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"),
-        pandas_recipe("read_excel"),
-        _FRAME,
-    ),
-    FileKind("Parquet", _begins(b"PAR1"), pandas_recipe("read_parquet"), _FRAME),
-    FileKind("Arrow (Feather)", _begins(b"ARROW1"), pandas_recipe("read_feather"), _FRAME),
-    FileKind(
         "a PDF",
         _begins(b"%PDF-"),
         "pdftotext {path} - | jq -Rsc '{prompt: .}' > {out}",
         "make one prompt of its text (with pdftotext)",
+    ),
+    FileKind(
+        "an archive (tar)",
+        lambda start: start.first[257:262] == b"ustar",
+        "tar -xf {path}",
+        "unpack it and name the files in it",
+    ),
+    FileKind(
+        "an image",
+        lambda start: (
+            start.first.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8"))
+            or (start.first[:4] == b"RIFF" and start.first[8:12] == b"WEBP")
+        ),
+        _image,
+        "make a prompt of it, with your question in place of QUESTION",
     ),
     FileKind(
         "an SQLite database",

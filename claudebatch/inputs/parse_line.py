@@ -20,10 +20,11 @@ from claudebatch.inputs.formats.json_lines import JsonLines, TextLines
 from claudebatch.inputs.formats.open_format import FormatName, open_format
 from claudebatch.inputs.formats.record_format import RecordFormat
 from claudebatch.inputs.formats.text_table import TextTable
+from claudebatch.inputs.formats.typed_rows import TypedRows
 from claudebatch.inputs.kept_columns import Extra
 from claudebatch.inputs.line_edits import LineEdits
 from claudebatch.inputs.parsed_line import LABELS, ParsedLine, take_labels
-from claudebatch.inputs.problems import shown
+from claudebatch.inputs.problems import empty, shown
 from claudebatch.inputs.row_template import RowTemplate, with_examples
 from claudebatch.inputs.shapes import CONTENT, KNOWN_FIELDS, json_line, text_line
 from claudebatch.inputs.table_rows import as_fields
@@ -35,6 +36,7 @@ _ID_BYTES = 8
 
 _LINES = JsonLines()
 _TEXT = TextLines()
+_TABLES = (TextTable, TypedRows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +143,14 @@ def _read(
         fields = defaults.edits.apply(value, edited)
     if defaults.template is not None and asks:
         return _templated(fields, data, defaults, defaults.template), value
-    if not isinstance(form, TextTable):
+    if not isinstance(form, _TABLES):
         return json_line(fields, data, check=defaults.check, extra=defaults.extra), value
-    if CONTENT.isdisjoint(value):
-        raise BadRow(_no_prompt(value))
-    parsed = json_line(
-        as_fields(fields, KNOWN_FIELDS), data, check=defaults.check, extra=defaults.extra
-    )
+    if CONTENT.isdisjoint(fields):
+        raise BadRow(_no_prompt(fields))
+    given = as_fields(fields, KNOWN_FIELDS)
+    if all(given.get(name) is None for name in CONTENT):
+        raise BadRow(empty(f'"{next(name for name in fields if name in CONTENT)}"'))
+    parsed = json_line(given, data, check=defaults.check, extra=defaults.extra)
     if defaults.extra == "keep":
         # A table comes back whole, its prompts beside the answers.
         parsed.columns = [name for name in value if name != "id"]

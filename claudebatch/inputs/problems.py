@@ -12,6 +12,7 @@ from claudebatch.models.api_rules.wording import MAX_PROBLEMS, member, shown, wr
 
 __all__ = [
     "MAX_PROBLEMS",
+    "empty",
     "member",
     "shown",
     "unknown",
@@ -32,6 +33,15 @@ def unknown(name: str, known: Iterable[str], otherwise: str) -> Problem:
         "E334",
         f"unknown field {shown(name)}",
         f'did you mean "{near}"?' if near else removal(name, otherwise),
+    )
+
+
+def empty(name: str) -> Problem:
+    """The problem of a prompt, called *name*, that says nothing."""
+    return Problem(
+        "E341",
+        f"{name} is empty",
+        "the API refuses empty prompts: write one, or remove the line",
     )
 
 

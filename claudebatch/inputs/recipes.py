@@ -40,11 +40,3 @@ def converted(name: str) -> str:
         number += 1
         place = path.with_name(f"{stem}-{number}.jsonl")
     return str(place)
-
-
-def pandas_recipe(reader: str) -> str:
-    """A command that reads a table with the function *reader* of pandas."""
-    column = f'[["{PLACEHOLDER}"]].set_axis(["prompt"], axis=1)'
-    write = '.to_json(sys.argv[2], orient="records", lines=True)'
-    code = f"import pandas, sys; pandas.{reader}(sys.argv[1]){column}{write}"
-    return f"python3 -c '{code}' {{path}} {{out}}"

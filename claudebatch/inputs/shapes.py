@@ -21,7 +21,15 @@ from claudebatch.inputs.messages import (
 )
 from claudebatch.inputs.openai_body import translate
 from claudebatch.inputs.parsed_line import LABELS, MAX_ID_LENGTH, ParsedLine, take_labels
-from claudebatch.inputs.problems import MAX_PROBLEMS, PLAIN_NAME, removal, shown, unknown, wrong
+from claudebatch.inputs.problems import (
+    MAX_PROBLEMS,
+    PLAIN_NAME,
+    empty,
+    removal,
+    shown,
+    unknown,
+    wrong,
+)
 from claudebatch.models.api_rules import (
     Names,
     beta_fix,
@@ -302,13 +310,7 @@ def _take_prompt(parsed: ParsedLine, name: str, value: Any) -> None:
         fix = 'write it in quotes; conversations go into "messages"'
         parsed.problems.append(Problem("E340", f"{name} must be a string, got {shown(value)}", fix))
     elif not value or value.isspace():
-        parsed.problems.append(
-            Problem(
-                "E341",
-                f"{name} is empty",
-                "the API refuses empty prompts: write one, or remove the line",
-            )
-        )
+        parsed.problems.append(empty(name))
     else:
         parsed.params["messages"] = user_turn(value)
 

@@ -26,7 +26,9 @@ def as_fields(cells: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]
     }
 
 
-def _value(cell: str) -> Any:
+def _value(cell: Any) -> Any:
+    if not isinstance(cell, str):
+        return cell
     try:
         return decode(cell.encode())
     except InvalidJson:

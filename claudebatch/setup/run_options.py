@@ -39,6 +39,10 @@ class RunOptions:
     text: bool = False
     input_format: FormatName | None = None
     """The format of the input files; None: what they look like."""
+    sheet: str | None = None
+    """The sheet of workbooks that is read; None: the first."""
+    each_file: bool = False
+    """Inputs are folders of text files, and such files: each is a row."""
     template: str | None = None
     """Makes the prompts of the rows' columns."""
     var: tuple[tuple[str, str], ...] = ()
@@ -124,6 +128,7 @@ class RunOptions:
             *(self.model, self.text, self.input_format, self.extra, self.no_check),
             *(self.allow_unknown_model, self.model_map, self.drop),
             *(self.template, self.var, [name for name, _ in self.jinja]),
+            *(self.sheet, self.each_file),
         )
 
     @property
@@ -134,6 +139,8 @@ class RunOptions:
     @property
     def input_names(self) -> tuple[str, ...]:
         """How messages call each input."""
+        if self.each_file and len(self.inputs) > 1:
+            return (f"{self.inputs[0]} and {len(self.inputs) - 1} more",)
         return tuple(STDIN if name == "-" else str(Path(name)) for name in self.inputs)
 
     @property
@@ -156,6 +163,22 @@ class RunOptions:
         """What was chosen of a table."""
         return TableLayout(self.columns, escape=not self.no_escape)
 
+    def check_inputs(self) -> None:
+        """Raise `ClaudebatchError` for inputs that cannot be read as asked."""
+        if self.each_file and "-" in self.inputs:
+            raise ClaudebatchError(
+                "E361",
+                "--each-file reads folders and files, and standard input is neither",
+                fix="name a folder, or leave --each-file out",
+            )
+        if self.each_file and self.input_format not in (None, "text"):
+            raise ClaudebatchError(
+                "E362",
+                f"--each-file makes a row of each text file, and --input-format is "
+                f"{self.input_format}",
+                fix="leave one of the two out",
+            )
+
     def check_form(self) -> None:
         """Raise `ClaudebatchError` where results cannot be written as asked."""
         form = self.form
@@ -177,5 +200,8 @@ class RunOptions:
         if first == "-":
             return None
         path = Path(first)
+        if path.name in ("", ".."):
+            # A folder that has a name only in full.
+            path = path.resolve()
         stem = path.name.removesuffix(".jsonl")
         return path.parent / (stem + ".results.jsonl")

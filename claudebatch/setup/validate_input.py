@@ -26,6 +26,7 @@ from claudebatch.inputs import (
     format_of,
     parse_line,
 )
+from claudebatch.inputs.formats import place_of
 from claudebatch.routing.parameters import problems
 from claudebatch.setup.oversize import Oversize
 from claudebatch.setup.run_setup import RunSetup
@@ -175,12 +176,12 @@ class Intake:
     def _prompt(self, file: str, line: InputLine, form: RecordFormat) -> Prompt | None:
         prompt, found = self._look(file, line, form, self._strict)
         if found and not self._run_setup.defaults.check:
-            self.sent_anyway.add(file, line.number, found)
+            self.sent_anyway.add(*place_of(form, file, line), found)
             prompt, found = self._look(file, line, form, self._run_setup.defaults)
             if found:
                 self.sent_anyway.count -= 1
         if found:
-            self._leave_out(file, line.number, found)
+            self._leave_out(*place_of(form, file, line), found)
             return None
         self.models.add(self._route.model)
         return prompt

@@ -14,48 +14,61 @@ import subprocess
 import sys
 from collections import Counter
 
+import pytest
+
 from tests.e2e.moments import Moment
 from tests.e2e.world import PATIENCE_S, prompts
+from tests.support.input_writers import write_input
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl", "-q", "-j", "8")
-DEATHS = 20
 CONCURRENCY = 8
+# By the input: how often the run dies, and every how many deaths within its start,
+# where files are copied.
+DEATHS = {
+    "in.jsonl": (20, 4),
+    "in.csv": (6, 3),
+    "in.parquet": (8, 2),
+    "in.feather": (4, 2),
+    "in.xlsx": (8, 2),
+    "in.parquet.bz2": (4, 2),
+    "texts": (6, 2),
+}
 
 
-def test_twenty_deaths_at_random_moments_lose_nothing_and_pay_for_nothing_twice(processes, serve):
+@pytest.mark.parametrize("name", DEATHS)
+def test_deaths_at_random_moments_lose_nothing_and_pay_for_nothing_twice(processes, serve, name):
     world, rng = processes, random.Random(20261122)
-    rows = prompts(500, max_tokens=500)
+    deaths, start = DEATHS[name]
+    rows = prompts(25 * deaths, max_tokens=500)
     api = serve(latency="uniform:0.02,0.06")
-    world.write("in.jsonl", rows)
-    deaths = 0
-    while deaths < DEATHS:
-        code = die(world, api, rng, start=not deaths % 4)
-        if code == 0:
-            break
+    run = (*RUN[:1], *write_input(world.work, name, rows), *RUN[2:])
+    for number in range(deaths):
+        code = die(world, api, rng, run, start=not number % start)
+        assert code != 0, "the run was done before it had died often enough: give it more rows"
         assert code == -signal.SIGKILL
-        deaths += 1
         check_output_so_far(world)
-    assert deaths == DEATHS, "the run was done before it had died often enough: give it more rows"
 
-    done = world.launch(*RUN).wait()
+    done = world.launch(*run).wait()
     assert done.code == 0, done.err
     check_results(world, rows)
-    check_requests(world, api)
+    check_requests(world, api, deaths)
     check_money(world, api)
+    copies = [path.name for path in world.path("out.jsonl.claudebatch").glob("input*")]
+    assert len(copies) == (name not in ("in.jsonl", "in.csv")), copies
     before, seen = world.path("out.jsonl").read_bytes(), api.requests
-    assert world.launch(*RUN).wait().code == 0
+    assert world.launch(*run).wait().code == 0
     assert (world.path("out.jsonl").read_bytes(), api.requests) == (before, seen)
 
 
-def die(world, api, rng, *, start):
+def die(world, api, rng, run, *, start):
     """The exit code of a session that is killed: in its *start*, recovery included, or
     within its first 20 requests. Counted, so that a busy machine changes nothing.
     """
     if start:
         calls = int(10 ** rng.uniform(2, 4))
         moment = Moment((signal.SIGKILL,), "main.py:run_command_line", calls=calls)
-        return world.launch(*RUN, moment=moment).wait().code
-    process = world.launch(*RUN)
+        return world.launch(*run, moment=moment).wait().code
+    process = world.launch(*run)
     wanted = api.requests + rng.randrange(1, 20)
     world.until(lambda: api.requests >= wanted or not process.running)
     process.send(signal.SIGKILL)
@@ -80,7 +93,7 @@ def check_results(world, rows):
     assert world.query("PRAGMA integrity_check") == [("ok",)]
 
 
-def check_requests(world, api):
+def check_requests(world, api, deaths):
     """A prompt is asked again only for an attempt whose outcome died with the
     process.
     """
@@ -98,7 +111,7 @@ def check_requests(world, api):
             f"{id_} was asked again although its answer had been received"
         )
     unknown = sum(count for (_, state), count in attempts.items() if state == 3)
-    assert unknown <= DEATHS * CONCURRENCY
+    assert unknown <= deaths * CONCURRENCY
     assert api.requests <= len(api.asked()) + unknown
     assert api.stats()["duplicates"] <= unknown
 
@@ -130,5 +143,5 @@ def test_a_process_started_the_usual_way_survives_its_death_too(world, serve):
     api.release()
     assert world.claudebatch(*RUN).code == 0
     check_results(world, rows)
-    check_requests(world, api)
+    check_requests(world, api, 1)
     check_money(world, api)

@@ -10,6 +10,7 @@ import io
 import lzma
 import sqlite3
 import struct
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -23,6 +24,15 @@ def _archive(**members: bytes) -> bytes:
     with zipfile.ZipFile(made, "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
+    return made.getvalue()
+
+
+def _tar() -> bytes:
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        facts = tarfile.TarInfo("in.jsonl")
+        facts.size = len(ROWS)
+        archive.addfile(facts, io.BytesIO(ROWS))
     return made.getvalue()
 
 
@@ -50,23 +60,14 @@ _PDF = (
 )
 
 FILES: dict[str, tuple[str, bytes]] = {
-    "an Excel workbook": (
-        "in.xlsx",
-        _archive(**{"[Content_Types].xml": _TYPES, "xl/workbook.xml": b"<workbook/>"}),
-    ),
-    "an OpenDocument spreadsheet": (
-        "in.ods",
-        _archive(mimetype=b"application/vnd.oasis.opendocument.spreadsheet"),
-    ),
     "a Word document": (
         "in.docx",
         _archive(**{"[Content_Types].xml": _TYPES, "word/document.xml": b"<document/>"}),
     ),
     "an archive (zip)": ("in.zip", _archive(**{"in.jsonl": ROWS})),
-    "an old Excel workbook (.xls)": ("in.xls", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(504)),
-    "Parquet": ("in.parquet", b"PAR1" + bytes(20) + b"PAR1"),
-    "Arrow (Feather)": ("in.feather", b"ARROW1\x00\x00" + bytes(20) + b"ARROW1"),
     "a PDF": ("in.pdf", _PDF),
+    "an archive (tar)": ("in.tar", _tar()),
+    "an image": ("in.png", b"\x89PNG\r\n\x1a\n" + bytes(range(256))),
     "an SQLite database": ("in.db", _database()),
     "UTF-32, not UTF-8": ("in.jsonl", TEXT.encode("utf-32")),
     "UTF-16, not UTF-8": ("in.jsonl", TEXT.encode("utf-16-be")),

@@ -4,6 +4,7 @@ makes JSON lines of it.
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import subprocess
@@ -21,10 +22,9 @@ from claudebatch.inputs.recipes import PLACEHOLDER, converted
 from tests.inputs.file_samples import FILES, LINES, LINES_WITHOUT_RECIPE, ROWS
 
 DEFAULTS = Defaults(max_tokens=100)
-NEEDS_PANDAS = {"an Excel workbook", "an OpenDocument spreadsheet", "Parquet", "Arrow (Feather)"}
-# Their samples are the beginnings of such files only, or nothing but pandas reads them.
-NOT_CONVERTED_HERE = NEEDS_PANDAS | {
-    *("an old Excel workbook (.xls)", "a Word document", "a PDF", "an archive (zip)"),
+# Their samples are the beginnings of such files only.
+NOT_CONVERTED_HERE = {
+    *("a Word document", "a PDF", "an archive (zip)", "an archive (tar)", "an image"),
 }
 
 
@@ -80,7 +80,7 @@ def test_a_file_of_another_kind_is_named_with_its_command(tmp_path, name):
     if PLACEHOLDER in command:
         assert f"in place of {PLACEHOLDER}" in fix
     piped = refusal(path, name=STDIN)
-    assert piped.message.startswith(f"stdin is {name.removesuffix(' (.xls)')}")
+    assert piped.message.startswith(f"stdin is {name}")
     assert str(tmp_path) not in (piped.fix or "")
 
 
@@ -184,6 +184,16 @@ def test_plain_text_may_look_like_anything_but_not_be_binary(tmp_path):
             assert kind.name in refusal(path, text=True).message
 
 
+def test_the_command_for_an_image_makes_a_request_of_it(tmp_path):
+    path = tmp_path / "in.png"
+    path.write_bytes(FILES["an image"][1])
+    run((refusal(path).fix or "").split("\n")[1], tmp_path)
+    ((message,),) = prompts(tmp_path / "in.jsonl")
+    image, question = message["content"]
+    assert base64.b64decode(image["source"]["data"]) == path.read_bytes()
+    assert (image["source"]["media_type"], question["text"]) == ("image/png", "QUESTION")
+
+
 def test_a_command_overwrites_no_file(tmp_path):
     path = tmp_path / "in.json"
     path.write_bytes(FILES["text whose lines end in CR alone"][1])
@@ -211,5 +221,5 @@ def test_the_reference_names_every_kind():
         kind, _, detail = (
             name.removesuffix(", not JSON lines").removesuffix(", not UTF-8").partition(" (")
         )
-        assert kind.removeprefix("an old ").removeprefix("one ") in words, name
+        assert kind.removeprefix("one ") in words, name
         assert detail.rstrip(")") in words, name

@@ -88,6 +88,21 @@ SAMPLES = {
     "semicolons": ("a.csv", b"a;b\n1,5;2\n", [(2, {"a": "1,5", "b": "2"})]),
     "tabs": ("a.tsv", "a\tb\nä\t\u2028\n".encode(), [(2, {"a": "ä", "b": "\u2028"})]),
     "one column": ("a.csv", b"text\nhi, you\n".replace(b", ", b" "), [(2, {"text": "hi you"})]),
+    "row numbers of pandas": ("a.csv", b",a\n0,x\n", [(2, {"index": "0", "a": "x"})]),
+    "a delimiter that is said": (
+        "a.csv",
+        b"sep=;\na;b,c\n1;2\n",
+        [(3, {"a": "1", "b,c": "2"})],
+    ),
+    "delimiters at the ends": (
+        "a.csv",
+        b"a,b,,\n1,2,,\n3,4\n5,,,,\n",
+        [
+            (2, {"a": "1", "b": "2"}),
+            (3, {"a": "3", "b": "4"}),
+            (4, {"a": "5", "b": ""}),
+        ],
+    ),
     "a heading alone": ("a.csv", b"a,b\n", []),
     "nothing": ("a.csv", b"", []),
 }

@@ -23,7 +23,7 @@ from claudebatch.estimate.history import History
 from claudebatch.estimate.scratch_index import EarlierResults
 from claudebatch.layers.response_cache.blocking import LookUp, blocking_look_up
 from claudebatch.layers.response_cache.store import CacheStore
-from claudebatch.setup.input_files import InputFile, unpacked
+from claudebatch.setup.input_files import PreparedInputs
 from claudebatch.setup.request_settings import keys_made_by
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
@@ -60,14 +60,15 @@ def tell_estimate(
     output = options.output_path
     if output is not None:
         check_place(output)
+    options.check_inputs()
     with (
         blocking_look_up(_cache(options, run_setup, paths)) as look_up,
         TemporaryDirectory(prefix="claudebatch-") as scratch,
     ):
-        named = map(InputFile, map(Path, options.inputs), options.input_names)
+        prepared = PreparedInputs(options, Path(scratch))
         found = estimate(
             run_setup,
-            unpacked(named, Path(scratch)),
+            prepared.files(),
             _earlier(options, look_up),
             _questions(options, run_setup, paths, now=now, wall=wall),
             limit=options.limit,
@@ -78,6 +79,7 @@ def tell_estimate(
     options.require_rows(found.rows > 0)
     stderr = Terminal(sys.stderr, environment())
     stderr.tell(map(left_out, found.left_out))
+    stderr.tell(map(render_notice, prepared.notices))
     stderr.tell(map(render_notice, _warnings(found, options, run_setup, wall().date())))
     if show.json:
         sys.stdout.write(json_line(estimate_json(found)))

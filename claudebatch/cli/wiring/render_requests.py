@@ -17,7 +17,7 @@ from claudebatch.core.domain import Call
 from claudebatch.core.errors import ClaudebatchError, ExitCode
 from claudebatch.core.jsonl import decode
 from claudebatch.estimate.scratch_index import EarlierResults, planned
-from claudebatch.setup.input_files import InputFile, unpacked
+from claudebatch.setup.input_files import PreparedInputs
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
@@ -60,16 +60,17 @@ def _requests(options: RunOptions, run_setup: RunSetup) -> Iterator[dict[str, An
     nothing = EarlierResults(
         journal=None, key=Keys(""), look_up=lambda keys: [None] * len(keys), retry_failed=False
     )
-    named = map(InputFile, map(Path, options.inputs), options.input_names)
+    options.check_inputs()
     with TemporaryDirectory(prefix="claudebatch-") as scratch:
-        files = unpacked(named, Path(scratch))
+        prepared = PreparedInputs(options, Path(scratch))
+        files = prepared.files()
         selection = options.selection
         with planned(run_setup, files, nothing, limit=options.limit, selection=selection) as plan:
             stderr = Terminal(sys.stderr, environment())
             stderr.tell(map(left_out, plan.left_out))
             rows, _, _ = plan.route_totals()
             notices = plan.notices if rows else [*plan.notices, options.no_rows]
-            stderr.tell(map(render_notice, notices))
+            stderr.tell(map(render_notice, [*prepared.notices, *notices]))
             yield from map(_shown, plan.calls(plan.positions()))
 
 

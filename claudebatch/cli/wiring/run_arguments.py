@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from claudebatch.cli.options import Redo, names
@@ -13,13 +14,14 @@ from claudebatch.cli.run_flags import RunFlags
 from claudebatch.cli.wiring.edit_flags import constants, model_pairs, parts
 from claudebatch.cli.wiring.text_or_file import jinja_file, system_prompt, text_or_file
 from claudebatch.setup.chosen_rows import chosen_rows
+from claudebatch.setup.globs import expanded
 from claudebatch.setup.run_options import RunOptions
 
 
 def run_options(flags: RunFlags) -> RunOptions:
     """What of *flags* is no configuration."""
     return RunOptions(
-        inputs=tuple(flags.inputs),
+        inputs=expanded(flags.inputs, _written(flags.output)),
         output=flags.output,
         output_format=flags.output_format,
         columns=names(flags.columns),
@@ -41,6 +43,8 @@ def run_options(flags: RunFlags) -> RunOptions:
         examples=flags.examples,
         extra=flags.extra,
         input_format=flags.input_format,
+        sheet=flags.sheet,
+        each_file=flags.each_file,
         no_check=flags.no_check,
         simulate=flags.simulate,
         fresh=flags.fresh,
@@ -68,6 +72,10 @@ def _jinja(flags: RunFlags) -> Iterator[tuple[str, str]]:
         file = jinja_file(given)
         if file is not None:
             yield name, file
+
+
+def _written(output: str | None) -> list[Path]:
+    return [] if output is None or output == "-" else [Path(output)]
 
 
 def config_flags(flags: RunFlags) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from claudebatch.inputs.formats.json_values import JsonValues
 from claudebatch.inputs.formats.place import check_place
 from claudebatch.inputs.formats.record_format import RecordFormat
 from claudebatch.inputs.formats.text_table import open_table
+from claudebatch.inputs.formats.typed_rows import typed_rows
 
-FormatName: TypeAlias = Literal["jsonl", "json", "csv", "tsv", "text"]
+FormatName: TypeAlias = Literal["jsonl", "json", "csv", "tsv", "text", "parquet", "arrow", "excel"]
 """The formats that can be asked for by name."""
 _TABLES: Mapping[str, FormatName] = {".csv": "csv", ".tsv": "tsv", ".tab": "tsv"}
 _DELIMITERS = (",", ";", "\t", "|")
@@ -26,13 +27,17 @@ FORMATS: tuple[FormatName, ...] = get_args(FormatName)
 def open_format(
     path: Path, *, name: str, text: bool = False, wanted: FormatName | None = None
 ) -> RecordFormat:
-    """The format of the file at *path*, which the user calls *name*. *text*: each line
-    is a plain prompt; *wanted*: the user knows better than the file's looks.
+    """The format of the file at *path*, which the user calls *name*: of a copy, where
+    it is a table without places. *text*: each line is a plain prompt; *wanted*: the
+    user knows better than the file's looks.
 
     Raises `ClaudebatchError` for a file that is of none or cannot be read.
     """
     try:
         check_place(path, name)
+        copied = typed_rows(path)
+        if copied is not None:
+            return copied
         start = FileStart.read(path, _suffix(name))
         return _chosen(start, path, name, "text" if text else wanted)
     except OSError as error:

@@ -19,7 +19,10 @@ def check_place(path: Path, name: str) -> None:
         raise unreadable(path, error) from error
     if stat.S_ISDIR(mode):
         raise ClaudebatchError(
-            "E305", f"{name} is a directory", fix=f"name the files in it, such as {name}/*.jsonl"
+            "E305",
+            f"{name} is a directory",
+            fix=f"name the files in it, such as {name}/*.jsonl, or add --each-file: each text file "
+            f"in it is a row",
         )
     if not stat.S_ISREG(mode):
         raise ClaudebatchError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,16 @@ from typing import Any, BinaryIO
 
 from claudebatch.core.errors import BadRow, ClaudebatchError, Problem
 from claudebatch.core.jsonl import BOM, MAX_LINE_BYTES, InputLine, encode_in_order, unreadable
+from claudebatch.inputs.formats.column_names import check_columns, described
 from claudebatch.inputs.line_kinds import not_json
 
 _CHUNK = 1 << 20
 _NAMES = {",": "CSV", "\t": "TSV", ";": "CSV with semicolons", "|": "CSV with bars"}
-_SHOWN = 12
+# What Excel takes for the delimiter, and writes where a program asks for it.
+_SAID = re.compile(rb"sep=([,;\t|])\r?\n")
+_LONGEST_SAID = len(b"sep=;\r\n")
+# What pandas and R write without a name in the first place: their row numbers.
+_INDEX = "index"
 # The module's own limit of 128 KB a cell is shorter than a prompt may be.
 csv.field_size_limit(MAX_LINE_BYTES)
 
@@ -34,9 +40,7 @@ class TextTable:
     @property
     def name(self) -> str:
         """The format and its columns."""
-        shown = ", ".join(self.columns[:_SHOWN])
-        more = ", …" if len(self.columns) > _SHOWN else ""
-        return f"{_NAMES[self.delimiter]} (columns {shown}{more})"
+        return described(_NAMES[self.delimiter], self.columns)
 
     def records(self, path: Path) -> Iterator[InputLine]:
         """Every row below the heading that is not blank."""
@@ -51,9 +55,11 @@ class TextTable:
     def value(self, data: bytes) -> dict[str, Any]:
         """The row's cells by the names of their columns."""
         cells = _cells(data, self.delimiter)
-        if len(cells) != len(self.columns):
-            raise BadRow(_wrong_count(len(cells), len(self.columns)))
-        return dict(zip(self.columns, cells, strict=True))
+        wanted = len(self.columns)
+        # Empty cells beyond the heading are delimiters at the end of the line.
+        if len(cells) < wanted or any(cells[wanted:]):
+            raise BadRow(_wrong_count(len(cells), wanted))
+        return dict(zip(self.columns, cells, strict=False))
 
     def recipe(self, of_lines: str) -> str | None:
         """None: a filter of JSON reads no table."""
@@ -69,13 +75,24 @@ def open_table(path: Path, name: str, delimiters: Sequence[str]) -> TextTable:
     that makes most columns of its heading. Raises `ClaudebatchError`.
     """
     with path.open("rb", buffering=_CHUNK) as file:
+        delimiters = _Lines(file).delimiters or delimiters
+        file.seek(0)
         heading = next(_rows(file, delimiters[0], name), None)
         if heading is None:
             return TextTable((), delimiters[0], name)
     cells, delimiter = _split_best(heading, name, delimiters)
-    columns = tuple(cell.strip() for cell in cells)
-    _check_columns(columns, f"{name}:{heading.number}")
+    columns = _named([cell.strip() for cell in cells])
+    check_columns(columns, f"{name}:{heading.number}")
     return TextTable(columns, delimiter, name)
+
+
+def _named(columns: list[str]) -> tuple[str, ...]:
+    """*columns* without delimiters at the end of the heading."""
+    while len(columns) > 1 and not columns[-1]:
+        columns.pop()
+    if len(columns) > 1 and not columns[0] and _INDEX not in columns:
+        columns[0] = _INDEX
+    return tuple(columns)
 
 
 def _split_best(heading: InputLine, name: str, delimiters: Sequence[str]) -> tuple[list[str], str]:
@@ -94,22 +111,6 @@ def _split_best(heading: InputLine, name: str, delimiters: Sequence[str]) -> tup
             problem.id, f"{name}:{heading.number}: {problem.reason}", fix=problem.fix
         )
     return best
-
-
-def _check_columns(columns: Sequence[str], place: str) -> None:
-    for number, column in enumerate(columns, 1):
-        if not column:
-            raise ClaudebatchError(
-                "E307",
-                f"{place}: column {number} of {len(columns)} has no name",
-                fix="give every column a name in the first row",
-            )
-        if column in columns[: number - 1]:
-            raise ClaudebatchError(
-                "E308",
-                f"{place}: two columns are called {column}",
-                fix="give every column a name of its own in the first row",
-            )
 
 
 def _rows(file: BinaryIO, delimiter: str, name: str) -> Iterator[InputLine]:
@@ -154,6 +155,14 @@ class _Lines:
         self.offset = len(BOM) if file.read(len(BOM)) == BOM else 0
         file.seek(self.offset)
         self.number = 0
+        first = file.readline(_LONGEST_SAID)
+        said = _SAID.fullmatch(first)
+        self.delimiters = (said[1].decode(),) if said is not None else ()
+        """The one that the file itself says, in a line above the heading."""
+        if said is not None:
+            self.offset += len(first)
+            self.number = 1
+        file.seek(self.offset)
         self.ended = False
         """Whether more was asked for than there is."""
         self._taken: list[bytes] = []
