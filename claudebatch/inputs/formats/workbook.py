@@ -1,4 +1,4 @@
-"""Spreadsheets, read by calamine: one sheet, its first row with cells as the heading."""
+"""Spreadsheets, read by calamine: the rows of one sheet below its heading."""
 
 from __future__ import annotations
 
