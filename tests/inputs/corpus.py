@@ -14,11 +14,12 @@ from typing import Any
 
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.notice import Notice
-from claudebatch.inputs import BadLines, Defaults, Template, format_of, parse_line
+from claudebatch.inputs import BadLines, Defaults, format_of, parse_line
 from claudebatch.inputs.formats import place_of
 from claudebatch.setup.input_files import PreparedInputs
 from claudebatch.setup.run_options import RunOptions
 from tests.inputs.corpus_files import SECTIONS, Sample
+from tests.inputs.test_every_format import asking
 
 PAGE = Path(__file__).with_name("corpus.md")
 # Files that people brought; they lie beside the repository, where they lie at all.
@@ -61,7 +62,7 @@ def outcome(name: str, sample: Sample) -> Outcome:
             told.append(f"{event.id} {event.text}")
 
     options = RunOptions(inputs=(name,), **sample.how)
-    template = None if sample.template is None else Template.parsed(sample.template)
+    template = None if sample.template is None else asking(sample.template)
     defaults = Defaults(
         max_tokens=100,
         text=options.text,

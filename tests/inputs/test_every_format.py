@@ -13,6 +13,8 @@ from claudebatch.core.domain import Prompt
 from claudebatch.core.events import nobody
 from claudebatch.core.jsonl import read_at
 from claudebatch.inputs import Defaults, format_of, parse_line
+from claudebatch.inputs.row_template import RowTemplate, TurnTemplate
+from claudebatch.inputs.template import Template
 from claudebatch.setup.input_files import InputFile, PreparedInputs
 from claudebatch.setup.run_options import RunOptions
 from tests.support.input_writers import FILES, FOLDER, write_input
@@ -42,6 +44,11 @@ def prompts(file: InputFile, defaults: Defaults = DEFAULTS) -> list[Prompt]:
             assert data == record.data
             found.append(parse_line(data, defaults, file=file.name, line=record.number, form=form))
     return found
+
+
+def asking(text: str) -> RowTemplate:
+    """The template that asks *text* of each row."""
+    return RowTemplate((TurnTemplate("user", Template.parsed(text)),))
 
 
 def texts(found: list[Prompt]) -> list[str]:

@@ -8,10 +8,10 @@ import pytest
 
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.jsonl import decode
-from claudebatch.inputs import Defaults, Template, format_of
+from claudebatch.inputs import Defaults, format_of
 from claudebatch.inputs.formats import text_files
 from claudebatch.setup.globs import expanded
-from tests.inputs.test_every_format import prepared, prompts, texts
+from tests.inputs.test_every_format import asking, prepared, prompts, texts
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ def test_rows_are_sorted_with_their_ways_as_ids(folder):
         "path": "notes/sub/c.md",
         "text": "sub/c.md",
     }
-    filled = Defaults(max_tokens=1, template=Template.parsed("{file_name}: {text}"))
+    filled = Defaults(max_tokens=1, template=asking("{file_name}: {text}"))
     assert texts(prompts(read(folder, "notes"), filled))[-1] == "c.md: sub/c.md"
 
 
