@@ -111,6 +111,9 @@ def from_status(
         may_be_billed=status in (408, 504),
         retry_after=headers.retry_after,
         unavailable=status >= 500,
+        # 529 and 503 say that the service is busy, 502 and 504 that something before it
+        # is broken.
+        may_be_rows=status == 500,
         # Such a request was let in and looked at, whatever headers a gateway took off.
         limits=(headers.limits or Limits()) if own and status < 500 else None,
     )
@@ -258,6 +261,8 @@ def connection_failed(message: str, *, sent: bool, head: HeaderFacts | None = No
         retryable=True,
         may_be_billed=sent,
         unavailable=True,
+        # What never left did not show its contents to anybody.
+        may_be_rows=sent,
     )
 
 
@@ -307,4 +312,5 @@ def bad_answer(message: str, status: int, headers: HeaderFacts) -> AttemptError:
         retryable=True,
         may_be_billed=True,
         unavailable=True,
+        may_be_rows=True,
     )

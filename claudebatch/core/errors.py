@@ -118,6 +118,7 @@ class AttemptError(Exception):
     retry_after    seconds the API asked us to wait, None when it did not say
     unavailable    the model (not the row) is at fault: counts for the breaker, and a
                    fallback may help
+    may_be_rows    though *unavailable*: single rows draw such failures as well
     most_attempts  so many attempts at most, however many others get; None: as usual
     limits         what the headers of the API's refusal say; None: it was no answer of
                    the API's to the request itself
@@ -134,6 +135,7 @@ class AttemptError(Exception):
         may_be_billed: bool = False,
         retry_after: float | None = None,
         unavailable: bool = False,
+        may_be_rows: bool = False,
         most_attempts: int | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -146,6 +148,7 @@ class AttemptError(Exception):
         self.may_be_billed = may_be_billed
         self.retry_after = retry_after
         self.unavailable = unavailable
+        self.may_be_rows = may_be_rows
         self.most_attempts = most_attempts
         self.limits = limits
         self.attempts = 1

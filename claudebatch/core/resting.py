@@ -23,10 +23,18 @@ class Resting:
         self._rows: Counter[str] = Counter()
         self._bytes = 0
         self.on_rest: Callable[[str], None] = lambda lane: None
+        # And who knows how many rows a lane has left (the engine).
+        self.count_left: Callable[[str], int | None] = lambda lane: None
 
     def places(self, lane: str) -> int:
         """How many more rows than usual may be under way in *lane*."""
         return self._rows[lane]
+
+    def left(self, lane: str) -> int | None:
+        """How many rows of *lane* are left, all of them under way; None: more are to
+        come.
+        """
+        return self.count_left(lane)
 
     def begin(self, row: int, lane: str, size: int) -> None:
         """A row of *lane* with a request of *size* bytes waits and sends nothing."""

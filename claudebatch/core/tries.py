@@ -34,7 +34,17 @@ class RowTries:
     wait for an open breaker and come again many times.
     """
 
-    __slots__ = ("_bad", "_earlier", "_failed", "limited", "limited_since", "over", "sent")
+    __slots__ = (
+        "_bad",
+        "_earlier",
+        "_failed",
+        "last",
+        "limited",
+        "limited_since",
+        "over",
+        "sent",
+        "shown_bad",
+    )
 
     def __init__(
         self,
@@ -49,10 +59,14 @@ class RowTries:
         self._earlier = earlier
         self._bad = bad
         # Mutable, changed by the retry layer: when attempts failed in this session, how
-        # many were sent, and the last error of each model that is given up.
+        # many were sent, the last error of each model, and of those that are given up.
         self._failed: dict[str, list[float]] = {}
         self.sent: dict[str, int] = {}
+        self.last: dict[str, AttemptError] = {}
         self.over: dict[str, AttemptError] = {}
+        # Models that failed the row again while they served others: told by the
+        # breaker.
+        self.shown_bad: set[str] = set(bad)
         # The 429s of each model: changed by the rate limit layer. And since when they
         # count: by the retry layer.
         self.limited = dict(limited)
@@ -70,14 +84,18 @@ class RowTries:
         """Whether an attempt at *model* has failed, in whatever session."""
         return self.earlier(model) > 0 or self.was_bad(model) or model in self._failed
 
-    def fail(self, model: str, at: float) -> None:
+    def fail(self, model: str, at: float, error: AttemptError) -> None:
         """An attempt at *model* failed, at the moment *at*."""
         self._failed.setdefault(model, []).append(at)
+        self.last[model] = error
 
     def counted(self, model: str, in_outage: Callable[[float], bool]) -> int:
-        """How many attempts at *model* count: all that did not fail in an outage."""
-        here = sum(not in_outage(at) for at in self._failed.get(model, ()))
-        return self.earlier(model) + here
+        """How many attempts at *model* count: all that did not fail in an outage. Those
+        of a row that is shown to be bad do, too.
+        """
+        failed = self._failed.get(model, ())
+        all_count = model in self.shown_bad
+        return self.earlier(model) + sum(all_count or not in_outage(at) for at in failed)
 
 
 class Outages:
@@ -87,8 +105,9 @@ class Outages:
 
     def __init__(self) -> None:
         # Mutable: by pool, the beginning and end of each outage; the last one's end is
-        # None while it goes on.
+        # None while it goes on. And the pools that only bad rows are left to ask.
         self._known: dict[str, list[tuple[float, float | None]]] = {}
+        self._blameless: set[str] = set()
 
     def began(self, pool: str, since: float) -> None:
         """*pool* has served nothing that was sent after *since*."""
@@ -99,6 +118,22 @@ class Outages:
         known = self._known.get(pool)
         if known and known[-1][1] is None:
             known[-1] = (known[-1][0], at)
+
+    def blame(self, pool: str, *, rows: bool) -> None:
+        """Whether only bad *rows* are left to ask *pool*: then what goes on is no
+        outage.
+        """
+        if not rows:
+            self._blameless.discard(pool)
+            return
+        known = self._known.get(pool)
+        if known and known[-1][1] is None:
+            known.pop()
+        self._blameless.add(pool)
+
+    def blameless(self, pool: str) -> bool:
+        """Whether its rows are to blame: their retries are no storm."""
+        return pool in self._blameless
 
     def held(self, pool: str, at: float) -> bool:
         """Whether *pool* was out at the moment *at*, as far as is known by now."""

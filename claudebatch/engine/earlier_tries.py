@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from claudebatch.core.tries import RowLimited, RowTries
-from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
+from claudebatch.layers.circuit_breaker.settings import SERVED_PER_ROW_LEFT, BreakerPolicy
 from claudebatch.storage.journal.failed_attempts import (
     FailedAttempt,
     LimitedAttempt,
@@ -17,11 +17,15 @@ from claudebatch.storage.journal.failed_attempts import (
     failed_attempts,
     let_in_at,
     limited_attempts,
+    rows_to_do,
 )
 
 
 def read_tries(
-    connection: sqlite3.Connection, *, pool_of: Callable[[str], str], policy: BreakerPolicy
+    connection: sqlite3.Connection,
+    *,
+    pool_of: Callable[[str], str],
+    policy: BreakerPolicy,
 ) -> dict[int, RowTries]:
     """The rows of the journal that have failed, each with what counts of that."""
     failed, limited = failed_attempts(connection), _limited(connection, pool_of)
@@ -35,7 +39,9 @@ def read_tries(
         by_pool[pool_of(attempt.model)].append(attempt)
     # Models of one pool answer in order each, but not together.
     tries = earlier_tries(
-        [(by_pool[pool], sorted(answered[pool])) for pool in by_pool], policy=policy
+        [(by_pool[pool], sorted(answered[pool])) for pool in by_pool],
+        policy=policy,
+        left=rows_to_do(connection),
     )
     for row, models in limited.items():
         tries.setdefault(row, RowTries()).limited.update(models)
@@ -80,28 +86,40 @@ def earlier_429s(
 
 
 def earlier_tries(
-    pools: Iterable[tuple[Sequence[FailedAttempt], Sequence[int]]], *, policy: BreakerPolicy
+    pools: Iterable[tuple[Sequence[FailedAttempt], Sequence[int]]],
+    *,
+    policy: BreakerPolicy,
+    left: int,
 ) -> dict[int, RowTries]:
-    """The rows that failed, from each pool's failures and the moments of its answers.
+    """The rows that failed, from each pool's failures and the moments of its answers;
+    *left*: how many rows have no result.
 
-    The breaker's own rule, applied to what is written down: failures of many rows
+    The breaker's own rules, applied to what is written down: failures of many rows
     between two answers, of rows that had not failed before, are an outage and count for
-    nobody. A row that failed before an answer to another row is bad.
+    nobody but bad rows. A row that failed before an
+    answer to another row is bad; so is each row that is left, where all have failed
+    since the last of many answers.
     """
     counts: dict[int, dict[str, int]] = defaultdict(dict)
+    held: dict[tuple[int, str], int] = defaultdict(int)
     bad: dict[int, set[str]] = defaultdict(set)
     for failures, answers in pools:
         bad_here: set[int] = set()
         for gap, inside in _by_gap(failures, answers):
-            until_ms = answers[gap] if gap < len(answers) else None
-            if _is_outage(inside, bad_here, until_ms, policy):
-                continue
-            for row, model, _, ended in inside:
+            last = gap == len(answers)
+            until_ms = None if last else answers[gap]
+            only_bad_left = last and _only_bad_rows_left(inside, len(answers), left)
+            outage = not only_bad_left and _is_outage(inside, bad_here, until_ms, policy)
+            for row, model, _, ended, _ in inside:
                 # Given up before, and asked for anew: it has all of its attempts again.
-                counts[row][model] = counts[row].get(model, 0) + (not ended)
-                if gap < len(answers):
+                counts[row][model] = counts[row].get(model, 0) + (not ended and not outage)
+                held[row, model] += not ended and outage
+                if not outage and (not last or only_bad_left):
                     bad_here.add(row)
                     bad[row].add(model)
+    for row, models in bad.items():
+        for model in models:
+            counts[row][model] += held[row, model]
     return {row: RowTries(counts[row], bad[row]) for row in counts}
 
 
@@ -113,6 +131,15 @@ def _by_gap(
     for failure in failures:
         gaps[bisect_left(answers, failure.at_ms)].append(failure)
     return sorted(gaps.items())
+
+
+def _only_bad_rows_left(failures: Sequence[FailedAttempt], answers: int, left: int) -> bool:
+    failing = {failure.row for failure in failures if not failure.ended}
+    return (
+        0 < left <= len(failing)
+        and answers >= SERVED_PER_ROW_LEFT * left
+        and all(failure.may_be_rows for failure in failures)
+    )
 
 
 def _is_outage(

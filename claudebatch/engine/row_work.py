@@ -187,7 +187,9 @@ class RowWork:
     async def _read_tries(self) -> None:
         run_setup = self._context.run_setup
         read = partial(
-            read_tries, pool_of=run_setup.catalog.pool_of, policy=run_setup.settings.breaker
+            read_tries,
+            pool_of=run_setup.catalog.pool_of,
+            policy=run_setup.settings.breaker,
         )
         self._earlier.update(await self._journal.read(read))
 

@@ -1,10 +1,12 @@
-"""Five of fifty rows always draw a 500: they fail after their attempts, in one session
-and in two (once, every session ended with 5 after `max_outage`).
+"""Five of fifty rows always draw a 500: they fail after their attempts, wherever they
+stand, in one session and in two (once, every session ended with 5 after `max_outage`).
 """
 
 from __future__ import annotations
 
 import signal
+
+import pytest
 
 from tests.e2e.world import prompts
 
@@ -14,8 +16,7 @@ ROWS = [
     *prompts(45),
     *({"id": f"bad-{n}", "prompt": f"[[simulate: error 500]] {n}"} for n in range(5)),
 ]
-# Among the good ones: bad rows that are all at the end of a file look like an outage.
-MIXED = [ROWS[n * 11 % 50] for n in range(50)]
+PLACES = {"among the others": [ROWS[n * 11 % 50] for n in range(50)], "at the end": ROWS}
 MORE = "concurrency: 8\nmax_outage: 20s\n"
 
 
@@ -25,15 +26,17 @@ def check(world, done):
     assert {count for (count,) in world.query(FAILURES)} == {8}
 
 
-def test_bad_rows_fail_after_their_attempts_and_the_run_ends_with_1(world, api):
-    world.write("in.jsonl", MIXED)
+@pytest.mark.parametrize("place", PLACES)
+def test_bad_rows_fail_after_their_attempts_and_the_run_ends_with_1(world, api, place):
+    world.write("in.jsonl", PLACES[place])
     world.configure(MORE)
     check(world, world.claudebatch(*RUN))
 
 
-def test_a_session_after_a_kill_goes_on_counting(processes, serve):
+@pytest.mark.parametrize("place", PLACES)
+def test_a_session_after_a_kill_goes_on_counting(processes, serve, place):
     world, api = processes, serve()
-    world.write("in.jsonl", MIXED)
+    world.write("in.jsonl", PLACES[place])
     world.configure(MORE)
     process = world.launch(*RUN)
     world.until(lambda: api.requests >= 60 or not process.running)

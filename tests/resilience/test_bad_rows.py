@@ -9,6 +9,7 @@ and with the same seed:
 | 32 | exit 5 after 903 s, none failed, up to 12 | 101 s |
 | 160 | exit 5 after 1,225 s, 171 of 340 good rows done, 2 failed | 108 s |
 | the first 30, 8 in flight | exit 5 after 900 s, none done or failed | 126 s |
+| the last 10 | exit 5 after 904 s, none failed, up to 15 | 96 s |
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from claudebatch.clients import error_table
 from claudebatch.clients.headers import HeaderFacts
 from claudebatch.core.domain import Call
 from claudebatch.core.tries import RowTries
-from tests.resilience.driver import Happening, Ran, reset, run, status_error
+from tests.resilience.driver import Happening, Ran, refused, reset, run, status_error
 from tests.support.virtual import virtual
 
 ROWS = 500
@@ -141,3 +142,75 @@ async def test_an_outage_beside_bad_rows_is_still_one():
     ran = await run(2000, fate, max_outage="5m")
     assert ran.ended.stop is not None and ran.ended.stop.exit_code == 5
     assert {outcome.call.row for outcome in ran.failed} <= bad
+
+
+@pytest.mark.parametrize("workers", [1, 8, 64])
+@pytest.mark.parametrize("kind", KINDS)
+@virtual
+async def test_bad_rows_at_the_end_of_a_file_come_to_their_end(kind, workers):
+    bad = set(range(ROWS - 20, ROWS))
+    ran = await run_with(bad, kind, workers=workers)
+    assert ran.ended.stop is None and {outcome.call.row for outcome in ran.failed} == bad
+    assert {count for row, count in requests_of(ran).items() if row in bad} == {8}
+    # A single worker finds out late that no more rows are to come.
+    longest_s = LONGEST_WAITS_S * (1.5 if workers > 1 else 4)
+    assert ran.wall_s - max(ran.api.times[: ROWS - 20]) <= longest_s
+
+
+OUTAGES = {
+    "529": lambda: status_error(529),
+    "503": lambda: status_error(503),
+    "502": lambda: status_error(502),
+    "refused": refused,
+    "hangs": lambda: error_table.timed_out(0.2),
+}
+
+
+@pytest.mark.parametrize("workers", [8, 64])
+@pytest.mark.parametrize("kind", OUTAGES)
+@virtual
+async def test_an_outage_at_the_end_of_a_file_is_still_one(kind, workers):
+    def fate(call: Call, before: int, at: float) -> Happening:
+        return (0.2, OUTAGES[kind]()) if call.row >= ROWS - 20 else (0.3, None)
+
+    ran = await run(ROWS, fate, workers=workers, max_outage="5m")
+    assert ran.ended.stop is not None and ran.ended.stop.exit_code == 5
+    assert ran.failed == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@virtual
+async def test_an_outage_before_the_last_third_of_a_file_is_one_however_it_shows(kind):
+    def fate(call: Call, before: int, at: float) -> Happening:
+        return (0.2, KINDS[kind]()) if call.row >= ROWS * 3 // 5 else (0.3, None)
+
+    ran = await run(ROWS, fate, max_outage="5m")
+    assert ran.ended.stop is not None and ran.ended.stop.exit_code == 5
+    assert ran.failed == []
+
+
+@pytest.mark.parametrize("place", ["anywhere", "first", "last"])
+@pytest.mark.parametrize("seed", range(12))
+@virtual
+async def test_no_row_gets_more_requests_than_max_attempts(seed, place):
+    rng = random.Random(seed)
+    rows, count = rng.choice([60, 200, 500]), rng.choice([10, 32, 160])
+    count = min(count, rows // 3)
+    places = {
+        "anywhere": rng.sample(range(rows), count),
+        "first": range(count),
+        "last": range(rows - count, rows),
+    }
+    bad, most = set(places[place]), rng.choice([3, 5, 8])
+
+    def fate(call: Call, before: int, at: float) -> Happening:
+        if call.row in bad:
+            return 0.1 * rng.uniform(0.5, 5), KINDS[rng.choice(list(KINDS))]()
+        return 0.3 * rng.uniform(0.5, 1.5), None
+
+    ran = await run(
+        rows, fate, workers=rng.choice([4, 8, 64]), retry={"max_attempts": most}, max_outage="1h"
+    )
+    assert ran.ended.stop is None and {outcome.call.row for outcome in ran.failed} == bad
+    (_, requests), *_ = requests_of(ran).most_common(1)
+    assert requests <= most

@@ -187,7 +187,13 @@ def _tokens(case: Case, rng: random.Random) -> list[tuple[int, int]]:
 def _bad(case: Case, rng: random.Random, rows: int) -> frozenset[int]:
     """The rows that always fail."""
     count = case.server.bad_rows
-    return frozenset(range(count) if case.server.bad_first else rng.sample(range(rows), count))
+    match case.server.bad_are:
+        case "first":
+            return frozenset(range(count))
+        case "last":
+            return frozenset(range(rows - count, rows))
+        case _:
+            return frozenset(rng.sample(range(rows), count))
 
 
 def _enough(case: Case, totals: tuple[float, float, float]) -> bool:

@@ -86,8 +86,8 @@ class Server(_Part, frozen=True):
     """How: a status, a broken connection, an answer without content, one that is no
     HTTP.
     """
-    bad_first: bool = False
-    """They are the first rows, rather than any."""
+    bad_are: Literal["any", "first", "last"] = "any"
+    """Where they stand in the file."""
     filled: float = 1.0
     """The share of what the buckets can hold that is in them at the start."""
     others_take: float = 0.0

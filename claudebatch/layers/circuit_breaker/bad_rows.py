@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
 # Rows that fail one after the other without an end take no memory for it.
@@ -35,6 +36,22 @@ class BadRows:
             return True
         failed = self._failed.get(row)
         return failed is not None and failed.first_sent <= self._answered_sent
+
+    def has_failed(self, row: int, since: float) -> bool:
+        """Whether *row* has failed after *since*."""
+        failed = self._bad.get(row) or self._failed.get(row)
+        return failed is not None and failed.last > since
+
+    def failing(self, since: float) -> frozenset[int]:
+        """The rows that have failed after *since*."""
+        both = (*self._bad.items(), *self._failed.items())
+        return frozenset(row for row, failed in both if failed.last > since)
+
+    def all_bad(self, rows: Iterable[int], now: float) -> None:
+        """*rows* are bad, and stay so."""
+        for row in rows:
+            self._failed.pop(row, None)
+            self._bad[row] = _Failures(-math.inf, now)
 
     def active(self, now: float) -> int:
         """How many bad rows are still being tried."""

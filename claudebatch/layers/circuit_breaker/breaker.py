@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from claudebatch.layers.circuit_breaker.bad_rows import BadRows
-from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
+from claudebatch.layers.circuit_breaker.settings import SERVED_PER_ROW_LEFT, BreakerPolicy
 from claudebatch.layers.circuit_breaker.window import BreakerVerdict, CallWindow
 
 BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
@@ -20,6 +21,9 @@ _NO_ROW = -1
 # Rows that wait for an open pool ask again within one and a half waits: so long the
 # pool still has callers whose probe tells something.
 _WAITS_TO_ASK_AGAIN = 2.0
+# Rows that may all be bad are asked once each before that is believed, so much more
+# often than an outage is probed.
+_HASTE = 4
 # Calls out that are no older may still be served. An outage is seen this much later at
 # most.
 _YOUNG_S = 5.0
@@ -44,8 +48,18 @@ class Breaker:
     All of them must be served before it closes.
     """
 
-    def __init__(self, policy: BreakerPolicy, *, now: float) -> None:
+    def __init__(
+        self,
+        policy: BreakerPolicy,
+        *,
+        now: float,
+        rows_left: Callable[[], int | None] = lambda: None,
+    ) -> None:
+        """*rows_left*: how many rows are left, all of them under way; None: more are to
+        come.
+        """
         self._policy = policy
+        self._rows_left = rows_left
         # Mutable, changed by the methods below only.
         self.state: BreakerState = "closed"
         self._generation = 0
@@ -61,15 +75,40 @@ class Breaker:
         self._failed_since: tuple[float, ...] = ()
         # When the last served call was sent, and when a row last asked that is not bad.
         self._good_at = self._asked_at = -math.inf
+        # Open: when a row last asked that has not failed since then.
+        self._fresh_at = -math.inf
         self._bad_rows = BadRows()
+        # How many calls were served, and when one last failed as no bad row does.
+        self._served = 0
+        self._pools_fault_at = -math.inf
+        # Rows that failed in what was taken for an outage; those that made it open the
+        # last time.
+        self._failed_before: set[int] = set()
+        self._opened_by: frozenset[int] = frozenset()
         self.served_at = now
         """When the pool last served anything."""
         self.out_since = now
         """Open: since when nothing was served that was sent later."""
+        self.blameless = False
+        """Whether only bad rows are left: see `_only_bad_rows_left`."""
 
     def was_bad(self, row: int, now: float) -> None:
         """*row* failed in an earlier session, while others were served."""
         self._bad_rows.was_bad(row, now)
+
+    def gives_way(self, now: float, row: int, *, failed: bool) -> bool:
+        """Whether *row*, which has *failed* before or not, lets rows ask first that
+        have not: at the beginning and at the end of a file it may be a bad one. To be
+        asked before `admits`.
+        """
+        if self.state == "closed":
+            return False
+        if self.proven:
+            failed = row in self._opened_by or self._bad_rows.has_failed(row, self._good_at)
+        if not failed:
+            self._fresh_at = now
+            return False
+        return (not self.proven or self._may_be_bad_rows()) and self._fresh_ask(now)
 
     def admits(self, now: float, row: int = _NO_ROW) -> Permit | None:
         """Ask to send now: a permit to give back with the outcome, or None while the
@@ -78,6 +117,8 @@ class Breaker:
         A bad row is no probe. Where only bad rows still ask, there is nobody left whom
         an open breaker would serve: it closes, and they come to their end.
         """
+        if self.state != "closed" and self._only_bad_rows_left(now):
+            self._blame_rows(now)
         bad = self.state != "closed" and self._bad_rows.is_bad(row)
         if bad and not self._others_ask(now):
             self._become("closed")
@@ -91,7 +132,7 @@ class Breaker:
         if self.state == "open":
             self._become("half-open")
         self._probes_out += 1
-        self._probe_at = now + self._policy.wait_open_s
+        self._probe_at = now + self._probe_wait_s()
         return Permit(self._generation, now)
 
     def leaves(self, permit: Permit, now: float) -> bool:
@@ -132,21 +173,69 @@ class Breaker:
             or now - self._asked_at <= _WAITS_TO_ASK_AGAIN * self._policy.wait_open_s
         )
 
-    def record(self, permit: Permit, verdict: BreakerVerdict, now: float, row: int) -> None:
-        """A call came back. One that was admitted before the last change of state
-        decides nothing any more.
+    def _only_bad_rows_left(self, now: float) -> bool:
+        """Whether every row that is left has failed since the pool last served, each in
+        a way that is a row's as well as a pool's, after far more were served: such is
+        the end of a file whose last rows are bad.
+        """
+        if not self._may_be_bad_rows():
+            return False
+        # Rows that equal one under way are left, too, and ask nothing.
+        nobody_else = self.state != "closed" and not self._fresh_ask(now)
+        failing = self._opened_by | self._bad_rows.failing(self._good_at)
+        return nobody_else or len(failing) >= (self._rows_left() or 0)
+
+    def _fresh_ask(self, now: float) -> bool:
+        return now - self._fresh_at <= _WAITS_TO_ASK_AGAIN * self._policy.wait_open_s
+
+    def _may_be_bad_rows(self) -> bool:
+        left = self._rows_left()
+        return (
+            left is not None
+            and self.proven
+            and self._pools_fault_at < self.served_at
+            and self._served >= SERVED_PER_ROW_LEFT * left
+        )
+
+    def _blame_rows(self, now: float) -> None:
+        self._bad_rows.all_bad(self._opened_by | self._bad_rows.failing(self._good_at), now)
+        self._become("closed", blameless=True)
+
+    def _probe_wait_s(self) -> float:
+        return self._policy.wait_open_s / (_HASTE if self._may_be_bad_rows() else 1)
+
+    def record(
+        self,
+        permit: Permit,
+        verdict: BreakerVerdict,
+        now: float,
+        row: int,
+        *,
+        may_be_rows: bool = False,
+    ) -> bool:
+        """A call came back; returns whether its row has failed before by its own fault,
+        as far as is known now. A call that was admitted before the last change of state
+        decides nothing any more. *may_be_rows*: single rows fail in this way, too.
         """
         current = permit.generation == self._generation
         if verdict == "failed":
+            if not may_be_rows:
+                self._pools_fault_at = now
             rows_own = self._bad_rows.failed(row, permit.sent_at, now)
+            again = self.state == "closed" and row in self._failed_before
         else:
+            again = False
             proves = current and self.state == "closed"
             rows_own = self._bad_rows.answered(row, permit.sent_at, proves=proves)
+            self._served += 1
+            self._opened_by = frozenset()
+            self._failed_before.discard(row)
+            self.blameless = False
             self._good_at = max(self._good_at, permit.sent_at)
             self._failed_since = tuple(at for at in self._failed_since if at > self._good_at)
             self.served_at = now
         if not current:
-            return
+            return rows_own or again
         self._is_back(permit)
         if rows_own and (self.state == "closed" or verdict == "failed"):
             self.forget(permit, sent=True)
@@ -161,6 +250,7 @@ class Breaker:
             # alone.
             if verdict != "served" and self._is_bad(now):
                 self._open(now)
+        return rows_own or again
 
     def forget(self, permit: Permit, *, sent: bool) -> None:
         """A call came back and says nothing about the pool (called off, refused for its
@@ -218,17 +308,25 @@ class Breaker:
         return self._by_return.bad >= out and len(self._failed_since) >= unheard
 
     def _open(self, now: float) -> None:
+        if self._only_bad_rows_left(now):
+            self._blame_rows(now)
+            return
         if self.state == "closed":
+            self._fresh_at = now if self.proven else -math.inf
+            self._opened_by = self._bad_rows.failing(self._good_at)
+            self._failed_before |= self._opened_by
             self.out_since = self._good_at
             self._asked_at = now
             self._bad_rows.forgive(self.out_since)
-        self._probe_at = now + self._policy.wait_open_s
+        self._probe_at = now + self._probe_wait_s()
         self._become("open")
 
-    def _become(self, state: BreakerState) -> None:
-        if state == "closed":
+    def _become(self, state: BreakerState, *, blameless: bool = False) -> None:
+        if state == "closed" and not blameless:
+            self._failed_before |= self._bad_rows.failing(self.out_since)
             self._bad_rows.forgive(self.out_since)
         self.state = state
+        self.blameless = blameless
         self._generation += 1
         self._by_return, self._by_start = CallWindow(self._policy), CallWindow(self._policy)
         self._probes_out = self._probes_won = 0

@@ -10,7 +10,7 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import BreakerChanged, Emit, Waiting
 from claudebatch.core.handler import Handler
-from claudebatch.core.tries import Outages
+from claudebatch.core.tries import Outages, RowTries
 from claudebatch.layers.circuit_breaker.breaker import Breaker, BreakerState, Permit
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from claudebatch.layers.circuit_breaker.window import BreakerVerdict
@@ -28,9 +28,11 @@ class CircuitBreaker:
         emit: Emit,
         outages: Outages | None = None,
         back: Callable[[str], Awaitable[None]] | None = None,
+        rows_left: Callable[[str], int | None] = lambda pool: None,
     ) -> None:
         """*outages* hears of every outage. *back* gets the name of a pool whose breaker
-        has closed again, so that its limits can start gently.
+        has closed again, so that its limits can start gently. *rows_left* of a pool;
+        None: more are to come.
         """
         self._policy = policy
         self._pool_of = pool_of
@@ -38,6 +40,7 @@ class CircuitBreaker:
         self._emit = emit
         self._outages = outages or Outages()
         self._back = back
+        self._rows_left = rows_left
         # Mutable: one breaker per pool, made when the pool is first used; the permits
         # of the rows that are under way.
         self._breakers: dict[str, Breaker] = {}
@@ -48,11 +51,16 @@ class CircuitBreaker:
         pool = self._pool_of(call.limited_as)
         breaker = self._breakers.get(pool)
         if breaker is None:
-            breaker = self._breakers[pool] = Breaker(self._policy, now=self._now())
+            breaker = self._breakers[pool] = Breaker(
+                self._policy, now=self._now(), rows_left=lambda: self._rows_left(pool)
+            )
         before, moment = breaker.state, self._now()
-        if call.tries is not None and call.tries.was_bad(call.model):
+        tries = call.tries or RowTries()
+        if tries.was_bad(call.model):
             breaker.was_bad(call.row, moment)
-        permit = breaker.admits(moment, call.row)
+        permit = None
+        if not breaker.gives_way(moment, call.row, failed=tries.has_failed(call.model)):
+            permit = breaker.admits(moment, call.row)
         self._report(pool, breaker, before)
         if permit is None:
             raise self._refused(pool, breaker, call, moment)
@@ -92,11 +100,15 @@ class CircuitBreaker:
     ) -> Reply:
         try:
             return await call_next(call)
+        except CircuitOpen:
+            # Called back before it was sent: see `leaves`.
+            breaker.forget(permit, sent=False)
+            raise
         except AttemptError as error:
             # A 429 comes from an API that works: the limiter answers it, not the
             # breaker.
             if error.unavailable and not isinstance(error, RateLimited):
-                self._record(pool, breaker, permit, "failed", call)
+                self._record(pool, breaker, permit, "failed", call, may_be_rows=error.may_be_rows)
             else:
                 breaker.forget(permit, sent=True)
             raise
@@ -105,15 +117,24 @@ class CircuitBreaker:
             raise
 
     def _record(
-        self, pool: str, breaker: Breaker, permit: Permit, verdict: BreakerVerdict, call: Call
+        self,
+        pool: str,
+        breaker: Breaker,
+        permit: Permit,
+        verdict: BreakerVerdict,
+        call: Call,
+        **failure: bool,
     ) -> None:
         # Not the state in which the call was admitted: many calls out must not report
         # one opening many times.
         before = breaker.state
-        breaker.record(permit, verdict, self._now(), call.row)
+        bad = breaker.record(permit, verdict, self._now(), call.row, **failure)
+        if bad and call.tries is not None:
+            call.tries.shown_bad.add(call.model)
         self._report(pool, breaker, before)
 
     def _report(self, pool: str, breaker: Breaker, before: BreakerState) -> None:
+        self._outages.blame(pool, rows=breaker.blameless)
         if before == breaker.state:
             return
         self._emit(BreakerChanged(pool, breaker.state))

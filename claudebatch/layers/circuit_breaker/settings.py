@@ -4,6 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+SERVED_PER_ROW_LEFT = 2
+"""The rows that are left of a file may be bad, every one, where so many times as many
+were served before. In a small file an outage is the likelier cause.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:

@@ -80,6 +80,8 @@ class Retry:
         budget = self._budget(call)
         turn: int | None = None
         while True:
+            before = self._counted(call, tries)
+            self._end(call, tries, before)
             first = not tries.has_failed(call.model)
             try:
                 reply = await call_next(call)
@@ -93,7 +95,7 @@ class Retry:
                 counts = self._take_in(call, tries, error)
                 if counts:
                     budget.failed(first=first)
-                delay = self._delay(call, tries, error)
+                delay = self._delay(call, tries, error, before)
                 if delay is None or self._hands_over(call, error, budget):
                     raise
                 self._emit(
@@ -127,19 +129,35 @@ class Retry:
             # The pool waits it out for all its rows; the call has not had its attempt
             # yet.
             return False
-        tries.fail(call.model, self._now())
+        tries.fail(call.model, self._now(), error)
         return True
+
+    def _end(self, call: Call, tries: RowTries, counted: int) -> None:
+        """Raise the last error of a row whose attempts are used up: what seemed to be
+        an outage was none, or the row is a bad one.
+        """
+        last = tries.last.get(call.model)
+        if last is not None and self._policy.used_up(counted, last):
+            tries.over[call.model] = last
+            raise last
 
     def _counted(self, call: Call, tries: RowTries) -> int:
         pool = self._pool_of(call.limited_as)
-        return tries.counted(call.model, lambda at: self._outages.held(pool, at))
+        held = self._outages.held
+        return tries.counted(call.model, lambda at: held(pool, at))
 
-    def _delay(self, call: Call, tries: RowTries, error: AttemptError) -> float | None:
-        """Seconds to wait for the next attempt; None: there is none."""
+    def _delay(self, call: Call, tries: RowTries, error: AttemptError, before: int) -> float | None:
+        """Seconds to wait for the next attempt; None: there is none. *before*: how many
+        counted when this one was sent.
+        """
         if isinstance(error, RateLimited):
             delay = self._delay_of_limited(call, tries, error)
         else:
-            delay = self._policy.delay(self._counted(call, tries), error, self._rng)
+            # That it was the last one was settled then: an outage that its own failure
+            # brings to light makes no room for one more, unless it was the only one.
+            last = before > 0 and self._policy.used_up(before + 1, error)
+            counted = before + 1 if last else self._counted(call, tries)
+            delay = self._policy.delay(counted, error, self._rng)
         error.attempts = _made(tries, call)
         if delay is None:
             tries.over[call.model] = error
@@ -177,13 +195,16 @@ class Retry:
         )
         return error.handed_over
 
+    def _free(self, call: Call, budget: RetryBudget) -> bool:
+        return budget.free or self._outages.blameless(self._pool_of(call.limited_as))
+
     async def _turn(self, call: Call, budget: RetryBudget) -> int | None:
         """Wait until the budget allows one more retry, and return its turn; None: it
         took none.
         """
         turn, reported = budget.book(self._now()), False
         try:
-            while not budget.free and (wait_s := budget.wait(turn, self._now())) > 0:
+            while not self._free(call, budget) and (wait_s := budget.wait(turn, self._now())) > 0:
                 if not reported:
                     self._emit(
                         Waiting(
@@ -195,7 +216,7 @@ class Retry:
         except BaseException:
             budget.give_back(turn)
             raise
-        if budget.free:
+        if self._free(call, budget):
             # Not out of the budget: the others would wait for it later.
             budget.give_back(turn)
             return None

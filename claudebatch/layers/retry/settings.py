@@ -48,10 +48,13 @@ class RetryPolicy:
         """Seconds to wait after failed attempt number *attempt* (from 1), or None to
         give up. Never shorter than a `retry-after` that is this row's to wait for.
         """
-        most = min(self.max_attempts, error.most_attempts or self.max_attempts)
-        if not error.retryable or attempt >= most:
+        if not error.retryable or self.used_up(attempt, error):
             return None
         return self._wait_s(attempt, error, rng)
+
+    def used_up(self, attempts: int, error: AttemptError) -> bool:
+        """Whether no attempt is left after *attempts* that ended with *error*."""
+        return attempts >= min(self.max_attempts, error.most_attempts or self.max_attempts)
 
     def delay_of_limited(
         self, row: RowLimited, since_s: float, error: RateLimited, rng: random.Random

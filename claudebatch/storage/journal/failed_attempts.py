@@ -12,7 +12,9 @@ from claudebatch.storage.journal.schema import AttemptState
 # session died before anything came back. Names in capitals are reasons to stop.
 _FAILED = """
 SELECT a.row, a.model, a.sent_ms + a.latency_ms,
-  EXISTS (SELECT 1 FROM results x WHERE x.row = a.row)
+  EXISTS (SELECT 1 FROM results x WHERE x.row = a.row),
+  a.error = 'connection_error' OR (a.error = 'bad_answer' AND a.state <> :failed)
+    OR (a.error = 'api_error' AND coalesce(a.status, 500) IN (200, 500))
 FROM attempts a
 WHERE a.state IN (:failed, :unknown, :partial, :settled) AND a.error IS NOT NULL
   AND coalesce(a.status, 0) <> 429 AND a.error NOT IN ('never sent', 'cancelled')
@@ -24,6 +26,10 @@ _ANY_TO_DO = """
 SELECT EXISTS (
   SELECT 1 FROM attempts a JOIN rows r ON r.row = a.row AND r.live
   WHERE a.error IS NOT NULL AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok))
+"""
+_TO_DO = """
+SELECT count(*) FROM rows r
+WHERE r.live AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = r.row)
 """
 _ANSWERED = "SELECT model, sent_ms + latency_ms FROM attempts WHERE state = ? ORDER BY 2"
 _LET_IN = "SELECT model, sent_ms FROM attempts WHERE state = ? ORDER BY 2"
@@ -54,6 +60,8 @@ class FailedAttempt(NamedTuple):
     """When it failed."""
     ended: bool
     """Whether its row has a result: then it was given up, and starts anew."""
+    may_be_rows: bool
+    """Whether single rows fail in this way, too."""
 
 
 def failed_attempts(connection: sqlite3.Connection) -> list[FailedAttempt]:
@@ -68,9 +76,15 @@ def failed_attempts(connection: sqlite3.Connection) -> list[FailedAttempt]:
         "settled": AttemptState.SETTLED,
     }
     return [
-        FailedAttempt(row, model, at_ms, bool(ended))
-        for row, model, at_ms, ended in connection.execute(_FAILED, states)
+        FailedAttempt(row, model, at_ms, bool(ended), bool(may_be_rows))
+        for row, model, at_ms, ended, may_be_rows in connection.execute(_FAILED, states)
     ]
+
+
+def rows_to_do(connection: sqlite3.Connection) -> int:
+    """How many rows have no result."""
+    (count,) = connection.execute(_TO_DO).fetchone()
+    return int(count)
 
 
 def limited_attempts(connection: sqlite3.Connection) -> list[LimitedAttempt]:

@@ -360,3 +360,63 @@ def test_where_only_bad_rows_ask_it_closes():
     breaker = open_beside_a_bad_row()
     assert breaker.admits(20, 9) is None, "others may still ask"
     assert breaker.admits(20.5, 9) is not None and breaker.state == "closed"
+
+
+def at_the_end(left: int | None, *, served: int = 8, rows: bool = True) -> Breaker:
+    """A pool that has *served* so many rows and then failed four, of *left*; *rows*: as
+    single rows fail.
+    """
+    breaker = Breaker(POLICY, now=0, rows_left=lambda: left)
+    for row in range(served):
+        breaker.record(breaker.admits(0) or Permit(0, 0), "served", 0, 100 + row)
+    for row in range(4):
+        breaker.record(breaker.admits(1) or Permit(0, 1), "failed", 1, row, may_be_rows=rows)
+    return breaker
+
+
+def test_where_every_row_that_is_left_has_failed_after_many_were_served_they_are_bad():
+    breaker = at_the_end(4)
+    assert (breaker.state, breaker.blameless) == ("closed", True)
+    for _ in range(30):
+        breaker.record(breaker.admits(2) or Permit(0, 2), "failed", 2, 1, may_be_rows=True)
+    assert breaker.state == "closed", "they come to their end"
+
+
+@pytest.mark.parametrize(
+    "breaker",
+    [
+        pytest.param(lambda: at_the_end(None), id="more rows are to come"),
+        pytest.param(lambda: at_the_end(5, served=10), id="one of them has not been asked"),
+        pytest.param(lambda: at_the_end(4, served=7), id="few were served before"),
+        pytest.param(lambda: at_the_end(4, rows=False), id="they fail as no row does"),
+    ],
+)
+def test_otherwise_it_is_an_outage(breaker):
+    assert breaker().state == "open"
+
+
+def test_rows_that_may_all_be_bad_are_asked_once_each_and_soon():
+    breaker = at_the_end(6, served=12)
+    assert breaker.state == "open" and not breaker.gives_way(2, 4, failed=False)
+    assert breaker.gives_way(2, 0, failed=True), "others have not been asked"
+    for row, at in ((4, 12.0), (5, 15.0)):
+        assert not breaker.gives_way(at, row, failed=False)
+        breaker.record(
+            breaker.admits(at, row) or Permit(0, at), "failed", at, row, may_be_rows=True
+        )
+        assert breaker.opens_in(at) <= 2.5
+    assert breaker.blameless
+
+
+def test_a_row_that_never_asks_does_not_keep_the_others_from_their_end():
+    breaker = at_the_end(5, served=10)
+    assert breaker.state == "open"
+    assert breaker.gives_way(20, 0, failed=True)
+    assert not breaker.gives_way(22, 0, failed=True)
+    assert breaker.admits(22, row=0) is not None and breaker.blameless
+
+
+def test_an_answer_shows_that_the_rows_were_not_to_blame():
+    breaker = at_the_end(4)
+    breaker.record(breaker.admits(2, row=1) or Permit(0, 2), "served", 2, 1)
+    assert not breaker.blameless
