@@ -83,7 +83,7 @@ class Breaker:
         self._pools_fault_at = -math.inf
         # Rows that failed in what was taken for an outage; those that made it open the
         # last time.
-        self._failed_before: set[int] = set()
+        self._failed_before: frozenset[int] = frozenset()
         self._opened_by: frozenset[int] = frozenset()
         self.served_at = now
         """When the pool last served anything."""
@@ -229,7 +229,7 @@ class Breaker:
             rows_own = self._bad_rows.answered(row, permit.sent_at, proves=proves)
             self._served += 1
             self._opened_by = frozenset()
-            self._failed_before.discard(row)
+            self._failed_before -= {row}
             self.blameless = False
             self._good_at = max(self._good_at, permit.sent_at)
             self._failed_since = tuple(at for at in self._failed_since if at > self._good_at)
