@@ -227,6 +227,30 @@ Examples: TypeAlias = Annotated[
         metavar="FILE", help="Example answers before every prompt: a file with input and output."
     ),
 ]
+Schema: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE|FIELDS",
+        help="Answers fit a JSON schema: a file, or 'name, age int, tags [str]'.",
+        show_default=False,
+    ),
+]
+SchemaRetries: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        parser=_whole_from_0,
+        metavar="N",
+        help="Ask again up to N times what does not fit its schema (default: 2).",
+    ),
+]
+Extract: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHAT",
+        help="Take a value out of answers in prose: json, code, xml:TAG or regex:PATTERN.",
+        show_default=False,
+    ),
+]
 InputFormat: TypeAlias = Annotated[
     Literal["jsonl", "json", "csv", "tsv", "text", "parquet", "arrow", "excel"] | None,
     typer.Option(

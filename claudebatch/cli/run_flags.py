@@ -69,6 +69,9 @@ class RunFlags:
     template: options.TemplateText = None
     var: options.Constants = None
     examples: options.Examples = None
+    schema: options.Schema = None
+    schema_retries: options.SchemaRetries = None
+    extract: options.Extract = None
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and print the cost; send nothing.")
     ] = False

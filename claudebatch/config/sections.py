@@ -153,6 +153,10 @@ class Config(_Section, frozen=True):
     system: str | None = None
     template: str | None = None
     messages: list[TurnSection] = []
+    # A JSON schema, or a few words for one.
+    schema: str | dict[str, Any] | None = None
+    schema_retries: Annotated[int, msgspec.Meta(ge=0, le=20)] = 2
+    extract: str | None = None
     concurrency: int | Literal["auto"] = "auto"
     budget: Decimal | BudgetSection | None = None
     tag: str | None = None

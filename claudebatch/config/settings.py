@@ -27,6 +27,7 @@ from claudebatch.config.sections import (
 from claudebatch.config.values import ValueReader
 from claudebatch.core.domain import Pico
 from claudebatch.core.errors import ConfigError, all_at_once
+from claudebatch.core.jsonl import encode_in_order
 from claudebatch.layers.budget.settings import BudgetSettings
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from claudebatch.layers.rate_limit.settings import PoolLimits, RateLimitSettings
@@ -54,6 +55,14 @@ class Settings:
     messages: tuple[TurnSection, ...]
     """The turns that are made of each row; none: the template's one."""
     """Makes the prompts of the rows' columns, where the command has none."""
+    schema: str | None
+    """What answers have to fit, where the command does not say: JSON, or a few
+    words.
+    """
+    schema_retries: int
+    """So often an answer that does not fit its schema is asked again."""
+    extract: str | None
+    """What is to be found in answers in prose, where the command does not say."""
     tag: str
     """What the run belongs to; empty: nothing."""
     on_bad_row: Literal["stop", "skip"]
@@ -117,6 +126,9 @@ def _resolved(config: Config, values: ValueReader, where: Callable[[str], str]) 
         system=config.system,
         template=config.template,
         messages=tuple(config.messages),
+        schema=_schema(config.schema),
+        schema_retries=config.schema_retries,
+        extract=config.extract,
         tag=config.tag or "",
         on_bad_row=config.on_bad_row,
         expected_output_tokens=config.expected_output_tokens,
@@ -143,6 +155,12 @@ def _resolved(config: Config, values: ValueReader, where: Callable[[str], str]) 
     )
     _check_together(config, values, where)
     return settings
+
+
+def _schema(schema: str | Mapping[str, Any] | None) -> str | None:
+    if schema is None or isinstance(schema, str):
+        return schema
+    return encode_in_order(schema).decode()
 
 
 def _check_counts(config: Config, values: ValueReader) -> None:

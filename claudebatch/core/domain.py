@@ -198,6 +198,8 @@ class Prompt:
     """
     has_number_id: bool = False
     """Whether its own id is a number in its line."""
+    extract: str = ""
+    """What is to be found in the answer, as `--extract` says it; empty: nothing."""
 
 
 @value
@@ -404,6 +406,8 @@ class Reply:
     limits: Limits | None = None
     fallback_reason: str | None = None
     """Why the model that was asked first did not answer; None when it did."""
+    fits: bool = True
+    """Whether it fits its row's schema; True where there is none."""
 
     def paid(self, cost: Pico | None, attempt_id: int) -> Reply:
         """This reply with its cost (None: nobody knows) and the attempt that brought
@@ -429,6 +433,7 @@ class Reply:
             simulated=self.simulated,
             limits=self.limits,
             fallback_reason=self.fallback_reason,
+            fits=self.fits,
         )
 
 

@@ -20,6 +20,10 @@ class Ending(IntEnum):
     REFUSED = 3
     EMPTY = 4
     """It has neither text nor a tool call."""
+    INVALID = 5
+    """It is whole, and not of the form that the row wants: it does not fit the schema,
+    or what was to be found is not there.
+    """
 
     @property
     def label(self) -> str:
@@ -27,6 +31,8 @@ class Ending(IntEnum):
         return _LABELS[self]
 
 
+ANSWER_ENDINGS = tuple(end for end in Ending if end is not Ending.INVALID)
+"""The endings that an answer tells by itself, whatever was wanted of it."""
 # By place, for each answer: an enumeration takes long to tell its names, and its
 # members take long to be found in a dictionary.
 _LABELS = ("", *(end.name.lower() for end in Ending))

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from claudebatch.core.answer_form import AnswerReading
 from claudebatch.core.domain import Failed, Failure, Outcome, Reply, Route, Succeeded, usd_text
 from claudebatch.core.endings import Ending, ending
 
@@ -41,15 +42,20 @@ _failed = msgspec.json.Decoder(_Failed).decode
 _members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
-def head(outcome: Outcome, *, simulated: bool = False) -> bytes:
-    """The result line of *outcome* up to its message, without the closing brace."""
+def head(
+    outcome: Outcome, *, reading: AnswerReading | None = None, simulated: bool = False
+) -> bytes:
+    """The result line of *outcome* up to its message, without the closing brace;
+    *reading* is what its answer holds, where the row wants a form.
+    """
     call = outcome.call
     if isinstance(outcome, Succeeded):
         return answer_head(
             call.prompt.id,
             call.route,
             outcome.reply,
-            ended=ending(outcome.reply),
+            ended=ended(outcome.reply, reading),
+            reading=reading,
             number_id=call.prompt.has_number_id,
             simulated=simulated,
         )
@@ -62,6 +68,7 @@ def answer_head(
     reply: Reply,
     *,
     ended: Ending,
+    reading: AnswerReading | None = None,
     number_id: bool = False,
     simulated: bool = False,
 ) -> bytes:
@@ -90,6 +97,10 @@ def answer_head(
         "latency_ms": reply.latency_ms,
         "request_id": reply.request_id,
     }
+    if reading is not None:
+        members["parsed"] = None if reading.value is None else msgspec.Raw(reading.value)
+        if reading.fault:
+            members["invalid"] = reading.fault
     # An ordinary line stays short, and its fields stable.
     if reply.fallback_reason is not None:
         members["fallback_reason"] = reply.fallback_reason
@@ -98,6 +109,11 @@ def answer_head(
     if reply.simulated or simulated:
         members["simulated"] = True
     return _encode(members)[:-1]
+
+
+def ended(reply: Reply, reading: AnswerReading | None) -> Ending:
+    """How *reply* ended, of which *reading* says what it holds of the wanted form."""
+    return Ending.INVALID if reading is not None and reading.fault else ending(reply)
 
 
 def failure_of(head: bytes) -> Failure | None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
+from claudebatch.core.answer_form import UnfitAnswers
 from claudebatch.core.errors import AttemptError
 
 _NONE: Mapping[str, int] = {}
@@ -44,6 +45,7 @@ class RowTries:
         "over",
         "sent",
         "shown_bad",
+        "unfit",
     )
 
     def __init__(
@@ -71,6 +73,8 @@ class RowTries:
         # count: by the retry layer.
         self.limited = dict(limited)
         self.limited_since: dict[str, float] = {}
+        # What each model answered that did not fit: by the layer of structured answers.
+        self.unfit: dict[str, UnfitAnswers] = {}
 
     def was_bad(self, model: str) -> bool:
         """Whether *model* failed it in an earlier session and answered others after."""

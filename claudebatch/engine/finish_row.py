@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import Protocol
 
 from claudebatch.core.domain import Call, Outcome, Pico, Reply, Succeeded, Usage
-from claudebatch.core.endings import ending
 from claudebatch.core.notice import Notice
-from claudebatch.core.result_lines import head, place
+from claudebatch.core.result_lines import ended, head, place
+from claudebatch.layers.structured_answers.answer_reading import read_answer
 from claudebatch.models.prices import PriceBook, UnknownPrice
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.storage.journal.records import (
@@ -65,8 +65,11 @@ class RowFinisher:
         """A function that finishes a row in *journal*."""
 
         async def finish(outcome: Outcome) -> None:
-            first, row = head(outcome, simulated=self._options.simulate), outcome.call.row
-            prompt = outcome.call.prompt
+            row, prompt = outcome.call.row, outcome.call.prompt
+            reading = None
+            if isinstance(outcome, Succeeded):
+                reading = read_answer(prompt, outcome.reply)
+            first = head(outcome, reading=reading, simulated=self._options.simulate)
             where = place(prompt.line, prompt.file, prompt.columns)
             if not isinstance(outcome, Succeeded):
                 await journal.finish(ResultRecord(row, 0, first, place=where))
@@ -83,7 +86,7 @@ class RowFinisher:
                 # attempt's row. An answer from the cache has no attempt here.
                 ResultRecord(
                     row,
-                    int(ending(reply)),
+                    int(ended(reply, reading)),
                     first,
                     reply.message,
                     reply.attempt_id,

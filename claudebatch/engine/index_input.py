@@ -202,6 +202,7 @@ def _note(
         models=sorted(intake.models),
         lanes=sorted(intake.lanes),
         bad_rows=intake.bad.count,
+        wants_form=intake.wants_form,
     )
     if report.changed or report.removed or report.asked_again or moved:
         # Even if this run goes no further, the results file is out of date now.

@@ -7,10 +7,12 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 
+from claudebatch.core.answer_form import schema_of
 from claudebatch.core.domain import Outcome, Succeeded
 from claudebatch.core.message import BadAnswer, parse_message
 from claudebatch.engine.row_feed import InputSources
-from claudebatch.setup.stack import Money
+from claudebatch.engine.unfit_answers import unfit_before
+from claudebatch.layers.structured_answers.answer_reading import read_answer
 from claudebatch.storage.journal import RowRef
 from claudebatch.storage.journal.checksums import body_digest, damaged, is_sound
 from claudebatch.storage.journal.queries import unshown_answers
@@ -23,16 +25,25 @@ _ATTEMPT = (
 )
 
 
-def recovered(connection: sqlite3.Connection, sources: InputSources, money: Money) -> list[Outcome]:
-    """The outcomes of answers that are in the journal without a result."""
+def recovered(
+    connection: sqlite3.Connection, sources: InputSources, *, schema_retries: int
+) -> list[Outcome]:
+    """The outcomes of answers that are in the journal without a result. One that does
+    not fit its schema is none as long as *schema_retries* are left.
+    """
     found = (
-        _outcome(connection, sources, row, attempt) for row, attempt in unshown_answers(connection)
+        _outcome(connection, sources, row, attempt, schema_retries)
+        for row, attempt in unshown_answers(connection)
     )
     return [outcome for outcome in found if outcome is not None]
 
 
 def _outcome(
-    connection: sqlite3.Connection, sources: InputSources, row: int, attempt: int
+    connection: sqlite3.Connection,
+    sources: InputSources,
+    row: int,
+    attempt: int,
+    schema_retries: int,
 ) -> Outcome | None:
     ref = RowRef(*connection.execute(_ROW, (row,)).fetchone())
     call = sources.call(ref, sources.line(ref))
@@ -51,12 +62,20 @@ def _outcome(
         reply = parse_message(bytes(body), request_id=request_id)
     except BadAnswer:
         return None
+    unfit = unfit_before(connection, replace(call, model=model), but_last=True)
+    reading = read_answer(call.prompt, reply)
+    times = unfit.times if unfit else 0
+    unfit_now = reading is not None and reading.fault and schema_of(call.prompt.params)
+    if unfit_now and times < schema_retries:
+        # It will be asked again, from this answer on.
+        return None
     return Succeeded(
         call,
         replace(
             reply,
-            cost=cost,
-            cost_known=bool(known),
+            cost=cost + (unfit.cost if unfit else 0),
+            cost_known=bool(known) and (unfit is None or unfit.cost_known),
+            attempts=1 + times,
             attempt_id=attempt,
             latency_ms=latency_ms,
             # A rerouted answer keeps its model; the reason for the reroute died with

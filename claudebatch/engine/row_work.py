@@ -27,12 +27,13 @@ from claudebatch.engine.pending import PendingRows
 from claudebatch.engine.recovery import recovered
 from claudebatch.engine.refusal_watch import RefusalWatch, WatchedClient
 from claudebatch.engine.row_feed import InputSources, RowFeed
+from claudebatch.engine.unfit_answers import EarlierUnfit
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
-from claudebatch.setup.stack import Keys, Money, Parts, build_stack
+from claudebatch.setup.stack import Keys, Parts, build_stack
 from claudebatch.setup.stores import open_attempt_log
 from claudebatch.storage.journal import Journal
 
@@ -78,6 +79,7 @@ class RowWork:
         self._resting = Resting()
         # Mutable: filled once, before the first row is asked for.
         self._earlier: dict[int, RowTries] = {}
+        self._unfit = EarlierUnfit(stores.journal)
         self._keys = Keys(context.dependencies.key_scope)
         self._pending = PendingRows(stores.journal, context.options)
         self._finish = context.finisher.into(stores.journal)
@@ -93,7 +95,8 @@ class RowWork:
         # Rows that are finished but not yet written would be taken for pending, and be
         # answered again.
         await self._journal.flush()
-        if self._cache is not None:
+        # A row that wants a form needs its line to be read: its lane finds its answer.
+        if self._cache is not None and not self._context.run.folder.meta("wants_form"):
             await self._replay(self._cache)
             await self._journal.flush()
         # Before a row holds money: a wrong variable or certificate ends the run here.
@@ -102,6 +105,7 @@ class RowWork:
         if not drain.started and await self._pending.any(self._context.run.lanes):
             self._client.open()
         await self._read_tries()
+        await self._unfit.load()
         return await self.engine.run()
 
     def report_changed_lines(self) -> None:
@@ -181,6 +185,7 @@ class RowWork:
             most_in_flight=dependencies.most_in_flight,
             before=dependencies.before,
             earlier=self._earlier.get,
+            unfit=self._unfit,
             resting=self._resting,
         )
 
@@ -194,9 +199,9 @@ class RowWork:
         self._earlier.update(await self._journal.read(read))
 
     async def _finish_recovered(self) -> None:
-        money = Money(self._context.run_setup.prices)
+        retries = self._context.run_setup.settings.schema_retries
         found = await self._journal.read(
-            lambda connection: recovered(connection, self._sources, money)
+            lambda connection: recovered(connection, self._sources, schema_retries=retries)
         )
         for outcome in found:
             await self._finish(outcome)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from decimal import ROUND_UP, Decimal
 
 from claudebatch.core.domain import Call, Pico, to_usd, usd_text
-from claudebatch.core.endings import Ending
+from claudebatch.core.endings import ANSWER_ENDINGS, Ending
 from claudebatch.core.errors import (
     BudgetExhausted,
     ExitCode,
@@ -85,7 +85,9 @@ class SummaryBuilder:
         self._spent_before = totals(run.folder.journal).spent
         self.rows, endings, failed = self._rows()
         ok = sum(endings.values()) - (endings["cut_off"] if options.retry_cut else 0)
-        self.finished_before = ok if options.retry_failed else ok + failed
+        self.finished_before = (
+            ok - endings.get("invalid", 0) if options.retry_failed else ok + failed
+        )
 
     def prepare_output(self, emit: Callable[[Notice], None]) -> Lines:
         """The output, mended until it holds exactly what the journal holds."""
@@ -101,12 +103,12 @@ class SummaryBuilder:
         rows, endings, failed = self._rows()
         succeeded, spent = sum(endings.values()), totals(self._run.folder.journal)
         pending = rows - succeeded - failed
-        _forget_late_stop(ended, pending)
-        not_ok = self._not_ok(failed, succeeded - endings["complete"])
+        lacking = failed + endings.get("invalid", 0)
+        not_ok = self._not_ok(lacking, failed + succeeded - endings["complete"])
         code = self._exit_code(ended, caught, pending=pending, failed=not_ok)
         stop_id, reason = _stop_reason(ended, caught, pending, self._left(spent), self._hint)
         said, counts = failures_of(self._run.folder.journal, self._end), self._stats.snapshot(now)
-        follow = self._next_command(code, ended, (pending, failed, said.retryable))
+        again = said.retryable + lacking - failed
         return RunSummary(
             run_id=self._run.run_id,
             exit_code=code,
@@ -138,8 +140,8 @@ class SummaryBuilder:
             stop_id=stop_id,
             reader_left=isinstance(ended.stop, ReaderLeft),
             lines_left_out=self._run.bad_rows,
-            failures_accepted=bool(failed) and self._options.accepts(not_ok),
-            next_command=follow,
+            failures_accepted=bool(lacking) and self._options.accepts(not_ok),
+            next_command=self._next_command(code, ended, (pending, lacking, again)),
             failures=counts.failures,
             failure_examples=said.examples,
             endings=endings,
@@ -154,10 +156,11 @@ class SummaryBuilder:
             return None
         return self._review.rest(self._weigh)
 
-    def _not_ok(self, failed: int, incomplete: int) -> int:
-        """Rows and lines that have no answer as the user wants it."""
-        strictly = incomplete if self._options.strict_endings else 0
-        return failed + strictly + self._run.bad_rows
+    def _not_ok(self, lacking: int, incomplete: int) -> int:
+        """Rows and lines that have no answer as the user wants it: those that are
+        *lacking*, or under --strict-endings all that are *incomplete*.
+        """
+        return (incomplete if self._options.strict_endings else lacking) + self._run.bad_rows
 
     def _left(self, spent: Totals) -> Pico:
         return (self.cap or 0) - spent.spent - spent.unknown
@@ -182,7 +185,11 @@ class SummaryBuilder:
         journal = self._run.folder.journal
         (rows,) = journal.execute(_ROWS, (self._end,)).fetchone()
         found = dict(journal.execute(_ENDINGS, (self._end,)).fetchall())
-        return rows, {end.label: found.get(end, 0) for end in Ending}, found.get(0, 0)
+        endings = {end.label: found.get(end, 0) for end in ANSWER_ENDINGS}
+        # Most runs want no form of their answers.
+        if Ending.INVALID in found:
+            endings[Ending.INVALID.label] = found[Ending.INVALID]
+        return rows, endings, found.get(0, 0)
 
     def _finish_output(self, ended: Ended) -> None:
         if ended.crashed is not None:
@@ -201,6 +208,7 @@ class SummaryBuilder:
     def _exit_code(
         self, ended: Ended, caught: signal.Signals | None, *, pending: int, failed: int
     ) -> ExitCode:
+        _forget_late_stop(ended, pending)
         # Several may apply: the highest is the worst, and a script must see that one.
         codes = [ExitCode.OK]
         if pending or not self._options.accepts(failed):

@@ -14,11 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from claudebatch.core.answer_form import schema_of
 from claudebatch.core.domain import Call, Pico
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.events import Event
 from claudebatch.core.jsonl import read_at
 from claudebatch.core.notice import LineLeftOut, Notice
+from claudebatch.core.plurals import counted
 from claudebatch.estimate.request_shape import RequestShape, shape_of
 from claudebatch.inputs import ALL_ROWS, RecordFormat, Selection, format_of, parse_line
 from claudebatch.layers.response_cache.blocking import LookUp
@@ -43,7 +45,7 @@ CREATE TEMP TABLE seen (key TEXT PRIMARY KEY) WITHOUT ROWID;
 _FINISHED = """
 UPDATE plan SET finished = 1 WHERE position IN (
   SELECT r.position FROM rows r JOIN old.rows q ON q.id = r.id AND q.digest = r.digest
-  WHERE EXISTS (SELECT 1 FROM old.results x WHERE x.row = q.row AND (x.ok OR NOT ?)))
+  WHERE EXISTS (SELECT 1 FROM old.results x WHERE x.row = q.row AND (x.ok NOT IN (0, 5) OR NOT ?)))
 """
 _OTHERWISE = """
 SELECT r.position FROM rows r JOIN old.rows q ON q.id = r.id AND q.digest = r.digest
@@ -111,6 +113,7 @@ class ScratchIndex:
         # Mutable: the rows of the current chunk, and the number of all rows.
         self._chunk: list[tuple[int, str, Call]] = []
         self._count = 0
+        self._with_schema = False  # whether any row has one
         self.bad_rows = 0
         """Lines left out under `--on-bad-row skip`."""
         self.left_out: list[LineLeftOut] = []
@@ -144,7 +147,7 @@ class ScratchIndex:
         intake.check_selection(report.unknown_ids)
         self._flush()
         self.bad_rows = intake.bad.count
-        self.notices = tuple(intake.notices())
+        self.notices = (*intake.notices(), *self._of_schemas())
         if selection:
             self._keep_chosen()
         elif report.duplicates:
@@ -158,6 +161,15 @@ class ScratchIndex:
         """Leave the chosen rows in the plan, under the numbers that they have now."""
         for statement in _KEEP_CHOSEN:
             self._connection.execute(statement)
+
+    def _of_schemas(self) -> Iterator[Notice]:
+        retries = self._run_setup.settings.schema_retries
+        if self._with_schema and retries:
+            more = counted(retries, "more request")
+            yield Notice(
+                "N070",
+                f"the worst case counts {more} for each row with a schema (--schema-retries)",
+            )
 
     def route_totals(self) -> tuple[int, int, list[RouteTotals]]:
         """The number of all rows, of finished rows, and the totals of the other rows by
@@ -260,6 +272,7 @@ class ScratchIndex:
 
     def _write(self, position: int, call: Call, *, repeated: bool, cached: bool) -> None:
         shape = shape_of(call)
+        self._with_schema |= schema_of(call.prompt.params) is not None
         self._connection.execute(
             "INSERT INTO plan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
             (
@@ -282,7 +295,7 @@ class ScratchIndex:
 
     def _worst(self, call: Call) -> Pico | None:
         try:
-            return self._run_setup.prices.worst(call)
+            return self._run_setup.worst_of_row(call)
         except UnknownPrice:
             return None
 

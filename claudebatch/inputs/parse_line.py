@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from claudebatch.core.answer_form import schema_of, with_schema
 from claudebatch.core.domain import Prompt
 from claudebatch.core.errors import BadRow, Problem
 from claudebatch.core.jsonl import MAX_LINE_BYTES, encode
@@ -57,6 +58,10 @@ class Defaults:
     """What becomes of fields that are no part of the request."""
     template: RowTemplate | None = None
     """Makes a request of a row's columns; None: the row is one."""
+    schema: dict[str, Any] | None = None
+    """What the answers of lines without a schema of their own have to fit."""
+    extract: str = ""
+    """What is to be found in the answers of lines without a schema."""
     judge_model: Callable[[str], Problem | None] | None = None
     """Why the model that a line names cannot be asked; None: every name is taken."""
 
@@ -92,7 +97,8 @@ def parse_line(
         # The shape that was recognised is named: a user who meant another one sees at
         # once why a field is unknown.
         raise BadRow(*_in_shape(parsed))
-    digest = _digest(parsed)
+    extract = _take_form(parsed, defaults)
+    digest = _digest(parsed, extract)
     own_id = parsed.id
     return Prompt(
         # An id from the content: the same line has the same id in every run, wherever
@@ -109,7 +115,23 @@ def parse_line(
         betas=parsed.betas,
         columns=form.members(value, data, parsed.columns) if parsed.columns else b"",
         has_number_id=parsed.has_number_id,
+        extract=extract,
     )
+
+
+def _take_form(parsed: ParsedLine, defaults: Defaults) -> str:
+    """Give the line the wanted form of its answer; returns what is to be found in it.
+
+    Before its digest is taken, unlike other defaults: an answer of another form is no
+    answer any more.
+    """
+    if defaults.schema is None and not defaults.extract:
+        return ""
+    if schema_of(parsed.params) is not None:
+        return ""
+    if defaults.schema is not None:
+        parsed.params = with_schema(parsed.params, defaults.schema)
+    return defaults.extract
 
 
 def _judge_model(parsed: ParsedLine, judge: Callable[[str], Problem | None]) -> None:
@@ -211,13 +233,17 @@ def _in_shape(parsed: ParsedLine) -> Iterable[Problem]:
     return (replace(problem, reason=problem.reason + inside) for problem in parsed.problems)
 
 
-def _digest(parsed: ParsedLine) -> bytes:
+def _digest(parsed: ParsedLine, extract: str) -> bytes:
     """The hash of the line's own content without its id and without defaults: a changed
     default must not run finished rows again.
     """
     content: tuple[Any, ...] = (parsed.params, parsed.model, parsed.tags, parsed.attributes)
     # Only where there are some: lines without keep the digest that they always had.
-    return sha256(encode((*content, parsed.betas) if parsed.betas else content)).digest()
+    if extract:
+        content = (*content, parsed.betas, extract)
+    elif parsed.betas:
+        content = (*content, parsed.betas)
+    return sha256(encode(content)).digest()
 
 
 def _with_defaults(own: dict[str, Any], defaults: Defaults) -> dict[str, Any]:

@@ -44,6 +44,8 @@ class ParsedLine:
     """What becomes of fields that are no part of the request."""
     columns: list[str] = field(default_factory=list)
     """The names of such fields that are kept."""
+    own_schema: bool = False
+    """Whether the line has a `"schema"`, which is `output_config.format` by now."""
     names: Names = AS_SENT
     """How the line itself calls its conversation."""
 

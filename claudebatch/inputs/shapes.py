@@ -12,6 +12,7 @@ from claudebatch.core.typos import meant
 from claudebatch.inputs.fields import CHECKS, MAX_TOKENS_LIMIT, REFUSED, attributes_of
 from claudebatch.inputs.foreign_shapes import foreign_shape
 from claudebatch.inputs.kept_columns import Extra, is_column
+from claudebatch.inputs.line_schema import as_format, in_own_words, takes_schema
 from claudebatch.inputs.messages import (
     check_messages,
     check_system_messages,
@@ -73,6 +74,8 @@ def json_line(value: Any, data: bytes, *, check: bool = True, extra: Extra = "ke
     parsed = _shaped(value, data, check, extra)
     if check and not _is_talk(parsed) and request_types().knows(parsed.betas):
         _hold_against_the_api(parsed)
+    if parsed.own_schema and parsed.problems:
+        parsed.problems = in_own_words(parsed.problems)
     return parsed
 
 
@@ -95,6 +98,9 @@ def _shaped(value: Any, data: bytes, check: bool, extra: Extra) -> ParsedLine:
         (key,) = content
         shape, read = _SHAPES[key]
         parsed = ParsedLine(shape, checked=check, extra=extra)
+        if takes_schema(fields, content):
+            parsed.own_schema = True
+            fields, parsed.problems = as_format(fields)
         read(parsed, fields, key)
     else:
         parsed = _no_single_content(value, fields, content)

@@ -78,6 +78,8 @@ class ModelFacts:
     """Whether the last message may be from the assistant."""
     forced_tools: bool = True
     """Whether `tool_choice` may be `any` or `tool`."""
+    structured: bool = True
+    """Whether it takes `output_config.format`; else a forced tool stands in for it."""
     fast: bool = True
     """Whether `speed: fast` is served."""
     fast_until: str | None = None

@@ -14,6 +14,9 @@ from claudebatch.outputs.line_values import ERROR, FieldPath, LineValues, text_o
 INPUT: Final = "input"
 """The member of a result line that holds the row's own fields."""
 
+PARSED: Final = "parsed"
+"""The member that holds what was wanted of the answer."""
+
 MOST_INPUT_COLUMNS: Final = 1000
 """Fields of rows that become columns; where there are more, they stand together in one
 column as JSON. SQLite holds 2,000 columns.
@@ -43,6 +46,7 @@ _AFTER = (
 )
 # In a table where a row has it: a rehearsal must not pass for the real thing.
 _WHERE_USED = (
+    TableColumn("invalid", ("invalid",)),
     TableColumn("fallback_reason", ("fallback_reason",)),
     TableColumn("simulated", ("simulated",), "boolean"),
 )
@@ -61,14 +65,15 @@ _ON_DEMAND = (
     TableColumn("usage", ("usage",)),
     TableColumn("message", ("message",)),
     TableColumn(INPUT, (INPUT,)),
+    TableColumn(PARSED, (PARSED,)),
 )
 KNOWN: Final[Mapping[str, TableColumn]] = {
     column.name: column for column in (_ID, *_AFTER, *_WHERE_USED, *_ON_DEMAND)
 }
 """Columns that can be chosen of any results, by name."""
-_FOUND_OUT = frozenset({"id"})
+_FOUND_OUT = frozenset({"id", PARSED})
 # Objects of a result line whose members have dotted names.
-_OBJECTS = ("error", "usage", "message", INPUT)
+_OBJECTS = ("error", "usage", "message", INPUT, PARSED)
 
 
 def path_of(name: str) -> FieldPath:
@@ -78,9 +83,9 @@ def path_of(name: str) -> FieldPath:
     if name in KNOWN:
         return KNOWN[name].path
     first, dot, rest = name.partition(".")
-    if dot and first == INPUT:
+    if dot and first in (INPUT, PARSED):
         # A field's own name may have dots in it.
-        return (INPUT, rest)
+        return (first, rest)
     return tuple(name.split(".")) if dot and first in _OBJECTS else (INPUT, name)
 
 
@@ -124,6 +129,8 @@ class ColumnSurvey:
         # Mutable: what was seen so far.
         self._kinds = {name: SeenKind() for name in (*self._chosen, *_FOUND_OUT)}
         self._fields: dict[str, SeenKind] = {}
+        self._parts: dict[str, SeenKind] = {}
+        self._whole = ""  # the name of their one column, where some is no object
         self._used: set[str] = set()
         self._other_id = False
 
@@ -143,9 +150,22 @@ class ColumnSurvey:
                 self._fields[field] = SeenKind()
             if field in self._fields:
                 self._fields[field].add(raw)
+        self._add_value(record)
         for column in _WHERE_USED:
             if column.name not in self._used and record.raw(column.path) is not None:
                 self._used.add(column.name)
+
+    def _add_value(self, record: LineValues) -> None:
+        value = record.raw((PARSED,))
+        if value is None:
+            return
+        self._kinds[PARSED].add(value)
+        parts = record.members((PARSED,))
+        if not value.startswith(b"{") or len(self._parts | parts) > MOST_INPUT_COLUMNS:
+            self._whole = PARSED
+            return
+        for name, raw in parts.items():
+            self._parts.setdefault(name, SeenKind()).add(raw)
 
     def columns(self) -> list[TableColumn]:
         """The columns, in their order; no two names differ in case only."""
@@ -155,9 +175,23 @@ class ColumnSurvey:
             ]
         used = [column for column in _WHERE_USED if column.name in self._used]
         fixed = (*_AFTER, *used)
-        taken = {column.name for column in (_ID, *fixed)}
+        taken = {column.name for column in (_ID, *fixed)} | ({PARSED} & {self._whole})
         first = TableColumn(_ID.name, _ID.path, self._kind("id"))
-        return [first, *self._own_fields(taken), *fixed]
+        # The row's own fields first: their names are those of the file that it came in.
+        own = list(self._own_fields(taken))
+        return [first, *own, *self._value_parts(taken), *fixed]
+
+    def _value_parts(self, taken: set[str]) -> Iterator[TableColumn]:
+        """The members of the wanted values, or these in one column."""
+        if self._whole:
+            yield TableColumn(PARSED, (PARSED,), self._kind(PARSED))
+            return
+        for part, seen in self._parts.items():
+            name = part
+            while name.lower() in taken:
+                name = f"{PARSED}.{name}"
+            taken.add(name.lower())
+            yield TableColumn(name, (PARSED, part), seen.kind)
 
     def _own_fields(self, taken: set[str]) -> Iterator[TableColumn]:
         if len(self._fields) > MOST_INPUT_COLUMNS:

@@ -14,6 +14,7 @@ from typing import Any
 
 from claudebatch.core.errors import NotServed
 from claudebatch.models.catalog import EFFORTS, Effort, ModelFacts
+from claudebatch.routing.forced_answer import formed, unformable
 from claudebatch.routing.parameters import (
     MIN_THINKING_BUDGET,
     OFF_KINDS,
@@ -33,7 +34,9 @@ def remap(params: Mapping[str, Any], facts: ModelFacts) -> dict[str, Any]:
     """
     # A copy: the prompt's own parameters belong to the first model, and to the cache
     # key.
-    mapped = dict(params)
+    for problem in unformable(params, facts):
+        raise NotServed(f"{facts.id} cannot take over: {problem.reason}", type="not_served")
+    mapped = dict(formed(params, facts))
     _map_serving(mapped, facts)
     _map_tools(mapped, facts)
     # Tools before thinking, because a forced tool rules out a thinking budget; thinking

@@ -12,8 +12,10 @@ from claudebatch.core.domain import Call, Prompt, Route, Size
 from claudebatch.core.jsonl import encode
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.tokens import expected_input, measure
+from claudebatch.routing.forced_answer import formed
 from claudebatch.routing.remap import remap
 from claudebatch.routing.router import Router
+from claudebatch.routing.schema_order import in_schema_order
 
 
 def request_body(model: str, params: Mapping[str, Any]) -> bytes:
@@ -22,7 +24,7 @@ def request_body(model: str, params: Mapping[str, Any]) -> bytes:
     """
     # These bytes are the cache key and the duplicates' key: a field in another order
     # must not be paid for twice.
-    return encode({**params, "model": model})
+    return encode({**in_schema_order(params), "model": model})
 
 
 def token_estimator(catalog: Catalog, model: str) -> Callable[[Prompt], int]:
@@ -58,11 +60,11 @@ class CallBuilder:
     def first(self, row: int, prompt: Prompt) -> Call:
         """The call to the model that *prompt* is routed to."""
         route = self._router.route(prompt)
-        model, params = route.model, prompt.params
+        model = route.model
+        facts = self._catalog.facts(model)
+        params = formed(prompt.params, facts)
         body = request_body(model, params)
-        size = measure(
-            params, body, self._catalog.facts(model), expected_output=self._expected_output
-        )
+        size = measure(params, body, facts, expected_output=self._expected_output)
         return Call(
             row=row,
             prompt=prompt,
@@ -73,8 +75,7 @@ class CallBuilder:
             deadline_s=self._deadline(size.output_bound),
         )
 
-    @staticmethod
-    def unmeasured(prompt: Prompt, route: Route) -> Call:
+    def unmeasured(self, prompt: Prompt, route: Route) -> Call:
         """The call of `first`, but with size 0: enough for its cache key, in half the
         time.
         """
@@ -83,7 +84,7 @@ class CallBuilder:
             prompt=prompt,
             route=route,
             model=route.model,
-            body=request_body(route.model, prompt.params),
+            body=request_body(route.model, formed(prompt.params, self._catalog.facts(route.model))),
             size=_NO_SIZE,
         )
 
@@ -100,3 +101,13 @@ class CallBuilder:
         return replace(
             call, model=model, body=body, size=size, deadline_s=self._deadline(size.output_bound)
         )
+
+    def instead(self, call: Call, params: Mapping[str, Any]) -> Call:
+        """*call* to the same model with other *params*; raises `NotServed`."""
+        facts = self._catalog.facts(call.model)
+        # As its first request: one to the model of its route is sent as it is.
+        rerouted = call.model != call.route.model
+        params = remap(params, facts) if rerouted else formed(params, facts)
+        body = request_body(call.model, params)
+        size = measure(params, body, facts, expected_output=self._expected_output)
+        return replace(call, body=body, size=size)

@@ -11,6 +11,7 @@ from claudebatch.inputs.jinja_template import JinjaTemplate
 from claudebatch.inputs.row_template import TextTemplate, TurnTemplate
 from claudebatch.inputs.template import Template
 from claudebatch.setup.run_options import RunOptions
+from claudebatch.setup.wanted_form import wanted_extract, wanted_schema
 
 
 def read_as(options: RunOptions, settings: Settings) -> Defaults:
@@ -32,6 +33,8 @@ def read_as(options: RunOptions, settings: Settings) -> Defaults:
         edits=options.edits,
         extra=options.extra,
         template=template,
+        schema=wanted_schema(options, settings),
+        extract=wanted_extract(options, settings),
     )
 
 

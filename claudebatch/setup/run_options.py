@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.jsonl import STDIN
@@ -13,6 +13,15 @@ from claudebatch.inputs import ALL_ROWS, Extra, FormatName, LineEdits, Selection
 from claudebatch.outputs.check_form import check_form
 from claudebatch.outputs.forms import OutputForm, form_of
 from claudebatch.outputs.result_table import TableLayout
+
+
+class NamedSchema(NamedTuple):
+    """A schema as it was given."""
+
+    name: str
+    """What messages call it."""
+    text: str
+    """JSON, or a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,10 @@ class RunOptions:
     """
     examples: str | None = None
     """A file of examples that stand before every row's turns."""
+    schema: NamedSchema | None = None
+    """What answers have to fit."""
+    extract: str | None = None
+    """What is to be found in answers in prose."""
     extra: Extra = "keep"
     """What becomes of fields that are no part of a request."""
     no_check: bool = False
@@ -129,6 +142,7 @@ class RunOptions:
             *(self.allow_unknown_model, self.model_map, self.drop),
             *(self.template, self.var, [name for name, _ in self.jinja]),
             *(self.sheet, self.each_file),
+            *(self.schema, self.extract),
         )
 
     @property

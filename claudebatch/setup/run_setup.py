@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 from claudebatch.config.settings import Settings
+from claudebatch.core.answer_form import schema_of
+from claudebatch.core.domain import Call, Pico
 from claudebatch.core.errors import ConfigError
 from claudebatch.core.notice import Notice
 from claudebatch.inputs import Defaults
 from claudebatch.layers.rate_limit.settings import RateLimitSettings
+from claudebatch.layers.structured_answers.follow_up import LONGEST_WORDS
 from claudebatch.models.catalog import FAST_POOL, Catalog
 from claudebatch.models.model_names import ModelNames
 from claudebatch.models.prices import PriceBook
@@ -110,6 +113,21 @@ class RunSetup:
             for rule, earlier in hidden_rules(self.settings.routes)
         ]
         return [*hidden, *unpriced, *retirements(self.catalog, self.with_fallbacks(models), on)]
+
+    def worst_of_row(self, call: Call) -> Pico:
+        """The most that the row of *call* can cost at its model where every answer
+        comes: with its schema, also the requests that ask again. Raises `UnknownPrice`.
+        """
+        worst, again = self.prices.worst(call), self.settings.schema_retries
+        if not again or schema_of(call.prompt.params) is None:
+            return worst
+        # The conversation grows by one answer and one sentence, however often it is
+        # asked.
+        size = call.size
+        grown = size.input_bound + size.output_bound + LONGEST_WORDS
+        bound = min(self.catalog.facts(call.model).context_window, grown)
+        longer = replace(call, size=replace(size, input_bound=max(bound, size.input_bound)))
+        return worst + again * self.prices.worst(longer)
 
     def unpriced(self, models: set[str]) -> list[str]:
         """Those of *models* and of their fallbacks that have no price."""

@@ -5,12 +5,13 @@ tests/setup.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from claudebatch.config.settings import Settings
-from claudebatch.core.domain import Call, Pico, Usage
+from claudebatch.core.answer_form import UnfitAnswers, schema_of
+from claudebatch.core.domain import Call, Pico, Reply, Usage
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import NotServed
 from claudebatch.core.events import Emit
@@ -32,11 +33,19 @@ from claudebatch.layers.record.layer import Record
 from claudebatch.layers.response_cache.layer import ResponseCache, cache_key
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.layers.retry.layer import Retry
+from claudebatch.layers.structured_answers.answer_reading import read_answer
+from claudebatch.layers.structured_answers.follow_up import follow_up
+from claudebatch.layers.structured_answers.layer import StructuredAnswers
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import PriceBook, UnknownPrice
 from claudebatch.models.tokens.counted import CountedBounds
 from claudebatch.routing.request import CallBuilder
 from claudebatch.setup.pools import Pools
+
+
+async def no_unfit_answers(call: Call) -> UnfitAnswers | None:
+    """None: no session was before this one."""
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +75,8 @@ class Parts:
     """What earlier runs tell of what requests take."""
     earlier: Callable[[int], RowTries | None] = lambda row: None
     """What became of a row's attempts in earlier sessions."""
+    unfit: Callable[[Call], Awaitable[UnfitAnswers | None]] = no_unfit_answers
+    """A row's answers of earlier sessions that did not fit its schema."""
     resting: Resting = field(default_factory=Resting)
     """Hears of rows that wait for their next attempt."""
 
@@ -88,6 +99,7 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
         [
             _fallback(parts),
             _response_cache(parts),
+            _structured_answers(parts),
             _retry(parts, outages),
             breaker,
             _budget(parts, money),
@@ -120,6 +132,27 @@ def _response_cache(parts: Parts) -> ResponseCache:
         policy=parts.settings.cache.policy,
         # --no-cache means that every row is asked, equal ones included.
         share=parts.cache is not None,
+        fits=_fits,
+    )
+
+
+def _fits(call: Call, reply: Reply) -> bool:
+    if schema_of(call.prompt.params) is None:
+        return True
+    reading = read_answer(call.prompt, reply)
+    return reading is None or not reading.fault
+
+
+def _structured_answers(parts: Parts) -> StructuredAnswers:
+    def again(call: Call, unfit: UnfitAnswers) -> Call:
+        return parts.builder.instead(call, follow_up(call.prompt.params, unfit.last, unfit.fault))
+
+    return StructuredAnswers(
+        read=read_answer,
+        again=again,
+        retries=parts.settings.schema_retries,
+        earlier=parts.unfit,
+        emit=parts.emit,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from claudebatch.core.answer_form import schema_of
 from claudebatch.core.domain import Call, Prompt, Route, limited_as
 from claudebatch.core.errors import BadRow, ClaudebatchError, Problem
 from claudebatch.core.events import Emit, nobody
@@ -27,6 +28,7 @@ from claudebatch.inputs import (
     parse_line,
 )
 from claudebatch.inputs.formats import place_of
+from claudebatch.routing.forced_answer import formed, unformable
 from claudebatch.routing.parameters import problems
 from claudebatch.setup.oversize import Oversize
 from claudebatch.setup.run_setup import RunSetup
@@ -90,6 +92,8 @@ class Intake:
         self.sent_anyway = BadLines()
         """Lines that break the API's rules, which `--no-check` sends."""
         self.models: set[str] = set()
+        self.wants_form = False
+        """Whether any row wants a form of its answer."""
         self._edited: Counter[str] = Counter()
         self._lanes: dict[tuple[str, bool], str] = {}  # by model, and whether it is fast
         self._attachment: str | None = None
@@ -116,6 +120,8 @@ class Intake:
                     continue
                 if prompt.columns and taken <= _LINES_LOOKED_AT and self._attachment is None:
                     self._attachment = attachment(prompt.columns)
+                if prompt.extract or schema_of(prompt.params) is not None:
+                    self.wants_form = True
                 record = self._record(source, line, prompt)
                 if each is not None:
                     each(record, self._run_setup.builder.first(0, prompt))
@@ -210,8 +216,12 @@ class Intake:
         found = self._uncappable(prompt)
         if defaults.check:
             facts = self._run_setup.catalog.facts(self._route.model)
-            found += problems(prompt.params, facts) + self._oversize.problems(
-                prompt.params, self._route, line.length
+            unformed = tuple(unformable(prompt.params, facts))
+            params = prompt.params if unformed else formed(prompt.params, facts)
+            found += (
+                unformed
+                + problems(params, facts)
+                + self._oversize.problems(prompt.params, self._route, line.length)
             )
         return prompt, found
 

@@ -25,6 +25,8 @@ LONGEST_TEXT = 20_000
 QUOTED = 48
 REFUSAL_TOKENS, EMPTY_TOKENS = 5, 9
 
+# No closed object has such a member.
+_UNFIT = {"simulated: does not fit": None}
 _FILLER = (
     "This sentence only fills the space that a real answer would take, and is the same for every "
     "prompt of "
@@ -72,11 +74,11 @@ class _Ending:
     stop_details: wire.Body | None = None
 
 
-def compose(asked: ParsedRequest, number: int, *, use_all: bool) -> Answer:
+def compose(asked: ParsedRequest, number: int, *, use_all: bool, invalid: bool = False) -> Answer:
     """The answer to *asked*, as the *number*-th of this simulator; *use_all* spends all
-    of `max_tokens`.
+    of `max_tokens`, an *invalid* one does not fit the schema that is asked for.
     """
-    ending = _ending(asked, use_all=use_all)
+    ending = _ending(asked, use_all=use_all, invalid=invalid)
     thinking = _thinking(asked, ending)
     usage = Usage(
         input_tokens=max(
@@ -127,7 +129,7 @@ def usage_json(usage: Usage, thinking_tokens: int) -> wire.Body:
     return counted
 
 
-def _ending(asked: ParsedRequest, *, use_all: bool) -> _Ending:
+def _ending(asked: ParsedRequest, *, use_all: bool, invalid: bool) -> _Ending:
     limit: int = asked.body["max_tokens"]
     if asked.directives.refusal:
         return _Ending([], "refusal", min(REFUSAL_TOKENS, limit), stop_details=_REFUSAL)
@@ -140,7 +142,7 @@ def _ending(asked: ParsedRequest, *, use_all: bool) -> _Ending:
     wanted = _wanted(asked, limit)
     if use_all or asked.directives.max_tokens or wanted > limit:
         return _Ending([_text_block(asked, limit)], "max_tokens", limit)
-    return _complete(asked, wanted)
+    return _complete(asked, wanted, invalid=invalid)
 
 
 def _wanted(asked: ParsedRequest, limit: int) -> int:
@@ -150,13 +152,14 @@ def _wanted(asked: ParsedRequest, limit: int) -> int:
     return SHORTEST + int.from_bytes(asked.digest[:4], "big") % (LONGEST - SHORTEST + 1)
 
 
-def _complete(asked: ParsedRequest, tokens: int) -> _Ending:
+def _complete(asked: ParsedRequest, tokens: int, *, invalid: bool) -> _Ending:
     """An answer that is complete within max_tokens."""
     if forces_tool(asked.body) and asked.body.get("tools"):
-        return _Ending([_tool_block(asked)], "tool_use", tokens)
+        return _Ending([_tool_block(asked, invalid=invalid)], "tool_use", tokens)
     output_format = (asked.body.get("output_config") or {}).get("format")
     if isinstance(output_format, dict) and output_format.get("type") == "json_schema":
-        value = wire.encode(instance_of(output_format.get("schema"))).decode()
+        instance = _UNFIT if invalid else instance_of(output_format.get("schema"))
+        value = wire.encode(instance).decode()
         return _Ending([{"type": "text", "text": value}], "end_turn", tokens)
     block = _text_block(asked, tokens)
     stop = _first_stop(block["text"], asked.body.get("stop_sequences") or ())
@@ -195,11 +198,11 @@ def _question(body: wire.Body) -> str:
     return words if len(words) <= QUOTED else words[:QUOTED] + "…"
 
 
-def _tool_block(asked: ParsedRequest) -> wire.Body:
+def _tool_block(asked: ParsedRequest, *, invalid: bool) -> wire.Body:
     tools = asked.body["tools"]
     wanted = asked.body["tool_choice"].get("name", tools[0].get("name"))
     schema = next((tool.get("input_schema") for tool in tools if tool.get("name") == wanted), None)
-    value = instance_of(schema)
+    value = _UNFIT if invalid else instance_of(schema)
     identity = f"toolu_sim_{asked.digest.hex()[:20]}"
     return {
         "type": "tool_use",

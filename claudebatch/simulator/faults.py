@@ -16,6 +16,8 @@ Late faults disturb a request that is served and billed like any other:
     drip           the body comes a byte at a time
     cut            half of the body, then the connection closes
     hang           no answer for as long as the client stays
+    invalid        the answer does not fit the schema that was asked for; one without a
+                   schema is undisturbed
 
 Late faults of streamed answers only; a plain answer is sent undisturbed:
 
@@ -60,7 +62,9 @@ REFUSING = frozenset(
     {"529", "500", "503", "429", "401", "402", "403", "404", "spend_limit", "credit", "spend_400"}
 )
 BREAKING = frozenset({"reset", "html", "empty"})
-LATE = frozenset({"slow", "drip", "cut", "hang", "stream_error", "stream_open", "stream_hang"})
+LATE = frozenset(
+    {"slow", "drip", "cut", "hang", "invalid", "stream_error", "stream_open", "stream_hang"}
+)
 BATCH_ROWS = frozenset(
     {
         *("batch_invalid", "batch_api_error", "batch_overloaded"),

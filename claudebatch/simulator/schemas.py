@@ -7,6 +7,7 @@ right form, or the user's own reader of results would fail on it.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 MAX_DEPTH = 12
@@ -21,6 +22,23 @@ _SCALARS: dict[str, Any] = {
     "boolean": True,
     "null": None,
 }
+
+
+# A text of each format that schemas name.
+_FORMATS: dict[str, str] = {
+    "date": "2026-01-31",
+    "date-time": "2026-01-31T12:00:00Z",
+    "time": "12:00:00Z",
+    "duration": "P1D",
+    "email": "simulated@example.com",
+    "hostname": "example.com",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "uri": "https://example.com/simulated",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
+# For patterns, the first that fits: no text is made up to fit any pattern.
+_TEXTS = ("simulated", "Simulated", "SIMULATED", "a", "A", "1", "12", "123", "1234", "12345")
 
 
 def instance_of(schema: Any, root: Any = None, depth: int = 0) -> Any:
@@ -52,7 +70,18 @@ def _typed(schema: dict[str, Any], root: Any, depth: int) -> Any:
         return [instance_of(schema.get("items"), root, depth + 1)] * int(
             bool(schema.get("minItems"))
         )
-    return _SCALARS.get(str(kind))
+    return _text(schema) if kind == "string" else _SCALARS.get(str(kind))
+
+
+def _text(schema: dict[str, Any]) -> str:
+    pattern = schema.get("pattern")
+    texts = (_FORMATS.get(str(schema.get("format")), _TEXTS[0]), *_TEXTS, *_FORMATS.values())
+    if not isinstance(pattern, str):
+        return texts[0]
+    try:
+        return next((text for text in texts if re.search(pattern, text)), texts[0])
+    except re.error:  # of another dialect
+        return texts[0]
 
 
 def _resolve(reference: Any, root: Any) -> Any:

@@ -163,6 +163,7 @@ class MessagesService:
             asked,
             self._answers,
             use_all=self._settings.use_all_max_tokens or self._settings.adversarial,
+            invalid=fault == "invalid",
         )
         cost = self._bill(asked.model, answer.usage)
         # Before anything is sent: the API bills work that it has done, whether the
@@ -206,7 +207,7 @@ class MessagesService:
         # API's does.
         opening, coming = _stream(answer, lines, fault)
         await connection.send(opening)
-        if fault in LATE and fault != "slow":
+        if fault in LATE - {"slow", "invalid"}:
             await self._wait(delay_s)
         else:
             await self._grow(coming, delay_s, connection)

@@ -91,6 +91,7 @@ def test_every_option_of_a_run_is_handed_on():
         "input_format": "csv",
         **{"sample": 7, "seed": 7, "rows": "7", "id": "a", "where": ["a=b"]},
         "extra": "refuse",
+        "schema": "name, age int",
     }
     for name in {field.name for field in fields(RunFlags)} - OF_THE_COMMAND - {"inputs"}:
         changed = replace(flags, **{name: others.get(name, True)})

@@ -36,7 +36,7 @@ DOORS = {
     # (results), and the other side of the wire (simulator).
     "msgspec": {"clients", "config", "core", "models", "simulator"},
 }
-MAY_BE_CLOSED = {"aiohttp", "jsonschema_rs"}
+MAY_BE_CLOSED = {"aiohttp"}
 """Doors that need not be used: the SDK's transport may be built with or without its own
 package's name.
 """

@@ -38,6 +38,17 @@ HASTE = {"base_s": 0.01, "cap_s": 0.01, "max_attempts": 6}
 """Retries that hardly wait, so that whatever else makes them wait shows."""
 PATIENT_BREAKER = {"minimum_calls": 10_000}
 CHAIN = {HAIKU: [SONNET]}
+MOOD = {
+    "format": {
+        "type": "json_schema",
+        "schema": {
+            "type": "object",
+            "properties": {"mood": {"enum": ["good", "bad"]}},
+            "required": ["mood"],
+            "additionalProperties": False,
+        },
+    }
+}
 
 
 def rpm(requests_per_minute: float, *pools: str) -> dict[str, Any]:
@@ -136,6 +147,32 @@ async def equal_calls_share_one_row_of_retries() -> None:
     assert len(client.sent) == 3, "fifty rows are no reason to ask a struggling model fifty times"
     assert len(bench.told(Retrying)) == 2
     assert all(isinstance(error, AttemptError) and error.attempts == 3 for error in failed)
+
+
+def unfit() -> Reply:
+    return make_reply('{"mood":"so so"}')
+
+
+async def an_answer_that_fits_no_schema_is_never_kept() -> None:
+    bench = make_bench(schema_retries=1)
+    client = ScriptedClient([unfit(), unfit(), make_reply('{"mood":"good"}')])
+    stack = build_stack(bench.parts, client)
+    assert not (await stack(bench.call(row=1, output_config=MOOD))).fits
+    assert (len(client.sent), bench.cache.kept) == (2, {})
+    answered = [await stack(bench.call(row=row, output_config=MOOD)) for row in (2, 3)]
+    assert [(reply.source, reply.fits) for reply in answered] == [("api", True), ("cache", True)]
+    assert (len(client.sent), len(bench.cache.kept)) == (3, 1)
+
+
+async def every_request_of_a_row_is_counted_unfit_or_failed() -> None:
+    bench = make_bench(cap=10**12, retry=HASTE, breaker=PATIENT_BREAKER)
+    client = ScriptedClient([unfit(), overloaded(), overloaded(), make_reply('{"mood":"good"}')])
+    reply = await build_stack(bench.parts, client)(bench.call(output_config=MOOD))
+    assert (reply.text, reply.attempts) == ('{"mood":"good"}', 4)
+    outcomes = [outcome for entry in bench.log.entries for outcome in entry.outcomes]
+    assert outcomes == ["answered", "overloaded_error", "overloaded_error", "answered"]
+    assert bench.budget_store.ended == ["settle", "release", "release", "settle"]
+    assert reply.cost == sum(entry.cost for entry in bench.log.entries) == bench.budget_store.spent
 
 
 async def a_retry_asks_the_breaker_too() -> None:
@@ -327,6 +364,8 @@ CLAIMS: dict[str, Claim] = {
         an_answer_of_a_fallback_is_kept_as_its_own_and_not_as_the_first_models,
         fifty_equal_calls_in_flight_are_one_call,
         equal_calls_share_one_row_of_retries,
+        an_answer_that_fits_no_schema_is_never_kept,
+        every_request_of_a_row_is_counted_unfit_or_failed,
         a_retry_asks_the_breaker_too,
         a_shut_pool_takes_no_money,
         every_attempt_has_its_own_hold_and_an_unknown_one_stays_charged,

@@ -19,7 +19,10 @@ from claudebatch.setup import stack
 from tests.setup.claims import CLAIMS
 from tests.support.virtual import run_virtual
 
-ORDER = ("Fallback", "ResponseCache", "Retry", "CircuitBreaker", "Budget", "RateLimit", "Record")
+ORDER = (
+    *("Fallback", "ResponseCache", "StructuredAnswers", "Retry", "CircuitBreaker", "Budget"),
+    *("RateLimit", "Record"),
+)
 LONGEST_S = 36_000
 """Virtual seconds after which a claim counts as failed: nothing in them takes that
 long.
@@ -31,7 +34,8 @@ NEIGHBOURS = {
         "Fallback",
         "ResponseCache",
     ): "an_answer_of_a_fallback_is_kept_as_its_own_and_not_as_the_first_models",
-    ("ResponseCache", "Retry"): "equal_calls_share_one_row_of_retries",
+    ("ResponseCache", "StructuredAnswers"): "an_answer_that_fits_no_schema_is_never_kept",
+    ("StructuredAnswers", "Retry"): "every_request_of_a_row_is_counted_unfit_or_failed",
     ("Retry", "CircuitBreaker"): "a_retry_asks_the_breaker_too",
     ("CircuitBreaker", "Budget"): "a_shut_pool_takes_no_money",
     ("Budget", "RateLimit"): "a_refused_budget_takes_no_capacity",

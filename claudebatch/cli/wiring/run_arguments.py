@@ -12,6 +12,7 @@ from typing import Any
 from claudebatch.cli.options import Redo, names
 from claudebatch.cli.run_flags import RunFlags
 from claudebatch.cli.wiring.edit_flags import constants, model_pairs, parts
+from claudebatch.cli.wiring.schema_flag import named_schema
 from claudebatch.cli.wiring.text_or_file import jinja_file, system_prompt, text_or_file
 from claudebatch.setup.chosen_rows import chosen_rows
 from claudebatch.setup.globs import expanded
@@ -41,6 +42,8 @@ def run_options(flags: RunFlags) -> RunOptions:
         var=constants(flags.var),
         jinja=tuple(_jinja(flags)),
         examples=flags.examples,
+        schema=named_schema(flags.schema),
+        extract=flags.extract,
         extra=flags.extra,
         input_format=flags.input_format,
         sheet=flags.sheet,
@@ -86,6 +89,7 @@ def config_flags(flags: RunFlags) -> dict[str, Any]:
         "system": system_prompt(flags.system),
         "max_tokens": flags.max_tokens,
         "budget": flags.budget,
+        "schema_retries": flags.schema_retries,
         "tag": flags.tag,
         "concurrency": flags.concurrency,
         # The text of the option, as a file would have it.

@@ -56,6 +56,7 @@ class ResponseCache:
 
     store          None: nothing is looked up or kept
     share          whether equal requests in flight share one answer
+    fits           whether a stored reply is of the form that a call wants
     """
 
     def __init__(
@@ -66,12 +67,14 @@ class ResponseCache:
         parse: Callable[[bytes], Reply],
         policy: CachePolicy,
         share: bool = True,
+        fits: Callable[[Call, Reply], bool] = lambda call, reply: True,
     ) -> None:
         self._key = key
         self._store = store
         self._parse = parse
         self._policy = policy
         self._share = share
+        self._fits = fits
         # Mutable: requests in flight by key, changed by `_ask` only.
         self._in_flight: dict[str, asyncio.Future[Reply]] = {}
 
@@ -113,7 +116,10 @@ class ResponseCache:
             if stored is not None:
                 # Bytes that are no message are a miss.
                 with contextlib.suppress(ValueError):
-                    return self._parse(stored)
+                    kept = self._parse(stored)
+                    # Kept by a program that did not look.
+                    if self._fits(call, kept):
+                        return kept
         reply = await call_next(call)
         if self._store is not None and self._policy.keeps(reply):
             await self._store.put_many({key: reply.message})

@@ -20,7 +20,7 @@ class CachePolicy:
 
     def keeps(self, reply: Reply) -> bool:
         """Whether *reply* may answer a later equal request."""
-        if reply.simulated and not self.keep_simulated:
+        if (reply.simulated and not self.keep_simulated) or not reply.fits:
             return False
         if reply.stop_reason in ("max_tokens", "model_context_window_exceeded", "pause_turn"):
             return self.keep_max_tokens

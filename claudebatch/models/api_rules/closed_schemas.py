@@ -26,12 +26,55 @@ _LISTS = ("anyOf", "allOf", "oneOf")
 _SAY = 'say it in a "description", and check the answer'
 
 
+# What the grammar of one answer may have in all.
+_MOST_OPTIONAL = 24
+_MOST_UNIONS = 16
+
+
 def output_format(params: Mapping[str, Any]) -> Iterator[Problem]:
     """What the schema of `output_config.format` may not have."""
     config = params.get("output_config")
     wanted = config.get("format") if type(config) is dict else None
     if type(wanted) is dict and type(wanted.get("schema")) is dict:
-        yield from closed_schema("output_config.format.schema", wanted["schema"])
+        yield from _for_text("output_config.format.schema", wanted["schema"])
+
+
+def output_schema(schema: dict[str, Any]) -> Iterator[Problem]:
+    """What a schema for the text of an answer may not have; it is called `schema`."""
+    yield from _for_text("schema", schema)
+
+
+def _for_text(where: str, schema: dict[str, Any]) -> Iterator[Problem]:
+    yield from closed_schema(where, schema)
+    optional, unions = 0, 0
+    for _, inner in _all(where, schema):
+        properties, required = inner.get("properties"), inner.get("required")
+        if type(properties) is dict:
+            named = required if type(required) is list else ()
+            optional += sum(name not in named for name in properties)
+        unions += type(inner.get("type")) is list or "anyOf" in inner
+    if optional > _MOST_OPTIONAL:
+        yield Problem(
+            "E473",
+            f'"{where}" has {optional} properties that are not "required"',
+            f"the API takes {_MOST_OPTIONAL}: require more of them",
+        )
+    if unions > _MOST_UNIONS:
+        yield Problem(
+            "E474",
+            f'"{where}" has {unions} places with several types',
+            f"the API takes {_MOST_UNIONS}: use fewer",
+        )
+
+
+def _all(where: str, schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """*schema* and all schemas within it, with their places."""
+    # Without recursion of Python's: a schema may be as deep as a line is long.
+    stack = [(where, schema)]
+    while stack:
+        place, present = stack.pop()
+        yield place, present
+        stack += _inner(place, present)
 
 
 def closed_schema(where: str, schema: dict[str, Any]) -> Iterator[Problem]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from claudebatch.core.domain import Pico
+from claudebatch.core.endings import Ending
 from claudebatch.core.result_lines import line
 from claudebatch.storage.journal.checksums import (
     RESULT_FIELDS,
@@ -146,9 +147,10 @@ def finished_rows(
         "SELECT coalesce(sum(ok), 0), count(*) FILTER (WHERE NOT done) FROM ("
         "  SELECT EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND x.ok) AS ok,"
         "    EXISTS (SELECT 1 FROM results x WHERE x.row = r.row AND"
-        "      (CASE x.ok WHEN 0 THEN NOT ? WHEN 2 THEN NOT ? ELSE 1 END)) AS done"
+        "      (CASE x.ok WHEN 0 THEN NOT ? WHEN 5 THEN NOT ? WHEN 2 THEN NOT ? ELSE 1 END)"
+        "      ) AS done"
         "  FROM rows r WHERE r.live AND (? IS NULL OR r.position < ?))",
-        (retry_failed, retry_cut, limit, limit),
+        (retry_failed, retry_failed, retry_cut, limit, limit),
     ).fetchone()
     return None if rows else int(answered)
 
@@ -220,11 +222,13 @@ def result_lines(connection: sqlite3.Connection, *, ordered: bool) -> Iterator[b
 
 def unshown_answers(connection: sqlite3.Connection) -> list[tuple[int, int]]:
     """(row, attempt) of the answers that were paid for but whose result line was never
-    written.
+    written: the newest of each row.
     """
     return connection.execute(
         "SELECT a.row, max(a.attempt) FROM attempts a JOIN rows r ON r.row = a.row AND r.live"
         " WHERE a.state IN (?, ?) AND a.body IS NOT NULL"
-        " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok) GROUP BY a.row",
-        (AttemptState.ANSWERED, AttemptState.UNKNOWN),
+        # Of a row whose answer was invalid, a later answer is news: it was asked again.
+        " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok"
+        "  AND NOT (x.ok = ? AND coalesce(x.attempt, a.attempt) < a.attempt)) GROUP BY a.row",
+        (AttemptState.ANSWERED, AttemptState.UNKNOWN, Ending.INVALID),
     ).fetchall()

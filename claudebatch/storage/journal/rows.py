@@ -25,7 +25,8 @@ SELECT {columns} FROM rows r
 WHERE r.row > :after AND r.lane = :lane AND r.live AND r.position < :end
   AND NOT EXISTS
     (SELECT 1 FROM results x WHERE x.row = r.row AND
-      (CASE x.ok WHEN 0 THEN NOT :retry_failed WHEN 2 THEN NOT :retry_cut ELSE 1 END)){left_out}
+      (CASE x.ok WHEN 0 THEN NOT :retry_failed WHEN 5 THEN NOT :retry_failed
+        WHEN 2 THEN NOT :retry_cut ELSE 1 END)){left_out}
 ORDER BY r.row LIMIT :count
 """
 # The table exists only with `--unknown skip`; a statement that names a missing table

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from claudebatch.core.endings import Ending
+from claudebatch.core.endings import ANSWER_ENDINGS
 from claudebatch.core.errors import StorageError
 from claudebatch.storage.columns import LEDGER_COLUMNS, names
 from claudebatch.storage.journal.audit import damaged_attempts
@@ -29,7 +29,7 @@ _OF_ATTEMPTS = {
     "cached": "0",
     "shared": "0",
     "saved_cache": "0",
-    **{end.label: f"sum(state = :answered AND ending = {int(end)})" for end in Ending},
+    **{end.label: f"sum(state = :answered AND ending = {int(end)})" for end in ANSWER_ENDINGS},
 }
 _OF_RESULTS = {
     "cached": "sum(x.source = :cache)",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from claudebatch.core.domain import BILLED_KINDS, Pico, Usage
-from claudebatch.core.endings import Ending
+from claudebatch.core.endings import ANSWER_ENDINGS
 from claudebatch.core.reports import SpendLine, spend_sum
 from claudebatch.storage.columns import COUNTS, listed
 from claudebatch.storage.ledger.schema import Waits, not_reported, read_ledger, unreadable
@@ -138,7 +138,7 @@ def _line(row: dict[str, Any], what: By) -> SpendLine:
         shared=row["shared"],
         saved_cache=row["saved_cache"],
         saved_routing=_saved_routing(row),
-        **{end.label: row[end.label] for end in Ending},
+        **{end.label: row[end.label] for end in ANSWER_ENDINGS},
         **_of_run(row, what),
     )
 

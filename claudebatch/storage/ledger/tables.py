@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 
 from claudebatch.core.domain import BILLED_KINDS
-from claudebatch.core.endings import Ending
+from claudebatch.core.endings import ANSWER_ENDINGS
 from claudebatch.storage.columns import (
     COUNTS,
     LEDGER_COLUMNS,
@@ -22,7 +22,7 @@ SUMS = (
     *("attempts", "answers", "unknown_attempts", "unpriced"),
     *(column.name for column in COUNTS),
     *("spent", "unknown", "cached", "shared", "saved_cache"),
-    *(end.label for end in Ending),
+    *(end.label for end in ANSWER_ENDINGS),
 )
 """The sums of the table `spend`, in its order."""
 
@@ -30,7 +30,7 @@ SUMS = (
 # noted.
 _ADDED = {
     *(column.name for column in COUNTS if column.added),
-    *(end.label for end in Ending),
+    *(end.label for end in ANSWER_ENDINGS),
 }
 _SPEND = tuple(Column(name, "INTEGER", default=0, added=name in _ADDED) for name in SUMS)
 RATES = tuple(

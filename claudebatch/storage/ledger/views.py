@@ -7,7 +7,7 @@ sums are those of the tables.
 
 from __future__ import annotations
 
-from claudebatch.core.endings import Ending
+from claudebatch.core.endings import ANSWER_ENDINGS
 from claudebatch.storage.columns import COUNTS, listed
 from claudebatch.storage.ledger.tables import SUMS
 
@@ -18,7 +18,8 @@ _STATE = (
     "CASE a.state WHEN 1 THEN 'answered' WHEN 2 THEN 'failed' WHEN 3 THEN 'unknown'"
     " WHEN 4 THEN 'partial' WHEN 5 THEN 'settled' ELSE 'sent' END"
 )
-_ENDING = f"CASE a.ending {' '.join(f'WHEN {int(end)} THEN {end.label!r}' for end in Ending)} END"
+_WHENS = " ".join(f"WHEN {int(end)} THEN {end.label!r}" for end in ANSWER_ENDINGS)
+_ENDING = f"CASE a.ending {_WHENS} END"
 _COUNTED = listed(COUNTS, "a.")
 _SUMS = f"""
   sum(s.attempts) AS attempts, sum(s.answers) AS answers,
@@ -26,7 +27,7 @@ _SUMS = f"""
   total(s.spent) {_USD} AS dollars, total(s.unknown) {_USD} AS unknown_dollars,
   sum(s.unknown_attempts) AS unknown_attempts, sum(s.cached) AS cached_rows,
   sum(s.shared) AS shared_rows, total(s.saved_cache) {_USD} AS saved_by_cache_dollars,
-  {", ".join(f"sum(s.{end.label}) AS {end.label}_answers" for end in Ending)}"""
+  {", ".join(f"sum(s.{end.label}) AS {end.label}_answers" for end in ANSWER_ENDINGS)}"""
 # Holds are lines as well: otherwise a run would be in no view before its first answer.
 _AND_HELD = (
     f"(SELECT run, day, {', '.join(SUMS)}, 0 AS held FROM spend UNION ALL"
