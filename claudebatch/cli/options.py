@@ -227,6 +227,10 @@ Examples: TypeAlias = Annotated[
         metavar="FILE", help="Example answers before every prompt: a file with input and output."
     ),
 ]
+Repeat: TypeAlias = Annotated[
+    int | None,
+    typer.Option(parser=_whole, metavar="N", help="N independent answers to each row."),
+]
 Schema: TypeAlias = Annotated[
     str | None,
     typer.Option(

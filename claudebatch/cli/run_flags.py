@@ -69,6 +69,7 @@ class RunFlags:
     template: options.TemplateText = None
     var: options.Constants = None
     examples: options.Examples = None
+    repeat: options.Repeat = None
     schema: options.Schema = None
     schema_retries: options.SchemaRetries = None
     extract: options.Extract = None

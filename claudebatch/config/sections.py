@@ -153,6 +153,7 @@ class Config(_Section, frozen=True):
     system: str | None = None
     template: str | None = None
     messages: list[TurnSection] = []
+    repeat: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     # A JSON schema, or a few words for one.
     schema: str | dict[str, Any] | None = None
     schema_retries: Annotated[int, msgspec.Meta(ge=0, le=20)] = 2

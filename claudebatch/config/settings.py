@@ -55,6 +55,8 @@ class Settings:
     messages: tuple[TurnSection, ...]
     """The turns that are made of each row; none: the template's one."""
     """Makes the prompts of the rows' columns, where the command has none."""
+    repeat: int
+    """How many answers each line wants, where it does not say."""
     schema: str | None
     """What answers have to fit, where the command does not say: JSON, or a few
     words.
@@ -126,6 +128,7 @@ def _resolved(config: Config, values: ValueReader, where: Callable[[str], str]) 
         system=config.system,
         template=config.template,
         messages=tuple(config.messages),
+        repeat=config.repeat,
         schema=_schema(config.schema),
         schema_retries=config.schema_retries,
         extract=config.extract,

@@ -198,6 +198,10 @@ class Prompt:
     """
     has_number_id: bool = False
     """Whether its own id is a number in its line."""
+    answers: int = 1
+    """How many answers its line wants, each as a row of its own."""
+    repeat: int = 0
+    """Which of them this one is, counted from 0."""
     extract: str = ""
     """What is to be found in the answer, as `--extract` says it; empty: nothing."""
 

@@ -8,7 +8,6 @@ import asyncio
 import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from types import coroutine
 from typing import TypeAlias
@@ -16,7 +15,7 @@ from typing import TypeAlias
 from claudebatch.core.domain import Call, Prompt
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.jsonl import read_at
-from claudebatch.inputs import format_of, parse_line
+from claudebatch.inputs import format_of, parse_line, under
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal import RowRef
 
@@ -89,11 +88,9 @@ class InputSources:
         # for another prompt.
         if prompt.digest != ref.digest:
             return None
-        if prompt.id != ref.id:
-            # Prompts without an id of their own are numbered among their equals: the
-            # line alone does not say which of them it is.
-            return replace(prompt, id=ref.id)
-        return prompt
+        # Prompts without an id of their own are numbered among their equals, and all of
+        # them among their answers: the line alone does not say which of them it is.
+        return under(prompt, ref.id)
 
     def _read(self, source: int, offset: int, length: int, *, large: bool = False) -> bytes | None:
         # A row beyond `--limit` may be of a file that is not given this time.

@@ -8,6 +8,7 @@ from claudebatch.inputs.formats import FORMATS, FormatName, RecordFormat
 from claudebatch.inputs.kept_columns import Extra, attachment
 from claudebatch.inputs.line_edits import LineEdits
 from claudebatch.inputs.parse_line import Defaults, format_of, parse_line
+from claudebatch.inputs.repeats import repeated, under
 from claudebatch.inputs.row_template import RowTemplate
 from claudebatch.inputs.selection import ALL_ROWS, RowPicker, Selection
 
@@ -26,4 +27,6 @@ __all__ = [
     "attachment",
     "format_of",
     "parse_line",
+    "repeated",
+    "under",
 ]

@@ -28,16 +28,19 @@ def takes_schema(fields: Mapping[str, Any], content: Set[str]) -> bool:
     )
 
 
-def as_format(fields: Mapping[str, Any]) -> tuple[dict[str, Any], list[Problem]]:
-    """*fields* with the schema where the API takes it, and what keeps it from there."""
+def as_format(fields: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """*fields* with the schema where the API takes it; *problems* hears what keeps it
+    from there.
+    """
     rest = {name: value for name, value in fields.items() if name != SCHEMA}
     config = rest.get("output_config")
     if type(config) is dict and config.get("format") is not None:
         reason = f'"{SCHEMA}" and "output_config.format" are both given'
-        return rest, [Problem("E381", reason, "keep one of them")]
+        problems.append(Problem("E381", reason, "keep one of them"))
+        return rest
     if config is not None and type(config) is not dict:
-        return rest, []  # the check of that field says what is wrong
-    return with_schema(rest, fields[SCHEMA]), []
+        return rest  # the check of that field says what is wrong
+    return with_schema(rest, fields[SCHEMA])
 
 
 def in_own_words(problems: list[Problem]) -> list[Problem]:

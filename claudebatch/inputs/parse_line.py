@@ -58,6 +58,8 @@ class Defaults:
     """What becomes of fields that are no part of the request."""
     template: RowTemplate | None = None
     """Makes a request of a row's columns; None: the row is one."""
+    repeat: int = 1
+    """How many answers lines want that do not say it."""
     schema: dict[str, Any] | None = None
     """What the answers of lines without a schema of their own have to fit."""
     extract: str = ""
@@ -115,6 +117,7 @@ def parse_line(
         betas=parsed.betas,
         columns=form.members(value, data, parsed.columns) if parsed.columns else b"",
         has_number_id=parsed.has_number_id,
+        answers=parsed.answers or defaults.repeat,
         extract=extract,
     )
 

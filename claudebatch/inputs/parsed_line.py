@@ -46,6 +46,8 @@ class ParsedLine:
     """The names of such fields that are kept."""
     own_schema: bool = False
     """Whether the line has a `"schema"`, which is `output_config.format` by now."""
+    answers: int = 0
+    """How many answers the line wants; 0: it does not say."""
     names: Names = AS_SENT
     """How the line itself calls its conversation."""
 

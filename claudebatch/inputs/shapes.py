@@ -31,6 +31,7 @@ from claudebatch.inputs.problems import (
     unknown,
     wrong,
 )
+from claudebatch.inputs.repeats import take_repeat
 from claudebatch.models.api_rules import (
     Names,
     beta_fix,
@@ -91,16 +92,18 @@ def _shaped(value: Any, data: bytes, check: bool, extra: Extra) -> ParsedLine:
             'write a string, {"prompt": "…"}, {"messages": […]} or a list of messages',
         )
         return ParsedLine("a JSON line", problems=[problem])
-    fields = _without_nulls(value)
+    problems: list[Problem] = []
+    fields, answers = take_repeat(_without_nulls(value), problems)
     # Exactly one: which of two prompts was meant would be a guess, paid for row by row.
     content = CONTENT & fields.keys()
     if len(content) == 1:
         (key,) = content
         shape, read = _SHAPES[key]
         parsed = ParsedLine(shape, checked=check, extra=extra)
+        parsed.answers, parsed.problems = answers, problems
         if takes_schema(fields, content):
             parsed.own_schema = True
-            fields, parsed.problems = as_format(fields)
+            fields = as_format(fields, problems)
         read(parsed, fields, key)
     else:
         parsed = _no_single_content(value, fields, content)

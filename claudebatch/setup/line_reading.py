@@ -33,6 +33,7 @@ def read_as(options: RunOptions, settings: Settings) -> Defaults:
         edits=options.edits,
         extra=options.extra,
         template=template,
+        repeat=settings.repeat,
         schema=wanted_schema(options, settings),
         extract=wanted_extract(options, settings),
     )

@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 from claudebatch.core.answer_form import schema_of
@@ -26,6 +27,7 @@ from claudebatch.inputs import (
     attachment,
     format_of,
     parse_line,
+    repeated,
 )
 from claudebatch.inputs.formats import place_of
 from claudebatch.routing.forced_answer import formed, unformable
@@ -118,14 +120,22 @@ class Intake:
                 prompt = self._prompt(name, line, form)
                 if prompt is None:
                     continue
-                if prompt.columns and taken <= _LINES_LOOKED_AT and self._attachment is None:
-                    self._attachment = attachment(prompt.columns)
-                if prompt.extract or schema_of(prompt.params) is not None:
-                    self.wants_form = True
-                record = self._record(source, line, prompt)
-                if each is not None:
-                    each(record, self._run_setup.builder.first(0, prompt))
-                yield record
+                self._note(prompt, taken)
+                # Each answer is a row.
+                most = prompt.answers if self._limit is None else self._limit - taken + 1
+                for one in islice(repeated(prompt), most):
+                    record = self._record(source, line, one)
+                    if each is not None:
+                        each(record, self._run_setup.builder.first(0, one))
+                    yield record
+                taken += min(prompt.answers, most) - 1
+
+    def _note(self, prompt: Prompt, taken: int) -> None:
+        """Remember what is unusual in *prompt*, of the row *taken*."""
+        if prompt.columns and taken <= _LINES_LOOKED_AT and self._attachment is None:
+            self._attachment = attachment(prompt.columns)
+        if prompt.extract or schema_of(prompt.params) is not None:
+            self.wants_form = True
 
     def check_selection(self, unknown_ids: Sequence[str] = ()) -> None:
         """Raise `ClaudebatchError` where the selection names rows or columns that the

@@ -89,6 +89,7 @@ def config_flags(flags: RunFlags) -> dict[str, Any]:
         "system": system_prompt(flags.system),
         "max_tokens": flags.max_tokens,
         "budget": flags.budget,
+        "repeat": flags.repeat,
         "schema_retries": flags.schema_retries,
         "tag": flags.tag,
         "concurrency": flags.concurrency,

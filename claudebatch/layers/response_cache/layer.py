@@ -47,6 +47,9 @@ def cache_key(
     if call.prompt.betas:
         # A header, so no part of the body; the order of several means nothing.
         scope = f"{scope} {','.join(sorted(call.prompt.betas))}"
+    if call.prompt.repeat:
+        # Not of the first: its key is that of a row with one answer.
+        scope = f"{scope} #{call.prompt.repeat}"
     return hashlib.sha256(b"%d\n%b\n%b" % (KEY_VERSION, scope.encode(), body)).hexdigest()
 
 
