@@ -23,6 +23,7 @@ from claudebatch.cli.process_guard import check_words, guarded
 from claudebatch.cli.render import render
 from claudebatch.cli.run import run
 from claudebatch.cli.runs import commands as runs
+from claudebatch.cli.shapes import shapes
 from claudebatch.cli.simulate import simulate
 from claudebatch.cli.spend import spend
 from claudebatch.cli.tried_words import instead
@@ -108,6 +109,7 @@ app.command(cls=HelpCommand)(estimate)
 app.command(cls=HelpCommand)(render)
 app.command(cls=HelpCommand)(export)
 app.command(cls=HelpCommand)(models)
+app.command(cls=HelpCommand)(shapes)
 app.command(cls=HelpCommand)(spend)
 app.add_typer(runs.app, name="runs")
 app.add_typer(cache.app, name="cache")

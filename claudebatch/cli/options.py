@@ -271,6 +271,22 @@ EachFile: TypeAlias = Annotated[
     bool,
     typer.Option("--each-file", help="Every text file of the folders named is a prompt."),
 ]
+Shape: TypeAlias = Annotated[
+    Literal[
+        "alpaca",
+        "bedrock",
+        "gemini",
+        "mt-bench",
+        "openai-chat",
+        "openai-responses",
+        "sharegpt",
+        "vertex",
+    ]
+    | None,
+    typer.Option(
+        "--shape", metavar="NAME", help="Whose lines these are; see `claudebatch shapes`."
+    ),
+]
 Text: TypeAlias = Annotated[
     bool, typer.Option("--text", help="Every input line is a prompt in plain text, not JSON.")
 ]

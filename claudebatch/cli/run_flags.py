@@ -66,6 +66,7 @@ class RunFlags:
     input_format: options.InputFormat = None
     sheet: options.Sheet = None
     each_file: options.EachFile = False
+    shape: options.Shape = None
     template: options.TemplateText = None
     var: options.Constants = None
     examples: options.Examples = None

@@ -12,8 +12,12 @@ from typing import Any
 
 from claudebatch.core.notice import Notice
 
-# Where a batch line has its parameters.
-_INSIDE = ("params", "body")
+# Where a line has its parameters, those of other tools' batches among them.
+_INSIDE = (
+    *("params", "body", "request", "modelInput"),
+    *("generationConfig", "generation_config", "inferenceConfig"),
+)
+_MODELS = ("model", "modelId")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,9 @@ class LineEdits:
     model_map: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     """A line's model → the model that is asked in its place."""
     drop: frozenset[str] = frozenset()
-    """Fields that are left out, in the line and in its `params` or `body`."""
+    """Fields that are left out, in the line and in its `params`, `body` and the
+    like.
+    """
 
     def __bool__(self) -> bool:
         """Whether there is anything to change."""
@@ -33,9 +39,6 @@ class LineEdits:
         """*fields* of a line with the changes; *made* counts each by its name."""
         changed: set[str] = set()
         result = self._edited(fields, changed)
-        for inside in _INSIDE:
-            if isinstance(result.get(inside), dict):
-                result = {**result, inside: self._edited(result[inside], changed)}
         if made is not None:
             # Once for each line, however many places have it.
             made.update(changed)
@@ -58,15 +61,17 @@ class LineEdits:
 
     def _edited(self, fields: dict[str, Any], changed: set[str]) -> dict[str, Any]:
         gone = self.drop & fields.keys()
-        model = fields.get("model")
-        other = self.model_map.get(model) if isinstance(model, str) else None
-        if not gone and other is None:
-            return fields
         changed |= gone
         kept = {name: value for name, value in fields.items() if name not in gone}
-        if other is not None and "model" in kept:
-            changed.add(_mapped(str(model)))
-            kept["model"] = other
+        for name in _MODELS:
+            model = kept.get(name)
+            other = self.model_map.get(model) if isinstance(model, str) else None
+            if other is not None:
+                changed.add(_mapped(str(model)))
+                kept[name] = other
+        for inside in _INSIDE:
+            if isinstance(kept.get(inside), dict):
+                kept[inside] = self._edited(kept[inside], changed)
         return kept
 
 

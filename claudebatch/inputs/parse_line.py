@@ -24,10 +24,11 @@ from claudebatch.inputs.formats.text_table import TextTable
 from claudebatch.inputs.formats.typed_rows import TypedRows
 from claudebatch.inputs.kept_columns import Extra
 from claudebatch.inputs.line_edits import LineEdits
+from claudebatch.inputs.named_shapes import ShapeName, named, sniffed
 from claudebatch.inputs.parsed_line import LABELS, ParsedLine, take_labels
 from claudebatch.inputs.problems import empty, shown
 from claudebatch.inputs.row_template import RowTemplate, with_examples
-from claudebatch.inputs.shapes import CONTENT, KNOWN_FIELDS, json_line, text_line
+from claudebatch.inputs.shapes import CONTENT, KNOWN_FIELDS, LineReading, json_line, text_line
 from claudebatch.inputs.table_rows import as_fields
 
 # 16 hex digits: among a million prompts, two share an id by chance once in 37 million
@@ -56,6 +57,8 @@ class Defaults:
     """Changes to each line before it is read."""
     extra: Extra = "keep"
     """What becomes of fields that are no part of the request."""
+    shape: ShapeName | None = None
+    """The shape of all lines; None: what each looks like."""
     template: RowTemplate | None = None
     """Makes a request of a row's columns; None: the row is one."""
     repeat: int = 1
@@ -168,18 +171,29 @@ def _read(
         fields = defaults.edits.apply(value, edited)
     if defaults.template is not None and asks:
         return _templated(fields, data, defaults, defaults.template), value
+    shape = None if defaults.shape is None else named(defaults.shape)
+    how = LineReading(defaults.check, defaults.extra, shape, edited)
     if not isinstance(form, _TABLES):
-        return json_line(fields, data, check=defaults.check, extra=defaults.extra), value
-    if CONTENT.isdisjoint(fields):
-        raise BadRow(_no_prompt(fields))
+        return json_line(fields, data, how), value
     given = as_fields(fields, KNOWN_FIELDS)
-    if all(given.get(name) is None for name in CONTENT):
-        raise BadRow(empty(f'"{next(name for name in fields if name in CONTENT)}"'))
-    parsed = json_line(given, data, check=defaults.check, extra=defaults.extra)
+    if shape is None and all(given.get(name) is None for name in CONTENT):
+        _require_shape(fields, given)
+    parsed = json_line(given, data, how)
     if defaults.extra == "keep":
         # A table comes back whole, its prompts beside the answers.
         parsed.columns = [name for name in value if name != "id"]
     return parsed, value
+
+
+def _require_shape(cells: dict[str, Any], given: dict[str, Any]) -> None:
+    """Raise `BadRow` for a row of a table that has no prompt, unless it is one of
+    another tool.
+    """
+    if sniffed(given) is not None:
+        return
+    if CONTENT.isdisjoint(cells):
+        raise BadRow(_no_prompt(cells))
+    raise BadRow(empty(f'"{next(name for name in cells if name in CONTENT)}"'))
 
 
 def _templated(value: Any, data: bytes, defaults: Defaults, template: RowTemplate) -> ParsedLine:
@@ -190,7 +204,7 @@ def _templated(value: Any, data: bytes, defaults: Defaults, template: RowTemplat
         parsed = text_line(text.filled(row), "the filled template")
     else:
         made = {"messages": template.messages(row)}
-        parsed = json_line(made, data, check=defaults.check)
+        parsed = json_line(made, data, LineReading(check=defaults.check))
     labels = {name: row[name] for name in LABELS & row.keys()}
     # An empty cell is not given; the id 0 is.
     take_labels(parsed, {name: it for name, it in labels.items() if it not in (None, "")}, data)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias
 
 from claudebatch.core.errors import ClaudebatchError
+from claudebatch.core.field_paths import MISSING, value_at
 from claudebatch.core.jsonl import encode_in_order
 
 Operator: TypeAlias = Literal["=", "!=", "~"]
@@ -18,7 +19,6 @@ Operator: TypeAlias = Literal["=", "!=", "~"]
 # The first one in the text: a value may hold others.
 _CONDITION = re.compile(r"(?P<name>.+?)(?P<operator>!=|=|~)(?P<value>.*)", re.DOTALL)
 _SPAN = re.compile(r"([0-9]{1,18})(?:-([0-9]{1,18}))?", re.ASCII)
-_MISSING = object()
 _NAMES_SHOWN = 20
 
 
@@ -130,7 +130,7 @@ class RowPicker:
         fields = value if isinstance(value, dict) else {"text": value}
         if self._unknown:
             self._columns.update(dict.fromkeys(fields))
-            self._unknown = {name for name in self._unknown if value_at(fields, name) is _MISSING}
+            self._unknown = {name for name in self._unknown if value_at(fields, name) is MISSING}
         return all(condition.fits(fields) for condition in self._selection.where)
 
     def check(self) -> None:
@@ -152,17 +152,6 @@ class RowPicker:
                 f'--where: no row has a column "{min(self._unknown)}"',
                 fix=f"the columns are {names}; a dot leads into an object: meta.lang",
             )
-
-
-def value_at(fields: Mapping[str, Any], name: str) -> Any:
-    """The value of the field *name*; `a.b` is the field b of the object a, unless a
-    field is called so. Something that is no value where there is none.
-    """
-    if name in fields:
-        return fields[name]
-    first, dot, rest = name.partition(".")
-    inner = fields.get(first)
-    return value_at(inner, rest) if dot and isinstance(inner, dict) else _MISSING
 
 
 def parse_rows(text: str) -> tuple[tuple[int, int], ...]:
@@ -190,7 +179,7 @@ def _number(text: str) -> int | float | None:
 
 
 def _text(value: object) -> str:
-    if value is _MISSING or value is None:
+    if value is MISSING or value is None:
         return ""
     if isinstance(value, str):
         return value

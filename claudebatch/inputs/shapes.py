@@ -4,10 +4,13 @@ translation into Messages parameters.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 from claudebatch.core.errors import Problem
+from claudebatch.core.jsonl import encode_in_order
 from claudebatch.core.typos import meant
 from claudebatch.inputs.fields import CHECKS, MAX_TOKENS_LIMIT, REFUSED, attributes_of
 from claudebatch.inputs.foreign_shapes import foreign_shape
@@ -20,6 +23,7 @@ from claudebatch.inputs.messages import (
     split_system,
     user_turn,
 )
+from claudebatch.inputs.named_shapes import NamedShape, count, no_fit, sniffed
 from claudebatch.inputs.openai_body import translate
 from claudebatch.inputs.parsed_line import LABELS, MAX_ID_LENGTH, ParsedLine, take_labels
 from claudebatch.inputs.problems import (
@@ -62,17 +66,33 @@ def text_line(prompt: str, shape: str = "a text line") -> ParsedLine:
     return parsed
 
 
-def json_line(value: Any, data: bytes, *, check: bool = True, extra: Extra = "keep") -> ParsedLine:
-    """The content of the line *data*, decoded as *value*; *check* holds it against what
-    the API takes. *extra*: what becomes of fields that are no part of the request.
-    """
-    if isinstance(value, str):
+@dataclass(frozen=True, slots=True)
+class LineReading:
+    """How a line is read."""
+
+    check: bool = True
+    """Whether it is held against what the API takes."""
+    extra: Extra = "keep"
+    """What becomes of fields that are no part of the request."""
+    shape: NamedShape | None = None
+    """The shape of every line; None: what each looks like."""
+    made: Counter[str] | None = None
+    """Counts lines of other tools that were read as they are."""
+
+
+USUAL = LineReading()
+
+
+def json_line(value: Any, data: bytes, how: LineReading = USUAL) -> ParsedLine:
+    """The content of the line *data*, decoded as *value*."""
+    check = how.check
+    if how.shape is None and isinstance(value, str):
         return text_line(value, "a JSON string line")
-    plain = _plain(value) if isinstance(value, dict) else None
+    plain = _plain(value) if how.shape is None and isinstance(value, dict) else None
     # Nothing in such a line could break a rule.
     if plain is not None:
         return plain
-    parsed = _shaped(value, data, check, extra)
+    parsed = _shaped(value, data, how) if how.shape is None else _forced(value, how.shape, how)
     if check and not _is_talk(parsed) and request_types().knows(parsed.betas):
         _hold_against_the_api(parsed)
     if parsed.own_schema and parsed.problems:
@@ -80,7 +100,28 @@ def json_line(value: Any, data: bytes, *, check: bool = True, extra: Extra = "ke
     return parsed
 
 
-def _shaped(value: Any, data: bytes, check: bool, extra: Extra) -> ParsedLine:
+def _forced(value: Any, shape: NamedShape, how: LineReading) -> ParsedLine:
+    fields = _without_nulls(value) if isinstance(value, dict) else {}
+    if not shape.fits(fields):
+        return ParsedLine("", problems=[no_fit(shape)])
+    return _converted(fields, shape, how)
+
+
+def _converted(fields: dict[str, Any], shape: NamedShape, how: LineReading) -> ParsedLine:
+    """The line of another tool with these *fields*, read as one of *shape*."""
+    line = shape.convert(fields)
+    if line.problems:
+        return ParsedLine("", problems=line.problems)
+    count(how.made, shape, line)
+    parsed = _shaped(line.own, encode_in_order(line.own), replace(how, shape=None))
+    if how.extra == "refuse":
+        parsed.problems += [unknown(name, (), "remove it") for name in line.columns[:MAX_PROBLEMS]]
+    parsed.columns = line.columns if how.extra == "keep" else []
+    return parsed
+
+
+def _shaped(value: Any, data: bytes, how: LineReading) -> ParsedLine:
+    check, extra = how.check, how.extra
     if isinstance(value, list) and value and isinstance(value[0], dict):
         parsed = ParsedLine("a list of messages", checked=check)
         _take_messages(parsed, "line", value)
@@ -111,14 +152,17 @@ def _shaped(value: Any, data: bytes, check: bool, extra: Extra) -> ParsedLine:
         take_labels(parsed, fields, data)
     # Another tool's line may have a field that is called as a prompt of ours.
     if parsed.problems or parsed.columns:
-        parsed = _named_if_foreign(parsed, fields)
+        parsed = _read_if_foreign(parsed, fields, how)
     return parsed
 
 
-def _named_if_foreign(parsed: ParsedLine, fields: dict[str, Any]) -> ParsedLine:
-    """*parsed*, with one problem in the place of many where another tool's shape is
-    recognised.
+def _read_if_foreign(parsed: ParsedLine, fields: dict[str, Any], how: LineReading) -> ParsedLine:
+    """*parsed*, or the line as another tool's that is read as it is; with one problem
+    in the place of many where only its name is known.
     """
+    shape = sniffed(fields)
+    if shape is not None:
+        return _converted(fields, shape, how)
     foreign = foreign_shape(fields)
     return parsed if foreign is None else ParsedLine("", problems=[foreign])
 

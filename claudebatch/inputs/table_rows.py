@@ -15,12 +15,18 @@ _TEXTS = frozenset(
 )
 
 
+# Of lines of other tools: lists and objects, too.
+_OF_OTHERS = frozenset(
+    {"body", "contents", "conversations", "modelInput", "request", "turns", "generationConfig"}
+)
+
+
 def as_fields(cells: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     """*cells* by column, with those of *known* names as the values that they spell. An
     empty one is not given.
     """
     return {
-        name: _value(cell) if name in known and name not in _TEXTS else cell
+        name: _value(cell) if name in known - _TEXTS or name in _OF_OTHERS else cell
         for name, cell in cells.items()
         if cell != "" or name not in known
     }

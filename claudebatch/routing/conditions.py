@@ -10,9 +10,11 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 from claudebatch.core.errors import ConfigError
+from claudebatch.core.field_paths import value_at
 from claudebatch.core.jsonl import encode
 from claudebatch.core.values_shown import got
 from claudebatch.models.catalog import did_you_mean
+from claudebatch.routing.column_test import column_test
 from claudebatch.routing.prompt_view import PromptView
 
 Condition: TypeAlias = Callable[[PromptView], bool]
@@ -131,6 +133,22 @@ def _metadata(raw: Any, where: str) -> Condition:
     return test
 
 
+def _columns(raw: Any, where: str) -> Condition:
+    if not isinstance(raw, Mapping) or not raw:
+        raise ConfigError(
+            "E160",
+            f"{where} must be a mapping, got {got(raw)}",
+            fix="write {column: value}, {column: [value, value]} or {column: {min: 1}}",
+        )
+    wanted = [(str(name), column_test(value, f"{where}.{name}")) for name, value in raw.items()]
+
+    def test(view: PromptView) -> bool:
+        columns = view.columns
+        return all(fits(value_at(columns, name)) for name, fits in wanted)
+
+    return test
+
+
 def _pattern(raw: Any, where: str) -> Condition:
     if not isinstance(raw, str) or not raw:
         raise ConfigError(
@@ -192,6 +210,7 @@ _PARSERS: dict[str, Callable[[Any, str], Condition]] = {
     "turns": _range("turns"),
     "has_images": _flag("has_images"),
     "has_documents": _flag("has_documents"),
+    "columns": _columns,
     "any": _any,
     "not": _not,
     "input_tokens": _range("input_tokens"),

@@ -36,6 +36,8 @@ def _wider(key: str, wide: Any, narrow: Any) -> bool:
         return True
     if isinstance(wide, Mapping) and isinstance(narrow, Mapping) and key == "metadata":
         return all(name in narrow and _values(narrow[name]) <= _values(wide[name]) for name in wide)
+    if isinstance(wide, Mapping) and isinstance(narrow, Mapping) and key == "columns":
+        return all(name in narrow and _wider_column(wide[name], narrow[name]) for name in wide)
     if isinstance(wide, Mapping) and isinstance(narrow, Mapping) and key in _RANGES:
         least, most = _bounds(wide)
         return least <= _bounds(narrow)[0] and _bounds(narrow)[1] <= most
@@ -43,6 +45,12 @@ def _wider(key: str, wide: Any, narrow: Any) -> bool:
         return _values(narrow) <= _values(wide)
     # All of them must be met: fewer are wider.
     return key == "tags_all" and _values(wide) <= _values(narrow)
+
+
+def _wider_column(wide: Any, narrow: Any) -> bool:
+    if isinstance(wide, Mapping) or isinstance(narrow, Mapping):
+        return bool(wide == narrow)
+    return _values(narrow) <= _values(wide)
 
 
 def _bounds(raw: Mapping[str, Any]) -> tuple[float, float]:

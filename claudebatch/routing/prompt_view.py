@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from claudebatch.core.domain import Prompt
+from claudebatch.core.jsonl import decode
 
 
 class PromptView:
     """The testable properties of one prompt, for one call of `route`."""
 
-    __slots__ = ("_estimate", "_kinds", "_text", "_tokens", "params", "prompt")
+    __slots__ = ("_columns", "_estimate", "_kinds", "_text", "_tokens", "params", "prompt")
 
     def __init__(self, prompt: Prompt, estimate: Callable[[Prompt], int]) -> None:
         self.prompt = prompt
@@ -24,6 +25,7 @@ class PromptView:
         self._tokens: int | None = None
         self._text: str | None = None
         self._kinds: frozenset[str] | None = None
+        self._columns: Mapping[str, Any] | None = None
 
     @property
     def input_tokens(self) -> int:
@@ -48,6 +50,16 @@ class PromptView:
         if self._text is None:
             self._text = "\n".join(self._texts())
         return self._text
+
+    @property
+    def columns(self) -> Mapping[str, Any]:
+        """The fields of the row that are no part of the request, and in a table all of
+        its cells.
+        """
+        if self._columns is None:
+            raw = self.prompt.columns
+            self._columns = decode(raw) if raw else {}
+        return self._columns
 
     @property
     def has_tools(self) -> bool:

@@ -32,6 +32,7 @@ def read_as(options: RunOptions, settings: Settings) -> Defaults:
         check=not options.no_check,
         edits=options.edits,
         extra=options.extra,
+        shape=options.shape,
         template=template,
         repeat=settings.repeat,
         schema=wanted_schema(options, settings),

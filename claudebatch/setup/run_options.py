@@ -10,6 +10,7 @@ from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.jsonl import STDIN
 from claudebatch.core.notice import Notice
 from claudebatch.inputs import ALL_ROWS, Extra, FormatName, LineEdits, Selection
+from claudebatch.inputs.named_shapes import ShapeName
 from claudebatch.outputs.check_form import check_form
 from claudebatch.outputs.forms import OutputForm, form_of
 from claudebatch.outputs.result_table import TableLayout
@@ -52,6 +53,8 @@ class RunOptions:
     """The sheet of workbooks that is read; None: the first."""
     each_file: bool = False
     """Inputs are folders of text files, and such files: each is a row."""
+    shape: ShapeName | None = None
+    """The shape of every line; None: what each looks like."""
     template: str | None = None
     """Makes the prompts of the rows' columns."""
     var: tuple[tuple[str, str], ...] = ()
@@ -138,7 +141,7 @@ class RunOptions:
     def reading(self) -> tuple[object, ...]:
         """Everything that the rows of an input depend on, whichever are taken."""
         return (
-            *(self.model, self.text, self.input_format, self.extra, self.no_check),
+            *(self.model, self.text, self.input_format, self.extra, self.no_check, self.shape),
             *(self.allow_unknown_model, self.model_map, self.drop),
             *(self.template, self.var, [name for name, _ in self.jinja]),
             *(self.sheet, self.each_file),

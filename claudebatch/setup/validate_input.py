@@ -30,6 +30,7 @@ from claudebatch.inputs import (
     repeated,
 )
 from claudebatch.inputs.formats import place_of
+from claudebatch.inputs.named_shapes import told
 from claudebatch.routing.forced_answer import formed, unformable
 from claudebatch.routing.parameters import problems
 from claudebatch.setup.oversize import Oversize
@@ -182,6 +183,7 @@ class Intake:
         not sent although it may have been meant to be.
         """
         yield from self._run_setup.defaults.edits.told(self._edited)
+        yield from told(self._edited)
         if self._attachment is not None:
             yield Notice(
                 "W017",

@@ -51,6 +51,7 @@ def test_every_command_is_here():
         ("run",),
         ("estimate",),
         ("render",),
+        ("shapes",),
         ("export",),
         ("models",),
         ("spend",),

@@ -89,6 +89,7 @@ def test_every_option_of_a_run_is_handed_on():
         "template": "{a}",
         "var": ["a=b"],
         "input_format": "csv",
+        "shape": "alpaca",
         **{"sample": 7, "seed": 7, "rows": "7", "id": "a", "where": ["a=b"]},
         "extra": "refuse",
         "schema": "name, age int",

@@ -34,121 +34,14 @@ NO_RECIPE = [
 # (words of the reason, the line, its parameters after the filter)
 CONVERTED = [
     (
-        "an Alpaca row",
-        {"instruction": "Name three herbs.", "input": "", "output": "Mint."},
-        {"messages": [{"role": "user", "content": "Name three herbs."}]},
-    ),
-    (
-        "an Alpaca row",
-        {"instruction": "In French:", "input": "it's", "output": "c'est"},
-        {"messages": [{"role": "user", "content": "In French:\n\nit's"}]},
-    ),
-    ("an Alpaca row", {"instruction": "Name a tree.", "output": "Oak."}, {"messages": ASKED}),
-    (
-        "a ShareGPT row",
-        {
-            "id": "a",
-            "conversations": [
-                {"from": "system", "value": "Be brief."},
-                {"from": "human", "value": "Hi"},
-                {"from": "gpt", "value": "Yes?"},
-                {"from": "human", "value": "Why?"},
-                {"from": "gpt", "value": "Because."},
-            ],
-        },
-        {"system": "Be brief.", "messages": TALKED},
-    ),
-    ("a ShareGPT row", {"conversations": TALKED}, {"messages": TALKED}),
-    (
         "an MT-bench row",
         {"question_id": 81, "category": "w", "turns": ["Name a tree.", "And?"]},
         {"messages": ASKED},
     ),
     (
-        "a Gemini request",
-        {"key": "a", "request": {"contents": [{"parts": [{"text": "Name a tree."}]}]}},
-        {"messages": ASKED},
-    ),
-    (
-        "a Gemini request",
-        {
-            "contents": [
-                {"role": "user", "parts": [{"text": "Hi"}]},
-                {"role": "model", "parts": [{"text": "Yes?"}]},
-                {"role": "user", "parts": [{"text": "Wh"}, {"text": "y?"}]},
-            ],
-            "systemInstruction": {"parts": [{"text": "Be brief."}]},
-            "generationConfig": {"maxOutputTokens": 7},
-        },
-        {"system": "Be brief.", "max_tokens": 7, "messages": TALKED},
-    ),
-    (
-        "a Bedrock batch line",
-        {
-            "recordId": "a",
-            "modelInput": {
-                "anthropic_version": "bedrock-2023-05-31",
-                "max_tokens": 7,
-                "messages": ASKED,
-            },
-        },
-        {"max_tokens": 7, "messages": ASKED},
-    ),
-    (
-        "a Bedrock Converse request",
-        {
-            "modelId": "anthropic.claude-x",
-            "system": [{"text": "Be brief."}],
-            "inferenceConfig": {"maxTokens": 7},
-            "messages": [{"role": "user", "content": [{"text": "Name a tree."}]}],
-        },
-        {
-            "system": [{"type": "text", "text": "Be brief."}],
-            "max_tokens": 7,
-            "messages": [{"role": "user", "content": TEXT}],
-        },
-    ),
-    (
-        "a Vertex batch line",
-        {
-            "custom_id": "a",
-            "request": {
-                "anthropic_version": "vertex-2023-10-16",
-                "max_tokens": 7,
-                "messages": ASKED,
-            },
-        },
-        {"max_tokens": 7, "messages": ASKED},
-    ),
-    (
         "a whole batch on one line",
         {"requests": [{"custom_id": "a", "params": {"max_tokens": 7, "messages": ASKED}}]},
         {"max_tokens": 7, "messages": ASKED},
-    ),
-    (
-        "a request of OpenAI's Responses API",
-        {
-            "custom_id": "a",
-            "method": "POST",
-            "url": "/v1/responses",
-            "body": {"input": "Name a tree.", "instructions": "Be brief.", "max_output_tokens": 7},
-        },
-        {"system": "Be brief.", "max_tokens": 7, "messages": ASKED},
-    ),
-    (
-        "a request of OpenAI's Responses API",
-        {
-            "input": [
-                {"role": "developer", "content": "Be brief."},
-                {"role": "user", "content": [{"type": "input_text", "text": "Name a tree."}]},
-            ],
-            "max_output_tokens": 7,
-        },
-        {
-            "system": "Be brief.",
-            "max_tokens": 7,
-            "messages": [{"role": "user", "content": TEXT}],
-        },
     ),
     (
         "a request for OpenAI's completions",
@@ -166,17 +59,6 @@ CONVERTED = [
                 {"role": "human", "content": "Hi"},
                 {"role": "ai", "content": "Yes?"},
                 {"type": "human", "content": "Why?"},
-            ]
-        },
-        {"messages": TALKED},
-    ),
-    (
-        "a conversation saved from OpenAI's API",
-        {
-            "messages": [
-                {"role": "user", "content": "Hi", "name": None},
-                {"role": "assistant", "content": "Yes?", "refusal": None, "annotations": []},
-                {"role": "user", "content": "Why?"},
             ]
         },
         {"messages": TALKED},
@@ -239,22 +121,6 @@ def test_a_line_of_another_tool_is_named_and_its_filter_keeps_what_was_asked(wor
         "max_tokens": 100,
         **meant,
     }
-
-
-PICTURES = [
-    {"contents": [{"parts": [{"text": "What?"}, {"inlineData": {"data": "aGk="}}]}]},
-    {"input": [{"role": "user", "content": [{"type": "input_image"}]}], "instructions": "x"},
-    {"modelId": "m", "messages": [{"role": "user", "content": [{"image": {}}]}]},
-]
-
-
-@pytest.mark.parametrize("line", PICTURES)
-def test_a_filter_stops_at_a_picture_instead_of_leaving_it_out(line):
-    recipe = problem_of(line).recipe
-    assert recipe
-    done = filtered(recipe, line)
-    assert done.returncode != 0
-    assert b"a part is not text" in done.stderr
 
 
 @pytest.mark.parametrize(

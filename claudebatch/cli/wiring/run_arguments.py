@@ -38,6 +38,7 @@ def run_options(flags: RunFlags) -> RunOptions:
             limit=flags.limit,
         ),
         text=flags.text,
+        shape=flags.shape,
         template=text_or_file(flags.template, "-t"),
         var=constants(flags.var),
         jinja=tuple(_jinja(flags)),

@@ -7,6 +7,7 @@ from claudebatch.core.reports.estimate_report import Basis, Elsewhere, Estimate,
 from claudebatch.core.reports.run_report import Bound, RunSummary
 from claudebatch.core.reports.runs import RunDetails, RunLine, RunState, UnknownAttempt
 from claudebatch.core.reports.sample_report import RestOfRun, SampledAnswer
+from claudebatch.core.reports.shape_line import ShapeLine
 from claudebatch.core.reports.spend import SpendLine, spend_sum
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "RunState",
     "RunSummary",
     "SampledAnswer",
+    "ShapeLine",
     "SpendLine",
     "UnknownAttempt",
     "spend_sum",
