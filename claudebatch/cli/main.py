@@ -18,12 +18,12 @@ from claudebatch.cli.doctor.doctor_command import doctor
 from claudebatch.cli.estimate import estimate
 from claudebatch.cli.export import export
 from claudebatch.cli.help_text import HelpCommand, HelpGroup
+from claudebatch.cli.list_shapes import shapes
 from claudebatch.cli.models import models
 from claudebatch.cli.process_guard import check_words, guarded
 from claudebatch.cli.render import render
 from claudebatch.cli.run import run
 from claudebatch.cli.runs import commands as runs
-from claudebatch.cli.shapes import shapes
 from claudebatch.cli.simulate import simulate
 from claudebatch.cli.spend import spend
 from claudebatch.cli.tried_words import instead
