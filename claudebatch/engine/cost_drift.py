@@ -53,6 +53,7 @@ class DriftWatch:
         if not isinstance(event, AttemptFinished) or event.unknown:
             return
         self._cost += event.cost
+        # A failed attempt costs, and is no row.
         if event.reply is None or event.call is None:
             return
         self._rows += 1

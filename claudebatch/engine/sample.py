@@ -51,6 +51,7 @@ class SampleReview:
         with closing(self._sources()) as sources:
             for ref, cost in costs_of_rows(folder.journal, self._run.limit or 0):
                 call = _call(sources, ref)
+                # A sample of those rows alone that came through would be another one.
                 if call is None or cost is None:
                     return None
                 sums.add(weigh(call), cost)

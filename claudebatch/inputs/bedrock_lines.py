@@ -42,6 +42,7 @@ def from_bedrock(fields: Mapping[str, Any]) -> ConvertedLine:
         return ConvertedLine({**own, "params": params}, [], problems)
     columns = [name for name in fields if name not in ("modelInput", label)]
     given = as_object(fields, "modelInput")
+    # Converse has no version of Claude's own parameters, and must not have one.
     if "anthropic_version" in given:
         params = {name: value for name, value in given.items() if not name.startswith("anthropic_")}
         # A header in one place, and a member of the line in the other.

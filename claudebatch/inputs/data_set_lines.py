@@ -38,6 +38,7 @@ def from_alpaca(fields: Mapping[str, Any]) -> ConvertedLine:
         problems.append(
             Problem("E483", f'"input" is {shown(given)}, not a text', "write it in quotes")
         )
+    # As those who ask it elsewhere join them; the words around are a model's training.
     own: dict[str, Any] = {"prompt": f"{instruction}\n\n{given}" if given else instruction}
     own |= {name: fields[name] for name in ("system", *LABELS) if fields.get(name)}
     return ConvertedLine(own, _others(fields, {"instruction", "input", *own}), problems)
@@ -66,6 +67,7 @@ def from_mt_bench(fields: Mapping[str, Any]) -> ConvertedLine:
     label = next((name for name in ("question_id", "id") if name in fields), None)
     own = {"prompt": turns[0]} | ({} if label is None else {"id": fields[label]})
     more = len(turns) > 1
+    # All turns come back where not all are asked.
     done = {label} if more else {label, "turns"}
     return ConvertedLine(own, _others(fields, done), not_sent=(_LATER_TURNS,) if more else ())
 
@@ -83,6 +85,7 @@ def from_openai_chat(fields: Mapping[str, Any]) -> ConvertedLine:
     theirs = TRANSLATED.keys() | NEUTRAL.keys() | WITHOUT_EQUAL.keys()
     body = {name: fields[name] for name in fields if name in theirs and fields[name] is not None}
     messages = [_filled(message) for message in as_list(fields, "messages")]
+    # Data for training ends in the answer that is wanted now.
     last = messages[-1] if messages else None
     answered = isinstance(last, dict) and last.get("role") == "assistant"
     body["messages"] = messages[:-1] if answered and len(messages) > 1 else messages

@@ -69,6 +69,7 @@ def _asked(value: Mapping[str, Any], question: TextTemplate | None) -> str | Non
     given = value.get(_INPUT)
     if question is None:
         return None if given is None else _text(given)
+    # First: an example may well have a column that is called "input".
     if question.columns <= value.keys():
         return question.filled(value)
     if given is None or len(question.columns) != 1:

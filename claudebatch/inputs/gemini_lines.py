@@ -80,8 +80,10 @@ def _settings(own: dict[str, Any], name: str, value: Any, problems: list[Problem
             own["stop_sequences"] = setting
         elif known in ("responseJsonSchema", "_responseJsonSchema"):
             own["output_config"] = {"format": {"type": "json_schema", "schema": setting}}
+        # Said twice: the schema is JSON already.
         elif known == "responseMimeType" and "responseJsonSchema" in map(_camel, settings):
             continue
+        # `responseSchema` is among these: its types are not those of JSON schemas.
         elif setting is not None and setting != _NEUTRAL.get(known, _NEUTRAL):
             problems.append(without_equal(name, given, setting))
 
@@ -92,6 +94,7 @@ def _parts(place: str, content: Mapping[str, Any], problems: list[Problem]) -> A
         _block(f"{place}.parts[{number}]", part, problems)
         for number, part in enumerate(as_list(content, "parts"))
     ]
+    # Its texts are pieces of one: a line break between them would be ours.
     if all(block.get("type") == "text" for block in blocks):
         return "".join(block["text"] for block in blocks)
     return blocks

@@ -115,7 +115,7 @@ SHAPES: tuple[NamedShape, ...] = (
     ),
     NamedShape(
         name="openai-chat",
-        looks='{"messages": [{"role": "developer", "content": "…"}, …], "max_completion_tokens": 100}',
+        looks='{"messages": [{"role": "developer", "content": "…"}, …], "stop": "…"}',
         becomes="as an OpenAI batch line, without the last answer",
         fits=_has_messages,
         sure=is_saved_from_openai,

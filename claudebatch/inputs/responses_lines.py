@@ -13,6 +13,7 @@ from claudebatch.inputs.openai_body import NEUTRAL, TRANSLATED, WITHOUT_EQUAL
 from claudebatch.inputs.parsed_line import LABELS
 
 _URL = "/v1/responses"
+# Beside "input", which a prompt of ours may be called, too.
 _FLAT = frozenset({"instructions", "max_output_tokens", "previous_response_id"})
 # The values at which members ask for nothing.
 _NOTHING: Mapping[str, Any] = {"background": False, "include": [], "truncation": "disabled"}
@@ -21,7 +22,7 @@ _SAME = TRANSLATED.keys() | NEUTRAL.keys() | WITHOUT_EQUAL.keys()
 
 
 def is_responses(fields: Mapping[str, Any]) -> bool:
-    """Whether it certainly is one: by the address of a batch line, or by its members."""
+    """Whether it certainly is one: by the address of a batch line, or its members."""
     if fields.get("url") == _URL:
         return bool(as_object(fields, "body"))
     return "input" in fields and not _FLAT.isdisjoint(fields)
@@ -29,10 +30,12 @@ def is_responses(fields: Mapping[str, Any]) -> bool:
 
 def from_responses(fields: Mapping[str, Any]) -> ConvertedLine:
     """Input and instructions as messages; settings under their names in chats."""
+    # In a batch line its labels stand beside it, alone among its members.
     batch = isinstance(fields.get("body"), dict)
     request = as_object(fields, "body") if batch else fields
     problems: list[Problem] = []
     body: dict[str, Any] = {"messages": []}
+    # Before the input: a system message in the middle has another meaning.
     if request.get("instructions"):
         body["messages"].append({"role": "system", "content": request["instructions"]})
     _take_input(body["messages"], request.get("input"), problems)
@@ -107,6 +110,7 @@ def _take_input(messages: list[Any], given: Any, problems: list[Problem]) -> Non
             result = {"tool_call_id": item.get("call_id"), "content": item.get("output")}
             messages.append({"role": "tool", **result})
         else:
+            # Reasoning, searches and references: their content lies at OpenAI.
             problems.append(no_part(place, item))
 
 

@@ -87,6 +87,7 @@ class RowTemplate:
 
     def question(self) -> TextTemplate | None:
         """What asks for the answer: the last turn of the user's."""
+        # An answer follows it: what is said before is set up by the rows themselves.
         asked = [turn.content for turn in self.turns if turn.role == "user"]
         return asked[-1] if asked else None
 

@@ -128,6 +128,7 @@ class RowPicker:
     def fits(self, value: object) -> bool:
         """Whether a row of this *value* fits every condition."""
         fields = value if isinstance(value, dict) else {"text": value}
+        # Until each has been met once: a million rows need no more than that.
         if self._unknown:
             self._columns.update(dict.fromkeys(fields))
             self._unknown = {name for name in self._unknown if value_at(fields, name) is MISSING}

@@ -110,6 +110,7 @@ def _forced(value: Any, shape: NamedShape, how: LineReading) -> ParsedLine:
 def _converted(fields: dict[str, Any], shape: NamedShape, how: LineReading) -> ParsedLine:
     """The line of another tool with these *fields*, read as one of *shape*."""
     line = shape.convert(fields)
+    # Half a request would be refused again, for what it lacks.
     if line.problems:
         return ParsedLine("", problems=line.problems)
     count(how.made, shape, line)

@@ -30,6 +30,7 @@ def column_test(raw: Any, where: str) -> ColumnTest:
             "E157", f"{where} must be a value or a list of values, got {got(raw)}", fix=_FIX
         )
     texts = frozenset(map(_text, values))
+    # Beside the texts: 5.0 is spelt otherwise than 5.
     numbers = frozenset(value for value in values if _is_number(value))
     return lambda value: (value in numbers if _is_number(value) else False) or _text(value) in texts
 

@@ -50,6 +50,7 @@ def _template(options: RunOptions, settings: Settings) -> RowTemplate | None:
     if options.examples is not None:
         pairs = read_examples(Path(options.examples), found.question())
         found = RowTemplate(turns, system, pairs, options.var)
+    # Without any, lines are read the fast way.
     return found if turns or system is not None or found.examples else None
 
 
