@@ -20,6 +20,7 @@ from claudebatch.layers.rate_limit.constants.bucket import (
     CLUMP_S,
     LARGEST_BUCKET_S,
     MARGIN_S,
+    OTHERS_WINDOW_S,
     PROOF_STEPS,
     SAVED_GAP_S,
     SMALLEST_BUCKET_S,
@@ -133,6 +134,9 @@ class BucketMirror:
         self._fill(now)
         missing, gained = min(units, self._full()) - self._level, self.gains_per_s
         filled_in = (missing / gained if gained > 0 else LARGEST_BUCKET_S) if missing > 0 else 0.0
+        if self._others.per_s:
+            # Less is believed of others the longer nothing is heard of them.
+            filled_in = min(filled_in, OTHERS_WINDOW_S)
         return max(filled_in, self._free_at - now)
 
     def take(self, units: float, now: float) -> BucketSnapshot:
@@ -362,3 +366,4 @@ class BucketMirror:
             self._unbound += seconds * (self._per_s / self._share - self._drained_per_s)
             self._most_unbound = max(self._most_unbound, self._unbound)
             self._at = now
+            self._others.silent(now)

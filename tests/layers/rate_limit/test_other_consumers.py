@@ -4,11 +4,19 @@ headers correct.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from claudebatch.layers.rate_limit.bucket_mirror import BucketMirror
+from claudebatch.layers.rate_limit.constants.bucket import OTHERS_SILENCE_S
 from claudebatch.layers.rate_limit.other_consumers import OtherConsumers
 from claudebatch.simulator.limits import SimulatedBucket as ApiBucket
+from tests.scenarios.figures import longest_gap_s
+from tests.scenarios.play import play
+from tests.scenarios.scenario import cases
+
+SCENARIO = Path(__file__).parents[2] / "scenarios" / "another_user.yaml"
 
 
 def watched(theirs: float, *, seconds: int, rate: float = 100.0) -> OtherConsumers:
@@ -36,6 +44,24 @@ def test_one_answer_is_no_reason() -> None:
     others = OtherConsumers(0.0)
     others.moved(-1000, 0.1, rate=100)
     assert others.per_s == 0
+
+
+def test_the_less_is_believed_the_longer_nothing_is_heard() -> None:
+    others = watched(50.0, seconds=60)
+    at = 59.9 + OTHERS_SILENCE_S
+    others.silent(at)
+    assert others.per_s == pytest.approx(50, rel=0.01)
+    for moment in (at + OTHERS_SILENCE_S / 2, at + OTHERS_SILENCE_S):
+        others.silent(moment)
+    assert others.per_s == pytest.approx(25, rel=0.01), "however often that is asked"
+
+
+@pytest.mark.parametrize(("draw", "stood_still_s"), [(3, 45.9), (8, 32.5), (22, 39.7)])
+def test_a_burst_of_theirs_stops_the_pool_no_longer_than_it_can_be_believed(
+    draw: int, stood_still_s: float
+) -> None:
+    case = next(case for case in cases(SCENARIO) if case.name == "another_user, ITPM, 5 s")
+    assert longest_gap_s(play(case, draw)) < 15 < stood_still_s
 
 
 def test_the_picture_slows_down_with_them_and_comes_back_when_they_leave() -> None:
