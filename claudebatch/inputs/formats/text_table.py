@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +26,14 @@ _INDEX = "index"
 csv.field_size_limit(MAX_LINE_BYTES)
 
 
+@dataclass(slots=True)
+class _Found:
+    """The row that was found last, with its cells: its value need not be parsed again."""
+
+    row: bytes = b""
+    cells: list[str] | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class TextTable:
     """A table with a heading. A record is a row, over as many lines as its quotes
@@ -36,6 +44,7 @@ class TextTable:
     delimiter: str
     file: str = ""
     """What the user calls the file."""
+    _found: _Found = field(default_factory=_Found, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -48,13 +57,18 @@ class TextTable:
             with path.open("rb", buffering=_CHUNK) as file:
                 rows = _rows(file, self.delimiter, self.file)
                 next(rows, None)
-                yield from rows
+                for line, cells in rows:
+                    self._found.row, self._found.cells = line.data, cells
+                    yield line
         except OSError as error:
             raise unreadable(path, error) from error
 
     def value(self, data: bytes) -> dict[str, Any]:
         """The row's cells by the names of their columns."""
-        cells = _cells(data, self.delimiter)
+        found = self._found
+        # Rows are read again by other threads, but as other objects.
+        known = found.cells if found.row is data else None
+        cells = _cells(data, self.delimiter) if known is None else known
         wanted = len(self.columns)
         # Empty cells beyond the heading are delimiters at the end of the line.
         if len(cells) < wanted or any(cells[wanted:]):
@@ -80,9 +94,9 @@ def open_table(path: Path, name: str, delimiters: Sequence[str]) -> TextTable:
         heading = next(_rows(file, delimiters[0], name), None)
         if heading is None:
             return TextTable((), delimiters[0], name)
-    cells, delimiter = _split_best(heading, name, delimiters)
+    cells, delimiter = _split_best(heading[0], name, delimiters)
     columns = _named([cell.strip() for cell in cells])
-    check_columns(columns, f"{name}:{heading.number}")
+    check_columns(columns, f"{name}:{heading[0].number}")
     return TextTable(columns, delimiter, name)
 
 
@@ -113,29 +127,35 @@ def _split_best(heading: InputLine, name: str, delimiters: Sequence[str]) -> tup
     return best
 
 
-def _rows(file: BinaryIO, delimiter: str, name: str) -> Iterator[InputLine]:
-    """The rows of an open table, heading included. Raises `ClaudebatchError` for a
-    quote that takes in the rest of the file.
+def _rows(
+    file: BinaryIO, delimiter: str, name: str
+) -> Iterator[tuple[InputLine, list[str] | None]]:
+    """The rows of an open table, heading included, with their cells where they are
+    sound. Raises `ClaudebatchError` for a quote that takes in the rest of the file.
     """
     lines = _Lines(file)
+    # It takes line after line until the quotes of a row are closed; how many these were
+    # is then known. After an error it begins anew.
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
     while True:
         number, offset = lines.number + 1, lines.offset
+        cells = None
         try:
-            # The module takes line after line until the quotes of a row are closed; how
-            # many these were is then known.
-            next(csv.reader(lines, delimiter=delimiter, strict=True))
+            cells = next(reader)
         except StopIteration:
             return
         except csv.Error:
             # All else is told when the record is read.
             if lines.ended:
                 raise _never_closed(name, number) from None
+        if not lines.sound:
+            cells = None
         taken = lines.take()
         row = taken.rstrip(b"\r\n")
         if len(taken) > MAX_LINE_BYTES:
             raise _never_closed(name, number)
         if row.strip(b" "):
-            yield InputLine(number, offset, len(row), row)
+            yield InputLine(number, offset, len(row), row), cells
 
 
 def _never_closed(name: str, line: int) -> ClaudebatchError:
@@ -165,6 +185,8 @@ class _Lines:
         file.seek(self.offset)
         self.ended = False
         """Whether more was asked for than there is."""
+        self.sound = True
+        """Whether the lines since the last `take` are UTF-8."""
         self._taken: list[bytes] = []
         self._size = 0
 
@@ -180,14 +202,19 @@ class _Lines:
         self.offset += len(line)
         self._size += len(line)
         self._taken.append(line)
-        # Rows are told apart in bytes that are no UTF-8 as well; `value` complains.
-        return line.decode(errors="replace")
+        try:
+            return line.decode()
+        except UnicodeDecodeError:
+            # Rows are told apart in such bytes as well; `value` complains.
+            self.sound = False
+            return line.decode(errors="replace")
 
     def take(self) -> bytes:
         """The lines since the last call."""
-        data = b"".join(self._taken)
+        data = self._taken[0] if len(self._taken) == 1 else b"".join(self._taken)
         self._taken.clear()
         self._size = 0
+        self.sound = True
         return data
 
 
