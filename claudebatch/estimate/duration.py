@@ -4,6 +4,7 @@ over all rows without waiting.
 
 from __future__ import annotations
 
+from array import array
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ from claudebatch.setup.pools import make_pace, slots
 # Rows of a pool that are simulated one by one; later rows are extrapolated from the
 # second half of them. A million would take minutes.
 _DRIVEN = 20_000
+# Fewer are enough once that half alone takes so long that nothing saved up before,
+# such as full buckets, is left to be used: 20,000 rows took seventeen seconds.
+_FEWEST = 2000
+_STEADY_S = 240.0
 # The API rounds remaining tokens to thousands, and the limiter reads them as such.
 _TOKEN_STEP = 1000
 
@@ -148,16 +153,17 @@ class _PoolSimulation:
             _Level(per_minute, api.burst_s) if per_minute else None for per_minute in rates
         ]
         self._now = 0.0
-        self._half_at = 0.0
+        self._sent_at = array("d")
         self._last = 0.0
         self._rows = 0
+        self._is_steady = False
         self._waited: defaultdict[str, float] = defaultdict(float)
         self._events = 0
         self._out: list[tuple[float, int, _Arriving]] = []
 
     def add(self, call: Call) -> None:
         self._rows += 1
-        if self._rows > _DRIVEN:
+        if self._is_steady:
             return
         while (wait := self._wait(call)) is not None:
             until = min(self._now + wait.seconds, self._out[0][0] if self._out else inf)
@@ -168,12 +174,20 @@ class _PoolSimulation:
             self._now = until
             self._answer()
         self._send(call)
-        if self._rows == _DRIVEN // 2:
-            self._half_at = self._now
+        self._sent_at.append(self._now)
+        driven = len(self._sent_at)
+        self._is_steady = driven >= _DRIVEN or (driven >= _FEWEST and self._half_s() >= _STEADY_S)
+
+    def _half_s(self) -> float:
+        """Seconds between the row in the middle of those that were sent and the
+        last.
+        """
+        return self._now - self._sent_at[len(self._sent_at) // 2 - 1]
 
     def seconds(self) -> float:
-        beyond = max(0, self._rows - _DRIVEN)
-        return self._last + beyond * (self._now - self._half_at) / (_DRIVEN / 2)
+        driven = len(self._sent_at)
+        beyond = self._rows - driven
+        return self._last + (beyond * self._half_s() / (driven / 2) if beyond else 0.0)
 
     def bound_by(self) -> str | None:
         reason, waited = max(self._waited.items(), key=lambda item: item[1], default=(None, 0.0))
