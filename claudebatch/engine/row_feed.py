@@ -5,7 +5,6 @@ comes.
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
 from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TypeAlias
 from claudebatch.core.domain import Call, Prompt
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.jsonl import read_at
+from claudebatch.engine.open_inputs import OpenInputs
 from claudebatch.inputs import format_of, parse_line, under
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal import RowRef
@@ -40,9 +40,7 @@ class InputSources:
     def __init__(self, files: Sequence[Path], names: Sequence[str], run_setup: RunSetup) -> None:
         """*names* are what results and messages call the *files*."""
         self._names = names
-        # Open for the whole session: a file that is replaced in the meantime keeps its
-        # old content here.
-        self._descriptors = [os.open(path, os.O_RDONLY | os.O_CLOEXEC) for path in files]
+        self._open = OpenInputs(files)
         self._run_setup = run_setup
         self._forms = [
             format_of(path, run_setup.defaults, name=name)
@@ -94,18 +92,17 @@ class InputSources:
 
     def _read(self, source: int, offset: int, length: int, *, large: bool = False) -> bytes | None:
         # A row beyond `--limit` may be of a file that is not given this time.
-        if source >= len(self._descriptors) or (length > _BLOCK_BYTES and not large):
+        if source >= len(self._forms) or (length > _BLOCK_BYTES and not large):
             return None
         try:
-            return read_at(self._descriptors[source], offset, length)
+            return read_at(self._open.descriptor(source), offset, length)
         except (ClaudebatchError, OSError):
-            # The file has become shorter.
+            # The file has become shorter, or is gone.
             return None
 
     def close(self) -> None:
         """Close the files."""
-        for descriptor in self._descriptors:
-            os.close(descriptor)
+        self._open.close()
 
 
 def _blocks(refs: Sequence[RowRef]) -> Iterator[list[RowRef]]:
