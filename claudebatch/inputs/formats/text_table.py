@@ -28,7 +28,7 @@ csv.field_size_limit(MAX_LINE_BYTES)
 
 @dataclass(slots=True)
 class _Found:
-    """The row that was found last, with its cells: its value need not be parsed again."""
+    """The row that was found last, with its cells: they are not parsed twice."""
 
     row: bytes = b""
     cells: list[str] | None = None
