@@ -49,6 +49,9 @@ class SpendMonitor:
         """Observe *event* if it cost anything."""
         if not isinstance(event, AttemptFinished) or event.cost <= 0:
             return
+        if event.via == "batch":
+            # Known all at once, hours after it was spent, and held in full before.
+            return
         now = self._now()
         if now < self._paused_until:
             # What was in flight when the pause began is no sign of how it goes on.

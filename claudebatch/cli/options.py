@@ -157,6 +157,13 @@ Budget: TypeAlias = Annotated[
         parser=_dollars, metavar="USD", help="Spending cap of the whole run; never exceeded."
     ),
 ]
+SendVia: TypeAlias = Annotated[
+    Literal["live", "batch"] | None,
+    typer.Option("--via", help="live: send rows at once; batch: half the price, within 24 hours."),
+]
+AsBatch: TypeAlias = Annotated[
+    bool, typer.Option("--batch", help="The same as --via batch.", show_default=False)
+]
 Tag: TypeAlias = Annotated[
     str | None, typer.Option(metavar="NAME", help="Label for reports and for caps that runs share.")
 ]

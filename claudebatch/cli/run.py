@@ -34,6 +34,8 @@ def run(flags: RunFlags) -> None:
         raise BadValue(
             "E062", "--count is for dry runs: add --dry-run, or use `claudebatch estimate`"
         )
+    if flags.batch and flags.via == "live":
+        raise BadValue("E068", "--batch and --via live contradict each other: leave one out")
     # The machinery of a run: `--help` need not wait for it.
     from claudebatch.cli.wiring.display import Show, tell_error  # noqa: PLC0415
     from claudebatch.cli.wiring.launch import execute  # noqa: PLC0415

@@ -19,6 +19,7 @@ RUN_ONLY = frozenset(
     {
         "output_format",
         "columns",
+        "detach",
         "no_escape",
         "dry_run",
         "ordered",
@@ -74,6 +75,14 @@ class RunFlags:
     schema: options.Schema = None
     schema_retries: options.SchemaRetries = None
     extract: options.Extract = None
+    via: options.SendVia = None
+    batch: options.AsBatch = False
+    detach: Annotated[
+        bool,
+        typer.Option(
+            "--detach", help="With --batch: send, and leave; the same command collects later."
+        ),
+    ] = False
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check everything and print the cost; send nothing.")
     ] = False

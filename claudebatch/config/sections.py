@@ -122,6 +122,16 @@ class BudgetSection(_Section, frozen=True):
     overshoot: str | float = "10%"
 
 
+class BatchesSection(_Section, frozen=True):
+    """Message batches: how large they are, and how often a row may come back."""
+
+    max_requests: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000
+    max_size: str | int = "200MB"
+    max_queued: Count = 200_000
+    tries: Count = 3
+    poll: str | float = "10s"
+
+
 class SimulateSection(_Section, frozen=True):
     """How the built-in simulator behaves under --simulate."""
 
@@ -176,6 +186,8 @@ class Config(_Section, frozen=True):
     cache: CacheSection = CacheSection()
     retry: RetrySection = RetrySection()
     breaker: BreakerSection = BreakerSection()
+    via: Literal["live", "batch"] = "live"
+    batches: BatchesSection = BatchesSection()
     monitor: MonitorSection = MonitorSection()
     alerts: AlertsSection = AlertsSection()
     prices: dict[str, dict[str, Any]] = {}
@@ -191,8 +203,11 @@ def intake_text(config: Config, *, capped: bool) -> str:
     bound and its model a price. Of who watches the money it does not depend at all, and
     a webhook's address, which may be a secret, is not to lie in run folders.
     """
-    # What is left out changes neither a row nor its price.
+    # What is left out changes neither a row nor what it costs at most.
     watched = {"monitor": MonitorSection(), "alerts": AlertsSection()}
+    sending = {"via": "live", "batches": BatchesSection()}
     return msgspec.json.encode(
-        msgspec.structs.replace(config, budget=Decimal(1) if capped else None, tag=None, **watched)
+        msgspec.structs.replace(
+            config, budget=Decimal(1) if capped else None, tag=None, **watched, **sending
+        )
     ).decode()

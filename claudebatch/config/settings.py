@@ -35,11 +35,14 @@ from claudebatch.layers.response_cache.settings import CachePolicy, CacheSetting
 from claudebatch.layers.retry.settings import RetryBudgetPolicy, RetryPolicy
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import parse_overrides
+from claudebatch.routing.send_via import BatchSettings
 
 # Every pool has this many workers from the start: more would only fill the memory.
 _MOST_AT_ONCE = 10_000
 # No model writes that much: a typo of many digits must not become arithmetic.
 _MOST_TOKENS = 1_000_000
+# The API's own limit of one batch.
+_LARGEST_BATCH = 256_000_000
 # What the fix of a wrong value proposes.
 _USUAL = Config()
 
@@ -85,6 +88,7 @@ class Settings:
     retry_budget: RetryBudgetPolicy
     breaker: BreakerPolicy
     budget: BudgetSettings
+    batches: BatchSettings
     alerts: AlertSettings
     prices: Mapping[str, Mapping[str, Any]]
     """As the price book reads them."""
@@ -150,6 +154,7 @@ def _resolved(config: Config, values: ValueReader, where: Callable[[str], str]) 
         limits=_limits(config.limits, config.concurrency, values),
         breaker=_breaker(config.breaker),
         budget=budget,
+        batches=_batches(config, values),
         cache=_cache(config.cache, values),
         prices=config.prices,
         models=config.models,
@@ -237,6 +242,27 @@ def _cache(cache: CacheSection, values: ValueReader) -> CacheSettings:
         size_bytes=values.size("cache.size", cache.size),
         ttl_s=None if cache.ttl is None else values.seconds("cache.ttl", cache.ttl),
         policy=CachePolicy(cache.keep_max_tokens, cache.keep_refusals),
+    )
+
+
+def _batches(config: Config, values: ValueReader) -> BatchSettings:
+    chosen = config.batches
+    size = values.size("batches.max_size", chosen.max_size)
+    if not 1 <= size <= _LARGEST_BATCH:
+        values.refuse("batches.max_size", "must be 256MB at most", chosen.max_size, "200MB")
+    return BatchSettings(
+        via=config.via,
+        # A rule without a word of it goes the way of all others.
+        of_rules={
+            str(rule.get("name")): rule["via"]
+            for rule in config.routes
+            if isinstance(rule, Mapping) and rule.get("via") in ("live", "batch")
+        },
+        max_requests=chosen.max_requests,
+        max_bytes=size,
+        max_queued=chosen.max_queued,
+        tries=chosen.tries,
+        poll_s=values.seconds("batches.poll", chosen.poll),
     )
 
 

@@ -22,6 +22,8 @@ Pico: TypeAlias = int
 PICO_PER_USD: int = 10**12
 
 Source = Literal["api", "cache", "duplicate"]
+Via: TypeAlias = Literal["live", "batch"]
+"""How a request is sent: at once and alone, or in a message batch."""
 
 
 def to_usd(amount: Pico) -> Decimal:
@@ -397,6 +399,8 @@ class Reply:
     """Of the message, how many came broken and became U+FFFD."""
     request_id: str | None = None
     source: Source = "api"
+    via: Via | None = "live"
+    """None: it came out of the response cache."""
     cost: Pico = 0
     """What this reply cost us now: 0 for a cached or shared one."""
     cost_known: bool = True
@@ -429,6 +433,7 @@ class Reply:
             replaced_characters=self.replaced_characters,
             request_id=self.request_id,
             source=self.source,
+            via=self.via,
             cost=cost or 0,
             cost_known=cost is not None,
             attempts=self.attempts,

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from claudebatch.core.domain import Call, Pico, Reply, Source, Usage
+from claudebatch.core.domain import Call, Pico, Reply, Source, Usage, Via
 from claudebatch.core.frozen import value
 from claudebatch.core.notice import LineLeftOut, Notice
 
@@ -83,6 +83,8 @@ class AttemptFinished:
     request_id: str | None = None
     retry_after: float | None = None
     """Seconds that the API asked us to wait."""
+    via: Via = "live"
+    """Of a batch nobody saw it leave: there was no `AttemptStarted`."""
 
 
 @value
@@ -99,6 +101,7 @@ class RowFinished:
     """The price of the answer that came from the cache or a shared request instead."""
     message: str = ""
     """Why it failed, in the API's words."""
+    via: Via = "live"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +235,43 @@ class CapUsed:
 
 
 @dataclass(frozen=True, slots=True)
+class BatchChanged:
+    """A message batch of this run has come to another state, or was asked about."""
+
+    batch: int
+    """Its number in this run."""
+    id: str | None
+    """The API's; None: not known."""
+    state: BatchPhase
+    requests: int
+    held: Pico
+    """The worst cases of its rows that have no outcome yet."""
+    created_ms: int | None = None
+    """Unix milliseconds, as the API has it."""
+    expires_ms: int | None = None
+    answered: int = 0
+    """Of a batch that is collected, so far in this session: rows with an answer."""
+    failed: int = 0
+    again: int = 0
+    """Rows that are sent once more."""
+
+
+BatchPhase: TypeAlias = Literal[
+    "building",
+    "submitted",
+    "in progress",
+    "canceling",
+    "looked for",
+    "ended",
+    "collected",
+    "never made",
+    "not ours",
+    "lost",
+]
+"""looked for: nobody knows yet whether it was made."""
+
+
+@dataclass(frozen=True, slots=True)
 class DrainStarted:
     """Nothing new is sent any more; what is in flight may finish."""
 
@@ -257,6 +297,7 @@ Event: TypeAlias = (
     | CapUsed
     | CapAlert
     | Notice
+    | BatchChanged
     | DrainStarted
 )
 Emit: TypeAlias = Callable[[Event], None]

@@ -13,7 +13,15 @@ from typing import NamedTuple
 import msgspec
 
 from claudebatch.core.answer_form import AnswerReading
-from claudebatch.core.domain import Failed, Failure, Outcome, Reply, Route, Succeeded, usd_text
+from claudebatch.core.domain import (
+    Failure,
+    Outcome,
+    Reply,
+    Route,
+    Succeeded,
+    Via,
+    usd_text,
+)
 from claudebatch.core.endings import Ending, ending
 
 
@@ -25,12 +33,13 @@ class _Error(msgspec.Struct):
     retryable: bool
 
 
-class _Failed(msgspec.Struct):
+class _Failed(msgspec.Struct, kw_only=True):
     id: str | msgspec.Raw
     status: str
     model: str
     requested_model: str
     route: str
+    via: Via = "live"
     attempts: int
     latency_ms: int
     error: _Error
@@ -59,7 +68,16 @@ def head(
             number_id=call.prompt.has_number_id,
             simulated=simulated,
         )
-    return _failed_head(outcome, True if simulated else msgspec.UNSET)
+    return failed_head(
+        call.prompt.id,
+        call.route,
+        call.model,
+        outcome.failure,
+        attempts=outcome.attempts,
+        latency_ms=outcome.latency_ms,
+        number_id=call.prompt.has_number_id,
+        simulated=simulated,
+    )
 
 
 def answer_head(
@@ -85,6 +103,7 @@ def answer_head(
         "requested_model": route.model,
         "route": route.rule,
         "source": reply.source,
+        "via": reply.via,
         "ending": ended.label,
         "stop_reason": reply.stop_reason,
         # Byte for byte as the API sent it: new fields of the API reach the user at
@@ -127,24 +146,34 @@ def failure_of(head: bytes) -> Failure | None:
     return Failure(error.type, error.message, error.status, error.request_id, error.retryable)
 
 
-def _failed_head(outcome: Failed, mark: bool | msgspec.UnsetType) -> bytes:
-    call, failure = outcome.call, outcome.failure
+def failed_head(
+    id: str,
+    route: Route,
+    model: str,
+    failure: Failure,
+    *,
+    attempts: int,
+    latency_ms: int,
+    via: Via = "live",
+    number_id: bool = False,
+    simulated: bool = False,
+) -> bytes:
+    """As `head`, of the row *id* that *model* was the last to fail."""
     error = _Error(
         failure.type, failure.status, failure.message, failure.request_id, failure.retryable
     )
     return _encode(
         _Failed(
-            id=msgspec.Raw(call.prompt.id.encode())
-            if call.prompt.has_number_id
-            else call.prompt.id,
+            id=msgspec.Raw(id.encode()) if number_id else id,
             status="failed",
-            model=call.model,
-            requested_model=call.route.model,
-            route=call.route.rule,
-            attempts=outcome.attempts,
-            latency_ms=outcome.latency_ms,
+            model=model,
+            requested_model=route.model,
+            route=route.rule,
+            via=via,
+            attempts=attempts,
+            latency_ms=latency_ms,
             error=error,
-            simulated=mark,
+            simulated=True if simulated else msgspec.UNSET,
         )
     )[:-1]
 

@@ -106,7 +106,7 @@ class CachedRows:
 
     def _finished(self, row: RowKey, value: bytes, day: str) -> CachedRow | None:
         try:
-            reply = parse_message(value, source="cache", attempts=0)
+            reply = parse_message(value, source="cache", via=None, attempts=0)
         except BadAnswer:
             # No message: its lane will find it missing, and ask.
             return None

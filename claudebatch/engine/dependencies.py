@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from claudebatch.clients.batch_protocol import BatchClient
+from claudebatch.clients.batch_results import BatchRowError
 from claudebatch.clients.protocol import Client
 from claudebatch.config.paths import Paths
 from claudebatch.core.domain import Call, Pico, Reply
+from claudebatch.core.errors import AttemptError, StopRun
 from claudebatch.core.events import Emit
 from claudebatch.core.process_signals import SignalHandler
 from claudebatch.core.stats.run_stats import RunStats
@@ -26,6 +29,10 @@ class RunDependencies:
     paths: Paths
     connect: Callable[[], Client]
     """Makes the client, inside the running loop, once something is to be sent."""
+    connect_batches: Callable[[], BatchClient]
+    """Makes the client for message batches, likewise."""
+    row_failed: Callable[[BatchRowError], AttemptError | StopRun]
+    """The meaning of an error in a batch's results."""
     key_scope: str
     """What cached answers belong to; part of every key."""
     now: Callable[[], float]

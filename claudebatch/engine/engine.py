@@ -58,6 +58,24 @@ class Ended:
             low, high = self.refused_worsts or (error.worst, error.worst)
             self.refused_worsts = min(low, error.worst), max(high, error.worst)
 
+    def also(self, other: Ended) -> None:
+        """Another part of the session has *other* reasons, too: the gravest counts."""
+        if other.stop is not None:
+            self.stopped(other.stop)
+        self.over_budget = self.over_budget or other.over_budget
+        if other.refused_worsts is not None:
+            low, high = self.refused_worsts or other.refused_worsts
+            self.refused_worsts = (
+                min(low, other.refused_worsts[0]),
+                max(high, other.refused_worsts[1]),
+            )
+        self.crashed = self.crashed or other.crashed
+
+    def stopped(self, stop: StopRun) -> None:
+        """*stop* is a reason: the gravest decides the exit code."""
+        if self.stop is None or stop.exit_code > self.stop.exit_code:
+            self.stop = stop
+
     crashed: BaseException | None = None
 
 
@@ -106,7 +124,7 @@ class Engine:
         self._wanted = dict.fromkeys(self._feeds, workers)
         self._working = dict.fromkeys(self._feeds, 0)
         self._tasks: set[asyncio.Task[None]] = set()
-        self._widened = refusals is None
+        self._widened = refusals is None or refusals.proven
         self._empty: set[str] = set()
 
     async def run(self) -> Ended:
@@ -255,10 +273,7 @@ class Engine:
         )
 
     def _note(self, stop: StopRun) -> None:
-        # Several workers meet reasons at once: the gravest decides the exit code.
-        known = self._ended.stop
-        if known is None or stop.exit_code > known.exit_code:
-            self._ended.stop = stop
+        self._ended.stopped(stop)
         self.stop(stop.message, quiet=isinstance(stop, ReaderLeft))
 
 

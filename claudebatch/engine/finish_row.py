@@ -79,7 +79,7 @@ class RowFinisher:
             # would leave made-up answers that pass for real ones.
             if self._made_up(reply) and not self._met_simulator:
                 self._met_simulator = True
-                await journal.read(self._note_simulator)
+                await journal.read(self.note_simulator)
             free = self._free(outcome.call, reply)
             await journal.finish(
                 # However many results share an answer, its message lies in its
@@ -123,7 +123,10 @@ class RowFinisher:
     def _made_up(self, reply: Reply) -> bool:
         return reply.simulated and not self._options.simulate
 
-    def _note_simulator(self, _: sqlite3.Connection) -> None:
+    def note_simulator(self, _: sqlite3.Connection | None = None) -> None:
+        """The API is a simulator: the journal says so from now on. Called in its
+        thread.
+        """
         # So that a later run against the real API does not take these answers for its
         # own.
         self._folder.note(simulator=self._options.base_url)

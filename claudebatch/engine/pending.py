@@ -13,22 +13,32 @@ from claudebatch.storage.journal import (
     pending_keys,
     pending_rows,
 )
+from claudebatch.storage.journal.row_records import Road
 
 # The number before that of the first row.
 _BEFORE_ALL = -1
 
 
+def wanted_rows(options: RunOptions) -> RowFilter:
+    """The rows that *options* ask for."""
+    return RowFilter(
+        options.limit,
+        options.retry_failed,
+        options.retry_cut,
+        left_out=options.unknown == "skip",
+    )
+
+
 class PendingRows:
     """Asks the journal, between two groups of its writes."""
 
-    def __init__(self, journal: Journal, options: RunOptions) -> None:
+    def __init__(self, journal: Journal, wanted: RowFilter) -> None:
         self._journal = journal
-        self._wanted = RowFilter(
-            options.limit,
-            options.retry_failed,
-            options.retry_cut,
-            left_out=options.unknown == "skip",
-        )
+        self._wanted = wanted
+
+    def by(self, road: Road) -> PendingRows:
+        """Those of them that go by *road*."""
+        return PendingRows(self._journal, self._wanted._replace(road=road))
 
     async def refs(self, lane: str, after: int, count: int) -> list[RowRef]:
         """The next *count* rows of *lane* after row number *after*, as the feed reads

@@ -20,7 +20,7 @@ from claudebatch.storage.journal.schema import AttemptState
 
 _ROW = "SELECT row, source, line, offset, length, id, digest FROM rows WHERE row = ?"
 _ATTEMPT = (
-    "SELECT model, body, cost, cost_known AND state = ?, latency_ms, request_id, digest"
+    "SELECT model, body, cost, cost_known AND state = ?, latency_ms, request_id, digest, batch"
     " FROM attempts WHERE attempt = ?"
 )
 
@@ -47,7 +47,7 @@ def _outcome(
 ) -> Outcome | None:
     ref = RowRef(*connection.execute(_ROW, (row,)).fetchone())
     call = sources.call(ref, sources.line(ref))
-    model, body, cost, known, latency_ms, request_id, digest = connection.execute(
+    model, body, cost, known, latency_ms, request_id, digest, batch = connection.execute(
         _ATTEMPT, (AttemptState.ANSWERED, attempt)
     ).fetchone()
     # A damaged answer must not become a result: a repair may still find a sound copy of
@@ -59,7 +59,8 @@ def _outcome(
     if call is None:
         return None
     try:
-        reply = parse_message(bytes(body), request_id=request_id)
+        via = "batch" if batch else "live"
+        reply = parse_message(bytes(body), request_id=request_id, via=via)
     except BadAnswer:
         return None
     unfit = unfit_before(connection, replace(call, model=model), but_last=True)

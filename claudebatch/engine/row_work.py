@@ -4,6 +4,7 @@ journal.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,10 +13,13 @@ from claudebatch.core.domain import Call
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import StopRun
 from claudebatch.core.events import Emit
+from claudebatch.core.handler import Handler
 from claudebatch.core.notice import Notice
 from claudebatch.core.plurals import counted
 from claudebatch.core.resting import Resting
 from claudebatch.core.tries import RowTries
+from claudebatch.engine.batch_work import open_sender
+from claudebatch.engine.batches.sender import BatchSender
 from claudebatch.engine.cached_rows import CachedRows
 from claudebatch.engine.dependencies import LazyClient, RunDependencies
 from claudebatch.engine.earlier_tries import read_tries
@@ -23,7 +27,7 @@ from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.finish_row import RowFinisher
 from claudebatch.engine.more_room import MoreRoom
 from claudebatch.engine.open_run import OpenRun
-from claudebatch.engine.pending import PendingRows
+from claudebatch.engine.pending import PendingRows, wanted_rows
 from claudebatch.engine.recovery import recovered
 from claudebatch.engine.refusal_watch import RefusalWatch, WatchedClient
 from claudebatch.engine.row_feed import InputSources, RowFeed
@@ -81,13 +85,23 @@ class RowWork:
         self._earlier: dict[int, RowTries] = {}
         self._unfit = EarlierUnfit(stores.journal)
         self._keys = Keys(context.dependencies.key_scope)
-        self._pending = PendingRows(stores.journal, context.options)
+        self._stores = stores
+        self._pending = PendingRows(stores.journal, wanted_rows(context.options))
         self._finish = context.finisher.into(stores.journal)
-        self._feeds = [
-            RowFeed(lane, self._pending.refs, self._sources, look_ahead=self._look_ahead)
-            for lane in context.run.lanes
-        ]
-        self.engine = self._engine(stores)
+        settings = context.run_setup.settings
+        self._refusals = RefusalWatch(
+            stop_after=settings.stop_after,
+            max_outage_s=settings.max_outage_s,
+            # Then the command was right once, and what is left may all be refused.
+            answered_before=context.answered_before,
+        )
+        self._handler = self._stack()
+        # Mutable: the feeds of all passes over rows that are sent at once, the engine
+        # of the present one, and what sends rows by batch, if any go that way.
+        self._feeds: list[RowFeed] = []
+        self._engine = self._new_engine(self._pending)
+        self._sender: BatchSender | None = None
+        self._sending: asyncio.Task[None] | None = None
 
     async def run(self) -> Ended:
         """Show what earlier sessions paid for, then what the cache has, then ask."""
@@ -95,18 +109,69 @@ class RowWork:
         # Rows that are finished but not yet written would be taken for pending, and be
         # answered again.
         await self._journal.flush()
+        self._sender = await open_sender(self._context, self._stores, self._sources, halt=self.halt)
+        unsent = self._pending if self._sender is None else self._pending.by("unsent")
         # A row that wants a form needs its line to be read: its lane finds its answer.
         if self._cache is not None and not self._context.run.folder.meta("wants_form"):
-            await self._replay(self._cache)
+            await self._replay(self._cache, unsent)
             await self._journal.flush()
-        # Before a row holds money: a wrong variable or certificate ends the run here.
-        # What needs no request needs no environment either.
-        drain = self._context.drain
-        if not drain.started and await self._pending.any(self._context.run.lanes):
-            self._client.open()
         await self._read_tries()
         await self._unfit.load()
-        return await self.engine.run()
+        if self._sender is None:
+            return await self._pass(self._engine, self._pending)
+        return await self._with_batches(self._sender)
+
+    async def _pass(self, engine: Engine, pending: PendingRows) -> Ended:
+        # Before a row holds money: a wrong variable or certificate ends the run here.
+        # What needs no request needs no environment either.
+        if not self._context.drain.started and await pending.any(self._context.run.lanes):
+            self._client.open()
+        self._engine = engine
+        return await engine.run()
+
+    async def _with_batches(self, sender: BatchSender) -> Ended:
+        """Send rows at once and by batch, side by side, until neither has any left."""
+        ended, live = Ended(), self._pending.by("live")
+        self._sending = asyncio.ensure_future(sender.run())
+        seen = -1
+        try:
+            while True:
+                sender.changed.clear()
+                # The other rows of a pass stay to be done: a cap, or their turn again.
+                if seen != sender.moves and not self._context.drain.started:
+                    seen = sender.moves
+                    ended.also(await self._pass(self._new_engine(live), live))
+                elif sender.ended:
+                    break
+                else:
+                    await sender.changed.wait()
+        finally:
+            await asyncio.wait((self._sending,))
+        if sender.stop is not None:
+            ended.stopped(sender.stop)
+        if sender.over_budget is not None:
+            ended.over(sender.over_budget)
+        if not self._sending.cancelled() and self._sending.exception() is not None:
+            ended.crashed = ended.crashed or self._sending.exception()
+        return ended
+
+    def stop(self, reason: str, *, quiet: bool = False) -> None:
+        """Send nothing new; let what is in flight finish. Batches go on."""
+        self._engine.stop(reason, quiet=quiet)
+
+    def halt(self, stop: StopRun) -> None:
+        """Stop for a reason from outside the rows."""
+        self._engine.halt(stop)
+
+    def abandon(self) -> None:
+        """Do not wait for what is in flight either."""
+        self._engine.abandon()
+        if self._sending is not None:
+            self._sending.cancel()
+
+    def resize(self, lane: str, in_flight: int) -> None:
+        """*lane* may have so many requests in flight."""
+        self._engine.resize(lane, in_flight)
 
     def report_changed_lines(self) -> None:
         """Say how many rows were left out because their lines were edited meanwhile."""
@@ -126,26 +191,30 @@ class RowWork:
             await feed.close()
         self._sources.close()
         await self._client.close()
+        if self._sender is not None:
+            await self._sender.close()
 
-    def _engine(self, stores: SessionStores) -> Engine:
-        context, dependencies = self._context, self._context.dependencies
-        settings = context.run_setup.settings
-        limits = settings.limits
-        refusals = RefusalWatch(
-            stop_after=settings.stop_after,
-            max_outage_s=settings.max_outage_s,
-            # Then the command was right once, and what is left may all be refused.
-            answered_before=context.answered_before,
-        )
+    def _stack(self) -> Handler:
         client = WatchedClient(
             self._client,
-            refusals,
-            now=dependencies.now,
+            self._refusals,
+            now=self._context.dependencies.now,
             news=self._news,
         )
+        return build_stack(self._parts(self._stores), client)
+
+    def _new_engine(self, pending: PendingRows) -> Engine:
+        """An engine for one pass over *pending*, through the same layers as all."""
+        context, dependencies = self._context, self._context.dependencies
+        limits = context.run_setup.settings.limits
+        feeds = [
+            RowFeed(lane, pending.refs, self._sources, look_ahead=self._look_ahead)
+            for lane in context.run.lanes
+        ]
+        self._feeds += feeds
         return Engine(
-            build_stack(self._parts(stores), client),
-            feeds=self._feeds,
+            self._handler,
+            feeds=feeds,
             # One more than may be in flight: its request stands next in line.
             workers=slots(limits, dependencies.most_in_flight)[0] + 1,
             finish=self._finish,
@@ -153,13 +222,13 @@ class RowWork:
             now=dependencies.now,
             drain=context.drain,
             emit=context.emit,
-            refusals=refusals,
+            refusals=self._refusals,
             resting=self._resting,
             no_room=context.more_room.refused,
         )
 
     def _news(self, stop: StopRun | None) -> None:
-        self.engine.news(stop)
+        self._engine.news(stop)
 
     def _parts(self, stores: SessionStores) -> Parts:
         context, run_setup = self._context, self._context.run_setup
@@ -206,7 +275,7 @@ class RowWork:
         for outcome in found:
             await self._finish(outcome)
 
-    async def _replay(self, cache: LookAheadCache) -> None:
+    async def _replay(self, cache: LookAheadCache, pending: PendingRows) -> None:
         context = self._context
         replay = CachedRows(
             cache,
@@ -217,7 +286,7 @@ class RowWork:
         )
         for lane in context.run.lanes:
             await replay.lane(
-                partial(self._pending.keys, lane),
+                partial(pending.keys, lane),
                 finish=self._journal.finish_all,
                 emit=context.emit,
                 stopped=lambda: context.drain.started,

@@ -16,7 +16,7 @@ from claudebatch.core.plurals import counted
 from claudebatch.core.reports import RunSummary
 from claudebatch.engine.cost_drift import drift_watch
 from claudebatch.engine.dependencies import RunDependencies
-from claudebatch.engine.engine import Ended, Engine
+from claudebatch.engine.engine import Ended
 from claudebatch.engine.expected_cost import ExpectedCost
 from claudebatch.engine.finish_row import RowFinisher
 from claudebatch.engine.ledger_entry import begin, entry, tell_end
@@ -39,6 +39,7 @@ from claudebatch.setup.stores import (
     open_throwaway_cache,
 )
 from claudebatch.storage.journal import Journal
+from claudebatch.storage.journal.batches import undo_building
 from claudebatch.storage.journal.queries import (
     Totals,
     give_up_on_sent,
@@ -90,8 +91,8 @@ class Session:
         )
         self._drift = drift_watch(options, run, dependencies.weigh, self._emit_on)
         self._answered_before = holds_answers(run.folder.journal)
-        # Mutable: the engine, once there is one; a reason to stop that came before it.
-        self._engine: Engine | None = None
+        # Mutable: the work, once there is some; a reason to stop that came before it.
+        self._work: RowWork | None = None
         self._halted: StopRun | None = None
 
     async def go(self) -> RunSummary:
@@ -117,8 +118,8 @@ class Session:
 
     def halt(self, stop: StopRun) -> None:
         """Send nothing new, for a reason from outside; what is in flight may finish."""
-        if self._engine is not None:
-            self._engine.halt(stop)
+        if self._work is not None:
+            self._work.halt(stop)
         else:
             self._halted = self._halted or stop
 
@@ -133,6 +134,7 @@ class Session:
         # fewer requests are of unknown outcome.
         absorb(run.folder.path, run.run_id, connection)
         lost = give_up_on_sent(connection)
+        undo_building(connection)
         ledger = LedgerWriter.open(
             path,
             entry(run, options, self._run_setup, self._output_name),
@@ -222,11 +224,11 @@ class Session:
             more_room=self._more_room,
         )
         work = RowWork(context, SessionStores(journal, budget_store, cache))
-        self._engine = work.engine
+        self._work = work
         if self._halted is not None:
-            work.engine.halt(self._halted)
+            work.halt(self._halted)
         try:
-            with self._signals.caught_by(work.engine):
+            with self._signals.caught_by(work):
                 ended = await work.run()
             work.report_changed_lines()
             return ended
@@ -300,8 +302,8 @@ class Session:
 
     def _emit(self, event: Event) -> None:
         # Workers first: a listener may take its time.
-        if isinstance(event, ConcurrencyChanged) and self._engine is not None:
-            self._engine.resize(event.pool, event.limit)
+        if isinstance(event, ConcurrencyChanged) and self._work is not None:
+            self._work.resize(event.pool, event.limit)
         self._dependencies.stats(event)
         self._expected(event)
         self._more_room(event)

@@ -8,9 +8,9 @@ import asyncio
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from claudebatch.core.process_signals import SignalHandler
-from claudebatch.engine.engine import Engine
 
 _REASONS = {
     signal.SIGINT: "interrupted (Ctrl-C again stops at once)",
@@ -19,16 +19,28 @@ _REASONS = {
 }
 
 
+class Stoppable(Protocol):
+    """The work of a session, as far as signals go."""
+
+    def stop(self, reason: str) -> None:
+        """Send nothing new; let what is in flight finish."""
+        ...
+
+    def abandon(self) -> None:
+        """Do not wait for what is in flight either."""
+        ...
+
+
 class Signals:
-    """Turns signals into calls of the engine while it works."""
+    """Turns signals into calls of the session's work."""
 
     def __init__(self, handler: SignalHandler, *, grace_s: float) -> None:
         """*grace_s*: how long what is in flight may take after the first one."""
         self._handler = handler
         self._grace_s = grace_s
-        # Mutable: whether one has come, the engine that it stops, and until when.
+        # Mutable: whether one has come, the work that it stops, and until when.
         self._heard = False
-        self._engine: Engine | None = None
+        self._work: Stoppable | None = None
         self._end: asyncio.TimerHandle | None = None
 
     @property
@@ -37,9 +49,9 @@ class Signals:
         return self._handler.first
 
     @contextmanager
-    def caught_by(self, engine: Engine) -> Iterator[None]:
-        """Signals stop *engine* within this block, and change nothing after it."""
-        self._engine = engine
+    def caught_by(self, work: Stoppable) -> Iterator[None]:
+        """Signals stop *work* within this block, and change nothing after it."""
+        self._work = work
         self._handler.pass_to(self._on_signal)
         try:
             yield
@@ -50,12 +62,12 @@ class Signals:
                 self._end.cancel()
 
     def _on_signal(self, number: signal.Signals) -> None:
-        if self._engine is None:
+        if self._work is None:
             return
         # The second signal: the user waits for nothing any more.
         if self._heard:
-            self._engine.abandon()
+            self._work.abandon()
             return
         self._heard = True
-        self._engine.stop(_REASONS[number])
-        self._end = asyncio.get_running_loop().call_later(self._grace_s, self._engine.abandon)
+        self._work.stop(_REASONS[number])
+        self._end = asyncio.get_running_loop().call_later(self._grace_s, self._work.abandon)

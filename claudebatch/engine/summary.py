@@ -8,7 +8,9 @@ import shlex
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from decimal import ROUND_UP, Decimal
+from typing import Any, NamedTuple
 
 from claudebatch.core.domain import Call, Pico, to_usd, usd_text
 from claudebatch.core.endings import ANSWER_ENDINGS, Ending
@@ -21,8 +23,10 @@ from claudebatch.core.errors import (
     StorageError,
 )
 from claudebatch.core.notice import Notice
+from claudebatch.core.plurals import counted
 from claudebatch.core.reports import RestOfRun, RunSummary
 from claudebatch.core.stats.run_stats import RunStats
+from claudebatch.core.stats.snapshot import RunSnapshot
 from claudebatch.engine.engine import Ended
 from claudebatch.engine.expected_cost import ExpectedCost
 from claudebatch.engine.more_room import MoreRoom
@@ -32,6 +36,7 @@ from claudebatch.engine.session_output import Lines, SessionOutput
 from claudebatch.layers.budget.run_budget import left_of
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
+from claudebatch.storage.journal.batches import open_batches
 from claudebatch.storage.journal.failure_report import failures_of
 from claudebatch.storage.journal.queries import Totals, totals
 
@@ -53,6 +58,15 @@ _SIGNALS = {
     signal.SIGTERM: "kill (SIGTERM)",
     signal.SIGHUP: "its closed terminal (SIGHUP)",
 }
+
+
+class _End(NamedTuple):
+    """How the session ended, and what helps."""
+
+    code: ExitCode
+    id: str | None
+    reason: str | None
+    follow: str | None
 
 
 class SummaryBuilder:
@@ -105,20 +119,22 @@ class SummaryBuilder:
         pending = rows - succeeded - failed
         lacking = failed + endings.get("invalid", 0)
         not_ok = self._not_ok(lacking, failed + succeeded - endings["complete"])
-        code = self._exit_code(ended, caught, pending=pending, failed=not_ok)
-        stop_id, reason = _stop_reason(ended, caught, pending, self._left(spent), self._hint)
         said, counts = failures_of(self._run.folder.journal, self._end), self._stats.snapshot(now)
-        again = said.retryable + lacking - failed
-        return RunSummary(
+        left = self._detached(ended, caught)
+        end = self._how_it_ended(
+            ended,
+            caught,
+            unsent=pending - (min(pending, spent.rows_in_batches) if left else 0),
+            failed=(lacking, not_ok, said.retryable + lacking - failed),
+            left=self._left(spent),
+        )
+        summary = RunSummary(
             run_id=self._run.run_id,
-            exit_code=code,
+            exit_code=end.code,
             rows=rows,
             succeeded=succeeded,
             failed=failed,
             finished_before=self.finished_before,
-            answered_now=counts.answered,
-            cached_now=counts.cached,
-            shared_now=counts.shared,
             pending=pending,
             removed=self._run.removed,
             spent_now=spent.spent - self._spent_before,
@@ -127,27 +143,63 @@ class SummaryBuilder:
             unknown=spent.unknown,
             unknown_attempts=spent.unknown_attempts,
             cap=self.cap,
-            saved=counts.saved,
-            usage=counts.usage,
-            requests=counts.requests,
-            retries=counts.retries,
-            p50_ms=counts.p50_ms,
-            p95_ms=counts.p95_ms,
             wall_s=now - self._started,
-            bound_by=counts.bound_by,
+            **_of_session(counts),
             output=str(self._run.output) if self._run.output is not None else "-",
-            stop_reason=reason,
-            stop_id=stop_id,
+            stop_reason=end.reason,
+            stop_id=end.id,
             reader_left=isinstance(ended.stop, ReaderLeft),
             lines_left_out=self._run.bad_rows,
             failures_accepted=bool(lacking) and self._options.accepts(not_ok),
-            next_command=self._next_command(code, ended, (pending, lacking, again)),
-            failures=counts.failures,
+            next_command=end.follow,
             failure_examples=said.examples,
             endings=endings,
             simulated=simulated,
             cost_known=spent.cost_known,
             overshoot=self._overshoot,
+        )
+        return self._with_batches(summary, spent) if spent.rows_in_batches else summary
+
+    def _how_it_ended(
+        self,
+        ended: Ended,
+        caught: signal.Signals | None,
+        *,
+        unsent: int,
+        failed: tuple[int, int, int],
+        left: Pico,
+    ) -> _End:
+        """*failed*: rows; rows and lines without an answer as it was wanted; and rows
+        that may be answered when they are asked again. *left*: of the cap.
+        """
+        rows, not_ok, retryable = failed
+        code = self._exit_code(ended, caught, pending=unsent, failed=not_ok)
+        stop_id, reason = _stop_reason(ended, caught, unsent, left, self._hint)
+        return _End(
+            code, stop_id, reason, self._next_command(code, ended, (unsent, rows, retryable))
+        )
+
+    def _detached(self, ended: Ended, caught: signal.Signals | None) -> bool:
+        """Whether the session ended before its batches because it was told to."""
+        return self._options.detach and ended.stop is None and caught is None
+
+    def _with_batches(self, summary: RunSummary, spent: Totals) -> RunSummary:
+        """*summary*, and what goes on by itself."""
+        batches = len(open_batches(self._run.folder.journal))
+        what = counted(batches, "batch", "batches")
+        text = (
+            f"{what} with {counted(spent.rows_in_batches, 'row')} "
+            f"{'goes' if batches == 1 else 'go'} on at the API: the same command collects the "
+            f"answers"
+        )
+        reason = summary.stop_reason
+        return replace(
+            summary,
+            in_batches=spent.rows_in_batches,
+            open_batches=batches,
+            held=spent.in_batches,
+            stop_reason=text if reason is None else f"{reason}; {text}",
+            next_command=shlex.join(self._again()) if reason is None else summary.next_command,
         )
 
     def rest(self, pending: int) -> RestOfRun | None:
@@ -163,7 +215,7 @@ class SummaryBuilder:
         return (incomplete if self._options.strict_endings else lacking) + self._run.bad_rows
 
     def _left(self, spent: Totals) -> Pico:
-        return (self.cap or 0) - spent.spent - spent.unknown
+        return (self.cap or 0) - spent.spent - spent.unknown - spent.in_batches
 
     def _hint(self, left: Pico) -> str:
         """What would make *left* of the cap enough for more rows."""
@@ -231,8 +283,7 @@ class SummaryBuilder:
 
     def _next_command(self, code: ExitCode, ended: Ended, left: tuple[int, int, int]) -> str | None:
         pending, failed, retryable = left
-        # Never --fresh: it would ask and pay for everything again.
-        again = [argument for argument in self._options.command if argument != "--fresh"]
+        again = self._again()
         if self._options.selection.sample and not (pending or failed or self._options.simulate):
             return shlex.join(_without(_without(again, "--sample"), "--seed"))
         if code in (ExitCode.OK, ExitCode.ROWS_FAILED) and not failed and not pending:
@@ -257,6 +308,11 @@ class SummaryBuilder:
             return shlex.join([*_without(again, "--budget"), "--budget", str(_in_cents(enough))])
         return shlex.join(again)
 
+    def _again(self) -> list[str]:
+        # Never --fresh: it would ask and pay for everything again.
+        gone = ("--fresh", "--detach")
+        return [argument for argument in self._options.command if argument not in gone]
+
     def _reads(self, what: str) -> str | None:
         """The command that shows *what* of the results; None where they lie in no
         file.
@@ -267,6 +323,23 @@ class SummaryBuilder:
             return self._reads_table(what)
         raw = ("-r",) if what == ".text" else ("-c",)
         return shlex.join(("jq", *raw, what, str(self._run.output)))
+
+
+def _of_session(counts: RunSnapshot) -> dict[str, Any]:
+    """The fields of a summary that the session's own counter has."""
+    return {
+        "answered_now": counts.answered,
+        "cached_now": counts.cached,
+        "shared_now": counts.shared,
+        "saved": counts.saved,
+        "usage": counts.usage,
+        "requests": counts.requests,
+        "retries": counts.retries,
+        "p50_ms": counts.p50_ms,
+        "p95_ms": counts.p95_ms,
+        "bound_by": counts.bound_by,
+        "failures": counts.failures,
+    }
 
 
 def _forget_late_stop(ended: Ended, pending: int) -> None:

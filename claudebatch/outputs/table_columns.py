@@ -56,6 +56,7 @@ _ON_DEMAND = (
     TableColumn("requested_model", ("requested_model",)),
     TableColumn("route", ("route",)),
     TableColumn("source", ("source",)),
+    TableColumn("via", ("via",)),
     TableColumn("stop_reason", ("stop_reason",)),
     TableColumn("attempts", ("attempts",), "integer"),
     TableColumn("latency_ms", ("latency_ms",), "integer"),

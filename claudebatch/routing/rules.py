@@ -15,7 +15,8 @@ from claudebatch.routing.conditions import Condition, parse_condition
 RESERVED_NAMES = ("line", "--model", "default")
 """Values of `Route.rule` for routes that no rule decided."""
 
-_KEYS = ("name", "when", "model")
+_KEYS = ("name", "when", "model", "via")
+_VIAS = ("live", "batch")
 # How a fault begins: the rule's number, maybe its name, and the member.
 _PLACE = re.compile(r"(\w+)(\[\d+\])?(?: \([^)]*\))?((?:\.\w+|\[\d+\])*)")
 
@@ -28,6 +29,8 @@ class Rule:
     """Shown in results and estimates."""
     when: Condition
     model: str
+    via: str | None = None
+    """How its rows are sent, live or batch; None: as all others."""
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any], where: str) -> Rule:
@@ -56,9 +59,8 @@ class Rule:
                 fix="results use it for rows that no rule matched: choose another",
             )
         where = f"{where} ({name})"
-        return cls(
-            name, parse_condition(raw.get("when"), f"{where}.when"), _text(raw, "model", where)
-        )
+        when = parse_condition(raw.get("when"), f"{where}.when")
+        return cls(name, when, _text(raw, "model", where), _via(raw, where))
 
 
 def parse_rules(
@@ -101,6 +103,17 @@ def _located(fault: ConfigError, locate: Callable[[str], str]) -> ConfigError:
     key = "" if found is None else "".join(found.groups("")).replace("[", ".").replace("]", "")
     place = locate(key)
     return ConfigError(fault.id, f"{place}: {fault.message}", fix=fault.fix) if place else fault
+
+
+def _via(raw: Mapping[str, Any], where: str) -> str | None:
+    value = raw.get("via")
+    if value is not None and value not in _VIAS:
+        raise ConfigError(
+            "E191",
+            f"{where}.via must be live or batch, got {got(value)}",
+            fix="live: sent at once; batch: with a message batch, at half the price",
+        )
+    return value
 
 
 def _text(raw: Mapping[str, Any], key: str, where: str) -> str:

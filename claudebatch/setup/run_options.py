@@ -104,6 +104,8 @@ class RunOptions:
     exit_zero: bool = False
     max_failures: int | None = None
     """So many failed rows still let the run end with 0."""
+    detach: bool = False
+    """Message batches are sent and not waited for."""
     command: tuple[str, ...] = ()
     """The command line as it was given, for the hint that resumes it."""
 

@@ -128,7 +128,7 @@ def _response_cache(parts: Parts) -> ResponseCache:
     return ResponseCache(
         key=parts.keys,
         store=parts.cache,
-        parse=lambda message: parse_message(message, source="cache", attempts=0),
+        parse=lambda message: parse_message(message, source="cache", via=None, attempts=0),
         policy=parts.settings.cache.policy,
         # --no-cache means that every row is asked, equal ones included.
         share=parts.cache is not None,
@@ -260,8 +260,15 @@ class Money:
         """The most that one attempt can cost; 0 when nobody knows. Under a cap that is
         `NotServed` instead.
         """
+        return self._most(call, self._prices.worst)
+
+    def batch_worst(self, call: Call) -> Pico:
+        """The same of a request in a message batch."""
+        return self._most(call, self._prices.batch_worst)
+
+    def _most(self, call: Call, worst: Callable[[Call], Pico]) -> Pico:
         try:
-            return self._prices.worst(call)
+            return worst(call)
         except UnknownPrice as error:
             # Nothing to keep: the cost is shown as unknown.
             if not self._capped:
@@ -277,5 +284,12 @@ class Money:
         """What an answer cost; None when nobody knows."""
         try:
             return self._prices.cost(call.model, usage)
+        except UnknownPrice:
+            return None
+
+    def batch_cost(self, model: str, usage: Usage) -> Pico | None:
+        """What an answer of *model* out of a batch cost; None when nobody knows."""
+        try:
+            return self._prices.batch_cost(model, usage)
         except UnknownPrice:
             return None

@@ -62,6 +62,7 @@ INTENT_COLUMNS = (
     Column("input_estimate", "INTEGER", "input_estimate", default=0),
     Column("output_estimate", "INTEGER", "output_estimate", default=0),
     Column("output_bound", "INTEGER", "output_bound", default=0),
+    Column("batch", "INTEGER", "batch", default=0, added=True),
 )
 """An `AttemptIntent` in the journal: written before the attempt is sent."""
 

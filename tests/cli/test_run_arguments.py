@@ -37,6 +37,8 @@ OF_THE_COMMAND = {
     "log",
     "log_prompts",
     "no_progress",
+    # Another word for `--via batch`.
+    "batch",
 }
 OF_THE_SELECTION = {"sample", "seed", "rows", "id", "where"}
 """Parts of one option of a run."""

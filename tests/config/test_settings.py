@@ -104,6 +104,8 @@ def test_each_text_is_read_once(tmp_path, monkeypatch):
     assert sorted(read) == [
         "alerts.timeout",
         "attempt_deadline",
+        "batches.max_size",
+        "batches.poll",
         "budget.overshoot",
         "cache.size",
         "cache.ttl",

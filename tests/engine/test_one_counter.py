@@ -58,6 +58,10 @@ def wall() -> datetime:
     return datetime.now(UTC)
 
 
+def _no_batches(*_: Any) -> Any:
+    raise AssertionError("this run has no batches")
+
+
 async def session(
     folder: Path, output: str, prompts: list[str]
 ) -> tuple[RunSummary, RunStats, str, str]:
@@ -94,6 +98,8 @@ async def session(
         dependencies = RunDependencies(
             paths=paths,
             connect=lambda: Client(answer, takes_s=0.001),
+            connect_batches=_no_batches,
+            row_failed=_no_batches,
             key_scope="",
             now=time.monotonic,
             wall=wall,

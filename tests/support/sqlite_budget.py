@@ -67,6 +67,12 @@ class SqliteBudgetStore:
                 await self._waits.sleep(_LOOK_AGAIN_S)
         return hold
 
+    async def adopt(self, worst: Pico, day: str) -> Hold:
+        """Set *worst* aside again, whatever else is held."""
+        hold = Hold(worst, worst, day)
+        await self._trip.ask(lambda: self._note(hold))
+        return hold
+
     async def settle(self, hold: Hold, cost: Pico) -> None:
         """The attempt cost *cost*."""
         if hold.ended:
@@ -118,6 +124,9 @@ class SqliteBudgetStore:
             )
         if spent + held + hold.amount > self._cap or spent + worst + hold.worst > self._most:
             return None
+        return self._note(hold)
+
+    def _note(self, hold: Hold) -> Hold:
         row = self._file.execute(
             "INSERT INTO holds (user, amount, worst) VALUES (?, ?, ?)",
             (self._user, hold.amount, hold.worst),

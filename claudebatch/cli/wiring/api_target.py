@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from claudebatch.clients import error_table
 from claudebatch.clients.batch_client import ClaudeBatches
 from claudebatch.clients.batch_protocol import BatchClient
+from claudebatch.clients.batch_results import BatchRowError
 from claudebatch.clients.client import ClaudeClient
 from claudebatch.clients.network_route import NetworkRoute
 from claudebatch.clients.protocol import Client
@@ -22,6 +24,7 @@ from claudebatch.config.credentials import secrets
 from claudebatch.config.network import network_route
 from claudebatch.config.settings import Settings
 from claudebatch.core.domain import Pico, Usage
+from claudebatch.core.errors import AttemptError, StopRun
 from claudebatch.estimate.duration import ApiModel
 from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.run_options import RunOptions
@@ -134,6 +137,13 @@ def batches_for(
         wall=wall,
         secrets=secrets(environment()),
         route=_route(api),
+    )
+
+
+def row_failed(error: BatchRowError) -> AttemptError | StopRun:
+    """The meaning of *error*, in the results of a batch."""
+    return error_table.row_failed(
+        error.type, error.message, code=error.code, request_id=error.request_id
     )
 
 

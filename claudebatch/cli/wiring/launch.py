@@ -19,7 +19,13 @@ from typing import Any
 
 from claudebatch.cli.run_loop import run_loop
 from claudebatch.cli.wiring.alert_hooks import AlertHooks, make_hooks
-from claudebatch.cli.wiring.api_target import client_for, endpoint, key_scope
+from claudebatch.cli.wiring.api_target import (
+    batches_for,
+    client_for,
+    endpoint,
+    key_scope,
+    row_failed,
+)
 from claudebatch.cli.wiring.ask_unknown import decided
 from claudebatch.cli.wiring.configured import configured
 from claudebatch.cli.wiring.confirm_cost import CostMeter, confirm_cost, confirm_removal
@@ -262,6 +268,8 @@ async def _go(
         dependencies = RunDependencies(
             paths=parts.paths,
             connect=connect,
+            connect_batches=lambda: batches_for(api, run_setup, now=_now, wall=_wall),
+            row_failed=row_failed,
             key_scope=key_scope(options),
             now=_now,
             wall=_wall,

@@ -66,6 +66,7 @@ def run_options(flags: RunFlags) -> RunOptions:
         fail_on_empty=flags.fail_on_empty,
         exit_zero=flags.exit_zero,
         max_failures=flags.max_failures,
+        detach=flags.detach,
         command=("claudebatch", *sys.argv[1:]),
     )
 
@@ -98,4 +99,5 @@ def config_flags(flags: RunFlags) -> dict[str, Any]:
         "on_bad_row": None if flags.on_bad_row is None else flags.on_bad_row.value,
         "max_outage": flags.max_outage,
         "stop_after": flags.stop_after,
+        "via": "batch" if flags.batch else flags.via,
     }

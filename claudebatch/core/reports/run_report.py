@@ -92,6 +92,12 @@ class RunSummary:
     cost_known: bool = True
     """False when a model without a known price answered: then `spent` is a lower bound.
     """
+    in_batches: int = 0
+    """Of the pending rows, those that are in message batches now."""
+    open_batches: int = 0
+    """Those batches."""
+    held: Pico = 0
+    """Their worst cases; counted against the cap."""
     overshoot: Pico = 0
     """By how much the cap may be passed, as the configuration allows; 0: by nothing."""
     rest: RestOfRun | None = None

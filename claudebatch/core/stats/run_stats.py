@@ -158,7 +158,10 @@ class RunStats:
         self._waits.started(event.pool)
 
     def _attempt_finished(self, event: AttemptFinished) -> None:
-        self._pool(event.pool).finished(event.usage, self._now())
+        if event.via == "live":
+            self._pool(event.pool).finished(event.usage, self._now())
+        else:
+            self._requests += 1
         if event.unknown:
             # Apart, as in the journal: nobody knows whether it was spent.
             self._unknown_now += event.cost
@@ -176,7 +179,7 @@ class RunStats:
             return
         self._sources[event.source] += 1
         self._saved += event.saved
-        if event.source == "api":
+        if event.source == "api" and event.via == "live":
             self._latencies.add(event.latency_ms)
 
     def _waiting(self, event: Waiting) -> None:

@@ -44,6 +44,10 @@ class Allotment:
         hold.day = day
         return True
 
+    def adopt(self, hold: Hold) -> None:
+        """*hold* was drawn in an earlier session, on its day."""
+        self._accounts[hold.day].drawn += hold.worst
+
     def end(self, hold: Hold, cost: Pico) -> None:
         """*hold* has become *cost*; the rest is free again."""
         # The day on which it was drawn, also after midnight: the ledger holds it there.

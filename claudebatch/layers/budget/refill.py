@@ -118,13 +118,15 @@ class Refill:
         """Somebody has left the line."""
         self._bell.ring()
 
-    async def close(self, *, clear: bool) -> None:
-        """End the task and close the book. *clear*: nothing that is taken is needed."""
+    async def close(self, *, clear: bool, exact: bool) -> None:
+        """End the task and close the book. *clear*: nothing that is taken is needed;
+        *exact*: what the ledger holds is what is needed.
+        """
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
         try:
-            if not clear:
+            if not clear and not exact:
                 await self._give_back(self._allotment.free())
             # The last report is not worth an error at the end.
             with suppress(sqlite3.Error):

@@ -70,6 +70,12 @@ class RunBudget:
             self._take(hold)
         return hold
 
+    async def adopt(self, worst: Pico, day: str) -> Hold:
+        """Set *worst* aside again, for what is on its way already. Never suspends."""
+        hold = Hold(worst, worst, day)
+        self._take(hold)
+        return hold
+
     async def settle(self, hold: Hold, cost: Pico) -> None:
         """The attempt cost *cost*; the rest of the hold is free again. Never
         suspends.

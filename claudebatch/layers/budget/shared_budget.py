@@ -75,6 +75,12 @@ class SharedBudget:
             raise
         return hold
 
+    async def adopt(self, worst: Pico, day: str) -> Hold:
+        """Set *worst* aside again; the ledger holds it already. Never suspends."""
+        hold = await self._own.adopt(worst, day)
+        self._allotment.adopt(hold)
+        return hold
+
     async def settle(self, hold: Hold, cost: Pico) -> None:
         """The attempt cost *cost*. Never suspends."""
         await self._own.settle(hold, cost)
@@ -97,7 +103,8 @@ class SharedBudget:
         """
         # What an attempt in flight may still cost stays taken, for the next session or
         # the settling of a dead run.
-        await self._refill.close(clear=complete and not self._own.held)
+        # Where everything is written down, the ledger holds just that much by now.
+        await self._refill.close(clear=complete and not self._own.held, exact=complete)
 
     async def _draw(self, hold: Hold) -> None:
         if self._refill.failure is not None:

@@ -32,6 +32,12 @@ class BudgetStore(Protocol):
         """
         ...
 
+    async def adopt(self, worst: Pico, day: str) -> Hold:
+        """A hold of *worst* on the UTC *day* that an earlier session has set aside, for
+        what is still on its way. It is granted whatever else is held.
+        """
+        ...
+
     async def settle(self, hold: Hold, cost: Pico) -> None:
         """The attempt cost *cost*; the rest of *hold* is free again."""
         ...

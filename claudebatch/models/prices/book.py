@@ -104,6 +104,13 @@ class PriceBook:
             tokens = _modified(tokens, batch=False, us=True)
         return tokens + size.web_searches_bound * model.search
 
+    def batch_worst(self, call: Call) -> Pico:
+        """The most that *call* can cost in a batch: half of it, searches aside; raises
+        `UnknownPrice`.
+        """
+        searches = call.size.web_searches_bound * self.rates(call.model).search
+        return -(-(self.worst(call) - searches) // 2) + searches
+
     def source(self, model: str) -> Source | None:
         """The source of the price of *model*; None without one."""
         if not self.knows(model):

@@ -40,7 +40,8 @@ RESULT_FIELDS = names(RESULT_COLUMNS)
 _ATTEMPT = f"SELECT {', '.join(ATTEMPT_FIELDS)}, seal FROM attempts"
 _from_the_first = itemgetter(*(n for n, column in enumerate(_CHECKED) if not column.added))
 _ADDED = [(column.name, n) for n, column in enumerate(_CHECKED) if column.added]
-_NO_OUTCOME = tuple(column.default for column in (*OUTCOME_COLUMNS, DIGEST))
+# All but the first, the state.
+_NO_OUTCOME = tuple(column.default for column in (*OUTCOME_COLUMNS[1:], DIGEST))
 
 
 def body_digest(body: object) -> bytes | None:
@@ -54,11 +55,11 @@ def body_digest(body: object) -> bytes | None:
     return hashlib.sha256(body).digest()[:_CHECKSUM_BYTES]
 
 
-def intent_checksum(values: Iterable[object]) -> bytes:
+def intent_checksum(values: Iterable[object], state: int = 0) -> bytes:
     """The checksum of an attempt that is on its way and whose `INTENT_COLUMNS` are
     *values*.
     """
-    return attempt_checksum((*values, *_NO_OUTCOME))
+    return attempt_checksum((*values, int(state), *_NO_OUTCOME))
 
 
 def attempt_checksum(fields: Sequence[object]) -> bytes:

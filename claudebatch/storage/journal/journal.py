@@ -112,6 +112,12 @@ class Journal:
         if not written and self.failure is not None:
             raise self.failure
 
+    async def begin_all(self, intents: Sequence[AttemptIntent]) -> None:
+        """As `begin`, for many at once: when this returns, all of them are durable."""
+        if intents:
+            self._groups.put_all(intents[:-1])
+            await self.begin(intents[-1])
+
     def settle(self, outcome: AttemptRecord) -> None:
         """Write an attempt's outcome down, soon."""
         self._groups.put(outcome)
@@ -225,8 +231,9 @@ class Journal:
         results = [record for record in group if type(record) is ResultRecord]
         # Before the transaction of the journal: a crash between the two leaves money
         # held for an attempt that does not exist, never an attempt whose money is not
-        # held.
-        if intents:
+        # held. Where a batch is collected there are no intents: its answers must not
+        # pile up in memory.
+        if intents or len(self._settled) >= _ENOUGH:
             self._update_ledger(intents)
         # IMMEDIATE takes the lock for writing at once: a deferred one could fail in its
         # middle.

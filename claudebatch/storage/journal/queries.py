@@ -24,7 +24,9 @@ from claudebatch.storage.journal.schema import AttemptState
 _TOTALS = """
 SELECT count(*), coalesce(sum(cost), 0),
   coalesce(sum(CASE WHEN state IN (:sent, :unknown) THEN worst END), 0),
-  coalesce(sum(state IN (:sent, :unknown)), 0), coalesce(min(cost_known), 1)
+  coalesce(sum(state IN (:sent, :unknown)), 0), coalesce(min(cost_known), 1),
+  coalesce(sum(CASE WHEN state = :in_batch THEN worst END), 0),
+  coalesce(sum(state = :in_batch), 0)
 FROM attempts
 """
 
@@ -38,14 +40,30 @@ class Totals:
     unknown: Pico
     unknown_attempts: int
     cost_known: bool
+    in_batches: Pico = 0
+    """Worst cases of the rows that are in message batches now."""
+    rows_in_batches: int = 0
 
 
 def totals(connection: sqlite3.Connection) -> Totals:
     """The spend of all sessions of this run."""
-    attempts, spent, unknown, unknown_attempts, known = connection.execute(
-        _TOTALS, {"sent": AttemptState.SENT, "unknown": AttemptState.UNKNOWN}
+    attempts, spent, unknown, unknown_attempts, known, held, rows = connection.execute(
+        _TOTALS,
+        {
+            "sent": AttemptState.SENT,
+            "unknown": AttemptState.UNKNOWN,
+            "in_batch": AttemptState.IN_BATCH,
+        },
     ).fetchone()
-    return Totals(attempts, spent, unknown, unknown_attempts, bool(known))
+    return Totals(
+        attempts,
+        spent,
+        unknown,
+        unknown_attempts,
+        bool(known),
+        in_batches=held,
+        rows_in_batches=rows,
+    )
 
 
 def give_up_on_sent(connection: sqlite3.Connection) -> int:

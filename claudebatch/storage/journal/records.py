@@ -42,6 +42,8 @@ class AttemptIntent:
     """Its `max_tokens`."""
     id: str = ""
     """The row's id, for the ledger. The journal has it in its table of rows."""
+    batch: int = 0
+    """The number of the message batch that it goes out with; 0: by itself, at once."""
 
 
 @value

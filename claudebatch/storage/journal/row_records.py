@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
+Road: TypeAlias = Literal["any", "unsent", "live", "batch"]
+"""Which rows: all; those that are in no batch now; of these, those that are sent at
+once, or with a batch.
+"""
 NUMBER_ID = 2
 """`own` of a row whose id is a number in the input."""
 
@@ -85,6 +89,8 @@ class RowFilter(NamedTuple):
     """Rows whose answers were cut off, too."""
     left_out: bool = False
     """Without those of `queries.leave_out_unknown`."""
+    road: Road = "any"
+    """Another road than `any` needs the tables of `roads.set_roads`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,12 +26,28 @@ WHERE r.row > :after AND r.lane = :lane AND r.live AND r.position < :end
   AND NOT EXISTS
     (SELECT 1 FROM results x WHERE x.row = r.row AND
       (CASE x.ok WHEN 0 THEN NOT :retry_failed WHEN 5 THEN NOT :retry_failed
-        WHEN 2 THEN NOT :retry_cut ELSE 1 END)){left_out}
+        WHEN 2 THEN NOT :retry_cut ELSE 1 END)){more}
 ORDER BY r.row LIMIT :count
 """
 # The table exists only with `--unknown skip`; a statement that names a missing table
 # fails.
 _NOT_LEFT_OUT = " AND r.row NOT IN (SELECT row FROM temp.left_out)"
+# The tables are those of `set_roads`. An equal request that is on its way answers both.
+_NOT_IN_BATCH = (
+    " AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.row = r.row AND a.batch > 0"
+    " AND a.state = 6)"
+    " AND NOT EXISTS (SELECT 1 FROM temp.leads l WHERE l.key = r.key AND length(r.key) > 0)"
+)
+_LIVE = (
+    "(r.row IN (SELECT row FROM temp.live_rows) OR coalesce((SELECT live FROM temp.rule_roads t"
+    " WHERE t.rule = r.rule), (SELECT live FROM temp.default_road)))"
+)
+_ROADS = {
+    "any": "",
+    "unsent": _NOT_IN_BATCH,
+    "live": f"{_NOT_IN_BATCH} AND {_LIVE}",
+    "batch": f"{_NOT_IN_BATCH} AND NOT {_LIVE}",
+}
 # A position that no row has: without `--limit` the same statement serves.
 _LAST = 2**62
 
@@ -86,7 +102,8 @@ def _all(record: type[Record], found: sqlite3.Cursor) -> list[Record]:
 
 
 def _query(columns: str, wanted: RowFilter) -> str:
-    return _PENDING.format(columns=columns, left_out=_NOT_LEFT_OUT if wanted.left_out else "")
+    more = _NOT_LEFT_OUT if wanted.left_out else ""
+    return _PENDING.format(columns=columns, more=more + _ROADS[wanted.road])
 
 
 def _span(wanted: RowFilter, lane: str, after: int, count: int) -> dict[str, Any]:

@@ -31,7 +31,8 @@ from claudebatch.storage.private_files import private_file
 # file.
 # Version 4: `results.ok` tells how an answer ended, where it was 0 or 1. Version 5:
 # `attempts.ending` does so, too. Version 6: `rows.columns` and `results.place`.
-VERSION = 6 + sum(column.added for column in COUNTS)
+# Version 7: the table `batches` and `attempts.batch`.
+VERSION = 7 + sum(column.added for column in COUNTS)
 
 # An answer of two kilobytes would leave half a page of 4 KiB empty, and every page is
 # written twice: into the WAL and out of it.
@@ -44,6 +45,16 @@ _ATTEMPTS = (*INTENT_COLUMNS, *OUTCOME_COLUMNS, DIGEST, CHECKSUM, BODY)
 _CREATE_ATTEMPTS = f"CREATE TABLE attempts ({defined(_ATTEMPTS)});".replace(
     "attempt INTEGER NOT NULL", "attempt INTEGER PRIMARY KEY"
 )
+# One row per message batch, written before it is made. Most runs have none: the index
+# holds their attempts only.
+_BATCHES = """
+CREATE TABLE batches (
+  batch INTEGER PRIMARY KEY, nonce TEXT NOT NULL, state INTEGER NOT NULL DEFAULT 0,
+  requests INTEGER NOT NULL DEFAULT 0, worst INTEGER NOT NULL DEFAULT 0,
+  intent_ms INTEGER NOT NULL, id TEXT, proved INTEGER NOT NULL DEFAULT 0, created_ms INTEGER,
+  expires_ms INTEGER, ended_ms INTEGER);
+CREATE INDEX attempts_batch ON attempts(row) WHERE batch > 0;
+"""
 _TABLES = f"""
 -- One row per distinct (id, content) ever seen in the input; `live` says whether the input
 -- still holds it.
@@ -59,6 +70,7 @@ CREATE TABLE results (
   n INTEGER PRIMARY KEY, {defined((*RESULT_COLUMNS, CHECKSUM))});
 CREATE INDEX results_row ON results(row, ok);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value);
+{_BATCHES}
 """
 
 # Version 1 lacked the columns that the spend ledger needs, version 2 the checksums.
@@ -105,6 +117,8 @@ class AttemptState(IntEnum):
     """Cut off after its usage was known: counts at that usage."""
     SETTLED = 5
     """Was unknown until the user said whether it was billed."""
+    IN_BATCH = 6
+    """In a message batch that has not been collected: nothing is known until it is."""
 
 
 ANSWER_SOURCES: Mapping[str, AnswerSource] = {
@@ -158,6 +172,9 @@ def _bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
     add_missing(connection, "attempts", _ATTEMPTS)
     add_missing(connection, "rows", (_ROW_COLUMNS,))
     add_missing(connection, "results", RESULT_COLUMNS)
+    if version < 7:
+        for statement in _BATCHES.split(";"):
+            connection.execute(statement)
     # The next session looks at the input again, and notes the places of its rows.
     connection.execute("DELETE FROM meta WHERE key = 'input'")
     # The file counts as sound as it is now: nothing else says how it was written.

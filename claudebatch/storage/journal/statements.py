@@ -26,6 +26,7 @@ from claudebatch.storage.journal.checksums import (
     result_checksum,
 )
 from claudebatch.storage.journal.records import AttemptIntent, AttemptRecord, ResultRecord
+from claudebatch.storage.journal.schema import AttemptState
 
 # The intent's columns are not written again: what was said before the request was sent
 # must not change with its outcome.
@@ -34,6 +35,10 @@ _WRITTEN_RESULT = (*RESULT_COLUMNS, CHECKSUM)
 _INSERT_INTENT = (
     f"INSERT INTO attempts ({listed((*INTENT_COLUMNS, CHECKSUM))})"
     f" VALUES ({marks(len(INTENT_COLUMNS) + 1)})"
+)
+_INSERT_IN_BATCH = (
+    f"INSERT INTO attempts ({listed((*INTENT_COLUMNS, CHECKSUM))}, state)"
+    f" VALUES ({marks(len(INTENT_COLUMNS) + 1)}, {AttemptState.IN_BATCH:d})"
 )
 _UPDATE_OUTCOME = f"UPDATE attempts SET {assigned(_OUTCOME)} WHERE attempt = ?"
 _RESULT_MARKS = f"({marks(len(_WRITTEN_RESULT))})"
@@ -49,9 +54,16 @@ _result_values = values_of(RESULT_COLUMNS)
 
 
 def write_intents(journal: sqlite3.Connection, intents: Iterable[AttemptIntent]) -> None:
-    """Write down attempts that are about to be sent."""
-    rows = map(_intent_values, intents)
-    journal.executemany(_INSERT_INTENT, ((*values, intent_checksum(values)) for values in rows))
+    """Write down attempts that are about to be sent, by themselves or in a batch."""
+    alone, in_batch = [], []
+    for intent in intents:
+        values = _intent_values(intent)
+        if intent.batch:
+            in_batch.append((*values, intent_checksum(values, AttemptState.IN_BATCH)))
+        else:
+            alone.append((*values, intent_checksum(values)))
+    journal.executemany(_INSERT_INTENT, alone)
+    journal.executemany(_INSERT_IN_BATCH, in_batch)
 
 
 def write_outcomes(journal: sqlite3.Connection, outcomes: Iterable[AttemptRecord]) -> None:

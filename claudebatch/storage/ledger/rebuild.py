@@ -15,7 +15,7 @@ from claudebatch.storage.journal.checksums import damaged
 from claudebatch.storage.journal.records import AnswerSource
 from claudebatch.storage.journal.schema import AttemptState
 from claudebatch.storage.ledger.sums import Sums, SumsKey, add_sums, no_sums
-from claudebatch.storage.ledger.tables import ADD_ATTEMPT, ADD_SUMS, DROP_HOLDS, SUMS
+from claudebatch.storage.ledger.tables import ADD_ATTEMPT, ADD_SUMS, DROP_HOLDS, SET_HOLD, SUMS
 
 # Summed by SQL: reading every record into Python would make each start of a long run
 # slow.
@@ -40,12 +40,14 @@ _PARAMETERS = {
     "answered": AttemptState.ANSWERED,
     "unknown": AttemptState.UNKNOWN,
     "sent": AttemptState.SENT,
+    "in_batch": AttemptState.IN_BATCH,
     "cache": AnswerSource.CACHE,
     "duplicate": AnswerSource.DUPLICATE,
 }
 # SENT is left out: the last session may still be sending it, and its hold stands for
-# it.
-_WHICH = "state <> :sent AND (:rehearsal OR NOT simulated)"
+# it. So does that of a batch, until it is collected.
+_WHICH = "state NOT IN (:sent, :in_batch) AND (:rehearsal OR NOT simulated)"
+_IN_BATCHES = "SELECT day, sum(worst) FROM attempts WHERE state = ? AND batch > 0 GROUP BY day"
 _ATTEMPT_SUMS = (
     "SELECT day, model, rule,"
     f" {', '.join(_OF_ATTEMPTS.get(name, f'sum({name})') for name in SUMS)}"
@@ -77,7 +79,7 @@ def rebuild(
     anew: bool = False,
 ) -> None:
     """Replace what *ledger* says of *run* by what its *journal* says, and hold nothing
-    for it, in one transaction.
+    for it but the worst cases of its message batches, in one transaction.
 
     Attempts of the journal without an outcome are left out: the caller has given them
     up before. Where the sums agree already nothing is written, unless *anew*, so that a
@@ -98,11 +100,17 @@ def rebuild(
             ledger.executemany(ADD_ATTEMPT, _details(journal, run, parameters))
         # The journal says now what became of all that was held.
         ledger.execute(DROP_HOLDS, (run,))
+        ledger.executemany(SET_HOLD, ((run, *held) for held in held_for_batches(journal)))
         ledger.execute("COMMIT")
     except BaseException:
         if ledger.in_transaction:
             ledger.execute("ROLLBACK")
         raise
+
+
+def held_for_batches(journal: sqlite3.Connection) -> list[tuple[str, int]]:
+    """(UTC day, worst cases) of the rows that are in message batches now."""
+    return journal.execute(_IN_BATCHES, (AttemptState.IN_BATCH,)).fetchall()
 
 
 def agrees(

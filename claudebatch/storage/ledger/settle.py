@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from claudebatch.core.errors import StorageError
+from claudebatch.storage.journal.batches import give_up_on_batches, undo_building
 from claudebatch.storage.journal.queries import decide_unknown, give_up_on_sent
 from claudebatch.storage.journal.rescue import absorb
 from claudebatch.storage.ledger.rebuild import rebuild
@@ -78,6 +79,7 @@ def settle_taken(
     # Before attempts are given up: a rescued answer would otherwise count as unknown.
     absorb(folder.path, run, folder.journal)
     give_up_on_sent(folder.journal)
+    undo_building(folder.journal)
     if verdict is not None:
         decide_unknown(folder.journal, billed=verdict == "billed")
     rebuild(ledger, run, folder.journal, rehearsal=bool(folder.meta("simulated")))
@@ -97,6 +99,8 @@ def settle_replaced(path: Path, folder: RunFolder) -> None:
         with closing(old.journal), closing(open_ledger(path)) as ledger:
             run = old.meta("run_id")
             if ledger.execute("SELECT 1 FROM runs WHERE run = ?", (run,)).fetchone():
+                # Nobody will collect them: they count as maybe billed.
+                give_up_on_batches(old.journal)
                 settle_taken(ledger, run, old)
 
 

@@ -47,6 +47,14 @@ def _whole(column: Column) -> str:
     return f"{column.definition} CHECK (typeof({column.name}) = 'integer')"
 
 
+# Message batches of all runs: their journals are the truth. Other runs leave them
+# alone, and how long they took is what is known of the next one.
+BATCHES = """
+CREATE TABLE IF NOT EXISTS batches (
+  id TEXT PRIMARY KEY, run TEXT NOT NULL, batch INTEGER NOT NULL, requests INTEGER NOT NULL,
+  created_ms INTEGER, expires_ms INTEGER, ended_ms INTEGER, collected INTEGER NOT NULL DEFAULT 0)
+"""
+
 # WITHOUT ROWID: attempts lie in the order of runs, so that one run is read or deleted
 # in one piece.
 TABLES = f"""
@@ -67,6 +75,7 @@ CREATE TABLE holds (
   run TEXT NOT NULL, day TEXT NOT NULL, {_whole(Column("amount", "INTEGER", default=0))},
   PRIMARY KEY (run, day)) WITHOUT ROWID;
 CREATE INDEX holds_day ON holds (day);
+{BATCHES}
 """
 
 _NAMED_SUMS = ", ".join(f":{name}" for name in SUMS)
@@ -90,13 +99,17 @@ DROP_HOLDS = "DELETE FROM holds WHERE run = ?"
 
 
 def complete(ledger: sqlite3.Connection) -> bool:
-    """Whether no table of *ledger* lacks a column."""
-    return not any(any(missing(ledger, table, columns)) for table, columns in _GROWING.items())
+    """Whether no table of *ledger* is missing, and none lacks a column."""
+    there = ledger.execute("SELECT 1 FROM sqlite_schema WHERE name = 'batches'").fetchone()
+    return there is not None and not any(
+        any(missing(ledger, table, columns)) for table, columns in _GROWING.items()
+    )
 
 
 def add_columns(ledger: sqlite3.Connection) -> None:
-    """Add the columns that *ledger* lacks, of kinds of tokens and of endings that are
-    newer than it.
+    """Add what *ledger* lacks: columns of kinds of tokens and of endings that are newer
+    than it, and the table of batches.
     """
+    ledger.execute(BATCHES)
     for table, columns in _GROWING.items():
         add_missing(ledger, table, columns)

@@ -20,7 +20,7 @@ from claudebatch.storage.journal.records import (
     AttemptRecord,
     ResultRecord,
 )
-from claudebatch.storage.ledger.rebuild import rebuild
+from claudebatch.storage.ledger.rebuild import held_for_batches, rebuild
 from claudebatch.storage.ledger.run_entry import ENTER, RunEntry, entered
 from claudebatch.storage.ledger.schema import open_ledger, unusable
 from claudebatch.storage.ledger.sums import (
@@ -70,11 +70,13 @@ class LedgerWriter:
         self._rehearsal = rehearsal
         self._shared_budget = shared_budget
         # Mutable. By day: what is written as held, what is held for attempts in flight,
-        # and what has become free since the last write. Then the attempts and the sums
+        # what has become free since the last write, and what of the need is for message
+        # batches. Then the attempts and the sums
         # that the next write adds.
         self._written: defaultdict[str, Pico] = defaultdict(int)
         self._needed: defaultdict[str, Pico] = defaultdict(int)
         self._freed: defaultdict[str, Pico] = defaultdict(int)
+        self._in_batches: defaultdict[str, Pico] = defaultdict(int)
         self._outcomes: list[AttemptRecord] = []
         self._sums: defaultdict[SumsKey, Sums] = defaultdict(no_sums)
 
@@ -103,6 +105,8 @@ class LedgerWriter:
         it.
         """
         rebuild(self._connection, self._run_id, journal, rehearsal=self._rehearsal)
+        for day, worst in held_for_batches(journal):
+            self._written[day] = self._needed[day] = self._in_batches[day] = worst
 
     def apply(self, intents: Sequence[AttemptIntent], outcomes: Sequence[AttemptRecord]) -> None:
         """Count *outcomes*, and make sure that the holds of *intents* are durable
@@ -110,9 +114,13 @@ class LedgerWriter:
         """
         for intent in intents:
             self._needed[intent.day] += intent.worst
+            if intent.batch:
+                self._in_batches[intent.day] += intent.worst
         for outcome in outcomes:
             intent = outcome.intent
             self._needed[intent.day] -= intent.worst
+            if intent.batch:
+                self._in_batches[intent.day] -= intent.worst
             # An answer may cost more than its worst case, by a wrong price: the larger
             # sum stays held until the cost is written.
             self._freed[intent.day] += max(intent.worst, outcome.price.cost)
@@ -126,7 +134,12 @@ class LedgerWriter:
             if needed + self._freed[day] > self._written[day]
         ]
         if (short and not self._shared_budget) or len(self._outcomes) >= _ENOUGH:
-            self._write({day: self._needed[day] * _AHEAD for day in short})
+            self._write({day: self._ahead(day) for day in short})
+
+    def _ahead(self, day: str) -> Pico:
+        # A batch is written down once, not attempt by attempt: nothing ahead of it.
+        in_batches = self._in_batches[day]
+        return (self._needed[day] - in_batches) * _AHEAD + in_batches
 
     def keep(self, results: Iterable[ResultRecord]) -> None:
         """Count results, some of which cost nothing; they are written with the next

@@ -1,0 +1,95 @@
+"""Message batches as part of a session: whether there are any, and what they are made
+of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from claudebatch.core.errors import StopRun
+from claudebatch.engine.batches.outcomes import OutcomeReader
+from claudebatch.engine.batches.parts import BatchParts
+from claudebatch.engine.batches.sender import BatchSender
+from claudebatch.engine.pending import wanted_rows
+from claudebatch.engine.row_feed import InputSources
+from claudebatch.setup.stack import Money
+from claudebatch.storage.journal.batches import open_batches
+from claudebatch.storage.journal.roads import set_roads
+from claudebatch.storage.ledger.known_batches import known_batches, remember_batch
+
+if TYPE_CHECKING:
+    from claudebatch.engine.row_work import SessionContext, SessionStores
+
+
+async def open_sender(
+    context: SessionContext,
+    stores: SessionStores,
+    sources: InputSources,
+    *,
+    halt: Callable[[StopRun], None],
+) -> BatchSender | None:
+    """What sends rows by batch, with the money of earlier batches set aside; None
+    where no row goes that way and nothing is to be collected.
+    """
+    settings, journal = context.run_setup.settings.batches, stores.journal
+    if not settings.used and not await journal.read(open_batches):
+        return None
+    await journal.read(
+        partial(
+            set_roads,
+            via="live" if settings.via == "live" else "batch",
+            of_rules=settings.of_rules,
+            share=stores.cache is not None,
+        )
+    )
+    sender = BatchSender(batch_parts(context, stores, sources, halt=halt))
+    await sender.take_up()
+    return sender
+
+
+def batch_parts(
+    context: SessionContext,
+    stores: SessionStores,
+    sources: InputSources,
+    *,
+    halt: Callable[[StopRun], None],
+) -> BatchParts:
+    """The parts of a session, as message batches need them."""
+    run_setup, dependencies = context.run_setup, context.dependencies
+    settings, options = run_setup.settings, context.options
+    money = Money(run_setup.prices, capped=settings.budget.capped)
+    ledger = dependencies.paths.ledger
+    return BatchParts(
+        settings=settings.batches,
+        journal=stores.journal,
+        budget=stores.budget,
+        cache=stores.cache,
+        keeps=settings.cache.policy.keeps,
+        connect=dependencies.connect_batches,
+        rows=sources,
+        wanted=wanted_rows(options),
+        lanes=context.run.lanes,
+        worst=money.batch_worst,
+        outcomes=OutcomeReader(
+            cost=money.batch_cost,
+            price_version=run_setup.prices.version,
+            row_failed=dependencies.row_failed,
+        ),
+        has_fallback=lambda model: bool(settings.fallbacks.get(model)),
+        names=options.input_names,
+        known_elsewhere=lambda: known_batches(ledger, but=context.run.run_id),
+        remember=lambda row: remember_batch(ledger, context.run.run_id, row),
+        folder=context.run.folder.path,
+        simulated=options.simulate,
+        note_simulator=context.finisher.note_simulator,
+        halt=halt,
+        max_outage_s=settings.max_outage_s,
+        detach=options.detach,
+        drain=context.drain,
+        now=dependencies.now,
+        wall=dependencies.wall,
+        rng=dependencies.rng,
+        emit=context.emit,
+    )

@@ -1,0 +1,90 @@
+"""What message batches are made of; tests put their own in."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from claudebatch.clients.batch_protocol import BatchClient
+from claudebatch.core.domain import Call, Pico, Reply
+from claudebatch.core.drain import Drain
+from claudebatch.core.errors import StopRun
+from claudebatch.core.events import Emit
+from claudebatch.engine.batches.outcomes import OutcomeReader
+from claudebatch.layers.budget.store import BudgetStore
+from claudebatch.layers.response_cache.store import CacheStore
+from claudebatch.routing.send_via import BatchSettings
+from claudebatch.storage.journal import Journal, RowFilter, RowRef
+from claudebatch.storage.journal.batches import BatchRow
+
+
+class RowSource(Protocol):
+    """The input, read again."""
+
+    def lines(self, refs: Sequence[RowRef]) -> list[bytes | None]:
+        """The lines of *refs*; None for one that is better read by itself."""
+        ...
+
+    def line(self, ref: RowRef) -> bytes | None:
+        """The line of *ref*, however long."""
+        ...
+
+    def call(self, ref: RowRef, data: bytes | None) -> Call | None:
+        """The call of a row; None when its line is no longer what was checked."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchParts:
+    """Everything that sending by batch needs from outside."""
+
+    settings: BatchSettings
+    journal: Journal
+    budget: BudgetStore
+    cache: CacheStore | None
+    """None: nothing is kept, and equal requests are all asked."""
+    keeps: Callable[[Reply], bool]
+    """Whether the response cache is to keep an answer."""
+    connect: Callable[[], BatchClient]
+    """Makes the client, inside the running loop."""
+    rows: RowSource
+    wanted: RowFilter
+    """The rows that are to be answered."""
+    lanes: Sequence[str]
+    worst: Callable[[Call], Pico]
+    """The most that a call can cost in a batch."""
+    outcomes: OutcomeReader
+    has_fallback: Callable[[str], bool]
+    """Whether another model may answer in the place of one."""
+    names: Sequence[str]
+    """Of the input files."""
+    known_elsewhere: Callable[[], set[str]]
+    """Ids of batches that other runs have made."""
+    remember: Callable[[BatchRow], None]
+    """Tells the other runs of a batch; called in the journal's thread."""
+    folder: Path
+    """For the upload, while it is on its way."""
+    simulated: bool
+    """A rehearsal: nothing is paid for."""
+    note_simulator: Callable[[], None]
+    """Called once where the API turns out to be a simulator's; in the journal's
+    thread.
+    """
+    halt: Callable[[StopRun], None]
+    """Stops what is sent at once, too."""
+    max_outage_s: float
+    detach: bool
+    """Leave when everything is sent; do not wait for answers."""
+    drain: Drain
+    now: Callable[[], float]
+    wall: Callable[[], datetime]
+    rng: random.Random
+    emit: Emit
+
+    def wall_ms(self) -> int:
+        """Unix milliseconds."""
+        return int(self.wall().timestamp() * 1000)

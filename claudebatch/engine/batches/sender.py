@@ -1,0 +1,382 @@
+"""Rows that can wait, to the Message Batches API and back: built, made, asked about,
+collected.
+
+One task does it, step by step. All that must last lies in the journal: a crash at any
+point is taken up where it was, and the same command collects days later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+
+from claudebatch.clients.batch_protocol import BatchClient
+from claudebatch.clients.batch_records import Batch
+from claudebatch.clients.batch_upload import of_file
+from claudebatch.core.errors import (
+    ApiUnavailable,
+    AttemptError,
+    BatchTooLarge,
+    BudgetExhausted,
+    Draining,
+    RateLimited,
+    StopRun,
+)
+from claudebatch.core.events import BatchChanged, BatchPhase
+from claudebatch.core.notice import Notice
+from claudebatch.engine.batches.build import BatchBuilder, BuiltBatch
+from claudebatch.engine.batches.collect import BatchCollector, Collected, NotOurs
+from claudebatch.engine.batches.find_orphans import OrphanFinder
+from claudebatch.engine.batches.holds import BatchHolds
+from claudebatch.engine.batches.orphans import ms
+from claudebatch.engine.batches.parts import BatchParts
+from claudebatch.engine.batches.polls import Polls
+from claudebatch.engine.batches.upload_file import NAME, remove
+from claudebatch.storage.journal.batches import (
+    BatchRow,
+    BatchState,
+    held_by_batches,
+    let_go,
+    note_made,
+    note_over,
+    open_batches,
+)
+
+# Between two tries of what failed for the moment.
+_FIRST_WAIT_S = 5.0
+_LONGEST_WAIT_S = 60.0
+# So often a wait looks whether anything else is to be done.
+_STEP_S = 5.0
+
+
+class BatchSender:
+    """Sends the rows of the road `batch` until none is left, or none fits.
+
+    `run` ends when every batch is collected; with `detach`, when every row that fits is
+    sent. Rows that turn out to need another way are told by `changed`.
+    """
+
+    def __init__(self, parts: BatchParts) -> None:
+        self._parts = parts
+        self._holds = BatchHolds(parts.budget)
+        self._builder = BatchBuilder(parts, self._holds)
+        self._collector = BatchCollector(parts, self._holds)
+        # Mutable: the client once it is needed; batches that are not collected, with
+        # their polls; those of this session; and why the run stops.
+        self._client: BatchClient | None = None
+        self._open: dict[int, BatchRow] = {}
+        self._polls: dict[int, Polls] = {}
+        self._orphans: OrphanFinder | None = None
+        self._made_here: set[int] = set()
+        self.stop: StopRun | None = None
+        self._may_build = True
+        self.changed = asyncio.Event()
+        """Set whenever rows went to the other road, and at the end."""
+        self.moves = 0
+        """How often there may be more for the other road."""
+        self.ended = False
+
+    @property
+    def over_budget(self) -> BudgetExhausted | None:
+        """A row that can never fit under the cap, if there was one."""
+        return self._holds.refused
+
+    async def take_up(self) -> None:
+        """Hold the money of batches that are on their way since earlier sessions. To be
+        called once those that a crash left half built are undone, and before anything
+        else is held.
+        """
+        journal = self._parts.journal
+        remove(self._parts.folder / NAME)
+        for row in await journal.read(open_batches):
+            self._follow(row)
+            for day, worst in await journal.read(partial(held_by_batches, batch=row.batch)):
+                await self._holds.adopt(row.batch, worst, day)
+            if self._parts.simulated:
+                # The simulator of that session is gone, with all that it knew.
+                await self._never_made(row)
+
+    @property
+    def in_flight(self) -> list[BatchRow]:
+        """The batches that are not collected."""
+        return list(self._open.values())
+
+    async def run(self) -> None:
+        """Send and collect; ends early where the run drains or must stop."""
+        try:
+            with suppress(Draining):
+                await self._work()
+        except StopRun as stop:
+            self.stop = self.stop or stop
+            self._parts.halt(stop)
+        finally:
+            self.ended = True
+            self.changed.set()
+
+    async def close(self) -> None:
+        """Close the connections; batches go on by themselves."""
+        remove(self._parts.folder / NAME)
+        if self._client is not None:
+            await self._client.close()
+
+    async def _work(self) -> None:
+        while True:
+            self._parts.drain.check()
+            await self._ask_due()
+            await self._submit()
+            if not self._open or (self._parts.detach and not self._unknown()):
+                return
+            now = self._parts.now()
+            due = min(polls.due for polls in self._polls.values())
+            await self._parts.drain.sleep(max(0.0, min(due - now, _STEP_S)))
+
+    def _unknown(self) -> bool:
+        """Whether it is not known of some batch if it was made."""
+        return any(row.id is None for row in self._open.values())
+
+    # Building and making.
+
+    async def _submit(self) -> None:
+        # What did not fit may fit when a batch has ended, and not before.
+        while self._may_build:
+            self._parts.drain.check()
+            queued = sum(row.requests for row in self._open.values())
+            room = self._parts.settings.max_queued - queued
+            # Full batches: a small one for each that comes back would never end.
+            if self._open and room < min(self._builder.most_requests, 1000):
+                return
+            built = await self._builder.build(room)
+            self._tell_live(self._builder)
+            if built is None:
+                self._may_build = False
+                return
+            self._made_here.add(built.row.batch)
+            self._follow(built.row)
+            try:
+                if not await self._make(built):
+                    return
+            finally:
+                remove(built.upload)
+
+    async def _make(self, built: BuiltBatch) -> bool:
+        """Have the API make *built*; False where no other is to be tried now."""
+        row, wait_s, since = built.row, _FIRST_WAIT_S, self._parts.now()
+        while True:
+            try:
+                # Not interrupted half-way: a cancelled create may have been made.
+                batch = await self._connected().create(of_file(built.upload), betas=built.betas)
+            except StopRun:
+                await self._never_made(row)
+                raise
+            except AttemptError as error:
+                if error.may_be_billed:
+                    self._tell(row, "looked for")
+                    return True
+                if isinstance(error, BatchTooLarge):
+                    return await self._too_large(row)
+                passing = error.retryable or isinstance(error, RateLimited)
+                if not passing or self._parts.drain.started:
+                    await self._never_made(row)
+                    raise self._unavailable(error) from error
+                await self._wait_to_make(row, error, wait_s, since)
+                wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
+            else:
+                await self._made(row, batch, proved=True)
+                return True
+
+    async def _wait_to_make(
+        self, row: BatchRow, error: AttemptError, wait_s: float, since: float
+    ) -> None:
+        limited = isinstance(error, RateLimited)
+        waited = self._parts.now() - since
+        # A full queue empties when batches end: of that an outage says nothing.
+        if not limited and waited > self._parts.max_outage_s:
+            await self._never_made(row)
+            raise self._unavailable(error)
+        try:
+            await self._parts.drain.sleep(max(wait_s, error.retry_after or 0.0))
+        except Draining:
+            await self._never_made(row)
+            raise
+
+    async def _too_large(self, row: BatchRow) -> bool:
+        await self._never_made(row)
+        if row.requests == 1:
+            # By itself it may still be answered at once.
+            raise ApiUnavailable("E780", "the API takes no batch of one row: it is too large")
+        self._builder.most_requests = max(1, row.requests // 2)
+        self._parts.emit(
+            Notice(
+                "W082",
+                f"a batch of {row.requests:,} rows was too large for the API: batches have at "
+                f"most {self._builder.most_requests:,} from now on",
+            )
+        )
+        return True
+
+    def _unavailable(self, error: AttemptError) -> StopRun:
+        return ApiUnavailable(
+            "E781",
+            f"batches cannot be made: {error.message}",
+            fix="wait until the API is back, then run the same command",
+        )
+
+    async def _made(self, row: BatchRow, batch: Batch, *, proved: bool) -> None:
+        noted = await self._parts.journal.read(
+            partial(
+                note_made,
+                batch=row.batch,
+                id=batch.id,
+                proved=proved,
+                created_ms=ms(batch.created_at),
+                expires_ms=ms(batch.expires_at),
+            )
+        )
+        if proved:
+            await self._remember(noted)
+        self._follow(noted)
+        self._tell(noted, "submitted")
+
+    async def _never_made(self, row: BatchRow) -> None:
+        await self._collector.give_up(row, sent=False, why="")
+        await self._over(row, BatchState.NOT_MADE)
+        self._tell(row, "never made")
+
+    # Asking and collecting.
+
+    async def _ask_due(self) -> None:
+        now = self._parts.now()
+        unknown = [row for row in self._open.values() if row.id is None]
+        due = [row for row in unknown if self._polls[row.batch].due <= now]
+        if due:
+            await self._look_for(unknown)
+        for row in list(self._open.values()):
+            self._parts.drain.check()
+            if row.id is not None and self._polls[row.batch].due <= self._parts.now():
+                await self._ask(row, row.id)
+
+    async def _look_for(self, rows: list[BatchRow]) -> None:
+        if self._orphans is None:
+            self._orphans = OrphanFinder(self._parts, since_ms=self._parts.wall_ms())
+        taken = {row.id for row in self._open.values() if row.id is not None}
+        try:
+            found = await self._orphans.look(self._connected(), rows, taken=taken)
+        except AttemptError as error:
+            for row in rows:
+                self._polls[row.batch].failed(self._parts.now(), error)
+            return
+        for row in rows:
+            self._polls[row.batch].answered(self._parts.now(), None)
+            candidate = found.get(row.batch)
+            if candidate is not None:
+                await self._made(row, candidate, proved=False)
+            elif self._orphans.given_up(row):
+                await self._never_made(row)
+
+    async def _ask(self, row: BatchRow, id: str) -> None:
+        polls = self._polls[row.batch]
+        try:
+            batch = await self._connected().retrieve(id)
+            if batch.archived_at is not None:
+                await self._lost(row, "its results were kept for 29 days")
+            elif not batch.ended:
+                polls.answered(self._parts.now(), batch.retry_after)
+                phase: BatchPhase = "canceling" if batch.status == "canceling" else "in progress"
+                self._tell(row, phase)
+            else:
+                await self._collect(row, batch)
+        except AttemptError as error:
+            # Of a batch that is alive, 404s pass. What else fails is tried again.
+            if polls.failed(self._parts.now(), error) and self._expired(row):
+                await self._lost(row, "the API does not know it any more")
+
+    def _expired(self, row: BatchRow) -> bool:
+        return row.expires_ms is not None and self._parts.wall_ms() > row.expires_ms
+
+    async def _collect(self, row: BatchRow, batch: Batch) -> None:
+        self._tell(row, "ended")
+        try:
+            found = await self._collector.collect(self._connected(), row, batch)
+        except NotOurs:
+            self._tell(row, "not ours")
+            # Its own may still be in the list.
+            self._follow(await self._parts.journal.read(partial(let_go, batch=row.batch)))
+            return
+        await self._over(row, BatchState.COLLECTED, ended_ms=ms(batch.ended_at))
+        self._tell(row, "collected", found)
+        self._tell_live(self._collector)
+        if found.stop is not None:
+            raise found.stop
+
+    async def _lost(self, row: BatchRow, why: str) -> None:
+        found = await self._collector.give_up(row, sent=True, why=why)
+        await self._over(row, BatchState.LOST)
+        self._tell(row, "lost", found)
+        self._parts.emit(
+            Notice(
+                "W083",
+                f"the results of batch {row.id} are gone: {why}; its {row.requests:,} rows may "
+                f"have been billed, and run again",
+            )
+        )
+
+    async def _over(self, row: BatchRow, state: BatchState, ended_ms: int | None = None) -> None:
+        await self._parts.journal.flush()
+        await self._parts.journal.read(
+            partial(note_over, batch=row.batch, state=state, ended_ms=ended_ms)
+        )
+        if row.id is not None:
+            await self._remember(replace(row, state=state, ended_ms=ended_ms))
+        await self._holds.end(row.batch)
+        self._open.pop(row.batch, None)
+        self._polls.pop(row.batch, None)
+        self._may_build = True
+        # Its rows may be pending again, and its money may be free.
+        self.moves += 1
+        self.changed.set()
+
+    async def _remember(self, row: BatchRow) -> None:
+        await self._parts.journal.read(lambda _: self._parts.remember(row))
+
+    # Telling.
+
+    def _follow(self, row: BatchRow) -> None:
+        known = row.batch in self._open and self._open[row.batch].id == row.id
+        self._open[row.batch] = row
+        if not known:
+            polls = self._polls[row.batch] = Polls(
+                self._parts.now(), first_s=self._parts.settings.poll_s
+            )
+            if row.batch not in self._made_here:
+                # Made in an earlier session: it may have ended long ago.
+                polls.at_once(self._parts.now())
+
+    def _tell(self, row: BatchRow, phase: BatchPhase, found: Collected | None = None) -> None:
+        found = found or Collected()
+        self._parts.emit(
+            BatchChanged(
+                row.batch,
+                row.id,
+                phase,
+                row.requests,
+                self._holds.held(row.batch),
+                created_ms=row.created_ms,
+                expires_ms=row.expires_ms,
+                answered=found.answered,
+                failed=found.failed,
+                again=found.again,
+            )
+        )
+
+    def _tell_live(self, source: BatchBuilder | BatchCollector) -> None:
+        if source.gone_live:
+            source.gone_live = 0
+            self.moves += 1
+            self.changed.set()
+
+    def _connected(self) -> BatchClient:
+        if self._client is None:
+            self._client = self._parts.connect()
+        return self._client

@@ -1,0 +1,36 @@
+"""Whether rows are sent at once or with message batches, and how large those are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from claudebatch.core.domain import Via
+
+ViaChoice: TypeAlias = Literal["live", "batch", "auto"]
+"""How rows are sent; auto: as a plan for a deadline says."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchSettings:
+    """What the user wants of message batches."""
+
+    via: ViaChoice = "live"
+    of_rules: Mapping[str, Via] = field(default_factory=dict)
+    """Rules of the router whose rows go another way."""
+    max_requests: int = 10_000
+    """Of one batch: smaller ones come back sooner. The API takes 100,000."""
+    max_bytes: int = 200_000_000
+    """Of one batch. The API takes 256 MB, and an upload that breaks begins anew."""
+    max_queued: int = 200_000
+    """Requests of all batches that may wait at the API at once."""
+    poll_s: float = 10.0
+    """A batch is first asked about after so long, then less and less often."""
+    tries: int = 3
+    """So many batches may bring a row back without an answer."""
+
+    @property
+    def used(self) -> bool:
+        """Whether any row is to go by batch."""
+        return self.via != "live" or "batch" in self.of_rules.values()

@@ -1,0 +1,222 @@
+"""Message batches in the journal: an intent before each is made, its id after, and the
+rows that are in it.
+
+A batch is *building* while its rows' intents are written: nothing can have been sent,
+so a crash undoes it. *Ready* means that it may have been made, whether or not an answer
+said so; only its results prove whose it is.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from enum import IntEnum
+from typing import Any
+
+from claudebatch.core.domain import Pico
+from claudebatch.core.frozen import value
+from claudebatch.storage.journal.checksums import is_sound, renew_checksums
+from claudebatch.storage.journal.schema import AttemptState
+
+
+class BatchState(IntEnum):
+    """The state of a batch; the numbers are in files."""
+
+    BUILDING = 0
+    READY = 1
+    """Its intents are written down; it may have been made, but its id is not known."""
+    MADE = 2
+    """Its id is known; until it is `proved`, that of a candidate."""
+    COLLECTED = 3
+    """Every row of it has its outcome."""
+    NOT_MADE = 4
+    """The API has no such batch: its rows were never sent."""
+    LOST = 5
+    """Its results are gone: its rows may have been billed."""
+
+
+@value
+class BatchRow:
+    """A message batch, as the journal has it. Times are Unix milliseconds."""
+
+    batch: int
+    nonce: str
+    """The beginning of each of its custom_ids."""
+    state: int
+    requests: int
+    worst: Pico
+    intent_ms: int
+    id: str | None = None
+    """The API's id; None: not known."""
+    proved: bool = False
+    """Whether `id` is ours for sure: create gave it, or its results bear the nonce."""
+    created_ms: int | None = None
+    expires_ms: int | None = None
+    ended_ms: int | None = None
+
+
+_FIELDS = "batch, nonce, state, requests, worst, intent_ms, id, proved, created_ms, expires_ms"
+_OPEN = f"SELECT {_FIELDS}, ended_ms FROM batches WHERE state IN (?, ?) ORDER BY batch"
+
+
+def begin_batch(journal: sqlite3.Connection, nonce: str, now_ms: int) -> int:
+    """Note that a batch is being built; returns its number in this run."""
+    return int(
+        journal.execute(
+            "INSERT INTO batches (nonce, intent_ms) VALUES (?, ?)", (nonce, now_ms)
+        ).lastrowid
+        or 0
+    )
+
+
+def note_ready(
+    journal: sqlite3.Connection, batch: int, *, requests: int, worst: Pico, now_ms: int
+) -> BatchRow:
+    """All rows of *batch* are written down: from now on it may have been made."""
+    journal.execute(
+        "UPDATE batches SET state = ?, requests = ?, worst = ?, intent_ms = ? WHERE batch = ?",
+        (BatchState.READY, requests, worst, now_ms, batch),
+    )
+    return find_batch(journal, batch)
+
+
+def note_made(
+    journal: sqlite3.Connection,
+    batch: int,
+    id: str,
+    *,
+    proved: bool,
+    created_ms: int | None,
+    expires_ms: int | None,
+) -> BatchRow:
+    """The API knows *batch* as *id*; not *proved*: perhaps."""
+    journal.execute(
+        "UPDATE batches SET state = ?, id = ?, proved = ?, created_ms = ?, expires_ms = ?"
+        " WHERE batch = ?",
+        (BatchState.MADE, id, proved, created_ms, expires_ms, batch),
+    )
+    return find_batch(journal, batch)
+
+
+def note_proved(journal: sqlite3.Connection, batch: int) -> None:
+    """Its results bear the nonce: it is ours."""
+    journal.execute("UPDATE batches SET proved = 1 WHERE batch = ?", (batch,))
+
+
+def let_go(journal: sqlite3.Connection, batch: int) -> BatchRow:
+    """The candidate of *batch* is somebody else's: its own id is not known again."""
+    foreign = find_batch(journal, batch).id
+    journal.execute("BEGIN IMMEDIATE")
+    journal.execute(
+        "INSERT OR IGNORE INTO meta (key, value) VALUES ('foreign batch ' || ?, '1')", (foreign,)
+    )
+    journal.execute(
+        "UPDATE batches SET state = ?, id = NULL, proved = 0, created_ms = NULL,"
+        " expires_ms = NULL WHERE batch = ?",
+        (BatchState.READY, batch),
+    )
+    journal.execute("COMMIT")
+    return find_batch(journal, batch)
+
+
+def foreign_batches(journal: sqlite3.Connection) -> set[str]:
+    """Ids that turned out not to be ours."""
+    found = journal.execute("SELECT key FROM meta WHERE key LIKE 'foreign batch %'")
+    return {key.removeprefix("foreign batch ") for (key,) in found}
+
+
+def note_over(
+    journal: sqlite3.Connection, batch: int, state: BatchState, ended_ms: int | None = None
+) -> None:
+    """*batch* needs nothing more: it was collected, was never made, or is lost."""
+    journal.execute(
+        "UPDATE batches SET state = ?, ended_ms = coalesce(?, ended_ms) WHERE batch = ?",
+        (state, ended_ms, batch),
+    )
+
+
+def find_batch(journal: sqlite3.Connection, batch: int) -> BatchRow:
+    """The batch of that number."""
+    query = f"SELECT {_FIELDS}, ended_ms FROM batches WHERE batch = ?"
+    return _row(journal.execute(query, (batch,)).fetchone())
+
+
+def open_batches(journal: sqlite3.Connection) -> list[BatchRow]:
+    """Those that are, or may be, with the API and are not collected, oldest first."""
+    return [_row(found) for found in journal.execute(_OPEN, (BatchState.READY, BatchState.MADE))]
+
+
+def all_batches(journal: sqlite3.Connection) -> list[BatchRow]:
+    """Every batch of the run that may have been made, oldest first."""
+    query = f"SELECT {_FIELDS}, ended_ms FROM batches WHERE state <> ? ORDER BY batch"
+    return [_row(found) for found in journal.execute(query, (BatchState.BUILDING,))]
+
+
+def held_by_batches(journal: sqlite3.Connection, batch: int) -> list[tuple[str, Pico]]:
+    """(UTC day, worst cases) of the rows of *batch* that have no outcome."""
+    return journal.execute(
+        "SELECT day, sum(worst) FROM attempts WHERE batch = ? AND batch > 0 AND state = ?"
+        " GROUP BY day",
+        (batch, AttemptState.IN_BATCH),
+    ).fetchall()
+
+
+def has_batches(journal: sqlite3.Connection) -> bool:
+    """Whether the run ever built one."""
+    return journal.execute("SELECT 1 FROM batches LIMIT 1").fetchone() is not None
+
+
+def undo_building(journal: sqlite3.Connection) -> int:
+    """Batches that a crash left half built were never sent: their rows are free again;
+    returns how many.
+    """
+    which = "batch > 0 AND batch IN (SELECT batch FROM batches WHERE state = ?) AND state = ?"
+    parameters = (BatchState.BUILDING, AttemptState.IN_BATCH)
+    undone = _end(journal, which, parameters, AttemptState.FAILED, "not sent")
+    journal.execute(
+        "UPDATE batches SET state = ? WHERE state = ?", (BatchState.NOT_MADE, BatchState.BUILDING)
+    )
+    return undone
+
+
+def give_up_on_batches(journal: sqlite3.Connection) -> int:
+    """Whatever is in batches now may be billed, and nobody will ask: it counts at its
+    worst case; returns how many rows.
+    """
+    which, parameters = "batch > 0 AND state = ?", (AttemptState.IN_BATCH,)
+    given_up = _end(journal, which, parameters, AttemptState.UNKNOWN, "batch given up")
+    journal.execute(
+        "UPDATE batches SET state = ? WHERE state IN (?, ?)",
+        (BatchState.LOST, BatchState.READY, BatchState.MADE),
+    )
+    return given_up
+
+
+def _end(
+    journal: sqlite3.Connection,
+    which: str,
+    parameters: Iterable[int],
+    state: AttemptState,
+    error: str,
+) -> int:
+    query = f"SELECT attempt FROM attempts WHERE {which}"
+    attempts = [attempt for (attempt,) in journal.execute(query, tuple(parameters))]
+    # A damaged row gets no new checksum: it would pass for sound from now on.
+    sound = [attempt for attempt in attempts if is_sound(journal, attempt)]
+    own = not journal.in_transaction
+    if own:
+        journal.execute("BEGIN IMMEDIATE")
+    journal.execute(
+        f"UPDATE attempts SET state = ?, error = ? WHERE {which}",
+        (state, error, *parameters),
+    )
+    renew_checksums(journal, sound)
+    if own:
+        journal.execute("COMMIT")
+    return len(attempts)
+
+
+def _row(fields: Sequence[Any]) -> BatchRow:
+    batch = BatchRow(*fields)
+    return replace(batch, proved=bool(batch.proved))

@@ -1,0 +1,59 @@
+"""The message batches of all runs of this machine."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from claudebatch.core.errors import StorageError
+from claudebatch.storage.journal.batches import BatchRow, BatchState
+from claudebatch.storage.ledger.schema import open_ledger, read_ledger
+
+_REMEMBER = (
+    "INSERT OR REPLACE INTO batches (id, run, batch, requests, created_ms, expires_ms, ended_ms,"
+    " collected) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_KNOWN = "SELECT id FROM batches WHERE run <> ?"
+_DURATIONS = (
+    "SELECT requests, ended_ms - created_ms FROM batches WHERE ended_ms > created_ms"
+    " ORDER BY ended_ms DESC LIMIT ?"
+)
+
+
+def remember_batch(ledger: Path, run: str, row: BatchRow) -> None:
+    """Note *row*, a batch of *run*, in *ledger*. It is in the run's journal already, so
+    an error here is ignored.
+    """
+    if row.id is None:
+        return
+    values = (row.id, run, row.batch, row.requests, row.created_ms, row.expires_ms, row.ended_ms)
+    try:
+        with closing(open_ledger(ledger)) as connection:
+            connection.execute(_REMEMBER, (*values, row.state == BatchState.COLLECTED))
+    except (sqlite3.Error, StorageError):
+        return
+
+
+def known_batches(ledger: Path, *, but: str) -> set[str]:
+    """Ids of the batches of all runs *but* one; empty where no ledger can be read."""
+    try:
+        with closing(open_ledger(ledger)) as connection:
+            return {known for (known,) in connection.execute(_KNOWN, (but,))}
+    except (sqlite3.Error, StorageError):
+        return set()
+
+
+def batch_durations(ledger: Path, *, most: int = 200) -> list[tuple[int, float]]:
+    """(requests, seconds from making to end) of the last batches of this machine,
+    newest first; empty where nothing is known.
+    """
+    try:
+        connection = read_ledger(ledger)
+        if connection is None:
+            return []
+        with closing(connection):
+            found = connection.execute(_DURATIONS, (most,)).fetchall()
+    except (sqlite3.Error, StorageError):
+        return []
+    return [(requests, milliseconds / 1000) for requests, milliseconds in found]
