@@ -34,6 +34,7 @@ async def open_sender(
     where no row goes that way and nothing is to be collected.
     """
     settings, journal = context.run_setup.settings.batches, stores.journal
+    # Also where the command says nothing of batches: what was sent is collected.
     if not settings.used and not await journal.read(open_batches):
         return None
     await journal.read(

@@ -132,6 +132,7 @@ class RowWork:
     async def _with_batches(self, sender: BatchSender) -> Ended:
         """Send rows at once and by batch, side by side, until neither has any left."""
         ended, live = Ended(), self._pending.by("live")
+        # Beside the passes: batches take hours, and urgent rows must not wait for them.
         self._sending = asyncio.ensure_future(sender.run())
         seen = -1
         try:
@@ -140,6 +141,8 @@ class RowWork:
                 # The other rows of a pass stay to be done: a cap, or their turn again.
                 if seen != sender.moves and not self._context.drain.started:
                     seen = sender.moves
+                    # Rows whose results are not written yet would be asked again.
+                    await self._journal.flush()
                     ended.also(await self._pass(self._new_engine(live), live))
                 elif sender.ended:
                     break
@@ -167,6 +170,8 @@ class RowWork:
         """Do not wait for what is in flight either."""
         self._engine.abandon()
         if self._sending is not None:
+            # A create that is cut off may have been made: the next session looks for
+            # it in the account's list.
             self._sending.cancel()
 
     def resize(self, lane: str, in_flight: int) -> None:

@@ -109,7 +109,7 @@ def _via(raw: Mapping[str, Any], where: str) -> str | None:
     value = raw.get("via")
     if value is not None and value not in _VIAS:
         raise ConfigError(
-            "E191",
+            "E199",
             f"{where}.via must be live or batch, got {got(value)}",
             fix="live: sent at once; batch: with a message batch, at half the price",
         )

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from claudebatch.clients.batch_upload import encode_request
+from claudebatch.core.answer_form import schema_of
 from claudebatch.core.domain import Call, Hold, Pico
 from claudebatch.core.errors import NotServed
 from claudebatch.engine.batches.custom_ids import custom_id, new_nonce
@@ -91,6 +92,7 @@ class BatchBuilder:
                     break
             path = upload.finish()
         if not draft.requests:
+            # Nothing fits under the cap now: no trace of a batch that never was.
             remove(path)
             await journal.read(lambda c: note_over(c, batch, BatchState.NOT_MADE))
             await self._holds.end(batch)
@@ -140,6 +142,7 @@ class BatchBuilder:
             data = line if line is not None else self._parts.rows.line(ref)
             call = self._parts.rows.call(ref, data)
             if call is None:
+                # Its line was edited since the check: the next session takes it in.
                 self.changed += 1
                 continue
             candidate = self._candidate(call, key.key)
@@ -159,8 +162,13 @@ class BatchBuilder:
 
     def _candidate(self, call: Call, key: bytes) -> _Candidate | None:
         params = call.prompt.params
+        # An answer that does not fit its form is asked again with what is wrong: that
+        # is the work of the layers.
+        if call.prompt.extract or schema_of(params) is not None:
+            return None
         if any(name in params for name in _NOT_IN_BATCHES) or params.get("max_tokens") == 0:
             return None
+        # With room for its custom_id and the frame around it.
         if len(call.body) + 200 > self.most_bytes:
             return None
         try:
@@ -201,6 +209,7 @@ class _Draft:
         """Whether *call* can go along with the rows that it has."""
         betas = tuple(sorted(call.prompt.betas))
         if self.betas is None:
+            # The header of the create governs every request in it.
             self.betas = betas
         return betas == self.betas
 
@@ -239,6 +248,7 @@ class _Draft:
         journal, now_ms = self._parts.journal, self._parts.wall_ms()
         day = hold.day or utc_day(now_ms)
         intents = [self._intent(row, journal.next_attempt(), now_ms, day) for row in rows]
+        # Before the requests lie in the body: what is sent is always written down.
         await journal.begin_all(intents)
         upload.add(
             encode_request(

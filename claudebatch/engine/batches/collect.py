@@ -133,6 +133,7 @@ class BatchCollector:
         by_attempt: dict[int, BatchResult] = {}
         for result in group:
             parsed = parse_custom_id(result.custom_id)
+            # A line that names nobody is no row's: those without one are told below.
             if parsed is not None and parsed.nonce == row.nonce:
                 by_attempt.setdefault(parsed.attempt, result)
         here = await self._parts.journal.read(
@@ -192,6 +193,7 @@ class BatchCollector:
                 found.stop = found.stop or outcome.stop
             elif member.live and not keep_pending:
                 tried = tries.get(member.intent.row, 0) + 1
+                # Rows whose lines are gone keep what was paid, and have no result.
                 await self._finish(member, outcome, tried, step, found)
         keys = [member.key for member in here if member.key]
         await self._parts.journal.read(partial(lead_no_more, keys=keys))
@@ -290,6 +292,7 @@ class BatchCollector:
 
     async def _fail(self, member: BatchMember, outcome: BatchOutcome, attempts: int) -> None:
         failure = outcome.failure or Failure("unknown", "")
+        # Equal rows would be refused alike; what may pass is asked for them, too.
         others = [] if outcome.again else await self._followers(member)
         for one in (member, *others):
             intent = one.intent

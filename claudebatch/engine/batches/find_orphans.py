@@ -31,6 +31,7 @@ class OrphanFinder:
         found: dict[int, Batch] = {}
         for row in rows:
             fitting = candidates(row, listed, taken=known, skew_s=skew_s)
+            # One at a time: where its results prove another's, the next one is tried.
             if fitting:
                 found[row.batch] = fitting[0]
                 known.add(fitting[0].id)
@@ -47,6 +48,7 @@ class OrphanFinder:
         listed: list[Batch] = []
         skew_s = 0.0
         async for page in all_pages(client, limit=MOST_LISTED):
+            # `created_at` is the server's time, the intent is of ours.
             if page.server_time is not None:
                 skew_s = page.server_time.timestamp() - self._parts.wall_ms() / 1000
             listed += page.batches

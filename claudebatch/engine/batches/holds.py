@@ -40,6 +40,7 @@ class BatchHolds:
             self.refused = error if rows == 1 else self.refused
             return None
         self._holds[batch].append(hold)
+        # Its day is the one on which shared caps granted it.
         return hold
 
     async def adopt(self, batch: int, worst: Pico, day: str) -> None:

@@ -29,6 +29,7 @@ def candidates(
     """Those of *listed* that may be *intent*'s, oldest first: without those of *taken*
     ids. *skew_s*: by how much the server's clock is ahead of ours.
     """
+    # A batch from before the intent cannot be its own, whatever else fits.
     earliest = intent.intent_ms / 1000 + skew_s - _SKEW_S
     found = [
         batch

@@ -90,6 +90,7 @@ class OutcomeReader:
         self, intent: AttemptIntent, message: bytes, latency_ms: int, *, simulated: bool
     ) -> BatchOutcome:
         try:
+            # Whole or not: an answer in a batch's results is never asked for again.
             reply = parse_message(message, via="batch", latency_ms=latency_ms, simulated=simulated)
         except BadAnswer as error:
             return self.unknown(intent, str(error), latency_ms)

@@ -27,6 +27,7 @@ class Polls:
 
     def answered(self, now: float, retry_after: float | None) -> None:
         """The batch is still under way; the API asks for *retry_after* seconds."""
+        # Known after all: only a row of 404s without an answer between them counts.
         self._missing_since = None
         self._later(now, retry_after)
 

@@ -124,6 +124,7 @@ class BatchSender:
     async def _work(self) -> None:
         while True:
             self._parts.drain.check()
+            # What has ended comes first: its money may let the next batch be built.
             await self._ask_due()
             await self._submit()
             if not self._open or (self._parts.detach and not self._unknown()):
@@ -172,6 +173,8 @@ class BatchSender:
                 raise
             except AttemptError as error:
                 if error.may_be_billed:
+                    # Sent again it would be made, and paid for, twice: the list is
+                    # looked through until it shows the batch or has had its time.
                     self._tell(row, "looked for")
                     return True
                 if isinstance(error, BatchTooLarge):
@@ -206,6 +209,7 @@ class BatchSender:
         if row.requests == 1:
             # By itself it may still be answered at once.
             raise ApiUnavailable("E780", "the API takes no batch of one row: it is too large")
+        # Half of what it was, until the API takes it: its limit is in bytes and rows.
         self._builder.most_requests = max(1, row.requests // 2)
         self._parts.emit(
             Notice(
@@ -235,6 +239,7 @@ class BatchSender:
             )
         )
         if proved:
+            # A candidate may be somebody else's: other runs must not leave it alone.
             await self._remember(noted)
         self._follow(noted)
         self._tell(noted, "submitted")
@@ -323,6 +328,8 @@ class BatchSender:
         )
 
     async def _over(self, row: BatchRow, state: BatchState, ended_ms: int | None = None) -> None:
+        # Its outcomes first: a crash between the two finds a batch that is collected
+        # again, and settles nothing twice.
         await self._parts.journal.flush()
         await self._parts.journal.read(
             partial(note_over, batch=row.batch, state=state, ended_ms=ended_ms)

@@ -36,7 +36,7 @@ _FOLLOWERS = (
     "SELECT r.row, r.model, r.rule, r.id, r.own, r.source, r.line, r.columns FROM rows r"
     " WHERE r.key = ? AND r.row <> ? AND r.live AND r.position < ? AND NOT EXISTS"
     " (SELECT 1 FROM results x WHERE x.row = r.row AND"
-    " (CASE x.ok WHEN 0 THEN NOT ? WHEN 2 THEN NOT ? ELSE 1 END))"
+    " (CASE x.ok WHEN 0 THEN NOT ? WHEN 5 THEN NOT ? WHEN 2 THEN NOT ? ELSE 1 END))"
 )
 _TRIES = "SELECT row, count(*) FROM attempts WHERE batch > 0 AND state = ? AND error <> 'not sent'"
 # Far below the number of values that SQLite binds in one statement.
@@ -52,6 +52,7 @@ def members(journal: sqlite3.Connection, batch: int, attempts: Sequence[int]) ->
         query = f"{_MEMBERS} AND a.attempt IN ({marks(len(some))})"
         rows = journal.execute(query, (batch, AttemptState.IN_BATCH, *some)).fetchall()
         found += map(_member, rows)
+    # A flipped bit must not become a price or another row's answer.
     for member in found:
         if not is_sound(journal, member.intent.attempt):
             raise damaged(journal, f"what is written down of request {member.intent.attempt}")
@@ -78,7 +79,7 @@ def followers(journal: sqlite3.Connection, of: BatchMember, wanted: RowFilter) -
     end = 2**62 if wanted.limit is None else wanted.limit
     found = journal.execute(
         _FOLLOWERS,
-        (of.key, of.intent.row, end, wanted.retry_failed, wanted.retry_cut),
+        (of.key, of.intent.row, end, wanted.retry_failed, wanted.retry_failed, wanted.retry_cut),
     )
     return [
         BatchMember(

@@ -107,6 +107,7 @@ def note_proved(journal: sqlite3.Connection, batch: int) -> None:
 def let_go(journal: sqlite3.Connection, batch: int) -> BatchRow:
     """The candidate of *batch* is somebody else's: its own id is not known again."""
     foreign = find_batch(journal, batch).id
+    # Together: an id that was let go and is forgotten would be tried again for ever.
     journal.execute("BEGIN IMMEDIATE")
     journal.execute(
         "INSERT OR IGNORE INTO meta (key, value) VALUES ('foreign batch ' || ?, '1')", (foreign,)

@@ -64,6 +64,7 @@ def go_live(journal: sqlite3.Connection, rows: Iterable[int]) -> None:
     """*rows* are sent at once, and those that ask for the same."""
     numbers = [(row,) for row in rows]
     journal.executemany("INSERT OR IGNORE INTO temp.live_rows VALUES (?)", numbers)
+    # Else an equal row would go out with a batch, and be paid for beside this one.
     if numbers and shares(journal):
         _take_equals(journal, "q.row IN (SELECT row FROM temp.live_rows)")
 

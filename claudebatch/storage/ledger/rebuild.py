@@ -100,6 +100,7 @@ def rebuild(
             ledger.executemany(ADD_ATTEMPT, _details(journal, run, parameters))
         # The journal says now what became of all that was held.
         ledger.execute(DROP_HOLDS, (run,))
+        # What is in batches now may still cost its worst case, whoever runs meanwhile.
         ledger.executemany(SET_HOLD, ((run, *held) for held in held_for_batches(journal)))
         ledger.execute("COMMIT")
     except BaseException:
