@@ -20,6 +20,7 @@ from claudebatch.storage.journal.checksums import is_sound, renew_checksums
 from claudebatch.storage.journal.schema import AttemptState
 
 
+# New members go to the end.
 class BatchState(IntEnum):
     """The state of a batch; the numbers are in files."""
 
@@ -74,6 +75,8 @@ def note_ready(
     journal: sqlite3.Connection, batch: int, *, requests: int, worst: Pico, now_ms: int
 ) -> BatchRow:
     """All rows of *batch* are written down: from now on it may have been made."""
+    # The last commit before the create leaves: whatever happens then, the journal says
+    # that there may be such a batch, and what it may cost.
     journal.execute(
         "UPDATE batches SET state = ?, requests = ?, worst = ?, intent_ms = ? WHERE batch = ?",
         (BatchState.READY, requests, worst, now_ms, batch),
@@ -172,6 +175,8 @@ def undo_building(journal: sqlite3.Connection) -> int:
     """Batches that a crash left half built were never sent: their rows are free again;
     returns how many.
     """
+    # In one transaction with the state: half of it undone would look like a batch that
+    # was made without some of its rows.
     which = "batch > 0 AND batch IN (SELECT batch FROM batches WHERE state = ?) AND state = ?"
     parameters = (BatchState.BUILDING, AttemptState.IN_BATCH)
     undone = _end(journal, which, parameters, AttemptState.FAILED, "not sent")
@@ -205,6 +210,7 @@ def _end(
     attempts = [attempt for (attempt,) in journal.execute(query, tuple(parameters))]
     # A damaged row gets no new checksum: it would pass for sound from now on.
     sound = [attempt for attempt in attempts if is_sound(journal, attempt)]
+    # The caller may have a transaction of its own, of which this is a part.
     own = not journal.in_transaction
     if own:
         journal.execute("BEGIN IMMEDIATE")
