@@ -85,6 +85,7 @@ def read_batch(body: bytes, headers: HeaderFacts) -> Batch:
 
 def read_page(body: bytes, headers: HeaderFacts) -> BatchPage:
     """The page in the answer *body*; raises `BadAnswer`."""
+    # A gateway may answer with anything: what is no list of batches is said to be none.
     page = _object(body)
     data = page.get("data")
     if not isinstance(data, list) or not all(isinstance(one, dict) for one in data):

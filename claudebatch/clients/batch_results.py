@@ -72,6 +72,7 @@ class LineSplitter:
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
         """The lines that *piece* completes, those that are blank left out."""
+        # Cut where the bytes say so: a line end inside a JSON text is escaped.
         first, *others = piece.split(b"\n")
         self._coming += first
         if len(self._coming) > MAX_BYTES:

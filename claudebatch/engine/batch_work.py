@@ -60,6 +60,8 @@ def batch_parts(
     """The parts of a session, as message batches need them."""
     run_setup, dependencies = context.run_setup, context.dependencies
     settings, options = run_setup.settings, context.options
+    # The prices of the layers: what is held for a row does not depend on its road, but
+    # for the half.
     money = Money(run_setup.prices, capped=settings.budget.capped)
     ledger = dependencies.paths.ledger
     return BatchParts(

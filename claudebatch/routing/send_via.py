@@ -12,6 +12,7 @@ ViaChoice: TypeAlias = Literal["live", "batch", "auto"]
 """How rows are sent; auto: as a plan for a deadline says."""
 
 
+# In this room because it is decided beside the model: a rule may say both.
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
     """What the user wants of message batches."""

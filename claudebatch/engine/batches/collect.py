@@ -153,6 +153,8 @@ class BatchCollector:
 
     async def _take_missing(self, row: BatchRow, batch: Batch, found: Collected) -> None:
         """Rows of which the results say nothing may be billed."""
+        # The API promises one line for each request. What it leaves out may have been
+        # answered all the same, so it is neither free nor to be paid for again unseen.
         after, missing = 0, 0
         while some := await self._next(row, after):
             after, missing = some[-1].intent.attempt, missing + len(some)
@@ -232,6 +234,7 @@ class BatchCollector:
         self, here: Sequence[BatchMember], outcomes: Sequence[BatchOutcome]
     ) -> dict[int, int]:
         """How often earlier batches brought those rows back that have no answer now."""
+        # Not of those that are answered: nearly all are, and it takes a look-up each.
         rows = [
             member.intent.row
             for member, outcome in zip(here, outcomes, strict=True)
@@ -245,6 +248,7 @@ class BatchCollector:
         if member.key and self._parts.cache is not None:
             if self._parts.keeps(reply):
                 kept[member.key.hex()] = reply.message
+            # As of equal rows that are sent at once: one request, one bill.
             shared = replace(reply, source="duplicate", cost=0, cost_known=True, attempts=0)
             for other in await self._followers(member):
                 saved = reply.cost

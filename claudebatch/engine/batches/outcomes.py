@@ -116,6 +116,8 @@ class OutcomeReader:
     def _errored(
         self, intent: AttemptIntent, error: BatchRowError, latency_ms: int, *, simulated: bool
     ) -> BatchOutcome:
+        # The same table as for requests that are sent at once: an error means the
+        # same here.
         found = self._row_failed(error)
         failure = Failure(
             error.type,

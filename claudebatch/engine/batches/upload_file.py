@@ -22,6 +22,7 @@ class UploadFile:
 
     def __init__(self, path: Path) -> None:
         """*path* is made anew, for its owner only."""
+        # What a crash left there is of another batch, and may be of another mode.
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
         self.path = private_file(path)
@@ -62,6 +63,7 @@ class UploadFile:
     ) -> None:
         """Close the file; after an error it is removed."""
         self._file.close()
+        # Prompts do not lie about on disk longer than they must.
         if error is not None:
             remove(self.path)
 

@@ -38,6 +38,7 @@ _FOLLOWERS = (
     " (SELECT 1 FROM results x WHERE x.row = r.row AND"
     " (CASE x.ok WHEN 0 THEN NOT ? WHEN 5 THEN NOT ? WHEN 2 THEN NOT ? ELSE 1 END))"
 )
+# A batch that was never made says nothing of its rows.
 _TRIES = "SELECT row, count(*) FROM attempts WHERE batch > 0 AND state = ? AND error <> 'not sent'"
 # Far below the number of values that SQLite binds in one statement.
 _AT_ONCE = 500
@@ -65,6 +66,7 @@ def next_members(
     """The next *count* rows of *batch* without an outcome, after attempt number
     *after*.
     """
+    # By number, not with OFFSET: those that get their outcome meanwhile fall out.
     query = f"{_MEMBERS} AND a.attempt > ? ORDER BY a.attempt LIMIT ?"
     found = journal.execute(query, (batch, AttemptState.IN_BATCH, after, count)).fetchall()
     return [_member(fields) for fields in found]

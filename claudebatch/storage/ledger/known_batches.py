@@ -25,6 +25,7 @@ def remember_batch(ledger: Path, run: str, row: BatchRow) -> None:
     """Note *row*, a batch of *run*, in *ledger*. It is in the run's journal already, so
     an error here is ignored.
     """
+    # Without an id nobody could recognise it.
     if row.id is None:
         return
     values = (row.id, run, row.batch, row.requests, row.created_ms, row.expires_ms, row.ended_ms)
@@ -49,6 +50,7 @@ def batch_durations(ledger: Path, *, most: int = 200) -> list[tuple[int, float]]
     newest first; empty where nothing is known.
     """
     try:
+        # Only to read: an estimate must not make a ledger.
         connection = read_ledger(ledger)
         if connection is None:
             return []
