@@ -76,13 +76,9 @@ def test_rows_that_are_lists_of_messages_are_sent(world, api):
 # By the start of the file's name: what is said of it.
 SAID = {
     "04": "Claude makes no embeddings",
-    "05": "this is an Alpaca row",
     "08": "this is an MT-bench row",
-    "09": "this is a ShareGPT row",
-    "11": "this is a Bedrock batch line",
     "14": "",
     "15": "this is one message",
-    "16": "jq -c '.[] | {id, prompt",
     "18": "a Python dict",
     "19": "a comma follows the value",
     "22": "byte order mark",
@@ -93,10 +89,8 @@ SAID = {
     "41": '"mcp_servers" belongs to a beta',
     "42": '"context_management" belongs to a beta',
     "43": '"output_format" is the beta\'s name',
-    "48": "this is a conversation saved from OpenAI's API",
     "49": "this is a LangChain conversation",
     "59": 'if "query" is the prompt',
-    "63": "this is a Gemini request",
     "76": '"promt" looks like "prompt"',
 }
 
@@ -110,6 +104,28 @@ def test_a_file_that_somebody_brought_is_called_what_it_is(world, api, number):
     assert (done.code == 0) is (SAID[number] == ""), done.err
     assert SAID[number] in done.err
     assert done.code == 0 or api.requests == 0
+
+
+# Those of other tools that are read as they are.
+READ_AS = {
+    "05": "alpaca",
+    "09": "sharegpt",
+    "11": "bedrock",
+    "16": "alpaca",
+    "48": "openai-chat",
+    "63": "gemini",
+}
+
+
+@pytest.mark.skipif(not FIELD.is_dir(), reason="the files from the field are not here")
+@pytest.mark.parametrize("number", READ_AS)
+def test_a_file_of_another_tool_runs_as_it_was_brought(world, api, number):
+    (path,) = FIELD.glob(f"{number}-*")
+    shutil.copyfile(path, world.path(path.name))
+    done = world.claudebatch("run", path.name, "-o", "out.jsonl")
+    assert done.code == 0, done.err
+    assert f"read as {READ_AS[number]}: " in done.err
+    assert api.requests == len(world.results()) > 0
 
 
 @pytest.mark.skipif(not FIELD.is_dir(), reason="the files from the field are not here")

@@ -128,6 +128,18 @@ def test_a_sample_that_is_not_finished_says_what_finishes_it(world, api, reviews
     assert "--sample 20" in last(done)["next_command"]
 
 
+def test_a_sample_that_was_stopped_goes_on_where_it_was(world, api, reviews):
+    command = ("run", "reviews.csv", *TEMPLATE, "--max-tokens", "100", "--sample", "20")
+    first = world.claudebatch(*command, "--budget", "0.0009", "--json")
+    assert first.code == 3
+    begun = api.requests
+    assert 0 < begun < 20
+    done = world.claudebatch(*command, "--budget", "1", "--json")
+    assert (done.code, api.requests) == (0, 20)
+    assert last(done)["finished_before"] == begun
+    assert last(done)["rest"]["rows"] == 380
+
+
 def test_a_quiet_run_shows_no_answers(world, api, reviews):
     done = world.claudebatch("run", "reviews.csv", *TEMPLATE, "--sample", "3", "-q")
     assert len(done.err.splitlines()) == 1
