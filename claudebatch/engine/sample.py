@@ -61,6 +61,8 @@ class SampleReview:
         # Equal requests are paid for once.
         alone = 1.0 if self._options.no_cache else folder.meta("requests") / drawn["rows"]
         rows = folder.meta("drawn_from") - sums.rows
+        if rows <= 0:
+            return None
         weight = round(max(drawn["weight"] - sums.weight, 0) * alone)
         cost, low, high = estimate.of_rest(rows, weight)
         folder.note(

@@ -15,7 +15,7 @@ def chosen_rows(
     ids: tuple[str, ...] | None = None,
     where: Iterable[str] = (),
     sample: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     limit: int | None = None,
 ) -> Selection:
     """What these options choose, beside *limit*. Raises `ClaudebatchError`."""
@@ -25,6 +25,8 @@ def chosen_rows(
             "--sample and --limit both say how many rows",
             fix="--sample takes them by chance, --limit from the top: give one of them",
         )
+    if seed is not None and sample is None:
+        raise ClaudebatchError("E075", "--seed is for --sample", fix="add --sample 20")
     if ids == ():
         raise ClaudebatchError("E067", "--id names no row", fix="write --id a,b")
     return Selection(
@@ -32,5 +34,5 @@ def chosen_rows(
         ids=ids or (),
         where=tuple(map(Condition.parsed, where)),
         sample=sample,
-        seed=seed,
+        seed=seed or 0,
     )

@@ -140,6 +140,11 @@ def test_a_sample_that_was_stopped_goes_on_where_it_was(world, api, reviews):
     assert last(done)["rest"]["rows"] == 380
 
 
+def test_a_sample_of_all_rows_leaves_no_rest(world, api, reviews):
+    done = world.claudebatch("run", "reviews.csv", *TEMPLATE, "--sample", "999", "--json")
+    assert (last(done)["rest"], last(done)["rows"]) == (None, 400)
+
+
 def test_a_quiet_run_shows_no_answers(world, api, reviews):
     done = world.claudebatch("run", "reviews.csv", *TEMPLATE, "--sample", "3", "-q")
     assert len(done.err.splitlines()) == 1

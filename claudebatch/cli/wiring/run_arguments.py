@@ -34,7 +34,7 @@ def run_options(flags: RunFlags) -> RunOptions:
             ids=None if flags.id is None else parts(flags.id),
             where=flags.where or (),
             sample=flags.sample,
-            seed=flags.seed or 0,
+            seed=flags.seed,
             limit=flags.limit,
         ),
         text=flags.text,
