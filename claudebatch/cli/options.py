@@ -234,6 +234,24 @@ Examples: TypeAlias = Annotated[
         metavar="FILE", help="Example answers before every prompt: a file with input and output."
     ),
 ]
+ImageColumns: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--image", metavar="COLUMN", help="Send the images that this column names; repeatable."
+    ),
+]
+DocumentColumns: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--document", metavar="COLUMN", help="Send the PDFs and texts that this column names."
+    ),
+]
+FilesRoot: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DIR", help="Files to be sent lie below DIR (default: the input's folder)."
+    ),
+]
 Repeat: TypeAlias = Annotated[
     int | None,
     typer.Option(parser=_whole, metavar="N", help="N independent answers to each row."),

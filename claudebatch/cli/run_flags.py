@@ -71,6 +71,9 @@ class RunFlags:
     template: options.TemplateText = None
     var: options.Constants = None
     examples: options.Examples = None
+    image: options.ImageColumns = None
+    document: options.DocumentColumns = None
+    files_root: options.FilesRoot = None
     repeat: options.Repeat = None
     schema: options.Schema = None
     schema_retries: options.SchemaRetries = None

@@ -24,6 +24,7 @@ _PROJECT_FILE = "claudebatch.yaml"
 _NOT_FROM_A_PROJECT: Mapping[str, str] = {
     "alerts.webhook": "it would send what this run spends to a stranger",
     "alerts.command": "it would run a program",
+    "files_root": "it would let rows name files that lie elsewhere on this machine",
 }
 
 

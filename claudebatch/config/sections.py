@@ -163,6 +163,9 @@ class Config(_Section, frozen=True):
     system: str | None = None
     template: str | None = None
     messages: list[TurnSection] = []
+    image: list[str] = []
+    document: list[str] = []
+    files_root: str | None = None
     repeat: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 1
     # A JSON schema, or a few words for one.
     schema: str | dict[str, Any] | None = None

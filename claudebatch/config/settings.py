@@ -58,6 +58,12 @@ class Settings:
     messages: tuple[TurnSection, ...]
     """The turns that are made of each row; none: the template's one."""
     """Makes the prompts of the rows' columns, where the command has none."""
+    image: tuple[str, ...]
+    """Fields of rows that name images to be sent along."""
+    document: tuple[str, ...]
+    """The same of PDFs and texts."""
+    files_root: str | None
+    """Such files lie below this folder; None: that of the input."""
     repeat: int
     """How many answers each line wants, where it does not say."""
     schema: str | None
@@ -132,6 +138,9 @@ def _resolved(config: Config, values: ValueReader, where: Callable[[str], str]) 
         system=config.system,
         template=config.template,
         messages=tuple(config.messages),
+        image=tuple(config.image),
+        document=tuple(config.document),
+        files_root=config.files_root,
         repeat=config.repeat,
         schema=_schema(config.schema),
         schema_retries=config.schema_retries,

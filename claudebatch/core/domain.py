@@ -200,6 +200,8 @@ class Prompt:
     """
     has_number_id: bool = False
     """Whether its own id is a number in its line."""
+    attached: int = 0
+    """Bytes of files that its request holds, and its line does not."""
     answers: int = 1
     """How many answers its line wants, each as a row of its own."""
     repeat: int = 0

@@ -190,7 +190,8 @@ def _is_known(folder: RunFolder, current: str) -> bool:
     # word.
     same = folder.meta("input") == current and folder.meta("rows") == live_rows(folder.journal)
     # Lines that are left out are named in every session: each lacks their answers.
-    return same and not folder.meta("bad_rows")
+    # Files that rows name may have changed: only their content tells.
+    return same and not folder.meta("bad_rows") and not folder.meta("has_files")
 
 
 def _note(
@@ -203,6 +204,7 @@ def _note(
         lanes=sorted(intake.lanes),
         bad_rows=intake.bad.count,
         wants_form=intake.wants_form,
+        has_files=intake.has_files,
     )
     if report.changed or report.removed or report.asked_again or moved:
         # Even if this run goes no further, the results file is out of date now.

@@ -37,10 +37,20 @@ still need an answer.
 class InputSources:
     """The input files, open for reading at any place."""
 
-    def __init__(self, files: Sequence[Path], names: Sequence[str], run_setup: RunSetup) -> None:
-        """*names* are what results and messages call the *files*."""
+    def __init__(
+        self,
+        files: Sequence[Path],
+        names: Sequence[str],
+        run_setup: RunSetup,
+        *,
+        large_rows: bool = False,
+    ) -> None:
+        """*names* are what results and messages call the *files*. *large_rows*: a row
+        is more than its line, so none is read ahead.
+        """
         self._names = names
         self._open = OpenInputs(files)
+        self.large_rows = large_rows
         self._run_setup = run_setup
         self._forms = [
             format_of(path, run_setup.defaults, name=name)
@@ -51,6 +61,8 @@ class InputSources:
         """The lines of *refs*, in as few reads as they lie together; None for one
         better read when its turn comes.
         """
+        if self.large_rows:
+            return [None] * len(refs)
         found: list[bytes | None] = []
         for block in _blocks(refs):
             start = block[0].offset
@@ -178,7 +190,12 @@ class RowFeed:
                 await _turn()
             if isinstance(call, Call):
                 return call
-            read = self._sources.call(call, self._sources.line(call))
+            line = self._sources.line(call)
+            if self._sources.large_rows:
+                # Megabytes of files: the answers that come in must not wait for them.
+                read = await asyncio.to_thread(self._sources.call, call, line)
+            else:
+                read = self._sources.call(call, line)
             if read is not None:
                 return read
             self.changed += 1

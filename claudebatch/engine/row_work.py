@@ -77,7 +77,10 @@ class RowWork:
         self._journal = stores.journal
         self._cache = stores.cache
         self._sources = InputSources(
-            context.run.files, context.options.input_names, context.run_setup
+            context.run.files,
+            context.options.input_names,
+            context.run_setup,
+            large_rows=bool(context.run.folder.meta("has_files")),
         )
         self._client = LazyClient(context.dependencies.connect)
         self._resting = Resting()

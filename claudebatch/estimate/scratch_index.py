@@ -22,7 +22,7 @@ from claudebatch.core.jsonl import read_at
 from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.core.plurals import counted
 from claudebatch.estimate.request_shape import RequestShape, shape_of
-from claudebatch.inputs import ALL_ROWS, RecordFormat, Selection, format_of, parse_line
+from claudebatch.inputs import ALL_ROWS, RecordFormat, Selection, format_of, parse_line, under
 from claudebatch.layers.response_cache.blocking import LookUp
 from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.input_files import InputFile
@@ -111,7 +111,7 @@ class ScratchIndex:
         self._forms: dict[int, RecordFormat] = {}  # by the number of the file
         self._earlier = earlier
         # Mutable: the rows of the current chunk, and the number of all rows.
-        self._chunk: list[tuple[int, str, Call]] = []
+        self._chunk: list[tuple[int, str, RequestShape, tuple[Pico | None, int]]] = []
         self._count = 0
         self._with_schema = False  # whether any row has one
         self.bad_rows = 0
@@ -229,16 +229,16 @@ class ScratchIndex:
         """The calls of some rows, read again from the files; without rows that have
         changed meanwhile.
         """
-        query = "SELECT source, line, offset, length, digest FROM rows WHERE position = ?"
+        query = "SELECT source, line, offset, length, digest, id FROM rows WHERE position = ?"
         for position in positions:
-            source, line, offset, length, digest = self._connection.execute(
+            source, line, offset, length, digest, name = self._connection.execute(
                 query, (position,)
             ).fetchone()
-            call = self._call(source, line, offset, length)
+            call = self._call(source, line, offset, length, name)
             if call is not None and call.prompt.digest == digest:
                 yield call
 
-    def _call(self, source: int, line: int, offset: int, length: int) -> Call | None:
+    def _call(self, source: int, line: int, offset: int, length: int, id: str) -> Call | None:
         (path, name), defaults = self._files[source], self._run_setup.defaults
         try:
             form = self._forms.get(source)
@@ -251,10 +251,13 @@ class ScratchIndex:
         # is better than no estimate.
         except (BadRow, ClaudebatchError, OSError):
             return None
-        return self._run_setup.builder.first(0, prompt)
+        return self._run_setup.builder.first(0, under(prompt, id))
 
     def _add(self, record: RowRecord, call: Call) -> None:
-        self._chunk.append((self._count, record.key.hex(), call))
+        self._with_schema |= schema_of(call.prompt.params) is not None
+        # Not the call: five hundred bodies may be gigabytes of images.
+        sizes = self._worst(call), len(call.body)
+        self._chunk.append((self._count, record.key.hex(), shape_of(call), sizes))
         self._count += 1
         if len(self._chunk) >= _CHUNK:
             self._flush()
@@ -263,24 +266,29 @@ class ScratchIndex:
         chunk, self._chunk = self._chunk, []
         if not chunk:
             return
-        entries = self._earlier.look_up([key for _, key, _ in chunk])
-        for (position, key, call), value in zip(chunk, entries, strict=True):
+        entries = self._earlier.look_up([key for _, key, *_ in chunk])
+        for (position, key, shape, sizes), value in zip(chunk, entries, strict=True):
             # A request that was seen before is free: the run shares the first one's
             # answer.
             new = self._connection.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount
-            self._write(position, call, repeated=not new, cached=value is not None)
+            self._write(position, shape, sizes, repeated=not new, cached=value is not None)
 
-    def _write(self, position: int, call: Call, *, repeated: bool, cached: bool) -> None:
-        shape = shape_of(call)
-        self._with_schema |= schema_of(call.prompt.params) is not None
+    def _write(
+        self,
+        position: int,
+        shape: RequestShape,
+        sizes: tuple[Pico | None, int],
+        *,
+        repeated: bool,
+        cached: bool,
+    ) -> None:
         self._connection.execute(
             "INSERT INTO plan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
             (
                 position,
                 repeated,
                 cached,
-                self._worst(call),
-                len(call.body),
+                *sizes,
                 shape.model,
                 shape.rule,
                 shape.input_estimate,

@@ -17,6 +17,7 @@ from claudebatch.core.answer_form import schema_of, with_schema
 from claudebatch.core.domain import Prompt
 from claudebatch.core.errors import BadRow, Problem
 from claudebatch.core.jsonl import MAX_LINE_BYTES, encode
+from claudebatch.inputs.attached_files import FileColumns, named_files, with_files, without_files
 from claudebatch.inputs.formats.json_lines import JsonLines, TextLines
 from claudebatch.inputs.formats.open_format import FormatName, open_format
 from claudebatch.inputs.formats.record_format import RecordFormat
@@ -61,6 +62,8 @@ class Defaults:
     """The shape of all lines; None: what each looks like."""
     template: RowTemplate | None = None
     """Makes a request of a row's columns; None: the row is one."""
+    files: FileColumns = FileColumns()
+    """Fields that name images and documents to be sent along."""
     repeat: int = 1
     """How many answers lines want that do not say it."""
     schema: dict[str, Any] | None = None
@@ -98,6 +101,9 @@ def parse_line(
         _complete(parsed, value, defaults.template)
     if defaults.judge_model is not None:
         _judge_model(parsed, defaults.judge_model)
+    attached = 0
+    if not parsed.problems:
+        attached = _attach(parsed, value, defaults, file, marked=not isinstance(form, _TABLES))
     if parsed.problems:
         # The shape that was recognised is named: a user who meant another one sees at
         # once why a field is unknown.
@@ -120,8 +126,28 @@ def parse_line(
         betas=parsed.betas,
         columns=form.members(value, data, parsed.columns) if parsed.columns else b"",
         has_number_id=parsed.has_number_id,
+        attached=attached,
         answers=parsed.answers or defaults.repeat,
         extract=extract,
+    )
+
+
+def _attach(parsed: ParsedLine, value: Any, defaults: Defaults, file: str, *, marked: bool) -> int:
+    """Put the files that the row *value* names into its request; returns their bytes
+    there.
+    """
+    files = named_files(value, defaults.files, marked=marked)
+    if not files:
+        return 0
+    folder = defaults.files.folder(file)
+    messages = with_files(parsed.params["messages"], files, folder)
+    parsed.params = {**parsed.params, "messages": messages}
+    return sum(
+        len(block["source"].get("data") or block["source"].get("url", ""))
+        for turn in messages
+        if isinstance(turn["content"], list)
+        for block in turn["content"]
+        if block["type"] in ("image", "document")
     )
 
 
@@ -169,6 +195,8 @@ def _read(
     fields = value
     if defaults.edits and isinstance(value, dict):
         fields = defaults.edits.apply(value, edited)
+    if defaults.extra == "refuse" and isinstance(fields, dict):
+        fields = without_files(fields, defaults.files)
     if defaults.template is not None and asks:
         return _templated(fields, data, defaults, defaults.template), value
     shape = None if defaults.shape is None else named(defaults.shape)

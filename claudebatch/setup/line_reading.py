@@ -6,6 +6,7 @@ from pathlib import Path
 
 from claudebatch.config.settings import Settings
 from claudebatch.inputs import Defaults, RowTemplate
+from claudebatch.inputs.attached_files import FileColumns
 from claudebatch.inputs.examples import read_examples
 from claudebatch.inputs.jinja_template import JinjaTemplate
 from claudebatch.inputs.row_template import TextTemplate, TurnTemplate
@@ -34,6 +35,7 @@ def read_as(options: RunOptions, settings: Settings) -> Defaults:
         extra=options.extra,
         shape=options.shape,
         template=template,
+        files=FileColumns(settings.image, settings.document, settings.files_root),
         repeat=settings.repeat,
         schema=wanted_schema(options, settings),
         extract=wanted_extract(options, settings),

@@ -95,6 +95,8 @@ class Intake:
         self.sent_anyway = BadLines()
         """Lines that break the API's rules, which `--no-check` sends."""
         self.models: set[str] = set()
+        self.has_files = False
+        """Whether any row has files beside its line."""
         self.wants_form = False
         """Whether any row wants a form of its answer."""
         self._edited: Counter[str] = Counter()
@@ -133,7 +135,9 @@ class Intake:
 
     def _note(self, prompt: Prompt, taken: int) -> None:
         """Remember what is unusual in *prompt*, of the row *taken*."""
-        if prompt.columns and taken <= _LINES_LOOKED_AT and self._attachment is None:
+        if prompt.attached:
+            self.has_files = True
+        elif prompt.columns and taken <= _LINES_LOOKED_AT and self._attachment is None:
             self._attachment = attachment(prompt.columns)
         if prompt.extract or schema_of(prompt.params) is not None:
             self.wants_form = True
@@ -188,7 +192,7 @@ class Intake:
             yield Notice(
                 "W017",
                 f"the field {self._attachment} looks like a file to be sent along: it is kept "
-                f"for the results, and not sent",
+                f"for the results, and not sent (--image COLUMN, --document COLUMN)",
             )
 
     def _prompt(self, file: str, line: InputLine, form: RecordFormat) -> Prompt | None:
@@ -233,7 +237,7 @@ class Intake:
             found += (
                 unformed
                 + problems(params, facts)
-                + self._oversize.problems(prompt.params, self._route, line.length)
+                + self._oversize.problems(prompt.params, self._route, line.length + prompt.attached)
             )
         return prompt, found
 

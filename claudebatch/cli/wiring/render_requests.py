@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -25,6 +26,7 @@ from claudebatch.ui.error_text import left_out, render_notice
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.terminal import Terminal
 
+_BASE64 = re.compile(r'"data": "([A-Za-z0-9+/]{400,}=*)"')
 # Without a choice of rows: enough to see whether the template is right.
 _USUAL = 3
 # In the order in which people read a request; canonical bytes are sorted.
@@ -52,7 +54,7 @@ def render_requests(
         if as_lines:
             sys.stdout.write(json_line(request))
         else:
-            terminal.say_all(json.dumps(request, ensure_ascii=False, indent=2).splitlines())
+            terminal.say_all(_laid_out(request))
     return ExitCode.OK
 
 
@@ -84,6 +86,14 @@ def _shown(call: Call) -> dict[str, Any]:
         **({"betas": list(prompt.betas)} if prompt.betas else {}),
         "request": _in_order(decode(call.body)),
     }
+
+
+def _laid_out(request: dict[str, Any]) -> list[str]:
+    """The lines of *request* as people read it: files in base64 by their length."""
+    text = json.dumps(request, ensure_ascii=False, indent=2)
+    return _BASE64.sub(
+        lambda found: f'"data": "… {len(found[1]):,} characters …"', text
+    ).splitlines()
 
 
 def _in_order(value: Any) -> Any:

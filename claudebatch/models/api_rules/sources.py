@@ -44,7 +44,7 @@ def _base64(where: str, source: dict[str, Any]) -> Iterator[Problem]:
         )
         return
     if type(declared) is str and declared.startswith("image/"):
-        actual = _kind_of(binascii.a2b_base64(text[:_HEAD]))
+        actual = image_type(binascii.a2b_base64(text[:_HEAD]))
         if actual is None:
             yield Problem(
                 "E412",
@@ -59,7 +59,7 @@ def _base64(where: str, source: dict[str, Any]) -> Iterator[Problem]:
             )
 
 
-def _kind_of(head: bytes) -> str | None:
+def image_type(head: bytes) -> str | None:
     """The media type that the first bytes of a file show."""
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"

@@ -13,9 +13,9 @@ from typing import Any
 
 from claudebatch.models.catalog import ModelFacts
 from claudebatch.models.tokens.images import image_tokens
+from claudebatch.models.tokens.pdf_pages import pages_of
 
-# Pages cannot be counted without parsing the PDF, which would be a door for hostile
-# files.
+# Of a PDF that shows no pages.
 _PDF_BYTES_PER_PAGE = 60_000
 # The API reads a page as text (1,500 to 3,000 tokens) and as an image.
 _PDF_PAGE_TOKENS = 3_500
@@ -63,7 +63,10 @@ class Attachments:
         elif kind == "base64":
             length = _base64_length(source)
             self.base64_bytes += length
-            self.tokens += _PDF_PAGE_TOKENS * (1 + length * 3 // 4 // _PDF_BYTES_PER_PAGE)
+            by_size = 1 + length * 3 // 4 // _PDF_BYTES_PER_PAGE
+            self.tokens += _PDF_PAGE_TOKENS * (
+                (pages_of(source["data"]) if length else 0) or by_size
+            )
         elif kind != "text":
             self.tokens += _UNSEEN_DOCUMENT_TOKENS
         # Citations cut a document into pieces that only the API knows: no bound but the
