@@ -3,7 +3,8 @@ which the outcome must lie.
 
 `vary` multiplies: one case for each choice along every axis, and each choice is a patch
 of the file. `more` holds further choices along the same axes, for `python -m
-tests.scenarios --all`. `except` widens a range for some cases and says why.
+tests.scenarios --all`. `except` widens a range for some cases and says why. `short`
+has some cases play less than `--all` does, and widens ranges by what that takes.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def cases(path: Path, *, more: bool = False) -> Iterator[Case]:
     """The cases of one file; *more*: those of `more` as well."""
     told: dict[str, Any] = yaml.safe_load(path.read_text())
     assert told.pop("says"), "a scenario says what it shows"
-    exceptions = told.pop("except", [])
+    exceptions, shorter = told.pop("except", []), told.pop("short", [])
     axes: dict[str, dict[str, Patch]] = told.pop("vary", {})
     further: dict[str, dict[str, Patch]] = told.pop("more", {})
     if more:
@@ -149,7 +150,22 @@ def cases(path: Path, *, more: bool = False) -> Iterator[Case]:
             assert exception["because"]
             if set(map(str, exception["when"])) <= set(names):
                 made = _patched(made, {"expect": exception["expect"]})
+        for patch in shorter if not more else []:
+            assert patch["because"]
+            if set(map(str, patch["when"])) <= set(names):
+                made = _patched(made, {"rows": patch["rows"]})
+                made = _patched(made, {"expect": _widened(made["expect"], patch["widens"])})
         yield msgspec.convert({**made, "name": ", ".join([path.stem, *names])}, Case)
+
+
+def _widened(expect: Patch, by: Mapping[str, float]) -> Patch:
+    """The ranges of *expect*, a share that much lower and a number that much higher."""
+    share, refused = by.get("share", 0.0), by.get("refused", 0)
+    low, high = expect["share"]
+    wider = {"share": [low - share, high]}
+    if refused and expect["refused"][1]:
+        wider["refused"] = [expect["refused"][0], expect["refused"][1] + refused]
+    return wider
 
 
 def _patched(base: Patch, patch: Patch) -> dict[str, Any]:

@@ -26,13 +26,8 @@ class SafetyMargin:
         self._blind_burst_s = blind_burst_s
         self._refusals = self._in_all = 0
         self._forgets_at = inf
-
-    @property
-    def margin_s(self) -> float:
+        self.margin_s = margin_s
         """How far to stay behind."""
-        return min(
-            self._base_s * 2.0**self._refusals, max(self._base_s, MARGIN_S * 2.0**REFUSAL_DOUBLINGS)
-        )
 
     @property
     def blind_burst_s(self) -> float:
@@ -45,7 +40,9 @@ class SafetyMargin:
 
     def keep_margin(self, seconds: float) -> None:
         """Stay at least so far behind."""
-        self._base_s = max(self._base_s, seconds)
+        if seconds > self._base_s:
+            self._base_s = seconds
+            self._set_margin()
 
     def limit_blind_burst(self, seconds: float) -> None:
         """No more may be saved up than so much, nor more than at first."""
@@ -56,12 +53,19 @@ class SafetyMargin:
         self._refusals = min(self._refusals + 1, REFUSAL_DOUBLINGS)
         self._in_all = min(self._in_all + 1, 2 * REFUSAL_DOUBLINGS)
         self._forgets_at = now + self._patience_s
+        self._set_margin()
 
     def pass_time(self, now: float) -> None:
         """It is *now*."""
         while now >= self._forgets_at:
             self._refusals -= 1
+            self._set_margin()
             self._forgets_at = self._forgets_at + self._patience_s if self._refusals else inf
+
+    def _set_margin(self) -> None:
+        # Kept, not worked out: it is asked for many times in each request.
+        most_s = max(self._base_s, MARGIN_S * 2.0**REFUSAL_DOUBLINGS)
+        self.margin_s = min(self._base_s * 2.0**self._refusals, most_s)
 
     @property
     def _patience_s(self) -> float:
