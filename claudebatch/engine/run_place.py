@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import sqlite3
 import uuid
+from contextlib import closing, suppress
 from datetime import datetime
 from pathlib import Path
 
-from claudebatch.core.errors import ClaudebatchError
+from claudebatch.core.errors import ClaudebatchError, StorageError
 from claudebatch.core.events import Emit
 from claudebatch.core.notice import Notice
 from claudebatch.setup.run_options import RunOptions
+from claudebatch.storage.journal.batches import open_batches, waiting
 from claudebatch.storage.journal.queries import drop_simulated, holds_real_answers
 from claudebatch.storage.run_folder import RunFolder
 
@@ -24,6 +27,8 @@ def open_folder(
     """
     folder = RunFolder.open(place, started=started, fresh=options.fresh)
     try:
+        if options.fresh:
+            _require_no_open_batches(options, folder)
         begun = folder.meta("simulated") is not None
         answered = folder.has_attempts()
         rehearsed = _was_rehearsal(options, folder)
@@ -53,6 +58,26 @@ def open_folder(
         folder.close()
         raise
     return folder
+
+
+def _require_no_open_batches(options: RunOptions, folder: RunFolder) -> None:
+    """Raise `ClaudebatchError` where the run that would be replaced waits for answers
+    that are paid for.
+    """
+    # A damaged run must not stand in the way: it could not collect them either.
+    with suppress(StorageError, sqlite3.Error):
+        old = folder.predecessor()
+        if old is None:
+            return
+        with closing(old.journal):
+            batches = [] if _was_rehearsal(options, old) else open_batches(old.journal)
+    if batches:
+        raise ClaudebatchError(
+            "E790",
+            f"{waiting(batches)}: --fresh would throw their answers away and pay for them again",
+            fix="run the same command without --fresh to collect them, or cancel them first "
+            "(`claudebatch batches`), or write to another file with -o",
+        )
 
 
 def _was_rehearsal(options: RunOptions, folder: RunFolder) -> bool:

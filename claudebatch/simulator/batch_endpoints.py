@@ -279,8 +279,11 @@ class BatchEndpoints:
         order = list(range(job.size))
         # Another one each time: nobody may count on any.
         self._rng.shuffle(order)
-        cut = self._befalls("batch_cut") is not None
+        fault = self._befalls("batch_cut", "batch_short")
+        cut = fault == "batch_cut"
         order, left = (order[: job.size // 2], order[job.size // 2 :]) if cut else (order, [])
+        if fault == "batch_short":
+            order = order[:-1]
         lines = self._response_headers.lines(self._response_headers.next_id())
         lines += b"content-disposition: attachment; filename*=utf-8''%s_results.jsonl\r\n" % (
             name.encode()

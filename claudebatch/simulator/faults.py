@@ -39,6 +39,7 @@ Faults of batches befall the batch endpoints only:
     batch_404      retrieve, cancel, results: 404, with the batch alive
     batch_lag      list: batches of the last minute are not in it yet
     batch_cut      results: half of them, then the connection closes
+    batch_short    results: all but the last line, and an end as if they were whole
     batch_uncanceled    cancel: it cancels nothing
 
 and rows of a batch, where they are processed; none of these is billed:
@@ -74,7 +75,8 @@ BATCH_ROWS = frozenset(
 BATCH_CALLS = frozenset(
     {
         *("batch_500", "batch_429", "batch_504", "batch_lost", "batch_hang", "batch_twice"),
-        *("batch_stuck", "batch_flat", "batch_404", "batch_lag", "batch_cut", "batch_uncanceled"),
+        *("batch_stuck", "batch_flat", "batch_404", "batch_lag", "batch_cut", "batch_short"),
+        "batch_uncanceled",
     }
 )
 NAMES = REFUSING | BREAKING | LATE | BATCH_ROWS | BATCH_CALLS

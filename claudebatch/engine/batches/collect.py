@@ -6,6 +6,7 @@ because a download broke and began anew, find their attempts ended and settle no
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,7 @@ from claudebatch.core.events import AttemptFinished, RowFinished
 from claudebatch.core.notice import Notice
 from claudebatch.core.result_lines import answer_head, failed_head, place
 from claudebatch.engine.batches.custom_ids import parse_custom_id
+from claudebatch.engine.batches.doubts import NotOurs, ResultsIncomplete
 from claudebatch.engine.batches.holds import BatchHolds
 from claudebatch.engine.batches.outcomes import NOT_SENT, BatchOutcome
 from claudebatch.engine.batches.parts import BatchParts
@@ -43,10 +45,8 @@ from claudebatch.storage.journal.records import (
 from claudebatch.storage.journal.roads import go_live, lead_no_more
 
 _GROUP = 500
-
-
-class NotOurs(Exception):
-    """The results bear another nonce: somebody else made this batch."""
+# So many must lack a row before it is believed to be missing.
+_DOWNLOADS = 3
 
 
 @dataclass(slots=True)
@@ -75,14 +75,16 @@ class BatchCollector:
     def __init__(self, parts: BatchParts, holds: BatchHolds) -> None:
         self._parts = parts
         self._holds = holds
-        # Mutable: how many rows are to be sent at once from now on, by all batches; and
-        # whether a simulator was met.
+        # Mutable: how many rows are to be sent at once from now on, by all batches; how
+        # often the results of each batch lacked rows; and whether a simulator was met.
         self.gone_live = 0
+        self._lacking: Counter[int] = Counter()
         self._met_simulator = False
 
     async def collect(self, client: BatchClient, row: BatchRow, batch: Batch) -> Collected:
         """Download and write down all results of *batch*, which has ended. Raises
-        `NotOurs`, and what the client raises: then the rest is collected another time.
+        `NotOurs`, `ResultsIncomplete` and what the client raises: then the rest is
+        collected another time.
         """
         found = Collected()
         if batch.simulated and not self._parts.simulated and not self._met_simulator:
@@ -104,6 +106,12 @@ class BatchCollector:
             # What has come is paid for, even where the rest is missing.
             if proved:
                 await self._take_in(row, batch, group, found)
+        if await self._next(row, 0):
+            # Believed at once, answers that were paid for would be lost: a proxy that
+            # cuts a download may end it as if it were whole.
+            self._lacking[row.batch] += 1
+            if self._lacking[row.batch] < _DOWNLOADS:
+                raise ResultsIncomplete
         await self._take_missing(row, batch, found)
         return found
 
@@ -124,7 +132,7 @@ class BatchCollector:
     async def _prove(self, row: BatchRow, result: BatchResult) -> None:
         parsed = parse_custom_id(result.custom_id)
         if parsed is None or parsed.nonce != row.nonce:
-            raise NotOurs
+            raise NotOurs(None if parsed is None else parsed.nonce)
         await self._parts.journal.read(partial(note_proved, batch=row.batch))
 
     async def _take_in(

@@ -14,32 +14,55 @@ from claudebatch.storage.journal.batches import BatchRow, foreign_batches
 class OrphanFinder:
     """One for a session; lists may lag, so it is asked several times."""
 
-    def __init__(self, parts: BatchParts, *, since_ms: int) -> None:
-        """*since_ms*: when this session began to look."""
+    def __init__(self, parts: BatchParts) -> None:
         self._parts = parts
-        self._since_ms = since_ms
+        # Mutable, by batch: since when it is looked for, on the clock that stands still
+        # while the machine sleeps; and those that a candidate of another one may be.
+        self._since: dict[int, float] = {}
+        self._may_be: set[int] = set()
 
     async def look(
-        self, client: BatchClient, rows: Sequence[BatchRow], *, taken: Collection[str]
+        self,
+        client: BatchClient,
+        rows: Sequence[BatchRow],
+        *,
+        taken: Collection[str],
+        unproved: Collection[str],
     ) -> Mapping[int, Batch]:
         """The batch that may be that of each of *rows*, by its number; ids that are
-        *taken*, or known to belong to others, are none.
+        *taken*, or known to belong to others, are none. *unproved* are candidates of
+        other batches of this run, whose results will tell.
         """
+        for row in rows:
+            self._since.setdefault(row.batch, self._parts.now())
         listed, skew_s = await self._listed(client, rows)
         known = {*taken, *await self._parts.journal.read(foreign_batches)}
         known |= self._parts.known_elsewhere()
         found: dict[int, Batch] = {}
+        given = set(unproved)
         for row in rows:
-            fitting = candidates(row, listed, taken=known, skew_s=skew_s)
+            fitting = candidates(row, listed, taken=known | given, skew_s=skew_s)
             # One at a time: where its results prove another's, the next one is tried.
             if fitting:
                 found[row.batch] = fitting[0]
-                known.add(fitting[0].id)
+                given.add(fitting[0].id)
+        # Of two batches of one size the list may show one, and it goes to the older
+        # intent: until its results tell, it may be that of the other as well.
+        self._may_be = {
+            row.batch
+            for row in rows
+            if row.batch not in found and candidates(row, listed, taken=known, skew_s=skew_s)
+        }
         return found
 
     def given_up(self, row: BatchRow) -> bool:
         """Whether *row*, of which no list tells, was never made."""
-        return given_up(row, self._parts.wall_ms(), looked_since_ms=self._since_ms)
+        looked_for_s = self._parts.now() - self._since[row.batch]
+        return row.batch not in self._may_be and given_up(looked_for_s)
+
+    def begin_anew(self, row: BatchRow) -> None:
+        """The candidate of *row* was none: lists have all their time again."""
+        self._since.pop(row.batch, None)
 
     async def _listed(
         self, client: BatchClient, rows: Sequence[BatchRow]

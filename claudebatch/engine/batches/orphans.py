@@ -46,6 +46,8 @@ def too_old(intent: BatchRow, batch: Batch, *, skew_s: float) -> bool:
     return batch.created_at.timestamp() < intent.intent_ms / 1000 + skew_s - _SKEW_S
 
 
-def given_up(intent: BatchRow, now_ms: int, *, looked_since_ms: int) -> bool:
-    """Whether a batch that no list shows was never made: lists have had their time."""
-    return now_ms - max(intent.intent_ms, looked_since_ms) >= LAG_S * 1000
+def given_up(looked_for_s: float) -> bool:
+    """Whether a batch that no list has shown for so long was never made: lists have
+    had their time.
+    """
+    return looked_for_s >= LAG_S

@@ -27,7 +27,8 @@ from claudebatch.core.errors import (
 from claudebatch.core.events import BatchChanged, BatchPhase
 from claudebatch.core.notice import Notice
 from claudebatch.engine.batches.build import BatchBuilder, BuiltBatch
-from claudebatch.engine.batches.collect import BatchCollector, Collected, NotOurs
+from claudebatch.engine.batches.collect import BatchCollector, Collected
+from claudebatch.engine.batches.doubts import NotOurs, ResultsIncomplete
 from claudebatch.engine.batches.find_orphans import OrphanFinder
 from claudebatch.engine.batches.holds import BatchHolds
 from claudebatch.engine.batches.orphans import ms
@@ -68,7 +69,7 @@ class BatchSender:
         self._client: BatchClient | None = None
         self._open: dict[int, BatchRow] = {}
         self._polls: dict[int, Polls] = {}
-        self._orphans: OrphanFinder | None = None
+        self._orphans = OrphanFinder(parts)
         self._made_here: set[int] = set()
         self.stop: StopRun | None = None
         self._may_build = True
@@ -165,6 +166,10 @@ class BatchSender:
         """Have the API make *built*; False where no other is to be tried now."""
         row, wait_s, since = built.row, _FIRST_WAIT_S, self._parts.now()
         while True:
+            if self._parts.drain.started:
+                # Stopped while it was built: nothing new is sent.
+                await self._never_made(row)
+                self._parts.drain.check()
             try:
                 # Not interrupted half-way: a cancelled create may have been made.
                 batch = await self._connected().create(of_file(built.upload), betas=built.betas)
@@ -263,11 +268,14 @@ class BatchSender:
                 await self._ask(row, row.id)
 
     async def _look_for(self, rows: list[BatchRow]) -> None:
-        if self._orphans is None:
-            self._orphans = OrphanFinder(self._parts, since_ms=self._parts.wall_ms())
-        taken = {row.id for row in self._open.values() if row.id is not None}
+        with_id = [row for row in self._open.values() if row.id is not None]
         try:
-            found = await self._orphans.look(self._connected(), rows, taken=taken)
+            found = await self._orphans.look(
+                self._connected(),
+                rows,
+                taken={row.id for row in with_id if row.id and row.proved},
+                unproved={row.id for row in with_id if row.id and not row.proved},
+            )
         except AttemptError as error:
             for row in rows:
                 self._polls[row.batch].failed(self._parts.now(), error)
@@ -304,16 +312,33 @@ class BatchSender:
         self._tell(row, "ended")
         try:
             found = await self._collector.collect(self._connected(), row, batch)
-        except NotOurs:
-            self._tell(row, "not ours")
-            # Its own may still be in the list.
-            self._follow(await self._parts.journal.read(partial(let_go, batch=row.batch)))
+        except NotOurs as other:
+            await self._let_go(row, batch, other.nonce)
+            return
+        except ResultsIncomplete:
+            self._polls[row.batch].answered(self._parts.now(), None)
             return
         await self._over(row, BatchState.COLLECTED, ended_ms=ms(batch.ended_at))
         self._tell(row, "collected", found)
         self._tell_live(self._collector)
         if found.stop is not None:
             raise found.stop
+
+    async def _let_go(self, row: BatchRow, batch: Batch, nonce: str | None) -> None:
+        """*batch*, the candidate of *row*, bears another *nonce*."""
+        self._tell(row, "not ours")
+        owner = next((one for one in self._open.values() if one.nonce == nonce), None)
+        known = owner is not None and owner.proved
+        # One of our own must be found again by whose it is.
+        foreign = batch.id if owner is None or known else None
+        self._orphans.begin_anew(row)
+        # Its own may still be in the list.
+        self._follow(
+            await self._parts.journal.read(partial(let_go, batch=row.batch, foreign=foreign))
+        )
+        if owner is not None and not known:
+            await self._made(owner, batch, proved=True)
+            self._polls[owner.batch].at_once(self._parts.now())
 
     async def _lost(self, row: BatchRow, why: str) -> None:
         found = await self._collector.give_up(row, sent=True, why=why)

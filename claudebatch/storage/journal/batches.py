@@ -16,6 +16,7 @@ from typing import Any
 
 from claudebatch.core.domain import Pico
 from claudebatch.core.frozen import value
+from claudebatch.core.plurals import counted
 from claudebatch.storage.journal.checksums import is_sound, renew_checksums
 from claudebatch.storage.journal.schema import AttemptState
 
@@ -107,14 +108,18 @@ def note_proved(journal: sqlite3.Connection, batch: int) -> None:
     journal.execute("UPDATE batches SET proved = 1 WHERE batch = ?", (batch,))
 
 
-def let_go(journal: sqlite3.Connection, batch: int) -> BatchRow:
-    """The candidate of *batch* is somebody else's: its own id is not known again."""
-    foreign = find_batch(journal, batch).id
+def let_go(journal: sqlite3.Connection, batch: int, foreign: str | None) -> BatchRow:
+    """The candidate of *batch* is another one: its own id is not known again. *foreign*
+    is the candidate's id where it belongs to no batch of this run that looks for its
+    own.
+    """
     # Together: an id that was let go and is forgotten would be tried again for ever.
     journal.execute("BEGIN IMMEDIATE")
-    journal.execute(
-        "INSERT OR IGNORE INTO meta (key, value) VALUES ('foreign batch ' || ?, '1')", (foreign,)
-    )
+    if foreign is not None:
+        journal.execute(
+            "INSERT OR IGNORE INTO meta (key, value) VALUES ('foreign batch ' || ?, '1')",
+            (foreign,),
+        )
     journal.execute(
         "UPDATE batches SET state = ?, id = NULL, proved = 0, created_ms = NULL,"
         " expires_ms = NULL WHERE batch = ?",
@@ -149,6 +154,13 @@ def find_batch(journal: sqlite3.Connection, batch: int) -> BatchRow:
 def open_batches(journal: sqlite3.Connection) -> list[BatchRow]:
     """Those that are, or may be, with the API and are not collected, oldest first."""
     return [_row(found) for found in journal.execute(_OPEN, (BatchState.READY, BatchState.MADE))]
+
+
+def waiting(batches: Sequence[BatchRow]) -> str:
+    """Says how much of a run is, or may be, with the API."""
+    rows = counted(sum(batch.requests for batch in batches), "row")
+    goes = "is" if len(batches) == 1 else "are"
+    return f"{counted(len(batches), 'batch', 'batches')} with {rows} {goes} with the API"
 
 
 def all_batches(journal: sqlite3.Connection) -> list[BatchRow]:

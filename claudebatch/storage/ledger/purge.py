@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 from claudebatch.core.errors import StorageError
+from claudebatch.storage.journal.batches import open_batches, waiting
 from claudebatch.storage.ledger.settle import settle_taken, without_journal
 from claudebatch.storage.run_folder import SUFFIX, RunFolder
 
@@ -18,13 +19,15 @@ def purge(ledger: sqlite3.Connection, run: str, folder: str, *, places: Path, fo
 
     Its sums are brought to what its journal says, and stay, because caps and reports
     count on them, unless *forget*. Only a run's folder is removed (beside its results,
-    or in *places*), and in it only our own files; never results.
+    or in *places*), and in it only our own files; never results. Raises `StorageError`
+    for a run whose batches are with the API: only its journal can collect them.
     """
     found = RunFolder.take(_ours(Path(folder), places)) if folder else None
     if found == "alive":
         return False
     if found is not None and found.meta("run_id") == run:
         try:
+            _require_collected(found)
             # First, while the journal can still say what was spent: afterwards it is
             # gone.
             settle_taken(ledger, run, found)
@@ -39,6 +42,18 @@ def purge(ledger: sqlite3.Connection, run: str, folder: str, *, places: Path, fo
     # Last: a purge that was interrupted before can be repeated.
     _forget(ledger, run, sums=forget)
     return True
+
+
+def _require_collected(folder: RunFolder) -> None:
+    batches = [] if folder.meta("simulated") else open_batches(folder.journal)
+    if batches:
+        raise StorageError(
+            "E791",
+            f"{folder.path}: {waiting(batches)}; purged, their answers would be lost, and their "
+            f"money",
+            fix="run the same command again to collect them, or cancel them first "
+            "(`claudebatch batches`)",
+        )
 
 
 def _ours(folder: Path, places: Path) -> Path:
