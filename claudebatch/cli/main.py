@@ -15,6 +15,7 @@ import typer
 from claudebatch import __version__
 from claudebatch.cli import cache
 from claudebatch.cli.doctor.doctor_command import doctor
+from claudebatch.cli.error_events import tell_program
 from claudebatch.cli.estimate import estimate
 from claudebatch.cli.export import export
 from claudebatch.cli.help_text import HelpCommand, HelpGroup
@@ -37,7 +38,13 @@ from claudebatch.core.os_faults import os_fault, place_of
 from claudebatch.core.process_signals import signal_handler
 from claudebatch.core.typos import meant
 from claudebatch.storage.private_files import new_file, private_dir
-from claudebatch.ui.error_text import headed, render_bad_rows, render_error, render_usage
+from claudebatch.ui.error_text import (
+    complaint_in,
+    headed,
+    render_bad_rows,
+    render_error,
+    render_usage,
+)
 from claudebatch.ui.sanitise import visible
 from claudebatch.ui.terminal import Terminal
 
@@ -164,9 +171,7 @@ def run_command_line() -> int:
 
 def _run() -> int:
     try:
-        check_words(sys.argv[1:], environment())
-        unset_empty()
-        check_variables(environment())
+        _check_surroundings()
         code = app(prog_name=app.info.name, standalone_mode=False)
     except SystemExit as leaving:
         # Where the reader of a pipe has left, the option parser makes a 1 of it.
@@ -180,6 +185,17 @@ def _run() -> int:
         # The option parser makes a 130 of every interruption, without a word.
         return _interrupted()
     return code if isinstance(code, int) else ExitCode.OK
+
+
+def _check_surroundings() -> None:
+    """Raise `ClaudebatchError` for a command line or a variable that no command takes."""
+    try:
+        check_words(sys.argv[1:], environment())
+        unset_empty()
+        check_variables(environment())
+    except ClaudebatchError as error:
+        tell_program(error, sys.argv[1:])
+        raise
 
 
 def _failed(error: BaseException) -> int:
@@ -248,7 +264,10 @@ def _refuse(error: Complaint) -> int:
     usage = io.StringIO()
     _only_what_was_meant(error)
     error.show(usage)
-    _stderr().tell(render_usage(usage.getvalue(), _usage_id(error), instead))
+    number = _usage_id(error)
+    _stderr().tell(render_usage(usage.getvalue(), number, instead))
+    complaint, fix = complaint_in(usage.getvalue(), instead)
+    tell_program(ClaudebatchError(number, " ".join(complaint.split()), fix=fix), sys.argv[1:])
     return error.exit_code
 
 

@@ -70,6 +70,10 @@ def render_error(error: ClaudebatchError | StopRun) -> list[str]:
     return lines + _indented("  hint: ", error.fix) if error.fix else lines
 
 
+# click prefixes its complaint with this word, in every version.
+_COMPLAINT = "Error: "
+
+
 def render_usage(
     text: str, id: str, instead: Callable[[str], str | None] = lambda complaint: None
 ) -> list[str]:
@@ -77,18 +81,23 @@ def render_usage(
     `error[id]:` and the user's own words; then what to type *instead*, where that is
     known.
     """
-    # click prefixes its complaint with this word, in every version.
-    usage, found, complaint = text.partition("Error: ")
-    complaint = _plain_choice(complaint)
+    usage, found, _ = text.partition(_COMPLAINT)
     lines = visible(usage, keep_newlines=True).splitlines()
     if not found:
         return lines
+    complaint, hint = complaint_in(text, instead)
+    lines += _indented(headed(id, ""), complaint)
+    return lines + _indented("  hint: ", hint) if hint else lines
+
+
+def complaint_in(text: str, instead: Callable[[str], str | None]) -> tuple[str, str | None]:
+    """What the option parser complains of in *text*, and what to type *instead*."""
+    complaint = _plain_choice(text.partition(_COMPLAINT)[2])
     hint = instead(complaint.strip())
     if hint is not None:
         # The parser's own proposal goes by likeness, which is worse than knowing.
         complaint = complaint.partition(" (Possible options:")[0].partition(" Did you mean")[0]
-    lines += _indented(headed(id, ""), complaint)
-    return lines + _indented("  hint: ", hint) if hint else lines
+    return complaint, hint
 
 
 def _plain_choice(complaint: str) -> str:

@@ -240,6 +240,38 @@ def test_an_error_before_the_run_is_an_event_as_well(world, api):
     assert world.claudebatch("run", "missing.jsonl", "--dry-run", "--json").out == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "id", "says"),
+    [
+        (("--budgte", "5"), "E002", "No such option: --budgte"),
+        (("--max-tokens", "many"), "E0", "'many'"),
+        (("--log-prompts",), "E061", "--log-prompts needs a log"),
+        (("in.jsonl", "extra", "--no-such"), "E002", "--no-such"),
+    ],
+)
+def test_an_error_of_the_option_parser_is_an_event(world, api, words, id, says):
+    done = world.claudebatch("run", "in.jsonl", *words, "--json")
+    (event,) = [json.loads(line) for line in done.out.splitlines()]
+    assert (done.code, event["event"], event["exit_code"], event["v"]) == (2, "error", 2, 1)
+    assert event["id"].startswith(id) and event["id"] in done.err
+    assert says in event["message"] and "\n" not in event["message"]
+    # Standard output is the results' then.
+    for output in (("-o", "-"), ("-o-",), ("--output=-",)):
+        done = world.claudebatch("run", "in.jsonl", *words, "--json", *output)
+        assert done.out == ""
+        assert json.loads(done.err.splitlines()[-1])["event"] == "error"
+    assert world.claudebatch("run", "in.jsonl", *words).out == ""
+    assert world.claudebatch("spend", *words, "--json").out == ""
+
+
+def test_a_variable_that_cannot_be_used_is_an_event_too(world, api):
+    world.environment["ANTHROPIC_BASE_URL"] = "no address"
+    done = world.claudebatch("run", "in.jsonl", "--json")
+    (event,) = [json.loads(line) for line in done.out.splitlines()]
+    assert (event["event"], event["exit_code"]) == ("error", done.code)
+    assert "ANTHROPIC_BASE_URL" in event["message"]
+
+
 def test_an_input_that_is_mended_runs(world, api):
     world.path("in.jsonl").write_bytes(b'"one"\n{broken\n')
     assert world.claudebatch(*RUN).code == 2
