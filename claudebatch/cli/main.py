@@ -188,7 +188,7 @@ def _run() -> int:
 
 
 def _check_surroundings() -> None:
-    """Raise `ClaudebatchError` for a command line or a variable that no command takes."""
+    """Raise `ClaudebatchError` for words or variables that no command takes."""
     try:
         check_words(sys.argv[1:], environment())
         unset_empty()

@@ -39,7 +39,7 @@ _DEADLINE_S = 60.0
 # A batch is read to its end before it is answered: minutes, for 256 MB.
 _CREATED_WITHIN_S = 600.0
 _UPLOADED_WITHIN_S = 6 * 3600.0
-# After these nobody knows whether the API has done what it was asked.
+# After these it is unknown whether the API has done what it was asked.
 _UNKNOWN = frozenset({408, 409})
 _JSONL = {"accept": "application/binary"}
 
@@ -98,7 +98,7 @@ class BatchExchange:
         """
         sending: Sending | None = None
         # A connection of its own: an idle one may have been closed by the other side,
-        # which shows only when the body is on its way, and then nobody knows.
+        # which shows only when the body is on its way, and then it is unknown.
         client = self._connect()
         try:
             async with self._patience(_UPLOADED_WITHIN_S) as patience:

@@ -7,7 +7,7 @@ otherwise) or an `AttemptError` with these meanings:
     BatchTooLarge      413 on create: cut smaller
     RateLimited        429: wait `retry_after`
     PathFault          a portal, a proxy or another server answers in the API's place
-    may_be_billed      of create: nobody knows whether the batch was made. Do not send
+    may_be_billed      of create: it is unknown whether the batch was made. Do not send
                        it again, look for it in the list. False: it was certainly not
                        made
     retryable          of all others: asking again may help, and does no harm

@@ -69,7 +69,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class BatchPage:
-    """Some of a workspace's batches, newest first, whoever made them."""
+    """Some of a workspace's batches, newest first, whatever their author."""
 
     batches: tuple[Batch, ...]
     has_more: bool

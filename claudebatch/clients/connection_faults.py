@@ -37,7 +37,7 @@ class ConnectionFault:
     text: str
     fix: str = ""
     certain: bool = False
-    """Another try would end the same way, unless somebody changes something."""
+    """Another try would end the same way, unless something is changed."""
 
 
 def explain(error: BaseException, route: NetworkRoute) -> ConnectionFault:

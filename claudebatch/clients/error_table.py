@@ -291,7 +291,7 @@ def timed_out(
 
 
 def web_page(words: str, status: int, headers: HeaderFacts) -> PathFault:
-    """A success with a web page: somebody else answered, so nothing was generated."""
+    """A success with a web page: not the API answered, so nothing was generated."""
     return PathFault(
         f"a web page in the place of an answer: {words or 'without words'}",
         type="bad_answer",

@@ -28,7 +28,7 @@ class HeaderFacts:
     limits: Limits | None
     simulated: bool
     server_time: datetime | None = None
-    """The date of the answer, where somebody wants to know; see `server_date`."""
+    """The date of the answer, where it is wanted; see `server_date`."""
 
 
 def read_headers(

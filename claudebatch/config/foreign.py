@@ -9,12 +9,12 @@ _VARIABLE = (
     "keys, addresses and headers come from the environment only:"
     " ANTHROPIC_API_KEY, ANTHROPIC_BASE_URL, ANTHROPIC_CUSTOM_HEADERS"
 )
-# Whoever sets a proxy reads every request: no file that lies around may do so.
+# A proxy reads every request: no file that lies around may do so.
 _NETWORK = "proxies and certificates come from the environment only: HTTPS_PROXY, SSL_CERT_FILE"
 _PLACE = (
     "places are given with -o, or in the environment: CLAUDEBATCH_STATE_DIR, CLAUDEBATCH_CACHE_DIR"
 )
-# A file that starts programs would start them for whoever runs in its folder.
+# A file that starts programs would start them for every user in its folder.
 _PROGRAM = "the only program that a run can start is alerts.command, in your own configuration"
 _SAMPLING = "remove it: the API has no such parameter any more; say in the prompt how to answer"
 # Names that other tools use: their users write them here from habit.

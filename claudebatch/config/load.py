@@ -18,9 +18,9 @@ from claudebatch.config.settings import Settings, resolve
 from claudebatch.core.errors import ConfigError
 
 _PROJECT_FILE = "claudebatch.yaml"
-# A project's file is used because it lies there, whoever wrote it. These settings could
-# act against whoever starts a run in its folder, so they count only in a file that its
-# user has named, or in the user's own. Key → what it would do.
+# A project's file is used because it lies there, whatever its author. These settings
+# could act against the user who starts a run there, so they count only in a file that
+# this user has named, or in the user's own. Key → what it would do.
 _NOT_FROM_A_PROJECT: Mapping[str, str] = {
     "alerts.webhook": "it would send what this run spends to a stranger",
     "alerts.command": "it would run a program",
@@ -44,7 +44,7 @@ class Loaded:
     where: Callable[[str], str] = lambda key: ""
     """Dotted key → `file:line`, or the flag that set it; empty where nothing did."""
     found_unnamed: bool = False
-    """Nobody named the file: it lies in the current folder, whoever wrote it."""
+    """The file was not named: it lies in the current folder."""
 
 
 def load(

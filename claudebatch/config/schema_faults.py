@@ -114,7 +114,7 @@ def _leaves(data: Mapping[str, Any], section: Any) -> Iterator[dict[str, Any]]:
 
 
 def _fault(error: msgspec.ValidationError, data: Any, where: _Where) -> ConfigError:
-    """*error* of msgspec in the words of somebody who writes YAML."""
+    """*error* of msgspec in the words of an author of YAML."""
     reason, _, path = str(error).partition(" - at ")
     value, names = data, []
     for part in _STEP.findall(path.rpartition("`$")[2]):

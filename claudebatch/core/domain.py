@@ -256,7 +256,7 @@ class Hold:
         """The UTC day that it counts for, whenever it is sent; empty where no day is
         watched.
         """
-        # Mutable: set by whoever sends the attempt; errors cannot tell it, for a
+        # Mutable: set by the layer that sends the attempt; errors cannot tell it, for a
         # cancellation comes from outside.
         self.sent = False
         """Whether it may have left."""
@@ -271,7 +271,7 @@ FAST = " fast"
 
 
 class AnswerObserver(Protocol):
-    """Is told of an answer while it comes, by whoever sends; so it asks for a
+    """Is told of an answer while it comes, by the sender; so it asks for a
     stream.
     """
 
@@ -396,7 +396,7 @@ class Reply:
     raw_usage: bytes = b"{}"
     """The message's `usage` as the API wrote it; null where it has none."""
     counted: bool = True
-    """Whether `usage` says what is billed; False: nobody knows."""
+    """Whether `usage` says what is billed; False: that is not known."""
     replaced_characters: int = 0
     """Of the message, how many came broken and became U+FFFD."""
     request_id: str | None = None
@@ -420,7 +420,7 @@ class Reply:
     """Whether it fits its row's schema; True where there is none."""
 
     def paid(self, cost: Pico | None, attempt_id: int) -> Reply:
-        """This reply with its cost (None: nobody knows) and the attempt that brought
+        """This reply with its cost (None: it is not known) and the attempt that brought
         it.
         """
         # Runs for every answer, as `Call.under` does.

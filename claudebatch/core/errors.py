@@ -314,7 +314,7 @@ class OutputFailed(StopRun):
 
 
 class ReaderLeft(OutputFailed):
-    """Whoever read the results has left, as `head` does: nothing to complain of."""
+    """The reader of the results has left, as `head` does: nothing to complain of."""
 
 
 # Neither family: the row is not at fault and the run may go on, with smaller rows.

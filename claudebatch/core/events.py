@@ -268,7 +268,7 @@ BatchPhase: TypeAlias = Literal[
     "not ours",
     "lost",
 ]
-"""looked for: nobody knows yet whether it was made."""
+"""looked for: it is unknown yet whether it was made."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,7 +107,7 @@ def _of_default_run(options: RunOptions) -> Any:
     if options.output is None or output is None:
         return None
     journal = beside(output) / JOURNAL
-    # Somebody else's file, or one of another version: then there is nothing to say.
+    # A file of another user, or one of another version: then there is nothing to say.
     with suppress(StorageError):
         if journal.is_file():
             with snapshot(journal) as connection:

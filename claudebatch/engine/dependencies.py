@@ -45,7 +45,7 @@ class RunDependencies:
     most_in_flight: int
     """Requests of one lane, where the configuration leaves it open."""
     expect: Callable[[Call], Pico]
-    """What a call was expected to cost before the session began; 0 where nobody knows.
+    """What a call was expected to cost before the session began; 0 where it is unknown.
     """
     signals: SignalHandler
     """Hands the process's signals to the engine while it works."""

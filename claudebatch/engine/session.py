@@ -199,7 +199,7 @@ class Session:
             BudgetOpening(
                 ledger=dependencies.paths.ledger,
                 run_id=self._run.run_id,
-                # Whatever may have been billed counts as spent, until somebody knows
+                # Whatever may have been billed counts as spent, until it is known
                 # better.
                 spent=before.spent + before.unknown,
                 today=self._finisher.today,

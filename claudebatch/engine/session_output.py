@@ -57,7 +57,7 @@ class SessionOutput:
             if form.grows or run.output is None
             else RunTable(run.folder, run.output, form, options.layout)
         )
-        # Mutable: who hears of an edited file, once somebody listens.
+        # Mutable: who hears of an edited file, once there is a listener.
         self._emit: Callable[[Notice], None] = lambda notice: None
 
     def prepare(self, emit: Callable[[Notice], None], *, pending: bool) -> Lines:

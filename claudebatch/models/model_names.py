@@ -1,4 +1,4 @@
-"""Whether a model that somebody names can be asked, said before anything is sent: an
+"""Whether a model that a user names can be asked, said before anything is sent: an
 unknown, a misspelt or a retired one is a 404 for each of its rows.
 """
 

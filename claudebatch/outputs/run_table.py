@@ -32,7 +32,7 @@ class Written(NamedTuple):
     changed: bool
     """Whether the file is another one now."""
     set_aside: Path | None
-    """New name of the file that was there, if somebody had edited it."""
+    """New name of the file that was there, if it had been edited."""
 
 
 class RunTable:

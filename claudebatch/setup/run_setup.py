@@ -87,7 +87,7 @@ class RunSetup:
 
     def require_prices(self, models: set[str]) -> None:
         """Refuse a run under a cap that could ask a model without a price."""
-        # Without a cap a cost that nobody knows is shown as unknown.
+        # Without a cap an unknown cost is shown as unknown.
         if not self.settings.budget.capped:
             return
         unknown = self.unpriced(models)
@@ -195,6 +195,6 @@ def _check_pools(limits: RateLimitSettings, catalog: Catalog, where: Callable[[s
             )
 
 
-# `haiku_5_5` and `Haiku-5.5` are one name to whoever types it.
+# `haiku_5_5` and `Haiku-5.5` are one name to a user.
 def _plain(name: str) -> str:
     return name.lower().replace(".", "-").replace("_", "-")

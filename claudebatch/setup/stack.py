@@ -257,7 +257,7 @@ class Money:
         self._capped = capped
 
     def worst(self, call: Call) -> Pico:
-        """The most that one attempt can cost; 0 when nobody knows. Under a cap that is
+        """The most that one attempt can cost; 0 when it is unknown. Under a cap that is
         `NotServed` instead.
         """
         return self._most(call, self._prices.worst)
@@ -281,14 +281,14 @@ class Money:
             ) from error
 
     def cost(self, call: Call, usage: Usage) -> Pico | None:
-        """What an answer cost; None when nobody knows."""
+        """What an answer cost; None when it is unknown."""
         try:
             return self._prices.cost(call.model, usage)
         except UnknownPrice:
             return None
 
     def batch_cost(self, model: str, usage: Usage) -> Pico | None:
-        """What an answer of *model* out of a batch cost; None when nobody knows."""
+        """What an answer of *model* out of a batch cost; None when it is unknown."""
         try:
             return self._prices.batch_cost(model, usage)
         except UnknownPrice:

@@ -114,7 +114,7 @@ class BudgetOpening:
     ledger: Path
     run_id: str
     spent: Pico
-    """By earlier sessions of the run, at the worst case where nobody knows."""
+    """By earlier sessions of the run, at the worst case where it is unknown."""
     today: Callable[[], str]
     """The UTC day."""
     now: Callable[[], float]

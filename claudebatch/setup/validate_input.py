@@ -166,7 +166,7 @@ class Intake:
         try:
             return picker.fits(form.value(data))
         except BadRow:
-            # Nobody knows whether it fits: it is looked at, and refused.
+            # It is unknown whether it fits: it is looked at, and refused.
             return True
 
     @property

@@ -1,7 +1,7 @@
 """The Message Batches API, its oddities included: counts that stay 0, results in any
 order, 404s for batches that are alive, lists that lag.
 
-A batch does nothing until somebody looks: whatever is asked first brings all batches up
+A batch does nothing until it is looked at: the first request brings all batches up
 to the present, so that a test's clock moves them as well as the world's.
 """
 

@@ -30,7 +30,7 @@ class ProcessedRow:
     """One row's line in the results, and what is billed for it."""
 
     outcome: str
-    """`succeeded`, `errored`, `canceled` or `expired`; a type that nobody knows counts
+    """`succeeded`, `errored`, `canceled` or `expired`; an unknown type counts
     as the first.
     """
     line: bytes

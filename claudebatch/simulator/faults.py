@@ -46,7 +46,7 @@ and rows of a batch, where they are processed; none of these is billed:
 
     batch_invalid batch_api_error batch_overloaded    an errored line of that kind
     batch_expired batch_canceled    the row was not reached
-    batch_unknown  a result of a type that nobody knows
+    batch_unknown  a result of a type that is unknown
 """
 
 from __future__ import annotations

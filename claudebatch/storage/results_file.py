@@ -221,7 +221,7 @@ def _replace(path: Path, lines: Iterable[bytes]) -> int:
 
 
 def set_aside(path: Path) -> Path:
-    """Rename the file at *path*, which somebody has edited; returns its new name."""
+    """Rename the file at *path*, which was edited; returns its new name."""
     number = 1
     # An earlier edited file must not be overwritten either.
     while (aside := path.with_name(f"{path.name}.edited-{number}")).exists():

@@ -17,7 +17,7 @@ _MOST_WAITING = 100
 
 
 class AlertSink(Protocol):
-    """Somebody who takes alerts."""
+    """A receiver of alerts."""
 
     @property
     def name(self) -> str:

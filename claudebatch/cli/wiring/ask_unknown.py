@@ -28,7 +28,7 @@ def decided(options: RunOptions, run: OpenRun) -> RunOptions:
     if not rows:
         return options
     what = f"{counted(rows, 'row')} may have been billed without an answer, {money(worst)} at most"
-    # Either answer is somebody's money: a script must say which.
+    # Either answer costs the user money: a script must say which.
     if not sys.stdin.isatty():
         raise ClaudebatchError(
             "E022",

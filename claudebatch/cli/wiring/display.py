@@ -91,7 +91,7 @@ def make_display(
     if show.json:
         stream = sys.stderr if results_on_stdout else sys.stdout
         return JsonEvents(stream, stats, now=now, limits=limits)
-    # `--json` wins: whoever reads events wants them, however quiet the screen is.
+    # `--json` wins: a reader of events wants them, however quiet the screen is.
     if show.quiet > 1:
         return _Silent()
     # stdout is for results.

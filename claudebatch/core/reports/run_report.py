@@ -66,7 +66,7 @@ class RunSummary:
     stop_reason: str | None = None
     """Why the run stopped early; None when it reached the end."""
     reader_left: bool = False
-    """Whoever read the results from standard output has left: nothing is to be said."""
+    """The reader of the results on standard output has left: nothing is to be said."""
     stop_id: str | None = None
     """The name of that message, such as E703; None also where a signal stopped it."""
     next_command: str | None = None

@@ -17,7 +17,7 @@ class RestOfRun:
     """The lower end of the 95 % interval of `cost`."""
     high: Pico
     seconds: float | None = None
-    """None: nobody knows."""
+    """None: it is not known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,7 +163,7 @@ class RunStats:
         else:
             self._requests += 1
         if event.unknown:
-            # Apart, as in the journal: nobody knows whether it was spent.
+            # Apart, as in the journal: it is unknown whether it was spent.
             self._unknown_now += event.cost
             self._unknown_attempts += 1
         else:

@@ -78,7 +78,7 @@ class RunSnapshot:
     spent_now: Pico
     """Settled costs."""
     unknown_now: Pico
-    """The worst cases of attempts that may be billed, nobody knows for how much."""
+    """The worst cases of attempts that may be billed, for an unknown amount."""
     saved: Pico
     usage: Usage
     """Tokens of the answers from the API."""

@@ -52,8 +52,8 @@ class OutcomeReader:
         price_version: str,
         row_failed: Callable[[BatchRowError], AttemptError | StopRun],
     ) -> None:
-        """*cost* of an answer of a model in a batch, None: nobody knows; *row_failed*
-        makes an error of that in a line.
+        """*cost* of an answer of a model in a batch, None: unknown; *row_failed* makes
+        an error of that in a line.
         """
         self._cost = cost
         self._price_version = price_version

@@ -244,7 +244,7 @@ class BatchSender:
             )
         )
         if proved:
-            # A candidate may be somebody else's: other runs must not leave it alone.
+            # A candidate may be another user's: other runs must not leave it alone.
             await self._remember(noted)
         self._follow(noted)
         self._tell(noted, "submitted")

@@ -30,7 +30,7 @@ class Reading:
         """The values of *array*, an Arrow array. Raises `UnicodeDecodeError`,
         `OverflowError` and `ValueError`.
         """
-        # A type of somebody's own is its storage with a name.
+        # A user-defined type is its storage with a name.
         array = getattr(array, "storage", array)
         if array.type != self.stored:
             array = array.cast(self.stored)

@@ -1,7 +1,7 @@
 """Never spend more than the cap, whatever is in flight.
 
 Each attempt's worst case is held before it waits or is sent; after it, the hold becomes
-the cost. An attempt whose outcome nobody knows forfeits its hold: it counts as spent
+the cost. An attempt whose outcome is unknown forfeits its hold: it counts as spent
 for good.
 
 The layer that sends the attempt writes its outcome into the `Hold`: a cancellation may

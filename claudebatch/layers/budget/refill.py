@@ -115,7 +115,7 @@ class Refill:
         self._unwritten = True
 
     def look_again(self) -> None:
-        """Somebody has left the line."""
+        """A request has left the line."""
         self._bell.ring()
 
     async def close(self, *, clear: bool, exact: bool) -> None:

@@ -92,7 +92,7 @@ class RunBudget:
         await self.settle(hold, 0)
 
     async def forfeit(self, hold: Hold) -> None:
-        """Nobody knows what the attempt cost: its worst case counts as spent for good.
+        """The cost of the attempt is unknown: its worst case counts as spent for good.
         Never suspends.
         """
         await self.settle(hold, hold.worst)

@@ -94,7 +94,7 @@ class SharedBudget:
         await self.settle(hold, 0)
 
     async def forfeit(self, hold: Hold) -> None:
-        """Nobody knows what the attempt cost. Never suspends."""
+        """The cost of the attempt is unknown. Never suspends."""
         await self.settle(hold, hold.worst)
 
     async def close(self, *, complete: bool) -> None:

@@ -47,7 +47,7 @@ class BudgetStore(Protocol):
         ...
 
     async def forfeit(self, hold: Hold) -> None:
-        """Nobody knows what the attempt cost: its worst case counts as spent for
+        """The cost of the attempt is unknown: its worst case counts as spent for
         good.
         """
         ...

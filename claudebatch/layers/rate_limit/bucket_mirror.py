@@ -242,7 +242,7 @@ class BucketMirror:
         if remaining > 0 and (gap := least - error) > margin:
             return self.adjust(min(gap - margin, self._may_raise()))
         if uncounted is None and (gap := max(then, latest) + error) < margin / 2:
-            # Somebody else takes from it, or our estimates are too low.
+            # Others take from it, or our estimates are too low.
             return self.adjust(gap - margin)
         return 0.0
 

@@ -25,7 +25,7 @@ class AttemptLog(Protocol):
 
     async def answered(self, attempt: int, reply: Reply) -> None:
         """Write its answer and exact cost down. Where the cost is not known but its
-        worst case is, it counts at that until somebody decides.
+        worst case is, it counts at that until the user decides.
         """
         ...
 

@@ -104,7 +104,7 @@ class Record:
             )
 
     def _paid(self, call: Call, reply: Reply, worst: Pico) -> Pico | None:
-        """What *reply* cost; None when nobody knows."""
+        """What *reply* cost; None when it is unknown."""
         cost = self._cost(call, reply.usage)
         # What is left of a `usage` that cannot be read whole is billed at least.
         return cost if reply.counted or (cost is not None and cost > worst > 0) else None

@@ -2,8 +2,8 @@
 read.
 
 diskcache pickles what it does not know and unpickles what it reads (CVE-2025-69872, no
-fixed release). Whoever can write to the cache's folder could so run code. Every other
-mode is refused here, and so is every file path that leaves the folder.
+fixed release). A user who can write to the cache's folder could so run code. Every
+other mode is refused here, and so is every file path that leaves the folder.
 """
 
 from __future__ import annotations

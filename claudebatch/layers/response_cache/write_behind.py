@@ -1,7 +1,7 @@
 """Answers enter the response cache only once the run's journal has them.
 
 The other way round a crash between the two would leave an answer that costs nothing,
-beside an attempt whose cost nobody knows.
+beside an attempt whose cost is unknown.
 """
 
 from __future__ import annotations

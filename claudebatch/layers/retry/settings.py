@@ -32,7 +32,7 @@ class RetryPolicy:
     """No `retry-after` is honoured beyond this."""
     limited_s: float = 60.0
     """A row that meets 429s while others are served is not given up before: an
-    allowance that somebody else used up is full again after a minute.
+    allowance that others used up is full again after a minute.
     """
     limited_alone_s: float = 600.0
     """Nor is one that meets them while hardly any row is left that could be served: an

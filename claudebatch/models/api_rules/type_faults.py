@@ -157,7 +157,7 @@ def broken_types(
     betas: Collection[str] = (),
 ) -> list[Problem]:
     """What the SDK's types do not allow in *params*, but for the parameters *broken*,
-    which somebody has reported, and to which those found here are added. *betas* are
+    which are reported already, and to which those found here are added. *betas* are
     the request's beta headers.
     """
     broken = set() if broken is None else broken

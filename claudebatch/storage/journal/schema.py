@@ -110,7 +110,7 @@ class AttemptState(IntEnum):
     FAILED = 2
     """The API refused it: not billed."""
     UNKNOWN = 3
-    """May be billed, nobody knows for how much: counts at its worst case. Where it has
+    """May be billed, for an unknown amount: counts at its worst case. Where it has
     a body, it brought an answer that does not say it.
     """
     PARTIAL = 4
