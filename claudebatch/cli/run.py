@@ -36,6 +36,9 @@ def run(flags: RunFlags) -> None:
         )
     if flags.batch and flags.via == "live":
         raise BadValue("E068", "--batch and --via live contradict each other: leave one out")
+    if flags.detach and flags.simulate:
+        # The simulator ends with its run, and so would its batches.
+        raise BadValue("E069", "--detach leaves nothing behind in a rehearsal: leave it out")
     # The machinery of a run: `--help` need not wait for it.
     from claudebatch.cli.wiring.display import Show, tell_error  # noqa: PLC0415
     from claudebatch.cli.wiring.launch import execute  # noqa: PLC0415

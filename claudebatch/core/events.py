@@ -85,6 +85,8 @@ class AttemptFinished:
     """Seconds that the API asked us to wait."""
     via: Via = "live"
     """Of a batch nobody saw it leave: there was no `AttemptStarted`."""
+    id: str = ""
+    """The row, where there is no call."""
 
 
 @value
@@ -246,6 +248,8 @@ class BatchChanged:
     requests: int
     held: Pico
     """The worst cases of its rows that have no outcome yet."""
+    at_ms: int = 0
+    """The moment of this report, in Unix milliseconds."""
     created_ms: int | None = None
     """Unix milliseconds, as the API has it."""
     expires_ms: int | None = None

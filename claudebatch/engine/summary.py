@@ -23,7 +23,6 @@ from claudebatch.core.errors import (
     StorageError,
 )
 from claudebatch.core.notice import Notice
-from claudebatch.core.plurals import counted
 from claudebatch.core.reports import RestOfRun, RunSummary
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.core.stats.snapshot import RunSnapshot
@@ -185,21 +184,14 @@ class SummaryBuilder:
 
     def _with_batches(self, summary: RunSummary, spent: Totals) -> RunSummary:
         """*summary*, and what goes on by itself."""
-        batches = len(open_batches(self._run.folder.journal))
-        what = counted(batches, "batch", "batches")
-        text = (
-            f"{what} with {counted(spent.rows_in_batches, 'row')} "
-            f"{'goes' if batches == 1 else 'go'} on at the API: the same command collects the "
-            f"answers"
-        )
-        reason = summary.stop_reason
+        # What is with the API comes first: whatever else is to be done comes after it.
+        follow = summary.next_command if summary.stop_reason else shlex.join(self._again())
         return replace(
             summary,
             in_batches=spent.rows_in_batches,
-            open_batches=batches,
+            open_batches=len(open_batches(self._run.folder.journal)),
             held=spent.in_batches,
-            stop_reason=text if reason is None else f"{reason}; {text}",
-            next_command=shlex.join(self._again()) if reason is None else summary.next_command,
+            next_command=follow,
         )
 
     def rest(self, pending: int) -> RestOfRun | None:
@@ -329,6 +321,7 @@ def _of_session(counts: RunSnapshot) -> dict[str, Any]:
     """The fields of a summary that the session's own counter has."""
     return {
         "answered_now": counts.answered,
+        "by_batch_now": counts.by_batch,
         "cached_now": counts.cached,
         "shared_now": counts.shared,
         "saved": counts.saved,

@@ -4,10 +4,12 @@ same command collects what an earlier one sent.
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import time
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -101,7 +103,7 @@ def test_detached_it_leaves_and_the_same_command_collects(world: World, batches:
     world.write("in.jsonl", prompts(45))
     done = world.claudebatch(*BATCH, "--detach", "--budget", "5")
     assert done.code == 0, done.err
-    assert "3 batches with 45 rows go on at the API" in done.err
+    assert "3 batches with 45 rows are with the API" in done.err
     assert world.path("out.jsonl").read_text() == ""
     spent, held = world.ledger()
     assert spent == 0
@@ -112,6 +114,36 @@ def test_detached_it_leaves_and_the_same_command_collects(world: World, batches:
     assert len(world.results()) == 45
     assert world.query("SELECT count(*) FROM attempts") == [(45,)], "nothing was sent again"
     assert world.ledger() == (billed(simulator), 0)
+
+
+def test_what_is_left_with_the_api_is_said_for_people_and_programs(
+    world: World, batches: Any
+) -> None:
+    batches(latency="fixed:1000")
+    world.write("in.jsonl", prompts(45))
+    done = world.claudebatch(*BATCH, "--detach", "--json", "--log", "run.log")
+    events = [json.loads(line) for line in done.out.splitlines()]
+    end = events[-1]
+    assert (end["in_batches"], end["open_batches"], end["pending"]) == (45, 3, 45)
+    worst = world.query("SELECT sum(worst) FROM attempts")[0][0]
+    assert Decimal(end["held_usd"]) * 10**12 == worst
+    assert end["stop_reason"] is None, "it ended as it was told to"
+    assert "--detach" not in end["next_command"]
+    told = [(event["batch"], event["state"]) for event in events if event["event"] == "batch"]
+    assert told == [(1, "submitted"), (2, "submitted"), (3, "submitted")]
+    progress = [event for event in events if event["event"] == "progress"][-1]
+    assert (progress["batches"]["open"], progress["batches"]["rows"]) == (3, 45)
+    assert (progress["eta_s"], progress["batches"]["held_usd"]) == (None, end["held_usd"])
+    # The next session knows them before it asks, and tells what came back.
+    done = world.claudebatch(*BATCH, "--log", "run.log")
+    assert "batch 1 is back: 20 answered" in done.err
+    assert "p50" not in done.err, "nobody sees how long the API takes for a row of a batch"
+    lines = [json.loads(line) for line in world.path("run.log").read_text().splitlines()]
+    ends = [line["batch"] for line in lines if line.get("state") == "collected"]
+    assert sorted(ends) == [1, 2, 3]
+    attempts = [line for line in lines if line["event"] == "attempt"]
+    assert {line["id"] for line in attempts} == {f"row-{n}" for n in range(45)}
+    assert {line["via"] for line in attempts} == {"batch"}
 
 
 def test_a_run_that_sends_at_once_collects_them_too(world: World, batches: Any) -> None:
@@ -330,7 +362,7 @@ def test_an_interrupt_leaves_them_with_the_api(world: World, batches: Any, proce
     process.send(signal.SIGINT)
     done = process.wait()
     assert done.code == 130, done.err
-    assert "1 batch with 10 rows goes on at the API" in done.err
+    assert "1 batch with 10 rows is with the API" in done.err
 
 
 def until(happened: Callable[[], bool]) -> None:

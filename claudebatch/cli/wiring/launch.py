@@ -37,6 +37,7 @@ from claudebatch.cli.wiring.observers import (
     found_configuration,
     limits,
     reserved_paths,
+    usual_batch_s,
     warnings,
 )
 from claudebatch.cli.wiring.sample_screen import DrawnRows, show_sample
@@ -50,7 +51,7 @@ from claudebatch.config.network import unread_variables
 from claudebatch.config.paths import Paths
 from claudebatch.config.variables import unknown_variables
 from claudebatch.core.domain import Call, Pico
-from claudebatch.core.errors import ExitCode, OutputFailed
+from claudebatch.core.errors import ClaudebatchError, ExitCode, OutputFailed
 from claudebatch.core.events import Emit
 from claudebatch.core.notice import Notice
 from claudebatch.core.process_signals import signal_handler
@@ -115,6 +116,12 @@ def execute(
         require_credential(env, home=Path.home())
     paths = Paths.from_environment(env, simulated=options.simulate)
     loaded, run_setup = configured(options, flags, config, at=_wall())
+    if options.detach and not run_setup.settings.batches.used:
+        raise ClaudebatchError(
+            "E039",
+            "--detach leaves batches with the API, and no row is to go by batch",
+            fix="add --batch",
+        )
     if dry_run:
         Terminal(sys.stderr, env).tell(map(render_notice, found_configuration(loaded)))
         return tell_estimate(options, run_setup, paths, now=_now, wall=_wall, show=show)
@@ -132,7 +139,8 @@ def _observed(
     yes: bool,
 ) -> int:
     """Run with the display, the log and the alerts that the user asked for."""
-    stats = RunStats(_now)
+    used = run_setup.settings.batches.used
+    stats = RunStats(_now, usual_batch_s=usual_batch_s(paths.ledger) if used else None)
     display = make_display(
         show,
         env,

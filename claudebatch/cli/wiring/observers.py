@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 
 from claudebatch.config.load import Loaded
 from claudebatch.config.paths import Paths
@@ -13,6 +14,7 @@ from claudebatch.core.stats.snapshot import LimitsByPool, MinuteLimits
 from claudebatch.setup.pools import allowances
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
+from claudebatch.storage.ledger.known_batches import batch_durations
 from claudebatch.storage.results_file import check_place
 from claudebatch.storage.run_folder import beside
 
@@ -37,6 +39,14 @@ def limits(run_setup: RunSetup) -> LimitsByPool:
         )
         for pool, limit in allowances(run_setup.settings.limits, run_setup.catalog).items()
     }
+
+
+def usual_batch_s(ledger: Path) -> float | None:
+    """How long half of this machine's last batches took at most; None: there were
+    none.
+    """
+    took = [seconds for _, seconds in batch_durations(ledger)]
+    return median(took) if took else None
 
 
 def details(loaded: Loaded, paths: Paths, options: RunOptions) -> Iterator[str]:

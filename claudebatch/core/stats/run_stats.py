@@ -17,6 +17,7 @@ from claudebatch.core.domain import Pico, Source, Usage, kind_counts
 from claudebatch.core.events import (
     AttemptFinished,
     AttemptStarted,
+    BatchChanged,
     BreakerChanged,
     ConcurrencyChanged,
     DrainStarted,
@@ -31,6 +32,7 @@ from claudebatch.core.events import (
 from claudebatch.core.reports import Bound
 from claudebatch.core.stats.last_minute import LastMinute
 from claudebatch.core.stats.latencies import Latencies
+from claudebatch.core.stats.open_batches import OpenBatches
 from claudebatch.core.stats.pool_stats import PoolStats
 from claudebatch.core.stats.pool_waits import MIN_REPORTED_S, PoolWait, PoolWaits
 from claudebatch.core.stats.snapshot import RunSnapshot
@@ -39,7 +41,8 @@ from claudebatch.core.stats.snapshot import RunSnapshot
 class RunStats:
     """Counts a session's events: call it with each one, ask it for a snapshot."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], *, usual_batch_s: float | None = None) -> None:
+        """*usual_batch_s*: how long message batches have taken; None: nobody knows."""
         self._now = now
         # Mutable, changed by the event methods only.
         self._run: RunStarted | None = None
@@ -56,6 +59,8 @@ class RunStats:
         self._pools: dict[str, PoolStats] = {}
         self._waits = PoolWaits(now)
         self._retry_waits: list[PoolWait] = []
+        self._batches = OpenBatches(now, usual_s=usual_batch_s)
+        self._by_batch = 0
         self._draining: str | None = None
         self._count: dict[type[Any], Callable[[Any], None]] = {
             RunStarted: self._run_started,
@@ -68,6 +73,7 @@ class RunStats:
             BreakerChanged: self._breaker_changed,
             LimitsSeen: self._limits_seen,
             ConcurrencyChanged: self._concurrency_changed,
+            BatchChanged: self._batches,
             DrainStarted: self._drain_started,
         }
 
@@ -83,6 +89,7 @@ class RunStats:
         pools = {name: pool.snapshot(now) for name, pool in list(self._pools.items())}
         sources, failures = dict(self._sources), dict(self._failures)
         succeeded, failed = sum(sources.values()), sum(failures.values())
+        batches = self._batches.progress(now)
         return RunSnapshot(
             at=now,
             run=self._run,
@@ -107,7 +114,10 @@ class RunStats:
             bound_by=self._bound_by(now),
             draining=self._draining,
             elapsed_s=max(now - self._started_at, 0.0),
-            eta_s=self._eta_s(now, done=succeeded + failed),
+            # Nobody knows when a batch ends: what is with one has no pace.
+            eta_s=None if batches.batches else self._eta_s(now, done=succeeded + failed),
+            by_batch=self._by_batch,
+            batches=batches,
         )
 
     def _eta_s(self, now: float, *, done: int) -> float | None:
@@ -173,14 +183,19 @@ class RunStats:
             self._counts = list(map(add, self._counts, kind_counts(event.usage)))
 
     def _row_finished(self, event: RowFinished) -> None:
-        self._rows.add(1, self._now())
+        if event.via == "live":
+            # Answers of a batch come all at once: they are no pace of what is left.
+            self._rows.add(1, self._now())
         if not event.ok:
             self._failures[event.error or "unknown"] += 1
             return
         self._sources[event.source] += 1
         self._saved += event.saved
-        if event.source == "api" and event.via == "live":
-            self._latencies.add(event.latency_ms)
+        if event.source == "api":
+            if event.via == "live":
+                self._latencies.add(event.latency_ms)
+            else:
+                self._by_batch += 1
 
     def _waiting(self, event: Waiting) -> None:
         self._pool(event.pool)  # its limits are shown, though nothing was sent yet

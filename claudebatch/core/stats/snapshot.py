@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from claudebatch.core.domain import Pico, Usage
 from claudebatch.core.events import RunStarted
 from claudebatch.core.reports import Bound
+from claudebatch.core.stats.open_batches import BatchProgress
 from claudebatch.core.stats.pool_waits import PoolWait
 
 BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
@@ -98,6 +99,10 @@ class RunSnapshot:
     elapsed_s: float
     eta_s: float | None
     """Seconds until the last row at the pace of the last minute; None: unknown."""
+    by_batch: int = 0
+    """Of the answered: rows whose answers came with a message batch."""
+    batches: BatchProgress = BatchProgress()
+    """The message batches that are not collected."""
 
     @property
     def started(self) -> bool:

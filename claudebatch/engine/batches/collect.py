@@ -359,6 +359,7 @@ class BatchCollector:
                 latency_ms=record.http.latency_ms,
                 request_id=record.http.request_id,
                 via="batch",
+                id=record.intent.id,
             )
         )
 

@@ -98,6 +98,8 @@ class BatchSender:
             if self._parts.simulated:
                 # The simulator of that session is gone, with all that it knew.
                 await self._never_made(row)
+            else:
+                self._tell(row, "in progress" if row.id else "looked for")
 
     @property
     def in_flight(self) -> list[BatchRow]:
@@ -394,6 +396,7 @@ class BatchSender:
                 phase,
                 row.requests,
                 self._holds.held(row.batch),
+                at_ms=self._parts.wall_ms(),
                 created_ms=row.created_ms,
                 expires_ms=row.expires_ms,
                 answered=found.answered,

@@ -12,6 +12,7 @@ from claudebatch.core.domain import PICO_PER_USD, Pico
 from claudebatch.core.plurals import counted
 from claudebatch.core.stats.snapshot import LimitsByPool, RunSnapshot
 from claudebatch.ui import format as fmt
+from claudebatch.ui.live.batch_text import batches_at_work
 from claudebatch.ui.live.model_lines import model_lines, run_waits
 from claudebatch.ui.wrapping import wrapped
 
@@ -37,6 +38,8 @@ Row: TypeAlias = list[Span]
 def live_frame(run: RunSnapshot, limits: LimitsByPool, *, width: int) -> list[Row]:
     """The lines of the live display."""
     rows = [_bar_row(run, width), _counts_row(run, width), _money_row(run, width)]
+    batches = batches_at_work(run.batches)
+    rows += [[Span(line)] for line in wrapped(batches, width, indent="  ")] if batches else []
     if run.draining is not None:
         stopping = f"stopping: {run.draining}; {counted(run.in_flight, 'request')} in flight"
         return rows + _said(stopping, width)
@@ -57,6 +60,7 @@ def plain_line(run: RunSnapshot, limits: LimitsByPool) -> str:
     ]
     parts += [*_counts(run), *_money(run), f"{fmt.seconds(int(run.elapsed_s))} elapsed"]
     parts += [_eta(run)] if _eta(run) else []
+    parts += [batches_at_work(run.batches)] if run.batches.batches else []
     if run.draining is not None:
         parts.append(f"stopping: {run.draining}")
     else:
@@ -166,6 +170,9 @@ def _money(run: RunSnapshot) -> list[str]:
 def _at_end(run: RunSnapshot) -> Pico | None:
     """What the whole run will have cost, if the other rows cost what these did."""
     now, left = run.succeeded + run.failed, run.rows - run.done
+    if run.batches.batches and run.answered > run.by_batch:
+        # Rows that were sent at once cost twice as much as those that are on their way.
+        return None
     if not (now and left and run.spent_now and _steady(run)) or run.draining is not None:
         return None
     return run.spent + run.spent_now * left // now

@@ -6,11 +6,13 @@ the first fallback of each kind are shown, the rest is only counted.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from claudebatch.core.events import (
+    BatchChanged,
     BreakerChanged,
     CapAlert,
     DrainStarted,
@@ -24,10 +26,13 @@ from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.ui.error_text import headed, left_out
 from claudebatch.ui.format import clip
 from claudebatch.ui.live.alert_text import alert_text
+from claudebatch.ui.live.batch_text import BatchNews, batch_news
 
 # A fault of every row would scroll everything else off the screen.
 _FAILURES_SHOWN = 5
 _LEFT_OUT_SHOWN = 10
+# A million rows are a hundred batches, and each comes and goes.
+_BATCHES_SHOWN = 5
 # Of a row that cannot be reached, only the first try of each kind is news.
 _CONNECTION = "connection_error"
 _CAUSES_SHOWN = 10
@@ -37,7 +42,7 @@ _LONGEST_WORD = 120
 _LONGEST_REASON = 150
 _LONGEST_CAUSE = 200
 
-Kind = Literal["notice", "row_failed", "fallback", "breaker", "alert", "drain", "retry"]
+Kind = Literal["notice", "row_failed", "fallback", "breaker", "alert", "drain", "retry", "batch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ class Notices:
         self._fallbacks: set[tuple[str, str]] = set()
         self._open: set[str] = set()
         self._causes: set[str] = set()
+        self._batch_news = BatchNews()
+        self._batches: Counter[str] = Counter()
         self._words: dict[type[Any], Callable[[Any], Line | None]] = {
             # Clipped: a notice may quote a path or an error of the system.
             LineLeftOut: self._left_out,
@@ -79,6 +86,7 @@ class Notices:
             BreakerChanged: self._breaker_changed,
             SpendSpike: _alert,
             CapAlert: _alert,
+            BatchChanged: self._batch_changed,
             DrainStarted: _drain,
         }
 
@@ -104,6 +112,15 @@ class Notices:
         row, error = (clip(text, _LONGEST_WORD) for text in (event.id, event.error or "unknown"))
         why = clip(" ".join(event.message.split()), _LONGEST_REASON)
         return Line("row_failed", f"failed: {row}: {error}{f': {why}' if why else ''}{last}")
+
+    def _batch_changed(self, event: BatchChanged) -> Line | None:
+        text = batch_news(event) if self._batch_news(event) else None
+        if text is None:
+            return None
+        self._batches[event.state] += 1
+        said = self._batches[event.state]
+        last = "; more are only counted" if said == _BATCHES_SHOWN else ""
+        return Line("batch", text + last) if said <= _BATCHES_SHOWN else None
 
     def _fell_back(self, event: FellBack) -> Line | None:
         # Ten thousand rows may fall back on the same model: one line says it.

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from claudebatch.core.events import (
     AttemptFinished,
+    BatchChanged,
     ConcurrencyChanged,
     Event,
     LimitsSeen,
@@ -15,6 +16,7 @@ from claudebatch.core.events import (
 from claudebatch.core.plurals import counted
 from claudebatch.core.stats.pool_waits import MIN_REPORTED_S
 from claudebatch.ui import format as fmt
+from claudebatch.ui.live.batch_text import batch_poll
 
 # An id of ten megabytes is still one line.
 _LONGEST_WORD = 120
@@ -55,6 +57,8 @@ def sentence(event: Event, *, requests: bool) -> str | None:
         return _wait(event) if event.seconds >= MIN_REPORTED_S else None
     if isinstance(event, LimitsSeen):
         return _limits(event)
+    if isinstance(event, BatchChanged):
+        return batch_poll(event)
     if isinstance(event, ConcurrencyChanged):
         return f"{event.pool}: up to {counted(event.limit, 'request')} in flight"
     return None
@@ -82,10 +86,12 @@ def _limits(event: LimitsSeen) -> str:
 
 def _attempt(event: AttemptFinished) -> str:
     # A call that failed before it was made has no row.
-    row = _clip(event.call.prompt.id) if event.call else "?"
+    row = _clip(event.call.prompt.id if event.call else event.id or "?")
     took = fmt.milliseconds(event.latency_ms)
     if event.error is None:
         cost = "up to " * event.unknown + fmt.money(event.cost)
+        if event.via == "batch":
+            return f"{row}: {event.model} answered in a batch for {cost}"
         return f"{row}: {event.model} answered in {took} for {cost}"
     status = f" ({event.status})" if event.status else ""
     billed = f"; may be billed {fmt.money(event.cost)}" if event.unknown else ""

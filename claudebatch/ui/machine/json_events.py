@@ -16,6 +16,8 @@ progress     rows, done (earlier sessions included), succeeded, failed, cached, 
              sessions included), saved_usd, unknown_usd and unknown_attempts (what may
              be billed besides; earlier sessions included),
              eta_s (null: nobody can say), draining (null, or why the run stops),
+             batches: {open, rows, held_usd, looked_for, canceling, collected, age_s,
+             left_s, usual_s (null: not known)},
              waiting (null, or {pool, reason, seconds (null: nobody can say)}: what
              moves again first),
              pools: {name: {breaker, in_flight, concurrency (null: not told), waiting
@@ -27,6 +29,8 @@ limits       pool, requests_per_minute, input_tokens_per_minute,
              output_tokens_per_minute (null: unknown).
              When the limits in force of a pool are learned, and when they change.
 concurrency  pool, limit: how many requests the pool may have in flight from now on
+batch        batch (its number), id, state, requests, held_usd, created_at, expires_at,
+             answered, failed, again. One for each change of its state.
 alert        kind (cap or spike), its fields as in docs/alerts.md, text
 drift        rows, mean_usd, low_usd, high_usd, total_usd, expected_total_usd: the rows
              of a whole run cost otherwise than its sample said
@@ -50,6 +54,7 @@ from typing import Any, TextIO
 
 from claudebatch.core.errors import ClaudebatchError, StopRun
 from claudebatch.core.events import (
+    BatchChanged,
     CapAlert,
     ConcurrencyChanged,
     CostDrift,
@@ -67,6 +72,7 @@ from claudebatch.core.stats.snapshot import LimitsByPool, MinuteLimits, PoolSnap
 from claudebatch.ui.error_text import ProblemText
 from claudebatch.ui.format import usd_string
 from claudebatch.ui.live.alert_text import alert_json
+from claudebatch.ui.live.batch_text import BatchNews, batch_json, progress_json
 from claudebatch.ui.live.notices import Notices
 from claudebatch.ui.live.ticker import Ticker
 from claudebatch.ui.tables.run_summary import summary_json
@@ -130,6 +136,7 @@ class JsonEvents:
         self._interval = interval
         self._limits = limits or {}
         self._notices = Notices()
+        self._batch_news = BatchNews()
         # A tenth of a second at least: an interval of 0 would spin.
         self._ticker = Ticker(self.tick, interval_s=max(interval, 0.1)) if own_thread else None
         # The ticker writes too, and lines must not mix.
@@ -152,18 +159,13 @@ class JsonEvents:
             # Answered rows have no line: a million of them would drown the rest.
             if not event.ok:
                 self._write("row_failed", _row_failed(event))
-        elif isinstance(event, RunStarted):
-            self._write("start", _start(event))
-        elif isinstance(event, LineLeftOut):
-            self._write("line_left_out", asdict(event))
-        elif isinstance(event, LimitsSeen):
-            self._write("limits", asdict(event))
-        elif isinstance(event, ConcurrencyChanged):
-            self._write("concurrency", asdict(event))
-        elif isinstance(event, CostDrift):
-            self._write("drift", _drift(event))
-        elif isinstance(event, CapAlert | SpendSpike):
-            self._write("alert", alert_json(event))
+        elif isinstance(event, BatchChanged):
+            # A batch is asked about for hours: what is as it was is no event.
+            if self._batch_news(event):
+                self._write("batch", batch_json(event))
+        elif (known := _LINES.get(type(event))) is not None:
+            name, fields_of = known
+            self._write(name, fields_of(event))
         else:
             line = self._notices(event)
             if line is not None:
@@ -228,6 +230,7 @@ def _progress(run: RunSnapshot, limits: LimitsByPool) -> dict[str, Any]:
         "unknown_usd": usd_string(run.unknown),
         "unknown_attempts": run.unknown_attempts,
         "eta_s": None if run.eta_s is None else round(run.eta_s, 1),
+        "batches": progress_json(run.batches),
         "draining": run.draining,
         "waiting": next(({"pool": pool, **wait} for pool, wait in waits.items()), None),
         "pools": {
@@ -293,3 +296,15 @@ def _row_failed(event: RowFinished) -> dict[str, Any]:
         "message": event.message,
         "latency_ms": event.latency_ms,
     }
+
+
+_LINES: dict[type[Any], tuple[str, Callable[[Any], dict[str, Any]]]] = {
+    RunStarted: ("start", _start),
+    LineLeftOut: ("line_left_out", asdict),
+    LimitsSeen: ("limits", asdict),
+    ConcurrencyChanged: ("concurrency", asdict),
+    CostDrift: ("drift", _drift),
+    CapAlert: ("alert", alert_json),
+    SpendSpike: ("alert", alert_json),
+}
+"""Events whose lines need nothing but themselves."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from claudebatch.core.events import (
     AttemptFinished,
+    BatchChanged,
     BreakerChanged,
     CapAlert,
     ConcurrencyChanged,
@@ -35,6 +36,7 @@ from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.pool_waits import MIN_REPORTED_S
 from claudebatch.ui.format import usd_string
 from claudebatch.ui.live.alert_text import alert_json
+from claudebatch.ui.live.batch_text import BatchNews, batch_json
 from claudebatch.ui.tables.run_summary import summary_json, usage_json
 
 VERSION = 1
@@ -59,6 +61,7 @@ class LogLines:
         # Mutable, changed by the event methods only.
         self._run = "null"
         self._waited = Waited(now)
+        self._batch_news = BatchNews()
         self._words: dict[type[Any], Callable[[Any], bytes | None]] = {
             RunStarted: self._run_started,
             AttemptFinished: self._attempt,
@@ -72,6 +75,7 @@ class LogLines:
             CapAlert: lambda event: self._line("alert", alert_json(event)),
             LineLeftOut: lambda event: self._line("line_left_out", asdict(event)),
             Notice: lambda event: self._line("notice", asdict(event)),
+            BatchChanged: self._batch,
             DrainStarted: lambda event: self._line("drain", {"reason": event.reason}),
         }
 
@@ -108,7 +112,7 @@ class LogLines:
         # An answer without a known price has no cost; 0 would be read as free.
         known = reply is None or reply.cost_known or event.unknown
         fields = {
-            "id": call.prompt.id if call else "",
+            "id": call.prompt.id if call else event.id,
             "attempt": event.attempt,
             "model": event.model,
             "pool": event.pool,
@@ -123,6 +127,7 @@ class LogLines:
             "usage": usage_json(event.usage) if event.usage else None,
             "cost_usd": usd_string(event.cost) if known else None,
             "unknown": event.unknown,
+            "via": event.via,
             "simulated": bool(reply and reply.simulated),
         }
         return self._line("attempt", fields, self._bodies(event) if self._prompts else "")
@@ -131,6 +136,9 @@ class LogLines:
         request = _ascii(event.call.body) if event.call else "null"
         answer = _ascii(event.reply.message) if event.reply else "null"
         return f',"request":{request},"answer":{answer}'
+
+    def _batch(self, event: BatchChanged) -> bytes | None:
+        return self._line("batch", batch_json(event)) if self._batch_news(event) else None
 
     def _waiting(self, event: Waiting) -> bytes | None:
         # Waits of a whole pool have no row, and count for none.

@@ -59,6 +59,7 @@ def summary_lines(summary: RunSummary) -> list[SummaryLine]:
     lines = [
         *_headline(summary),
         SummaryLine("rows", _rows(summary), _rows_style(summary)),
+        *_sent(summary),
         *_answers(summary),
         SummaryLine("spent", _spent(summary)),
         *_maybe_billed(summary),
@@ -81,7 +82,7 @@ def final_line(summary: RunSummary) -> str:
     mark = "SIMULATED: " if summary.simulated else ""
     parts = [f"{fmt.count(summary.succeeded)} of {counted(summary.rows, 'row')} answered"]
     parts += [f"{fmt.count(summary.failed)} failed"] if summary.failed else []
-    parts += [f"{fmt.count(summary.pending)} pending"] if summary.pending else []
+    parts += _pending(summary)
     if summary.lines_left_out:
         parts.append(f"{counted(summary.lines_left_out, 'line')} left out")
     parts.append(f"{_at_least(summary)}{fmt.money(summary.spent)} spent")
@@ -142,6 +143,16 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "reader_left": summary.reader_left,
         "next_command": summary.next_command,
         "rest": None if summary.rest is None else _rest_json(summary.rest),
+        **_batches_json(summary),
+    }
+
+
+def _batches_json(summary: RunSummary) -> dict[str, Any]:
+    return {
+        "by_batch_now": summary.by_batch_now,
+        "in_batches": summary.in_batches,
+        "open_batches": summary.open_batches,
+        "held_usd": fmt.usd_string(summary.held),
     }
 
 
@@ -182,7 +193,7 @@ def _rows(summary: RunSummary) -> str:
     parts = [_endings(summary)] if incomplete else [f"{fmt.count(summary.succeeded)} ok"]
     accepted = " (accepted)" if summary.failures_accepted else ""
     parts += [f"{fmt.count(summary.failed)} failed{accepted}"] if summary.failed else []
-    parts += [f"{fmt.count(summary.pending)} pending"] if summary.pending else []
+    parts += _pending(summary)
     ended = " · ".join(parts)
     if not summary.rows:
         text = "none in the input"
@@ -208,6 +219,27 @@ def _nothing_to_do(summary: RunSummary) -> bool:
     return summary.finished_before == summary.rows > 0 and not summary.requests
 
 
+def _pending(summary: RunSummary) -> list[str]:
+    """The rows without a result: those that are with the API, and the others."""
+    parts = []
+    if summary.in_batches:
+        batches = counted(summary.open_batches, "batch", "batches")
+        parts.append(f"{fmt.count(summary.in_batches)} in {batches}")
+    left = summary.pending - summary.in_batches
+    # Of two rows in batches that ask for the same, one is there for both.
+    return [*parts, f"{fmt.count(left)} pending"] if left > 0 else parts
+
+
+def _sent(summary: RunSummary) -> Iterator[SummaryLine]:
+    """What goes on by itself."""
+    if not summary.open_batches:
+        return
+    what = counted(summary.open_batches, "batch", "batches")
+    are = "is" if summary.open_batches == 1 else "are"
+    text = f"{what} with {counted(summary.in_batches, 'row')} {are} with the API"
+    yield SummaryLine("sent", f"{text}; the next command collects the answers")
+
+
 def _rows_style(summary: RunSummary) -> str | None:
     if summary.failed:
         return "failed"
@@ -229,11 +261,16 @@ def _endings(summary: RunSummary) -> str:
 
 def _answers(summary: RunSummary) -> Iterator[SummaryLine]:
     counts = (
-        (summary.answered_now, "from the API"),
+        (
+            summary.answered_now,
+            "by batch" if summary.by_batch_now == summary.answered_now else "from the API",
+        ),
         (summary.cached_now, "cached"),
         (summary.shared_now, "duplicate" if summary.shared_now == 1 else "duplicates"),
     )
     parts = [f"{fmt.count(count)} {what}" for count, what in counts if count]
+    if summary.by_batch_now and summary.by_batch_now < summary.answered_now:
+        parts[0] += f" ({fmt.count(summary.by_batch_now)} by batch)"
     parts += [f"{fmt.money(summary.saved)} saved"] if summary.saved else []
     if parts:
         yield SummaryLine("answers", " · ".join(parts))
@@ -245,6 +282,8 @@ def _spent(summary: RunSummary) -> str:
         text += f" of {fmt.money_exact(summary.cap)}"
         if summary.overshoot:
             text += f", which {fmt.money_exact(summary.overshoot)} may pass"
+    if summary.held:
+        text += f", up to {fmt.money(summary.held)} reserved"
     if summary.spent_now != summary.spent:
         text += f" ({fmt.money(summary.spent_now)} now{_expected(summary)})"
     else:
@@ -306,7 +345,8 @@ def _requests(summary: RunSummary) -> Iterator[SummaryLine]:
         return
     parts = [fmt.count(summary.requests)]
     parts += [counted(summary.retries, "retry", "retries")] if summary.retries else []
-    if summary.answered_now:
+    # Nobody sees when the API asks the rows of a batch.
+    if summary.answered_now > summary.by_batch_now:
         parts.append(
             f"p50 {fmt.milliseconds(summary.p50_ms)}, p95 {fmt.milliseconds(summary.p95_ms)}"
         )

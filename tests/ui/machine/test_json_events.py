@@ -154,6 +154,17 @@ def test_a_run_from_start_to_done() -> None:
         "saved_usd": "0",
         "unknown_usd": "0",
         "unknown_attempts": 0,
+        "batches": {
+            "open": 0,
+            "rows": 0,
+            "held_usd": "0",
+            "looked_for": 0,
+            "canceling": 0,
+            "collected": 0,
+            "age_s": None,
+            "left_s": None,
+            "usual_s": None,
+        },
         "draining": None,
         "waiting": {"pool": "haiku", "reason": "rate limited", "seconds": 12.0},
     }

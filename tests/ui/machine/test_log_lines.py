@@ -17,6 +17,7 @@ from claudebatch.core.errors import ExitCode
 from claudebatch.core.events import (
     AttemptFinished,
     AttemptStarted,
+    BatchChanged,
     BreakerChanged,
     CapAlert,
     ConcurrencyChanged,
@@ -69,6 +70,7 @@ EVENTS: list[Event] = [
     ConcurrencyChanged("haiku", 12),
     SpendSpike("per minute", 3.2, 0.4),
     CapAlert("run", 80, 5 * PICO_PER_USD, 4 * PICO_PER_USD),
+    BatchChanged(1, "msgbatch_1", "submitted", 100, PICO_PER_USD, created_ms=0),
     Notice("W000", "the cache was moved aside"),
     LineLeftOut("in.jsonl", 3, ("E000",), "not valid JSON", "write a JSON object"),
     DrainStarted("interrupted"),
@@ -132,6 +134,7 @@ def test_an_answer_is_told_with_everything_that_is_known_of_it():
         },
         "cost_usd": "0.001234",
         "unknown": False,
+        "via": "live",
         "simulated": False,
     }
 

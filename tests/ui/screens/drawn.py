@@ -84,7 +84,7 @@ def _screens(screens: Iterable[tuple[str, Iterable[str]]]) -> str:
 
 def _moments(moments: Iterable[samples.Moment]) -> Iterator[tuple[str, float, RunStats]]:
     clock = [0.0]
-    stats = RunStats(lambda: clock[0])
+    stats = RunStats(lambda: clock[0], usual_batch_s=2400.0)
     for title, at, events in moments:
         start = clock[0]
         for number, event in enumerate(events):
@@ -97,14 +97,14 @@ def _moments(moments: Iterable[samples.Moment]) -> Iterator[tuple[str, float, Ru
 
 
 def _display(width: int) -> Iterator[tuple[str, list[str]]]:
-    for moments in (samples.RUN, samples.RESUMED):
+    for moments in (samples.RUN, samples.RESUMED, samples.BATCHES):
         for title, at, stats in _moments(moments):
             rows = live_frame(stats.snapshot(at), {}, width=width)
             yield title, ["".join(span.text for span in row) for row in rows]
 
 
 def _progress_lines() -> Iterator[tuple[str, list[str]]]:
-    for moments in (samples.RUN, samples.RESUMED):
+    for moments in (samples.RUN, samples.RESUMED, samples.BATCHES):
         for title, at, stats in _moments(moments):
             yield title, [plain_line(stats.snapshot(at), {})]
 

@@ -11,6 +11,8 @@ from claudebatch.core.errors import ExitCode
 from claudebatch.core.events import (
     AttemptFinished,
     AttemptStarted,
+    BatchChanged,
+    BatchPhase,
     BreakerChanged,
     DrainStarted,
     Event,
@@ -109,6 +111,44 @@ RESUMED: tuple[Moment, ...] = (
     ),
 )
 
+_MADE_MS = 1_795_000_000_000
+
+
+def _batch(number: int, state: BatchPhase, *, held: int = 410 * CENT, age_s: int = 0) -> Event:
+    return BatchChanged(
+        number,
+        f"msgbatch_0{number}",
+        state,
+        8000,
+        held,
+        at_ms=_MADE_MS + age_s * 1000,
+        created_ms=_MADE_MS,
+        expires_ms=_MADE_MS + 86_400_000,
+    )
+
+
+BATCHES: tuple[Moment, ...] = (
+    (
+        "only batches are at work",
+        720.0,
+        (
+            RunStarted("r", 24_000, 0, 0, 20 * PICO_PER_USD, "o", False),
+            *(_batch(number, "submitted") for number in (1, 2, 3)),
+            *(_batch(number, "in progress", age_s=720) for number in (1, 2, 3)),
+        ),
+    ),
+    (
+        "one is back, one is canceled, of one it is not known whether it was made",
+        2500.0,
+        (
+            _batch(1, "collected", held=0, age_s=2500),
+            *(RowFinished("b", SONNET, "api", True, None, 0, 0, via="batch") for _ in range(30)),
+            _batch(2, "canceling", age_s=2500),
+            BatchChanged(3, None, "looked for", 8000, 410 * CENT),
+        ),
+    ),
+)
+
 COMMAND = f"claudebatch run data/prompts.jsonl -m {OPUS} -o hard.jsonl --budget 10"
 DONE = RunSummary(
     run_id="20261122T120000-a1b2c3",
@@ -185,6 +225,25 @@ SUMMARIES = {
         requests=0,
         retries=0,
     ),
+    "left with the API": replace(
+        DONE,
+        succeeded=0,
+        answered_now=0,
+        cached_now=0,
+        shared_now=0,
+        saved=0,
+        spent_now=0,
+        spent=0,
+        usage=Usage(),
+        requests=0,
+        pending=200,
+        in_batches=200,
+        open_batches=2,
+        held=123 * CENT,
+        next_command="claudebatch run data/prompts.jsonl --batch",
+    ),
+    "answered by batch": replace(DONE, by_batch_now=180, p50_ms=0, p95_ms=0, retries=0),
+    "answered by batch, some at once": replace(DONE, by_batch_now=120),
     "a rehearsal": replace(DONE, simulated=True, cap=None),
 }
 

@@ -305,7 +305,7 @@ def test_quiet_says_it_in_one_line() -> None:
 @pytest.mark.parametrize("summary", [EVERYTHING, SIMPLE])
 def test_the_json_has_every_field_and_exact_dollars(summary: RunSummary) -> None:
     found = json.loads(json_line(summary_json(summary)))
-    money = {"spent", "spent_now", "expected_now", "unknown", "cap", "saved", "overshoot"}
+    money = {"spent", "spent_now", "expected_now", "unknown", "cap", "saved", "overshoot", "held"}
     assert set(found) == {
         f"{f.name}_usd" if f.name in money else f.name for f in fields(RunSummary)
     }
