@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+import struct
 import uuid
 from decimal import Decimal
 
@@ -177,6 +179,28 @@ def test_a_damaged_file_is_named(tmp_path, name, damage):
     assert caught.value.id == "E348"
     assert str(path) in caught.value.message
     assert [left for left in tmp_path.iterdir() if left != path] == []
+
+
+@pytest.mark.parametrize("name", ["in.parquet", "in.feather", "in.arrows"])
+def test_a_damaged_name_of_a_column_is_told(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(FILES[name]([{"prompt": "a", "review": "b"}]).replace(b"review", b"rev\xffew"))
+    with pytest.raises(ClaudebatchError) as caught:
+        prepared(tmp_path, str(path))
+    assert caught.value.id == "E348"
+
+
+def test_places_that_point_out_of_a_file_are_told(tmp_path):
+    into = io.BytesIO()
+    table = pyarrow.table({"prompt": ["a" * 100, "b"]})
+    with ipc.new_file(into, table.schema) as file:
+        file.write_table(table)
+    places, wrong = struct.pack("<iii", 0, 100, 101), struct.pack("<iii", 0, 2**30, 2**30 + 1)
+    assert places in into.getvalue()
+    (tmp_path / "in.arrow").write_bytes(into.getvalue().replace(places, wrong))
+    with pytest.raises(ClaudebatchError) as caught:
+        prepared(tmp_path, str(tmp_path / "in.arrow"))
+    assert caught.value.id == "E348"
 
 
 def test_an_encrypted_file_is_named(tmp_path):

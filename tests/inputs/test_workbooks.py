@@ -11,6 +11,7 @@ import pytest
 
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.inputs import Defaults, format_of
+from tests.inputs.corpus_files import SECTIONS
 from tests.inputs.test_every_format import prepared
 from tests.support.encrypted_workbook import encrypted_workbook
 from tests.support.input_writers import FILES, workbook
@@ -151,6 +152,13 @@ def test_a_workbook_behind_a_password_or_broken_is_named_with_a_fix(tmp_path):
     charts.create_chartsheet("Chart")
     del charts["Rows"]
     assert refusal(tmp_path, charts).id == "E353"
+
+
+def test_a_broken_open_document_is_named_and_does_not_hang(tmp_path):
+    whole = SECTIONS["Parquet, Arrow and workbooks"]["libre.ods"].data
+    for old, new in ((b"</table:table>", b"</tkble:table>"), (b"<text:p>id<", b"<text:p>id&")):
+        assert old in whole, "it is stored as it is"
+        assert refusal(tmp_path, whole.replace(old, new)).id == "E352"
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -72,9 +72,9 @@ def _of_parquet(file: Any, names: list[str]) -> Iterator[Any]:
 
 def _chosen(batches: Any, names: list[str]) -> Iterator[Any]:
     for batch in batches:
-        rows, chosen = _rows_at_once(batch.nbytes, batch.num_rows), batch.select(names)
         # Places of a damaged file point to anywhere in the memory.
-        chosen.validate(full=True)
+        batch.validate(full=True)
+        rows, chosen = _rows_at_once(batch.nbytes, batch.num_rows), batch.select(names)
         for begin in range(0, batch.num_rows, rows):
             yield chosen.slice(begin, rows)
 
@@ -85,11 +85,12 @@ def _rows_at_once(size: int, rows: int) -> int:
 
 def _copy(opened: Callable[[], _Batches], name: str, kind: str, into: BinaryIO) -> None:
     batches = _guarded(opened, name, kind)
-    fields = [field for field in batches.schema if not field.name.startswith(_INDEX)]
-    check_columns([field.name for field in fields], name)
-    found = {field.name: reading(field.type) for field in fields}
+    types = _guarded(lambda: [(field.name, field.type) for field in batches.schema], name, kind)
+    types = [(column, type_) for column, type_ in types if not column.startswith(_INDEX)]
+    check_columns([column for column, _ in types], name)
+    found = {column: reading(type_) for column, type_ in types}
     readings = {column: one for column, one in found.items() if one is not None}
-    unread = [field for field in fields if found[field.name] is None]
+    unread = {column: type_ for column, type_ in types if found[column] is None}
     rows = TypedRows(kind, tuple(readings), notices=tuple(_left_out(name, unread)))
     copy = RowCopy(into, rows)
     stream = batches.read(list(readings))
@@ -103,7 +104,7 @@ def _guarded(step: Callable[[], Any], name: str, kind: str) -> Any:
     try:
         return step()
     # What is broken in a file comes as either, by where the reader stumbles.
-    except (pyarrow.ArrowException, OSError) as error:
+    except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).strip().partition("\n")[0]
         if "encrypt" in reason.lower() or "decrypt" in reason.lower():
             raise ClaudebatchError(
@@ -114,11 +115,11 @@ def _guarded(step: Callable[[], Any], name: str, kind: str) -> Any:
         ) from error
 
 
-def _left_out(name: str, fields: list[Any]) -> Iterator[Notice]:
-    for field in fields:
+def _left_out(name: str, unread: Mapping[str, Any]) -> Iterator[Notice]:
+    for column, type_ in unread.items():
         yield Notice(
             "W019",
-            f"{name}: the column {field.name} is left out: it holds {field.type}, which is no text",
+            f"{name}: the column {column} is left out: it holds {type_}, which is no text",
         )
 
 
@@ -126,7 +127,7 @@ def _copy_batch(batch: Any, readings: dict[str, Reading], copy: RowCopy) -> None
     names = list(readings)
     try:
         columns = [readings[column].values(batch.column(column)) for column in names]
-    except (UnicodeDecodeError, OverflowError, ValueError):
+    except (ValueError, ArithmeticError):
         # One bad value: the rows around it are read one by one.
         for number in range(batch.num_rows):
             _copy_row(batch.slice(number, 1), readings, copy)
@@ -143,8 +144,11 @@ def _copy_row(row: Any, readings: dict[str, Reading], copy: RowCopy) -> None:
         except UnicodeDecodeError:
             copy.bad(_bad_value(column, "bytes that are not UTF-8"))
             return
-        except (OverflowError, ValueError):
+        except (ValueError, OverflowError):
             copy.bad(_bad_value(column, _MOMENT_OUTSIDE))
+            return
+        except ArithmeticError:
+            copy.bad(_bad_value(column, "a number that is damaged"))
             return
     copy.add(values)
 

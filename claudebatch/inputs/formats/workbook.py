@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any, BinaryIO
+from xml.parsers import expat
 
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.notice import Notice
@@ -16,6 +19,8 @@ from claudebatch.inputs.formats.typed_rows import RowCopy, TypedRows
 
 # A sheet keeps fifteen digits; as a whole number, more than these would only be zeros.
 _MOST_WHOLE = 1e17
+_CONTENT = "content.xml"
+_BROKEN = (zipfile.BadZipFile, zlib.error, expat.ExpatError, NotImplementedError, RuntimeError)
 
 
 def copy_sheet(path: Path, name: str, into: BinaryIO, *, sheet: str | None) -> None:
@@ -25,6 +30,7 @@ def copy_sheet(path: Path, name: str, into: BinaryIO, *, sheet: str | None) -> N
     """
     import python_calamine  # noqa: PLC0415  # an extra
 
+    _guarded(lambda: _check_content(path), name)
     book = _guarded(lambda: python_calamine.CalamineWorkbook.from_path(str(path)), name)
     try:
         chosen, notices = _chosen(book, name, sheet)
@@ -50,6 +56,18 @@ def copy_sheet(path: Path, name: str, into: BinaryIO, *, sheet: str | None) -> N
             copy.blank()
 
 
+def _check_content(path: Path) -> None:
+    """Read the tables of an OpenDocument once: calamine looks for the end of a broken
+    one for ever.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        if _CONTENT in archive.namelist():
+            with archive.open(_CONTENT) as content:
+                expat.ParserCreate().ParseFile(content)
+
+
 def _guarded(step: Callable[[], Any], name: str) -> Any:
     import python_calamine  # noqa: PLC0415  # an extra
 
@@ -61,7 +79,7 @@ def _guarded(step: Callable[[], Any], name: str) -> Any:
             f"{name} is protected by a password",
             fix="save a copy without one (File, Info, Protect Workbook), or as CSV",
         ) from error
-    except (python_calamine.CalamineError, OSError) as error:
+    except (python_calamine.CalamineError, OSError, *_BROKEN) as error:
         raise ClaudebatchError(
             "E352",
             f"{name} cannot be read as a workbook: {error}",
