@@ -27,7 +27,7 @@ from claudebatch.setup.pools import make_pace, slots
 _DRIVEN = 20_000
 # Fewer are enough once that half alone takes so long that nothing saved up before,
 # such as full buckets, is left to be used: 20,000 rows took seventeen seconds.
-_FEWEST = 2000
+_FEWEST = 6000
 _STEADY_S = 240.0
 # The API rounds remaining tokens to thousands, and the limiter reads them as such.
 _TOKEN_STEP = 1000

@@ -159,6 +159,13 @@ def test_what_comes_after_the_first_rows_goes_on_as_they_did():
     assert found.seconds == pytest.approx(100, rel=0.05)
 
 
+@pytest.mark.parametrize(("per_minute", "rows"), [(6000, 15_000), (1200, 40_000)])
+def test_a_minute_that_was_saved_up_is_not_taken_for_the_pace(per_minute, rows):
+    config = {"limits": {"tier": "none", "pools": {POOL: {"requests_per_minute": per_minute}}}}
+    found = told(config, [call()] * rows, ApiModel(lambda _: 0.5, burst_s=60.0, start_s=0.0))
+    assert found.seconds == pytest.approx((rows - per_minute) * 60 / per_minute, rel=0.02)
+
+
 def test_nothing_to_send_takes_no_time():
     assert Durations(RateLimitSettings(), Catalog.load(), ApiModel()).longest() is None
 

@@ -4,6 +4,7 @@ each record can be read again by its place.
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -105,5 +106,10 @@ def test_a_copy_is_of_one_state_of_its_file(tmp_path, monkeypatch, name):
     write_input(tmp_path, name, ROWS[:3])
     again = prepared(place, name)
     assert again.path != first.path
+    # Of the same size, at another time.
+    os.utime(tmp_path / name, ns=(1, 1))
+    last = prepared(place, name)
+    assert last.path != again.path
+    again = last
     assert len(prompts(again)) == 3
     assert list(place.iterdir()) == [again.path]
