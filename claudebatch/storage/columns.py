@@ -116,7 +116,7 @@ _LEDGER_ORDER = (
     *(column.name for column in COUNTS),
     *("geo", "speed", "price_version", "cost", "cost_known", "worst", "state", "request_id"),
     *("error", "status", "latency_ms", "input_estimate", "output_estimate", "output_bound"),
-    "ending",
+    *("ending", "batch"),
 )
 LEDGER_COLUMNS = tuple(
     Column(
