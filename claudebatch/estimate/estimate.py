@@ -22,8 +22,14 @@ from claudebatch.estimate.counted_sample import CountedRow, counted
 from claudebatch.estimate.duration import ApiModel, Durations
 from claudebatch.estimate.forecast import ExpectedTokens, Forecast, SampleRatio
 from claudebatch.estimate.history import History
-from claudebatch.estimate.request_shape import RequestShape
-from claudebatch.estimate.scratch_index import EarlierResults, RouteTotals, ScratchIndex, planned
+from claudebatch.estimate.request_shape import PlannedRow, RequestShape
+from claudebatch.estimate.scratch_index import (
+    EarlierResults,
+    RouteTotals,
+    ScratchIndex,
+    planned,
+)
+from claudebatch.estimate.ways import RowCost, Ways, batch_times
 from claudebatch.inputs import ALL_ROWS, Selection
 from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.input_files import InputFile
@@ -33,6 +39,7 @@ Count: TypeAlias = Callable[[Iterable[Call]], Iterable[CountedRow]]
 """Lets the API count the tokens of calls; omits those that it cannot count."""
 
 _NO_PROMPT = Prompt("", {})
+_FREE = RowCost(0, 0, 0)
 # Seed of the sample: the same file must give the same estimate each time.
 _SEED = 20_261_122
 
@@ -48,6 +55,8 @@ class EstimateOptions:
     count: Count | None = None
     count_rows: int = 0
     """Rows of each model that the API counts."""
+    batch_durations: Sequence[tuple[int, float]] = ()
+    """(requests, seconds) of batches that have ended."""
 
 
 def estimate(
@@ -74,27 +83,35 @@ def estimate(
         )
         sums = _Sums(
             forecast,
-            Durations(run_setup.settings.limits, run_setup.catalog, questions.api, before=forecast),
+            Ways(
+                run_setup.settings.batches,
+                lambda: Durations(
+                    run_setup.settings.limits, run_setup.catalog, questions.api, before=forecast
+                ),
+            ),
         )
         for row in plan.sent():
-            sums.add(*row)
+            sums.add(row)
         # Free as it is, but not at another model: the comparison needs their weight.
         for request in plan.cached():
             sums.weigh(request, forecast.expect(request), cached=True)
         comparison = Comparison(run_setup.catalog.current(questions.today), forecast, run_setup)
         rows, finished, routes = plan.route_totals()
-        longest = sums.durations.longest()
+        lines = tuple(sums.line(totals) for totals in routes)
+        longest, ways = sums.ways.durations.longest(), sums.ways.all()
         return Estimate(
             rows=rows,
             finished=finished,
             duplicates=sum(totals.duplicates for totals in routes),
-            lines=tuple(sums.line(totals) for totals in routes),
+            lines=lines,
             cap=cap,
             output=output,
             seconds=longest.seconds if longest else 0.0,
             bound_by=longest.reason if longest else None,
             bound_pool=longest.pool if longest else None,
-            batch=sums.batch,
+            batch=next((way.expected for way in ways if way.name == "batch"), 0),
+            ways=ways if all(line.price_known for line in lines) else (),
+            batch_times=batch_times(questions.batch_durations),
             bad_rows=plan.bad_rows,
             left_out=tuple(plan.left_out),
             asked_otherwise=plan.asked_otherwise,
@@ -143,33 +160,38 @@ class _Sums:
     fail at nine million dollars.
     """
 
-    def __init__(self, forecast: Forecast, durations: Durations) -> None:
+    def __init__(self, forecast: Forecast, ways: Ways) -> None:
         self._forecast = forecast
         # Mutable, changed by `add` only.
-        self.durations = durations
-        self.batch: Pico = 0
+        self.ways = ways
         self.weights: defaultdict[Group, float] = defaultdict(float)
         self._lines: defaultdict[tuple[str, str], _Line] = defaultdict(_Line)
 
-    def add(self, request: RequestShape, worst: Pico | None, request_bytes: int) -> None:
+    def add(self, row: PlannedRow) -> None:
         """Add the next row."""
+        request = row.shape
         line = self._lines[request.model, request.rule]
         expected = self._forecast.expect(request)
         tokens = expected.usage.total_input
         line.rows += 1
-        line.request_bytes += request_bytes
+        line.request_bytes += row.request_bytes
         line.input_tokens += tokens
         short = self._forecast.at_least(request)
         line.output_low += short.output_tokens
         line.output_tokens += expected.output_tokens
         line.output_bound += request.output_bound
         self.weigh(request, expected)
-        self.durations.add(_call(request, tokens, round(expected.output_tokens)))
-        if worst is None:
-            line.known = False
-        else:
-            line.worst += worst
-            self._price(line, request, (short, expected), worst)
+        live = self._cost(row, self._forecast.cost, row.worst, (short, expected))
+        batch = self._cost(row, self._forecast.batch_cost, row.batch_worst, (short, expected))
+        # Without a price the row still takes its time, and goes by its road.
+        call = _call(request, tokens, round(expected.output_tokens))
+        via = self.ways.add(call, waits=row.waits, live=live or _FREE, batch=batch or _FREE)
+        cost = batch if via == "batch" else live
+        line.known &= cost is not None
+        if cost is not None:
+            line.low += cost.low
+            line.expected += cost.expected
+            line.worst += cost.worst
 
     def weigh(
         self, request: RequestShape, expected: ExpectedTokens, *, cached: bool = False
@@ -198,25 +220,24 @@ class _Sums:
             outputs=self._forecast.output_basis(totals.model, totals.rule, sums.rows),
         )
 
-    def _price(
+    def _cost(
         self,
-        line: _Line,
-        request: RequestShape,
+        row: PlannedRow,
+        price: Callable[[RequestShape, ExpectedTokens], Pico],
+        worst: Pico | None,
         tokens: tuple[ExpectedTokens, ExpectedTokens],
-        worst: Pico,
-    ) -> None:
+    ) -> RowCost | None:
+        """What *row* costs with its least and its expected *tokens*; None: no price."""
+        if worst is None:
+            return None
         try:
-            low, expected = (self._forecast.cost(request, some) for some in tokens)
-            batch = self._forecast.batch_cost(request, tokens[1])
+            low, expected = (price(row.shape, some) for some in tokens)
         except UnknownPrice:  # fast mode of a model without a price for it
-            line.known = False
-            return
+            return None
         # Nothing costs more than its worst case, whatever earlier answers make likely,
         # or how long a prompt is: of one beyond its window the API bills nothing.
         expected = min(expected, worst)
-        line.expected += expected
-        line.low += min(low, expected)
-        self.batch += min(batch, expected)
+        return RowCost(min(low, expected), expected, worst)
 
 
 def _call(request: RequestShape, input_tokens: int, output_tokens: int) -> Call:

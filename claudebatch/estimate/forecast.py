@@ -120,19 +120,11 @@ class Forecast:
 
     def cost_of(self, call: Call) -> Pico:
         """The expected cost of *call*; 0 where its model has no price."""
-        request = shape_of(call)
-        expected = self.expect(request)
-        try:
-            cost = self.cost(request, expected)
-            if (
-                expected.usage.total_input > call.size.input_bound
-                or expected.web_searches > call.size.web_searches_bound
-            ):
-                # More than is possible. Not of every row: this runs for each.
-                cost = min(cost, self._prices.worst(call))
-        except UnknownPrice:
-            return 0
-        return cost
+        return self._cost_of(call, self.cost, self._prices.worst)
+
+    def batch_cost_of(self, call: Call) -> Pico:
+        """The expected cost of *call* in a batch; 0 where its model has no price."""
+        return self._cost_of(call, self.batch_cost, self._prices.batch_worst)
 
     def input_factor(self, model: str) -> float | None:
         """Counted tokens of *model* per estimated token, however billed; None without
@@ -173,6 +165,26 @@ class Forecast:
             low=lengths.quantile(_SHORT),
             high=lengths.quantile(_LONG),
         )
+
+    def _cost_of(
+        self,
+        call: Call,
+        price: Callable[[RequestShape, ExpectedTokens], Pico],
+        worst: Callable[[Call], Pico],
+    ) -> Pico:
+        request = shape_of(call)
+        expected = self.expect(request)
+        try:
+            cost = price(request, expected)
+            if (
+                expected.usage.total_input > call.size.input_bound
+                or expected.web_searches > call.size.web_searches_bound
+            ):
+                # More than is possible. Not of every row: this runs for each.
+                cost = min(cost, worst(call))
+        except UnknownPrice:
+            return 0
+        return cost
 
     def _route(self, model: str, rule: str) -> tuple[InputRatios, RouteUsage | None]:
         found = self._routes.get((model, rule))

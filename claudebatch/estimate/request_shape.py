@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from claudebatch.core.domain import Call
+from typing import NamedTuple
+
+from claudebatch.core.domain import Call, Pico
 from claudebatch.core.frozen import value
 
 
@@ -22,6 +24,19 @@ class RequestShape:
     searches: bool = False
     geo: str | None = None
     speed: str | None = None
+
+
+class PlannedRow(NamedTuple):
+    """A row to send."""
+
+    shape: RequestShape
+    worst: Pico | None
+    """What it may cost at once; None: no price."""
+    batch_worst: Pico | None
+    """The same in a batch."""
+    waits: bool
+    """Whether a batch can take it."""
+    request_bytes: int
 
 
 def shape_of(call: Call) -> RequestShape:

@@ -21,10 +21,11 @@ from claudebatch.core.events import Event
 from claudebatch.core.jsonl import read_at
 from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.core.plurals import counted
-from claudebatch.estimate.request_shape import RequestShape, shape_of
+from claudebatch.estimate.request_shape import PlannedRow, RequestShape, shape_of
 from claudebatch.inputs import ALL_ROWS, RecordFormat, Selection, format_of, parse_line, under
 from claudebatch.layers.response_cache.blocking import LookUp
 from claudebatch.models.prices import UnknownPrice
+from claudebatch.routing.send_via import fits_a_batch
 from claudebatch.setup.input_files import InputFile
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.validate_input import Intake
@@ -37,7 +38,8 @@ _LEFT_OUT_SHOWN = 10
 _SHAPE = "model, rule, input, output, bound, caches, searches, geo, speed"
 _TABLE = f"""
 CREATE TEMP TABLE plan (
-  position INTEGER PRIMARY KEY, repeated INTEGER, cached INTEGER, worst INTEGER, bytes INTEGER,
+  position INTEGER PRIMARY KEY, repeated INTEGER, cached INTEGER, worst INTEGER,
+  batch_worst INTEGER, waits INTEGER, bytes INTEGER,
   {_SHAPE}, finished INTEGER NOT NULL DEFAULT 0);
 CREATE TEMP TABLE seen (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
@@ -111,7 +113,7 @@ class ScratchIndex:
         self._forms: dict[int, RecordFormat] = {}  # by the number of the file
         self._earlier = earlier
         # Mutable: the rows of the current chunk, and the number of all rows.
-        self._chunk: list[tuple[int, str, RequestShape, tuple[Pico | None, int]]] = []
+        self._chunk: list[tuple[int, str, PlannedRow]] = []
         self._count = 0
         self._with_schema = False  # whether any row has one
         self.bad_rows = 0
@@ -190,11 +192,12 @@ class ScratchIndex:
         query = f"SELECT model, count(*) FROM plan WHERE {_SENT} GROUP BY model"
         return dict(self._connection.execute(query).fetchall())
 
-    def sent(self) -> Iterator[tuple[RequestShape, Pico | None, int]]:
-        """The rows to send, in order: shape, worst case (None: no price), bytes."""
-        query = f"SELECT worst, bytes, {_SHAPE} FROM plan WHERE {_SENT} ORDER BY position"
-        for worst, length, *fields in self._connection.execute(query):
-            yield RequestShape(*fields), worst, length
+    def sent(self) -> Iterator[PlannedRow]:
+        """The rows to send, in order."""
+        fields = f"worst, batch_worst, waits, bytes, {_SHAPE}"
+        query = f"SELECT {fields} FROM plan WHERE {_SENT} ORDER BY position"
+        for worst, batch_worst, waits, length, *shape in self._connection.execute(query):
+            yield PlannedRow(RequestShape(*shape), worst, batch_worst, bool(waits), length)
 
     def cached(self) -> Iterator[RequestShape]:
         """The shapes of rows with a cached answer, each request once."""
@@ -256,8 +259,14 @@ class ScratchIndex:
     def _add(self, record: RowRecord, call: Call) -> None:
         self._with_schema |= schema_of(call.prompt.params) is not None
         # Not the call: five hundred bodies may be gigabytes of images.
-        sizes = self._worst(call), len(call.body)
-        self._chunk.append((self._count, record.key.hex(), shape_of(call), sizes))
+        row = PlannedRow(
+            shape_of(call),
+            worst=_priced(self._run_setup.worst_of_row, call),
+            batch_worst=_priced(self._run_setup.prices.batch_worst, call),
+            waits=fits_a_batch(call.prompt),
+            request_bytes=len(call.body),
+        )
+        self._chunk.append((self._count, record.key.hex(), row))
         self._count += 1
         if len(self._chunk) >= _CHUNK:
             self._flush()
@@ -266,29 +275,25 @@ class ScratchIndex:
         chunk, self._chunk = self._chunk, []
         if not chunk:
             return
-        entries = self._earlier.look_up([key for _, key, *_ in chunk])
-        for (position, key, shape, sizes), value in zip(chunk, entries, strict=True):
+        entries = self._earlier.look_up([key for _, key, _ in chunk])
+        for (position, key, row), value in zip(chunk, entries, strict=True):
             # A request that was seen before is free: the run shares the first one's
             # answer.
             new = self._connection.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount
-            self._write(position, shape, sizes, repeated=not new, cached=value is not None)
+            self._write(position, row, repeated=not new, cached=value is not None)
 
-    def _write(
-        self,
-        position: int,
-        shape: RequestShape,
-        sizes: tuple[Pico | None, int],
-        *,
-        repeated: bool,
-        cached: bool,
-    ) -> None:
+    def _write(self, position: int, row: PlannedRow, *, repeated: bool, cached: bool) -> None:
+        shape = row.shape
         self._connection.execute(
-            "INSERT INTO plan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
+            "INSERT INTO plan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
             (
                 position,
                 repeated,
                 cached,
-                *sizes,
+                row.worst,
+                row.batch_worst,
+                row.waits,
+                row.request_bytes,
                 shape.model,
                 shape.rule,
                 shape.input_estimate,
@@ -300,12 +305,6 @@ class ScratchIndex:
                 shape.speed,
             ),
         )
-
-    def _worst(self, call: Call) -> Pico | None:
-        try:
-            return self._run_setup.worst_of_row(call)
-        except UnknownPrice:
-            return None
 
     def _mark_finished(self) -> None:
         """Mark the rows with a result of an earlier session."""
@@ -332,6 +331,13 @@ class ScratchIndex:
             self._connection.executemany("UPDATE plan SET finished = 0 WHERE position = ?", found)
         else:
             self.asked_otherwise = len(found)
+
+
+def _priced(worst: Callable[[Call], Pico], call: Call) -> Pico | None:
+    try:
+        return worst(call)
+    except UnknownPrice:
+        return None
 
 
 @contextmanager

@@ -6,10 +6,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from claudebatch.core.domain import Via
+from claudebatch.core.answer_form import schema_of
+from claudebatch.core.domain import Prompt, Via
 
 ViaChoice: TypeAlias = Literal["live", "batch", "auto"]
 """How rows are sent; auto: as a plan for a deadline says."""
+
+
+# What a batch refuses by name: speed, streams, and a bound of no token at all.
+_NOT_IN_BATCHES = ("speed", "stream")
+
+
+def fits_a_batch(prompt: Prompt) -> bool:
+    """Whether *prompt* may go by batch at all."""
+    params = prompt.params
+    # An answer that does not fit its form is asked again with what is wrong: that is
+    # the work of the layers.
+    if prompt.extract or schema_of(params) is not None:
+        return False
+    return not any(name in params for name in _NOT_IN_BATCHES) and params.get("max_tokens") != 0
 
 
 # In this room because it is decided beside the model: a rule may say both.
@@ -35,3 +50,9 @@ class BatchSettings:
     def used(self) -> bool:
         """Whether any row is to go by batch."""
         return self.via != "live" or "batch" in self.of_rules.values()
+
+    def road(self, rule: str, *, via: ViaChoice | None = None) -> Via:
+        """How rows go whose model was chosen by *rule*, where a batch can take them;
+        *via*: what is asked of all others, if not what was set.
+        """
+        return self.of_rules.get(rule, "live" if (via or self.via) == "live" else "batch")

@@ -82,6 +82,8 @@ _KINDS: dict[str, Callable[[object], bool]] = {
     "rows": _count,
     "bad_rows": _count,
     "expected": _count,
+    "expected_by_batch": _count,
+    "agreed_to": _count,
     "chosen": _count,
     "drawn_from": _count,
     "requests": _count,

@@ -160,6 +160,21 @@ class TestBeforeAnExpensiveRun:
         assert world.claudebatch(*RUN, "--yes", "-n", "5").code == 0
         assert api.requests == 5
 
+    def test_who_agreed_to_the_half_price_is_asked_about_the_whole(self, world, api):
+        world.write("in.jsonl", self.ROWS)
+        world.path("low.yaml").write_text("confirm_above: 0.01\n")
+        asked = [
+            world.claudebatch(*RUN, "-c", "low.yaml", *more).err for more in ((), ("--batch",))
+        ]
+        dollars = [float(line.split("about $")[1].split(",")[0]) for line in asked]
+        assert dollars[0] == pytest.approx(2 * dollars[1], rel=0.01)
+        world.configure(f"confirm_above: {dollars[1] * 1.2:.2f}\n")
+        # Below by batch, above at once: whatever the session before was asked.
+        assert world.claudebatch(*RUN, "--batch", "--detach").code == 0
+        done = world.claudebatch(*RUN)
+        assert done.code == 2
+        assert "above confirm_above" in done.err
+
     def test_rehearsals_and_cheap_runs_are_not_asked_about(self, world, api):
         world.configure("simulate: {latency: 'fixed:0'}\n")
         world.write("in.jsonl", self.ROWS)

@@ -107,8 +107,8 @@ def test_what_another_model_would_cost_is_exact_for_small_files_and_near_for_sam
     forecast = Forecast(setup.prices, History())
     totals: Counter[Group] = Counter()
     with plan_of(tmp_path / "in.jsonl", prompts) as plan:
-        for row, _, _ in plan.sent():
-            totals[Group(row.model, False)] += weight(forecast.expect(row))  # type: ignore[assignment]
+        for row in plan.sent():
+            totals[Group(row.shape.model, False)] += weight(forecast.expect(row.shape))  # type: ignore[assignment]
         comparison = Comparison(setup.catalog.current(TODAY.date()), forecast, setup)
         for positions in plan.sample(round(300 * share), random.Random(2)).values():
             for call in plan.calls(positions):

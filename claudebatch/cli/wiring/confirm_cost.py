@@ -11,23 +11,52 @@ from pathlib import Path
 
 import typer
 
-from claudebatch.core.domain import Call, Pico, to_usd
+from claudebatch.core.domain import Call, Pico, Via, to_usd
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.plurals import counted
+from claudebatch.estimate.forecast import Forecast
+from claudebatch.routing.send_via import BatchSettings, fits_a_batch
 from claudebatch.ui.format import money
+
+_LIVE, _BATCH = "expected", "expected_by_batch"
 
 
 class CostMeter:
-    """Adds up the expected cost of the rows of an input."""
+    """Adds up the expected cost of the rows of an input, each by the road that it goes:
+    by batch it is half.
+    """
 
-    def __init__(self, expect: Callable[[Call], Pico]) -> None:
-        self._expect = expect
+    def __init__(self, known: Forecast, settings: BatchSettings) -> None:
+        self._known = known
+        self._settings = settings
         # Mutable: changed by `add` only.
-        self.expected: Pico = 0
+        self._expected: dict[Via, Pico] = {"live": 0, "batch": 0}
 
     def add(self, call: Call) -> None:
         """Take in one more row."""
-        self.expected += self._expect(call)
+        live = self._known.cost_of(call)
+        batch = self._known.batch_cost_of(call) if fits_a_batch(call.prompt) else live
+        # Both, because the input is looked at once, and another session may ask for the
+        # other road.
+        for via in self._expected:
+            road = self._settings.road(call.route.rule, via=via)
+            self._expected[via] += batch if road == "batch" else live
+
+    def notes(self) -> dict[str, Pico]:
+        """What a run's folder keeps of it."""
+        return {_LIVE: self._expected["live"], _BATCH: self._expected["batch"]}
+
+
+def noted_cost(note: Callable[[str], Pico | None], settings: BatchSettings) -> Pico:
+    """The expected cost by what *note* gives, which `CostMeter` left, for a session
+    with *settings*.
+    """
+    live = note(_LIVE) or 0
+    if settings.via == "live":
+        return live
+    # A folder of before there were batches knows the higher sum only.
+    batch = note(_BATCH)
+    return live if batch is None else batch
 
 
 def confirm_cost(expected: Pico, above: Pico) -> None:

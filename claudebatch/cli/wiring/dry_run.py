@@ -29,6 +29,7 @@ from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
 from claudebatch.setup.stores import existing_cache
+from claudebatch.storage.ledger.known_batches import batch_durations
 from claudebatch.storage.ledger.past_answers import past_answers
 from claudebatch.storage.results_file import check_place
 from claudebatch.storage.run_folder import beside
@@ -140,6 +141,7 @@ def _questions(
         today=wall().date(),
         count=count,
         count_rows=options.count_rows or 0,
+        batch_durations=batch_durations(paths.ledger),
     )
 
 

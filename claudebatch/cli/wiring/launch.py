@@ -28,7 +28,12 @@ from claudebatch.cli.wiring.api_target import (
 )
 from claudebatch.cli.wiring.ask_unknown import decided
 from claudebatch.cli.wiring.configured import configured
-from claudebatch.cli.wiring.confirm_cost import CostMeter, confirm_cost, confirm_removal
+from claudebatch.cli.wiring.confirm_cost import (
+    CostMeter,
+    confirm_cost,
+    confirm_removal,
+    noted_cost,
+)
 from claudebatch.cli.wiring.display import Show, logged, make_display
 from claudebatch.cli.wiring.dry_run import forecast, tell_estimate
 from claudebatch.cli.wiring.observers import (
@@ -63,10 +68,12 @@ from claudebatch.engine.open_run import OpenRun, open_run
 from claudebatch.engine.session import Session
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
+from claudebatch.routing.send_via import BatchSettings
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.ledger.schema import wait_for_ledger
+from claudebatch.storage.run_folder import RunFolder
 from claudebatch.ui.error_text import LEDGER_LOCKED, render_notice
 from claudebatch.ui.live.choose import Progress
 from claudebatch.ui.machine.json_events import JsonEvents
@@ -191,7 +198,8 @@ def _perform(options: RunOptions, parts: _RunParts, *, yes: bool) -> int:
     known = forecast(options, parts.run_setup, parts.paths)
     weigh = Forecast(parts.run_setup.prices, History()).cost_of
     drawn = DrawnRows(options, parts.run_setup, known=known, weigh=weigh)
-    meter = CostMeter(known.cost_of)
+    batches = parts.run_setup.settings.batches
+    meter = CostMeter(known, batches)
     agreed = yes or options.simulate or parts.run_setup.settings.budget.cap is not None
     with open_run(
         options,
@@ -206,17 +214,25 @@ def _perform(options: RunOptions, parts: _RunParts, *, yes: bool) -> int:
     ) as run:
         # The rows of this session are the first ones of the index, whoever chose them.
         options = replace(options, limit=run.limit)
-        if meter.expected:
-            run.folder.note(expected=meter.expected, agreed=False)
-        if not (agreed or run.folder.meta("agreed")):
-            # Only a new look at the input adds the costs up; a run that was not agreed
-            # to must be asked about again.
-            above = parts.run_setup.settings.confirm_above
-            confirm_cost(run.folder.meta("expected") or 0, above)
-            run.folder.note(agreed=True)
+        if any(meter.notes().values()):
+            run.folder.note(**meter.notes(), agreed=False)
+        if not agreed:
+            _agree(run.folder, batches, above=parts.run_setup.settings.confirm_above)
         summary = _shown(decided(options, run), run, parts, known, weigh)
     lost = isinstance(parts.display, JsonEvents) and parts.display.lost
     return max(summary.exit_code, ExitCode.LOCAL_IO) if lost else summary.exit_code
+
+
+def _agree(folder: RunFolder, batches: BatchSettings, *, above: Pico) -> None:
+    """Ask about the cost, unless that was done. Only a new look at the input adds the
+    costs up; a run that was not agreed to must be asked about again.
+    """
+    expected, agreed_to = noted_cost(folder.meta, batches), folder.meta("agreed_to")
+    # Who agreed to half the price did not agree to the whole.
+    if folder.meta("agreed") and (agreed_to is None or expected <= max(agreed_to, above)):
+        return
+    confirm_cost(expected, above)
+    folder.note(agreed=True, agreed_to=expected)
 
 
 def _asking_before_removal(options: RunOptions, *, yes: bool) -> Callable[[int], None]:

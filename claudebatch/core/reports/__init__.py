@@ -3,15 +3,22 @@ display.
 """
 
 from claudebatch.core.reports.cache_stats import CacheStats
-from claudebatch.core.reports.estimate_report import Basis, Elsewhere, Estimate, EstimateLine
+from claudebatch.core.reports.estimate_report import (
+    Basis,
+    Elsewhere,
+    Estimate,
+    EstimateLine,
+)
 from claudebatch.core.reports.run_report import Bound, RunSummary
 from claudebatch.core.reports.runs import RunDetails, RunLine, RunState, UnknownAttempt
 from claudebatch.core.reports.sample_report import RestOfRun, SampledAnswer
 from claudebatch.core.reports.shape_line import ShapeLine
 from claudebatch.core.reports.spend import SpendLine, spend_sum
+from claudebatch.core.reports.ways_to_send import BatchTimes, Way
 
 __all__ = [
     "Basis",
+    "BatchTimes",
     "Bound",
     "CacheStats",
     "Elsewhere",
@@ -26,5 +33,6 @@ __all__ = [
     "ShapeLine",
     "SpendLine",
     "UnknownAttempt",
+    "Way",
     "spend_sum",
 ]

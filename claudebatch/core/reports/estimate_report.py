@@ -7,6 +7,7 @@ from typing import Literal
 
 from claudebatch.core.domain import Pico
 from claudebatch.core.notice import LineLeftOut, Notice
+from claudebatch.core.reports.ways_to_send import BatchTimes, Way
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +98,19 @@ class Estimate:
     """Finished rows that were answered with other settings."""
     notices: tuple[Notice, ...] = ()
     """What was changed in the lines before they were read."""
+    ways: tuple[Way, ...] = ()
+    """At once, by batch and, where they say something else, by the rules."""
+    batch_times: BatchTimes | None = None
+    """None: this machine has seen no batch end."""
     bad_rows: int = 0
     """Lines that cannot be sent and are left out."""
     left_out: tuple[LineLeftOut, ...] = ()
     """The first of those."""
+
+    @property
+    def batch_rows(self) -> int:
+        """Rows that would go by batch."""
+        return next((way.batch_rows for way in self.ways if way.chosen), 0)
 
     @property
     def low(self) -> Pico:

@@ -14,13 +14,13 @@ from functools import partial
 from pathlib import Path
 
 from claudebatch.clients.batch_upload import encode_request
-from claudebatch.core.answer_form import schema_of
 from claudebatch.core.domain import Call, Hold, Pico
 from claudebatch.core.errors import NotServed
 from claudebatch.engine.batches.custom_ids import custom_id, new_nonce
 from claudebatch.engine.batches.holds import BatchHolds
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.engine.batches.upload_file import NAME, UploadFile, remove
+from claudebatch.routing.send_via import fits_a_batch
 from claudebatch.storage.journal import RowFilter, RowKey, RowRef, pending_keys, pending_rows
 from claudebatch.storage.journal.batches import (
     BatchRow,
@@ -33,8 +33,6 @@ from claudebatch.storage.journal.records import AttemptIntent, utc_day
 from claudebatch.storage.journal.roads import go_live, lead
 
 _CHUNK = 500
-# What a batch refuses by name: speed, streams, and a bound of no token at all.
-_NOT_IN_BATCHES = ("speed", "stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,12 +159,7 @@ class BatchBuilder:
         return not known
 
     def _candidate(self, call: Call, key: bytes) -> _Candidate | None:
-        params = call.prompt.params
-        # An answer that does not fit its form is asked again with what is wrong: that
-        # is the work of the layers.
-        if call.prompt.extract or schema_of(params) is not None:
-            return None
-        if any(name in params for name in _NOT_IN_BATCHES) or params.get("max_tokens") == 0:
+        if not fits_a_batch(call.prompt):
             return None
         # With room for its custom_id and the frame around it.
         if len(call.body) + 200 > self.most_bytes:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from claudebatch.core.plurals import counted
-from claudebatch.core.reports import Basis, Elsewhere, Estimate, EstimateLine
+from claudebatch.core.reports import Basis, BatchTimes, Elsewhere, Estimate, EstimateLine, Way
 from claudebatch.ui import format as fmt
 from claudebatch.ui.tables.table import fitted
 
@@ -16,6 +16,7 @@ _KEPT = "Cached answers are free as it is; another model is asked for answers of
 _HEADER = ("model", "rule", "rows", "cached", "input", "output", "low", "expected", "worst")
 # What a narrow terminal can do without, from the first.
 _DROPPED = ("input", "output", "low", "cached", "rule", "rows")
+_WAYS = {"live": "at once", "batch": "by batch", "mixed": "by your rules"}
 
 
 def render_estimate(estimate: Estimate, *, width: int = 0, details: bool = False) -> list[str]:
@@ -35,7 +36,7 @@ def render_estimate(estimate: Estimate, *, width: int = 0, details: bool = False
         lines.append(_time(estimate))
     lines += [_against_cap(estimate), f"{_sent(estimate)} Results would go to {estimate.output}"]
     sources = _details(estimate, width) if details else _sources(estimate)
-    for more in (sources, _elsewhere(estimate, width)):
+    for more in (sources, _ways(estimate, width), _elsewhere(estimate, width)):
         lines += ["", *more] if more else []
     return lines
 
@@ -78,6 +79,9 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
         "worst_exceeds_cap": estimate.cap is not None
         and (not known or estimate.worst > estimate.cap),
         "seconds": round(estimate.seconds, 1),
+        "batch_rows": estimate.batch_rows,
+        "ways": [_way_json(way) for way in estimate.ways],
+        "batch_times": _batch_times_json(estimate.batch_times),
         "bound_by": estimate.bound_by,
         "bound_pool": estimate.bound_pool,
         "output": estimate.output,
@@ -159,10 +163,71 @@ def _counts(
 
 
 def _time(estimate: Estimate) -> str:
-    what = f"About {fmt.seconds(estimate.seconds)}"
-    if estimate.bound_by is None:
-        return f"{what}."
-    return f"{what}, limited by {estimate.bound_by} ({estimate.bound_pool})."
+    by_batch = estimate.batch_rows
+    if by_batch and not estimate.seconds:
+        return f"By batch: {_batch_time(estimate.batch_times)}."
+    text = f"About {fmt.seconds(estimate.seconds)}"
+    if estimate.bound_by is not None:
+        text += f", limited by {estimate.bound_by} ({estimate.bound_pool})"
+    if not by_batch:
+        return f"{text}."
+    # Two clocks: a sum of them would be neither.
+    return f"{text}; {counted(by_batch, 'row')} by batch: {_batch_time(estimate.batch_times)}."
+
+
+def _batch_time(times: BatchTimes | None) -> str:
+    if times is None:
+        return "unknown, up to 24 h"
+    usual, slow = fmt.seconds(times.usual_s), fmt.seconds(times.slow_s)
+    past = counted(times.batches, "earlier batch", "earlier batches")
+    return f"usually {usual}, nine in ten within {slow} ({past})"
+
+
+def _ways(estimate: Estimate, width: int) -> list[str]:
+    """The same rows by each road. Where nothing can go by batch, there is one only."""
+    if not any(way.batch_rows for way in estimate.ways):
+        return []
+    header = ("sent", "expected", "worst", "time")
+    rows = [
+        (
+            _WAYS[way.name] + (" (as set)" if way.chosen else ""),
+            fmt.money(way.expected),
+            fmt.money(way.worst),
+            _way_time(way, estimate.batch_times),
+        )
+        for way in estimate.ways
+    ]
+    return fitted("<>><", header, rows, width=width, drop=("worst",))
+
+
+def _way_time(way: Way, times: BatchTimes | None) -> str:
+    if not way.batch_rows:
+        return fmt.seconds(way.seconds)
+    if times is None:
+        return "unknown, up to 24 h"
+    return f"usually {fmt.seconds(max(times.usual_s, way.seconds))}"
+
+
+def _way_json(way: Way) -> dict[str, Any]:
+    return {
+        "way": way.name,
+        "chosen": way.chosen,
+        "live_rows": way.live_rows,
+        "batch_rows": way.batch_rows,
+        "expected_usd": fmt.usd_string(way.expected),
+        "worst_usd": fmt.usd_string(way.worst),
+        "live_seconds": round(way.seconds, 1),
+    }
+
+
+def _batch_times_json(times: BatchTimes | None) -> dict[str, Any] | None:
+    if times is None:
+        return None
+    return {
+        "batches": times.batches,
+        "usual_seconds": round(times.usual_s, 1),
+        "slow_seconds": round(times.slow_s, 1),
+    }
 
 
 def _sources(estimate: Estimate) -> list[str]:
@@ -250,7 +315,9 @@ def _elsewhere(estimate: Estimate, width: int) -> list[str]:
         for other in _newest(estimate)
     ]
     if _prices_known(estimate):
-        rows.insert(0, ("as it is", fmt.money(estimate.expected), fmt.money(estimate.batch)))
+        live = next((way.expected for way in estimate.ways if way.name == "live"), None)
+        at_once = estimate.expected if live is None else live
+        rows.insert(0, ("as it is", fmt.money(at_once), fmt.money(estimate.batch)))
     # What is finished stays so, whichever model the others are asked of: it is in none
     # of these sums.
     header = (

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from claudebatch.core.domain import PICO_PER_USD
-from claudebatch.core.reports import Basis, Elsewhere, Estimate, EstimateLine
+from claudebatch.core.reports import Basis, BatchTimes, Elsewhere, Estimate, EstimateLine, Way
 from claudebatch.ui.tables.estimate_tables import estimate_json, render_estimate
 
 CENT = PICO_PER_USD // 100
@@ -205,3 +205,54 @@ def test_an_estimate_of_nothing_has_no_table() -> None:
         "No cap is set: --budget USD sets one.",
         "Nothing was sent. Results would go to o",
     ]
+
+
+def way(name: str, live: int, batch: int, cents: int, *, chosen: bool = False) -> Way:
+    return Way(
+        name,  # type: ignore[arg-type]  # one of three
+        live_rows=live,
+        batch_rows=batch,
+        expected=cents * CENT,
+        worst=4 * cents * CENT,
+        seconds=60.0 * (live > 0),
+        chosen=chosen,
+    )
+
+
+def test_the_ways_to_send_stand_beside_each_other() -> None:
+    ways = (
+        way("live", 1770, 0, 170),
+        way("batch", 0, 1770, 85),
+        way("mixed", 270, 1500, 100, chosen=True),
+    )
+    lines = render_estimate(replace(ESTIMATE, ways=ways, seconds=60.0, bound_by=None))
+    start = lines.index("sent                    expected  worst  time")
+    assert lines[start : start + 4] == [
+        "sent                    expected  worst  time",
+        "at once                    $1.70  $6.80  1 min",
+        "by batch                 $0.8500  $3.40  unknown, up to 24 h",
+        "by your rules (as set)     $1.00  $4.00  unknown, up to 24 h",
+    ]
+    assert "About 1 min; 1,500 rows by batch: unknown, up to 24 h." in lines
+
+
+def test_batches_that_have_ended_say_how_long_they_take() -> None:
+    ways = (way("live", 1770, 0, 170), way("batch", 0, 1770, 85, chosen=True))
+    estimate = replace(
+        ESTIMATE, ways=ways, seconds=0.0, bound_by=None, batch_times=BatchTimes(12, 1500.0, 5400.0)
+    )
+    lines = render_estimate(estimate)
+    said = "By batch: usually 25 min, nine in ten within 1 h 30 min (12 earlier batches)."
+    assert said in lines
+    found = estimate_json(estimate)
+    assert found["batch_rows"] == 1770
+    assert found["batch_times"] == {"batches": 12, "usual_seconds": 1500.0, "slow_seconds": 5400.0}
+    assert [(one["way"], one["expected_usd"]) for one in found["ways"]] == [
+        ("live", "1.7"),
+        ("batch", "0.85"),
+    ]
+
+
+def test_where_nothing_can_go_by_batch_no_way_is_shown() -> None:
+    ways = (way("live", 9, 0, 5, chosen=True), way("batch", 9, 0, 5))
+    assert "at once" not in "\n".join(render_estimate(replace(ESTIMATE, ways=ways)))
