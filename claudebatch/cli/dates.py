@@ -8,12 +8,22 @@ from datetime import UTC, date, datetime, timedelta
 from claudebatch.cli.bad_value import BadValue
 
 # Five digits at most: a longer number is a slip.
+_DURATION = re.compile(r"(\d{1,5}(?:\.\d{1,3})?)([mhd])")
+_SECONDS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
 _AGE = re.compile(r"(\d{1,5})([dw])")
 
 
 def today() -> date:
     """The UTC day."""
     return datetime.now(UTC).date()  # noqa: TID251  # a command is where time comes in
+
+
+def duration(text: str) -> float:
+    """`90m` → 5400.0 seconds, `6h`, `1.5h`, `2d`."""
+    found = _DURATION.fullmatch(text.strip())
+    if found is None or not float(found[1]):
+        raise BadValue("E093", f"{text!r} is not a time from now; try 6h, 90m or 1d")
+    return float(found[1]) * _SECONDS[found[2]]
 
 
 def days(text: str) -> int:

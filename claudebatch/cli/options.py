@@ -10,6 +10,7 @@ from typing import Annotated, Literal, TypeAlias
 import typer
 
 from claudebatch.cli.bad_value import BadValue
+from claudebatch.cli.dates import duration
 
 
 # Lower-case names: typer shows them as the values to be written.
@@ -163,6 +164,12 @@ SendVia: TypeAlias = Annotated[
 ]
 AsBatch: TypeAlias = Annotated[
     bool, typer.Option("--batch", help="The same as --via batch.", show_default=False)
+]
+Deadline: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        parser=duration, metavar="TIME", help="Also plan what goes by batch within this time: 6h."
+    ),
 ]
 Tag: TypeAlias = Annotated[
     str | None, typer.Option(metavar="NAME", help="Label for reports and for caps that runs share.")

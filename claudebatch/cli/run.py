@@ -11,7 +11,8 @@ from claudebatch.cli.wiring.run_arguments import config_flags, run_options
 from claudebatch.core.errors import ClaudebatchError, StopRun
 
 
-@typer_command(RunFlags)
+# Of a run the plan would be words only: it is the estimate that plans so far.
+@typer_command(RunFlags, without={"deadline"})
 def run(flags: RunFlags) -> None:
     """Send every prompt of INPUT to Claude; one result line each.
 

@@ -80,6 +80,7 @@ class RunFlags:
     extract: options.Extract = None
     via: options.SendVia = None
     batch: options.AsBatch = False
+    deadline: options.Deadline = None
     detach: Annotated[
         bool,
         typer.Option(

@@ -103,13 +103,26 @@ class Durations:
 
     def add(self, call: Call) -> None:
         """Send the next row."""
-        pool = self._catalog.pool_of(call.limited_as)
+        pool = self.pool_of(call)
         pool_run = self._pool_runs.get(pool)
         if pool_run is None:
             pool_run = self._pool_runs[pool] = _PoolSimulation(
                 self._limits, self._catalog, pool, self._api, self._before
             )
         pool_run.add(call)
+
+    def pool_of(self, call: Call) -> str:
+        """The pool of limits that *call* takes from."""
+        return self._catalog.pool_of(call.limited_as)
+
+    @property
+    def start_s(self) -> float:
+        """From the command to the first request."""
+        return self._api.start_s
+
+    def by_pool(self) -> dict[str, float]:
+        """The seconds of each pool, from its first request."""
+        return {pool: pool_run.seconds() for pool, pool_run in self._pool_runs.items()}
 
     def longest(self) -> Duration | None:
         """The duration of the slowest pool; None without rows."""

@@ -16,9 +16,11 @@ from itertools import chain
 from typing import TypeAlias
 
 from claudebatch.core.domain import Call, Pico, Prompt, Route, Size
-from claudebatch.core.reports import Elsewhere, Estimate, EstimateLine
+from claudebatch.core.reports import DeadlinePlan, Elsewhere, Estimate, EstimateLine
+from claudebatch.estimate.batch_plan import BatchChances
 from claudebatch.estimate.compare_models import SAMPLE, Comparison, Group, weight
 from claudebatch.estimate.counted_sample import CountedRow, counted
+from claudebatch.estimate.deadline import Deadline
 from claudebatch.estimate.duration import ApiModel, Durations
 from claudebatch.estimate.forecast import ExpectedTokens, Forecast, SampleRatio
 from claudebatch.estimate.history import History
@@ -57,6 +59,8 @@ class EstimateOptions:
     """Rows of each model that the API counts."""
     batch_durations: Sequence[tuple[int, float]] = ()
     """(requests, seconds) of batches that have ended."""
+    deadline_s: float | None = None
+    """Seconds from now until all is to be answered, where a plan is asked for."""
 
 
 def estimate(
@@ -89,6 +93,7 @@ def estimate(
                     run_setup.settings.limits, run_setup.catalog, questions.api, before=forecast
                 ),
             ),
+            planned=questions.deadline_s is not None,
         )
         for row in plan.sent():
             sums.add(row)
@@ -98,6 +103,8 @@ def estimate(
         comparison = Comparison(run_setup.catalog.current(questions.today), forecast, run_setup)
         rows, finished, routes = plan.route_totals()
         lines = tuple(sums.line(totals) for totals in routes)
+        # Without a price nobody can say which way is cheaper.
+        known = all(line.price_known for line in lines)
         longest, ways = sums.ways.durations.longest(), sums.ways.all()
         return Estimate(
             rows=rows,
@@ -110,14 +117,24 @@ def estimate(
             bound_by=longest.reason if longest else None,
             bound_pool=longest.pool if longest else None,
             batch=next((way.expected for way in ways if way.name == "batch"), 0),
-            ways=ways if all(line.price_known for line in lines) else (),
+            ways=ways if known else (),
             batch_times=batch_times(questions.batch_durations),
+            plan=_planned(sums.deadline, questions, cap) if known else None,
             bad_rows=plan.bad_rows,
             left_out=tuple(plan.left_out),
             asked_otherwise=plan.asked_otherwise,
             notices=plan.notices,
             elsewhere=_compared(plan, comparison, sums),
         )
+
+
+def _planned(
+    deadline: Deadline | None, questions: EstimateOptions, cap: Pico | None
+) -> DeadlinePlan | None:
+    if deadline is None or questions.deadline_s is None:
+        return None
+    chances = BatchChances([seconds for _, seconds in questions.batch_durations])
+    return deadline.plan(chances, deadline_s=questions.deadline_s, left=cap)
 
 
 def _compared(plan: ScratchIndex, comparison: Comparison, sums: _Sums) -> tuple[Elsewhere, ...]:
@@ -160,10 +177,11 @@ class _Sums:
     fail at nine million dollars.
     """
 
-    def __init__(self, forecast: Forecast, ways: Ways) -> None:
+    def __init__(self, forecast: Forecast, ways: Ways, *, planned: bool) -> None:
         self._forecast = forecast
         # Mutable, changed by `add` only.
         self.ways = ways
+        self.deadline = Deadline(ways.at_once) if planned else None
         self.weights: defaultdict[Group, float] = defaultdict(float)
         self._lines: defaultdict[tuple[str, str], _Line] = defaultdict(_Line)
 
@@ -186,6 +204,14 @@ class _Sums:
         # Without a price the row still takes its time, and goes by its road.
         call = _call(request, tokens, round(expected.output_tokens))
         via = self.ways.add(call, waits=row.waits, live=live or _FREE, batch=batch or _FREE)
+        if self.deadline is not None:
+            self.deadline.add(
+                call,
+                weight(expected),
+                waits=row.waits and self.ways.may_wait(request.rule),
+                live=live or _FREE,
+                batch=batch or _FREE,
+            )
         cost = batch if via == "batch" else live
         line.known &= cost is not None
         if cost is not None:

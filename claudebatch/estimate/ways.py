@@ -42,6 +42,7 @@ class _Sum:
             self.durations.add(call)
 
     def way(self, name: Literal["live", "batch", "mixed"], *, chosen: bool) -> Way:
+        # Rows in batches take none of this time.
         longest = self.durations.longest()
         return Way(
             name,
@@ -69,6 +70,15 @@ class Ways:
         """Those of the rows that are sent at once as the configuration says."""
         return (self._chosen if self._settings.used else self._live).durations
 
+    @property
+    def at_once(self) -> Durations:
+        """Those of all rows, sent at once."""
+        return self._live.durations
+
+    def may_wait(self, rule: str) -> bool:
+        """Whether rows that *rule* sends may go by batch, where one takes them."""
+        return self._settings.road(rule, via="batch") == "batch"
+
     def add(self, call: Call, *, waits: bool, live: RowCost, batch: RowCost) -> Via:
         """Add a row with its costs by each road; returns the one that it goes by.
         *waits*: a batch can take it.
@@ -85,6 +95,7 @@ class Ways:
         """The ways that differ; none where no row would be sent."""
         if not self._live.live_rows:
             return ()
+        # By what it comes to, not by the settings: rules may send every row one way.
         by_batch = self._chosen.batch_rows
         mixed = 0 < by_batch < self._batch.batch_rows
         ways = [

@@ -106,6 +106,8 @@ class RunOptions:
     """So many failed rows still let the run end with 0."""
     detach: bool = False
     """Message batches are sent and not waited for."""
+    deadline_s: float | None = None
+    """All is to be answered so many seconds from now."""
     command: tuple[str, ...] = ()
     """The command line as it was given, for the hint that resumes it."""
 

@@ -20,13 +20,15 @@ from tests.support.parts import TODAY
 URGENT = {"name": "urgent", "when": {"tags": ["urgent"]}, "model": "haiku", "via": "live"}
 
 
-def estimated(path: Path, prompts: list[dict[str, Any]], **config: object) -> Estimate:
+def estimated(
+    path: Path, prompts: list[dict[str, Any]], *, deadline_s: float | None = None, **config: object
+) -> Estimate:
     path.write_text("".join(json.dumps(prompt) + "\n" for prompt in prompts))
     return estimate(
         run_setup(**config),
         [InputFile(path, path.name)],
         NOTHING_KEPT,
-        EstimateOptions(History(), ApiModel(), TODAY.date()),
+        EstimateOptions(History(), ApiModel(), TODAY.date(), deadline_s=deadline_s),
         limit=None,
         cap=None,
         output="o",
@@ -73,6 +75,20 @@ def test_rows_that_no_batch_takes_are_at_once_by_every_way(tmp_path):
     live, batch = found.ways
     assert (batch.live_rows, batch.batch_rows) == (10, 0)
     assert batch.expected == live.expected == found.expected
+
+
+def test_a_plan_has_every_row_once_and_leaves_alone_what_must_not_wait(tmp_path):
+    prompts = [{**row, "tags": ["urgent"] if n < 10 else []} for n, row in enumerate(rows(30))]
+    found = estimated(tmp_path / "in.jsonl", prompts, routes=[URGENT], deadline_s=100_000.0)
+    live, batch = found.ways
+    assert found.plan is not None
+    assert (found.plan.batch_rows, found.plan.live_rows) == (20, 10)
+    assert found.plan.live == live.expected
+    assert batch.expected < found.plan.expected < live.expected
+    assert found.plan.live_s == live.seconds
+    short = estimated(tmp_path / "in.jsonl", prompts, routes=[URGENT], deadline_s=600.0)
+    assert short.plan is not None
+    assert (short.plan.batch_rows, short.plan.expected) == (0, live.expected)
 
 
 def test_nothing_to_send_has_no_way(tmp_path):

@@ -51,6 +51,7 @@ def noted_cost(note: Callable[[str], Pico | None], settings: BatchSettings) -> P
     """The expected cost by what *note* gives, which `CostMeter` left, for a session
     with *settings*.
     """
+    # Rules that send some rows by batch are in both sums.
     live = note(_LIVE) or 0
     if settings.via == "live":
         return live

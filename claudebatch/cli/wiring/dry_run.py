@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 from claudebatch.cli.wiring.api_target import api_model, key_scope
 from claudebatch.cli.wiring.count_sample import counter
 from claudebatch.cli.wiring.display import Show
+from claudebatch.cli.wiring.plan_commands import plan_commands
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError, ExitCode, StorageError
@@ -36,6 +37,7 @@ from claudebatch.storage.run_folder import beside
 from claudebatch.ui.error_text import left_out, render_notice
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.tables.estimate_tables import estimate_json, render_estimate
+from claudebatch.ui.tables.plan_table import render_plan
 from claudebatch.ui.terminal import Terminal
 
 
@@ -90,6 +92,10 @@ def tell_estimate(
         terminal.say_all(render_estimate(found, details=True))
     else:
         terminal.tell(render_estimate(found, width=terminal.columns))
+    if found.plan is not None:
+        commands = plan_commands(options.command, found.plan)
+        # Whole, however wide: commands are there to be copied.
+        terminal.say_all(["", *render_plan(found.plan, found, commands)])
     return ExitCode.OK
 
 
@@ -142,6 +148,7 @@ def _questions(
         count=count,
         count_rows=options.count_rows or 0,
         batch_durations=batch_durations(paths.ledger),
+        deadline_s=options.deadline_s,
     )
 
 

@@ -67,6 +67,7 @@ def run_options(flags: RunFlags) -> RunOptions:
         exit_zero=flags.exit_zero,
         max_failures=flags.max_failures,
         detach=flags.detach,
+        deadline_s=flags.deadline,
         command=("claudebatch", *sys.argv[1:]),
     )
 

@@ -3,6 +3,7 @@ display.
 """
 
 from claudebatch.core.reports.cache_stats import CacheStats
+from claudebatch.core.reports.deadline_plan import DeadlinePlan, PlanPart
 from claudebatch.core.reports.estimate_report import (
     Basis,
     Elsewhere,
@@ -21,9 +22,11 @@ __all__ = [
     "BatchTimes",
     "Bound",
     "CacheStats",
+    "DeadlinePlan",
     "Elsewhere",
     "Estimate",
     "EstimateLine",
+    "PlanPart",
     "RestOfRun",
     "RunDetails",
     "RunLine",

@@ -7,6 +7,7 @@ from typing import Literal
 
 from claudebatch.core.domain import Pico
 from claudebatch.core.notice import LineLeftOut, Notice
+from claudebatch.core.reports.deadline_plan import DeadlinePlan
 from claudebatch.core.reports.ways_to_send import BatchTimes, Way
 
 
@@ -102,6 +103,8 @@ class Estimate:
     """At once, by batch and, where they say something else, by the rules."""
     batch_times: BatchTimes | None = None
     """None: this machine has seen no batch end."""
+    plan: DeadlinePlan | None = None
+    """For the deadline, where one was given."""
     bad_rows: int = 0
     """Lines that cannot be sent and are left out."""
     left_out: tuple[LineLeftOut, ...] = ()

@@ -8,6 +8,7 @@ from typing import Any
 from claudebatch.core.plurals import counted
 from claudebatch.core.reports import Basis, BatchTimes, Elsewhere, Estimate, EstimateLine, Way
 from claudebatch.ui import format as fmt
+from claudebatch.ui.tables.plan_table import plan_json
 from claudebatch.ui.tables.table import fitted
 
 # Of fewer rows a sample is no smaller than the run.
@@ -81,6 +82,7 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
         "seconds": round(estimate.seconds, 1),
         "batch_rows": estimate.batch_rows,
         "ways": [_way_json(way) for way in estimate.ways],
+        "plan": plan_json(estimate.plan),
         "batch_times": _batch_times_json(estimate.batch_times),
         "bound_by": estimate.bound_by,
         "bound_pool": estimate.bound_pool,

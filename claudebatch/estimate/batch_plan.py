@@ -1,0 +1,236 @@
+"""The cheapest split of rows into those that go by batch now and those that are sent at
+once, that keeps a deadline. Pure.
+
+A batch is half the price, and may take a day. So rows go by batch only where there is
+time left to give it up (cancel it, wait for its end, take in what it has answered) and
+to send the rest of its rows at once. In each pool of limits that time is kept free
+before the deadline, whatever the batch does.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import ceil, inf, log
+
+from claudebatch.core.domain import Pico
+
+LONGEST_S = 86_400.0
+"""A batch has ended after so long: the API promises that, and nothing earlier."""
+CANCEL_S = 900.0
+"""Kept for giving up: to see that a canceled batch has ended, and to take it in."""
+MARGIN = 0.1
+"""The share of the time to the deadline that is planned to be left over."""
+# Without history: "most" batches end within an hour, says the API's documentation, and
+# all within a day. One in ten within five minutes is our guess.
+_PRIOR = ((300.0, 0.1), (3600.0, 0.5), (LONGEST_S, 1.0))
+# The prior counts as much as so many batches of the past.
+_PRIOR_WEIGHT = 5
+# Moments to give up that are tried.
+_STEPS = 200
+
+
+class BatchChances:
+    """How likely a batch has ended after some seconds: by what earlier ones took, and
+    while these are few, by what the API says.
+    """
+
+    def __init__(self, seconds: Sequence[float] = ()) -> None:
+        self._past = tuple(seconds)
+
+    @property
+    def past(self) -> int:
+        """The number of batches that it rests on."""
+        return len(self._past)
+
+    def within(self, seconds: float) -> float:
+        """The chance to have ended by then; certain only after a day."""
+        if seconds >= LONGEST_S:
+            return 1.0
+        # Counted as they are: a curve through a handful of batches would invent some.
+        faster = sum(1 for taken in self._past if taken <= seconds)
+        # What never took longer may do so the next time: the prior stays in.
+        seen = faster + _PRIOR_WEIGHT * _prior(max(0.0, seconds))
+        return seen / (len(self._past) + _PRIOR_WEIGHT)
+
+
+@dataclass(frozen=True, slots=True)
+class RowGroup:
+    """Rows that are alike for the plan: of one model and rule."""
+
+    name: str
+    pool: str
+    rows: int
+    seconds: float
+    """What all of them take of the pool's time, sent at once."""
+    live: Pico
+    """Expected dollars of all of them, at once."""
+    batch: Pico
+    batch_worst: Pico
+    """Held under the cap while their batches run."""
+    waits: bool = True
+    """Whether they may go by batch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """What goes by batch, and until when; all else is sent at once."""
+
+    batch_rows: Mapping[str, int]
+    """By the group's name; groups without any are left out."""
+    give_up_s: float | None
+    """Batches that have not ended by then are canceled, and what they have not answered
+    is sent at once. None: nothing goes by batch.
+    """
+    chance: float
+    """That a batch has ended by then."""
+    expected: Pico
+    """Dollars, by that chance."""
+    latest_s: float
+    """When all is answered, at the latest."""
+    live: Pico
+    """Dollars if everything was sent at once."""
+    live_s: float
+    """When all would be answered then."""
+
+
+def split(
+    groups: Sequence[RowGroup],
+    chances: BatchChances,
+    *,
+    deadline_s: float,
+    start_s: float = 0.0,
+    left: Pico | None = None,
+) -> Split:
+    """The plan for *groups*. *start_s*: from the command to the first answer; *left*:
+    dollars that may still be spent, None for any.
+
+    Where sending all at once is too late already, or just in time, that is the plan.
+    """
+    by_time = deadline_s * (1 - MARGIN)
+    times = _times(groups, {group.name: group.rows for group in groups})
+    live_s = start_s + max(times.values(), default=0.0)
+    live = sum(group.live for group in groups)
+    best = Split(
+        {},
+        give_up_s=None,
+        chance=0.0,
+        expected=live,
+        latest_s=live_s,
+        live=live,
+        live_s=live_s,
+    )
+    if live_s > by_time:
+        return best
+    for give_up in _moments(by_time - CANCEL_S, times):
+        found = _most_saving(groups, by_time - give_up - CANCEL_S)
+        found = _affordable(groups, found, live, left)
+        chance = chances.within(give_up)
+        expected = live - int(chance * sum(_saved(group, found) for group in groups))
+        # Of two that save alike the earlier one: it is over sooner.
+        if expected < best.expected:
+            back = _times(groups, found)
+            latest = max(live_s, give_up + CANCEL_S + max(back.values()))
+            best = replace(
+                best,
+                batch_rows=found,
+                give_up_s=give_up,
+                chance=chance,
+                expected=expected,
+                latest_s=latest,
+            )
+    return best
+
+
+def _prior(seconds: float) -> float:
+    before, chance = _PRIOR[0]
+    if seconds <= before:
+        return chance * seconds / before
+    for after, then in _PRIOR[1:]:
+        if seconds <= after:
+            # Straight over the logarithm: hours differ as minutes do.
+            return chance + (then - chance) * log(seconds / before) / log(after / before)
+        before, chance = after, then
+    return 1.0
+
+
+def _moments(last: float, times: Mapping[str, float]) -> Iterator[float]:
+    """Moments to give up, the earliest first."""
+    if last <= 0:
+        return
+    last = min(last, LONGEST_S)
+    # Those at which a whole pool just fits behind are corners of the best.
+    corners = (last - seconds for seconds in times.values())
+    even = (last * step / _STEPS for step in range(1, _STEPS + 1))
+    yield from sorted({moment for moment in (*corners, *even) if 0 < moment <= last})
+
+
+def _most_saving(groups: Sequence[RowGroup], room_s: float) -> dict[str, int]:
+    """The rows that save most of those that a pool can answer in *room_s*."""
+    left: defaultdict[str, float] = defaultdict(lambda: room_s)
+    found: dict[str, int] = {}
+    able = [group for group in groups if group.waits and group.rows and group.live > group.batch]
+    # What saves most for its seconds goes first.
+    for group in sorted(able, key=_saving_per_second, reverse=True):
+        each = group.seconds / group.rows
+        # Whole rows: a part of one cannot be sent.
+        rows = group.rows if group.seconds <= left[group.pool] else int(left[group.pool] / each)
+        if rows > 0:
+            found[group.name] = rows
+            left[group.pool] -= rows * each
+    return found
+
+
+def _affordable(
+    groups: Sequence[RowGroup], found: dict[str, int], live: Pico, left: Pico | None
+) -> dict[str, int]:
+    """*found* without rows whose worst case in a batch would take the dollars that the
+    others need at once.
+    """
+    if left is None:
+        return found
+    # The caller may keep what it gave.
+    found = dict(found)
+    here = [group for group in groups if group.name in found]
+    over = live + sum(_more(group) * found[group.name] for group in here) - left
+    # First those that hold most for what they save.
+    for group in sorted(here, key=_saving_per_held):
+        if over <= 0:
+            break
+        if (each := _more(group)) > 0:
+            out = min(found[group.name], ceil(over / each))
+            found[group.name] -= out
+            over -= out * each
+    # Not even without any: the cap is too low for all at once, and batches would only
+    # take what is left of it.
+    if over > 0:
+        return {}
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def _more(group: RowGroup) -> float:
+    """What a row holds more in a batch than it costs at once."""
+    return (group.batch_worst - group.live) / group.rows
+
+
+def _saving_per_second(group: RowGroup) -> float:
+    return (group.live - group.batch) / group.seconds if group.seconds else inf
+
+
+def _saving_per_held(group: RowGroup) -> float:
+    return (group.live - group.batch) / max(1.0, _more(group) * group.rows)
+
+
+def _saved(group: RowGroup, found: Mapping[str, int]) -> float:
+    rows = found.get(group.name, 0)
+    return (group.live - group.batch) * rows / group.rows if rows else 0.0
+
+
+def _times(groups: Sequence[RowGroup], rows: Mapping[str, int]) -> dict[str, float]:
+    """The seconds of *rows* in each pool, sent at once."""
+    times: defaultdict[str, float] = defaultdict(float)
+    for group in groups:
+        if rows.get(group.name):
+            times[group.pool] += group.seconds * rows[group.name] / group.rows
+    return dict(times)
