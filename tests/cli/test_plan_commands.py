@@ -30,7 +30,8 @@ def plan(*parts: tuple[int, int]) -> DeadlinePlan:
 def test_everything_by_batch_is_one_command_and_what_follows_a_late_batch() -> None:
     found = plan_commands(GIVEN, plan((0, 9)))
     assert (found.now, found.tonight) == (RUN, f"{RUN} --batch")
-    assert found.mixed == (f"{RUN} --batch", f"then, if it has not ended: cancel it, and {RUN}")
+    late = f"after 10 s, if it has not ended: cancel it, and {RUN}"
+    assert found.mixed == (f"{RUN} --batch", late)
 
 
 def test_rows_that_are_all_alike_are_split_by_their_number() -> None:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -370,3 +371,43 @@ def until(happened: Callable[[], bool]) -> None:
     while not happened():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.02)
+
+
+def test_an_estimate_knows_how_long_batches_took_and_plans_by_it(
+    world: World, batches: Any
+) -> None:
+    batches()
+    world.write("in.jsonl", prompts(50))
+    first = json.loads(world.claudebatch("estimate", "in.jsonl", "-m", "haiku", "--json").out)
+    assert first["batch_times"] is None, "unknown is not a number"
+    assert "unknown, up to 24 h" in world.claudebatch("estimate", "in.jsonl", "--batch").out
+    assert world.claudebatch(*BATCH).code == 0
+    world.write("more.jsonl", [{"id": f"new-{n}", "prompt": f"another {n}"} for n in range(40)])
+    asked = ("estimate", "more.jsonl", "-m", "haiku", "--deadline", "30h")
+    found = json.loads(world.claudebatch(*asked, "--json").out)
+    assert found["batch_times"]["batches"] == 3
+    assert found["plan"]["past_batches"] == 3
+    assert found["plan"]["batch_rows"] == 40
+    live, batch = found["ways"]
+    assert float(batch["expected_usd"]) == pytest.approx(float(live["expected_usd"]) / 2)
+    shown = world.claudebatch(*asked).out
+    for command in ("run more.jsonl -m haiku", "run more.jsonl -m haiku --batch"):
+        assert f"claudebatch {command}\n" in shown
+
+
+def test_a_late_batch_is_given_up_as_the_plan_says(world: World, batches: Any) -> None:
+    simulator = batches(latency="fixed:80000")
+    world.write("in.jsonl", prompts(30))
+    assert world.claudebatch(*BATCH, "--detach").code == 0
+    for (name,) in world.query("SELECT id FROM batches"):
+        cancel = f"{simulator.url}/v1/messages/batches/{name}/cancel"
+        headers = {"authorization": "Bearer key", "anthropic-version": "2026-10-21"}
+        urlopen(Request(cancel, data=b"", headers=headers, method="POST")).close()
+    done = world.claudebatch(*RUN)
+    assert done.code == 0, done.err
+    results = world.results()
+    assert len(results) == 30
+    live = [line for line in results.values() if line["via"] == "live"]
+    # What was begun when the cancel came is answered by the batch, and paid once.
+    assert 0 < len(live) == simulator.requests
+    assert (world.settled(), 0) == (billed(simulator), 0) == world.ledger()

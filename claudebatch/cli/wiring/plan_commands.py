@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Sequence
 
 from claudebatch.core.reports import DeadlinePlan
+from claudebatch.ui.format import seconds
 from claudebatch.ui.tables.plan_table import PlanCommands
 
 # What an estimate is asked for, and a run is not; with a value, and without.
@@ -33,8 +34,9 @@ def _mixed(plan: DeadlinePlan, run: list[str], now: str, tonight: str) -> list[s
     elif not whole:
         # Some rules by batch, others at once: no option says that, only the rules do.
         return []
-    # Named by what it does: the moment is in the plan above, and differs each time.
-    return [*steps, tonight, f"then, if it has not ended: cancel it, and {now}"]
+    # What a canceled batch has not answered, the same run sends at once.
+    late = f"after {seconds(plan.give_up_s or 0.0)}, if it has not ended: cancel it, and {now}"
+    return [*steps, tonight, late]
 
 
 def _kept(given: Sequence[str]) -> list[str]:
