@@ -244,12 +244,13 @@ class Hold:
     attempt. It is ended once.
     """
 
-    __slots__ = ("amount", "cost", "day", "ended", "sent", "worst")
+    __slots__ = ("amount", "cost", "day", "ended", "lasts", "sent", "worst")
 
-    def __init__(self, amount: Pico, worst: Pico, day: str = "") -> None:
+    def __init__(self, amount: Pico, worst: Pico, day: str = "", *, lasts: bool = False) -> None:
         """*amount* is set aside; *worst* is the most that the attempt can cost, and no
-        less.
+        less. *lasts*: for hours, as those of message batches do.
         """
+        self.lasts = lasts
         self.amount = amount
         self.worst = worst
         self.day = day

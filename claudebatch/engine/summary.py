@@ -35,7 +35,7 @@ from claudebatch.engine.session_output import Lines, SessionOutput
 from claudebatch.layers.budget.run_budget import left_of
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
-from claudebatch.storage.journal.batches import open_batches
+from claudebatch.storage.journal.batches import open_batches, rows_with_api
 from claudebatch.storage.journal.failure_report import failures_of
 from claudebatch.storage.journal.queries import Totals, totals
 
@@ -92,6 +92,7 @@ class SummaryBuilder:
         self._weigh = weigh
         self._review = SampleReview(options, run, run_setup)
         self._started = started
+        self._caches = run_setup.settings.cache.enabled
         budget = run_setup.settings.budget
         self.cap = budget.cap
         self._overshoot = budget.overshoot
@@ -123,7 +124,7 @@ class SummaryBuilder:
         end = self._how_it_ended(
             ended,
             caught,
-            unsent=pending - (min(pending, spent.rows_in_batches) if left else 0),
+            unsent=pending - (self._with_api() if left else 0),
             failed=(lacking, not_ok, said.retryable + lacking - failed),
             left=self._left(spent),
         )
@@ -181,6 +182,11 @@ class SummaryBuilder:
     def _detached(self, ended: Ended, caught: signal.Signals | None) -> bool:
         """Whether the session ended before its batches because it was told to."""
         return self._options.detach and ended.stop is None and caught is None
+
+    def _with_api(self) -> int:
+        # Equal rows wait for the answer of the one that is in a batch.
+        shared = self._caches and not self._options.no_cache
+        return rows_with_api(self._run.folder.journal, self._end, shared=shared)
 
     def _with_batches(self, summary: RunSummary, spent: Totals) -> RunSummary:
         """*summary*, and what goes on by itself."""

@@ -166,7 +166,7 @@ def test_no_cap_is_passed_and_what_does_not_fit_waits_for_a_batch_to_end(
     simulator = batches()
     world.write("in.jsonl", prompts(60, max_tokens=100))
     # The worst case of about 25 rows; all 60 cost less than that.
-    worst = 25 * 100 * 2_500_000
+    worst = 25 * 100 * 250_000
     done = world.claudebatch(*BATCH, "--budget", f"{worst / 1e12:.6f}")
     assert billed(simulator) <= worst
     assert world.query("SELECT count(*) FROM batches WHERE requests > 0")[0][0] >= 2

@@ -5,16 +5,21 @@ thrown away, batches that are mixed up, downloads that are cut.
 from __future__ import annotations
 
 import signal
+import sqlite3
+import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from claudebatch.simulator import SimulatedBatches
 from tests.e2e.moments import Moment
-from tests.e2e.world import World, prompts
+from tests.e2e.world import World, prompts, query
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl", "-m", "haiku")
 BATCH = (*RUN, "--batch")
+# Pico-dollars of a token of an answer, by batch.
+TOKEN = 250_000
 
 
 @pytest.fixture
@@ -127,3 +132,113 @@ def test_a_row_that_no_download_has_counts_as_maybe_billed(world: World, batches
     assert failed["error"]["type"] == "batch_result_unknown"
     spent, unknown = world.ledger()
     assert (spent, unknown >= simulator.stats()["billed_pico"]) == (0, True)
+
+
+def test_rows_that_wait_for_an_equal_one_are_with_the_api_too(world: World, batches: Any) -> None:
+    simulator = batches(latency="fixed:1000")
+    world.write("in.jsonl", [{"id": f"row-{n}", "prompt": f"prompt {n % 5}"} for n in range(12)])
+    done = world.claudebatch(*BATCH, "--detach")
+    assert done.code == 0, done.err
+    assert world.claudebatch(*BATCH).code == 0
+    assert len(world.results()) == 12
+    nothing_is_open(world, simulator)
+
+
+def test_rows_that_no_batch_has_are_not_hidden_by_those_beyond_the_limit(
+    world: World, batches: Any
+) -> None:
+    batches(latency="fixed:100000")
+    world.write("in.jsonl", prompts(10, max_tokens=100))
+    assert world.claudebatch(*BATCH, "--detach").code == 0
+    # Ten rows in front that no cap lets pass; those in the batch lie beyond the limit.
+    big = [{"id": f"big-{n}", "prompt": f"big {n}", "max_tokens": 60_000} for n in range(10)]
+    world.write("in.jsonl", [*big, *prompts(10, max_tokens=100)])
+    done = world.claudebatch(*BATCH, "--detach", "-n", "10", "--budget", "0.01")
+    assert done.code == 3, done.err
+
+
+def test_what_another_run_holds_is_waited_for(
+    world: World, batches: Any, processes: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run whose rows fit once another one has ended does not leave without them."""
+    simulator = batches(latency="fixed:4000")
+    # The worst case of one file's rows, not of two.
+    worst = 20 * 1000 * TOKEN
+    world.configure(f"budget: {{day: {worst * 1.5 / 1e12:.6f}}}\n")
+    monkeypatch.setattr("claudebatch.engine.batches.sender._SHORT_S", 0.5)
+    world.write("in.jsonl", prompts(20, max_tokens=1000))
+    world.write(
+        "other.jsonl",
+        [{**row, "prompt": f"other {row['id']}"} for row in prompts(20, max_tokens=1000)],
+    )
+    first = processes.launch(*BATCH)
+    world.until(lambda: simulator.stats()["batches"]["made"] == 1)
+    done = world.claudebatch(
+        "run", "other.jsonl", "-o", "other-out.jsonl", "-m", "haiku", "--batch"
+    )
+    assert first.wait().code == 0
+    assert done.code == 0, done.err
+    assert len(world.results("other-out.jsonl")) == 20
+    assert world.ledger() == (simulator.stats()["billed_pico"], 0)
+
+
+def test_the_money_of_a_detached_run_is_missing_to_others_until_it_is_collected(
+    world: World, batches: Any
+) -> None:
+    simulator = batches(latency="fixed:2000")
+    worst = 20 * 1000 * TOKEN
+    world.configure(f"budget: {{day: {worst * 1.5 / 1e12:.6f}}}\n")
+    world.write("in.jsonl", prompts(20, max_tokens=1000))
+    world.write(
+        "other.jsonl",
+        [{**row, "prompt": f"other {row['id']}"} for row in prompts(20, max_tokens=1000)],
+    )
+    other = ("run", "other.jsonl", "-o", "other-out.jsonl", "-m", "haiku")
+    assert world.claudebatch(*BATCH, "--detach").code == 0
+    held = world.ledger()[1]
+    assert held > 0
+    # Settled as a dead one by whoever needs the money, it keeps what its batch holds.
+    assert world.claudebatch("runs", "settle", "--all").code == 0
+    assert world.ledger() == (0, held)
+    done = world.claudebatch(*other, "--batch", "-n", "2", "--detach")
+    assert done.code == 0, done.err
+    both = world.ledger()[1]
+    assert held < both <= worst * 1.5
+    assert world.claudebatch(*BATCH).code == 0
+    assert world.claudebatch(*other, "--batch").code == 0
+    assert len(world.results("other-out.jsonl")) == 20
+    assert world.ledger() == (simulator.stats()["billed_pico"], 0)
+
+
+def test_two_runs_race_for_one_cap_and_never_pass_it_together(
+    world: World, batches: Any, processes: World
+) -> None:
+    simulator = batches(latency="uniform:100,1500", use_all_max_tokens=True)
+    cap = 55 * 400 * TOKEN
+    world.configure(f"budget: {{day: {cap / 1e12:.6f}}}\n")
+    for name in ("a", "b"):
+        rows = [{**row, "prompt": f"{name} {row['id']}"} for row in prompts(50, max_tokens=400)]
+        world.write(f"{name}.jsonl", rows)
+    runs = [
+        processes.launch(
+            "run", f"{name}.jsonl", "-o", f"{name}-out.jsonl", "-m", "haiku", "--batch"
+        )
+        for name in ("a", "b")
+    ]
+    seen = 0
+    ledger = world.home / "state" / "spend.sqlite"
+    at_once = (
+        "SELECT (SELECT coalesce(sum(spent + unknown), 0) FROM spend)"
+        " + (SELECT coalesce(sum(amount), 0) FROM holds)"
+    )
+    while any(run.running for run in runs):
+        # Its tables are being made.
+        with suppress(sqlite3.OperationalError):
+            seen = max(seen, query(ledger, at_once)[0][0])
+        assert seen <= cap
+        time.sleep(0.01)
+    ended = [run.wait() for run in runs]
+    assert {run.code for run in ended} == {3}, "both are ended by the cap"
+    billed = simulator.stats()["billed_pico"]
+    assert 0.8 * cap < billed <= cap
+    assert world.ledger() == (billed, 0)

@@ -59,8 +59,11 @@ class Run:
         self.dead.append(runs)
         self._loop.call_soon_threadsafe(self.looked.set)
 
-    async def hold(self, amount: int, worst: int) -> Hold:
-        return await self.budget_store.hold(amount, worst)
+    async def hold(self, amount: int, worst: int, *, lasts: bool = False) -> Hold:
+        return await self.budget_store.hold(amount, worst, lasts=lasts)
+
+    async def adopt(self, worst: int, day: str) -> Hold:
+        return await self.budget_store.adopt(worst, day)
 
     async def settle(self, hold: Hold, cost: int) -> None:
         await self.budget_store.settle(hold, cost)

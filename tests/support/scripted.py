@@ -262,7 +262,7 @@ class WatchedBudget(RunBudget):
         """How many of them stand for a request that left."""
         return sum(hold.sent for hold in self.holds)
 
-    async def hold(self, amount: Pico, worst: Pico) -> Hold:
+    async def hold(self, amount: Pico, worst: Pico, *, lasts: bool = False) -> Hold:
         """As `RunBudget`, counted."""
         self.asked.append(amount)
         hold = await super().hold(amount, worst)

@@ -59,18 +59,20 @@ class SqliteBudgetStore:
         """Round trips so far."""
         return self._trip.count
 
-    async def hold(self, amount: Pico, worst: Pico) -> Hold:
+    async def hold(self, amount: Pico, worst: Pico, *, lasts: bool = False) -> Hold:
         """Set *amount* aside, first come first served among those of this user."""
-        hold = Hold(amount, worst)
+        hold = Hold(amount, worst, lasts=lasts)
         async with self._turn:
             while not await self._trip.ask(lambda: self._admit(hold), undo=self._withdraw):
                 await self._waits.sleep(_LOOK_AGAIN_S)
         return hold
 
     async def adopt(self, worst: Pico, day: str) -> Hold:
-        """Set *worst* aside again, whatever else is held."""
-        hold = Hold(worst, worst, day)
-        await self._trip.ask(lambda: self._note(hold))
+        """Set *worst* aside again, whatever else is held: what a session of this user
+        has left in the file, if that is as much.
+        """
+        hold = Hold(worst, worst, day, lasts=True)
+        await self._trip.ask(lambda: self._take_over(hold) or self._note(hold))
         return hold
 
     async def settle(self, hold: Hold, cost: Pico) -> None:
@@ -125,6 +127,17 @@ class SqliteBudgetStore:
         if spent + held + hold.amount > self._cap or spent + worst + hold.worst > self._most:
             return None
         return self._note(hold)
+
+    def _take_over(self, hold: Hold) -> Hold | None:
+        found = self._file.execute(
+            "SELECT hold FROM holds WHERE user = ? AND worst = ?", (self._user, hold.worst)
+        )
+        taken = set(self._numbers.values())
+        for (number,) in found.fetchall():
+            if number not in taken:
+                self._numbers[hold] = number
+                return hold
+        return None
 
     def _note(self, hold: Hold) -> Hold:
         row = self._file.execute(

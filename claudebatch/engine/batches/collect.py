@@ -196,7 +196,7 @@ class BatchCollector:
         step = _Step()
         for member, outcome in zip(here, outcomes, strict=True):
             self._parts.journal.settle(outcome.record)
-            self._holds.spent(row.batch, _gone(outcome))
+            self._holds.spent(row.batch, _gone(outcome), outcome.record.intent.day)
             if outcome.record.http.error != NOT_SENT:
                 self._tell(outcome)
             if outcome.stop is not None:

@@ -13,7 +13,7 @@ from claudebatch.layers.budget.store import BudgetStore
 
 # Shared caps take a transaction; what is held by others is not waited for: a batch that
 # is half built would wait for hours, and what fits goes out meanwhile.
-_PATIENCE_S = 1.0
+_PATIENCE_S = 0.25
 
 
 class BatchHolds:
@@ -24,16 +24,19 @@ class BatchHolds:
         # Mutable, changed by the methods below only. `_gone` is what is known to be
         # spent of each batch that is being collected.
         self._holds: defaultdict[int, list[Hold]] = defaultdict(list)
-        self._gone: defaultdict[int, Pico] = defaultdict(int)
+        self._gone: defaultdict[int, defaultdict[str, Pico]] = defaultdict(lambda: defaultdict(int))
         self.refused: BudgetExhausted | None = None
         """The last row that can never fit, as the cap stands."""
+        self.short = False
+        """Whether a row did not fit lately that may once others have ended."""
 
     async def take(self, batch: int, worst: Pico, *, rows: int) -> Hold | None:
         """Set *worst* aside for *rows* of *batch*; None where that does not fit now."""
         try:
             async with asyncio.timeout(_PATIENCE_S):
-                hold = await self._budget.hold(worst, worst)
+                hold = await self._budget.hold(worst, worst, lasts=True)
         except TimeoutError:
+            self.short = True
             return None
         except BudgetExhausted as error:
             # Of several rows, some may fit.
@@ -47,18 +50,26 @@ class BatchHolds:
         """*batch* is on its way since an earlier session."""
         self._holds[batch].append(await self._budget.adopt(worst, day))
 
-    def spent(self, batch: int, cost: Pico) -> None:
-        """*cost* of *batch* is written down; its hold stays whole until it ends."""
-        self._gone[batch] += cost
+    def spent(self, batch: int, cost: Pico, day: str) -> None:
+        """*cost* of *batch* is written down for *day*; its hold stays whole until it
+        ends.
+        """
+        self._gone[batch][day] += cost
 
     async def end(self, batch: int) -> None:
         """*batch* needs nothing more: what it did not cost is free again."""
-        gone = self._gone.pop(batch, 0)
-        for hold in self._holds.pop(batch, []):
+        gone = dict(self._gone.pop(batch, ()))
+        holds = self._holds.pop(batch, [])
+        for hold in holds:
+            # Each day for itself: a cap of the day counts what the ledger has for it.
+            # Without such a cap holds have no day, and the last one takes the rest.
+            cost = gone.pop(hold.day, 0)
+            if hold is holds[-1]:
+                cost += sum(gone.values())
             # No wait in between: for a moment the cap would count too little.
-            await self._budget.settle(hold, gone)
-            gone = 0
+            await self._budget.settle(hold, cost)
 
     def held(self, batch: int) -> Pico:
         """What is set aside for *batch*, less what is known to be spent."""
-        return sum(hold.worst for hold in self._holds[batch]) - self._gone[batch]
+        gone = sum(self._gone[batch].values())
+        return sum(hold.worst for hold in self._holds[batch]) - gone

@@ -50,6 +50,9 @@ _FIRST_WAIT_S = 5.0
 _LONGEST_WAIT_S = 60.0
 # So often a wait looks whether anything else is to be done.
 _STEP_S = 5.0
+# So long what does not fit under the cap waits for what others hold: live rows of this
+# run, other runs.
+_SHORT_S = 5.0
 
 
 class BatchSender:
@@ -73,6 +76,7 @@ class BatchSender:
         self._made_here: set[int] = set()
         self.stop: StopRun | None = None
         self._may_build = True
+        self._try_again = float("-inf")
         self.changed = asyncio.Event()
         """Set whenever rows went to the other road, and at the end."""
         self.moves = 0
@@ -130,11 +134,18 @@ class BatchSender:
             # What has ended comes first: its money may let the next batch be built.
             await self._ask_due()
             await self._submit()
-            if not self._open or (self._parts.detach and not self._unknown()):
+            short = self._holds.short
+            if not (self._open or short) or (
+                self._parts.detach and self._open and not self._unknown()
+            ):
                 return
             now = self._parts.now()
-            due = min(polls.due for polls in self._polls.values())
-            await self._parts.drain.sleep(max(0.0, min(due - now, _STEP_S)))
+            if short and now >= self._try_again:
+                # No batch of ours need end for that: left now, they would stay unsent.
+                self._may_build, self._try_again = True, now + _SHORT_S
+            due = [polls.due for polls in self._polls.values()]
+            due += [self._try_again] if short else []
+            await self._parts.drain.sleep(max(0.0, min(min(due) - now, _STEP_S)))
 
     def _unknown(self) -> bool:
         """Whether it is not known of some batch if it was made."""
@@ -151,7 +162,9 @@ class BatchSender:
             # Full batches: a small one for each that comes back would never end.
             if self._open and room < min(self._builder.most_requests, 1000):
                 return
+            self._holds.short = False
             built = await self._builder.build(room)
+            self._try_again = self._parts.now() + _SHORT_S
             self._tell_live(self._builder)
             if built is None:
                 self._may_build = False

@@ -21,6 +21,8 @@ class _Account:
     free: Pico = 0
     drawn: Pico = 0
     """By holds in flight, at their worst case."""
+    lasting: Pico = 0
+    """What of it is drawn for hours."""
 
 
 class Allotment:
@@ -41,18 +43,21 @@ class Allotment:
             return False
         account.free -= hold.worst
         account.drawn += hold.worst
+        account.lasting += hold.worst if hold.lasts else 0
         hold.day = day
         return True
 
     def adopt(self, hold: Hold) -> None:
         """*hold* was drawn in an earlier session, on its day."""
         self._accounts[hold.day].drawn += hold.worst
+        self._accounts[hold.day].lasting += hold.worst
 
     def end(self, hold: Hold, cost: Pico) -> None:
         """*hold* has become *cost*; the rest is free again."""
         # The day on which it was drawn, also after midnight: the ledger holds it there.
         account = self._accounts[hold.day]
         account.drawn -= hold.worst
+        account.lasting -= hold.worst if hold.lasts else 0
         account.free += hold.worst - cost
 
     def add(self, day: str, amount: Pico) -> None:
@@ -64,6 +69,11 @@ class Allotment:
         account = self._accounts[day]
         return account.free, account.drawn
 
+    def moving(self, day: str) -> Pico:
+        """What is drawn on *day* by holds that others will soon follow."""
+        account = self._accounts[day]
+        return account.drawn - account.lasting
+
     def free(self, *, but: str = "") -> dict[str, Pico]:
         """What is free, by day; of every day *but* one."""
         return {
@@ -74,8 +84,10 @@ class Allotment:
 
     def unused(self) -> dict[str, Pico]:
         """What is free beyond what those in flight are likely to be followed by."""
+        # A batch stays out for hours: kept for those that follow it, money would be
+        # missing elsewhere all that time.
         spare = {
-            day: account.free - AHEAD * account.drawn for day, account in self._accounts.items()
+            day: account.free - AHEAD * self.moving(day) for day, account in self._accounts.items()
         }
         return {day: amount for day, amount in spare.items() if amount > 0}
 

@@ -178,9 +178,10 @@ class Refill:
         day = self._today()
         # Money of a day that is over serves no hold any more.
         await self._give_back(self._allotment.free(but=day))
-        free, drawn = self._allotment.of(day)
+        free, _ = self._allotment.of(day)
         wish = self._queue.worst() - free
-        least, ahead = head.worst - free, (wish + drawn) * AHEAD
+        ahead = 0 if head.lasts else (wish + self._allotment.moving(day)) * AHEAD
+        least = head.worst - free
         taken = await self._ask(lambda: self._book.take(day, least=least, wish=wish, ahead=ahead))
         self._allotment.add(day, taken.amount)
         self._report(taken)

@@ -55,11 +55,11 @@ class RunBudget:
         """Money spent or forfeited, earlier sessions included."""
         return self._spent
 
-    async def hold(self, amount: Pico, worst: Pico) -> Hold:
+    async def hold(self, amount: Pico, worst: Pico, *, lasts: bool = False) -> Hold:
         """Set *amount* aside; raises `BudgetExhausted` when it can never fit under the
         cap.
         """
-        hold = Hold(amount, worst)
+        hold = Hold(amount, worst, lasts=lasts)
         # Refused at once: a wait for money that never comes would only end with the
         # run.
         if not self._possible(hold):
@@ -72,7 +72,7 @@ class RunBudget:
 
     async def adopt(self, worst: Pico, day: str) -> Hold:
         """Set *worst* aside again, for what is on its way already. Never suspends."""
-        hold = Hold(worst, worst, day)
+        hold = Hold(worst, worst, day, lasts=True)
         self._take(hold)
         return hold
 

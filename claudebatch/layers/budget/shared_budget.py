@@ -63,11 +63,11 @@ class SharedBudget:
         """Report how the caps stand."""
         await self._refill.report()
 
-    async def hold(self, amount: Pico, worst: Pico) -> Hold:
+    async def hold(self, amount: Pico, worst: Pico, *, lasts: bool = False) -> Hold:
         """Set *amount* aside of the run's own cap and *worst* of the others; raises
         `BudgetExhausted`.
         """
-        hold = await self._own.hold(amount, worst)
+        hold = await self._own.hold(amount, worst, lasts=lasts)
         try:
             await self._draw(hold)
         except BaseException:

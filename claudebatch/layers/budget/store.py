@@ -23,8 +23,9 @@ class BudgetStore(Protocol):
     nothing; its money stays set aside.
     """
 
-    async def hold(self, amount: Pico, worst: Pico) -> Hold:
+    async def hold(self, amount: Pico, worst: Pico, *, lasts: bool = False) -> Hold:
         """Set *amount* aside, waiting if it may fit later; raises `BudgetExhausted`.
+        *lasts*: for hours, so it tells nothing of how much is needed next.
 
         *worst* is the most that the attempt can cost; a strict budget asks for all of
         it. Holds are granted in the order in which they were asked for. Cancelled, it

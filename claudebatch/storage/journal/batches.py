@@ -61,6 +61,15 @@ class BatchRow:
 _FIELDS = "batch, nonce, state, requests, worst, intent_ms, id, proved, created_ms, expires_ms"
 _OPEN = f"SELECT {_FIELDS}, ended_ms FROM batches WHERE state IN (?, ?) ORDER BY batch"
 
+_WITH_API = (
+    "WITH sent AS (SELECT q.row, q.key FROM attempts a JOIN rows q ON q.row = a.row"
+    " WHERE a.batch > 0 AND a.state = :in_batch AND q.live)"
+    " SELECT count(*) FROM rows r WHERE r.live AND r.position < :end"
+    " AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = r.row)"
+    " AND (r.row IN (SELECT row FROM sent) OR"
+    " (:shared AND length(r.key) > 0 AND r.key IN (SELECT key FROM sent)))"
+)
+
 
 def begin_batch(journal: sqlite3.Connection, nonce: str, now_ms: int) -> int:
     """Note that a batch is being built; returns its number in this run."""
@@ -176,6 +185,14 @@ def held_by_batches(journal: sqlite3.Connection, batch: int) -> list[tuple[str, 
         " GROUP BY day",
         (batch, AttemptState.IN_BATCH),
     ).fetchall()
+
+
+def rows_with_api(journal: sqlite3.Connection, end: int, *, shared: bool) -> int:
+    """How many of the first *end* rows of the input have no result and get one from a
+    batch; *shared*: also those that ask for the same as a row of one.
+    """
+    parameters = {"end": end, "in_batch": AttemptState.IN_BATCH, "shared": shared}
+    return int(journal.execute(_WITH_API, parameters).fetchone()[0])
 
 
 def has_batches(journal: sqlite3.Connection) -> bool:

@@ -21,7 +21,7 @@ from claudebatch.layers.budget.layer import Budget
 from claudebatch.layers.budget.run_budget import RunBudget
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.record.layer import Record
-from tests.support.budget_stores import Run, cap
+from tests.support.budget_stores import DAY, Run, cap
 from tests.support.cancellation import cuts
 from tests.support.scripted import MemoryLog, ScriptedClient, make_call, make_reply, timed_out
 from tests.support.sqlite_budget import SqliteBudgetStore
@@ -299,6 +299,47 @@ async def test_closing_gives_back_what_is_free_and_keeps_what_may_still_be_bille
         await other.release(await other.hold(400, 400))
         assert not await comes(asyncio.ensure_future(other.hold(401, 401)), within_s=0.3)
     await other.close(complete=True)
+
+
+@virtual
+async def test_what_an_earlier_session_set_aside_is_adopted_counts_and_ends_once(make):
+    place = make()
+    if not isinstance(place, Memory):
+        # It left, or died, while its batch was out.
+        early = place.open("me")
+        await early.hold(700, 700, lasts=True)
+        await early.close(complete=False)
+    store, other = place.open("me"), place.open("other")
+    hold = await store.adopt(700, DAY)
+    assert (hold.amount, hold.worst, hold.day) == (700, 700, DAY)
+    await other.release(await other.hold(300, 300))
+    assert not await comes(asyncio.ensure_future(other.hold(301, 301)), within_s=0.3)
+    await store.settle(hold, 100)
+    with pytest.raises(RuntimeError, match="twice"):
+        await store.settle(hold, 100)
+    assert await left(store) == CAP - 100
+    assert await left(other) == CAP - 100
+    for one in (store, other):
+        await one.close(complete=True)
+
+
+@pytest.mark.parametrize("make", SHARED, indirect=True)
+@virtual
+async def test_what_is_out_for_hours_keeps_nothing_for_those_that_follow(make):
+    """The money of a batch that has ended is for everybody, though another one is
+    out.
+    """
+    place = make()
+    store, other = place.open("me"), place.open("other")
+    out = await store.hold(400, 400, lasts=True)
+    await store.settle(await store.hold(500, 500, lasts=True), 50)
+    waiting = asyncio.ensure_future(other.hold(550, 550))
+    assert await comes(waiting)
+    await other.release(waiting.result())
+    await store.settle(out, 50)
+    assert await left(other) == CAP - 100
+    for one in (store, other):
+        await one.close(complete=True)
 
 
 @pytest.mark.parametrize("make", SHARED, indirect=True)
