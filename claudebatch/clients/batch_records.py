@@ -50,11 +50,8 @@ class Batch:
     expires_at: datetime | None
     """When what has not been processed expires: 24 hours after `created_at`."""
     ended_at: datetime | None
-    cancel_initiated_at: datetime | None
     archived_at: datetime | None
     """When its results were removed: 29 days after `created_at`."""
-    results_url: str | None
-    """Set once it has ended. Never followed: `results` builds an address of its own."""
     server_time: datetime | None
     """The clock of the server when it answered: compare `created_at` with this one."""
     retry_after: float | None
@@ -122,7 +119,6 @@ def _batch(value: Mapping[str, Any], headers: HeaderFacts) -> Batch:
     # Without these three nothing can be decided: a gateway's answer, or half of one.
     if not isinstance(name, str) or not name or not isinstance(status, str) or created is None:
         raise BadAnswer("the answer is not a batch")
-    results = value.get("results_url")
     return Batch(
         id=name,
         status=status,
@@ -130,9 +126,7 @@ def _batch(value: Mapping[str, Any], headers: HeaderFacts) -> Batch:
         created_at=created,
         expires_at=_moment(value.get("expires_at")),
         ended_at=_moment(value.get("ended_at")),
-        cancel_initiated_at=_moment(value.get("cancel_initiated_at")),
         archived_at=_moment(value.get("archived_at")),
-        results_url=results if isinstance(results, str) else None,
         server_time=headers.server_time,
         retry_after=headers.retry_after,
         simulated=headers.simulated,

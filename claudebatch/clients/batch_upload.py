@@ -5,7 +5,7 @@ so that a quarter of a gigabyte takes no memory.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -71,44 +71,9 @@ def encode_request(custom_id: str, params: bytes) -> bytes:
     return b'{"custom_id":"%s","params":%s}' % (custom_id.encode("ascii"), params)
 
 
-def body_length(requests: int, request_bytes: int) -> int:
-    """The size of a body of so many *requests*, with *request_bytes* together."""
-    return len(HEAD) + request_bytes + max(0, requests - 1) + len(TAIL)
-
-
-def of_requests(
-    requests: Iterable[bytes] | AsyncIterable[bytes], *, length: int | None = None
-) -> BatchUpload:
-    """A body of encoded *requests*, each taken when its turn comes; *length* is their
-    `body_length`.
-    """
-    return BatchUpload(_joined(requests), length)
-
-
 def of_file(path: Path) -> BatchUpload:
     """A body that lies whole in the file *path*."""
     return BatchUpload(_of_file(path), path.stat().st_size)
-
-
-async def _joined(requests: Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    piece, comma = bytearray(HEAD), b""
-    async for request in _awaited(requests):
-        piece += comma
-        piece += request
-        comma = b","
-        if len(piece) >= _PIECE:
-            yield bytes(piece)
-            piece = bytearray()
-    yield bytes(piece + TAIL)
-
-
-async def _awaited(requests: Iterable[bytes] | AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    if isinstance(requests, AsyncIterable):
-        async for request in requests:
-            yield request
-    else:
-        for request in requests:
-            yield request
 
 
 async def _of_file(path: Path) -> AsyncIterator[bytes]:

@@ -28,6 +28,7 @@ from claudebatch.config.values import ValueReader
 from claudebatch.core.domain import Pico
 from claudebatch.core.errors import ConfigError, all_at_once
 from claudebatch.core.jsonl import encode_in_order
+from claudebatch.core.send_via import BatchSettings
 from claudebatch.layers.budget.settings import BudgetSettings
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
 from claudebatch.layers.rate_limit.settings import PoolLimits, RateLimitSettings
@@ -35,7 +36,6 @@ from claudebatch.layers.response_cache.settings import CachePolicy, CacheSetting
 from claudebatch.layers.retry.settings import RetryBudgetPolicy, RetryPolicy
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import parse_overrides
-from claudebatch.routing.send_via import BatchSettings
 
 # Every pool has this many workers from the start: more would only fill the memory.
 _MOST_AT_ONCE = 10_000

@@ -21,11 +21,11 @@ from claudebatch.core.events import Event
 from claudebatch.core.jsonl import read_at
 from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.core.plurals import counted
+from claudebatch.core.send_via import fits_a_batch
 from claudebatch.estimate.request_shape import PlannedRow, RequestShape, shape_of
 from claudebatch.inputs import ALL_ROWS, RecordFormat, Selection, format_of, parse_line, under
 from claudebatch.layers.response_cache.blocking import LookUp
 from claudebatch.models.prices import UnknownPrice
-from claudebatch.routing.send_via import fits_a_batch
 from claudebatch.setup.input_files import InputFile
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.validate_input import Intake

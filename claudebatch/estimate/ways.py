@@ -8,8 +8,8 @@ from typing import Literal, NamedTuple
 
 from claudebatch.core.domain import Call, Pico, Via
 from claudebatch.core.reports import BatchTimes, Way
+from claudebatch.core.send_via import BatchSettings
 from claudebatch.estimate.duration import Durations
-from claudebatch.routing.send_via import BatchSettings
 
 _USUAL, _SLOW = 0.5, 0.9
 

@@ -23,6 +23,7 @@ from claudebatch.core.errors import (
 )
 from claudebatch.core.message import parse_message
 from claudebatch.simulator import SimulatedBatches
+from tests.support import batch_bodies
 
 CLIENTS = ["claude"]
 
@@ -55,8 +56,8 @@ def upload(number, prompt="row", **more):
         batch_upload.encode_request(f"r-{n}", params(f"{prompt} {n}", **more))
         for n in range(number)
     ]
-    length = batch_upload.body_length(number, sum(map(len, requests)))
-    return batch_upload.of_requests(requests, length=length)
+    length = batch_bodies.body_length(number, sum(map(len, requests)))
+    return batch_bodies.of_requests(requests, length=length)
 
 
 async def taken(client, batch_id):
@@ -186,7 +187,7 @@ async def test_refused_batches_say_why(make, api):
         await client.create(upload(0))
     twice = [batch_upload.encode_request("a", params("x"))] * 2
     with pytest.raises(CommandRefused, match="Duplicate"):
-        await client.create(batch_upload.of_requests(twice))
+        await client.create(batch_bodies.of_requests(twice))
     with pytest.raises(AccountRefused):
         await make(url, api_key="invalid").create(upload(1))
 
@@ -209,7 +210,7 @@ async def test_a_body_of_unknown_length_is_taken_too(make, api):
             yield batch_upload.encode_request(f"r-{n}", params(f"row {n}"))
 
     client = make(url)
-    made = await client.create(batch_upload.of_requests(requests()))
+    made = await client.create(batch_bodies.of_requests(requests()))
     assert made.counts.total == 300
 
 

@@ -15,6 +15,7 @@ import pytest
 from claudebatch.clients import batch_upload
 from claudebatch.clients.batch_client import ClaudeBatches
 from claudebatch.simulator import SimulatedBatches, Simulator, SimulatorSettings
+from tests.support import batch_bodies
 from tests.support.patient_batches import PatientBatches
 from tests.support.virtual import now, virtual
 
@@ -50,7 +51,7 @@ async def test_hours_of_polling_pass_at_once(hours, outcome, faster):
     requests = [
         batch_upload.encode_request(f"r-{n}", json.dumps(params).encode()) for n in range(200)
     ]
-    batch = await client.create(batch_upload.of_requests(requests))
+    batch = await client.create(batch_bodies.of_requests(requests))
     asked = 1
     while not (batch := await client.retrieve(batch.id)).ended:
         asked += 1

@@ -14,8 +14,8 @@ import typer
 from claudebatch.core.domain import Call, Pico, Via, to_usd
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.plurals import counted
+from claudebatch.core.send_via import BatchSettings, fits_a_batch
 from claudebatch.estimate.forecast import Forecast
-from claudebatch.routing.send_via import BatchSettings, fits_a_batch
 from claudebatch.ui.format import money
 
 _LIVE, _BATCH = "expected", "expected_by_batch"

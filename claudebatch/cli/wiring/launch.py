@@ -61,6 +61,7 @@ from claudebatch.core.events import Emit
 from claudebatch.core.notice import Notice
 from claudebatch.core.process_signals import signal_handler
 from claudebatch.core.reports import RunSummary
+from claudebatch.core.send_via import BatchSettings
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.engine.dependencies import RunDependencies
 from claudebatch.engine.index_input import Looks
@@ -68,7 +69,6 @@ from claudebatch.engine.open_run import OpenRun, open_run
 from claudebatch.engine.session import Session
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
-from claudebatch.routing.send_via import BatchSettings
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup

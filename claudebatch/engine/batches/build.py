@@ -16,11 +16,11 @@ from pathlib import Path
 from claudebatch.clients.batch_upload import encode_request
 from claudebatch.core.domain import Call, Hold, Pico
 from claudebatch.core.errors import NotServed
+from claudebatch.core.send_via import fits_a_batch
 from claudebatch.engine.batches.custom_ids import custom_id, new_nonce
 from claudebatch.engine.batches.holds import BatchHolds
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.engine.batches.upload_file import NAME, UploadFile, remove
-from claudebatch.routing.send_via import fits_a_batch
 from claudebatch.storage.journal import RowFilter, RowKey, RowRef, pending_keys, pending_rows
 from claudebatch.storage.journal.batches import (
     BatchRow,

@@ -14,10 +14,10 @@ from claudebatch.core.domain import Call, Pico, Reply
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import StopRun
 from claudebatch.core.events import Emit
+from claudebatch.core.send_via import BatchSettings
 from claudebatch.engine.batches.outcomes import OutcomeReader
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.response_cache.store import CacheStore
-from claudebatch.routing.send_via import BatchSettings
 from claudebatch.storage.journal import Journal, RowFilter, RowRef
 from claudebatch.storage.journal.batches import BatchRow
 

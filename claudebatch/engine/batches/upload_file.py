@@ -8,7 +8,6 @@ import contextlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO, Self
 
 from claudebatch.clients.batch_upload import HEAD, TAIL
@@ -32,10 +31,6 @@ class UploadFile:
         self.requests = 0
         self.size = len(HEAD) + len(TAIL)
 
-    def room_for(self, request: bytes, *, most_bytes: int) -> bool:
-        """Whether *request* fits into a body of *most_bytes*."""
-        return self.size + len(request) + 1 <= most_bytes
-
     def add(self, requests: Iterable[bytes]) -> None:
         """Append encoded requests."""
         for request in requests:
@@ -55,16 +50,11 @@ class UploadFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Close the file; after an error it is removed."""
         self._file.close()
         # Prompts do not lie about on disk longer than they must.
-        if error is not None:
+        if kind is not None:
             remove(self.path)
 
 

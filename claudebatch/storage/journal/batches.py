@@ -172,12 +172,6 @@ def waiting(batches: Sequence[BatchRow]) -> str:
     return f"{counted(len(batches), 'batch', 'batches')} with {rows} {goes} with the API"
 
 
-def all_batches(journal: sqlite3.Connection) -> list[BatchRow]:
-    """Every batch of the run that may have been made, oldest first."""
-    query = f"SELECT {_FIELDS}, ended_ms FROM batches WHERE state <> ? ORDER BY batch"
-    return [_row(found) for found in journal.execute(query, (BatchState.BUILDING,))]
-
-
 def held_by_batches(journal: sqlite3.Connection, batch: int) -> list[tuple[str, Pico]]:
     """(UTC day, worst cases) of the rows of *batch* that have no outcome."""
     return journal.execute(
@@ -193,11 +187,6 @@ def rows_with_api(journal: sqlite3.Connection, end: int, *, shared: bool) -> int
     """
     parameters = {"end": end, "in_batch": AttemptState.IN_BATCH, "shared": shared}
     return int(journal.execute(_WITH_API, parameters).fetchone()[0])
-
-
-def has_batches(journal: sqlite3.Connection) -> bool:
-    """Whether the run ever built one."""
-    return journal.execute("SELECT 1 FROM batches LIMIT 1").fetchone() is not None
 
 
 def undo_building(journal: sqlite3.Connection) -> int:

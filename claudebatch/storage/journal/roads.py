@@ -54,12 +54,6 @@ def set_roads(
             _take_equals(journal, _OF_LIVE_RULES)
 
 
-def all_go_live(journal: sqlite3.Connection) -> None:
-    """Whatever is not in a batch now is sent at once."""
-    journal.execute("UPDATE temp.default_road SET live = 1")
-    journal.execute("DELETE FROM temp.rule_roads")
-
-
 def go_live(journal: sqlite3.Connection, rows: Iterable[int]) -> None:
     """*rows* are sent at once, and those that ask for the same."""
     numbers = [(row,) for row in rows]

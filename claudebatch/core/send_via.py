@@ -27,7 +27,7 @@ def fits_a_batch(prompt: Prompt) -> bool:
     return not any(name in params for name in _NOT_IN_BATCHES) and params.get("max_tokens") != 0
 
 
-# In this room because it is decided beside the model: a rule may say both.
+# In this room because configuration, rules, estimate and engine all speak of it.
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
     """What the user wants of message batches."""
