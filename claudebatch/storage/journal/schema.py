@@ -48,12 +48,12 @@ _CREATE_ATTEMPTS = f"CREATE TABLE attempts ({defined(_ATTEMPTS)});".replace(
 # One row per message batch, written before it is made. Most runs have none: the index
 # holds their attempts only.
 _BATCHES = """
-CREATE TABLE batches (
+CREATE TABLE IF NOT EXISTS batches (
   batch INTEGER PRIMARY KEY, nonce TEXT NOT NULL, state INTEGER NOT NULL DEFAULT 0,
   requests INTEGER NOT NULL DEFAULT 0, worst INTEGER NOT NULL DEFAULT 0,
   intent_ms INTEGER NOT NULL, id TEXT, proved INTEGER NOT NULL DEFAULT 0, created_ms INTEGER,
   expires_ms INTEGER, ended_ms INTEGER);
-CREATE INDEX attempts_batch ON attempts(row) WHERE batch > 0;
+CREATE INDEX IF NOT EXISTS attempts_batch ON attempts(row) WHERE batch > 0;
 """
 _TABLES = f"""
 -- One row per distinct (id, content) ever seen in the input; `live` says whether the input
