@@ -13,7 +13,7 @@ from typing import IO, Annotated, Protocol, runtime_checkable
 import typer
 
 from claudebatch import __version__
-from claudebatch.cli import cache
+from claudebatch.cli import account_batches, cache
 from claudebatch.cli.doctor.doctor_command import doctor
 from claudebatch.cli.error_events import tell_program
 from claudebatch.cli.estimate import estimate
@@ -119,6 +119,7 @@ app.command(cls=HelpCommand)(models)
 app.command(cls=HelpCommand)(shapes)
 app.command(cls=HelpCommand)(spend)
 app.add_typer(runs.app, name="runs")
+app.add_typer(account_batches.app, name="batches")
 app.add_typer(cache.app, name="cache")
 app.command(cls=HelpCommand)(simulate)
 app.command(cls=HelpCommand)(doctor)

@@ -19,6 +19,7 @@ RUN_ONLY = frozenset(
     {
         "output_format",
         "columns",
+        "collect",
         "detach",
         "no_escape",
         "dry_run",
@@ -81,6 +82,10 @@ class RunFlags:
     via: options.SendVia = None
     batch: options.AsBatch = False
     deadline: options.Deadline = None
+    collect: Annotated[
+        bool,
+        typer.Option("--collect", help="Send nothing new: collect what is with the API."),
+    ] = False
     detach: Annotated[
         bool,
         typer.Option(

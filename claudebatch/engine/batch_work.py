@@ -90,6 +90,7 @@ def batch_parts(
         halt=halt,
         max_outage_s=settings.max_outage_s,
         detach=options.detach,
+        collect=options.collect,
         drain=context.drain,
         now=dependencies.now,
         wall=dependencies.wall,

@@ -121,6 +121,9 @@ class RowWork:
         await self._read_tries()
         await self._unfit.load()
         if self._sender is None:
+            # Nothing is with the API, and nothing is to be sent.
+            if self._context.options.collect:
+                return Ended()
             return await self._pass(self._engine, self._pending)
         return await self._with_batches(self._sender)
 
@@ -142,7 +145,7 @@ class RowWork:
             while True:
                 sender.changed.clear()
                 # The other rows of a pass stay to be done: a cap, or their turn again.
-                if seen != sender.moves and not self._context.drain.started:
+                if seen != sender.moves and self._may_send():
                     seen = sender.moves
                     # Rows whose results are not written yet would be asked again.
                     await self._journal.flush()
@@ -160,6 +163,10 @@ class RowWork:
         if not self._sending.cancelled() and self._sending.exception() is not None:
             ended.crashed = ended.crashed or self._sending.exception()
         return ended
+
+    def _may_send(self) -> bool:
+        # Rows that came back without an answer wait for a command that may send.
+        return not (self._context.drain.started or self._context.options.collect)
 
     def stop(self, reason: str, *, quiet: bool = False) -> None:
         """Send nothing new; let what is in flight finish. Batches go on."""

@@ -284,6 +284,8 @@ class SummaryBuilder:
         again = self._again()
         if self._options.selection.sample and not (pending or failed or self._options.simulate):
             return shlex.join(_without(_without(again, "--sample"), "--seed"))
+        if self._options.collect and pending:
+            return shlex.join(again)
         if code in (ExitCode.OK, ExitCode.ROWS_FAILED) and not failed and not pending:
             if code is ExitCode.ROWS_FAILED and self._options.strict_endings:
                 return self._reads('select(.ending != "complete") | {id, ending}')
@@ -308,7 +310,7 @@ class SummaryBuilder:
 
     def _again(self) -> list[str]:
         # Never --fresh: it would ask and pay for everything again.
-        gone = ("--fresh", "--detach")
+        gone = ("--fresh", "--detach", "--collect")
         return [argument for argument in self._options.command if argument not in gone]
 
     def _reads(self, what: str) -> str | None:

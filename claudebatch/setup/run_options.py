@@ -108,6 +108,8 @@ class RunOptions:
     """Message batches are sent and not waited for."""
     deadline_s: float | None = None
     """All is to be answered so many seconds from now."""
+    collect: bool = False
+    """Nothing new is sent: message batches that are with the API are collected."""
     command: tuple[str, ...] = ()
     """The command line as it was given, for the hint that resumes it."""
 

@@ -129,10 +129,21 @@ def batches_for(
     wall: Callable[[], datetime],
 ) -> BatchClient:
     """A client for the batches of *api*. Make it inside a running event loop."""
+    return account_batches(api, run_setup.settings.idle_timeout_s, now=now, wall=wall)
+
+
+def account_batches(
+    api: ApiTarget,
+    idle_timeout_s: float,
+    *,
+    now: Callable[[], float],
+    wall: Callable[[], datetime],
+) -> BatchClient:
+    """The same for a command that sends no rows."""
     return ClaudeBatches(
         api_key=api.api_key,
         base_url=api.base_url,
-        idle_timeout_s=run_setup.settings.idle_timeout_s,
+        idle_timeout_s=idle_timeout_s,
         now=now,
         wall=wall,
         secrets=secrets(environment()),

@@ -212,6 +212,9 @@ def _perform(options: RunOptions, parts: _RunParts, *, yes: bool) -> int:
         looks=Looks(None if agreed else meter.add, drawn.add, drawn.note),
         removes=_asking_before_removal(options, yes=yes),
     ) as run:
+        if parts.run_setup.settings.batches.used and not options.collect:
+            # `claudebatch batches collect` runs it again, from wherever it is called.
+            run.folder.note(command=list(options.command), cwd=str(Path.cwd()))
         # The rows of this session are the first ones of the index, whoever chose them.
         options = replace(options, limit=run.limit)
         if any(meter.notes().values()):

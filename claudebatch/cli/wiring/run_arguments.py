@@ -68,6 +68,7 @@ def run_options(flags: RunFlags) -> RunOptions:
         max_failures=flags.max_failures,
         detach=flags.detach,
         deadline_s=flags.deadline,
+        collect=flags.collect,
         command=("claudebatch", *sys.argv[1:]),
     )
 

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from claudebatch.core.domain import Pico
 from claudebatch.core.reports.spend import SpendLine
 
-RunState: TypeAlias = Literal["running", "finished", "stopped", "died"]
+RunState: TypeAlias = Literal["running", "finished", "in batches", "stopped", "died"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +17,8 @@ class RunLine:
 
     run: str
     state: RunState
-    """`finished`: every row has its result; `stopped`: it ended early and can be
-    resumed; `died`: without a word.
+    """`finished`: every row has its result; `in batches`: some of its batches are with
+    the API; `stopped`: it ended early and can be resumed; `died`: without a word.
     """
     tag: str
     output: str
@@ -32,6 +32,8 @@ class RunLine:
     failed: int | None
     exit_code: int | None
     spend: SpendLine
+    open_batches: int = 0
+    """Its message batches that are not collected."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,8 @@ class SpendLine:
     unknown_attempts: int = 0
     held: Pico = 0
     """Set aside by runs that go on, or that died and are not settled yet."""
+    in_batches: int = 0
+    """Of the held: of runs whose batches are with the API."""
     unpriced: int = 0
     """Answers of models without a known price: what they cost is missing in `spent`."""
     cached: int = 0

@@ -46,6 +46,7 @@ class OpenBatches:
 
     def __call__(self, event: BatchChanged) -> None:
         """Count *event*."""
+        # A batch is its last event: the API tells nothing that adds up.
         if event.state not in _OVER:
             self._last[event.batch] = (self._now(), event)
             return

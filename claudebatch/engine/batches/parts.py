@@ -77,6 +77,8 @@ class BatchParts:
     halt: Callable[[StopRun], None]
     """Stops what is sent at once, too."""
     max_outage_s: float
+    collect: bool
+    """Make no batch; only collect those that are there."""
     detach: bool
     """Leave when everything is sent; do not wait for answers."""
     drain: Drain

@@ -155,7 +155,7 @@ class BatchSender:
 
     async def _submit(self) -> None:
         # What did not fit may fit when a batch has ended, and not before.
-        while self._may_build:
+        while self._may_build and not self._parts.collect:
             self._parts.drain.check()
             queued = sum(row.requests for row in self._open.values())
             room = self._parts.settings.max_queued - queued

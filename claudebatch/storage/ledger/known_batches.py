@@ -7,12 +7,22 @@ from contextlib import closing
 from pathlib import Path
 
 from claudebatch.core.errors import StorageError
+from claudebatch.core.reports.batch_report import BatchLine, KnownState
 from claudebatch.storage.journal.batches import BatchRow, BatchState
-from claudebatch.storage.ledger.schema import open_ledger, read_ledger
+from claudebatch.storage.ledger.schema import open_ledger, read_ledger, unreadable
 
 _REMEMBER = (
     "INSERT OR REPLACE INTO batches (id, run, batch, requests, created_ms, expires_ms, ended_ms,"
     " collected) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+# What is in the column `collected`.
+_ENDS: dict[int, int] = {BatchState.COLLECTED: 1, BatchState.LOST: 2}
+_STATES: tuple[KnownState, ...] = ("open", "collected", "lost")
+_LINES = (
+    "SELECT b.id, b.run, b.batch, b.requests, b.created_ms, b.expires_ms, b.ended_ms, b.collected,"
+    " coalesce(r.output, ''), coalesce(r.folder, '') FROM batches b"
+    " LEFT JOIN runs r ON r.run = b.run"
+    " ORDER BY b.created_ms DESC, b.rowid DESC"
 )
 _KNOWN = "SELECT id FROM batches WHERE run <> ?"
 _DURATIONS = (
@@ -31,7 +41,7 @@ def remember_batch(ledger: Path, run: str, row: BatchRow) -> None:
     values = (row.id, run, row.batch, row.requests, row.created_ms, row.expires_ms, row.ended_ms)
     try:
         with closing(open_ledger(ledger)) as connection:
-            connection.execute(_REMEMBER, (*values, row.state == BatchState.COLLECTED))
+            connection.execute(_REMEMBER, (*values, _ENDS.get(row.state, 0)))
     except (sqlite3.Error, StorageError):
         return
 
@@ -59,3 +69,31 @@ def batch_durations(ledger: Path, *, most: int = 200) -> list[tuple[int, float]]
     except (sqlite3.Error, StorageError):
         return []
     return [(requests, milliseconds / 1000) for requests, milliseconds in found]
+
+
+def batch_lines(ledger: Path) -> list[BatchLine]:
+    """Every batch that this machine knows, the newest first. Raises `StorageError`."""
+    try:
+        # Runs may be at work: a list must not keep them waiting.
+        connection = read_ledger(ledger)
+        if connection is None:
+            return []
+        with closing(connection):
+            found = connection.execute(_LINES).fetchall()
+    except sqlite3.Error as error:
+        raise unreadable(ledger, error) from error
+    return [
+        BatchLine(
+            id=name,
+            run=run,
+            number=number,
+            requests=requests,
+            created_ms=made,
+            expires_ms=expires,
+            ended_ms=ended,
+            state=_STATES[end],
+            output=output,
+            folder=folder,
+        )
+        for name, run, number, requests, made, expires, ended, end, output, folder in found
+    ]

@@ -14,7 +14,10 @@ from claudebatch.storage.ledger.schema import Waits, not_reported, read_ledger, 
 from claudebatch.storage.ledger.spend_report import SpendReader
 from claudebatch.storage.run_folder import SUFFIX, owner
 
-_RUNS = "SELECT * FROM runs ORDER BY started DESC, rowid DESC"
+_RUNS = (
+    "SELECT *, (SELECT count(*) FROM batches b WHERE b.run = runs.run AND b.collected = 0)"
+    " AS open_batches FROM runs ORDER BY started DESC, rowid DESC"
+)
 _UNKNOWN = (
     "SELECT attempt, id, sent_ms, model, worst, error, status, request_id FROM attempts WHERE "
     "run = ? AND state = 3"
@@ -104,6 +107,7 @@ def _run_line(row: dict[str, Any], spend: SpendLine) -> RunLine:
         "succeeded",
         "failed",
         "exit_code",
+        "open_batches",
     )
     return RunLine(row["run"], _state(row), **{name: row[name] for name in names}, spend=spend)
 
@@ -113,6 +117,9 @@ def _state(row: dict[str, Any]) -> RunState:
         # The ledger cannot know that a process died: only its signature in the folder
         # tells.
         return "running" if row["folder"] and owner(Path(row["folder"])) is not None else "died"
+    # Before its exit code: one that left with --detach ended with 0.
+    if row["open_batches"]:
+        return "in batches"
     if row["rows"] is None:  # of a version that did not note how a run ended
         return "finished"
     done = row["exit_code"] in _FINISHED and row["rows"] == row["succeeded"] + row["failed"]

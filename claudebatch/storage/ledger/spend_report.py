@@ -30,6 +30,7 @@ ORDER BY 1, 2, 3, 4
 """
 _HOLDS = """
 SELECT h.run, h.day, h.amount, '' AS model, '' AS rule, coalesce(r.tag, '') AS tag,
+  EXISTS (SELECT 1 FROM batches b WHERE b.run = h.run AND b.collected = 0) AS in_batches,
   coalesce(r.output, '') AS output, coalesce(r.started, h.day) AS started
 FROM holds h LEFT JOIN runs r ON r.run = h.run
 WHERE h.day >= :first AND h.amount <> 0 AND (:run IS NULL OR h.run = :run)
@@ -144,7 +145,11 @@ def _line(row: dict[str, Any], what: By) -> SpendLine:
 
 
 def _held(row: dict[str, Any], what: By) -> SpendLine:
-    return SpendLine("", held=row["amount"], note=_note(row, what), **_of_run(row, what))
+    held = row["amount"]
+    in_batches = held if row["in_batches"] else 0
+    return SpendLine(
+        "", held=held, in_batches=in_batches, note=_note(row, what), **_of_run(row, what)
+    )
 
 
 def _of_run(row: dict[str, Any], what: By) -> dict[str, Any]:

@@ -39,6 +39,7 @@ def batches_at_work(progress: BatchProgress) -> str:
     ]
     if progress.age_s is not None:
         parts.append(_for_long(progress.age_s))
+    # Beside the age, so that both can be compared at a glance.
     if progress.usual_s is not None:
         parts.append(f"usually {_for_long(progress.usual_s)}")
     if progress.left_s is not None:
@@ -54,6 +55,7 @@ def batches_at_work(progress: BatchProgress) -> str:
 def batch_news(event: BatchChanged) -> str | None:
     """The sentence for a change that is worth one on every screen."""
     rows = counted(event.requests, "row")
+    # The id as well: it is what the Console and other tools know it by.
     if event.state == "submitted":
         return f"batch {event.batch} with {rows} is with the API ({event.id})"
     if event.state == "looked for":
@@ -74,6 +76,7 @@ def batch_poll(event: BatchChanged) -> str | None:
     """The sentence of `-v` for an answer about a batch that is on its way."""
     if event.state not in _POLLS:
         return None
+    # No counts: while a batch runs the API has none.
     parts = [str(event.state)]
     if event.created_ms is not None:
         age_s = max(0.0, (event.at_ms - event.created_ms) / 1000)

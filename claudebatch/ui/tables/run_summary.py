@@ -4,6 +4,7 @@ JSON.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -237,7 +238,9 @@ def _sent(summary: RunSummary) -> Iterator[SummaryLine]:
     what = counted(summary.open_batches, "batch", "batches")
     are = "is" if summary.open_batches == 1 else "are"
     text = f"{what} with {counted(summary.in_batches, 'row')} {are} with the API"
-    yield SummaryLine("sent", f"{text}; the next command collects the answers")
+    which = shlex.quote(summary.output if summary.output != "-" else summary.run_id)
+    follow = f"the next command collects, `claudebatch batches cancel {which}` cancels"
+    yield SummaryLine("sent", f"{text}; {follow}")
 
 
 def _rows_style(summary: RunSummary) -> str | None:

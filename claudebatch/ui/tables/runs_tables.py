@@ -66,6 +66,7 @@ def render_run(details: RunDetails, *, width: int = 0) -> list[str]:
         "started": run.started,
         "ended": run.ended or "",
         "rows": _rows(run),
+        "batches": _batches(run),
         "results": run.output,
         "folder": run.folder or "purged",
     }
@@ -121,8 +122,18 @@ def run_fields(run: RunLine) -> dict[str, Any]:
         "succeeded": run.succeeded,
         "failed": run.failed,
         "exit_code": run.exit_code,
+        "open_batches": run.open_batches,
         "spend": spend_fields(run.spend),
     }
+
+
+def _batches(run: RunLine) -> str:
+    if not run.open_batches:
+        return ""
+    return (
+        f"{counted(run.open_batches, 'is', 'are')} with the API, up to {fmt.money(run.spend.held)} "
+        f"reserved; the same command again collects"
+    )
 
 
 def money_of(line: SpendLine) -> str:

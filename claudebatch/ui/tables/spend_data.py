@@ -60,6 +60,7 @@ def spend_fields(line: SpendLine) -> dict[str, Any]:
         "unknown_usd": usd_string(line.unknown),
         "unknown_requests": line.unknown_attempts,
         "held_usd": usd_string(line.held),
+        "held_by_batches_usd": usd_string(line.in_batches),
         "unpriced_answers": line.unpriced,
         "cached_rows": line.cached,
         "shared_rows": line.shared,

@@ -206,10 +206,16 @@ def _remarks(total: SpendLine) -> list[str]:
             f"known; it counts against every cap. Once you know: "
             f"`claudebatch runs settle --as billed|free`"
         )
-    if total.held:
+    # Apart: settling is for what was killed, and must not be tried on these.
+    if total.in_batches:
         remarks.append(
-            f"Reserved: {fmt.money(total.held)} by runs that are still going, or that were killed: "
-            f"`claudebatch runs settle`"
+            f"Reserved: {fmt.money(total.in_batches)} for batches that are with the API; the same "
+            f"command again collects them: `claudebatch batches list`"
+        )
+    if total.held > total.in_batches:
+        remarks.append(
+            f"Reserved: {fmt.money(total.held - total.in_batches)} by runs that are still going, "
+            f"or that were killed: `claudebatch runs settle`"
         )
     if total.unpriced:
         answers = counted(total.unpriced, "answer")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+from claudebatch.core.reports import RunDetails
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.estimate.known_models import known_models
 from claudebatch.ui.live.frame import live_frame, plain_line
+from claudebatch.ui.tables.batch_tables import render_batch, render_batches
 from claudebatch.ui.tables.cache_tables import render_cache
 from claudebatch.ui.tables.doctor_findings import render_findings
 from claudebatch.ui.tables.estimate_tables import render_estimate
@@ -40,6 +43,12 @@ _COMMANDS = (
     "runs rebuild",
     "runs settle",
     "runs purge",
+    "batches",
+    "batches list",
+    "batches show",
+    "batches collect",
+    "batches cancel",
+    "batches delete",
     "cache",
     "cache stats",
     "cache path",
@@ -123,6 +132,17 @@ def _tables(width: int) -> Iterator[tuple[str, Iterable[str]]]:
     yield "spend, of nothing", render_spend((), "run", width=width)
     yield "runs list", render_runs(samples.RUNS, width=width)
     yield "runs show", render_run(samples.DETAILS, width=width)
+    yield "batches list --account", render_batches(samples.BATCH_LINES, width=width)
+    for number, line in enumerate((samples.BATCH_LINES[0], samples.BATCH_LINES[2]), 1):
+        yield f"batches show, {number}", render_batch(line)
+    waiting = samples.run_line(
+        replace(samples.SPENT, held=123 * samples.CENT, in_batches=123 * samples.CENT),
+        state="in batches",
+        succeeded=0,
+        open_batches=2,
+    )
+    yield "spend, of batches", render_spend((waiting.spend,), "run", width=width)
+    yield "runs show, of batches", render_run(RunDetails(waiting, (), ()), width=width)
     yield "estimate", render_estimate(samples.ESTIMATE, width=width)
     yield "estimate -v", render_estimate(samples.ESTIMATE, width=width, details=True)
     yield "models", render_models(known_models(settings, None, at=TODAY), width=width)

@@ -36,6 +36,7 @@ from claudebatch.core.reports import (
     SpendLine,
     UnknownAttempt,
 )
+from claudebatch.core.reports.batch_report import BatchLine
 from claudebatch.core.reports.finding import Finding
 
 CENT = PICO_PER_USD // 100
@@ -299,6 +300,40 @@ def run_line(spend: SpendLine, **facts: object) -> RunLine:
     return replace(run, **facts)  # type: ignore[arg-type]
 
 
+BATCH_LINES = (
+    BatchLine(
+        id="msgbatch_01HkcTjaV5uDC8jWR4ZsDV8d",
+        requests=10_000,
+        run=SPENDS[0].label,
+        output=SPENDS[0].output,
+        number=2,
+        state="open",
+        status="in_progress",
+        counts=(("processing", 10_000), ("succeeded", 0)),
+        created_ms=_MADE_MS,
+        expires_ms=_MADE_MS + 86_400_000,
+    ),
+    BatchLine(
+        id="msgbatch_01GnPpTjaV5uDC8jWR4ZsDVb2",
+        requests=812,
+        status="ended",
+        created_ms=_MADE_MS - 3_600_000,
+        ended_ms=_MADE_MS - 1_200_000,
+    ),
+    BatchLine(
+        id="msgbatch_013Zva2CMHLNnXjNJJKqJ2EF",
+        requests=10_000,
+        run=SPENDS[0].label,
+        output=SPENDS[0].output,
+        number=1,
+        state="collected",
+        status="ended",
+        counts=(("processing", 0), ("succeeded", 9988), ("errored", 12)),
+        created_ms=_MADE_MS - 7_200_000,
+        expires_ms=_MADE_MS + 79_200_000,
+        ended_ms=_MADE_MS - 4_800_000,
+    ),
+)
 RUNS = (
     run_line(SPENDS[0]),
     run_line(SPENDS[1], state="died", tag="nightly", ended=None, exit_code=None),
