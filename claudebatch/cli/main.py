@@ -268,7 +268,10 @@ def _refuse(error: Complaint) -> int:
     number = _usage_id(error)
     _stderr().tell(render_usage(usage.getvalue(), number, instead))
     complaint, fix = complaint_in(usage.getvalue(), instead)
-    tell_program(ClaudebatchError(number, " ".join(complaint.split()), fix=fix), sys.argv[1:])
+    told = ClaudebatchError("E001", " ".join(complaint.split()), fix=fix)
+    # The parser's own complaints have ids by their kind.
+    told.id = number
+    tell_program(told, sys.argv[1:])
     return error.exit_code
 
 

@@ -42,7 +42,9 @@ OF_THE_COMMAND = {
 }
 OF_THE_SELECTION = {"sample", "seed", "rows", "id", "where"}
 """Parts of one option of a run."""
-NOBODY_GIVES = {"base_url", "command", "jinja"}
+OF_THE_ESTIMATE = {"deadline"}
+NOBODY_GIVES = {"base_url", "command", "jinja", "deadline_s"}
+"""To a run; of an estimate, a deadline is read into seconds."""
 
 
 def test_every_parameter_is_an_option_of_the_run_or_configuration_or_the_commands_own():
@@ -54,7 +56,9 @@ def test_every_parameter_is_an_option_of_the_run_or_configuration_or_the_command
     assert flags <= set(Config.__struct_fields__)
     assert not options & flags
     assert set(inspect.signature(run).parameters) == options | flags | OF_THE_COMMAND
-    assert set(inspect.signature(estimate).parameters) <= options | flags | OF_THE_COMMAND
+    assert set(inspect.signature(estimate).parameters) <= (
+        options | flags | OF_THE_COMMAND | OF_THE_ESTIMATE
+    )
 
 
 def test_values_are_taken_by_their_names(monkeypatch):
