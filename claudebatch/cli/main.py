@@ -8,7 +8,7 @@ import sqlite3
 import sys
 import traceback
 from pathlib import Path
-from typing import IO, Annotated, Protocol, runtime_checkable
+from typing import IO, Annotated, NamedTuple, Protocol, runtime_checkable
 
 import typer
 
@@ -261,17 +261,20 @@ class Complaint(Protocol):
         ...
 
 
+class _Usage(NamedTuple):
+    """A kind of complaint of the parser's."""
+
+    id: str
+
+
 def _refuse(error: Complaint) -> int:
     usage = io.StringIO()
     _only_what_was_meant(error)
     error.show(usage)
-    number = _usage_id(error)
-    _stderr().tell(render_usage(usage.getvalue(), number, instead))
+    kind = _Usage(_usage_id(error))
+    _stderr().tell(render_usage(usage.getvalue(), kind.id, instead))
     complaint, fix = complaint_in(usage.getvalue(), instead)
-    told = ClaudebatchError("E001", " ".join(complaint.split()), fix=fix)
-    # The parser's own complaints have ids by their kind.
-    told.id = number
-    tell_program(told, sys.argv[1:])
+    tell_program(ClaudebatchError(kind.id, " ".join(complaint.split()), fix=fix), sys.argv[1:])
     return error.exit_code
 
 
