@@ -5,7 +5,7 @@ package.
 Nothing imports it: it is a list, written as code because vulture reads code.
 """
 
-list_runs  # a command: typer calls it
+list_runs, list_batches  # commands: typer calls them
 requested_model, cost_usd  # fields of a result line: msgspec writes them
 has_tools, has_schema, has_images, has_documents  # conditions of a rule, by their names
 PARTIAL  # a state that journals may hold: its number is taken
