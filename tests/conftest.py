@@ -19,8 +19,12 @@ _MOST_WORKERS = 8
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def pytest_xdist_auto_num_workers() -> int:
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """How many workers `-n auto` means."""
+    # Some tests wait for a minute. Handed out beforehand, the last of them would stand
+    # in one worker's line while the others have nothing left.
+    if config.option.dist == "no":
+        config.option.dist = "worksteal"
     return min(_WORKERS_A_CORE * (os.cpu_count() or 1), _MOST_WORKERS)
 
 

@@ -7,26 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from claudebatch.routing.rules import parse_rules
-from tests.docs.console import Shell, alike, blocks, examples
+from tests.docs.console import blocks
 
 PAGE = (Path(__file__).parents[2] / "docs/recipes.md").read_text()
-EXAMPLES = list(examples(PAGE))
-
-
-@pytest.fixture(scope="module")
-def printed(shell: Shell) -> list[str]:
-    """What each example prints, in the page's order and in one folder."""
-    return [shell.run(example.command) for example in EXAMPLES]
-
-
-@pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_an_example_prints_what_the_page_shows(number, printed, shell):
-    home = shell.env["HOME"]
-    assert alike(printed[number], home) == alike(EXAMPLES[number].output, home)
 
 
 def test_a_table_of_pandas_comes_back_with_its_answers(shell, tmp_path):
