@@ -154,6 +154,10 @@ class RowWork:
                     break
                 else:
                     await sender.changed.wait()
+        except BaseException:
+            # Told now, and not when the last batch ends: those go on by themselves.
+            self.stop("the run cannot go on", quiet=True)
+            raise
         finally:
             await asyncio.wait((self._sending,))
         if sender.stop is not None:

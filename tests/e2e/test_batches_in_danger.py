@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from claudebatch.core.errors import ClaudebatchError
 from claudebatch.simulator import SimulatedBatches
 from tests.e2e.moments import Moment
 from tests.e2e.world import World, prompts, query
@@ -242,3 +243,71 @@ def test_two_runs_race_for_one_cap_and_never_pass_it_together(
     billed = simulator.stats()["billed_pico"]
     assert 0.8 * cap < billed <= cap
     assert world.ledger() == (billed, 0)
+
+
+def test_what_came_back_from_a_batch_is_no_attempt_of_a_request_that_is_sent_at_once(
+    world: World, batches: Any
+) -> None:
+    config = world.path("claudebatch.yaml")
+    config.write_text(config.read_text().replace("retry: {", "retry: {max_attempts: 2, "))
+    simulator = batches(script=("batch_expired", "529", "ok"))
+    world.write("in.jsonl", prompts(1))
+    assert world.claudebatch(*BATCH, "--detach").code == 0
+    world.claudebatch(*RUN, "--collect")
+    assert world.query("SELECT state FROM attempts") == [(2,)], "it expired, and waits"
+    done = world.claudebatch(*RUN)
+    assert done.code == 0, done.err
+    assert world.results()["row-0"]["attempts"] == 2
+    assert simulator.requests == 2
+
+
+def test_answers_to_rows_of_a_file_that_is_not_given_wait_for_it(
+    world: World, batches: Any
+) -> None:
+    simulator = batches()
+    world.write("a.jsonl", prompts(2))
+    world.write("b.jsonl", [{"id": f"b{n}", "prompt": f"b{n}"} for n in range(3)])
+    both = ("run", "a.jsonl", "b.jsonl", "-o", "out.jsonl", "-m", "haiku")
+    assert world.claudebatch(*both, "--batch", "--detach").code == 0
+    done = world.claudebatch("run", "a.jsonl", "-o", "out.jsonl", "-m", "haiku", "-n", "2")
+    assert done.code == 0, done.err
+    assert set(world.results()) == {"row-0", "row-1"}
+    done = world.claudebatch(*both)
+    assert done.code == 0, done.err
+    assert set(world.results()) == {"row-0", "row-1", "b0", "b1", "b2"}
+    assert world.query("SELECT count(*) FROM attempts") == [(5,)], "none was asked again"
+    assert simulator.requests == 0
+
+
+def test_equal_rows_of_a_simulator_save_nothing(world: World, batches: Any) -> None:
+    batches(marked=True)
+    world.write("in.jsonl", [{"id": f"row-{n}", "prompt": "the same"} for n in range(4)])
+    assert world.claudebatch(*BATCH).code == 0
+    assert world.query("SELECT sum(saved) FROM results") == [(0,)]
+
+
+def test_a_fault_of_what_is_sent_at_once_is_told_before_batches_end(
+    world: World, batches: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_: object) -> None:
+        raise ClaudebatchError("E217", "the connection cannot be set up: a test", fix="mend it")
+
+    monkeypatch.setattr("claudebatch.engine.dependencies.LazyClient.open", broken)
+    simulator = batches(latency="fixed:30000")
+    world.configure(
+        "routes:\n  - {name: urgent, when: {tags: [a]}, model: claude-haiku-5-5, via: live}\n"
+    )
+    world.write("in.jsonl", [*prompts(3), {"id": "now", "prompt": "now", "tags": ["a"]}])
+    done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", "--batch")
+    assert "E217" in done.err
+    assert simulator.stats()["batches"]["ended"] == 0, "it waited for them"
+
+
+def test_a_row_that_cannot_fit_keeps_no_others_out_of_a_batch(world: World, batches: Any) -> None:
+    batches()
+    beta = {"betas": ["output-300k-2026-03-24"]}
+    dear = {"id": "dear", "prompt": "x", "max_tokens": 60_000, **beta}
+    world.write("in.jsonl", [dear, *prompts(5, max_tokens=10)])
+    done = world.claudebatch(*BATCH, "--budget", "0.001")
+    assert done.code == 3, done.err
+    assert set(world.results()) == {f"row-{n}" for n in range(5)}

@@ -52,6 +52,11 @@ class _Candidate:
     key: bytes
     worst: Pico
 
+    @property
+    def betas(self) -> tuple[str, ...]:
+        """What its request needs, whatever the order."""
+        return tuple(sorted(self.call.prompt.betas))
+
 
 class BatchBuilder:
     """Builds one batch after the other, until no more rows are left or fit."""
@@ -84,7 +89,7 @@ class BatchBuilder:
             most_bytes=self.most_bytes,
         )
         with UploadFile(parts.folder / NAME) as upload:
-            async for chunk in self._chunks(draft):
+            async for chunk in self._chunks():
                 await draft.take(chunk, upload)
                 if draft.full or parts.drain.started:
                     break
@@ -110,7 +115,7 @@ class BatchBuilder:
                 return True
         return False
 
-    async def _chunks(self, draft: _Draft) -> AsyncIterator[list[_Candidate]]:
+    async def _chunks(self) -> AsyncIterator[list[_Candidate]]:
         for lane in self._parts.lanes:
             after = -1
             while True:
@@ -120,7 +125,7 @@ class BatchBuilder:
                 )
                 if refs:
                     after = refs[-1].row
-                    candidates, live = self._sorted(draft, refs, keys)
+                    candidates, live = self._sorted(refs, keys)
                     if live:
                         self.gone_live += len(live)
                         await self._parts.journal.read(partial(go_live, rows=live))
@@ -129,9 +134,9 @@ class BatchBuilder:
                     break
 
     def _sorted(
-        self, draft: _Draft, refs: Sequence[RowRef], keys: Sequence[RowKey]
+        self, refs: Sequence[RowRef], keys: Sequence[RowKey]
     ) -> tuple[list[_Candidate], list[int]]:
-        """The rows that may go into *draft*, and those that cannot go into any."""
+        """The rows that may go into a batch, and those that cannot go into any."""
         candidates: list[_Candidate] = []
         live: list[int] = []
         seen: set[bytes] = set()
@@ -147,7 +152,7 @@ class BatchBuilder:
             if candidate is None:
                 live.append(ref.row)
             # Equal ones wait for the first one's answer.
-            elif self._alone(key.key, seen) and draft.may_hold(call):
+            elif self._alone(key.key, seen):
                 candidates.append(candidate)
         return candidates, live
 
@@ -190,26 +195,24 @@ class _Draft:
         self._nonce = nonce
         self._most_requests = most_requests
         self._most_bytes = most_bytes
-        # Mutable, changed by `take` only; `betas` are those of its first row: they hold
-        # for all of a batch.
+        # Mutable, changed by `take` only; `betas` are those of the rows that it has.
         self.betas: tuple[str, ...] | None = None
         self.requests = 0
         self.worst: Pico = 0
         self.full = False
         self._too_dear: Pico | None = None
 
-    def may_hold(self, call: Call) -> bool:
-        """Whether *call* can go along with the rows that it has."""
-        betas = tuple(sorted(call.prompt.betas))
-        if self.betas is None:
-            # The header of the create governs every request in it.
-            self.betas = betas
-        return betas == self.betas
-
     async def take(self, rows: list[_Candidate], upload: UploadFile) -> None:
         """Take as many of *rows* as there is room and money for."""
-        for some in self._fitting(rows, upload):
-            await self._take_affordable(some, upload)
+        for betas in dict.fromkeys(row.betas for row in rows):
+            # The header of the create governs every request in it. Rows of another one
+            # wait for the next batch, once any row of this one was taken.
+            if self.betas in (None, betas):
+                alike = [row for row in rows if row.betas == betas]
+                for some in self._fitting(alike, upload):
+                    await self._take_affordable(some, upload)
+                if self.requests:
+                    self.betas = betas
 
     def _fitting(self, rows: list[_Candidate], upload: UploadFile) -> Iterator[list[_Candidate]]:
         size, taken = upload.size, list[_Candidate]()

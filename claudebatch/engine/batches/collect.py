@@ -201,7 +201,7 @@ class BatchCollector:
                 self._tell(outcome)
             if outcome.stop is not None:
                 found.stop = found.stop or outcome.stop
-            elif member.live and not keep_pending:
+            elif self._is_here(member) and not keep_pending:
                 tried = tries.get(member.intent.row, 0) + 1
                 # Rows whose lines are gone keep what was paid, and have no result.
                 await self._finish(member, outcome, tried, step, found)
@@ -259,10 +259,10 @@ class BatchCollector:
             # As of equal rows that are sent at once: one request, one bill.
             shared = replace(reply, source="duplicate", cost=0, cost_known=True, attempts=0)
             for other in await self._followers(member):
-                saved = reply.cost
                 free = FreeAnswer(
                     AnswerSource.DUPLICATE,
-                    saved,
+                    # A made-up answer would not have cost anything either.
+                    0 if reply.simulated and not self._parts.simulated else reply.cost,
                     utc_day(self._parts.wall_ms()),
                     other.intent.model,
                     other.intent.rule,
@@ -339,6 +339,11 @@ class BatchCollector:
             return []
         wanted = self._parts.wanted
         return await self._parts.journal.read(partial(followers, of=member, wanted=wanted))
+
+    def _is_here(self, member: BatchMember) -> bool:
+        # A row beyond `--limit` may be of a file that is not given this time: the next
+        # session that has it shows the answer.
+        return member.live and member.source < len(self._parts.names)
 
     def _place(self, member: BatchMember) -> bytes:
         return place(member.line, self._parts.names[member.source], member.columns)

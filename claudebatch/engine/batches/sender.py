@@ -228,7 +228,11 @@ class BatchSender:
         await self._never_made(row)
         if row.requests == 1:
             # By itself it may still be answered at once.
-            raise ApiUnavailable("E780", "the API takes no batch of one row: it is too large")
+            raise ApiUnavailable(
+                "E780",
+                "the API takes no batch of one row: it is too large",
+                fix="run the same command with --via live",
+            )
         # Half of what it was, until the API takes it: its limit is in bytes and rows.
         self._builder.most_requests = max(1, row.requests // 2)
         self._parts.emit(
@@ -308,7 +312,7 @@ class BatchSender:
         try:
             batch = await self._connected().retrieve(id)
             if batch.archived_at is not None:
-                await self._lost(row, "its results were kept for 29 days")
+                await self._lost(row, "the API keeps results for 29 days")
             elif not batch.ended:
                 polls.answered(self._parts.now(), batch.retry_after)
                 phase: BatchPhase = "canceling" if batch.status == "canceling" else "in progress"
@@ -363,7 +367,7 @@ class BatchSender:
             Notice(
                 "W083",
                 f"the results of batch {row.id} are gone: {why}; its {row.requests:,} rows may "
-                f"have been billed, and run again",
+                f"have been billed, and are to be done again",
             )
         )
 

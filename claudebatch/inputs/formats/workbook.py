@@ -20,7 +20,9 @@ from claudebatch.inputs.formats.typed_rows import RowCopy, TypedRows
 # A sheet keeps fifteen digits; as a whole number, more than these would only be zeros.
 _MOST_WHOLE = 1e17
 _CONTENT = "content.xml"
-_BROKEN = (zipfile.BadZipFile, zlib.error, expat.ExpatError, NotImplementedError, RuntimeError)
+# zipfile says RuntimeError of an entry that is encrypted, and its NotImplementedError
+# of one that is packed in a way that it does not know.
+_BROKEN = (zipfile.BadZipFile, zlib.error, expat.ExpatError, RuntimeError)
 
 
 def copy_sheet(path: Path, name: str, into: BinaryIO, *, sheet: str | None) -> None:

@@ -9,14 +9,15 @@ from typing import NamedTuple
 from claudebatch.storage.journal.schema import AttemptState
 
 # A 429 is no attempt; neither is one that never left, that was called off, or whose
-# session died before anything came back. Names in capitals are reasons to stop.
+# session died before anything came back. Names in capitals are reasons to stop. What
+# went out with a batch says nothing of requests that are sent at once, nor of when.
 _FAILED = """
 SELECT a.row, a.model, a.sent_ms + a.latency_ms,
   EXISTS (SELECT 1 FROM results x WHERE x.row = a.row),
   a.error = 'connection_error' OR (a.error = 'bad_answer' AND a.state <> :failed)
     OR (a.error = 'api_error' AND coalesce(a.status, 500) IN (200, 500))
 FROM attempts a
-WHERE a.state IN (:failed, :unknown, :partial, :settled) AND a.error IS NOT NULL
+WHERE a.batch = 0 AND a.state IN (:failed, :unknown, :partial, :settled) AND a.error IS NOT NULL
   AND coalesce(a.status, 0) <> 429 AND a.error NOT IN ('never sent', 'cancelled')
   AND a.error NOT GLOB '[A-Z]*'
   AND NOT (a.error = 'connection_error' AND a.state = :failed)
@@ -25,14 +26,17 @@ ORDER BY a.attempt
 _ANY_TO_DO = """
 SELECT EXISTS (
   SELECT 1 FROM attempts a JOIN rows r ON r.row = a.row AND r.live
-  WHERE a.error IS NOT NULL AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok))
+  WHERE a.batch = 0 AND a.error IS NOT NULL
+    AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok))
 """
 _TO_DO = """
 SELECT count(*) FROM rows r
 WHERE r.live AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = r.row)
 """
-_ANSWERED = "SELECT model, sent_ms + latency_ms FROM attempts WHERE state = ? ORDER BY 2"
-_LET_IN = "SELECT model, sent_ms FROM attempts WHERE state = ? ORDER BY 2"
+_ANSWERED = (
+    "SELECT model, sent_ms + latency_ms FROM attempts WHERE batch = 0 AND state = ? ORDER BY 2"
+)
+_LET_IN = "SELECT model, sent_ms FROM attempts WHERE batch = 0 AND state = ? ORDER BY 2"
 # Rows with a result were given up, and start anew. Those of fast mode begin anew with
 # each session: an attempt does not tell its pool, and standard ones are let in beside.
 _LIMITED = """
