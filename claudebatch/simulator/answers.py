@@ -50,6 +50,8 @@ class ParsedRequest:
     """All input tokens, cached or not."""
     cache: CacheUse
     started: float
+    owner: str = ""
+    """Whose prompt cache it uses."""
 
     @property
     def stream(self) -> bool:

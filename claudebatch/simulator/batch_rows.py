@@ -111,6 +111,7 @@ class RowProcessor:
         usage = replace(answer.usage, service_tier="batch")
         answer.message["usage"]["service_tier"] = "batch"
         cost = self._bill(asked.model, usage)
+        self._cache.touch(asked.cache, asked.started)
         self._cache.keep(asked.cache, asked.started)
         self._stats.billed(usage, cost)
         self._stats.row_billed(asked.digest)

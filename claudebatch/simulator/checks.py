@@ -157,6 +157,8 @@ def _check_max_tokens(body: Body) -> None:
         raise bad("max_tokens: Input should be a valid integer")
     if value < 0:
         raise bad("max_tokens: Input should be greater than or equal to 0")
+    if value == 0 and body.get("stream"):
+        raise bad("max_tokens: 0 only fills the prompt cache and cannot be streamed")
 
 
 def _check_messages(body: Body) -> None:

@@ -58,8 +58,9 @@ class RequestReader:
             digest=self._digest(body),
             directives=read_directives(request.body),
             input_tokens=tokens,
-            cache=self._cache_use(request.body, body, traits, now),
+            cache=self._cache_use(request, body, traits, now),
             started=now,
+            owner=owner_of(request),
         )
         return at_its_dearest(asked) if self._adversarial else asked
 
@@ -92,10 +93,21 @@ class RequestReader:
         )
         return wire.digest(wire.canonical(question), seed=self._seed)
 
-    def _cache_use(self, raw: bytes, body: wire.Body, traits: Traits, now: float) -> CacheUse:
+    def _cache_use(self, request: Request, body: wire.Body, traits: Traits, now: float) -> CacheUse:
         # Most requests cache nothing: a search of their bytes saves the walk through
         # all blocks.
-        return self._cache.use(body, traits, now) if b'"cache_control"' in raw else NO_CACHE
+        if b'"cache_control"' not in request.body:
+            return NO_CACHE
+        return self._cache.use(body, traits, now, owner_of(request))
+
+
+def owner_of(request: Request) -> str:
+    """What tells the workspace of a request from others, without its key: caches are
+    not shared between them. Beta headers count as well, for they change the prompt.
+    """
+    key = request.headers.get("authorization", "").encode()
+    workspace = request.headers.get("anthropic-workspace-id", "")
+    return f"{wire.digest(key).hex()} {workspace} {sorted(_betas(request))}"
 
 
 def check_access(request: Request) -> str:

@@ -12,6 +12,7 @@ from typing import TypeAlias
 from claudebatch.core.domain import Pico, Usage, limited_as
 from claudebatch.simulator import sse_writer, wire
 from claudebatch.simulator.answers import Answer, ParsedRequest, compose
+from claudebatch.simulator.cache_diagnostics import CacheDiagnostics
 from claudebatch.simulator.clock import Clock, ResponseHeaders
 from claudebatch.simulator.connection import Connection
 from claudebatch.simulator.faults import BREAKING, LATE, REFUSING, FaultPlan, refusal
@@ -70,6 +71,7 @@ class MessagesService:
         self._rng = rng
         # The number of answers, part of each answer's id; changed by `_answer` only.
         self._answers = 0
+        self._diagnostics = CacheDiagnostics()
 
     async def serve(self, request: Request, connection: Connection) -> None:
         """Answer one request, or apply its fault to the connection. Raises
@@ -124,6 +126,7 @@ class MessagesService:
             )
             raise RefusedRequest(429, message, retry_after_s=1, should_retry=True, limited=True)
         gate.admit(asked.input_tokens, asked.started)
+        self._cache.touch(asked.cache, asked.started)
 
     async def _refuse(
         self, refused: RefusedRequest, gate: Gate | None, connection: Connection
@@ -165,6 +168,8 @@ class MessagesService:
             use_all=self._settings.use_all_max_tokens or self._settings.adversarial,
             invalid=fault == "invalid",
         )
+        if "diagnostics" in asked.body:
+            answer.message["diagnostics"] = self._diagnostics.compare(asked, answer.message["id"])
         cost = self._bill(asked.model, answer.usage)
         # Before anything is sent: the API bills work that it has done, whether the
         # client is still there or not. Drills compare this bill with the product's
@@ -191,8 +196,9 @@ class MessagesService:
         connection: Connection,
     ) -> bool:
         """Send the answer after its latency; True if all of it was written."""
-        delay_s = self._latency.draw(self._rng) * (SLOW_FACTOR if fault == "slow" else 1)
+        delay_s = self._delay(asked, fault)
         gate.produce(answer.usage.output_tokens, delay_s, self._clock.now())
+        delay_s -= await self._until_it_begins(asked, delay_s)
         if not asked.stream:
             await self._wait(delay_s)
             # A client that timed out does not read the answer: it must count as
@@ -203,8 +209,7 @@ class MessagesService:
         lines = self._begin(asked, answer, gate)
         if not asked.stream:
             return await self._ship(*_plain(answer, lines), fault, connection, streamed=False)
-        # A stream begins at once, with the limits of that moment in its head, as the
-        # API's does.
+        # With the limits of this moment in its head, as the API's does.
         opening, coming = _stream(answer, lines, fault)
         await connection.send(opening)
         if fault in LATE - {"slow", "invalid"}:
@@ -216,6 +221,23 @@ class MessagesService:
         return await self._ship(
             b"", b"".join(event.data for event in coming), fault, connection, streamed=True
         )
+
+    def _delay(self, asked: ParsedRequest, fault: str | None) -> float:
+        # Without output there is nothing to wait for but the beginning.
+        if asked.body["max_tokens"] == 0:
+            return self._settings.begins_after_s
+        return self._latency.draw(self._rng) * (SLOW_FACTOR if fault == "slow" else 1)
+
+    async def _until_it_begins(self, asked: ParsedRequest, delay_s: float) -> float:
+        """Wait for the beginning of an answer that takes *delay_s*; returns the seconds
+        waited.
+        """
+        begin_s = min(self._settings.begins_after_s, delay_s)
+        if begin_s > 0:
+            await self._wait(begin_s)
+            # What others may read from now on, long before a plain answer is sent.
+            self._cache.keep(asked.cache, asked.started)
+        return begin_s
 
     def _begin(self, asked: ParsedRequest, answer: Answer, gate: Gate) -> bytes:
         """The answer begins: the lines of its head."""

@@ -61,6 +61,11 @@ class SimulatorSettings:
 
     latency: str = "fixed:0.002"
     """See latency.py."""
+    begins_after_s: float = 0.0
+    """Seconds of its latency after which an answer begins: the head of a stream comes,
+    and what its request wrote to the prompt cache can be read. At 0 a stream begins at
+    once, another answer at its end.
+    """
     limits: SimulatedAllowance = SimulatedAllowance()
     """Of each pool."""
     pool_limits: Mapping[str, SimulatedAllowance] = field(default_factory=dict)
