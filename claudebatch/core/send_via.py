@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from claudebatch.core.answer_form import schema_of
 from claudebatch.core.domain import Prompt, Via
 
 ViaChoice: TypeAlias = Literal["live", "batch", "auto"]
@@ -20,10 +19,6 @@ _NOT_IN_BATCHES = ("speed", "stream")
 def fits_a_batch(prompt: Prompt) -> bool:
     """Whether *prompt* may go by batch at all."""
     params = prompt.params
-    # An answer that does not fit its form is asked again with what is wrong: that is
-    # the work of the layers.
-    if prompt.extract or schema_of(params) is not None:
-        return False
     return not any(name in params for name in _NOT_IN_BATCHES) and params.get("max_tokens") != 0
 
 

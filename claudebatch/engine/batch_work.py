@@ -8,10 +8,13 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from claudebatch.config.settings import Settings
 from claudebatch.core.errors import StopRun
+from claudebatch.engine.batches.answer_judge import AnswerJudge
 from claudebatch.engine.batches.outcomes import OutcomeReader
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.engine.batches.sender import BatchSender
+from claudebatch.engine.earlier_answers import EarlierAnswers
 from claudebatch.engine.pending import wanted_rows
 from claudebatch.engine.row_feed import InputSources
 from claudebatch.setup.stack import Money
@@ -27,6 +30,7 @@ async def open_sender(
     context: SessionContext,
     stores: SessionStores,
     sources: InputSources,
+    answers: EarlierAnswers,
     *,
     halt: Callable[[StopRun], None],
 ) -> BatchSender | None:
@@ -45,7 +49,7 @@ async def open_sender(
             share=stores.cache is not None,
         )
     )
-    sender = BatchSender(batch_parts(context, stores, sources, halt=halt))
+    sender = BatchSender(batch_parts(context, stores, sources, answers, halt=halt))
     await sender.take_up()
     return sender
 
@@ -54,6 +58,7 @@ def batch_parts(
     context: SessionContext,
     stores: SessionStores,
     sources: InputSources,
+    answers: EarlierAnswers,
     *,
     halt: Callable[[StopRun], None],
 ) -> BatchParts:
@@ -80,7 +85,8 @@ def batch_parts(
             price_version=run_setup.prices.version,
             row_failed=dependencies.row_failed,
         ),
-        has_fallback=lambda model: bool(settings.fallbacks.get(model)),
+        judge=_judge(context, sources, answers),
+        has_fallback=_has_fallback(settings),
         names=options.input_names,
         known_elsewhere=lambda: known_batches(ledger, but=context.run.run_id),
         remember=lambda row: remember_batch(ledger, context.run.run_id, row),
@@ -97,3 +103,20 @@ def batch_parts(
         rng=dependencies.rng,
         emit=context.emit,
     )
+
+
+def _judge(context: SessionContext, sources: InputSources, answers: EarlierAnswers) -> AnswerJudge:
+    settings = context.run_setup.settings
+    return AnswerJudge(
+        sources,
+        answers,
+        wants_form=bool(context.run.folder.meta("wants_form")),
+        retries=settings.schema_retries,
+        unwanted=settings.fallback_on,
+        has_fallback=_has_fallback(settings),
+        emit=context.emit,
+    )
+
+
+def _has_fallback(settings: Settings) -> Callable[[str], bool]:
+    return lambda model: bool(settings.fallbacks.get(model))

@@ -22,16 +22,16 @@ from claudebatch.engine.batch_work import open_sender
 from claudebatch.engine.batches.sender import BatchSender
 from claudebatch.engine.cached_rows import CachedRows
 from claudebatch.engine.dependencies import LazyClient, RunDependencies
+from claudebatch.engine.earlier_answers import EarlierAnswers
 from claudebatch.engine.earlier_tries import read_tries
 from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.finish_row import RowFinisher
 from claudebatch.engine.more_room import MoreRoom
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.engine.pending import PendingRows, wanted_rows
-from claudebatch.engine.recovery import recovered
+from claudebatch.engine.recovery import GoesOn, recovered
 from claudebatch.engine.refusal_watch import RefusalWatch, WatchedClient
 from claudebatch.engine.row_feed import InputSources, RowFeed
-from claudebatch.engine.unfit_answers import EarlierUnfit
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
 from claudebatch.setup.pools import slots
@@ -86,12 +86,14 @@ class RowWork:
         self._resting = Resting()
         # Mutable: filled once, before the first row is asked for.
         self._earlier: dict[int, RowTries] = {}
-        self._unfit = EarlierUnfit(stores.journal)
         self._keys = Keys(context.dependencies.key_scope)
         self._stores = stores
         self._pending = PendingRows(stores.journal, wanted_rows(context.options))
         self._finish = context.finisher.into(stores.journal)
         settings = context.run_setup.settings
+        self._answers = EarlierAnswers(
+            stores.journal, unwanted=settings.fallback_on, shared=stores.cache is not None
+        )
         self._refusals = RefusalWatch(
             stop_after=settings.stop_after,
             max_outage_s=settings.max_outage_s,
@@ -112,14 +114,16 @@ class RowWork:
         # Rows that are finished but not yet written would be taken for pending, and be
         # answered again.
         await self._journal.flush()
-        self._sender = await open_sender(self._context, self._stores, self._sources, halt=self.halt)
+        self._sender = await open_sender(
+            self._context, self._stores, self._sources, self._answers, halt=self.halt
+        )
         unsent = self._pending if self._sender is None else self._pending.by("unsent")
         # A row that wants a form needs its line to be read: its lane finds its answer.
         if self._cache is not None and not self._context.run.folder.meta("wants_form"):
             await self._replay(self._cache, unsent)
             await self._journal.flush()
         await self._read_tries()
-        await self._unfit.load()
+        await self._answers.load()
         if self._sender is None:
             # Nothing is with the API, and nothing is to be sent.
             if self._context.options.collect:
@@ -149,6 +153,9 @@ class RowWork:
                     seen = sender.moves
                     # Rows whose results are not written yet would be asked again.
                     await self._journal.flush()
+                    if ended.over_budget is not None:
+                        # A cap may have stopped rows between two answers.
+                        await self._answers.load()
                     ended.also(await self._pass(self._new_engine(live), live))
                 elif sender.ended:
                     break
@@ -273,7 +280,8 @@ class RowWork:
             most_in_flight=dependencies.most_in_flight,
             before=dependencies.before,
             earlier=self._earlier.get,
-            unfit=self._unfit,
+            unfit=self._answers.unfit,
+            answered=self._answers.unwanted,
             resting=self._resting,
         )
 
@@ -287,9 +295,10 @@ class RowWork:
         self._earlier.update(await self._journal.read(read))
 
     async def _finish_recovered(self) -> None:
-        retries = self._context.run_setup.settings.schema_retries
+        settings = self._context.run_setup.settings
+        goes_on = GoesOn(settings.schema_retries, settings.fallback_on)
         found = await self._journal.read(
-            lambda connection: recovered(connection, self._sources, schema_retries=retries)
+            lambda connection: recovered(connection, self._sources, goes_on)
         )
         for outcome in found:
             await self._finish(outcome)

@@ -262,7 +262,7 @@ class ScratchIndex:
         row = PlannedRow(
             shape_of(call),
             worst=_priced(self._run_setup.worst_of_row, call),
-            batch_worst=_priced(self._run_setup.prices.batch_worst, call),
+            batch_worst=_priced(self._run_setup.batch_worst_of_row, call),
             waits=fits_a_batch(call.prompt),
             request_bytes=len(call.body),
         )

@@ -118,16 +118,25 @@ class RunSetup:
         """The most that the row of *call* can cost at its model where every answer
         comes: with its schema, also the requests that ask again. Raises `UnknownPrice`.
         """
-        worst, again = self.prices.worst(call), self.settings.schema_retries
+        return self.prices.worst(call) + self._worst_again(call)
+
+    def batch_worst_of_row(self, call: Call) -> Pico:
+        """The same where the first request goes out with a message batch: those that
+        ask again are sent at once.
+        """
+        return self.prices.batch_worst(call) + self._worst_again(call)
+
+    def _worst_again(self, call: Call) -> Pico:
+        again = self.settings.schema_retries
         if not again or schema_of(call.prompt.params) is None:
-            return worst
+            return 0
         # The conversation grows by one answer and one sentence, however often it is
         # asked.
         size = call.size
         grown = size.input_bound + size.output_bound + LONGEST_WORDS
         bound = min(self.catalog.facts(call.model).context_window, grown)
         longer = replace(call, size=replace(size, input_bound=max(bound, size.input_bound)))
-        return worst + again * self.prices.worst(longer)
+        return again * self.prices.worst(longer)
 
     def unpriced(self, models: set[str]) -> list[str]:
         """Those of *models* and of their fallbacks that have no price."""

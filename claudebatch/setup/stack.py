@@ -25,7 +25,7 @@ from claudebatch.layers.budget.layer import Budget
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.budget.usual_cost import UsualCost
 from claudebatch.layers.circuit_breaker.layer import CircuitBreaker
-from claudebatch.layers.fallback.layer import Fallback
+from claudebatch.layers.fallback.layer import Fallback, no_answer
 from claudebatch.layers.rate_limit.layer import RateLimit
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstimates
 from claudebatch.layers.record.attempt_log import AttemptLog
@@ -77,6 +77,8 @@ class Parts:
     """What became of a row's attempts in earlier sessions."""
     unfit: Callable[[Call], Awaitable[UnfitAnswers | None]] = no_unfit_answers
     """A row's answers of earlier sessions that did not fit its schema."""
+    answered: Callable[[Call], Awaitable[Reply | None]] = no_answer
+    """An answer of before that another model is to better."""
     resting: Resting = field(default_factory=Resting)
     """Hears of rows that wait for their next attempt."""
 
@@ -118,6 +120,7 @@ def _fallback(parts: Parts) -> Fallback:
         emit=parts.emit,
         max_outage_s=parts.settings.max_outage_s,
         unwanted=parts.settings.fallback_on,
+        answered=parts.answered,
         earlier=parts.earlier,
         resting=parts.resting,
         lane_of=parts.catalog.pool_of,

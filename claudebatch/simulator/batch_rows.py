@@ -78,7 +78,12 @@ class RowProcessor:
             self._fail(asked, fault)
         except RefusedRequest as refused:
             return self._errored(job, custom_id, refused)
-        return self._answered(custom_id, asked, unknown=fault == "batch_unknown")
+        if fault == "batch_unknown":
+            result: wire.Body = {"type": "postponed", "reason": "simulated"}
+            return ProcessedRow("succeeded", _line(custom_id, result))
+        if fault == "batch_refusal":
+            asked = replace(asked, directives=replace(asked.directives, refusal=True))
+        return self._answered(custom_id, asked, unfit=fault in ("invalid", "batch_unfit"))
 
     def _read(self, job: BatchJob, params: bytes, now: float) -> ParsedRequest:
         create = job.request
@@ -103,11 +108,8 @@ class RowProcessor:
         if fault in REFUSING:
             raise refusal(fault, retry_after=False)
 
-    def _answered(self, custom_id: str, asked: ParsedRequest, *, unknown: bool) -> ProcessedRow:
-        if unknown:
-            result: wire.Body = {"type": "postponed", "reason": "simulated"}
-            return ProcessedRow("succeeded", _line(custom_id, result))
-        answer = compose(asked, self._number, use_all=self._use_all)
+    def _answered(self, custom_id: str, asked: ParsedRequest, *, unfit: bool) -> ProcessedRow:
+        answer = compose(asked, self._number, use_all=self._use_all, invalid=unfit)
         usage = replace(answer.usage, service_tier="batch")
         answer.message["usage"]["service_tier"] = "batch"
         cost = self._bill(asked.model, usage)
@@ -115,7 +117,7 @@ class RowProcessor:
         self._cache.keep(asked.cache, asked.started)
         self._stats.billed(usage, cost)
         self._stats.row_billed(asked.digest)
-        result = {"type": "succeeded", "message": answer.message}
+        result: wire.Body = {"type": "succeeded", "message": answer.message}
         return ProcessedRow("succeeded", _line(custom_id, result), asked.digest, cost)
 
     def _errored(self, job: BatchJob, custom_id: str, refused: RefusedRequest) -> ProcessedRow:

@@ -47,6 +47,11 @@ and rows of a batch, where they are processed; none of these is billed:
     batch_invalid batch_api_error batch_overloaded    an errored line of that kind
     batch_expired batch_canceled    the row was not reached
     batch_unknown  a result of a type that is unknown
+
+or that are answered and billed:
+
+    batch_unfit    as `invalid`
+    batch_refusal  the model refuses
 """
 
 from __future__ import annotations
@@ -70,6 +75,7 @@ BATCH_ROWS = frozenset(
     {
         *("batch_invalid", "batch_api_error", "batch_overloaded"),
         *("batch_expired", "batch_canceled", "batch_unknown"),
+        *("batch_unfit", "batch_refusal"),
     }
 )
 BATCH_CALLS = frozenset(

@@ -63,6 +63,15 @@ def test_rules_may_send_some_rows_at_once(tmp_path):
 
 
 def test_rows_that_no_batch_takes_are_at_once_by_every_way(tmp_path):
+    found = estimated(
+        tmp_path / "in.jsonl", rows(10, speed="fast", model="claude-opus-5-5"), via="batch"
+    )
+    live, batch = found.ways
+    assert (batch.live_rows, batch.batch_rows) == (10, 0)
+    assert batch.expected == live.expected == found.expected
+
+
+def test_what_does_not_fit_its_schema_is_asked_again_at_the_full_price(tmp_path):
     schema = {
         "type": "object",
         "properties": {"a": {"type": "string"}},
@@ -73,8 +82,9 @@ def test_rows_that_no_batch_takes_are_at_once_by_every_way(tmp_path):
     more = {"output_config": {"format": form}}
     found = estimated(tmp_path / "in.jsonl", rows(10, **more), via="batch")
     live, batch = found.ways
-    assert (batch.live_rows, batch.batch_rows) == (10, 0)
-    assert batch.expected == live.expected == found.expected
+    assert (batch.live_rows, batch.batch_rows) == (0, 10)
+    # Three requests at worst, of which the first is at half the price.
+    assert 2 / 3 < batch.worst / live.worst < 1
 
 
 def test_a_plan_has_every_row_once_and_leaves_alone_what_must_not_wait(tmp_path):

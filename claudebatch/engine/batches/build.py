@@ -8,7 +8,7 @@ yet sent is undone after a crash, and money that is held for nothing is given ba
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -125,7 +125,7 @@ class BatchBuilder:
                 )
                 if refs:
                     after = refs[-1].row
-                    candidates, live = self._sorted(refs, keys)
+                    candidates, live = self._sorted(refs, keys, await self._cached(keys))
                     if live:
                         self.gone_live += len(live)
                         await self._parts.journal.read(partial(go_live, rows=live))
@@ -133,8 +133,18 @@ class BatchBuilder:
                 if len(refs) < _CHUNK:
                     break
 
+    async def _cached(self, keys: Sequence[RowKey]) -> set[int]:
+        """The rows that the response cache may answer."""
+        # Rows that want a form are not answered before the first is sent: an answer has
+        # to be held against what the line wants. Its layer does that.
+        if self._parts.cache is None or not self._parts.judge.wants_form:
+            return set()
+        asked = [key for key in keys if key.key]
+        found = await self._parts.cache.get_many([key.key.hex() for key in asked])
+        return {key.row for key, value in zip(asked, found, strict=True) if value is not None}
+
     def _sorted(
-        self, refs: Sequence[RowRef], keys: Sequence[RowKey]
+        self, refs: Sequence[RowRef], keys: Sequence[RowKey], cached: Set[int]
     ) -> tuple[list[_Candidate], list[int]]:
         """The rows that may go into a batch, and those that cannot go into any."""
         candidates: list[_Candidate] = []
@@ -148,7 +158,8 @@ class BatchBuilder:
                 # Its line was edited since the check: the next session takes it in.
                 self.changed += 1
                 continue
-            candidate = self._candidate(call, key.key)
+            free = ref.row in cached or self._parts.judge.has_answer(ref.row)
+            candidate = None if free else self._candidate(call, key.key)
             if candidate is None:
                 live.append(ref.row)
             # Equal ones wait for the first one's answer.

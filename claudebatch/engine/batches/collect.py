@@ -16,11 +16,11 @@ from claudebatch.clients.batch_protocol import BatchClient
 from claudebatch.clients.batch_records import Batch
 from claudebatch.clients.batch_results import BatchResult
 from claudebatch.core.domain import Failure, Reply, Route
-from claudebatch.core.endings import ending
 from claudebatch.core.errors import StopRun
 from claudebatch.core.events import AttemptFinished, RowFinished
 from claudebatch.core.notice import Notice
 from claudebatch.core.result_lines import answer_head, failed_head, place
+from claudebatch.engine.batches.answer_judge import JudgedAnswer
 from claudebatch.engine.batches.custom_ids import parse_custom_id
 from claudebatch.engine.batches.doubts import NotOurs, ResultsIncomplete
 from claudebatch.engine.batches.holds import BatchHolds
@@ -205,13 +205,14 @@ class BatchCollector:
                 tried = tries.get(member.intent.row, 0) + 1
                 # Rows whose lines are gone keep what was paid, and have no result.
                 await self._finish(member, outcome, tried, step, found)
+        # Lines that come twice must find their attempts ended; rows that are asked on
+        # at once must find their answers.
+        await self._parts.journal.flush()
         keys = [member.key for member in here if member.key]
         await self._parts.journal.read(partial(lead_no_more, keys=keys))
         if step.live:
             self.gone_live += len(step.live)
             await self._parts.journal.read(partial(go_live, rows=step.live))
-        # Lines that come twice must find their attempts ended.
-        await self._parts.journal.flush()
         if step.kept and self._parts.cache is not None:
             await self._parts.cache.put_many(step.kept)
 
@@ -226,8 +227,7 @@ class BatchCollector:
         """The row's result, or another way to one; *tried*: by so many batches."""
         row = member.intent.row
         if outcome.reply is not None:
-            found.answered += 1
-            await self._answer(member, outcome.reply, step.kept)
+            await self._answered(member, outcome.reply, step, found)
         elif outcome.elsewhere and self._parts.has_fallback(member.intent.model):
             step.live.append(row)
         elif outcome.again and tried < self._parts.settings.tries:
@@ -251,8 +251,26 @@ class BatchCollector:
         known = await self._parts.journal.read(partial(tries_in_batches, rows=rows))
         return {row: known.get(row, 0) for row in rows}
 
-    async def _answer(self, member: BatchMember, reply: Reply, kept: dict[str, bytes]) -> None:
-        await self._finish_answered(member, reply, NOT_FREE)
+    async def _answered(
+        self, member: BatchMember, reply: Reply, step: _Step, found: Collected
+    ) -> None:
+        judged = self._parts.judge.judge(member, reply)
+        if judged is None:
+            # Its line was edited meanwhile: what was paid stays with what was asked.
+            return
+        if judged.goes_on:
+            found.again += 1
+            step.live.append(member.intent.row)
+            self._parts.judge.goes_on(member, judged, await self._followers(member))
+            return
+        found.answered += 1
+        await self._answer(member, judged, step.kept)
+
+    async def _answer(
+        self, member: BatchMember, judged: JudgedAnswer, kept: dict[str, bytes]
+    ) -> None:
+        reply = judged.reply
+        await self._finish_answered(member, judged, NOT_FREE)
         if member.key and self._parts.cache is not None:
             if self._parts.keeps(reply):
                 kept[member.key.hex()] = reply.message
@@ -267,22 +285,28 @@ class BatchCollector:
                     other.intent.model,
                     other.intent.rule,
                 )
-                await self._finish_answered(other, shared, free)
+                # The request is the same; what is looked for in its answer may differ.
+                own = self._parts.judge.judge(other, shared)
+                if own is not None:
+                    await self._finish_answered(other, own, free)
 
-    async def _finish_answered(self, member: BatchMember, reply: Reply, free: FreeAnswer) -> None:
-        ended, intent = ending(reply), member.intent
+    async def _finish_answered(
+        self, member: BatchMember, judged: JudgedAnswer, free: FreeAnswer
+    ) -> None:
+        reply, intent = judged.reply, member.intent
         first = answer_head(
             intent.id,
             Route(intent.model, intent.rule),
             reply,
-            ended=ended,
+            ended=judged.ended,
+            reading=judged.reading,
             number_id=member.own == NUMBER_ID,
             simulated=self._parts.simulated,
         )
         await self._parts.journal.finish(
             ResultRecord(
                 intent.row,
-                int(ended),
+                int(judged.ended),
                 first,
                 reply.message,
                 reply.attempt_id,

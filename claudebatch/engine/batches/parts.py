@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
 
 from claudebatch.clients.batch_protocol import BatchClient
 from claudebatch.core.domain import Call, Pico, Reply
@@ -15,27 +14,12 @@ from claudebatch.core.drain import Drain
 from claudebatch.core.errors import StopRun
 from claudebatch.core.events import Emit
 from claudebatch.core.send_via import BatchSettings
+from claudebatch.engine.batches.answer_judge import AnswerJudge, RowSource
 from claudebatch.engine.batches.outcomes import OutcomeReader
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.response_cache.store import CacheStore
-from claudebatch.storage.journal import Journal, RowFilter, RowRef
+from claudebatch.storage.journal import Journal, RowFilter
 from claudebatch.storage.journal.batches import BatchRow
-
-
-class RowSource(Protocol):
-    """The input, read again."""
-
-    def lines(self, refs: Sequence[RowRef]) -> list[bytes | None]:
-        """The lines of *refs*; None for one that is better read by itself."""
-        ...
-
-    def line(self, ref: RowRef) -> bytes | None:
-        """The line of *ref*, however long."""
-        ...
-
-    def call(self, ref: RowRef, data: bytes | None) -> Call | None:
-        """The call of a row; None when its line is no longer what was checked."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +42,7 @@ class BatchParts:
     worst: Callable[[Call], Pico]
     """The most that a call can cost in a batch."""
     outcomes: OutcomeReader
+    judge: AnswerJudge
     has_fallback: Callable[[str], bool]
     """Whether another model may answer in the place of one."""
     names: Sequence[str]

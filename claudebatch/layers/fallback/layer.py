@@ -31,6 +31,12 @@ _SPREAD = 0.5
 _LATER = 0.5
 _SHORTEST_WAIT_S = 0.05
 
+
+async def no_answer(call: Call) -> Reply | None:
+    """None: no session, and no batch, was before this one."""
+    return None
+
+
 FallbackEnd: TypeAlias = Reply | AttemptError | BudgetExhausted
 """How one model of a chain ended that did not settle the row: an unwanted answer, or
 why there is none.
@@ -44,6 +50,7 @@ class Fallback:
                   be done
     unwanted      stop reasons of answers that the next model is asked to better; where
                   none does, the first one stays
+    answered      the unwanted answer that a call has already, if any: it is paid for
     earlier       what became of a row's attempts in earlier sessions
     resting       hears of rows that have failed and wait; *lane_of* a model
     max_outage_s  no model of the chain has served anything for this long:
@@ -59,6 +66,7 @@ class Fallback:
         emit: Emit,
         max_outage_s: float,
         unwanted: Set[str] = frozenset(),
+        answered: Callable[[Call], Awaitable[Reply | None]] = no_answer,
         earlier: Callable[[int], RowTries | None] = lambda row: None,
         resting: Resting | None = None,
         lane_of: Callable[[str], str] = str,
@@ -69,6 +77,7 @@ class Fallback:
         self._emit = emit
         self._max_outage_s = max_outage_s
         self._unwanted = unwanted
+        self._answered = answered
         self._earlier = earlier
         self._resting = resting or Resting()
         self._lane_of = lane_of
@@ -112,7 +121,7 @@ class Fallback:
 
     async def _once(self, call: Call, call_next: Handler) -> Reply:
         try:
-            reply = await call_next(call)
+            reply = await self._ask(call, call_next)
         except AttemptError as error:
             if not call.route.fallbacks or not _another_may_help(error):
                 raise
@@ -121,6 +130,13 @@ class Fallback:
             return await self._others(call, reply, call_next)
         return reply
 
+    async def _ask(self, call: Call, call_next: Handler) -> Reply:
+        if self._unwanted and call.route.fallbacks:
+            known = await self._answered(call)
+            if known is not None:
+                return known
+        return await call_next(call)
+
     async def _others(self, call: Call, first: Reply | AttemptError, call_next: Handler) -> Reply:
         ends: list[FallbackEnd] = [first]
         model = call.model
@@ -128,7 +144,7 @@ class Fallback:
             self._emit(FellBack(call.prompt.id, model, next_model, _reason(ends[-1])))
             model = next_model
             try:
-                reply = await call_next(self._hop(call, model))
+                reply = await self._ask(self._hop(call, model), call_next)
             except (AttemptError, BudgetExhausted) as error:
                 ends.append(error)
                 if not _another_may_help(error):

@@ -10,7 +10,7 @@ from claudebatch.storage.columns import INTENT_COLUMNS, listed, marks, names
 from claudebatch.storage.journal.checksums import damaged, is_sound
 from claudebatch.storage.journal.records import AttemptIntent
 from claudebatch.storage.journal.roads import shares
-from claudebatch.storage.journal.row_records import RowFilter
+from claudebatch.storage.journal.row_records import RowFilter, RowRef
 from claudebatch.storage.journal.schema import AttemptState
 
 
@@ -22,18 +22,36 @@ class BatchMember(NamedTuple):
     source: int
     line: int
     columns: bytes
+    offset: int
+    length: int
+    digest: bytes
     key: bytes
     live: bool
     """Whether its line is still in the input."""
 
+    @property
+    def ref(self) -> RowRef:
+        """Where its line is."""
+        return RowRef(
+            row=self.intent.row,
+            source=self.source,
+            line=self.line,
+            offset=self.offset,
+            length=self.length,
+            id=self.intent.id,
+            digest=self.digest,
+        )
+
 
 _MEMBERS = (
-    f"SELECT {listed(INTENT_COLUMNS, 'a.')}, r.id, r.own, r.source, r.line, r.columns, r.key,"
-    " r.live FROM attempts a JOIN rows r ON r.row = a.row WHERE a.batch = ? AND a.state = ?"
+    f"SELECT {listed(INTENT_COLUMNS, 'a.')}, r.id, r.own, r.source, r.line, r.columns, r.offset,"
+    " r.length, r.digest, r.key, r.live FROM attempts a JOIN rows r"
+    " ON r.row = a.row WHERE a.batch = ? AND a.state = ?"
 )
 _INTENT = names(INTENT_COLUMNS)
 _FOLLOWERS = (
-    "SELECT r.row, r.model, r.rule, r.id, r.own, r.source, r.line, r.columns FROM rows r"
+    "SELECT r.row, r.model, r.rule, r.id, r.own, r.source, r.line, r.columns,"
+    " r.offset, r.length, r.digest FROM rows r"
     " WHERE r.key = ? AND r.row <> ? AND r.live AND r.position < ? AND NOT EXISTS"
     " (SELECT 1 FROM results x WHERE x.row = r.row AND"
     " (CASE x.ok WHEN 0 THEN NOT ? WHEN 5 THEN NOT ? WHEN 2 THEN NOT ? ELSE 1 END))"
@@ -92,10 +110,13 @@ def followers(journal: sqlite3.Connection, of: BatchMember, wanted: RowFilter) -
             source=source,
             line=line,
             columns=columns,
+            offset=offset,
+            length=length,
+            digest=digest,
             key=of.key,
             live=True,
         )
-        for row, model, rule, name, own, source, line, columns in found.fetchall()
+        for row, model, rule, name, own, source, line, columns, offset, length, digest in found
     ]
 
 
@@ -115,13 +136,17 @@ def _parts(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def _member(fields: Sequence[Any]) -> BatchMember:
     intent = dict(zip(_INTENT, fields[: len(_INTENT)], strict=True))
-    name, own, source, line, columns, key, live = fields[len(_INTENT) :]
+    name, own, *more, key, live = fields[len(_INTENT) :]
+    source, line, columns, offset, length, digest = more
     return BatchMember(
         intent=AttemptIntent(**intent, id=name),
         own=own,
         source=source,
         line=line,
         columns=columns,
+        offset=offset,
+        length=length,
+        digest=digest,
         key=key,
         live=bool(live),
     )
