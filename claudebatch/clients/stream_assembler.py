@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from claudebatch.core.domain import PromptTokens
 from claudebatch.core.message import BadAnswer
 from claudebatch.core.whole_json import is_plain, joined, joined_within, loose, marked, repaired
 
@@ -56,6 +57,7 @@ _encoder = msgspec.json.Encoder()
 # A signature arrives in one piece and replaces the empty one of the start; appended to
 # it, the API would refuse the block in the next turn.
 _WHOLE = "signature"
+_PROMPT_COUNTS = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens")
 _SHOWN = ("text", "tool_use")
 """Blocks whose text is streamed while it is produced; thoughts may be withheld."""
 
@@ -77,10 +79,8 @@ class StreamAssembler:
         # stream said what the output came to.
         self._replaced = 0
         self._counted = False
-        self.read: int | None = None
-        """Tokens of input that count against their limit; None until the message has
-        begun.
-        """
+        self.read: PromptTokens | None = None
+        """The tokens of the prompt; None until the message has begun."""
         self.grown = 0
         """Bytes of UTF-8 of the visible output so far."""
         self.hides = False
@@ -139,8 +139,10 @@ class StreamAssembler:
         self._message = event.message
         usage = event.message.get("usage")
         if isinstance(usage, dict):
-            counts = [usage.get(name) for name in ("input_tokens", "cache_creation_input_tokens")]
-            self.read = sum(count for count in counts if isinstance(count, int) and count > 0)
+            counts = [usage.get(name) for name in _PROMPT_COUNTS]
+            self.read = PromptTokens(
+                *(count if isinstance(count, int) and count > 0 else 0 for count in counts)
+            )
 
     def _begin_block(self, event: _Event) -> None:
         in_turn = (

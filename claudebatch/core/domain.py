@@ -271,6 +271,28 @@ FAST = " fast"
 """What tells fast mode from the model itself where rate limits are meant."""
 
 
+@value
+class PromptTokens:
+    """The tokens of one prompt, as soon as its answer begins."""
+
+    fresh: int
+    """Those after the last mark, or all."""
+    written: int = 0
+    """Written to the prompt cache."""
+    read: int = 0
+    """Read from it."""
+
+    @property
+    def limited(self) -> int:
+        """Those that count against the limit of input."""
+        return self.fresh + self.written
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.fresh + self.written + self.read
+
+
 class AnswerObserver(Protocol):
     """Is told of an answer while it comes, by the sender; so it asks for a
     stream.
@@ -281,8 +303,8 @@ class AnswerObserver(Protocol):
         now.
         """
 
-    def read(self, input_tokens: int) -> None:
-        """The prompt is read: so many tokens of it count against the limit of input."""
+    def read(self, prompt: PromptTokens) -> None:
+        """The prompt is read: the tokens that it was counted as."""
 
     def showed(self, size: int) -> None:
         """The answer has grown by *size* bytes of UTF-8, as the model wrote them."""
@@ -291,6 +313,29 @@ class AnswerObserver(Protocol):
         """From now on it grows by what is not shown, or not as it is counted: the model
         thinks.
         """
+
+
+class _Both:
+    """Two observers of one answer."""
+
+    def __init__(self, one: AnswerObserver, other: AnswerObserver) -> None:
+        self._observers = one, other
+
+    def began(self, limits: Limits | None) -> None:
+        for observer in self._observers:
+            observer.began(limits)
+
+    def read(self, prompt: PromptTokens) -> None:
+        for observer in self._observers:
+            observer.read(prompt)
+
+    def showed(self, size: int) -> None:
+        for observer in self._observers:
+            observer.showed(size)
+
+    def hides(self) -> None:
+        for observer in self._observers:
+            observer.hides()
 
 
 @value
@@ -339,8 +384,9 @@ class Call:
         return self._with(hold, self.watch, self.tries)
 
     def watched(self, watch: AnswerObserver) -> Call:
-        """This call, whose answer *watch* sees grow."""
-        return self._with(self.hold, watch, self.tries)
+        """This call, whose answer *watch* sees grow, too."""
+        both = watch if self.watch is None else _Both(self.watch, watch)
+        return self._with(self.hold, both, self.tries)
 
     def counted(self, tries: RowTries) -> Call:
         """This call, whose attempts *tries* counts."""

@@ -1,4 +1,4 @@
-"""Rows that wait for their next attempt lend their worker's place to another row."""
+"""Rows that wait and send nothing lend their worker's place to another row."""
 
 from __future__ import annotations
 
@@ -36,14 +36,17 @@ class Resting:
         """
         return self.count_left(lane)
 
-    def begin(self, row: int, lane: str, size: int) -> None:
-        """A row of *lane* with a request of *size* bytes waits and sends nothing."""
+    def begin(self, row: int, lane: str, size: int) -> bool:
+        """A row of *lane* with a request of *size* bytes waits and sends nothing;
+        returns whether it is at rest by that.
+        """
         if row in self._held or len(self._held) >= _MOST_ROWS or self._bytes + size > _MOST_BYTES:
-            return
+            return False
         self._held[row] = lane, size
         self._rows[lane] += 1
         self._bytes += size
         self.on_rest(lane)
+        return True
 
     def over(self, row: int) -> None:
         """It sends again, or is finished; no matter whether it was at rest."""

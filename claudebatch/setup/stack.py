@@ -26,6 +26,9 @@ from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.budget.usual_cost import UsualCost
 from claudebatch.layers.circuit_breaker.layer import CircuitBreaker
 from claudebatch.layers.fallback.layer import Fallback, no_answer
+from claudebatch.layers.prompt_caching import own_marks
+from claudebatch.layers.prompt_caching.layer import PromptCaching
+from claudebatch.layers.prompt_caching.placed import Place
 from claudebatch.layers.rate_limit.layer import RateLimit
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstimates
 from claudebatch.layers.record.attempt_log import AttemptLog
@@ -80,7 +83,9 @@ class Parts:
     answered: Callable[[Call], Awaitable[Reply | None]] = no_answer
     """An answer of before that another model is to better."""
     resting: Resting = field(default_factory=Resting)
-    """Hears of rows that wait for their next attempt."""
+    """Hears of rows that wait for their next attempt, or for another row's answer."""
+    place: Place = own_marks.place
+    """What of a request is to be cached by the API."""
 
 
 def build_stack(parts: Parts, client: Handler) -> Handler:
@@ -93,8 +98,11 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
     outages = Outages()
     breaker = _circuit_breaker(parts, pools, outages)
 
+    caching = _prompt_caching(parts)
+
     def leaves(call: Call) -> None:
         breaker.leaves(call)
+        caching.leaves(call)
         parts.resting.over(call.row)
 
     return nest(
@@ -103,6 +111,7 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
             _response_cache(parts),
             _structured_answers(parts),
             _retry(parts, outages),
+            caching,
             breaker,
             _budget(parts, money),
             _rate_limit(parts, pools, leaves=leaves),
@@ -170,6 +179,17 @@ def _retry(parts: Parts, outages: Outages) -> Retry:
         emit=parts.emit,
         outages=outages,
         resting=parts.resting,
+    )
+
+
+def _prompt_caching(parts: Parts) -> PromptCaching:
+    return PromptCaching(
+        place=parts.place,
+        waits=parts.drain,
+        now=parts.now,
+        emit=parts.emit,
+        resting=parts.resting,
+        lane_of=parts.catalog.pool_of,
     )
 
 

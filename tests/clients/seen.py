@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from claudebatch.core.domain import PromptTokens
 from claudebatch.core.limit_headers import Limits
 
 BEGAN, HIDES = "began", "hides"
@@ -15,15 +16,15 @@ class Seen:
     def __init__(self) -> None:
         self.told: list[str | int] = []
         self.limits: Limits | None = None
-        self.input_tokens: int | None = None
+        self.prompt: PromptTokens | None = None
         self._waited_for: dict[int, asyncio.Event] = {}
 
     def began(self, limits: Limits | None) -> None:
         self.limits = limits
         self._keep(BEGAN)
 
-    def read(self, input_tokens: int) -> None:
-        self.input_tokens = input_tokens
+    def read(self, prompt: PromptTokens) -> None:
+        self.prompt = prompt
 
     def showed(self, size: int) -> None:
         self._keep(size)

@@ -9,6 +9,7 @@ import json
 import pytest
 
 from claudebatch.clients.stream_assembler import StreamAssembler
+from claudebatch.core.domain import PromptTokens
 from claudebatch.core.message import BadAnswer
 from tests.clients.test_stream_assembler import deltas
 from tests.clients.wire import DELTA, START, STOP, WHOLE, block, text
@@ -93,11 +94,11 @@ def test_what_cannot_come_here_grows_nothing():
     [
         (
             {"input_tokens": 7, "cache_creation_input_tokens": 30, "cache_read_input_tokens": 500},
-            37,
+            PromptTokens(7, 30, 500),
         ),
-        ({"input_tokens": 7, "cache_creation_input_tokens": None}, 7),
-        ({}, 0),
-        ({"input_tokens": "many"}, 0),
+        ({"input_tokens": 7, "cache_creation_input_tokens": None}, PromptTokens(7)),
+        ({}, PromptTokens(0)),
+        ({"input_tokens": "many"}, PromptTokens(0)),
         (None, None),
     ],
 )

@@ -10,6 +10,7 @@ import json
 import pytest
 
 from claudebatch.clients.wire_format import STREAM_ABOVE
+from claudebatch.core.domain import PromptTokens
 from claudebatch.core.limit_headers import LimitReading, Limits
 from tests.clients.seen import BEGAN, HIDES
 from tests.clients.test_wire_table import ending
@@ -261,6 +262,7 @@ async def test_what_the_prompt_counted_is_told_when_the_message_begins(wire, con
     begins = {**START, "message": {**START["message"], "usage": usage}}
     wire.does(STREAM_HEAD, events(begins), seen.after(1), events(*WHOLE[1:]))
     await connect(wire.url)(call().watched(seen))
-    assert seen.input_tokens == 37, (
+    assert seen.prompt == PromptTokens(7, written=30, read=500)
+    assert seen.prompt.limited == 37, (
         "what was written to the prompt cache, too, but not what was read from it"
     )

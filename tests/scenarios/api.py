@@ -13,7 +13,7 @@ from math import ceil, log
 
 from claudebatch.clients import error_table
 from claudebatch.clients.headers import HeaderFacts, read_headers
-from claudebatch.core.domain import AnswerObserver, Call, Reply, Usage
+from claudebatch.core.domain import AnswerObserver, Call, PromptTokens, Reply, Usage
 from claudebatch.core.errors import AttemptError, StopRun
 from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.simulator.latency import parse_latency
@@ -197,7 +197,7 @@ class Api:
                 watch.began(self._say())
             return
         watch.began(self._say())
-        watch.read(input_tokens)
+        watch.read(PromptTokens(input_tokens))
         if server.thinks:
             watch.hides()
             await asyncio.sleep(seconds * server.thinks)

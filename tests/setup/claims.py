@@ -17,8 +17,11 @@ from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import AttemptError, BudgetExhausted, Draining
 from claudebatch.core.events import FellBack, Retrying
 from claudebatch.core.handler import Handler
+from claudebatch.layers.prompt_caching.own_marks import without_marks
+from claudebatch.layers.prompt_caching.placed import PlacedCall
 from claudebatch.setup.stack import build_stack
-from tests.support.parts import make_bench
+from tests.support.caching_api import CachingApi
+from tests.support.parts import Bench, make_bench
 from tests.support.scripted import (
     HAIKU,
     OPUS,
@@ -354,6 +357,93 @@ async def whatever_goes_wrong_the_cap_holds_and_every_hold_ends_once() -> None:
     assert len(bench.log.entries) == bench.budget_store.left, "every hold stands for one attempt"
 
 
+SHARED = {
+    "type": "text",
+    "text": "A clause of the contract. " * 500,
+    "cache_control": {"type": "ephemeral"},
+}
+
+
+def sharing(bench: Bench, rows: range, **params: Any) -> list[Call]:
+    """Questions of *rows* about a text that all of them share."""
+    system = [SHARED]
+    return [
+        bench.call(f"row {row}", row=row, model=SONNET, system=system, **params) for row in rows
+    ]
+
+
+async def a_shared_beginning_is_written_once() -> None:
+    bench, api = make_bench(), CachingApi()
+    await results(sharing(bench, range(20)), build_stack(bench.parts, api))
+    assert (api.writes, len(api.came)) == (1, 20)
+
+
+async def a_row_that_waits_for_anothers_answer_holds_no_money() -> None:
+    bench, api = make_bench(cap=10**12), CachingApi()
+    calls = sharing(bench, range(20))
+    waiting = asyncio.ensure_future(results(calls, build_stack(bench.parts, api)))
+    await asyncio.sleep(0.5)
+    assert bench.budget_store.asked == [bench.worst(calls[0])]
+    await waiting
+    assert len(bench.budget_store.asked) == 20
+
+
+async def a_row_that_waits_for_anothers_answer_takes_no_turn_in_the_pace() -> None:
+    bench, api = make_bench(limits=rpm(6, "sonnet-5.5")), CachingApi()
+    stack = build_stack(bench.parts, api)
+    waiting = asyncio.ensure_future(results(sharing(bench, range(5)), stack))
+    await asyncio.sleep(0.5)
+    other = await stack(bench.call("of its own", row=9, model=SONNET))
+    assert isinstance(other, Reply) and [row for _, row in api.came[:2]] == [0, 9]
+    await waiting
+
+
+async def the_lead_goes_on_while_its_row_waits_for_a_retry() -> None:
+    bench = make_bench(retry={"base_s": 100, "cap_s": 100}, breaker=PATIENT_BREAKER)
+    api = CachingApi(befalls=lambda call, number: overloaded() if number == 0 else None)
+    stack = build_stack(bench.parts, api)
+    first, *others = [asyncio.ensure_future(stack(call)) for call in sharing(bench, range(5))]
+    await asyncio.gather(*others)
+    assert now() < 20
+    await first
+
+
+async def no_row_that_waits_for_anothers_answer_is_a_probe() -> None:
+    breaker = {"minimum_calls": 4, "wait_open_s": 10, "probes": 1}
+    bench, down = make_bench(retry={"max_attempts": 1}, breaker=breaker), [True]
+    slow = CachingApi(latency_s=500, streams=False)
+    quick = CachingApi(befalls=lambda call, number: overloaded() if down[0] else None)
+
+    async def client(call: Call) -> Reply:
+        return await (slow if call.prompt.params.get("system") else quick)(call)
+
+    stack = build_stack(bench.parts, client)
+    plain = [bench.call(f"plain {row}", row=row, model=SONNET) for row in range(10, 15)]
+    leader, *followers = sharing(bench, range(10))
+    waiting = [asyncio.ensure_future(stack(leader))]
+    await asyncio.sleep(1)
+    waiting += [asyncio.ensure_future(results(plain[:4], stack))]
+    await asyncio.sleep(1)
+    down[0] = False
+    waiting += [asyncio.ensure_future(results(followers, stack))]
+    await asyncio.sleep(20)
+    served = await stack(plain[4])
+    assert isinstance(served, Reply) and now() < 60, "it may be sent, and shows that all may"
+    await asyncio.gather(*waiting)
+
+
+async def an_answer_is_found_whatever_is_cached_of_its_prompt() -> None:
+    bench, api = make_bench(), CachingApi()
+    marked = build_stack(bench.parts, api)
+    (call,) = sharing(bench, range(1))
+
+    def place(call: Call) -> PlacedCall:
+        return PlacedCall(without_marks(call), None, 0.0)
+
+    plain = build_stack(replace(bench.parts, place=place), api)
+    assert [(await stack(call)).source for stack in (marked, plain)] == ["api", "cache"]
+
+
 CLAIMS: dict[str, Claim] = {
     claim.__name__: claim
     for claim in (
@@ -377,5 +467,11 @@ CLAIMS: dict[str, Claim] = {
         a_hop_has_its_own_key_pool_price_and_hold,
         a_hop_that_no_longer_fits_under_the_cap_is_not_sent,
         whatever_goes_wrong_the_cap_holds_and_every_hold_ends_once,
+        a_shared_beginning_is_written_once,
+        a_row_that_waits_for_anothers_answer_holds_no_money,
+        a_row_that_waits_for_anothers_answer_takes_no_turn_in_the_pace,
+        the_lead_goes_on_while_its_row_waits_for_a_retry,
+        no_row_that_waits_for_anothers_answer_is_a_probe,
+        an_answer_is_found_whatever_is_cached_of_its_prompt,
     )
 }

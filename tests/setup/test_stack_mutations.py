@@ -20,8 +20,8 @@ from tests.setup.claims import CLAIMS
 from tests.support.virtual import run_virtual
 
 ORDER = (
-    *("Fallback", "ResponseCache", "StructuredAnswers", "Retry", "CircuitBreaker", "Budget"),
-    *("RateLimit", "Record"),
+    *("Fallback", "ResponseCache", "StructuredAnswers", "Retry", "PromptCaching"),
+    *("CircuitBreaker", "Budget", "RateLimit", "Record"),
 )
 LONGEST_S = 36_000
 """Virtual seconds after which a claim counts as failed: nothing in them takes that
@@ -36,7 +36,11 @@ NEIGHBOURS = {
     ): "an_answer_of_a_fallback_is_kept_as_its_own_and_not_as_the_first_models",
     ("ResponseCache", "StructuredAnswers"): "an_answer_that_fits_no_schema_is_never_kept",
     ("StructuredAnswers", "Retry"): "every_request_of_a_row_is_counted_unfit_or_failed",
-    ("Retry", "CircuitBreaker"): "a_retry_asks_the_breaker_too",
+    ("Retry", "PromptCaching"): "the_lead_goes_on_while_its_row_waits_for_a_retry",
+    (
+        "PromptCaching",
+        "CircuitBreaker",
+    ): "no_row_that_waits_for_anothers_answer_is_a_probe",
     ("CircuitBreaker", "Budget"): "a_shut_pool_takes_no_money",
     ("Budget", "RateLimit"): "a_refused_budget_takes_no_capacity",
     ("RateLimit", "Record"): "a_request_is_written_down_when_it_leaves_and_not_while_it_waits",

@@ -42,6 +42,7 @@ _ROOMS = {
     "E9": "Simulator",
     "N0": "Notes",
     "W0": "Warnings",
+    "W1": "Warnings, continued",
 }
 # The option parser has the words of these.
 _PARSER = {

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from claudebatch.core.domain import Call, Usage
+from claudebatch.core.domain import Call, PromptTokens, Usage
 from claudebatch.core.drain import WakeUp
 from claudebatch.core.limit_headers import Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
@@ -50,11 +50,11 @@ class AnswerRelay:
         self._tracker.began(limits)
         self._wake_up.ring()
 
-    def read(self, input_tokens: int) -> None:
+    def read(self, prompt: PromptTokens) -> None:
         """The prompt is read."""
         self._has_read = True
-        self._tracker.read(input_tokens)
-        self._estimates.read(self._call, input_tokens)
+        self._tracker.read(prompt)
+        self._estimates.read(self._call, prompt.limited)
         self._wake_up.ring()
 
     def showed(self, size: int) -> None:

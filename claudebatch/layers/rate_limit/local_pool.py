@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from aiolimiter import AsyncLimiter
 
-from claudebatch.core.domain import Usage
+from claudebatch.core.domain import PromptTokens, Usage
 from claudebatch.core.errors import LimitKind
 from claudebatch.core.limit_headers import Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage, PoolBooking
@@ -52,9 +52,9 @@ class LocalTracker:
         self.heard = True
         self._limiter.began(self._booking, limits, self._now())
 
-    def read(self, input_tokens: int) -> None:
+    def read(self, prompt: PromptTokens) -> None:
         """The prompt counted so many tokens."""
-        self._limiter.read(self._booking, input_tokens, self._now())
+        self._limiter.read(self._booking, prompt.limited, self._now())
 
     def showed(self, size: int) -> None:
         """The answer has grown by *size* bytes."""

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from claudebatch.core.domain import Call, Reply, Size, Usage
+from claudebatch.core.domain import Call, PromptTokens, Reply, Size, Usage
 from claudebatch.core.errors import AttemptError
 from claudebatch.core.events import ConcurrencyChanged, LimitsSeen
 from claudebatch.core.limit_headers import LimitReading, Limits
@@ -270,7 +270,7 @@ class Streaming(ScriptedClient):
         self.watched.append(call.watch is not None)
         if call.watch is not None:
             call.watch.began(self.limits)
-            call.watch.read(self.reads)
+            call.watch.read(PromptTokens(self.reads))
             if self.hides:
                 call.watch.hides()
             call.watch.showed(self.shown)

@@ -1,0 +1,1 @@
+"""A beginning that rows share is written to the prompt cache once, and then read."""

@@ -1,0 +1,180 @@
+"""Of rows that share a beginning one goes ahead, and the others read what it has
+written.
+
+Above budget and limiter: a row that waits holds no money and no place in the pace.
+Below the retry: an attempt that fails hands the lead to the next row, while its own
+waits for another try. Above the breaker, so that none of its probes waits here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from claudebatch.core.domain import Call, PromptTokens, Reply, Usage
+from claudebatch.core.drain import Drain
+from claudebatch.core.events import Emit
+from claudebatch.core.handler import Handler
+from claudebatch.core.notice import Notice
+from claudebatch.core.resting import Resting
+from claudebatch.layers.prompt_caching.beginning import Beginning
+from claudebatch.layers.prompt_caching.cache_turns import Turn, Turns
+from claudebatch.layers.prompt_caching.miss_cause import miss_cause
+from claudebatch.layers.prompt_caching.own_marks import without_marks
+from claudebatch.layers.prompt_caching.placed import Place, PlacedCall
+
+
+class _Gone(Exception):
+    """What a call was to read may be gone: it was not sent."""
+
+
+class PromptCaching:
+    """Has each beginning written once, and shows by the answers that it is read."""
+
+    def __init__(
+        self,
+        *,
+        place: Place,
+        waits: Drain,
+        now: Callable[[], float],
+        emit: Emit,
+        resting: Resting | None = None,
+        lane_of: Callable[[str], str] = str,
+    ) -> None:
+        """*place* says what is cached of a call; *resting* hears of rows that wait;
+        *lane_of* a model.
+        """
+        self._place = place
+        self._waits = waits
+        self._now = now
+        self._emit = emit
+        self._resting = resting or Resting()
+        self._lane_of = lane_of
+        self._turns = Turns()
+        # Mutable: the turns of calls under way, by row; whether it was said that a
+        # cache does not work.
+        self._under_way: dict[int, Turn] = {}
+        self._reported = False
+
+    async def __call__(self, call: Call, call_next: Handler) -> Reply:
+        """The reply of the call with its marks, when its beginning is there."""
+        placed = self._place(call)
+        if placed.beginning is None:
+            return await call_next(placed.call)
+        while True:
+            turn = await self._turn(placed)
+            try:
+                return await self._sent(placed, turn, call_next)
+            except _Gone:
+                continue
+
+    def leaves(self, call: Call) -> None:
+        """*call* has passed the layers below and is about to be sent; raises where what
+        it was to read may be gone, so that it waits for its turn again.
+        """
+        turn = self._under_way.get(call.row)
+        if turn is not None and not self._turns.leaves(turn, self._now()):
+            raise _Gone
+
+    async def _turn(self, placed: PlacedCall) -> Turn:
+        call = placed.call
+        rests = False
+        try:
+            while True:
+                turn = self._turns.turn(
+                    call.row, call.model, placed.chain, ttl_s=placed.ttl_s, now=self._now()
+                )
+                if isinstance(turn, Turn):
+                    return turn
+                # Its worker's place goes to another row, which may be sent.
+                rests = (
+                    self._resting.begin(call.row, self._lane_of(call.lane_as), len(call.body))
+                    or rests
+                )
+                await self._wait(turn, placed)
+        finally:
+            if rests:
+                self._resting.over(call.row)
+
+    async def _wait(self, beginning: Beginning, placed: PlacedCall) -> None:
+        called = beginning.wait()
+        try:
+            await self._waits.until(called)
+        except BaseException:
+            beginning.leave(called)
+            self._turns.abandoned(placed.chain)
+            raise
+
+    async def _sent(self, placed: PlacedCall, turn: Turn, call_next: Handler) -> Reply:
+        call = placed.call
+        self._under_way[call.row] = turn
+        reply = None
+        try:
+            reply = await call_next(self._dressed(placed, turn))
+            self._told(call, turn, _prompt_tokens(reply.usage))
+        except BaseException:
+            self._turns.failed(turn, self._now())
+            raise
+        finally:
+            self._under_way.pop(call.row, None)
+            if turn.gave_up:
+                self._report(call, reply)
+        return reply
+
+    def _dressed(self, placed: PlacedCall, turn: Turn) -> Call:
+        """The call as it is sent in its *turn*."""
+        call = placed.call
+        if len(turn.chain) < len(placed.chain):
+            call = without_marks(call, keep=len(turn.chain))
+        if turn.cached:
+            # What is read does not count against input tokens per minute.
+            expected = max(1, round(call.size.input_tokens - turn.cached))
+            call = replace(call, size=replace(call.size, input_tokens=expected))
+        if turn.led:
+            # The others wait until it begins, and a stream shows that.
+            return call.watched(_Head(lambda tokens: self._told(placed.call, turn, tokens)))
+        return call
+
+    def _told(self, call: Call, turn: Turn, tokens: PromptTokens) -> None:
+        self._turns.told(turn, tokens, estimated=call.size.input_tokens, now=self._now())
+
+    def _report(self, call: Call, reply: Reply | None) -> None:
+        if self._reported:
+            return
+        self._reported = True
+        self._emit(
+            Notice(
+                "W110",
+                f"{call.model} wrote what row {call.prompt.id} shares with others to its prompt "
+                f"cache again and did not read it ({miss_cause(reply)}): such rows are sent "
+                "without cache_control from now on",
+            )
+        )
+
+
+def _prompt_tokens(usage: Usage) -> PromptTokens:
+    return PromptTokens(
+        usage.input_tokens, usage.cache_creation_input_tokens, usage.cache_read_input_tokens
+    )
+
+
+class _Head:
+    """An `AnswerObserver` that passes on what is known as soon as an answer begins."""
+
+    def __init__(self, told: Callable[[PromptTokens], None]) -> None:
+        self._told = told
+
+    def began(self, limits: object) -> None:
+        """The head of the response came."""
+
+    def read(self, prompt: PromptTokens) -> None:
+        """The prompt is read: from now on its beginnings can be, too."""
+        # Some gateways count at the end only.
+        if prompt.total:
+            self._told(prompt)
+
+    def showed(self, size: int) -> None:
+        """The answer has grown."""
+
+    def hides(self) -> None:
+        """It grows by thoughts."""

@@ -1,0 +1,122 @@
+"""The marks that a request has already: the beginnings that they end, and the request
+without them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any
+
+from claudebatch.core.domain import Call
+from claudebatch.core.jsonl import decode, encode_in_order
+from claudebatch.layers.prompt_caching.placed import PlacedCall
+
+MARK = "cache_control"
+_MARK = b'"cache_control"'
+# As documented: an entry lives for so long after its last use.
+_TTL_S = {"1h": 3600.0}
+_USUAL_TTL_S = 300.0
+# Another value of one of these makes the API write messages, or all, anew. Too fine a
+# digest costs a wait, too coarse a one a write for each row.
+_CHANGE_THE_CACHE = ("model", "output_config", "speed", "thinking", "tool_choice")
+
+
+def place(call: Call) -> PlacedCall:
+    """*call* as it is, and the beginnings that end at its own marks."""
+    if _MARK not in call.body:
+        return PlacedCall(call, None, 0.0)
+    body = decode(call.body)
+    blocks = list(_blocks(body))
+    marked = [number for number, block in enumerate(blocks) if block.mark is not None]
+    if not marked:
+        # The words stand in a text, or where they mean nothing.
+        return PlacedCall(call, None, 0.0)
+    *shorter, beginning = _digests(call, body, blocks, marked)
+    return PlacedCall(call, beginning, _ttl_s(blocks[marked[-1]].mark), tuple(shorter))
+
+
+def without_marks(call: Call, keep: int = 0) -> Call:
+    """*call* with its first *keep* marks only."""
+    body = decode(call.body)
+    kept = 0
+    for block in _blocks(body):
+        if block.mark is None:
+            continue
+        kept += 1
+        if kept > keep:
+            block.holder.pop(MARK, None)
+            if not block.has_own:
+                body.pop(MARK, None)
+    # In its own order: that of a schema's fields means something.
+    return replace(call, body=encode_in_order(body))
+
+
+@dataclass(frozen=True, slots=True)
+class _MarkedBlock:
+    place: bytes
+    content: Any
+    mark: Any
+    """None: it has none."""
+    has_own: bool = True
+    """False: it is marked because the request as a whole is."""
+
+    @property
+    def holder(self) -> dict[str, Any]:
+        return self.content if isinstance(self.content, dict) else {}
+
+
+def _blocks(body: dict[str, Any]) -> Iterator[_MarkedBlock]:
+    """The blocks of a request in the order in which the API caches them."""
+    last: _MarkedBlock | None = None
+    for place, content in _contents(body):
+        if last is not None:
+            yield last
+        mark = content.get(MARK) if isinstance(content, dict) else None
+        last = _MarkedBlock(place, content, mark)
+    if last is not None:
+        everything = body.get(MARK)
+        alone = last.mark is None and everything is not None
+        yield replace(last, mark=everything, has_own=False) if alone else last
+
+
+def _contents(body: dict[str, Any]) -> Iterator[tuple[bytes, Any]]:
+    for tool in body.get("tools") or ():
+        yield b"tool", tool
+    for block in _listed(body.get("system")):
+        yield b"system", block
+    for number, message in enumerate(body.get("messages") or ()):
+        if isinstance(message, dict):
+            place = b"%d %b" % (number, str(message.get("role")).encode())
+            for block in _listed(message.get("content")):
+                yield place, block
+
+
+def _listed(content: Any) -> list[Any]:
+    return list(content) if isinstance(content, list) else [content] if content else []
+
+
+def _digests(
+    call: Call, body: dict[str, Any], blocks: list[_MarkedBlock], marked: list[int]
+) -> Iterator[bytes]:
+    hasher = blake2b(digest_size=16)
+    hasher.update(encode_in_order([sorted(call.prompt.betas), *map(body.get, _CHANGE_THE_CACHE)]))
+    begin = 0
+    for end in marked:
+        for block in blocks[begin : end + 1]:
+            hasher.update(b"\n%b " % block.place)
+            hasher.update(encode_in_order(_unmarked(block.content)))
+        begin = end + 1
+        yield hasher.digest()
+
+
+def _unmarked(content: Any) -> Any:
+    if not isinstance(content, dict) or MARK not in content:
+        return content
+    return {name: value for name, value in content.items() if name != MARK}
+
+
+def _ttl_s(mark: Any) -> float:
+    ttl = mark.get("ttl") if isinstance(mark, dict) else None
+    return _TTL_S.get(str(ttl), _USUAL_TTL_S)

@@ -1,0 +1,46 @@
+"""A call with its marks for the API's prompt cache, and the beginnings that it
+shares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from claudebatch.core.domain import Call
+
+
+@dataclass(frozen=True, slots=True)
+class PlacedCall:
+    """A call as it is to be sent."""
+
+    call: Call
+    """Its body has `cache_control` where something is to be cached."""
+    beginning: bytes | None
+    """The digest (16 bytes) of all that must be equal for a read: model, betas, tools,
+    system and message blocks up to the last mark, without the marks themselves, and the
+    fields that change the cache; None: nothing is to be cached.
+    """
+    ttl_s: float
+    """Seconds for which the API keeps that entry after its last use."""
+    shorter: tuple[bytes, ...] = ()
+    """The digests of the beginnings that end at its earlier marks, the shortest
+    first.
+    """
+
+    @property
+    def chain(self) -> tuple[bytes, ...]:
+        """All its beginnings, the shortest first."""
+        return () if self.beginning is None else (*self.shorter, self.beginning)
+
+
+Place: TypeAlias = Callable[[Call], PlacedCall]
+"""Says what of a call is to be cached. Asked before each attempt: pure, and quick where
+there is nothing.
+"""
+
+
+def nothing_placed(call: Call) -> PlacedCall:
+    """A `Place` that leaves calls as they are, and has none of them wait."""
+    return PlacedCall(call, None, 0.0)
