@@ -73,7 +73,9 @@ class Served:
         self.ask(lambda _: self._released.set())
 
     def close(self) -> None:
-        """Stop, whatever is in flight."""
+        """Stop, whatever is in flight; it may have been stopped."""
+        if not self._thread.is_alive():
+            return
         self._loop.call_soon_threadsafe(self._stopped.set)
         self._thread.join(PATIENCE_S)
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from claudebatch.simulator import SimulatedBatches
+from claudebatch.storage.run_folder import RunFolder
 from tests.e2e.world import World, prompts
 
 BATCH = ("run", "in.jsonl", "-o", "out.jsonl", "-m", "haiku", "--batch")
@@ -178,3 +179,17 @@ def test_what_nobody_knows_is_said(world: World, batches: Any) -> None:
     world.environment["ANTHROPIC_BASE_URL"] = "http://127.0.0.1:9"
     done = world.claudebatch("batches", "list", "--account")
     assert (done.code, "E775" in done.err) == (5, True)
+
+
+def test_a_run_that_goes_on_collects_by_itself(world: World, batches: Any) -> None:
+    batches(100_000)
+    world.write("in.jsonl", prompts(5))
+    world.claudebatch(*BATCH, "--detach")
+    at_work = RunFolder.take(world.path("out.jsonl.claudebatch"))
+    assert isinstance(at_work, RunFolder)
+    try:
+        done = world.claudebatch("batches", "collect", "out.jsonl")
+    finally:
+        at_work.close()
+    assert (done.code, "E776" in done.err) == (7, True), done.err
+    assert "is still going on" in done.err

@@ -239,7 +239,9 @@ def test_two_runs_race_for_one_cap_and_never_pass_it_together(
         assert seen <= cap
         time.sleep(0.01)
     ended = [run.wait() for run in runs]
-    assert {run.code for run in ended} == {3}, "both are ended by the cap"
+    # Whichever is first by much may have money for all of its rows.
+    codes = {run.code for run in ended}
+    assert 3 in codes <= {0, 3}, "the cap ends what does not fit"
     billed = simulator.stats()["billed_pico"]
     assert 0.8 * cap < billed <= cap
     assert world.ledger() == (billed, 0)

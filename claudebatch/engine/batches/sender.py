@@ -21,12 +21,11 @@ from claudebatch.core.errors import (
     BatchTooLarge,
     BudgetExhausted,
     Draining,
-    RateLimited,
     StopRun,
 )
 from claudebatch.core.events import BatchChanged, BatchPhase
 from claudebatch.core.notice import Notice
-from claudebatch.engine.batches.build import BatchBuilder, BuiltBatch
+from claudebatch.engine.batches.build import BatchBuilder
 from claudebatch.engine.batches.collect import BatchCollector, Collected
 from claudebatch.engine.batches.doubts import NotOurs, ResultsIncomplete
 from claudebatch.engine.batches.find_orphans import OrphanFinder
@@ -34,6 +33,7 @@ from claudebatch.engine.batches.holds import BatchHolds
 from claudebatch.engine.batches.orphans import ms
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.engine.batches.polls import Polls
+from claudebatch.engine.batches.to_make import ToMake
 from claudebatch.engine.batches.upload_file import NAME, remove
 from claudebatch.storage.journal.batches import (
     BatchRow,
@@ -45,9 +45,6 @@ from claudebatch.storage.journal.batches import (
     open_batches,
 )
 
-# Between two tries of what failed for the moment.
-_FIRST_WAIT_S = 5.0
-_LONGEST_WAIT_S = 60.0
 # So often a wait looks whether anything else is to be done.
 _STEP_S = 5.0
 # So long what does not fit under the cap waits for what others hold: live rows of this
@@ -68,12 +65,14 @@ class BatchSender:
         self._builder = BatchBuilder(parts, self._holds)
         self._collector = BatchCollector(parts, self._holds)
         # Mutable: the client once it is needed; batches that are not collected, with
-        # their polls; those of this session; and why the run stops.
+        # their polls; those of this session; the one that is built and not yet made;
+        # and why the run stops.
         self._client: BatchClient | None = None
         self._open: dict[int, BatchRow] = {}
         self._polls: dict[int, Polls] = {}
         self._orphans = OrphanFinder(parts)
         self._made_here: set[int] = set()
+        self._to_make: ToMake | None = None
         self.stop: StopRun | None = None
         self._may_build = True
         self._try_again = float("-inf")
@@ -115,7 +114,9 @@ class BatchSender:
         try:
             with suppress(Draining):
                 await self._work()
+            await self._undo_waiting()
         except StopRun as stop:
+            await self._undo_waiting()
             self.stop = self.stop or stop
             self._parts.halt(stop)
         finally:
@@ -133,11 +134,10 @@ class BatchSender:
             self._parts.drain.check()
             # What has ended comes first: its money may let the next batch be built.
             await self._ask_due()
-            await self._submit()
+            if await self._submit():
+                continue
             short = self._holds.short
-            if not (self._open or short) or (
-                self._parts.detach and self._open and not self._unknown()
-            ):
+            if self._to_make is None and self._nothing_left(short=short):
                 return
             now = self._parts.now()
             if short and now >= self._try_again:
@@ -145,86 +145,89 @@ class BatchSender:
                 self._may_build, self._try_again = True, now + _SHORT_S
             due = [polls.due for polls in self._polls.values()]
             due += [self._try_again] if short else []
+            due += [self._to_make.due] if self._to_make is not None else []
             await self._parts.drain.sleep(max(0.0, min(min(due) - now, _STEP_S)))
 
-    def _unknown(self) -> bool:
-        """Whether it is not known of some batch if it was made."""
-        return any(row.id is None for row in self._open.values())
+    def _nothing_left(self, *, short: bool) -> bool:
+        if not self._open:
+            return not short
+        # Of some it may not be known whether they were made.
+        known = all(row.id is not None for row in self._open.values())
+        return self._parts.detach and known
 
     # Building and making.
 
-    async def _submit(self) -> None:
+    async def _submit(self) -> bool:
+        """Build or make one batch; False where none is to be made now."""
+        if self._parts.collect:
+            return False
+        if self._to_make is None:
+            self._to_make = await self._build()
+        # One that waits for its turn keeps no other from being collected.
+        if self._to_make is None or self._to_make.due > self._parts.now():
+            return False
+        # Stopped while it was built: nothing new is sent.
+        self._parts.drain.check()
+        waiting, self._to_make = self._to_make, None
+        await self._make(waiting)
+        return True
+
+    async def _build(self) -> ToMake | None:
+        """The next batch; None where none is to be made now."""
         # What did not fit may fit when a batch has ended, and not before.
-        while self._may_build and not self._parts.collect:
-            self._parts.drain.check()
-            queued = sum(row.requests for row in self._open.values())
-            room = self._parts.settings.max_queued - queued
-            # Full batches: a small one for each that comes back would never end.
-            if self._open and room < min(self._builder.most_requests, 1000):
-                return
-            self._holds.short = False
-            built = await self._builder.build(room)
-            self._try_again = self._parts.now() + _SHORT_S
-            self._tell_live(self._builder)
-            if built is None:
-                self._may_build = False
-                return
-            self._made_here.add(built.row.batch)
-            self._follow(built.row)
-            try:
-                if not await self._make(built):
-                    return
-            finally:
-                remove(built.upload)
+        if not self._may_build:
+            return None
+        queued = sum(row.requests for row in self._open.values())
+        room = self._parts.settings.max_queued - queued
+        # Full batches: a small one for each that comes back would never end.
+        if self._open and room < min(self._builder.most_requests, 1000):
+            return None
+        self._holds.short = False
+        built = await self._builder.build(room)
+        self._try_again = self._parts.now() + _SHORT_S
+        self._tell_live(self._builder)
+        if built is None:
+            self._may_build = False
+            return None
+        self._made_here.add(built.row.batch)
+        return ToMake(built, self._parts.now())
 
-    async def _make(self, built: BuiltBatch) -> bool:
-        """Have the API make *built*; False where no other is to be tried now."""
-        row, wait_s, since = built.row, _FIRST_WAIT_S, self._parts.now()
-        while True:
-            if self._parts.drain.started:
-                # Stopped while it was built: nothing new is sent.
-                await self._never_made(row)
-                self._parts.drain.check()
-            try:
-                # Not interrupted half-way: a cancelled create may have been made.
-                batch = await self._connected().create(of_file(built.upload), betas=built.betas)
-            except StopRun:
-                await self._never_made(row)
-                raise
-            except AttemptError as error:
-                if error.may_be_billed:
-                    # Sent again it would be made, and paid for, twice: the list is
-                    # looked through until it shows the batch or has had its time.
-                    self._tell(row, "looked for")
-                    return True
-                if isinstance(error, BatchTooLarge):
-                    return await self._too_large(row)
-                passing = error.retryable or isinstance(error, RateLimited)
-                if not passing or self._parts.drain.started:
-                    await self._never_made(row)
-                    raise self._unavailable(error) from error
-                await self._wait_to_make(row, error, wait_s, since)
-                wait_s = min(wait_s * 2, _LONGEST_WAIT_S)
-            else:
-                await self._made(row, batch, proved=True)
-                return True
-
-    async def _wait_to_make(
-        self, row: BatchRow, error: AttemptError, wait_s: float, since: float
-    ) -> None:
-        limited = isinstance(error, RateLimited)
-        waited = self._parts.now() - since
-        # A full queue empties when batches end: of that an outage says nothing.
-        if not limited and waited > self._parts.max_outage_s:
-            await self._never_made(row)
-            raise self._unavailable(error)
+    async def _make(self, waiting: ToMake) -> None:
+        """Have the API make *waiting*; what it does not take now waits on."""
+        built, row = waiting.built, waiting.built.row
         try:
-            await self._parts.drain.sleep(max(wait_s, error.retry_after or 0.0))
-        except Draining:
+            # Not interrupted half-way: a cancelled create may have been made.
+            batch = await self._connected().create(of_file(built.upload), betas=built.betas)
+        except StopRun:
             await self._never_made(row)
             raise
+        except AttemptError as error:
+            now, most_s = self._parts.now(), self._parts.max_outage_s
+            if error.may_be_billed:
+                # Sent again it would be made, and paid for, twice: the list is looked
+                # through until it shows the batch or has had its time.
+                self._follow(row)
+                self._tell(row, "looked for")
+            elif isinstance(error, BatchTooLarge):
+                await self._too_large(row)
+            elif waiting.refused(now, error, max_outage_s=most_s):
+                self._to_make = waiting
+                return
+            else:
+                await self._never_made(row)
+                raise self._unavailable(error) from error
+        else:
+            await self._made(row, batch, proved=True)
+        remove(built.upload)
 
-    async def _too_large(self, row: BatchRow) -> bool:
+    async def _undo_waiting(self) -> None:
+        """What waits to be made is not going to be."""
+        waiting, self._to_make = self._to_make, None
+        if waiting is not None:
+            remove(waiting.built.upload)
+            await self._never_made(waiting.built.row)
+
+    async def _too_large(self, row: BatchRow) -> None:
         await self._never_made(row)
         if row.requests == 1:
             # By itself it may still be answered at once.
@@ -242,7 +245,6 @@ class BatchSender:
                 f"most {self._builder.most_requests:,} from now on",
             )
         )
-        return True
 
     def _unavailable(self, error: AttemptError) -> StopRun:
         return ApiUnavailable(

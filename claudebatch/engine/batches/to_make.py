@@ -1,0 +1,33 @@
+"""A batch that is built and not yet made, because the API has no room for it now or
+does not answer. Pure: no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+from claudebatch.core.errors import AttemptError, RateLimited
+from claudebatch.engine.batches.build import BuiltBatch
+
+_FIRST_WAIT_S = 5.0
+_LONGEST_WAIT_S = 60.0
+
+
+class ToMake:
+    """When it is tried next. Seconds on the caller's clock."""
+
+    def __init__(self, built: BuiltBatch, now: float) -> None:
+        self.built = built
+        self._since = now
+        # Mutable, changed by `refused` only.
+        self.due = now
+        """When to try."""
+        self._wait_s = _FIRST_WAIT_S
+
+    def refused(self, now: float, error: AttemptError, *, max_outage_s: float) -> bool:
+        """The API made nothing; returns whether to go on trying."""
+        # A full queue empties when batches end: of that an outage says nothing.
+        full = isinstance(error, RateLimited)
+        if not full and (not error.retryable or now - self._since > max_outage_s):
+            return False
+        self.due = now + max(self._wait_s, error.retry_after or 0.0)
+        self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
+        return True
