@@ -1,4 +1,4 @@
-"""`claudebatch cache`: look at the response cache, or empty it."""
+"""`claudebatch cache`: look into the response cache, or empty it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from claudebatch.cli.cache_entries import ls, price_of, show
+from claudebatch.cli.dates import unix_now
 from claudebatch.cli.help_text import HelpCommand, HelpGroup
 from claudebatch.config import environment
 from claudebatch.config.load import load
@@ -15,6 +17,8 @@ from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.plurals import counted
 from claudebatch.setup.stores import cache_stats, clear_cache
+from claudebatch.storage.ledger.spend_report import SpendReader
+from claudebatch.ui.error_text import LEDGER_LOCKED
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.sanitise import visible
 from claudebatch.ui.tables.cache_tables import cache_json, render_cache
@@ -23,9 +27,11 @@ from claudebatch.ui.terminal import Terminal
 # The sub-commands of `cache`; the main app mounts it.
 app = typer.Typer(
     cls=HelpGroup,
-    help="""Show the response cache, or empty it.
+    help="""Look into the response cache, or empty it.
 
 Examples:
+
+    claudebatch cache ls --model haiku
 
     claudebatch cache stats
 
@@ -33,6 +39,8 @@ Examples:
 """,
     no_args_is_help=True,
 )
+app.command(cls=HelpCommand)(ls)
+app.command(cls=HelpCommand)(show)
 
 
 @app.command(cls=HelpCommand)
@@ -48,7 +56,9 @@ def stats(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Show how many answers the cache holds, and its size.
+    """Show how many answers the cache holds, its size, and what it saved.
+
+    By model, by age and by run.
 
     Examples:
 
@@ -56,12 +66,21 @@ def stats(
 
         claudebatch cache stats --json
     """
-    settings = load(config, {}, env=environment(), folder=Path()).settings
-    found = cache_stats(settings.cache, _paths().cache_dir)
+    environ = environment()
+    settings = load(config, {}, env=environ, folder=Path()).settings
+    waits = Terminal(sys.stderr, environ)
+    found = cache_stats(
+        settings.cache,
+        _paths().cache_dir,
+        ledger=SpendReader(_paths().ledger, waits=lambda: waits.say(LEDGER_LOCKED)),
+        worth=price_of(settings),
+        now=unix_now(),
+    )
     if json:
         sys.stdout.write(json_line(cache_json(found)))
         return
-    _stdout().say_all(render_cache(found))
+    terminal = _stdout()
+    terminal.tell(render_cache(found, width=terminal.columns))
 
 
 @app.command(cls=HelpCommand)

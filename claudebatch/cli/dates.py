@@ -18,6 +18,11 @@ def today() -> date:
     return datetime.now(UTC).date()  # noqa: TID251  # a command is where time comes in
 
 
+def unix_now() -> float:
+    """Unix seconds."""
+    return datetime.now(UTC).timestamp()  # noqa: TID251  # a command is where time comes in
+
+
 def duration(text: str) -> float:
     """`90m` → 5400.0 seconds, `6h`, `1.5h`, `2d`."""
     found = _DURATION.fullmatch(text.strip())

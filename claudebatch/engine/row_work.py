@@ -34,6 +34,7 @@ from claudebatch.engine.refusal_watch import RefusalWatch, WatchedClient
 from claudebatch.engine.row_feed import InputSources, RowFeed
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
+from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
@@ -67,6 +68,8 @@ class SessionStores:
     budget: BudgetStore
     cache: LookAheadCache | None
     """None: nothing is looked up or kept."""
+    notes: RequestNotes | None = None
+    """What is asked, on its way to stand beside its cached answer."""
 
 
 class RowWork:
@@ -283,6 +286,7 @@ class RowWork:
             unfit=self._answers.unfit,
             answered=self._answers.unwanted,
             resting=self._resting,
+            notes=stores.notes,
         )
 
     async def _read_tries(self) -> None:

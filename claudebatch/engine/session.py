@@ -28,6 +28,7 @@ from claudebatch.engine.signals import Signals
 from claudebatch.engine.summary import SummaryBuilder
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
+from claudebatch.layers.response_cache.request_notes import RequestNotes, place_of
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.layers.response_cache.write_behind import WriteBehind
 from claudebatch.setup.run_options import RunOptions
@@ -211,7 +212,7 @@ class Session:
         )
 
     async def _answer_rows(self, journal: Journal, budget_store: BudgetStore) -> Ended:
-        cache = self._open_cache(journal)
+        cache, notes = self._open_cache(journal)
         context = SessionContext(
             options=self._options,
             run_setup=self._run_setup,
@@ -223,7 +224,7 @@ class Session:
             answered_before=self._answered_before,
             more_room=self._more_room,
         )
-        work = RowWork(context, SessionStores(journal, budget_store, cache))
+        work = RowWork(context, SessionStores(journal, budget_store, cache, notes))
         self._work = work
         if self._halted is not None:
             work.halt(self._halted)
@@ -239,17 +240,16 @@ class Session:
                 await journal.flush()
                 await cache.close()
 
-    def _open_cache(self, journal: Journal) -> LookAheadCache | None:
+    def _open_cache(self, journal: Journal) -> tuple[LookAheadCache | None, RequestNotes | None]:
         if self._options.no_cache:
-            return None
+            return None, None
         settings, folder = self._run_setup.settings.cache, self._dependencies.paths.cache_dir
         if self._options.simulate:
             # Equal rows share an answer as in the real run; and no made-up answer is
             # ever found again.
             place = folder.with_name(f"rehearsal-{self._run.run_id}")
-            return self._cached_in(
-                open_throwaway_cache(settings, place, notify=self._notify), journal
-            )
+            store = open_throwaway_cache(settings, place, notify=self._notify)
+            return self._cached_in(store, journal), None
         if self._options.fresh and settings.enabled:
             self._emit(
                 Notice(
@@ -258,7 +258,13 @@ class Session:
                     "--no-cache asks for them again",
                 )
             )
-        return self._cached_in(open_cache(settings, folder, notify=self._notify), journal)
+        notes = RequestNotes(
+            run=self._run.run_id,
+            place=place_of(self._dependencies.key_scope),
+            worth=self._finisher.worth,
+        )
+        store = open_cache(settings, folder, notify=self._notify, notes=notes)
+        return self._cached_in(store, journal), notes
 
     @staticmethod
     def _cached_in(store: CacheStore | None, journal: Journal) -> LookAheadCache | None:

@@ -34,6 +34,7 @@ from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstima
 from claudebatch.layers.record.attempt_log import AttemptLog
 from claudebatch.layers.record.layer import Record
 from claudebatch.layers.response_cache.layer import ResponseCache, cache_key
+from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.layers.retry.layer import Retry
 from claudebatch.layers.structured_answers.answer_reading import read_answer
@@ -86,6 +87,8 @@ class Parts:
     """Hears of rows that wait for their next attempt, or for another row's answer."""
     place: Place = own_marks.place
     """What of a request is to be cached by the API."""
+    notes: RequestNotes | None = None
+    """Hears what was asked, for the commands that look into the response cache."""
 
 
 def build_stack(parts: Parts, client: Handler) -> Handler:
@@ -145,6 +148,7 @@ def _response_cache(parts: Parts) -> ResponseCache:
         # --no-cache means that every row is asked, equal ones included.
         share=parts.cache is not None,
         fits=_fits,
+        notes=parts.notes,
     )
 
 

@@ -10,7 +10,7 @@ import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from claudebatch.core.domain import Pico
 from claudebatch.core.drain import Drain
 from claudebatch.core.events import Emit
 from claudebatch.core.notice import Notice
-from claudebatch.core.reports import CacheStats
+from claudebatch.core.reports import CacheStats, CacheYield, SpendLine
 from claudebatch.layers.budget.run_budget import RunBudget
 from claudebatch.layers.budget.settings import BudgetSettings
 from claudebatch.layers.budget.shared_budget import SharedBudget
@@ -29,24 +29,31 @@ from claudebatch.layers.rate_limit.store import LimiterStore, PoolStart
 from claudebatch.layers.record.attempt_log import AttemptLog
 from claudebatch.layers.record.journal_log import JournalLog
 from claudebatch.layers.response_cache import disk_admin
+from claudebatch.layers.response_cache.adopt import Worth
 from claudebatch.layers.response_cache.disk_store import DATABASE, DiskCacheStore
+from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.layers.response_cache.settings import CacheSettings
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.storage.journal import Journal
 from claudebatch.storage.ledger import open_ledger
 from claudebatch.storage.ledger.settle import settle_for_others
 from claudebatch.storage.ledger.shared_caps import SharedCaps
+from claudebatch.storage.ledger.spend_report import SpendReader
 
 # Larger than any disk: a look at a cache must not shrink it.
 _NO_LIMIT = 2**40
 
 
 def open_cache(
-    settings: CacheSettings, folder: Path, *, notify: Callable[[Notice], None]
+    settings: CacheSettings,
+    folder: Path,
+    *,
+    notify: Callable[[Notice], None],
+    notes: RequestNotes | None = None,
 ) -> CacheStore | None:
     """The response cache of a run; None where it is switched off.
 
-    *notify* may be called in another thread.
+    *notify* may be called in another thread; *notes* are written beside the answers.
     """
     if not settings.enabled:
         return None
@@ -55,6 +62,7 @@ def open_cache(
         size_limit=settings.size_bytes,
         ttl_s=settings.ttl_s,
         notify=notify,
+        notes=notes,
     )
 
 
@@ -95,9 +103,26 @@ def cache_database(folder: Path) -> Path:
     return folder / DATABASE
 
 
-def cache_stats(settings: CacheSettings, folder: Path) -> CacheStats:
-    """The number and size of the entries in the response cache."""
-    return disk_admin.describe(folder, size_limit=settings.size_bytes, ttl_s=settings.ttl_s)
+def cache_stats(
+    settings: CacheSettings, folder: Path, *, ledger: SpendReader, worth: Worth, now: float
+) -> CacheStats:
+    """The entries of the response cache in figures, and what it saved; *worth* is the
+    price of an answer, *now* in Unix seconds. Raises `StorageError`.
+    """
+    found = disk_admin.describe(
+        folder, size_limit=settings.size_bytes, ttl_s=settings.ttl_s, worth=worth, now=now
+    )
+    runs = [line for line in ledger.by("run") if line.label]
+    return replace(
+        found,
+        use_by_model=tuple(_use(line) for line in ledger.by("model") if line.label),
+        use_by_run=tuple(_use(line) for line in reversed(runs)),
+    )
+
+
+def _use(line: SpendLine) -> CacheYield:
+    rows = line.answers + line.cached + line.shared
+    return CacheYield(line.label, rows, line.cached, line.saved_cache)
 
 
 def clear_cache(folder: Path) -> int:

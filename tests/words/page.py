@@ -39,10 +39,10 @@ _ROOMS = {
     "E4": "What the API and the models take",
     "E6": "Runs, results and what claudebatch keeps",
     "E7": "What stops a run",
+    "E8": "The response cache, looked into",
     "E9": "Simulator",
-    "N0": "Notes",
-    "W0": "Warnings",
-    "W1": "Warnings, continued",
+    "N": "Notes",
+    "W": "Warnings",
 }
 # The option parser has the words of these.
 _PARSER = {
@@ -59,8 +59,9 @@ def page() -> str:
     lines = [_HEAD]
     room = ""
     for name, found in _by_id().items():
-        if name[:2] != room:
-            room = name[:2]
+        # Notes and warnings have no rooms: only errors are many.
+        if (its := name[:2] if name[0] == "E" else name[0]) != room:
+            room = its
             lines.append(f"\n## {_ROOMS[room]}\n\n| id | message | what helps |\n|---|---|---|\n")
         text = _PARSER.get(name) or found[0].text
         lines.append(f"| {name} | {_cell(text)} | {_cell(found[0].fix)} |\n")

@@ -2,7 +2,14 @@
 display.
 """
 
-from claudebatch.core.reports.cache_stats import CacheStats
+from claudebatch.core.reports.cache_stats import (
+    CachedPair,
+    CacheEntries,
+    CacheEntry,
+    CacheGroup,
+    CacheStats,
+    CacheYield,
+)
 from claudebatch.core.reports.deadline_plan import DeadlinePlan, PlanPart
 from claudebatch.core.reports.estimate_report import (
     Basis,
@@ -21,7 +28,12 @@ __all__ = [
     "Basis",
     "BatchTimes",
     "Bound",
+    "CacheEntries",
+    "CacheEntry",
+    "CacheGroup",
     "CacheStats",
+    "CacheYield",
+    "CachedPair",
     "DeadlinePlan",
     "Elsewhere",
     "Estimate",

@@ -257,6 +257,9 @@ class _Draft:
         intents = [self._intent(row, journal.next_attempt(), now_ms, day) for row in rows]
         # Before the requests lie in the body: what is sent is always written down.
         await journal.begin_all(intents)
+        if self._parts.notes is not None:
+            for row in rows:
+                self._parts.notes.sent(row.key.hex(), row.call)
         upload.add(
             encode_request(
                 custom_id(self._nonce, row.call.prompt.digest, it.attempt), row.call.body

@@ -272,8 +272,11 @@ class BatchCollector:
         reply = judged.reply
         await self._finish_answered(member, judged, NOT_FREE)
         if member.key and self._parts.cache is not None:
-            if self._parts.keeps(reply):
-                kept[member.key.hex()] = reply.message
+            key, unkept = member.key.hex(), self._parts.unkept(reply)
+            if self._parts.notes is not None:
+                self._parts.notes.answered(key, None, reply, unkept=unkept)
+            if not unkept:
+                kept[key] = reply.message
             # As of equal rows that are sent at once: one request, one bill.
             shared = replace(reply, source="duplicate", cost=0, cost_known=True, attempts=0)
             for other in await self._followers(member):

@@ -17,6 +17,7 @@ from claudebatch.core.send_via import BatchSettings
 from claudebatch.engine.batches.answer_judge import AnswerJudge, RowSource
 from claudebatch.engine.batches.outcomes import OutcomeReader
 from claudebatch.layers.budget.store import BudgetStore
+from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.storage.journal import Journal, RowFilter
 from claudebatch.storage.journal.batches import BatchRow
@@ -31,8 +32,10 @@ class BatchParts:
     budget: BudgetStore
     cache: CacheStore | None
     """None: nothing is kept, and equal requests are all asked."""
-    keeps: Callable[[Reply], bool]
-    """Whether the response cache is to keep an answer."""
+    unkept: Callable[[Reply], str]
+    """Why the response cache does not keep an answer; empty: it does."""
+    notes: RequestNotes | None
+    """Hears what was asked, for the commands that look into the response cache."""
     connect: Callable[[], BatchClient]
     """Makes the client, inside the running loop."""
     rows: RowSource

@@ -9,7 +9,6 @@ the cache is a miss: it never costs a run.
 
 from __future__ import annotations
 
-import hashlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,10 @@ from pathlib import Path
 import diskcache
 
 from claudebatch.core.notice import Notice
+from claudebatch.layers.response_cache.about_tables import AboutWriter, prepare, trim
 from claudebatch.layers.response_cache.bytes_disk import BytesDisk, RefusedEntry
+from claudebatch.layers.response_cache.request_notes import RequestNotes
+from claudebatch.layers.response_cache.sound_value import opened, sealed
 from claudebatch.storage.batch_writer import BatchWriter
 from claudebatch.storage.private_files import CACHE_DIR, private_dir, private_file
 
@@ -26,8 +28,6 @@ DATABASE = "cache.db"
 # Larger values make the database's pages overflow; smaller ones in files of their own
 # cost an inode and an open for each answer.
 _MIN_FILE_BYTES = 64 * 1024
-# Enough that no two damaged answers agree by chance, and short beside any answer.
-_CHECKSUM_BYTES = 16
 # Culling is a transaction of its own: not one after every put.
 _CULL_EVERY = 256
 # A hop to the thread costs eight look-ups: rows that ask at about the same time go
@@ -41,8 +41,11 @@ _BUSY_S = 30.0
 _MOST_LOOKS = 3
 # SQLite takes a limited number of values in one statement.
 _KEYS_A_QUERY = 250
+# Hits are counted in memory; a crash loses the count of so many entries.
+_HITS_AT_ONCE = 2000
 _SELECT = (
-    "SELECT key, mode, filename, value FROM Cache WHERE raw = 1 AND key IN ({})"
+    "SELECT key, mode, filename, value, rowid FROM Cache WHERE raw = 1 AND key IN ({})"
+    " AND store_time >= ?"
     " AND (expire_time IS NULL OR expire_time > (julianday('now') - 2440587.5) * 86400)"
 )
 _SETTINGS = {
@@ -71,15 +74,23 @@ class DiskCacheStore:
         size_limit: int,
         ttl_s: float | None,
         notify: Callable[[Notice], None],
+        notes: RequestNotes | None = None,
+        since: float = 0.0,
     ) -> None:
+        """*notes* are written beside the entries, with the number of their hits; None:
+        nothing is. Older entries than of *since*, in Unix seconds, are not found.
+        """
         self._path = path
         self._size_limit = size_limit
         self._ttl_s = ttl_s
         self._notify = notify
-        # Mutable, touched by the store's thread only: the database, whether it was
-        # given up, and puts since the last culling.
+        self._notes = notes
+        self._since = since
+        # Mutable, touched by the store's thread only: the database, what writes beside
+        # its entries, whether it was given up, and puts since the last culling.
         self._cache: diskcache.Cache | None = None
         self._reader: sqlite3.Connection | None = None
+        self._about: AboutWriter | None = None
         self._broken = False
         self._puts = 0
         # Mutable, touched by the event loop only: whether the thread has ended.
@@ -87,6 +98,9 @@ class DiskCacheStore:
         self._groups: BatchWriter[tuple[str, bytes | None]] = BatchWriter(
             self._work, name="response-cache", linger_s=_LINGER_S, enough=_GROUP_SIZE
         )
+        if notes is not None:
+            # An empty look-up: the thread writes what waits after each group.
+            notes.written_by(lambda: self._groups.put(("", None)))
 
     async def get(self, key: str) -> bytes | None:
         """The value under *key*; None when there is none that is sound."""
@@ -112,11 +126,14 @@ class DiskCacheStore:
         if self._closed:
             return
         await self._groups.drained()
+        if self._notes is not None and self._notes.pending:
+            await self._groups.ask(("", None))
         await self._groups.call(self._shut)
         await self._groups.close()
         self._closed = True
 
     def _shut(self) -> None:
+        self._note({}, hits=True)
         if self._reader is not None:
             self._reader.close()
         if self._cache is not None:
@@ -143,21 +160,52 @@ class DiskCacheStore:
             # lock SQLite itself waits.
             with cache.disk.removes_at_the_end(), cache.transact():
                 for key, value in puts:
-                    cache.set(key, _checksum(key, value) + value, expire=self._ttl_s)
+                    cache.set(key, sealed(key, value), expire=self._ttl_s)
             self._puts += len(puts)
+        self._note({key: len(value) for key, value in puts})
         if self._puts >= _CULL_EVERY:
             self._puts = 0
             cache.cull()
-        found = _find(cache, self._reader, [key for key, value in group if value is None])
+            self._beside(trim)
+        found = self._find(cache, [key for key, value in group if value is None])
         return [found.get(key) if value is None else None for key, value in group]
 
     def _opened(self) -> diskcache.Cache:
         if self._cache is None:
             self._cache = open_database(self._path, self._size_limit)
             self._reader = sqlite3.connect(
-                self._path / DATABASE, timeout=_BUSY_S, check_same_thread=False
+                self._path / DATABASE,
+                timeout=_BUSY_S,
+                check_same_thread=False,
+                isolation_level=None,
             )
+            if self._notes is not None:
+                self._about = AboutWriter(self._reader, self._notes)
+                # Also where it was there: entries go together with what is about them.
+                self._beside(prepare)
         return self._cache
+
+    def _note(self, puts: Mapping[str, int], *, hits: bool = False) -> None:
+        about = self._about
+        if about is not None:
+            hits = hits or about.hits_waiting >= _HITS_AT_ONCE
+            self._beside(lambda _: about.write(puts, hits=hits))
+
+    def _beside(self, work: Callable[[sqlite3.Connection], None]) -> None:
+        """Do *work* at what stands beside the answers: its failure costs no answer."""
+        if self._about is None or self._reader is None:
+            return
+        try:
+            work(self._reader)
+        except Exception as error:  # noqa: BLE001  # as in _work
+            self._about = None
+            self._notify(
+                Notice(
+                    "W100",
+                    "answers are cached, but what was asked is not noted beside them in this "
+                    f"run: {type(error).__name__}: {error}",
+                )
+            )
 
     def _start_anew(
         self, error: Exception, group: list[tuple[str, bytes | None]]
@@ -191,6 +239,44 @@ class DiskCacheStore:
             )
         )
 
+    def _find(self, cache: diskcache.Cache, keys: list[str]) -> dict[str, bytes]:
+        """The sound entries under *keys*. One query for all: asking diskcache key by
+        key takes three times as long.
+        """
+        found: dict[str, bytes] = {}
+        for start in range(0, len(keys), _KEYS_A_QUERY):
+            some = keys[start : start + _KEYS_A_QUERY]
+            for _ in range(_MOST_LOOKS):
+                some = self._look_up(cache, some, found)
+                if not some:
+                    break
+        return found
+
+    def _look_up(
+        self, cache: diskcache.Cache, keys: list[str], found: dict[str, bytes]
+    ) -> list[str]:
+        """Put the sound entries under *keys* into *found*; returns those whose files
+        were gone.
+        """
+        gone: list[str] = []
+        if self._reader is None:
+            return gone
+        query = _SELECT.format(",".join("?" * len(keys)))
+        for key, mode, filename, value, entry in self._reader.execute(query, (*keys, self._since)):
+            try:
+                stored = cache.disk.fetch(mode, filename, value, False)
+            except FileNotFoundError:
+                gone.append(key)
+            except (RefusedEntry, OSError):
+                continue  # planted: a miss
+            else:
+                content = opened(key, stored)
+                if content is not None:
+                    found[key] = content
+                    if self._about is not None:
+                        self._about.hit(entry)
+        return gone
+
 
 def open_database(path: Path, size_limit: int) -> diskcache.Cache:
     """The database in the folder *path*, made where there is none."""
@@ -206,48 +292,3 @@ def _move_aside(path: Path) -> Path:
         number += 1
     path.rename(aside)
     return aside
-
-
-def _find(
-    cache: diskcache.Cache, reader: sqlite3.Connection | None, keys: list[str]
-) -> dict[str, bytes]:
-    """The sound entries under *keys*. One query for all: asking diskcache key by key
-    takes three times as long.
-    """
-    found: dict[str, bytes] = {}
-    if reader is None:
-        return found
-    for start in range(0, len(keys), _KEYS_A_QUERY):
-        some = keys[start : start + _KEYS_A_QUERY]
-        for _ in range(_MOST_LOOKS):
-            some = _look_up(cache, reader, some, found)
-            if not some:
-                break
-    return found
-
-
-def _look_up(
-    cache: diskcache.Cache, reader: sqlite3.Connection, keys: list[str], found: dict[str, bytes]
-) -> list[str]:
-    """Put the sound entries under *keys* into *found*; returns those whose files were
-    gone.
-    """
-    gone = []
-    for key, mode, filename, value in reader.execute(
-        _SELECT.format(",".join("?" * len(keys))), keys
-    ):
-        try:
-            stored = cache.disk.fetch(mode, filename, value, False)
-        except FileNotFoundError:
-            gone.append(key)
-        except (RefusedEntry, OSError):
-            continue  # planted: a miss
-        else:
-            content = stored[_CHECKSUM_BYTES:]
-            if stored[:_CHECKSUM_BYTES] == _checksum(key, content):
-                found[key] = content
-    return gone
-
-
-def _checksum(key: str, value: bytes) -> bytes:
-    return hashlib.sha256(key.encode() + value).digest()[:_CHECKSUM_BYTES]

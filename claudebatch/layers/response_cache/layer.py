@@ -17,6 +17,7 @@ from typing import Any
 from claudebatch.core.domain import Call, Reply
 from claudebatch.core.errors import Draining
 from claudebatch.core.handler import Handler
+from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.layers.response_cache.settings import CachePolicy
 from claudebatch.layers.response_cache.store import CacheStore
 
@@ -60,6 +61,7 @@ class ResponseCache:
     store          None: nothing is looked up or kept
     share          whether equal requests in flight share one answer
     fits           whether a stored reply is of the form that a call wants
+    notes          told what was asked, for the commands that look into the cache
     """
 
     def __init__(
@@ -71,6 +73,7 @@ class ResponseCache:
         policy: CachePolicy,
         share: bool = True,
         fits: Callable[[Call, Reply], bool] = lambda call, reply: True,
+        notes: RequestNotes | None = None,
     ) -> None:
         self._key = key
         self._store = store
@@ -78,6 +81,7 @@ class ResponseCache:
         self._policy = policy
         self._share = share
         self._fits = fits
+        self._notes = notes
         # Mutable: requests in flight by key, changed by `_ask` only.
         self._in_flight: dict[str, asyncio.Future[Reply]] = {}
 
@@ -124,8 +128,12 @@ class ResponseCache:
                     if self._fits(call, kept):
                         return kept
         reply = await call_next(call)
-        if self._store is not None and self._policy.keeps(reply):
-            await self._store.put_many({key: reply.message})
+        if self._store is not None:
+            unkept = self._policy.unkept(reply)
+            if self._notes is not None:
+                self._notes.answered(key, call, reply, unkept=unkept)
+            if not unkept:
+                await self._store.put_many({key: reply.message})
         return reply
 
 

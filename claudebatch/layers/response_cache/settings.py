@@ -20,13 +20,22 @@ class CachePolicy:
 
     def keeps(self, reply: Reply) -> bool:
         """Whether *reply* may answer a later equal request."""
-        if (reply.simulated and not self.keep_simulated) or not reply.fits:
-            return False
-        if reply.stop_reason in ("max_tokens", "model_context_window_exceeded", "pause_turn"):
-            return self.keep_max_tokens
-        if reply.stop_reason == "refusal":
-            return self.keep_refusals
-        return True
+        return not self.unkept(reply)
+
+    def unkept(self, reply: Reply) -> str:
+        """Why *reply* may not answer a later equal request: its stop reason,
+        `simulated` or `unfit`; empty where it may.
+        """
+        if reply.simulated and not self.keep_simulated:
+            return "simulated"
+        if not reply.fits:
+            return "unfit"
+        stop = reply.stop_reason
+        if stop in ("max_tokens", "model_context_window_exceeded", "pause_turn"):
+            return "" if self.keep_max_tokens else stop
+        if stop == "refusal":
+            return "" if self.keep_refusals else stop
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ import pytest
 from claudebatch.layers.response_cache.blocking import blocking_look_up
 from claudebatch.layers.response_cache.bytes_disk import BytesDisk
 from claudebatch.layers.response_cache.disk_admin import clear, describe
+from tests.support.asked import worth
 from tests.support.caches import GB, LARGE, Kept
 
 
@@ -174,12 +175,12 @@ async def test_beyond_its_size_the_oldest_entries_go_and_their_files_with_them(k
 
 
 async def test_statistics_and_clearing(kept: Kept):
-    empty = describe(kept.path, size_limit=GB, ttl_s=60)
+    empty = describe(kept.path, size_limit=GB, ttl_s=60, worth=worth, now=0.0)
     assert (empty.entries, empty.bytes_used) == (0, 0)
     assert clear(kept.path) == 0
     assert not kept.path.exists(), "looking does not make it"
     await kept.keep(a=b"1", b=LARGE)
-    full = describe(kept.path, size_limit=GB, ttl_s=60)
+    full = describe(kept.path, size_limit=GB, ttl_s=60, worth=worth, now=0.0)
     assert full.entries == 2 and full.bytes_used > len(LARGE)
     assert clear(kept.path) == 2
     assert kept.files() == []

@@ -13,9 +13,10 @@ from typing import Any
 import diskcache
 import pytest
 
-from claudebatch.layers.response_cache import disk_store
 from claudebatch.layers.response_cache.bytes_disk import BytesDisk, RefusedEntry
 from claudebatch.layers.response_cache.disk_admin import clear, describe
+from claudebatch.layers.response_cache.sound_value import sealed
+from tests.support.asked import worth
 from tests.support.caches import GB, LARGE, Kept
 
 
@@ -100,7 +101,7 @@ async def test_a_planted_pickle_as_a_key_runs_no_code(kept: Kept, tmp_path: Path
     bomb = pickle.dumps(Boom(tmp_path / "mark"))
     kept.sql("UPDATE Cache SET key = ?, raw = 0 WHERE key = 'b'", bomb)
     assert await kept.find("a", "b") == [b"1", None]
-    describe(kept.path, size_limit=GB, ttl_s=None)
+    describe(kept.path, size_limit=GB, ttl_s=None, worth=worth, now=0.0)
     clear(kept.path)
     assert not (tmp_path / "mark").exists()
 
@@ -119,7 +120,7 @@ async def test_a_planted_file_name_is_a_miss_and_its_file_is_neither_read_nor_re
     kept: Kept, tmp_path: Path, filename: str
 ):
     outside = tmp_path / "x"
-    value = disk_store._checksum("planted", b"stolen") + b"stolen"
+    value = sealed("planted", b"stolen")
     outside.write_bytes(value)
     await kept.keep(planted=LARGE)
     (kept.path / "link.val").symlink_to(outside)

@@ -12,6 +12,7 @@ from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.estimate.known_models import known_models
 from claudebatch.ui.live.frame import live_frame, plain_line
 from claudebatch.ui.tables.batch_tables import render_batch, render_batches
+from claudebatch.ui.tables.cache_entry_tables import render_entries, render_pair
 from claudebatch.ui.tables.cache_tables import render_cache
 from claudebatch.ui.tables.doctor_findings import render_findings
 from claudebatch.ui.tables.estimate_tables import render_estimate
@@ -50,6 +51,8 @@ _COMMANDS = (
     "batches cancel",
     "batches delete",
     "cache",
+    "cache ls",
+    "cache show",
     "cache stats",
     "cache path",
     "cache clear",
@@ -148,7 +151,9 @@ def _tables(width: int) -> Iterator[tuple[str, Iterable[str]]]:
     yield "models", render_models(known_models(settings, None, at=TODAY), width=width)
     one = known_models(settings, samples.OPUS, at=TODAY)
     yield "models NAME", render_models(one, width=width)
-    yield "cache stats", render_cache(samples.CACHE)
+    yield "cache ls", render_entries(samples.CACHED, now=samples.NOW, width=width)
+    yield "cache show", render_pair(samples.CACHED_PAIR, now=samples.NOW)
+    yield "cache stats", render_cache(samples.CACHE, width=width)
     yield "doctor", render_findings(samples.FINDINGS, width=width)
 
 

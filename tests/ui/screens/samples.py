@@ -26,7 +26,12 @@ from claudebatch.core.events import (
 from claudebatch.core.reports import (
     Basis,
     Bound,
+    CachedPair,
+    CacheEntries,
+    CacheEntry,
+    CacheGroup,
     CacheStats,
+    CacheYield,
     Elsewhere,
     Estimate,
     EstimateLine,
@@ -386,7 +391,95 @@ ESTIMATE = Estimate(
     elsewhere=(Elsewhere(HAIKU, 55 * CENT, 27 * CENT), Elsewhere(OPUS, 300 * CENT, 150 * CENT)),
 )
 
-CACHE = CacheStats("/home/ana/.cache/claudebatch/responses", 1234, 12_900_000, 2**31, 2_592_000.0)
+NOW = 1_796_000_000.0
+_DAY = 86_400.0
+CACHED_ENTRY = CacheEntry(
+    key="3f9c1a2b7d40e1f2a3b4c5d6e7f8091a2b3c4d5e6f708192a3b4c5d6e7f80910",
+    model=SONNET,
+    stored=NOW - 3 * _DAY,
+    expires=NOW + 27 * _DAY,
+    size=1893,
+    input_tokens=1570,
+    output_tokens=162,
+    worth=CENT // 2,
+    hits=41,
+    found=NOW - 7200,
+    words="Summarise in one sentence: Tide pools are shallow pools of seawater that form",
+    row="tides",
+    file="prompts.jsonl",
+    line=17,
+    run="20261127T101500-a1b2c3",
+)
+CACHED = CacheEntries(
+    (
+        CACHED_ENTRY,
+        replace(
+            CACHED_ENTRY,
+            key="9c21b7f07354" + "0" * 52,
+            model=OPUS,
+            stored=NOW - 41 * _DAY,
+            expires=NOW - 11 * _DAY,
+            hits=0,
+            words="次の文を英語に訳してください「雨が降っても、市場は開いています。」",
+        ),
+        replace(
+            CACHED_ENTRY,
+            key="0b2e9b5c4742" + "0" * 52,
+            model=HAIKU,
+            stored=NOW - 600,
+            size=45_000,
+            worth=0,
+            words="→ Positive.",
+        ),
+    ),
+    1234,
+)
+CACHED_PAIR = CachedPair(
+    replace(
+        CACHED_ENTRY, betas=("context-1m-2025-08-07",), repeat=1, place="gw.example (6d87525f)"
+    ),
+    {
+        "model": SONNET,
+        "max_tokens": 200,
+        "system": "Answer in French.",
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "image",
+                        "source": {
+                            "type": "base64",
+                            "media_type": "image/png",
+                            "data": "iVBORw" * 99,
+                        },
+                    },
+                    {"type": "text", "text": "What is in it?"},
+                ],
+            }
+        ],
+    },
+    True,
+    {"content": [{"type": "text", "text": "Un chat.\nIl dort."}], "stop_reason": "end_turn"},
+)
+_OF_SONNET = CacheGroup(SONNET, 1200, 2_500_000, 4100, 1234 * CENT)
+CACHE = CacheStats(
+    "/home/ana/.cache/claudebatch/responses",
+    1234,
+    12_900_000,
+    2**31,
+    2_592_000.0,
+    by_model=(_OF_SONNET, CacheGroup(HAIKU, 34, 40_000, 0, 0)),
+    by_age=(
+        CacheGroup("today", 30, 60_000, 12, 3 * CENT),
+        replace(_OF_SONNET, label="8 to 30 days"),
+    ),
+    use_by_model=(CacheYield(SONNET, 5000, 4100, 1234 * CENT), CacheYield(HAIKU, 34, 0, 0)),
+    use_by_run=(
+        CacheYield("20261128T090000-a1b2c3", 5000, 4100, 1234 * CENT),
+        CacheYield("20261127T101500-d4e5f6", 34, 0, 0),
+    ),
+)
 FINDINGS = (
     Finding("versions", "ok", "claudebatch 0.1.0, Python 3.11.7, SQLite 3.40.1"),
     Finding(

@@ -1,0 +1,182 @@
+"""What is kept of a request beside its answer: a few words for lists, digests by which
+the nearest request is found, and the request itself, long texts cut.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from typing import Any, NamedTuple
+
+from claudebatch.core.domain import Call
+from claudebatch.core.jsonl import InvalidJson, decode, encode, raw_members
+
+# Enough to tell a prompt by, and short beside its answer.
+_WORDS = 120
+# Of a prompt's beginning and end: two prompts with one of them in common may be the
+# same one, edited.
+_EDGE = 60
+# A document of megabytes is told by its two ends.
+_LOOSE = 2000
+# A request of this size is kept whole: nearly all are. Of larger ones, texts that are
+# longer than the second number are kept as their ends and a digest.
+_WHOLE = 32_768
+_LONG_TEXT = 1000
+_MOST_BYTES = 64 * 2**20
+_CUT_HEAD, _CUT_TAIL = 300, 100
+# Below it compressing takes longer than the bytes are worth.
+_SMALL = 1024
+# Blanks and punctuation: bytes, since a regular expression took longer than the rest.
+_NO_LETTERS = b" \t\r\n.,;:!?'\"`*_#-()[]{}<>/|"
+
+
+class Digests(NamedTuple):
+    """By which a request like another one is found. Signed 64-bit numbers, 0: none."""
+
+    messages: int
+    """Of the messages, byte for byte."""
+    before: int
+    """Of all messages but the last."""
+    head: int
+    """Of the beginning of the last message."""
+    tail: int
+    """Of its end."""
+    loose: int
+    """Of its letters and digits, in lower case."""
+    row: int
+    """Of the row's own id, or of its file and line."""
+
+
+class Description(NamedTuple):
+    """What is kept of one request."""
+
+    words: str
+    """The first words of the prompt, on one line."""
+    digests: Digests
+    packed: bytes
+    """The request, as `unpacked` reads it."""
+    form: int
+    """How it is packed: bit 0 compressed, bit 1 long texts cut."""
+
+
+class Unpacked(NamedTuple):
+    """A request as it was kept."""
+
+    body: dict[str, Any]
+    whole: bool
+    """Whether nothing was cut."""
+
+
+def described(call: Call) -> Description:
+    """What is kept of *call*."""
+    prompt = call.prompt
+    row = prompt.id if prompt.has_own_id else f"{prompt.file}\0{prompt.line}\0{prompt.repeat}"
+    return description(call.body, row=row)
+
+
+def description(body: bytes, *, row: str) -> Description:
+    """What is kept of the request *body*, canonical JSON, of a *row*."""
+    messages, last, before, words = _messages(body)
+    packed, form = _packed(body)
+    return Description(
+        " ".join(words[: _WORDS * 4].split())[:_WORDS].rstrip(),
+        _digests(messages, last, before, row),
+        packed,
+        form,
+    )
+
+
+def unpacked(packed: bytes, form: int) -> Unpacked:
+    """The request in *packed*; raises `ValueError` where it is none."""
+    # A planted one must not fill the memory.
+    data = zlib.decompressobj().decompress(packed, _MOST_BYTES) if form & 1 else packed
+    body = decode(data)
+    if not isinstance(body, dict):
+        raise InvalidJson("no object")
+    return Unpacked(body, not form & 2)
+
+
+def digest64(data: bytes) -> int:
+    """A digest that SQLite holds as one number; never 0."""
+    found = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big", signed=True)
+    return found or 1
+
+
+def last_text(body: dict[str, Any]) -> str:
+    """All text of the last message of *body*."""
+    messages = body.get("messages")
+    last = messages[-1] if isinstance(messages, list) and messages else {}
+    return "\n".join(_texts(last))
+
+
+def _messages(body: bytes) -> tuple[bytes, Any, bytes, str]:
+    """The JSON of the messages, the last one, the JSON of those before it, and the last
+    text among them.
+    """
+    try:
+        data = raw_members(body).get("messages", b"[]")
+        messages = decode(data)
+    except ValueError:
+        return b"", {}, b"", ""
+    if not isinstance(messages, list) or not messages:
+        return data, {}, b"", ""
+    # The last one may only hand over what a tool has found.
+    words = next((text for one in reversed(messages) if (text := _first_text(one))), "")
+    return data, messages[-1], encode(messages[:-1]) if len(messages) > 1 else b"", words
+
+
+def _digests(messages: bytes, last: Any, before: bytes, row: str) -> Digests:
+    texts = _texts(last)
+    text = "\n".join(texts)
+    head, tail = text[: 2 * _EDGE].split(), text[-2 * _EDGE :].split()
+    ends = text if len(text) <= 2 * _LOOSE else text[:_LOOSE] + text[-_LOOSE:]
+    letters = ends.lower().encode(errors="replace").translate(None, _NO_LETTERS)
+    return Digests(
+        messages=digest64(messages),
+        before=digest64(before) if before else 0,
+        head=digest64(" ".join(head)[:_EDGE].encode(errors="replace")) if head else 0,
+        # Half of a pair of surrogates may stand at a cut.
+        tail=digest64(" ".join(tail)[-_EDGE:].encode(errors="replace")) if tail else 0,
+        loose=digest64(letters) if letters else 0,
+        row=digest64(row.encode(errors="replace")),
+    )
+
+
+def _first_text(message: Any) -> str:
+    return next((text for text in _texts(message) if text.strip()), "")
+
+
+def _texts(message: Any) -> list[str]:
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, str):
+        return [content]
+    if not isinstance(content, list):
+        return []
+    return [
+        block["text"]
+        for block in content
+        if isinstance(block, dict) and isinstance(block.get("text"), str)
+    ]
+
+
+def _packed(body: bytes) -> tuple[bytes, int]:
+    form = 0
+    # Else documents and images would fill the cache, and answers would be dropped.
+    if len(body) > _WHOLE:
+        body, form = encode(_cut(decode(body))), 2
+    if len(body) < _SMALL:
+        return body, form
+    return zlib.compress(body, 1), form | 1
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _cut(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_cut(item) for item in value]
+    if not isinstance(value, str) or len(value) <= _LONG_TEXT:
+        return value
+    digest = hashlib.sha256(value.encode(errors="replace")).hexdigest()[:16]
+    return (
+        f"{value[:_CUT_HEAD]} … {len(value):,} characters, sha256 {digest} … {value[-_CUT_TAIL:]}"
+    )
