@@ -59,7 +59,9 @@ class Second:
         self.budgets: list[SqliteBudgetStore] = []
         self.pools: list[SqliteLimiterStore] = []
 
-    def open_cache(self, settings: Any, folder: Path, *, notify: Any) -> MemoryCacheStore:
+    def open_cache(
+        self, settings: Any, folder: Path, *, notify: Any, **about: Any
+    ) -> MemoryCacheStore:
         return MemoryCacheStore(self.server, notify=notify)
 
     async def open_budget(self, settings: Any, opening: Any) -> SqliteBudgetStore:

@@ -59,6 +59,11 @@ _ASKED = f"model, file, line, run, betas, repeat, place, {_DIGESTS}"
 _ABOUT = f"entry, stored, expires, size, input, output, worth, {_ASKED}"
 _SENT = f"words, row, form, body, {_ASKED}"
 _KEYS_A_QUERY = 250
+# A transaction for each group of answers took a third of the time of a put.
+_PUTS_AT_ONCE = 256
+# Requests with images wait in memory: so many of them only.
+_BYTES_AT_ONCE = 4 * 2**20
+_HITS_AT_ONCE = 2000
 _ROW_ID_CHARS = 200
 
 
@@ -76,38 +81,58 @@ class _Asked(NamedTuple):
 class AboutWriter:
     """Writes notes beside their entries. Used by the store's thread only."""
 
-    def __init__(self, connection: sqlite3.Connection, notes: RequestNotes | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, notes: RequestNotes) -> None:
         """*connection* commits each statement by itself."""
         self._connection = connection
         self._notes = notes
-        # Mutable: numbers of names, and hits by entry that are not written yet.
+        # Mutable: numbers of names, and what is not written yet: the sizes of entries
+        # by key, with the bytes of their requests in all, and hits by entry.
         self._names: dict[str, int] = {}
+        self._puts: dict[str, int] = {}
+        self._waiting_bytes = 0
         self._hits: dict[int, int] = {}
 
     @property
-    def hits_waiting(self) -> int:
-        """Entries whose hits are not written yet."""
-        return len(self._hits)
+    def is_due(self) -> bool:
+        """Whether enough waits to be written. A crash loses what waits: entries that
+        are then described from their answers, and counts.
+        """
+        return (
+            len(self._puts) >= _PUTS_AT_ONCE
+            or self._waiting_bytes >= _BYTES_AT_ONCE
+            or len(self._hits) >= _HITS_AT_ONCE
+            or self._notes.pending
+        )
+
+    def prepare(self) -> None:
+        """Make the tables. Raises `sqlite3.Error`."""
+        prepare(self._connection)
+
+    def trim(self) -> None:
+        """Forget what nobody will ask for any more. Raises `sqlite3.Error`."""
+        trim(self._connection)
+
+    def put(self, key: str, size: int) -> None:
+        """An answer of *size* bytes was stored under *key*."""
+        self._puts[key] = size
+        self._waiting_bytes += self._notes.size_of(key)
 
     def hit(self, entry: int) -> None:
         """The answer of *entry* was found."""
         self._hits[entry] = self._hits.get(entry, 0) + 1
 
-    def write(self, puts: Mapping[str, int] | None = None, *, hits: bool = False) -> None:
-        """Write what was noted of the entries *puts*, key and size each, and all other
-        notes; *hits*: those as well. Raises `sqlite3.Error`.
-        """
-        others = self._notes.others() if self._notes is not None else []
-        if not (puts and self._notes is not None) and not others and not (hits and self._hits):
+    def write(self) -> None:
+        """Write all that waits. Raises `sqlite3.Error`."""
+        others = self._notes.others()
+        puts, self._puts, self._waiting_bytes = self._puts, {}, 0
+        if not puts and not others and not self._hits:
             return
         self._connection.execute("BEGIN IMMEDIATE")
         try:
-            if puts and self._notes is not None:
-                self._write_puts(puts, self._notes)
+            self._write_puts(puts)
             for key, note in others:
                 self._write_other(key, note)
-            if hits:
-                self._write_hits()
+            self._write_hits()
             self._connection.execute("COMMIT")
         except BaseException:
             # A name that was taken back with the others would be used again.
@@ -118,24 +143,25 @@ class AboutWriter:
 
     def _write_hits(self) -> None:
         # In the order of the table: each page is touched once.
-        counts = [(count, entry) for entry, count in sorted(self._hits.items())]
+        (now,) = self._connection.execute(f"SELECT {NOW}").fetchone()
+        counts = [(count, now, entry) for entry, count in sorted(self._hits.items())]
         self._hits.clear()
         self._connection.executemany(
-            f"UPDATE About SET hits = hits + ?, found = {NOW} WHERE entry = ?", counts
+            "UPDATE About SET hits = hits + ?, found = ? WHERE entry = ?", counts
         )
 
-    def _write_puts(self, puts: Mapping[str, int], notes: RequestNotes) -> None:
+    def _write_puts(self, puts: Mapping[str, int]) -> None:
         about, texts, bodies = [], [], []
         for key, entry, stored, expires in _entries(self._connection, list(puts)):
-            note = notes.taken(key)
+            note = self._notes.taken(key)
             if note is None or note.reply is None:
                 continue
-            asked = self._sent(key) if note.call is None else self._asked(note.call, notes)
+            asked = self._sent(key) if note.call is None else self._asked(note.call)
             if asked is None:
                 continue
             usage = note.reply.usage
             # Priced as the run prices a row that is found: under the name it was asked.
-            worth = notes.worth(note.call.model if note.call else note.reply.model, usage)
+            worth = self._notes.worth(note.call.model if note.call else note.reply.model, usage)
             size = puts[key] + len(asked.body)
             answer = (entry, stored, expires, size, usage.total_input, usage.output_tokens, worth)
             about.append((*answer, *asked.said))
@@ -153,24 +179,24 @@ class AboutWriter:
                 f"INSERT OR REPLACE INTO AboutGone(key, at, why, stored) VALUES (?,{NOW},?,{NOW})",
                 (key, note.unkept),
             )
-        elif self._notes is not None and note.call is not None:
-            *asked, said = self._asked(note.call, self._notes)
+        elif note.call is not None:
+            *asked, said = self._asked(note.call)
             columns = f"key, {_SENT}"
             self._connection.execute(
                 f"INSERT OR REPLACE INTO AboutSent(at, {columns}) VALUES ({NOW},{_marks(columns)})",
                 (key, *asked, *said),
             )
 
-    def _asked(self, call: Call, notes: RequestNotes) -> _Asked:
+    def _asked(self, call: Call) -> _Asked:
         told, prompt = described(call), call.prompt
         said = (
             self._name(call.model),
             self._name(prompt.file),
             prompt.line,
-            self._name(notes.run),
+            self._name(self._notes.run),
             self._name(",".join(sorted(prompt.betas))),
             prompt.repeat,
-            self._name(notes.place),
+            self._name(self._notes.place),
             *told.digests,
         )
         return _Asked(told.words, prompt.id[:_ROW_ID_CHARS], told.form, told.packed, said)

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import hashlib
 import zlib
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from claudebatch.core.domain import Call
-from claudebatch.core.jsonl import InvalidJson, decode, encode, raw_members
+from claudebatch.core.jsonl import InvalidJson, decode, encode
 
 # Enough to tell a prompt by, and short beside its answer.
 _WORDS = 120
@@ -31,7 +32,9 @@ _NO_LETTERS = b" \t\r\n.,;:!?'\"`*_#-()[]{}<>/|"
 
 
 class Digests(NamedTuple):
-    """By which a request like another one is found. Signed 64-bit numbers, 0: none."""
+    """By which requests like another one are found, to be compared in full. 32-bit
+    numbers, 0: none.
+    """
 
     messages: int
     """Of the messages, byte for byte."""
@@ -69,18 +72,29 @@ class Unpacked(NamedTuple):
 
 def described(call: Call) -> Description:
     """What is kept of *call*."""
+    # Decoded already. A hop to another model may say parameters differently, but asks
+    # the same.
+    messages = call.prompt.params.get("messages")
+    return description(call.body, messages, row=row_name(call))
+
+
+def row_name(call: Call) -> str:
+    """What the row of *call* is found by when it was edited."""
     prompt = call.prompt
-    row = prompt.id if prompt.has_own_id else f"{prompt.file}\0{prompt.line}\0{prompt.repeat}"
-    return description(call.body, row=row)
+    return prompt.id if prompt.has_own_id else f"{prompt.file}\0{prompt.line}\0{prompt.repeat}"
 
 
-def description(body: bytes, *, row: str) -> Description:
-    """What is kept of the request *body*, canonical JSON, of a *row*."""
-    messages, last, before, words = _messages(body)
+def description(body: bytes, messages: Any, *, row: str) -> Description:
+    """What is kept of the request *body*, canonical JSON, with these *messages*, of a
+    *row*.
+    """
+    turns = messages if isinstance(messages, list) else []
+    # The last one may only hand over what a tool has found.
+    words = next((text for one in reversed(turns) if (text := _first_text(one))), "")
     packed, form = _packed(body)
     return Description(
         " ".join(words[: _WORDS * 4].split())[:_WORDS].rstrip(),
-        _digests(messages, last, before, row),
+        digests(turns, row=row),
         packed,
         form,
     )
@@ -96,12 +110,6 @@ def unpacked(packed: bytes, form: int) -> Unpacked:
     return Unpacked(body, not form & 2)
 
 
-def digest64(data: bytes) -> int:
-    """A digest that SQLite holds as one number; never 0."""
-    found = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big", signed=True)
-    return found or 1
-
-
 def last_text(body: dict[str, Any]) -> str:
     """All text of the last message of *body*."""
     messages = body.get("messages")
@@ -109,37 +117,30 @@ def last_text(body: dict[str, Any]) -> str:
     return "\n".join(_texts(last))
 
 
-def _messages(body: bytes) -> tuple[bytes, Any, bytes, str]:
-    """The JSON of the messages, the last one, the JSON of those before it, and the last
-    text among them.
-    """
-    try:
-        data = raw_members(body).get("messages", b"[]")
-        messages = decode(data)
-    except ValueError:
-        return b"", {}, b"", ""
-    if not isinstance(messages, list) or not messages:
-        return data, {}, b"", ""
-    # The last one may only hand over what a tool has found.
-    words = next((text for one in reversed(messages) if (text := _first_text(one))), "")
-    return data, messages[-1], encode(messages[:-1]) if len(messages) > 1 else b"", words
-
-
-def _digests(messages: bytes, last: Any, before: bytes, row: str) -> Digests:
-    texts = _texts(last)
-    text = "\n".join(texts)
+def digests(messages: Sequence[Any], *, row: str) -> Digests:
+    """Those of some *messages* of a *row*."""
+    text = "\n".join(_texts(messages[-1])) if messages else ""
     head, tail = text[: 2 * _EDGE].split(), text[-2 * _EDGE :].split()
     ends = text if len(text) <= 2 * _LOOSE else text[:_LOOSE] + text[-_LOOSE:]
-    letters = ends.lower().encode(errors="replace").translate(None, _NO_LETTERS)
     return Digests(
-        messages=digest64(messages),
-        before=digest64(before) if before else 0,
-        head=digest64(" ".join(head)[:_EDGE].encode(errors="replace")) if head else 0,
-        # Half of a pair of surrogates may stand at a cut.
-        tail=digest64(" ".join(tail)[-_EDGE:].encode(errors="replace")) if tail else 0,
-        loose=digest64(letters) if letters else 0,
-        row=digest64(row.encode(errors="replace")),
+        messages=_digest(encode(messages)),
+        before=_digest(encode(messages[:-1])) if len(messages) > 1 else 0,
+        head=_digest(_bytes(" ".join(head)[:_EDGE])),
+        tail=_digest(_bytes(" ".join(tail)[-_EDGE:])),
+        loose=_digest(_bytes(ends.lower()).translate(None, _NO_LETTERS)),
+        row=_digest(_bytes(row)),
     )
+
+
+def _bytes(text: str) -> bytes:
+    # Half of a pair of surrogates may stand at a cut.
+    return text.encode(errors="replace")
+
+
+def _digest(data: bytes) -> int:
+    # Not a cryptographic one: what is found by it is compared in full, and it is made
+    # five times for each answer.
+    return zlib.crc32(data)
 
 
 def _first_text(message: Any) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 import diskcache
 
 from claudebatch.core.notice import Notice
-from claudebatch.layers.response_cache.about_tables import AboutWriter, prepare, trim
+from claudebatch.layers.response_cache.about_tables import AboutWriter
 from claudebatch.layers.response_cache.bytes_disk import BytesDisk, RefusedEntry
 from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.layers.response_cache.sound_value import opened, sealed
@@ -41,8 +41,6 @@ _BUSY_S = 30.0
 _MOST_LOOKS = 3
 # SQLite takes a limited number of values in one statement.
 _KEYS_A_QUERY = 250
-# Hits are counted in memory; a crash loses the count of so many entries.
-_HITS_AT_ONCE = 2000
 _SELECT = (
     "SELECT key, mode, filename, value, rowid FROM Cache WHERE raw = 1 AND key IN ({})"
     " AND store_time >= ?"
@@ -133,7 +131,8 @@ class DiskCacheStore:
         self._closed = True
 
     def _shut(self) -> None:
-        self._note({}, hits=True)
+        if self._about is not None:
+            self._beside(self._about.write)
         if self._reader is not None:
             self._reader.close()
         if self._cache is not None:
@@ -162,11 +161,12 @@ class DiskCacheStore:
                 for key, value in puts:
                     cache.set(key, sealed(key, value), expire=self._ttl_s)
             self._puts += len(puts)
-        self._note({key: len(value) for key, value in puts})
+        self._note(puts)
         if self._puts >= _CULL_EVERY:
             self._puts = 0
             cache.cull()
-            self._beside(trim)
+            if self._about is not None:
+                self._beside(self._about.trim)
         found = self._find(cache, [key for key, value in group if value is None])
         return [found.get(key) if value is None else None for key, value in group]
 
@@ -179,24 +179,28 @@ class DiskCacheStore:
                 check_same_thread=False,
                 isolation_level=None,
             )
+            # As diskcache's own: an fsync for each group would buy nothing, as a cache
+            # may forget its last answers.
+            self._reader.execute("PRAGMA synchronous=NORMAL")
             if self._notes is not None:
                 self._about = AboutWriter(self._reader, self._notes)
                 # Also where it was there: entries go together with what is about them.
-                self._beside(prepare)
+                self._beside(self._about.prepare)
         return self._cache
 
-    def _note(self, puts: Mapping[str, int], *, hits: bool = False) -> None:
-        about = self._about
-        if about is not None:
-            hits = hits or about.hits_waiting >= _HITS_AT_ONCE
-            self._beside(lambda _: about.write(puts, hits=hits))
+    def _note(self, puts: Sequence[tuple[str, bytes]]) -> None:
+        if self._about is not None:
+            for key, value in puts:
+                self._about.put(key, len(value))
+            if self._about.is_due:
+                self._beside(self._about.write)
 
-    def _beside(self, work: Callable[[sqlite3.Connection], None]) -> None:
+    def _beside(self, work: Callable[[], None]) -> None:
         """Do *work* at what stands beside the answers: its failure costs no answer."""
-        if self._about is None or self._reader is None:
+        if self._about is None:
             return
         try:
-            work(self._reader)
+            work()
         except Exception as error:  # noqa: BLE001  # as in _work
             self._about = None
             self._notify(

@@ -152,7 +152,7 @@ class CacheReader:
             "SELECT coalesce((SELECT text FROM AboutName WHERE id = model), '(damaged)'),"
             " n, size, hits, saved FROM (SELECT model, count(*) AS n, sum(size) AS size,"
             " sum(hits) AS hits, total(hits * worth) AS saved FROM About GROUP BY model)"
-            " ORDER BY n DESC, model"
+            " ORDER BY n DESC, 1"
         )
         return tuple(_group(label, figures) for label, *figures in rows)
 

@@ -92,6 +92,11 @@ class RequestNotes:
         """The note of an entry that is being written."""
         return self._answered.pop(key, None)
 
+    def size_of(self, key: str) -> int:
+        """The bytes of the request that waits under *key*."""
+        note = self._answered.get(key)
+        return len(note.call.body) if note is not None and note.call is not None else 0
+
     @property
     def pending(self) -> bool:
         """Whether there are notes without an entry."""

@@ -9,13 +9,18 @@ from typing import Any
 
 import pytest
 
-from claudebatch.core.jsonl import encode
-from claudebatch.layers.response_cache.description import description, unpacked
+from claudebatch.core.jsonl import decode, encode
+from claudebatch.layers.response_cache import description as kept_of
+from claudebatch.layers.response_cache.description import Description, unpacked
 
 
 def body(text: Any = "hello", **members: Any) -> bytes:
     messages = members.pop("messages", [{"role": "user", "content": text}])
     return encode({"model": "m", "max_tokens": 9, "messages": messages, **members})
+
+
+def description(request: bytes, *, row: str) -> Description:
+    return kept_of.description(request, decode(request).get("messages"), row=row)
 
 
 @pytest.mark.parametrize("text", ["short", "long " * 2000])
