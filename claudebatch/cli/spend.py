@@ -5,19 +5,22 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, time
 from enum import StrEnum
+from functools import cache
 from typing import Annotated
 
 import typer
 
 from claudebatch.cli import options
-from claudebatch.cli.dates import first_day
+from claudebatch.cli.dates import first_day, today
 from claudebatch.cli.typer_command import typer_command
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
+from claudebatch.core.domain import Pico, PromptSavings, Usage
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.reports import SpendLine
+from claudebatch.models.prices import PriceBook
 from claudebatch.storage.ledger.spend_report import SpendReader
 from claudebatch.ui.error_text import LEDGER_LOCKED
 from claudebatch.ui.machine.json_events import json_line
@@ -88,7 +91,7 @@ class _SpendFlags:
 def spend(flags: _SpendFlags) -> None:
     """Show what was spent on this machine.
 
-    Also what the cache and routing saved, and what may be billed besides.
+    Also what caches and routing saved, and what may be billed besides.
 
     Examples:
 
@@ -102,7 +105,9 @@ def spend(flags: _SpendFlags) -> None:
     environ = environment()
     paths = Paths.from_environment(environ, simulated=flags.simulate)
     waits = Terminal(sys.stderr, environ)
-    reader = SpendReader(paths.ledger, waits=lambda: waits.say(LEDGER_LOCKED))
+    reader = SpendReader(
+        paths.ledger, waits=lambda: waits.say(LEDGER_LOCKED), saves=_prompt_savings
+    )
     lines = reader.by(flags.by.value, since=flags.since)
     if wanted is Format.json:
         report = spend_json(lines, flags.by.value, simulated=flags.simulate)
@@ -117,6 +122,18 @@ def spend(flags: _SpendFlags) -> None:
     say = terminal.say_all if wanted is Format.md or flags.verbose else terminal.tell
     say(_text(lines, flags, terminal, markdown=wanted is Format.md))
     terminal.say_all(_of_rehearsals(environ, flags.simulate, lines))
+
+
+def _prompt_savings(model: str, usage: Usage, cost: Pico) -> PromptSavings:
+    # Prices take a while to load, and most lines have nothing of the kind.
+    if not (usage.cache_read_input_tokens or usage.cache_creation_input_tokens):
+        return PromptSavings()
+    return _prices().prompt_savings(model, usage, cost)
+
+
+@cache
+def _prices() -> PriceBook:
+    return PriceBook.load(at=datetime.combine(today(), time(), UTC))
 
 
 def _write_csv(text: str, terminal: Terminal) -> None:

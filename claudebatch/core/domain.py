@@ -293,6 +293,19 @@ class PromptTokens:
         return self.fresh + self.written + self.read
 
 
+@value
+class PromptSavings:
+    """What the API's prompt cache has saved."""
+
+    saved: Pico = 0
+    """By how much answers would have cost more without it; below 0: less."""
+    writes: Pico = 0
+    """What the tokens cost that were written to it; counted in `saved` already."""
+
+    def __add__(self, more: PromptSavings) -> PromptSavings:
+        return PromptSavings(self.saved + more.saved, self.writes + more.writes)
+
+
 class AnswerObserver(Protocol):
     """Is told of an answer while it comes, by the sender; so it asks for a
     stream.

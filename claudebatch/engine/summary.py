@@ -12,7 +12,7 @@ from dataclasses import replace
 from decimal import ROUND_UP, Decimal
 from typing import Any, NamedTuple
 
-from claudebatch.core.domain import Call, Pico, to_usd, usd_text
+from claudebatch.core.domain import Call, Pico, PromptSavings, Usage, to_usd, usd_text
 from claudebatch.core.endings import ANSWER_ENDINGS, Ending
 from claudebatch.core.errors import (
     BudgetExhausted,
@@ -37,7 +37,7 @@ from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal.batches import open_batches, rows_with_api
 from claudebatch.storage.journal.failure_report import failures_of
-from claudebatch.storage.journal.queries import Totals, totals
+from claudebatch.storage.journal.queries import Totals, billed_after, last_attempt, totals
 
 # Rows of the input.
 _ROWS = "SELECT count(*) FROM rows WHERE live AND position < ?"
@@ -96,7 +96,9 @@ class SummaryBuilder:
         budget = run_setup.settings.budget
         self.cap = budget.cap
         self._overshoot = budget.overshoot
+        self._prices = run_setup.prices
         self._spent_before = totals(run.folder.journal).spent
+        self._first_after = last_attempt(run.folder.journal)
         self.rows, endings, failed = self._rows()
         ok = sum(endings.values()) - (endings["cut_off"] if options.retry_cut else 0)
         self.finished_before = (
@@ -145,6 +147,7 @@ class SummaryBuilder:
             cap=self.cap,
             wall_s=now - self._started,
             **_of_session(counts),
+            prompt_cache=self._prompt_savings(counts.usage),
             output=str(self._run.output) if self._run.output is not None else "-",
             stop_reason=end.reason,
             stop_id=end.id,
@@ -159,6 +162,14 @@ class SummaryBuilder:
             overshoot=self._overshoot,
         )
         return self._with_batches(summary, spent) if spent.rows_in_batches else summary
+
+    def _prompt_savings(self, usage: Usage) -> PromptSavings:
+        # Most runs cache nothing: their attempts need not be looked through.
+        if not (usage.cache_read_input_tokens or usage.cache_creation_input_tokens):
+            return PromptSavings()
+        answers = billed_after(self._run.folder.journal, self._first_after)
+        parts = (self._prices.prompt_savings(a.model, a.usage, a.cost) for a in answers)
+        return sum(parts, PromptSavings())
 
     def _how_it_ended(
         self,

@@ -4,7 +4,7 @@ never through a float.
 
 from __future__ import annotations
 
-from claudebatch.core.domain import PICO_PER_USD, Pico, usd_text
+from claudebatch.core.domain import PICO_PER_USD, Pico, PromptSavings, usd_text
 
 # A pico-dollar is the last of twelve decimal places of a dollar.
 _PLACES_OF_A_DOLLAR = 12
@@ -20,6 +20,12 @@ def money(amount: Pico) -> str:
     rounded = (abs(amount) + unit // 2) // unit * unit
     # Rounding may reach a dollar: 0.99996 reads $1.00, not $1.0000.
     return _dollars(rounded, 2 if rounded >= PICO_PER_USD else places, negative=amount < 0)
+
+
+def savings(of: PromptSavings) -> str:
+    """What the prompt cache has saved, as a sentence goes on."""
+    how = f"saved {money(of.saved)}" if of.saved >= 0 else f"cost {money(-of.saved)} more"
+    return f"{how} (its writes cost {money(of.writes)})"
 
 
 def money_exact(amount: Pico) -> str:

@@ -13,6 +13,7 @@ from claudebatch.core.domain import (
     Failed,
     Failure,
     Prompt,
+    PromptSavings,
     Reply,
     Route,
     Size,
@@ -103,6 +104,7 @@ def test_every_field_of_the_last_event_is_explained():
     fields = dict.fromkeys(RunSummary.__dataclass_fields__, 0)
     mappings = {"failures": {}, "failure_examples": {}, "endings": {}}
     objects = {"usage": Usage(), "bound_by": (), "rest": RestOfRun(1, 2, 1, 3, 4.0)}
+    objects["prompt_cache"] = PromptSavings()
     summary = RunSummary(**{**fields, **mappings, **objects})
     text = page("json-events.md")
     found = summary_json(summary)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from claudebatch.core.domain import Pico, Usage
+from claudebatch.core.domain import Pico, PromptSavings, Usage
 from claudebatch.core.errors import ExitCode
 from claudebatch.core.reports.sample_report import RestOfRun
 
@@ -102,5 +102,7 @@ class RunSummary:
     """Their worst cases; counted against the cap."""
     overshoot: Pico = 0
     """By how much the cap may be passed, as the configuration allows; 0: by nothing."""
+    prompt_cache: PromptSavings = PromptSavings()
+    """What the API's prompt cache has saved of the cost of this session's answers."""
     rest: RestOfRun | None = None
     """After a sample: the rows that are left, and what they would take."""

@@ -38,6 +38,10 @@ class SpendLine:
     """The additional cost of the routed rows at the most expensive model that
     their run's rules could choose.
     """
+    saved_prompt: Pico = 0
+    """What the answers would have cost more without the API's prompt cache."""
+    prompt_writes: Pico = 0
+    """What the tokens cost that were written to it."""
     complete: int = 0
     """Of the answers, with the next three: how they ended."""
     cut_off: int = 0

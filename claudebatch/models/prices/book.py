@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
-from claudebatch.core.domain import Call, Pico, Usage, asks_for_fast
+from claudebatch.core.domain import Call, Pico, PromptSavings, Usage, asks_for_fast
 from claudebatch.models.prices.bundled import (
     genai_models,
     genai_rates,
@@ -17,6 +17,7 @@ from claudebatch.models.prices.bundled import (
     undated,
 )
 from claudebatch.models.prices.overrides import parse_overrides
+from claudebatch.models.prices.prompt_savings import prompt_savings
 from claudebatch.models.prices.rates import ModelRates, UnknownPrice
 
 Source: TypeAlias = Literal["configuration", "genai-prices", "claudebatch"]
@@ -82,6 +83,15 @@ class PriceBook:
             _modified(tokens, batch=True, us=usage.inference_geo == "us")
             + usage.web_search_requests * rates.search
         )
+
+    def prompt_savings(self, model: str, usage: Usage, cost: Pico) -> PromptSavings:
+        """What the prompt cache has saved in answers of *model* that have *usage* and
+        cost *cost*; nothing where its price is not known.
+        """
+        try:
+            return prompt_savings(self.rates(model), usage, cost)
+        except UnknownPrice:
+            return PromptSavings()
 
     def worst(self, call: Call) -> Pico:
         """The most that one attempt at *call* can cost; raises `UnknownPrice`.

@@ -6,9 +6,10 @@ import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from claudebatch.core.domain import Pico
+from claudebatch.core.domain import Pico, Usage
 from claudebatch.core.endings import Ending
 from claudebatch.core.result_lines import line
+from claudebatch.storage.columns import COUNTS
 from claudebatch.storage.journal.checksums import (
     RESULT_FIELDS,
     body_digest,
@@ -64,6 +65,34 @@ def totals(connection: sqlite3.Connection) -> Totals:
         in_batches=held,
         rows_in_batches=rows,
     )
+
+
+# Billed alike are those of one model, place, speed and tier.
+_BILLED_ALIKE = f"""
+SELECT model, sum(cost), {", ".join(f"sum({column.name})" for column in COUNTS)}
+FROM attempts WHERE attempt > ? AND cost > 0 GROUP BY model, tier, geo, speed
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class BilledAlike:
+    """Answers of one model that were billed in the same way."""
+
+    model: str
+    cost: Pico
+    usage: Usage
+
+
+def last_attempt(connection: sqlite3.Connection) -> int:
+    """The number of the last attempt; 0: there was none."""
+    (last,) = connection.execute("SELECT coalesce(max(attempt), 0) FROM attempts").fetchone()
+    return int(last)
+
+
+def billed_after(connection: sqlite3.Connection, attempt: int) -> Iterator[BilledAlike]:
+    """The answers to attempts after number *attempt*, summed up."""
+    for model, cost, *counts in connection.execute(_BILLED_ALIKE, (attempt,)):
+        yield BilledAlike(model, cost, Usage.of(counts))
 
 
 def give_up_on_sent(connection: sqlite3.Connection) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from claudebatch.core.domain import BILLED_KINDS, Pico, Usage
+from claudebatch.core.domain import BILLED_KINDS, Pico, PromptSavings, Usage
 from claudebatch.core.endings import ANSWER_ENDINGS
 from claudebatch.core.reports import SpendLine, spend_sum
 from claudebatch.storage.columns import COUNTS, listed
@@ -40,6 +41,15 @@ ORDER BY 1, 2
 _NOT_ROUTED = ("line", "--model")
 
 
+PromptSaver: TypeAlias = Callable[[str, Usage, Pico], PromptSavings]
+"""What the prompt cache saved in answers of a model with this usage and cost."""
+
+
+def nothing_saved(model: str, usage: Usage, cost: Pico) -> PromptSavings:
+    """Where nobody asks."""
+    return PromptSavings()
+
+
 class _Group(NamedTuple):
     """Some of the ledger's lines under one label."""
 
@@ -52,10 +62,15 @@ class _Group(NamedTuple):
 class SpendReader:
     """The ledger, read only."""
 
-    def __init__(self, path: Path, *, waits: Waits = not_reported) -> None:
-        """*waits* is called when another program keeps the file locked."""
+    def __init__(
+        self, path: Path, *, waits: Waits = not_reported, saves: PromptSaver = nothing_saved
+    ) -> None:
+        """*waits* is called when another program keeps the file locked; *saves* says
+        what the prompt cache saved.
+        """
         self._path = path
         self._waits = waits
+        self._saves = saves
 
     def by(self, what: By, *, since: date | None = None, run: str | None = None) -> list[SpendLine]:
         """Spend of all runs or of one *run*, by *what*, oldest first; days are UTC.
@@ -65,9 +80,32 @@ class SpendReader:
         """
         asked = {"first": since.isoformat() if since else "", "run": run}
         spent, held = self._rows(asked)
-        groups = [_Group(_label(row, what), row["started"], _line(row, what)) for row in spent]
+        groups = [_Group(_label(row, what), row["started"], self._line(row, what)) for row in spent]
         groups += [_Group(_label(row, what), row["started"], _held(row, what)) for row in held]
         return _summed(groups, by_day=what == "day")
+
+    def _line(self, row: dict[str, Any], what: By) -> SpendLine:
+        usage = Usage.of(row[column.name] for column in COUNTS)
+        prompt = self._saves(row["model"], usage, row["spent"])
+        return SpendLine(
+            label="",
+            attempts=row["attempts"],
+            answers=row["answers"],
+            usage=usage,
+            spent=row["spent"],
+            unknown=row["unknown"],
+            note=_note(row, what),
+            unknown_attempts=row["unknown_attempts"],
+            unpriced=row["unpriced"],
+            cached=row["cached"],
+            shared=row["shared"],
+            saved_cache=row["saved_cache"],
+            saved_routing=_saved_routing(row),
+            saved_prompt=prompt.saved,
+            prompt_writes=prompt.writes,
+            **{end.label: row[end.label] for end in ANSWER_ENDINGS},
+            **_of_run(row, what),
+        )
 
     def _rows(
         self, asked: dict[str, str | None]
@@ -122,26 +160,6 @@ def _note(row: dict[str, Any], what: By) -> str:
     if what == "run":
         return f"{row['started']} {row['output']}"
     return row["model"] if what in _RULE else ""
-
-
-def _line(row: dict[str, Any], what: By) -> SpendLine:
-    return SpendLine(
-        label="",
-        attempts=row["attempts"],
-        answers=row["answers"],
-        usage=Usage.of(row[column.name] for column in COUNTS),
-        spent=row["spent"],
-        unknown=row["unknown"],
-        note=_note(row, what),
-        unknown_attempts=row["unknown_attempts"],
-        unpriced=row["unpriced"],
-        cached=row["cached"],
-        shared=row["shared"],
-        saved_cache=row["saved_cache"],
-        saved_routing=_saved_routing(row),
-        **{end.label: row[end.label] for end in ANSWER_ENDINGS},
-        **_of_run(row, what),
-    )
 
 
 def _held(row: dict[str, Any], what: By) -> SpendLine:

@@ -65,7 +65,7 @@ def summary_lines(summary: RunSummary) -> list[SummaryLine]:
         SummaryLine("spent", _spent(summary)),
         *_maybe_billed(summary),
         *_rest(summary.rest),
-        *_tokens(summary.usage),
+        *_tokens(summary),
         *_requests(summary),
         *_limited_by(summary),
         SummaryLine("output", summary.output),
@@ -119,7 +119,7 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "overshoot_usd": fmt.usd_string(summary.overshoot),
         "saved_usd": fmt.usd_string(summary.saved),
         "cost_known": summary.cost_known,
-        "usage": usage_json(summary.usage),
+        **_tokens_json(summary),
         "requests": summary.requests,
         "retries": summary.retries,
         "p50_ms": summary.p50_ms,
@@ -145,6 +145,14 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "next_command": summary.next_command,
         "rest": None if summary.rest is None else _rest_json(summary.rest),
         **_batches_json(summary),
+    }
+
+
+def _tokens_json(summary: RunSummary) -> dict[str, Any]:
+    return {
+        "usage": usage_json(summary.usage),
+        "prompt_cache_saved_usd": fmt.usd_string(summary.prompt_cache.saved),
+        "prompt_cache_writes_usd": fmt.usd_string(summary.prompt_cache.writes),
     }
 
 
@@ -330,7 +338,8 @@ def _maybe_billed(summary: RunSummary) -> Iterator[SummaryLine]:
         yield SummaryLine("maybe billed:", text, "warning")
 
 
-def _tokens(usage: Usage) -> Iterator[SummaryLine]:
+def _tokens(summary: RunSummary) -> Iterator[SummaryLine]:
+    usage = summary.usage
     if not (usage.total_input or usage.output_tokens):
         return
     cached = []
@@ -340,6 +349,8 @@ def _tokens(usage: Usage) -> Iterator[SummaryLine]:
         cached.append(f"{fmt.tokens(usage.cache_creation_input_tokens)} written to it")
     inside = f" ({', '.join(cached)})" if cached else ""
     text = f"{fmt.tokens(usage.total_input)} in{inside} · {fmt.tokens(usage.output_tokens)} out"
+    if summary.prompt_cache.saved or summary.prompt_cache.writes:
+        text += f"; prompt caching {fmt.savings(summary.prompt_cache)}"
     yield SummaryLine("tokens", text)
 
 

@@ -66,6 +66,8 @@ def spend_fields(line: SpendLine) -> dict[str, Any]:
         "shared_rows": line.shared,
         "saved_by_cache_usd": usd_string(line.saved_cache),
         "saved_by_routing_usd": usd_string(line.saved_routing),
+        "saved_by_prompt_cache_usd": usd_string(line.saved_prompt),
+        "prompt_cache_writes_usd": usd_string(line.prompt_writes),
         "complete_answers": line.complete,
         "cut_off_answers": line.cut_off,
         "refused_answers": line.refused,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import date, timedelta
 from functools import partial
 
-from claudebatch.core.domain import BILLED_KINDS, kind_counts
+from claudebatch.core.domain import BILLED_KINDS, PromptSavings, kind_counts
 from claudebatch.core.plurals import counted
 from claudebatch.core.reports import SpendLine, spend_sum
 from claudebatch.ui import format as fmt
@@ -192,6 +192,9 @@ def _remarks(total: SpendLine) -> list[str]:
         remarks.append(
             f"The response cache saved {fmt.money(total.saved_cache)} ({rows} without a request)."
         )
+    if total.saved_prompt or total.prompt_writes:
+        savings = PromptSavings(total.saved_prompt, total.prompt_writes)
+        remarks.append(f"The API's prompt cache {fmt.savings(savings)}.")
     if total.saved_routing:
         remarks.append(
             f"Routing saved {fmt.money(total.saved_routing)} (compared with all rows on the most "

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from claudebatch.core.domain import PICO_PER_USD, Usage
+from claudebatch.core.domain import PICO_PER_USD, PromptSavings, Usage
 from claudebatch.core.errors import ExitCode
 from claudebatch.core.events import (
     AttemptFinished,
@@ -57,6 +57,7 @@ TIMED_OUT = AttemptFinished(HAIKU, "haiku", None, 5, "timeout", True, make_call(
 ZEROS = dict.fromkeys(RunSummary.__dataclass_fields__, 0)
 MAPPINGS: dict[str, object] = {"failures": {}, "failure_examples": {}, "endings": {}}
 OBJECTS: dict[str, object] = {"usage": Usage(), "bound_by": (), "rest": None}
+OBJECTS["prompt_cache"] = PromptSavings()
 SUMMARY = RunSummary(**{**ZEROS, **MAPPINGS, **OBJECTS, "exit_code": ExitCode.OK})  # type: ignore[arg-type]
 EVENTS: list[Event] = [
     STARTED,

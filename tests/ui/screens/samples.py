@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from math import inf
 
-from claudebatch.core.domain import PICO_PER_USD, Usage
+from claudebatch.core.domain import PICO_PER_USD, PromptSavings, Usage
 from claudebatch.core.errors import ExitCode
 from claudebatch.core.events import (
     AttemptFinished,
@@ -183,6 +183,7 @@ DONE = RunSummary(
     output="data/prompts.results.jsonl",
     next_command="jq -r .text data/prompts.results.jsonl",
     expected_now=51 * CENT,
+    prompt_cache=PromptSavings(CENT * 18 // 10, CENT // 10),
 )
 SUMMARIES = {
     "all is well": DONE,

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claudebatch.core.domain import PICO_PER_USD, Usage
+from claudebatch.core.domain import PICO_PER_USD, PromptSavings, Usage
 from claudebatch.core.errors import ExitCode
 from claudebatch.core.reports import Bound, RunSummary
 from claudebatch.ui.machine.json_events import json_line
@@ -56,6 +56,7 @@ EVERYTHING = RunSummary(
         Bound("haiku-5.5", "rate limited", 20.0),
     ),
     simulated=True,
+    prompt_cache=PromptSavings(90_000_000_000, 2_500_000_000),
 )
 SIMPLE = replace(
     EVERYTHING,
@@ -69,6 +70,7 @@ SIMPLE = replace(
     shared_now=0,
     pending=0,
     removed=0,
+    prompt_cache=PromptSavings(),
     spent_now=12_345_000_000,
     spent=12_345_000_000,
     unknown=0,
@@ -100,7 +102,8 @@ def test_a_run_that_has_everything_to_tell_takes_twelve_lines() -> None:
         "answers   150 from the API · 47 cached · 3 duplicates · $0.0500 saved",
         "spent     $4.99 of $5.00 ($0.3333 now)",
         "maybe billed: up to $0.0123 more; the cost of 2 requests is not known",
-        "tokens    174k in (50k from the prompt cache, 1,000 written to it) · 45.7k out",
+        "tokens    174k in (50k from the prompt cache, 1,000 written to it) · 45.7k out; "
+        "prompt caching saved $0.0900 (its writes cost $0.0025)",
         "requests  170 · 1 retry · p50 900 ms, p95 4.5 s · 3 min 12 s in all",
         "limited by: 400k output tokens a minute (claude-sonnet-5-5), 93 % of the time",
         "failures  2 invalid_request_error · 1 timeout",
@@ -306,8 +309,11 @@ def test_quiet_says_it_in_one_line() -> None:
 def test_the_json_has_every_field_and_exact_dollars(summary: RunSummary) -> None:
     found = json.loads(json_line(summary_json(summary)))
     money = {"spent", "spent_now", "expected_now", "unknown", "cap", "saved", "overshoot", "held"}
-    assert set(found) == {
-        f"{f.name}_usd" if f.name in money else f.name for f in fields(RunSummary)
+    cached = {"prompt_cache_saved_usd", "prompt_cache_writes_usd"}
+    assert set(found) == cached | {
+        f"{f.name}_usd" if f.name in money else f.name
+        for f in fields(RunSummary)
+        if f.name != "prompt_cache"
     }
     assert Decimal(found["spent_usd"]) * PICO_PER_USD == summary.spent
     assert found["exit_code"] == int(summary.exit_code)

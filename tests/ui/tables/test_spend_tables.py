@@ -49,6 +49,18 @@ def test_spend_is_a_line_each_and_a_total() -> None:
     ]
 
 
+def test_what_the_prompt_cache_saved_or_cost_is_told() -> None:
+    saved = replace(SPEND[0], saved_prompt=25 * CENT, prompt_writes=3 * CENT)
+    lost = replace(SPEND[0], saved_prompt=-CENT, prompt_writes=3 * CENT)
+    assert "The API's prompt cache saved $0.2500 (its writes cost $0.0300)." in render_spend(
+        [saved], "run"
+    )
+    assert "The API's prompt cache cost $0.0100 more (its writes cost $0.0300)." in render_spend(
+        [lost], "run"
+    )
+    assert not any("prompt cache" in line for line in render_spend(SPEND, "run"))
+
+
 def test_at_80_columns_the_columns_stay_that_were_asked_for() -> None:
     runs = [
         replace(line, label=f"2026112{n}T081740-0e06ac", saved_cache=CENT)
