@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from claudebatch.cli.bad_value import BadValue
 
 # Five digits at most: a longer number is a slip.
-_DURATION = re.compile(r"(\d{1,5}(?:\.\d{1,3})?)([mhd])")
-_SECONDS = {"m": 60.0, "h": 3600.0, "d": 86_400.0}
+_DURATION = re.compile(r"(\d{1,5}(?:\.\d{1,3})?)([smhd])")
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0}
 _AGE = re.compile(r"(\d{1,5})([dw])")
 
 

@@ -159,8 +159,12 @@ Budget: TypeAlias = Annotated[
     ),
 ]
 SendVia: TypeAlias = Annotated[
-    Literal["live", "batch"] | None,
-    typer.Option("--via", help="live: send rows at once; batch: half the price, within 24 hours."),
+    Literal["live", "batch", "auto"] | None,
+    typer.Option(
+        "--via",
+        help="live: send rows at once; batch: half the price, within 24 hours; auto: by batch "
+        "what can wait.",
+    ),
 ]
 AsBatch: TypeAlias = Annotated[
     bool, typer.Option("--batch", help="The same as --via batch.", show_default=False)
@@ -168,7 +172,9 @@ AsBatch: TypeAlias = Annotated[
 Deadline: TypeAlias = Annotated[
     float | None,
     typer.Option(
-        parser=duration, metavar="TIME", help="Also plan what goes by batch within this time: 6h."
+        parser=duration,
+        metavar="TIME",
+        help="All answers within this time: what can wait goes by batch. 6h, 90m, 2d.",
     ),
 ]
 Tag: TypeAlias = Annotated[

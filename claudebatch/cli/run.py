@@ -11,8 +11,7 @@ from claudebatch.cli.wiring.run_arguments import config_flags, run_options
 from claudebatch.core.errors import ClaudebatchError, StopRun
 
 
-# Of a run the plan would be words only: it is the estimate that plans so far.
-@typer_command(RunFlags, without={"deadline"})
+@typer_command(RunFlags)
 def run(flags: RunFlags) -> None:
     """Send every prompt of INPUT to Claude; one result line each.
 
@@ -37,6 +36,8 @@ def run(flags: RunFlags) -> None:
         )
     if flags.batch and flags.via == "live":
         raise BadValue("E068", "--batch and --via live contradict each other: leave one out")
+    if flags.deadline is not None and not flags.dry_run:
+        _check_deadline(flags)
     if flags.detach and flags.simulate:
         # The simulator ends with its run, and so would its batches.
         raise BadValue("E069", "--detach leaves nothing behind in a rehearsal: leave it out")
@@ -52,11 +53,14 @@ def run(flags: RunFlags) -> None:
         log=flags.log,
         log_prompts=flags.log_prompts,
     )
-    options = run_options(flags)
+    options, settings = run_options(flags), config_flags(flags)
+    if flags.deadline is not None and not flags.dry_run:
+        # Whatever the configuration says: the plan decides.
+        settings["via"] = "auto"
     try:
         code = execute(
             options,
-            config_flags(flags),
+            settings,
             config=flags.config,
             show=show,
             dry_run=flags.dry_run,
@@ -68,3 +72,17 @@ def run(flags: RunFlags) -> None:
             tell_error(error, results_on_stdout=options.output_path is None)
         raise
     raise typer.Exit(code)
+
+
+def _check_deadline(flags: RunFlags) -> None:
+    """Refuse what a run with a deadline cannot do."""
+    if flags.batch or flags.via in ("live", "batch"):
+        given = "--batch" if flags.batch else f"--via {flags.via}"
+        raise BadValue(
+            "E843",
+            f"--deadline decides what goes by batch, and {given} does, too: leave one out",
+        )
+    if flags.detach:
+        raise BadValue(
+            "E844", "--deadline needs a run that stays to give late batches up: leave --detach out"
+        )

@@ -130,6 +130,7 @@ class BatchesSection(_Section, frozen=True):
     max_queued: Count = 200_000
     tries: Count = 3
     poll: str | float = "10s"
+    cancel_time: str | float = "15m"
 
 
 class SimulateSection(_Section, frozen=True):
@@ -189,7 +190,7 @@ class Config(_Section, frozen=True):
     cache: CacheSection = CacheSection()
     retry: RetrySection = RetrySection()
     breaker: BreakerSection = BreakerSection()
-    via: Literal["live", "batch"] = "live"
+    via: Literal["live", "batch", "auto"] = "live"
     batches: BatchesSection = BatchesSection()
     monitor: MonitorSection = MonitorSection()
     alerts: AlertsSection = AlertsSection()

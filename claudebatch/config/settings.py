@@ -272,6 +272,7 @@ def _batches(config: Config, values: ValueReader) -> BatchSettings:
         max_queued=chosen.max_queued,
         tries=chosen.tries,
         poll_s=values.seconds("batches.poll", chosen.poll),
+        cancel_s=values.seconds("batches.cancel_time", chosen.cancel_time),
     )
 
 

@@ -24,6 +24,10 @@ PICO_PER_USD: int = 10**12
 Source = Literal["api", "cache", "duplicate"]
 Via: TypeAlias = Literal["live", "batch"]
 """How a request is sent: at once and alone, or in a message batch."""
+RowKind: TypeAlias = Literal["waits", "at once", "sent", "kept"]
+"""What a plan may do with a row: either road; only at once; it is in a batch now; its
+rule keeps it in batches, whatever the deadline.
+"""
 
 
 def to_usd(amount: Pico) -> Decimal:

@@ -13,6 +13,7 @@ from typing import Literal, TypeAlias
 from claudebatch.core.domain import Call, Pico, Reply, Source, Usage, Via
 from claudebatch.core.frozen import value
 from claudebatch.core.notice import LineLeftOut, Notice
+from claudebatch.core.reports import DeadlinePlan
 
 WaitReason: TypeAlias = Literal[
     "requests per minute",
@@ -284,6 +285,23 @@ class DrainStarted:
     """Whether nobody needs to be told."""
 
 
+@dataclass(frozen=True, slots=True)
+class PlanMade:
+    """What goes by batch and what at once, so that the deadline holds; Unix
+    milliseconds.
+    """
+
+    plan: DeadlinePlan
+    deadline_ms: int
+    give_up_ms: int | None
+    """Batches that have not ended by then are canceled; None: there are none."""
+    revised: bool = False
+    """A later moment to give up: some batches are back, and the others have more time.
+    """
+    rows: int = 0
+    """Of a revised plan: the rows that still wait for batches."""
+
+
 Event: TypeAlias = (
     RunStarted
     | LineLeftOut
@@ -302,6 +320,7 @@ Event: TypeAlias = (
     | CapAlert
     | Notice
     | BatchChanged
+    | PlanMade
     | DrainStarted
 )
 Emit: TypeAlias = Callable[[Event], None]

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
-from claudebatch.core.domain import Prompt, Via
+from claudebatch.core.domain import Prompt, RowKind, Via
 
 ViaChoice: TypeAlias = Literal["live", "batch", "auto"]
-"""How rows are sent; auto: as a plan for a deadline says."""
+"""How rows are sent; auto: as a plan for a deadline says, and without one by batch
+until that has failed often enough.
+"""
 
 
 # What a batch refuses by name: speed, streams, and a bound of no token at all.
@@ -40,6 +42,8 @@ class BatchSettings:
     """A batch is first asked about after so long, then less and less often."""
     tries: int = 3
     """So many batches may bring a row back without an answer."""
+    cancel_s: float = 900.0
+    """Kept before a deadline for the end of batches that are canceled."""
 
     @property
     def used(self) -> bool:
@@ -51,3 +55,12 @@ class BatchSettings:
         *via*: what is asked of all others, if not what was set.
         """
         return self.of_rules.get(rule, "live" if (via or self.via) == "live" else "batch")
+
+    def kind(self, rule: str, *, fits: bool) -> RowKind:
+        """What a plan may do with rows whose model was chosen by *rule*; *fits*: a
+        batch can take them.
+        """
+        of_rule = self.of_rules.get(rule)
+        if not fits or of_rule == "live":
+            return "at once"
+        return "kept" if of_rule == "batch" else "waits"

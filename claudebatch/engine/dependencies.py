@@ -19,6 +19,7 @@ from claudebatch.core.errors import AttemptError, StopRun
 from claudebatch.core.events import Emit
 from claudebatch.core.process_signals import SignalHandler
 from claudebatch.core.stats.run_stats import RunStats
+from claudebatch.engine.run_deadline import AskedDeadline
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage
 
 
@@ -55,6 +56,8 @@ class RunDependencies:
     """
     before: PastUsage | None = None
     """What earlier runs tell of what requests take."""
+    deadline: AskedDeadline | None = None
+    """When all is to be answered, if that was asked for."""
 
 
 class LazyClient:

@@ -11,7 +11,7 @@ from functools import partial
 
 from claudebatch.core.domain import Call
 from claudebatch.core.drain import Drain
-from claudebatch.core.errors import StopRun
+from claudebatch.core.errors import Draining, StopRun
 from claudebatch.core.events import Emit
 from claudebatch.core.handler import Handler
 from claudebatch.core.notice import Notice
@@ -32,6 +32,7 @@ from claudebatch.engine.pending import PendingRows, wanted_rows
 from claudebatch.engine.recovery import GoesOn, recovered
 from claudebatch.engine.refusal_watch import RefusalWatch, WatchedClient
 from claudebatch.engine.row_feed import InputSources, RowFeed
+from claudebatch.engine.run_deadline import keep_deadline
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
 from claudebatch.layers.response_cache.request_notes import RequestNotes
@@ -132,7 +133,24 @@ class RowWork:
             if self._context.options.collect:
                 return Ended()
             return await self._pass(self._engine, self._pending)
-        return await self._with_batches(self._sender)
+        return await self._plan(self._sender) or await self._with_batches(self._sender)
+
+    async def _plan(self, sender: BatchSender) -> Ended | None:
+        """Choose roads for a deadline, if there is one; what comes back is why nothing
+        is to be sent.
+        """
+        context = self._context
+        asked = context.dependencies.deadline
+        if asked is None or context.options.collect:
+            return None
+        cap = context.run_setup.settings.budget.cap
+        try:
+            sender.keeper = await keep_deadline(asked, sender.parts, context.run.folder, cap=cap)
+        except Draining:
+            return Ended()
+        except StopRun as stop:
+            return Ended(stop)
+        return None
 
     async def _pass(self, engine: Engine, pending: PendingRows) -> Ended:
         # Before a row holds money: a wrong variable or certificate ends the run here.

@@ -23,6 +23,7 @@ from claudebatch.engine.ledger_entry import begin, entry, tell_end
 from claudebatch.engine.more_room import MoreRoom
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.engine.row_work import RowWork, SessionContext, SessionStores
+from claudebatch.engine.run_deadline import forget_deadline
 from claudebatch.engine.session_files import SessionFiles
 from claudebatch.engine.signals import Signals
 from claudebatch.engine.summary import SummaryBuilder
@@ -277,6 +278,8 @@ class Session:
             ended, self._signals.first, simulated=simulated, now=dependencies.now()
         )
         summary = replace(summary, rest=builder.rest(summary.pending))
+        if not summary.pending:
+            forget_deadline(self._run.folder)
         ended_at = dependencies.wall().isoformat(timespec="seconds")
         tell_end(dependencies.paths.ledger, summary, ended_at)
         return summary

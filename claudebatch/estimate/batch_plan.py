@@ -36,22 +36,29 @@ class BatchChances:
     while these are few, by what the API says.
     """
 
-    def __init__(self, seconds: Sequence[float] = ()) -> None:
+    def __init__(self, seconds: Sequence[float] = (), *, pace: float = 1.0) -> None:
+        """*pace*: batches live so many times faster than the API's: in a rehearsal."""
         self._past = tuple(seconds)
+        self._pace = pace
 
     @property
     def past(self) -> int:
         """The number of batches that it rests on."""
         return len(self._past)
 
+    @property
+    def longest_s(self) -> float:
+        """After so long every batch has ended."""
+        return LONGEST_S / self._pace
+
     def within(self, seconds: float) -> float:
         """The chance to have ended by then; certain only after a day."""
-        if seconds >= LONGEST_S:
+        if seconds >= self.longest_s:
             return 1.0
         # Counted as they are: a curve through a handful of batches would invent some.
         faster = sum(1 for taken in self._past if taken <= seconds)
         # What never took longer may do so the next time: the prior stays in.
-        seen = faster + _PRIOR_WEIGHT * _prior(max(0.0, seconds))
+        seen = faster + _PRIOR_WEIGHT * _prior(max(0.0, seconds) * self._pace)
         return seen / (len(self._past) + _PRIOR_WEIGHT)
 
 
@@ -71,6 +78,8 @@ class RowGroup:
     """Held under the cap while their batches run."""
     waits: bool = True
     """Whether they may go by batch."""
+    sent: bool = False
+    """They are in batches already, and come back where those are given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +111,11 @@ def split(
     deadline_s: float,
     start_s: float = 0.0,
     left: Pico | None = None,
+    cancel_s: float = CANCEL_S,
 ) -> Split:
     """The plan for *groups*. *start_s*: from the command to the first answer; *left*:
-    dollars that may still be spent, None for any.
+    dollars that may still be spent, None for any; *cancel_s* is kept for the end of
+    batches that are canceled.
 
     Where sending all at once is too late already, or just in time, that is the plan.
     """
@@ -123,15 +134,20 @@ def split(
     )
     if live_s > by_time:
         return best
-    for give_up in _moments(by_time - CANCEL_S, times):
-        found = _most_saving(groups, by_time - give_up - CANCEL_S)
+    last = min(by_time - cancel_s, chances.longest_s)
+    for moment in _moments(last, times):
+        found = _most_saving(groups, by_time - moment - cancel_s)
         found = _affordable(groups, found, live, left)
+        if not found:
+            continue
+        back = max(_times(groups, found).values())
+        # As late as these rows allow: a batch that is nearly there costs half.
+        give_up = min(last, by_time - cancel_s - back)
         chance = chances.within(give_up)
         expected = live - int(chance * sum(_saved(group, found) for group in groups))
-        # Of two that save alike the earlier one: it is over sooner.
+        # Of two that save alike the first one: it waits for less.
         if expected < best.expected:
-            back = _times(groups, found)
-            latest = max(live_s, give_up + CANCEL_S + max(back.values()))
+            latest = max(live_s, give_up + cancel_s + back)
             best = replace(
                 best,
                 batch_rows=found,
@@ -159,7 +175,6 @@ def _moments(last: float, times: Mapping[str, float]) -> Iterator[float]:
     """Moments to give up, the earliest first."""
     if last <= 0:
         return
-    last = min(last, LONGEST_S)
     # Those at which a whole pool just fits behind are corners of the best.
     corners = (last - seconds for seconds in times.values())
     even = (last * step / _STEPS for step in range(1, _STEPS + 1))
@@ -167,15 +182,24 @@ def _moments(last: float, times: Mapping[str, float]) -> Iterator[float]:
 
 
 def _most_saving(groups: Sequence[RowGroup], room_s: float) -> dict[str, int]:
-    """The rows that save most of those that a pool can answer in *room_s*."""
+    """The rows that save most of those that a pool can answer in *room_s*; none where
+    not even those have time that are in batches already.
+    """
     left: defaultdict[str, float] = defaultdict(lambda: room_s)
-    found: dict[str, int] = {}
-    able = [group for group in groups if group.waits and group.rows and group.live > group.batch]
+    found = {group.name: group.rows for group in groups if group.sent and group.rows}
+    for pool, seconds in _times(groups, found).items():
+        left[pool] -= seconds
+    # A corner may be off by what floats cannot tell.
+    if any(seconds < -1e-6 for seconds in left.values()):
+        return {}
+    free = [group for group in groups if group.waits and not group.sent]
+    able = [group for group in free if group.rows and group.live > group.batch]
     # What saves most for its seconds goes first.
     for group in sorted(able, key=_saving_per_second, reverse=True):
         each = group.seconds / group.rows
         # Whole rows: a part of one cannot be sent.
-        rows = group.rows if group.seconds <= left[group.pool] else int(left[group.pool] / each)
+        room = max(0.0, left[group.pool])
+        rows = group.rows if group.seconds <= room else int(room / each)
         if rows > 0:
             found[group.name] = rows
             left[group.pool] -= rows * each
@@ -198,14 +222,15 @@ def _affordable(
     for group in sorted(here, key=_saving_per_held):
         if over <= 0:
             break
-        if (each := _more(group)) > 0:
+        # What is in batches holds its money whatever is planned.
+        if not group.sent and (each := _more(group)) > 0:
             out = min(found[group.name], ceil(over / each))
             found[group.name] -= out
             over -= out * each
     # Not even without any: the cap is too low for all at once, and batches would only
     # take what is left of it.
     if over > 0:
-        return {}
+        return {group.name: group.rows for group in here if group.sent}
     return {name: rows for name, rows in found.items() if rows}
 
 

@@ -15,7 +15,7 @@ from datetime import date
 from itertools import chain
 from typing import TypeAlias
 
-from claudebatch.core.domain import Call, Pico, Prompt, Route, Size
+from claudebatch.core.domain import Call, Pico
 from claudebatch.core.reports import DeadlinePlan, Elsewhere, Estimate, EstimateLine
 from claudebatch.estimate.batch_plan import BatchChances
 from claudebatch.estimate.compare_models import SAMPLE, Comparison, Group, weight
@@ -25,23 +25,21 @@ from claudebatch.estimate.duration import ApiModel, Durations
 from claudebatch.estimate.forecast import ExpectedTokens, Forecast, SampleRatio
 from claudebatch.estimate.history import History
 from claudebatch.estimate.request_shape import PlannedRow, RequestShape
+from claudebatch.estimate.row_costs import FREE, costed
 from claudebatch.estimate.scratch_index import (
     EarlierResults,
     RouteTotals,
     ScratchIndex,
     planned,
 )
-from claudebatch.estimate.ways import RowCost, Ways, batch_times
+from claudebatch.estimate.ways import Ways, batch_times
 from claudebatch.inputs import ALL_ROWS, Selection
-from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.input_files import InputFile
 from claudebatch.setup.run_setup import RunSetup
 
 Count: TypeAlias = Callable[[Iterable[Call]], Iterable[CountedRow]]
 """Lets the API count the tokens of calls; omits those that it cannot count."""
 
-_NO_PROMPT = Prompt("", {})
-_FREE = RowCost(0, 0, 0)
 # Seed of the sample: the same file must give the same estimate each time.
 _SEED = 20_261_122
 
@@ -61,6 +59,10 @@ class EstimateOptions:
     """(requests, seconds) of batches that have ended."""
     deadline_s: float | None = None
     """Seconds from now until all is to be answered, where a plan is asked for."""
+    batch_pace: float = 1.0
+    """Batches live so many times faster than the API's."""
+    spent: Pico = 0
+    """Of the cap, by earlier sessions of the run."""
 
 
 def estimate(
@@ -119,7 +121,7 @@ def estimate(
             batch=next((way.expected for way in ways if way.name == "batch"), 0),
             ways=ways if known else (),
             batch_times=batch_times(questions.batch_durations),
-            plan=_planned(sums.deadline, questions, cap) if known else None,
+            plan=_planned(sums.deadline, run_setup, questions, cap) if known else None,
             bad_rows=plan.bad_rows,
             left_out=tuple(plan.left_out),
             asked_otherwise=plan.asked_otherwise,
@@ -129,12 +131,17 @@ def estimate(
 
 
 def _planned(
-    deadline: Deadline | None, questions: EstimateOptions, cap: Pico | None
+    deadline: Deadline | None, run_setup: RunSetup, questions: EstimateOptions, cap: Pico | None
 ) -> DeadlinePlan | None:
     if deadline is None or questions.deadline_s is None:
         return None
-    chances = BatchChances([seconds for _, seconds in questions.batch_durations])
-    return deadline.plan(chances, deadline_s=questions.deadline_s, left=cap)
+    pace = questions.batch_pace
+    return deadline.plan(
+        BatchChances([seconds for _, seconds in questions.batch_durations], pace=pace),
+        deadline_s=questions.deadline_s,
+        left=None if cap is None else max(0, cap - questions.spent),
+        cancel_s=run_setup.settings.batches.cancel_s / pace,
+    )
 
 
 def _compared(plan: ScratchIndex, comparison: Comparison, sums: _Sums) -> tuple[Elsewhere, ...]:
@@ -187,32 +194,22 @@ class _Sums:
 
     def add(self, row: PlannedRow) -> None:
         """Add the next row."""
-        request = row.shape
-        line = self._lines[request.model, request.rule]
-        expected = self._forecast.expect(request)
-        tokens = expected.usage.total_input
+        request, found = row.shape, costed(row, self._forecast)
+        line, expected = self._lines[request.model, request.rule], found.expected
         line.rows += 1
         line.request_bytes += row.request_bytes
-        line.input_tokens += tokens
-        short = self._forecast.at_least(request)
-        line.output_low += short.output_tokens
+        line.input_tokens += expected.usage.total_input
+        line.output_low += found.short.output_tokens
         line.output_tokens += expected.output_tokens
         line.output_bound += request.output_bound
         self.weigh(request, expected)
-        live = self._cost(row, self._forecast.cost, row.worst, (short, expected))
-        batch = self._cost(row, self._forecast.batch_cost, row.batch_worst, (short, expected))
         # Without a price the row still takes its time, and goes by its road.
-        call = _call(request, tokens, round(expected.output_tokens))
-        via = self.ways.add(call, waits=row.waits, live=live or _FREE, batch=batch or _FREE)
+        live, batch = found.live or FREE, found.batch or FREE
+        via = self.ways.add(found.call, waits=row.waits, live=live, batch=batch)
         if self.deadline is not None:
-            self.deadline.add(
-                call,
-                weight(expected),
-                waits=row.waits and self.ways.may_wait(request.rule),
-                live=live or _FREE,
-                batch=batch or _FREE,
-            )
-        cost = batch if via == "batch" else live
+            kind = self.ways.kind(request.rule, fits=row.waits)
+            self.deadline.add(found.call, weight(expected), kind=kind, live=live, batch=batch)
+        cost = found.batch if via == "batch" else found.live
         line.known &= cost is not None
         if cost is not None:
             line.low += cost.low
@@ -245,40 +242,3 @@ class _Sums:
             inputs=self._forecast.input_basis(totals.model, totals.rule),
             outputs=self._forecast.output_basis(totals.model, totals.rule, sums.rows),
         )
-
-    def _cost(
-        self,
-        row: PlannedRow,
-        price: Callable[[RequestShape, ExpectedTokens], Pico],
-        worst: Pico | None,
-        tokens: tuple[ExpectedTokens, ExpectedTokens],
-    ) -> RowCost | None:
-        """What *row* costs with its least and its expected *tokens*; None: no price."""
-        if worst is None:
-            return None
-        try:
-            low, expected = (price(row.shape, some) for some in tokens)
-        except UnknownPrice:  # fast mode of a model without a price for it
-            return None
-        # Nothing costs more than its worst case, whatever earlier answers make likely,
-        # or how long a prompt is: of one beyond its window the API bills nothing.
-        expected = min(expected, worst)
-        return RowCost(min(low, expected), expected, worst)
-
-
-def _call(request: RequestShape, input_tokens: int, output_tokens: int) -> Call:
-    """A row of the index as a call, for the simulated rate limiter."""
-    size = Size(
-        input_tokens=input_tokens,
-        input_bound=input_tokens,
-        output_tokens=output_tokens,
-        output_bound=output_tokens,
-    )
-    return Call(
-        row=0,
-        prompt=_NO_PROMPT,
-        route=Route(request.model, request.rule),
-        model=request.model,
-        body=b"",
-        size=size,
-    )

@@ -15,17 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claudebatch.core.answer_form import schema_of
-from claudebatch.core.domain import Call, Pico
+from claudebatch.core.domain import Call
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.events import Event
 from claudebatch.core.jsonl import read_at
 from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.core.plurals import counted
-from claudebatch.core.send_via import fits_a_batch
-from claudebatch.estimate.request_shape import PlannedRow, RequestShape, shape_of
+from claudebatch.estimate.request_shape import PlannedRow, RequestShape
+from claudebatch.estimate.row_costs import planned_row
 from claudebatch.inputs import ALL_ROWS, RecordFormat, Selection, format_of, parse_line, under
 from claudebatch.layers.response_cache.blocking import LookUp
-from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.input_files import InputFile
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.validate_input import Intake
@@ -259,13 +258,7 @@ class ScratchIndex:
     def _add(self, record: RowRecord, call: Call) -> None:
         self._with_schema |= schema_of(call.prompt.params) is not None
         # Not the call: five hundred bodies may be gigabytes of images.
-        row = PlannedRow(
-            shape_of(call),
-            worst=_priced(self._run_setup.worst_of_row, call),
-            batch_worst=_priced(self._run_setup.batch_worst_of_row, call),
-            waits=fits_a_batch(call.prompt),
-            request_bytes=len(call.body),
-        )
+        row = planned_row(self._run_setup, call)
         self._chunk.append((self._count, record.key.hex(), row))
         self._count += 1
         if len(self._chunk) >= _CHUNK:
@@ -331,13 +324,6 @@ class ScratchIndex:
             self._connection.executemany("UPDATE plan SET finished = 0 WHERE position = ?", found)
         else:
             self.asked_otherwise = len(found)
-
-
-def _priced(worst: Callable[[Call], Pico], call: Call) -> Pico | None:
-    try:
-        return worst(call)
-    except UnknownPrice:
-        return None
 
 
 @contextmanager

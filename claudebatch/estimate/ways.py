@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from claudebatch.core.domain import Call, Pico, Via
+from claudebatch.core.domain import Call, Pico, RowKind, Via
 from claudebatch.core.reports import BatchTimes, Way
 from claudebatch.core.send_via import BatchSettings
 from claudebatch.estimate.duration import Durations
@@ -75,9 +75,11 @@ class Ways:
         """Those of all rows, sent at once."""
         return self._live.durations
 
-    def may_wait(self, rule: str) -> bool:
-        """Whether rows that *rule* sends may go by batch, where one takes them."""
-        return self._settings.road(rule, via="batch") == "batch"
+    def kind(self, rule: str, *, fits: bool) -> RowKind:
+        """What a plan may do with rows that *rule* sends; *fits*: a batch can take
+        them.
+        """
+        return self._settings.kind(rule, fits=fits)
 
     def add(self, call: Call, *, waits: bool, live: RowCost, batch: RowCost) -> Via:
         """Add a row with its costs by each road; returns the one that it goes by.

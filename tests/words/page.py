@@ -39,7 +39,7 @@ _ROOMS = {
     "E4": "What the API and the models take",
     "E6": "Runs, results and what claudebatch keeps",
     "E7": "What stops a run",
-    "E8": "The response cache, looked into",
+    "E8": "The response cache, looked into; deadlines",
     "E9": "Simulator",
     "N": "Notes",
     "W": "Warnings",

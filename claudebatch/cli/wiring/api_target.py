@@ -181,6 +181,15 @@ def api_model(options: RunOptions, settings: Settings) -> ApiModel:
     )
 
 
+def batch_pace(options: RunOptions, settings: Settings) -> float:
+    """How many times faster than the API's the batches live that *options* name."""
+    if not options.simulate:
+        return 1.0
+    from claudebatch.simulator import parse_batch_time  # noqa: PLC0415
+
+    return parse_batch_time(settings.simulate.batch_time)
+
+
 def key_scope(options: RunOptions) -> str:
     """What cached answers belong to: the API's version, and the address that answered
     if it is not the API's own.

@@ -9,7 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from claudebatch.cli.wiring.api_target import api_model, key_scope
+from claudebatch.cli.wiring.api_target import api_model, batch_pace, key_scope
 from claudebatch.cli.wiring.count_sample import counter
 from claudebatch.cli.wiring.display import Show
 from claudebatch.cli.wiring.plan_commands import plan_commands
@@ -21,6 +21,7 @@ from claudebatch.core.reports import Estimate
 from claudebatch.estimate.estimate import EstimateOptions, estimate
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
+from claudebatch.estimate.run_plan import RunPlanner
 from claudebatch.estimate.scratch_index import EarlierResults
 from claudebatch.layers.response_cache.blocking import LookUp, blocking_look_up
 from claudebatch.layers.response_cache.store import CacheStore
@@ -93,7 +94,7 @@ def tell_estimate(
     else:
         terminal.tell(render_estimate(found, width=terminal.columns))
     if found.plan is not None:
-        commands = plan_commands(options.command, found.plan)
+        commands = plan_commands(options.command)
         # Whole, however wide: commands are there to be copied.
         terminal.say_all(["", *render_plan(found.plan, found, commands)])
     return ExitCode.OK
@@ -149,6 +150,7 @@ def _questions(
         count_rows=options.count_rows or 0,
         batch_durations=batch_durations(paths.ledger),
         deadline_s=options.deadline_s,
+        batch_pace=batch_pace(options, run_setup.settings),
     )
 
 
@@ -156,6 +158,17 @@ def forecast(options: RunOptions, run_setup: RunSetup, paths: Paths) -> Forecast
     """What rows of this run are expected to take."""
     said = run_setup.settings.expected_output_tokens is not None
     return Forecast(run_setup.prices, history(options, run_setup, paths), configured_output=said)
+
+
+def planner(options: RunOptions, run_setup: RunSetup, paths: Paths, known: Forecast) -> RunPlanner:
+    """What plans the rows of this run for a deadline, as the dry run does."""
+    return RunPlanner(
+        run_setup,
+        known,
+        api_model(options, run_setup.settings),
+        past_batches=[seconds for _, seconds in batch_durations(paths.ledger)],
+        batch_pace=batch_pace(options, run_setup.settings),
+    )
 
 
 def history(options: RunOptions, run_setup: RunSetup, paths: Paths) -> History:

@@ -35,7 +35,7 @@ from claudebatch.cli.wiring.confirm_cost import (
     noted_cost,
 )
 from claudebatch.cli.wiring.display import Show, logged, make_display
-from claudebatch.cli.wiring.dry_run import forecast, tell_estimate
+from claudebatch.cli.wiring.dry_run import forecast, planner, tell_estimate
 from claudebatch.cli.wiring.observers import (
     audience,
     details,
@@ -66,6 +66,7 @@ from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.engine.dependencies import RunDependencies
 from claudebatch.engine.index_input import Looks
 from claudebatch.engine.open_run import OpenRun, open_run
+from claudebatch.engine.run_deadline import AskedDeadline
 from claudebatch.engine.session import Session
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
@@ -100,6 +101,8 @@ class _RunParts:
     emit: Emit
     talks: bool
     """Whether there is a reader of more than events and the last line."""
+    began: datetime
+    yes: bool
 
 
 def execute(
@@ -146,6 +149,7 @@ def _observed(
     yes: bool,
 ) -> int:
     """Run with the display, the log and the alerts that the user asked for."""
+    began = _wall()
     used = run_setup.settings.batches.used
     stats = RunStats(_now, usual_batch_s=usual_batch_s(paths.ledger) if used else None)
     display = make_display(
@@ -186,20 +190,25 @@ def _observed(
             hooks=hooks,
             emit=emit,
             talks=not (show.json or show.quiet),
+            began=began,
+            yes=yes,
         )
         try:
-            return _perform(options, parts, yes=yes)
+            return _perform(options, parts)
         finally:
             # Notes of before the start, where it was refused: above the reason.
             display.stop()
 
 
-def _perform(options: RunOptions, parts: _RunParts, *, yes: bool) -> int:
+def _perform(options: RunOptions, parts: _RunParts) -> int:
     known = forecast(options, parts.run_setup, parts.paths)
     weigh = Forecast(parts.run_setup.prices, History()).cost_of
     drawn = DrawnRows(options, parts.run_setup, known=known, weigh=weigh)
     batches = parts.run_setup.settings.batches
-    meter = CostMeter(known, batches)
+    if options.deadline_s is not None:
+        # At the worst everything is sent at once.
+        batches = replace(batches, via="live")
+    meter, yes = CostMeter(known, batches), parts.yes
     agreed = yes or options.simulate or parts.run_setup.settings.budget.cap is not None
     with open_run(
         options,
@@ -308,6 +317,7 @@ async def _go(
             signals=signal_handler(),
             weigh=weigh,
             before=known,
+            deadline=_asked_deadline(options, parts, known),
         )
         session = Session(options, run_setup, run, dependencies)
         if isinstance(parts.display, JsonEvents):
@@ -321,6 +331,17 @@ async def _go(
             if parts.display.lost:  # by a notice of before there was a run
                 session.halt(gone)
         return await session.go()
+
+
+def _asked_deadline(options: RunOptions, parts: _RunParts, known: Forecast) -> AskedDeadline | None:
+    if options.deadline_s is None:
+        return None
+    return AskedDeadline(
+        options.deadline_s,
+        began_ms=int(parts.began.timestamp() * 1000),
+        planner=lambda: planner(options, parts.run_setup, parts.paths, known),
+        anyhow=parts.yes,
+    )
 
 
 def _most_in_flight(parts: _RunParts, lanes: int) -> int:

@@ -27,6 +27,7 @@ from claudebatch.core.events import BatchChanged, BatchPhase
 from claudebatch.core.notice import Notice
 from claudebatch.engine.batches.build import BatchBuilder
 from claudebatch.engine.batches.collect import BatchCollector, Collected
+from claudebatch.engine.batches.deadline_keeper import DeadlineKeeper
 from claudebatch.engine.batches.doubts import NotOurs, ResultsIncomplete
 from claudebatch.engine.batches.find_orphans import OrphanFinder
 from claudebatch.engine.batches.holds import BatchHolds
@@ -76,11 +77,18 @@ class BatchSender:
         self.stop: StopRun | None = None
         self._may_build = True
         self._try_again = float("-inf")
+        self.keeper: DeadlineKeeper | None = None
+        """Gives late batches up, where there is a deadline; to be set before `run`."""
         self.changed = asyncio.Event()
         """Set whenever rows went to the other road, and at the end."""
         self.moves = 0
         """How often there may be more for the other road."""
         self.ended = False
+
+    @property
+    def parts(self) -> BatchParts:
+        """What it is made of."""
+        return self._parts
 
     @property
     def over_budget(self) -> BudgetExhausted | None:
@@ -134,6 +142,7 @@ class BatchSender:
             self._parts.drain.check()
             # What has ended comes first: its money may let the next batch be built.
             await self._ask_due()
+            await self._give_up_late()
             if await self._submit():
                 continue
             short = self._holds.short
@@ -146,6 +155,7 @@ class BatchSender:
             due = [polls.due for polls in self._polls.values()]
             due += [self._try_again] if short else []
             due += [self._to_make.due] if self._to_make is not None else []
+            due += [now + wait_s] if (wait_s := self._late_in()) is not None else []
             await self._parts.drain.sleep(max(0.0, min(min(due) - now, _STEP_S)))
 
     def _nothing_left(self, *, short: bool) -> bool:
@@ -154,6 +164,38 @@ class BatchSender:
         # Of some it may not be known whether they were made.
         known = all(row.id is not None for row in self._open.values())
         return self._parts.detach and known
+
+    async def _give_up_late(self) -> None:
+        """Give batches up that the deadline leaves no more time for."""
+        keeper = self.keeper
+        if keeper is None:
+            return
+        before = keeper.given_up
+        if not await keeper.late(self.in_flight):
+            return
+        if not before:
+            # Rows that are in no batch go by the other road from now on.
+            await self._undo_waiting()
+            self._tell_moved()
+        for row in keeper.due(self.in_flight):
+            self._parts.drain.check()
+            self._canceling(row, await keeper.cancel(self._connected(), row))
+
+    def _canceling(self, row: BatchRow, batch: Batch | None) -> None:
+        now = self._parts.now()
+        # Anew: it may end within seconds, however long it has been asked about.
+        polls = self._polls[row.batch] = Polls(now, first_s=self._parts.settings.poll_s)
+        if batch is None or batch.ended:
+            polls.at_once(now)
+        else:
+            self._tell(row, "canceling")
+
+    def _late_in(self) -> float | None:
+        return None if self.keeper is None else self.keeper.wait_s(self.in_flight)
+
+    def _unknown(self) -> bool:
+        """Whether it is not known of some batch if it was made."""
+        return any(row.id is None for row in self._open.values())
 
     # Building and making.
 
@@ -387,8 +429,7 @@ class BatchSender:
         self._polls.pop(row.batch, None)
         self._may_build = True
         # Its rows may be pending again, and its money may be free.
-        self.moves += 1
-        self.changed.set()
+        self._tell_moved()
 
     async def _remember(self, row: BatchRow) -> None:
         await self._parts.journal.read(lambda _: self._parts.remember(row))
@@ -427,8 +468,11 @@ class BatchSender:
     def _tell_live(self, source: BatchBuilder | BatchCollector) -> None:
         if source.gone_live:
             source.gone_live = 0
-            self.moves += 1
-            self.changed.set()
+            self._tell_moved()
+
+    def _tell_moved(self) -> None:
+        self.moves += 1
+        self.changed.set()
 
     def _connected(self) -> BatchClient:
         if self._client is None:

@@ -33,20 +33,22 @@ ORDER BY r.row LIMIT :count
 # fails.
 _NOT_LEFT_OUT = " AND r.row NOT IN (SELECT row FROM temp.left_out)"
 # The tables are those of `set_roads`. An equal request that is on its way answers both.
+IN_BATCH = "EXISTS (SELECT 1 FROM attempts a WHERE a.row = r.row AND a.batch > 0 AND a.state = 6)"
+"""Holds of a row `r` that is in a batch now."""
 _NOT_IN_BATCH = (
-    " AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.row = r.row AND a.batch > 0"
-    " AND a.state = 6)"
+    f" AND NOT {IN_BATCH}"
     " AND NOT EXISTS (SELECT 1 FROM temp.leads l WHERE l.key = r.key AND length(r.key) > 0)"
 )
-_LIVE = (
+LIVE = (
     "(r.row IN (SELECT row FROM temp.live_rows) OR coalesce((SELECT live FROM temp.rule_roads t"
     " WHERE t.rule = r.rule), (SELECT live FROM temp.default_road)))"
 )
+"""Holds of a row `r` that is sent at once."""
 _ROADS = {
     "any": "",
     "unsent": _NOT_IN_BATCH,
-    "live": f"{_NOT_IN_BATCH} AND {_LIVE}",
-    "batch": f"{_NOT_IN_BATCH} AND NOT {_LIVE}",
+    "live": f"{_NOT_IN_BATCH} AND {LIVE}",
+    "batch": f"{_NOT_IN_BATCH} AND NOT {LIVE}",
 }
 # A position that no row has: without `--limit` the same statement serves.
 _LAST = 2**62

@@ -9,11 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from typing import ClassVar
 
-from claudebatch.core.events import Event
+from claudebatch.core.events import Event, PlanMade
 from claudebatch.core.reports import RunSummary
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.core.stats.snapshot import LimitsByPool, RunSnapshot
 from claudebatch.ui.live.notices import Line, Notices
+from claudebatch.ui.live.plan_text import plan_news
 from claudebatch.ui.live.ticker import Ticker
 from claudebatch.ui.tables.run_summary import summary_lines
 from claudebatch.ui.terminal import Terminal
@@ -55,6 +56,9 @@ class LineDisplay(ABC):
         """Keep what *event* has to say for the next tick; never waits and never
         raises.
         """
+        if isinstance(event, PlanMade):
+            self._unsaid.extend(Line("plan", text) for text in plan_news(event))
+            return
         line = self._notices(event)
         if line is not None:
             self._unsaid.append(line)

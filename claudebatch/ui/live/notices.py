@@ -42,7 +42,9 @@ _LONGEST_WORD = 120
 _LONGEST_REASON = 150
 _LONGEST_CAUSE = 200
 
-Kind = Literal["notice", "row_failed", "fallback", "breaker", "alert", "drain", "retry", "batch"]
+Kind = Literal[
+    "notice", "row_failed", "fallback", "breaker", "alert", "drain", "retry", "batch", "plan"
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,9 @@ limits       pool, requests_per_minute, input_tokens_per_minute,
 concurrency  pool, limit: how many requests the pool may have in flight from now on
 batch        batch (its number), id, state, requests, held_usd, created_at, expires_at,
              answered, failed, again. One for each change of its state.
+plan         deadline_at, give_up_at (null: no batch to give up), revised, waiting_rows,
+             and the fields of an estimate's `plan` (docs/estimate.md). With a deadline:
+             at the start, and when batches have come back and the rest has more time.
 alert        kind (cap or spike), its fields as in docs/alerts.md, text
 drift        rows, mean_usd, low_usd, high_usd, total_usd, expected_total_usd: the rows
              of a whole run cost otherwise than its sample said
@@ -60,6 +63,7 @@ from claudebatch.core.events import (
     CostDrift,
     Event,
     LimitsSeen,
+    PlanMade,
     RowFinished,
     RunStarted,
     SpendSpike,
@@ -74,6 +78,7 @@ from claudebatch.ui.format import usd_string
 from claudebatch.ui.live.alert_text import alert_json
 from claudebatch.ui.live.batch_text import BatchNews, batch_json, progress_json
 from claudebatch.ui.live.notices import Notices
+from claudebatch.ui.live.plan_text import plan_event_json
 from claudebatch.ui.live.ticker import Ticker
 from claudebatch.ui.tables.run_summary import summary_json
 from claudebatch.ui.terminal import SafeStream
@@ -306,5 +311,6 @@ _LINES: dict[type[Any], tuple[str, Callable[[Any], dict[str, Any]]]] = {
     CostDrift: ("drift", _drift),
     CapAlert: ("alert", alert_json),
     SpendSpike: ("alert", alert_json),
+    PlanMade: ("plan", plan_event_json),
 }
 """Events whose lines need nothing but themselves."""

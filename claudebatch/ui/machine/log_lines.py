@@ -25,6 +25,7 @@ from claudebatch.core.events import (
     Event,
     FellBack,
     LimitsSeen,
+    PlanMade,
     Retrying,
     RunStarted,
     SpendSpike,
@@ -37,6 +38,7 @@ from claudebatch.core.stats.pool_waits import MIN_REPORTED_S
 from claudebatch.ui.format import usd_string
 from claudebatch.ui.live.alert_text import alert_json
 from claudebatch.ui.live.batch_text import BatchNews, batch_json
+from claudebatch.ui.live.plan_text import plan_event_json
 from claudebatch.ui.tables.run_summary import summary_json, usage_json
 
 VERSION = 1
@@ -76,6 +78,7 @@ class LogLines:
             LineLeftOut: lambda event: self._line("line_left_out", asdict(event)),
             Notice: lambda event: self._line("notice", asdict(event)),
             BatchChanged: self._batch,
+            PlanMade: lambda event: self._line("plan", plan_event_json(event)),
             DrainStarted: lambda event: self._line("drain", {"reason": event.reason}),
         }
 

@@ -19,8 +19,7 @@ class PlanCommands:
 
     now: str
     tonight: str
-    mixed: tuple[str, ...]
-    """One after the other; empty: the split needs rules with `via:`."""
+    mixed: str
 
 
 def render_plan(
@@ -78,10 +77,8 @@ def _commands(
     if by_batch is not None and by_batch.batch_rows:
         rows.append(("tonight", fmt.money(by_batch.expected), _UP_TO_A_DAY, commands.tonight))
     if plan.give_up_s is not None:
-        first, *more = commands.mixed or ("rules with via: (docs/batches.md)",)
         within = f"{fmt.seconds(plan.latest_s)} at most"
-        rows.append(("mixed", fmt.money(plan.expected), within, first))
-        rows += [("", "", "", command) for command in more]
+        rows.append(("mixed", fmt.money(plan.expected), within, commands.mixed))
     return ["", *fitted("<><<", ("", "expected", "time", "command"), rows, width=width, drop=())]
 
 
@@ -104,9 +101,11 @@ def plan_json(plan: DeadlinePlan | None) -> dict[str, Any] | None:
             {
                 "model": part.model,
                 "rule": part.rule,
+                "kind": part.kind,
                 "batch_rows": part.batch_rows,
                 "live_rows": part.live_rows,
             }
-            for part in plan.parts
+            # Not in the order in which rows came by: a dry run reads them otherwise.
+            for part in sorted(plan.parts, key=lambda part: (part.model, part.rule, part.kind))
         ],
     }

@@ -11,6 +11,7 @@ from claudebatch.core.reports import RunDetails
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.estimate.known_models import known_models
 from claudebatch.ui.live.frame import live_frame, plain_line
+from claudebatch.ui.live.plan_text import plan_news
 from claudebatch.ui.tables.batch_tables import render_batch, render_batches
 from claudebatch.ui.tables.cache_entry_tables import render_entries, render_pair
 from claudebatch.ui.tables.cache_tables import render_cache
@@ -144,6 +145,7 @@ def _tables(width: int) -> Iterator[tuple[str, Iterable[str]]]:
         succeeded=0,
         open_batches=2,
     )
+    yield "a plan for a deadline", [*plan_news(samples.PLAN), *plan_news(samples.LATER)]
     yield "spend, of batches", render_spend((waiting.spend,), "run", width=width)
     yield "runs show, of batches", render_run(RunDetails(waiting, (), ()), width=width)
     yield "estimate", render_estimate(samples.ESTIMATE, width=width)

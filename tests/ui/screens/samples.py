@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
 from math import inf
 
 from claudebatch.core.domain import PICO_PER_USD, PromptSavings, Usage
@@ -18,6 +19,7 @@ from claudebatch.core.events import (
     Event,
     FellBack,
     LimitsSeen,
+    PlanMade,
     Retrying,
     RowFinished,
     RunStarted,
@@ -32,9 +34,11 @@ from claudebatch.core.reports import (
     CacheGroup,
     CacheStats,
     CacheYield,
+    DeadlinePlan,
     Elsewhere,
     Estimate,
     EstimateLine,
+    PlanPart,
     RunDetails,
     RunLine,
     RunSummary,
@@ -118,6 +122,28 @@ RESUMED: tuple[Moment, ...] = (
 )
 
 _MADE_MS = 1_795_000_000_000
+# Of local time, which is what people are told.
+_SIX_PM_MS = round(datetime(2026, 11, 22, 18).astimezone().timestamp() * 1000)
+_PARTS = (
+    PlanPart(HAIKU, "short", 0, 900, pool="haiku-5.5", live=820 * CENT, batch=410 * CENT),
+    PlanPart(HAIKU, "now", 100, 0, "at once", "haiku-5.5", seconds=240.0, live=95 * CENT),
+)
+PLAN = PlanMade(
+    DeadlinePlan(
+        21_600.0,
+        _PARTS,
+        give_up_s=14_520.0,
+        chance=0.71,
+        past_batches=14,
+        latest_s=19_440.0,
+        expected=624 * CENT,
+        live_s=3000.0,
+        live=915 * CENT,
+    ),
+    _SIX_PM_MS,
+    _SIX_PM_MS - 7_080_000,
+)
+LATER = replace(PLAN, give_up_ms=_SIX_PM_MS - 4_200_000, revised=True, rows=300)
 
 
 def _batch(number: int, state: BatchPhase, *, held: int = 410 * CENT, age_s: int = 0) -> Event:

@@ -30,7 +30,7 @@ BATCH = Way(
     chosen=False,
 )
 ESTIMATE = Estimate(1000, 0, 0, (), None, "o", ways=(BATCH,))
-COMMANDS = PlanCommands("NOW", "TONIGHT", ("FIRST", "THEN"))
+COMMANDS = PlanCommands("NOW", "TONIGHT", "MIXED")
 
 
 def test_the_split_says_what_goes_when_it_is_given_up_and_what_each_way_costs() -> None:
@@ -46,8 +46,7 @@ def test_the_split_says_what_goes_when_it_is_given_up_and_what_each_way_costs() 
         "         expected  time         command",
         "now        $10.00  1 h 30 min   NOW",
         "tonight     $5.00  up to 24 h   TONIGHT",
-        "mixed       $7.00  4 h at most  FIRST",
-        "                                THEN",
+        "mixed       $7.00  4 h at most  MIXED",
     ]
 
 

@@ -1,0 +1,187 @@
+"""The deadline of a run: its moment, which lasts as long as the run, and the plan of a
+session for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+from claudebatch.core.clock_text import clock_text
+from claudebatch.core.domain import Call, Pico, RowKind
+from claudebatch.core.errors import CommandRefused
+from claudebatch.core.notice import Notice
+from claudebatch.core.reports import DeadlinePlan
+from claudebatch.engine.batches.deadline_keeper import DeadlineKeeper
+from claudebatch.storage.journal.planned_rows import (
+    RowToPlan,
+    begin_plan,
+    note_planned,
+    rows_to_plan,
+    send_all_now,
+    send_now,
+)
+from claudebatch.storage.journal.queries import totals
+
+if TYPE_CHECKING:
+    from claudebatch.engine.batches.parts import BatchParts
+    from claudebatch.storage.run_folder import RunFolder
+
+_NOTE = "deadline"
+_CHUNK = 500
+_BEFORE_ALL = -1
+
+
+class RowPlanner(Protocol):
+    """Plans rows that it is shown one by one."""
+
+    def add(self, call: Call, *, in_batch: bool) -> tuple[int, float, RowKind]:
+        """Take in the next row; returns the number of its part of the plan, its weight
+        in it, and its kind.
+        """
+        ...
+
+    def plan(self, deadline_s: float, *, left: Pico | None) -> DeadlinePlan | None:
+        """The plan; *left*: dollars that may still be spent. None: a price is not
+        known.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AskedDeadline:
+    """A deadline as the command asks for it."""
+
+    seconds: float
+    began_ms: int
+    """When the command began, which they count from."""
+    planner: Callable[[], RowPlanner]
+    anyhow: bool
+    """Begin also where it cannot be met."""
+
+
+async def keep_deadline(
+    asked: AskedDeadline, parts: BatchParts, folder: RunFolder, *, cap: Pico | None
+) -> DeadlineKeeper:
+    """Plan the rows that are left, and choose their roads. Raises `CommandRefused`
+    where nothing can meet the deadline; then nothing was sent.
+    """
+    moment_ms, kept = await parts.journal.read(lambda _: _moment(asked, folder))
+    planner = asked.planner()
+    await _show_rows(planner, parts)
+    spent = await parts.journal.read(totals)
+    used = spent.spent + spent.unknown + spent.in_batches
+    left = None if cap is None else max(0, cap - used)
+    # The first session plans by what was asked for, as a dry run does.
+    seconds = (moment_ms - parts.wall_ms()) / 1000 if kept else asked.seconds
+    plan = planner.plan(max(0.0, seconds), left=left)
+    if plan is None:
+        raise CommandRefused(
+            "E841",
+            "the deadline cannot be planned for: no price is known for a model of these rows",
+            fix="add it under prices: in the configuration, or choose --batch or --via live",
+        )
+    if plan.late and not kept and not asked.anyhow:
+        raise CommandRefused(
+            "E842",
+            f"the deadline cannot be met: not even all rows at once make it, they take about "
+            f"{_duration(plan.live_s)}",
+            fix="choose a later one, or add --yes: then all rows are sent at once, and some are "
+            "late",
+        )
+    await parts.journal.read(lambda _: _note(asked, folder, moment_ms))
+    if kept:
+        _tell_kept(parts, plan, moment_ms)
+    await _choose_roads(plan, parts)
+    keeper = DeadlineKeeper(parts, plan, deadline_ms=moment_ms)
+    await keeper.begin()
+    return keeper
+
+
+def forget_deadline(folder: RunFolder) -> None:
+    """Nothing is left to be done: the next deadline of this run is another one."""
+    if folder.meta(_NOTE) is not None:
+        folder.note(**{_NOTE: None})
+
+
+def _moment(asked: AskedDeadline, folder: RunFolder) -> tuple[int, bool]:
+    """The moment of the deadline, and whether it is that of an earlier session."""
+    # The same words again are the same command, taken up: hours that have passed since
+    # its first start are gone.
+    noted = folder.meta(_NOTE)
+    if noted is not None and noted["seconds"] == asked.seconds:
+        return noted["at_ms"], True
+    return asked.began_ms + round(asked.seconds * 1000), False
+
+
+def _note(asked: AskedDeadline, folder: RunFolder, moment_ms: int) -> None:
+    folder.note(**{_NOTE: {"seconds": asked.seconds, "at_ms": moment_ms}})
+
+
+async def _show_rows(planner: RowPlanner, parts: BatchParts) -> None:
+    await parts.journal.read(begin_plan)
+    for lane in parts.lanes:
+        after: int | None = _BEFORE_ALL
+        while after is not None:
+            parts.drain.check()
+            some, after = await parts.journal.read(
+                partial(rows_to_plan, wanted=parts.wanted, lane=lane, after=after, count=_CHUNK)
+            )
+            await _show_some(planner, parts, some)
+
+
+async def _show_some(planner: RowPlanner, parts: BatchParts, some: list[RowToPlan]) -> None:
+    noted: list[tuple[int, int, float]] = []
+    live: list[int] = []
+    lines = parts.rows.lines([row.ref for row in some])
+    for row, line in zip(some, lines, strict=True):
+        data = line if line is not None else parts.rows.line(row.ref)
+        call = parts.rows.call(row.ref, data)
+        if call is None:
+            # Edited since the check: whoever sends it finds that out, too.
+            continue
+        part, weight, kind = planner.add(call, in_batch=row.in_batch)
+        noted.append((row.ref.row, part, weight))
+        if kind == "at once":
+            live.append(row.ref.row)
+    await parts.journal.read(partial(note_planned, rows=noted, live=live))
+
+
+async def _choose_roads(plan: DeadlinePlan, parts: BatchParts) -> None:
+    free = [(n, part) for n, part in enumerate(plan.parts) if part.kind == "waits"]
+    if not any(part.batch_rows for _, part in free):
+        # Rows that turn up later go with the others.
+        await parts.journal.read(send_all_now)
+    for number, part in free:
+        if part.live_rows:
+            await parts.journal.read(
+                partial(send_now, part=number, rows=part.live_rows, of=part.rows)
+            )
+
+
+def _tell_kept(parts: BatchParts, plan: DeadlinePlan, moment_ms: int) -> None:
+    moment = clock_text(moment_ms)
+    passed = parts.wall_ms() >= moment_ms
+    if passed:
+        text = f"the deadline of this run was {moment}, and has passed"
+    else:
+        text = f"the deadline of this run is {moment}, counted from its first start"
+    parts.emit(Notice("N116", f"{text}; another --deadline counts from now"))
+    if plan.late and plan.parts and not passed:
+        parts.emit(
+            Notice(
+                "W117",
+                f"not even all at once makes the deadline: what is left takes about "
+                f"{_duration(plan.live_s)}, and is sent at once",
+            )
+        )
+
+
+def _duration(seconds: float) -> str:
+    """Rounded up to minutes, or seconds where it is short."""
+    if seconds < 120:
+        return f"{max(1, round(seconds))} s"
+    minutes = -(-int(seconds) // 60)
+    return f"{minutes} min" if minutes < 120 else f"{minutes // 60} h {minutes % 60} min"

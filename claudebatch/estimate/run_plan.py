@@ -1,0 +1,69 @@
+"""The plan for a deadline in the run itself: of its rows, as they are then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from claudebatch.core.domain import Call, Pico, RowKind
+from claudebatch.core.reports import DeadlinePlan
+from claudebatch.estimate.batch_plan import BatchChances
+from claudebatch.estimate.compare_models import weight
+from claudebatch.estimate.deadline import Deadline
+from claudebatch.estimate.duration import ApiModel, Durations
+from claudebatch.estimate.forecast import Forecast
+from claudebatch.estimate.row_costs import FREE, costed, planned_row
+from claudebatch.setup.run_setup import RunSetup
+
+
+class RunPlanner:
+    """Takes rows in their order and plans them as an estimate does: the same rows get
+    the same plan.
+    """
+
+    def __init__(
+        self,
+        run_setup: RunSetup,
+        forecast: Forecast,
+        api: ApiModel,
+        *,
+        past_batches: Sequence[float],
+        batch_pace: float,
+    ) -> None:
+        """*past_batches*: seconds that earlier ones took; *batch_pace*: how many times
+        faster than the API's they live.
+        """
+        self._run_setup = run_setup
+        self._forecast = forecast
+        self._chances = BatchChances(past_batches, pace=batch_pace)
+        self._cancel_s = run_setup.settings.batches.cancel_s / batch_pace
+        limits, catalog = run_setup.settings.limits, run_setup.catalog
+        # Mutable, changed by `add` only.
+        self._durations = Durations(limits, catalog, api, before=forecast)
+        self._deadline = Deadline(self._durations)
+        self._known = True
+
+    def add(self, call: Call, *, in_batch: bool) -> tuple[int, float, RowKind]:
+        """Take in the next row; returns the number of its part of the plan, its weight
+        in it, and its kind.
+        """
+        row = planned_row(self._run_setup, call)
+        found = costed(row, self._forecast)
+        self._known &= found.live is not None
+        kind = self._run_setup.settings.batches.kind(row.shape.rule, fits=row.waits)
+        kind = "sent" if in_batch else kind
+        self._durations.add(found.call)
+        size = weight(found.expected)
+        part = self._deadline.add(
+            found.call, size, kind=kind, live=found.live or FREE, batch=found.batch or FREE
+        )
+        return part, size, kind
+
+    def plan(self, deadline_s: float, *, left: Pico | None) -> DeadlinePlan | None:
+        """The plan; *left*: dollars that may still be spent. None where a price is not
+        known, and so not what is cheaper.
+        """
+        if not self._known:
+            return None
+        return self._deadline.plan(
+            self._chances, deadline_s=deadline_s, left=left, cancel_s=self._cancel_s
+        )
