@@ -91,6 +91,7 @@ async def keep_deadline(
             fix="choose a later one, or add --yes: then all rows are sent at once, and some are "
             "late",
         )
+    # Not before: a deadline that was refused must not count from then.
     await parts.journal.read(lambda _: _note(asked, folder, moment_ms))
     if kept:
         _tell_kept(parts, plan, moment_ms)
@@ -121,6 +122,7 @@ def _note(asked: AskedDeadline, folder: RunFolder, moment_ms: int) -> None:
 
 
 async def _show_rows(planner: RowPlanner, parts: BatchParts) -> None:
+    # Read again from the input, as a batch reads them: their sizes are in no index.
     await parts.journal.read(begin_plan)
     for lane in parts.lanes:
         after: int | None = _BEFORE_ALL
@@ -168,6 +170,7 @@ def _tell_kept(parts: BatchParts, plan: DeadlinePlan, moment_ms: int) -> None:
         text = f"the deadline of this run was {moment}, and has passed"
     else:
         text = f"the deadline of this run is {moment}, counted from its first start"
+    # The user may have meant six hours from now.
     parts.emit(Notice("N116", f"{text}; another --deadline counts from now"))
     if plan.late and plan.parts and not passed:
         parts.emit(
@@ -181,6 +184,7 @@ def _tell_kept(parts: BatchParts, plan: DeadlinePlan, moment_ms: int) -> None:
 
 def _duration(seconds: float) -> str:
     """Rounded up to minutes, or seconds where it is short."""
+    # Up: a deadline that is taken from this text must be enough.
     if seconds < 120:
         return f"{max(1, round(seconds))} s"
     minutes = -(-int(seconds) // 60)

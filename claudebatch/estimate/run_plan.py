@@ -51,6 +51,7 @@ class RunPlanner:
         self._known &= found.live is not None
         kind = self._run_setup.settings.batches.kind(row.shape.rule, fits=row.waits)
         kind = "sent" if in_batch else kind
+        # First: the plan asks for the pool of each row that it has.
         self._durations.add(found.call)
         size = weight(found.expected)
         part = self._deadline.add(

@@ -73,6 +73,7 @@ class DeadlineKeeper:
     def wait_s(self, batches: Sequence[BatchRow]) -> float | None:
         """Seconds until there is something to do; None: nothing is known of."""
         if self.given_up:
+            # Batches end by themselves then; only a cancel that failed is to be done.
             due = [self._cancel_due[row.batch] for row in self._to_cancel(batches)]
             return max(0.0, min(due) - self._parts.now()) if due else None
         if self.give_up_ms is None:
@@ -107,6 +108,8 @@ class DeadlineKeeper:
 
     async def _moment(self) -> tuple[int | None, int]:
         """The last moment to give up, and the rows that wait for batches."""
+        # Asked of the journal each time: what batches bring back is told by no event
+        # here.
         waiting = await self._parts.journal.read(waiting_parts)
         # Of rules that keep their rows in batches nothing is sent at once.
         parts = [(n, of) for n, of in waiting.items() if self._plan.parts[n].kind != "kept"]

@@ -66,6 +66,7 @@ def rows_to_plan(
     """Of the next *count* rows of *lane* those that need a request of their own, and
     the last row looked at; None: there are no more.
     """
+    # Rows in batches, too: they take time where their batches are given up.
     wanted = wanted._replace(road="any")
     refs = pending_rows(journal, wanted, lane, after, count)
     if not refs:
