@@ -104,6 +104,7 @@ def test_each_text_is_read_once(tmp_path, monkeypatch):
     assert sorted(read) == [
         "alerts.timeout",
         "attempt_deadline",
+        "batches.cancel_time",
         "batches.max_size",
         "batches.poll",
         "budget.overshoot",

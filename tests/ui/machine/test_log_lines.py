@@ -35,6 +35,7 @@ from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.core.reports import RunSummary
 from claudebatch.ui.machine.log_lines import HEAD, LogLines
 from tests.support.scripted import HAIKU, make_call, make_reply
+from tests.ui.screens import samples
 
 PAGE = (Path(__file__).parents[3] / "docs" / "log.md").read_text()
 STARTED = RunStarted("20261122-1", 10, 2, 0, None, "out.jsonl", False)
@@ -72,6 +73,7 @@ EVENTS: list[Event] = [
     SpendSpike("per minute", 3.2, 0.4),
     CapAlert("run", 80, 5 * PICO_PER_USD, 4 * PICO_PER_USD),
     BatchChanged(1, "msgbatch_1", "submitted", 100, PICO_PER_USD, created_ms=0),
+    samples.PLAN,
     Notice("W000", "the cache was moved aside"),
     LineLeftOut("in.jsonl", 3, ("E000",), "not valid JSON", "write a JSON object"),
     DrainStarted("interrupted"),
