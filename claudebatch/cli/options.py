@@ -162,8 +162,7 @@ SendVia: TypeAlias = Annotated[
     Literal["live", "batch", "auto"] | None,
     typer.Option(
         "--via",
-        help="live: send rows at once; batch: half the price, within 24 hours; auto: by batch "
-        "what can wait.",
+        help="live: at once; batch: half the price, within 24 hours; auto: whatever can wait.",
     ),
 ]
 AsBatch: TypeAlias = Annotated[

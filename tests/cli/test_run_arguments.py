@@ -37,14 +37,14 @@ OF_THE_COMMAND = {
     "log",
     "log_prompts",
     "no_progress",
-    # Another word for `--via batch`.
+    # Another word for `--via batch`, and a time that is read into seconds.
     "batch",
+    "deadline",
 }
 OF_THE_SELECTION = {"sample", "seed", "rows", "id", "where"}
 """Parts of one option of a run."""
-OF_THE_ESTIMATE = {"deadline"}
 NOBODY_GIVES = {"base_url", "command", "jinja", "deadline_s"}
-"""To a run; of an estimate, a deadline is read into seconds."""
+"""To a run; a deadline is read into seconds."""
 
 
 def test_every_parameter_is_an_option_of_the_run_or_configuration_or_the_commands_own():
@@ -56,9 +56,7 @@ def test_every_parameter_is_an_option_of_the_run_or_configuration_or_the_command
     assert flags <= set(Config.__struct_fields__)
     assert not options & flags
     assert set(inspect.signature(run).parameters) == options | flags | OF_THE_COMMAND
-    assert set(inspect.signature(estimate).parameters) <= (
-        options | flags | OF_THE_COMMAND | OF_THE_ESTIMATE
-    )
+    assert set(inspect.signature(estimate).parameters) <= options | flags | OF_THE_COMMAND
 
 
 def test_values_are_taken_by_their_names(monkeypatch):
