@@ -278,6 +278,7 @@ class Session:
             ended, self._signals.first, simulated=simulated, now=dependencies.now()
         )
         summary = replace(summary, rest=builder.rest(summary.pending))
+        # What is added later has a deadline of its own.
         if not summary.pending:
             forget_deadline(self._run.folder)
         ended_at = dependencies.wall().isoformat(timespec="seconds")

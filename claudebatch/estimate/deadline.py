@@ -72,6 +72,7 @@ class Deadline:
         """The plan for what was added, its parts by their numbers; *left*: dollars that
         may still be spent.
         """
+        # Their money is held whatever the plan says of the others.
         kept = [group for group in self._groups.values() if group.kind == "kept"]
         if left is not None:
             left = max(0, left - sum(group.batch_worst for group in kept))

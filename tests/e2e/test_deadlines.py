@@ -19,7 +19,7 @@ from tests.e2e.world import Done, World, prompts
 RUN = ("run", "in.jsonl", "-o", "out.jsonl", "-m", "haiku")
 HOUR = ("--deadline", "1h")
 QUICK = """\
-batches: {poll: 0.05s, max_requests: 20}
+batches: {poll: 0.05s}
 expected_output_tokens: 1
 """
 # Of batch time, a thousand times faster: a moment, and a minute and a half.

@@ -334,6 +334,7 @@ async def _go(
 
 
 def _asked_deadline(options: RunOptions, parts: _RunParts, known: Forecast) -> AskedDeadline | None:
+    # Rows may be read for minutes before they can be planned: all of that counts.
     if options.deadline_s is None:
         return None
     return AskedDeadline(

@@ -17,6 +17,7 @@ def plan_commands(given: Sequence[str]) -> PlanCommands:
     # The user's own words: a command made anew could leave an option out.
     kept = _without(given, _WITH_VALUE, _ALONE)
     planned = ["run" if n == 1 and word == "estimate" else word for n, word in enumerate(kept)]
+    # The deadline belongs to the split alone.
     run = _without(planned, ("--deadline",), ())
     return PlanCommands(shlex.join(run), shlex.join([*run, "--batch"]), shlex.join(planned))
 

@@ -101,6 +101,7 @@ class DeadlinePlan:
         """Seconds of the busiest pool that sends *shares* of the parts, by their
         number.
         """
+        # Pools do not wait for each other; the parts of one pool do.
         times: dict[str, float] = {}
         for number, share in shares.items():
             part = self.parts[number]

@@ -122,6 +122,7 @@ class DeadlineKeeper:
     def _tell_given_up(self, batches: Sequence[BatchRow]) -> None:
         ours = [row for row in batches if row.proved]
         others = [row for row in batches if not row.proved]
+        # Where none is out, only rows change their road: that is no news.
         if ours:
             which = counted(len(ours), "batch", "batches")
             rows = counted(sum(row.requests for row in ours), "row")

@@ -193,10 +193,6 @@ class BatchSender:
     def _late_in(self) -> float | None:
         return None if self.keeper is None else self.keeper.wait_s(self.in_flight)
 
-    def _unknown(self) -> bool:
-        """Whether it is not known of some batch if it was made."""
-        return any(row.id is None for row in self._open.values())
-
     # Building and making.
 
     async def _submit(self) -> bool:

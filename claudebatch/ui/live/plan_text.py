@@ -18,6 +18,7 @@ def plan_news(event: PlanMade) -> Iterator[str]:
     """The plan in a few lines."""
     plan = event.plan
     if event.revised:
+        # The split stays what it was: only the moment is another one.
         yield (
             f"plan: batches came back, so those with the other {counted(event.rows, 'row')} have "
             f"until {_clock(event.give_up_ms)}"
@@ -63,6 +64,7 @@ def _at_once(plan: DeadlinePlan) -> str:
 def _odds(plan: DeadlinePlan) -> str:
     if plan.give_up_s is None:
         return ""
+    # A guess from the documentation is no figure to show.
     if not plan.past_batches:
         return "; the odds are unknown: no batch of this machine has ended yet"
     past = counted(plan.past_batches, "earlier batch", "earlier batches")
