@@ -33,6 +33,7 @@ BOM: Final = b"\xef\xbb\xbf"
 """A byte order mark, in UTF-8."""
 
 _CHUNK = 1 << 20
+_LARGE_BYTES = 1 << 16
 _LONE_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NOT_A_NUMBER = re.compile(rb"(?<![\w\"])-?(?:NaN|Infinity)(?![\w\"])")
 
@@ -76,7 +77,10 @@ def encode(value: object) -> bytes:
     """*value* as compact JSON with sorted keys: equal values give equal bytes. Floats
     must be finite.
     """
-    return _ENCODER.encode(value)
+    data = _ENCODER.encode(value)
+    # The encoder leaves up to a third of its buffer unused, and a large text keeps that
+    # as long as it lives.
+    return data if len(data) < _LARGE_BYTES else bytes(memoryview(data))
 
 
 def encode_in_order(value: object) -> bytes:

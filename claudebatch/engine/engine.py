@@ -196,9 +196,15 @@ class Engine:
             while not self._drain.started and self._working[lane] <= self._places(lane):
                 call = await feed.take()
                 if call is None:
-                    self._empty.add(lane)
+                    if not self._drain.started:
+                        self._empty.add(lane)
                     break
-                await self._one(call)
+                try:
+                    await self._one(call)
+                finally:
+                    feed.over(call)
+                # Else it would stay in memory while this worker waits for another one.
+                del call
         except StopRun as stop:
             self._note(stop)
         except asyncio.CancelledError:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import coroutine
 from typing import TypeAlias
 
+from claudebatch.core.body_room import BodyRoom
 from claudebatch.core.domain import Call, Prompt
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.jsonl import read_at
@@ -149,7 +150,9 @@ class RowFeed:
     """Hands one lane's calls to its workers, in input order.
 
     *look_ahead* gets a chunk of calls before the first of them is handed out, so that
-    their answers can be looked up in one call.
+    their answers can be looked up in one call. A row too large to be read ahead is in
+    *room* from when it is handed out until it is `over`; none is read once the run has
+    *stopped*.
     """
 
     def __init__(
@@ -159,9 +162,13 @@ class RowFeed:
         sources: InputSources,
         *,
         look_ahead: LookAhead,
+        room: BodyRoom | None = None,
+        stopped: Callable[[], bool] = lambda: False,
         chunk: int = 256,
     ) -> None:
         self.lane = lane
+        self._room = room or BodyRoom()
+        self._stopped = stopped
         self._pending = pending
         self._sources = sources
         self._look_ahead = look_ahead
@@ -177,7 +184,7 @@ class RowFeed:
         self.changed = 0
 
     async def take(self) -> Call | None:
-        """The next call; None when the lane has no more."""
+        """The next call; None when the lane has no more, or the run was stopped."""
         while True:
             while not self._ready:
                 if self._ended:
@@ -190,15 +197,28 @@ class RowFeed:
                 await _turn()
             if isinstance(call, Call):
                 return call
-            line = self._sources.line(call)
-            if self._sources.large_rows:
-                # Megabytes of files: the answers that come in must not wait for them.
-                read = await asyncio.to_thread(self._sources.call, call, line)
-            else:
-                read = self._sources.call(call, line)
+            async with self._room.one_at_a_time():
+                if self._stopped():
+                    return None
+                read = await self._read_large(call)
             if read is not None:
                 return read
             self.changed += 1
+
+    def over(self, call: Call) -> None:
+        """Nothing more happens to a call that was taken."""
+        self._room.leave(call.row)
+
+    async def _read_large(self, row: RowRef) -> Call | None:
+        line = self._sources.line(row)
+        if self._sources.large_rows:
+            # Megabytes of files: the answers that come in must not wait for them.
+            call = await asyncio.to_thread(self._sources.call, row, line)
+        else:
+            call = self._sources.call(row, line)
+        if call is not None:
+            await self._room.enter(row.row, len(call.body))
+        return call
 
     async def close(self) -> None:
         """Fetch no more; call it when no worker takes any more."""

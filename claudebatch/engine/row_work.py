@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from claudebatch.core.body_room import BodyRoom
 from claudebatch.core.domain import Call
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import Draining, StopRun
@@ -88,6 +89,7 @@ class RowWork:
         )
         self._client = LazyClient(context.dependencies.connect)
         self._resting = Resting()
+        self._room = BodyRoom()
         # Mutable: filled once, before the first row is asked for.
         self._earlier: dict[int, RowTries] = {}
         self._keys = Keys(context.dependencies.key_scope)
@@ -255,7 +257,14 @@ class RowWork:
         context, dependencies = self._context, self._context.dependencies
         limits = context.run_setup.settings.limits
         feeds = [
-            RowFeed(lane, pending.refs, self._sources, look_ahead=self._look_ahead)
+            RowFeed(
+                lane,
+                pending.refs,
+                self._sources,
+                look_ahead=self._look_ahead,
+                room=self._room,
+                stopped=lambda: context.drain.started,
+            )
             for lane in context.run.lanes
         ]
         self._feeds += feeds

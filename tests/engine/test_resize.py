@@ -5,6 +5,8 @@ that stands next in line.
 from __future__ import annotations
 
 import asyncio
+import weakref
+from dataclasses import replace
 
 from claudebatch.core.domain import Call, Outcome, Reply
 from claudebatch.core.drain import Drain
@@ -20,6 +22,9 @@ class Rows:
         self.lane = lane
         self.left = rows
         self.asked = 0
+
+    def over(self, call: Call) -> None:
+        pass
 
     async def take(self) -> Call | None:
         self.asked += 1
@@ -125,3 +130,30 @@ async def test_one_worker_is_left_in_the_narrowest_lane():
     work.engine.resize("a", 0)
     await work.ends()
     assert (work.most, work.done) == (1, 5)
+
+
+class _Image:
+    """A large part of a request."""
+
+
+@virtual
+async def test_a_worker_that_waits_for_a_row_keeps_no_request_in_memory():
+    image = _Image()
+    seen = weakref.ref(image)
+    rows = [image]
+    del image
+
+    class Slow(Rows):
+        async def take(self) -> Call | None:
+            if rows:
+                call = make_call(row=1)
+                params = {**call.prompt.params, "image": rows.pop()}
+                return replace(call, prompt=replace(call.prompt, params=params))
+            await asyncio.sleep(60)
+            return None
+
+    work = Work(Slow("a", 1), workers=1)
+    running = asyncio.ensure_future(work.ends())
+    await asyncio.sleep(30)
+    assert (work.done, seen()) == (1, None)
+    await running

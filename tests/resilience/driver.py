@@ -123,6 +123,9 @@ class _Rows:
         self.lane = lane
         self._calls = calls
 
+    def over(self, call: Call) -> None:
+        pass
+
     async def take(self) -> Call | None:
         """The next one."""
         return next(self._calls, None)

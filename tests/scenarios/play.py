@@ -142,6 +142,9 @@ class _Lane:
     def __init__(self, calls: Iterator[Call]) -> None:
         self._calls = calls
 
+    def over(self, call: Call) -> None:
+        pass
+
     async def take(self) -> Call | None:
         """The next one."""
         return next(self._calls, None)
