@@ -4,7 +4,8 @@ which the outcome must lie.
 `vary` multiplies: one case for each choice along every axis, and each choice is a patch
 of the file. `more` holds further choices along the same axes, for `python -m
 tests.scenarios --all`. `except` widens a range for some cases and says why. `short`
-has some cases play less than `--all` does, and widens ranges by what that takes.
+has some cases play less than `--all` does, and widens ranges by what that takes;
+`left_out` names cases that only `--all` plays: each pair of choices is in another case.
 """
 
 from __future__ import annotations
@@ -137,12 +138,15 @@ def cases(path: Path, *, more: bool = False) -> Iterator[Case]:
     told: dict[str, Any] = yaml.safe_load(path.read_text())
     assert told.pop("says"), "a scenario says what it shows"
     exceptions, shorter = told.pop("except", []), told.pop("short", [])
+    left_out = told.pop("left_out", [])
     axes: dict[str, dict[str, Patch]] = told.pop("vary", {})
     further: dict[str, dict[str, Patch]] = told.pop("more", {})
     if more:
         axes = {axis: {**choices, **further.get(axis, {})} for axis, choices in axes.items()}
     for choice in itertools.product(*(choices.items() for choices in axes.values())):
         names = [str(name) for name, _ in choice]
+        if not more and any(set(map(str, some)) <= set(names) for some in left_out):
+            continue
         made: Patch = {"server": {}, "rows": {}, "client": {}, "expect": {}, **told}
         for _, patch in choice:
             made = _patched(made, patch or {})
