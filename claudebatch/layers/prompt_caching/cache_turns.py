@@ -17,7 +17,7 @@ _TRIED = 3
 
 
 @dataclass(slots=True, eq=False)
-class Turn:
+class CacheTurn:
     """One request that shares beginnings, from its turn to its answer."""
 
     row: int
@@ -73,13 +73,13 @@ class Turns:
 
     def turn(
         self, row: int, model: str, digests: Sequence[bytes], *, ttl_s: float, now: float
-    ) -> Turn | Beginning:
+    ) -> CacheTurn | Beginning:
         """The turn of a request that begins with *digests*; where it has to wait, for
         which beginning.
         """
         chain = tuple(self._beginning(digest, ttl_s) for digest in digests)
         turn = self._turn(row, model, chain, now)
-        if isinstance(turn, Turn):
+        if isinstance(turn, CacheTurn):
             for one in chain:
                 # What need not wait for a row to go ahead, none of its kind has to.
                 if one.ahead is None:
@@ -88,12 +88,12 @@ class Turns:
 
     def _turn(
         self, row: int, model: str, chain: tuple[Beginning, ...], now: float
-    ) -> Turn | Beginning:
+    ) -> CacheTurn | Beginning:
         known = self._models.setdefault(model, _Model())
         if known.unused >= _TRIED:
-            return Turn(row, model, chain, free=True)
+            return CacheTurn(row, model, chain, free=True)
         if known.stopped >= _TRIED and not known.read:
-            return Turn(row, model)
+            return CacheTurn(row, model)
         chain = _cached_still(chain)
         for place, one in enumerate(chain):
             if one.is_open(now):
@@ -103,10 +103,10 @@ class Turns:
             led = tuple(o for o in chain[place:] if o.ahead is None and not o.is_open(now))
             for first in led:
                 first.ahead = row
-            return Turn(row, model, chain, led, tuple(o for o in led if o.is_warm(now)))
-        return Turn(row, model, chain)
+            return CacheTurn(row, model, chain, led, tuple(o for o in led if o.is_warm(now)))
+        return CacheTurn(row, model, chain)
 
-    def leaves(self, turn: Turn, now: float) -> bool:
+    def leaves(self, turn: CacheTurn, now: float) -> bool:
         """Whether *turn*'s request may leave *now*; False: what it was to read may be
         gone, and it has to ask for another turn.
         """
@@ -118,7 +118,7 @@ class Turns:
         turn.left_at = now
         return True
 
-    def told(self, turn: Turn, tokens: PromptTokens, *, estimated: int, now: float) -> None:
+    def told(self, turn: CacheTurn, tokens: PromptTokens, *, estimated: int, now: float) -> None:
         """The answer of *turn* says what became of its prompt, which was *estimated* at
         so many tokens.
         """
@@ -138,7 +138,7 @@ class Turns:
         turn.gave_up = given_up > 0
         self._over(turn, now)
 
-    def _used(self, turn: Turn, tokens: PromptTokens, at: float) -> None:
+    def _used(self, turn: CacheTurn, tokens: PromptTokens, at: float) -> None:
         for one in turn.chain:
             # Of a prompt that is cached in part, a shorter beginning may be that part.
             # The longest was read where nothing had to be written.
@@ -151,7 +151,7 @@ class Turns:
             else:
                 one.missed(at, trusted=self._models[turn.model].read)
 
-    def failed(self, turn: Turn, now: float) -> None:
+    def failed(self, turn: CacheTurn, now: float) -> None:
         """*turn*'s request came to nothing."""
         if turn.left_at is not None and not turn.told:
             for one in turn.read:
@@ -165,7 +165,7 @@ class Turns:
             if one is not None and one.ahead is None:
                 one.call_up(everybody=False)
 
-    def _over(self, turn: Turn, now: float) -> None:
+    def _over(self, turn: CacheTurn, now: float) -> None:
         """It goes ahead no more: rows that stand in line may ask."""
         for one in turn.led:
             if one.ahead == turn.row:

@@ -18,7 +18,7 @@ from claudebatch.core.handler import Handler
 from claudebatch.core.notice import Notice
 from claudebatch.core.resting import Resting
 from claudebatch.layers.prompt_caching.beginning import Beginning
-from claudebatch.layers.prompt_caching.cache_turns import Turn, Turns
+from claudebatch.layers.prompt_caching.cache_turns import CacheTurn, Turns
 from claudebatch.layers.prompt_caching.miss_cause import miss_cause
 from claudebatch.layers.prompt_caching.own_marks import without_marks
 from claudebatch.layers.prompt_caching.placed import Place, PlacedCall
@@ -53,7 +53,7 @@ class PromptCaching:
         self._turns = Turns()
         # Mutable: the turns of calls under way, by row; whether it was said that a
         # cache does not work.
-        self._under_way: dict[int, Turn] = {}
+        self._under_way: dict[int, CacheTurn] = {}
         self._reported = False
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
@@ -76,7 +76,7 @@ class PromptCaching:
         if turn is not None and not self._turns.leaves(turn, self._now()):
             raise _Gone
 
-    async def _turn(self, placed: PlacedCall) -> Turn:
+    async def _turn(self, placed: PlacedCall) -> CacheTurn:
         call = placed.call
         rests = False
         try:
@@ -84,7 +84,7 @@ class PromptCaching:
                 turn = self._turns.turn(
                     call.row, call.model, placed.chain, ttl_s=placed.ttl_s, now=self._now()
                 )
-                if isinstance(turn, Turn):
+                if isinstance(turn, CacheTurn):
                     return turn
                 # Its worker's place goes to another row, which may be sent.
                 rests = (
@@ -105,7 +105,7 @@ class PromptCaching:
             self._turns.abandoned(placed.chain)
             raise
 
-    async def _sent(self, placed: PlacedCall, turn: Turn, call_next: Handler) -> Reply:
+    async def _sent(self, placed: PlacedCall, turn: CacheTurn, call_next: Handler) -> Reply:
         call = placed.call
         self._under_way[call.row] = turn
         reply = None
@@ -121,7 +121,7 @@ class PromptCaching:
                 self._report(call, reply)
         return reply
 
-    def _dressed(self, placed: PlacedCall, turn: Turn) -> Call:
+    def _dressed(self, placed: PlacedCall, turn: CacheTurn) -> Call:
         """The call as it is sent in its *turn*."""
         call = placed.call
         if len(turn.chain) < len(placed.chain):
@@ -135,7 +135,7 @@ class PromptCaching:
             return call.watched(_Head(lambda tokens: self._told(placed.call, turn, tokens)))
         return call
 
-    def _told(self, call: Call, turn: Turn, tokens: PromptTokens) -> None:
+    def _told(self, call: Call, turn: CacheTurn, tokens: PromptTokens) -> None:
         self._turns.told(turn, tokens, estimated=call.size.input_tokens, now=self._now())
 
     def _report(self, call: Call, reply: Reply | None) -> None:
