@@ -333,15 +333,18 @@ def _crash(error: BaseException) -> int:
 
 
 def _redacted(error: BaseException) -> str:
-    # Frames only: the message of an exception may hold a prompt or a key.
-    frames = traceback.extract_tb(error.__traceback__)
-    where = "\n".join(
-        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames
-    )
-    cause = error.__cause__ or error.__context__
-    return f"claudebatch {__version__}\n{type(error).__name__}\n{where}\n" + (
-        _redacted(cause) if cause else ""
-    )
+    told: set[int] = set()
+    parts: list[str] = []
+    cause: BaseException | None = error
+    # An error that is raised again in the end may be among its own causes.
+    while cause is not None and id(cause) not in told:
+        told.add(id(cause))
+        # Frames only: the message of an exception may hold a prompt or a key.
+        frames = traceback.extract_tb(cause.__traceback__)
+        where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+        parts += [f"claudebatch {__version__}", type(cause).__name__, *where]
+        cause = cause.__cause__ or cause.__context__
+    return "\n".join(parts) + "\n"
 
 
 def _stderr() -> Terminal:

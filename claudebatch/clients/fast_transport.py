@@ -114,11 +114,18 @@ class FastAnthropic(anthropic.AsyncAnthropic):
     ones are stored.
     """
 
-    def __init__(self, **settings: Any) -> None:
-        super().__init__(**settings)
-        # Mutable, set by the first request: its URL and its options, later only copied.
-        self._url = ""
-        self._template: Any = None
+    # Mutable, set by the first request: its URL and its options, later only copied.
+    _url = ""
+    _template: Any = None
+
+    @classmethod
+    def open(cls, **settings: Any) -> FastAnthropic:
+        """A client with the SDK's own *settings*."""
+        # Made as the SDK's class: for a subclass it looks for no profile and no
+        # identity token, and the first request would have no credential.
+        client: Any = anthropic.AsyncAnthropic(**settings)
+        client.__class__ = cls
+        return cast("FastAnthropic", client)
 
     async def ask(
         self, url: str, body: bytes, headers: Mapping[str, str] = _NONE

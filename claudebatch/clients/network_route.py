@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from claudebatch.core.errors import ConfigError
+from claudebatch.core.os_faults import os_fault
 
 # OpenSSL finds a certificate in a folder only under the hash of its subject.
 _HASHED = re.compile(r"[0-9a-fA-F]{8}\.\d+")
@@ -65,8 +66,6 @@ def _require_readable(named: str, path: str) -> None:
     try:
         # Not opened for its content: `load_verify_locations` does not say which file.
         os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
-    except ValueError as error:  # a null byte
-        raise ConfigError("E208", f"{named}: no such file", fix=fix) from error
     except OSError as error:
         reason = "no such file" if error.errno == errno.ENOENT else (error.strerror or "unreadable")
         raise ConfigError("E209", f"{named}: {reason}", fix=fix) from error
@@ -93,8 +92,9 @@ def _from_folders(named: str, paths: str) -> ssl.SSLContext:
             _HASHED.fullmatch(entry.name) for path in folders for entry in Path(path).iterdir()
         )
     except OSError as error:
+        fault = os_fault(error)
         raise ConfigError(
-            "E213", f"{named}: {error.strerror}", fix="make it readable, or unset the variable"
+            "E213", f"{named}: {fault.reason}", fix=f"{fault.fix}; or unset the variable"
         ) from error
     if not found:
         raise ConfigError(

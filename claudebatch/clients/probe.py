@@ -105,7 +105,7 @@ def _open_sdk(
         raise CredentialError(
             "E215",
             f"the SDK does not accept the credentials: {reason}",
-            fix="set ANTHROPIC_API_KEY",
+            fix="correct that, or set ANTHROPIC_API_KEY",
         ) from error
 
 

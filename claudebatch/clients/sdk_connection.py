@@ -62,7 +62,7 @@ def open_sdk(
     hide = Redactor(secrets).hide
     http_client = open_http(concurrency, route, hide)
     try:
-        return FastAnthropic(
+        return FastAnthropic.open(
             api_key=api_key,
             base_url=base_url,
             # The SDK would sleep inside our slots, and the limiter would not see the
@@ -76,7 +76,7 @@ def open_sdk(
         raise CredentialError(
             "E216",
             f"the SDK does not accept the credentials: {hide(str(error))}",
-            fix="set ANTHROPIC_API_KEY",
+            fix="correct that, or set ANTHROPIC_API_KEY",
         ) from error
 
 

@@ -65,8 +65,6 @@ def read_yaml(path: Path, *, named_by: str = "-c/--config") -> YamlFile:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError("E122", f"{path}:{line}: {_problem(error)}", fix=_fix(error)) from error
-    except yaml.YAMLError as error:
-        raise ConfigError("E123", f"{path}: not valid YAML: {error}", fix="fix the file") from error
     except RecursionError as error:
         raise ConfigError(
             "E124", f"{path}: nested too deep", fix="no setting needs more than a few levels"

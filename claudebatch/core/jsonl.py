@@ -17,6 +17,7 @@ import msgspec
 
 from claudebatch.core.errors import ClaudebatchError, ExitCode
 from claudebatch.core.frozen import value
+from claudebatch.core.os_faults import os_fault
 
 MAX_LINE_BYTES: Final = 40_000_000
 """The API refuses requests over 32 MB; the rest is room for white space and escapes."""
@@ -179,11 +180,11 @@ def unreadable(path: Path, error: OSError) -> ClaudebatchError:
             f"{path} is not readable: permission denied",
             fix="give yourself read permission (chmod u+r)",
         )
-    reason = error.strerror or type(error).__name__
+    fault = os_fault(error)
     return ClaudebatchError(
         "E303",
-        f"{path} cannot be read: {reason}",
-        fix="check the disk",
+        f"{path} cannot be read: {fault.reason}",
+        fix=fault.fix,
         exit_code=ExitCode.LOCAL_IO,
     )
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
+from pathlib import Path
 
 import pytest
 
 from claudebatch.clients.network_route import NetworkRoute, tls_context
+from claudebatch.clients.redaction import Redactor
+from claudebatch.clients.sdk_connection import open_http
 from claudebatch.core.errors import ConfigError
 
 
@@ -46,6 +50,20 @@ def test_a_folder_without_hashed_certificates_would_trust_nobody_and_is_refused(
     assert isinstance(tls_context(route), ssl.SSLContext)
 
 
+def test_a_folder_of_certificates_that_cannot_be_read_is_named_with_what_helps(
+    tmp_path, monkeypatch
+):
+    def full(*_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(Path, "iterdir", full)
+    route = NetworkRoute(certificates=str(tmp_path), certificates_from="SSL_CERT_DIR")
+    with pytest.raises(ConfigError, match="this process has too many open files") as caught:
+        tls_context(route)
+    assert caught.value.id == "E213"
+    assert "ulimit -n" in caught.value.fix and "unset the variable" in caught.value.fix
+
+
 def test_plain_http_looks_at_no_certificate():
     context = tls_context(NetworkRoute(tls=False, certificates="/nonexistent"))
     assert context is not None and context.verify_mode is ssl.CERT_REQUIRED
@@ -54,3 +72,12 @@ def test_plain_http_looks_at_no_certificate():
 
 def test_without_a_variable_the_library_chooses():
     assert tls_context(NetworkRoute()) is None
+
+
+def test_a_connection_that_cannot_be_set_up_is_told_without_its_secrets():
+    # As the settings of a system may name it, which nobody has looked at before.
+    route = NetworkRoute(proxy="http://me:hunter2@h:port")
+    with pytest.raises(ConfigError, match="the connection cannot be set up") as caught:
+        open_http(1, route, Redactor(["hunter2"]).hide)
+    assert caught.value.id == "E217"
+    assert "hunter2" not in caught.value.message

@@ -1,3 +1,4 @@
+import errno
 import sys
 from pathlib import Path
 
@@ -6,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claudebatch.core import jsonl
-from claudebatch.core.errors import ClaudebatchError
+from claudebatch.core.errors import ClaudebatchError, ExitCode
 from claudebatch.core.jsonl import InvalidJson, decode, encode, raw_members, read_at, read_lines
 
 
@@ -140,3 +141,21 @@ def test_any_bytes_decode_or_are_refused(data):
     except InvalidJson:
         return
     assert decode(encode(value)) == value
+
+
+def test_a_file_that_may_not_be_read_is_named_with_what_helps(tmp_path, monkeypatch):
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", refuse)  # root may read everything
+    with pytest.raises(ClaudebatchError, match="is not readable: permission denied") as caught:
+        list(read_lines(tmp_path / "in.jsonl"))
+    assert (caught.value.id, caught.value.exit_code) == ("E302", ExitCode.USAGE)
+    assert "chmod u+r" in caught.value.fix
+
+
+def test_what_the_system_says_of_a_file_is_told_with_its_own_fix(tmp_path):
+    with pytest.raises(ClaudebatchError, match="this is a folder, not a file") as caught:
+        list(read_lines(tmp_path))
+    assert (caught.value.id, caught.value.exit_code) == ("E303", ExitCode.LOCAL_IO)
+    assert caught.value.fix == "name a file"

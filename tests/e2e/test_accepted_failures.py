@@ -106,6 +106,7 @@ def test_rows_that_are_left_to_be_done_are_no_failed_rows(processes, serve):
     )  # not read ahead yet
     done = process.wait()
     assert "700 of 701 done" in done.err
+    assert "warning[W039]: 1 line of the input changed during the run and was not" in done.err
     assert done.code == 1
 
 

@@ -76,6 +76,10 @@ def test_results_that_cannot_be_written_end_with_6(processes, serve, count):
     assert done.code == 6, done.err
     done = world.claudebatch("run", "in.jsonl", "-o", "-", "--no-cache")
     assert (done.code, len(done.lines)) == (0, count)
+    with open("/dev/full", "wb") as full:
+        done = world.launch("run", "in.jsonl", "-o", "-", stdout=full.fileno()).wait()
+    assert done.code == 6
+    assert "error[E610]: the results cannot be written: no space is left" in done.err
     assert api.requests == count
 
 

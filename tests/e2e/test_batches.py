@@ -15,6 +15,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
+from claudebatch.core.errors import AttemptError
 from claudebatch.simulator import SimulatedBatches
 from tests.e2e.world import PATIENCE_S, World, prompts
 
@@ -318,6 +319,23 @@ def test_a_row_that_no_batch_takes_stops_them(world: World, serve: Any) -> None:
     world.write("in.jsonl", prompts(2))
     done = world.claudebatch(*BATCH)
     assert (done.code, "E780" in done.err) == (5, True)
+    assert world.ledger() == (0, 0)
+
+
+def test_where_no_batches_can_be_made_the_run_ends_and_nothing_is_held(
+    world: World, batches: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def not_found(*_: Any, **__: Any) -> None:
+        raise AttemptError("404 Not Found", type="not_found_error", status=404)
+
+    # As a gateway answers that knows messages only.
+    monkeypatch.setattr("claudebatch.clients.batch_client.ClaudeBatches.create", not_found)
+    batches()
+    world.write("in.jsonl", prompts(1))
+    done = world.claudebatch(*BATCH)
+    assert (done.code, "[E781]" in done.err) == (5, True), done.err
+    assert "batches cannot be made: 404 Not Found" in done.err
+    assert "its 1 row was not sent" in done.err
     assert world.ledger() == (0, 0)
 
 

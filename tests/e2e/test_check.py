@@ -75,6 +75,8 @@ def test_what_is_damaged_is_told_shown_to_nobody_and_mended(
     damage(world, statement)
     found = checked(world, code=6)
     assert (found["sound"], found[field]) == (False, [n] if field == "damaged_results" else numbers)
+    told = world.claudebatch("runs", "check", "out.jsonl")
+    assert "error[E014]: 1 run is damaged\n  hint: `claudebatch runs check --repair`" in told.err
     again = world.claudebatch(*RUN)
     assert again.code == 6 and "runs check --repair" in again.err, again.err
     mended = checked(world, "--repair", code=0)
@@ -252,3 +254,20 @@ def test_what_is_no_run_is_refused(world, api, name):
     told = world.claudebatch("runs", "check", name)
     assert told.code == 2, told.err
     assert world.claudebatch("runs", "check").code == 0
+
+
+def test_a_ledger_that_is_damaged_is_told_beside_the_runs_that_are_sound(world, api, done):
+    path = world.home / "state" / "spend.sqlite"
+    with closing(sqlite3.connect(path)) as ledger, ledger:
+        # A value that its column cannot have, as a flipped bit leaves it.
+        ledger.execute("CREATE TABLE bits (bit)")
+        ledger.execute("INSERT INTO bits VALUES (NULL)")
+        ledger.execute("PRAGMA writable_schema = ON")
+        ledger.execute(
+            "UPDATE sqlite_master SET sql = 'CREATE TABLE bits (bit NOT NULL)' WHERE name = 'bits'"
+        )
+    told = world.claudebatch("runs", "check")
+    assert told.code == 6
+    assert "are intact" in told.out
+    assert f"error[E013]: {path}: the spend ledger is damaged" in " ".join(told.err.split())
+    assert "hint: move the file away" in told.err

@@ -4,6 +4,7 @@ runs that need it.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
@@ -141,6 +142,7 @@ def test_a_name_that_is_too_long_is_told_as_that(world, api):
     world.write("in.jsonl", prompts(1))
     done = world.claudebatch("run", "in.jsonl", "-o", "x" * 246)
     assert done.code == 6
+    assert "error[E011]: " in done.err
     assert "the name is too long for this file system" in done.err
     assert "a shorter name with -o" in done.err
     assert not any(word in done.err for word in BLAMED_ON_ANOTHER)
@@ -164,4 +166,45 @@ def test_a_pipe_or_link_in_the_place_of_the_rescue_file_is_refused_at_once(world
         place.symlink_to(world.path("in.jsonl"))
     done = world.claudebatch(*RUN)
     assert done.code == 6
-    assert "rescue is not a regular file" in done.err
+    assert "error[E616]" in done.err and "rescue is not a regular file" in done.err
+
+
+def profile(world, name, **credentials):
+    """A profile of the SDK's in the user's home, chosen by its variable."""
+    place = world.home / ".config" / "anthropic"
+    for folder, content in {
+        "configs": {"authentication": {"type": "user_oauth"}},
+        "credentials": {"type": "oauth_token", **credentials},
+    }.items():
+        (place / folder).mkdir(parents=True)
+        (place / folder / f"{name}.json").write_text(json.dumps(content))
+        (place / folder / f"{name}.json").chmod(0o600)
+    del world.environment["ANTHROPIC_API_KEY"]
+    world.environment["ANTHROPIC_PROFILE"] = name
+
+
+def test_a_profile_of_the_sdk_is_a_credential(world, api):
+    world.write("in.jsonl", prompts(3))
+    profile(world, "work", access_token="sk-ant-oat-test", expires_at=4_000_000_000)
+    done = world.claudebatch(*RUN)
+    assert (done.code, api.requests, len(world.results())) == (0, 3, 3), done.err
+
+
+def test_a_profile_that_is_not_there_is_named_before_anything_is_sent(world, api):
+    world.write("in.jsonl", prompts(3))
+    profile(world, "work")
+    world.environment["ANTHROPIC_PROFILE"] = "wrok"
+    done = world.claudebatch(*RUN)
+    assert (done.code, api.requests) == (4, 0)
+    assert "error[E216]: the SDK does not accept the credentials" in done.err
+    assert "wrok" in done.err and "correct that, or set ANTHROPIC_API_KEY" in done.err
+
+
+def test_fewer_requests_in_flight_than_asked_for_are_told(world, api, monkeypatch):
+    # As far as the limit of open files lets it; this machine's own may be high.
+    monkeypatch.setattr("claudebatch.cli.wiring.launch.connections", lambda wanted: 7)
+    world.write("in.jsonl", prompts(1))
+    done = world.claudebatch(*RUN, "-j", "50")
+    assert done.code == 0
+    assert "warning[W004]: only 7 requests in flight per pool" in done.err
+    assert "ulimit -n" in done.err

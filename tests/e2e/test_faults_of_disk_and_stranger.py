@@ -4,6 +4,7 @@ can hold, keys in messages.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sqlite3
@@ -14,6 +15,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from claudebatch.storage.ledger import LedgerWriter
+from claudebatch.storage.results_file import FileOutput
 from tests.e2e.world import prompts
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
@@ -206,6 +209,31 @@ def test_a_full_disk_ends_with_6_and_nothing_is_lost(world, serve, size):
         (worst,) = world.query("SELECT coalesce(sum(worst), 0) FROM attempts WHERE state = 3")[0]
         assert settled <= billed <= settled + worst
         assert unknown <= 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "error", "told"),
+    [
+        (FileOutput, OSError(errno.EIO, "Input/output error"), "[E707]"),
+        (LedgerWriter, sqlite3.OperationalError("disk I/O error"), "[E708]"),
+    ],
+)
+def test_a_disk_that_fails_at_the_last_moment_ends_with_6_and_the_next_session_is_whole(
+    world, api, monkeypatch, kind, error, told
+):
+    world.write("in.jsonl", prompts(3))
+    whole = kind.close
+
+    def fails(file) -> None:
+        whole(file)
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "close", fails)
+        done = world.claudebatch(*RUN)
+    assert (done.code, told in done.err) == (6, True), done.err
+    assert world.claudebatch(*RUN).code == 0
+    assert (len(world.results()), api.requests) == (3, 3)
 
 
 def test_429_for_ever_ends_as_an_outage(processes, serve):

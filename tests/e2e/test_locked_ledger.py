@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.world import World, prompts
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
-WAITS = "waiting for the spend ledger, which another program has locked"
+WAITS = "note[N002]: waiting for the spend ledger, which another program has locked"
 HOLDER = """
 import sqlite3, sys
 ledger = sqlite3.connect(sys.argv[1], isolation_level=None)

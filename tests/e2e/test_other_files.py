@@ -8,6 +8,7 @@ import bz2
 import gzip
 import json
 import lzma
+import resource
 import shutil
 from pathlib import Path
 
@@ -212,3 +213,17 @@ def test_an_input_without_rows_is_told_each_time_and_ends_well(world, api, text)
     piped = world.claudebatch("run", "-", stdin=text.encode())
     assert "stdin has no rows" in piped.err
     assert api.requests == 0
+
+
+def test_a_file_that_finds_no_room_to_be_unpacked_sends_nothing(world, api):
+    rows = b"".join(b'{"prompt": "%d"}\n' % n for n in range(400_000))
+    world.path("in.jsonl.gz").write_bytes(gzip.compress(rows, 1))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4_000_000, before[1]))
+    try:
+        done = world.claudebatch("run", "in.jsonl.gz", "-o", "out.jsonl")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert (done.code, api.requests) == (6, 0), done.err
+    assert "error[E699]: in.jsonl.gz cannot be unpacked: the file is larger" in done.err
+    assert not list(world.path("out.jsonl.claudebatch").glob("input-*")), "no half of a copy"

@@ -108,6 +108,9 @@ def test_paid_answers_leave_a_results_file_only_with_a_yes(answered, api):
         done = answered.claudebatch(*RUN)
         assert done.code == 2 and "2 answered rows would be removed from out.jsonl" in done.err
         assert "--yes" in done.err and "-o FILE" in done.err
+    assert "error[E025]" in done.err
+    asked = answered.claudebatch(*RUN, terminal=True, stdin=b"n\n")
+    assert asked.code == 2 and "error[E026]: not started" in asked.err
     assert (answered.path("out.jsonl").read_bytes(), api.requests) == (before, 3)
     assert answered.claudebatch(*RUN, "--yes").code == 0
     assert len(answered.results()) == 2 and api.requests == 4

@@ -5,6 +5,8 @@ request.
 from __future__ import annotations
 
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -50,6 +52,16 @@ def test_what_somebody_wrote_into_it_is_kept_beside_it(world, api, done):
     assert "out.jsonl.edited-1" in told.out
     assert world.path("out.jsonl").read_bytes() == done
     assert world.path("out.jsonl.edited-1").read_text() == "my thesis\n"
+
+
+def test_a_file_that_still_has_the_results_of_an_earlier_run_is_left_alone(world, api, done):
+    # As a crash leaves it that comes before the new run has moved the file aside.
+    with closing(sqlite3.connect(world.path("out.jsonl.claudebatch/journal.sqlite"))) as run, run:
+        run.execute("INSERT OR REPLACE INTO meta VALUES ('set_aside', 'true')")
+    told = world.claudebatch("runs", "rebuild", "out.jsonl")
+    assert told.code == 2
+    assert "error[E635]: out.jsonl still contains the results of an earlier run" in told.err
+    assert world.path("out.jsonl").read_bytes() == done
 
 
 def test_it_needs_neither_the_input_nor_the_ledger(world, api, done):

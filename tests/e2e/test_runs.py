@@ -103,8 +103,11 @@ def test_what_the_user_found_out_goes_into_the_journal_first_and_stays(
 def test_a_dead_run_is_known_as_such_and_settling_it_is_exact(died, processes):
     world = processes
     assert [run["state"] for run in listed(world)] == ["running"]
-    refused = world.claudebatch("runs", "settle", "out.jsonl")
-    assert (refused.code, "is still going on" in refused.err) == (7, True)
+    at_work = {"runs settle": "E018", "runs check": "E601", "runs rebuild": "E634"}
+    for command, name in {**at_work, "batches collect": "E776"}.items():
+        refused = world.claudebatch(*command.split(), "out.jsonl")
+        assert (refused.code, f"error[{name}]: " in refused.err) == (7, True), refused.err
+        assert "still going on" in refused.err
     died.send(signal.SIGKILL)
     died.wait()
     (run,) = listed(world)

@@ -69,6 +69,22 @@ def test_the_key_is_in_no_crash_file_and_the_crash_has_no_prompt_either(world, a
     assert leaks(world, done.out, done.err) == []
 
 
+def test_a_crash_that_is_among_its_own_causes_is_written_down_all_the_same(world, api, monkeypatch):
+    world.write("in.jsonl", prompts(2))
+    first, second = RuntimeError(), LookupError()
+    first.__cause__, second.__context__ = second, first
+
+    def broken(*_, **__):
+        raise first
+
+    monkeypatch.setattr("claudebatch.clients.client.ClaudeClient.__call__", broken)
+    done = world.claudebatch(*RUN)
+    assert (done.code, "error[E009]: internal error: RuntimeError" in done.err) == (70, True)
+    (crash,) = [path for path in world.files() if path.name.startswith("crash-")]
+    lines = crash.read_text().splitlines()
+    assert (lines.count("RuntimeError"), lines.count("LookupError")) == (1, 1)
+
+
 def test_the_search_for_the_key_would_find_it(world):
     world.path("leak.txt").write_text(f"oops {base64.b64encode(b'zz' + CANARY.encode()).decode()}")
     assert leaks(world) == [str(world.path("leak.txt"))]

@@ -16,7 +16,7 @@ def test_answers_of_a_simulator_are_marked_and_cost_nothing(world, serve):
     world.write("in.jsonl", prompts(3))
     done = world.claudebatch(*RUN)
     assert done.code == 0
-    assert "simulator" in done.err
+    assert "warning[W042]: the API at this base URL is a simulator" in done.err
     assert "SIMULATED" in done.err
     assert {line["simulated"] for line in world.results().values()} == {True}
     assert world.ledger() == (0, 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -241,3 +242,14 @@ def test_a_damaged_compressed_file_is_named(tmp_path, suffix):
     with pytest.raises(ClaudebatchError) as caught:
         unpack(path, "a", io.BytesIO())
     assert caught.value.message.startswith("a is damaged")
+
+
+def test_a_file_whose_package_is_missing_is_named_with_the_way_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "zstandard", None)
+    path = tmp_path / "spooled"
+    path.write_bytes(PACKED[".zst"])
+    with pytest.raises(ClaudebatchError) as caught:
+        unpack(path, "a.jsonl.zst", io.BytesIO())
+    assert caught.value.id == "E311"
+    assert caught.value.message.startswith("a.jsonl.zst is compressed (zstd)")
+    assert "pip install 'claudebatch[zstd]'" in caught.value.fix

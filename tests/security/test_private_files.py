@@ -87,6 +87,7 @@ def test_a_folder_that_others_may_write_to_is_refused(tmp_path, bits):
     place.chmod(bits)
     with pytest.raises(StorageError, match="other users can write") as caught:
         private_dir(place)
+    assert caught.value.id == "E632"
     assert f"chmod 700 {place}" in caught.value.fix
     private_dir(place / "own")
     place.chmod(0o755)
@@ -111,8 +112,9 @@ def test_two_writers_of_one_results_file_are_one_too_many(tmp_path):
     first = FileOutput(tmp_path / "out")
     os.link(tmp_path / "out", tmp_path / "other")
     for name in ("out", "other"):
-        with pytest.raises(LockedError):
+        with pytest.raises(LockedError, match="another run writes these results") as caught:
             FileOutput(tmp_path / name)
+        assert caught.value.id == "E636"
     first.close()
     FileOutput(tmp_path / "other").close()
 

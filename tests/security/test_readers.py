@@ -4,6 +4,7 @@ exit code 6.
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -19,19 +20,27 @@ def reader_leaves_after(world, process, descriptor, count):
         return [reading.readline() for _ in range(count)]
 
 
+def stop_id(world):
+    """The id of the message that says why the run stopped, from its log."""
+    *_, last = world.path("run.log").read_text().splitlines()
+    return json.loads(last)["stop_id"]
+
+
 @pytest.mark.parametrize("lines", [0, 1])
 def test_a_run_whose_events_nobody_reads_any_more_drains_and_ends_with_6(processes, serve, lines):
     world = processes
     api = serve(held_after=3)
     world.write("in.jsonl", prompts(400))
     reading, writing = os.pipe()
-    process = world.launch(*RUN, "--json", "-j", "4", "--no-cache", "--yes", stdout=writing)
+    run = (*RUN, "--json", "-j", "4", "--no-cache", "--yes", "--log", "run.log")
+    process = world.launch(*run, stdout=writing)
     os.close(writing)
     reader_leaves_after(world, process, reading, lines)
     api.release()
     done = process.wait()
     assert done.code == 6, done.err
     assert "Traceback" not in done.err
+    assert stop_id(world) == "E701"
     asked = api.requests
     assert asked < 400, "nothing new was sent"
     assert world.claudebatch(*RUN, "--no-cache", "--yes").code == 0
@@ -55,7 +64,7 @@ def test_a_run_whose_results_nobody_reads_any_more_ends_as_silently_as_cat(proce
     api = serve(held_after=3)
     world.write("in.jsonl", prompts(200))
     reading, writing = os.pipe()
-    run = ("run", "in.jsonl", "-o", "-", "-j", "4", "--no-cache", *quiet)
+    run = ("run", "in.jsonl", "-o", "-", "-j", "4", "--no-cache", "--log", "run.log", *quiet)
     process = world.launch(*run, stdout=writing)
     os.close(writing)
     reader_leaves_after(world, process, reading, 1)
@@ -64,6 +73,7 @@ def test_a_run_whose_results_nobody_reads_any_more_ends_as_silently_as_cat(proce
     assert done.code == 6
     found_configuration = [] if quiet == ("-q",) else done.err.splitlines()[:1]
     assert done.err.splitlines() == found_configuration
+    assert stop_id(world) == "E715"
     assert api.requests < 200
 
 

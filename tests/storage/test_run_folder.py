@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -170,6 +171,26 @@ def test_a_journal_that_is_damaged_can_be_started_over(place: Path):
     folder.close()
     folder = opened(place)
     assert folder.meta("run_id") == "new"
+    folder.close()
+
+
+def test_a_new_journal_that_somebody_looks_into_does_not_take_over(place: Path):
+    folder = opened(place)
+    folder.note(run_id="old")
+    folder.close()
+    folder = opened(place, fresh=True)
+    folder.note(run_id="new")
+    reader = sqlite3.connect(place / "journal.sqlite.new", isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM meta").fetchall()
+    folder.note(more=1)
+    with pytest.raises(StorageError, match="cannot start over") as caught:
+        folder.take_over()
+    assert (caught.value.id, caught.value.fix) == ("E615", "try again")
+    reader.close()
+    folder.close()
+    folder = opened(place)
+    assert folder.meta("run_id") == "old", "the old run can still be resumed"
     folder.close()
 
 

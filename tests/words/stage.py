@@ -33,6 +33,7 @@ _PLAIN = (
     (re.compile(r"\d{8}T\d{6}-\w+"), "20261130T000000-0000"),
     (re.compile(r"127\.0\.0\.1:\d{4,5}"), "127.0.0.1:00000"),
     (re.compile(r"crash-\w+"), "crash-0000"),
+    (re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d\b"), "2026-11-30 00:00"),
 )
 _TALK = re.compile(r"(error|warning|note)\[|stopped |.* is left out: |[\w./-]+:[\d, -]+: E\d")
 
@@ -55,6 +56,8 @@ class Case:
     links: Mapping[str, str] = field(default_factory=dict)
     stdin: str | None = None
     """What is piped in; None: a terminal."""
+    typed: str = ""
+    """What is typed at the terminal."""
     talk: bool = False
     """Only messages are shown: summaries and tables have tests of their own."""
 
@@ -163,7 +166,9 @@ def _run(case: Case, command: str, folder: Path) -> tuple[int, str]:
         **case.env,
     }
     terminal = Screen()
-    typed: Any = _Keyboard() if case.stdin is None else io.BytesIO(case.stdin.encode())
+    typed: Any = (
+        _Keyboard(case.typed.encode()) if case.stdin is None else io.BytesIO(case.stdin.encode())
+    )
     thresholds = gc.get_threshold()
     before = os.umask(0o022)
     argv = ["claudebatch", *shlex.split(command)]

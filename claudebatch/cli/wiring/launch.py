@@ -356,8 +356,8 @@ def _most_in_flight(parts: _RunParts, lanes: int) -> int:
         parts.emit(
             Notice(
                 "W004",
-                f"only {in_flight // lanes} requests in flight per pool: more files may not be "
-                f"open (ulimit -n)",
+                f"only {in_flight // lanes} requests in flight per pool: no more files may be "
+                f"open (raise the limit: ulimit -n)",
             )
         )
     return in_flight

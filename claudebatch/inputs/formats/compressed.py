@@ -22,14 +22,8 @@ _Open: TypeAlias = Callable[[Path], Any]
 
 
 def _zstd(path: Path) -> Any:
-    try:
-        import zstandard  # noqa: PLC0415  # an extra
-    except ImportError:
-        raise ClaudebatchError(
-            "E311",
-            f"{path} is compressed (zstd), which needs one more package",
-            fix="pip install 'claudebatch[zstd]', or unpack it: zstd -d",
-        ) from None
+    import zstandard  # noqa: PLC0415  # an extra
+
     return zstandard.open(path, "rb")
 
 
@@ -59,7 +53,15 @@ def unpack(path: Path, name: str, into: BinaryIO) -> None:
     opener = _opener(path)
     if opener is None:
         raise ValueError(f"{name} is not compressed")
-    with opener(path) as packed:
+    try:
+        opened = opener(path)
+    except ImportError:
+        raise ClaudebatchError(
+            "E311",
+            f"{name} is compressed (zstd), which needs one more package",
+            fix="pip install 'claudebatch[zstd]', or unpack it: zstd -d",
+        ) from None
+    with opened as packed:
         while True:
             try:
                 data = packed.read(_CHUNK)

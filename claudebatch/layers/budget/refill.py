@@ -212,7 +212,8 @@ class Refill:
         self._looked_for_dead = now
         holders = await self._ask(self._book.holders)
         await self._ask(lambda: self._settle_dead(holders))
-        waited_s = now - (self._blocked_since or now)
+        since = self._blocked_since
+        waited_s = 0.0 if since is None else now - since
         if holders and not self._wait_reported and waited_s >= _REPORTED_AFTER_S:
             self._wait_reported = True
             self._emit(

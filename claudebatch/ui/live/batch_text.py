@@ -61,7 +61,8 @@ def batch_news(event: BatchChanged) -> str | None:
     if event.state == "looked for":
         return f"it is not known whether batch {event.batch} was made: it is looked for"
     if event.state == "never made":
-        return f"batch {event.batch} was not made: its {rows} were not sent"
+        were = "was" if event.requests == 1 else "were"
+        return f"batch {event.batch} was not made: its {rows} {were} not sent"
     if event.state == "not ours":
         return f"{event.id} is not batch {event.batch}, but another program's"
     if event.state == "collected":

@@ -6,12 +6,13 @@ import random
 import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
 from claudebatch.cli.doctor.api_findings import api_findings
 from claudebatch.clients.probe import ProbeResult, reach
-from claudebatch.core.errors import ConfigError, ExitCode
+from claudebatch.core.errors import ConfigError, CredentialError, ExitCode
 from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.simulator import Simulator, SimulatorSettings
 
@@ -70,9 +71,9 @@ def test_limits_that_were_told_are_shown() -> None:
     assert told == ["per minute: 1,000 requests (999 left), 2,000,000 input tokens"]
 
 
-async def ask(url: str) -> ProbeResult:
+async def ask(url: str, api_key: str | None = "k") -> ProbeResult:
     return await reach(
-        api_key="k",
+        api_key=api_key,
         base_url=url,
         model="claude-haiku-5-5",
         now=time.monotonic,
@@ -108,3 +109,16 @@ async def test_nobody_there_is_no_exception() -> None:
 async def test_the_key_is_not_sent_in_the_clear() -> None:
     with pytest.raises(ConfigError, match="is not encrypted"):
         await ask("http://example.test")
+
+
+async def test_credentials_that_the_sdk_refuses_are_told_with_what_helps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path))
+    monkeypatch.setenv("ANTHROPIC_PROFILE", "nowhere")
+    with pytest.raises(CredentialError, match="profile 'nowhere'") as caught:
+        await ask("http://127.0.0.1:9", api_key=None)
+    assert (caught.value.id, caught.value.exit_code) == ("E215", ExitCode.AUTH)
+    assert caught.value.fix == "correct that, or set ANTHROPIC_API_KEY"

@@ -15,6 +15,7 @@ import pytest
 from claudebatch.core.domain import Hold
 from claudebatch.core.errors import BudgetExhausted, Draining, JournalFailed
 from claudebatch.core.events import CapUsed
+from claudebatch.core.notice import Notice
 from claudebatch.core.shared_cap import SharedCap
 from tests.support.budget_stores import DAY, NEXT, Run, attempt, cap
 from tests.support.cancellation import cuts
@@ -109,6 +110,28 @@ async def test_one_that_others_are_in_the_way_of_waits_until_they_give_back(ledg
     await asyncio.gather(hog(), waits())
     assert order == ["first ended", "second went"]
     assert second.dead and second.dead[0] == ["first"], "it looked whether the first one had died"
+
+
+@virtual
+async def test_who_waits_for_what_others_have_reserved_is_told_once_after_five_seconds(ledger):
+    first, second = Run(ledger, "first", cap(1000)), Run(ledger, "second", cap(1000))
+    hold = await first.budget_store.hold(900, 900)
+    waits = asyncio.ensure_future(second.budget_store.hold(600, 600))
+    while not notices(second):
+        assert len(second.dead) < 9
+        second.looked.clear()
+        await second.looked.wait()
+    assert [notice.id for notice in notices(second)] == ["N063"] and now() >= 5
+    assert "other runs have reserved the rest of the cap" in notices(second)[0].text
+    await first.settle(hold, 50)
+    await first.close()
+    await second.settle(await waits, 600)
+    await second.close()
+    assert len(notices(second)) == 1 and not notices(first)
+
+
+def notices(run: Run) -> list[Notice]:
+    return [event for event in run.events if isinstance(event, Notice)]
 
 
 @virtual
@@ -237,8 +260,9 @@ async def test_a_ledger_that_cannot_be_written_stops_the_run_and_nobody_waits_fo
         *(run.budget_store.hold(10, 10) for _ in range(5)), return_exceptions=True
     )
     assert {type(end) for end in ends} == {JournalFailed}
-    with pytest.raises(JournalFailed, match="cannot be kept"):
+    with pytest.raises(JournalFailed, match="cannot be kept") as caught:
         await run.budget_store.hold(10, 10)
+    assert caught.value.id == "E709"
     assert run.budget_store._own.held == 0
 
 

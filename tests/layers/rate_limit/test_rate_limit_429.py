@@ -92,7 +92,7 @@ async def test_nothing_but_429s_for_too_long_is_an_outage():
         try:
             await limiter.send(client)
         except ApiUnavailable as error:
-            assert "nothing but 429s" in error.message
+            assert (error.id, "nothing but 429s" in error.message) == ("E711", True)
             break
         except RateLimited:
             continue

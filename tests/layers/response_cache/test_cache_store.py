@@ -18,6 +18,7 @@ from typing import Any
 import diskcache
 import pytest
 
+from claudebatch.core.errors import ExitCode, StorageError
 from claudebatch.layers.response_cache.blocking import blocking_look_up
 from claudebatch.layers.response_cache.bytes_disk import BytesDisk
 from claudebatch.layers.response_cache.disk_admin import clear, describe
@@ -185,6 +186,24 @@ async def test_statistics_and_clearing(kept: Kept):
     assert clear(kept.path) == 2
     assert kept.files() == []
     assert await kept.find("a", "b") == [None, None]
+
+
+async def test_a_cache_that_stays_locked_is_not_emptied_and_says_so(kept: Kept, monkeypatch):
+    await kept.keep(a=b"1")
+    with closing(sqlite3.connect(kept.path / "cache.db", isolation_level=None)) as other:
+
+        def locked(path: Path, size_limit: int) -> diskcache.Cache:
+            # Locked once it is open: to wait a minute for that would tell no more.
+            diskcache.Cache(str(path), disk=BytesDisk).close()
+            cache = diskcache.Cache(str(path), disk=BytesDisk, timeout=0.05)
+            other.execute("BEGIN IMMEDIATE")
+            return cache
+
+        monkeypatch.setattr("claudebatch.layers.response_cache.disk_admin.open_database", locked)
+        with pytest.raises(StorageError, match="cannot be emptied: it stays locked") as caught:
+            clear(kept.path)
+    assert (caught.value.id, caught.value.exit_code) == ("E612", ExitCode.LOCAL_IO)
+    assert await kept.find("a") == [b"1"]
 
 
 async def test_a_cache_in_which_nothing_can_be_written_any_more_is_given_up_and_not_tried_for_ever(

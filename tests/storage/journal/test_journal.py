@@ -277,6 +277,21 @@ async def test_when_it_cannot_be_written_the_run_is_told_and_nothing_more_begins
     assert count == (1,), "what failed was rolled back"
 
 
+async def test_a_ledger_that_fails_only_at_the_end_is_told(small: SmallJournal):
+    await answered(small, 1)
+    await small.journal.flush()
+
+    def broken() -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    small.ledger.flush = broken  # type: ignore[method-assign]
+    await small.journal.flush_ledger()
+    assert isinstance(small.journal.failure, JournalFailed)
+    assert small.journal.failure.id == "E714"
+    assert "the spend ledger cannot be written" in small.journal.failure.message
+    assert small.connection.execute("SELECT count(*) FROM results").fetchone() == (1,)
+
+
 async def test_a_group_is_written_whole_or_not_at_all(small: SmallJournal):
     attempt = await sent(small, 1)
     small.connection.execute(
