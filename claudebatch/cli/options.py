@@ -165,6 +165,14 @@ SendVia: TypeAlias = Annotated[
         help="live: at once; batch: half the price, within 24 hours; auto: whatever can wait.",
     ),
 ]
+PromptCacheMarks: TypeAlias = Annotated[
+    Literal["auto", "respect", "off"] | None,
+    typer.Option(
+        "--prompt-caching",
+        help="Mark what rows share for the API's prompt cache: auto, respect (their own marks), "
+        "off.",
+    ),
+]
 AsBatch: TypeAlias = Annotated[
     bool, typer.Option("--batch", help="The same as --via batch.", show_default=False)
 ]

@@ -79,6 +79,7 @@ class RunFlags:
     schema: options.Schema = None
     schema_retries: options.SchemaRetries = None
     extract: options.Extract = None
+    prompt_caching: options.PromptCacheMarks = None
     via: options.SendVia = None
     batch: options.AsBatch = False
     deadline: options.Deadline = None

@@ -190,6 +190,8 @@ class Config(_Section, frozen=True):
     cache: CacheSection = CacheSection()
     retry: RetrySection = RetrySection()
     breaker: BreakerSection = BreakerSection()
+    # YAML reads `off` as false.
+    prompt_caching: Literal["auto", "respect", "off"] | bool = "auto"
     via: Literal["live", "batch", "auto"] = "live"
     batches: BatchesSection = BatchesSection()
     monitor: MonitorSection = MonitorSection()

@@ -31,6 +31,7 @@ from claudebatch.core.jsonl import encode_in_order
 from claudebatch.core.send_via import BatchSettings
 from claudebatch.layers.budget.settings import BudgetSettings
 from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
+from claudebatch.layers.prompt_caching.mark_plan import PromptCaching
 from claudebatch.layers.rate_limit.settings import PoolLimits, RateLimitSettings
 from claudebatch.layers.response_cache.settings import CachePolicy, CacheSettings
 from claudebatch.layers.retry.settings import RetryBudgetPolicy, RetryPolicy
@@ -94,6 +95,8 @@ class Settings:
     retry_budget: RetryBudgetPolicy
     breaker: BreakerPolicy
     budget: BudgetSettings
+    prompt_caching: PromptCaching
+    """Whether marks are set for the API's prompt cache."""
     batches: BatchSettings
     alerts: AlertSettings
     prices: Mapping[str, Mapping[str, Any]]
@@ -163,6 +166,7 @@ def _resolved(config: Config, values: ValueReader, where: Callable[[str], str]) 
         limits=_limits(config.limits, config.concurrency, values),
         breaker=_breaker(config.breaker),
         budget=budget,
+        prompt_caching=_prompt_caching(config, values),
         batches=_batches(config, values),
         cache=_cache(config.cache, values),
         prices=config.prices,
@@ -252,6 +256,13 @@ def _cache(cache: CacheSection, values: ValueReader) -> CacheSettings:
         ttl_s=None if cache.ttl is None else values.seconds("cache.ttl", cache.ttl),
         policy=CachePolicy(cache.keep_max_tokens, cache.keep_refusals),
     )
+
+
+def _prompt_caching(config: Config, values: ValueReader) -> PromptCaching:
+    chosen = config.prompt_caching
+    if chosen is True:
+        values.refuse("prompt_caching", "must be auto, respect or off", chosen, "auto")
+    return "off" if isinstance(chosen, bool) else chosen
 
 
 def _batches(config: Config, values: ValueReader) -> BatchSettings:

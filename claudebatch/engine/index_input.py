@@ -20,6 +20,7 @@ from claudebatch.engine.row_feed import InputSources
 from claudebatch.inputs import BadLines, Selection
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
+from claudebatch.setup.shared_beginnings import beginnings_of
 from claudebatch.setup.stack import Keys
 from claudebatch.setup.validate_input import Intake, fingerprint
 from claudebatch.storage.journal import IndexReport, RowRecord, index_rows
@@ -116,6 +117,7 @@ def index_input(
         key=Keys(key_scope),
         names=options.input_names,
         emit=emit,
+        beginnings=beginnings_of(run_setup),
     )
     reworded = folder.meta("template") not in (None, made_of)
     with _rolled_back_on_refusal(folder):

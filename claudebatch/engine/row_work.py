@@ -27,6 +27,7 @@ from claudebatch.engine.earlier_answers import EarlierAnswers
 from claudebatch.engine.earlier_tries import read_tries
 from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.finish_row import RowFinisher
+from claudebatch.engine.mark_rows import place_by, plan_marks, spacing_of
 from claudebatch.engine.more_room import MoreRoom
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.engine.pending import PendingRows, wanted_rows
@@ -35,6 +36,7 @@ from claudebatch.engine.refusal_watch import RefusalWatch, WatchedClient
 from claudebatch.engine.row_feed import InputSources, RowFeed
 from claudebatch.engine.run_deadline import keep_deadline
 from claudebatch.layers.budget.store import BudgetStore
+from claudebatch.layers.prompt_caching.mark_plan import MarkPlan
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
 from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.setup.pools import slots
@@ -95,6 +97,7 @@ class RowWork:
         self._keys = Keys(context.dependencies.key_scope)
         self._stores = stores
         self._pending = PendingRows(stores.journal, wanted_rows(context.options))
+        self._marks = MarkPlan()
         self._finish = context.finisher.into(stores.journal)
         settings = context.run_setup.settings
         self._answers = EarlierAnswers(
@@ -128,6 +131,7 @@ class RowWork:
         if self._cache is not None and not self._context.run.folder.meta("wants_form"):
             await self._replay(self._cache, unsent)
             await self._journal.flush()
+        await self._plan_marks()
         await self._read_tries()
         await self._answers.load()
         if self._sender is None:
@@ -314,7 +318,22 @@ class RowWork:
             answered=self._answers.unwanted,
             resting=self._resting,
             notes=stores.notes,
+            place=place_by(self._marks, run_setup),
         )
+
+    async def _plan_marks(self) -> None:
+        """What the cache answered, or is finished, shares nothing any more."""
+        settings = self._context.run_setup.settings
+        if settings.prompt_caching == "off":
+            return
+        fill = partial(
+            plan_marks,
+            plan=self._marks,
+            wanted=wanted_rows(self._context.options),
+            spacing=spacing_of(settings.limits),
+            alike_once=self._cache is not None,
+        )
+        await self._journal.read(fill)
 
     async def _read_tries(self) -> None:
         run_setup = self._context.run_setup

@@ -35,6 +35,7 @@ from claudebatch.routing.forced_answer import formed, unformable
 from claudebatch.routing.parameters import problems
 from claudebatch.setup.oversize import Oversize
 from claudebatch.setup.run_setup import RunSetup
+from claudebatch.setup.shared_beginnings import SharedBeginnings
 from claudebatch.setup.uncappable import uncappable
 from claudebatch.storage.journal import DuplicateId, RowChoice, RowRecord
 
@@ -72,15 +73,17 @@ class Intake:
         key: Callable[[Call], str] | None = None,
         names: Sequence[str] | None = None,
         emit: Emit = nobody,
+        beginnings: SharedBeginnings | None = None,
     ) -> None:
         """*key* gives what a call's answer is kept under; None: no row is looked up.
         *names* are what messages call the files; None: their paths. *emit* is told of
-        each line that is left out.
+        each line that is left out. *beginnings* see what rows may share.
         """
         self._run_setup = run_setup
         self._emit = emit
         self._skips = run_setup.settings.on_bad_row == "skip"
         self._key = key
+        self._beginnings = beginnings
         self._files = files
         self._names = tuple(map(str, files)) if names is None else names
         # Where ids or chance choose, the first rows of those are counted later.
@@ -259,10 +262,14 @@ class Intake:
         return lane
 
     def _record(self, source: int, line: InputLine, prompt: Prompt) -> RowRecord:
-        model, key = self._route.model, b""
+        model, key, chain = self._route.model, b"", b""
         # Made here, while the row is parsed: replay need not read it again.
         if self._key is not None:
-            key = bytes.fromhex(self._key(self._run_setup.builder.unmeasured(prompt, self._route)))
+            call = self._run_setup.builder.unmeasured(prompt, self._route)
+            key = bytes.fromhex(self._key(call))
+            if self._beginnings is not None:
+                params = formed(prompt.params, self._run_setup.catalog.facts(model))
+                chain = self._beginnings.chain(prompt, model, params, len(call.body))
         return RowRecord(
             id=prompt.id,
             own=prompt.has_own_id + prompt.has_number_id,
@@ -276,6 +283,7 @@ class Intake:
             rule=self._route.rule,
             key=key,
             columns=prompt.columns,
+            chain=chain,
         )
 
     def _taken(self, twin: DuplicateId) -> Problem:

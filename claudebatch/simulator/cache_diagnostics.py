@@ -62,6 +62,7 @@ def _reason(before: _Fingerprint, now: _Fingerprint, asked: ParsedRequest) -> wi
         return _missed("tools_changed", sum(parts), asked)
     if before.system != now.system:
         return _missed("system_changed", sum(parts[1:]), asked)
+    # After the system prompt: the API names such a change only where all else is equal.
     if before.others != now.others:
         return {"cache_miss_reason": {"type": "unavailable"}}
     for number, turn in enumerate(before.turns):

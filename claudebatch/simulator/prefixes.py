@@ -147,6 +147,7 @@ def _with_automatic(body: wire.Body, found: list[Prefix]) -> list[Prefix]:
     wanted = _ttl(body.get("cache_control"))
     if wanted is None:
         return found
+    # Backwards and without a word: the API does not refuse what it cannot mark.
     for place in reversed(range(len(found))):
         last = found[place]
         if last.kind in _UNMARKABLE:

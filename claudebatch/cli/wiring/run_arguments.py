@@ -104,5 +104,6 @@ def config_flags(flags: RunFlags) -> dict[str, Any]:
         "on_bad_row": None if flags.on_bad_row is None else flags.on_bad_row.value,
         "max_outage": flags.max_outage,
         "stop_after": flags.stop_after,
+        "prompt_caching": flags.prompt_caching,
         "via": "batch" if flags.batch else flags.via,
     }

@@ -14,13 +14,14 @@ from claudebatch.storage.journal.row_records import DuplicateId, IndexReport, Ro
 _CHUNK = 2000
 # Only constants are formatted into the statements of this file; an id from the input
 # could otherwise be SQL.
-_COLUMNS = "id, own, digest, lane, source, line, offset, length, model, rule, key, columns"
+_COLUMNS = "id, own, digest, lane, source, line, offset, length, model, rule, key, columns, chain"
 # A TEMP table lies in a file of its own (temp_store=FILE): a million rows neither fill
 # memory nor stay in the journal.
 _SCAN = """
 CREATE TEMP TABLE scan (
   position INTEGER PRIMARY KEY, id TEXT, own INTEGER, digest BLOB, lane TEXT, source INTEGER,
-  line INTEGER, offset INTEGER, length INTEGER, model TEXT, rule TEXT, key BLOB, columns BLOB)
+  line INTEGER, offset INTEGER, length INTEGER, model TEXT, rule TEXT, key BLOB, columns BLOB,
+  chain BLOB)
 """
 # A position that no row has: without `--limit` the same statements serve.
 _LAST = 2**62
@@ -112,7 +113,7 @@ def _push_behind(connection: sqlite3.Connection, end: int) -> int:
 
 
 def _take_in(connection: sqlite3.Connection, table: str, records: Iterable[RowRecord]) -> None:
-    insert = f"INSERT INTO {table} (position, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    insert = f"INSERT INTO {table} (position, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
     # The position of a duplicate stays empty when it is dropped. Renumbering would move
     # the rows behind it, and `--limit` cuts at positions.
     stream = ((position, *record) for position, record in enumerate(records))

@@ -39,6 +39,8 @@ class RowRecord(NamedTuple):
     """
     columns: bytes = b""
     """The line's fields that are no part of the request, as one JSON object."""
+    chain: bytes = b""
+    """The beginnings of its request that other rows may share, the shortest first."""
 
 
 class RowRef(NamedTuple):

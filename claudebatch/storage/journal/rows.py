@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from claudebatch.core.domain import Pico
+from claudebatch.storage.journal.beginnings import group_rows
 from claudebatch.storage.journal.row_records import RowFilter, RowKey, RowRef
 
 Record = TypeVar("Record", RowRef, RowKey)
@@ -20,13 +21,16 @@ _KEY = "r.row, r.id, r.model, r.rule, r.key, r.own, r.source, r.line, r.columns"
 # By row number and after the last one, not with OFFSET: an offset would skip rows when
 # answers arrive between two chunks, and takes longer with each chunk. `live` and
 # `position` leave out rows that the input no longer has, or that lie beyond `--limit`.
-_PENDING = """
-SELECT {columns} FROM rows r
-WHERE r.row > :after AND r.lane = :lane AND r.live AND r.position < :end
+_WANTED = """
+r.live AND r.position < :end
   AND NOT EXISTS
     (SELECT 1 FROM results x WHERE x.row = r.row AND
       (CASE x.ok WHEN 0 THEN NOT :retry_failed WHEN 5 THEN NOT :retry_failed
-        WHEN 2 THEN NOT :retry_cut ELSE 1 END)){more}
+        WHEN 2 THEN NOT :retry_cut ELSE 1 END))
+"""
+_PENDING = """
+SELECT {columns} FROM rows r
+WHERE r.row > :after AND r.lane = :lane AND {wanted}{more}
 ORDER BY r.row LIMIT :count
 """
 # The table exists only with `--unknown skip`; a statement that names a missing table
@@ -62,6 +66,14 @@ def pending_rows(
     """
     span = _span(wanted, lane, after, count)
     return _all(RowRef, connection.execute(_query(_REF, wanted), span))
+
+
+def group_pending(connection: sqlite3.Connection, wanted: RowFilter, *, alike_once: bool) -> None:
+    """Group the rows of all lanes that still need an answer by their beginnings, in
+    `temp.row_groups`. *alike_once*: of equal requests one counts.
+    """
+    which = _WANTED + _more(wanted)
+    group_rows(connection, which, _values(wanted), alike_once=alike_once)
 
 
 def first_rows(connection: sqlite3.Connection, count: int) -> Iterator[RowRef]:
@@ -104,16 +116,20 @@ def _all(record: type[Record], found: sqlite3.Cursor) -> list[Record]:
 
 
 def _query(columns: str, wanted: RowFilter) -> str:
-    more = _NOT_LEFT_OUT if wanted.left_out else ""
-    return _PENDING.format(columns=columns, more=more + _ROADS[wanted.road])
+    return _PENDING.format(columns=columns, wanted=_WANTED, more=_more(wanted))
+
+
+def _more(wanted: RowFilter) -> str:
+    return (_NOT_LEFT_OUT if wanted.left_out else "") + _ROADS[wanted.road]
 
 
 def _span(wanted: RowFilter, lane: str, after: int, count: int) -> dict[str, Any]:
+    return {"after": after, "lane": lane, "count": count, **_values(wanted)}
+
+
+def _values(wanted: RowFilter) -> dict[str, Any]:
     return {
-        "after": after,
-        "lane": lane,
         "end": _LAST if wanted.limit is None else wanted.limit,
         "retry_failed": wanted.retry_failed,
         "retry_cut": wanted.retry_cut,
-        "count": count,
     }

@@ -31,14 +31,17 @@ from claudebatch.storage.private_files import private_file
 # file.
 # Version 4: `results.ok` tells how an answer ended, where it was 0 or 1. Version 5:
 # `attempts.ending` does so, too. Version 6: `rows.columns` and `results.place`.
-# Version 7: the table `batches` and `attempts.batch`.
-VERSION = 7 + sum(column.added for column in COUNTS)
+# Version 7: the table `batches` and `attempts.batch`. Version 8: `rows.chain`.
+VERSION = 8 + sum(column.added for column in COUNTS)
 
 # An answer of two kilobytes would leave half a page of 4 KiB empty, and every page is
 # written twice: into the WAL and out of it.
 _PAGE_BYTES = 16_384
 
-_ROW_COLUMNS = Column("columns", "BLOB", default=b"")
+_ROW_COLUMNS = (
+    Column("columns", "BLOB", default=b""),
+    Column("chain", "BLOB", default=b""),
+)
 _ATTEMPTS = (*INTENT_COLUMNS, *OUTCOME_COLUMNS, DIGEST, CHECKSUM, BODY)
 # One row per HTTP attempt, written before it is sent. Money in pico-dollars, times in
 # Unix milliseconds.
@@ -62,7 +65,8 @@ CREATE TABLE rows (
   row INTEGER PRIMARY KEY, position INTEGER NOT NULL, id TEXT NOT NULL, own INTEGER NOT NULL,
   digest BLOB NOT NULL, lane TEXT NOT NULL, source INTEGER NOT NULL, line INTEGER NOT NULL,
   offset INTEGER NOT NULL, length INTEGER NOT NULL, model TEXT NOT NULL, rule TEXT NOT NULL,
-  key BLOB NOT NULL, live INTEGER NOT NULL DEFAULT 1, columns BLOB NOT NULL DEFAULT x'');
+  key BLOB NOT NULL, live INTEGER NOT NULL DEFAULT 1, columns BLOB NOT NULL DEFAULT x'',
+  chain BLOB NOT NULL DEFAULT x'');
 {_CREATE_ATTEMPTS}
 -- One row per result line, in the order of the output file. `body` is set where no attempt
 -- holds the message; `saved` is what an answer would have cost that cost nothing.
@@ -170,7 +174,7 @@ def _bring_up_to_date(connection: sqlite3.Connection, version: int) -> None:
     for statement in {1: _FROM_1, 2: _FROM_2}.get(version, "").split(";"):
         connection.execute(statement)
     add_missing(connection, "attempts", _ATTEMPTS)
-    add_missing(connection, "rows", (_ROW_COLUMNS,))
+    add_missing(connection, "rows", _ROW_COLUMNS)
     add_missing(connection, "results", RESULT_COLUMNS)
     if version < 7:
         for statement in _BATCHES.split(";"):

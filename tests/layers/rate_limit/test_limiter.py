@@ -1,4 +1,4 @@
-"""Pace: when a pool's next request may leave."""
+"""Spacing: when a pool's next request may leave."""
 
 from __future__ import annotations
 

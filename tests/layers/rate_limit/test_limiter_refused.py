@@ -1,4 +1,4 @@
-"""Pace after a 429: nothing leaves in the pause, then one at a time until one is
+"""Spacing after a 429: nothing leaves in the pause, then one at a time until one is
 answered.
 """
 

@@ -1,0 +1,113 @@
+"""Which beginnings are marked, and for how long: where reading them again pays for
+writing them once.
+
+Prices as documented: a write costs 1.25 times the input, or twice for an hour; a read a
+tenth of it, or less. So five minutes pay from the first read on, an hour from the
+second.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable
+from typing import Literal, NamedTuple, TypeAlias
+
+from claudebatch.layers.prompt_caching.chains import Link, SharedBeginning, links_of
+
+PromptCaching: TypeAlias = Literal["auto", "respect", "off"]
+"""Marks where they pay; only the rows' own; none, and no order for their sake."""
+
+MINUTES_S, HOUR_S = 300, 3600
+MOST_MARKS = 4
+# Of the time that an entry lives: requests are late now and then.
+_IN_TIME = 0.8
+_LEAST_ROWS = {MINUTES_S: 2, HOUR_S: 3}
+
+
+class Spacing(NamedTuple):
+    """How far apart rows of one beginning are sent."""
+
+    row_s: float
+    """Seconds from one row of the run to the next."""
+    together: bool = False
+    """Whether rows of one beginning follow each other, wherever they stand in the
+    input.
+    """
+
+    def gap_s(self, shared: SharedBeginning) -> float:
+        """Seconds between two rows of one beginning, on average."""
+        return self.row_s * (1.0 if self.together else max(1.0, shared.gap))
+
+
+def ttl_s(shared: SharedBeginning, spacing: Spacing) -> int:
+    """For how many seconds a mark keeps *shared*; 0: there is none, or it would not
+    pay. Marks that rows have themselves stay.
+    """
+    if shared.link.ttl_s:
+        return shared.link.ttl_s
+    # A beginning that goes on in one way in all of its rows is no end of what they
+    # share.
+    if shared.rows <= shared.heaviest:
+        return 0
+    gap_s = spacing.gap_s(shared)
+    for seconds, least in _LEAST_ROWS.items():
+        if shared.rows >= least and gap_s <= seconds * _IN_TIME:
+            return seconds
+    return 0
+
+
+class Kept(NamedTuple):
+    """A beginning of one row that is kept."""
+
+    link: Link
+    ttl_s: int
+
+
+class MarkPlan:
+    """The beginnings that are kept, in 10 bytes each: half a million rows in pairs take
+    no more than some megabytes.
+    """
+
+    def __init__(self) -> None:
+        # Mutable, changed by `fill` only: the digests, sorted, and their seconds.
+        self._digests = array("Q")
+        self._ttls = array("H")
+
+    def __len__(self) -> int:
+        return len(self._digests)
+
+    def fill(self, found: Iterable[SharedBeginning], spacing: Spacing) -> None:
+        """Decide of each of *found*."""
+        lasting = {MINUTES_S: array("Q"), HOUR_S: array("Q")}
+        for shared in found:
+            seconds = ttl_s(shared, spacing)
+            # A row's own mark that no other row shares groups nothing.
+            if seconds and shared.rows > 1:
+                lasting[seconds].append(_number(shared.link.digest))
+        # Sorted numbers in an array take a tenth of what a dictionary would.
+        hours = set(lasting[HOUR_S])
+        self._digests = array("Q", sorted((*lasting[MINUTES_S], *hours)))
+        self._ttls = array("H", (HOUR_S if one in hours else MINUTES_S for one in self._digests))
+
+    def ttl_s(self, digest: bytes) -> int:
+        """For how many seconds the beginning of this *digest* is kept; 0: not."""
+        number = _number(digest)
+        place = bisect_left(self._digests, number)
+        if place == len(self._digests) or self._digests[place] != number:
+            return 0
+        return self._ttls[place]
+
+    def kept(self, chain: bytes) -> list[Kept]:
+        """The beginnings of *chain* that are kept, the shortest first."""
+        return [
+            Kept(link, seconds) for link in links_of(chain) if (seconds := self.ttl_s(link.digest))
+        ]
+
+    def path(self, chain: bytes) -> bytes:
+        """The digests of these, one after the other."""
+        return b"".join(one.link.digest for one in self.kept(chain))
+
+
+def _number(digest: bytes) -> int:
+    return int.from_bytes(digest, "big")

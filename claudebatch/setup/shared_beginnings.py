@@ -1,0 +1,144 @@
+"""Which beginnings the rows of an input share, found while its lines are checked: one
+pass, and one row in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from claudebatch.core.domain import Prompt
+from claudebatch.layers.prompt_caching.chains import Link, chain_of
+from claudebatch.layers.prompt_caching.leading_blocks import (
+    TOOLS,
+    Beginnings,
+    Block,
+    blocks,
+    plain_text,
+)
+from claudebatch.layers.prompt_caching.mark_plan import PromptCaching
+from claudebatch.models.catalog import Catalog, ModelFacts
+from claudebatch.models.tokens.blocks import block_tokens
+from claudebatch.setup.run_setup import RunSetup
+
+# An estimate may be too low by a third; what is too short in truth costs nothing.
+_NEARLY = 0.7
+# No text has more tokens than this for a byte; escapes, emoji and base64 come near.
+_MOST_PER_BYTE = 1.0
+# Beginnings whose tokens are known.
+_KNOWN = 50_000
+# Of a conversation of hundreds of turns, the first blocks: the rest is hardly shared.
+_MOST_LINKS = 100
+_TTL_S = {"5m": 300, "1h": 3600}
+_MARK = "cache_control"
+
+
+class SharedBeginnings:
+    """Makes the chain of each row: the beginnings that other rows may share."""
+
+    def __init__(self, catalog: Catalog, mode: PromptCaching) -> None:
+        """*mode*: `respect` takes the marks of the rows alone."""
+        self._catalog = catalog
+        self._unmarked = mode == "auto"
+        # Mutable: what the last row tells of the next one.
+        self._beginnings = Beginnings()
+        self._plain: tuple[Any, ...] = ()
+        self._chain = b""
+        self._tokens: dict[bytes, float] = {}  # by digest
+
+    def chain(self, prompt: Prompt, model: str, params: Mapping[str, Any], size: int) -> bytes:
+        """The links of a row whose request to *model* has *params* and *size* bytes;
+        empty: nothing of it can be shared, or kept.
+        """
+        facts = self._catalog.facts(model)
+        # Surely too short, as most rows are.
+        if size * _MOST_PER_BYTE < facts.min_cacheable_prefix:
+            return b""
+        plain = _plain(prompt, model, params)
+        # Nearly all other rows: a system prompt, which the row before had as well, and
+        # a text.
+        if plain and plain == self._plain:
+            return self._chain
+        if len(self._tokens) >= _KNOWN:
+            self._tokens.clear()
+        links = self._links(prompt, model, params, facts)
+        self._plain, self._chain = plain, chain_of(links)
+        return self._chain
+
+    def _links(
+        self, prompt: Prompt, model: str, params: Mapping[str, Any], facts: ModelFacts
+    ) -> Iterator[Link]:
+        found = blocks(params)
+        own = _own_marks(params, found)
+        # What comes last is what the row is about, but of several answers to it.
+        shared = len(found) - (prompt.answers == 1) if self._unmarked else 0
+        count = min(max(own) + 1 if own else shared, _MOST_LINKS)
+        if not count:
+            return
+        digests = self._beginnings.of(model, prompt.betas, params, found, count)
+        least = _NEARLY * facts.min_cacheable_prefix
+        tokens = float(facts.tool_overhead if params.get(TOOLS) else 0)
+        for number, block in enumerate(found[:count]):
+            tokens = self._weighed(digests[number], block.value, tokens, facts)
+            if tokens >= least and (number in own if own else block.markable):
+                yield Link(digests[number], round(tokens), own.get(number, 0))
+
+    def _weighed(self, digest: bytes, block: Any, before: float, facts: ModelFacts) -> float:
+        """The tokens to the end of *block*, with those *before* it."""
+        tokens = self._tokens.get(digest)
+        if tokens is None:
+            text = plain_text(block)
+            tokens = before + block_tokens(block if text is None else text, facts)
+            self._tokens[digest] = tokens
+        return tokens
+
+
+def beginnings_of(run_setup: RunSetup) -> SharedBeginnings | None:
+    """What makes the chains of a run's rows; None where nothing is to be cached."""
+    mode = run_setup.settings.prompt_caching
+    return None if mode == "off" else SharedBeginnings(run_setup.catalog, mode)
+
+
+def _plain(prompt: Prompt, model: str, params: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What decides of a row of a system prompt and one text; empty of other rows."""
+    messages, system = params.get("messages"), params.get("system")
+    if (
+        prompt.answers > 1
+        or TOOLS in params
+        or _MARK in params
+        or not (system is None or isinstance(system, str))
+        or not messages
+        or len(messages) > 1
+        or not isinstance(messages[0].get("content"), str)
+    ):
+        return ()
+    more = (params.get("thinking"), params.get("output_config"), params.get("speed"))
+    return (model, prompt.betas, system, *more, params.get("tool_choice"))
+
+
+def _own_marks(params: Mapping[str, Any], found: Sequence[Block]) -> dict[int, int]:
+    """The seconds of the marks that a row has itself, by the number of the block."""
+    marks = {
+        number: ttl_s
+        for number, block in enumerate(found)
+        if type(block.value) is dict and (ttl_s := _ttl_s(block.value))
+    }
+    if params.get(_MARK):
+        last = [number for number, block in enumerate(found) if block.markable][-1:]
+        marks.update((number, _seconds(params[_MARK])) for number in last)
+    return marks
+
+
+def _ttl_s(block: Mapping[str, Any]) -> int:
+    """The seconds of the mark of *block*, or of one of those that it holds; 0: none."""
+    if block.get(_MARK):
+        return _seconds(block[_MARK])
+    held = block.get("content")
+    if not isinstance(held, list):
+        return 0
+    return max((_ttl_s(inner) for inner in held if isinstance(inner, dict)), default=0)
+
+
+def _seconds(mark: Any) -> int:
+    ttl = mark.get("ttl") if isinstance(mark, dict) else None
+    return _TTL_S["1h" if ttl == "1h" else "5m"]
