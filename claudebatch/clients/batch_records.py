@@ -14,6 +14,7 @@ from typing import Any
 
 from claudebatch.clients.headers import HeaderFacts
 from claudebatch.core.jsonl import decode
+from claudebatch.core.limit_headers import Limits
 from claudebatch.core.message import BadAnswer
 
 ENDED = "ended"
@@ -57,6 +58,8 @@ class Batch:
     retry_after: float | None
     """Seconds until the API wants to be asked again."""
     simulated: bool
+    limits: Limits | None = None
+    """Where its answer states any."""
 
     @property
     def ended(self) -> bool:
@@ -130,6 +133,7 @@ def _batch(value: Mapping[str, Any], headers: HeaderFacts) -> Batch:
         server_time=headers.server_time,
         retry_after=headers.retry_after,
         simulated=headers.simulated,
+        limits=headers.limits,
     )
 
 

@@ -127,7 +127,7 @@ class BatchesSection(_Section, frozen=True):
 
     max_requests: Annotated[int, msgspec.Meta(ge=1, le=100_000)] = 10_000
     max_size: str | int = "200MB"
-    max_queued: Count = 200_000
+    max_queued: Count | None = None
     tries: Count = 3
     poll: str | float = "10s"
     cancel_time: str | float = "15m"

@@ -36,8 +36,10 @@ class BatchSettings:
     """Of one batch: smaller ones come back sooner. The API takes 100,000."""
     max_bytes: int = 200_000_000
     """Of one batch. The API takes 256 MB, and an upload that breaks begins anew."""
-    max_queued: int = 200_000
-    """Requests of all batches that may wait at the API at once."""
+    max_queued: int | None = None
+    """Requests of all batches that may wait at the API at once; None: as many as the
+    tier allows.
+    """
     poll_s: float = 10.0
     """A batch is first asked about after so long, then less and less often."""
     tries: int = 3

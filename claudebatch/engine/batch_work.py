@@ -8,15 +8,18 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
+from claudebatch.clients.batch_protocol import BatchClient
 from claudebatch.config.settings import Settings
 from claudebatch.core.errors import StopRun
 from claudebatch.engine.batches.answer_judge import AnswerJudge
 from claudebatch.engine.batches.outcomes import OutcomeReader
+from claudebatch.engine.batches.paced_client import BatchPace, PacedBatches
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.engine.batches.sender import BatchSender
 from claudebatch.engine.earlier_answers import EarlierAnswers
 from claudebatch.engine.pending import wanted_rows
 from claudebatch.engine.row_feed import InputSources
+from claudebatch.models.batch_limits import batch_tier
 from claudebatch.setup.stack import Money
 from claudebatch.storage.journal.batches import open_batches
 from claudebatch.storage.journal.roads import set_roads
@@ -69,6 +72,7 @@ def batch_parts(
     # for the half.
     money = Money(run_setup.prices, capped=settings.budget.capped)
     ledger = dependencies.paths.ledger
+    tier = batch_tier(settings.limits.tier)
     return BatchParts(
         settings=settings.batches,
         journal=stores.journal,
@@ -76,7 +80,8 @@ def batch_parts(
         cache=stores.cache,
         unkept=settings.cache.policy.unkept,
         notes=stores.notes,
-        connect=dependencies.connect_batches,
+        connect=_paced(context),
+        most_queued=settings.batches.max_queued or tier.queued_requests,
         rows=sources,
         wanted=wanted_rows(options),
         lanes=context.run.lanes,
@@ -104,6 +109,23 @@ def batch_parts(
         rng=dependencies.rng,
         emit=context.emit,
     )
+
+
+def _paced(context: SessionContext) -> Callable[[], BatchClient]:
+    limits, dependencies = context.run_setup.settings.limits, context.dependencies
+    if limits.tier == "none":
+        return dependencies.connect_batches
+
+    def connect() -> BatchClient:
+        pace = BatchPace(
+            batch_tier(limits.tier).requests_per_minute,
+            share=limits.our_share,
+            now=dependencies.now,
+            sleep=context.drain.sleep,
+        )
+        return PacedBatches(dependencies.connect_batches(), pace)
+
+    return connect
 
 
 def _judge(context: SessionContext, sources: InputSources, answers: EarlierAnswers) -> AnswerJudge:

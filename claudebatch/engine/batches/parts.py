@@ -38,6 +38,8 @@ class BatchParts:
     """Hears what was asked, for the commands that look into the response cache."""
     connect: Callable[[], BatchClient]
     """Makes the client, inside the running loop."""
+    most_queued: int
+    """Requests of all batches that may wait at the API at once."""
     rows: RowSource
     wanted: RowFilter
     """The rows that are to be answered."""

@@ -216,7 +216,7 @@ class BatchSender:
         if not self._may_build:
             return None
         queued = sum(row.requests for row in self._open.values())
-        room = self._parts.settings.max_queued - queued
+        room = self._parts.most_queued - queued
         # Full batches: a small one for each that comes back would never end.
         if self._open and room < min(self._builder.most_requests, 1000):
             return None
@@ -236,6 +236,10 @@ class BatchSender:
         try:
             # Not interrupted half-way: a cancelled create may have been made.
             batch = await self._connected().create(of_file(built.upload), betas=built.betas)
+        except Draining:
+            # Before it left.
+            self._to_make = waiting
+            raise
         except StopRun:
             await self._never_made(row)
             raise
