@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from claudebatch.clients.response_body import ReadTimeout
 
 _LONGEST_REASON = 160
+_REFUSED = 400
 
 
 class ClaudeClient:
@@ -127,7 +128,28 @@ class ClaudeClient:
             cleanse(error, self._hide)
             raise
 
+    async def objection(self, call: Call) -> str | None:
+        """What the API has against the input of *call*, by a count of it; None:
+        nothing. Raises where it cannot be asked.
+        """
+        try:
+            await self._count(call)
+        except (AttemptError, StopRun) as error:
+            cleanse(error, self._hide)
+            if isinstance(error, AttemptError) and error.status in count_tokens.NOT_COUNTED:
+                return error.message if error.status == _REFUSED else None
+            raise
+        return None
+
     async def _counted(self, call: Call) -> int | None:
+        try:
+            return await self._count(call)
+        except AttemptError as error:
+            if error.status in count_tokens.NOT_COUNTED:
+                return None
+            raise
+
+    async def _count(self, call: Call) -> int:
         try:
             async with asyncio.timeout(count_tokens.DEADLINE_S):
                 response = await self._client.count(self._count_url, count_tokens.count_body(call))
@@ -135,10 +157,7 @@ class ClaudeClient:
         except TimeoutError as error:
             raise error_table.timed_out(count_tokens.DEADLINE_S) from error
         except self._sdk.STATUS_ERROR as error:
-            refusal = self._refusal(error)
-            if isinstance(refusal, AttemptError) and error.status_code in count_tokens.NOT_COUNTED:
-                return None
-            raise refusal from error
+            raise self._refusal(error) from error
         except (self._sdk.CONNECTION_ERROR, *self._sdk.BROKEN_OFF) as error:
             fault = self._explain(error, self._route)
             raise error_table.connection_failed(f"no count: {fault.text}", sent=False) from error

@@ -15,6 +15,10 @@ class Client(Handler, Protocol):
         """Input tokens of *call* as the API counts them; None where it cannot."""
         ...
 
+    async def objection(self, call: Call) -> str | None:
+        """What the API has against the input of *call*; None: nothing."""
+        ...
+
     async def close(self) -> None:
         """Close the connections."""
         ...

@@ -15,6 +15,7 @@ from claudebatch.engine.batches.answer_judge import AnswerJudge
 from claudebatch.engine.batches.outcomes import OutcomeReader
 from claudebatch.engine.batches.paced_client import BatchPace, PacedBatches
 from claudebatch.engine.batches.parts import BatchParts
+from claudebatch.engine.batches.request_kinds import Objection
 from claudebatch.engine.batches.sender import BatchSender
 from claudebatch.engine.earlier_answers import EarlierAnswers
 from claudebatch.engine.pending import wanted_rows
@@ -35,6 +36,7 @@ async def open_sender(
     sources: InputSources,
     answers: EarlierAnswers,
     *,
+    objection: Objection,
     halt: Callable[[StopRun], None],
 ) -> BatchSender | None:
     """What sends rows by batch, with the money of earlier batches set aside; None
@@ -52,7 +54,9 @@ async def open_sender(
             share=stores.cache is not None,
         )
     )
-    sender = BatchSender(batch_parts(context, stores, sources, answers, halt=halt))
+    sender = BatchSender(
+        batch_parts(context, stores, sources, answers, objection=objection, halt=halt)
+    )
     await sender.take_up()
     return sender
 
@@ -63,6 +67,7 @@ def batch_parts(
     sources: InputSources,
     answers: EarlierAnswers,
     *,
+    objection: Objection,
     halt: Callable[[StopRun], None],
 ) -> BatchParts:
     """The parts of a session, as message batches need them."""
@@ -81,6 +86,7 @@ def batch_parts(
         unkept=settings.cache.policy.unkept,
         notes=stores.notes,
         connect=_paced(context),
+        objection=None if options.no_check else objection,
         most_queued=settings.batches.max_queued or tier.queued_requests,
         rows=sources,
         wanted=wanted_rows(options),

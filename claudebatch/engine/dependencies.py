@@ -84,6 +84,10 @@ class LazyClient:
         """Input tokens of *call*."""
         return self._made().count(call)
 
+    def objection(self, call: Call) -> Coroutine[Any, Any, str | None]:
+        """What the API has against the input of *call*."""
+        return self._made().objection(call)
+
     def _made(self) -> Client:
         if self._client is None:
             self._client = self._connect()

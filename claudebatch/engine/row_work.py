@@ -124,7 +124,12 @@ class RowWork:
         # answered again.
         await self._journal.flush()
         self._sender = await open_sender(
-            self._context, self._stores, self._sources, self._answers, halt=self.halt
+            self._context,
+            self._stores,
+            self._sources,
+            self._answers,
+            objection=self._client.objection,
+            halt=self.halt,
         )
         unsent = self._pending if self._sender is None else self._pending.by("unsent")
         # A row that wants a form needs its line to be read: its lane finds its answer.

@@ -19,6 +19,7 @@ from claudebatch.simulator.refusals import RefusedRequest, bad
 from claudebatch.simulator.traits import MODELS, NEWEST, Traits
 
 REFUSED_KEY = "invalid"
+_INVALID = 400
 """The only key that is refused, for tests of refused accounts."""
 
 
@@ -70,6 +71,9 @@ class RequestReader:
         body = check_shape(_decode(request.body), counting=True, betas=_betas(request))
         traits = self._traits(body["model"])
         check_for_model(body, traits, version)
+        # What is no valid request cannot be counted either; other errors come later.
+        if read_directives(request.body).error == _INVALID:
+            raise RefusedRequest(_INVALID)
         return most_input(body) if self._adversarial else count_input(body, traits)
 
     def _traits(self, model: str) -> Traits:

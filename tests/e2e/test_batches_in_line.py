@@ -68,3 +68,23 @@ def _until_made(simulator: Any) -> None:
         if stats["rate_limited"]:
             return
         threading.Event().wait(0.005)
+
+
+def test_a_kind_of_rows_that_the_api_refuses_is_not_sent_and_others_are(
+    world: World, batches: Any
+) -> None:
+    simulator = batches(1, 0.2)
+    odd = [
+        {"id": f"odd-{n}", "prompt": f"{n} [[simulate: error 400]]", "stop_sequences": ["x"]}
+        for n in range(5)
+    ]
+    world.write("in.jsonl", [*prompts(10), *odd])
+    done = world.claudebatch(*BATCH, "--budget", "5")
+    assert (done.code, "E850" in done.err) == (2, True), done.err
+    assert "5 requests not sent: the API refuses such ones; in.jsonl:11: " in done.err
+    assert set(world.results()) == {f"row-{n}" for n in range(10)}
+    assert simulator.stats()["batches"]["requests"] == 10
+    # Whoever knows better says so, and pays nothing for it.
+    done = world.claudebatch(*BATCH, "--no-check")
+    assert done.code == 1, done.err
+    assert world.results()["odd-0"]["error"]["type"] == "invalid_request_error"

@@ -42,6 +42,9 @@ class Client(ScriptedClient):
     async def count(self, call: Call) -> int | None:
         return None
 
+    async def objection(self, call: Call) -> str | None:
+        return None
+
     async def close(self) -> None: ...
 
 

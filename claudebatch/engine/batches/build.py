@@ -20,6 +20,7 @@ from claudebatch.core.send_via import fits_a_batch
 from claudebatch.engine.batches.custom_ids import custom_id, new_nonce
 from claudebatch.engine.batches.holds import BatchHolds
 from claudebatch.engine.batches.parts import BatchParts
+from claudebatch.engine.batches.request_kinds import KindCheck
 from claudebatch.engine.batches.upload_file import NAME, UploadFile, remove
 from claudebatch.storage.journal import RowFilter, RowKey, RowRef, pending_keys, pending_rows
 from claudebatch.storage.journal.batches import (
@@ -70,6 +71,8 @@ class BatchBuilder:
         self.most_bytes = parts.settings.max_bytes
         self.gone_live = 0
         self.changed = 0
+        self.kinds = KindCheck(parts.objection)
+        """What the API refuses of the rows."""
 
     async def build(self, room: int) -> BuiltBatch | None:
         """The next batch of at most *room* requests; None where no row is left for one,
@@ -129,7 +132,7 @@ class BatchBuilder:
                     if live:
                         self.gone_live += len(live)
                         await self._parts.journal.read(partial(go_live, rows=live))
-                    yield candidates
+                    yield [row for row in candidates if not await self.kinds.refuses(row.call)]
                 if len(refs) < _CHUNK:
                     break
 

@@ -16,6 +16,7 @@ from claudebatch.core.events import Emit
 from claudebatch.core.send_via import BatchSettings
 from claudebatch.engine.batches.answer_judge import AnswerJudge, RowSource
 from claudebatch.engine.batches.outcomes import OutcomeReader
+from claudebatch.engine.batches.request_kinds import Objection
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.layers.response_cache.store import CacheStore
@@ -38,6 +39,8 @@ class BatchParts:
     """Hears what was asked, for the commands that look into the response cache."""
     connect: Callable[[], BatchClient]
     """Makes the client, inside the running loop."""
+    objection: Objection | None
+    """Shows one request of each kind to the API; None: nothing is shown."""
     most_queued: int
     """Requests of all batches that may wait at the API at once."""
     rows: RowSource

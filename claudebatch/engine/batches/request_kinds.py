@@ -5,13 +5,11 @@ batch looks at its requests only while it runs, and tells at its end.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 from claudebatch.core.domain import Call
 from claudebatch.core.errors import AttemptError, CommandRefused, StopRun
-from claudebatch.core.notice import Notice
 from claudebatch.core.plurals import counted
 
 Objection: TypeAlias = Callable[[Call], Awaitable[str | None]]
@@ -42,42 +40,46 @@ def request_kind(call: Call) -> RequestKind:
 class KindCheck:
     """Remembers what the API said to the first request of each kind."""
 
-    def __init__(self, objection: Objection | None, *, emit: Callable[[Notice], None]) -> None:
+    def __init__(self, objection: Objection | None) -> None:
         """*objection* None: nothing is asked."""
         self._objection = objection
-        self._emit = emit
-        # Mutable: the answer for each kind, rows left out by it, and whether to go on.
+        # Mutable: the answer for each kind; of those that are refused, the first row,
+        # the last row that was left out, and how many were.
         self._said: dict[RequestKind, str | None] = {}
-        self._left_out: Counter[RequestKind] = Counter()
         self._first: dict[RequestKind, Call] = {}
+        self._last: dict[RequestKind, int] = {}
+        self._left_out = 0
 
     async def refuses(self, call: Call) -> bool:
-        """Whether the API would refuse *call*, as far as its kind tells."""
+        """Whether the API would refuse *call*, as far as its kind tells: it is left
+        out.
+        """
         # A header that a row needs is no part of a count: without it, it is refused.
-        if self._objection is None or call.prompt.betas:
+        if call.prompt.betas or (self._objection is None and not self._first):
             return False
         kind = request_kind(call)
         if kind not in self._said:
             if len(self._said) >= MOST_KINDS:
                 return False
             self._said[kind] = await self._ask(call)
-            self._first[kind] = call
-        return self._said[kind] is not None
-
-    def left_out(self, rows: Mapping[RequestKind, int]) -> None:
-        """So many *rows* of each kind stay to be done."""
-        self._left_out = Counter(rows)
+        if self._said[kind] is None:
+            return False
+        self._first.setdefault(kind, call)
+        # Rows of one kind come in their order, again with each batch that is built.
+        if call.row > self._last.get(kind, -1):
+            self._last[kind], self._left_out = call.row, self._left_out + 1
+        return True
 
     def stop(self) -> StopRun | None:
         """Why rows were left out, if any were."""
-        kind = next((kind for kind, rows in self._left_out.items() if rows), None)
-        if kind is None:
+        if not self._first:
             return None
-        first, rows = self._first[kind].prompt, self._left_out.total()
+        kind, first = next(iter(self._first.items()))
         return CommandRefused(
             "E850",
-            f"{counted(rows, 'row')} not sent: the API refuses such requests; "
-            f"{first.file}:{first.line}: {self._said[kind]}",
+            # Equal rows are one request.
+            f"{counted(self._left_out, 'request')} not sent: the API refuses such ones; "
+            f"{first.prompt.file}:{first.prompt.line}: {self._said[kind]}",
             fix="mend the rows, or send them unchecked with --no-check",
         )
 

@@ -123,6 +123,8 @@ class BatchSender:
             with suppress(Draining):
                 await self._work()
             await self._undo_waiting()
+            # Nobody else is stopped by it: other rows may be of use.
+            self.stop = self.stop or self._builder.kinds.stop()
         except StopRun as stop:
             await self._undo_waiting()
             self.stop = self.stop or stop
