@@ -85,6 +85,7 @@ def batch_parts(
         cache=stores.cache,
         unkept=settings.cache.policy.unkept,
         notes=stores.notes,
+        address=options.base_url or "",
         connect=_paced(context),
         objection=None if options.no_check else objection,
         most_queued=settings.batches.max_queued or tier.queued_requests,

@@ -96,6 +96,7 @@ class EarlierAnswers:
         """
         if not self._unwanted or not self.has(call.row):
             return None
+        # Only the last one: an unwanted answer ends what this model is asked.
         *before, last = await self._of(call) or (None,)
         try:
             reply = None if last is None else _reply(last)

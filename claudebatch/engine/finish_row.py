@@ -78,7 +78,6 @@ class RowFinisher:
             # Noted in the journal before the first such result: a crash in between
             # would leave made-up answers that pass for real ones.
             if self._made_up(reply) and not self._met_simulator:
-                self._met_simulator = True
                 await journal.read(self.note_simulator)
             free = self._free(outcome.call, reply)
             await journal.finish(
@@ -127,6 +126,9 @@ class RowFinisher:
         """The API is a simulator: the journal says so from now on. Called in its
         thread.
         """
+        if self._met_simulator:
+            return
+        self._met_simulator = True
         # So that a later run against the real API does not take these answers for its
         # own.
         self._folder.note(simulator=self._options.base_url)

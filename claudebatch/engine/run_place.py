@@ -43,7 +43,8 @@ def open_folder(
             )
         if answered and rehearsed and not options.simulate:
             emit(Notice("N040", "the simulated results of the rehearsal are being replaced"))
-            if mixed:
+            # A batch that the simulator made is to be given back, not forgotten.
+            if mixed or (folder.meta("simulator") and open_batches(folder.journal)):
                 drop_simulated(folder.journal)
                 folder.note(simulator=None, stale=True)
             else:

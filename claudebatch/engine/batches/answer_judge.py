@@ -83,6 +83,7 @@ class AnswerJudge:
         then the next session knows what the row is.
         """
         model = member.intent.model
+        # First, and without its line: a refusal holds no form.
         if reply.stop_reason in self._unwanted and self._has_fallback(model):
             return JudgedAnswer(reply, ended(reply, None), goes_on=True)
         if not self.wants_form:

@@ -23,6 +23,7 @@ from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.engine.batches.request_kinds import KindCheck
 from claudebatch.engine.batches.upload_file import NAME, UploadFile, remove
 from claudebatch.storage.journal import RowFilter, RowKey, RowRef, pending_keys, pending_rows
+from claudebatch.storage.journal.batch_places import BatchPlace, note_place
 from claudebatch.storage.journal.batches import (
     BatchRow,
     BatchState,
@@ -103,6 +104,7 @@ class BatchBuilder:
             await journal.read(lambda c: note_over(c, batch, BatchState.NOT_MADE))
             await self._holds.end(batch)
             return None
+        await journal.read(lambda c: note_place(c, batch, BatchPlace(parts.address)))
         row = await journal.read(
             lambda c: note_ready(
                 c, batch, requests=draft.requests, worst=draft.worst, now_ms=parts.wall_ms()

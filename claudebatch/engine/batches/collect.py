@@ -75,11 +75,10 @@ class BatchCollector:
     def __init__(self, parts: BatchParts, holds: BatchHolds) -> None:
         self._parts = parts
         self._holds = holds
-        # Mutable: how many rows are to be sent at once from now on, by all batches; how
-        # often the results of each batch lacked rows; and whether a simulator was met.
+        # Mutable: how many rows are to be sent at once from now on, by all batches; and
+        # how often the results of each batch lacked rows.
         self.gone_live = 0
         self._lacking: Counter[int] = Counter()
-        self._met_simulator = False
 
     async def collect(self, client: BatchClient, row: BatchRow, batch: Batch) -> Collected:
         """Download and write down all results of *batch*, which has ended. Raises
@@ -87,9 +86,8 @@ class BatchCollector:
         collected another time.
         """
         found = Collected()
-        if batch.simulated and not self._parts.simulated and not self._met_simulator:
+        if batch.simulated and not self._parts.simulated:
             # Before the first of its answers: they must not pass for real ones.
-            self._met_simulator = True
             await self._parts.journal.read(lambda _: self._parts.note_simulator())
         proved, group = row.proved, list[BatchResult]()
         try:

@@ -64,6 +64,7 @@ class PacedBatches:
 
     async def create(self, upload: BatchUpload, *, betas: Sequence[str] = ()) -> Batch:
         """Make a batch. A 429 may be about the queue: it says nothing of the pace."""
+        # Before the upload: a turn that is waited for within it would break it off.
         await self._pace.turn()
         batch = await self._client.create(upload, betas=betas)
         self._pace.heard(batch.limits)
@@ -85,6 +86,7 @@ class PacedBatches:
 
     async def results(self, batch_id: str) -> AsyncGenerator[BatchResult, None]:
         """What became of each request."""
+        # One turn for a download, however long: its lines are no requests.
         await self._pace.turn()
         try:
             async with aclosing(self._client.results(batch_id)) as results:

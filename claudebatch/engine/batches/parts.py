@@ -37,6 +37,8 @@ class BatchParts:
     """Why the response cache does not keep an answer; empty: it does."""
     notes: RequestNotes | None
     """Hears what was asked, for the commands that look into the response cache."""
+    address: str
+    """The base URL of the API that is asked; empty: its own."""
     connect: Callable[[], BatchClient]
     """Makes the client, inside the running loop."""
     objection: Objection | None
@@ -64,9 +66,7 @@ class BatchParts:
     simulated: bool
     """A rehearsal: nothing is paid for."""
     note_simulator: Callable[[], None]
-    """Called once where the API turns out to be a simulator's; in the journal's
-    thread.
-    """
+    """Called where the API turns out to be a simulator's; in the journal's thread."""
     halt: Callable[[StopRun], None]
     """Stops what is sent at once, too."""
     max_outage_s: float

@@ -25,6 +25,7 @@ _PATIENCE_S = 10.0
 
 def request_kind(call: Call) -> RequestKind:
     """What requests have in common that are alike but for their texts and numbers."""
+    # No texts, no numbers: those are of the row, and each row would be a kind.
     params = call.prompt.params
     thinking, tools = params.get("thinking"), params.get("tools")
     return (

@@ -25,6 +25,7 @@ from claudebatch.core.errors import (
 )
 from claudebatch.core.events import BatchChanged, BatchPhase
 from claudebatch.core.notice import Notice
+from claudebatch.core.plurals import counted
 from claudebatch.engine.batches.build import BatchBuilder
 from claudebatch.engine.batches.collect import BatchCollector, Collected
 from claudebatch.engine.batches.deadline_keeper import DeadlineKeeper
@@ -36,6 +37,7 @@ from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.engine.batches.polls import Polls
 from claudebatch.engine.batches.to_make import ToMake
 from claudebatch.engine.batches.upload_file import NAME, remove
+from claudebatch.storage.journal.batch_places import BatchPlace, batch_places, note_place
 from claudebatch.storage.journal.batches import (
     BatchRow,
     BatchState,
@@ -51,6 +53,7 @@ _STEP_S = 5.0
 # So long what does not fit under the cap waits for what others hold: live rows of this
 # run, other runs.
 _SHORT_S = 5.0
+_KEPT_MS = 29 * 86_400_000
 
 
 class BatchSender:
@@ -66,13 +69,14 @@ class BatchSender:
         self._builder = BatchBuilder(parts, self._holds)
         self._collector = BatchCollector(parts, self._holds)
         # Mutable: the client once it is needed; batches that are not collected, with
-        # their polls; those of this session; the one that is built and not yet made;
-        # and why the run stops.
+        # their polls; those of this session; where those of before are; the one that is
+        # built and not yet made; and why the run stops.
         self._client: BatchClient | None = None
         self._open: dict[int, BatchRow] = {}
         self._polls: dict[int, Polls] = {}
         self._orphans = OrphanFinder(parts)
         self._made_here: set[int] = set()
+        self._places: dict[int, BatchPlace] = {}
         self._to_make: ToMake | None = None
         self.stop: StopRun | None = None
         self._may_build = True
@@ -102,15 +106,34 @@ class BatchSender:
         """
         journal = self._parts.journal
         remove(self._parts.folder / NAME)
+        self._places = dict(await journal.read(batch_places))
         for row in await journal.read(open_batches):
-            self._follow(row)
             for day, worst in await journal.read(partial(held_by_batches, batch=row.batch)):
                 await self._holds.adopt(row.batch, worst, day)
-            if self._parts.simulated:
+            place = self._places.get(row.batch, BatchPlace(self._parts.address))
+            here = place.address == self._parts.address
+            if self._parts.simulated or (place.simulated and not here):
                 # The simulator of that session is gone, with all that it knew.
                 await self._never_made(row)
-            else:
+            elif here:
+                self._follow(row)
                 self._tell(row, "in progress" if row.id else "looked for")
+            else:
+                await self._leave_alone(row, place)
+
+    async def _leave_alone(self, row: BatchRow, place: BatchPlace) -> None:
+        """*row* is at another address: here it would be looked for in vain."""
+        if row.created_ms is not None and self._parts.wall_ms() > row.created_ms + _KEPT_MS:
+            await self._lost(row, "the API keeps results for 29 days")
+            return
+        self._parts.emit(
+            Notice(
+                "W120",
+                f"{counted(row.requests, 'row is', 'rows are')} in a batch at "
+                f"{place.address or 'the API itself'}, not at the address of this run: to "
+                f"collect it, run the same command with that one",
+            )
+        )
 
     @property
     def in_flight(self) -> list[BatchRow]:
@@ -308,6 +331,10 @@ class BatchSender:
                 expires_ms=ms(batch.expires_at),
             )
         )
+        if batch.simulated and not self._parts.simulated:
+            place = self._places[row.batch] = BatchPlace(self._parts.address, simulated=True)
+            await self._parts.journal.read(partial(note_place, batch=row.batch, place=place))
+            await self._parts.journal.read(lambda _: self._parts.note_simulator())
         if proved:
             # A candidate may be another user's: other runs must not leave it alone.
             await self._remember(noted)
@@ -367,7 +394,13 @@ class BatchSender:
                 await self._collect(row, batch)
         except AttemptError as error:
             # Of a batch that is alive, 404s pass. What else fails is tried again.
-            if polls.failed(self._parts.now(), error) and self._expired(row):
+            if not polls.failed(self._parts.now(), error):
+                return
+            place = self._places.get(row.batch)
+            if place is not None and place.simulated:
+                # A simulator that was started anew: nothing was ever billed.
+                await self._never_made(row)
+            elif self._expired(row):
                 await self._lost(row, "the API does not know it any more")
 
     def _expired(self, row: BatchRow) -> bool:

@@ -28,6 +28,7 @@ class ToMake:
         full = isinstance(error, RateLimited)
         if not full and (not error.retryable or now - self._since > max_outage_s):
             return False
+        # Twice as long each time: of a full queue the API may not say when it empties.
         self.due = now + max(self._wait_s, error.retry_after or 0.0)
         self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)
         return True

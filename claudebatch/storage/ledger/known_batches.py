@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from claudebatch.core.errors import StorageError
@@ -38,12 +38,21 @@ def remember_batch(ledger: Path, run: str, row: BatchRow) -> None:
     # Without an id nobody could recognise it.
     if row.id is None:
         return
+    if row.state == BatchState.NOT_MADE:
+        # It had an id: a simulator gave it one.
+        _forget(ledger, row.id)
+        return
     values = (row.id, run, row.batch, row.requests, row.created_ms, row.expires_ms, row.ended_ms)
     try:
         with closing(open_ledger(ledger)) as connection:
             connection.execute(_REMEMBER, (*values, _ENDS.get(row.state, 0)))
     except (sqlite3.Error, StorageError):
         return
+
+
+def _forget(ledger: Path, id: str) -> None:
+    with suppress(sqlite3.Error, StorageError), closing(open_ledger(ledger)) as connection:
+        connection.execute("DELETE FROM batches WHERE id = ?", (id,))
 
 
 def known_batches(ledger: Path, *, but: str) -> set[str]:

@@ -1,0 +1,88 @@
+"""A batch belongs to the address that it was made at."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import pytest
+
+from claudebatch.simulator import SimulatedBatches
+from tests.e2e.world import World, prompts
+
+RUN = ("run", "in.jsonl", "-o", "out.jsonl", "-m", "haiku")
+BATCH = (*RUN, "--batch", "--budget", "5")
+
+
+@pytest.fixture
+def batches(world: World, serve: Any) -> Any:
+    """Serves batches that last for a second, or for very long."""
+    world.configure("batches: {poll: 0.05s, max_requests: 20}\n")
+    world.write("in.jsonl", prompts(30))
+
+    def start(*, ends_after: int = 1, **settings: Any) -> Any:
+        return serve(
+            batches=SimulatedBatches(time=1000.0, latency=f"fixed:{ends_after}"), **settings
+        )
+
+    return start
+
+
+def test_batches_at_another_address_are_left_alone_until_that_one_is_asked(
+    world: World, batches: Any
+) -> None:
+    first = batches(ends_after=1000)
+    assert world.claudebatch(*BATCH, "--detach").code == 0
+    held = world.ledger()
+    other = batches()
+    done = world.claudebatch(*BATCH)
+    assert "W120" in done.err
+    assert f"20 rows are in a batch at {first.url}" in done.err
+    assert world.results() == {}
+    # They may be answered and billed there: nothing is sent again, and all stays held.
+    assert other.stats()["batches"]["made"] == other.requests == 0
+    assert world.ledger() == held
+    world.point_at(first.url)
+    assert world.claudebatch(*BATCH).code == 0
+    assert len(world.results()) == 30
+    assert world.ledger() == (first.stats()["billed_pico"], 0)
+
+
+def test_those_of_a_simulator_are_given_back_once_the_real_api_is_asked(
+    world: World, batches: Any
+) -> None:
+    batches(ends_after=100_000, marked=True)
+    done = world.claudebatch(*BATCH, "--detach")
+    assert done.code == 0
+    assert "W042" in done.err
+    real = batches()
+    done = world.claudebatch(*BATCH)
+    assert done.code == 0, done.err
+    assert "W120" not in done.err
+    assert len(world.results()) == 30
+    assert real.stats()["batches"]["requests"] == 30
+    assert world.ledger() == (real.stats()["billed_pico"], 0)
+    listed = world.claudebatch("batches", "list").out
+    assert "open" not in listed
+
+
+def test_those_of_a_simulator_that_was_started_anew_are_sent_again(
+    world: World, batches: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("claudebatch.engine.batches.polls._NOT_FOUND_PATIENCE_S", 0.2)
+    first = batches(ends_after=100_000, marked=True)
+    assert world.claudebatch(*BATCH, "--detach").code == 0
+    old = first.url
+    second = batches(marked=True)
+    # As if it listened at the address of the first one.
+    journal = world.path("out.jsonl.claudebatch") / "journal.sqlite"
+    renamed(str(journal), old, second.url)
+    done = world.claudebatch(*BATCH)
+    assert done.code == 0, done.err
+    assert len(world.results()) == 30
+    assert world.ledger() == (0, 0)
+
+
+def renamed(journal: str, old: str, new: str) -> None:
+    with sqlite3.connect(journal) as connection:
+        connection.execute("UPDATE meta SET value = replace(value, ?, ?)", (old, new))
