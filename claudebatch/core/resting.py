@@ -23,12 +23,18 @@ class Resting:
         self._rows: Counter[str] = Counter()
         self._bytes = 0
         self.on_rest: Callable[[str], None] = lambda lane: None
-        # And who knows how many rows a lane has left (the engine).
+        # And who knows how many rows a lane has left, and how many it may send at once
+        # (the engine).
         self.count_left: Callable[[str], int | None] = lambda lane: None
+        self.count_slots: Callable[[str], int] = lambda lane: _MOST_ROWS
 
     def places(self, lane: str) -> int:
         """How many more rows than usual may be under way in *lane*."""
         return self._rows[lane]
+
+    def slots(self, lane: str) -> int:
+        """How many rows of *lane* may be sent at once; many, where nobody knows."""
+        return self.count_slots(lane)
 
     def left(self, lane: str) -> int | None:
         """How many rows of *lane* are left, all of them under way; None: more are to

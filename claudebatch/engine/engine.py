@@ -116,6 +116,7 @@ class Engine:
         self._resting = resting or Resting()
         self._no_room = no_room
         self._resting.on_rest = self._fill
+        self._resting.count_slots = lambda lane: self._wanted.get(lane, workers)
         self._resting.count_left = lambda lane: self._working[lane] if lane in self._empty else None
         # Mutable: the reasons to stop that workers met; by lane, the wanted and the
         # present number of workers; their tasks; and the lanes that

@@ -23,7 +23,8 @@ Befalls: TypeAlias = Callable[[Call, int], Exception | None]
 """(call, its number from 0) → what it fails with, half-way to its head; None: it is
 answered.
 """
-_OUTPUT = 100
+OUTPUT = 100
+"""Tokens of each answer."""
 
 
 @dataclass
@@ -35,6 +36,8 @@ class CachingApi:
     streams: bool = True
     works: Works = "always"
     befalls: Befalls = lambda call, number: None
+    keep: bool = True
+    """Whether the bodies are kept."""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     usages: list[PromptTokens] = field(default_factory=list)
     """Of each answer, in the order in which they came in."""
@@ -78,7 +81,8 @@ class CachingApi:
             await asyncio.sleep(self.head_s / 2)
             raise error
         self._cache.touch(use, began)
-        self.bodies.append(body)
+        if self.keep:
+            self.bodies.append(body)
         self.usages.append(tokens)
         streamed = self.streams and call.watch is not None
         await asyncio.sleep(self.head_s if streamed else self.latency_s)
@@ -92,7 +96,7 @@ class CachingApi:
             "input_tokens": tokens.fresh,
             "cache_creation_input_tokens": tokens.written,
             "cache_read_input_tokens": tokens.read,
-            "output_tokens": _OUTPUT,
+            "output_tokens": OUTPUT,
         }
         return make_reply(model=call.model, usage=counts, latency_ms=round(1000 * (now() - began)))
 

@@ -6,11 +6,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Iterator
 from math import inf
 
 # The API counts from the moment a request comes, and so do the entries of others: what
 # is about to run out may have run out on the way.
 _MARGIN_S = 5.0
+# Rows that are about to leave take a while: used again at half of its time to live, a
+# beginning does not run out while rows of others go first.
+_USED_AGAIN = 0.5
 # An answer that is refused before it begins tells of no cache either: one is not
 # believed.
 _BLANKS_BELIEVED = 2
@@ -53,20 +57,30 @@ class Beginning:
         # last request left that read it; the rows that wait.
         self._warm_until = self._hoped_until = self._read_at = -inf
         self._reads = self._misses = self._blanks = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: deque[Waiter] = deque()
 
     @property
-    def is_idle(self) -> bool:
-        """Whether no row goes ahead or waits."""
-        return self.ahead is None and not self._waiting
+    def waiting(self) -> int:
+        """How many rows stand in line."""
+        return len(self._waiting)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether rows need not wait at all: nothing is to be read."""
+        return self.stopped or self.unused
+
+    @property
+    def lapses_at(self) -> float:
+        """The moment from which on it should be used again, lest it run out."""
+        return max(self._warm_until, self._hoped_until) - _USED_AGAIN * self.ttl_s
 
     def is_warm(self, now: float) -> bool:
         """Whether a request that leaves *now* finds it."""
         return now < max(self._warm_until, self._hoped_until) - _MARGIN_S
 
     def is_open(self, now: float) -> bool:
-        """Whether rows need not wait for one of them."""
-        return self.stopped or self.unused or (self.proven and self.is_warm(now))
+        """Whether rows find it there, and it is known to be read."""
+        return self.proven and self.is_warm(now)
 
     def left(self, at: float) -> None:
         """A request left that will read it, and so make it last."""
@@ -115,22 +129,43 @@ class Beginning:
         self.unused = self._blanks >= _BLANKS_BELIEVED
         return self._blanks == _BLANKS_BELIEVED
 
-    def wait(self) -> asyncio.Future[None]:
-        """Stand in line: it is done when it is time to ask again."""
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(turn)
-        return turn
+    def wait(self, waiter: Waiter) -> None:
+        """*waiter* stands in line."""
+        self._waiting.append(waiter)
 
-    def leave(self, turn: asyncio.Future[None]) -> None:
-        """The row that stood in line with *turn* asks no more."""
-        if turn in self._waiting:
-            self._waiting.remove(turn)
+    def leave(self, waiter: Waiter) -> None:
+        """It asks no more."""
+        if waiter in self._waiting:
+            self._waiting.remove(waiter)
 
-    def call_up(self, *, everybody: bool) -> None:
-        """Have the next row in line ask again, or all of them."""
+    def call_up(self, *, granted: bool = False) -> bool:
+        """Have the next row in line ask again, with the right to be sent where that is
+        *granted*; False: there is none.
+        """
         while self._waiting:
-            turn = self._waiting.popleft()
-            if not turn.done():
-                turn.set_result(None)
-                if not everybody:
-                    return
+            waiter = self._waiting.popleft()
+            if not waiter.called.done():
+                waiter.granted = granted
+                waiter.called.set_result(None)
+                return True
+        return False
+
+    def at_rest(self) -> Iterator[int]:
+        """The rows in line that are at rest."""
+        return (waiter.row for waiter in self._waiting if waiter.rests)
+
+
+class Waiter:
+    """A row in a beginning's line. Made inside a running event loop."""
+
+    __slots__ = ("called", "granted", "rests", "row")
+
+    def __init__(self, row: int, *, rests: bool) -> None:
+        """*rests*: it is at rest for no other reason."""
+        self.row = row
+        self.rests = rests
+        self.called: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Done when it is time to ask again."""
+        # Mutable: set by `Beginning.call_up`.
+        self.granted = False
+        """Whether it may be sent then."""

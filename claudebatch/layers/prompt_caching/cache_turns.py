@@ -3,66 +3,47 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from math import inf
 
 from claudebatch.core.domain import PromptTokens
+from claudebatch.layers.prompt_caching.asked_turn import Asks, CacheTurn, Wait
 from claudebatch.layers.prompt_caching.beginning import Beginning
 
 # Of 300 bytes each. What is forgotten is led again, which costs a wait.
 _MOST_KEPT = 50_000
+# So many rows of a model that follow may stand in the limiter's line. The next one is
+# chosen when one has left: of the beginning that came first, unless another runs out.
+_IN_LINE = 8
 # So many beginnings of a model without any read, or without a word of a cache: the
 # others are not tried.
 _TRIED = 3
 
 
-@dataclass(slots=True, eq=False)
-class CacheTurn:
-    """One request that shares beginnings, from its turn to its answer."""
-
-    row: int
-    model: str
-    chain: tuple[Beginning, ...] = ()
-    """Those that it is sent with marks for, the shortest first."""
-    led: tuple[Beginning, ...] = ()
-    """Those of which it goes ahead; the others are there already."""
-    probed: tuple[Beginning, ...] = ()
-    """Of these, the ones that are there, too, if the API keeps its word: its answer
-    must show that they were read.
-    """
-    free: bool = False
-    """Whether nobody waits for anybody: the API tells of no cache."""
-    # Mutable, changed by `Turns` only: when it left; None: not yet. And whether its
-    # answer has told what became of the beginnings.
-    left_at: float | None = None
-    told: bool = False
-    gave_up: bool = False
-    """Whether it was the last that was tried of a beginning that is not read."""
-
-    @property
-    def read(self) -> tuple[Beginning, ...]:
-        """Those that its request is to read."""
-        return tuple(one for one in self.chain if one not in self.led)
-
-    @property
-    def cached(self) -> float:
-        """Tokens of its prompt, as estimated, that will be read."""
-        return self.read[-1].cached if self.read and not self.free else 0.0
-
-
 @dataclass(slots=True)
 class _Model:
-    """What the beginnings of one model have shown."""
+    """What the beginnings of one model have shown, and the lines of those at which rows
+    wait.
+    """
 
     read: bool = False
     stopped: int = 0
     unused: int = 0
+    granted: int = 0
+    lines: dict[Beginning, None] = field(default_factory=dict)
+    lapses_at: float = inf
+    """Before this moment none of them has to be used lest it run out."""
 
 
 class Turns:
     """Gives each request its turn. No clock: moments are told."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, ready: Callable[[int], None] = lambda row: None) -> None:
+        """*ready* hears of rows in line that need not wait for another's answer any
+        more.
+        """
+        self._ready = ready
         # Mutable, changed by the methods below only: by digest, the one that was asked
         # for last at the end; and by model.
         self._beginnings: OrderedDict[bytes, Beginning] = OrderedDict()
@@ -71,52 +52,74 @@ class Turns:
     def __len__(self) -> int:
         return len(self._beginnings)
 
-    def turn(
-        self, row: int, model: str, digests: Sequence[bytes], *, ttl_s: float, now: float
-    ) -> CacheTurn | Beginning:
-        """The turn of a request that begins with *digests*; where it has to wait, for
-        which beginning.
+    def turn(self, asks: Asks, now: float, *, granted: bool = False) -> CacheTurn | Wait:
+        """The turn of a request, or in which line it has to wait; *granted*: it was
+        called up with the right to be sent.
         """
-        chain = tuple(self._beginning(digest, ttl_s) for digest in digests)
-        turn = self._turn(row, model, chain, now)
+        known = self._models.setdefault(asks.model, _Model())
+        chain = tuple(self._beginning(digest, asks.ttl_s) for digest in asks.digests)
+        turn = self._turn(asks, known, chain, now)
+        if isinstance(turn, CacheTurn) and turn.chain and not turn.led and not turn.free:
+            if granted or known.granted < _IN_LINE:
+                turn.granted = True
+                known.granted += not granted
+                return turn
+            return Wait(turn.chain[-1], known.lines, for_answer=False)
+        if granted:
+            self._give_back(known, now)
         if isinstance(turn, CacheTurn):
             for one in chain:
                 # What need not wait for a row to go ahead, none of its kind has to.
                 if one.ahead is None:
-                    one.call_up(everybody=True)
+                    _call_all(one)
         return turn
 
     def _turn(
-        self, row: int, model: str, chain: tuple[Beginning, ...], now: float
-    ) -> CacheTurn | Beginning:
-        known = self._models.setdefault(model, _Model())
+        self, asks: Asks, known: _Model, chain: tuple[Beginning, ...], now: float
+    ) -> CacheTurn | Wait:
+        row, model = asks.row, asks.model
         if known.unused >= _TRIED:
             return CacheTurn(row, model, chain, free=True)
         if known.stopped >= _TRIED and not known.read:
             return CacheTurn(row, model)
         chain = _cached_still(chain)
-        for place, one in enumerate(chain):
-            if one.is_open(now):
-                continue
+        led = tuple(one for one in chain if not (one.unused or one.is_open(now)))
+        for one in led:
             if one.ahead is not None:
-                return one
-            led = tuple(o for o in chain[place:] if o.ahead is None and not o.is_open(now))
-            for first in led:
-                first.ahead = row
-            return CacheTurn(row, model, chain, led, tuple(o for o in led if o.is_warm(now)))
-        return CacheTurn(row, model, chain)
+                return Wait(one, known.lines, for_answer=True)
+        for one in led:
+            one.ahead = row
+        probed = tuple(one for one in led if one.is_warm(now))
+        # What was not read yet may have to be written, unless others are read.
+        unsure = [one for one in led if not (known.read and one in probed)]
+        return CacheTurn(
+            row,
+            model,
+            chain,
+            led=led,
+            probed=probed,
+            cached=_cached(chain, unsure),
+            free=not led and any(one.unused for one in chain),
+        )
 
     def leaves(self, turn: CacheTurn, now: float) -> bool:
         """Whether *turn*'s request may leave *now*; False: what it was to read may be
         gone, and it has to ask for another turn.
         """
         if not turn.free:
-            if any(one.stopped or not one.is_open(now) for one in turn.read):
+            if any(one.stopped or not (one.unused or one.is_open(now)) for one in turn.read):
                 return False
             for one in turn.read:
                 one.left(now)
         turn.left_at = now
+        self.done(turn, now)
         return True
+
+    def done(self, turn: CacheTurn, now: float) -> None:
+        """*turn*'s request stands in no line any more."""
+        if turn.granted:
+            turn.granted = False
+            self._give_back(self._models[turn.model], now)
 
     def told(self, turn: CacheTurn, tokens: PromptTokens, *, estimated: int, now: float) -> None:
         """The answer of *turn* says what became of its prompt, which was *estimated* at
@@ -158,12 +161,16 @@ class Turns:
                 one.not_read()
         self._over(turn, now)
 
-    def abandoned(self, digests: Sequence[bytes]) -> None:
-        """A row that waited for its turn asks no more: the next one may ask."""
-        for digest in digests:
+    def abandoned(self, asks: Asks, now: float, *, granted: bool) -> None:
+        """A row that waited for its turn asks no more: the next one may ask;
+        *granted*: it had just been called up.
+        """
+        if granted:
+            self._give_back(self._models[asks.model], now)
+        for digest in asks.digests:
             one = self._beginnings.get(digest)
-            if one is not None and one.ahead is None:
-                one.call_up(everybody=False)
+            if one is not None and one.ahead is None and not one.is_open(now):
+                one.call_up()
 
     def _over(self, turn: CacheTurn, now: float) -> None:
         """It goes ahead no more: rows that stand in line may ask."""
@@ -171,8 +178,26 @@ class Turns:
             if one.ahead == turn.row:
                 one.ahead = None
         for one in turn.chain:
-            if one.ahead is None:
-                one.call_up(everybody=one.is_open(now))
+            if one.is_free:
+                _call_all(one)
+            elif one.is_open(now):
+                for row in one.at_rest():
+                    self._ready(row)
+            elif one.ahead is None:
+                one.call_up()
+        known = self._models[turn.model]
+        known.lapses_at = -inf
+        self._grant(known, now)
+
+    def _give_back(self, known: _Model, now: float) -> None:
+        known.granted -= 1
+        self._grant(known, now)
+
+    def _grant(self, known: _Model, now: float) -> None:
+        """Call up rows that may be sent, as many as there is room for."""
+        while known.granted < _IN_LINE and (one := _next_line(known, now)) is not None:
+            if one.call_up(granted=True):
+                known.granted += 1
 
     def _beginning(self, digest: bytes, ttl_s: float) -> Beginning:
         found = self._beginnings.get(digest)
@@ -187,8 +212,28 @@ class Turns:
         """Drop the one that was asked for longest ago, once there are too many."""
         if len(self._beginnings) > _MOST_KEPT:
             digest, oldest = self._beginnings.popitem(last=False)
-            if not oldest.is_idle:
+            if oldest.ahead is not None or oldest.waiting:
                 self._beginnings[digest] = oldest
+
+
+def _next_line(known: _Model, now: float) -> Beginning | None:
+    """The beginning whose row is to be sent next: the one at which rows wait for the
+    longest time, unless another is to be used lest it run out.
+    """
+    for one in [one for one in known.lines if not one.waiting]:
+        del known.lines[one]
+    if now >= known.lapses_at:
+        opened = [one for one in known.lines if one.is_open(now)]
+        soonest = min(opened, key=lambda one: one.lapses_at, default=None)
+        known.lapses_at = inf if soonest is None else soonest.lapses_at
+        if soonest is not None and soonest.lapses_at <= now:
+            return soonest
+    return next((one for one in known.lines if one.is_open(now) or one.ahead is None), None)
+
+
+def _call_all(one: Beginning) -> None:
+    while one.call_up():
+        pass
 
 
 def _count(chain: Sequence[Beginning], tokens: PromptTokens, estimated: int) -> None:
@@ -197,6 +242,11 @@ def _count(chain: Sequence[Beginning], tokens: PromptTokens, estimated: int) -> 
     chain[-1].cached = share * (tokens.read + tokens.written)
     if len(chain) > 1 and tokens.written:
         chain[-2].cached = share * tokens.read
+
+
+def _cached(chain: Sequence[Beginning], unsure: Sequence[Beginning]) -> float:
+    """The tokens of the longest of *chain* that is not *unsure*."""
+    return next((one.cached for one in reversed(chain) if one not in unsure), 0.0)
 
 
 def _cached_still(chain: Sequence[Beginning]) -> tuple[Beginning, ...]:

@@ -17,11 +17,21 @@ from claudebatch.core.events import Emit
 from claudebatch.core.handler import Handler
 from claudebatch.core.notice import Notice
 from claudebatch.core.resting import Resting
-from claudebatch.layers.prompt_caching.beginning import Beginning
-from claudebatch.layers.prompt_caching.cache_turns import CacheTurn, Turns
+from claudebatch.layers.prompt_caching.asked_turn import Asks, CacheTurn, Wait
+from claudebatch.layers.prompt_caching.beginning import Waiter
+from claudebatch.layers.prompt_caching.cache_turns import Turns
 from claudebatch.layers.prompt_caching.miss_cause import miss_cause
 from claudebatch.layers.prompt_caching.own_marks import without_marks
 from claudebatch.layers.prompt_caching.placed import Place, PlacedCall
+
+# Rows that wait for another's answer let rows behind them be taken, so many for each
+# that may be sent at once: as many as answers come in half the time to live of what
+# they share. With more, a beginning would run out before most of its rows are read.
+_FEWEST_AT_REST = 2.0
+_AT_REST_AT_FIRST = 4.0
+_OF_TTL = 0.5
+# The last answers that tell how long one takes.
+_ANSWERS = 8
 
 
 class _Gone(Exception):
@@ -50,19 +60,22 @@ class PromptCaching:
         self._emit = emit
         self._resting = resting or Resting()
         self._lane_of = lane_of
-        self._turns = Turns()
+        self._turns = Turns(ready=self._resting.over)
         # Mutable: the turns of calls under way, by row; whether it was said that a
         # cache does not work.
         self._under_way: dict[int, CacheTurn] = {}
         self._reported = False
+        # Mutable, too: how long answers have taken of late; 0: none has come.
+        self._answer_s = 0.0
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """The reply of the call with its marks, when its beginning is there."""
         placed = self._place(call)
         if placed.beginning is None:
             return await call_next(placed.call)
+        asks = Asks(call.row, call.model, placed.chain, placed.ttl_s)
         while True:
-            turn = await self._turn(placed)
+            turn = await self._turn(call, asks)
             try:
                 return await self._sent(placed, turn, call_next)
             except _Gone:
@@ -76,34 +89,42 @@ class PromptCaching:
         if turn is not None and not self._turns.leaves(turn, self._now()):
             raise _Gone
 
-    async def _turn(self, placed: PlacedCall) -> CacheTurn:
-        call = placed.call
-        rests = False
+    async def _turn(self, call: Call, asks: Asks) -> CacheTurn:
+        rests = granted = False
         try:
             while True:
-                turn = self._turns.turn(
-                    call.row, call.model, placed.chain, ttl_s=placed.ttl_s, now=self._now()
-                )
+                turn = self._turns.turn(asks, self._now(), granted=granted)
                 if isinstance(turn, CacheTurn):
                     return turn
-                # Its worker's place goes to another row, which may be sent.
-                rests = (
-                    self._resting.begin(call.row, self._lane_of(call.lane_as), len(call.body))
-                    or rests
-                )
-                await self._wait(turn, placed)
+                if turn.for_answer:
+                    rests = self._rests(call, asks.ttl_s) or rests
+                granted = await self._wait(turn, asks, Waiter(call.row, rests=rests))
         finally:
             if rests:
                 self._resting.over(call.row)
 
-    async def _wait(self, beginning: Beginning, placed: PlacedCall) -> None:
-        called = beginning.wait()
+    def _rests(self, call: Call, ttl_s: float) -> bool:
+        """Give the worker's place of *call* to another row, which may be sent; returns
+        whether it is at rest by that.
+        """
+        lane = self._lane_of(call.lane_as)
+        most = _AT_REST_AT_FIRST
+        if self._answer_s:
+            most = max(_FEWEST_AT_REST, _OF_TTL * ttl_s / self._answer_s)
+        if self._resting.places(lane) >= most * self._resting.slots(lane):
+            return False
+        return self._resting.begin(call.row, lane, len(call.body))
+
+    async def _wait(self, wait: Wait, asks: Asks, waiter: Waiter) -> bool:
+        """Stand in line; returns whether the call may be sent now."""
+        wait.stand(waiter)
         try:
-            await self._waits.until(called)
+            await self._waits.until(waiter.called)
         except BaseException:
-            beginning.leave(called)
-            self._turns.abandoned(placed.chain)
+            wait.beginning.leave(waiter)
+            self._turns.abandoned(asks, self._now(), granted=waiter.granted)
             raise
+        return waiter.granted
 
     async def _sent(self, placed: PlacedCall, turn: CacheTurn, call_next: Handler) -> Reply:
         call = placed.call
@@ -111,12 +132,15 @@ class PromptCaching:
         reply = None
         try:
             reply = await call_next(self._dressed(placed, turn))
+            took_s = reply.latency_ms / 1000
+            self._answer_s += (took_s - self._answer_s) / (_ANSWERS if self._answer_s else 1)
             self._told(call, turn, _prompt_tokens(reply.usage))
         except BaseException:
             self._turns.failed(turn, self._now())
             raise
         finally:
             self._under_way.pop(call.row, None)
+            self._turns.done(turn, self._now())
             if turn.gave_up:
                 self._report(call, reply)
         return reply

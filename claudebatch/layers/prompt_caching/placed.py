@@ -5,13 +5,13 @@ shares.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from claudebatch.core.domain import Call
+from claudebatch.core.frozen import value
 
 
-@dataclass(frozen=True, slots=True)
+@value
 class PlacedCall:
     """A call as it is to be sent."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 
@@ -146,6 +147,84 @@ async def test_rows_that_wait_lend_their_workers_places():
     await asyncio.sleep(1)
     assert bench.resting.places(lane) == 0
     await asyncio.gather(*tasks)
+
+
+@virtual
+async def test_no_more_rows_rest_than_can_be_answered_while_what_they_share_is_there():
+    api, bench = CachingApi(latency_s=50), Bench()
+    bench.resting.count_slots = lambda lane: 5
+    stack = bench.around(api)
+    for most, name in ((4 * 5, "A"), (150 // 50 * 5, "B")):
+        ends = asyncio.ensure_future(all_of(stack, [asks(row, name) for row in range(50)]))
+        await settled()
+        assert bench.resting.places(SONNET) == most
+        assert len(await ends) == 50
+    api.latency_s = 400
+    await all_of(stack, [asks(row, "C") for row in range(50)])
+    ends = asyncio.ensure_future(all_of(stack, [asks(row, "D") for row in range(50)]))
+    await settled()
+    assert bench.resting.places(SONNET) == 2 * 5
+    await ends
+
+
+@virtual
+async def test_rows_that_met_a_429_stay_at_rest_though_their_turn_comes():
+    api, bench = CachingApi(), Bench()
+    stack = bench.around(api, slots=1)
+    bench.resting.begin(7, SONNET, 100)
+    tasks = [asyncio.ensure_future(stack(asks(row))) for row in (0, 1, 7)]
+    await asyncio.sleep(25)
+    assert bench.resting.places(SONNET) == 1
+    await asyncio.gather(*tasks)
+
+
+@virtual
+async def test_few_rows_that_follow_stand_in_the_limiters_line():
+    api, bench = CachingApi(latency_s=10, head_s=1), Bench()
+    below = [0, 0]
+
+    free = asyncio.Semaphore(2)
+
+    async def limiter(call: Call) -> Reply:
+        below[0] += 1
+        below[1] = max(below)
+        async with free:
+            bench.layer.leaves(call)
+            below[0] -= 1
+            return await api(call)
+
+    await asyncio.gather(*(bench.layer(asks(row), limiter) for row in range(40)))
+    assert below[1] == 8
+    assert api.writes == 1
+
+
+@virtual
+async def test_rows_of_the_beginning_that_came_first_go_first():
+    api, bench = CachingApi(latency_s=10, head_s=1), Bench()
+    calls = [asks(row, "AB"[row // 10]) for row in range(20)]
+    await all_of(bench.around(api, slots=2), calls)
+    order = [row for _, row in api.came]
+    assert sorted(order[:13])[:10] == list(range(10)), "but for one that shows that B is read"
+
+
+@virtual
+async def test_a_beginning_at_which_rows_wait_is_used_before_it_runs_out():
+    api, bench = CachingApi(latency_s=30, head_s=1), Bench()
+    calls = [asks(row, "A" if row < 40 else "B") for row in range(44)]
+    await all_of(bench.around(api, slots=2), calls)
+    assert api.writes == 2
+    used = [at for at, row in api.came if row >= 40]
+    assert max(later - earlier for earlier, later in pairwise(used)) < 300
+    assert used[2] > 100, "and not before it has to be"
+
+
+@virtual
+async def test_a_beginning_that_ran_out_while_its_rows_stood_in_line_is_led_again():
+    api, bench = CachingApi(latency_s=400, head_s=1), Bench()
+    calls = [asks(row, "A" if row < 6 else "B") for row in range(10)]
+    await all_of(bench.around(api, slots=1), calls)
+    assert len(api.came) == 10
+    assert set(api.times.values()) == {1}
 
 
 @virtual
@@ -322,9 +401,14 @@ async def test_what_will_be_read_is_not_expected_of_the_limit_of_input():
         sizes[call.row] = call.size.input_tokens
         return await api(call)
 
-    await all_of(Bench().around(look), [asks(row) for row in range(4)])
+    stack = Bench().around(look)
+    await all_of(stack, [asks(row) for row in range(4)])
     assert sizes[0] == sizes[1] == 4000, "it may have to be written"
     assert sizes[2] == sizes[3] == pytest.approx(4000 * 10 / 3476, abs=10)
+    await all_of(stack, [asks(row, "B") for row in range(4, 8)])
+    assert [sizes[row] < 20 for row in range(4, 8)] == [False, True, True, True], (
+        "the cache of this model is read: so will be what was written just now"
+    )
 
 
 @virtual
