@@ -15,7 +15,6 @@ from claudebatch.layers.prompt_caching.chains import ChainRows, shared_beginning
 from claudebatch.layers.prompt_caching.mark_plan import MarkPlan, Spacing
 from claudebatch.layers.prompt_caching.placed import Place, nothing_placed
 from claudebatch.layers.prompt_caching.set_marks import Placing
-from claudebatch.layers.rate_limit.settings import RateLimitSettings
 from claudebatch.routing.forced_answer import formed
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.storage.journal import RowFilter
@@ -32,18 +31,6 @@ def place_by(plan: MarkPlan, run_setup: RunSetup, *, at_least_s: int = 0) -> Pla
             return own_marks.place
     first_params = partial(_first_params, run_setup)
     return Placing(plan, own_marks.place, first_params=first_params, at_least_s=at_least_s)
-
-
-def spacing_of(limits: RateLimitSettings) -> Spacing:
-    """How far apart rows of one beginning are sent at most, as far as the configuration
-    limits it.
-    """
-    slowest = min(
-        (pool.requests_per_minute for pool in limits.pools.values() if pool.requests_per_minute),
-        default=None,
-    )
-    # Rows of one beginning are handed out together, so they are as close as any two.
-    return Spacing(row_s=60 / slowest if slowest else 0.0, together=True)
 
 
 def plan_marks(

@@ -27,7 +27,7 @@ from claudebatch.engine.earlier_answers import EarlierAnswers
 from claudebatch.engine.earlier_tries import read_tries
 from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.finish_row import RowFinisher
-from claudebatch.engine.mark_rows import place_by, plan_marks, spacing_of
+from claudebatch.engine.mark_rows import place_by, plan_marks
 from claudebatch.engine.more_room import MoreRoom
 from claudebatch.engine.open_run import OpenRun
 from claudebatch.engine.pending import PendingRows, wanted_rows
@@ -42,6 +42,7 @@ from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
+from claudebatch.setup.shared_beginnings import spacing_of
 from claudebatch.setup.stack import Keys, Parts, build_stack
 from claudebatch.setup.stores import open_attempt_log
 from claudebatch.storage.journal import Journal

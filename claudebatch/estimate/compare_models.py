@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from claudebatch.core.domain import Call, Pico
 from claudebatch.core.reports import Elsewhere
+from claudebatch.estimate.cached_share import with_cache
 from claudebatch.estimate.forecast import ExpectedTokens, Forecast
-from claudebatch.estimate.request_shape import RequestShape, shape_of
+from claudebatch.estimate.request_shape import CachedShare, RequestShape, shape_of
 from claudebatch.models.catalog import ModelFacts
 from claudebatch.models.tokens import measure, token_ratio
 from claudebatch.routing.request import request_body
@@ -54,15 +55,15 @@ class Comparison:
         self._weights: defaultdict[Group, float] = defaultdict(float)
         self._sums: defaultdict[tuple[str, Group], list[Pico]] = defaultdict(lambda: [0, 0])
 
-    def add(self, call: Call, *, cached: bool = False) -> None:
-        """Add a row of the sample."""
+    def add(self, call: Call, share: CachedShare | None = None, *, cached: bool = False) -> None:
+        """Add a row of the sample; the prompt cache writes and reads *share* of it."""
         own = shape_of(call)
         group = Group(own.model, cached)
         self._weights[group] += weight(self._forecast.expect(own))
         for facts in self._models:
             # A cached row is free at its own model only.
             if not (cached and facts.id == own.model):
-                self._add(call, own, facts, self._sums[facts.id, group])
+                self._add(call, own, facts, share, self._sums[facts.id, group])
 
     def of(self, totals: Mapping[Group, float]) -> tuple[Elsewhere, ...]:
         """The cost of all rows at each model, the cheapest first; *totals*: the weight
@@ -80,7 +81,14 @@ class Comparison:
             others.append(Elsewhere(facts.id, expected, batch, newest))
         return tuple(sorted(others, key=lambda other: (other.expected, other.model)))
 
-    def _add(self, call: Call, own: RequestShape, facts: ModelFacts, sums: list[Pico]) -> None:
+    def _add(
+        self,
+        call: Call,
+        own: RequestShape,
+        facts: ModelFacts,
+        share: CachedShare | None,
+        sums: list[Pico],
+    ) -> None:
         # Fast mode without a known price is compared at standard speed, or the row
         # would have no cost at all.
         as_it_is = own.model == facts.id and (
@@ -91,7 +99,8 @@ class Comparison:
         expected = self._forecast.expect(
             there, like=own, longer=token_ratio(known, facts.tokenizer)
         )
-        sums[0] += self._forecast.cost(there, expected)
+        at_once = expected if share is None else with_cache(expected, share)
+        sums[0] += self._forecast.cost(there, at_once)
         sums[1] += self._forecast.batch_cost(there, expected)
 
     def _moved(self, call: Call, own: RequestShape, facts: ModelFacts) -> RequestShape:

@@ -18,6 +18,7 @@ from typing import TypeAlias
 from claudebatch.core.domain import Call, Pico
 from claudebatch.core.reports import DeadlinePlan, Elsewhere, Estimate, EstimateLine
 from claudebatch.estimate.batch_plan import BatchChances
+from claudebatch.estimate.cache_sums import CacheSums
 from claudebatch.estimate.compare_models import SAMPLE, Comparison, Group, weight
 from claudebatch.estimate.counted_sample import CountedRow, counted
 from claudebatch.estimate.deadline import Deadline
@@ -127,6 +128,7 @@ def estimate(
             asked_otherwise=plan.asked_otherwise,
             notices=plan.notices,
             elsewhere=_compared(plan, comparison, sums),
+            prompt_cache=sums.cache.use(plan.kept_beginnings()) if known else None,
         )
 
 
@@ -148,8 +150,8 @@ def _compared(plan: ScratchIndex, comparison: Comparison, sums: _Sums) -> tuple[
     """The cost of the rows at other models, from a sample of them."""
     for cached in (False, True):
         for positions in plan.sample(SAMPLE, random.Random(_SEED), cached=cached).values():
-            for call in plan.calls(positions):
-                comparison.add(call, cached=cached)
+            for call, share in plan.calls_with_shares(positions):
+                comparison.add(call, share, cached=cached)
     return comparison.of(sums.weights)
 
 
@@ -191,6 +193,7 @@ class _Sums:
         self.deadline = Deadline(ways.at_once) if planned else None
         self.weights: defaultdict[Group, float] = defaultdict(float)
         self._lines: defaultdict[tuple[str, str], _Line] = defaultdict(_Line)
+        self.cache = CacheSums()
 
     def add(self, row: PlannedRow) -> None:
         """Add the next row."""
@@ -208,13 +211,18 @@ class _Sums:
         via = self.ways.add(found.call, waits=row.waits, live=live, batch=batch)
         if self.deadline is not None:
             kind = self.ways.kind(request.rule, fits=row.waits)
-            self.deadline.add(found.call, weight(expected), kind=kind, live=live, batch=batch)
+            # Without the prompt cache: what a row shares depends on those that go with
+            # it, and the plan is what decides which do.
+            plain = found.uncached or FREE
+            self.deadline.add(found.call, weight(expected), kind=kind, live=plain, batch=batch)
         cost = found.batch if via == "batch" else found.live
         line.known &= cost is not None
         if cost is not None:
             line.low += cost.low
             line.expected += cost.expected
             line.worst += cost.worst
+            if via == "live":
+                self.cache.add(row, found)
 
     def weigh(
         self, request: RequestShape, expected: ExpectedTokens, *, cached: bool = False

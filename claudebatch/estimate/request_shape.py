@@ -26,6 +26,16 @@ class RequestShape:
     speed: str | None = None
 
 
+class CachedShare(NamedTuple):
+    """Of a row's input, the shares that the prompt cache writes, for minutes or for an
+    hour, and reads; a row of many writes a small part of what they share.
+    """
+
+    minutes: float
+    hour: float
+    read: float
+
+
 class PlannedRow(NamedTuple):
     """A row to send."""
 
@@ -37,6 +47,10 @@ class PlannedRow(NamedTuple):
     waits: bool
     """Whether a batch can take it."""
     request_bytes: int
+    share: CachedShare | None = None
+    """What of it is written and read where it is sent at once; None: nothing."""
+    marked_worst: Pico | None = None
+    """What it may cost at once with the marks that it gets."""
 
 
 def shape_of(call: Call) -> RequestShape:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from claudebatch.core.domain import Call, Pico, Prompt, Route, Size
 from claudebatch.core.send_via import fits_a_batch
+from claudebatch.estimate.cached_share import NO_SHARE, with_cache
 from claudebatch.estimate.forecast import ExpectedTokens, Forecast
-from claudebatch.estimate.request_shape import PlannedRow, RequestShape, shape_of
+from claudebatch.estimate.request_shape import CachedShare, PlannedRow, RequestShape, shape_of
 from claudebatch.estimate.ways import RowCost
 from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.run_setup import RunSetup
@@ -28,6 +29,17 @@ class CostedRow:
     """If little is to be read and to be said."""
     live: RowCost | None
     batch: RowCost | None
+    uncached: RowCost | None
+    """At once, if nothing of it were marked."""
+    unread: Pico
+    """Expected at once, if what it shares were written twice and never read."""
+
+
+def marked_worst(run_setup: RunSetup, call: Call, ttl: str) -> Pico | None:
+    """The worst case of *call* with a mark for *ttl*; None: no price."""
+    # Prices look for these words in the body, wherever they stand.
+    mark = b'"cache_control""ttl":"%b"' % ttl.encode()
+    return _priced(run_setup.worst_of_row, replace(call, body=call.body + mark))
 
 
 def planned_row(run_setup: RunSetup, call: Call) -> PlannedRow:
@@ -46,13 +58,31 @@ def costed(row: PlannedRow, forecast: Forecast) -> CostedRow:
     request = row.shape
     expected, short = forecast.expect(request), forecast.at_least(request)
     tokens = (short, expected)
+    live = uncached = _cost(row, forecast.cost, row.worst, tokens)
+    unread, limited = live.expected if live else 0, expected.usage.limited_input
+    if row.share is not None:
+        cached = with_cache(short, row.share), with_cache(expected, row.share)
+        live = _cost(row, forecast.cost, row.marked_worst, cached)
+        unread += 2 * _surcharge(row, row.share, forecast, expected) if live else 0
+        # What is read does not count against input tokens per minute.
+        limited = cached[1].usage.limited_input
     return CostedRow(
-        _call(request, expected.usage.total_input, round(expected.output_tokens)),
+        _call(request, limited, round(expected.output_tokens)),
         expected,
         short,
-        live=_cost(row, forecast.cost, row.worst, tokens),
+        live=live,
         batch=_cost(row, forecast.batch_cost, row.batch_worst, tokens),
+        uncached=uncached,
+        unread=unread,
     )
+
+
+def _surcharge(
+    row: PlannedRow, share: CachedShare, forecast: Forecast, expected: ExpectedTokens
+) -> Pico:
+    """What writing its share costs beyond plain input."""
+    written, plain = with_cache(expected, share, read=False), with_cache(expected, NO_SHARE)
+    return forecast.cost(row.shape, written) - forecast.cost(row.shape, plain)
 
 
 def _cost(

@@ -12,21 +12,27 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 from claudebatch.core.answer_form import schema_of
-from claudebatch.core.domain import Call
+from claudebatch.core.domain import Call, Pico
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.events import Event
 from claudebatch.core.jsonl import read_at
 from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.core.plurals import counted
-from claudebatch.estimate.request_shape import PlannedRow, RequestShape
-from claudebatch.estimate.row_costs import planned_row
+from claudebatch.estimate.cached_share import KeptBeginning, share_of
+from claudebatch.estimate.request_shape import CachedShare, PlannedRow, RequestShape
+from claudebatch.estimate.row_costs import marked_worst, planned_row
 from claudebatch.inputs import ALL_ROWS, RecordFormat, Selection, format_of, parse_line, under
+from claudebatch.layers.prompt_caching.chains import ChainRows, links_of, shared_beginnings
+from claudebatch.layers.prompt_caching.mark_plan import HOUR_S, ttl_s
 from claudebatch.layers.response_cache.blocking import LookUp
 from claudebatch.setup.input_files import InputFile
 from claudebatch.setup.run_setup import RunSetup
+from claudebatch.setup.shared_beginnings import beginnings_of, spacing_of
 from claudebatch.setup.validate_input import Intake
 from claudebatch.storage.journal import RowRecord, index_rows, open_journal
 
@@ -39,7 +45,9 @@ _TABLE = f"""
 CREATE TEMP TABLE plan (
   position INTEGER PRIMARY KEY, repeated INTEGER, cached INTEGER, worst INTEGER,
   batch_worst INTEGER, waits INTEGER, bytes INTEGER,
-  {_SHAPE}, finished INTEGER NOT NULL DEFAULT 0);
+  {_SHAPE}, chain BLOB, worst_minutes INTEGER, worst_hour INTEGER,
+  finished INTEGER NOT NULL DEFAULT 0);
+CREATE TEMP TABLE kept (digest BLOB PRIMARY KEY, ttl INTEGER, rows INTEGER) WITHOUT ROWID;
 CREATE TEMP TABLE seen (key TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 # By id and digest, as the run itself decides: an edited line is asked again.
@@ -61,6 +69,12 @@ _KEEP_CHOSEN = (
     "UPDATE plan SET repeated = again FROM (SELECT position AS place, row_number() OVER"
     " (PARTITION BY key ORDER BY position) > 1 AS again FROM rows) WHERE place = plan.position",
 )
+_GROUPS = (
+    "SELECT chain, count(*), min(position), max(position) FROM plan"
+    " WHERE length(chain) > 0 AND {sent} GROUP BY chain ORDER BY chain"
+)
+# Chains whose share is known: rows of one stand near each other.
+_SHARES = 1_000
 _SENT = "NOT finished AND NOT cached AND NOT repeated"
 _CACHED = "NOT finished AND cached AND NOT repeated"
 
@@ -112,7 +126,8 @@ class ScratchIndex:
         self._forms: dict[int, RecordFormat] = {}  # by the number of the file
         self._earlier = earlier
         # Mutable: the rows of the current chunk, and the number of all rows.
-        self._chunk: list[tuple[int, str, PlannedRow]] = []
+        self._chunk: list[tuple[int, RowRecord, PlannedRow, _MarkedWorst]] = []
+        self._kept = lru_cache(_SHARES)(self._look_up_kept)
         self._count = 0
         self._with_schema = False  # whether any row has one
         self.bad_rows = 0
@@ -138,6 +153,7 @@ class ScratchIndex:
             key=self._earlier.key,
             names=[file.name for file in self._files],
             emit=self._note,
+            beginnings=beginnings_of(self._run_setup),
         )
         # One transaction: a commit for each row would take longer than the row itself.
         self._connection.execute("BEGIN")
@@ -157,6 +173,34 @@ class ScratchIndex:
             )
         self._connection.execute("COMMIT")
         self._mark_finished()
+        self._share_out()
+
+    def _share_out(self) -> None:
+        """Decide which beginnings of the rows to send are kept, as the run will."""
+        groups = (
+            ChainRows(*group) for group in self._connection.execute(_GROUPS.format(sent=_SENT))
+        )
+        spacing = spacing_of(self._run_setup.settings.limits)
+        found = (
+            (shared.link.digest, seconds, shared.rows)
+            for shared in shared_beginnings(groups)
+            if (seconds := ttl_s(shared, spacing))
+        )
+        self._connection.executemany("INSERT INTO kept VALUES (?,?,?)", found)
+
+    def kept_beginnings(self) -> int:
+        """How many beginnings are written."""
+        (count,) = self._connection.execute("SELECT count(*) FROM kept").fetchone()
+        return int(count)
+
+    def _look_up_kept(self, chain: bytes) -> list[KeptBeginning]:
+        query = "SELECT ttl, rows FROM kept WHERE digest = ?"
+        found = []
+        for link in links_of(chain):
+            row = self._connection.execute(query, (link.digest,)).fetchone()
+            if row is not None:
+                found.append(KeptBeginning(link.tokens, *row))
+        return found
 
     def _keep_chosen(self) -> None:
         """Leave the chosen rows in the plan, under the numbers that they have now."""
@@ -193,10 +237,17 @@ class ScratchIndex:
 
     def sent(self) -> Iterator[PlannedRow]:
         """The rows to send, in order."""
-        fields = f"worst, batch_worst, waits, bytes, {_SHAPE}"
+        fields = f"worst, batch_worst, waits, bytes, chain, worst_minutes, worst_hour, {_SHAPE}"
         query = f"SELECT {fields} FROM plan WHERE {_SENT} ORDER BY position"
-        for worst, batch_worst, waits, length, *shape in self._connection.execute(query):
-            yield PlannedRow(RequestShape(*shape), worst, batch_worst, bool(waits), length)
+        for worst, batch_worst, waits, length, chain, *more in self._connection.execute(query):
+            marked, shape = _MarkedWorst(*more[:2]), RequestShape(*more[2:])
+            row = PlannedRow(shape, worst, batch_worst, bool(waits), length)
+            kept = self._kept(chain) if chain else []
+            share = share_of(kept, shape.input_estimate)
+            if share is None:
+                yield row
+            else:
+                yield row._replace(share=share, marked_worst=marked.of(kept, worst))
 
     def cached(self) -> Iterator[RequestShape]:
         """The shapes of rows with a cached answer, each request once."""
@@ -240,6 +291,16 @@ class ScratchIndex:
             if call is not None and call.prompt.digest == digest:
                 yield call
 
+    def calls_with_shares(
+        self, positions: Iterable[int]
+    ) -> Iterator[tuple[Call, CachedShare | None]]:
+        """The same, with what the prompt cache writes and reads of each."""
+        query = "SELECT chain FROM plan WHERE position = ?"
+        for position in positions:
+            (chain,) = self._connection.execute(query, (position,)).fetchone()
+            for call in self.calls((position,)):
+                yield call, share_of(self._kept(chain), call.size.input_tokens)
+
     def _call(self, source: int, line: int, offset: int, length: int, id: str) -> Call | None:
         (path, name), defaults = self._files[source], self._run_setup.defaults
         try:
@@ -259,7 +320,13 @@ class ScratchIndex:
         self._with_schema |= schema_of(call.prompt.params) is not None
         # Not the call: five hundred bodies may be gigabytes of images.
         row = planned_row(self._run_setup, call)
-        self._chunk.append((self._count, record.key.hex(), row))
+        marked = _MarkedWorst()
+        # Of rows without marks of their own, whose worst case has none.
+        if record.chain and not row.shape.caches:
+            marked = _MarkedWorst(
+                *(marked_worst(self._run_setup, call, ttl) for ttl in ("5m", "1h"))
+            )
+        self._chunk.append((self._count, record, row, marked))
         self._count += 1
         if len(self._chunk) >= _CHUNK:
             self._flush()
@@ -268,21 +335,31 @@ class ScratchIndex:
         chunk, self._chunk = self._chunk, []
         if not chunk:
             return
-        entries = self._earlier.look_up([key for _, key, _ in chunk])
-        for (position, key, row), value in zip(chunk, entries, strict=True):
+        entries = self._earlier.look_up([record.key.hex() for _, record, _, _ in chunk])
+        for (position, record, row, marked), value in zip(chunk, entries, strict=True):
+            key = record.key.hex()
             # A request that was seen before is free: the run shares the first one's
             # answer.
             new = self._connection.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,)).rowcount
-            self._write(position, row, repeated=not new, cached=value is not None)
+            fate = (not new, value is not None)
+            self._write(position, row, fate, (record.chain, *marked))
 
-    def _write(self, position: int, row: PlannedRow, *, repeated: bool, cached: bool) -> None:
+    def _write(
+        self,
+        position: int,
+        row: PlannedRow,
+        fate: tuple[bool, bool],
+        shared: tuple[bytes, Pico | None, Pico | None],
+    ) -> None:
+        """*fate*: whether it repeats another row, and is cached; *shared*: its chain,
+        and its worst cases with marks.
+        """
         shape = row.shape
         self._connection.execute(
-            "INSERT INTO plan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
+            "INSERT INTO plan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
             (
                 position,
-                repeated,
-                cached,
+                *fate,
                 row.worst,
                 row.batch_worst,
                 row.waits,
@@ -296,6 +373,7 @@ class ScratchIndex:
                 shape.searches,
                 shape.geo,
                 shape.speed,
+                *shared,
             ),
         )
 
@@ -324,6 +402,21 @@ class ScratchIndex:
             self._connection.executemany("UPDATE plan SET finished = 0 WHERE position = ?", found)
         else:
             self.asked_otherwise = len(found)
+
+
+class _MarkedWorst(NamedTuple):
+    """The worst cases of a row with marks for five minutes, and for an hour; None: its
+    own marks are in its worst case.
+    """
+
+    minutes: Pico | None = None
+    hour: Pico | None = None
+
+    def of(self, kept: Sequence[KeptBeginning], worst: Pico | None) -> Pico | None:
+        """That with the marks that end *kept*; without any, *worst*."""
+        longest = max(one.ttl_s for one in kept)
+        marked = self.hour if longest == HOUR_S else self.minutes
+        return worst if marked is None else marked
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from claudebatch.layers.prompt_caching.leading_blocks import (
     blocks,
     plain_text,
 )
-from claudebatch.layers.prompt_caching.mark_plan import PromptCaching
+from claudebatch.layers.prompt_caching.mark_plan import PromptCaching, Spacing
+from claudebatch.layers.rate_limit.settings import RateLimitSettings
 from claudebatch.models.catalog import Catalog, ModelFacts
 from claudebatch.models.tokens.blocks import block_tokens
 from claudebatch.setup.run_setup import RunSetup
@@ -97,6 +98,18 @@ def beginnings_of(run_setup: RunSetup) -> SharedBeginnings | None:
     """What makes the chains of a run's rows; None where nothing is to be cached."""
     mode = run_setup.settings.prompt_caching
     return None if mode == "off" else SharedBeginnings(run_setup.catalog, mode)
+
+
+def spacing_of(limits: RateLimitSettings) -> Spacing:
+    """How far apart rows of one beginning are sent at most, as far as the configuration
+    limits it.
+    """
+    slowest = min(
+        (pool.requests_per_minute for pool in limits.pools.values() if pool.requests_per_minute),
+        default=None,
+    )
+    # Rows of one beginning are handed out together, so they are as close as any two.
+    return Spacing(row_s=60 / slowest if slowest else 0.0, together=True)
 
 
 def _plain(prompt: Prompt, model: str, params: Mapping[str, Any]) -> tuple[Any, ...]:

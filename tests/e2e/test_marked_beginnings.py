@@ -4,6 +4,8 @@ others.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from claudebatch.core.domain import PICO_PER_USD
@@ -97,3 +99,48 @@ def test_what_is_left_to_one_row_is_not_marked_for_others(world, serve):
     assert world.claudebatch(*RUN).code == 0
     last = world.results()["0-2"]["usage"]
     assert (last["cache_creation_input_tokens"], last["cache_read_input_tokens"]) == (0, 0)
+
+
+def estimated(world, *more):
+    done = world.claudebatch(*RUN[:1], *RUN[1:6], "--dry-run", "--json", *more)
+    assert done.code == 0, done.err
+    return json.loads(done.out)
+
+
+def test_an_estimate_says_what_the_run_then_writes_reads_and_saves(world, serve):
+    serve()
+    world.write("in.jsonl", questions())
+    told = estimated(world)
+    cache, off = told["prompt_cache"], estimated(world, "--prompt-caching", "off")
+    assert off["prompt_cache"] is None
+    assert cache["without_usd"] == off["expected_usd"]
+    # No other rows: the whole estimate is theirs.
+    assert told["expected_usd"] == cache["expected_usd"]
+    assert float(cache["expected_usd"]) < float(cache["without_usd"]) < float(cache["unread_usd"])
+    assert (cache["beginnings"], cache["rows"]) == (4, 24)
+    assert world.claudebatch(*RUN).code == 0
+    for name in ("written", "read"):
+        field = {"written": "cache_creation_input_tokens", "read": "cache_read_input_tokens"}[name]
+        assert cache[f"{name}_tokens"] == pytest.approx(sum(tokens(world, field)), rel=0.1)
+    # What is answered shares nothing any more.
+    assert estimated(world)["prompt_cache"] is None
+
+
+def test_the_worst_case_of_an_estimate_is_what_the_run_sets_aside(world, serve):
+    serve()
+    world.write("in.jsonl", questions(2, 3))
+    worst = estimated(world)["worst_usd"]
+    assert world.claudebatch(*RUN, "--budget", worst).code == 0
+    ((held,),) = world.query("SELECT sum(worst) FROM attempts")
+    assert held == round(float(worst) * PICO_PER_USD)
+
+
+def test_marks_that_are_written_by_each_row_are_told_to_cost_more(world, serve):
+    serve()
+    rows = questions(1, 3)
+    for row in rows:
+        row["cache_control"] = {"type": "ephemeral"}
+    world.write("in.jsonl", rows)
+    cache = estimated(world)["prompt_cache"]
+    assert (cache["beginnings"], cache["read_tokens"]) == (3, 0)
+    assert float(cache["expected_usd"]) > float(cache["without_usd"])

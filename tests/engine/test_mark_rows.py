@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from claudebatch.engine.mark_rows import plan_marks, spacing_of
+from claudebatch.engine.mark_rows import plan_marks
 from claudebatch.layers.prompt_caching.chains import Link, chain_of
 from claudebatch.layers.prompt_caching.mark_plan import MarkPlan, Spacing
 from claudebatch.storage.journal import RowFilter, open_journal
 from tests.support.journals import index, record
-from tests.support.settings import settings_of
 
 ALL = RowFilter()
 SHARED, OTHER = b"shared--", b"other---"
@@ -86,12 +85,3 @@ def test_a_beginning_that_is_not_kept_groups_no_rows(journal):
     assert planned(journal) == []
     found = journal.execute("SELECT sort, beginning FROM temp.row_groups").fetchall()
     assert found == [(None, None)] * 2
-
-
-def test_rows_that_the_limits_hold_far_apart_are_kept_for_an_hour():
-    def of(**pool):
-        return spacing_of(settings_of(limits={"pools": {"opus-5.5": pool}}).limits)
-
-    assert of(requests_per_minute=0.2).row_s == 300
-    assert of(input_tokens_per_minute=1000).row_s == 0
-    assert of(requests_per_minute=0.2).together

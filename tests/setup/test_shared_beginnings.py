@@ -16,11 +16,12 @@ from claudebatch.layers.prompt_caching.mark_plan import MarkPlan, Spacing
 from claudebatch.layers.prompt_caching.set_marks import Placing
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import PriceBook
-from claudebatch.setup.shared_beginnings import SharedBeginnings
+from claudebatch.setup.shared_beginnings import SharedBeginnings, spacing_of
 from claudebatch.simulator.count_input import count_input
 from claudebatch.simulator.promptcache import PromptCache
 from claudebatch.simulator.traits import MODELS
 from tests.support.scripted import make_call
+from tests.support.settings import settings_of
 
 CATALOG = Catalog.load()
 BOOK = PriceBook.load(at=datetime(2026, 11, 22, tzinfo=UTC))
@@ -203,3 +204,12 @@ def test_four_documents_with_twenty_questions_are_written_once_each():
     calls, marked = placed(rows)
     # 76 of 80 read at a twentieth of the price.
     assert dollars(marked) < dollars(calls) * (4 * 1.25 + 76 * 0.05) / 80 * 1.02
+
+
+def test_rows_that_the_limits_hold_far_apart_are_kept_for_an_hour():
+    def of(**pool):
+        return spacing_of(settings_of(limits={"pools": {"opus-5.5": pool}}).limits)
+
+    assert of(requests_per_minute=0.2).row_s == 300
+    assert of(input_tokens_per_minute=1000).row_s == 0
+    assert of(requests_per_minute=0.2).together

@@ -16,6 +16,7 @@ from claudebatch.core.reports.estimate_report import (
     Elsewhere,
     Estimate,
     EstimateLine,
+    PromptCacheUse,
 )
 from claudebatch.core.reports.run_report import Bound, RunSummary
 from claudebatch.core.reports.runs import RunDetails, RunLine, RunState, UnknownAttempt
@@ -39,6 +40,7 @@ __all__ = [
     "Estimate",
     "EstimateLine",
     "PlanPart",
+    "PromptCacheUse",
     "RestOfRun",
     "RunDetails",
     "RunLine",

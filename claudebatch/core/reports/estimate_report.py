@@ -75,6 +75,23 @@ class Elsewhere:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptCacheUse:
+    """What rows that are sent at once share, and the API's prompt cache makes of it."""
+
+    beginnings: int
+    """Those that are written, and read by the rows that share them."""
+    rows: int
+    written_tokens: int
+    read_tokens: int
+    expected: Pico
+    """The expected dollars of these rows."""
+    without: Pico
+    """The same without marks."""
+    unread: Pico
+    """The same if everything were written twice and nothing read: then marks end."""
+
+
+@dataclass(frozen=True, slots=True)
 class Estimate:
     """Rows, tokens, cost and time of a run, without sending anything."""
 
@@ -109,6 +126,8 @@ class Estimate:
     """Lines that cannot be sent and are left out."""
     left_out: tuple[LineLeftOut, ...] = ()
     """The first of those."""
+    prompt_cache: PromptCacheUse | None = None
+    """None: no rows share what can be kept."""
 
     @property
     def batch_rows(self) -> int:

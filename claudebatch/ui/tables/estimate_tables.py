@@ -6,7 +6,15 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from claudebatch.core.plurals import counted
-from claudebatch.core.reports import Basis, BatchTimes, Elsewhere, Estimate, EstimateLine, Way
+from claudebatch.core.reports import (
+    Basis,
+    BatchTimes,
+    Elsewhere,
+    Estimate,
+    EstimateLine,
+    PromptCacheUse,
+    Way,
+)
 from claudebatch.ui import format as fmt
 from claudebatch.ui.tables.plan_table import plan_json
 from claudebatch.ui.tables.table import fitted
@@ -35,6 +43,7 @@ def render_estimate(estimate: Estimate, *, width: int = 0, details: bool = False
         without = () if any(line.cached for line in estimate.lines) else ("cached",)
         lines += _without("<<>>>>>>>", _HEADER, body, without, width=width)
         lines.append(_time(estimate))
+        lines += _prompt_cache(estimate.prompt_cache)
     lines += [_against_cap(estimate), f"{_sent(estimate)} Results would go to {estimate.output}"]
     sources = _details(estimate, width) if details else _sources(estimate)
     for more in (sources, _ways(estimate, width), _elsewhere(estimate, width)):
@@ -82,6 +91,7 @@ def estimate_json(estimate: Estimate) -> dict[str, Any]:
         "seconds": round(estimate.seconds, 1),
         "batch_rows": estimate.batch_rows,
         "ways": [_way_json(way) for way in estimate.ways],
+        "prompt_cache": _prompt_cache_json(estimate.prompt_cache),
         "plan": plan_json(estimate.plan),
         "batch_times": _batch_times_json(estimate.batch_times),
         "bound_by": estimate.bound_by,
@@ -175,6 +185,33 @@ def _time(estimate: Estimate) -> str:
         return f"{text}."
     # Two clocks: a sum of them would be neither.
     return f"{text}; {counted(by_batch, 'row')} by batch: {_batch_time(estimate.batch_times)}."
+
+
+def _prompt_cache(use: PromptCacheUse | None) -> list[str]:
+    if use is None:
+        return []
+    share = "share" if use.rows > 1 else "has"
+    written, read = fmt.tokens(use.written_tokens), fmt.tokens(use.read_tokens)
+    expected, without = fmt.money(use.expected), fmt.money(use.without)
+    return [
+        f"Prompt cache: {counted(use.rows, 'row')} {share} {counted(use.beginnings, 'beginning')}; "
+        f"{written} tokens are written, {read} read.",
+        f"They cost {expected} instead of {without}; {fmt.money(use.unread)} if nothing is read.",
+    ]
+
+
+def _prompt_cache_json(use: PromptCacheUse | None) -> dict[str, Any] | None:
+    if use is None:
+        return None
+    return {
+        "beginnings": use.beginnings,
+        "rows": use.rows,
+        "written_tokens": use.written_tokens,
+        "read_tokens": use.read_tokens,
+        "expected_usd": fmt.usd_string(use.expected),
+        "without_usd": fmt.usd_string(use.without),
+        "unread_usd": fmt.usd_string(use.unread),
+    }
 
 
 def _batch_time(times: BatchTimes | None) -> str:

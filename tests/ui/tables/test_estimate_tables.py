@@ -7,7 +7,15 @@ from dataclasses import replace
 import pytest
 
 from claudebatch.core.domain import PICO_PER_USD
-from claudebatch.core.reports import Basis, BatchTimes, Elsewhere, Estimate, EstimateLine, Way
+from claudebatch.core.reports import (
+    Basis,
+    BatchTimes,
+    Elsewhere,
+    Estimate,
+    EstimateLine,
+    PromptCacheUse,
+    Way,
+)
 from claudebatch.ui.tables.estimate_tables import estimate_json, render_estimate
 
 CENT = PICO_PER_USD // 100
@@ -187,6 +195,36 @@ def test_an_unknown_price_is_never_shown_as_nothing() -> None:
         None,
         True,
     )
+
+
+CACHE = PromptCacheUse(
+    4,
+    80,
+    written_tokens=26_900,
+    read_tokens=511_000,
+    expected=105 * CENT,
+    without=296 * CENT,
+    unread=302 * CENT,
+)
+
+
+def test_what_rows_share_is_told_with_dollars_with_it_without_it_and_unread() -> None:
+    lines = render_estimate(replace(ESTIMATE, prompt_cache=CACHE))
+    first = lines.index(
+        "Prompt cache: 80 rows share 4 beginnings; 26.9k tokens are written, 511k read."
+    )
+    assert lines[first + 1] == "They cost $1.05 instead of $2.96; $3.02 if nothing is read."
+    assert not any("Prompt cache" in line for line in render_estimate(ESTIMATE))
+    assert estimate_json(replace(ESTIMATE, prompt_cache=CACHE))["prompt_cache"] == {
+        "beginnings": 4,
+        "rows": 80,
+        "written_tokens": 26_900,
+        "read_tokens": 511_000,
+        "expected_usd": "1.05",
+        "without_usd": "2.96",
+        "unread_usd": "3.02",
+    }
+    assert estimate_json(ESTIMATE)["prompt_cache"] is None
 
 
 def test_the_time_is_told_with_what_it_is_spent_on() -> None:

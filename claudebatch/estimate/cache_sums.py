@@ -1,0 +1,48 @@
+"""What the rows of an estimate that are sent at once save by the API's prompt cache."""
+
+from __future__ import annotations
+
+from claudebatch.core.domain import Pico
+from claudebatch.core.reports import PromptCacheUse
+from claudebatch.estimate.request_shape import PlannedRow
+from claudebatch.estimate.row_costs import CostedRow
+
+
+class CacheSums:
+    """Adds up rows; those of which nothing is kept count nothing."""
+
+    def __init__(self) -> None:
+        # Mutable, changed by `add` only.
+        self._rows = 0
+        self._written = self._read = 0.0
+        self._expected: Pico = 0
+        self._without: Pico = 0
+        self._unread: Pico = 0
+
+    def add(self, row: PlannedRow, found: CostedRow) -> None:
+        """Add the next row that has a price."""
+        share, live, uncached = row.share, found.live, found.uncached
+        if share is None or live is None or uncached is None:
+            return
+        tokens = found.expected.usage.total_input
+        self._rows += 1
+        # As fractions: of a thousand rows each writes a thousandth.
+        self._written += tokens * (share.minutes + share.hour)
+        self._read += tokens * share.read
+        self._expected += live.expected
+        self._without += uncached.expected
+        self._unread += found.unread
+
+    def use(self, beginnings: int) -> PromptCacheUse | None:
+        """All of it, where so many *beginnings* are kept; None where none is."""
+        if not self._rows:
+            return None
+        return PromptCacheUse(
+            beginnings,
+            self._rows,
+            written_tokens=round(self._written),
+            read_tokens=round(self._read),
+            expected=self._expected,
+            without=self._without,
+            unread=self._unread,
+        )

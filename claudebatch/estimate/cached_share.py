@@ -1,0 +1,69 @@
+"""What of a row's input the API's prompt cache is expected to write and to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from claudebatch.core.domain import BILLED_KINDS, Usage
+from claudebatch.estimate.forecast import ExpectedTokens
+from claudebatch.estimate.request_shape import CachedShare
+from claudebatch.layers.prompt_caching.mark_plan import HOUR_S
+
+# For five minutes, and for an hour.
+_WRITES = [kind.name for kind in BILLED_KINDS if kind.group == "cache_creation"]
+NO_SHARE = CachedShare(0.0, 0.0, 0.0)
+
+
+class KeptBeginning(NamedTuple):
+    """A beginning of a row that is kept."""
+
+    tokens: int
+    """To its end."""
+    ttl_s: int
+    rows: int
+    """Those that share it."""
+
+
+def share_of(kept: Iterable[KeptBeginning], input_tokens: int) -> CachedShare | None:
+    """The share of one row of *input_tokens*, whose *kept* beginnings come the shortest
+    first; None where nothing is kept.
+
+    A beginning is written once for all of its rows, so each of them writes
+    tokens / rows of what is new in it, and reads the rest.
+    """
+    above, minutes, hour = 0, 0.0, 0.0
+    for one in kept:
+        new = (one.tokens - above) / one.rows
+        if one.ttl_s == HOUR_S:
+            hour += new
+        else:
+            minutes += new
+        above = one.tokens
+    if not above:
+        return None
+    # By another rule of thumb than the row's own tokens: it may not be more than those.
+    whole = max(input_tokens, above)
+    read = (above - minutes - hour) / whole
+    return CachedShare(minutes / whole, hour / whole, read)
+
+
+def with_cache(
+    expected: ExpectedTokens, share: CachedShare, *, read: bool = True
+) -> ExpectedTokens:
+    """*expected* with *share* of its input written and read; without *read*, what would
+    be read is input like any other.
+    """
+    usage = expected.usage
+    total = usage.total_input
+    minutes, hour = round(total * share.minutes), round(total * share.hour)
+    reads = min(round(total * share.read), total - minutes - hour) if read else 0
+    writes: dict[str, Any] = dict(zip(_WRITES, (minutes, hour), strict=True))
+    split = Usage(
+        input_tokens=total - minutes - hour - reads,
+        cache_read_input_tokens=reads,
+        **writes,
+        inference_geo=usage.inference_geo,
+        speed=usage.speed,
+    )
+    return ExpectedTokens(split, expected.output_tokens, expected.web_searches)
