@@ -4,6 +4,7 @@ do not count against it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
@@ -38,10 +39,13 @@ class RowTries:
     __slots__ = (
         "_bad",
         "_earlier",
+        "_earlier_own",
         "_failed",
+        "_own",
         "last",
         "limited",
         "limited_since",
+        "on_last",
         "over",
         "sent",
         "shown_bad",
@@ -53,19 +57,26 @@ class RowTries:
         earlier: Mapping[str, int] = _NONE,
         bad: Collection[str] = (),
         limited: Mapping[str, RowLimited] = _NO_429S,
+        own: Mapping[str, int] = _NONE,
     ) -> None:
         """*earlier*: how many attempts of earlier sessions count, by model; *bad*: the
         models that had failed the row and answered others after; *limited*: the 429s of
-        earlier sessions.
+        earlier sessions; *own*: how many of their attempts failed as single rows do,
+        those in outages included.
         """
         self._earlier = earlier
+        self._earlier_own = own
         self._bad = bad
         # Mutable, changed by the retry layer: when attempts failed in this session, how
         # many were sent, the last error of each model, and of those that are given up.
         self._failed: dict[str, list[float]] = {}
+        self._own: Counter[str] = Counter()
         self.sent: dict[str, int] = {}
         self.last: dict[str, AttemptError] = {}
         self.over: dict[str, AttemptError] = {}
+        # Models with one attempt left, if the next failure is the row's: by the retry
+        # layer.
+        self.on_last: set[str] = set()
         # Models that failed the row again while they served others: told by the
         # breaker.
         self.shown_bad: set[str] = set(bad)
@@ -91,7 +102,14 @@ class RowTries:
     def fail(self, model: str, at: float, error: AttemptError) -> None:
         """An attempt at *model* failed, at the moment *at*."""
         self._failed.setdefault(model, []).append(at)
+        self._own[model] += is_own(error)
         self.last[model] = error
+
+    def own(self, model: str) -> int:
+        """How many attempts at *model* failed as single rows do, whatever was the cause
+        then.
+        """
+        return max(self.earlier(model), self._earlier_own.get(model, 0)) + self._own[model]
 
     def counted(self, model: str, in_outage: Callable[[float], bool]) -> int:
         """How many attempts at *model* count: all that did not fail in an outage. Those
@@ -100,6 +118,11 @@ class RowTries:
         failed = self._failed.get(model, ())
         all_count = model in self.shown_bad
         return self.earlier(model) + sum(all_count or not in_outage(at) for at in failed)
+
+
+def is_own(error: AttemptError) -> bool:
+    """Whether an attempt failed as those of single rows do."""
+    return error.may_be_rows or not error.unavailable
 
 
 class Outages:

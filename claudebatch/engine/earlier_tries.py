@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -102,6 +102,7 @@ def earlier_tries(
     """
     counts: dict[int, dict[str, int]] = defaultdict(dict)
     held: dict[tuple[int, str], int] = defaultdict(int)
+    own: dict[int, Counter[str]] = defaultdict(Counter)
     bad: dict[int, set[str]] = defaultdict(set)
     for failures, answers in pools:
         bad_here: set[int] = set()
@@ -110,17 +111,18 @@ def earlier_tries(
             until_ms = None if last else answers[gap]
             only_bad_left = last and _only_bad_rows_left(inside, len(answers), left)
             outage = not only_bad_left and _is_outage(inside, bad_here, until_ms, policy)
-            for row, model, _, ended, _ in inside:
+            for row, model, _, ended, may_be_rows in inside:
                 # Given up before, and asked for anew: it has all of its attempts again.
                 counts[row][model] = counts[row].get(model, 0) + (not ended and not outage)
                 held[row, model] += not ended and outage
+                own[row][model] += not ended and may_be_rows
                 if not outage and (not last or only_bad_left):
                     bad_here.add(row)
                     bad[row].add(model)
     for row, models in bad.items():
         for model in models:
             counts[row][model] += held[row, model]
-    return {row: RowTries(counts[row], bad[row]) for row in counts}
+    return {row: RowTries(counts[row], bad[row], own=own[row]) for row in counts}
 
 
 def _by_gap(

@@ -23,8 +23,11 @@ from claudebatch.clients import error_table
 from claudebatch.clients.headers import HeaderFacts
 from claudebatch.core.domain import Call
 from claudebatch.core.tries import RowTries
+from claudebatch.engine.earlier_tries import earlier_tries
+from claudebatch.layers.circuit_breaker.settings import BreakerPolicy
+from claudebatch.storage.journal.failed_attempts import FailedAttempt
 from tests.resilience.driver import Happening, Ran, refused, reset, run, status_error
-from tests.support.virtual import virtual
+from tests.support.virtual import now, virtual
 
 ROWS = 500
 HAIKU = "claude-haiku-5-5"
@@ -214,3 +217,83 @@ async def test_no_row_gets_more_requests_than_max_attempts(seed, place):
     assert ran.ended.stop is None and {outcome.call.row for outcome in ran.failed} == bad
     (_, requests), *_ = requests_of(ran).most_common(1)
     assert requests <= most
+
+
+def draw(rng: random.Random) -> tuple[int, set[int], int]:
+    """Rows of a short file, the bad ones of them, of any share, and `max_attempts`."""
+    rows = rng.choice([12, 40, 80])
+    count = max(1, round(rows * rng.choice([0.1, 0.3, 0.5, 0.8])))
+    places = (rng.sample(range(rows), count), range(count), range(rows - count, rows))
+    return rows, set(rng.choice(places)), rng.choice([2, 3, 5, 8])
+
+
+@pytest.mark.parametrize("chain", [[], ["claude-sonnet-5-5"]], ids=["alone", "with a fallback"])
+@pytest.mark.parametrize("seed", range(16))
+@virtual
+async def test_not_even_where_most_rows_are_bad_and_pass_for_an_outage(seed, chain):
+    rng = random.Random(seed)
+    rows, bad, most = draw(rng)
+
+    def fate(call: Call, before: int, at: float) -> Happening:
+        if call.row in bad:
+            return 0.1 * rng.uniform(0.5, 5), KINDS[rng.choice(list(KINDS))]()
+        return rng.lognormvariate(0, 1), None
+
+    workers = rng.choice([1, 2, 4, 16, 64])
+    policy = {"max_attempts": most}
+    ran = await run(rows, fate, workers=workers, retry=policy, fallbacks={HAIKU: chain})
+    requests = Counter((call.row, call.model) for _, call in ran.api.came)
+    assert max(requests.values()) <= most
+    assert {outcome.call.row for outcome in ran.failed} <= bad
+
+
+@pytest.mark.parametrize("seed", range(8))
+@virtual
+async def test_nor_in_three_sessions_that_were_cut_short_or_took_them_for_an_outage(seed):
+    rng = random.Random(seed)
+    rows, bad, most = draw(rng)
+    left = list(range(rows))
+    failures: list[FailedAttempt] = []
+    answers: list[int] = []
+
+    def fate(call: Call, before: int, at: float) -> Happening:
+        row, takes_s = left[call.row], 0.1 * rng.uniform(0.5, 5)
+        ended_ms = round(1000 * (now() + takes_s))
+        if row in bad:
+            failures.append(FailedAttempt(row, HAIKU, ended_ms, False, True))
+            return takes_s, KINDS[rng.choice(list(KINDS))]()
+        answers.append(ended_ms)
+        return takes_s, None
+
+    for _ in range(3):
+        tries = earlier_tries(
+            [(sorted(failures, key=lambda failure: failure.at_ms), sorted(answers))],
+            policy=BreakerPolicy(),
+            left=len(left),
+        )
+        told = [tries.get(row) for row in left]
+        ran = await run(
+            len(left),
+            fate,
+            workers=rng.choice([2, 16, 64]),
+            retry={"max_attempts": most},
+            max_outage=rng.choice(["1m", "3m", "15m"]),
+            earlier=told.__getitem__,
+        )
+        done = {left[outcome.call.row] for _, outcome in ran.outcomes}
+        left = [row for row in left if row not in done]
+        if not left:
+            break
+    assert max(Counter(failure.row for failure in failures).values()) <= most
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@virtual
+async def test_the_last_attempt_of_a_row_is_saved_for_five_minutes_of_an_outage(kind):
+    def fate(call: Call, before: int, at: float) -> Happening:
+        return (0.2, KINDS[kind]()) if at < 290.0 else (0.4, None)
+
+    # Of so few, each is asked twice before the breaker can open.
+    ran = await run(16, fate, workers=16, retry={"max_attempts": 3})
+    assert (len(ran.succeeded), ran.failed, ran.ended.stop) == (16, [], None)
+    assert max(requests_of(ran).values()) <= 3

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from claudebatch.layers.circuit_breaker.bad_rows import BadRows
-from claudebatch.layers.circuit_breaker.settings import SERVED_PER_ROW_LEFT, BreakerPolicy
+from claudebatch.layers.circuit_breaker.settings import (
+    LAST_ATTEMPT_AFTER_S,
+    SERVED_PER_ROW_LEFT,
+    BreakerPolicy,
+)
 from claudebatch.layers.circuit_breaker.window import BreakerVerdict, CallWindow
 
 BreakerState: TypeAlias = Literal["closed", "open", "half-open"]
@@ -110,9 +114,9 @@ class Breaker:
             return False
         return (not self.proven or self._may_be_bad_rows()) and self._fresh_ask(now)
 
-    def admits(self, now: float, row: int = _NO_ROW) -> Permit | None:
+    def admits(self, now: float, row: int = _NO_ROW, *, on_last: bool = False) -> Permit | None:
         """Ask to send now: a permit to give back with the outcome, or None while the
-        pool is left alone.
+        pool is left alone. *on_last*: it is the row's last attempt.
 
         A bad row is no probe. Where only bad rows still ask, there is nobody left whom
         an open breaker would serve: it closes, and they come to their end.
@@ -127,7 +131,7 @@ class Breaker:
         if bad:
             return None
         self._asked_at = now
-        if self.opens_in(now) > 0:
+        if self.opens_in(now) > 0 or (on_last and self._saves_last(now)):
             return None
         if self.state == "open":
             self._become("half-open")
@@ -161,11 +165,15 @@ class Breaker:
             return _LOOK_AGAIN_S
         return 0.0 if self._probes_won else max(0.0, self._probe_at - now)
 
-    def asks_again_in(self, now: float, row: int) -> float:
+    def asks_again_in(self, now: float, row: int, *, on_last: bool = False) -> float:
         """Seconds until *row*, which was not admitted, may ask again."""
         wait_s = self.opens_in(now)
-        # A bad row is not admitted while a probe may go, and must not spin.
-        return max(wait_s, self._policy.wait_open_s) if self._bad_rows.is_bad(row) else wait_s
+        # Not admitted while a probe may go, it must not spin.
+        waits = self._bad_rows.is_bad(row) or (on_last and self._saves_last(now))
+        return max(wait_s, self._policy.wait_open_s) if waits else wait_s
+
+    def _saves_last(self, now: float) -> bool:
+        return not self._probes_won and now - self.served_at < LAST_ATTEMPT_AFTER_S
 
     def _others_ask(self, now: float) -> bool:
         return (

@@ -60,7 +60,7 @@ class CircuitBreaker:
             breaker.was_bad(call.row, moment)
         permit = None
         if not breaker.gives_way(moment, call.row, failed=tries.has_failed(call.model)):
-            permit = breaker.admits(moment, call.row)
+            permit = breaker.admits(moment, call.row, on_last=call.model in tries.on_last)
         self._report(pool, breaker, before)
         if permit is None:
             raise self._refused(pool, breaker, call, moment)
@@ -88,9 +88,10 @@ class CircuitBreaker:
             raise self._refused(pool, breaker, call, now)
 
     def _refused(self, pool: str, breaker: Breaker, call: Call, now: float) -> CircuitOpen:
+        on_last = call.tries is not None and call.model in call.tries.on_last
         return CircuitOpen(
             pool,
-            probe_in_s=breaker.asks_again_in(now, call.row),
+            probe_in_s=breaker.asks_again_in(now, call.row, on_last=on_last),
             open_for_s=now - breaker.served_at,
             unproven=not breaker.proven,
         )

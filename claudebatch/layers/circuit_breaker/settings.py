@@ -10,6 +10,12 @@ were served before. In a small file an outage is the likelier cause.
 """
 
 
+LAST_ATTEMPT_AFTER_S = 300.0
+"""Seconds without an answer until a row may be asked a last time while the breaker is
+open: an outage of five minutes may lose no row, and no row has more attempts for it.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
     """When a breaker opens and how it tries again (terms as in resilience4j)."""

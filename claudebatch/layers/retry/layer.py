@@ -16,7 +16,7 @@ from claudebatch.core.errors import AttemptError, CircuitOpen, RateLimited
 from claudebatch.core.events import Emit, Retrying, Waiting
 from claudebatch.core.handler import Handler
 from claudebatch.core.resting import Resting
-from claudebatch.core.tries import Outages, RowLimited, RowTries
+from claudebatch.core.tries import Outages, RowLimited, RowTries, is_own
 from claudebatch.layers.retry.retry_budget import RetryBudget
 from claudebatch.layers.retry.settings import SHORTEST_WAIT_S, RetryBudgetPolicy, RetryPolicy
 
@@ -137,9 +137,16 @@ class Retry:
         an outage was none, or the row is a bad one.
         """
         last = tries.last.get(call.model)
-        if last is not None and self._policy.used_up(counted, last):
+        if last is None:
+            return
+        own = tries.own(call.model)
+        if self._policy.used_up(max(counted, own), last):
             tries.over[call.model] = last
             raise last
+        if is_own(last) and self._policy.used_up(own + 1, last):
+            tries.on_last.add(call.model)
+        else:
+            tries.on_last.discard(call.model)
 
     def _counted(self, call: Call, tries: RowTries) -> int:
         pool = self._pool_of(call.limited_as)
@@ -157,6 +164,9 @@ class Retry:
             # brings to light makes no room for one more, unless it was the only one.
             last = before > 0 and self._policy.used_up(before + 1, error)
             counted = before + 1 if last else self._counted(call, tries)
+            # No outage makes more of those that fail as a row's own.
+            if self._policy.used_up(tries.own(call.model), error):
+                counted = tries.own(call.model)
             delay = self._policy.delay(counted, error, self._rng)
         error.attempts = _made(tries, call)
         if delay is None:
