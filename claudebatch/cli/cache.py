@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from claudebatch.cli.cache_change import export_answers, import_answers, prune, verify
 from claudebatch.cli.cache_entries import ls, price_of, show
+from claudebatch.cli.cache_why import why
 from claudebatch.cli.dates import unix_now
 from claudebatch.cli.help_text import HelpCommand, HelpGroup
 from claudebatch.config import environment
@@ -33,14 +35,19 @@ Examples:
 
     claudebatch cache ls --model haiku
 
-    claudebatch cache stats
+    claudebatch cache why prompts.jsonl:17
 
-    claudebatch cache clear
+    claudebatch cache stats
 """,
     no_args_is_help=True,
 )
 app.command(cls=HelpCommand)(ls)
 app.command(cls=HelpCommand)(show)
+app.command(cls=HelpCommand)(why)
+app.command(cls=HelpCommand)(prune)
+app.command(cls=HelpCommand)(verify)
+app.command("export", cls=HelpCommand)(export_answers)
+app.command("import", cls=HelpCommand)(import_answers)
 
 
 @app.command(cls=HelpCommand)

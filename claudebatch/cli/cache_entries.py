@@ -61,7 +61,7 @@ NewerThan: TypeAlias = Annotated[
 LargerThan: TypeAlias = Annotated[
     str | None, typer.Option(metavar="SIZE", help="Larger than this: 500KB, 2MB.")
 ]
-Settings_: TypeAlias = Annotated[
+SettingsFile: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         "--config", "-c", metavar="FILE", help="Settings file (YAML).", show_default=False
@@ -85,7 +85,7 @@ class ListFlags:
         typer.Option(metavar="age|size|tokens|hits|saved", help="The newest, or the most, first."),
     ] = SortBy.age
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Show so many.")] = _USUAL
-    config: Settings_ = None
+    config: SettingsFile = None
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False
 
 
@@ -110,7 +110,7 @@ def ls(flags: ListFlags) -> None:
     )
     # One moment for filters and ages: an entry must not fall between the two.
     now = unix_now()
-    with reading(cache_folder(), worth=price_of(_settings(flags.config))) as cache:
+    with reading(cache_folder(), worth=price_of(settings_of(flags.config))) as cache:
         found = (
             cache.listed(wanted, sort=flags.sort.value, limit=flags.limit, now=now)
             if cache is not None
@@ -127,7 +127,7 @@ def show(
     which: Annotated[
         str, typer.Argument(metavar="KEY|ID", help="A key or its beginning, or the id of a row.")
     ],
-    config: Settings_ = None,
+    config: SettingsFile = None,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
     """Show one cached answer with the request that it answers.
@@ -141,7 +141,7 @@ def show(
         claudebatch cache show review-17 --json
     """
     now = unix_now()
-    with reading(cache_folder(), worth=price_of(_settings(config))) as cache:
+    with reading(cache_folder(), worth=price_of(settings_of(config))) as cache:
         pairs = _pairs(cache, which) if cache is not None else []
     if not pairs:
         raise ClaudebatchError(
@@ -152,6 +152,7 @@ def show(
     if json:
         sys.stdout.write(json_line(pairs_json(pairs)))
         return
+    # In full each takes a screen.
     for number, pair in enumerate(pairs[:_MOST_SHOWN]):
         _stdout().say_all([*([""] if number else []), *render_pair(pair, now=now)])
     if len(pairs) > _MOST_SHOWN:
@@ -213,7 +214,8 @@ def cache_folder() -> Path:
     return Paths.from_environment(environment()).cache_dir
 
 
-def _settings(config: Path | None) -> Settings:
+def settings_of(config: Path | None) -> Settings:
+    """The settings of *config*, or of this folder. Raises `ConfigError`."""
     return load(config, {}, env=environment(), folder=Path()).settings
 
 

@@ -361,6 +361,12 @@ NoCache: TypeAlias = Annotated[
     bool,
     typer.Option("--no-cache", help="Do not use or fill the response cache; send duplicates, too."),
 ]
+RefreshCache: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--refresh-cache", help="Ask anew what is in the response cache, and keep the new answers."
+    ),
+]
 BadRows: TypeAlias = Annotated[
     OnBadRow | None,
     typer.Option(help="Invalid lines: stop before anything is sent, or skip them."),

@@ -15,6 +15,7 @@ _JSON = Annotated[bool, typer.Option("--json", help="One request a line.")]
 _WITHOUT = RUN_ONLY | {
     *("output", "budget", "tag", "concurrency", "count_rows", "simulate", "fresh"),
     *("retry_failed", "retry_cut", "redo", "no_cache", "fail_on_empty", "verbose"),
+    "refresh_cache",
     *("schema_retries", "extract"),
 }
 

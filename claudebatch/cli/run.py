@@ -34,6 +34,8 @@ def run(flags: RunFlags) -> None:
         raise BadValue(
             "E062", "--count is for dry runs: add --dry-run, or use `claudebatch estimate`"
         )
+    if flags.no_cache and flags.refresh_cache:
+        raise BadValue("E811", "--no-cache keeps nothing that --refresh-cache could renew")
     if flags.batch and flags.via == "live":
         raise BadValue("E068", "--batch and --via live contradict each other: leave one out")
     if flags.deadline is not None and not flags.dry_run:

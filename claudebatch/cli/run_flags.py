@@ -103,6 +103,7 @@ class RunFlags:
     retry_cut: options.RetryCut = False
     redo: options.RedoRows = None
     no_cache: options.NoCache = False
+    refresh_cache: options.RefreshCache = False
     ordered: Annotated[
         bool, typer.Option("--ordered", help="Put the results in input order at the end.")
     ] = False

@@ -96,6 +96,8 @@ class Session:
         # Mutable: the work, once there is some; a reason to stop that came before it.
         self._work: RowWork | None = None
         self._halted: StopRun | None = None
+        # Mutable: set once. Older cached answers are not looked at; in Unix seconds.
+        self._cached_since = 0.0
 
     async def go(self) -> RunSummary:
         """Answer every pending row, or stop for a good reason. Raises only for what is
@@ -135,6 +137,8 @@ class Session:
         # Answers that the last session could write nowhere else come first: with them
         # fewer requests are of unknown outcome.
         absorb(run.folder.path, run.run_id, connection)
+        if options.refresh_cache:
+            self._cached_since = self._refresh_begin()
         lost = give_up_on_sent(connection)
         undo_building(connection)
         ledger = LedgerWriter.open(
@@ -151,6 +155,18 @@ class Session:
         if options.unknown == "skip":
             self._leave_out(connection)
         return ledger, before
+
+    def _refresh_begin(self) -> float:
+        """When this run began to ask anew: what a session before this one has asked
+        since is not asked again.
+        """
+        # In the journal: the clock of this session may be hours ahead.
+        folder = self._run.folder
+        began = folder.meta("refresh_since")
+        if not isinstance(began, (int, float)):
+            began = self._dependencies.wall().timestamp()
+            folder.note(refresh_since=began)
+        return float(began)
 
     def _open_files(
         self, ledger: LedgerWriter, before: Totals
@@ -251,7 +267,7 @@ class Session:
             place = folder.with_name(f"rehearsal-{self._run.run_id}")
             store = open_throwaway_cache(settings, place, notify=self._notify)
             return self._cached_in(store, journal), None
-        if self._options.fresh and settings.enabled:
+        if self._options.fresh and settings.enabled and not self._options.refresh_cache:
             self._emit(
                 Notice(
                     "N042",
@@ -264,7 +280,9 @@ class Session:
             place=place_of(self._dependencies.key_scope),
             worth=self._finisher.worth,
         )
-        store = open_cache(settings, folder, notify=self._notify, notes=notes)
+        store = open_cache(
+            settings, folder, notify=self._notify, notes=notes, since=self._cached_since
+        )
         return self._cached_in(store, journal), notes
 
     @staticmethod

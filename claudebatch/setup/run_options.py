@@ -85,6 +85,10 @@ class RunOptions:
     request than they would be sent as now.
     """
     no_cache: bool = False
+    refresh_cache: bool = False
+    """What was cached before this run is asked anew, and its answers take the place of
+    the old ones.
+    """
     ordered: bool = False
     base_url: str | None = None
     """Where requests go, when it is not the API's own address."""

@@ -50,10 +50,12 @@ def open_cache(
     *,
     notify: Callable[[Notice], None],
     notes: RequestNotes | None = None,
+    since: float = 0.0,
 ) -> CacheStore | None:
     """The response cache of a run; None where it is switched off.
 
     *notify* may be called in another thread; *notes* are written beside the answers.
+    Answers of before *since*, in Unix seconds, are not found.
     """
     if not settings.enabled:
         return None
@@ -63,6 +65,7 @@ def open_cache(
         ttl_s=settings.ttl_s,
         notify=notify,
         notes=notes,
+        since=since,
     )
 
 
@@ -112,6 +115,7 @@ def cache_stats(
     found = disk_admin.describe(
         folder, size_limit=settings.size_bytes, ttl_s=settings.ttl_s, worth=worth, now=now
     )
+    # Money that is set aside stands in lines without a label.
     runs = [line for line in ledger.by("run") if line.label]
     return replace(
         found,

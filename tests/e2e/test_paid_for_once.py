@@ -4,6 +4,8 @@ must not be kept is not.
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.e2e.world import prompts
@@ -57,6 +59,29 @@ def test_another_run_over_the_same_prompts_costs_nothing(world, api):
         assert (line["cost_usd"], line["attempts"]) == ("0", 0)
     assert world.settled("other.jsonl") == 0
     assert world.ledger()[0] == api.stats()["billed_pico"]
+
+
+def test_a_run_that_refreshes_the_cache_asks_each_prompt_once_and_the_next_finds_its_answers(
+    world, api
+):
+    world.write("in.jsonl", [*prompts(4), {"id": "again", "prompt": "the same"}])
+    world.claudebatch(*RUN)
+    before = api.requests
+    twice = [*prompts(4), {"id": "again", "prompt": "the same"}, {"id": "b", "prompt": "the same"}]
+    world.write("in.jsonl", twice)
+    refresh = ("run", "in.jsonl", "-o", "new.jsonl", "--refresh-cache")
+    told = world.claudebatch(*refresh, "--dry-run", "--json")
+    assert sum(route["cached"] for route in json.loads(told.out)["routes"]) == 0
+    # Stopped in its middle: what it has asked is not asked again.
+    world.claudebatch(*refresh, "--limit", "2")
+    assert world.claudebatch(*refresh).code == 0
+    assert api.requests == before + 5
+    assert world.claudebatch("run", "in.jsonl", "-o", "last.jsonl").code == 0
+    assert api.requests == before + 5
+    new, last = world.results("new.jsonl"), world.results("last.jsonl")
+    assert {id_: line["message"]["id"] for id_, line in new.items()} == {
+        id_: line["message"]["id"] for id_, line in last.items()
+    }
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ heavy import.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from claudebatch.storage.ledger import LedgerWriter, RunEntry
+from tests.support.asked import Asked
 from tests.support.journals import intent, outcome
+from tests.support.scripted import make_call, make_reply
 
 _APP = """
 import sys, typer
@@ -116,3 +119,32 @@ def test_nobody_is_asked_where_nobody_is(home: Home) -> None:
     done = home.run("cache", "clear", "--yes")
     assert done.returncode == 0
     assert "0 cached answers deleted" in done.stderr
+
+
+def test_the_commands_of_the_cache_work_together(home: Home) -> None:
+    cache = Asked(home.folder / "cache" / "responses")
+    asyncio.run(cache.ask(*((make_call(f"q{n}", row=n), make_reply()) for n in range(3))))
+    listed = home.run("cache", "ls", "--json")
+    found = json.loads(listed.stdout)
+    assert (found["matching"], listed.stderr) == (3, "heavy:\n")
+    shown = json.loads(home.run("cache", "show", "row-1", "--json").stdout)
+    assert [entry["id"] for entry in shown["entries"]] == ["row-1"]
+    assert shown["entries"][0]["request"]["messages"][0]["content"] == "q1"
+    checked = json.loads(home.run("cache", "verify", "--json").stdout)
+    assert (checked["sound"], checked["entries"]) == (True, 3)
+    refused = home.run("cache", "prune", "--model", "haiku")
+    assert refused.returncode == 2 and "E809" in refused.stderr
+    assert "claude-haiku-5-5        3" in refused.stderr, "it is told before it is asked"
+    home.run("cache", "export", "-o", "out.jsonl")
+    out = home.folder / "out.jsonl"
+    assert out.read_text().count("\n") == 3 and out.stat().st_mode & 0o777 == 0o600
+    pruned = home.run("cache", "prune", "--model", "haiku", "--yes", "--json")
+    assert json.loads(pruned.stdout)["deleted"] == 3
+    # Made at another version of the API than this program asks for.
+    taken = json.loads(home.run("cache", "import", "out.jsonl", "--json").stdout)
+    assert (taken["taken"], sum(taken["left_out"].values())) == (0, 3)
+    cache.sql("INSERT INTO Cache(key, raw, mode, value) VALUES ('abc', 1, 1, x'00')")
+    damaged = home.run("cache", "verify")
+    assert "damaged: 1 (abc)" in damaged.stdout
+    assert json.loads(home.run("cache", "verify", "--repair", "--json").stdout)["repaired"]
+    assert json.loads(home.run("cache", "verify", "--json").stdout)["entries"] == 0

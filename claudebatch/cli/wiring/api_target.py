@@ -194,12 +194,13 @@ def key_scope(options: RunOptions) -> str:
     """What cached answers belong to: the API's version, and the address that answered
     if it is not the API's own.
     """
-    own = (
-        options.base_url is None
-        or options.simulate
-        or urlsplit(options.base_url).hostname == _API_HOST
-    )
-    return API_VERSION if own else f"{API_VERSION} {options.base_url}"
+    return scope_of(None if options.simulate else options.base_url)
+
+
+def scope_of(base_url: str | None) -> str:
+    """The same of an address; None: the API's own."""
+    own = base_url is None or urlsplit(base_url).hostname == _API_HOST
+    return API_VERSION if own else f"{API_VERSION} {base_url}"
 
 
 def _bill(run_setup: RunSetup, model: str, usage: Usage) -> Pico:

@@ -183,6 +183,6 @@ def history(options: RunOptions, run_setup: RunSetup, paths: Paths) -> History:
 
 def _cache(options: RunOptions, run_setup: RunSetup, paths: Paths) -> CacheStore | None:
     # An estimate only looks: it makes no cache where there is none yet.
-    if options.no_cache or not run_setup.settings.cache.enabled:
+    if options.no_cache or options.refresh_cache or not run_setup.settings.cache.enabled:
         return None
     return existing_cache(paths.cache_dir)

@@ -14,6 +14,7 @@ from claudebatch.cli.run_flags import RunFlags
 from claudebatch.cli.wiring.edit_flags import constants, model_pairs, parts
 from claudebatch.cli.wiring.schema_flag import named_schema
 from claudebatch.cli.wiring.text_or_file import jinja_file, system_prompt, text_or_file
+from claudebatch.inputs import Selection
 from claudebatch.setup.chosen_rows import chosen_rows
 from claudebatch.setup.globs import expanded
 from claudebatch.setup.run_options import RunOptions
@@ -29,14 +30,7 @@ def run_options(flags: RunFlags) -> RunOptions:
         no_escape=flags.no_escape,
         model=flags.model,
         limit=flags.limit,
-        selection=chosen_rows(
-            rows=flags.rows,
-            ids=None if flags.id is None else parts(flags.id),
-            where=flags.where or (),
-            sample=flags.sample,
-            seed=flags.seed,
-            limit=flags.limit,
-        ),
+        selection=_selection(flags),
         text=flags.text,
         shape=flags.shape,
         template=text_or_file(flags.template, "-t"),
@@ -57,6 +51,7 @@ def run_options(flags: RunFlags) -> RunOptions:
         strict_endings=flags.strict_endings,
         redo="changed" if flags.redo is Redo.changed else None,
         no_cache=flags.no_cache,
+        refresh_cache=flags.refresh_cache,
         ordered=flags.ordered,
         count_rows=flags.count_rows,
         unknown=flags.unknown.value,
@@ -70,6 +65,17 @@ def run_options(flags: RunFlags) -> RunOptions:
         deadline_s=flags.deadline,
         collect=flags.collect,
         command=("claudebatch", *sys.argv[1:]),
+    )
+
+
+def _selection(flags: RunFlags) -> Selection:
+    return chosen_rows(
+        rows=flags.rows,
+        ids=None if flags.id is None else parts(flags.id),
+        where=flags.where or (),
+        sample=flags.sample,
+        seed=flags.seed,
+        limit=flags.limit,
     )
 
 

@@ -24,6 +24,7 @@ from claudebatch.core.reports.sample_report import RestOfRun, SampledAnswer
 from claudebatch.core.reports.shape_line import ShapeLine
 from claudebatch.core.reports.spend import SpendLine, spend_sum
 from claudebatch.core.reports.ways_to_send import BatchTimes, Way
+from claudebatch.core.reports.why_report import CacheWhy, FieldChange
 
 __all__ = [
     "Basis",
@@ -33,12 +34,14 @@ __all__ = [
     "CacheEntry",
     "CacheGroup",
     "CacheStats",
+    "CacheWhy",
     "CacheYield",
     "CachedPair",
     "DeadlinePlan",
     "Elsewhere",
     "Estimate",
     "EstimateLine",
+    "FieldChange",
     "PlanPart",
     "PromptCacheUse",
     "RestOfRun",

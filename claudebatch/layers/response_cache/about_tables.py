@@ -123,6 +123,7 @@ class AboutWriter:
 
     def write(self) -> None:
         """Write all that waits. Raises `sqlite3.Error`."""
+        # Taken first: what is noted from now on belongs to the next group.
         others = self._notes.others()
         puts, self._puts, self._waiting_bytes = self._puts, {}, 0
         if not puts and not others and not self._hits:

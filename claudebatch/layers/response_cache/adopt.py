@@ -74,6 +74,7 @@ def _describe(
     worth: Worth,
 ) -> None:
     model = tokens_in = tokens_out = price = None
+    # Told of all the same: else it would be read again by each command.
     words = "(damaged)"
     if reply is not None:
         usage = reply.usage

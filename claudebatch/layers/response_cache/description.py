@@ -102,19 +102,17 @@ def description(body: bytes, messages: Any, *, row: str) -> Description:
 
 def unpacked(packed: bytes, form: int) -> Unpacked:
     """The request in *packed*; raises `ValueError` where it is none."""
-    # A planted one must not fill the memory.
-    data = zlib.decompressobj().decompress(packed, _MOST_BYTES) if form & 1 else packed
+    if type(packed) is not bytes or type(form) is not int:
+        raise InvalidJson("no bytes")
+    try:
+        # A planted one must not fill the memory.
+        data = zlib.decompressobj().decompress(packed, _MOST_BYTES) if form & 1 else packed
+    except zlib.error as error:
+        raise InvalidJson("not compressed") from error
     body = decode(data)
     if not isinstance(body, dict):
         raise InvalidJson("no object")
     return Unpacked(body, not form & 2)
-
-
-def last_text(body: dict[str, Any]) -> str:
-    """All text of the last message of *body*."""
-    messages = body.get("messages")
-    last = messages[-1] if isinstance(messages, list) and messages else {}
-    return "\n".join(_texts(last))
 
 
 def digests(messages: Sequence[Any], *, row: str) -> Digests:
@@ -143,6 +141,20 @@ def _digest(data: bytes) -> int:
     return zlib.crc32(data)
 
 
+def cut(value: Any) -> Any:
+    """*value* with its long texts as their two ends and a digest."""
+    if isinstance(value, dict):
+        return {name: cut(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [cut(item) for item in value]
+    if not isinstance(value, str) or len(value) <= _LONG_TEXT:
+        return value
+    digest = hashlib.sha256(value.encode(errors="replace")).hexdigest()[:16]
+    return (
+        f"{value[:_CUT_HEAD]} … {len(value):,} characters, sha256 {digest} … {value[-_CUT_TAIL:]}"
+    )
+
+
 def _first_text(message: Any) -> str:
     return next((text for text in _texts(message) if text.strip()), "")
 
@@ -164,20 +176,7 @@ def _packed(body: bytes) -> tuple[bytes, int]:
     form = 0
     # Else documents and images would fill the cache, and answers would be dropped.
     if len(body) > _WHOLE:
-        body, form = encode(_cut(decode(body))), 2
+        body, form = encode(cut(decode(body))), 2
     if len(body) < _SMALL:
         return body, form
     return zlib.compress(body, 1), form | 1
-
-
-def _cut(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _cut(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_cut(item) for item in value]
-    if not isinstance(value, str) or len(value) <= _LONG_TEXT:
-        return value
-    digest = hashlib.sha256(value.encode(errors="replace")).hexdigest()[:16]
-    return (
-        f"{value[:_CUT_HEAD]} … {len(value):,} characters, sha256 {digest} … {value[-_CUT_TAIL:]}"
-    )

@@ -50,6 +50,7 @@ def clear(path: Path) -> int:
         with closing(sqlite3.connect(path / DATABASE, isolation_level=None)) as connection:
             forget_all(connection)
             dropped = int(cache.clear())
+            # Also where no run comes: the next look finds them as they have to be.
             connection.executescript(TABLES)
             return dropped
     except (diskcache.Timeout, sqlite3.Error) as error:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,12 +45,17 @@ def cache_key(
         body = encode(
             {name: value for name, value in decode(body).items() if name not in NOT_IN_KEY}
         )
-    if call.prompt.betas:
+    return request_key(body, scope=scope, betas=call.prompt.betas, repeat=call.prompt.repeat)
+
+
+def request_key(body: bytes, *, scope: str, betas: Sequence[str], repeat: int) -> str:
+    """The same of a *body* without the fields that change no answer."""
+    if betas:
         # A header, so no part of the body; the order of several means nothing.
-        scope = f"{scope} {','.join(sorted(call.prompt.betas))}"
-    if call.prompt.repeat:
+        scope = f"{scope} {','.join(sorted(betas))}"
+    if repeat:
         # Not of the first: its key is that of a row with one answer.
-        scope = f"{scope} #{call.prompt.repeat}"
+        scope = f"{scope} #{repeat}"
     return hashlib.sha256(b"%d\n%b\n%b" % (KEY_VERSION, scope.encode(), body)).hexdigest()
 
 

@@ -32,6 +32,7 @@ def sound_value(cache: Any, connection: sqlite3.Connection, entry: int) -> bytes
     ).fetchone()
     if row is None or type(row[0]) is not str:
         return None
+    # A file that is gone, or was never ours, is no answer.
     key, mode, filename, value = row
     try:
         return opened(key, cache.disk.fetch(mode, filename, value, False))

@@ -66,6 +66,7 @@ def age_of(entry: CacheEntry, now: float) -> str:
 
 def span(seconds: float) -> str:
     """A time in its largest unit: `5 min`, `3 h`, `41 d`."""
+    # One unit only: nobody asks for the minutes of an answer of last week.
     for unit, name in ((_DAY, "d"), (_HOUR, "h"), (_MINUTE, "min")):
         if seconds >= unit:
             return f"{int(seconds // unit):,} {name}"

@@ -87,7 +87,7 @@ def test_beginning_and_end_are_found_whatever_stands_between():
 
 @pytest.mark.parametrize("planted", [b"\xff", b"[1]", b"{", zlib.compress(b"x" * 100)])
 def test_what_is_no_request_is_an_error(planted: bytes):
-    with pytest.raises((ValueError, zlib.error)):
+    with pytest.raises(ValueError):
         unpacked(planted, planted[:1] == b"\x78")
 
 

@@ -15,6 +15,7 @@ from claudebatch.ui.live.plan_text import plan_news
 from claudebatch.ui.tables.batch_tables import render_batch, render_batches
 from claudebatch.ui.tables.cache_entry_tables import render_entries, render_pair
 from claudebatch.ui.tables.cache_tables import render_cache
+from claudebatch.ui.tables.cache_why_text import render_why
 from claudebatch.ui.tables.doctor_findings import render_findings
 from claudebatch.ui.tables.estimate_tables import render_estimate
 from claudebatch.ui.tables.model_tables import render_models
@@ -54,6 +55,11 @@ _COMMANDS = (
     "cache",
     "cache ls",
     "cache show",
+    "cache why",
+    "cache prune",
+    "cache verify",
+    "cache export",
+    "cache import",
     "cache stats",
     "cache path",
     "cache clear",
@@ -155,6 +161,8 @@ def _tables(width: int) -> Iterator[tuple[str, Iterable[str]]]:
     yield "models NAME", render_models(one, width=width)
     yield "cache ls", render_entries(samples.CACHED, now=samples.NOW, width=width)
     yield "cache show", render_pair(samples.CACHED_PAIR, now=samples.NOW)
+    for title, why in samples.WHYS.items():
+        yield f"cache why, {title}", [*render_why(why, now=samples.NOW)]
     yield "cache stats", render_cache(samples.CACHE, width=width)
     yield "doctor", render_findings(samples.FINDINGS, width=width)
 

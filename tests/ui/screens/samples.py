@@ -33,11 +33,13 @@ from claudebatch.core.reports import (
     CacheEntry,
     CacheGroup,
     CacheStats,
+    CacheWhy,
     CacheYield,
     DeadlinePlan,
     Elsewhere,
     Estimate,
     EstimateLine,
+    FieldChange,
     PlanPart,
     RunDetails,
     RunLine,
@@ -489,6 +491,32 @@ CACHED_PAIR = CachedPair(
     True,
     {"content": [{"type": "text", "text": "Un chat.\nIl dort."}], "stop_reason": "end_turn"},
 )
+_WHY = CacheWhy("tides", "prompts.jsonl:17", CACHED_ENTRY.key, "hit", entry=CACHED_ENTRY)
+WHYS = {
+    "a hit": _WHY,
+    "the nearest": replace(
+        _WHY,
+        kind="nearest",
+        changes=(
+            FieldChange("model", SONNET, OPUS),
+            FieldChange("system prompt", "'Answer in one word.'", "'Answer in French in one …'"),
+            FieldChange("prompt", "'…so far.'", "'…so far.\\n'", "only blanks or line ends differ"),
+        ),
+        unread=12,
+    ),
+    "too old": replace(_WHY, kind="expired", reason="answered 41 days ago, ttl 30 days"),
+    "not kept": replace(_WHY, kind="not kept", reason="answered 2 hours ago: it paused its turn"),
+    "like no other": replace(_WHY, kind="nothing like it", entry=None, entries=1234),
+    "of a run": replace(
+        _WHY,
+        kind="nothing like it",
+        where="run 20261127T101500-a1b2c3",
+        asked="asked for $0.0050, and kept since; as things stood before:",
+        entry=None,
+        entries=1,
+    ),
+    "of none": replace(_WHY, kind="no cache", reason="the response cache is empty", entry=None),
+}
 _OF_SONNET = CacheGroup(SONNET, 1200, 2_500_000, 4100, 1234 * CENT)
 CACHE = CacheStats(
     "/home/ana/.cache/claudebatch/responses",
