@@ -98,12 +98,14 @@ class Engine:
         refusals: RefusalWatch | None = None,
         resting: Resting | None = None,
         no_room: Callable[[Call], None] = lambda call: None,
+        through: Callable[[], None] = lambda: None,
     ) -> None:
         """*workers* per lane to begin with; *value_of* says what a reply would have
         cost had it been paid for; *refusals* tells the command's faults from the
         rows', and `news` has to be called after each attempt. None: all are the rows'.
         Rows that are *resting* lend their workers' places. *no_room* hears of calls
-        that do not fit under the run's own cap.
+        that do not fit under the run's own cap; *through* of each lane that has no
+        more rows.
         """
         self._handler = handler
         self._feeds = {feed.lane: feed for feed in feeds}
@@ -115,6 +117,7 @@ class Engine:
         self._refusals = refusals
         self._resting = resting or Resting()
         self._no_room = no_room
+        self._through = through
         self._resting.on_rest = self._fill
         self._resting.count_slots = lambda lane: self._wanted.get(lane, workers)
         self._resting.count_left = lambda lane: self._working[lane] if lane in self._empty else None
@@ -146,6 +149,27 @@ class Engine:
             self._widened = True
             for lane in self._feeds:
                 self._fill(lane)
+
+    def is_through(self, lane: str) -> bool:
+        """Whether *lane* has no more rows, and none in flight."""
+        return lane in self._empty and not self._working[lane]
+
+    async def again(self, feed: RowFeed) -> bool:
+        """Let the lane of *feed*, which is through, go on with its rows; False where
+        it cannot, now or in this pass.
+        """
+        if self._refusals is not None:
+            await self._fail_all(self._refusals.ripe())
+        # Refused rows that are not judged yet have no result: they would be sent twice.
+        # So would those that a cap stopped between two answers.
+        held = self._refusals is not None and self._refusals.holds
+        able = self._tasks and self.is_through(feed.lane) and not self._drain.started
+        if held or self._ended.over_budget is not None or not able:
+            return False
+        self._feeds[feed.lane] = feed
+        self._empty.discard(feed.lane)
+        self._fill(feed.lane)
+        return True
 
     def resize(self, lane: str, in_flight: int) -> None:
         """*lane* may have so many requests in flight: as many workers, and one whose
@@ -216,6 +240,8 @@ class Engine:
             raise
         finally:
             self._working[lane] -= 1
+            if self.is_through(lane):
+                self._through()
 
     async def _one(self, call: Call) -> None:
         began = self._now()

@@ -156,6 +156,11 @@ class RefusalWatch:
         self._held = [held for held in self._held if kind_of(held.error) != kind]
         return _stop(error, self._blocked_alike[kind], first=True)
 
+    @property
+    def holds(self) -> bool:
+        """Whether any refused row is not judged yet."""
+        return bool(self._held)
+
     def ripe(self) -> list[RefusedRow]:
         """The rows whose refusals turned out to be their own: each is returned once."""
         if not self._held:

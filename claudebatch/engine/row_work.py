@@ -5,7 +5,7 @@ journal.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -27,6 +27,7 @@ from claudebatch.engine.earlier_answers import EarlierAnswers
 from claudebatch.engine.earlier_tries import read_tries
 from claudebatch.engine.engine import Ended, Engine
 from claudebatch.engine.finish_row import RowFinisher
+from claudebatch.engine.lanes_again import LanesAgain
 from claudebatch.engine.mark_rows import place_by, plan_marks
 from claudebatch.engine.more_room import MoreRoom
 from claudebatch.engine.open_run import OpenRun
@@ -189,7 +190,7 @@ class RowWork:
                     if ended.over_budget is not None:
                         # A cap may have stopped rows between two answers.
                         await self._answers.load()
-                    ended.also(await self._pass(self._new_engine(live), live))
+                    ended.also(await self._pass_beside(sender, live))
                 elif sender.ended:
                     break
                 else:
@@ -206,6 +207,27 @@ class RowWork:
             ended.over(sender.over_budget)
         if not self._sending.cancelled() and self._sending.exception() is not None:
             ended.crashed = ended.crashed or self._sending.exception()
+        return ended
+
+    async def _pass_beside(self, sender: BatchSender, pending: PendingRows) -> Ended:
+        """One pass, whose lanes go on with what comes over from batches."""
+        engine = self._new_engine(pending, through=sender.changed.set)
+        lanes = LanesAgain(
+            self._context.run.lanes,
+            sender,
+            feed=lambda lane: self._feed(lane, pending),
+            flush=self._journal.flush,
+            may_send=self._may_send,
+        )
+        watching = asyncio.ensure_future(lanes.watch(engine))
+        try:
+            ended = await self._pass(engine, pending)
+        finally:
+            watching.cancel()
+            await asyncio.wait((watching,))
+        if not watching.cancelled():
+            # It ends by itself for a broken disk only, or a bug.
+            watching.result()
         return ended
 
     def _may_send(self) -> bool:
@@ -262,22 +284,13 @@ class RowWork:
         )
         return build_stack(self._parts(self._stores), client)
 
-    def _new_engine(self, pending: PendingRows) -> Engine:
+    def _new_engine(
+        self, pending: PendingRows, *, through: Callable[[], None] = lambda: None
+    ) -> Engine:
         """An engine for one pass over *pending*, through the same layers as all."""
         context, dependencies = self._context, self._context.dependencies
         limits = context.run_setup.settings.limits
-        feeds = [
-            RowFeed(
-                lane,
-                pending.refs,
-                self._sources,
-                look_ahead=self._look_ahead,
-                room=self._room,
-                stopped=lambda: context.drain.started,
-            )
-            for lane in context.run.lanes
-        ]
-        self._feeds += feeds
+        feeds = [self._feed(lane, pending) for lane in context.run.lanes]
         return Engine(
             self._handler,
             feeds=feeds,
@@ -291,7 +304,20 @@ class RowWork:
             refusals=self._refusals,
             resting=self._resting,
             no_room=context.more_room.refused,
+            through=through,
         )
+
+    def _feed(self, lane: str, pending: PendingRows) -> RowFeed:
+        feed = RowFeed(
+            lane,
+            pending.refs,
+            self._sources,
+            look_ahead=self._look_ahead,
+            room=self._room,
+            stopped=lambda: self._context.drain.started,
+        )
+        self._feeds.append(feed)
+        return feed
 
     def _news(self, stop: StopRun | None) -> None:
         self._engine.news(stop)

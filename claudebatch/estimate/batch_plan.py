@@ -210,9 +210,10 @@ def _affordable(
     groups: Sequence[RowGroup], found: dict[str, int], live: Pico, left: Pico | None
 ) -> dict[str, int]:
     """*found* without rows whose worst case in a batch would take the dollars that the
-    others need at once.
+    others need at once. Where not even all at once can be paid, as it is: half the
+    price answers more of them.
     """
-    if left is None:
+    if left is None or live > left:
         return found
     # The caller may keep what it gave.
     found = dict(found)
@@ -227,10 +228,6 @@ def _affordable(
             out = min(found[group.name], ceil(over / each))
             found[group.name] -= out
             over -= out * each
-    # Not even without any: the cap is too low for all at once, and batches would only
-    # take what is left of it.
-    if over > 0:
-        return {group.name: group.rows for group in here if group.sent}
     return {name: rows for name, rows in found.items() if rows}
 
 

@@ -74,8 +74,7 @@ class Deadline:
         """
         # Their money is held whatever the plan says of the others.
         kept = [group for group in self._groups.values() if group.kind == "kept"]
-        if left is not None:
-            left = max(0, left - sum(group.batch_worst for group in kept))
+        held = sum(group.batch_worst for group in kept)
         seconds = self._seconds()
         found = split(
             self._row_groups(seconds),
@@ -83,7 +82,7 @@ class Deadline:
             deadline_s=deadline_s,
             # Loading the client comes once, however many rows follow.
             start_s=self._durations.start_s,
-            left=left,
+            left=None if left is None else max(0, left - held),
             cancel_s=cancel_s,
         )
         # They go by batch whatever is planned: no way to send the others changes that.
@@ -101,6 +100,7 @@ class Deadline:
             margin_s=deadline_s * MARGIN,
             cancel_s=cancel_s,
             start_s=self._durations.start_s,
+            left=left,
         )
 
     def _seconds(self) -> list[float]:

@@ -53,10 +53,13 @@ def planned_row(run_setup: RunSetup, call: Call) -> PlannedRow:
     )
 
 
-def costed(row: PlannedRow, forecast: Forecast) -> CostedRow:
-    """*row* with what *forecast* expects of it."""
+def costed(row: PlannedRow, forecast: Forecast, *, low: bool = True) -> CostedRow:
+    """*row* with what *forecast* expects of it; without *low*, nothing lower is asked
+    for.
+    """
     request = row.shape
-    expected, short = forecast.expect(request), forecast.at_least(request)
+    expected = forecast.expect(request)
+    short = forecast.at_least(request) if low else expected
     tokens = (short, expected)
     live = uncached = _cost(row, forecast.cost, row.worst, tokens)
     unread, limited = live.expected if live else 0, expected.usage.limited_input
@@ -95,7 +98,10 @@ def _cost(
     if worst is None:
         return None
     try:
-        low, expected = (price(row.shape, some) for some in tokens)
+        short, usual = tokens
+        expected = price(row.shape, usual)
+        # A price takes a third of the time of a row.
+        low = expected if short is usual else price(row.shape, short)
     except UnknownPrice:  # fast mode of a model without a price for it
         return None
     # Nothing costs more than its worst case, whatever earlier answers make likely, or

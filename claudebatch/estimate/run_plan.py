@@ -47,7 +47,7 @@ class RunPlanner:
         in it, and its kind.
         """
         row = planned_row(self._run_setup, call)
-        found = costed(row, self._forecast)
+        found = costed(row, self._forecast, low=False)
         self._known &= found.live is not None
         kind = self._run_setup.settings.batches.kind(row.shape.rule, fits=row.waits)
         kind = "sent" if in_batch else kind

@@ -113,6 +113,29 @@ def test_a_late_batch_is_canceled_and_only_what_it_left_is_sent_at_once(
     assert simulator.stats()["billed_pico"] == stats["billed_pico"]
 
 
+def test_rows_of_a_late_batch_wait_for_no_slower_model(
+    world: World, batches: Any, asleep: Any
+) -> None:
+    simulator = batches(LATE)
+    asleep(simulator, minutes=70)
+    # Three rows that go out a second apart, beside a batch of another model.
+    text = world.path("claudebatch.yaml").read_text()
+    pace = "{tier: none, pools: {haiku-5.5: {requests_per_minute: 60}}}"
+    world.path("claudebatch.yaml").write_text(text.replace("{tier: none}", pace))
+    world.configure(
+        "routes:\n  - {name: now, when: {tags: [now]}, model: claude-haiku-5-5, via: live}\n"
+    )
+    slow = [{"id": f"slow-{n}", "prompt": f"slow {n}", "tags": ["now"]} for n in range(4)]
+    world.write("in.jsonl", [*slow, *prompts(8, model="claude-sonnet-5-5")])
+    done = world.claudebatch("run", "in.jsonl", "-o", "out.jsonl", *HOUR, "--json")
+    assert done.code == 0, done.err
+    assert "N115" in said(done)
+    assert by_road(world, "live") > 4
+    order = [json.loads(line)["id"] for line in world.path("out.jsonl").read_text().splitlines()]
+    assert order[-1].startswith("slow"), order
+    paid_once(world, simulator, 12)
+
+
 def test_a_cancel_that_cancels_nothing_sends_nothing_again(
     world: World, batches: Any, asleep: Any
 ) -> None:

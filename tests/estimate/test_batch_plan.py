@@ -47,6 +47,7 @@ def some_groups(draw: st.DrawFn) -> list[RowGroup]:
                 batch=batch,
                 batch_worst=int(batch * draw(st.floats(1, 20))),
                 waits=draw(st.booleans()),
+                sent=draw(st.booleans()) and draw(st.booleans()),
             )
         )
     return found
@@ -97,13 +98,17 @@ def test_never_late_where_all_at_once_is_not_never_dearer_and_within_the_cap(
     assert plan.expected <= plan.live
     if plan.batch_rows:
         assert plan.latest_s <= deadline * (1 - MARGIN) * (1 + 1e-9)
-    if left is not None and plan.batch_rows:
+    # Where not even all at once can be paid, half the price answers more of them.
+    if left is not None and plan.batch_rows and plan.live <= left:
         held = sum(one.batch_worst * plan.batch_rows.get(one.name, 0) / one.rows for one in groups)
         needed = sum(one.live * (1 - plan.batch_rows.get(one.name, 0) / one.rows) for one in groups)
         assert held + needed <= left * (1 + 1e-9) + len(groups)
     by_name = {one.name: one for one in groups}
     for name, rows in plan.batch_rows.items():
         assert 0 < rows <= by_name[name].rows
+        if by_name[name].sent:
+            assert rows == by_name[name].rows, "they are in a batch, whatever is planned"
+            continue
         assert by_name[name].waits
         assert by_name[name].batch < by_name[name].live
 
@@ -157,3 +162,33 @@ def test_a_cap_keeps_dollars_for_what_is_sent_at_once():
     assert free.batch_rows == {"a": 1000}
     # Each holds 5 cents and costs one at once: a quarter leaves 7.50 for the others.
     assert capped.batch_rows == {"a": 250}
+
+
+def test_a_cap_below_the_price_of_all_at_once_pays_for_more_of_them_by_batch():
+    plan = split([group()], BatchChances(), deadline_s=30 * HOUR, left=6 * DOLLAR)
+    assert plan.batch_rows == {"a": 1000}
+
+
+def test_rows_in_batches_leave_less_time_to_others():
+    free = split([group(seconds=3000.0)], BatchChances(), deadline_s=2 * HOUR)
+    sent = group("sent", seconds=2500.0, sent=True)
+    beside = split([group(seconds=3000.0), sent], BatchChances(), deadline_s=2 * HOUR)
+    assert free.give_up_s is not None
+    assert beside.give_up_s is not None
+    assert beside.give_up_s < free.give_up_s or beside.batch_rows["a"] < free.batch_rows["a"]
+    assert beside.batch_rows["sent"] == 1000
+
+
+def test_batches_are_given_up_as_late_as_their_rows_allow():
+    plan = split([group()], BatchChances([60.0] * 50), deadline_s=4 * HOUR)
+    assert plan.give_up_s == pytest.approx(4 * HOUR * (1 - MARGIN) - CANCEL_S - 600)
+    # But a batch that has lasted a day has ended.
+    assert split([group()], BatchChances(), deadline_s=60 * HOUR).give_up_s == LONGEST_S
+
+
+def test_in_a_rehearsal_a_day_of_batches_is_shorter():
+    fast = BatchChances(pace=60.0)
+    assert fast.longest_s == LONGEST_S / 60
+    assert fast.within(60.0) == pytest.approx(BatchChances().within(HOUR))
+    plan = split([group(seconds=1.0)], fast, deadline_s=0.6 * HOUR, cancel_s=CANCEL_S / 60)
+    assert plan.chance == 1

@@ -61,6 +61,8 @@ class DeadlinePlan:
     """So much is kept for the end of batches that are canceled."""
     start_s: float = 0.0
     """To the first answer."""
+    left: Pico | None = None
+    """Dollars that may still be spent; None: any."""
 
     @property
     def live_rows(self) -> int:
@@ -76,6 +78,11 @@ class DeadlinePlan:
     def late(self) -> bool:
         """Whether the deadline is missed even with everything sent at once."""
         return self.live_s > self.deadline_s
+
+    @property
+    def short(self) -> bool:
+        """Whether the cap may stop some rows: not all can be paid for at once."""
+        return self.left is not None and self.live > self.left
 
     @property
     def by_batch(self) -> Pico:

@@ -11,7 +11,7 @@ from claudebatch.core.plurals import counted
 from claudebatch.core.reports import DeadlinePlan
 from claudebatch.ui import format as fmt
 from claudebatch.ui.live.batch_text import moment
-from claudebatch.ui.tables.plan_table import plan_json
+from claudebatch.ui.tables.plan_table import plan_json, short_of_money
 
 
 def plan_news(event: PlanMade) -> Iterator[str]:
@@ -36,6 +36,8 @@ def plan_news(event: PlanMade) -> Iterator[str]:
             *([_at_once(plan)] if plan.live_rows else []),
         ]
         yield f"plan for {_clock(event.deadline_ms)}: {'; '.join(parts)}"
+    if short := short_of_money(plan):
+        yield f"plan: {short.removesuffix('.')}"
     if event.give_up_ms is not None:
         yield (
             f"plan: batches that have not ended by {_clock(event.give_up_ms)} are canceled, and "

@@ -56,9 +56,21 @@ def render_plan(
         f"Batches that have not ended after {fmt.seconds(plan.give_up_s)} are given up: canceled, "
         f"and sent at once.",
         f"{round(plan.chance * 100)} in 100 batches end before, by {_basis(plan)}.",
+        *([short] if (short := short_of_money(plan)) else []),
         *_commands(plan, estimate, commands, width),
     ]
     return lines
+
+
+def short_of_money(plan: DeadlinePlan) -> str | None:
+    """Says so where the cap may stop some of the rows."""
+    if not plan.short:
+        return None
+    left = fmt.money(plan.left or 0)
+    return (
+        f"{left} are left of the cap, and all at once would take about {fmt.money(plan.live)}: "
+        f"rows of late batches may stay to be done."
+    )
 
 
 def _basis(plan: DeadlinePlan) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from claudebatch.ui.live.plan_text import plan_event_json, plan_news
-from tests.ui.screens.samples import LATER, PLAN
+from tests.ui.screens.samples import CENT, LATER, PLAN
 
 
 def test_it_says_what_goes_where_what_it_costs_and_when_batches_are_given_up() -> None:
@@ -34,6 +34,14 @@ def test_where_no_batch_can_be_waited_for_all_goes_at_once() -> None:
 
 def test_of_no_rows_nothing_is_said() -> None:
     assert list(plan_news(replace(PLAN, plan=replace(PLAN.plan, parts=())))) == []
+
+
+def test_a_cap_that_does_not_pay_for_all_at_once_is_told() -> None:
+    poor = replace(PLAN, plan=replace(PLAN.plan, left=500 * CENT))
+    line = list(plan_news(poor))[1]
+    assert line.startswith("plan: $5.00 are left of the cap, and all at once would take about $9")
+    enough = replace(PLAN, plan=replace(PLAN.plan, left=915 * CENT))
+    assert len(list(plan_news(enough))) == 2
 
 
 def test_a_revised_plan_tells_the_new_moment() -> None:

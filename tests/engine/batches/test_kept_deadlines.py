@@ -1,0 +1,427 @@
+"""A running session with a deadline, in virtual time: never later than it where all at
+once is in time, never dearer than that, and each row answered once; whatever batches
+take and however a cancel ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from claudebatch.core.domain import Call, Outcome, Pico, Reply, RowKind
+from claudebatch.core.drain import Drain
+from claudebatch.core.errors import CommandRefused
+from claudebatch.core.events import Event, PlanMade
+from claudebatch.core.notice import Notice
+from claudebatch.core.reports import DeadlinePlan
+from claudebatch.core.send_via import BatchSettings
+from claudebatch.engine.batches.answer_judge import AnswerJudge
+from claudebatch.engine.batches.outcomes import OutcomeReader
+from claudebatch.engine.batches.parts import BatchParts
+from claudebatch.engine.batches.sender import BatchSender
+from claudebatch.engine.earlier_answers import EarlierAnswers
+from claudebatch.engine.engine import Engine
+from claudebatch.engine.lanes_again import LanesAgain
+from claudebatch.engine.pending import PendingRows
+from claudebatch.engine.row_feed import InputSources, RowFeed
+from claudebatch.engine.run_deadline import AskedDeadline, keep_deadline
+from claudebatch.estimate.batch_plan import BatchChances
+from claudebatch.estimate.deadline import Deadline
+from claudebatch.estimate.duration import Durations
+from claudebatch.estimate.ways import RowCost
+from claudebatch.layers.budget.run_budget import RunBudget
+from claudebatch.storage.journal import RowFilter, RowRef
+from claudebatch.storage.journal.roads import set_roads
+from claudebatch.storage.run_folder import RunFolder
+from tests.support.journals import failed, index, open_small_journal, record
+from tests.support.scripted import HAIKU, SONNET, make_call, make_reply
+from tests.support.timed_batches import EPOCH, TimedBatches
+from tests.support.virtual import cancelled, now, real_io, run_virtual
+
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
+# Of a row, whatever it says.
+LIVE, BATCH, WORST = 2_000, 1_000, 5_000
+MODELS = {"haiku": HAIKU, "sonnet": SONNET}
+
+
+class Paced:
+    """`Durations` of pools that answer one row after the other."""
+
+    start_s = 0.0
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.rows: Counter[str] = Counter()
+
+    def pool_of(self, call: Call) -> str:
+        return "haiku" if call.model == HAIKU else "sonnet"
+
+    def by_pool(self) -> dict[str, float]:
+        return {pool: rows * self.seconds for pool, rows in self.rows.items()}
+
+
+class Planner:
+    """Plans as a run does, by these prices and paces."""
+
+    def __init__(self, seconds: float) -> None:
+        self._paced = Paced(seconds)
+        self._deadline = Deadline(cast(Durations, self._paced))
+
+    def add(self, call: Call, *, in_batch: bool) -> tuple[int, float, RowKind]:
+        self._paced.rows[self._paced.pool_of(call)] += 1
+        kind: RowKind = "sent" if in_batch else "waits"
+        live, batch = RowCost(LIVE, LIVE, LIVE), RowCost(BATCH, BATCH, WORST)
+        return self._deadline.add(call, 1.0, kind=kind, live=live, batch=batch), 1.0, kind
+
+    def plan(self, deadline_s: float, *, left: Pico | None) -> DeadlinePlan | None:
+        return self._deadline.plan(
+            BatchChances(), deadline_s=deadline_s, left=left, cancel_s=15 * MINUTE
+        )
+
+
+class Patient:
+    """The journal; no time passes while its thread works."""
+
+    def __init__(self, journal: Any) -> None:
+        self._journal = journal
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._journal, name)
+        if not asyncio.iscoroutinefunction(found):
+            return found
+
+        async def patient(*args: Any) -> Any:
+            with real_io():
+                return await found(*args)
+
+        return patient
+
+
+class Lines:
+    """Rows whose calls need no file."""
+
+    large_rows = False
+
+    def lines(self, refs: Sequence[RowRef]) -> list[bytes | None]:
+        return [b"" for _ in refs]
+
+    def line(self, ref: RowRef) -> bytes | None:
+        return b""
+
+    def call(self, ref: RowRef, data: bytes | None) -> Call | None:
+        # The first half of the rows is the one model's.
+        return make_call(ref.id, row=ref.row, model=HAIKU if ref.row % 3 else SONNET)
+
+
+@dataclass
+class Lived:
+    """How a run went."""
+
+    ended: float
+    dollars: int
+    live: int
+    events: list[Event] = field(default_factory=list)
+
+    def plans(self) -> list[PlanMade]:
+        return [event for event in self.events if isinstance(event, PlanMade)]
+
+    def said(self) -> set[str]:
+        return {event.id for event in self.events if isinstance(event, Notice)}
+
+
+@dataclass
+class Case:
+    """A run that is to be lived. *seconds*: of a row, sent at once."""
+
+    deadline: float
+    seconds: float
+    account: TimedBatches
+    rows: int = 30
+    max_requests: int = 10_000
+    asleep: tuple[float, float] | None = None
+    """The machine sleeps at that moment, for so many seconds."""
+    slower: float = 1.0
+    """The pace is so much slower than planned."""
+    stop_after: float | None = None
+    """Ctrl-C comes after so many seconds."""
+    cap: int | None = None
+
+    @property
+    def all_live_s(self) -> float:
+        haiku = sum(1 for row in range(1, self.rows + 1) if row % 3)
+        return max(haiku, self.rows - haiku) * self.seconds
+
+    def seconds_of_all(self, clock: Callable[[], float]) -> float:
+        """Seconds that have passed outside, where *clock* is the loop's."""
+        begins, lasts = self.asleep or (0.0, 0.0)
+        return clock() + (lasts if clock() >= begins else 0.0)
+
+
+async def live(case: Case, path: Path, *, notes: dict[str, Any] | None = None) -> Lived:
+    """One session of *case*, over the journal at *path*."""
+    small = open_small_journal(path / "journal.sqlite", rows=0)
+    index(
+        small.connection,
+        *(
+            record(f"row {n}", id=f"row-{n}", line=n, lane="haiku" if n % 3 else "sonnet")
+            for n in range(1, case.rows + 1)
+        ),
+    )
+    # Each record at once: the time in which others may come is no real one.
+    small.journal._groups._enough = 1
+    events: list[Event] = []
+    parts = _parts(case, path, Patient(small.journal), events)
+    kept = {} if notes is None else notes
+    folder = SimpleNamespace(meta=kept.get, note=lambda **more: kept.update(more))
+    await parts.journal.read(partial(set_roads, via="batch", of_rules={}, share=False))
+    sender = BatchSender(parts)
+    await sender.take_up()
+    asked = AskedDeadline(
+        case.deadline,
+        began_ms=round(EPOCH.timestamp() * 1000),
+        planner=lambda: Planner(case.seconds),
+        anyhow=False,
+    )
+    try:
+        sender.keeper = await keep_deadline(asked, parts, cast(RunFolder, folder), cap=case.cap)
+        if case.stop_after is not None:
+            asyncio.get_running_loop().call_later(case.stop_after, parts.drain.start, "stop")
+        sending = asyncio.ensure_future(sender.run())
+        sent = await _live_rows(case, parts, sender)
+        await sending
+    finally:
+        with real_io():
+            await small.close()
+        small.connection.close()
+    ended = case.seconds_of_all(now)
+    return Lived(ended, sent * LIVE + case.account.rows_answered * BATCH, sent, events)
+
+
+def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchParts:
+    lines = Lines()
+    # Of this loop: the journal's thread asks, too.
+    outside = partial(case.seconds_of_all, asyncio.get_running_loop().time)
+    case.account.clock = outside
+    return BatchParts(
+        settings=BatchSettings(via="auto", max_requests=case.max_requests),
+        journal=journal,
+        budget=RunBudget(case.cap, spent=0),
+        cache=None,
+        unkept=lambda reply: "",
+        notes=None,
+        connect=lambda: case.account,
+        rows=lines,
+        wanted=RowFilter(),
+        lanes=("haiku", "sonnet"),
+        worst=lambda call: WORST,
+        outcomes=OutcomeReader(
+            cost=lambda model, usage: BATCH,
+            price_version="p",
+            row_failed=lambda error: pytest.fail(str(error)),
+        ),
+        judge=AnswerJudge(
+            lines,
+            cast(EarlierAnswers, SimpleNamespace(has=lambda row: False)),
+            wants_form=False,
+            retries=0,
+            unwanted=frozenset(),
+            has_fallback=lambda model: False,
+            emit=events.append,
+        ),
+        has_fallback=lambda model: False,
+        names=("in.jsonl",),
+        known_elsewhere=set,
+        remember=lambda row: None,
+        folder=path,
+        simulated=False,
+        note_simulator=lambda: None,
+        halt=lambda stop: pytest.fail(str(stop)),
+        max_outage_s=300.0,
+        collect=False,
+        detach=False,
+        drain=Drain(),
+        now=now,
+        wall=lambda: EPOCH + timedelta(seconds=outside()),
+        rng=random.Random(7),
+        emit=events.append,
+    )
+
+
+async def _live_rows(case: Case, parts: BatchParts, sender: BatchSender) -> int:
+    """Send what is to be sent at once, as a session does; returns how many rows."""
+    pending = PendingRows(parts.journal, parts.wanted).by("live")
+    sent = 0
+
+    async def answer(call: Call) -> Reply:
+        nonlocal sent
+        await asyncio.sleep(case.seconds * case.slower)
+        sent += 1
+        return make_reply()
+
+    async def finish(outcome: Outcome) -> None:
+        await parts.journal.finish(failed(outcome.call.row))
+
+    def feed(lane: str) -> RowFeed:
+        return RowFeed(lane, pending.refs, cast(InputSources, parts.rows), look_ahead=_nothing)
+
+    lanes = LanesAgain(parts.lanes, sender, feed, parts.journal.flush, lambda: True)
+    seen = -1
+    while True:
+        sender.changed.clear()
+        if seen != sender.moves and not parts.drain.started:
+            seen = sender.moves
+            await parts.journal.flush()
+            engine = Engine(
+                answer,
+                feeds=[feed(lane) for lane in parts.lanes],
+                workers=1,
+                finish=finish,
+                value_of=lambda call, reply: 0,
+                drain=parts.drain,
+                now=now,
+                emit=parts.emit,
+                through=sender.changed.set,
+            )
+            watching = asyncio.ensure_future(lanes.watch(engine))
+            await engine.run()
+            await cancelled(watching)
+        elif sender.ended:
+            return sent
+        else:
+            await sender.changed.wait()
+
+
+async def _nothing(calls: Sequence[Call]) -> None:
+    """No response cache."""
+
+
+def check(case: Case, lived: Lived, *, slack: float = 0.0) -> None:
+    answered = lived.live + case.account.rows_answered
+    assert answered == case.rows, "each row once"
+    assert lived.dollars <= case.rows * LIVE
+    if case.all_live_s <= case.deadline:
+        assert lived.ended <= case.deadline + slack
+
+
+GRID = list(
+    itertools.product(
+        (20 * MINUTE, HOUR, 4 * HOUR),
+        # In time, just not, never.
+        ((30.0,), (35 * MINUTE,), (3 * HOUR,), (2 * DAY,), (MINUTE, 2 * DAY)),
+        (1.0, 30.0, 150.0),
+        ((10.0, 0.0), (850.0, 0.5), (850.0, 1.0)),
+    )
+)
+
+
+@pytest.mark.parametrize("part", range(3))
+def test_never_late_where_all_at_once_is_not_never_dearer_and_each_row_once(
+    tmp_path: Path, part: int
+) -> None:
+    kinds: defaultdict[str, int] = defaultdict(int)
+    some = random.Random(11).sample(GRID, 90)[part::3]
+    for number, (deadline, durations, seconds, (cancel_s, answered)) in enumerate(some):
+        account = TimedBatches(durations, cancel_s=cancel_s, answered=answered)
+        case = Case(deadline, seconds, account, max_requests=10 if number % 2 else 10_000)
+        path = tmp_path / str(number)
+        path.mkdir()
+        try:
+            lived = run_virtual(live(case, path))
+        except CommandRefused as refused:
+            assert (refused.id, case.all_live_s > deadline) == ("E842", True)
+            kinds["refused"] += 1
+            continue
+        check(case, lived)
+        kinds["given up" if "N115" in lived.said() else "in time"] += 1
+    assert kinds["in time"]
+    assert kinds["given up"], kinds
+
+
+def test_batches_end_within_a_day_and_are_not_given_up_before_they_must(tmp_path: Path) -> None:
+    case = Case(30 * HOUR, 1.0, TimedBatches((23 * HOUR,)))
+    lived = run_virtual(live(case, tmp_path))
+    check(case, lived)
+    assert lived.dollars == case.rows * BATCH
+
+
+def test_what_comes_back_leaves_the_rest_more_time(tmp_path: Path) -> None:
+    # Half an hour of work, of which a third comes back at once.
+    account = TimedBatches((MINUTE, 2 * DAY, 2 * DAY))
+    case = Case(2 * HOUR, 90.0, account, max_requests=10)
+    lived = run_virtual(live(case, tmp_path))
+    check(case, lived)
+    first, *later = lived.plans()
+    assert first.give_up_ms is not None
+    assert later, "it is revised"
+    assert all(plan.revised for plan in later)
+    assert later[-1].give_up_ms is not None
+    assert later[-1].give_up_ms > first.give_up_ms
+    assert later[-1].rows == case.rows - 10
+    # As late as those rows allow, and not a moment earlier.
+    canceled = [batch.canceled for batch in account.batches if batch.canceled is not None]
+    assert EPOCH.timestamp() + min(canceled) >= later[-1].give_up_ms / 1000
+
+
+def test_after_hours_asleep_what_has_ended_is_taken_in_and_the_rest_given_up(
+    tmp_path: Path,
+) -> None:
+    account = TimedBatches((2 * HOUR, 2 * DAY))
+    case = Case(6 * HOUR, 1.0, account, max_requests=15, asleep=(10 * MINUTE, 8 * HOUR))
+    lived = run_virtual(live(case, tmp_path))
+    check(replace(case, deadline=9 * HOUR), lived)
+    assert {"W116", "N115"} <= lived.said()
+    assert (account.rows_answered, lived.live) == (15, 15)
+    assert account.batches[0].canceled is None
+    # Seen within seconds, though no clock of the program has moved.
+    assert lived.ended <= 8 * HOUR + 10 * MINUTE + 3 * MINUTE
+
+
+@pytest.mark.parametrize("asleep_s", [0.0, 2 * HOUR])
+def test_a_new_session_plans_what_is_left_for_the_same_moment(
+    tmp_path: Path, asleep_s: float
+) -> None:
+    account = TimedBatches((2 * DAY,))
+    case = Case(4 * HOUR, 30.0, account, stop_after=20 * MINUTE)
+    notes: dict[str, Any] = {}
+
+    async def both() -> tuple[Lived, Lived]:
+        first = await live(case, tmp_path, notes=notes)
+        later = replace(case, stop_after=None, asleep=(now(), asleep_s))
+        return first, await live(later, tmp_path, notes=notes)
+
+    first, second = run_virtual(both())
+    assert notes["deadline"]["seconds"] == case.deadline
+    plan = second.plans()[0]
+    assert plan.deadline_ms == first.plans()[0].deadline_ms
+    assert plan.plan.deadline_s == pytest.approx(case.deadline - 20 * MINUTE - asleep_s, abs=1)
+    assert {part.kind for part in plan.plan.parts} == {"sent"}
+    assert "N116" in second.said()
+    assert first.live + second.live == case.rows
+    assert second.ended <= case.deadline
+
+
+def test_a_pace_that_is_a_little_slower_than_planned_fits_into_the_margin(tmp_path: Path) -> None:
+    case = Case(4 * HOUR, 150.0, TimedBatches((2 * DAY,)), slower=1.05)
+    check(case, run_virtual(live(case, tmp_path)))
+
+
+def test_a_batch_that_does_not_end_is_waited_for_and_its_rows_are_not_sent_again(
+    tmp_path: Path,
+) -> None:
+    account = TimedBatches((2 * DAY,), cancel_s=3 * HOUR, answered=1.0)
+    case = Case(HOUR, 1.0, account)
+    lived = run_virtual(live(case, tmp_path))
+    assert (account.rows_answered, lived.live) == (case.rows, 0)
+    assert {"N115", "W116"} <= lived.said()
+    assert lived.ended > case.deadline
