@@ -8,6 +8,7 @@ import json
 import signal
 import time
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -205,13 +206,22 @@ def test_the_dry_run_says_the_same_plan_to_the_digit(world: World, batches: Any)
     world.write("first.jsonl", rows[:6])
     world.write("in.jsonl", rows)
     assert world.claudebatch("run", "first.jsonl", "-o", "first").code == 0
-    asked = ("run", "in.jsonl", "-o", "out.jsonl", "--deadline", "60s", "--budget", "9")
+    asked = ("run", "in.jsonl", "-o", "out.jsonl", *HOUR, "--budget", "9")
     found = json.loads(world.claudebatch(*asked, "--dry-run", "--json").out)["plan"]
     done = world.claudebatch(*asked, "--json")
     assert done.code == 0, done.err
     (plan,) = events(done, "plan")
-    assert found["batch_rows"]
+    assert {part["kind"] for part in found["parts"]} == {"waits", "at once", "kept"}
+    assert found["give_up_seconds"]
     assert {name: plan[name] for name in found} == found, (plan, found)
+    # Of what is left of the rows, and of the cap, too.
+    world.write("in.jsonl", [*rows, *prompts(20, max_tokens=4000)])
+    spent = world.settled()
+    found = json.loads(world.claudebatch(*asked, "--dry-run", "--json").out)["plan"]
+    (plan,) = events(world.claudebatch(*asked, "--json"), "plan")
+    assert found["batch_rows"] == 20
+    assert {name: plan[name] for name in found} == found, (plan, found)
+    assert Decimal(found["left_usd"]) * 10**12 == 9 * 10**12 - spent
 
 
 def test_rules_keep_their_rows_on_their_road(world: World, batches: Any, asleep: Any) -> None:
@@ -292,7 +302,8 @@ def test_the_same_command_later_keeps_the_first_moment_and_another_one_begins_an
     assert done.code == 0, done.err
     assert {"N115", "N116"} <= said(done), "ten minutes are left of the hour"
     paid_once(world, simulator, 30)
-    # All is answered: what is added gets an hour of its own.
+    # All is answered: what is added gets a time of its own.
+    assert world.query("SELECT value FROM meta WHERE key = 'deadline'") == [("null",)]
     world.write("in.jsonl", prompts(40))
     done = world.claudebatch(*RUN, "--deadline", "1s", "--yes", "--json")
     assert "N116" not in said(done)

@@ -13,7 +13,7 @@ from claudebatch.clients.batch_protocol import BatchClient
 from claudebatch.clients.batch_records import Batch, BatchCounts, BatchPage
 from claudebatch.clients.batch_results import BatchResult
 from claudebatch.clients.batch_upload import BatchUpload
-from claudebatch.core.errors import AttemptError
+from claudebatch.core.errors import AttemptError, RateLimited
 from tests.support.scripted import make_reply
 from tests.support.virtual import now, real_io
 
@@ -41,12 +41,16 @@ class TimedBatches(BatchClient):
     durations: Sequence[float]
     cancel_s: float = 60.0
     answered: float = 0.0
+    full: bool = False
+    """The queue has no room for any."""
     clock: Callable[[], float] = now
     """The API's: it goes on while a machine sleeps."""
     batches: list[TimedBatch] = field(default_factory=list)
     rows_answered: int = 0
 
     async def create(self, upload: BatchUpload, *, betas: Sequence[str] = ()) -> Batch:
+        if self.full:
+            raise RateLimited("the queue is full", type="rate_limit_error", status=429)
         with real_io():
             body = b"".join([piece async for piece in upload.pieces])
         number = len(self.batches)

@@ -15,6 +15,7 @@ from claudebatch.cli.wiring.display import Show
 from claudebatch.cli.wiring.plan_commands import plan_commands
 from claudebatch.config import environment
 from claudebatch.config.paths import Paths
+from claudebatch.core.domain import Pico
 from claudebatch.core.errors import ClaudebatchError, ExitCode, StorageError
 from claudebatch.core.notice import Notice
 from claudebatch.core.reports import Estimate
@@ -31,6 +32,7 @@ from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
 from claudebatch.setup.stores import existing_cache
+from claudebatch.storage.journal.queries import spent_so_far
 from claudebatch.storage.ledger.known_batches import batch_durations
 from claudebatch.storage.ledger.past_answers import past_answers
 from claudebatch.storage.results_file import check_place
@@ -151,7 +153,16 @@ def _questions(
         batch_durations=batch_durations(paths.ledger),
         deadline_s=options.deadline_s,
         batch_pace=batch_pace(options, run_setup.settings),
+        spent=_spent(options),
     )
+
+
+def _spent(options: RunOptions) -> Pico:
+    """What earlier sessions have taken of the run's cap."""
+    output = options.output_path
+    if output is None or options.fresh or options.deadline_s is None:
+        return 0
+    return spent_so_far(beside(output) / "journal.sqlite")
 
 
 def forecast(options: RunOptions, run_setup: RunSetup, paths: Paths) -> Forecast:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 from claudebatch.core.domain import Pico, Usage
 from claudebatch.core.endings import Ending
@@ -93,6 +95,19 @@ def billed_after(connection: sqlite3.Connection, attempt: int) -> Iterator[Bille
     """The answers to attempts after number *attempt*, summed up."""
     for model, cost, *counts in connection.execute(_BILLED_ALIKE, (attempt,)):
         yield BilledAlike(model, cost, Usage.of(counts))
+
+
+def spent_so_far(journal: Path) -> Pico:
+    """What the run of *journal* counts against its cap; 0 where there is none, or none
+    that can be read. Only read.
+    """
+    try:
+        with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True)) as opened:
+            found = totals(opened)
+    except sqlite3.Error:
+        # A journal of another version is for the run itself to judge.
+        return 0
+    return found.spent + found.unknown + found.in_batches
 
 
 def give_up_on_sent(connection: sqlite3.Connection) -> int:

@@ -109,6 +109,7 @@ def plan_json(plan: DeadlinePlan | None) -> dict[str, Any] | None:
         "expected_usd": fmt.usd_string(plan.expected),
         "all_live_seconds": round(plan.live_s, 1),
         "all_live_usd": fmt.usd_string(plan.live),
+        "left_usd": None if plan.left is None else fmt.usd_string(plan.left),
         "parts": [
             {
                 "model": part.model,

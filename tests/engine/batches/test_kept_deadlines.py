@@ -425,3 +425,11 @@ def test_a_batch_that_does_not_end_is_waited_for_and_its_rows_are_not_sent_again
     assert (account.rows_answered, lived.live) == (case.rows, 0)
     assert {"N115", "W116"} <= lived.said()
     assert lived.ended > case.deadline
+
+
+def test_a_batch_that_the_api_has_no_room_for_is_given_up_as_well(tmp_path: Path) -> None:
+    case = Case(HOUR, 30.0, TimedBatches((MINUTE,), full=True))
+    lived = run_virtual(live(case, tmp_path))
+    check(case, lived)
+    assert lived.live == case.rows
+    assert "N115" not in lived.said(), "there is none to cancel"
