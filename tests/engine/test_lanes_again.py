@@ -30,6 +30,9 @@ class Rows:
     async def take(self) -> Call | None:
         return make_call(self.lane, row=self._left.pop(0)) if self._left else None
 
+    def over(self, call: Call) -> None:
+        """Nothing is kept of it."""
+
 
 class Session:
     """Two lanes, a slow row in one of them, and what comes over from batches."""
