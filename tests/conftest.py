@@ -20,6 +20,8 @@ _MOST_WORKERS = 8
 _STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+# Optional: there are runs without the plugin that knows it (`tests/mutants`).
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """How many workers `-n auto` means."""
     # Some tests wait for a minute. Handed out beforehand, the last of them would stand

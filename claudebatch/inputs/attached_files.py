@@ -27,6 +27,7 @@ _MARKED: Mapping[str, Kind] = {
     **dict.fromkeys(("image", "images"), "image"),
     **dict.fromkeys(("document", "documents"), "document"),
 }
+_NAMES = frozenset(_MARKED)
 # In base64 that is the 32 MB of the API's largest body.
 _MOST_BYTES = 24_000_000
 _MOST_PIXELS = 8_000
@@ -64,6 +65,9 @@ def named_files(value: Any, columns: FileColumns, *, marked: bool) -> list[Named
     fields that say `@path`. Raises `BadRow` for a value that names none.
     """
     if not isinstance(value, dict):
+        return []
+    # Most rows of most inputs name none, and that is known at a glance.
+    if not (columns.images or columns.documents or (marked and not _NAMES.isdisjoint(value))):
         return []
     chosen: dict[str, Kind] = {
         **dict.fromkeys(columns.documents, "document"),

@@ -129,7 +129,7 @@ class Intake:
                 self._note(prompt, taken)
                 # Each answer is a row.
                 most = prompt.answers if self._limit is None else self._limit - taken + 1
-                for one in islice(repeated(prompt), most):
+                for one in (prompt,) if prompt.answers == 1 else islice(repeated(prompt), most):
                     record = self._record(source, line, one)
                     if each is not None:
                         each(record, self._run_setup.builder.first(0, one))
