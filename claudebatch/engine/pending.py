@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.storage.journal import (
@@ -10,6 +11,7 @@ from claudebatch.storage.journal import (
     RowFilter,
     RowKey,
     RowRef,
+    order_pending,
     pending_keys,
     pending_rows,
 )
@@ -29,23 +31,45 @@ def wanted_rows(options: RunOptions) -> RowFilter:
     )
 
 
+@dataclass(slots=True)
+class RowOrder:
+    """The order in which the rows of a session are taken."""
+
+    # Mutable: set once, before the first row is taken.
+    by_beginning: bool = False
+    """Whether rows that share a beginning follow each other; else as in the input."""
+
+
 class PendingRows:
     """Asks the journal, between two groups of its writes."""
 
-    def __init__(self, journal: Journal, wanted: RowFilter) -> None:
+    def __init__(self, journal: Journal, wanted: RowFilter, order: RowOrder | None = None) -> None:
         self._journal = journal
         self._wanted = wanted
+        self._order = order or RowOrder()
 
     def by(self, road: Road) -> PendingRows:
         """Those of them that go by *road*."""
-        return PendingRows(self._journal, self._wanted._replace(road=road))
+        return PendingRows(self._journal, self._wanted._replace(road=road), self._order)
+
+    async def put_together(self) -> None:
+        """From now on, have rows that share a beginning follow each other, once the
+        journal has their groups.
+        """
+        self._order.by_beginning = await self._journal.read(
+            lambda connection: order_pending(connection, self._wanted)
+        )
 
     async def refs(self, lane: str, after: int, count: int) -> list[RowRef]:
         """The next *count* rows of *lane* after row number *after*, as the feed reads
         them.
         """
+        # A batch has no order, and its rows are read as they lie in the input.
+        in_order = self._order.by_beginning and self._wanted.road != "batch"
         return await self._journal.read(
-            lambda connection: pending_rows(connection, self._wanted, lane, after, count)
+            lambda connection: pending_rows(
+                connection, self._wanted, lane, after, count, in_order=in_order
+            )
         )
 
     async def any(self, lanes: Iterable[str]) -> bool:

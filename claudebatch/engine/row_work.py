@@ -366,6 +366,7 @@ class RowWork:
             alike_once=self._cache is not None,
         )
         await self._journal.read(fill)
+        await self._pending.put_together()
 
     async def _read_tries(self) -> None:
         run_setup = self._context.run_setup

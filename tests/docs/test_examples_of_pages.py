@@ -17,6 +17,7 @@ PAGES = (
     "input-format",
     "inputs",
     "outputs",
+    "prompt-caching",
     "recipes",
     "structured-answers",
     "templates",

@@ -6,6 +6,7 @@ import json
 from decimal import Decimal
 
 from claudebatch.core.domain import to_usd
+from claudebatch.layers.prompt_caching import layer
 
 OPUS = "claude-opus-5-5"
 DOCUMENTS, QUESTIONS = 4, 20
@@ -60,3 +61,24 @@ def test_four_documents_with_twenty_questions_are_written_four_times(world, serv
     assert Decimal(report["prompt_cache_writes_usd"]) == writes
     text = world.claudebatch("spend").out
     assert "The API's prompt cache saved $1.7" in text
+
+
+def test_rows_that_share_a_document_are_taken_together_wherever_they_stand(
+    world, serve, monkeypatch
+):
+    serve()
+    # As if answers took minutes: few rows are taken ahead.
+    monkeypatch.setattr(layer, "_OF_TTL", 0.0)
+    world.configure("concurrency: 1\n")
+    rows = sorted(shared_documents(), key=lambda row: row["id"].partition("q")[2])
+    rows = [row for row in rows if len(row["id"]) == len("d0q0")]
+    assert [row["id"] for row in rows[:5]] == ["d0q0", "d1q0", "d2q0", "d3q0", "d0q1"]
+    world.write("in.jsonl", rows)
+    command = ("run", "in.jsonl", "-o", "out.jsonl", "-m", OPUS, "--ordered")
+    assert world.claudebatch(*command).code == 0
+    sent = world.query("SELECT r.id FROM attempts a JOIN rows r ON r.row = a.row ORDER BY attempt")
+    for document in range(DOCUMENTS):
+        own = [place for place, (name,) in enumerate(sent) if name.startswith(f"d{document}")]
+        # At first several are led at once.
+        assert max(own) - min(own) < 25, "36 in the order of the input"
+    assert list(world.results()) == [row["id"] for row in rows], "--ordered is as before"

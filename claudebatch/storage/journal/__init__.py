@@ -13,7 +13,7 @@ from claudebatch.storage.journal.row_records import (
     RowRecord,
     RowRef,
 )
-from claudebatch.storage.journal.rows import pending_keys, pending_rows
+from claudebatch.storage.journal.rows import order_pending, pending_keys, pending_rows
 from claudebatch.storage.journal.schema import AttemptState, open_journal
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Totals",
     "index_rows",
     "open_journal",
+    "order_pending",
     "pending_keys",
     "pending_rows",
 ]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from claudebatch.core.domain import Pico
-from claudebatch.storage.journal.beginnings import group_rows
+from claudebatch.storage.journal.beginnings import group_rows, order_rows
 from claudebatch.storage.journal.row_records import RowFilter, RowKey, RowRef
 
 Record = TypeVar("Record", RowRef, RowKey)
@@ -32,6 +32,13 @@ _PENDING = """
 SELECT {columns} FROM rows r
 WHERE r.row > :after AND r.lane = :lane AND {wanted}{more}
 ORDER BY r.row LIMIT :count
+"""
+# By their beginnings, where `order_pending` has found rows of one far apart.
+_PENDING_IN_ORDER = """
+SELECT {columns} FROM temp.row_order o JOIN rows r ON r.row = o.row
+WHERE o.turn > coalesce((SELECT turn FROM temp.row_order WHERE row = :after), 0)
+  AND r.lane = :lane AND {wanted}{more}
+ORDER BY o.turn LIMIT :count
 """
 # The table exists only with `--unknown skip`; a statement that names a missing table
 # fails.
@@ -59,13 +66,27 @@ _LAST = 2**62
 
 
 def pending_rows(
-    connection: sqlite3.Connection, wanted: RowFilter, lane: str, after: int, count: int
+    connection: sqlite3.Connection,
+    wanted: RowFilter,
+    lane: str,
+    after: int,
+    count: int,
+    *,
+    in_order: bool = False,
 ) -> list[RowRef]:
     """The next *count* rows of *lane* after row number *after* that still need an
-    answer.
+    answer; *in_order*: as `order_pending` has put them.
     """
     span = _span(wanted, lane, after, count)
-    return _all(RowRef, connection.execute(_query(_REF, wanted), span))
+    query = _query(_REF, wanted, _PENDING_IN_ORDER if in_order else _PENDING)
+    return _all(RowRef, connection.execute(query, span))
+
+
+def order_pending(connection: sqlite3.Connection, wanted: RowFilter) -> bool:
+    """Put rows that share a beginning next to each other, after `group_pending`; False
+    where they are already.
+    """
+    return order_rows(connection, _WANTED + _more(wanted), _values(wanted))
 
 
 def group_pending(connection: sqlite3.Connection, wanted: RowFilter, *, alike_once: bool) -> None:
@@ -115,8 +136,8 @@ def _all(record: type[Record], found: sqlite3.Cursor) -> list[Record]:
     return list(map(record._make, found.fetchall()))
 
 
-def _query(columns: str, wanted: RowFilter) -> str:
-    return _PENDING.format(columns=columns, wanted=_WANTED, more=_more(wanted))
+def _query(columns: str, wanted: RowFilter, query: str = _PENDING) -> str:
+    return query.format(columns=columns, wanted=_WANTED, more=_more(wanted))
 
 
 def _more(wanted: RowFilter) -> str:
