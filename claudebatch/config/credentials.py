@@ -82,20 +82,20 @@ def _shape(value: str) -> str:
 
 def secrets(env: Mapping[str, str]) -> tuple[str, ...]:
     """What in *env* nobody may read in an error: keys, tokens, added headers' values,
-    passwords of proxies.
+    passwords of proxies and of the shared server.
     """
     named = (*_HEADERS, "ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_WEBHOOK_SIGNING_KEY")
     values = [env.get(name, "") for name in named]
     for _, value in _custom_headers(env):
         scheme, _, rest = value.partition(" ")
         values += [value, rest] if scheme.lower() in ("bearer", "basic") else [value]
-    values += _proxy_passwords(env)
+    values += _url_passwords(env)
     return tuple(value for value in values if value)
 
 
-def _proxy_passwords(env: Mapping[str, str]) -> Iterator[str]:
+def _url_passwords(env: Mapping[str, str]) -> Iterator[str]:
     for name in env:
-        if name.upper() in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        if name.upper() in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "CLAUDEBATCH_SHARED"):
             with suppress(ValueError):
                 yield urlsplit(env[name]).password or ""
 

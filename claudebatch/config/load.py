@@ -15,6 +15,7 @@ from claudebatch.config.paths import Paths
 from claudebatch.config.schema_faults import by_line, converted
 from claudebatch.config.sections import BudgetSection, Config
 from claudebatch.config.settings import Settings, resolve
+from claudebatch.config.shared import VARIABLE
 from claudebatch.core.errors import ConfigError
 
 _PROJECT_FILE = "claudebatch.yaml"
@@ -24,6 +25,7 @@ _PROJECT_FILE = "claudebatch.yaml"
 _NOT_FROM_A_PROJECT: Mapping[str, str] = {
     "alerts.webhook": "it would send what this run spends to a stranger",
     "alerts.command": "it would run a program",
+    "shared": "it would tell a stranger what is sent, and let one stop this run",
     "files_root": "it would let rows name files that lie elsewhere on this machine",
 }
 
@@ -82,6 +84,8 @@ def load(
         data, lambda key: origins.get(key.split(".")[0], "") if path is None else file.where(key)
     )
     origins |= {name: "--" + name.replace("_", "-") for name in given}
+    if env.get(VARIABLE):
+        given["shared"], origins["shared"] = env[VARIABLE], VARIABLE
     if "budget" in given and isinstance(config.budget, BudgetSection):
         # --budget is the cap of this run: those of day, month and tags stay.
         given["budget"] = msgspec.structs.replace(config.budget, run=given["budget"])

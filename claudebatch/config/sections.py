@@ -199,6 +199,7 @@ class Config(_Section, frozen=True):
     prices: dict[str, dict[str, Any]] = {}
     models: dict[str, dict[str, Any]] = {}
     simulate: SimulateSection = SimulateSection()
+    shared: str | None = None
 
 
 def intake_text(config: Config, *, capped: bool) -> str:
@@ -214,6 +215,12 @@ def intake_text(config: Config, *, capped: bool) -> str:
     sending = {"via": "live", "batches": BatchesSection()}
     return msgspec.json.encode(
         msgspec.structs.replace(
-            config, budget=Decimal(1) if capped else None, tag=None, **watched, **sending
+            config,
+            budget=Decimal(1) if capped else None,
+            tag=None,
+            # Where limits are kept changes no row either, and holds a password.
+            shared=None,
+            **watched,
+            **sending,
         )
     ).decode()

@@ -24,6 +24,7 @@ from claudebatch.config.sections import (
     TurnSection,
     intake_text,
 )
+from claudebatch.config.shared import resolve_shared
 from claudebatch.config.values import ValueReader
 from claudebatch.core.domain import Pico
 from claudebatch.core.errors import ConfigError, all_at_once
@@ -37,6 +38,7 @@ from claudebatch.layers.response_cache.settings import CachePolicy, CacheSetting
 from claudebatch.layers.retry.settings import RetryBudgetPolicy, RetryPolicy
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.prices import parse_overrides
+from claudebatch.storage.shared_server.settings import SharedSettings
 
 # Every pool has this many workers from the start: more would only fill the memory.
 _MOST_AT_ONCE = 10_000
@@ -104,6 +106,8 @@ class Settings:
     models: Mapping[str, Mapping[str, Any]]
     """As the catalog reads them."""
     simulate: SimulateSection
+    shared: SharedSettings | None
+    """None: limits are those of this process alone."""
     intake_text: str
     """Equal when everything that the check of the input depends on is equal."""
 
@@ -172,6 +176,7 @@ def _resolved(config: Config, values: ValueReader, where: Callable[[str], str]) 
         prices=config.prices,
         models=config.models,
         simulate=config.simulate,
+        shared=resolve_shared(config.shared, values),
         intake_text=intake_text(config, capped=budget.capped),
     )
     _check_together(config, values, where)

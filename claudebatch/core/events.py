@@ -27,6 +27,7 @@ WaitReason: TypeAlias = Literal[
     "retry budget",
     "spending paused",
     "money",
+    "shared server",
 ]
 
 

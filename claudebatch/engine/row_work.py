@@ -47,6 +47,7 @@ from claudebatch.setup.shared_beginnings import spacing_of
 from claudebatch.setup.stack import Keys, Parts, build_stack
 from claudebatch.setup.stores import open_attempt_log
 from claudebatch.storage.journal import Journal
+from claudebatch.storage.shared_server.redis_server import ScriptServer
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +75,8 @@ class SessionStores:
     budget: BudgetStore
     cache: LookAheadCache | None
     """None: nothing is looked up or kept."""
+    shared: ScriptServer | None = None
+    """The server of stores that all hosts share, if there is one."""
     notes: RequestNotes | None = None
     """What is asked, on its way to stand beside its cached answer."""
 
@@ -349,6 +352,7 @@ class RowWork:
             unfit=self._answers.unfit,
             answered=self._answers.unwanted,
             resting=self._resting,
+            shared=stores.shared,
             notes=stores.notes,
             place=place_by(self._marks, run_setup),
         )

@@ -38,6 +38,7 @@ from claudebatch.setup.stores import (
     BudgetOpening,
     open_budget,
     open_cache,
+    open_shared,
     open_throwaway_cache,
 )
 from claudebatch.storage.journal import Journal
@@ -77,6 +78,15 @@ class Session:
         # A rehearsal costs nothing, and takes nothing out of what others may spend.
         budget = run_setup.settings.budget
         self._budget = replace(budget, shared=()) if options.simulate else budget
+        self._shared = open_shared(
+            None if options.simulate else run_setup.settings.shared,
+            scope=dependencies.key_scope,
+            rng=dependencies.rng,
+            waits=self._drain,
+            now=dependencies.now,
+            max_outage_s=run_setup.settings.max_outage_s,
+            notify=self._emit,
+        )
         self._watch = watch(
             run_setup.settings.alerts,
             self._emit,
@@ -103,6 +113,14 @@ class Session:
         """Answer every pending row, or stop for a good reason. Raises only for what is
         a bug or a broken disk.
         """
+        try:
+            return await self._go()
+        finally:
+            # After all stores, which tell it their ends.
+            if self._shared is not None:
+                await self._shared.close()
+
+    async def _go(self) -> RunSummary:
         ledger, before = self._take_up()
         builder, files = self._open_files(ledger, before)
         budget_store: BudgetStore | None = None
@@ -241,7 +259,7 @@ class Session:
             answered_before=self._answered_before,
             more_room=self._more_room,
         )
-        work = RowWork(context, SessionStores(journal, budget_store, cache, notes))
+        work = RowWork(context, SessionStores(journal, budget_store, cache, self._shared, notes))
         self._work = work
         if self._halted is not None:
             work.halt(self._halted)

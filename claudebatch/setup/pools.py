@@ -13,6 +13,7 @@ from claudebatch.layers.rate_limit.settings import PoolLimits, RateLimitSettings
 from claudebatch.layers.rate_limit.store import LimiterStore, PoolStart
 from claudebatch.models.catalog import FAST_POOL, Catalog, TierLimits
 from claudebatch.setup.stores import open_pool
+from claudebatch.storage.shared_server.redis_server import ScriptServer
 
 # More than any published tier can use; each one is a worker and a connection.
 MOST_IN_FLIGHT = 1000
@@ -33,7 +34,10 @@ class Pools:
         *,
         now: Callable[[], float],
         most_in_flight: int | None = None,
+        shared: ScriptServer | None = None,
     ) -> None:
+        """*shared*: the server where the limits stand, if not in this process."""
+        self._shared = shared
         self._limits = limits
         self._most_in_flight = most_in_flight
         self._catalog = catalog
@@ -47,7 +51,7 @@ class Pools:
         pool = self._pools.get(name)
         if pool is None:
             start = pool_start(self._limits, self._catalog, name, most=self._most_in_flight)
-            pool = self._pools[name] = open_pool(start, now=self._now)
+            pool = self._pools[name] = open_pool(start, now=self._now, shared=self._shared)
         return pool
 
     async def restart(self, pool: str) -> None:

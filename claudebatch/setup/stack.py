@@ -45,6 +45,7 @@ from claudebatch.models.prices import PriceBook, UnknownPrice
 from claudebatch.models.tokens.counted import CountedBounds
 from claudebatch.routing.request import CallBuilder
 from claudebatch.setup.pools import Pools
+from claudebatch.storage.shared_server.redis_server import ScriptServer
 
 
 async def no_unfit_answers(call: Call) -> UnfitAnswers | None:
@@ -87,6 +88,8 @@ class Parts:
     """Hears of rows that wait for their next attempt, or for another row's answer."""
     place: Place = own_marks.place
     """What of a request is to be cached by the API."""
+    shared: ScriptServer | None = None
+    """Where limits stand that all hosts share; None: in this process."""
     notes: RequestNotes | None = None
     """Hears what was asked, for the commands that look into the response cache."""
 
@@ -96,7 +99,11 @@ def build_stack(parts: Parts, client: Handler) -> Handler:
     settings = parts.settings
     money = Money(parts.prices, capped=settings.budget.capped)
     pools = Pools(
-        settings.limits, parts.catalog, most_in_flight=parts.most_in_flight, now=parts.now
+        settings.limits,
+        parts.catalog,
+        most_in_flight=parts.most_in_flight,
+        now=parts.now,
+        shared=parts.shared,
     )
     outages = Outages()
     breaker = _circuit_breaker(parts, pools, outages)

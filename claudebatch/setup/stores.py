@@ -7,11 +7,13 @@ one more implementation, and a line in this file.
 from __future__ import annotations
 
 import asyncio
+import random
 import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from claudebatch.layers.budget.settings import BudgetSettings
 from claudebatch.layers.budget.shared_budget import SharedBudget
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.rate_limit.local_pool import open_local_pool
+from claudebatch.layers.rate_limit.redis_pool import RedisPool
 from claudebatch.layers.rate_limit.store import LimiterStore, PoolStart
 from claudebatch.layers.record.attempt_log import AttemptLog
 from claudebatch.layers.record.journal_log import JournalLog
@@ -39,6 +42,8 @@ from claudebatch.storage.ledger import open_ledger
 from claudebatch.storage.ledger.settle import settle_for_others
 from claudebatch.storage.ledger.shared_caps import SharedCaps
 from claudebatch.storage.ledger.spend_report import SpendReader
+from claudebatch.storage.shared_server.redis_server import RedisServer, ScriptServer
+from claudebatch.storage.shared_server.settings import SharedSettings
 
 # Larger than any disk: a look at a cache must not shrink it.
 _NO_LIMIT = 2**40
@@ -136,6 +141,36 @@ def clear_cache(folder: Path) -> int:
     return disk_admin.clear(folder)
 
 
+def open_shared(
+    settings: SharedSettings | None,
+    *,
+    scope: str,
+    rng: random.Random,
+    waits: Drain,
+    now: Callable[[], float],
+    max_outage_s: float,
+    notify: Callable[[Notice], None],
+) -> RedisServer | None:
+    """The server that all hosts share, connected when it is first used; None where
+    none is configured. Raises `ConfigError` without the package.
+
+    Runs of one *scope* share what they have there.
+    """
+    if settings is None:
+        return None
+    # Braces: a cluster keeps all keys of an account on one node, as scripts need it.
+    account = sha256(scope.encode()).hexdigest()[:16]
+    return RedisServer(
+        settings,
+        prefix=f"claudebatch:{{{account}}}",
+        client=f"{rng.getrandbits(64):016x}",
+        sleep=waits.sleep,
+        now=now,
+        max_outage_s=max_outage_s,
+        notify=notify,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class BudgetOpening:
     """The facts of one session that its budget begins with."""
@@ -188,8 +223,15 @@ def _settle_dead(ledger: Path, runs: list[str]) -> None:
             settle_for_others(connection, run)
 
 
-def open_pool(start: PoolStart, *, now: Callable[[], float]) -> LimiterStore[Any]:
-    """The rate limits of the pool that begins as *start* says."""
+def open_pool(
+    start: PoolStart, *, now: Callable[[], float], shared: ScriptServer | None = None
+) -> LimiterStore[Any]:
+    """The rate limits of the pool that begins as *start* says: all hosts' at the
+    *shared* server, else those of this process.
+    """
+    # The same decisions, taken where all hosts see them.
+    if shared is not None:
+        return RedisPool(shared, start, now=now)
     return open_local_pool(start, now=now)
 
 

@@ -70,7 +70,7 @@ class Second:
         )
         return self.budgets[-1]
 
-    def open_pool(self, start: Any, *, now: Any) -> SqliteLimiterStore:
+    def open_pool(self, start: Any, *, now: Any, shared: Any) -> SqliteLimiterStore:
         user = f"run-{len(self.pools)}"
         self.pools.append(SqliteLimiterStore(self._limits, start, now=now, user=user))
         return self.pools[-1]

@@ -27,6 +27,7 @@ DOORS = {
     "pyarrow": {"inputs", "outputs"},
     "python_calamine": {"inputs"},
     "zstandard": {"inputs"},
+    "redis": {"storage"},
     "rich": {"ui"},
     "typer": {"cli"},
     "yaml": {"config"},
@@ -84,6 +85,7 @@ STORES = {
     "RunBudget": "layers/budget",
     "SharedBudget": "layers/budget",
     "LocalPool": "layers/rate_limit",
+    "RedisPool": "layers/rate_limit",
     "open_local_pool": "layers/rate_limit",
     "JournalLog": "layers/record",
 }

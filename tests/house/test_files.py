@@ -144,5 +144,6 @@ def test_data_files_lie_where_the_package_takes_them_along():
     assert {path.suffix for path in project_files() if path.is_relative_to(PACKAGE)} <= {
         ".py",
         ".json",
+        ".lua",
         ".typed",
     }

@@ -30,6 +30,7 @@ _BOUND_BY = {
     "rate limited": "429s",
     "circuit open": "an API that did not answer",
     "retry budget": "too many retries at once",
+    "shared server": "a shared server that did not answer",
     "money": "money reserved for requests in flight",
     "spending paused": "the pause after a spike of spending",
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,12 @@ from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.layer import RateLimit
 from claudebatch.layers.rate_limit.local_pool import LocalPool, open_local_pool
+from claudebatch.layers.rate_limit.redis_pool import RedisPool
 from claudebatch.layers.rate_limit.settings import PoolLimits
 from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart
 from tests.support.cancellation import cuts
 from tests.support.limiting import AsStated
+from tests.support.redis_servers import VirtualServer, needs_redis, own_prefix
 from tests.support.scripted import ScriptedClient, make_call, rate_limited
 from tests.support.sqlite_pool import SqliteLimiterStore
 from tests.support.virtual import now, virtual
@@ -58,15 +61,36 @@ class Sqlite:
         return self._opened[-1]
 
 
-PLACES: dict[str, Callable[[Path], Local | Sqlite]] = {"local": Local, "sqlite": Sqlite}
+class Redis:
+    """A real Redis by a virtual clock: each user is a process of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self._exit = ExitStack()
+        self._prefix = self._exit.enter_context(own_prefix())
+        # Mutable: the connections of its users.
+        self.servers: list[VirtualServer] = []
+
+    def open(self, start: PoolStart) -> RedisPool:
+        user = f"user-{len(self.servers)}"
+        self.servers.append(VirtualServer(self._prefix, user, now=now, sleep=asyncio.sleep))
+        return RedisPool(self.servers[-1], start, now=now)
+
+    def close(self) -> None:
+        for server in self.servers:
+            server.close()
+        self._exit.close()
 
 
-@pytest.fixture(params=PLACES)
+Place = Local | Sqlite | Redis
+PLACES: dict[str, Callable[[Path], Place]] = {"local": Local, "sqlite": Sqlite, "redis": Redis}
+
+
+@pytest.fixture(params=["local", "sqlite", pytest.param("redis", marks=needs_redis)])
 def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Any]:
     """Makes places that know nothing of each other."""
-    made: list[Local | Sqlite] = []
+    made: list[Place] = []
 
-    def new() -> Local | Sqlite:
+    def new() -> Place:
         folder = tmp_path / str(len(made))
         folder.mkdir()
         made.append(PLACES[request.param](folder))
@@ -76,6 +100,8 @@ def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], An
     for place in made:
         for store in getattr(place, "_opened", []):
             store.close()
+        if isinstance(place, Redis):
+            place.close()
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""The server of stores that several hosts share: its address, its connection."""

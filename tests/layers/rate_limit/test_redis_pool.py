@@ -1,0 +1,210 @@
+"""Limits that all hosts share, in a real Redis: what the contract of all stores does
+not ask of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from claudebatch.core.domain import Usage
+from claudebatch.core.limit_headers import LimitReading, Limits
+from claudebatch.layers.rate_limit.booking import ExpectedUsage
+from claudebatch.layers.rate_limit.redis_pool import RedisPool
+from claudebatch.layers.rate_limit.settings import PoolLimits
+from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart
+from tests.support.redis_servers import VirtualServer, needs_redis, own_prefix
+from tests.support.virtual import now, virtual
+
+pytestmark = needs_redis
+
+NEED = ExpectedUsage(1000, 500)
+USED = Usage(input_tokens=1000, output_tokens=500)
+
+
+class Hosts:
+    """Pools of several hosts under one prefix."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix = prefix
+        self.servers: list[VirtualServer] = []
+
+    def pool(self, *, in_flight: int = 64, cautious: bool = False, **limits: float) -> RedisPool:
+        server = VirtualServer(
+            self.prefix, f"host-{len(self.servers)}", now=now, sleep=asyncio.sleep
+        )
+        self.servers.append(server)
+        start = PoolStart(
+            "pool",
+            PoolLimits(**limits),
+            in_flight=in_flight,
+            most_in_flight=in_flight,
+            cautious=cautious,
+        )
+        return RedisPool(server, start, now=now)
+
+    def forget(self) -> None:
+        """The server loses all that it knew of this test."""
+        redis = self.servers[0]._redis
+        redis.delete(*redis.scan_iter(match=f"{self.prefix}:*"))
+
+
+@pytest.fixture
+def hosts() -> Iterator[Hosts]:
+    with own_prefix() as prefix:
+        made = Hosts(prefix)
+        yield made
+        for server in made.servers:
+            server.close()
+
+
+async def admitted(pool: RedisPool, need: ExpectedUsage = NEED) -> str:
+    for _ in range(2000):
+        answer = await pool.admit(need)
+        if isinstance(answer, Admitted):
+            return answer.booking
+        await asyncio.sleep(answer.seconds)
+    raise AssertionError("it waits for ever")
+
+
+@virtual
+async def test_while_the_server_is_away_nothing_is_admitted_and_then_it_goes_on(hosts):
+    pool = hosts.pool(in_flight=2)
+    (server,) = hosts.servers
+    booking = await admitted(pool)
+    server.away = True
+    refused = await pool.admit(NEED)
+    assert isinstance(refused, Delayed) and refused.reason == "shared server"
+    assert refused.seconds > 0
+    await pool.settle(booking, USED, None)
+    server.away = False
+    await admitted(pool)
+    await admitted(pool)
+    assert isinstance(await pool.admit(NEED), Delayed), "both places are taken, and no third"
+
+
+@virtual
+async def test_an_admission_whose_answer_was_lost_counts_once(hosts):
+    pool, other = hosts.pool(in_flight=2), hosts.pool(in_flight=2)
+    mine, _ = hosts.servers
+    mine.mute = True
+    assert isinstance(await pool.admit(NEED), Delayed)
+    mine.mute = False
+    await admitted(pool)
+    await admitted(other)
+    assert isinstance(await other.admit(NEED), Delayed)
+
+
+@virtual
+async def test_an_ending_whose_answer_was_lost_counts_once(hosts):
+    pool = hosts.pool(input_tokens_per_minute=60_000)
+    (server,) = hosts.servers
+    booking = await admitted(pool)
+    server.mute = True
+    await pool.settle(booking, Usage(), None)
+    server.mute = False
+    began = now()
+    for _ in range(5):
+        await admitted(pool)
+    assert now() - began > 3, "a thousand tokens that were given back twice would be one second"
+
+
+@virtual
+async def test_a_pool_that_the_server_has_forgotten_begins_gently(hosts):
+    pool = hosts.pool(requests_per_minute=600)
+    for _ in range(20):
+        await pool.settle(await admitted(pool), USED, None)
+    hosts.forget()
+    times = []
+    for _ in range(20):
+        await admitted(pool)
+        times.append(now())
+    assert times[-1] - times[0] >= 1.8
+
+
+@virtual
+async def test_a_large_request_is_not_starved_by_small_ones_of_other_hosts(hosts):
+    limits = {"input_tokens_per_minute": 60_000.0}
+    small, large = hosts.pool(**limits), hosts.pool(**limits)
+    going = True
+
+    async def flood() -> None:
+        while going:
+            await admitted(small, ExpectedUsage(100, 0))
+
+    flooding = asyncio.ensure_future(flood())
+    await asyncio.sleep(5)
+    began = now()
+    await admitted(large, ExpectedUsage(900, 0))
+    assert now() - began < 2, "what was there before it, and then its own second"
+    going = False
+    await flooding
+
+
+@virtual
+async def test_sixteen_hosts_get_equal_shares_and_the_whole_limit(hosts):
+    pools = [hosts.pool(requests_per_minute=1200) for _ in range(16)]
+    sent = [0] * 16
+    await asyncio.sleep(1)
+
+    async def work(number: int) -> None:
+        while now() < 21:
+            booking = await admitted(pools[number])
+            sent[number] += 1
+            await pools[number].settle(booking, USED, None)
+
+    await asyncio.gather(*(work(number) for number in range(16)))
+    assert 0.97 * 400 <= sum(sent) <= 400 + 16
+    assert min(sent) >= 0.8 * 400 / 16, sent
+
+
+@virtual
+async def test_the_place_of_a_host_that_died_is_free_after_its_lease(hosts):
+    dead, alive = hosts.pool(in_flight=1), hosts.pool(in_flight=1)
+    await admitted(dead)
+    await asyncio.sleep(899)
+    assert isinstance(await alive.admit(NEED), Delayed)
+    await asyncio.sleep(2)
+    assert isinstance(await alive.admit(NEED), Admitted)
+
+
+@virtual
+async def test_a_host_that_died_in_line_holds_the_others_up_for_a_second_only(hosts):
+    dead, alive = hosts.pool(requests_per_minute=60), hosts.pool(requests_per_minute=60)
+    await admitted(dead)
+    assert isinstance(await dead.admit(NEED), Delayed)
+    began = now()
+    await admitted(alive)
+    assert now() - began <= 3.5
+    await admitted(alive)
+    assert now() - began <= 4.5
+
+
+@virtual
+async def test_after_a_429_one_request_of_all_hosts_looks_whether_it_may_go_on(hosts):
+    pools = [hosts.pool() for _ in range(3)]
+    await pools[0].refuse(await admitted(pools[0]), "rate", 2.0)
+    await asyncio.sleep(2.1)
+    probe = await admitted(pools[1])
+    for other in pools:
+        assert isinstance(await other.admit(NEED), Delayed)
+    await pools[1].settle(probe, USED, None)
+    assert isinstance(await pools[2].admit(NEED), Admitted)
+
+
+@virtual
+async def test_limits_that_are_unknown_start_as_the_first_headers_say(hosts):
+    limits = {"requests_per_minute": 48.0, "input_tokens_per_minute": 30_000.0}
+    pool, other = hosts.pool(cautious=True, **limits), hosts.pool(cautious=True, **limits)
+    booking = await admitted(pool)
+    waits: Any = await other.admit(NEED)
+    assert (waits.reason, 1.0 < waits.seconds <= 1.25) == ("first answer", True)
+    stated = Limits(requests=LimitReading(6000, 5999), input_tokens=LimitReading(600_000, 0))
+    await pool.settle(booking, USED, stated)
+    waits = await other.admit(NEED)
+    assert waits.reason == "input tokens per minute", "the headers say that none are left"
+    assert 0.1 <= waits.seconds <= 0.2, "its own tokens, and the debt of the first"
+    assert waits.state.requests_per_minute == 6000
