@@ -21,6 +21,9 @@ _SAME = (
     (r"\d{8}T\d{6}-[0-9a-f]{6}", "RUN"),
     (r"\d{4}-\d\d-\d\dT[\d:]+\+00:00", "TIME"),
     (r"\d{4}-\d\d-\d\d", "DAY"),
+    # Keys of cached answers hold the address, whose port differs.
+    (r"\b[0-9a-f]{12}\b", "KEY"),
+    (r"\([0-9a-f]{8}\)", "(DIGEST)"),
     (r"127\.0\.0\.1:\d+", "ADDRESS"),
     (r"\d[\d,]*(\.\d+)?[kM]?", "N"),
     (r"\bN (bytes|KiB|MiB|GiB)", "SIZE"),

@@ -13,6 +13,7 @@ from tests.docs.console import alike, examples
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = (
+    "cache",
     "choosing-rows",
     "input-format",
     "inputs",

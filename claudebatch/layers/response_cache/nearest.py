@@ -91,8 +91,9 @@ def explained(
         question.where,
         question.key,
         "nothing like it",
-        entries=len(cache.cache),
-        unread=cache.without_request(),
+        # Of before, they are not counted any more.
+        entries=len(cache.cache) if before is None else 0,
+        unread=cache.without_request() if before is None else 0,
     )
     if before is None:
         found = _own_entry(cache, question, why, now)
@@ -138,7 +139,7 @@ def _gone(
     if cause == PRUNED:
         return "dropped", f"{answered}, removed by `cache prune` {_span(now - at)} ago"
     if cause:
-        return "not kept", f"{answered}: {_UNKEPT.get(cause, cause)}"
+        return "not kept", f"{answered}, {_UNKEPT.get(cause, cause)}"
     if expires is not None and expires <= at:
         return "expired", f"{answered}, ttl {_span(expires - stored)}"
     return "dropped", f"{answered}, dropped {_span(now - at)} ago to make room (cache.size)"

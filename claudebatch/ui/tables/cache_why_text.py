@@ -31,10 +31,9 @@ def render_why(why: CacheWhy, *, now: float) -> Iterator[str]:
         yield f"the nearest one is {_named(why.entry, now)}{_row(why)}; it differs in"
         yield from (f"  {change}" for change in why.changes)
     elif why.kind == "nothing like it":
-        yield (
-            f"none of {fmt.count(why.entries - why.unread)} requests has this prompt, a similar "
-            "one, or this row"
-        )
+        compared = fmt.count(why.entries - why.unread)
+        which = f"none of {compared} requests" if why.entries else "nothing answered before"
+        yield f"{which} has this prompt, a similar one, or this row"
     # Else the reader would take the nearest of some for the nearest of all.
     if why.unread and why.kind in ("nearest", "nothing like it"):
         yield (

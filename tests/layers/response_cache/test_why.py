@@ -249,7 +249,7 @@ async def test_an_answer_that_was_not_kept_says_why(reply: Any, says: str, asked
     await asked.ask((call_of({})[0], reply))
     found = why(asked, {})
     assert found.kind == "not kept"
-    assert found.reason.startswith(f"answered less than a minute ago: {says}")
+    assert found.reason.startswith(f"answered less than a minute ago, {says}")
 
 
 async def test_an_answer_that_was_dropped_or_damaged_says_so(asked: Asked):

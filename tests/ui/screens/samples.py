@@ -505,7 +505,7 @@ WHYS = {
         unread=12,
     ),
     "too old": replace(_WHY, kind="expired", reason="answered 41 days ago, ttl 30 days"),
-    "not kept": replace(_WHY, kind="not kept", reason="answered 2 hours ago: it paused its turn"),
+    "not kept": replace(_WHY, kind="not kept", reason="answered 2 hours ago, it paused its turn"),
     "like no other": replace(_WHY, kind="nothing like it", entry=None, entries=1234),
     "of a run": replace(
         _WHY,
@@ -513,7 +513,6 @@ WHYS = {
         where="run 20261127T101500-a1b2c3",
         asked="asked for $0.0050, and kept since; as things stood before:",
         entry=None,
-        entries=1,
     ),
     "of none": replace(_WHY, kind="no cache", reason="the response cache is empty", entry=None),
 }
