@@ -36,6 +36,7 @@ class Beginning:
         "_warm_until",
         "ahead",
         "cached",
+        "late",
         "proven",
         "stopped",
         "ttl_s",
@@ -50,6 +51,8 @@ class Beginning:
         self.proven = False
         self.stopped = False
         self.unused = False
+        self.late = False
+        """Whether the row that goes ahead has let another one by, for it takes long."""
         self.ttl_s = ttl_s
         self.cached = 0.0
         """Tokens of it, as calls are estimated; 0: not known."""
@@ -95,6 +98,7 @@ class Beginning:
         it.
         """
         self._warm_until = max(self._warm_until, at + self.ttl_s)
+        self.late = False
 
     def read(self, at: float) -> None:
         """A request that left *at* that moment read it."""

@@ -121,6 +121,15 @@ class Turns:
             turn.granted = False
             self._give_back(self._models[turn.model], now)
 
+    def late(self, turn: CacheTurn) -> None:
+        """*turn*'s answer does not begin: another row may go ahead as well, but not a
+        third one.
+        """
+        for one in turn.led:
+            if one.ahead == turn.row and not one.late:
+                one.late, one.ahead = True, None
+                one.call_up()
+
     def told(self, turn: CacheTurn, tokens: PromptTokens, *, estimated: int, now: float) -> None:
         """The answer of *turn* says what became of its prompt, which was *estimated* at
         so many tokens.

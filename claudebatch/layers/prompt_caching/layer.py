@@ -8,6 +8,7 @@ waits for another try. Above the breaker, so that none of its probes waits here.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -30,6 +31,10 @@ from claudebatch.layers.prompt_caching.placed import Place, PlacedCall
 _FEWEST_AT_REST = 2.0
 _AT_REST_AT_FIRST = 4.0
 _OF_TTL = 0.5
+# A connection may hang for the ten minutes that one attempt is given. So long a row may
+# go ahead without an answer, or as many times as long as answers took to begin.
+_PATIENCE_S = 60.0
+_PATIENCE = 4.0
 # The last answers that tell how long one takes.
 _ANSWERS = 8
 
@@ -65,8 +70,10 @@ class PromptCaching:
         # cache does not work.
         self._under_way: dict[int, CacheTurn] = {}
         self._reported = False
-        # Mutable, too: how long answers have taken of late; 0: none has come.
-        self._answer_s = 0.0
+        # Mutable, too: how long answers have taken of late, and to begin; 0: none has
+        # come. And by row, the ends of patience with those that go ahead.
+        self._answer_s = self._head_s = 0.0
+        self._timers: dict[int, asyncio.TimerHandle] = {}
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """The reply of the call with its marks, when its beginning is there."""
@@ -86,8 +93,14 @@ class PromptCaching:
         it was to read may be gone, so that it waits for its turn again.
         """
         turn = self._under_way.get(call.row)
-        if turn is not None and not self._turns.leaves(turn, self._now()):
+        if turn is None:
+            return
+        if not self._turns.leaves(turn, self._now()):
             raise _Gone
+        if turn.led:
+            patience_s = max(_PATIENCE_S, _PATIENCE * (self._head_s or self._answer_s))
+            loop = asyncio.get_running_loop()
+            self._timers[call.row] = loop.call_later(patience_s, self._turns.late, turn)
 
     async def _turn(self, call: Call, asks: Asks) -> CacheTurn:
         rests = granted = False
@@ -132,14 +145,14 @@ class PromptCaching:
         reply = None
         try:
             reply = await call_next(self._dressed(placed, turn))
-            took_s = reply.latency_ms / 1000
-            self._answer_s += (took_s - self._answer_s) / (_ANSWERS if self._answer_s else 1)
+            self._answer_s = _mean(self._answer_s, reply.latency_ms / 1000)
             self._told(call, turn, _prompt_tokens(reply.usage))
         except BaseException:
             self._turns.failed(turn, self._now())
             raise
         finally:
             self._under_way.pop(call.row, None)
+            self._no_longer_late(call)
             self._turns.done(turn, self._now())
             if turn.gave_up:
                 self._report(call, reply)
@@ -156,8 +169,19 @@ class PromptCaching:
             call = replace(call, size=replace(call.size, input_tokens=expected))
         if turn.led:
             # The others wait until it begins, and a stream shows that.
-            return call.watched(_Head(lambda tokens: self._told(placed.call, turn, tokens)))
+            return call.watched(_Head(lambda tokens: self._begins(placed.call, turn, tokens)))
         return call
+
+    def _begins(self, call: Call, turn: CacheTurn, tokens: PromptTokens) -> None:
+        if turn.left_at is not None:
+            self._head_s = _mean(self._head_s, self._now() - turn.left_at)
+        self._no_longer_late(call)
+        self._told(call, turn, tokens)
+
+    def _no_longer_late(self, call: Call) -> None:
+        timer = self._timers.pop(call.row, None)
+        if timer is not None:
+            timer.cancel()
 
     def _told(self, call: Call, turn: CacheTurn, tokens: PromptTokens) -> None:
         self._turns.told(turn, tokens, estimated=call.size.input_tokens, now=self._now())
@@ -174,6 +198,11 @@ class PromptCaching:
                 "without cache_control from now on",
             )
         )
+
+
+def _mean(before: float, now: float) -> float:
+    """The mean of the last ones, with one more."""
+    return before + (now - before) / (_ANSWERS if before else 1)
 
 
 def _prompt_tokens(usage: Usage) -> PromptTokens:

@@ -124,6 +124,34 @@ async def test_a_row_that_is_called_off_in_the_moment_it_is_called_up_passes_the
 
 
 @virtual
+async def test_a_row_that_goes_ahead_and_hangs_lets_one_more_row_by():
+    api, bench = CachingApi(), Bench()
+
+    async def hangs(call: Call) -> Reply:
+        if call.row == 0:
+            await asyncio.sleep(600)
+        return await api(call)
+
+    tasks = [asyncio.ensure_future(bench.around(hangs)(asks(row))) for row in range(20)]
+    await asyncio.gather(*tasks[1:])
+    assert api.writes == 1
+    assert now() == 60 + 2 + 10
+    await tasks[0]
+
+
+@virtual
+async def test_two_rows_that_hang_let_no_third_one_by():
+    api, bench = CachingApi(latency_s=200, streams=False), Bench()
+    stack = bench.around(api)
+    await all_of(stack, [asks(row) for row in range(20)])
+    assert [at for at, _ in api.came][:4] == [0.0, 60.0, 260.0, 460.0]
+    assert api.writes == 2, "it takes long, and nobody knew"
+    began = now()
+    await all_of(stack, [asks(row, "B") for row in range(20)])
+    assert [at - began for at, _ in api.came[20:]][:3] == [0.0, 200.0, 400.0], "now it is known"
+
+
+@virtual
 async def test_a_drain_ends_every_wait():
     api, bench = CachingApi(), Bench()
     stack = bench.around(api)
@@ -242,6 +270,19 @@ async def test_after_a_pause_that_is_longer_than_the_time_to_live_one_leads_agai
     assert [at - began for at, _ in api.came[10:]] == [0.0] + [1.0] * 4, (
         "it was read before: nobody has to show it again"
     )
+
+
+@virtual
+async def test_requests_that_are_out_make_it_last_before_their_answers_say_so():
+    api, bench = CachingApi(latency_s=1000), Bench()
+    stack = bench.around(api)
+    tasks = [asyncio.ensure_future(stack(asks(row))) for row in (0, 1)]
+    for pair in range(1, 5):
+        await asyncio.sleep(200)
+        tasks += [asyncio.ensure_future(stack(asks(row))) for row in (2 * pair, 2 * pair + 1)]
+    await asyncio.gather(*tasks)
+    assert [at for at, _ in api.came[2:]] == [200.0] * 2 + [400.0] * 2 + [600.0] * 2 + [800.0] * 2
+    assert api.writes == 1
 
 
 @virtual
@@ -367,15 +408,28 @@ async def test_a_model_that_tells_of_no_cache_has_nobody_wait_after_three_beginn
 
 
 @virtual
-async def test_an_entry_that_is_gone_early_is_led_again():
+async def test_an_entry_that_is_gone_early_is_led_again_as_often_as_it_is_read_in_between():
     api, bench = CachingApi(), Bench()
     stack = bench.around(api)
     await all_of(stack, [asks(row) for row in range(10)])
-    api.forget()
-    await all_of(stack, [asks(10)])
-    await all_of(stack, [asks(row) for row in range(11, 40)])
-    assert api.writes == 2
+    for times in range(1, 4):
+        api.forget()
+        await all_of(stack, [asks(10)])
+        await all_of(stack, [asks(row) for row in range(11, 40)])
+        assert api.writes == 1 + times
     assert bench.events == []
+
+
+@virtual
+async def test_a_beginning_that_is_seldom_read_is_given_up():
+    api, bench = CachingApi(), Bench()
+    stack = bench.around(api)
+    await all_of(stack, [asks(row) for row in range(2)])
+    for row in range(2, 30):
+        api.forget()
+        await all_of(stack, [asks(row)])
+    assert api.writes == 1 + 3 + 1 + 1, "three for each read, and one because it was read"
+    assert marks(api.bodies[-1]) == 0
 
 
 @virtual
