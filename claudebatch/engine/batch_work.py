@@ -20,6 +20,7 @@ from claudebatch.engine.batches.sender import BatchSender
 from claudebatch.engine.earlier_answers import EarlierAnswers
 from claudebatch.engine.pending import wanted_rows
 from claudebatch.engine.row_feed import InputSources
+from claudebatch.layers.prompt_caching.placed import Place
 from claudebatch.models.batch_limits import batch_tier
 from claudebatch.setup.stack import Money
 from claudebatch.storage.journal.batches import open_batches
@@ -37,6 +38,7 @@ async def open_sender(
     answers: EarlierAnswers,
     *,
     objection: Objection,
+    place: Place,
     halt: Callable[[StopRun], None],
 ) -> BatchSender | None:
     """What sends rows by batch, with the money of earlier batches set aside; None
@@ -55,7 +57,7 @@ async def open_sender(
         )
     )
     sender = BatchSender(
-        batch_parts(context, stores, sources, answers, objection=objection, halt=halt)
+        batch_parts(context, stores, sources, answers, objection=objection, place=place, halt=halt)
     )
     await sender.take_up()
     return sender
@@ -68,6 +70,7 @@ def batch_parts(
     answers: EarlierAnswers,
     *,
     objection: Objection,
+    place: Place,
     halt: Callable[[StopRun], None],
 ) -> BatchParts:
     """The parts of a session, as message batches need them."""
@@ -92,6 +95,7 @@ def batch_parts(
         rows=sources,
         wanted=wanted_rows(options),
         lanes=context.run.lanes,
+        place=place,
         worst=money.batch_worst,
         outcomes=OutcomeReader(
             cost=money.batch_cost,

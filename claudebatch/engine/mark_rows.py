@@ -22,15 +22,17 @@ from claudebatch.storage.journal.beginnings import name_groups, row_groups
 from claudebatch.storage.journal.rows import group_pending
 
 
-def place_by(plan: MarkPlan, run_setup: RunSetup, *, at_least_s: int = 0) -> Place:
-    """What places the marks of a run, as its settings say, once *plan* is filled."""
+def place_by(plan: MarkPlan, run_setup: RunSetup, *, in_batch: bool = False) -> Place:
+    """What places the marks of a run, as its settings say, once *plan* is filled; of
+    what is sent at once, or *in_batch*.
+    """
     match run_setup.settings.prompt_caching:
         case "off":
             return nothing_placed
         case "respect":
             return own_marks.place
     first_params = partial(_first_params, run_setup)
-    return Placing(plan, own_marks.place, first_params=first_params, at_least_s=at_least_s)
+    return Placing(plan, own_marks.place, first_params=first_params, in_batch=in_batch)
 
 
 def plan_marks(

@@ -134,6 +134,7 @@ class RowWork:
             self._sources,
             self._answers,
             objection=self._client.objection,
+            place=place_by(self._marks, self._context.run_setup, in_batch=True),
             halt=self.halt,
         )
         unsent = self._pending if self._sender is None else self._pending.by("unsent")

@@ -1,4 +1,4 @@
-"""What the rows of an estimate that are sent at once save by the API's prompt cache."""
+"""What the rows of an estimate save by the API's prompt cache."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ class CacheSums:
         self._expected: Pico = 0
         self._without: Pico = 0
         self._unread: Pico = 0
+        self._batch = [0, 0, 0, 0]  # rows, most, fewest, unmarked
 
     def add(self, row: PlannedRow, found: CostedRow) -> None:
         """Add the next row that has a price."""
@@ -33,9 +34,16 @@ class CacheSums:
         self._without += uncached.expected
         self._unread += found.unread
 
+    def add_in_batch(self, found: CostedRow) -> None:
+        """Add the next row that goes by batch."""
+        if found.in_batch is not None:
+            for place, amount in enumerate((1, *found.in_batch)):
+                self._batch[place] += amount
+
     def use(self, beginnings: int) -> PromptCacheUse | None:
         """All of it, where so many *beginnings* are kept; None where none is."""
-        if not self._rows:
+        batch_rows, most, fewest, unmarked = self._batch
+        if not (self._rows or batch_rows):
             return None
         return PromptCacheUse(
             beginnings,
@@ -45,4 +53,8 @@ class CacheSums:
             expected=self._expected,
             without=self._without,
             unread=self._unread,
+            batch_rows=batch_rows,
+            batch_most=most,
+            batch_fewest=fewest,
+            batch_without=unmarked,
         )

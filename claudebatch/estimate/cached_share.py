@@ -12,6 +12,9 @@ from claudebatch.layers.prompt_caching.mark_plan import HOUR_S
 
 # For five minutes, and for an hour.
 _WRITES = [kind.name for kind in BILLED_KINDS if kind.group == "cache_creation"]
+# As documented of batches: between so many are read, as it happens.
+FEWEST_HITS, MOST_HITS = 0.30, 0.98
+USUAL_HITS = (FEWEST_HITS + MOST_HITS) / 2
 NO_SHARE = CachedShare(0.0, 0.0, 0.0)
 
 
@@ -46,6 +49,13 @@ def share_of(kept: Iterable[KeptBeginning], input_tokens: int) -> CachedShare | 
     whole = max(input_tokens, above)
     read = (above - minutes - hour) / whole
     return CachedShare(minutes / whole, hour / whole, read)
+
+
+def in_batch(share: float, hits: float) -> CachedShare:
+    """Of a request in a batch that marks *share* of its input, what is written and read
+    where *hits* of it, a share, is read.
+    """
+    return CachedShare(0.0, share * (1 - hits), share * hits)
 
 
 def with_cache(

@@ -213,8 +213,8 @@ class _Sums:
             kind = self.ways.kind(request.rule, fits=row.waits)
             # Without the prompt cache: what a row shares depends on those that go with
             # it, and the plan is what decides which do.
-            plain = found.uncached or FREE
-            self.deadline.add(found.call, weight(expected), kind=kind, live=plain, batch=batch)
+            live, batch = found.uncached or FREE, found.uncached_batch or FREE
+            self.deadline.add(found.call, weight(expected), kind=kind, live=live, batch=batch)
         cost = found.batch if via == "batch" else found.live
         line.known &= cost is not None
         if cost is not None:
@@ -223,6 +223,8 @@ class _Sums:
             line.worst += cost.worst
             if via == "live":
                 self.cache.add(row, found)
+            else:
+                self.cache.add_in_batch(found)
 
     def weigh(
         self, request: RequestShape, expected: ExpectedTokens, *, cached: bool = False

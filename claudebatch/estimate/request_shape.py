@@ -51,6 +51,10 @@ class PlannedRow(NamedTuple):
     """What of it is written and read where it is sent at once; None: nothing."""
     marked_worst: Pico | None = None
     """What it may cost at once with the marks that it gets."""
+    batch_share: float = 0.0
+    """Of its input, what many rows share that a batch marks."""
+    batch_marked_worst: Pico | None = None
+    """What it may cost in a batch with these marks."""
 
 
 def shape_of(call: Call) -> RequestShape:

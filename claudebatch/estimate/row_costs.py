@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from claudebatch.core.domain import Call, Pico, Prompt, Route, Size
 from claudebatch.core.send_via import fits_a_batch
-from claudebatch.estimate.cached_share import NO_SHARE, with_cache
+from claudebatch.estimate.cached_share import (
+    FEWEST_HITS,
+    MOST_HITS,
+    NO_SHARE,
+    USUAL_HITS,
+    in_batch,
+    with_cache,
+)
 from claudebatch.estimate.forecast import ExpectedTokens, Forecast
 from claudebatch.estimate.request_shape import CachedShare, PlannedRow, RequestShape, shape_of
 from claudebatch.estimate.ways import RowCost
@@ -16,6 +24,15 @@ from claudebatch.setup.run_setup import RunSetup
 
 FREE = RowCost(0, 0, 0)
 _NO_PROMPT = Prompt("", {})
+
+
+class BatchRange(NamedTuple):
+    """The expected cost of a row in a batch, by what is read of the marked part."""
+
+    most: Pico
+    """With the most hits of the documented range."""
+    fewest: Pico
+    unmarked: Pico
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +48,23 @@ class CostedRow:
     batch: RowCost | None
     uncached: RowCost | None
     """At once, if nothing of it were marked."""
+    uncached_batch: RowCost | None
+    """The same in a batch."""
     unread: Pico
     """Expected at once, if what it shares were written twice and never read."""
+    in_batch: BatchRange | None = None
+    """Expected in a batch that marks what it shares; None: nothing is marked."""
 
 
-def marked_worst(run_setup: RunSetup, call: Call, ttl: str) -> Pico | None:
-    """The worst case of *call* with a mark for *ttl*; None: no price."""
+def marked_worst(run_setup: RunSetup, call: Call) -> tuple[Pico | None, ...]:
+    """The worst cases of *call* with a mark: at once for five minutes, at once for an
+    hour, and in a batch, for an hour. None: no price.
+    """
     # Prices look for these words in the body, wherever they stand.
-    mark = b'"cache_control""ttl":"%b"' % ttl.encode()
-    return _priced(run_setup.worst_of_row, replace(call, body=call.body + mark))
+    minutes = replace(call, body=call.body + b'"cache_control"')
+    hour = replace(call, body=minutes.body + b'"1h"')
+    at_once = (_priced(run_setup.worst_of_row, one) for one in (minutes, hour))
+    return (*at_once, _priced(run_setup.batch_worst_of_row, hour))
 
 
 def planned_row(run_setup: RunSetup, call: Call) -> PlannedRow:
@@ -69,15 +94,43 @@ def costed(row: PlannedRow, forecast: Forecast, *, low: bool = True) -> CostedRo
         unread += 2 * _surcharge(row, row.share, forecast, expected) if live else 0
         # What is read does not count against input tokens per minute.
         limited = cached[1].usage.limited_input
+    batch = uncached_batch = _cost(row, forecast.batch_cost, row.batch_worst, tokens)
+    spread = _batch_range(row, forecast, expected, batch) if row.batch_share else None
+    if spread is not None:
+        batch = _cost(row, forecast.batch_cost, row.batch_marked_worst, _hit(row, short, expected))
     return CostedRow(
         _call(request, limited, round(expected.output_tokens)),
         expected,
         short,
         live=live,
-        batch=_cost(row, forecast.batch_cost, row.batch_worst, tokens),
+        batch=batch,
         uncached=uncached,
+        uncached_batch=uncached_batch,
         unread=unread,
+        in_batch=spread,
     )
+
+
+def _hit(
+    row: PlannedRow, short: ExpectedTokens, expected: ExpectedTokens
+) -> tuple[ExpectedTokens, ExpectedTokens]:
+    """The least and the expected tokens of *row* in a batch that marks what it
+    shares.
+    """
+    most, usual = (in_batch(row.batch_share, hits) for hits in (MOST_HITS, USUAL_HITS))
+    return with_cache(short, most), with_cache(expected, usual)
+
+
+def _batch_range(
+    row: PlannedRow, forecast: Forecast, expected: ExpectedTokens, unmarked: RowCost | None
+) -> BatchRange | None:
+    if unmarked is None:
+        return None
+    most, fewest = (
+        forecast.batch_cost(row.shape, with_cache(expected, in_batch(row.batch_share, hits)))
+        for hits in (MOST_HITS, FEWEST_HITS)
+    )
+    return BatchRange(most, fewest, unmarked.expected)
 
 
 def _surcharge(

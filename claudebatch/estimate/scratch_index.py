@@ -28,7 +28,7 @@ from claudebatch.estimate.request_shape import CachedShare, PlannedRow, RequestS
 from claudebatch.estimate.row_costs import marked_worst, planned_row
 from claudebatch.inputs import ALL_ROWS, RecordFormat, Selection, format_of, parse_line, under
 from claudebatch.layers.prompt_caching.chains import ChainRows, links_of, shared_beginnings
-from claudebatch.layers.prompt_caching.mark_plan import HOUR_S, ttl_s
+from claudebatch.layers.prompt_caching.mark_plan import HOUR_S, MANY_ROWS, ttl_s
 from claudebatch.layers.response_cache.blocking import LookUp
 from claudebatch.setup.input_files import InputFile
 from claudebatch.setup.run_setup import RunSetup
@@ -41,11 +41,12 @@ from claudebatch.storage.journal import RowRecord, index_rows, open_journal
 _CHUNK = 500
 _LEFT_OUT_SHOWN = 10
 _SHAPE = "model, rule, input, output, bound, caches, searches, geo, speed"
+_MARKED = "worst_minutes, worst_hour, worst_batch"
 _TABLE = f"""
 CREATE TEMP TABLE plan (
   position INTEGER PRIMARY KEY, repeated INTEGER, cached INTEGER, worst INTEGER,
   batch_worst INTEGER, waits INTEGER, bytes INTEGER,
-  {_SHAPE}, chain BLOB, worst_minutes INTEGER, worst_hour INTEGER,
+  {_SHAPE}, chain BLOB, {_MARKED},
   finished INTEGER NOT NULL DEFAULT 0);
 CREATE TEMP TABLE kept (digest BLOB PRIMARY KEY, ttl INTEGER, rows INTEGER) WITHOUT ROWID;
 CREATE TEMP TABLE seen (key TEXT PRIMARY KEY) WITHOUT ROWID;
@@ -237,17 +238,22 @@ class ScratchIndex:
 
     def sent(self) -> Iterator[PlannedRow]:
         """The rows to send, in order."""
-        fields = f"worst, batch_worst, waits, bytes, chain, worst_minutes, worst_hour, {_SHAPE}"
+        fields = f"worst, batch_worst, waits, bytes, chain, {_MARKED}, {_SHAPE}"
         query = f"SELECT {fields} FROM plan WHERE {_SENT} ORDER BY position"
         for worst, batch_worst, waits, length, chain, *more in self._connection.execute(query):
-            marked, shape = _MarkedWorst(*more[:2]), RequestShape(*more[2:])
+            marked, shape = _MarkedWorst(*more[:3]), RequestShape(*more[3:])
             row = PlannedRow(shape, worst, batch_worst, bool(waits), length)
             kept = self._kept(chain) if chain else []
             share = share_of(kept, shape.input_estimate)
             if share is None:
                 yield row
             else:
-                yield row._replace(share=share, marked_worst=marked.of(kept, worst))
+                yield row._replace(
+                    share=share,
+                    marked_worst=marked.of(kept, worst),
+                    batch_share=_batch_share(kept, shape),
+                    batch_marked_worst=marked.batch,
+                )
 
     def cached(self) -> Iterator[RequestShape]:
         """The shapes of rows with a cached answer, each request once."""
@@ -323,9 +329,7 @@ class ScratchIndex:
         marked = _MarkedWorst()
         # Of rows without marks of their own, whose worst case has none.
         if record.chain and not row.shape.caches:
-            marked = _MarkedWorst(
-                *(marked_worst(self._run_setup, call, ttl) for ttl in ("5m", "1h"))
-            )
+            marked = _MarkedWorst(*marked_worst(self._run_setup, call))
         self._chunk.append((self._count, record, row, marked))
         self._count += 1
         if len(self._chunk) >= _CHUNK:
@@ -349,14 +353,14 @@ class ScratchIndex:
         position: int,
         row: PlannedRow,
         fate: tuple[bool, bool],
-        shared: tuple[bytes, Pico | None, Pico | None],
+        shared: tuple[bytes | Pico | None, ...],
     ) -> None:
         """*fate*: whether it repeats another row, and is cached; *shared*: its chain,
         and its worst cases with marks.
         """
         shape = row.shape
         self._connection.execute(
-            "INSERT INTO plan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
+            "INSERT INTO plan VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,0)",
             (
                 position,
                 *fate,
@@ -404,13 +408,23 @@ class ScratchIndex:
             self.asked_otherwise = len(found)
 
 
+def _batch_share(kept: Sequence[KeptBeginning], shape: RequestShape) -> float:
+    """Of a row's input, what a batch marks."""
+    # Its own marks are sent as they are: what they brought before is expected again.
+    if shape.caches:
+        return 0.0
+    tokens = max((one.tokens for one in kept if one.rows >= MANY_ROWS), default=0)
+    return tokens / max(shape.input_estimate, tokens, 1)
+
+
 class _MarkedWorst(NamedTuple):
-    """The worst cases of a row with marks for five minutes, and for an hour; None: its
-    own marks are in its worst case.
+    """The worst cases of a row with marks for five minutes and for an hour, at once,
+    and in a batch; None: its own marks are in its worst case.
     """
 
     minutes: Pico | None = None
     hour: Pico | None = None
+    batch: Pico | None = None
 
     def of(self, kept: Sequence[KeptBeginning], worst: Pico | None) -> Pico | None:
         """That with the marks that end *kept*; without any, *worst*."""

@@ -9,6 +9,7 @@ import json
 import pytest
 
 from claudebatch.core.domain import PICO_PER_USD
+from claudebatch.simulator import SimulatedBatches
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl", "-m", "claude-opus-5-5", "-q")
 DOCUMENT = "The committee met on that day and decided the next item. " * 120
@@ -144,3 +145,23 @@ def test_marks_that_are_written_by_each_row_are_told_to_cost_more(world, serve):
     cache = estimated(world)["prompt_cache"]
     assert (cache["beginnings"], cache["read_tokens"]) == (3, 0)
     assert float(cache["expected_usd"]) > float(cache["without_usd"])
+
+
+def test_what_many_rows_of_a_batch_share_is_marked_for_an_hour(world, serve):
+    serve(batches=SimulatedBatches(time=1000.0, latency="fixed:1", cache_hits=0.9))
+    world.configure("batches: {poll: 0.05s}\n")
+    world.write("in.jsonl", questions(2, 25))
+    told = estimated(world, "--batch")
+    cache = told["prompt_cache"]["in_batches"]
+    assert cache["rows"] == 50
+    dollars = [float(cache[name]) for name in ("most_read_usd", "without_usd", "least_read_usd")]
+    assert dollars == sorted(dollars)
+    assert dollars[0] < float(told["expected_usd"]) < dollars[2]
+    done = world.claudebatch(*RUN, "--batch", "--budget", told["worst_usd"])
+    assert done.code == 0, done.err
+    kinds = [row["usage"]["cache_creation"] for row in world.results().values()]
+    assert all(not kind["ephemeral_5m_input_tokens"] for kind in kinds)
+    written = sum(kind["ephemeral_1h_input_tokens"] > 0 for kind in kinds)
+    assert 2 <= written < 20
+    ((held,),) = world.query("SELECT sum(worst) FROM attempts")
+    assert held == round(float(told["worst_usd"]) * PICO_PER_USD)

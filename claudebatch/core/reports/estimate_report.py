@@ -76,11 +76,12 @@ class Elsewhere:
 
 @dataclass(frozen=True, slots=True)
 class PromptCacheUse:
-    """What rows that are sent at once share, and the API's prompt cache makes of it."""
+    """What rows share, and the API's prompt cache makes of it."""
 
     beginnings: int
     """Those that are written, and read by the rows that share them."""
     rows: int
+    """Rows sent at once, as the numbers are up to `unread`."""
     written_tokens: int
     read_tokens: int
     expected: Pico
@@ -89,6 +90,14 @@ class PromptCacheUse:
     """The same without marks."""
     unread: Pico
     """The same if everything were written twice and nothing read: then marks end."""
+    batch_rows: int = 0
+    """Rows in batches of which something is marked."""
+    batch_most: Pico = 0
+    """Their expected dollars with the most hits of the documented range."""
+    batch_fewest: Pico = 0
+    """The same with the fewest."""
+    batch_without: Pico = 0
+    """The same without marks."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,6 +50,8 @@ class BuiltBatch:
 class _Candidate:
     """A row that may go into the batch."""
 
+    asked: Call
+    """As the response cache knows it: without the marks that are set here."""
     call: Call
     key: bytes
     worst: Pico
@@ -134,7 +136,7 @@ class BatchBuilder:
                     if live:
                         self.gone_live += len(live)
                         await self._parts.journal.read(partial(go_live, rows=live))
-                    yield [row for row in candidates if not await self.kinds.refuses(row.call)]
+                    yield [row for row in candidates if not await self.kinds.refuses(row.asked)]
                 if len(refs) < _CHUNK:
                     break
 
@@ -182,11 +184,12 @@ class BatchBuilder:
     def _candidate(self, call: Call, key: bytes) -> _Candidate | None:
         if not fits_a_batch(call.prompt):
             return None
+        placed = self._parts.place(call).call
         # With room for its custom_id and the frame around it.
-        if len(call.body) + 200 > self.most_bytes:
+        if len(placed.body) + 200 > self.most_bytes:
             return None
         try:
-            return _Candidate(call, key, self._parts.worst(call))
+            return _Candidate(call, placed, key, self._parts.worst(placed))
         except NotServed:
             # Sent at once it fails with the words for it, or another model answers.
             return None
@@ -264,7 +267,7 @@ class _Draft:
         await journal.begin_all(intents)
         if self._parts.notes is not None:
             for row in rows:
-                self._parts.notes.sent(row.key.hex(), row.call)
+                self._parts.notes.sent(row.key.hex(), row.asked)
         upload.add(
             encode_request(
                 custom_id(self._nonce, row.call.prompt.digest, it.attempt), row.call.body

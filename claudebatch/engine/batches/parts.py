@@ -18,6 +18,7 @@ from claudebatch.engine.batches.answer_judge import AnswerJudge, RowSource
 from claudebatch.engine.batches.outcomes import OutcomeReader
 from claudebatch.engine.batches.request_kinds import Objection
 from claudebatch.layers.budget.store import BudgetStore
+from claudebatch.layers.prompt_caching.placed import Place
 from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.storage.journal import Journal, RowFilter
@@ -49,6 +50,8 @@ class BatchParts:
     wanted: RowFilter
     """The rows that are to be answered."""
     lanes: Sequence[str]
+    place: Place
+    """Sets the marks for the API's prompt cache."""
     worst: Callable[[Call], Pico]
     """The most that a call can cost in a batch."""
     outcomes: OutcomeReader

@@ -20,6 +20,10 @@ PromptCaching: TypeAlias = Literal["auto", "respect", "off"]
 
 MINUTES_S, HOUR_S = 300, 3600
 MOST_MARKS = 4
+MANY_ROWS = 20
+"""Of rows in batches, which are read by chance (30 to 98 %), only beginnings of so many
+are marked.
+"""
 # Of the time that an entry lives: requests are late now and then.
 _IN_TIME = 0.8
 _LEAST_ROWS = {MINUTES_S: 2, HOUR_S: 3}
@@ -65,14 +69,16 @@ class Kept(NamedTuple):
 
 
 class MarkPlan:
-    """The beginnings that are kept, in 10 bytes each: half a million rows in pairs take
+    """The beginnings that are kept, in 11 bytes each: half a million rows in pairs take
     no more than some megabytes.
     """
 
     def __init__(self) -> None:
-        # Mutable, changed by `fill` only: the digests, sorted, and their seconds.
+        # Mutable, changed by `fill` only: the digests, sorted, their seconds, and
+        # whether many rows share them.
         self._digests = array("Q")
         self._ttls = array("H")
+        self._many = bytearray()
 
     def __len__(self) -> int:
         return len(self._digests)
@@ -80,23 +86,36 @@ class MarkPlan:
     def fill(self, found: Iterable[SharedBeginning], spacing: Spacing) -> None:
         """Decide of each of *found*."""
         lasting = {MINUTES_S: array("Q"), HOUR_S: array("Q")}
+        many = set[int]()
         for shared in found:
             seconds = ttl_s(shared, spacing)
             # A row's own mark that no other row shares groups nothing.
             if seconds and shared.rows > 1:
                 lasting[seconds].append(_number(shared.link.digest))
+                if shared.rows >= MANY_ROWS:
+                    many.add(_number(shared.link.digest))
         # Sorted numbers in an array take a tenth of what a dictionary would.
         hours = set(lasting[HOUR_S])
         self._digests = array("Q", sorted((*lasting[MINUTES_S], *hours)))
         self._ttls = array("H", (HOUR_S if one in hours else MINUTES_S for one in self._digests))
+        self._many = bytearray(one in many for one in self._digests)
 
     def ttl_s(self, digest: bytes) -> int:
         """For how many seconds the beginning of this *digest* is kept; 0: not."""
+        place = self._place(digest)
+        return 0 if place is None else self._ttls[place]
+
+    def has_many_rows(self, digest: bytes) -> bool:
+        """Whether this beginning is kept and many rows share it."""
+        place = self._place(digest)
+        return place is not None and bool(self._many[place])
+
+    def _place(self, digest: bytes) -> int | None:
         number = _number(digest)
         place = bisect_left(self._digests, number)
         if place == len(self._digests) or self._digests[place] != number:
-            return 0
-        return self._ttls[place]
+            return None
+        return place
 
     def kept(self, chain: bytes) -> list[Kept]:
         """The beginnings of *chain* that are kept, the shortest first."""

@@ -30,15 +30,16 @@ class Placing:
         then: Place,
         *,
         first_params: Callable[[Call], Mapping[str, Any]],
-        at_least_s: int = 0,
+        in_batch: bool = False,
     ) -> None:
         """*first_params*: of the request to the model that a call's route names first,
-        by which beginnings are known. *at_least_s*: no mark is for less.
+        by which beginnings are known. *in_batch*: calls go out with message batches,
+        where an hour is needed, and pays for what many rows share.
         """
         self._plan = plan
         self._then = then
         self._first_params = first_params
-        self._at_least_s = at_least_s
+        self._in_batch = in_batch
         # What one call shares with the one before it need not be hashed again.
         self._beginnings = Beginnings()
 
@@ -60,9 +61,9 @@ class Placing:
         count = len(found) - (prompt.answers == 1)
         digests = self._beginnings.of(call.route.model, prompt.betas, params, found, count)
         kept = [
-            (number, max(seconds, self._at_least_s))
+            (number, seconds)
             for number, digest in enumerate(digests)
-            if (seconds := self._plan.ttl_s(digest)) and found[number].markable
+            if (seconds := self._ttl_s(digest)) and found[number].markable
         ]
         if len(kept) > MOST_MARKS:
             # The first one is shared by most rows, the last ones are the longest.
@@ -70,6 +71,11 @@ class Placing:
         # An hour must come before five minutes.
         last_hour = max((number for number, seconds in kept if seconds == HOUR_S), default=-1)
         return {number: HOUR_S if number <= last_hour else seconds for number, seconds in kept}
+
+    def _ttl_s(self, digest: bytes) -> int:
+        if self._in_batch:
+            return HOUR_S if self._plan.has_many_rows(digest) else 0
+        return self._plan.ttl_s(digest)
 
 
 def _marked(call: Call, marks: Mapping[int, int]) -> Call:

@@ -190,6 +190,23 @@ def _time(estimate: Estimate) -> str:
 def _prompt_cache(use: PromptCacheUse | None) -> list[str]:
     if use is None:
         return []
+    return [*_cache_at_once(use), *_cache_of_batches(use)]
+
+
+def _cache_of_batches(use: PromptCacheUse) -> list[str]:
+    if not use.batch_rows:
+        return []
+    most, fewest = fmt.money(use.batch_most), fmt.money(use.batch_fewest)
+    return [
+        f"Prompt cache of batches: what {counted(use.batch_rows, 'row')} share is read by chance.",
+        f"They cost {most} if 98 % is read, {fewest} if 30 %; {fmt.money(use.batch_without)} "
+        "without marks.",
+    ]
+
+
+def _cache_at_once(use: PromptCacheUse) -> list[str]:
+    if not use.rows:
+        return []
     share = "share" if use.rows > 1 else "has"
     written, read = fmt.tokens(use.written_tokens), fmt.tokens(use.read_tokens)
     expected, without = fmt.money(use.expected), fmt.money(use.without)
@@ -211,6 +228,12 @@ def _prompt_cache_json(use: PromptCacheUse | None) -> dict[str, Any] | None:
         "expected_usd": fmt.usd_string(use.expected),
         "without_usd": fmt.usd_string(use.without),
         "unread_usd": fmt.usd_string(use.unread),
+        "in_batches": {
+            "rows": use.batch_rows,
+            "most_read_usd": fmt.usd_string(use.batch_most),
+            "least_read_usd": fmt.usd_string(use.batch_fewest),
+            "without_usd": fmt.usd_string(use.batch_without),
+        },
     }
 
 

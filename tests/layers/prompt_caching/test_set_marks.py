@@ -27,9 +27,11 @@ def call_of(params: dict[str, Any], *, answers: int = 1) -> Call:
     return replace(call, prompt=replace(call.prompt, answers=answers))
 
 
-def placing(call: Call, *, marked: list[int], hours: int = 0, **options: Any) -> Placing:
-    """A `Place` whose plan has the beginnings of *call* that end with these blocks; the
-    last *hours* of them are kept for an hour.
+def placing(
+    call: Call, *, marked: list[int], hours: int = 0, rows: int = 3, **options: Any
+) -> Placing:
+    """A `Place` whose plan has the beginnings of *call* that end with these blocks,
+    shared by so many *rows*; the last *hours* of them are kept for an hour.
     """
     params = call.prompt.params
     found = blocks(params)
@@ -38,7 +40,7 @@ def placing(call: Call, *, marked: list[int], hours: int = 0, **options: Any) ->
     plan = MarkPlan()
     plan.fill(
         [
-            SharedBeginning(Link(digests[one], 600), 0, 3, 0, 0, 2_000 if one in far else 2)
+            SharedBeginning(Link(digests[one], 600), 0, rows, 0, 0, 2_000 if one in far else 2)
             for one in marked
         ],
         Spacing(row_s=1.0),
@@ -158,9 +160,11 @@ def test_an_hour_comes_before_five_minutes():
     assert ttls(placing(call, marked=[0, 1], hours=1)(call).call) == ["1h", "1h", None]
 
 
-def test_marks_of_a_batch_are_for_an_hour():
+def test_marks_of_a_batch_are_for_an_hour_and_for_what_many_rows_share():
     call = call_of(ROW)
-    assert ttls(placing(call, marked=[0, 1], at_least_s=3600)(call).call) == ["1h", "1h", None]
+    for rows, mark in ((19, None), (20, "1h")):
+        place = placing(call, marked=[0, 1], rows=rows, in_batch=True)
+        assert ttls(place(call).call) == [mark, mark, None]
 
 
 def test_of_more_than_four_the_first_and_the_last_ones_are_marked():

@@ -223,8 +223,25 @@ def test_what_rows_share_is_told_with_dollars_with_it_without_it_and_unread() ->
         "expected_usd": "1.05",
         "without_usd": "2.96",
         "unread_usd": "3.02",
+        "in_batches": {
+            "rows": 0,
+            "most_read_usd": "0",
+            "least_read_usd": "0",
+            "without_usd": "0",
+        },
     }
     assert estimate_json(ESTIMATE)["prompt_cache"] is None
+
+
+def test_of_batches_the_documented_range_of_hits_is_told() -> None:
+    use = replace(CACHE, rows=0, batch_rows=50, batch_most=CENT, batch_fewest=9 * CENT)
+    use = replace(use, batch_without=5 * CENT)
+    lines = render_estimate(replace(ESTIMATE, prompt_cache=use))
+    first = lines.index("Prompt cache of batches: what 50 rows share is read by chance.")
+    said = "They cost $0.0100 if 98 % is read, $0.0900 if 30 %; $0.0500 without marks."
+    assert lines[first + 1] == said
+    # None is sent at once.
+    assert sum("Prompt cache" in line for line in lines) == 1
 
 
 def test_the_time_is_told_with_what_it_is_spent_on() -> None:
