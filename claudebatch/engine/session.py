@@ -163,7 +163,7 @@ class Session:
             path,
             entry(run, options, self._run_setup, self._output_name),
             rehearsal=options.simulate,
-            shared_budget=bool(self._budget.shared),
+            shared_budget=bool(self._budget.shared) and self._shared is None,
         )
         before = totals(connection)
         # A run that died before its first request may have left a hold, too.
@@ -243,6 +243,8 @@ class Session:
                 waits=self._drain,
                 emit=self._emit,
                 flush=journal.flush_ledger,
+                tag=self._run_setup.settings.tag,
+                shared=self._shared,
             ),
         )
 

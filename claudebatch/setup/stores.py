@@ -22,6 +22,7 @@ from claudebatch.core.drain import Drain
 from claudebatch.core.events import Emit
 from claudebatch.core.notice import Notice
 from claudebatch.core.reports import CacheStats, CacheYield, SpendLine
+from claudebatch.layers.budget.redis_budget import RedisBudget
 from claudebatch.layers.budget.run_budget import RunBudget
 from claudebatch.layers.budget.settings import BudgetSettings
 from claudebatch.layers.budget.shared_budget import SharedBudget
@@ -39,6 +40,7 @@ from claudebatch.layers.response_cache.settings import CacheSettings
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.storage.journal import Journal
 from claudebatch.storage.ledger import open_ledger
+from claudebatch.storage.ledger.known_spend import KnownSpend, known_spend
 from claudebatch.storage.ledger.settle import settle_for_others
 from claudebatch.storage.ledger.shared_caps import SharedCaps
 from claudebatch.storage.ledger.spend_report import SpendReader
@@ -186,10 +188,16 @@ class BudgetOpening:
     emit: Emit
     flush: Callable[[], Awaitable[None]]
     """Has the costs that are known written into the ledger."""
+    tag: str | None = None
+    """The run's."""
+    shared: ScriptServer | None = None
+    """Where caps stand that all hosts share; None: in the ledger."""
 
 
 async def open_budget(settings: BudgetSettings, opening: BudgetOpening) -> BudgetStore:
-    """The run's own cap in memory; in the ledger, where the run shares caps."""
+    """The run's own cap in memory; where the run shares caps, those at the shared
+    server, else in the ledger.
+    """
     own = RunBudget(
         settings.cap,
         spent=opening.spent,
@@ -198,6 +206,18 @@ async def open_budget(settings: BudgetSettings, opening: BudgetOpening) -> Budge
     )
     if not settings.shared:
         return own
+    if opening.shared is not None:
+        return RedisBudget(
+            own,
+            opening.shared,
+            settings.shared,
+            run=opening.run_id,
+            tag=opening.tag,
+            today=opening.today,
+            waits=opening.waits,
+            emit=opening.emit,
+            known=lambda: _known(opening.ledger, opening.run_id),
+        )
     shared = SharedBudget(
         own,
         SharedCaps.open(opening.ledger, opening.run_id, settings.shared),
@@ -215,6 +235,15 @@ async def open_budget(settings: BudgetSettings, opening: BudgetOpening) -> Budge
         await shared.close(complete=True)
         raise
     return shared
+
+
+def _known(ledger: Path, run: str) -> list[KnownSpend]:
+    """What the ledger knows of all runs, *run* and those that died included."""
+    with closing(open_ledger(ledger)) as connection:
+        dead = connection.execute("SELECT DISTINCT run FROM holds WHERE run <> ?", (run,))
+        others = [other for (other,) in dead.fetchall()]
+    _settle_dead(ledger, others)
+    return known_spend(ledger)
 
 
 def _settle_dead(ledger: Path, runs: list[str]) -> None:

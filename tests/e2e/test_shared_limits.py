@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from claudebatch.core.domain import PICO_PER_USD
+from claudebatch.layers.budget import redis_budget
 from claudebatch.simulator.settings import SimulatedAllowance
 from tests.e2e.world import prompts
 from tests.support.redis_servers import OwnServer, needs_redis_server
@@ -29,21 +31,32 @@ def redis(world) -> Iterator[OwnServer]:
     server.stop()
 
 
-def test_processes_that_share_one_limit_meet_no_429_and_waste_nothing(
-    world, processes, serve, redis
+@pytest.fixture
+def known(monkeypatch) -> None:
+    """Servers of this test have never forgotten anything: nobody waits for others."""
+    monkeypatch.setattr(redis_budget, "_REPORT_S", 0)
+
+
+def test_processes_that_share_one_limit_and_one_cap_meet_no_429_and_never_pass_it(
+    world, processes, serve, redis, known
 ):
-    api = serve(limits=SimulatedAllowance(rpm=1200, burst_seconds=1.0))
+    api = serve(limits=SimulatedAllowance(rpm=1200, burst_seconds=1.0), use_all_max_tokens=True)
+    cap = 0.002
+    world.configure(f"budget: {{day: {cap}}}\n")
+    world.write("first.jsonl", prompts(1, max_tokens=100))
+    first = world.claudebatch("run", "first.jsonl", "-o", "first.out", "-m", HAIKU)
+    assert first.code == 0, first.err
     for name in "abc":
-        world.write(f"{name}.jsonl", prompts(20, system=name))
-    runs = [
-        world.launch("run", f"{name}.jsonl", "-o", f"{name}.out", "-m", HAIKU, "--yes")
-        for name in "abc"
-    ]
-    for run in runs:
-        done = run.wait()
-        assert done.code == 0, done.err
-    assert api.stats()["by_status"] == {"200": 60}
-    assert sum(len(world.results(f"{name}.out")) for name in "abc") == 60
+        world.write(f"{name}.jsonl", prompts(20, system=name, max_tokens=100))
+    runs = []
+    for name in "abc":
+        # Machines of their own: nothing but the server knows what the others spend.
+        world.environment["CLAUDEBATCH_STATE_DIR"] = str(world.folder / name)
+        runs.append(world.launch("run", f"{name}.jsonl", "-o", f"{name}.out", "-m", HAIKU, "--yes"))
+    assert {run.wait().code for run in runs} == {3}, "the cap of the day is used up"
+    assert set(api.stats()["by_status"]) == {"200"}
+    spent = sum(world.settled(f"{name}.out") for name in ("first", *"abc"))
+    assert 0.9 * cap < spent / PICO_PER_USD <= cap
     sent = [
         moment / 1000
         for name in "abc"

@@ -82,6 +82,7 @@ def test_every_direct_dependency_has_a_door_and_a_reason():
 
 STORES = {
     "DiskCacheStore": "layers/response_cache",
+    "RedisBudget": "layers/budget",
     "RunBudget": "layers/budget",
     "SharedBudget": "layers/budget",
     "LocalPool": "layers/rate_limit",

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from claudebatch.core.errors import StopRun
 from claudebatch.storage.shared_server.redis_server import ServerAway, Value
 from claudebatch.storage.shared_server.script import Script
 from tests.support.round_trip import RoundTrip
@@ -71,15 +72,19 @@ class VirtualServer:
         self.trips = RoundTrip(one_way_s)
         self._now = now
         self._redis = redis.Redis(HOST, PORT)
-        # Mutable: set by tests. Away: nothing runs; mute: it runs, and no answer comes.
+        # Mutable: set by tests. Away: nothing runs; mute: it runs, and no answer comes;
+        # broken: waiting helps nothing.
         self.away = False
         self.mute = False
+        self.broken = False
 
     async def run(self, script: Script, keys: Sequence[str], *values: Value) -> list[bytes]:
         """What the script answers."""
         return await self.trips.ask(lambda: self._run(script, keys, values))
 
     def _run(self, script: Script, keys: Sequence[str], values: Sequence[Value]) -> list[bytes]:
+        if self.broken:
+            raise StopRun("E000", "it was away for too long")
         if self.away:
             raise ServerAway("it is away")
         # A clock that stands at 0 would be none.

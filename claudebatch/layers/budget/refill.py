@@ -195,7 +195,7 @@ class Refill:
             (use for use in taken.uses if self._gone(use, taken) + head.worst > use.cap.limit), None
         )
         if short is not None:
-            self._queue.refuse(head, _exhausted(head, short.cap, self._gone(short, taken)))
+            self._queue.refuse(head, exhausted(head, short.cap, self._gone(short, taken)))
             return _FIRST_WAIT_S
         await self._look_for_dead()
         await self._waits.sleep(wait_s, self._bell)
@@ -255,7 +255,8 @@ class Refill:
         return await asyncio.get_running_loop().run_in_executor(self._thread, question)
 
 
-def _exhausted(hold: Hold, cap: SharedCap, gone: Pico) -> BudgetExhausted:
+def exhausted(hold: Hold, cap: SharedCap, gone: Pico) -> BudgetExhausted:
+    """*hold* can never fit under *cap*, of which *gone* is spent for good."""
     left = cap.limit - gone
     when = {
         "day": " or run the same command tomorrow (days are UTC)",

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,16 @@ from claudebatch.core.domain import Call, Hold, Reply
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import AttemptError, BudgetExhausted, Draining, StopRun
 from claudebatch.layers.budget.layer import Budget
+from claudebatch.layers.budget.redis_budget import RedisBudget
 from claudebatch.layers.budget.run_budget import RunBudget
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.record.layer import Record
 from tests.support.budget_stores import DAY, Run, cap
 from tests.support.cancellation import cuts
+from tests.support.redis_servers import VirtualServer, needs_redis, own_prefix
 from tests.support.scripted import MemoryLog, ScriptedClient, make_call, make_reply, timed_out
 from tests.support.sqlite_budget import SqliteBudgetStore
-from tests.support.virtual import virtual
+from tests.support.virtual import now, virtual
 
 CAP, WORST = 1000, 100
 
@@ -76,22 +79,69 @@ class File:
             store._file.close()
 
 
-Place = Memory | Ledger | File
-PLACES: dict[str, Callable[[Path], Place]] = {"memory": Memory, "ledger": Ledger, "file": File}
-SHARED = ("ledger", "file")
+class Redis:
+    """Users of a cap in a real Redis, by a virtual clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self._exit = ExitStack()
+        self._prefix = self._exit.enter_context(own_prefix())
+        self.drain = Drain()
+        # Mutable: the connections of its users.
+        self._servers: list[VirtualServer] = []
+
+    def open(self, user: str) -> BudgetStore:
+        client = f"{user}-{len(self._servers)}"
+        server = VirtualServer(self._prefix, client, now=now, sleep=self.drain.sleep)
+        self._servers.append(server)
+        return RedisBudget(
+            RunBudget(None, spent=0, waits=self.drain),
+            server,
+            [cap(CAP)],
+            run=user,
+            tag=None,
+            today=lambda: DAY,
+            waits=self.drain,
+            emit=lambda event: None,
+            known=lambda: [],
+        )
+
+    def breaks(self) -> None:
+        for server in self._servers:
+            server.broken = True
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._exit.close()
 
 
-@pytest.fixture(params=PLACES)
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Place]:
+Place = Memory | Ledger | File | Redis
+PLACES: dict[str, Callable[[Path], Place]] = {
+    "memory": Memory,
+    "ledger": Ledger,
+    "file": File,
+    "redis": Redis,
+}
+REAL = pytest.param("redis", marks=needs_redis)
+SHARED = ("ledger", "file", REAL)
+
+
+@pytest.fixture(params=["memory", "ledger", "file", REAL])
+def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], Place]]:
     """Makes places, each with a full cap of its own."""
     numbers = iter(range(10_000))
+    places: list[Place] = []
 
     def made() -> Place:
         folder = tmp_path / str(next(numbers))
         folder.mkdir()
-        return PLACES[request.param](folder)
+        places.append(PLACES[request.param](folder))
+        return places[-1]
 
-    return made
+    yield made
+    for place in places:
+        if isinstance(place, Redis):
+            place.close()
 
 
 async def left(store: BudgetStore) -> int:

@@ -208,3 +208,11 @@ async def test_limits_that_are_unknown_start_as_the_first_headers_say(hosts):
     assert waits.reason == "input tokens per minute", "the headers say that none are left"
     assert 0.1 <= waits.seconds <= 0.2, "its own tokens, and the debt of the first"
     assert waits.state.requests_per_minute == 6000
+
+
+@virtual
+async def test_a_script_that_runs_twice_books_once(hosts):
+    pool, other = hosts.pool(in_flight=2), hosts.pool(in_flight=2)
+    for _ in range(3):
+        assert (await pool._ask("host-0.again", NEED))[0] == b"go"
+    assert isinstance(await other.admit(NEED), Admitted), "the second place is still free"

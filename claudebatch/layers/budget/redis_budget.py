@@ -1,0 +1,251 @@
+"""Caps that all hosts share: money is set aside for each attempt at the shared server,
+in one round trip, and becomes its cost in another.
+
+A process says every few seconds that it lives. When it is silent for too long, what it
+had set aside counts as spent, until its run goes on and its journal says better. A
+server that has lost everything has another epoch, or none: then each process tells it
+what its machine's ledger knows, before anything is granted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+
+from claudebatch.core.domain import Hold, Pico
+from claudebatch.core.drain import Drain, WakeUp
+from claudebatch.core.errors import StopRun
+from claudebatch.core.events import CapUsed, Emit
+from claudebatch.core.fifo_turn import FifoTurn
+from claudebatch.core.frozen import value
+from claudebatch.core.shared_cap import SharedCap
+from claudebatch.layers.budget.refill import exhausted
+from claudebatch.layers.budget.run_budget import RunBudget
+from claudebatch.storage.ledger.known_spend import KnownSpend
+from claudebatch.storage.shared_server.carried_out import carried_out
+from claudebatch.storage.shared_server.redis_server import ScriptServer, ServerAway, Value
+from claudebatch.storage.shared_server.script import Script
+from claudebatch.storage.shared_server.times import AGAIN_S
+
+_FOLDER = Path(__file__).with_name("lua")
+_HOLD, _END, _REPORT, _LEAVE = (
+    Script.read(_FOLDER, "caps.lua", f"{name}.lua") for name in ("hold", "end", "report", "leave")
+)
+# A process says so often that it lives. It is also how soon each notices that the
+# server has forgotten.
+_HEARTBEAT_S = 1.0
+# Silent for so long, a process counts as dead. Sooner, a busy machine's attempts would
+# be taken for lost.
+_LEASE_S = 60
+# A server that has just begun may have forgotten: for so long the others may tell what
+# they know before it grants anything.
+_REPORT_S = 5
+# What a session leaves behind on purpose, as batches that are out: longer than the API
+# keeps their results.
+_LEFT_S = 30 * 86_400
+_LOOK_AGAIN_S = 0.25
+
+
+@value
+class _EndOfHold:
+    """What became of money that was set aside."""
+
+    hold: Hold | None
+    """None: nobody knows whether it was set aside at all."""
+    cost: Pico
+
+
+class RedisBudget:
+    """A `BudgetStore` of a run's own budget and of caps at the shared server."""
+
+    def __init__(
+        self,
+        own: RunBudget,
+        server: ScriptServer,
+        caps: Sequence[SharedCap],
+        *,
+        run: str,
+        tag: str | None,
+        today: Callable[[], str],
+        waits: Drain,
+        emit: Emit,
+        known: Callable[[], Sequence[KnownSpend]],
+    ) -> None:
+        """*known*: what the ledger of this machine knows of all its runs, read anew;
+        it may take a while.
+        """
+        self._own = own
+        self._server = server
+        self._caps = tuple(caps)
+        self._run = run
+        self._tag = tag or ""
+        self._today = today
+        self._waits = waits
+        self._emit = emit
+        self._known = known
+        place = f"{server.prefix}:caps"
+        parts = ("gone", "held", "holds", "lost", "heard", "runs", "epoch")
+        self._keys = [f"{place}:{part}" for part in parts]
+        self._turn = FifoTurn(waits)
+        self._bell = WakeUp()
+        self._reporting = asyncio.Lock()
+        self._closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # Mutable: numbers of holds, and names of those that are out; the epoch, while
+        # it is known; what this run has spent by day, as far as the server has heard;
+        # ends that it has not; the task that says that this process lives.
+        self._numbers = count()
+        self._out: dict[Hold, str] = {}
+        self._epoch = ""
+        self._begun = False
+        self._spent: defaultdict[str, Pico] = defaultdict(int)
+        self._unheard: dict[str, _EndOfHold] = {}
+        self._heart: asyncio.Task[None] | None = None
+
+    async def hold(self, amount: Pico, worst: Pico, *, lasts: bool = False) -> Hold:
+        """Set *amount* aside of the run's own cap and *worst* of the others; raises
+        `BudgetExhausted`.
+        """
+        hold = await self._own.hold(amount, worst, lasts=lasts)
+        try:
+            async with self._turn:
+                while not await carried_out(self._take(hold), undo=self._undone(hold)):
+                    await self._waits.sleep(_LOOK_AGAIN_S, self._bell)
+        except BaseException:
+            await self._own.release(hold)
+            raise
+        return hold
+
+    async def adopt(self, worst: Pico, day: str) -> Hold:
+        """Set *worst* aside on *day*, whatever else is held."""
+        hold = await self._own.adopt(worst, day)
+        while not await carried_out(self._take(hold, adopted=True)):
+            await self._waits.sleep(AGAIN_S)
+        return hold
+
+    async def settle(self, hold: Hold, cost: Pico) -> None:
+        """The attempt cost *cost*; the server hears of it now, or when it is back."""
+        await self._own.settle(hold, cost)
+        await carried_out(self._end(hold, cost))
+
+    async def release(self, hold: Hold) -> None:
+        """The attempt cost nothing."""
+        await self.settle(hold, 0)
+
+    async def forfeit(self, hold: Hold) -> None:
+        """The cost of the attempt is unknown: its worst case counts."""
+        await self.settle(hold, hold.worst)
+
+    async def close(self, *, complete: bool) -> None:
+        """Give back what no attempt needs; what is out stays set aside."""
+        if not self._closed.done():
+            self._closed.set_result(None)
+        if self._heart is not None:
+            await asyncio.wait([self._heart])
+        if not self._begun:
+            return
+        # A server that is away learns the rest from the next session's journal.
+        with suppress(ServerAway, StopRun):
+            await self._tell_rest()
+            await self._ask(_LEAVE, _LEFT_S, int(complete), *self._out.values())
+
+    def _undone(self, hold: Hold) -> Callable[[bool], Awaitable[None]]:
+        async def undo(taken: bool) -> None:
+            if taken:
+                await self._end(hold, 0)
+
+        return undo
+
+    async def _take(self, hold: Hold, *, adopted: bool = False) -> bool:
+        """Whether *hold* is set aside now. False: not yet."""
+        name = self._out.get(hold) or f"{self._server.client}.{next(self._numbers)}"
+        hold.day = hold.day if adopted else self._today()
+        caps = [each for cap in self._caps for each in (_window(cap, hold.day), str(cap.limit))]
+        facts = (name, str(hold.worst), hold.day, self._tag, int(hold.lasts), int(adopted))
+        try:
+            await self._tell_rest()
+            verdict, at, *gone = await self._ask(_HOLD, _LEASE_S, *facts, *caps)
+        except ServerAway:
+            # It may be set aside there, and nobody was told.
+            self._unheard[name] = _EndOfHold(None, 0)
+            return False
+        for cap, used in zip(self._caps, gone, strict=True):
+            self._emit(CapUsed(cap.name, cap.limit, int(used)))
+        if verdict == b"never":
+            short = int(float(at))
+            raise exhausted(hold, self._caps[short], int(gone[short]))
+        if verdict == b"held":
+            self._out[hold] = name
+        return verdict == b"held"
+
+    async def _end(self, hold: Hold, cost: Pico) -> None:
+        self._unheard[self._out.pop(hold)] = _EndOfHold(hold, cost)
+        # Nothing raises for an end: until it is heard, its worst case stays set aside.
+        with suppress(ServerAway, StopRun):
+            await self._tell_rest()
+        self._bell.ring()
+
+    async def _tell_rest(self) -> None:
+        while self._unheard:
+            name, end = next(iter(self._unheard.items()))
+            await self._ask(_END, _LEASE_S, name, str(end.cost))
+            # Told twice by two at once, it still counts once.
+            if self._unheard.pop(name, None) is not None and end.hold is not None:
+                self._spent[end.hold.day] += end.cost
+
+    async def _ask(self, script: Script, *values: Value) -> list[bytes]:
+        """What *script* answers, after a report wherever the server lacks one."""
+        while True:
+            await self._report_once()
+            epoch = self._epoch
+            answer = await self._server.run(script, self._keys, epoch, self._run, *values)
+            if answer[0] != b"forgotten":
+                return answer
+            if self._epoch == epoch:
+                self._epoch = ""
+
+    async def _report_once(self) -> None:
+        async with self._reporting:
+            if self._epoch:
+                return
+            known = await asyncio.to_thread(self._known)
+            if not self._begun:
+                self._spent.update({each.day: each.amount for each in known if self._mine(each)})
+            sums: list[Value] = []
+            for each in known:
+                if not self._mine(each):
+                    sums += [each.run, each.day, each.tag, str(each.amount), 0]
+            for day, amount in self._spent.items():
+                sums += [self._run, day, self._tag, str(amount), 1]
+            # Those whose end it has not heard are told as held: their ends follow.
+            holds = {name: hold for hold, name in self._out.items()}
+            holds |= {name: end.hold for name, end in self._unheard.items() if end.hold}
+            out: list[Value] = []
+            for name, hold in holds.items():
+                out += [name, str(hold.worst), hold.day, self._tag, int(hold.lasts)]
+            number = len(sums) // 5
+            begins = int(not self._begun)
+            facts = (_LEASE_S, _REPORT_S, begins, number, *sums, *out)
+            # A new name: that of the epoch, if there is none.
+            epoch = f"{self._server.client}.{next(self._numbers)}"
+            (found,) = await self._server.run(_REPORT, self._keys, epoch, self._run, *facts)
+            self._epoch, self._begun = found.decode(), True
+            self._heart = self._heart or asyncio.ensure_future(self._beat())
+
+    def _mine(self, known: KnownSpend) -> bool:
+        return known.run == self._run
+
+    async def _beat(self) -> None:
+        while not self._closed.done():
+            await asyncio.wait([self._closed], timeout=_HEARTBEAT_S)
+            with suppress(ServerAway, StopRun):
+                await self._ask(_END, _LEASE_S, "", "0")
+
+
+def _window(cap: SharedCap, day: str) -> str:
+    """The sum at the server that *cap* is about, on *day*."""
+    span = {"day": day, "month": day[:7], "total": "total"}[cap.span]
+    return span if cap.tag is None else f"{span} {cap.tag}"
