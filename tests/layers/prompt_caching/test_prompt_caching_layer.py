@@ -286,6 +286,16 @@ async def test_requests_that_are_out_make_it_last_before_their_answers_say_so():
 
 
 @virtual
+async def test_a_session_that_starts_again_leads_again_and_reads_what_is_still_there():
+    api = CachingApi()
+    await all_of(Bench().around(api), [asks(row) for row in range(5)])
+    began = now()
+    await all_of(Bench().around(api), [asks(row) for row in range(5, 10)])
+    assert [at - began for at, _ in api.came[5:]] == [0.0] + [1.0] * 4
+    assert api.writes == 1
+
+
+@virtual
 async def test_an_hour_is_an_hour():
     api, bench = CachingApi(), Bench()
     stack = bench.around(api)
