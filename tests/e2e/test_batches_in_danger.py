@@ -313,3 +313,49 @@ def test_a_row_that_cannot_fit_keeps_no_others_out_of_a_batch(world: World, batc
     done = world.claudebatch(*BATCH, "--budget", "0.001")
     assert done.code == 3, done.err
     assert set(world.results()) == {f"row-{n}" for n in range(5)}
+
+
+@pytest.mark.parametrize("fault", ["batch_twice", "batch_504"])
+def test_a_batch_that_was_made_twice_is_booked_twice(
+    world: World, batches: Any, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    monkeypatch.setattr("claudebatch.engine.batches.orphans.LAG_S", 0.5)
+    # Of the second create nobody hears: the first one's twin may be taken for its
+    # batch.
+    script = ("batch_twice",) if fault == "batch_twice" else ("batch_twice", fault)
+    simulator = batches(latency="fixed:300", script=script)
+    world.write("in.jsonl", prompts(40 if fault == "batch_504" else 15))
+    done = world.claudebatch(*BATCH, "--budget", "5")
+    assert done.code == 0, done.err
+    assert "W121" in done.err
+    stats = simulator.stats()
+    twice = 20 if fault == "batch_504" else 15
+    assert stats["batches"]["billed_again"] == twice
+    assert len(world.results()) == (40 if fault == "batch_504" else 15)
+    assert world.settled() == stats["billed_pico"]
+    assert world.ledger() == (stats["billed_pico"], 0)
+    # Once: another look finds nothing new, also where the ledger is made anew.
+    world.write("in.jsonl", prompts(41))
+    (world.home / "state" / "spend.sqlite").unlink()
+    assert world.claudebatch(*BATCH, "--budget", "5").code == 0
+    assert world.settled() == simulator.stats()["billed_pico"]
+    assert world.ledger() == (simulator.stats()["billed_pico"], 0)
+
+
+def test_batches_of_others_beside_ours_are_no_twins(world: World, batches: Any) -> None:
+    simulator = batches(latency="fixed:100")
+    world.write("in.jsonl", prompts(10))
+    world.claudebatch(*BATCH, "--detach")
+    other = ("run", "other.jsonl", "-o", "other-out.jsonl", "-m", "haiku", "--batch")
+    world.write("other.jsonl", [{"id": f"x{n}", "prompt": f"other {n}"} for n in range(10)])
+    world.claudebatch(*other, "--detach")
+    # As if another machine had made that one.
+    with sqlite3.connect(world.home / "state" / "spend.sqlite") as ledger:
+        ledger.execute("DELETE FROM batches WHERE run IN (SELECT max(run) FROM batches)")
+    time.sleep(0.3)
+    done = world.claudebatch(*BATCH)
+    assert (done.code, "W121" in done.err) == (0, False), done.err
+    assert world.query("SELECT count(*) FROM attempts") == [(10,)]
+    assert world.claudebatch(*other).code == 0
+    spent = simulator.stats()["billed_pico"]
+    assert world.ledger() == (spent, 0)

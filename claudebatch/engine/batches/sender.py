@@ -36,6 +36,7 @@ from claudebatch.engine.batches.orphans import ms
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.engine.batches.polls import Polls
 from claudebatch.engine.batches.to_make import ToMake
+from claudebatch.engine.batches.twins import TwinBooks
 from claudebatch.engine.batches.upload_file import NAME, remove
 from claudebatch.storage.journal.batch_places import BatchPlace, batch_places, note_place
 from claudebatch.storage.journal.batches import (
@@ -45,7 +46,9 @@ from claudebatch.storage.journal.batches import (
     let_go,
     note_made,
     note_over,
+    of_nonce,
     open_batches,
+    own_batches,
 )
 
 # So often a wait looks whether anything else is to be done.
@@ -75,6 +78,8 @@ class BatchSender:
         self._open: dict[int, BatchRow] = {}
         self._polls: dict[int, Polls] = {}
         self._orphans = OrphanFinder(parts)
+        self._twins = TwinBooks(parts)
+        self._collected_here = False
         self._made_here: set[int] = set()
         self._places: dict[int, BatchPlace] = {}
         self._to_make: ToMake | None = None
@@ -145,6 +150,7 @@ class BatchSender:
         try:
             with suppress(Draining):
                 await self._work()
+                await self._look_for_twins()
             await self._undo_waiting()
             # Nobody else is stopped by it: other rows may be of use.
             self.stop = self.stop or self._builder.kinds.stop()
@@ -182,6 +188,11 @@ class BatchSender:
             due += [self._to_make.due] if self._to_make is not None else []
             due += [now + wait_s] if (wait_s := self._late_in()) is not None else []
             await self._parts.drain.sleep(max(0.0, min(min(due) - now, _STEP_S)))
+
+    async def _look_for_twins(self) -> None:
+        # With the last batch: a list for each would be as many requests again.
+        if self._collected_here:
+            await self._twins.look(self._connected())
 
     def _nothing_left(self, *, short: bool) -> bool:
         if not self._open:
@@ -361,11 +372,13 @@ class BatchSender:
 
     async def _look_for(self, rows: list[BatchRow]) -> None:
         with_id = [row for row in self._open.values() if row.id is not None]
+        # Also of those that are collected: their results would prove them once more.
+        own = await self._parts.journal.read(own_batches)
         try:
             found = await self._orphans.look(
                 self._connected(),
                 rows,
-                taken={row.id for row in with_id if row.id and row.proved},
+                taken=own,
                 unproved={row.id for row in with_id if row.id and not row.proved},
             )
         except AttemptError as error:
@@ -417,6 +430,7 @@ class BatchSender:
             self._polls[row.batch].answered(self._parts.now(), None)
             return
         await self._over(row, BatchState.COLLECTED, ended_ms=ms(batch.ended_at))
+        self._collected_here = True
         self._tell(row, "collected", found)
         self._tell_live(self._collector)
         if found.stop is not None:
@@ -425,6 +439,10 @@ class BatchSender:
     async def _let_go(self, row: BatchRow, batch: Batch, nonce: str | None) -> None:
         """*batch*, the candidate of *row*, bears another *nonce*."""
         self._tell(row, "not ours")
+        twin = await self._parts.journal.read(partial(of_nonce, nonce=nonce or ""))
+        if twin is not None:
+            # Of one that is known: its results would be forgotten as another's.
+            await self._twins.book(self._connected(), twin, batch)
         owner = next((one for one in self._open.values() if one.nonce == nonce), None)
         known = owner is not None and owner.proved
         # One of our own must be found again by whose it is.

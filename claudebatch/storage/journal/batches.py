@@ -144,6 +144,32 @@ def foreign_batches(journal: sqlite3.Connection) -> set[str]:
     return {key.removeprefix("foreign batch ") for (key,) in found}
 
 
+def note_foreign(journal: sqlite3.Connection, id: str) -> None:
+    """*id* is no batch of ours, or all of it is known."""
+    journal.execute(
+        "INSERT OR IGNORE INTO meta (key, value) VALUES ('foreign batch ' || ?, '1')", (id,)
+    )
+
+
+def own_batches(journal: sqlite3.Connection) -> set[str]:
+    """The ids of this run's batches, as far as they are known for sure."""
+    found = journal.execute("SELECT id FROM batches WHERE proved AND id IS NOT NULL")
+    return {known for (known,) in found}
+
+
+def collected_since(journal: sqlite3.Connection, created_ms: int) -> list[BatchRow]:
+    """Collected batches that were made after that moment."""
+    query = f"SELECT {_FIELDS}, ended_ms FROM batches WHERE state = ? AND created_ms > ?"
+    return [_row(found) for found in journal.execute(query, (BatchState.COLLECTED, created_ms))]
+
+
+def of_nonce(journal: sqlite3.Connection, nonce: str) -> BatchRow | None:
+    """The batch with that nonce whose id is known for sure."""
+    query = f"SELECT {_FIELDS}, ended_ms FROM batches WHERE nonce = ? AND proved AND id IS NOT NULL"
+    found = journal.execute(query, (nonce,)).fetchone()
+    return None if found is None else _row(found)
+
+
 def note_over(
     journal: sqlite3.Connection, batch: int, state: BatchState, ended_ms: int | None = None
 ) -> None:

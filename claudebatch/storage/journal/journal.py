@@ -122,6 +122,14 @@ class Journal:
         """Write an attempt's outcome down, soon."""
         self._groups.put(outcome)
 
+    async def record(self, outcomes: Sequence[AttemptRecord]) -> None:
+        """Write down attempts that nobody began here, each with its intent, whole or
+        not at all; when this returns, they are durable.
+        """
+        # In one group: an intent without its outcome would be held for ever.
+        self._groups.put_all([record for one in outcomes for record in (one.intent, one)])
+        await self.flush()
+
     def after(self, then: Callable[[], None]) -> None:
         """Call *then* once what was handed over so far is written down, or could not
         be.
