@@ -143,6 +143,36 @@ def collect(
     raise typer.Exit(main(sys.argv[1:], prog_name=main.info.name, standalone_mode=False) or 0)
 
 
+@app.command(cls=HelpCommand)
+def attach(
+    batch: Annotated[str, typer.Argument(metavar="ID", help="The batch's id.")],
+    file: Annotated[
+        str, typer.Argument(metavar="FILE", help="The rows that the batch was made of.")
+    ],
+    output: Annotated[
+        str | None, typer.Option("--output", "-o", help="The results file of the run.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="For rows that are sent again.")
+    ] = None,
+) -> None:
+    """Make a batch of another tool or machine a run of this one.
+
+    The API does not give the requests of a batch back: FILE says what they were. Its
+    ids have to be the batch's custom_ids; lines of a batch of claudebatch are found by
+    their content. Nothing is sent: rows without an answer wait for the run's command.
+
+    Examples:
+
+        claudebatch batches attach msgbatch_01HkcT prompts.jsonl -o answers.jsonl
+    """
+    from claudebatch.cli.main import app as main  # noqa: PLC0415  # it mounts this app
+
+    more = [*(["-o", output] if output else []), *(["-m", model] if model else [])]
+    sys.argv[1:] = ["run", file, *more, f"--attach={batch}"]
+    raise typer.Exit(main(sys.argv[1:], prog_name=main.info.name, standalone_mode=False) or 0)
+
+
 def _run_of(name: str) -> str:
     return next((line.run for line in batch_lines(_ledger()) if line.id == name), name)
 

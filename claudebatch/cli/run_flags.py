@@ -19,6 +19,7 @@ RUN_ONLY = frozenset(
     {
         "output_format",
         "columns",
+        "attach",
         "collect",
         "detach",
         "no_escape",
@@ -87,6 +88,12 @@ class RunFlags:
         bool,
         typer.Option("--collect", help="Send nothing new: collect what is with the API."),
     ] = False
+    attach: Annotated[
+        str | None,
+        typer.Option(
+            "--attach", metavar="ID", help="Take the answers of a batch that was made elsewhere."
+        ),
+    ] = None
     detach: Annotated[
         bool,
         typer.Option(

@@ -46,7 +46,8 @@ async def open_sender(
     """
     settings, journal = context.run_setup.settings.batches, stores.journal
     # Also where the command says nothing of batches: what was sent is collected.
-    if not settings.used and not await journal.read(open_batches):
+    used = settings.used or context.options.attach
+    if not used and not await journal.read(open_batches):
         return None
     await journal.read(
         partial(
@@ -114,6 +115,7 @@ def batch_parts(
         max_outage_s=settings.max_outage_s,
         detach=options.detach,
         collect=options.collect,
+        attach=options.attach,
         drain=context.drain,
         now=dependencies.now,
         wall=dependencies.wall,

@@ -322,7 +322,9 @@ class SummaryBuilder:
     def _again(self) -> list[str]:
         # Never --fresh: it would ask and pay for everything again.
         gone = ("--fresh", "--detach", "--collect")
-        return [argument for argument in self._options.command if argument not in gone]
+        # Nor --attach: the batch is one of the run by now.
+        command = _without(list(self._options.command), "--attach")
+        return [argument for argument in command if argument not in gone]
 
     def _reads(self, what: str) -> str | None:
         """The command that shows *what* of the results; None where they lie in no

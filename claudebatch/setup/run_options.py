@@ -114,6 +114,10 @@ class RunOptions:
     """All is to be answered so many seconds from now."""
     collect: bool = False
     """Nothing new is sent: message batches that are with the API are collected."""
+    attach: str = ""
+    """The id of a message batch that was made elsewhere: its answers are those of rows
+    with its custom_ids.
+    """
     command: tuple[str, ...] = ()
     """The command line as it was given, for the hint that resumes it."""
 

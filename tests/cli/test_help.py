@@ -67,6 +67,7 @@ def test_every_command_is_here():
         ("batches", "list"),
         ("batches", "show"),
         ("batches", "collect"),
+        ("batches", "attach"),
         ("batches", "cancel"),
         ("batches", "delete"),
         ("cache", "stats"),

@@ -228,7 +228,8 @@ def _perform(options: RunOptions, parts: _RunParts) -> int:
         options = replace(options, limit=run.limit)
         if any(meter.notes().values()):
             run.folder.note(**meter.notes(), agreed=False)
-        if not agreed:
+        # Nothing is sent for what is attached: there is no cost to agree to.
+        if not (agreed or options.attach):
             _agree(run.folder, batches, above=parts.run_setup.settings.confirm_above)
         summary = _shown(decided(options, run), run, parts, known, weigh)
     lost = isinstance(parts.display, JsonEvents) and parts.display.lost

@@ -63,7 +63,9 @@ def run_options(flags: RunFlags) -> RunOptions:
         max_failures=flags.max_failures,
         detach=flags.detach,
         deadline_s=flags.deadline,
-        collect=flags.collect,
+        # Rows that are about to be attached must not be sent beside it.
+        collect=flags.collect or flags.attach is not None,
+        attach=flags.attach or "",
         command=("claudebatch", *sys.argv[1:]),
     )
 

@@ -21,6 +21,7 @@ from claudebatch.core.events import AttemptFinished, RowFinished
 from claudebatch.core.notice import Notice
 from claudebatch.core.result_lines import answer_head, failed_head, place
 from claudebatch.engine.batches.answer_judge import JudgedAnswer
+from claudebatch.engine.batches.attach import ATTACHED, name_of
 from claudebatch.engine.batches.custom_ids import parse_custom_id
 from claudebatch.engine.batches.doubts import NotOurs, ResultsIncomplete
 from claudebatch.engine.batches.holds import BatchHolds
@@ -35,6 +36,7 @@ from claudebatch.storage.journal.batch_members import (
     tries_in_batches,
 )
 from claudebatch.storage.journal.batches import BatchRow, note_proved
+from claudebatch.storage.journal.named_rows import attempts_of_names
 from claudebatch.storage.journal.records import (
     NOT_FREE,
     AnswerSource,
@@ -136,12 +138,7 @@ class BatchCollector:
     async def _take_in(
         self, row: BatchRow, batch: Batch, group: Sequence[BatchResult], found: Collected
     ) -> None:
-        by_attempt: dict[int, BatchResult] = {}
-        for result in group:
-            parsed = parse_custom_id(result.custom_id)
-            # A line that names nobody is no row's: those without one are told below.
-            if parsed is not None and parsed.nonce == row.nonce:
-                by_attempt.setdefault(parsed.attempt, result)
+        by_attempt = await self._by_attempt(row, group)
         here = await self._parts.journal.read(
             partial(members, batch=row.batch, attempts=list(by_attempt))
         )
@@ -156,6 +153,23 @@ class BatchCollector:
             for member in here
         ]
         await self._write(row, here, outcomes, found)
+
+    async def _by_attempt(
+        self, row: BatchRow, group: Sequence[BatchResult]
+    ) -> dict[int, BatchResult]:
+        by_attempt: dict[int, BatchResult] = {}
+        if row.nonce == ATTACHED:
+            by_name = {name_of(result.custom_id): result for result in group}
+            attempts = await self._parts.journal.read(
+                partial(attempts_of_names, batch=row.batch, names=list(by_name))
+            )
+            return {attempt: by_name[name] for name, attempt in attempts.items()}
+        for result in group:
+            parsed = parse_custom_id(result.custom_id)
+            # A line that names nobody is no row's: those without one are told below.
+            if parsed is not None and parsed.nonce == row.nonce:
+                by_attempt.setdefault(parsed.attempt, result)
+        return by_attempt
 
     async def _take_missing(self, row: BatchRow, batch: Batch, found: Collected) -> None:
         """Rows of which the results say nothing may be billed."""
@@ -270,6 +284,8 @@ class BatchCollector:
         reply = judged.reply
         await self._finish_answered(member, judged, NOT_FREE)
         if member.key and self._parts.cache is not None:
+            # What somebody else's batch was asked nobody knows for sure.
+            kept = {} if member.intent.rule == ATTACHED else kept
             key, unkept = member.key.hex(), self._parts.unkept(reply)
             if self._parts.notes is not None:
                 self._parts.notes.answered(key, None, reply, unkept=unkept)

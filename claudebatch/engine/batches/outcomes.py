@@ -76,6 +76,10 @@ class OutcomeReader:
             )
         return self.unknown(intent, result.type or "unreadable", latency_ms)
 
+    def cost_of(self, model: str, usage: Usage) -> Pico | None:
+        """What *usage* of *model* cost in a batch; None: unknown."""
+        return self._cost(model, usage)
+
     def unknown(self, intent: AttemptIntent, what: str, latency_ms: int) -> BatchOutcome:
         """The results do not tell whether it was answered: it may be billed."""
         failure = Failure("batch_result_unknown", f"the batch's results do not tell: {what}")

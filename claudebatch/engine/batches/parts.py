@@ -75,6 +75,10 @@ class BatchParts:
     max_outage_s: float
     collect: bool
     """Make no batch; only collect those that are there."""
+    attach: str
+    """The id of a batch that was made elsewhere and becomes one of this run; empty:
+    none.
+    """
     detach: bool
     """Leave when everything is sent; do not wait for answers."""
     drain: Drain

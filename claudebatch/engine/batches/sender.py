@@ -26,17 +26,18 @@ from claudebatch.core.errors import (
 from claudebatch.core.events import BatchChanged, BatchPhase
 from claudebatch.core.notice import Notice
 from claudebatch.core.plurals import counted
+from claudebatch.engine.batches.attach import Attacher
 from claudebatch.engine.batches.build import BatchBuilder
 from claudebatch.engine.batches.collect import BatchCollector, Collected
 from claudebatch.engine.batches.deadline_keeper import DeadlineKeeper
 from claudebatch.engine.batches.doubts import NotOurs, ResultsIncomplete
 from claudebatch.engine.batches.find_orphans import OrphanFinder
 from claudebatch.engine.batches.holds import BatchHolds
+from claudebatch.engine.batches.made_twice import SecondBatches
 from claudebatch.engine.batches.orphans import ms
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.engine.batches.polls import Polls
 from claudebatch.engine.batches.to_make import ToMake
-from claudebatch.engine.batches.twins import TwinBooks
 from claudebatch.engine.batches.upload_file import NAME, remove
 from claudebatch.storage.journal.batch_places import BatchPlace, batch_places, note_place
 from claudebatch.storage.journal.batches import (
@@ -78,7 +79,7 @@ class BatchSender:
         self._open: dict[int, BatchRow] = {}
         self._polls: dict[int, Polls] = {}
         self._orphans = OrphanFinder(parts)
-        self._twins = TwinBooks(parts)
+        self._second = SecondBatches(parts)
         self._collected_here = False
         self._made_here: set[int] = set()
         self._places: dict[int, BatchPlace] = {}
@@ -150,7 +151,7 @@ class BatchSender:
         try:
             with suppress(Draining):
                 await self._work()
-                await self._look_for_twins()
+                await self._look_for_second_ones()
             await self._undo_waiting()
             # Nobody else is stopped by it: other rows may be of use.
             self.stop = self.stop or self._builder.kinds.stop()
@@ -169,6 +170,7 @@ class BatchSender:
             await self._client.close()
 
     async def _work(self) -> None:
+        await self._attach()
         while True:
             self._parts.drain.check()
             # What has ended comes first: its money may let the next batch be built.
@@ -189,10 +191,26 @@ class BatchSender:
             due += [now + wait_s] if (wait_s := self._late_in()) is not None else []
             await self._parts.drain.sleep(max(0.0, min(min(due) - now, _STEP_S)))
 
-    async def _look_for_twins(self) -> None:
+    async def _look_for_second_ones(self) -> None:
         # With the last batch: a list for each would be as many requests again.
         if self._collected_here:
-            await self._twins.look(self._connected())
+            await self._second.look(self._connected())
+
+    async def _attach(self) -> None:
+        name = self._parts.attach
+        if not name:
+            return
+        try:
+            row = await Attacher(self._parts).attach(self._connected(), name)
+        except AttemptError as error:
+            raise ApiUnavailable(
+                "E855", f"{name} cannot be looked at: {error.message}", fix="try again"
+            ) from error
+        for day, worst in await self._parts.journal.read(partial(held_by_batches, batch=row.batch)):
+            await self._holds.adopt(row.batch, worst, day)
+        await self._remember(row)
+        self._follow(row)
+        self._tell(row, "ended")
 
     def _nothing_left(self, *, short: bool) -> bool:
         if not self._open:
@@ -439,10 +457,10 @@ class BatchSender:
     async def _let_go(self, row: BatchRow, batch: Batch, nonce: str | None) -> None:
         """*batch*, the candidate of *row*, bears another *nonce*."""
         self._tell(row, "not ours")
-        twin = await self._parts.journal.read(partial(of_nonce, nonce=nonce or ""))
-        if twin is not None:
+        first = await self._parts.journal.read(partial(of_nonce, nonce=nonce or ""))
+        if first is not None:
             # Of one that is known: its results would be forgotten as another's.
-            await self._twins.book(self._connected(), twin, batch)
+            await self._second.book(self._connected(), first, batch)
         owner = next((one for one in self._open.values() if one.nonce == nonce), None)
         known = owner is not None and owner.proved
         # One of our own must be found again by whose it is.

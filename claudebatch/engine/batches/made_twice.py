@@ -21,6 +21,7 @@ from claudebatch.core.errors import AttemptError
 from claudebatch.core.events import AttemptFinished
 from claudebatch.core.notice import Notice
 from claudebatch.core.plurals import counted
+from claudebatch.engine.batches.attach import ATTACHED
 from claudebatch.engine.batches.custom_ids import parse_custom_id
 from claudebatch.engine.batches.orphans import candidates, too_old
 from claudebatch.engine.batches.parts import BatchParts
@@ -49,7 +50,7 @@ _AFTER_MS = 15 * 60_000
 _GROUP = 500
 
 
-class TwinBooks:
+class SecondBatches:
     """Looks for them once, when all else is done, and books them."""
 
     def __init__(self, parts: BatchParts) -> None:
@@ -60,7 +61,9 @@ class TwinBooks:
         fails is left to the next session.
         """
         since_ms = self._parts.wall_ms() - _KEPT_MS
-        rows = await self._parts.journal.read(partial(collected_since, created_ms=since_ms))
+        found = await self._parts.journal.read(partial(collected_since, created_ms=since_ms))
+        # A batch of others has no nonce to be known by.
+        rows = [row for row in found if row.nonce != ATTACHED]
         if not rows or self._parts.simulated:
             return
         try:
