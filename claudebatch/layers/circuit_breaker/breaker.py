@@ -49,7 +49,8 @@ class Breaker:
 
     Open, it admits no call; after a wait one probe, and one more after each further
     wait that brings no news of it. Once a probe was served the others may go at once.
-    All of them must be served before it closes.
+    So many as are wanted must be served before it closes, and one that fails opens it
+    again: unless it failed as bad rows do, and no more have failed than were served.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Breaker:
         # layers below tell nothing.
         self._out: Counter[float] = Counter()
         self._probe_at = now
-        self._probes_out = self._probes_won = 0
+        self._probes_out = self._probes_won = self._probes_lost = 0
         # Closed: when those calls were sent that failed, since the last served one.
         self._failed_since: tuple[float, ...] = ()
         # When the last served call was sent, and when a row last asked that is not bad.
@@ -248,7 +249,7 @@ class Breaker:
         if rows_own and (self.state == "closed" or verdict == "failed"):
             self.forget(permit, sent=True)
         elif self.state == "half-open":
-            self._record_probe(verdict, now)
+            self._record_probe(verdict, now, may_be_rows=may_be_rows)
         else:
             self._by_return.add(verdict, now, now, row)
             self._by_start.add(verdict, permit.sent_at, now, row)
@@ -256,7 +257,7 @@ class Breaker:
                 self._failed_since += (permit.sent_at,)
             # Its own call must be a bad one: a good one is no reason to leave the pool
             # alone.
-            if verdict != "served" and self._is_bad(now):
+            if verdict != "served" and self._is_bad(now, may_be_rows=may_be_rows):
                 self._open(now)
         return rows_own or again
 
@@ -274,10 +275,14 @@ class Breaker:
             if not sent:
                 self._probe_at = -math.inf
 
-    def _record_probe(self, verdict: BreakerVerdict, now: float) -> None:
+    def _record_probe(self, verdict: BreakerVerdict, now: float, *, may_be_rows: bool) -> None:
         self._probes_out -= 1
         if verdict == "failed":
-            self._open(now)
+            self._probes_lost += 1
+            # With a third of the rows bad, three in a row are seldom good ones: the
+            # pool stayed shut for minutes after it had served.
+            if not may_be_rows or self._probes_lost > self._probes_won:
+                self._open(now)
             return
         # A slow one is a good one here: the question is whether the pool serves at all.
         self._probes_won += 1
@@ -292,7 +297,7 @@ class Breaker:
         if not self._out[permit.sent_at]:
             del self._out[permit.sent_at]
 
-    def _is_bad(self, now: float) -> bool:
+    def _is_bad(self, now: float, *, may_be_rows: bool) -> bool:
         """Whether the pool fails now, in whichever order its last calls are looked at.
 
         As they come back, time-outs are all that is left at the end of a run, though
@@ -313,7 +318,8 @@ class Breaker:
         # still be served.
         first = max(min(self._failed_since, default=now), young)
         unheard = sum(n for at, n in self._out.items() if at >= first)
-        return self._by_return.bad >= out and len(self._failed_since) >= unheard
+        in_a_row = max(unheard, self._policy.failures_in_a_row if may_be_rows else 0)
+        return self._by_return.bad >= out and len(self._failed_since) >= in_a_row
 
     def _open(self, now: float) -> None:
         if self._only_bad_rows_left(now):
@@ -337,6 +343,6 @@ class Breaker:
         self.blameless = blameless
         self._generation += 1
         self._by_return, self._by_start = CallWindow(self._policy), CallWindow(self._policy)
-        self._probes_out = self._probes_won = 0
+        self._probes_out = self._probes_won = self._probes_lost = 0
         self._out.clear()
         self._failed_since = ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 
 SERVED_PER_ROW_LEFT = 2
 """The rows that are left of a file may be bad, every one, where so many times as many
@@ -41,6 +42,14 @@ class BreakerPolicy:
         good the time before was.
         """
         return max(self.minimum_calls, int(self.minimum_calls / self.failure_rate))
+
+    @property
+    def failures_in_a_row(self) -> int:
+        """So many failures, of a kind that single rows have, were sent after the last
+        served call. With a third of the rows bad, half of twenty calls fail by chance
+        in one run of ten, but among them calls are served.
+        """
+        return ceil(0.75 * self.minimum_calls)
 
     def outage_rows(self, bad_rows: int) -> int:
         """So many rows that are not bad must have failed before the pool is to blame.

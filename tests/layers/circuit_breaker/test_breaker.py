@@ -420,3 +420,42 @@ def test_an_answer_shows_that_the_rows_were_not_to_blame():
     breaker = at_the_end(4)
     breaker.record(breaker.admits(2, row=1) or Permit(0, 2), "served", 2, 1)
     assert not breaker.blameless
+
+
+def probed(breaker: Breaker, verdict: str, at: float, *, may_be_rows: bool = True) -> None:
+    permit = breaker.admits(at, row := next(ROWS))
+    assert permit is not None
+    breaker.record(permit, verdict, at, row, may_be_rows=may_be_rows)
+
+
+def test_a_bad_row_among_probes_that_are_served_does_not_open_it_again():
+    breaker = opened()
+    for verdict in ("served", "failed", "served", "failed"):
+        probed(breaker, verdict, 10)
+        assert breaker.state == "half-open", "as many were served as failed"
+    probed(breaker, "served", 10)
+    assert breaker.state == "closed"
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "may_be_rows"),
+    [(["failed"], True), (["served", "failed", "failed"], True), (["served", "failed"], False)],
+    ids=["the first", "more than were served", "as no row fails"],
+)
+def test_other_probes_that_fail_open_it_again(verdicts, may_be_rows):
+    breaker = opened()
+    for verdict in verdicts:
+        assert breaker.state != "closed"
+        probed(breaker, verdict, 10, may_be_rows=may_be_rows)
+    assert breaker.state == "open"
+
+
+@pytest.mark.parametrize(("may_be_rows", "needed"), [(True, 15), (False, 10)])
+def test_failures_that_rows_have_open_it_where_none_is_served_among_them(may_be_rows, needed):
+    breaker = closed(BreakerPolicy(minimum_calls=20))
+    for call in range(10):
+        probed(breaker, "served", call)
+    for failures in range(1, needed + 1):
+        assert breaker.state == "closed", failures
+        probed(breaker, "failed", 10 + failures, may_be_rows=may_be_rows)
+    assert breaker.state == "open"
