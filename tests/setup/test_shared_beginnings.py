@@ -213,3 +213,18 @@ def test_rows_that_the_limits_hold_far_apart_are_kept_for_an_hour():
     assert of(requests_per_minute=0.2).row_s == 300
     assert of(input_tokens_per_minute=1000).row_s == 0
     assert of(requests_per_minute=0.2).together
+
+
+@pytest.mark.parametrize(
+    ("count", "params", "answers"),
+    [
+        (2, asks(LONG, system=LONG), 3),
+        (1, asks(LONG, system=LONG, cache_control={"type": "ephemeral"}), 1),
+    ],
+)
+def test_a_row_that_looks_like_the_one_before_it_may_share_more(count, params, answers):
+    finder = new()
+    before = links(finder, asks(LONG, system=LONG))
+    found = links(finder, params, answers=answers)
+    assert (len(before), len(found)) == (1, count)
+    assert found[-1] != before[-1]

@@ -70,3 +70,9 @@ def test_a_plan_finds_what_was_put_into_it_and_nothing_else():
         (kept[1], 300),
     ]
     assert plan.path(chain) == kept[0] + kept[1]
+
+
+def test_a_mark_of_its_own_that_one_row_has_groups_nothing():
+    plan = MarkPlan()
+    plan.fill([shared(1, own=300)], Spacing(row_s=1.0))
+    assert len(plan) == 0

@@ -210,3 +210,10 @@ def test_the_order_of_a_schema_stays():
     body = call.body.replace(b"{", b'{"output_config":{"format":{"schema":' + schema + b"}},", 1)
     placed = placing(call, marked=[0])(replace(call, body=body)).call
     assert schema in placed.body
+
+
+def test_a_block_that_takes_no_mark_leaves_the_others_theirs():
+    thought = {"type": "thinking", "thinking": "t", "signature": "s"}
+    turns = [{"role": "assistant", "content": [thought]}, *ROW["messages"]]
+    call = call_of({**ROW, "messages": turns})
+    assert ttls(placing(call, marked=[0, 1])(call).call) == ["5m", None, None, None]
