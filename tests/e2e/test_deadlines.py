@@ -321,3 +321,32 @@ def test_collect_makes_no_plan_and_cancels_nothing(
     assert not events(done, "plan")
     assert simulator.stats()["batches"]["canceled"] == 0
     paid_once(world, simulator, 20)
+
+
+def test_without_a_deadline_auto_is_by_batch_and_at_once_what_batches_bring_back_too_often(
+    world: World, batches: Any
+) -> None:
+    simulator = batches(AT_ONCE, faults={"batch_expired": 0.5})
+    world.path("claudebatch.yaml").write_text(
+        world.path("claudebatch.yaml")
+        .read_text()
+        .replace("{poll: 0.05s}", "{poll: 0.05s, tries: 2}")
+    )
+    world.write("in.jsonl", prompts(30))
+    done = world.claudebatch(*RUN, "--via", "auto", "--json")
+    assert done.code == 0, done.err
+    assert not events(done, "plan")
+    stats = simulator.stats()
+    assert stats["batches"]["made"] == 2
+    assert 0 < simulator.requests == by_road(world, "live") < stats["batches"]["expired"]
+    paid_once(world, simulator, 30)
+
+
+def test_a_prompt_that_rows_share_is_planned_as_it_is_sent(world: World, batches: Any) -> None:
+    batches(AT_ONCE)
+    long = "These are the rules of the house. " * 600
+    rows = [{"id": f"r{n}", "prompt": f"question {n}", "system": long} for n in range(30)]
+    world.write("in.jsonl", rows)
+    found = json.loads(world.claudebatch(*RUN, *HOUR, "--dry-run", "--json").out)["plan"]
+    (plan,) = events(world.claudebatch(*RUN, *HOUR, "--json"), "plan")
+    assert {name: plan[name] for name in found} == found, (plan, found)
