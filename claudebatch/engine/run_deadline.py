@@ -4,10 +4,11 @@ session for it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from claudebatch.core.clock_text import clock_text
 from claudebatch.core.domain import Call, Pico, RowKind
@@ -15,9 +16,14 @@ from claudebatch.core.errors import CommandRefused
 from claudebatch.core.notice import Notice
 from claudebatch.core.reports import DeadlinePlan
 from claudebatch.engine.batches.deadline_keeper import DeadlineKeeper
+from claudebatch.layers.prompt_caching.chains import ChainRows, links_of, shared_beginnings
+from claudebatch.layers.prompt_caching.mark_plan import Spacing, ttl_s
+from claudebatch.storage.journal.beginnings import row_groups
 from claudebatch.storage.journal.planned_rows import (
     RowToPlan,
     begin_plan,
+    look_up_kept,
+    note_kept,
     note_planned,
     rows_to_plan,
     send_all_now,
@@ -29,7 +35,8 @@ if TYPE_CHECKING:
     from claudebatch.engine.batches.parts import BatchParts
     from claudebatch.storage.run_folder import RunFolder
 
-_NOTE = "deadline"
+DEADLINE_NOTE = "deadline"
+"""In a run's folder: the moment, as its first session has found it."""
 _CHUNK = 500
 _BEFORE_ALL = -1
 
@@ -37,9 +44,12 @@ _BEFORE_ALL = -1
 class RowPlanner(Protocol):
     """Plans rows that it is shown one by one."""
 
-    def add(self, call: Call, *, in_batch: bool) -> tuple[int, float, RowKind]:
+    def add(
+        self, call: Call, *, in_batch: bool, kept: Sequence[tuple[int, int, int]]
+    ) -> tuple[int, float, RowKind]:
         """Take in the next row; returns the number of its part of the plan, its weight
-        in it, and its kind.
+        in it, and its kind. *kept*: tokens, seconds and rows of each of its beginnings
+        that the API is to keep, the shortest first.
         """
         ...
 
@@ -60,6 +70,8 @@ class AskedDeadline:
     planner: Callable[[], RowPlanner]
     anyhow: bool
     """Begin also where it cannot be met."""
+    spacing: Spacing | None = None
+    """How rows of one beginning follow each other, where the API is to keep those."""
 
 
 async def keep_deadline(
@@ -70,7 +82,7 @@ async def keep_deadline(
     """
     moment_ms, kept = await parts.journal.read(lambda _: _moment(asked, folder))
     planner = asked.planner()
-    await _show_rows(planner, parts)
+    await _show_rows(planner, parts, asked.spacing)
     spent = await parts.journal.read(totals)
     used = spent.spent + spent.unknown + spent.in_batches
     left = None if cap is None else max(0, cap - used)
@@ -103,27 +115,37 @@ async def keep_deadline(
 
 def forget_deadline(folder: RunFolder) -> None:
     """Nothing is left to be done: the next deadline of this run is another one."""
-    if folder.meta(_NOTE) is not None:
-        folder.note(**{_NOTE: None})
+    if folder.meta(DEADLINE_NOTE) is not None:
+        folder.note(**{DEADLINE_NOTE: None})
+
+
+def kept_moment(noted: Any, seconds: float) -> int | None:
+    """The moment, in Unix milliseconds, that an earlier session has *noted* for a
+    deadline of *seconds*; None where it is a new one.
+    """
+    # The same words again are the same command, taken up: hours that have passed since
+    # its first start are gone.
+    known = isinstance(noted, dict) and noted.get("seconds") == seconds
+    return noted.get("at_ms") if known else None
 
 
 def _moment(asked: AskedDeadline, folder: RunFolder) -> tuple[int, bool]:
     """The moment of the deadline, and whether it is that of an earlier session."""
-    # The same words again are the same command, taken up: hours that have passed since
-    # its first start are gone.
-    noted = folder.meta(_NOTE)
-    if noted is not None and noted["seconds"] == asked.seconds:
-        return noted["at_ms"], True
+    kept = kept_moment(folder.meta(DEADLINE_NOTE), asked.seconds)
+    if kept is not None:
+        return kept, True
     return asked.began_ms + round(asked.seconds * 1000), False
 
 
 def _note(asked: AskedDeadline, folder: RunFolder, moment_ms: int) -> None:
-    folder.note(**{_NOTE: {"seconds": asked.seconds, "at_ms": moment_ms}})
+    folder.note(**{DEADLINE_NOTE: {"seconds": asked.seconds, "at_ms": moment_ms}})
 
 
-async def _show_rows(planner: RowPlanner, parts: BatchParts) -> None:
+async def _show_rows(planner: RowPlanner, parts: BatchParts, spacing: Spacing | None) -> None:
     # Read again from the input, as a batch reads them: their sizes are in no index.
     await parts.journal.read(begin_plan)
+    if spacing is not None:
+        await parts.journal.read(partial(_note_kept, spacing=spacing))
     for lane in parts.lanes:
         after: int | None = _BEFORE_ALL
         while after is not None:
@@ -134,9 +156,25 @@ async def _show_rows(planner: RowPlanner, parts: BatchParts) -> None:
             await _show_some(planner, parts, some)
 
 
+def _note_kept(journal: sqlite3.Connection, *, spacing: Spacing) -> None:
+    """Which beginnings are kept, as the marks of this session are decided."""
+    groups = (ChainRows(*group) for group in row_groups(journal))
+    note_kept(
+        journal,
+        (
+            (shared.link.digest, seconds, shared.rows)
+            for shared in shared_beginnings(groups)
+            if (seconds := ttl_s(shared, spacing))
+        ),
+    )
+
+
 async def _show_some(planner: RowPlanner, parts: BatchParts, some: list[RowToPlan]) -> None:
     noted: list[tuple[int, int, float]] = []
     live: list[int] = []
+    links = {row.ref.row: links_of(row.chain) for row in some if row.chain}
+    digests = {link.digest for found in links.values() for link in found}
+    known = await parts.journal.read(partial(look_up_kept, digests=digests)) if digests else {}
     lines = parts.rows.lines([row.ref for row in some])
     for row, line in zip(some, lines, strict=True):
         data = line if line is not None else parts.rows.line(row.ref)
@@ -144,7 +182,12 @@ async def _show_some(planner: RowPlanner, parts: BatchParts, some: list[RowToPla
         if call is None:
             # Edited since the check: whoever sends it finds that out, too.
             continue
-        part, weight, kind = planner.add(call, in_batch=row.in_batch)
+        kept = [
+            (link.tokens, *known[link.digest])
+            for link in links.get(row.ref.row, ())
+            if link.digest in known
+        ]
+        part, weight, kind = planner.add(call, in_batch=row.in_batch, kept=kept)
         noted.append((row.ref.row, part, weight))
         if kind == "at once":
             live.append(row.ref.row)

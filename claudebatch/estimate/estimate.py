@@ -211,9 +211,7 @@ class _Sums:
         via = self.ways.add(found.call, waits=row.waits, live=live, batch=batch)
         if self.deadline is not None:
             kind = self.ways.kind(request.rule, fits=row.waits)
-            # Without the prompt cache: what a row shares depends on those that go with
-            # it, and the plan is what decides which do.
-            live, batch = found.uncached or FREE, found.uncached_batch or FREE
+            live, batch = found.for_plan
             self.deadline.add(found.call, weight(expected), kind=kind, live=live, batch=batch)
         cost = found.batch if via == "batch" else found.live
         line.known &= cost is not None

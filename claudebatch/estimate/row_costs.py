@@ -55,6 +55,16 @@ class CostedRow:
     in_batch: BatchRange | None = None
     """Expected in a batch that marks what it shares; None: nothing is marked."""
 
+    @property
+    def for_plan(self) -> tuple[RowCost, RowCost]:
+        """At once and by batch, as a plan that may not be dearer counts them: with the
+        fewest hits that a batch can have.
+        """
+        batch = self.batch or FREE
+        if self.in_batch is not None:
+            batch = batch._replace(expected=max(batch.expected, self.in_batch.fewest))
+        return self.live or FREE, batch
+
 
 def marked_worst(run_setup: RunSetup, call: Call) -> tuple[Pico | None, ...]:
     """The worst cases of *call* with a mark: at once for five minutes, at once for an

@@ -7,11 +7,14 @@ from collections.abc import Sequence
 from claudebatch.core.domain import Call, Pico, RowKind
 from claudebatch.core.reports import DeadlinePlan
 from claudebatch.estimate.batch_plan import BatchChances
+from claudebatch.estimate.cached_share import KeptBeginning, share_of
 from claudebatch.estimate.compare_models import weight
 from claudebatch.estimate.deadline import Deadline
 from claudebatch.estimate.duration import ApiModel, Durations
 from claudebatch.estimate.forecast import Forecast
-from claudebatch.estimate.row_costs import FREE, costed, planned_row
+from claudebatch.estimate.request_shape import PlannedRow
+from claudebatch.estimate.row_costs import costed, marked_worst, planned_row
+from claudebatch.estimate.scratch_index import MarkedWorst, share_in_batch
 from claudebatch.setup.run_setup import RunSetup
 
 
@@ -42,11 +45,14 @@ class RunPlanner:
         self._deadline = Deadline(self._durations)
         self._known = True
 
-    def add(self, call: Call, *, in_batch: bool) -> tuple[int, float, RowKind]:
+    def add(
+        self, call: Call, *, in_batch: bool, kept: Sequence[tuple[int, int, int]] = ()
+    ) -> tuple[int, float, RowKind]:
         """Take in the next row; returns the number of its part of the plan, its weight
-        in it, and its kind.
+        in it, and its kind. *kept*: tokens, seconds and rows of each of its beginnings
+        that the API is to keep, the shortest first.
         """
-        row = planned_row(self._run_setup, call)
+        row = self._row(call, [KeptBeginning(*one) for one in kept])
         found = costed(row, self._forecast, low=False)
         self._known &= found.live is not None
         kind = self._run_setup.settings.batches.kind(row.shape.rule, fits=row.waits)
@@ -54,10 +60,24 @@ class RunPlanner:
         # First: the plan asks for the pool of each row that it has.
         self._durations.add(found.call)
         size = weight(found.expected)
-        part = self._deadline.add(
-            found.call, size, kind=kind, live=found.live or FREE, batch=found.batch or FREE
-        )
+        live, batch = found.for_plan
+        part = self._deadline.add(found.call, size, kind=kind, live=live, batch=batch)
         return part, size, kind
+
+    def _row(self, call: Call, kept: Sequence[KeptBeginning]) -> PlannedRow:
+        row = planned_row(self._run_setup, call)
+        share = share_of(kept, row.shape.input_estimate) if kept else None
+        if share is None:
+            return row
+        # Marks of its own are in its worst case already.
+        own = row.shape.caches
+        marked = MarkedWorst() if own else MarkedWorst(*marked_worst(self._run_setup, call))
+        return row._replace(
+            share=share,
+            marked_worst=marked.of(kept, row.worst),
+            batch_share=share_in_batch(kept, row.shape),
+            batch_marked_worst=marked.batch,
+        )
 
     def plan(self, deadline_s: float, *, left: Pico | None) -> DeadlinePlan | None:
         """The plan; *left*: dollars that may still be spent. None where a price is not

@@ -127,7 +127,7 @@ class ScratchIndex:
         self._forms: dict[int, RecordFormat] = {}  # by the number of the file
         self._earlier = earlier
         # Mutable: the rows of the current chunk, and the number of all rows.
-        self._chunk: list[tuple[int, RowRecord, PlannedRow, _MarkedWorst]] = []
+        self._chunk: list[tuple[int, RowRecord, PlannedRow, MarkedWorst]] = []
         self._kept = lru_cache(_SHARES)(self._look_up_kept)
         self._count = 0
         self._with_schema = False  # whether any row has one
@@ -241,7 +241,7 @@ class ScratchIndex:
         fields = f"worst, batch_worst, waits, bytes, chain, {_MARKED}, {_SHAPE}"
         query = f"SELECT {fields} FROM plan WHERE {_SENT} ORDER BY position"
         for worst, batch_worst, waits, length, chain, *more in self._connection.execute(query):
-            marked, shape = _MarkedWorst(*more[:3]), RequestShape(*more[3:])
+            marked, shape = MarkedWorst(*more[:3]), RequestShape(*more[3:])
             row = PlannedRow(shape, worst, batch_worst, bool(waits), length)
             kept = self._kept(chain) if chain else []
             share = share_of(kept, shape.input_estimate)
@@ -251,7 +251,7 @@ class ScratchIndex:
                 yield row._replace(
                     share=share,
                     marked_worst=marked.of(kept, worst),
-                    batch_share=_batch_share(kept, shape),
+                    batch_share=share_in_batch(kept, shape),
                     batch_marked_worst=marked.batch,
                 )
 
@@ -326,10 +326,10 @@ class ScratchIndex:
         self._with_schema |= schema_of(call.prompt.params) is not None
         # Not the call: five hundred bodies may be gigabytes of images.
         row = planned_row(self._run_setup, call)
-        marked = _MarkedWorst()
+        marked = MarkedWorst()
         # Of rows without marks of their own, whose worst case has none.
         if record.chain and not row.shape.caches:
-            marked = _MarkedWorst(*marked_worst(self._run_setup, call))
+            marked = MarkedWorst(*marked_worst(self._run_setup, call))
         self._chunk.append((self._count, record, row, marked))
         self._count += 1
         if len(self._chunk) >= _CHUNK:
@@ -408,7 +408,7 @@ class ScratchIndex:
             self.asked_otherwise = len(found)
 
 
-def _batch_share(kept: Sequence[KeptBeginning], shape: RequestShape) -> float:
+def share_in_batch(kept: Sequence[KeptBeginning], shape: RequestShape) -> float:
     """Of a row's input, what a batch marks."""
     # Its own marks are sent as they are: what they brought before is expected again.
     if shape.caches:
@@ -417,7 +417,7 @@ def _batch_share(kept: Sequence[KeptBeginning], shape: RequestShape) -> float:
     return tokens / max(shape.input_estimate, tokens, 1)
 
 
-class _MarkedWorst(NamedTuple):
+class MarkedWorst(NamedTuple):
     """The worst cases of a row with marks for five minutes and for an hour, at once,
     and in a batch; None: its own marks are in its worst case.
     """

@@ -85,6 +85,7 @@ _KINDS: dict[str, Callable[[object], bool]] = {
     "expected_by_batch": _count,
     "agreed_to": _count,
     "chosen": _count,
+    "deadline": _with(("seconds", "at_ms")),
     "drawn_from": _count,
     "requests": _count,
     "drawn": _with(("rows", "weight", "seconds")),

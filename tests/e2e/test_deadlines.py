@@ -298,6 +298,8 @@ def test_the_same_command_later_keeps_the_first_moment_and_another_one_begins_an
     # Another deadline counts from now, and is forgotten where it is refused.
     asleep(simulator)
     assert "E842" in world.claudebatch(*RUN, "--deadline", "1s").err
+    dry = json.loads(world.claudebatch(*RUN, *HOUR, "--dry-run", "--json").out)["plan"]
+    assert dry["deadline_seconds"] == pytest.approx(600, abs=120)
     done = world.claudebatch(*RUN, *HOUR, "--json")
     assert done.code == 0, done.err
     assert {"N115", "N116"} <= said(done), "ten minutes are left of the hour"
@@ -346,7 +348,11 @@ def test_a_prompt_that_rows_share_is_planned_as_it_is_sent(world: World, batches
     batches(AT_ONCE)
     long = "These are the rules of the house. " * 600
     rows = [{"id": f"r{n}", "prompt": f"question {n}", "system": long} for n in range(30)]
+    # Read from the cache at once, it costs less than half of it in a batch.
     world.write("in.jsonl", rows)
+    asked = ("estimate", "in.jsonl", "-m", "haiku", *HOUR, "--json")
+    assert json.loads(world.claudebatch(*asked).out)["plan"]["batch_rows"] == 0
+    world.write("in.jsonl", [*rows, *prompts(10)])
     found = json.loads(world.claudebatch(*RUN, *HOUR, "--dry-run", "--json").out)["plan"]
     (plan,) = events(world.claudebatch(*RUN, *HOUR, "--json"), "plan")
     assert {name: plan[name] for name in found} == found, (plan, found)

@@ -19,6 +19,7 @@ from claudebatch.core.domain import Pico
 from claudebatch.core.errors import ClaudebatchError, ExitCode, StorageError
 from claudebatch.core.notice import Notice
 from claudebatch.core.reports import Estimate
+from claudebatch.engine.run_deadline import DEADLINE_NOTE, kept_moment
 from claudebatch.estimate.estimate import EstimateOptions, estimate
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.history import History
@@ -32,7 +33,7 @@ from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stack import Keys
 from claudebatch.setup.stores import existing_cache
-from claudebatch.storage.journal.queries import spent_so_far
+from claudebatch.storage.journal.queries import of_run_so_far
 from claudebatch.storage.ledger.known_batches import batch_durations
 from claudebatch.storage.ledger.past_answers import past_answers
 from claudebatch.storage.results_file import check_place
@@ -144,6 +145,7 @@ def _questions(
     wall: Callable[[], datetime],
 ) -> EstimateOptions:
     count = counter(options, run_setup, now=now, wall=wall) if options.count_rows else None
+    deadline_s, spent = _begun(options, wall())
     return EstimateOptions(
         history=history(options, run_setup, paths),
         api=api_model(options, run_setup.settings),
@@ -151,18 +153,24 @@ def _questions(
         count=count,
         count_rows=options.count_rows or 0,
         batch_durations=batch_durations(paths.ledger),
-        deadline_s=options.deadline_s,
+        deadline_s=deadline_s,
         batch_pace=batch_pace(options, run_setup.settings),
-        spent=_spent(options),
+        spent=spent,
     )
 
 
-def _spent(options: RunOptions) -> Pico:
-    """What earlier sessions have taken of the run's cap."""
-    output = options.output_path
-    if output is None or options.fresh or options.deadline_s is None:
-        return 0
-    return spent_so_far(beside(output) / "journal.sqlite")
+def _begun(options: RunOptions, wall: datetime) -> tuple[float | None, Pico]:
+    """Seconds that are left to the deadline, and what earlier sessions have taken of
+    the run's cap.
+    """
+    output, seconds = options.output_path, options.deadline_s
+    if output is None or options.fresh or seconds is None:
+        return seconds, 0
+    spent, noted = of_run_so_far(beside(output) / "journal.sqlite", DEADLINE_NOTE)
+    at_ms = kept_moment(noted, seconds)
+    if at_ms is not None:
+        seconds = max(0.0, at_ms / 1000 - wall.timestamp())
+    return seconds, spent
 
 
 def forecast(options: RunOptions, run_setup: RunSetup, paths: Paths) -> Forecast:

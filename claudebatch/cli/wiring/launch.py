@@ -73,6 +73,7 @@ from claudebatch.estimate.history import History
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
+from claudebatch.setup.shared_beginnings import spacing_of
 from claudebatch.storage.ledger.schema import wait_for_ledger
 from claudebatch.storage.run_folder import RunFolder
 from claudebatch.ui.error_text import LEDGER_LOCKED, render_notice
@@ -338,11 +339,13 @@ def _asked_deadline(options: RunOptions, parts: _RunParts, known: Forecast) -> A
     # Rows may be read for minutes before they can be planned: all of that counts.
     if options.deadline_s is None:
         return None
+    settings = parts.run_setup.settings
     return AskedDeadline(
         options.deadline_s,
         began_ms=int(parts.began.timestamp() * 1000),
         planner=lambda: planner(options, parts.run_setup, parts.paths, known),
         anyhow=parts.yes,
+        spacing=None if settings.prompt_caching == "off" else spacing_of(settings.limits),
     )
 
 

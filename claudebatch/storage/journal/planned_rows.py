@@ -22,11 +22,15 @@ _TABLES = (
     "CREATE TEMP TABLE planned_after (n INTEGER NOT NULL)",
     "INSERT INTO temp.planned_after SELECT coalesce(max(n), 0) FROM results",
     "INSERT INTO temp.planned_keys SELECT key FROM temp.leads",
+    # Beginnings of requests that the API is to keep.
+    "CREATE TEMP TABLE planned_kept (digest BLOB PRIMARY KEY, seconds INTEGER NOT NULL,"
+    " rows INTEGER NOT NULL) WITHOUT ROWID",
 )
 _NEW_KEY = "INSERT OR IGNORE INTO temp.planned_keys VALUES (?)"
 _IN_BATCHES = (
     "SELECT DISTINCT row FROM attempts WHERE batch > 0 AND state = 6 AND row BETWEEN ? AND ?"
 )
+_CHAINS = "SELECT row, chain FROM rows WHERE row BETWEEN ? AND ? AND length(chain) > 0"
 # One of each stratum of rows by weight, and of each the largest: neither the time nor
 # the dollars of the others are more than their part.
 _LARGEST_OF_EACH = (
@@ -45,6 +49,8 @@ class RowToPlan(NamedTuple):
 
     ref: RowRef
     in_batch: bool
+    chain: bytes
+    """Its beginnings that other rows may share."""
 
 
 class WaitingPart(NamedTuple):
@@ -72,10 +78,11 @@ def rows_to_plan(
     if not refs:
         return [], None
     keys = pending_keys(journal, wanted, lane, after, count)
-    share = shares(journal)
-    in_batch = {row for (row,) in journal.execute(_IN_BATCHES, (refs[0].row, refs[-1].row))}
+    share, span = shares(journal), (refs[0].row, refs[-1].row)
+    in_batch = {row for (row,) in journal.execute(_IN_BATCHES, span)}
+    chains = dict(journal.execute(_CHAINS, span).fetchall())
     found = [
-        RowToPlan(ref, ref.row in in_batch)
+        RowToPlan(ref, ref.row in in_batch, chains.get(ref.row, b""))
         for ref, key in zip(refs, keys, strict=True)
         if ref.row in in_batch or not (share and key.key) or _is_new(journal, key.key)
     ]
@@ -93,6 +100,20 @@ def note_planned(
     """
     journal.executemany("INSERT INTO temp.planned VALUES (?, ?, ?)", rows)
     go_live(journal, live)
+
+
+def note_kept(journal: sqlite3.Connection, beginnings: Iterable[tuple[bytes, int, int]]) -> None:
+    """Note (digest, seconds, rows that share it) of what the API is to keep."""
+    journal.executemany("INSERT INTO temp.planned_kept VALUES (?, ?, ?)", beginnings)
+
+
+def look_up_kept(
+    journal: sqlite3.Connection, digests: Iterable[bytes]
+) -> dict[bytes, tuple[int, int]]:
+    """(seconds, rows) of those of *digests* that are kept."""
+    query = "SELECT seconds, rows FROM temp.planned_kept WHERE digest = ?"
+    found = {digest: journal.execute(query, (digest,)).fetchone() for digest in digests}
+    return {digest: row for digest, row in found.items() if row is not None}
 
 
 def send_now(journal: sqlite3.Connection, part: int, rows: int, *, of: int) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from claudebatch.core.domain import Pico, Usage
 from claudebatch.core.endings import Ending
@@ -97,17 +99,19 @@ def billed_after(connection: sqlite3.Connection, attempt: int) -> Iterator[Bille
         yield BilledAlike(model, cost, Usage.of(counts))
 
 
-def spent_so_far(journal: Path) -> Pico:
-    """What the run of *journal* counts against its cap; 0 where there is none, or none
-    that can be read. Only read.
+def of_run_so_far(journal: Path, note: str) -> tuple[Pico, Any]:
+    """What the run of *journal* counts against its cap, and its *note*; 0 and None
+    where there is none, or none that can be read. Only read.
     """
+    query = "SELECT value FROM meta WHERE key = ?"
     try:
         with closing(sqlite3.connect(f"{journal.absolute().as_uri()}?mode=ro", uri=True)) as opened:
-            found = totals(opened)
-    except sqlite3.Error:
+            found, noted = totals(opened), opened.execute(query, (note,)).fetchone()
+        value = None if noted is None else json.loads(noted[0])
+    except (sqlite3.Error, ValueError, RecursionError):
         # A journal of another version is for the run itself to judge.
-        return 0
-    return found.spent + found.unknown + found.in_batches
+        return 0, None
+    return found.spent + found.unknown + found.in_batches, value
 
 
 def give_up_on_sent(connection: sqlite3.Connection) -> int:

@@ -78,7 +78,7 @@ class Planner:
         self._paced = Paced(seconds)
         self._deadline = Deadline(cast(Durations, self._paced))
 
-    def add(self, call: Call, *, in_batch: bool) -> tuple[int, float, RowKind]:
+    def add(self, call: Call, *, in_batch: bool, kept: Any) -> tuple[int, float, RowKind]:
         self._paced.rows[self._paced.pool_of(call)] += 1
         kind: RowKind = "sent" if in_batch else "waits"
         live, batch = RowCost(LIVE, LIVE, LIVE), RowCost(BATCH, BATCH, WORST)
@@ -412,6 +412,23 @@ def test_a_new_session_plans_what_is_left_for_the_same_moment(
     assert "N116" in second.said()
     assert first.live + second.live == case.rows
     assert second.ended <= case.deadline
+
+
+def test_a_new_session_that_is_too_late_says_so_and_gives_up_at_once(tmp_path: Path) -> None:
+    account = TimedBatches((2 * DAY,))
+    case = Case(4 * HOUR, 30.0, account, stop_after=20 * MINUTE)
+    notes: dict[str, Any] = {}
+
+    async def both() -> Lived:
+        await live(case, tmp_path, notes=notes)
+        later = replace(case, stop_after=None, asleep=(now(), 3.6 * HOUR))
+        return await live(later, tmp_path, notes=notes)
+
+    second = run_virtual(both())
+    assert {"N116", "W117", "N115"} <= second.said()
+    assert second.live == case.rows
+    # A minute to see the end of the cancel.
+    assert second.ended <= 20 * MINUTE + 3.6 * HOUR + case.all_live_s + 2 * MINUTE
 
 
 def test_a_pace_that_is_a_little_slower_than_planned_fits_into_the_margin(tmp_path: Path) -> None:
