@@ -41,6 +41,7 @@ from claudebatch.estimate.deadline import Deadline
 from claudebatch.estimate.duration import Durations
 from claudebatch.estimate.ways import RowCost
 from claudebatch.layers.budget.run_budget import RunBudget
+from claudebatch.layers.prompt_caching.placed import nothing_placed
 from claudebatch.storage.journal import RowFilter, RowRef
 from claudebatch.storage.journal.roads import set_roads
 from claudebatch.storage.run_folder import RunFolder
@@ -221,6 +222,7 @@ def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchPa
         unkept=lambda reply: "",
         notes=None,
         objection=None,
+        place=nothing_placed,
         address="",
         most_queued=200_000,
         connect=lambda: case.account,
