@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from claudebatch.core.domain import BILLED_KINDS, Usage
+from claudebatch.core.domain import BILLED_KINDS, Pico, Usage
 from claudebatch.estimate.forecast import ExpectedTokens
-from claudebatch.estimate.request_shape import CachedShare
-from claudebatch.layers.prompt_caching.mark_plan import HOUR_S
+from claudebatch.estimate.request_shape import CachedShare, RequestShape
+from claudebatch.layers.prompt_caching.mark_plan import HOUR_S, MANY_ROWS
 
 # For five minutes, and for an hour.
 _WRITES = [kind.name for kind in BILLED_KINDS if kind.group == "cache_creation"]
@@ -77,3 +77,28 @@ def with_cache(
         speed=usage.speed,
     )
     return ExpectedTokens(split, expected.output_tokens, expected.web_searches)
+
+
+def share_in_batch(kept: Sequence[KeptBeginning], shape: RequestShape) -> float:
+    """Of a row's input, what a batch marks."""
+    # Its own marks are sent as they are: what they brought before is expected again.
+    if shape.caches:
+        return 0.0
+    tokens = max((one.tokens for one in kept if one.rows >= MANY_ROWS), default=0)
+    return tokens / max(shape.input_estimate, tokens, 1)
+
+
+class MarkedWorst(NamedTuple):
+    """The worst cases of a row with marks for five minutes and for an hour, at once,
+    and in a batch; None: its own marks are in its worst case.
+    """
+
+    minutes: Pico | None = None
+    hour: Pico | None = None
+    batch: Pico | None = None
+
+    def of(self, kept: Sequence[KeptBeginning], worst: Pico | None) -> Pico | None:
+        """That with the marks that end *kept*; without any, *worst*."""
+        longest = max(one.ttl_s for one in kept)
+        marked = self.hour if longest == HOUR_S else self.minutes
+        return worst if marked is None else marked

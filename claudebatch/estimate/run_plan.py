@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from claudebatch.core.domain import Call, Pico, RowKind
 from claudebatch.core.reports import DeadlinePlan
 from claudebatch.estimate.batch_plan import BatchChances
-from claudebatch.estimate.cached_share import KeptBeginning, share_of
+from claudebatch.estimate.cached_share import KeptBeginning, MarkedWorst, share_in_batch, share_of
 from claudebatch.estimate.compare_models import weight
 from claudebatch.estimate.deadline import Deadline
 from claudebatch.estimate.duration import ApiModel, Durations
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.request_shape import PlannedRow
 from claudebatch.estimate.row_costs import costed, marked_worst, planned_row
-from claudebatch.estimate.scratch_index import MarkedWorst, share_in_batch
 from claudebatch.setup.run_setup import RunSetup
 
 

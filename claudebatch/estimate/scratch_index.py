@@ -14,7 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from claudebatch.core.answer_form import schema_of
 from claudebatch.core.domain import Call, Pico
@@ -23,12 +22,12 @@ from claudebatch.core.events import Event
 from claudebatch.core.jsonl import read_at
 from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.core.plurals import counted
-from claudebatch.estimate.cached_share import KeptBeginning, share_of
+from claudebatch.estimate.cached_share import KeptBeginning, MarkedWorst, share_in_batch, share_of
 from claudebatch.estimate.request_shape import CachedShare, PlannedRow, RequestShape
 from claudebatch.estimate.row_costs import marked_worst, planned_row
 from claudebatch.inputs import ALL_ROWS, RecordFormat, Selection, format_of, parse_line, under
 from claudebatch.layers.prompt_caching.chains import ChainRows, links_of, shared_beginnings
-from claudebatch.layers.prompt_caching.mark_plan import HOUR_S, MANY_ROWS, ttl_s
+from claudebatch.layers.prompt_caching.mark_plan import ttl_s
 from claudebatch.layers.response_cache.blocking import LookUp
 from claudebatch.setup.input_files import InputFile
 from claudebatch.setup.run_setup import RunSetup
@@ -406,31 +405,6 @@ class ScratchIndex:
             self._connection.executemany("UPDATE plan SET finished = 0 WHERE position = ?", found)
         else:
             self.asked_otherwise = len(found)
-
-
-def share_in_batch(kept: Sequence[KeptBeginning], shape: RequestShape) -> float:
-    """Of a row's input, what a batch marks."""
-    # Its own marks are sent as they are: what they brought before is expected again.
-    if shape.caches:
-        return 0.0
-    tokens = max((one.tokens for one in kept if one.rows >= MANY_ROWS), default=0)
-    return tokens / max(shape.input_estimate, tokens, 1)
-
-
-class MarkedWorst(NamedTuple):
-    """The worst cases of a row with marks for five minutes and for an hour, at once,
-    and in a batch; None: its own marks are in its worst case.
-    """
-
-    minutes: Pico | None = None
-    hour: Pico | None = None
-    batch: Pico | None = None
-
-    def of(self, kept: Sequence[KeptBeginning], worst: Pico | None) -> Pico | None:
-        """That with the marks that end *kept*; without any, *worst*."""
-        longest = max(one.ttl_s for one in kept)
-        marked = self.hour if longest == HOUR_S else self.minutes
-        return worst if marked is None else marked
 
 
 @contextmanager
