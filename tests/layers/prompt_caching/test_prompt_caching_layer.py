@@ -113,12 +113,19 @@ async def test_the_lead_goes_to_the_next_row_when_the_first_is_called_off():
 
 @virtual
 async def test_a_row_that_is_called_off_in_the_moment_it_is_called_up_passes_the_lead_on():
-    api = CachingApi(befalls=lambda call, number: overloaded() if number == 0 else None)
-    stack = Bench().around(api)
+    api = CachingApi()
+
+    async def fails(call: Call) -> Reply:
+        if call.row == 0:
+            await asyncio.sleep(1)
+            # Before the row is woken that is called up by this failure.
+            asyncio.get_running_loop().call_soon(tasks[1].cancel)
+            raise overloaded()
+        return await api(call)
+
+    stack = Bench().around(fails)
     tasks = [asyncio.ensure_future(stack(asks(row))) for row in range(3)]
-    await settled()
-    tasks[0].add_done_callback(lambda task: tasks[1].cancel())
-    await asyncio.wait(tasks)
+    await asyncio.wait(tasks, timeout=100)
     assert tasks[1].cancelled()
     assert tasks[2].result().source == "api"
 
@@ -224,6 +231,46 @@ async def test_few_rows_that_follow_stand_in_the_limiters_line():
     await asyncio.gather(*(bench.layer(asks(row), limiter) for row in range(40)))
     assert below[1] == 8
     assert api.writes == 1
+
+
+@virtual
+async def test_rows_that_wait_to_be_sent_are_not_at_rest():
+    api, bench = CachingApi(latency_s=10, head_s=1), Bench()
+    tasks = asyncio.ensure_future(
+        all_of(bench.around(api, slots=2), [asks(row) for row in range(20)])
+    )
+    await asyncio.sleep(5)
+    assert len(api.came) == 2
+    assert bench.resting.places(SONNET) == 0
+    await tasks
+
+
+@pytest.mark.parametrize("called_off", [False, True])
+@virtual
+async def test_a_lead_is_handed_on_though_the_limiters_line_is_full(called_off):
+    api, bench, opened = CachingApi(), Bench(), asyncio.Event()
+    await all_of(bench.around(api), [asks(row) for row in range(2)])
+
+    async def below(call: Call) -> Reply:
+        if call.row < 20:
+            await opened.wait()
+        bench.layer.leaves(call)
+        if call.row == 20:
+            await asyncio.sleep(1)
+            if called_off:
+                # Before the row is woken that is called up by this failure.
+                asyncio.get_running_loop().call_soon(rows[1].cancel)
+            raise overloaded()
+        return await api(call)
+
+    waiting = [asyncio.ensure_future(bench.layer(asks(row), below)) for row in range(2, 20)]
+    await settled()
+    rows = [asyncio.ensure_future(bench.layer(asks(row, "B"), below)) for row in (20, 21, 22)]
+    await asyncio.wait(rows, timeout=100)
+    assert [task.done() for task in rows] == [True] * 3
+    assert rows[1].cancelled() == called_off
+    opened.set()
+    await asyncio.gather(*waiting)
 
 
 @virtual
