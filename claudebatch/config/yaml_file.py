@@ -37,9 +37,22 @@ def read_yaml(path: Path, *, named_by: str = "-c/--config") -> YamlFile:
     """The mapping in the file at *path*, which *named_by* names; raises `ConfigError`
     naming file and line.
     """
+    data, lines = _parsed(path, _loader(path, named_by))
+    # An empty file, or comments only.
+    if data is None:
+        data = {}
+    if not isinstance(data, dict):
+        raise ConfigError(
+            "E126", f"{path}: the top level must be a mapping", fix="see config.example.yaml"
+        )
+    return _with_rules(YamlFile(path, data, lines))
+
+
+def _loader(path: Path, named_by: str) -> yaml.SafeLoader:
+    """What reads the text of the file."""
     try:
         text = _text(path, named_by)
-        loader = yaml.SafeLoader(text)
+        return yaml.SafeLoader(text)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(
@@ -52,6 +65,10 @@ def read_yaml(path: Path, *, named_by: str = "-c/--config") -> YamlFile:
             f"{path}:{line}: the control character {error.character!r} is not allowed in YAML",
             fix="remove it",
         ) from error
+
+
+def _parsed(path: Path, loader: yaml.SafeLoader) -> tuple[Any, dict[str, int]]:
+    """The content, and the line of each setting; *loader* is used up."""
     try:
         node = loader.get_single_node()
         lines = dict(islice(_lines(path, node), _MOST_KEYS + 1)) if node is not None else {}
@@ -61,7 +78,7 @@ def read_yaml(path: Path, *, named_by: str = "-c/--config") -> YamlFile:
                 f"{path}: more than {_MOST_KEYS:,} settings",
                 fix="check what its aliases repeat",
             )
-        data = loader.construct_document(node) if node is not None else {}
+        return loader.construct_document(node) if node is not None else {}, lines
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigError("E122", f"{path}:{line}: {_problem(error)}", fix=_fix(error)) from error
@@ -76,14 +93,6 @@ def read_yaml(path: Path, *, named_by: str = "-c/--config") -> YamlFile:
         ) from error
     finally:
         loader.dispose()
-    # An empty file, or comments only.
-    if data is None:
-        data = {}
-    if not isinstance(data, dict):
-        raise ConfigError(
-            "E126", f"{path}: the top level must be a mapping", fix="see config.example.yaml"
-        )
-    return _with_rules(YamlFile(path, data, lines))
 
 
 def _with_rules(file: YamlFile) -> YamlFile:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
@@ -88,19 +88,23 @@ def tell_estimate(
     stderr.tell(map(left_out, found.left_out))
     stderr.tell(map(render_notice, prepared.notices))
     stderr.tell(map(render_notice, _warnings(found, options, run_setup, wall().date())))
+    _print(found, options.command, show)
+    return ExitCode.OK
+
+
+def _print(found: Estimate, command: Sequence[str], show: Show) -> None:
     if show.json:
         sys.stdout.write(json_line(estimate_json(found)))
-        return ExitCode.OK
+        return
     terminal = Terminal(sys.stdout, environment(), must_write=True)
     if show.verbose:
         terminal.say_all(render_estimate(found, details=True))
     else:
         terminal.tell(render_estimate(found, width=terminal.columns))
     if found.plan is not None:
-        commands = plan_commands(options.command)
+        commands = plan_commands(command)
         # Whole, however wide: commands are there to be copied.
         terminal.say_all(["", *render_plan(found.plan, found, commands)])
-    return ExitCode.OK
 
 
 def _warnings(found: Estimate, options: RunOptions, run_setup: RunSetup, on: date) -> list[Notice]:
