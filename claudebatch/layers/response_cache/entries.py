@@ -28,6 +28,8 @@ Sort: TypeAlias = Literal["age", "size", "tokens", "hits", "saved"]
 
 # Long enough for another run's large group.
 _BUSY_S = 30.0
+# As many characters of a key as lists show.
+_SURELY_A_KEY = 12
 _ORDER: dict[Sort, str] = {
     "age": "a.stored",
     "size": "a.size",
@@ -121,16 +123,23 @@ class CacheReader:
         """The entries whose key begins with *name*, or that the row *name* asked for,
         the newest first.
         """
-        found = self.connection.execute(
+        # 17 is the beginning of some keys, and the id of a row: that is meant.
+        if len(name) >= _SURELY_A_KEY and (found := self._with_key(name)):
+            return found
+        rows = self.connection.execute(
+            "SELECT entry FROM AboutText WHERE row = ? ORDER BY entry DESC LIMIT 100", (name,)
+        ).fetchall()
+        return [number for (number,) in rows] or self._with_key(name)
+
+    def _with_key(self, name: str) -> list[int]:
+        if not _is_hex(name):
+            return []
+        rows = self.connection.execute(
             # The end of the range: no key has a character above `f`.
             "SELECT rowid FROM Cache WHERE raw = 1 AND key >= ? AND key < ? LIMIT 100",
             (name.lower(), name.lower() + "g"),
         ).fetchall()
-        if not found or not _is_hex(name):
-            found = self.connection.execute(
-                "SELECT entry FROM AboutText WHERE row = ? ORDER BY entry DESC LIMIT 100", (name,)
-            ).fetchall()
-        return [number for (number,) in found]
+        return [number for (number,) in rows]
 
     def pair(self, number: int) -> CachedPair | None:
         """The entry of this *number* with request and answer; None: it is gone."""

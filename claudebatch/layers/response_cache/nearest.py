@@ -21,6 +21,7 @@ from claudebatch.layers.response_cache.sound_value import sound_value
 _COMPARED = 48
 # Less alike, and of no common row: another prompt.
 _ALIKE = 0.45
+_UNLIKE = 6
 _DAY = 86_400.0
 _CLOSE = """
 SELECT entry, (messages = :messages) * 16 + (loose = :loose) * 8 + (rowname = :row) * 6
@@ -169,9 +170,9 @@ def _compared(
         if alike < _ALIKE and not same_row and not _same_turns(then, now):
             continue
         found = changes(then, now)
-        # A text that is unlike counts as much as three other fields: another prompt at
+        # A text that is unlike counts as much as several other fields: another prompt at
         # the same settings is further away than the same prompt at others.
-        yield _Near(len(found) + 3 * (1 - alike), entry, found)
+        yield _Near(len(found) + _UNLIKE * (1 - alike), entry, found)
 
 
 def _candidates(cache: CacheReader, question: CacheQuestion, until: float) -> list[int]:

@@ -74,12 +74,44 @@ async def test_hits_are_counted_without_a_write_for_each(asked: Asked):
     first, *_ = entries(asked, sort="hits")
     assert (first.words, first.hits, first.saved) == ("question 1", 6, 6 * CENT)
     assert sum(entry.hits for entry in entries(asked)) == 8
+    # Another session adds to them.
+    await asked.ask((calls[1], make_reply()), (calls[1], make_reply()))
+    assert entries(asked, sort="hits")[0].hits == 8
 
 
 async def test_a_look_that_is_no_run_counts_no_hits(asked: Asked):
     await asked.ask((make_call(), make_reply()))
     assert await asked.find(key_of(make_call())) != [None]
     assert [entry.hits for entry in entries(asked)] == [0]
+
+
+async def test_an_id_that_looks_like_a_key_is_an_id(asked: Asked):
+    await asked.ask(*((make_call(f"q{n}", row=n), make_reply()) for n in range(60)))
+    (name,) = asked.sql("SELECT substr(key, 1, 2) FROM Cache LIMIT 1")[0]
+    asked.sql("UPDATE AboutText SET row = ? WHERE words = 'q7'", name)
+    with asked.reader() as cache:
+        assert [entry.words for entry in cache.some(cache.numbers(name))] == ["q7"]
+        assert cache.numbers("zz") == cache.numbers("") == []
+
+
+async def test_a_full_disk_costs_the_notes_and_no_answer(asked: Asked):
+    store = asked.noting()
+    assert await store.get("none") is None
+    pages = asked.sql("PRAGMA page_count")[0][0]
+    reader = store._reader
+    assert reader is not None
+    await store._groups.call(lambda: reader.execute(f"PRAGMA max_page_count={pages}"))
+    for n in range(300):
+        call = make_call(f"q{n}", row=n)
+        asked.notes.answered(key_of(call), call, make_reply())
+        await store.put_many({key_of(call): make_reply().message})
+    assert await store.get(key_of(make_call("q299", row=299))) == make_reply().message
+    await asked.close()
+    assert [notice.id for notice in asked.notices] == ["W100"]
+    assert "full" in asked.notices[0].text
+    with asked.reader() as cache:
+        told = cache.listed(EntryFilter(text="→ hi"), sort="age", limit=1, now=time.time())
+    assert told.matching == 300, "they are described from their answers"
 
 
 async def test_filters_and_orders_choose_as_they_say(asked: Asked):

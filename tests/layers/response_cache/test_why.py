@@ -288,6 +288,14 @@ async def test_of_thousands_of_one_template_the_nearest_is_found(asked: Asked):
     assert found.entry is not None and found.entry.key == key_of(calls[17])
 
 
+async def test_the_same_prompt_at_other_settings_is_nearer_than_another_prompt(asked: Asked):
+    other, _ = call_of({"messages": messages(PROMPT[:60] + " It never came, so no.")}, row=8)
+    same, _ = call_of({"temperature": 0.3, "top_p": 0.9}, row=9)
+    await asked.ask((other, make_reply()), (same, make_reply()))
+    found = why(asked, {}, row=3)
+    assert found.entry is not None and found.entry.key == key_of(same)
+
+
 async def test_what_was_cut_of_a_large_request_is_no_difference(asked: Asked):
     long = [{"type": "text", "text": "A page. " * 20_000}, {"type": "text", "text": PROMPT}]
     await asked.ask((call_of({"messages": messages(long)})[0], make_reply()))
