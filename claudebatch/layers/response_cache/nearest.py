@@ -170,8 +170,8 @@ def _compared(
         if alike < _ALIKE and not same_row and not _same_turns(then, now):
             continue
         found = changes(then, now)
-        # A text that is unlike counts as much as several other fields: another prompt at
-        # the same settings is further away than the same prompt at others.
+        # A text that is unlike counts as much as several other fields: another prompt
+        # is further away than the same one at other settings.
         yield _Near(len(found) + _UNLIKE * (1 - alike), entry, found)
 
 
