@@ -10,7 +10,7 @@ import itertools
 import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -214,28 +214,28 @@ def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchPa
     # Of this loop: the journal's thread asks, too.
     outside = partial(case.seconds_of_all, asyncio.get_running_loop().time)
     case.account.clock = outside
-    return BatchParts(
-        settings=BatchSettings(via="auto", max_requests=case.max_requests),
-        journal=journal,
-        budget=RunBudget(case.cap, spent=0),
-        cache=None,
-        unkept=lambda reply: "",
-        notes=None,
-        objection=None,
-        place=nothing_placed,
-        address="",
-        most_queued=200_000,
-        connect=lambda: case.account,
-        rows=lines,
-        wanted=RowFilter(),
-        lanes=("haiku", "sonnet"),
-        worst=lambda call: WORST,
-        outcomes=OutcomeReader(
+    given: dict[str, Any] = {
+        "settings": BatchSettings(via="auto", max_requests=case.max_requests),
+        "journal": journal,
+        "budget": RunBudget(case.cap, spent=0),
+        "cache": None,
+        "unkept": lambda reply: "",
+        "notes": None,
+        "objection": None,
+        "place": nothing_placed,
+        "address": "",
+        "most_queued": 200_000,
+        "connect": lambda: case.account,
+        "rows": lines,
+        "wanted": RowFilter(),
+        "lanes": ("haiku", "sonnet"),
+        "worst": lambda call: WORST,
+        "outcomes": OutcomeReader(
             cost=lambda model, usage: BATCH,
             price_version="p",
             row_failed=lambda error: pytest.fail(str(error)),
         ),
-        judge=AnswerJudge(
+        "judge": AnswerJudge(
             lines,
             cast(EarlierAnswers, SimpleNamespace(has=lambda row: False)),
             wants_form=False,
@@ -244,23 +244,25 @@ def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchPa
             has_fallback=lambda model: False,
             emit=events.append,
         ),
-        has_fallback=lambda model: False,
-        names=("in.jsonl",),
-        known_elsewhere=set,
-        remember=lambda row: None,
-        folder=path,
-        simulated=False,
-        note_simulator=lambda: None,
-        halt=lambda stop: pytest.fail(str(stop)),
-        max_outage_s=300.0,
-        collect=False,
-        detach=False,
-        drain=Drain(),
-        now=now,
-        wall=lambda: EPOCH + timedelta(seconds=outside()),
-        rng=random.Random(7),
-        emit=events.append,
-    )
+        "has_fallback": lambda model: False,
+        "names": ("in.jsonl",),
+        "known_elsewhere": set,
+        "remember": lambda row: None,
+        "folder": path,
+        "simulated": False,
+        "note_simulator": lambda: None,
+        "halt": lambda stop: pytest.fail(str(stop)),
+        "max_outage_s": 300.0,
+        "collect": False,
+        "detach": False,
+        "drain": Drain(),
+        "now": now,
+        "wall": lambda: EPOCH + timedelta(seconds=outside()),
+        "rng": random.Random(7),
+        "emit": events.append,
+    }
+    # Whatever else batches are made of is no matter of a deadline.
+    return BatchParts(**{field.name: None for field in fields(BatchParts)} | given)
 
 
 async def _live_rows(case: Case, parts: BatchParts, sender: BatchSender) -> int:
