@@ -53,6 +53,7 @@ class CacheSection(_Section, frozen=True):
     size: str | int = "2GB"
     keep_max_tokens: bool = False
     keep_refusals: bool = False
+    shared: bool = False
 
 
 class RetrySection(_Section, frozen=True):

@@ -260,6 +260,7 @@ def _cache(cache: CacheSection, values: ValueReader) -> CacheSettings:
         size_bytes=values.size("cache.size", cache.size),
         ttl_s=None if cache.ttl is None else values.seconds("cache.ttl", cache.ttl),
         policy=CachePolicy(cache.keep_max_tokens, cache.keep_refusals),
+        shared=cache.shared,
     )
 
 

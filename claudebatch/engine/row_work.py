@@ -40,6 +40,7 @@ from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.prompt_caching.mark_plan import MarkPlan
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
 from claudebatch.layers.response_cache.request_notes import RequestNotes
+from claudebatch.layers.response_cache.store import Claims
 from claudebatch.setup.pools import slots
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
@@ -77,6 +78,8 @@ class SessionStores:
     """None: nothing is looked up or kept."""
     shared: ScriptServer | None = None
     """The server of stores that all hosts share, if there is one."""
+    claims: Claims | None = None
+    """Who of several hosts asks for an answer."""
     notes: RequestNotes | None = None
     """What is asked, on its way to stand beside its cached answer."""
 
@@ -354,6 +357,7 @@ class RowWork:
             answered=self._answers.unwanted,
             resting=self._resting,
             shared=stores.shared,
+            claims=stores.claims,
             notes=stores.notes,
             place=place_by(self._marks, run_setup),
         )

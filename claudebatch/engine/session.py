@@ -30,12 +30,13 @@ from claudebatch.engine.summary import SummaryBuilder
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
 from claudebatch.layers.response_cache.request_notes import RequestNotes, place_of
-from claudebatch.layers.response_cache.store import CacheStore
+from claudebatch.layers.response_cache.store import CacheStore, Claims
 from claudebatch.layers.response_cache.write_behind import WriteBehind
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.stores import (
     BudgetOpening,
+    claims_of,
     open_budget,
     open_cache,
     open_shared,
@@ -103,6 +104,8 @@ class Session:
         )
         self._drift = drift_watch(options, run, dependencies.weigh, self._emit_on)
         self._answered_before = holds_answers(run.folder.journal)
+        # Mutable: who of several hosts asks, once the cache is open.
+        self._claims: Claims | None = None
         # Mutable: the work, once there is some; a reason to stop that came before it.
         self._work: RowWork | None = None
         self._halted: StopRun | None = None
@@ -261,7 +264,10 @@ class Session:
             answered_before=self._answered_before,
             more_room=self._more_room,
         )
-        work = RowWork(context, SessionStores(journal, budget_store, cache, self._shared, notes))
+        stores = SessionStores(
+            journal, budget_store, cache, shared=self._shared, claims=self._claims, notes=notes
+        )
+        work = RowWork(context, stores)
         self._work = work
         if self._halted is not None:
             work.halt(self._halted)
@@ -301,9 +307,16 @@ class Session:
             worth=self._finisher.worth,
         )
         store = open_cache(
-            settings, folder, notify=self._notify, notes=notes, since=self._cached_since
+            settings,
+            folder,
+            notify=self._notify,
+            notes=notes,
+            since=self._cached_since,
+            shared=self._shared,
         )
-        return self._cached_in(store, journal), notes
+        self._claims = claims_of(store)
+        # What was asked stands beside answers on this machine's disk only.
+        return self._cached_in(store, journal), notes if self._claims is None else None
 
     @staticmethod
     def _cached_in(store: CacheStore | None, journal: Journal) -> LookAheadCache | None:

@@ -35,7 +35,7 @@ from claudebatch.layers.record.attempt_log import AttemptLog
 from claudebatch.layers.record.layer import Record
 from claudebatch.layers.response_cache.layer import ResponseCache, cache_key
 from claudebatch.layers.response_cache.request_notes import RequestNotes
-from claudebatch.layers.response_cache.store import CacheStore
+from claudebatch.layers.response_cache.store import CacheStore, Claims
 from claudebatch.layers.retry.layer import Retry
 from claudebatch.layers.structured_answers.answer_reading import read_answer
 from claudebatch.layers.structured_answers.follow_up import follow_up
@@ -90,6 +90,8 @@ class Parts:
     """What of a request is to be cached by the API."""
     shared: ScriptServer | None = None
     """Where limits stand that all hosts share; None: in this process."""
+    claims: Claims | None = None
+    """Who of several hosts asks for an answer; None: this one."""
     notes: RequestNotes | None = None
     """Hears what was asked, for the commands that look into the response cache."""
 
@@ -156,6 +158,7 @@ def _response_cache(parts: Parts) -> ResponseCache:
         share=parts.cache is not None,
         fits=_fits,
         notes=parts.notes,
+        claims=parts.claims,
     )
 
 

@@ -35,9 +35,10 @@ from claudebatch.layers.record.journal_log import JournalLog
 from claudebatch.layers.response_cache import disk_admin
 from claudebatch.layers.response_cache.adopt import Worth
 from claudebatch.layers.response_cache.disk_store import DATABASE, DiskCacheStore
+from claudebatch.layers.response_cache.redis_store import RedisCacheStore
 from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.layers.response_cache.settings import CacheSettings
-from claudebatch.layers.response_cache.store import CacheStore
+from claudebatch.layers.response_cache.store import CacheStore, Claims
 from claudebatch.storage.journal import Journal
 from claudebatch.storage.ledger import open_ledger
 from claudebatch.storage.ledger.known_spend import KnownSpend, known_spend
@@ -58,14 +59,21 @@ def open_cache(
     notify: Callable[[Notice], None],
     notes: RequestNotes | None = None,
     since: float = 0.0,
+    shared: ScriptServer | None = None,
 ) -> CacheStore | None:
     """The response cache of a run; None where it is switched off.
 
     *notify* may be called in another thread; *notes* are written beside the answers.
-    Answers of before *since*, in Unix seconds, are not found.
+    Answers of before *since*, in Unix seconds, are not found. It stands at the *shared*
+    server where the settings say so.
     """
     if not settings.enabled:
         return None
+    # Answers are to be asked for anew: those of other hosts are no newer.
+    if settings.shared and shared is not None and not since:
+        return RedisCacheStore(
+            shared, size_limit=settings.size_bytes, ttl_s=settings.ttl_s, notify=notify
+        )
     return DiskCacheStore(
         folder,
         size_limit=settings.size_bytes,
@@ -74,6 +82,11 @@ def open_cache(
         notes=notes,
         since=since,
     )
+
+
+def claims_of(store: CacheStore | None) -> Claims | None:
+    """Who of several hosts asks for an answer, where *store* knows of more than one."""
+    return store if isinstance(store, RedisCacheStore) else None
 
 
 def open_throwaway_cache(

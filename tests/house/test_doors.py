@@ -83,6 +83,7 @@ def test_every_direct_dependency_has_a_door_and_a_reason():
 STORES = {
     "DiskCacheStore": "layers/response_cache",
     "RedisBudget": "layers/budget",
+    "RedisCacheStore": "layers/response_cache",
     "RunBudget": "layers/budget",
     "SharedBudget": "layers/budget",
     "LocalPool": "layers/rate_limit",

@@ -19,7 +19,7 @@ from claudebatch.core.errors import Draining
 from claudebatch.core.handler import Handler
 from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.layers.response_cache.settings import CachePolicy
-from claudebatch.layers.response_cache.store import CacheStore
+from claudebatch.layers.response_cache.store import CacheStore, Claims
 
 # Raised by one whenever the meaning of a key or of a stored value changes: old entries
 # are then simply missed.
@@ -67,6 +67,7 @@ class ResponseCache:
     share          whether equal requests in flight share one answer
     fits           whether a stored reply is of the form that a call wants
     notes          told what was asked, for the commands that look into the cache
+    claims         of all hosts, for a store that they share
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class ResponseCache:
         share: bool = True,
         fits: Callable[[Call, Reply], bool] = lambda call, reply: True,
         notes: RequestNotes | None = None,
+        claims: Claims | None = None,
     ) -> None:
         self._key = key
         self._store = store
@@ -87,6 +89,7 @@ class ResponseCache:
         self._share = share
         self._fits = fits
         self._notes = notes
+        self._claims = claims
         # Mutable: requests in flight by key, changed by `_ask` only.
         self._in_flight: dict[str, asyncio.Future[Reply]] = {}
 
@@ -124,14 +127,43 @@ class ResponseCache:
 
     async def _stored_or_new(self, key: str, call: Call, call_next: Handler) -> Reply:
         if self._store is not None:
-            stored = await self._store.get(key)
-            if stored is not None:
-                # Bytes that are no message are a miss.
-                with contextlib.suppress(ValueError):
-                    kept = self._parse(stored)
-                    # Kept by a program that did not look.
-                    if self._fits(call, kept):
-                        return kept
+            kept = self._kept(call, await self._store.get(key))
+            if kept is not None:
+                return kept
+        if self._claims is None:
+            return await self._new(key, call, call_next)
+        return await self._claimed_or_new(self._claims, key, call, call_next)
+
+    def _kept(self, call: Call, stored: bytes | None) -> Reply | None:
+        if stored is not None:
+            # Bytes that are no message are a miss.
+            with contextlib.suppress(ValueError):
+                kept = self._parse(stored)
+                # Kept by a program that did not look.
+                if self._fits(call, kept):
+                    return kept
+        return None
+
+    async def _claimed_or_new(
+        self, claims: Claims, key: str, call: Call, call_next: Handler
+    ) -> Reply:
+        """The answer of the host that asks, or a new one that others may wait for."""
+        given = await claims.claim(key)
+        if given is not None:
+            kept = self._kept(call, given)
+            # What does not fit here fits the host that gave it: each asks for its own.
+            return kept or await self._new(key, call, call_next)
+        answer: bytes | None = None
+        try:
+            reply = await self._new(key, call, call_next)
+            if not self._policy.unkept(reply):
+                answer = reply.message
+        finally:
+            # Also after a failure: the next host asks at once, not when the claim ends.
+            await claims.release(key, answer)
+        return reply
+
+    async def _new(self, key: str, call: Call, call_next: Handler) -> Reply:
         reply = await call_next(call)
         if self._store is not None:
             unkept = self._policy.unkept(reply)

@@ -48,6 +48,8 @@ class CacheSettings:
     size_bytes: int = 2 * 2**30
     """Beyond it the oldest answers are dropped."""
     policy: CachePolicy = CachePolicy()
+    shared: bool = False
+    """At the shared server, where there is one, for all hosts."""
 
     @property
     def of_rehearsal(self) -> CacheSettings:

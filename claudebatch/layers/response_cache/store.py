@@ -11,6 +11,22 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 
+class Claims(Protocol):
+    """Who of several hosts asks for an answer. As a store, it never costs a run."""
+
+    async def claim(self, key: str) -> bytes | None:
+        """Wait while another host asks; the answer that it gave. None: the caller asks
+        now, and calls `release` whatever comes of it.
+        """
+        ...
+
+    async def release(self, key: str, answer: bytes | None) -> None:
+        """The caller asks no more. *answer* is for all hosts; None: the next one may
+        ask.
+        """
+        ...
+
+
 class CacheStore(Protocol):
     """Bytes under text keys. A store that fails is a store without entries.
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ import pytest
 from claudebatch.core.notice import Notice
 from claudebatch.layers.response_cache.disk_store import DiskCacheStore
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
+from claudebatch.layers.response_cache.redis_store import RedisCacheStore
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.layers.response_cache.write_behind import WriteBehind
 from tests.support.cancellation import cuts
 from tests.support.memory_cache import CacheServer, MemoryCacheStore
+from tests.support.redis_servers import VirtualServer, needs_redis, own_prefix
 
 LARGE = 100_000
 """Bytes that the disk's store keeps in a file of its own."""
@@ -54,7 +57,35 @@ class Server:
         self._server.away = True
 
 
-PLACES: dict[str, Callable[[Path], Disk | Server]] = {"disk": Disk, "server": Server}
+class Redis:
+    """Clients of a real Redis."""
+
+    def __init__(self, folder: Path) -> None:
+        self._exit = ExitStack()
+        self._prefix = self._exit.enter_context(own_prefix())
+        self.notices: list[Notice] = []
+        # Mutable: the connections of its clients, and whether they are broken.
+        self._servers: list[VirtualServer] = []
+        self._broken = False
+
+    def open(self) -> CacheStore:
+        clock = asyncio.get_running_loop().time
+        server = VirtualServer(self._prefix, "me", now=clock, sleep=asyncio.sleep, one_way_s=0.0)
+        server.away = self._broken
+        self._servers.append(server)
+        return RedisCacheStore(server, size_limit=2**30, ttl_s=None, notify=self.notices.append)
+
+    def breaks(self) -> None:
+        self._broken = True
+
+    def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        self._exit.close()
+
+
+Kind = Disk | Server | Redis
+PLACES: dict[str, Callable[[Path], Kind]] = {"disk": Disk, "server": Server, "redis": Redis}
 WRAPPERS: dict[str, Callable[[CacheStore], CacheStore]] = {
     "plain": lambda store: store,
     "look-ahead": LookAheadCache,
@@ -68,7 +99,7 @@ WRAPPERS: dict[str, Callable[[CacheStore], CacheStore]] = {
 class Place:
     """Opens wrapped stores in one place, and closes what a test leaves open."""
 
-    def __init__(self, place: Disk | Server, wrapped: Callable[[CacheStore], CacheStore]) -> None:
+    def __init__(self, place: Kind, wrapped: Callable[[CacheStore], CacheStore]) -> None:
         self._place = place
         self._wrapped = wrapped
         self._open: list[CacheStore] = []
@@ -90,13 +121,16 @@ def wrapped(request: pytest.FixtureRequest) -> Callable[[CacheStore], CacheStore
     return WRAPPERS[request.param]
 
 
-@pytest.fixture(params=PLACES)
+@pytest.fixture(params=["disk", "server", pytest.param("redis", marks=needs_redis)])
 async def place(
     request: pytest.FixtureRequest, wrapped: Callable[[CacheStore], CacheStore], tmp_path: Path
 ) -> AsyncIterator[Place]:
-    place = Place(PLACES[request.param](tmp_path), wrapped)
+    kind = PLACES[request.param](tmp_path)
+    place = Place(kind, wrapped)
     yield place
     await place.close()
+    if isinstance(kind, Redis):
+        kind.close()
 
 
 async def test_what_is_put_is_found_at_once_and_the_newest_counts(place: Place):
