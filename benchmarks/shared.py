@@ -23,7 +23,10 @@ from pathlib import Path
 from typing import Any
 
 RPM = 3000
-BEHAVIOUR = ("--burst-seconds", "1", "--latency", "fixed:0.3")
+# Limits of tokens that are stated and out of reach: unstated ones would be those of the
+# lowest tier, and bind.
+AMPLE = ("--itpm", "100000000", "--otpm", "100000000")
+BEHAVIOUR = (*AMPLE, "--burst-seconds", "1", "--latency", "fixed:0.3")
 SECONDS = 30
 
 
