@@ -15,3 +15,4 @@ __annotations__  # typer reads it
 show_help  # a command: typer calls it
 write_dl, context_class  # click calls and reads them
 closed  # of a file: pyarrow reads it
+__class__  # the SDK's client becomes ours
