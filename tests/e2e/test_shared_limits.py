@@ -53,7 +53,9 @@ def test_processes_that_share_one_limit_and_one_cap_meet_no_429_and_never_pass_i
         # Machines of their own: nothing but the server knows what the others spend.
         world.environment["CLAUDEBATCH_STATE_DIR"] = str(world.folder / name)
         runs.append(world.launch("run", f"{name}.jsonl", "-o", f"{name}.out", "-m", HAIKU, "--yes"))
-    assert {run.wait().code for run in runs} == {3}, "the cap of the day is used up"
+    codes = {run.wait().code for run in runs}
+    # One of them may have begun so early that it had enough for all of its rows.
+    assert codes in ({3}, {0, 3}), "the cap of the day is used up"
     assert set(api.stats()["by_status"]) == {"200"}
     spent = sum(world.settled(f"{name}.out") for name in ("first", *"abc"))
     assert 0.9 * cap < spent / PICO_PER_USD <= cap
