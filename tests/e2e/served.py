@@ -83,6 +83,7 @@ class Served:
         self._loop = asyncio.get_running_loop()
         self._stopped, self._released = asyncio.Event(), asyncio.Event()
         catalog = Catalog.load()
+        held: dict[str, Any] = {} if self._free is None else {"sleep": self._hold}
         self._simulator = Simulator(
             self._settings,
             bill=self._bill,
@@ -90,7 +91,7 @@ class Served:
             now=time.monotonic,
             wall=lambda: datetime.now(UTC),
             rng=random.Random(11),
-            **({} if self._free is None else {"sleep": self._hold}),
+            **held,
         )
         self._simulator.on_request = self.bodies.append
         try:
