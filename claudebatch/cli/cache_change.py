@@ -176,7 +176,7 @@ def export_answers(flags: ExportFlags) -> None:
 
         claudebatch cache export -o answers.cache.jsonl --model opus
 
-        claudebatch cache export --newer-than 7d | gzip > answers.cache.jsonl.gz
+        claudebatch cache export --newer-than 7d -o week.jsonl
     """
     wanted = entry_filter(
         model=flags.model,

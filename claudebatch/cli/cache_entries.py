@@ -99,7 +99,7 @@ def ls(flags: ListFlags) -> None:
 
         claudebatch cache ls --model haiku --older-than 7d --sort size
 
-        claudebatch cache ls --text 'Classify' --json
+        claudebatch cache ls --text toxic
     """
     wanted = entry_filter(
         model=flags.model,

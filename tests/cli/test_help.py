@@ -70,9 +70,8 @@ def test_every_command_is_here():
         ("batches", "attach"),
         ("batches", "cancel"),
         ("batches", "delete"),
-        ("cache", "stats"),
-        ("cache", "path"),
-        ("cache", "clear"),
+        *(("cache", name) for name in ("ls", "show", "why", "stats", "verify", "prune")),
+        *(("cache", name) for name in ("export", "import", "path", "clear")),
     }
 
 

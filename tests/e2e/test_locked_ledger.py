@@ -15,7 +15,8 @@ import pytest
 from tests.e2e.world import World, prompts
 
 RUN = ("run", "in.jsonl", "-o", "out.jsonl")
-WAITS = "note[N002]: waiting for the spend ledger, which another program has locked"
+WORDS = "waiting for the spend ledger, which another program has locked"
+WAITS = f"note[N002]: {WORDS}"
 HOLDER = """
 import sqlite3, sys
 ledger = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -68,7 +69,8 @@ def test_a_run_that_waits_for_the_ledger_can_be_called_off(processes, api, locke
 )
 def test_a_report_says_that_it_waits_as_well(processes, locked, command):
     process = processes.launch(*command)
-    processes.until(lambda: WAITS in process.err, what="the word")
+    # A report has no notes: it says what it waits for, and nothing else.
+    processes.until(lambda: process.err.startswith(WORDS), what="the word")
     locked()
     done = process.wait()
     assert (done.code, done.err.count("\n")) == (0, 1)
