@@ -196,13 +196,13 @@ def _most_saving(groups: Sequence[RowGroup], room_s: float) -> dict[str, int]:
     able = [group for group in free if group.rows and group.live > group.batch]
     # What saves most for its seconds goes first.
     for group in sorted(able, key=_saving_per_second, reverse=True):
-        each = group.seconds / group.rows
-        # Whole rows: a part of one cannot be sent.
         room = max(0.0, left[group.pool])
-        rows = group.rows if group.seconds <= room else int(room / each)
+        share = 1.0 if group.seconds <= room else room / group.seconds
+        # Whole rows: a part of one cannot be sent.
+        rows = int(group.rows * share)
         if rows > 0:
             found[group.name] = rows
-            left[group.pool] -= rows * each
+            left[group.pool] -= group.seconds * rows / group.rows
     return found
 
 

@@ -192,3 +192,11 @@ def test_in_a_rehearsal_a_day_of_batches_is_shorter():
     assert fast.within(60.0) == pytest.approx(BatchChances().within(HOUR))
     plan = split([group(seconds=1.0)], fast, deadline_s=0.6 * HOUR, cancel_s=CANCEL_S / 60)
     assert plan.chance == 1
+
+
+@pytest.mark.parametrize("hours", [1, 2, 24, 30])
+def test_rows_that_take_no_time_to_speak_of_are_planned_as_well(hours):
+    groups = [group(seconds=5e-324), group("sent", sent=True), group("c", seconds=0.0)]
+    plan = split(groups, BatchChances(), deadline_s=hours * HOUR)
+    assert plan.batch_rows["sent"] == 1000
+    assert plan.batch_rows["c"] == 1000
