@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import ceil, inf, log
+from math import ceil, inf, log, nextafter
 
 from claudebatch.core.domain import Pico
 
@@ -27,6 +27,7 @@ MARGIN = 0.1
 _PRIOR = ((300.0, 0.1), (3600.0, 0.5), (LONGEST_S, 1.0))
 # The prior counts as much as so many batches of the past.
 _PRIOR_WEIGHT = 5
+_NEARLY_SURE = nextafter(1.0, 0.0)
 # Moments to give up that are tried.
 _STEPS = 200
 
@@ -59,7 +60,8 @@ class BatchChances:
         faster = sum(1 for taken in self._past if taken <= seconds)
         # What never took longer may do so the next time: the prior stays in.
         seen = faster + _PRIOR_WEIGHT * _prior(max(0.0, seconds) * self._pace)
-        return seen / (len(self._past) + _PRIOR_WEIGHT)
+        # Rounded, a moment before the end would be certain, too.
+        return min(seen / (len(self._past) + _PRIOR_WEIGHT), _NEARLY_SURE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,8 +116,8 @@ def split(
     cancel_s: float = CANCEL_S,
 ) -> Split:
     """The plan for *groups*. *start_s*: from the command to the first answer; *left*:
-    dollars that may still be spent, None for any; *cancel_s* is kept for the end of
-    batches that are canceled.
+    dollars that may still be spent or held, without what batches that were sent hold,
+    None for any; *cancel_s* is kept for the end of batches that are canceled.
 
     Where sending all at once is too late already, or just in time, that is the plan.
     """
@@ -137,7 +139,7 @@ def split(
     last = min(by_time - cancel_s, chances.longest_s)
     for moment in _moments(last, times):
         found = _most_saving(groups, by_time - moment - cancel_s)
-        found = _affordable(groups, found, live, left)
+        found = _affordable(groups, found, left)
         if not found:
             continue
         back = max(_times(groups, found).values())
@@ -207,24 +209,26 @@ def _most_saving(groups: Sequence[RowGroup], room_s: float) -> dict[str, int]:
 
 
 def _affordable(
-    groups: Sequence[RowGroup], found: dict[str, int], live: Pico, left: Pico | None
+    groups: Sequence[RowGroup], found: dict[str, int], left: Pico | None
 ) -> dict[str, int]:
     """*found* without rows whose worst case in a batch would take the dollars that the
     others need at once. Where not even all at once can be paid, as it is: half the
     price answers more of them.
     """
+    # What is in batches holds its money whatever is planned: it is in *left* no more.
+    unsent = [group for group in groups if not group.sent]
+    live = sum(group.live for group in unsent)
     if left is None or live > left:
         return found
     # The caller may keep what it gave.
     found = dict(found)
-    here = [group for group in groups if group.name in found]
+    here = [group for group in unsent if group.name in found]
     over = live + sum(_more(group) * found[group.name] for group in here) - left
     # First those that hold most for what they save.
     for group in sorted(here, key=_saving_per_held):
         if over <= 0:
             break
-        # What is in batches holds its money whatever is planned.
-        if not group.sent and (each := _more(group)) > 0:
+        if (each := _more(group)) > 0:
             out = min(found[group.name], ceil(over / each))
             found[group.name] -= out
             over -= out * each

@@ -1,4 +1,4 @@
-"""CacheTurn: a place for one, first come first served, however many give up waiting."""
+"""Turn: a place for one, first come first served, however many give up waiting."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_what_the_sdk_takes_passes(more):
         {"top_k": 5},
         {"tags": ["x"]},
         {"user_profile_id": "a header, not a field"},
-        {"stream": "yes"},
+        {"stream": True},
         {"max_tokens": "many"},
         {"messages": [{"role": "robot", "content": "x"}]},
         {"messages": [{"role": "user", "content": "x", "name": "joe"}]},

@@ -98,11 +98,17 @@ def test_never_late_where_all_at_once_is_not_never_dearer_and_within_the_cap(
     assert plan.expected <= plan.live
     if plan.batch_rows:
         assert plan.latest_s <= deadline * (1 - MARGIN) * (1 + 1e-9)
-    # Where not even all at once can be paid, half the price answers more of them.
-    if left is not None and plan.batch_rows and plan.live <= left:
-        held = sum(one.batch_worst * plan.batch_rows.get(one.name, 0) / one.rows for one in groups)
-        needed = sum(one.live * (1 - plan.batch_rows.get(one.name, 0) / one.rows) for one in groups)
+    # What is in batches holds its money already.
+    unsent = [one for one in groups if not one.sent]
+    live = sum(one.live for one in unsent)
+    if left is not None and plan.batch_rows and live <= left:
+        held = sum(one.batch_worst * plan.batch_rows.get(one.name, 0) / one.rows for one in unsent)
+        needed = sum(one.live * (1 - plan.batch_rows.get(one.name, 0) / one.rows) for one in unsent)
         assert held + needed <= left * (1 + 1e-9) + len(groups)
+    # Where not even all at once can be paid, half the price answers more of them.
+    if left is not None and live > left:
+        uncapped = split(groups, BatchChances(past), deadline_s=deadline, start_s=start)
+        assert plan == uncapped
     by_name = {one.name: one for one in groups}
     for name, rows in plan.batch_rows.items():
         assert 0 < rows <= by_name[name].rows
@@ -167,6 +173,13 @@ def test_a_cap_keeps_dollars_for_what_is_sent_at_once():
 def test_a_cap_below_the_price_of_all_at_once_pays_for_more_of_them_by_batch():
     plan = split([group()], BatchChances(), deadline_s=30 * HOUR, left=6 * DOLLAR)
     assert plan.batch_rows == {"a": 1000}
+
+
+def test_what_batches_hold_already_takes_no_dollars_from_the_plan_of_others():
+    sent = group("sent", sent=True)
+    plan = split([group(), sent], BatchChances(), deadline_s=30 * HOUR, left=20 * DOLLAR)
+    # As without it: a quarter leaves 7.50 for the others.
+    assert plan.batch_rows == {"a": 250, "sent": 1000}
 
 
 def test_rows_in_batches_leave_less_time_to_others():

@@ -13,10 +13,7 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from anthropic.types.message_create_params import (
-    MessageCreateParamsNonStreaming,
-    MessageCreateParamsStreaming,
-)
+from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 SENT_AS_HEADERS = frozenset({"user_profile_id", "workspace_id"})
@@ -25,10 +22,6 @@ SENT_AS_HEADERS = frozenset({"user_profile_id", "workspace_id"})
 
 class _Strict(MessageCreateParamsNonStreaming):
     # TypedDicts inside this one have no configuration of their own and take it over.
-    __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
-
-
-class _StrictStreaming(MessageCreateParamsStreaming):
     __pydantic_config__ = ConfigDict(extra="forbid")  # type: ignore[misc]
 
 
@@ -48,8 +41,7 @@ def check_body(body: Mapping[str, Any], *, strict: bool = False) -> None:
     if unknown:
         raise NotSdkParams(f"unknown to the SDK: {', '.join(sorted(unknown))}")
     try:
-        adapter = _adapter(streams=body.get("stream") is True)
-        _exhaust(adapter.validate_python(dict(body), strict=strict))
+        _exhaust(_adapter().validate_python(dict(body), strict=strict))
     except ValidationError as error:
         raise NotSdkParams(str(error)) from error
 
@@ -71,8 +63,8 @@ def _adapter_of(typed: Any) -> TypeAdapter[Any]:
 
 
 @cache
-def _adapter(*, streams: bool) -> TypeAdapter[Any]:
-    return TypeAdapter(_StrictStreaming if streams else _Strict)
+def _adapter() -> TypeAdapter[Any]:
+    return TypeAdapter(_Strict)
 
 
 def _exhaust(value: Any) -> None:

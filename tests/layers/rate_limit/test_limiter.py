@@ -1,4 +1,4 @@
-"""Spacing: when a pool's next request may leave."""
+"""Pace: when a pool's next request may leave."""
 
 from __future__ import annotations
 

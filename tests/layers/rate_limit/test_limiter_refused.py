@@ -1,4 +1,4 @@
-"""Spacing after a 429: nothing leaves in the pause, then one at a time until one is
+"""Pace after a 429: nothing leaves in the pause, then one at a time until one is
 answered.
 """
 

@@ -36,7 +36,7 @@ def gaps(times: list[float]) -> list[float]:
     return [later - earlier for earlier, later in pairwise(times)]
 
 
-# Spacing
+# Pace
 
 
 @virtual

@@ -1,4 +1,4 @@
-"""Spacing: which answers are watched, and what that teaches before they are over."""
+"""Pace: which answers are watched, and what that teaches before they are over."""
 
 from __future__ import annotations
 
