@@ -19,8 +19,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
-import claudebatch.simulator.http
 from claudebatch.simulator import SimulatedBatches
 from tests.e2e.served import Served
 
@@ -103,8 +103,10 @@ def _sum(path: Path, sql: str) -> int:
 
 @contextmanager
 def stage() -> Iterator[Stage]:
-    """A fresh one."""
-    with tempfile.TemporaryDirectory() as name:
+    """A fresh one, whose answers pass for real ones."""
+    # Of this stage only: later tests in this process look for the mark.
+    unmarked = patch("claudebatch.simulator.http.MARK", b"")
+    with unmarked, tempfile.TemporaryDirectory() as name:
         one = Stage(Path(name))
         try:
             yield one
@@ -116,7 +118,6 @@ def play(*deaths: int) -> tuple[int, list[str]]:
     """(deaths that came, broken promises) of sessions that die before those steps, and
     one that goes on to the end.
     """
-    claudebatch.simulator.http.MARK = b""
     with stage() as one:
         died = 0
         for at in deaths:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import pytest
 
+from claudebatch.simulator import http
 from tests.drills.batches import play
 
 
@@ -15,3 +16,4 @@ def test_killed_at_a_durable_step_a_run_of_batches_loses_and_repeats_nothing(
 ) -> None:
     died, broken = play(*deaths)
     assert (died, broken) == (len(deaths), [])
+    assert http.MARK, "what comes after it in this process is marked again"
