@@ -66,14 +66,7 @@ def export(
         ordered=ordered,
         replace=replace,
     )
-    done = export_run(_folder(run), request)
-    # Beside results on standard output, which are data.
-    stream = sys.stdout if target is not None else sys.stderr
-    if json:
-        stream.write(json_line({"output": output, "format": request.form.name} | _fields(done)))
-    elif target is not None or done.going_on or done.unshown:
-        place = str(target) if target is not None else "standard output"
-        Terminal(stream, environment(), must_write=target is not None).say_all(_lines(place, done))
+    _tell(export_run(_folder(run), request), request, output, json=json)
 
 
 def _folder(name: str) -> Path:
@@ -83,6 +76,17 @@ def _folder(name: str) -> Path:
         if (folder / JOURNAL).is_file():
             return folder
     return Path(RunRegister(Paths.from_environment(environment()).ledger).find(name).folder)
+
+
+def _tell(done: ExportedResults, request: ExportRequest, output: str, *, json: bool) -> None:
+    target = request.target
+    # Beside results on standard output, which are data.
+    stream = sys.stdout if target is not None else sys.stderr
+    if json:
+        stream.write(json_line({"output": output, "format": request.form.name} | _fields(done)))
+    elif target is not None or done.going_on or done.unshown:
+        place = str(target) if target is not None else "standard output"
+        Terminal(stream, environment(), must_write=target is not None).say_all(_lines(place, done))
 
 
 def _lines(place: str, done: ExportedResults) -> list[str]:

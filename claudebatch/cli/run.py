@@ -27,22 +27,7 @@ def run(flags: RunFlags) -> None:
 
         echo '{"prompt": "hi"}' | claudebatch run -
     """
-    # Said before anything is loaded: an option without an effect is a mistake.
-    if flags.log_prompts and flags.log is None:
-        raise BadValue("E061", "--log-prompts needs a log: add --log FILE")
-    if flags.count_rows is not None and not flags.dry_run:
-        raise BadValue(
-            "E062", "--count is for dry runs: add --dry-run, or use `claudebatch estimate`"
-        )
-    if flags.no_cache and flags.refresh_cache:
-        raise BadValue("E811", "--no-cache keeps nothing that --refresh-cache could renew")
-    if flags.batch and flags.via == "live":
-        raise BadValue("E068", "--batch and --via live contradict each other: leave one out")
-    if flags.deadline is not None and not flags.dry_run:
-        _check_deadline(flags)
-    if flags.detach and flags.simulate:
-        # The simulator ends with its run, and so would its batches.
-        raise BadValue("E069", "--detach leaves nothing behind in a rehearsal: leave it out")
+    _check_together(flags)
     # The machinery of a run: `--help` need not wait for it.
     from claudebatch.cli.wiring.display import Show, tell_error  # noqa: PLC0415
     from claudebatch.cli.wiring.launch import execute  # noqa: PLC0415
@@ -74,6 +59,26 @@ def run(flags: RunFlags) -> None:
             tell_error(error, results_on_stdout=options.output_path is None)
         raise
     raise typer.Exit(code)
+
+
+def _check_together(flags: RunFlags) -> None:
+    """Refuse options that contradict each other or have no effect beside each other."""
+    # Said before anything is loaded: an option without an effect is a mistake.
+    if flags.log_prompts and flags.log is None:
+        raise BadValue("E061", "--log-prompts needs a log: add --log FILE")
+    if flags.count_rows is not None and not flags.dry_run:
+        raise BadValue(
+            "E062", "--count is for dry runs: add --dry-run, or use `claudebatch estimate`"
+        )
+    if flags.no_cache and flags.refresh_cache:
+        raise BadValue("E811", "--no-cache keeps nothing that --refresh-cache could renew")
+    if flags.batch and flags.via == "live":
+        raise BadValue("E068", "--batch and --via live contradict each other: leave one out")
+    if flags.deadline is not None and not flags.dry_run:
+        _check_deadline(flags)
+    if flags.detach and flags.simulate:
+        # The simulator ends with its run, and so would its batches.
+        raise BadValue("E069", "--detach leaves nothing behind in a rehearsal: leave it out")
 
 
 def _check_deadline(flags: RunFlags) -> None:

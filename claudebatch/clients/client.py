@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import httpx2
     from anthropic import APIStatusError
 
+    from claudebatch.clients.fast_transport import FastAnthropic
     from claudebatch.clients.response_body import ReadTimeout
 
 _LONGEST_REASON = 160
@@ -92,10 +93,7 @@ class ClaudeClient:
         )
         # Mutable: whether a simulator answers at this address.
         self._simulated = False
-        # The SDK reads key and token from the environment where we pass none.
-        self._hide = Redactor(
-            (*secrets, self._client.api_key or "", self._client.auth_token or "")
-        ).hide
+        self._hide = _redactor(self._client, secrets).hide
         self._betas = names_of(sdk_connection.own_header(self._client, BETA_HEADER))
         base = str(self._client.base_url)
         check_base_url(base)
@@ -280,6 +278,11 @@ class ClaudeClient:
     def _refusal(self, error: APIStatusError, *, fast: bool = False) -> Exception:
         headers = self._headers(error.response.headers.raw, fast=fast)
         return error_of(error, headers)
+
+
+def _redactor(client: FastAnthropic, secrets: Iterable[str]) -> Redactor:
+    # The SDK reads key and token from the environment where we pass none.
+    return Redactor((*secrets, client.api_key or "", client.auth_token or ""))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

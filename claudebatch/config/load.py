@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,7 +18,11 @@ from claudebatch.config.settings import Settings, resolve
 from claudebatch.config.shared import VARIABLE
 from claudebatch.core.errors import ConfigError
 
+if TYPE_CHECKING:
+    from claudebatch.config.yaml_file import YamlFile
+
 _PROJECT_FILE = "claudebatch.yaml"
+_NAMED = "CLAUDEBATCH_CONFIG"
 # A project's file is used because it lies there, whatever its author. These settings
 # could act against the user who starts a run there, so they count only in a file that
 # this user has named, or in the user's own. Key → what it would do.
@@ -28,6 +32,10 @@ _NOT_FROM_A_PROJECT: Mapping[str, str] = {
     "shared": "it would tell a stranger what is sent, and let one stop this run",
     "files_root": "it would let rows name files that lie elsewhere on this machine",
 }
+
+
+def _nowhere(key: str) -> str:
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +51,7 @@ class Loaded:
     """Top-level key → `file:line` or the flag that set it; keys at their default are
     missing.
     """
-    where: Callable[[str], str] = lambda key: ""
+    where: Callable[[str], str] = _nowhere
     """Dotted key → `file:line`, or the flag that set it; empty where nothing did."""
     found_unnamed: bool = False
     """The file was not named: it lies in the current folder."""
@@ -58,31 +66,17 @@ def load(
     *flags* that are None are not set. Raises `ConfigError` with file, line, reason and
     fix.
     """
-    path, found_unnamed = explicit or _found(folder, env), False
-    data: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    if path is not None:
-        # 50 ms that a run without a file need not pay.
-        from claudebatch.config.yaml_file import read_yaml  # noqa: PLC0415
-
-        named_by = "-c/--config"
-        if explicit is None:
-            named_by = "CLAUDEBATCH_CONFIG" if env.get("CLAUDEBATCH_CONFIG") else "the file"
-        file = read_yaml(path, named_by=named_by)
-        found_unnamed = (
-            path == folder / _PROJECT_FILE
-            and explicit is None
-            and not env.get("CLAUDEBATCH_CONFIG")
-        )
-        if found_unnamed:
-            _check_project(file.data, file.where, Paths.from_environment(env).user_config)
-        data = file.data
-        origins = {str(key): file.where(str(key)) for key in data}
+    path = explicit or _found(folder, env)
+    # Named by hand or in the environment, a file is trusted.
+    unnamed = explicit is None and not env.get(_NAMED) and path == folder / _PROJECT_FILE
+    file = None if path is None else _read(path, explicit, env)
+    if file is not None and unnamed:
+        _check_project(file.data, file.where, Paths.from_environment(env).user_config)
+    data = {} if file is None else file.data
+    origins = {} if file is None else {str(key): file.where(str(key)) for key in data}
     # None: the flag was not given, and the file decides.
     given = {name: value for name, value in flags.items() if value is not None}
-    config, faults = converted(
-        data, lambda key: origins.get(key.split(".")[0], "") if path is None else file.where(key)
-    )
+    config, faults = converted(data, _nowhere if file is None else file.where)
     origins |= {name: "--" + name.replace("_", "-") for name in given}
     if env.get(VARIABLE):
         given["shared"], origins["shared"] = env[VARIABLE], VARIABLE
@@ -92,7 +86,7 @@ def load(
     config = msgspec.structs.replace(config, **given)
 
     def where(key: str) -> str:
-        return file.where(key) if path is not None and key not in given else origins.get(key, "")
+        return file.where(key) if file is not None and key not in given else origins.get(key, "")
 
     return Loaded(
         config,
@@ -100,7 +94,7 @@ def load(
         path,
         origins,
         where=where,
-        found_unnamed=found_unnamed,
+        found_unnamed=unnamed,
     )
 
 
@@ -115,8 +109,17 @@ def _resolved(config: Config, where: Callable[[str], str], faults: list[ConfigEr
     return settings
 
 
+def _read(path: Path, explicit: Path | None, env: Mapping[str, str]) -> YamlFile:
+    # 50 ms that a run without a file need not pay.
+    from claudebatch.config.yaml_file import read_yaml  # noqa: PLC0415
+
+    if explicit is not None:
+        return read_yaml(path, named_by="-c/--config")
+    return read_yaml(path, named_by=_NAMED if env.get(_NAMED) else "the file")
+
+
 def _found(folder: Path, env: Mapping[str, str]) -> Path | None:
-    named = env.get("CLAUDEBATCH_CONFIG")
+    named = env.get(_NAMED)
     if named:
         return Path(named)
     places = (folder / _PROJECT_FILE, Paths.from_environment(env).user_config)

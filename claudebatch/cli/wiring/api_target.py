@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from claudebatch.clients import error_table
@@ -29,6 +30,9 @@ from claudebatch.estimate.duration import ApiModel
 from claudebatch.models.prices import UnknownPrice
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
+
+if TYPE_CHECKING:
+    from claudebatch.simulator import Simulator
 
 # Spelt out or not, it is one API: its answers must not be cached twice.
 _API_HOST = "api.anthropic.com"
@@ -56,6 +60,22 @@ async def endpoint(
         # The SDK finds the key and the base URL where it always does.
         yield ApiTarget(None, None)
         return
+    simulator = _simulator(run_setup, now=now, wall=wall, rng=rng)
+    url = await simulator.start()
+    try:
+        yield ApiTarget(url, "simulated")
+    finally:
+        await simulator.stop()
+
+
+def _simulator(
+    run_setup: RunSetup,
+    *,
+    now: Callable[[], float],
+    wall: Callable[[], datetime],
+    rng: random.Random,
+) -> Simulator:
+    """The API of a rehearsal, as its settings have it; not started yet."""
     # Only a rehearsal loads the simulator.
     from claudebatch.simulator import (  # noqa: PLC0415
         BATCH_LATENCY,
@@ -68,7 +88,7 @@ async def endpoint(
     )
 
     simulate = run_setup.settings.simulate
-    simulator = Simulator(
+    return Simulator(
         SimulatorSettings(
             latency=simulate.latency or SIMULATE_LATENCY,
             limits=SimulatedAllowance(
@@ -93,11 +113,6 @@ async def endpoint(
         # With a seed of its own a rehearsal can be repeated answer by answer.
         rng=random.Random(simulate.seed) if simulate.seed else rng,
     )
-    url = await simulator.start()
-    try:
-        yield ApiTarget(url, "simulated")
-    finally:
-        await simulator.stop()
 
 
 def client_for(

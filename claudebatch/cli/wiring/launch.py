@@ -9,7 +9,7 @@ import gc
 import random
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
@@ -153,14 +153,7 @@ def _observed(
     began = _wall()
     used = run_setup.settings.batches.used
     stats = RunStats(_now, usual_batch_s=usual_batch_s(paths.ledger) if used else None)
-    display = make_display(
-        show,
-        env,
-        limits(run_setup),
-        stats,
-        now=_now,
-        results_on_stdout=options.output_path is None,
-    )
+    display = _display(options, run_setup, stats, env, show)
     with logged(
         show, display, now=_now, wall=_wall, reserved=reserved_paths(options, loaded, paths)
     ) as log:
@@ -175,13 +168,9 @@ def _observed(
         for line in found_configuration(loaded):
             # To the user alone: a log begins with the run's start.
             display(line)
-        for warning in chain(warnings(loaded), unknown_variables(env)):
-            emit(warning)
-        if show.verbose:
-            for detail in details(loaded, paths, options):
-                emit(Notice("", detail))
-            for name in unread_variables(env):
-                emit(Notice("W003", f"{name} is ignored: certificates are read from SSL_CERT_FILE"))
+        said = details(loaded, paths, options) if show.verbose else None
+        for notice in _first_notices(loaded, env, said):
+            emit(notice)
         parts = _RunParts(
             run_setup=run_setup,
             paths=paths,
@@ -199,6 +188,32 @@ def _observed(
         finally:
             # Notes of before the start, where it was refused: above the reason.
             display.stop()
+
+
+def _display(
+    options: RunOptions, run_setup: RunSetup, stats: RunStats, env: Mapping[str, str], show: Show
+) -> Progress:
+    return make_display(
+        show,
+        env,
+        limits(run_setup),
+        stats,
+        now=_now,
+        results_on_stdout=options.output_path is None,
+    )
+
+
+def _first_notices(
+    loaded: Loaded, env: Mapping[str, str], verbose: Iterable[str] | None
+) -> Iterator[Notice]:
+    """Notices of before the start. *verbose*: the details that `--verbose` asks for;
+    None: it is not given.
+    """
+    yield from chain(warnings(loaded), unknown_variables(env))
+    if verbose is not None:
+        yield from (Notice("", detail) for detail in verbose)
+        for name in unread_variables(env):
+            yield Notice("W003", f"{name} is ignored: certificates are read from SSL_CERT_FILE")
 
 
 def _perform(options: RunOptions, parts: _RunParts) -> int:
