@@ -75,13 +75,8 @@ def batch_parts(
     halt: Callable[[StopRun], None],
 ) -> BatchParts:
     """The parts of a session, as message batches need them."""
-    run_setup, dependencies = context.run_setup, context.dependencies
-    settings, options = run_setup.settings, context.options
-    # The prices of the layers: what is held for a row does not depend on its road, but
-    # for the half.
-    money = Money(run_setup.prices, capped=settings.budget.capped)
-    ledger = dependencies.paths.ledger
-    tier = batch_tier(settings.limits.tier)
+    settings, options = context.run_setup.settings, context.options
+    dependencies, money = context.dependencies, _prices(context)
     return BatchParts(
         settings=settings.batches,
         journal=stores.journal,
@@ -92,22 +87,17 @@ def batch_parts(
         address=options.base_url or "",
         connect=_paced(context),
         objection=None if options.no_check else objection,
-        most_queued=settings.batches.max_queued or tier.queued_requests,
+        most_queued=_most_queued(settings),
         rows=sources,
         wanted=wanted_rows(options),
         lanes=context.run.lanes,
         place=place,
         worst=money.batch_worst,
-        outcomes=OutcomeReader(
-            cost=money.batch_cost,
-            price_version=run_setup.prices.version,
-            row_failed=dependencies.row_failed,
-        ),
+        outcomes=_outcomes(context, money),
         judge=_judge(context, sources, answers),
-        has_fallback=_has_fallback(settings),
         names=options.input_names,
-        known_elsewhere=lambda: known_batches(ledger, but=context.run.run_id),
-        remember=lambda row: remember_batch(ledger, context.run.run_id, row),
+        known_elsewhere=lambda: known_batches(dependencies.paths.ledger, but=context.run.run_id),
+        remember=lambda row: remember_batch(dependencies.paths.ledger, context.run.run_id, row),
         folder=context.run.folder.path,
         simulated=options.simulate,
         note_simulator=context.finisher.note_simulator,
@@ -121,6 +111,25 @@ def batch_parts(
         wall=dependencies.wall,
         rng=dependencies.rng,
         emit=context.emit,
+    )
+
+
+def _prices(context: SessionContext) -> Money:
+    # The prices of the layers: what is held for a row does not depend on its road, but
+    # for the half.
+    run_setup = context.run_setup
+    return Money(run_setup.prices, capped=run_setup.settings.budget.capped)
+
+
+def _most_queued(settings: Settings) -> int:
+    return settings.batches.max_queued or batch_tier(settings.limits.tier).queued_requests
+
+
+def _outcomes(context: SessionContext, money: Money) -> OutcomeReader:
+    return OutcomeReader(
+        cost=money.batch_cost,
+        price_version=context.run_setup.prices.version,
+        row_failed=context.dependencies.row_failed,
     )
 
 
@@ -149,10 +158,6 @@ def _judge(context: SessionContext, sources: InputSources, answers: EarlierAnswe
         wants_form=bool(context.run.folder.meta("wants_form")),
         retries=settings.schema_retries,
         unwanted=settings.fallback_on,
-        has_fallback=_has_fallback(settings),
+        has_fallback=lambda model: bool(settings.fallbacks.get(model)),
         emit=context.emit,
     )
-
-
-def _has_fallback(settings: Settings) -> Callable[[str], bool]:
-    return lambda model: bool(settings.fallbacks.get(model))

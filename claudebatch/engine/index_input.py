@@ -101,24 +101,10 @@ def index_input(
     current = f"{job}/{options.taken}"
     others = OtherSettings(options, run_setup, folder)
     if _is_known(folder, current) and not others.to_be_redone:
-        limit = folder.meta("chosen") if options.selection else options.limit
-        options.require_rows(bool(folder.meta("lanes")))
-        run_setup.require_prices(set(folder.meta("models")))
-        others.require_news(limit)
+        known = _known(options, run_setup, folder, others, job)
         others.report(emit)
-        lanes = tuple(folder.meta("lanes"))
-        return IndexedInput(lanes, folder.meta("bad_rows"), limit, job)
-    intake = Intake(
-        run_setup,
-        files,
-        limit=options.limit,
-        selection=options.selection,
-        # Also where nothing is cached: it tells requests apart.
-        key=Keys(key_scope),
-        names=options.input_names,
-        emit=emit,
-        beginnings=beginnings_of(run_setup),
-    )
+        return known
+    intake = _intake(options, run_setup, files, key_scope, emit)
     reworded = folder.meta("template") not in (None, made_of)
     with _rolled_back_on_refusal(folder):
         report = _index(folder, intake, options, others.same_keys(key_scope), looks)
@@ -143,6 +129,33 @@ def index_input(
     changed = report.changed + report.asked_again
     return IndexedInput(
         lanes, intake.bad.count, limit, job, changed=changed, removed=report.removed
+    )
+
+
+def _known(
+    options: RunOptions, run_setup: RunSetup, folder: RunFolder, others: OtherSettings, job: str
+) -> IndexedInput:
+    """What an earlier session found, where it is the same input; raises like a look."""
+    limit = folder.meta("chosen") if options.selection else options.limit
+    options.require_rows(bool(folder.meta("lanes")))
+    run_setup.require_prices(set(folder.meta("models")))
+    others.require_news(limit)
+    return IndexedInput(tuple(folder.meta("lanes")), folder.meta("bad_rows"), limit, job)
+
+
+def _intake(
+    options: RunOptions, run_setup: RunSetup, files: Sequence[Path], key_scope: str, emit: Emit
+) -> Intake:
+    return Intake(
+        run_setup,
+        files,
+        limit=options.limit,
+        selection=options.selection,
+        # Also where nothing is cached: it tells requests apart.
+        key=Keys(key_scope),
+        names=options.input_names,
+        emit=emit,
+        beginnings=beginnings_of(run_setup),
     )
 
 

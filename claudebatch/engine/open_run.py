@@ -90,17 +90,7 @@ def open_run(
     Raises `LockedError`, `InvalidInput` and other `ClaudebatchError`s, with nothing
     sent.
     """
-    output = options.output_path
-    # Before a folder is made or --fresh moves anything.
-    check_inputs(options, output)
-    spooled = spool_stdin(options, paths, stdin)
-    place = beside(output) if output is not None else paths.runs / folder_name(options, spooled)
-    try:
-        folder = open_folder(options, place, output, started, emit)
-    except BaseException:
-        drop_spool(spooled)
-        raise
-    try:
+    with _locked(options, paths, stdin=stdin, started=started, emit=emit) as (folder, spooled):
         fix_tag(folder, run_setup.settings.tag)
         files = input_files(options, folder, spooled, emit)
         indexed = index_input(
@@ -120,7 +110,7 @@ def open_run(
             run_id=folder.meta("run_id"),
             folder=folder,
             files=files,
-            output=output,
+            output=options.output_path,
             lanes=indexed.lanes,
             changed_output=bool(indexed.changed or indexed.removed),
             removed=indexed.removed,
@@ -128,8 +118,27 @@ def open_run(
             limit=indexed.limit,
             job=indexed.job,
         )
+
+
+@contextmanager
+def _locked(
+    options: RunOptions, paths: Paths, *, stdin: BinaryIO, started: datetime, emit: Emit
+) -> Iterator[tuple[RunFolder, Path | None]]:
+    """The folder of the run, and the file that standard input was copied to; gone again
+    at the end.
+    """
+    output = options.output_path
+    # Before a folder is made or --fresh moves anything.
+    check_inputs(options, output)
+    spooled = spool_stdin(options, paths, stdin)
+    try:
+        place = beside(output) if output is not None else paths.runs / folder_name(options, spooled)
+        folder = open_folder(options, place, output, started, emit)
+        try:
+            yield folder, spooled
+        finally:
+            folder.close()
     finally:
-        folder.close()
         drop_spool(spooled)
 
 

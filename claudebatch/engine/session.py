@@ -27,6 +27,7 @@ from claudebatch.engine.run_deadline import forget_deadline
 from claudebatch.engine.session_files import SessionFiles
 from claudebatch.engine.signals import Signals
 from claudebatch.engine.summary import SummaryBuilder
+from claudebatch.layers.budget.settings import BudgetSettings
 from claudebatch.layers.budget.store import BudgetStore
 from claudebatch.layers.response_cache.look_ahead import LookAheadCache
 from claudebatch.layers.response_cache.request_notes import RequestNotes, place_of
@@ -76,9 +77,7 @@ class Session:
         )
         self._drain = Drain()
         self._signals = Signals(dependencies.signals, grace_s=run_setup.settings.grace_s)
-        # A rehearsal costs nothing, and takes nothing out of what others may spend.
-        budget = run_setup.settings.budget
-        self._budget = replace(budget, shared=()) if options.simulate else budget
+        self._budget = _budget(options, run_setup)
         self._shared = open_shared(
             None if options.simulate else run_setup.settings.shared,
             scope=dependencies.key_scope,
@@ -385,3 +384,9 @@ class Session:
         # Called in the journal's thread: nothing more may be sent, whatever the workers
         # are waiting for.
         self._loop.call_soon_threadsafe(self._drain.start, reason)
+
+
+def _budget(options: RunOptions, run_setup: RunSetup) -> BudgetSettings:
+    budget = run_setup.settings.budget
+    # A rehearsal costs nothing, and takes nothing out of what others may spend.
+    return replace(budget, shared=()) if options.simulate else budget

@@ -139,11 +139,8 @@ class SummaryBuilder:
             finished_before=self.finished_before,
             pending=pending,
             removed=self._run.removed,
-            spent_now=spent.spent - self._spent_before,
-            spent=spent.spent,
+            **self._money(spent),
             expected_now=self._expected.so_far,
-            unknown=spent.unknown,
-            unknown_attempts=spent.unknown_attempts,
             cap=self.cap,
             wall_s=now - self._started,
             **_of_session(counts),
@@ -158,10 +155,19 @@ class SummaryBuilder:
             failure_examples=said.examples,
             endings=endings,
             simulated=simulated,
-            cost_known=spent.cost_known,
             overshoot=self._overshoot,
         )
         return self._with_batches(summary, spent) if spent.rows_in_batches else summary
+
+    def _money(self, spent: Totals) -> dict[str, Any]:
+        """The fields of a summary that the journal's totals have."""
+        return {
+            "spent_now": spent.spent - self._spent_before,
+            "spent": spent.spent,
+            "unknown": spent.unknown,
+            "unknown_attempts": spent.unknown_attempts,
+            "cost_known": spent.cost_known,
+        }
 
     def _prompt_savings(self, usage: Usage) -> PromptSavings:
         # Most runs cache nothing: their attempts need not be looked through.

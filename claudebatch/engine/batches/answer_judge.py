@@ -75,7 +75,7 @@ class AnswerJudge:
         self.wants_form = wants_form
         self._retries = retries
         self._unwanted = unwanted
-        self._has_fallback = has_fallback
+        self.has_fallback = has_fallback
         self._emit = emit
 
     def judge(self, member: BatchMember, reply: Reply) -> JudgedAnswer | None:
@@ -84,7 +84,7 @@ class AnswerJudge:
         """
         model = member.intent.model
         # First, and without its line: a refusal holds no form.
-        if reply.stop_reason in self._unwanted and self._has_fallback(model):
+        if reply.stop_reason in self._unwanted and self.has_fallback(model):
             return JudgedAnswer(reply, ended(reply, None), goes_on=True)
         if not self.wants_form:
             return JudgedAnswer(reply, ended(reply, None))

@@ -240,7 +240,7 @@ class BatchCollector:
         row = member.intent.row
         if outcome.reply is not None:
             await self._answered(member, outcome.reply, step, found)
-        elif outcome.elsewhere and self._parts.has_fallback(member.intent.model):
+        elif outcome.elsewhere and self._parts.judge.has_fallback(member.intent.model):
             step.live.append(row)
         elif outcome.again and tried < self._parts.settings.tries:
             found.again += 1

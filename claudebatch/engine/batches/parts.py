@@ -56,8 +56,6 @@ class BatchParts:
     """The most that a call can cost in a batch."""
     outcomes: OutcomeReader
     judge: AnswerJudge
-    has_fallback: Callable[[str], bool]
-    """Whether another model may answer in the place of one."""
     names: Sequence[str]
     """Of the input files."""
     known_elsewhere: Callable[[], set[str]]

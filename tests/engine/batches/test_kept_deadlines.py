@@ -244,7 +244,6 @@ def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchPa
             has_fallback=lambda model: False,
             emit=events.append,
         ),
-        "has_fallback": lambda model: False,
         "names": ("in.jsonl",),
         "known_elsewhere": set,
         "remember": lambda row: None,
