@@ -123,19 +123,9 @@ def split(
     """
     by_time = deadline_s * (1 - MARGIN)
     times = _times(groups, {group.name: group.rows for group in groups})
-    live_s = start_s + max(times.values(), default=0.0)
-    live = sum(group.live for group in groups)
-    best = Split(
-        {},
-        give_up_s=None,
-        chance=0.0,
-        expected=live,
-        latest_s=live_s,
-        live=live,
-        live_s=live_s,
-    )
-    if live_s > by_time:
-        return best
+    best = at_once = _all_at_once(groups, start_s + max(times.values(), default=0.0))
+    if at_once.live_s > by_time:
+        return at_once
     last = min(by_time - cancel_s, chances.longest_s)
     for moment in _moments(last, times):
         found = _most_saving(groups, by_time - moment - cancel_s)
@@ -145,20 +135,53 @@ def split(
         back = max(_times(groups, found).values())
         # As late as these rows allow: a batch that is nearly there costs half.
         give_up = min(last, by_time - cancel_s - back)
-        chance = chances.within(give_up)
-        expected = live - int(chance * sum(_saved(group, found) for group in groups))
+        tried = _with_batches(
+            at_once,
+            found,
+            saved=sum(_saved(group, found) for group in groups),
+            give_up_s=give_up,
+            chance=chances.within(give_up),
+            back_s=cancel_s + back,
+        )
         # Of two that save alike the first one: it waits for less.
-        if expected < best.expected:
-            latest = max(live_s, give_up + cancel_s + back)
-            best = replace(
-                best,
-                batch_rows=found,
-                give_up_s=give_up,
-                chance=chance,
-                expected=expected,
-                latest_s=latest,
-            )
+        if tried.expected < best.expected:
+            best = tried
     return best
+
+
+def _all_at_once(groups: Sequence[RowGroup], live_s: float) -> Split:
+    live = sum(group.live for group in groups)
+    return Split(
+        {},
+        give_up_s=None,
+        chance=0.0,
+        expected=live,
+        latest_s=live_s,
+        live=live,
+        live_s=live_s,
+    )
+
+
+def _with_batches(
+    at_once: Split,
+    rows: Mapping[str, int],
+    *,
+    saved: float,
+    give_up_s: float,
+    chance: float,
+    back_s: float,
+) -> Split:
+    """*at_once* with *rows* by batch instead: *saved* are the dollars if their batches
+    end, *back_s* the seconds until all is answered once they are given up.
+    """
+    return replace(
+        at_once,
+        batch_rows=rows,
+        give_up_s=give_up_s,
+        chance=chance,
+        expected=at_once.live - int(chance * saved),
+        latest_s=max(at_once.live_s, give_up_s + back_s),
+    )
 
 
 def _prior(seconds: float) -> float:

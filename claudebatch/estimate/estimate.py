@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from itertools import chain
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from claudebatch.core.domain import Call, Pico
 from claudebatch.core.reports import DeadlinePlan, Elsewhere, Estimate, EstimateLine
@@ -88,27 +88,13 @@ def estimate(
             configured_output=run_setup.settings.expected_output_tokens is not None,
             counted=sizes,
         )
-        sums = _Sums(
-            forecast,
-            Ways(
-                run_setup.settings.batches,
-                lambda: Durations(
-                    run_setup.settings.limits, run_setup.catalog, questions.api, before=forecast
-                ),
-            ),
-            planned=questions.deadline_s is not None,
-        )
-        for row in plan.sent():
-            sums.add(row)
-        # Free as it is, but not at another model: the comparison needs their weight.
-        for request in plan.cached():
-            sums.weigh(request, forecast.expect(request), cached=True)
+        sums = _summed(plan, run_setup, questions, forecast)
         comparison = Comparison(run_setup.catalog.current(questions.today), forecast, run_setup)
         rows, finished, routes = plan.route_totals()
         lines = tuple(sums.line(totals) for totals in routes)
         # Without a price nobody can say which way is cheaper.
         known = all(line.price_known for line in lines)
-        longest, ways = sums.ways.durations.longest(), sums.ways.all()
+        ways = sums.ways.all()
         return Estimate(
             rows=rows,
             finished=finished,
@@ -116,9 +102,7 @@ def estimate(
             lines=lines,
             cap=cap,
             output=output,
-            seconds=longest.seconds if longest else 0.0,
-            bound_by=longest.reason if longest else None,
-            bound_pool=longest.pool if longest else None,
+            **_duration(sums.ways.durations),
             batch=next((way.expected for way in ways if way.name == "batch"), 0),
             ways=ways if known else (),
             batch_times=batch_times(questions.batch_durations),
@@ -130,6 +114,37 @@ def estimate(
             elsewhere=_compared(plan, comparison, sums),
             prompt_cache=sums.cache.use(plan.kept_beginnings()) if known else None,
         )
+
+
+def _summed(
+    plan: ScratchIndex, run_setup: RunSetup, questions: EstimateOptions, forecast: Forecast
+) -> _Sums:
+    """The rows of *plan*, priced by *forecast*."""
+    settings = run_setup.settings
+    sums = _Sums(
+        forecast,
+        Ways(
+            settings.batches,
+            lambda: Durations(settings.limits, run_setup.catalog, questions.api, before=forecast),
+        ),
+        planned=questions.deadline_s is not None,
+    )
+    for row in plan.sent():
+        sums.add(row)
+    # Free as it is, but not at another model: the comparison needs their weight.
+    for request in plan.cached():
+        sums.weigh(request, forecast.expect(request), cached=True)
+    return sums
+
+
+def _duration(durations: Durations) -> dict[str, Any]:
+    """The seconds of the slowest pool, and what it waits for, as fields of the
+    estimate.
+    """
+    longest = durations.longest()
+    if longest is None:
+        return {"seconds": 0.0}
+    return {"seconds": longest.seconds, "bound_by": longest.reason, "bound_pool": longest.pool}
 
 
 def _planned(

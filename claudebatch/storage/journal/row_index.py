@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import NamedTuple
 
 from claudebatch.storage.journal.row_choice import Drawn, draw
 from claudebatch.storage.journal.row_records import DuplicateId, IndexReport, RowChoice, RowRecord
@@ -17,6 +18,7 @@ _CHUNK = 2000
 _COLUMNS = "id, own, digest, lane, source, line, offset, length, model, rule, key, columns, chain"
 # A TEMP table lies in a file of its own (temp_store=FILE): a million rows neither fill
 # memory nor stay in the journal.
+_APART = "temp.scan"
 _SCAN = """
 CREATE TEMP TABLE scan (
   position INTEGER PRIMARY KEY, id TEXT, own INTEGER, digest BLOB, lane TEXT, source INTEGER,
@@ -35,6 +37,15 @@ _OTHERWISE = (
 )
 # Answers that are cut off are none where they are asked for again.
 _KEPT = {False: "x.ok", True: "x.ok NOT IN (0, 2)"}
+
+
+class _Differences(NamedTuple):
+    """The fields of a report that count answered rows."""
+
+    changed: int = 0
+    removed: int = 0
+    asked_otherwise: int = 0
+    asked_again: int = 0
 
 
 def index_rows(
@@ -62,40 +73,26 @@ def index_rows(
     former index.
     """
     (known,) = connection.execute("SELECT EXISTS (SELECT 1 FROM rows)").fetchone()
-    apart = known or choice is not None
-    if apart:
-        connection.execute(_SCAN)
     # Most inputs are looked at once: their rows need no second table.
-    table = "temp.scan" if apart else "rows"
-    _take_in(connection, table, records)
-    if known:
-        # After the inserts: an index that grows row by row takes several times as long.
-        connection.execute("CREATE INDEX temp.scan_id ON scan(id)")
+    apart = known or choice is not None
+    table = _APART if apart else "rows"
+    _take_in(connection, table, records, find_ids=bool(known))
     # Before the comparison: two rows of one id would otherwise each count as changed.
     duplicates = _number_and_drop(connection, table)
     drawn = Drawn() if choice is None else draw(connection, choice)
-    changed = removed = otherwise = again = 0
+    (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+    found = _Differences()
     if apart:
         end = _LAST if limit is None else limit
         if choice is not None or (beside and limit is not None):
             end = _push_behind(connection, end)
-        changed, removed = _compare(connection, end)
         differs = _KEY_DIFFERS if same_keys else _MODEL_DIFFERS
-        query = _OTHERWISE.format(differs=differs, kept=_KEPT[retry_cut])
-        otherwise = _find_otherwise(connection, query)
-        if redo:
-            otherwise, again = 0, _set_aside(connection)
+        found = _differences(connection, end, differs, redo=redo, retry_cut=retry_cut)
         _merge(connection, end)
-    (rows,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()
-    connection.execute("DROP TABLE IF EXISTS temp.scan")
-    connection.execute("DROP TABLE IF EXISTS temp.otherwise")
     return IndexReport(
         rows,
         duplicates,
-        changed,
-        removed,
-        asked_otherwise=otherwise,
-        asked_again=again,
+        **found._asdict(),
         drawn_from=drawn.rows,
         requests=drawn.requests,
         unknown_ids=drawn.unknown_ids,
@@ -112,13 +109,20 @@ def _push_behind(connection: sqlite3.Connection, end: int) -> int:
     return end
 
 
-def _take_in(connection: sqlite3.Connection, table: str, records: Iterable[RowRecord]) -> None:
+def _take_in(
+    connection: sqlite3.Connection, table: str, records: Iterable[RowRecord], *, find_ids: bool
+) -> None:
+    if table == _APART:
+        connection.execute(_SCAN)
     insert = f"INSERT INTO {table} (position, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
     # The position of a duplicate stays empty when it is dropped. Renumbering would move
     # the rows behind it, and `--limit` cuts at positions.
     stream = ((position, *record) for position, record in enumerate(records))
     while chunk := list(islice(stream, _CHUNK)):
         connection.executemany(insert, chunk)
+    if find_ids:
+        # After the inserts: an index that grows row by row takes several times as long.
+        connection.execute("CREATE INDEX temp.scan_id ON scan(id)")
 
 
 def _number_and_drop(connection: sqlite3.Connection, table: str) -> tuple[DuplicateId, ...]:
@@ -161,6 +165,20 @@ def _drop_duplicates(connection: sqlite3.Connection, table: str) -> Iterator[Dup
         yield DuplicateId(name, source, line, first_source, first_line)
 
 
+def _differences(
+    connection: sqlite3.Connection, end: int, differs: str, *, redo: bool, retry_cut: bool
+) -> _Differences:
+    """What the scan says of answered rows, before it is merged. *differs*: in SQL, that
+    a row was answered as another request; *redo* sets such rows aside.
+    """
+    changed, removed = _compare(connection, end)
+    query = _OTHERWISE.format(differs=differs, kept=_KEPT[retry_cut])
+    found = _find_otherwise(connection, query)
+    if redo:
+        return _Differences(changed, removed, asked_again=_set_aside(connection))
+    return _Differences(changed, removed, asked_otherwise=found)
+
+
 def _compare(connection: sqlite3.Connection, end: int) -> tuple[int, int]:
     # Only rows with a result count as changed or removed: the rest was never answered,
     # so nothing that was paid for goes away.
@@ -200,6 +218,7 @@ def _set_aside(connection: sqlite3.Connection) -> int:
 
 
 def _merge(connection: sqlite3.Connection, end: int) -> None:
+    """Make the scan the index, and end it."""
     connection.execute(
         # Rows are never deleted: attempts and results refer to them, and a line that
         # comes back with the next edit finds its answer again.
@@ -221,3 +240,5 @@ def _merge(connection: sqlite3.Connection, end: int) -> None:
         " WHERE NOT EXISTS (SELECT 1 FROM rows r WHERE r.id = s.id AND r.digest = s.digest)"
         " ORDER BY position"
     )
+    connection.execute("DROP TABLE temp.scan")
+    connection.execute("DROP TABLE temp.otherwise")

@@ -111,15 +111,7 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "answered_now": summary.answered_now,
         "cached_now": summary.cached_now,
         "shared_now": summary.shared_now,
-        "spent_usd": fmt.usd_string(summary.spent),
-        "spent_now_usd": fmt.usd_string(summary.spent_now),
-        "expected_now_usd": fmt.usd_string(summary.expected_now),
-        "unknown_usd": fmt.usd_string(summary.unknown),
-        "unknown_attempts": summary.unknown_attempts,
-        "cap_usd": None if summary.cap is None else fmt.usd_string(summary.cap),
-        "overshoot_usd": fmt.usd_string(summary.overshoot),
-        "saved_usd": fmt.usd_string(summary.saved),
-        "cost_known": summary.cost_known,
+        **_money_json(summary),
         **_tokens_json(summary),
         "requests": summary.requests,
         "retries": summary.retries,
@@ -146,6 +138,20 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "next_command": summary.next_command,
         "rest": None if summary.rest is None else _rest_json(summary.rest),
         **_batches_json(summary),
+    }
+
+
+def _money_json(summary: RunSummary) -> dict[str, Any]:
+    return {
+        "spent_usd": fmt.usd_string(summary.spent),
+        "spent_now_usd": fmt.usd_string(summary.spent_now),
+        "expected_now_usd": fmt.usd_string(summary.expected_now),
+        "unknown_usd": fmt.usd_string(summary.unknown),
+        "unknown_attempts": summary.unknown_attempts,
+        "cap_usd": None if summary.cap is None else fmt.usd_string(summary.cap),
+        "overshoot_usd": fmt.usd_string(summary.overshoot),
+        "saved_usd": fmt.usd_string(summary.saved),
+        "cost_known": summary.cost_known,
     }
 
 
