@@ -40,6 +40,12 @@ def _run() -> int:
             return 0
         except OSError:
             pass  # the full command line reports the error
+    if sys.argv[1:] == ["--sender"]:
+        # Started by a run with --processes. It parses nothing and talks to nobody, so
+        # it loads neither Typer nor the display.
+        from claudebatch.cli.sender_process import serve_pipes  # noqa: PLC0415
+
+        return serve_pipes()
     from claudebatch.cli.main import run_command_line  # noqa: PLC0415
 
     return run_command_line()

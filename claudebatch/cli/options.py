@@ -197,6 +197,15 @@ Concurrency: TypeAlias = Annotated[
         help="Maximum parallel requests per model (default: adaptive).",
     ),
 ]
+Processes: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        parser=_whole,
+        metavar="N",
+        help="Send from N processes; one decides (default: 1).",
+    ),
+]
 Limit: TypeAlias = Annotated[
     int | None,
     typer.Option("--limit", "-n", parser=_whole, metavar="N", help="Only the first N rows."),

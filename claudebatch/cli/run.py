@@ -31,6 +31,7 @@ def run(flags: RunFlags) -> None:
     # The machinery of a run: `--help` need not wait for it.
     from claudebatch.cli.wiring.display import Show, tell_error  # noqa: PLC0415
     from claudebatch.cli.wiring.launch import execute  # noqa: PLC0415
+    from claudebatch.cli.wiring.spread import spread_of  # noqa: PLC0415
 
     show = Show(
         json=flags.json,
@@ -40,6 +41,7 @@ def run(flags: RunFlags) -> None:
         log=flags.log,
         log_prompts=flags.log_prompts,
     )
+    spread = spread_of(processes=flags.processes)
     options, settings = run_options(flags), config_flags(flags)
     if flags.deadline is not None and not flags.dry_run:
         # Whatever the configuration says: the plan decides.
@@ -52,6 +54,7 @@ def run(flags: RunFlags) -> None:
             show=show,
             dry_run=flags.dry_run,
             yes=flags.yes,
+            spread=spread,
         )
     except (ClaudebatchError, StopRun) as error:
         if flags.json and not flags.dry_run:

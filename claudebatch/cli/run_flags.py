@@ -20,6 +20,7 @@ RUN_ONLY = frozenset(
         "output_format",
         "columns",
         "attach",
+        "processes",
         "collect",
         "detach",
         "no_escape",
@@ -59,6 +60,7 @@ class RunFlags:
     budget: options.Budget = None
     tag: options.Tag = None
     concurrency: options.Concurrency = None
+    processes: options.Processes = None
     limit: options.Limit = None
     sample: options.Sample = None
     seed: options.Seed = None

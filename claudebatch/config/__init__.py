@@ -18,6 +18,13 @@ def environment() -> Mapping[str, str]:
     return os.environ
 
 
+def adopt(variables: Mapping[str, str]) -> None:
+    """Put *variables* into the environment of a process that was started for another
+    one's work.
+    """
+    os.environ.update(variables)
+
+
 def unset_empty() -> None:
     """Take variables that are set to nothing out of the environment."""
     for name, value in list(os.environ.items()):

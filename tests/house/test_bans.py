@@ -147,6 +147,7 @@ def test_relative_imports_and_prints_are_refused_too():
 LIFTED = {
     "claudebatch/__main__.py": "where time comes in",
     "claudebatch/cli/account_batches.py": "where time comes in",
+    "claudebatch/cli/sender_process.py": "where time comes in",
     "claudebatch/cli/doctor/doctor_command.py": "where time comes in",
     "claudebatch/cli/dates.py": "where time comes in",
     "claudebatch/cli/models.py": "where time comes in",

@@ -23,6 +23,7 @@ COMMENTS_LEAST, COMMENTS_MOST = 5.0, 8.0
 
 # Vocabulary: types without behaviour that are read side by side.
 VOCABULARY = {
+    "claudebatch/clients/senders/frames.py": "what a driver and its senders say",
     "claudebatch/config/sections.py": "the sections of the configuration file",
     "claudebatch/core/domain.py": "the words that all rooms share",
     "claudebatch/core/errors.py": "one tree of errors, each with its facts",

@@ -124,11 +124,29 @@ def client_for(
     wall: Callable[[], datetime],
 ) -> Client:
     """A client for *api*. Make it inside a running event loop."""
+    return client_of(
+        api,
+        idle_timeout_s=run_setup.settings.idle_timeout_s,
+        concurrency=concurrency,
+        now=now,
+        wall=wall,
+    )
+
+
+def client_of(
+    api: ApiTarget,
+    *,
+    idle_timeout_s: float,
+    concurrency: int,
+    now: Callable[[], float],
+    wall: Callable[[], datetime],
+) -> Client:
+    """The same for a process that knows nothing else of the run."""
     return ClaudeClient(
         api_key=api.api_key,
         base_url=api.base_url,
         concurrency=concurrency,
-        idle_timeout_s=run_setup.settings.idle_timeout_s,
+        idle_timeout_s=idle_timeout_s,
         now=now,
         wall=wall,
         secrets=secrets(environment()),

@@ -21,7 +21,6 @@ from claudebatch.cli.run_loop import run_loop
 from claudebatch.cli.wiring.alert_hooks import AlertHooks, make_hooks
 from claudebatch.cli.wiring.api_target import (
     batches_for,
-    client_for,
     endpoint,
     key_scope,
     row_failed,
@@ -46,6 +45,7 @@ from claudebatch.cli.wiring.observers import (
     warnings,
 )
 from claudebatch.cli.wiring.sample_screen import DrawnRows, show_sample
+from claudebatch.cli.wiring.spread import ALONE, Spread, connected
 from claudebatch.clients.base_url import check_base_url
 from claudebatch.clients.protocol import Client
 from claudebatch.config import environment
@@ -104,6 +104,7 @@ class _RunParts:
     """Whether there is a reader of more than events and the last line."""
     began: datetime
     yes: bool
+    spread: Spread
 
 
 def execute(
@@ -114,6 +115,7 @@ def execute(
     show: Show,
     dry_run: bool,
     yes: bool,
+    spread: Spread = ALONE,
 ) -> int:
     """Run or estimate; returns the exit code. Raises `ClaudebatchError` when nothing
     could be sent.
@@ -136,7 +138,7 @@ def execute(
     if dry_run:
         Terminal(sys.stderr, env).tell(map(render_notice, found_configuration(loaded)))
         return tell_estimate(options, run_setup, paths, now=_now, wall=_wall, show=show)
-    return _observed(options, loaded, run_setup, paths, env=env, show=show, yes=yes)
+    return _observed(options, loaded, run_setup, paths, env=env, show=show, yes=yes, spread=spread)
 
 
 def _observed(
@@ -148,11 +150,11 @@ def _observed(
     env: Mapping[str, str],
     show: Show,
     yes: bool,
+    spread: Spread,
 ) -> int:
     """Run with the display, the log and the alerts that the user asked for."""
     began = _wall()
-    used = run_setup.settings.batches.used
-    stats = RunStats(_now, usual_batch_s=usual_batch_s(paths.ledger) if used else None)
+    stats = _stats(run_setup, paths)
     display = _display(options, run_setup, stats, env, show)
     with logged(
         show, display, now=_now, wall=_wall, reserved=reserved_paths(options, loaded, paths)
@@ -182,12 +184,18 @@ def _observed(
             talks=not (show.json or show.quiet),
             began=began,
             yes=yes,
+            spread=spread,
         )
         try:
             return _perform(options, parts)
         finally:
             # Notes of before the start, where it was refused: above the reason.
             display.stop()
+
+
+def _stats(run_setup: RunSetup, paths: Paths) -> RunStats:
+    used = run_setup.settings.batches.used
+    return RunStats(_now, usual_batch_s=usual_batch_s(paths.ledger) if used else None)
 
 
 def _display(
@@ -316,7 +324,15 @@ async def _go(
     async with endpoint(options, run_setup, now=_now, wall=_wall, rng=rng) as api:
 
         def connect() -> Client:
-            return client_for(api, run_setup, concurrency=in_flight, now=_now, wall=_wall)
+            return connected(
+                parts.spread,
+                api,
+                run_setup,
+                concurrency=in_flight,
+                now=_now,
+                wall=_wall,
+                emit=parts.emit,
+            )
 
         dependencies = RunDependencies(
             paths=parts.paths,
@@ -338,16 +354,18 @@ async def _go(
         )
         session = Session(options, run_setup, run, dependencies)
         if isinstance(parts.display, JsonEvents):
-            # Events are data: without a reader the run stops, as it does when its
-            # results find none.
-            loop, gone = (
-                asyncio.get_running_loop(),
-                OutputFailed("E701", _READER_LEFT, fix=_READER_FIX),
-            )
-            parts.display.on_lost = lambda: loop.call_soon_threadsafe(session.halt, gone)
-            if parts.display.lost:  # by a notice of before there was a run
-                session.halt(gone)
+            _halt_without_reader(session, parts.display)
         return await session.go()
+
+
+def _halt_without_reader(session: Session, events: JsonEvents) -> None:
+    # Events are data: without a reader the run stops, as it does when its results find
+    # none.
+    loop = asyncio.get_running_loop()
+    gone = OutputFailed("E701", _READER_LEFT, fix=_READER_FIX)
+    events.on_lost = lambda: loop.call_soon_threadsafe(session.halt, gone)
+    if events.lost:  # by a notice of before there was a run
+        session.halt(gone)
 
 
 def _asked_deadline(options: RunOptions, parts: _RunParts, known: Forecast) -> AskedDeadline | None:

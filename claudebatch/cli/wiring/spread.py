@@ -1,0 +1,78 @@
+"""`--processes` and `--engine`: the client of a run, in this process or spread over
+several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from claudebatch import __version__
+from claudebatch.cli.bad_value import BadValue
+from claudebatch.cli.wiring.api_target import ApiTarget, client_for
+from claudebatch.clients.protocol import Client
+from claudebatch.clients.senders.frames import Welcome
+from claudebatch.clients.senders.process_links import ProcessPlaces, sender_command
+from claudebatch.clients.senders.sender_link import SenderPlaces
+from claudebatch.clients.senders.spread_client import SpreadClient
+from claudebatch.config import environment
+from claudebatch.core.events import Emit
+from claudebatch.setup.run_setup import RunSetup
+
+# More processes than cores of any machine are a slip of the finger.
+_MOST_PROCESSES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Over how many processes a run sends its requests, and where they are."""
+
+    processes: int = 1
+
+    @property
+    def alone(self) -> bool:
+        """Whether this process sends itself."""
+        return self.processes == 1
+
+    def places(self) -> SenderPlaces:
+        """Where the senders are started."""
+        return ProcessPlaces(self.processes, command=sender_command(), environment=environment())
+
+
+ALONE = Spread()
+
+
+def spread_of(*, processes: int | None) -> Spread:
+    """What the flags say; raises `BadValue`."""
+    if processes is not None and processes > _MOST_PROCESSES:
+        raise BadValue(
+            "E880",
+            f"{processes} processes are more than any machine has cores: try --processes 4 "
+            "(-j sets how many requests are in flight)",
+        )
+    return Spread(processes or 1)
+
+
+def connected(
+    spread: Spread,
+    api: ApiTarget,
+    run_setup: RunSetup,
+    *,
+    concurrency: int,
+    now: Callable[[], float],
+    wall: Callable[[], datetime],
+    emit: Emit,
+) -> Client:
+    """The client of the run. Make it inside a running event loop."""
+    if spread.alone:
+        return client_for(api, run_setup, concurrency=concurrency, now=now, wall=wall)
+    welcome = Welcome(
+        version=__version__,
+        base_url=api.base_url,
+        api_key=api.api_key,
+        # Any of them may come to hold all that is in flight.
+        concurrency=concurrency,
+        idle_timeout_s=run_setup.settings.idle_timeout_s,
+    )
+    return SpreadClient(spread.places(), welcome, now=now, notify=emit)
