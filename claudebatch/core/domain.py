@@ -243,6 +243,12 @@ class Route:
     fallbacks: tuple[str, ...] = ()
 
 
+PREWARM = "pre-warm"
+"""In place of a rule: of requests that write a beginning to the API's prompt cache, ask
+for no output, and are no row's answer.
+"""
+
+
 class Hold:
     """Money set aside for one attempt, and what those below the budget know of the
     attempt. It is ended once.
@@ -390,6 +396,14 @@ class Call:
     def lane_as(self) -> str:
         """The same of the model that its route names first."""
         return limited_as(self.route.model, fast=self.prompt.params.get("speed") == "fast")
+
+    @property
+    def prewarms(self) -> bool:
+        """Whether it only writes to the API's prompt cache: then its reply answers no
+        row.
+        """
+        # A rule of the user's may have that name.
+        return self.route.rule == PREWARM and self.size.output_bound == 0
 
     @property
     def day(self) -> str:

@@ -105,7 +105,7 @@ class MoreRoom:
 
     def __call__(self, event: Event) -> None:
         """Note how long the answer is, if *event* is one."""
-        if isinstance(event, AttemptFinished) and event.usage is not None:
+        if isinstance(event, AttemptFinished) and event.reply and event.usage is not None:
             self._lengths[_step(event.usage.output_tokens)] += 1
 
     def refused(self, call: Call) -> None:

@@ -174,7 +174,8 @@ class SummaryBuilder:
         if not (usage.cache_read_input_tokens or usage.cache_creation_input_tokens):
             return PromptSavings()
         answers = billed_after(self._run.folder.journal, self._first_after)
-        parts = (self._prices.prompt_savings(a.model, a.usage, a.cost) for a in answers)
+        saved = self._prices.prompt_savings
+        parts = (saved(a.model, a.usage, a.cost, prewarms=a.prewarms) for a in answers)
         return sum(parts, PromptSavings())
 
     def _how_it_ended(
@@ -355,6 +356,7 @@ def _of_session(counts: RunSnapshot) -> dict[str, Any]:
         "usage": counts.usage,
         "requests": counts.requests,
         "retries": counts.retries,
+        "prewarms": counts.prewarms,
         "p50_ms": counts.p50_ms,
         "p95_ms": counts.p95_ms,
         "bound_by": counts.bound_by,

@@ -199,8 +199,9 @@ class MessagesService:
         delay_s = self._delay(asked, fault)
         gate.produce(answer.usage.output_tokens, delay_s, self._clock.now())
         delay_s -= await self._until_it_begins(asked, delay_s)
-        if not asked.stream:
+        if not asked.stream or self._settings.holds_streams:
             await self._wait(delay_s)
+            delay_s = 0.0
             # A client that timed out does not read the answer: it must count as
             # undelivered.
             if connection.client_left:

@@ -66,6 +66,10 @@ class SimulatorSettings:
     and what its request wrote to the prompt cache can be read. At 0 a stream begins at
     once, another answer at its end.
     """
+    holds_streams: bool = False
+    """A stream comes in one piece at its end, as through a gateway that waits for
+    it.
+    """
     limits: SimulatedAllowance = SimulatedAllowance()
     """Of each pool."""
     pool_limits: Mapping[str, SimulatedAllowance] = field(default_factory=dict)

@@ -6,7 +6,7 @@ import json
 from decimal import Decimal
 
 from claudebatch.core.domain import to_usd
-from claudebatch.layers.prompt_caching import layer
+from claudebatch.layers.prompt_caching import answer_times
 
 OPUS = "claude-opus-5-5"
 DOCUMENTS, QUESTIONS = 4, 20
@@ -68,7 +68,7 @@ def test_rows_that_share_a_document_are_taken_together_wherever_they_stand(
 ):
     serve()
     # As if answers took minutes: few rows are taken ahead.
-    monkeypatch.setattr(layer, "_OF_TTL", 0.0)
+    monkeypatch.setattr(answer_times, "_OF_TTL", 0.0)
     world.configure("concurrency: 1\n")
     rows = sorted(shared_documents(), key=lambda row: row["id"].partition("q")[2])
     rows = [row for row in rows if len(row["id"]) == len("d0q0")]

@@ -41,8 +41,12 @@ class CachingApi:
     bodies: list[dict[str, Any]] = field(default_factory=list)
     usages: list[PromptTokens] = field(default_factory=list)
     """Of each answer, in the order in which they came in."""
+    prewarms: list[PromptTokens] = field(default_factory=list)
+    """Of each request without output."""
     came: list[tuple[float, int]] = field(default_factory=list)
-    """When a request came, and its row."""
+    """When the request for an answer came, and its row."""
+    asked_ahead: list[tuple[float, int]] = field(default_factory=list)
+    """The same of requests without output."""
     in_flight: int = 0
     most_in_flight: int = 0
 
@@ -56,17 +60,17 @@ class CachingApi:
     @property
     def writes(self) -> int:
         """Answers that wrote to the cache."""
-        return sum(usage.written > 0 for usage in self.usages)
+        return sum(usage.written > 0 for usage in (*self.usages, *self.prewarms))
 
     @property
     def times(self) -> Counter[int]:
-        """How often each row was sent."""
+        """How often an answer to each row was asked for."""
         return Counter(row for _, row in self.came)
 
     async def __call__(self, call: Call) -> Reply:
         """The client's part of the stack."""
         began, number = now(), len(self.came)
-        self.came.append((began, call.row))
+        (self.asked_ahead if call.prewarms else self.came).append((began, call.row))
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -83,22 +87,25 @@ class CachingApi:
         self._cache.touch(use, began)
         if self.keep:
             self.bodies.append(body)
-        self.usages.append(tokens)
-        streamed = self.streams and call.watch is not None
-        await asyncio.sleep(self.head_s if streamed else self.latency_s)
+        (self.prewarms if call.prewarms else self.usages).append(tokens)
+        await asyncio.sleep(self.head_s)
+        # An answer begins, and what it wrote can be read, whether it is streamed or
+        # not.
         if self.works == "always":
             self._cache.keep(use, began)
-        if streamed and call.watch is not None:
+        if self.streams and call.watch is not None and not call.prewarms:
             call.watch.began(None)
             call.watch.read(tokens)
-            await asyncio.sleep(self.latency_s - self.head_s)
+        await asyncio.sleep(0 if call.prewarms else self.latency_s - self.head_s)
         counts = {
             "input_tokens": tokens.fresh,
             "cache_creation_input_tokens": tokens.written,
             "cache_read_input_tokens": tokens.read,
-            "output_tokens": OUTPUT,
+            "output_tokens": 0 if call.prewarms else OUTPUT,
         }
-        return make_reply(model=call.model, usage=counts, latency_ms=round(1000 * (now() - began)))
+        text = "" if call.prewarms else "an answer"
+        took_ms = round(1000 * (now() - began))
+        return make_reply(text, model=call.model, usage=counts, latency_ms=took_ms)
 
     def _use(self, body: dict[str, Any], model: str, at: float) -> tuple[CacheUse, PromptTokens]:
         traits = MODELS[model]

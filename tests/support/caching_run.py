@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from claudebatch.core.domain import Call, Outcome, Pico, Usage
 from claudebatch.core.events import ConcurrencyChanged, Event
 from claudebatch.engine.engine import Engine
+from claudebatch.layers.prompt_caching import own_marks
 from claudebatch.layers.prompt_caching.own_marks import without_marks
+from claudebatch.layers.prompt_caching.placed import PlacedCall
 from claudebatch.setup.pools import slots
 from claudebatch.setup.stack import build_stack
 from tests.support.caching_api import OUTPUT, CachingApi
@@ -35,6 +37,8 @@ class Job:
     streams: bool = True
     mixed: bool = False
     """Whether rows of one beginning lie far apart in the input."""
+    prewarms: bool = True
+    """Whether requests without output may be sent, as where marks are set by a plan."""
 
     @property
     def head_s(self) -> float:
@@ -75,7 +79,10 @@ async def _run(job: Job, change: Callable[[Call], Call] | None) -> Ran:
         if isinstance(event, ConcurrencyChanged):
             engine.resize(event.pool, event.limit)
 
-    parts = replace(bench.parts, emit=emit)
+    def place(call: Call) -> PlacedCall:
+        return own_marks.place(call).shared_by(job.rows if job.prewarms else 0)
+
+    parts = replace(bench.parts, emit=emit, place=place)
     engine = Engine(
         build_stack(parts, api),
         feeds=[_Lane(_calls(bench, job, change))],  # type: ignore[list-item]
@@ -95,7 +102,7 @@ async def _run(job: Job, change: Callable[[Call], Call] | None) -> Ran:
         sum(entry.cost for entry in bench.log.entries),
         _optimum(bench, api, job.beginnings),
         finished,
-        len(api.came),
+        len(api.came) + len(api.asked_ahead),
     )
 
 

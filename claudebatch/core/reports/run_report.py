@@ -92,6 +92,8 @@ class RunSummary:
     cost_known: bool = True
     """False when a model without a known price answered: then `spent` is a lower bound.
     """
+    prewarms: int = 0
+    """Of the requests: those that only wrote to the API's prompt cache."""
     by_batch_now: int = 0
     """Of `answered_now`: rows whose answers came with message batches."""
     in_batches: int = 0

@@ -54,6 +54,7 @@ class RunStats:
         self._saved: Pico = 0
         self._counts = list(kind_counts(Usage()))
         self._requests = self._retries = self._fallbacks = self._unknown_attempts = 0
+        self._prewarms = 0
         self._latencies = Latencies()
         self._rows = LastMinute()
         self._pools: dict[str, PoolStats] = {}
@@ -105,6 +106,7 @@ class RunStats:
             usage=Usage.of(self._counts),
             requests=self._requests,
             retries=self._retries,
+            prewarms=self._prewarms,
             fallbacks=self._fallbacks,
             unknown_attempts_now=self._unknown_attempts,
             p50_ms=self._latencies.percentile(0.5),
@@ -178,6 +180,7 @@ class RunStats:
             self._unknown_attempts += 1
         else:
             self._spent_now += event.cost
+        self._prewarms += event.call is not None and event.call.prewarms
         if event.usage is not None:
             # Counts, not a `Usage`: making one for each answer takes longer than this.
             self._counts = list(map(add, self._counts, kind_counts(event.usage)))

@@ -99,6 +99,8 @@ class RunSnapshot:
     elapsed_s: float
     eta_s: float | None
     """Seconds until the last row at the pace of the last minute; None: unknown."""
+    prewarms: int = 0
+    """Of the requests: those that only wrote to the API's prompt cache."""
     by_batch: int = 0
     """Of the answered: rows whose answers came with a message batch."""
     batches: BatchProgress = BatchProgress()

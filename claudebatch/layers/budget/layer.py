@@ -103,7 +103,10 @@ class Budget:
             self._waits.ends(call, timer)
 
     def _amount(self, call: Call, worst: Pico) -> Pico:
-        return worst if self._usual is None else self._usual.amount(call, worst)
+        # What is usual of answers says nothing of a request without output.
+        if self._usual is None or call.prewarms:
+            return worst
+        return self._usual.amount(call, worst)
 
     async def _failed(self, hold: Hold, error: BaseException) -> None:
         # The hold comes first: an error says nothing where a cancellation came while
@@ -124,7 +127,7 @@ class Budget:
             self._emit(CapUsed(error.cap, error.limit, error.limit - error.left, full=True))
 
     def _learn(self, call: Call, hold: Hold, reply: Reply) -> None:
-        if self._usual is not None and reply.cost_known:
+        if self._usual is not None and reply.cost_known and not call.prewarms:
             self._usual.learn(call, hold.worst, reply.cost)
         if self._tighter is not None:
             self._tighter.check(call, reply)

@@ -53,6 +53,13 @@ class CacheTurn:
     """Tokens of its prompt, as calls are estimated, that it is expected to read."""
     free: bool = False
     """Whether nobody waits for anybody: the API tells of no cache."""
+    # Mutable, set by the layer: the tokens of its prompt, as calls are estimated; and
+    # whether the others find out by a request without output, if its answer does not
+    # begin in time.
+    estimated: int = 0
+    hurries: bool = False
+    head_s: float | None = None
+    """Seconds after which its answer began; None: nobody saw it begin."""
     # Mutable, changed by `Turns` only: when it left; None: not yet. And whether its
     # answer has told what became of the beginnings.
     left_at: float | None = None

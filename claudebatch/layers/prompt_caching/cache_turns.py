@@ -102,6 +102,11 @@ class Turns:
             free=not led and any(one.unused for one in chain),
         )
 
+    def trusts(self, model: str) -> bool:
+        """Whether the API has read anything of *model* yet."""
+        known = self._models.get(model)
+        return known is not None and known.read
+
     def leaves(self, turn: CacheTurn, now: float) -> bool:
         """Whether *turn*'s request may leave *now*; False: what it was to read may be
         gone, and it has to ask for another turn.

@@ -1,6 +1,11 @@
 """Of rows that share a beginning one goes ahead, and the others read what it has
 written.
 
+Its answer is streamed, so that its beginning is seen. Where answers do not begin in
+time, because nothing is streamed there or held back, a beginning of many rows is
+written and tried by requests without output (`prewarm.py`), and no row has to wait for
+a whole answer.
+
 Above budget and limiter: a row that waits holds no money and no place in the pace.
 Below the retry: an attempt that fails hands the lead to the next row, while its own
 waits for another try. Above the breaker, so that none of its probes waits here.
@@ -14,29 +19,25 @@ from dataclasses import replace
 
 from claudebatch.core.domain import Call, PromptTokens, Reply, Usage
 from claudebatch.core.drain import Drain
+from claudebatch.core.errors import AttemptError, CircuitOpen
 from claudebatch.core.events import Emit
 from claudebatch.core.handler import Handler
 from claudebatch.core.notice import Notice
 from claudebatch.core.resting import Resting
+from claudebatch.layers.prompt_caching.answer_times import AnswerTimes
 from claudebatch.layers.prompt_caching.asked_turn import Asks, CacheTurn, Wait
 from claudebatch.layers.prompt_caching.beginning import Waiter
 from claudebatch.layers.prompt_caching.cache_turns import Turns
 from claudebatch.layers.prompt_caching.miss_cause import miss_cause
 from claudebatch.layers.prompt_caching.own_marks import without_marks
 from claudebatch.layers.prompt_caching.placed import Place, PlacedCall
+from claudebatch.layers.prompt_caching.prewarm import prewarm
 
-# Rows that wait for another's answer let rows behind them be taken, so many for each
-# that may be sent at once: as many as answers come in half the time to live of what
-# they share. With more, a beginning would run out before most of its rows are read.
-_FEWEST_AT_REST = 2.0
-_AT_REST_AT_FIRST = 4.0
-_OF_TTL = 0.5
-# A connection may hang for the ten minutes that one attempt is given. So long a row may
-# go ahead without an answer, or as many times as long as answers took to begin.
-_PATIENCE_S = 60.0
-_PATIENCE = 4.0
-# The last answers that tell how long one takes.
-_ANSWERS = 8
+# Requests without output that may fail before none is sent any more.
+_FAILED_PREWARMS = 2
+# To write a beginning, and to show that it is read. A third one would be paid because
+# rows wait for longer than the cache keeps it: then a row goes ahead itself.
+_PREWARMS_A_ROW = 2
 
 
 class _Gone(Exception):
@@ -70,9 +71,10 @@ class PromptCaching:
         # cache does not work.
         self._under_way: dict[int, CacheTurn] = {}
         self._reported = False
-        # Mutable, too: how long answers have taken of late, and to begin; 0: none has
-        # come. And by row, the ends of patience with those that go ahead.
-        self._answer_s = self._head_s = 0.0
+        # Mutable, too: how long answers take, how many requests without output have
+        # failed; by row, the ends of patience with those that go ahead.
+        self._times = AnswerTimes()
+        self._failed_prewarms = 0
         self._timers: dict[int, asyncio.TimerHandle] = {}
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
@@ -81,10 +83,16 @@ class PromptCaching:
         if placed.beginning is None:
             return await call_next(placed.call)
         asks = Asks(call.row, call.model, placed.chain, placed.ttl_s)
+        prewarms = 0
         while True:
             turn = await self._turn(call, asks)
+            turn.estimated = call.size.input_tokens
+            ahead = self._prewarm(placed, turn) if prewarms < _PREWARMS_A_ROW else None
             try:
-                return await self._sent(placed, turn, call_next)
+                if ahead is None:
+                    return await self._sent(placed, turn, call_next, watched=prewarms > 0)
+                prewarms += 1
+                await self._prewarmed(ahead, turn, call_next)
             except _Gone:
                 continue
 
@@ -98,9 +106,12 @@ class PromptCaching:
         if not self._turns.leaves(turn, self._now()):
             raise _Gone
         if turn.led:
-            patience_s = max(_PATIENCE_S, _PATIENCE * (self._head_s or self._answer_s))
+            patience_s = self._times.patience_s()
+            soon = turn.hurries and self._failed_prewarms < _FAILED_PREWARMS
+            if soon:
+                patience_s = min(patience_s, self._times.begins_within_s(turn.estimated))
             loop = asyncio.get_running_loop()
-            self._timers[call.row] = loop.call_later(patience_s, self._turns.late, turn)
+            self._timers[call.row] = loop.call_later(patience_s, self._late, turn, soon)
 
     async def _turn(self, call: Call, asks: Asks) -> CacheTurn:
         rests = granted = False
@@ -121,9 +132,7 @@ class PromptCaching:
         whether it is at rest by that.
         """
         lane = self._lane_of(call.lane_as)
-        most = _AT_REST_AT_FIRST
-        if self._answer_s:
-            most = max(_FEWEST_AT_REST, _OF_TTL * ttl_s / self._answer_s)
+        most = self._times.most_at_rest(ttl_s)
         if self._resting.places(lane) >= most * self._resting.slots(lane):
             return False
         return self._resting.begin(call.row, lane, len(call.body))
@@ -139,14 +148,53 @@ class PromptCaching:
             raise
         return waiter.granted
 
-    async def _sent(self, placed: PlacedCall, turn: CacheTurn, call_next: Handler) -> Reply:
-        call = placed.call
+    async def _sent(
+        self, placed: PlacedCall, turn: CacheTurn, call_next: Handler, *, watched: bool
+    ) -> Reply:
+        call = self._dressed(placed, turn)
+        # Before anything was read, one that writes would say nothing: the answer that
+        # is late may not have begun, or the cache may not work.
+        trusted = placed.rows and turn.led and self._turns.trusts(call.model)
+        turn.hurries = bool(trusted and prewarm(call, placed.rows))
+        # After requests without output a stream shows whether it would begin in time.
+        if turn.led or watched:
+            # The others wait until it begins, and a stream shows that.
+            call = call.watched(_Head(lambda tokens: self._begins(call, turn, tokens)))
+        reply = await self._passed(call, turn, call_next)
+        took_s = reply.latency_ms / 1000
+        self._times.ended(took_s)
+        if turn.led or watched:
+            self._times.watched(took_s, turn.head_s, tokens=turn.estimated)
+        return reply
+
+    async def _prewarmed(self, ahead: Call, turn: CacheTurn, call_next: Handler) -> None:
+        """Have *ahead*, a request without output, write or try what *turn* leads."""
+        try:
+            reply = await self._passed(ahead, turn, call_next)
+        except CircuitOpen:
+            raise
+        except AttemptError as error:
+            # Its row goes ahead itself then, and meets whatever is wrong.
+            self._failed_prewarms += 1 if error.retryable else _FAILED_PREWARMS
+        else:
+            # A gateway that writes an answer all the same has it paid for nothing.
+            self._failed_prewarms += _FAILED_PREWARMS if reply.usage.output_tokens else 0
+
+    def _prewarm(self, placed: PlacedCall, turn: CacheTurn) -> Call | None:
+        """The request without output that goes ahead of the row's own; None: none
+        does.
+        """
+        wanted = placed.rows and turn.led and self._times.late
+        if not wanted or self._failed_prewarms >= _FAILED_PREWARMS:
+            return None
+        return prewarm(self._dressed(placed, turn), placed.rows)
+
+    async def _passed(self, call: Call, turn: CacheTurn, call_next: Handler) -> Reply:
         self._under_way[call.row] = turn
         reply = None
         try:
-            reply = await call_next(self._dressed(placed, turn))
-            self._answer_s = _mean(self._answer_s, reply.latency_ms / 1000)
-            self._told(call, turn, _prompt_tokens(reply.usage))
+            reply = await call_next(call)
+            self._told(turn, _prompt_tokens(reply.usage))
         except BaseException:
             self._turns.failed(turn, self._now())
             raise
@@ -158,6 +206,11 @@ class PromptCaching:
                 self._report(call, reply)
         return reply
 
+    def _late(self, turn: CacheTurn, soon: bool) -> None:
+        """The answer of *turn* has not begun; *soon*: it should have."""
+        self._times.late = self._times.late or soon
+        self._turns.late(turn)
+
     def _dressed(self, placed: PlacedCall, turn: CacheTurn) -> Call:
         """The call as it is sent in its *turn*."""
         call = placed.call
@@ -167,24 +220,22 @@ class PromptCaching:
             # What is read does not count against input tokens per minute.
             expected = max(1, round(call.size.input_tokens - turn.cached))
             call = replace(call, size=replace(call.size, input_tokens=expected))
-        if turn.led:
-            # The others wait until it begins, and a stream shows that.
-            return call.watched(_Head(lambda tokens: self._begins(placed.call, turn, tokens)))
         return call
 
     def _begins(self, call: Call, turn: CacheTurn, tokens: PromptTokens) -> None:
         if turn.left_at is not None:
-            self._head_s = _mean(self._head_s, self._now() - turn.left_at)
+            turn.head_s = self._now() - turn.left_at
+            self._times.began(turn.head_s)
         self._no_longer_late(call)
-        self._told(call, turn, tokens)
+        self._told(turn, tokens)
 
     def _no_longer_late(self, call: Call) -> None:
         timer = self._timers.pop(call.row, None)
         if timer is not None:
             timer.cancel()
 
-    def _told(self, call: Call, turn: CacheTurn, tokens: PromptTokens) -> None:
-        self._turns.told(turn, tokens, estimated=call.size.input_tokens, now=self._now())
+    def _told(self, turn: CacheTurn, tokens: PromptTokens) -> None:
+        self._turns.told(turn, tokens, estimated=turn.estimated, now=self._now())
 
     def _report(self, call: Call, reply: Reply | None) -> None:
         if self._reported:
@@ -198,11 +249,6 @@ class PromptCaching:
                 "without cache_control from now on",
             )
         )
-
-
-def _mean(before: float, now: float) -> float:
-    """The mean of the last ones, with one more."""
-    return before + (now - before) / (_ANSWERS if before else 1)
 
 
 def _prompt_tokens(usage: Usage) -> PromptTokens:

@@ -20,6 +20,7 @@ PromptCaching: TypeAlias = Literal["auto", "respect", "off"]
 
 MINUTES_S, HOUR_S = 300, 3600
 MOST_MARKS = 4
+_MOST_ROWS = 255
 MANY_ROWS = 20
 """Of rows in batches, which are read by chance (30 to 98 %), only beginnings of so many
 are marked.
@@ -74,11 +75,11 @@ class MarkPlan:
     """
 
     def __init__(self) -> None:
-        # Mutable, changed by `fill` only: the digests, sorted, their seconds, and
-        # whether many rows share them.
+        # Mutable, changed by `fill` only: the digests, sorted, their seconds, and how
+        # many rows share them, as far as one byte tells.
         self._digests = array("Q")
         self._ttls = array("H")
-        self._many = bytearray()
+        self._rows = bytearray()
 
     def __len__(self) -> int:
         return len(self._digests)
@@ -86,29 +87,29 @@ class MarkPlan:
     def fill(self, found: Iterable[SharedBeginning], spacing: Spacing) -> None:
         """Decide of each of *found*."""
         lasting = {MINUTES_S: array("Q"), HOUR_S: array("Q")}
-        many = set[int]()
+        rows = dict[int, int]()
         for shared in found:
             seconds = ttl_s(shared, spacing)
             # A row's own mark that no other row shares groups nothing.
             if seconds and shared.rows > 1:
                 lasting[seconds].append(_number(shared.link.digest))
-                if shared.rows >= MANY_ROWS:
-                    many.add(_number(shared.link.digest))
+                if shared.rows > 2:
+                    rows[_number(shared.link.digest)] = min(shared.rows, _MOST_ROWS)
         # Sorted numbers in an array take a tenth of what a dictionary would.
         hours = set(lasting[HOUR_S])
         self._digests = array("Q", sorted((*lasting[MINUTES_S], *hours)))
         self._ttls = array("H", (HOUR_S if one in hours else MINUTES_S for one in self._digests))
-        self._many = bytearray(one in many for one in self._digests)
+        self._rows = bytearray(rows.get(one, 2) for one in self._digests)
 
     def ttl_s(self, digest: bytes) -> int:
         """For how many seconds the beginning of this *digest* is kept; 0: not."""
         place = self._place(digest)
         return 0 if place is None else self._ttls[place]
 
-    def has_many_rows(self, digest: bytes) -> bool:
-        """Whether this beginning is kept and many rows share it."""
+    def rows(self, digest: bytes) -> int:
+        """How many rows share this beginning, 255 at most; 0: it is not kept."""
         place = self._place(digest)
-        return place is not None and bool(self._many[place])
+        return 0 if place is None else self._rows[place]
 
     def _place(self, digest: bytes) -> int | None:
         number = _number(digest)

@@ -29,10 +29,19 @@ class PlacedCall:
     first.
     """
 
+    rows: int = 0
+    """So many rows share the longest of them, as far as a plan tells; 0: there is
+    none.
+    """
+
     @property
     def chain(self) -> tuple[bytes, ...]:
         """All its beginnings, the shortest first."""
         return () if self.beginning is None else (*self.shorter, self.beginning)
+
+    def shared_by(self, rows: int) -> PlacedCall:
+        """The same, shared by so many *rows*."""
+        return PlacedCall(self.call, self.beginning, self.ttl_s, self.shorter, rows)
 
 
 Place: TypeAlias = Callable[[Call], PlacedCall]

@@ -13,7 +13,7 @@ from typing import Any
 from claudebatch.core.domain import Call
 from claudebatch.core.jsonl import decode, encode_in_order
 from claudebatch.layers.prompt_caching.leading_blocks import Beginnings, Block, blocks
-from claudebatch.layers.prompt_caching.mark_plan import HOUR_S, MOST_MARKS, MarkPlan
+from claudebatch.layers.prompt_caching.mark_plan import HOUR_S, MANY_ROWS, MOST_MARKS, MarkPlan
 from claudebatch.layers.prompt_caching.placed import Place, PlacedCall
 
 _OWN = b'"cache_control"'
@@ -48,11 +48,17 @@ class Placing:
         # Rows keep their own marks.
         if not len(self._plan) or _OWN in call.body:
             return self._then(call)
-        marks = self._marks(call)
-        return self._then(_marked(call, marks) if marks else call)
+        marks, longest = self._marks(call)
+        placed = self._then(_marked(call, marks) if marks else call)
+        # Batches take no requests without output.
+        if self._in_batch or placed.beginning is None:
+            return placed
+        return placed.shared_by(self._plan.rows(longest))
 
-    def _marks(self, call: Call) -> dict[int, int]:
-        """The seconds of each mark, by the number of its block."""
+    def _marks(self, call: Call) -> tuple[dict[int, int], bytes]:
+        """The seconds of each mark, by the number of its block, and the digest of the
+        longest beginning that is marked.
+        """
         # Not of the body at hand: a hop to another model, or a request that asks again,
         # has the beginning of the first one.
         params = self._first_params(call)
@@ -70,11 +76,12 @@ class Placing:
             kept = [kept[0], *kept[1 - MOST_MARKS :]]
         # An hour must come before five minutes.
         last_hour = max((number for number, seconds in kept if seconds == HOUR_S), default=-1)
-        return {number: HOUR_S if number <= last_hour else seconds for number, seconds in kept}
+        marks = {number: HOUR_S if number <= last_hour else seconds for number, seconds in kept}
+        return marks, digests[kept[-1][0]] if kept else b""
 
     def _ttl_s(self, digest: bytes) -> int:
         if self._in_batch:
-            return HOUR_S if self._plan.has_many_rows(digest) else 0
+            return HOUR_S if self._plan.rows(digest) >= MANY_ROWS else 0
         return self._plan.ttl_s(digest)
 
 

@@ -59,16 +59,18 @@ class JournalLog:
         # A price is known, but not what was counted: the answer stays, at its worst
         # case.
         unknown = not reply.cost_known and intent.worst > 0
+        # Paid for, and nobody's answer: without a body no session takes it for one.
+        whole = AttemptState.PARTIAL if intent.prewarms else AttemptState.ANSWERED
         self._journal.settle(
             AttemptRecord(
                 intent=intent,
-                state=AttemptState.UNKNOWN if unknown else AttemptState.ANSWERED,
+                state=AttemptState.UNKNOWN if unknown else whole,
                 price=AttemptPrice(reply.cost, reply.cost_known or unknown, self._price_version),
                 usage=reply.usage,
                 http=HttpExchange(reply.latency_ms, _OK, reply.request_id),
-                body=reply.message,
+                body=None if intent.prewarms else reply.message,
                 simulated=reply.simulated,
-                ending=ending(reply),
+                ending=0 if intent.prewarms else ending(reply),
             )
         )
 

@@ -83,7 +83,9 @@ class Record:
                     error=None,
                     unknown=unknown,
                     call=call,
-                    reply=reply,
+                    # Whoever counts answers counts no request that only writes to the
+                    # prompt cache.
+                    reply=None if call.prewarms else reply,
                     attempt=attempt,
                     latency_ms=reply.latency_ms,
                     request_id=reply.request_id,

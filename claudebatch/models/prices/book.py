@@ -84,14 +84,18 @@ class PriceBook:
             + usage.web_search_requests * rates.search
         )
 
-    def prompt_savings(self, model: str, usage: Usage, cost: Pico) -> PromptSavings:
+    def prompt_savings(
+        self, model: str, usage: Usage, cost: Pico, *, prewarms: bool = False
+    ) -> PromptSavings:
         """What the prompt cache has saved in answers of *model* that have *usage* and
-        cost *cost*; nothing where its price is not known.
+        cost *cost*; nothing where its price is not known. *prewarms*: they are requests
+        that only write to it, and without it would not have been sent.
         """
         try:
-            return prompt_savings(self.rates(model), usage, cost)
+            found = prompt_savings(self.rates(model), usage, cost)
         except UnknownPrice:
-            return PromptSavings()
+            found = PromptSavings()
+        return PromptSavings(-cost, found.writes) if prewarms else found
 
     def worst(self, call: Call) -> Pico:
         """The most that one attempt at *call* can cost; raises `UnknownPrice`.

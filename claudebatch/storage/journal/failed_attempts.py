@@ -6,12 +6,13 @@ import sqlite3
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from claudebatch.storage.journal.queries import PREWARMS
 from claudebatch.storage.journal.schema import AttemptState
 
 # A 429 is no attempt; neither is one that never left, that was called off, or whose
 # session died before anything came back. Names in capitals are reasons to stop. What
 # went out with a batch says nothing of requests that are sent at once, nor of when.
-_FAILED = """
+_FAILED = f"""
 SELECT a.row, a.model, a.sent_ms + a.latency_ms,
   EXISTS (SELECT 1 FROM results x WHERE x.row = a.row),
   a.error = 'connection_error' OR (a.error = 'bad_answer' AND a.state <> :failed)
@@ -20,7 +21,7 @@ FROM attempts a
 WHERE a.batch = 0 AND a.state IN (:failed, :unknown, :partial, :settled) AND a.error IS NOT NULL
   AND coalesce(a.status, 0) <> 429 AND a.error NOT IN ('never sent', 'cancelled')
   AND a.error NOT GLOB '[A-Z]*'
-  AND NOT (a.error = 'connection_error' AND a.state = :failed)
+  AND NOT (a.error = 'connection_error' AND a.state = :failed) AND NOT {PREWARMS}
 ORDER BY a.attempt
 """
 _ANY_TO_DO = """
@@ -39,9 +40,9 @@ _ANSWERED = (
 _LET_IN = "SELECT model, sent_ms FROM attempts WHERE batch = 0 AND state = ? ORDER BY 2"
 # Rows with a result were given up, and start anew. Those of fast mode begin anew with
 # each session: an attempt does not tell its pool, and standard ones are let in beside.
-_LIMITED = """
+_LIMITED = f"""
 SELECT a.row, a.model, a.sent_ms FROM attempts a JOIN rows r ON r.row = a.row
-WHERE a.status = 429 AND a.error NOT GLOB '[A-Z]*' AND r.lane NOT LIKE '%-fast'
+WHERE a.status = 429 AND a.error NOT GLOB '[A-Z]*' AND r.lane NOT LIKE '%-fast' AND NOT {PREWARMS}
   AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row)
 ORDER BY a.attempt
 """

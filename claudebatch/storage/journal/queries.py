@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from claudebatch.core.domain import Pico, Usage
+from claudebatch.core.domain import PREWARM, Pico, Usage
 from claudebatch.core.endings import Ending
 from claudebatch.core.result_lines import line
 from claudebatch.storage.columns import COUNTS
@@ -24,6 +24,8 @@ from claudebatch.storage.journal.checksums import (
 )
 from claudebatch.storage.journal.schema import AttemptState
 
+PREWARMS = f"(a.rule = '{PREWARM}' AND a.output_bound = 0)"
+"""The condition that the attempt `a` only writes to the prompt cache."""
 # Attempts without an outcome count at their worst case as well: the last session may
 # have died after sending them.
 _TOTALS = """
@@ -73,8 +75,9 @@ def totals(connection: sqlite3.Connection) -> Totals:
 
 # Billed alike are those of one model, place, speed and tier.
 _BILLED_ALIKE = f"""
-SELECT model, sum(cost), {", ".join(f"sum({column.name})" for column in COUNTS)}
-FROM attempts WHERE attempt > ? AND cost > 0 GROUP BY model, tier, geo, speed
+SELECT model, sum(cost), {PREWARMS} AS prewarms,
+  {", ".join(f"sum({column.name})" for column in COUNTS)}
+FROM attempts a WHERE attempt > ? AND cost > 0 GROUP BY model, tier, geo, speed, prewarms
 """
 
 
@@ -85,6 +88,8 @@ class BilledAlike:
     model: str
     cost: Pico
     usage: Usage
+    prewarms: bool = False
+    """Whether they only wrote to the prompt cache."""
 
 
 def last_attempt(connection: sqlite3.Connection) -> int:
@@ -95,8 +100,8 @@ def last_attempt(connection: sqlite3.Connection) -> int:
 
 def billed_after(connection: sqlite3.Connection, attempt: int) -> Iterator[BilledAlike]:
     """The answers to attempts after number *attempt*, summed up."""
-    for model, cost, *counts in connection.execute(_BILLED_ALIKE, (attempt,)):
-        yield BilledAlike(model, cost, Usage.of(counts))
+    for model, cost, prewarms, *counts in connection.execute(_BILLED_ALIKE, (attempt,)):
+        yield BilledAlike(model, cost, Usage.of(counts), bool(prewarms))
 
 
 def of_run_so_far(journal: Path, note: str) -> tuple[Pico, Any]:
@@ -125,6 +130,8 @@ def give_up_on_sent(connection: sqlite3.Connection) -> int:
 _UNDECIDED = (
     " FROM attempts a JOIN rows r ON r.row = a.row AND r.live WHERE a.state IN (?, ?)"
     " AND a.body IS NULL AND NOT EXISTS (SELECT 1 FROM results x WHERE x.row = a.row AND x.ok)"
+    # It was no request for the row's answer.
+    f" AND NOT {PREWARMS}"
 )
 
 

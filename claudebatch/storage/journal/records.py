@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from enum import IntEnum
 from functools import lru_cache
 
-from claudebatch.core.domain import Pico, Usage
+from claudebatch.core.domain import PREWARM, Pico, Usage
 from claudebatch.core.frozen import value
 
 _MS_PER_DAY = 86_400_000
@@ -44,6 +44,11 @@ class AttemptIntent:
     """The row's id, for the ledger. The journal has it in its table of rows."""
     batch: int = 0
     """The number of the message batch that it goes out with; 0: by itself, at once."""
+
+    @property
+    def prewarms(self) -> bool:
+        """Whether it only writes to the API's prompt cache: see `Call.prewarms`."""
+        return self.rule == PREWARM and self.output_bound == 0
 
 
 @value

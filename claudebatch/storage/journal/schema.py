@@ -118,7 +118,9 @@ class AttemptState(IntEnum):
     a body, it brought an answer that does not say it.
     """
     PARTIAL = 4
-    """Cut off after its usage was known: counts at that usage."""
+    """Paid for and nobody's answer, as a second batch of the same rows, or a request
+    that only writes to the prompt cache: counts at its usage.
+    """
     SETTLED = 5
     """Was unknown until the user said whether it was billed."""
     IN_BATCH = 6

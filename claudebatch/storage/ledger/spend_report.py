@@ -9,7 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-from claudebatch.core.domain import BILLED_KINDS, Pico, PromptSavings, Usage
+from claudebatch.core.domain import BILLED_KINDS, PREWARM, Pico, PromptSavings, Usage
 from claudebatch.core.endings import ANSWER_ENDINGS
 from claudebatch.core.reports import SpendLine, spend_sum
 from claudebatch.storage.columns import COUNTS, listed
@@ -87,6 +87,9 @@ class SpendReader:
     def _line(self, row: dict[str, Any], what: By) -> SpendLine:
         usage = Usage.of(row[column.name] for column in COUNTS)
         prompt = self._saves(row["model"], usage, row["spent"])
+        if row["rule"] == PREWARM and not usage.output_tokens:
+            # Without the cache they would not have been sent.
+            prompt = PromptSavings(-row["spent"], prompt.writes)
         return SpendLine(
             label="",
             attempts=row["attempts"],

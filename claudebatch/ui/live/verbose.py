@@ -92,6 +92,8 @@ def _attempt(event: AttemptFinished) -> str:
         cost = "up to " * event.unknown + fmt.money(event.cost)
         if event.via == "batch":
             return f"{row}: {event.model} answered in a batch for {cost}"
+        if event.call and event.call.prewarms:
+            return f"{row}: {event.model}: prompt cache filled in {took} for {cost}"
         return f"{row}: {event.model} answered in {took} for {cost}"
     status = f" ({event.status})" if event.status else ""
     billed = f"; may be billed {fmt.money(event.cost)}" if event.unknown else ""

@@ -114,6 +114,7 @@ class LogLines:
         call, reply = event.call, event.reply
         # An answer without a known price has no cost; 0 would be read as free.
         known = reply is None or reply.cost_known or event.unknown
+        answered = reply or (call and call.prewarms and event.error is None)
         fields = {
             "id": call.prompt.id if call else event.id,
             "attempt": event.attempt,
@@ -122,7 +123,7 @@ class LogLines:
             "rule": call.route.rule if call else "",
             "waited_ms": self._waited.pop(call.prompt.id, event.latency_ms) if call else {},
             "latency_ms": event.latency_ms,
-            "status": 200 if reply else event.status,
+            "status": 200 if answered else event.status,
             "error": event.error,
             "request_id": event.request_id,
             "retry_after": event.retry_after,

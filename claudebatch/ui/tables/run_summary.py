@@ -115,6 +115,7 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         **_tokens_json(summary),
         "requests": summary.requests,
         "retries": summary.retries,
+        "prewarms": summary.prewarms,
         "p50_ms": summary.p50_ms,
         "p95_ms": summary.p95_ms,
         "wall_s": round(summary.wall_s, 3),
@@ -364,7 +365,8 @@ def _tokens(summary: RunSummary) -> Iterator[SummaryLine]:
 def _requests(summary: RunSummary) -> Iterator[SummaryLine]:
     if not summary.requests:
         return
-    parts = [fmt.count(summary.requests)]
+    ahead = f" ({fmt.count(summary.prewarms)} to fill the prompt cache)"
+    parts = [fmt.count(summary.requests) + (ahead if summary.prewarms else "")]
     parts += [counted(summary.retries, "retry", "retries")] if summary.retries else []
     # Nobody sees when the API asks the rows of a batch.
     if summary.answered_now > summary.by_batch_now:

@@ -35,6 +35,11 @@ def asks(row: int, document: str = "A", mark: Any = MARK, **params: Any) -> Call
     return make_call(row=row, model=SONNET, size=_SIZE, **told)
 
 
+def shared_by(rows: int) -> Place:
+    """Places a row's own marks as if a plan had set them for so many *rows*."""
+    return lambda call: own_marks.place(call).shared_by(rows)
+
+
 class Bench:
     """The layer and what it tells."""
 

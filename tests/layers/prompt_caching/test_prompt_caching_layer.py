@@ -148,7 +148,7 @@ async def test_a_row_that_goes_ahead_and_hangs_lets_one_more_row_by():
 
 @virtual
 async def test_two_rows_that_hang_let_no_third_one_by():
-    api, bench = CachingApi(latency_s=200, streams=False), Bench()
+    api, bench = CachingApi(latency_s=200, head_s=200, streams=False), Bench()
     stack = bench.around(api)
     await all_of(stack, [asks(row) for row in range(20)])
     assert [at for at, _ in api.came][:4] == [0.0, 60.0, 260.0, 460.0]
