@@ -206,6 +206,14 @@ Processes: TypeAlias = Annotated[
         help="Send from N processes; one decides (default: 1).",
     ),
 ]
+Engine: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--engine",
+        metavar="ENGINE",
+        help="Where those processes are: local, or ray (ray://HOST:6379) for many hosts.",
+    ),
+]
 Limit: TypeAlias = Annotated[
     int | None,
     typer.Option("--limit", "-n", parser=_whole, metavar="N", help="Only the first N rows."),

@@ -41,7 +41,7 @@ def run(flags: RunFlags) -> None:
         log=flags.log,
         log_prompts=flags.log_prompts,
     )
-    spread = spread_of(processes=flags.processes)
+    spread = spread_of(processes=flags.processes, engine=flags.engine, simulate=flags.simulate)
     options, settings = run_options(flags), config_flags(flags)
     if flags.deadline is not None and not flags.dry_run:
         # Whatever the configuration says: the plan decides.

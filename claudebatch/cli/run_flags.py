@@ -21,6 +21,7 @@ RUN_ONLY = frozenset(
         "columns",
         "attach",
         "processes",
+        "engine",
         "collect",
         "detach",
         "no_escape",
@@ -61,6 +62,7 @@ class RunFlags:
     tag: options.Tag = None
     concurrency: options.Concurrency = None
     processes: options.Processes = None
+    engine: options.Engine = "local"
     limit: options.Limit = None
     sample: options.Sample = None
     seed: options.Seed = None

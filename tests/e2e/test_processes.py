@@ -74,3 +74,11 @@ def test_more_processes_than_any_machine_has_are_refused(world):
     refused = world.claudebatch("run", "in.jsonl", "--simulate", "--processes", "10000")
     assert refused.code == 2
     assert "E880" in refused.err
+
+
+def test_engines_that_cannot_be_are_refused(world):
+    world.write("in.jsonl", prompts(1))
+    unknown = world.claudebatch("run", "in.jsonl", "--engine", "dask")
+    assert (unknown.code, "E881" in unknown.err) == (2, True)
+    rehearsal = world.claudebatch("run", "in.jsonl", "--simulate", "--engine", "ray")
+    assert (rehearsal.code, "E886" in rehearsal.err) == (2, True)

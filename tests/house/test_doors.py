@@ -27,6 +27,7 @@ DOORS = {
     "pyarrow": {"inputs", "outputs"},
     "python_calamine": {"inputs"},
     "zstandard": {"inputs"},
+    "ray": {"clients"},
     "redis": {"storage"},
     "rich": {"ui"},
     "typer": {"cli"},

@@ -10,10 +10,12 @@ from datetime import datetime
 
 from claudebatch import __version__
 from claudebatch.cli.bad_value import BadValue
+from claudebatch.cli.sender_process import serve
 from claudebatch.cli.wiring.api_target import ApiTarget, client_for
 from claudebatch.clients.protocol import Client
 from claudebatch.clients.senders.frames import Welcome
 from claudebatch.clients.senders.process_links import ProcessPlaces, sender_command
+from claudebatch.clients.senders.ray_links import RayPlaces
 from claudebatch.clients.senders.sender_link import SenderPlaces
 from claudebatch.clients.senders.spread_client import SpreadClient
 from claudebatch.config import environment
@@ -22,28 +24,43 @@ from claudebatch.setup.run_setup import RunSetup
 
 # More processes than cores of any machine are a slip of the finger.
 _MOST_PROCESSES = 512
+_RAY = "ray://"
+# Proxies and certificates are each host's own.
+_OF_API = "ANTHROPIC_"
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
     """Over how many processes a run sends its requests, and where they are."""
 
-    processes: int = 1
+    processes: int | None = None
+    """None: one on each host."""
+    cluster: str | None = None
+    """The address of a Ray cluster; None: on this host."""
 
     @property
     def alone(self) -> bool:
         """Whether this process sends itself."""
-        return self.processes == 1
+        return self.cluster is None and (self.processes or 1) == 1
 
     def places(self) -> SenderPlaces:
         """Where the senders are started."""
-        return ProcessPlaces(self.processes, command=sender_command(), environment=environment())
+        if self.cluster is not None:
+            return RayPlaces(self.processes, address=self.cluster, serve=serve)
+        command = sender_command()
+        return ProcessPlaces(self.processes or 1, command=command, environment=environment())
+
+    def variables(self) -> dict[str, str]:
+        """What senders must be told of the environment: those of this host have it."""
+        if self.cluster is None:
+            return {}
+        return {name: value for name, value in environment().items() if name.startswith(_OF_API)}
 
 
 ALONE = Spread()
 
 
-def spread_of(*, processes: int | None) -> Spread:
+def spread_of(*, processes: int | None, engine: str, simulate: bool) -> Spread:
     """What the flags say; raises `BadValue`."""
     if processes is not None and processes > _MOST_PROCESSES:
         raise BadValue(
@@ -51,7 +68,18 @@ def spread_of(*, processes: int | None) -> Spread:
             f"{processes} processes are more than any machine has cores: try --processes 4 "
             "(-j sets how many requests are in flight)",
         )
-    return Spread(processes or 1)
+    if engine == "local":
+        return Spread(processes)
+    if engine != "ray" and not (engine.startswith(_RAY) and len(engine) > len(_RAY)):
+        raise BadValue(
+            "E881", f"{engine!r} is no engine: try local, ray, or ray://HOST:6379 for a cluster"
+        )
+    if simulate:
+        # Its simulator listens on this host alone.
+        raise BadValue(
+            "E886", "--simulate stays on this host, and --engine ray leaves it: try --processes 4"
+        )
+    return Spread(processes, engine.removeprefix(_RAY) if engine != "ray" else "auto")
 
 
 def connected(
@@ -74,5 +102,6 @@ def connected(
         # Any of them may come to hold all that is in flight.
         concurrency=concurrency,
         idle_timeout_s=run_setup.settings.idle_timeout_s,
+        variables=spread.variables(),
     )
     return SpreadClient(spread.places(), welcome, now=now, notify=emit)

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib.util import find_spec
 
 import pytest
 
@@ -16,6 +17,7 @@ from claudebatch import __version__
 from claudebatch.clients.senders.error_facts import SenderCrashed
 from claudebatch.clients.senders.frames import Welcome
 from claudebatch.clients.senders.process_links import ProcessPlaces
+from claudebatch.clients.senders.ray_links import RayPlaces
 from claudebatch.clients.senders.sender_link import SenderPlaces
 from claudebatch.clients.senders.spread_client import SpreadClient
 from claudebatch.core.domain import PromptTokens
@@ -24,6 +26,7 @@ from claudebatch.core.notice import Notice
 from tests.support import acting_client
 from tests.support.acting_client import LIMITS, NO_ACCOUNT, answer, refusal, told
 from tests.support.memory_links import MemoryPlaces
+from tests.support.stand_in_ray import stand_in
 
 WELCOME = Welcome(__version__, None, None, 8, 15.0)
 
@@ -31,6 +34,12 @@ WELCOME = Welcome(__version__, None, None, 8, 15.0)
 def places_of(kind: str, number: int) -> SenderPlaces:
     if kind == "memory":
         return MemoryPlaces(number)
+    if kind == "actors":
+        return RayPlaces(number, address="auto", serve=acting_client.act)
+    if kind == "ray":
+        # A cluster of its own takes five seconds: one that stands can be named.
+        address = os.environ.get("CLAUDEBATCH_TEST_RAY", "local")
+        return RayPlaces(number, address=address, serve=acting_client.act)
     command = [sys.executable, acting_client.__file__]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     return ProcessPlaces(number, command=command, environment=environment)
@@ -53,16 +62,28 @@ class Spread:
 
     async def death(self, client: SpreadClient) -> None:
         """A request of *client*, whose only sender is killed meanwhile."""
-        request = asyncio.ensure_future(client(told("wait" if self.kind == "memory" else "die")))
+        here = self.kind in ("memory", "actors")
+        request = asyncio.ensure_future(client(told("wait" if here else "die")))
         await asyncio.sleep(0.01)
         if isinstance(self.places, MemoryPlaces):
             self.places.started[-1].kill()
+        elif here:
+            self.ray.actors[-1].die()
         await request
 
 
-@pytest.fixture(params=["memory", "processes"])
-async def spread(request: pytest.FixtureRequest) -> AsyncIterator[Spread]:
+needs_ray = pytest.mark.skipif(
+    find_spec("ray") is None, reason="Ray is not installed (240 MB, in no lock file)"
+)
+
+
+@pytest.fixture(params=["memory", "processes", "actors", pytest.param("ray", marks=needs_ray)])
+async def spread(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Spread]:
     made = Spread(request.param)
+    if made.kind == "actors":
+        made.ray = stand_in(monkeypatch, "host-1", "host-2")
     yield made
     for client in made.clients:
         await client.close()
@@ -146,7 +167,7 @@ async def test_a_sender_that_dies_costs_what_it_had_in_flight_and_is_replaced(sp
         await waiting
     error = lost.value
     assert (error.may_be_billed, error.retryable, error.unavailable) == (True, True, False)
-    assert "killed by signal 9" in error.message
+    assert error.message.endswith(("(killed by signal 9)", "(its actor died)"))
     assert (await client(told("say", text="again"))).text == "again"
     (notice,) = spread.notices
     assert notice.id == "W140"
