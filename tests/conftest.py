@@ -8,6 +8,8 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.e2e.processes import Zygote
+
 # How long an example takes says something about the machine, not about us.
 settings.register_profile("claudebatch", deadline=None)
 settings.load_profile("claudebatch")
@@ -60,3 +62,11 @@ def _signals_as_before() -> Iterator[None]:
     for number, handler in before.items():
         if signal.getsignal(number) is not handler:
             signal.signal(number, handler)
+
+
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """Forks processes of claudebatch."""
+    started = Zygote()
+    yield started
+    started.close()

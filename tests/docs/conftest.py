@@ -7,6 +7,7 @@ import pytest
 
 from tests.docs import sandbox
 from tests.docs.console import Shell
+from tests.e2e.processes import Zygote
 
 
 @pytest.fixture(scope="session")
@@ -14,12 +15,12 @@ def root() -> Path:
     return sandbox.ROOT
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stand_in_api() -> Iterator[str]:
     with sandbox.stand_in_api() as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def shell(tmp_path_factory: pytest.TempPathFactory, stand_in_api: str) -> Shell:
-    return sandbox.sandbox(tmp_path_factory.mktemp("examples"), stand_in_api)
+def shell(tmp_path_factory: pytest.TempPathFactory, stand_in_api: str, zygote: Zygote) -> Shell:
+    return sandbox.sandbox(tmp_path_factory.mktemp("examples"), stand_in_api, zygote)

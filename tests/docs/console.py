@@ -4,14 +4,18 @@ differs between any two runs.
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tests.e2e.processes import Zygote
 
 HOME_IN_DOCS = "/home/ana"
 TIMEOUT_S = 60
@@ -48,6 +52,10 @@ class Shell:
 
     folder: Path
     env: Mapping[str, str]
+    zygote: Zygote | None = None
+    """Forks the processes, where there is one: a page has dozens, and an interpreter of
+    its own takes each of them a second.
+    """
     last_code: int = field(default=0)
 
     def run(self, command: str) -> str:
@@ -59,6 +67,8 @@ class Shell:
         line = [sys.executable, "-m", "claudebatch", *arguments]
         if arguments[0] == "simulate":
             return self._serve([*line, "--port", "0"])  # the reader's port may be taken here
+        if self.zygote is not None:
+            return self._forked(self.zygote, arguments)
         done = subprocess.run(
             line,
             cwd=self.folder,
@@ -72,6 +82,17 @@ class Shell:
         )
         self.last_code = done.returncode
         return done.stdout
+
+    def _forked(self, zygote: Zygote, arguments: list[str]) -> str:
+        with tempfile.TemporaryFile() as printed, open(os.devnull, "rb") as nothing:
+            out = printed.fileno()
+            streams = [nothing.fileno(), out, out]
+            pid = zygote.start(arguments, self.env, self.folder, streams, umask=0o022)
+            code = zygote.status(pid, wait_s=TIMEOUT_S)
+            assert code is not None, f"still running after {TIMEOUT_S} s: {arguments}"
+            self.last_code = code
+            printed.seek(0)
+            return printed.read().decode()
 
     def _serve(self, line: list[str]) -> str:
         with subprocess.Popen(

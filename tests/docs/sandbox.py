@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.docs.console import Shell
+from tests.e2e.processes import Zygote
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,9 +31,9 @@ def stand_in_api() -> Iterator[str]:
             api.kill()
 
 
-def sandbox(place: Path, url: str) -> Shell:
+def sandbox(place: Path, url: str, zygote: Zygote | None = None) -> Shell:
     """A shell in an empty folder and with an empty home, both under *place*, that sends
-    to *url*.
+    to *url*; *zygote* forks its processes.
     """
     folder, home = place / "project", place / "home"
     home.mkdir()
@@ -43,7 +44,7 @@ def sandbox(place: Path, url: str) -> Shell:
     )
     shutil.copy(ROOT / "config.example.yaml", folder)
     key = {"ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "not-a-key"}
-    return Shell(folder, {**_clean(os.environ), "HOME": str(home), **key})
+    return Shell(folder, {**_clean(os.environ), "HOME": str(home), **key}, zygote)
 
 
 def _clean(env: dict[str, str] | os._Environ[str]) -> dict[str, str]:

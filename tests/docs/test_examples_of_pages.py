@@ -26,8 +26,8 @@ PAGES = (
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_examples_print_what_the_page_shows(page, tmp_path, stand_in_api):
-    shell = sandbox.sandbox(tmp_path, stand_in_api)
+def test_the_examples_print_what_the_page_shows(page, tmp_path, stand_in_api, zygote):
+    shell = sandbox.sandbox(tmp_path, stand_in_api, zygote)
     shown = list(examples((DOCS / f"{page}.md").read_text()))
     assert shown
     home = shell.env["HOME"]

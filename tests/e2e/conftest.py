@@ -13,14 +13,6 @@ from tests.e2e.world import Served, World, Zygote
 from tests.support.sdk_types import check_body
 
 
-@pytest.fixture(scope="session")
-def zygote() -> Iterator[Zygote]:
-    """Forks processes of claudebatch."""
-    started = Zygote()
-    yield started
-    started.close()
-
-
 @pytest.fixture
 def world(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
