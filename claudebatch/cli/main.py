@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import sqlite3
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Annotated, NamedTuple, Protocol, runtime_checkable
 
 import typer
+from typer.main import get_command
 
 from claudebatch import __version__
 from claudebatch.cli import account_batches, cache
@@ -139,7 +142,7 @@ def show_help(
 
         claudebatch help runs list
     """
-    app([*(command or ()), "--help"], prog_name=app.info.name, standalone_mode=False)
+    _parse([*(command or ()), "--help"])
 
 
 def _version(wanted: bool) -> None:
@@ -159,6 +162,17 @@ def _options(
 ) -> None: ...
 
 
+@functools.cache
+def _parser() -> Callable[..., object]:
+    # Once a process: the parsers of all commands take 25 ms.
+    return get_command(app)
+
+
+def _parse(words: list[str] | None = None) -> object:
+    """Do what *words* say, by default those of the command line."""
+    return _parser()(words, prog_name=app.info.name, standalone_mode=False)
+
+
 def run_command_line() -> int:
     """Run the command that `sys.argv` names; returns the exit code and never raises."""
     with guarded(environment(), _crash):
@@ -173,7 +187,7 @@ def run_command_line() -> int:
 def _run() -> int:
     try:
         _check_surroundings()
-        code = app(prog_name=app.info.name, standalone_mode=False)
+        code = _parse()
     except SystemExit as leaving:
         # Where the reader of a pipe has left, the option parser makes a 1 of it.
         code = (
