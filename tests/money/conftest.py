@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import api, processes, serve, world, zygote
+from tests.e2e.conftest import api, processes, serve, world
 from tests.e2e.world import World
 from tests.money.judge import Judge
 
-__all__ = ["api", "judge", "processes", "serve", "world", "zygote"]
+__all__ = ["api", "judge", "processes", "serve", "world"]
 
 
 @pytest.fixture

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.conftest import api, processes, serve, world, zygote
+from tests.e2e.conftest import api, processes, serve, world
 from tests.security.stranger import Stranger
 
-__all__ = ["api", "processes", "serve", "stranger", "world", "zygote"]
+__all__ = ["api", "processes", "serve", "stranger", "world"]
 
 
 @pytest.fixture
