@@ -10,6 +10,7 @@ folder come in (with three descriptors), `{"pid": …}` and later `{"ended": pid
 
 from __future__ import annotations
 
+import atexit
 import gc
 import io
 import json
@@ -19,6 +20,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -114,8 +116,25 @@ def become(wanted: dict[str, Any], descriptors: list[int]) -> None:
 
     prepare(wanted.get("moment"))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
-    main()
+    try:
+        main()
+    except SystemExit as leaving:
+        if wanted.get("moment") is None:
+            leave(leaving.code)
+        raise
     sys.exit(0)
+
+
+def leave(code: str | int | None) -> None:
+    """End as the interpreter does, but without taking all modules apart, which takes a
+    copy of this process as long as a small run.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    assert isinstance(code, int)
+    os._exit(code)
 
 
 def say(link: socket.socket, message: dict[str, Any]) -> None:
