@@ -35,6 +35,8 @@ class Fate:
     unavailable: bool = False
 
 
+GZIP_BOMB = gzip.compress(bytes(10**8), 1)
+
 ROW = Fate(AttemptError)  # this row only, and for good
 AGAIN = Fate(AttemptError, retryable=True)
 DOWN = Fate(
@@ -238,14 +240,14 @@ FOREIGN = [
     ),
     Line(
         "500 that unpacks to 100 MB",
-        (http(500, gzip.compress(bytes(10**8)), "content-encoding: gzip"),),
+        (http(500, GZIP_BOMB, "content-encoding: gzip"),),
         DOWN,
         API,
         500,
     ),
     Line(
         "401 that unpacks to 100 MB",
-        (http(401, gzip.compress(bytes(10**8)), "content-encoding: gzip"),),
+        (http(401, GZIP_BOMB, "content-encoding: gzip"),),
         ACCOUNT,
     ),
     *(
@@ -279,7 +281,7 @@ FOREIGN = [
 ]
 
 BAD = "bad_answer"
-BOMB = zlib.compress(bytes(100 * 2**20))
+BOMB = zlib.compress(bytes(100 * 2**20), 1)
 
 # A success that is none.
 BODIES = [
