@@ -88,3 +88,23 @@ def test_a_kind_of_rows_that_the_api_refuses_is_not_sent_and_others_are(
     done = world.claudebatch(*BATCH, "--no-check")
     assert done.code == 1, done.err
     assert world.results()["odd-0"]["error"]["type"] == "invalid_request_error"
+
+
+def test_where_nobody_tells_of_batches_the_run_ends_and_the_next_one_collects(
+    world: World, batches: Any
+) -> None:
+    simulator = batches(1000, 1.0)
+    world.configure("max_outage: 0.4s\n")
+    rows = (*BATCH, "-n", "20", "--budget", "5")
+    assert world.claudebatch(*rows, "--detach").code == 0
+    held = world.ledger()
+    simulator.set_faults({"batch_500": 1.0})
+    done = world.claudebatch(*rows)
+    assert (done.code, "E782" in done.err) == (5, True), done.err
+    assert world.ledger() == held, "what is with the API is held as before"
+    simulator.set_faults({})
+    done = world.claudebatch(*rows)
+    assert done.code == 0, done.err
+    assert len(world.results()) == 20
+    assert simulator.stats()["batches"]["made"] == 1
+    assert world.ledger() == (simulator.stats()["billed_pico"], 0)

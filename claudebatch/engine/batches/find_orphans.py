@@ -33,9 +33,10 @@ class OrphanFinder:
         *taken*, or known to belong to others, are none. *unproved* are candidates of
         other batches of this run, whose results will tell.
         """
+        listed, skew_s = await self._listed(client, rows)
+        # Not from a question that nobody answered: a list must have been there to lag.
         for row in rows:
             self._since.setdefault(row.batch, self._parts.now())
-        listed, skew_s = await self._listed(client, rows)
         known = {*taken, *await self._parts.journal.read(foreign_batches)}
         known |= self._parts.known_elsewhere()
         found: dict[int, Batch] = {}

@@ -35,6 +35,7 @@ from claudebatch.engine.batches.find_orphans import OrphanFinder
 from claudebatch.engine.batches.holds import BatchHolds
 from claudebatch.engine.batches.made_twice import SecondBatches
 from claudebatch.engine.batches.orphans import ms
+from claudebatch.engine.batches.outages import AskedBatches, BatchOutage
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.engine.batches.polls import Polls
 from claudebatch.engine.batches.to_make import ToMake
@@ -76,6 +77,7 @@ class BatchSender:
         # their polls; those of this session; where those of before are; the one that is
         # built and not yet made; and why the run stops.
         self._client: BatchClient | None = None
+        self._outage = BatchOutage(parts.max_outage_s)
         self._open: dict[int, BatchRow] = {}
         self._polls: dict[int, Polls] = {}
         self._orphans = OrphanFinder(parts)
@@ -151,10 +153,11 @@ class BatchSender:
         try:
             with suppress(Draining):
                 await self._work()
-                await self._look_for_second_ones()
+                if self._outage.error is None:
+                    await self._look_for_second_ones()
             await self._undo_waiting()
-            # Nobody else is stopped by it: other rows may be of use.
-            self.stop = self.stop or self._builder.kinds.stop()
+            # Nobody else is stopped by these: other rows may be of use.
+            self.stop = self.stop or self._builder.kinds.stop() or self._outage.stop()
         except StopRun as stop:
             await self._undo_waiting()
             self.stop = self.stop or stop
@@ -175,6 +178,8 @@ class BatchSender:
             self._parts.drain.check()
             # What has ended comes first: its money may let the next batch be built.
             await self._ask_due()
+            if self._is_away():
+                return
             await self._give_up_late()
             if await self._submit():
                 continue
@@ -190,6 +195,13 @@ class BatchSender:
             due += [self._to_make.due] if self._to_make is not None else []
             due += [now + wait_s] if (wait_s := self._late_in()) is not None else []
             await self._parts.drain.sleep(max(0.0, min(min(due) - now, _STEP_S)))
+
+    def _is_away(self) -> bool:
+        error = self._outage.error
+        if error is not None and self._to_make is not None:
+            # More than a patience for answers: there is something to be sent.
+            raise self._unavailable(error)
+        return error is not None
 
     async def _look_for_second_ones(self) -> None:
         # With the last batch: a list for each would be as many requests again.
@@ -387,6 +399,9 @@ class BatchSender:
             self._parts.drain.check()
             if row.id is not None and self._polls[row.batch].due <= self._parts.now():
                 await self._ask(row, row.id)
+            # Each may take minutes not to be answered.
+            if self._outage.error is not None:
+                return
 
     async def _look_for(self, rows: list[BatchRow]) -> None:
         with_id = [row for row in self._open.values() if row.id is not None]
@@ -547,5 +562,5 @@ class BatchSender:
 
     def _connected(self) -> BatchClient:
         if self._client is None:
-            self._client = self._parts.connect()
+            self._client = AskedBatches(self._parts.connect(), self._outage, self._parts.now)
         return self._client

@@ -16,8 +16,8 @@ class ToMake:
 
     def __init__(self, built: BuiltBatch, now: float) -> None:
         self.built = built
-        self._since = now
-        # Mutable, changed by `refused` only.
+        # Mutable, changed by `refused` only; `_since`: the first failure of an outage.
+        self._since: float | None = None
         self.due = now
         """When to try."""
         self._wait_s = _FIRST_WAIT_S
@@ -25,9 +25,13 @@ class ToMake:
     def refused(self, now: float, error: AttemptError, *, max_outage_s: float) -> bool:
         """The API made nothing; returns whether to go on trying."""
         # A full queue empties when batches end: of that an outage says nothing.
-        full = isinstance(error, RateLimited)
-        if not full and (not error.retryable or now - self._since > max_outage_s):
-            return False
+        if isinstance(error, RateLimited):
+            self._since = None
+        else:
+            # From then, not from the making: it may have waited in line for hours.
+            self._since = now if self._since is None else self._since
+            if not error.retryable or now - self._since > max_outage_s:
+                return False
         # Twice as long each time: of a full queue the API may not say when it empties.
         self.due = now + max(self._wait_s, error.retry_after or 0.0)
         self._wait_s = min(self._wait_s * 2, _LONGEST_WAIT_S)

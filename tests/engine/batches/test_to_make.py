@@ -32,3 +32,10 @@ def test_an_outage_is_waited_for_as_long_as_is_set(tmp_path):
     assert one.refused(10.0, AWAY, max_outage_s=10.0)
     assert not one.refused(10.1, AWAY, max_outage_s=10.0)
     assert not waiting(tmp_path).refused(0.0, WRONG, max_outage_s=10.0)
+
+
+def test_an_outage_begins_with_its_first_failure_however_long_the_queue_was_full(tmp_path):
+    one = waiting(tmp_path)
+    assert one.refused(5000.0, FULL, max_outage_s=10.0)
+    assert one.refused(5100.0, AWAY, max_outage_s=10.0)
+    assert not one.refused(5110.1, AWAY, max_outage_s=10.0)
