@@ -14,7 +14,7 @@ from claudebatch.core.errors import StopRun
 from claudebatch.engine.batches.answer_judge import AnswerJudge
 from claudebatch.engine.batches.outcomes import OutcomeReader
 from claudebatch.engine.batches.paced_client import BatchPace, PacedBatches
-from claudebatch.engine.batches.parts import BatchParts
+from claudebatch.engine.batches.parts import AccountQueue, BatchParts
 from claudebatch.engine.batches.request_kinds import Objection
 from claudebatch.engine.batches.sender import BatchSender
 from claudebatch.engine.earlier_answers import EarlierAnswers
@@ -25,7 +25,11 @@ from claudebatch.models.batch_limits import batch_tier
 from claudebatch.setup.stack import Money
 from claudebatch.storage.journal.batches import open_batches
 from claudebatch.storage.journal.roads import set_roads
-from claudebatch.storage.ledger.known_batches import known_batches, remember_batch
+from claudebatch.storage.ledger.known_batches import (
+    known_batches,
+    queued_batches,
+    remember_batch,
+)
 
 if TYPE_CHECKING:
     from claudebatch.engine.row_work import SessionContext, SessionStores
@@ -87,7 +91,7 @@ def batch_parts(
         address=options.base_url or "",
         connect=_paced(context),
         objection=None if options.no_check else objection,
-        most_queued=_most_queued(settings),
+        queue=_queue(context),
         rows=sources,
         wanted=wanted_rows(options),
         lanes=context.run.lanes,
@@ -121,8 +125,19 @@ def _prices(context: SessionContext) -> Money:
     return Money(run_setup.prices, capped=run_setup.settings.budget.capped)
 
 
-def _most_queued(settings: Settings) -> int:
-    return settings.batches.max_queued or batch_tier(settings.limits.tier).queued_requests
+def _queue(context: SessionContext) -> AccountQueue:
+    settings, dependencies = context.run_setup.settings, context.dependencies
+    own, tier = settings.batches.max_queued, batch_tier(settings.limits.tier).queued_requests
+    return AccountQueue(
+        # Who sets more than the tier has knows their account; less is this run's part.
+        most=max(own or 0, tier),
+        most_own=own or tier,
+        elsewhere=lambda: queued_batches(
+            dependencies.paths.ledger,
+            but=context.run.run_id,
+            now_ms=int(dependencies.wall().timestamp() * 1000),
+        ),
+    )
 
 
 def _outcomes(context: SessionContext, money: Money) -> OutcomeReader:

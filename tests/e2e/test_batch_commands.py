@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from claudebatch.core.errors import AttemptError
 from claudebatch.simulator import SimulatedBatches
 from claudebatch.storage.run_folder import RunFolder
 from tests.e2e.world import World, prompts
@@ -39,6 +40,35 @@ def listed(world: World, *more: str) -> list[dict[str, Any]]:
 def forget(world: World) -> None:
     """As if another machine had made what is with the API."""
     (world.home / "state" / "spend.sqlite").unlink()
+
+
+def test_a_batch_that_is_perhaps_made_is_listed_with_its_run_and_what_comes_next(
+    world: World, batches: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(*_: Any, **__: Any) -> None:
+        raise AttemptError("no answer", type="connection_error", retryable=True)
+
+    simulator = batches(1000)
+    world.configure("max_outage: 0.3s\n")
+    world.write("in.jsonl", prompts(5))
+    # It is made, nobody says so, and then the list is away as well.
+    simulator.set_faults({}, script=("batch_504",))
+    with monkeypatch.context() as patch:
+        patch.setattr("claudebatch.clients.batch_client.ClaudeBatches.page", away)
+        assert world.claudebatch(*BATCH).code == 5
+    (line,) = listed(world)
+    assert (line["id"], line["state"], line["requests"]) == (None, "perhaps made", 5)
+    told = world.claudebatch("batches", "list").out
+    assert f"claudebatch batches collect {line['run']}" in told.replace("\n", " ")
+    assert listed(world, "--account")[0]["state"] == "perhaps made", "whose it is, nobody knows"
+    shown = world.claudebatch("batches", "show", "out.jsonl")
+    assert "perhaps made" in shown.out, shown.err
+    done = world.claudebatch("batches", "collect", line["run"])
+    assert done.code == 0, done.err
+    assert len(world.results()) == 5
+    (line,) = listed(world)
+    assert line["state"] == "collected"
+    assert line["id"]
 
 
 def test_they_are_listed_with_their_run_until_they_are_collected(

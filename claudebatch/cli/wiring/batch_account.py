@@ -45,7 +45,8 @@ class BatchAccount:
 
     async def listed(self, known: Sequence[BatchLine]) -> list[BatchLine]:
         """The newest batches of the account, and of those that are *known* all."""
-        ours = {line.id: line for line in known}
+        # What is perhaps made has no id that the API could tell of.
+        ours = {line.id: line for line in known if line.id}
         found: list[BatchLine] = []
         async with self._client() as client:
             async for page in all_pages(client, limit=_MOST_LISTED):
@@ -55,13 +56,17 @@ class BatchAccount:
                     break
         # Those that the API does not list: too old, deleted, or of another key.
         found += ours.values()
-        return sorted(found, key=lambda line: -(line.created_ms or 0))
+        found += (line for line in known if not line.id)
+        return sorted(found, key=lambda line: -(line.created_ms or 2**62))
 
     async def seen(self, wanted: Sequence[BatchLine]) -> list[BatchLine]:
         """*wanted* as they are now. Raises `ClaudebatchError`."""
         found = []
         async with self._client() as client:
             for line in wanted:
+                if not line.id:
+                    found.append(line)
+                    continue
                 try:
                     found.append(_with(line, await client.retrieve(line.id)))
                 except BatchNotFound:

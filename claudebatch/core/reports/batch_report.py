@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-KnownState: TypeAlias = Literal["open", "collected", "lost"]
+KnownState: TypeAlias = Literal["perhaps made", "open", "collected", "lost"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,6 +15,7 @@ class BatchLine:
     """
 
     id: str
+    """The API's; empty of one that is perhaps made."""
     requests: int
     run: str = ""
     """The run that made it; empty: none of this machine did."""

@@ -78,12 +78,10 @@ class BatchBuilder:
         """What the API refuses of the rows."""
 
     async def build(self, room: int) -> BuiltBatch | None:
-        """The next batch of at most *room* requests; None where no row is left for one,
-        or none fits under the cap now.
+        """The next batch of at most *room* requests; None where none fits under the cap
+        now.
         """
         parts, journal = self._parts, self._parts.journal
-        if not await self._any():
-            return None
         nonce = new_nonce(parts.rng)
         batch = await journal.read(lambda c: begin_batch(c, nonce, parts.wall_ms()))
         draft = _Draft(
@@ -114,7 +112,8 @@ class BatchBuilder:
         )
         return BuiltBatch(row, path, draft.betas or ())
 
-    async def _any(self) -> bool:
+    async def any(self) -> bool:
+        """Whether rows are left for a batch."""
         wanted = self._parts.wanted._replace(road="batch")
         for lane in self._parts.lanes:
             query = partial(pending_rows, wanted=wanted, lane=lane, after=-1, count=1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -26,6 +26,18 @@ from claudebatch.storage.journal.batches import BatchRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccountQueue:
+    """Requests of batches that may wait at the API at once."""
+
+    most: int
+    """Of all batches of the account."""
+    most_own: int
+    """Of those of this run."""
+    elsewhere: Callable[[], Mapping[str, int]]
+    """Requests of batches of other runs that may be in the queue, by id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchParts:
     """Everything that sending by batch needs from outside."""
 
@@ -44,8 +56,7 @@ class BatchParts:
     """Makes the client, inside the running loop."""
     objection: Objection | None
     """Shows one request of each kind to the API; None: nothing is shown."""
-    most_queued: int
-    """Requests of all batches that may wait at the API at once."""
+    queue: AccountQueue
     rows: RowSource
     wanted: RowFilter
     """The rows that are to be answered."""

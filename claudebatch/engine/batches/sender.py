@@ -38,6 +38,7 @@ from claudebatch.engine.batches.orphans import ms
 from claudebatch.engine.batches.outages import AskedBatches, BatchOutage
 from claudebatch.engine.batches.parts import BatchParts
 from claudebatch.engine.batches.polls import Polls
+from claudebatch.engine.batches.queue_room import QueueRoom
 from claudebatch.engine.batches.to_make import ToMake
 from claudebatch.engine.batches.upload_file import NAME, remove
 from claudebatch.storage.journal.batch_places import BatchPlace, batch_places, note_place
@@ -75,7 +76,8 @@ class BatchSender:
         self._collector = BatchCollector(parts, self._holds)
         # Mutable: the client once it is needed; batches that are not collected, with
         # their polls; those of this session; where those of before are; the one that is
-        # built and not yet made; and why the run stops.
+        # built and not yet made; whether others leave no room in the queue; and why the
+        # run stops.
         self._client: BatchClient | None = None
         self._outage = BatchOutage(parts.max_outage_s)
         self._open: dict[int, BatchRow] = {}
@@ -89,6 +91,8 @@ class BatchSender:
         self.stop: StopRun | None = None
         self._may_build = True
         self._try_again = float("-inf")
+        self._queue = QueueRoom(parts)
+        self._crowded = False
         self.keeper: DeadlineKeeper | None = None
         """Gives late batches up, where there is a deadline; to be set before `run`."""
         self.changed = asyncio.Event()
@@ -124,6 +128,8 @@ class BatchSender:
                 # The simulator of that session is gone, with all that it knew.
                 await self._never_made(row)
             elif here:
+                if row.id is None:
+                    await self._remember(row)
                 self._follow(row)
                 self._tell(row, "in progress" if row.id else "looked for")
             else:
@@ -183,7 +189,7 @@ class BatchSender:
             await self._give_up_late()
             if await self._submit():
                 continue
-            short = self._holds.short
+            short = self._holds.short or self._crowded
             if self._to_make is None and self._nothing_left(short=short):
                 return
             now = self._parts.now()
@@ -281,11 +287,15 @@ class BatchSender:
         # What did not fit may fit when a batch has ended, and not before.
         if not self._may_build:
             return None
-        queued = sum(row.requests for row in self._open.values())
-        room = self._parts.most_queued - queued
-        # Full batches: a small one for each that comes back would never end.
-        if self._open and room < min(self._builder.most_requests, 1000):
+        if not await self._builder.any():
+            self._may_build = False
             return None
+        room = await self._queue.look(self._connected(), self.in_flight)
+        # Full batches: a small one for each that comes back would never end.
+        if room <= 0 or (self._open and room < min(self._builder.most_requests, 1000)):
+            self._wait_for_room()
+            return None
+        self._crowded = False
         self._holds.short = False
         built = await self._builder.build(room)
         self._try_again = self._parts.now() + _SHORT_S
@@ -294,7 +304,22 @@ class BatchSender:
             self._may_build = False
             return None
         self._made_here.add(built.row.batch)
+        # Before it may be made: whatever happens then, `batches list` has it.
+        await self._remember(built.row)
         return ToMake(built, self._parts.now())
+
+    def _wait_for_room(self) -> None:
+        if self._queue.others and not self._crowded:
+            rows = counted(self._queue.others, "row")
+            self._parts.emit(
+                Notice(
+                    "N117",
+                    f"{rows} of other runs and programs are in the account's queue of batches: "
+                    f"the next batch waits for room",
+                )
+            )
+        # Without batches of our own, nothing else would keep the session.
+        self._crowded = bool(self._queue.others)
 
     async def _make(self, waiting: ToMake) -> None:
         """Have the API make *waiting*; what it does not take now waits on."""
@@ -508,8 +533,7 @@ class BatchSender:
         await self._parts.journal.read(
             partial(note_over, batch=row.batch, state=state, ended_ms=ended_ms)
         )
-        if row.id is not None:
-            await self._remember(replace(row, state=state, ended_ms=ended_ms))
+        await self._remember(replace(row, state=state, ended_ms=ended_ms))
         await self._holds.end(row.batch)
         self._open.pop(row.batch, None)
         self._polls.pop(row.batch, None)

@@ -18,13 +18,22 @@ _REMEMBER = (
 # What is in the column `collected`.
 _ENDS: dict[int, int] = {BatchState.COLLECTED: 1, BatchState.LOST: 2}
 _STATES: tuple[KnownState, ...] = ("open", "collected", "lost")
+# In the place of the id of a batch that nobody knows to be made; the API's have no
+# blank in them.
+_NOT_KNOWN = "not known: "
 _LINES = (
     "SELECT b.id, b.run, b.batch, b.requests, b.created_ms, b.expires_ms, b.ended_ms, b.collected,"
     " coalesce(r.output, ''), coalesce(r.folder, '') FROM batches b"
     " LEFT JOIN runs r ON r.run = b.run"
-    " ORDER BY b.created_ms DESC, b.rowid DESC"
+    " ORDER BY b.created_ms IS NOT NULL, b.created_ms DESC, b.rowid DESC"
 )
 _KNOWN = "SELECT id FROM batches WHERE run <> ?"
+# What has expired is out of the queue, whether or not anybody has collected it.
+_QUEUED = (
+    "SELECT id, requests FROM batches WHERE run <> ? AND collected = 0 AND ended_ms IS NULL"
+    " AND expires_ms > ?"
+)
+_FORGET = "DELETE FROM batches WHERE id IN (?, ?)"
 _DURATIONS = (
     "SELECT requests, ended_ms - created_ms FROM batches WHERE ended_ms > created_ms"
     " ORDER BY ended_ms DESC LIMIT ?"
@@ -32,27 +41,23 @@ _DURATIONS = (
 
 
 def remember_batch(ledger: Path, run: str, row: BatchRow) -> None:
-    """Note *row*, a batch of *run*, in *ledger*. It is in the run's journal already, so
-    an error here is ignored.
+    """Note *row*, a batch of *run*, in *ledger*: also one of which it is not known yet
+    whether it was made. It is in the run's journal already, so an error here is
+    ignored.
     """
-    # Without an id nobody could recognise it.
-    if row.id is None:
-        return
-    if row.state == BatchState.NOT_MADE:
-        # It had an id: a simulator gave it one.
-        _forget(ledger, row.id)
-        return
-    values = (row.id, run, row.batch, row.requests, row.created_ms, row.expires_ms, row.ended_ms)
+    placeholder = f"{_NOT_KNOWN}{run} {row.batch}"
+    facts = (row.requests, row.created_ms, row.expires_ms, row.ended_ms)
     try:
         with closing(open_ledger(ledger)) as connection:
-            connection.execute(_REMEMBER, (*values, _ENDS.get(row.state, 0)))
+            # Together: a list must not show one batch twice, nor none.
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute(_FORGET, (placeholder, row.id))
+            if row.state != BatchState.NOT_MADE:
+                name, end = row.id or placeholder, _ENDS.get(row.state, 0)
+                connection.execute(_REMEMBER, (name, run, row.batch, *facts, end))
+            connection.execute("COMMIT")
     except (sqlite3.Error, StorageError):
         return
-
-
-def _forget(ledger: Path, id: str) -> None:
-    with suppress(sqlite3.Error, StorageError), closing(open_ledger(ledger)) as connection:
-        connection.execute("DELETE FROM batches WHERE id = ?", (id,))
 
 
 def known_batches(ledger: Path, *, but: str) -> set[str]:
@@ -62,6 +67,17 @@ def known_batches(ledger: Path, *, but: str) -> set[str]:
             return {known for (known,) in connection.execute(_KNOWN, (but,))}
     except (sqlite3.Error, StorageError):
         return set()
+
+
+def queued_batches(ledger: Path, *, but: str, now_ms: int) -> dict[str, int]:
+    """Requests of batches of all runs *but* one that may be waiting at the API, by id;
+    empty where no ledger can be read.
+    """
+    try:
+        with closing(open_ledger(ledger)) as connection:
+            return dict(connection.execute(_QUEUED, (but, now_ms)).fetchall())
+    except (sqlite3.Error, StorageError):
+        return {}
 
 
 def batch_durations(ledger: Path, *, most: int = 200) -> list[tuple[int, float]]:
@@ -93,14 +109,14 @@ def batch_lines(ledger: Path) -> list[BatchLine]:
         raise unreadable(ledger, error) from error
     return [
         BatchLine(
-            id=name,
+            id="" if name.startswith(_NOT_KNOWN) else name,
             run=run,
             number=number,
             requests=requests,
             created_ms=made,
             expires_ms=expires,
             ended_ms=ended,
-            state=_STATES[end],
+            state="perhaps made" if name.startswith(_NOT_KNOWN) else _STATES[end],
             output=output,
             folder=folder,
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from claudebatch.core.reports.batch_report import BatchLine
@@ -10,6 +10,7 @@ from claudebatch.ui import format as fmt
 from claudebatch.ui.live.batch_text import moment
 from claudebatch.ui.tables.spend_tables import short_runs
 from claudebatch.ui.tables.table import cell_width, fitted, table
+from claudebatch.ui.wrapping import wrapped
 
 # What a narrow terminal can do without, from the first; with its id the rest is found.
 _DROPPED = ("file", "run", "expires", "took", "made", "file", "rows")
@@ -19,14 +20,25 @@ def render_batches(batches: Sequence[BatchLine], *, width: int = 0) -> list[str]
     """One line per batch, in at most *width* columns (0: in any)."""
     if not batches:
         return ["There is no batch."]
+    more = [text for line in _perhaps_made(batches) for text in wrapped(line, width)]
     found = table(*_cells(batches, [line.run for line in batches]))
     if not width or max(map(cell_width, found)) <= width:
-        return found
+        return [*found, *more]
     # Names of no run stay empty.
     names = [*dict.fromkeys(line.run for line in batches if line.run)]
     short = dict(zip(names, short_runs(names), strict=True))
     columns, header, rows = _cells(batches, [short.get(line.run, "") for line in batches])
-    return fitted(columns, header, rows, width=width, drop=_DROPPED, shorten="file")
+    return [*fitted(columns, header, rows, width=width, drop=_DROPPED, shorten="file"), *more]
+
+
+def _perhaps_made(batches: Sequence[BatchLine]) -> Iterator[str]:
+    """What becomes of those whose making was not answered, by run."""
+    for run in dict.fromkeys(line.run for line in batches if line.state == "perhaps made"):
+        yield (
+            f"Nobody knows yet whether a batch of {run} was made: the run's own command, or "
+            f"`claudebatch batches collect {run}`, looks for it; its rows are sent again only "
+            f"if it was not."
+        )
 
 
 def _cells(
@@ -46,7 +58,7 @@ def _cells(
         "<<" + "".join(side for _, side, _ in columns),
         ["batch", "run", *(name for name, _, _ in columns)],
         [
-            [line.id, run or "-", *(cell(line) for _, _, cell in columns)]
+            [line.id or "?", run or "-", *(cell(line) for _, _, cell in columns)]
             for line, run in zip(batches, runs, strict=True)
         ],
     )
@@ -56,7 +68,7 @@ def render_batch(line: BatchLine) -> list[str]:
     """One batch in full."""
     counts = " · ".join(f"{fmt.count(count)} {what}" for what, count in line.counts if count)
     facts = {
-        "batch": line.id,
+        "batch": line.id or "not known yet",
         "run": f"{line.run} (its batch {line.number})" if line.ours else "not ours",
         "state": state_of(line),
         "rows": fmt.count(line.requests) + (f": {counts}" if counts else ""),
@@ -77,6 +89,8 @@ def state_of(line: BatchLine) -> str:
         return "collected"
     if line.state == "lost":
         return "given up"
+    if line.state == "perhaps made":
+        return line.state
     if not line.ours:
         # Here as well: a narrow terminal has no room for runs.
         return f"{status or 'not known'}, not ours"
@@ -92,7 +106,7 @@ def batches_json(batches: Sequence[BatchLine]) -> dict[str, Any]:
 def batch_fields(line: BatchLine) -> dict[str, Any]:
     """The fields of *line*."""
     return {
-        "id": line.id,
+        "id": line.id or None,
         "ours": line.ours,
         "run": line.run or None,
         "batch": line.number or None,

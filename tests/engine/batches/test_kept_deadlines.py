@@ -28,7 +28,7 @@ from claudebatch.core.reports import DeadlinePlan
 from claudebatch.core.send_via import BatchSettings
 from claudebatch.engine.batches.answer_judge import AnswerJudge
 from claudebatch.engine.batches.outcomes import OutcomeReader
-from claudebatch.engine.batches.parts import BatchParts
+from claudebatch.engine.batches.parts import AccountQueue, BatchParts
 from claudebatch.engine.batches.sender import BatchSender
 from claudebatch.engine.earlier_answers import EarlierAnswers
 from claudebatch.engine.engine import Engine
@@ -47,7 +47,7 @@ from claudebatch.storage.journal.roads import set_roads
 from claudebatch.storage.run_folder import RunFolder
 from tests.support.journals import failed, index, open_small_journal, record
 from tests.support.scripted import HAIKU, SONNET, make_call, make_reply
-from tests.support.timed_batches import EPOCH, TimedBatches
+from tests.support.timed_batches import EPOCH, TimedBatch, TimedBatches
 from tests.support.virtual import cancelled, now, real_io, run_virtual
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86_400.0
@@ -157,6 +157,10 @@ class Case:
     stop_after: float | None = None
     """Ctrl-C comes after so many seconds."""
     cap: int | None = None
+    queue: int = 200_000
+    """Requests that may wait at the API."""
+    elsewhere: dict[str, int] = field(default_factory=dict)
+    """Those of other runs, by batch, as the ledger knows them."""
 
     @property
     def all_live_s(self) -> float:
@@ -224,7 +228,9 @@ def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchPa
         "objection": None,
         "place": nothing_placed,
         "address": "",
-        "most_queued": 200_000,
+        "queue": AccountQueue(
+            most=case.queue, most_own=case.queue, elsewhere=lambda: case.elsewhere
+        ),
         "connect": lambda: case.account,
         "rows": lines,
         "wanted": RowFilter(),
@@ -456,3 +462,39 @@ def test_a_batch_that_the_api_has_no_room_for_is_given_up_as_well(tmp_path: Path
     check(case, lived)
     assert lived.live == case.rows
     assert "N115" not in lived.said(), "there is none to cancel"
+
+
+def test_the_queue_is_left_to_batches_of_others_until_there_is_room(tmp_path: Path) -> None:
+    account = TimedBatches((HOUR,))
+    ids = [f"other-{n}" for n in range(190)]
+    account.batches.append(TimedBatch("msgbatch_other", ids, created=0.0, ends=2 * HOUR))
+    case = Case(30 * HOUR, 1.0, account, queue=200)
+    lived = run_virtual(live(case, tmp_path))
+    check(case, lived)
+    ours = [(batch.created // HOUR, len(batch.custom_ids)) for batch in account.batches[1:]]
+    # What there is room for goes at once, and the rest follows what has come back.
+    assert ours == [(0, 10), (1, 10), (2, 10)]
+
+
+def test_a_queue_that_others_fill_is_waited_for_without_an_upload(tmp_path: Path) -> None:
+    case = Case(30 * HOUR, 1.0, TimedBatches((HOUR,)), queue=200)
+    case.elsewhere = {"msgbatch_theirs": 200}
+    account = case.account
+
+    async def both() -> Lived:
+        asyncio.get_running_loop().call_later(3 * HOUR, case.elsewhere.clear)
+        return await live(case, tmp_path)
+
+    lived = run_virtual(both())
+    check(case, lived)
+    assert "N117" in lived.said()
+    (only,) = account.batches
+    assert 3 * HOUR <= only.created <= 3 * HOUR + 2 * MINUTE
+
+
+def test_a_queue_with_more_than_the_tier_has_is_larger_than_was_thought(tmp_path: Path) -> None:
+    case = Case(30 * HOUR, 1.0, TimedBatches((HOUR,)), queue=200)
+    case.elsewhere = {"msgbatch_theirs": 250}
+    lived = run_virtual(live(case, tmp_path))
+    check(case, lived)
+    assert [batch.created for batch in case.account.batches] == [0.0]

@@ -336,6 +336,14 @@ def run_line(spend: SpendLine, **facts: object) -> RunLine:
 
 BATCH_LINES = (
     BatchLine(
+        id="",
+        requests=4_000,
+        run=SPENDS[0].label,
+        output=SPENDS[0].output,
+        number=3,
+        state="perhaps made",
+    ),
+    BatchLine(
         id="msgbatch_01HkcTjaV5uDC8jWR4ZsDV8d",
         requests=10_000,
         run=SPENDS[0].label,

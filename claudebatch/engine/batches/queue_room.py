@@ -1,0 +1,71 @@
+"""How much room the account's queue of batches has, beside what others have in it: runs
+of this machine, and whatever else the account's list shows.
+
+Of a full queue the API tells only once a batch has been sent up whole, which may be 200
+megabytes, again and again.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from claudebatch.clients.batch_protocol import MOST_LISTED, BatchClient, all_pages
+from claudebatch.core.errors import AttemptError
+from claudebatch.engine.batches.parts import BatchParts
+from claudebatch.storage.journal.batches import BatchRow
+
+# Seldom enough to be no load on the pace, and others' batches take minutes at least.
+_LOOK_S = 60.0
+# Older ones have ended or expired: what is behind them does not wait.
+_LIVES = timedelta(hours=25)
+_MOST_PAGES = 10
+
+
+class QueueRoom:
+    """Requests that may still be put into the queue."""
+
+    def __init__(self, parts: BatchParts) -> None:
+        self._parts = parts
+        # Mutable, changed by `look` only: what the list has shown, by id, and when.
+        self._listed: dict[str, int] = {}
+        self._looked = float("-inf")
+        self.others = 0
+        """Requests that others have in it, as far as is known."""
+
+    async def look(self, client: BatchClient, own: list[BatchRow]) -> int:
+        """How many requests there is room for; *own*: the batches of this run that are
+        with the API.
+        """
+        if self._parts.now() - self._looked >= _LOOK_S:
+            self._looked = self._parts.now()
+            await self._look_at_list(client)
+        # The ledger first: of what the list shows, that has ended as well, it knows.
+        known = {**self._parts.queue.elsewhere(), **self._listed}
+        for row in own:
+            known.pop(row.id or "", None)
+        self.others = sum(known.values())
+        queued = sum(row.requests for row in own)
+        room = self._parts.queue.most_own - queued
+        if self.others > self._parts.queue.most:
+            # More than the tier was taken to allow: it allows more, and the API says
+            # when that is used up.
+            return room
+        return min(room, self._parts.queue.most - queued - self.others)
+
+    async def _look_at_list(self, client: BatchClient) -> None:
+        listed: dict[str, int] = {}
+        pages = 0
+        earliest = self._parts.wall() - _LIVES
+        try:
+            async for page in all_pages(client, limit=MOST_LISTED):
+                pages += 1
+                for batch in page.batches:
+                    listed[batch.id] = 0 if batch.ended else batch.counts.processing
+                if not page.batches or page.batches[-1].created_at < earliest:
+                    break
+                if pages >= _MOST_PAGES:
+                    break
+        except AttemptError:
+            # What was known before, and the ledger, have to do.
+            return
+        self._listed = listed
