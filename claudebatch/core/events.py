@@ -89,6 +89,8 @@ class AttemptFinished:
     """Of a batch nobody saw it leave: there was no `AttemptStarted`."""
     id: str = ""
     """The row, where there is no call."""
+    expected: Pico = 0
+    """What it was expected to cost, where there is no call; 0: not known."""
 
 
 @value

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from claudebatch.clients.batch_protocol import BatchClient
 from claudebatch.config.settings import Settings
+from claudebatch.core.domain import Call, Prompt, Route, Size
 from claudebatch.core.errors import StopRun
 from claudebatch.engine.batches.answer_judge import AnswerJudge
 from claudebatch.engine.batches.outcomes import OutcomeReader
@@ -24,6 +25,7 @@ from claudebatch.layers.prompt_caching.placed import Place
 from claudebatch.models.batch_limits import batch_tier
 from claudebatch.setup.stack import Money
 from claudebatch.storage.journal.batches import open_batches
+from claudebatch.storage.journal.records import AttemptIntent
 from claudebatch.storage.journal.roads import set_roads
 from claudebatch.storage.ledger.known_batches import (
     known_batches,
@@ -97,6 +99,7 @@ def batch_parts(
         lanes=context.run.lanes,
         place=place,
         worst=money.batch_worst,
+        expect=lambda intent: dependencies.expect_in_batch(_as_call(intent)),
         outcomes=_outcomes(context, money),
         judge=_judge(context, sources, answers),
         names=options.input_names,
@@ -146,6 +149,19 @@ def _outcomes(context: SessionContext, money: Money) -> OutcomeReader:
         price_version=context.run_setup.prices.version,
         row_failed=context.dependencies.row_failed,
     )
+
+
+def _as_call(intent: AttemptIntent) -> Call:
+    """The size of what was sent; its text would have to be read again."""
+    size = Size(
+        input_tokens=intent.input_estimate,
+        # The worst case was held: nothing beyond it is expected.
+        input_bound=intent.input_estimate * 1000,
+        output_tokens=intent.output_estimate,
+        output_bound=intent.output_bound,
+    )
+    route = Route(intent.model, intent.rule)
+    return Call(intent.row, Prompt(intent.id, {}), route, intent.model, b"", size)
 
 
 def _paced(context: SessionContext) -> Callable[[], BatchClient]:

@@ -50,7 +50,7 @@ class DriftWatch:
 
     def __call__(self, event: Event) -> None:
         """Take in one attempt, if *event* is one."""
-        if not isinstance(event, AttemptFinished) or event.unknown:
+        if not isinstance(event, AttemptFinished) or event.unknown or event.via == "batch":
             return
         self._cost += event.cost
         # A failed attempt costs, and is no row.
@@ -86,14 +86,23 @@ class DriftWatch:
 
 
 def drift_watch(
-    options: RunOptions, run: OpenRun, weigh: Callable[[Call], Pico], emit: Emit
+    options: RunOptions,
+    run: OpenRun,
+    weigh: Callable[[Call], Pico],
+    emit: Emit,
+    *,
+    by_batch: bool,
 ) -> DriftWatch | None:
     """The watch of a run over an input that was sampled before; None where it was not,
-    or was asked something else.
+    or was asked something else. *by_batch*: rows may go by batch.
     """
-    if options.selection.sample:
+    # What a batch costs is half, which is no news, and is known only when all of it is
+    # spent.
+    if options.selection.sample or by_batch:
         return None
     sample = run.folder.meta("sample") or _of_default_run(options)
+    if sample and sample.get("by_batch"):
+        return None
     # Rows of a smaller choice need not cost what those of the sample do.
     same = sample and (sample["job"], sample["of"]) == (run.job, options.selection.drawn_from)
     return DriftWatch(sample, weigh, emit) if same and sample["rest_rows"] > 0 else None

@@ -46,7 +46,8 @@ class RunDependencies:
     most_in_flight: int
     """Requests of one lane, where the configuration leaves it open."""
     expect: Callable[[Call], Pico]
-    """What a call was expected to cost before the session began; 0 where it is unknown.
+    """What a call was expected to cost before the session began, without the prompt
+    cache; 0 where it is unknown.
     """
     signals: SignalHandler
     """Hands the process's signals to the engine while it works."""
@@ -54,6 +55,8 @@ class RunDependencies:
     """What a call costs by rules that do not learn: the weight of its row beside those
     of other sessions.
     """
+    expect_in_batch: Callable[[Call], Pico] = lambda call: 0
+    """As `expect`, of a call in a batch."""
     before: PastUsage | None = None
     """What earlier runs tell of what requests take."""
     deadline: AskedDeadline | None = None

@@ -24,5 +24,6 @@ class ExpectedCost:
 
     def __call__(self, event: Event) -> None:
         """Count the answer, if *event* is one."""
-        if isinstance(event, AttemptFinished) and event.reply and event.call:
-            self.so_far += self._expect(event.call)
+        if isinstance(event, AttemptFinished) and event.reply:
+            # Answers of batches come without their calls, and cost half.
+            self.so_far += self._expect(event.call) if event.call else event.expected

@@ -18,6 +18,7 @@ from claudebatch.core.reports import DeadlinePlan
 from claudebatch.engine.batches.deadline_keeper import DeadlineKeeper
 from claudebatch.layers.prompt_caching.chains import ChainRows, links_of, shared_beginnings
 from claudebatch.layers.prompt_caching.mark_plan import Spacing, ttl_s
+from claudebatch.setup.row_sizes import size_of, sized_call
 from claudebatch.storage.journal.beginnings import row_groups
 from claudebatch.storage.journal.planned_rows import (
     RowToPlan,
@@ -25,6 +26,7 @@ from claudebatch.storage.journal.planned_rows import (
     look_up_kept,
     note_kept,
     note_planned,
+    note_sizes,
     rows_to_plan,
     send_all_now,
     send_now,
@@ -142,7 +144,6 @@ def _note(asked: AskedDeadline, folder: RunFolder, moment_ms: int) -> None:
 
 
 async def _show_rows(planner: RowPlanner, parts: BatchParts, spacing: Spacing | None) -> None:
-    # Read again from the input, as a batch reads them: their sizes are in no index.
     await parts.journal.read(begin_plan)
     if spacing is not None:
         await parts.journal.read(partial(_note_kept, spacing=spacing))
@@ -175,10 +176,9 @@ async def _show_some(planner: RowPlanner, parts: BatchParts, some: list[RowToPla
     links = {row.ref.row: links_of(row.chain) for row in some if row.chain}
     digests = {link.digest for found in links.values() for link in found}
     known = await parts.journal.read(partial(look_up_kept, digests=digests)) if digests else {}
-    lines = parts.rows.lines([row.ref for row in some])
-    for row, line in zip(some, lines, strict=True):
-        data = line if line is not None else parts.rows.line(row.ref)
-        call = parts.rows.call(row.ref, data)
+    calls = await _calls(parts, some)
+    for row in some:
+        call = calls[row.ref.row]
         if call is None:
             # Edited since the check: whoever sends it finds that out, too.
             continue
@@ -192,6 +192,27 @@ async def _show_some(planner: RowPlanner, parts: BatchParts, some: list[RowToPla
         if kind == "at once":
             live.append(row.ref.row)
     await parts.journal.read(partial(note_planned, rows=noted, live=live))
+
+
+async def _calls(parts: BatchParts, some: list[RowToPlan]) -> dict[int, Call | None]:
+    """The calls of *some*, by row: of the index, where it has their sizes."""
+    found: dict[int, Call | None] = {
+        row.ref.row: sized_call(row.size, row.ref.row, row.model, row.rule)
+        for row in some
+        if row.size
+    }
+    # Checked by a session without a deadline: read once more, and never again.
+    unsized = [row for row in some if not row.size]
+    lines = parts.rows.lines([row.ref for row in unsized])
+    sizes: list[tuple[bytes, int]] = []
+    for row, line in zip(unsized, lines, strict=True):
+        data = line if line is not None else parts.rows.line(row.ref)
+        call = found[row.ref.row] = parts.rows.call(row.ref, data)
+        if call is not None:
+            sizes.append((size_of(call), row.ref.row))
+    if sizes:
+        await parts.journal.read(partial(note_sizes, sizes=sizes))
+    return found
 
 
 async def _choose_roads(plan: DeadlinePlan, parts: BatchParts) -> None:

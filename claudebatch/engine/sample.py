@@ -74,6 +74,7 @@ class SampleReview:
                 "ratio": estimate.ratio,
                 "spread": estimate.spread,
                 "cost": sums.cost,
+                "by_batch": self._run_setup.settings.batches.used,
                 "rest_rows": rows,
                 "rest_weight": weight,
             }

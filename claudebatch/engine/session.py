@@ -101,7 +101,13 @@ class Session:
             wall=dependencies.wall,
             notify=self._notify,
         )
-        self._drift = drift_watch(options, run, dependencies.weigh, self._emit_on)
+        self._drift = drift_watch(
+            options,
+            run,
+            dependencies.weigh,
+            self._emit_on,
+            by_batch=run_setup.settings.batches.used,
+        )
         self._answered_before = holds_answers(run.folder.journal)
         # Mutable: who of several hosts asks, once the cache is open.
         self._claims: Claims | None = None

@@ -122,6 +122,10 @@ class Forecast:
         """The expected cost of *call*; 0 where its model has no price."""
         return self._cost_of(call, self.cost, self._prices.worst)
 
+    def uncached_cost_of(self, call: Call) -> Pico:
+        """The same as if nothing were written to the prompt cache or read from it."""
+        return self._cost_of(call, self.cost, self._prices.worst, caches=False)
+
     def batch_cost_of(self, call: Call) -> Pico:
         """The expected cost of *call* in a batch; 0 where its model has no price."""
         return self._cost_of(call, self.batch_cost, self._prices.batch_worst)
@@ -171,8 +175,12 @@ class Forecast:
         call: Call,
         price: Callable[[RequestShape, ExpectedTokens], Pico],
         worst: Callable[[Call], Pico],
+        *,
+        caches: bool = True,
     ) -> Pico:
         request = shape_of(call)
+        if request.caches and not caches:
+            request = replace(request, caches=False)
         expected = self.expect(request)
         try:
             cost = price(request, expected)

@@ -34,6 +34,7 @@ from claudebatch.inputs.named_shapes import told
 from claudebatch.routing.forced_answer import formed, unformable
 from claudebatch.routing.parameters import problems
 from claudebatch.setup.oversize import Oversize
+from claudebatch.setup.row_sizes import size_of
 from claudebatch.setup.run_setup import RunSetup
 from claudebatch.setup.shared_beginnings import SharedBeginnings
 from claudebatch.setup.uncappable import uncappable
@@ -74,16 +75,19 @@ class Intake:
         names: Sequence[str] | None = None,
         emit: Emit = nobody,
         beginnings: SharedBeginnings | None = None,
+        sizes: bool = False,
     ) -> None:
         """*key* gives what a call's answer is kept under; None: no row is looked up.
         *names* are what messages call the files; None: their paths. *emit* is told of
         each line that is left out. *beginnings* see what rows may share.
+        *sizes*: a plan wants the sizes of rows with a key.
         """
         self._run_setup = run_setup
         self._emit = emit
         self._skips = run_setup.settings.on_bad_row == "skip"
         self._key = key
         self._beginnings = beginnings
+        self._sizes = sizes
         self._files = files
         self._names = tuple(map(str, files)) if names is None else names
         # Where ids or chance choose, the first rows of those are counted later.
@@ -262,10 +266,15 @@ class Intake:
         return lane
 
     def _record(self, source: int, line: InputLine, prompt: Prompt) -> RowRecord:
-        model, key, chain = self._route.model, b"", b""
+        model, key, chain, size = self._route.model, b"", b"", b""
         # Made here, while the row is parsed: replay need not read it again.
         if self._key is not None:
-            call = self._run_setup.builder.unmeasured(prompt, self._route)
+            builder = self._run_setup.builder
+            if self._sizes:
+                call = builder.first(0, prompt)
+                size = size_of(call)
+            else:
+                call = builder.unmeasured(prompt, self._route)
             key = bytes.fromhex(self._key(call))
             if self._beginnings is not None:
                 params = formed(prompt.params, self._run_setup.catalog.facts(model))
@@ -284,6 +293,7 @@ class Intake:
             key=key,
             columns=prompt.columns,
             chain=chain,
+            size=size,
         )
 
     def _taken(self, twin: DuplicateId) -> Problem:

@@ -105,6 +105,12 @@ class BatchBuilder:
             await self._holds.end(batch)
             return None
         await journal.read(lambda c: note_place(c, batch, BatchPlace(parts.address)))
+        soon = BatchRow(
+            batch, nonce, BatchState.READY, draft.requests, draft.worst, parts.wall_ms()
+        )
+        # Not between the last commit and the create: a process that dies there leaves
+        # a batch that has to be looked for.
+        await journal.read(lambda _: parts.remember(soon))
         row = await journal.read(
             lambda c: note_ready(
                 c, batch, requests=draft.requests, worst=draft.worst, now_ms=parts.wall_ms()

@@ -406,6 +406,7 @@ class BatchCollector:
                 request_id=record.http.request_id,
                 via="batch",
                 id=record.intent.id,
+                expected=self._parts.expect(record.intent) if reply is not None else 0,
             )
         )
 

@@ -23,6 +23,7 @@ from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.layers.response_cache.store import CacheStore
 from claudebatch.storage.journal import Journal, RowFilter
 from claudebatch.storage.journal.batches import BatchRow
+from claudebatch.storage.journal.records import AttemptIntent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +66,8 @@ class BatchParts:
     """Sets the marks for the API's prompt cache."""
     worst: Callable[[Call], Pico]
     """The most that a call can cost in a batch."""
+    expect: Callable[[AttemptIntent], Pico]
+    """What its answer was expected to cost."""
     outcomes: OutcomeReader
     judge: AnswerJudge
     names: Sequence[str]

@@ -128,8 +128,6 @@ class BatchSender:
                 # The simulator of that session is gone, with all that it knew.
                 await self._never_made(row)
             elif here:
-                if row.id is None:
-                    await self._remember(row)
                 self._follow(row)
                 self._tell(row, "in progress" if row.id else "looked for")
             else:
@@ -288,7 +286,8 @@ class BatchSender:
         if not self._may_build:
             return None
         if not await self._builder.any():
-            self._may_build = False
+            # Nothing waits for room or money that there is no row for.
+            self._may_build = self._holds.short = self._crowded = False
             return None
         room = await self._queue.look(self._connected(), self.in_flight)
         # Full batches: a small one for each that comes back would never end.
@@ -304,8 +303,6 @@ class BatchSender:
             self._may_build = False
             return None
         self._made_here.add(built.row.batch)
-        # Before it may be made: whatever happens then, `batches list` has it.
-        await self._remember(built.row)
         return ToMake(built, self._parts.now())
 
     def _wait_for_room(self) -> None:

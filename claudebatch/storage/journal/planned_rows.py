@@ -30,7 +30,8 @@ _NEW_KEY = "INSERT OR IGNORE INTO temp.planned_keys VALUES (?)"
 _IN_BATCHES = (
     "SELECT DISTINCT row FROM attempts WHERE batch > 0 AND state = 6 AND row BETWEEN ? AND ?"
 )
-_CHAINS = "SELECT row, chain FROM rows WHERE row BETWEEN ? AND ? AND length(chain) > 0"
+_SIZES = "SELECT row, chain, size FROM rows WHERE row BETWEEN ? AND ?"
+_NOTE_SIZE = "UPDATE rows SET size = ? WHERE row = ?"
 # One of each stratum of rows by weight, and of each the largest: neither the time nor
 # the dollars of the others are more than their part.
 _LARGEST_OF_EACH = (
@@ -49,8 +50,12 @@ class RowToPlan(NamedTuple):
 
     ref: RowRef
     in_batch: bool
+    model: str
+    rule: str
     chain: bytes
     """Its beginnings that other rows may share."""
+    size: bytes
+    """Empty: its line has to be read."""
 
 
 class WaitingPart(NamedTuple):
@@ -80,9 +85,9 @@ def rows_to_plan(
     keys = pending_keys(journal, wanted, lane, after, count)
     share, span = shares(journal), (refs[0].row, refs[-1].row)
     in_batch = {row for (row,) in journal.execute(_IN_BATCHES, span)}
-    chains = dict(journal.execute(_CHAINS, span).fetchall())
+    sizes = {row: more for row, *more in journal.execute(_SIZES, span)}
     found = [
-        RowToPlan(ref, ref.row in in_batch, chains.get(ref.row, b""))
+        RowToPlan(ref, ref.row in in_batch, key.model, key.rule, *sizes[ref.row])
         for ref, key in zip(refs, keys, strict=True)
         if ref.row in in_batch or not (share and key.key) or _is_new(journal, key.key)
     ]
@@ -100,6 +105,14 @@ def note_planned(
     """
     journal.executemany("INSERT INTO temp.planned VALUES (?, ?, ?)", rows)
     go_live(journal, live)
+
+
+def note_sizes(journal: sqlite3.Connection, sizes: Iterable[tuple[bytes, int]]) -> None:
+    """Note (size, row) of rows whose lines had to be read."""
+    # Together: a commit for each would be most of the time.
+    journal.execute("BEGIN")
+    journal.executemany(_NOTE_SIZE, sizes)
+    journal.execute("COMMIT")
 
 
 def note_kept(journal: sqlite3.Connection, beginnings: Iterable[tuple[bytes, int, int]]) -> None:

@@ -15,7 +15,9 @@ from claudebatch.storage.journal.row_records import DuplicateId, IndexReport, Ro
 _CHUNK = 2000
 # Only constants are formatted into the statements of this file; an id from the input
 # could otherwise be SQL.
-_COLUMNS = "id, own, digest, lane, source, line, offset, length, model, rule, key, columns, chain"
+_COLUMNS = (
+    "id, own, digest, lane, source, line, offset, length, model, rule, key, columns, chain, size"
+)
 # A TEMP table lies in a file of its own (temp_store=FILE): a million rows neither fill
 # memory nor stay in the journal.
 _APART = "temp.scan"
@@ -23,7 +25,7 @@ _SCAN = """
 CREATE TEMP TABLE scan (
   position INTEGER PRIMARY KEY, id TEXT, own INTEGER, digest BLOB, lane TEXT, source INTEGER,
   line INTEGER, offset INTEGER, length INTEGER, model TEXT, rule TEXT, key BLOB, columns BLOB,
-  chain BLOB)
+  chain BLOB, size BLOB)
 """
 # A position that no row has: without `--limit` the same statements serve.
 _LAST = 2**62
@@ -114,7 +116,7 @@ def _take_in(
 ) -> None:
     if table == _APART:
         connection.execute(_SCAN)
-    insert = f"INSERT INTO {table} (position, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+    insert = f"INSERT INTO {table} (position, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
     # The position of a duplicate stays empty when it is dropped. Renumbering would move
     # the rows behind it, and `--limit` cuts at positions.
     stream = ((position, *record) for position, record in enumerate(records))

@@ -41,6 +41,8 @@ class RowRecord(NamedTuple):
     """The line's fields that are no part of the request, as one JSON object."""
     chain: bytes = b""
     """The beginnings of its request that other rows may share, the shortest first."""
+    size: bytes = b""
+    """What its time and dollars depend on, for a plan; empty: to be read again."""
 
 
 class RowRef(NamedTuple):

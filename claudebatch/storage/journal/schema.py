@@ -31,8 +31,9 @@ from claudebatch.storage.private_files import private_file
 # file.
 # Version 4: `results.ok` tells how an answer ended, where it was 0 or 1. Version 5:
 # `attempts.ending` does so, too. Version 6: `rows.columns` and `results.place`.
-# Version 7: the table `batches` and `attempts.batch`. Version 8: `rows.chain`.
-VERSION = 8 + sum(column.added for column in COUNTS)
+# Version 7: the table `batches` and `attempts.batch`. Version 8: `rows.chain`. Version
+# 9: `rows.size`.
+VERSION = 9 + sum(column.added for column in COUNTS)
 
 # An answer of two kilobytes would leave half a page of 4 KiB empty, and every page is
 # written twice: into the WAL and out of it.
@@ -41,6 +42,7 @@ _PAGE_BYTES = 16_384
 _ROW_COLUMNS = (
     Column("columns", "BLOB", default=b""),
     Column("chain", "BLOB", default=b""),
+    Column("size", "BLOB", default=b""),
 )
 _ATTEMPTS = (*INTENT_COLUMNS, *OUTCOME_COLUMNS, DIGEST, CHECKSUM, BODY)
 # One row per HTTP attempt, written before it is sent. Money in pico-dollars, times in
@@ -66,7 +68,7 @@ CREATE TABLE rows (
   digest BLOB NOT NULL, lane TEXT NOT NULL, source INTEGER NOT NULL, line INTEGER NOT NULL,
   offset INTEGER NOT NULL, length INTEGER NOT NULL, model TEXT NOT NULL, rule TEXT NOT NULL,
   key BLOB NOT NULL, live INTEGER NOT NULL DEFAULT 1, columns BLOB NOT NULL DEFAULT x'',
-  chain BLOB NOT NULL DEFAULT x'');
+  chain BLOB NOT NULL DEFAULT x'', size BLOB NOT NULL DEFAULT x'');
 {_CREATE_ATTEMPTS}
 -- One row per result line, in the order of the output file. `body` is set where no attempt
 -- holds the message; `saved` is what an answer would have cost that cost nothing.

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from claudebatch.core.errors import StorageError
 from claudebatch.core.reports.batch_report import BatchLine, KnownState
-from claudebatch.storage.journal.batches import BatchRow, BatchState
+from claudebatch.storage.journal.batches import BatchRow, BatchState, open_batches
 from claudebatch.storage.ledger.schema import open_ledger, read_ledger, unreadable
 
 _REMEMBER = (
@@ -58,6 +58,18 @@ def remember_batch(ledger: Path, run: str, row: BatchRow) -> None:
             connection.execute("COMMIT")
     except (sqlite3.Error, StorageError):
         return
+
+
+def note_perhaps_made(ledger: sqlite3.Connection, run: str, journal: sqlite3.Connection) -> None:
+    """Let *ledger* have those batches of *run* whose making was not answered, as its
+    *journal* has them: of one that was half built a crash may have left a note.
+    """
+    ledger.execute("DELETE FROM batches WHERE run = ? AND id LIKE ? || '%'", (run, _NOT_KNOWN))
+    for batch in open_batches(journal):
+        if batch.id is None:
+            name = f"{_NOT_KNOWN}{run} {batch.batch}"
+            facts = (batch.requests, None, None, None)
+            ledger.execute(_REMEMBER, (name, run, batch.batch, *facts, 0))
 
 
 def known_batches(ledger: Path, *, but: str) -> set[str]:

@@ -14,6 +14,7 @@ from claudebatch.storage.journal.audit import damaged_attempts
 from claudebatch.storage.journal.checksums import damaged
 from claudebatch.storage.journal.records import AnswerSource
 from claudebatch.storage.journal.schema import AttemptState
+from claudebatch.storage.ledger.known_batches import note_perhaps_made
 from claudebatch.storage.ledger.sums import Sums, SumsKey, add_sums, no_sums
 from claudebatch.storage.ledger.tables import ADD_ATTEMPT, ADD_SUMS, DROP_HOLDS, SET_HOLD, SUMS
 
@@ -100,6 +101,7 @@ def rebuild(
             ledger.executemany(ADD_ATTEMPT, _details(journal, run, parameters))
         # The journal says now what became of all that was held.
         ledger.execute(DROP_HOLDS, (run,))
+        note_perhaps_made(ledger, run, journal)
         # What is in batches now may still cost its worst case, whoever runs meanwhile.
         ledger.executemany(SET_HOLD, ((run, *held) for held in held_for_batches(journal)))
         ledger.execute("COMMIT")

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from claudebatch.core.domain import Usage
+from claudebatch.core.domain import PromptSavings, Usage
 from claudebatch.core.plurals import counted
 from claudebatch.core.reports import RestOfRun, RunSummary
 from claudebatch.ui import format as fmt
@@ -319,7 +319,9 @@ def _expected(summary: RunSummary) -> str:
         return ""
     off = round((summary.spent_now - summary.expected_now) * 100 / summary.expected_now)
     how = f"{fmt.count(abs(off))} % {'more' if off > 0 else 'less'} than" if off else "as in"
-    return f", {how} the estimate of {fmt.money(summary.expected_now)}"
+    # Whether and how often the API finds what it kept, no estimate of a row knows.
+    without = " without the prompt cache" if summary.prompt_cache != PromptSavings() else ""
+    return f", {how} the estimate of {fmt.money(summary.expected_now)}{without}"
 
 
 def _rest(rest: RestOfRun | None) -> Iterator[SummaryLine]:

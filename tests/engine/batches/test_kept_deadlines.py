@@ -236,6 +236,7 @@ def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchPa
         "wanted": RowFilter(),
         "lanes": ("haiku", "sonnet"),
         "worst": lambda call: WORST,
+        "expect": lambda intent: BATCH,
         "outcomes": OutcomeReader(
             cost=lambda model, usage: BATCH,
             price_version="p",

@@ -336,14 +336,6 @@ def run_line(spend: SpendLine, **facts: object) -> RunLine:
 
 BATCH_LINES = (
     BatchLine(
-        id="",
-        requests=4_000,
-        run=SPENDS[0].label,
-        output=SPENDS[0].output,
-        number=3,
-        state="perhaps made",
-    ),
-    BatchLine(
         id="msgbatch_01HkcTjaV5uDC8jWR4ZsDV8d",
         requests=10_000,
         run=SPENDS[0].label,
@@ -374,6 +366,14 @@ BATCH_LINES = (
         created_ms=_MADE_MS - 7_200_000,
         expires_ms=_MADE_MS + 79_200_000,
         ended_ms=_MADE_MS - 4_800_000,
+    ),
+    BatchLine(
+        id="",
+        requests=4_000,
+        run=SPENDS[0].label,
+        output=SPENDS[0].output,
+        number=3,
+        state="perhaps made",
     ),
 )
 RUNS = (

@@ -205,6 +205,10 @@ def test_no_line_is_wider_than_the_terminal_and_the_command_can_be_copied(width:
             "spent     $0.0123, 23 % more than the estimate of $0.0100",
         ),
         (
+            {"expected_now": 24_690_000_000, "prompt_cache": PromptSavings(saved=3)},
+            "spent     $0.0123, 50 % less than the estimate of $0.0247 without the prompt cache",
+        ),
+        (
             {"expected_now": 24_690_000_000},
             "spent     $0.0123, 50 % less than the estimate of $0.0247",
         ),
