@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import NamedTuple
 
-from claudebatch.core.domain import Call, Pico, RowKind
+from claudebatch.core.domain import Call, Pico, RowKind, Size
 from claudebatch.core.reports import DeadlinePlan
 from claudebatch.estimate.batch_plan import BatchChances
 from claudebatch.estimate.cached_share import KeptBeginning, MarkedWorst, share_in_batch, share_of
@@ -14,7 +16,26 @@ from claudebatch.estimate.duration import ApiModel, Durations
 from claudebatch.estimate.forecast import Forecast
 from claudebatch.estimate.request_shape import PlannedRow
 from claudebatch.estimate.row_costs import costed, marked_worst, planned_row
+from claudebatch.estimate.ways import RowCost
 from claudebatch.setup.run_setup import RunSetup
+
+# Rows of one size cost and take the same. Of a million different sizes each would take
+# a tenth of a millisecond: beyond these, sizes are rounded to one in 128.
+_EXACT_SIZES = 10_000
+_ROUNDED_BITS = 7
+# A call without its text has a few words in its body only; of others each is its own.
+_LONGEST_STUB = 100
+
+
+class _Planned(NamedTuple):
+    """What the plan counts of a row."""
+
+    call: Call
+    weight: float
+    kind: RowKind
+    live: RowCost
+    batch: RowCost
+    known: bool
 
 
 class RunPlanner:
@@ -39,7 +60,8 @@ class RunPlanner:
         self._chances = BatchChances(past_batches, pace=batch_pace)
         self._cancel_s = run_setup.settings.batches.cancel_s / batch_pace
         limits, catalog = run_setup.settings.limits, run_setup.catalog
-        # Mutable, changed by `add` only.
+        # Mutable, changed by `add` only: what is known of rows, by all that decides it.
+        self._sizes: dict[Hashable, _Planned] = {}
         self._durations = Durations(limits, catalog, api, before=forecast)
         self._deadline = Deadline(self._durations)
         self._known = True
@@ -51,17 +73,40 @@ class RunPlanner:
         in it, and its kind. *kept*: tokens, seconds and rows of each of its beginnings
         that the API is to keep, the shortest first.
         """
-        row = self._row(call, [KeptBeginning(*one) for one in kept])
-        found = costed(row, self._forecast, low=False)
-        self._known &= found.live is not None
-        kind = self._run_setup.settings.batches.kind(row.shape.rule, fits=row.waits)
-        kind = "sent" if in_batch else kind
+        found = self._of_its_size(call, kept)
+        self._known &= found.known
+        kind: RowKind = "sent" if in_batch else found.kind
         # First: the plan asks for the pool of each row that it has.
         self._durations.add(found.call)
-        size = weight(found.expected)
+        part = self._deadline.add(
+            found.call, found.weight, kind=kind, live=found.live, batch=found.batch
+        )
+        return part, found.weight, kind
+
+    def _of_its_size(self, call: Call, kept: Sequence[tuple[int, int, int]]) -> _Planned:
+        if len(call.body) > _LONGEST_STUB:
+            return self._planned(call, kept)
+        if len(self._sizes) >= _EXACT_SIZES:
+            call = replace(call, size=_rounded(call.size))
+        params = repr(call.prompt.params) if call.prompt.params else ""
+        key = (call.size, call.model, call.route.rule, call.body, params, tuple(kept))
+        found = self._sizes.get(key)
+        if found is None:
+            found = self._sizes[key] = self._planned(call, kept)
+        return found
+
+    def _planned(self, call: Call, kept: Sequence[tuple[int, int, int]]) -> _Planned:
+        row = self._row(call, [KeptBeginning(*one) for one in kept])
+        found = costed(row, self._forecast, low=False)
         live, batch = found.for_plan
-        part = self._deadline.add(found.call, size, kind=kind, live=live, batch=batch)
-        return part, size, kind
+        return _Planned(
+            found.call,
+            weight(found.expected),
+            self._run_setup.settings.batches.kind(row.shape.rule, fits=row.waits),
+            live,
+            batch,
+            found.live is not None,
+        )
 
     def _row(self, call: Call, kept: Sequence[KeptBeginning]) -> PlannedRow:
         row = planned_row(self._run_setup, call)
@@ -87,3 +132,21 @@ class RunPlanner:
         return self._deadline.plan(
             self._chances, deadline_s=deadline_s, left=left, cancel_s=self._cancel_s
         )
+
+
+def _rounded(size: Size) -> Size:
+    """*size*, its expectations to the nearest step and its bounds up: the money that a
+    plan leaves for others is never too little.
+    """
+    return Size(
+        _in_steps(size.input_tokens, up=False),
+        _in_steps(size.input_bound, up=True),
+        _in_steps(size.output_tokens, up=False),
+        size.output_bound,
+        size.web_searches_bound,
+    )
+
+
+def _in_steps(count: int, *, up: bool) -> int:
+    step = 1 << max(0, count.bit_length() - _ROUNDED_BITS)
+    return (count + (step - 1 if up else step // 2)) // step * step

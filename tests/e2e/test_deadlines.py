@@ -87,6 +87,7 @@ def test_what_can_wait_goes_by_batch_and_the_rest_at_once(world: World, batches:
     assert by_road(world, "batch") == plan["batch_rows"]
     assert simulator.requests == plan["live_rows"]
     assert not said(done) & {"N115", "W116"}
+    assert world.query("SELECT count(*) FROM rows WHERE size = x''") == [(0,)]
     paid_once(world, simulator, 30)
 
 

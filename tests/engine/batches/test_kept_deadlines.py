@@ -8,8 +8,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import random
+import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, fields, replace
 from datetime import timedelta
 from functools import partial
@@ -42,7 +44,8 @@ from claudebatch.estimate.duration import Durations
 from claudebatch.estimate.ways import RowCost
 from claudebatch.layers.budget.run_budget import RunBudget
 from claudebatch.layers.prompt_caching.placed import nothing_placed
-from claudebatch.storage.journal import RowFilter, RowRef
+from claudebatch.setup.row_sizes import size_of
+from claudebatch.storage.journal import RowFilter, RowRecord, RowRef
 from claudebatch.storage.journal.roads import set_roads
 from claudebatch.storage.run_folder import RunFolder
 from tests.support.journals import failed, index, open_small_journal, record
@@ -114,7 +117,11 @@ class Lines:
 
     large_rows = False
 
+    def __init__(self) -> None:
+        self.read = 0
+
     def lines(self, refs: Sequence[RowRef]) -> list[bytes | None]:
+        self.read += len(refs)
         return [b"" for _ in refs]
 
     def line(self, ref: RowRef) -> bytes | None:
@@ -133,6 +140,8 @@ class Lived:
     dollars: int
     live: int
     events: list[Event] = field(default_factory=list)
+    read_to_plan: int = 0
+    """Lines of the input."""
 
     def plans(self) -> list[PlanMade]:
         return [event for event in self.events if isinstance(event, PlanMade)]
@@ -157,6 +166,8 @@ class Case:
     stop_after: float | None = None
     """Ctrl-C comes after so many seconds."""
     cap: int | None = None
+    sized: bool = False
+    """The index has the sizes of rows."""
     queue: int = 200_000
     """Requests that may wait at the API."""
     elsewhere: dict[str, int] = field(default_factory=dict)
@@ -176,13 +187,7 @@ class Case:
 async def live(case: Case, path: Path, *, notes: dict[str, Any] | None = None) -> Lived:
     """One session of *case*, over the journal at *path*."""
     small = open_small_journal(path / "journal.sqlite", rows=0)
-    index(
-        small.connection,
-        *(
-            record(f"row {n}", id=f"row-{n}", line=n, lane="haiku" if n % 3 else "sonnet")
-            for n in range(1, case.rows + 1)
-        ),
-    )
+    index(small.connection, *_records(case))
     # Each record at once: the time in which others may come is no real one.
     small.journal._groups._enough = 1
     events: list[Event] = []
@@ -200,6 +205,7 @@ async def live(case: Case, path: Path, *, notes: dict[str, Any] | None = None) -
     )
     try:
         sender.keeper = await keep_deadline(asked, parts, cast(RunFolder, folder), cap=case.cap)
+        read = cast(Lines, parts.rows).read
         if case.stop_after is not None:
             asyncio.get_running_loop().call_later(case.stop_after, parts.drain.start, "stop")
         sending = asyncio.ensure_future(sender.run())
@@ -210,7 +216,18 @@ async def live(case: Case, path: Path, *, notes: dict[str, Any] | None = None) -
             await small.close()
         small.connection.close()
     ended = case.seconds_of_all(now)
-    return Lived(ended, sent * LIVE + case.account.rows_answered * BATCH, sent, events)
+    return Lived(ended, sent * LIVE + case.account.rows_answered * BATCH, sent, events, read)
+
+
+def _records(case: Case) -> Iterator[RowRecord]:
+    for n in range(1, case.rows + 1):
+        one = record(f"row {n}", id=f"row-{n}", line=n, lane="haiku" if n % 3 else "sonnet")
+        yield one._replace(**_size(n) if case.sized else {})
+
+
+def _size(row: int) -> dict[str, Any]:
+    model = HAIKU if row % 3 else SONNET
+    return {"model": model, "rule": "default", "size": size_of(make_call("", model=model))}
 
 
 def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchParts:
@@ -463,6 +480,18 @@ def test_a_batch_that_the_api_has_no_room_for_is_given_up_as_well(tmp_path: Path
     check(case, lived)
     assert lived.live == case.rows
     assert "N115" not in lived.said(), "there is none to cancel"
+
+
+def test_a_plan_reads_no_line_whose_size_the_index_has_and_others_once(tmp_path: Path) -> None:
+    whole, late = Case(4 * HOUR, 1.0, TimedBatches((HOUR,)), sized=True), tmp_path / "late"
+    lived = run_virtual(live(whole, tmp_path))
+    check(whole, lived)
+    assert lived.read_to_plan == 0
+    late.mkdir()
+    # Checked by a session that had no deadline.
+    assert run_virtual(live(replace(whole, sized=False), late)).read_to_plan == 30
+    with closing(sqlite3.connect(late / "journal.sqlite")) as journal:
+        assert journal.execute("SELECT count(*) FROM rows WHERE size = x''").fetchone() == (0,)
 
 
 def test_the_queue_is_left_to_batches_of_others_until_there_is_room(tmp_path: Path) -> None:
