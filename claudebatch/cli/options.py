@@ -10,7 +10,8 @@ from typing import Annotated, Literal, TypeAlias
 import typer
 
 from claudebatch.cli.bad_value import BadValue
-from claudebatch.cli.dates import duration
+from claudebatch.cli.dates import asked_time
+from claudebatch.core.asked_time import AskedTime
 
 
 # Lower-case names: typer shows them as the values to be written.
@@ -177,11 +178,11 @@ AsBatch: TypeAlias = Annotated[
     bool, typer.Option("--batch", help="The same as --via batch.", show_default=False)
 ]
 Deadline: TypeAlias = Annotated[
-    float | None,
+    AskedTime | None,
     typer.Option(
-        parser=duration,
+        parser=asked_time,
         metavar="TIME",
-        help="All answers within this time: what can wait goes by batch. 6h, 90m, 2d.",
+        help="All answers by this time: what can wait goes by batch. 6h, 2d, 07:00.",
     ),
 ]
 Tag: TypeAlias = Annotated[

@@ -156,7 +156,7 @@ def _intake(
         names=options.input_names,
         emit=emit,
         beginnings=beginnings_of(run_setup),
-        sizes=options.deadline_s is not None,
+        sizes=options.deadline is not None,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
+from claudebatch.core.asked_time import AskedTime
 from claudebatch.core.clock_text import clock_text
 from claudebatch.core.domain import Call, Pico, RowKind
 from claudebatch.core.errors import CommandRefused
@@ -66,7 +67,7 @@ class RowPlanner(Protocol):
 class AskedDeadline:
     """A deadline as the command asks for it."""
 
-    seconds: float
+    time: AskedTime
     began_ms: int
     """When the command began, which they count from."""
     planner: Callable[[], RowPlanner]
@@ -83,13 +84,15 @@ async def keep_deadline(
     where nothing can meet the deadline; then nothing was sent.
     """
     moment_ms, kept = await parts.journal.read(lambda _: _moment(asked, folder))
+    if asked.time.at_ms is not None and not kept and moment_ms <= parts.wall_ms():
+        raise CommandRefused("E845", f"{asked.time.words} has passed", fix="choose a later moment")
     planner = asked.planner()
     await _show_rows(planner, parts, asked.spacing)
     spent = await parts.journal.read(totals)
     used = spent.spent + spent.unknown + spent.in_batches
     left = None if cap is None else max(0, cap - used)
     # The first session plans by what was asked for, as a dry run does.
-    seconds = (moment_ms - parts.wall_ms()) / 1000 if kept else asked.seconds
+    seconds = (moment_ms - parts.wall_ms()) / 1000 if kept else asked.time.seconds
     plan = planner.plan(max(0.0, seconds), left=left)
     if plan is None:
         raise CommandRefused(
@@ -121,26 +124,32 @@ def forget_deadline(folder: RunFolder) -> None:
         folder.note(**{DEADLINE_NOTE: None})
 
 
-def kept_moment(noted: Any, seconds: float) -> int | None:
-    """The moment, in Unix milliseconds, that an earlier session has *noted* for a
-    deadline of *seconds*; None where it is a new one.
+def kept_moment(noted: Any, asked: AskedTime) -> int | None:
+    """The moment, in Unix milliseconds, that an earlier session has *noted* for the
+    deadline *asked* for; None where it is a new one.
     """
     # The same words again are the same command, taken up: hours that have passed since
     # its first start are gone.
-    known = isinstance(noted, dict) and noted.get("seconds") == seconds
+    if not isinstance(noted, dict) or noted.get("words", "") != asked.words:
+        return None
+    known = asked.words or noted.get("seconds") == asked.seconds
     return noted.get("at_ms") if known else None
 
 
 def _moment(asked: AskedDeadline, folder: RunFolder) -> tuple[int, bool]:
     """The moment of the deadline, and whether it is that of an earlier session."""
-    kept = kept_moment(folder.meta(DEADLINE_NOTE), asked.seconds)
+    kept = kept_moment(folder.meta(DEADLINE_NOTE), asked.time)
     if kept is not None:
         return kept, True
-    return asked.began_ms + round(asked.seconds * 1000), False
+    if asked.time.at_ms is not None:
+        return asked.time.at_ms, False
+    return asked.began_ms + round(asked.time.seconds * 1000), False
 
 
 def _note(asked: AskedDeadline, folder: RunFolder, moment_ms: int) -> None:
-    folder.note(**{DEADLINE_NOTE: {"seconds": asked.seconds, "at_ms": moment_ms}})
+    time = asked.time
+    noted = {"seconds": time.seconds, "words": time.words, "at_ms": moment_ms}
+    folder.note(**{DEADLINE_NOTE: noted})
 
 
 async def _show_rows(planner: RowPlanner, parts: BatchParts, spacing: Spacing | None) -> None:

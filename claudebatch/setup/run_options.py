@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from claudebatch.core.asked_time import AskedTime
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.jsonl import STDIN
 from claudebatch.core.notice import Notice
@@ -110,8 +111,8 @@ class RunOptions:
     """So many failed rows still let the run end with 0."""
     detach: bool = False
     """Message batches are sent and not waited for."""
-    deadline_s: float | None = None
-    """All is to be answered so many seconds from now."""
+    deadline: AskedTime | None = None
+    """All is to be answered by then."""
     collect: bool = False
     """Nothing new is sent: message batches that are with the API are collected."""
     attach: str = ""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from claudebatch.cli.dates import duration
 from claudebatch.cli.wiring.plan_commands import plan_commands
 
 GIVEN = ("claudebatch", "estimate", "my rows.jsonl", "--deadline", "6h", "-m", "haiku", "--json")
@@ -23,8 +22,3 @@ def test_each_way_is_one_command() -> None:
 @pytest.mark.parametrize("more", [("--batch",), ("--via", "auto"), ("--via=batch", "-v")])
 def test_the_road_that_the_estimate_was_of_is_left_out(more: tuple[str, ...]) -> None:
     assert plan_commands((*GIVEN, *more)).now == f"{RUN} -m haiku"
-
-
-def test_times_from_now() -> None:
-    found = [duration(text) for text in ("30s", "90m", "1.5h", "2d")]
-    assert found == [30.0, 5400.0, 5400.0, 172_800.0]

@@ -167,11 +167,15 @@ def _begun(options: RunOptions, wall: datetime) -> tuple[float | None, Pico]:
     """Seconds that are left to the deadline, and what earlier sessions have taken of
     the run's cap.
     """
-    output, seconds = options.output_path, options.deadline_s
-    if output is None or options.fresh or seconds is None:
-        return seconds, 0
-    spent, noted = of_run_so_far(beside(output) / "journal.sqlite", DEADLINE_NOTE)
-    at_ms = kept_moment(noted, seconds)
+    output, asked = options.output_path, options.deadline
+    if asked is None:
+        return None, 0
+    seconds, spent, noted = asked.seconds, 0, None
+    if output is not None and not options.fresh:
+        spent, noted = of_run_so_far(beside(output) / "journal.sqlite", DEADLINE_NOTE)
+    at_ms = kept_moment(noted, asked)
+    if at_ms is None and asked.at_ms is not None and asked.seconds <= 0:
+        raise ClaudebatchError("E845", f"{asked.words} has passed", fix="choose a later moment")
     if at_ms is not None:
         seconds = max(0.0, at_ms / 1000 - wall.timestamp())
     return seconds, spent

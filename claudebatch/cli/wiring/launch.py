@@ -229,7 +229,7 @@ def _perform(options: RunOptions, parts: _RunParts) -> int:
     weigh = Forecast(parts.run_setup.prices, History()).cost_of
     drawn = DrawnRows(options, parts.run_setup, known=known, weigh=weigh)
     batches = parts.run_setup.settings.batches
-    if options.deadline_s is not None:
+    if options.deadline is not None:
         # At the worst everything is sent at once.
         batches = replace(batches, via="live")
     meter, yes = CostMeter(known, batches), parts.yes
@@ -371,11 +371,11 @@ def _halt_without_reader(session: Session, events: JsonEvents) -> None:
 
 def _asked_deadline(options: RunOptions, parts: _RunParts, known: Forecast) -> AskedDeadline | None:
     # Rows may be read for minutes before they can be planned: all of that counts.
-    if options.deadline_s is None:
+    if options.deadline is None:
         return None
     settings = parts.run_setup.settings
     return AskedDeadline(
-        options.deadline_s,
+        options.deadline,
         began_ms=int(parts.began.timestamp() * 1000),
         planner=lambda: planner(options, parts.run_setup, parts.paths, known),
         anyhow=parts.yes,

@@ -62,7 +62,7 @@ def run_options(flags: RunFlags) -> RunOptions:
         exit_zero=flags.exit_zero,
         max_failures=flags.max_failures,
         detach=flags.detach,
-        deadline_s=flags.deadline,
+        deadline=flags.deadline,
         # Rows that are about to be attached must not be sent beside it.
         collect=flags.collect or flags.attach is not None,
         attach=flags.attach or "",

@@ -21,6 +21,7 @@ from typing import Any, cast
 
 import pytest
 
+from claudebatch.core.asked_time import AskedTime
 from claudebatch.core.domain import Call, Outcome, Pico, Reply, RowKind
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import CommandRefused
@@ -166,6 +167,8 @@ class Case:
     stop_after: float | None = None
     """Ctrl-C comes after so many seconds."""
     cap: int | None = None
+    moment: AskedTime | None = None
+    """In the place of a length of time."""
     sized: bool = False
     """The index has the sizes of rows."""
     queue: int = 200_000
@@ -198,7 +201,7 @@ async def live(case: Case, path: Path, *, notes: dict[str, Any] | None = None) -
     sender = BatchSender(parts)
     await sender.take_up()
     asked = AskedDeadline(
-        case.deadline,
+        case.moment or AskedTime(case.deadline),
         began_ms=round(EPOCH.timestamp() * 1000),
         planner=lambda: Planner(case.seconds),
         anyhow=False,
@@ -480,6 +483,37 @@ def test_a_batch_that_the_api_has_no_room_for_is_given_up_as_well(tmp_path: Path
     check(case, lived)
     assert lived.live == case.rows
     assert "N115" not in lived.said(), "there is none to cancel"
+
+
+def test_a_moment_is_one_for_all_sessions_and_one_that_has_passed_is_none_for_the_first(
+    tmp_path: Path,
+) -> None:
+    # Of a run that is taken up: it gives up what is late, and goes on.
+    words, at_ms = "03:00", round((EPOCH + timedelta(hours=3)).timestamp() * 1000)
+    account = TimedBatches((2 * DAY,))
+    case = Case(3 * HOUR, 1.0, account, stop_after=MINUTE)
+    case.moment = AskedTime(3 * HOUR, at_ms, words)
+    notes: dict[str, Any] = {}
+
+    async def both() -> tuple[Lived, Lived]:
+        first = await live(case, tmp_path, notes=notes)
+        # The day after, the same words are a moment of that day.
+        later = replace(case, stop_after=None, asleep=(now(), DAY))
+        later.moment = AskedTime(3 * HOUR, at_ms + 86_400_000, words)
+        return first, await live(later, tmp_path, notes=notes)
+
+    first, second = run_virtual(both())
+    assert [plan.deadline_ms for plan in (first.plans()[0], second.plans()[0])] == [at_ms, at_ms]
+    assert "W116" in second.said()
+    assert second.live == case.rows
+    new = tmp_path / "new"
+    new.mkdir()
+    late = Case(HOUR, 1.0, TimedBatches((HOUR,)))
+    late.moment = AskedTime(-60.0, round(EPOCH.timestamp() * 1000) - 60_000, "2026-11-21T23:59")
+    with pytest.raises(CommandRefused) as refused:
+        run_virtual(live(late, new))
+    assert refused.value.id == "E845"
+    assert late.account.batches == []
 
 
 def test_a_plan_reads_no_line_whose_size_the_index_has_and_others_once(tmp_path: Path) -> None:
