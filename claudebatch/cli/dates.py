@@ -42,13 +42,17 @@ def asked_time(text: str, *, now: Callable[[], float] = unix_now) -> AskedTime:
         return AskedTime(float(found[1]) * _SECONDS[found[2]])
     moment = _MOMENT.fullmatch(words)
     if moment is None:
-        raise BadValue(
-            "E093", f"{text!r} is no time to come; try 6h, 90m, 1d, 07:00 or 2026-12-01T07:00"
-        )
+        raise _no_time(text)
     asked_at = now()
     # One that has passed may be that of a run that is taken up: the run knows.
     at = _moment(words, moment, asked_at)
     return AskedTime(at - asked_at, round(at * 1000), words)
+
+
+def _no_time(text: str) -> BadValue:
+    return BadValue(
+        "E093", f"{text!r} is no time to come; try 6h, 90m, 1d, 07:00 or 2026-12-01T07:00"
+    )
 
 
 def _moment(words: str, found: re.Match[str], now: float) -> float:
@@ -59,7 +63,7 @@ def _moment(words: str, found: re.Match[str], now: float) -> float:
         if found["day"]:
             return _once(words, datetime.combine(date.fromisoformat(found["day"]), clock), zone)
     except ValueError as error:
-        raise BadValue("E093", f"{words!r} is no time to come: {error}") from error
+        raise _no_time(words) from error
     # The next one: today's, or tomorrow's where that has passed.
     today = datetime.fromtimestamp(now, zone).date()
     for day in (today, today + timedelta(days=1)):

@@ -9,7 +9,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from claudebatch.clients.batch_protocol import BatchClient
-from claudebatch.config.settings import Settings
 from claudebatch.core.domain import Call, Prompt, Route, Size
 from claudebatch.core.errors import StopRun
 from claudebatch.engine.batches.answer_judge import AnswerJudge
@@ -161,7 +160,7 @@ def _as_call(intent: AttemptIntent) -> Call:
         output_bound=intent.output_bound,
     )
     route = Route(intent.model, intent.rule)
-    return Call(intent.row, Prompt(intent.id, {}), route, intent.model, b"", size)
+    return Call(intent.row, Prompt(intent.id, {}), route, intent.model, body=b"", size=size)
 
 
 def _paced(context: SessionContext) -> Callable[[], BatchClient]:

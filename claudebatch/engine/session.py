@@ -101,13 +101,8 @@ class Session:
             wall=dependencies.wall,
             notify=self._notify,
         )
-        self._drift = drift_watch(
-            options,
-            run,
-            dependencies.weigh,
-            self._emit_on,
-            by_batch=run_setup.settings.batches.used,
-        )
+        batches = run_setup.settings.batches.used
+        self._drift = drift_watch(options, run, dependencies.weigh, self._emit_on, by_batch=batches)
         self._answered_before = holds_answers(run.folder.journal)
         # Mutable: who of several hosts asks, once the cache is open.
         self._claims: Claims | None = None

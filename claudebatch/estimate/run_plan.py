@@ -103,9 +103,9 @@ class RunPlanner:
             found.call,
             weight(found.expected),
             self._run_setup.settings.batches.kind(row.shape.rule, fits=row.waits),
-            live,
-            batch,
-            found.live is not None,
+            live=live,
+            batch=batch,
+            known=found.live is not None,
         )
 
     def _row(self, call: Call, kept: Sequence[KeptBeginning]) -> PlannedRow:

@@ -70,7 +70,7 @@ def test_one_that_has_passed_is_told_by_whoever_knows_the_run() -> None:
     [
         ("tomorrow", "E093", "no time to come"),
         ("0h", "E093", "no time to come"),
-        ("24:00", "E093", "hour must be in 0..23"),
+        ("24:00", "E093", "no time to come"),
         ("2026-02-30T07:00", "E093", "no time to come"),
         ("02:30", "E094", "comes twice"),
         ("2026-10-25T02:30", "E094", "2026-10-25T02:30Z"),

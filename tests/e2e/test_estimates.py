@@ -236,3 +236,9 @@ def test_models_without_a_price_and_those_about_to_be_retired_are_told_beside_th
     done = world.claudebatch("estimate", "in.jsonl", *new)
     assert "no price is known for claude-nobody-1" in done.err
     assert "unknown" in done.out
+
+
+def test_no_plan_is_made_for_a_moment_that_has_passed(world):
+    world.write("in.jsonl", letters(1)[:5])
+    done = world.claudebatch("estimate", "in.jsonl", "--deadline", "2026-01-01T00:00Z")
+    assert (done.code, "E846" in done.err) == (2, True), done.err

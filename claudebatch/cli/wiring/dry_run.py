@@ -175,7 +175,11 @@ def _begun(options: RunOptions, wall: datetime) -> tuple[float | None, Pico]:
         spent, noted = of_run_so_far(beside(output) / "journal.sqlite", DEADLINE_NOTE)
     at_ms = kept_moment(noted, asked)
     if at_ms is None and asked.at_ms is not None and asked.seconds <= 0:
-        raise ClaudebatchError("E845", f"{asked.words} has passed", fix="choose a later moment")
+        raise ClaudebatchError(
+            "E846",
+            f"nothing can be planned for {asked.words}: it has passed",
+            fix="choose a later one",
+        )
     if at_ms is not None:
         seconds = max(0.0, at_ms / 1000 - wall.timestamp())
     return seconds, spent

@@ -106,7 +106,12 @@ class BatchBuilder:
             return None
         await journal.read(lambda c: note_place(c, batch, BatchPlace(parts.address)))
         soon = BatchRow(
-            batch, nonce, BatchState.READY, draft.requests, draft.worst, parts.wall_ms()
+            batch,
+            nonce,
+            BatchState.READY,
+            requests=draft.requests,
+            worst=draft.worst,
+            intent_ms=parts.wall_ms(),
         )
         # Not between the last commit and the create: a process that dies there leaves
         # a batch that has to be looked for.
