@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 import msgspec
 
+from claudebatch.config.field_types import field_types
 from claudebatch.core.errors import ConfigError
 
 
@@ -40,7 +41,7 @@ def _hint(kinds: tuple[Any, ...], name: Any) -> Any:
     """
     for kind in kinds:
         if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            return get_type_hints(kind).get(name)
+            return field_types(kind).get(name)
         if get_origin(kind) is dict:
             return get_args(kind)[1]
     return None

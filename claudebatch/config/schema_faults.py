@@ -7,11 +7,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import UnionType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin
 
 import msgspec
 
 from claudebatch.config.dollars import read_dollars
+from claudebatch.config.field_types import field_types
 from claudebatch.config.foreign import belongs_elsewhere
 from claudebatch.config.sections import Config
 from claudebatch.core.errors import ConfigError, all_at_once
@@ -78,7 +79,7 @@ def _default(section: Any, usual: Any, path: Sequence[str]) -> Any:
 
 def _unknown(data: Mapping[str, Any], section: Any, prefix: str, where: _Where) -> Iterator[Any]:
     """An error for each key that does not exist, with the nearest that does."""
-    hints = get_type_hints(section)
+    hints = field_types(section)
     for key, value in data.items():
         name = f"{prefix}{key}"
         if key not in hints:
@@ -90,7 +91,7 @@ def _unknown(data: Mapping[str, Any], section: Any, prefix: str, where: _Where) 
 
 def _known(data: Mapping[str, Any], section: Any) -> dict[str, Any]:
     """*data* without the keys that do not exist."""
-    hints = get_type_hints(section)
+    hints = field_types(section)
     return {
         key: _known(value, kind)
         if (kind := _struct(hints[key])) is not None and isinstance(value, dict)
@@ -102,7 +103,7 @@ def _known(data: Mapping[str, Any], section: Any) -> dict[str, Any]:
 
 def _leaves(data: Mapping[str, Any], section: Any) -> Iterator[dict[str, Any]]:
     """Each setting of *data* alone, within its sections."""
-    hints = get_type_hints(section)
+    hints = field_types(section)
     for key, value in data.items():
         kind = _struct(hints[key])
         if kind is not None and isinstance(value, dict) and value:
@@ -160,5 +161,5 @@ def _options(key: str) -> list[str]:
     kind: Any = Config
     for part in key.split("."):
         # An item of a list stands under its number.
-        kind = get_args(kind)[0] if part.isdigit() else get_type_hints(_struct(kind) or kind)[part]
+        kind = get_args(kind)[0] if part.isdigit() else field_types(_struct(kind) or kind)[part]
     return [str(option) for option in get_args(kind)]
