@@ -15,7 +15,7 @@ from claudebatch.config.paths import Paths
 from claudebatch.config.schema_faults import by_line, converted
 from claudebatch.config.sections import BudgetSection, Config
 from claudebatch.config.settings import Settings, resolve
-from claudebatch.config.shared import VARIABLE
+from claudebatch.config.shared import VARIABLE, with_address
 from claudebatch.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -79,7 +79,9 @@ def load(
     config, faults = converted(data, _nowhere if file is None else file.where)
     origins |= {name: "--" + name.replace("_", "-") for name in given}
     if env.get(VARIABLE):
-        given["shared"], origins["shared"] = env[VARIABLE], VARIABLE
+        # The address only: its password is why it is better there than in a file.
+        given["shared"] = with_address(config.shared, env[VARIABLE])
+        origins["shared"] = VARIABLE
     if "budget" in given and isinstance(config.budget, BudgetSection):
         # --budget is the cap of this run: those of day, month and tags stay.
         given["budget"] = msgspec.structs.replace(config.budget, run=given["budget"])

@@ -56,6 +56,14 @@ class CacheSection(_Section, frozen=True):
     shared: bool = False
 
 
+class SharedSection(_Section, frozen=True):
+    """The server that several hosts share, and which account of it is ours."""
+
+    url: str | None = None
+    account: str | None = None
+    ca: str | None = None
+
+
 class RetrySection(_Section, frozen=True):
     """Retries of one call at one model, and how many a pool may have."""
 
@@ -200,7 +208,7 @@ class Config(_Section, frozen=True):
     prices: dict[str, dict[str, Any]] = {}
     models: dict[str, dict[str, Any]] = {}
     simulate: SimulateSection = SimulateSection()
-    shared: str | None = None
+    shared: str | SharedSection | None = None
 
 
 def intake_text(config: Config, *, capped: bool) -> str:

@@ -4,8 +4,12 @@ connects. No message repeats it, because a password may be in it.
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
+from pathlib import Path
+from urllib.parse import SplitResult, urlsplit
 
+import msgspec
+
+from claudebatch.config.sections import SharedSection
 from claudebatch.config.values import ValueReader
 from claudebatch.core.errors import ConfigError
 from claudebatch.storage.shared_server.settings import SharedSettings
@@ -15,14 +19,33 @@ _SCHEMES = ("redis", "rediss", "unix")
 _USUAL_PORT = 6379
 
 
-def resolve_shared(url: str | None, values: ValueReader) -> SharedSettings | None:
-    """The server at *url*; None where there is none. Raises `ConfigError`."""
-    if not url:
+def with_address(shared: str | SharedSection | None, url: str) -> SharedSection:
+    """*shared* with the address *url*, whatever address it has."""
+    section = shared if isinstance(shared, SharedSection) else SharedSection()
+    return msgspec.structs.replace(section, url=url)
+
+
+def resolve_shared(
+    shared: str | SharedSection | None, values: ValueReader
+) -> SharedSettings | None:
+    """The server that *shared* names; None where there is none. Raises `ConfigError`."""
+    section = shared if isinstance(shared, SharedSection) else SharedSection(url=shared)
+    if not section.url:
         return None
+    parts = _address(section.url, values)
+    where = parts.path
+    if parts.scheme != "unix":
+        where = f"{parts.hostname}:{parts.port or _USUAL_PORT}"
+    ca = _certificates(section.ca, parts.scheme, values)
+    return SharedSettings(section.url, where, account=section.account or "", ca=ca)
+
+
+def _address(url: str, values: ValueReader) -> SplitResult:
     try:
         parts = urlsplit(url)
-        port = parts.port
+        # The port is read at last: one that is no number raises.
         valid = parts.scheme in _SCHEMES and bool(parts.hostname or parts.path.strip("/"))
+        valid = valid and (parts.port is None or parts.port > 0)
     except ValueError:
         valid = False
     if not valid or not url.isascii() or not url.isprintable() or " " in url:
@@ -37,5 +60,16 @@ def resolve_shared(url: str | None, values: ValueReader) -> SharedSettings | Non
         raise ConfigError(
             "E874", f"{values.at('shared')} has options after the address", fix="remove them"
         )
-    where = parts.path if parts.scheme == "unix" else f"{parts.hostname}:{port or _USUAL_PORT}"
-    return SharedSettings(url, where)
+    return parts
+
+
+def _certificates(ca: str | None, scheme: str, values: ValueReader) -> str | None:
+    # Without TLS nobody would look at them, and the user would believe otherwise.
+    if ca is not None and (scheme != "rediss" or not Path(ca).is_file()):
+        raise ConfigError(
+            "E875",
+            f"{values.at('shared.ca')} names certificates, and "
+            + ("there is no such file" if scheme == "rediss" else "the address is without TLS"),
+            fix="name a file of PEM certificates, and write rediss:// in the address",
+        )
+    return ca

@@ -35,12 +35,12 @@ from claudebatch.layers.response_cache.store import CacheStore, Claims
 from claudebatch.layers.response_cache.write_behind import WriteBehind
 from claudebatch.setup.run_options import RunOptions
 from claudebatch.setup.run_setup import RunSetup
+from claudebatch.setup.shared_server import open_shared
 from claudebatch.setup.stores import (
     BudgetOpening,
     claims_of,
     open_budget,
     open_cache,
-    open_shared,
     open_throwaway_cache,
 )
 from claudebatch.storage.journal import Journal
@@ -328,7 +328,8 @@ class Session:
         summary = builder.sum_up(
             ended, self._signals.first, simulated=simulated, now=dependencies.now()
         )
-        summary = replace(summary, rest=builder.rest(summary.pending))
+        waited = None if self._shared is None else self._shared.waited()
+        summary = replace(summary, rest=builder.rest(summary.pending), shared=waited)
         # What is added later has a deadline of its own.
         if not summary.pending:
             forget_deadline(self._run.folder)

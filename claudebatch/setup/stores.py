@@ -7,13 +7,11 @@ one more implementation, and a line in this file.
 from __future__ import annotations
 
 import asyncio
-import random
 import shutil
 from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import datetime
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +43,7 @@ from claudebatch.storage.ledger.known_spend import KnownSpend, known_spend
 from claudebatch.storage.ledger.settle import settle_for_others
 from claudebatch.storage.ledger.shared_caps import SharedCaps
 from claudebatch.storage.ledger.spend_report import SpendReader
-from claudebatch.storage.shared_server.redis_server import RedisServer, ScriptServer
-from claudebatch.storage.shared_server.settings import SharedSettings
+from claudebatch.storage.shared_server.redis_server import ScriptServer
 
 # Larger than any disk: a look at a cache must not shrink it.
 _NO_LIMIT = 2**40
@@ -154,36 +151,6 @@ def clear_cache(folder: Path) -> int:
     `StorageError`.
     """
     return disk_admin.clear(folder)
-
-
-def open_shared(
-    settings: SharedSettings | None,
-    *,
-    scope: str,
-    rng: random.Random,
-    waits: Drain,
-    now: Callable[[], float],
-    max_outage_s: float,
-    notify: Callable[[Notice], None],
-) -> RedisServer | None:
-    """The server that all hosts share, connected when it is first used; None where
-    none is configured. Raises `ConfigError` without the package.
-
-    Runs of one *scope* share what they have there.
-    """
-    if settings is None:
-        return None
-    # Braces: a cluster keeps all keys of an account on one node, as scripts need it.
-    account = sha256(scope.encode()).hexdigest()[:16]
-    return RedisServer(
-        settings,
-        prefix=f"claudebatch:{{{account}}}",
-        client=f"{rng.getrandbits(64):016x}",
-        sleep=waits.sleep,
-        now=now,
-        max_outage_s=max_outage_s,
-        notify=notify,
-    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from claudebatch.core.reports import (
     RestOfRun,
     RunSummary,
 )
+from claudebatch.core.reports.shared_waits import SharedWaits
 from claudebatch.core.result_lines import head, line, place
 from claudebatch.core.stats.run_stats import RunStats
 from claudebatch.simulator import FAULT_NAMES
@@ -105,10 +106,11 @@ def test_every_field_of_the_last_event_is_explained():
     mappings = {"failures": {}, "failure_examples": {}, "endings": {}}
     objects = {"usage": Usage(), "bound_by": (), "rest": RestOfRun(1, 2, 1, 3, 4.0)}
     objects["prompt_cache"] = PromptSavings()
+    objects["shared"] = SharedWaits()
     summary = RunSummary(**{**fields, **mappings, **objects})
     text = page("json-events.md")
     found = summary_json(summary)
-    names = [*found, *found["usage"], *found["rest"]]
+    names = [*found, *found["usage"], *found["rest"], *found["shared"]]
     assert [name for name in names if f"`{name}`" not in text] == []
 
 

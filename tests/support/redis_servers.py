@@ -19,6 +19,7 @@ import pytest
 from claudebatch.core.errors import StopRun
 from claudebatch.storage.shared_server.redis_server import ServerAway, Value
 from claudebatch.storage.shared_server.script import Script
+from claudebatch.storage.shared_server.wait_counter import WaitCounter
 from tests.support.round_trip import RoundTrip
 
 HOST, PORT = "127.0.0.1", 6379
@@ -68,6 +69,7 @@ class VirtualServer:
 
         self.prefix = prefix
         self.client = client
+        self.waits = WaitCounter(now)
         self.sleep = sleep
         self.trips = RoundTrip(one_way_s)
         self._now = now

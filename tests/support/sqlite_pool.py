@@ -8,7 +8,7 @@ limits from headers, but neither watches answers nor mirrors the API's buckets.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from claudebatch.core.domain import Usage
@@ -77,7 +77,9 @@ class SqliteLimiterStore:
         self._db.executescript(_SCHEMA)
         self._whole(lambda: self._set_up(start))
 
-    async def admit(self, need: ExpectedUsage) -> Admitted[int] | Delayed:
+    async def admit(
+        self, need: ExpectedUsage, behind: Iterable[ExpectedUsage] = ()
+    ) -> Admitted[int] | Delayed:
         """Take all that an attempt needs, or nothing and say when to ask again."""
         return await self.trips.ask(
             lambda: self._whole(lambda: self._admit(need)),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from claudebatch.core.domain import Pico, PromptSavings, Usage
 from claudebatch.core.errors import ExitCode
 from claudebatch.core.reports.sample_report import RestOfRun
+from claudebatch.core.reports.shared_waits import SharedWaits
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,3 +109,5 @@ class RunSummary:
     """What the API's prompt cache has saved of the cost of this session's answers."""
     rest: RestOfRun | None = None
     """After a sample: the rows that are left, and what they would take."""
+    shared: SharedWaits | None = None
+    """What this session waited for at the shared server; None: it shares nothing."""

@@ -113,7 +113,8 @@ class RedisBudget:
         try:
             async with self._turn:
                 while not await carried_out(self._take(hold), undo=self._undone(hold)):
-                    await self._waits.sleep(_LOOK_AGAIN_S, self._bell)
+                    with self._server.waits.for_money():
+                        await self._waits.sleep(_LOOK_AGAIN_S, self._bell)
         except BaseException:
             await self._own.release(hold)
             raise

@@ -5,21 +5,23 @@ same halts the whole pool.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Generic, Protocol
 
 from claudebatch.core.domain import Call, Reply, Usage
 from claudebatch.core.drain import WakeUp
 from claudebatch.core.errors import ApiUnavailable, AttemptError, RateLimited
 from claudebatch.core.events import ConcurrencyChanged, Emit, LimitsSeen, Waiting
-from claudebatch.core.fifo_turn import FifoTurn, SleepsUntilDrain
+from claudebatch.core.fifo_turn import SleepsUntilDrain
 from claudebatch.core.handler import Handler
 from claudebatch.layers.rate_limit.answer_relay import AnswerRelay, UsageLearner
+from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.constants.limiter import HERD_SHARE, PAUSE_S, SHORTEST_WAIT_S
-from claudebatch.layers.rate_limit.passed_over import PassedOver
+from claudebatch.layers.rate_limit.pool_queue import Place, PoolQueue
 from claudebatch.layers.rate_limit.store import (
     Admitted,
     BookingT,
+    Delayed,
     LimiterStore,
     PoolState,
 )
@@ -39,20 +41,6 @@ class PausableWaits(SleepsUntilDrain, Protocol):
     def paused_s(self) -> float:
         """Seconds for which nothing is to be sent; 0: send."""
         ...
-
-
-class _PoolQueue(Generic[BookingT]):
-    """The requests of one pool in line. Only the first of them asks the store: a queue
-    of a thousand costs no more round trips than a queue of one.
-    """
-
-    def __init__(self, store: LimiterStore[BookingT], waits: PausableWaits) -> None:
-        self.store = store
-        self.turn = FifoTurn(waits)
-        self.wake_up = WakeUp()
-        self.rows = PassedOver()
-        # Mutable: the limits in force as they were last reported.
-        self.reported: PoolState | None = None
 
 
 class RateLimit(Generic[BookingT]):
@@ -86,12 +74,14 @@ class RateLimit(Generic[BookingT]):
         self._emit = emit
         self._leaves = leaves
         # Mutable: one queue per pool, made when the pool is first used.
-        self._queues: dict[str, _PoolQueue[BookingT]] = {}
+        self._queues: dict[str, PoolQueue[BookingT]] = {}
 
     async def __call__(self, call: Call, call_next: Handler) -> Reply:
         """Pass the call on when it may be sent."""
         queue = self._queue(self._pool_of(call.limited_as))
         admitted = await self._admitted(queue, call)
+        if admitted.leaves_in_s > 0:
+            await self._its_moment(queue, admitted)
         number = queue.rows.left(call)
         relay = (
             AnswerRelay(call, admitted.tracker, self._estimates, queue.wake_up)
@@ -113,22 +103,53 @@ class RateLimit(Generic[BookingT]):
         finally:
             queue.wake_up.ring()
 
-    async def _admitted(self, queue: _PoolQueue[BookingT], call: Call) -> Admitted[BookingT]:
+    async def _admitted(self, queue: PoolQueue[BookingT], call: Call) -> Admitted[BookingT]:
         pool = queue.store.name
-        async with queue.turn:
+        async with queue.first(call) as place:
             while True:
                 await self._spending_paused(pool, call)
-                rings = queue.wake_up.rings
-                answer = await queue.store.admit(self._estimates.expect(call))
+                answer = await self._answer_for(queue, place)
                 self._report(queue, answer.state)
                 if isinstance(answer, Admitted):
                     return answer
                 # An attempt that ended during the round trip woke nobody, and may have
                 # made room: the store is asked again rather than slept on.
-                if rings == queue.wake_up.rings:
+                if place.rings == queue.wake_up.rings:
                     self._emit(Waiting(pool, answer.reason, answer.seconds, call.prompt.id))
                     patience_s = self._patience_s(pool, answer.state)
                     await self._waits.sleep(min(answer.seconds, patience_s), queue.wake_up)
+                place.answer = None
+
+    async def _answer_for(
+        self, queue: PoolQueue[BookingT], place: Place[BookingT]
+    ) -> Admitted[BookingT] | Delayed:
+        """What the store says of the first in line: by now, or when it was asked for
+        the one before.
+        """
+        if place.answer is not None:
+            return place.answer
+        place.rings = queue.wake_up.rings
+        others: list[Place[BookingT]] = []
+
+        def behind() -> Iterator[ExpectedUsage]:
+            # Only a store that asks for them has them reckoned.
+            for other in queue.behind():
+                others.append(other)
+                yield self._estimates.expect(other.call)
+
+        place.answer = await queue.store.admit(self._estimates.expect(place.call), behind())
+        if isinstance(place.answer, Admitted) and place.answer.behind:
+            await queue.hand_on(others, place.answer)
+        return place.answer
+
+    async def _its_moment(self, queue: PoolQueue[BookingT], admitted: Admitted[BookingT]) -> None:
+        # Not within the turn: the next in line is admitted meanwhile, for a later one.
+        try:
+            await self._waits.sleep(admitted.leaves_in_s)
+        except BaseException:
+            # Called off before it left: all that it took is free again.
+            await queue.store.cancel(admitted.booking, counted=False)
+            raise
 
     async def _spending_paused(self, pool: str, call: Call) -> None:
         while (seconds := self._waits.paused_s()) > 0:
@@ -139,7 +160,7 @@ class RateLimit(Generic[BookingT]):
 
     async def _answered(
         self,
-        queue: _PoolQueue[BookingT],
+        queue: PoolQueue[BookingT],
         booking: BookingT,
         call: Call,
         reply: Reply,
@@ -156,7 +177,7 @@ class RateLimit(Generic[BookingT]):
 
     async def _no_answer(
         self,
-        queue: _PoolQueue[BookingT],
+        queue: PoolQueue[BookingT],
         booking: BookingT,
         call: Call,
         number: int,
@@ -202,13 +223,13 @@ class RateLimit(Generic[BookingT]):
         # Past the end of the patience, not on it.
         return self._max_outage_s - state.limited_s + SHORTEST_WAIT_S
 
-    def _queue(self, store: LimiterStore[BookingT]) -> _PoolQueue[BookingT]:
+    def _queue(self, store: LimiterStore[BookingT]) -> PoolQueue[BookingT]:
         queue = self._queues.get(store.name)
         if queue is None:
-            queue = self._queues[store.name] = _PoolQueue(store, self._waits)
+            queue = self._queues[store.name] = PoolQueue(store, self._waits)
         return queue
 
-    def _report(self, queue: _PoolQueue[BookingT], state: PoolState) -> None:
+    def _report(self, queue: PoolQueue[BookingT], state: PoolState) -> None:
         """Tell the outside of limits that have changed."""
         if state is queue.reported:
             return

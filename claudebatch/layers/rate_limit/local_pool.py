@@ -9,7 +9,7 @@ and it cannot give back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from aiolimiter import AsyncLimiter
 
@@ -94,9 +94,11 @@ class LocalPool:
         self._known_limits = limiter.limits
         self._known_state = self._look(concurrency.limit)
 
-    async def admit(self, need: ExpectedUsage) -> Admitted[PoolBooking] | Delayed:
-        """Take all that an attempt needs and pass the gate, or say when to ask
-        again.
+    async def admit(
+        self, need: ExpectedUsage, behind: Iterable[ExpectedUsage] = ()
+    ) -> Admitted[PoolBooking] | Delayed:
+        """Take all that an attempt needs and pass the gate, or say when to ask again.
+        Nobody needs to be asked for beforehand.
         """
         moment = self._now()
         wait = self._limiter.wait(need, moment)

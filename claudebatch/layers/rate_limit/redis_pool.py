@@ -9,9 +9,9 @@ after a 429; answers are not watched.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import cast
 
@@ -44,6 +44,8 @@ from claudebatch.storage.shared_server.redis_server import ScriptServer, ServerA
 from claudebatch.storage.shared_server.script import Script
 from claudebatch.storage.shared_server.times import AGAIN_S, LEASE_S
 
+# So many values tell the state of a pool, in every answer.
+_STATE = 5
 _FOLDER = Path(__file__).with_name("lua")
 _NUMBERS = {
     "CLUMP_S": CLUMP_S,
@@ -80,8 +82,7 @@ class RedisPool:
         self.name = start.name
         self._server = server
         self._now = now
-        place = f"{server.prefix}:limits:{start.name}"
-        self._keys = [place, *(f"{place}:{part}" for part in ("booked", "leases", "line", "needs"))]
+        self._keys = keys_of(server.prefix, start.name)
         chosen = start.allowance
         rates = requests, input_tokens, output_tokens = (
             chosen.requests_per_minute,
@@ -100,31 +101,28 @@ class RedisPool:
         # Workers are made for so many: they grow with use, whatever all may have.
         self._own = ConcurrencyLimit(start.in_flight, start.most_in_flight)
         # Mutable: numbers of bookings; endings that the server has not heard of; the
-        # state that it told last.
+        # state that it told last; since when, and for how long at most, requests of
+        # other processes come first.
         self._numbers = count()
         self._unheard: deque[_EndToTell] = deque()
         self._state = PoolState(requests, input_tokens, output_tokens, start.in_flight)
+        self._behind: tuple[float, float] | None = None
 
-    async def admit(self, need: ExpectedUsage) -> Admitted[str] | Delayed:
-        """Take all that an attempt needs, or nothing and say when to ask again."""
+    async def admit(
+        self, need: ExpectedUsage, behind: Iterable[ExpectedUsage] = ()
+    ) -> Admitted[str] | Delayed:
+        """Take all that an attempt needs, or nothing and say when to ask again; and the
+        same for those *behind* it, until one has to wait.
+        """
         if (seconds := self._own.wait(self._now())) > 0:
             return Delayed(min(seconds, LARGEST_BUCKET_S), "requests in flight", self.state)
-        # Named here and not there: asked for again after a lost answer, it is the same.
-        booking = f"{self._server.client}.{next(self._numbers)}"
-        verdict, delay, why = await carried_out(
-            self._ask(booking, need), undo=lambda answer: self._undo(booking, answer)
-        )
-        if verdict == b"wait":
-            return Delayed(float(delay), cast(WaitReason, why.decode()), self.state)
-        self._own.take()
-        # Its time may lie a moment ahead. Called off meanwhile, it never left.
-        try:
-            if (seconds := float(delay)) > 0:
-                await self._server.sleep(seconds)
-        except BaseException:
-            await self.cancel(booking, counted=False)
-            raise
-        return Admitted(booking, self.state)
+        needs = [need, *islice(behind, self._own.limit - self._own.in_flight - 1)]
+        # Named here and not there: asked for again after a lost answer, they are the
+        # same.
+        asked = {f"{self._server.client}.{next(self._numbers)}": need for need in needs}
+        self._stood_behind()
+        first, *rest = await carried_out(self._ask(asked), undo=self._undo)
+        return replace(first, behind=tuple(rest)) if isinstance(first, Admitted) else first
 
     async def settle(self, booking: str, usage: Usage, limits: Limits | None) -> PoolState:
         """An answer came."""
@@ -166,27 +164,54 @@ class RedisPool:
         known, own = self._state, self._own.limit
         return known if own >= known.in_flight else replace(known, in_flight=own)
 
-    async def _ask(self, booking: str, need: ExpectedUsage) -> tuple[bytes, bytes, bytes]:
-        tokens = max(need.input_tokens, need.input_worst_case), need.output_tokens
-        # Up to this, an attempt is admitted ahead of its time and waits here: a second
-        # round trip for a wait of some milliseconds would cost pace.
+    def _stood_behind(self) -> None:
+        """Count the wait that ends now, if it was for others."""
+        if self._behind is not None:
+            since, most_s = self._behind
+            self._server.waits.line_s += min(self._now() - since, most_s)
+            self._behind = None
+
+    async def _ask(self, asked: Mapping[str, ExpectedUsage]) -> list[Admitted[str] | Delayed]:
+        """The answers for all of *asked*, until one has to wait."""
+        needs: list[Value] = []
+        for booking, need in asked.items():
+            tokens = max(need.input_tokens, need.input_worst_case), need.output_tokens
+            needs += [booking, *map(_text, tokens)]
+        # Up to this, an attempt is admitted ahead of its time, and its row waits: a
+        # second round trip for a wait of some milliseconds would cost pace, and so
+        # would the one of the next in line if it were made after that wait.
         horizon_s = 2 * CLUMP_S
-        facts = (*map(_text, tokens), LEASE_S, _text(horizon_s), *self._start)
+        facts = (LEASE_S, _text(horizon_s), *self._start)
         try:
             await self._tell_rest()
-            verdict, delay, why, *state = await self._server.run(
-                _ADMIT, self._keys, self._server.client, booking, *facts
-            )
+            answer = await self._server.run(_ADMIT, self._keys, self._server.client, *facts, *needs)
         except ServerAway:
-            # It may have been admitted, and only the answer was lost.
-            self._unheard.append(_ending("cancel", booking, 0, 0))
-            return b"wait", str(AGAIN_S).encode(), b"shared server"
-        self._note(state)
-        return verdict, delay, why
+            # They may have been admitted, and only the answer was lost.
+            self._unheard += [_ending("cancel", booking, 0, 0) for booking in asked]
+            return [Delayed(AGAIN_S, "shared server", self.state)]
+        self._note(answer[:_STATE])
+        return self._read(list(asked), answer[_STATE:])
 
-    async def _undo(self, booking: str, answer: tuple[bytes, bytes, bytes]) -> None:
-        if answer[0] == b"go":
-            await self._told(_ending("cancel", booking, 0, 0))
+    def _read(self, asked: Sequence[str], verdicts: list[bytes]) -> list[Admitted[str] | Delayed]:
+        """What *verdicts* say of *asked*: of each, in how many seconds it may leave; at
+        the end, for how long to wait, why, and how many others come first.
+        """
+        answers: list[Admitted[str] | Delayed] = []
+        leaving = next((n for n, each in enumerate(verdicts) if each == b"wait"), len(verdicts))
+        for booking, seconds in zip(asked, verdicts[:leaving], strict=False):
+            self._own.take()
+            answers.append(Admitted(booking, self.state, leaves_in_s=float(seconds)))
+        if leaving < len(verdicts):
+            _, seconds, why, first = verdicts[leaving:]
+            if int(first):
+                self._behind = (self._now(), float(seconds))
+            answers.append(Delayed(float(seconds), cast(WaitReason, why.decode()), self.state))
+        return answers
+
+    async def _undo(self, answers: Sequence[Admitted[str] | Delayed]) -> None:
+        for answer in answers:
+            if isinstance(answer, Admitted):
+                await self.cancel(answer.booking, counted=False)
 
     async def _end(self, ending: _EndToTell, *, answered: bool = False) -> PoolState:
         self._own.free(self._now(), answered=answered)
@@ -226,6 +251,18 @@ class RedisPool:
         self._state = PoolState(
             requests, input_tokens, output_tokens, int(float(in_flight)), float(limited_s)
         )
+
+
+def keys_of(prefix: str, pool: str) -> list[str]:
+    """The keys that the scripts of *pool* are given."""
+    place = f"{prefix}:limits:{pool}"
+    parts = ("booked", "leases", "line", "needs")
+    return [place, *(f"{place}:{part}" for part in parts), names_key(prefix)]
+
+
+def names_key(prefix: str) -> str:
+    """Where the names of all pools stand."""
+    return f"{prefix}:pools"
 
 
 def _ending(

@@ -8,6 +8,7 @@ between its answers.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, Literal, Protocol, TypeAlias, TypeVar
 
@@ -89,7 +90,7 @@ class AnswerTracker(AnswerObserver, Protocol):
 
 @value
 class Admitted(Generic[BookingT]):
-    """The attempt may be sent now."""
+    """The attempt may be sent."""
 
     booking: BookingT
     """Given back exactly once, by `settle`, `cancel` or `refuse`."""
@@ -98,6 +99,10 @@ class Admitted(Generic[BookingT]):
     """Follows the answer while it comes. None: the store learns at its end only, as a
     store on another host does; text comes many times a second.
     """
+    leaves_in_s: float = 0.0
+    """Seconds until it may be sent: a moment, in which the next one is admitted."""
+    behind: tuple[Admitted[BookingT] | Delayed, ...] = ()
+    """What was answered for those behind it: of the first ones, in their order."""
 
 
 @value
@@ -132,8 +137,14 @@ class LimiterStore(Protocol[BookingT]):
         """The pool's name."""
         ...
 
-    async def admit(self, need: ExpectedUsage) -> Admitted[BookingT] | Delayed:
-        """Take all that an attempt needs, or nothing and say when to ask again."""
+    async def admit(
+        self, need: ExpectedUsage, behind: Iterable[ExpectedUsage] = ()
+    ) -> Admitted[BookingT] | Delayed:
+        """Take all that an attempt needs, or nothing and say when to ask again.
+
+        *behind*: the needs of those that come next, for a store that is a round trip
+        away; it may answer for some of them, too.
+        """
         ...
 
     async def settle(self, booking: BookingT, usage: Usage, limits: Limits | None) -> PoolState:

@@ -96,18 +96,26 @@ class RedisCacheStore:
         token = f"{self._server.client}.{next(self._numbers)}"
         self._claims[key] = token
         try:
-            while True:
-                verdict = await self._ask("claim", token, _CLAIM_S, key)
-                if verdict is None or verdict[0] == b"yours":
-                    self._renewing = self._renewing or asyncio.ensure_future(self._renew())
-                    return None
-                if verdict[0] == b"answer":
-                    del self._claims[key]
-                    return verdict[1]
-                await self._server.sleep(_LOOK_AGAIN_S)
+            verdict = await self._ask("claim", token, _CLAIM_S, key)
+            if verdict is not None and verdict[0] == b"wait":
+                with self._server.waits.for_answers():
+                    verdict = await self._waited_for(token, key)
+            if verdict is None or verdict[0] == b"yours":
+                self._renewing = self._renewing or asyncio.ensure_future(self._renew())
+                return None
+            del self._claims[key]
+            return verdict[1]
         except BaseException:
             await self.release(key, None)
             raise
+
+    async def _waited_for(self, token: str, key: str) -> list[bytes] | None:
+        """What becomes of a claim that another host has."""
+        while True:
+            await self._server.sleep(_LOOK_AGAIN_S)
+            verdict = await self._ask("claim", token, _CLAIM_S, key)
+            if verdict is None or verdict[0] != b"wait":
+                return verdict
 
     async def release(self, key: str, answer: bytes | None) -> None:
         """This host asks no more: *answer* is for all; None: another one may ask."""

@@ -1,26 +1,23 @@
 """The connection to the shared server: scripts, run with time-outs, and what is said
-while it is away. The one room that knows redis-py.
+while it is away.
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from dataclasses import replace
+from typing import Protocol, TypeAlias
 
-from claudebatch.core.errors import ConfigError, StopRun
+from claudebatch.core.errors import StopRun
 from claudebatch.core.notice import Notice
+from claudebatch.core.reports.shared_waits import SharedWaits
+from claudebatch.storage.shared_server.connection import connected
 from claudebatch.storage.shared_server.script import Script
 from claudebatch.storage.shared_server.settings import SharedSettings
+from claudebatch.storage.shared_server.wait_counter import WaitCounter
 
 Value: TypeAlias = str | bytes | int
 """What goes into a script; numbers with a fraction as text."""
-
-# A server in the same network answers in a millisecond. A longer wait would hold up all
-# rows without a word on the screen.
-_CONNECT_S = 3.0
-_ANSWER_S = 5.0
-# One caller per pool and some that end attempts: more would only wait at the server.
-_MOST_CONNECTIONS = 32
 
 
 class ServerAway(Exception):
@@ -38,6 +35,11 @@ class ScriptServer(Protocol):
     @property
     def client(self) -> str:
         """This process among all that use the server."""
+        ...
+
+    @property
+    def waits(self) -> WaitCounter:
+        """What this process has waited for here."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -74,6 +76,7 @@ class RedisServer:
         """*max_outage_s*: when it was away for longer, a call raises `StopRun`."""
         self.prefix = prefix
         self.client = client
+        self.waits = WaitCounter(now)
         self._settings = settings
         self._sleep = sleep
         self._now = now
@@ -81,7 +84,7 @@ class RedisServer:
         self._notify = notify
         # Mutable: since when it is away, and whether that was said; the connections.
         self._away_since: float | None = None
-        self._errors, self._redis = _connected(settings)
+        self._errors, self._redis = connected(settings)
 
     async def sleep(self, seconds: float) -> None:
         """Wait *seconds* through the run's own waits."""
@@ -89,6 +92,8 @@ class RedisServer:
 
     async def run(self, script: Script, keys: Sequence[str], *values: Value) -> list[bytes]:
         """What *script* answers, at the second try at the latest."""
+        began = self._now()
+        self.waits.round_trips += 1
         try:
             answer = await self._twice(script, keys, values)
         except self._errors.RedisError as error:
@@ -96,12 +101,22 @@ class RedisServer:
             raise self._meaning(error) from None
         except OSError as error:
             raise self._away(str(error)) from None
+        finally:
+            self.waits.server_s += self._now() - began
         if self._away_since is not None:
             away_s, self._away_since = self._now() - self._away_since, None
+            self.waits.away_s += away_s
             self._notify(
                 Notice("N128", f"shared server {self._settings.shown}: back after {away_s:.0f} s")
             )
         return answer
+
+    def waited(self) -> SharedWaits:
+        """What was waited for until now."""
+        found = self.waits.report()
+        if self._away_since is None:
+            return found
+        return replace(found, away_s=found.away_s + self._now() - self._away_since)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -169,30 +184,3 @@ class RedisServer:
                 fix="start it, then run the same command",
             )
         return ServerAway(reason)
-
-
-def _connected(settings: SharedSettings) -> tuple[Any, Any]:
-    """redis-py's errors, and a client that connects when it is first used."""
-    try:
-        # An extra, and 100 ms that only a shared run has to pay.
-        from redis import asyncio as redis_asyncio  # noqa: PLC0415
-        from redis import exceptions  # noqa: PLC0415
-        from redis.asyncio.retry import Retry  # noqa: PLC0415
-        from redis.backoff import NoBackoff  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigError(
-            "E872",
-            "shared names a Redis server, and the package redis is not installed",
-            fix="pip install 'claudebatch[redis]'",
-        ) from error
-    # Not redis-py's own retries: they wait without a word, and hold up a drain.
-    connections = redis_asyncio.BlockingConnectionPool.from_url(
-        settings.url,
-        max_connections=_MOST_CONNECTIONS,
-        timeout=_ANSWER_S,
-        socket_connect_timeout=_CONNECT_S,
-        socket_timeout=_ANSWER_S,
-        retry=Retry(NoBackoff(), 0),
-        client_name="claudebatch",
-    )
-    return exceptions, redis_asyncio.Redis.from_pool(connections)

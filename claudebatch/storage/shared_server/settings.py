@@ -14,3 +14,7 @@ class SharedSettings:
     """`redis://`, `rediss://` (TLS), or `unix://`, with user and password."""
     shown: str
     """Host and port, without user and password."""
+    account: str = ""
+    """Whose limits, caps and answers are ours there; empty: of all who name none."""
+    ca: str | None = None
+    """A file of certificates that sign the server's; None: the system's."""

@@ -12,6 +12,7 @@ from typing import Any
 from claudebatch.core.domain import PromptSavings, Usage
 from claudebatch.core.plurals import counted
 from claudebatch.core.reports import RestOfRun, RunSummary
+from claudebatch.core.reports.shared_waits import SharedWaits
 from claudebatch.ui import format as fmt
 from claudebatch.ui.format import limit_text
 from claudebatch.ui.wrapping import wrapped, wrapped_command
@@ -34,6 +35,8 @@ _BOUND_BY = {
     "money": "money reserved for requests in flight",
     "spending paused": "the pause after a spike of spending",
 }
+# Less is a moment here and there.
+_WAITED_FROM_S = 1.0
 # Of fewer answers an estimate of means says nothing.
 _ESTIMATED_FROM = 10
 _LABEL = 10
@@ -139,6 +142,7 @@ def summary_json(summary: RunSummary) -> dict[str, Any]:
         "next_command": summary.next_command,
         "rest": None if summary.rest is None else _rest_json(summary.rest),
         **_batches_json(summary),
+        "shared": None if summary.shared is None else _shared_json(summary.shared),
     }
 
 
@@ -170,6 +174,17 @@ def _batches_json(summary: RunSummary) -> dict[str, Any]:
         "in_batches": summary.in_batches,
         "open_batches": summary.open_batches,
         "held_usd": fmt.usd_string(summary.held),
+    }
+
+
+def _shared_json(waited: SharedWaits) -> dict[str, Any]:
+    return {
+        "round_trips": waited.round_trips,
+        "server_s": round(waited.server_s, 3),
+        "away_s": round(waited.away_s, 3),
+        "line_s": round(waited.line_s, 3),
+        "money_s": round(waited.money_s, 3),
+        "answers_s": round(waited.answers_s, 3),
     }
 
 
@@ -375,7 +390,22 @@ def _requests(summary: RunSummary) -> Iterator[SummaryLine]:
         parts.append(
             f"p50 {fmt.milliseconds(summary.p50_ms)}, p95 {fmt.milliseconds(summary.p95_ms)}"
         )
-    yield SummaryLine("requests", " · ".join([*parts, f"{fmt.seconds(summary.wall_s)} in all"]))
+    parts.append(f"{fmt.seconds(summary.wall_s)} in all")
+    yield SummaryLine("requests", " · ".join([*parts, *_waited(summary.shared)]))
+
+
+def _waited(shared: SharedWaits | None) -> Iterator[str]:
+    """What a run had to wait for because it is not alone."""
+    if shared is None:
+        return
+    for seconds, what in (
+        (shared.away_s, "without the shared server"),
+        (shared.line_s, "behind other hosts"),
+        (shared.money_s, "for reserved money"),
+        (shared.answers_s, "for answers of other hosts"),
+    ):
+        if seconds >= _WAITED_FROM_S:
+            yield f"{fmt.seconds(seconds)} {what}"
 
 
 def _limited_by(summary: RunSummary) -> Iterator[SummaryLine]:

@@ -5,18 +5,25 @@ not ask of them.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from claudebatch.core.domain import Usage
+from claudebatch.core.drain import Drain
 from claudebatch.core.limit_headers import LimitReading, Limits
 from claudebatch.layers.rate_limit.booking import ExpectedUsage
+from claudebatch.layers.rate_limit.layer import RateLimit
+from claudebatch.layers.rate_limit.pool_queue import PoolQueue
 from claudebatch.layers.rate_limit.redis_pool import RedisPool
 from claudebatch.layers.rate_limit.settings import PoolLimits
 from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart
+from tests.support.limiting import AsStated
 from tests.support.redis_servers import VirtualServer, needs_redis, own_prefix
+from tests.support.round_trip import RoundTrip
+from tests.support.scripted import ScriptedClient, make_call
 from tests.support.virtual import now, virtual
 
 pytestmark = needs_redis
@@ -65,6 +72,7 @@ async def admitted(pool: RedisPool, need: ExpectedUsage = NEED) -> str:
     for _ in range(2000):
         answer = await pool.admit(need)
         if isinstance(answer, Admitted):
+            await asyncio.sleep(answer.leaves_in_s)
             return answer.booking
         await asyncio.sleep(answer.seconds)
     raise AssertionError("it waits for ever")
@@ -142,6 +150,7 @@ async def test_a_large_request_is_not_starved_by_small_ones_of_other_hosts(hosts
     assert now() - began < 2, "what was there before it, and then its own second"
     going = False
     await flooding
+    assert 0.5 < hosts.servers[0].waits.line_s < 2, "the small ones have stood behind it"
 
 
 @virtual
@@ -159,6 +168,88 @@ async def test_sixteen_hosts_get_equal_shares_and_the_whole_limit(hosts):
     await asyncio.gather(*(work(number) for number in range(16)))
     assert 0.97 * 400 <= sum(sent) <= 400 + 16
     assert min(sent) >= 0.8 * 400 / 16, sent
+
+
+@virtual
+async def test_one_process_admits_the_next_request_while_the_last_one_waits_for_its_moment(hosts):
+    pool = hosts.pool(requests_per_minute=3000)
+    (server,) = hosts.servers
+    client = ScriptedClient()
+    layer = limiter(pool, Drain())
+    # A machine so busy that every answer of the server is taken up late.
+    server.trips = RoundTrip(0.015)
+    rows = [asyncio.ensure_future(layer(make_call(row=row), client)) for row in range(500)]
+    await asyncio.gather(*rows)
+    sent = [moment - client.times[0] for moment in client.times]
+    settled = [moment for moment in sent if moment > 3]
+    assert [sent.call.row for sent in client.sent] == list(range(500)), "first come, first served"
+    pace = (len(settled) - 1) / (settled[-1] - settled[0])
+    assert 0.97 * 50 <= pace <= 50.5
+    assert await left_behind(pool, server) == 0, "no booking but those of rows"
+
+
+@virtual
+async def test_those_behind_the_first_are_admitted_with_it_until_one_has_to_wait(hosts):
+    other, pool = hosts.pool(in_flight=4), hosts.pool(in_flight=64)
+    _, server = hosts.servers
+    await other.settle(await admitted(other), USED, None)
+    await asyncio.sleep(5)  # past the gentle start
+    first = await pool.admit(NEED, iter([NEED] * 10))
+    assert isinstance(first, Admitted)
+    *more, last = first.behind
+    assert server.trips.count == 1, "one round trip for all of them"
+    assert len({first.booking, *(answer.booking for answer in more)}) == 4
+    assert isinstance(last, Delayed) and last.reason == "requests in flight"
+    assert isinstance(await other.admit(NEED), Delayed)
+    await pool.cancel(more[0].booking, counted=False)
+    assert isinstance(await other.admit(NEED), Admitted)
+
+
+@virtual
+async def test_a_row_that_is_called_off_while_the_first_asks_for_it_holds_nothing(hosts):
+    pool = hosts.pool(in_flight=3)
+    (server,) = hosts.servers
+    await pool.settle(await admitted(pool), USED, None)
+    await asyncio.sleep(5)  # past the gentle start
+    client = ScriptedClient(takes_s=5.0)
+    layer = limiter(pool, Drain())
+    rows = [asyncio.ensure_future(layer(make_call(row=row), client)) for row in range(3)]
+    # The first came alone, and the second asks for the third: the script has run, and
+    # nobody has its answer yet.
+    await asyncio.sleep(0.007)
+    rows[2].cancel()
+    await asyncio.sleep(1)
+    assert await left_behind(pool, server) == 2 == len(client.sent)
+    await asyncio.wait(rows)
+    assert await left_behind(pool, server) == 0
+
+
+@virtual
+async def test_a_row_that_is_called_off_with_an_admission_in_its_hands_gives_it_back(hosts):
+    pool = hosts.pool(in_flight=3)
+    (server,) = hosts.servers
+    queue = PoolQueue(pool, Drain())
+    with pytest.raises(asyncio.CancelledError):
+        async with queue.first(make_call()) as place:
+            place.answer = await pool.admit(NEED)
+            raise asyncio.CancelledError
+    assert await left_behind(pool, server) == 0
+
+
+def limiter(pool: RedisPool, drain: Drain) -> RateLimit[str]:
+    return RateLimit(
+        pool_of=lambda model: pool,
+        estimates=AsStated(),
+        waits=drain,
+        max_pause_s=600.0,
+        max_outage_s=900.0,
+        rng=random.Random(1),
+        emit=lambda event: None,
+    )
+
+
+async def left_behind(pool: RedisPool, server: VirtualServer) -> int:
+    return int(server._redis.zcard(pool._keys[2]))
 
 
 @virtual
@@ -214,5 +305,6 @@ async def test_limits_that_are_unknown_start_as_the_first_headers_say(hosts):
 async def test_a_script_that_runs_twice_books_once(hosts):
     pool, other = hosts.pool(in_flight=2), hosts.pool(in_flight=2)
     for _ in range(3):
-        assert (await pool._ask("host-0.again", NEED))[0] == b"go"
+        (answer,) = await pool._ask({"host-0.again": NEED})
+        assert isinstance(answer, Admitted)
     assert isinstance(await other.admit(NEED), Admitted), "the second place is still free"

@@ -71,6 +71,8 @@ async def test_equal_prompts_of_all_hosts_are_sent_once(hosts):
     assert len(client.sent) == 1
     assert sorted(reply.source for reply in replies) == ["api", "cache", "cache", "cache"]
     assert len({reply.text for reply in replies}) == 1
+    waited = sorted(round(server.waits.answers_s) for server in hosts.servers)
+    assert waited == [0, 45, 45, 45]
     for store in stores:
         await store.close()
 

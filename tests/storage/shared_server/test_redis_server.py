@@ -17,7 +17,7 @@ from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.redis_pool import RedisPool
 from claudebatch.layers.rate_limit.settings import PoolLimits
 from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart
-from claudebatch.storage.shared_server import redis_server as room
+from claudebatch.storage.shared_server.connection import connected
 from claudebatch.storage.shared_server.redis_server import RedisServer, ServerAway
 from claudebatch.storage.shared_server.script import Script
 from claudebatch.storage.shared_server.settings import SharedSettings
@@ -128,5 +128,5 @@ async def test_a_server_that_is_full_is_waited_for(own):
 async def test_without_the_package_it_is_named(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "redis", None)
     with pytest.raises(ConfigError) as refused:
-        room._connected(SharedSettings("redis://h", "h:6379"))
+        connected(SharedSettings("redis://h", "h:6379"))
     assert refused.value.id == "E872"

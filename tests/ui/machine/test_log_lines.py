@@ -33,6 +33,7 @@ from claudebatch.core.events import (
 )
 from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.core.reports import RunSummary
+from claudebatch.core.reports.shared_waits import SharedWaits
 from claudebatch.ui.machine.log_lines import HEAD, LogLines
 from tests.support.scripted import HAIKU, make_call, make_reply
 from tests.ui.screens import samples
@@ -59,6 +60,7 @@ ZEROS = dict.fromkeys(RunSummary.__dataclass_fields__, 0)
 MAPPINGS: dict[str, object] = {"failures": {}, "failure_examples": {}, "endings": {}}
 OBJECTS: dict[str, object] = {"usage": Usage(), "bound_by": (), "rest": None}
 OBJECTS["prompt_cache"] = PromptSavings()
+OBJECTS["shared"] = SharedWaits(3, 0.25)
 SUMMARY = RunSummary(**{**ZEROS, **MAPPINGS, **OBJECTS, "exit_code": ExitCode.OK})  # type: ignore[arg-type]
 EVENTS: list[Event] = [
     STARTED,

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from claudebatch.core.domain import PICO_PER_USD, PromptSavings, Usage
 from claudebatch.core.errors import ExitCode
 from claudebatch.core.reports import Bound, RunSummary
+from claudebatch.core.reports.shared_waits import SharedWaits
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.tables.run_summary import (
     final_line,
@@ -270,6 +271,26 @@ def test_a_limit_is_named_only_if_it_bound_the_run_for_long(seconds, wall_s, rea
     assert [found for found in render_summary(summary) if found.startswith("limited")] == (
         [line] if line else []
     )
+
+
+def test_waits_for_other_hosts_are_told_where_they_were_worth_it() -> None:
+    waited = SharedWaits(900, 1.9, away_s=3.0, line_s=12.0, money_s=0.9, answers_s=75.0)
+    (line,) = (
+        each for each in summary_lines(replace(EVERYTHING, shared=waited)) if "p50" in each.text
+    )
+    assert line.text.endswith(
+        " in all · 3 s without the shared server · 12 s behind other hosts · 1 min 15 s for "
+        "answers of other hosts"
+    )
+    assert summary_json(replace(EVERYTHING, shared=waited))["shared"] == {
+        "round_trips": 900,
+        "server_s": 1.9,
+        "away_s": 3.0,
+        "line_s": 12.0,
+        "money_s": 0.9,
+        "answers_s": 75.0,
+    }
+    assert summary_json(EVERYTHING)["shared"] is None
 
 
 def test_many_kinds_of_failures_stay_on_one_line() -> None:

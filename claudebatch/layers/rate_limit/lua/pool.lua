@@ -1,15 +1,18 @@
--- What both scripts know of a pool: its state, and how its buckets fill.
--- KEYS: state, bookings, their leases, users in line, what those need. ARGV[1]: seconds
--- of a test's clock; empty: this server's own, the same one for all hosts.
+-- What all scripts know of a pool: its state, and how its buckets fill.
+-- KEYS: state, bookings, their leases, users in line, what those need; the names of all
+-- pools. ARGV[1]: seconds of a test's clock; empty: this server's own, the same one for
+-- all hosts.
 local now = tonumber(ARGV[1])
 if not now then
   local time = redis.call('TIME')
   now = tonumber(time[1]) + tonumber(time[2]) / 1e6
 end
-local STATE, BOOKED, LEASES, LINE, NEEDS = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local STATE, BOOKED, LEASES, LINE, NEEDS, POOLS = unpack(KEYS)
 local KINDS = {'requests', 'input', 'output'}
 -- A pool that nobody uses is forgotten after a day; its buckets are full long before.
 local KEPT_S = 86400
+-- A user that does not come when its turn is due has lost it.
+local GRACE_S = 1
 -- FIRST_PER_S and the like are the numbers of one process's pools: constants/ says why.
 
 local function exact(number)
