@@ -66,10 +66,10 @@ def _address(url: str, values: ValueReader) -> SplitResult:
 def _certificates(ca: str | None, scheme: str, values: ValueReader) -> str | None:
     # Without TLS nobody would look at them, and the user would believe otherwise.
     if ca is not None and (scheme != "rediss" or not Path(ca).is_file()):
+        wrong = "there is no such file" if scheme == "rediss" else "the address is without TLS"
         raise ConfigError(
             "E875",
-            f"{values.at('shared.ca')} names certificates, and "
-            + ("there is no such file" if scheme == "rediss" else "the address is without TLS"),
+            f"{values.at('shared.ca')} names certificates, and {wrong}",
             fix="name a file of PEM certificates, and write rediss:// in the address",
         )
     return ca

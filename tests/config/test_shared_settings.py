@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from claudebatch.config.load import load
 from claudebatch.core.errors import ConfigError
+from claudebatch.setup.shared_server import shared_prefix
+from claudebatch.storage.shared_server.settings import SharedSettings
 
 URL = "rediss://batch:s3cret@redis.example:6380/1"
 
@@ -37,6 +40,40 @@ def test_a_file_that_is_merely_found_may_not_name_it(tmp_path):
         loaded(tmp_path)
     assert refused.value.id == "E110"
     assert loaded(tmp_path, named="claudebatch.yaml").settings.shared is not None
+
+
+def test_account_and_certificates_stay_beside_the_address_of_the_environment(tmp_path):
+    (tmp_path / "ours.pem").write_text("PEM")
+    section = f"{{account: team-a, ca: {tmp_path / 'ours.pem'}}}"
+    (tmp_path / "mine.yaml").write_text(f"shared: {section}\n")
+    assert loaded(tmp_path, named="mine.yaml").settings.shared is None, "no address, no server"
+    shared = loaded(tmp_path, named="mine.yaml", env={"CLAUDEBATCH_SHARED": URL}).settings.shared
+    assert shared is not None
+    found = (shared.url, shared.account, shared.ca)
+    assert found == (URL, "team-a", str(tmp_path / "ours.pem"))
+
+
+@pytest.mark.parametrize(
+    ("url", "ca", "words"),
+    [("rediss://h", "gone.pem", "no such file"), ("redis://h", "/dev/null", "without TLS")],
+)
+def test_certificates_that_nobody_would_look_at_are_refused(tmp_path, url, ca, words):
+    (tmp_path / "mine.yaml").write_text(f"shared:\n  url: {url}\n  ca: {ca}\n")
+    with pytest.raises(ConfigError, match=rf"mine\.yaml:3: shared\.ca .*{words}") as refused:
+        loaded(tmp_path, named="mine.yaml")
+    assert refused.value.id == "E875"
+
+
+def test_each_account_and_each_api_has_keys_of_its_own():
+    plain = SharedSettings("redis://h", "h:6379")
+    named = SharedSettings("redis://h", "h:6379", account="team-a")
+    prefixes = {
+        shared_prefix(settings, scope)
+        for settings in (plain, named, replace(named, account="team-b"))
+        for scope in ("2023-06-01", "2023-06-01 https://gateway.example")
+    }
+    assert len(prefixes) == 6
+    assert all("team" not in prefix and "{" in prefix for prefix in prefixes)
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ class SharedWaits:
     line_s: float = 0.0
     """In which pools of this run stood behind requests of other processes."""
     money_s: float = 0.0
-    """For money that requests in flight had set aside, here or elsewhere."""
+    """For caps: until requests in flight, here or elsewhere, had given money back, or
+    all hosts had told a server just begun what they know.
+    """
     answers_s: float = 0.0
     """For the answers of other hosts to equal prompts."""

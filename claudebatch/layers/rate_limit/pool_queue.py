@@ -21,10 +21,6 @@ from claudebatch.layers.rate_limit.store import (
     PoolState,
 )
 
-# So many of those in line are asked for at once: a script of a millisecond, and more
-# than leave in the moment for which a store lets them go ahead of time.
-_ASKED_FOR_AT_ONCE = 16
-
 
 class Place(Generic[BookingT]):
     """The place of one call in the line."""
@@ -72,7 +68,9 @@ class PoolQueue(Generic[BookingT]):
 
     def behind(self) -> Iterator[Place[BookingT]]:
         """The next in line after the first."""
-        return islice(self._line, 1, _ASKED_FOR_AT_ONCE)
+        # More than leave in the moment for which a store lets them go ahead of time,
+        # and still a short script.
+        return islice(self._line, 1, 16)
 
     async def hand_on(self, places: list[Place[BookingT]], admitted: Admitted[BookingT]) -> None:
         """Give *places* the answers for those behind the one that was *admitted*."""

@@ -44,8 +44,6 @@ from claudebatch.storage.shared_server.redis_server import ScriptServer, ServerA
 from claudebatch.storage.shared_server.script import Script
 from claudebatch.storage.shared_server.times import AGAIN_S, LEASE_S
 
-# So many values tell the state of a pool, in every answer.
-_STATE = 5
 _FOLDER = Path(__file__).with_name("lua")
 _NUMBERS = {
     "CLUMP_S": CLUMP_S,
@@ -189,8 +187,9 @@ class RedisPool:
             # They may have been admitted, and only the answer was lost.
             self._unheard += [_ending("cancel", booking, 0, 0) for booking in asked]
             return [Delayed(AGAIN_S, "shared server", self.state)]
-        self._note(answer[:_STATE])
-        return self._read(list(asked), answer[_STATE:])
+        requests, input_tokens, output_tokens, in_flight, limited_s, *verdicts = answer
+        self._note([requests, input_tokens, output_tokens, in_flight, limited_s])
+        return self._read(list(asked), verdicts)
 
     def _read(self, asked: Sequence[str], verdicts: list[bytes]) -> list[Admitted[str] | Delayed]:
         """What *verdicts* say of *asked*: of each, in how many seconds it may leave; at

@@ -11,7 +11,7 @@ from typing import Protocol, TypeAlias
 from claudebatch.core.errors import StopRun
 from claudebatch.core.notice import Notice
 from claudebatch.core.reports.shared_waits import SharedWaits
-from claudebatch.storage.shared_server.connection import connected
+from claudebatch.storage.shared_server.redis_connection import connected
 from claudebatch.storage.shared_server.script import Script
 from claudebatch.storage.shared_server.settings import SharedSettings
 from claudebatch.storage.shared_server.wait_counter import WaitCounter

@@ -401,7 +401,7 @@ def _waited(shared: SharedWaits | None) -> Iterator[str]:
     for seconds, what in (
         (shared.away_s, "without the shared server"),
         (shared.line_s, "behind other hosts"),
-        (shared.money_s, "for reserved money"),
+        (shared.money_s, "for shared caps"),
         (shared.answers_s, "for answers of other hosts"),
     ):
         if seconds >= _WAITED_FROM_S:

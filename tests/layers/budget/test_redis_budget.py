@@ -110,7 +110,7 @@ async def test_what_a_dead_host_held_may_be_billed_and_its_run_knows_better(host
     await dead.hold(400, 400)
     await dies(dead)
     assert await blocked(alive, 501)
-    assert 2.5 < hosts.servers[1].waits.money_s <= 3 and not hosts.servers[0].waits.money_s
+    assert 2.5 < hosts.servers[1].waits.money_s <= 3
     await asyncio.sleep(61)
     assert await refused(alive, 501) == 500, "spent 100, and 400 that may be billed"
     # Its next session: the journal says that nothing of it was sent.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from claudebatch.layers.rate_limit.booking import ExpectedUsage
 from claudebatch.layers.rate_limit.redis_pool import RedisPool
 from claudebatch.layers.rate_limit.settings import PoolLimits
 from claudebatch.layers.rate_limit.store import Admitted, Delayed, PoolStart
-from claudebatch.storage.shared_server.connection import connected
+from claudebatch.storage.shared_server.redis_connection import connected
 from claudebatch.storage.shared_server.redis_server import RedisServer, ServerAway
 from claudebatch.storage.shared_server.script import Script
 from claudebatch.storage.shared_server.settings import SharedSettings
@@ -39,9 +41,11 @@ def own(tmp_path: Path) -> Iterator[OwnServer]:
     server.stop()
 
 
-def connect(url: str, told: list[Notice], *, max_outage_s: float = 60.0) -> RedisServer:
+def connect(
+    url: str, told: list[Notice], *, max_outage_s: float = 60.0, ca: str | None = None
+) -> RedisServer:
     return RedisServer(
-        SharedSettings(url, "the.host:1"),
+        SharedSettings(url, "the.host:1", ca=ca),
         prefix="p",
         client="me",
         sleep=asyncio.sleep,
@@ -123,6 +127,29 @@ async def test_a_server_that_is_full_is_waited_for(own):
         await server.run(Script("return {redis.call('SET', KEYS[1], 'x')}", "0" * 40), ["p:n"])
     assert "memory" in told[0].text
     await server.close()
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl to make certificates")
+async def test_certificates_of_ones_own_are_taken_from_a_file_and_no_others_are(own, tmp_path):
+    own.stop()
+    key, certificate = tmp_path / "key.pem", tmp_path / "ours.pem"
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    names = ["-subj", "/CN=ours", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made = ["-days", "1", "-keyout", str(key), "-out", str(certificate)]
+    command = ["openssl", "req", "-x509", "-nodes", *curve, *names, *made]
+    subprocess.run(command, check=True, capture_output=True)
+    files = ["--tls-cert-file", str(certificate), "--tls-key-file", str(key)]
+    port = str(own.port)
+    own.start("--port", "0", "--tls-port", port, "--tls-auth-clients", "no", *files)
+    url = own.url.replace("redis", "rediss")
+    server = connect(url, told := [])
+    with pytest.raises(ServerAway):
+        await asked(server)
+    assert "certificate" in told[0].text.lower()
+    await server.close()
+    trusting = connect(url, [], ca=str(certificate))
+    assert await asked(trusting) == [1]
+    await trusting.close()
 
 
 async def test_without_the_package_it_is_named(monkeypatch):
