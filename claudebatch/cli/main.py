@@ -16,7 +16,7 @@ import typer
 from typer.main import get_command
 
 from claudebatch import __version__
-from claudebatch.cli import account_batches, cache
+from claudebatch.cli import account_batches, cache, shared_command
 from claudebatch.cli.doctor.doctor_command import doctor
 from claudebatch.cli.error_events import tell_program
 from claudebatch.cli.estimate import estimate
@@ -124,6 +124,7 @@ app.command(cls=HelpCommand)(spend)
 app.add_typer(runs.app, name="runs")
 app.add_typer(account_batches.app, name="batches")
 app.add_typer(cache.app, name="cache")
+app.add_typer(shared_command.app, name="shared")
 app.command(cls=HelpCommand)(simulate)
 app.command(cls=HelpCommand)(doctor)
 

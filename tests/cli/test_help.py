@@ -70,6 +70,8 @@ def test_every_command_is_here():
         ("batches", "attach"),
         ("batches", "cancel"),
         ("batches", "delete"),
+        ("shared", "status"),
+        ("shared", "release"),
         *(("cache", name) for name in ("ls", "show", "why", "stats", "verify", "prune")),
         *(("cache", name) for name in ("export", "import", "path", "clear")),
     }
@@ -96,7 +98,7 @@ def _typed(help_text):
     return re.findall(r"^ +(?:.* \| )?claudebatch (.+)$", joined, re.MULTILINE)
 
 
-GROUPS = [(), ("runs",), ("cache",)]
+GROUPS = [(), ("runs",), ("cache",), ("shared",)]
 
 
 @pytest.mark.parametrize("path", GROUPS, ids=" ".join)

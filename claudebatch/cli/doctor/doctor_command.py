@@ -28,7 +28,9 @@ from claudebatch.models.catalog import Catalog
 from claudebatch.models.model_names import ModelNames
 from claudebatch.models.prices import PriceBook
 from claudebatch.setup.pools import slots
+from claudebatch.setup.shared_server import shared_prefix
 from claudebatch.setup.stores import cache_database
+from claudebatch.storage.shared_server.server_check import look_at
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.tables.doctor_findings import findings_json, render_findings
 from claudebatch.ui.terminal import Terminal
@@ -47,10 +49,12 @@ def doctor(
             help="Also kill a simulated run twice in this folder, and check its files (seconds).",
         ),
     ] = False,
-    offline: Annotated[bool, typer.Option("--offline", help="Send nothing to the API.")] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="Send nothing to the API or the shared server.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
 ) -> None:
-    """Check key, network, clock, limits, prices, disk and files.
+    """Check key, network, clock, limits, shared server, prices, disk and files.
 
     Exit code 0: a run can start. Asks the API one question, which is free: the token
     count of two letters.
@@ -83,6 +87,7 @@ def _look(config: Path | None, env: Mapping[str, str], *, offline: bool) -> Iter
     yield machine_findings.credential(env, home=Path.home())
     if not offline:
         yield from _ask(env, loaded)
+        yield from _shared(env, loaded)
     yield _prices(loaded)
     paths = Paths.from_environment(env)
     yield from machine_findings.folder("this folder", Path.cwd(), now=_now, private=False)
@@ -124,6 +129,25 @@ def _ask(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
         yield Finding("api", "failure", error.message, fix=error.fix, exit_code=error.exit_code)
         return
     yield from api_findings(found, wall=_wall())
+
+
+def _shared(env: Mapping[str, str], loaded: Loaded) -> Iterator[Finding]:
+    """The findings about the server that hosts share, if there is one."""
+    settings = loaded.settings.shared
+    if settings is None:
+        return
+    from claudebatch.cli.doctor.shared_findings import shared_findings  # noqa: PLC0415
+    from claudebatch.cli.wiring.api_target import scope_of  # noqa: PLC0415
+
+    prefix = shared_prefix(settings, scope_of(env.get("ANTHROPIC_BASE_URL")))
+    try:
+        facts = run_loop(
+            lambda: look_at(settings, prefix=prefix, now=_now, wall=lambda: _wall().timestamp())
+        )
+    except ClaudebatchError as error:
+        yield Finding("shared", "failure", error.message, fix=error.fix, exit_code=error.exit_code)
+        return
+    yield from shared_findings(facts, settings.shown, caps=bool(loaded.settings.budget.shared))
 
 
 def _prices(loaded: Loaded) -> Finding:

@@ -29,7 +29,7 @@ from claudebatch.storage.ledger.known_spend import KnownSpend
 from claudebatch.storage.shared_server.carried_out import carried_out
 from claudebatch.storage.shared_server.redis_server import ScriptServer, ServerAway, Value
 from claudebatch.storage.shared_server.script import Script
-from claudebatch.storage.shared_server.times import AGAIN_S
+from claudebatch.storage.shared_server.times import AGAIN_S, SILENT_S
 
 _FOLDER = Path(__file__).with_name("lua")
 _HOLD, _END, _REPORT, _LEAVE = (
@@ -38,9 +38,6 @@ _HOLD, _END, _REPORT, _LEAVE = (
 # A process says so often that it lives. It is also how soon each notices that the
 # server has forgotten.
 _HEARTBEAT_S = 1.0
-# Silent for so long, a process counts as dead. Sooner, a busy machine's attempts would
-# be taken for lost.
-_LEASE_S = 60
 # A server that has just begun may have forgotten: for so long the others may tell what
 # they know before it grants anything.
 _REPORT_S = 5
@@ -87,9 +84,7 @@ class RedisBudget:
         self._waits = waits
         self._emit = emit
         self._known = known
-        place = f"{server.prefix}:caps"
-        parts = ("gone", "held", "holds", "lost", "heard", "runs", "epoch")
-        self._keys = [f"{place}:{part}" for part in parts]
+        self._keys = caps_keys(server.prefix)
         self._turn = FifoTurn(waits)
         self._bell = WakeUp()
         self._reporting = asyncio.Lock()
@@ -164,11 +159,11 @@ class RedisBudget:
         """Whether *hold* is set aside now. False: not yet."""
         name = self._out.get(hold) or f"{self._server.client}.{next(self._numbers)}"
         hold.day = hold.day if adopted else self._today()
-        caps = [each for cap in self._caps for each in (_window(cap, hold.day), str(cap.limit))]
+        caps = [each for cap in self._caps for each in (window_of(cap, hold.day), str(cap.limit))]
         facts = (name, str(hold.worst), hold.day, self._tag, int(hold.lasts), int(adopted))
         try:
             await self._tell_rest()
-            verdict, at, *gone = await self._ask(_HOLD, _LEASE_S, *facts, *caps)
+            verdict, at, *gone = await self._ask(_HOLD, SILENT_S, *facts, *caps)
         except ServerAway:
             # It may be set aside there, and nobody was told.
             self._unheard[name] = _EndOfHold(None, 0)
@@ -192,7 +187,7 @@ class RedisBudget:
     async def _tell_rest(self) -> None:
         while self._unheard:
             name, end = next(iter(self._unheard.items()))
-            await self._ask(_END, _LEASE_S, name, str(end.cost))
+            await self._ask(_END, SILENT_S, name, str(end.cost))
             # Told twice by two at once, it still counts once.
             if self._unheard.pop(name, None) is not None and end.hold is not None:
                 self._spent[end.hold.day] += end.cost
@@ -229,7 +224,7 @@ class RedisBudget:
                 out += [name, str(hold.worst), hold.day, self._tag, int(hold.lasts)]
             number = len(sums) // 5
             begins = int(not self._begun)
-            facts = (_LEASE_S, _REPORT_S, begins, number, *sums, *out)
+            facts = (SILENT_S, _REPORT_S, begins, number, *sums, *out)
             # A new name: that of the epoch, if there is none.
             epoch = f"{self._server.client}.{next(self._numbers)}"
             (found,) = await self._server.run(_REPORT, self._keys, epoch, self._run, *facts)
@@ -243,10 +238,16 @@ class RedisBudget:
         while not self._closed.done():
             await asyncio.wait([self._closed], timeout=_HEARTBEAT_S)
             with suppress(ServerAway, StopRun):
-                await self._ask(_END, _LEASE_S, "", "0")
+                await self._ask(_END, SILENT_S, "", "0")
 
 
-def _window(cap: SharedCap, day: str) -> str:
+def caps_keys(prefix: str) -> list[str]:
+    """The keys that all scripts of the caps are given."""
+    parts = ("gone", "held", "holds", "lost", "heard", "runs", "epoch")
+    return [f"{prefix}:caps:{part}" for part in parts]
+
+
+def window_of(cap: SharedCap, day: str) -> str:
     """The sum at the server that *cap* is about, on *day*."""
     span = {"day": day, "month": day[:7], "total": "total"}[cap.span]
     return span if cap.tag is None else f"{span} {cap.tag}"

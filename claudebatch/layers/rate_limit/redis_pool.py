@@ -45,7 +45,7 @@ from claudebatch.storage.shared_server.script import Script
 from claudebatch.storage.shared_server.times import AGAIN_S, LEASE_S
 
 _FOLDER = Path(__file__).with_name("lua")
-_NUMBERS = {
+NUMBERS = {
     "CLUMP_S": CLUMP_S,
     "DOUBLING_S": DOUBLING_S,
     "FIRST_AT_ONCE": FIRST_AT_ONCE,
@@ -55,8 +55,8 @@ _NUMBERS = {
     "UNKNOWN_LIMITS_GAP_S": UNKNOWN_LIMITS_GAP_S,
     "USED_SHARE": USED_SHARE,
 }
-_ADMIT = Script.read(_FOLDER, "pool.lua", "admit.lua", numbers=_NUMBERS)
-_FINISH = Script.read(_FOLDER, "pool.lua", "finish.lua", numbers=_NUMBERS)
+_ADMIT = Script.read(_FOLDER, "pool.lua", "admit.lua", numbers=NUMBERS)
+_FINISH = Script.read(_FOLDER, "pool.lua", "finish.lua", numbers=NUMBERS)
 
 
 @value
@@ -262,6 +262,14 @@ def keys_of(prefix: str, pool: str) -> list[str]:
 def names_key(prefix: str) -> str:
     """Where the names of all pools stand."""
     return f"{prefix}:pools"
+
+
+def cancelled(booking: str) -> tuple[Value, ...]:
+    """What the script that ends is told of a booking whose process died: whatever it
+    sent counts.
+    """
+    ending = _ending("cancel", booking, "", "")
+    return (*ending.counted, "1", "", "", "", *ending.refusal)
 
 
 def _ending(

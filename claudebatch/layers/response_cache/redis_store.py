@@ -51,9 +51,8 @@ class RedisCacheStore:
             size_limit,
         )
         self._notify = notify
-        place = f"{server.prefix}:answers"
-        self._place = f"{place}:of:"
-        self._keys = [f"{place}:{part}" for part in ("ages", "sizes", "claims")]
+        self._place = f"{server.prefix}:answers:of:"
+        self._keys = answers_keys(server.prefix)
         # Mutable: whether the server failed; tokens of claims that stand, by key; the
         # task that renews them.
         self._off = False
@@ -151,3 +150,8 @@ class RedisCacheStore:
                 self._off = True
                 self._notify(Notice("W129", f"the shared cache is off for this run: {error}"))
             return None
+
+
+def answers_keys(prefix: str) -> list[str]:
+    """The keys that the scripts of the answers are given, beside the answers."""
+    return [f"{prefix}:answers:{part}" for part in ("ages", "sizes", "claims")]

@@ -23,8 +23,3 @@ def client_name(rng: random.Random) -> str:
 def process_of(name: str) -> str:
     """The client that a booking, a hold or a claim called *name* is of."""
     return name.lstrip("?").rpartition(".")[0]
-
-
-def host_of(client: str) -> str:
-    """The machine of a client."""
-    return client.partition("/")[0]

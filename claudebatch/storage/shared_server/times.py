@@ -9,3 +9,7 @@ LEASE_S = 900
 # Another process's end wakes nobody here, nor does a server that is back: somebody must
 # look.
 AGAIN_S = 1.0
+
+# Silent for so long, a process counts as dead. Sooner, a busy machine's attempts would
+# be taken for lost.
+SILENT_S = 60
