@@ -52,8 +52,9 @@ _Config = Annotated[
 def status(config: _Config = None, json: _Json = False) -> None:
     """Show limits, requests in flight, who waits, caps, runs and answers of all hosts.
 
-    As they stand at the shared server now; nothing is changed. Reserved is what requests
-    in flight may cost at most. A run is alive if it was heard of within a minute.
+    As they stand at the shared server now; nothing is changed. Reserved is what
+    requests in flight may cost at most. A run is alive if it was heard of within a
+    minute.
 
     Examples:
 

@@ -28,7 +28,7 @@ def with_address(shared: str | SharedSection | None, url: str) -> SharedSection:
 def resolve_shared(
     shared: str | SharedSection | None, values: ValueReader
 ) -> SharedSettings | None:
-    """The server that *shared* names; None where there is none. Raises `ConfigError`."""
+    """The server that *shared* names, or None. Raises `ConfigError`."""
     section = shared if isinstance(shared, SharedSection) else SharedSection(url=shared)
     if not section.url:
         return None

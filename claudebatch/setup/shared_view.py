@@ -62,11 +62,11 @@ class SharedView:
         return SharedState(
             self._settings.shown,
             self._settings.account,
-            tuple(await shared_pools(self._server)),
-            tuple(seen.levels),
-            tuple(seen.runs),
-            await shared_answers(self._server),
-            seen.grants_in_s,
+            pools=tuple(await shared_pools(self._server)),
+            caps=tuple(seen.levels),
+            runs=tuple(seen.runs),
+            answers=await shared_answers(self._server),
+            grants_in_s=seen.grants_in_s,
         )
 
     async def release(self, left: SharedLeft, *, free: bool) -> dict[str, Any]:

@@ -31,10 +31,10 @@ class SharedRun:
     holds: int
     """Requests that money is held for."""
     lost: Pico
-    """Held by sessions that died, and counted as spent until its journal says better."""
+    """Held by sessions that died; it counts as spent until its journal says better."""
     state: Literal["alive", "left", "silent"]
-    """alive: heard of within the last minute; left: it has ended, and batches or
-    requests of it are out; silent: neither.
+    """alive: heard of within a minute; left: it has ended, and batches or requests of
+    it are out; silent: neither.
     """
     heard_s: float | None
     """Seconds since it was heard of last; None: not known."""

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SharedWaits:
-    """For what a session has waited, in seconds; those of several rows at once add up."""
+    """For what a session has waited, in seconds; those of several rows at once add
+    up.
+    """
 
     round_trips: int = 0
     """Scripts that the shared server was asked to run."""

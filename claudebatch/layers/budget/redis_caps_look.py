@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from claudebatch.core.domain import Pico
 from claudebatch.core.reports.shared_money import CapLevel, SharedRun
@@ -41,7 +41,7 @@ class Released(NamedTuple):
     """Counted as spent before, and free now."""
 
 
-class _Held(NamedTuple):
+class _HoldSeen(NamedTuple):
     name: str
     worst: Pico
     run: str
@@ -109,11 +109,11 @@ def _name(span: str, tag: str, day: str) -> str:
 def _runs(
     now: float,
     spent: Mapping[str, Pico],
-    holds: Sequence[_Held],
-    lost: Sequence[_Held],
+    holds: Sequence[_HoldSeen],
+    lost: Sequence[_HoldSeen],
     heard: Mapping[str, str],
 ) -> list[SharedRun]:
-    held: defaultdict[str, list[_Held]] = defaultdict(list)
+    held: defaultdict[str, list[_HoldSeen]] = defaultdict(list)
     gone: defaultdict[str, Pico] = defaultdict(int)
     today = {name.rpartition(" ")[0]: amount for name, amount in spent.items()}
     for hold in holds:
@@ -122,28 +122,34 @@ def _runs(
         gone[hold.run] += hold.worst
     found = []
     for run in sorted({*today, *held, *gone, *heard}):
-        ends_in = float(heard[run]) - now if run in heard else None
-        alive = ends_in is not None and 0 < ends_in <= SILENT_S
+        ends_in = float(heard.get(run, now)) - now
         found.append(
             SharedRun(
                 run,
-                today.get(run, 0),
-                sum(hold.worst for hold in held[run]),
-                len(held[run]),
-                gone[run],
-                "alive" if alive else "left" if ends_in is not None and ends_in > 0 else "silent",
-                SILENT_S - ends_in if ends_in is not None and ends_in <= SILENT_S else None,
-                tuple(sorted({process_of(hold.name) for hold in held[run]})),
+                spent=today.get(run, 0),
+                held=sum(hold.worst for hold in held[run]),
+                holds=len(held[run]),
+                lost=gone[run],
+                state=_state(ends_in),
+                heard_s=SILENT_S - ends_in if ends_in <= SILENT_S and run in heard else None,
+                processes=tuple(sorted({process_of(hold.name) for hold in held[run]})),
             )
         )
     return found
 
 
-def _holds(flat: Sequence[bytes]) -> Iterator[_Held]:
+def _state(ends_in: float) -> Literal["alive", "left", "silent"]:
+    if ends_in <= 0:
+        return "silent"
+    # What ended in good order is heard of until much later.
+    return "alive" if ends_in <= SILENT_S else "left"
+
+
+def _holds(flat: Sequence[bytes]) -> Iterator[_HoldSeen]:
     for name, text in _texts(flat).items():
         # A tag at the end may hold spaces.
         worst, _, _, run = text.split(" ")[:4]
-        yield _Held(name, int(worst), run)
+        yield _HoldSeen(name, int(worst), run)
 
 
 def _amounts(flat: Sequence[bytes]) -> Iterator[tuple[str, Pico]]:

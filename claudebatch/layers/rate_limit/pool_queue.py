@@ -68,9 +68,7 @@ class PoolQueue(Generic[BookingT]):
 
     def behind(self) -> Iterator[Place[BookingT]]:
         """The next in line after the first."""
-        # More than leave in the moment for which a store lets them go ahead of time,
-        # and still a short script.
-        return islice(self._line, 1, 16)
+        return islice(self._line, 1, None)
 
     async def hand_on(self, places: list[Place[BookingT]], admitted: Admitted[BookingT]) -> None:
         """Give *places* the answers for those behind the one that was *admitted*."""

@@ -114,7 +114,10 @@ class RedisPool:
         """
         if (seconds := self._own.wait(self._now())) > 0:
             return Delayed(min(seconds, LARGEST_BUCKET_S), "requests in flight", self.state)
-        needs = [need, *islice(behind, self._own.limit - self._own.in_flight - 1)]
+        # More than leave in the moment for which they are let go ahead of their time,
+        # and still a short script.
+        most = min(self._own.limit - self._own.in_flight, int(FIRST_AT_ONCE))
+        needs = [need, *islice(behind, most - 1)]
         # Named here and not there: asked for again after a lost answer, they are the
         # same.
         asked = {f"{self._server.client}.{next(self._numbers)}": need for need in needs}

@@ -63,10 +63,10 @@ async def _seen(server: ScriptServer, name: str) -> tuple[SharedPool | None, lis
     pool = SharedPool(
         name,
         limits,
-        float(paused),
-        int(float(most)),
-        Counter(map(process_of, names)),
-        dict(zip(_texts(users), map(float, turns), strict=True)),
+        paused_s=float(paused),
+        most_in_flight=int(float(most)),
+        in_flight=Counter(map(process_of, names)),
+        waiting=dict(zip(_texts(users), map(float, turns), strict=True)),
     )
     return pool, names
 

@@ -43,9 +43,9 @@ class WaitCounter:
         """The sums until now."""
         return SharedWaits(
             self.round_trips,
-            self.server_s,
-            self.away_s,
-            self.line_s,
-            self.money_s,
-            self.answers_s,
+            server_s=self.server_s,
+            away_s=self.away_s,
+            line_s=self.line_s,
+            money_s=self.money_s,
+            answers_s=self.answers_s,
         )
