@@ -7,7 +7,7 @@ from claudebatch.inputs.bad_lines import BadLines
 from claudebatch.inputs.formats import FORMATS, FormatName, RecordFormat
 from claudebatch.inputs.kept_columns import Extra, attachment
 from claudebatch.inputs.line_edits import LineEdits
-from claudebatch.inputs.parse_line import Defaults, format_of, parse_line
+from claudebatch.inputs.parse_line import Defaults, LineParser, format_of, parse_line
 from claudebatch.inputs.repeats import repeated, under
 from claudebatch.inputs.row_template import RowTemplate
 from claudebatch.inputs.selection import ALL_ROWS, RowPicker, Selection
@@ -20,6 +20,7 @@ __all__ = [
     "Extra",
     "FormatName",
     "LineEdits",
+    "LineParser",
     "RecordFormat",
     "RowPicker",
     "RowTemplate",

@@ -44,6 +44,11 @@ class FileColumns:
     root: str | None = None
     """The folder below which all files lie; None: that of the input file."""
 
+    @property
+    def named(self) -> bool:
+        """Whether the command names any."""
+        return bool(self.images or self.documents)
+
     def folder(self, input_name: str) -> Path:
         """The folder below which the files of the rows of *input_name* lie."""
         if self.root is not None:
@@ -67,7 +72,7 @@ def named_files(value: Any, columns: FileColumns, *, marked: bool) -> list[Named
     if not isinstance(value, dict):
         return []
     # Most rows of most inputs name none, and that is known at a glance.
-    if not (columns.images or columns.documents or (marked and not _NAMES.isdisjoint(value))):
+    if not (columns.named or (marked and not _NAMES.isdisjoint(value))):
         return []
     chosen: dict[str, Kind] = {
         **dict.fromkeys(columns.documents, "document"),

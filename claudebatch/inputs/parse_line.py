@@ -29,7 +29,14 @@ from claudebatch.inputs.named_shapes import ShapeName, named, sniffed
 from claudebatch.inputs.parsed_line import LABELS, ParsedLine, take_labels
 from claudebatch.inputs.problems import empty, shown
 from claudebatch.inputs.row_template import RowTemplate, with_examples
-from claudebatch.inputs.shapes import CONTENT, KNOWN_FIELDS, LineReading, json_line, text_line
+from claudebatch.inputs.shapes import (
+    CONTENT,
+    KNOWN_FIELDS,
+    LineReading,
+    json_line,
+    plain_line,
+    text_line,
+)
 from claudebatch.inputs.table_rows import as_fields
 
 # 16 hex digits: among a million prompts, two share an id by chance once in 37 million
@@ -94,42 +101,85 @@ def parse_line(
     lines; raises `BadRow` with all problems, and no other error. *edited* counts the
     changes that were made to it.
     """
-    if form is None:
-        form = _TEXT if defaults.text else _LINES
-    parsed, value = _read(data, defaults, form, edited)
-    if defaults.template is not None and not parsed.problems:
-        _complete(parsed, value, defaults.template)
-    if defaults.judge_model is not None:
-        _judge_model(parsed, defaults.judge_model)
-    attached = 0
-    if not parsed.problems:
-        attached = _attach(parsed, value, defaults, file, marked=not isinstance(form, _TABLES))
-    if parsed.problems:
-        # The shape that was recognised is named: a user who meant another one sees at
-        # once why a field is unknown.
-        raise BadRow(*_in_shape(parsed))
-    extract = _take_form(parsed, defaults)
-    digest = _digest(parsed, extract)
-    own_id = parsed.id
-    return Prompt(
-        # An id from the content: the same line has the same id in every run, wherever
-        # it stands in the file.
-        id=digest[:_ID_BYTES].hex() if own_id is None else own_id,
-        params=_with_defaults(parsed.params, defaults),
-        model=parsed.model,
-        tags=parsed.tags,
-        attributes=parsed.attributes,
-        digest=digest,
-        has_own_id=own_id is not None,
-        file=file,
-        line=line,
-        betas=parsed.betas,
-        columns=form.members(value, data, parsed.columns) if parsed.columns else b"",
-        has_number_id=parsed.has_number_id,
-        attached=attached,
-        answers=parsed.answers or defaults.repeat,
-        extract=extract,
-    )
+    return LineParser(defaults, file=file, form=form, edited=edited)(data, line)
+
+
+class LineParser:
+    """Parses the records of one file; what is alike for all of them is found out once."""
+
+    def __init__(
+        self,
+        defaults: Defaults,
+        *,
+        file: str,
+        form: RecordFormat | None = None,
+        edited: Counter[str] | None = None,
+    ) -> None:
+        """As for `parse_line`."""
+        if form is None:
+            form = _TEXT if defaults.text else _LINES
+        self._defaults = defaults
+        self._file = file
+        self._form = form
+        self._edited = edited
+        self._marked = not isinstance(form, _TABLES)
+        self._wants_form = defaults.schema is not None or bool(defaults.extract)
+        # Whether a line of a prompt and little else is read as it stands.
+        self._plain = isinstance(form, JsonLines) and not (
+            defaults.shape or defaults.edits or defaults.template or defaults.files.named
+        )
+
+    def __call__(self, data: bytes, line: int) -> Prompt:
+        """The prompt of the record *data*, which begins on *line*; raises `BadRow` with
+        all problems, and no other error.
+        """
+        defaults = self._defaults
+        value = _value(data, self._form)
+        parsed = plain_line(value) if self._plain else None
+        # In a plain line nothing could break a rule, or name a model or a file.
+        attached = 0
+        if parsed is None:
+            parsed = _read(value, data, defaults, self._form, self._edited)
+            attached = self._complete(parsed, value)
+        extract = _take_form(parsed, defaults) if self._wants_form else ""
+        digest = _digest(parsed, extract)
+        own_id = parsed.id
+        return Prompt(
+            # An id from the content: the same line has the same id in every run,
+            # wherever it stands in the file.
+            id=digest[:_ID_BYTES].hex() if own_id is None else own_id,
+            params=_with_defaults(parsed.params, defaults),
+            model=parsed.model,
+            tags=parsed.tags,
+            attributes=parsed.attributes,
+            digest=digest,
+            has_own_id=own_id is not None,
+            file=self._file,
+            line=line,
+            betas=parsed.betas,
+            columns=self._form.members(value, data, parsed.columns) if parsed.columns else b"",
+            has_number_id=parsed.has_number_id,
+            attached=attached,
+            answers=parsed.answers or defaults.repeat,
+            extract=extract,
+        )
+
+    def _complete(self, parsed: ParsedLine, value: Any) -> int:
+        """Add what the defaults and the files that the row *value* names give to
+        *parsed*; returns the bytes of these files. Raises `BadRow`.
+        """
+        defaults, attached = self._defaults, 0
+        if defaults.template is not None and not parsed.problems:
+            _complete(parsed, value, defaults.template)
+        if defaults.judge_model is not None:
+            _judge_model(parsed, defaults.judge_model)
+        if not parsed.problems:
+            attached = _attach(parsed, value, defaults, self._file, marked=self._marked)
+        if parsed.problems:
+            # The shape that was recognised is named: a user who meant another one sees
+            # at once why a field is unknown.
+            raise BadRow(*_in_shape(parsed))
+        return attached
 
 
 def _attach(parsed: ParsedLine, value: Any, defaults: Defaults, file: str, *, marked: bool) -> int:
@@ -157,8 +207,6 @@ def _take_form(parsed: ParsedLine, defaults: Defaults) -> str:
     Before its digest is taken, unlike other defaults: an answer of another form is no
     answer any more.
     """
-    if defaults.schema is None and not defaults.extract:
-        return ""
     if schema_of(parsed.params) is not None:
         return ""
     if defaults.schema is not None:
@@ -174,10 +222,7 @@ def _judge_model(parsed: ParsedLine, judge: Callable[[str], Problem | None]) -> 
         parsed.problems.append(problem)
 
 
-def _read(
-    data: bytes, defaults: Defaults, form: RecordFormat, edited: Counter[str] | None
-) -> tuple[ParsedLine, Any]:
-    """What the record says, and its value."""
+def _value(data: bytes, form: RecordFormat) -> Any:
     # Before it is decoded: a line of gigabytes would fill the memory.
     if len(data) > MAX_LINE_BYTES:
         megabytes = MAX_LINE_BYTES // 1_000_000
@@ -188,21 +233,27 @@ def _read(
                 "the API takes 32 MB: shorten the prompt",
             )
         )
-    value = form.value(data)
+    return form.value(data)
+
+
+def _read(
+    value: Any, data: bytes, defaults: Defaults, form: RecordFormat, edited: Counter[str] | None
+) -> ParsedLine:
+    """What the record *data* of this *value* says."""
     asks = defaults.template is not None and bool(defaults.template.turns)
     if isinstance(form, TextLines) and not asks:
-        return text_line(value), value
+        return text_line(value)
     fields = value
     if defaults.edits and isinstance(value, dict):
         fields = defaults.edits.apply(value, edited)
     if defaults.extra == "refuse" and isinstance(fields, dict):
         fields = without_files(fields, defaults.files)
     if defaults.template is not None and asks:
-        return _templated(fields, data, defaults, defaults.template), value
+        return _templated(fields, data, defaults, defaults.template)
     shape = None if defaults.shape is None else named(defaults.shape)
     how = LineReading(defaults.check, defaults.extra, shape, edited)
     if not isinstance(form, _TABLES):
-        return json_line(fields, data, how), value
+        return json_line(fields, data, how)
     given = as_fields(fields, KNOWN_FIELDS)
     if shape is None and all(given.get(name) is None for name in CONTENT):
         _require_shape(fields, given)
@@ -210,7 +261,7 @@ def _read(
     if defaults.extra == "keep":
         # A table comes back whole, its prompts beside the answers.
         parsed.columns = [name for name in value if name != "id"]
-    return parsed, value
+    return parsed
 
 
 def _require_shape(cells: dict[str, Any], given: dict[str, Any]) -> None:

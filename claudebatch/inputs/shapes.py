@@ -88,8 +88,7 @@ def json_line(value: Any, data: bytes, how: LineReading = USUAL) -> ParsedLine:
     check = how.check
     if how.shape is None and isinstance(value, str):
         return text_line(value, "a JSON string line")
-    plain = _plain(value) if how.shape is None and isinstance(value, dict) else None
-    # Nothing in such a line could break a rule.
+    plain = plain_line(value) if how.shape is None else None
     if plain is not None:
         return plain
     parsed = _shaped(value, data, how) if how.shape is None else _forced(value, how.shape, how)
@@ -212,15 +211,15 @@ def _hold_against_the_api(parsed: ParsedLine) -> None:
     parsed.problems += broken_rules(right, parsed.names)
 
 
-def _plain(fields: dict[str, Any]) -> ParsedLine | None:
-    """The content of a valid line with a prompt and little else; None for every line
-    that needs a check of each field.
+def plain_line(value: Any) -> ParsedLine | None:
+    """The content of a valid line with a prompt and little else, in which nothing could
+    break a rule; None for every line that needs a check of each field.
     """
     # A short cut with the same result as the checks below: most of a million lines have
     # this form.
-    if not fields.keys() <= _PLAIN_FIELDS:
+    if type(value) is not dict or not value.keys() <= _PLAIN_FIELDS:
         return None
-    prompt, own_id, most = fields.get("prompt"), fields.get("id"), fields.get("max_tokens")
+    prompt, own_id, most = value.get("prompt"), value.get("id"), value.get("max_tokens")
     # `type`, not `isinstance`: `true` is an int in Python, and the full checks refuse
     # it.
     if type(prompt) is not str or not prompt or prompt.isspace():

@@ -22,12 +22,17 @@ MIN_THINKING_BUDGET = 1_024
 # sensible cap nor an integer column of the journal.
 _MOST_USES = 1_000
 
-_SAMPLING = ("temperature", "top_p", "top_k")
+_SAMPLING = frozenset({"temperature", "top_p", "top_k"})
 
 
 def problems(params: Mapping[str, Any], facts: ModelFacts) -> tuple[Problem, ...]:
     """Everything in *params* that the model of *facts* refuses, each with its fix."""
-    refused = [*_sampling(params), *_max_tokens(params, facts), *_prefill(params, facts)]
+    # Most rows have a text and `max_tokens`: they are not held against every rule.
+    refused = list(_max_tokens(params, facts))
+    if not _SAMPLING.isdisjoint(params):
+        refused += _sampling(params)
+    if is_prefill(params):
+        refused += _prefill(params, facts)
     if not facts.system_turns:
         refused += _system_turns(params, facts)
     if "thinking" in params:
@@ -85,8 +90,8 @@ def above(effort: Effort, cap: Effort) -> bool:
 
 
 def _sampling(params: Mapping[str, Any]) -> Iterator[Problem]:
-    for name in _SAMPLING:
-        if name in params:
+    for name in params:
+        if name in _SAMPLING:
             yield Problem(
                 "E435",
                 f'"{name}" is answered with an error by every model, even at its default value',
@@ -105,8 +110,6 @@ def _max_tokens(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Proble
 
 
 def _prefill(params: Mapping[str, Any], facts: ModelFacts) -> Iterator[Problem]:
-    if not is_prefill(params):
-        return
     if facts.prefill:
         yield from _begun_with_space(params["messages"][-1].get("content"))
     else:

@@ -75,16 +75,17 @@ class CallBuilder:
             deadline_s=self._deadline(size.output_bound),
         )
 
-    def unmeasured(self, prompt: Prompt, route: Route) -> Call:
+    @staticmethod
+    def unmeasured(prompt: Prompt, route: Route, params: Mapping[str, Any]) -> Call:
         """The call of `first`, but with size 0: enough for its cache key, in half the
-        time.
+        time. *params* are those of *prompt* as the model of *route* takes them.
         """
         return Call(
             row=0,
             prompt=prompt,
             route=route,
             model=route.model,
-            body=request_body(route.model, formed(prompt.params, self._catalog.facts(route.model))),
+            body=request_body(route.model, params),
             size=_NO_SIZE,
         )
 

@@ -21,6 +21,9 @@ _PROPERTIES = "properties"
 
 def in_schema_order(params: Mapping[str, Any]) -> Mapping[str, Any]:
     """*params*, whose schema is encoded in its own order."""
+    # Nearly all rows have neither a schema nor a tool to give an answer by.
+    if "output_config" not in params and "tools" not in params:
+        return params
     schema = schema_of(params)
     if schema is not None:
         config = {**params["output_config"], "format": dict(params["output_config"]["format"])}

@@ -274,7 +274,7 @@ class Keys:
     def __call__(self, call: Call) -> str:
         """The key of *call*."""
         # Popped: each call asks once, and a million rows must leave nothing behind.
-        made = self._made.pop((call.row, call.model), None)
+        made = self._made.pop((call.row, call.model), None) if self._made else None
         return made or cache_key(call, scope=self._scope, encode=encode, decode=decode)
 
     def ahead(self, calls: Sequence[Call]) -> list[str]:

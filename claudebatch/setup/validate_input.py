@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from claudebatch.core.answer_form import schema_of
 from claudebatch.core.domain import Call, Prompt, Route, limited_as
@@ -20,13 +21,12 @@ from claudebatch.core.notice import LineLeftOut, Notice
 from claudebatch.inputs import (
     ALL_ROWS,
     BadLines,
-    Defaults,
+    LineParser,
     RecordFormat,
     RowPicker,
     Selection,
     attachment,
     format_of,
-    parse_line,
     repeated,
 )
 from claudebatch.inputs.formats import place_of
@@ -57,6 +57,16 @@ class InvalidInput(ClaudebatchError):
             fix="fix them, or skip them with --on-bad-row skip",
         )
         self.bad = bad
+
+
+class _OpenFile(NamedTuple):
+    """A file whose lines are read."""
+
+    name: str
+    form: RecordFormat
+    strict: LineParser
+    lax: LineParser
+    """The same where the API's rules are not checked."""
 
 
 class Intake:
@@ -96,6 +106,7 @@ class Intake:
         self.choice = _choice(selection, limit) if selection else None
         """The rest of the choice, which the index makes; None: it takes all."""
         self._strict = replace(run_setup.defaults, check=True)
+        self._capped = run_setup.settings.budget.capped
         self._oversize = Oversize(run_setup.catalog, run_setup.defaults.system)
         # Mutable: what the pass over the files found.
         self.bad = BadLines()
@@ -109,7 +120,10 @@ class Intake:
         self._edited: Counter[str] = Counter()
         self._lanes: dict[tuple[str, bool], str] = {}  # by model, and whether it is fast
         self._attachment: str | None = None
-        self._route = Route("", "")  # of the row at hand
+        # Likewise of the row at hand: its route, and its parameters as the model takes
+        # them.
+        self._route = Route("", "")
+        self._params: Mapping[str, Any] = {}
 
     def records(self, each: Callable[[RowRecord, Call], None] | None = None) -> Iterator[RowRecord]:
         """The rows that can be sent, in input order; *each* sees every one with its
@@ -118,6 +132,7 @@ class Intake:
         taken = 0
         for source, (path, name) in enumerate(zip(self._files, self._names, strict=True)):
             form = format_of(path, self._run_setup.defaults, name=name)
+            file = self._open(name, form)
             for line in form.records(path):
                 if self._limit is not None and taken >= self._limit:
                     return
@@ -127,7 +142,7 @@ class Intake:
                     continue
                 # Bad lines count as well: `--limit` is about lines, not about luck.
                 taken += 1
-                prompt = self._prompt(name, line, form)
+                prompt = self._prompt(file, line)
                 if prompt is None:
                     continue
                 self._note(prompt, taken)
@@ -202,15 +217,21 @@ class Intake:
                 f"for the results, and not sent (--image COLUMN, --document COLUMN)",
             )
 
-    def _prompt(self, file: str, line: InputLine, form: RecordFormat) -> Prompt | None:
-        prompt, found = self._look(file, line, form, self._strict)
+    def _open(self, name: str, form: RecordFormat) -> _OpenFile:
+        # A line that is read a second time is no second line: its edits count once.
+        defaults = self._run_setup.defaults
+        strict = LineParser(self._strict, file=name, form=form, edited=self._edited)
+        return _OpenFile(name, form, strict, LineParser(defaults, file=name, form=form))
+
+    def _prompt(self, file: _OpenFile, line: InputLine) -> Prompt | None:
+        prompt, found = self._look(file.strict, line, file.form, check=True)
         if found and not self._run_setup.defaults.check:
-            self.sent_anyway.add(*place_of(form, file, line), found)
-            prompt, found = self._look(file, line, form, self._run_setup.defaults)
+            self.sent_anyway.add(*place_of(file.form, file.name, line), found)
+            prompt, found = self._look(file.lax, line, file.form, check=False)
             if found:
                 self.sent_anyway.count -= 1
         if found:
-            self._leave_out(*place_of(form, file, line), found)
+            self._leave_out(*place_of(file.form, file.name, line), found)
             return None
         self.models.add(self._route.model)
         return prompt
@@ -224,37 +245,26 @@ class Intake:
             self._emit(LineLeftOut(file, line, ids, reason, fix))
 
     def _look(
-        self, file: str, line: InputLine, form: RecordFormat, defaults: Defaults
+        self, parse: LineParser, line: InputLine, form: RecordFormat, *, check: bool
     ) -> tuple[Prompt | None, Sequence[Problem]]:
         """The prompt of *line*, and what keeps it from being sent."""
-        # A line that is read a second time is no second line.
-        edited = self._edited if defaults is self._strict else None
         try:
-            prompt = parse_line(
-                line.data, defaults, file=file, line=line.number, form=form, edited=edited
-            )
+            prompt = parse(line.data, line.number)
         except BadRow as error:
             return None, tuple(_of_format(problem, form) for problem in error.problems)
-        self._route = self._run_setup.router.route(prompt)
-        found = self._uncappable(prompt)
-        if defaults.check:
-            facts = self._run_setup.catalog.facts(self._route.model)
-            unformed = tuple(unformable(prompt.params, facts))
-            params = prompt.params if unformed else formed(prompt.params, facts)
+        self._route = route = self._run_setup.router.route(prompt)
+        facts = self._run_setup.catalog.facts(route.model)
+        # Without an upper bound of its cost no row goes under a cap.
+        found = uncappable(prompt, route.model, self._run_setup.prices) if self._capped else ()
+        unformed = tuple(unformable(prompt.params, facts)) if check else ()
+        self._params = prompt.params if unformed else formed(prompt.params, facts)
+        if check:
             found += (
                 unformed
-                + problems(params, facts)
-                + self._oversize.problems(prompt.params, self._route, line.length + prompt.attached)
+                + problems(self._params, facts)
+                + self._oversize.problems(prompt.params, route, line.length + prompt.attached)
             )
         return prompt, found
-
-    def _uncappable(self, prompt: Prompt) -> tuple[Problem, ...]:
-        """What keeps the cost of a request from having an upper bound, where there is a
-        cap.
-        """
-        if not self._run_setup.settings.budget.capped:
-            return ()
-        return uncappable(prompt, self._route.model, self._run_setup.prices)
 
     def _lane_of(self, prompt: Prompt, model: str) -> str:
         # Looked up, not made: there are few lanes, and a million rows.
@@ -274,11 +284,10 @@ class Intake:
                 call = builder.first(0, prompt)
                 size = size_of(call)
             else:
-                call = builder.unmeasured(prompt, self._route)
+                call = builder.unmeasured(prompt, self._route, self._params)
             key = bytes.fromhex(self._key(call))
             if self._beginnings is not None:
-                params = formed(prompt.params, self._run_setup.catalog.facts(model))
-                chain = self._beginnings.chain(prompt, model, params, len(call.body))
+                chain = self._beginnings.chain(prompt, model, self._params, len(call.body))
         return RowRecord(
             id=prompt.id,
             own=prompt.has_own_id + prompt.has_number_id,

@@ -5,6 +5,7 @@ else may come out.
 import itertools
 import json
 import random
+from importlib import import_module
 
 import pytest
 from hypothesis import given, settings
@@ -168,7 +169,8 @@ def test_the_short_way_for_plain_lines_says_what_the_long_way_says(monkeypatch):
         json.dumps({"prompt": "Hi", **dict(zip(*pair, strict=True))}).encode() for pair in pairs
     ]
     short = [read(line) for line in lines]
-    monkeypatch.setattr(shapes, "_plain", lambda fields: None)
+    for module in (shapes, import_module("claudebatch.inputs.parse_line")):
+        monkeypatch.setattr(module, "plain_line", lambda value: None)
     for line, said in zip(lines, short, strict=True):
         assert read(line) == said
 
