@@ -13,8 +13,8 @@ from claudebatch.alerts.spend_spikes import SpikeDetector
 from claudebatch.core.errors import SpendStopped
 from claudebatch.core.events import AttemptFinished, CapUsed, Emit, Event, RunStarted
 
-# Of every row there are other events, too, and both listeners would look at each.
-_ABOUT_MONEY = (AttemptFinished, CapUsed, RunStarted)
+WATCHED = (AttemptFinished, CapUsed, RunStarted)
+"""The events that tell of money."""
 
 
 def watch(
@@ -25,7 +25,7 @@ def watch(
     pause: Callable[[float], None],
     stop: Callable[[SpendStopped], None],
 ) -> Emit:
-    """A subscriber of a run's events that emits alerts, and pauses or stops the run
+    """A subscriber of a run's `WATCHED` events that emits alerts, and pauses or stops the run
     where *settings* want it.
     """
     caps = CapWatch(emit, settings.at_percent)
@@ -40,8 +40,7 @@ def watch(
     )
 
     def listen(event: Event) -> None:
-        if isinstance(event, _ABOUT_MONEY):
-            caps(event)
-            spikes(event)
+        caps(event)
+        spikes(event)
 
     return listen

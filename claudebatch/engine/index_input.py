@@ -152,7 +152,7 @@ def _intake(
         limit=options.limit,
         selection=options.selection,
         # Also where nothing is cached: it tells requests apart.
-        key=Keys(key_scope),
+        key=Keys(key_scope).of,
         names=options.input_names,
         emit=emit,
         beginnings=beginnings_of(run_setup),

@@ -6,7 +6,7 @@ import asyncio
 import sqlite3
 from dataclasses import replace
 
-from claudebatch.alerts import watch
+from claudebatch.alerts import WATCHED, watch
 from claudebatch.core.domain import Pico, usd_text
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import StopRun
@@ -367,12 +367,16 @@ class Session:
         if isinstance(event, ConcurrencyChanged) and self._work is not None:
             self._work.resize(event.pool, event.limit)
         self._dependencies.stats(event)
-        self._expected(event)
-        self._more_room(event)
+        # Of every row there are other events, too, which none of these wants.
+        watched = isinstance(event, WATCHED)
+        if watched:
+            self._expected(event)
+            self._more_room(event)
         self._dependencies.emit(event)
-        self._watch(event)
-        if self._drift is not None:
-            self._drift(event)
+        if watched:
+            self._watch(event)
+            if self._drift is not None:
+                self._drift(event)
 
     def _emit_on(self, event: Event) -> None:
         # The watch itself has no use for its own news.

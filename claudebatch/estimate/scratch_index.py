@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from claudebatch.core.answer_form import schema_of
-from claudebatch.core.domain import Call, Pico
+from claudebatch.core.domain import Call, Pico, Prompt
 from claudebatch.core.errors import BadRow, ClaudebatchError
 from claudebatch.core.events import Event
 from claudebatch.core.jsonl import read_at
@@ -85,7 +85,8 @@ class EarlierResults:
 
     journal: Path | None
     """This run's journal, if an earlier session made one."""
-    key: Callable[[Call], str]
+    key: Callable[[Prompt, bytes], str]
+    """The response cache's key of a prompt, asked as these bytes."""
     look_up: LookUp
     """The response cache's entries for some keys."""
     retry_failed: bool

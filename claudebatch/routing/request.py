@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from claudebatch.core.domain import Call, Prompt, Route, Size
+from claudebatch.core.domain import Call, Prompt
 from claudebatch.core.jsonl import encode
 from claudebatch.models.catalog import Catalog
 from claudebatch.models.tokens import expected_input, measure
@@ -35,9 +35,6 @@ def token_estimator(catalog: Catalog, model: str) -> Callable[[Prompt], int]:
     return lambda prompt: expected_input(
         prompt.params, request_body(facts.id, prompt.params), facts
     )
-
-
-_NO_SIZE = Size(0, 0, 0, 0)
 
 
 class CallBuilder:
@@ -73,20 +70,6 @@ class CallBuilder:
             body=body,
             size=size,
             deadline_s=self._deadline(size.output_bound),
-        )
-
-    @staticmethod
-    def unmeasured(prompt: Prompt, route: Route, params: Mapping[str, Any]) -> Call:
-        """The call of `first`, but with size 0: enough for its cache key, in half the
-        time. *params* are those of *prompt* as the model of *route* takes them.
-        """
-        return Call(
-            row=0,
-            prompt=prompt,
-            route=route,
-            model=route.model,
-            body=request_body(route.model, params),
-            size=_NO_SIZE,
         )
 
     def hop(self, call: Call, model: str) -> Call:

@@ -11,7 +11,7 @@ from typing import Any
 
 from claudebatch.config.settings import Settings
 from claudebatch.core.answer_form import UnfitAnswers, schema_of
-from claudebatch.core.domain import Call, Pico, Reply, Usage
+from claudebatch.core.domain import Call, Pico, Prompt, Reply, Usage
 from claudebatch.core.drain import Drain
 from claudebatch.core.errors import NotServed
 from claudebatch.core.events import Emit
@@ -33,7 +33,7 @@ from claudebatch.layers.rate_limit.layer import RateLimit
 from claudebatch.layers.rate_limit.usage_estimates import PastUsage, UsageEstimates
 from claudebatch.layers.record.attempt_log import AttemptLog
 from claudebatch.layers.record.layer import Record
-from claudebatch.layers.response_cache.layer import ResponseCache, cache_key
+from claudebatch.layers.response_cache.layer import ResponseCache, cache_key, prompt_key
 from claudebatch.layers.response_cache.request_notes import RequestNotes
 from claudebatch.layers.response_cache.store import CacheStore, Claims
 from claudebatch.layers.retry.layer import Retry
@@ -274,8 +274,14 @@ class Keys:
     def __call__(self, call: Call) -> str:
         """The key of *call*."""
         # Popped: each call asks once, and a million rows must leave nothing behind.
-        made = self._made.pop((call.row, call.model), None) if self._made else None
+        made = self._made.pop((call.row, call.model), None)
         return made or cache_key(call, scope=self._scope, encode=encode, decode=decode)
+
+    def of(self, prompt: Prompt, body: bytes) -> str:
+        """The key of *prompt*, asked as *body*: without a call, of which a check of a
+        million rows needs nothing else.
+        """
+        return prompt_key(prompt, body, scope=self._scope, encode=encode, decode=decode)
 
     def ahead(self, calls: Sequence[Call]) -> list[str]:
         """The keys of *calls*, which will soon be asked for one by one."""

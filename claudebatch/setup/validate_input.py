@@ -33,6 +33,7 @@ from claudebatch.inputs.formats import place_of
 from claudebatch.inputs.named_shapes import told
 from claudebatch.routing.forced_answer import formed, unformable
 from claudebatch.routing.parameters import problems
+from claudebatch.routing.request import request_body
 from claudebatch.setup.oversize import Oversize
 from claudebatch.setup.row_sizes import size_of
 from claudebatch.setup.run_setup import RunSetup
@@ -81,13 +82,14 @@ class Intake:
         *,
         limit: int | None,
         selection: Selection = ALL_ROWS,
-        key: Callable[[Call], str] | None = None,
+        key: Callable[[Prompt, bytes], str] | None = None,
         names: Sequence[str] | None = None,
         emit: Emit = nobody,
         beginnings: SharedBeginnings | None = None,
         sizes: bool = False,
     ) -> None:
-        """*key* gives what a call's answer is kept under; None: no row is looked up.
+        """*key* gives what the answer to a prompt, asked as these bytes, is kept under;
+        None: no row is looked up.
         *names* are what messages call the files; None: their paths. *emit* is told of
         each line that is left out. *beginnings* see what rows may share.
         *sizes*: a plan wants the sizes of rows with a key.
@@ -146,14 +148,18 @@ class Intake:
                 if prompt is None:
                     continue
                 self._note(prompt, taken)
-                # Each answer is a row.
-                most = prompt.answers if self._limit is None else self._limit - taken + 1
-                for one in (prompt,) if prompt.answers == 1 else islice(repeated(prompt), most):
+                answers = (prompt,) if prompt.answers == 1 else self._each_answer(prompt, taken)
+                for one in answers:
                     record = self._record(source, line, one)
                     if each is not None:
                         each(record, self._run_setup.builder.first(0, one))
                     yield record
-                taken += min(prompt.answers, most) - 1
+                taken += len(answers) - 1
+
+    def _each_answer(self, prompt: Prompt, taken: int) -> tuple[Prompt, ...]:
+        """The rows of *prompt*, one for each answer, the first of which is *taken*."""
+        most = prompt.answers if self._limit is None else self._limit - taken + 1
+        return tuple(islice(repeated(prompt), most))
 
     def _note(self, prompt: Prompt, taken: int) -> None:
         """Remember what is unusual in *prompt*, of the row *taken*."""
@@ -279,15 +285,14 @@ class Intake:
         model, key, chain, size = self._route.model, b"", b"", b""
         # Made here, while the row is parsed: replay need not read it again.
         if self._key is not None:
-            builder = self._run_setup.builder
             if self._sizes:
-                call = builder.first(0, prompt)
-                size = size_of(call)
+                call = self._run_setup.builder.first(0, prompt)
+                body, size = call.body, size_of(call)
             else:
-                call = builder.unmeasured(prompt, self._route, self._params)
-            key = bytes.fromhex(self._key(call))
+                body = request_body(model, self._params)
+            key = bytes.fromhex(self._key(prompt, body))
             if self._beginnings is not None:
-                chain = self._beginnings.chain(prompt, model, self._params, len(call.body))
+                chain = self._beginnings.chain(prompt, model, self._params, len(body))
         return RowRecord(
             id=prompt.id,
             own=prompt.has_own_id + prompt.has_number_id,

@@ -52,7 +52,7 @@ def of_a_run(flags: RunFlags) -> dict[int, list[str]]:
     """The keys that a run gives its rows, by their line."""
     options = run_options(flags)
     _, run_setup = configured(options, config_flags(flags), flags.config, at=TODAY)
-    intake = Intake(run_setup, [Path(flags.inputs[0])], limit=None, key=Keys(key_scope(options)))
+    intake = Intake(run_setup, [Path(flags.inputs[0])], limit=None, key=Keys(key_scope(options)).of)
     found: dict[int, list[str]] = {}
     for record in intake.records():
         found.setdefault(record.line, []).append(record.key.hex())

@@ -25,7 +25,9 @@ from tests.estimate.test_history import HAIKU, SONNET
 from tests.support.parts import TODAY
 from tests.support.settings import settings_of
 
-NOTHING_KEPT = EarlierResults(None, Keys("v"), lambda keys: [None] * len(keys), retry_failed=False)
+NOTHING_KEPT = EarlierResults(
+    None, Keys("v").of, lambda keys: [None] * len(keys), retry_failed=False
+)
 
 
 def run_setup(**config: object) -> RunSetup:

@@ -72,7 +72,7 @@ def questions(
 
 def _calls(options: RunOptions, run_setup: RunSetup, *, at_line: int | None) -> Iterator[Call]:
     nothing = EarlierResults(
-        journal=None, key=Keys(""), look_up=lambda keys: [None] * len(keys), retry_failed=False
+        journal=None, key=Keys("").of, look_up=lambda keys: [None] * len(keys), retry_failed=False
     )
     with TemporaryDirectory(prefix="claudebatch-") as scratch:
         files = PreparedInputs(options, Path(scratch)).files()

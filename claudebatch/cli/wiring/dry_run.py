@@ -131,7 +131,7 @@ def _earlier(options: RunOptions, look_up: LookUp) -> EarlierResults:
     resumes = output is not None and not options.fresh
     return EarlierResults(
         journal=beside(output) / "journal.sqlite" if output is not None and resumes else None,
-        key=Keys(key_scope(options)),
+        key=Keys(key_scope(options)).of,
         keys_made_by=keys_made_by(key_scope(options)),
         redo_changed=options.redo == "changed",
         look_up=look_up,

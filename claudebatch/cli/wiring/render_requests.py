@@ -60,7 +60,7 @@ def render_requests(
 
 def _requests(options: RunOptions, run_setup: RunSetup) -> Iterator[dict[str, Any]]:
     nothing = EarlierResults(
-        journal=None, key=Keys(""), look_up=lambda keys: [None] * len(keys), retry_failed=False
+        journal=None, key=Keys("").of, look_up=lambda keys: [None] * len(keys), retry_failed=False
     )
     options.check_inputs()
     with TemporaryDirectory(prefix="claudebatch-") as scratch:

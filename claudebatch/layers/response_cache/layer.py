@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from claudebatch.core.domain import Call, Reply
+from claudebatch.core.domain import Call, Prompt, Reply
 from claudebatch.core.errors import Draining
 from claudebatch.core.handler import Handler
 from claudebatch.layers.response_cache.request_notes import RequestNotes
@@ -34,18 +34,28 @@ def cache_key(
 ) -> str:
     """The digest of everything about *call* that changes its answer, its model
     included.
-
-    `call.body` is canonical JSON (sorted keys, no spaces) and holds the model, so equal
-    requests have equal bytes.
     """
-    body = call.body
-    if not NOT_IN_KEY.isdisjoint(call.prompt.params):
+    return prompt_key(call.prompt, call.body, scope=scope, encode=encode, decode=decode)
+
+
+def prompt_key(
+    prompt: Prompt,
+    body: bytes,
+    *,
+    scope: str,
+    encode: Callable[[Any], bytes],
+    decode: Callable[[bytes], Any],
+) -> str:
+    """The same of *prompt*, asked as *body*: canonical JSON (sorted keys, no spaces)
+    that holds the model, so equal requests have equal bytes.
+    """
+    if not NOT_IN_KEY.isdisjoint(prompt.params):
         # From the body, not from the prompt: a hop of the fallback chain may have had
         # to say it differently.
         body = encode(
             {name: value for name, value in decode(body).items() if name not in NOT_IN_KEY}
         )
-    return request_key(body, scope=scope, betas=call.prompt.betas, repeat=call.prompt.repeat)
+    return request_key(body, scope=scope, betas=prompt.betas, repeat=prompt.repeat)
 
 
 def request_key(body: bytes, *, scope: str, betas: Sequence[str], repeat: int) -> str:

@@ -66,7 +66,7 @@ class PriceBook:
     def cost(self, model: str, usage: Usage) -> Pico:
         """The exact cost of an answer of *model*; raises `UnknownPrice`."""
         rates = self.rates(model)
-        tokens = rates.of(usage.total_input, usage.speed).cost(usage)
+        tokens = rates.of(usage, usage.speed).cost(usage)
         # By the answer, not by the request: the API says there what it bills.
         batch = usage.service_tier == "batch"
         if batch or usage.inference_geo == "us":
@@ -78,7 +78,7 @@ class PriceBook:
         `UnknownPrice`.
         """
         rates = self.rates(model)
-        tokens = rates.of(usage.total_input, None).cost(usage)
+        tokens = rates.of(usage, None).cost(usage)
         return (
             _modified(tokens, batch=True, us=usage.inference_geo == "us")
             + usage.web_search_requests * rates.search

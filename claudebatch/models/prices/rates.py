@@ -83,13 +83,14 @@ class ModelRates:
     fast: Rates | None = None
     """None: fast mode has no known price, so that an answer from it has none."""
 
-    def of(self, total_input: int, speed: str | None) -> Rates:
-        """The rates for a request of *total_input* tokens; raises `UnknownPrice`."""
+    def of(self, usage: Usage, speed: str | None) -> Rates:
+        """The rates for an answer with *usage*; raises `UnknownPrice`."""
         if speed == "fast":
             return self._of_fast()
-        if self.above is not None and self.threshold is not None and total_input > self.threshold:
-            return self.above
-        return self.base
+        # Few models have a threshold: for the others the input need not be added up.
+        if self.above is None or self.threshold is None or usage.total_input <= self.threshold:
+            return self.base
+        return self.above
 
     def possible(self, input_bound: int, *, fast: bool) -> tuple[Rates, ...]:
         """All rates that may apply to a request of up to *input_bound* tokens; raises
