@@ -70,7 +70,7 @@ def test_a_sample_is_drawn_of_each_model_and_only_of_rows_that_will_be_sent(tmp_
     prompts += [{**prompts[0], "id": "twin"}]
     cached = EarlierResults(
         None,
-        lambda call: call.body.hex(),
+        lambda prompt, body: body.hex(),
         lambda keys: [b"" if b"29 " in bytes.fromhex(k) else None for k in keys],
         False,
     )
