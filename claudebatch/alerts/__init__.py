@@ -25,8 +25,8 @@ def watch(
     pause: Callable[[float], None],
     stop: Callable[[SpendStopped], None],
 ) -> Emit:
-    """A subscriber of a run's `WATCHED` events that emits alerts, and pauses or stops the run
-    where *settings* want it.
+    """A subscriber of a run's `WATCHED` events that emits alerts, and pauses or stops
+    the run where *settings* want it.
     """
     caps = CapWatch(emit, settings.at_percent)
     spikes = SpendMonitor(

@@ -105,7 +105,9 @@ def parse_line(
 
 
 class LineParser:
-    """Parses the records of one file; what is alike for all of them is found out once."""
+    """Parses the records of one file; what is alike for all of them is found out
+    once.
+    """
 
     def __init__(
         self,

@@ -89,10 +89,9 @@ class Intake:
         sizes: bool = False,
     ) -> None:
         """*key* gives what the answer to a prompt, asked as these bytes, is kept under;
-        None: no row is looked up.
-        *names* are what messages call the files; None: their paths. *emit* is told of
-        each line that is left out. *beginnings* see what rows may share.
-        *sizes*: a plan wants the sizes of rows with a key.
+        None: no row is looked up. *names* are what messages call the files; None: their
+        paths. *emit* is told of each line that is left out. *beginnings* see what rows
+        may share. *sizes*: a plan wants the sizes of rows with a key.
         """
         self._run_setup = run_setup
         self._emit = emit
