@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from enum import StrEnum
 from functools import cache
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -16,12 +17,13 @@ from claudebatch.cli import options
 from claudebatch.cli.dates import first_day, today
 from claudebatch.cli.typer_command import typer_command
 from claudebatch.config import environment
+from claudebatch.config.load import load
 from claudebatch.config.paths import Paths
 from claudebatch.core.domain import Pico, PromptSavings, Usage
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.reports import SpendLine
 from claudebatch.models.prices import PriceBook
-from claudebatch.storage.ledger.spend_report import SpendReader
+from claudebatch.storage.ledger.spend_report import PromptSaver, SpendReader
 from claudebatch.ui.error_text import LEDGER_LOCKED
 from claudebatch.ui.machine.json_events import json_line
 from claudebatch.ui.sanitise import visible
@@ -84,6 +86,7 @@ class _SpendFlags:
             "--raw-csv", help="CSV without the ' in front of texts that look like formulas."
         ),
     ] = False
+    config: options.ConfigFile = None
     verbose: options.AllColumns = False
 
 
@@ -106,7 +109,7 @@ def spend(flags: _SpendFlags) -> None:
     paths = Paths.from_environment(environ, simulated=flags.simulate)
     waits = Terminal(sys.stderr, environ)
     reader = SpendReader(
-        paths.ledger, waits=lambda: waits.say(LEDGER_LOCKED), saves=_prompt_savings
+        paths.ledger, waits=lambda: waits.say(LEDGER_LOCKED), saves=_prompt_saver(flags, environ)
     )
     lines = reader.by(flags.by.value, since=flags.since)
     if wanted is Format.json:
@@ -124,16 +127,29 @@ def spend(flags: _SpendFlags) -> None:
     terminal.say_all(_of_rehearsals(environ, flags.simulate, lines))
 
 
-def _prompt_savings(model: str, usage: Usage, cost: Pico) -> PromptSavings:
-    # Prices take a while to load, and most lines have nothing of the kind.
-    if not (usage.cache_read_input_tokens or usage.cache_creation_input_tokens):
-        return PromptSavings()
-    return _prices().prompt_savings(model, usage, cost)
+def _prompt_saver(flags: _SpendFlags, environ: Mapping[str, str]) -> PromptSaver:
+    @cache
+    def prices() -> PriceBook:
+        at = datetime.combine(today(), time(), UTC)
+        return PriceBook.load(_own_prices(flags.config, environ), at=at)
+
+    def savings(model: str, usage: Usage, cost: Pico) -> PromptSavings:
+        # Prices take a while to load, and most lines have nothing of the kind.
+        if not (usage.cache_read_input_tokens or usage.cache_creation_input_tokens):
+            return PromptSavings()
+        return prices().prompt_savings(model, usage, cost)
+
+    return savings
 
 
-@cache
-def _prices() -> PriceBook:
-    return PriceBook.load(at=datetime.combine(today(), time(), UTC))
+def _own_prices(config: Path | None, environ: Mapping[str, str]) -> Mapping[str, Any]:
+    try:
+        return load(config, {}, env=environ, folder=Path()).settings.prices
+    except ClaudebatchError:
+        # What was spent is told wherever one stands, whatever the file there says.
+        if config is None:
+            return {}
+        raise
 
 
 def _write_csv(text: str, terminal: Terminal) -> None:

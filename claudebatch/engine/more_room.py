@@ -105,7 +105,10 @@ class MoreRoom:
 
     def __call__(self, event: Event) -> None:
         """Note how long the answer is, if *event* is one."""
-        if isinstance(event, AttemptFinished) and event.reply and event.usage is not None:
+        if not isinstance(event, AttemptFinished) or event.usage is None:
+            return
+        # Of a request that has no output, the length says nothing.
+        if event.call is None or not event.call.prewarms:
             self._lengths[_step(event.usage.output_tokens)] += 1
 
     def refused(self, call: Call) -> None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from claudebatch.core.domain import Call, Pico, Prompt, Route, Size
+from claudebatch.core.domain import Call, Pico, Prompt, PromptTokens, Route, Size
+from claudebatch.core.limit_headers import Limits
 from claudebatch.core.send_via import fits_a_batch
 from claudebatch.estimate.cached_share import (
     FEWEST_HITS,
@@ -109,7 +110,7 @@ def costed(row: PlannedRow, forecast: Forecast, *, low: bool = True) -> CostedRo
     if spread is not None:
         batch = _cost(row, forecast.batch_cost, row.batch_marked_worst, _hit(row, short, expected))
     return CostedRow(
-        _call(request, limited, round(expected.output_tokens)),
+        _call(request, limited, round(expected.output_tokens), streamed=row.share is not None),
         expected,
         short,
         live=live,
@@ -180,8 +181,29 @@ def _priced(worst: Callable[[Call], Pico], call: Call) -> Pico | None:
         return None
 
 
-def _call(request: RequestShape, input_tokens: int, output_tokens: int) -> Call:
-    """A row as a call, for the simulated rate limiter."""
+class _Stream:
+    """An observer that sees nothing: only that there is one counts."""
+
+    def began(self, limits: Limits | None) -> None:
+        """The head of the response came."""
+
+    def read(self, prompt: PromptTokens) -> None:
+        """The prompt is read."""
+
+    def showed(self, size: int) -> None:
+        """The answer has grown."""
+
+    def hides(self) -> None:
+        """It grows by what is not shown."""
+
+
+_STREAM = _Stream()
+
+
+def _call(request: RequestShape, input_tokens: int, output_tokens: int, *, streamed: bool) -> Call:
+    """A row as a call, for the simulated rate limiter. *streamed*: it shares a
+    beginning, and of those the answers that come first are streams.
+    """
     size = Size(
         input_tokens=input_tokens,
         input_bound=input_tokens,
@@ -195,4 +217,5 @@ def _call(request: RequestShape, input_tokens: int, output_tokens: int) -> Call:
         model=request.model,
         body=b"",
         size=size,
+        watch=_STREAM if streamed else None,
     )

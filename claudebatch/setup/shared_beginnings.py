@@ -4,8 +4,8 @@ pass, and one row in memory.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from claudebatch.core.domain import Prompt
 from claudebatch.layers.prompt_caching.chains import Link, chain_of
@@ -30,6 +30,10 @@ _MOST_PER_BYTE = 1.0
 _KNOWN = 50_000
 # Of a conversation of hundreds of turns, the first blocks: the rest is hardly shared.
 _MOST_LINKS = 100
+# After so many rows that share nothing with any before them, only the shortest
+# beginning of a row is looked at, until one is met again: what the first of those
+# shares beyond it is not seen.
+_ALONE = 500
 _TTL_S = {"5m": 300, "1h": 3600}
 _MARK = "cache_control"
 
@@ -46,6 +50,10 @@ class SharedBeginnings:
         self._plain: tuple[Any, ...] = ()
         self._chain = b""
         self._tokens: dict[bytes, float] = {}  # by digest
+        # Mutable, too: the shortest beginnings of the last rows, and how many rows in
+        # a row had one of their own.
+        self._firsts: set[bytes] = set()
+        self._alone = 0
 
     def chain(self, prompt: Prompt, model: str, params: Mapping[str, Any], size: int) -> bytes:
         """The links of a row whose request to *model* has *params* and *size* bytes;
@@ -68,30 +76,91 @@ class SharedBeginnings:
 
     def _links(
         self, prompt: Prompt, model: str, params: Mapping[str, Any], facts: ModelFacts
-    ) -> Iterator[Link]:
+    ) -> Sequence[Link]:
         found = blocks(params)
         own = _own_marks(params, found)
         # What comes last is what the row is about, but of several answers to it.
         shared = len(found) - (prompt.answers == 1) if self._unmarked else 0
         count = min(max(own) + 1 if own else shared, _MOST_LINKS)
         if not count:
-            return
-        digests = self._beginnings.of(model, prompt.betas, params, found, count)
-        least = _NEARLY * facts.min_cacheable_prefix
-        tokens = float(facts.tool_overhead if params.get(TOOLS) else 0)
-        for number, block in enumerate(found[:count]):
-            tokens = self._weighed(digests[number], block.value, tokens, facts)
-            if tokens >= least and (number in own if own else block.markable):
-                yield Link(digests[number], round(tokens), own.get(number, 0))
+            return ()
+        tools = float(facts.tool_overhead if params.get(TOOLS) else 0)
+        row = _Row(
+            prompt=prompt,
+            model=model,
+            params=params,
+            facts=facts,
+            found=found,
+            own=own,
+            tools=tools,
+        )
+        if own or self._alone < _ALONE:
+            links = self._to(row, count)
+            if links and not own:
+                self._see(links[0])
+            return links
+        links = self._to(row, _first_link(row, count) + 1)
+        return self._to(row, count) if links and self._see(links[0]) else links
 
-    def _weighed(self, digest: bytes, block: Any, before: float, facts: ModelFacts) -> float:
-        """The tokens to the end of *block*, with those *before* it."""
-        tokens = self._tokens.get(digest)
-        if tokens is None:
-            text = plain_text(block)
-            tokens = before + block_tokens(block if text is None else text, facts)
-            self._tokens[digest] = tokens
-        return tokens
+    def _see(self, first: Link) -> bool:
+        """Whether an earlier row has *first*, its shortest beginning, as well."""
+        if first.digest in self._firsts:
+            self._alone = 0
+            return True
+        if len(self._firsts) >= _KNOWN:
+            self._firsts.clear()
+        self._firsts.add(first.digest)
+        self._alone += 1
+        return False
+
+    def _to(self, row: _Row, count: int) -> list[Link]:
+        """The links of *row* among its first *count* blocks."""
+        digests = self._beginnings.of(row.model, row.prompt.betas, row.params, row.found, count)
+        least, tokens, own = _least(row.facts), row.tools, row.own
+        # A few microseconds for each block of each row: of conversations that share
+        # nothing, this loop is most of what the check takes.
+        links, known = [], self._tokens
+        for number, (digest, block) in enumerate(zip(digests, row.found, strict=False)):
+            weighed = known.get(digest)
+            if weighed is None:
+                weighed = known[digest] = tokens + _tokens(block.value, row.facts)
+            tokens = weighed
+            if tokens >= least and (number in own if own else block.markable):
+                links.append(Link(digest, round(tokens), own.get(number, 0)))
+        return links
+
+
+class _Row(NamedTuple):
+    """A row whose beginnings are looked at."""
+
+    prompt: Prompt
+    model: str
+    params: Mapping[str, Any]
+    facts: ModelFacts
+    found: Sequence[Block]
+    own: Mapping[int, int]
+    """The seconds of its own marks, by the number of the block."""
+    tools: float
+    """Tokens that the API adds for its tools."""
+
+
+def _first_link(row: _Row, count: int) -> int:
+    """The number of the block that ends its shortest beginning, of *count* blocks."""
+    tokens, least = row.tools, _least(row.facts)
+    for number, block in enumerate(row.found[:count]):
+        tokens += _tokens(block.value, row.facts)
+        if tokens >= least and block.markable:
+            return number
+    return count - 1
+
+
+def _least(facts: ModelFacts) -> float:
+    return _NEARLY * facts.min_cacheable_prefix
+
+
+def _tokens(value: Any, facts: ModelFacts) -> float:
+    text = value if type(value) is str else plain_text(value)
+    return block_tokens(value if text is None else text, facts)
 
 
 def beginnings_of(run_setup: RunSetup) -> SharedBeginnings | None:

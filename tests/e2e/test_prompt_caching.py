@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from decimal import Decimal
 
-from claudebatch.core.domain import to_usd
+from claudebatch.core.domain import Usage, from_usd, to_usd
 from claudebatch.layers.prompt_caching import answer_times
+from claudebatch.models.prices import PriceBook
 
 OPUS = "claude-opus-5-5"
 DOCUMENTS, QUESTIONS = 4, 20
@@ -59,6 +61,20 @@ def test_four_documents_with_twenty_questions_are_written_four_times(world, serv
     report = json.loads(world.claudebatch("spend", "--json").out)["total"]
     assert Decimal(report["saved_by_prompt_cache_usd"]) == saved
     assert Decimal(report["prompt_cache_writes_usd"]) == writes
+    own = {"input": 8, "output": 20, "cache_write_5m": 5, "cache_write_1h": 8, "cache_read": 0.2}
+    world.configure(f"prices: {{{OPUS}: {json.dumps(own)}}}")
+    book = PriceBook.load({OPUS: own}, at=datetime(2026, 11, 30, tzinfo=UTC))
+    counted = Usage(
+        input_tokens=usage["input_tokens"],
+        output_tokens=usage["output_tokens"],
+        ephemeral_5m_input_tokens=usage["cache_creation_input_tokens"],
+        cache_read_input_tokens=usage["cache_read_input_tokens"],
+    )
+    dearer = book.prompt_savings(OPUS, counted, from_usd(billed)).saved
+    report = json.loads(world.claudebatch("spend", "--json").out)["total"]
+    assert Decimal(report["saved_by_prompt_cache_usd"]) == to_usd(dearer) > saved
+    world.configure("prices: 5\n")
+    assert world.claudebatch("spend", "-c", "claudebatch.yaml").code == 2
     text = world.claudebatch("spend").out
     assert "The API's prompt cache saved $1.7" in text
 

@@ -228,3 +228,37 @@ def test_a_row_that_looks_like_the_one_before_it_may_share_more(count, params, a
     found = links(finder, params, answers=answers)
     assert (len(before), len(found)) == (1, count)
     assert found[-1] != before[-1]
+
+
+def conversation(number: int) -> dict[str, Any]:
+    """Forty turns that no other row has."""
+    return asks(*(f"{number} {turn} {LONG[:600]}" for turn in range(40)))
+
+
+def test_of_rows_that_share_nothing_only_the_shortest_beginning_is_looked_at():
+    finder = new()
+    found = [len(links(finder, conversation(number))) for number in range(700)]
+    assert found[:500] == [38] * 500
+    assert found[500:] == [1] * 200
+
+
+def test_one_that_is_met_again_has_all_of_them_looked_at_from_there_on():
+    finder = new()
+    for number in range(600):
+        links(finder, conversation(number))
+    first, second, third = (links(finder, conversation(1000)) for _ in range(3))
+    assert first == second[:1], "what follows is lost of the first one alone"
+    assert len(second) == 38
+    assert second == third
+    assert len(links(finder, conversation(1001))) == 38, "others may be shared as well"
+    whole = links(new(), conversation(1000))
+    assert second == whole, "as if all had been looked at"
+
+
+def test_how_many_rows_stand_alone_takes_no_memory(monkeypatch):
+    monkeypatch.setattr("claudebatch.setup.shared_beginnings._KNOWN", 100)
+    finder = new()
+    for number in range(1000):
+        links(finder, conversation(number))
+    assert len(finder._firsts) <= 100
+    assert len(finder._tokens) <= 100 + 40

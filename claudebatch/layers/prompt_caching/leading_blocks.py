@@ -11,6 +11,7 @@ first message on.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, NamedTuple
 from zlib import crc32
@@ -42,35 +43,35 @@ class Block(NamedTuple):
     @property
     def markable(self) -> bool:
         """Whether the API takes a mark on it."""
+        value = self.value
+        if type(value) is str and self.role != TOOLS:
+            return bool(value)
         if self.role == TOOLS:
-            return isinstance(self.value, dict) and not self.value.get("defer_loading")
-        if isinstance(self.value, str):
-            return bool(self.value)
-        kind = self.value.get("type") if isinstance(self.value, dict) else None
-        return kind in _MARKABLE and (kind != "text" or bool(self.value.get("text")))
+            return isinstance(value, dict) and not value.get("defer_loading")
+        kind = value.get("type") if isinstance(value, dict) else None
+        return kind in _MARKABLE and (kind != "text" or bool(value.get("text")))
 
 
 def blocks(params: Mapping[str, Any]) -> list[Block]:
     """All blocks of the request *params*, or of a decoded body."""
-    found = []
+    found: list[Block] = []
     # The order of the API: a change in one takes all that come after it.
     tools = params.get(TOOLS)
     if isinstance(tools, list):
         found += [Block(TOOLS, tool, tools, place) for place, tool in enumerate(tools)]
-    found += _of_content(SYSTEM, params, SYSTEM)
+    _add(found, SYSTEM, params, SYSTEM)
     for message in params.get("messages") or ():
         if isinstance(message, dict):
-            found += _of_content(str(message.get("role")), message, "content")
+            _add(found, str(message.get("role")), message, "content")
     return found
 
 
-def _of_content(role: str, holder: Any, index: str) -> Sequence[Block]:
+def _add(found: list[Block], role: str, holder: Any, index: str) -> None:
     content = holder.get(index)
     if isinstance(content, str):
-        return (Block(role, content, holder, index),)
-    if isinstance(content, list):
-        return [Block(role, block, content, place) for place, block in enumerate(content)]
-    return ()
+        found.append(Block(role, content, holder, index))
+    elif isinstance(content, list):
+        found += [Block(role, block, content, place) for place, block in enumerate(content)]
 
 
 class Beginnings:
@@ -128,13 +129,19 @@ def _salts(
 
 def _digest(before: bytes, role: str, block: Any) -> bytes:
     """The digest of a beginning that goes on with *block* after that of *before*."""
-    text = plain_text(block)
+    text = block if type(block) is str else plain_text(block)
     data = encode(without_mark(block)) if text is None else text.encode()
     if len(data) > _HASHED_WHOLE:
         data = b"%d %d %b %b" % (len(data), crc32(data), data[:_END], data[-_END:])
     # With lengths: no two requests may spell the same bytes.
-    kind = f"{len(before)} {text is None} {role} ".encode()
+    kind = _kind(len(before), role, text is None)
     return blake2b(kind + before + data, digest_size=DIGEST_BYTES).digest()
+
+
+# A conversation of forty turns asks for the same two forty times.
+@lru_cache(maxsize=1024)
+def _kind(length: int, role: str, other: bool) -> bytes:
+    return f"{length} {other} {role} ".encode()
 
 
 def plain_text(block: Any) -> str | None:

@@ -23,6 +23,8 @@ class ExpectedUsage:
     """Tokens of output for each byte of an answer."""
     proven: bool = True
     """Whether answers have shown what such prompts count."""
+    streamed: bool = False
+    """Whether its answer is a stream anyway, for another's sake."""
 
 
 @dataclass(slots=True, eq=False)

@@ -144,7 +144,9 @@ class PoolLimiter:
         self._last_at, self._left = now, self._left + 1
         for counter in (self._start, self._learned, self._refusals):
             counter.left(now)
-        unknown = self._waits_for_input and not need.proven
+        # While no limit is known, the head of a stream that comes anyway shows them,
+        # long before the end of its answer: until then a request leaves a second.
+        unknown = (self._cautious and need.streamed) or (self._waits_for_input and not need.proven)
         reading = InputReading() if unknown and self._watch_output else None
         self._waits_for_input = False
         return PoolBooking(

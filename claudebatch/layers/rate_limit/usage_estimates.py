@@ -60,6 +60,7 @@ class UsageEstimates:
             worst_case,
             per_byte,
             proven=ratio.proven,
+            streamed=call.watch is not None,
         )
 
     def read(self, call: Call, input_tokens: int) -> None:

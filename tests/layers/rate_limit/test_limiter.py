@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -110,6 +111,18 @@ def test_where_limits_are_a_guess_48_requests_a_minute_leave_until_the_first_ans
     times = departures(guess, 6.0, at=4.0)
     assert sum(at < 4.5 for at in times) <= 7, "then it starts gently"
     assert len(times) > 30
+
+
+def test_the_head_of_a_stream_that_comes_anyway_shows_the_limits_and_ends_the_guess() -> None:
+    guess = pace(requests_per_minute=60_000, cautious=True, watch_output=True)
+    plain, _ = leave(guess, 0)
+    assert not plain.watched, "nobody streams on its account"
+    streamed, at = leave(guess, 0, replace(NEED, streamed=True))
+    assert streamed.watched
+    assert why(guess, at + 0.5) == "first answer"
+    guess.began(streamed, stated(requests=120_000, left=119_000), at + 0.6)
+    assert guess.limits[0] == 120_000
+    assert sum(time < at + 1.6 for time in departures(guess, at + 2.0, at=at + 0.6)) > 5
 
 
 def test_an_error_is_no_first_answer() -> None:
