@@ -48,6 +48,10 @@ class TimedBatches(BatchClient):
     batches: list[TimedBatch] = field(default_factory=list)
     rows_answered: int = 0
 
+    def connect(self) -> BatchClient:
+        """A client of it."""
+        return self
+
     async def create(self, upload: BatchUpload, *, betas: Sequence[str] = ()) -> Batch:
         if self.full:
             raise RateLimited("the queue is full", type="rate_limit_error", status=429)

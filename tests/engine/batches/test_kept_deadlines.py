@@ -169,6 +169,8 @@ class Case:
     cap: int | None = None
     moment: AskedTime | None = None
     """In the place of a length of time."""
+    poll: float = 10.0
+    """Seconds until a batch is first asked about."""
     sized: bool = False
     """The index has the sizes of rows."""
     queue: int = 200_000
@@ -215,6 +217,7 @@ async def live(case: Case, path: Path, *, notes: dict[str, Any] | None = None) -
         sent = await _live_rows(case, parts, sender)
         await sending
     finally:
+        await sender.close()
         with real_io():
             await small.close()
         small.connection.close()
@@ -239,7 +242,7 @@ def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchPa
     outside = partial(case.seconds_of_all, asyncio.get_running_loop().time)
     case.account.clock = outside
     given: dict[str, Any] = {
-        "settings": BatchSettings(via="auto", max_requests=case.max_requests),
+        "settings": BatchSettings(via="auto", max_requests=case.max_requests, poll_s=case.poll),
         "journal": journal,
         "budget": RunBudget(case.cap, spent=0),
         "cache": None,
@@ -251,7 +254,7 @@ def _parts(case: Case, path: Path, journal: Any, events: list[Event]) -> BatchPa
         "queue": AccountQueue(
             most=case.queue, most_own=case.queue, elsewhere=lambda: case.elsewhere
         ),
-        "connect": lambda: case.account,
+        "connect": case.account.connect,
         "rows": lines,
         "wanted": RowFilter(),
         "lanes": ("haiku", "sonnet"),
