@@ -13,7 +13,7 @@ from claudebatch.clients.batch_protocol import BatchClient
 from claudebatch.clients.batch_records import Batch, BatchCounts, BatchPage
 from claudebatch.clients.batch_results import BatchResult
 from claudebatch.clients.batch_upload import BatchUpload
-from claudebatch.core.errors import AttemptError, RateLimited
+from claudebatch.core.errors import AttemptError, BatchNotFound, RateLimited
 from tests.support.scripted import make_reply
 from tests.support.virtual import now, real_io
 
@@ -45,6 +45,8 @@ class TimedBatches(BatchClient):
     """The queue has no room for any."""
     clock: Callable[[], float] = now
     """The API's: it goes on while a machine sleeps."""
+    hidden: set[str] = field(default_factory=set)
+    """Ids of batches that are deleted, or of another workspace."""
     batches: list[TimedBatch] = field(default_factory=list)
     rows_answered: int = 0
 
@@ -68,7 +70,7 @@ class TimedBatches(BatchClient):
         return self._told(self._named(batch_id))
 
     async def page(self, *, limit: int = 100, after_id: str | None = None) -> BatchPage:
-        told = tuple(self._told(batch) for batch in reversed(self.batches))
+        told = tuple(self._told(batch) for batch in reversed(self._shown))
         return BatchPage(told, has_more=False, last_id=None, server_time=None)
 
     async def cancel(self, batch_id: str) -> Batch:
@@ -103,7 +105,14 @@ class TimedBatches(BatchClient):
         """Nothing is open."""
 
     def _named(self, batch_id: str) -> TimedBatch:
-        return next(batch for batch in self.batches if batch.id == batch_id)
+        found = next((batch for batch in self._shown if batch.id == batch_id), None)
+        if found is None:
+            raise BatchNotFound("no such batch", type="not_found_error", status=404)
+        return found
+
+    @property
+    def _shown(self) -> list[TimedBatch]:
+        return [batch for batch in self.batches if batch.id not in self.hidden]
 
     def _told(self, batch: TimedBatch) -> Batch:
         ended = batch.ends <= self.clock()

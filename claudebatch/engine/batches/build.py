@@ -44,6 +44,7 @@ class BuiltBatch:
     row: BatchRow
     upload: Path
     betas: tuple[str, ...]
+    place: BatchPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +78,9 @@ class BatchBuilder:
         self.kinds = KindCheck(parts.objection)
         """What the API refuses of the rows."""
 
-    async def build(self, room: int) -> BuiltBatch | None:
+    async def build(self, room: int, skew_ms: int | None = None) -> BuiltBatch | None:
         """The next batch of at most *room* requests; None where none fits under the cap
-        now.
+        now. *skew_ms*: by how much the server's clock is ahead of ours.
         """
         parts, journal = self._parts, self._parts.journal
         nonce = new_nonce(parts.rng)
@@ -104,7 +105,8 @@ class BatchBuilder:
             await journal.read(lambda c: note_over(c, batch, BatchState.NOT_MADE))
             await self._holds.end(batch)
             return None
-        await journal.read(lambda c: note_place(c, batch, BatchPlace(parts.address)))
+        place = BatchPlace(parts.address, skew_ms=skew_ms)
+        await journal.read(lambda c: note_place(c, batch, place))
         soon = BatchRow(
             batch,
             nonce,
@@ -121,7 +123,7 @@ class BatchBuilder:
                 c, batch, requests=draft.requests, worst=draft.worst, now_ms=parts.wall_ms()
             )
         )
-        return BuiltBatch(row, path, draft.betas or ())
+        return BuiltBatch(row, path, draft.betas or (), place)
 
     async def any(self) -> bool:
         """Whether rows are left for a batch."""

@@ -8,6 +8,7 @@ from claudebatch.clients.batch_protocol import MOST_LISTED, BatchClient, all_pag
 from claudebatch.clients.batch_records import Batch
 from claudebatch.engine.batches.orphans import candidates, given_up, too_old
 from claudebatch.engine.batches.parts import BatchParts
+from claudebatch.storage.journal.batch_places import BatchPlace
 from claudebatch.storage.journal.batches import BatchRow, foreign_batches
 
 
@@ -26,14 +27,15 @@ class OrphanFinder:
         client: BatchClient,
         rows: Sequence[BatchRow],
         *,
+        places: Mapping[int, BatchPlace],
         taken: Collection[str],
         unproved: Collection[str],
     ) -> Mapping[int, Batch]:
-        """The batch that may be that of each of *rows*, by its number; ids that are
-        *taken*, or known to belong to others, are none. *unproved* are candidates of
-        other batches of this run, whose results will tell.
+        """The batch that may be that of each of *rows*, by its number; *places*: where
+        they were built. Ids that are *taken*, or known to belong to others, are none.
+        *unproved* are candidates of other batches of this run, whose results will tell.
         """
-        listed, skew_s = await self._listed(client, rows)
+        listed, skews = await self._listed(client, rows, places)
         # Not from a question that nobody answered: a list must have been there to lag.
         for row in rows:
             self._since.setdefault(row.batch, self._parts.now())
@@ -42,6 +44,7 @@ class OrphanFinder:
         found: dict[int, Batch] = {}
         given = set(unproved)
         for row in rows:
+            skew_s = skews[row.batch]
             fitting = candidates(row, listed, taken=known | given, skew_s=skew_s)
             # One at a time: where its results prove another's, the next one is tried.
             if fitting:
@@ -52,7 +55,8 @@ class OrphanFinder:
         self._may_be = {
             row.batch
             for row in rows
-            if row.batch not in found and candidates(row, listed, taken=known, skew_s=skew_s)
+            if row.batch not in found
+            and candidates(row, listed, taken=known, skew_s=skews[row.batch])
         }
         return found
 
@@ -66,16 +70,28 @@ class OrphanFinder:
         self._since.pop(row.batch, None)
 
     async def _listed(
-        self, client: BatchClient, rows: Sequence[BatchRow]
-    ) -> tuple[list[Batch], float]:
-        oldest = min(rows, key=lambda row: row.intent_ms)
+        self, client: BatchClient, rows: Sequence[BatchRow], places: Mapping[int, BatchPlace]
+    ) -> tuple[list[Batch], dict[int, float]]:
+        """What the list shows, and the skew of the clock that each intent was noted
+        by.
+        """
         listed: list[Batch] = []
         skew_s = 0.0
+        skews: dict[int, float] = {}
         async for page in all_pages(client, limit=MOST_LISTED):
             # `created_at` is the server's time, the intent is of ours.
             if page.server_time is not None:
                 skew_s = page.server_time.timestamp() - self._parts.wall_ms() / 1000
+            skews = {row.batch: _skew_s(places.get(row.batch), skew_s) for row in rows}
             listed += page.batches
-            if page.batches and too_old(oldest, page.batches[-1], skew_s=skew_s):
+            if page.batches and all(
+                too_old(row, page.batches[-1], skew_s=skews[row.batch]) for row in rows
+            ):
                 break
-        return listed, skew_s
+        return listed, skews
+
+
+def _skew_s(place: BatchPlace | None, now_s: float) -> float:
+    # As it was when the batch was built: a clock that was wrong then, and has been set
+    # since, would make a batch of ours too old to be ours, and its rows be paid twice.
+    return now_s if place is None or place.skew_ms is None else place.skew_ms / 1000

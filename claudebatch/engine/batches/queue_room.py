@@ -31,6 +31,8 @@ class QueueRoom:
         self._looked = float("-inf")
         self.others = 0
         """Requests that others have in it, as far as is known."""
+        self.skew_ms: int | None = None
+        """By how much the server's clock is ahead of ours; None: not known."""
 
     async def look(self, client: BatchClient, own: list[BatchRow]) -> int:
         """How many requests there is room for; *own*: the batches of this run that are
@@ -59,6 +61,9 @@ class QueueRoom:
         try:
             async for page in all_pages(client, limit=MOST_LISTED):
                 pages += 1
+                if page.server_time is not None:
+                    server_ms = page.server_time.timestamp() * 1000
+                    self.skew_ms = round(server_ms - self._parts.wall_ms())
                 for batch in page.batches:
                     listed[batch.id] = 0 if batch.ended else batch.counts.processing
                 if not page.batches or page.batches[-1].created_at < earliest:

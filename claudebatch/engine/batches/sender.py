@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
-from claudebatch.clients.batch_protocol import BatchClient
+from claudebatch.clients.batch_protocol import MOST_LISTED, BatchClient
 from claudebatch.clients.batch_records import Batch
 from claudebatch.clients.batch_upload import of_file
 from claudebatch.core.errors import (
@@ -75,9 +75,9 @@ class BatchSender:
         self._builder = BatchBuilder(parts, self._holds)
         self._collector = BatchCollector(parts, self._holds)
         # Mutable: the client once it is needed; batches that are not collected, with
-        # their polls; those of this session; where those of before are; the one that is
-        # built and not yet made; whether others leave no room in the queue; and why the
-        # run stops.
+        # their polls; those of this session; those that the API does not show; where
+        # each is; the one that is built and not yet made; whether others leave no room
+        # in the queue; and why the run stops.
         self._client: BatchClient | None = None
         self._outage = BatchOutage(parts.max_outage_s)
         self._open: dict[int, BatchRow] = {}
@@ -86,6 +86,7 @@ class BatchSender:
         self._second = SecondBatches(parts)
         self._collected_here = False
         self._made_here: set[int] = set()
+        self._elsewhere: list[BatchRow] = []
         self._places: dict[int, BatchPlace] = {}
         self._to_make: ToMake | None = None
         self.stop: StopRun | None = None
@@ -161,7 +162,8 @@ class BatchSender:
                     await self._look_for_second_ones()
             await self._undo_waiting()
             # Nobody else is stopped by these: other rows may be of use.
-            self.stop = self.stop or self._builder.kinds.stop() or self._outage.stop()
+            stops = (self._builder.kinds.stop(), self._outage.stop(), self._of_another_key())
+            self.stop = self.stop or next(filter(None, stops), None)
         except StopRun as stop:
             await self._undo_waiting()
             self.stop = self.stop or stop
@@ -296,13 +298,14 @@ class BatchSender:
             return None
         self._crowded = False
         self._holds.short = False
-        built = await self._builder.build(room)
+        built = await self._builder.build(room, self._queue.skew_ms)
         self._try_again = self._parts.now() + _SHORT_S
         self._tell_live(self._builder)
         if built is None:
             self._may_build = False
             return None
         self._made_here.add(built.row.batch)
+        self._places[built.row.batch] = built.place
         return ToMake(built, self._parts.now())
 
     def _wait_for_room(self) -> None:
@@ -433,6 +436,7 @@ class BatchSender:
             found = await self._orphans.look(
                 self._connected(),
                 rows,
+                places=self._places,
                 taken=own,
                 unproved={row.id for row in with_id if row.id and not row.proved},
             )
@@ -468,11 +472,43 @@ class BatchSender:
             if place is not None and place.simulated:
                 # A simulator that was started anew: nothing was ever billed.
                 await self._never_made(row)
-            elif self._expired(row):
-                await self._lost(row, "the API does not know it any more")
+            else:
+                await self._not_known(row)
+
+    async def _not_known(self, row: BatchRow) -> None:
+        """The API has not known *row* for long, or this key's workspace has not."""
+        if self._parts.wall_ms() > (row.created_ms or 0) + _KEPT_MS:
+            await self._lost(row, "the API does not know it any more")
+            return
+        try:
+            listed = await self._connected().page(limit=MOST_LISTED)
+        except AttemptError:
+            return
+        own = await self._parts.journal.read(own_batches)
+        seen = {batch.id for batch in listed.batches}
+        if not seen & (own | self._parts.known_elsewhere()):
+            # Believed, answers that another key can have would be paid for again.
+            self._elsewhere.append(row)
+            self._open.pop(row.batch, None)
+            self._polls.pop(row.batch, None)
+        elif row.id not in seen and self._expired(row):
+            # It was deleted: of the same workspace, others are there.
+            await self._lost(row, "the API does not know it any more")
 
     def _expired(self, row: BatchRow) -> bool:
         return row.expires_ms is not None and self._parts.wall_ms() > row.expires_ms
+
+    def _of_another_key(self) -> StopRun | None:
+        if not self._elsewhere:
+            return None
+        rows = counted(sum(row.requests for row in self._elsewhere), "row is", "rows are")
+        return ApiUnavailable(
+            "E783",
+            f"{rows} in {self._elsewhere[0].id}, which the API does not show to this key, nor any "
+            f"other batch of this machine",
+            fix="run the same command with a key of the workspace that it was made in; what was "
+            "deleted there counts as lost 29 days after it was made",
+        )
 
     async def _collect(self, row: BatchRow, batch: Batch) -> None:
         self._tell(row, "ended")

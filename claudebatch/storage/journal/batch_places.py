@@ -20,12 +20,16 @@ class BatchPlace(NamedTuple):
     """The base URL; empty: the API's own."""
     simulated: bool = False
     """A simulator answers there: what it made is made up, and goes away with it."""
+    skew_ms: int | None = None
+    """By how much the server's clock was ahead of ours when the batch was built; None:
+    not known.
+    """
 
 
 def note_place(journal: sqlite3.Connection, batch: int, place: BatchPlace) -> None:
     """*batch* is made there."""
     # Before the batch can have been made: after a crash it is looked for there only.
-    value = json.dumps([place.address, place.simulated])
+    value = json.dumps(place)
     journal.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (f"{_KEY}{batch}", value))
 
 

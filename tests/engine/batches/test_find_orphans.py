@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -10,6 +11,7 @@ from claudebatch.clients.batch_records import Batch, BatchPage
 from claudebatch.engine.batches.find_orphans import OrphanFinder
 from claudebatch.engine.batches.orphans import LAG_S
 from claudebatch.engine.batches.parts import BatchParts
+from claudebatch.storage.journal.batch_places import BatchPlace
 from claudebatch.storage.journal.batches import BatchRow, BatchState
 from tests.engine.batches.test_orphans import INTENT, NOW, listed
 
@@ -23,6 +25,7 @@ class Account:
         self.now = 1000.0
         self.shown: list[Batch] = []
         self.foreign: set[str] = set()
+        self.places: dict[int, BatchPlace] = {}
         parts = SimpleNamespace(
             now=lambda: self.now,
             wall_ms=lambda: INTENT.intent_ms + round(self.now * 1000),
@@ -38,7 +41,9 @@ class Account:
         return BatchPage(tuple(self.shown), has_more=False, last_id=None, server_time=None)
 
     async def look(self, *rows: BatchRow, unproved: tuple[str, ...] = ()) -> dict[int, str]:
-        found = await self.finder.look(cast(BatchClient, self), rows, taken=(), unproved=unproved)
+        found = await self.finder.look(
+            cast(BatchClient, self), rows, places=self.places, taken=(), unproved=unproved
+        )
         return {number: batch.id for number, batch in found.items()}
 
 
@@ -78,3 +83,12 @@ async def test_after_a_candidate_that_was_none_lists_have_all_their_time_again()
     account.finder.begin_anew(INTENT)
     await account.look(INTENT)
     assert not account.finder.given_up(INTENT)
+
+
+async def test_a_clock_that_was_an_hour_ahead_and_has_been_set_finds_its_batch():
+    account = Account()
+    account.shown = [listed("one")]
+    ahead = replace(INTENT, intent_ms=INTENT.intent_ms + 3_600_000)
+    assert await account.look(ahead) == {}, "made before it was meant, as it seems"
+    account.places = {ahead.batch: BatchPlace("", skew_ms=-3_600_000)}
+    assert await account.look(ahead) == {1: "one"}

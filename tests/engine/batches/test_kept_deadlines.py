@@ -24,7 +24,7 @@ import pytest
 from claudebatch.core.asked_time import AskedTime
 from claudebatch.core.domain import Call, Outcome, Pico, Reply, RowKind
 from claudebatch.core.drain import Drain
-from claudebatch.core.errors import CommandRefused
+from claudebatch.core.errors import CommandRefused, StopRun
 from claudebatch.core.events import Event, PlanMade
 from claudebatch.core.notice import Notice
 from claudebatch.core.reports import DeadlinePlan
@@ -143,6 +143,7 @@ class Lived:
     events: list[Event] = field(default_factory=list)
     read_to_plan: int = 0
     """Lines of the input."""
+    stop: StopRun | None = None
 
     def plans(self) -> list[PlanMade]:
         return [event for event in self.events if isinstance(event, PlanMade)]
@@ -222,7 +223,9 @@ async def live(case: Case, path: Path, *, notes: dict[str, Any] | None = None) -
             await small.close()
         small.connection.close()
     ended = case.seconds_of_all(now)
-    return Lived(ended, sent * LIVE + case.account.rows_answered * BATCH, sent, events, read)
+    return Lived(
+        ended, sent * LIVE + case.account.rows_answered * BATCH, sent, events, read, sender.stop
+    )
 
 
 def _records(case: Case) -> Iterator[RowRecord]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from claudebatch.core.errors import AttemptError, RateLimited
 from claudebatch.engine.batches.build import BuiltBatch
 from claudebatch.engine.batches.to_make import ToMake
+from claudebatch.storage.journal.batch_places import BatchPlace
 from claudebatch.storage.journal.batches import BatchRow, BatchState
 
 FULL = RateLimited("the queue is full", type="rate_limit_error", status=429, retry_after=7.0)
@@ -14,7 +15,7 @@ WRONG = AttemptError("not that way", type="odd_error", status=418)
 
 def waiting(tmp_path) -> ToMake:
     row = BatchRow(1, "nonce", BatchState.READY, 20, 0, 0)
-    return ToMake(BuiltBatch(row, tmp_path / "body", ()), 0.0)
+    return ToMake(BuiltBatch(row, tmp_path / "body", (), BatchPlace("")), 0.0)
 
 
 def test_a_full_queue_is_waited_for_however_long_and_as_long_as_the_api_asks(tmp_path):
