@@ -41,6 +41,8 @@ class TimedBatches(BatchClient):
     durations: Sequence[float]
     cancel_s: float = 60.0
     answered: float = 0.0
+    away: bool = False
+    """No batch can be made."""
     full: bool = False
     """The queue has no room for any."""
     clock: Callable[[], float] = now
@@ -55,6 +57,8 @@ class TimedBatches(BatchClient):
         return self
 
     async def create(self, upload: BatchUpload, *, betas: Sequence[str] = ()) -> Batch:
+        if self.away:
+            raise AttemptError("no answer", type="connection_error", retryable=True)
         if self.full:
             raise RateLimited("the queue is full", type="rate_limit_error", status=429)
         with real_io():

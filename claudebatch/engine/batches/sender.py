@@ -53,6 +53,7 @@ from claudebatch.storage.journal.batches import (
     open_batches,
     own_batches,
 )
+from claudebatch.storage.journal.planned_rows import send_all_now
 
 # So often a wait looks whether anything else is to be done.
 _STEP_S = 5.0
@@ -77,7 +78,8 @@ class BatchSender:
         # Mutable: the client once it is needed; batches that are not collected, with
         # their polls; those of this session; those that the API does not show; where
         # each is; the one that is built and not yet made; whether others leave no room
-        # in the queue; and why the run stops.
+        # in the queue; whether a deadline is kept without batches; and why the run
+        # stops.
         self._client: BatchClient | None = None
         self._outage = BatchOutage(parts.max_outage_s)
         self._open: dict[int, BatchRow] = {}
@@ -94,6 +96,7 @@ class BatchSender:
         self._try_again = float("-inf")
         self._queue = QueueRoom(parts)
         self._crowded = False
+        self._without = False
         self.keeper: DeadlineKeeper | None = None
         """Gives late batches up, where there is a deadline; to be set before `run`."""
         self.changed = asyncio.Event()
@@ -184,7 +187,7 @@ class BatchSender:
             self._parts.drain.check()
             # What has ended comes first: its money may let the next batch be built.
             await self._ask_due()
-            if self._is_away():
+            if await self._is_away():
                 return
             await self._give_up_late()
             if await self._submit():
@@ -202,12 +205,33 @@ class BatchSender:
             due += [now + wait_s] if (wait_s := self._late_in()) is not None else []
             await self._parts.drain.sleep(max(0.0, min(min(due) - now, _STEP_S)))
 
-    def _is_away(self) -> bool:
+    async def _is_away(self) -> bool:
         error = self._outage.error
-        if error is not None and self._to_make is not None:
+        if error is None:
+            return False
+        if not await self._go_on_without(error) and self._to_make is not None:
             # More than a patience for answers: there is something to be sent.
             raise self._unavailable(error)
-        return error is not None
+        return True
+
+    async def _go_on_without(self, error: AttemptError) -> bool:
+        """Whether rows that no batch has are sent at once: a deadline does not wait
+        until batches can be made again.
+        """
+        if self.keeper is None or self._without:
+            return False
+        self._without = True
+        await self._undo_waiting()
+        await self._parts.journal.read(send_all_now)
+        self._parts.emit(
+            Notice(
+                "W118",
+                f"batches cannot be made or asked about ({error.message}): rows that are in none "
+                f"are sent at once",
+            )
+        )
+        self._tell_moved()
+        return True
 
     async def _look_for_second_ones(self) -> None:
         # With the last batch: a list for each would be as many requests again.
@@ -348,7 +372,8 @@ class BatchSender:
                 return
             else:
                 await self._never_made(row)
-                raise self._unavailable(error) from error
+                if not await self._go_on_without(error):
+                    raise self._unavailable(error) from error
         else:
             await self._made(row, batch, proved=True)
         remove(built.upload)

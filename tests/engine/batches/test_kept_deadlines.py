@@ -491,6 +491,16 @@ def test_a_batch_that_the_api_has_no_room_for_is_given_up_as_well(tmp_path: Path
     assert "N115" not in lived.said(), "there is none to cancel"
 
 
+def test_where_no_batch_can_be_made_a_deadline_is_kept_without(tmp_path: Path) -> None:
+    account = TimedBatches((HOUR,), away=True)
+    case = Case(3 * HOUR, 1.0, account)
+    lived = run_virtual(live(case, tmp_path))
+    check(case, lived)
+    assert (lived.stop, lived.live) == (None, case.rows)
+    assert "W118" in lived.said()
+    assert lived.ended < 10 * MINUTE, "as long as an outage is waited for, and no longer"
+
+
 def test_a_moment_is_one_for_all_sessions_and_one_that_has_passed_is_none_for_the_first(
     tmp_path: Path,
 ) -> None:
