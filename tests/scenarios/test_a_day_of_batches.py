@@ -1,6 +1,6 @@
-"""A day of real life in virtual time: batches that take ten minutes to a day, outages of
-the API, a laptop that sleeps for eight hours, sessions that end and are taken up. The
-real sender, journal and engine, and the simulator's batch endpoints over sockets.
+"""A day of real life in virtual time: batches that take ten minutes to a day, outages
+of the API, a laptop that sleeps for eight hours, sessions that end and are taken up.
+The real sender, journal and engine, and the simulator's batch endpoints over sockets.
 """
 
 from __future__ import annotations
