@@ -8,6 +8,7 @@ import asyncio
 import os
 import signal
 import sys
+from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
@@ -17,6 +18,7 @@ _LENGTH_BYTES = 4
 # An answer with its text twice, and images of 30 MB in a request, are far below.
 _MOST_BYTES = 1 << 28
 _BUFFER_BYTES = 1 << 20
+_READ_BYTES = 1 << 20
 # What hangs after its driver has let go of it is killed.
 _GOODBYE_S = 5.0
 
@@ -35,32 +37,50 @@ class PipeLink:
         self._reader = reader
         self._writer = writer
         self._process = process
-        # Frames are read in two parts: a reader that is called off between them would
-        # leave a half.
-        self._reading: asyncio.Future[bytes] | None = None
+        # Mutable: frames that leave together; whole frames that came, and the bytes of
+        # the next one so far.
+        self._out: list[bytes] = []
+        self._in: deque[bytes] = deque()
+        self._rest = bytearray()
 
     def put(self, frame: bytes) -> None:
-        """Send *frame* without waiting."""
+        """Send *frame* without waiting, with others of the same moment."""
         if self._writer.is_closing():
             raise LinkLost("its pipe is closed")
-        self._writer.write(len(frame).to_bytes(_LENGTH_BYTES, "big") + frame)
+        if not self._out:
+            asyncio.get_running_loop().call_soon(self._post)
+        self._out += (len(frame).to_bytes(_LENGTH_BYTES, "big"), frame)
+
+    def _post(self) -> None:
+        out, self._out = self._out, []
+        if not self._writer.is_closing():
+            self._writer.write(b"".join(out))
 
     async def get(self) -> bytes:
         """The next frame."""
-        if self._reading is None:
-            self._reading = asyncio.ensure_future(self._frame())
-        frame = await asyncio.shield(self._reading)
-        self._reading = None
-        return frame
+        # What a reader that is called off has not got yet stays in the stream.
+        while not self._in:
+            try:
+                data = await self._reader.read(_READ_BYTES)
+            except OSError as error:
+                raise LinkLost(await self._end()) from error
+            if not data:
+                raise LinkLost(await self._end())
+            self._take(data)
+        return self._in.popleft()
 
-    async def _frame(self) -> bytes:
-        try:
-            length = int.from_bytes(await self._reader.readexactly(_LENGTH_BYTES), "big")
+    def _take(self, data: bytes) -> None:
+        self._rest += data
+        start = 0
+        while len(self._rest) >= (body := start + _LENGTH_BYTES):
+            length = int.from_bytes(self._rest[start:body], "big")
             if length > _MOST_BYTES:
                 raise LinkLost("it says what cannot be read")
-            return await self._reader.readexactly(length)
-        except (asyncio.IncompleteReadError, OSError) as error:
-            raise LinkLost(await self._end()) from error
+            if len(self._rest) < body + length:
+                break
+            self._in.append(bytes(self._rest[body : body + length]))
+            start = body + length
+        del self._rest[:start]
 
     async def _end(self) -> str:
         if self._process is None:
@@ -75,10 +95,7 @@ class PipeLink:
 
     async def close(self) -> None:
         """End the process, if there is one."""
-        if self._reading is not None:
-            self._reading.cancel()
-            with suppress(asyncio.CancelledError, LinkLost):
-                await self._reading
+        self._post()
         self._writer.close()
         process = self._process
         if process is None or process.returncode is not None:

@@ -146,6 +146,7 @@ async def test_what_is_called_off_is_called_off_at_the_sender(spread):
     await client(told("say"))
     waiting = [asyncio.ensure_future(client(told("wait"))) for _ in range(3)]
     await asyncio.sleep(0)
+    assert await client.count(told("count")) == 0
     waiting[1].cancel()
 
     async def stopped() -> bool:
