@@ -9,12 +9,12 @@ from typing import Annotated
 import typer
 
 from claudebatch.cli.cache_change import export_answers, import_answers, prune, verify
-from claudebatch.cli.cache_entries import ls, price_of, show
+from claudebatch.cli.cache_entries import ls, show
+from claudebatch.cli.cache_options import OneObject, cache_folder, price_of, settings_of
 from claudebatch.cli.cache_why import why
 from claudebatch.cli.dates import unix_now
 from claudebatch.cli.help_text import HelpCommand, HelpGroup
 from claudebatch.config import environment
-from claudebatch.config.load import load
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.plurals import counted
@@ -61,7 +61,7 @@ def stats(
             show_default=False,
         ),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="One JSON object.")] = False,
+    json: OneObject = False,
 ) -> None:
     """Show how many answers the cache holds, its size, and what it saved.
 
@@ -73,13 +73,13 @@ def stats(
 
         claudebatch cache stats --json
     """
-    environ = environment()
-    settings = load(config, {}, env=environ, folder=Path()).settings
-    waits = Terminal(sys.stderr, environ)
+    settings, waits = settings_of(config), Terminal(sys.stderr, environment())
     found = cache_stats(
         settings.cache,
-        _paths().cache_dir,
-        ledger=SpendReader(_paths().ledger, waits=lambda: waits.say(LEDGER_LOCKED)),
+        cache_folder(),
+        ledger=SpendReader(
+            Paths.from_environment(environment()).ledger, waits=lambda: waits.say(LEDGER_LOCKED)
+        ),
         worth=price_of(settings),
         now=unix_now(),
     )
@@ -98,7 +98,7 @@ def path() -> None:
 
         claudebatch cache path
     """
-    _stdout().say(str(_paths().cache_dir))
+    _stdout().say(str(cache_folder()))
 
 
 @app.command(cls=HelpCommand)
@@ -111,7 +111,7 @@ def clear(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
 
         claudebatch cache clear --yes
     """
-    folder = _paths().cache_dir
+    folder = cache_folder()
     if not yes and not _confirmed(str(folder)):
         raise typer.Exit(0)
     dropped = clear_cache(folder)
@@ -129,10 +129,6 @@ def _confirmed(folder: str) -> bool:
             fix="add --yes",
         )
     return typer.confirm(f"Delete every cached answer in {visible(folder)}?", err=True)
-
-
-def _paths() -> Paths:
-    return Paths.from_environment(environment())
 
 
 def _stdout() -> Terminal:

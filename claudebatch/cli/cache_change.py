@@ -15,11 +15,12 @@ from typing import IO, Annotated
 
 import typer
 
-from claudebatch.cli.cache_entries import (
+from claudebatch.cli.cache_options import (
+    EntryFlags,
     LargerThan,
     ModelPart,
-    NewerThan,
     OlderThan,
+    OneObject,
     SettingsFile,
     cache_folder,
     entry_filter,
@@ -52,7 +53,6 @@ from claudebatch.ui.tables.cache_change_text import (
 from claudebatch.ui.terminal import Terminal
 
 _Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
-_Json = Annotated[bool, typer.Option("--json", help="One JSON object.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class PruneFlags:
     larger_than: LargerThan = None
     config: SettingsFile = None
     yes: _Yes = False
-    json: _Json = False
+    json: OneObject = False
 
 
 @typer_command(PruneFlags)
@@ -122,7 +122,7 @@ def verify(
         bool, typer.Option("--repair", help="Remove what is damaged or belongs to nothing.")
     ] = False,
     config: SettingsFile = None,
-    json: _Json = False,
+    json: OneObject = False,
 ) -> None:
     """Check every cached answer, and look for files that belong to none.
 
@@ -149,20 +149,18 @@ def verify(
         raise typer.Exit(ExitCode.LOCAL_IO)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExportFlags:
-    """One field for each option of `export`, in the order of `--help`."""
-
+@dataclass(frozen=True, kw_only=True)
+class _Target:
     output: Annotated[
         str, typer.Option("--output", "-o", metavar="FILE", help="A new file; - for stdout.")
     ] = "-"
-    model: ModelPart = None
-    older_than: OlderThan = None
-    newer_than: NewerThan = None
-    larger_than: LargerThan = None
-    text: Annotated[
-        str | None, typer.Option(metavar="WORDS", help="With this in the prompt's first words.")
-    ] = None
+
+
+# Fields of the last base come first, and so do options in `--help`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExportFlags(EntryFlags, _Target):
+    """One field for each option of `export`, in the order of `--help`."""
+
     config: SettingsFile = None
 
 
@@ -178,13 +176,7 @@ def export_answers(flags: ExportFlags) -> None:
 
         claudebatch cache export --newer-than 7d -o week.jsonl
     """
-    wanted = entry_filter(
-        model=flags.model,
-        older_than=flags.older_than,
-        newer_than=flags.newer_than,
-        larger_than=flags.larger_than,
-        text=flags.text,
-    )
+    wanted = flags.wanted
     # A line at a time: a cache of gigabytes goes out in a few megabytes of memory.
     written = 0
     with _opened(settings_of(flags.config)) as cache, _target(flags.output) as target:
@@ -216,7 +208,7 @@ def _target(output: str) -> Iterator[IO[bytes]]:
 def import_answers(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Made by `cache export`.")],
     config: SettingsFile = None,
-    json: _Json = False,
+    json: OneObject = False,
 ) -> None:
     """Take cached answers of a colleague over; those that are there stay.
 

@@ -11,13 +11,12 @@ from typing import Annotated
 import typer
 
 from claudebatch.cli.bad_value import BadValue
-from claudebatch.cli.cache_entries import cache_folder, price_of
+from claudebatch.cli.cache_options import OneObject, cache_folder, price_of, settings_of
 from claudebatch.cli.dates import unix_now
 from claudebatch.cli.run_flags import RUN_ONLY, RunFlags
 from claudebatch.cli.typer_command import typer_command
 from claudebatch.cli.wiring.run_arguments import config_flags, run_options
 from claudebatch.config import environment
-from claudebatch.config.load import load
 from claudebatch.config.paths import Paths
 from claudebatch.core.errors import ClaudebatchError
 from claudebatch.core.reports import CacheWhy, RunLine
@@ -68,7 +67,7 @@ class WhyFlags(RunFlags):
     without=_WITHOUT,
     instead={
         "inputs": _WHICH,
-        "json": Annotated[bool, typer.Option("--json", help="One JSON object.")],
+        "json": OneObject,
     },
 )
 def why(flags: WhyFlags) -> None:
@@ -100,7 +99,7 @@ def _answers(flags: WhyFlags, now: float) -> Iterator[CacheWhy]:
     # The machinery of a run: `--help` need not wait for it.
     from claudebatch.cli.wiring.cache_questions import file_line, questions  # noqa: PLC0415
 
-    settings = load(flags.config, {}, env=environment(), folder=Path()).settings
+    settings = settings_of(flags.config)
     line = file_line(which)
     with reading(cache_folder(), worth=price_of(settings)) as cache:
         if line is None and not inputs:
