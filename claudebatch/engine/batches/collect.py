@@ -158,8 +158,12 @@ class BatchCollector:
         self, row: BatchRow, group: Sequence[BatchResult]
     ) -> dict[int, BatchResult]:
         by_attempt: dict[int, BatchResult] = {}
+        # Each row has one line; of two, an answer that is billed is the better one.
+        group = sorted(group, key=lambda result: result.kind != "succeeded")
         if row.nonce == ATTACHED:
-            by_name = {name_of(result.custom_id): result for result in group}
+            by_name: dict[str, BatchResult] = {}
+            for result in group:
+                by_name.setdefault(name_of(result.custom_id), result)
             attempts = await self._parts.journal.read(
                 partial(attempts_of_names, batch=row.batch, names=list(by_name))
             )
