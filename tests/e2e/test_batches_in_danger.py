@@ -358,3 +358,22 @@ def test_batches_of_others_beside_ours_are_no_twins(world: World, batches: Any) 
     assert world.claudebatch(*other).code == 0
     spent = simulator.stats()["billed_pico"]
     assert world.ledger() == (spent, 0)
+
+
+def test_answers_to_lines_that_were_edited_meanwhile_are_booked_and_are_no_rows(
+    world: World, batches: Any
+) -> None:
+    simulator = batches(latency="fixed:1000")
+    world.write("in.jsonl", prompts(10))
+    assert world.claudebatch(*BATCH, "--detach").code == 0
+    rows = prompts(9)
+    rows[0]["prompt"] = "another one"
+    world.write("in.jsonl", rows)
+    done = world.claudebatch(*BATCH, "--collect")
+    assert set(world.results()) == {f"row-{n}" for n in range(1, 9)}, done.err
+    assert world.settled() == simulator.stats()["billed_pico"], "all ten are paid for"
+    done = world.claudebatch(*BATCH, "--yes")
+    assert done.code == 0, done.err
+    assert set(world.results()) == {f"row-{n}" for n in range(9)}
+    assert world.query("SELECT count(*) FROM attempts") == [(11,)]
+    nothing_is_open(world, simulator)
