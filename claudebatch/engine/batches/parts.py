@@ -35,7 +35,9 @@ class AccountQueue:
     most_own: int
     """Of those of this run."""
     elsewhere: Callable[[], Mapping[str, int]]
-    """Requests of batches of other runs that may be in the queue, by id."""
+    """Requests of batches of other runs that may be in the queue, by id; called in the
+    journal's thread.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

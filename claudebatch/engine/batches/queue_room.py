@@ -42,7 +42,8 @@ class QueueRoom:
             self._looked = self._parts.now()
             await self._look_at_list(client)
         # The ledger first: of what the list shows, that has ended as well, it knows.
-        known = {**self._parts.queue.elsewhere(), **self._listed}
+        elsewhere = await self._parts.journal.read(lambda _: self._parts.queue.elsewhere())
+        known = {**elsewhere, **self._listed}
         for row in own:
             known.pop(row.id or "", None)
         self.others = sum(known.values())

@@ -9,7 +9,12 @@ from pathlib import Path
 from claudebatch.core.errors import StorageError
 from claudebatch.core.reports.batch_report import BatchLine, KnownState
 from claudebatch.storage.journal.batches import BatchRow, BatchState, open_batches
-from claudebatch.storage.ledger.schema import open_ledger, read_ledger, unreadable
+from claudebatch.storage.ledger.schema import (
+    glance_at_ledger,
+    open_ledger,
+    read_ledger,
+    unreadable,
+)
 
 _REMEMBER = (
     "INSERT OR REPLACE INTO batches (id, run, batch, requests, created_ms, expires_ms, ended_ms,"
@@ -86,7 +91,11 @@ def queued_batches(ledger: Path, *, but: str, now_ms: int) -> dict[str, int]:
     empty where no ledger can be read.
     """
     try:
-        with closing(open_ledger(ledger)) as connection:
+        # Asked often, and a guess is good enough: no other run is waited for.
+        connection = glance_at_ledger(ledger)
+        if connection is None:
+            return {}
+        with closing(connection):
             return dict(connection.execute(_QUEUED, (but, now_ms)).fetchall())
     except (sqlite3.Error, StorageError):
         return {}
